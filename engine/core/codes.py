@@ -1,0 +1,103 @@
+"""Numbers for names: inside the kernel every kind, side and reason is an integer.
+
+The names stand in events, files and texts; `reason_name` and `reason_code` go between the two. A strategy's
+own exit reasons are numbered from `FIRST_EXIT_REASON` on, in the order of its `EXIT_REASONS`.
+"""
+
+from __future__ import annotations
+
+# Kinds of facts.
+CANDLE = 0
+FUNDING = 1
+OPEN_INTEREST = 2
+
+# Timing of a candle, the numbers of events.facts.Timing.
+ON_TIME = 0
+LATE = 1
+WARM_UP = 2
+
+# Kinds of decisions.
+FUNDING_PAID = 1
+ORDER_PLACED = 2
+ORDER_REJECTED = 3
+ORDER_CANCELLED = 4
+POSITION_OPENED = 5
+POSITION_CLOSED = 6
+KILL_SWITCH_TRIPPED = 7
+
+# Sides of a position.
+LONG = 1
+SHORT = -1
+FLAT = 0
+
+# Actions of an order.
+NO_ORDER = 0
+ENTRY = 1
+EXIT = 2
+
+# Regimes of a series.
+REGIME_UNKNOWN = 0
+HIGH_VOLATILITY = 1
+LOW_VOLATILITY = 2
+TRENDING_UP = 3
+TRENDING_DOWN = 4
+RANGING = 5
+
+# Reasons.
+NO_REASON = 0
+SIGNAL = 1
+STOP = 2
+TARGET = 3
+LIQUIDATION = 4
+MAX_POSITIONS = 10
+CORRELATION = 11
+STOP_TOO_CLOSE = 12
+STOP_BEYOND_LIQUIDATION = 13
+COST_TO_STOP = 14
+BELOW_MINIMUM = 15
+NEXT_CANDLE_MISSING = 20
+LATE_CANDLE = 21
+KILL_SWITCH = 22
+MARGIN = 23
+SESSION_LOSS = 30
+DAILY_LOSS = 31
+GLOBAL_LOSS = 32
+MANUAL = 33
+FIRST_EXIT_REASON = 100
+
+REASON_NAMES = {
+    SIGNAL: "signal",
+    STOP: "stop",
+    TARGET: "target",
+    LIQUIDATION: "liquidation",
+    MAX_POSITIONS: "max_positions",
+    CORRELATION: "correlation",
+    STOP_TOO_CLOSE: "stop_too_close",
+    STOP_BEYOND_LIQUIDATION: "stop_beyond_liquidation",
+    COST_TO_STOP: "cost_to_stop",
+    BELOW_MINIMUM: "below_minimum",
+    NEXT_CANDLE_MISSING: "next_candle_missing",
+    LATE_CANDLE: "late_candle",
+    KILL_SWITCH: "kill_switch",
+    MARGIN: "margin",
+    SESSION_LOSS: "session_loss",
+    DAILY_LOSS: "daily_loss",
+    GLOBAL_LOSS: "global_loss",
+    MANUAL: "manual",
+}
+REASON_CODES = {name: code for code, name in REASON_NAMES.items()}
+REGIME_NAMES = ("unknown", "high_volatility", "low_volatility", "trending_up", "trending_down", "ranging")
+
+
+def reason_name(code: int, exit_reasons: tuple[str, ...]) -> str:
+    """The name of a reason, common or a strategy's own."""
+    if code >= FIRST_EXIT_REASON:
+        return exit_reasons[code - FIRST_EXIT_REASON]
+    return REASON_NAMES[code]
+
+
+def reason_code(name: str, exit_reasons: tuple[str, ...]) -> int:
+    """The number of a reason, the inverse of `reason_name`."""
+    if name in REASON_CODES:
+        return REASON_CODES[name]
+    return FIRST_EXIT_REASON + exit_reasons.index(name)

@@ -1,0 +1,361 @@
+"""`react` decides on an input and applies it; `follow` applies what was recorded and decides nothing.
+
+An input is whatever comes from outside: a market fact, a configuration, a human's command. Its consequences
+follow it in the log until the next input: that is a group. The two ways end in the same state, to the bit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.core.codes import CANDLE, FIRST_EXIT_REASON, FUNDING, GLOBAL_LOSS, OPEN_INTEREST, WARM_UP
+from engine.core.evolve import evolve, reset_account
+from engine.core.guard import cancel_entries, guard_total, reset_guard, roll_day, trip_global
+from engine.core.series import watch_candle, watch_reading, watch_series, watch_settlement
+from engine.core.state import Decision, Fact
+from engine.core.trade import mark
+from engine.core.translate import DECISION_KINDS, decision_of, event_of
+from engine.core.world import configure_runner, list_contract
+from events.errors import CommandRefused, EngineFault
+from events.facts import (
+    GLOBAL_SCOPE,
+    CandleClosed,
+    ContractListed,
+    Event,
+    FundingRateSettled,
+    GapFound,
+    KillSwitchReset,
+    KillSwitchTripped,
+    MarketFact,
+    OpenInterestObserved,
+    OrderCancelled,
+    OrderPlaced,
+    PositionOpened,
+    RunnerConfigured,
+    RunnerPaused,
+    RunnerResumed,
+)
+from events.log import Entry, Recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from engine.core.world import Runner, World
+
+MARKET_FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
+
+
+def is_decision(event: Event) -> bool:
+    """Whether the engine decided this event, rather than being told it."""
+    if isinstance(event, KillSwitchTripped):
+        return event.reason != "manual"
+    return type(event) in DECISION_KINDS or isinstance(event, GapFound)
+
+
+def is_news(world: World, event: MarketFact) -> bool:
+    """Whether a market fact is newer than what is known of its symbol; feeding one twice changes nothing."""
+    index = world.symbols.get(event.symbol)
+    if index is None:
+        return False
+    market = world.markets[index]
+    if isinstance(event, CandleClosed):
+        return event.open_time_ms > market.open_time_ms
+    if isinstance(event, FundingRateSettled):
+        return event.at_ms > market.rate_time_ms
+    return event.at_ms > market.reading_time_ms
+
+
+def fact_of(world: World, event: MarketFact) -> Fact:
+    """A market fact in the kernel's form."""
+    index = world.symbols[event.symbol]
+    if isinstance(event, CandleClosed):
+        return Fact(
+            CANDLE,
+            index,
+            event.timing,
+            event.at_ms - event.timeframe_ms,
+            event.at_ms,
+            event.open,
+            event.high,
+            event.low,
+            event.close,
+            event.volume,
+        )
+    if isinstance(event, FundingRateSettled):
+        return Fact(FUNDING, index, 0, event.at_ms, event.at_ms, close=event.rate)
+    return Fact(OPEN_INTEREST, index, 0, event.at_ms, event.at_ms, close=event.open_interest_base)
+
+
+# ---------------------------------------------------------------- react
+
+
+def react(world: World, event: Event, seq: int) -> list[Entry]:
+    """Take an input that will stand at `seq`, decide, apply; returns it with its consequences.
+
+    Raises CommandRefused for a command that does not fit, and then nothing has changed.
+    """
+    if isinstance(event, MARKET_FACTS):
+        return _react_to_market(world, event, seq)
+    _take(world, event, seq)
+    return [Entry(event, event.trip_seq if isinstance(event, KillSwitchReset) else 0)]
+
+
+def _react_to_market(world: World, event: MarketFact, seq: int) -> list[Entry]:
+    """A market fact and everything that follows from it."""
+    fact = fact_of(world, event)
+    entries = [Entry(event), *_gap(world, event, fact, seq)]
+    _watch(world, fact)
+    for runner in world.runners:
+        market, readings = world.markets[fact.symbol], world.readings[fact.symbol]
+        main = runner.main.series[fact.symbol]
+        if fact.kind != CANDLE or main.completed == 1 or market.reset == 1:
+            state, params = runner.states[fact.symbol], runner.params[fact.symbol]
+            runner.look(fact, market, main, runner.main.bars[fact.symbol], readings, state, params)
+        if fact.kind == CANDLE and fact.timing != WARM_UP and runner.active[fact.symbol]:
+            count = _decide(world, runner, fact)
+            _record(world, runner, runner.out[:count], entries, seq)
+    if fact.kind == CANDLE and fact.timing != WARM_UP and world.runners:
+        _guard(world, fact, entries, seq)
+    return entries
+
+
+def _decide(world: World, runner: Runner, fact: Fact) -> int:
+    """Let one runner take a candle; how many decisions stand in its `out`."""
+    symbol = fact.symbol
+    return runner.trade(
+        fact,
+        world.markets[symbol],
+        runner.main.series[symbol],
+        runner.filtered.series[symbol],
+        world.settlements[symbol],
+        runner.desks,
+        runner.states[symbol],
+        runner.params[symbol],
+        runner.account,
+        runner.rules,
+        world.contracts,
+        world.tiers,
+        runner.out,
+        0,
+    )
+
+
+def _watch(world: World, fact: Fact) -> None:
+    """What every runner sees of a fact: the market and the series."""
+    symbol = fact.symbol
+    market = world.markets[symbol]
+    if fact.kind == CANDLE:
+        watch_candle(market, fact, world.settlements[symbol])
+        for series in world.series.values():
+            watch_series(series.series[symbol], series.bars[symbol], fact, market.reset)
+    elif fact.kind == FUNDING:
+        watch_settlement(market, fact, world.settlements[symbol])
+    else:
+        watch_reading(market, fact, world.readings[symbol])
+
+
+def _gap(world: World, event: MarketFact, fact: Fact, seq: int) -> list[Entry]:
+    """The hole before a candle, told once, with the first candle after it."""
+    known_until = world.markets[fact.symbol].close_time_ms
+    if fact.kind != CANDLE or known_until < 0 or fact.open_time_ms <= known_until:
+        return []
+    missing = (fact.open_time_ms - known_until) // world.base_ms
+    return [Entry(GapFound(fact.time_ms, event.symbol, known_until, fact.open_time_ms, missing), seq)]
+
+
+def _guard(world: World, fact: Fact, entries: list[Entry], seq: int) -> None:
+    """The global kill switch after a candle; it stops every runner that was not stopped before."""
+    if not guard_total(world.guard, world.maxima, total_equity(world), fact.time_ms):
+        return
+    decision = Decision()
+    trip_global(world.guard, fact.time_ms, decision)
+    world.guard.tripped = GLOBAL_LOSS
+    world.guard_trip_seq = seq + len(entries)
+    entries.append(Entry(event_of(decision, GLOBAL_SCOPE, "", ()), seq))
+    for runner in world.runners:
+        if runner.account.tripped == 0:
+            evolve(runner.desks[0], runner.account, decision)
+            runner.trip_seq = world.guard_trip_seq
+            count = cancel_entries(fact.time_ms, runner.account, runner.desks, runner.out, 0)
+            _record(world, runner, runner.out[:count], entries, seq)
+
+
+def total_equity(world: World) -> float:
+    """The sum of all accounts' equity, in USDT, in the order of the runners."""
+    total = 0.0
+    for runner in world.runners:
+        total += runner.account.equity_usdt
+    return total
+
+
+# ---------------------------------------------------------------- events and their causes
+
+
+def _record(
+    world: World, runner: Runner, decisions: Sequence[Decision], entries: list[Entry], seq: int
+) -> None:
+    """Append a runner's decisions as events, each with the seq that led to it."""
+    names = list(world.symbols)
+    for decision in decisions:
+        strategy = runner.strategy
+        event = event_of(decision, strategy.name, names[decision.symbol], strategy.exit_reasons)
+        cause = cause_of(runner, decision, event, seq)
+        remember(runner, event, decision.symbol, seq + len(entries))
+        entries.append(Entry(event, cause))
+
+
+def cause_of(runner: Runner, decision: Decision, event: Event, seq: int) -> int:
+    """A fill comes from its order, a cancelled entry from its order or the trip, all else from the candle."""
+    if isinstance(event, OrderCancelled) and event.reason == "kill_switch" and runner.account.tripped != 0:
+        return runner.trip_seq
+    if isinstance(event, OrderCancelled | PositionOpened) or decision.reason >= FIRST_EXIT_REASON:
+        return seq if isinstance(event, OrderPlaced) else runner.order_seq[decision.symbol]
+    return seq
+
+
+def remember(runner: Runner, event: Event, symbol: int, seq: int) -> None:
+    """Keep what later events will name as their cause."""
+    if isinstance(event, OrderPlaced):
+        runner.order_seq[symbol] = seq
+    elif isinstance(event, KillSwitchTripped):
+        runner.trip_seq = seq
+
+
+# ---------------------------------------------------------------- follow
+
+
+def follow(world: World, group: Sequence[Recorded]) -> None:
+    """Apply a recorded group, an input and its consequences, without deciding anything."""
+    head = group[0]
+    event = head.event
+    fact = None
+    if isinstance(event, MARKET_FACTS):
+        fact = fact_of(world, event)
+        _watch(world, fact)
+        for runner in world.runners:
+            _follow_fact(world, runner, fact)
+    elif not is_decision(event):
+        _take(world, event, head.seq)
+    for recorded in group[1:]:
+        _follow_decision(world, recorded)
+    if fact is not None and fact.kind == CANDLE and fact.timing != WARM_UP:
+        _finish(world, fact)
+
+
+def _follow_fact(world: World, runner: Runner, fact: Fact) -> None:
+    """What a runner does with a fact before it decides."""
+    symbol = fact.symbol
+    market, main = world.markets[symbol], runner.main.series[symbol]
+    state, params = runner.states[symbol], runner.params[symbol]
+    runner.look(fact, market, main, runner.main.bars[symbol], world.readings[symbol], state, params)
+    if fact.kind == CANDLE and fact.timing != WARM_UP and runner.active[symbol]:
+        roll_day(runner.account, fact.open_time_ms)
+
+
+def _follow_decision(world: World, recorded: Recorded) -> None:
+    """Apply one recorded decision."""
+    event = recorded.event
+    if isinstance(event, GapFound):
+        return
+    if isinstance(event, KillSwitchTripped):
+        trip(world, event, recorded.seq)
+        return
+    runner = world.runner(event.strategy)  # type: ignore[attr-defined]
+    symbol = world.symbols[event.symbol]  # type: ignore[attr-defined]
+    decision = runner.out[0]
+    decision_of(event, symbol, runner.strategy.exit_reasons, decision)
+    evolve(runner.desks[symbol], runner.account, decision)
+    remember(runner, event, symbol, recorded.seq)
+
+
+def _finish(world: World, fact: Fact) -> None:
+    """Value every account after a candle, and let the global switch see the total."""
+    for runner in world.runners:
+        if runner.active[fact.symbol]:
+            runner.desks[fact.symbol].mark_usdt = fact.close
+            mark(runner.account, runner.desks)
+    if world.runners:
+        guard_total(world.guard, world.maxima, total_equity(world), fact.time_ms)
+
+
+# ---------------------------------------------------------------- configuration and commands
+
+
+def _take(world: World, event: Event, seq: int) -> None:
+    """Apply an input that is not a market fact."""
+    match event:
+        case ContractListed():
+            list_contract(world, event)
+        case RunnerConfigured():
+            configure_runner(world, event)
+        case RunnerPaused():
+            world.runner(event.strategy).account.paused = 1
+        case RunnerResumed():
+            world.runner(event.strategy).account.paused = 0
+        case KillSwitchTripped():
+            trip(world, event, seq)
+        case KillSwitchReset():
+            reset(world, event)
+        case _:
+            pass
+
+
+def trip(world: World, event: KillSwitchTripped, seq: int) -> None:
+    """A kill switch tripped: of one strategy, or of all that were not stopped before."""
+    decision = Decision()
+    decision_of(event, 0, (), decision)
+    stopped = world.runners
+    if event.scope == GLOBAL_SCOPE:
+        world.guard.tripped = decision.reason
+        world.guard_trip_seq = seq
+    else:
+        stopped = [world.runner(event.scope)]
+    for runner in stopped:
+        if runner.account.tripped == 0:
+            runner.account.tripped = decision.reason
+            runner.trip_seq = seq
+
+
+def reset(world: World, event: KillSwitchReset) -> None:
+    """A human ends the trip it names. Raises CommandRefused when that trip is not the one that stands."""
+    standing = standing_trip(world, event.scope)
+    if standing == 0:
+        raise CommandRefused(f"{event.scope}: no kill switch is tripped, there is nothing to reset")
+    if standing != event.trip_seq:
+        raise CommandRefused(f"{event.scope}: the trip at seq {event.trip_seq} is over; the one that stands is {standing}")
+    if event.scope != GLOBAL_SCOPE:
+        reset_account(world.runner(event.scope).account)
+        return
+    for runner in world.runners:
+        if runner.account.tripped != 0 and runner.trip_seq == event.trip_seq:
+            reset_account(runner.account)
+    reset_guard(world.guard, world.maxima)
+
+
+def standing_trip(world: World, scope: str) -> int:
+    """The seq of the trip that stands for a scope, 0 for none. One stopped by the global switch has none of its own."""
+    if scope == GLOBAL_SCOPE:
+        return world.guard_trip_seq if world.guard.tripped != 0 else 0
+    runner = world.runner(scope)
+    own = runner.account.tripped != 0 and runner.trip_seq != world.guard_trip_seq
+    return runner.trip_seq if own else 0
+
+
+def groups(recorded: Iterable[Recorded]) -> Iterable[list[Recorded]]:
+    """Events as groups: an input and the decisions that follow it."""
+    group: list[Recorded] = []
+    for item in recorded:
+        if group and not is_decision(item.event):
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group
+
+
+def fold(world: World, recorded: Iterable[Recorded]) -> None:
+    """Follow a stretch of the log that begins with an input."""
+    for group in groups(recorded):
+        if is_decision(group[0].event):
+            raise EngineFault(f"seq {group[0].seq}: a decision without the input that led to it")
+        follow(world, group)

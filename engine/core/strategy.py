@@ -1,0 +1,162 @@
+"""What a strategy is: one module with typed parameters, scalar state, and plain functions.
+
+| name in the module | meaning |
+|---|---|
+| `NAME`, `TIMEFRAME_MS` | its name, and the timeframe whose closes it is asked on |
+| `FILTER_TIMEFRAME_MS` | a second timeframe it looks at (optional, its own by default) |
+| `NEEDS_BARS`, `NEEDS_FILTER_BARS` | complete candles it needs of each before it can decide |
+| `Parameters` | a Struct of numbers with default, range, unit and meaning |
+| `State` | a Struct of scalars (optional) |
+| `Reading` | a Struct of the numbers behind a decision |
+| `EXIT_REASONS` | names of the reasons `leave` may give (optional) |
+| `observe(state, main, bars, params)` | a candle of its timeframe is complete (optional) |
+| `settle(state, time_ms, rate, params)` | a funding settlement became known (optional) |
+| `measure(state, market, main, readings, params)` | an open-interest reading became known (optional) |
+| `reset(state)` | a hole made everything built from candles worthless (optional) |
+| `enter(state, market, main, filtered, desk, params, decision) -> side` | 1 long, -1 short, 0 none; writes `stop_fraction`, `target_fraction`, `score` and `reading` |
+| `leave(state, market, main, filtered, desk, profit_usdt, params, decision) -> reason` | 0 to stay, else `FIRST_EXIT_REASON` + index into `EXIT_REASONS` |
+| `explain(reading, params, side) -> list[Condition]` | the conditions in words with their numbers (optional) |
+
+Functions use `+ - * /`, comparisons, `min max abs` and what `engine.core.indicators` offers, nothing else: they
+run in CPython and are compiled by numba from the same source.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from events.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+TIMEFRAMES_MS = {"1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000}
+TIMEFRAME_NAMES = {ms: name for name, ms in TIMEFRAMES_MS.items()}
+
+
+class Condition(Struct, frozen=True):
+    """One condition of a decision: `value relation threshold`, and whether that held."""
+
+    name: str
+    value: float
+    relation: str
+    threshold: float
+    met: bool
+
+
+class NoState(Struct):
+    """The state of a strategy that keeps none."""
+
+    unused: int = 0
+
+
+class Hooks(Struct, frozen=True):
+    """A strategy's functions as the kernel calls them."""
+
+    observe: Callable[..., None]
+    settle: Callable[..., None]
+    measure: Callable[..., None]
+    reset: Callable[..., None]
+    enter: Callable[..., int]
+    leave: Callable[..., int]
+
+
+class Strategy(Struct, frozen=True):
+    """A strategy as loaded from its module."""
+
+    name: str
+    timeframe_ms: int
+    filter_timeframe_ms: int
+    needs_bars: int
+    needs_filter_bars: int
+    parameters: type[Struct]
+    state: type[Struct]
+    reading: type[Struct]
+    exit_reasons: tuple[str, ...]
+    hooks: Hooks
+    explain: Callable[..., list[Condition]] | None
+    about: str
+    source: str
+
+
+def ignore_bar(state: Any, main: Any, bars: Any, params: Any) -> None:
+    """For a strategy that observes no candles."""
+
+
+def ignore_settlement(state: Any, time_ms: Any, rate: Any, params: Any) -> None:
+    """For a strategy that observes no funding."""
+
+
+def ignore_reading(state: Any, market: Any, main: Any, readings: Any, params: Any) -> None:
+    """For a strategy that observes no open interest."""
+
+
+def ignore_reset(state: Any) -> None:
+    """For a strategy that keeps nothing a hole could make worthless."""
+
+
+def never_leave(
+    state: Any, market: Any, main: Any, filtered: Any, desk: Any, profit_usdt: Any, params: Any, decision: Any
+) -> int:
+    """For a strategy that leaves by stop and target only."""
+    return 0
+
+
+def strategy_from(module: ModuleType) -> Strategy:
+    """Read a strategy from its module. Raises ConfigError naming what the module lacks."""
+    for required in ("NAME", "TIMEFRAME_MS", "Parameters", "Reading", "enter"):
+        if not hasattr(module, required):
+            raise ConfigError(f"strategy {module.__file__}: `{required}` is missing")
+    if module.TIMEFRAME_MS not in TIMEFRAME_NAMES:
+        raise ConfigError(f"strategy {module.__file__}: TIMEFRAME_MS must be one of {sorted(TIMEFRAME_NAMES)}")
+    return Strategy(
+        name=module.NAME,
+        timeframe_ms=module.TIMEFRAME_MS,
+        filter_timeframe_ms=getattr(module, "FILTER_TIMEFRAME_MS", module.TIMEFRAME_MS),
+        needs_bars=getattr(module, "NEEDS_BARS", 1),
+        needs_filter_bars=getattr(module, "NEEDS_FILTER_BARS", 1),
+        parameters=module.Parameters,
+        state=getattr(module, "State", NoState),
+        reading=module.Reading,
+        exit_reasons=tuple(getattr(module, "EXIT_REASONS", ())),
+        hooks=_hooks(module),
+        explain=getattr(module, "explain", None),
+        about=inspect.cleandoc(module.__doc__ or ""),
+        source=inspect.getsource(module),
+    )
+
+
+def _hooks(module: ModuleType) -> Hooks:
+    """The module's functions, with one that does nothing where it has none."""
+    return Hooks(
+        observe=getattr(module, "observe", ignore_bar),
+        settle=getattr(module, "settle", ignore_settlement),
+        measure=getattr(module, "measure", ignore_reading),
+        reset=getattr(module, "reset", ignore_reset),
+        enter=module.enter,
+        leave=getattr(module, "leave", never_leave),
+    )
+
+
+def clip(value: float) -> float:
+    """The value held between 0 and 1."""
+    return min(1.0, max(0.0, value))
+
+
+def struct_fields(kind: type[Struct]) -> dict[str, type]:
+    """Names and plain types of a Struct's fields, in order."""
+    return {f.name: _plain(f.type) for f in msgspec.inspect.type_info(kind).fields}  # type: ignore[attr-defined]
+
+
+def _plain(info: Any) -> type:
+    """The Python type behind msgspec's description of a field."""
+    if isinstance(info, msgspec.inspect.IntType):
+        return int
+    if isinstance(info, msgspec.inspect.FloatType):
+        return float
+    raise ConfigError(f"a strategy's Structs hold int and float only, not {info}")

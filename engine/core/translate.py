@@ -1,0 +1,108 @@
+"""Between the kernel's decisions, numbers only, and the events of the log, with names.
+
+The two carry the same field names, so the way there and back is one table. What a decision needs to be
+applied again is in its event, to the last bit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import asdict
+
+from engine.core.codes import (
+    ENTRY,
+    EXIT,
+    FUNDING_PAID,
+    KILL_SWITCH_TRIPPED,
+    LIQUIDATION,
+    LONG,
+    ORDER_CANCELLED,
+    ORDER_PLACED,
+    ORDER_REJECTED,
+    POSITION_CLOSED,
+    POSITION_OPENED,
+    SHORT,
+    SIGNAL,
+    reason_code,
+    reason_name,
+)
+from events.facts import (
+    Event,
+    FundingPaid,
+    KillSwitchTripped,
+    Liquidated,
+    OrderCancelled,
+    OrderPlaced,
+    OrderRejected,
+    PositionClosed,
+    PositionOpened,
+)
+
+if TYPE_CHECKING:
+    from engine.core.state import Decision
+
+DECISION_EVENTS: dict[int, type[Event]] = {
+    FUNDING_PAID: FundingPaid,
+    ORDER_PLACED: OrderPlaced,
+    ORDER_REJECTED: OrderRejected,
+    ORDER_CANCELLED: OrderCancelled,
+    POSITION_OPENED: PositionOpened,
+    POSITION_CLOSED: PositionClosed,
+    KILL_SWITCH_TRIPPED: KillSwitchTripped,
+}
+DECISION_KINDS: dict[type[Event], int] = {event: kind for kind, event in DECISION_EVENTS.items()}
+DECISION_KINDS[Liquidated] = POSITION_CLOSED
+SIDE_NAMES = {LONG: "long", SHORT: "short"}
+SIDE_CODES = {name: code for code, name in SIDE_NAMES.items()}
+ACTION_NAMES = {ENTRY: "entry", EXIT: "exit"}
+ACTION_CODES = {name: code for code, name in ACTION_NAMES.items()}
+NAMED = frozenset({"strategy", "symbol", "side", "reason", "action", "readings", "scope", "ambiguous"})
+
+
+def event_of(decision: Decision, strategy: str, symbol: str, exit_reasons: tuple[str, ...]) -> Event:
+    """The event a decision becomes. For a kill switch `strategy` is its scope."""
+    kind = DECISION_EVENTS[decision.kind]
+    if decision.kind == POSITION_CLOSED and decision.reason == LIQUIDATION:
+        kind = Liquidated
+    values: dict[str, Any] = {name: getattr(decision, name) for name in kind.__struct_fields__ if name not in NAMED}
+    for name in kind.__struct_fields__:
+        if name in NAMED:
+            values[name] = _named(name, decision, strategy, symbol, exit_reasons)
+    return kind(**values)
+
+
+def _named(name: str, decision: Decision, strategy: str, symbol: str, exit_reasons: tuple[str, ...]) -> Any:
+    """The value of a field that is a number in the kernel and a name in the log."""
+    if name in ("strategy", "scope"):
+        return strategy
+    if name == "symbol":
+        return symbol
+    if name == "side":
+        return SIDE_NAMES[decision.side]
+    if name == "action":
+        return ACTION_NAMES[decision.action]
+    if name == "reason":
+        return reason_name(decision.reason, exit_reasons)
+    if name == "ambiguous":
+        return decision.ambiguous == 1
+    return {key: float(value) for key, value in asdict(decision.reading).items()}
+
+
+def decision_of(event: Event, symbol: int, exit_reasons: tuple[str, ...], decision: Decision) -> None:
+    """Write an event's numbers into `decision`, so that `evolve` can apply it again."""
+    decision.kind = DECISION_KINDS[type(event)]
+    decision.symbol = symbol
+    decision.reason = SIGNAL
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        if name not in NAMED:
+            setattr(decision, name, value)
+        elif name == "side":
+            decision.side = SIDE_CODES[value]
+        elif name == "action":
+            decision.action = ACTION_CODES[value]
+        elif name == "reason":
+            decision.reason = reason_code(value, exit_reasons)
+        elif name == "ambiguous":
+            decision.ambiguous = 1 if value else 0

@@ -1,0 +1,1 @@
+"""Research: the same kernel compiled by numba, over tapes held in memory. The live engine never imports this."""

@@ -1,0 +1,83 @@
+"""Structs as records: the same tree, for CPython an object, for numba a row of a structured array."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msgspec import Struct
+
+T = TypeVar("T", bound="Struct")
+Array = Any
+"""A structured numpy array; numpy cannot type its fields."""
+
+
+def dtype_of(kind: type[Struct], **replaced: np.dtype[Any]) -> np.dtype[Any]:
+    """The record type of a Struct: int as i8, float as f8, a nested Struct as a nested record.
+
+    `replaced` gives the record type of a field whose type the Struct leaves open.
+    """
+    fields: list[tuple[str, Any]] = []
+    for item in msgspec.structs.fields(kind):
+        fields.append((item.name, replaced.get(item.name) or _leaf(item)))
+    return np.dtype(fields, align=True)
+
+
+def _leaf(item: Any) -> Any:
+    """The numpy type of one field, seen through Annotated."""
+    info = msgspec.inspect.type_info(item.type)
+    if isinstance(info, msgspec.inspect.Metadata):
+        info = info.type
+    if isinstance(info, msgspec.inspect.IntType):
+        return "i8"
+    if isinstance(info, msgspec.inspect.FloatType):
+        return "f8"
+    if isinstance(info, msgspec.inspect.StructType):
+        return dtype_of(info.cls)
+    raise TypeError(f"{item.name} is no scalar")
+
+
+def values_of(struct: Struct) -> tuple[Any, ...]:
+    """The leaves of a Struct as the nested tuple numpy takes."""
+    return tuple(
+        values_of(value) if isinstance(value, msgspec.Struct) else value for value in msgspec.structs.astuple(struct)
+    )
+
+
+def records_of(structs: Sequence[Struct]) -> Array:
+    """Structs of one type as a structured array."""
+    return np.array([values_of(struct) for struct in structs], dtype=_dtype(type(structs[0])))
+
+
+@cache
+def _dtype(kind: type[Struct]) -> np.dtype[Any]:
+    """`dtype_of`, made once for each type."""
+    return dtype_of(kind)
+
+
+def struct_of(kind: type[T], values: Sequence[Any]) -> T:
+    """The Struct behind a row given as (nested) tuple."""
+    nested = _nested(kind)
+    if not nested:
+        return kind(*values)
+    made = list(values)
+    for position, inner in nested:
+        made[position] = struct_of(inner, made[position])
+    return kind(*made)
+
+
+@cache
+def _nested(kind: type[Struct]) -> tuple[tuple[int, type[Struct]], ...]:
+    """The positions of a Struct's nested Structs."""
+    found = []
+    for position, item in enumerate(msgspec.structs.fields(kind)):
+        info = msgspec.inspect.type_info(item.type)
+        if isinstance(info, msgspec.inspect.StructType):
+            found.append((position, info.cls))
+    return tuple(found)

@@ -1,0 +1,126 @@
+"""A runner of the world as arrays: advanced by the compiled loop, and written back as Structs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.core.state import (
+    Account,
+    Bar,
+    Decision,
+    Desk,
+    Market,
+    OpenInterest,
+    Series,
+    Settlement,
+)
+from engine.core.world import DECISIONS_A_FACT_MAX
+from engine.research.compiled import compile_loop
+from engine.research.records import Array, dtype_of, records_of, struct_of
+
+if TYPE_CHECKING:
+    from engine.core.world import Runner, World
+
+OUT_ROWS = 4_096
+
+
+class CompiledRunner:
+    """One runner over a tape. It keeps its own copy of markets and series, as runners share nothing."""
+
+    def __init__(self, world: World, runner: Runner, digest: str) -> None:
+        self.runner = runner
+        self.loop = compile_loop(runner.strategy, digest)
+        self.two_series = runner.main is not runner.filtered
+        self.active = np.array(runner.active, dtype=np.bool_)
+        self.params = records_of(runner.params)
+        self.rules = records_of([runner.rules])
+        self.contracts = records_of(world.contracts)
+        self.tiers = _table(world.tiers)
+        self.settlements = _table(world.settlements)
+        self.room = len(world.symbols) + DECISIONS_A_FACT_MAX
+        reading = dtype_of(runner.strategy.reading)
+        self.out = np.zeros(OUT_ROWS + self.room, dtype=dtype_of(Decision, reading=reading))
+        self.state = {
+            "markets": records_of(world.markets),
+            "mains": records_of(runner.main.series),
+            "bars": _table(runner.main.bars),
+            "filters": records_of(runner.filtered.series),
+            "filter_bars": _table(runner.filtered.bars),
+            "readings": _table(world.readings),
+            "desks": records_of(runner.desks),
+            "states": records_of(runner.states),
+            "accounts": records_of([runner.account]),
+        }
+
+    def advance(self, facts: Array, first: int, end: int, equities: Array) -> list[Array]:
+        """Run facts `first .. end - 1`; writes the equity after each and returns the decisions made."""
+        found: list[Array] = []
+        at = first
+        while at < end:
+            following, count, _ = self._call(facts, at, end, equities[at - first :])
+            found.append(self.out[:count].copy())
+            at = following
+        return found
+
+    def _call(self, facts: Array, at: int, end: int, equities: Array) -> Any:
+        """One call of the compiled loop."""
+        s = self.state
+        filters = s["filters"] if self.two_series else s["mains"]
+        filter_bars = s["filter_bars"] if self.two_series else s["bars"]
+        return self.loop(
+            facts,
+            at,
+            end,
+            self.room,
+            s["markets"],
+            s["mains"],
+            s["bars"],
+            filters,
+            filter_bars,
+            self.two_series,
+            self.settlements,
+            s["readings"],
+            self.active,
+            s["desks"],
+            s["states"],
+            self.params,
+            s["accounts"],
+            self.rules,
+            self.contracts,
+            self.tiers,
+            self.out,
+            equities,
+        )
+
+    def keep(self) -> dict[str, Array]:
+        """A copy of all state that moves, to come back to."""
+        return {name: rows.copy() for name, rows in self.state.items()} | {"settlements": self.settlements.copy()}
+
+    def come_back(self, kept: dict[str, Array]) -> None:
+        """Take up a kept state again."""
+        for name, rows in self.state.items():
+            rows[...] = kept[name]
+        self.settlements[...] = kept["settlements"]
+
+    def write_back(self, world: World) -> None:
+        """Put the arrays' state into the world's Structs."""
+        runner, s = self.runner, self.state
+        runner.account = struct_of(Account, s["accounts"][0].tolist())
+        runner.desks[:] = [struct_of(Desk, row) for row in s["desks"].tolist()]
+        runner.states[:] = [struct_of(runner.strategy.state, row) for row in s["states"].tolist()]
+        runner.main.series[:] = [struct_of(Series, row) for row in s["mains"].tolist()]
+        runner.main.bars[:] = [[struct_of(Bar, row) for row in rows] for rows in s["bars"].tolist()]
+        if self.two_series:
+            runner.filtered.series[:] = [struct_of(Series, row) for row in s["filters"].tolist()]
+            runner.filtered.bars[:] = [[struct_of(Bar, row) for row in rows] for rows in s["filter_bars"].tolist()]
+        world.markets[:] = [struct_of(Market, row) for row in s["markets"].tolist()]
+        world.settlements[:] = [[Settlement(*row) for row in rows] for rows in self.settlements.tolist()]
+        world.readings[:] = [[OpenInterest(*row) for row in rows] for rows in s["readings"].tolist()]
+
+
+def _table(rows: list[Any]) -> Array:
+    """Lists of Structs, one a symbol, as a two-dimensional array; short ones are filled with their last row."""
+    width = max(len(row) for row in rows)
+    return np.stack([records_of([*row, *[row[-1]] * (width - len(row))]) for row in rows])

@@ -1,0 +1,82 @@
+"""The hash chain: what makes a row the successor of another, the same for every log.
+
+A row is a plain tuple as the database gives it. Its hash is BLAKE2b-256 over the hash of the row before, its
+own numbers and its blob, so no row can change, go missing or move without the next reader noticing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+
+from events.codec import Codec
+from events.errors import LogDamaged, UsageError
+from events.log import COMMIT_EVENTS_MAX, READ_EVENTS_MAX, Commit, Entry, Head, Recorded
+
+Row = tuple[int, int, int, bytes, bytes]
+"""(seq of its first event, count, recorded_at_ms, blob, hash)."""
+
+HASH_BYTES = 32
+_pack_numbers = struct.Struct(">qqq").pack
+
+
+def row_hash(previous_hash: bytes, seq: int, count: int, recorded_at_ms: int, blob: bytes) -> bytes:
+    """The hash of a row behind `previous_hash`."""
+    numbers = _pack_numbers(seq, count, recorded_at_ms)
+    return blake2b(previous_hash + numbers + blob, digest_size=HASH_BYTES).digest()
+
+
+def next_row(head: Head, entries: Sequence[Entry], recorded_at_ms: int, codec: Codec) -> Row:
+    """The row that these entries make behind `head`. Raises UsageError for entries that cannot be a commit."""
+    count, seq = len(entries), head.seq + 1
+    if not 1 <= count <= COMMIT_EVENTS_MAX:
+        raise UsageError(f"a commit holds 1 to {COMMIT_EVENTS_MAX} events, not {count}")
+    for own_seq, entry in enumerate(entries, start=seq):
+        if not 0 <= entry.cause < own_seq:
+            raise UsageError(f"the event at seq {own_seq} cannot be caused by seq {entry.cause}")
+    blob = codec.encode_commit(entries)
+    return seq, count, recorded_at_ms, blob, row_hash(head.hash, seq, count, recorded_at_ms, blob)
+
+
+def end_of(row: Row) -> Head:
+    """The head of a log that ends with this row."""
+    return Head(row[0] + row[1] - 1, row[4])
+
+
+def verified(rows: Iterable[Row], predecessor: Head, codec: Codec) -> Iterator[Commit]:
+    """The rows as commits, each checked against the chain that begins at `predecessor`.
+
+    Raises LogDamaged or LogFromNewerVersion at the first row that does not hold.
+    """
+    next_seq, previous_hash = predecessor.seq + 1, predecessor.hash
+    for seq, count, recorded_at_ms, blob, stored_hash in rows:
+        if seq != next_seq:
+            raise LogDamaged(next_seq, f"the row is missing; the next one begins at seq {seq}")
+        _check_hash(previous_hash, (seq, count, recorded_at_ms, blob, stored_hash))
+        events, causes = codec.decode(seq, blob)
+        if not count == len(events) == len(causes):
+            raise LogDamaged(seq, f"the row counts {count} events, holds {len(events)} and {len(causes)} causes")
+        yield Commit(seq, recorded_at_ms, events, causes, stored_hash)
+        next_seq, previous_hash = seq + count, stored_hash
+
+
+def _check_hash(previous_hash: bytes, row: Row) -> None:
+    try:
+        holds = row_hash(previous_hash, *row[:4]) == row[4]
+    except (TypeError, struct.error) as error:  # A flipped bit can also change the type of a column.
+        raise LogDamaged(row[0], f"the row is torn: {error}") from error
+    if not holds:
+        raise LogDamaged(row[0], "the row does not match its hash")
+
+
+def recorded_beyond(commits: Iterable[Commit], after_seq: int, limit: int) -> list[Recorded]:
+    """At most `limit` events beyond `after_seq`. Raises UsageError for a limit outside 1 to READ_EVENTS_MAX."""
+    if not 1 <= limit <= READ_EVENTS_MAX:
+        raise UsageError(f"a read returns 1 to {READ_EVENTS_MAX} events, not {limit}")
+    found: list[Recorded] = []
+    for commit in commits:
+        found += [recorded for recorded in commit.recorded() if recorded.seq > after_seq]
+        if len(found) >= limit:
+            break
+    return found[:limit]

@@ -1,0 +1,90 @@
+"""The codec: events to the bytes of a row and back.
+
+A row's blob is msgpack `[events, causes]`; an event is an array that begins with its tag. One typed decoder
+knows every tag there ever was, so a whole row is decoded, checked and typed in a single call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Union
+
+import msgspec
+
+from events.errors import LogDamaged, LogFromNewerVersion, UsageError
+from events.facts import EVENT_TYPES, Event
+from events.log import Entry
+from events.upcast import UPCASTERS, Upcaster
+
+Decoded = tuple[list[Event], list[int]]
+
+
+class Codec:
+    """Encodes and decodes the events of one commit. `upcasters` maps an old type to the function to a newer one."""
+
+    def __init__(self, event_types: Sequence[type[Event]], upcasters: Mapping[type[Event], Upcaster]) -> None:
+        """`event_types` are the newest shapes. Raises TypeError when two types share a tag: that is a bug."""
+        types = (*event_types, *upcasters)
+        self._tags = frozenset(str(kind.__struct_config__.tag) for kind in types)
+        self._upcasters = dict(upcasters)
+        self._encoder = msgspec.msgpack.Encoder()
+        shape: Any = tuple[list[Union[types]], list[int]]  # type: ignore[valid-type]  # noqa: UP007 - built at run time
+        self._decoder: msgspec.msgpack.Decoder[Decoded] = msgspec.msgpack.Decoder(shape)
+
+    def encode_commit(self, entries: Sequence[Entry]) -> bytes:
+        """The blob of a row. What is encoded is what reading gives back: an unreadable event is never written.
+
+        The second encoding makes the bytes canonical (an int in a float field becomes a float), so that a
+        row which is decoded and encoded again is the same row. Raises UsageError naming what does not fit.
+        """
+        events, causes = [entry.event for entry in entries], [entry.cause for entry in entries]
+        try:
+            readable = self._upcast(self._decoder.decode(self._encoder.encode((events, causes))))
+            return self._encoder.encode(readable)
+        except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+            names = ", ".join(sorted({type(event).__name__ for event in events}))
+            raise UsageError(f"a commit of {names} cannot be written: {error}") from error
+
+    def decode(self, first_seq: int, blob: bytes) -> Decoded:
+        """The events, newest shapes, and causes of the row that begins at `first_seq`.
+
+        Raises LogFromNewerVersion for a tag that is not known, LogDamaged for everything else.
+        """
+        try:
+            decoded = self._decoder.decode(blob)
+        except (ValueError, msgspec.MsgspecError) as error:
+            raise self._refusal(first_seq, blob, error) from error
+        return self._upcast(decoded) if self._upcasters else decoded
+
+    def _upcast(self, decoded: Decoded) -> Decoded:
+        events, causes = decoded
+        if self._upcasters.keys().isdisjoint(map(type, events)):
+            return decoded
+        return [self._newest(event) for event in events], causes
+
+    def _newest(self, event: Event) -> Event:
+        for _ in range(len(self._upcasters)):
+            upcaster = self._upcasters.get(type(event))
+            if upcaster is None:
+                return event
+            event = upcaster(event)
+        assert type(event) not in self._upcasters, f"the upcasters of {type(event).__name__} lead in a circle"
+        return event
+
+    def _refusal(self, first_seq: int, blob: bytes, error: Exception) -> LogDamaged:
+        for offset, tag in enumerate(_tags(blob)):
+            if tag is not None and tag not in self._tags:
+                return LogFromNewerVersion(first_seq + offset, f"this version does not know the event {tag}")
+        return LogDamaged(first_seq, f"the row cannot be decoded: {error}")
+
+
+def _tags(blob: bytes) -> list[str | None]:
+    """The tags of a row's events as they stand there, None where there is none; empty for a row without form."""
+    try:
+        untyped = msgspec.msgpack.decode(blob, type=tuple[list[list[Any]], list[Any]])
+    except (ValueError, msgspec.MsgspecError):
+        return []
+    return [event[0] if event and isinstance(event[0], str) else None for event in untyped[0]]
+
+
+CODEC = Codec(EVENT_TYPES, UPCASTERS)

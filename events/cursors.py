@@ -1,0 +1,100 @@
+"""Cursors: how far each follower of the log has got, by name. They only move forward."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Protocol
+
+from events.errors import LogError, UsageError
+
+CURSORS_MAX = 1_000
+_APPLICATION_ID = 0x50544355
+
+_SETUP = f"""
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA application_id = {_APPLICATION_ID};
+CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+"""
+_MOVE = "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET seq = excluded.seq"
+
+
+class Cursors(Protocol):
+    """What a follower needs to go on where it stopped."""
+
+    def position(self, name: str) -> int:
+        """The seq up to which `name` is done; 0 for one that never moved."""
+
+    def advance(self, name: str, seq: int) -> None:
+        """`name` is done up to `seq`; durable when this returns. Raises UsageError for a step back."""
+
+    def close(self) -> None:
+        """Let go of the store. Closing twice is harmless."""
+
+
+class MemoryCursors:
+    """Cursors that live as long as the process."""
+
+    def __init__(self) -> None:
+        self._seqs: dict[str, int] = {}
+
+    def position(self, name: str) -> int:
+        """See `Cursors.position`."""
+        return self._seqs.get(name, 0)
+
+    def advance(self, name: str, seq: int) -> None:
+        """See `Cursors.advance`; UsageError also for more than CURSORS_MAX names."""
+        _admit(self._seqs, name, seq)
+        self._seqs[name] = seq
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class SqliteCursors:
+    """Cursors in a small SQLite file of their own, beside the log. One process moves them; a move is one fsync."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open or create the file. Raises LogError when it is not a file of cursors."""
+        self._path = Path(path).resolve()
+        try:
+            self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            self._refuse_foreign()
+            self._connection.executescript(_SETUP)
+            self._seqs: dict[str, int] = dict(self._connection.execute("SELECT name, seq FROM cursors"))
+        except sqlite3.Error as error:
+            raise LogError(f"{self._path} cannot be opened as cursors: {error}") from error
+
+    def position(self, name: str) -> int:
+        """See `Cursors.position`."""
+        return self._seqs.get(name, 0)
+
+    def advance(self, name: str, seq: int) -> None:
+        """See `Cursors.advance`; UsageError also for more than CURSORS_MAX names, LogError when the disk says no."""
+        _admit(self._seqs, name, seq)
+        if seq == self.position(name):
+            return
+        try:
+            self._connection.execute(_MOVE, (name, seq))
+        except sqlite3.Error as error:
+            raise LogError(f"{self._path}: cursor {name} could not move to seq {seq}: {error}") from error
+        self._seqs[name] = seq
+
+    def close(self) -> None:
+        """Let go of the file. Closing twice is harmless."""
+        self._connection.close()
+
+    def _refuse_foreign(self) -> None:
+        (application_id,) = self._connection.execute("PRAGMA application_id").fetchone()
+        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and application_id != _APPLICATION_ID:
+            self._connection.close()
+            raise LogError(f"{self._path} is another program's SQLite file, not cursors")
+
+
+def _admit(seqs: dict[str, int], name: str, seq: int) -> None:
+    if seq < seqs.get(name, 0):
+        raise UsageError(f"cursor {name} stands at seq {seqs[name]} and cannot go back to {seq}")
+    if name not in seqs and len(seqs) >= CURSORS_MAX:
+        raise UsageError(f"there are {CURSORS_MAX} cursors already; {name} is one too many")

@@ -1,0 +1,110 @@
+"""The error tree: everything that papertape refuses, by name.
+
+```
+PapertapeError
+├── UsageError             what was asked cannot be asked                             exit 2
+├── ConfigError            the configuration is wrong: key, value, valid range        exit 4
+├── MarketDataError        a file or feed cannot be read as market data               exit 1
+├── CommandRefused         a command that does not fit the state (a stale reset)      exit 1
+├── LogError               the log said no
+│   ├── LogHeld            another engine holds it                                    exit 3
+│   ├── LogMissing         there is no log at this path                               exit 2
+│   ├── LogForeign         the file at this path is something else                    exit 2
+│   ├── LogDamaged         a row is torn, changed or missing, with seq and reason     exit 5
+│   ├── LogFromNewerVersion   an event this version does not know, with seq           exit 5
+│   ├── SequenceConflict   an append expected another head                            exit 1
+│   └── LogWriteFailed     whether the commit happened is unknown: stop, replay       exit 1
+├── SnapshotRefused        a snapshot is torn or foreign; an older one or the log serves
+└── EngineFault            a bug or a broken promise stopped the engine at a seq      exit 1
+```
+
+A driver's own error never leaves the room in which it arose.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PapertapeError(Exception):
+    """The root. `exit_code` is what the command line ends with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(PapertapeError):
+    """What was asked cannot be asked."""
+
+    exit_code = 2
+
+
+class ConfigError(PapertapeError):
+    """The configuration is wrong; the text names the key's path, the value and the valid range."""
+
+    exit_code = 4
+
+
+class MarketDataError(PapertapeError):
+    """A file or feed cannot be read as market data; the text names file, line and reason."""
+
+
+class CommandRefused(PapertapeError):
+    """A command that does not fit the state."""
+
+
+class LogError(PapertapeError):
+    """The log said no."""
+
+
+class LogHeld(LogError):
+    """Another engine holds the log."""
+
+    exit_code = 3
+
+
+class LogMissing(LogError):
+    """There is no log at this path."""
+
+    exit_code = 2
+
+
+class LogForeign(LogError):
+    """The file at this path is not a papertape log; it was left untouched."""
+
+    exit_code = 2
+
+
+class LogDamaged(LogError):
+    """A row is torn, changed or missing."""
+
+    exit_code = 5
+
+    def __init__(self, seq: int, reason: str) -> None:
+        super().__init__(f"the log is damaged at seq {seq}: {reason}")
+        self.seq = seq
+        self.reason = reason
+
+
+class LogFromNewerVersion(LogDamaged):
+    """The log holds an event that this version of papertape does not know."""
+
+
+class SequenceConflict(LogError):
+    """An append expected another head: somebody else wrote, or a caller lost count."""
+
+    def __init__(self, expected_seq: int, head_seq: int) -> None:
+        super().__init__(f"append expected the log to end at seq {expected_seq}, it ends at {head_seq}")
+        self.expected_seq = expected_seq
+        self.head_seq = head_seq
+
+
+class LogWriteFailed(LogError):
+    """Whether the commit happened is unknown: the only cure is to stop and replay."""
+
+
+class SnapshotRefused(PapertapeError):
+    """A snapshot is torn or foreign."""
+
+
+class EngineFault(PapertapeError):
+    """A bug or a broken promise stopped the engine; the log is intact up to the named seq."""

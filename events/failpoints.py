@@ -1,0 +1,52 @@
+"""Failpoints: the named places at which a kill test lets the process die.
+
+`PAPERTAPE_FAILPOINT=name[:nth]` in the environment ends the process with SIGKILL at the nth reach of that
+place (the first, when `nth` is absent). Without the variable a failpoint does nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+
+from msgspec import Struct
+
+from events.errors import ConfigError
+
+VARIABLE = "PAPERTAPE_FAILPOINT"
+FAILPOINTS = ("before_commit", "after_commit", "before_publish", "during_snapshot", "during_recovery")
+
+
+class _Armed(Struct):
+    name: str
+    reaches_left: int
+
+
+def reach(name: str) -> None:
+    """Die here when this failpoint is armed. Raises ConfigError for a name that is not in `FAILPOINTS`."""
+    armed = _armed()
+    if name not in FAILPOINTS:
+        raise _unknown(name)
+    if armed is None or armed.name != name:
+        return
+    armed.reaches_left -= 1
+    if armed.reaches_left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@functools.cache
+def _armed() -> _Armed | None:
+    text = os.environ.get(VARIABLE, "")
+    if not text:
+        return None
+    name, _, nth = text.partition(":")
+    if name not in FAILPOINTS:
+        raise _unknown(name)
+    if nth and not (nth.isdecimal() and int(nth) >= 1):
+        raise ConfigError(f"{VARIABLE}={text}: the reach after the colon is a whole number from 1")
+    return _Armed(name, int(nth or 1))
+
+
+def _unknown(name: str) -> ConfigError:
+    return ConfigError(f"{VARIABLE}={name}: there is no such failpoint; there are {', '.join(FAILPOINTS)}")

@@ -1,0 +1,102 @@
+"""The two small files beside a SQLite log: its newest head, and the lock that keeps a second engine out.
+
+The head file answers what the log cannot say about itself: whether its tail was cut off.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from events.errors import LogError, LogHeld
+from events.log import Head
+
+_MAGIC = b"PTHEAD1\n"
+_FIELDS = struct.Struct(">8sq32s")
+_CHECKSUM_BYTES = 16
+RECORD_BYTES = _FIELDS.size + _CHECKSUM_BYTES
+
+
+def head_path(log_path: Path) -> Path:
+    """Where the head of this log is kept."""
+    return log_path.with_name(log_path.name + ".head")
+
+
+def read_head(log_path: Path) -> Head | None:
+    """The head that was kept for this log; None when there is none or its record is torn."""
+    try:
+        record = head_path(log_path).read_bytes()
+    except FileNotFoundError:
+        return None
+    fields, checksum = record[: _FIELDS.size], record[_FIELDS.size :]
+    if len(record) != RECORD_BYTES or checksum != _checksum(fields):
+        return None
+    magic, seq, row_hash = _FIELDS.unpack(fields)
+    return Head(seq, row_hash) if magic == _MAGIC else None
+
+
+class HeadFile:
+    """Keeps the head, one small record written in place."""
+
+    def __init__(self, log_path: Path, head: Head) -> None:
+        """Keep `head` from now on. Raises LogError when the file cannot be written."""
+        path = head_path(log_path)
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            self.keep(head)
+            self.sync()
+        except OSError as error:
+            raise LogError(f"{path}: {error}") from error
+
+    def keep(self, head: Head) -> None:
+        """Write the head; it outlives the process at once and the machine after `sync`. Raises OSError."""
+        fields = _FIELDS.pack(_MAGIC, head.seq, head.hash)
+        os.pwrite(self._descriptor, fields + _checksum(fields), 0)
+
+    def sync(self) -> None:
+        """Make the head durable; takes as long as the disk does. Raises OSError."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Sync and let go of the file. A head that is too old after a power cut only notices less."""
+        with suppress(OSError):
+            self.sync()
+        os.close(self._descriptor)
+
+
+class LogLock:
+    """Holds `<log>.lock` by flock, which ends with the process that took it however it ends."""
+
+    def __init__(self, log_path: Path) -> None:
+        """Name the lock; entering it takes it."""
+        self._path = log_path.with_name(log_path.name + ".lock")
+        self._log_path = log_path
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        """Take the lock at once or raise LogHeld; LogError when the file cannot be made."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise LogError(f"{self._path}: {error}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise LogHeld(f"another engine holds {self._log_path}") from error
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Let go. The file stays: removing it would let two engines lock two files of one name."""
+        os.close(self._descriptor)
+
+
+def _checksum(fields: bytes) -> bytes:
+    return blake2b(fields, digest_size=_CHECKSUM_BYTES).digest()

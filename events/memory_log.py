@@ -1,0 +1,108 @@
+"""The log in memory: the same contract as the SQLite log, for tests and for simulations that leave no trace.
+
+It keeps encoded rows and the same hash chain, so whatever can go wrong in a row can be staged here.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+
+from events.chain import Row, end_of, next_row, recorded_beyond, verified
+from events.codec import CODEC, Codec
+from events.errors import LogWriteFailed, SequenceConflict, UsageError
+from events.log import READ_EVENTS_MAX, Commit, Entry, Head, Recorded
+
+BLOB_BYTES_MAX = 1 << 30
+
+
+class MemoryLogReader:
+    """Reads the rows of a `MemoryEventLog`, also those that are appended later."""
+
+    def __init__(self, rows: Sequence[Row], codec: Codec = CODEC) -> None:
+        """`rows` is the log's own list, not a copy."""
+        self._rows = rows
+        self._codec = codec
+
+    def head(self) -> Head:
+        """The newest seq and hash that is committed."""
+        return end_of(self._rows[-1]) if self._rows else Head()
+
+    def hash_at(self, seq: int) -> bytes | None:
+        """The hash of the row whose last event is `seq`; None when no row ends there."""
+        end = self._end_at_or_before(seq)
+        return end.hash if end.seq == seq else None
+
+    def commits(self, after_seq: int = 0) -> Iterator[Commit]:
+        """See `events.log.LogReader.commits`."""
+        predecessor = self._end_at_or_before(after_seq)
+        return (commit for commit in self._from(predecessor) if commit.last_seq > after_seq)
+
+    def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:
+        """See `events.log.LogReader.read`."""
+        return recorded_beyond(self.commits(after_seq), after_seq, limit)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _end_at_or_before(self, seq: int) -> Head:
+        index = bisect_right(self._rows, seq, key=lambda row: end_of(row).seq)
+        return end_of(self._rows[index - 1]) if index else Head()
+
+    def _from(self, predecessor: Head) -> Iterator[Commit]:
+        first = bisect_right(self._rows, predecessor.seq, key=lambda row: row[0])
+        return verified(self._rows_from(first), predecessor, self._codec)
+
+    def _rows_from(self, index: int) -> Iterator[Row]:
+        while index < len(self._rows):  # Rows that are appended while this is being read belong to it.
+            yield self._rows[index]
+            index += 1
+
+
+class MemoryEventLog:
+    """An event log that lives as long as the process. `rows` lies open, so that a test can damage it."""
+
+    def __init__(
+        self, *, clock_ms: Callable[[], int], codec: Codec = CODEC, blob_bytes_max: int = BLOB_BYTES_MAX
+    ) -> None:
+        """`clock_ms` gives recorded_at_ms; beyond `blob_bytes_max` bytes of events the log is full."""
+        self.rows: list[Row] = []
+        self._clock_ms = clock_ms
+        self._codec = codec
+        self._bytes_left = blob_bytes_max
+        self._head = Head()
+        self._refusal = ""
+        self._closed = False
+
+    @property
+    def head(self) -> Head:
+        """The newest seq and hash that is committed."""
+        return self._head
+
+    async def append(self, expected_seq: int, entries: Sequence[Entry]) -> Head:
+        """See `events.log.EventLog.append`; UsageError for entries that cannot be a commit or after `close`."""
+        if self._closed:
+            raise UsageError("the log is closed")
+        if self._refusal:
+            raise LogWriteFailed(self._refusal)
+        if expected_seq != self._head.seq:
+            raise SequenceConflict(expected_seq, self._head.seq)
+        row = next_row(self._head, entries, self._clock_ms(), self._codec)
+        self._commit(row)
+        return self._head
+
+    def reader(self) -> MemoryLogReader:
+        """A reader of the same log."""
+        return MemoryLogReader(self.rows, self._codec)
+
+    async def close(self) -> None:
+        """Let go of the log; readers keep reading. Closing twice is harmless."""
+        self._closed = True
+
+    def _commit(self, row: Row) -> None:
+        if len(row[3]) > self._bytes_left:
+            self._refusal = f"the disk is full: no room for the row at seq {row[0]}; the log refuses since"
+            raise LogWriteFailed(self._refusal)
+        self._bytes_left -= len(row[3])
+        self.rows.append(row)
+        self._head = end_of(row)

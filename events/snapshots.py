@@ -1,0 +1,171 @@
+"""Snapshots: a folded state beside the log, to begin a replay from. Losing every one of them loses nothing.
+
+A file is `magic, header length, state length, BLAKE2b-256 of all the rest, header, state`; the header says
+which seq the state stands on, the hash of the log row that ends there, and which reducer folded it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from events.errors import SnapshotRefused
+from events.failpoints import reach
+
+KEPT_MAX = 3
+REFUSED_MAX = 4
+STATE_BYTES_MAX = 256 << 20
+
+_MAGIC = b"PTSNAP1\n"
+_LENGTHS = struct.Struct(">8sIQ")
+_HASH_BYTES = 32
+_PREFIX_BYTES = _LENGTHS.size + _HASH_BYTES
+
+
+class _Header(Struct, frozen=True):
+    seq: int
+    hash: bytes
+    reducer_version: str
+
+
+class Snapshot(Struct, frozen=True):
+    """A state after the event `seq`; `hash` is that of the log row which ends there."""
+
+    seq: int
+    hash: bytes
+    reducer_version: str
+    state: bytes
+
+
+class SnapshotStore:
+    """The snapshots of one log in one folder. One process saves."""
+
+    def __init__(self, folder: str | Path, warn: Callable[[str], None]) -> None:
+        """`warn` hears, in one sentence each, what was set aside and why."""
+        self.folder = Path(folder)
+        self._warn = warn
+
+    def save(self, seq: int, row_hash: bytes, reducer_version: str, state: bytes) -> Path:
+        """Save the newest state durably, and keep the KEPT_MAX newest. Waits for the disk.
+
+        Snapshots that stand beyond `seq` belong to another past and are set aside. Raises SnapshotRefused
+        when it cannot be written; then nothing is lost.
+        """
+        if len(state) > STATE_BYTES_MAX:
+            raise SnapshotRefused(f"a state of {len(state)} bytes is more than {STATE_BYTES_MAX}")
+        path = self.folder / f"{seq:020d}.snapshot"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, _encode(Snapshot(seq, row_hash, reducer_version, state)))
+            self._prune(path)
+        except OSError as error:
+            raise SnapshotRefused(f"{path} could not be written: {error}") from error
+        return path
+
+    def newest(self, reducer_version: str) -> Iterator[Snapshot]:
+        """The good snapshots of this reducer, newest first.
+
+        Bad ones are set aside with a warning, those of another reducer are passed over with one for all.
+        Whether the log has the row with the snapshot's hash is for the caller to compare (`set_aside`).
+        """
+        foreign = 0
+        for path in self._paths():
+            try:
+                snapshot = _decode(path)
+            except SnapshotRefused as refused:
+                self._set_aside(path, str(refused))
+                continue
+            if snapshot.reducer_version == reducer_version:
+                yield snapshot
+                continue
+            if not foreign:
+                self._warn(f"{path} was folded by reducer {snapshot.reducer_version}, not by {reducer_version}")
+            foreign += 1
+
+    def set_aside(self, snapshot: Snapshot, reason: str) -> None:
+        """Refuse a snapshot that does not stand on this log, and warn."""
+        self._set_aside(self.folder / f"{snapshot.seq:020d}.snapshot", reason)
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("*.snapshot"), reverse=True)
+
+    def _prune(self, saved: Path) -> None:
+        for path in self._paths():
+            if path.name > saved.name:
+                self._set_aside(path, "it stands beyond the end of the log")
+        for path in self._paths()[KEPT_MAX:]:
+            path.unlink(missing_ok=True)
+        for torn in self.folder.glob("*.tmp"):
+            torn.unlink(missing_ok=True)
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        self._warn(f"{path} was set aside: {reason}")
+        try:
+            path.replace(path.with_name(path.name + ".refused"))
+            refused = sorted(self.folder.glob("*.refused"), key=lambda file: file.stat().st_mtime_ns)
+            for old in refused[:-REFUSED_MAX]:
+                old.unlink(missing_ok=True)
+        except OSError as error:
+            self._warn(f"{path} could not be set aside: {error}")
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """The file is there with all of its content or not at all, also after a power cut."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    reach("during_snapshot")
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _encode(snapshot: Snapshot) -> bytes:
+    header = msgspec.msgpack.encode(_Header(snapshot.seq, snapshot.hash, snapshot.reducer_version))
+    lengths = _LENGTHS.pack(_MAGIC, len(header), len(snapshot.state))
+    return lengths + _digest(lengths, header, snapshot.state) + header + snapshot.state
+
+
+def _decode(path: Path) -> Snapshot:
+    """Raises SnapshotRefused with the reason."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SnapshotRefused(f"it cannot be read: {error}") from error
+    if len(content) < _PREFIX_BYTES:
+        raise SnapshotRefused(f"it is torn: {len(content)} bytes are less than a header")
+    lengths, digest = content[: _LENGTHS.size], content[_LENGTHS.size : _PREFIX_BYTES]
+    magic, header_bytes, state_bytes = _LENGTHS.unpack(lengths)
+    if magic != _MAGIC:
+        raise SnapshotRefused("it is not a snapshot of this format")
+    if len(content) != _PREFIX_BYTES + header_bytes + state_bytes:
+        raise SnapshotRefused(f"it is torn: {len(content)} bytes are not what its header says")
+    header, state = content[_PREFIX_BYTES : _PREFIX_BYTES + header_bytes], content[_PREFIX_BYTES + header_bytes :]
+    if digest != _digest(lengths, header, state):
+        raise SnapshotRefused("it does not match its hash")
+    return _snapshot(header, state, path)
+
+
+def _snapshot(header: bytes, state: bytes, path: Path) -> Snapshot:
+    try:
+        said = msgspec.msgpack.decode(header, type=_Header)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise SnapshotRefused(f"its header cannot be decoded: {error}") from error
+    if path.name != f"{said.seq:020d}.snapshot":
+        raise SnapshotRefused(f"it stands on seq {said.seq}, its name says another")
+    return Snapshot(said.seq, said.hash, said.reducer_version, state)
+
+
+def _digest(lengths: bytes, header: bytes, state: bytes) -> bytes:
+    return blake2b(lengths + header + state, digest_size=_HASH_BYTES).digest()

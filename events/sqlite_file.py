@@ -1,0 +1,136 @@
+"""The SQLite file of a log: its schema, its settings, and how to tell it from any other file.
+
+The file is only ever opened through SQLite: a plain `open` and `close` of it in this process would drop the
+locks that SQLite holds on it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import aiosqlite
+
+from events.errors import LogDamaged, LogError, LogForeign, LogFromNewerVersion, LogMissing
+
+APPLICATION_ID = 0x50544150
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 5.0
+JOURNAL_BYTES_MAX = 64 << 20
+PAGES_MAX = 0xFFFFFFFE
+"""What SQLite itself allows: 17 TB."""
+
+INSERT = "INSERT INTO commits VALUES (?, ?, ?, ?, ?)"
+
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+CREATE TABLE IF NOT EXISTS commits (
+    seq INTEGER PRIMARY KEY,
+    count INTEGER NOT NULL,
+    recorded_at_ms INTEGER NOT NULL,
+    events BLOB NOT NULL,
+    hash BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER IF NOT EXISTS commits_update BEFORE UPDATE ON commits
+    BEGIN SELECT RAISE(ABORT, 'the log is append-only: a row is never changed'); END;
+CREATE TRIGGER IF NOT EXISTS commits_delete BEFORE DELETE ON commits
+    BEGIN SELECT RAISE(ABORT, 'the log is append-only: a row is never deleted'); END;
+CREATE TRIGGER IF NOT EXISTS commits_insert BEFORE INSERT ON commits
+    WHEN NEW.seq IS NOT coalesce((SELECT seq + count FROM commits ORDER BY seq DESC LIMIT 1), 1)
+    BEGIN SELECT RAISE(ABORT, 'the log is append-only: a row begins where the last one ended'); END;
+COMMIT;
+"""
+
+
+@contextmanager
+def driver_errors_named(path: Path, seq: int = 0) -> Iterator[None]:
+    """Turn SQLite's errors into ours: LogDamaged at `seq` for a malformed file, LogError for the rest."""
+    try:
+        yield
+    except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
+        raise LogError(f"{path}: {error}") from error
+    except (sqlite3.Error, TypeError) as error:  # A TypeError is a torn column that claims another type.
+        raise LogDamaged(seq, f"{path}: {error}") from error
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A read-only connection to a papertape log; it works on the -wal of a killed writer too.
+
+    Raises LogMissing, LogForeign, LogFromNewerVersion, LogError.
+    """
+    connection = _connect_read_only(path)
+    try:
+        if not _is_log(path, connection):
+            raise LogMissing(f"there is no log at {path}: the file is empty")
+    except LogError:
+        connection.close()
+        raise
+    return connection
+
+
+def holds_log(path: Path) -> bool:
+    """Whether a log is there; False for a missing or empty file, LogForeign for any other file."""
+    if not path.exists():
+        return False
+    with closing(_connect_read_only(path)) as connection:
+        return _is_log(path, connection)
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise LogMissing(f"there is no log at {path}")
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with driver_errors_named(path):
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+    connection.text_factory = bytes  # A torn column may claim to be text that no codec can read.
+    return connection
+
+
+def _is_log(path: Path, connection: sqlite3.Connection) -> bool:
+    try:
+        with driver_errors_named(path):
+            application_id, version = _number(connection, "application_id"), _number(connection, "user_version")
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except LogDamaged as error:
+        if getattr(error.__cause__, "sqlite_errorcode", None) != sqlite3.SQLITE_NOTADB:
+            raise
+        raise LogForeign(f"{path} is not a papertape log: it is not an SQLite file") from error
+    if application_id != APPLICATION_ID and (application_id or version or tables):
+        raise LogForeign(f"{path} is not a papertape log but another program's SQLite file")
+    if version > SCHEMA_VERSION:
+        raise LogFromNewerVersion(0, f"{path} has the layout {version}, this version knows {SCHEMA_VERSION}")
+    if application_id and b"commits" not in tables:
+        raise LogDamaged(0, f"{path} has lost its table")
+    return bool(tables)
+
+
+def _number(connection: sqlite3.Connection, pragma: str) -> int:
+    (number,) = connection.execute(f"PRAGMA {pragma}").fetchone()
+    return int(number)
+
+
+async def prepare(path: Path, connection: aiosqlite.Connection, pages_max: int) -> None:
+    """Set the connection up for writing and create what is missing.
+
+    Raises LogError when SQLite does not take the settings that durability rests on.
+    """
+    with driver_errors_named(path):
+        journal_mode = await _pragma(connection, "journal_mode = WAL")
+        await _pragma(connection, "synchronous = FULL")
+        synchronous = await _pragma(connection, "synchronous")
+        await _pragma(connection, f"journal_size_limit = {JOURNAL_BYTES_MAX}")
+        if (journal_mode, synchronous) != ("wal", 2):
+            raise LogError(f"{path}: SQLite gives journal_mode={journal_mode}, synchronous={synchronous}, not wal, 2")
+        await connection.executescript(_SCHEMA)
+        await _pragma(connection, f"max_page_count = {pages_max}")
+
+
+async def _pragma(connection: aiosqlite.Connection, pragma: str) -> object:
+    rows = list(await connection.execute_fetchall(f"PRAGMA {pragma}"))
+    return rows[0][0] if rows else None
