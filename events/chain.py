@@ -53,21 +53,17 @@ def verified(rows: Iterable[Row], predecessor: Head, codec: Codec) -> Iterator[C
     for seq, count, recorded_at_ms, blob, stored_hash in rows:
         if seq != next_seq:
             raise LogDamaged(next_seq, f"the row is missing; the next one begins at seq {seq}")
-        _check_hash(previous_hash, (seq, count, recorded_at_ms, blob, stored_hash))
+        try:
+            holds = row_hash(previous_hash, seq, count, recorded_at_ms, blob) == stored_hash
+        except (TypeError, struct.error) as error:  # A flipped bit can also change the type of a column.
+            raise LogDamaged(seq, f"the row is torn: {error}") from error
+        if not holds:
+            raise LogDamaged(seq, "the row does not match its hash")
         events, causes = codec.decode(seq, blob)
         if not count == len(events) == len(causes):
             raise LogDamaged(seq, f"the row counts {count} events, holds {len(events)} and {len(causes)} causes")
         yield Commit(seq, recorded_at_ms, events, causes, stored_hash)
         next_seq, previous_hash = seq + count, stored_hash
-
-
-def _check_hash(previous_hash: bytes, row: Row) -> None:
-    try:
-        holds = row_hash(previous_hash, *row[:4]) == row[4]
-    except (TypeError, struct.error) as error:  # A flipped bit can also change the type of a column.
-        raise LogDamaged(row[0], f"the row is torn: {error}") from error
-    if not holds:
-        raise LogDamaged(row[0], "the row does not match its hash")
 
 
 def recorded_beyond(commits: Iterable[Commit], after_seq: int, limit: int) -> list[Recorded]:

@@ -39,8 +39,8 @@ class Codec:
         """
         events, causes = [entry.event for entry in entries], [entry.cause for entry in entries]
         try:
-            readable = self._upcast(self._decoder.decode(self._encoder.encode((events, causes))))
-            return self._encoder.encode(readable)
+            readable = self._decoder.decode(self._encoder.encode((events, causes)))
+            return self._encoder.encode(self._upcast(readable) if self._upcasters else readable)
         except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
             names = ", ".join(sorted({type(event).__name__ for event in events}))
             raise UsageError(f"a commit of {names} cannot be written: {error}") from error

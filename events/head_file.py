@@ -9,17 +9,17 @@ import fcntl
 import os
 import struct
 from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from zlib import crc32
 
 from events.errors import LogError, LogHeld
 from events.log import Head
 
 _MAGIC = b"PTHEAD1\n"
 _FIELDS = struct.Struct(">8sq32s")
-_CHECKSUM_BYTES = 16
+_CHECKSUM_BYTES = 4
 RECORD_BYTES = _FIELDS.size + _CHECKSUM_BYTES
 
 
@@ -99,4 +99,4 @@ class LogLock:
 
 
 def _checksum(fields: bytes) -> bytes:
-    return blake2b(fields, digest_size=_CHECKSUM_BYTES).digest()
+    return crc32(fields).to_bytes(_CHECKSUM_BYTES, "big")

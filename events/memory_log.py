@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from itertools import dropwhile
 
 from events.chain import Row, end_of, next_row, recorded_beyond, verified
 from events.codec import CODEC, Codec
@@ -36,7 +37,7 @@ class MemoryLogReader:
     def commits(self, after_seq: int = 0) -> Iterator[Commit]:
         """See `events.log.LogReader.commits`."""
         predecessor = self._end_at_or_before(after_seq)
-        return (commit for commit in self._from(predecessor) if commit.last_seq > after_seq)
+        return dropwhile(lambda commit: commit.last_seq <= after_seq, self._from(predecessor))
 
     def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:
         """See `events.log.LogReader.read`."""

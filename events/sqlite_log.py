@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, closing, contextmanager
+from contextlib import AsyncExitStack, closing
+from itertools import dropwhile
 from pathlib import Path
 
 import aiosqlite
@@ -64,9 +65,8 @@ class SqliteLogReader:
     def commits(self, after_seq: int = 0) -> Iterator[Commit]:
         """See `events.log.LogReader.commits`. Rows that are committed while this is being read belong to it."""
         predecessor = self._end_at_or_before(after_seq)
-        for commit in verified(self._rows_behind(predecessor.seq), predecessor, self._codec):
-            if commit.last_seq > after_seq:
-                yield commit
+        found = verified(self._rows_behind(predecessor.seq), predecessor, self._codec)
+        return dropwhile(lambda commit: commit.last_seq <= after_seq, found)
 
     def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:
         """See `events.log.LogReader.read`."""
@@ -190,8 +190,10 @@ class SqliteEventLog:
 
     def sync_head(self) -> None:
         """Make the kept head durable; waits for the disk. Call it where a snapshot is saved."""
-        with _write_failures_named():
+        try:
             self._head_file.sync()
+        except OSError as error:
+            raise _write_failure(error) from error
 
     def reader(self) -> SqliteLogReader:
         """A reader of the same log."""
@@ -215,21 +217,19 @@ class SqliteEventLog:
         # The refusal stands before the outcome is known, so that a cancelled append leaves it behind too.
         self._refusal = f"whether seq {row[0]} was committed is unknown; the log refuses until it is opened again"
         reach("before_commit")
-        with _write_failures_named():
+        try:
             await self._connection.execute(INSERT, row)
             reach("after_commit")
             self._head = end_of(row)
             self._head_file.keep(self._head)
+        except (sqlite3.Error, OSError) as error:
+            raise _write_failure(error) from error
         self._refusal = ""
 
 
-@contextmanager
-def _write_failures_named() -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-        raise LogWriteFailed(f"{'the disk is full' if full else 'the write failed'}: {error}") from error
+def _write_failure(error: sqlite3.Error | OSError) -> LogWriteFailed:
+    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return LogWriteFailed(f"{'the disk is full' if full else 'the write failed'}: {error}")
 
 
 def _checked_head(path: Path, codec: Codec) -> tuple[Head, list[str]]:

@@ -11,6 +11,7 @@ import inspect
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
@@ -24,15 +25,20 @@ import engine.core.series
 import engine.core.sizing
 import engine.core.strategy
 import engine.core.trade
-from engine.core.codes import CANDLE, FUNDING, WARM_UP
-from engine.core.series import watch_candle, watch_reading, watch_series, watch_settlement
+from engine.core.advance import make_advance, make_guard_watch
+from engine.core.state import Guard
 from engine.core.trade import make_look, make_trade
+
+from engine.research.records import Array, records_of, struct_of
+from engine.research.runner import CompiledRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
     from engine.core.strategy import Strategy
+    from engine.core.world import World
+    from engine.research.tape import Tape
 
 KERNEL_MODULES = (
     engine.core.evolve,
@@ -64,81 +70,68 @@ def _make_module_known(module: ModuleType) -> None:
             register_jitable(function)
 
 
+_LOOPS: dict[tuple[str, str, str], Callable[..., Any]] = {}
+
+
 def compile_loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
-    """The compiled `advance` of one strategy, from the disk cache when nothing has changed."""
+    """The compiled `advance` of one strategy, from memory or the disk cache when nothing has changed."""
+    key = (strategy.name, strategy.source, digest)
+    if key not in _LOOPS:
+        _LOOPS[key] = _compile(strategy, digest)
+    return _LOOPS[key]
+
+
+def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
+    """A fresh loop, made of plain functions that numba knows."""
     make_known()
     _make_module_known(inspect.getmodule(strategy.hooks.enter))  # type: ignore[arg-type]
     look, trade = register_jitable(make_look(strategy.hooks)), register_jitable(make_trade(strategy.hooks))
     return njit(cache=True)(make_advance(look, trade, digest))  # type: ignore[no-any-return]
 
 
-def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: str) -> Callable[..., Any]:
-    """The loop over a stretch of tape for one runner; it stops early when `out` may run full."""
+@cache
+def _guard_watch(digest: str) -> Callable[..., Any]:
+    """The compiled guard loop."""
+    make_known()
+    return njit(cache=True)(make_guard_watch(digest))  # type: ignore[no-any-return]
 
-    def advance(
-        facts: Any,
-        first: int,
-        end: int,
-        room: int,
-        markets: Any,
-        mains: Any,
-        bars: Any,
-        filters: Any,
-        filter_bars: Any,
-        two_series: bool,
-        settlements: Any,
-        readings: Any,
-        active: Any,
-        desks: Any,
-        states: Any,
-        params: Any,
-        accounts: Any,
-        rules: Any,
-        contracts: Any,
-        tiers: Any,
-        out: Any,
-        equities: Any,
-    ) -> tuple[int, int, str]:
-        n = 0
-        account = accounts[0]
-        f = first
-        while f < end and n + room < len(out):
-            fact = facts[f]
-            s = fact.symbol
-            market = markets[s]
-            if fact.kind == CANDLE:
-                watch_candle(market, fact, settlements[s])
-                watch_series(mains[s], bars[s], fact, market.reset)
-                if two_series:
-                    watch_series(filters[s], filter_bars[s], fact, market.reset)
-            elif fact.kind == FUNDING:
-                watch_settlement(market, fact, settlements[s])
-            else:
-                watch_reading(market, fact, readings[s])
-            if fact.kind != CANDLE or mains[s].completed == 1 or market.reset == 1:
-                look(fact, market, mains[s], bars[s], readings[s], states[s], params[s])
-            if fact.kind == CANDLE and fact.timing != WARM_UP and active[s]:
-                before = n
-                n = trade(
-                    fact,
-                    market,
-                    mains[s],
-                    filters[s],
-                    settlements[s],
-                    desks,
-                    states[s],
-                    params[s],
-                    account,
-                    rules[0],
-                    contracts,
-                    tiers,
-                    out,
-                    n,
-                )
-                for k in range(before, n):
-                    out[k].fact = f
-            equities[f - first] = account.equity_usdt
-            f += 1
-        return f, n, digest
 
-    return advance
+class CompiledEngine:
+    """Tapes as structured arrays, loops by numba."""
+
+    name = "compiled"
+
+    def __init__(self, world: World, tape: Tape, digest: str) -> None:
+        self.facts: Array = tape.rows()
+        self.watch = _guard_watch(digest)
+        self.runners = [CompiledRunner(world, runner, compile_loop(runner.strategy, digest)) for runner in world.runners]
+        self.guards, self.maxima = records_of([world.guard]), np.array(world.maxima)
+
+    def equities(self) -> Array:
+        """Room for the equity after every fact."""
+        return np.empty(len(self.facts))
+
+    def part(self, equities: Array, first: int, end: int) -> Array:
+        """A stretch of equities that writes through."""
+        return equities[first:end]
+
+    def totals(self, equities: list[Array], first: int, end: int) -> Array:
+        """Sums over the runners, in their order."""
+        totals = np.zeros(end - first)
+        for one in equities:
+            totals += one[first:end]
+        return totals
+
+    def guard(self) -> Guard:
+        """The global switch as it stands."""
+        return struct_of(Guard, self.guards[0].tolist())
+
+    def trip_guard(self, reason: int) -> None:
+        """The global switch is tripped."""
+        self.guards[0]["tripped"] = reason
+
+    def write_back(self, world: World) -> None:
+        """Put the end state into the world."""
+        for runner in self.runners:
+            runner.write_back(world)
+        world.guard, world.maxima = self.guard(), self.maxima.tolist()

@@ -6,33 +6,27 @@ alone; then the switch looks at the sums. Where it trips, the stretch is taken b
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from msgspec import Struct
-from numba import njit
 
-from engine.core.codes import CANDLE, GLOBAL_LOSS, WARM_UP
-from engine.core.guard import cancel_entries, guard_total, trip_global
+from engine.core.codes import GLOBAL_LOSS
+from engine.core.guard import cancel_entries, trip_global
 from engine.core.state import Decision, Guard
 from engine.core.translate import event_of
-from engine.research.compiled import make_known
-from engine.research.records import Array, records_of, struct_of
-from engine.research.runner import CompiledRunner
 from events.facts import GLOBAL_SCOPE, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, MutableSequence, Sequence
 
     from engine.core.world import Runner, World
-    from engine.research.tape import Tape
 
 STRETCH_FACTS = 65_536
+GLOBAL_RUNNER = -1
 
 
 class Decided(Struct, frozen=True):
-    """An event that was decided on the fact at index `fact`, by the runner at index `runner` (-1: the global switch)."""
+    """An event decided on the fact at index `fact`, by the runner at index `runner` (-1: the global switch)."""
 
     fact: int
     runner: int
@@ -43,128 +37,127 @@ class Outcome(Struct):
     """What a run over a tape brought: all decisions in log order, and the equity after every fact by runner."""
 
     decided: list[Decided]
-    equities: list[Array]
+    equities: list[MutableSequence[float]]
 
 
-def make_guard_loop(digest: str) -> Callable[..., Any]:
-    """The loop that shows the global switch the totals of a stretch; it returns where it trips, or the end."""
+class TapeRunner(Protocol):
+    """One runner that can be advanced over a tape, and taken back."""
 
-    def watch(facts: Any, first: int, end: int, totals: Any, guards: Any, maxima: Any) -> tuple[int, str]:
-        for f in range(first, end):
-            if facts[f].kind == CANDLE and facts[f].timing != WARM_UP:
-                if guard_total(guards[0], maxima, totals[f - first], facts[f].time_ms):
-                    return f, digest
-        return end, digest
+    runner: Runner
 
-    return watch
+    def advance(self, facts: Any, first: int, end: int, equities: Any) -> list[Decision]:
+        """Run a stretch; the decisions made, and the equity after each fact in `equities`."""
+
+    def keep(self) -> Any:
+        """A copy of all state that moves."""
+
+    def come_back(self, kept: Any) -> None:
+        """Take up a kept state again."""
+
+    def tripped(self) -> bool:
+        """Whether its kill switch is tripped."""
+
+    def load(self) -> None:
+        """Take account and desks from the runner's Structs."""
+
+    def write_back(self, world: World) -> None:
+        """Put the state into the world's Structs."""
 
 
-@cache
-def compiled_guard(digest: str) -> Callable[..., Any]:
-    """The guard loop, compiled."""
-    make_known()
-    return njit(cache=True)(make_guard_loop(digest))  # type: ignore[no-any-return]
+class TapeEngine(Protocol):
+    """The way a tape is run: by CPython over Structs, or compiled over arrays."""
+
+    name: str
+    facts: Any
+    runners: Sequence[TapeRunner]
+    watch: Callable[..., Any]
+    guards: Any
+    maxima: Any
+
+    def equities(self) -> Any:
+        """Room for the equity after every fact."""
+
+    def part(self, equities: Any, first: int, end: int) -> Any:
+        """Where a stretch writes its equities; `keep_part` brings them home."""
+
+    def totals(self, equities: list[Any], first: int, end: int) -> Any:
+        """Sums over the runners, in their order."""
+
+    def guard(self) -> Guard:
+        """The global switch as it stands."""
+
+    def trip_guard(self, reason: int) -> None:
+        """The global switch is tripped."""
+
+    def write_back(self, world: World) -> None:
+        """Put the end state into the world."""
 
 
-def run_compiled(
-    world: World, tape: Tape, digest: str, on_progress: Callable[[int], None] = lambda facts: None
-) -> Outcome:
-    """Run every runner of `world` over the tape. The world stands at the end of it afterwards."""
-    run = _GuardedRun(world, tape, digest)
-    at = 0
-    while at < len(tape.facts):
-        at = run.stretch(at, min(len(tape.facts), at + STRETCH_FACTS))
+def run_tape(world: World, engine: TapeEngine, on_progress: Callable[[int], None] = lambda _: None) -> Outcome:
+    """Run every runner of `world` over the tape; the world stands at the end of it afterwards."""
+    run = _GuardedRun(world, engine)
+    at, end = 0, len(engine.facts)
+    while at < end:
+        at = run.stretch(at, min(end, at + STRETCH_FACTS))
         on_progress(at)
-    return run.finish()
+    engine.write_back(world)
+    run.decided.sort(key=lambda item: item.fact)
+    return Outcome(run.decided, run.equities)
 
 
 class _GuardedRun:
-    """The arrays of one run over a tape."""
+    """One run over a tape."""
 
-    def __init__(self, world: World, tape: Tape, digest: str) -> None:
-        self.world, self.tape = world, tape
-        self.runners = [CompiledRunner(world, runner, digest) for runner in world.runners]
-        self.watch = compiled_guard(digest)
-        self.guard, self.maxima = records_of([world.guard]), np.array(world.maxima)
-        self.equities = [np.empty(len(tape.facts)) for _ in self.runners]
-        self.found: list[tuple[int, Array]] = []
-        self.global_trips: list[Decided] = []
+    def __init__(self, world: World, engine: TapeEngine) -> None:
+        self.world, self.engine = world, engine
+        self.equities = [engine.equities() for _ in engine.runners]
+        self.decided: list[Decided] = []
 
     def stretch(self, first: int, end: int) -> int:
         """Run facts `first .. end - 1`, or up to the one on which the global switch trips; returns the next fact."""
-        kept = [runner.keep() for runner in self.runners]
-        found = self._advance(first, end)
-        totals = np.zeros(end - first)
-        for equities in self.equities:
-            totals += equities[first:end]
-        tripped, _ = self.watch(self.tape.facts, first, end, totals, self.guard, self.maxima)
+        engine = self.engine
+        kept = [runner.keep() for runner in engine.runners]
+        decided = self._advance(first, end)
+        totals = engine.totals(self.equities, first, end)
+        tripped, _ = engine.watch(engine.facts, first, end, totals, engine.guards, engine.maxima)
         if tripped == end:
-            self.found += found
+            self.decided += decided
             return end
-        for runner, state in zip(self.runners, kept, strict=True):
+        for runner, state in zip(engine.runners, kept, strict=True):
             runner.come_back(state)
-        self.found += self._advance(first, tripped + 1)
-        self._trip(tripped)
+        self.decided += self._advance(first, tripped + 1)
+        self._trip(int(tripped))
         return int(tripped) + 1
 
-    def _advance(self, first: int, end: int) -> list[tuple[int, Array]]:
-        """Every runner over a stretch; what each decided."""
-        found: list[tuple[int, Array]] = []
-        for index, runner in enumerate(self.runners):
-            decided = runner.advance(self.tape.facts, first, end, self.equities[index][first:end])
-            found += [(index, rows) for rows in decided]
-        return found
+    def _advance(self, first: int, end: int) -> list[Decided]:
+        """Every runner over a stretch; what each decided, runner by runner."""
+        decided: list[Decided] = []
+        for index, runner in enumerate(self.engine.runners):
+            part = self.engine.part(self.equities[index], first, end)
+            for decision in runner.advance(self.engine.facts, first, end, part):
+                decided.append(Decided(decision.fact, index, self._event(runner.runner, decision)))
+        return decided
 
     def _trip(self, fact: int) -> None:
         """The global switch trips after `fact`: every runner that goes on is stopped, its pending entries cancelled."""
-        guard = struct_of(Guard, self.guard[0].tolist())
-        at_ms = int(self.tape.facts[fact]["time_ms"])
         decision = Decision()
-        trip_global(guard, at_ms, decision)
-        self.guard[0]["tripped"] = GLOBAL_LOSS
-        self.global_trips.append(Decided(fact, -1, event_of(decision, GLOBAL_SCOPE, "", ())))
-        for index, compiled in enumerate(self.runners):
-            if compiled.state["accounts"][0]["tripped"] == 0:
-                self._stop(fact, index, compiled, at_ms)
+        trip_global(self.engine.guard(), int(self.engine.facts[fact].time_ms), decision)
+        self.engine.trip_guard(GLOBAL_LOSS)
+        self.decided.append(Decided(fact, GLOBAL_RUNNER, event_of(decision, GLOBAL_SCOPE, "", ())))
+        for index, tape_runner in enumerate(self.engine.runners):
+            if not tape_runner.tripped():
+                self._stop(fact, index, tape_runner, decision.at_ms)
 
-    def _stop(self, fact: int, index: int, compiled: CompiledRunner, at_ms: int) -> None:
+    def _stop(self, fact: int, index: int, tape_runner: TapeRunner, at_ms: int) -> None:
         """Stop one runner, with the functions that do it live."""
-        compiled.write_back(self.world)
-        runner = compiled.runner
+        tape_runner.write_back(self.world)
+        runner = tape_runner.runner
         runner.account.tripped = GLOBAL_LOSS
         count = cancel_entries(at_ms, runner.account, runner.desks, runner.out, 0)
-        for decision in runner.out[:count]:
-            event = _event(self.world, runner, decision)
-            self.global_trips.append(Decided(fact, index, event))
-        compiled.state["accounts"][...] = records_of([runner.account])
-        compiled.state["desks"][...] = records_of(runner.desks)
+        self.decided += [Decided(fact, index, self._event(runner, decision)) for decision in runner.out[:count]]
+        tape_runner.load()
 
-    def finish(self) -> Outcome:
-        """Put the end state into the world, and all decisions into the order of the log."""
-        for compiled in self.runners:
-            compiled.write_back(self.world)
-        self.world.guard = struct_of(Guard, self.guard[0].tolist())
-        self.world.maxima = self.maxima.tolist()
-        decided = [item for index, rows in self.found for item in self._events(index, rows)]
-        decided.sort(key=lambda item: (item.fact, item.runner))
-        return Outcome(_merge(decided, self.global_trips), self.equities)
-
-    def _events(self, index: int, rows: Array) -> list[Decided]:
-        """Rows of the kernel as events."""
-        runner = self.world.runners[index]
-        made = []
-        for row in rows.tolist():
-            decision = Decision(runner.strategy.reading(*row[0]), *row[1:])
-            made.append(Decided(decision.fact, index, _event(self.world, runner, decision)))
-        return made
-
-
-def _event(world: World, runner: Runner, decision: Decision) -> Event:
-    """A runner's decision as an event."""
-    symbol = world.listed[decision.symbol].symbol
-    return event_of(decision, runner.strategy.name, symbol, runner.strategy.exit_reasons)
-
-
-def _merge(decided: list[Decided], trips: list[Decided]) -> list[Decided]:
-    """Global trips and what they cancelled stand after all that the runners decided on the same fact."""
-    return sorted([*decided, *trips], key=lambda item: item.fact) if trips else decided
+    def _event(self, runner: Runner, decision: Decision) -> Event:
+        """A runner's decision as an event."""
+        symbol = self.world.listed[decision.symbol].symbol
+        return event_of(decision, runner.strategy.name, symbol, runner.strategy.exit_reasons)

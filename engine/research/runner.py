@@ -17,10 +17,11 @@ from engine.core.state import (
     Settlement,
 )
 from engine.core.world import DECISIONS_A_FACT_MAX
-from engine.research.compiled import compile_loop
 from engine.research.records import Array, dtype_of, records_of, struct_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.core.world import Runner, World
 
 OUT_ROWS = 4_096
@@ -29,9 +30,9 @@ OUT_ROWS = 4_096
 class CompiledRunner:
     """One runner over a tape. It keeps its own copy of markets and series, as runners share nothing."""
 
-    def __init__(self, world: World, runner: Runner, digest: str) -> None:
+    def __init__(self, world: World, runner: Runner, loop: Callable[..., Any]) -> None:
         self.runner = runner
-        self.loop = compile_loop(runner.strategy, digest)
+        self.loop = loop
         self.two_series = runner.main is not runner.filtered
         self.active = np.array(runner.active, dtype=np.bool_)
         self.params = records_of(runner.params)
@@ -54,15 +55,25 @@ class CompiledRunner:
             "accounts": records_of([runner.account]),
         }
 
-    def advance(self, facts: Array, first: int, end: int, equities: Array) -> list[Array]:
+    def advance(self, facts: Array, first: int, end: int, equities: Array) -> list[Decision]:
         """Run facts `first .. end - 1`; writes the equity after each and returns the decisions made."""
-        found: list[Array] = []
+        found: list[Decision] = []
+        reading = self.runner.strategy.reading
         at = first
         while at < end:
             following, count, _ = self._call(facts, at, end, equities[at - first :])
-            found.append(self.out[:count].copy())
+            found += [Decision(reading(*row[0]), *row[1:]) for row in self.out[:count].tolist()]
             at = following
         return found
+
+    def tripped(self) -> bool:
+        """Whether its kill switch is tripped."""
+        return bool(self.state["accounts"][0]["tripped"] != 0)
+
+    def load(self) -> None:
+        """Take account and desks from the runner's Structs, after something else than a fact moved them."""
+        self.state["accounts"][...] = records_of([self.runner.account])
+        self.state["desks"][...] = records_of(self.runner.desks)
 
     def _call(self, facts: Array, at: int, end: int, equities: Array) -> Any:
         """One call of the compiled loop."""

@@ -1,94 +1,93 @@
-"""A tape: all facts of a run in their order, as one structured array."""
+"""A tape: all market facts of a run in their binding order, by CPython as Structs or for numba as rows."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from msgspec import Struct
 
 from engine.core.codes import CANDLE, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
 from engine.core.state import Fact
-from engine.research.records import Array, dtype_of
 from events.facts import CandleClosed, ContractListed, FundingRateSettled, MarketFact, OpenInterestObserved, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from engine.feeds.columns import CandleColumns, SeriesColumns
-
-FACT_TYPE = dtype_of(Fact)
+    from engine.feeds.file import FileFeed
 
 
 class Tape(Struct):
-    """Facts in their binding order, and the contracts of their symbols in configured order."""
-
-    contracts: list[ContractListed]
-    facts: Array
-
-    def event(self, index: int) -> MarketFact:
-        """The fact at `index` as the event it is in a log."""
-        row = self.facts[index]
-        contract = self.contracts[int(row["symbol"])]
-        at_ms = int(row["time_ms"])
-        if row["kind"] == FUNDING:
-            return FundingRateSettled(at_ms, contract.symbol, float(row["close"]))
-        if row["kind"] == OPEN_INTEREST:
-            return OpenInterestObserved(at_ms, contract.symbol, float(row["close"]))
-        prices = (float(row[name]) for name in ("open", "high", "low", "close", "volume"))
-        return CandleClosed(at_ms, contract.symbol, contract.timeframe_ms, *prices, Timing(int(row["timing"])))
-
-
-def make_tape(
-    contracts: Sequence[ContractListed],
-    candles: Sequence[CandleColumns],
-    funding: Sequence[SeriesColumns | None],
-    open_interest: Sequence[SeriesColumns | None],
-    start_ms: int | None = None,
-    end_ms: int | None = None,
-) -> Tape:
-    """Merge tables by time: candles by their close in the symbols' order, then funding, then open interest.
+    """Tables by symbol, in configured order, and the part of them that counts.
 
     Candles that open before `start_ms` are warm-up; those that open at or after `end_ms` are left out.
     """
-    parts: list[Array] = []
-    for symbol, table in enumerate(candles):
-        parts.append(_candle_facts(symbol, table, start_ms, end_ms))
-    for kind, tables in ((FUNDING, funding), (OPEN_INTEREST, open_interest)):
-        for symbol, series in enumerate(tables):
-            if series is not None:
-                parts.append(_series_facts(kind, symbol, series, end_ms))
-    if len(parts) == 1:
-        return Tape(list(contracts), parts[0])
-    facts = np.concatenate(parts)
-    order = np.lexsort((facts["symbol"], facts["kind"], facts["time_ms"]))
-    return Tape(list(contracts), facts[order])
+
+    contracts: list[ContractListed]
+    candles: list[CandleColumns]
+    funding: list[SeriesColumns | None]
+    open_interest: list[SeriesColumns | None]
+    start_ms: int | None = None
+    end_ms: int | None = None
+
+    def structs(self) -> list[Fact]:
+        """The facts as Structs."""
+        found = list(chain.from_iterable(self._parts()))
+        found.sort(key=lambda fact: (fact.time_ms, fact.kind, fact.symbol))
+        return found
+
+    def _parts(self) -> Iterator[Iterator[Fact]]:
+        """Every table as facts."""
+        for symbol, table in enumerate(self.candles):
+            yield self._candle_structs(symbol, table)
+        for kind, tables in ((FUNDING, self.funding), (OPEN_INTEREST, self.open_interest)):
+            for symbol, series in enumerate(tables):
+                if series is not None:
+                    yield self._series_structs(kind, symbol, series)
+
+    def _candle_structs(self, symbol: int, table: CandleColumns) -> Iterator[Fact]:
+        """One symbol's candles."""
+        start_ms = self.start_ms or 0
+        for open_ms, *prices in zip(table.open_time_ms, *table.values(), strict=True):
+            if self.end_ms is not None and open_ms >= self.end_ms:
+                return
+            timing = WARM_UP if open_ms < start_ms else ON_TIME
+            yield Fact(CANDLE, symbol, timing, open_ms, open_ms + table.timeframe_ms, *prices)
+
+    def _series_structs(self, kind: int, symbol: int, series: SeriesColumns) -> Iterator[Fact]:
+        """One symbol's settlements or readings."""
+        for time_ms, value in zip(series.time_ms, series.value, strict=True):
+            if self.end_ms is not None and time_ms >= self.end_ms:
+                return
+            yield Fact(kind, symbol, 0, time_ms, time_ms, close=value)
+
+    def rows(self) -> Any:
+        """The facts as one structured array."""
+        from engine.research.rows import rows_of  # noqa: PLC0415 - numpy belongs to an extra
+
+        return rows_of(self)
 
 
-def _candle_facts(symbol: int, table: CandleColumns, start_ms: int | None, end_ms: int | None) -> Array:
-    """One symbol's candles as facts."""
-    opens = np.frombuffer(table.open_time_ms, dtype=np.int64)
-    count = len(opens) if end_ms is None else int(np.searchsorted(opens, end_ms))
-    facts = np.zeros(count, dtype=FACT_TYPE)
-    facts["kind"] = CANDLE
-    facts["symbol"] = symbol
-    facts["open_time_ms"] = opens[:count]
-    facts["time_ms"] = opens[:count] + table.timeframe_ms
-    if start_ms is not None:
-        facts["timing"] = np.where(opens[:count] < start_ms, WARM_UP, ON_TIME)
-    for name, column in zip(("open", "high", "low", "close", "volume"), table.values(), strict=True):
-        facts[name] = np.frombuffer(column, dtype=np.float64)[:count]
-    return facts
+def tape_of(feed: FileFeed, start_ms: int | None = None, end_ms: int | None = None) -> Tape:
+    """The tape of a file feed's tables."""
+    symbols = list(feed.candles)
+    return Tape(
+        feed.contracts(),
+        [feed.candles[symbol] for symbol in symbols],
+        [feed.funding.get(symbol) for symbol in symbols],
+        [feed.open_interest.get(symbol) for symbol in symbols],
+        start_ms,
+        end_ms,
+    )
 
 
-def _series_facts(kind: int, symbol: int, series: SeriesColumns, end_ms: int | None) -> Array:
-    """One symbol's settlements or readings as facts."""
-    times = np.frombuffer(series.time_ms, dtype=np.int64)
-    count = len(times) if end_ms is None else int(np.searchsorted(times, end_ms))
-    facts = np.zeros(count, dtype=FACT_TYPE)
-    facts["kind"] = kind
-    facts["symbol"] = symbol
-    facts["open_time_ms"] = times[:count]
-    facts["time_ms"] = times[:count]
-    facts["close"] = np.frombuffer(series.value, dtype=np.float64)[:count]
-    return facts
+def fact_event(contracts: list[ContractListed], fact: Any) -> MarketFact:
+    """A fact of a tape, Struct or row, as the event it is in a log."""
+    contract, at_ms = contracts[int(fact.symbol)], int(fact.time_ms)
+    if fact.kind == FUNDING:
+        return FundingRateSettled(at_ms, contract.symbol, float(fact.close))
+    if fact.kind == OPEN_INTEREST:
+        return OpenInterestObserved(at_ms, contract.symbol, float(fact.close))
+    prices = (float(fact.open), float(fact.high), float(fact.low), float(fact.close), float(fact.volume))
+    return CandleClosed(at_ms, contract.symbol, contract.timeframe_ms, *prices, Timing(int(fact.timing)))

@@ -177,8 +177,6 @@ def leave(
     decision: Decision,
 ) -> int:
     """`open_interest_fell` when the crowd has left."""
-    if not _ready(state, main, params):
-        return NO_REASON
     change = _change(state, market, params)
     if change < -1.0 or change >= -(params.oi_exit_threshold / 100.0):
         return NO_REASON

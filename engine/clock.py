@@ -1,0 +1,61 @@
+"""The wall clock as a port: the shell asks it for the time and sleeps by it, the core never does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where the shell gets its time from."""
+
+    def now_ms(self) -> int:
+        """The wall clock in milliseconds since 1970 UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass. Zero or less gives way to other tasks once."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now_ms(self) -> int:
+        """The wall clock in milliseconds since 1970 UTC."""
+        return time.time_ns() // 1_000_000
+
+    async def sleep(self, seconds: float) -> None:
+        """Let `seconds` of real time pass."""
+        await asyncio.sleep(max(0.0, seconds))
+
+
+class ManualClock:
+    """A clock for tests and rehearsals: it stands still until it is advanced, and sleeping advances it.
+
+    A sleep returns at once (after giving way to other tasks), with the time moved on by exactly the
+    seconds asked for. `slept_seconds` lists what was asked for, up to `SLEPT_MAX` entries.
+    """
+
+    SLEPT_MAX = 100_000
+
+    def __init__(self, now_ms: int = 0) -> None:
+        self._now_ms = float(now_ms)
+        self.slept_seconds: list[float] = []
+
+    def now_ms(self) -> int:
+        """The time this clock shows, in milliseconds since 1970 UTC."""
+        return int(self._now_ms)
+
+    def advance(self, seconds: float) -> None:
+        """Move the time on by `seconds` (negative moves it back, as a corrected wall clock does)."""
+        self._now_ms += seconds * 1000.0
+
+    async def sleep(self, seconds: float) -> None:
+        """Move the time on by `seconds` and give way to other tasks."""
+        if seconds > 0.0:
+            self.advance(seconds)
+            if len(self.slept_seconds) < self.SLEPT_MAX:
+                self.slept_seconds.append(seconds)
+        await asyncio.sleep(0)

@@ -1,0 +1,1 @@
+"""Feeds: whatever delivers validated market facts, in time order, through one port."""

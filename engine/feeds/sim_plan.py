@@ -1,0 +1,177 @@
+"""What happens in the simulated market on one day: the episodes of a symbol, drawn before any minute is.
+
+A day is cut into slots that all symbols share, and each slot into an episode: calm, an overshoot that reverts
+or does not, a trend that breaks out in thrusts, a squeeze that builds up open interest. A symbol mostly follows
+the market's episode of the slot and sometimes has its own. Now and then all of it crashes together.
+
+Sizes are dimensionless: a size of 0.01 is about 1 % (see `price_usdt` in `sim_market`). Only `+ - * /` and
+`random()` are used, so the same seed gives the same day on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from random import Random
+from typing import Final
+
+from msgspec import Struct, field
+
+DAY_MINUTES: Final = 1_440
+DAY_MS: Final = 86_400_000
+FUNDING_MS: Final = 28_800_000
+CRASH_BLOCK_DAYS: Final = 10
+FUNDING_ERA_SETTLEMENTS: Final = 6
+
+EXTREME_RATE: Final = 0.0003
+"""From here on a funding rate is called extreme, and tends to be followed by a move against the crowd."""
+
+
+class Move(Struct, frozen=True):
+    """A change by `size`, spread over minutes of the day; `activity` multiplies the volume meanwhile."""
+
+    minute: int
+    minutes: int
+    size: float
+    activity: float = 1.0
+
+
+class DayPlan(Struct):
+    """The moves of one symbol on one day, of its price and of its open interest, and how nervous it is."""
+
+    price: list[Move] = field(default_factory=list)
+    interest: list[Move] = field(default_factory=list)
+    nervousness: float = 1.0
+
+    def move(self, minute: float, minutes: float, size: float, activity: float = 1.0) -> None:
+        """Add a price move, pushed back into the day where it would leave it."""
+        self.price.append(_within_day(minute, minutes, size, activity))
+
+    def build(self, minute: float, minutes: float, size: float) -> None:
+        """Add a change of open interest, likewise."""
+        self.interest.append(_within_day(minute, minutes, size, 1.0))
+
+
+def stream(seed: int, *names: object) -> Random:
+    """A stream of random numbers of its own for these names, the same in every process and version."""
+    text = "|".join([str(seed), *map(str, names)])
+    return Random(int.from_bytes(sha256(text.encode()).digest()[:8], "big"))  # noqa: S311 (a market, not a secret)
+
+
+def between(rng: Random, low: float, high: float) -> float:
+    """A number between the two, all equally likely."""
+    return low + (high - low) * rng.random()
+
+
+def day_plan(seed: int, symbol: str, day: int, volatility: float) -> DayPlan:
+    """What happens to a symbol on a day (days since 1970)."""
+    shared, own = stream(seed, "market", day), stream(seed, symbol, "plan", day)
+    plan = DayPlan(nervousness=between(shared, 0.7, 1.2) * between(own, 0.85, 1.15))
+    trending = shared.random() < 0.5
+    minute = between(shared, 0.0, 40.0)
+    while minute < DAY_MINUTES - 90:
+        length = min(between(shared, 110.0, 300.0), DAY_MINUTES - minute)
+        market = (shared.random(), shared.random())
+        mine = (own.random(), own.random())
+        kind, direction = market if own.random() < 0.55 else mine
+        _episode(own, plan, trending, kind, 1.0 if direction < 0.5 else -1.0, minute, length, volatility)
+        minute += length
+    _crash(seed, plan, own, day, volatility)
+    _aftermath(seed, symbol, plan, own, day)
+    return plan
+
+
+def funding_rate(seed: int, symbol: str, settlement: int) -> float:
+    """The rate settled at `settlement` times 8 hours since 1970, as a fraction: runs of extreme ones among normal ones."""
+    offset = int(stream(seed, symbol, "offset").random() * FUNDING_ERA_SETTLEMENTS)
+    mood = stream(seed, symbol, "era", (settlement + offset) // FUNDING_ERA_SETTLEMENTS).random()
+    rng = stream(seed, symbol, "funding", settlement)
+    if mood < 0.45 and rng.random() < 0.85:
+        side = 1.0 if mood < 0.27 else -1.0
+        return side * int(between(rng, 310.0, 900.0)) / 1_000_000
+    return 0.0001 if rng.random() < 0.3 else int(between(rng, -30.0, 140.0)) / 1_000_000
+
+
+def _episode(
+    rng: Random, plan: DayPlan, trending: bool, kind: float, side: float, minute: float, length: float, volatility: float
+) -> None:
+    trend, overshoot, squeeze = (0.45, 0.65, 0.85) if trending else (0.08, 0.62, 0.82)
+    if kind < trend:
+        _trend(rng, plan, side, minute, length, volatility)
+    elif kind < overshoot:
+        _overshoot(rng, plan, side, minute, length, volatility)
+    elif kind < squeeze:
+        _squeeze(rng, plan, side, minute, length)
+
+
+def _trend(rng: Random, plan: DayPlan, side: float, minute: float, length: float, volatility: float) -> None:
+    total = side * between(rng, 0.012, 0.032) * volatility
+    thrusts = max(2, int(length / between(rng, 38.0, 55.0)))
+    every, part = length / thrusts, total / thrusts
+    for number in range(thrusts):
+        at, burst = minute + number * every, between(rng, 5.0, 11.0)
+        plan.move(at, every, 0.4 * part)
+        plan.move(at + between(rng, 8.0, every - 24.0), burst, 0.6 * part, between(rng, 3.0, 6.0))
+        if rng.random() < 0.3:
+            plan.move(at + every - 10.0, 14.0, -0.7 * part)
+    if rng.random() < 0.6:
+        built = between(rng, 0.02, 0.045)
+        plan.build(minute - 40.0, 40.0 + 0.9 * length, built)
+        plan.build(minute + length, between(rng, 40.0, 100.0), -built * between(rng, 0.5, 1.1))
+
+
+def _overshoot(rng: Random, plan: DayPlan, side: float, minute: float, length: float, volatility: float) -> None:
+    at, burst = minute + between(rng, 20.0, length - 80.0), between(rng, 7.0, 13.0)
+    size = side * between(rng, 0.006, 0.012) * (0.5 + 0.5 * volatility)
+    plan.move(at, burst, size, between(rng, 4.0, 8.0))
+    if rng.random() < 0.6:
+        plan.move(at + burst + 2.0, between(rng, 20.0, 70.0), -size * between(rng, 0.6, 1.1))
+    else:
+        plan.move(at + burst + 2.0, between(rng, 15.0, 50.0), size * between(rng, 0.2, 0.5))
+
+
+def _squeeze(rng: Random, plan: DayPlan, side: float, minute: float, length: float) -> None:
+    # Leveraged positions gather while the price stands still; then it runs to where they would be liquidated.
+    gather, run = 0.6 * length, between(rng, 20.0, 45.0)
+    plan.build(minute, gather, between(rng, 0.025, 0.05))
+    plan.build(minute + gather, run + 20.0, between(rng, 0.008, 0.016))
+    plan.move(minute + gather, run, side * between(rng, 0.016, 0.022), between(rng, 2.0, 3.5))
+    after = minute + gather + run + between(rng, 4.0, 15.0)
+    if rng.random() < 0.5:
+        plan.move(after, between(rng, 8.0, 20.0), side * between(rng, 0.008, 0.014), between(rng, 3.0, 6.0))
+        plan.build(after + 10.0, between(rng, 20.0, 60.0), -between(rng, 0.03, 0.05))
+    else:
+        plan.move(after, between(rng, 25.0, 60.0), -side * between(rng, 0.008, 0.018))
+        plan.build(after, between(rng, 40.0, 90.0), -between(rng, 0.02, 0.045))
+
+
+def _crash(seed: int, plan: DayPlan, rng: Random, day: int, volatility: float) -> None:
+    block, place = divmod(day, CRASH_BLOCK_DAYS)
+    shared = stream(seed, "crash", block)
+    chosen, happens = int(shared.random() * CRASH_BLOCK_DAYS), shared.random() < 0.9
+    minute, minutes = between(shared, 120.0, 1_100.0), between(shared, 12.0, 30.0)
+    if place != chosen or not happens:
+        return
+    size = between(shared, 0.035, 0.065) * volatility * between(rng, 0.8, 1.2)
+    plan.move(minute, minutes, -size, 8.0)
+    plan.move(minute + minutes, 130.0, size * between(rng, 0.25, 0.5), 2.0)
+    plan.build(minute + 2.0, minutes, -between(rng, 0.06, 0.11))
+
+
+def _aftermath(seed: int, symbol: str, plan: DayPlan, rng: Random, day: int) -> None:
+    per_day = DAY_MS // FUNDING_MS
+    for number in range(per_day):
+        rate = funding_rate(seed, symbol, day * per_day + number)
+        if abs(rate) >= EXTREME_RATE and rng.random() < 0.5:
+            size = between(rng, 0.003, 0.008) * (-1.0 if rate > 0.0 else 1.0)
+            plan.move(number * 480 + between(rng, 14.0, 30.0), between(rng, 20.0, 70.0), size, 1.3)
+
+
+def _within_day(minute: float, minutes: float, size: float, activity: float) -> Move:
+    whole = max(2, int(minutes))
+    return Move(max(0, min(int(minute), DAY_MINUTES - whole)), whole, size, activity)
+
+
+def total(moves: Sequence[Move]) -> float:
+    """By how much all the moves of a day change the level."""
+    return sum(move.size for move in moves)

@@ -1,0 +1,235 @@
+"""Reading candles, settlements and open interest from CSV and CSV.gz, refusing by row what is no fact.
+
+A refused row is skipped, counted and kept with its line, reason and text; the rest goes on, and a refused
+candle leaves a hole. A file that cannot be read as a whole raises `MarketDataError` with its name.
+
+Large clean candle files are read by `engine.feeds.tables_fast` when polars is there. Whenever anything at
+all looks unusual to it the reader here takes over: it alone knows lines and reasons.
+"""
+
+from __future__ import annotations
+
+from array import array
+from itertools import pairwise, repeat
+from math import inf, isfinite
+from operator import le, lt, mod
+from pathlib import Path
+from typing import Final
+
+from engine.feeds import tables_fast
+from engine.feeds.columns import CandleColumns, SeriesColumns, row_at
+from engine.feeds.port import RefusalReason
+from engine.feeds.sources import TableText, broken, read_table
+
+CANDLE_COLUMNS: Final = ("open_time_ms", "open", "high", "low", "close", "volume")
+FUNDING_COLUMNS: Final = ("funding_time_ms", "rate")
+OPEN_INTEREST_COLUMNS: Final = ("time_ms", "open_interest")
+
+MINUTE_MS: Final = 60_000
+TIMEFRAMES_MS: Final = {MINUTE_MS: "1m", 5 * MINUTE_MS: "5m", 15 * MINUTE_MS: "15m", 60 * MINUTE_MS: "1h"}
+PROBE_ROWS_MAX: Final = 1_000
+"""How many rows decide the base timeframe and the tick of a file."""
+CHUNK_ROWS_MAX: Final = 256
+"""How many rows are tried together; one doubtful row makes its chunk be read row by row."""
+TIME_MS_MAX: Final = 4_102_444_800_000
+"""The year 2100: a larger number is a time in microseconds, or damage."""
+
+
+def read_candles(path: Path, timeframe_ms: int | None = None, *, accelerate: bool = True) -> CandleColumns:
+    """The good candles of a file, in time order, and what was refused.
+
+    The timeframe is the smallest difference of neighbouring open times in the first 1,000 rows unless it
+    is given. Raises `MarketDataError` when the file as a whole is no table of candles.
+    """
+    table = read_table(path, CANDLE_COLUMNS)
+    probe = _probe_lines(table)
+    grid_ms = _timeframe_ms(table.source, probe) if timeframe_ms is None else timeframe_ms
+    columns = tables_fast.candles(table, grid_ms) if accelerate else None
+    if columns is None:
+        columns = CandleColumns(table.source, grid_ms)
+        _parse_candles(table, columns)
+    if not columns.open_time_ms:
+        raise broken(table.source, f"no good row ({columns.refusals.total} refused)")
+    columns.price_decimals.extend(_price_decimals(probe))
+    return columns
+
+
+def read_funding(path: Path) -> SeriesColumns:
+    """The settlements of a file: times cut to the minute, rates as fractions.
+
+    Raises `MarketDataError` when the file as a whole is no table of settlements.
+    """
+    return _read_series(path, FUNDING_COLUMNS, unit_ms=MINUTE_MS, least=-inf)
+
+
+def read_open_interest(path: Path) -> SeriesColumns:
+    """The readings of a file, in coins.
+
+    Raises `MarketDataError` when the file as a whole is no table of readings.
+    """
+    return _read_series(path, OPEN_INTEREST_COLUMNS, unit_ms=1, least=0.0)
+
+
+def _parse_candles(table: TableText, into: CandleColumns) -> None:
+    lines = _strict_lines(table)
+    for first in range(0, len(lines), CHUNK_ROWS_MAX):
+        chunk = lines[first : first + CHUNK_ROWS_MAX]
+        if not _take_chunk(chunk, first + 2, into):
+            for line, text in enumerate(chunk, first + 2):
+                _take_row(table.source, line, text, into)
+
+
+def _take_chunk(chunk: list[str], line: int, into: CandleColumns) -> bool:
+    """Take the rows column by column, which is several times as quick as row by row; False when any row is in doubt."""
+    try:
+        time_column, *value_columns = zip(*[text.split(",") for text in chunk], strict=True)
+        times = array("q", list(map(int, time_column)))
+        values = [array("d", list(map(float, column))) for column in value_columns]
+    except (ValueError, OverflowError):
+        return False
+    if len(values) != len(CANDLE_COLUMNS) - 1 or not _beyond_doubt(times, values, into):
+        return False
+    into.open_time_ms.extend(times)
+    into.line.extend(range(line, line + len(times)))
+    for column, taken in zip(into.values(), values, strict=True):
+        column.extend(taken)
+    return True
+
+
+def _beyond_doubt(times: array[int], values: list[array[float]], into: CandleColumns) -> bool:
+    open_, high, low, close, volume = values
+    newest_ms = into.open_time_ms[-1] if into.open_time_ms else -1
+    return (
+        newest_ms < times[0]
+        and times[-1] <= TIME_MS_MAX
+        and all(map(lt, times, times[1:]))
+        and not any(map(mod, times, repeat(into.timeframe_ms)))
+        and all(map(lt, repeat(0.0), low))
+        and all(map(le, low, open_))
+        and all(map(le, low, close))
+        and all(map(le, open_, high))
+        and all(map(le, close, high))
+        and all(map(lt, high, repeat(inf)))
+        and all(map(le, repeat(0.0), volume))
+        and all(map(lt, volume, repeat(inf)))
+    )
+
+
+def _take_row(source: str, line: int, text: str, into: CandleColumns) -> None:
+    fields = text.split(",")
+    reason = _unreadable(fields, len(CANDLE_COLUMNS)) or _refuted(fields, into)
+    if reason is None:
+        into.open_time_ms.append(int(fields[0]))
+        into.line.append(line)
+        for column, value in zip(into.values(), fields[1:], strict=True):
+            column.append(float(value))
+    elif text.strip():  # An empty line holds nothing that could be lost.
+        into.refusals.refuse(source, line, reason, text)
+
+
+def _refuted(fields: list[str], into: CandleColumns) -> RefusalReason | None:
+    misplaced = _misplaced(int(fields[0]), into.timeframe_ms, into.open_time_ms)
+    return misplaced or _implausible([float(value) for value in fields[1:]])
+
+
+def _unreadable(fields: list[str], count: int) -> RefusalReason | None:
+    if len(fields) != count:
+        return RefusalReason.WRONG_FIELD_COUNT
+    try:
+        numbers = [float(field) for field in fields]
+        if all(isfinite(number) for number in numbers):
+            int(fields[0])
+    except ValueError:
+        return RefusalReason.NOT_A_NUMBER
+    return None if all(isfinite(number) for number in numbers) else RefusalReason.NOT_FINITE
+
+
+def _misplaced(time_ms: int, grid_ms: int, times: array[int]) -> RefusalReason | None:
+    if not 0 <= time_ms <= TIME_MS_MAX:
+        return RefusalReason.TIME_OUT_OF_RANGE
+    if time_ms % grid_ms != 0:
+        return RefusalReason.OFF_GRID
+    if not times or time_ms > times[-1]:
+        return None
+    return RefusalReason.DUPLICATE if row_at(time_ms, times) >= 0 else RefusalReason.OUT_OF_ORDER
+
+
+def _implausible(values: list[float]) -> RefusalReason | None:
+    open_, high, low, close, volume = values
+    if min(open_, high, low, close) <= 0.0:
+        return RefusalReason.NOT_POSITIVE
+    if volume < 0.0:
+        return RefusalReason.NEGATIVE_VOLUME
+    if high < low:
+        return RefusalReason.HIGH_BELOW_LOW
+    return RefusalReason.INCONSISTENT if high < max(open_, close) or low > min(open_, close) else None
+
+
+def _read_series(path: Path, names: tuple[str, ...], *, unit_ms: int, least: float) -> SeriesColumns:
+    table = read_table(path, names)
+    columns = SeriesColumns(table.source)
+    for line, text in enumerate(_strict_lines(table), 2):
+        fields = text.split(",")
+        if not text.strip():
+            continue
+        reason = _unreadable(fields, len(names)) or _add_reading(fields, line, unit_ms, least, columns)
+        if reason is not None:
+            columns.refusals.refuse(table.source, line, reason, text)
+    if not columns.time_ms:
+        raise broken(table.source, f"no good row ({columns.refusals.total} refused)")
+    return columns
+
+
+def _add_reading(fields: list[str], line: int, unit_ms: int, least: float, into: SeriesColumns) -> RefusalReason | None:
+    time_ms, value = int(fields[0]) // unit_ms * unit_ms, float(fields[1])
+    if value <= least:
+        return RefusalReason.NOT_POSITIVE
+    misplaced = _misplaced(time_ms, unit_ms, into.time_ms)
+    if misplaced is RefusalReason.DUPLICATE and into.value[row_at(time_ms, into.time_ms)] == value:
+        return None
+    if misplaced is None:
+        into.time_ms.append(time_ms)
+        into.value.append(value)
+        into.line.append(line)
+    return misplaced
+
+
+def _strict_lines(table: TableText) -> list[str]:
+    # Python reads 1_000 as a number; a table that writes so is damaged.
+    lines = table.lines()
+    return lines if b"_" not in table.rows else [text.replace("_", "?") for text in lines]
+
+
+def _probe_lines(table: TableText) -> list[str]:
+    return TableText(table.source, b"\n".join(table.rows.split(b"\n", PROBE_ROWS_MAX)[:PROBE_ROWS_MAX])).lines()
+
+
+def _timeframe_ms(source: str, probe: list[str]) -> int:
+    # Only whole minutes count: a single damaged time would otherwise decide for the whole file.
+    times = [int(text) for text in (line.partition(",")[0].strip() for line in probe) if text.isdecimal()]
+    times = [time_ms for time_ms in times if time_ms % MINUTE_MS == 0 and time_ms <= TIME_MS_MAX]
+    steps = [after - before for before, after in pairwise(times) if after > before]
+    if times and not steps:
+        raise broken(source, "the timeframe cannot be seen: fewer than two different open times")
+    if steps and min(steps) not in TIMEFRAMES_MS:
+        allowed = " ".join(TIMEFRAMES_MS.values())
+        raise broken(source, f"the smallest step between rows is {min(steps)} ms, allowed are {allowed}")
+    return min(steps, default=MINUTE_MS)
+
+
+def _price_decimals(probe: list[str]) -> list[int]:
+    rows = [line.split(",")[1:5] for line in probe]
+    return [max(map(_decimals, row)) for row in rows if len(row) == 4 and all(map(_is_number, row))]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _decimals(text: str) -> int:
+    mantissa, _, exponent = text.strip().lower().partition("e")
+    written = len(mantissa.partition(".")[2])
+    return max(0, written - int(exponent or 0))

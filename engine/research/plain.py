@@ -1,0 +1,144 @@
+"""A tape run by CPython: the same loop, uncompiled, over the world's own Structs. It needs neither numpy nor numba."""
+
+from __future__ import annotations
+
+import copy
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from engine.core.advance import make_advance, make_guard_watch
+from engine.core.state import Decision, Guard
+from engine.core.trade import make_look
+from engine.core.world import DECISIONS_A_FACT_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import MutableSequence
+
+    from engine.core.state import Fact
+    from engine.core.world import Runner, World
+    from engine.research.tape import Tape
+
+OUT_ROWS = 256
+
+
+class PlainRunner:
+    """One runner over a tape. It keeps its own copy of markets and series, as runners share nothing."""
+
+    def __init__(self, world: World, runner: Runner) -> None:
+        self.runner = runner
+        self.loop = make_advance(make_look(runner.strategy.hooks), runner.trade, "")
+        self.two_series = runner.main is not runner.filtered
+        self.room = len(world.symbols) + DECISIONS_A_FACT_MAX
+        self.out = [Decision(reading=runner.strategy.reading()) for _ in range(self.room + OUT_ROWS)]
+        self.world = world
+        self.moving = copy.deepcopy(self._moving_of(world, runner))
+
+    def _moving_of(self, world: World, runner: Runner) -> tuple[Any, ...]:
+        """Everything the loop moves."""
+        main, filtered = runner.main, runner.filtered
+        market = (world.markets, main.series, main.bars, filtered.series, filtered.bars)
+        return (*market, world.settlements, world.readings, runner.desks, runner.states, [runner.account])
+
+    def advance(
+        self, facts: list[Fact], first: int, end: int, equities: MutableSequence[float]
+    ) -> list[Decision]:
+        """Run facts `first .. end - 1`; writes the equity after each and returns the decisions made."""
+        found: list[Decision] = []
+        markets, mains, bars, filters, filter_bars, settlements, readings, desks, states, accounts = self.moving
+        at = first
+        while at < end:
+            part = array("d", bytes(8 * (end - at)))
+            following, count, _ = self.loop(
+                facts,
+                at,
+                end,
+                self.room,
+                markets,
+                mains,
+                bars,
+                filters,
+                filter_bars,
+                self.two_series,
+                settlements,
+                readings,
+                self.runner.active,
+                desks,
+                states,
+                self.runner.params,
+                accounts,
+                [self.runner.rules],
+                self.world.contracts,
+                self.world.tiers,
+                self.out,
+                part,
+            )
+            equities[at - first : following - first] = part[: following - at]
+            found += copy.deepcopy(self.out[:count])
+            at = following
+        return found
+
+    def keep(self) -> tuple[Any, ...]:
+        """A copy of all state that moves."""
+        return copy.deepcopy(self.moving)
+
+    def come_back(self, kept: tuple[Any, ...]) -> None:
+        """Take up a kept state again."""
+        self.moving = kept
+
+    def tripped(self) -> bool:
+        """Whether its kill switch is tripped."""
+        return bool(self.moving[-1][0].tripped != 0)
+
+    def load(self) -> None:
+        """Take account and desks from the runner's Structs."""
+        *market, _, states, _ = self.moving
+        self.moving = (*market, copy.deepcopy(self.runner.desks), states, [copy.deepcopy(self.runner.account)])
+
+    def write_back(self, world: World) -> None:
+        """Put the state into the world's Structs."""
+        runner = self.runner
+        for target, source in zip(self._moving_of(world, runner)[:-1], self.moving[:-1], strict=True):
+            target[:] = copy.deepcopy(source)
+        runner.account = copy.deepcopy(self.moving[-1][0])
+
+
+class PlainEngine:
+    """Tapes as lists of Structs, loops by CPython."""
+
+    name = "python"
+
+    def __init__(self, world: World, tape: Tape) -> None:
+        self.facts = tape.structs()
+        self.watch = make_guard_watch("")
+        self.runners = [PlainRunner(world, runner) for runner in world.runners]
+        self.guards = [copy.copy(world.guard)]
+        self.maxima = list(world.maxima)
+
+    def equities(self) -> array[float]:
+        """Room for the equity after every fact."""
+        return array("d", bytes(8 * len(self.facts)))
+
+    def part(self, equities: array[float], first: int, end: int) -> memoryview:
+        """A stretch of equities that writes through."""
+        return memoryview(equities)[first:end]
+
+    def totals(self, equities: list[array[float]], first: int, end: int) -> list[float]:
+        """Sums over the runners, in their order."""
+        totals = [0.0] * (end - first)
+        for one in equities:
+            totals = [total + value for total, value in zip(totals, one[first:end], strict=True)]
+        return totals
+
+    def guard(self) -> Guard:
+        """The global switch as it stands."""
+        return self.guards[0]
+
+    def trip_guard(self, reason: int) -> None:
+        """The global switch is tripped."""
+        self.guards[0].tripped = reason
+
+    def write_back(self, world: World) -> None:
+        """Put the end state into the world."""
+        for runner in self.runners:
+            runner.write_back(world)
+        world.guard, world.maxima = copy.copy(self.guards[0]), list(self.maxima)
