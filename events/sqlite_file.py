@@ -53,7 +53,7 @@ def driver_errors_named(path: Path, seq: int = 0) -> Iterator[None]:
         yield
     except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
         raise LogError(f"{path}: {error}") from error
-    except (sqlite3.Error, TypeError) as error:  # A TypeError is a torn column that claims another type.
+    except (sqlite3.Error, TypeError, UnicodeDecodeError) as error:  # Torn columns and names claim other types.
         raise LogDamaged(seq, f"{path}: {error}") from error
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.core.codes import CANDLE, FIRST_EXIT_REASON, FUNDING, GLOBAL_LOSS, OPEN_INTEREST, WARM_UP
+from engine.core.codes import CANDLE, FUNDING, GLOBAL_LOSS, OPEN_INTEREST, WARM_UP
 from engine.core.evolve import evolve, reset_account
 from engine.core.guard import cancel_entries, guard_total, reset_guard, roll_day, trip_global
 from engine.core.series import watch_candle, watch_reading, watch_series, watch_settlement
@@ -22,6 +22,7 @@ from events.facts import (
     CandleClosed,
     ContractListed,
     Event,
+    FeedConnected,
     FundingRateSettled,
     GapFound,
     KillSwitchReset,
@@ -30,6 +31,7 @@ from events.facts import (
     OpenInterestObserved,
     OrderCancelled,
     OrderPlaced,
+    PositionClosed,
     PositionOpened,
     RunnerConfigured,
     RunnerPaused,
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
 
     from engine.core.world import Runner, World
 
+CONFIGURATION = "configuration"
+PAUSED_BY_HAND = 1
+PAUSED_BY_CONFIGURATION = 2
 MARKET_FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
 
 
@@ -103,7 +108,7 @@ def react(world: World, event: Event, seq: int) -> list[Entry]:
 def _react_to_market(world: World, event: MarketFact, seq: int) -> list[Entry]:
     """A market fact and everything that follows from it."""
     fact = fact_of(world, event)
-    entries = [Entry(event), *_gap(world, event, fact, seq)]
+    entries = [Entry(event), *gap_before(event, world.markets[fact.symbol].close_time_ms, seq)]
     _watch(world, fact)
     for runner in world.runners:
         market, readings = world.markets[fact.symbol], world.readings[fact.symbol]
@@ -154,13 +159,12 @@ def _watch(world: World, fact: Fact) -> None:
         watch_reading(market, fact, world.readings[symbol])
 
 
-def _gap(world: World, event: MarketFact, fact: Fact, seq: int) -> list[Entry]:
-    """The hole before a candle, told once, with the first candle after it."""
-    known_until = world.markets[fact.symbol].close_time_ms
-    if fact.kind != CANDLE or known_until < 0 or fact.open_time_ms <= known_until:
+def gap_before(event: MarketFact, known_until_ms: int, seq: int) -> list[Entry]:
+    """The hole before a candle, told once, with the first candle after it. `known_until_ms` -1: nothing is known."""
+    if not isinstance(event, CandleClosed) or known_until_ms < 0 or event.open_time_ms <= known_until_ms:
         return []
-    missing = (fact.open_time_ms - known_until) // world.base_ms
-    return [Entry(GapFound(fact.time_ms, event.symbol, known_until, fact.open_time_ms, missing), seq)]
+    missing = (event.open_time_ms - known_until_ms) // event.timeframe_ms
+    return [Entry(GapFound(event.at_ms, event.symbol, known_until_ms, event.open_time_ms, missing), seq)]
 
 
 def _guard(world: World, fact: Fact, entries: list[Entry], seq: int) -> None:
@@ -199,17 +203,21 @@ def _record(
     for decision in decisions:
         strategy = runner.strategy
         event = event_of(decision, strategy.name, names[decision.symbol], strategy.exit_reasons)
-        cause = cause_of(runner, decision, event, seq)
+        cause = cause_of(event, seq, runner.order_seq[decision.symbol], runner.trip_seq)
         remember(runner, event, decision.symbol, seq + len(entries))
         entries.append(Entry(event, cause))
 
 
-def cause_of(runner: Runner, decision: Decision, event: Event, seq: int) -> int:
-    """A fill comes from its order, a cancelled entry from its order or the trip, all else from the candle."""
-    if isinstance(event, OrderCancelled) and event.reason == "kill_switch" and runner.account.tripped != 0:
-        return runner.trip_seq
-    if isinstance(event, OrderCancelled | PositionOpened) or decision.reason >= FIRST_EXIT_REASON:
-        return seq if isinstance(event, OrderPlaced) else runner.order_seq[decision.symbol]
+def cause_of(event: Event, seq: int, order_seq: int, trip_seq: int) -> int:
+    """What led to a decision on the input at `seq`: a fill comes from its order, a cancelled entry from its
+    order or the trip, all else from the input.
+    """
+    if isinstance(event, OrderCancelled):
+        return trip_seq if event.reason == "kill_switch" else order_seq
+    if isinstance(event, PositionOpened):
+        return order_seq
+    if isinstance(event, PositionClosed) and event.reason not in ("stop", "target"):
+        return order_seq
     return seq
 
 
@@ -288,8 +296,11 @@ def _take(world: World, event: Event, seq: int) -> None:
             list_contract(world, event)
         case RunnerConfigured():
             configure_runner(world, event)
+        case FeedConnected():
+            world.anchor = event
         case RunnerPaused():
-            world.runner(event.strategy).account.paused = 1
+            paused = PAUSED_BY_CONFIGURATION if event.who == CONFIGURATION else PAUSED_BY_HAND
+            world.runner(event.strategy).account.paused = paused
         case RunnerResumed():
             world.runner(event.strategy).account.paused = 0
         case KillSwitchTripped():

@@ -30,7 +30,6 @@ def watch_candle(market: Market, fact: Fact, settlements: Settlements) -> None:
     market.reset = 1 if hole_ms > market.gap_reset_ms and market.close_time_ms >= 0 else 0
     if market.reset == 1:
         market.readings = 0
-        market.reading_time_ms = -1
     market.open_time_ms = fact.open_time_ms
     market.close_time_ms = fact.time_ms
     market.close = fact.close

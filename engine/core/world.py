@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from engine.core.strategy import Strategy
-    from events.facts import ContractListed, RunnerConfigured
+    from events.facts import ContractListed, FeedConnected, RunnerConfigured
 
 GAP_RESET_MS = 240 * 60_000
 SYMBOLS_MAX = 512
@@ -89,6 +89,7 @@ class World(Struct):
     maxima: list[float]
     guard_trip_seq: int = 0
     base_ms: int = 0
+    anchor: FeedConnected | None = None
 
     def runner(self, name: str) -> Runner:
         """The runner of a strategy. Raises ConfigError when there is none."""

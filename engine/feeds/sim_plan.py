@@ -95,7 +95,7 @@ def funding_rate(seed: int, symbol: str, settlement: int) -> float:
 def _episode(
     rng: Random, plan: DayPlan, trending: bool, kind: float, side: float, minute: float, length: float, volatility: float
 ) -> None:
-    trend, overshoot, squeeze = (0.45, 0.65, 0.85) if trending else (0.08, 0.62, 0.82)
+    trend, overshoot, squeeze = (0.42, 0.66, 0.84) if trending else (0.07, 0.66, 0.84)
     if kind < trend:
         _trend(rng, plan, side, minute, length, volatility)
     elif kind < overshoot:
@@ -109,11 +109,12 @@ def _trend(rng: Random, plan: DayPlan, side: float, minute: float, length: float
     thrusts = max(2, int(length / between(rng, 38.0, 55.0)))
     every, part = length / thrusts, total / thrusts
     for number in range(thrusts):
-        at, burst = minute + number * every, between(rng, 5.0, 11.0)
-        plan.move(at, every, 0.4 * part)
-        plan.move(at + between(rng, 8.0, every - 24.0), burst, 0.6 * part, between(rng, 3.0, 6.0))
-        if rng.random() < 0.3:
-            plan.move(at + every - 10.0, 14.0, -0.7 * part)
+        at, burst = minute + number * every + between(rng, 2.0, every - 24.0), between(rng, 3.0, 9.0)
+        noticed = rng.random() < 0.2
+        plan.move(minute + number * every, every, 0.4 * part)
+        plan.move(at, burst, 0.7 * part, between(rng, 3.0, 6.0) if noticed else 1.3)
+        if rng.random() < (0.6 if noticed else 0.3):
+            plan.move(at + burst + 1.0, between(rng, 6.0, 20.0), -0.8 * part)
     if rng.random() < 0.6:
         built = between(rng, 0.02, 0.045)
         plan.build(minute - 40.0, 40.0 + 0.9 * length, built)
@@ -121,11 +122,13 @@ def _trend(rng: Random, plan: DayPlan, side: float, minute: float, length: float
 
 
 def _overshoot(rng: Random, plan: DayPlan, side: float, minute: float, length: float, volatility: float) -> None:
-    at, burst = minute + between(rng, 20.0, length - 80.0), between(rng, 7.0, 13.0)
-    size = side * between(rng, 0.006, 0.012) * (0.5 + 0.5 * volatility)
+    # It ends with a five-minute candle, on whose close the crowd decides.
+    burst = int(between(rng, 3.0, 7.0))
+    at = int((minute + between(rng, 25.0, length - 80.0)) / 5.0) * 5 - burst
+    size = side * between(rng, 0.007, 0.015) * (0.5 + 0.5 * volatility)
     plan.move(at, burst, size, between(rng, 4.0, 8.0))
-    if rng.random() < 0.6:
-        plan.move(at + burst + 2.0, between(rng, 20.0, 70.0), -size * between(rng, 0.6, 1.1))
+    if rng.random() < 0.75:
+        plan.move(at + burst, between(rng, 12.0, 45.0), -size * between(rng, 0.7, 1.2))
     else:
         plan.move(at + burst + 2.0, between(rng, 15.0, 50.0), size * between(rng, 0.2, 0.5))
 
@@ -135,9 +138,9 @@ def _squeeze(rng: Random, plan: DayPlan, side: float, minute: float, length: flo
     gather, run = 0.6 * length, between(rng, 20.0, 45.0)
     plan.build(minute, gather, between(rng, 0.025, 0.05))
     plan.build(minute + gather, run + 20.0, between(rng, 0.008, 0.016))
-    plan.move(minute + gather, run, side * between(rng, 0.016, 0.022), between(rng, 2.0, 3.5))
+    plan.move(minute + gather, run, side * between(rng, 0.016, 0.022), between(rng, 1.5, 2.5))
     after = minute + gather + run + between(rng, 4.0, 15.0)
-    if rng.random() < 0.5:
+    if rng.random() < 0.35:
         plan.move(after, between(rng, 8.0, 20.0), side * between(rng, 0.008, 0.014), between(rng, 3.0, 6.0))
         plan.build(after + 10.0, between(rng, 20.0, 60.0), -between(rng, 0.03, 0.05))
     else:

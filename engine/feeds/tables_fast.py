@@ -42,8 +42,8 @@ def candles(table: TableText, grid_ms: int) -> CandleColumns | None:
 
 def _parsed(rows: bytes) -> polars.DataFrame | None:
     try:
-        import numpy  # noqa: F401, PLC0415  (the accelerator is an extra: it must never be needed to import this)
-        import polars  # noqa: PLC0415
+        import polars  # noqa: PLC0415  (an extra: this module must be importable without it)
+        import numpy  # noqa: F401, I001, PLC0415  (polars hands its numbers over through it)
     except ImportError:
         return None
     schema = {"open_time_ms": polars.Int64(), **dict.fromkeys(_FLOAT_COLUMNS, polars.Float64())}

@@ -1,0 +1,125 @@
+"""What a configuration may hold: a tree of tables and keys, read from the Structs that are configured.
+
+One description serves reading, `--set`, the help on strategies and the tests of the example file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from events.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Kind = Literal["whole number", "number", "text", "choice", "list", "moment"]
+PLURAL: dict[Kind, str] = {
+    "whole number": "a whole number",
+    "number": "a number",
+    "text": "a text",
+    "choice": "one of the known words",
+    "list": "a list of texts",
+    "moment": "a date like 2025-01-01 or a time like 2025-01-01T12:00:00Z",
+}
+
+
+class Key(Struct, frozen=True):
+    """A key with its type, default, valid range, unit and meaning. Bounds are None where there are none."""
+
+    kind: Kind
+    default: Any
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    choices: tuple[str, ...] = ()
+    pattern: str = ""
+    may_be_empty: bool = True
+    items_max: int | None = None
+    unit: str = ""
+    meaning: str = ""
+
+
+class Table(Struct, frozen=True):
+    """A table: its known keys, and what every other key holds where any name may stand (symbols)."""
+
+    keys: dict[str, Key | Table]
+    noun: str = "key"
+    rest: Key | Table | None = None
+
+    def at(self, name: str) -> Key | Table | None:
+        """What stands behind a name; None where nothing may."""
+        return self.keys.get(name, self.rest)
+
+
+Node = Key | Table
+
+
+def table_of(kind: type[Struct], noun: str = "key") -> Table:
+    """The table that a Struct describes. Raises ConfigError for a field of a type that no key has."""
+    fields = msgspec.inspect.type_info(kind).fields  # type: ignore[attr-defined]
+    return Table({field.name: _key(kind, field) for field in fields}, noun)
+
+
+def _key(kind: type[Struct], field: msgspec.inspect.Field) -> Key:
+    """A field with what its annotation says of it."""
+    info, extra, meaning = field.type, {}, ""
+    if isinstance(info, msgspec.inspect.Metadata):
+        extra, meaning = info.extra or {}, (info.extra_json_schema or {}).get("description", "")
+        info = info.type
+    said = {"default": field.default, "unit": extra.get("unit", ""), "meaning": meaning}
+    match info:
+        case msgspec.inspect.IntType():
+            return Key("whole number", **_bounds(info), **said)
+        case msgspec.inspect.FloatType():
+            return Key("number", **_bounds(info), **said)
+        case msgspec.inspect.LiteralType():
+            return Key("choice", choices=tuple(str(value) for value in info.values), **said)
+        case msgspec.inspect.StrType():
+            empty = not info.min_length
+            return Key("moment" if extra.get("moment") else "text", may_be_empty=empty, **said)
+        case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.StrType(pattern=pattern)):
+            return Key("list", pattern=pattern or "", may_be_empty=not info.min_length, items_max=info.max_length, **said)
+        case _:
+            raise ConfigError(f"{kind.__module__}.{kind.__name__}.{field.name}: no key can hold a {info}")
+
+
+def _bounds(info: msgspec.inspect.IntType | msgspec.inspect.FloatType) -> Mapping[str, Any]:
+    return {"ge": info.ge, "gt": info.gt, "le": info.le, "lt": info.lt}
+
+
+def range_text(key: Key) -> str:
+    """The valid range in words: `1 to 500 candles`, `above 0 to 50 %`, `"sim" or "file"`."""
+    if key.choices:
+        return " or ".join(f'"{choice}"' for choice in key.choices)
+    if key.kind not in ("whole number", "number"):
+        return PLURAL[key.kind]
+    low = _bound("", key.ge) or _bound("above ", key.gt)
+    high = _bound("", key.le) or _bound("below ", key.lt)
+    text = f"{low} to {high}" if low and high else (f"{low} or more" if low else high or "any number")
+    return f"{text} {key.unit}".strip()
+
+
+def _bound(word: str, bound: float | None) -> str:
+    return "" if bound is None else f"{word}{number_text(bound)}"
+
+
+def number_text(value: float) -> str:
+    """A number as one writes it: 1000000, 0.02, -5."""
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def value_text(value: object) -> str:
+    """A value as it stands in a TOML file."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return number_text(value) if value == value and abs(value) != float("inf") else str(value)  # noqa: PLR0124
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(value_text(item) for item in value)}]"
+    return str(value)

@@ -1,0 +1,151 @@
+"""Taking a log and bringing an engine to where it left off; letting go of it again.
+
+What the configuration says now is compared with what the log says: only differences become events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from engine.core.machine import CONFIGURATION, PAUSED_BY_CONFIGURATION
+from engine.core.registry import code_digest
+from engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
+from engine.recovery import Recovered, recover
+from engine.setup import RunnerSettings, configuration
+from events.bus import Bus
+from events.errors import ConfigError
+from events.facts import ContractListed, EngineStarted, EngineStopped, Event, RunnerConfigured, RunnerPaused, RunnerResumed
+from events.snapshots import SnapshotStore
+from events.sqlite_log import SqliteEventLog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from engine.clock import Clock
+    from engine.core.strategy import Strategy
+    from engine.core.world import World
+
+NOT_ENABLED = "the configuration does not name this strategy"
+
+
+class EngineSettings(Struct, frozen=True):
+    """What an engine needs besides its feed."""
+
+    db: Path
+    version: str
+    strategies: Mapping[str, Strategy]
+    runners: Mapping[str, RunnerSettings]
+    config_digest: str = ""
+    snapshot_every_events: int = SNAPSHOT_EVERY_EVENTS
+
+
+class Engine(Struct):
+    """A running engine: its log, its loop, and how it came to its state."""
+
+    log: SqliteEventLog
+    loop: Loop
+    bus: Bus
+    recovered: Recovered
+
+
+def snapshot_store(db: Path, warn: Callable[[str], None]) -> SnapshotStore:
+    """The snapshots of the log at `db`: a folder beside it."""
+    return SnapshotStore(db.with_name(db.name + ".snapshots"), warn)
+
+
+@asynccontextmanager
+async def engine(
+    settings: EngineSettings, contracts: Sequence[ContractListed], clock: Clock, warn: Callable[[str], None]
+) -> AsyncIterator[Engine]:
+    """Take the log, recover, configure; at the end write down the stop, save a snapshot and let go.
+
+    Raises LogHeld, LogDamaged, ConfigError. When the block ends by an error nothing more is written:
+    the log is the truth, and the next start goes on from there.
+    """
+    settings.db.parent.mkdir(parents=True, exist_ok=True)
+    log = await SqliteEventLog.open(settings.db, clock_ms=clock.now_ms)
+    try:
+        for warning in log.warnings:
+            warn(warning)
+        made = _recovered_engine(settings, log, warn)
+        started = EngineStarted(
+            clock.now_ms(), settings.version, code_digest(settings.strategies.values()), settings.config_digest
+        )
+        await made.loop.take([started, *changes(made.loop.world, settings, contracts)])
+        yield made
+        await made.loop.take([EngineStopped(clock.now_ms(), "asked to stop")])
+        await made.loop.snapshot()
+        log.sync_head()
+        made.bus.close()
+    finally:
+        await asyncio.shield(log.close())
+
+
+def _recovered_engine(settings: EngineSettings, log: SqliteEventLog, warn: Callable[[str], None]) -> Engine:
+    """The engine at the head of its log, before it takes anything new."""
+    snapshots = snapshot_store(settings.db, warn)
+    reader = log.reader()
+    try:
+        recovered = recover(reader, snapshots, settings.strategies)
+    finally:
+        reader.close()
+    bus = Bus(log.head.seq)
+    version = code_digest(settings.strategies.values())
+    loop = Loop(recovered.world, log, bus, snapshots, version, warn, settings.snapshot_every_events)
+    return Engine(log, loop, bus, recovered)
+
+
+def changes(world: World, settings: EngineSettings, contracts: Sequence[ContractListed]) -> list[Event]:
+    """What the configuration says that the log does not say yet.
+
+    Raises ConfigError where the log cannot follow: another base timeframe, another capital.
+    """
+    events: list[Event] = []
+    for event in configuration(settings.strategies, contracts, settings.runners):
+        if isinstance(event, ContractListed):
+            events += _contract_changes(world, event)
+        elif isinstance(event, RunnerConfigured):
+            events += _runner_changes(world, event)
+    for runner in world.runners:
+        name = runner.strategy.name
+        if name not in settings.runners and runner.account.paused == 0:
+            events.append(RunnerPaused(runner.configured.at_ms, name, CONFIGURATION, NOT_ENABLED))
+    return events
+
+
+def _contract_changes(world: World, event: ContractListed) -> list[Event]:
+    """The contract, when it is new or differs."""
+    if world.base_ms not in (0, event.timeframe_ms):
+        raise ConfigError(
+            f"{event.symbol}: the candles are of {event.timeframe_ms // 60_000} min, "
+            f"the log holds {world.base_ms // 60_000} min; another base timeframe needs a log of its own"
+        )
+    index = world.symbols.get(event.symbol)
+    if index is not None and replace(world.listed[index], at_ms=0) == replace(event, at_ms=0):
+        return []
+    return [event]
+
+
+def _runner_changes(world: World, event: RunnerConfigured) -> list[Event]:
+    """The runner, when it is new or differs; and its return from a pause by the configuration."""
+    known = next((runner for runner in world.runners if runner.strategy.name == event.strategy), None)
+    if known is None:
+        return [event]
+    capital = known.configured.risk["capital_usdt"]
+    if capital != event.risk["capital_usdt"]:
+        raise ConfigError(
+            f"strategies.{event.strategy}: the log began with {capital:,.2f} USDT; "
+            f"capital_usdt = {event.risk['capital_usdt']:,.2f} needs a log of its own"
+        )
+    events: list[Event] = []
+    if replace(known.configured, at_ms=0) != replace(event, at_ms=0):
+        events.append(event)
+    if known.account.paused == PAUSED_BY_CONFIGURATION:
+        events.append(RunnerResumed(event.at_ms, event.strategy, CONFIGURATION, "the configuration names it again"))
+    return events

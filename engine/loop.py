@@ -1,0 +1,139 @@
+"""The loop: await facts, decide, commit, publish. Nobody sees a state that is not in the log.
+
+A commit that failed is unknown, so it is never tried again: the error ends the engine, and the next start
+replays what the log holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from engine.core.machine import MARKET_FACTS, is_news, react
+from engine.core.saving import encode_world
+from engine.feeds.port import Seen
+from events.errors import SnapshotRefused
+from events.failpoints import reach
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from engine.core.world import World
+    from engine.feeds.port import Feed
+    from events.bus import Bus
+    from events.facts import Event
+    from events.log import Entry, EventLog
+    from events.snapshots import SnapshotStore
+
+COMMIT_ENTRIES_SOFT_MAX = 2_048
+SNAPSHOT_EVERY_EVENTS = 20_000
+
+
+class LoopStatistics(Struct, frozen=True):
+    """What the loop did since it started."""
+
+    facts: int
+    repeated_facts: int
+    commits: int
+    snapshots: int
+
+
+class Loop:
+    """One engine's way from facts to the log. `reducer_version` ties its snapshots to the code that made them."""
+
+    def __init__(
+        self,
+        world: World,
+        log: EventLog,
+        bus: Bus,
+        snapshots: SnapshotStore,
+        reducer_version: str,
+        warn: Callable[[str], None],
+        snapshot_every_events: int = SNAPSHOT_EVERY_EVENTS,
+    ) -> None:
+        self.world, self.log, self.bus, self.snapshots = world, log, bus, snapshots
+        self.reducer_version = reducer_version
+        self._warn = warn
+        self._stop = asyncio.Event()
+        self._snapshot_every = snapshot_every_events
+        self._snapshot_seq = log.head.seq
+        self._facts = self._repeated = self._commits = self._snapshots = 0
+
+    @property
+    def statistics(self) -> LoopStatistics:
+        """What was done since the start."""
+        return LoopStatistics(self._facts, self._repeated, self._commits, self._snapshots)
+
+    def stop(self) -> None:
+        """Ask the loop to end behind the commit it is in. Asking twice is harmless."""
+        self._stop.set()
+
+    async def run(self, feed: Feed) -> None:
+        """Take what the feed delivers until it ends or `stop` is called."""
+        batches = feed.facts(seen_of(self.world), self.world.anchor)
+        while (batch := await self._next(batches)) is not None:
+            await self.take(batch)
+
+    async def take(self, events: Sequence[Event]) -> None:
+        """Decide on inputs, commit them with their consequences, then tell the bus.
+
+        Raises CommandRefused for a command that does not fit; nothing before it in `events` is lost.
+        """
+        entries: list[Entry] = []
+        head = self.log.head.seq
+        for event in events:
+            self._facts += 1
+            if isinstance(event, MARKET_FACTS) and not is_news(self.world, event):
+                self._repeated += 1
+                continue
+            entries += react(self.world, event, head + len(entries) + 1)
+            if len(entries) >= COMMIT_ENTRIES_SOFT_MAX:
+                head = await self._commit(entries)
+                entries = []
+        if entries:
+            await self._commit(entries)
+        if self.log.head.seq - self._snapshot_seq >= self._snapshot_every:
+            await self.snapshot()
+
+    async def _commit(self, entries: list[Entry]) -> int:
+        """One row; only behind it the bus moves."""
+        head = await self.log.append(self.log.head.seq, entries)
+        self._commits += 1
+        reach("before_publish")
+        self.bus.publish(head.seq)
+        return head.seq
+
+    async def snapshot(self) -> None:
+        """Save the state beside the log. One that cannot be written is a warning: nothing is lost by it."""
+        head, state = self.log.head, encode_world(self.world)
+        self._snapshot_seq = head.seq
+        try:
+            await asyncio.to_thread(self.snapshots.save, head.seq, head.hash, self.reducer_version, state)
+            self._snapshots += 1
+        except SnapshotRefused as refused:
+            self._warn(f"no snapshot at seq {head.seq}: {refused}")
+
+    async def _next(self, batches: AsyncIterator[list[Event]]) -> list[Event] | None:
+        """The next batch; None at the end of the feed, and when the loop was asked to stop."""
+        if self._stop.is_set():
+            return None
+        coming = asyncio.ensure_future(anext(batches, None))
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return coming.result() if coming.done() else None
+        finally:
+            for task in (coming, stopping):
+                task.cancel()
+            await asyncio.gather(coming, stopping, return_exceptions=True)
+
+
+def seen_of(world: World) -> dict[str, Seen]:
+    """The newest facts the world holds of each symbol, for a feed to go on from."""
+    found: dict[str, Seen] = {}
+    for symbol, index in world.symbols.items():
+        market = world.markets[index]
+        found[symbol] = Seen(market.open_time_ms, market.rate_time_ms, market.reading_time_ms)
+    return found

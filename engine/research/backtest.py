@@ -1,0 +1,159 @@
+"""A backtest: the files of a file feed as a tape, the configured runners over it, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from engine.core.machine import cause_of, gap_before, react
+from engine.core.registry import code_digest
+from engine.core.world import World, new_world
+from engine.research.course import DAYS_MAX, Course, course_of, make_walk
+from engine.research.guarded import Decided, TapeEngine, run_tape
+from engine.research.plain import PlainEngine
+from engine.research.tape import Tape, fact_event, tape_of
+from engine.setup import RunnerSettings, configuration
+from events.errors import UsageError
+from events.facts import GLOBAL_SCOPE, CandleClosed, Event, KillSwitchTripped, OrderPlaced
+from events.log import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from engine.core.strategy import Strategy
+    from engine.feeds.file import FileFeed
+
+ENGINES = ("auto", "python", "compiled")
+
+
+class Backtest(Struct):
+    """What a run over files brought. `courses` and `equities` run in the order of the world's runners."""
+
+    engine: str
+    tape: Tape
+    facts: Any
+    configuration: list[Event]
+    world: World
+    decided: list[Decided]
+    equities: list[Any]
+    courses: list[Course]
+    took_s: float
+
+    def entries(self, before: Sequence[Entry]) -> Iterator[list[Entry]]:
+        """The whole run as groups of log entries, behind those that stand `before` it: an input, then what followed."""
+        seq = len(before)
+        for event in self.configuration:
+            seq += 1
+            yield [Entry(event)]
+        causes = _Causes()
+        by_fact = _by_fact(self.decided)
+        for index in range(len(self.facts)):
+            group = causes.group(fact_event(self.tape.contracts, self.facts[index]), by_fact.get(index, ()), seq + 1)
+            seq += len(group)
+            yield group
+
+
+def backtest(
+    feed: FileFeed,
+    strategies: Mapping[str, Strategy],
+    runners: Mapping[str, RunnerSettings],
+    engine: str = "auto",
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Backtest:
+    """Run the configured strategies over the files. `on_progress` hears facts done and facts in all.
+
+    Raises ConfigError for settings that do not fit, UsageError when the compiled engine is asked for without numba.
+    """
+    compiled = _is_compiled(engine)
+    tape = tape_of(feed, start_ms, end_ms)
+    events = configuration(strategies, tape.contracts, runners)
+    world = new_world(strategies)
+    for seq, event in enumerate(events, 1):
+        react(world, event, seq)
+    digest = code_digest(strategies.values())
+    started = time.perf_counter()
+    made = _engine(world, tape, digest, compiled)
+    outcome = run_tape(world, made, lambda done: on_progress(done, len(made.facts)))
+    courses = _courses(world, made, outcome.equities, digest, compiled)
+    took_s = time.perf_counter() - started
+    return Backtest(
+        made.name, tape, made.facts, events, world, outcome.decided, outcome.equities, courses, took_s
+    )
+
+
+def _is_compiled(engine: str) -> bool:
+    """Whether to compile: as asked, or where numba is installed."""
+    if engine not in ENGINES:
+        raise UsageError(f"--engine {engine}: there are {', '.join(ENGINES)}")
+    installed = find_spec("numba") is not None
+    if engine == "compiled" and not installed:
+        raise UsageError("--engine compiled needs numba: install papertape with its extra `research`")
+    return installed and engine != "python"
+
+
+def _engine(world: World, tape: Tape, digest: str, compiled: bool) -> TapeEngine:
+    """The engine for the tape; numba is imported only when it is used."""
+    if not compiled:
+        return PlainEngine(world, tape)
+    from engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
+
+    return CompiledEngine(world, tape, digest)
+
+
+def _courses(world: World, made: TapeEngine, equities: list[Any], digest: str, compiled: bool) -> list[Course]:
+    """The course of every runner."""
+    walk, room = make_walk(digest), array("d", bytes(8 * DAYS_MAX))
+    days: Any = room
+    if compiled:
+        import numpy as np  # noqa: PLC0415 - belongs to an extra
+        from numba import njit  # noqa: PLC0415 - belongs to an extra
+
+        walk, days = njit(cache=True)(walk), np.frombuffer(room)
+    return [
+        course_of(walk, made.facts, equity, runner.rules.capital_usdt, days)
+        for runner, equity in zip(world.runners, equities, strict=True)
+    ]
+
+
+def _by_fact(decided: Sequence[Decided]) -> dict[int, list[Decided]]:
+    """Decisions by the index of the fact they answer."""
+    found: dict[int, list[Decided]] = {}
+    for item in decided:
+        found.setdefault(item.fact, []).append(item)
+    return found
+
+
+class _Causes:
+    """Gives every event of a run the cause it has in a log, as the live engine does."""
+
+    def __init__(self) -> None:
+        self._orders: dict[tuple[str, str], int] = {}
+        self._trips: dict[str, int] = {}
+        self._closes: dict[str, int] = {}
+
+    def group(self, event: Any, decided: Sequence[Decided], seq: int) -> list[Entry]:
+        """An input that stands at `seq`, with its consequences."""
+        entries = [Entry(event), *gap_before(event, self._closes.get(event.symbol, -1), seq)]
+        if isinstance(event, CandleClosed):
+            self._closes[event.symbol] = event.at_ms
+        for item in decided:
+            entries.append(self._entry(item.event, seq, seq + len(entries)))
+        return entries
+
+    def _entry(self, event: Any, seq: int, own_seq: int) -> Entry:
+        """A decision with its cause; what later events will name is remembered."""
+        if isinstance(event, KillSwitchTripped):
+            self._trips[event.scope] = own_seq
+            return Entry(event, seq)
+        place = (event.strategy, event.symbol)
+        trip_seq = self._trips.get(event.strategy, self._trips.get(GLOBAL_SCOPE, 0))
+        cause = cause_of(event, seq, self._orders.get(place, 0), trip_seq)
+        if isinstance(event, OrderPlaced):
+            self._orders[place] = own_seq
+        return Entry(event, cause)

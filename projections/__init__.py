@@ -1,0 +1,1 @@
+"""Views: pure folds from recorded events to frozen Structs, and the host that runs them."""

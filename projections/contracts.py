@@ -1,0 +1,23 @@
+"""The contract specifications in force, which say how prices and quantities are written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from events.facts import ContractListed
+
+if TYPE_CHECKING:
+    from events.log import Recorded
+
+
+class Contracts:
+    """Fold of the newest `ContractListed` of every symbol, in `by_symbol`."""
+
+    def __init__(self) -> None:
+        self.by_symbol: dict[str, ContractListed] = {}
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one event."""
+        event = recorded.event
+        if isinstance(event, ContractListed):
+            self.by_symbol[event.symbol] = event

@@ -1,0 +1,83 @@
+"""Numbers as people read them: prices by tick, quantities by lot, money with sign and separators, times in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from events.facts import ContractListed
+
+DECIMALS_MAX = 12
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def decimals(numerator: int, denominator: int) -> int:
+    """How many decimals a grid of numerator/denominator needs: 1/10 -> 1, 1/4 -> 2, 10/1 -> 0."""
+    for places in range(DECIMALS_MAX):
+        if numerator * 10**places % denominator == 0:
+            return places
+    return DECIMALS_MAX
+
+
+def price(value: float, symbol: str, contracts: Mapping[str, ContractListed]) -> str:
+    """A price in USDT with the decimals of the symbol's tick; ten digits where the contract is unknown."""
+    contract = contracts.get(symbol)
+    if contract is None:
+        return f"{value:,.10g}"
+    return f"{value:,.{decimals(contract.tick_numerator, contract.tick_denominator)}f}"
+
+
+def quantity(value: float, symbol: str, contracts: Mapping[str, ContractListed]) -> str:
+    """A quantity in coins with the decimals of the symbol's lot; ten digits where the contract is unknown."""
+    contract = contracts.get(symbol)
+    if contract is None:
+        return f"{value:,.10g}"
+    return f"{value:,.{decimals(contract.lot_numerator, contract.lot_denominator)}f}"
+
+
+def money(value: float) -> str:
+    """An amount in USDT without sign for gains: 10,000.00. An amount below a cent shows four decimals."""
+    return f"{value:,.4f}" if 0.0 < abs(value) < 0.01 else f"{_no_minus_zero(value):,.2f}"
+
+
+def gain(value: float) -> str:
+    """A result in USDT with its sign: +1,234.50, -0.42, +0.00."""
+    return f"{value:+,.4f}" if 0.0 < abs(value) < 0.01 else f"{_no_minus_zero(value):+,.2f}"
+
+
+def percent(value: float) -> str:
+    """A percentage as short as it is exact to two decimals: 5 %, 5.02 %."""
+    return f"{f'{value:.2f}'.rstrip('0').rstrip('.')} %"
+
+
+def gain_percent(value: float) -> str:
+    """A percentage of result with its sign: +0.42 %."""
+    return f"{_no_minus_zero(value):+.2f} %"
+
+
+def rate_percent(rate: float) -> str:
+    """A funding rate, a fraction, as percent with four decimals: +0.0100 %."""
+    return f"{rate * 100.0:+.4f} %"
+
+
+def utc(at_ms: int) -> str:
+    """A time in UTC to the minute: 2025-03-01 14:05."""
+    return f"{_EPOCH + timedelta(milliseconds=at_ms):%Y-%m-%d %H:%M}"
+
+
+def duration(span_ms: int) -> str:
+    """A span of time in its two largest units: 3d 4h, 2h 5m, 45s."""
+    seconds = span_ms // 1_000
+    if seconds < 60:
+        return f"{seconds}s"
+    parts = ((seconds // 86_400, "d"), (seconds // 3_600 % 24, "h"), (seconds // 60 % 60, "m"))
+    shown = [f"{count}{unit}" for count, unit in parts]
+    first = next(i for i, (count, _) in enumerate(parts) if count)
+    return " ".join(text for text in shown[first : first + 2] if not text.startswith("0"))
+
+
+def _no_minus_zero(value: float) -> float:
+    return 0.0 if abs(value) < 0.005 else value

@@ -1,0 +1,168 @@
+"""The ledger: capital, cash and open positions of every strategy, and the last close of every symbol.
+
+Cash changes here and nowhere else in this room: an entry costs its fee, funding is booked as it comes, a
+close brings its gross result less the closing fee. So cash = capital + every ledger line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
+
+from events.errors import LogDamaged
+from events.facts import Closing, FundingPaid, PositionOpened, RunnerConfigured, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from events.facts import CandleClosed, Event
+    from events.log import Recorded
+
+CAPITAL_DEFAULT_USDT = 10_000.0
+LEVERAGE_DEFAULT = 3.0
+
+
+def direction(side: Side) -> float:
+    """+1 for a long position, -1 for a short one."""
+    return 1.0 if side == "long" else -1.0
+
+
+class Holding(Struct, frozen=True):
+    """An open position: how it was opened, at which seq, and the funding booked on it since.
+
+    `signed_base` is d*q: the quantity, negative for a short position.
+    """
+
+    opened: PositionOpened
+    seq: int
+    symbol: str
+    entry_price_usdt: float
+    signed_base: float
+    funding_usdt: float = 0.0
+
+    def unrealised_usdt(self, close_usdt: float) -> float:
+        """U = d*q*(close - E), the exchange model's section 4."""
+        return self.signed_base * (close_usdt - self.entry_price_usdt)
+
+
+class Account(Struct):
+    """One strategy's isolated capital. Totals of fees, funding and slippage include open positions.
+
+    `holdings` stand in the configured order of the symbols, so that sums run in the engine's order.
+    """
+
+    strategy: str
+    capital_usdt: float
+    leverage: float
+    symbols: tuple[str, ...]
+    cash_usdt: float
+    holdings: tuple[Holding, ...] = ()
+    fees_usdt: float = 0.0
+    funding_usdt: float = 0.0
+    slippage_usdt: float = 0.0
+
+    def holding(self, symbol: str) -> Holding | None:
+        """The open position on a symbol."""
+        return next((h for h in self.holdings if h.symbol == symbol), None)
+
+    def marked_usdt(self, closes: Mapping[str, float]) -> tuple[float, float]:
+        """The sums of U and of the notional N = q*close over the open positions, each at its symbol's last close."""
+        unrealised = notional = 0.0
+        for held in self.holdings:
+            close = closes[held.symbol]
+            unrealised += held.unrealised_usdt(close)
+            notional += held.opened.quantity_base * close
+        return unrealised, notional
+
+    def put(self, symbol: str, held: Holding | None) -> None:
+        """Replace the position on a symbol; None removes it."""
+        kept = [h for h in self.holdings if h.symbol != symbol]
+        if held is not None:
+            kept.append(held)
+        self.holdings = tuple(sorted(kept, key=self._rank))
+
+    def _rank(self, held: Holding) -> int:
+        symbol = held.symbol
+        # A symbol that a later configuration dropped may still hold a position: it comes last.
+        return self.symbols.index(symbol) if symbol in self.symbols else len(self.symbols)
+
+
+class Ledger:
+    """Fold of the accounts, in the order in which the strategies were first configured."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.closes: dict[str, float] = {}
+
+    def mark(self, candle: CandleClosed) -> None:
+        """Take the last price of a symbol: candles have an entrance of their own, for they are many."""
+        self.closes[candle.symbol] = candle.close
+
+    def book(self, recorded: Recorded) -> Account | None:
+        """Take any other event; the account whose money, positions or rules it changed, if any."""
+        event = recorded.event
+        match event:
+            case RunnerConfigured():
+                return self._configure(event)
+            case PositionOpened() | FundingPaid() | Closing():
+                account = self._account(recorded.seq, event.strategy)
+                _book(account, event, recorded.seq)
+                return account
+            case _:
+                return None
+
+    def _configure(self, event: RunnerConfigured) -> Account:
+        """The first configuration opens the account; a later one changes the rules, never the money."""
+        account = self.accounts.get(event.strategy)
+        leverage = event.risk.get("leverage", LEVERAGE_DEFAULT)
+        if account is None:
+            capital = event.risk.get("capital_usdt", CAPITAL_DEFAULT_USDT)
+            account = Account(event.strategy, capital, leverage, event.symbols, cash_usdt=capital)
+            self.accounts[event.strategy] = account
+        account.leverage = leverage
+        account.symbols = event.symbols
+        return account
+
+    def _account(self, seq: int, strategy: str) -> Account:
+        account = self.accounts.get(strategy)
+        if account is None:
+            raise LogDamaged(seq, f"strategy {strategy!r} was never configured")
+        return account
+
+
+def _book(account: Account, event: Event, seq: int) -> None:
+    match event:
+        case PositionOpened():
+            _open(account, event, seq)
+        case FundingPaid():
+            _pay(account, event)
+        case Closing():
+            _close(account, event)
+
+
+def _open(account: Account, event: PositionOpened, seq: int) -> None:
+    account.cash_usdt -= event.fee_usdt
+    account.fees_usdt += event.fee_usdt
+    account.slippage_usdt += event.slippage_usdt
+    signed_base = direction(event.side) * event.quantity_base
+    account.put(event.symbol, Holding(event, seq, event.symbol, event.price_usdt, signed_base))
+
+
+def _pay(account: Account, event: FundingPaid) -> None:
+    account.cash_usdt += event.amount_usdt
+    account.funding_usdt += event.amount_usdt
+    held = account.holding(event.symbol)
+    if held is not None:
+        account.put(event.symbol, structs.replace(held, funding_usdt=held.funding_usdt + event.amount_usdt))
+
+
+def _close(account: Account, event: Closing) -> None:
+    held = account.holding(event.symbol)
+    entry_slippage = held.opened.slippage_usdt if held is not None else 0.0
+    # Two additions in the engine's order, so that cash is equal to the last bit.
+    account.cash_usdt += event.gross_usdt
+    account.cash_usdt -= event.fee_usdt
+    account.fees_usdt += event.fee_usdt
+    account.slippage_usdt += event.slippage_usdt - entry_slippage
+    account.put(event.symbol, None)

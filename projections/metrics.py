@@ -1,0 +1,175 @@
+"""The measures of performance, each a small pure function (exchange model, section 9).
+
+`nets` are the net results of closed trades in USDT, in the order of closing. None always means "not
+defined", never 0 and never infinite. Returns and drawdowns are plain fractions here. The market never
+closes, so a year has 365 days of returns.
+"""
+
+from __future__ import annotations
+
+from math import fsum, sqrt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+DAY_MS = 86_400_000
+YEAR_DAYS = 365.0
+# A spread of returns this small beside their mean is rounding noise, not risk.
+NOISE = 1e-12
+
+
+# ---------------------------------------------------------------- trades
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """sum/n; no values -> None."""
+    return fsum(values) / len(values) if values else None
+
+
+def wins(nets: Sequence[float]) -> list[float]:
+    """The results above zero; a flat trade is neither a win nor a loss."""
+    return [net for net in nets if net > 0.0]
+
+
+def losses(nets: Sequence[float]) -> list[float]:
+    """The results below zero."""
+    return [net for net in nets if net < 0.0]
+
+
+def win_rate(nets: Sequence[float]) -> float | None:
+    """wins/n, a fraction; n = 0 -> None; flat trades stay in n."""
+    return len(wins(nets)) / len(nets) if nets else None
+
+
+def profit_factor(nets: Sequence[float]) -> float | None:
+    """sum(p > 0)/abs(sum(p < 0)); no trades or no losses -> None (see `no_losses`)."""
+    lost = losses(nets)
+    return fsum(wins(nets)) / abs(fsum(lost)) if lost else None
+
+
+def no_losses(nets: Sequence[float]) -> bool:
+    """Whether the profit factor is undefined because there are trades but no loss among them."""
+    return bool(nets) and not losses(nets)
+
+
+def average_win(nets: Sequence[float]) -> float | None:
+    """mean(p > 0) in USDT; no wins -> None."""
+    return mean(wins(nets))
+
+
+def average_loss(nets: Sequence[float]) -> float | None:
+    """mean(p < 0) in USDT, a negative number; no losses -> None."""
+    return mean(losses(nets))
+
+
+def payoff(nets: Sequence[float]) -> float | None:
+    """mean(p > 0)/abs(mean(p < 0)); None if either side is empty."""
+    won, lost = average_win(nets), average_loss(nets)
+    return won / abs(lost) if won is not None and lost is not None else None
+
+
+def expectancy(results: Sequence[float]) -> float | None:
+    """The mean result of a trade, in USDT or in R as given; n = 0 -> None."""
+    return mean(results)
+
+
+def longest_loss_run(nets: Sequence[float]) -> int:
+    """The most losses in a row; a flat trade ends a run."""
+    longest = run = 0
+    for net in nets:
+        run = run + 1 if net < 0.0 else 0
+        longest = max(longest, run)
+    return longest
+
+
+def share(count: int, n: int) -> float | None:
+    """count/n; n = 0 -> None."""
+    return count / n if n else None
+
+
+# ---------------------------------------------------------------- equity
+
+
+def net_return(capital_usdt: float, end_equity_usdt: float) -> float:
+    """Q_end/capital - 1, open positions marked; without capital 0."""
+    return end_equity_usdt / capital_usdt - 1.0 if capital_usdt > 0.0 else 0.0
+
+
+def daily_returns(capital_usdt: float, day_equities_usdt: Sequence[float]) -> list[float]:
+    """x_j = Q_j/Q_(j-1) - 1; the first day starts with the capital. After a day that ended at 0 or below: 0."""
+    starts = (capital_usdt, *day_equities_usdt)
+    return [end / start - 1.0 if start > 0.0 else 0.0 for start, end in zip(starts, day_equities_usdt, strict=False)]
+
+
+def sharpe(returns: Sequence[float], risk_free: float = 0.0) -> float | None:
+    """(mean(x) - rf/365)/std(x, ddof = 1)*sqrt(365); fewer than 2 returns or no spread -> None."""
+    n = len(returns)
+    if n < 2:
+        return None
+    average = fsum(returns) / n
+    spread = sqrt(fsum((x - average) * (x - average) for x in returns) / (n - 1))
+    if spread <= NOISE * abs(average):
+        return None
+    return (average - risk_free / YEAR_DAYS) / spread * sqrt(YEAR_DAYS)
+
+
+def sortino(returns: Sequence[float], minimum: float = 0.0) -> float | None:
+    """(mean(x) - MAR/365)/sqrt(mean(min(x - MAR/365, 0)^2))*sqrt(365).
+
+    The divisor counts ALL days, not only those that lost; no day below MAR -> None.
+    """
+    if not returns:
+        return None
+    n, target = len(returns), minimum / YEAR_DAYS
+    downside = sqrt(fsum(min(x - target, 0.0) ** 2 for x in returns) / n)
+    if downside == 0.0:
+        return None
+    return (fsum(returns) / n - target) / downside * sqrt(YEAR_DAYS)
+
+
+def cagr(capital_usdt: float, end_equity_usdt: float, days: float) -> float | None:
+    """(Q_end/Q_0)^(365/days) - 1, days as a real number; Q_end <= 0 -> -1; days < 1 -> None.
+
+    None also where the number is too large to mean anything (beyond float64).
+    """
+    if days < 1.0 or capital_usdt <= 0.0:
+        return None
+    if end_equity_usdt <= 0.0:
+        return -1.0
+    try:
+        return float((end_equity_usdt / capital_usdt) ** (YEAR_DAYS / days)) - 1.0
+    except OverflowError:
+        return None
+
+
+def calmar(growth: float | None, max_drawdown_fraction: float) -> float | None:
+    """CAGR/MDD; no CAGR or MDD = 0 -> None."""
+    return growth / max_drawdown_fraction if growth is not None and max_drawdown_fraction > 0.0 else None
+
+
+# ---------------------------------------------------------------- time and size
+
+
+def exposure(spans_ms: Iterable[tuple[int, int]], from_ms: int, until_ms: int) -> float:
+    """The union of the (entry, exit) times of all positions over the total time; no trades or no time -> 0."""
+    if until_ms <= from_ms:
+        return 0.0
+    covered, reach = 0, from_ms
+    for entry, exit_ in sorted(spans_ms):
+        start, end = max(entry, reach), min(exit_, until_ms)
+        if end > start:
+            covered += end - start
+            reach = end
+    return covered / (until_ms - from_ms)
+
+
+def turnover(notional_usdt: float, day_equities_usdt: Sequence[float]) -> float | None:
+    """sum(N)/mean(Q): the notional of all fills over the mean of the daily equities; no days or no equity -> None."""
+    average = mean(day_equities_usdt)
+    return notional_usdt / average if average is not None and average > 0.0 else None
+
+
+def days_between(from_ms: int, until_ms: int) -> float:
+    """The length of a span in days, a real number."""
+    return (until_ms - from_ms) / DAY_MS

@@ -1,0 +1,70 @@
+"""Cursors move forward and are still there after a restart."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from events.cursors import CURSORS_MAX, Cursors, MemoryCursors, SqliteCursors
+from events.errors import LogError, UsageError
+
+
+class Contract:
+    def open(self, folder: Path) -> Cursors:
+        raise NotImplementedError
+
+    def test_a_new_cursor_stands_at_zero_and_moves_forward(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as cursors:
+            assert cursors.position("alerts") == 0
+            for seq in (3, 3, 9):
+                cursors.advance("alerts", seq)
+                assert cursors.position("alerts") == seq
+            assert cursors.position("arena") == 0
+
+    def test_a_step_back_is_refused(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as cursors:
+            cursors.advance("alerts", 9)
+            with pytest.raises(UsageError, match="alerts stands at seq 9"):
+                cursors.advance("alerts", 8)
+            assert cursors.position("alerts") == 9
+
+    def test_the_number_of_cursors_is_bounded(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as cursors:
+            for number in range(CURSORS_MAX):
+                cursors.advance(f"follower {number}", 1)
+            with pytest.raises(UsageError, match="one too many"):
+                cursors.advance("one more", 1)
+            cursors.advance("follower 0", 2)
+
+
+class TestMemoryCursors(Contract):
+    def open(self, folder: Path) -> Cursors:
+        return MemoryCursors()
+
+
+class TestSqliteCursors(Contract):
+    def open(self, folder: Path) -> Cursors:
+        return SqliteCursors(folder / "tape.db.cursors")
+
+    def test_cursors_outlive_the_process_without_being_closed(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as first:
+            first.advance("alerts", 41)
+            first.advance("alerts", 42)
+            with closing(self.open(tmp_path)) as second:
+                assert second.position("alerts") == 42
+
+    def test_a_file_that_holds_something_else_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "tape.db.cursors").write_bytes(b"these are no cursors, this is a letter. " * 100)
+        with pytest.raises(LogError, match="cursors"):
+            self.open(tmp_path)
+
+    def test_another_programs_database_is_refused_untouched(self, tmp_path: Path) -> None:
+        with closing(sqlite3.connect(tmp_path / "tape.db.cursors")) as other:
+            other.execute("CREATE TABLE letters (text)")
+        before = (tmp_path / "tape.db.cursors").read_bytes()
+        with pytest.raises(LogError, match="another program"):
+            self.open(tmp_path)
+        assert (tmp_path / "tape.db.cursors").read_bytes() == before

@@ -1,0 +1,61 @@
+"""Failpoints kill where they are told to, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from events.errors import ConfigError
+from events.failpoints import FAILPOINTS, VARIABLE, reach
+
+PROGRAM = """
+import sys
+from events.errors import ConfigError
+from events.failpoints import reach
+try:
+    for number in range(5):
+        reach("during_recovery")
+        print(number, flush=True)
+except ConfigError as error:
+    sys.exit(f"refused: {error}")
+"""
+
+
+def run(value: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, VARIABLE: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "reached"), [("during_recovery", ""), ("during_recovery:1", ""), ("during_recovery:3", "01")]
+)
+def test_the_nth_reach_kills(value: str, reached: str) -> None:
+    finished = run(value)
+    assert finished.returncode == -signal.SIGKILL
+    assert finished.stdout.replace("\n", "") == reached
+
+
+@pytest.mark.parametrize("value", ["", "before_commit", "during_recovery:6"])
+def test_what_is_not_armed_does_nothing(value: str) -> None:
+    assert run(value).returncode == 0
+
+
+@pytest.mark.parametrize("value", ["at_lunch", "during_recovery:0", "during_recovery:x", "during_recovery:-1"])
+def test_a_variable_that_makes_no_sense_is_refused_by_name(value: str) -> None:
+    finished = run(value)
+    assert "refused: " in finished.stderr
+    assert value in finished.stderr
+
+
+def test_a_place_that_is_not_registered_is_refused() -> None:
+    with pytest.raises(ConfigError, match=", ".join(FAILPOINTS)):
+        reach("at_lunch")

@@ -1,0 +1,244 @@
+"""What only the SQLite log promises: durability settings, one holder, kills, and files that are not its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import aiosqlite
+import pytest
+
+from events.errors import LogError, LogForeign, LogFromNewerVersion, LogHeld, LogMissing, LogWriteFailed
+from events.head_file import read_head
+from events.log import Head
+from events.sqlite_file import PAGES_MAX, prepare
+from events.sqlite_log import SqliteEventLog, SqliteLogReader
+from tests.events.processes import APPENDS, holding, run_until_killed
+from tests.events.tape import candles, clock_ms, in_loop
+
+
+async def opened(path: Path) -> SqliteEventLog:
+    return await SqliteEventLog.open(path, clock_ms=clock_ms)
+
+
+async def written(path: Path, rows: int = 3) -> Head:
+    log = await opened(path)
+    for _ in range(rows):
+        await log.append(log.head.seq, candles(2, log.head.seq))
+    await log.close()
+    return log.head
+
+
+@in_loop
+async def test_a_log_goes_on_where_it_ended(tmp_path: Path) -> None:
+    head = await written(tmp_path / "tape.db")
+    log = await opened(tmp_path / "tape.db")
+    assert (log.head, log.warnings) == (head, [])
+    await log.append(6, candles(1, 6))
+    with closing(log.reader()) as reader:
+        assert [recorded.event for recorded in reader.read(0)] == [entry.event for entry in candles(7)]
+    await log.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE commits SET recorded_at_ms = 0",
+        "DELETE FROM commits WHERE seq = 5",
+        "INSERT OR REPLACE INTO commits VALUES (5, 2, 0, x'00', x'00')",
+        "INSERT INTO commits VALUES (9, 1, 0, x'00', x'00')",
+        "INSERT INTO commits VALUES (NULL, 1, 0, x'00', x'00')",
+    ],
+)
+def test_the_schema_itself_refuses_all_but_the_next_row(tmp_path: Path, statement: str) -> None:
+    asyncio.run(written(tmp_path / "tape.db"))
+    with (
+        closing(sqlite3.connect(tmp_path / "tape.db")) as raw,
+        pytest.raises(sqlite3.IntegrityError, match="append-only"),
+    ):
+        raw.execute(statement)
+
+
+@in_loop
+async def test_a_second_opener_is_refused_at_once_and_the_lock_ends_with_close(tmp_path: Path) -> None:
+    first = await opened(tmp_path / "tape.db")
+    (tmp_path / "alias.db").symlink_to(tmp_path / "tape.db")
+    for path in ("tape.db", "alias.db"):
+        with pytest.raises(LogHeld, match=r"tape\.db"):
+            await opened(tmp_path / path)
+    await first.append(0, candles(1))
+    await first.close()
+    await (await opened(tmp_path / "tape.db")).close()
+
+
+def test_another_process_holds_the_log_until_it_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "tape.db"
+    with holding(path):
+        with pytest.raises(LogHeld):
+            asyncio.run(opened(path))
+        with closing(SqliteLogReader(path)) as reader:
+            reader.verify_tail()
+            assert len(reader.read(0)) == 2 * APPENDS
+    assert asyncio.run(written(path, rows=1)).seq == 2 * APPENDS + 2
+
+
+def test_a_reader_serves_beside_a_killed_writer_and_leaves_the_wal_alone(tmp_path: Path) -> None:
+    path, wal = tmp_path / "tape.db", tmp_path / "tape.db-wal"
+    with holding(path) as process:
+        process.kill()
+        process.wait()
+    for index_is_lost in (False, True):
+        if index_is_lost:
+            (tmp_path / "tape.db-shm").unlink()
+        before = wal.read_bytes()
+        with closing(SqliteLogReader(path)) as reader:
+            assert len(list(reader.commits())) == APPENDS
+        assert wal.read_bytes() == before != b""
+
+
+@pytest.mark.parametrize(("failpoint", "committed"), [("before_commit:3", 4), ("after_commit:3", 6)])
+def test_a_kill_around_a_commit_leaves_whole_commits(tmp_path: Path, failpoint: str, committed: int) -> None:
+    path = tmp_path / "tape.db"
+    assert run_until_killed(failpoint, "log", str(path)) == ["2", "4"]
+    log = asyncio.run(written(path, rows=0))
+    assert log.seq == committed
+    with closing(SqliteLogReader(path)) as reader:
+        assert [recorded.event for recorded in reader.read(0)] == [entry.event for entry in candles(committed)]
+
+
+@in_loop
+async def test_the_head_is_kept_beside_the_log_with_every_commit(tmp_path: Path) -> None:
+    log = await opened(tmp_path / "tape.db")
+    assert read_head(log.path) == Head()
+    head = await log.append(0, candles(2))
+    assert read_head(log.path) == head
+    log.sync_head()
+    await log.close()
+    assert read_head(log.path) == head
+
+
+@pytest.mark.parametrize("content", [None, b"", b"x" * 52])
+@in_loop
+async def test_a_lost_head_file_is_a_warning_and_made_anew(tmp_path: Path, content: bytes | None) -> None:
+    head = await written(tmp_path / "tape.db")
+    (tmp_path / "tape.db.head").unlink()
+    if content is not None:
+        (tmp_path / "tape.db.head").write_bytes(content)
+    log = await opened(tmp_path / "tape.db")
+    await log.close()
+    assert "missing or torn" in log.warnings[0]
+    assert read_head(log.path) == head
+
+
+@in_loop
+async def test_a_cancelled_append_leaves_a_log_that_refuses(tmp_path: Path) -> None:
+    log = await opened(tmp_path / "tape.db")
+    append = asyncio.ensure_future(log.append(0, candles(1)))
+    await asyncio.sleep(0)
+    append.cancel()
+    await asyncio.wait([append])
+    with pytest.raises(LogWriteFailed, match="unknown"):
+        await log.append(0, candles(1))
+    await log.close()
+
+
+@in_loop
+async def test_somebody_who_writes_around_the_lock_is_a_failed_commit(tmp_path: Path) -> None:
+    await written(tmp_path / "tape.db")
+    log = await opened(tmp_path / "tape.db")
+    with closing(sqlite3.connect(log.path, isolation_level=None)) as raw:
+        raw.execute("INSERT INTO commits VALUES (7, 1, 0, x'00', x'00')")
+    with pytest.raises(LogWriteFailed, match="append-only"):
+        await log.append(6, candles(1))
+    await log.close()
+
+
+def test_a_missing_log_is_missing_for_a_reader_and_nothing_is_created(tmp_path: Path) -> None:
+    with pytest.raises(LogMissing, match=r"tape\.db"):
+        SqliteLogReader(tmp_path / "tape.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_is_missing_for_a_reader_and_a_new_log_for_a_writer(tmp_path: Path) -> None:
+    (tmp_path / "tape.db").touch()
+    with pytest.raises(LogMissing, match="empty"):
+        SqliteLogReader(tmp_path / "tape.db")
+    assert asyncio.run(written(tmp_path / "tape.db")).seq == 6
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def letters(path: Path) -> None:
+    path.write_bytes(b"these are letters, no log at all. " * 300)
+
+
+def other_program(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as raw:
+        raw.executescript("CREATE TABLE letters (text); INSERT INTO letters VALUES ('dear'); PRAGMA user_version = 1")
+
+
+def newer_layout(path: Path) -> None:
+    asyncio.run(written(path))
+    with closing(sqlite3.connect(path)) as raw:
+        raw.executescript("PRAGMA user_version = 2")
+
+
+FOREIGN = [(letters, LogForeign), (other_program, LogForeign), (newer_layout, LogFromNewerVersion)]
+
+
+@pytest.mark.parametrize(("make", "refusal"), FOREIGN)
+def test_a_file_that_is_not_ours_is_refused_by_name_and_left_alone(
+    tmp_path: Path, make: Callable[[Path], None], refusal: type[LogError]
+) -> None:
+    path = tmp_path / "tape.db"
+    make(path)
+    before, beside = path.read_bytes(), names(tmp_path)
+    with pytest.raises(refusal, match=r"tape\.db"):
+        SqliteLogReader(path)
+    with pytest.raises(refusal, match=r"tape\.db"):
+        asyncio.run(opened(path))
+    assert path.read_bytes() == before
+    assert names(tmp_path) - beside <= {"tape.db-wal", "tape.db-shm"}
+
+
+@in_loop
+async def test_a_folder_that_is_not_there_is_a_log_error(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match="nowhere"):
+        await opened(tmp_path / "nowhere" / "tape.db")
+
+
+@in_loop
+async def test_a_closed_reader_says_so(tmp_path: Path) -> None:
+    await written(tmp_path / "tape.db")
+    reader = SqliteLogReader(tmp_path / "tape.db")
+    reader.close()
+    reader.close()
+    with pytest.raises(LogError, match="closed"):
+        reader.head()
+
+
+@in_loop
+async def test_the_writer_is_set_to_wal_with_an_fsync_for_every_commit(tmp_path: Path) -> None:
+    async with aiosqlite.connect(tmp_path / "tape.db", isolation_level=None) as connection:
+        await connection.execute("PRAGMA synchronous = OFF")
+        await prepare(tmp_path / "tape.db", connection, PAGES_MAX)
+        settings = [await connection.execute_fetchall(f"PRAGMA {name}") for name in ("journal_mode", "synchronous")]
+    assert [list(rows) for rows in settings] == [[("wal",)], [(2,)]]
+
+
+@in_loop
+async def test_a_place_where_sqlite_cannot_keep_a_wal_is_refused() -> None:
+    async with aiosqlite.connect(":memory:", isolation_level=None) as connection:
+        with pytest.raises(LogError, match="journal_mode=memory"):
+            await prepare(Path(":memory:"), connection, PAGES_MAX)
+
+
+@in_loop
+async def test_a_closed_log_is_one_file_without_a_wal(tmp_path: Path) -> None:
+    await written(tmp_path / "tape.db")
+    assert not (tmp_path / "tape.db-wal").exists()

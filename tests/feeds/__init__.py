@@ -1,0 +1,1 @@
+"""Tests of the feeds: files, the simulated market, and the clock that paces them."""

@@ -1,0 +1,105 @@
+"""What the feed tests are given: small tables, real ones where they are at hand, and a reader of feeds."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from engine.feeds.port import NOTHING_SEEN, Feed, Seen
+from events.facts import CandleClosed, FeedConnected, FeedFact, FundingRateSettled, MarketFact, OpenInterestObserved
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+T0_MS = 1_700_000_040_000 // HOUR_MS * HOUR_MS
+CANDLE_HEADER = "open_time_ms,open,high,low,close,volume"
+FUNDING_HEADER = "funding_time_ms,rate"
+OPEN_INTEREST_HEADER = "time_ms,open_interest"
+BATCHES_MAX = 100_000
+
+
+def shared_data() -> Path:
+    """The folder of real market data, or a skipped test."""
+    root = os.environ.get("PAPERTAPE_SHARED")
+    shared = Path(root) if root else Path(__file__).parents[3] / "shared"
+    if not (shared / "data").is_dir():
+        pytest.skip(f"no market data at {shared}: set PAPERTAPE_SHARED")
+    return shared / "data"
+
+
+def table(folder: Path, name: str, header: str, rows: Iterable[str]) -> Path:
+    """A CSV file, or a CSV.gz when the name says so."""
+    path, text = folder / name, "\n".join([header, *rows]) + "\n"
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    return path
+
+
+def candle_rows(opens_ms: Iterable[int], price: float = 100.0) -> list[str]:
+    """Plain good candles at these times."""
+    return [f"{open_ms},{price},{price + 1.5},{price - 1.25},{price + 0.5},10" for open_ms in opens_ms]
+
+
+def minutes(count: int, start_ms: int = T0_MS, step_ms: int = MINUTE_MS) -> list[int]:
+    """Open times."""
+    return [start_ms + number * step_ms for number in range(count)]
+
+
+def batches(
+    feed: Feed, seen: Mapping[str, Seen] | None = None, anchor: FeedConnected | None = None, most: int = BATCHES_MAX
+) -> list[list[FeedFact]]:
+    """The batches of a feed, to its end or the first `most` of them."""
+
+    async def read() -> list[list[FeedFact]]:
+        taken: list[list[FeedFact]] = []
+        async with aclosing(feed.facts(seen or {}, anchor)) as stream:  # type: ignore[type-var]
+            async for batch in stream:
+                taken.append(batch)
+                if len(taken) >= most:
+                    break
+        return taken
+
+    return asyncio.run(read())
+
+
+def facts(
+    feed: Feed, seen: Mapping[str, Seen] | None = None, anchor: FeedConnected | None = None, most: int = BATCHES_MAX
+) -> list[FeedFact]:
+    """The same, in one list."""
+    return [fact for batch in batches(feed, seen, anchor, most) for fact in batch]
+
+
+def market_only(given: Iterable[FeedFact]) -> list[MarketFact]:
+    """Candles, settlements and readings without the news about the feed."""
+    return [fact for fact in given if isinstance(fact, CandleClosed | FundingRateSettled | OpenInterestObserved)]
+
+
+def candles_only(given: Iterable[FeedFact]) -> list[CandleClosed]:
+    """The candles."""
+    return [fact for fact in given if isinstance(fact, CandleClosed)]
+
+
+def seen_after(given: Sequence[FeedFact]) -> dict[str, Seen]:
+    """What an engine holds that took these facts."""
+    seen: dict[str, Seen] = {}
+    for fact in market_only(given):
+        before = seen.get(fact.symbol, NOTHING_SEEN)
+        candle_ms, funding_ms, reading_ms = before.candle_open_ms, before.funding_ms, before.open_interest_ms
+        match fact:
+            case CandleClosed():
+                candle_ms = fact.open_time_ms
+            case FundingRateSettled():
+                funding_ms = fact.at_ms
+            case OpenInterestObserved():
+                reading_ms = fact.at_ms
+        seen[fact.symbol] = Seen(candle_ms, funding_ms, reading_ms)
+    return seen
+
+
+def newest_anchor(given: Sequence[FeedFact]) -> FeedConnected | None:
+    """The newest connection among the facts."""
+    return next((fact for fact in reversed(given) if isinstance(fact, FeedConnected)), None)

@@ -1,0 +1,84 @@
+"""Several files of a symbol become one, by time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.feeds.columns import join_candles, join_series
+from engine.feeds.contracts import derived_contract, lot_ratio
+from engine.feeds.port import RefusalReason
+from engine.feeds.tables import read_candles, read_funding
+from events.errors import MarketDataError
+from tests.feeds.given import CANDLE_HEADER, FUNDING_HEADER, HOUR_MS, MINUTE_MS, T0_MS, candle_rows, minutes, table
+
+
+def test_files_are_joined_by_time_and_a_repeated_open_time_is_refused(tmp_path: Path) -> None:
+    times = minutes(20)
+    late = table(tmp_path, "x_BTCUSDT_late.csv", CANDLE_HEADER, candle_rows(times[8:], 200.0))
+    early = table(tmp_path, "x_BTCUSDT_early.csv", CANDLE_HEADER, candle_rows(times[:10], 100.0))
+    joined = join_candles([read_candles(late), read_candles(early)])
+    assert list(joined.open_time_ms) == times
+    assert list(joined.open) == [100.0] * 10 + [200.0] * 10
+    assert joined.refusals.counts == {RefusalReason.DUPLICATE: 2}
+    assert [(refusal.source, refusal.line) for refusal in joined.refusals.kept] == [(str(late), 2), (str(late), 3)]
+
+
+def test_a_file_that_fills_the_hole_of_another_is_sorted_in(tmp_path: Path) -> None:
+    times = minutes(9)
+    outer = table(tmp_path, "x_BTCUSDT_outer.csv", CANDLE_HEADER, candle_rows([*times[:3], *times[6:]], 100.0))
+    inner = table(tmp_path, "x_BTCUSDT_inner.csv", CANDLE_HEADER, candle_rows(times[3:6], 200.0))
+    joined = join_candles([read_candles(outer), read_candles(inner)])
+    assert list(joined.open_time_ms) == times
+    assert list(joined.close) == [100.5] * 3 + [200.5] * 3 + [100.5] * 3
+
+
+def test_files_of_different_timeframes_are_refused_by_name(tmp_path: Path) -> None:
+    one = table(tmp_path, "x_BTCUSDT_1m.csv", CANDLE_HEADER, candle_rows(minutes(3)))
+    other = table(tmp_path, "x_BTCUSDT_1h.csv", CANDLE_HEADER, candle_rows(minutes(3, T0_MS + HOUR_MS, HOUR_MS)))
+    with pytest.raises(MarketDataError, match=f"{other}: timeframe 3600000 ms, but {one} has 60000"):
+        join_candles([read_candles(one), read_candles(other)])
+
+
+def test_a_repeated_settlement_is_ignored_when_equal_and_refused_when_not(tmp_path: Path) -> None:
+    one = table(tmp_path, "x_BTCUSDT_funding_1.csv", FUNDING_HEADER, [f"{T0_MS},0.1", f"{T0_MS + HOUR_MS},0.2"])
+    other = table(tmp_path, "x_BTCUSDT_funding_2.csv", FUNDING_HEADER, [f"{T0_MS},0.1", f"{T0_MS + HOUR_MS},0.3"])
+    joined = join_series([read_funding(one), read_funding(other)])
+    assert list(joined.value) == [0.1, 0.2]
+    assert [(refusal.line, refusal.reason) for refusal in joined.refusals.kept] == [(3, RefusalReason.DUPLICATE)]
+
+
+def test_the_tick_follows_the_most_decimals_written_in_the_first_thousand_rows(tmp_path: Path) -> None:
+    rows = candle_rows(minutes(1_005))
+    rows[999] = f"{T0_MS + 999 * MINUTE_MS},100,101.500,99,100,1"
+    rows[1_003] = f"{T0_MS + 1_003 * MINUTE_MS},100,101.50000,99,100,1"
+    contract = derived_contract("BTCUSDT", read_candles(table(tmp_path, "x_BTCUSDT_.csv", CANDLE_HEADER, rows)))
+    assert (contract.tick_numerator, contract.tick_denominator) == (1, 1_000)
+    assert (contract.minimum_notional_usdt, contract.maintenance_tiers) == (5.0, ((0.0, 0.01),))
+    assert (contract.group, contract.timeframe_ms, contract.at_ms) == ("crypto", MINUTE_MS, T0_MS)
+
+
+@pytest.mark.parametrize(("text", "denominator"), [("1e2", 1), ("100", 1), ("1.0001e2", 100), ("100.25", 100)])
+def test_decimals_are_counted_in_every_way_of_writing(tmp_path: Path, text: str, denominator: int) -> None:
+    rows = [f"{time_ms},{text},150,50,{text},1" for time_ms in minutes(2)]
+    contract = derived_contract("X", read_candles(table(tmp_path, "x_X_.csv", CANDLE_HEADER, rows)))
+    assert contract.tick_denominator == denominator
+
+
+@pytest.mark.parametrize(
+    ("price", "lot"),
+    [
+        (95_000.5, (1, 10_000)),
+        (1_000.0, (1, 100)),
+        (10.0001, (1, 10)),
+        (10.0, (1, 1)),
+        (9.99, (1, 1)),
+        (1.0, (10, 1)),
+        (0.1, (100, 1)),
+        (0.036, (100, 1)),
+        (0.00001, (1_000_000, 1)),
+    ],
+)
+def test_the_lot_is_the_largest_power_of_ten_worth_at_most_ten_usdt(price: float, lot: tuple[int, int]) -> None:
+    assert lot_ratio(price) == lot

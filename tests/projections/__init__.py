@@ -1,0 +1,1 @@
+"""The views speak: given facts, then what is seen."""

@@ -1,0 +1,44 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from projections import formats
+
+SECOND_MS = 1_000
+
+
+@pytest.mark.parametrize(
+    ("tick", "places"), [((1, 10), 1), ((1, 4), 2), ((10, 1), 0), ((1, 2), 1), ((5, 100_000), 5), ((1, 3), 12)]
+)
+def test_decimals_follow_the_grid(tick: tuple[int, int], places: int) -> None:
+    assert formats.decimals(*tick) == places
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "+0.00"), (-0.0, "+0.00"), (1_234.5, "+1,234.50"), (-0.42, "-0.42"), (-0.004, "-0.0040"), (0.01, "+0.01")],
+)
+def test_a_result_always_has_its_sign(value: float, text: str) -> None:
+    assert formats.gain(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(10_000.0, "10,000.00"), (-5.0, "-5.00"), (0.0012, "0.0012")])
+def test_money(value: float, text: str) -> None:
+    assert formats.money(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(5.0, "5 %"), (5.02, "5.02 %"), (10.0, "10 %"), (0.0, "0 %"), (4.5, "4.5 %")]
+)
+def test_percent_is_as_short_as_it_can(value: float, text: str) -> None:
+    assert formats.percent(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (45, "45s"), (60, "1m"), (3_600, "1h"), (7_500, "2h 5m"), (273_600, "3d 4h"), (86_460, "1d")],
+)
+def test_a_duration_shows_its_two_largest_units(seconds: int, text: str) -> None:
+    assert formats.duration(seconds * SECOND_MS) == text

@@ -1,0 +1,130 @@
+"""Catching up and following live give the same, whatever the pages."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from events.bus import Bus
+from events.errors import LogDamaged
+from events.log import Entry
+from events.memory_log import MemoryEventLog
+from projections.host import FOLLOW_EVENTS_MAX, Cursor, fold, follow
+from projections.portfolio import Portfolio
+from projections.trades import Trades
+from tests.projections.tape import candle, closed, configured, opened, recorded
+
+if TYPE_CHECKING:
+    from events.facts import Event
+    from events.log import Recorded
+
+STORY: list[Event] = [configured(), candle(0, 100.0), opened(), candle(1, 105.0), closed(5.0), candle(2, 90.0)]
+
+
+class Seen:
+    """A projection that remembers the seqs it took."""
+
+    def __init__(self) -> None:
+        self.seqs: list[int] = []
+
+    def apply(self, recorded: Recorded) -> None:
+        self.seqs.append(recorded.seq)
+
+
+async def append(log: MemoryEventLog, bus: Bus, *events: Event) -> None:
+    head = await log.append(log.head.seq, [Entry(event) for event in events])
+    bus.publish(head.seq)
+
+
+def test_every_projection_takes_every_event_in_order() -> None:
+    first, second = Seen(), Seen()
+    fold([first, second], recorded(STORY))
+    assert first.seqs == second.seqs == [1, 2, 3, 4, 5, 6]
+
+
+def test_following_catches_up_and_goes_on_live() -> None:
+    async def story() -> tuple[list[int], int]:
+        log, bus, seen, cursor = MemoryEventLog(clock_ms=lambda: 0), Bus(), Seen(), Cursor()
+        await append(log, bus, *STORY[:2])
+        task = asyncio.create_task(follow(log.reader(), bus, [seen], cursor))
+        await asyncio.sleep(0.01)
+        caught_up = list(seen.seqs)
+        await append(log, bus, *STORY[2:])
+        bus.close()
+        await task
+        assert caught_up == [1, 2]
+        return seen.seqs, cursor.seq
+
+    assert asyncio.run(story()) == ([1, 2, 3, 4, 5, 6], 6)
+
+
+def test_a_long_log_is_read_in_pages_to_its_end_although_the_bus_is_closed() -> None:
+    async def story() -> list[int]:
+        log, bus, seen = MemoryEventLog(clock_ms=lambda: 0), Bus(), Seen()
+        for start in range(0, 2 * FOLLOW_EVENTS_MAX + 500, 500):
+            await append(log, bus, *[candle(start + i, 100.0) for i in range(500)])
+        bus.close()
+        await follow(log.reader(), bus, [seen], Cursor())
+        return seen.seqs
+
+    assert asyncio.run(story()) == list(range(1, 2 * FOLLOW_EVENTS_MAX + 501))
+
+
+def test_following_from_a_cursor_takes_only_what_is_beyond() -> None:
+    async def story() -> list[int]:
+        log, bus, seen = MemoryEventLog(clock_ms=lambda: 0), Bus(), Seen()
+        await append(log, bus, *STORY)
+        bus.close()
+        await follow(log.reader(), bus, [seen], Cursor(4))
+        return seen.seqs
+
+    assert asyncio.run(story()) == [5, 6]
+
+
+def test_a_cancelled_follow_can_be_taken_up_where_its_cursor_stands() -> None:
+    async def story() -> list[int]:
+        log, bus, seen, cursor = MemoryEventLog(clock_ms=lambda: 0), Bus(), Seen(), Cursor()
+        await append(log, bus, *STORY[:3])
+        task = asyncio.create_task(follow(log.reader(), bus, [seen], cursor))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await append(log, bus, *STORY[3:])
+        bus.close()
+        await follow(log.reader(), bus, [seen], cursor)
+        return seen.seqs
+
+    assert asyncio.run(story()) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("seqs", [(2,), (1, 3), (1, 1)])
+def test_a_missing_or_repeated_event_is_refused(seqs: tuple[int, ...]) -> None:
+    events = [event for seq in seqs for event in recorded([STORY[0]], first_seq=seq)]
+    with pytest.raises(LogDamaged, match="was expected"):
+        Cursor().advance(events)
+
+
+def test_a_page_that_is_refused_is_not_folded_at_all() -> None:
+    class Torn:
+        def read(self, after_seq: int, limit: int = 0, /) -> list[Recorded]:
+            return recorded(STORY[:2]) + recorded(STORY[2:3], first_seq=after_seq + limit)
+
+    bus, seen = Bus(9), Seen()
+    with pytest.raises(LogDamaged):
+        asyncio.run(follow(Torn(), bus, [seen], Cursor()))
+    assert seen.seqs == []
+
+
+def test_folding_in_pieces_equals_folding_at_once() -> None:
+    tape = recorded(STORY)
+    for cut in range(len(tape) + 1):
+        pieces, whole = (Portfolio(), Trades()), (Portfolio(), Trades())
+        fold(whole, tape)
+        fold(pieces, tape[:cut])
+        pieces[0].view()
+        fold(pieces, tape[cut:])
+        assert pieces[0].view() == whole[0].view()
+        assert pieces[1].closed() == whole[1].closed()

@@ -1,0 +1,113 @@
+"""Every measure: a worked example, and where it is not defined."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from projections import metrics
+
+DAY_MS = 86_400_000
+MIXED = [10.0, -5.0, 0.0, 20.0, -5.0]
+
+
+def test_win_rate_keeps_flat_trades_in_the_count() -> None:
+    assert metrics.win_rate(MIXED) == 0.4
+    assert metrics.win_rate([1.0]) == 1.0
+    assert metrics.win_rate([0.0]) == 0.0
+    assert metrics.win_rate([]) is None
+
+
+def test_profit_factor_is_not_defined_without_losses_and_says_why() -> None:
+    assert metrics.profit_factor(MIXED) == 3.0
+    assert metrics.profit_factor([-1.0]) == 0.0
+    assert metrics.profit_factor([1.0]) is None
+    assert metrics.profit_factor([]) is None
+    assert [metrics.no_losses(n) for n in (MIXED, [1.0], [0.0], [])] == [False, True, True, False]
+
+
+def test_payoff_needs_both_sides() -> None:
+    assert metrics.average_win(MIXED) == 15.0
+    assert metrics.average_loss(MIXED) == -5.0
+    assert metrics.payoff(MIXED) == 3.0
+    assert metrics.payoff([1.0]) is None
+    assert metrics.payoff([-1.0]) is None
+    assert metrics.payoff([]) is None
+
+
+def test_expectancy_is_the_mean_and_equals_the_weighted_sides() -> None:
+    rate, lost = 2 / 5, 2 / 5
+    assert metrics.expectancy(MIXED) == 4.0 == pytest.approx(rate * 15.0 - lost * 5.0)
+    assert metrics.expectancy([]) is None
+
+
+def test_the_longest_loss_run_is_ended_by_a_flat_trade() -> None:
+    assert metrics.longest_loss_run([-1.0, -1.0, 0.0, -1.0, 5.0, -1.0, -1.0, -1.0]) == 3
+    assert metrics.longest_loss_run([1.0]) == 0
+    assert metrics.longest_loss_run([]) == 0
+
+
+def test_net_return() -> None:
+    assert metrics.net_return(10_000.0, 10_500.0) == pytest.approx(0.05)
+    assert metrics.net_return(0.0, 10.0) == 0.0
+
+
+def test_the_first_days_return_starts_at_the_capital() -> None:
+    assert metrics.daily_returns(100.0, [110.0, 99.0, 99.0]) == [pytest.approx(0.1), pytest.approx(-0.1), 0.0]
+    assert metrics.daily_returns(100.0, []) == []
+
+
+def test_a_day_after_ruin_returns_nothing() -> None:
+    assert metrics.daily_returns(100.0, [0.0, 50.0]) == [-1.0, 0.0]
+
+
+def test_sharpe_by_hand() -> None:
+    # Mean 0.01, deviations 0.01 and -0.01, ddof 1: s = 0.01*sqrt(2).
+    assert metrics.sharpe([0.02, 0.0]) == pytest.approx(0.01 / (0.01 * math.sqrt(2.0)) * math.sqrt(365.0))
+    assert metrics.sharpe([0.02, 0.0], risk_free=3.65) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("returns", [[], [0.01], [0.0, 0.0], [0.01] * 30, [0.1] * 7])
+def test_sharpe_is_not_defined_without_spread(returns: list[float]) -> None:
+    assert metrics.sharpe(returns) is None
+
+
+def test_sortino_divides_by_all_days() -> None:
+    # Mean 0.005, downside sqrt(0.01^2 / 2).
+    expected = 0.005 / math.sqrt(0.0001 / 2.0) * math.sqrt(365.0)
+    assert metrics.sortino([0.02, -0.01]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("returns", [[], [0.01, 0.02], [0.0, 0.0]])
+def test_sortino_is_not_defined_without_a_day_below(returns: list[float]) -> None:
+    assert metrics.sortino(returns) is None
+
+
+def test_cagr_stretches_to_a_year() -> None:
+    assert metrics.cagr(100.0, 121.0, 730.0) == pytest.approx(0.1)
+    assert metrics.cagr(100.0, 110.0, 182.5) == pytest.approx(0.21)
+    assert metrics.cagr(100.0, 110.0, 0.99) is None
+    assert metrics.cagr(100.0, -1.0, 10.0) == -1.0
+    assert metrics.cagr(100.0, 100_000.0, 1.0) is None
+
+
+def test_calmar_needs_a_drawdown_and_a_cagr() -> None:
+    assert metrics.calmar(0.2, 0.1) == 2.0
+    assert metrics.calmar(0.2, 0.0) is None
+    assert metrics.calmar(None, 0.1) is None
+
+
+def test_exposure_counts_overlapping_positions_once() -> None:
+    assert metrics.exposure([(0, 20), (10, 30), (50, 60), (52, 55)], 0, 100) == pytest.approx(0.4)
+    assert metrics.exposure([], 0, 100) == 0.0
+    assert metrics.exposure([(0, 10)], 5, 5) == 0.0
+    assert metrics.exposure([(-50, 200)], 0, 100) == 1.0
+
+
+def test_turnover_and_share() -> None:
+    assert metrics.turnover(30_000.0, [9_000.0, 11_000.0]) == 3.0
+    assert metrics.turnover(30_000.0, []) is None
+    assert metrics.share(1, 4) == 0.25
+    assert metrics.share(0, 0) is None
+    assert metrics.days_between(0, 36 * 3_600_000) == 1.5

@@ -1,0 +1,103 @@
+"""Given closes, then trades and the trades file."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from events.errors import MarketDataError
+from projections.host import fold
+from projections.trades import Trades, TradeView, read_trades_csv, write_trades_csv
+from tests.projections.tape import DAY_0_MS, HOUR_MS, closed, configured, opened, ordered, recorded, trade
+
+if TYPE_CHECKING:
+    from events.facts import Event
+
+HEADER = (
+    "strategy,symbol,side,quantity_base,entry_time_ms,entry_price_usdt,exit_time_ms,exit_price_usdt,reason,"
+    "gross_usdt,fees_usdt,funding_usdt,slippage_usdt,net_usdt,r_multiple,ambiguous"
+)
+
+
+def trades(*events: Event) -> Trades:
+    view = Trades()
+    fold([view], recorded(events))
+    return view
+
+
+def written(*chosen: TradeView) -> str:
+    file = StringIO()
+    write_trades_csv(file, chosen)
+    return file.getvalue()
+
+
+def test_an_open_position_is_no_trade() -> None:
+    assert trades(configured(), ordered(), opened()).closed() == ()
+
+
+def test_a_trade_knows_its_order_its_opening_and_its_close() -> None:
+    trade = trades(configured(), ordered(), opened(), ordered("exit"), closed(5.0)).closed()[0]
+    assert (trade.order_seq, trade.opened_seq, trade.seq, trade.entry_reason) == (2, 3, 5, "signal")
+    assert trade.net_usdt == pytest.approx(4.88)
+    assert trade.risk_usdt == 2.0
+    assert trade.holding_ms == HOUR_MS
+    assert trade.turnover_usdt == 205.0
+
+
+def test_a_trade_does_not_inherit_from_the_one_before() -> None:
+    second = trades(ordered(), opened(), closed(5.0), closed(1.0)).closed()[1]
+    assert (second.order_seq, second.opened_seq) == (0, 0)
+
+
+def test_trades_are_filtered_by_strategy_and_symbol() -> None:
+    view = trades(closed(1.0, "a"), closed(2.0, "b"), closed(3.0, "a", "ETHUSDT"))
+    assert [t.gross_usdt for t in view.closed()] == [1.0, 2.0, 3.0]
+    assert [t.gross_usdt for t in view.closed("a")] == [1.0, 3.0]
+    assert [t.gross_usdt for t in view.closed("a", "ETHUSDT")] == [3.0]
+    assert [t.gross_usdt for t in view.closed(symbol="BTCUSDT")] == [1.0, 2.0]
+    assert view.closed("nobody") == ()
+    assert (view.count("a"), view.count("nobody")) == (2, 0)
+
+
+def test_the_latest_trades_come_newest_first() -> None:
+    view = trades(closed(1.0), closed(2.0), closed(3.0))
+    assert [t.gross_usdt for t in view.latest(2)] == [3.0, 2.0]
+    assert view.latest(0) == ()
+
+
+def test_the_file_without_trades_is_its_header() -> None:
+    assert written() == HEADER + "\n"
+
+
+def test_a_line_of_the_file() -> None:
+    line = written(*trades(closed(0.1 + 0.2, funding_usdt=-0.5, ambiguous=True)).closed()).splitlines()[1]
+    net = (0.1 + 0.2) - 0.12 - 0.5
+    entry_ms, exit_ms = DAY_0_MS, DAY_0_MS + HOUR_MS
+    expected = f"momentum,BTCUSDT,long,1.0,{entry_ms},100.0,{exit_ms},100.3,stop,0.30000000000000004,0.12,-0.5,0.1"
+    assert line == f"{expected},{net!r},{net / 2.0!r},1"
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.sampled_from(["long", "short"]))
+def test_what_was_written_reads_back_equal(number: float, ambiguous: bool, side: str) -> None:
+    chosen = replace(trade(1.0), gross_usdt=number, ambiguous=ambiguous, side=side, seq=0)
+    assert read_trades_csv(StringIO(written(chosen))) == [chosen]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "line 1: the header"),
+        ("a,b\n", "line 1: the header"),
+        (HEADER + "\n1,2\n", "line 2: 2 columns instead of 16"),
+        (HEADER + "\ns,B,up,1,1,1,1,1,r,1,1,1,1,1,1,0\n", "line 2: side 'up'"),
+        (HEADER + "\ns,B,long,x,1,1,1,1,r,1,1,1,1,1,1,0\n", "line 2: could not convert"),
+    ],
+)
+def test_a_file_that_is_not_ours_is_refused_by_line(text: str, complaint: str) -> None:
+    with pytest.raises(MarketDataError, match=complaint):
+        read_trades_csv(StringIO(text))

@@ -1,0 +1,172 @@
+"""Shared by the tests of the core: where the market data lies, and short ways to build facts, worlds and tapes."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, settings
+
+from engine.clock import ManualClock
+from engine.core.machine import is_news, react
+from engine.core.registry import code_digest, load_strategies
+from engine.core.risk import Risk
+from engine.core.world import World, new_world
+from engine.feeds.file import FileFeed, FileSettings
+from engine.research.tape import Tape, tape_of
+from engine.setup import RunnerSettings, configuration
+from events.facts import CandleClosed, ContractListed, Event, FundingRateSettled, OpenInterestObserved, Timing
+from events.log import Recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from engine.core.strategy import Strategy
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("PAPERTAPE_SHARED", REPOSITORY.parent / "shared"))
+DATA = SHARED / "data"
+SCRIPTED_FOLDER = Path(__file__).parent / "core" / "scripted"
+needs_data = pytest.mark.skipif(
+    not DATA.is_dir(), reason=f"there are no market files at {DATA}; PAPERTAPE_SHARED names the folder that holds `data`"
+)
+
+MINUTE_MS = 60_000
+FIVE_MINUTES_MS = 5 * MINUTE_MS
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+DAY_0_MS = 20_089 * DAY_MS
+"""2025-01-01 00:00 UTC."""
+NO_LIMITS = Risk(max_session_loss_percent=100.0, max_daily_loss_percent=100.0, global_max_loss_percent=100.0)
+NO_COSTS = Risk(taker_fee_percent=0.0, maker_fee_percent=0.0, slippage_percent=0.0)
+STRATEGIES: dict[str, Strategy] = load_strategies([SCRIPTED_FOLDER])
+"""The built-in strategies and `scripted`. One set for all tests, so that each is compiled once."""
+DIGEST = code_digest(STRATEGIES.values())
+
+
+def examples(count: int) -> settings:
+    """The profile of all properties: the same examples in every run, and a bounded number of them."""
+    return settings(
+        derandomize=True, max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+
+
+# ---------------------------------------------------------------- facts
+
+
+def listed(
+    symbol: str = "X",
+    tick: tuple[int, int] = (1, 10),
+    lot: tuple[int, int] = (1, 1_000),
+    tiers: tuple[tuple[float, float], ...] = ((0.0, 0.01),),
+    group: str = "crypto",
+    timeframe_ms: int = MINUTE_MS,
+) -> ContractListed:
+    """A contract."""
+    return ContractListed(DAY_0_MS, symbol, timeframe_ms, *tick, *lot, 5.0, tiers, group, "test")
+
+
+def candle(
+    number: int,
+    prices: float | tuple[float, float, float, float],
+    volume: float = 1.0,
+    symbol: str = "X",
+    timing: Timing = Timing.ON_TIME,
+    timeframe_ms: int = MINUTE_MS,
+) -> CandleClosed:
+    """The candle `number` timeframes after the start; one price stands for open, high, low and close."""
+    o, h, low, c = prices if isinstance(prices, tuple) else (prices,) * 4
+    at_ms = DAY_0_MS + (number + 1) * timeframe_ms
+    return CandleClosed(at_ms, symbol, timeframe_ms, o, h, low, c, volume, timing)
+
+
+def settled(at_ms: int, rate: float, symbol: str = "X") -> FundingRateSettled:
+    """A funding settlement, `at_ms` after the start."""
+    return FundingRateSettled(DAY_0_MS + at_ms, symbol, rate)
+
+
+def observed(at_ms: int, open_interest: float, symbol: str = "X") -> OpenInterestObserved:
+    """A reading of open interest, `at_ms` after the start."""
+    return OpenInterestObserved(DAY_0_MS + at_ms, symbol, open_interest)
+
+
+# ---------------------------------------------------------------- worlds
+
+
+def configured_world(
+    contracts: Sequence[ContractListed],
+    runners: Mapping[str, RunnerSettings],
+    strategies: Mapping[str, Strategy] = STRATEGIES,
+) -> World:
+    """A world that took the configuration's events and nothing else."""
+    world = new_world(strategies)
+    for seq, event in enumerate(configuration(strategies, contracts, runners), start=1):
+        react(world, event, seq)
+    return world
+
+
+def take(world: World, log: list[Recorded], event: Event) -> list[Event]:
+    """Let a world react to an input, write both to the log; the consequences."""
+    entries = react(world, event, len(log) + 1)
+    for entry in entries:
+        log.append(Recorded(len(log) + 1, 0, entry.cause, entry.event))
+    return [entry.event for entry in entries[1:]]
+
+
+def feed(world: World, log: list[Recorded], events: Iterable[Event]) -> None:
+    """Let a world react to market facts, leaving out those that are no news, as the loop does."""
+    for event in events:
+        if not isinstance(event, CandleClosed | FundingRateSettled | OpenInterestObserved) or is_news(world, event):
+            take(world, log, event)
+
+
+def state_of(world: World) -> bytes:
+    """Everything in a world that a log determines, to the last bit; the runners' scratch rows are left out."""
+    runners = [
+        [
+            getattr(runner, name)
+            for name in ("configured", "rules", "account", "params", "desks", "states", "active", "order_seq", "trip_seq")
+        ]
+        for runner in world.runners
+    ]
+    names = [name for name in World.__struct_fields__ if name not in ("strategies", "runners")]
+    return msgspec.msgpack.encode([[getattr(world, name) for name in names], runners])
+
+
+# ---------------------------------------------------------------- files
+
+
+def path_of(name: str) -> Path:
+    """A file of the shared market data."""
+    return DATA / name
+
+
+def file_tape(
+    candles: Sequence[str],
+    funding: Sequence[str] = (),
+    open_interest: Sequence[str] = (),
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+) -> Tape:
+    """A tape of shared files."""
+    given = FileSettings(
+        candles=tuple(map(path_of, candles)),
+        funding=tuple(map(path_of, funding)),
+        open_interest=tuple(map(path_of, open_interest)),
+    )
+    return tape_of(FileFeed(given, ManualClock()), start_ms, end_ms)
+
+
+def indicator_table(name: str) -> dict[str, list[Any]]:
+    """A reference table as columns; an empty cell is None."""
+    path = DATA / "indicators" / name
+    opener = gzip.open if name.endswith(".gz") else open
+    with opener(path, "rt", encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    names = [column for column in rows[0] if column != "date"]
+    return {column: [float(row[column]) if row[column] else None for row in rows] for column in names}
