@@ -31,7 +31,8 @@ FEED_SPEED_MAX = 1_000_000.0
 FILES_MAX = 10_000
 TIMEFRAMES_MS = {"auto": None, "1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000}
 
-Symbol = Annotated[str, Meta(pattern=r"^[A-Z0-9][A-Z0-9.-]*$")]
+SYMBOL_PATTERN = r"^[A-Z0-9][A-Z0-9.-]*$"
+Symbol = Annotated[str, Meta(pattern=SYMBOL_PATTERN)]
 
 
 class EngineSection(Struct, frozen=True):
@@ -39,7 +40,8 @@ class EngineSection(Struct, frozen=True):
 
     db: Annotated[str, Meta(min_length=1, description="the log's file")] = "data/papertape.db"
     snapshot_every_events: Annotated[
-        int, Meta(ge=100, le=10_000_000, description="a snapshot is saved after so many events", extra={"unit": "events"})
+        int,
+        Meta(ge=100, le=10_000_000, description="a snapshot is saved after so many events", extra={"unit": "events"}),
     ] = 20_000
 
 
@@ -78,7 +80,12 @@ class FeedSection(Struct, frozen=True):
     kind: Annotated[Literal["sim", "file"], Meta(description="simulated or recorded market")] = "sim"
     speed: Annotated[
         float,
-        Meta(ge=0.0, le=FEED_SPEED_MAX, description="market seconds a second; 0 is as fast as it can", extra={"unit": "x"}),
+        Meta(
+            ge=0.0,
+            le=FEED_SPEED_MAX,
+            description="market seconds a second; 0 is as fast as it can",
+            extra={"unit": "x"},
+        ),
     ] = 0.0
     sim: SimSection = SimSection()
     file: FileSection = FileSection()
@@ -227,8 +234,3 @@ def config_digest(config: Config) -> str:
     """A digest of what the configuration says, whichever file said it."""
     content = msgspec.json.encode(msgspec.structs.replace(config, file=""), order="sorted")
     return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def snapshot_folder(database: Path) -> Path:
-    """Where the snapshots of a log are kept: beside it."""
-    return database.with_name(f"{database.name}.snapshots")

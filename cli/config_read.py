@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 
 from cli.config import (
     ALL_STRATEGIES,
+    SYMBOL_PATTERN,
     Config,
     EngineSection,
     FeedSection,
@@ -17,10 +19,9 @@ from cli.config import (
     SimSection,
     StrategiesSection,
     StrategySection,
-    Symbol,
 )
 from cli.config_check import Problem, checked, error_of, moment_ms, unknown
-from cli.config_schema import Key, Table, table_of
+from cli.config_schema import Key, Table, table_of, value_text
 from cli.toml_lines import Places, places
 from engine.core.registry import load_strategies
 from engine.core.risk import Risk
@@ -29,14 +30,13 @@ from events.errors import ConfigError, MarketDataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from engine.core.strategy import Strategy
 
 Tree = dict[str, Any]
 FILE_BYTES_MAX = 4 << 20
 _AT_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
-_SYMBOLS = Key("list", (), pattern=Symbol.__metadata__[0].pattern, meaning="trade these alone; empty: all")
+_SYMBOLS = Key("list", (), pattern=SYMBOL_PATTERN, meaning="trade these alone; empty: all")
 
 
 def schema(strategies: Mapping[str, Strategy]) -> Table:
@@ -63,8 +63,6 @@ def table_of_sections(kind: type[msgspec.Struct], **sections: Table) -> Table:
 
 
 def _field(kind: type[msgspec.Struct], name: str) -> tuple[str, Any, Any]:
-    from typing import get_type_hints  # noqa: PLC0415 - for this alone.
-
     default = kind.__struct_defaults__[kind.__struct_fields__.index(name)]
     return name, get_type_hints(kind, include_extras=True)[name], default
 
@@ -83,11 +81,11 @@ def read_config(path: Path) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(_syntax(path, text, str(error))) from error
     found = places(text)
-    return config_of(tree, path, lambda problem: f"{path}:{found.line_of(_plain(problem.path), problem.item)}")
+    return config_of(tree, path, lambda problem: f"{path}:{found.line_of(plain(problem.path), problem.item)}")
 
 
-def _plain(path: tuple[str, ...]) -> tuple[str, ...]:
-    """Without the place in a list."""
+def plain(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The path of a key without the place in its list."""
     return tuple(part.partition("[")[0] for part in path)
 
 
@@ -127,24 +125,25 @@ def _line(found: Places, line: int) -> str:
 
 def config_of(tree: Tree, path: Path | None, place: Callable[[Problem], str]) -> Config:
     """The configuration of a decoded file. Raises ConfigError with every problem, each where `place` says."""
-    folders, problems = _folders(tree), list[Problem]()
+    problems = list[Problem]()
     try:
-        strategies = load_strategies([path.parent / one if path else _as_path(one) for one in folders])
+        strategies = strategies_in(tree, path)
     except ConfigError as error:
-        problem = Problem(("strategies", "folders"), f"= {folders}: {error}")
+        reason = str(error).removeprefix("strategies.folders: ")
+        problem = Problem(("strategies", "folders"), f"= {value_text(_folders(tree))}: {reason}")
         raise error_of([problem], place) from error
-    plain = checked(tree, schema(strategies), (), problems)
+    whole = checked(tree, schema(strategies), (), problems)
     if not problems:
-        problems += _misfits(plain, strategies)
+        problems += _misfits(whole, strategies)
     if problems:
         raise error_of(problems, place)
-    return _config(plain, strategies, str(path) if path else "")
+    return _config(whole, strategies, str(path) if path else "")
 
 
-def _as_path(folder: str) -> Path:
-    from pathlib import Path  # noqa: PLC0415 - only `--set` on the defaults comes here.
-
-    return Path(folder)
+def strategies_in(tree: Tree, path: Path | None) -> dict[str, Strategy]:
+    """The strategies there are for a decoded file at `path`, those of its folders included. Raises ConfigError."""
+    folder = path.parent if path else Path()
+    return load_strategies([folder / one for one in _folders(tree)])
 
 
 def _folders(tree: Tree) -> list[str]:

@@ -82,7 +82,9 @@ def _key(kind: type[Struct], field: msgspec.inspect.Field) -> Key:
             empty = not info.min_length
             return Key("moment" if extra.get("moment") else "text", may_be_empty=empty, **said)
         case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.StrType(pattern=pattern)):
-            return Key("list", pattern=pattern or "", may_be_empty=not info.min_length, items_max=info.max_length, **said)
+            return Key(
+                "list", pattern=pattern or "", may_be_empty=not info.min_length, items_max=info.max_length, **said
+            )
         case _:
             raise ConfigError(f"{kind.__module__}.{kind.__name__}.{field.name}: no key can hold a {info}")
 

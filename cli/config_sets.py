@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cli.config import Config, strategies_of
 from cli.config_check import Problem, error_of, unknown
-from cli.config_read import config_of, schema
+from cli.config_read import config_of, plain, schema, strategies_in
 from cli.config_schema import PLURAL, Key, Node, Table, range_text
 from cli.toml_lines import split_key
 from events.errors import UsageError
@@ -17,23 +16,25 @@ from events.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cli.config import Config
+    from cli.toml_lines import Path as TomlPath
+
 Tree = dict[str, Any]
 
 
 def applied(config: Config, sets: Sequence[str]) -> Config:
     """See `cli.config.apply_sets`."""
     tree, file = _tree(config), Path(config.file) if config.file else None
+    said: dict[TomlPath, str] = {}
     for one in sets:
-        known = schema(strategies_of(config))
         key, equals, text = one.partition("=")
-        path = split_key(key)
+        path, where = split_key(key), f"--set {one}"
         if not equals or not path or "".join(key.split()) != key:
-            raise UsageError(f"--set {one}: must be KEY=VALUE, as in --set momentum.breakout_lookback=30")
-        where = f"--set {one}"
-        full, node = _resolved(path, known, where)
+            raise UsageError(f"{where}: must be KEY=VALUE, as in --set momentum.breakout_lookback=30")
+        full, node = _resolved(path, schema(strategies_in(tree, file)), where)
         _put(tree, full, _value(text, node, full, where))
-        config = config_of(tree, file, lambda _, where=where: where)  # type: ignore[misc]
-    return config
+        said[full] = where
+    return config_of(tree, file, lambda problem: said.get(plain(problem.path), " ".join(said.values())))
 
 
 def _tree(config: Config) -> Tree:

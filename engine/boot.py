@@ -52,6 +52,16 @@ class Engine(Struct):
     loop: Loop
     bus: Bus
     recovered: Recovered
+    clock: Clock
+
+    async def finish(self) -> None:
+        """Write down the stop, save a snapshot, tell the watchers that nothing follows. Twice is harmless."""
+        if self.bus.closed:
+            return
+        await self.loop.take([EngineStopped(self.clock.now_ms(), "asked to stop")])
+        await self.loop.snapshot()
+        self.log.sync_head()
+        self.bus.close()
 
 
 def snapshot_store(db: Path, warn: Callable[[str], None]) -> SnapshotStore:
@@ -73,21 +83,20 @@ async def engine(
     try:
         for warning in log.warnings:
             warn(warning)
-        made = _recovered_engine(settings, log, warn)
+        made = _recovered_engine(settings, log, clock, warn)
         started = EngineStarted(
             clock.now_ms(), settings.version, code_digest(settings.strategies.values()), settings.config_digest
         )
         await made.loop.take([started, *changes(made.loop.world, settings, contracts)])
         yield made
-        await made.loop.take([EngineStopped(clock.now_ms(), "asked to stop")])
-        await made.loop.snapshot()
-        log.sync_head()
-        made.bus.close()
+        await made.finish()
     finally:
         await asyncio.shield(log.close())
 
 
-def _recovered_engine(settings: EngineSettings, log: SqliteEventLog, warn: Callable[[str], None]) -> Engine:
+def _recovered_engine(
+    settings: EngineSettings, log: SqliteEventLog, clock: Clock, warn: Callable[[str], None]
+) -> Engine:
     """The engine at the head of its log, before it takes anything new."""
     snapshots = snapshot_store(settings.db, warn)
     reader = log.reader()
@@ -98,7 +107,7 @@ def _recovered_engine(settings: EngineSettings, log: SqliteEventLog, warn: Calla
     bus = Bus(log.head.seq)
     version = code_digest(settings.strategies.values())
     loop = Loop(recovered.world, log, bus, snapshots, version, warn, settings.snapshot_every_events)
-    return Engine(log, loop, bus, recovered)
+    return Engine(log, loop, bus, recovered, clock)
 
 
 def changes(world: World, settings: EngineSettings, contracts: Sequence[ContractListed]) -> list[Event]:

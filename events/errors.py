@@ -12,6 +12,7 @@ PapertapeError
 │   ├── LogForeign         the file at this path is something else                    exit 2
 │   ├── LogDamaged         a row is torn, changed or missing, with seq and reason     exit 5
 │   ├── LogFromNewerVersion   an event this version does not know, with seq           exit 5
+│   ├── LogDiffers         the code decides otherwise than the log says               exit 1
 │   ├── SequenceConflict   an append expected another head                            exit 1
 │   └── LogWriteFailed     whether the commit happened is unknown: stop, replay       exit 1
 ├── SnapshotRefused        a snapshot is torn or foreign; an older one or the log serves
@@ -87,6 +88,10 @@ class LogDamaged(LogError):
 
 class LogFromNewerVersion(LogDamaged):
     """The log holds an event that this version of papertape does not know."""
+
+
+class LogDiffers(LogError):
+    """The code, asked again, decides otherwise than the log says."""
 
 
 class SequenceConflict(LogError):

@@ -81,7 +81,7 @@ def _draws(n: int, count: int) -> bytes:
 
 
 def student_interval(values: Sequence[float]) -> Interval:
-    """mean -+ t*s/sqrt(n) with n - 1 degrees of freedom, W. S. Gosset (1908)."""
+    """The mean -+ t*s/sqrt(n) with n - 1 degrees of freedom, W. S. Gosset (1908)."""
     n = len(values)
     mean = fsum(values) / n
     deviation = sqrt(fsum((value - mean) * (value - mean) for value in values) / (n - 1))

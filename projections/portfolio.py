@@ -134,17 +134,10 @@ class Portfolio:
         match event:
             case OrderPlaced():
                 self._orders[event.strategy, event.symbol] = _order_view(event, recorded.seq)
-            case PositionOpened() | OrderCancelled():
-                self._end_order(event.strategy, event.symbol, "entry")
-            case Closing():
-                self._end_order(event.strategy, event.symbol, "exit")
+            case PositionOpened() | OrderCancelled() | Closing():
+                self._orders.pop((event.strategy, event.symbol), None)
             case _:
                 pass
-
-    def _end_order(self, strategy: str, symbol: str, action: Action) -> None:
-        order = self._orders.get((strategy, symbol))
-        if order is not None and order.action == action:
-            del self._orders[strategy, symbol]
 
     def view(self) -> PortfolioView:
         """Everything at once."""

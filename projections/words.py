@@ -116,8 +116,9 @@ def _contract_listed(event: ContractListed, _: Contracts) -> Line:
 
 @line.register
 def _candle_closed(event: CandleClosed, contracts: Contracts) -> Line:
-    o, h, l, c = (price(p, event.symbol, contracts) for p in (event.open, event.high, event.low, event.close))
-    text = f"{event.symbol} closed at {c}, open {o}, high {h}, low {l}, volume {event.volume:,.10g}"
+    prices = (event.close, event.open, event.high, event.low)
+    close, first, high, low = (price(value, event.symbol, contracts) for value in prices)
+    text = f"{event.symbol} closed at {close}, open {first}, high {high}, low {low}, volume {event.volume:,.10g}"
     return Line("market", text + _TIMING[event.timing])
 
 

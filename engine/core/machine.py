@@ -15,7 +15,7 @@ from engine.core.series import watch_candle, watch_reading, watch_series, watch_
 from engine.core.state import Decision, Fact
 from engine.core.trade import mark
 from engine.core.translate import DECISION_KINDS, decision_of, event_of
-from engine.core.world import configure_runner, list_contract
+from engine.core.world import configure_runner, hold, list_contract
 from events.errors import CommandRefused, EngineFault
 from events.facts import (
     GLOBAL_SCOPE,
@@ -102,7 +102,12 @@ def react(world: World, event: Event, seq: int) -> list[Entry]:
     if isinstance(event, MARKET_FACTS):
         return _react_to_market(world, event, seq)
     _take(world, event, seq)
-    return [Entry(event, event.trip_seq if isinstance(event, KillSwitchReset) else 0)]
+    entries = [Entry(event, event.trip_seq if isinstance(event, KillSwitchReset) else 0)]
+    if isinstance(event, KillSwitchTripped):
+        for runner in world.runners:
+            if runner.trip_seq == seq:
+                _cancel_entries(world, runner, event.at_ms, entries, seq)
+    return entries
 
 
 def _react_to_market(world: World, event: MarketFact, seq: int) -> list[Entry]:
@@ -180,8 +185,13 @@ def _guard(world: World, fact: Fact, entries: list[Entry], seq: int) -> None:
         if runner.account.tripped == 0:
             evolve(runner.desks[0], runner.account, decision)
             runner.trip_seq = world.guard_trip_seq
-            count = cancel_entries(fact.time_ms, runner.account, runner.desks, runner.out, 0)
-            _record(world, runner, runner.out[:count], entries, seq)
+            _cancel_entries(world, runner, fact.time_ms, entries, seq)
+
+
+def _cancel_entries(world: World, runner: Runner, at_ms: int, entries: list[Entry], seq: int) -> None:
+    """The pending entries of a runner that was just stopped are cancelled."""
+    count = cancel_entries(at_ms, runner.account, runner.desks, runner.out, 0)
+    _record(world, runner, runner.out[:count], entries, seq)
 
 
 def total_equity(world: World) -> float:
@@ -304,6 +314,8 @@ def _take(world: World, event: Event, seq: int) -> None:
         case RunnerResumed():
             world.runner(event.strategy).account.paused = 0
         case KillSwitchTripped():
+            if standing_trip(world, event.scope) != 0:
+                raise CommandRefused(f"{event.scope}: its kill switch is tripped already")
             trip(world, event, seq)
         case KillSwitchReset():
             reset(world, event)
@@ -312,19 +324,21 @@ def _take(world: World, event: Event, seq: int) -> None:
 
 
 def trip(world: World, event: KillSwitchTripped, seq: int) -> None:
-    """A kill switch tripped: of one strategy, or of all that were not stopped before."""
+    """A kill switch tripped: of one strategy, or of all that were not stopped before.
+
+    One that only the global switch holds can have a trip of its own on top of it.
+    """
     decision = Decision()
     decision_of(event, 0, (), decision)
-    stopped = world.runners
     if event.scope == GLOBAL_SCOPE:
         world.guard.tripped = decision.reason
         world.guard_trip_seq = seq
+        stopped = [runner for runner in world.runners if runner.account.tripped == 0]
     else:
         stopped = [world.runner(event.scope)]
     for runner in stopped:
-        if runner.account.tripped == 0:
-            runner.account.tripped = decision.reason
-            runner.trip_seq = seq
+        runner.account.tripped = decision.reason
+        runner.trip_seq = seq
 
 
 def reset(world: World, event: KillSwitchReset) -> None:
@@ -336,6 +350,7 @@ def reset(world: World, event: KillSwitchReset) -> None:
         raise CommandRefused(f"{event.scope}: the trip at seq {event.trip_seq} is over; the one that stands is {standing}")
     if event.scope != GLOBAL_SCOPE:
         reset_account(world.runner(event.scope).account)
+        hold(world, world.runner(event.scope))
         return
     for runner in world.runners:
         if runner.account.tripped != 0 and runner.trip_seq == event.trip_seq:

@@ -71,7 +71,8 @@ def size_entry(
     stop = stop_price(entry, side, decision.stop_fraction, contract)
     cost = rules.taker_fee + slippage
     loss = abs(entry - stop) + cost * entry + cost * stop
-    by_risk = rules.risk_per_trade * account.equity_usdt / loss
+    # Without costs a stop on the entry loses nothing; it is refused below.
+    by_risk = rules.risk_per_trade * account.equity_usdt / loss if loss > 0.0 else 0.0
     share = (1.0 - rules.free_margin) * account.equity_usdt / rules.positions_max
     by_slot = share * rules.leverage / entry
     spare = available_margin(account, desks, rules) - rules.free_margin * account.equity_usdt

@@ -192,6 +192,14 @@ def configure_runner(world: World, event: RunnerConfigured) -> None:
     world.runners.append(runner)
     _grow_runner(world, runner)
     _guard(world, risk)
+    hold(world, runner)
+
+
+def hold(world: World, runner: Runner) -> None:
+    """A global trip that stands holds every runner: one that is new, and one whose own trip is over."""
+    if world.guard.tripped != 0:
+        runner.account.tripped = world.guard.tripped
+        runner.trip_seq = world.guard_trip_seq
 
 
 def _new_runner(world: World, strategy: Strategy, event: RunnerConfigured, risk: Risk) -> Runner:

@@ -69,7 +69,9 @@ def join_candles(parts: Sequence[CandleColumns]) -> CandleColumns:
     joined, *others = sorted(parts, key=lambda part: part.open_time_ms[0])
     for part in others:
         if part.timeframe_ms != joined.timeframe_ms:
-            raise broken(part.source, f"timeframe {part.timeframe_ms} ms, but {joined.source} has {joined.timeframe_ms}")
+            raise broken(
+                part.source, f"timeframe {part.timeframe_ms} ms, but {joined.source} has {joined.timeframe_ms}"
+            )
         _add_candles(joined, part)
     return joined
 

@@ -33,7 +33,7 @@ TIME_END_MS: Final = 1 << 62
 _CANDLE, _FUNDING, _OPEN_INTEREST = 0, 1, 2
 
 _Ranked = tuple[int, int, int, FeedFact]
-"""A fact behind what orders it: time, kind, place of its symbol. These three never repeat, so facts are not compared."""
+"""A fact behind what orders it: time, kind, place of its symbol. The three never repeat: no fact is compared."""
 
 
 class FileSettings(Struct, frozen=True, kw_only=True):

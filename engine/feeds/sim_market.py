@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from engine.feeds.contracts import lot_ratio
-from engine.feeds.sim_plan import DAY_MINUTES, DAY_MS, DayPlan, Move, between, day_plan, funding_rate, stream, total
+from engine.feeds.sim_plan import DAY_MINUTES, DayPlan, Move, between, day_plan, funding_rate, stream, total
 
 MINUTE_MS: Final = 60_000
 READING_MINUTES: Final = 5
@@ -189,7 +189,9 @@ class SimMarket:
         first, last = self._interest_level(symbol, day), self._interest_level(symbol, day + 1)
         path = _path(first, last, plan.interest, _noise(self._seed, symbol, day, "interest"), 0.00008)
         base = self.listing(symbol).open_interest_base
-        return [int(base * max(0.2, 1.0 + path[minute]) + 0.5) * 1.0 for minute in range(0, DAY_MINUTES, READING_MINUTES)]
+        return [
+            int(base * max(0.2, 1.0 + path[minute]) + 0.5) * 1.0 for minute in range(0, DAY_MINUTES, READING_MINUTES)
+        ]
 
 
 def price_ticks(listing: SimSymbol, level: float) -> int:

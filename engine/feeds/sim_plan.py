@@ -23,6 +23,12 @@ FUNDING_MS: Final = 28_800_000
 CRASH_BLOCK_DAYS: Final = 10
 FUNDING_ERA_SETTLEMENTS: Final = 6
 
+TREND_BELOW: Final = 0.42
+CALM_TREND_BELOW: Final = 0.07
+OVERSHOOT_BELOW: Final = 0.66
+SQUEEZE_BELOW: Final = 0.84
+"""Where a number between 0 and 1 draws a trend (on a trending day, on a calm one), an overshoot, a squeeze, or calm."""
+
 EXTREME_RATE: Final = 0.0003
 """From here on a funding rate is called extreme, and tends to be followed by a move against the crowd."""
 
@@ -34,6 +40,15 @@ class Move(Struct, frozen=True):
     minutes: int
     size: float
     activity: float = 1.0
+
+
+class Slot(Struct, frozen=True):
+    """Some hours of a day for one episode: from which minute, how many, on which side, how lively the symbol is."""
+
+    minute: float
+    length: float
+    side: float
+    volatility: float
 
 
 class DayPlan(Struct):
@@ -67,14 +82,15 @@ def day_plan(seed: int, symbol: str, day: int, volatility: float) -> DayPlan:
     """What happens to a symbol on a day (days since 1970)."""
     shared, own = stream(seed, "market", day), stream(seed, symbol, "plan", day)
     plan = DayPlan(nervousness=between(shared, 0.7, 1.2) * between(own, 0.85, 1.15))
-    trending = shared.random() < 0.5
+    trend_share = TREND_BELOW if shared.random() < 0.5 else CALM_TREND_BELOW
     minute = between(shared, 0.0, 40.0)
     while minute < DAY_MINUTES - 90:
         length = min(between(shared, 110.0, 300.0), DAY_MINUTES - minute)
         market = (shared.random(), shared.random())
         mine = (own.random(), own.random())
         kind, direction = market if own.random() < 0.55 else mine
-        _episode(own, plan, trending, kind, 1.0 if direction < 0.5 else -1.0, minute, length, volatility)
+        slot = Slot(minute, length, 1.0 if direction < 0.5 else -1.0, volatility)
+        _episode(own, plan, slot, kind, trend_share)
         minute += length
     _crash(seed, plan, own, day, volatility)
     _aftermath(seed, symbol, plan, own, day)
@@ -82,7 +98,7 @@ def day_plan(seed: int, symbol: str, day: int, volatility: float) -> DayPlan:
 
 
 def funding_rate(seed: int, symbol: str, settlement: int) -> float:
-    """The rate settled at `settlement` times 8 hours since 1970, as a fraction: runs of extreme ones among normal ones."""
+    """The rate settled at `settlement` times 8 hours since 1970: runs of extreme ones among normal ones."""
     offset = int(stream(seed, symbol, "offset").random() * FUNDING_ERA_SETTLEMENTS)
     mood = stream(seed, symbol, "era", (settlement + offset) // FUNDING_ERA_SETTLEMENTS).random()
     rng = stream(seed, symbol, "funding", settlement)
@@ -92,20 +108,18 @@ def funding_rate(seed: int, symbol: str, settlement: int) -> float:
     return 0.0001 if rng.random() < 0.3 else int(between(rng, -30.0, 140.0)) / 1_000_000
 
 
-def _episode(
-    rng: Random, plan: DayPlan, trending: bool, kind: float, side: float, minute: float, length: float, volatility: float
-) -> None:
-    trend, overshoot, squeeze = (0.42, 0.66, 0.84) if trending else (0.07, 0.66, 0.84)
-    if kind < trend:
-        _trend(rng, plan, side, minute, length, volatility)
-    elif kind < overshoot:
-        _overshoot(rng, plan, side, minute, length, volatility)
-    elif kind < squeeze:
-        _squeeze(rng, plan, side, minute, length)
+def _episode(rng: Random, plan: DayPlan, slot: Slot, kind: float, trend_share: float) -> None:
+    if kind < trend_share:
+        _trend(rng, plan, slot)
+    elif kind < OVERSHOOT_BELOW:
+        _overshoot(rng, plan, slot)
+    elif kind < SQUEEZE_BELOW:
+        _squeeze(rng, plan, slot)
 
 
-def _trend(rng: Random, plan: DayPlan, side: float, minute: float, length: float, volatility: float) -> None:
-    total = side * between(rng, 0.012, 0.032) * volatility
+def _trend(rng: Random, plan: DayPlan, slot: Slot) -> None:
+    minute, length = slot.minute, slot.length
+    total = slot.side * between(rng, 0.012, 0.032) * slot.volatility
     thrusts = max(2, int(length / between(rng, 38.0, 55.0)))
     every, part = length / thrusts, total / thrusts
     for number in range(thrusts):
@@ -121,11 +135,11 @@ def _trend(rng: Random, plan: DayPlan, side: float, minute: float, length: float
         plan.build(minute + length, between(rng, 40.0, 100.0), -built * between(rng, 0.5, 1.1))
 
 
-def _overshoot(rng: Random, plan: DayPlan, side: float, minute: float, length: float, volatility: float) -> None:
+def _overshoot(rng: Random, plan: DayPlan, slot: Slot) -> None:
     # It ends with a five-minute candle, on whose close the crowd decides.
     burst = int(between(rng, 3.0, 7.0))
-    at = int((minute + between(rng, 25.0, length - 80.0)) / 5.0) * 5 - burst
-    size = side * between(rng, 0.007, 0.015) * (0.5 + 0.5 * volatility)
+    at = int((slot.minute + between(rng, 25.0, slot.length - 80.0)) / 5.0) * 5 - burst
+    size = slot.side * between(rng, 0.007, 0.015) * (0.5 + 0.5 * slot.volatility)
     plan.move(at, burst, size, between(rng, 4.0, 8.0))
     if rng.random() < 0.75:
         plan.move(at + burst, between(rng, 12.0, 45.0), -size * between(rng, 0.7, 1.2))
@@ -133,9 +147,10 @@ def _overshoot(rng: Random, plan: DayPlan, side: float, minute: float, length: f
         plan.move(at + burst + 2.0, between(rng, 15.0, 50.0), size * between(rng, 0.2, 0.5))
 
 
-def _squeeze(rng: Random, plan: DayPlan, side: float, minute: float, length: float) -> None:
+def _squeeze(rng: Random, plan: DayPlan, slot: Slot) -> None:
     # Leveraged positions gather while the price stands still; then it runs to where they would be liquidated.
-    gather, run = 0.6 * length, between(rng, 20.0, 45.0)
+    minute, side = slot.minute, slot.side
+    gather, run = 0.6 * slot.length, between(rng, 20.0, 45.0)
     plan.build(minute, gather, between(rng, 0.025, 0.05))
     plan.build(minute + gather, run + 20.0, between(rng, 0.008, 0.016))
     plan.move(minute + gather, run, side * between(rng, 0.016, 0.022), between(rng, 1.5, 2.5))

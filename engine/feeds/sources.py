@@ -57,7 +57,9 @@ def table_source(given: Path | str) -> TableSource:
     path = Path(given)
     found = _NAME.match(path.name)
     if found is None:
-        raise broken(str(path), "the name does not say the symbol: name it exchange_SYMBOL_kind_... or give SYMBOL=path")
+        raise broken(
+            str(path), "the name does not say the symbol: name it exchange_SYMBOL_kind_... or give SYMBOL=path"
+        )
     return TableSource(found["symbol"], path)
 
 

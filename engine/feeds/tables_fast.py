@@ -7,6 +7,7 @@ gives, bit for bit. In every other case it gives None, and the plain reader name
 from __future__ import annotations
 
 from array import array
+from importlib.util import find_spec
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -43,8 +44,9 @@ def candles(table: TableText, grid_ms: int) -> CandleColumns | None:
 def _parsed(rows: bytes) -> polars.DataFrame | None:
     try:
         import polars  # noqa: PLC0415  (an extra: this module must be importable without it)
-        import numpy  # noqa: F401, I001, PLC0415  (polars hands its numbers over through it)
     except ImportError:
+        return None
+    if find_spec("numpy") is None:  # polars hands its numbers over through it.
         return None
     schema = {"open_time_ms": polars.Int64(), **dict.fromkeys(_FLOAT_COLUMNS, polars.Float64())}
     try:

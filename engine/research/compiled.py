@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
-from numba.extending import register_jitable
 
 import engine.core.evolve
 import engine.core.exchange
@@ -29,6 +28,7 @@ from engine.core.advance import make_advance, make_guard_watch
 from engine.core.state import Guard
 from engine.core.trade import make_look, make_trade
 
+from engine.research.callees import make_part
 from engine.research.records import Array, records_of, struct_of
 from engine.research.runner import CompiledRunner
 
@@ -60,14 +60,14 @@ def make_known() -> None:
     for module in KERNEL_MODULES:
         _make_module_known(module)
     for name in IGNORED:
-        register_jitable(getattr(engine.core.strategy, name))
+        make_part(getattr(engine.core.strategy, name))
 
 
 def _make_module_known(module: ModuleType) -> None:
     """Every plain function a module defines itself."""
     for _, function in inspect.getmembers(module, inspect.isfunction):
         if function.__module__ == module.__name__:
-            register_jitable(function)
+            make_part(function)
 
 
 _LOOPS: dict[tuple[str, str, str], Callable[..., Any]] = {}
@@ -85,15 +85,15 @@ def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """A fresh loop, made of plain functions that numba knows."""
     make_known()
     _make_module_known(inspect.getmodule(strategy.hooks.enter))  # type: ignore[arg-type]
-    look, trade = register_jitable(make_look(strategy.hooks)), register_jitable(make_trade(strategy.hooks))
-    return njit(cache=True)(make_advance(look, trade, digest))  # type: ignore[no-any-return]
+    look, trade = make_part(make_look(strategy.hooks)), make_part(make_trade(strategy.hooks))  # type: ignore[arg-type]
+    return njit(cache=True, _nrt=False)(make_advance(look, trade, digest))  # type: ignore[no-any-return]
 
 
 @cache
 def _guard_watch(digest: str) -> Callable[..., Any]:
     """The compiled guard loop."""
     make_known()
-    return njit(cache=True)(make_guard_watch(digest))  # type: ignore[no-any-return]
+    return njit(cache=True, _nrt=False)(make_guard_watch(digest))  # type: ignore[no-any-return]
 
 
 class CompiledEngine:

@@ -163,6 +163,15 @@ def events_in(path: Path) -> list[Event]:
         return [event for commit in reader.commits() for event in commit.events]
 
 
+def test_a_spoilt_schema_is_damage_and_not_somebody_elses_file(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as raw:
+        raw.executescript(
+            "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = 'CREATE TABEL' WHERE name = 'commits'"
+        )
+    with pytest.raises(LogDamaged, match="malformed"):
+        events_in(path)
+
+
 def test_no_flipped_bit_anywhere_in_the_file_gives_other_events(path: Path) -> None:
     good, true_events = path.read_bytes(), events_in(path)
     dice, refused = random.Random(7), 0

@@ -140,6 +140,17 @@ class Contract:
             reader.close()
 
     @in_loop
+    async def test_a_reader_that_begins_beyond_the_end_waits_for_what_is_beyond(self, tmp_path: Path) -> None:
+        async with self.opened(tmp_path) as log:
+            await log.append(0, candles(1))
+            reader = log.reader()
+            commits = reader.commits(3)
+            for seq in range(1, 5):
+                await log.append(seq, candles(1, seq))
+            assert [commit.seq for commit in commits] == [4, 5]
+            reader.close()
+
+    @in_loop
     async def test_a_limit_outside_its_range_is_refused(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path) as log:
             reader = log.reader()

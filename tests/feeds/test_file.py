@@ -150,7 +150,10 @@ def test_refusals_of_all_files_are_gathered(tmp_path: Path) -> None:
 
 def test_contracts_come_in_configured_order_with_their_groups(tmp_path: Path) -> None:
     contracts = feed(tmp_path, groups={"BTCUSDT": "major"}).contracts()
-    assert [(contract.symbol, contract.group) for contract in contracts] == [("ETHUSDT", "crypto"), ("BTCUSDT", "major")]
+    assert [(contract.symbol, contract.group) for contract in contracts] == [
+        ("ETHUSDT", "crypto"),
+        ("BTCUSDT", "major"),
+    ]
 
 
 def test_settlements_without_candles_and_mixed_timeframes_are_refused_by_name(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from random import Random
 
 import pytest
 
 from engine.feeds import tables_fast
 from engine.feeds.columns import CandleColumns
+from engine.feeds.sim_plan import stream
 from engine.feeds.sources import read_table
 from engine.feeds.tables import CANDLE_COLUMNS, read_candles
 from tests.feeds.given import CANDLE_HEADER, MINUTE_MS, T0_MS, candle_rows, minutes, shared_data, table
@@ -76,7 +76,7 @@ def test_one_doubtful_row_leaves_the_file_to_the_plain_reader(tmp_path: Path, ro
 
 def test_numbers_with_all_their_digits_come_out_identical(tmp_path: Path) -> None:
     pytest.importorskip("polars")
-    rng = Random(11)  # noqa: S311
+    rng = stream(11, "digits")
     rows = []
     for time_ms in minutes(ROWS):
         middle = 10.0 ** (rng.random() * 8.0 - 2.0)

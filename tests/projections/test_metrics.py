@@ -43,7 +43,8 @@ def test_expectancy_is_the_mean_and_equals_the_weighted_sides() -> None:
 
 
 def test_the_longest_loss_run_is_ended_by_a_flat_trade() -> None:
-    assert metrics.longest_loss_run([-1.0, -1.0, 0.0, -1.0, 5.0, -1.0, -1.0, -1.0]) == 3
+    assert metrics.longest_loss_run([-1.0, 5.0, -1.0, -1.0, -1.0]) == 3
+    assert metrics.longest_loss_run([-1.0, -1.0, 0.0, -1.0]) == 2
     assert metrics.longest_loss_run([1.0]) == 0
     assert metrics.longest_loss_run([]) == 0
 
@@ -71,6 +72,12 @@ def test_sharpe_by_hand() -> None:
 @pytest.mark.parametrize("returns", [[], [0.01], [0.0, 0.0], [0.01] * 30, [0.1] * 7])
 def test_sharpe_is_not_defined_without_spread(returns: list[float]) -> None:
     assert metrics.sharpe(returns) is None
+
+
+def test_rounding_noise_is_no_spread() -> None:
+    steady = [100.0 * 1.01**day for day in range(1, 40)]
+    assert len(set(metrics.daily_returns(100.0, steady))) > 1
+    assert metrics.sharpe(metrics.daily_returns(100.0, steady)) is None
 
 
 def test_sortino_divides_by_all_days() -> None:

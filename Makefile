@@ -1,0 +1,52 @@
+# One target a habit. `make setup` builds .venv from the lock; everything else uses it.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format types unit prove bench docs clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python on the PATH that is new enough.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+READY := $(VENV)/.ready
+JOBS ?= 2
+
+help:  ## What there is to do
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## Build .venv with everything needed
+
+$(READY): pyproject.toml requirements.lock
+	@test -n "$(PYTHON)" || { echo "papertape needs Python 3.11 or newer on the PATH" >&2; exit 1; }
+	@sh tools/venv.sh "$(PYTHON)" "$(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[research,dev]'
+	@touch $@
+
+run: setup  ## Watch four strategies trade a simulated market
+	@$(BIN)/papertape run --feed sim --speed 600 --db data/demo.db
+
+test: lint types unit  ## Lint, types and tests
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: setup  ## Rewrite the sources as the formatter wants them
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+types: setup
+	@$(BIN)/mypy
+
+unit: setup
+	@$(BIN)/pytest -n $(JOBS) -m "not slow"
+
+prove: setup  ## All tests, the long ones too
+	@$(BIN)/pytest -n $(JOBS)
+
+bench: setup  ## Measure against other libraries; writes benchmarks/RESULTS.md
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[bench]'
+	@$(BIN)/python -m benchmarks
+
+clean:  ## Remove what setup and tests have built
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

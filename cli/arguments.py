@@ -1,0 +1,62 @@
+"""Arguments as people write them: several values behind one option, times as dates or milliseconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from events.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SEVERAL = frozenset({"--candles", "--funding", "--open-interest", "--set", "--strategy"})
+SEVERAL_VERBS = frozenset({"run", "backtest"})
+
+
+def expand(arguments: Sequence[str]) -> list[str]:
+    """Repeat an option before each of its values: `--candles A B` is `--candles A --candles B`."""
+    if not arguments or arguments[0] not in SEVERAL_VERBS:
+        return list(arguments)
+    expanded: list[str] = []
+    option, values = "", 0
+    for argument in arguments:
+        if argument.startswith("-"):
+            option, values = (argument if argument in SEVERAL else ""), 0
+        elif option:
+            values += 1
+            if values > 1:
+                expanded.append(option)
+        expanded.append(argument)
+    return expanded
+
+
+def moment_ms(text: str | None) -> int | None:
+    """UTC milliseconds of `2025-01-31`, `2025-01-31T12:00`, or a number of milliseconds; None stays None.
+
+    Raises UsageError for anything else.
+    """
+    if text is None:
+        return None
+    if text.isdecimal():
+        return int(text)
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise UsageError(f"{text!r} is no time: write 2025-01-31, 2025-01-31T12:00 or milliseconds") from None
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def speed_of(text: str | None) -> float | None:
+    """Market seconds a wall second; `max` is 0, as fast as the engine takes facts. None stays None."""
+    if text is None:
+        return None
+    if text == "max":
+        return 0.0
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = -1.0
+    if not 0.0 < speed < 1e9:
+        raise UsageError(f"--speed {text}: a number above 0 (1 is real time) or max")
+    return speed

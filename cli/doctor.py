@@ -1,0 +1,243 @@
+"""`papertape doctor`: is the machine fit, is the log whole, is the configuration valid."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from rich.table import Table
+from rich.text import Text
+
+from cli.config import FILE_NAME
+from cli.config_view import problem_of
+from cli.output import BAD, DOUBT, GOOD, emit, fields_of, stdout
+from cli.reading import backwards, database, progress
+from engine.boot import snapshot_store
+from events.errors import ConfigError, LogError, LogMissing
+from events.head_file import read_head
+from events.sqlite_file import connect_to_read
+from events.sqlite_log import SqliteLogReader
+from projections.formats import duration, utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PYTHON_MIN = (3, 11)
+SQLITE_MIN = (3, 37, 0)
+"""The first one with STRICT tables."""
+DISK_FREE_FAIL_BYTES = 100 << 20
+DISK_FREE_WARN_BYTES = 2 << 30
+YEAR_MIN, YEAR_MAX = 2025, 2100
+CLOCK_PROBE_SECONDS = 0.02
+CLOCK_DRIFT_SECONDS_MAX = 0.5
+CLOCK_BACK_MS_MAX = 1_000
+TAIL_EVENTS_MAX = 50_000
+EXTRAS = {"numba": "compiled backtests", "polars": "quick reading of large files", "uvloop": "a quicker event loop"}
+SYNCHRONOUS = {0: "off", 1: "normal", 2: "full", 3: "extra"}
+
+Level = Literal["ok", "warn", "fail"]
+_MARKS = {"ok": ("✓ ok", GOOD), "warn": ("! warn", DOUBT), "fail": ("✗ fail", BAD)}
+
+
+class Finding(Struct, frozen=True):
+    """One line: what was looked at, how it is, and what to do about it."""
+
+    level: Level
+    name: str
+    text: str
+    advice: str = ""
+
+
+def show_findings(db: Path | None, config: Path | None, *, full: bool, as_json: bool) -> bool:
+    """Show everything that was found; False when something failed."""
+    findings = list(examine(db, config, full=full))
+    if as_json:
+        emit([fields_of(finding) for finding in findings])
+    else:
+        _print(findings)
+    return all(finding.level != "fail" for finding in findings)
+
+
+def _print(findings: list[Finding]) -> None:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(ratio=1)
+    for finding in findings:
+        text, style = _MARKS[finding.level]
+        advice = f"\n-> {finding.advice}" if finding.advice else ""
+        grid.add_row(Text(text, style=style), Text(finding.name), Text(f"{finding.text}{advice}"))
+    stdout().print(grid)
+
+
+def examine(db: Path | None, config: Path | None, *, full: bool) -> Iterator[Finding]:
+    """Look at everything, one after the other; a check that cannot be made is a finding too."""
+    yield _python()
+    yield _sqlite()
+    yield from _extras()
+    yield _configuration(config)
+    try:
+        path = database(db, config)
+    except ConfigError:
+        yield Finding("warn", "log", "not looked at: the configuration does not say where it is", "give --db FILE")
+        yield _clock(0)
+        return
+    yield _disk(path)
+    try:
+        yield from _log(path, full=full)
+    except LogMissing as error:
+        yield Finding("warn", "log", str(error), "it is created when an engine starts; or give --db FILE")
+        yield _clock(0)
+    except LogError as error:
+        yield Finding(
+            "fail", "log", str(error), "keep the file as it is and go back to a backup that `doctor --full` passes"
+        )
+
+
+def _python() -> Finding:
+    text = platform.python_version()
+    if sys.version_info[:2] < PYTHON_MIN:
+        return Finding("fail", "python", text, f"install {'.'.join(map(str, PYTHON_MIN))} or newer")
+    return Finding("ok", "python", text)
+
+
+def _sqlite() -> Finding:
+    if sqlite3.sqlite_version_info < SQLITE_MIN:
+        return Finding("fail", "sqlite", sqlite3.sqlite_version, f"install {'.'.join(map(str, SQLITE_MIN))} or newer")
+    return Finding("ok", "sqlite", sqlite3.sqlite_version)
+
+
+def _extras() -> Iterator[Finding]:
+    """Found without being imported: that would take seconds."""
+    for name, purpose in EXTRAS.items():
+        if find_spec(name) is None:
+            yield Finding("ok", name, f"not installed; everything works without it, it is for {purpose}")
+        else:
+            yield Finding("ok", name, f"installed, for {purpose}")
+
+
+def _configuration(config: Path | None) -> Finding:
+    problem = problem_of(config)
+    if problem:
+        return Finding("fail", "configuration", problem, "correct these keys; `papertape config check` looks again")
+    found = config is not None or Path(FILE_NAME).exists()
+    return Finding("ok", "configuration", str(config or FILE_NAME) if found else f"no {FILE_NAME} here, the defaults")
+
+
+def _disk(path: Path) -> Finding:
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 1e9:,.1f} GB free at {path.parent}"
+    if not os.access(folder, os.W_OK):
+        return Finding("warn", "disk", f"{text}, not writable for this user", "an engine must be able to write there")
+    if free < DISK_FREE_WARN_BYTES:
+        level: Level = "fail" if free < DISK_FREE_FAIL_BYTES else "warn"
+        return Finding(level, "disk", text, "make room: the engine stops when a commit cannot be written")
+    return Finding("ok", "disk", text)
+
+
+def _clock(newest_ms: int) -> Finding:
+    """The wall clock: a sane year, steady against the monotonic clock, and not before the newest commit."""
+    wall, steady = time.time(), time.monotonic()
+    time.sleep(CLOCK_PROBE_SECONDS)
+    drift = abs((time.time() - wall) - (time.monotonic() - steady))
+    now_ms = time.time_ns() // 1_000_000
+    text = f"{utc(now_ms)} UTC"
+    if not YEAR_MIN <= datetime.now(UTC).year <= YEAR_MAX:
+        return Finding("fail", "clock", text, "set the clock; a running NTP client keeps it right")
+    if newest_ms - now_ms > CLOCK_BACK_MS_MAX:
+        ahead = duration(newest_ms - now_ms)
+        return Finding(
+            "fail", "clock", f"{text}, but the newest commit is {ahead} later", "the clock went back: set it"
+        )
+    if drift > CLOCK_DRIFT_SECONDS_MAX:
+        return Finding(
+            "warn", "clock", f"{text}, it jumped by {drift:.1f} s while being looked at", "look at the NTP client"
+        )
+    return Finding("ok", "clock", text)
+
+
+def _log(path: Path, *, full: bool) -> Iterator[Finding]:
+    yield _mode(path)
+    with closing(SqliteLogReader(path)) as reader:
+        reader.verify_tail()
+        head = reader.head()
+        yield _head(path, head.seq)
+        yield _chain(reader, head.seq, full=full)
+        newest = next(backwards(reader, head.seq), None)
+        yield _clock(newest.recorded_at_ms if newest else 0)
+        yield from _snapshots(snapshot_store(path, _unheard).folder, head.seq, reader.hash_at)
+
+
+def _unheard(_: str) -> None:
+    """Nothing is asked of the store but where it is."""
+
+
+def _mode(path: Path) -> Finding:
+    """The journal mode is kept in the file. How durable a commit is, is the writer's setting: it reads it back itself."""
+    with closing(connect_to_read(path)) as connection:
+        mode = _pragma(connection, "journal_mode")
+        synchronous = SYNCHRONOUS.get(int(_pragma(connection, "synchronous")), "unknown")
+    text = f"journal_mode {mode}, synchronous {synchronous}"
+    if mode != "wal":
+        return Finding("fail", "sqlite mode", text, "another program changed it; an engine sets wal at its next start")
+    return Finding("ok", "sqlite mode", text)
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> str:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _head(path: Path, seq: int) -> Finding:
+    size = path.stat().st_size / 1e6
+    text = f"{path}: {seq:,} events, {size:,.1f} MB"
+    if seq and read_head(path) is None:
+        return Finding(
+            "warn", "log", f"{text}; its head file is missing or torn", "a cut tail could not be noticed now"
+        )
+    return Finding("ok", "log", text)
+
+
+def _chain(reader: SqliteLogReader, head_seq: int, *, full: bool) -> Finding:
+    """Every row against the one before; raises LogDamaged at the first that does not hold."""
+    after = 0 if full else max(0, head_seq - TAIL_EVENTS_MAX)
+    rows = 0
+    with progress(head_seq - after) as step:
+        for commit in reader.commits(after):
+            rows += 1
+            step(commit.seq - after)
+            if commit.last_seq >= head_seq:
+                break
+    what = "the whole chain" if after == 0 else f"the chain from seq {after + 1:,} on"
+    return Finding("ok", "chain", f"{what} holds: {rows:,} commits" + ("" if after == 0 else "; --full checks all"))
+
+
+def _snapshots(folder: Path, head_seq: int, hash_at: Callable[[int], bytes | None]) -> Iterator[Finding]:
+    """The snapshots by name: each must stand where a commit of this log ends."""
+    found = sorted(folder.glob("*.snapshot"), reverse=True)
+    seqs = [int(path.stem) for path in found if path.stem.isdecimal()]
+    stray = [seq for seq in seqs if seq > head_seq or hash_at(seq) is None]
+    refused = len(list(folder.glob("*.refused")))
+    newest = f", the newest at seq {seqs[0]:,}" if seqs else ""
+    text = f"{len(found)} in {folder}{newest}"
+    if stray:
+        yield Finding(
+            "warn", "snapshots", f"{text}; seq {stray[0]:,} is not of this log", "an engine sets it aside itself"
+        )
+    elif refused:
+        yield Finding("warn", "snapshots", f"{text}; {refused} were set aside", "delete *.refused when you know why")
+    else:
+        yield Finding("ok", "snapshots", text)

@@ -1,0 +1,89 @@
+"""The verbs that run, replay and prove: their options. What they do is imported only when they are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import ConfigOption, DbOption, JsonOption
+
+Candles = Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Candle files (CSV, CSV.gz).")]
+Funding = Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Files of funding settlements.")]
+OpenInterest = Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Files of open interest.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE...", help="Change single keys: risk.leverage=5.")
+]
+PROOF_EPILOG = "Exit code 1 at the first difference, 5 at a damaged row.\n\nExample: papertape verify --db data/demo.db"
+
+
+def run(
+    config: ConfigOption = None,
+    feed: Annotated[str | None, typer.Option(metavar="sim|file", help="Which market.")] = None,
+    candles: Candles = None,
+    funding: Funding = None,
+    open_interest: OpenInterest = None,
+    speed: Annotated[str | None, typer.Option(metavar="X|max", help="Market seconds a second.")] = None,
+    db: DbOption = None,
+    until_end: Annotated[bool, typer.Option("--until-end", help="End when the market ends.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Which simulated market.")] = None,
+    sets: Sets = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch a market, trade on paper, write every event to the log.
+
+    SIGTERM and Ctrl-C stop it within 2 seconds. Started again, it goes on exactly where it was.
+    """
+    from cli.run import Asked, start  # noqa: PLC0415 - engines are slow to import.
+
+    start(
+        Asked(config, feed, candles or [], funding or [], open_interest or [], speed, db, until_end, seed, sets or []),
+        as_json=as_json,
+    )
+
+
+def backtest(
+    candles: Candles = None,
+    funding: Funding = None,
+    open_interest: OpenInterest = None,
+    strategy: Annotated[list[str] | None, typer.Option(metavar="NAME...", help="These strategies alone.")] = None,
+    sets: Sets = None,
+    start: Annotated[str | None, typer.Option("--from", metavar="T", help="Candles before only warm up.")] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="T", help="Nothing is read from here on.")] = None,
+    engine: Annotated[str, typer.Option(metavar="auto|python|compiled", help="Which engine.")] = "auto",
+    trades: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the closed trades.")] = None,
+    db: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a full log.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run strategies over recorded candles with the kernel that runs live, and show what came of it."""
+    from cli.backtest import Asked, show  # noqa: PLC0415 - likewise.
+
+    files = (candles or [], funding or [], open_interest or [])
+    show(Asked(config, *files, strategy or [], sets or [], start, end, engine, trades, db), as_json=as_json)
+
+
+def replay(
+    db: DbOption = None,
+    to: Annotated[int | None, typer.Option(metavar="SEQ", help="As of this event.")] = None,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="As of this market time, UTC.")] = None,
+    digest: Annotated[bool, typer.Option("--digest", help="Print the digest of the state alone.")] = False,
+    from_start: Annotated[bool, typer.Option("--from-start", help="Use no snapshot.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show accounts, positions, orders and kill switches as of an event, folded from the log again.
+
+    Nothing is decided again (`verify` does that), so this works also after a strategy was changed.
+    """
+    from cli.replay import show  # noqa: PLC0415 - likewise.
+
+    show(db, config, to, at, only_digest=digest, from_start=from_start, as_json=as_json)
+
+
+def verify(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Prove a log: check its hash chain, fold it again, make every decision again and compare."""
+    from cli.verify import prove  # noqa: PLC0415 - likewise.
+
+    prove(db, config, as_json=as_json)

@@ -1,0 +1,98 @@
+"""Explaining a decision: the strategy's own conditions, with the parameters that were in force at its seq."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from cli.config import load_config, strategies_of
+from cli.reading import backwards
+from engine.core.registry import code_digest, load_strategies
+from engine.core.strategy import Condition, Strategy
+from events.errors import ConfigError
+from events.facts import OrderPlaced, OrderRejected, RunnerConfigured
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from events.log import Recorded
+    from events.sqlite_log import SqliteLogReader
+
+
+class Explanation(Struct, frozen=True):
+    """The numbers of a decision, and the conditions where its strategy names them."""
+
+    readings: dict[str, float] = {}
+    conditions: list[Condition] = []
+
+
+NOTHING_DECIDED = Explanation()
+
+
+class Explainer:
+    """Explains orders and refused signals; `notes` says what could not be explained, and why."""
+
+    def __init__(self, reader: SqliteLogReader, config: Path | None) -> None:
+        self._reader = reader
+        self._config = config
+        self._strategies: dict[str, Strategy] | None = None
+        self._known: dict[int, Explanation] = {}
+        self.notes: list[str] = []
+
+    def explanation(self, recorded: Recorded) -> Explanation:
+        """The explanation of one event; nothing for one that is no decision."""
+        if not isinstance(recorded.event, OrderPlaced | OrderRejected):
+            return NOTHING_DECIDED
+        if recorded.seq not in self._known:
+            event = recorded.event
+            entry = not isinstance(event, OrderPlaced) or event.action == "entry"
+            conditions = self._conditions(event, recorded.seq) if entry else []
+            self._known[recorded.seq] = Explanation(event.readings, conditions)
+        return self._known[recorded.seq]
+
+    def _conditions(self, event: OrderPlaced | OrderRejected, seq: int) -> list[Condition]:
+        strategy = self._there().get(event.strategy)
+        configured = self._in_force(event.strategy, seq)
+        if strategy is None or configured is None or strategy.explain is None:
+            self._note(f"{event.strategy}: {_lacking(strategy, configured)}, so its conditions are not shown")
+            return []
+        values = configured.symbol_parameters.get(event.symbol, configured.parameters)
+        try:
+            params = msgspec.convert(values, strategy.parameters)
+            reading = msgspec.convert(event.readings, strategy.reading, strict=False)
+        except msgspec.ValidationError as error:
+            self._note(f"{event.strategy} was changed since, its conditions cannot be shown: {error}")
+            return []
+        if configured.code_digest != code_digest([strategy]):
+            self._note(f"{event.strategy}: its code was changed since; the conditions are those of the code of today")
+        return strategy.explain(reading, params, 1 if event.side == "long" else -1)
+
+    def _in_force(self, name: str, seq: int) -> RunnerConfigured | None:
+        """The configuration a strategy ran under when the event at `seq` was decided."""
+        for recorded in backwards(self._reader, seq):
+            event = recorded.event
+            if isinstance(event, RunnerConfigured) and event.strategy == name:
+                return event
+        return None
+
+    def _there(self) -> dict[str, Strategy]:
+        """The strategies there are; without those of the owner when the configuration is wrong."""
+        if self._strategies is None:
+            try:
+                self._strategies = strategies_of(load_config(self._config))
+            except ConfigError as error:
+                self._note(f"only built-in strategies are explained: {error}")
+                self._strategies = load_strategies()
+        return self._strategies
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def _lacking(strategy: Strategy | None, configured: RunnerConfigured | None) -> str:
+    if strategy is None:
+        return "there is no such strategy here"
+    return "it explains nothing" if configured is not None else "the log does not say its parameters"

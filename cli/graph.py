@@ -1,0 +1,92 @@
+"""The object graph: from a configuration to a feed and an engine's settings. Nothing else builds them."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from cli.config import config_digest, enabled_names, file_settings, runner_settings, sim_settings, strategies_of
+from engine.boot import EngineSettings
+from engine.feeds.file import FileFeed
+from engine.feeds.sim import SimFeed
+from engine.setup import playable
+from events.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cli.config import Config
+    from engine.clock import Clock
+    from engine.core.strategy import Strategy
+    from engine.feeds.port import RefusalLog
+    from engine.setup import RunnerSettings
+
+REFUSALS_SHOWN_MAX = 10
+
+
+def warn(text: str) -> None:
+    """Say something on stderr that stops nothing."""
+    sys.stderr.write(f"warning: {text}\n")
+
+
+def make_feed(config: Config, clock: Clock) -> SimFeed | FileFeed:
+    """The configured feed. Raises UsageError for a file feed without candles."""
+    if config.feed.kind == "sim":
+        return SimFeed(sim_settings(config), clock)
+    if not config.feed.file.candles:
+        raise UsageError("--feed file needs --candles FILE..., or feed.file.candles in the configuration")
+    return FileFeed(file_settings(config), clock)
+
+
+def make_runners(
+    config: Config, strategies: dict[str, Strategy], base_ms: int, warn: Callable[[str], None]
+) -> dict[str, RunnerSettings]:
+    """The settings of every strategy that can run on this base timeframe; those left out are named in a warning."""
+    names, too_fine = playable(strategies, enabled_names(config), base_ms)
+    if too_fine:
+        warn(f"left out, as they need finer candles: {', '.join(too_fine)}")
+    settings = runner_settings(config, strategies)
+    return {name: settings[name] for name in names}
+
+
+def make_engine_settings(config: Config, db: Path, base_ms: int, warn: Callable[[str], None]) -> EngineSettings:
+    """What the engine needs besides its feed."""
+    strategies = strategies_of(config)
+    runners = make_runners(config, strategies, base_ms, warn)
+    return EngineSettings(
+        db=db,
+        version=version("papertape"),
+        strategies=strategies,
+        runners=runners,
+        config_digest=config_digest(config),
+        snapshot_every_events=config.engine.snapshot_every_events,
+    )
+
+
+def with_files(
+    config: Config, candles: list[str], funding: list[str], open_interest: list[str]
+) -> Config:
+    """The configuration with files from the command line; they are relative to where one stands."""
+    def absolute(given: list[str]) -> tuple[str, ...]:
+        split = [one.rpartition("=") for one in given]
+        return tuple(f"{symbol}{equals}{Path(path).resolve()}" for symbol, equals, path in split)
+
+    if not (candles or funding or open_interest):
+        return config
+    files = replace(
+        config.feed.file, candles=absolute(candles), funding=absolute(funding), open_interest=absolute(open_interest)
+    )
+    return replace(config, feed=replace(config.feed, kind="file", file=files))
+
+
+def report_refusals(refusals: RefusalLog, warn: Callable[[str], None]) -> None:
+    """Name the first refused rows with file and line, and count the rest."""
+    for refusal in refusals.kept[:REFUSALS_SHOWN_MAX]:
+        warn(f"refused {refusal.source}:{refusal.line}: {refusal.reason.value}: {refusal.text}")
+    if refusals.total:
+        counts = ", ".join(f"{count} {reason.value}" for reason, count in sorted(refusals.counts.items()))
+        warn(f"{refusals.total} rows were refused: {counts}")

@@ -1,0 +1,109 @@
+"""`papertape run`: the live engine, with a live view on a terminal and one line per event of interest elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from cli.arguments import speed_of
+from cli.config import load_config
+from cli.graph import make_engine_settings, make_feed, report_refusals, warn, with_files
+from engine.boot import Engine, engine
+from engine.clock import SystemClock
+from engine.supervisor import supervise
+from events.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from cli.config import Config
+    from engine.feeds.file import FileFeed
+    from engine.feeds.sim import SimFeed
+
+class Asked(Struct, frozen=True):
+    """What the command line says."""
+
+    config: Path | None
+    feed: str | None
+    candles: list[str]
+    funding: list[str]
+    open_interest: list[str]
+    speed: str | None
+    db: Path | None
+    until_end: bool
+    seed: int | None
+    sets: list[str]
+
+
+def start(asked: Asked, *, as_json: bool) -> None:
+    """Run the engine until the market ends or a signal comes."""
+    config = configured(asked)
+    asyncio.run(_run(config, asked.db or config.database, asked.until_end, as_json))
+
+
+def configured(asked: Asked) -> Config:
+    """The configuration with everything the command line says."""
+    sets = [*asked.sets, *([f"feed.sim.seed={asked.seed}"] if asked.seed is not None else [])]
+    config = with_files(load_config(asked.config, sets), asked.candles, asked.funding, asked.open_interest)
+    feed, speed = replace(config.feed, kind=_kind(asked.feed, config)), speed_of(asked.speed)
+    return replace(config, feed=feed if speed is None else replace(feed, speed=speed))
+
+
+def _kind(asked: str | None, config: Config) -> Literal["sim", "file"]:
+    """The feed that is asked for. Raises UsageError for one that there is not."""
+    if asked is None:
+        return config.feed.kind
+    if asked not in ("sim", "file"):
+        raise UsageError(f"--feed {asked}: there are sim and file")
+    return "sim" if asked == "sim" else "file"
+
+
+async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None:
+    """Take the log, and run until the market ends or a signal comes."""
+    clock = SystemClock()
+    feed = make_feed(config, clock)
+    report_refusals(feed.refusals, warn)
+    contracts = feed.contracts()
+    settings = make_engine_settings(config, db, contracts[0].timeframe_ms, warn)
+    async with engine(settings, contracts, clock, warn) as running:
+        stop = _stop_on_signals(running)
+        view = _view(running, config, as_json)
+        await supervise(_work(running, feed, stop, until_end), {"view": view}, lambda: running.log.head.seq)
+
+
+async def _work(running: Engine, feed: SimFeed | FileFeed, stop: asyncio.Event, until_end: bool) -> None:
+    """The loop over the feed; without `--until-end` the engine stays up when the market has ended."""
+    await running.loop.run(feed)
+    if not until_end:
+        await stop.wait()
+    await running.finish()
+
+
+def _stop_on_signals(running: Engine) -> asyncio.Event:
+    """SIGTERM and SIGINT ask the loop to stop."""
+    stop = asyncio.Event()
+
+    def ask() -> None:
+        stop.set()
+        running.loop.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ask)
+    return stop
+
+
+def _view(running: Engine, config: Config, as_json: bool) -> Awaitable[None]:
+    """What the owner sees: a live view on a terminal, lines elsewhere."""
+    if sys.stdout.isatty() and not as_json:
+        from cli.live import watch  # noqa: PLC0415 - rich is imported only for a terminal
+
+        return watch(running, config)
+    from cli.lines import tell  # noqa: PLC0415 - likewise
+
+    return tell(running, as_json)

@@ -1,0 +1,127 @@
+"""The verbs that read: their options and help. What they do is imported when they are called."""
+# ruff: noqa: PLC0415 - `papertape --help` must not load what no verb was asked for.
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import ConfigOption, DbOption, JsonOption, StrategyOption, SymbolOption
+
+TABLE_TRADES = 30
+
+
+def log(
+    db: DbOption = None,
+    types: Annotated[
+        list[str] | None, typer.Option("--type", metavar="TYPE", help="Only this type of event. May be repeated.")
+    ] = None,
+    symbol: SymbolOption = None,
+    strategy: StrategyOption = None,
+    from_seq: Annotated[
+        int | None,
+        typer.Option("--from", min=1, metavar="SEQ", help="Forward from here; without it the newest events."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most so many events.")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="Also candles, rates and open interest.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with new events until Ctrl-C.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the events of the log in words, oldest first. With --json one object a line."""
+    from cli.log_view import Wanted, show_log
+    from cli.reading import opened
+
+    with opened(db, config) as reader:
+        wanted = Wanted(frozenset(types or ()), symbol, strategy, everything)
+        show_log(reader, wanted, from_seq=from_seq, limit=limit, follow=follow, as_json=as_json)
+
+
+def why(
+    seq: Annotated[int, typer.Argument(min=1, help="The seq of a fill, an order, a trip, or any other event.")],
+    db: DbOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show why an event happened: its causes back to the candle, with the numbers of every decision."""
+    from cli.reading import opened
+    from cli.why_view import show_why
+
+    with opened(db, config) as reader:
+        show_why(reader, seq, config, as_json=as_json)
+
+
+def arena(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Rank the strategies by net return. Measures of few trades are dim: they are counts, not verdicts."""
+    from cli.arena_view import show_arena
+    from cli.reading import opened
+
+    with opened(db, config) as reader:
+        show_arena(reader, as_json=as_json)
+
+
+def trades(
+    db: DbOption = None,
+    strategy: StrategyOption = None,
+    symbol: SymbolOption = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, metavar="N", help=f"The newest N; tables show {TABLE_TRADES}, files all."),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file instead, oldest first; - is stdout.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the closed trades, newest first."""
+    from cli.reading import opened
+    from cli.trades_view import Chosen, show_trades
+
+    with opened(db, config) as reader:
+        show_trades(reader, Chosen(strategy, symbol, limit), csv, as_json=as_json)
+
+
+def positions(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show what stands: open positions, pending orders, kill switches and pauses."""
+    from cli.positions_view import show_positions
+    from cli.reading import opened
+
+    with opened(db, config) as reader:
+        show_positions(reader, as_json=as_json)
+
+
+def strategies(
+    name: Annotated[str | None, typer.Argument(help="One strategy, with its parameters.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the strategies there are, or one with its parameters: default, valid range, unit and meaning."""
+    from cli.strategies_view import show_strategies
+
+    show_strategies(name, config, as_json=as_json)
+
+
+def config_check(
+    file: Annotated[Path | None, typer.Argument(help="The configuration; without it ./papertape.toml.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a configuration: a summary when it is valid, else every mistake with its line, and exit 4."""
+    from cli.config_view import show_config
+
+    show_config(file, as_json=as_json)
+
+
+def doctor(
+    db: DbOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Check the whole chain of the log, not its last rows.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the installation and the log: ok, warn or fail, and what to do. Exit 1 when something failed."""
+    from cli.doctor import show_findings
+
+    if not show_findings(db, config, full=full, as_json=as_json):
+        raise typer.Exit(1)

@@ -1,0 +1,98 @@
+"""Making plain functions known to numba as parts of one loop, and nothing else.
+
+numba compiles every function it calls as if it were to be called alone: optimised, turned into machine code and
+wrapped for Python and C, and optimised again within each of its callers. Nobody calls the parts of a loop alone.
+So they stop at LLVM's intermediate code, and the loop is optimised once, as a whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from numba import _dynfunc
+from numba.core import untyped_passes
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler, _LowerResult
+from numba.core.compiler_machinery import register_pass
+from numba.core.typed_passes import DumpParforDiagnostics, InlineOverloads, NativeLowering, NopythonRewrites
+from numba.extending import register_jitable
+
+if TYPE_CHECKING:
+    from types import FunctionType
+
+NEEDLESS = (
+    untyped_passes.WithLifting,
+    untyped_passes.InlineInlinables,
+    untyped_passes.RewriteSemanticConstants,
+    untyped_passes.DeadBranchPrune,
+    untyped_passes.InlineClosureLikes,
+    untyped_passes.RewriteDynamicRaises,
+    untyped_passes.MakeFunctionToJitFunction,
+    untyped_passes.FindLiterallyCalls,
+    untyped_passes.LiteralUnroll,
+    untyped_passes.LiteralPropagationSubPipelinePass,
+    NopythonRewrites,
+    InlineOverloads,
+    DumpParforDiagnostics,
+)
+"""What plain functions over scalars and records never need: closures, context managers, array expressions."""
+
+ALWAYS_INLINE = frozenset({"trade", "look", "watch_candle", "watch_series"})
+"""Called once for every fact, with a dozen arguments and arrays that are seven values each."""
+
+
+class PartLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """The code of a part: kept to be linked, neither optimised nor turned into machine code."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class PartLowering(NativeLowering):  # type: ignore[misc]
+    """Lowering that ends with code to link; the callable it has to give is never called."""
+
+    _name = "part_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.flags.no_compile = True
+        super().run_pass(state)
+        lowered, library = state["cr"], state.library
+        library.finalize()
+        fndesc = lowered.fndesc
+        entry = _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "", 0, lowered.env, (library,))
+        state.targetctx.insert_user_function(entry, fndesc, [library])
+        state["cr"] = _LowerResult(fndesc, lowered.call_helper, cfunc=entry, env=lowered.env)
+        return True
+
+
+class PartCompiler(Compiler):  # type: ignore[misc]
+    """numba's own pipeline without what parts do not need, ending in `PartLowering`."""
+
+    def define_pipelines(self) -> list[Any]:
+        """The pipelines, shortened."""
+        pipelines: list[Any] = super().define_pipelines()
+        for pipeline in pipelines:
+            kept = [(kind, about) for kind, about in pipeline.passes if kind not in NEEDLESS]
+            pipeline.passes = [(PartLowering if kind is NativeLowering else kind, about) for kind, about in kept]
+            pipeline._finalized = False
+            pipeline.finalize()
+        return pipelines
+
+
+def make_part(function: FunctionType) -> FunctionType:
+    """Make a plain function known to numba; CPython goes on calling it as it is.
+
+    Nothing is allocated in the kernel, so reference counts, which cost more than a candle, are left out.
+    """
+    options = {"pipeline_class": PartCompiler, "no_cfunc_wrapper": True, "_nrt": False}
+    options["forceinline"] = function.__name__ in ALWAYS_INLINE
+    return register_jitable(**options)(function)  # type: ignore[no-any-return]
