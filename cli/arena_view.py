@@ -78,7 +78,7 @@ def arena_columns(rows: Sequence[ArenaRow]) -> list[Column]:
         Column("funding", [gain_cell(row.funding_usdt) for row in rows], rank=6),
         Column("slippage", plain(money(row.slippage_usdt) for row in rows), rank=8),
         Column("open", plain(row.open_positions for row in rows), rank=3),
-        Column("equity", [sparkline(row.sparkline, SPARKLINE_COLUMNS) for row in rows], rank=4, justify="left"),
+        Column("course", [sparkline(row.sparkline, SPARKLINE_COLUMNS) for row in rows], rank=4, justify="left"),
     ]
 
 

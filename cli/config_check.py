@@ -149,7 +149,7 @@ def _moment(value: object) -> datetime:
     elif isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - the zone follows.
     if not isinstance(value, datetime):
-        raise ValueError(value)
+        raise ValueError(value)  # noqa: TRY004 - one error for all that is no time.
     moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     if moment.second or moment.microsecond or not 1971 <= moment.year <= 2099:
         raise ValueError(value)

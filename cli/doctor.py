@@ -186,7 +186,7 @@ def _unheard(_: str) -> None:
 
 
 def _mode(path: Path) -> Finding:
-    """The journal mode is kept in the file. How durable a commit is, is the writer's setting: it reads it back itself."""
+    """The journal mode is kept in the file. How durable a commit is, the writer reads back itself at every start."""
     with closing(connect_to_read(path)) as connection:
         mode = _pragma(connection, "journal_mode")
         synchronous = SYNCHRONOUS.get(int(_pragma(connection, "synchronous")), "unknown")

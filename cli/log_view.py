@@ -40,10 +40,7 @@ class Wanted(Struct, frozen=True):
     def takes(self, recorded: Recorded) -> bool:
         """Whether an event is shown."""
         event = recorded.event
-        if self.types:
-            fits = type_name(event) in self.types
-        else:
-            fits = self.everything or interesting(event)
+        fits = type_name(event) in self.types if self.types else self.everything or interesting(event)
         return fits and self._of_symbol(event) and self._of_strategy(event)
 
     def _of_symbol(self, event: object) -> bool:

@@ -12,20 +12,10 @@ from cli import engine_verbs, verbs
 from cli.arguments import expand
 from events.errors import PapertapeError
 
-EXIT_CODES = """Exit codes:
-
-0  ok
-
-1  a difference or a failure
-
-2  wrong usage, or there is no log
-
-3  another engine holds the log
-
-4  bad configuration
-
-5  the log is damaged"""
-
+EXIT_CODES = (
+    "Exit codes: 0 ok, 1 a difference or a failure, 2 wrong usage or no log, 3 another engine holds the log, "
+    "4 bad configuration, 5 the log is damaged"
+)
 _EXAMPLE = "Example: papertape arena --db data/papertape.db"
 
 

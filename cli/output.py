@@ -14,6 +14,7 @@ from msgspec import Struct
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 PIPE_COLUMNS = 140
 """The width where no terminal says one."""
+WRAPPED_COLUMNS = 36
+"""The least width of a column whose text may wrap, where it is longer."""
 GOOD, BAD, DOUBT, QUIET, HEADLINE = "green", "red", "yellow", "dim", "bold"
 STATES = {"active": ("● active", GOOD), "stopped": ("■ stopped", "bold red"), "paused": ("‖ paused", DOUBT)}
 STYLES = {
@@ -60,38 +63,49 @@ def emit(value: object) -> None:
 
 
 class Column(Struct, frozen=True):
-    """A column: when there is no room, the highest `rank` goes first; rank 0 always stays."""
+    """A column: rank 0 always stays, the others are added by rank while there is room. `wraps`: long text may."""
 
     title: str
     cells: list[Text]
     rank: int = 0
     justify: Literal["left", "right"] = "right"
+    wraps: bool = False
 
     @property
     def width(self) -> int:
-        """The cells of a terminal it needs, its padding included."""
-        return max(cell_len(self.title), *(cell.cell_len for cell in self.cells), 1) + 2
+        """The cells of a terminal it needs, the space beside it included."""
+        widest = max(cell_len(self.title), *(cell.cell_len for cell in self.cells), 1) + 2
+        return min(widest, WRAPPED_COLUMNS) if self.wraps else widest
 
 
 def fitted(columns: Sequence[Column], width: int) -> tuple[list[Column], list[str]]:
     """The columns that fit, and the titles of those that do not."""
-    kept = list(columns)
-    while sum(column.width for column in kept) + 2 > width:
-        last = max(kept, key=lambda column: column.rank)
-        if last.rank == 0:
-            break
-        kept.remove(last)
-    return kept, [column.title for column in columns if column not in kept]
+    kept: set[int] = set()
+    left = width
+    for place in sorted(range(len(columns)), key=lambda place: columns[place].rank):
+        column = columns[place]
+        if column.rank == 0 or column.width <= left:
+            kept.add(place)
+            left -= column.width
+    shown = [column for place, column in enumerate(columns) if place in kept]
+    return shown, [column.title for place, column in enumerate(columns) if place not in kept]
 
 
 def table(columns: Sequence[Column], console: Console, title: str = "") -> tuple[Table, str]:
     """A table of the columns that fit, and a sentence on those that do not."""
     kept, left_out = fitted(columns, console.width)
     made = Table(
-        box=box.SIMPLE_HEAD, title=title or None, title_justify="left", title_style=HEADLINE, header_style=HEADLINE
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        title=title or None,
+        title_justify="left",
+        title_style=HEADLINE,
+        header_style=HEADLINE,
     )
     for column in kept:
-        made.add_column(column.title, justify=column.justify, no_wrap=column.rank > 0 or column.justify == "right")
+        made.add_column(column.title, justify=column.justify, no_wrap=not column.wraps)
     for row in zip(*(column.cells for column in kept), strict=True):
         made.add_row(*row)
     note = f"a wider terminal shows also: {', '.join(left_out)}" if left_out else ""
@@ -102,7 +116,7 @@ def notes(console: Console, texts: Iterable[str]) -> None:
     """What stands below a table, quietly."""
     for text in texts:
         if text:
-            console.print(Text(f"  {text}", style=QUIET))
+            console.print(Padding(Text(text, style=QUIET), (0, 0, 0, 2)))
 
 
 def plain(values: Iterable[object], style: str = "") -> list[Text]:

@@ -77,6 +77,7 @@ def _positions(console: Console, view: PortfolioView, contracts: Listed, at: str
 
 
 def position_columns(positions: Sequence[PositionView], contracts: Listed) -> list[Column]:
+    """All columns; the rank says which stay where there is little room."""
     return [
         Column("strategy", plain(p.strategy for p in positions), justify="left"),
         Column("symbol", plain(p.symbol for p in positions), justify="left"),

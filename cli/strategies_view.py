@@ -72,7 +72,7 @@ def _list(console: Console, strategies: Sequence[Strategy], enabled: set[str]) -
         Column("enabled", plain("yes" if s.name in enabled else "no" for s in strategies), rank=2, justify="left"),
         Column("asked on", plain(TIMEFRAME_NAMES[s.timeframe_ms] for s in strategies)),
         Column("needs candles", plain(_needs(s) for s in strategies), rank=1, justify="left"),
-        Column("about", plain(_headline(s) for s in strategies), justify="left"),
+        Column("about", plain(_headline(s) for s in strategies), justify="left", wraps=True),
     ]
     made, left_out = table(columns, console)
     console.print(made)
@@ -85,13 +85,14 @@ def _headline(strategy: Strategy) -> str:
 
 def _detail(console: Console, strategy: Strategy) -> None:
     console.print(Text(strategy.name, style=HEADLINE))
-    console.print(Text(strategy.about))
+    for paragraph in strategy.about.split("\n\n"):
+        console.print(Text(" ".join(paragraph.split())))
     keys = _keys(strategy)
     columns = [
         Column("parameter", plain(name for name, _ in keys), justify="left"),
         Column("default", plain(number_text(key.default) for _, key in keys)),
         Column("valid", plain(range_text(key) for _, key in keys), justify="left"),
-        Column("meaning", plain(key.meaning for _, key in keys), justify="left"),
+        Column("meaning", plain(key.meaning for _, key in keys), justify="left", wraps=True),
     ]
     made, _ = table(columns, console)
     console.print(made)

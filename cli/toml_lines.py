@@ -15,7 +15,7 @@ Path = tuple[str, ...]
 _PART = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|[A-Za-z0-9_-]+)"""
 _DOTTED = re.compile(rf"\s*({_PART}(?:\s*\.\s*{_PART})*)\s*")
 _PARTS = re.compile(_PART)
-_TOKEN = re.compile(r"""\"""|'''|"(?:\\.|[^"\\])*"|'[^']*'|[\[\]{}#]""")
+_MARK = re.compile(r"""\"""|'''|"(?:\\.|[^"\\])*"|'[^']*'|[\[\]{}#]""")
 
 
 class Places(Struct):
@@ -53,18 +53,18 @@ class _Extent(Struct):
                 if end < 0:
                     return
                 self.delimiter, at = "", end + 3
-            token = _TOKEN.search(text, at)
-            if token is None or token[0] == "#":
+            mark = _MARK.search(text, at)
+            if mark is None or mark[0] == "#":
                 return
-            at = token.end()
-            self._take(token[0])
+            at = mark.end()
+            self._take(mark[0])
 
-    def _take(self, token: str) -> None:
-        if token in ('"""', "'''"):
-            self.delimiter = token
-        elif token in "[{":
+    def _take(self, mark: str) -> None:
+        if mark in ('"""', "'''"):
+            self.delimiter = mark
+        elif mark in "[{":
             self.depth += 1
-        elif token in "]}":
+        elif mark in "]}":
             self.depth -= 1
 
 

@@ -1,5 +1,5 @@
 """The verbs that read: their options and help. What they do is imported when they are called."""
-# ruff: noqa: PLC0415 - `papertape --help` must not load what no verb was asked for.
+# ruff: noqa: PLC0415, TC001, TC003 - `papertape --help` must not load what no verb was asked for; typer reads hints.
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def log(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the events of the log in words, oldest first. With --json one object a line."""
+    """Show the events of the log in words.
+
+    The newest ones, oldest first; with --json one object a line.
+    """
     from cli.log_view import Wanted, show_log
     from cli.reading import opened
 
@@ -45,7 +48,10 @@ def why(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show why an event happened: its causes back to the candle, with the numbers of every decision."""
+    """Show why an event happened.
+
+    Its causes back to the candle, with the readings and conditions of every decision.
+    """
     from cli.reading import opened
     from cli.why_view import show_why
 
@@ -54,7 +60,10 @@ def why(
 
 
 def arena(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Rank the strategies by net return. Measures of few trades are dim: they are counts, not verdicts."""
+    """Rank the strategies by net return.
+
+    Measures of few trades are dim: they are counts, not verdicts.
+    """
     from cli.arena_view import show_arena
     from cli.reading import opened
 
@@ -85,7 +94,7 @@ def trades(
 
 
 def positions(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Show what stands: open positions, pending orders, kill switches and pauses."""
+    """Show open positions, pending orders and kill switches."""
     from cli.positions_view import show_positions
     from cli.reading import opened
 
@@ -98,7 +107,10 @@ def strategies(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the strategies there are, or one with its parameters: default, valid range, unit and meaning."""
+    """List the strategies, or one with its parameters.
+
+    Each parameter with its default, valid range, unit and meaning.
+    """
     from cli.strategies_view import show_strategies
 
     show_strategies(name, config, as_json=as_json)
@@ -108,7 +120,10 @@ def config_check(
     file: Annotated[Path | None, typer.Argument(help="The configuration; without it ./papertape.toml.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a configuration: a summary when it is valid, else every mistake with its line, and exit 4."""
+    """Check a configuration.
+
+    Prints a summary when it is valid, else every mistake with its line, and ends with 4.
+    """
     from cli.config_view import show_config
 
     show_config(file, as_json=as_json)
@@ -120,7 +135,10 @@ def doctor(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the installation and the log: ok, warn or fail, and what to do. Exit 1 when something failed."""
+    """Check the installation, the log and the configuration.
+
+    Each line says ok, warn or fail, and what to do. Ends with 1 when something failed.
+    """
     from cli.doctor import show_findings
 
     if not show_findings(db, config, full=full, as_json=as_json):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from events.sqlite_log import SqliteLogReader
     from projections.words import Contracts
 
-NUMBER = ",.8g"
+LARGE = 1_000.0
 
 
 def show_why(reader: SqliteLogReader, seq: int, config: Path | None, *, as_json: bool) -> None:
@@ -84,7 +84,7 @@ def _tree(chain: Chain, explainer: Explainer) -> Tree:
             at = at.add(label)
         for line in _numbers(link.recorded, explainer.explanation(link.recorded)):
             at.add(line)
-    assert root is not None  # noqa: S101 - a chain has at least the event asked about.
+    assert root is not None, "a chain has at least the event asked about"
     return root
 
 
@@ -111,14 +111,19 @@ def _numbers(recorded: Recorded, explained: Explanation) -> list[Text]:
         )
     lines += [_condition(condition) for condition in explained.conditions]
     if explained.readings:
-        read = ", ".join(f"{name} {value:{NUMBER}}" for name, value in explained.readings.items())
+        read = ", ".join(f"{name} {_number(value)}" for name, value in explained.readings.items())
         lines.append(Text(f"read: {read}", style=QUIET))
     return lines
 
 
+def _number(value: float) -> str:
+    """Six digits, and thousands separated."""
+    return f"{value:,.1f}" if abs(value) >= LARGE else f"{value:.6g}"
+
+
 def _condition(condition: Any) -> Text:
     mark, style = ("✓", GOOD) if condition.met else ("✗", BAD)
-    numbers = f"{condition.value:{NUMBER}} {condition.relation} {condition.threshold:{NUMBER}}"
+    numbers = f"{_number(condition.value)} {condition.relation} {_number(condition.threshold)}"
     return Text.assemble((mark, style), f" {condition.name}: {numbers}")
 
 

@@ -1,7 +1,7 @@
 """Kill switches and pauses: who may open positions, and why not.
 
-A global trip stops every strategy that was not already tripped, and resetting it frees only those; a
-strategy's own trip survives the global one. A reset names the trip it ends; one that names another changes
+A global trip that stands holds every strategy, also a new one and one whose own trip is over; resetting it
+frees those without a trip of their own. A reset names the trip it ends; one that names another changes
 nothing.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, structs
 
-from events.facts import GLOBAL_SCOPE, KillSwitchReset, KillSwitchTripped, RunnerConfigured, RunnerPaused, RunnerResumed
+from events.facts import GLOBAL_SCOPE, KillSwitchReset, KillSwitchTripped, RunnerPaused, RunnerResumed
 from projections.reasons import pause_words, trip_words
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Switches:
 
     def __init__(self) -> None:
         self.global_trip: TripView | None = None
-        self._own: dict[str, TripView | None] = {}
+        self._own: dict[str, TripView] = {}
         self._paused: dict[str, str] = {}
         self._past: deque[TripView] = deque(maxlen=TRIPS_KEPT_MAX)
 
@@ -63,8 +63,6 @@ class Switches:
         """Take one event."""
         event = recorded.event
         match event:
-            case RunnerConfigured():
-                self._own.setdefault(event.strategy, None)
             case KillSwitchTripped():
                 self._trip(event, recorded.seq)
             case KillSwitchReset():
@@ -78,7 +76,7 @@ class Switches:
 
     def standing(self, strategy: str) -> Standing:
         """Whether a strategy may open positions. A trip is named before a pause."""
-        trip = self._own.get(strategy)
+        trip = self._own.get(strategy, self.global_trip)
         if trip is not None:
             return Standing("stopped", trip.why, trip)
         if strategy in self._paused:
@@ -86,9 +84,9 @@ class Switches:
         return ACTIVE
 
     def active(self) -> tuple[TripView, ...]:
-        """The trips that stop somebody now, the global one first, then by strategy as configured."""
-        own = [trip for trip in self._own.values() if trip is not None and trip.scope != GLOBAL_SCOPE]
-        return (self.global_trip, *own) if self.global_trip is not None else tuple(own)
+        """The trips that stand, the global one first, then in the order in which they tripped."""
+        own = tuple(self._own.values())
+        return (self.global_trip, *own) if self.global_trip is not None else own
 
     def past(self) -> tuple[TripView, ...]:
         """The last trips that were reset, oldest first."""
@@ -108,20 +106,15 @@ class Switches:
         )
         if event.scope != GLOBAL_SCOPE:
             self._own[event.scope] = trip
-            return
-        self.global_trip = trip
-        self._own = {strategy: own or trip for strategy, own in self._own.items()}
+        else:
+            self.global_trip = trip
 
     def _reset(self, event: KillSwitchReset) -> None:
         trip = self.global_trip if event.scope == GLOBAL_SCOPE else self._own.get(event.scope)
         if trip is None or trip.trip_seq != event.trip_seq:
             return
-        self._past.append(
-            structs.replace(trip, reset_at_ms=event.at_ms, reset_who=event.who, reset_why=event.why),
-        )
-        if event.scope != GLOBAL_SCOPE:
-            self._own[event.scope] = None
-            return
-        self.global_trip = None
-        freed = {s: None for s, own in self._own.items() if own is not None and own.trip_seq == event.trip_seq}
-        self._own.update(freed)
+        self._past.append(structs.replace(trip, reset_at_ms=event.at_ms, reset_who=event.who, reset_why=event.why))
+        if event.scope == GLOBAL_SCOPE:
+            self.global_trip = None
+        else:
+            del self._own[event.scope]

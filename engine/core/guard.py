@@ -82,15 +82,24 @@ def guard_total(guard: Guard, maxima: MutableSequence[float], total_usdt: float,
 
     `maxima` holds the highest total of each of the last hours, the current one at `guard.hour % guard.hours`.
     """
+    # The hour's maximum is never below the last total, so within an hour only a higher one is looked at.
+    news = total_usdt > guard.total_usdt
     if at_ms >= guard.hour_end_ms:
         _roll_hours(guard, maxima, at_ms)
+        news = True
     guard.total_usdt = total_usdt
+    if news:
+        _raise_maximum(guard, maxima, total_usdt)
+    return guard.tripped == 0 and guard.peak_usdt - total_usdt >= guard.peak_usdt * guard.max_loss
+
+
+def _raise_maximum(guard: Guard, maxima: MutableSequence[float], total_usdt: float) -> None:
+    """The total counts in the current hour and in the window."""
     slot = guard.hour % guard.hours
     if total_usdt > maxima[slot]:
         maxima[slot] = total_usdt
         if total_usdt > guard.peak_usdt:
             guard.peak_usdt = total_usdt
-    return guard.tripped == 0 and guard.peak_usdt - total_usdt >= guard.peak_usdt * guard.max_loss
 
 
 def _roll_hours(guard: Guard, maxima: MutableSequence[float], at_ms: int) -> None:

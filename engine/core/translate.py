@@ -6,6 +6,7 @@ applied again is in its event, to the last bit.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
@@ -65,11 +66,18 @@ def event_of(decision: Decision, strategy: str, symbol: str, exit_reasons: tuple
     kind = DECISION_EVENTS[decision.kind]
     if decision.kind == POSITION_CLOSED and decision.reason == LIQUIDATION:
         kind = Liquidated
-    values: dict[str, Any] = {name: getattr(decision, name) for name in kind.__struct_fields__ if name not in NAMED}
-    for name in kind.__struct_fields__:
-        if name in NAMED:
-            values[name] = _named(name, decision, strategy, symbol, exit_reasons)
+    numbers, names = _fields(kind)
+    values: dict[str, Any] = {name: getattr(decision, name) for name in numbers}
+    for name in names:
+        values[name] = _named(name, decision, strategy, symbol, exit_reasons)
     return kind(**values)
+
+
+@cache
+def _fields(kind: type[Event]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The fields an event shares with a decision as numbers, and those that are names in the log."""
+    fields = kind.__struct_fields__
+    return tuple(name for name in fields if name not in NAMED), tuple(name for name in fields if name in NAMED)
 
 
 def _named(name: str, decision: Decision, strategy: str, symbol: str, exit_reasons: tuple[str, ...]) -> Any:

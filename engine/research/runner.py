@@ -17,7 +17,7 @@ from engine.core.state import (
     Settlement,
 )
 from engine.core.world import DECISIONS_A_FACT_MAX
-from engine.research.records import Array, dtype_of, records_of, struct_of
+from engine.research.records import Array, dtype_of, leaves_of, records_of, struct_of, structs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,10 +59,11 @@ class CompiledRunner:
         """Run facts `first .. end - 1`; writes the equity after each and returns the decisions made."""
         found: list[Decision] = []
         reading = self.runner.strategy.reading
+        split = len(reading.__struct_fields__)
         at = first
         while at < end:
             following, count, _ = self._call(facts, at, end, equities[at - first :])
-            found += [Decision(reading(*row[0]), *row[1:]) for row in self.out[:count].tolist()]
+            found += [Decision(reading(*row[:split]), *row[split:]) for row in leaves_of(self.out[:count])]
             at = following
         return found
 
@@ -120,15 +121,15 @@ class CompiledRunner:
         runner, s = self.runner, self.state
         runner.account = struct_of(Account, s["accounts"][0].tolist())
         runner.desks[:] = [struct_of(Desk, row) for row in s["desks"].tolist()]
-        runner.states[:] = [struct_of(runner.strategy.state, row) for row in s["states"].tolist()]
+        runner.states[:] = structs_of(runner.strategy.state, s["states"])
         runner.main.series[:] = [struct_of(Series, row) for row in s["mains"].tolist()]
-        runner.main.bars[:] = [[struct_of(Bar, row) for row in rows] for rows in s["bars"].tolist()]
+        runner.main.bars[:] = [structs_of(Bar, rows) for rows in s["bars"]]
         if self.two_series:
             runner.filtered.series[:] = [struct_of(Series, row) for row in s["filters"].tolist()]
-            runner.filtered.bars[:] = [[struct_of(Bar, row) for row in rows] for rows in s["filter_bars"].tolist()]
-        world.markets[:] = [struct_of(Market, row) for row in s["markets"].tolist()]
-        world.settlements[:] = [[Settlement(*row) for row in rows] for rows in self.settlements.tolist()]
-        world.readings[:] = [[OpenInterest(*row) for row in rows] for rows in s["readings"].tolist()]
+            runner.filtered.bars[:] = [structs_of(Bar, rows) for rows in s["filter_bars"]]
+        world.markets[:] = structs_of(Market, s["markets"])
+        world.settlements[:] = [structs_of(Settlement, rows) for rows in self.settlements]
+        world.readings[:] = [structs_of(OpenInterest, rows) for rows in s["readings"]]
 
 
 def _table(rows: list[Any]) -> Array:

@@ -18,7 +18,7 @@ MARKET = (
     "--set", "feed.sim.days=4", "feed.sim.warm_up_days=1", "engine.snapshot_every_events=1500",
 )  # fmt: skip
 FACTS = ("CandleClosed", "FundingRateSettled", "OpenInterestObserved")
-LIFE = ("EngineStarted", "EngineStopped", "FeedConnected", "FeedLost", "GapFilled")
+LIFE = ("EngineStarted", "EngineStopped", "RunnerConfigured", "FeedConnected", "FeedLost", "GapFilled")
 
 
 def story(folder: Path) -> list[dict[str, Any]]:

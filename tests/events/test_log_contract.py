@@ -173,8 +173,7 @@ class Contract:
     async def test_a_full_disk_is_named_and_ends_all_writing(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path, small=True) as log:
             with pytest.raises(LogWriteFailed, match="disk is full"):
-                while True:
-                    await log.append(log.head.seq, candles(200))
+                await fill(log)
             head = log.head
             with pytest.raises(LogWriteFailed, match="refuses"):
                 await log.append(head.seq, candles(1))
@@ -188,6 +187,11 @@ class Contract:
             await log.close()
             with pytest.raises(UsageError, match="closed"):
                 await log.append(0, candles(1))
+
+
+async def fill(log: EventLog) -> None:
+    while True:
+        await log.append(log.head.seq, candles(200))
 
 
 class TestMemoryLog(Contract):

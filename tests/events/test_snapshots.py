@@ -62,7 +62,7 @@ def flipped(content: bytes, place: int) -> bytes:
         ("torn", lambda content: content[:-1]),
         ("torn", lambda content: content + b"x"),
         ("torn", lambda content: content[:20]),
-        ("torn", lambda content: b""),
+        ("torn", lambda content: content[:0]),
         ("format", lambda content: b"x" * len(content)),
         ("hash", lambda content: flipped(content, -1)),
         ("hash", lambda content: flipped(content, 30)),

@@ -78,7 +78,7 @@ def test_another_process_holds_the_log_until_it_is_killed(tmp_path: Path) -> Non
     path = tmp_path / "tape.db"
     with holding(path):
         with pytest.raises(LogHeld):
-            asyncio.run(opened(path))
+            asyncio.run(written(path, rows=0))
         with closing(SqliteLogReader(path)) as reader:
             reader.verify_tail()
             assert len(reader.read(0)) == 2 * APPENDS
@@ -201,7 +201,7 @@ def test_a_file_that_is_not_ours_is_refused_by_name_and_left_alone(
     with pytest.raises(refusal, match=r"tape\.db"):
         SqliteLogReader(path)
     with pytest.raises(refusal, match=r"tape\.db"):
-        asyncio.run(opened(path))
+        asyncio.run(written(path, rows=0))
     assert path.read_bytes() == before
     assert names(tmp_path) - beside <= {"tape.db-wal", "tape.db-shm"}
 
@@ -209,7 +209,7 @@ def test_a_file_that_is_not_ours_is_refused_by_name_and_left_alone(
 @in_loop
 async def test_a_folder_that_is_not_there_is_a_log_error(tmp_path: Path) -> None:
     with pytest.raises(LogError, match="nowhere"):
-        await opened(tmp_path / "nowhere" / "tape.db")
+        await written(tmp_path / "nowhere" / "tape.db")
 
 
 @in_loop

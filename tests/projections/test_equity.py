@@ -92,8 +92,10 @@ def test_days_without_candles_repeat_the_day_before() -> None:
 
 
 def test_days_roll_for_an_account_that_does_nothing() -> None:
-    view = course(configured(), *(candle(720 * i, 100.0) for i in range(5)))
-    assert view.day_equities_usdt == (10_000.0, 10_000.0, 10_000.0)
+    days = [candle(720 * i, 100.0) for i in range(5)]
+    assert course(configured(), *days).day_equities_usdt == (10_000.0, 10_000.0, 10_000.0)
+    foreign = candle(720 * 4, 5.0, "ETHUSDT")
+    assert course(configured(), *days, foreign).day_equities_usdt == (10_000.0, 10_000.0, 10_000.0)
 
 
 def test_a_day_is_that_of_the_candles_open() -> None:

@@ -64,6 +64,20 @@ def test_a_global_reset_frees_only_those_the_global_trip_stopped() -> None:
     assert [trip.scope for trip in switches(*events).active()] == ["a"]
 
 
+def test_resetting_a_strategys_own_trip_leaves_it_to_the_global_one() -> None:
+    events = (*TWO, tripped("a"), tripped(GLOBAL_SCOPE, "global_loss"), reset("a", 3))
+    assert states(*events) == ["stopped", "stopped"]
+    assert states(*events, reset(GLOBAL_SCOPE, 4)) == ["active", "active"]
+
+
+def test_a_strategy_that_only_the_global_switch_holds_has_no_trip_of_its_own_to_reset() -> None:
+    assert states(*TWO, tripped(GLOBAL_SCOPE, "global_loss"), reset("a", 3)) == ["stopped", "stopped"]
+
+
+def test_a_global_trip_holds_a_strategy_that_is_configured_later() -> None:
+    assert states(configured("a"), tripped(GLOBAL_SCOPE, "global_loss"), configured("b")) == ["stopped", "stopped"]
+
+
 def test_active_trips_name_the_global_one_once_and_first() -> None:
     view = switches(*TWO, tripped("b"), tripped(GLOBAL_SCOPE, "global_loss"))
     assert [trip.scope for trip in view.active()] == [GLOBAL_SCOPE, "b"]

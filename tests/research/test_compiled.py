@@ -1,0 +1,147 @@
+"""One source, two speeds: what CPython decides, the compiled loop decides, to the last bit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from msgspec.structs import replace
+
+from engine.core.machine import is_decision, react
+from engine.setup import RunnerSettings
+from events.facts import GLOBAL_SCOPE, GapFound, KillSwitchTripped, RunnerConfigured
+from tests.core.random_market import Recipe, market, recipes
+from tests.core.runs import BUILT_IN, EAGER, eager
+from tests.research.ways import assert_same_bits, compiled, encoded, in_python
+from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world, examples, file_tape, needs_data
+
+if TYPE_CHECKING:
+    from engine.core.risk import Risk
+    from tests.core.random_market import RandomTape
+
+CAREFUL = replace(NO_LIMITS, max_session_loss_percent=3.0, max_risk_per_trade_percent=10.0)
+ONE_FOR_ALL = replace(NO_LIMITS, global_max_loss_percent=1.0, max_risk_per_trade_percent=50.0)
+EVERYTHING = Recipe(
+    seed=11, symbols=3, candles=520, timeframe_ms=FIVE_MINUTES_MS, holes=3, long_holes=0, late_share=0.02, warm_up=60
+)
+
+
+def everybody(tape: RandomTape, risk: Risk) -> dict[str, RunnerSettings]:
+    """All who can play on a tape; on minutes the built-in ones play beside the scripted one."""
+    names = BUILT_IN if tape.contracts[0].timeframe_ms == FIVE_MINUTES_MS else ("scripted", *BUILT_IN)
+    return eager(names, risk)
+
+
+@examples(12)
+@given(recipes(told_of=0.2))
+def test_minutes_with_a_scripted_strategy_are_the_same(recipe: Recipe) -> None:
+    tape = market(recipe)
+    assert_same_bits(tape, eager(["scripted"], CAREFUL), at_least=5)
+
+
+@examples(10)
+@given(recipes(FIVE_MINUTES_MS, candles=450))
+def test_all_four_strategies_together_are_the_same(recipe: Recipe) -> None:
+    tape = market(recipe)
+    assert_same_bits(tape, everybody(tape, NO_LIMITS), at_least=3)
+
+
+@pytest.mark.parametrize("long_holes", [0, 1])
+@pytest.mark.parametrize("risk", [NO_LIMITS, CAREFUL, ONE_FOR_ALL], ids=["no limits", "sessions", "global"])
+def test_a_market_with_everything_in_it_is_the_same(risk: Risk, long_holes: int) -> None:
+    tape = market(replace(EVERYTHING, long_holes=long_holes))
+    assert_same_bits(tape, everybody(tape, risk), at_least=30)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_global_trip_that_takes_a_stretch_back_is_the_same(seed: int) -> None:
+    tape = market(Recipe(seed, symbols=3, candles=400, told_of=0.3, move_percent=1.0))
+    settings = everybody(tape, ONE_FOR_ALL)
+    assert_same_bits(tape, settings, at_least=20)
+    trips = [item for item in in_python(tape, settings).events() if b"KillSwitchTripped" in item]
+    assert len(trips) == 1
+    assert GLOBAL_SCOPE.encode() in trips[0]
+
+
+@pytest.mark.parametrize("risk", [NO_LIMITS, CAREFUL, ONE_FOR_ALL], ids=["no limits", "sessions", "global"])
+@pytest.mark.parametrize("frame_ms", [60_000, FIVE_MINUTES_MS])
+def test_a_tape_decides_what_the_live_engine_decides(risk: Risk, frame_ms: int) -> None:
+    """The loop over a tape and `react`, fact by fact: the same decisions in the same order."""
+    tape = market(replace(EVERYTHING, timeframe_ms=frame_ms, told_of=0.2, seed=12))
+    settings = everybody(tape, risk)
+    world, live = configured_world(tape.contracts, settings), []
+    for seq, event in enumerate(tape.events(), start=1):
+        live += [entry.event for entry in react(world, event, seq) if is_decision(entry.event)]
+    decided = [encoded(event) for event in live if not isinstance(event, GapFound)]
+    assert compiled(tape, settings).events() == decided
+    assert any(isinstance(event, KillSwitchTripped) for event in live) is (risk is not NO_LIMITS)
+
+
+def test_a_strategy_may_be_restricted_to_some_symbols_and_have_others_parameters_there() -> None:
+    tape = market(replace(EVERYTHING, seed=13))
+    settings = eager(BUILT_IN)
+    settings["momentum"] = RunnerSettings(EAGER["momentum"], {"BBB": {"breakout_lookback": 9}}, ("BBB", "CCC"), NO_LIMITS)
+    assert_same_bits(tape, settings, at_least=30)
+
+
+def test_a_run_can_be_repeated_on_the_same_tape() -> None:
+    tape = market(EVERYTHING)
+    settings = everybody(tape, CAREFUL)
+    assert compiled(tape, settings) == compiled(tape, settings)
+
+
+# ---------------------------------------------------------------- recorded markets
+
+ETH_1M = "binance_ETHUSDT_1m_2025-05-04_2025-06-24.csv.gz"
+BTC_1M = "binance_BTCUSDT_1m_2025-05-04_2025-06-24.csv.gz"
+SOL_5M = "binance_SOLUSDT_5m_2024-12-31_2025-09-30.csv.gz"
+ETH_5M = "binance_ETHUSDT_5m_2024-12-31_2025-09-30.csv.gz"
+FUNDING = "binance_{}_funding_2024-12-31_2025-09-30.csv.gz"
+FIRST_MINUTE_MS, FIRST_FIVE_MS, DAY_MS = 1_746_372_780_000, 1_735_603_200_000, 86_400_000
+ALL_RUN = {name: RunnerSettings(risk=NO_LIMITS) for name in BUILT_IN}
+
+
+@needs_data
+def test_twelve_days_of_recorded_minutes_are_the_same() -> None:
+    tape = file_tape([ETH_1M], [FUNDING.format("ETHUSDT")], end_ms=FIRST_MINUTE_MS + 12 * DAY_MS)
+    assert_same_bits(tape, ALL_RUN, at_least=20)
+
+
+@needs_data
+def test_six_weeks_of_recorded_five_minutes_are_the_same() -> None:
+    files = [SOL_5M, ETH_5M]
+    rates = [FUNDING.format("SOLUSDT"), FUNDING.format("ETHUSDT")]
+    tape = file_tape(files, rates, start_ms=FIRST_FIVE_MS + 5 * DAY_MS, end_ms=FIRST_FIVE_MS + 45 * DAY_MS)
+    assert_same_bits(tape, ALL_RUN, at_least=100)
+
+
+@needs_data
+def test_recorded_open_interest_is_the_same() -> None:
+    tape = file_tape(
+        ["binance_BTCUSDT_5m_2024-09-13_2024-09-18.csv.gz"],
+        open_interest=["binance_BTCUSDT_open_interest_5m_2024-09-13_2024-09-18.csv.gz"],
+    )
+    assert_same_bits(tape, {"liquidation": RunnerSettings({"oi_change_threshold": 0.5, "zone_buffer_percent": 1.5}, risk=NO_LIMITS)}, 3)
+
+
+@pytest.mark.slow
+@needs_data
+@pytest.mark.timeout(1_200)
+def test_the_whole_recorded_minutes_are_the_same() -> None:
+    assert_same_bits(file_tape([BTC_1M, ETH_1M], [FUNDING.format("BTCUSDT"), FUNDING.format("ETHUSDT")]), ALL_RUN, 100)
+
+
+@pytest.mark.slow
+@needs_data
+@pytest.mark.timeout(1_200)
+def test_the_whole_recorded_five_minutes_are_the_same() -> None:
+    assert_same_bits(file_tape([SOL_5M, ETH_5M], [FUNDING.format("SOLUSDT"), FUNDING.format("ETHUSDT")]), ALL_RUN, 100)
+
+
+def test_the_configuration_of_a_run_names_the_code_it_was_made_with() -> None:
+    tape = market(EVERYTHING)
+    world = configured_world(tape.contracts, everybody(tape, NO_LIMITS))
+    digests = {runner.configured.code_digest for runner in world.runners}
+    assert all(isinstance(runner.configured, RunnerConfigured) for runner in world.runners)
+    assert len(digests) == len(BUILT_IN), "each strategy's own source is part of its digest"

@@ -1,0 +1,81 @@
+"""One tape run in the three ways there are: live, by CPython over the tape, and compiled."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from msgspec import Struct
+
+from engine.research.guarded import run_tape
+from engine.research.plain import PlainEngine
+from tests.support import DIGEST, configured_world, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from engine.core.world import World
+    from engine.research.guarded import Outcome, TapeEngine
+    from engine.research.tape import Tape
+    from engine.setup import RunnerSettings
+    from events.facts import Event
+
+pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")
+
+from engine.research.compiled import CompiledEngine  # noqa: E402 - needs numba
+
+
+class Ending(Struct, frozen=True):
+    """What a run brought, as bytes, so that nothing but the very same bits is equal."""
+
+    decided: list[tuple[int, int, bytes]]
+    equities: list[bytes]
+    state: bytes
+
+    def events(self) -> list[bytes]:
+        """The decisions alone."""
+        return [event for _, _, event in self.decided]
+
+
+def in_python(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Ending:
+    """The tape run by CPython."""
+    world = configured_world(tape.contracts, settings)
+    return _ending(world, PlainEngine(world, tape))
+
+
+def compiled(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Ending:
+    """The tape run by the compiled loop."""
+    world = configured_world(tape.contracts, settings)
+    return _ending(world, CompiledEngine(world, tape, DIGEST))
+
+
+def _ending(world: World, engine: TapeEngine) -> Ending:
+    """Run and keep."""
+    outcome = run_tape(world, engine)
+    return Ending(
+        [(int(item.fact), item.runner, encoded(item.event)) for item in outcome.decided],
+        [array("d", one).tobytes() for one in outcome.equities],
+        state_of(world),
+    )
+
+
+def encoded(event: Event) -> bytes:
+    """An event with every bit of its floats."""
+    return msgspec.msgpack.encode(event)
+
+
+def outcome_of(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Outcome:
+    """The decisions of a tape, the fast way."""
+    world = configured_world(tape.contracts, settings)
+    return run_tape(world, CompiledEngine(world, tape, DIGEST))
+
+
+def assert_same_bits(tape: Tape, settings: Mapping[str, RunnerSettings], at_least: int) -> None:
+    """Compiled equals CPython in every decision, every equity and the end state; and enough was decided."""
+    python, numbers = in_python(tape, settings), compiled(tape, settings)
+    assert numbers.decided == python.decided
+    assert numbers.equities == python.equities
+    assert numbers.state == python.state
+    assert len(python.decided) >= at_least, "a tape on which nothing is decided would prove nothing"
