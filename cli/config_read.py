@@ -160,7 +160,7 @@ def _misfits(tree: Tree, strategies: Mapping[str, Strategy]) -> Iterable[Problem
     try:
         watched = _watched(feed)
     except MarketDataError as error:
-        yield Problem(("feed", "file", "candles"), f"= {list(feed['file']['candles'])}: {error}")
+        yield Problem(("feed", "file", "candles"), f"= {value_text(feed['file']['candles'])}: {error}")
         return
     if not watched:
         yield Problem(("feed", "file", "candles"), '= []: must name at least one file when feed.kind is "file"')

@@ -23,7 +23,7 @@ from cli.config_view import problem_of
 from cli.output import BAD, DOUBT, GOOD, emit, fields_of, stdout
 from cli.reading import backwards, database, progress
 from engine.boot import snapshot_store
-from events.errors import ConfigError, LogError, LogMissing
+from events.errors import ConfigError, LogError, LogForeign, LogMissing
 from events.head_file import read_head
 from events.sqlite_file import connect_to_read
 from events.sqlite_log import SqliteLogReader

@@ -63,7 +63,10 @@ def emit(value: object) -> None:
 
 
 class Column(Struct, frozen=True):
-    """A column: rank 0 always stays, the others are added by rank while there is room. `wraps`: long text may."""
+    """A column. Rank 0 always stays; the others come by rank where there is room, equal ranks together.
+
+    `wraps`: a long text may.
+    """
 
     title: str
     cells: list[Text]
@@ -82,13 +85,13 @@ def fitted(columns: Sequence[Column], width: int) -> tuple[list[Column], list[st
     """The columns that fit, and the titles of those that do not."""
     kept: set[int] = set()
     left = width
-    for place in sorted(range(len(columns)), key=lambda place: columns[place].rank):
-        column = columns[place]
-        if column.rank == 0 or column.width <= left:
-            kept.add(place)
-            left -= column.width
-    shown = [column for place, column in enumerate(columns) if place in kept]
-    return shown, [column.title for place, column in enumerate(columns) if place not in kept]
+    for rank in sorted({column.rank for column in columns}):
+        needed = sum(column.width for column in columns if column.rank == rank)
+        if rank == 0 or needed <= left:
+            kept.add(rank)
+            left -= needed
+    shown = [column for column in columns if column.rank in kept]
+    return shown, [column.title for column in columns if column.rank not in kept]
 
 
 def table(columns: Sequence[Column], console: Console, title: str = "") -> tuple[Table, str]:

@@ -43,7 +43,7 @@ CREATE TRIGGER IF NOT EXISTS commits_insert BEFORE INSERT ON commits
     WHEN NEW.seq IS NOT coalesce((SELECT seq + count FROM commits ORDER BY seq DESC LIMIT 1), 1)
     BEGIN SELECT RAISE(ABORT, 'the log is append-only: a row begins where the last one ended'); END;
 COMMIT;
-"""
+"""  # noqa: S608 - what is formatted in are the two numbers above.
 
 
 @contextmanager

@@ -157,8 +157,7 @@ class SqliteEventLog:
         `clock_ms` gives recorded_at_ms; the file may grow to `pages_max` pages of 4 KiB. Raises LogHeld,
         LogForeign, LogDamaged (also for a cut tail), LogFromNewerVersion, LogError.
         """
-        file = Path(path).resolve()
-        holds_log(file)  # A foreign file is refused before anything is laid beside it.
+        file = _located(path)
         async with AsyncExitStack() as stack:
             stack.enter_context(LogLock(file))
             head, warnings = _checked_head(file, codec)
@@ -230,6 +229,13 @@ class SqliteEventLog:
 def _write_failure(error: sqlite3.Error | OSError) -> LogWriteFailed:
     full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
     return LogWriteFailed(f"{'the disk is full' if full else 'the write failed'}: {error}")
+
+
+def _located(path: str | Path) -> Path:
+    """The true path, so that an alias takes the same lock. Raises LogForeign before anything is laid beside it."""
+    file = Path(path).resolve()
+    holds_log(file)
+    return file
 
 
 def _checked_head(path: Path, codec: Codec) -> tuple[Head, list[str]]:

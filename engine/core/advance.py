@@ -44,43 +44,45 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
         equities: Any,
     ) -> tuple[int, int, str]:
         n = 0
-        account = accounts[0]
+        account, own_rules = accounts[0], rules[0]
         f = first
         while f < end and n + room < len(out):
             fact = facts[f]
             s = fact.symbol
-            market = markets[s]
-            if fact.kind == CANDLE:
+            market, main, filtered = markets[s], mains[s], filters[s]
+            is_candle = fact.kind == CANDLE
+            if is_candle:
                 watch_candle(market, fact, settlements[s])
-                watch_series(mains[s], bars[s], fact, market.reset)
+                watch_series(main, bars[s], fact, market.reset)
                 if two_series:
-                    watch_series(filters[s], filter_bars[s], fact, market.reset)
+                    watch_series(filtered, filter_bars[s], fact, market.reset)
             elif fact.kind == FUNDING:
                 watch_settlement(market, fact, settlements[s])
             else:
                 watch_reading(market, fact, readings[s])
-            if fact.kind != CANDLE or mains[s].completed == 1 or market.reset == 1:
-                look(fact, market, mains[s], bars[s], readings[s], states[s], params[s])
-            if fact.kind == CANDLE and fact.timing != WARM_UP and active[s]:
+            if main.completed == 1 or market.reset == 1 or not is_candle:
+                look(fact, market, main, bars[s], readings[s], states[s], params[s])
+            if is_candle and fact.timing != WARM_UP and active[s]:
                 before = n
                 n = trade(
                     fact,
                     market,
-                    mains[s],
-                    filters[s],
+                    main,
+                    filtered,
                     settlements[s],
                     desks,
                     states[s],
                     params[s],
                     account,
-                    rules[0],
+                    own_rules,
                     contracts,
                     tiers,
                     out,
                     n,
                 )
-                for k in range(before, n):
-                    out[k].fact = f
+                if n != before:
+                    for k in range(before, n):
+                        out[k].fact = f
             equities[f - first] = account.equity_usdt
             f += 1
         return f, n, digest

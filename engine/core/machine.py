@@ -42,6 +42,7 @@ from events.log import Entry, Recorded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from engine.core.state import Market, Series
     from engine.core.world import Runner, World
 
 CONFIGURATION = "configuration"
@@ -113,29 +114,33 @@ def react(world: World, event: Event, seq: int) -> list[Entry]:
 def _react_to_market(world: World, event: MarketFact, seq: int) -> list[Entry]:
     """A market fact and everything that follows from it."""
     fact = fact_of(world, event)
-    entries = [Entry(event), *gap_before(event, world.markets[fact.symbol].close_time_ms, seq)]
+    symbol = fact.symbol
+    market, readings = world.markets[symbol], world.readings[symbol]
+    entries = [Entry(event), *gap_before(event, market.close_time_ms, seq)]
     _watch(world, fact)
+    is_candle = fact.kind == CANDLE
+    decides = is_candle and fact.timing != WARM_UP
     for runner in world.runners:
-        market, readings = world.markets[fact.symbol], world.readings[fact.symbol]
-        main = runner.main.series[fact.symbol]
-        if fact.kind != CANDLE or main.completed == 1 or market.reset == 1:
-            state, params = runner.states[fact.symbol], runner.params[fact.symbol]
-            runner.look(fact, market, main, runner.main.bars[fact.symbol], readings, state, params)
-        if fact.kind == CANDLE and fact.timing != WARM_UP and runner.active[fact.symbol]:
-            count = _decide(world, runner, fact)
-            _record(world, runner, runner.out[:count], entries, seq)
-    if fact.kind == CANDLE and fact.timing != WARM_UP and world.runners:
+        main = runner.main.series[symbol]
+        if main.completed == 1 or market.reset == 1 or not is_candle:
+            bars, state, params = runner.main.bars[symbol], runner.states[symbol], runner.params[symbol]
+            runner.look(fact, market, main, bars, readings, state, params)
+        if decides and runner.active[symbol]:
+            count = _decide(world, runner, fact, market, main)
+            if count > 0:
+                _record(world, runner, runner.out[:count], entries, seq)
+    if decides and world.runners:
         _guard(world, fact, entries, seq)
     return entries
 
 
-def _decide(world: World, runner: Runner, fact: Fact) -> int:
+def _decide(world: World, runner: Runner, fact: Fact, market: Market, main: Series) -> int:
     """Let one runner take a candle; how many decisions stand in its `out`."""
     symbol = fact.symbol
     return runner.trade(
         fact,
-        world.markets[symbol],
-        runner.main.series[symbol],
+        market,
+        main,
         runner.filtered.series[symbol],
         world.settlements[symbol],
         runner.desks,
@@ -255,7 +260,7 @@ def follow(world: World, group: Sequence[Recorded]) -> None:
     elif not is_decision(event):
         _take(world, event, head.seq)
     for recorded in group[1:]:
-        _follow_decision(world, recorded)
+        follow_decision(world, recorded)
     if fact is not None and fact.kind == CANDLE and fact.timing != WARM_UP:
         _finish(world, fact)
 
@@ -270,7 +275,7 @@ def _follow_fact(world: World, runner: Runner, fact: Fact) -> None:
         roll_day(runner.account, fact.open_time_ms)
 
 
-def _follow_decision(world: World, recorded: Recorded) -> None:
+def follow_decision(world: World, recorded: Recorded) -> None:
     """Apply one recorded decision."""
     event = recorded.event
     if isinstance(event, GapFound):

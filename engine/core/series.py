@@ -26,18 +26,19 @@ if TYPE_CHECKING:
 
 def watch_candle(market: Market, fact: Fact, settlements: Settlements) -> None:
     """The market takes a candle: was there a hole, and which settlements are due at its open."""
-    hole_ms = fact.open_time_ms - market.close_time_ms
-    market.reset = 1 if hole_ms > market.gap_reset_ms and market.close_time_ms >= 0 else 0
-    if market.reset == 1:
+    open_ms, known_until_ms = fact.open_time_ms, market.close_time_ms
+    market.reset = 0
+    if open_ms - known_until_ms > market.gap_reset_ms and known_until_ms >= 0:
+        market.reset = 1
         market.readings = 0
-    market.open_time_ms = fact.open_time_ms
+    market.open_time_ms = open_ms
     market.close_time_ms = fact.time_ms
     market.close = fact.close
-    market.booked = market.due
-    while market.due < market.settled:
-        if settlements[market.due & SETTLEMENTS_MASK].time_ms > fact.open_time_ms:
-            break
-        market.due += 1
+    due = market.due
+    market.booked = due
+    while due < market.settled and settlements[due & SETTLEMENTS_MASK].time_ms <= open_ms:
+        due += 1
+    market.due = due
 
 
 def watch_settlement(market: Market, fact: Fact, settlements: Settlements) -> None:
@@ -69,17 +70,18 @@ def watch_series(series: Series, bars: Bars, fact: Fact, reset: int) -> None:
     if reset == 1:
         reset_series(series)
     series.turbulent_at_open = series.turbulent
-    if fact.open_time_ms == series.next_ms and fact.open_time_ms < series.end_ms:
-        if fact.high > series.forming_high:
-            series.forming_high = fact.high
-        if fact.low < series.forming_low:
-            series.forming_low = fact.low
+    series.completed = 0
+    open_ms, close_ms, high, low = fact.open_time_ms, fact.time_ms, fact.high, fact.low
+    if open_ms == series.next_ms and open_ms < series.end_ms:
+        if high > series.forming_high:
+            series.forming_high = high
+        if low < series.forming_low:
+            series.forming_low = low
         series.forming_volume += fact.volume
     else:
         _begin_candle(series, fact)
-    series.next_ms = fact.time_ms
-    series.completed = 0
-    if fact.time_ms == series.end_ms and series.whole == 1:
+    series.next_ms = close_ms
+    if close_ms == series.end_ms and series.whole == 1:
         series.completed = 1
         _complete_candle(series, bars, fact.close)
 

@@ -81,16 +81,21 @@ def compile_loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
     return _LOOPS[key]
 
 
-def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
-    """A fresh loop, made of plain functions that numba knows."""
+def know_strategy(strategy: Strategy) -> None:
+    """Make the kernel's and a strategy's plain functions known to numba."""
     make_known()
     _make_module_known(inspect.getmodule(strategy.hooks.enter))  # type: ignore[arg-type]
+
+
+def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
+    """A fresh loop, made of plain functions that numba knows."""
+    know_strategy(strategy)
     look, trade = make_part(make_look(strategy.hooks)), make_part(make_trade(strategy.hooks))  # type: ignore[arg-type]
     return njit(cache=True, _nrt=False)(make_advance(look, trade, digest))  # type: ignore[no-any-return]
 
 
 @cache
-def _guard_watch(digest: str) -> Callable[..., Any]:
+def guard_watch(digest: str) -> Callable[..., Any]:
     """The compiled guard loop."""
     make_known()
     return njit(cache=True, _nrt=False)(make_guard_watch(digest))  # type: ignore[no-any-return]
@@ -103,7 +108,7 @@ class CompiledEngine:
 
     def __init__(self, world: World, tape: Tape, digest: str) -> None:
         self.facts: Array = tape.rows()
-        self.watch = _guard_watch(digest)
+        self.watch = guard_watch(digest)
         self.runners = [CompiledRunner(world, runner, compile_loop(runner.strategy, digest)) for runner in world.runners]
         self.guards, self.maxima = records_of([world.guard]), np.array(world.maxima)
 

@@ -30,7 +30,7 @@ OUT_ROWS = 4_096
 class CompiledRunner:
     """One runner over a tape. It keeps its own copy of markets and series, as runners share nothing."""
 
-    def __init__(self, world: World, runner: Runner, loop: Callable[..., Any]) -> None:
+    def __init__(self, world: World, runner: Runner, loop: Callable[..., Any] | None) -> None:
         self.runner = runner
         self.loop = loop
         self.two_series = runner.main is not runner.filtered
@@ -105,6 +105,13 @@ class CompiledRunner:
             self.out,
             equities,
         )
+
+    def following_arguments(self) -> tuple[Any, ...]:
+        """What the following loop works on, in its order."""
+        s = self.state
+        filters = (s["filters"], s["filter_bars"]) if self.two_series else (s["mains"], s["bars"])
+        market = (s["markets"], s["mains"], s["bars"], *filters, self.two_series, self.settlements, s["readings"])
+        return (*market, self.active, s["desks"], s["states"], self.params, s["accounts"])
 
     def keep(self) -> dict[str, Array]:
         """A copy of all state that moves, to come back to."""

@@ -13,7 +13,7 @@ from events.errors import LogError, UsageError
 
 
 class Contract:
-    def open(self, folder: Path) -> Cursors:
+    def open(self, folder: Path, /) -> Cursors:
         raise NotImplementedError
 
     def test_a_new_cursor_stands_at_zero_and_moves_forward(self, tmp_path: Path) -> None:
@@ -41,12 +41,12 @@ class Contract:
 
 
 class TestMemoryCursors(Contract):
-    def open(self, folder: Path) -> Cursors:
+    def open(self, _folder: Path, /) -> Cursors:
         return MemoryCursors()
 
 
 class TestSqliteCursors(Contract):
-    def open(self, folder: Path) -> Cursors:
+    def open(self, folder: Path, /) -> Cursors:
         return SqliteCursors(folder / "tape.db.cursors")
 
     def test_cursors_outlive_the_process_without_being_closed(self, tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ from tests.events.tape import RECORDED_AT_MS, candle, candles, clock_ms, funding
 class Contract:
     """Subclasses say how to open a log, and one with room for a few events only."""
 
-    async def open(self, folder: Path) -> EventLog:
+    async def open(self, folder: Path, /) -> EventLog:
         raise NotImplementedError
 
-    async def open_small(self, folder: Path) -> EventLog:
+    async def open_small(self, folder: Path, /) -> EventLog:
         raise NotImplementedError
 
     @asynccontextmanager
@@ -172,7 +172,7 @@ class Contract:
     @in_loop
     async def test_a_full_disk_is_named_and_ends_all_writing(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path, small=True) as log:
-            with pytest.raises(LogWriteFailed, match="disk is full"):
+            with pytest.raises(LogWriteFailed, match="^the disk is full"):
                 await fill(log)
             head = log.head
             with pytest.raises(LogWriteFailed, match="refuses"):
@@ -195,16 +195,16 @@ async def fill(log: EventLog) -> None:
 
 
 class TestMemoryLog(Contract):
-    async def open(self, folder: Path) -> EventLog:
+    async def open(self, _folder: Path, /) -> EventLog:
         return MemoryEventLog(clock_ms=clock_ms)
 
-    async def open_small(self, folder: Path) -> EventLog:
+    async def open_small(self, _folder: Path, /) -> EventLog:
         return MemoryEventLog(clock_ms=clock_ms, blob_bytes_max=100_000)
 
 
 class TestSqliteLog(Contract):
-    async def open(self, folder: Path) -> EventLog:
+    async def open(self, folder: Path, /) -> EventLog:
         return await SqliteEventLog.open(folder / "tape.db", clock_ms=clock_ms)
 
-    async def open_small(self, folder: Path) -> EventLog:
+    async def open_small(self, folder: Path, /) -> EventLog:
         return await SqliteEventLog.open(folder / "tape.db", clock_ms=clock_ms, pages_max=40)

@@ -83,6 +83,12 @@ def test_active_trips_name_the_global_one_once_and_first() -> None:
     assert [trip.scope for trip in view.active()] == [GLOBAL_SCOPE, "b"]
 
 
+def test_a_strategy_with_a_trip_of_its_own_names_that_one() -> None:
+    trip = switches(*TWO, tripped("b"), tripped(GLOBAL_SCOPE, "global_loss")).standing("b").trip
+    assert trip is not None
+    assert trip.scope == "b"
+
+
 def test_a_trip_outlives_a_restart_of_the_runner() -> None:
     assert states(*TWO, tripped("a"), *TWO) == ["stopped", "active"]
 

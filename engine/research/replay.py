@@ -1,0 +1,185 @@
+"""A whole log followed by the compiled kernel: for long logs without a snapshot.
+
+Market facts and decisions go through the compiled loop in stretches. Whatever else moves the state (a
+configuration, a command, the global switch) ends a stretch and is applied to the world's Structs.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import njit
+
+from engine.core.codes import CANDLE, FUNDING, OPEN_INTEREST
+from engine.core.following import make_follow
+from engine.core.machine import follow, follow_decision, is_decision, remember
+from engine.core.registry import code_digest
+from engine.core.state import Decision, Fact, Guard
+from engine.core.trade import make_look
+from engine.core.translate import DECISION_KINDS, decision_of
+from engine.core.world import World, new_world
+from engine.research.compiled import guard_watch, know_strategy
+from engine.research.callees import make_part
+from engine.research.records import dtype_of, records_of, struct_of, values_of
+from engine.research.runner import CompiledRunner
+from events.facts import (
+    GLOBAL_SCOPE,
+    CandleClosed,
+    EngineStarted,
+    EngineStopped,
+    Event,
+    FeedLost,
+    FundingRateSettled,
+    GapFilled,
+    GapFound,
+    KillSwitchTripped,
+    OpenInterestObserved,
+)
+from events.log import Recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from engine.core.strategy import Strategy
+    from events.log import LogReader
+
+STRETCH_FACTS = 65_536
+FACT_TYPE = dtype_of(Fact)
+STATELESS = (EngineStarted, EngineStopped, FeedLost, GapFilled, GapFound)
+
+
+def replay_compiled(
+    reader: LogReader,
+    strategies: Mapping[str, Strategy],
+    until_seq: int | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> World:
+    """The world after `until_seq` (the head by default), equal to the last bit to what `recover` finds.
+
+    Raises LogDamaged, LogFromNewerVersion, ConfigError as `recover` does.
+    """
+    stretch = _Stretch(strategies)
+    for commit in reader.commits():
+        for offset, event in enumerate(commit.events):
+            seq = commit.seq + offset
+            if until_seq is not None and seq > until_seq:
+                return stretch.end()
+            stretch.take(event, seq)
+        on_progress(commit.last_seq)
+    return stretch.end()
+
+
+@cache
+def _loop(strategy_name: str, source: str, digest: str, hooks: Any) -> Callable[..., Any]:  # noqa: ARG001
+    """The compiled loop of one strategy; name, source and digest tell apart what numba must compile anew."""
+    return njit(cache=True, _nrt=False)(make_follow(make_part(make_look(hooks)), digest))  # type: ignore[no-any-return]
+
+
+class _Stretch:
+    """Facts and decisions gathered since the last event of another kind."""
+
+    def __init__(self, strategies: Mapping[str, Strategy]) -> None:
+        self.world = new_world(strategies)
+        self.digest = code_digest(strategies.values())
+        self.facts: list[tuple[Any, ...]] = []
+        self.decided: dict[str, list[Decision]] = {}
+        self.runners: list[CompiledRunner] | None = None
+        self.guards: Any = None
+        self.maxima: Any = None
+
+    def take(self, event: Event, seq: int) -> None:
+        """Gather a fact or a decision; anything else ends the stretch and is applied at once."""
+        kind = type(event)
+        if kind is CandleClosed:
+            self._candle(event)
+        elif kind is FundingRateSettled:
+            self._reading(FUNDING, event, event.rate)
+        elif kind is OpenInterestObserved:
+            self._reading(OPEN_INTEREST, event, event.open_interest_base)
+        elif kind in DECISION_KINDS and self.facts and getattr(event, "scope", "") != GLOBAL_SCOPE and is_decision(event):
+            self._decision(event, seq)
+        elif kind not in STATELESS:
+            self._other(event, seq)
+
+    def _candle(self, event: Any) -> None:
+        """A candle as the tuple of its fact."""
+        if len(self.facts) >= STRETCH_FACTS:
+            self.run()
+        at_ms, symbol = event.at_ms, self.world.symbols[event.symbol]
+        prices = (event.open, event.high, event.low, event.close, event.volume)
+        self.facts.append((CANDLE, symbol, int(event.timing), at_ms - event.timeframe_ms, at_ms, *prices))
+
+    def _reading(self, kind: int, event: Any, value: float) -> None:
+        """A settlement or a reading as the tuple of its fact."""
+        symbol = self.world.symbols[event.symbol]
+        self.facts.append((kind, symbol, 0, event.at_ms, event.at_ms, 0.0, 0.0, 0.0, value, 0.0))
+
+    def _decision(self, event: Any, seq: int) -> None:
+        """A recorded decision, tied to the fact it answers."""
+        tripped = isinstance(event, KillSwitchTripped)
+        name = event.scope if tripped else event.strategy
+        runner = self.world.runner(name)
+        symbol = 0 if tripped else self.world.symbols[event.symbol]
+        decision = Decision(reading=runner.strategy.reading(), fact=len(self.facts) - 1)
+        decision_of(event, symbol, runner.strategy.exit_reasons, decision)
+        remember(runner, event, symbol, seq)
+        self.decided.setdefault(name, []).append(decision)
+
+    def _other(self, event: Event, seq: int) -> None:
+        """End the stretch and apply the event to the Structs."""
+        self.run()
+        self._to_structs()
+        if is_decision(event):  # What the global switch caused: it stands behind facts that have been followed.
+            follow_decision(self.world, Recorded(seq, 0, 0, event))
+        else:
+            follow(self.world, [Recorded(seq, 0, 0, event)])
+
+    def run(self) -> None:
+        """Follow what was gathered with every runner, then show the totals to the global switch."""
+        if not self.facts:
+            return
+        facts = np.array(self.facts, dtype=FACT_TYPE).view(np.recarray)
+        runners = self._to_arrays()
+        totals, equities = np.zeros(len(facts)), np.empty(len(facts))
+        for runner in runners:
+            self._follow(runner, facts, equities)
+            totals += equities
+        at = 0
+        while runners and at < len(facts):
+            at, _ = guard_watch(self.digest)(facts, at, len(facts), totals[at:], self.guards, self.maxima)
+            at += 1
+        self.facts, self.decided = [], {}
+
+    def _follow(self, runner: CompiledRunner, facts: Any, equities: Any) -> None:
+        """One runner over the stretch."""
+        strategy = runner.runner.strategy
+        decided = [values_of(decision) for decision in self.decided.get(strategy.name, [])]
+        recorded = np.array(decided, dtype=runner.out.dtype).view(np.recarray)
+        know_strategy(strategy)
+        loop = _loop(strategy.name, strategy.source, self.digest, strategy.hooks)
+        loop(facts, *runner.following_arguments(), recorded, equities)
+
+    def _to_arrays(self) -> list[CompiledRunner]:
+        """The world as arrays; they stay until something else than facts moves the state."""
+        if self.runners is None:
+            self.runners = [CompiledRunner(self.world, runner, None) for runner in self.world.runners]
+            self.guards, self.maxima = records_of([self.world.guard]), np.array(self.world.maxima)
+        return self.runners
+
+    def _to_structs(self) -> None:
+        """The arrays back into the world."""
+        if self.runners is None:
+            return
+        for runner in self.runners:
+            runner.write_back(self.world)
+        if self.runners:
+            self.world.guard, self.world.maxima = struct_of(Guard, self.guards[0].tolist()), self.maxima.tolist()
+        self.runners = None
+
+    def end(self) -> World:
+        """The world at the end."""
+        self.run()
+        self._to_structs()
+        return self.world
