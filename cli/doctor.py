@@ -98,6 +98,8 @@ def examine(db: Path | None, config: Path | None, *, full: bool) -> Iterator[Fin
     except LogMissing as error:
         yield Finding("warn", "log", str(error), "it is created when an engine starts; or give --db FILE")
         yield _clock(0)
+    except LogForeign as error:
+        yield Finding("fail", "log", str(error), "give --db the file of a log; this one was left untouched")
     except LogError as error:
         yield Finding(
             "fail", "log", str(error), "keep the file as it is and go back to a backup that `doctor --full` passes"

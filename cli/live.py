@@ -82,7 +82,7 @@ class Screen:
         rows = self.arena.rows()
         if rows:
             parts.append(table(arena_columns(rows), console, " Arena")[0])
-        parts.append(self._positions(console, view))
+        parts += [Text(), self._positions(console, view), Text()]
         parts.append(self._events(console))
         return Group(*parts)
 

@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import STYLES, BAD, DOUBT, GOOD, HEADLINE, QUIET, emit, notes, stdout
+from cli.output import QUIET, STYLES, emit, notes, stdout
 from cli.reading import backwards, check_names, contracts_of, forwards, known
 from events.facts import EVENT_TYPES, type_name
 from projections.formats import utc

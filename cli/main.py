@@ -60,7 +60,7 @@ VersionOption = Annotated[
 ]
 
 
-def papertape(version: VersionOption = False) -> None:  # noqa: ARG001 - its callback does it.
+def papertape(version: VersionOption = False) -> None:
     """An event-sourced paper-trading engine: the log is the truth, everything else is a fold over it."""
 
 

@@ -90,8 +90,8 @@ def _tree(chain: Chain, explainer: Explainer) -> Tree:
 
 def _label(link: Link) -> Text:
     recorded = link.recorded
-    place = Text(f"seq {recorded.seq:,}  {utc(recorded.event.at_ms)}  ", style=QUIET)
-    return place + Text(f"{link.line.icon} {link.line.text}", style=HEADLINE)
+    place = f"seq {recorded.seq:,}  {utc(recorded.event.at_ms)}  "
+    return Text.assemble((place, QUIET), (f"{link.line.icon} {link.line.text}", HEADLINE))
 
 
 def _numbers(recorded: Recorded, explained: Explanation) -> list[Text]:

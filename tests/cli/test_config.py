@@ -60,7 +60,10 @@ MISTAKES = {
     "not a number": ("[risk]\nleverage = nan", 2, "risk.leverage = nan", "must be a finite number, 1 to 125 x"),
     "infinite": ("[feed]\nspeed = inf", 2, "feed.speed = inf", "must be a finite number, 0 to 1000000 x"),
     "unknown section": ("[rsk]\n", 1, "rsk", "is an unknown section; did you mean risk? There are: engine, feed"),
-    "unknown key": ("[feed.sim]\nsede = 7", 2, "feed.sim.sede", "is an unknown key; did you mean seed? There are: seed"),
+    "unknown key": (
+        "[feed.sim]\nsede = 7",
+        2, "feed.sim.sede", "is an unknown key; did you mean seed? There are: seed",
+    ),
     "unknown strategy": ("[strategies.momentm]", 1, "strategies.momentm", "did you mean momentum?"),
     "unknown enabled": (
         "[strategies]\nenabled = [\n 'momentum',\n 'fundin',\n]",
@@ -78,7 +81,10 @@ MISTAKES = {
         "[strategies.momentum.symbols.XRPUSDT]\ntp_percent = 1",
         1, "strategies.momentum.symbols.XRPUSDT", "is an unknown symbol",
     ),
-    "small letters": ("[feed.sim]\nsymbols = ['btcusdt']", 2, 'feed.sim.symbols[0] = "btcusdt"', "written like BTCUSDT"),
+    "small letters": (
+        "[feed.sim]\nsymbols = ['btcusdt']",
+        2, 'feed.sim.symbols[0] = "btcusdt"', "must be written like BTCUSDT",
+    ),
     "twice in a list": ("[feed.sim]\nsymbols = ['A', 'A']", 2, 'feed.sim.symbols[1] = "A"', "stands twice"),
     "empty list": ("[strategies]\nenabled = []", 2, "strategies.enabled = []", "must not be empty"),
     "no choice": ("[feed]\nkind = 'live'", 2, 'feed.kind = "live"', 'must be "file" or "sim" (default "sim")'),
@@ -197,7 +203,7 @@ def test_a_strategy_of_ones_own_is_found_beside_the_file_and_configured(tmp_path
         read(tmp_path, "[strategies]\nfolders = ['mine']\n[strategies.always]\nnerve = 2")
 
 
-OWN_STRATEGY = '''
+OWN_STRATEGY = """
 from typing import Annotated
 from msgspec import Meta, Struct
 
@@ -212,11 +218,13 @@ class Reading(Struct):
 
 def enter(state, market, main, filtered, desk, params, decision):
     return 1
-'''
+"""
 
 
 def test_the_simulated_market_gets_its_settings(tmp_path: Path) -> None:
-    config = read(tmp_path, "[feed]\nspeed = 60\n[feed.sim]\nstart = 2025-01-02T01:00:00Z\ndays = 3\n[groups]\nBTCUSDT = 'a'")
+    config = read(
+        tmp_path, "[feed]\nspeed = 60\n[feed.sim]\nstart = 2025-01-02T01:00:00Z\ndays = 3\n[groups]\nBTCUSDT = 'a'"
+    )
     settings = sim_settings(config)
     assert (settings.start_ms, settings.days, settings.speed) == (1_735_779_600_000, 3, 60.0)
     assert settings.groups == {"BTCUSDT": "a"}

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,7 +64,14 @@ def test_help_shows_an_example_and_json(verb: str) -> None:
 
 def test_help_states_the_exit_codes() -> None:
     shown = " ".join(ok("--help").split())
-    for text in ("0 ok", "1 a difference", "2 wrong usage", "3 another engine", "4 bad configuration", "5 the log is damaged"):
+    for text in (
+        "0 ok",
+        "1 a difference",
+        "2 wrong usage",
+        "3 another engine",
+        "4 bad configuration",
+        "5 the log is damaged",
+    ):
         assert text in shown
 
 
@@ -96,10 +101,13 @@ def test_an_error_is_a_text_and_an_exit_code(arguments: list[str], code: int, te
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["log", "--type", "PositionOpend"], "no event type 'PositionOpend'; did you mean PositionOpened? there are: Contr"),
+        (
+            ["log", "--type", "PositionOpend"],
+            "no event type 'PositionOpend'; did you mean PositionOpened? there are: Contr",
+        ),
         (["log", "--symbol", "BTCUSD"], "no symbol 'BTCUSD'; did you mean BTCUSDT? the log has: BTCUSDT"),
         (["log", "--strategy", "x"], "no strategy 'x'; the log has: momentum, funding, liquidation"),
-        (["trades", "--symbol", "ETHUSDT"], "no symbol 'ETHUSDT'; the log has: BTCUSDT"),
+        (["trades", "--symbol", "ETHUSDT"], "no symbol 'ETHUSDT'; did you mean BTCUSDT? the log has: BTCUSDT"),
         (["why", "999"], "there is no seq 999: the log ends at seq 15"),
     ],
 )
@@ -112,10 +120,10 @@ def test_an_unknown_name_is_answered_with_the_known_ones(arguments: list[str], t
 def test_a_damaged_log_ends_with_5(tmp_path: Path) -> None:
     path = write_log(tmp_path / "torn.db")
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"momentum", b"momentun", 1))
+    path.write_bytes(content.replace(b"holiday", b"holidaz", 1))
     result = run("arena", "--db", path)
     assert result.exit_code == 5
-    assert "the log is damaged at seq 1: the row does not match its hash" in result.stderr
+    assert "the log is damaged at seq 13: the row does not match its hash" in result.stderr
 
 
 # ---------------------------------------------------------------- log
@@ -249,7 +257,9 @@ def test_trades_are_listed_with_their_total(db: Path) -> None:
     assert "▲ long" in shown
     assert "+4.88" in shown
     assert "1 of 1 shown; all: net +4.88 USDT, fees 0.12, funding +0.00" in shown
-    assert "No closed trades of funding in the 15 events of the log." in ok("trades", "--db", db, "--strategy", "funding")
+    assert "No closed trades of funding in the 15 events of the log." in ok(
+        "trades", "--db", db, "--strategy", "funding"
+    )
 
 
 def test_trades_as_json_have_the_fields_of_the_view(db: Path) -> None:
@@ -372,11 +382,12 @@ def test_reading_verbs_load_no_array_library(db: Path) -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_help_is_quick() -> None:
-    command = [sys.executable, "-m", "cli", "--help"]
-    took = []
-    for _ in range(5):
-        began = time.perf_counter()
-        subprocess.run(command, capture_output=True, check=True, env={**os.environ, "COLUMNS": "100"})
-        took.append(time.perf_counter() - began)
-    assert min(took) < 0.6, took
+def test_help_loads_nothing_that_a_verb_needs() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from cli.main import app\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "rooms = {name.split('.')[0] for name in sys.modules}\n"
+        "print(sorted(rooms & {'engine', 'projections', 'aiosqlite', 'msgspec', 'numpy'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -133,6 +133,15 @@ async def test_a_lost_head_file_is_a_warning_and_made_anew(tmp_path: Path, conte
     assert read_head(log.path) == head
 
 
+def test_a_flipped_bit_in_the_kept_head_is_noticed(tmp_path: Path) -> None:
+    asyncio.run(written(tmp_path / "tape.db"))
+    kept = tmp_path / "tape.db.head"
+    good = kept.read_bytes()
+    for place in range(len(good)):
+        kept.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+        assert read_head(tmp_path / "tape.db") is None
+
+
 @in_loop
 async def test_a_cancelled_append_leaves_a_log_that_refuses(tmp_path: Path) -> None:
     log = await opened(tmp_path / "tape.db")

@@ -253,10 +253,13 @@ def test_a_market_that_ended_stays_ended() -> None:
     assert facts(sim(NEAR), ended, FeedConnected(NEAR.start_ms, "sim", WALL_MS - 10**9, 1.0)) == []
 
 
-def test_batches_never_exceed_the_limit() -> None:
+def test_batches_never_exceed_the_limit_and_what_is_split_is_not_lost() -> None:
     symbols = tuple(f"S{number}USDT" for number in range(20))
     many = SimSettings(symbols=symbols, start_ms=NEAR.start_ms, warm_up_days=0, end_ms=NEAR.last_ms, speed=1.0)
-    assert max(map(len, batches(sim(many)))) == BATCH_FACTS_MAX
+    served = batches(sim(many))
+    assert max(map(len, served)) == BATCH_FACTS_MAX
+    candles = candles_only(fact for batch in served for fact in batch)
+    assert len(candles) == len(symbols) * (NEAR.last_ms - NEAR.start_ms) // MINUTE_MS
 
 
 def test_contracts_come_in_configured_order() -> None:

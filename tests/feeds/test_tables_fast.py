@@ -51,6 +51,7 @@ def test_the_quick_reader_takes_a_clean_file(tmp_path: Path) -> None:
         "rubbish",
         "",
         f"{T0_MS},100,101,99,100,1",
+        f"{T0_MS + (ROWS - 1) * MINUTE_MS},100,101,99,100,1",
         f"{T0_MS + ROWS * MINUTE_MS + 1},100,101,99,100,1",
         f"{T0_MS + ROWS * MINUTE_MS},100,101,99,100,",
         f"{T0_MS + ROWS * MINUTE_MS},100,101,99,100",

@@ -1,0 +1,125 @@
+"""The market all measures run on: the simulated one, so that no file is needed and everybody has the same."""
+
+from __future__ import annotations
+
+import gzip
+from array import array
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+from engine.clock import ManualClock
+from engine.core.registry import load_strategies
+from engine.core.risk import Risk
+from engine.feeds.columns import CandleColumns
+from engine.feeds.sim import SimFeed
+from engine.feeds.sim_market import MINUTE_MS, SimMarket
+from engine.feeds.sim_plan import DAY_MINUTES, DAY_MS, FUNDING_MS
+from engine.feeds.sim_script import READING_MS, START_MS, SimSettings
+from engine.setup import RunnerSettings
+from events.facts import CandleClosed, ContractListed, FundingRateSettled, MarketFact, OpenInterestObserved, Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from engine.core.strategy import Strategy
+    from engine.feeds.file import FileFeed
+
+SEED = 7
+SYMBOL = "BTCUSDT"
+YEAR_DAYS = 365
+NO_LIMITS = Risk(max_session_loss_percent=100.0, max_daily_loss_percent=100.0, global_max_loss_percent=100.0)
+"""The kill switches are asked on every candle and never trip: a stopped account would be quick and prove nothing."""
+
+
+class MemoryFeed:
+    """Tables in memory where a file feed has read them from files."""
+
+    def __init__(self, candles: dict[str, CandleColumns], contracts: Sequence[ContractListed]) -> None:
+        self.candles = candles
+        self.funding: dict[str, Any] = {}
+        self.open_interest: dict[str, Any] = {}
+        self._contracts = list(contracts)
+
+    def contracts(self) -> list[ContractListed]:
+        """The specifications, in the order of the tables."""
+        return self._contracts
+
+
+@cache
+def strategies() -> dict[str, Strategy]:
+    """The built-in strategies."""
+    return load_strategies()
+
+
+@cache
+def market() -> SimMarket:
+    """The one market."""
+    return SimMarket(SEED)
+
+
+def runners(*names: str) -> dict[str, RunnerSettings]:
+    """The named strategies, or all, with every rule on and nothing that stops them."""
+    return {name: RunnerSettings(risk=NO_LIMITS) for name in names or tuple(strategies())}
+
+
+def listed(symbols: Sequence[str]) -> list[ContractListed]:
+    """The contracts of simulated symbols."""
+    return SimFeed(SimSettings(seed=SEED, symbols=tuple(symbols)), ManualClock()).contracts()
+
+
+@cache
+def candles(days: int = YEAR_DAYS, symbol: str = SYMBOL) -> CandleColumns:
+    """Days of 1m candles of a symbol, without a hole: 525,600 in a year."""
+    table = CandleColumns("sim", MINUTE_MS)
+    first_day = START_MS // DAY_MS
+    table.open_time_ms.extend(range(START_MS, START_MS + days * DAY_MS, MINUTE_MS))
+    for day in range(first_day, first_day + days):
+        block = market().block(symbol, day)
+        for into, values in zip(
+            table.values(), (block.open, block.high, block.low, block.close, block.volume), strict=True
+        ):
+            into.extend(array("d", values))
+    table.line.extend(range(len(table.open_time_ms)))
+    return table
+
+
+def feed(days: int = YEAR_DAYS, symbol: str = SYMBOL) -> FileFeed:
+    """The tape's tables, as a backtest takes them."""
+    return cast("FileFeed", MemoryFeed({symbol: candles(days, symbol)}, listed([symbol])))
+
+
+def write_csv(path: Path, table: CandleColumns) -> None:
+    """The candles as a file that `papertape backtest` reads."""
+    rows = zip(table.open_time_ms, *table.values(), strict=True)
+    text = "\n".join(f"{ms},{o!r},{h!r},{lo!r},{c!r},{v!r}" for ms, o, h, lo, c, v in rows)
+    with gzip.open(path, "wt", compresslevel=6) as file:
+        file.write("open_time_ms,open,high,low,close,volume\n" + text + "\n")
+
+
+def minute(symbols: Sequence[str], at_ms: int, timing: Timing = Timing.ON_TIME) -> list[MarketFact]:
+    """All facts of one minute's boundary: candles, every 5 minutes open interest, every 8 hours funding."""
+    open_ms = at_ms - MINUTE_MS
+    day, place = open_ms // DAY_MS, open_ms // MINUTE_MS % DAY_MINUTES
+    facts: list[MarketFact] = []
+    for symbol in symbols:
+        b = market().block(symbol, day)
+        prices = (b.open[place], b.high[place], b.low[place], b.close[place], b.volume[place])
+        facts.append(CandleClosed(at_ms, symbol, MINUTE_MS, *prices, timing))
+    if at_ms % FUNDING_MS == 0:
+        rates = ((symbol, market().funding_rate(symbol, at_ms // FUNDING_MS)) for symbol in symbols)
+        facts += [FundingRateSettled(at_ms, symbol, rate) for symbol, rate in rates]
+    if at_ms % READING_MS == 0:
+        for symbol in symbols:
+            readings = market().block(symbol, at_ms // DAY_MS).open_interest
+            facts.append(OpenInterestObserved(at_ms, symbol, readings[at_ms % DAY_MS // READING_MS]))
+    return facts
+
+
+def minutes(symbols: Sequence[str], first: int = 0, warm_up: int = 0) -> Iterator[list[MarketFact]]:
+    """The boundaries of minutes without end; the first `warm_up` of them only warm up."""
+    number = first
+    while True:
+        timing = Timing.WARM_UP if number < warm_up else Timing.ON_TIME
+        yield minute(symbols, START_MS + (number + 1) * MINUTE_MS, timing)
+        number += 1

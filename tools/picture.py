@@ -1,0 +1,40 @@
+"""Record the live view of a log as an SVG: `python tools/picture.py data/demo.db docs/live.svg`.
+
+The picture is what `papertape run` shows on a terminal at the head of that log, drawn by the same code.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+
+from cli.live import Screen
+from events.log import Recorded
+from events.sqlite_log import SqliteLogReader
+from projections.host import fold
+
+COLUMNS = 150
+SPEED = 600.0
+
+
+def record(db: Path, picture: Path, until_seq: int | None) -> None:
+    """Fold the log into a screen and save one frame of it."""
+    screen, seq, seconds = Screen("sim", SPEED), 0, 1.0
+    with closing(SqliteLogReader(db)) as reader:
+        events: list[Recorded] = [one for commit in reader.commits() for one in commit.recorded()]
+        shown = [one for one in events if until_seq is None or one.seq <= until_seq]
+        fold(screen.folds, shown)
+        seq = shown[-1].seq
+        last = [one for one in shown if one.recorded_at_ms > shown[-1].recorded_at_ms - 5_000]
+        seconds = max(1.0, (last[-1].recorded_at_ms - last[0].recorded_at_ms) / 1_000.0)
+    console = Console(record=True, width=COLUMNS, file=StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(screen.frame(console, seq, seq, len(last) / seconds))
+    console.save_svg(str(picture), title="papertape run --feed sim --speed 600")
+
+
+if __name__ == "__main__":
+    record(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else None)
