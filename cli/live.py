@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
@@ -18,7 +18,7 @@ from cli.positions_view import position_columns
 from projections.arena import Arena
 from projections.contracts import Contracts
 from projections.formats import gain, gain_percent, money, utc
-from projections.host import Cursor, follow
+from projections.host import Cursor, Projection, follow
 from projections.portfolio import Portfolio
 from projections.trades import Trades
 from projections.words import Line, interesting, words
@@ -71,12 +71,12 @@ class Screen:
         self.portfolio, self.trades, self.contracts = Portfolio(), Trades(), Contracts()
         self.last = Last(self.contracts)
         self.arena = Arena(self.portfolio, self.trades)
-        self.folds = [self.contracts, self.portfolio, self.trades, self.last]
+        self.folds: list[Projection] = [self.contracts, self.portfolio, self.trades, self.last]
 
     def frame(self, console: Console, seq: int, head_seq: int, rate: float) -> Group:
         """One picture of the state at `seq`."""
         view = self.portfolio.view()
-        parts = [_header(view, self.feed, self.speed, head_seq, rate)]
+        parts: list[RenderableType] = [_header(view, self.feed, self.speed, head_seq, rate)]
         if seq < head_seq:
             parts.append(Text(f" folding the log: {seq:,} of {head_seq:,} events", style=QUIET))
         rows = self.arena.rows()

@@ -83,6 +83,9 @@ def _application() -> typer.Typer:
         engine_verbs.backtest
     )
     made.command("replay", epilog="Example: papertape replay --at 2025-01-03T12:00")(engine_verbs.replay)
+    made.command("reset", epilog='Example: papertape reset momentum --trip 16608 --why "looked at its trades"')(
+        engine_verbs.reset
+    )
     made.command("verify", epilog=engine_verbs.PROOF_EPILOG)(engine_verbs.verify)
 
     # The verbs that read a log.

@@ -21,7 +21,7 @@ from events.bus import Bus
 from events.errors import ConfigError
 from events.facts import ContractListed, EngineStarted, EngineStopped, Event, RunnerConfigured, RunnerPaused, RunnerResumed
 from events.snapshots import SnapshotStore
-from events.sqlite_log import SqliteEventLog
+from events.sqlite_log import SqliteEventLog, SqliteLogReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -108,6 +108,22 @@ def _recovered_engine(
     version = code_digest(settings.strategies.values())
     loop = Loop(recovered.world, log, bus, snapshots, version, warn, settings.snapshot_every_events)
     return Engine(log, loop, bus, recovered, clock)
+
+
+async def command(settings: EngineSettings, event: Event, clock: Clock, warn: Callable[[str], None]) -> None:
+    """Take one human's command into a log that no engine holds.
+
+    Raises LogHeld, LogMissing, LogDamaged, and CommandRefused for a command that does not fit the state.
+    """
+    SqliteLogReader(settings.db).close()  # There must be a log: a command does not begin one.
+    log = await SqliteEventLog.open(settings.db, clock_ms=clock.now_ms)
+    try:
+        made = _recovered_engine(settings, log, clock, warn)
+        await made.loop.take([event])
+        await made.loop.snapshot()
+        log.sync_head()
+    finally:
+        await asyncio.shield(log.close())
 
 
 def changes(world: World, settings: EngineSettings, contracts: Sequence[ContractListed]) -> list[Event]:

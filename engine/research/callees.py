@@ -7,9 +7,10 @@ So they stop at LLVM's intermediate code, and the loop is optimised once, as a w
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
-from numba import _dynfunc
+from numba import _dynfunc, njit
 from numba.core import untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, _LowerResult
@@ -18,6 +19,7 @@ from numba.core.typed_passes import DumpParforDiagnostics, InlineOverloads, Nati
 from numba.extending import register_jitable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FunctionType
 
 NEEDLESS = (
@@ -74,18 +76,41 @@ class PartLowering(NativeLowering):  # type: ignore[misc]
         return True
 
 
-class PartCompiler(Compiler):  # type: ignore[misc]
-    """numba's own pipeline without what parts do not need, ending in `PartLowering`."""
+class LoopCompiler(Compiler):  # type: ignore[misc]
+    """numba's own pipeline without what the kernel does not need."""
+
+    lowering: type[NativeLowering] = NativeLowering
+
+    def compile_extra(self, func: FunctionType) -> Any:
+        """Compile with the garbage collector at rest: it would walk all of the compiler's objects again and again."""
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return super().compile_extra(func)
+        finally:
+            if collecting:
+                gc.enable()
 
     def define_pipelines(self) -> list[Any]:
         """The pipelines, shortened."""
         pipelines: list[Any] = super().define_pipelines()
         for pipeline in pipelines:
             kept = [(kind, about) for kind, about in pipeline.passes if kind not in NEEDLESS]
-            pipeline.passes = [(PartLowering if kind is NativeLowering else kind, about) for kind, about in kept]
+            pipeline.passes = [(self.lowering if kind is NativeLowering else kind, about) for kind, about in kept]
             pipeline._finalized = False
             pipeline.finalize()
         return pipelines
+
+
+class PartCompiler(LoopCompiler):
+    """The same for a part of a loop: it ends in `PartLowering`."""
+
+    lowering = PartLowering
+
+
+def make_loop(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a loop over a tape when it is first called, or take it from numba's disk cache."""
+    return njit(cache=True, _nrt=False, no_cfunc_wrapper=True, pipeline_class=LoopCompiler)(function)  # type: ignore[no-any-return]
 
 
 def make_part(function: FunctionType) -> FunctionType:

@@ -12,7 +12,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 
 import engine.core.evolve
 import engine.core.exchange
@@ -28,7 +27,7 @@ from engine.core.advance import make_advance, make_guard_watch
 from engine.core.state import Guard
 from engine.core.trade import make_look, make_trade
 
-from engine.research.callees import make_part
+from engine.research.callees import make_loop, make_part
 from engine.research.records import Array, records_of, struct_of
 from engine.research.runner import CompiledRunner
 
@@ -91,14 +90,14 @@ def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """A fresh loop, made of plain functions that numba knows."""
     know_strategy(strategy)
     look, trade = make_part(make_look(strategy.hooks)), make_part(make_trade(strategy.hooks))  # type: ignore[arg-type]
-    return njit(cache=True, _nrt=False)(make_advance(look, trade, digest))  # type: ignore[no-any-return]
+    return make_loop(make_advance(look, trade, digest))
 
 
 @cache
 def guard_watch(digest: str) -> Callable[..., Any]:
     """The compiled guard loop."""
     make_known()
-    return njit(cache=True, _nrt=False)(make_guard_watch(digest))  # type: ignore[no-any-return]
+    return make_loop(make_guard_watch(digest))
 
 
 class CompiledEngine:

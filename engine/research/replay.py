@@ -74,7 +74,7 @@ def replay_compiled(
 @cache
 def _loop(strategy_name: str, source: str, digest: str, hooks: Any) -> Callable[..., Any]:  # noqa: ARG001
     """The compiled loop of one strategy; name, source and digest tell apart what numba must compile anew."""
-    return njit(cache=True, _nrt=False)(make_follow(make_part(make_look(hooks)), digest))  # type: ignore[no-any-return]
+    return njit(cache=True, _nrt=False)(make_follow(make_part(make_look(hooks)), digest))  # type: ignore[no-any-return,arg-type]
 
 
 class _Stretch:
@@ -92,18 +92,18 @@ class _Stretch:
     def take(self, event: Event, seq: int) -> None:
         """Gather a fact or a decision; anything else ends the stretch and is applied at once."""
         kind = type(event)
-        if kind is CandleClosed:
+        if isinstance(event, CandleClosed):
             self._candle(event)
-        elif kind is FundingRateSettled:
+        elif isinstance(event, FundingRateSettled):
             self._reading(FUNDING, event, event.rate)
-        elif kind is OpenInterestObserved:
+        elif isinstance(event, OpenInterestObserved):
             self._reading(OPEN_INTEREST, event, event.open_interest_base)
         elif kind in DECISION_KINDS and self.facts and getattr(event, "scope", "") != GLOBAL_SCOPE and is_decision(event):
             self._decision(event, seq)
         elif kind not in STATELESS:
             self._other(event, seq)
 
-    def _candle(self, event: Any) -> None:
+    def _candle(self, event: CandleClosed) -> None:
         """A candle as the tuple of its fact."""
         if len(self.facts) >= STRETCH_FACTS:
             self.run()
@@ -111,7 +111,7 @@ class _Stretch:
         prices = (event.open, event.high, event.low, event.close, event.volume)
         self.facts.append((CANDLE, symbol, int(event.timing), at_ms - event.timeframe_ms, at_ms, *prices))
 
-    def _reading(self, kind: int, event: Any, value: float) -> None:
+    def _reading(self, kind: int, event: FundingRateSettled | OpenInterestObserved, value: float) -> None:
         """A settlement or a reading as the tuple of its fact."""
         symbol = self.world.symbols[event.symbol]
         self.facts.append((kind, symbol, 0, event.at_ms, event.at_ms, 0.0, 0.0, 0.0, value, 0.0))

@@ -129,6 +129,6 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
 
 
 if __name__ == "__main__":
-    from engine.strategies.look import show
+    from engine.look import show
 
     show(NAME)

@@ -1,0 +1,142 @@
+"""vwap_rsi with vectorbt: indicators by numba, simulated by `Portfolio.from_order_func` with an order function of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import vectorbt as vbt
+from numba import njit
+from vectorbt.portfolio.enums import Direction, NoOrder, SizeType
+from vectorbt.portfolio.nb import order_nb
+
+from benchmarks.signals import DOWN, HIGH, UP, signals
+
+if TYPE_CHECKING:
+    from engine.feeds.columns import CandleColumns
+
+LEAVES_OUT = (
+    "the kill switches, liquidation, the tables of maintenance margin, the limits on positions, funding, holes in "
+    "the data, the equity after every candle, and every number behind a decision; an order a candle, so a position "
+    "is not stopped in the candle it was opened in"
+)
+TAKER, MAKER, SLIP = 0.0006, 0.0002, 0.0005
+TICKS, LOTS = 10.0, 10_000.0
+ORDERS_MAX = 20_000
+PENDING, SIDE, QUANTITY, ENTRY, STOP, TARGET, FEE = range(7)
+STATE_SIZE = 7
+
+
+@njit(cache=True)
+def up(price: float) -> float:
+    """Rounded up to the tick."""
+    return np.ceil(price * TICKS - 1e-6) / TICKS
+
+
+@njit(cache=True)
+def down(price: float) -> float:
+    """Rounded down to the tick."""
+    return np.floor(price * TICKS + 1e-6) / TICKS
+
+
+@njit(cache=True)
+def market_price(price: float, side: float, regime: int) -> float:
+    """What a market order pays."""
+    slip = SLIP * 2.0 if regime == HIGH else SLIP
+    return up(price * (1.0 + slip)) if side > 0.0 else down(price * (1.0 - slip))
+
+
+@njit(cache=True)
+def fill_open(s: Any, o: float, regime: int) -> tuple[float, float, float]:
+    """What happens at the open: quantity with sign, price and fee rate; quantity 0 for nothing."""
+    side = s[SIDE]
+    if s[PENDING] == 1.0:
+        price = market_price(o, side, regime)
+        s[PENDING] = 0.0
+        s[ENTRY] = price
+        s[FEE] = s[QUANTITY] * price * TAKER
+        s[STOP] = down(price * (1.0 - 0.003)) if side > 0.0 else up(price * (1.0 + 0.003))
+        s[TARGET] = up(price * (1.0 + 0.008)) if side > 0.0 else down(price * (1.0 - 0.008))
+        return side * s[QUANTITY], price, TAKER
+    if s[PENDING] == 2.0 or side * (o - s[STOP]) <= 0.0:
+        s[PENDING] = 0.0
+        s[SIDE] = 0.0
+        return -side * s[QUANTITY], market_price(o, -side, regime), TAKER
+    if side * (o - s[TARGET]) >= 1.0 / TICKS - 1e-9:
+        s[SIDE] = 0.0
+        return -side * s[QUANTITY], s[TARGET], MAKER
+    return 0.0, 0.0, 0.0
+
+
+@njit(cache=True)
+def fill_inside(s: Any, h: float, low: float, regime: int) -> tuple[float, float, float]:
+    """Stop, then target, inside the candle."""
+    side = s[SIDE]
+    worst, best = (low, h) if side > 0.0 else (h, low)
+    if side * (worst - s[STOP]) <= 0.0:
+        s[SIDE] = 0.0
+        return -side * s[QUANTITY], market_price(s[STOP], -side, regime), TAKER
+    if side * (best - s[TARGET]) >= 1.0 / TICKS - 1e-9:
+        s[SIDE] = 0.0
+        return -side * s[QUANTITY], s[TARGET], MAKER
+    return 0.0, 0.0, 0.0
+
+
+@njit(cache=True)
+def plan(s: Any, c: float, side: int, rsi: float, regime: int, cash: float) -> None:
+    """At the close of a 5m candle: leave, or enter at the next open."""
+    if s[SIDE] != 0.0:
+        d, q, slip = s[SIDE], s[QUANTITY], (SLIP * 2.0 if regime == HIGH else SLIP)
+        price = c * (1.0 - d * slip)
+        profit = q * d * (price - s[ENTRY]) - s[FEE] - q * price * TAKER
+        if (d * (rsi - 50.0) > 0.0 and profit > 0.0) or regime in (UP, DOWN):
+            s[PENDING] = 2.0
+    elif side != 0:
+        price = market_price(c, side, regime)
+        stop = down(price * (1.0 - 0.003)) if side > 0 else up(price * (1.0 + 0.003))
+        loss = abs(price - stop) + (TAKER + SLIP) * (price + stop)
+        by_risk, by_slot = 0.02 * cash / loss, 0.8 * cash / 3.0 * 3.0 / price
+        by_margin = 0.8 * cash / (price / 3.0 + 2.0 * TAKER * price)
+        quantity = np.floor(min(by_risk, by_slot, by_margin) * LOTS + 1e-6) / LOTS
+        if quantity * price >= 5.0:
+            s[PENDING], s[SIDE], s[QUANTITY] = 1.0, side, quantity
+
+
+@njit
+def order_func_nb(ctx: Any, s: Any, o: Any, h: Any, low: Any, c: Any, side: Any, rsi: Any, regime: Any) -> Any:
+    """One candle."""
+    i = ctx.i
+    quantity, price, fee = 0.0, 0.0, 0.0
+    if s[SIDE] != 0.0:
+        before = regime[max(i // 5 - 1, 0)]
+        quantity, price, fee = fill_open(s, o[i], before)
+        if quantity == 0.0:
+            quantity, price, fee = fill_inside(s, h[i], low[i], before)
+    if i % 5 == 4:
+        j = i // 5
+        if side[j] != 0 or s[SIDE] != 0.0:
+            plan(s, c[i], side[j], rsi[j], regime[j], ctx.cash_now)
+    if quantity == 0.0:
+        return NoOrder
+    return order_nb(quantity, price, SizeType.Amount, Direction.Both, fee)
+
+
+def columns(table: CandleColumns) -> dict[str, Any]:
+    """The tape as numpy columns."""
+    names = ("open", "high", "low", "close", "volume")
+    return {name: np.frombuffer(values) for name, values in zip(names, table.values(), strict=True)}
+
+
+def run(tape: dict[str, Any]) -> Any:
+    """Indicators and simulation; the portfolio with its order records."""
+    o, h, low, c, v = tape["open"], tape["high"], tape["low"], tape["close"], tape["volume"]
+    side, rsi, regime = signals(o, h, low, c, v)
+    args = (np.zeros(STATE_SIZE), o, h, low, c, side, rsi, regime)
+    return vbt.Portfolio.from_order_func(
+        c, order_func_nb, *args, init_cash=10_000.0, max_orders=ORDERS_MAX, fill_pos_record=False, freq="1min"
+    )
+
+
+def trades(portfolio: Any) -> int:
+    """How many trades were closed."""
+    return int(portfolio.trades.closed.count())
