@@ -1,4 +1,8 @@
-"""vwap_rsi with vectorbt: indicators by numba, simulated by `Portfolio.from_order_func` with an order function of ours."""
+"""vwap_rsi with vectorbt: indicators by numba, simulated in the two ways vectorbt has for exits that depend on a trade.
+
+`by_signals` gives its loop a signal function and lets it do stops and targets: the quicker way, with fewer rules.
+`by_orders` gives it an order function that carries nearly all rules.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,9 @@ if TYPE_CHECKING:
     from engine.feeds.columns import CandleColumns
 
 LEAVES_OUT = (
-    "the kill switches, liquidation, the tables of maintenance margin, the limits on positions, funding, holes in "
-    "the data, the equity after every candle, and every number behind a decision; an order a candle, so a position "
-    "is not stopped in the candle it was opened in"
+    "Both leave out kill switches, liquidation and margin, limits on positions, funding, holes in the data, the equity "
+    "after every candle and the numbers behind a decision, and do not stop a position in the candle that opened it. "
+    "The signals also leave out the maker fee at the target, tick and lot, and size by risk."
 )
 TAKER, MAKER, SLIP = 0.0006, 0.0002, 0.0005
 TICKS, LOTS = 10.0, 10_000.0
@@ -121,19 +125,74 @@ def order_func_nb(ctx: Any, s: Any, o: Any, h: Any, low: Any, c: Any, side: Any,
     return order_nb(quantity, price, SizeType.Amount, Direction.Both, fee)
 
 
+@njit(cache=True)
+def slippages(regime: Any, rows: int) -> Any:
+    """The slippage of a market order in every 1m candle, as known at its open."""
+    out = np.full(rows, SLIP)
+    for i in range(5, rows):
+        if regime[i // 5 - 1] == HIGH:
+            out[i] = SLIP * 2.0
+    return out
+
+
+@njit
+def signal_func_nb(ctx: Any, s: Any, o: Any, c: Any, slip: Any, side: Any, rsi: Any, regime: Any) -> Any:
+    """What the last 5m candle asks for at this open."""
+    i = ctx.i
+    if i % 5 != 0 or i == 0:
+        return False, False, False, False
+    j = i // 5 - 1
+    if ctx.position_now == 0.0:
+        if side[j] != 0:
+            s[ENTRY] = o[i] * (1.0 + side[j] * slip[i])
+        return side[j] > 0, False, side[j] < 0, False
+    d = 1.0 if ctx.position_now > 0.0 else -1.0
+    price = c[i - 1] * (1.0 - d * slip[i])
+    profit = d * (price - s[ENTRY]) - (price + s[ENTRY]) * TAKER
+    leave = (d * (rsi[j] - 50.0) > 0.0 and profit > 0.0) or regime[j] == UP or regime[j] == DOWN
+    return False, leave and d > 0.0, False, leave and d < 0.0
+
+
 def columns(table: CandleColumns) -> dict[str, Any]:
     """The tape as numpy columns."""
     names = ("open", "high", "low", "close", "volume")
     return {name: np.frombuffer(values) for name, values in zip(names, table.values(), strict=True)}
 
 
-def run(tape: dict[str, Any]) -> Any:
+def by_orders(tape: dict[str, Any]) -> Any:
     """Indicators and simulation; the portfolio with its order records."""
     o, h, low, c, v = tape["open"], tape["high"], tape["low"], tape["close"], tape["volume"]
     side, rsi, regime = signals(o, h, low, c, v)
     args = (np.zeros(STATE_SIZE), o, h, low, c, side, rsi, regime)
     return vbt.Portfolio.from_order_func(
         c, order_func_nb, *args, init_cash=10_000.0, max_orders=ORDERS_MAX, fill_pos_record=False, freq="1min"
+    )
+
+
+def by_signals(tape: dict[str, Any]) -> Any:
+    """Indicators and simulation; the portfolio with its order records."""
+    o, h, low, c, v = tape["open"], tape["high"], tape["low"], tape["close"], tape["volume"]
+    side, rsi, regime = signals(o, h, low, c, v)
+    slip = slippages(regime, len(c))
+    return vbt.Portfolio.from_signals(
+        c,
+        signal_func_nb=signal_func_nb,
+        signal_args=(np.zeros(STATE_SIZE), o, c, slip, side, rsi, regime),
+        size=0.8,
+        size_type="percent",
+        price=o,
+        open=o,
+        high=h,
+        low=low,
+        sl_stop=0.003,
+        tp_stop=0.008,
+        stop_entry_price="fillprice",
+        stop_exit_price="stopmarket",
+        fees=TAKER,
+        slippage=slip,
+        init_cash=10_000.0,
+        max_orders=ORDERS_MAX,
+        freq="1min",
     )
 
 

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from cli.config import config_digest
+from engine.boot import make_folder
 from engine.clock import SystemClock
 from engine.core.registry import code_digest
 from events.facts import EngineStarted, EngineStopped
@@ -25,7 +26,7 @@ COMMIT_ENTRIES = 2_048
 async def write_log(result: Backtest, path: Path, config: Config, on_progress: Callable[[int], None]) -> None:
     """Write configuration, facts and decisions in the order and with the causes of a live log."""
     clock = SystemClock()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path)
     digest = code_digest(result.world.strategies.values())
     pending = [Entry(EngineStarted(clock.now_ms(), version("papertape"), digest, config_digest(config)))]
     log = await SqliteEventLog.open(path, clock_ms=clock.now_ms)

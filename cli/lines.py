@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sys
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cli.log_view import json_fields
-from cli.output import emit
+from cli.graph import warn
 from events.facts import ContractListed
 from projections.formats import utc
-from projections.host import Cursor, follow
+from projections.host import FOLLOW_EVENTS_MAX, Cursor, fold
 from projections.words import interesting, words
 
 if TYPE_CHECKING:
@@ -18,46 +25,88 @@ if TYPE_CHECKING:
 
 
 class Lines:
-    """A projection that writes each event it takes to stdout."""
+    """A projection that turns each event it takes into a line."""
 
     def __init__(self, contracts: dict[str, ContractListed], as_json: bool) -> None:
         self.contracts = contracts
         self.as_json = as_json
+        self._lines: list[str] = []
 
     def apply(self, recorded: Recorded) -> None:
-        """Write one event."""
+        """Take one event."""
         event = recorded.event
         if isinstance(event, ContractListed):
             self.contracts[event.symbol] = event
         if self.as_json:
-            emit(json_fields(recorded))
+            self._lines.append(msgspec.json.encode(json_fields(recorded)).decode() + "\n")
         elif interesting(event):
             line = words(recorded, self.contracts)
-            sys.stdout.write(f"{recorded.seq:>9}  {utc(event.at_ms)}  {line.icon} {line.text}\n")
+            self._lines.append(f"{recorded.seq:>9}  {utc(event.at_ms)}  {line.icon} {line.text}\n")
+
+    def taken(self) -> str:
+        """The lines since this was asked last."""
+        lines, self._lines = self._lines, []
+        return "".join(lines)
+
+
+class Pipe:
+    """A pipe with a thread of its own: a reader that is slow, stopped or gone does not hold up the engine."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._loop = asyncio.get_running_loop()
+        self._waiting: SimpleQueue[tuple[bytes, asyncio.Future[None]]] = SimpleQueue()
+        # A thread that waits for a stopped reader must not keep the process alive.
+        Thread(target=self._write, name="stdout", daemon=True).start()
+
+    async def write(self, text: str) -> None:
+        """Wait until the text is written. Raises OSError when nobody reads any more."""
+        if text:
+            written = self._loop.create_future()
+            self._waiting.put((text.encode(), written))
+            await written
+
+    def _write(self) -> None:
+        while True:
+            content, written = self._waiting.get()
+            failure = None
+            try:
+                while content:
+                    content = content[os.write(self._descriptor, content) :]
+            except OSError as error:
+                failure = error
+            with suppress(RuntimeError):  # The engine has ended meanwhile.
+                self._loop.call_soon_threadsafe(_settle, written, failure)
+
+
+def _settle(written: asyncio.Future[None], failure: OSError | None) -> None:
+    """Tell whoever still waits."""
+    if written.done():
+        return
+    if failure is None:
+        written.set_result(None)
+    else:
+        written.set_exception(failure)
 
 
 async def tell(running: Engine, as_json: bool) -> None:
     """Follow the log from where this start began, line by line."""
     before = {event.symbol: event for event in running.loop.world.listed}
-    lines = Lines(before, as_json)
+    lines, out = Lines(before, as_json), Pipe(sys.stdout.fileno())
     recovered = running.recovered
-    if not as_json:
-        sys.stdout.write(
-            f"papertape: seq {recovered.seq}, {recovered.replayed_events} events replayed "
-            f"behind the snapshot at {recovered.snapshot_seq} in {recovered.took_ms:.0f} ms\n"
-        )
-    reader = running.log.reader()
+    cursor, reader = Cursor(recovered.seq), running.log.reader()
     try:
-        await follow(reader, running.bus, [lines, _Flush()], Cursor(recovered.seq))
+        if not as_json:
+            await out.write(
+                f"papertape: seq {recovered.seq}, {recovered.replayed_events} events replayed "
+                f"behind the snapshot at {recovered.snapshot_seq} in {recovered.took_ms:.0f} ms\n"
+            )
+        while await running.bus.wait_beyond(cursor.seq) > cursor.seq:
+            events = reader.read(cursor.seq, FOLLOW_EVENTS_MAX)
+            cursor.advance(events)
+            fold([lines], events)
+            await out.write(lines.taken())
+    except OSError as error:
+        warn(f"stdout takes no more lines, the engine goes on without: {error.strerror}")
     finally:
         reader.close()
-        sys.stdout.flush()
-
-
-class _Flush:
-    """Lets a pipe see the lines while the engine runs."""
-
-    def apply(self, recorded: Recorded) -> None:
-        """Flush behind what a person waits for."""
-        if interesting(recorded.event):
-            sys.stdout.flush()

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from engine.feeds.file import FileFeed
     from engine.feeds.sim import SimFeed
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
 class Asked(Struct, frozen=True):
     """What the command line says."""
 
@@ -44,7 +47,14 @@ class Asked(Struct, frozen=True):
 def start(asked: Asked, *, as_json: bool) -> None:
     """Run the engine until the market ends or a signal comes."""
     config = configured(asked)
+    for number in STOP_SIGNALS:
+        signal.signal(number, _leave)
     asyncio.run(_run(config, asked.db or config.database, asked.until_end, as_json))
+
+
+def _leave(number: int, frame: object) -> None:  # noqa: ARG001
+    """A signal before the engine is up: nothing has begun that would have to be ended."""
+    raise SystemExit(0)
 
 
 def configured(asked: Asked) -> Config:
@@ -93,7 +103,7 @@ def _stop_on_signals(running: Engine) -> asyncio.Event:
         stop.set()
         running.loop.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, ask)
     return stop
 

@@ -18,7 +18,7 @@ from engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
 from engine.recovery import Recovered, recover
 from engine.setup import RunnerSettings, configuration
 from events.bus import Bus
-from events.errors import ConfigError
+from events.errors import ConfigError, LogError
 from events.facts import ContractListed, EngineStarted, EngineStopped, Event, RunnerConfigured, RunnerPaused, RunnerResumed
 from events.snapshots import SnapshotStore
 from events.sqlite_log import SqliteEventLog, SqliteLogReader
@@ -69,6 +69,14 @@ def snapshot_store(db: Path, warn: Callable[[str], None]) -> SnapshotStore:
     return SnapshotStore(db.with_name(db.name + ".snapshots"), warn)
 
 
+def make_folder(db: Path) -> None:
+    """The folder of a log. Raises LogError where there can be none."""
+    try:
+        db.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LogError(f"there can be no log at {db}: {error.strerror}") from error
+
+
 @asynccontextmanager
 async def engine(
     settings: EngineSettings, contracts: Sequence[ContractListed], clock: Clock, warn: Callable[[str], None]
@@ -78,7 +86,7 @@ async def engine(
     Raises LogHeld, LogDamaged, ConfigError. When the block ends by an error nothing more is written:
     the log is the truth, and the next start goes on from there.
     """
-    settings.db.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.db)
     log = await SqliteEventLog.open(settings.db, clock_ms=clock.now_ms)
     try:
         for warning in log.warnings:
@@ -106,7 +114,8 @@ def _recovered_engine(
         reader.close()
     bus = Bus(log.head.seq)
     version = code_digest(settings.strategies.values())
-    loop = Loop(recovered.world, log, bus, snapshots, version, warn, settings.snapshot_every_events)
+    every, newest_seq = settings.snapshot_every_events, recovered.snapshot_seq
+    loop = Loop(recovered.world, log, bus, snapshots, version, warn, every, newest_seq)
     return Engine(log, loop, bus, recovered, clock)
 
 

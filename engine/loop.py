@@ -14,7 +14,7 @@ from msgspec import Struct
 from engine.core.machine import MARKET_FACTS, is_news, react
 from engine.core.saving import encode_world
 from engine.feeds.port import Seen
-from events.errors import SnapshotRefused
+from events.errors import CommandRefused, EngineFault, SnapshotRefused
 from events.failpoints import reach
 
 if TYPE_CHECKING:
@@ -41,7 +41,10 @@ class LoopStatistics(Struct, frozen=True):
 
 
 class Loop:
-    """One engine's way from facts to the log. `reducer_version` ties its snapshots to the code that made them."""
+    """One engine's way from facts to the log.
+
+    `reducer_version` ties its snapshots to the code that made them; `snapshot_seq` is where the newest one stands.
+    """
 
     def __init__(
         self,
@@ -52,13 +55,16 @@ class Loop:
         reducer_version: str,
         warn: Callable[[str], None],
         snapshot_every_events: int = SNAPSHOT_EVERY_EVENTS,
+        snapshot_seq: int = 0,
     ) -> None:
         self.world, self.log, self.bus, self.snapshots = world, log, bus, snapshots
         self.reducer_version = reducer_version
         self._warn = warn
         self._stop = asyncio.Event()
         self._snapshot_every = snapshot_every_events
-        self._snapshot_seq = log.head.seq
+        self._snapshot_seq = snapshot_seq
+        self._one_take = asyncio.Lock()
+        self._ahead = False
         self._facts = self._repeated = self._commits = self._snapshots = 0
 
     @property
@@ -77,10 +83,25 @@ class Loop:
             await self.take(batch)
 
     async def take(self, events: Sequence[Event]) -> None:
-        """Decide on inputs, commit them with their consequences, then tell the bus.
+        """Decide on inputs, commit them with their consequences, then tell the bus. Takes wait for each other.
 
-        Raises CommandRefused for a command that does not fit; nothing before it in `events` is lost.
+        Raises CommandRefused for a command that does not fit; what stands before it in `events` is committed,
+        what stands behind it is not taken. After any other error the state may be ahead of the log: EngineFault
+        for whatever comes then.
         """
+        async with self._one_take:
+            if self._ahead:
+                raise EngineFault(f"an input was taken that is not in the log; the log is whole up to seq {self.log.head.seq}")
+            self._ahead = True
+            try:
+                await self._take(events)
+            except CommandRefused:
+                self._ahead = False
+                raise
+            self._ahead = False
+
+    async def _take(self, events: Sequence[Event]) -> None:
+        """Decide and commit, a row of limited length at a time; then a snapshot when one is due."""
         entries: list[Entry] = []
         head = self.log.head.seq
         for event in events:
@@ -88,17 +109,22 @@ class Loop:
             if isinstance(event, MARKET_FACTS) and not is_news(self.world, event):
                 self._repeated += 1
                 continue
-            entries += react(self.world, event, head + len(entries) + 1)
+            try:
+                entries += react(self.world, event, head + len(entries) + 1)
+            except CommandRefused:
+                await self._commit(entries)
+                raise
             if len(entries) >= COMMIT_ENTRIES_SOFT_MAX:
                 head = await self._commit(entries)
                 entries = []
-        if entries:
-            await self._commit(entries)
+        await self._commit(entries)
         if self.log.head.seq - self._snapshot_seq >= self._snapshot_every:
             await self.snapshot()
 
     async def _commit(self, entries: list[Entry]) -> int:
-        """One row; only behind it the bus moves."""
+        """One row; only behind it the bus moves. Nothing to commit is no row."""
+        if not entries:
+            return self.log.head.seq
         head = await self.log.append(self.log.head.seq, entries)
         self._commits += 1
         reach("before_publish")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from engine.core.machine import follow, groups, react
+from engine.core.machine import MARKET_FACTS, follow, groups, is_decision, is_news, react
 from engine.core.registry import code_digest
 from engine.core.saving import decode_world, encode_world, world_digest
 from engine.core.world import new_world
@@ -93,6 +93,10 @@ class _Proof:
     def take(self, group: Sequence[Recorded]) -> Difference | None:
         """An input and its recorded consequences; the first difference, if there is one."""
         head = group[0]
+        if is_decision(head.event):
+            return Difference(head.seq, repr(head.event), "nothing: there is no input before it")
+        if isinstance(head.event, MARKET_FACTS) and not is_news(self.deciding, head.event):
+            return Difference(head.seq, repr(head.event), "nothing: it is no news of a listed symbol")
         if isinstance(head.event, EngineStarted) and head.event.code_digest != self.code:
             self.changed_code = head.event.code_digest
         try:

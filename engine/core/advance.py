@@ -45,8 +45,8 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
     ) -> tuple[int, int, str]:
         n = 0
         account, own_rules = accounts[0], rules[0]
-        f = first
-        while f < end and n + room < len(out):
+        f, full = first, len(out) - room
+        while f < end and n < full:
             fact = facts[f]
             s = fact.symbol
             market, main, filtered = markets[s], mains[s], filters[s]
@@ -94,10 +94,11 @@ def make_guard_watch(digest: str) -> Callable[..., Any]:
     """Show the totals of a stretch to the global switch; returns the fact on which it trips, or the end."""
 
     def watch(facts: Any, first: int, end: int, totals: Any, guards: Any, maxima: Any) -> tuple[int, str]:
+        guard = guards[0]
         for f in range(first, end):
             fact = facts[f]
             if fact.kind == CANDLE and fact.timing != WARM_UP:
-                if guard_total(guards[0], maxima, totals[f - first], fact.time_ms):
+                if guard_total(guard, maxima, totals[f - first], fact.time_ms):
                     return f, digest
         return end, digest
 

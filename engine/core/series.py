@@ -34,6 +34,12 @@ def watch_candle(market: Market, fact: Fact, settlements: Settlements) -> None:
     market.open_time_ms = open_ms
     market.close_time_ms = fact.time_ms
     market.close = fact.close
+    if market.booked != market.settled:
+        _settle(market, open_ms, settlements)
+
+
+def _settle(market: Market, open_ms: int, settlements: Settlements) -> None:
+    """What was due before counts as booked; what is settled by this open is due."""
     due = market.due
     market.booked = due
     while due < market.settled and settlements[due & SETTLEMENTS_MASK].time_ms <= open_ms:
@@ -69,8 +75,11 @@ def watch_series(series: Series, bars: Bars, fact: Fact, reset: int) -> None:
     """A series takes a base candle; `completed` tells whether that completed one of its own."""
     if reset == 1:
         reset_series(series)
-    series.turbulent_at_open = series.turbulent
-    series.completed = 0
+    # Most candles change neither, and in CPython looking costs half of writing.
+    if series.turbulent_at_open != series.turbulent:
+        series.turbulent_at_open = series.turbulent
+    if series.completed == 1:
+        series.completed = 0
     open_ms, close_ms, high, low = fact.open_time_ms, fact.time_ms, fact.high, fact.low
     if open_ms == series.next_ms and open_ms < series.end_ms:
         if high > series.forming_high:

@@ -30,7 +30,7 @@ from engine.core.state import (
     Tier,
 )
 from engine.core.trade import make_look, make_trade
-from events.errors import ConfigError
+from events.errors import CommandRefused, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,11 +92,11 @@ class World(Struct):
     anchor: FeedConnected | None = None
 
     def runner(self, name: str) -> Runner:
-        """The runner of a strategy. Raises ConfigError when there is none."""
+        """The runner of a strategy. Raises CommandRefused when there is none."""
         for runner in self.runners:
             if runner.strategy.name == name:
                 return runner
-        raise ConfigError(f"no runner of strategy {name!r} is configured")
+        raise CommandRefused(f"no runner of strategy {name!r} is configured")
 
 
 def new_world(strategies: Mapping[str, Strategy]) -> World:

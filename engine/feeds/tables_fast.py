@@ -15,7 +15,7 @@ from engine.feeds.columns import CandleColumns
 from engine.feeds.sources import TableText
 
 if TYPE_CHECKING:
-    import polars
+    import polars as pl
 
 ROWS_MIN: Final = 2_000
 """Below this the plain reader is as quick as loading polars."""
@@ -41,21 +41,21 @@ def candles(table: TableText, grid_ms: int) -> CandleColumns | None:
     return columns
 
 
-def _parsed(rows: bytes) -> polars.DataFrame | None:
+def _parsed(rows: bytes) -> pl.DataFrame | None:
     try:
-        import polars  # noqa: PLC0415  (an extra: this module must be importable without it)
+        import polars as pl  # noqa: PLC0415  (an extra: this module must be importable without it)
     except ImportError:
         return None
     if find_spec("numpy") is None:  # polars hands its numbers over through it.
         return None
-    schema = {"open_time_ms": polars.Int64(), **dict.fromkeys(_FLOAT_COLUMNS, polars.Float64())}
+    schema = {"open_time_ms": pl.Int64(), **dict.fromkeys(_FLOAT_COLUMNS, pl.Float64())}
     try:
-        return polars.read_csv(rows, has_header=False, schema=schema, quote_char=None)
-    except (polars.exceptions.PolarsError, ValueError):
+        return pl.read_csv(rows, has_header=False, schema=schema, quote_char=None)
+    except (pl.exceptions.PolarsError, ValueError):
         return None
 
 
-def _beyond_doubt(frame: polars.DataFrame, grid_ms: int) -> bool:
+def _beyond_doubt(frame: pl.DataFrame, grid_ms: int) -> bool:
     from polars import col, lit  # noqa: PLC0415
 
     from engine.feeds.tables import TIME_MS_MAX  # noqa: PLC0415
@@ -78,5 +78,5 @@ def _beyond_doubt(frame: polars.DataFrame, grid_ms: int) -> bool:
     return bool(frame.select((good & rising).fill_null(value=False).all()).item())
 
 
-def _fill(into: array[int] | array[float], values: polars.Series) -> None:
+def _fill(into: array[int] | array[float], values: pl.Series) -> None:
     into.frombytes(values.to_numpy().tobytes())

@@ -10,6 +10,7 @@ from engine.core.advance import make_advance, make_guard_watch
 from engine.core.state import Decision, Guard
 from engine.core.trade import make_look
 from engine.core.world import DECISIONS_A_FACT_MAX
+from engine.research.copying import copied
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
@@ -31,7 +32,7 @@ class PlainRunner:
         self.room = len(world.symbols) + DECISIONS_A_FACT_MAX
         self.out = [Decision(reading=runner.strategy.reading()) for _ in range(self.room + OUT_ROWS)]
         self.world = world
-        self.moving = copy.deepcopy(self._moving_of(world, runner))
+        self.moving = copied(self._moving_of(world, runner))
 
     def _moving_of(self, world: World, runner: Runner) -> tuple[Any, ...]:
         """Everything the loop moves."""
@@ -73,13 +74,13 @@ class PlainRunner:
                 part,
             )
             equities[at - first : following - first] = part[: following - at]
-            found += copy.deepcopy(self.out[:count])
+            found += copied(self.out[:count])
             at = following
         return found
 
     def keep(self) -> tuple[Any, ...]:
         """A copy of all state that moves."""
-        return copy.deepcopy(self.moving)
+        return copied(self.moving)
 
     def come_back(self, kept: tuple[Any, ...]) -> None:
         """Take up a kept state again."""
@@ -92,14 +93,14 @@ class PlainRunner:
     def load(self) -> None:
         """Take account and desks from the runner's Structs."""
         *market, _, states, _ = self.moving
-        self.moving = (*market, copy.deepcopy(self.runner.desks), states, [copy.deepcopy(self.runner.account)])
+        self.moving = (*market, copied(self.runner.desks), states, [copied(self.runner.account)])
 
     def write_back(self, world: World) -> None:
         """Put the state into the world's Structs."""
         runner = self.runner
         for target, source in zip(self._moving_of(world, runner)[:-1], self.moving[:-1], strict=True):
-            target[:] = copy.deepcopy(source)
-        runner.account = copy.deepcopy(self.moving[-1][0])
+            target[:] = copied(source)
+        runner.account = copied(self.moving[-1][0])
 
 
 class PlainEngine:

@@ -128,7 +128,7 @@ class CompiledRunner:
         runner, s = self.runner, self.state
         runner.account = struct_of(Account, s["accounts"][0].tolist())
         runner.desks[:] = [struct_of(Desk, row) for row in s["desks"].tolist()]
-        runner.states[:] = structs_of(runner.strategy.state, s["states"])
+        runner.states[:] = [struct_of(runner.strategy.state, row) for row in s["states"].tolist()]
         runner.main.series[:] = [struct_of(Series, row) for row in s["mains"].tolist()]
         runner.main.bars[:] = [structs_of(Bar, rows) for rows in s["bars"]]
         if self.two_series:

@@ -106,7 +106,7 @@ def market(recipe: Recipe) -> RandomTape:
 def _candles(random: Random, recipe: Recipe) -> CandleColumns:
     """One symbol's candles, on a tick of 0.01."""
     columns = CandleColumns("random", recipe.timeframe_ms)
-    missing = _missing(random, recipe)
+    holes, time_ms = _holes(random, recipe), DAY_0_MS
     close, move = 100.0, recipe.move_percent / 100.0
     for number in range(recipe.candles):
         if random.random() < 0.02:
@@ -116,24 +116,19 @@ def _candles(random: Random, recipe: Recipe) -> CandleColumns:
         close = max(1.0, opening * (1.0 + random.gauss(0.0, move)))
         high = max(opening, close) * (1.0 + abs(random.gauss(0.0, move / 2.0)))
         low = min(opening, close) * (1.0 - abs(random.gauss(0.0, move / 2.0)))
-        if number in missing:
-            continue
-        columns.open_time_ms.append(DAY_0_MS + number * recipe.timeframe_ms)
+        columns.open_time_ms.append(time_ms)
+        time_ms += (1 + holes.get(number, 0)) * recipe.timeframe_ms
         for column, price in zip(columns.values(), (opening, high, low, close), strict=False):
             column.append(round(price, 2))
         columns.volume.append(_volume(random, recipe))
     return columns
 
 
-def _missing(random: Random, recipe: Recipe) -> set[int]:
-    """The candles inside the holes; two at least stay at the start."""
+def _holes(random: Random, recipe: Recipe) -> dict[int, int]:
+    """After which candle how many are missing."""
     lengths = [random.randint(1, 20) for _ in range(recipe.holes)]
     lengths += [CLEARLY_LONGER_THAN_A_RESET_MS // recipe.timeframe_ms for _ in range(recipe.long_holes)]
-    missing: set[int] = set()
-    for length in lengths:
-        first = random.randint(2, max(3, recipe.candles - length - 20))
-        missing.update(range(first, min(first + length, recipe.candles - 1)))
-    return missing
+    return {random.randrange(recipe.candles): length for length in lengths}
 
 
 def _volume(random: Random, recipe: Recipe) -> float:

@@ -1,0 +1,89 @@
+"""vwap_rsi with backtesting.py: indicators precomputed as columns, rules in `next`, as its users do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import backtesting
+import numpy as np
+import pandas as pd
+
+from benchmarks.signals import DOWN, UP, signals
+
+if TYPE_CHECKING:
+    from engine.feeds.columns import CandleColumns
+
+LEAVES_OUT = (
+    "It leaves out kill switches, liquidation, limits on positions, funding, holes in the data, the slippage of exits "
+    "and its doubling, the maker fee, the tick; stops are measured from the planned price."
+)
+TAKER, SLIP = 0.0006, 0.0005
+LOT = 0.0001
+"""backtesting.py trades whole units: a unit is one lot, and prices are those of a lot."""
+
+backtesting.backtesting._tqdm = lambda it, **_: it  # No progress bar: it costs time and says nothing here.
+
+
+class VwapRsi(backtesting.Strategy):
+    """The rules, asked on the last 1m candle of every 5m candle."""
+
+    tape: Any = None
+
+    def init(self) -> None:
+        """Every indicator in one pass."""
+        t = self.tape
+        found = signals(t["Open"], t["High"], t["Low"], t["Close"], t["Volume"])
+        self.sides, self.strength, self.regimes = (column.tolist() for column in found)
+        self.closes = t["Close"].tolist()
+        self.i = 0
+
+    def next(self) -> None:
+        """One candle; the first call is for row 1."""
+        self.i += 1
+        if self.i % 5 != 4:
+            return
+        j = self.i // 5
+        trades = self.trades
+        if trades:
+            self._leave(trades[0], j)
+        elif self.sides[j] != 0 and not self.orders:
+            self._enter(self.sides[j])
+
+    def _leave(self, trade: Any, j: int) -> None:
+        """RSI back in the middle and in profit after costs, or a trend."""
+        d, close = (1.0 if trade.is_long else -1.0), self.closes[self.i]
+        price = close * (1.0 - d * SLIP)
+        profit = d * (price - trade.entry_price) - (price + trade.entry_price) * TAKER
+        if (d * (self.strength[j] - 50.0) > 0.0 and profit > 0.0) or self.regimes[j] in (UP, DOWN):
+            trade.close()
+
+    def _enter(self, side: int) -> None:
+        """At the next open, with stop and target, sized by risk."""
+        planned = self.closes[self.i] * (1.0 + side * SLIP)
+        stop, target = planned * (1.0 - side * 0.003), planned * (1.0 + side * 0.008)
+        loss = abs(planned - stop) + (TAKER + SLIP) * (planned + stop)
+        units = int(min(0.02 * self.equity / loss, 0.8 * self.equity / planned))
+        if units >= 1:
+            (self.buy if side > 0 else self.sell)(size=units, sl=stop, tp=target)
+
+
+def frame(table: CandleColumns) -> pd.DataFrame:
+    """The tape as backtesting.py wants it, in prices of a lot."""
+    names = ("Open", "High", "Low", "Close", "Volume")
+    made = pd.DataFrame({name: np.array(column) for name, column in zip(names, table.values(), strict=True)})
+    made[list(names[:4])] *= LOT
+    made.index = pd.to_datetime(np.array(table.open_time_ms), unit="ms")
+    return made
+
+
+def prepared(data: pd.DataFrame) -> backtesting.Backtest:
+    """A backtest ready to run."""
+    VwapRsi.tape = {name: data[name].to_numpy() for name in data.columns}
+    return backtesting.Backtest(
+        data, VwapRsi, cash=10_000.0, margin=1.0 / 3.0, commission=TAKER, spread=SLIP, finalize_trades=False
+    )
+
+
+def trades(statistics: Any) -> int:
+    """How many trades were closed."""
+    return len(statistics["_trades"])

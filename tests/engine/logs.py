@@ -1,0 +1,98 @@
+"""What stands in a log file, read in this process: the events, the story without starts, digest, trades; and forgery."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from engine.boot import snapshot_store
+from engine.core.registry import load_strategies
+from engine.core.saving import world_digest
+from engine.recovery import Recovered, recover
+from events.facts import (
+    ContractListed,
+    EngineStarted,
+    EngineStopped,
+    Event,
+    FeedConnected,
+    FeedLost,
+    GapFilled,
+    RunnerConfigured,
+)
+from events.sqlite_log import SqliteEventLog, SqliteLogReader
+from projections.host import fold
+from projections.trades import Trades, write_trades_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from engine.core.strategy import Strategy
+    from events.log import Entry, Recorded
+
+LIFE = (EngineStarted, EngineStopped, FeedConnected, FeedLost, GapFilled)
+STRATEGIES: dict[str, Strategy] = load_strategies()
+
+
+def recorded(db: Path) -> list[Recorded]:
+    """Every event of the log, its chain checked."""
+    with closing(SqliteLogReader(db)) as reader:
+        reader.verify_tail()
+        return [item for commit in reader.commits() for item in commit.recorded()]
+
+
+def of_type(db: Path, *kinds: type[Event]) -> list[Event]:
+    """The events of these types, in order."""
+    return [item.event for item in recorded(db) if isinstance(item.event, kinds)]
+
+
+def story(db: Path) -> list[tuple[int, Event]]:
+    """Every event with its cause, numbered as if starts and connections had never been in the log."""
+    place: dict[int, int] = {0: 0}
+    found: list[tuple[int, Event]] = []
+    for item in recorded(db):
+        if not isinstance(item.event, (*LIFE, ContractListed, RunnerConfigured)):
+            place[item.seq] = len(place)
+            found.append((place[item.cause], item.event))
+    return found
+
+
+def recovered(db: Path, until_seq: int | None = None, *, snapshots: bool = True) -> Recovered:
+    """The world of a log, the way an engine comes to it."""
+    with closing(SqliteLogReader(db)) as reader:
+        store = snapshot_store(db, lambda _: None) if snapshots else None
+        return recover(reader, store, STRATEGIES, until_seq)
+
+
+def digest(db: Path, *, snapshots: bool = True) -> str:
+    """The digest of the state at the end of a log."""
+    return world_digest(recovered(db, snapshots=snapshots).world)
+
+
+def trades_csv(db: Path) -> str:
+    """The closed trades as the file that `papertape trades --csv` writes."""
+    trades, file = Trades(), io.StringIO()
+    fold([trades], recorded(db))
+    write_trades_csv(file, trades.closed())
+    return file.getvalue()
+
+
+async def write(db: Path, entries: Sequence[Entry], a_row: int = 500) -> None:
+    """A log with exactly these entries, whatever they say."""
+    log = await SqliteEventLog.open(db, clock_ms=lambda: 1)
+    try:
+        for first in range(0, len(entries), a_row):
+            await log.append(log.head.seq, entries[first : first + a_row])
+    finally:
+        await log.close()
+
+
+def damage(db: Path, statement: str, *values: object) -> None:
+    """Change the file behind the back of papertape: its guards are dropped first."""
+    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        for guard in ("commits_update", "commits_delete", "commits_insert"):
+            connection.execute(f"DROP TRIGGER IF EXISTS {guard}")
+        connection.execute(statement, values)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,0 +1,140 @@
+"""The loop: nothing is seen before it is committed, nothing counts twice, a refusal changes nothing, takes queue up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.boot import engine
+from engine.clock import ManualClock
+from engine.core.machine import react
+from engine.core.saving import copy_world, encode_world, reduce
+from engine.setup import RunnerSettings
+from events.errors import CommandRefused, EngineFault, LogWriteFailed, UsageError
+from events.facts import KillSwitchReset, KillSwitchTripped, RunnerPaused
+from tests.engine.logs import of_type, recorded
+from tests.engine.parts import BUSY, Given, busy, busy_tape, live, settings
+from tests.events.tape import in_loop
+from tests.support import DAY_0_MS, candle, configured_world, listed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.boot import Engine
+
+LISTED = [listed("X")]
+STALE = KillSwitchReset(DAY_0_MS, "scripted", 3, "anna", "why not")
+
+
+def by_hand(scope: str = "scripted") -> KillSwitchTripped:
+    return KillSwitchTripped(DAY_0_MS, scope, "manual", 10_000.0, 10_000.0, 10_000.0, 0.0)
+
+
+def test_reduce_leaves_the_given_world_as_it_is_and_says_what_react_says() -> None:
+    tape = busy_tape()
+    world = configured_world(tape.contracts, settings(None).runners)  # type: ignore[arg-type]
+    for seq, event in enumerate(tape.events(), start=10):
+        before, copy = encode_world(world), copy_world(world)
+        following, entries = reduce(world, event, seq)
+        assert encode_world(world) == before
+        assert react(copy, event, seq) == entries
+        assert encode_world(copy) == encode_world(following)
+        if seq == 150:
+            break
+        world = following
+
+
+@in_loop
+async def test_feeding_any_suffix_of_the_facts_again_changes_nothing(tmp_path: Path) -> None:
+    what, facts = settings(tmp_path / "log.db"), busy_tape().events()
+    async with engine(what, busy().contracts(), ManualClock(), print) as running:
+        await running.loop.run(busy())
+        head, state = running.log.head, encode_world(running.loop.world)
+        for first in (0, 1, len(facts) // 2, len(facts) - 1):
+            await running.loop.run(Given(busy().contracts(), facts[first:], a_batch=50))
+            assert (running.log.head, encode_world(running.loop.world)) == (head, state)
+        assert running.loop.statistics.repeated_facts > len(facts)
+
+
+@in_loop
+async def test_a_follower_never_hears_of_what_the_log_does_not_hold(tmp_path: Path) -> None:
+    what, heard = settings(tmp_path / "log.db"), []
+
+    async def listen(running: Engine) -> None:
+        reader, seq = running.log.reader(), 0
+        while not running.bus.closed:
+            seq = await running.bus.wait_beyond(seq)
+            heard.append((seq, reader.head().seq))
+        reader.close()
+
+    async with engine(what, busy().contracts(), ManualClock(), print) as running:
+        listening = asyncio.ensure_future(listen(running))
+        await running.loop.run(busy())
+    await listening
+    assert len(heard) > 50
+    assert all(said <= held for said, held in heard)
+
+
+@in_loop
+async def test_a_refused_command_writes_nothing_and_what_stood_before_it_is_committed(tmp_path: Path) -> None:
+    what = settings(tmp_path / "log.db")
+    async with engine(what, LISTED, ManualClock(), print) as running:
+        head, state = running.log.head, encode_world(running.loop.world)
+        for refused in (STALE, KillSwitchReset(DAY_0_MS, "nobody", 3, "anna", ""), RunnerPaused(0, "nobody", "a", "b")):
+            with pytest.raises(CommandRefused):
+                await running.loop.take([refused])
+            assert (running.log.head, encode_world(running.loop.world)) == (head, state)
+        with pytest.raises(CommandRefused):
+            await running.loop.take([candle(0, 100.0), STALE, candle(1, 100.0)])
+        assert (running.log.head.seq, running.bus.head_seq) == (head.seq + 1, head.seq + 1)
+        await running.loop.take([candle(1, 100.0)])
+    assert [item.event.at_ms for item in recorded(what.db)][-3:-1] == [candle(0, 1.0).at_ms, candle(1, 1.0).at_ms]
+
+
+@in_loop
+async def test_commands_and_facts_at_the_same_time_wait_for_each_other(tmp_path: Path) -> None:
+    what = settings(tmp_path / "log.db")
+    async with engine(what, LISTED, ManualClock(), print) as running:
+        takes = [running.loop.take([candle(number, 100.0)]) for number in range(20)]
+        takes.insert(7, running.loop.take([by_hand()]))
+        await asyncio.gather(*takes)
+        (trip,) = [item.seq for item in recorded(what.db) if isinstance(item.event, KillSwitchTripped)]
+        resets = [KillSwitchReset(DAY_0_MS, "scripted", trip, who, "looked") for who in ("anna", "ben")]
+        ends = await asyncio.gather(*(running.loop.take([reset]) for reset in resets), return_exceptions=True)
+        assert [type(end) for end in ends] == [type(None), CommandRefused]
+    assert len(of_type(what.db, KillSwitchReset)) == 1
+
+
+@in_loop
+async def test_behind_an_input_that_could_not_be_written_nothing_is_taken(tmp_path: Path) -> None:
+    what = settings(tmp_path / "log.db")
+    with pytest.raises(EngineFault, match="whole up to seq 3"):
+        async with engine(what, LISTED, ManualClock(), print) as running:
+            await running.loop.take([by_hand()])
+            unwritable = KillSwitchReset(DAY_0_MS, "scripted", running.log.head.seq, "anna", "\ud800")
+            with pytest.raises(UsageError):
+                await running.loop.take([unwritable])
+            await running.loop.take([candle(0, 100.0)])
+    assert of_type(what.db, KillSwitchReset) == []
+
+
+@in_loop
+async def test_a_failed_commit_ends_the_engine_and_is_not_tried_again(tmp_path: Path) -> None:
+    what = settings(tmp_path / "log.db")
+    with pytest.raises(LogWriteFailed):
+        async with engine(what, busy().contracts(), ManualClock(), print) as running:
+            await running.loop.run(Given(busy().contracts(), busy_tape().events()[:50]))
+            head = running.log.head
+            await running.log._connection.close()
+            await running.loop.run(busy())
+    assert recorded(what.db)[-1].seq == head.seq, "nothing was written behind it, not even a stop"
+    await live(what, busy())
+    await live(settings(tmp_path / "whole.db"), busy())
+    trimmed, whole = ([event for event in of_type(db, *KINDS)] for db in (what.db, tmp_path / "whole.db"))
+    assert trimmed == whole
+
+
+KINDS = tuple(type(event) for event in busy_tape(BUSY).events()[:1])
+UNUSED = RunnerSettings

@@ -1,0 +1,194 @@
+"""Start-up is recovery: whatever became of the snapshots, the world is the one that the log tells."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.boot import engine, snapshot_store
+from engine.clock import ManualClock
+from engine.core.machine import fold
+from engine.core.registry import code_digest
+from engine.core.saving import encode_world, world_digest
+from engine.core.world import new_world
+from engine.recovery import Recovered, recover
+from events.log import Head
+from events.snapshots import SnapshotStore
+from events.sqlite_log import SqliteLogReader
+from tests.core.random_market import Recipe
+from tests.engine.logs import recorded
+from tests.engine.parts import BUSY, Given, busy, busy_tape, live, settings
+from tests.events.tape import in_loop
+from tests.support import STRATEGIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+VERSION = code_digest(STRATEGIES.values())
+
+
+def come_back(db: Path, until_seq: int | None = None) -> tuple[Recovered, list[str]]:
+    """The world the way an engine comes to it, and what was warned of."""
+    warnings: list[str] = []
+    with closing(SqliteLogReader(db)) as reader:
+        return recover(reader, snapshot_store(db, warnings.append), STRATEGIES, until_seq), warnings
+
+
+def from_scratch(db: Path, until_seq: int) -> bytes:
+    """The world folded from the first event on, to the last bit."""
+    world = new_world(STRATEGIES)
+    fold(world, [item for item in recorded(db) if item.seq <= until_seq])
+    return encode_world(world)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log of three short lives with three snapshots."""
+    db = tmp_path_factory.mktemp("lived") / "log.db"
+    write_lives(db)
+    return db
+
+
+@in_loop
+async def write_lives(db: Path) -> None:
+    tape = busy_tape()
+    facts = tape.events()
+    for end in (len(facts) // 3, 2 * len(facts) // 3, len(facts)):
+        await live(settings(db), Given(tape.contracts, facts[:end]))
+
+
+@pytest.fixture
+def db(lived: Path, tmp_path: Path) -> Path:
+    """A copy of that log that may be harmed."""
+    shutil.copytree(lived.parent, tmp_path / "copy")
+    return tmp_path / "copy" / "log.db"
+
+
+def snapshots(db: Path) -> list[Path]:
+    """The snapshots, newest first."""
+    return sorted(db.with_name("log.db.snapshots").glob("*.snapshot"), reverse=True)
+
+
+def torn(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def foreign(path: Path) -> None:
+    path.write_bytes(b"PNG" * 1_000)
+
+
+def mutated(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def future(path: Path) -> None:
+    path.replace(path.with_name("00000000000000999999.snapshot"))
+
+
+def of_another_log(path: Path) -> None:
+    seq = int(path.stem)
+    SnapshotStore(path.parent, print).save(seq, b"x" * 32, VERSION, b"")
+
+
+def of_another_shape(path: Path) -> None:
+    seq = int(path.stem)
+    with closing(SqliteLogReader(path.parents[1] / "log.db")) as reader:
+        row_hash = reader.hash_at(seq)
+    assert row_hash is not None
+    SnapshotStore(path.parent, print).save(seq, row_hash, VERSION, b"\x93\x01\x02\x03")
+
+
+@pytest.mark.parametrize("harm", [torn, empty, foreign, mutated, future, of_another_log, of_another_shape])
+def test_a_bad_snapshot_is_set_aside_with_one_warning_and_an_older_one_serves(
+    db: Path, harm: Callable[[Path], None]
+) -> None:
+    newest, older = snapshots(db)[:2]
+    harm(newest)
+    found, warnings = come_back(db)
+    assert len(warnings) == 1, warnings
+    assert "was set aside" in warnings[0]
+    assert found.snapshot_seq == int(older.stem)
+    assert encode_world(found.world) == from_scratch(db, found.seq)
+    assert come_back(db)[1] == [], "it is not warned of twice"
+
+
+def test_without_any_good_snapshot_the_whole_log_is_replayed(db: Path) -> None:
+    whole, _ = come_back(db)
+    for harm, path in zip((torn, empty, mutated), snapshots(db), strict=True):
+        harm(path)
+    found, warnings = come_back(db)
+    assert (found.snapshot_seq, found.replayed_events, len(warnings)) == (0, found.seq, 3)
+    assert encode_world(found.world) == encode_world(whole.world)
+
+
+def test_losing_every_snapshot_loses_nothing(db: Path) -> None:
+    whole, _ = come_back(db)
+    shutil.rmtree(db.with_name("log.db.snapshots"))
+    found, warnings = come_back(db)
+    assert warnings == []
+    assert encode_world(found.world) == encode_world(whole.world)
+
+
+def test_snapshots_of_other_code_are_passed_over_with_one_warning_and_kept(db: Path) -> None:
+    store = SnapshotStore(db.with_name("log.db.snapshots"), print)
+    for snapshot in list(store.newest(VERSION)):
+        store.save(snapshot.seq, snapshot.hash, "other code", snapshot.state)
+    before = snapshots(db)
+    found, warnings = come_back(db)
+    assert (found.snapshot_seq, len(warnings)) == (0, 1)
+    assert "other code" in warnings[0]
+    assert snapshots(db) == before
+
+
+def test_every_snapshot_leads_to_the_world_of_a_full_replay(db: Path) -> None:
+    end = Head(len(recorded(db)))
+    for path in snapshots(db):
+        found, _ = come_back(db)
+        assert found.snapshot_seq == int(path.stem)
+        assert encode_world(found.world) == from_scratch(db, end.seq)
+        path.unlink()
+    assert come_back(db)[0].snapshot_seq == 0
+
+
+def test_the_past_at_any_seq_is_the_fold_up_to_there(lived: Path) -> None:
+    head = len(recorded(lived))
+    chance = Random(1)  # noqa: S311 - a sample, no secret
+    for seq in [1, head, *(chance.randint(1, head) for _ in range(12))]:
+        found, _ = come_back(lived, seq)
+        assert found.seq == seq
+        assert encode_world(found.world) == from_scratch(lived, seq)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@in_loop
+async def test_a_life_cut_into_many_is_one_life(tmp_path: Path, seed: int) -> None:
+    tape = busy_tape(Recipe(seed, symbols=2, candles=120, told_of=0.3, late_share=0.05, holes=2))
+    facts, chance = tape.events(), Random(seed)
+    for _ in range(6):
+        await live(settings(tmp_path / "cut.db"), Given(tape.contracts, facts[: chance.randint(1, len(facts))]))
+    await live(settings(tmp_path / "cut.db"), Given(tape.contracts, facts))
+    await live(settings(tmp_path / "one.db"), Given(tape.contracts, facts))
+    cut, one = come_back(tmp_path / "cut.db")[0], come_back(tmp_path / "one.db")[0]
+    assert world_digest(cut.world) == world_digest(one.world)
+
+
+@in_loop
+async def test_a_start_far_behind_its_snapshot_saves_one_at_once(tmp_path: Path) -> None:
+    """Else an engine that is killed again and again before its first snapshot replays more every time."""
+    what = settings(tmp_path / "log.db", snapshot_every_events=200)
+    await live(what, busy(BUSY))
+    shutil.rmtree(tmp_path / "log.db.snapshots")
+    async with engine(what, busy_tape().contracts, ManualClock(), print) as running:
+        assert running.recovered.replayed_events > 200
+        assert running.loop.statistics.snapshots == 1

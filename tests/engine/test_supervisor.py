@@ -1,0 +1,103 @@
+"""Nothing dies silently: whoever fails stops the engine with its name, and the log is whole up to the seq it names."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.boot import engine
+from engine.clock import ManualClock
+from engine.supervisor import supervise
+from events.errors import EngineFault, LogHeld, MarketDataError
+from events.facts import EngineStopped
+from tests.engine.logs import recorded
+from tests.engine.parts import Given, busy, busy_tape, settings
+from tests.events.tape import in_loop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Mapping
+    from pathlib import Path
+
+    from engine.boot import Engine
+    from engine.feeds.port import Seen
+    from events.facts import FeedConnected, FeedFact
+
+
+class Breaking(Given):
+    """A feed that breaks behind its first facts."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(busy().contracts(), busy_tape().events()[:100])
+        self.error = error
+
+    async def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:
+        async for batch in super().facts(seen, anchor):
+            yield batch
+        raise self.error
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def failing(error: Exception) -> None:
+    await asyncio.sleep(0.01)
+    raise error
+
+
+async def ended(db: Path, work: Awaitable[None] | None, watchers: Mapping[str, Awaitable[None]], feed: Given) -> int:
+    """An engine under its supervisor; the seq at which it stood."""
+    running: Engine
+    async with engine(settings(db), feed.contracts(), ManualClock(), print) as running:
+        try:
+            await supervise(work or running.loop.run(feed), watchers, lambda: running.log.head.seq)
+        finally:
+            seq = running.log.head.seq
+    return seq
+
+
+@in_loop
+async def test_a_failing_watcher_stops_the_engine_with_its_name_and_the_seq(tmp_path: Path) -> None:
+    watchers = {"alerts": failing(KeyError("token")), "view": forever()}
+    with pytest.raises(EngineFault, match=r"alerts failed with KeyError: 'token'; the log is whole up to seq 5$"):
+        await ended(tmp_path / "log.db", forever(), watchers, busy())
+    assert recorded(tmp_path / "log.db")[-1].seq == 5
+
+
+@in_loop
+async def test_a_failing_feed_stops_the_engine_and_what_it_delivered_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(EngineFault, match="loop failed with ZeroDivisionError") as fault:
+        await ended(tmp_path / "log.db", None, {"view": forever()}, Breaking(ZeroDivisionError("a bug")))
+    events = recorded(tmp_path / "log.db")
+    assert str(fault.value).endswith(f"up to seq {len(events)}")
+    assert len(events) > 100
+    assert not any(isinstance(item.event, EngineStopped) for item in events)
+
+
+@pytest.mark.parametrize("error", [MarketDataError("x.csv, line 3"), LogHeld("held")])
+@in_loop
+async def test_an_error_of_ours_keeps_its_name_and_exit_code(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(type(error), match=str(error)):
+        await ended(tmp_path / "log.db", None, {}, Breaking(error))
+
+
+@in_loop
+async def test_watchers_that_do_not_end_are_cancelled_a_second_after_the_work() -> None:
+    started = time.monotonic()
+    await supervise(asyncio.sleep(0), {"stuck": forever()}, lambda: 0)
+    assert 0.9 < time.monotonic() - started < 1.9
+
+
+@in_loop
+async def test_a_watcher_that_ends_by_itself_stops_nothing(tmp_path: Path) -> None:
+    seq = await ended(tmp_path / "log.db", None, {"done": asyncio.sleep(0)}, busy())
+    assert seq > 400
+
+
+@in_loop
+async def test_a_watcher_that_fails_behind_the_work_is_named_too() -> None:
+    with pytest.raises(EngineFault, match="alerts failed with OSError"):
+        await supervise(asyncio.sleep(0), {"alerts": failing(OSError("late"))}, lambda: 7)
