@@ -23,7 +23,7 @@ $(READY): pyproject.toml requirements.lock
 	@touch $@
 
 run: setup  ## Watch four strategies trade a simulated market
-	@$(BIN)/papertape run --feed sim --speed 600 --db data/demo.db
+	@$(BIN)/papertape run --feed sim --speed 900 --db data/demo.db
 
 test: lint types unit  ## Lint, types and tests
 

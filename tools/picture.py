@@ -18,7 +18,7 @@ from events.sqlite_log import SqliteLogReader
 from projections.host import fold
 
 COLUMNS = 150
-SPEED = 600.0
+SPEED = 900.0
 
 
 def record(db: Path, picture: Path, until_seq: int | None) -> None:
@@ -33,7 +33,7 @@ def record(db: Path, picture: Path, until_seq: int | None) -> None:
         seconds = max(1.0, (last[-1].recorded_at_ms - last[0].recorded_at_ms) / 1_000.0)
     console = Console(record=True, width=COLUMNS, file=StringIO(), force_terminal=True, color_system="truecolor")
     console.print(screen.frame(console, seq, seq, len(last) / seconds))
-    console.save_svg(str(picture), title="papertape run --feed sim --speed 600")
+    console.save_svg(str(picture), title="papertape run --feed sim --speed 900")
 
 
 if __name__ == "__main__":

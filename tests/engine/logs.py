@@ -90,9 +90,12 @@ async def write(db: Path, entries: Sequence[Entry], a_row: int = 500) -> None:
 
 
 def damage(db: Path, statement: str, *values: object) -> None:
-    """Change the file behind the back of papertape: its guards are dropped first."""
+    """Change the file behind the back of papertape: its guards are away meanwhile."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
-        for guard in ("commits_update", "commits_delete", "commits_insert"):
-            connection.execute(f"DROP TRIGGER IF EXISTS {guard}")
+        guards = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in guards:
+            connection.execute(f"DROP TRIGGER {name}")
         connection.execute(statement, values)
+        for _, guard in guards:
+            connection.execute(guard)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -11,11 +11,10 @@ from engine.boot import engine
 from engine.clock import ManualClock
 from engine.core.machine import react
 from engine.core.saving import copy_world, encode_world, reduce
-from engine.setup import RunnerSettings
-from events.errors import CommandRefused, EngineFault, LogWriteFailed, UsageError
+from events.errors import CommandRefused, EngineFault, UsageError
 from events.facts import KillSwitchReset, KillSwitchTripped, RunnerPaused
 from tests.engine.logs import of_type, recorded
-from tests.engine.parts import BUSY, Given, busy, busy_tape, live, settings
+from tests.engine.parts import Given, busy, busy_tape, settings
 from tests.events.tape import in_loop
 from tests.support import DAY_0_MS, candle, configured_world, listed
 
@@ -110,7 +109,7 @@ async def test_commands_and_facts_at_the_same_time_wait_for_each_other(tmp_path:
 @in_loop
 async def test_behind_an_input_that_could_not_be_written_nothing_is_taken(tmp_path: Path) -> None:
     what = settings(tmp_path / "log.db")
-    with pytest.raises(EngineFault, match="whole up to seq 3"):
+    with pytest.raises(EngineFault, match="whole up to seq 4"):
         async with engine(what, LISTED, ManualClock(), print) as running:
             await running.loop.take([by_hand()])
             unwritable = KillSwitchReset(DAY_0_MS, "scripted", running.log.head.seq, "anna", "\ud800")
@@ -118,23 +117,3 @@ async def test_behind_an_input_that_could_not_be_written_nothing_is_taken(tmp_pa
                 await running.loop.take([unwritable])
             await running.loop.take([candle(0, 100.0)])
     assert of_type(what.db, KillSwitchReset) == []
-
-
-@in_loop
-async def test_a_failed_commit_ends_the_engine_and_is_not_tried_again(tmp_path: Path) -> None:
-    what = settings(tmp_path / "log.db")
-    with pytest.raises(LogWriteFailed):
-        async with engine(what, busy().contracts(), ManualClock(), print) as running:
-            await running.loop.run(Given(busy().contracts(), busy_tape().events()[:50]))
-            head = running.log.head
-            await running.log._connection.close()
-            await running.loop.run(busy())
-    assert recorded(what.db)[-1].seq == head.seq, "nothing was written behind it, not even a stop"
-    await live(what, busy())
-    await live(settings(tmp_path / "whole.db"), busy())
-    trimmed, whole = ([event for event in of_type(db, *KINDS)] for db in (what.db, tmp_path / "whole.db"))
-    assert trimmed == whole
-
-
-KINDS = tuple(type(event) for event in busy_tape(BUSY).events()[:1])
-UNUSED = RunnerSettings

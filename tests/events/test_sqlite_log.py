@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import aiosqlite
@@ -20,27 +20,30 @@ from tests.events.processes import APPENDS, holding, run_until_killed
 from tests.events.tape import candles, clock_ms, in_loop
 
 
-async def opened(path: Path) -> SqliteEventLog:
-    return await SqliteEventLog.open(path, clock_ms=clock_ms)
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[SqliteEventLog]:
+    log = await SqliteEventLog.open(path, clock_ms=clock_ms)
+    try:
+        yield log
+    finally:
+        await log.close()
 
 
 async def written(path: Path, rows: int = 3) -> Head:
-    log = await opened(path)
-    for _ in range(rows):
-        await log.append(log.head.seq, candles(2, log.head.seq))
-    await log.close()
+    async with opened(path) as log:
+        for _ in range(rows):
+            await log.append(log.head.seq, candles(2, log.head.seq))
     return log.head
 
 
 @in_loop
 async def test_a_log_goes_on_where_it_ended(tmp_path: Path) -> None:
     head = await written(tmp_path / "tape.db")
-    log = await opened(tmp_path / "tape.db")
-    assert (log.head, log.warnings) == (head, [])
-    await log.append(6, candles(1, 6))
-    with closing(log.reader()) as reader:
-        assert [recorded.event for recorded in reader.read(0)] == [entry.event for entry in candles(7)]
-    await log.close()
+    async with opened(tmp_path / "tape.db") as log:
+        assert (log.head, log.warnings) == (head, [])
+        await log.append(6, candles(1, 6))
+        with closing(log.reader()) as reader:
+            assert [recorded.event for recorded in reader.read(0)] == [entry.event for entry in candles(7)]
 
 
 @pytest.mark.parametrize(
@@ -64,14 +67,13 @@ def test_the_schema_itself_refuses_all_but_the_next_row(tmp_path: Path, statemen
 
 @in_loop
 async def test_a_second_opener_is_refused_at_once_and_the_lock_ends_with_close(tmp_path: Path) -> None:
-    first = await opened(tmp_path / "tape.db")
-    (tmp_path / "alias.db").symlink_to(tmp_path / "tape.db")
-    for path in ("tape.db", "alias.db"):
-        with pytest.raises(LogHeld, match=r"tape\.db"):
-            await opened(tmp_path / path)
-    await first.append(0, candles(1))
-    await first.close()
-    await (await opened(tmp_path / "tape.db")).close()
+    async with opened(tmp_path / "tape.db") as first:
+        (tmp_path / "alias.db").symlink_to(tmp_path / "tape.db")
+        for path in ("tape.db", "alias.db"):
+            with pytest.raises(LogHeld, match=r"tape\.db"):
+                await written(tmp_path / path, rows=0)
+        await first.append(0, candles(1))
+    await written(tmp_path / "tape.db", rows=0)
 
 
 def test_another_process_holds_the_log_until_it_is_killed(tmp_path: Path) -> None:
@@ -111,12 +113,11 @@ def test_a_kill_around_a_commit_leaves_whole_commits(tmp_path: Path, failpoint: 
 
 @in_loop
 async def test_the_head_is_kept_beside_the_log_with_every_commit(tmp_path: Path) -> None:
-    log = await opened(tmp_path / "tape.db")
-    assert read_head(log.path) == Head()
-    head = await log.append(0, candles(2))
-    assert read_head(log.path) == head
-    log.sync_head()
-    await log.close()
+    async with opened(tmp_path / "tape.db") as log:
+        assert read_head(log.path) == Head()
+        head = await log.append(0, candles(2))
+        assert read_head(log.path) == head
+        log.sync_head()
     assert read_head(log.path) == head
 
 
@@ -127,9 +128,8 @@ async def test_a_lost_head_file_is_a_warning_and_made_anew(tmp_path: Path, conte
     (tmp_path / "tape.db.head").unlink()
     if content is not None:
         (tmp_path / "tape.db.head").write_bytes(content)
-    log = await opened(tmp_path / "tape.db")
-    await log.close()
-    assert "missing or torn" in log.warnings[0]
+    async with opened(tmp_path / "tape.db") as log:
+        assert "missing or torn" in log.warnings[0]
     assert read_head(log.path) == head
 
 
@@ -144,25 +144,23 @@ def test_a_flipped_bit_in_the_kept_head_is_noticed(tmp_path: Path) -> None:
 
 @in_loop
 async def test_a_cancelled_append_leaves_a_log_that_refuses(tmp_path: Path) -> None:
-    log = await opened(tmp_path / "tape.db")
-    append = asyncio.ensure_future(log.append(0, candles(1)))
-    await asyncio.sleep(0)
-    append.cancel()
-    await asyncio.wait([append])
-    with pytest.raises(LogWriteFailed, match="unknown"):
-        await log.append(0, candles(1))
-    await log.close()
+    async with opened(tmp_path / "tape.db") as log:
+        append = asyncio.ensure_future(log.append(0, candles(1)))
+        await asyncio.sleep(0)
+        append.cancel()
+        await asyncio.wait([append])
+        with pytest.raises(LogWriteFailed, match="unknown"):
+            await log.append(0, candles(1))
 
 
 @in_loop
 async def test_somebody_who_writes_around_the_lock_is_a_failed_commit(tmp_path: Path) -> None:
     await written(tmp_path / "tape.db")
-    log = await opened(tmp_path / "tape.db")
-    with closing(sqlite3.connect(log.path, isolation_level=None)) as raw:
-        raw.execute("INSERT INTO commits VALUES (7, 1, 0, x'00', x'00')")
-    with pytest.raises(LogWriteFailed, match="append-only"):
-        await log.append(6, candles(1))
-    await log.close()
+    async with opened(tmp_path / "tape.db") as log:
+        with closing(sqlite3.connect(log.path, isolation_level=None)) as raw:
+            raw.execute("INSERT INTO commits VALUES (7, 1, 0, x'00', x'00')")
+        with pytest.raises(LogWriteFailed, match="append-only"):
+            await log.append(6, candles(1))
 
 
 def test_a_missing_log_is_missing_for_a_reader_and_nothing_is_created(tmp_path: Path) -> None:
