@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from benchmarks.market import YEAR_DAYS, candles, feed, runners, strategies
 from benchmarks.measure import Bench, Result, Times, alternate, million, milliseconds, one_core, ratio, times_as_fast
 from engine.core.machine import react
 from engine.core.registry import code_digest
-from engine.core.world import World, new_world
+from engine.core.world import new_world
 from engine.research.backtest import Backtest, backtest
 from engine.research.compiled import CompiledEngine
 from engine.research.guarded import run_tape
@@ -22,12 +23,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STRATEGY = "vwap_rsi"
-QUICK_DAYS = 90
+QUICK_DAYS = 60
 SAME_TAPE = (
-    "The tape: 1m candles of one simulated symbol, without a hole, in memory. All take columns in memory; every "
-    "indicator, each resampling and the simulation are inside the time. Limits of the kill switches are wide open, so "
-    "that all trade the whole year."
+    "The tape is a year of 1m candles of one simulated symbol, in memory as columns, which is where each library "
+    "begins. Resampling, every indicator and the simulation are inside the time. The kill switches are asked on every "
+    "candle and set so wide that they never end a run."
 )
+TARGET_VECTORBT, TARGET_BACKTESTING, TARGET_PLAIN = 5.0, 100.0, 1.0
+AIM_CANDLES_A_SECOND = 40e6
+
+
+class ReadyTape:
+    """A tape whose rows lie ready, as in a sweep, where every run after the first finds them so."""
+
+    def __init__(self, bench: Bench) -> None:
+        tape = tape_of(feed(days(bench)))
+        self.contracts, self._rows = tape.contracts, tape.rows()
+
+    def rows(self) -> Any:
+        """The rows."""
+        return self._rows
 
 
 def days(bench: Bench) -> int:
@@ -35,9 +50,27 @@ def days(bench: Bench) -> int:
     return bench.choose(QUICK_DAYS, YEAR_DAYS)
 
 
+def count(bench: Bench) -> int:
+    """The candles of the tape."""
+    return days(bench) * 1_440
+
+
 def ours(bench: Bench, engine: str) -> Backtest:
     """The whole call: tables to rows, configuration, the run, decisions as events, equities, daily course."""
     return backtest(feed(days(bench)), strategies(), runners(STRATEGY), engine)
+
+
+def ready_run(bench: Bench) -> Callable[[], object]:
+    """The compiled run alone over rows that lie ready; decisions as events and equities are in it."""
+    tape, digest = ReadyTape(bench), code_digest(strategies().values())
+
+    def run() -> object:
+        world = new_world(strategies())
+        for seq, event in enumerate(configuration(strategies(), tape.contracts, runners(STRATEGY)), 1):
+            react(world, event, seq)
+        return run_tape(world, CompiledEngine(world, tape, digest))  # type: ignore[arg-type]
+
+    return run
 
 
 def closed(result: Backtest) -> int:
@@ -45,26 +78,87 @@ def closed(result: Backtest) -> int:
     return sum(isinstance(item.event, PositionClosed) for item in result.decided)
 
 
-def loop_alone(bench: Bench) -> Callable[[], None]:
-    """The compiled run alone, over rows that lie ready, as a sweep repeats it."""
-    tape = tape_of(feed(days(bench)))
-    digest = code_digest(strategies().values())
-    tape.rows = _once(tape.rows()) if hasattr(tape, "__dict__") else tape.rows  # type: ignore[method-assign]
-
-    def run() -> None:
-        run_tape(*_fresh(tape, digest))
-
-    return run
+def speed(result: Result, bench: Bench, what: str, times: Times, note: str) -> None:
+    """One row: candles a second, the time, what it found."""
+    rate = count(bench) / times.median
+    result.add(what, f"{million(rate)} candles ({milliseconds(times.median)}; processor {milliseconds(times.median_cpu)}), {note}")
 
 
-def _once(rows: Any) -> Any:
-    """Rows that were made already."""
-    return lambda: rows
+def against_vectorbt(bench: Bench) -> Result:
+    """Compiled against the two formulations of vectorbt."""
+    from benchmarks import rival_vectorbt as rival  # noqa: PLC0415 - slow to import
+
+    result = Result("vectorbt", f"vwap_rsi over {count(bench):,} candles, compiled, one core, after the first pass")
+    tape = rival.columns(candles(days(bench)))
+    runs: dict[str, Callable[[], object]] = {
+        "whole": lambda: ours(bench, "compiled"),
+        "ready": ready_run(bench),
+        "signals": lambda: rival.by_signals(tape),
+        "orders": lambda: rival.by_orders(tape),
+    }
+    with one_core(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = f"{closed(ours(bench, 'compiled'))} trades"
+        by_signals = f"{rival.trades(rival.by_signals(tape))} trades"
+        by_orders = f"{rival.trades(rival.by_orders(tape))} trades"
+        alternate(runs, 1)
+        times = alternate(runs, bench.choose(5, 15))
+    speed(result, bench, "papertape, the whole call", times["whole"], found)
+    speed(result, bench, "papertape, over rows that lie ready (a sweep)", times["ready"], found)
+    speed(result, bench, "vectorbt, from_signals with a signal function", times["signals"], by_signals)
+    speed(result, bench, "vectorbt, from_order_func", times["orders"], by_orders)
+    _ratios(result, times, count(bench) / times["ready"].median)
+    result.notes += [SAME_TAPE, rival.LEAVES_OUT]
+    return result
 
 
-def _fresh(tape: Any, digest: str) -> tuple[World, CompiledEngine]:
-    """A world at its beginning, with the engine over the tape."""
-    world = new_world(strategies())
-    for seq, event in enumerate(configuration(strategies(), tape.contracts, runners(STRATEGY)), 1):
-        react(world, event, seq)
-    return world, CompiledEngine(world, tape, digest)
+def _ratios(result: Result, times: dict[str, Times], rate: float) -> None:
+    """What the targets are held against: vectorbt's quicker formulation, though it carries fewer rules."""
+    for ours_name, words in (("whole", "whole call"), ("ready", "ready rows")):
+        factor = ratio(times["signals"], times[ours_name])
+        target = f">= {TARGET_VECTORBT:g}x"
+        result.add(f"{words} against from_signals", times_as_fast(factor), target, factor >= TARGET_VECTORBT)
+        result.add(f"{words} against from_order_func", times_as_fast(ratio(times["orders"], times[ours_name])))
+    result.add("candles a second over ready rows", million(rate), "aim: 40 M/s", rate >= AIM_CANDLES_A_SECOND)
+
+
+def against_backtesting(bench: Bench) -> Result:
+    """Compiled and CPython against backtesting.py."""
+    from benchmarks import rival_backtesting as rival  # noqa: PLC0415 - slow to import
+
+    result = Result("backtesting", f"vwap_rsi over {count(bench):,} candles, compiled and in CPython, one core")
+    with one_core(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        prepared = rival.prepared(rival.frame(candles(days(bench))))
+        found = f"{closed(ours(bench, 'compiled'))} trades"
+        theirs = f"{rival.trades(prepared.run())} trades"
+        runs: dict[str, Callable[[], object]] = {
+            "compiled": lambda: ours(bench, "compiled"),
+            "python": lambda: ours(bench, "python"),
+            "backtesting": prepared.run,
+        }
+        times = alternate(runs, bench.choose(2, 5))
+    speed(result, bench, "papertape, compiled, the whole call", times["compiled"], found)
+    speed(result, bench, "papertape in CPython, the whole call", times["python"], found)
+    speed(result, bench, "backtesting.py", times["backtesting"], theirs)
+    for name, target in (("compiled", TARGET_BACKTESTING), ("python", TARGET_PLAIN)):
+        factor = ratio(times["backtesting"], times[name])
+        result.add(f"{name} against backtesting.py", times_as_fast(factor), f">= {target:g}x", factor >= target)
+    result.notes += [SAME_TAPE, rival.LEAVES_OUT]
+    return result
+
+
+def identical(bench: Bench) -> Result:
+    """The two engines decide the same, to the last bit."""
+    result = Result("identical", f"the two engines over {count(bench):,} candles, vwap_rsi")
+    plain, fast = ours(bench, "python"), ours(bench, "compiled")
+    decisions = plain.decided == fast.decided
+    equities = all(
+        np.array_equal(np.asarray(a).view(np.int64), np.asarray(b).view(np.int64))
+        for a, b in zip(plain.equities, fast.equities, strict=True)
+    )
+    result.add("decisions equal", f"{len(fast.decided):,} of {len(plain.decided):,}", "all", decisions)
+    result.add("equities equal to the bit", f"{len(fast.facts):,} values", "all", equities)
+    result.add("courses equal", "drawdown, days", "all", plain.courses == fast.courses)
+    assert decisions and equities, "CPython and the compiled kernel differ"
+    return result

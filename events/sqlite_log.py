@@ -144,7 +144,7 @@ class SqliteEventLog:
         self._head = head
         self._clock_ms = clock_ms
         self._codec = codec
-        self._one_append = asyncio.Lock()
+        self._tail = head
         self._refusal = ""
         self._closed = False
 
@@ -178,14 +178,22 @@ class SqliteEventLog:
     async def append(self, expected_seq: int, entries: Sequence[Entry]) -> Head:
         """Commit the entries as one row behind `expected_seq`; durable when this returns.
 
-        Raises SequenceConflict and UsageError (nothing was written), LogWriteFailed (unknown: stop and
-        replay). After a failure, and after a cancelled append, every later append is refused.
+        An append may begin while others are on their way: it expects the last seq of the newest of them, and
+        they become durable in that order. Raises SequenceConflict and UsageError (nothing was written),
+        LogWriteFailed (unknown: stop and replay). After a failure, and after a cancelled append, every later
+        append is refused.
         """
-        async with self._one_append:
-            self._admit(expected_seq)
-            row = next_row(self._head, entries, self._clock_ms(), self._codec)
+        self._admit(expected_seq)
+        row = next_row(self._tail, entries, self._clock_ms(), self._codec)
+        self._tail = end_of(row)
+        known = False
+        try:
             await self._commit(row)
-            return self._head
+            known = True
+        finally:
+            if not known:
+                self._refusal = f"whether seq {row[0]} was committed is unknown; the log refuses until it is opened again"
+        return end_of(row)
 
     def sync_head(self) -> None:
         """Make the kept head durable; waits for the disk. Call it where a snapshot is saved."""
@@ -209,12 +217,12 @@ class SqliteEventLog:
             raise UsageError("the log is closed")
         if self._refusal:
             raise LogWriteFailed(self._refusal)
-        if expected_seq != self._head.seq:
-            raise SequenceConflict(expected_seq, self._head.seq)
+        if expected_seq != self._tail.seq:
+            raise SequenceConflict(expected_seq, self._tail.seq)
 
     async def _commit(self, row: Row) -> None:
-        # The refusal stands before the outcome is known, so that a cancelled append leaves it behind too.
-        self._refusal = f"whether seq {row[0]} was committed is unknown; the log refuses until it is opened again"
+        # Nothing is awaited before the statement is queued, so rows are queued in the order of their seqs. When
+        # one fails, those behind it fail too: the table refuses a row that does not begin where the last ended.
         reach("before_commit")
         try:
             await self._connection.execute(INSERT, row)
@@ -223,7 +231,6 @@ class SqliteEventLog:
             self._head_file.keep(self._head)
         except (sqlite3.Error, OSError) as error:
             raise _write_failure(error) from error
-        self._refusal = ""
 
 
 def _write_failure(error: sqlite3.Error | OSError) -> LogWriteFailed:

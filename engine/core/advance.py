@@ -43,9 +43,8 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
         out: Any,
         equities: Any,
     ) -> tuple[int, int, str]:
-        n = 0
-        account, own_rules = accounts[0], rules[0]
-        f, full = first, len(out) - room
+        account, own_rules, full = accounts[0], rules[0], len(out) - room
+        n, numbered, f = 0, 0, first
         while f < end and n < full:
             fact = facts[f]
             s = fact.symbol
@@ -63,7 +62,6 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
             if main.completed == 1 or market.reset == 1 or not is_candle:
                 look(fact, market, main, bars[s], readings[s], states[s], params[s])
             if is_candle and fact.timing != WARM_UP and active[s]:
-                before = n
                 n = trade(
                     fact,
                     market,
@@ -80,9 +78,9 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
                     out,
                     n,
                 )
-                if n != before:
-                    for k in range(before, n):
-                        out[k].fact = f
+                while numbered < n:
+                    out[numbered].fact = f
+                    numbered += 1
             equities[f - first] = account.equity_usdt
             f += 1
         return f, n, digest

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.core.codes import HIGH_VOLATILITY
 from engine.core.indicators import (
     classify_regime,
     true_range,
@@ -17,7 +18,6 @@ from engine.core.indicators import (
     update_volume_average,
     update_vwap,
 )
-from engine.core.codes import HIGH_VOLATILITY
 from engine.core.state import HISTORY_MASK, READINGS_MASK, SETTLEMENTS_MASK, SETTLEMENTS_MAX
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ class PartLibrary(JITCodeLibrary):  # type: ignore[misc]
     """The code of a part: kept to be linked, neither optimised nor turned into machine code."""
 
     def _optimize_functions(self, ll_module: Any) -> None:
-        ll_module.data_layout = self._codegen._data_layout
+        ll_module.data_layout = self._codegen._data_layout  # noqa: SLF001 - numba's own subclasses take it there
 
     def _optimize_final_module(self) -> None:
         pass
@@ -64,6 +64,7 @@ class PartLowering(NativeLowering):  # type: ignore[misc]
     _name = "part_lowering"
 
     def run_pass(self, state: Any) -> bool:
+        """Lower one function and give its code to whoever calls it."""
         state.library = PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags.no_compile = True
         super().run_pass(state)
@@ -97,7 +98,7 @@ class LoopCompiler(Compiler):  # type: ignore[misc]
         for pipeline in pipelines:
             kept = [(kind, about) for kind, about in pipeline.passes if kind not in NEEDLESS]
             pipeline.passes = [(self.lowering if kind is NativeLowering else kind, about) for kind, about in kept]
-            pipeline._finalized = False
+            pipeline._finalized = False  # noqa: SLF001 - there is no other way to change a finished pipeline
             pipeline.finalize()
         return pipelines
 

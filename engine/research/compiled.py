@@ -26,7 +26,6 @@ import engine.core.trade
 from engine.core.advance import make_advance, make_guard_watch
 from engine.core.state import Guard
 from engine.core.trade import make_look, make_trade
-
 from engine.research.callees import make_loop, make_part
 from engine.research.records import Array, records_of, struct_of
 from engine.research.runner import CompiledRunner

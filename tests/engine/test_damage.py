@@ -46,6 +46,14 @@ def rows(db: Path) -> list[tuple[Any, ...]]:
         return connection.execute("SELECT seq, count, recorded_at_ms, events, hash FROM commits ORDER BY seq").fetchall()
 
 
+def content(db: Path) -> bytes:
+    """The file without the counters in which SQLite notes that it was opened for writing."""
+    held = bytearray(db.read_bytes())
+    held[92:100] = bytes(8)
+    held[24:28] = bytes(4)
+    return bytes(held)
+
+
 def flip_a_byte(db: Path) -> tuple[int, str]:
     seq, _, _, blob, _ = rows(db)[len(rows(db)) // 2]
     changed = bytearray(blob)
@@ -80,14 +88,14 @@ def test_run_and_verify_name_seq_and_reason_and_change_nothing(
 ) -> None:
     db = folder / "log.db"
     seq, reason = harm(db)
-    before = db.read_bytes()
+    before = content(db)
     for arguments in (RUN, VERIFY):
         done = papertape(folder, *arguments)
         assert done.returncode == 5, done.stderr
         last = done.stderr.splitlines()[-1]
         assert last.startswith(f"error: the log is damaged at seq {seq}: ")
         assert reason in last
-        assert db.read_bytes() == before
+        assert content(db) == before
     assert not db.with_name("log.db-wal").exists() or not db.with_name("log.db-wal").stat().st_size
 
 

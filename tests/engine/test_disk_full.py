@@ -56,7 +56,7 @@ async def test_nothing_acknowledged_is_lost_and_the_next_start_goes_on(tmp_path:
     what = settings(tmp_path / "log.db")
     async with engine(what, busy().contracts(), ManualClock(), print):
         pass
-    acknowledged = await fill(what.db, pages_max=40)
+    acknowledged = await fill(what.db, pages_max=14)
     assert recorded(what.db)[-1].seq >= acknowledged > 100
     await live(what, busy())
     await live(settings(tmp_path / "whole.db"), busy())

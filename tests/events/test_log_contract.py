@@ -172,7 +172,7 @@ class Contract:
     @in_loop
     async def test_a_full_disk_is_named_and_ends_all_writing(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path, small=True) as log:
-            with pytest.raises(LogWriteFailed, match="^the disk is full"):
+            with pytest.raises(LogWriteFailed, match=r"^the disk is full"):
                 await fill(log)
             head = log.head
             with pytest.raises(LogWriteFailed, match="refuses"):

@@ -1,0 +1,41 @@
+"""A fresh process that takes a log, recovers, builds loop and feed, says so and ends; it writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from engine.boot import snapshot_store
+from engine.clock import SystemClock
+from engine.core.registry import code_digest, load_strategies
+from engine.feeds.sim import SimFeed
+from engine.feeds.sim_script import SimSettings
+from engine.loop import Loop
+from engine.recovery import recover
+from events.bus import Bus
+from events.sqlite_log import SqliteEventLog
+
+
+def warn(text: str) -> None:
+    """A warning would mean that the snapshot was not used."""
+    sys.exit(f"unexpected: {text}")
+
+
+async def boot(db: Path) -> None:
+    """What stands between the start of the process and the first fact of the feed."""
+    clock = SystemClock()
+    strategies = load_strategies()
+    log = await SqliteEventLog.open(db, clock_ms=clock.now_ms)
+    reader = log.reader()
+    recovered = recover(reader, snapshot_store(db, warn), strategies)
+    reader.close()
+    digest = code_digest(strategies.values())
+    Loop(recovered.world, log, Bus(log.head.seq), snapshot_store(db, warn), digest, warn)
+    SimFeed(SimSettings(), clock).contracts()
+    print(f"ready {recovered.seq} {recovered.replayed_events} {recovered.took_ms:.1f}", flush=True)
+    await log.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(boot(Path(sys.argv[1])))

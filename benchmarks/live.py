@@ -1,0 +1,82 @@
+"""The live engine at a minute's boundary: from the facts in to their commit done, with the real log and loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from benchmarks.market import listed, minutes, runners, strategies
+from benchmarks.measure import Bench, Result, milliseconds, percentile
+from engine.boot import snapshot_store
+from engine.core.registry import code_digest
+from engine.core.world import new_world
+from engine.feeds.sim_market import KNOWN
+from engine.loop import Loop
+from engine.setup import configuration
+from events.bus import Bus
+from events.sqlite_log import SqliteEventLog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from events.facts import Event
+
+SYMBOLS = 50
+WARM_UP_MINUTES = 1_500
+BATCH_MINUTES = 20
+TARGET_S = 0.05
+SOON_MS = 5
+
+
+def symbols() -> list[str]:
+    """Fifty symbols: the known ones and drawn ones."""
+    return [*KNOWN, *(f"SIM{number:02d}USDT" for number in range(SYMBOLS - len(KNOWN)))]
+
+
+async def measured(db: Path, count: int) -> tuple[list[float], list[float], int]:
+    """Seconds of every boundary in one batch, then of boundaries taken fact by fact; decisions made."""
+    log = await SqliteEventLog.open(db, clock_ms=lambda: 0)
+    digest = code_digest(strategies().values())
+    loop = Loop(new_world(strategies()), log, Bus(), snapshot_store(db, print), digest, print)
+    await loop.take(configuration(strategies(), listed(symbols()), runners()))
+    market = minutes(symbols(), warm_up=WARM_UP_MINUTES)
+    for _ in range(WARM_UP_MINUTES // BATCH_MINUTES):
+        await loop.take([fact for facts in islice(market, BATCH_MINUTES) for fact in facts])
+    whole, singly, before, facts_in = [], [], log.head.seq, 0
+    gc.collect()
+    for number in range(2 * count):
+        facts: list[Event] = [*next(market)]
+        facts_in += len(facts)
+        started = time.perf_counter()
+        if number < count:
+            await loop.take(facts)
+            whole.append(time.perf_counter() - started)
+        else:
+            for fact in facts:
+                await loop.take([fact])
+            singly.append(time.perf_counter() - started)
+        await asyncio.sleep(SOON_MS / 1000.0)
+    decisions = log.head.seq - before - facts_in
+    await log.close()
+    return whole, singly, decisions
+
+
+def live(bench: Bench) -> Result:
+    """Fifty symbols, four strategies, some hours of minutes."""
+    count = bench.choose(60, 400)
+    result = Result("live", f"{SYMBOLS} symbols x {len(strategies())} strategies at a minute's boundary, fact in to commit done")
+    whole, singly, decisions = asyncio.run(measured(bench.folder / "live.db", count))
+    for name, values, target in (("all facts of the minute at once", whole, True), ("fact by fact, the last one", singly, False)):
+        for percent in (50.0, 99.0):
+            seconds = percentile(values, percent)
+            held = target and percent == 99.0
+            goal = f"< {milliseconds(TARGET_S)}" if held else ""
+            result.add(f"{name}, p{percent:g}", milliseconds(seconds), goal, seconds < TARGET_S if held else None)
+    result.notes.append(
+        f"{count:,} boundaries each way, every fifth with open interest; {decisions:,} decisions fell; snapshots are "
+        "saved as in a live engine."
+    )
+    return result

@@ -1,0 +1,100 @@
+"""Logs as a live engine writes them, grown to given lengths on the simulated market, for recovery and replay."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from benchmarks.market import listed, minutes, runners, strategies
+from engine.boot import snapshot_store
+from engine.core.registry import code_digest
+from engine.core.world import World, new_world
+from engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
+from engine.setup import configuration
+from events.bus import Bus
+from events.facts import CandleClosed, EngineStarted, Event
+from events.sqlite_log import SqliteEventLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "DOGEUSDT", "GALAUSDT")
+BATCH_EVENTS = 2_000
+WARM_UP_MINUTES = 2_880
+TAIL_EVENTS = SNAPSHOT_EVERY_EVENTS - 500
+"""Nearly as much as can stand behind the newest snapshot of an engine that was killed."""
+NEVER = 1 << 62
+
+
+class Grown(Struct, frozen=True):
+    """A log of a length: stopped with a snapshot at its head, and killed with a long tail behind the snapshot."""
+
+    events: int
+    stopped: Path
+    killed: Path | None
+
+
+class Grower:
+    """Grows one log. Its world stays in memory while the files are copied."""
+
+    def __init__(self, folder: Path) -> None:
+        self.db = folder / "grow" / "papertape.db"
+        self.db.parent.mkdir()
+        self.world: World = new_world(strategies())
+        self.candles = 0
+        self._facts = _facts()
+
+    async def grow(self, events: int, candles: int, *, snapshot: bool) -> int:
+        """Let the log reach so many events and candles; its length then."""
+        log = await SqliteEventLog.open(self.db, clock_ms=lambda: 0)
+        digest = code_digest(strategies().values())
+        loop = Loop(self.world, log, Bus(log.head.seq), snapshot_store(self.db, print), digest, print, NEVER)
+        if log.head.seq == 0:
+            started = EngineStarted(0, "benchmark", digest, "")
+            await loop.take([started, *configuration(strategies(), listed(SYMBOLS), runners())])
+        while log.head.seq < events or self.candles < candles:
+            await loop.take(self._batch(max(events - log.head.seq, candles - self.candles)))
+        if snapshot:
+            await loop.snapshot()
+            log.sync_head()
+        reached = log.head.seq
+        await log.close()
+        return reached
+
+    def _batch(self, wanted: int) -> list[Event]:
+        """The next minutes, as many as make a commit."""
+        batch: list[Event] = []
+        while len(batch) < min(wanted, BATCH_EVENTS):
+            batch += next(self._facts)
+        self.candles += sum(isinstance(fact, CandleClosed) for fact in batch)
+        return batch
+
+    def copy(self, name: str) -> Path:
+        """The files as they stand, beside the growing ones."""
+        target = self.db.parent.with_name(name)
+        shutil.copytree(self.db.parent, target)
+        return target / self.db.name
+
+
+def _facts() -> Iterator[list[Event]]:
+    """The market from its beginning."""
+    for facts in minutes(SYMBOLS, warm_up=WARM_UP_MINUTES):
+        yield [*facts]
+
+
+def grown(folder: Path, lengths: list[int]) -> tuple[list[Grown], Grower]:
+    """A log of each length, and what grew them."""
+    grower, found = Grower(folder), []
+    for events in lengths:
+        killed = None
+        if events > 2 * TAIL_EVENTS:
+            asyncio.run(grower.grow(events - TAIL_EVENTS, 0, snapshot=True))
+            asyncio.run(grower.grow(events, 0, snapshot=False))
+            killed = grower.copy(f"killed-{events}")
+        reached = asyncio.run(grower.grow(events, 0, snapshot=True))
+        found.append(Grown(reached, grower.copy(f"stopped-{events}"), killed))
+    return found, grower

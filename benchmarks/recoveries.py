@@ -1,0 +1,135 @@
+"""From the start of a process to an engine that is ready, and the whole log folded without any snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.logs import SYMBOLS, TAIL_EVENTS, Grower, Grown, grown
+from benchmarks.market import strategies
+from benchmarks.measure import ROOT, Bench, Result, million, milliseconds
+from benchmarks.processes import environment
+from engine.core.saving import world_digest
+from engine.recovery import recover
+from events.sqlite_log import SqliteLogReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.core.world import World
+
+READY_S, FLATNESS = 0.3, 1.2
+PLAIN_S, COMPILED_S = 60.0, 5.0
+REPLAYED_CANDLES = 1_000_000
+LENGTHS = (10_000, 100_000, 1_000_000)
+LONGEST = 5_000_000
+QUICK_LENGTHS = (10_000, 60_000)
+QUICK_CANDLES = 60_000
+
+
+def lengths(bench: Bench) -> list[int]:
+    """The lengths of the logs."""
+    if bench.quick:
+        return list(QUICK_LENGTHS)
+    return [*LENGTHS, LONGEST] if bench.full else list(LENGTHS)
+
+
+def ready_s(db: Path) -> tuple[float, int]:
+    """Seconds from the start of a fresh process to its word that it is ready, and the events it replayed."""
+    command = [sys.executable, "-m", "benchmarks.boot_once", str(db)]
+    started = time.perf_counter()
+    with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        words = process.stdout.readline().split()
+        took = time.perf_counter() - started
+    assert words[:1] == ["ready"], f"the process did not get ready: {words}"
+    return took, int(words[2])
+
+
+def boots(logs: dict[int, Path], rounds: int) -> dict[int, float]:
+    """The middle of the rounds, the lengths alternating."""
+    found: dict[int, list[float]] = {events: [] for events in logs}
+    for number in range(rounds + 1):
+        for events, db in logs.items():
+            took, _ = ready_s(db)
+            if number > 0:
+                found[events].append(took)
+    return {events: statistics.median(values) for events, values in found.items()}
+
+
+def recovery(bench: Bench) -> Result:
+    """With a snapshot, on logs of very different lengths."""
+    result = Result("recovery", "a fresh process to ready: imports, recovery with a snapshot, loop and feed")
+    folder = bench.folder / "recovery"
+    folder.mkdir()
+    logs, _ = grown(folder, lengths(bench))
+    rounds = bench.choose(5, 11)
+    _kind(result, "stopped", {log.events: log.stopped for log in logs}, rounds)
+    killed = {log.events: log.killed for log in logs if log.killed is not None}
+    _kind(result, f"killed {TAIL_EVENTS:,} events behind its snapshot", killed, rounds)
+    result.notes.append(
+        f"The log was written by the engine's own loop: {len(SYMBOLS)} symbols, four strategies, nothing stopped."
+    )
+    return result
+
+
+def _kind(result: Result, how: str, logs: dict[int, Path], rounds: int) -> None:
+    """The figures of one kind of log."""
+    medians = boots(logs, rounds)
+    for events, seconds in medians.items():
+        result.add(f"{how}, {events:,} events", milliseconds(seconds), f"< {READY_S:g} s", seconds < READY_S)
+    if len(medians) > 1:
+        spread = max(medians.values()) / min(medians.values())
+        result.add(f"{how}, slowest against quickest", f"{spread:.2f}x", f"<= {FLATNESS:g}x", spread <= FLATNESS)
+
+
+def replay(bench: Bench) -> Result:
+    """Without any snapshot, in CPython and compiled."""
+    candles = bench.choose(QUICK_CANDLES, REPLAYED_CANDLES)
+    result = Result("replay", f"{candles:,} candles with four runners followed again, no snapshot")
+    folder = bench.folder / "replay"
+    folder.mkdir()
+    grower = Grower(folder)
+    events = asyncio.run(grower.grow(0, candles, snapshot=False))
+    plain, expected = _timed(grower.db, _plain)
+    part = candles / REPLAYED_CANDLES
+    result.add("the log", f"{events:,} events, {grower.candles:,} candles, {grower.db.stat().st_size / events:.0f} bytes an event")
+    result.add("CPython", f"{plain:.2f} s, {million(candles / plain)} candles", f"< {PLAIN_S * part:g} s", plain < PLAIN_S * part)
+    if find_spec("engine.research.replay") is None:
+        result.add("compiled", "not built", f"< {COMPILED_S:g} s", False)
+        return result
+    first, _ = _timed(grower.db, _compiled)
+    fast, found = _timed(grower.db, _compiled)
+    goal = COMPILED_S * part
+    result.add("compiled", f"{fast:.2f} s, {million(candles / fast)} candles", f"< {goal:g} s", fast < goal)
+    result.add("compiled, first time in a process (kernel from the cache, or made)", f"{first:.2f} s")
+    result.add("both end in the same state, which is the one that wrote it", "digest", "equal", expected == found == world_digest(grower.world))
+    return result
+
+
+def _timed(db: Path, way: Callable[[SqliteLogReader], World]) -> tuple[float, str]:
+    """Seconds of one replay, and the digest of its end."""
+    reader = SqliteLogReader(db)
+    started = time.perf_counter()
+    world = way(reader)
+    took = time.perf_counter() - started
+    reader.close()
+    return took, world_digest(world)
+
+
+def _plain(reader: SqliteLogReader) -> World:
+    """The engine's own recovery."""
+    return recover(reader, None, strategies()).world
+
+
+def _compiled(reader: SqliteLogReader) -> World:
+    """The compiled one."""
+    from engine.research.replay import replay_compiled  # noqa: PLC0415 - may not be there
+
+    return replay_compiled(reader, strategies())

@@ -1,0 +1,147 @@
+"""Mean reversion: each condition at its boundary, one at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from engine.core.codes import REASON_CODES, REGIME_NAMES
+from engine.core.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW
+from engine.core.risk import Risk, rules_of
+from engine.core.state import Adx, Decision, Desk, Market, Position, Rsi, Series, VolumeAverage, Vwap
+from engine.core.strategy import NoState
+from engine.core.trade import profit_after_costs
+from engine.strategies.vwap_rsi import REGIME_CHANGE, RSI_EXIT, Parameters, Reading, enter, leave
+from tests.support import STRATEGIES
+
+
+def five(**changes: Any) -> Series:
+    """A 5m series on which a long is due: RSI 29, close far below the VWAP, volume 2.1 times its mean."""
+    chosen = {"row": VWAP_READY_ROW, "rsi": 29.0, "close": 99.0, "vwap": 100.0, "traded": 288, "volume": 2.1, "regime": "ranging"}
+    chosen |= changes
+    return Series(
+        row=chosen["row"],
+        close=chosen["close"],
+        volume=chosen["volume"],
+        rsi=Rsi(value=chosen["rsi"]),
+        vwap=Vwap(value=chosen["vwap"], traded=chosen["traded"]),
+        volume_average=VolumeAverage(value=1.0),
+        regime=REGIME_NAMES.index(chosen["regime"]),
+    )
+
+
+def fifteen(adx: float = 15.0, plus: float = 10.0, minus: float = 10.0, row: int = ADX_READY_ROW) -> Series:
+    """A 15m series without a trend."""
+    return Series(row=row, adx=Adx(value=adx, plus_di=plus, minus_di=minus))
+
+
+def asked(main: Series, filtered: Series | None = None, parameters: Parameters = Parameters()) -> int:  # noqa: B008
+    """The side that is entered."""
+    decision = Decision(reading=Reading())
+    return enter(NoState(), Market(), main, filtered or fifteen(), Desk(), parameters, decision)
+
+
+BELOW_AT, ABOVE_AT = 100.0 * (1.0 - 0.3 / 100.0), 100.0 * (1.0 + 0.3 / 100.0)
+"""A close exactly here is not beyond the deviation."""
+SHORT: dict[str, Any] = {"rsi": 71.0, "close": 101.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "side"),
+    [
+        ({}, 1),
+        ({"rsi": 30.0}, 0),
+        ({"rsi": 29.999}, 1),
+        ({"close": BELOW_AT}, 0),
+        ({"close": 99.699}, 1),
+        ({"volume": 2.0}, 0),
+        ({"volume": 2.001}, 1),
+        ({"regime": "low_volatility"}, 1),
+        ({"regime": "high_volatility"}, 0),
+        ({"regime": "trending_up"}, 0),
+        ({"regime": "trending_down"}, 0),
+        ({"regime": "unknown"}, 0),
+        ({"row": VWAP_READY_ROW - 1}, 0),
+        ({"traded": 0}, 0),
+        (SHORT, -1),
+        (SHORT | {"rsi": 70.0}, 0),
+        (SHORT | {"close": ABOVE_AT}, 0),
+        (SHORT | {"close": 100.301}, -1),
+        ({"rsi": 29.0, "close": 101.0}, 0),
+        ({"rsi": 71.0, "close": 99.0}, 0),
+    ],
+)
+def test_each_condition_of_the_five_minutes(changes: dict[str, Any], side: int) -> None:
+    assert asked(five(**changes)) == side
+
+
+@pytest.mark.parametrize(
+    ("changes", "filtered", "side"),
+    [
+        ({}, fifteen(adx=25.0, plus=20.0), 1),
+        ({}, fifteen(adx=25.001, plus=20.0), 0),
+        ({}, fifteen(adx=20.0, minus=20.0), 1),
+        ({}, fifteen(adx=20.001, minus=20.0), 0),
+        ({}, fifteen(adx=20.001), 1),
+        ({}, fifteen(row=ADX_READY_ROW - 1), 0),
+        (SHORT, fifteen(adx=20.001, plus=20.0), 0),
+        (SHORT, fifteen(adx=20.001, minus=20.0), -1),
+        (SHORT, fifteen(adx=20.0, plus=20.0), -1),
+    ],
+)
+def test_each_condition_of_the_fifteen_minutes(changes: dict[str, Any], filtered: Series, side: int) -> None:
+    assert asked(five(**changes), filtered) == side
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("rsi_long_threshold", 29.0), ("vwap_deviation_entry", 1.0), ("volume_spike_multiplier", 2.1), ("trend_adx_threshold", 14.9)],
+)
+def test_each_parameter_moves_its_condition(name: str, value: float) -> None:
+    assert asked(five()) == 1
+    assert asked(five(), parameters=replace(Parameters(), **{name: value})) == 0
+
+
+def test_the_score_weighs_exhaustion_distance_volume_and_trend() -> None:
+    decision = Decision(reading=Reading())
+    assert enter(NoState(), Market(), five(rsi=15.0), fifteen(21.0, plus=20.0), Desk(), Parameters(), decision) == 1
+    assert decision.score == pytest.approx(0.35 * 0.5 + 0.25 * 1.0 + 0.20 * (1.1 / 4.0) + 0.20)
+    enter(NoState(), Market(), five(rsi=15.0), fifteen(), Desk(), Parameters(), decision)
+    assert decision.score == pytest.approx(0.35 * 0.5 + 0.25 * 1.0 + 0.20 * (1.1 / 4.0) + 0.10)
+    assert (decision.stop_fraction, decision.target_fraction) == (0.003, 0.008)
+
+
+@pytest.mark.parametrize(
+    ("side", "rsi", "profit", "regime", "row", "reason"),
+    [
+        (1, 50.001, 0.01, "ranging", RSI_READY_ROW, RSI_EXIT),
+        (1, 50.0, 0.01, "ranging", RSI_READY_ROW, 0),
+        (1, 60.0, 0.0, "ranging", RSI_READY_ROW, 0),
+        (1, 60.0, 0.01, "ranging", RSI_READY_ROW - 1, 0),
+        (-1, 49.999, 0.01, "ranging", RSI_READY_ROW, RSI_EXIT),
+        (-1, 60.0, 0.01, "ranging", RSI_READY_ROW, 0),
+        (1, 60.0, 0.01, "trending_up", RSI_READY_ROW, RSI_EXIT),
+        (1, 40.0, -5.0, "trending_up", RSI_READY_ROW, REGIME_CHANGE),
+        (-1, 60.0, -5.0, "trending_down", RSI_READY_ROW, REGIME_CHANGE),
+        (1, 40.0, 5.0, "high_volatility", RSI_READY_ROW, 0),
+    ],
+)
+def test_it_leaves_in_this_order(side: int, rsi: float, profit: float, regime: str, row: int, reason: int) -> None:
+    desk, main = Desk(position=Position(side=side)), five(rsi=rsi, regime=regime, row=row)
+    decision = Decision(reading=Reading())
+    assert leave(NoState(), Market(), main, fifteen(), desk, profit, Parameters(), decision) == reason
+
+
+def test_the_profit_it_asks_for_is_after_all_costs_of_the_trade() -> None:
+    """q*d*(X - E) - open fee + funding - q*X*t, where X is slipped and not rounded."""
+    position = Position(side=1, quantity_base=2.0, entry_price_usdt=100.0, fee_usdt=0.12, funding_usdt=-0.5)
+    got = profit_after_costs(Desk(position=position), 101.0, 0.001, rules_of(Risk()))
+    left_at = 101.0 * 0.999
+    assert got == pytest.approx(2.0 * (left_at - 100.0) - 0.12 - 0.5 - 2.0 * left_at * 0.0006, abs=1e-12)
+
+
+def test_the_exit_reasons_are_its_own_names() -> None:
+    assert STRATEGIES["vwap_rsi"].exit_reasons == ("rsi_exit", "regime_change")
+    assert not set(STRATEGIES["vwap_rsi"].exit_reasons) & set(REASON_CODES)
