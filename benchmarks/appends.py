@@ -105,8 +105,9 @@ def append_one(bench: Bench) -> Result:
         result.add(words, f"{commits / times[name].median:,.0f} commits/s")
     result.add("against bare SQLite", f"{100.0 * factor:.0f} %", f">= {100.0 * TARGET_BARE:g} %", factor >= TARGET_BARE)
     result.notes.append(
-        "Both with journal_mode WAL and synchronous FULL: each commit waits for the disk. Bare SQLite is given finished "
-        "rows and has no triggers; our side encodes, checks, chains, hands over to the writing thread and keeps the head."
+        "Both with journal_mode WAL and synchronous FULL: each commit waits for the disk. Bare SQLite is given "
+        "finished rows and has no triggers; our side encodes, checks, chains, hands over to the writing thread and "
+        "keeps the head."
     )
     return result
 

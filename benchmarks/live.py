@@ -67,9 +67,14 @@ async def measured(db: Path, count: int) -> tuple[list[float], list[float], int]
 def live(bench: Bench) -> Result:
     """Fifty symbols, four strategies, some hours of minutes."""
     count = bench.choose(60, 400)
-    result = Result("live", f"{SYMBOLS} symbols x {len(strategies())} strategies at a minute's boundary, fact in to commit done")
+    result = Result(
+        "live", f"{SYMBOLS} symbols x {len(strategies())} strategies at a minute's boundary, fact in to commit done"
+    )
     whole, singly, decisions = asyncio.run(measured(bench.folder / "live.db", count))
-    for name, values, target in (("all facts of the minute at once", whole, True), ("fact by fact, the last one", singly, False)):
+    for name, values, target in (
+        ("all facts of the minute at once", whole, True),
+        ("fact by fact, the last one", singly, False),
+    ):
         for percent in (50.0, 99.0):
             seconds = percentile(values, percent)
             held = target and percent == 99.0

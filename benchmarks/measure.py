@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import platform
+import sqlite3
 import statistics
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ class Result(Struct):
 
     name: str
     title: str
+    load: str = ""
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -133,7 +135,9 @@ def hardware() -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line[:10] == "model name"]
+        names = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line[:10] == "model name"
+        ]
         model = names[0] if names else model
     return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
 
@@ -143,12 +147,10 @@ def load() -> str:
     return f"{os.getloadavg()[0]:.1f}"
 
 
-def versions() -> str:
-    """Python and the packages that are compared or relied on."""
-    found = [f"Python {platform.python_version()}"]
+def versions() -> dict[str, str]:
+    """Python and the packages that are compared or relied on, as far as this environment has them."""
+    found = {"Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
     for name in PACKAGES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            found.append(f"{name} not installed")
-    return ", ".join(found)
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

@@ -64,8 +64,8 @@ def process(bench: Bench) -> Result:
     rounds = bench.choose(3, 9)
     whole = timed(backtest_command(path), bench.folder, rounds)
     bare = timed([sys.executable, "-c", "pass"], bench.folder, rounds)
-    value = f"{milliseconds(whole.median)} (processor {milliseconds(whole.median_cpu)}, quickest {milliseconds(min(whole.wall))})"
-    result.add("start to end", value, f"< {TARGET_S:g} s", whole.median < TARGET_S)
+    parts = f"processor {milliseconds(whole.median_cpu)}, quickest {milliseconds(min(whole.wall))}"
+    result.add("start to end", f"{milliseconds(whole.median)} ({parts})", f"< {TARGET_S:g} s", whole.median < TARGET_S)
     result.add("of which a bare Python", milliseconds(bare.median))
     slowest = imports(backtest_command(path, "-X", "importtime"), bench.folder)
     result.add("of which imports, as measured by -X importtime", milliseconds(sum(s for _, s in slowest)))

@@ -11,10 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.logs import SYMBOLS, TAIL_EVENTS, Grower, Grown, grown
+from benchmarks.logs import SYMBOLS, TAIL_EVENTS, Grower, grown
 from benchmarks.market import strategies
 from benchmarks.measure import ROOT, Bench, Result, million, milliseconds
-from benchmarks.processes import environment
+from benchmarks.processes import IMPORTS_SHOWN, environment, imports
 from engine.core.saving import world_digest
 from engine.recovery import recover
 from events.sqlite_log import SqliteLogReader
@@ -73,6 +73,10 @@ def recovery(bench: Bench) -> Result:
     _kind(result, "stopped", {log.events: log.stopped for log in logs}, rounds)
     killed = {log.events: log.killed for log in logs if log.killed is not None}
     _kind(result, f"killed {TAIL_EVENTS:,} events behind its snapshot", killed, rounds)
+    probe = [sys.executable, "-X", "importtime", "-m", "benchmarks.boot_once", str(logs[0].stopped)]
+    slowest = imports(probe, ROOT)
+    shown = ", ".join(f"{name} {milliseconds(seconds)}" for name, seconds in slowest[:IMPORTS_SHOWN])
+    result.notes.append(f"Of that imports, under -X importtime {milliseconds(sum(s for _, s in slowest))}: {shown}.")
     result.notes.append(
         f"The log was written by the engine's own loop: {len(SYMBOLS)} symbols, four strategies, nothing stopped."
     )
@@ -99,8 +103,16 @@ def replay(bench: Bench) -> Result:
     events = asyncio.run(grower.grow(0, candles, snapshot=False))
     plain, expected = _timed(grower.db, _plain)
     part = candles / REPLAYED_CANDLES
-    result.add("the log", f"{events:,} events, {grower.candles:,} candles, {grower.db.stat().st_size / events:.0f} bytes an event")
-    result.add("CPython", f"{plain:.2f} s, {million(candles / plain)} candles", f"< {PLAIN_S * part:g} s", plain < PLAIN_S * part)
+    result.add(
+        "the log",
+        f"{events:,} events, {grower.candles:,} candles, {grower.db.stat().st_size / events:.0f} bytes an event",
+    )
+    result.add(
+        "CPython",
+        f"{plain:.2f} s, {million(candles / plain)} candles",
+        f"< {PLAIN_S * part:g} s",
+        plain < PLAIN_S * part,
+    )
     if find_spec("engine.research.replay") is None:
         result.add("compiled", "not built", f"< {COMPILED_S:g} s", False)
         return result
@@ -109,7 +121,12 @@ def replay(bench: Bench) -> Result:
     goal = COMPILED_S * part
     result.add("compiled", f"{fast:.2f} s, {million(candles / fast)} candles", f"< {goal:g} s", fast < goal)
     result.add("compiled, first time in a process (kernel from the cache, or made)", f"{first:.2f} s")
-    result.add("both end in the same state, which is the one that wrote it", "digest", "equal", expected == found == world_digest(grower.world))
+    result.add(
+        "both end in the same state, which is the one that wrote it",
+        "digest",
+        "equal",
+        expected == found == world_digest(grower.world),
+    )
     return result
 
 

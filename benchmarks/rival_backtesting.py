@@ -21,7 +21,8 @@ TAKER, SLIP = 0.0006, 0.0005
 LOT = 0.0001
 """backtesting.py trades whole units: a unit is one lot, and prices are those of a lot."""
 
-backtesting.backtesting._tqdm = lambda it, **_: it  # No progress bar: it costs time and says nothing here.
+# No progress bar: it costs time and says nothing here.
+backtesting.backtesting._tqdm = lambda it, **_: it  # noqa: SLF001 - there is no switch for it
 
 
 class VwapRsi(backtesting.Strategy):

@@ -27,8 +27,16 @@ class Candles(Aggregate):
         self.close = 0.0
 
     @event("Closed")
-    def closed(
-        self, at_ms: int, timeframe_ms: int, open: float, high: float, low: float, close: float, volume: float, timing: int
+    def closed(  # The library records what a method is given: all of it, whatever the method needs.
+        self,
+        at_ms: int,  # noqa: ARG002
+        timeframe_ms: int,  # noqa: ARG002
+        first: float,  # noqa: ARG002
+        high: float,  # noqa: ARG002
+        low: float,  # noqa: ARG002
+        close: float,
+        volume: float,  # noqa: ARG002
+        timing: int,  # noqa: ARG002
     ) -> None:
         """A candle."""
         self.close = close

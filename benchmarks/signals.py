@@ -145,7 +145,7 @@ def regimes(atr: Array, mean: Array, index: Array, plus: Array, minus: Array) ->
 def signals(o: Array, h: Array, low: Array, c: Array, v: Array) -> tuple[Array, Array, Array]:
     """From 1m columns: entry side, RSI and regime after every 5m candle."""
     o5, h5, l5, c5, v5 = resample(o, h, low, c, v, 5)
-    o15, h15, l15, c15, v15 = resample(o5, h5, l5, c5, v5, 3)
+    _, h15, l15, c15, _ = resample(o5, h5, l5, c5, v5, 3)
     strength, mean_price, mean_volume = rsi(c5), vwap(h5, l5, c5, v5, 288), rolling_mean(v5, 20)
     atr, atr_mean = atr_and_mean(h5, l5, c5)
     index, plus, minus = adx(h5, l5, c5)

@@ -16,7 +16,8 @@ from cli.output import emit
 from cli.progress import counting
 from engine.clock import SystemClock
 from engine.feeds.file import FileFeed
-from engine.research.backtest import Backtest, backtest as run_backtest
+from engine.research.backtest import Backtest
+from engine.research.backtest import backtest as run_backtest
 from events.errors import UsageError
 from events.log import Recorded
 from projections.host import fold
@@ -76,6 +77,8 @@ def show(asked: Asked, *, as_json: bool) -> None:
     """Run the strategies over the files and show what came of it."""
     if asked.db is not None and asked.db.exists():
         raise UsageError(f"--db {asked.db}: there is a file already; a backtest writes a log of its own")
+    if asked.trades is not None and not asked.trades.parent.is_dir():
+        raise UsageError(f"--trades {asked.trades}: there is no folder {asked.trades.parent}")
     config = _configured(asked)
     result, feed = _run(config, asked.engine)
     portfolio, trades = _told(result)
@@ -117,7 +120,13 @@ def _run(config: Config, engine: str) -> tuple[Backtest, FileFeed]:
     runners = make_runners(config, strategies, base_ms, warn)
     with counting("backtest", sum(len(table.open_time_ms) for table in feed.candles.values())) as progress:
         result = run_backtest(
-            feed, strategies, runners, engine, start_ms, end_ms, lambda done, total: progress(done)  # noqa: ARG005
+            feed,
+            strategies,
+            runners,
+            engine,
+            start_ms,
+            end_ms,
+            lambda done, total: progress(done),  # noqa: ARG005
         )
     return result, feed
 

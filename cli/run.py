@@ -90,9 +90,10 @@ async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None
 async def _work(running: Engine, feed: SimFeed | FileFeed, stop: asyncio.Event, until_end: bool) -> None:
     """The loop over the feed; without `--until-end` the engine stays up when the market has ended."""
     await running.loop.run(feed)
+    why = "asked to stop" if stop.is_set() or not until_end else "the market ended"
     if not until_end:
         await stop.wait()
-    await running.finish()
+    await running.finish(why)
 
 
 def _stop_on_signals(running: Engine) -> asyncio.Event:
@@ -110,6 +111,8 @@ def _stop_on_signals(running: Engine) -> asyncio.Event:
 
 def _view(running: Engine, config: Config, as_json: bool) -> Awaitable[None]:
     """What the owner sees: a live view on a terminal, lines elsewhere."""
+    if sys.stdout is None:  # Started with stdout closed: there is nobody to show anything to.
+        return asyncio.sleep(0)
     if sys.stdout.isatty() and not as_json:
         from cli.live import watch  # noqa: PLC0415 - rich is imported only for a terminal
 

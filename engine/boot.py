@@ -19,7 +19,15 @@ from engine.recovery import Recovered, recover
 from engine.setup import RunnerSettings, configuration
 from events.bus import Bus
 from events.errors import ConfigError, LogError
-from events.facts import ContractListed, EngineStarted, EngineStopped, Event, RunnerConfigured, RunnerPaused, RunnerResumed
+from events.facts import (
+    ContractListed,
+    EngineStarted,
+    EngineStopped,
+    Event,
+    RunnerConfigured,
+    RunnerPaused,
+    RunnerResumed,
+)
 from events.snapshots import SnapshotStore
 from events.sqlite_log import SqliteEventLog, SqliteLogReader
 
@@ -54,11 +62,11 @@ class Engine(Struct):
     recovered: Recovered
     clock: Clock
 
-    async def finish(self) -> None:
+    async def finish(self, why: str = "asked to stop") -> None:
         """Write down the stop, save a snapshot, tell the watchers that nothing follows. Twice is harmless."""
         if self.bus.closed:
             return
-        await self.loop.take([EngineStopped(self.clock.now_ms(), "asked to stop")])
+        await self.loop.take([EngineStopped(self.clock.now_ms(), why)])
         await self.loop.snapshot()
         self.log.sync_head()
         self.bus.close()

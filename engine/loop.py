@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from engine.core.world import World
     from engine.feeds.port import Feed
     from events.bus import Bus
-    from events.facts import Event
+    from events.facts import Event, FeedFact
     from events.log import Entry, EventLog
     from events.snapshots import SnapshotStore
 
@@ -91,7 +91,9 @@ class Loop:
         """
         async with self._one_take:
             if self._ahead:
-                raise EngineFault(f"an input was taken that is not in the log; the log is whole up to seq {self.log.head.seq}")
+                raise EngineFault(
+                    f"an input was taken that is not in the log; the log is whole up to seq {self.log.head.seq}"
+                )
             self._ahead = True
             try:
                 await self._take(events)
@@ -141,7 +143,7 @@ class Loop:
         except SnapshotRefused as refused:
             self._warn(f"no snapshot at seq {head.seq}: {refused}")
 
-    async def _next(self, batches: AsyncIterator[list[Event]]) -> list[Event] | None:
+    async def _next(self, batches: AsyncIterator[list[FeedFact]]) -> list[FeedFact] | None:
         """The next batch; None at the end of the feed, and when the loop was asked to stop."""
         if self._stop.is_set():
             return None

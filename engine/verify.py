@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from engine.core.strategy import Strategy
-    from engine.core.world import World
     from events.log import Entry, LogReader, Recorded
     from events.snapshots import Snapshot, SnapshotStore
 

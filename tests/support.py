@@ -33,7 +33,8 @@ SHARED = Path(os.environ.get("PAPERTAPE_SHARED", REPOSITORY.parent / "shared"))
 DATA = SHARED / "data"
 SCRIPTED_FOLDER = Path(__file__).parent / "core" / "scripted"
 needs_data = pytest.mark.skipif(
-    not DATA.is_dir(), reason=f"there are no market files at {DATA}; PAPERTAPE_SHARED names the folder that holds `data`"
+    not DATA.is_dir(),
+    reason=f"there are no market files at {DATA}; PAPERTAPE_SHARED names the folder that holds `data`",
 )
 
 MINUTE_MS = 60_000
@@ -130,7 +131,17 @@ def state_of(world: World) -> bytes:
     runners = [
         [
             getattr(runner, name)
-            for name in ("configured", "rules", "account", "params", "desks", "states", "active", "order_seq", "trip_seq")
+            for name in (
+                "configured",
+                "rules",
+                "account",
+                "params",
+                "desks",
+                "states",
+                "active",
+                "order_seq",
+                "trip_seq",
+            )
         ]
         for runner in world.runners
     ]

@@ -43,9 +43,10 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
         out: Any,
         equities: Any,
     ) -> tuple[int, int, str]:
-        account, own_rules, full = accounts[0], rules[0], len(out) - room
-        n, numbered, f = 0, 0, first
-        while f < end and n < full:
+        n, numbered, full, account = 0, 0, len(out) - room, accounts[0]
+        for f in range(first, end):
+            if n >= full:
+                return f, n, digest
             fact = facts[f]
             s = fact.symbol
             market, main, filtered = markets[s], mains[s], filters[s]
@@ -72,7 +73,7 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
                     states[s],
                     params[s],
                     account,
-                    own_rules,
+                    rules[0],
                     contracts,
                     tiers,
                     out,
@@ -82,8 +83,7 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
                     out[numbered].fact = f
                     numbered += 1
             equities[f - first] = account.equity_usdt
-            f += 1
-        return f, n, digest
+        return end, n, digest
 
     return advance
 

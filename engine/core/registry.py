@@ -25,6 +25,20 @@ if TYPE_CHECKING:
 
 BUILT_IN_ORDER = ("vwap_rsi", "momentum", "funding", "liquidation")
 STRATEGIES_MAX = 64
+_OWNERS_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""What a file may raise while it is read: all but what ends the process."""
 
 
 def load_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
@@ -70,7 +84,7 @@ def _load(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (ImportError, SyntaxError, NameError, TypeError, AttributeError, ValueError) as error:
+    except _OWNERS_ERRORS as error:
         raise ConfigError(f"strategy {path}: {type(error).__name__}: {error}") from error
     return module
 

@@ -1,4 +1,4 @@
-"""Markets out of a seed: several symbols with calm and wild stretches, gaps, holes, late candles, funding, open interest."""
+"""Markets out of a seed: calm and wild stretches, gaps, holes, late candles, funding and open interest."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def recipes(timeframe_ms: int = MINUTE_MS, candles: int = 300, told_of: float = 
 
 def market(recipe: Recipe) -> RandomTape:
     """The market of a recipe."""
-    random = Random(recipe.seed)  # noqa: S311 - a market, no secret
+    random = Random(recipe.seed)
     names, frame_ms = NAMES[: recipe.symbols], recipe.timeframe_ms
     tables = [_candles(random, recipe) for _ in names]
     late = [

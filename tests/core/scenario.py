@@ -1,4 +1,4 @@
-"""Given facts, when a candle comes, then exactly these decisions: a market written by hand and one obedient strategy."""
+"""Given facts, when a candle comes, then exactly these decisions: a market by hand and one obedient strategy."""
 
 from __future__ import annotations
 

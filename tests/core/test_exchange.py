@@ -13,22 +13,22 @@ SMOOTH = replace(NO_LIMITS, slippage_percent=0.0)
 """Entry at 100 with stop 99 and target 102; liquidation at 67.4. Short mirrored about 100."""
 AT_OPEN, AT_CLOSE = DAY_0_MS + 2 * MINUTE_MS, DAY_0_MS + 3 * MINUTE_MS
 
-ENDS = [
-    ("opens on the stop", (99.0, 103.0, 97.0, 98.0), "stop", 99.0, AT_OPEN, False),
-    ("gaps over the stop", (98.0, 98.0, 97.0, 98.0), "stop", 98.0, AT_OPEN, False),
-    ("gaps through the target", (105.0, 106.0, 97.0, 98.0), "target", 102.0, AT_OPEN, False),
-    ("gaps through the target by a tick", (102.1, 102.1, 102.1, 102.1), "target", 102.0, AT_OPEN, False),
-    ("touches the stop", (100.0, 100.0, 99.0, 100.0), "stop", 99.0, AT_CLOSE, False),
-    ("falls far through the stop", (100.0, 100.0, 50.0, 60.0), "stop", 99.0, AT_CLOSE, False),
-    ("goes through the target by a tick", (100.0, 102.1, 99.1, 100.0), "target", 102.0, AT_CLOSE, False),
-    ("goes through both", (100.0, 102.1, 99.0, 100.0), "stop", 99.0, AT_CLOSE, True),
-    ("stop, and the target only touched", (100.0, 102.0, 99.0, 100.0), "stop", 99.0, AT_CLOSE, False),
-]
-STAYS = [
-    ("touches the target", (100.0, 102.0, 99.1, 101.0)),
-    ("opens on the target", (102.0, 102.0, 99.1, 100.0)),
-    ("stays a tick above the stop", (99.1, 100.0, 99.1, 100.0)),
-]
+ENDS = {
+    "opens on the stop": ((99.0, 103.0, 97.0, 98.0), "stop", 99.0, AT_OPEN, False),
+    "gaps over the stop": ((98.0, 98.0, 97.0, 98.0), "stop", 98.0, AT_OPEN, False),
+    "gaps through the target": ((105.0, 106.0, 97.0, 98.0), "target", 102.0, AT_OPEN, False),
+    "gaps through the target by a tick": ((102.1, 102.1, 102.1, 102.1), "target", 102.0, AT_OPEN, False),
+    "touches the stop": ((100.0, 100.0, 99.0, 100.0), "stop", 99.0, AT_CLOSE, False),
+    "falls far through the stop": ((100.0, 100.0, 50.0, 60.0), "stop", 99.0, AT_CLOSE, False),
+    "goes through the target by a tick": ((100.0, 102.1, 99.1, 100.0), "target", 102.0, AT_CLOSE, False),
+    "goes through both": ((100.0, 102.1, 99.0, 100.0), "stop", 99.0, AT_CLOSE, True),
+    "stop, and the target only touched": ((100.0, 102.0, 99.0, 100.0), "stop", 99.0, AT_CLOSE, False),
+}
+STAYS = {
+    "touches the target": (100.0, 102.0, 99.1, 101.0),
+    "opens on the target": (102.0, 102.0, 99.1, 100.0),
+    "stays a tick above the stop": (99.1, 100.0, 99.1, 100.0),
+}
 
 
 def mirrored(prices: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
@@ -37,9 +37,9 @@ def mirrored(prices: tuple[float, float, float, float]) -> tuple[float, float, f
     return o, low, h, c
 
 
-@pytest.mark.parametrize(("name", "prices", "reason", "price", "at_ms", "ambiguous"), ENDS, ids=[end[0] for end in ENDS])
+@pytest.mark.parametrize(("prices", "reason", "price", "at_ms", "ambiguous"), ENDS.values(), ids=ENDS)
 def test_a_long_that_ends(
-    name: str, prices: tuple[float, float, float, float], reason: str, price: float, at_ms: int, ambiguous: bool
+    prices: tuple[float, float, float, float], reason: str, price: float, at_ms: int, ambiguous: bool
 ) -> None:
     scenario = Scenario(risk=SMOOTH)
     scenario.enter(BUY)
@@ -47,19 +47,24 @@ def test_a_long_that_ends(
     assert (closed.reason, closed.price_usdt, closed.at_ms, closed.ambiguous) == (reason, price, at_ms, ambiguous)
 
 
-@pytest.mark.parametrize(("name", "prices", "reason", "price", "at_ms", "ambiguous"), ENDS, ids=[end[0] for end in ENDS])
+@pytest.mark.parametrize(("prices", "reason", "price", "at_ms", "ambiguous"), ENDS.values(), ids=ENDS)
 def test_a_short_that_ends_is_the_mirror(
-    name: str, prices: tuple[float, float, float, float], reason: str, price: float, at_ms: int, ambiguous: bool
+    prices: tuple[float, float, float, float], reason: str, price: float, at_ms: int, ambiguous: bool
 ) -> None:
     scenario = Scenario(risk=SMOOTH)
     scenario.enter(SELL)
     closed = only(scenario.candle(mirrored(prices)), PositionClosed)
-    assert (closed.reason, closed.price_usdt, closed.at_ms, closed.ambiguous) == (reason, 200.0 - price, at_ms, ambiguous)
+    assert (closed.reason, closed.price_usdt, closed.at_ms, closed.ambiguous) == (
+        reason,
+        200.0 - price,
+        at_ms,
+        ambiguous,
+    )
 
 
-@pytest.mark.parametrize(("name", "prices"), STAYS, ids=[stay[0] for stay in STAYS])
+@pytest.mark.parametrize("prices", STAYS.values(), ids=STAYS)
 @pytest.mark.parametrize("told", [BUY, SELL])
-def test_a_position_that_stays(name: str, prices: tuple[float, float, float, float], told: float) -> None:
+def test_a_position_that_stays(prices: tuple[float, float, float, float], told: float) -> None:
     scenario = Scenario(risk=SMOOTH)
     scenario.enter(told)
     assert scenario.candle(prices if told == BUY else mirrored(prices)) == []
@@ -98,7 +103,11 @@ def test_a_pending_exit_comes_before_stop_and_target(opening: float) -> None:
     order = only(scenario.candle(100.0, LEAVE), OrderPlaced)
     closed = only(scenario.candle(opening), PositionClosed)
     assert (order.action, order.reason) == ("exit", "told")
-    assert (closed.reason, closed.price_usdt, closed.fee_usdt) == ("told", opening, closed.quantity_base * opening * 0.0006)
+    assert (closed.reason, closed.price_usdt, closed.fee_usdt) == (
+        "told",
+        opening,
+        closed.quantity_base * opening * 0.0006,
+    )
 
 
 def test_a_position_can_be_stopped_on_the_candle_it_was_opened_on() -> None:

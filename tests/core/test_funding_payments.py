@@ -19,7 +19,9 @@ def standing(told: float = BUY) -> Scenario:
     return scenario
 
 
-@pytest.mark.parametrize(("told", "rate", "sign"), [(BUY, 0.001, -1), (BUY, -0.001, 1), (SELL, 0.001, 1), (SELL, -0.001, -1)])
+@pytest.mark.parametrize(
+    ("told", "rate", "sign"), [(BUY, 0.001, -1), (BUY, -0.001, 1), (SELL, 0.001, 1), (SELL, -0.001, -1)]
+)
 def test_with_a_positive_rate_the_long_pays_the_short(told: float, rate: float, sign: int) -> None:
     scenario = standing(told)
     before, quantity = scenario.account.cash_usdt, scenario.desk().position.quantity_base

@@ -17,7 +17,9 @@ from events.log import Recorded
 from tests.core.scenario import BUY, NOTHING, Prices
 from tests.support import DAY_0_MS, HOUR_MS, NO_COSTS, STRATEGIES, candle, configured_world, listed, state_of, take
 
-ALL_IN = replace(NO_COSTS, max_risk_per_trade_percent=100.0, max_session_loss_percent=100.0, max_daily_loss_percent=100.0)
+ALL_IN = replace(
+    NO_COSTS, max_risk_per_trade_percent=100.0, max_session_loss_percent=100.0, max_daily_loss_percent=100.0
+)
 CAREFUL = replace(ALL_IN, global_max_loss_percent=5.0)
 TWO = {"scripted": STRATEGIES["scripted"], "second": replace(STRATEGIES["scripted"], name="second")}
 FAR = {"stop_percent": 20.0, "target_percent": 60.0}

@@ -27,11 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 Column = list[float | None]
-TALIB = ["talib_BTCUSDT_5m_2025-02-02.csv.gz", "talib_ETHUSDT_1m_2025-06-12.csv.gz", "talib_BTCUSDT_1h_2024-07-15.csv.gz"]
+TALIB = [
+    "talib_BTCUSDT_5m_2025-02-02.csv.gz",
+    "talib_ETHUSDT_1m_2025-06-12.csv.gz",
+    "talib_BTCUSDT_1h_2024-07-15.csv.gz",
+]
 NO_VOLUME = 0.0
 
 
-def fold(high: Sequence[float], low: Sequence[float], close: Sequence[float], volume: Sequence[float]) -> Iterator[Series]:
+def fold(
+    high: Sequence[float], low: Sequence[float], close: Sequence[float], volume: Sequence[float]
+) -> Iterator[Series]:
     """The series after each row."""
     series = Series(timeframe_ms=MINUTE_MS, base_ms=MINUTE_MS)
     bars = [Bar() for _ in range(HISTORY_BARS_MAX)]
@@ -43,8 +49,8 @@ def fold(high: Sequence[float], low: Sequence[float], close: Sequence[float], vo
 def folded(table: dict[str, list[float]], value: Callable[[Series], float], ready_row: int) -> Column:
     """One indicator's column, None before it is ready."""
     close = table["close"]
-    columns = [table.get(name, close) for name in ("high", "low", "close")]
-    every = fold(*columns, table.get("volume", [NO_VOLUME] * len(close)))
+    high, low, volume = table.get("high", close), table.get("low", close), table.get("volume", [NO_VOLUME] * len(close))
+    every = fold(high, low, close, volume)
     return [value(series) if series.row >= ready_row else None for series in every]
 
 
@@ -72,7 +78,9 @@ def test_rsi_atr_and_adx_equal_talib(name: str) -> None:
 def test_the_mean_of_volume_equals_the_reference_of_a_simple_mean(name: str) -> None:
     table = indicator_table(name)
     closes_as_volume = {**table, "volume": table["close"]}
-    assert_equal(folded(closes_as_volume, lambda series: series.volume_average.value, VOLUME_READY_ROW), table["sma_20"])
+    assert_equal(
+        folded(closes_as_volume, lambda series: series.volume_average.value, VOLUME_READY_ROW), table["sma_20"]
+    )
 
 
 @needs_data

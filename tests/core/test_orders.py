@@ -58,13 +58,17 @@ def test_an_entry_that_meets_a_late_candle_expires() -> None:
 
 
 def test_an_entry_whose_margin_no_longer_suffices_expires() -> None:
-    scenario = Scenario(risk=Risk(free_margin_percent=0.0, max_concurrent_positions=1, max_risk_per_trade_percent=100.0))
+    scenario = Scenario(
+        risk=Risk(free_margin_percent=0.0, max_concurrent_positions=1, max_risk_per_trade_percent=100.0)
+    )
     scenario.candle(100.0, BUY)
     assert cancelled(scenario, scenario.candle(100.5)).reason == "margin"
 
 
 def test_an_entry_whose_margin_just_suffices_is_filled() -> None:
-    scenario = Scenario(risk=Risk(free_margin_percent=0.0, max_concurrent_positions=1, max_risk_per_trade_percent=100.0))
+    scenario = Scenario(
+        risk=Risk(free_margin_percent=0.0, max_concurrent_positions=1, max_risk_per_trade_percent=100.0)
+    )
     scenario.candle(100.0, BUY)
     only(scenario.candle(100.0), PositionOpened)
 

@@ -30,7 +30,18 @@ from events.log import Recorded
 from tests.core.random_market import Recipe, market, recipes
 from tests.core.runs import BUILT_IN, TWO, Run, begin, eager, played, players
 from tests.core.scenario import Scenario
-from tests.support import DAY_0_MS, FIVE_MINUTES_MS, MINUTE_MS, NO_LIMITS, STRATEGIES, examples, feed, observed, state_of, take
+from tests.support import (
+    DAY_0_MS,
+    FIVE_MINUTES_MS,
+    MINUTE_MS,
+    NO_LIMITS,
+    STRATEGIES,
+    examples,
+    feed,
+    observed,
+    state_of,
+    take,
+)
 
 TIGHT = replace(
     NO_LIMITS,
@@ -45,7 +56,7 @@ INPUTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
 
 def with_resets(recipe: Recipe) -> Run:
     """A market under tiny limits, with resets at random moments, half of them naming the wrong trip."""
-    tape, random = market(recipe), Random(recipe.seed)  # noqa: S311 - a test, no secret
+    tape, random = market(recipe), Random(recipe.seed)
     run = begin(tape.contracts, eager(players(tape), TIGHT), {**STRATEGIES, **TWO})
     for event in tape.events():
         feed(run.world, run.log, [event])
@@ -141,7 +152,10 @@ def test_a_world_rebuilt_from_any_point_of_the_log_goes_on_as_if_nothing_happene
 def test_replay_decides_nothing() -> None:
     """It goes on after a strategy was changed: the log alone says what was decided."""
     run = played(market(Recipe(seed=5, symbols=2, told_of=0.2)))
-    changed = {name: replace(one, hooks=STRATEGIES["funding"].hooks, state=STRATEGIES["funding"].state) for name, one in TWO.items()}
+    changed = {
+        name: replace(one, hooks=STRATEGIES["funding"].hooks, state=STRATEGIES["funding"].state)
+        for name, one in TWO.items()
+    }
     world = new_world(changed)
     for runner_name in ("scripted", "second"):
         assert changed[runner_name].hooks is not TWO[runner_name].hooks

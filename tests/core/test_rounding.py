@@ -36,7 +36,9 @@ def test_a_price_written_with_the_ticks_decimals_stands_on_its_own_tick(ticks: i
 
 @examples(500)
 @given(st.integers(1, 10**7), st.integers(0, 5), st.integers(1, 999))
-def test_a_price_between_two_ticks_goes_down_to_one_and_up_to_the_other(ticks: int, decimals: int, between: int) -> None:
+def test_a_price_between_two_ticks_goes_down_to_one_and_up_to_the_other(
+    ticks: int, decimals: int, between: int
+) -> None:
     written = float(Decimal(ticks * 1_000 + between).scaleb(-decimals - 3))
     assert floor_steps(written, 1, 10**decimals) == ticks
     assert ceil_steps(written, 1, 10**decimals) == ticks + 1

@@ -23,7 +23,9 @@ class Chart:
         self.bars = [Bar() for _ in range(HISTORY_BARS_MAX)]
         self.settlements = [Settlement() for _ in range(SETTLEMENTS_MAX)]
 
-    def take(self, minute: int, o: float = 1.0, h: float = 1.0, low: float = 1.0, c: float = 1.0, v: float = 1.0) -> bool:
+    def take(
+        self, minute: int, o: float = 1.0, h: float = 1.0, low: float = 1.0, c: float = 1.0, v: float = 1.0
+    ) -> bool:
         """The candle of a minute; whether it completed a 5m candle."""
         fact = Fact(CANDLE, 0, 0, minute * MINUTE_MS, (minute + 1) * MINUTE_MS, o, h, low, c, v)
         watch_candle(self.market, fact, self.settlements)
@@ -33,7 +35,13 @@ class Chart:
 
 def test_a_higher_candle_is_first_open_highest_high_lowest_low_last_close_and_all_volume() -> None:
     chart = Chart()
-    rows = [(10.0, 12.0, 9.0, 11.0), (11.0, 11.0, 8.0, 9.0), (9.0, 15.0, 9.0, 14.0), (14.0, 14.0, 13.0, 13.0), (13.0, 13.5, 12.0, 12.5)]
+    rows = [
+        (10.0, 12.0, 9.0, 11.0),
+        (11.0, 11.0, 8.0, 9.0),
+        (9.0, 15.0, 9.0, 14.0),
+        (14.0, 14.0, 13.0, 13.0),
+        (13.0, 13.5, 12.0, 12.5),
+    ]
     completed = [chart.take(minute, *row, v=minute + 1.0) for minute, row in enumerate(rows)]
     series = chart.series
     assert completed == [False, False, False, False, True]
@@ -82,7 +90,10 @@ def test_minutes_sum_to_the_recorded_five_minutes() -> None:
     chart, compared = Chart(), 0
     for fact in minutes:
         minute = fact.open_time_ms // MINUTE_MS
-        if chart.take(minute, fact.open, fact.high, fact.low, fact.close, fact.volume) and fact.open_time_ms >= start_ms:
+        if (
+            chart.take(minute, fact.open, fact.high, fact.low, fact.close, fact.volume)
+            and fact.open_time_ms >= start_ms
+        ):
             five = fives[fact.time_ms - FIVE_MINUTES_MS]
             made = (chart.series.open, chart.series.high, chart.series.low, chart.series.close)
             assert made == (five.open, five.high, five.low, five.close)

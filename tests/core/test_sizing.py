@@ -93,7 +93,7 @@ def test_open_profit_adds_no_margin() -> None:
 
 
 def test_liquidation_exactly_at_the_required_distance_is_accepted() -> None:
-    """E = 100, SL = 80, so the liquidation price must be 70 or less: k + t = 1/21 with a leverage of 3 puts it there."""
+    """E = 100 and SL = 80: at a ratio of 1.5 the liquidation price must be 70, and a leverage of 3 puts it there."""
     maintenance = 1.0 - (2.0 / 3.0) / 0.70
     contract = listed(tiers=((0.0, maintenance),))
     accepted = Scenario([contract], replace(NO_COSTS, liquidation_distance_min=1.4999999), stop_percent=20.0)

@@ -1,4 +1,4 @@
-"""What stands in a log file, read in this process: the events, the story without starts, digest, trades; and forgery."""
+"""What stands in a log file, read in this process: events, the story without starts, digest, trades; and forgery."""
 
 from __future__ import annotations
 

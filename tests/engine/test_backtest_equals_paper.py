@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from events.facts import KillSwitchTripped, Liquidated, OrderPlaced, PositionClosed
 from tests.engine.logs import digest, of_type, recorded, story, trades_csv
 from tests.engine.processes import ok
-from tests.support import path_of, needs_data
+from tests.support import needs_data, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path

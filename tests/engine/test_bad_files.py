@@ -1,4 +1,4 @@
-"""Bad market files through the command line: refused rows have a file, a line and a reason, and are never in the log."""
+"""Bad market files through the command line: refused rows have file, line and reason, and are never in the log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BAD = (
     + row(8, "abc,101,99,100,1")
     + row(9)
 )
-REASONS = ("not_finite", "high_below_low", "negative_volume", "time_out_of_range", "not_a_number")
+REASONS = ("not_finite", "high_below_low", "negative_volume", "duplicate", "off_grid", "not_a_number")
 
 
 def verbs(folder: Path, name: str) -> list[tuple[str, ...]]:

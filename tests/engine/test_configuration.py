@@ -48,7 +48,7 @@ async def said(
     strategies: dict[str, Strategy] = TWO,
 ) -> list[Event]:
     """What a start under this configuration writes about it."""
-    before = len(recorded(db)) if db.exists() else 0
+    before = len(recorded(db)) if db.exists() else 0  # noqa: ASYNC240 - nothing else runs in this loop
     await live(settings(db, strategies=strategies, runners=runners), Given(contracts, []))
     return [item.event for item in recorded(db)[before:] if isinstance(item.event, SAID)]
 

@@ -43,7 +43,9 @@ def folder(lived: Path, tmp_path: Path) -> Path:
 
 def rows(db: Path) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(db)) as connection:
-        return connection.execute("SELECT seq, count, recorded_at_ms, events, hash FROM commits ORDER BY seq").fetchall()
+        return connection.execute(
+            "SELECT seq, count, recorded_at_ms, events, hash FROM commits ORDER BY seq"
+        ).fetchall()
 
 
 def content(db: Path) -> bytes:
@@ -127,3 +129,9 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     done = papertape(tmp_path, *arguments)
     assert done.returncode == 1
     assert done.stderr.startswith("error: there can be no log at file/log.db")
+
+
+def test_where_trades_cannot_be_written_is_said_before_the_backtest(tmp_path: Path) -> None:
+    (tmp_path / "X_1m.csv").write_text("open_time_ms,open,high,low,close,volume\n1735689600000,100,101,99,100,1\n")
+    done = papertape(tmp_path, "backtest", "--candles", "X_1m.csv", "--trades", "nowhere/trades.csv")
+    assert (done.returncode, done.stderr) == (2, "error: --trades nowhere/trades.csv: there is no folder nowhere\n")

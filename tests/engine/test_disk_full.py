@@ -77,7 +77,7 @@ def test_the_program_ends_with_a_name_and_goes_on_when_there_is_space(tmp_path: 
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=small_disk,  # noqa: PLW1509 - nothing else runs in this process
+        preexec_fn=small_disk,
         timeout=60,
     )
     assert done.returncode == 1

@@ -54,7 +54,9 @@ def test_a_trip_survives_kill_9_with_its_reason_and_numbers(tmp_path: Path) -> N
     ok(tmp_path, *MARKET)
     assert trips(db)[0] == first
     assert [trip.scope for trip in trips(db)].count(first.scope) == 1
-    entries = [event for event in of_type(db, OrderPlaced) if isinstance(event, OrderPlaced) and event.action == "entry"]
+    entries = [
+        event for event in of_type(db, OrderPlaced) if isinstance(event, OrderPlaced) and event.action == "entry"
+    ]
     assert not any(event.strategy == first.scope and event.at_ms > first.at_ms for event in entries)
 
 

@@ -88,9 +88,7 @@ class Until:
     def contracts(self) -> list[ContractListed]:
         return self.feed.contracts()
 
-    async def facts(
-        self, seen: Mapping[str, Seen], anchor: FeedConnected | None
-    ) -> AsyncIterator[list[FeedFact]]:
+    async def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:
         left = self.minutes * len(PACED.symbols)
         async for batch in self.feed.facts(seen, anchor):
             yield batch
@@ -113,4 +111,6 @@ async def test_a_paced_market_that_went_on_is_fetched_late_and_said_to_be_filled
     assert len(late) == 180 * len(PACED.symbols)
     assert {(gap.symbol, gap.candles) for gap in filled} == {(symbol, 180) for symbol in PACED.symbols}
     late_times = {event.at_ms for event in late}
-    assert not any(isinstance(event, OrderPlaced) and event.action == "entry" and event.at_ms in late_times for event in after)
+    assert not any(
+        isinstance(event, OrderPlaced) and event.action == "entry" and event.at_ms in late_times for event in after
+    )

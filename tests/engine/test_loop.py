@@ -109,7 +109,7 @@ async def test_commands_and_facts_at_the_same_time_wait_for_each_other(tmp_path:
 @in_loop
 async def test_behind_an_input_that_could_not_be_written_nothing_is_taken(tmp_path: Path) -> None:
     what = settings(tmp_path / "log.db")
-    with pytest.raises(EngineFault, match="whole up to seq 4"):
+    with pytest.raises(EngineFault, match="whole up to seq 4"):  # noqa: PT012 - the end of the engine raises too
         async with engine(what, LISTED, ManualClock(), print) as running:
             await running.loop.take([by_hand()])
             unwritable = KillSwitchReset(DAY_0_MS, "scripted", running.log.head.seq, "anna", "\ud800")

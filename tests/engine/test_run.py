@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
-from typing import TYPE_CHECKING
+from contextlib import closing
+from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from events.facts import CandleClosed, EngineStopped
+from events.sqlite_log import SqliteLogReader
 from tests.engine.logs import recorded, recovered
-from tests.engine.processes import ended_s, ok, papertape, running
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.engine.processes import command, ended_s, environment, ok, papertape, running
 
 SIM = ("run", "--feed", "sim", "--json", "--db", "log.db", "--set", "feed.sim.warm_up_days=0")
 AT_MAX = (*SIM, "--speed", "max")
@@ -86,4 +87,66 @@ def test_a_second_engine_is_kept_out_and_the_first_goes_on(tmp_path: Path) -> No
         assert first.poll() is None
         assert ended_s(first, signal.SIGTERM) < 2.0
     assert first.returncode == 0
+    assert_ended_well(tmp_path)
+
+
+def test_a_reader_that_went_away_does_not_end_the_engine(tmp_path: Path) -> None:
+    with running(tmp_path, *PACED, until="EngineStarted") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        before = _wait_for_more(tmp_path, 0)
+        assert _wait_for_more(tmp_path, before) > before
+        assert ended_s(process, signal.SIGTERM) < 2.0
+    assert process.returncode == 0
+    assert "the engine goes on without" in (tmp_path / "stderr.txt").read_text()
+    assert_ended_well(tmp_path)
+
+
+def test_a_reader_that_stopped_reading_holds_up_neither_the_engine_nor_its_end(tmp_path: Path) -> None:
+    with running(tmp_path, *AT_MAX, until="EngineStarted") as process:
+        before = _wait_for_more(tmp_path, 20_000)
+        assert _wait_for_more(tmp_path, before) > before
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert time.monotonic() - started < 2.0
+    assert_ended_well(tmp_path)
+
+
+def _wait_for_more(folder: Path, seq: int) -> int:
+    """The head of the log as soon as it is beyond a seq."""
+    ends = time.monotonic() + 20.0
+    while time.monotonic() < ends:
+        with closing(SqliteLogReader(folder / "log.db")) as reader:
+            if (head := reader.head().seq) > seq:
+                return head
+        time.sleep(0.05)
+    raise AssertionError(f"the log stands still at seq {seq}")
+
+
+def test_memory_stays_flat_over_weeks_of_a_market_at_max_speed(tmp_path: Path) -> None:
+    with running(tmp_path, *AT_MAX, until="EngineStarted") as process:
+        drain = Thread(target=process.stdout.read, daemon=True)  # type: ignore[union-attr]
+        drain.start()
+        sizes = []
+        for seq in (60_000, 120_000, 180_000):
+            _wait_for_more(tmp_path, seq)
+            pages = Path(f"/proc/{process.pid}/statm").read_text().split()[1]
+            sizes.append(int(pages) * 4_096 / 1e6)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert sizes[2] - sizes[0] < 12.0, f"resident MB after 8, 16 and 24 days of 5 symbols: {sizes}"
+
+
+def test_it_runs_without_any_stdout(tmp_path: Path) -> None:
+    arguments = (*IDLE, "--until-end")
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command(*arguments)],
+        cwd=tmp_path,
+        env=environment(),
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0
     assert_ended_well(tmp_path)

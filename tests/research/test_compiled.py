@@ -81,7 +81,9 @@ def test_a_tape_decides_what_the_live_engine_decides(risk: Risk, frame_ms: int) 
 def test_a_strategy_may_be_restricted_to_some_symbols_and_have_others_parameters_there() -> None:
     tape = market(replace(EVERYTHING, seed=13))
     settings = eager(BUILT_IN)
-    settings["momentum"] = RunnerSettings(EAGER["momentum"], {"BBB": {"breakout_lookback": 9}}, ("BBB", "CCC"), NO_LIMITS)
+    settings["momentum"] = RunnerSettings(
+        EAGER["momentum"], {"BBB": {"breakout_lookback": 9}}, ("BBB", "CCC"), NO_LIMITS
+    )
     assert_same_bits(tape, settings, at_least=30)
 
 
@@ -122,7 +124,11 @@ def test_recorded_open_interest_is_the_same() -> None:
         ["binance_BTCUSDT_5m_2024-09-13_2024-09-18.csv.gz"],
         open_interest=["binance_BTCUSDT_open_interest_5m_2024-09-13_2024-09-18.csv.gz"],
     )
-    assert_same_bits(tape, {"liquidation": RunnerSettings({"oi_change_threshold": 0.5, "zone_buffer_percent": 1.5}, risk=NO_LIMITS)}, 3)
+    assert_same_bits(
+        tape,
+        {"liquidation": RunnerSettings({"oi_change_threshold": 0.5, "zone_buffer_percent": 1.5}, risk=NO_LIMITS)},
+        3,
+    )
 
 
 @pytest.mark.slow

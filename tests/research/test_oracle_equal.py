@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.core.random_market import RandomTape
 
 GRID = Contract(Step(1, 100), Step(1, 1_000))
+ORDER = ("t_c", "strategy", "symbol", "side", "quantity", "planned_price", "r1")
 Settings = dict[str, float]
 OFF: Settings = {
     "risk.max_session_loss_percent": 100.0,
@@ -58,10 +59,8 @@ def assert_same(outcome: Outcome, result: Result, folder: Path, at_least: int) -
     assert theirs.count("\n") > at_least, "too few trades to prove anything"
     events = [item.event for item in outcome.decided]
     entries = [event for event in events if isinstance(event, OrderPlaced) and event.action == "entry"]
-    assert [order_of(event) for event in entries] == [
-        (o["t_c"], o["strategy"], o["symbol"], o["side"], o["quantity"], o["planned_price"], o["r1"], pytest.approx(o["score"]))
-        for o in result.orders
-    ]
+    assert [order_of(event) for event in entries] == [tuple(order[name] for name in ORDER) for order in result.orders]
+    assert [event.score for event in entries] == pytest.approx([order["score"] for order in result.orders])
     assert reasons(events, OrderRejected) == [(r["strategy"], r["symbol"], r["reason"]) for r in result.rejections]
     assert sorted(reasons(events, OrderCancelled)) == sorted(
         (c["strategy"], c["symbol"], c["reason"]) for c in result.cancellations
@@ -73,7 +72,7 @@ def assert_same(outcome: Outcome, result: Result, folder: Path, at_least: int) -
 def order_of(event: OrderPlaced) -> tuple[int | float | str, ...]:
     """What the oracle says of an order."""
     where = (event.at_ms, event.strategy, event.symbol, event.side)
-    return (*where, event.quantity_base, event.planned_price_usdt, event.risk_usdt, event.score)
+    return (*where, event.quantity_base, event.planned_price_usdt, event.risk_usdt)
 
 
 def reasons(events: list[Event], kind: type[OrderRejected | OrderCancelled]) -> list[tuple[str, str, str]]:
@@ -103,8 +102,8 @@ def compare_files(
     start_ms, end_ms = window_ms
     tape = file_tape(list(candles.values()), list(rates.values()), list(interest.values()), start_ms, end_ms)
     given = [(symbol, path_of(name)) for symbol, name in candles.items()]
-    sources = [{symbol: path_of(name) for symbol, name in files.items()} for files in (rates, interest)]
-    result = simulate(given, *sources, list(runners), settings, start_ms, end_ms)
+    settled, observed = ({symbol: path_of(name) for symbol, name in files.items()} for files in (rates, interest))
+    result = simulate(given, settled, observed, list(runners), settings, start_ms, end_ms)
     assert_same(outcome_of(tape, runners), result, folder, at_least)
 
 
@@ -157,11 +156,21 @@ def oracle_on(tape: RandomTape, risk: Risk) -> Result:
     """The oracle over a random market, holes, late candles and all."""
     names = [contract.symbol for contract in tape.contracts]
     rows = [
-        (name, [(t, *prices, (symbol, t) in tape.late) for t, *prices in zip(table.open_time_ms, *table.values(), strict=True)])
+        (
+            name,
+            [
+                (t, *prices, (symbol, t) in tape.late)
+                for t, *prices in zip(table.open_time_ms, *table.values(), strict=True)
+            ],
+        )
         for symbol, (name, table) in enumerate(zip(names, tape.candles, strict=True))
     ]
     rates, interest = (
-        {name: list(zip(s.time_ms, s.value, strict=True)) for name, s in zip(names, tables, strict=True) if s is not None}
+        {
+            name: list(zip(s.time_ms, s.value, strict=True))
+            for name, s in zip(names, tables, strict=True)
+            if s is not None
+        }
         for tables in (tape.funding, tape.open_interest)
     )
     given = {f"{name}.{key}": float(value) for name in BUILT_IN for key, value in EAGER[name].items()}
@@ -173,7 +182,12 @@ def oracle_on(tape: RandomTape, risk: Risk) -> Result:
 
 def vars_of(risk: Risk) -> dict[str, float]:
     """The limits that these tests move."""
-    names = ("max_session_loss_percent", "max_daily_loss_percent", "global_max_loss_percent", "max_risk_per_trade_percent")
+    names = (
+        "max_session_loss_percent",
+        "max_daily_loss_percent",
+        "global_max_loss_percent",
+        "max_risk_per_trade_percent",
+    )
     return {name: getattr(risk, name) for name in names}
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import tempfile
 from array import array
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,7 +16,9 @@ from msgspec import Struct
 
 from engine.research.guarded import run_tape
 from engine.research.plain import PlainEngine
-from tests.support import DIGEST, configured_world, state_of
+from engine.setup import RunnerSettings
+from tests.core.random_market import Recipe, market
+from tests.support import DIGEST, MINUTE_MS, STRATEGIES, configured_world, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,12 +26,11 @@ if TYPE_CHECKING:
     from engine.core.world import World
     from engine.research.guarded import Outcome, TapeEngine
     from engine.research.tape import Tape
-    from engine.setup import RunnerSettings
     from events.facts import Event
 
 pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")
 
-from engine.research.compiled import CompiledEngine  # noqa: E402 - needs numba
+from engine.research.compiled import CompiledEngine
 
 
 class Ending(Struct, frozen=True):
@@ -47,8 +53,22 @@ def in_python(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Ending:
 
 def compiled(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Ending:
     """The tape run by the compiled loop."""
+    compile_once()
     world = configured_world(tape.contracts, settings)
     return _ending(world, CompiledEngine(world, tape, DIGEST))
+
+
+@cache
+def compile_once() -> None:
+    """Compile every strategy, once for all processes that run tests: who comes second finds it on the disk."""
+    names = sorted(STRATEGIES, reverse=os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0")
+    for name in names:
+        path = Path(tempfile.gettempdir()) / f"papertape-{DIGEST}-{name}.lock"
+        with path.open("w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            tape = market(Recipe(0, candles=20, timeframe_ms=MINUTE_MS))
+            world = configured_world(tape.contracts, {name: RunnerSettings()})
+            run_tape(world, CompiledEngine(world, tape, DIGEST))
 
 
 def _ending(world: World, engine: TapeEngine) -> Ending:
@@ -68,6 +88,7 @@ def encoded(event: Event) -> bytes:
 
 def outcome_of(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Outcome:
     """The decisions of a tape, the fast way."""
+    compile_once()
     world = configured_world(tape.contracts, settings)
     return run_tape(world, CompiledEngine(world, tape, DIGEST))
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from engine.research.plain import PlainEngine
 from engine.research.guarded import run_tape
+from engine.research.plain import PlainEngine
 from engine.setup import RunnerSettings
 from events.facts import OrderPlaced, OrderRejected
 from tests.core.random_market import Recipe, market
@@ -19,8 +19,8 @@ from tests.support import DAY_MS, FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, config
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.research.tape import Tape
     from engine.core.strategy import Condition
+    from engine.research.tape import Tape
 
 FIRST_FIVE_MS = 1_735_603_200_000
 Signal = OrderPlaced | OrderRejected

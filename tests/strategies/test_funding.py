@@ -98,7 +98,9 @@ def test_without_any_settlement_nothing_is_known() -> None:
     assert leave(State(), Market(), Series(), Series(), Desk(), 0.0, Parameters(), decision) == 0
 
 
-def entries(settlements: list[tuple[int, float]], hours: int, lot: tuple[int, int] = (1, 1_000)) -> list[tuple[str, int]]:
+def entries(
+    settlements: list[tuple[int, float]], hours: int, lot: tuple[int, int] = (1, 1_000)
+) -> list[tuple[str, int]]:
     """What becomes of the signals of a quiet market: kind and minute. The target is reached at once."""
     world = configured_world([listed(lot=lot)], {"funding": RunnerSettings(risk=NO_LIMITS)})
     log: list[Recorded] = []

@@ -42,11 +42,11 @@ class Crowd:
         decision = Decision(reading=Reading())
         return enter(self.state, self.market, self.main, Series(), Desk(), parameters, decision)
 
-    def leaving(self, minute: int) -> int:
+    def leaving(self, minute: int, parameters: Parameters = Parameters()) -> int:  # noqa: B008 - frozen
         """The reason it leaves for."""
         self.market.close_time_ms = minute * MINUTE_MS
         decision = Decision(reading=Reading())
-        return leave(self.state, self.market, self.main, Series(), Desk(), 0.0, Parameters(), decision)
+        return leave(self.state, self.market, self.main, Series(), Desk(), 0.0, parameters, decision)
 
 
 def risen(percent: float = 2.0) -> Crowd:
@@ -157,6 +157,14 @@ def test_it_leaves_when_open_interest_fell(value: float, reason: int) -> None:
     crowd.read(0, 1_000_000.0)
     crowd.read(60, value)
     assert crowd.leaving(60) == reason
+
+
+@pytest.mark.parametrize(("value", "reason"), [(500_000.0, 0), (499_999.0, OPEN_INTEREST_FELL)])
+def test_a_fall_by_exactly_the_threshold_is_not_enough(value: float, reason: int) -> None:
+    crowd = Crowd()
+    crowd.read(0, 1_000_000.0)
+    crowd.read(60, value)
+    assert crowd.leaving(60, replace(Parameters(), oi_exit_threshold=50.0)) == reason
 
 
 def test_it_does_not_leave_when_the_change_is_not_known() -> None:

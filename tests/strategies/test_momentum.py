@@ -75,7 +75,7 @@ def test_the_range_is_ready_when_its_candles_are_there() -> None:
 
 def test_stop_and_target_follow_the_atr_up_to_their_percentages() -> None:
     _, narrow = ask(five({"atr": 0.101}), fifteen())
-    assert (narrow.stop_fraction, narrow.target_fraction) == (pytest.approx(0.001), pytest.approx(0.002))
+    assert [narrow.stop_fraction, narrow.target_fraction] == pytest.approx([0.001, 0.002])
     _, wide = ask(five({"atr": 5.0}), fifteen())
     assert (wide.stop_fraction, wide.target_fraction) == (0.003, 0.006)
 
@@ -86,7 +86,8 @@ def test_the_score_weighs_distance_volume_and_trend() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"), [({"adx": 20.0}, 0), ({"adx": 19.999}, MOMENTUM_LOST), ({"adx": 0.0, "row": ADX_READY_ROW - 1}, 0)]
+    ("changes", "reason"),
+    [({"adx": 20.0}, 0), ({"adx": 19.999}, MOMENTUM_LOST), ({"adx": 0.0, "row": ADX_READY_ROW - 1}, 0)],
 )
 def test_it_leaves_when_the_trend_has_faded(changes: dict[str, Any], reason: int) -> None:
     decision = Decision(reading=Reading())

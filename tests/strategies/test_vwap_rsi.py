@@ -19,7 +19,15 @@ from tests.support import STRATEGIES
 
 def five(**changes: Any) -> Series:
     """A 5m series on which a long is due: RSI 29, close far below the VWAP, volume 2.1 times its mean."""
-    chosen = {"row": VWAP_READY_ROW, "rsi": 29.0, "close": 99.0, "vwap": 100.0, "traded": 288, "volume": 2.1, "regime": "ranging"}
+    chosen: dict[str, Any] = {
+        "row": VWAP_READY_ROW,
+        "rsi": 29.0,
+        "close": 99.0,
+        "vwap": 100.0,
+        "traded": 288,
+        "volume": 2.1,
+        "regime": "ranging",
+    }
     chosen |= changes
     return Series(
         row=chosen["row"],
@@ -97,7 +105,12 @@ def test_each_condition_of_the_fifteen_minutes(changes: dict[str, Any], filtered
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("rsi_long_threshold", 29.0), ("vwap_deviation_entry", 1.0), ("volume_spike_multiplier", 2.1), ("trend_adx_threshold", 14.9)],
+    [
+        ("rsi_long_threshold", 29.0),
+        ("vwap_deviation_entry", 1.0),
+        ("volume_spike_multiplier", 2.1),
+        ("trend_adx_threshold", 14.9),
+    ],
 )
 def test_each_parameter_moves_its_condition(name: str, value: float) -> None:
     assert asked(five()) == 1

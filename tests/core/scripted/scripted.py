@@ -1,4 +1,5 @@
 """A strategy that does what the volume of a candle tells it: tests write its orders into the market."""
+# ruff: noqa: ARG001 - a hook has its whole signature, whether it needs it or not.
 
 from __future__ import annotations
 

@@ -1,0 +1,83 @@
+"""`python -m benchmarks [NAME...] [--quick | --full] [--write]`: run the measures, all or the named ones."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from benchmarks import rivals
+from benchmarks.appends import append_many, append_one
+from benchmarks.backtests import against_backtesting, against_vectorbt, identical
+from benchmarks.live import live
+from benchmarks.measure import Bench, Result, load, versions
+from benchmarks.processes import process
+from benchmarks.recoveries import recovery, replay
+from benchmarks.report import PATH, page, show
+
+MEASURES: dict[str, Callable[[Bench], Result]] = {
+    "vectorbt": against_vectorbt,
+    "backtesting": against_backtesting,
+    "identical": identical,
+    "process": process,
+    "append": append_one,
+    "eventsourcing": append_many,
+    "recovery": recovery,
+    "replay": replay,
+    "live": live,
+}
+WITH_RIVALS = ("vectorbt", "backtesting", "eventsourcing")
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="small sizes: a check that all works")
+    parser.add_argument("--full", action="store_true", help="also recover a log of 5 million events")
+    parser.add_argument("--write", action="store_true", help=f"write benchmarks/{PATH.name}")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    for name in given.names:
+        if name not in MEASURES:
+            parser.error(f"{name}: there are {', '.join(MEASURES)}")
+    if given.write and given.names:
+        parser.error(f"--write writes all of {PATH.name}: name no measure with it")
+    return given
+
+
+def run(name: str, bench: Bench) -> rivals.Told:
+    """One measure, by the Python it needs."""
+    if name in WITH_RIVALS and not rivals.at_home():
+        return rivals.elsewhere(name, bench)
+    busy = load()
+    result = MEASURES[name](bench)
+    result.load = busy
+    return rivals.Told(result, versions())
+
+
+def main() -> int:
+    """Exit code 1 when a target was missed."""
+    given = arguments()
+    told: list[rivals.Told] = []
+    with tempfile.TemporaryDirectory(prefix="papertape-bench-") as folder:
+        for name in given.names or MEASURES:
+            own = Path(folder) / name
+            own.mkdir()
+            told.append(run(name, Bench(own, given.quick, given.full)))
+            if given.worker:
+                sys.stdout.buffer.write(msgspec.json.encode(told[-1]) + b"\n")
+            else:
+                show(told[-1].result)
+    if given.write:
+        numbers = {package: number for one in told for package, number in one.versions.items()}
+        PATH.write_text(page([one.result for one in told], numbers, quick=given.quick), encoding="utf-8")
+    return int(not given.worker and any(figure.met is False for one in told for figure in one.result.figures))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Results on the terminal, and as `benchmarks/RESULTS.md`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.measure import ROOT, Figure, Result, hardware
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PATH = ROOT / "benchmarks" / "RESULTS.md"
+READING = (
+    "Every ratio is of one run: the sides alternate, in turning order; a figure is the middle of the rounds, a ratio the "
+    "middle of the rounds' ratios. The load is the machine's when the measure began; above 1 somebody else was working "
+    "too, and times are longer than on an idle machine."
+)
+
+
+def verdict(figure: Figure) -> str:
+    """Met or not, said openly."""
+    return "" if figure.met is None else "met" if figure.met else "NOT met"
+
+
+def show(result: Result) -> None:
+    """One result on the terminal."""
+    print(f"\n{result.name}: {result.title} (load {result.load})")
+    for figure in result.figures:
+        held = f"   [{figure.target}: {verdict(figure)}]" if figure.target else ""
+        print(f"  {figure.what:<58} {figure.value}{held}")
+    for note in result.notes:
+        print(f"  - {note}")
+
+
+def command(name: str, *, quick: bool) -> str:
+    """What repeats a measure."""
+    return f"python -m benchmarks {name}{' --quick' if quick else ''}"
+
+
+def page(results: Iterable[Result], versions: Mapping[str, str], *, quick: bool) -> str:
+    """The whole page."""
+    results = list(results)
+    held = [(result, figure) for result in results for figure in result.figures if figure.met is not None]
+    missed = [
+        f"{result.name}: {figure.what}, {figure.value} ({figure.target})" for result, figure in held if not figure.met
+    ]
+    lines = [
+        "# Measured",
+        "",
+        f"Machine: {hardware()}.",
+        "Versions: " + ", ".join(f"{name} {number}" for name, number in versions.items()) + ".",
+        "Repeat all of it with `make bench`, one measure with the command under its heading.",
+        "",
+        READING,
+    ]
+    if quick:
+        lines += ["", "**A quick run: small sizes, few rounds. The figures are a check that all works, no more.**"]
+    lines += ["", f"{len(held) - len(missed)} of {len(held)} targets met."]
+    lines += ["Not met:", "", *(f"- {text}" for text in missed)] if missed else []
+    for result in results:
+        lines += _section(result, quick=quick)
+    return "\n".join(lines) + "\n"
+
+
+def _section(result: Result, *, quick: bool) -> list[str]:
+    """One measure."""
+    lines = [
+        "",
+        f"## {result.name}: {result.title}",
+        "",
+        f"`{command(result.name, quick=quick)}`, load {result.load}",
+        "",
+    ]
+    lines += ["| | measured | target | |", "|---|---|---|---|"]
+    lines += [f"| {figure.what} | {figure.value} | {figure.target} | {verdict(figure)} |" for figure in result.figures]
+    for note in result.notes:
+        lines += ["", note]
+    return lines

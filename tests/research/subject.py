@@ -1,0 +1,56 @@
+"""What the tests run in a process of its own: `python -m tests.research.subject decisions | folder PATH | imports`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import msgspec
+
+from engine.core.machine import is_decision
+from engine.core.registry import code_digest, load_strategies
+from engine.setup import RunnerSettings
+from tests.core.random_market import Recipe, market
+from tests.core.runs import played
+from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world
+
+
+def decisions() -> str:
+    """A digest of everything that is decided in two random markets, with the log's numbering and causes."""
+    digest = hashlib.sha256()
+    for recipe in (Recipe(3, 3, 400, FIVE_MINUTES_MS, holes=2), Recipe(4, 3, 300, told_of=0.2, holes=2)):
+        run = played(market(recipe))
+        assert sum(is_decision(event) for event in run.events()) > 50
+        digest.update(msgspec.msgpack.encode(run.log))
+    return digest.hexdigest()
+
+
+def folder(path: Path) -> dict[str, object]:
+    """The strategy `dropped` of a folder, by CPython and compiled, on the same market."""
+    from engine.research.compiled import CompiledEngine  # noqa: PLC0415 - the other subjects do without numba
+    from engine.research.guarded import run_tape  # noqa: PLC0415
+    from engine.research.plain import PlainEngine  # noqa: PLC0415
+
+    strategies = load_strategies([path])
+    tape, settings = market(Recipe(6, candles=400, holes=1)), {"dropped": RunnerSettings(risk=NO_LIMITS)}
+    found: dict[str, object] = {"names": list(strategies)}
+    for name in ("python", "compiled"):
+        world = configured_world(tape.contracts, settings, strategies)
+        engine = (
+            PlainEngine(world, tape)
+            if name == "python"
+            else CompiledEngine(world, tape, code_digest(strategies.values()))
+        )
+        decided = [item.event for item in run_tape(world, engine).decided]
+        found[name] = hashlib.sha256(msgspec.msgpack.encode(decided)).hexdigest()
+        found[f"{name}_count"] = len(decided)
+    return found
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "decisions":
+        print(json.dumps(decisions()))
+    else:
+        print(json.dumps(folder(Path(sys.argv[2]))))

@@ -1,0 +1,192 @@
+"""Adding a strategy is dropping one file into a folder, and nothing else."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.core.registry import BUILT_IN_ORDER, code_digest, load_strategies
+from engine.setup import RunnerSettings, checked_parameters, configuration, playable
+from events.errors import ConfigError
+from events.facts import RunnerConfigured
+from tests.research.processes import asked
+from tests.support import STRATEGIES, listed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+needs_numba = pytest.mark.skipif(
+    importlib.util.find_spec("numba") is None, reason="the extra `research` is not installed: nothing is compiled"
+)
+DROPPED = '''"""Follow a close that leaves its mean behind."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from engine.core.codes import FIRST_EXIT_REASON, NO_REASON
+
+NAME = "dropped"
+TIMEFRAME_MS = 300_000
+EXIT_REASONS = ("old",)
+
+
+class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+    """Its one number."""
+
+    distance_percent: Annotated[float, Meta(gt=0.0, le=50.0, extra={"unit": "%"})] = THRESHOLD
+
+
+class State(Struct):
+    """A mean and the candles in it."""
+
+    mean: float = 0.0
+    candles: int = 0
+
+
+class Reading(Struct):
+    """The mean."""
+
+    mean: float = 0.0
+
+
+def observe(state, main, bars, params):
+    state.candles += 1
+    state.mean = state.mean + (main.close - state.mean) / min(20, state.candles)
+
+
+def enter(state, market, main, filtered, desk, params, decision):
+    away = main.close / state.mean - 1.0
+    if abs(away) * 100.0 < params.distance_percent:
+        return 0
+    decision.stop_fraction = 0.01
+    decision.target_fraction = 0.02
+    decision.score = min(1.0, abs(away))
+    decision.reading.mean = state.mean
+    return 1 if away > 0.0 else -1
+
+
+def leave(state, market, main, filtered, desk, profit_usdt, params, decision):
+    decision.reading.mean = state.mean
+    return FIRST_EXIT_REASON if state.candles % 7 == 0 else NO_REASON
+'''
+
+
+def drop(folder: Path, threshold: str = "0.5", name: str = "dropped.py") -> Path:
+    """The file in its folder."""
+    (folder / name).write_text(DROPPED.replace("THRESHOLD", threshold), encoding="utf-8")
+    return folder
+
+
+def test_the_built_in_strategies_come_first_in_their_order() -> None:
+    assert tuple(load_strategies()) == BUILT_IN_ORDER
+
+
+def test_a_dropped_file_is_found_with_its_parameters_and_can_be_configured(tmp_path: Path) -> None:
+    strategies = load_strategies([drop(tmp_path)])
+    assert tuple(strategies) == (*BUILT_IN_ORDER, "dropped")
+    assert strategies["dropped"].exit_reasons == ("old",)
+    (_, configured) = configuration(strategies, [listed()], {"dropped": RunnerSettings({"distance_percent": 2.0})})
+    assert isinstance(configured, RunnerConfigured)
+    assert configured.parameters == {"distance_percent": 2.0}
+
+
+@needs_numba
+def test_it_runs_compiled_as_in_python_and_an_edit_of_it_is_seen(tmp_path: Path) -> None:
+    """Two processes share one cache of compiled code; between them one number in the file is edited."""
+    (tmp_path / "strategies").mkdir()
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+    found = []
+    for threshold in ("0.5", "0.8"):
+        folder = drop(tmp_path / "strategies", threshold)
+        found.append(asked(["-m", "tests.research.subject", "folder", str(folder)], environment))
+    for one in found:
+        assert one["names"] == [*BUILT_IN_ORDER, "dropped"]
+        assert one["compiled"] == one["python"]
+        assert one["python_count"] > 20
+    assert found[0]["compiled"] != found[1]["compiled"], "the compiled loop is that of before the edit"
+
+
+def test_an_edit_changes_the_digest_of_the_code(tmp_path: Path) -> None:
+    before = code_digest(load_strategies([drop(tmp_path)]).values())
+    assert code_digest(load_strategies([drop(tmp_path)]).values()) == before
+    assert code_digest(load_strategies([drop(tmp_path, "0.75")]).values()) != before
+
+
+def test_a_file_without_a_name_is_no_strategy(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("VALUE = 1\n", encoding="utf-8")
+    (tmp_path / "_private.py").write_text("raise RuntimeError\n", encoding="utf-8")
+    assert tuple(load_strategies([tmp_path])) == BUILT_IN_ORDER
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def (", "SyntaxError"),
+        ("import not_there_at_all", "not_there_at_all"),
+        ("NAME = UNKNOWN", "UNKNOWN"),
+        ('NAME = "x"', "TIMEFRAME_MS"),
+        (DROPPED.replace("THRESHOLD", "0.5").replace("300_000", "420_000"), "TIMEFRAME_MS must be one of"),
+        (DROPPED.replace("THRESHOLD", "0.5").replace("def enter(", "def entering("), "`enter` is missing"),
+        (DROPPED.replace("THRESHOLD", "0.5").replace("class Reading", "class Numbers"), "`Reading` is missing"),
+        ("VALUE = {}['key']", "KeyError"),
+        ("VALUE = 1 / 0", "ZeroDivisionError"),
+        ("raise RuntimeError('no')", "RuntimeError"),
+        ("open('/nowhere/at/all')", "FileNotFoundError"),
+    ],
+)
+def test_a_broken_file_is_refused_by_its_name(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"broken\.py") as refused:
+        load_strategies([tmp_path])
+    assert says in str(refused.value)
+
+
+def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        DROPPED.replace("THRESHOLD", "0.5").replace('"dropped"', '"momentum"'), encoding="utf-8"
+    )
+    with pytest.raises(ConfigError, match=r"mine\.py.*'momentum' is taken"):
+        load_strategies([tmp_path])
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nowhere"):
+        load_strategies([tmp_path / "nowhere"])
+
+
+# ---------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"breakout_lookbak": 20}, "momentum.breakout_lookbak is unknown"),
+        ({"breakout_lookback": 0}, "breakout_lookback"),
+        ({"breakout_lookback": 501}, "breakout_lookback"),
+        ({"breakout_lookback": 2.5}, "breakout_lookback"),
+        ({"tp_percent": 0.0}, "tp_percent"),
+    ],
+)
+def test_a_parameter_outside_its_range_is_refused_by_name(given: dict[str, int | float], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        checked_parameters(STRATEGIES["momentum"], given)
+
+
+def test_a_strategy_finer_than_the_base_is_refused_by_name_and_left_out_otherwise() -> None:
+    built_in = load_strategies()
+    assert playable(built_in, None, 900_000) == (["funding"], ["vwap_rsi", "momentum", "liquidation"])
+    assert playable(built_in, None, 60_000) == (list(BUILT_IN_ORDER), [])
+    with pytest.raises(ConfigError, match="momentum needs 5m candles, the base is 15m"):
+        playable(built_in, ["momentum"], 900_000)
+    with pytest.raises(ConfigError, match="'martingale' is unknown"):
+        playable(built_in, ["martingale"], 60_000)
+
+
+def test_a_symbol_that_nobody_watches_is_refused() -> None:
+    with pytest.raises(ConfigError, match="symbol DOGE is not watched"):
+        configuration(STRATEGIES, [listed()], {"momentum": RunnerSettings(symbols=("DOGE",))})
