@@ -79,6 +79,8 @@ class Times(Struct):
 def alternate(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
     """Run everything once a round, in turning order, so that what disturbs the machine disturbs all alike."""
     names, times = list(runs), {name: Times() for name in runs}
+    gc.collect()
+    gc.freeze()  # What the imports left behind is nobody's work: no collection inside a round walks through it.
     for number in range(rounds):
         for place in range(len(names)):
             name = names[(number + place) % len(names)]

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 PATH = ROOT / "benchmarks" / "RESULTS.md"
 READING = (
-    "Every ratio is of one run: the sides alternate, in turning order; a figure is the middle of the rounds, a ratio the "
-    "middle of the rounds' ratios. The load is the machine's when the measure began; above 1 somebody else was working "
-    "too, and times are longer than on an idle machine."
+    "Every ratio is of one run: the sides alternate, in turning order; a figure is the middle of the rounds, a ratio "
+    "the middle of the rounds' ratios. The load is the machine's when the measure began; above 1 somebody else was "
+    "working too, and times are longer than on an idle machine."
 )
 
 

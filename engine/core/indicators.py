@@ -143,7 +143,7 @@ def update_volume_average(average: VolumeAverage, row: int, bars: Bars) -> None:
 
 def roll_highest(highest: Extreme, bars: Bars, row: int, lookback: int) -> None:
     """The highest high of the `lookback` candles before `row`, defined from row `lookback` on."""
-    if highest.row < row - lookback:
+    if highest.row < row - lookback or highest.lookback != lookback:
         _rescan_highest(highest, bars, row, lookback)
     elif row > 0 and (bars[(row - 1) & HISTORY_MASK].high >= highest.value or row == 1):
         highest.value = bars[(row - 1) & HISTORY_MASK].high
@@ -151,10 +151,11 @@ def roll_highest(highest: Extreme, bars: Bars, row: int, lookback: int) -> None:
 
 
 def _rescan_highest(highest: Extreme, bars: Bars, row: int, lookback: int) -> None:
-    """The old highest left the window: look at all of it again."""
-    highest.value = bars[(row - lookback) & HISTORY_MASK].high
-    highest.row = row - lookback
-    for k in range(row - lookback + 1, row):
+    """The old highest left the window, or the window is another one: look at all of it again."""
+    highest.lookback = lookback
+    highest.row = max(0, row - lookback)
+    highest.value = bars[highest.row & HISTORY_MASK].high
+    for k in range(highest.row + 1, row):
         if bars[k & HISTORY_MASK].high >= highest.value:
             highest.value = bars[k & HISTORY_MASK].high
             highest.row = k
@@ -162,7 +163,7 @@ def _rescan_highest(highest: Extreme, bars: Bars, row: int, lookback: int) -> No
 
 def roll_lowest(lowest: Extreme, bars: Bars, row: int, lookback: int) -> None:
     """The lowest low of the `lookback` candles before `row`, defined from row `lookback` on."""
-    if lowest.row < row - lookback:
+    if lowest.row < row - lookback or lowest.lookback != lookback:
         _rescan_lowest(lowest, bars, row, lookback)
     elif row > 0 and (bars[(row - 1) & HISTORY_MASK].low <= lowest.value or row == 1):
         lowest.value = bars[(row - 1) & HISTORY_MASK].low
@@ -170,10 +171,11 @@ def roll_lowest(lowest: Extreme, bars: Bars, row: int, lookback: int) -> None:
 
 
 def _rescan_lowest(lowest: Extreme, bars: Bars, row: int, lookback: int) -> None:
-    """The old lowest left the window: look at all of it again."""
-    lowest.value = bars[(row - lookback) & HISTORY_MASK].low
-    lowest.row = row - lookback
-    for k in range(row - lookback + 1, row):
+    """The old lowest left the window, or the window is another one: look at all of it again."""
+    lowest.lookback = lookback
+    lowest.row = max(0, row - lookback)
+    lowest.value = bars[lowest.row & HISTORY_MASK].low
+    for k in range(lowest.row + 1, row):
         if bars[k & HISTORY_MASK].low <= lowest.value:
             lowest.value = bars[k & HISTORY_MASK].low
             lowest.row = k

@@ -111,10 +111,11 @@ class VolumeAverage(Struct, array_like=True):
 
 
 class Extreme(Struct, array_like=True):
-    """The highest or lowest price of a window, and the row it stands in."""
+    """The highest or lowest price of a window of `lookback` candles, and the row it stands in."""
 
     value: float = 0.0
     row: int = -1
+    lookback: int = 0
 
 
 class Series(Struct, array_like=True):

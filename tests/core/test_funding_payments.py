@@ -65,6 +65,15 @@ def test_a_position_opened_at_the_settlement_neither_pays_nor_receives() -> None
     assert scenario.candle(100.0) == []
 
 
+def test_a_settlement_that_arrives_late_asks_who_stood_at_its_time() -> None:
+    for told_at, pays in ((0, True), (1, False)):
+        scenario = Scenario(risk=SMOOTH)
+        for minute in range(3):
+            scenario.candle(100.0, BUY if minute == told_at else 1.0)
+        scenario.settle(2, 0.001)
+        assert [type(event) for event in scenario.candle(100.0)] == ([FundingPaid] if pays else [])
+
+
 def test_a_position_left_by_an_order_at_that_open_pays_before_it_goes() -> None:
     scenario = standing()
     scenario.candle(100.0, LEAVE)

@@ -18,6 +18,7 @@ from engine.core.indicators import (
     classify_regime,
     spike,
     true_range,
+    update_adx,
 )
 from engine.core.series import watch_series
 from engine.core.state import HISTORY_BARS_MAX, Adx, Atr, Bar, Fact, Series, VolumeAverage
@@ -142,6 +143,12 @@ def test_prices_that_stand_still_have_defined_indicators() -> None:
     *_, series = fold([5.0] * 40, [5.0] * 40, [5.0] * 40, [NO_VOLUME] * 40)
     assert (series.rsi.value, series.atr.value, series.adx.value) == (50.0, 0.0, 0.0)
     assert (series.adx.plus_di, series.vwap.value, series.volume_average.value) == (0.0, 0.0, 0.0)
+
+
+def test_a_bar_that_reaches_as_far_up_as_down_moves_in_no_direction() -> None:
+    adx = Adx()
+    update_adx(adx, 1, 1.0, 1.0, 3.0)
+    assert (adx.plus_sum, adx.minus_sum, adx.range_sum) == (0.0, 0.0, 3.0)
 
 
 def test_adx_keeps_its_value_while_nothing_moves() -> None:

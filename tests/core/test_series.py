@@ -113,3 +113,35 @@ def test_the_rolling_range_is_that_of_the_candles_before(prices: list[int], look
         if row >= lookback:
             window = prices[row - lookback : row]
             assert (highest.value, lowest.value) == (max(window), min(window))
+
+
+LONG = st.lists(st.integers(1, 9), min_size=30, max_size=60)
+
+
+@examples(50)
+@given(LONG, st.integers(1, 12), st.integers(1, 12), st.integers(1, 25))
+def test_another_lookback_counts_from_the_next_candle_on(prices: list[int], first: int, then: int, change: int) -> None:
+    """The owner changes a parameter, or adds a strategy, in the middle of a log."""
+    bars, highest, lowest = [Bar() for _ in range(HISTORY_BARS_MAX)], Extreme(), Extreme()
+    for row, price in enumerate(prices):
+        bars[row] = Bar(high=price, low=price)
+        lookback = first if row < change else then
+        roll_highest(highest, bars, row, lookback)
+        roll_lowest(lowest, bars, row, lookback)
+        if row >= lookback:
+            window = prices[row - lookback : row]
+            assert (highest.value, lowest.value) == (max(window), min(window))
+
+
+@examples(50)
+@given(LONG, st.integers(1, 12), st.integers(1, 12))
+def test_a_range_that_is_first_looked_at_late_knows_the_candles_of_before(
+    prices: list[int], lookback: int, first: int
+) -> None:
+    bars, highest = [Bar() for _ in range(HISTORY_BARS_MAX)], Extreme()
+    for row, price in enumerate(prices):
+        bars[row] = Bar(high=price)
+        if row >= first:
+            roll_highest(highest, bars, row, lookback)
+        if row >= max(first, lookback):
+            assert highest.value == max(prices[row - lookback : row])

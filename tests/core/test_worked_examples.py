@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.core.margin import liquidation_price, pending_margin, profit, tied_margin
+from engine.core.margin import liquidation_price, pending_margin, profit, tied_margin, tier_of
 from engine.core.risk import Risk, rules_of
 from engine.core.state import Desk, Order, Position, Tier
 from engine.core.world import tiers_of
@@ -83,6 +83,12 @@ def test_section_5_at_a_tier_boundary_the_price_holds_in_its_own_tier(start: flo
     assert 5_500.0 + profit(1, 1.0, 110_000.0, price) == pytest.approx(
         price * (row.maintenance_fraction + 0.0006) - row.offset_usdt, abs=1e-6
     )
+
+
+@pytest.mark.parametrize(("notional", "tier"), [(0.0, 0), (199_999.9, 0), (200_000.0, 1), (5e6, 2), (1e9, 2)])
+def test_section_5_a_tier_begins_at_its_start(notional: float, tier: int) -> None:
+    tiers = tiers_of(listed(tiers=((0.0, 0.004), (200_000.0, 0.005), (5_000_000.0, 0.01))))
+    assert tier_of(notional, tiers, 3) == tier
 
 
 def test_section_5_without_leverage_a_long_has_no_liquidation() -> None:

@@ -16,11 +16,12 @@ from engine.core.registry import code_digest
 from engine.core.saving import encode_world, world_digest
 from engine.core.world import new_world
 from engine.recovery import Recovered, recover
+from events.facts import FundingPaid
 from events.log import Head
 from events.snapshots import SnapshotStore
 from events.sqlite_log import SqliteLogReader
 from tests.core.random_market import Recipe
-from tests.engine.logs import recorded
+from tests.engine.logs import of_type, recorded, story
 from tests.engine.parts import BUSY, Given, busy, busy_tape, live, settings
 from tests.events.tape import in_loop
 from tests.support import STRATEGIES
@@ -197,3 +198,17 @@ async def test_a_start_far_behind_its_snapshot_saves_one_at_once(tmp_path: Path)
     async with engine(what, busy_tape().contracts, ManualClock(), print) as running:
         assert running.recovered.replayed_events > 200
         assert running.loop.statistics.snapshots == 1
+
+
+@in_loop
+async def test_a_life_cut_behind_every_single_fact_is_one_life(tmp_path: Path) -> None:
+    """Also between a settlement and the candle that books it: what waits is in the snapshot."""
+    tape = busy_tape(Recipe(3, symbols=1, candles=70, told_of=0.9, funding_minutes=30))
+    facts = tape.events()
+    for end in range(len(facts) + 1):
+        await live(settings(tmp_path / "cut.db"), Given(tape.contracts, facts[max(0, end - 1) : end]))
+    await live(settings(tmp_path / "one.db"), Given(tape.contracts, facts))
+    assert of_type(tmp_path / "one.db", FundingPaid)
+    assert story(tmp_path / "cut.db") == story(tmp_path / "one.db")
+    cut, one = come_back(tmp_path / "cut.db")[0], come_back(tmp_path / "one.db")[0]
+    assert world_digest(cut.world) == world_digest(one.world)

@@ -39,6 +39,9 @@ class Breaking(Given):
         raise self.error
 
 
+ENDS_S_MAX = 20.0
+
+
 async def forever() -> None:
     await asyncio.Event().wait()
 
@@ -53,7 +56,8 @@ async def ended(db: Path, work: Awaitable[None] | None, watchers: Mapping[str, A
     running: Engine
     async with engine(settings(db), feed.contracts(), ManualClock(), print) as running:
         try:
-            await supervise(work or running.loop.run(feed), watchers, lambda: running.log.head.seq)
+            async with asyncio.timeout(ENDS_S_MAX):
+                await supervise(work or running.loop.run(feed), watchers, lambda: running.log.head.seq)
         finally:
             seq = running.log.head.seq
     return seq
