@@ -26,7 +26,7 @@ STRATEGY = "vwap_rsi"
 QUICK_DAYS = 60
 SAME_TAPE = (
     "The tape: 1m candles of one simulated symbol, in memory as columns, which is where each library begins. "
-    " Resampling, every indicator and the simulation are inside the time. The kill switches are asked on every "
+    "Resampling, every indicator and the simulation are inside the time. The kill switches are asked on every "
     "candle and set so wide that they never end a run."
 )
 TARGET_VECTORBT, TARGET_BACKTESTING, TARGET_PLAIN = 5.0, 100.0, 1.0

@@ -41,7 +41,7 @@ def moment_ms(text: str | None) -> int | None:
     if text.isdecimal():
         return int(text)
     try:
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        found = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{text!r} is no time: write 2025-01-31, 2025-01-31T12:00 or milliseconds") from None
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -119,15 +119,7 @@ def _run(config: Config, engine: str) -> tuple[Backtest, FileFeed]:
     base_ms = next(iter(feed.candles.values())).timeframe_ms
     runners = make_runners(config, strategies, base_ms, warn)
     with counting("backtest", sum(len(table.open_time_ms) for table in feed.candles.values())) as progress:
-        result = run_backtest(
-            feed,
-            strategies,
-            runners,
-            engine,
-            start_ms,
-            end_ms,
-            lambda done, total: progress(done),  # noqa: ARG005
-        )
+        result = run_backtest(feed, strategies, runners, engine, start_ms, end_ms, progress)
     return result, feed
 
 

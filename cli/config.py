@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from cli.config_check import moment_ms
 from engine.core.registry import load_strategies
 from engine.core.risk import Risk
-from engine.core.strategy import Strategy  # noqa: TC001 - part of the public signatures.
+from engine.core.strategy import Strategy
 from engine.feeds.file import FileSettings
 from engine.feeds.sim_market import KNOWN
 from engine.feeds.sim_script import START_MS, SYMBOLS_MAX, WARM_UP_DAYS_MAX, SimSettings

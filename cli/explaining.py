@@ -10,7 +10,7 @@ from msgspec import Struct
 from cli.config import load_config, strategies_of
 from cli.reading import backwards
 from engine.core.registry import code_digest, load_strategies
-from engine.core.strategy import Condition, Strategy  # noqa: TC001 - msgspec resolves the fields' types at run time.
+from engine.core.strategy import Condition, Strategy
 from events.errors import ConfigError
 from events.facts import OrderPlaced, OrderRejected, RunnerConfigured
 

@@ -67,10 +67,9 @@ def make_engine_settings(config: Config, db: Path, base_ms: int, warn: Callable[
     )
 
 
-def with_files(
-    config: Config, candles: list[str], funding: list[str], open_interest: list[str]
-) -> Config:
+def with_files(config: Config, candles: list[str], funding: list[str], open_interest: list[str]) -> Config:
     """The configuration with files from the command line; they are relative to where one stands."""
+
     def absolute(given: list[str]) -> tuple[str, ...]:
         split = [one.rpartition("=") for one in given]
         return tuple(f"{symbol}{equals}{Path(path).resolve()}" for symbol, equals, path in split)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from events.log import Recorded
     from events.snapshots import SnapshotStore
 
+
 class Replayed(Struct, frozen=True):
     """The state as of one event. `digest` is that of everything the engine knew then."""
 
@@ -43,7 +44,14 @@ class Replayed(Struct, frozen=True):
 
 
 def show(
-    db: Path | None, config: Path | None, to: int | None, at: str | None, *, only_digest: bool, from_start: bool, as_json: bool
+    db: Path | None,
+    config: Path | None,
+    to: int | None,
+    at: str | None,
+    *,
+    only_digest: bool,
+    from_start: bool,
+    as_json: bool,
 ) -> None:
     """Fold the log and show the state as of an event."""
     loaded = load_config(config)

@@ -1,5 +1,5 @@
 """The verbs that read: their options and help. What they do is imported when they are called."""
-# ruff: noqa: PLC0415, TC001, TC003 - `papertape --help` must not load what no verb was asked for; typer reads hints.
+# ruff: noqa: PLC0415 - `papertape --help` must not load what no verb was asked for; typer reads hints.
 
 from __future__ import annotations
 

@@ -50,6 +50,8 @@ def _words(strategy: Strategy, order: OrderPlaced) -> str:
     if order.action == "entry" and strategy.explain is not None:
         reading = msgspec.convert(order.readings, strategy.reading, strict=False)
         side = 1 if order.side == "long" else -1
-        for one in strategy.explain(reading, strategy.parameters(), side):
-            lines.append(f"      {'x' if one.met else ' '} {one.name}: {one.value:g} {one.relation} {one.threshold:g}")
+        lines += [
+            f"      {'x' if one.met else ' '} {one.name}: {one.value:g} {one.relation} {one.threshold:g}"
+            for one in strategy.explain(reading, strategy.parameters(), side)
+        ]
     return "\n".join(lines) + "\n"

@@ -30,7 +30,9 @@ class RunnerSettings(Struct, frozen=True):
     risk: Risk = Risk()
 
 
-def playable(strategies: Mapping[str, Strategy], names: Sequence[str] | None, base_ms: int) -> tuple[list[str], list[str]]:
+def playable(
+    strategies: Mapping[str, Strategy], names: Sequence[str] | None, base_ms: int
+) -> tuple[list[str], list[str]]:
     """The strategies that can run on a base timeframe, and those left out because they need a finer one.
 
     `names` None asks for all. Raises ConfigError for an unknown name, and for a named one that needs a finer base.

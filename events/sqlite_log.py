@@ -6,7 +6,6 @@ that waits for the disk. Readers are plain read-only connections that hold no cu
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, closing
@@ -192,7 +191,9 @@ class SqliteEventLog:
             known = True
         finally:
             if not known:
-                self._refusal = f"whether seq {row[0]} was committed is unknown; the log refuses until it is opened again"
+                self._refusal = (
+                    f"whether seq {row[0]} was committed is unknown; the log refuses until it is opened again"
+                )
         return end_of(row)
 
     def sync_head(self) -> None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from projections import metrics
 from projections.performance import Performance, TradeFigures, performance, trade_figures
-from projections.switches import State  # noqa: TC001 - msgspec resolves the fields' types at run time.
+from projections.switches import State
 
 if TYPE_CHECKING:
     from projections.portfolio import AccountView, Portfolio

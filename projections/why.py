@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from events.facts import OrderPlaced, OrderRejected
-from events.log import Recorded  # noqa: TC001 - msgspec resolves the fields' types at run time.
+from events.log import Recorded
 from projections.words import Contracts, Line, words
 
 if TYPE_CHECKING:

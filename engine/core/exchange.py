@@ -236,9 +236,7 @@ def _open(
     decision.slippage_usdt = slippage_usdt
     decision.stop_price_usdt = stop_price(price, side, order.stop_fraction, contract)
     decision.target_price_usdt = target_price(price, side, order.target_fraction, contract)
-    decision.liquidation_price_usdt = max(
-        0.0, liquidation_price(side, quantity, price, rules, tiers, contract.tiers)
-    )
+    decision.liquidation_price_usdt = max(0.0, liquidation_price(side, quantity, price, rules, tiers, contract.tiers))
     decision.margin_usdt = quantity * price / rules.leverage
     decision.risk_usdt = order.risk_usdt
 

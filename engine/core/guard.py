@@ -47,9 +47,7 @@ def loss_reached(account: Account, rules: Rules) -> int:
     return NO_REASON
 
 
-def guard_account(
-    at_ms: int, account: Account, desks: Desks, rules: Rules, out: Decisions, n: int
-) -> int:
+def guard_account(at_ms: int, account: Account, desks: Desks, rules: Rules, out: Decisions, n: int) -> int:
     """Trip the strategy's kill switch when a limit is reached, and cancel its pending entries."""
     reason = loss_reached(account, rules)
     if reason == NO_REASON:

@@ -210,9 +210,7 @@ def total_equity(world: World) -> float:
 # ---------------------------------------------------------------- events and their causes
 
 
-def _record(
-    world: World, runner: Runner, decisions: Sequence[Decision], entries: list[Entry], seq: int
-) -> None:
+def _record(world: World, runner: Runner, decisions: Sequence[Decision], entries: list[Entry], seq: int) -> None:
     """Append a runner's decisions as events, each with the seq that led to it."""
     names = list(world.symbols)
     for decision in decisions:
@@ -224,8 +222,9 @@ def _record(
 
 
 def cause_of(event: Event, seq: int, order_seq: int, trip_seq: int) -> int:
-    """What led to a decision on the input at `seq`: a fill comes from its order, a cancelled entry from its
-    order or the trip, all else from the input.
+    """What led to a decision on the input at `seq`.
+
+    A fill comes from its order, a cancelled entry from its order or the trip, all else from the input.
     """
     if isinstance(event, OrderCancelled):
         return trip_seq if event.reason == "kill_switch" else order_seq
@@ -352,7 +351,9 @@ def reset(world: World, event: KillSwitchReset) -> None:
     if standing == 0:
         raise CommandRefused(f"{event.scope}: no kill switch is tripped, there is nothing to reset")
     if standing != event.trip_seq:
-        raise CommandRefused(f"{event.scope}: the trip at seq {event.trip_seq} is over; the one that stands is {standing}")
+        raise CommandRefused(
+            f"{event.scope}: the trip at seq {event.trip_seq} is over; the one that stands is {standing}"
+        )
     if event.scope != GLOBAL_SCOPE:
         reset_account(world.runner(event.scope).account)
         hold(world, world.runner(event.scope))

@@ -14,13 +14,24 @@ Percent = Annotated[float, Meta(ge=0.0, le=100.0, extra={"unit": "%"})]
 class Risk(Struct, frozen=True, forbid_unknown_fields=True):
     """Capital, costs and limits of one strategy's account."""
 
-    capital_usdt: Annotated[float, Meta(gt=0.0, le=1e12, description="virtual capital", extra={"unit": "USDT"})] = 10_000.0
-    leverage: Annotated[float, Meta(ge=1.0, le=125.0, description="leverage of every position", extra={"unit": "x"})] = 3.0
-    maker_fee_percent: Annotated[float, Meta(ge=-0.1, le=5.0, description="fee of a resting order", extra={"unit": "%"})] = 0.02
-    taker_fee_percent: Annotated[float, Meta(ge=0.0, le=5.0, description="fee of a market order", extra={"unit": "%"})] = 0.06
-    slippage_percent: Annotated[float, Meta(ge=0.0, le=10.0, description="slippage of a market order", extra={"unit": "%"})] = 0.05
+    capital_usdt: Annotated[float, Meta(gt=0.0, le=1e12, description="virtual capital", extra={"unit": "USDT"})] = (
+        10_000.0
+    )
+    leverage: Annotated[
+        float, Meta(ge=1.0, le=125.0, description="leverage of every position", extra={"unit": "x"})
+    ] = 3.0
+    maker_fee_percent: Annotated[
+        float, Meta(ge=-0.1, le=5.0, description="fee of a resting order", extra={"unit": "%"})
+    ] = 0.02
+    taker_fee_percent: Annotated[
+        float, Meta(ge=0.0, le=5.0, description="fee of a market order", extra={"unit": "%"})
+    ] = 0.06
+    slippage_percent: Annotated[
+        float, Meta(ge=0.0, le=10.0, description="slippage of a market order", extra={"unit": "%"})
+    ] = 0.05
     high_volatility_multiplier: Annotated[
-        float, Meta(ge=1.0, le=20.0, description="slippage is multiplied by this in high volatility", extra={"unit": "x"})
+        float,
+        Meta(ge=1.0, le=20.0, description="slippage is multiplied by this in high volatility", extra={"unit": "x"}),
     ] = 2.0
     max_risk_per_trade_percent: Annotated[
         float, Meta(gt=0.0, le=100.0, description="equity a trade may lose at its stop", extra={"unit": "%"})
@@ -35,16 +46,24 @@ class Risk(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(ge=0.0, lt=100.0, description="equity never tied up as margin", extra={"unit": "%"})
     ] = 20.0
     liquidation_distance_min: Annotated[
-        float, Meta(ge=1.0, le=100.0, description="liquidation must be this many stop distances away", extra={"unit": "x"})
+        float,
+        Meta(ge=1.0, le=100.0, description="liquidation must be this many stop distances away", extra={"unit": "x"}),
     ] = 1.5
     max_cost_to_stop: Annotated[
         float, Meta(ge=0.0, le=10.0, description="costs against the stop's distance; 0 is off", extra={"unit": "ratio"})
     ] = 0.0
     maintenance_margin_percent: Annotated[
-        float, Meta(gt=0.0, le=50.0, description="maintenance margin where the contract has no tiers", extra={"unit": "%"})
+        float,
+        Meta(gt=0.0, le=50.0, description="maintenance margin where the contract has no tiers", extra={"unit": "%"}),
     ] = 1.0
     max_session_loss_percent: Annotated[
-        float, Meta(gt=0.0, le=100.0, description="loss since the start or the last reset that stops the strategy", extra={"unit": "%"})
+        float,
+        Meta(
+            gt=0.0,
+            le=100.0,
+            description="loss since the start or the last reset that stops the strategy",
+            extra={"unit": "%"},
+        ),
     ] = 5.0
     max_daily_loss_percent: Annotated[
         float, Meta(gt=0.0, le=100.0, description="loss since 00:00 UTC that stops the strategy", extra={"unit": "%"})

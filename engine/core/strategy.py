@@ -13,9 +13,12 @@
 | `settle(state, time_ms, rate, params)` | a funding settlement became known (optional) |
 | `measure(state, market, main, readings, params)` | an open-interest reading became known (optional) |
 | `reset(state)` | a hole made everything built from candles worthless (optional) |
-| `enter(state, market, main, filtered, desk, params, decision) -> side` | 1 long, -1 short, 0 none; writes `stop_fraction`, `target_fraction`, `score` and `reading` |
-| `leave(state, market, main, filtered, desk, profit_usdt, params, decision) -> reason` | 0 to stay, else `FIRST_EXIT_REASON` + index into `EXIT_REASONS` |
+| `enter(...) -> side` | 1 long, -1 short, 0 none; fills in `decision` |
+| `leave(...) -> reason` | 0 to stay, else `FIRST_EXIT_REASON` + index into `EXIT_REASONS` (optional) |
 | `explain(reading, params, side) -> list[Condition]` | the conditions in words with their numbers (optional) |
+
+`enter` takes `(state, market, main, filtered, desk, params, decision)` and writes `stop_fraction`, `target_fraction`,
+`score` and `reading` of the decision; `leave` takes `profit_usdt` after the desk, and writes `reading`.
 
 Functions use `+ - * /`, comparisons, `min max abs` and what `engine.core.indicators` offers, nothing else: they
 run in CPython and are compiled by numba from the same source.

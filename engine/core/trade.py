@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         Rules,
         Series,
         Settlements,
-        Tiers,
+        TierTables,
     )
     from engine.core.strategy import Hooks
 
@@ -83,9 +83,7 @@ def make_look(hooks: Hooks) -> Callable[..., None]:
     """Bind a strategy's observing functions: `look(...)` shows it a fact and decides nothing."""
     observe, settle, measure, reset = hooks.observe, hooks.settle, hooks.measure, hooks.reset
 
-    def look(
-        fact: Fact, market: Market, main: Series, bars: Bars, readings: Readings, state: Any, params: Any
-    ) -> None:
+    def look(fact: Fact, market: Market, main: Series, bars: Bars, readings: Readings, state: Any, params: Any) -> None:
         if fact.kind == CANDLE:
             if market.reset == 1:
                 reset(state)
@@ -118,7 +116,7 @@ def make_trade(hooks: Hooks) -> Callable[..., int]:
         account: Account,
         rules: Rules,
         contracts: Contracts,
-        tiers: Tiers,
+        tiers: TierTables,
         out: Decisions,
         n: int,
     ) -> int:
@@ -141,7 +139,12 @@ def make_trade(hooks: Hooks) -> Callable[..., int]:
             mark(account, desks)
             if account.tripped == 0:
                 n = guard_account(fact.time_ms, account, desks, rules, out, n)
-        if asked and desk.position.side == 0 and desk.order.action == NO_ORDER and account.tripped + account.paused == 0:
+        if (
+            asked
+            and desk.position.side == 0
+            and desk.order.action == NO_ORDER
+            and account.tripped + account.paused == 0
+        ):
             decision = out[n]
             side = enter(state, market, main, filtered, desk, params, decision)
             if side != 0:

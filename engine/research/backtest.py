@@ -64,9 +64,9 @@ def backtest(
     engine: str = "auto",
     start_ms: int | None = None,
     end_ms: int | None = None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Backtest:
-    """Run the configured strategies over the files. `on_progress` hears facts done and facts in all.
+    """Run the configured strategies over the files. `on_progress` hears how many facts are done.
 
     Raises ConfigError for settings that do not fit, UsageError when the compiled engine is asked for without numba.
     """
@@ -79,12 +79,10 @@ def backtest(
     digest = code_digest(strategies.values())
     started = time.perf_counter()
     made = _engine(world, tape, digest, compiled)
-    outcome = run_tape(world, made, lambda done: on_progress(done, len(made.facts)))
+    outcome = run_tape(world, made, on_progress)
     courses = _courses(world, made, outcome.equities, digest, compiled)
     took_s = time.perf_counter() - started
-    return Backtest(
-        made.name, tape, made.facts, events, world, outcome.decided, outcome.equities, courses, took_s
-    )
+    return Backtest(made.name, tape, made.facts, events, world, outcome.decided, outcome.equities, courses, took_s)
 
 
 def _is_compiled(engine: str) -> bool:

@@ -107,7 +107,9 @@ class CompiledEngine:
     def __init__(self, world: World, tape: Tape, digest: str) -> None:
         self.facts: Array = tape.rows()
         self.watch = guard_watch(digest)
-        self.runners = [CompiledRunner(world, runner, compile_loop(runner.strategy, digest)) for runner in world.runners]
+        self.runners = [
+            CompiledRunner(world, runner, compile_loop(runner.strategy, digest)) for runner in world.runners
+        ]
         self.guards, self.maxima = records_of([world.guard]), np.array(world.maxima)
 
     def equities(self) -> Array:

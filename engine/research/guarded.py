@@ -69,10 +69,13 @@ class TapeEngine(Protocol):
 
     name: str
     facts: Any
-    runners: Sequence[TapeRunner]
     watch: Callable[..., Any]
     guards: Any
     maxima: Any
+
+    @property
+    def runners(self) -> Sequence[TapeRunner]:
+        """One for each of the world's runners."""
 
     def equities(self) -> Any:
         """Room for the equity after every fact."""
@@ -134,8 +137,8 @@ class _GuardedRun:
         decided: list[Decided] = []
         for index, runner in enumerate(self.engine.runners):
             part = self.engine.part(self.equities[index], first, end)
-            for decision in runner.advance(self.engine.facts, first, end, part):
-                decided.append(Decided(decision.fact, index, self._event(runner.runner, decision)))
+            made = runner.advance(self.engine.facts, first, end, part)
+            decided += [Decided(one.fact, index, self._event(runner.runner, one)) for one in made]
         return decided
 
     def _trip(self, fact: int) -> None:

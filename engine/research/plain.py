@@ -40,9 +40,7 @@ class PlainRunner:
         market = (world.markets, main.series, main.bars, filtered.series, filtered.bars)
         return (*market, world.settlements, world.readings, runner.desks, runner.states, [runner.account])
 
-    def advance(
-        self, facts: list[Fact], first: int, end: int, equities: MutableSequence[float]
-    ) -> list[Decision]:
+    def advance(self, facts: list[Fact], first: int, end: int, equities: MutableSequence[float]) -> list[Decision]:
         """Run facts `first .. end - 1`; writes the equity after each and returns the decisions made."""
         found: list[Decision] = []
         markets, mains, bars, filters, filter_bars, settlements, readings, desks, states, accounts = self.moving

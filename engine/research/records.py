@@ -24,9 +24,7 @@ def dtype_of(kind: type[Struct], **replaced: np.dtype[Any]) -> np.dtype[Any]:
 
     `replaced` gives the record type of a field whose type the Struct leaves open.
     """
-    fields: list[tuple[str, Any]] = []
-    for item in msgspec.structs.fields(kind):
-        fields.append((item.name, replaced.get(item.name) or _leaf(item)))
+    fields = [(item.name, replaced.get(item.name) or _leaf(item)) for item in msgspec.structs.fields(kind)]
     return np.dtype(fields, align=True)
 
 

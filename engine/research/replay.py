@@ -20,8 +20,8 @@ from engine.core.state import Decision, Fact, Guard
 from engine.core.trade import make_look
 from engine.core.translate import DECISION_KINDS, decision_of
 from engine.core.world import World, new_world
-from engine.research.compiled import guard_watch, know_strategy
 from engine.research.callees import make_part
+from engine.research.compiled import guard_watch, know_strategy
 from engine.research.records import dtype_of, records_of, struct_of, values_of
 from engine.research.runner import CompiledRunner
 from events.facts import (
@@ -98,7 +98,9 @@ class _Stretch:
             self._reading(FUNDING, event, event.rate)
         elif isinstance(event, OpenInterestObserved):
             self._reading(OPEN_INTEREST, event, event.open_interest_base)
-        elif kind in DECISION_KINDS and self.facts and getattr(event, "scope", "") != GLOBAL_SCOPE and is_decision(event):
+        elif (
+            kind in DECISION_KINDS and self.facts and getattr(event, "scope", "") != GLOBAL_SCOPE and is_decision(event)
+        ):
             self._decision(event, seq)
         elif kind not in STATELESS:
             self._other(event, seq)

@@ -81,6 +81,7 @@ class CompiledRunner:
         s = self.state
         filters = s["filters"] if self.two_series else s["mains"]
         filter_bars = s["filter_bars"] if self.two_series else s["bars"]
+        assert self.loop is not None
         return self.loop(
             facts,
             at,

@@ -149,7 +149,9 @@ def enter(
         return 0
     decision.stop_fraction = params.sl_percent / 100.0
     decision.target_fraction = params.tp_percent / 100.0
-    decision.score = 0.5 * clip(change / (3.0 * (params.oi_change_threshold / 100.0))) + 0.5 * clip(1.0 - distance / buffer)
+    decision.score = 0.5 * clip(change / (3.0 * (params.oi_change_threshold / 100.0))) + 0.5 * clip(
+        1.0 - distance / buffer
+    )
     _read(state, main, change, params, decision.reading)
     return 1 if to_short < to_long else -1
 
@@ -191,8 +193,20 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
     other = reading.long_zone if side > 0 else reading.short_zone
     nearer = abs(reading.close - zone) < abs(reading.close - other)
     return [
-        Condition("open interest change %", change, ">=", params.oi_change_threshold, change >= params.oi_change_threshold - 1e-9),
-        Condition("distance to the zone %", distance, "<=", params.zone_buffer_percent, distance <= params.zone_buffer_percent + 1e-9),
+        Condition(
+            "open interest change %",
+            change,
+            ">=",
+            params.oi_change_threshold,
+            change >= params.oi_change_threshold - 1e-9,
+        ),
+        Condition(
+            "distance to the zone %",
+            distance,
+            "<=",
+            params.zone_buffer_percent,
+            distance <= params.zone_buffer_percent + 1e-9,
+        ),
         Condition("this zone is the nearer one", abs(reading.close - zone), "<", abs(reading.close - other), nearer),
     ]
 

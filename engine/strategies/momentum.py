@@ -149,8 +149,12 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
     if side < 0:
         with_it, against = against, with_it
     return [
-        Condition("15m ADX", reading.adx_15m, ">=", params.trend_adx_threshold, reading.adx_15m >= params.trend_adx_threshold),
-        Condition("5m ADX", reading.adx_5m, ">=", params.exit_adx_threshold, reading.adx_5m >= params.exit_adx_threshold),
+        Condition(
+            "15m ADX", reading.adx_15m, ">=", params.trend_adx_threshold, reading.adx_15m >= params.trend_adx_threshold
+        ),
+        Condition(
+            "5m ADX", reading.adx_5m, ">=", params.exit_adx_threshold, reading.adx_5m >= params.exit_adx_threshold
+        ),
         Condition("close against the range", reading.close, relation, level, side * (reading.close - level) > 0.0),
         Condition("15m DI with it", with_it, ">", against, with_it > against),
         Condition("5m volume", reading.volume, ">", spike_at, reading.volume > spike_at),

@@ -145,7 +145,9 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
     against = side * (reading.plus_di_15m - reading.minus_di_15m) < 0.0
     below = "<" if side > 0 else ">"
     return [
-        Condition("15m ADX", reading.adx_15m, "<=", params.trend_adx_threshold, reading.adx_15m <= params.trend_adx_threshold),
+        Condition(
+            "15m ADX", reading.adx_15m, "<=", params.trend_adx_threshold, reading.adx_15m <= params.trend_adx_threshold
+        ),
         Condition("5m regime is ranging", reading.regime, "in", RANGING, reading.regime in (RANGING, LOW_VOLATILITY)),
         Condition("5m RSI", reading.rsi, below, threshold, side * (threshold - reading.rsi) > 0.0),
         Condition("close against VWAP", reading.close, below, level, side * (level - reading.close) > 0.0),
