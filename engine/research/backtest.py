@@ -110,9 +110,10 @@ def _courses(world: World, made: TapeEngine, equities: list[Any], digest: str, c
     days: Any = room
     if compiled:
         import numpy as np  # noqa: PLC0415 - belongs to an extra
-        from numba import njit  # noqa: PLC0415 - belongs to an extra
 
-        walk, days = njit(cache=True)(walk), np.frombuffer(room)
+        from engine.research.callees import make_loop  # noqa: PLC0415 - belongs to an extra
+
+        walk, days = make_loop(walk), np.frombuffer(room)
     return [
         course_of(walk, made.facts, equity, runner.rules.capital_usdt, days)
         for runner, equity in zip(world.runners, equities, strict=True)

@@ -10,7 +10,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 
 from engine.core.codes import CANDLE, FUNDING, OPEN_INTEREST
 from engine.core.following import make_follow
@@ -20,7 +19,7 @@ from engine.core.state import Decision, Fact, Guard
 from engine.core.trade import make_look
 from engine.core.translate import DECISION_KINDS, decision_of
 from engine.core.world import World, new_world
-from engine.research.callees import make_part
+from engine.research.callees import make_loop, make_part
 from engine.research.compiled import guard_watch, know_strategy
 from engine.research.records import dtype_of, records_of, struct_of, values_of
 from engine.research.runner import CompiledRunner
@@ -74,7 +73,7 @@ def replay_compiled(
 @cache
 def _loop(strategy_name: str, source: str, digest: str, hooks: Any) -> Callable[..., Any]:  # noqa: ARG001
     """The compiled loop of one strategy; name, source and digest tell apart what numba must compile anew."""
-    return njit(cache=True, _nrt=False)(make_follow(make_part(make_look(hooks)), digest))  # type: ignore[no-any-return,arg-type]
+    return make_loop(make_follow(make_part(make_look(hooks)), digest))  # type: ignore[arg-type]
 
 
 class _Stretch:
