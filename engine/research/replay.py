@@ -39,7 +39,7 @@ from events.facts import (
 from events.log import Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from engine.core.strategy import Strategy
     from events.log import LogReader
@@ -61,11 +61,10 @@ def replay_compiled(
     """
     stretch = _Stretch(strategies)
     for commit in reader.commits():
-        for offset, event in enumerate(commit.events):
-            seq = commit.seq + offset
-            if until_seq is not None and seq > until_seq:
-                return stretch.end()
-            stretch.take(event, seq)
+        events = commit.events if until_seq is None else commit.events[: max(0, until_seq + 1 - commit.seq)]
+        stretch.take_all(events, commit.seq)
+        if len(events) < len(commit.events):
+            break
         on_progress(commit.last_seq)
     return stretch.end()
 
@@ -88,12 +87,24 @@ class _Stretch:
         self.guards: Any = None
         self.maxima: Any = None
 
-    def take(self, event: Event, seq: int) -> None:
-        """Gather a fact or a decision; anything else ends the stretch and is applied at once."""
+    def take_all(self, events: Sequence[Event], seq: int) -> None:
+        """Gather the events of one commit, the first of which stands at `seq`. Most are candles: no call for them."""
+        if len(self.facts) >= STRETCH_FACTS:
+            self.run()
+        symbols = self.world.symbols
+        for offset, event in enumerate(events):
+            if type(event) is CandleClosed:
+                at_ms, timing = event.at_ms, event.timing
+                times = (timing, at_ms - event.timeframe_ms, at_ms)
+                prices = (event.open, event.high, event.low, event.close, event.volume)
+                self.facts.append((CANDLE, symbols[event.symbol], *times, *prices))
+            else:
+                self._take(event, seq + offset)
+
+    def _take(self, event: Event, seq: int) -> None:
+        """Gather a reading or a decision; anything else ends the stretch and is applied at once."""
         kind = type(event)
-        if isinstance(event, CandleClosed):
-            self._candle(event)
-        elif isinstance(event, FundingRateSettled):
+        if isinstance(event, FundingRateSettled):
             self._reading(FUNDING, event, event.rate)
         elif isinstance(event, OpenInterestObserved):
             self._reading(OPEN_INTEREST, event, event.open_interest_base)
@@ -103,14 +114,6 @@ class _Stretch:
             self._decision(event, seq)
         elif kind not in STATELESS:
             self._other(event, seq)
-
-    def _candle(self, event: CandleClosed) -> None:
-        """A candle as the tuple of its fact."""
-        if len(self.facts) >= STRETCH_FACTS:
-            self.run()
-        at_ms, symbol = event.at_ms, self.world.symbols[event.symbol]
-        prices = (event.open, event.high, event.low, event.close, event.volume)
-        self.facts.append((CANDLE, symbol, int(event.timing), at_ms - event.timeframe_ms, at_ms, *prices))
 
     def _reading(self, kind: int, event: FundingRateSettled | OpenInterestObserved, value: float) -> None:
         """A settlement or a reading as the tuple of its fact."""
