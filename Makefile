@@ -45,8 +45,7 @@ prove: setup  ## All tests, the long ones too
 	@$(BIN)/pytest -n $(JOBS)
 
 bench: setup  ## Measure against other libraries; writes benchmarks/RESULTS.md
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[bench]'
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks --write
 
 clean:  ## Remove what setup and tests have built
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -42,7 +42,7 @@ class EngineSection(Struct, frozen=True):
     snapshot_every_events: Annotated[
         int,
         Meta(ge=100, le=10_000_000, description="a snapshot is saved after so many events", extra={"unit": "events"}),
-    ] = 20_000
+    ] = 5_000
 
 
 class SimSection(Struct, frozen=True):

@@ -19,6 +19,11 @@ from engine.clock import SystemClock
 from engine.supervisor import supervise
 from events.errors import UsageError
 
+try:
+    from uvloop import run as run_loop
+except ImportError:  # There is none for this system; asyncio's own loop is slower and otherwise the same.
+    from asyncio import run as run_loop  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
@@ -49,7 +54,7 @@ def start(asked: Asked, *, as_json: bool) -> None:
     config = configured(asked)
     for number in STOP_SIGNALS:
         signal.signal(number, _leave)
-    asyncio.run(_run(config, asked.db or config.database, asked.until_end, as_json))
+    run_loop(_run(config, asked.db or config.database, asked.until_end, as_json))
 
 
 def _leave(number: int, frame: object) -> None:  # noqa: ARG001

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from events.snapshots import SnapshotStore
 
 COMMIT_ENTRIES_SOFT_MAX = 2_048
-SNAPSHOT_EVERY_EVENTS = 20_000
+SNAPSHOT_EVERY_EVENTS = 5_000
 
 
 class LoopStatistics(Struct, frozen=True):

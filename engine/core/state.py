@@ -23,7 +23,7 @@ READINGS_MAX = 1_024
 READINGS_MASK = READINGS_MAX - 1
 
 
-class Fact(Struct, array_like=True):
+class Fact(Struct, array_like=True, gc=False):
     """One market fact. A settlement's rate and an open-interest reading stand in `close`."""
 
     kind: int = 0
@@ -38,7 +38,7 @@ class Fact(Struct, array_like=True):
     volume: float = 0.0
 
 
-class Bar(Struct, array_like=True):
+class Bar(Struct, array_like=True, gc=False):
     """What a rolling window may have to forget later: one row of a series' history."""
 
     high: float = 0.0
@@ -48,14 +48,14 @@ class Bar(Struct, array_like=True):
     atr: float = 0.0
 
 
-class Settlement(Struct, array_like=True):
+class Settlement(Struct, array_like=True, gc=False):
     """A funding settlement waiting to be booked."""
 
     time_ms: int = 0
     rate: float = 0.0
 
 
-class OpenInterest(Struct, array_like=True):
+class OpenInterest(Struct, array_like=True, gc=False):
     """A reading of open interest, in coins."""
 
     time_ms: int = 0

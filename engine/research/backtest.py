@@ -106,14 +106,13 @@ def _engine(world: World, tape: Tape, digest: str, compiled: bool) -> TapeEngine
 
 def _courses(world: World, made: TapeEngine, equities: list[Any], digest: str, compiled: bool) -> list[Course]:
     """The course of every runner."""
-    walk, room = make_walk(digest), array("d", bytes(8 * DAYS_MAX))
-    days: Any = room
+    days: Any = array("d", bytes(8 * DAYS_MAX))
+    walk = make_walk(digest)
     if compiled:
-        import numpy as np  # noqa: PLC0415 - belongs to an extra
+        from engine.research.compiled import compiled_walk  # noqa: PLC0415 - belongs to an extra
+        from engine.research.rows import floats  # noqa: PLC0415 - likewise
 
-        from engine.research.callees import make_loop  # noqa: PLC0415 - belongs to an extra
-
-        walk, days = make_loop(walk), np.frombuffer(room)
+        walk, days = compiled_walk(digest), floats(days)
     return [
         course_of(walk, made.facts, equity, runner.rules.capital_usdt, days)
         for runner, equity in zip(world.runners, equities, strict=True)

@@ -27,6 +27,7 @@ from engine.core.advance import make_advance, make_guard_watch
 from engine.core.state import Guard
 from engine.core.trade import make_look, make_trade
 from engine.research.callees import make_loop, make_part
+from engine.research.course import make_walk
 from engine.research.records import Array, records_of, struct_of
 from engine.research.runner import CompiledRunner
 
@@ -97,6 +98,12 @@ def guard_watch(digest: str) -> Callable[..., Any]:
     """The compiled guard loop."""
     make_known()
     return make_loop(make_guard_watch(digest))
+
+
+@cache
+def compiled_walk(digest: str) -> Callable[..., Any]:
+    """The compiled loop that finds an account's course."""
+    return make_loop(make_walk(digest))
 
 
 class CompiledEngine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -34,7 +35,8 @@ class Tape(Struct):
     def structs(self) -> list[Fact]:
         """The facts as Structs."""
         found = list(chain.from_iterable(self._parts()))
-        found.sort(key=lambda fact: (fact.time_ms, fact.kind, fact.symbol))
+        if len(self.candles) > 1 or any(self.funding) or any(self.open_interest):
+            found.sort(key=attrgetter("time_ms", "kind", "symbol"))
         return found
 
     def _parts(self) -> Iterator[Iterator[Fact]]:
