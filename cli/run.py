@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from engine.feeds.file import FileFeed
     from engine.feeds.sim import SimFeed
 
+STANDARD_STREAMS_LAST = 2
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -52,9 +54,17 @@ class Asked(Struct, frozen=True):
 def start(asked: Asked, *, as_json: bool) -> None:
     """Run the engine until the market ends or a signal comes."""
     config = configured(asked)
+    _occupy_closed_streams()
     for number in STOP_SIGNALS:
         signal.signal(number, _leave)
     run_loop(_run(config, asked.db or config.database, asked.until_end, as_json))
+
+
+def _occupy_closed_streams() -> None:
+    """The number of a stdin, stdout or stderr that was closed must not become that of a file or of the event loop."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD_STREAMS_LAST:
+        pass
+    os.close(descriptor)
 
 
 def _leave(number: int, frame: object) -> None:  # noqa: ARG001

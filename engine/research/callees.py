@@ -8,10 +8,13 @@ So they stop at LLVM's intermediate code, and the loop is optimised once, as a w
 from __future__ import annotations
 
 import gc
+from itertools import count
+from os import urandom
 from typing import TYPE_CHECKING, Any
 
 from numba import _dynfunc, njit
 from numba.core import untyped_passes
+from numba.core.bytecode import FunctionIdentity
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, _LowerResult
 from numba.core.compiler_machinery import register_pass
@@ -38,9 +41,6 @@ NEEDLESS = (
     DumpParforDiagnostics,
 )
 """What plain functions over scalars and records never need: closures, context managers, array expressions."""
-
-ALWAYS_INLINE = frozenset({"trade", "look", "watch_candle", "watch_series"})
-"""Called once for every fact, with a dozen arguments and arrays that are seven values each."""
 
 
 class PartLibrary(JITCodeLibrary):  # type: ignore[misc]
@@ -109,6 +109,19 @@ class PartCompiler(LoopCompiler):
     lowering = PartLowering
 
 
+def _number_apart() -> None:
+    """Number the functions of this process where no other process does.
+
+    numba names machine code after a function, its number, and the numbers of its record types, all counted from 1
+    in each process. Code from the disk cache would bear the very names of other code that is compiled here, and
+    one of the two would be run in place of the other.
+    """
+    FunctionIdentity._unique_ids = count(int.from_bytes(urandom(6), "big"))  # noqa: SLF001 - there is no setting
+
+
+_number_apart()
+
+
 def make_loop(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a loop over a tape when it is first called, or take it from numba's disk cache."""
     return njit(cache=True, _nrt=False, no_cfunc_wrapper=True, pipeline_class=LoopCompiler)(function)  # type: ignore[no-any-return]
@@ -117,8 +130,9 @@ def make_loop(function: Callable[..., Any]) -> Callable[..., Any]:
 def make_part(function: FunctionType) -> FunctionType:
     """Make a plain function known to numba; CPython goes on calling it as it is.
 
-    Nothing is allocated in the kernel, so reference counts, which cost more than a candle, are left out.
+    Nothing is allocated in the kernel, so reference counts, which cost more than a candle, are left out. Every part
+    is inlined: numba names a record type by a number of its process, so parts that stayed symbols of their own
+    could, from the disk cache, meet those of another strategy under the same name.
     """
-    options = {"pipeline_class": PartCompiler, "no_cfunc_wrapper": True, "_nrt": False}
-    options["forceinline"] = function.__name__ in ALWAYS_INLINE
+    options = {"pipeline_class": PartCompiler, "no_cfunc_wrapper": True, "_nrt": False, "forceinline": True}
     return register_jitable(**options)(function)  # type: ignore[no-any-return]

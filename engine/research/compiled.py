@@ -90,7 +90,10 @@ def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """A fresh loop, made of plain functions that numba knows."""
     know_strategy(strategy)
     look, trade = make_part(make_look(strategy.hooks)), make_part(make_trade(strategy.hooks))  # type: ignore[arg-type]
-    return make_loop(make_advance(look, trade, digest))
+    advance = make_advance(look, trade, digest)
+    # A name of its own is a cache file of its own: two processes that compile two strategies never share one.
+    advance.__qualname__ = f"{advance.__qualname__}.{strategy.name}"
+    return make_loop(advance)
 
 
 @cache

@@ -68,14 +68,14 @@ def run_and_kill(folder: Path, after_s: float, *arguments: str, **extra: str) ->
 def kill_until_done(folder: Path, seed: int, kills: int, *arguments: str) -> list[dict[str, Any]]:
     """Kill the program at random instants, then let it finish; all it ever told.
 
-    A kill comes within the time of one and a half short runs here, so that many hit an engine at work. A run
+    A kill comes within the time of a short run and a little more here, so that many hit an engine at work. A run
     that was faster than its kill ended well; the kills go on with whoever starts on the finished log.
     """
     chance = random.Random(seed)
     told: list[dict[str, Any]] = []
     start_s = started_s(folder)
     for _ in range(kills):
-        code, events = run_and_kill(folder, chance.uniform(0.0, 1.5 * start_s), *arguments)
+        code, events = run_and_kill(folder, chance.uniform(0.0, 1.2 * start_s), *arguments)
         assert code in (0, -signal.SIGKILL)
         told += events
     code, events = run_and_kill(folder, ENDS_S_MAX, *arguments)

@@ -18,7 +18,7 @@ from tests.engine.processes import kill_until_done, ok, run_and_kill
 if TYPE_CHECKING:
     from pathlib import Path
 
-KILLS = 26
+KILLS = 25
 FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
 
 
@@ -29,7 +29,7 @@ def market(days: int) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-LONG, SHORT = market(4), market(1)
+LONG, SHORT = market(3), market(1)
 
 
 def outcome(folder: Path) -> tuple[str, str, list[Any]]:

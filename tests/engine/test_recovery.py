@@ -203,7 +203,7 @@ async def test_a_start_far_behind_its_snapshot_saves_one_at_once(tmp_path: Path)
 @in_loop
 async def test_a_life_cut_behind_every_single_fact_is_one_life(tmp_path: Path) -> None:
     """Also between a settlement and the candle that books it: what waits is in the snapshot."""
-    tape = busy_tape(Recipe(3, symbols=1, candles=70, told_of=0.9, funding_minutes=30))
+    tape = busy_tape(Recipe(3, symbols=1, candles=64, told_of=0.9, funding_minutes=30))
     facts = tape.events()
     for end in range(len(facts) + 1):
         await live(settings(tmp_path / "cut.db"), Given(tape.contracts, facts[max(0, end - 1) : end]))

@@ -1,4 +1,4 @@
-"""What the tests run in a process of its own: `python -m tests.research.subject decisions | folder PATH | imports`."""
+"""What tests run in a process of its own: `python -m tests.research.subject decisions | folder PATH | loops NAME...`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from engine.core.machine import is_decision
 from engine.core.registry import code_digest, load_strategies
 from engine.setup import RunnerSettings
 from tests.core.random_market import Recipe, market
-from tests.core.runs import played
-from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world
+from tests.core.runs import eager, played
+from tests.support import DIGEST, FIVE_MINUTES_MS, NO_LIMITS, configured_world
 
 
 def decisions() -> str:
@@ -25,6 +25,21 @@ def decisions() -> str:
         assert sum(is_decision(event) for event in run.events()) > 50
         digest.update(msgspec.msgpack.encode(run.log))
     return digest.hexdigest()
+
+
+def loops(names: list[str]) -> list[bool]:
+    """Whether strategies, compiled or from the cache one after the other, decide what CPython decides."""
+    from engine.research.compiled import CompiledEngine  # noqa: PLC0415 - the other subjects do without numba
+    from engine.research.guarded import run_tape  # noqa: PLC0415
+    from engine.research.plain import PlainEngine  # noqa: PLC0415
+
+    tape, same = market(Recipe(3, 2, 400, told_of=0.1)), []
+    for name in names:
+        python, compiled = (configured_world(tape.contracts, eager([name])) for _ in range(2))
+        expected = run_tape(python, PlainEngine(python, tape)).decided
+        got = run_tape(compiled, CompiledEngine(compiled, tape, DIGEST)).decided
+        same.append(bool(expected) and got == expected)
+    return same
 
 
 def folder(path: Path) -> dict[str, object]:
@@ -52,5 +67,7 @@ def folder(path: Path) -> dict[str, object]:
 if __name__ == "__main__":
     if sys.argv[1] == "decisions":
         print(json.dumps(decisions()))
+    elif sys.argv[1] == "loops":
+        print(json.dumps(loops(sys.argv[2:])))
     else:
         print(json.dumps(folder(Path(sys.argv[2]))))
