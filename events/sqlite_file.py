@@ -127,7 +127,8 @@ async def prepare(path: Path, connection: aiosqlite.Connection, pages_max: int) 
         await _pragma(connection, f"journal_size_limit = {JOURNAL_BYTES_MAX}")
         if (journal_mode, synchronous) != ("wal", 2):
             raise LogError(f"{path}: SQLite gives journal_mode={journal_mode}, synchronous={synchronous}, not wal, 2")
-        await connection.executescript(_SCHEMA)
+        if await _pragma(connection, "application_id") != APPLICATION_ID:  # A log that is there is not written to.
+            await connection.executescript(_SCHEMA)
         await _pragma(connection, f"max_page_count = {pages_max}")
 
 

@@ -1,4 +1,4 @@
-"""What tests run in a process of its own: `python -m tests.research.subject decisions | folder PATH | loops NAME...`."""
+"""What tests run in a process of its own: `python -m tests.research.subject decisions | folder PATH | loops NAME`."""
 
 from __future__ import annotations
 
