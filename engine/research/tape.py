@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from bisect import bisect_left
+from itertools import chain, repeat
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -49,13 +50,13 @@ class Tape(Struct):
                     yield self._series_structs(kind, symbol, series)
 
     def _candle_structs(self, symbol: int, table: CandleColumns) -> Iterator[Fact]:
-        """One symbol's candles."""
-        start_ms = self.start_ms or 0
-        for open_ms, *prices in zip(table.open_time_ms, *table.values(), strict=True):
-            if self.end_ms is not None and open_ms >= self.end_ms:
-                return
-            timing = WARM_UP if open_ms < start_ms else ON_TIME
-            yield Fact(CANDLE, symbol, timing, open_ms, open_ms + table.timeframe_ms, *prices)
+        """One symbol's candles, made without a line of Python a row."""
+        opens = table.open_time_ms
+        count = len(opens) if self.end_ms is None else bisect_left(opens, self.end_ms)
+        warm_up = 0 if self.start_ms is None else min(count, bisect_left(opens, self.start_ms))
+        timings = chain(repeat(WARM_UP, warm_up), repeat(ON_TIME, count - warm_up))
+        closes_ms = map(table.timeframe_ms.__add__, opens)
+        return map(Fact, repeat(CANDLE), repeat(symbol), timings, opens, closes_ms, *table.values())
 
     def _series_structs(self, kind: int, symbol: int, series: SeriesColumns) -> Iterator[Fact]:
         """One symbol's settlements or readings."""

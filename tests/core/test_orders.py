@@ -155,6 +155,16 @@ def test_a_stop_inside_the_wild_candle_is_slipped_as_its_open_knew() -> None:
     assert closed.price_usdt == pytest.approx(stop * 0.999, abs=0.1)
 
 
+def test_the_profit_a_strategy_is_told_knows_the_slippage_of_the_next_open() -> None:
+    scenario = quiet()
+    scenario.enter(at=1_000.0)
+    position = scenario.desk().position
+    told = only(scenario.candle(WILD, LEAVE), OrderPlaced).readings["profit_usdt"]
+    left_at = 1_000.0 * (1.0 - 2.0 * 0.001)
+    costs = position.fee_usdt + position.quantity_base * left_at * 0.0006
+    assert told == pytest.approx(position.quantity_base * (left_at - position.entry_price_usdt) - costs, abs=1e-9)
+
+
 @pytest.mark.parametrize("hole_minutes", [240, 241])
 def test_after_a_hole_reset_volatility_is_not_known_and_not_doubled(hole_minutes: int) -> None:
     scenario = quiet(replace(NO_LIMITS, slippage_percent=0.1))

@@ -14,16 +14,17 @@ from engine.core.registry import code_digest, load_strategies
 from engine.setup import RunnerSettings
 from tests.core.random_market import Recipe, market
 from tests.core.runs import eager, played
-from tests.support import DIGEST, FIVE_MINUTES_MS, NO_LIMITS, configured_world
+from tests.support import DIGEST, FIVE_MINUTES_MS, NO_LIMITS, configured_world, state_of
 
 
 def decisions() -> str:
-    """A digest of everything that is decided in two random markets, with the log's numbering and causes."""
+    """A digest of two random markets: everything decided, with the log's numbering and causes, and the end state."""
     digest = hashlib.sha256()
     for recipe in (Recipe(3, 3, 400, FIVE_MINUTES_MS, holes=2), Recipe(4, 3, 300, told_of=0.2, holes=2)):
         run = played(market(recipe))
         assert sum(is_decision(event) for event in run.events()) > 50
         digest.update(msgspec.msgpack.encode(run.log))
+        digest.update(state_of(run.world))
     return digest.hexdigest()
 
 
@@ -33,7 +34,7 @@ def loops(names: list[str]) -> list[bool]:
     from engine.research.guarded import run_tape  # noqa: PLC0415
     from engine.research.plain import PlainEngine  # noqa: PLC0415
 
-    tape, same = market(Recipe(3, 2, 400, told_of=0.1)), []
+    tape, same = market(Recipe(3, 2, 400, FIVE_MINUTES_MS)), []
     for name in names:
         python, compiled = (configured_world(tape.contracts, eager([name])) for _ in range(2))
         expected = run_tape(python, PlainEngine(python, tape)).decided

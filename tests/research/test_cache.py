@@ -18,6 +18,6 @@ def test_a_loop_from_the_cache_runs_beside_one_that_is_compiled_now(tmp_path: Pa
     """numba counts names from 1 in each process: without care the two would bear the same ones."""
     environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
     assert asked(["-m", "tests.research.subject", "loops", "funding"], environment) == [True]
-    assert asked(["-m", "tests.research.subject", "loops", "scripted", "funding"], environment) == [True, True]
+    assert asked(["-m", "tests.research.subject", "loops", "vwap_rsi", "funding"], environment) == [True, True]
     indices = [path.name for path in tmp_path.rglob("*make_advance*.nbi")]
     assert len(indices) == 2, "each strategy has a file of its own, so that no two processes write to the same one"

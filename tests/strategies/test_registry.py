@@ -38,7 +38,7 @@ EXIT_REASONS = ("old",)
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """Its one number."""
 
-    distance_percent: Annotated[float, Meta(gt=0.0, le=50.0, extra={"unit": "%"})] = THRESHOLD
+    distance_percent: Annotated[float, Meta(gt=0.0, le=50.0, extra={"unit": "%"})] = 0.5
 
 
 class State(Struct):
@@ -61,7 +61,7 @@ def observe(state, main, bars, params):
 
 def enter(state, market, main, filtered, desk, params, decision):
     away = main.close / state.mean - 1.0
-    if abs(away) * 100.0 < params.distance_percent:
+    if abs(away) * 100.0 < FACTOR * params.distance_percent:
         return 0
     decision.stop_fraction = 0.01
     decision.target_fraction = 0.02
@@ -76,9 +76,9 @@ def leave(state, market, main, filtered, desk, profit_usdt, params, decision):
 '''
 
 
-def drop(folder: Path, threshold: str = "0.5", name: str = "dropped.py") -> Path:
+def drop(folder: Path, factor: str = "1.0", name: str = "dropped.py") -> Path:
     """The file in its folder."""
-    (folder / name).write_text(DROPPED.replace("THRESHOLD", threshold), encoding="utf-8")
+    (folder / name).write_text(DROPPED.replace("FACTOR", factor), encoding="utf-8")
     return folder
 
 
@@ -97,12 +97,12 @@ def test_a_dropped_file_is_found_with_its_parameters_and_can_be_configured(tmp_p
 
 @needs_numba
 def test_it_runs_compiled_as_in_python_and_an_edit_of_it_is_seen(tmp_path: Path) -> None:
-    """Two processes share one cache of compiled code; between them one number in the file is edited."""
+    """Two processes share one cache of compiled code; between them one number in its `enter` is edited."""
     (tmp_path / "strategies").mkdir()
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
     found = []
-    for threshold in ("0.5", "0.8"):
-        folder = drop(tmp_path / "strategies", threshold)
+    for factor in ("1.0", "1.6"):
+        folder = drop(tmp_path / "strategies", factor)
         found.append(asked(["-m", "tests.research.subject", "folder", str(folder)], environment))
     for one in found:
         assert one["names"] == [*BUILT_IN_ORDER, "dropped"]
@@ -114,7 +114,7 @@ def test_it_runs_compiled_as_in_python_and_an_edit_of_it_is_seen(tmp_path: Path)
 def test_an_edit_changes_the_digest_of_the_code(tmp_path: Path) -> None:
     before = code_digest(load_strategies([drop(tmp_path)]).values())
     assert code_digest(load_strategies([drop(tmp_path)]).values()) == before
-    assert code_digest(load_strategies([drop(tmp_path, "0.75")]).values()) != before
+    assert code_digest(load_strategies([drop(tmp_path, "1.5")]).values()) != before
 
 
 def test_a_file_without_a_name_is_no_strategy(tmp_path: Path) -> None:
@@ -130,9 +130,9 @@ def test_a_file_without_a_name_is_no_strategy(tmp_path: Path) -> None:
         ("import not_there_at_all", "not_there_at_all"),
         ("NAME = UNKNOWN", "UNKNOWN"),
         ('NAME = "x"', "TIMEFRAME_MS"),
-        (DROPPED.replace("THRESHOLD", "0.5").replace("300_000", "420_000"), "TIMEFRAME_MS must be one of"),
-        (DROPPED.replace("THRESHOLD", "0.5").replace("def enter(", "def entering("), "`enter` is missing"),
-        (DROPPED.replace("THRESHOLD", "0.5").replace("class Reading", "class Numbers"), "`Reading` is missing"),
+        (DROPPED.replace("FACTOR", "1.0").replace("300_000", "420_000"), "TIMEFRAME_MS must be one of"),
+        (DROPPED.replace("FACTOR", "1.0").replace("def enter(", "def entering("), "`enter` is missing"),
+        (DROPPED.replace("FACTOR", "1.0").replace("class Reading", "class Numbers"), "`Reading` is missing"),
         ("VALUE = {}['key']", "KeyError"),
         ("VALUE = 1 / 0", "ZeroDivisionError"),
         ("raise RuntimeError('no')", "RuntimeError"),
@@ -148,7 +148,7 @@ def test_a_broken_file_is_refused_by_its_name(text: str, says: str, tmp_path: Pa
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
-        DROPPED.replace("THRESHOLD", "0.5").replace('"dropped"', '"momentum"'), encoding="utf-8"
+        DROPPED.replace("FACTOR", "1.0").replace('"dropped"', '"momentum"'), encoding="utf-8"
     )
     with pytest.raises(ConfigError, match=r"mine\.py.*'momentum' is taken"):
         load_strategies([tmp_path])
