@@ -16,7 +16,7 @@ from cli.output import emit
 from cli.progress import counting
 from engine.clock import SystemClock
 from engine.feeds.file import FileFeed
-from engine.research.backtest import Backtest
+from engine.research.backtest import Backtest, import_ahead
 from engine.research.backtest import backtest as run_backtest
 from events.errors import UsageError
 from events.log import Recorded
@@ -110,10 +110,10 @@ def _configured(asked: Asked) -> Config:
 
 def _run(config: Config, engine: str) -> tuple[Backtest, FileFeed]:
     """Read the files and run the strategies over them."""
+    with import_ahead(engine):
+        feed = _feed(config)
     files = config.feed.file
     start_ms, end_ms = moment_ms(files.start or None), moment_ms(files.end or None)
-    feed = make_feed(replace(config, feed=replace(config.feed, file=replace(files, start="", end=""))), SystemClock())
-    assert isinstance(feed, FileFeed)
     report_refusals(feed.refusals, warn)
     strategies = strategies_of(config)
     base_ms = next(iter(feed.candles.values())).timeframe_ms
@@ -121,6 +121,14 @@ def _run(config: Config, engine: str) -> tuple[Backtest, FileFeed]:
     with counting("backtest", sum(len(table.open_time_ms) for table in feed.candles.values())) as progress:
         result = run_backtest(feed, strategies, runners, engine, start_ms, end_ms, progress)
     return result, feed
+
+
+def _feed(config: Config) -> FileFeed:
+    """The feed over the whole files; which part of them counts is the tape's to say."""
+    whole = replace(config.feed.file, start="", end="")
+    feed = make_feed(replace(config, feed=replace(config.feed, file=whole)), SystemClock())
+    assert isinstance(feed, FileFeed)
+    return feed
 
 
 def _told(result: Backtest) -> tuple[Portfolio, Trades]:
