@@ -5,6 +5,7 @@ The picture is what `papertape run` shows on a terminal at the head of that log,
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import closing
 from io import StringIO
@@ -33,7 +34,9 @@ def record(db: Path, picture: Path, until_seq: int | None) -> None:
         seconds = max(1.0, (last[-1].recorded_at_ms - last[0].recorded_at_ms) / 1_000.0)
     console = Console(record=True, width=COLUMNS, file=StringIO(), force_terminal=True, color_system="truecolor")
     console.print(screen.frame(console, seq, seq, len(last) / seconds))
-    console.save_svg(str(picture), title="papertape run --feed sim --speed 900")
+    svg = console.export_svg(title="papertape run --feed sim --speed 900")
+    # The picture loads nothing from anywhere: fonts are those of whoever looks at it.
+    picture.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
 
 
 if __name__ == "__main__":
