@@ -81,7 +81,7 @@ class TapeEngine(Protocol):
         """Room for the equity after every fact."""
 
     def part(self, equities: Any, first: int, end: int) -> Any:
-        """Where a stretch writes its equities; `keep_part` brings them home."""
+        """A stretch of equities that writes through."""
 
     def totals(self, equities: list[Any], first: int, end: int) -> Any:
         """Sums over the runners, in their order."""

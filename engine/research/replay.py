@@ -22,6 +22,7 @@ from engine.core.translate import DECISION_KINDS, decision_of
 from engine.core.world import World, new_world
 from engine.research.callees import make_loop, make_part
 from engine.research.compiled import guard_watch, know_strategy
+from engine.research.guarded import STRETCH_FACTS
 from engine.research.records import dtype_of, records_of, struct_of, values_of
 from engine.research.runner import CompiledRunner
 from events.facts import (
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from engine.core.strategy import Strategy
     from events.log import LogReader
 
-STRETCH_FACTS = 65_536
 FACT_TYPE = dtype_of(Fact)
 PACKED = Struct("=5q5d")
 """A fact as the bytes of its row: five whole numbers, five floats."""

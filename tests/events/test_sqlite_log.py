@@ -143,6 +143,29 @@ def test_a_flipped_bit_in_the_kept_head_is_noticed(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_appends_on_their_way_together_become_durable_in_the_order_they_began(tmp_path: Path) -> None:
+    async with opened(tmp_path / "tape.db") as log:
+        heads = await asyncio.gather(*(log.append(seq, candles(1)) for seq in range(8)))
+        assert [head.seq for head in heads] == list(range(1, 9))
+        assert log.head == heads[-1]
+        with closing(log.reader()) as reader:
+            assert [(commit.seq, commit.hash) for commit in reader.commits()] == [(one.seq, one.hash) for one in heads]
+
+
+@in_loop
+async def test_an_append_behind_one_that_fails_is_not_committed_either(tmp_path: Path) -> None:
+    log = await SqliteEventLog.open(tmp_path / "tape.db", clock_ms=lambda: 0, pages_max=16)
+    try:
+        too_much, behind = candles(2_000), candles(1)
+        ends = await asyncio.gather(log.append(0, too_much), log.append(2_000, behind), return_exceptions=True)
+        assert [type(end) for end in ends] == [LogWriteFailed, LogWriteFailed]
+        with closing(log.reader()) as reader:
+            assert list(reader.commits()) == []
+    finally:
+        await log.close()
+
+
+@in_loop
 async def test_a_cancelled_append_leaves_a_log_that_refuses(tmp_path: Path) -> None:
     async with opened(tmp_path / "tape.db") as log:
         append = asyncio.ensure_future(log.append(0, candles(1)))
