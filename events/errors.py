@@ -5,6 +5,10 @@ PapertapeError
 ├── UsageError             what was asked cannot be asked                             exit 2
 ├── ConfigError            the configuration is wrong: key, value, valid range        exit 4
 ├── MarketDataError        a file or feed cannot be read as market data               exit 1
+├── ExchangeError          an exchange does not serve                                 exit 1
+│   ├── ExchangeUnreachable   no answer, or none that is the exchange's own           exit 1
+│   ├── ExchangeBusy       it asks to wait (429), with the seconds when it says them  exit 1
+│   └── ExchangeRefused    it answers with an error of its own, by code               exit 1
 ├── CommandRefused         a command that does not fit the state (a stale reset)      exit 1
 ├── LogError               the log said no
 │   ├── LogHeld            another engine holds it                                    exit 3
@@ -47,6 +51,30 @@ class ConfigError(PapertapeError):
 
 class MarketDataError(PapertapeError):
     """A file or feed cannot be read as market data; the text names file, line and reason."""
+
+
+class ExchangeError(PapertapeError):
+    """An exchange does not serve; the text names what was asked and why there is nothing."""
+
+
+class ExchangeUnreachable(ExchangeError):
+    """No answer, or none that is the exchange's own: worth another try."""
+
+
+class ExchangeBusy(ExchangeError):
+    """The exchange asks to wait. `retry_after_s` is 0 when it does not say how long."""
+
+    def __init__(self, text: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class ExchangeRefused(ExchangeError):
+    """The exchange answers with an error of its own: asking the same again brings the same."""
+
+    def __init__(self, text: str, code: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class CommandRefused(PapertapeError):

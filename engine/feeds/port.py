@@ -49,6 +49,17 @@ class RefusalReason(StrEnum):
     TIME_OUT_OF_RANGE = "time_out_of_range"
     """No time in milliseconds between 1970 and 2100: seconds and microseconds are caught here."""
     WRONG_FIELD_COUNT = "wrong_field_count"
+    NOT_JSON = "not_json"
+    """HTML, a body that was cut, bytes that are no text."""
+    WRONG_SHAPE = "wrong_shape"
+    """JSON, but not with the keys and types that the exchange writes."""
+    WRONG_SYMBOL = "wrong_symbol"
+    """Of a symbol or channel that was not asked for."""
+    ABSURD_JUMP = "absurd_jump"
+    """So far from the last known price that an error is likelier than a market."""
+    STALE = "stale"
+    """Older than what was already known of the same candle."""
+    TOO_LARGE = "too_large"
 
 
 class Refusal(Struct, frozen=True):

@@ -19,6 +19,7 @@ from typing import Final
 from engine.feeds import tables_fast
 from engine.feeds.columns import CandleColumns, SeriesColumns, row_at
 from engine.feeds.port import RefusalReason
+from engine.feeds.rows import implausible
 from engine.feeds.sources import TableText, broken, read_table
 
 CANDLE_COLUMNS: Final = ("open_time_ms", "open", "high", "low", "close", "volume")
@@ -129,7 +130,7 @@ def _take_row(source: str, line: int, text: str, into: CandleColumns) -> None:
 
 def _refuted(fields: list[str], into: CandleColumns) -> RefusalReason | None:
     misplaced = _misplaced(int(fields[0]), into.timeframe_ms, into.open_time_ms)
-    return misplaced or _implausible([float(value) for value in fields[1:]])
+    return misplaced or implausible([float(value) for value in fields[1:]])
 
 
 def _unreadable(fields: list[str], count: int) -> RefusalReason | None:
@@ -152,17 +153,6 @@ def _misplaced(time_ms: int, grid_ms: int, times: array[int]) -> RefusalReason |
     if not times or time_ms > times[-1]:
         return None
     return RefusalReason.DUPLICATE if row_at(time_ms, times) >= 0 else RefusalReason.OUT_OF_ORDER
-
-
-def _implausible(values: list[float]) -> RefusalReason | None:
-    open_, high, low, close, volume = values
-    if min(open_, high, low, close) <= 0.0:
-        return RefusalReason.NOT_POSITIVE
-    if volume < 0.0:
-        return RefusalReason.NEGATIVE_VOLUME
-    if high < low:
-        return RefusalReason.HIGH_BELOW_LOW
-    return RefusalReason.INCONSISTENT if high < max(open_, close) or low > min(open_, close) else None
 
 
 def _read_series(path: Path, names: tuple[str, ...], *, unit_ms: int, least: float) -> SeriesColumns:
