@@ -17,6 +17,7 @@ from cli.config_check import moment_ms
 from engine.core.registry import load_strategies
 from engine.core.risk import Risk
 from engine.core.strategy import Strategy
+from engine.feeds.bitget_settings import DEFAULT_SYMBOLS, MINUTE_MS, REST_URL, WS_URL, BitgetSettings
 from engine.feeds.file import FileSettings
 from engine.feeds.sim_market import KNOWN
 from engine.feeds.sim_script import START_MS, SYMBOLS_MAX, WARM_UP_DAYS_MAX, SimSettings
@@ -25,6 +26,7 @@ from events.errors import ConfigError
 
 FILE_NAME = "papertape.toml"
 ALL_STRATEGIES = "all"
+DAY_MS = 86_400_000
 DAYS_MAX = 36_500
 SEED_MAX = 2**32 - 1
 FEED_SPEED_MAX = 1_000_000.0
@@ -74,10 +76,62 @@ class FileSection(Struct, frozen=True):
     ] = "auto"
 
 
+class BitgetSection(Struct, frozen=True):
+    """The live market of Bitget's USDT-margined perpetuals. It needs no key."""
+
+    symbols: Annotated[
+        tuple[Symbol, ...], Meta(min_length=1, max_length=500, description="the symbols, in this order")
+    ] = DEFAULT_SYMBOLS
+    timeframe: Annotated[Literal["1m", "5m", "15m", "1h"], Meta(description="of the candles that are recorded")] = "1m"
+    rest_url: Annotated[str, Meta(min_length=1, description="where its REST service is")] = REST_URL
+    ws_url: Annotated[str, Meta(min_length=1, description="where its public socket is")] = WS_URL
+    warm_up_days: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=60.0,
+            description="history before the first start; 0: as the strategies need it",
+            extra={"unit": "days"},
+        ),
+    ] = 0.0
+    catch_up_days_max: Annotated[
+        float,
+        Meta(gt=0.0, le=90.0, description="the longest absence that is made up for", extra={"unit": "days"}),
+    ] = 30.0
+    requests_per_s: Annotated[
+        float, Meta(ge=0.2, le=20.0, description="REST requests; the exchange takes 20", extra={"unit": "1/s"})
+    ] = 10.0
+    request_timeout_s: Annotated[
+        float, Meta(ge=1.0, le=60.0, description="an answer takes no longer", extra={"unit": "s"})
+    ] = 10.0
+    symbols_a_connection: Annotated[
+        int, Meta(ge=1, le=200, description="symbols that share a connection, two channels each")
+    ] = 24
+    settle_s: Annotated[
+        float, Meta(ge=0.0, le=10.0, description="wait for corrections of a candle that closed", extra={"unit": "s"})
+    ] = 2.0
+    grace_s: Annotated[
+        float,
+        Meta(ge=0.0, le=20.0, description="then a candle the stream did not finish is asked for", extra={"unit": "s"}),
+    ] = 3.0
+    on_time_s: Annotated[
+        float, Meta(ge=5.0, le=55.0, description="a candle known later opens nothing", extra={"unit": "s"})
+    ] = 30.0
+    declare_s: Annotated[
+        float, Meta(ge=20.0, le=120.0, description="what is missing longer is declared", extra={"unit": "s"})
+    ] = 90.0
+    silence_s: Annotated[
+        float, Meta(ge=10.0, le=60.0, description="a connection without a message is renewed", extra={"unit": "s"})
+    ] = 45.0
+    rotate_hours: Annotated[
+        float, Meta(ge=0.1, le=23.9, description="a connection is replaced after so long", extra={"unit": "h"})
+    ] = 23.0
+
+
 class FeedSection(Struct, frozen=True):
     """Which market is watched, and how fast it goes."""
 
-    kind: Annotated[Literal["sim", "file"], Meta(description="simulated or recorded market")] = "sim"
+    kind: Annotated[Literal["sim", "file", "bitget"], Meta(description="simulated, recorded or live market")] = "sim"
     speed: Annotated[
         float,
         Meta(
@@ -89,6 +143,7 @@ class FeedSection(Struct, frozen=True):
     ] = 0.0
     sim: SimSection = SimSection()
     file: FileSection = FileSection()
+    bitget: BitgetSection = BitgetSection()
 
 
 class StrategySection(Struct, frozen=True):
@@ -221,6 +276,31 @@ def file_settings(config: Config) -> FileSettings:
         speed=config.feed.speed,
         timeframe_ms=TIMEFRAMES_MS[files.timeframe],
         groups=config.groups,
+    )
+
+
+def bitget_settings(config: Config, warm_up_ms: int = 0) -> BitgetSettings:
+    """The live market as its feed takes it; `warm_up_ms` counts where the configuration leaves it to the strategies."""
+    bitget = config.feed.bitget
+    days_ms = int(bitget.warm_up_days * DAY_MS)
+    return BitgetSettings(
+        symbols=bitget.symbols,
+        timeframe_ms=TIMEFRAMES_MS[bitget.timeframe] or MINUTE_MS,
+        rest_url=bitget.rest_url,
+        ws_url=bitget.ws_url,
+        groups=config.groups,
+        speed=config.feed.speed or 1.0,
+        warm_up_ms=days_ms or warm_up_ms,
+        catch_up_ms_max=int(bitget.catch_up_days_max * DAY_MS),
+        requests_per_s=bitget.requests_per_s,
+        request_timeout_s=bitget.request_timeout_s,
+        symbols_a_connection=bitget.symbols_a_connection,
+        settle_s=bitget.settle_s,
+        grace_s=bitget.grace_s,
+        on_time_s=bitget.on_time_s,
+        declare_s=bitget.declare_s,
+        silence_s=bitget.silence_s,
+        rotate_s=bitget.rotate_hours * 3_600.0,
     )
 
 

@@ -12,6 +12,7 @@ import msgspec
 from cli.config import (
     ALL_STRATEGIES,
     SYMBOL_PATTERN,
+    BitgetSection,
     Config,
     EngineSection,
     FeedSection,
@@ -41,7 +42,8 @@ _SYMBOLS = Key("list", (), pattern=SYMBOL_PATTERN, meaning="trade these alone; e
 
 def schema(strategies: Mapping[str, Strategy]) -> Table:
     """Everything a configuration may hold, given the strategies there are."""
-    feed = table_of_sections(FeedSection, sim=table_of(SimSection), file=table_of(FileSection))
+    markets: dict[str, type[msgspec.Struct]] = {"sim": SimSection, "file": FileSection, "bitget": BitgetSection}
+    feed = table_of_sections(FeedSection, **{name: table_of(kind) for name, kind in markets.items()})
     named = table_of_sections(StrategiesSection, **{name: _strategy_table(one) for name, one in strategies.items()})
     return Table(
         {

@@ -20,7 +20,7 @@ PROOF_EPILOG = "Exit code 1 at the first difference, 5 at a damaged row.\n\nExam
 
 def run(
     config: ConfigOption = None,
-    feed: Annotated[str | None, typer.Option(metavar="sim|file", help="Which market.")] = None,
+    feed: Annotated[str | None, typer.Option(metavar="sim|file|bitget", help="Which market.")] = None,
     candles: Candles = None,
     funding: Funding = None,
     open_interest: OpenInterest = None,

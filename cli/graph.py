@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from cli.config import config_digest, enabled_names, file_settings, runner_settings, sim_settings, strategies_of
+from cli.config import (
+    bitget_settings,
+    config_digest,
+    enabled_names,
+    file_settings,
+    runner_settings,
+    sim_settings,
+    strategies_of,
+)
 from engine.boot import EngineSettings
 from engine.feeds.file import FileFeed
 from engine.feeds.sim import SimFeed
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
     from cli.config import Config
     from engine.clock import Clock
     from engine.core.strategy import Strategy
-    from engine.feeds.port import RefusalLog
+    from engine.feeds.port import Feed, RefusalLog
     from engine.setup import RunnerSettings
 
 REFUSALS_SHOWN_MAX = 10
@@ -33,13 +41,28 @@ def warn(text: str) -> None:
     sys.stderr.write(f"warning: {text}\n")
 
 
-def make_feed(config: Config, clock: Clock) -> SimFeed | FileFeed:
+def make_feed(config: Config, clock: Clock) -> Feed:
     """The configured feed. Raises UsageError for a file feed without candles."""
+    if config.feed.kind == "bitget":
+        from engine.feeds.bitget import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
+
+        return BitgetFeed(bitget_settings(config, warm_up_ms(config)), clock)
     if config.feed.kind == "sim":
         return SimFeed(sim_settings(config), clock)
     if not config.feed.file.candles:
         raise UsageError("--feed file needs --candles FILE..., or feed.file.candles in the configuration")
     return FileFeed(file_settings(config), clock)
+
+
+def warm_up_ms(config: Config) -> int:
+    """The history that the slowest indicator of the enabled strategies needs, and half of that beyond."""
+    strategies, names = strategies_of(config), enabled_names(config)
+    chosen = [strategy for name, strategy in strategies.items() if names is None or name in names]
+    needs = [
+        (strategy.needs_bars * strategy.timeframe_ms, strategy.needs_filter_bars * strategy.filter_timeframe_ms)
+        for strategy in chosen
+    ]
+    return max((max(pair) for pair in needs), default=0) * 3 // 2
 
 
 def make_runners(

@@ -13,12 +13,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cli.arguments import speed_of
-from cli.config import load_config
+from cli.config import bitget_settings, load_config
 from cli.graph import make_engine_settings, make_feed, report_refusals, warn, with_files
 from engine.boot import Engine, engine
 from engine.clock import SystemClock
 from engine.supervisor import supervise
-from events.errors import UsageError
+from events.errors import ConfigError, UsageError
 
 try:
     from uvloop import run as run_loop
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from cli.config import Config
-    from engine.feeds.file import FileFeed
-    from engine.feeds.sim import SimFeed
+    from engine.core.world import World
+    from engine.feeds.port import Feed
 
+FEED_KINDS: tuple[Literal["sim", "file", "bitget"], ...] = ("sim", "file", "bitget")
 STANDARD_STREAMS_LAST = 2
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -80,13 +81,14 @@ def configured(asked: Asked) -> Config:
     return replace(config, feed=feed if speed is None else replace(feed, speed=speed))
 
 
-def _kind(asked: str | None, config: Config) -> Literal["sim", "file"]:
+def _kind(asked: str | None, config: Config) -> Literal["sim", "file", "bitget"]:
     """The feed that is asked for. Raises UsageError for one that there is not."""
     if asked is None:
         return config.feed.kind
-    if asked not in ("sim", "file"):
-        raise UsageError(f"--feed {asked}: there are sim and file")
-    return "sim" if asked == "sim" else "file"
+    for kind in FEED_KINDS:
+        if asked == kind:
+            return kind
+    raise UsageError(f"--feed {asked}: there are {', '.join(FEED_KINDS)}")
 
 
 async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None:
@@ -95,14 +97,24 @@ async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None
     feed = make_feed(config, clock)
     report_refusals(feed.refusals, warn)
     contracts = feed.contracts()
-    settings = make_engine_settings(config, db, contracts[0].timeframe_ms, warn)
-    async with engine(settings, contracts, clock, warn) as running:
+    timeframe_ms = contracts[0].timeframe_ms if contracts else bitget_settings(config).timeframe_ms
+    settings = make_engine_settings(config, db, timeframe_ms, warn)
+    async with engine(settings, contracts, clock, warn, () if contracts else config.feed.bitget.symbols) as running:
+        refuse_foreign(running.loop.world, feed.name, db)
         stop = _stop_on_signals(running)
         view = _view(running, config, as_json)
         await supervise(_work(running, feed, stop, until_end), {"view": view}, lambda: running.log.head.seq)
 
 
-async def _work(running: Engine, feed: SimFeed | FileFeed, stop: asyncio.Event, until_end: bool) -> None:
+def refuse_foreign(world: World, feed: str, db: Path) -> None:
+    """A log goes on with the market it began with. Raises ConfigError for another one."""
+    if world.anchor is not None and world.anchor.feed != feed:
+        raise ConfigError(
+            f"{db} was recorded from the feed {world.anchor.feed}; the feed {feed} needs a log of its own (--db)"
+        )
+
+
+async def _work(running: Engine, feed: Feed, stop: asyncio.Event, until_end: bool) -> None:
     """The loop over the feed; without `--until-end` the engine stays up when the market has ended."""
     await running.loop.run(feed)
     why = "asked to stop" if stop.is_set() or not until_end else "the market ended"

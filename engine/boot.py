@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.core.machine import CONFIGURATION, PAUSED_BY_CONFIGURATION
+from engine.core.commands import CONFIGURATION, PAUSED_BY_CONFIGURATION
+from engine.core.machine import is_news
 from engine.core.registry import code_digest
 from engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
 from engine.recovery import Recovered, recover
-from engine.setup import RunnerSettings, configuration
+from engine.setup import RunnerSettings, configured_runners
 from events.bus import Bus
 from events.errors import ConfigError, LogError
 from events.facts import (
@@ -87,10 +88,15 @@ def make_folder(db: Path) -> None:
 
 @asynccontextmanager
 async def engine(
-    settings: EngineSettings, contracts: Sequence[ContractListed], clock: Clock, warn: Callable[[str], None]
+    settings: EngineSettings,
+    contracts: Sequence[ContractListed],
+    clock: Clock,
+    warn: Callable[[str], None],
+    symbols: Sequence[str] = (),
 ) -> AsyncIterator[Engine]:
     """Take the log, recover, configure; at the end write down the stop, save a snapshot and let go.
 
+    `symbols` are those whose contracts the feed lists later, with its facts; else they are those of the contracts.
     Raises LogHeld, LogDamaged, ConfigError. When the block ends by an error nothing more is written:
     the log is the truth, and the next start goes on from there.
     """
@@ -103,7 +109,9 @@ async def engine(
         started = EngineStarted(
             clock.now_ms(), settings.version, code_digest(settings.strategies.values()), settings.config_digest
         )
-        await made.loop.take([started, *changes(made.loop.world, settings, contracts)])
+        watched = tuple(symbols) or tuple(contract.symbol for contract in contracts)
+        at_ms = min((contract.at_ms for contract in contracts), default=started.at_ms)
+        await made.loop.take([started, *changes(made.loop.world, settings, contracts, watched, at_ms)])
         yield made
         await made.finish()
     finally:
@@ -143,35 +151,21 @@ async def command(settings: EngineSettings, event: Event, clock: Clock, warn: Ca
         await asyncio.shield(log.close())
 
 
-def changes(world: World, settings: EngineSettings, contracts: Sequence[ContractListed]) -> list[Event]:
+def changes(
+    world: World, settings: EngineSettings, contracts: Sequence[ContractListed], symbols: tuple[str, ...], at_ms: int
+) -> list[Event]:
     """What the configuration says that the log does not say yet.
 
     Raises ConfigError where the log cannot follow: another base timeframe, another capital.
     """
-    events: list[Event] = []
-    for event in configuration(settings.strategies, contracts, settings.runners):
-        if isinstance(event, ContractListed):
-            events += _contract_changes(world, event)
-        elif isinstance(event, RunnerConfigured):
-            events += _runner_changes(world, event)
+    events: list[Event] = [event for event in contracts if is_news(world, event)]
+    for configured in configured_runners(settings.strategies, symbols, at_ms, settings.runners):
+        events += _runner_changes(world, configured)
     for runner in world.runners:
         name = runner.strategy.name
         if name not in settings.runners and runner.account.paused == 0:
             events.append(RunnerPaused(runner.configured.at_ms, name, CONFIGURATION, NOT_ENABLED))
     return events
-
-
-def _contract_changes(world: World, event: ContractListed) -> list[Event]:
-    """The contract, when it is new or differs."""
-    if world.base_ms not in (0, event.timeframe_ms):
-        raise ConfigError(
-            f"{event.symbol}: the candles are of {event.timeframe_ms // 60_000} min, "
-            f"the log holds {world.base_ms // 60_000} min; another base timeframe needs a log of its own"
-        )
-    index = world.symbols.get(event.symbol)
-    if index is not None and replace(world.listed[index], at_ms=0) == replace(event, at_ms=0):
-        return []
-    return [event]
 
 
 def _runner_changes(world: World, event: RunnerConfigured) -> list[Event]:

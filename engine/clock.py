@@ -31,6 +31,23 @@ class SystemClock:
         await asyncio.sleep(max(0.0, seconds))
 
 
+class ScaledClock:
+    """Another clock at `speed` times its pace, from the moment this one is made: an hour of market in a minute."""
+
+    def __init__(self, clock: Clock, speed: float) -> None:
+        self._clock = clock
+        self.speed = speed
+        self._from_ms = clock.now_ms()
+
+    def now_ms(self) -> int:
+        """The time this clock shows, in milliseconds since 1970 UTC."""
+        return self._from_ms + int((self._clock.now_ms() - self._from_ms) * self.speed)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let `seconds` of this clock pass."""
+        await self._clock.sleep(seconds / self.speed)
+
+
 class ManualClock:
     """A clock for tests and rehearsals: it stands still until it is advanced, and sleeping advances it.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from engine.core.machine import MARKET_FACTS, is_news, react
+from engine.core.machine import is_news, react
 from engine.core.saving import encode_world
 from engine.feeds.port import Seen
 from events.errors import CommandRefused, EngineFault, SnapshotRefused
@@ -108,7 +108,7 @@ class Loop:
         head = self.log.head.seq
         for event in events:
             self._facts += 1
-            if isinstance(event, MARKET_FACTS) and not is_news(self.world, event):
+            if not is_news(self.world, event):
                 self._repeated += 1
                 continue
             try:

@@ -58,25 +58,29 @@ def configuration(
     Raises ConfigError for an unknown parameter, a value of the wrong type or outside its valid range.
     """
     symbols = tuple(contract.symbol for contract in contracts)
-    events: list[Event] = list(contracts)
     at_ms = min(contract.at_ms for contract in contracts)
-    for name, settings in runners.items():
-        strategy = strategies[name]
-        events.append(
-            RunnerConfigured(
-                at_ms=at_ms,
-                strategy=name,
-                symbols=_symbols(name, symbols, settings),
-                parameters=checked_parameters(strategy, settings.parameters),
-                symbol_parameters={
-                    symbol: checked_parameters(strategy, {**settings.parameters, **given})
-                    for symbol, given in settings.symbol_parameters.items()
-                },
-                risk=asdict(settings.risk),
-                code_digest=code_digest([strategy]),
-            )
+    return [*contracts, *configured_runners(strategies, symbols, at_ms, runners)]
+
+
+def configured_runners(
+    strategies: Mapping[str, Strategy], symbols: tuple[str, ...], at_ms: int, runners: Mapping[str, RunnerSettings]
+) -> list[RunnerConfigured]:
+    """The events that configure the runners alone; their symbols may be listed later. Raises ConfigError likewise."""
+    return [
+        RunnerConfigured(
+            at_ms=at_ms,
+            strategy=name,
+            symbols=_symbols(name, symbols, settings),
+            parameters=checked_parameters(strategies[name], settings.parameters),
+            symbol_parameters={
+                symbol: checked_parameters(strategies[name], {**settings.parameters, **given})
+                for symbol, given in settings.symbol_parameters.items()
+            },
+            risk=asdict(settings.risk),
+            code_digest=code_digest([strategies[name]]),
         )
-    return events
+        for name, settings in runners.items()
+    ]
 
 
 def _symbols(name: str, symbols: tuple[str, ...], settings: RunnerSettings) -> tuple[str, ...]:

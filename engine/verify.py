@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from engine.core.machine import MARKET_FACTS, follow, groups, is_decision, is_news, react
+from engine.core.machine import follow, groups, is_decision, is_news, react
 from engine.core.registry import code_digest
 from engine.core.saving import decode_world, encode_world, world_digest
 from engine.core.world import new_world
@@ -94,8 +94,8 @@ class _Proof:
         head = group[0]
         if is_decision(head.event):
             return Difference(head.seq, repr(head.event), "nothing: there is no input before it")
-        if isinstance(head.event, MARKET_FACTS) and not is_news(self.deciding, head.event):
-            return Difference(head.seq, repr(head.event), "nothing: it is no news of a listed symbol")
+        if not is_news(self.deciding, head.event):
+            return Difference(head.seq, repr(head.event), "nothing: it is no news")
         if isinstance(head.event, EngineStarted) and head.event.code_digest != self.code:
             self.changed_code = head.event.code_digest
         try:

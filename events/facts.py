@@ -40,10 +40,11 @@ class Event(Struct, frozen=True, array_like=True):
 # ---------------------------------------------------------------- market
 
 
-class ContractListed(Event, frozen=True, tag="ContractListed.1"):
+class ContractListed(Event, frozen=True, tag="ContractListed.2"):
     """The contract specification a symbol is traded under from here on. Tick and lot are ratios of integers.
 
-    `maintenance_tiers` are rows of (lowest notional in USDT, maintenance margin as a fraction).
+    `maintenance_tiers` are rows of (lowest notional in USDT, maintenance margin as a fraction). The fees are those
+    the exchange publishes, as fractions, None where it publishes none; what an account pays is in its `risk`.
     """
 
     symbol: str
@@ -56,6 +57,8 @@ class ContractListed(Event, frozen=True, tag="ContractListed.1"):
     maintenance_tiers: tuple[tuple[float, float], ...]
     group: str
     source: str
+    maker_fee_rate: float | None = None
+    taker_fee_rate: float | None = None
 
 
 class CandleClosed(Event, frozen=True, tag="CandleClosed.1"):
@@ -124,6 +127,20 @@ class GapFilled(Event, frozen=True, tag="GapFilled.1"):
     from_ms: int
     until_ms: int
     candles: int
+
+
+class SymbolSuspended(Event, frozen=True, tag="SymbolSuspended.1"):
+    """The symbol is not tradable: nothing is opened on it until it is resumed. Open positions go on as they are."""
+
+    symbol: str
+    reason: str
+
+
+class SymbolResumed(Event, frozen=True, tag="SymbolResumed.1"):
+    """The symbol is tradable again."""
+
+    symbol: str
+    reason: str
 
 
 # ---------------------------------------------------------------- trading
@@ -323,7 +340,17 @@ class AnomalyCleared(Event, frozen=True, tag="AnomalyCleared.1"):
 
 
 MarketFact = CandleClosed | FundingRateSettled | OpenInterestObserved
-FeedFact = MarketFact | FeedConnected | FeedLost | GapFilled
+FeedFact = (
+    MarketFact
+    | FeedConnected
+    | FeedLost
+    | GapFilled
+    | ContractListed
+    | SymbolSuspended
+    | SymbolResumed
+    | AnomalyRaised
+    | AnomalyCleared
+)
 
 EVENT_TYPES: tuple[type[Event], ...] = (
     ContractListed,
@@ -334,6 +361,8 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     FeedLost,
     GapFound,
     GapFilled,
+    SymbolSuspended,
+    SymbolResumed,
     OrderPlaced,
     OrderRejected,
     OrderCancelled,

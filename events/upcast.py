@@ -11,8 +11,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from events.facts import Event
+from msgspec.structs import asdict
+
+from events.facts import ContractListed, Event
 
 Upcaster = Callable[[Any], Event]
 
-UPCASTERS: Mapping[type[Event], Upcaster] = {}
+
+class ContractListed1(Event, frozen=True, tag="ContractListed.1"):
+    """A contract before the exchange's fees were part of it."""
+
+    symbol: str
+    timeframe_ms: int
+    tick_numerator: int
+    tick_denominator: int
+    lot_numerator: int
+    lot_denominator: int
+    minimum_notional_usdt: float
+    maintenance_tiers: tuple[tuple[float, float], ...]
+    group: str
+    source: str
+
+
+def with_unknown_fees(old: ContractListed1) -> ContractListed:
+    """What was listed then said nothing of fees."""
+    return ContractListed(**asdict(old))
+
+
+UPCASTERS: Mapping[type[Event], Upcaster] = {ContractListed1: with_unknown_fees}

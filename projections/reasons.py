@@ -25,6 +25,7 @@ REASONS: dict[str, str] = {
     "late_candle": "the next candle came late",
     "kill_switch": "kill switch",
     "margin": "not enough free margin",
+    "not_tradable": "the symbol is not tradable",
     "session_loss": "session loss",
     "daily_loss": "daily loss",
     "global_loss": "global loss",

@@ -39,6 +39,8 @@ from events.facts import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    SymbolResumed,
+    SymbolSuspended,
     Timing,
 )
 from projections.formats import (
@@ -153,6 +155,16 @@ def _gap_found(event: GapFound, _: Contracts) -> Line:
 def _gap_filled(event: GapFilled, _: Contracts) -> Line:
     span = f"from {utc(event.from_ms)} to {utc(event.until_ms)} UTC"
     return Line("feed", f"{event.symbol} got {_count(event.candles, 'candle')} after the fact, {span}")
+
+
+@line.register
+def _symbol_suspended(event: SymbolSuspended, _: Contracts) -> Line:
+    return Line("alarm", f"{event.symbol} is not tradable: {event.reason}")
+
+
+@line.register
+def _symbol_resumed(event: SymbolResumed, _: Contracts) -> Line:
+    return Line("good", f"{event.symbol} is tradable again: {event.reason}")
 
 
 # ---------------------------------------------------------------- trading

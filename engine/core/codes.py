@@ -59,6 +59,7 @@ NEXT_CANDLE_MISSING = 20
 LATE_CANDLE = 21
 KILL_SWITCH = 22
 MARGIN = 23
+NOT_TRADABLE = 24
 SESSION_LOSS = 30
 DAILY_LOSS = 31
 GLOBAL_LOSS = 32
@@ -80,6 +81,7 @@ REASON_NAMES = {
     LATE_CANDLE: "late_candle",
     KILL_SWITCH: "kill_switch",
     MARGIN: "margin",
+    NOT_TRADABLE: "not_tradable",
     SESSION_LOSS: "session_loss",
     DAILY_LOSS: "daily_loss",
     GLOBAL_LOSS: "global_loss",

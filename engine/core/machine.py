@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.core.codes import CANDLE, FUNDING, GLOBAL_LOSS, OPEN_INTEREST, WARM_UP
-from engine.core.evolve import evolve, reset_account
-from engine.core.guard import cancel_entries, guard_total, reset_guard, roll_day, trip_global
+from msgspec.structs import replace
+
+from engine.core.codes import CANDLE, ENTRY, FUNDING, GLOBAL_LOSS, NOT_TRADABLE, OPEN_INTEREST, WARM_UP
+from engine.core.commands import take, trip
+from engine.core.evolve import evolve
+from engine.core.exchange import cancel_entry
+from engine.core.guard import cancel_entries, guard_total, roll_day, trip_global
 from engine.core.series import watch_candle, watch_reading, watch_series, watch_settlement
 from engine.core.state import Decision, Fact
 from engine.core.trade import mark
 from engine.core.translate import DECISION_KINDS, decision_of, event_of
-from engine.core.world import configure_runner, hold, list_contract
-from events.errors import CommandRefused, EngineFault
+from events.errors import EngineFault
 from events.facts import (
     GLOBAL_SCOPE,
     CandleClosed,
     ContractListed,
     Event,
-    FeedConnected,
     FundingRateSettled,
     GapFound,
     KillSwitchReset,
@@ -33,9 +35,8 @@ from events.facts import (
     OrderPlaced,
     PositionClosed,
     PositionOpened,
-    RunnerConfigured,
-    RunnerPaused,
-    RunnerResumed,
+    SymbolResumed,
+    SymbolSuspended,
 )
 from events.log import Entry, Recorded
 
@@ -45,10 +46,8 @@ if TYPE_CHECKING:
     from engine.core.state import Market, Series
     from engine.core.world import Runner, World
 
-CONFIGURATION = "configuration"
-PAUSED_BY_HAND = 1
-PAUSED_BY_CONFIGURATION = 2
 MARKET_FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
+SYMBOL_FACTS = (*MARKET_FACTS, ContractListed, SymbolSuspended, SymbolResumed)
 
 
 def is_decision(event: Event) -> bool:
@@ -58,12 +57,18 @@ def is_decision(event: Event) -> bool:
     return type(event) in DECISION_KINDS or isinstance(event, GapFound)
 
 
-def is_news(world: World, event: MarketFact) -> bool:
-    """Whether a market fact is newer than what is known of its symbol; feeding one twice changes nothing."""
+def is_news(world: World, event: Event) -> bool:
+    """Whether a fact of the market says more than is known of its symbol; feeding one twice changes nothing."""
+    if not isinstance(event, SYMBOL_FACTS):
+        return True
     index = world.symbols.get(event.symbol)
+    if isinstance(event, ContractListed):
+        return index is None or replace(world.listed[index], at_ms=event.at_ms) != event
     if index is None:
         return False
     market = world.markets[index]
+    if isinstance(event, SymbolSuspended | SymbolResumed):
+        return market.suspended != int(isinstance(event, SymbolSuspended))
     if isinstance(event, CandleClosed):
         return event.open_time_ms > market.open_time_ms
     if isinstance(event, FundingRateSettled):
@@ -102,12 +107,14 @@ def react(world: World, event: Event, seq: int) -> list[Entry]:
     """
     if isinstance(event, MARKET_FACTS):
         return _react_to_market(world, event, seq)
-    _take(world, event, seq)
+    take(world, event, seq)
     entries = [Entry(event, event.trip_seq if isinstance(event, KillSwitchReset) else 0)]
     if isinstance(event, KillSwitchTripped):
         for runner in world.runners:
             if runner.trip_seq == seq:
                 _cancel_entries(world, runner, event.at_ms, entries, seq)
+    elif isinstance(event, SymbolSuspended):
+        _cancel_entries_of(world, event, entries, seq)
     return entries
 
 
@@ -199,6 +206,17 @@ def _cancel_entries(world: World, runner: Runner, at_ms: int, entries: list[Entr
     _record(world, runner, runner.out[:count], entries, seq)
 
 
+def _cancel_entries_of(world: World, event: SymbolSuspended, entries: list[Entry], seq: int) -> None:
+    """The pending entries on a symbol that is not tradable any more are cancelled."""
+    symbol = world.symbols[event.symbol]
+    for runner in world.runners:
+        desk, decision = runner.desks[symbol], runner.out[0]
+        if desk.order.action == ENTRY:
+            cancel_entry(NOT_TRADABLE, event.at_ms, symbol, desk, decision)
+            evolve(desk, runner.account, decision)
+            _record(world, runner, [decision], entries, seq)
+
+
 def total_equity(world: World) -> float:
     """The sum of all accounts' equity, in USDT, in the order of the runners."""
     total = 0.0
@@ -227,7 +245,7 @@ def cause_of(event: Event, seq: int, order_seq: int, trip_seq: int) -> int:
     A fill comes from its order, a cancelled entry from its order or the trip, all else from the input.
     """
     if isinstance(event, OrderCancelled):
-        return trip_seq if event.reason == "kill_switch" else order_seq
+        return {"kill_switch": trip_seq, "not_tradable": seq}.get(event.reason, order_seq)
     if isinstance(event, PositionOpened):
         return order_seq
     if isinstance(event, PositionClosed) and event.reason not in ("stop", "target"):
@@ -257,7 +275,7 @@ def follow(world: World, group: Sequence[Recorded]) -> None:
         for runner in world.runners:
             _follow_fact(world, runner, fact)
     elif not is_decision(event):
-        _take(world, event, head.seq)
+        take(world, event, head.seq)
     for recorded in group[1:]:
         follow_decision(world, recorded)
     if fact is not None and fact.kind == CANDLE and fact.timing != WARM_UP:
@@ -298,79 +316,6 @@ def _finish(world: World, fact: Fact) -> None:
             mark(runner.account, runner.desks)
     if world.runners:
         guard_total(world.guard, world.maxima, total_equity(world), fact.time_ms)
-
-
-# ---------------------------------------------------------------- configuration and commands
-
-
-def _take(world: World, event: Event, seq: int) -> None:
-    """Apply an input that is not a market fact."""
-    match event:
-        case ContractListed():
-            list_contract(world, event)
-        case RunnerConfigured():
-            configure_runner(world, event)
-        case FeedConnected():
-            world.anchor = event
-        case RunnerPaused():
-            paused = PAUSED_BY_CONFIGURATION if event.who == CONFIGURATION else PAUSED_BY_HAND
-            world.runner(event.strategy).account.paused = paused
-        case RunnerResumed():
-            world.runner(event.strategy).account.paused = 0
-        case KillSwitchTripped():
-            if standing_trip(world, event.scope) != 0:
-                raise CommandRefused(f"{event.scope}: its kill switch is tripped already")
-            trip(world, event, seq)
-        case KillSwitchReset():
-            reset(world, event)
-        case _:
-            pass
-
-
-def trip(world: World, event: KillSwitchTripped, seq: int) -> None:
-    """A kill switch tripped: of one strategy, or of all that were not stopped before.
-
-    One that only the global switch holds can have a trip of its own on top of it.
-    """
-    decision = Decision()
-    decision_of(event, 0, (), decision)
-    if event.scope == GLOBAL_SCOPE:
-        world.guard.tripped = decision.reason
-        world.guard_trip_seq = seq
-        stopped = [runner for runner in world.runners if runner.account.tripped == 0]
-    else:
-        stopped = [world.runner(event.scope)]
-    for runner in stopped:
-        runner.account.tripped = decision.reason
-        runner.trip_seq = seq
-
-
-def reset(world: World, event: KillSwitchReset) -> None:
-    """A human ends the trip it names. Raises CommandRefused when that trip is not the one that stands."""
-    standing = standing_trip(world, event.scope)
-    if standing == 0:
-        raise CommandRefused(f"{event.scope}: no kill switch is tripped, there is nothing to reset")
-    if standing != event.trip_seq:
-        raise CommandRefused(
-            f"{event.scope}: the trip at seq {event.trip_seq} is over; the one that stands is {standing}"
-        )
-    if event.scope != GLOBAL_SCOPE:
-        reset_account(world.runner(event.scope).account)
-        hold(world, world.runner(event.scope))
-        return
-    for runner in world.runners:
-        if runner.account.tripped != 0 and runner.trip_seq == event.trip_seq:
-            reset_account(runner.account)
-    reset_guard(world.guard, world.maxima)
-
-
-def standing_trip(world: World, scope: str) -> int:
-    """The seq of the trip that stands for a scope, 0 for none. One stopped by the global switch has none of its own."""
-    if scope == GLOBAL_SCOPE:
-        return world.guard_trip_seq if world.guard.tripped != 0 else 0
-    runner = world.runner(scope)
-    own = runner.account.tripped != 0 and runner.trip_seq != world.guard_trip_seq
-    return runner.trip_seq if own else 0
 
 
 def groups(recorded: Iterable[Recorded]) -> Iterable[list[Recorded]]:

@@ -155,7 +155,7 @@ class Market(Struct, array_like=True):
     """One symbol: what is known of it besides its series.
 
     Settlements `booked .. due - 1` of the ring are due at the open of the candle just seen; `readings`
-    counts the open-interest readings in the ring since the last reset.
+    counts the open-interest readings in the ring since the last reset. A suspended symbol opens nothing.
     """
 
     base_ms: int = 0
@@ -171,6 +171,7 @@ class Market(Struct, array_like=True):
     due: int = 0
     readings: int = 0
     reading_time_ms: int = -1
+    suspended: int = 0
 
 
 # ---------------------------------------------------------------- trading

@@ -143,7 +143,7 @@ def make_trade(hooks: Hooks) -> Callable[..., int]:
             asked
             and desk.position.side == 0
             and desk.order.action == NO_ORDER
-            and account.tripped + account.paused == 0
+            and account.tripped + account.paused + market.suspended == 0
         ):
             decision = out[n]
             side = enter(state, market, main, filtered, desk, params, decision)

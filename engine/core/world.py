@@ -109,6 +109,11 @@ def new_world(strategies: Mapping[str, Strategy]) -> World:
 
 def list_contract(world: World, event: ContractListed) -> None:
     """A symbol can be traded, or its specification changed."""
+    if world.base_ms not in (0, event.timeframe_ms):
+        raise ConfigError(
+            f"{event.symbol}: the candles are of {event.timeframe_ms // 60_000} min, "
+            f"the log holds {world.base_ms // 60_000} min; another base timeframe needs a log of its own"
+        )
     if event.symbol not in world.symbols:
         _add_symbol(world, event)
     index = world.symbols[event.symbol]
@@ -139,8 +144,6 @@ def _add_symbol(world: World, event: ContractListed) -> None:
     """Room for one more symbol everywhere."""
     if len(world.symbols) >= SYMBOLS_MAX:
         raise ConfigError(f"{event.symbol}: at most {SYMBOLS_MAX} symbols can be watched")
-    if world.base_ms not in (0, event.timeframe_ms):
-        raise ConfigError(f"{event.symbol}: base timeframe {event.timeframe_ms} ms, the others have {world.base_ms} ms")
     world.base_ms = event.timeframe_ms
     world.symbols[event.symbol] = len(world.symbols)
     world.listed.append(event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from engine.core.machine import is_news
 from engine.core.risk import Risk
 from events.facts import (
     Event,
@@ -14,6 +15,8 @@ from events.facts import (
     PositionOpened,
     RunnerPaused,
     RunnerResumed,
+    SymbolResumed,
+    SymbolSuspended,
     Timing,
 )
 from tests.core.scenario import BUY, LEAVE, SELL, Scenario, only
@@ -174,3 +177,47 @@ def test_after_a_hole_reset_volatility_is_not_known_and_not_doubled(hole_minutes
     scenario.skip(hole_minutes)
     closed = only(scenario.candle(1_000.0), PositionClosed)
     assert closed.price_usdt == (998.0 if hole_minutes == 240 else 999.0)
+
+
+def test_a_suspended_symbol_opens_nothing_until_it_is_resumed() -> None:
+    scenario = Scenario([listed("A"), listed("B")])
+    scenario.tell(SymbolSuspended(DAY_0_MS, "A", "a hole"))
+    assert scenario.candle(100.0, BUY, "A") == []
+    only(scenario.candle(100.0, BUY, "B"), OrderPlaced)
+    scenario.tell(SymbolResumed(DAY_0_MS, "A", "healed"))
+    only(scenario.candle(100.0, BUY, "A"), OrderPlaced)
+
+
+def test_a_suspension_cancels_the_pending_entry_at_once_and_names_itself_as_the_cause() -> None:
+    scenario = Scenario([listed("A"), listed("B")])
+    scenario.candle(100.0, BUY, "A")
+    scenario.candle(100.0, BUY, "B")
+    decided = scenario.tell(SymbolSuspended(DAY_0_MS + MINUTE_MS, "A", "a hole"))
+    cancellation = only(decided, OrderCancelled)
+    assert cancellation == OrderCancelled(DAY_0_MS + MINUTE_MS, "scripted", "A", "long", "not_tradable")
+    assert scenario.desk("A").order.action == 0
+    assert scenario.log[-1].cause == scenario.log[-1].seq - 1
+    only(scenario.candle(100.0, symbol="B"), PositionOpened)
+
+
+def test_a_position_on_a_suspended_symbol_still_meets_its_stop_and_its_exit() -> None:
+    for how in (LEAVE, None):
+        scenario = Scenario()
+        scenario.enter()
+        scenario.tell(SymbolSuspended(DAY_0_MS + 2 * MINUTE_MS, "X", "a hole"))
+        if how is None:
+            assert only(scenario.candle((100.0, 100.0, 90.0, 95.0)), PositionClosed).reason == "stop"
+        else:
+            assert only(scenario.candle(100.0, how), OrderPlaced).action == "exit"
+            assert only(scenario.candle(100.0), PositionClosed).reason == "told"
+
+
+def test_what_is_known_of_a_symbol_is_no_news() -> None:
+    scenario = Scenario([listed("A")])
+    suspended, resumed = SymbolSuspended(DAY_0_MS, "A", "a hole"), SymbolResumed(DAY_0_MS, "A", "healed")
+    assert is_news(scenario.world, suspended) and not is_news(scenario.world, resumed)
+    scenario.tell(suspended)
+    assert is_news(scenario.world, resumed) and not is_news(scenario.world, suspended)
+    assert not is_news(scenario.world, replace(listed("A"), at_ms=DAY_0_MS + 1))
+    assert is_news(scenario.world, replace(listed("A"), minimum_notional_usdt=7.0))
+    assert not is_news(scenario.world, SymbolSuspended(DAY_0_MS, "Z", "never listed"))

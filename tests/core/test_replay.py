@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.core.machine import fold, groups, is_decision, is_news, standing_trip
+from engine.core.commands import standing_trip
+from engine.core.machine import fold, groups, is_decision, is_news
 from engine.core.world import new_world
 from events.errors import CommandRefused, EngineFault
 from events.facts import (

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from events.codec import CODEC, Codec
 from events.errors import LogDamaged, LogFromNewerVersion, UsageError
-from events.facts import EVENT_TYPES, Event, FundingRateSettled
+from events.facts import EVENT_TYPES, ContractListed, Event, FundingRateSettled
 from events.log import Entry
+from events.upcast import ContractListed1
 from tests.events.tape import any_fact, candle, candles, facts_of, funding, order
 
 
@@ -125,3 +126,9 @@ def test_bytes_without_form_are_damage(blob: bytes) -> None:
 def test_causes_are_kept_beside_the_events() -> None:
     entries = [*candles(1), Entry(order(), 1), Entry(funding(), 2)]
     assert CODEC.decode(1, CODEC.encode_commit(entries))[1] == [0, 1, 2]
+
+
+def test_a_contract_listed_before_fees_were_recorded_is_read_as_one_of_unknown_fees() -> None:
+    old = ContractListed1(1, "X", 60_000, 1, 10, 1, 1_000, 5.0, ((0.0, 0.01),), "crypto", "file")
+    (read,), _ = CODEC.decode(1, blob_of(old))
+    assert read == ContractListed(1, "X", 60_000, 1, 10, 1, 1_000, 5.0, ((0.0, 0.01),), "crypto", "file", None, None)

@@ -27,6 +27,8 @@ from events.facts import (
     OrderRejected,
     RunnerPaused,
     RunnerResumed,
+    SymbolResumed,
+    SymbolSuspended,
     Timing,
     type_name,
 )
@@ -132,6 +134,8 @@ LINES: list[tuple[Event, str]] = [
     (EngineStarted(DAY_0_MS, "1.0", "abc", "def"), "engine 1.0 started, code abc, config def"),
     (EngineStopped(DAY_0_MS, "asked to"), "engine stopped: asked to"),
     (configured(symbols=("A", "B")), "momentum runs on A, B with 10,000.00 USDT at leverage 3"),
+    (SymbolSuspended(DAY_0_MS, "BTCUSDT", "candles are missing"), "BTCUSDT is not tradable: candles are missing"),
+    (SymbolResumed(DAY_0_MS, "BTCUSDT", "all is there"), "BTCUSDT is tradable again: all is there"),
     (RunnerPaused(DAY_0_MS, "momentum", "anna", "holiday"), "momentum paused by anna: holiday"),
     (RunnerResumed(DAY_0_MS, "momentum", "anna", "back"), "momentum resumed by anna: back"),
     (AnomalyRaised(DAY_0_MS, "feed_stale", "BTCUSDT", "6 min old"), "feed stale, BTCUSDT: 6 min old"),

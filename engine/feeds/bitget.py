@@ -1,0 +1,47 @@
+"""Bitget's USDT-margined perpetuals, live and without a key: candles, funding, open interest, healing itself.
+
+Minute by minute: when a candle's time is over, the streams are asked whether they saw all of it, the exchange's
+history for whatever they did not, and the candles of all symbols go out together, in order, once. What is missing
+is waited for; after `declare_s` it is declared and made up for later, late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+
+from engine.clock import Clock, ScaledClock
+from engine.feeds.bitget_settings import BITGET, BitgetSettings
+from engine.feeds.bitget_watch import Watch
+from engine.feeds.pace import chunks
+from engine.feeds.port import RefusalLog, Seen
+from events.facts import ContractListed, FeedConnected, FeedFact
+
+
+class BitgetFeed:
+    """The live market as a feed. Contracts come from the exchange, with the first facts."""
+
+    name = BITGET
+
+    def __init__(self, settings: BitgetSettings, clock: Clock) -> None:
+        self.settings = settings
+        self.refusals = RefusalLog()
+        self._clock = clock
+
+    def contracts(self) -> list[ContractListed]:
+        """None yet: only the exchange knows them."""
+        return []
+
+    async def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:  # noqa: ARG002
+        """The market from where the log ends, for ever; what was missed comes first, late.
+
+        Raises ConfigError for a symbol that the exchange does not know and the log neither.
+        """
+        watch = Watch(self.settings, ScaledClock(self._clock, self.settings.speed), self._clock, self.refusals)
+        try:
+            async with aclosing(watch.facts(dict(seen))) as batches:  # type: ignore[type-var]
+                async for batch in batches:
+                    for part in chunks(batch):
+                        yield part
+        finally:
+            await watch.close()

@@ -1,0 +1,142 @@
+"""What the streams showed: the newest rows of every symbol, whether they can be trusted, and its open interest.
+
+A plain fold over frames: no sockets, no clock. A candle of a stream counts as final only when nothing speaks
+against it: it was watched from before its open without a break, it was shown within the last moments before the
+next one began, and no row of it was refused. Everything else is for the exchange's history to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from msgspec import Struct, field
+
+from engine.feeds.bitget_frames import CANDLES, CandleFrame, TickerFrame
+from engine.feeds.port import RefusalLog, RefusalReason
+from engine.feeds.rows import CandleRow, jumps
+
+ROWS_KEPT_MAX: Final = 4
+READING_MS: Final = 300_000
+"""Open interest is read on this grid: the exchange publishes it many times a second."""
+READING_LATE_MS_MAX: Final = 60_000
+QUIET_MS_MAX: Final = 2_000
+"""A candle last shown longer than this before the next one began may miss its last trades."""
+AHEAD_MS_MAX: Final = 5_000
+"""A row or message from further in the future than this is an error."""
+NEVER_MS: Final = 1 << 62
+
+
+class Watched(Struct):
+    """One symbol as its streams show it. Times are UTC ms of the exchange, those of messages of the receiver."""
+
+    rows: dict[int, CandleRow] = field(default_factory=dict)
+    shown_ms: dict[int, int] = field(default_factory=dict)
+    newest_open_ms: int = -1
+    begun_ms: int = -1
+    """When the newest candle was shown first."""
+    whole_from_ms: int = NEVER_MS
+    """Candles that open from here on are watched whole."""
+    doubted: set[int] = field(default_factory=set)
+    frame_ms: int = -1
+    ticker_ms: int = -1
+    reading_ms: int = -1
+    open_interest_base: float = 0.0
+    next_settlement_ms: int = 0
+    mark_usdt: float = 0.0
+
+
+class Board:
+    """All symbols. `on_news` is called when a symbol's next candle has begun."""
+
+    def __init__(self, symbols: Iterable[str], timeframe_ms: int, refusals: RefusalLog) -> None:
+        self._timeframe_ms = timeframe_ms
+        self._refusals = refusals
+        self.symbols = {symbol: Watched() for symbol in symbols}
+        self.on_news: Callable[[], None] = lambda: None
+
+    def final(self, symbol: str, open_ms: int) -> CandleRow | None:
+        """The candle that opened at `open_ms`, when the stream is to be believed that this is all of it."""
+        watched = self.symbols[symbol]
+        if watched.newest_open_ms != open_ms + self._timeframe_ms or open_ms < watched.whole_from_ms:
+            return None
+        quiet_ms = watched.begun_ms - watched.shown_ms.get(open_ms, -NEVER_MS)
+        if quiet_ms > QUIET_MS_MAX or open_ms in watched.doubted:
+            return None
+        return watched.rows.get(open_ms)
+
+    def has_begun(self, symbol: str, open_ms: int) -> bool:
+        """Whether the stream showed a candle that opened at `open_ms` or later."""
+        return self.symbols[symbol].newest_open_ms >= open_ms
+
+    def broke(self, symbols: Iterable[str]) -> None:
+        """The streams of these symbols are gone: what forms now was not watched whole."""
+        for symbol in symbols:
+            self.symbols[symbol].whole_from_ms = NEVER_MS
+
+    def doubt(self, symbol: str) -> None:
+        """Something was wrong on the symbol's candles: the one that forms, and the one before it, may be."""
+        watched = self.symbols[symbol]
+        newest_ms = watched.newest_open_ms
+        watched.doubted |= {newest_ms - self._timeframe_ms, newest_ms, newest_ms + self._timeframe_ms}
+        watched.doubted = {open_ms for open_ms in watched.doubted if open_ms >= newest_ms - self._timeframe_ms}
+
+    # ------------------------------------------------------------ frames
+
+    def take_candles(self, frame: CandleFrame, now_ms: int) -> None:
+        """Take the rows of a candle frame, each on its own."""
+        symbol = frame.symbol
+        watched = self.symbols[symbol]
+        if frame.at_ms < watched.frame_ms or frame.at_ms > now_ms + AHEAD_MS_MAX:
+            self._refuse(symbol, RefusalReason.STALE, f"{CANDLES} frame of {frame.at_ms}")
+            return
+        watched.frame_ms = frame.at_ms
+        if watched.whole_from_ms == NEVER_MS and frame.rows:
+            watched.whole_from_ms = (now_ms // self._timeframe_ms + 1) * self._timeframe_ms
+        for row in frame.rows:
+            reason = self._wrong(watched, row, now_ms, snapshot=frame.snapshot)
+            if reason is not None:
+                self._refuse(symbol, reason, str(row))
+            elif row.open_time_ms > watched.newest_open_ms - ROWS_KEPT_MAX * self._timeframe_ms:
+                self._keep(watched, row, now_ms)
+
+    def _wrong(self, watched: Watched, row: CandleRow, now_ms: int, *, snapshot: bool) -> RefusalReason | None:
+        if row.open_time_ms > now_ms + AHEAD_MS_MAX:
+            return RefusalReason.TIME_OUT_OF_RANGE
+        known = watched.rows.get(row.open_time_ms)
+        if known is not None and row.volume < known.volume:
+            return RefusalReason.STALE
+        newest = watched.rows.get(watched.newest_open_ms)
+        if not snapshot and newest is not None and jumps(row.close, newest.close):
+            return RefusalReason.ABSURD_JUMP
+        return None
+
+    def _keep(self, watched: Watched, row: CandleRow, now_ms: int) -> None:
+        open_ms = row.open_time_ms
+        watched.rows[open_ms] = row
+        watched.shown_ms[open_ms] = now_ms
+        if open_ms > watched.newest_open_ms:
+            watched.newest_open_ms, watched.begun_ms = open_ms, now_ms
+            for old_ms in [kept for kept in watched.rows if kept <= open_ms - ROWS_KEPT_MAX * self._timeframe_ms]:
+                del watched.rows[old_ms], watched.shown_ms[old_ms]
+            self.on_news()
+
+    def take_ticker(self, frame: TickerFrame, now_ms: int) -> None:
+        """Take a ticker: the first one at or after each five minutes is the reading of open interest."""
+        watched = self.symbols[frame.symbol]
+        if frame.at_ms < watched.ticker_ms or abs(frame.at_ms - now_ms) > READING_LATE_MS_MAX:
+            self._refuse(frame.symbol, RefusalReason.STALE, f"ticker of {frame.at_ms}", doubt=False)
+            return
+        if jumps(frame.mark_usdt, watched.mark_usdt):
+            self._refuse(frame.symbol, RefusalReason.ABSURD_JUMP, f"mark price {frame.mark_usdt}", doubt=False)
+            return
+        watched.ticker_ms, watched.mark_usdt = frame.at_ms, frame.mark_usdt
+        watched.next_settlement_ms = frame.next_settlement_ms
+        reading_ms = frame.at_ms // READING_MS * READING_MS
+        if reading_ms > watched.reading_ms and frame.at_ms - reading_ms < READING_LATE_MS_MAX:
+            watched.reading_ms, watched.open_interest_base = reading_ms, frame.open_interest_base
+
+    def _refuse(self, symbol: str, reason: RefusalReason, text: str, *, doubt: bool = True) -> None:
+        self._refusals.refuse(symbol, 0, reason, text)
+        if doubt:
+            self.doubt(symbol)

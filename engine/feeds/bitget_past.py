@@ -1,0 +1,164 @@
+"""What the exchange's history knows of the symbols: asked for in rounds, each failure by symbol, never for ever.
+
+The history is the authority: it is asked at a start, after a silence, and whenever the streams are in doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from msgspec import Struct
+
+from engine.feeds.bitget_track import MEND_ATTEMPTS_MAX, Ranked, Track, holes
+from engine.feeds.port import RefusalReason
+from engine.feeds.rows import CandleRow, jumps
+from events.errors import ExchangeError, ExchangeRefused
+
+if TYPE_CHECKING:
+    from engine.clock import Clock
+    from engine.feeds.bitget_bodies import Reading, Settlement
+    from engine.feeds.bitget_rest import BitgetRest
+    from engine.feeds.port import RefusalLog
+
+T = TypeVar("T")
+ROUND_EVERY_S: Final = (1.0, 2.0, 4.0, 8.0)
+ROWS_A_WINDOW_MAX: Final = 50_000
+WINDOW_CANDLES_MAX: Final = 990
+WINDOW_CANDLES_MIN: Final = 60
+LIMIT_WALL_S_MIN: Final = 2.0
+
+
+class Answers(Struct):
+    """What a round of questions brought, by symbol, and why it brought nothing for the others."""
+
+    found: dict[str, object]
+    failed: dict[str, ExchangeError]
+
+    @property
+    def why(self) -> str:
+        """One of the failures, in words."""
+        return str(next(iter(self.failed.values()), "no answer"))
+
+
+class Past:
+    """Questions to the exchange's history. `now_ms` is the exchange's own time."""
+
+    def __init__(
+        self, rest: BitgetRest, clock: Clock, now_ms: Callable[[], int], speed: float, refusals: RefusalLog
+    ) -> None:
+        self._rest = rest
+        self._clock = clock
+        self._now_ms = now_ms
+        self._speed = speed
+        self._refusals = refusals
+
+    async def candle(self, tracks: Sequence[Track], open_ms: int, until_ms: int) -> tuple[dict[str, CandleRow], str]:
+        """One closed candle of each symbol, asked for in rounds until `until_ms`; and why some are missing."""
+        found: dict[str, CandleRow] = {}
+        why = ""
+        for round_ in range(1_000):
+            missing = [track for track in tracks if track.symbol not in found]
+            answers = await self._ask(missing, until_ms, lambda track: self._one(track, open_ms))
+            found |= {symbol: row for symbol, row in answers.found.items() if isinstance(row, CandleRow)}
+            why = answers.why if answers.failed else "the exchange does not show it yet"
+            if len(found) == len(tracks) or self._now_ms() >= until_ms:
+                break
+            await self._clock.sleep(ROUND_EVERY_S[min(round_, len(ROUND_EVERY_S) - 1)])
+        return found, why
+
+    async def _one(self, track: Track, open_ms: int) -> CandleRow | None:
+        rows = await self._rest.candles(track.symbol, open_ms, open_ms + track.timeframe_ms)
+        return next(iter(self._believed(track, rows)), None)
+
+    def _believed(self, track: Track, rows: Sequence[CandleRow]) -> list[CandleRow]:
+        """The rows up to one that jumps absurdly, unless the exchange has said just that before."""
+        kept: list[CandleRow] = []
+        known_usdt = track.close_usdt
+        for row in rows:
+            if jumps(row.close, known_usdt) and track.doubtful != row:
+                self._refusals.refuse(track.symbol, 0, RefusalReason.ABSURD_JUMP, str(row))
+                track.doubtful = row
+                break
+            kept.append(row)
+            known_usdt = row.close
+        return kept
+
+    async def window(self, tracks: Sequence[Track], from_ms: int, until_ms: int, limit_ms: int) -> Answers:
+        """The candles of each symbol that open in a window; asked again where some are missing.
+
+        A hole that the exchange has itself is believed after `MEND_ATTEMPTS_MAX` times.
+        """
+        answers = Answers({}, {})
+        for round_ in range(MEND_ATTEMPTS_MAX):
+            open_ = [track for track in tracks if not self._whole(track, answers, from_ms, until_ms)]
+            if not open_ or (round_ and self._now_ms() >= limit_ms):
+                break
+            if round_:
+                await self._clock.sleep(ROUND_EVERY_S[round_])
+            more = await self._ask(open_, limit_ms, lambda track: self._rows(track, from_ms, until_ms))
+            answers.found |= more.found
+            answers.failed = {symbol: error for symbol, error in more.failed.items() if symbol not in answers.found}
+        return answers
+
+    async def _rows(self, track: Track, from_ms: int, until_ms: int) -> list[CandleRow]:
+        rows = await self._rest.candles(track.symbol, max(from_ms, track.next_open_ms), until_ms)
+        return self._believed(track, rows)
+
+    @staticmethod
+    def _whole(track: Track, answers: Answers, from_ms: int, until_ms: int) -> bool:
+        rows = answers.found.get(track.symbol)
+        first_ms = max(from_ms, track.next_open_ms)
+        return isinstance(rows, list) and holes(rows, first_ms, until_ms, track.timeframe_ms) == 0
+
+    async def settlements(self, tracks: Sequence[Track], until_ms: int) -> dict[str, list[Settlement]]:
+        """The settlements of each symbol that were not delivered yet; a symbol that failed is left out."""
+        answers = await self._ask(
+            tracks, until_ms, lambda track: self._rest.settlements(track.symbol, track.funding_ms + 1)
+        )
+        return {symbol: rows for symbol, rows in answers.found.items() if isinstance(rows, list)}
+
+    async def readings(self, tracks: Sequence[Track], until_ms: int) -> dict[str, Reading]:
+        """The open interest of now of each symbol; a symbol that failed is left out."""
+        answers = await self._ask(tracks, until_ms, lambda track: self._rest.open_interest(track.symbol))
+        return answers.found  # type: ignore[return-value]
+
+    async def _ask(self, tracks: Sequence[Track], until_ms: int, question: Callable[[Track], Awaitable[T]]) -> Answers:
+        """One question for every symbol at once, as fast as the exchange may be asked, until `until_ms`."""
+        answers = Answers({}, {})
+
+        async def ask(track: Track) -> None:
+            try:
+                answers.found[track.symbol] = await question(track)
+            except ExchangeError as error:
+                answers.failed[track.symbol] = error
+
+        limit_s = max(LIMIT_WALL_S_MIN, (until_ms - self._now_ms()) / 1_000.0 / self._speed)
+        tasks = [asyncio.ensure_future(ask(track)) for track in tracks]
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=limit_s)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return answers
+
+
+def window_ms(symbols: int, timeframe_ms: int) -> int:
+    """How much history is fetched at once for so many symbols: the rows of a window fit into a bound."""
+    candles = max(WINDOW_CANDLES_MIN, min(WINDOW_CANDLES_MAX, ROWS_A_WINDOW_MAX // max(1, symbols)))
+    return candles * timeframe_ms
+
+
+def refused_for_good(error: ExchangeError | None) -> bool:
+    """Whether asking again brings the same: the symbol is unknown or gone."""
+    return isinstance(error, ExchangeRefused)
+
+
+def facts_of(track: Track, rows: Sequence[CandleRow], settled: Sequence[Settlement], until_ms: int) -> list[Ranked]:
+    """Candles and settlements of a stretch of history as facts, all late."""
+    ranked = [track.candle(row, on_time=False) for row in rows]
+    due = [one for one in settled if track.funding_ms < one.time_ms <= until_ms]
+    return ranked + [track.settlement(one) for one in due]

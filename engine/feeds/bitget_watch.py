@@ -1,0 +1,343 @@
+"""One run of the live feed: open the exchange, make up for what was missed, then minute by minute."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from engine.feeds.bitget_board import READING_MS, Board
+from engine.feeds.bitget_line import BACKOFF_S, CONNECTIONS_PER_S, Line
+from engine.feeds.bitget_listing import Listing
+from engine.feeds.bitget_past import Past, facts_of, refused_for_good, window_ms
+from engine.feeds.bitget_rest import BitgetRest
+from engine.feeds.bitget_settings import BITGET
+from engine.feeds.bitget_stream import Stream
+from engine.feeds.bitget_track import Ranked, Track, holes, in_order, make_tracks, utc_text
+from engine.feeds.pacing import Pacer
+from events.errors import ExchangeError
+from events.facts import AnomalyCleared, AnomalyRaised, FeedConnected, FeedFact, FeedLost
+
+if TYPE_CHECKING:
+    from engine.clock import Clock
+    from engine.feeds.bitget_settings import BitgetSettings
+    from engine.feeds.port import RefusalLog, Seen
+    from engine.feeds.rows import CandleRow
+
+HOUR_MS: Final = 3_600_000
+LOOK_S_MAX: Final = 5.0
+"""So often at least the clock is asked while waiting for a candle's end: it may have been corrected."""
+HOUSEKEEPING_S_MAX: Final = 20.0
+SKEW_MS_MAX: Final = 2_000
+HOLE_MS: Final = 3_600_000
+"""After a hole that cannot be filled a symbol is tradable again when an hour of candles was whole."""
+SETTLEMENT_ROUNDS_MAX: Final = 3
+SETTLEMENT_EVERY_S: Final = 2.0
+SETTLEMENT_LATE_MS_MAX: Final = 600_000
+"""A settlement that the exchange does not show so long after its time is not waited for: intervals may change."""
+
+
+class Watch:
+    """Everything of one run: the lines, the history, and how far each symbol was delivered."""
+
+    def __init__(self, settings: BitgetSettings, clock: Clock, wall: Clock, refusals: RefusalLog) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._wall = wall
+        self._refusals = refusals
+        self._rest = BitgetRest(settings, clock, refusals)
+        self._past = Past(self._rest, clock, self.now_ms, settings.speed, refusals)
+        self._listing = Listing(self._rest, settings)
+        self._board = Board(settings.symbols, settings.timeframe_ms, refusals)
+        self._news = asyncio.Event()
+        self._board.on_news = self._news.set
+        pacer = Pacer(CONNECTIONS_PER_S, clock)
+        size = settings.symbols_a_connection
+        parts = [settings.symbols[first : first + size] for first in range(0, len(settings.symbols), size)]
+        self._lines = [Line(part, settings, clock, self._board, pacer, self._make_stream) for part in parts]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._tracks: list[Track] = []
+        self._lost = True
+        self._told_lost = False
+        self._skewed = False
+
+    def _make_stream(self, symbols: Sequence[str]) -> Stream:
+        return Stream(symbols, self._settings, self._clock, self.now_ms, self._board, self._refusals)
+
+    def now_ms(self) -> int:
+        """The exchange's time, UTC ms."""
+        return self._rest.server_now_ms()
+
+    async def close(self) -> None:
+        """End the lines and give the connections back."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._rest.close()
+
+    async def facts(self, seen: dict[str, Seen]) -> AsyncIterator[list[FeedFact]]:
+        """Batches in time order, for ever."""
+        async for batch in self._open(seen):
+            yield batch
+        self._tasks = [asyncio.ensure_future(line.watch()) for line in self._lines]
+        while True:
+            self._look_after_lines()
+            if self._is_behind():
+                async for batch in self._catch_up():
+                    yield batch
+            else:
+                yield await self._minute()
+                yield await self._housekeeping()
+
+    def _look_after_lines(self) -> None:
+        """A line never ends; one that did has a bug, which must not stay silent."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
+
+    # ------------------------------------------------------------ opening
+
+    async def _open(self, seen: dict[str, Seen]) -> AsyncIterator[list[FeedFact]]:
+        """Learn the time and the contracts, however long the exchange cannot be reached."""
+        for attempt in range(1 << 62):
+            try:
+                await self._rest.server_time_ms()
+                listed = await self._listing.listed(seen)
+                break
+            except ExchangeError as error:
+                if attempt == 0:
+                    yield [self._lost_now(str(error))]
+            await self._clock.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+        settings = self._settings
+        limits_ms = (settings.warm_up_ms, settings.catch_up_ms_max)
+        self._tracks = make_tracks(settings.symbols, settings.timeframe_ms, seen, self.now_ms(), limits_ms)
+        yield [*listed, *self._listing.tradable(self._tracks, self.now_ms())]
+
+    def _lost_now(self, why: str) -> FeedFact:
+        self._lost = self._told_lost = True
+        return FeedLost(self.now_ms(), BITGET, f"{why}; it is tried again")
+
+    # ------------------------------------------------------------ catching up
+
+    def _waited_for(self) -> list[Track]:
+        return [track for track in self._tracks if not track.lagging]
+
+    def _is_behind(self) -> bool:
+        """Whether more than the minute that ends is missing."""
+        waited = self._waited_for()
+        step_ms = self._settings.timeframe_ms
+        self._lost = self._lost or not waited
+        oldest_ms = min((track.next_open_ms for track in waited), default=0)
+        return self._lost or self.now_ms() >= oldest_ms + 2 * step_ms + int(self._settings.declare_s * 1_000)
+
+    async def _catch_up(self) -> AsyncIterator[list[FeedFact]]:
+        """Everything that closed meanwhile, window by window and in order, for all symbols that answer."""
+        step_ms = self._settings.timeframe_ms
+        for track in self._tracks:
+            track.lagging = track.lagging and not self._lost
+        while True:
+            tracks = self._waited_for()
+            # The exchange may need a moment to show the candle that has just closed.
+            present_ms = (self.now_ms() - int(self._settings.grace_s * 1_000)) // step_ms * step_ms
+            from_ms = min((track.next_open_ms for track in tracks), default=present_ms)
+            if from_ms >= present_ms:
+                break
+            until_ms = min(present_ms, from_ms + window_ms(len(tracks), step_ms))
+            async for batch in self._window(tracks, from_ms, until_ms):
+                yield batch
+        yield self._caught_up(present_ms)
+
+    async def _window(self, tracks: list[Track], from_ms: int, until_ms: int) -> AsyncIterator[list[FeedFact]]:
+        """One window of all symbols. Where none answers it is waited; one that alone fails is left behind."""
+        for attempt in range(1 << 62):
+            limit_ms = self.now_ms() + int(self._settings.declare_s * 1_000)
+            answers = await self._past.window(tracks, from_ms, until_ms, limit_ms)
+            if answers.found:
+                break
+            if not self._told_lost:
+                yield [self._lost_now(answers.why)]
+            await self._clock.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+        settled = await self._past.settlements(tracks, self.now_ms() + int(HOUSEKEEPING_S_MAX * 1_000))
+        ranked: list[Ranked] = []
+        facts: list[FeedFact] = []
+        for track in tracks:
+            rows = answers.found.get(track.symbol)
+            if not isinstance(rows, list):
+                facts += self._leave_behind(track, str(answers.failed.get(track.symbol, "no answer")))
+                continue
+            facts += self._holes(track, rows, until_ms)
+            ranked += facts_of(track, rows, settled.get(track.symbol, []), until_ms)
+            track.next_open_ms = max(track.next_open_ms, until_ms)
+        yield in_order(ranked) + facts
+
+    def _caught_up(self, present_ms: int) -> list[FeedFact]:
+        """The present is reached: say so when it was lost before."""
+        if not self._lost:
+            return []
+        self._lost = self._told_lost = False
+        return [FeedConnected(present_ms, BITGET, self._wall.now_ms(), self._settings.speed)]
+
+    def _holes(self, track: Track, rows: list[CandleRow], until_ms: int) -> list[FeedFact]:
+        """A hole that the exchange has itself makes a symbol that is traded already untradable for a while."""
+        first_ms = track.next_open_ms
+        if first_ms < track.start_ms and rows:
+            first_ms = rows[0].open_time_ms  # A contract may be younger than the warm-up.
+        missing = holes(rows, first_ms, until_ms, track.timeframe_ms)
+        if missing <= 0 or first_ms < track.start_ms:
+            return []
+        track.whole_again_ms = self.now_ms() + HOLE_MS
+        text = f"the exchange does not have {missing} of its candles from {utc_text(first_ms)} UTC on"
+        return list(track.hold("hole", text, self.now_ms()))
+
+    def _leave_behind(self, track: Track, why: str) -> list[FeedFact]:
+        """Nobody waits for this symbol any more; it is asked for again every minute."""
+        track.lagging = True
+        return list(track.hold("missing", f"its candles are missing: {why}", self.now_ms()))
+
+    # ------------------------------------------------------------ minute by minute
+
+    async def _minute(self) -> list[FeedFact]:
+        """The candles of the next minute of all symbols that are waited for, with what belongs to its time."""
+        settings, tracks = self._settings, self._waited_for()
+        open_ms = min(track.next_open_ms for track in tracks)
+        close_ms = open_ms + settings.timeframe_ms
+        await self._until_over(tracks, close_ms)
+        due = [track for track in tracks if track.next_open_ms == open_ms]
+        rows = {track.symbol: row for track in due if (row := self._board.final(track.symbol, open_ms)) is not None}
+        open_ = [track for track in due if track.symbol not in rows]
+        limit_ms = close_ms + int(settings.declare_s * 1_000)
+        (asked, why), settled = await asyncio.gather(
+            self._past.candle(open_, open_ms, limit_ms), self._settlements(tracks, open_ms, close_ms)
+        )
+        rows |= asked
+        if not rows:
+            return [self._lost_now(why)]
+        on_time = self.now_ms() <= close_ms + int(settings.on_time_s * 1_000)
+        readings = await self._readings(tracks, close_ms)
+        facts: list[FeedFact] = []
+        candles: list[Ranked] = []
+        for track in due:
+            row = rows.get(track.symbol)
+            if row is None:
+                facts += self._leave_behind(track, why)
+                continue
+            candles.append(track.candle(row, on_time=on_time))
+            facts += track.filled(close_ms) if on_time else ()
+            if close_ms >= track.whole_again_ms:
+                facts += track.release("hole", "an hour of candles was whole", close_ms)
+        return in_order(settled + candles + readings) + facts
+
+    async def _until_over(self, tracks: Sequence[Track], close_ms: int) -> None:
+        """Wait for the end of a candle, its corrections, and for the streams to begin the next one, up to a limit."""
+        await self._until(close_ms + int(self._settings.settle_s * 1_000))
+        ask_ms = close_ms + int(self._settings.grace_s * 1_000)
+        while not all(self._board.has_begun(track.symbol, close_ms) for track in tracks):
+            left_s = (ask_ms - self.now_ms()) / 1_000.0 / self._settings.speed
+            if left_s <= 0.0:
+                return
+            self._news.clear()
+            try:
+                await asyncio.wait_for(self._news.wait(), left_s)
+            except TimeoutError:
+                return
+
+    async def _until(self, at_ms: int) -> None:
+        """Wait for a time of the exchange."""
+        while (left_ms := at_ms - self.now_ms()) > 0:
+            await self._clock.sleep(min(LOOK_S_MAX, left_ms / 1_000.0))
+
+    async def _settlements(self, tracks: Sequence[Track], open_ms: int, close_ms: int) -> list[Ranked]:
+        """The settlements that are due before this candle; they must be known before it is decided on."""
+        due = [track for track in tracks if self._is_due(track, open_ms)]
+        ranked: list[Ranked] = []
+        for round_ in range(SETTLEMENT_ROUNDS_MAX):
+            if not due:
+                break
+            if round_:
+                await self._clock.sleep(SETTLEMENT_EVERY_S)
+            found = await self._past.settlements(due, close_ms + int(HOUSEKEEPING_S_MAX * 1_000))
+            for track in due:
+                ranked += [track.settlement(one) for one in found.get(track.symbol, []) if one.time_ms < close_ms]
+            due = [track for track in due if track.funding_ms < track.settles_ms]
+        for track in tracks:
+            known_ms = self._board.symbols[track.symbol].next_settlement_ms
+            settled = track.funding_ms >= track.settles_ms or open_ms - track.settles_ms > SETTLEMENT_LATE_MS_MAX
+            if known_ms > open_ms and (settled or track.settles_ms > open_ms):
+                track.settles_ms = known_ms
+        return ranked
+
+    def _is_due(self, track: Track, open_ms: int) -> bool:
+        """Whether a settlement is to be asked for: its time has come, or, while that is unknown, at every hour."""
+        if track.settles_ms > 0:
+            return track.funding_ms < track.settles_ms <= open_ms
+        return open_ms % HOUR_MS == 0
+
+    async def _readings(self, tracks: Sequence[Track], close_ms: int) -> list[Ranked]:
+        """The open interest standing at this time, from the ticker or, where that is silent, from the exchange."""
+        if close_ms % READING_MS != 0:
+            return []
+        shown = {track.symbol: self._board.symbols[track.symbol] for track in tracks}
+        silent = [track for track in tracks if shown[track.symbol].reading_ms != close_ms]
+        asked = await self._past.readings(silent, close_ms + int(self._settings.on_time_s * 1_000))
+        ranked: list[Ranked] = []
+        for track in tracks:
+            if track.reading_ms >= close_ms:
+                continue
+            if track.symbol in asked:
+                ranked.append(track.reading(close_ms, asked[track.symbol].open_interest_base))
+            elif shown[track.symbol].reading_ms == close_ms:
+                ranked.append(track.reading(close_ms, shown[track.symbol].open_interest_base))
+        return ranked
+
+    # ------------------------------------------------------------ housekeeping
+
+    async def _housekeeping(self) -> list[FeedFact]:
+        """Between two minutes: the clock, the contracts' states, and the symbols that were left behind."""
+        facts: list[FeedFact] = []
+        try:
+            async with asyncio.timeout(max(1.0, HOUSEKEEPING_S_MAX / self._settings.speed)):
+                await self._rest.server_time_ms()
+                facts += self._skew()
+                facts += await self._listing.states(self._tracks, self.now_ms())
+                for track in self._tracks:
+                    if track.lagging:
+                        facts += await self._mend(track)
+        except (ExchangeError, TimeoutError):
+            pass
+        return facts
+
+    def _skew(self) -> list[FeedFact]:
+        """Tell when this machine's clock is far from the exchange's, and when it is not any more."""
+        if self._settings.speed != 1.0:
+            return []
+        skew_ms = self._rest.offset_ms
+        now_ms = self.now_ms()
+        if not self._skewed and abs(skew_ms) > SKEW_MS_MAX:
+            self._skewed = True
+            text = f"{abs(skew_ms) / 1_000.0:.1f} s {'behind' if skew_ms > 0 else 'ahead of'} the exchange's"
+            return [AnomalyRaised(now_ms, "clock_skew", "this machine's clock", text)]
+        if self._skewed and abs(skew_ms) < SKEW_MS_MAX // 2:
+            self._skewed = False
+            return [AnomalyCleared(now_ms, "clock_skew", "this machine's clock", "it is right again")]
+        return []
+
+    async def _mend(self, track: Track) -> list[FeedFact]:
+        """What a symbol misses up to where the others are, late; then it is waited for again."""
+        until_ms = min((other.next_open_ms for other in self._waited_for()), default=track.next_open_ms)
+        if until_ms <= track.next_open_ms:
+            track.lagging = False
+            return list(track.release("missing", "its candles come again", self.now_ms()))
+        end_ms = min(until_ms, track.next_open_ms + window_ms(1, track.timeframe_ms))
+        limit_ms = self.now_ms() + int(HOUSEKEEPING_S_MAX * 1_000)
+        answers = await self._past.window([track], track.next_open_ms, end_ms, limit_ms)
+        rows = answers.found.get(track.symbol)
+        if not isinstance(rows, list) or refused_for_good(answers.failed.get(track.symbol)):
+            return []
+        settled = await self._past.settlements([track], limit_ms)
+        facts = self._holes(track, rows, end_ms)
+        ranked = facts_of(track, rows, settled.get(track.symbol, []), end_ms)
+        track.next_open_ms = end_ms
+        if end_ms == until_ms:
+            track.lagging = False
+            facts += [*track.filled(end_ms), *track.release("missing", "its candles are there again", self.now_ms())]
+        return in_order(ranked) + facts
