@@ -27,6 +27,8 @@ from events.errors import ConfigError
 FILE_NAME = "papertape.toml"
 ALL_STRATEGIES = "all"
 DAY_MS = 86_400_000
+WAIT_SHARE = 0.8
+"""Most symbols wait for a few during this part of the time in which a candle is on time."""
 DAYS_MAX = 36_500
 SEED_MAX = 2**32 - 1
 FEED_SPEED_MAX = 1_000_000.0
@@ -298,6 +300,7 @@ def bitget_settings(config: Config, warm_up_ms: int = 0) -> BitgetSettings:
         settle_s=bitget.settle_s,
         grace_s=bitget.grace_s,
         on_time_s=bitget.on_time_s,
+        wait_s=bitget.on_time_s * WAIT_SHARE,
         declare_s=bitget.declare_s,
         silence_s=bitget.silence_s,
         rotate_s=bitget.rotate_hours * 3_600.0,

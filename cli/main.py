@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import engine_verbs, verbs
+from cli import download_verb, engine_verbs, twin_verb, verbs
 from cli.arguments import expand
 from events.errors import PapertapeError
 
@@ -87,6 +87,16 @@ def _application() -> typer.Typer:
         engine_verbs.reset
     )
     made.command("verify", epilog=engine_verbs.PROOF_EPILOG)(engine_verbs.verify)
+
+    # The verbs about exchanges.
+    made.command("download", epilog="Example: papertape download --symbol BTCUSDT --from 2025-01-01")(
+        download_verb.download
+    )
+    twin = typer.Typer(
+        no_args_is_help=True, help="Serve a stand-in of an exchange.", epilog="Example: papertape twin bitget"
+    )
+    twin.command("bitget", epilog="Example: papertape twin bitget --port 8701 --speed 60")(twin_verb.bitget)
+    made.add_typer(twin, name="twin")
 
     # The verbs that read a log.
     made.command("log", epilog="Example: papertape log --strategy momentum --follow")(verbs.log)

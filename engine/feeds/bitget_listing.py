@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.feeds.bitget_settings import BITGET
 from engine.feeds.contracts import DEFAULT_GROUP
-from events.errors import ConfigError
+from events.errors import ConfigError, ExchangeUnreachable
 from events.facts import ContractListed, FeedFact
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ class Listing:
 
         Raises ExchangeError, and ConfigError for a symbol that neither the exchange nor the log knows.
         """
-        self._bodies = await self._rest.contracts()
-        self._asked_ms = self._rest.server_now_ms()
+        await self._ask()
         for symbol in self._settings.symbols:
             if symbol not in self._bodies and symbol not in seen:
                 raise _unknown(symbol, list(self._bodies))
@@ -51,9 +50,14 @@ class Listing:
         """Which contracts were closed or opened for trading meanwhile. Raises ExchangeError."""
         if now_ms - self._asked_ms < STATES_EVERY_MS:
             return []
-        self._bodies = await self._rest.contracts()
-        self._asked_ms = now_ms
+        await self._ask()
         return self.tradable(tracks, now_ms)
+
+    async def _ask(self) -> None:
+        bodies = await self._rest.contracts()
+        if not bodies:
+            raise ExchangeUnreachable("contracts: the exchange lists nothing at all")
+        self._bodies, self._asked_ms = bodies, self._rest.server_now_ms()
 
     def tradable(self, tracks: Sequence[Track], now_ms: int) -> list[FeedFact]:
         """Hold every symbol that is not open for trading, release the others."""

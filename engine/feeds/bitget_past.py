@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from msgspec import Struct
 
 from engine.feeds.bitget_track import MEND_ATTEMPTS_MAX, Ranked, Track, holes
 from engine.feeds.port import RefusalReason
 from engine.feeds.rows import CandleRow, jumps
-from events.errors import ExchangeError, ExchangeRefused
+from events.errors import ExchangeError
 
 if TYPE_CHECKING:
     from engine.clock import Clock
@@ -23,23 +23,25 @@ if TYPE_CHECKING:
     from engine.feeds.port import RefusalLog
 
 T = TypeVar("T")
+Rows = list[CandleRow]
 ROUND_EVERY_S: Final = (1.0, 2.0, 4.0, 8.0)
+ROUNDS_MAX: Final = 1_000
 ROWS_A_WINDOW_MAX: Final = 50_000
 WINDOW_CANDLES_MAX: Final = 990
 WINDOW_CANDLES_MIN: Final = 60
 LIMIT_WALL_S_MIN: Final = 2.0
 
 
-class Answers(Struct):
+class Answers(Struct, Generic[T]):
     """What a round of questions brought, by symbol, and why it brought nothing for the others."""
 
-    found: dict[str, object]
+    found: dict[str, T]
     failed: dict[str, ExchangeError]
 
-    @property
-    def why(self) -> str:
-        """One of the failures, in words."""
-        return str(next(iter(self.failed.values()), "no answer"))
+    def why(self, symbol: str | None = None) -> str:
+        """In words why there is nothing of a symbol, or of any."""
+        error = next(iter(self.failed.values()), None) if symbol is None else self.failed.get(symbol)
+        return "the exchange does not show them" if error is None else str(error)
 
 
 class Past:
@@ -54,19 +56,25 @@ class Past:
         self._speed = speed
         self._refusals = refusals
 
-    async def candle(self, tracks: Sequence[Track], open_ms: int, until_ms: int) -> tuple[dict[str, CandleRow], str]:
-        """One closed candle of each symbol, asked for in rounds until `until_ms`; and why some are missing."""
-        found: dict[str, CandleRow] = {}
-        why = ""
-        for round_ in range(1_000):
-            missing = [track for track in tracks if track.symbol not in found]
-            answers = await self._ask(missing, until_ms, lambda track: self._one(track, open_ms))
-            found |= {symbol: row for symbol, row in answers.found.items() if isinstance(row, CandleRow)}
-            why = answers.why if answers.failed else "the exchange does not show it yet"
-            if len(found) == len(tracks) or self._now_ms() >= until_ms:
+    async def candle(
+        self, tracks: Sequence[Track], open_ms: int, limits_ms: tuple[int, int], enough: int
+    ) -> Answers[CandleRow]:
+        """One closed candle of each symbol, asked for in rounds.
+
+        It is asked until the second limit, with `enough` candles found only until the first.
+        """
+        answers: Answers[CandleRow] = Answers({}, {})
+        for round_ in range(ROUNDS_MAX):
+            missing = [track for track in tracks if track.symbol not in answers.found]
+            limit_ms = limits_ms[0] if len(answers.found) >= enough else limits_ms[1]
+            if not missing or (round_ and self._now_ms() >= limit_ms):
                 break
-            await self._clock.sleep(ROUND_EVERY_S[min(round_, len(ROUND_EVERY_S) - 1)])
-        return found, why
+            if round_:
+                await self._clock.sleep(ROUND_EVERY_S[min(round_, len(ROUND_EVERY_S)) - 1])
+            more = await self._ask(missing, limit_ms, lambda track: self._one(track, open_ms))
+            answers.found |= {symbol: row for symbol, row in more.found.items() if row is not None}
+            answers.failed = more.failed
+        return answers
 
     async def _one(self, track: Track, open_ms: int) -> CandleRow | None:
         rows = await self._rest.candles(track.symbol, open_ms, open_ms + track.timeframe_ms)
@@ -85,48 +93,60 @@ class Past:
             known_usdt = row.close
         return kept
 
-    async def window(self, tracks: Sequence[Track], from_ms: int, until_ms: int, limit_ms: int) -> Answers:
+    async def window(self, tracks: Sequence[Track], from_ms: int, until_ms: int, limit_ms: int) -> Answers[Rows]:
         """The candles of each symbol that open in a window; asked again where some are missing.
 
-        A hole that the exchange has itself is believed after `MEND_ATTEMPTS_MAX` times.
+        After `MEND_ATTEMPTS_MAX` times a hole between candles is believed. One that reaches the end of the window
+        never is: an exchange that shows nothing has failed.
         """
-        answers = Answers({}, {})
+        answers: Answers[Rows] = Answers({}, {})
         for round_ in range(MEND_ATTEMPTS_MAX):
             open_ = [track for track in tracks if not self._whole(track, answers, from_ms, until_ms)]
             if not open_ or (round_ and self._now_ms() >= limit_ms):
                 break
             if round_:
-                await self._clock.sleep(ROUND_EVERY_S[round_])
+                await self._clock.sleep(ROUND_EVERY_S[round_ - 1])
             more = await self._ask(open_, limit_ms, lambda track: self._rows(track, from_ms, until_ms))
             answers.found |= more.found
-            answers.failed = {symbol: error for symbol, error in more.failed.items() if symbol not in answers.found}
+            answers.failed |= more.failed
+        for track in tracks:
+            if not self._reaches(track, answers, until_ms):
+                answers.found.pop(track.symbol, None)
         return answers
+
+    @staticmethod
+    def _reaches(track: Track, answers: Answers[Rows], until_ms: int) -> bool:
+        rows = answers.found.get(track.symbol)
+        newest_ms = rows[-1].open_time_ms + track.timeframe_ms if rows else 0
+        return max(newest_ms, track.next_open_ms) >= until_ms
 
     async def _rows(self, track: Track, from_ms: int, until_ms: int) -> list[CandleRow]:
         rows = await self._rest.candles(track.symbol, max(from_ms, track.next_open_ms), until_ms)
         return self._believed(track, rows)
 
     @staticmethod
-    def _whole(track: Track, answers: Answers, from_ms: int, until_ms: int) -> bool:
+    def _whole(track: Track, answers: Answers[Rows], from_ms: int, until_ms: int) -> bool:
         rows = answers.found.get(track.symbol)
         first_ms = max(from_ms, track.next_open_ms)
-        return isinstance(rows, list) and holes(rows, first_ms, until_ms, track.timeframe_ms) == 0
+        return rows is not None and holes(rows, first_ms, until_ms, track.timeframe_ms) == 0
 
     async def settlements(self, tracks: Sequence[Track], until_ms: int) -> dict[str, list[Settlement]]:
         """The settlements of each symbol that were not delivered yet; a symbol that failed is left out."""
         answers = await self._ask(
             tracks, until_ms, lambda track: self._rest.settlements(track.symbol, track.funding_ms + 1)
         )
-        return {symbol: rows for symbol, rows in answers.found.items() if isinstance(rows, list)}
+        return answers.found
 
     async def readings(self, tracks: Sequence[Track], until_ms: int) -> dict[str, Reading]:
         """The open interest of now of each symbol; a symbol that failed is left out."""
         answers = await self._ask(tracks, until_ms, lambda track: self._rest.open_interest(track.symbol))
-        return answers.found  # type: ignore[return-value]
+        return answers.found
 
-    async def _ask(self, tracks: Sequence[Track], until_ms: int, question: Callable[[Track], Awaitable[T]]) -> Answers:
+    async def _ask(
+        self, tracks: Sequence[Track], until_ms: int, question: Callable[[Track], Awaitable[T]]
+    ) -> Answers[T]:
         """One question for every symbol at once, as fast as the exchange may be asked, until `until_ms`."""
-        answers = Answers({}, {})
+        answers: Answers[T] = Answers({}, {})
 
         async def ask(track: Track) -> None:
             try:
@@ -150,11 +170,6 @@ def window_ms(symbols: int, timeframe_ms: int) -> int:
     """How much history is fetched at once for so many symbols: the rows of a window fit into a bound."""
     candles = max(WINDOW_CANDLES_MIN, min(WINDOW_CANDLES_MAX, ROWS_A_WINDOW_MAX // max(1, symbols)))
     return candles * timeframe_ms
-
-
-def refused_for_good(error: ExchangeError | None) -> bool:
-    """Whether asking again brings the same: the symbol is unknown or gone."""
-    return isinstance(error, ExchangeRefused)
 
 
 def facts_of(track: Track, rows: Sequence[CandleRow], settled: Sequence[Settlement], until_ms: int) -> list[Ranked]:

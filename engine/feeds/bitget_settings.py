@@ -46,6 +46,8 @@ class BitgetSettings(Struct, frozen=True, kw_only=True):
     """So long after its close a candle that the stream has not finished is asked for."""
     on_time_s: float = 30.0
     """A candle known so long after its close still opens positions; a later one is late."""
+    wait_s: float = 25.0
+    """So long most symbols wait for a few; where most are missing they are waited for until `declare_s`."""
     declare_s: float = 90.0
     """What is missing so long after its close is declared: the feed lost, or a symbol not tradable."""
     silence_s: float = 45.0

@@ -43,7 +43,7 @@ REQUEST_EVERY_S: Final = 0.25
 PING_EVERY_S: Final = 20.0
 PONG_WITHIN_S: Final = 10.0
 FIRST_DATA_WITHIN_S: Final = 10.0
-LOOK_EVERY_S: Final = 1.0
+LOOK_EVERY_S: Final = 5.0
 ARGS_AN_HOUR_MAX: Final = 200
 """The exchange allows 240 subscriptions an hour on one connection."""
 OPEN_WITHIN_WALL_S_MIN: Final = 1.0

@@ -49,6 +49,7 @@ class Track(Struct):
     hole_asked: int = 0
     whole_again_ms: int = 0
     late_from_ms: int = -1
+    late_until_ms: int = -1
     late_candles: int = 0
     held: dict[str, str] = field(default_factory=dict)
 
@@ -62,6 +63,7 @@ class Track(Struct):
             timing = Timing.WARM_UP
         if timing is Timing.LATE:
             self.late_from_ms = row.open_time_ms if self.late_from_ms < 0 else self.late_from_ms
+            self.late_until_ms = row.open_time_ms + self.timeframe_ms
             self.late_candles += 1
         self.next_open_ms = row.open_time_ms + self.timeframe_ms
         self.close_usdt = row.close
@@ -84,7 +86,7 @@ class Track(Struct):
     def filled(self, at_ms: int) -> Iterator[FeedFact]:
         """That what had come late is all there, once."""
         if self.late_candles:
-            yield GapFilled(at_ms, self.symbol, self.late_from_ms, self.next_open_ms, self.late_candles)
+            yield GapFilled(at_ms, self.symbol, self.late_from_ms, self.late_until_ms, self.late_candles)
             self.late_from_ms, self.late_candles = -1, 0
 
     # ------------------------------------------------------------ tradable or not

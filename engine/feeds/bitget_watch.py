@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from engine.feeds.bitget_board import READING_MS, Board
 from engine.feeds.bitget_line import BACKOFF_S, CONNECTIONS_PER_S, Line
 from engine.feeds.bitget_listing import Listing
-from engine.feeds.bitget_past import Past, facts_of, refused_for_good, window_ms
+from engine.feeds.bitget_past import Past, facts_of, window_ms
 from engine.feeds.bitget_rest import BitgetRest
 from engine.feeds.bitget_settings import BITGET
 from engine.feeds.bitget_stream import Stream
@@ -155,15 +155,15 @@ class Watch:
             if answers.found:
                 break
             if not self._told_lost:
-                yield [self._lost_now(answers.why)]
+                yield [self._lost_now(answers.why())]
             await self._clock.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
         settled = await self._past.settlements(tracks, self.now_ms() + int(HOUSEKEEPING_S_MAX * 1_000))
         ranked: list[Ranked] = []
         facts: list[FeedFact] = []
         for track in tracks:
             rows = answers.found.get(track.symbol)
-            if not isinstance(rows, list):
-                facts += self._leave_behind(track, str(answers.failed.get(track.symbol, "no answer")))
+            if rows is None:
+                facts += self._leave_behind(track, answers.why(track.symbol))
                 continue
             facts += self._holes(track, rows, until_ms)
             ranked += facts_of(track, rows, settled.get(track.symbol, []), until_ms)
@@ -205,13 +205,14 @@ class Watch:
         due = [track for track in tracks if track.next_open_ms == open_ms]
         rows = {track.symbol: row for track in due if (row := self._board.final(track.symbol, open_ms)) is not None}
         open_ = [track for track in due if track.symbol not in rows]
-        limit_ms = close_ms + int(settings.declare_s * 1_000)
-        (asked, why), settled = await asyncio.gather(
-            self._past.candle(open_, open_ms, limit_ms), self._settlements(tracks, open_ms, close_ms)
+        limits_ms = (close_ms + int(settings.wait_s * 1_000), close_ms + int(settings.declare_s * 1_000))
+        answers, settled = await asyncio.gather(
+            self._past.candle(open_, open_ms, limits_ms, len(due) // 2 - len(rows)),
+            self._settlements(tracks, open_ms, close_ms),
         )
-        rows |= asked
+        rows |= answers.found
         if not rows:
-            return [self._lost_now(why)]
+            return [self._lost_now(answers.why())]
         on_time = self.now_ms() <= close_ms + int(settings.on_time_s * 1_000)
         readings = await self._readings(tracks, close_ms)
         facts: list[FeedFact] = []
@@ -219,7 +220,7 @@ class Watch:
         for track in due:
             row = rows.get(track.symbol)
             if row is None:
-                facts += self._leave_behind(track, why)
+                facts += self._leave_behind(track, answers.why(track.symbol))
                 continue
             candles.append(track.candle(row, on_time=on_time))
             facts += track.filled(close_ms) if on_time else ()
@@ -327,17 +328,14 @@ class Watch:
         if until_ms <= track.next_open_ms:
             track.lagging = False
             return list(track.release("missing", "its candles come again", self.now_ms()))
-        end_ms = min(until_ms, track.next_open_ms + window_ms(1, track.timeframe_ms))
         limit_ms = self.now_ms() + int(HOUSEKEEPING_S_MAX * 1_000)
-        answers = await self._past.window([track], track.next_open_ms, end_ms, limit_ms)
+        answers = await self._past.window([track], track.next_open_ms, until_ms, limit_ms)
         rows = answers.found.get(track.symbol)
-        if not isinstance(rows, list) or refused_for_good(answers.failed.get(track.symbol)):
+        if rows is None:
             return []
         settled = await self._past.settlements([track], limit_ms)
-        facts = self._holes(track, rows, end_ms)
-        ranked = facts_of(track, rows, settled.get(track.symbol, []), end_ms)
-        track.next_open_ms = end_ms
-        if end_ms == until_ms:
-            track.lagging = False
-            facts += [*track.filled(end_ms), *track.release("missing", "its candles are there again", self.now_ms())]
+        facts = self._holes(track, rows, until_ms)
+        ranked = facts_of(track, rows, settled.get(track.symbol, []), until_ms)
+        track.lagging = False
+        facts += [*track.filled(until_ms), *track.release("missing", "its candles are there again", self.now_ms())]
         return in_order(ranked) + facts

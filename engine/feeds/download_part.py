@@ -11,7 +11,7 @@ import fcntl
 import gzip
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from math import isfinite
 from pathlib import Path
@@ -64,6 +64,11 @@ class Wanted(Struct, frozen=True):
     def step_ms(self) -> int:
         """The grid of the times: the timeframe, or minutes for settlements."""
         return MINUTE_MS if self.kind is Kind.FUNDING else self.timeframe_ms
+
+    @property
+    def longest_ms(self) -> int:
+        """From one row to the next it is no longer where nothing is missing."""
+        return FUNDING_GAP_MS_MAX if self.kind is Kind.FUNDING else self.timeframe_ms
 
 
 class Hole(Struct, frozen=True):
@@ -130,13 +135,19 @@ class Part:
             raise MarketDataError(f"{self.path}: {error.strerror}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._begin()
+            self._drop_cut_line()
+        except UsageError:
+            self._file.close()
+            raise
         except OSError:
             self._file.close()
             raise UsageError(f"{self.path}: another download is writing it") from None
-        self._drop_cut_line()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Close it."""
         if self.path.exists() and self.path.stat().st_size <= len(self._header):
             self.path.unlink()
@@ -158,14 +169,13 @@ class Part:
         Raises UsageError for a row outside of the request, MarketDataError for a line that is no row.
         """
         wanted, found = self._wanted, Survey()
-        longest_ms = FUNDING_GAP_MS_MAX if wanted.kind is Kind.FUNDING else wanted.step_ms
         end_ms = wanted.until_ms
         for number, row in enumerate(self._rows(), 2):
             if row[0] < wanted.from_ms or (end_ms is not None and row[0] >= end_ms) or row[0] % wanted.step_ms:
                 raise self.foreign(f"line {number} is of {row[0]}")
             if row[0] <= found.last[0]:
                 raise self._damaged(number)
-            found.take(row, longest_ms)
+            found.take(row, wanted.longest_ms)
         return found
 
     def foreign(self, why: str) -> UsageError:
@@ -186,6 +196,7 @@ class Part:
             new.replace(self.out)
             self.path.unlink()
         except OSError as error:
+            new.unlink(missing_ok=True)
             raise MarketDataError(f"{self.out}: {error.strerror}") from error
 
     def _convert(self, target: BinaryIO) -> None:
@@ -203,18 +214,24 @@ class Part:
         else:
             shutil.copyfileobj(source, target, COPY_BYTES)
 
+    def _begin(self) -> None:
+        """Write the header, unless it is there."""
+        file = self._opened()
+        file.seek(0)
+        found = file.readline(LINE_BYTES_MAX)
+        if self._header.startswith(found) and found != self._header:
+            file.truncate(0)
+            file.write(self._header)
+            file.flush()
+        elif found != self._header:
+            raise self.foreign(f"its columns are {found.decode('utf-8', 'replace').strip()[:120]!r}")
+
     def _drop_cut_line(self) -> None:
         file = self._opened()
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - LINE_BYTES_MAX))
         tail = file.read()
         file.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
-        file.seek(0)
-        header = file.readline(LINE_BYTES_MAX)
-        if not header:
-            file.write(self._header)
-        elif header != self._header:
-            raise self.foreign(f"its columns are {header.decode('utf-8', 'replace').strip()[:120]!r}")
 
     def _rows(self) -> Iterator[Row]:
         file = self._opened()
@@ -236,7 +253,3 @@ class Part:
     def _opened(self) -> BinaryIO:
         assert self._file is not None, "a part is used as a context"
         return self._file
-
-
-def rows_of(survey: Survey) -> Iterable[Hole]:
-    return survey.holes
