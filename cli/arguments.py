@@ -10,8 +10,8 @@ from events.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SEVERAL = frozenset({"--candles", "--funding", "--open-interest", "--set", "--strategy"})
-SEVERAL_VERBS = frozenset({"run", "backtest"})
+SEVERAL = frozenset({"--candles", "--funding", "--open-interest", "--set", "--strategy", "--symbols"})
+SEVERAL_VERBS = frozenset({"run", "backtest", "doctor", "twin"})
 
 
 def expand(arguments: Sequence[str]) -> list[str]:

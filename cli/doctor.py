@@ -12,17 +12,18 @@ from contextlib import closing
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from rich.table import Table
 from rich.text import Text
 
-from cli.config import FILE_NAME
+from cli.config import FILE_NAME, bitget_settings, load_config
 from cli.config_view import problem_of
-from cli.output import BAD, DOUBT, GOOD, emit, fields_of, stdout
+from cli.finding import MARKS, Finding, Level
+from cli.output import emit, fields_of, stdout
 from cli.reading import backwards, database, progress
 from engine.boot import snapshot_store
+from engine.feeds.bitget_settings import BITGET
 from events.errors import ConfigError, LogError, LogForeign, LogMissing
 from events.head_file import read_head
 from events.sqlite_file import connect_to_read
@@ -30,7 +31,7 @@ from events.sqlite_log import SqliteLogReader
 from projections.formats import duration, utc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 PYTHON_MIN = (3, 11)
 SQLITE_MIN = (3, 37, 0)
@@ -45,22 +46,12 @@ TAIL_EVENTS_MAX = 50_000
 EXTRAS = {"numba": "compiled backtests", "polars": "quick reading of large files", "uvloop": "a quicker event loop"}
 SYNCHRONOUS = {0: "off", 1: "normal", 2: "full", 3: "extra"}
 
-Level = Literal["ok", "warn", "fail"]
-_MARKS = {"ok": ("✓ ok", GOOD), "warn": ("! warn", DOUBT), "fail": ("✗ fail", BAD)}
 
-
-class Finding(Struct, frozen=True):
-    """One line: what was looked at, how it is, and what to do about it."""
-
-    level: Level
-    name: str
-    text: str
-    advice: str = ""
-
-
-def show_findings(db: Path | None, config: Path | None, *, full: bool, as_json: bool) -> bool:
+def show_findings(
+    db: Path | None, config: Path | None, sets: Sequence[str], *, exchange: bool, full: bool, as_json: bool
+) -> bool:
     """Show everything that was found; False when something failed."""
-    findings = list(examine(db, config, full=full))
+    findings = list(examine(db, config, sets, exchange=exchange, full=full))
     if as_json:
         emit([fields_of(finding) for finding in findings])
     else:
@@ -74,13 +65,15 @@ def _print(findings: list[Finding]) -> None:
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1)
     for finding in findings:
-        text, style = _MARKS[finding.level]
+        text, style = MARKS[finding.level]
         advice = f"\n-> {finding.advice}" if finding.advice else ""
         grid.add_row(Text(text, style=style), Text(finding.name), Text(f"{finding.text}{advice}"))
     stdout().print(grid)
 
 
-def examine(db: Path | None, config: Path | None, *, full: bool) -> Iterator[Finding]:
+def examine(
+    db: Path | None, config: Path | None, sets: Sequence[str], *, exchange: bool, full: bool
+) -> Iterator[Finding]:
     """Look at everything, one after the other; a check that cannot be made is a finding too."""
     yield _python()
     yield _sqlite()
@@ -93,6 +86,7 @@ def examine(db: Path | None, config: Path | None, *, full: bool) -> Iterator[Fin
         yield _clock(0)
         return
     yield _disk(path)
+    yield from _exchange(config, sets, asked=exchange)
     try:
         yield from _log(path, full=full)
     except LogMissing as error:
@@ -134,6 +128,17 @@ def _configuration(config: Path | None) -> Finding:
         return Finding("fail", "configuration", problem, "correct these keys; `papertape config check` looks again")
     found = config is not None or Path(FILE_NAME).exists()
     return Finding("ok", "configuration", str(config or FILE_NAME) if found else f"no {FILE_NAME} here, the defaults")
+
+
+def _exchange(config: Path | None, sets: Sequence[str], *, asked: bool) -> Iterator[Finding]:
+    """The live market, where somebody asks for it or the configuration names it."""
+    loaded = load_config(config, tuple(sets))
+    if loaded.feed.kind != BITGET and not asked:
+        return
+    from cli.doctor_exchange import findings, look_at_exchange  # noqa: PLC0415 - its clients are slow to import.
+
+    settings = bitget_settings(loaded)
+    yield from findings(settings, look_at_exchange(settings))
 
 
 def _disk(path: Path) -> Finding:

@@ -23,7 +23,7 @@ from engine.feeds.bitget_settings import BITGET, BitgetSettings
 from engine.feeds.download import Report, Source, download
 from engine.feeds.download_part import SUFFIXES, Kind, Wanted
 from engine.feeds.tables import TIMEFRAMES_MS
-from events.errors import UsageError
+from events.errors import ExchangeRefused, MarketDataError, PapertapeError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,14 +59,22 @@ def show(asked: Asked, *, as_json: bool) -> None:
     settings = replace(bitget_settings(load_config(asked.config)), speed=1.0)
     if asked.rest_url is not None:
         settings = replace(settings, rest_url=_checked_url(asked.rest_url))
+    failures: list[PapertapeError] = []
     for job in _jobs(asked):
-        report = asyncio.run(_run(job, asked, settings, quiet=as_json))
+        try:
+            report = asyncio.run(_run(job, asked, settings, quiet=as_json))
+        except (MarketDataError, ExchangeRefused) as error:
+            # What the exchange does not have of one kind says nothing about the others.
+            failures.append(error)
+            continue
         if as_json:
             emit(report)
         else:
             from cli.download_view import show_report  # noqa: PLC0415 - consoles are slow to import.
 
             show_report(report)
+    if failures:
+        raise failures[0] if len(failures) == 1 else MarketDataError("; ".join(map(str, failures)))
 
 
 async def _run(job: Job, asked: Asked, settings: BitgetSettings, *, quiet: bool) -> Report:

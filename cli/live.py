@@ -14,7 +14,7 @@ from rich.text import Text
 
 from cli.arena_view import arena_columns
 from cli.output import BAD, GOOD, QUIET, STYLES, table
-from cli.positions_view import position_columns
+from cli.positions_view import market_lines, position_columns
 from projections.arena import Arena
 from projections.contracts import Contracts
 from projections.formats import gain, gain_percent, money, utc
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 FRAMES_A_SECOND = 4
 LAST_EVENTS = 12
 POSITIONS_SHOWN_MAX = 8
+MARKET_LINES_MAX = 4
 RATE_WINDOW_S = 5.0
 
 
@@ -79,6 +80,7 @@ class Screen:
         parts: list[RenderableType] = [_header(view, self.feed, self.speed, head_seq, rate)]
         if seq < head_seq:
             parts.append(Text(f" folding the log: {seq:,} of {head_seq:,} events", style=QUIET))
+        parts += market_lines(view)[:MARKET_LINES_MAX]
         rows = self.arena.rows()
         if rows:
             parts.append(table(arena_columns(rows), console, " Arena")[0])

@@ -62,6 +62,7 @@ def show_standing(console: Console, view: PortfolioView, contracts: Listed, at: 
     """Positions, pending orders and kill switches of a view; returns what was left out for want of room."""
     left_out = _positions(console, view, contracts, at) + _orders(console, view, contracts)
     _switches(console, view)
+    show_market(console, view)
     return left_out
 
 
@@ -128,6 +129,27 @@ def _order_columns(orders: Sequence[OrderView], contracts: Listed) -> list[Colum
         Column("why", plain(reason_words(o.reason) for o in orders), rank=1, justify="left"),
         Column("seq", plain(f"{o.seq:,}" for o in orders), rank=4),
     ]
+
+
+def market_lines(view: PortfolioView) -> list[Text]:
+    """What is wrong with the market as it is seen: a feed that is lost, symbols that are not tradable, anomalies."""
+    feed = view.feed
+    lines = []
+    if feed is not None and not feed.delivers:
+        lines.append(Text(f"▲ feed {feed.name} lost since {utc(feed.since_ms)} UTC: {feed.why}", style=BAD))
+    for held in view.suspended:
+        text = f"▲ {held.symbol} is not tradable since {utc(held.since_ms)} UTC: {held.why}"
+        lines.append(Text(text, style=DOUBT))
+    for found in view.anomalies:
+        text = f"▲ {reason_words(found.kind)} since {utc(found.since_ms)} UTC, {found.subject}: {found.detail}"
+        lines.append(Text(text, style=DOUBT))
+    return lines
+
+
+def show_market(console: Console, view: PortfolioView) -> None:
+    """Print what is wrong with the market as it is seen."""
+    for line in market_lines(view):
+        console.print(line)
 
 
 def _switches(console: Console, view: PortfolioView) -> None:

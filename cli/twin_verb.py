@@ -1,4 +1,4 @@
-"""The verb `twin`: stand-ins of exchanges on this machine. Only the command line; the work is imported when asked for."""
+"""The verb `twin`: stand-ins of exchanges on this machine. The work is imported when it is asked for."""
 
 from __future__ import annotations
 

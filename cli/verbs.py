@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import ConfigOption, DbOption, JsonOption, StrategyOption, SymbolOption
+from cli.options import ConfigOption, DbOption, JsonOption, SetOption, StrategyOption, SymbolOption
 
 TABLE_TRADES = 30
 
@@ -132,14 +132,18 @@ def config_check(
 def doctor(
     db: DbOption = None,
     full: Annotated[bool, typer.Option("--full", help="Check the whole chain of the log, not its last rows.")] = False,
+    exchange: Annotated[
+        bool, typer.Option("--exchange", help="Look at the live market too, where the configuration names none.")
+    ] = False,
+    sets: SetOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the installation, the log and the configuration.
+    """Check the installation, the log, the configuration and, where it is live, the market.
 
     Each line says ok, warn or fail, and what to do. Ends with 1 when something failed.
     """
     from cli.doctor import show_findings
 
-    if not show_findings(db, config, full=full, as_json=as_json):
+    if not show_findings(db, config, sets or [], exchange=exchange, full=full, as_json=as_json):
         raise typer.Exit(1)

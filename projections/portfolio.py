@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from events.facts import Action, CandleClosed, Closing, OrderCancelled, OrderPlaced, PositionOpened, Side
 from projections.equity import Equity, EquityView
+from projections.feeding import AnomalyView, Feeding, FeedView, SuspendedView
 from projections.switches import State, Switches, TripView
 
 if TYPE_CHECKING:
@@ -106,14 +107,18 @@ class PortfolioView(Struct, frozen=True):
     positions: tuple[PositionView, ...]
     orders: tuple[OrderView, ...]
     trips: tuple[TripView, ...]
+    feed: FeedView | None
+    suspended: tuple[SuspendedView, ...]
+    anomalies: tuple[AnomalyView, ...]
 
 
 class Portfolio:
-    """Fold of everything that stands: `equity` and `switches` are its public parts."""
+    """Fold of everything that stands: `equity`, `switches` and `feeding` are its public parts."""
 
     def __init__(self) -> None:
         self.equity = Equity()
         self.switches = Switches()
+        self.feeding = Feeding()
         self.seq = 0
         self.at_ms = 0
         self._orders: dict[tuple[str, str], OrderView] = {}
@@ -127,6 +132,7 @@ class Portfolio:
             self.at_ms = max(self.at_ms, event.at_ms)
             return
         self.switches.apply(recorded)
+        self.feeding.apply(recorded)
         self._apply_order(recorded)
 
     def _apply_order(self, recorded: Recorded) -> None:
@@ -152,6 +158,9 @@ class Portfolio:
             positions=self.positions(),
             orders=self.orders(),
             trips=self.switches.active(),
+            feed=self.feeding.feed,
+            suspended=self.feeding.suspended(),
+            anomalies=self.feeding.anomalies(),
         )
 
     def accounts(self) -> tuple[AccountView, ...]:

@@ -1,0 +1,89 @@
+"""The market as the engine sees it: whether the feed delivers, which symbols are not tradable, what is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from events.facts import (
+    AnomalyCleared,
+    AnomalyRaised,
+    FeedConnected,
+    FeedLost,
+    SymbolResumed,
+    SymbolSuspended,
+)
+
+if TYPE_CHECKING:
+    from events.log import Recorded
+
+ANOMALIES_KEPT_MAX = 100
+
+
+class FeedView(Struct, frozen=True):
+    """The feed: its name, whether it delivers, since when in market time, and why not."""
+
+    name: str
+    delivers: bool
+    since_ms: int
+    why: str
+
+
+class SuspendedView(Struct, frozen=True):
+    """A symbol on which nothing is opened, since when, and why."""
+
+    symbol: str
+    since_ms: int
+    why: str
+
+
+class AnomalyView(Struct, frozen=True):
+    """Something that is wrong and not over yet."""
+
+    kind: str
+    subject: str
+    since_ms: int
+    detail: str
+
+
+class Feeding:
+    """Fold of what the feed says of itself and of its symbols."""
+
+    def __init__(self) -> None:
+        self.feed: FeedView | None = None
+        self._suspended: dict[str, SuspendedView] = {}
+        self._anomalies: dict[tuple[str, str], AnomalyView] = {}
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one event."""
+        event = recorded.event
+        match event:
+            case FeedConnected():
+                self.feed = FeedView(event.feed, True, event.at_ms, "")
+            case FeedLost():
+                self.feed = FeedView(event.feed, False, event.at_ms, event.reason)
+            case SymbolSuspended():
+                self._suspended[event.symbol] = SuspendedView(event.symbol, event.at_ms, event.reason)
+            case SymbolResumed():
+                self._suspended.pop(event.symbol, None)
+            case AnomalyRaised():
+                self._raise(event)
+            case AnomalyCleared():
+                self._anomalies.pop((event.kind, event.subject), None)
+            case _:
+                pass
+
+    def _raise(self, event: AnomalyRaised) -> None:
+        if len(self._anomalies) >= ANOMALIES_KEPT_MAX:
+            del self._anomalies[next(iter(self._anomalies))]
+        view = AnomalyView(event.kind, event.subject, event.at_ms, event.detail)
+        self._anomalies[event.kind, event.subject] = view
+
+    def suspended(self) -> tuple[SuspendedView, ...]:
+        """The symbols that are not tradable, in the order in which that was found."""
+        return tuple(self._suspended.values())
+
+    def anomalies(self) -> tuple[AnomalyView, ...]:
+        """What is wrong and not over, oldest first."""
+        return tuple(self._anomalies.values())

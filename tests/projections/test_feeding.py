@@ -1,0 +1,54 @@
+"""Whether the feed delivers, which symbols are not tradable, and what is wrong, as the owner sees it."""
+
+from __future__ import annotations
+
+from events.facts import (
+    AnomalyCleared,
+    AnomalyRaised,
+    Event,
+    FeedConnected,
+    FeedLost,
+    SymbolResumed,
+    SymbolSuspended,
+)
+from projections.feeding import ANOMALIES_KEPT_MAX, AnomalyView, FeedView, SuspendedView
+from projections.portfolio import Portfolio, PortfolioView
+from tests.projections.tape import DAY_0_MS, HOUR_MS, recorded
+
+CONNECTED = FeedConnected(DAY_0_MS, "bitget", DAY_0_MS, 1.0)
+LOST = FeedLost(DAY_0_MS + HOUR_MS, "bitget", "no network")
+
+
+def view(*events: Event) -> PortfolioView:
+    portfolio = Portfolio()
+    for one in recorded(events):
+        portfolio.apply(one)
+    return portfolio.view()
+
+
+def test_a_feed_delivers_until_it_is_lost_and_again_when_it_is_back() -> None:
+    assert view().feed is None
+    assert view(CONNECTED).feed == FeedView("bitget", True, DAY_0_MS, "")
+    assert view(CONNECTED, LOST).feed == FeedView("bitget", False, DAY_0_MS + HOUR_MS, "no network")
+    assert view(LOST, CONNECTED).feed == FeedView("bitget", True, DAY_0_MS, "")
+
+
+def test_symbols_are_not_tradable_until_they_are_resumed() -> None:
+    held = [SymbolSuspended(DAY_0_MS + number, symbol, "a hole") for number, symbol in enumerate("AB")]
+    assert view(*held).suspended == (
+        SuspendedView("A", DAY_0_MS, "a hole"),
+        SuspendedView("B", DAY_0_MS + 1, "a hole"),
+    )
+    assert [one.symbol for one in view(*held, SymbolResumed(DAY_0_MS, "A", "healed")).suspended] == ["B"]
+
+
+def test_an_anomaly_stands_until_it_is_cleared() -> None:
+    raised = AnomalyRaised(DAY_0_MS, "clock_skew", "this machine's clock", "3 s ahead")
+    assert view(raised).anomalies == (AnomalyView("clock_skew", "this machine's clock", DAY_0_MS, "3 s ahead"),)
+    assert view(raised, AnomalyCleared(DAY_0_MS, "clock_skew", "this machine's clock", "right")).anomalies == ()
+
+
+def test_no_more_anomalies_are_kept_than_anybody_reads() -> None:
+    many = [AnomalyRaised(DAY_0_MS, "silent", str(number), "") for number in range(ANOMALIES_KEPT_MAX + 5)]
+    kept = view(*many).anomalies
+    assert (len(kept), kept[0].subject) == (ANOMALIES_KEPT_MAX, "5")
