@@ -1,6 +1,6 @@
 # One target a habit. `make setup` builds .venv from the lock; everything else uses it.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format types unit prove bench docs clean
+.PHONY: help setup run live test lint format types unit prove bench docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,6 +24,9 @@ $(READY): pyproject.toml requirements.lock
 
 run: setup  ## Watch four strategies trade a simulated market
 	@$(BIN)/papertape run --feed sim --speed 900 --db data/demo.db
+
+live: setup  ## Watch them trade the live market of Bitget, without a key
+	@$(BIN)/papertape run --feed bitget --db data/live.db
 
 test: lint types unit  ## Lint, types and tests
 
