@@ -13,6 +13,7 @@ import msgspec
 from benchmarks import rivals
 from benchmarks.appends import append_many, append_one
 from benchmarks.backtests import against_backtesting, against_vectorbt, identical
+from benchmarks.feed import feed
 from benchmarks.live import live
 from benchmarks.measure import Bench, Result, load, versions
 from benchmarks.processes import process
@@ -29,6 +30,7 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
     "recovery": recovery,
     "replay": replay,
     "live": live,
+    "feed": feed,
 }
 WITH_RIVALS = ("vectorbt", "backtesting", "eventsourcing")
 

@@ -8,12 +8,11 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from benchmarks.market import listed, minutes, runners, strategies
+from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
 from benchmarks.measure import Bench, Result, milliseconds, percentile
 from engine.boot import snapshot_store
 from engine.core.registry import code_digest
 from engine.core.world import new_world
-from engine.feeds.sim_market import KNOWN
 from engine.loop import Loop
 from engine.setup import configuration
 from events.bus import Bus
@@ -31,18 +30,13 @@ TARGET_S = 0.05
 SOON_MS = 5
 
 
-def symbols() -> list[str]:
-    """Fifty symbols: the known ones and drawn ones."""
-    return [*KNOWN, *(f"SIM{number:02d}USDT" for number in range(SYMBOLS - len(KNOWN)))]
-
-
 async def measured(db: Path, count: int) -> tuple[list[float], list[float], int]:
     """Seconds of every boundary in one batch, then of boundaries taken fact by fact; decisions made."""
     log = await SqliteEventLog.open(db, clock_ms=lambda: 0)
     digest = code_digest(strategies().values())
     loop = Loop(new_world(strategies()), log, Bus(), snapshot_store(db, print), digest, print)
-    await loop.take(configuration(strategies(), listed(symbols()), runners()))
-    market = minutes(symbols(), warm_up=WARM_UP_MINUTES)
+    await loop.take(configuration(strategies(), listed(drawn_symbols(SYMBOLS)), runners()))
+    market = minutes(drawn_symbols(SYMBOLS), warm_up=WARM_UP_MINUTES)
     for _ in range(WARM_UP_MINUTES // BATCH_MINUTES):
         await loop.take([fact for facts in islice(market, BATCH_MINUTES) for fact in facts])
     whole, singly, before, facts_in = [], [], log.head.seq, 0

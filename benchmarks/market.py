@@ -12,7 +12,7 @@ from engine.core.registry import load_strategies
 from engine.core.risk import Risk
 from engine.feeds.columns import CandleColumns
 from engine.feeds.sim import SimFeed
-from engine.feeds.sim_market import MINUTE_MS, SimMarket
+from engine.feeds.sim_market import KNOWN, MINUTE_MS, SimMarket
 from engine.feeds.sim_plan import DAY_MINUTES, DAY_MS, FUNDING_MS
 from engine.feeds.sim_script import READING_MS, START_MS, SimSettings
 from engine.setup import RunnerSettings
@@ -56,6 +56,11 @@ def strategies() -> dict[str, Strategy]:
 def market() -> SimMarket:
     """The one market."""
     return SimMarket(SEED)
+
+
+def drawn_symbols(count: int) -> list[str]:
+    """So many symbols: the known ones, then drawn ones."""
+    return [*KNOWN, *(f"SIM{number:03d}USDT" for number in range(count - len(KNOWN)))][:count]
 
 
 def runners(*names: str) -> dict[str, RunnerSettings]:

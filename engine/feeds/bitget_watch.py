@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from engine.feeds.bitget_board import READING_MS, Board
 from engine.feeds.bitget_line import BACKOFF_S, CONNECTIONS_PER_S, Line
 from engine.feeds.bitget_listing import Listing
-from engine.feeds.bitget_past import Past, facts_of, window_ms
+from engine.feeds.bitget_past import Answers, Past, Stretch, facts_of, window_ms
 from engine.feeds.bitget_rest import BitgetRest
 from engine.feeds.bitget_settings import BITGET
 from engine.feeds.bitget_stream import Stream
@@ -28,10 +28,11 @@ HOUR_MS: Final = 3_600_000
 LOOK_S_MAX: Final = 5.0
 """So often at least the clock is asked while waiting for a candle's end: it may have been corrected."""
 HOUSEKEEPING_S_MAX: Final = 20.0
+MEND_S_MAX: Final = 12.0
 SKEW_MS_MAX: Final = 2_000
 HOLE_MS: Final = 3_600_000
 """After a hole that cannot be filled a symbol is tradable again when an hour of candles was whole."""
-SETTLEMENT_ROUNDS_MAX: Final = 3
+SETTLEMENT_ROUNDS_MAX: Final = 12
 SETTLEMENT_EVERY_S: Final = 2.0
 SETTLEMENT_LATE_MS_MAX: Final = 600_000
 """A settlement that the exchange does not show so long after its time is not waited for: intervals may change."""
@@ -48,21 +49,23 @@ class Watch:
         self._rest = BitgetRest(settings, clock, refusals)
         self._past = Past(self._rest, clock, self.now_ms, settings.speed, refusals)
         self._listing = Listing(self._rest, settings)
-        self._board = Board(settings.symbols, settings.timeframe_ms, refusals)
+        self.board = Board(settings.symbols, settings.timeframe_ms, refusals)
         self._news = asyncio.Event()
-        self._board.on_news = self._news.set
+        self.board.on_news = self._news.set
         pacer = Pacer(CONNECTIONS_PER_S, clock)
         size = settings.symbols_a_connection
         parts = [settings.symbols[first : first + size] for first in range(0, len(settings.symbols), size)]
-        self._lines = [Line(part, settings, clock, self._board, pacer, self._make_stream) for part in parts]
+        self._lines = [Line(part, settings, clock, self.board, pacer, self._make_stream) for part in parts]
         self._tasks: list[asyncio.Task[None]] = []
         self._tracks: list[Track] = []
+        self._held: list[Ranked] = []
+        """What is told with the next batch: a settlement of the same time, known a minute later, goes before it."""
         self._lost = True
         self._told_lost = False
         self._skewed = False
 
     def _make_stream(self, symbols: Sequence[str]) -> Stream:
-        return Stream(symbols, self._settings, self._clock, self.now_ms, self._board, self._refusals)
+        return Stream(symbols, self._settings, self._clock, self.now_ms, self.board, self._refusals)
 
     def now_ms(self) -> int:
         """The exchange's time, UTC ms."""
@@ -137,8 +140,7 @@ class Watch:
             track.lagging = track.lagging and not self._lost
         while True:
             tracks = self._waited_for()
-            # The exchange may need a moment to show the candle that has just closed.
-            present_ms = (self.now_ms() - int(self._settings.grace_s * 1_000)) // step_ms * step_ms
+            present_ms = self._present_ms()
             from_ms = min((track.next_open_ms for track in tracks), default=present_ms)
             if from_ms >= present_ms:
                 break
@@ -147,28 +149,43 @@ class Watch:
                 yield batch
         yield self._caught_up(present_ms)
 
+    def _present_ms(self) -> int:
+        """Up to where candles are closed. The exchange may need a moment to show the newest."""
+        step_ms = self._settings.timeframe_ms
+        return (self.now_ms() - int(self._settings.grace_s * 1_000)) // step_ms * step_ms
+
     async def _window(self, tracks: list[Track], from_ms: int, until_ms: int) -> AsyncIterator[list[FeedFact]]:
         """One window of all symbols. Where none answers it is waited; one that alone fails is left behind."""
         for attempt in range(1 << 62):
             limit_ms = self.now_ms() + int(self._settings.declare_s * 1_000)
-            answers = await self._past.window(tracks, from_ms, until_ms, limit_ms)
+            answers = await self._past.stretch(tracks, from_ms, until_ms, limit_ms)
             if answers.found:
                 break
             if not self._told_lost:
                 yield [self._lost_now(answers.why())]
             await self._clock.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
-        settled = await self._past.settlements(tracks, self.now_ms() + int(HOUSEKEEPING_S_MAX * 1_000))
-        ranked: list[Ranked] = []
+            if not answers.failed:
+                # The exchange answers, and shows none: a hole of its own that ends behind this window.
+                until_ms = max(
+                    until_ms, min(self._present_ms(), until_ms + window_ms(len(tracks), self._settings.timeframe_ms))
+                )
+        yield self._made_up(tracks, answers, until_ms)
+
+    def _made_up(self, tracks: Sequence[Track], answers: Answers[Stretch], until_ms: int) -> list[FeedFact]:
+        """The history of some symbols as facts, in order; those that failed are left behind."""
+        ranked, self._held = self._held, []
         facts: list[FeedFact] = []
         for track in tracks:
-            rows = answers.found.get(track.symbol)
-            if rows is None:
+            found = answers.found.get(track.symbol)
+            if found is None:
                 facts += self._leave_behind(track, answers.why(track.symbol))
                 continue
-            facts += self._holes(track, rows, until_ms)
-            ranked += facts_of(track, rows, settled.get(track.symbol, []), until_ms)
+            facts += self._holes(track, found.rows, until_ms)
+            ranked += facts_of(track, found.rows, found.settled, until_ms)
             track.next_open_ms = max(track.next_open_ms, until_ms)
-        yield in_order(ranked) + facts
+            track.settled_hour_ms = (until_ms - 1) // HOUR_MS * HOUR_MS
+            facts += track.release("missing", "its candles are there again", self.now_ms())
+        return in_order(ranked) + facts
 
     def _caught_up(self, present_ms: int) -> list[FeedFact]:
         """The present is reached: say so when it was lost before."""
@@ -203,7 +220,7 @@ class Watch:
         close_ms = open_ms + settings.timeframe_ms
         await self._until_over(tracks, close_ms)
         due = [track for track in tracks if track.next_open_ms == open_ms]
-        rows = {track.symbol: row for track in due if (row := self._board.final(track.symbol, open_ms)) is not None}
+        rows = {track.symbol: row for track in due if (row := self.board.final(track.symbol, open_ms)) is not None}
         open_ = [track for track in due if track.symbol not in rows]
         limits_ms = (close_ms + int(settings.wait_s * 1_000), close_ms + int(settings.declare_s * 1_000))
         answers, settled = await asyncio.gather(
@@ -211,10 +228,12 @@ class Watch:
             self._settlements(tracks, open_ms, close_ms),
         )
         rows |= answers.found
+        held, self._held = self._held + settled, []
         if not rows:
+            self._held = held
             return [self._lost_now(answers.why())]
         on_time = self.now_ms() <= close_ms + int(settings.on_time_s * 1_000)
-        readings = await self._readings(tracks, close_ms)
+        self._held = await self._readings(tracks, close_ms)
         facts: list[FeedFact] = []
         candles: list[Ranked] = []
         for track in due:
@@ -226,13 +245,13 @@ class Watch:
             facts += track.filled(close_ms) if on_time else ()
             if close_ms >= track.whole_again_ms:
                 facts += track.release("hole", "an hour of candles was whole", close_ms)
-        return in_order(settled + candles + readings) + facts
+        return in_order(held + candles) + facts
 
     async def _until_over(self, tracks: Sequence[Track], close_ms: int) -> None:
         """Wait for the end of a candle, its corrections, and for the streams to begin the next one, up to a limit."""
         await self._until(close_ms + int(self._settings.settle_s * 1_000))
         ask_ms = close_ms + int(self._settings.grace_s * 1_000)
-        while not all(self._board.has_begun(track.symbol, close_ms) for track in tracks):
+        while not all(self.board.has_begun(track.symbol, close_ms) for track in tracks):
             left_s = (ask_ms - self.now_ms()) / 1_000.0 / self._settings.speed
             if left_s <= 0.0:
                 return
@@ -249,35 +268,38 @@ class Watch:
 
     async def _settlements(self, tracks: Sequence[Track], open_ms: int, close_ms: int) -> list[Ranked]:
         """The settlements that are due before this candle; they must be known before it is decided on."""
-        due = [track for track in tracks if self._is_due(track, open_ms)]
+        hour_ms = open_ms - open_ms % HOUR_MS
+        due = [track for track in tracks if track.settled_hour_ms < hour_ms or track.expects(open_ms)]
+        limit_ms = close_ms + int(self._settings.wait_s * 1_000)
         ranked: list[Ranked] = []
         for round_ in range(SETTLEMENT_ROUNDS_MAX):
-            if not due:
+            if not due or (round_ and self.now_ms() >= limit_ms):
                 break
             if round_:
                 await self._clock.sleep(SETTLEMENT_EVERY_S)
             found = await self._past.settlements(due, close_ms + int(HOUSEKEEPING_S_MAX * 1_000))
             for track in due:
-                ranked += [track.settlement(one) for one in found.get(track.symbol, []) if one.time_ms < close_ms]
-            due = [track for track in due if track.funding_ms < track.settles_ms]
+                if track.symbol in found:
+                    track.settled_hour_ms = hour_ms
+                    ranked += [track.settlement(one) for one in found[track.symbol] if one.time_ms < close_ms]
+            due = [track for track in due if track.expects(open_ms)]
         for track in tracks:
-            known_ms = self._board.symbols[track.symbol].next_settlement_ms
-            settled = track.funding_ms >= track.settles_ms or open_ms - track.settles_ms > SETTLEMENT_LATE_MS_MAX
-            if known_ms > open_ms and (settled or track.settles_ms > open_ms):
-                track.settles_ms = known_ms
+            self._expect(track, open_ms)
         return ranked
 
-    def _is_due(self, track: Track, open_ms: int) -> bool:
-        """Whether a settlement is to be asked for: its time has come, or, while that is unknown, at every hour."""
-        if track.settles_ms > 0:
-            return track.funding_ms < track.settles_ms <= open_ms
-        return open_ms % HOUR_MS == 0
+    def _expect(self, track: Track, open_ms: int) -> None:
+        """When funding is settled next, as the ticker says; what it said before is not forgotten until it is known."""
+        known_ms = self._board.symbols[track.symbol].next_settlement_ms
+        known = track.funding_ms >= track.settles_ms or open_ms - track.settles_ms > SETTLEMENT_LATE_MS_MAX
+        moved = known_ms < track.settles_ms or track.settles_ms > self.now_ms() + self._settings.timeframe_ms
+        if known_ms > open_ms and (known or moved):
+            track.settles_ms = known_ms
 
     async def _readings(self, tracks: Sequence[Track], close_ms: int) -> list[Ranked]:
         """The open interest standing at this time, from the ticker or, where that is silent, from the exchange."""
         if close_ms % READING_MS != 0:
             return []
-        shown = {track.symbol: self._board.symbols[track.symbol] for track in tracks}
+        shown = {track.symbol: self.board.symbols[track.symbol] for track in tracks}
         silent = [track for track in tracks if shown[track.symbol].reading_ms != close_ms]
         asked = await self._past.readings(silent, close_ms + int(self._settings.on_time_s * 1_000))
         ranked: list[Ranked] = []
@@ -300,9 +322,7 @@ class Watch:
                 await self._rest.server_time_ms()
                 facts += self._skew()
                 facts += await self._listing.states(self._tracks, self.now_ms())
-                for track in self._tracks:
-                    if track.lagging:
-                        facts += await self._mend(track)
+                facts += await self._mend([track for track in self._tracks if track.lagging])
         except (ExchangeError, TimeoutError):
             pass
         return facts
@@ -322,20 +342,19 @@ class Watch:
             return [AnomalyCleared(now_ms, "clock_skew", "this machine's clock", "it is right again")]
         return []
 
-    async def _mend(self, track: Track) -> list[FeedFact]:
-        """What a symbol misses up to where the others are, late; then it is waited for again."""
-        until_ms = min((other.next_open_ms for other in self._waited_for()), default=track.next_open_ms)
-        if until_ms <= track.next_open_ms:
-            track.lagging = False
-            return list(track.release("missing", "its candles come again", self.now_ms()))
-        limit_ms = self.now_ms() + int(HOUSEKEEPING_S_MAX * 1_000)
-        answers = await self._past.window([track], track.next_open_ms, until_ms, limit_ms)
-        rows = answers.found.get(track.symbol)
-        if rows is None:
+    async def _mend(self, lagging: list[Track]) -> list[FeedFact]:
+        """What symbols miss up to where the others are, late; then they are waited for again."""
+        waited = self._waited_for()
+        if not lagging or not waited:
             return []
-        settled = await self._past.settlements([track], limit_ms)
-        facts = self._holes(track, rows, until_ms)
-        ranked = facts_of(track, rows, settled.get(track.symbol, []), until_ms)
-        track.lagging = False
-        facts += [*track.filled(until_ms), *track.release("missing", "its candles are there again", self.now_ms())]
-        return in_order(ranked) + facts
+        # Some of them were asked for just now.
+        await self._clock.sleep(BACKOFF_S[0])
+        until_ms = min(track.next_open_ms for track in waited)
+        from_ms = min(track.next_open_ms for track in lagging)
+        answers = await self._past.stretch(lagging, from_ms, until_ms, self.now_ms() + int(MEND_S_MAX * 1_000))
+        mended = [track for track in lagging if track.symbol in answers.found]
+        facts = self._made_up(mended, answers, until_ms)
+        for track in mended:
+            track.lagging = False
+            facts += track.filled(until_ms)
+        return facts

@@ -1,0 +1,144 @@
+"""The live feed against a stand-in at two candle messages a second and symbol: frame in to its event committed."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from contextlib import aclosing, contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from benchmarks.exchange import TICKER_MS, UPDATE_MS
+from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
+from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
+from engine.boot import EngineSettings, engine, snapshot_store
+from engine.clock import SystemClock
+from engine.core.registry import code_digest
+from engine.core.world import new_world
+from engine.feeds.bitget import BitgetFeed
+from engine.feeds.bitget_settings import BitgetSettings
+from engine.feeds.bitget_watch import Watch
+from engine.loop import Loop
+from engine.setup import configuration
+from events.bus import Bus
+from events.facts import CandleClosed, Timing
+from events.sqlite_log import SqliteEventLog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+    from pathlib import Path
+
+    from engine.feeds.port import Seen
+    from events.facts import FeedConnected, FeedFact
+
+SIZES = (50, 500)
+SYMBOLS_CPU = 50
+WARM_UP_MS = 3_600_000
+DAY_MINUTES = 1_440
+
+
+class Taken(Struct):
+    """What was measured: seconds from the frame that ended a candle to its commit, and the processor's share."""
+
+    latencies: list[float] = field(default_factory=list)
+    late: int = 0
+    cpu_share: float = 0.0
+
+
+class Measured(BitgetFeed):
+    """The feed, looked at after every commit."""
+
+    def __init__(self, settings: BitgetSettings, minutes: int) -> None:
+        super().__init__(settings, SystemClock())
+        self.taken = Taken()
+        self._minutes = minutes
+
+    async def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:  # noqa: ARG002
+        """The feed's batches; after each the loop has committed it when it asks for the next one."""
+        clock = SystemClock()
+        watch = Watch(self.settings, clock, clock, self.refusals)
+        wall_s = cpu_s = 0.0
+        try:
+            async with aclosing(watch.facts(dict(seen))) as batches:
+                async for batch in batches:
+                    yield batch
+                    closed = [fact for fact in batch if isinstance(fact, CandleClosed)]
+                    live = [fact for fact in closed if fact.timing is Timing.ON_TIME]
+                    self.taken.late += sum(fact.timing is Timing.LATE for fact in closed)
+                    if not live:
+                        continue
+                    if wall_s:
+                        now_ms = watch.now_ms()
+                        shown = [watch.board.symbols[fact.symbol].begun_ms for fact in live]
+                        self.taken.latencies += [(now_ms - begun_ms) / 1_000.0 for begun_ms in shown]
+                        self._minutes -= 1
+                    else:
+                        wall_s, cpu_s = time.monotonic(), time.process_time()
+                    if self._minutes == 0:
+                        self.taken.cpu_share = (time.process_time() - cpu_s) / (time.monotonic() - wall_s)
+                        return
+        finally:
+            await watch.close()
+
+
+@contextmanager
+def exchange(symbols: int) -> Iterator[tuple[str, str]]:
+    """The addresses of a stand-in in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.exchange", str(symbols)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        rest_url, ws_url = process.stdout.readline().split()
+        try:
+            yield rest_url, ws_url
+        finally:
+            process.kill()
+
+
+async def watched(db: Path, symbols: int, minutes: int) -> Taken:
+    """Some minutes of the live engine over the stand-in. No waiting for corrections: what is measured is the way."""
+    names = tuple(drawn_symbols(symbols))
+    with exchange(symbols) as (rest_url, ws_url):
+        settings = BitgetSettings(symbols=names, rest_url=rest_url, ws_url=ws_url, warm_up_ms=WARM_UP_MS, settle_s=0.0)
+        feed = Measured(settings, minutes)
+        what = EngineSettings(db, "bench", strategies(), runners())
+        async with engine(what, [], SystemClock(), print, names) as running:
+            await running.loop.run(feed)
+        return feed.taken
+
+
+async def a_day(db: Path) -> None:
+    """The log of a day of fifty symbols, a minute a commit."""
+    names = drawn_symbols(SYMBOLS_CPU)
+    log = await SqliteEventLog.open(db, clock_ms=lambda: 0)
+    digest = code_digest(strategies().values())
+    loop = Loop(new_world(strategies()), log, Bus(), snapshot_store(db, print), digest, print)
+    await loop.take(configuration(strategies(), listed(names), runners()))
+    for facts in islice(minutes(names), DAY_MINUTES):
+        await loop.take([*facts])
+    await log.close()
+
+
+def feed(bench: Bench) -> Result:
+    """Frame to committed event at two sizes, the processor's share, and the size of a day's log."""
+    result = Result("feed", "the live feed over loopback, a frame in to its event committed")
+    count = bench.choose(1, 6)
+    for symbols in SIZES[:1] if bench.quick else SIZES:
+        taken = asyncio.run(watched(bench.folder / f"feed{symbols}.db", symbols, count))
+        for percent in (50.0, 99.0):
+            seconds = percentile(taken.latencies, percent)
+            result.add(f"{symbols} symbols, p{percent:g} of {len(taken.latencies):,} candles", milliseconds(seconds))
+        result.add(f"{symbols} symbols, share of one core", f"{taken.cpu_share * 100.0:.1f} %")
+    day = bench.folder / "day.db"
+    asyncio.run(a_day(day))
+    result.add(f"log of a day, {SYMBOLS_CPU} symbols", f"{day.stat().st_size / 1e6:.1f} MB")
+    result.notes.append(
+        f"The stand-in is a process of its own; it sends each symbol's candle every {UPDATE_MS} ms while it changes, its "
+        f"ticker every {TICKER_MS / 1000:g} s. The time runs from the frame that begins a symbol's next candle to the commit "
+        "of the finished one. All symbols are committed together, so it holds the wait for the last one's frame. A live "
+        "engine also waits `settle_s` (2 s) for corrections on purpose, which is left out here."
+    )
+    return result
