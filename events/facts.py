@@ -323,6 +323,15 @@ class RunnerResumed(Event, frozen=True, tag="RunnerResumed.1"):
     why: str
 
 
+class CloseRequested(Event, frozen=True, tag="CloseRequested.1"):
+    """A human asked to leave a position; the exit is filled at the next open."""
+
+    strategy: str
+    symbol: str
+    who: str
+    why: str
+
+
 class AnomalyRaised(Event, frozen=True, tag="AnomalyRaised.1"):
     """Something is wrong that the owner should know."""
 
@@ -333,6 +342,23 @@ class AnomalyRaised(Event, frozen=True, tag="AnomalyRaised.1"):
 
 class AnomalyCleared(Event, frozen=True, tag="AnomalyCleared.1"):
     """An anomaly is over."""
+
+    kind: str
+    subject: str
+    detail: str
+
+
+class AnomalyPersists(Event, frozen=True, tag="AnomalyPersists.1"):
+    """An anomaly that was raised long ago is still there: a reminder."""
+
+    kind: str
+    subject: str
+    detail: str
+    raised_at_ms: int
+
+
+class RepairTried(Event, frozen=True, tag="RepairTried.1"):
+    """The engine tried to mend something by itself."""
 
     kind: str
     subject: str
@@ -377,8 +403,11 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    CloseRequested,
     AnomalyRaised,
     AnomalyCleared,
+    AnomalyPersists,
+    RepairTried,
 )
 
 

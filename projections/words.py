@@ -15,8 +15,10 @@ from msgspec import Struct
 from events.facts import (
     GLOBAL_SCOPE,
     AnomalyCleared,
+    AnomalyPersists,
     AnomalyRaised,
     CandleClosed,
+    CloseRequested,
     Closing,
     ContractListed,
     EngineStarted,
@@ -36,6 +38,7 @@ from events.facts import (
     OrderPlaced,
     OrderRejected,
     PositionOpened,
+    RepairTried,
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
@@ -273,6 +276,22 @@ def _anomaly_raised(event: AnomalyRaised, _: Contracts) -> Line:
 @line.register
 def _anomaly_cleared(event: AnomalyCleared, _: Contracts) -> Line:
     return Line("good", f"over: {reason_words(event.kind)}, {event.subject}: {event.detail}")
+
+
+@line.register
+def _anomaly_persists(event: AnomalyPersists, _: Contracts) -> Line:
+    lasts = duration(event.at_ms - event.raised_at_ms)
+    return Line("alarm", f"still {reason_words(event.kind)}, {event.subject}, for {lasts}: {event.detail}")
+
+
+@line.register
+def _repair_tried(event: RepairTried, _: Contracts) -> Line:
+    return Line("engine", f"repair of {reason_words(event.kind)}, {event.subject}: {event.detail}")
+
+
+@line.register
+def _close_requested(event: CloseRequested, _: Contracts) -> Line:
+    return Line("order", f"{event.symbol}: {event.who} asks {event.strategy} to close: {event.why}")
 
 
 def _position(event: OrderPlaced | OrderRejected | OrderCancelled | PositionOpened | Closing | FundingPaid) -> str:

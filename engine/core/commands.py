@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.core.codes import EXIT
 from engine.core.evolve import reset_account
 from engine.core.guard import reset_guard
 from engine.core.state import Decision
@@ -15,6 +16,7 @@ from engine.core.world import configure_runner, hold, list_contract
 from events.errors import CommandRefused
 from events.facts import (
     GLOBAL_SCOPE,
+    CloseRequested,
     ContractListed,
     Event,
     FeedConnected,
@@ -51,6 +53,8 @@ def take(world: World, event: Event, seq: int) -> None:
             world.runner(event.strategy).account.paused = 0
         case SymbolSuspended() | SymbolResumed():
             world.markets[world.symbols[event.symbol]].suspended = int(isinstance(event, SymbolSuspended))
+        case CloseRequested():
+            _check_position(world, event)
         case KillSwitchTripped():
             if standing_trip(world, event.scope) != 0:
                 raise CommandRefused(f"{event.scope}: its kill switch is tripped already")
@@ -59,6 +63,16 @@ def take(world: World, event: Event, seq: int) -> None:
             reset(world, event)
         case _:
             pass
+
+
+def _check_position(world: World, event: CloseRequested) -> None:
+    """Raises CommandRefused where there is no position to close, or it is being closed already."""
+    runner, symbol = world.runner(event.strategy), world.symbols.get(event.symbol)
+    desk = None if symbol is None else runner.desks[symbol]
+    if desk is None or desk.position.side == 0:
+        raise CommandRefused(f"{event.strategy} holds no position in {event.symbol}")
+    if desk.order.action == EXIT:
+        raise CommandRefused(f"{event.strategy} closes {event.symbol} at the next open already")
 
 
 def trip(world: World, event: KillSwitchTripped, seq: int) -> None:

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from engine.core.codes import CANDLE, ENTRY, FUNDING, GLOBAL_LOSS, NOT_TRADABLE, OPEN_INTEREST, WARM_UP
+from engine.core.codes import CANDLE, ENTRY, FUNDING, GLOBAL_LOSS, MANUAL, NOT_TRADABLE, OPEN_INTEREST, WARM_UP
 from engine.core.commands import take, trip
 from engine.core.evolve import evolve
 from engine.core.exchange import cancel_entry
 from engine.core.guard import cancel_entries, guard_total, roll_day, trip_global
 from engine.core.series import watch_candle, watch_reading, watch_series, watch_settlement
 from engine.core.state import Decision, Fact
-from engine.core.trade import mark
+from engine.core.trade import mark, place_exit
 from engine.core.translate import DECISION_KINDS, decision_of, event_of
 from events.errors import EngineFault
 from events.facts import (
     GLOBAL_SCOPE,
     CandleClosed,
+    CloseRequested,
     ContractListed,
     Event,
     FundingRateSettled,
@@ -115,6 +116,8 @@ def react(world: World, event: Event, seq: int) -> list[Entry]:
                 _cancel_entries(world, runner, event.at_ms, entries, seq)
     elif isinstance(event, SymbolSuspended):
         _cancel_entries_of(world, event, entries, seq)
+    elif isinstance(event, CloseRequested):
+        _place_close(world, event, entries, seq)
     return entries
 
 
@@ -215,6 +218,16 @@ def _cancel_entries_of(world: World, event: SymbolSuspended, entries: list[Entry
             cancel_entry(NOT_TRADABLE, event.at_ms, symbol, desk, decision)
             evolve(desk, runner.account, decision)
             _record(world, runner, [decision], entries, seq)
+
+
+def _place_close(world: World, event: CloseRequested, entries: list[Entry], seq: int) -> None:
+    """The exit order that a human asked for; it is filled like every other one."""
+    runner, symbol = world.runner(event.strategy), world.symbols[event.symbol]
+    decision = runner.out[0]
+    # What an earlier decision has left there is not in a snapshot, and must not get into the log.
+    decision.reading = runner.strategy.reading()
+    place_exit(symbol, event.at_ms, runner.desks[symbol], runner.account, MANUAL, decision)
+    _record(world, runner, [decision], entries, seq)
 
 
 def total_equity(world: World) -> float:

@@ -55,14 +55,14 @@ def profit_after_costs(desk: Desk, close: float, slippage: float, rules: Rules) 
     return gross - position.fee_usdt + position.funding_usdt - quantity * price * rules.taker_fee
 
 
-def place_exit(fact: Fact, desk: Desk, account: Account, reason: int, decision: Decision) -> None:
+def place_exit(symbol: int, at_ms: int, desk: Desk, account: Account, reason: int, decision: Decision) -> None:
     """Decide to leave the position at the next open."""
     decision.kind = ORDER_PLACED
-    decision.symbol = fact.symbol
+    decision.symbol = symbol
     decision.action = EXIT
     decision.side = desk.position.side
     decision.reason = reason
-    decision.at_ms = fact.time_ms
+    decision.at_ms = at_ms
     decision.quantity_base = desk.position.quantity_base
     decision.planned_price_usdt = 0.0
     decision.stop_fraction = 0.0
@@ -132,7 +132,7 @@ def make_trade(hooks: Hooks) -> Callable[..., int]:
             profit_usdt = profit_after_costs(desk, fact.close, slippage_now(rules, main.turbulent), rules)
             reason = leave(state, market, main, filtered, desk, profit_usdt, params, out[n])
             if reason != NO_REASON:
-                place_exit(fact, desk, account, reason, out[n])
+                place_exit(fact.symbol, fact.time_ms, desk, account, reason, out[n])
                 n += 1
         desk.mark_usdt = fact.close
         if account.positions > 0 or n != first:

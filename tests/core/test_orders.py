@@ -7,7 +7,9 @@ from msgspec.structs import replace
 
 from engine.core.machine import is_news
 from engine.core.risk import Risk
+from events.errors import CommandRefused
 from events.facts import (
+    CloseRequested,
     Event,
     OrderCancelled,
     OrderPlaced,
@@ -221,3 +223,26 @@ def test_what_is_known_of_a_symbol_is_no_news() -> None:
     assert not is_news(scenario.world, replace(listed("A"), at_ms=DAY_0_MS + 1))
     assert is_news(scenario.world, replace(listed("A"), minimum_notional_usdt=7.0))
     assert not is_news(scenario.world, SymbolSuspended(DAY_0_MS, "Z", "never listed"))
+
+
+def test_a_human_s_close_becomes_an_exit_order_that_is_filled_at_the_next_open() -> None:
+    scenario = Scenario()
+    scenario.enter()
+    placed = only(scenario.tell(CloseRequested(DAY_0_MS + 2 * MINUTE_MS, "scripted", "X", "anna", "news")), OrderPlaced)
+    assert (placed.action, placed.side, placed.reason) == ("exit", "long", "manual")
+    assert set(placed.readings.values()) <= {0.0}, "nothing is left of an earlier decision"
+    closed = only(scenario.candle(101.0, timing=Timing.LATE), PositionClosed)
+    assert (closed.reason, closed.reference_price_usdt) == ("manual", 101.0)
+
+
+def test_a_close_without_a_position_or_asked_for_twice_is_refused() -> None:
+    scenario = Scenario()
+    asked = CloseRequested(DAY_0_MS, "scripted", "X", "anna", "news")
+    with pytest.raises(CommandRefused, match="scripted holds no position in X"):
+        scenario.tell(asked)
+    scenario.enter()
+    with pytest.raises(CommandRefused, match="holds no position in NOPE"):
+        scenario.tell(replace(asked, symbol="NOPE"))
+    scenario.tell(asked)
+    with pytest.raises(CommandRefused, match="closes X at the next open already"):
+        scenario.tell(asked)
