@@ -23,6 +23,8 @@ from engine.feeds.sim_market import KNOWN
 from engine.feeds.sim_script import START_MS, SYMBOLS_MAX, WARM_UP_DAYS_MAX, SimSettings
 from engine.setup import RunnerSettings
 from events.errors import ConfigError
+from projections.alerts.settings import AlertSettings
+from projections.watchdog.settings import WatchdogSettings
 
 FILE_NAME = "papertape.toml"
 ALL_STRATEGIES = "all"
@@ -177,6 +179,8 @@ class Config(Struct, frozen=True):
     risk: Risk = Risk()
     groups: dict[str, str] = {}
     strategies: StrategiesSection = StrategiesSection()
+    alerts: AlertSettings = AlertSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
     file: str = ""
 
     @property

@@ -28,6 +28,8 @@ from engine.core.registry import load_strategies
 from engine.core.risk import Risk
 from engine.feeds.sources import table_source
 from events.errors import ConfigError, MarketDataError
+from projections.alerts.settings import AlertSettings
+from projections.watchdog.settings import WatchdogSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -52,6 +54,8 @@ def schema(strategies: Mapping[str, Strategy]) -> Table:
             "risk": table_of(Risk),
             "groups": Table({}, rest=Key("text", "crypto", may_be_empty=False, meaning="the symbol's group")),
             "strategies": Table(named.keys, "strategy"),
+            "alerts": table_of(AlertSettings),
+            "watchdog": table_of(WatchdogSettings),
         },
         "section",
     )
@@ -208,7 +212,7 @@ def _config(tree: Tree, strategies: Mapping[str, Strategy], file: str) -> Config
     said = {name: _said(section[name], strategy) for name, strategy in strategies.items() if name in section}
     by_name = {name: one for name, one in said.items() if one != StrategySection()}
     own = {key: section[key] for key in ("enabled", "folders") if key in section}
-    sections = {key: tree[key] for key in ("engine", "feed", "risk", "groups") if key in tree}
+    sections = {key: tree[key] for key in ("engine", "feed", "risk", "groups", "alerts", "watchdog") if key in tree}
     return msgspec.structs.replace(
         msgspec.convert(sections, Config),
         strategies=StrategiesSection(**{key: tuple(value) for key, value in own.items()}, by_name=by_name),

@@ -132,7 +132,10 @@ def _configuration(config: Path | None) -> Finding:
 
 def _exchange(config: Path | None, sets: Sequence[str], *, asked: bool) -> Iterator[Finding]:
     """The live market, where somebody asks for it or the configuration names it."""
-    loaded = load_config(config, tuple(sets))
+    try:
+        loaded = load_config(config, tuple(sets))
+    except ConfigError:
+        return  # Told already, as a finding of its own.
     if loaded.feed.kind != BITGET and not asked:
         return
     from cli.doctor_exchange import findings, look_at_exchange  # noqa: PLC0415 - its clients are slow to import.

@@ -87,20 +87,3 @@ def verify(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption
     from cli.verify import prove  # noqa: PLC0415 - likewise.
 
     prove(db, config, as_json=as_json)
-
-
-def reset(
-    scope: Annotated[str, typer.Argument(metavar="STRATEGY|global", help="Whose kill switch.")],
-    trip: Annotated[int, typer.Option(metavar="SEQ", help="The trip that is reset; `positions` names it.")],
-    why: Annotated[str, typer.Option(help="The reason, for the log.")],
-    who: Annotated[str, typer.Option(help="Who decides it.")] = "owner",
-    db: DbOption = None,
-    config: ConfigOption = None,
-) -> None:
-    """End a kill switch's trip. A reset names the trip it ends; a stale or second one is refused.
-
-    For a log that no engine holds; session and day begin again from the equity as it stands.
-    """
-    from cli.reset import end_trip  # noqa: PLC0415 - likewise.
-
-    end_trip(db, config, scope, trip, who, why)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import download_verb, engine_verbs, twin_verb, verbs
+from cli import command_verbs, download_verb, engine_verbs, twin_verb, verbs
 from cli.arguments import expand
 from events.errors import PapertapeError
 
@@ -83,10 +83,18 @@ def _application() -> typer.Typer:
         engine_verbs.backtest
     )
     made.command("replay", epilog="Example: papertape replay --at 2025-01-03T12:00")(engine_verbs.replay)
-    made.command("reset", epilog='Example: papertape reset momentum --trip 16608 --why "looked at its trades"')(
-        engine_verbs.reset
-    )
     made.command("verify", epilog=engine_verbs.PROOF_EPILOG)(engine_verbs.verify)
+
+    # The verbs that command an engine, running or not.
+    made.command("pause", epilog='Example: papertape pause momentum --why "news at 14:30"')(command_verbs.pause)
+    made.command("resume", epilog='Example: papertape resume momentum --why "the news are out"')(command_verbs.resume)
+    made.command("close", epilog='Example: papertape close momentum --symbol BTCUSDT --why "weekend"')(
+        command_verbs.close
+    )
+    made.command("kill", epilog='Example: papertape kill --why "something is odd"')(command_verbs.kill)
+    made.command("reset", epilog='Example: papertape reset momentum --trip 16608 --why "looked at its trades"')(
+        command_verbs.reset
+    )
 
     # The verbs about exchanges.
     made.command("download", epilog="Example: papertape download --symbol BTCUSDT --from 2025-01-01")(

@@ -17,6 +17,7 @@ from cli.config import bitget_settings, load_config
 from cli.graph import make_engine_settings, make_feed, report_refusals, warn, with_files
 from engine.boot import Engine, engine
 from engine.clock import SystemClock
+from engine.control import Door
 from engine.supervisor import supervise
 from events.errors import ConfigError, UsageError
 
@@ -103,7 +104,13 @@ async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None
         refuse_foreign(running.loop.world, feed.name, db)
         stop = _stop_on_signals(running)
         view = _view(running, config, as_json)
-        await supervise(_work(running, feed, stop, until_end), {"view": view}, lambda: running.log.head.seq)
+        watchers = {"view": view, "commands": running.desk.serve()}
+        door = Door(db, running.desk, warn)
+        await door.open()
+        try:
+            await supervise(_work(running, feed, stop, until_end), watchers, lambda: running.log.head.seq)
+        finally:
+            await door.close()
 
 
 def refuse_foreign(world: World, feed: str, db: Path) -> None:

@@ -77,7 +77,7 @@ def _simulated(symbols: list[str], seed: int) -> Any:
 
 
 def _recorded(candles: list[str], clock: Clock) -> Any:
-    """The files' market, of which the first days are history already. It falls silent where the record ends."""
+    """The files' market, of which the first days are history already. Where the record ends it stands still."""
     from engine.feeds.file import FileFeed, FileSettings  # noqa: PLC0415 - only for recorded candles.
 
     recorded = import_module("tests.twins.bitget_recorded")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from engine.commanding import CommandDesk, events_of
 from engine.core.commands import CONFIGURATION, PAUSED_BY_CONFIGURATION
 from engine.core.machine import is_news
 from engine.core.registry import code_digest
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.core.strategy import Strategy
     from engine.core.world import World
+    from events.commands import Accepted, Command
 
 NOT_ENABLED = "the configuration does not name this strategy"
 
@@ -62,11 +64,13 @@ class Engine(Struct):
     bus: Bus
     recovered: Recovered
     clock: Clock
+    desk: CommandDesk
 
     async def finish(self, why: str = "asked to stop") -> None:
         """Write down the stop, save a snapshot, tell the watchers that nothing follows. Twice is harmless."""
         if self.bus.closed:
             return
+        self.desk.close()
         await self.loop.take([EngineStopped(self.clock.now_ms(), why)])
         await self.loop.snapshot()
         self.log.sync_head()
@@ -132,10 +136,10 @@ def _recovered_engine(
     version = code_digest(settings.strategies.values())
     every, newest_seq = settings.snapshot_every_events, recovered.snapshot_seq
     loop = Loop(recovered.world, log, bus, snapshots, version, warn, every, newest_seq)
-    return Engine(log, loop, bus, recovered, clock)
+    return Engine(log, loop, bus, recovered, clock, CommandDesk(loop))
 
 
-async def command(settings: EngineSettings, event: Event, clock: Clock, warn: Callable[[str], None]) -> None:
+async def command(settings: EngineSettings, asked: Command, clock: Clock, warn: Callable[[str], None]) -> Accepted:
     """Take one human's command into a log that no engine holds.
 
     Raises LogHeld, LogMissing, LogDamaged, and CommandRefused for a command that does not fit the state.
@@ -144,9 +148,10 @@ async def command(settings: EngineSettings, event: Event, clock: Clock, warn: Ca
     log = await SqliteEventLog.open(settings.db, clock_ms=clock.now_ms)
     try:
         made = _recovered_engine(settings, log, clock, warn)
-        await made.loop.take([event])
+        accepted = await made.loop.order(lambda world: events_of(world, asked))
         await made.loop.snapshot()
         log.sync_head()
+        return accepted
     finally:
         await asyncio.shield(log.close())
 

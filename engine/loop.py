@@ -14,6 +14,7 @@ from msgspec import Struct
 from engine.core.machine import is_news, react
 from engine.core.saving import encode_world
 from engine.feeds.port import Seen
+from events.commands import Accepted
 from events.errors import CommandRefused, EngineFault, SnapshotRefused
 from events.failpoints import reach
 
@@ -89,11 +90,19 @@ class Loop:
         what stands behind it is not taken. After any other error the state may be ahead of the log: EngineFault
         for whatever comes then.
         """
+        await self.order(lambda _: events)
+
+    async def order(self, make: Callable[[World], Sequence[Event]]) -> Accepted:
+        """Take the inputs that `make` finds right for the state as it is; where they and what followed stand.
+
+        Raises what `make` raises, and then nothing has happened; else like `take`.
+        """
         async with self._one_take:
             if self._ahead:
                 raise EngineFault(
                     f"an input was taken that is not in the log; the log is whole up to seq {self.log.head.seq}"
                 )
+            events, first_seq = make(self.world), self.log.head.seq + 1
             self._ahead = True
             try:
                 await self._take(events)
@@ -101,6 +110,7 @@ class Loop:
                 self._ahead = False
                 raise
             self._ahead = False
+            return Accepted(first_seq, self.log.head.seq)
 
     async def _take(self, events: Sequence[Event]) -> None:
         """Decide and commit, a row of limited length at a time; then a snapshot when one is due."""

@@ -255,11 +255,11 @@ class FundingPaid(Event, frozen=True, tag="FundingPaid.1"):
 # ---------------------------------------------------------------- risk
 
 
-class KillSwitchTripped(Event, frozen=True, tag="KillSwitchTripped.1"):
+class KillSwitchTripped(Event, frozen=True, tag="KillSwitchTripped.2"):
     """Entries stop until a human resets. `scope` is a strategy's name or `global`.
 
     Tripped because base - equity reached `threshold_percent` of the base; for `global_loss` the base is
-    the peak of the window. Reasons: `session_loss`, `daily_loss`, `global_loss`, `manual`.
+    the peak of the window. Reasons: `session_loss`, `daily_loss`, `global_loss`, `manual`; a human says who and why.
     """
 
     scope: str
@@ -268,6 +268,8 @@ class KillSwitchTripped(Event, frozen=True, tag="KillSwitchTripped.1"):
     peak_usdt: float
     equity_usdt: float
     threshold_percent: float
+    who: str = ""
+    why: str = ""
 
 
 class KillSwitchReset(Event, frozen=True, tag="KillSwitchReset.1"):
@@ -378,37 +380,14 @@ FeedFact = (
     | AnomalyCleared
 )
 
-EVENT_TYPES: tuple[type[Event], ...] = (
-    ContractListed,
-    CandleClosed,
-    FundingRateSettled,
-    OpenInterestObserved,
-    FeedConnected,
-    FeedLost,
-    GapFound,
-    GapFilled,
-    SymbolSuspended,
-    SymbolResumed,
-    OrderPlaced,
-    OrderRejected,
-    OrderCancelled,
-    PositionOpened,
-    PositionClosed,
-    Liquidated,
-    FundingPaid,
-    KillSwitchTripped,
-    KillSwitchReset,
-    EngineStarted,
-    EngineStopped,
-    RunnerConfigured,
-    RunnerPaused,
-    RunnerResumed,
-    CloseRequested,
-    AnomalyRaised,
-    AnomalyCleared,
-    AnomalyPersists,
-    RepairTried,
-)
+def _tagged(kind: type[Event]) -> tuple[type[Event], ...]:
+    """A kind with a tag of its own, and those below it."""
+    own = () if kind.__struct_config__.tag is None else (kind,)
+    return own + tuple(found for below in kind.__subclasses__() for found in _tagged(below))
+
+
+EVENT_TYPES: tuple[type[Event], ...] = _tagged(Event)
+"""Every fact of this module."""
 
 
 def type_name(event: Event | type[Event]) -> str:

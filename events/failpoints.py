@@ -16,6 +16,10 @@ from events.errors import ConfigError
 
 VARIABLE = "PAPERTAPE_FAILPOINT"
 FAILPOINTS = ("before_commit", "after_commit", "before_publish", "during_snapshot", "during_recovery")
+"""Those of the engine: every run reaches them."""
+NOTIFIER_FAILPOINTS = ("before_alert", "after_alert", "after_alert_cursor")
+"""Around the sending of an alert: its place is durable, Telegram said yes, the cursor moved."""
+KNOWN = (*FAILPOINTS, *NOTIFIER_FAILPOINTS)
 
 
 class _Armed(Struct):
@@ -24,9 +28,9 @@ class _Armed(Struct):
 
 
 def reach(name: str) -> None:
-    """Die here when this failpoint is armed. Raises ConfigError for a name that is not in `FAILPOINTS`."""
+    """Die here when this failpoint is armed. Raises ConfigError for a name that is not in `KNOWN`."""
     armed = _armed()
-    if name not in FAILPOINTS:
+    if name not in KNOWN:
         raise _unknown(name)
     if armed is None or armed.name != name:
         return
@@ -41,7 +45,7 @@ def _armed() -> _Armed | None:
     if not text:
         return None
     name, _, nth = text.partition(":")
-    if name not in FAILPOINTS:
+    if name not in KNOWN:
         raise _unknown(name)
     if nth and not (nth.isdecimal() and int(nth) >= 1):
         raise ConfigError(f"{VARIABLE}={text}: the reach after the colon is a whole number from 1")
@@ -49,4 +53,4 @@ def _armed() -> _Armed | None:
 
 
 def _unknown(name: str) -> ConfigError:
-    return ConfigError(f"{VARIABLE}={name}: there is no such failpoint; there are {', '.join(FAILPOINTS)}")
+    return ConfigError(f"{VARIABLE}={name}: there is no such failpoint; there are {', '.join(KNOWN)}")

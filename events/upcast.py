@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from events.facts import ContractListed, Event
+from events.facts import ContractListed, Event, KillSwitchTripped
 
 Upcaster = Callable[[Any], Event]
 
@@ -33,9 +33,28 @@ class ContractListed1(Event, frozen=True, tag="ContractListed.1"):
     source: str
 
 
+class KillSwitchTripped1(Event, frozen=True, tag="KillSwitchTripped.1"):
+    """A trip before humans could cause one."""
+
+    scope: str
+    reason: str
+    base_usdt: float
+    peak_usdt: float
+    equity_usdt: float
+    threshold_percent: float
+
+
+def by_nobody(old: KillSwitchTripped1) -> KillSwitchTripped:
+    """No human was behind it."""
+    return KillSwitchTripped(**asdict(old))
+
+
 def with_unknown_fees(old: ContractListed1) -> ContractListed:
     """What was listed then said nothing of fees."""
     return ContractListed(**asdict(old))
 
 
-UPCASTERS: Mapping[type[Event], Upcaster] = {ContractListed1: with_unknown_fees}
+UPCASTERS: Mapping[type[Event], Upcaster] = {
+    ContractListed1: with_unknown_fees,
+    KillSwitchTripped1: by_nobody,
+}

@@ -47,7 +47,9 @@ def trip_words(event: KillSwitchTripped) -> str:
     """Why a kill switch tripped: `kill switch: session loss 5.02 % of 10,000.00 reached the limit of 5 %`."""
     name = "global kill switch" if event.scope == GLOBAL_SCOPE else "kill switch"
     if event.reason == "manual":
-        return f"{name}: pulled by hand at an equity of {money(event.equity_usdt)}"
+        by = f" by {event.who}" if event.who else ""
+        why = f": {event.why}" if event.why else ""
+        return f"{name}: pulled{by or ' by hand'} at an equity of {money(event.equity_usdt)}{why}"
     loss = percent(loss_percent(event.base_usdt, event.equity_usdt))
     limit = percent(event.threshold_percent)
     return f"{name}: {reason_words(event.reason)} {loss} of {money(event.base_usdt)} reached the limit of {limit}"

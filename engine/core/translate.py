@@ -58,7 +58,7 @@ SIDE_NAMES = {LONG: "long", SHORT: "short"}
 SIDE_CODES = {name: code for code, name in SIDE_NAMES.items()}
 ACTION_NAMES = {ENTRY: "entry", EXIT: "exit"}
 ACTION_CODES = {name: code for code, name in ACTION_NAMES.items()}
-NAMED = frozenset({"strategy", "symbol", "side", "reason", "action", "readings", "scope", "ambiguous"})
+NAMED = frozenset({"strategy", "symbol", "side", "reason", "action", "readings", "scope", "ambiguous", "who", "why"})
 
 
 def event_of(decision: Decision, strategy: str, symbol: str, exit_reasons: tuple[str, ...]) -> Event:
@@ -81,7 +81,9 @@ def _fields(kind: type[Event]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _named(name: str, decision: Decision, strategy: str, symbol: str, exit_reasons: tuple[str, ...]) -> Any:
-    """The value of a field that is a number in the kernel and a name in the log."""
+    """The value of a field that is a number in the kernel and a name in the log; no human is behind a decision."""
+    if name in ("who", "why"):
+        return ""
     if name in ("strategy", "scope"):
         return strategy
     if name == "symbol":

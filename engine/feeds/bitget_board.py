@@ -1,8 +1,8 @@
 """What the streams showed: the newest rows of every symbol, whether they can be trusted, and its open interest.
 
 A plain fold over frames: no sockets, no clock. A candle of a stream counts as final only when nothing speaks
-against it: it was watched from before its open without a break, it was shown within the last moments before the
-next one began, and no row of it was refused. Everything else is for the exchange's history to say.
+against it: it was watched from before its open without a break, it was shown within the last moments before its
+end, and no row of it was refused. Everything else is for the exchange's history to say.
 """
 
 from __future__ import annotations
@@ -20,21 +20,23 @@ ROWS_KEPT_MAX: Final = 4
 READING_MS: Final = 300_000
 """Open interest is read on this grid: the exchange publishes it many times a second."""
 READING_LATE_MS_MAX: Final = 60_000
+SETTLED_EVERY_MS: Final = 3_600_000
+"""Funding is settled on whole hours, every one of them at the most."""
 QUIET_MS_MAX: Final = 2_000
-"""A candle last shown longer than this before the next one began may miss its last trades."""
+"""A candle last shown longer than this before its end may miss its last trades."""
 AHEAD_MS_MAX: Final = 5_000
 """A row or message from further in the future than this is an error."""
 NEVER_MS: Final = 1 << 62
 
 
 class Watched(Struct):
-    """One symbol as its streams show it. Times are UTC ms of the exchange, those of messages of the receiver."""
+    """One symbol as its streams show it. Times are UTC ms of the exchange."""
 
     rows: dict[int, CandleRow] = field(default_factory=dict)
     shown_ms: dict[int, int] = field(default_factory=dict)
     newest_open_ms: int = -1
     begun_ms: int = -1
-    """When the newest candle was shown first."""
+    """When the newest candle was shown first, by the receiver's time."""
     whole_from_ms: int = NEVER_MS
     """Candles that open from here on are watched whole."""
     doubted: set[int] = field(default_factory=set)
@@ -44,6 +46,8 @@ class Watched(Struct):
     open_interest_base: float = 0.0
     next_settlement_ms: int = 0
     mark_usdt: float = 0.0
+    odd_mark_usdt: float = 0.0
+    """A mark price that was taken for an error; the next one near it is believed."""
 
 
 class Board:
@@ -60,7 +64,7 @@ class Board:
         watched = self.symbols[symbol]
         if watched.newest_open_ms != open_ms + self._timeframe_ms or open_ms < watched.whole_from_ms:
             return None
-        quiet_ms = watched.begun_ms - watched.shown_ms.get(open_ms, -NEVER_MS)
+        quiet_ms = open_ms + self._timeframe_ms - watched.shown_ms.get(open_ms, -NEVER_MS)
         if quiet_ms > QUIET_MS_MAX or open_ms in watched.doubted:
             return None
         return watched.rows.get(open_ms)
@@ -98,7 +102,7 @@ class Board:
             if reason is not None:
                 self._refuse(symbol, reason, str(row))
             elif row.open_time_ms > watched.newest_open_ms - ROWS_KEPT_MAX * self._timeframe_ms:
-                self._keep(watched, row, now_ms)
+                self._keep(watched, row, frame.at_ms, now_ms)
 
     def _wrong(self, watched: Watched, row: CandleRow, now_ms: int, *, snapshot: bool) -> RefusalReason | None:
         if row.open_time_ms > now_ms + AHEAD_MS_MAX:
@@ -111,14 +115,17 @@ class Board:
             return RefusalReason.ABSURD_JUMP
         return None
 
-    def _keep(self, watched: Watched, row: CandleRow, now_ms: int) -> None:
+    def _keep(self, watched: Watched, row: CandleRow, at_ms: int, now_ms: int) -> None:
         open_ms = row.open_time_ms
         watched.rows[open_ms] = row
-        watched.shown_ms[open_ms] = now_ms
+        # What is shown of a candle only after its end may be an old state of it.
+        if at_ms < open_ms + self._timeframe_ms:
+            watched.shown_ms[open_ms] = at_ms
         if open_ms > watched.newest_open_ms:
             watched.newest_open_ms, watched.begun_ms = open_ms, now_ms
             for old_ms in [kept for kept in watched.rows if kept <= open_ms - ROWS_KEPT_MAX * self._timeframe_ms]:
-                del watched.rows[old_ms], watched.shown_ms[old_ms]
+                del watched.rows[old_ms]
+                watched.shown_ms.pop(old_ms, None)
             self.on_news()
 
     def take_ticker(self, frame: TickerFrame, now_ms: int) -> None:
@@ -127,8 +134,13 @@ class Board:
         if frame.at_ms < watched.ticker_ms or abs(frame.at_ms - now_ms) > READING_LATE_MS_MAX:
             self._refuse(frame.symbol, RefusalReason.STALE, f"ticker of {frame.at_ms}", doubt=False)
             return
-        if jumps(frame.mark_usdt, watched.mark_usdt):
+        odd_usdt, watched.odd_mark_usdt = watched.odd_mark_usdt, 0.0
+        if jumps(frame.mark_usdt, watched.mark_usdt) and (odd_usdt <= 0.0 or jumps(frame.mark_usdt, odd_usdt)):
+            watched.odd_mark_usdt = frame.mark_usdt
             self._refuse(frame.symbol, RefusalReason.ABSURD_JUMP, f"mark price {frame.mark_usdt}", doubt=False)
+            return
+        if frame.next_settlement_ms % SETTLED_EVERY_MS != 0:
+            self._refuse(frame.symbol, RefusalReason.OFF_GRID, f"settles {frame.next_settlement_ms}", doubt=False)
             return
         watched.ticker_ms, watched.mark_usdt = frame.at_ms, frame.mark_usdt
         watched.next_settlement_ms = frame.next_settlement_ms

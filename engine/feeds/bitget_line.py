@@ -79,16 +79,17 @@ class Line:
                 await self._turn()
                 stream = self._make_stream(self.symbols)
                 fresh = asyncio.ensure_future(stream.run())
-                before, running = running, fresh
-                if before is not None:
-                    await self._hand_over(before, stream, fresh)
-                self.stream = stream
+                if running is not None and not await self._takes_over(running, stream, fresh):
+                    self._failures += 1
+                    await self._clock.sleep(self._pause_s())
+                    continue
+                running, self.stream = fresh, stream
                 self._connections += 1
                 if not await self._over(fresh):
                     self._rotations += 1
                     continue
                 running = None
-                self._broken(stream, fresh)
+                self._broken(fresh)
                 await self._clock.sleep(self._pause_s())
         finally:
             if running is not None:
@@ -102,32 +103,39 @@ class Line:
         except ExchangeBusy:
             await self._clock.sleep(BACKOFF_S[-1])
 
-    async def _hand_over(self, before: asyncio.Task[str], stream: Stream, fresh: asyncio.Task[str]) -> None:
-        """Let the old stream go when the new one shows everything, has failed, or a minute is over."""
+    async def _takes_over(self, before: asyncio.Task[str], stream: Stream, fresh: asyncio.Task[str]) -> bool:
+        """Let the old stream go when the new one shows everything, or data when a minute is over; else keep it."""
         whole = asyncio.ensure_future(stream.whole.wait())
+        done = {whole, fresh}
         try:
             limit_s = HANDOVER_S_MAX / self._settings.speed
-            await asyncio.wait({whole, fresh}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({whole, fresh, before}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            if before.done():
+                self._broken(before)
+                done = {whole}
+            elif stream.served and not fresh.done():
+                done = {whole, before}
         finally:
-            for task in (whole, before):
+            for task in done:
                 task.cancel()
-            await asyncio.gather(whole, before, return_exceptions=True)
+            await asyncio.gather(*done, return_exceptions=True)
+        return fresh not in done
 
     async def _over(self, fresh: asyncio.Task[str]) -> bool:
         """Wait until the stream ends by itself; False when its time is up and the next one is to take over."""
         done, _ = await asyncio.wait({fresh}, timeout=self._settings.rotate_s / self._settings.speed)
         return bool(done)
 
-    def _broken(self, stream: Stream, ended: asyncio.Task[str]) -> None:
+    def _broken(self, ended: asyncio.Task[str]) -> None:
         """Remember why, and that what forms now is not watched whole."""
         try:
             self.last_fault = ended.result()
         except ExchangeUnreachable as unreachable:
             self.last_fault = str(unreachable)
         self._board.broke(self.symbols)
-        self.stream = None
         self._breaks += 1
-        self._failures = 0 if stream.served else self._failures + 1
+        self._failures = 0 if self.connected else self._failures + 1
+        self.stream = None
 
     def _pause_s(self) -> float:
         """Longer after every failure in a row, never below a second, never equal."""

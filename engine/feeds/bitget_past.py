@@ -44,6 +44,13 @@ class Answers(Struct, Generic[T]):
         return "the exchange does not show them" if error is None else str(error)
 
 
+class Stretch(Struct, frozen=True):
+    """What happened to a symbol between two times: its candles, and all settlements not delivered yet."""
+
+    rows: Rows
+    settled: list[Settlement]
+
+
 class Past:
     """Questions to the exchange's history. `now_ms` is the exchange's own time."""
 
@@ -130,12 +137,28 @@ class Past:
         first_ms = max(from_ms, track.next_open_ms)
         return rows is not None and holes(rows, first_ms, until_ms, track.timeframe_ms) == 0
 
+    async def stretch(self, tracks: Sequence[Track], from_ms: int, until_ms: int, limit_ms: int) -> Answers[Stretch]:
+        """The candles of a window and the settlements of its time. A symbol without one of the two has failed."""
+        candles = await self.window(tracks, from_ms, until_ms, limit_ms)
+        answers: Answers[Stretch] = Answers({}, candles.failed)
+        for round_ in range(MEND_ATTEMPTS_MAX):
+            open_ = [one for one in tracks if one.symbol in candles.found and one.symbol not in answers.found]
+            if not open_ or (round_ and self._now_ms() >= limit_ms):
+                break
+            if round_:
+                await self._clock.sleep(ROUND_EVERY_S[round_ - 1])
+            more = await self._ask(open_, limit_ms, self._settled)
+            answers.failed |= more.failed
+            for symbol, settled in more.found.items():
+                answers.found[symbol] = Stretch(candles.found[symbol], settled)
+        return answers
+
     async def settlements(self, tracks: Sequence[Track], until_ms: int) -> dict[str, list[Settlement]]:
         """The settlements of each symbol that were not delivered yet; a symbol that failed is left out."""
-        answers = await self._ask(
-            tracks, until_ms, lambda track: self._rest.settlements(track.symbol, track.funding_ms + 1)
-        )
-        return answers.found
+        return (await self._ask(tracks, until_ms, self._settled)).found
+
+    def _settled(self, track: Track) -> Awaitable[list[Settlement]]:
+        return self._rest.settlements(track.symbol, track.funding_ms + 1)
 
     async def readings(self, tracks: Sequence[Track], until_ms: int) -> dict[str, Reading]:
         """The open interest of now of each symbol; a symbol that failed is left out."""

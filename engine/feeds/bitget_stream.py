@@ -1,7 +1,7 @@
 """One connection to Bitget's public socket: subscribed, kept alive, its frames handed to the board.
 
 An acknowledgement is no proof of data: the first frame of each channel is. A channel that is silent is subscribed
-again, a connection that is silent, or does not answer its pings, is given up.
+again, a connection that brings no data at all, or does not answer its pings, is given up.
 """
 
 from __future__ import annotations
@@ -144,7 +144,6 @@ class Stream:
     def take(self, text: str | bytes) -> None:
         """Take one frame. Whatever it is, it does not raise."""
         now_s = self._now_s()
-        self.heard_s = now_s
         message = read_frame(text, self._settings.timeframe_ms)
         match message:
             case Pong():
@@ -165,7 +164,7 @@ class Stream:
             self._refusals.refuse(self._settings.ws_url, 0, RefusalReason.WRONG_SYMBOL, message.symbol)
             return
         first = channel.heard_s < 0.0
-        channel.heard_s = now_s
+        channel.heard_s = self.heard_s = now_s
         now_ms = self._market_now_ms()
         if isinstance(message, TickerFrame):
             self._board.take_ticker(message, now_ms)
@@ -211,7 +210,7 @@ class Stream:
         """Why the connection is to be given up; None while it is well."""
         now_s = self._now_s()
         if now_s - self.heard_s > self._settings.silence_s:
-            return f"nothing was heard for {now_s - self.heard_s:.0f} s"
+            return f"no data for {now_s - self.heard_s:.0f} s"
         if self.ponged_s < self.pinged_s and now_s - self.pinged_s > PONG_WITHIN_S:
             return f"no answer to a ping within {PONG_WITHIN_S:.0f} s"
         if sum(channel.asked for channel in self.channels.values()) >= ARGS_AN_HOUR_MAX:

@@ -24,6 +24,8 @@ from events.facts import (
 )
 
 _CANDLE, _FUNDING, _READING = 0, 1, 2
+PENDING_MS: Final = 3_600_000
+"""So long before its end a log that knows no settlement at all may have missed one."""
 
 Ranked = tuple[int, int, int, FeedFact]
 """A fact behind what orders it: time, kind, place of its symbol."""
@@ -33,6 +35,7 @@ class Track(Struct):
     """One symbol's place in its own history. Times are UTC ms; `place` is that in the configured order.
 
     Candles that open before `start_ms` only warm up. `lagging`: its candles are missing and nobody waits for them.
+    `settles_ms` is the settlement that comes next; settlements are known up to `settled_hour_ms`.
     """
 
     symbol: str
@@ -43,10 +46,10 @@ class Track(Struct):
     funding_ms: int = -1
     reading_ms: int = -1
     settles_ms: int = 0
+    settled_hour_ms: int = 0
     close_usdt: float = 0.0
     doubtful: CandleRow | None = None
     lagging: bool = False
-    hole_asked: int = 0
     whole_again_ms: int = 0
     late_from_ms: int = -1
     late_until_ms: int = -1
@@ -77,6 +80,10 @@ class Track(Struct):
         self.funding_ms = settled.time_ms
         fact = FundingRateSettled(settled.time_ms, self.symbol, settled.rate)
         return settled.time_ms, _FUNDING, self.place, fact
+
+    def expects(self, open_ms: int) -> bool:
+        """Whether a settlement is due before the candle of this open, and not known yet."""
+        return self.funding_ms < self.settles_ms <= open_ms
 
     def reading(self, at_ms: int, open_interest_base: float) -> Ranked:
         """The next reading of open interest as a fact."""
@@ -117,7 +124,9 @@ def make_tracks(
             tracks.append(Track(symbol, place, timeframe_ms, first_ms, present_ms, first_ms - 1))
         else:
             first_ms = max(known.candle_open_ms + timeframe_ms, present_ms - catch_up_ms)
-            funding_ms, reading_ms = max(known.funding_ms, first_ms - catch_up_ms), known.open_interest_ms
+            # Without a settlement in the log only one that was not shown before its end can be missing.
+            least_ms = first_ms - (PENDING_MS if known.funding_ms < 0 else catch_up_ms)
+            funding_ms, reading_ms = max(known.funding_ms, least_ms), known.open_interest_ms
             tracks.append(Track(symbol, place, timeframe_ms, first_ms, 0, funding_ms, reading_ms))
     return tracks
 

@@ -138,6 +138,9 @@ class Watch:
         step_ms = self._settings.timeframe_ms
         for track in self._tracks:
             track.lagging = track.lagging and not self._lost
+        if self._told_lost:
+            # The same was asked for just now.
+            await self._clock.sleep(BACKOFF_S[0])
         while True:
             tracks = self._waited_for()
             present_ms = self._present_ms()
@@ -166,14 +169,17 @@ class Watch:
             await self._clock.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
             if not answers.failed:
                 # The exchange answers, and shows none: a hole of its own that ends behind this window.
-                until_ms = max(
-                    until_ms, min(self._present_ms(), until_ms + window_ms(len(tracks), self._settings.timeframe_ms))
-                )
-        yield self._made_up(tracks, answers, until_ms)
+                further_ms = until_ms + window_ms(len(tracks), self._settings.timeframe_ms)
+                until_ms = max(until_ms, min(self._present_ms(), further_ms))
+        ranked, facts = self._made_up(tracks, answers, until_ms)
+        held, self._held = self._held, []
+        yield in_order(held + ranked) + facts
 
-    def _made_up(self, tracks: Sequence[Track], answers: Answers[Stretch], until_ms: int) -> list[FeedFact]:
-        """The history of some symbols as facts, in order; those that failed are left behind."""
-        ranked, self._held = self._held, []
+    def _made_up(
+        self, tracks: Sequence[Track], answers: Answers[Stretch], until_ms: int
+    ) -> tuple[list[Ranked], list[FeedFact]]:
+        """The history of some symbols, and what is to be told of them; those that failed are left behind."""
+        ranked: list[Ranked] = []
         facts: list[FeedFact] = []
         for track in tracks:
             found = answers.found.get(track.symbol)
@@ -184,8 +190,9 @@ class Watch:
             ranked += facts_of(track, found.rows, found.settled, until_ms)
             track.next_open_ms = max(track.next_open_ms, until_ms)
             track.settled_hour_ms = (until_ms - 1) // HOUR_MS * HOUR_MS
+            facts += track.filled(until_ms) if track.lagging else ()
             facts += track.release("missing", "its candles are there again", self.now_ms())
-        return in_order(ranked) + facts
+        return ranked, facts
 
     def _caught_up(self, present_ms: int) -> list[FeedFact]:
         """The present is reached: say so when it was lost before."""
@@ -289,7 +296,7 @@ class Watch:
 
     def _expect(self, track: Track, open_ms: int) -> None:
         """When funding is settled next, as the ticker says; what it said before is not forgotten until it is known."""
-        known_ms = self._board.symbols[track.symbol].next_settlement_ms
+        known_ms = self.board.symbols[track.symbol].next_settlement_ms
         known = track.funding_ms >= track.settles_ms or open_ms - track.settles_ms > SETTLEMENT_LATE_MS_MAX
         moved = known_ms < track.settles_ms or track.settles_ms > self.now_ms() + self._settings.timeframe_ms
         if known_ms > open_ms and (known or moved):
@@ -353,8 +360,7 @@ class Watch:
         from_ms = min(track.next_open_ms for track in lagging)
         answers = await self._past.stretch(lagging, from_ms, until_ms, self.now_ms() + int(MEND_S_MAX * 1_000))
         mended = [track for track in lagging if track.symbol in answers.found]
-        facts = self._made_up(mended, answers, until_ms)
+        ranked, facts = self._made_up(mended, answers, until_ms)
         for track in mended:
             track.lagging = False
-            facts += track.filled(until_ms)
-        return facts
+        return in_order(ranked) + facts

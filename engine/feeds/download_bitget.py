@@ -46,15 +46,19 @@ class BitgetSource:
         return [(row.open_time_ms, (row.open, row.high, row.low, row.close, row.volume)) for row in candles]
 
     async def look(self, wanted: Wanted, from_ms: int, until_ms: int) -> tuple[bool, int]:
-        """Look for the next hour that has a candle; every candle lies in one. The newest hours are not looked at."""
+        """Look for the next hour that has a candle, and go on one hour before it: that of a listing may be left out.
+
+        The newest hours are not looked at.
+        """
         known_ms = min(until_ms, self._rest.server_now_ms() - 2 * HOUR_MS) // HOUR_MS * HOUR_MS
         begin_ms = from_ms // HOUR_MS * HOUR_MS
         end_ms = min(begin_ms + LOOK_HOURS * HOUR_MS, known_ms)
-        if wanted.kind is Kind.FUNDING or end_ms <= from_ms:
+        if wanted.kind is Kind.FUNDING or end_ms - HOUR_MS <= from_ms:
             return True, from_ms
         ask = self._rest.mark_candles if wanted.kind is Kind.MARK else self._rest.candles
         hours = await ask(wanted.symbol, begin_ms, end_ms, HOUR_MS)
-        return bool(hours), max(from_ms, hours[0].open_time_ms) if hours else end_ms
+        next_ms = hours[0].open_time_ms if hours else end_ms
+        return bool(hours), max(from_ms, next_ms - HOUR_MS)
 
     def window_ms(self, wanted: Wanted) -> int:
         """Settlements come all at once."""

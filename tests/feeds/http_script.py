@@ -64,7 +64,7 @@ class Script:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 await self._one(head, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

@@ -1,0 +1,185 @@
+"""Commands of humans: taken while the engine runs, from this process, from the terminal, or into a log nobody holds."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.boot import engine
+from engine.clock import ManualClock
+from engine.commanding import WAITING_MAX, events_of
+from engine.control import Door, NoEngine, send, socket_path
+from events.commands import Accepted, Close, Command, Kill, Pause, Reset, Resume
+from events.errors import CommandRefused
+from events.facts import (
+    CloseRequested,
+    KillSwitchReset,
+    KillSwitchTripped,
+    OrderPlaced,
+    PositionClosed,
+    RunnerPaused,
+    RunnerResumed,
+)
+from tests.core.scenario import BUY, Scenario
+from tests.core.scripted.scripted import BUY as TOLD_BUY
+from tests.engine.logs import of_type
+from tests.engine.parts import settings
+from tests.engine.processes import ok, papertape, running
+from tests.events.tape import in_loop
+from tests.support import DAY_0_MS, MINUTE_MS, candle, listed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.boot import Engine
+
+ANNA = ("anna", "looked at it")
+
+
+def scenario_with_positions() -> Scenario:
+    """Positions in A and B, and C flat."""
+    scenario = Scenario([listed("A"), listed("B"), listed("C")])
+    for symbol in "AB":
+        scenario.enter(BUY, symbol=symbol)
+    return scenario
+
+
+def test_close_all_asks_once_for_every_position_that_is_not_closing_yet() -> None:
+    scenario = scenario_with_positions()
+    at_ms = DAY_0_MS + 2 * MINUTE_MS
+    scenario.tell(CloseRequested(at_ms, "scripted", "B", *ANNA))
+    assert events_of(scenario.world, Close(*ANNA)) == [CloseRequested(at_ms, "scripted", "A", *ANNA)]
+    assert events_of(scenario.world, Close(*ANNA, symbol="A")) == [CloseRequested(at_ms, "scripted", "A", *ANNA)]
+    with pytest.raises(CommandRefused, match="no open position"):
+        events_of(scenario.world, Close(*ANNA, symbol="C"))
+
+
+def test_pause_and_resume_mean_those_that_are_not_in_that_state() -> None:
+    world = scenario_with_positions().world
+    assert events_of(world, Pause(*ANNA)) == [RunnerPaused(DAY_0_MS + 2 * MINUTE_MS, "scripted", *ANNA)]
+    with pytest.raises(CommandRefused, match="is not paused"):
+        events_of(world, Resume(*ANNA))
+    with pytest.raises(CommandRefused, match="no runner of strategy 'nobody'"):
+        events_of(world, Pause(*ANNA, strategy="nobody"))
+
+
+def test_a_kill_carries_the_numbers_of_the_moment_and_stands_once() -> None:
+    scenario = scenario_with_positions()
+    (trip,) = events_of(scenario.world, Kill(*ANNA))
+    assert isinstance(trip, KillSwitchTripped)
+    assert (trip.scope, trip.reason, trip.who, trip.why) == ("global", "manual", *ANNA)
+    assert trip.equity_usdt == scenario.account.equity_usdt
+    scenario.tell(trip)
+    with pytest.raises(CommandRefused, match="tripped already"):
+        events_of(scenario.world, Kill(*ANNA))
+
+
+@pytest.mark.parametrize("command", [Pause("", "why"), Pause("anna", " \n "), Kill("anna", "")])
+def test_a_command_says_who_and_why(command: Command) -> None:
+    with pytest.raises(CommandRefused, match="a command says wh"):
+        events_of(scenario_with_positions().world, command)
+
+
+async def with_position(made: Engine) -> None:
+    await made.loop.take([candle(0, 100.0, TOLD_BUY), candle(1, 100.0)])
+
+
+@in_loop
+async def test_a_command_to_a_running_engine_is_committed_before_it_is_answered(tmp_path: Path) -> None:
+    db = tmp_path / "log.db"
+    async with engine(settings(db), [listed("X")], ManualClock(), print) as made:
+        await with_position(made)
+        serving = asyncio.ensure_future(made.desk.serve())
+        accepted = await made.desk.submit(Close(*ANNA))
+        assert (
+            accepted
+            == Accepted(made.log.head.seq - 1, made.log.head.seq)
+            == Accepted(made.bus.head_seq - 1, made.bus.head_seq)
+        )
+        with pytest.raises(CommandRefused, match="no open position"):
+            await made.desk.submit(Close(*ANNA))
+        await made.loop.take([candle(2, 101.0)])
+        made.desk.close()
+        await serving
+        with pytest.raises(CommandRefused, match="ending"):
+            await made.desk.submit(Kill(*ANNA))
+    assert [type(event) for event in of_type(db, CloseRequested, PositionClosed)] == [CloseRequested, PositionClosed]
+
+
+@in_loop
+async def test_who_asked_may_go_away_and_the_command_is_taken_all_the_same(tmp_path: Path) -> None:
+    db = tmp_path / "log.db"
+    async with engine(settings(db), [listed("X")], ManualClock(), print) as made:
+        asking = asyncio.ensure_future(made.desk.submit(Kill(*ANNA)))
+        await asyncio.sleep(0)
+        asking.cancel()
+        serving = asyncio.ensure_future(made.desk.serve())
+        await made.bus.wait_beyond(made.bus.head_seq)
+        made.desk.close()
+        await serving
+    assert len(of_type(db, KillSwitchTripped)) == 1
+
+
+@in_loop
+async def test_no_more_commands_wait_than_anybody_means(tmp_path: Path) -> None:
+    async with engine(settings(tmp_path / "log.db"), [listed("X")], ManualClock(), print) as made:
+        asking = [asyncio.ensure_future(made.desk.submit(Pause(*ANNA))) for _ in range(WAITING_MAX)]
+        await asyncio.sleep(0)
+        with pytest.raises(CommandRefused, match="waiting already"):
+            await made.desk.submit(Pause(*ANNA))
+        made.desk.close()
+        refused = await asyncio.gather(*asking, return_exceptions=True)
+        assert all(isinstance(one, CommandRefused) for one in refused)
+
+
+@in_loop
+async def test_the_door_takes_commands_refuses_nonsense_and_is_the_owner_s_alone(tmp_path: Path) -> None:
+    db = tmp_path / "log.db"
+    async with engine(settings(db), [listed("X")], ManualClock(), print) as made:
+        door = Door(db, made.desk, print)
+        await door.open()
+        serving = asyncio.ensure_future(made.desk.serve())
+        assert stat.S_IMODE(socket_path(db).stat().st_mode) == 0o600
+        assert await send(db, Kill(*ANNA)) == Accepted(made.log.head.seq, made.log.head.seq)
+        with pytest.raises(CommandRefused, match="tripped already"):
+            await send(db, Kill(*ANNA))
+        for line in (b"rubbish\n", b'{"type":"kill"}\n', b"x" * 10_000 + b"\n", b"\n"):
+            reader, writer = await asyncio.open_unix_connection(socket_path(db))
+            writer.write(line)
+            assert b"no command" in await reader.readline()
+            writer.close()
+        await door.close()
+        made.desk.close()
+        await serving
+    with pytest.raises(NoEngine):
+        await send(db, Kill(*ANNA))
+
+
+def test_verbs_reach_the_running_engine_and_the_log_that_nobody_holds(tmp_path: Path) -> None:
+    market = ("run", "--feed", "sim", "--speed", "600", "--json", "--db", "log.db")
+    with running(tmp_path, *market, until="FeedConnected"):
+        said = ok(tmp_path, "kill", "--why", "odd", "--who", "anna", "--db", "log.db")
+        assert "taken by the running engine: seq" in said
+        assert papertape(tmp_path, "kill", "--why", "again", "--db", "log.db").returncode == 1
+    db = tmp_path / "log.db"
+    (trip,) = of_type(db, KillSwitchTripped)
+    said = ok(tmp_path, "pause", "momentum", "--why", "news", "--who", "anna", "--db", "log.db")
+    assert "taken into the log" in said
+    assert [(e.strategy, e.who, e.why) for e in of_type(db, RunnerPaused)] == [("momentum", "anna", "news")]  # type: ignore[attr-defined]
+    assert trip.who == "anna"  # type: ignore[attr-defined]
+    assert ok(tmp_path, "verify", "--db", "log.db")
+
+
+def test_a_reset_over_the_desk_names_its_trip() -> None:
+    scenario = scenario_with_positions()
+    (trip,) = events_of(scenario.world, Kill(*ANNA))
+    scenario.tell(trip)
+    seq = scenario.log[-1].seq
+    (reset,) = events_of(scenario.world, Reset(*ANNA, "global", seq))
+    assert reset == KillSwitchReset(DAY_0_MS + 2 * MINUTE_MS, "global", seq, *ANNA)
+    with pytest.raises(CommandRefused, match="no runner"):
+        events_of(scenario.world, Reset(*ANNA, "nobody", seq))
+    assert not isinstance(reset, OrderPlaced | RunnerResumed)

@@ -1,0 +1,161 @@
+"""The REST client against the stand-in of the exchange: what it finds is the market's history, within all limits."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.feeds.bitget_bodies import Settlement
+from engine.feeds.bitget_rest import BitgetRest
+from engine.feeds.bitget_settings import BitgetSettings
+from engine.feeds.port import RefusalLog
+from engine.feeds.rows import CandleRow
+from events.errors import ExchangeBusy, ExchangeRefused, ExchangeUnreachable
+from tests.support import examples
+from tests.twins.bitget import Twin
+from tests.twins.bitget_faults import Fault
+from tests.twins.bitget_market import SimTwinMarket
+from tests.twins.bitget_venue import Manner
+from tests.twins.virtual_time import VirtualClock, run
+
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+START_MS = 20_600 * DAY_MS + 10 * HOUR_MS + 17_300
+NOW_MS = START_MS // MINUTE_MS * MINUTE_MS
+BTC, QUIET = "BTCUSDT", "PAPERUSDT"
+MARKET = SimTwinMarket([BTC, QUIET], quiet={QUIET: 0.4})
+T = TypeVar("T")
+
+
+def against(use: Callable[[BitgetRest, Twin], Awaitable[T]], manner: dict[str, Any] | None = None, **more: Any) -> T:
+    """What a client makes of the twin, which it never asks for too much."""
+
+    async def main(clock: VirtualClock) -> T:
+        async with Twin(MARKET, clock, manner=Manner(**(manner or {})), skew_ms=more.get("skew_ms", 0)) as twin:
+            refusals = RefusalLog()
+            timeframe_ms = more.get("timeframe_ms", MINUTE_MS)
+            rest = BitgetRest(BitgetSettings(rest_url=twin.rest_url, timeframe_ms=timeframe_ms), clock, refusals)
+            try:
+                found = await use(rest, twin)
+            finally:
+                await rest.close()
+            assert not twin.statistics.breaches
+            assert twin.statistics.too_many == 0 and refusals.total == 0
+            return found
+
+    return run(main, START_MS)
+
+
+@pytest.mark.parametrize("symbol", [BTC, QUIET])
+@pytest.mark.parametrize("bounds", [False, True])
+@pytest.mark.parametrize("ago_days", [0, 28.9, 40])
+def test_every_length_of_range_is_whole(ago_days: float, bounds: bool, symbol: str) -> None:
+    until_ms = NOW_MS - int(ago_days * DAY_MS) // MINUTE_MS * MINUTE_MS
+
+    async def use(rest: BitgetRest, twin: Twin) -> None:
+        for count in (1, 199, 200, 201, 999, 1_000, 1_001, 2_500):
+            found = await rest.candles(symbol, until_ms - count * MINUTE_MS, until_ms)
+            assert found == twin.history(symbol, until_ms - count * MINUTE_MS, until_ms)
+
+    against(use, {"start_bounds": bounds})
+
+
+@given(st.integers(0, 45 * 1_440), st.integers(0, 3_000), st.integers(0, 59_999), st.booleans())
+@examples(30)
+def test_any_range_is_whole(ago: int, count: int, crooked_ms: int, bounds: bool) -> None:
+    until_ms = NOW_MS - ago * MINUTE_MS + crooked_ms
+    from_ms = until_ms - count * MINUTE_MS
+
+    async def use(rest: BitgetRest, twin: Twin) -> tuple[list[CandleRow], list[CandleRow]]:
+        return await rest.candles(QUIET, from_ms, until_ms), twin.history(QUIET, from_ms, min(until_ms, NOW_MS))
+
+    found, true = against(use, {"start_bounds": bounds})
+    assert found == true
+
+
+def test_hours_and_the_mark_price_have_their_own_pages() -> None:
+    async def use(rest: BitgetRest, _twin: Twin) -> None:
+        hour_ms = NOW_MS // HOUR_MS * HOUR_MS
+        hours = await rest.candles(BTC, hour_ms - 300 * HOUR_MS, hour_ms)
+        assert [row.open_time_ms for row in hours] == [hour_ms - ago * HOUR_MS for ago in range(300, 0, -1)]
+        marks = await rest.mark_candles(BTC, NOW_MS - 450 * MINUTE_MS, NOW_MS, MINUTE_MS)
+        assert marks == [MARKET.mark_candle(BTC, NOW_MS - ago * MINUTE_MS) for ago in range(450, 0, -1)]
+
+    against(use, timeframe_ms=HOUR_MS)
+
+
+@pytest.mark.parametrize("skew_ms", [-90_000, 0, 90_000])
+def test_closed_is_what_the_exchange_calls_closed(skew_ms: int) -> None:
+    async def use(rest: BitgetRest, twin: Twin) -> tuple[list[CandleRow], list[CandleRow]]:
+        found = await rest.candles(BTC, NOW_MS - HOUR_MS, NOW_MS + HOUR_MS)
+        assert rest.offset_ms == pytest.approx(skew_ms, abs=2)
+        return found, twin.history(BTC, NOW_MS - HOUR_MS, twin.now_ms() // MINUTE_MS * MINUTE_MS)
+
+    found, true = against(use, skew_ms=skew_ms)
+    assert found == true
+
+
+def test_an_empty_page_of_recent_candles_is_asked_of_the_history() -> None:
+    async def use(rest: BitgetRest, twin: Twin) -> None:
+        twin.faults.on(Fault.EMPTY_DATA, symbol=BTC, times=1)
+        found = await rest.candles(BTC, NOW_MS - 500 * MINUTE_MS, NOW_MS)
+        assert found == twin.history(BTC, NOW_MS - 500 * MINUTE_MS, NOW_MS)
+        assert twin.statistics.requests["history-candles"] == 1
+
+    against(use)
+
+
+def test_settlements_are_those_of_ninety_days() -> None:
+    async def use(rest: BitgetRest, twin: Twin) -> None:
+        true = [Settlement(at_ms, rate) for at_ms, rate in twin.settlements(BTC, NOW_MS - 90 * DAY_MS, NOW_MS)]
+        assert await rest.settlements(BTC, 0) == true
+        assert len(true) > 200
+        assert await rest.settlements(BTC, true[-7].time_ms) == true[-7:]
+
+    against(use)
+
+
+def test_what_is_said_of_a_contract_is_read() -> None:
+    async def use(rest: BitgetRest, twin: Twin) -> None:
+        contract, listing = (await rest.contracts())[BTC], MARKET.listing(BTC)
+        assert (contract.tick_numerator, contract.tick_denominator) == listing.tick
+        assert (contract.lot_numerator, contract.lot_denominator) == listing.lot
+        assert contract.status == "normal"
+        assert await rest.tiers(BTC) == tuple((start, rate) for start, _, _, rate in listing.tiers)
+        assert await rest.next_settlement_ms(BTC) == (NOW_MS // (8 * HOUR_MS) + 1) * 8 * HOUR_MS
+        reading = await rest.open_interest(BTC)
+        assert reading.open_interest_base == twin.open_interest(BTC, reading.time_ms)
+
+    against(use)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault.CUT_BODY, ExchangeUnreachable),
+        (Fault.REST_RESET, ExchangeUnreachable),
+        (Fault.HANGING, ExchangeUnreachable),
+        (Fault.SERVER_ERROR, ExchangeUnreachable),
+        (Fault.HTML_OK, ExchangeUnreachable),
+        (Fault.HTML_BAD_GATEWAY, ExchangeUnreachable),
+        (Fault.MAINTENANCE, ExchangeUnreachable),
+        (Fault.BUSY, ExchangeBusy),
+        (Fault.UNKNOWN_SYMBOL, ExchangeRefused),
+    ],
+)
+def test_a_fault_has_a_name_and_the_next_request_is_served(fault: Fault, error: type[Exception]) -> None:
+    async def main(clock: VirtualClock) -> None:
+        async with Twin(MARKET, clock) as twin:
+            rest = BitgetRest(BitgetSettings(rest_url=twin.rest_url), clock, RefusalLog())
+            await rest.server_time_ms()
+            twin.faults.on(fault, times=1)
+            with pytest.raises(error):
+                await rest.candles(BTC, NOW_MS - HOUR_MS, NOW_MS)
+            twin.faults.off(fault)
+            assert len(await rest.candles(BTC, NOW_MS - HOUR_MS, NOW_MS)) == 60
+            await rest.close()
+
+    run(main, START_MS)

@@ -1,0 +1,1 @@
+"""Truthful stand-ins of the outside: an exchange that speaks as the real one does, and time that can be hurried."""

@@ -1,0 +1,109 @@
+"""What can go wrong on the way to Telegram, as switches that tests set at run time. Each use is counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, Final
+
+from msgspec import Struct
+
+SWITCHES_MAX: Final = 1_000
+FOR_EVER_MS: Final = 1 << 62
+
+
+class Fault(StrEnum):
+    """One way to fail. `value` says more where the text names it."""
+
+    SLOW = "slow"
+    """Everything takes `value` (5) seconds more."""
+
+    # Instead of an answer: nothing is processed.
+    BUSY = "busy"
+    """429 with `value` (7) as retry_after, in the body and in the header."""
+    SERVER_ERROR = "server_error"
+    """500 in Telegram's own envelope."""
+    BAD_GATEWAY = "bad_gateway"
+    """502 in HTML, as an edge answers."""
+    GARBAGE = "garbage"
+    """200 with a body that is no JSON."""
+    RESET_BEFORE = "reset_before"
+    """The connection is reset."""
+    HANGING = "hanging"
+    """No answer at all."""
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    """403; `value` is the description (blocked by the user)."""
+    NOT_FOUND = "not_found"
+    BAD_REQUEST = "bad_request"
+    """400; `value` is the description behind `Bad Request: `."""
+    PARSE = "parse"
+    """400, can't parse entities, for a request with a parse mode; others are processed."""
+    MIGRATED = "migrated"
+    """400 with `value` as migrate_to_chat_id."""
+    CONFLICT = "conflict"
+    """409, as if another one polled."""
+
+    # The request is processed, and nobody says so.
+    RESET_AFTER = "reset_after"
+    """The connection is reset."""
+    TIMEOUT_AFTER = "timeout_after"
+    """No answer comes."""
+
+    # Of updates.
+    DUPLICATE_UPDATES = "duplicate_updates"
+    """The last update that was confirmed is delivered once more."""
+
+
+class Switch(Struct):
+    """A fault that is on: for which method (None: all), until when, how often still (None: always)."""
+
+    fault: Fault
+    method: str | None
+    until_ms: int
+    times: int | None
+    value: Any
+
+
+class Faults:
+    """All switches of a server. `counts` says how often each fault has been applied."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self.counts: Counter[Fault] = Counter()
+        self._now_ms = now_ms
+        self._active: list[Switch] = []
+
+    def on(
+        self,
+        fault: Fault,
+        *,
+        method: str | None = None,
+        for_s: float | None = None,
+        times: int | None = None,
+        value: Any = None,
+    ) -> None:
+        """Switch a fault on: for some seconds, for some times, or until it is switched off."""
+        assert len(self._active) < SWITCHES_MAX, f"more than {SWITCHES_MAX} faults are on"
+        until_ms = FOR_EVER_MS if for_s is None else self._now_ms() + int(for_s * 1_000.0)
+        self._active.append(Switch(fault, method and method.lower(), until_ms, times, value))
+
+    def off(self, fault: Fault) -> None:
+        """Switch a fault off."""
+        self._active = [one for one in self._active if one.fault is not fault]
+
+    def clear(self) -> None:
+        """Switch everything off."""
+        self._active.clear()
+
+    def hits(self, fault: Fault, method: str) -> Switch | None:
+        """The switch that concerns a method now, counted and used up once."""
+        now_ms = self._now_ms()
+        self._active = [one for one in self._active if one.until_ms > now_ms and one.times != 0]
+        for switch in self._active:
+            if switch.fault is fault and switch.method in (None, method.lower()):
+                self.counts[fault] += 1
+                if switch.times is not None:
+                    switch.times -= 1
+                return switch
+        return None
