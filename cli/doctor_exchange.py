@@ -96,7 +96,7 @@ def findings(settings: BitgetSettings, seen: Seen) -> Iterator[Finding]:
     """Everything that was looked at, a line each."""
     if seen.rest_fault:
         advice = "look at the network, a proxy or a firewall; the engine keeps trying and makes up for what it missed"
-        yield Finding("fail", "exchange", f"{settings.rest_url} does not serve: {seen.rest_fault}", advice)
+        yield Finding("fail", "exchange", seen.rest_fault, advice)
     else:
         yield Finding("ok", "exchange", f"{settings.rest_url} answers within {seen.round_trip_ms} ms")
         yield _skew(seen)
@@ -132,7 +132,7 @@ def _symbols(settings: BitgetSettings, seen: Seen) -> Iterator[Finding]:
 def _subscription(settings: BitgetSettings, seen: Seen) -> Finding:
     if seen.stream_fault:
         advice = "meanwhile every symbol is asked for once a candle"
-        return Finding("fail", "subscription", f"{settings.ws_url}: {seen.stream_fault}", advice)
+        return Finding("fail", "subscription", seen.stream_fault, advice)
     if seen.silent:
         text = f"no data within {DATA_WITHIN_S:g} s from {', '.join(seen.silent)}"
         return Finding("warn", "subscription", text, "the name may be that of another product")

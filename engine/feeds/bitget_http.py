@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 from email.utils import parsedate_to_datetime
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import httpx
 import msgspec
@@ -30,6 +31,7 @@ TIMEOUT_WALL_S_MIN: Final = 1.0
 WORDS_CHARS_MAX: Final = 200
 SUCCESS: Final = "00000"
 BUSY_CODE: Final = "429"
+_ERRNO: Final = re.compile(r"^\[Errno [^\]]*\] ")
 LATER_CODES: Final = frozenset({"40015", "45001", "30038"})
 """System abnormal, unknown error, matching engine being upgraded: worth another try."""
 
@@ -90,10 +92,10 @@ class BitgetHttp:
                 return await self._read(url, params, source)
         except TimeoutError:
             words = f"no whole answer within {self._timeout_s:g} s"
-            raise ExchangeUnreachable(f"{self._base_url} {source}: {words}") from None
+            raise ExchangeUnreachable(f"{self._base_url}, {_said(source)}: {words}") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            words = _words(str(error)) or type(error).__name__
-            raise ExchangeUnreachable(f"{self._base_url} {source}: {words}") from error
+            words = _ERRNO.sub("", _words(str(error))) or type(error).__name__
+            raise ExchangeUnreachable(f"{self._base_url} cannot be reached: {words}") from error
 
     async def _read(self, url: str, params: dict[str, str | int], source: str) -> Reply:
         content = bytearray()
@@ -102,7 +104,7 @@ class BitgetHttp:
                 content += part
                 if len(content) > self._bytes_max:
                     self._refusals.refuse(source, 0, RefusalReason.TOO_LARGE, f"HTTP {response.status_code}")
-                    raise ExchangeUnreachable(f"{source}: the answer is larger than {self._bytes_max} bytes")
+                    raise ExchangeUnreachable(f"{_said(source)}: the answer is larger than {self._bytes_max} bytes")
             return Reply(response.status_code, _retry_after_s(response.headers), bytes(content))
 
     def _opened_client(self) -> httpx.AsyncClient:
@@ -124,18 +126,18 @@ class BitgetHttp:
             raise self._busy(source, reply, ticket)
         words = _words(envelope.msg or "") if envelope is not None else ""
         if reply.status >= httpx.codes.INTERNAL_SERVER_ERROR or code in LATER_CODES:
-            raise ExchangeUnreachable(f"{source}: HTTP {reply.status} {code} {words}".rstrip())
+            raise ExchangeUnreachable(f"{_said(source)}: HTTP {reply.status} {code} {words}".rstrip())
         if envelope is None:
             raise self._foreign(reply, source)
         if code != SUCCESS:
-            raise ExchangeRefused(f"{source}: {code} {words}".rstrip(), code)
+            raise ExchangeRefused(f"{_said(source)}: {code} {words}".rstrip(), code)
         if not httpx.codes.is_success(reply.status):
             raise self._foreign(reply, source)
         return envelope
 
     def _busy(self, source: str, reply: Reply, ticket: int) -> ExchangeBusy:
         pause_s = self._pacer.busy(ticket, reply.retry_after_s)
-        text = f"{source}: too many requests; the next one waits {pause_s:.3g} s"
+        text = f"{_said(source)}: too many requests; the next one waits {pause_s:.3g} s"
         return ExchangeBusy(text, reply.retry_after_s)
 
     def _foreign(self, reply: Reply, source: str) -> ExchangeUnreachable:
@@ -146,7 +148,16 @@ class BitgetHttp:
         except UNREADABLE:
             reason = RefusalReason.NOT_JSON
         self._refusals.refuse(source, 0, reason, reply.content[:WORDS_CHARS_MAX].decode("utf-8", "replace"))
-        return ExchangeUnreachable(f"{source}: HTTP {reply.status} with a body that is not Bitget's ({reason.value})")
+        return ExchangeUnreachable(
+            f"{_said(source)}: HTTP {reply.status} with a body that is not Bitget's ({reason.value})"
+        )
+
+
+def _said(source: str) -> str:
+    """A request as its owner reads it: `candles BTCUSDT`. The whole of it stands with the refusals."""
+    path, _, query = source.partition("?")
+    symbol = dict(parse_qsl(query)).get("symbol", "")
+    return f"{path.rpartition('/')[2]} {symbol}".rstrip()
 
 
 def _envelope(content: bytes) -> Envelope | None:

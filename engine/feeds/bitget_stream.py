@@ -111,7 +111,7 @@ class Stream:
                 max_queue=QUEUE_FRAMES_MAX,
             )
         except (OSError, InvalidHandshake, InvalidMessage, EOFError) as error:
-            raise ExchangeUnreachable(f"{settings.ws_url}: {words(error)}") from error
+            raise ExchangeUnreachable(f"{settings.ws_url} cannot be reached: {words(error)}") from error
         try:
             return await self._serve(socket)
         finally:
