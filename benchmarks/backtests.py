@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from events.facts import PositionClosed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engine.core.state import FactColumns
+
 STRATEGY = "vwap_rsi"
 QUICK_DAYS = 60
 SAME_TAPE = (
@@ -34,15 +36,15 @@ AIM_CANDLES_A_SECOND = 40e6
 
 
 class ReadyTape:
-    """A tape whose rows lie ready, as in a sweep, where every run after the first finds them so."""
+    """A tape whose columns lie ready, as in a sweep, where every run after the first finds them so."""
 
     def __init__(self, bench: Bench) -> None:
         tape = tape_of(feed(days(bench)))
-        self.contracts, self._rows = tape.contracts, tape.rows()
+        self.contracts, self._columns = tape.contracts, tape.arrays()
 
-    def rows(self) -> Any:
-        """The rows."""
-        return self._rows
+    def arrays(self) -> FactColumns:
+        """The columns."""
+        return self._columns
 
 
 def days(bench: Bench) -> int:
@@ -164,7 +166,7 @@ def identical(bench: Bench) -> Result:
         for a, b in zip(plain.equities, fast.equities, strict=True)
     )
     result.add("decisions equal", f"{len(fast.decided):,} of {len(plain.decided):,}", "all", decisions)
-    result.add("equities equal to the bit", f"{len(fast.facts):,} values", "all", equities)
+    result.add("equities equal to the bit", f"{fast.facts.total:,} values", "all", equities)
     result.add("courses equal", "drawdown, days", "all", plain.courses == fast.courses)
     assert decisions, "CPython and the compiled kernel decide differently"
     assert equities, "CPython and the compiled kernel see different equities"

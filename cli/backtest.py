@@ -144,7 +144,7 @@ def _summary(result: Backtest, feed: FileFeed, portfolio: Portfolio, trades: Tra
     runners = zip(result.world.runners, result.courses, result.equities, strict=True)
     return BacktestResult(
         engine=result.engine,
-        facts=len(result.facts),
+        facts=result.facts.total,
         seconds=result.took_s,
         symbols=tuple(contract.symbol for contract in result.tape.contracts),
         refused_rows=feed.refusals.total,
@@ -186,5 +186,5 @@ def _write(result: Backtest, path: Path, config: Config) -> None:
     """Write the run as a log that every other verb can open."""
     from cli.backtest_log import write_log  # noqa: PLC0415 - only when it is asked for
 
-    with counting("writing the log", len(result.facts)) as on_progress:
+    with counting("writing the log", result.facts.total) as on_progress:
         asyncio.run(write_log(result, path, config, on_progress))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.core.codes import CANDLE, FUNDING, WARM_UP
+from engine.core.codes import CANDLE, WARM_UP
 from engine.core.guard import guard_total
-from engine.core.series import watch_candle, watch_reading, watch_series, watch_settlement
+from engine.core.quiet import take_fact, take_quiet
+from engine.core.series import watch_fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,7 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
 
     def advance(
         facts: Any,
+        scratch: Any,
         first: int,
         end: int,
         room: int,
@@ -29,7 +31,7 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
         bars: Any,
         filters: Any,
         filter_bars: Any,
-        two_series: bool,
+        paired: bool,
         settlements: Any,
         readings: Any,
         active: Any,
@@ -43,26 +45,24 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
         out: Any,
         equities: Any,
     ) -> tuple[int, int, str]:
-        n, numbered, full, account = 0, 0, len(out) - room, accounts[0]
-        for f in range(first, end):
-            if n >= full:
-                return f, n, digest
-            fact = facts[f]
-            s = fact.symbol
+        n, full, account, fact, f = 0, len(out) - room, accounts[0], scratch[0], first
+        while f < end and n < full:
+            s = facts.symbol[f]
             market, main, filtered = markets[s], mains[s], filters[s]
-            is_candle = fact.kind == CANDLE
-            if is_candle:
-                watch_candle(market, fact, settlements[s])
-                watch_series(main, bars[s], fact, market.reset)
-                if two_series:
-                    watch_series(filtered, filter_bars[s], fact, market.reset)
-            elif fact.kind == FUNDING:
-                watch_settlement(market, fact, settlements[s])
-            else:
-                watch_reading(market, fact, readings[s])
-            if main.completed == 1 or market.reset == 1 or not is_candle:
+            quiet_end = end if active[s] else f
+            last = take_quiet(
+                facts, f, quiet_end, market, main, bars[s], filtered, filter_bars[s], paired, desks[s], account
+            )
+            for quiet in range(f - first, last - first):
+                equities[quiet] = account.equity_usdt
+            taken, f = last >= f, max(last, f)
+            take_fact(fact, facts, f)
+            if not taken:
+                watch_fact(fact, market, main, bars[s], filtered, filter_bars[s], paired, settlements[s], readings[s])
+            if main.completed == 1 or market.reset == 1 or fact.kind != CANDLE:
                 look(fact, market, main, bars[s], readings[s], states[s], params[s])
-            if is_candle and fact.timing != WARM_UP and active[s]:
+            if fact.kind == CANDLE and fact.timing != WARM_UP and active[s]:
+                before = n
                 n = trade(
                     fact,
                     market,
@@ -79,11 +79,11 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
                     out,
                     n,
                 )
-                while numbered < n:
-                    out[numbered].fact = f
-                    numbered += 1
+                for decided in range(before, n):
+                    out[decided].fact = f
             equities[f - first] = account.equity_usdt
-        return end, n, digest
+            f += 1
+        return f, n, digest
 
     return advance
 
@@ -93,10 +93,13 @@ def make_guard_watch(digest: str) -> Callable[..., Any]:
 
     def watch(facts: Any, first: int, end: int, totals: Any, guards: Any, maxima: Any) -> tuple[int, str]:
         guard = guards[0]
+        kinds, timings, times_ms = facts.kind, facts.timing, facts.time_ms
         for f in range(first, end):
-            fact = facts[f]
-            if fact.kind == CANDLE and fact.timing != WARM_UP:
-                if guard_total(guard, maxima, totals[f - first], fact.time_ms):
+            total, at_ms = totals[f - first], times_ms[f]
+            if total == guard.total_usdt and at_ms < guard.hour_end_ms:
+                continue  # Nothing has changed since it was looked at last.
+            if kinds[f] == CANDLE and timings[f] != WARM_UP:
+                if guard_total(guard, maxima, total, at_ms):
                     return f, digest
         return end, digest
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.core.codes import CANDLE, FUNDING, WARM_UP
+from engine.core.codes import CANDLE, WARM_UP
 from engine.core.evolve import evolve
 from engine.core.guard import roll_day
-from engine.core.series import watch_candle, watch_reading, watch_series, watch_settlement
+from engine.core.series import watch_fact
 from engine.core.trade import mark
 
 if TYPE_CHECKING:
@@ -43,19 +43,10 @@ def make_follow(look: Callable[..., None], digest: str) -> Callable[..., Any]:
             fact = facts[f]
             s = fact.symbol
             market, main = markets[s], mains[s]
-            trading = False
-            if fact.kind == CANDLE:
-                watch_candle(market, fact, settlements[s])
-                watch_series(main, bars[s], fact, market.reset)
-                if two_series:
-                    watch_series(filters[s], filter_bars[s], fact, market.reset)
-                trading = fact.timing != WARM_UP and active[s]
-                if trading:
-                    roll_day(account, fact.open_time_ms)
-            elif fact.kind == FUNDING:
-                watch_settlement(market, fact, settlements[s])
-            else:
-                watch_reading(market, fact, readings[s])
+            watch_fact(fact, market, main, bars[s], filters[s], filter_bars[s], two_series, settlements[s], readings[s])
+            trading = fact.kind == CANDLE and fact.timing != WARM_UP and active[s]
+            if trading:
+                roll_day(account, fact.open_time_ms)
             if fact.kind != CANDLE or main.completed == 1 or market.reset == 1:
                 look(fact, market, main, bars[s], readings[s], states[s], params[s])
             while n < len(recorded) and recorded[n].fact == f:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.core.codes import HIGH_VOLATILITY
+from engine.core.codes import CANDLE, FUNDING, HIGH_VOLATILITY
 from engine.core.indicators import (
     classify_regime,
     true_range,
@@ -22,6 +22,29 @@ from engine.core.state import HISTORY_MASK, READINGS_MASK, SETTLEMENTS_MASK, SET
 
 if TYPE_CHECKING:
     from engine.core.state import Adx, Atr, Bars, Fact, Market, Readings, Rsi, Series, Settlements
+
+
+def watch_fact(
+    fact: Fact,
+    market: Market,
+    main: Series,
+    bars: Bars,
+    filtered: Series,
+    filter_bars: Bars,
+    two_series: bool,
+    settlements: Settlements,
+    readings: Readings,
+) -> None:
+    """What one runner's market and series take of a fact."""
+    if fact.kind == CANDLE:
+        watch_candle(market, fact, settlements)
+        watch_series(main, bars, fact, market.reset)
+        if two_series:
+            watch_series(filtered, filter_bars, fact, market.reset)
+    elif fact.kind == FUNDING:
+        watch_settlement(market, fact, settlements)
+    else:
+        watch_reading(market, fact, readings)
 
 
 def watch_candle(market: Market, fact: Fact, settlements: Settlements) -> None:
@@ -92,7 +115,7 @@ def watch_series(series: Series, bars: Bars, fact: Fact, reset: int) -> None:
     series.next_ms = close_ms
     if close_ms == series.end_ms and series.whole == 1:
         series.completed = 1
-        _complete_candle(series, bars, fact.close)
+        complete_candle(series, bars, fact.close)
 
 
 def _begin_candle(series: Series, fact: Fact) -> None:
@@ -107,7 +130,7 @@ def _begin_candle(series: Series, fact: Fact) -> None:
     series.forming_volume = fact.volume
 
 
-def _complete_candle(series: Series, bars: Bars, close: float) -> None:
+def complete_candle(series: Series, bars: Bars, close: float) -> None:
     """The forming candle is whole: it becomes the last one, and every indicator takes it."""
     row = series.row + 1
     high, low = series.forming_high, series.forming_low

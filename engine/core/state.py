@@ -7,7 +7,7 @@ or None inside: flags are 0 or 1, and an absent time is -1.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct, field
 
@@ -36,6 +36,34 @@ class Fact(Struct, array_like=True, gc=False):
     low: float = 0.0
     close: float = 0.0
     volume: float = 0.0
+
+
+class FactColumns(NamedTuple):
+    """Facts in columns named as the fields of `Fact`: plain arrays, or numpy's. They cost little to make of tables.
+
+    `run_end` is the index behind the facts without a break of one kind and symbol that are warm-up or are none.
+    """
+
+    kind: Any
+    symbol: Any
+    timing: Any
+    open_time_ms: Any
+    time_ms: Any
+    open: Any
+    high: Any
+    low: Any
+    close: Any
+    volume: Any
+    run_end: Any
+
+    @property
+    def total(self) -> int:
+        """How many facts there are."""
+        return len(self.time_ms)
+
+    def at(self, index: int) -> Fact:
+        """The fact at an index."""
+        return Fact(*(column[index] for column in self[:-1]))
 
 
 class Bar(Struct, array_like=True, gc=False):

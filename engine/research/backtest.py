@@ -27,6 +27,7 @@ from events.log import Entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from engine.core.state import FactColumns
     from engine.core.strategy import Strategy
     from engine.feeds.file import FileFeed
 
@@ -38,7 +39,7 @@ class Backtest(Struct):
 
     engine: str
     tape: Tape
-    facts: Any
+    facts: FactColumns
     configuration: list[Event]
     world: World
     decided: list[Decided]
@@ -54,8 +55,8 @@ class Backtest(Struct):
             yield [Entry(event)]
         causes = _Causes()
         by_fact = _by_fact(self.decided)
-        for index in range(len(self.facts)):
-            group = causes.group(fact_event(self.tape.contracts, self.facts[index]), by_fact.get(index, ()), seq + 1)
+        for index in range(self.facts.total):
+            group = causes.group(fact_event(self.tape.contracts, self.facts.at(index)), by_fact.get(index, ()), seq + 1)
             seq += len(group)
             yield group
 

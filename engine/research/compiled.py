@@ -18,6 +18,7 @@ import engine.core.exchange
 import engine.core.guard
 import engine.core.indicators
 import engine.core.margin
+import engine.core.quiet
 import engine.core.rounding
 import engine.core.series
 import engine.core.sizing
@@ -45,6 +46,7 @@ KERNEL_MODULES = (
     engine.core.guard,
     engine.core.indicators,
     engine.core.margin,
+    engine.core.quiet,
     engine.core.rounding,
     engine.core.series,
     engine.core.sizing,
@@ -115,7 +117,7 @@ class CompiledEngine:
     name = "compiled"
 
     def __init__(self, world: World, tape: Tape, digest: str) -> None:
-        self.facts: Array = tape.rows()
+        self.facts = tape.arrays()
         self.watch = guard_watch(digest)
         self.runners = [
             CompiledRunner(world, runner, compile_loop(runner.strategy, digest)) for runner in world.runners
@@ -124,7 +126,7 @@ class CompiledEngine:
 
     def equities(self) -> Array:
         """Room for the equity after every fact."""
-        return np.empty(len(self.facts))
+        return np.empty(self.facts.total)
 
     def part(self, equities: Array, first: int, end: int) -> Array:
         """A stretch of equities that writes through."""

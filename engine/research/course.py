@@ -39,22 +39,26 @@ def make_walk(digest: str) -> Callable[..., Any]:
     def walk(facts: Any, equities: Any, capital: float, days: Any) -> tuple[int, int, float, float, int, int, str]:
         from_ms, until_ms, under_ms, longest_ms, day_end_ms = 0, 0, -1, 0, 0
         peak, equity, deepest, count = capital, capital, 0.0, 0
-        for f in range(len(facts)):
-            fact = facts[f]
-            if fact.kind != CANDLE or fact.timing == WARM_UP:
+        kinds, timings, opens_ms, times_ms = facts.kind, facts.timing, facts.open_time_ms, facts.time_ms
+        for f in range(len(kinds)):
+            if kinds[f] != CANDLE or timings[f] == WARM_UP:
                 continue
-            if fact.open_time_ms >= day_end_ms:
+            open_ms = opens_ms[f]
+            if open_ms >= day_end_ms:
                 if day_end_ms == 0:
-                    from_ms = fact.open_time_ms
-                    until_ms = fact.open_time_ms
-                    day_end_ms = fact.open_time_ms - fact.open_time_ms % DAY_MS + DAY_MS
-                while fact.open_time_ms >= day_end_ms:
+                    from_ms = open_ms
+                    until_ms = open_ms
+                    day_end_ms = open_ms - open_ms % DAY_MS + DAY_MS
+                while open_ms >= day_end_ms:
                     if count < len(days) - 1:
                         days[count] = equity
                         count += 1
                     day_end_ms += DAY_MS
+            at_ms = max(times_ms[f], until_ms)
+            if equities[f] == equity:
+                until_ms = at_ms
+                continue  # Neither a peak nor a drawdown begins or ends.
             equity = equities[f]
-            at_ms = max(fact.time_ms, until_ms)
             if equity >= peak:
                 if under_ms >= 0:
                     longest_ms = max(longest_ms, at_ms - under_ms)

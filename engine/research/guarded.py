@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from engine.core.codes import GLOBAL_LOSS
 from engine.core.guard import cancel_entries, trip_global
-from engine.core.state import Decision, Guard
+from engine.core.state import Decision, FactColumns, Guard
 from engine.core.translate import event_of
 from events.facts import GLOBAL_SCOPE, Event
 
@@ -68,7 +68,7 @@ class TapeEngine(Protocol):
     """The way a tape is run: by CPython over Structs, or compiled over arrays."""
 
     name: str
-    facts: Any
+    facts: FactColumns
     watch: Callable[..., Any]
     guards: Any
     maxima: Any
@@ -99,7 +99,7 @@ class TapeEngine(Protocol):
 def run_tape(world: World, engine: TapeEngine, on_progress: Callable[[int], None] = lambda _: None) -> Outcome:
     """Run every runner of `world` over the tape; the world stands at the end of it afterwards."""
     run = _GuardedRun(world, engine)
-    at, end = 0, len(engine.facts)
+    at, end = 0, engine.facts.total
     while at < end:
         at = run.stretch(at, min(end, at + STRETCH_FACTS))
         on_progress(at)
@@ -144,7 +144,7 @@ class _GuardedRun:
     def _trip(self, fact: int) -> None:
         """The global switch trips after `fact`: every runner that goes on is stopped, its pending entries cancelled."""
         decision = Decision()
-        trip_global(self.engine.guard(), int(self.engine.facts[fact].time_ms), decision)
+        trip_global(self.engine.guard(), int(self.engine.facts.time_ms[fact]), decision)
         self.engine.trip_guard(GLOBAL_LOSS)
         self.decided.append(Decided(fact, GLOBAL_RUNNER, event_of(decision, GLOBAL_SCOPE, "", ())))
         for index, tape_runner in enumerate(self.engine.runners):

@@ -7,7 +7,7 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from engine.core.advance import make_advance, make_guard_watch
-from engine.core.state import Decision, Guard
+from engine.core.state import Decision, Fact, Guard
 from engine.core.trade import make_look
 from engine.core.world import DECISIONS_A_FACT_MAX
 from engine.research.copying import copied
@@ -15,7 +15,7 @@ from engine.research.copying import copied
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
 
-    from engine.core.state import Fact
+    from engine.core.state import FactColumns
     from engine.core.world import Runner, World
     from engine.research.tape import Tape
 
@@ -31,6 +31,7 @@ class PlainRunner:
         self.two_series = runner.main is not runner.filtered
         self.room = len(world.symbols) + DECISIONS_A_FACT_MAX
         self.out = [Decision(reading=runner.strategy.reading()) for _ in range(self.room + OUT_ROWS)]
+        self.scratch = [Fact()]
         self.world = world
         self.moving = copied(self._moving_of(world, runner))
 
@@ -40,7 +41,7 @@ class PlainRunner:
         market = (world.markets, main.series, main.bars, filtered.series, filtered.bars)
         return (*market, world.settlements, world.readings, runner.desks, runner.states, [runner.account])
 
-    def advance(self, facts: list[Fact], first: int, end: int, equities: MutableSequence[float]) -> list[Decision]:
+    def advance(self, facts: FactColumns, first: int, end: int, equities: MutableSequence[float]) -> list[Decision]:
         """Run facts `first .. end - 1`; writes the equity after each and returns the decisions made."""
         found: list[Decision] = []
         markets, mains, bars, filters, filter_bars, settlements, readings, desks, states, accounts = self.moving
@@ -49,6 +50,7 @@ class PlainRunner:
             part = array("d", bytes(8 * (end - at)))
             following, count, _ = self.loop(
                 facts,
+                self.scratch,
                 at,
                 end,
                 self.room,
@@ -107,7 +109,7 @@ class PlainEngine:
     name = "python"
 
     def __init__(self, world: World, tape: Tape) -> None:
-        self.facts = tape.structs()
+        self.facts = tape.columns()
         self.watch = make_guard_watch("")
         self.runners = [PlainRunner(world, runner) for runner in world.runners]
         self.guards = [copy.copy(world.guard)]
@@ -115,7 +117,7 @@ class PlainEngine:
 
     def equities(self) -> array[float]:
         """Room for the equity after every fact."""
-        return array("d", bytes(8 * len(self.facts)))
+        return array("d", bytes(8 * self.facts.total))
 
     def part(self, equities: array[float], first: int, end: int) -> memoryview:
         """A stretch of equities that writes through."""

@@ -24,6 +24,7 @@ from engine.research.callees import make_loop, make_part
 from engine.research.compiled import guard_watch, know_strategy
 from engine.research.guarded import STRETCH_FACTS
 from engine.research.records import dtype_of, records_of, struct_of, values_of
+from engine.research.rows import columns_of_rows
 from engine.research.runner import CompiledRunner
 from events.facts import (
     GLOBAL_SCOPE,
@@ -162,9 +163,10 @@ class _Stretch:
         for runner in runners:
             self._follow(runner, facts, equities)
             totals += equities
+        columns = columns_of_rows(facts)
         at = 0
         while runners and at < len(facts):
-            at, _ = guard_watch(self.digest)(facts, at, len(facts), totals[at:], self.guards, self.maxima)
+            at, _ = guard_watch(self.digest)(columns, at, len(facts), totals[at:], self.guards, self.maxima)
             at += 1
         self.facts, self.decided = bytearray(), {}
 

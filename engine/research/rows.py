@@ -1,4 +1,4 @@
-"""Tables as the rows of one structured array, merged by time without a Python object a row."""
+"""A tape's columns as numpy's arrays; a single table's prices are not even copied."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.core.codes import CANDLE, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
-from engine.core.state import Fact
-from engine.research.records import Array, dtype_of
+from engine.core.state import FactColumns
 
 if TYPE_CHECKING:
     from array import array
 
     from engine.feeds.columns import CandleColumns, SeriesColumns
+    from engine.research.records import Array
     from engine.research.tape import Tape
-
-FACT_TYPE = dtype_of(Fact)
-BLOCK_ROWS = 4_096
 
 
 def floats(column: array[float]) -> Array:
@@ -25,45 +22,62 @@ def floats(column: array[float]) -> Array:
     return np.frombuffer(column)
 
 
-def rows_of(tape: Tape) -> Array:
-    """All facts of a tape: candles by their close in the symbols' order, then funding, then open interest."""
-    parts = [_candle_rows(symbol, table, tape) for symbol, table in enumerate(tape.candles)]
+def columns_of_rows(rows: Array) -> FactColumns:
+    """Rows of facts as columns, of the types that a tape's have."""
+    narrow = {"kind": np.int8, "symbol": np.int16, "timing": np.int8}
+    *columns, _ = FactColumns._fields
+    made = [np.ascontiguousarray(rows[name], narrow.get(name)) for name in columns]
+    return FactColumns._make([*made, _run_ends(*made[:3])])
+
+
+def columns_of(tape: Tape) -> FactColumns:
+    """What `tape.columns` gives, a hundred times as fast."""
+    parts = [_candles(symbol, table, tape) for symbol, table in enumerate(tape.candles)]
     for kind, tables in ((FUNDING, tape.funding), (OPEN_INTEREST, tape.open_interest)):
         for symbol, series in enumerate(tables):
             if series is not None:
-                parts.append(_series_rows(kind, symbol, series, tape.end_ms))
+                parts.append(_series(kind, symbol, series, tape))
     if len(parts) == 1:
         return parts[0]
-    rows = np.concatenate(parts)
-    return rows[np.lexsort((rows["symbol"], rows["kind"], rows["time_ms"]))].view(np.recarray)
+    joined = FactColumns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    order = np.lexsort((joined.symbol, joined.kind, joined.time_ms))
+    *placed, _ = (column[order] for column in joined)
+    return FactColumns._make([*placed, _run_ends(*placed[:3])])
 
 
-def _candle_rows(symbol: int, table: CandleColumns, tape: Tape) -> Array:
-    """One symbol's candles, a block that fits the cache at a time: a column of wide rows is slow to write."""
-    opens = np.frombuffer(table.open_time_ms, dtype=np.int64)
-    count = len(opens) if tape.end_ms is None else int(np.searchsorted(opens, tape.end_ms))
-    columns = [np.frombuffer(column, dtype=np.float64) for column in table.values()]
-    rows = np.empty(count, dtype=FACT_TYPE)
-    for first in range(0, count, BLOCK_ROWS):
-        block, part = rows[first : first + BLOCK_ROWS], slice(first, min(count, first + BLOCK_ROWS))
-        block["kind"] = CANDLE
-        block["symbol"] = symbol
-        block["timing"] = ON_TIME if tape.start_ms is None else np.where(opens[part] < tape.start_ms, WARM_UP, ON_TIME)
-        block["open_time_ms"] = opens[part]
-        block["time_ms"] = opens[part] + table.timeframe_ms
-        for name, column in zip(("open", "high", "low", "close", "volume"), columns, strict=True):
-            block[name] = column[part]
-    return rows.view(np.recarray)
+def _candles(symbol: int, table: CandleColumns, tape: Tape) -> FactColumns:
+    """One symbol's candles."""
+    count, warm_up = tape.counted(table.open_time_ms)
+    opens_ms = np.frombuffer(table.open_time_ms, dtype=np.int64)[:count]
+    kinds, symbols, timings = _heads(count, CANDLE, symbol)
+    timings[:warm_up] = WARM_UP
+    prices = (np.frombuffer(column)[:count] for column in table.values())
+    ends = np.full(count, count, dtype=np.int32)
+    ends[:warm_up] = warm_up
+    return FactColumns._make([kinds, symbols, timings, opens_ms, opens_ms + table.timeframe_ms, *prices, ends])
 
 
-def _series_rows(kind: int, symbol: int, series: SeriesColumns, end_ms: int | None) -> Array:
+def _series(kind: int, symbol: int, series: SeriesColumns, tape: Tape) -> FactColumns:
     """One symbol's settlements or readings."""
-    times = np.frombuffer(series.time_ms, dtype=np.int64)
-    count = len(times) if end_ms is None else int(np.searchsorted(times, end_ms))
-    rows = np.zeros(count, dtype=FACT_TYPE).view(np.recarray)
-    rows["kind"] = kind
-    rows["symbol"] = symbol
-    rows["open_time_ms"] = times[:count]
-    rows["time_ms"] = times[:count]
-    rows["close"] = np.frombuffer(series.value, dtype=np.float64)[:count]
-    return rows
+    count, _ = tape.counted(series.time_ms)
+    times_ms, empty = np.frombuffer(series.time_ms, dtype=np.int64)[:count], np.zeros(count)
+    values = np.frombuffer(series.value)[:count]
+    prices = (empty, empty, empty, values, empty)
+    return FactColumns(*_heads(count, kind, symbol), times_ms, times_ms, *prices, np.zeros(count, dtype=np.int32))
+
+
+def _run_ends(kinds: Array, symbols: Array, timings: Array) -> Array:
+    """See `FactColumns.run_end`."""
+    breaks = (kinds[1:] != kinds[:-1]) | (symbols[1:] != symbols[:-1])
+    breaks |= (timings[1:] == WARM_UP) != (timings[:-1] == WARM_UP)
+    ends = np.append(np.flatnonzero(breaks) + 1, len(kinds)).astype(np.int32)
+    return np.repeat(ends, np.diff(ends, prepend=0))
+
+
+def _heads(count: int, kind: int, symbol: int) -> tuple[Array, Array, Array]:
+    """Kind, symbol and timing of every fact of a table."""
+    return (
+        np.full(count, kind, dtype=np.int8),
+        np.full(count, symbol, dtype=np.int16),
+        np.full(count, ON_TIME, dtype=np.int8),
+    )

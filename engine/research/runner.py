@@ -11,6 +11,7 @@ from engine.core.state import (
     Bar,
     Decision,
     Desk,
+    Fact,
     Market,
     OpenInterest,
     Series,
@@ -22,6 +23,7 @@ from engine.research.records import Array, dtype_of, leaves_of, records_of, stru
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engine.core.state import FactColumns
     from engine.core.world import Runner, World
 
 OUT_ROWS = 4_096
@@ -43,6 +45,7 @@ class CompiledRunner:
         self.room = len(world.symbols) + DECISIONS_A_FACT_MAX
         reading = dtype_of(runner.strategy.reading)
         self.out = np.zeros(OUT_ROWS + self.room, dtype=dtype_of(Decision, reading=reading))
+        self.scratch = records_of([Fact()])
         self.state = {
             "markets": records_of(world.markets),
             "mains": records_of(runner.main.series),
@@ -55,7 +58,7 @@ class CompiledRunner:
             "accounts": records_of([runner.account]),
         }
 
-    def advance(self, facts: Array, first: int, end: int, equities: Array) -> list[Decision]:
+    def advance(self, facts: FactColumns, first: int, end: int, equities: Array) -> list[Decision]:
         """Run facts `first .. end - 1`; writes the equity after each and returns the decisions made."""
         found: list[Decision] = []
         reading = self.runner.strategy.reading
@@ -76,7 +79,7 @@ class CompiledRunner:
         self.state["accounts"][...] = records_of([self.runner.account])
         self.state["desks"][...] = records_of(self.runner.desks)
 
-    def _call(self, facts: Array, at: int, end: int, equities: Array) -> Any:
+    def _call(self, facts: FactColumns, at: int, end: int, equities: Array) -> Any:
         """One call of the compiled loop."""
         s = self.state
         filters = s["filters"] if self.two_series else s["mains"]
@@ -84,6 +87,7 @@ class CompiledRunner:
         assert self.loop is not None
         return self.loop(
             facts,
+            self.scratch,
             at,
             end,
             self.room,

@@ -1,20 +1,20 @@
-"""A tape: all market facts of a run in their binding order, by CPython as Structs or for numba as rows."""
+"""A tape: all market facts of a run in their binding order, as columns: plain arrays for CPython, numpy's for numba."""
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
-from itertools import chain, repeat
-from operator import attrgetter
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from engine.core.codes import CANDLE, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
-from engine.core.state import Fact
+from engine.core.state import Fact, FactColumns
 from events.facts import CandleClosed, ContractListed, FundingRateSettled, MarketFact, OpenInterestObserved, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from engine.feeds.columns import CandleColumns, SeriesColumns
     from engine.feeds.file import FileFeed
@@ -33,43 +33,79 @@ class Tape(Struct):
     start_ms: int | None = None
     end_ms: int | None = None
 
+    def columns(self) -> FactColumns:
+        """The facts as plain arrays: candles by their close in the symbols' order, then funding, then open interest."""
+        parts = list(self._parts())
+        if len(parts) == 1:
+            return parts[0]
+        joined = FactColumns(*(_joined(columns) for columns in zip(*parts, strict=True)))
+        places = list(zip(joined.time_ms, joined.kind, joined.symbol, strict=True))
+        order = sorted(range(joined.total), key=places.__getitem__)
+        *sorted_, _ = (array(column.typecode, map(column.__getitem__, order)) for column in joined)
+        return FactColumns._make([*sorted_, _run_ends(*sorted_[:3])])
+
     def structs(self) -> list[Fact]:
         """The facts as Structs."""
-        found = list(chain.from_iterable(self._parts()))
-        if len(self.candles) > 1 or any(self.funding) or any(self.open_interest):
-            found.sort(key=attrgetter("time_ms", "kind", "symbol"))
-        return found
+        return list(map(Fact, *self.columns()[:-1]))
 
-    def _parts(self) -> Iterator[Iterator[Fact]]:
+    def arrays(self) -> FactColumns:
+        """The facts as numpy's arrays."""
+        from engine.research.rows import columns_of  # noqa: PLC0415 - numpy belongs to an extra
+
+        return columns_of(self)
+
+    def _parts(self) -> Iterator[FactColumns]:
         """Every table as facts."""
         for symbol, table in enumerate(self.candles):
-            yield self._candle_structs(symbol, table)
+            yield self._candles(symbol, table)
         for kind, tables in ((FUNDING, self.funding), (OPEN_INTEREST, self.open_interest)):
             for symbol, series in enumerate(tables):
                 if series is not None:
-                    yield self._series_structs(kind, symbol, series)
+                    yield self._series(kind, symbol, series)
 
-    def _candle_structs(self, symbol: int, table: CandleColumns) -> Iterator[Fact]:
-        """One symbol's candles, made without a line of Python a row."""
-        opens = table.open_time_ms
-        count = len(opens) if self.end_ms is None else bisect_left(opens, self.end_ms)
-        warm_up = 0 if self.start_ms is None else min(count, bisect_left(opens, self.start_ms))
-        timings = chain(repeat(WARM_UP, warm_up), repeat(ON_TIME, count - warm_up))
-        closes_ms = map(table.timeframe_ms.__add__, opens)
-        return map(Fact, repeat(CANDLE), repeat(symbol), timings, opens, closes_ms, *table.values())
+    def _candles(self, symbol: int, table: CandleColumns) -> FactColumns:
+        """One symbol's candles."""
+        count, warm_up = self.counted(table.open_time_ms)
+        opens_ms = table.open_time_ms[:count]
+        made: list[Any] = [array("b", [CANDLE]) * count, array("h", [symbol]) * count]
+        made.append(array("b", [WARM_UP]) * warm_up + array("b", [ON_TIME]) * (count - warm_up))
+        made += [opens_ms, array("q", map(table.timeframe_ms.__add__, opens_ms))]
+        made += [column[:count] for column in table.values()]
+        made.append(array("i", [warm_up]) * warm_up + array("i", [count]) * (count - warm_up))
+        return FactColumns._make(made)
 
-    def _series_structs(self, kind: int, symbol: int, series: SeriesColumns) -> Iterator[Fact]:
+    def _series(self, kind: int, symbol: int, series: SeriesColumns) -> FactColumns:
         """One symbol's settlements or readings."""
-        for time_ms, value in zip(series.time_ms, series.value, strict=True):
-            if self.end_ms is not None and time_ms >= self.end_ms:
-                return
-            yield Fact(kind, symbol, 0, time_ms, time_ms, close=value)
+        count, _ = self.counted(series.time_ms)
+        times_ms, empty = series.time_ms[:count], array("d", bytes(8 * count))
+        heads = array("b", [kind]) * count, array("h", [symbol]) * count, array("b", [ON_TIME]) * count
+        return FactColumns(
+            *heads, times_ms, times_ms, empty, empty, empty, series.value[:count], empty, array("i", bytes(4 * count))
+        )
 
-    def rows(self) -> Any:
-        """The facts as one structured array."""
-        from engine.research.rows import rows_of  # noqa: PLC0415 - numpy belongs to an extra
+    def counted(self, times_ms: Sequence[int]) -> tuple[int, int]:
+        """How many of a table's rows count, and how many of those are warm-up."""
+        count = len(times_ms) if self.end_ms is None else bisect_left(times_ms, self.end_ms)
+        return count, 0 if self.start_ms is None else min(count, bisect_left(times_ms, self.start_ms))
 
-        return rows_of(self)
+
+def _run_ends(kinds: array[int], symbols: array[int], timings: array[int]) -> array[int]:
+    """See `FactColumns.run_end`."""
+    ends = array("i")
+    warm_ups = map(WARM_UP.__eq__, timings)
+    for _, run in groupby(zip(kinds, symbols, warm_ups, strict=True)):
+        length = sum(1 for _ in run)
+        ends += array("i", [len(ends) + length]) * length
+    return ends
+
+
+def _joined(columns: Sequence[array[Any]]) -> array[Any]:
+    """Columns one behind the other."""
+    first, *others = columns
+    whole = first[:]
+    for other in others:
+        whole += other
+    return whole
 
 
 def tape_of(feed: FileFeed, start_ms: int | None = None, end_ms: int | None = None) -> Tape:
@@ -85,8 +121,8 @@ def tape_of(feed: FileFeed, start_ms: int | None = None, end_ms: int | None = No
     )
 
 
-def fact_event(contracts: list[ContractListed], fact: Any) -> MarketFact:
-    """A fact of a tape, Struct or row, as the event it is in a log."""
+def fact_event(contracts: list[ContractListed], fact: Fact) -> MarketFact:
+    """A fact of a tape as the event it is in a log."""
     contract, at_ms = contracts[int(fact.symbol)], int(fact.time_ms)
     if fact.kind == FUNDING:
         return FundingRateSettled(at_ms, contract.symbol, float(fact.close))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 from msgspec import Struct
@@ -15,7 +15,7 @@ from engine.research.tape import Tape, fact_event
 from tests.support import DAY_0_MS, FIVE_MINUTES_MS, MINUTE_MS, listed
 
 if TYPE_CHECKING:
-    from engine.core.state import Fact
+    from engine.core.state import FactColumns
     from events.facts import MarketFact
 
 NAMES = ("AAA", "BBB", "CCC")
@@ -43,20 +43,19 @@ class RandomTape(Tape):
 
     late: frozenset[tuple[int, int]] = frozenset()
 
-    def structs(self) -> list[Fact]:
-        """The facts as Structs."""
-        found = super().structs()
-        for fact in found:
-            if fact.kind == CANDLE and (fact.symbol, fact.open_time_ms) in self.late:
-                fact.timing = LATE
+    def columns(self) -> FactColumns:
+        """The facts as plain arrays."""
+        found = super().columns()
+        for index, place in enumerate(zip(found.symbol, found.open_time_ms, strict=True)):
+            if found.kind[index] == CANDLE and place in self.late:
+                found.timing[index] = LATE
         return found
 
-    def rows(self) -> Any:
-        """The facts as one structured array."""
-        rows = super().rows()
-        for index, fact in enumerate(self.structs()):
-            rows[index].timing = fact.timing
-        return rows
+    def arrays(self) -> FactColumns:
+        """The facts as numpy's arrays."""
+        found = super().arrays()
+        found.timing[:] = self.columns().timing
+        return found
 
     def events(self) -> list[MarketFact]:
         """The facts as they come from a feed."""

@@ -1,0 +1,114 @@
+"""Quiet stretches: candles up to the next close of a timeframe, while an account holds nothing and waits for nothing.
+
+A tape is mostly made of them. Before the last one nothing can be decided, so they are taken at once; market,
+series and desk are left exactly as `watch_candle`, `watch_series` and `trade` leave them one by one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.core.codes import CANDLE, NO_ORDER, WARM_UP
+from engine.core.series import complete_candle
+
+if TYPE_CHECKING:
+    from engine.core.state import Account, Bars, Desk, Fact, FactColumns, Market, Series
+
+
+def take_fact(fact: Fact, facts: FactColumns, f: int) -> None:
+    """Put the fact at index `f` into `fact`."""
+    fact.kind = facts.kind[f]
+    fact.symbol = facts.symbol[f]
+    fact.timing = facts.timing[f]
+    fact.open_time_ms = facts.open_time_ms[f]
+    fact.time_ms = facts.time_ms[f]
+    fact.open = facts.open[f]
+    fact.high = facts.high[f]
+    fact.low = facts.low[f]
+    fact.close = facts.close[f]
+    fact.volume = facts.volume[f]
+
+
+def take_quiet(
+    facts: FactColumns,
+    f: int,
+    end: int,
+    market: Market,
+    main: Series,
+    bars: Bars,
+    filtered: Series,
+    filter_bars: Bars,
+    two_series: bool,
+    desk: Desk,
+    account: Account,
+) -> int:
+    """Let market and series take the quiet stretch that begins at `f`.
+
+    Returns the index of its last candle, on which the strategy may be asked; `f - 1` when no stretch begins.
+    """
+    last = _last_quiet(facts, f, end, market, main, filtered, desk, account)
+    if last < f:
+        return last
+    market.reset = 0
+    market.open_time_ms = facts.open_time_ms[last]
+    market.close_time_ms = facts.time_ms[last]
+    market.close = facts.close[last]
+    _pass(main, bars, facts, f, last)
+    if two_series:
+        _pass(filtered, filter_bars, facts, f, last)
+    return last
+
+
+def _last_quiet(
+    facts: FactColumns, f: int, end: int, market: Market, main: Series, filtered: Series, desk: Desk, account: Account
+) -> int:
+    """The index of the last candle of the stretch that begins at `f`; `f - 1` when none does.
+
+    A run of candles rises on the grid of its timeframe: where there are as many as fit, there is no hole.
+    """
+    open_ms, base_ms = facts.open_time_ms[f], market.base_ms
+    if account.positions != 0 or desk.order.action != NO_ORDER:
+        return f - 1
+    if open_ms != market.close_time_ms or market.booked != market.settled:
+        return f - 1
+    if facts.kind[f] != CANDLE or facts.timing[f] == WARM_UP:
+        return f - 1
+    until_ms = min(account.day_end_ms, _next_end_ms(main, open_ms), _next_end_ms(filtered, open_ms))
+    last: int = min(f + (until_ms - open_ms) // base_ms, end, facts.run_end[f]) - 1
+    if last < f or facts.open_time_ms[last] - open_ms != (last - f) * base_ms:
+        return f - 1
+    return last
+
+
+def _next_end_ms(series: Series, open_ms: int) -> int:
+    """When the candle closes that a base candle at `open_ms` goes on with or begins; 0 when it does neither."""
+    if open_ms != series.next_ms or open_ms > series.end_ms:
+        return 0
+    return series.end_ms if open_ms < series.end_ms else series.end_ms + series.timeframe_ms
+
+
+def _pass(series: Series, bars: Bars, facts: FactColumns, f: int, last: int) -> None:
+    """A series after the quiet candles `f .. last`; the last one may complete one of its own."""
+    series.turbulent_at_open = series.turbulent
+    series.completed = 0
+    highs, lows, volumes = facts.high, facts.low, facts.volume
+    high, low, volume = series.forming_high, series.forming_low, series.forming_volume
+    if facts.open_time_ms[f] == series.end_ms:
+        series.whole = 1
+        series.end_ms += series.timeframe_ms
+        series.forming_open = facts.open[f]
+        high, low, volume = highs[f], lows[f], volumes[f]
+        f += 1
+    for k in range(f, last + 1):
+        if highs[k] > high:
+            high = highs[k]
+        if lows[k] < low:
+            low = lows[k]
+        volume += volumes[k]
+    series.forming_high = high
+    series.forming_low = low
+    series.forming_volume = volume
+    series.next_ms = facts.time_ms[last]
+    if series.next_ms == series.end_ms and series.whole == 1:
+        series.completed = 1
+        complete_candle(series, bars, facts.close[last])
