@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,10 +92,17 @@ def _load(path: Path) -> ModuleType:
 
 def code_digest(strategies: Iterable[Strategy]) -> str:
     """A digest of everything that decides: the kernel's sources and those of the given strategies."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(Path(engine.core.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    digest = _kernel_digest().copy()
     for strategy in strategies:
         digest.update(strategy.name.encode())
         digest.update(strategy.source.encode())
     return digest.hexdigest()
+
+
+@cache
+def _kernel_digest() -> hashlib.blake2b:
+    """The digest as far as the kernel's sources, read once: what a process has imported does not change any more."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(Path(engine.core.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest

@@ -7,9 +7,10 @@ applied again is in its event, to the last bit.
 from __future__ import annotations
 
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import asdict
+from msgspec.structs import astuple
 
 from engine.core.codes import (
     ENTRY,
@@ -41,6 +42,8 @@ from events.facts import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.core.state import Decision
 
 DECISION_EVENTS: dict[int, type[Event]] = {
@@ -66,18 +69,22 @@ def event_of(decision: Decision, strategy: str, symbol: str, exit_reasons: tuple
     kind = DECISION_EVENTS[decision.kind]
     if decision.kind == POSITION_CLOSED and decision.reason == LIQUIDATION:
         kind = Liquidated
-    numbers, names = _fields(kind)
-    values: dict[str, Any] = {name: getattr(decision, name) for name in numbers}
-    for name in names:
-        values[name] = _named(name, decision, strategy, symbol, exit_reasons)
-    return kind(**values)
+    values_of, named = _fields(kind)
+    values: list[Any] = list(values_of(decision))
+    for place, name in named:
+        values[place] = _named(name, decision, strategy, symbol, exit_reasons)
+    return kind(*values)
 
 
 @cache
-def _fields(kind: type[Event]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The fields an event shares with a decision as numbers, and those that are names in the log."""
+def _fields(kind: type[Event]) -> tuple[Callable[[Decision], tuple[Any, ...]], tuple[tuple[int, str], ...]]:
+    """What takes an event's fields out of a decision, and those of them, with their places, that are names in the log.
+
+    The names' places hold something else until they are put in.
+    """
     fields = kind.__struct_fields__
-    return tuple(name for name in fields if name not in NAMED), tuple(name for name in fields if name in NAMED)
+    named = tuple((place, name) for place, name in enumerate(fields) if name in NAMED)
+    return attrgetter(*("kind" if name in NAMED else name for name in fields)), named
 
 
 def _named(name: str, decision: Decision, strategy: str, symbol: str, exit_reasons: tuple[str, ...]) -> Any:
@@ -96,7 +103,8 @@ def _named(name: str, decision: Decision, strategy: str, symbol: str, exit_reaso
         return reason_name(decision.reason, exit_reasons)
     if name == "ambiguous":
         return decision.ambiguous == 1
-    return {key: float(value) for key, value in asdict(decision.reading).items()}
+    reading = decision.reading
+    return dict(zip(reading.__struct_fields__, map(float, astuple(reading)), strict=True))
 
 
 def decision_of(event: Event, symbol: int, exit_reasons: tuple[str, ...], decision: Decision) -> None:

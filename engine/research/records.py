@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -42,16 +43,28 @@ def _leaf(item: Any) -> Any:
     raise TypeError(f"{item.name} is no scalar")
 
 
+def records_of(structs: Sequence[Struct]) -> Array:
+    """Structs of one type as a structured array. A few thousand are packed at once: numpy takes them one by one."""
+    dtype = _dtype(type(structs[0]))
+    leaves = chain.from_iterable(map(_leaves, structs))
+    packed = bytearray(struct.pack(f"={_leaf_codes(dtype) * len(structs)}", *leaves))
+    return np.frombuffer(packed, dtype=dtype)
+
+
+def _leaves(item: Struct) -> Iterator[Any]:
+    """The leaves of a Struct, one after the other."""
+    if not _nested(type(item)):
+        return iter(msgspec.structs.astuple(item))
+    return chain.from_iterable(
+        _leaves(value) if isinstance(value, msgspec.Struct) else (value,) for value in msgspec.structs.astuple(item)
+    )
+
+
 def values_of(item: Struct) -> tuple[Any, ...]:
     """The leaves of a Struct as the nested tuple numpy takes."""
     return tuple(
         values_of(value) if isinstance(value, msgspec.Struct) else value for value in msgspec.structs.astuple(item)
     )
-
-
-def records_of(structs: Sequence[Struct]) -> Array:
-    """Structs of one type as a structured array."""
-    return np.array([values_of(item) for item in structs], dtype=_dtype(type(structs[0])))
 
 
 @cache
