@@ -94,13 +94,15 @@ def make_guard_watch(digest: str) -> Callable[..., Any]:
     def watch(facts: Any, first: int, end: int, totals: Any, guards: Any, maxima: Any) -> tuple[int, str]:
         guard = guards[0]
         kinds, timings, times_ms = facts.kind, facts.timing, facts.time_ms
+        known_usdt, hour_end_ms = guard.total_usdt, guard.hour_end_ms
         for f in range(first, end):
             total, at_ms = totals[f - first], times_ms[f]
-            if total == guard.total_usdt and at_ms < guard.hour_end_ms:
+            if total == known_usdt and at_ms < hour_end_ms:
                 continue  # Nothing has changed since it was looked at last.
             if kinds[f] == CANDLE and timings[f] != WARM_UP:
                 if guard_total(guard, maxima, total, at_ms):
                     return f, digest
+                known_usdt, hour_end_ms = guard.total_usdt, guard.hour_end_ms
         return end, digest
 
     return watch

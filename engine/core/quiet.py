@@ -53,9 +53,19 @@ def take_quiet(
     market.open_time_ms = facts.open_time_ms[last]
     market.close_time_ms = facts.time_ms[last]
     market.close = facts.close[last]
-    _pass(main, bars, facts, f, last)
+    highs, lows, volumes = facts.high, facts.low, facts.volume
+    high, low, volume = highs[f], lows[f], _begin(main, facts, f)
+    filter_volume = _begin(filtered, facts, f) if two_series else 0.0
+    for k in range(f + 1, last + 1):
+        if highs[k] > high:
+            high = highs[k]
+        if lows[k] < low:
+            low = lows[k]
+        volume += volumes[k]
+        filter_volume += volumes[k]
+    _form(main, bars, facts, last, high, low, volume)
     if two_series:
-        _pass(filtered, filter_bars, facts, f, last)
+        _form(filtered, filter_bars, facts, last, high, low, filter_volume)
     return last
 
 
@@ -87,26 +97,27 @@ def _next_end_ms(series: Series, open_ms: int) -> int:
     return series.end_ms if open_ms < series.end_ms else series.end_ms + series.timeframe_ms
 
 
-def _pass(series: Series, bars: Bars, facts: FactColumns, f: int, last: int) -> None:
-    """A series after the quiet candles `f .. last`; the last one may complete one of its own."""
+def _begin(series: Series, facts: FactColumns, f: int) -> float:
+    """A series before the stretch that begins at `f`; returns its volume with that first candle."""
     series.turbulent_at_open = series.turbulent
     series.completed = 0
-    highs, lows, volumes = facts.high, facts.low, facts.volume
-    high, low, volume = series.forming_high, series.forming_low, series.forming_volume
-    if facts.open_time_ms[f] == series.end_ms:
-        series.whole = 1
-        series.end_ms += series.timeframe_ms
-        series.forming_open = facts.open[f]
-        high, low, volume = highs[f], lows[f], volumes[f]
-        f += 1
-    for k in range(f, last + 1):
-        if highs[k] > high:
-            high = highs[k]
-        if lows[k] < low:
-            low = lows[k]
-        volume += volumes[k]
-    series.forming_high = high
-    series.forming_low = low
+    volume: float = facts.volume[f]
+    if facts.open_time_ms[f] != series.end_ms:
+        return series.forming_volume + volume
+    series.whole = 1
+    series.end_ms += series.timeframe_ms
+    series.forming_open = facts.open[f]
+    series.forming_high = facts.high[f]
+    series.forming_low = facts.low[f]
+    return volume
+
+
+def _form(series: Series, bars: Bars, facts: FactColumns, last: int, high: float, low: float, volume: float) -> None:
+    """A series after the stretch that ends with `last`, which may complete one of its candles."""
+    if high > series.forming_high:
+        series.forming_high = high
+    if low < series.forming_low:
+        series.forming_low = low
     series.forming_volume = volume
     series.next_ms = facts.time_ms[last]
     if series.next_ms == series.end_ms and series.whole == 1:

@@ -61,7 +61,16 @@ SIDE_NAMES = {LONG: "long", SHORT: "short"}
 SIDE_CODES = {name: code for code, name in SIDE_NAMES.items()}
 ACTION_NAMES = {ENTRY: "entry", EXIT: "exit"}
 ACTION_CODES = {name: code for code, name in ACTION_NAMES.items()}
+NAMES: dict[str, dict[int, Any]] = {
+    "side": SIDE_NAMES,
+    "action": ACTION_NAMES,
+    "ambiguous": {0: False, 1: True},
+}
+SOURCES = {"readings": "reading", "strategy": "kind", "scope": "kind"}
+"""Where a field of an event stands in a decision under another name, or something stands that is replaced."""
 NAMED = frozenset({"strategy", "symbol", "side", "reason", "action", "readings", "scope", "ambiguous", "who", "why"})
+OF_HUMANS = frozenset({"who", "why"})
+"""Nobody stands behind a decision: these keep their defaults, and come last."""
 
 
 def event_of(decision: Decision, strategy: str, symbol: str, exit_reasons: tuple[str, ...]) -> Event:
@@ -72,38 +81,27 @@ def event_of(decision: Decision, strategy: str, symbol: str, exit_reasons: tuple
     values_of, named = _fields(kind)
     values: list[Any] = list(values_of(decision))
     for place, name in named:
-        values[place] = _named(name, decision, strategy, symbol, exit_reasons)
+        if name in NAMES:
+            values[place] = NAMES[name][values[place]]
+        elif name == "reason":
+            values[place] = reason_name(values[place], exit_reasons)
+        elif name == "readings":
+            values[place] = _readings(values[place])
+        else:
+            values[place] = symbol if name == "symbol" else strategy
     return kind(*values)
 
 
 @cache
 def _fields(kind: type[Event]) -> tuple[Callable[[Decision], tuple[Any, ...]], tuple[tuple[int, str], ...]]:
-    """What takes an event's fields out of a decision, and those of them, with their places, that are names in the log.
-
-    The names' places hold something else until they are put in.
-    """
-    fields = kind.__struct_fields__
+    """What takes an event's fields out of a decision, and the places of those that are names in the log."""
+    fields = tuple(name for name in kind.__struct_fields__ if name not in OF_HUMANS)
     named = tuple((place, name) for place, name in enumerate(fields) if name in NAMED)
-    return attrgetter(*("kind" if name in NAMED else name for name in fields)), named
+    return attrgetter(*(SOURCES.get(name, name) for name in fields)), named
 
 
-def _named(name: str, decision: Decision, strategy: str, symbol: str, exit_reasons: tuple[str, ...]) -> Any:
-    """The value of a field that is a number in the kernel and a name in the log; no human is behind a decision."""
-    if name in ("who", "why"):
-        return ""
-    if name in ("strategy", "scope"):
-        return strategy
-    if name == "symbol":
-        return symbol
-    if name == "side":
-        return SIDE_NAMES[decision.side]
-    if name == "action":
-        return ACTION_NAMES[decision.action]
-    if name == "reason":
-        return reason_name(decision.reason, exit_reasons)
-    if name == "ambiguous":
-        return decision.ambiguous == 1
-    reading = decision.reading
+def _readings(reading: Any) -> dict[str, float]:
+    """The numbers behind a decision, by name."""
     return dict(zip(reading.__struct_fields__, map(float, astuple(reading)), strict=True))
 
 

@@ -29,6 +29,7 @@ from engine.core.state import Guard
 from engine.core.trade import make_look, make_trade
 from engine.research.callees import make_loop, make_part
 from engine.research.course import make_walk
+from engine.research.guarded import STRETCH_FACTS
 from engine.research.records import Array, records_of, struct_of
 from engine.research.runner import CompiledRunner
 
@@ -122,6 +123,7 @@ class CompiledEngine:
         self.runners = [
             CompiledRunner(world, runner, compile_loop(runner.strategy, digest)) for runner in world.runners
         ]
+        self._totals = np.empty(min(self.facts.total, STRETCH_FACTS))
         self.guards, self.maxima = records_of([world.guard]), np.array(world.maxima)
 
     def equities(self) -> Array:
@@ -134,7 +136,8 @@ class CompiledEngine:
 
     def totals(self, equities: list[Array], first: int, end: int) -> Array:
         """Sums over the runners, in their order."""
-        totals = np.zeros(end - first)
+        totals = self._totals[: end - first]
+        totals[:] = 0.0
         for one in equities:
             totals += one[first:end]
         return totals

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from engine.core.world import Runner, World
 
-STRETCH_FACTS = 65_536
+STRETCH_FACTS = 131_072
 GLOBAL_RUNNER = -1
 
 

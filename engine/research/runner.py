@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from engine.research.records import Array, dtype_of, leaves_of, records_of, stru
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from msgspec import Struct
+
     from engine.core.state import FactColumns
     from engine.core.world import Runner, World
 
@@ -43,8 +46,7 @@ class CompiledRunner:
         self.tiers = _table(world.tiers)
         self.settlements = _table(world.settlements)
         self.room = len(world.symbols) + DECISIONS_A_FACT_MAX
-        reading = dtype_of(runner.strategy.reading)
-        self.out = np.zeros(OUT_ROWS + self.room, dtype=dtype_of(Decision, reading=reading))
+        self.out = np.zeros(OUT_ROWS + self.room, dtype=_decision_type(runner.strategy.reading))
         self.scratch = records_of([Fact()])
         self.state = {
             "markets": records_of(world.markets),
@@ -144,7 +146,20 @@ class CompiledRunner:
         world.readings[:] = [structs_of(OpenInterest, rows) for rows in s["readings"]]
 
 
+@cache
+def _decision_type(reading: type[Struct]) -> np.dtype[Any]:
+    """The record type of a strategy's decisions."""
+    return dtype_of(Decision, reading=dtype_of(reading))
+
+
 def _table(rows: list[Any]) -> Array:
     """Lists of Structs, one a symbol, as a two-dimensional array; short ones are filled with their last row."""
     width = max(len(row) for row in rows)
-    return np.stack([records_of([*row, *[row[-1]] * (width - len(row))]) for row in rows])
+    return np.stack([_row(row, width) for row in rows])
+
+
+def _row(row: list[Any], width: int) -> Array:
+    """One list of Structs as an array; most rings have not been written yet, and hold one value all over."""
+    if row.count(row[0]) == len(row):
+        return np.repeat(records_of(row[:1]), width)
+    return records_of([*row, *[row[-1]] * (width - len(row))])
