@@ -6,6 +6,7 @@ stream of a standard hash with a fixed seed, and sums are exact (`math.fsum` or 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import shake_128
 from math import fsum, sqrt
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 BOOTSTRAP_RESAMPLES = 10_000
 BOOTSTRAP_TRADES_MAX = 60
+BOOTSTRAPS_KEPT_MAX = 64
 BOOTSTRAP_STEPS = 1_000_000_000_000
 BOOTSTRAP_SEED = b"papertape bootstrap 1"
 Z_95 = 1.959963984540054
@@ -57,8 +59,14 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
 def bootstrap_interval(values: Sequence[float]) -> Interval:
     """The 2.5 % and 97.5 % points of the means of resamples with replacement, B. Efron (1979).
 
-    Takes 2 .. `BOOTSTRAP_TRADES_MAX` values.
+    Takes 2 .. `BOOTSTRAP_TRADES_MAX` values. The last ones are remembered: the trades of a strategy are often those
+    of its only symbol, and they change seldom.
     """
+    return _bootstrapped(tuple(values))
+
+
+@lru_cache(maxsize=BOOTSTRAPS_KEPT_MAX)
+def _bootstrapped(values: tuple[float, ...]) -> Interval:
     n = len(values)
     unit = max(map(abs, values)) / BOOTSTRAP_STEPS
     if unit == 0.0:
