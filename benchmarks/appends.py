@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import time
 from pathlib import Path
@@ -14,7 +13,13 @@ from events.chain import next_row
 from events.codec import CODEC
 from events.facts import CandleClosed
 from events.log import Entry, Head
+from events.sqlite_file import LAY_OUT
 from events.sqlite_log import SqliteEventLog
+
+try:
+    from uvloop import run as run_loop  # As `papertape run` does.
+except ImportError:
+    from asyncio import run as run_loop  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,12 +55,13 @@ def rows(written: Sequence[Event]) -> list[Row]:
     return made
 
 
-def bare(path: Path, written: Sequence[Row]) -> float:
-    """Seconds in which SQLite inserts the rows, each in its own commit."""
+def bare(path: Path, written: Sequence[Row], prepared: str = "") -> float:
+    """Seconds in which SQLite inserts the rows, each in its own commit, after a script of preparation."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(BARE_SCHEMA)
+    connection.executescript(prepared)
     started = time.perf_counter()
     for row in written:
         connection.execute("INSERT INTO commits VALUES (?, ?, ?, ?, ?)", row)
@@ -76,7 +82,7 @@ def ours(path: Path, commits: Sequence[Sequence[Event]]) -> float:
         await log.close()
         return took
 
-    return asyncio.run(write())
+    return run_loop(write())
 
 
 def rounds_of(bench: Bench, runs: dict[str, Callable[[Path], float]], rounds: int) -> dict[str, Times]:
@@ -98,16 +104,26 @@ def append_one(bench: Bench) -> Result:
     result = Result("append", "durable append, one event a commit, hash chain on")
     written = events(commits)
     made, single = rows(written), [[event] for event in written]
-    runs = {"bare": lambda path: bare(path, made), "ours": lambda path: ours(path, single)}
+    runs = {
+        "bare": lambda path: bare(path, made),
+        "long": lambda path: bare(path, made, LAY_OUT),
+        "ours": lambda path: ours(path, single),
+    }
     times = rounds_of(bench, runs, bench.choose(5, 11))
     factor = ratio(times["bare"], times["ours"])
-    for name, words in (("ours", "papertape"), ("bare", "sqlite3, the same rows in autocommit")):
+    for name, words in (
+        ("ours", "papertape"),
+        ("bare", "sqlite3, the same rows in autocommit"),
+        ("long", "sqlite3 with a -wal laid out as ours is"),
+    ):
         result.add(words, f"{commits / times[name].median:,.0f} commits/s")
+    result.add("against SQLite with such a -wal", f"{100.0 * ratio(times['long'], times['ours']):.0f} %")
     result.add("against bare SQLite", f"{100.0 * factor:.0f} %", f">= {100.0 * TARGET_BARE:g} %", factor >= TARGET_BARE)
     result.notes.append(
         "Both with journal_mode WAL and synchronous FULL: each commit waits for the disk. Bare SQLite is given "
         "finished rows and has no triggers; our side encodes, checks, chains, hands over to the writing thread and "
-        "keeps the head."
+        "keeps the head. Opening our log gives the -wal the length of a checkpoint, so that no commit has to make "
+        "it longer; a bare one has grown to it after a thousand commits, and is as quick as the laid-out one then."
     )
     return result
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import aiosqlite
@@ -19,6 +19,8 @@ APPLICATION_ID = 0x50544150
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 5.0
 JOURNAL_BYTES_MAX = 64 << 20
+WAL_BYTES = 1_000 * 4_096
+"""The pages at which SQLite checkpoints by itself."""
 PAGES_MAX = 0xFFFFFFFE
 """What SQLite itself allows: 17 TB."""
 
@@ -44,6 +46,14 @@ CREATE TRIGGER IF NOT EXISTS commits_insert BEFORE INSERT ON commits
     BEGIN SELECT RAISE(ABORT, 'the log is append-only: a row begins where the last one ended'); END;
 COMMIT;
 """  # noqa: S608 - what is formatted in are the two numbers above.
+
+LAY_OUT = f"""
+PRAGMA cache_size = 8;
+BEGIN IMMEDIATE;
+CREATE TABLE room (bytes BLOB);
+INSERT INTO room VALUES (zeroblob({WAL_BYTES}));
+ROLLBACK;
+"""  # noqa: S608 - what is formatted in is the number above.
 
 
 @contextmanager
@@ -129,7 +139,28 @@ async def prepare(path: Path, connection: aiosqlite.Connection, pages_max: int) 
             raise LogError(f"{path}: SQLite gives journal_mode={journal_mode}, synchronous={synchronous}, not wal, 2")
         if await _pragma(connection, "application_id") != APPLICATION_ID:  # A log that is there is not written to.
             await connection.executescript(_SCHEMA)
+        if _wal_bytes(path) < WAL_BYTES:
+            await _lay_out_wal(connection)
         await _pragma(connection, f"max_page_count = {pages_max}")
+
+
+def _wal_bytes(path: Path) -> int:
+    """How long the -wal is; what a killed writer left is kept as it is."""
+    wal = path.with_name(path.name + "-wal")
+    return wal.stat().st_size if wal.exists() else 0
+
+
+async def _lay_out_wal(connection: aiosqlite.Connection) -> None:
+    """Give the -wal the length it has after its first checkpoint: a commit that makes it longer takes twice as long.
+
+    Pages that do not fit the cache are written to it, and then rolled back: frames that no commit ends count for
+    nothing, and the next commits overwrite them. Where the disk has no room for that, commits are as slow as they were.
+    """
+    with suppress(sqlite3.OperationalError):
+        await connection.executescript(LAY_OUT)
+    if connection.in_transaction:
+        await connection.rollback()
+    await _pragma(connection, "cache_size = -2000")
 
 
 async def _pragma(connection: aiosqlite.Connection, pragma: str) -> object:

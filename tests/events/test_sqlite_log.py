@@ -14,7 +14,7 @@ import pytest
 from events.errors import LogError, LogForeign, LogFromNewerVersion, LogHeld, LogMissing, LogWriteFailed
 from events.head_file import read_head
 from events.log import Head
-from events.sqlite_file import PAGES_MAX, prepare
+from events.sqlite_file import PAGES_MAX, WAL_BYTES, prepare
 from events.sqlite_log import SqliteEventLog, SqliteLogReader
 from tests.events.processes import APPENDS, holding, run_until_killed
 from tests.events.tape import candles, clock_ms, in_loop
@@ -140,6 +140,29 @@ def test_a_flipped_bit_in_the_kept_head_is_noticed(tmp_path: Path) -> None:
     for place in range(len(good)):
         kept.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
         assert read_head(tmp_path / "tape.db") is None
+
+
+@in_loop
+async def test_the_wal_has_its_length_from_the_start_and_nothing_of_it_is_in_the_log(tmp_path: Path) -> None:
+    path, wal = tmp_path / "tape.db", tmp_path / "tape.db-wal"
+    for start in range(3):
+        async with opened(path) as log:
+            laid_out = wal.stat().st_size
+            assert laid_out >= WAL_BYTES > 100 * path.stat().st_size
+            assert log.head.seq == start
+            await log.append(start, candles(1, start))
+            assert wal.stat().st_size == laid_out
+    with closing(SqliteLogReader(path)) as reader:
+        assert [commit.seq for commit in reader.commits()] == [1, 2, 3]
+
+
+@in_loop
+async def test_the_wal_of_a_killed_writer_is_taken_over_as_it_is(tmp_path: Path) -> None:
+    run_until_killed("after_commit:2", "log", str(tmp_path / "tape.db"))
+    left = (tmp_path / "tape.db-wal").read_bytes()
+    async with opened(tmp_path / "tape.db") as log:
+        assert (tmp_path / "tape.db-wal").read_bytes() == left
+        assert log.head.seq > 0
 
 
 @in_loop
