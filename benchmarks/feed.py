@@ -136,9 +136,9 @@ def feed(bench: Bench) -> Result:
     asyncio.run(a_day(day))
     result.add(f"log of a day, {SYMBOLS_CPU} symbols", f"{day.stat().st_size / 1e6:.1f} MB")
     result.notes.append(
-        f"The stand-in is a process of its own; it sends each symbol's candle every {UPDATE_MS} ms while it changes, its "
-        f"ticker every {TICKER_MS / 1000:g} s. The time runs from the frame that begins a symbol's next candle to the commit "
-        "of the finished one. All symbols are committed together, so it holds the wait for the last one's frame. A live "
-        "engine also waits `settle_s` (2 s) for corrections on purpose, which is left out here."
+        f"The stand-in is a process of its own; it sends each symbol's candle every {UPDATE_MS} ms while it changes, "
+        f"its ticker every {TICKER_MS / 1000:g} s. The time runs from the frame that begins a symbol's next candle to "
+        "the commit of the finished one. All symbols are committed together, so it holds the wait for the last one's "
+        "frame. A live engine also waits `settle_s` (2 s) for corrections on purpose, which is left out here."
     )
     return result

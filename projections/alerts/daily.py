@@ -1,0 +1,242 @@
+"""The summary of a UTC day: what the days brought, folded from the log, and the text.
+
+Days are those of the equity course: a candle belongs to the day of its open, and what follows from it belongs there
+too. The summary of a day is due with the first candle that closes at 00:05 UTC or later on a day after it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from events.facts import CandleClosed, Closing, FundingPaid, KillSwitchTripped, PositionOpened, Timing
+from projections.alerts.markup import foot, message, table, text
+from projections.alerts.texts import POSITIONS_NAMED_MAX, Stamp, of_position, position_line, trip_line
+from projections.formats import gain, gain_percent, money, percent, utc
+from projections.metrics import DAY_MS
+
+if TYPE_CHECKING:
+    from events.log import Recorded
+    from projections.portfolio import Portfolio, PositionView
+    from projections.switches import State, TripView
+    from projections.trades import Trades, TradeView
+
+DAYS_KEPT_MAX = 400
+DUE_AFTER_MS = 300_000
+STRATEGIES_SHOWN_MAX = 20
+TRIPS_KEPT_MAX = 20
+SUMMARY = "☰"
+_MARKS: dict[State, str] = {"active": "", "stopped": "■", "paused": "‖"}
+_WARM_UP = Timing.WARM_UP
+
+
+class DayFigures(Struct):
+    """What a UTC day brought. `day` counts from 1970; fees and funding (received is positive) are those booked in it.
+
+    `trades`, `wins`, `net_usdt`, `best` and `worst` are of the trades closed in it, `closed` their number by strategy.
+    """
+
+    day: int
+    trades: int = 0
+    wins: int = 0
+    net_usdt: float = 0.0
+    fees_usdt: float = 0.0
+    funding_usdt: float = 0.0
+    best: TradeView | None = None
+    worst: TradeView | None = None
+    closed: dict[str, int] = field(default_factory=dict)
+    trips: list[TripView] = field(default_factory=list)
+
+    def close(self, trade: TradeView) -> None:
+        """Take a trade that was closed."""
+        self.trades += 1
+        self.wins += trade.net_usdt > 0.0
+        self.net_usdt += trade.net_usdt
+        self.closed[trade.strategy] = self.closed.get(trade.strategy, 0) + 1
+        if self.best is None or trade.net_usdt > self.best.net_usdt:
+            self.best = trade
+        if self.worst is None or trade.net_usdt < self.worst.net_usdt:
+            self.worst = trade
+
+
+class DayRow(Struct, frozen=True):
+    """One strategy's day: the change of its equity, the trades it closed, and its state now."""
+
+    strategy: str
+    result_usdt: float
+    trades: int
+    state: State
+
+
+class DayView(Struct, frozen=True):
+    """One UTC day that began at `day_ms`. Results are changes of equity, open positions included; best row first.
+
+    `trips` are the kill switches that tripped in it, `positions` those open now.
+    """
+
+    day_ms: int
+    equity_usdt: float
+    result_usdt: float
+    result_percent: float
+    rows: tuple[DayRow, ...]
+    trades: int
+    wins: int
+    net_usdt: float
+    best: TradeView | None
+    worst: TradeView | None
+    fees_usdt: float
+    funding_usdt: float
+    trips: tuple[TripView, ...]
+    positions: tuple[PositionView, ...]
+
+
+class Days:
+    """Fold of the days over two folds of its owner. `due` is the day whose summary the last event made due."""
+
+    def __init__(self, portfolio: Portfolio, trades: Trades) -> None:
+        """Both are folded by their owner, before this; only read here."""
+        self.due: DayFigures | None = None
+        self._portfolio = portfolio
+        self._trades = trades
+        self._today: DayFigures | None = None
+        self._finished: deque[DayFigures] = deque(maxlen=DAYS_KEPT_MAX)
+        self._waiting: deque[DayFigures] = deque(maxlen=DAYS_KEPT_MAX)
+        self._day_end_ms = 0
+
+    @property
+    def today(self) -> DayFigures | None:
+        """The day that goes on; None before the first candle."""
+        return self._today
+
+    def finished(self) -> tuple[DayFigures, ...]:
+        """The days that are over, oldest first."""
+        return tuple(self._finished)
+
+    def apply(self, recorded: Recorded, *, may_tell: bool = True) -> None:
+        """Take one event. `may_tell` is False while this event has something else to tell."""
+        self.due = None
+        event = recorded.event
+        if type(event) is CandleClosed:
+            if event.at_ms - event.timeframe_ms >= self._day_end_ms and event.timing is not _WARM_UP:
+                self._roll((event.at_ms - event.timeframe_ms) // DAY_MS)
+            if self._waiting and may_tell and event.at_ms >= (self._waiting[0].day + 1) * DAY_MS + DUE_AFTER_MS:
+                self.due = self._waiting.popleft()
+        elif self._today is not None:
+            self._book(recorded, self._today)
+
+    def _roll(self, day: int) -> None:
+        if self._today is not None:
+            self._finished.append(self._today)
+            self._waiting.append(self._today)
+        self._today = DayFigures(day)
+        self._day_end_ms = (day + 1) * DAY_MS
+
+    def _book(self, recorded: Recorded, today: DayFigures) -> None:
+        event = recorded.event
+        match event:
+            case PositionOpened():
+                today.fees_usdt += event.fee_usdt
+            case FundingPaid():
+                today.funding_usdt += event.amount_usdt
+            case Closing():
+                today.fees_usdt += event.fee_usdt
+                today.close(self._trades.latest(1)[0])
+            case KillSwitchTripped() if len(today.trips) < TRIPS_KEPT_MAX:
+                standing = self._portfolio.switches.active()
+                today.trips += [trip for trip in standing if trip.trip_seq == recorded.seq]
+            case _:
+                pass
+
+    def view(self, figures: DayFigures) -> DayView:
+        """A day, finished or not, with the equities of its end."""
+        accounts = self._portfolio.accounts()
+        ends = {one.strategy: self._equities(one.strategy, figures.day) for one in accounts}
+        rows = [
+            DayRow(
+                one.strategy,
+                ends[one.strategy][1] - ends[one.strategy][0],
+                figures.closed.get(one.strategy, 0),
+                one.state,
+            )
+            for one in accounts
+        ]
+        begin, end = sum(first for first, _ in ends.values()), sum(last for _, last in ends.values())
+        return DayView(
+            day_ms=figures.day * DAY_MS,
+            equity_usdt=end,
+            result_usdt=end - begin,
+            result_percent=(end - begin) / begin * 100.0 if begin > 0.0 else 0.0,
+            rows=tuple(sorted(rows, key=lambda row: (-row.result_usdt, row.strategy))),
+            trades=figures.trades,
+            wins=figures.wins,
+            net_usdt=figures.net_usdt,
+            best=figures.best,
+            worst=figures.worst,
+            fees_usdt=figures.fees_usdt,
+            funding_usdt=figures.funding_usdt,
+            trips=tuple(figures.trips),
+            positions=self._portfolio.positions(),
+        )
+
+    def _equities(self, strategy: str, day: int) -> tuple[float, float]:
+        """A strategy's equity at the beginning and at the end of a day."""
+        course = self._portfolio.course(strategy)
+        first_day, known = course.from_ms // DAY_MS, course.day_equities_usdt
+        at = day - first_day
+        return _at(known, at - 1, course.capital_usdt), _at(known, at, course.capital_usdt)
+
+
+def _at(equities: tuple[float, ...], index: int, capital_usdt: float) -> float:
+    """The equity at the end of a day; the capital before the first, the newest one after the last."""
+    return equities[min(index, len(equities) - 1)] if equities and index >= 0 else capital_usdt
+
+
+# ---------------------------------------------------------------- the text
+
+
+def daily_summary(stamp: Stamp, day: DayView) -> str:
+    """The summary of a day."""
+    date = utc(day.day_ms).partition(" ")[0]
+    result = f"{gain(day.result_usdt)} USDT, {gain_percent(day.result_percent)}"
+    details = [f"equity {text(money(day.equity_usdt))} USDT", *_rows(day), *_trades(day), *_trips(day), *_open(day)]
+    return message(f"{SUMMARY} <b>{text(date)} {text(result)}</b>", details, foot(stamp.seq, stamp.at_ms))
+
+
+def _rows(day: DayView) -> list[str]:
+    if not day.rows:
+        return []
+    shown = [
+        (f"{_MARKS[row.state]}{row.strategy}", gain(row.result_usdt), f"{row.trades:,}")
+        for row in day.rows[:STRATEGIES_SHOWN_MAX]
+    ]
+    return ["", table([("strategy", "USDT", "trades"), *shown])]
+
+
+def _trades(day: DayView) -> list[str]:
+    if day.trades == 0:
+        booked = f"fees {text(money(day.fees_usdt))} · funding {text(gain(day.funding_usdt))}"
+        return ["no trade was closed", booked]
+    share = text(percent(day.wins / day.trades * 100.0))
+    return [
+        f"closed {day.trades:,}, won {day.wins:,} ({share}): {text(gain(day.net_usdt))}",
+        *[_named(word, trade) for word, trade in (("best", day.best), ("worst", day.worst)) if trade is not None],
+        f"fees {text(money(day.fees_usdt))} · funding {text(gain(day.funding_usdt))}",
+    ]
+
+
+def _named(word: str, trade: TradeView) -> str:
+    return f"{word} {text(gain(trade.net_usdt))} {of_position(trade.strategy, trade.symbol, trade.side)}"
+
+
+def _trips(day: DayView) -> list[str]:
+    return ["", *map(trip_line, day.trips)] if day.trips else []
+
+
+def _open(day: DayView) -> list[str]:
+    if not day.positions:
+        return ["no position is open"]
+    shown = [position_line(one) for one in day.positions[:POSITIONS_NAMED_MAX]]
+    more = len(day.positions) - len(shown)
+    return ["", f"open: <b>{len(day.positions)}</b>", *shown, *([f"and {more} more"] if more else [])]

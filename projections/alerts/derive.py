@@ -1,0 +1,286 @@
+"""Alerts: which event of the log is worth a message, and the message. A function of the log up to that event.
+
+A notifier that starts again folds the log from its beginning and derives exactly the alerts it derived before. No
+event yields more than one; those of `NEVER_TOLD` yield none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from events.facts import (
+    GLOBAL_SCOPE,
+    AnomalyCleared,
+    AnomalyPersists,
+    AnomalyRaised,
+    CandleClosed,
+    CloseRequested,
+    Closing,
+    ContractListed,
+    EngineStarted,
+    EngineStopped,
+    Event,
+    FeedConnected,
+    FeedLost,
+    FundingPaid,
+    FundingRateSettled,
+    GapFilled,
+    GapFound,
+    KillSwitchReset,
+    KillSwitchTripped,
+    Liquidated,
+    OpenInterestObserved,
+    OrderCancelled,
+    OrderPlaced,
+    OrderRejected,
+    PositionOpened,
+    RepairTried,
+    RunnerConfigured,
+    RunnerPaused,
+    RunnerResumed,
+    SymbolResumed,
+    SymbolSuspended,
+)
+from projections.alerts import texts
+from projections.alerts.alert import Alert, AlertKind
+from projections.alerts.daily import Days, daily_summary
+from projections.alerts.feed_story import FeedStory, Lost
+from projections.alerts.settings import AlertSettings
+from projections.contracts import Contracts
+from projections.portfolio import Portfolio
+from projections.trades import Trades
+
+if TYPE_CHECKING:
+    from events.log import Recorded
+    from projections.feeding import AnomalyView
+    from projections.portfolio import OrderView
+    from projections.switches import TripView
+
+NEVER_TOLD: frozenset[type[Event]] = frozenset(
+    {
+        ContractListed,
+        FundingRateSettled,
+        OpenInterestObserved,
+        GapFound,
+        GapFilled,
+        OrderPlaced,
+        OrderRejected,
+        OrderCancelled,
+        RunnerConfigured,
+        CloseRequested,
+        RepairTried,
+    }
+)
+"""What is in the log and on the dashboard only. A gap is told with the feed or its symbol, an order with its fill, a
+request with its outcome, a repair with the anomaly it mends."""
+
+Told = tuple[AlertKind, str]
+
+
+class Before(Struct, frozen=True):
+    """What stood before the event and is gone, or changed, with it."""
+
+    active: int = 0
+    crashed: bool = False
+    order: OrderView | None = None
+    anomaly: AnomalyView | None = None
+    trip: TripView | None = None
+    suspended_ms: int | None = None
+    filled: int = 0
+
+
+class Alerts:
+    """Fold of the log, and the alert of the event it took last. `portfolio`, `trades` and `days` are its views."""
+
+    def __init__(self, settings: AlertSettings | None = None) -> None:
+        self.settings = AlertSettings() if settings is None else settings
+        self.portfolio = Portfolio()
+        self.trades = Trades()
+        self.days = Days(self.portfolio, self.trades)
+        self.feed = FeedStory()
+        self._contracts = Contracts()
+        self._running = False
+        self._filled: dict[str, int] = {}
+        self._before = Before()
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one event."""
+        event = recorded.event
+        if type(event) is not CandleClosed:
+            self._before = self._remember(event)
+            self._contracts.apply(recorded)
+            self._note(event)
+            self.trades.apply(recorded)
+        self.portfolio.apply(recorded)
+        self.feed.apply(event)
+        # One event yields one alert: where the feed has news the summary waits for the next candle.
+        self.days.apply(recorded, may_tell=self.feed.news is None)
+
+    def alert_of(self, recorded: Recorded, note: str = "") -> Alert | None:
+        """The alert of the event that was just applied, if it is worth one and its kind is not `off`.
+
+        `note` is a line for a start that the log cannot know, as how many events were replayed in what time.
+        """
+        assert recorded.seq == self.portfolio.seq, "an alert belongs to the event that was applied last"
+        told = self._told(recorded, note)
+        if told is None:
+            return None
+        kind, html = told
+        loudness = self.settings.loudness(kind)
+        if loudness == "off":
+            return None
+        rings = loudness == "on" or (kind is AlertKind.START and self._before.crashed)
+        return Alert(recorded.seq, recorded.event.at_ms, kind, html, silent=not rings)
+
+    # ------------------------------------------------------------ what texts need
+
+    def _remember(self, event: Event) -> Before:
+        """What the event is about to change."""
+        match event:
+            case PositionOpened():
+                return Before(order=self._order(event.strategy, event.symbol))
+            case KillSwitchTripped() | RunnerPaused():
+                return Before(active=self._active())
+            case KillSwitchReset():
+                trips = self.portfolio.switches.active()
+                return Before(trip=next((trip for trip in trips if trip.trip_seq == event.trip_seq), None))
+            case AnomalyRaised() | AnomalyPersists() | AnomalyCleared():
+                return Before(anomaly=self._anomaly(event.kind, event.subject))
+            case SymbolResumed():
+                suspended = {one.symbol: one.since_ms for one in self.portfolio.feeding.suspended()}
+                return Before(suspended_ms=suspended.get(event.symbol), filled=self._filled.get(event.symbol, 0))
+            case EngineStarted():
+                return Before(crashed=self._running)
+            case _:
+                return Before()
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case EngineStarted():
+                self._running = True
+            case EngineStopped():
+                self._running = False
+            case SymbolSuspended() | SymbolResumed():
+                self._filled.pop(event.symbol, None)
+            case GapFilled():
+                self._filled[event.symbol] = self._filled.get(event.symbol, 0) + event.candles
+            case _:
+                pass
+
+    def _order(self, strategy: str, symbol: str) -> OrderView | None:
+        orders = self.portfolio.orders()
+        return next((order for order in orders if (order.strategy, order.symbol) == (strategy, symbol)), None)
+
+    def _anomaly(self, kind: str, subject: str) -> AnomalyView | None:
+        standing = self.portfolio.feeding.anomalies()
+        return next((one for one in standing if (one.kind, one.subject) == (kind, subject)), None)
+
+    def _active(self) -> int:
+        """How many strategies may open positions."""
+        switches = self.portfolio.switches
+        return sum(switches.standing(name).state == "active" for name in self.portfolio.equity.ledger.accounts)
+
+    @property
+    def _none_active(self) -> bool:
+        """Whether this event took the last strategy that was active."""
+        return self._before.active > 0 and self._active() == 0
+
+    # ------------------------------------------------------------ deciding
+
+    def _told(self, recorded: Recorded, note: str) -> Told | None:
+        """Kind and text of what the event is worth."""
+        event = recorded.event
+        stamp = texts.Stamp(recorded.seq, event.at_ms)
+        if isinstance(event, CandleClosed | FeedConnected | FeedLost):
+            return self._feed_told(stamp) or self._day_told(stamp)
+        if type(event) in NEVER_TOLD:
+            return None
+        return (
+            self._trading_told(event, stamp)
+            or self._risk_told(event, stamp)
+            or self._engine_told(event, stamp, note)
+            or self._market_told(event, stamp)
+        )
+
+    def _feed_told(self, stamp: texts.Stamp) -> Told | None:
+        news = self.feed.news
+        if news is None:
+            return None
+        if isinstance(news, Lost):
+            return AlertKind.FEED, texts.feed_lost_text(stamp, news, self.portfolio.positions())
+        return AlertKind.FEED, texts.feed_back_text(stamp, news)
+
+    def _day_told(self, stamp: texts.Stamp) -> Told | None:
+        figures = self.days.due
+        if figures is None:
+            return None
+        return AlertKind.DAILY, daily_summary(stamp, self.days.view(figures))
+
+    def _trading_told(self, event: Event, stamp: texts.Stamp) -> Told | None:
+        contracts = self._contracts.by_symbol
+        match event:
+            case PositionOpened():
+                opened = self.portfolio.positions(event.strategy)
+                position = next(one for one in opened if one.symbol == event.symbol)
+                return AlertKind.ENTRY, texts.entry_text(stamp, position, self._before.order, contracts)
+            case Closing():
+                (trade,) = self.trades.latest(1)
+                account = self.portfolio.account(event.strategy)
+                if isinstance(event, Liquidated):
+                    return AlertKind.LIQUIDATION, texts.liquidation_text(stamp, trade, account, contracts)
+                return AlertKind.EXIT, texts.exit_text(stamp, trade, account, contracts)
+            case FundingPaid() if -event.amount_usdt >= max(self.settings.funding_paid_usdt_min, 1e-9):
+                held = self.portfolio.positions(event.strategy)
+                position_or_none = next((one for one in held if one.symbol == event.symbol), None)
+                return AlertKind.FUNDING, texts.funding_text(stamp, event, position_or_none)
+            case _:
+                return None
+
+    def _risk_told(self, event: Event, stamp: texts.Stamp) -> Told | None:
+        switches = self.portfolio.switches
+        match event:
+            case KillSwitchTripped():
+                scope = None if event.scope == GLOBAL_SCOPE else event.scope
+                held = self.portfolio.positions(scope)
+                return AlertKind.KILL_SWITCH, texts.trip_text(stamp, event, held, none_active=self._none_active)
+            case KillSwitchReset():
+                everything = event.scope == GLOBAL_SCOPE
+                standing = switches.global_trip if everything else switches.standing(event.scope).trip
+                return AlertKind.RESET, texts.reset_text(stamp, event, self._before.trip, standing)
+            case RunnerPaused():
+                held = self.portfolio.positions(event.strategy)
+                return AlertKind.PAUSE, texts.pause_text(stamp, event, held, none_active=self._none_active)
+            case RunnerResumed():
+                return AlertKind.PAUSE, texts.resume_text(stamp, event, switches.standing(event.strategy).trip)
+            case _:
+                return None
+
+    def _engine_told(self, event: Event, stamp: texts.Stamp, note: str) -> Told | None:
+        match event:
+            case EngineStarted():
+                crashed = self._before.crashed
+                return AlertKind.START, texts.start_text(stamp, event, self.portfolio.view(), note, crashed=crashed)
+            case EngineStopped():
+                return AlertKind.STOP, texts.stop_text(stamp, event.reason, self.portfolio.positions())
+            case _:
+                return None
+
+    def _market_told(self, event: Event, stamp: texts.Stamp) -> Told | None:
+        before = self._before
+        match event:
+            case SymbolSuspended():
+                held = tuple(one for one in self.portfolio.positions() if one.symbol == event.symbol)
+                return AlertKind.SYMBOL, texts.suspended_text(stamp, event.symbol, event.reason, held)
+            case SymbolResumed():
+                said = (event.symbol, event.reason, before.suspended_ms, before.filled)
+                return AlertKind.SYMBOL, texts.tradable_text(stamp, *said)
+            case AnomalyRaised() if before.anomaly is None:
+                return AlertKind.ANOMALY, texts.raised_text(stamp, event)
+            case AnomalyPersists() if before.anomaly is not None:
+                return AlertKind.ANOMALY, texts.persists_text(stamp, event)
+            case AnomalyCleared() if before.anomaly is not None:
+                return AlertKind.ANOMALY, texts.cleared_text(stamp, event, before.anomaly)
+            case _:
+                return None

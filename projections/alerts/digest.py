@@ -1,0 +1,153 @@
+"""One message for a backlog: what happened while nothing could be delivered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from events.facts import GLOBAL_SCOPE, Closing, KillSwitchReset, KillSwitchTripped, PositionOpened
+from projections.alerts.alert import AlertKind
+from projections.alerts.markup import bold, code, message, name, text
+from projections.alerts.texts import RESET, TRIPPED, loss_words, span
+from projections.formats import duration, gain, utc
+
+if TYPE_CHECKING:
+    from events.log import Recorded
+    from projections.alerts.alert import Alert
+
+DIGEST = "≡"
+NAMED_MAX = 20
+WHAT_CHARS_MAX = 80
+WORDS: dict[AlertKind, tuple[str, str]] = {
+    AlertKind.START: ("start", "starts"),
+    AlertKind.STOP: ("stop", "stops"),
+    AlertKind.ENTRY: ("entry", "entries"),
+    AlertKind.EXIT: ("exit", "exits"),
+    AlertKind.LIQUIDATION: ("liquidation", "liquidations"),
+    AlertKind.FUNDING: ("payment of funding", "payments of funding"),
+    AlertKind.KILL_SWITCH: ("kill switch", "kill switches"),
+    AlertKind.RESET: ("reset", "resets"),
+    AlertKind.PAUSE: ("pause or its end", "pauses and their ends"),
+    AlertKind.FEED: ("word on the feed", "words on the feed"),
+    AlertKind.SYMBOL: ("word on a symbol", "words on symbols"),
+    AlertKind.ANOMALY: ("word on an anomaly", "words on anomalies"),
+    AlertKind.DAILY: ("daily summary", "daily summaries"),
+    AlertKind.FAULT: ("fault", "faults"),
+}
+
+
+class Named(Struct, frozen=True):
+    """A trip or a reset that the digest names by itself. `what` is plain text."""
+
+    at_ms: int
+    scope: str
+    what: str
+    trip: bool
+
+
+class DigestView(Struct, frozen=True):
+    """A backlog from `first_seq` to `last_seq`. `counts` are messages held back by kind, in the order of the kinds.
+
+    `opened`, `closed`, `wins` and `net_usdt` are of all positions, however loud their kind is. `named` are the
+    first `NAMED_MAX` trips and resets; `unnamed` counts the others.
+    """
+
+    first_seq: int
+    last_seq: int
+    from_ms: int
+    until_ms: int
+    counts: tuple[tuple[AlertKind, int], ...]
+    opened: int
+    closed: int
+    wins: int
+    net_usdt: float
+    named: tuple[Named, ...]
+    unnamed: int
+
+    @property
+    def messages(self) -> int:
+        """How many messages it stands for."""
+        return sum(number for _, number in self.counts)
+
+
+class Digest:
+    """Fold of a backlog: hand it every event with its alert. Its size does not grow with the outage."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, int] | None = None
+        self._last = (0, 0)
+        self._counts = dict.fromkeys(AlertKind, 0)
+        self._opened = self._closed = self._wins = self._unnamed = 0
+        self._net_usdt = 0.0
+        self._named: list[Named] = []
+
+    def apply(self, recorded: Recorded, alert: Alert | None) -> None:
+        """Take one event, and the alert it yields if any."""
+        if alert is not None:
+            self._counts[alert.kind] += 1
+            self._last = (alert.seq, alert.at_ms)
+            self._first = self._first or self._last
+        event = recorded.event
+        match event:
+            case PositionOpened():
+                self._opened += 1
+            case Closing():
+                self._closed += 1
+                self._wins += event.net_usdt > 0.0
+                self._net_usdt += event.net_usdt
+            case KillSwitchTripped():
+                self._name(Named(event.at_ms, event.scope, loss_words(event), trip=True))
+            case KillSwitchReset():
+                self._name(Named(event.at_ms, event.scope, f"reset by {event.who}: {event.why}", trip=False))
+            case _:
+                pass
+
+    def _name(self, named: Named) -> None:
+        if len(self._named) < NAMED_MAX:
+            self._named.append(named)
+        else:
+            self._unnamed += 1
+
+    def view(self) -> DigestView:
+        """The backlog so far."""
+        first = self._first or (0, 0)
+        return DigestView(
+            first_seq=first[0],
+            last_seq=self._last[0],
+            from_ms=first[1],
+            until_ms=self._last[1],
+            counts=tuple((kind, number) for kind, number in self._counts.items() if number),
+            opened=self._opened,
+            closed=self._closed,
+            wins=self._wins,
+            net_usdt=self._net_usdt,
+            named=tuple(self._named),
+            unnamed=self._unnamed,
+        )
+
+
+def digest_text(view: DigestView) -> str:
+    """The message for a backlog. A cut of its end loses counts, never the trips."""
+    lasted = duration(max(view.until_ms - view.from_ms, 0))
+    trades = f"closed {view.closed:,}, won {view.wins:,}: {bold(gain(view.net_usdt))} USDT"
+    details = [
+        span(view.from_ms, view.until_ms),
+        f"that is {text(lasted)}",
+        *(["", *map(_named_line, view.named)] if view.named else []),
+        *([f"and {view.unnamed:,} more trips and resets"] if view.unnamed else []),
+        "",
+        f"opened {view.opened:,}",
+        trades if view.closed else "closed none",
+        "",
+        *[f"{number:,} {WORDS[kind][number > 1]}" for kind, number in view.counts],
+    ]
+    noun = "message" if view.messages == 1 else "messages"
+    head = f"{DIGEST} <b>{view.messages:,} {noun} could not be delivered</b>"
+    return message(head, details, f"{code(f'#{view.first_seq}')} to {code(f'#{view.last_seq}')}")
+
+
+def _named_line(named: Named) -> str:
+    scope = "all strategies" if named.scope == GLOBAL_SCOPE else named.scope
+    icon = TRIPPED if named.trip else RESET
+    return f"{icon} {name(scope)}: {text(named.what, WHAT_CHARS_MAX)}, {text(utc(named.at_ms))}"

@@ -1,0 +1,93 @@
+"""Telegram's HTML: every value cleaned, cut and escaped on its way in, and no message longer than it may be.
+
+`text`, `bold` and `code` take plain values; a line is put together from their results and literals alone. Tags
+never span lines, except in `table`, so a message that is too long loses whole lines and stays well-formed.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape, unescape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+from projections.formats import utc
+
+TEXT_UNITS_MAX = 4_096
+"""Telegram's limit after parsing; kept before it, which is stricter. UTF-16 units."""
+VALUE_CHARS_MAX = 300
+NAME_CHARS_MAX = 40
+CELL_CHARS_MAX = 14
+NOTHING = "-"
+_TAG = re.compile(r"</?[a-z]+>")
+
+
+def text(value: str, chars_max: int = VALUE_CHARS_MAX) -> str:
+    """A value as HTML: on one line, without invisible characters, cut to `chars_max`, escaped."""
+    return escape(_clean(value, chars_max), quote=False)
+
+
+def name(value: str) -> str:
+    """A name as HTML: the same with a tighter limit."""
+    return text(value, NAME_CHARS_MAX)
+
+
+def bold(value: str, chars_max: int = VALUE_CHARS_MAX) -> str:
+    """A value in bold."""
+    return f"<b>{text(value, chars_max)}</b>"
+
+
+def code(value: str) -> str:
+    """A value to be read exactly; a touch copies it."""
+    return f"<code>{text(value)}</code>"
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows in columns: the first to the left, the others to the right, each as wide as its widest cell."""
+    cells = [[_clean(cell, CELL_CHARS_MAX) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(_fitted(row, widths)).rstrip() for row in cells]
+    return f"<pre>{escape(chr(10).join(lines), quote=False)}</pre>"
+
+
+def _fitted(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    first, *others = zip(row, widths, strict=True)
+    return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+
+
+def _clean(value: str, chars_max: int) -> str:
+    visible = "".join(char if char.isprintable() else " " for char in value)
+    line = " ".join(visible.split()) or NOTHING
+    return line if len(line) <= chars_max else f"{line[: chars_max - 1]}…"
+
+
+def foot(seq: int, at_ms: int) -> str:
+    """The last line: the seq that `/why` takes, and when it happened."""
+    return f"{code(f'#{seq}')} {text(utc(at_ms))} UTC"
+
+
+def message(head: str, details: Iterable[str], last: str) -> str:
+    """The lines of a message. An empty detail separates two parts; where it is too long, details go from the end."""
+    body = list(details)
+    cut = 0
+    while units(whole := _joined(head, body, last, cut)) > TEXT_UNITS_MAX and body:
+        body.pop()
+        cut += 1
+    return whole
+
+
+def _joined(head: str, body: Sequence[str], last: str, cut: int) -> str:
+    more = [f"and {cut} more lines"] if cut else []
+    return "\n".join([head, *body, *more, last])
+
+
+def units(html: str) -> int:
+    """A text's length as Telegram counts it: UTF-16 code units."""
+    return len(html.encode("utf-16-le")) // 2
+
+
+def plain_text(html: str) -> str:
+    """A message without its tags and entities: for a log line, and where Telegram refuses the HTML."""
+    return unescape(_TAG.sub("", html))

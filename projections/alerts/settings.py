@@ -1,0 +1,38 @@
+"""How loud each kind of alert is, and the limits above which something is worth one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from projections.alerts.alert import AlertKind, Loudness
+
+FUNDING_PAID_USDT_MIN = 5.0
+
+
+class AlertSettings(Struct, frozen=True):
+    """`on` rings, `silent` arrives without a sound, `off` is never sent. Each key but the last is an `AlertKind`."""
+
+    start: Annotated[Loudness, Meta(description="the engine started; after a crash it rings all the same")] = "silent"
+    stop: Annotated[Loudness, Meta(description="the engine stopped on purpose")] = "silent"
+    entry: Annotated[Loudness, Meta(description="a position was opened")] = "on"
+    exit: Annotated[Loudness, Meta(description="a position was closed")] = "on"
+    liquidation: Annotated[Loudness, Meta(description="the exchange took a position")] = "on"
+    funding: Annotated[Loudness, Meta(description="funding above the limit below was paid")] = "silent"
+    kill_switch: Annotated[Loudness, Meta(description="a kill switch tripped")] = "on"
+    reset: Annotated[Loudness, Meta(description="a kill switch was reset")] = "on"
+    pause: Annotated[Loudness, Meta(description="a strategy was paused or resumed")] = "silent"
+    feed: Annotated[Loudness, Meta(description="the feed was lost, or is back")] = "on"
+    symbol: Annotated[Loudness, Meta(description="a symbol is not tradable, or is again")] = "silent"
+    anomaly: Annotated[Loudness, Meta(description="something is wrong, still wrong, or right again")] = "on"
+    daily: Annotated[Loudness, Meta(description="the summary of a UTC day, at 00:05")] = "silent"
+    fault: Annotated[Loudness, Meta(description="a fault stopped the engine")] = "on"
+    funding_paid_usdt_min: Annotated[
+        float, Meta(ge=0.0, le=1e9, description="a payment of funding from this on is told", extra={"unit": "USDT"})
+    ] = FUNDING_PAID_USDT_MIN
+
+    def loudness(self, kind: AlertKind) -> Loudness:
+        """How loud a kind is."""
+        chosen: Loudness = getattr(self, kind.value)
+        return chosen

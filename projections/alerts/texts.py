@@ -1,0 +1,366 @@
+"""The texts of alerts: one idea a line; who, what, which side and the sign first; the seq and the time last.
+
+The numbers come from the view Structs that JSON and the dashboard show, written by `projections.formats`. The first
+character tells the kind without colour: filled is on, good or stopped by force; hollow is off, bad or released.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from events.facts import GLOBAL_SCOPE
+from projections.alerts.markup import bold, code, foot, message, name, text
+from projections.formats import duration, gain, gain_percent, money, percent, price, quantity, rate_percent, utc
+from projections.ledger import direction
+from projections.reasons import loss_percent, reason_words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from events.facts import (
+        AnomalyCleared,
+        AnomalyPersists,
+        AnomalyRaised,
+        EngineStarted,
+        FundingPaid,
+        KillSwitchReset,
+        KillSwitchTripped,
+        RunnerPaused,
+        RunnerResumed,
+        Side,
+    )
+    from projections.alerts.feed_story import Back, Lost
+    from projections.feeding import AnomalyView
+    from projections.portfolio import AccountView, OrderView, PortfolioView, PositionView
+    from projections.switches import TripView
+    from projections.trades import TradeView
+    from projections.words import Contracts
+
+STARTED, STOPPED, FAULT = "●", "○", "✗"
+ENTRY: dict[Side, str] = {"long": "▲", "short": "▼"}
+WON, LOST, LIQUIDATED = "◆", "◇", "☒"
+FUNDING, TRIPPED, RESET = "⇄", "■", "□"
+PAUSED, RESUMED = "‖", "►"
+FEED_LOST, FEED_BACK = "⊘", "⊙"
+SUSPENDED, TRADABLE = "⊖", "⊕"
+WRONG, OVER = "⚠", "✓"
+POSITIONS_NAMED_MAX = 8
+TRIPS_NAMED_MAX = 8
+DIGEST_CHARS = 8
+NONE_ACTIVE = "no strategy is active now: nothing will be opened"
+
+
+class Stamp(Struct, frozen=True):
+    """Which event of the log a text tells of, and when that was."""
+
+    seq: int
+    at_ms: int
+
+
+def _message(stamp: Stamp, head: str, details: Sequence[str]) -> str:
+    return message(head, details, foot(stamp.seq, stamp.at_ms))
+
+
+# ---------------------------------------------------------------- parts
+
+
+def of_position(strategy: str, symbol: str, side: str) -> str:
+    """Whose position, and which: `momentum · BTCUSDT LONG`."""
+    return f"{name(strategy)} · {name(symbol)} {text(side.upper())}"
+
+
+def position_line(position: PositionView) -> str:
+    """An open position and its result so far."""
+    who = of_position(position.strategy, position.symbol, position.side)
+    return f"{who} {bold(gain(position.unrealised_usdt))}"
+
+
+def positions_part(title: str, positions: Sequence[PositionView]) -> list[str]:
+    """The open positions below a title with their number; nothing when there are none."""
+    if not positions:
+        return []
+    shown = [position_line(position) for position in positions[:POSITIONS_NAMED_MAX]]
+    more = len(positions) - len(shown)
+    return ["", f"{title}: {bold(str(len(positions)))}", *shown, *([f"and {more} more"] if more else [])]
+
+
+def stays_open(positions: Sequence[PositionView]) -> list[str]:
+    """What goes on although something stopped."""
+    return positions_part("stays open", positions) or ["no position is open"]
+
+
+def trip_line(trip: TripView) -> str:
+    """A trip with its scope, its loss and its time."""
+    scope = "all strategies" if trip.scope == GLOBAL_SCOPE else trip.scope
+    return f"{TRIPPED} {name(scope)}: {text(loss_words(trip))}, {text(utc(trip.tripped_at_ms))}"
+
+
+def loss_words(trip: TripView | KillSwitchTripped) -> str:
+    """Why a trip came, as short as it can be: `session loss 5.02 %`."""
+    if trip.reason == "manual":
+        return "pulled by hand"
+    return f"{reason_words(trip.reason)} {percent(loss_percent(trip.base_usdt, trip.equity_usdt))}"
+
+
+def span(from_ms: int, until_ms: int) -> str:
+    """From when to when in UTC; the date once where it is the same."""
+    (first_day, first), (last_day, last) = utc(from_ms).split(" "), utc(until_ms).split(" ")
+    return f"{first_day} {first} to {last if last_day == first_day else f'{last_day} {last}'} UTC"
+
+
+def count(n: int, noun: str) -> str:
+    """`1 trade`, `1,200 trades`."""
+    return text(f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s")
+
+
+# ---------------------------------------------------------------- trading
+
+
+def entry_text(stamp: Stamp, position: PositionView, order: OrderView | None, contracts: Contracts) -> str:
+    """A position was opened; `order` is the one that led to it."""
+    symbol, entry_usdt = position.symbol, position.entry_price_usdt
+    size = quantity(position.quantity_base, symbol, contracts)
+    who = of_position(position.strategy, symbol, position.side)
+    details = [
+        f"opened {code(size)} at {code(price(entry_usdt, symbol, contracts))}",
+        *_levels(position, contracts),
+        f"{text(money(position.quantity_base * entry_usdt))} USDT, margin {text(money(position.margin_usdt))}",
+        f"risk {text(money(position.risk_usdt))} · fee {text(money(position.fees_usdt))}",
+    ]
+    if order is not None:
+        details.append(f"why: {text(reason_words(order.reason))}, score {text(f'{order.score:.2f}')}")
+    return _message(stamp, f"{ENTRY[position.side]} <b>{who}</b>", details)
+
+
+def _levels(position: PositionView, contracts: Contracts) -> list[str]:
+    levels = {
+        "stop": position.stop_price_usdt,
+        "target": position.target_price_usdt,
+        "liquidation": position.liquidation_price_usdt,
+    }
+    return [_level(word, value, position, contracts) for word, value in levels.items() if value > 0.0]
+
+
+def _level(word: str, at_usdt: float, position: PositionView, contracts: Contracts) -> str:
+    """A price and what the move there means for the position: a loss is negative for both sides."""
+    entry_usdt = position.entry_price_usdt
+    move = direction(position.side) * (at_usdt - entry_usdt) / entry_usdt * 100.0 if entry_usdt > 0.0 else 0.0
+    return f"{word} {code(price(at_usdt, position.symbol, contracts))} ({text(gain_percent(move))})"
+
+
+def exit_text(stamp: Stamp, trade: TradeView, account: AccountView, contracts: Contracts) -> str:
+    """A position was closed; `account` as it stands afterwards."""
+    icon = WON if trade.net_usdt > 0.0 else LOST
+    at = price(trade.exit_price_usdt, trade.symbol, contracts)
+    doubt = ["stop and target lay in one candle"] if trade.ambiguous else []
+    details = [f"closed at {code(at)}: {text(reason_words(trade.reason))}", *_result(trade, contracts), *doubt]
+    return _message(stamp, f"{icon} {_trade_head(trade)}", [*details, _account_line(account)])
+
+
+def liquidation_text(stamp: Stamp, trade: TradeView, account: AccountView, contracts: Contracts) -> str:
+    """The exchange took a position; `account` as it stands afterwards."""
+    at = price(trade.exit_price_usdt, trade.symbol, contracts)
+    details = [f"<b>LIQUIDATED</b> at {code(at)}, the whole margin is lost", *_result(trade, contracts)]
+    return _message(stamp, f"{LIQUIDATED} {_trade_head(trade)}", [*details, _account_line(account)])
+
+
+def _trade_head(trade: TradeView) -> str:
+    return f"<b>{of_position(trade.strategy, trade.symbol, trade.side)} {text(gain(trade.net_usdt))} USDT</b>"
+
+
+def _result(trade: TradeView, contracts: Contracts) -> list[str]:
+    entry = price(trade.entry_price_usdt, trade.symbol, contracts)
+    entered_usdt = trade.quantity_base * trade.entry_price_usdt
+    share = trade.net_usdt / entered_usdt * 100.0 if entered_usdt > 0.0 else 0.0
+    costs = f"fees {text(money(trade.fees_usdt))} · funding {text(gain(trade.funding_usdt))}"
+    return [
+        f"entered at {code(entry)}, held {text(duration(trade.holding_ms))}",
+        f"{text(gain_percent(share))} · {text(f'{trade.r_multiple:+.2f}')} R",
+        f"gross {text(gain(trade.gross_usdt))} · {costs}",
+    ]
+
+
+def _account_line(account: AccountView) -> str:
+    return f"account {text(money(account.equity_usdt))} · today {text(gain(account.day_result_usdt))}"
+
+
+def funding_text(stamp: Stamp, paid: FundingPaid, position: PositionView | None) -> str:
+    """Funding was paid; `position` with what it has paid so far."""
+    who = of_position(paid.strategy, paid.symbol, paid.side)
+    notional = money(paid.quantity_base * paid.price_usdt)
+    details = [f"funding paid at {text(rate_percent(paid.rate))} on {text(notional)} USDT"]
+    if position is not None:
+        details.append(f"this position so far {text(gain(position.funding_usdt))}")
+    return _message(stamp, f"{FUNDING} <b>{who} {text(gain(paid.amount_usdt))} USDT</b>", details)
+
+
+# ---------------------------------------------------------------- risk
+
+
+def trip_text(
+    stamp: Stamp, trip: KillSwitchTripped, positions: Sequence[PositionView], *, none_active: bool = False
+) -> str:
+    """A kill switch tripped; `positions` stay open. `none_active`: it stopped the last strategy that was active."""
+    everything = trip.scope == GLOBAL_SCOPE
+    who = "ALL STRATEGIES" if everything else name(trip.scope)
+    lost = "" if trip.reason == "manual" else f" {text(gain(trip.equity_usdt - trip.base_usdt))} USDT"
+    details = [
+        *_trip_reason(trip),
+        f"equity {text(money(trip.equity_usdt))} of {text(money(trip.base_usdt))}",
+        f"highest before {text(money(trip.peak_usdt))}",
+        *([] if everything or not none_active else [f"<b>{NONE_ACTIVE}</b>"]),
+        *stays_open(positions),
+        "",
+        "nothing is opened before a reset:",
+        code(f"/reset {trip.scope} REASON"),
+    ]
+    return _message(stamp, f"{TRIPPED} <b>{who} STOPPED{lost}</b>", details)
+
+
+def _trip_reason(trip: KillSwitchTripped) -> list[str]:
+    if trip.reason == "manual":
+        by = f"pulled by {name(trip.who)}" if trip.who else "pulled by hand"
+        return [f"{by}: {text(trip.why)}" if trip.why else by]
+    return [f"{text(loss_words(trip))}, the limit is {text(percent(trip.threshold_percent))}"]
+
+
+def reset_text(stamp: Stamp, reset: KillSwitchReset, trip: TripView | None, held: TripView | None) -> str:
+    """A trip was ended by a human; `held` is a trip that holds the scope all the same."""
+    who = "ALL STRATEGIES" if reset.scope == GLOBAL_SCOPE else name(reset.scope)
+    details = [f"by {name(reset.who)}: {text(reset.why)}"]
+    if trip is not None:
+        stood = duration(stamp.at_ms - trip.tripped_at_ms)
+        details.append(f"stopped for {text(stood)}: {text(loss_words(trip))}")
+    details.append("positions may be opened again" if held is None else f"still held by {trip_line(held)}")
+    return _message(stamp, f"{RESET} <b>{who} RESET</b>", details)
+
+
+def pause_text(stamp: Stamp, paused: RunnerPaused, positions: Sequence[PositionView], *, none_active: bool) -> str:
+    """A strategy was paused; `positions` stay open."""
+    details = [f"by {name(paused.who)}: {text(paused.why)}"]
+    details += [f"<b>{NONE_ACTIVE}</b>"] if none_active else []
+    return _message(stamp, f"{PAUSED} <b>{name(paused.strategy)} PAUSED</b>", [*details, *stays_open(positions)])
+
+
+def resume_text(stamp: Stamp, resumed: RunnerResumed, held: TripView | None) -> str:
+    """A pause ended; `held` is a trip that stops the strategy all the same."""
+    details = [f"by {name(resumed.who)}: {text(resumed.why)}"]
+    details += [f"still held by {trip_line(held)}"] if held is not None else []
+    return _message(stamp, f"{RESUMED} <b>{name(resumed.strategy)} RESUMED</b>", details)
+
+
+# ---------------------------------------------------------------- operation
+
+
+def start_text(stamp: Stamp, started: EngineStarted, portfolio: PortfolioView, note: str = "", *, crashed: bool) -> str:
+    """The engine took the log: what it found there. `note` is what the log cannot know, as the time of the replay."""
+    code_digest, config = started.code_digest[:DIGEST_CHARS], started.config_digest[:DIGEST_CHARS]
+    details = [f"config {code(config)} · code {code(code_digest)}"]
+    if crashed:
+        details.append(f"{WRONG} <b>the run before ended without a stop</b>")
+    details += [text(note)] if note else []
+    return _message(
+        stamp, f"{STARTED} <b>papertape {name(started.version)} started</b>", [*details, *_found(portfolio)]
+    )
+
+
+def _found(portfolio: PortfolioView) -> list[str]:
+    if not portfolio.accounts:
+        return ["a new log: nothing to restore"]
+    equity, today = text(money(portfolio.equity_usdt)), text(gain(portfolio.day_result_usdt))
+    active = sum(account.state == "active" for account in portfolio.accounts)
+    paused = [account for account in portfolio.accounts if account.state == "paused"]
+    return [
+        f"{active} of {len(portfolio.accounts)} strategies active",
+        f"equity {equity} · day so far {today}",
+        *(positions_part("restored", portfolio.positions) or ["no position to restore"]),
+        *_still_stopped(portfolio.trips),
+        *[f"{PAUSED} {name(account.strategy)}: {text(account.why)}" for account in paused],
+    ]
+
+
+def _still_stopped(trips: Sequence[TripView]) -> list[str]:
+    if not trips:
+        return ["no kill switch is tripped"]
+    shown = [trip_line(trip) for trip in trips[:TRIPS_NAMED_MAX]]
+    more = len(trips) - len(shown)
+    return ["", f"still stopped: {bold(str(len(trips)))}", *shown, *([f"and {more} more"] if more else [])]
+
+
+def stop_text(stamp: Stamp, reason: str, positions: Sequence[PositionView]) -> str:
+    """The engine let go of the log on purpose."""
+    waits = ["", "stops and targets missed meanwhile are resolved at the next start"] if positions else []
+    details = [text(reason), *stays_open(positions), *waits]
+    return _message(stamp, f"{STOPPED} <b>papertape stopped</b>", details)
+
+
+def fault_text(stamp: Stamp, reason: str, positions: Sequence[PositionView] = ()) -> str:
+    """A fault stopped the engine; the log is whole up to the stamp's seq. Told by whoever outlives the engine."""
+    details = [text(reason), "the log is whole up to the number below", *stays_open(positions)]
+    return _message(stamp, f"{FAULT} <b>papertape STOPPED BY A FAULT</b>", details)
+
+
+# ---------------------------------------------------------------- the market
+
+
+def feed_lost_text(stamp: Stamp, lost: Lost, positions: Sequence[PositionView]) -> str:
+    """The feed does not deliver; `positions` are not watched meanwhile."""
+    details = [text(lost.why)]
+    if lost.back_for_ms:
+        details.append(f"it had been back for {text(duration(lost.back_for_ms))} only")
+        details.append("the next word comes when it has held for a while")
+    return _message(stamp, f"{FEED_LOST} <b>feed {name(lost.feed)} LOST</b>", [*details, *stays_open(positions)])
+
+
+def feed_back_text(stamp: Stamp, back: Back) -> str:
+    """The feed is back, or the engine has caught up after an absence."""
+    away = text(duration(max(back.until_ms - back.from_ms, 0)))
+    head = f"caught up after {away}" if back.absence else f"feed {name(back.feed)} back after {away}"
+    fetched = f"{count(back.candles, 'candle')} of {count(back.symbols, 'symbol')} fetched after the fact"
+    details = [
+        span(back.from_ms, back.until_ms),
+        fetched if back.candles else "no candle was missed",
+        *([f"{count(back.missing, 'candle')} cannot be had"] if back.missing else []),
+        *([f"lost {count(back.losses, 'time')}"] if back.losses > 1 else []),
+        *([f"it has held for {text(duration(back.steady_ms))}"] if back.steady_ms else []),
+    ]
+    return _message(stamp, f"{FEED_BACK} <b>{head}</b>", details)
+
+
+def suspended_text(stamp: Stamp, symbol: str, reason: str, positions: Sequence[PositionView]) -> str:
+    """Nothing is opened on a symbol; `positions` in it go on."""
+    details = [text(reason), "nothing is opened on it", *stays_open(positions)]
+    return _message(stamp, f"{SUSPENDED} <b>{name(symbol)} not tradable</b>", details)
+
+
+def tradable_text(stamp: Stamp, symbol: str, reason: str, since_ms: int | None, candles: int) -> str:
+    """A symbol is tradable again; `candles` came late since it was not, at `since_ms` if that is known."""
+    after = f" after {text(duration(max(stamp.at_ms - since_ms, 0)))}" if since_ms is not None else ""
+    details = [text(reason), *([f"{count(candles, 'candle')} fetched after the fact"] if candles else [])]
+    return _message(stamp, f"{TRADABLE} <b>{name(symbol)} tradable again{after}</b>", details)
+
+
+# ---------------------------------------------------------------- anomalies
+
+
+def _anomaly(event: AnomalyRaised | AnomalyPersists | AnomalyCleared) -> str:
+    return f"{name(reason_words(event.kind))} · {name(event.subject)}"
+
+
+def raised_text(stamp: Stamp, event: AnomalyRaised) -> str:
+    """Something is wrong."""
+    return _message(stamp, f"{WRONG} <b>{_anomaly(event)}</b>", [text(event.detail)])
+
+
+def persists_text(stamp: Stamp, event: AnomalyPersists) -> str:
+    """It is still wrong."""
+    lasts = f"for {text(duration(max(event.at_ms - event.raised_at_ms, 0)))}"
+    return _message(stamp, f"{WRONG} <b>still {_anomaly(event)}</b>", [lasts, text(event.detail)])
+
+
+def cleared_text(stamp: Stamp, event: AnomalyCleared, anomaly: AnomalyView) -> str:
+    """It is right again."""
+    lasted = f"after {text(duration(max(event.at_ms - anomaly.since_ms, 0)))}"
+    return _message(stamp, f"{OVER} <b>over: {_anomaly(event)}</b>", [lasted, text(event.detail)])

@@ -1,0 +1,204 @@
+"""From troubles seen to facts told: raised once, reminded of, over when it has stayed away.
+
+What stands is a fold of the anomaly facts alone, so a restart in the middle of an anomaly changes nothing. Only how
+long a trouble has stayed away is not in the log: after a restart that is counted anew.
+
+An anomaly that comes back within a reminder's time must stay away thrice as long before it is over, up to a
+reminder's time. That bounds what any pattern of on and off can cause: five facts an hour of the same kind and subject.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, Event, RepairTried
+from projections.formats import duration
+from projections.watchdog.checks import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from events.log import Recorded
+    from projections.watchdog.checks import Trouble
+    from projections.watchdog.settings import WatchdogSettings
+
+STANDING_MAX = 100
+"""So many stand at once; what is beyond is raised when one of them is over."""
+CASES_MAX = 2_000
+CALM_GROWS = 3
+RETURNS_MAX = 20
+DETAIL_CHARS_MAX = 500
+PATIENCE_MS = 90_000
+"""A first repair gets so long to show that it helped: a new candle may be a minute away."""
+NEVER_MS = -(1 << 62)
+
+Key = tuple[str, str]
+
+
+class Case(Struct, frozen=True):
+    """One kind and subject: whether it stands, and when it was raised, told, cleared and tried to be mended last.
+
+    `hoped_at_ms` is when it was met by the first repair within a reminder's time; `returns` counts how often it came
+    back soon after it was over.
+    """
+
+    kind: str
+    subject: str
+    detail: str = ""
+    standing: bool = False
+    raised_at_ms: int = NEVER_MS
+    told_at_ms: int = NEVER_MS
+    cleared_at_ms: int = NEVER_MS
+    tried_at_ms: int = NEVER_MS
+    hoped_at_ms: int = NEVER_MS
+    returns: int = 0
+
+
+class Rules(Struct, frozen=True):
+    """The times of the state machine, in ms."""
+
+    cooldown_ms: int
+    reminder_ms: int
+    calm_ms: int
+
+    @classmethod
+    def of(cls, settings: WatchdogSettings) -> Rules:
+        """As the settings say."""
+        return cls(
+            int(settings.cooldown_s * 1_000.0), int(settings.reminder_s * 1_000.0), int(settings.calm_s * 1_000.0)
+        )
+
+    def calm_of(self, case: Case) -> int:
+        """How long a case must stay away before it is over."""
+        grown_ms: int = self.calm_ms * CALM_GROWS**case.returns
+        return min(grown_ms, max(self.reminder_ms, self.calm_ms))
+
+
+class Anomalies:
+    """Fold of the anomaly facts of the watchdog's own kinds, and what is to be told next."""
+
+    def __init__(self, rules: Rules, kinds: Collection[str] = tuple(Kind)) -> None:
+        self._rules = rules
+        self._kinds = frozenset(str(kind) for kind in kinds)
+        self._cases: dict[Key, Case] = {}
+        self._calm_since_ms: dict[Key, int] = {}
+
+    def standing(self) -> tuple[Case, ...]:
+        """What was raised and is not over, oldest first."""
+        return tuple(case for case in self._cases.values() if case.standing)
+
+    # ------------------------------------------------------------ the fold
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one event."""
+        event = recorded.event
+        match event:
+            case AnomalyRaised() | AnomalyCleared() | AnomalyPersists() | RepairTried() if event.kind in self._kinds:
+                key = (event.kind, event.subject)
+                case = self._cases.get(key) or self._opened(key)
+                self._cases[key] = self._after(case, event)
+            case _:
+                pass
+
+    def _opened(self, key: Key) -> Case:
+        """A case not known yet. The oldest that does not stand makes room."""
+        if len(self._cases) >= CASES_MAX:
+            over = next((known for known, case in self._cases.items() if not case.standing), next(iter(self._cases)))
+            del self._cases[over]
+        return Case(*key)
+
+    def _after(self, case: Case, event: Event) -> Case:
+        match event:
+            case AnomalyRaised() if not case.standing:
+                returned = not _passed(case.cleared_at_ms, event.at_ms, self._rules.reminder_ms)
+                return replace(
+                    case,
+                    standing=True,
+                    detail=event.detail,
+                    raised_at_ms=event.at_ms,
+                    told_at_ms=event.at_ms,
+                    returns=min(case.returns + 1, RETURNS_MAX) if returned else 0,
+                )
+            case AnomalyPersists() if case.standing:
+                return replace(case, detail=event.detail, told_at_ms=event.at_ms)
+            case AnomalyCleared() if case.standing:
+                return replace(case, standing=False, cleared_at_ms=event.at_ms)
+            case RepairTried():
+                first = not case.standing and _passed(case.tried_at_ms, event.at_ms, self._rules.reminder_ms)
+                return replace(case, tried_at_ms=event.at_ms, hoped_at_ms=event.at_ms if first else case.hoped_at_ms)
+            case _:
+                return case
+
+    # ------------------------------------------------------------ what to do
+
+    def to_repair(self, troubles: Sequence[Trouble], now_ms: int, repairable: Collection[str]) -> list[Trouble]:
+        """The troubles that are to be mended before they are told: when new, and with each reminder."""
+        chosen = []
+        for trouble in _open(troubles):
+            key = (trouble.kind.value, trouble.subject)
+            case = self._cases.get(key, Case(*key))
+            due = self._is_reminder_due(case, now_ms) if case.standing else self._may_raise(case, now_ms)
+            if trouble.kind in repairable and due and _passed(case.tried_at_ms, now_ms, self._rules.cooldown_ms):
+                chosen.append(trouble)
+        return chosen
+
+    def to_tell(self, troubles: Sequence[Trouble], now_ms: int, unmeasured: Collection[str] = ()) -> list[Event]:
+        """The facts to tell now. What was just met by its first repair in a reminder's time is held back a little."""
+        seen = {(trouble.kind.value, trouble.subject): trouble for trouble in troubles}
+        return [*self._over(seen, now_ms, unmeasured), *self._still(seen, now_ms), *self._new(seen, now_ms)]
+
+    def _over(self, seen: Mapping[Key, Trouble], now_ms: int, unmeasured: Collection[str]) -> list[Event]:
+        told: list[Event] = []
+        calm_since_ms: dict[Key, int] = {}
+        for case in self.standing():
+            key = (case.kind, case.subject)
+            if key in seen or case.kind in unmeasured:
+                continue
+            # A clock that was set back must not make it wait for the time that was.
+            since_ms = calm_since_ms[key] = min(self._calm_since_ms.get(key, now_ms), now_ms)
+            if now_ms - since_ms >= self._rules.calm_of(case):
+                told.append(AnomalyCleared(now_ms, *key, f"after {duration(max(0, since_ms - case.raised_at_ms))}"))
+        self._calm_since_ms = calm_since_ms
+        return told
+
+    def _still(self, seen: Mapping[Key, Trouble], now_ms: int) -> list[Event]:
+        told: list[Event] = []
+        for case in self.standing():
+            trouble = seen.get((case.kind, case.subject))
+            if trouble is not None and not trouble.covered and self._is_reminder_due(case, now_ms):
+                detail = _cut(trouble.detail)
+                told.append(AnomalyPersists(now_ms, case.kind, case.subject, detail, case.raised_at_ms))
+        return told
+
+    def _new(self, seen: Mapping[Key, Trouble], now_ms: int) -> list[Event]:
+        room = STANDING_MAX - len(self.standing())
+        told: list[Event] = []
+        for key, trouble in seen.items():
+            case = self._cases.get(key, Case(*key))
+            hopes = not _passed(case.hoped_at_ms, now_ms, PATIENCE_MS)
+            if trouble.covered or case.standing or hopes or not self._may_raise(case, now_ms):
+                continue
+            told.append(AnomalyRaised(now_ms, *key, _cut(trouble.detail)))
+        return told[: max(0, room)]
+
+    def _may_raise(self, case: Case, now_ms: int) -> bool:
+        return _passed(case.cleared_at_ms, now_ms, self._rules.cooldown_ms)
+
+    def _is_reminder_due(self, case: Case, now_ms: int) -> bool:
+        return _passed(case.told_at_ms, now_ms, self._rules.reminder_ms)
+
+
+def _open(troubles: Sequence[Trouble]) -> list[Trouble]:
+    return [trouble for trouble in troubles if not trouble.covered]
+
+
+def _passed(since_ms: int, now_ms: int, span_ms: int) -> bool:
+    """Whether a span of time is over. A time that lies ahead is of a clock that was set back: it counts as over."""
+    return not 0 <= now_ms - since_ms < span_ms
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= DETAIL_CHARS_MAX else text[: DETAIL_CHARS_MAX - 1] + "…"

@@ -1,0 +1,229 @@
+"""What is wrong right now, from what the log says and what only the process knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from projections.formats import duration, utc
+
+if TYPE_CHECKING:
+    from projections.watchdog.settings import WatchdogSettings
+    from projections.watchdog.vitals import Vitals
+
+STALE_NAMED_MAX = 5
+"""Where more symbols are stale at once it is one trouble of the whole market."""
+TASKS_NAMED_MAX = 20
+GIGABYTE = 1_000_000_000.0
+WHOLE_MARKET = "market"
+CLOCK = "this machine's clock"
+STALE_CANDLES = 2
+NOT_CONNECTED = "feed"
+
+
+class Kind(StrEnum):
+    """Everything the watchdog looks for."""
+
+    WS_DISCONNECTED = "ws_disconnected"
+    DATA_STALE = "data_stale"
+    STRATEGY_SILENT = "strategy_silent"
+    NO_PROGRESS = "no_progress"
+    ALL_STRATEGIES_STOPPED = "all_strategies_stopped"
+    KILL_SWITCH_GLOBAL = "kill_switch_global"
+    COMMIT_SLOW = "commit_slow"
+    DISK_LOW = "disk_low"
+    CLOCK_SKEW = "clock_skew"
+    ALERTS_STUCK = "alerts_stuck"
+    PROJECTION_BEHIND = "projection_behind"
+    LOOP_LAG = "loop_lag"
+    TASK_DEAD = "task_dead"
+
+
+class Measured(Struct, frozen=True, kw_only=True):
+    """What only the process knows. None is not measured: what was raised on it stands until it is again.
+
+    `commit_latency_ms` and `loop_lag_ms` are of the last minutes; `clock_skew_ms` is how far the exchange's clock is
+    ahead; `oldest_alert_age_s` is 0 when none waits; `projection_lag_events` is by name. `market_ended` says that a
+    recorded or limited market was played to its end: nothing more is to come.
+    """
+
+    commit_latency_ms: float | None = None
+    disk_free_bytes: int | None = None
+    clock_skew_ms: float | None = None
+    oldest_alert_age_s: float | None = None
+    projection_lag_events: Mapping[str, int] | None = None
+    loop_lag_ms: float | None = None
+    dead_tasks: tuple[str, ...] | None = None
+    market_ended: bool = False
+
+
+class Trouble(Struct, frozen=True):
+    """Something that is wrong now.
+
+    `covered`: another trouble says it already, or it is too early to tell. It keeps a raised anomaly raised, and
+    raises none.
+    """
+
+    kind: Kind
+    subject: str
+    detail: str
+    covered: bool = False
+
+
+def check(vitals: Vitals, measured: Measured, now_ms: int, settings: WatchdogSettings) -> list[Trouble]:
+    """Everything that is wrong now. `now_ms` is the machine's clock."""
+    troubles = [*_strategies_stopped(vitals), *_process(measured, settings), *_skew(vitals, measured, settings)]
+    if not measured.market_ended:
+        troubles += _feed(vitals, now_ms, settings)
+        troubles += _stale(vitals, now_ms, settings)
+        troubles += _silent(vitals, now_ms, settings)
+        troubles += _no_progress(vitals, now_ms, settings.heartbeat_s)
+    return troubles
+
+
+MEASURED_BY: dict[str, Kind] = {
+    "commit_latency_ms": Kind.COMMIT_SLOW,
+    "disk_free_bytes": Kind.DISK_LOW,
+    "oldest_alert_age_s": Kind.ALERTS_STUCK,
+    "projection_lag_events": Kind.PROJECTION_BEHIND,
+    "loop_lag_ms": Kind.LOOP_LAG,
+    "dead_tasks": Kind.TASK_DEAD,
+}
+
+
+def unmeasured(measured: Measured) -> frozenset[Kind]:
+    """The kinds of which nothing is known this time. A skew that is not measured is known by the feed's word."""
+    return frozenset(kind for name, kind in MEASURED_BY.items() if getattr(measured, name) is None)
+
+
+# ---------------------------------------------------------------- the market
+
+
+def _feed(vitals: Vitals, now_ms: int, settings: WatchdogSettings) -> Iterator[Trouble]:
+    feed = vitals.feed
+    if feed is None:
+        # Before its first word a feed may have a long history to fetch: that it delivers is enough.
+        waited_ms = min(vitals.without_candle_ms(now_ms), vitals.up_ms(now_ms))
+        detail = f"has not connected since the start {duration(vitals.up_ms(now_ms))} ago"
+        yield Trouble(Kind.WS_DISCONNECTED, NOT_CONNECTED, detail, covered=waited_ms < _ms(settings.stale_s))
+    elif not feed.delivers:
+        yield Trouble(
+            Kind.WS_DISCONNECTED, NOT_CONNECTED, f"{feed.name} lost for {duration(now_ms - feed.since_ms)}: {feed.why}"
+        )
+
+
+def stale_after_ms(vitals: Vitals, symbol: str, settings: WatchdogSettings) -> int:
+    """How old the newest candle of a symbol may be on the machine's clock, at the pace of its market."""
+    pulse = vitals.newest.get(symbol)
+    candles_ms = 0 if pulse is None else vitals.real_ms(STALE_CANDLES * pulse.timeframe_ms)
+    return max(_ms(settings.stale_s), candles_ms)
+
+
+def _stale(vitals: Vitals, now_ms: int, settings: WatchdogSettings) -> Iterator[Trouble]:
+    delivers = vitals.feed is not None and vitals.feed.delivers
+    limits_ms = {symbol: stale_after_ms(vitals, symbol, settings) for symbol in vitals.symbols}
+    old = [symbol for symbol, limit_ms in limits_ms.items() if vitals.candle_age_ms(symbol, now_ms) >= limit_ms]
+    told = [
+        symbol
+        for symbol in old
+        if delivers and symbol not in vitals.suspended and vitals.waited_ms(symbol, now_ms) >= limits_ms[symbol]
+    ]
+    many = len(told) > STALE_NAMED_MAX
+    if many:
+        names = ", ".join(told[:STALE_NAMED_MAX])
+        yield Trouble(Kind.DATA_STALE, WHOLE_MARKET, f"{len(told)} symbols without candles: {names} and more")
+    elif old and len(old) > STALE_NAMED_MAX:
+        yield Trouble(Kind.DATA_STALE, WHOLE_MARKET, f"{len(old)} symbols without candles", covered=True)
+    for symbol in old:
+        yield Trouble(Kind.DATA_STALE, symbol, _age_text(vitals, symbol, now_ms), covered=many or symbol not in told)
+
+
+def _age_text(vitals: Vitals, symbol: str, now_ms: int) -> str:
+    age, pulse = duration(vitals.candle_age_ms(symbol, now_ms)), vitals.newest.get(symbol)
+    newest = "there was none yet" if pulse is None else f"the newest closed at {utc(pulse.closed_at_ms)} UTC"
+    return f"no candle for {age}; {newest}"
+
+
+def _silent(vitals: Vitals, now_ms: int, settings: WatchdogSettings) -> Iterator[Trouble]:
+    lost = vitals.feed is None or not vitals.feed.delivers
+    for name in vitals.strategies:
+        timeframe_ms = vitals.timeframes_ms[name]
+        limit_ms = max(_ms(settings.silent_strategy_s), vitals.real_ms(timeframe_ms) + _ms(settings.stale_s))
+        silent_ms = vitals.unevaluated_ms(name, now_ms)
+        if silent_ms < limit_ms:
+            continue
+        away = all(symbol in vitals.suspended for symbol in vitals.symbols_of(name))
+        detail = f"no candle completed its {duration(timeframe_ms)} for {duration(silent_ms)}"
+        early = min(silent_ms, vitals.up_ms(now_ms)) < limit_ms
+        yield Trouble(Kind.STRATEGY_SILENT, name, detail, covered=lost or away or early)
+
+
+def _no_progress(vitals: Vitals, now_ms: int, interval_s: float) -> Iterator[Trouble]:
+    limit_ms = progress_limit_ms(vitals, interval_s)
+    idle_ms = vitals.without_candle_ms(now_ms)
+    if idle_ms >= limit_ms:
+        early = vitals.up_ms(now_ms) < limit_ms
+        yield Trouble(Kind.NO_PROGRESS, "engine", f"no candle of any symbol for {duration(idle_ms)}", covered=early)
+
+
+def progress_limit_ms(vitals: Vitals, interval_s: float) -> int:
+    """Within this time there has to be a candle: the heartbeat's interval, or two candles at the market's pace."""
+    candle = vitals.last_candle
+    return max(_ms(interval_s), 0 if candle is None else vitals.real_ms(STALE_CANDLES * candle.timeframe_ms))
+
+
+def _skew(vitals: Vitals, measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble]:
+    """By measurement, or by the word of a feed that measures it itself."""
+    skew_ms = measured.clock_skew_ms
+    if skew_ms is None:
+        claimed = vitals.claims.get((Kind.CLOCK_SKEW.value, CLOCK))
+        if claimed is not None:
+            yield Trouble(Kind.CLOCK_SKEW, CLOCK, claimed)
+    elif abs(skew_ms) > settings.clock_skew_ms:
+        side = "behind" if skew_ms > 0.0 else "ahead of"
+        yield Trouble(Kind.CLOCK_SKEW, CLOCK, f"{abs(skew_ms) / 1_000.0:.1f} s {side} the exchange's")
+
+
+# ---------------------------------------------------------------- the strategies
+
+
+def _strategies_stopped(vitals: Vitals) -> Iterator[Trouble]:
+    trip = vitals.global_trip
+    if trip:
+        yield Trouble(Kind.KILL_SWITCH_GLOBAL, "all strategies", trip)
+    standings = {name: vitals.standing(name) for name in vitals.strategies}
+    if standings and all(standing.state != "active" for standing in standings.values()):
+        detail = "; ".join(f"{name}: {standing.why}" for name, standing in standings.items())
+        yield Trouble(Kind.ALL_STRATEGIES_STOPPED, "all strategies", detail, covered=bool(trip))
+
+
+# ---------------------------------------------------------------- the process
+
+
+def _process(measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble]:
+    latency_ms, lag_ms = measured.commit_latency_ms, measured.loop_lag_ms
+    if latency_ms is not None and latency_ms > settings.commit_latency_ms:
+        detail = f"1 of 100 commits takes {latency_ms:,.0f} ms, the limit is {settings.commit_latency_ms:,.0f}"
+        yield Trouble(Kind.COMMIT_SLOW, "log", detail)
+    free, least = measured.disk_free_bytes, settings.disk_free_warn_bytes
+    if free is not None and free < least:
+        detail = f"{free / GIGABYTE:.2f} GB are free, the limit is {least / GIGABYTE:.2f}"
+        yield Trouble(Kind.DISK_LOW, "disk", detail)
+    age_s = measured.oldest_alert_age_s
+    if age_s is not None and age_s > settings.alert_queue_age_s:
+        yield Trouble(Kind.ALERTS_STUCK, "alerts", f"the oldest has waited for {duration(_ms(age_s))}")
+    if lag_ms is not None and lag_ms > settings.loop_lag_ms:
+        detail = f"what was due began {lag_ms:,.0f} ms late, the limit is {settings.loop_lag_ms:,.0f}"
+        yield Trouble(Kind.LOOP_LAG, "event loop", detail)
+    for name, behind in sorted((measured.projection_lag_events or {}).items()):
+        if behind > settings.projection_lag_events:
+            yield Trouble(Kind.PROJECTION_BEHIND, name, f"{behind:,} events behind the log")
+    for task in (measured.dead_tasks or ())[:TASKS_NAMED_MAX]:
+        yield Trouble(Kind.TASK_DEAD, task, "this task has ended")
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1_000.0)

@@ -1,0 +1,213 @@
+"""The watchdog at work: every half minute fold what came, look, mend, and tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+from events.errors import PapertapeError
+from events.facts import Event, RepairTried
+from projections.host import FOLLOW_EVENTS_MAX, Cursor, Projection, fold
+from projections.watchdog.anomalies import Anomalies, Case, Rules
+from projections.watchdog.checks import Measured, Trouble, check, unmeasured
+from projections.watchdog.vitals import Vitals
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from projections.host import Source
+    from projections.watchdog.settings import WatchdogSettings
+
+REPAIR_S_MAX = 20.0
+REPAIRS_A_LOOK_MAX = 5
+"""More are left for the next look, so that a look ends."""
+MEASURE_S_MAX = 10.0
+REPAIRS_KEPT_MAX = 20
+SLEPT_TIMES = 3.0
+"""When the pause between two looks took so many times as long, the machine slept."""
+AWAKE_MS = 120_000
+"""Then everything looks old, and the feed gets so long to catch up."""
+SEQ_NEVER = 1 << 62
+OUTSIDE_ERRORS = (PapertapeError, OSError, TimeoutError)
+"""What a repair, a measurement or a message may fail with; anything else is a bug and stops the engine."""
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now_ms(self) -> int:
+        """The machine's clock, UTC ms."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+
+
+class Bus(Protocol):
+    """The part of the bus that is needed here."""
+
+    @property
+    def head_seq(self) -> int:
+        """The newest seq that was published."""
+
+    @property
+    def closed(self) -> bool:
+        """Nothing will be published any more."""
+
+    async def wait_beyond(self, seq: int) -> int:
+        """The newest seq, as soon as it is beyond `seq` or the bus is closed."""
+
+
+class Following:
+    """Folds that are brought up to date when asked. It may be shared: who asks folds for all."""
+
+    def __init__(self, source: Source, bus: Bus, folds: Sequence[Projection], cursor: Cursor | None = None) -> None:
+        self.bus = bus
+        self.cursor = cursor or Cursor()
+        self._source = source
+        self._folds = list(folds)
+
+    async def catch_up(self) -> None:
+        """Fold what is committed by now. Raises LogDamaged when the log skips or repeats an event."""
+        head_seq = self.bus.head_seq
+        while self.cursor.seq < head_seq:
+            # Reading and folding a page is one piece, so two who ask at once never fold an event twice.
+            events = self._source.read(self.cursor.seq, FOLLOW_EVENTS_MAX)
+            if not events:
+                return
+            self.cursor.advance(events)
+            fold(self._folds, events)
+            await asyncio.sleep(0)
+
+
+async def closed_within(bus: Bus, clock: Clock, seconds: float) -> bool:
+    """Wait for so long, or until the bus is closed; whether it is."""
+    sleeping = asyncio.ensure_future(clock.sleep(seconds))
+    closing = asyncio.ensure_future(bus.wait_beyond(SEQ_NEVER))
+    try:
+        done, _ = await asyncio.wait({sleeping, closing}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (sleeping, closing):
+            task.cancel()
+        await asyncio.gather(sleeping, closing, return_exceptions=True)
+    return bus.closed
+
+
+class RepairView(Struct, frozen=True):
+    """One try to mend something."""
+
+    at_ms: int
+    kind: str
+    subject: str
+    detail: str
+
+
+class DogView(Struct, frozen=True):
+    """The watchdog's status. `checked_at_ms` is 0 before the first look; `troubles` is what the last one saw."""
+
+    checked_at_ms: int
+    checks: int
+    anomalies: tuple[Case, ...]
+    troubles: tuple[Trouble, ...]
+    repairs: tuple[RepairView, ...]
+
+
+class Dog:
+    """The watchdog. `following` must fold `vitals` and `anomalies`; `watchdog` below puts them together.
+
+    `repairs` are asked by kind with the trouble's subject, and say what they did. What they and `measure` may fail
+    with stands in `OUTSIDE_ERRORS`. `report` commits facts; what it raises ends the dog.
+    """
+
+    def __init__(
+        self,
+        following: Following,
+        vitals: Vitals,
+        anomalies: Anomalies,
+        clock: Clock,
+        measure: Callable[[], Awaitable[Measured]],
+        repairs: Mapping[str, Callable[[str], Awaitable[str]]],
+        report: Callable[[Sequence[Event]], Awaitable[None]],
+        settings: WatchdogSettings,
+    ) -> None:
+        self.following, self.vitals, self.anomalies = following, vitals, anomalies
+        self._clock, self._measure, self._report = clock, measure, report
+        self._repairs, self._settings = dict(repairs), settings
+        self._troubles: tuple[Trouble, ...] = ()
+        self._tried: deque[RepairView] = deque(maxlen=REPAIRS_KEPT_MAX)
+        self._checked_at_ms = self._checks = 0
+
+    @property
+    def view(self) -> DogView:
+        """What it saw and did."""
+        return DogView(self._checked_at_ms, self._checks, self.anomalies.standing(), self._troubles, tuple(self._tried))
+
+    async def run(self) -> None:
+        """Look again and again, until the bus is closed."""
+        every_s, clock = self._settings.every_s, self._clock
+        before_ms = look_from_ms = clock.now_ms()
+        while not await closed_within(self.following.bus, clock, every_s):
+            now_ms = clock.now_ms()
+            if now_ms - before_ms > SLEPT_TIMES * every_s * 1_000.0:
+                look_from_ms = now_ms + AWAKE_MS
+            if not look_from_ms - AWAKE_MS <= now_ms < look_from_ms:
+                await self.look()
+            before_ms = clock.now_ms()
+
+    async def look(self) -> None:
+        """Fold what came, see what is wrong, try to mend it, and tell what is new, still there, or over."""
+        await self.following.catch_up()
+        now_ms = self._clock.now_ms()
+        measured = await self._measured()
+        troubles = check(self.vitals, measured, now_ms, self._settings)
+        for trouble in self.anomalies.to_repair(troubles, now_ms, tuple(self._repairs))[:REPAIRS_A_LOOK_MAX]:
+            await self._tell([await self._repaired(trouble)])
+        await self._tell(self.anomalies.to_tell(troubles, self._clock.now_ms(), unmeasured(measured)))
+        self._troubles, self._checked_at_ms = tuple(troubles), now_ms
+        self._checks += 1
+
+    async def _tell(self, events: Sequence[Event]) -> None:
+        """Commit and fold. An engine that has said goodbye writes nothing more."""
+        if events and not self.following.bus.closed:
+            await self._report(events)
+            await self.following.catch_up()
+
+    async def _measured(self) -> Measured:
+        try:
+            async with asyncio.timeout(MEASURE_S_MAX):
+                return await self._measure()
+        except OUTSIDE_ERRORS:
+            return Measured()
+
+    async def _repaired(self, trouble: Trouble) -> RepairTried:
+        try:
+            async with asyncio.timeout(REPAIR_S_MAX):
+                done = await self._repairs[trouble.kind](trouble.subject)
+        except TimeoutError:
+            done = f"failed: it took longer than {REPAIR_S_MAX:g} s"
+        except OUTSIDE_ERRORS as error:
+            done = f"failed: {error}"
+        tried = RepairTried(self._clock.now_ms(), trouble.kind.value, trouble.subject, done[:500])
+        self._tried.append(RepairView(tried.at_ms, tried.kind, tried.subject, tried.detail))
+        return tried
+
+
+def watchdog(
+    source: Source,
+    bus: Bus,
+    clock: Clock,
+    timeframes_ms: Mapping[str, int],
+    measure: Callable[[], Awaitable[Measured]],
+    repairs: Mapping[str, Callable[[str], Awaitable[str]]],
+    report: Callable[[Sequence[Event]], Awaitable[None]],
+    settings: WatchdogSettings,
+    folds: Sequence[Projection] = (),
+) -> Dog:
+    """A watchdog with folds of its own; `folds` are brought up to date with them, for a heartbeat beside it."""
+    vitals, anomalies = Vitals(timeframes_ms), Anomalies(Rules.of(settings))
+    following = Following(source, bus, [vitals, anomalies, *folds])
+    return Dog(following, vitals, anomalies, clock, measure, repairs, report, settings)

@@ -1,0 +1,150 @@
+"""The heartbeat: every hour a sign of progress, not just of life. Without progress there is none.
+
+That nothing moves is told by the watchdog, as the anomaly `no_progress`, by the same measure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from projections.watchdog.checks import progress_limit_ms
+from projections.watchdog.dog import OUTSIDE_ERRORS, closed_within
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from projections.portfolio import Portfolio
+    from projections.watchdog.dog import Clock, Following
+    from projections.watchdog.vitals import Vitals
+
+SEND_S_MAX = 60.0
+PING_S_MAX = 10.0
+
+
+class Heartbeat(Struct, frozen=True):
+    """How the engine does. `candles` and `events` came since the last beat of this life, or since it began.
+
+    `last_candle_at_ms` is market time, 0 where there was none; its age is on the machine's clock.
+    """
+
+    at_ms: int
+    seq: int
+    equity_usdt: float
+    capital_usdt: float
+    day_result_usdt: float
+    open_positions: int
+    strategies_active: int
+    strategies: int
+    evaluations: int
+    last_candle_at_ms: int
+    last_candle_age_ms: int
+    candles: int
+    events: int
+    market_ended: bool
+
+
+class HeartView(Struct, frozen=True):
+    """What the heart did in this life. `last` is the last beat that was sent."""
+
+    last: Heartbeat | None
+    beats: int
+    without_progress: int
+    failed_sends: int
+    failed_pings: int
+
+
+class Heart:
+    """Beats on the multiples of `interval_s`, so a restart neither skips nor doubles one.
+
+    `following` must fold `vitals` and `portfolio`. `send` and `ping` (an outside dead-man's switch) may fail with
+    `OUTSIDE_ERRORS` of the watchdog. A market that was played to its end moves no more, and is no alarm.
+    """
+
+    def __init__(
+        self,
+        following: Following,
+        vitals: Vitals,
+        portfolio: Portfolio,
+        clock: Clock,
+        send: Callable[[Heartbeat], Awaitable[None]],
+        interval_s: float,
+        ping: Callable[[], Awaitable[None]] | None = None,
+        market_ended: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._following, self._vitals, self._portfolio = following, vitals, portfolio
+        self._clock, self._send, self._ping, self._market_ended = clock, send, ping, market_ended
+        self._interval_s = interval_s
+        self._before: tuple[int, int] | None = None
+        self._last: Heartbeat | None = None
+        self._beats = self._without_progress = self._failed_sends = self._failed_pings = 0
+
+    @property
+    def view(self) -> HeartView:
+        """What it did."""
+        return HeartView(self._last, self._beats, self._without_progress, self._failed_sends, self._failed_pings)
+
+    async def run(self) -> None:
+        """Beat until the bus is closed."""
+        await self._following.catch_up()
+        self._before = (self._vitals.seq, self._vitals.candles)
+        while not await closed_within(self._following.bus, self._clock, self._pause_s()):
+            await self.beat()
+
+    def _pause_s(self) -> float:
+        interval_ms = int(self._interval_s * 1_000.0)
+        return (interval_ms - self._clock.now_ms() % interval_ms) / 1_000.0
+
+    async def beat(self) -> None:
+        """One beat, if there was progress."""
+        await self._following.catch_up()
+        beat = self._heartbeat(self._clock.now_ms())
+        self._before = (self._vitals.seq, self._vitals.candles)
+        if not beat.market_ended and not self._progresses(beat.at_ms):
+            self._without_progress += 1
+            return
+        self._beats += 1
+        if await _done(self._send(beat), SEND_S_MAX):
+            self._last = beat
+        else:
+            self._failed_sends += 1
+        if self._ping is not None and not await _done(self._ping(), PING_S_MAX):
+            self._failed_pings += 1
+
+    def _progresses(self, now_ms: int) -> bool:
+        """Whether a candle came within the time, or the engine is not up for so long yet."""
+        idle_ms = min(self._vitals.without_candle_ms(now_ms), self._vitals.up_ms(now_ms))
+        return idle_ms < progress_limit_ms(self._vitals, self._interval_s)
+
+    def _heartbeat(self, now_ms: int) -> Heartbeat:
+        vitals, view = self._vitals, self._portfolio.view()
+        candle, (seq, candles) = vitals.last_candle, self._before or (vitals.seq, vitals.candles)
+        active = [name for name in vitals.strategies if vitals.standing(name).state == "active"]
+        return Heartbeat(
+            at_ms=now_ms,
+            seq=vitals.seq,
+            equity_usdt=view.equity_usdt,
+            capital_usdt=view.capital_usdt,
+            day_result_usdt=view.day_result_usdt,
+            open_positions=len(view.positions),
+            strategies_active=len(active),
+            strategies=len(vitals.strategies),
+            evaluations=sum(vitals.evaluations(name, now_ms) for name in vitals.strategies),
+            last_candle_at_ms=0 if candle is None else candle.closed_at_ms,
+            last_candle_age_ms=vitals.without_candle_ms(now_ms),
+            candles=vitals.candles - candles,
+            events=vitals.seq - seq,
+            market_ended=self._market_ended(),
+        )
+
+
+async def _done(sending: Awaitable[None], seconds: float) -> bool:
+    """Whether it went out in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await sending
+    except OUTSIDE_ERRORS:
+        return False
+    return True

@@ -1,0 +1,151 @@
+"""Which events are told, how loudly, and that a notifier that starts again says the same."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from events.facts import (
+    GLOBAL_SCOPE,
+    AnomalyCleared,
+    AnomalyPersists,
+    AnomalyRaised,
+    EngineStopped,
+    Event,
+    RunnerPaused,
+)
+from projections.alerts.alert import Alert, AlertKind
+from projections.alerts.derive import Alerts
+from projections.alerts.settings import AlertSettings
+from projections.alerts.texts import NONE_ACTIVE
+from projections.host import fold
+from tests.alerts.given import (
+    A_DAY,
+    BOTH_OPEN,
+    CASES,
+    NEXT_DAY_MS,
+    NOON_MS,
+    STALE,
+    alerts_of,
+    candle,
+    last_alert,
+    lost,
+    market,
+    opened_btc,
+    paid,
+    started,
+    tripped,
+)
+from tests.alerts.random_log import lengths, random_log, seeds
+from tests.projections.tape import DAY_MS, MINUTE_MS, recorded
+
+
+def kinds(events: list[Event], settings: AlertSettings | None = None) -> list[AlertKind]:
+    """The kinds told after the market stands."""
+    told = alerts_of(recorded([*market(), *events]), Alerts(settings))
+    return [alert.kind for alert in told if alert.seq > len(market())]
+
+
+@given(seeds, lengths, st.floats(0.0, 1.0))
+def test_a_notifier_that_starts_again_tells_exactly_the_same(seed: int, length: int, share: float) -> None:
+    log = random_log(seed, length)
+    told, delivered = alerts_of(log), int(share * len(log))
+    again = Alerts()
+    fold([again], log[:delivered])
+    assert alerts_of(log[delivered:], again) == [alert for alert in told if alert.seq > delivered]
+    assert len({alert.key for alert in told}) == len(told)
+
+
+@given(seeds, lengths)
+def test_asking_changes_nothing(seed: int, length: int) -> None:
+    alerts = Alerts()
+    for one in random_log(seed, length):
+        alerts.apply(one)
+        assert alerts.alert_of(one) == alerts.alert_of(one)
+
+
+def test_an_alert_carries_seq_time_and_kind_of_its_event() -> None:
+    events = CASES["entry_btc"]
+    alert = last_alert(events)
+    assert (alert.seq, alert.at_ms, alert.key) == (len(events), NOON_MS, f"{len(events)}:entry")
+    assert not alert.urgent
+    assert last_alert(CASES["kill_switch"]).urgent
+
+
+def test_a_kind_can_be_on_silent_or_off() -> None:
+    opening = [*market(), *BOTH_OPEN[:2]]
+
+    def last(settings: AlertSettings) -> list[Alert]:
+        return [one for one in alerts_of(recorded(opening), Alerts(settings)) if one.kind is AlertKind.ENTRY]
+
+    assert [one.silent for one in last(AlertSettings())] == [False]
+    assert [one.silent for one in last(AlertSettings(entry="silent"))] == [True]
+    assert last(AlertSettings(entry="off")) == []
+
+
+def test_every_kind_has_a_loudness() -> None:
+    assert {AlertSettings().loudness(kind) for kind in AlertKind} == {"on", "silent"}
+    keys = set(AlertSettings.__struct_fields__) - {"funding_paid_usdt_min"}
+    assert keys == {kind.value for kind in AlertKind}
+
+
+def test_a_start_after_a_crash_rings_and_says_so() -> None:
+    crash, planned = [*market(), started()], [*market(), EngineStopped(NOON_MS, "asked"), started()]
+    assert not last_alert(crash).silent
+    assert "without a stop" in last_alert(crash).html
+    assert last_alert(planned).silent
+    assert "without a stop" not in last_alert(planned).html
+    assert kinds(crash[-1:], AlertSettings(start="off")) == []
+
+
+def test_funding_is_told_from_the_limit_on_and_only_when_paid() -> None:
+    assert kinds([opened_btc(), paid(-4.99)]) == [AlertKind.ENTRY]
+    assert kinds([opened_btc(), paid(-5.0)]) == [AlertKind.ENTRY, AlertKind.FUNDING]
+    assert kinds([opened_btc(), paid(500.0)]) == [AlertKind.ENTRY]
+    every = AlertSettings(funding_paid_usdt_min=0.0)
+    assert kinds([opened_btc(), paid(0.0), paid(-0.01)], every) == [AlertKind.ENTRY, AlertKind.FUNDING]
+
+
+def test_an_anomaly_is_told_once_then_reminded_of_then_resolved() -> None:
+    raised = AnomalyRaised(NOON_MS, *STALE)
+    persists = AnomalyPersists(NOON_MS, *STALE, NOON_MS)
+    cleared = AnomalyCleared(NOON_MS, *STALE)
+    assert kinds([raised, raised, raised, persists, cleared, cleared]) == [AlertKind.ANOMALY] * 3
+    assert kinds([cleared, persists]) == []
+    assert len(kinds([raised, replace(raised, subject="BTCUSDT")])) == 2
+
+
+def test_the_last_active_strategy_that_stops_is_told_as_such() -> None:
+    first, last = tripped("momentum"), tripped("vwap_rsi")
+    told = alerts_of(recorded([*market(), first, last, replace(last, reason="manual")]))[1:]
+    assert [NONE_ACTIVE in alert.html for alert in told] == [False, True, False]
+    paused = RunnerPaused(NOON_MS, "vwap_rsi", "anna", "holiday")
+    assert NONE_ACTIVE in last_alert([*market(), first, paused]).html
+    assert "ALL STRATEGIES" in last_alert([*market(), tripped(GLOBAL_SCOPE, "global_loss")]).html
+
+
+def test_what_a_kill_switch_leaves_open_is_that_of_its_scope() -> None:
+    own = last_alert([*market(), *BOTH_OPEN, tripped("momentum")]).html
+    assert "stays open: <b>1</b>" in own
+    assert "GALAUSDT" not in own
+    assert "stays open: <b>2</b>" in last_alert([*market(), *BOTH_OPEN, tripped(GLOBAL_SCOPE, "global_loss")]).html
+
+
+def test_the_summary_of_a_day_comes_once_from_five_past_midnight_on() -> None:
+    told = [alert for alert in alerts_of(recorded([*market(), *A_DAY])) if alert.kind is AlertKind.DAILY]
+    assert [alert.at_ms for alert in told] == [NEXT_DAY_MS + 5 * MINUTE_MS]
+    later = [candle(NEXT_DAY_MS + minute * MINUTE_MS) for minute in range(6, 30)]
+    assert kinds([*A_DAY, *later]).count(AlertKind.DAILY) == 1
+
+
+def test_days_without_the_engine_have_no_summary_and_the_last_one_before_is_not_lost() -> None:
+    back_ms = NOON_MS + 3 * DAY_MS
+    assert kinds([candle(back_ms), candle(back_ms + DAY_MS)]) == [AlertKind.DAILY] * 2
+
+
+def test_a_summary_waits_while_the_same_candle_has_news_of_the_feed() -> None:
+    due_ms = NEXT_DAY_MS + 5 * MINUTE_MS
+    healed = [lost(NEXT_DAY_MS), replace(CASES["feed_back"][-1], at_ms=NEXT_DAY_MS + 4 * MINUTE_MS)]
+    told = kinds([*healed, candle(due_ms), candle(due_ms + MINUTE_MS)])
+    assert told == [AlertKind.FEED, AlertKind.FEED, AlertKind.DAILY]

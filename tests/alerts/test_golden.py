@@ -1,0 +1,137 @@
+"""Every alert as the owner reads it, held in `golden/`. `PAPERTAPE_GOLDEN=write` writes them anew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from events.facts import (
+    EVENT_TYPES,
+    CloseRequested,
+    FundingRateSettled,
+    GapFilled,
+    GapFound,
+    OpenInterestObserved,
+    OrderRejected,
+    RepairTried,
+)
+from projections.alerts.alert import AlertKind
+from projections.alerts.derive import NEVER_TOLD, Alerts
+from projections.alerts.digest import Digest, digest_text
+from projections.alerts.heartbeat import heartbeat_text, heartbeat_view
+from projections.alerts.texts import Stamp, fault_text
+from projections.host import fold
+from projections.portfolio import Portfolio
+from tests.alerts.given import (
+    A_DAY,
+    BOTH_OPEN,
+    CASES,
+    MOVED,
+    NOON_MS,
+    alerts_of,
+    last_alert,
+    lost,
+    market,
+    reset,
+    tripped,
+)
+from tests.alerts.html_rules import faults
+from tests.projections.tape import HOUR_MS, cancelled, configured, listed, ordered, recorded
+
+GOLDEN = Path(__file__).parent / "golden"
+NOTE = "123,456 events replayed in 412 ms"
+
+
+def said_by_the_log(name: str) -> str:
+    return last_alert(CASES[name], NOTE).html
+
+
+def digest() -> str:
+    alerts, backlog = Alerts(), Digest()
+    trip_seq = len(market()) + len(A_DAY) + 2
+    for one in recorded([*market(), *A_DAY, lost(), tripped(), reset("momentum", trip_seq)]):
+        alerts.apply(one)
+        backlog.apply(one, alerts.alert_of(one))
+    return digest_text(backlog.view())
+
+
+def heartbeat(evaluations: int) -> str:
+    portfolio = Portfolio()
+    fold([portfolio], recorded([*market(), *BOTH_OPEN, *MOVED]))
+    at_ms, age_ms = NOON_MS + HOUR_MS, 34_000 if evaluations else HOUR_MS
+    view = heartbeat_view(
+        portfolio.view(), at_ms=at_ms, period_ms=HOUR_MS, evaluations=evaluations, candle_age_ms=age_ms
+    )
+    return heartbeat_text(view)
+
+
+def fault() -> str:
+    portfolio = Portfolio()
+    fold([portfolio], recorded([*market(), *BOTH_OPEN, *MOVED]))
+    return fault_text(Stamp(14, NOON_MS), "LogWriteFailed: no space left on device", portfolio.positions())
+
+
+QUIET = [
+    listed("ETHUSDT", (1, 100)),
+    configured("funding", ("BTCUSDT",)),
+    FundingRateSettled(NOON_MS, "BTCUSDT", 0.0001),
+    OpenInterestObserved(NOON_MS, "BTCUSDT", 51_234.5),
+    GapFound(NOON_MS, "BTCUSDT", NOON_MS - HOUR_MS, NOON_MS, 60),
+    GapFilled(NOON_MS, "BTCUSDT", NOON_MS - HOUR_MS, NOON_MS, 60),
+    ordered(),
+    OrderRejected(NOON_MS, "momentum", "BTCUSDT", "short", "max_positions", 0.5, {}),
+    cancelled(),
+    CloseRequested(NOON_MS, "momentum", "BTCUSDT", "anna", "news"),
+    RepairTried(NOON_MS, "data_stale", "BTCUSDT", "subscribed again"),
+]
+OTHERS = {
+    "digest": digest,
+    "heartbeat": lambda: heartbeat(240),
+    "heartbeat_alarm": lambda: heartbeat(0),
+    "fault": fault,
+}
+TEXTS = {**{name: lambda name=name: said_by_the_log(name) for name in CASES}, **OTHERS}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text_reads_as_its_golden_file(name: str) -> None:
+    html = TEXTS[name]()
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("PAPERTAPE_GOLDEN") == "write":
+        path.write_text(html + "\n", encoding="utf-8")
+    assert html + "\n" == path.read_text(encoding="utf-8")
+    assert faults(html) == []
+
+
+def test_there_is_no_golden_file_without_a_text() -> None:
+    assert {path.stem for path in GOLDEN.iterdir()} == set(TEXTS)
+
+
+def test_every_kind_has_a_golden_text() -> None:
+    kinds = {last_alert(events).kind for events in CASES.values()}
+    assert kinds | {AlertKind.FAULT} == set(AlertKind)
+
+
+def test_every_type_of_event_is_told_or_deliberately_not() -> None:
+    told = {type(events[-1]) for events in CASES.values()}
+    undecided = [kind.__name__ for kind in EVENT_TYPES if (kind in told) == (kind in NEVER_TOLD)]
+    assert not undecided, (
+        f"decide on {undecided}: tell it in projections/alerts/derive.py with a case in tests/alerts/given.py, "
+        "or name it in NEVER_TOLD"
+    )
+
+
+def test_what_is_never_told_yields_nothing() -> None:
+    assert {type(event) for event in QUIET} == NEVER_TOLD
+    assert [alert.seq for alert in alerts_of(recorded([*market(), *QUIET]))] == [1]
+
+
+def test_an_alert_is_of_the_event_applied_last() -> None:
+    alerts = Alerts()
+    first, second = recorded([*market()])[:2]
+    fold([alerts], [first, second])
+    with pytest.raises(AssertionError, match="applied last"):
+        alerts.alert_of(first)
+    assert alerts.alert_of(second) is None

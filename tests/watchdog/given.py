@@ -1,0 +1,144 @@
+"""What the tests of the watchdog are given: a log in memory that grows in virtual time, and a dog that follows it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from events.bus import Bus
+from events.facts import (
+    AnomalyCleared,
+    AnomalyPersists,
+    AnomalyRaised,
+    CandleClosed,
+    EngineStarted,
+    Event,
+    FeedConnected,
+    RepairTried,
+    Timing,
+)
+from events.log import Entry, Recorded
+from events.memory_log import MemoryEventLog
+from projections.watchdog.checks import Measured
+from projections.watchdog.dog import Dog, watchdog
+from projections.watchdog.settings import WatchdogSettings
+from projections.watchdog.vitals import Vitals
+from tests.projections.tape import configured
+from tests.twins.virtual_time import VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 60 * MINUTE_MS
+START_MS: Final = 20_600 * 24 * HOUR_MS
+SETTINGS: Final = WatchdogSettings()
+TIMEFRAMES: Final = {"momentum": 15 * MINUTE_MS, "funding": 5 * MINUTE_MS}
+SYMBOLS: Final = ("BTCUSDT", "GALAUSDT")
+TOLD = AnomalyRaised | AnomalyCleared | AnomalyPersists
+
+
+def candle(at_ms: int, symbol: str = "BTCUSDT", timing: Timing = Timing.ON_TIME) -> CandleClosed:
+    """The candle that closes at a time."""
+    return CandleClosed(at_ms, symbol, MINUTE_MS, 1.0, 1.0, 1.0, 1.0, 1.0, timing)
+
+
+def opening(speed: float = 1.0, strategies: Iterable[str] = TIMEFRAMES, at_ms: int = START_MS) -> list[Event]:
+    """An engine that started, its strategies, and a feed that connected."""
+    runners = [configured(name, SYMBOLS, at_ms=at_ms) for name in strategies]
+    return [EngineStarted(at_ms, "test", "", ""), *runners, FeedConnected(at_ms, "bitget", at_ms, speed)]
+
+
+def vitals_of(events: Iterable[tuple[int, Event]], timeframes_ms: Mapping[str, int] = TIMEFRAMES) -> Vitals:
+    """The vitals after some events, each with the time at which it was recorded."""
+    vitals = Vitals(timeframes_ms)
+    for seq, (recorded_at_ms, event) in enumerate(events, start=1):
+        vitals.apply(Recorded(seq, recorded_at_ms, 0, event))
+    return vitals
+
+
+class Kennel:
+    """A log in memory, its bus, what the process measures, and a dog that looks after them.
+
+    `delivering` are the symbols that `market` has candles for; what is changed here is what happens to the engine.
+    """
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        repairs: Mapping[str, Callable[[str], Awaitable[str]]] | None = None,
+        settings: WatchdogSettings = SETTINGS,
+    ) -> None:
+        self.clock, self.settings, self.repairs = clock, settings, dict(repairs or {})
+        self.log = MemoryEventLog(clock_ms=clock.now_ms)
+        self.bus = Bus()
+        self.measured = Measured()
+        self.delivering: dict[str, None] = dict.fromkeys(SYMBOLS)
+        self.dog = self.new_dog()
+
+    def new_dog(self) -> Dog:
+        """As after a restart: all it knows is in the log."""
+        reader = self.log.reader()
+        made = (TIMEFRAMES, self.measure, self.repairs, self.report, self.settings)
+        self.dog = watchdog(reader, self.bus, self.clock, *made)
+        return self.dog
+
+    async def measure(self) -> Measured:
+        return self.measured
+
+    async def report(self, events: Sequence[Event]) -> None:
+        await self.say(*events)
+
+    async def say(self, *events: Event) -> None:
+        """Commit."""
+        self.bus.publish((await self.log.append(self.log.head.seq, [Entry(event) for event in events])).seq)
+
+    def set(self, **given: object) -> None:
+        """Measure this from now on."""
+        self.measured = replace(self.measured, **given)
+
+    async def market(self) -> None:
+        """A candle of every symbol that delivers, every minute, two seconds after its close."""
+        while True:
+            close_ms = self.clock.now_ms() // MINUTE_MS * MINUTE_MS
+            if self.delivering:
+                await self.say(*(candle(close_ms, symbol) for symbol in self.delivering))
+            await self.clock.sleep((close_ms + MINUTE_MS + 2_000 - self.clock.now_ms()) / 1_000.0)
+
+    async def live(self, minutes: float, *, market: bool = True) -> None:
+        """Let the dog watch for so long."""
+        tasks = [asyncio.ensure_future(self.dog.run())]
+        if market:
+            tasks.append(asyncio.ensure_future(self.market()))
+        await asyncio.wait(tasks, timeout=minutes * 60.0)
+        for task in tasks:
+            if task.done():
+                task.result()
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def recorded(self) -> list[Recorded]:
+        return [one for commit in self.log.reader().commits() for one in commit.recorded()]
+
+    def told(self, *kinds: type[Event]) -> list[Event]:
+        """What the dog said, of some kinds or at all."""
+        chosen = kinds or (AnomalyRaised, AnomalyCleared, AnomalyPersists, RepairTried)
+        return [one.event for one in self.recorded if isinstance(one.event, chosen)]
+
+
+def story(events: Iterable[Event], start_ms: int = START_MS) -> list[str]:
+    """What was told, one word and minute each: `raised data_stale BTCUSDT 6`."""
+    words = {AnomalyRaised: "raised", AnomalyCleared: "cleared", AnomalyPersists: "persists", RepairTried: "repair"}
+    return [
+        f"{words[type(event)]} {event.kind} {event.subject} {(event.at_ms - start_ms) / MINUTE_MS:.1f}"
+        for event in events
+        if isinstance(event, TOLD | RepairTried)
+    ]
+
+
+def outline(events: Iterable[Event]) -> list[str]:
+    """The same without times."""
+    return [line.rsplit(" ", 1)[0] for line in story(events)]

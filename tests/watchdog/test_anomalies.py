@@ -1,0 +1,239 @@
+"""Raised once, reminded of every hour, cleared when it stayed away; and no pattern of on and off makes a storm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, Event, RepairTried
+from events.log import Recorded
+from projections.watchdog.anomalies import CASES_MAX, STANDING_MAX, Anomalies, Case, Rules
+from projections.watchdog.checks import Kind, Trouble
+from tests.support import examples
+from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, TOLD, outline, story
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+RULES = Rules.of(SETTINGS)
+EVERY_MS = 30_000
+LOST = Trouble(Kind.WS_DISCONNECTED, "feed", "no answer")
+LOOKS_A_DAY = 24 * HOUR_MS // EVERY_MS
+
+
+class Machine(Struct):
+    """The state machine with its log; `restart` leaves it nothing but the log."""
+
+    events: list[Event] = []
+    state: Anomalies = Anomalies(RULES)
+    now_ms: int = START_MS
+
+    def restart(self) -> None:
+        self.state = Anomalies(RULES)
+        for event in self.events:
+            self.state.apply(Recorded(1, 0, 0, event))
+
+    def tell(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.events.append(event)
+            self.state.apply(Recorded(1, 0, 0, event))
+
+    def look(
+        self, troubles: Sequence[Trouble], repairable: Collection[str] = (), unknown: Collection[str] = ()
+    ) -> None:
+        """One look of the dog."""
+        for one in self.state.to_repair(troubles, self.now_ms, repairable):
+            self.tell([RepairTried(self.now_ms, one.kind.value, one.subject, "reconnected")])
+        self.tell(self.state.to_tell(troubles, self.now_ms, unknown))
+        self.now_ms += EVERY_MS
+
+
+def played(pattern: Iterable[bool], repairable: Collection[str] = (), restarts: Collection[int] = ()) -> Machine:
+    """A trouble that is there or not at each look."""
+    machine = Machine([], Anomalies(RULES))
+    for number, wrong in enumerate(pattern):
+        if number in restarts:
+            machine.restart()
+        machine.look([LOST] if wrong else [], repairable)
+    return machine
+
+
+def looks(minutes: float, is_wrong: Callable[[float], bool]) -> list[bool]:
+    """What each look sees of something that is wrong at some seconds."""
+    return [is_wrong(number * EVERY_MS / 1_000.0) for number in range(int(minutes * MINUTE_MS / EVERY_MS))]
+
+
+def in_any_hour(events: Sequence[Event], kinds: type | tuple[type, ...]) -> int:
+    """The most events of some kinds within an hour."""
+    times = [event.at_ms for event in events if isinstance(event, kinds)]
+    return max((sum(1 for other in times if 0 <= other - at_ms <= HOUR_MS) for at_ms in times), default=0)
+
+
+def test_an_anomaly_of_six_hours_is_raised_once_reminded_of_six_times_at_most_and_cleared_once() -> None:
+    machine = played(looks(7 * 60, lambda s: s < 6 * 3_600))
+    assert story(machine.events) == [
+        "raised ws_disconnected feed 0.0",
+        *(f"persists ws_disconnected feed {hour * 60}.0" for hour in range(1, 6)),
+        "cleared ws_disconnected feed 365.0",
+    ]
+    last = machine.events[-1]
+    assert isinstance(last, AnomalyCleared) and last.detail == "after 6h"
+
+
+def test_a_feed_that_flaps_every_twenty_seconds_for_an_hour_makes_five_events_at_most() -> None:
+    for offset_s in range(0, 40, 5):
+        machine = played(looks(120, lambda s, o=offset_s: s < 3_600 and (s + o) // 20 % 2 == 0), ["ws_disconnected"])
+        assert 2 <= len(machine.events) <= 5, story(machine.events)
+        assert outline(machine.events)[-1] == "cleared ws_disconnected feed"
+
+
+def test_what_comes_back_soon_must_stay_away_longer() -> None:
+    machine = played(looks(200, lambda s: s % 600 < 30))
+    raised = [event for event in machine.events if isinstance(event, AnomalyRaised)]
+    assert len(raised) <= 4
+
+
+@given(runs=st.lists(st.integers(1, 150), min_size=1, max_size=40), repairs=st.booleans())
+@examples(150)
+def test_no_pattern_of_on_and_off_makes_more_than_five_facts_an_hour(runs: list[int], repairs: bool) -> None:
+    pattern = [number % 2 == 0 for number, length in enumerate(runs) for _ in range(length)][:LOOKS_A_DAY]
+    machine = played(pattern, ["ws_disconnected"] if repairs else [])
+    assert in_any_hour(machine.events, (AnomalyRaised, AnomalyCleared, AnomalyPersists)) <= 5, story(machine.events)
+    assert in_any_hour(machine.events, RepairTried) <= 4, story(machine.events)
+
+
+@given(runs=st.lists(st.integers(1, 40), min_size=4, max_size=40))
+@examples(60)
+def test_facts_alternate_and_every_raise_waits_for_the_cooldown(runs: list[int]) -> None:
+    events = played(number % 2 == 0 for number, length in enumerate(runs) for _ in range(length)).events
+    standing = False
+    cleared_at_ms = -(1 << 60)
+    for event in events:
+        match event:
+            case AnomalyRaised():
+                assert not standing and event.at_ms - cleared_at_ms >= RULES.cooldown_ms
+                standing = True
+            case AnomalyPersists():
+                assert standing
+            case AnomalyCleared():
+                assert standing
+                standing, cleared_at_ms = False, event.at_ms
+
+
+@given(wrong_looks=st.integers(100, 900), restart=st.integers(1, 899), repairs=st.booleans())
+@examples(60)
+def test_a_restart_in_the_middle_of_an_anomaly_changes_nothing(wrong_looks: int, restart: int, repairs: bool) -> None:
+    pattern = [True] * wrong_looks + [False] * 20
+    repairable = ["ws_disconnected"] if repairs else []
+    undisturbed = played(pattern, repairable)
+    restarted = played(pattern, repairable, [min(restart, wrong_looks - 1)])
+    assert story(restarted.events) == story(undisturbed.events)
+
+
+def test_a_restart_while_it_stays_away_only_counts_that_anew() -> None:
+    pattern = [True] * 10 + [False] * 30
+    assert outline(played(pattern, restarts=[15]).events) == outline(played(pattern).events)
+
+
+# ---------------------------------------------------------------- repairs
+
+
+def test_a_first_repair_gets_some_time_before_anything_is_raised() -> None:
+    assert story(played([True] * 3 + [False] * 9, ["ws_disconnected"]).events) == ["repair ws_disconnected feed 0.0"]
+    assert story(played([True] * 9, ["ws_disconnected"]).events) == [
+        "repair ws_disconnected feed 0.0",
+        "raised ws_disconnected feed 1.5",
+    ]
+
+
+def test_what_was_mended_and_comes_back_within_the_hour_is_raised_at_once() -> None:
+    pattern = [True] + [False] * 20 + [True]
+    assert story(played(pattern, ["ws_disconnected"]).events) == [
+        "repair ws_disconnected feed 0.0",
+        "repair ws_disconnected feed 10.5",
+        "raised ws_disconnected feed 10.5",
+    ]
+
+
+def test_repairs_are_tried_again_with_each_reminder_only() -> None:
+    machine = played(looks(3 * 60, lambda _: True), ["ws_disconnected"])
+    tried = [line for line in story(machine.events) if line.startswith("repair")]
+    assert tried == [f"repair ws_disconnected feed {minute}" for minute in ("0.0", "61.5", "121.5")]
+
+
+# ---------------------------------------------------------------- the rest
+
+
+def test_a_covered_trouble_raises_nothing_and_keeps_what_was_raised() -> None:
+    covered = Trouble(LOST.kind, LOST.subject, LOST.detail, covered=True)
+    machine = Machine([], Anomalies(RULES))
+    for trouble in [covered] * 100 + [LOST] + [covered] * 100:
+        machine.look([trouble], ["ws_disconnected"])
+    assert outline(machine.events) == ["repair ws_disconnected feed"]
+    machine.look([LOST])
+    for _ in range(500):
+        machine.look([covered])
+    assert outline(machine.events)[1:] == ["raised ws_disconnected feed"]
+
+
+def test_what_is_not_measured_stays_as_it_is() -> None:
+    machine = Machine([], Anomalies(RULES))
+    machine.look([Trouble(Kind.DISK_LOW, "disk", "full")])
+    for _ in range(100):
+        machine.look([], unknown=[Kind.DISK_LOW])
+    assert outline(machine.events) == ["raised disk_low disk"]
+    for _ in range(12):
+        machine.look([])
+    assert outline(machine.events) == ["raised disk_low disk", "cleared disk_low disk"]
+
+
+def test_every_subject_has_its_own_state() -> None:
+    machine = Machine([], Anomalies(RULES))
+    btc, gala = (Trouble(Kind.DATA_STALE, symbol, "") for symbol in ("BTCUSDT", "GALAUSDT"))
+    for troubles in [[btc]] * 3 + [[btc, gala]] * 3:
+        machine.look(troubles)
+    assert outline(machine.events) == ["raised data_stale BTCUSDT", "raised data_stale GALAUSDT"]
+
+
+def test_anomalies_of_other_kinds_are_left_to_who_raised_them() -> None:
+    machine = Machine([], Anomalies(RULES))
+    machine.tell([AnomalyRaised(START_MS, "something_else", "x", "")])
+    for _ in range(50):
+        machine.look([])
+    assert len(machine.events) == 1 and machine.state.standing() == ()
+
+
+def test_a_clock_that_is_set_back_silences_nothing_for_long() -> None:
+    machine = played([True] * 3 + [False] * 11)
+    machine.now_ms -= 24 * HOUR_MS
+    for wrong in [True] * 3 + [False] * 3:
+        machine.look([LOST] if wrong else [])
+    machine.now_ms -= 24 * HOUR_MS
+    for _ in range(40):
+        machine.look([])
+    assert outline(machine.events) == ["raised ws_disconnected feed", "cleared ws_disconnected feed"] * 2
+
+
+def test_so_many_stand_at_once_and_no_more() -> None:
+    machine = Machine([], Anomalies(RULES))
+    many = [Trouble(Kind.TASK_DEAD, f"task {number}", "x" * 10_000) for number in range(STANDING_MAX + 50)]
+    machine.look(many)
+    machine.look(many)
+    assert len(machine.events) == STANDING_MAX == len(machine.state.standing())
+    assert all(isinstance(event, TOLD) and len(event.detail) <= 500 for event in machine.events)
+
+
+def test_what_is_known_of_the_past_is_bounded() -> None:
+    machine = Machine([], Anomalies(RULES))
+    machine.look([LOST])
+    machine.tell(RepairTried(START_MS, "task_dead", f"task {number}", "") for number in range(2 * CASES_MAX))
+    assert len(machine.state._cases) == CASES_MAX
+    assert [case.kind for case in machine.state.standing()] == ["ws_disconnected"]
+
+
+def test_calm_grows_up_to_a_reminders_time() -> None:
+    times = [RULES.calm_of(Case("a", "b", returns=returns)) // 1_000 for returns in range(5)]
+    assert times == [300, 900, 2_700, 3_600, 3_600]

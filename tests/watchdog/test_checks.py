@@ -1,0 +1,227 @@
+"""Each check by itself: what is wrong, what is not, and what somebody else says already."""
+
+from __future__ import annotations
+
+import pytest
+
+from events.facts import (
+    AnomalyRaised,
+    EngineStarted,
+    Event,
+    FeedConnected,
+    FeedLost,
+    KillSwitchReset,
+    KillSwitchTripped,
+    RunnerPaused,
+    SymbolResumed,
+    SymbolSuspended,
+    Timing,
+)
+from events.log import Recorded
+from projections.watchdog.checks import Kind, Measured, Trouble, check, unmeasured
+from projections.watchdog.vitals import Vitals
+from tests.projections.tape import configured
+from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, SYMBOLS, candle, opening, vitals_of
+
+NOTHING = Measured()
+
+
+def lived(minutes: int, *more: Event, speed: float = 1.0, symbols: tuple[str, ...] = SYMBOLS) -> Vitals:
+    """An engine that had candles every minute; then some events in the last of them."""
+    events: list[tuple[int, Event]] = [(START_MS, event) for event in opening(speed)]
+    for minute in range(1, minutes + 1):
+        at_ms = START_MS + minute * MINUTE_MS
+        events += [(at_ms + 2_000, candle(at_ms, symbol)) for symbol in symbols]
+    return vitals_of([*events, *((START_MS + minutes * MINUTE_MS, event) for event in more)])
+
+
+def at(vitals: Vitals, minute: float, event: Event) -> None:
+    """One more event, recorded so many minutes after the start."""
+    vitals.apply(Recorded(vitals.seq + 1, START_MS + int(minute * MINUTE_MS), 0, event))
+
+
+def candle_at(vitals: Vitals, minute: int, timing: Timing = Timing.ON_TIME, symbol: str = "BTCUSDT") -> None:
+    """The candle that closes then."""
+    at(vitals, minute, candle(START_MS + minute * MINUTE_MS, symbol, timing))
+
+
+def seen(vitals: Vitals, minute: float, measured: Measured = NOTHING) -> list[Trouble]:
+    """What is wrong and to be told."""
+    troubles = check(vitals, measured, START_MS + int(minute * MINUTE_MS), SETTINGS)
+    return [trouble for trouble in troubles if not trouble.covered]
+
+
+def names(vitals: Vitals, minute: float, measured: Measured = NOTHING) -> list[tuple[str, str]]:
+    return [(trouble.kind.value, trouble.subject) for trouble in seen(vitals, minute, measured)]
+
+
+def test_nothing_is_wrong_with_an_engine_that_lives() -> None:
+    assert seen(lived(70), 71) == []
+
+
+MEASUREMENTS = {
+    "commit_slow": ({"commit_latency_ms": 1_001.0}, {"commit_latency_ms": 999.0}, "log", "commits takes 1,001 ms"),
+    "disk_low": ({"disk_free_bytes": 5}, {"disk_free_bytes": 10**12}, "disk", "0.00 GB are free, the limit is 1.00"),
+    "clock_skew": ({"clock_skew_ms": -2_500.0}, {"clock_skew_ms": 900.0}, "this machine's clock", "2.5 s ahead of"),
+    "alerts_stuck": ({"oldest_alert_age_s": 700.0}, {"oldest_alert_age_s": 0.0}, "alerts", "has waited for 11m"),
+    "projection_behind": (
+        {"projection_lag_events": {"arena": 100_001, "other": 3}},
+        {"projection_lag_events": {"arena": 1}},
+        "arena", "100,001 events behind",
+    ),
+    "loop_lag": ({"loop_lag_ms": 1_500.0}, {"loop_lag_ms": 3.0}, "event loop", "began 1,500 ms late"),
+    "task_dead": ({"dead_tasks": ("alerts",)}, {"dead_tasks": ()}, "alerts", "this task has ended"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MEASUREMENTS)
+def test_what_the_process_measures_is_wrong_beyond_its_limit(kind: str) -> None:
+    bad, good, subject, words = MEASUREMENTS[kind]
+    (trouble,) = seen(lived(5), 5, Measured(**bad))  # type: ignore[arg-type]
+    assert (trouble.kind.value, trouble.subject) == (kind, subject)
+    assert words in trouble.detail
+    assert seen(lived(5), 5, Measured(**good)) == []  # type: ignore[arg-type]
+
+
+def test_what_is_not_measured_is_named() -> None:
+    assert Kind.DISK_LOW in unmeasured(NOTHING)
+    assert Kind.DISK_LOW not in unmeasured(Measured(disk_free_bytes=0))
+    assert Kind.DATA_STALE not in unmeasured(NOTHING)
+
+
+def test_a_lost_feed_is_wrong_and_the_stale_symbols_behind_it_are_said_by_it() -> None:
+    vitals = lived(5, FeedLost(0, "bitget", "no answer"))
+    at(vitals, 15, FeedLost(0, "bitget", "still none"))
+    (trouble,) = seen(vitals, 30)
+    assert (trouble.kind, trouble.subject) == (Kind.WS_DISCONNECTED, "feed")
+    assert trouble.detail == "bitget lost for 25m: still none"
+    covered = {one.subject for one in check(vitals, NOTHING, START_MS + 30 * MINUTE_MS, SETTINGS) if one.covered}
+    assert covered == set(SYMBOLS)
+
+
+def test_a_feed_that_never_connects_after_a_start_is_wrong() -> None:
+    vitals = vitals_of([(START_MS, event) for event in opening()[:-1]])
+    assert names(vitals, 4) == []
+    assert names(vitals, 6) == [("ws_disconnected", "feed")]
+
+
+def test_a_feed_that_fetches_a_long_history_before_it_connects_is_not_wrong() -> None:
+    vitals = lived(30, EngineStarted(0, "test", "", ""))
+    for minute in (3, 6, 9):
+        candle_at(vitals, 30 + minute, Timing.WARM_UP)
+    assert names(vitals, 40) == []
+
+
+def test_one_symbol_without_candles_is_stale_after_five_minutes() -> None:
+    vitals = lived(10)
+    for minute in range(11, 17):
+        candle_at(vitals, minute)
+    assert names(vitals, 14) == []
+    (trouble,) = seen(vitals, 15.1)
+    assert (trouble.kind, trouble.subject) == (Kind.DATA_STALE, "GALAUSDT")
+    assert trouble.detail == "no candle for 5m; the newest closed at 2026-05-27 00:10 UTC"
+
+
+def test_a_symbol_that_is_known_as_suspended_is_not_told_again() -> None:
+    vitals = lived(10, SymbolSuspended(0, "GALAUSDT", "its candles are missing"))
+    for minute in range(11, 31):
+        candle_at(vitals, minute)
+    assert names(vitals, 30) == []
+
+
+def test_a_symbol_that_was_resumed_gets_its_time() -> None:
+    suspended, resumed = SymbolSuspended(0, "GALAUSDT", "maintenance"), SymbolResumed(0, "GALAUSDT", "normal")
+    vitals = lived(10, suspended)
+    for minute in range(11, 31):
+        candle_at(vitals, minute)
+    at(vitals, 30, resumed)
+    assert names(vitals, 31) == []
+    assert ("data_stale", "GALAUSDT") in names(vitals, 35.1)
+
+
+def test_a_symbol_gets_its_time_after_a_restart() -> None:
+    vitals = lived(10)
+    now_ms = START_MS + 8 * HOUR_MS
+    for event in (EngineStarted(now_ms, "test", "", ""), FeedConnected(now_ms, "bitget", now_ms, 1.0)):
+        at(vitals, 8 * 60, event)
+    assert names(vitals, 8 * 60 + 4) == []
+    assert ("data_stale", "BTCUSDT") in names(vitals, 8 * 60 + 5)
+
+
+def test_many_stale_symbols_are_one_trouble_of_the_market() -> None:
+    many = tuple(f"C{number}USDT" for number in range(40))
+    events: list[tuple[int, Event]] = [(START_MS, event) for event in opening(strategies=())]
+    events.append((START_MS, configured("momentum", many)))
+    (trouble,) = seen(vitals_of(events), 10)
+    assert (trouble.kind, trouble.subject) == (Kind.DATA_STALE, "market")
+    assert trouble.detail.startswith("40 symbols without candles: C0USDT, C1USDT")
+
+
+@pytest.mark.parametrize(("speed", "quiet", "late"), [(0.1, 19.0, 20.1), (60.0, 4.9, 5.1), (0.0, 4.9, 5.1)])
+def test_the_pace_of_the_market_decides_what_is_stale(speed: float, quiet: float, late: float) -> None:
+    """At a tenth of real time a candle takes ten minutes; a quicker one, or one without a pace, has five minutes."""
+    vitals = lived(10, speed=speed)
+    assert names(vitals, 10 + quiet) == []
+    assert ("data_stale", "BTCUSDT") in names(vitals, 10 + late)
+
+
+def test_a_strategy_without_a_candle_of_its_timeframe_for_an_hour_is_silent() -> None:
+    vitals = vitals_of([(START_MS, event) for event in opening()])
+    for minute in range(1, 130):
+        if minute % 15:  # The candles that complete 15 minutes are those that never come.
+            for symbol in SYMBOLS:
+                candle_at(vitals, minute, symbol=symbol)
+    assert names(vitals, 59) == []
+    assert names(vitals, 129) == [("strategy_silent", "momentum")]
+
+
+def test_a_strategy_whose_symbols_are_all_suspended_is_not_told_again() -> None:
+    held = [SymbolSuspended(0, symbol, "maintenance") for symbol in SYMBOLS]
+    assert [name for name in names(lived(10, *held), 120) if name[0] == "strategy_silent"] == []
+
+
+def test_evaluations_are_counted_by_timeframe_within_the_hour_and_not_for_history() -> None:
+    vitals = vitals_of([(START_MS, event) for event in opening()])
+    for minute in range(-120, 120):
+        candle_at(vitals, minute, Timing.WARM_UP if minute < 0 else Timing.ON_TIME)
+    now_ms = START_MS + 120 * MINUTE_MS - 30_000
+    assert vitals.evaluations("momentum", now_ms) == 4
+    assert vitals.evaluations("funding", now_ms) == 12
+
+
+def test_no_candle_at_all_within_the_heartbeats_time_is_no_progress() -> None:
+    vitals = lived(10)
+    assert ("no_progress", "engine") not in names(vitals, 69)
+    assert ("no_progress", "engine") in names(vitals, 71)
+
+
+def test_a_market_that_was_played_to_its_end_is_not_wrong() -> None:
+    assert seen(lived(10, speed=900.0), 6_000, Measured(market_ended=True)) == []
+
+
+def trip(scope: str) -> KillSwitchTripped:
+    return KillSwitchTripped(0, scope, "daily_loss", 100.0, 100.0, 89.0, 10.0)
+
+
+def test_the_global_kill_switch_is_wrong_and_says_that_all_are_stopped() -> None:
+    vitals = lived(10, trip("global"))
+    (trouble,) = seen(vitals, 10)
+    assert trouble.kind is Kind.KILL_SWITCH_GLOBAL
+    assert "daily loss 11 % of 100.00" in trouble.detail
+    number = vitals.seq
+    at(vitals, 10, KillSwitchReset(0, "global", number, "x", "y"))
+    assert seen(vitals, 10) == []
+
+
+def test_all_strategies_stopped_is_wrong_whatever_stops_them() -> None:
+    assert seen(lived(10, trip("momentum")), 10) == []
+    (trouble,) = seen(lived(10, trip("momentum"), RunnerPaused(0, "funding", "anna", "holiday")), 10)
+    assert (trouble.kind, trouble.subject) == (Kind.ALL_STRATEGIES_STOPPED, "all strategies")
+    assert "funding: paused by anna: holiday" in trouble.detail
+
+
+def test_a_skew_that_is_not_measured_is_known_by_the_feeds_word_of_this_life() -> None:
+    word = AnomalyRaised(0, "clock_skew", "this machine's clock", "3.0 s behind the exchange's")
+    assert names(lived(5, word), 5) == [("clock_skew", "this machine's clock")]
+    assert names(lived(5, word), 5, Measured(clock_skew_ms=0.0)) == []
+    assert names(lived(5, word, EngineStarted(0, "test", "", "")), 5) == []
