@@ -14,6 +14,7 @@ from msgspec import Struct
 from engine.core.machine import is_news, react
 from engine.core.saving import encode_world
 from engine.feeds.port import Seen
+from engine.vital_signs import Latencies
 from events.commands import Accepted
 from events.errors import CommandRefused, EngineFault, SnapshotRefused
 from events.failpoints import reach
@@ -65,6 +66,7 @@ class Loop:
         self._snapshot_every = snapshot_every_events
         self._snapshot_seq = snapshot_seq
         self._one_take = asyncio.Lock()
+        self.latencies = Latencies()
         self._ahead = False
         self._facts = self._repeated = self._commits = self._snapshots = 0
 
@@ -137,7 +139,8 @@ class Loop:
         """One row; only behind it the bus moves. Nothing to commit is no row."""
         if not entries:
             return self.log.head.seq
-        head = await self.log.append(self.log.head.seq, entries)
+        with self.latencies.timed():
+            head = await self.log.append(self.log.head.seq, entries)
         self._commits += 1
         reach("before_publish")
         self.bus.publish(head.seq)

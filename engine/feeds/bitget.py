@@ -26,18 +26,29 @@ class BitgetFeed:
     def __init__(self, settings: BitgetSettings, clock: Clock) -> None:
         self.settings = settings
         self.refusals = RefusalLog()
+        self._watch: Watch | None = None
         self._clock = clock
 
     def contracts(self) -> list[ContractListed]:
         """None yet: only the exchange knows them."""
         return []
 
+    async def reconnect(self, _: str = "") -> str:
+        """Repair: give every connection up for a new one; what was done, in words."""
+        return "not begun yet" if self._watch is None else self._watch.reconnect()
+
+    async def resubscribe(self, symbol: str) -> str:
+        """Repair: subscribe a symbol again; what was done, in words."""
+        return "not begun yet" if self._watch is None else self._watch.resubscribe(symbol)
+
     async def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:  # noqa: ARG002
         """The market from where the log ends, for ever; what was missed comes first, late.
 
         Raises ConfigError for a symbol that the exchange does not know and the log neither.
         """
-        watch = Watch(self.settings, ScaledClock(self._clock, self.settings.speed), self._clock, self.refusals)
+        watch = self._watch = Watch(
+            self.settings, ScaledClock(self._clock, self.settings.speed), self._clock, self.refusals
+        )
         try:
             async with aclosing(watch.facts(dict(seen))) as batches:  # type: ignore[type-var]
                 async for batch in batches:

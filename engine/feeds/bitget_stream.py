@@ -93,9 +93,20 @@ class Stream:
         self.whole = asyncio.Event()
         self.heard_s = self.pinged_s = self.ponged_s = self._now_s()
         self.served = False
+        self._given_up: str | None = None
 
     def _now_s(self) -> float:
         return self._clock.now_ms() / 1_000.0
+
+    def give_up(self, why: str) -> None:
+        """End this connection at the next look: somebody thinks that a new one is better."""
+        self._given_up = why
+
+    def renew(self, symbol: str) -> None:
+        """Subscribe a symbol's channels again at the next look."""
+        for channel in self.channels.values():
+            if channel.symbol == symbol:
+                channel.asked_s = channel.heard_s = -1.0
 
     async def run(self) -> str:
         """Connect, and serve until the connection is over; why it is. Raises ExchangeUnreachable when none begins."""
@@ -209,6 +220,8 @@ class Stream:
     def _fault(self) -> str | None:
         """Why the connection is to be given up; None while it is well."""
         now_s = self._now_s()
+        if self._given_up is not None:
+            return self._given_up
         if now_s - self.heard_s > self._settings.silence_s:
             return f"no data for {now_s - self.heard_s:.0f} s"
         if self.ponged_s < self.pinged_s and now_s - self.pinged_s > PONG_WITHIN_S:

@@ -71,6 +71,21 @@ class Watch:
         """The exchange's time, UTC ms."""
         return self._rest.server_now_ms()
 
+    def reconnect(self) -> str:
+        """Give every connection up for a new one; what was done, in words."""
+        streams = [line.stream for line in self._lines if line.stream is not None]
+        for stream in streams:
+            stream.give_up("a new connection was asked for")
+        return f"{len(streams)} of {len(self._lines)} connections are made anew"
+
+    def resubscribe(self, symbol: str) -> str:
+        """Subscribe a symbol again; what was done, in words. Its candles come from the history meanwhile."""
+        for line in self._lines:
+            if symbol in line.symbols and line.stream is not None:
+                line.stream.renew(symbol)
+                return "subscribed again"
+        return self.reconnect()
+
     async def close(self) -> None:
         """End the lines and give the connections back."""
         for task in self._tasks:
