@@ -150,6 +150,15 @@ class FeedSection(Struct, frozen=True):
     bitget: BitgetSection = BitgetSection()
 
 
+class TelegramSection(Struct, frozen=True):
+    """How the owner is reached. Token and chat are secrets: they come from the environment or `.env`."""
+
+    api_url: Annotated[str, Meta(min_length=1, description="where the Bot API is")] = "https://api.telegram.org"
+    dead_mans_switch_url: Annotated[
+        str, Meta(description="asked for with every heartbeat, so that somebody outside notices its end; empty: none")
+    ] = ""
+
+
 class StrategySection(Struct, frozen=True):
     """What is said about one strategy: parameters that differ from the defaults, and those of single symbols.
 
@@ -181,6 +190,7 @@ class Config(Struct, frozen=True):
     strategies: StrategiesSection = StrategiesSection()
     alerts: AlertSettings = AlertSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
+    telegram: TelegramSection = TelegramSection()
     file: str = ""
 
     @property

@@ -20,6 +20,7 @@ from cli.config import (
     SimSection,
     StrategiesSection,
     StrategySection,
+    TelegramSection,
 )
 from cli.config_check import Problem, checked, error_of, moment_ms, unknown
 from cli.config_schema import Key, Table, table_of, value_text
@@ -55,6 +56,7 @@ def schema(strategies: Mapping[str, Strategy]) -> Table:
             "groups": Table({}, rest=Key("text", "crypto", may_be_empty=False, meaning="the symbol's group")),
             "strategies": Table(named.keys, "strategy"),
             "alerts": table_of(AlertSettings),
+            "telegram": table_of(TelegramSection),
             "watchdog": table_of(WatchdogSettings),
         },
         "section",
@@ -212,7 +214,9 @@ def _config(tree: Tree, strategies: Mapping[str, Strategy], file: str) -> Config
     said = {name: _said(section[name], strategy) for name, strategy in strategies.items() if name in section}
     by_name = {name: one for name, one in said.items() if one != StrategySection()}
     own = {key: section[key] for key in ("enabled", "folders") if key in section}
-    sections = {key: tree[key] for key in ("engine", "feed", "risk", "groups", "alerts", "watchdog") if key in tree}
+    sections = {
+        key: tree[key] for key in ("engine", "feed", "risk", "groups", "alerts", "watchdog", "telegram") if key in tree
+    }
     return msgspec.structs.replace(
         msgspec.convert(sections, Config),
         strategies=StrategiesSection(**{key: tuple(value) for key, value in own.items()}, by_name=by_name),

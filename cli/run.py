@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,11 +14,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cli.arguments import speed_of
+from cli.attend import attendance
 from cli.config import bitget_settings, load_config
 from cli.graph import make_engine_settings, make_feed, report_refusals, warn, with_files
 from engine.boot import Engine, engine
 from engine.clock import SystemClock
 from engine.control import Door
+from engine.feeds.bitget_settings import BITGET
 from engine.supervisor import supervise
 from events.errors import ConfigError, UsageError
 
@@ -29,6 +32,7 @@ except ImportError:  # There is none for this system; asyncio's own loop is slow
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from cli.attend import Attendance
     from cli.config import Config
     from engine.core.world import World
     from engine.feeds.port import Feed
@@ -103,14 +107,18 @@ async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None
     async with engine(settings, contracts, clock, warn, () if contracts else config.feed.bitget.symbols) as running:
         refuse_foreign(running.loop.world, feed.name, db)
         stop = _stop_on_signals(running)
-        view = _view(running, config, as_json)
-        watchers = {"view": view, "commands": running.desk.serve()}
-        door = Door(db, running.desk, warn)
-        await door.open()
-        try:
-            await supervise(_work(running, feed, stop, until_end), watchers, lambda: running.log.head.seq)
-        finally:
-            await door.close()
+        async with AsyncExitStack() as stack:
+            attended = None
+            if config.feed.kind == BITGET or config.feed.speed > 0.0:
+                # A market that is played as fast as it can is a rehearsal: nobody is told of it.
+                attended = await stack.enter_async_context(attendance(running, config, feed, db))
+            door = Door(db, running.desk, warn)
+            await door.open()
+            stack.push_async_callback(door.close)
+            watchers = {"view": _view(running, config, as_json), "commands": running.desk.serve()}
+            watchers |= attended.watchers() if attended is not None else {}
+            work = _work(running, feed, stop, until_end, attended)
+            await supervise(work, watchers, lambda: running.log.head.seq)
 
 
 def refuse_foreign(world: World, feed: str, db: Path) -> None:
@@ -121,9 +129,11 @@ def refuse_foreign(world: World, feed: str, db: Path) -> None:
         )
 
 
-async def _work(running: Engine, feed: Feed, stop: asyncio.Event, until_end: bool) -> None:
+async def _work(running: Engine, feed: Feed, stop: asyncio.Event, until_end: bool, attended: Attendance | None) -> None:
     """The loop over the feed; without `--until-end` the engine stays up when the market has ended."""
     await running.loop.run(feed)
+    if attended is not None:
+        attended.market_ended = True
     why = "asked to stop" if stop.is_set() or not until_end else "the market ended"
     if not until_end:
         await stop.wait()

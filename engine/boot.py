@@ -65,11 +65,13 @@ class Engine(Struct):
     recovered: Recovered
     clock: Clock
     desk: CommandDesk
+    ending: bool = False
 
     async def finish(self, why: str = "asked to stop") -> None:
         """Write down the stop, save a snapshot, tell the watchers that nothing follows. Twice is harmless."""
         if self.bus.closed:
             return
+        self.ending = True
         self.desk.close()
         await self.loop.take([EngineStopped(self.clock.now_ms(), why)])
         await self.loop.snapshot()

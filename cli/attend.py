@@ -1,0 +1,225 @@
+"""What lives beside a running engine: alerts, the chat, the watchdog, the heartbeat. Each follows the log itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from logging.handlers import RotatingFileHandler
+from typing import TYPE_CHECKING, Final
+
+import httpx
+from msgspec.structs import asdict
+
+from cli.graph import warn
+from engine.companions import Companions
+from engine.feeds.bitget import BitgetFeed
+from engine.lag import LagWatch, stacks_file
+from engine.vital_signs import VitalSigns
+from events.cursors import SqliteCursors
+from projections.alerts.derive import Alerts
+from projections.alerts.heartbeat import heartbeat_text, heartbeat_view
+from projections.formats import utc
+from projections.portfolio import Portfolio
+from projections.telegram.client import TelegramClient
+from projections.telegram.delivery import Notifier
+from projections.telegram.pace import Pace
+from projections.telegram.quiet import QuietNotifier
+from projections.telegram.secret import Redaction, access, variables_of
+from projections.watchdog.checks import Kind, Measured
+from projections.watchdog.dog import watchdog
+from projections.watchdog.heartbeat import Heart
+from projections.watchdog.settings import heartbeat_s
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from cli.config import Config
+    from engine.boot import Engine
+    from engine.feeds.port import Feed
+    from events.cursors import Cursors
+    from events.facts import Event
+    from events.sqlite_log import SqliteLogReader
+    from projections.telegram.secret import Access
+    from projections.watchdog.heartbeat import Heartbeat
+
+ALERT_FILE_BYTES_MAX: Final = 1_000_000
+ALERT_FILES_KEPT: Final = 3
+HEARTBEAT_CURSOR: Final = "telegram.heartbeat"
+PING_S_MAX: Final = 10.0
+
+
+class Attendance:
+    """One engine's companions, and what they share."""
+
+    def __init__(self, running: Engine, config: Config, feed: Feed, db: Path, stack: AsyncExitStack) -> None:
+        self._running, self._config, self._feed, self._db, self._stack = running, config, feed, db, stack
+        self._variables = variables_of(os.environ, config.folder / ".env")
+        self.market_ended = False
+        self.companions = Companions(running.bus, running.clock, warn, self._report)
+        self._lag = LagWatch(asyncio.get_running_loop(), stacks_file(self._beside(".stacks"), self._now_text))
+        self._notifier: Notifier | QuietNotifier
+
+    def _now_text(self) -> str:
+        return f"{utc(self._running.clock.now_ms())} UTC"
+
+    def _beside(self, suffix: str) -> Path:
+        return self._db.with_name(self._db.name + suffix)
+
+    def _reader(self) -> SqliteLogReader:
+        reader = self._running.log.reader()
+        self._stack.callback(reader.close)
+        return reader
+
+    async def _report(self, events: Sequence[Event]) -> None:
+        """Into the log, while the engine takes anything."""
+        if not self._running.ending:
+            await self._running.loop.take(events)
+
+    # ------------------------------------------------------------ who attends
+
+    def watchers(self) -> dict[str, Awaitable[None]]:
+        """Everybody, by name, each kept alive. Raises ConfigError for a bad token, chat id or interval."""
+        self._lag.start()
+        self._stack.callback(self._lag.stop)
+        portfolio = Portfolio()
+        dog = watchdog(
+            self._reader(),
+            self._running.bus,
+            self._running.clock,
+            {runner.strategy.name: runner.strategy.timeframe_ms for runner in self._running.loop.world.runners},
+            self._measure,
+            self._repairs(),
+            self._report,
+            self._config.watchdog,
+            [portfolio],
+        )
+        found = access(self._variables)
+        made: dict[str, Callable[[], Awaitable[None]]] = {"watchdog": dog.run}
+        send: Callable[[Heartbeat], Awaitable[None]] = self._keep_to_itself
+        if found is None:
+            self._notifier = self._quiet()
+        else:
+            send = self._with_telegram(found, portfolio)
+        heart = Heart(
+            dog.following,
+            dog.vitals,
+            portfolio,
+            self._running.clock,
+            send,
+            heartbeat_s(self._config.watchdog, self._variables),
+            self._ping if self._config.telegram.dead_mans_switch_url else None,
+            lambda: self.market_ended,
+        )
+        made |= {"alerts": self._notifier.run, "heartbeat": heart.run}
+        return {name: self.companions.keep(name, run) for name, run in made.items()}
+
+    def _quiet(self) -> QuietNotifier:
+        """Without a token alerts go to a small file beside the log."""
+        alerts = Alerts(self._config.alerts)
+        tell = _file_of_alerts(self._beside(".alerts.log"), self._stack)
+        begin_seq = self._running.recovered.seq
+        return QuietNotifier(self._reader(), self._running.bus, alerts, tell, begin_after_seq=begin_seq)
+
+    def _with_telegram(self, found: Access, portfolio: Portfolio) -> Callable[[Heartbeat], Awaitable[None]]:
+        """The notifier of the owner's chat; how a heartbeat gets there."""
+        client = TelegramClient(found.token, self._config.telegram.api_url)
+        self._stack.push_async_callback(client.close)
+        cursors = SqliteCursors(self._beside(".cursors"))
+        self._stack.callback(cursors.close)
+        self._notifier = Notifier(
+            self._reader(),
+            self._running.bus,
+            cursors,
+            lambda: Alerts(self._config.alerts),
+            client,
+            found.chat_id,
+            self._running.clock,
+            warn,
+            pace=Pace(self._running.clock),
+            begin_after_seq=self._running.recovered.seq,
+        )
+
+        async def send(beat: Heartbeat) -> None:
+            await _beat(client, found.chat_id, cursors, self._beat_text(beat, portfolio))
+
+        return send
+
+    def _beat_text(self, beat: Heartbeat, portfolio: Portfolio) -> str:
+        period_ms = int(heartbeat_s(self._config.watchdog, self._variables) * 1_000)
+        age_ms = beat.last_candle_age_ms if beat.last_candle_at_ms else None
+        return heartbeat_text(
+            heartbeat_view(
+                portfolio.view(),
+                at_ms=beat.at_ms,
+                period_ms=period_ms,
+                evaluations=beat.evaluations,
+                candle_age_ms=age_ms,
+            )
+        )
+
+    async def _keep_to_itself(self, beat: Heartbeat) -> None:
+        """Without a token there is nobody to send a heartbeat to; its view and the outside switch have it."""
+
+    # ------------------------------------------------------------ what the watchdog needs
+
+    async def _measure(self) -> Measured:
+        signs = await VitalSigns(self._db.parent, self._running.loop.latencies, self._lag).measure()
+        told = self._notifier.statistics()
+        return Measured(
+            **asdict(signs),
+            oldest_alert_age_s=told.oldest_unsent_ms / 1_000.0,
+            projection_lag_events={"alerts": told.lag_events},
+            dead_tasks=tuple(sorted(self.companions.dead)),
+            market_ended=self.market_ended,
+        )
+
+    def _repairs(self) -> Mapping[str, Callable[[str], Awaitable[str]]]:
+        """What can be mended by hand: the live feed's connections."""
+        if isinstance(self._feed, BitgetFeed):
+            return {Kind.WS_DISCONNECTED: self._feed.reconnect, Kind.DATA_STALE: self._feed.resubscribe}
+        return {}
+
+    async def _ping(self) -> None:
+        """Tell an outside dead man's switch that all is well. Raises OSError when it does not hear."""
+        url = self._config.telegram.dead_mans_switch_url
+        try:
+            async with httpx.AsyncClient(timeout=PING_S_MAX) as client:
+                await client.get(url)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise OSError(f"the dead man's switch does not hear: {type(error).__name__}") from None
+
+
+async def _beat(client: TelegramClient, chat_id: int, cursors: Cursors, html: str) -> None:
+    """Edit the last heartbeat, or send the first one; its id is remembered."""
+    last_id = cursors.position(HEARTBEAT_CURSOR)
+    if last_id:
+        from projections.telegram.errors import RequestRefused  # noqa: PLC0415 - only where one was sent before.
+
+        with suppress(RequestRefused):  # The owner may have deleted it.
+            await client.edit_message_text(chat_id, last_id, html)
+            return
+    sent = await client.send_message(chat_id, html, silent=True)
+    cursors.advance(HEARTBEAT_CURSOR, max(last_id, sent.message_id))
+
+
+def _file_of_alerts(path: Path, stack: AsyncExitStack) -> Callable[[str], None]:
+    """A rotating file that takes alerts, a line each."""
+    handler = RotatingFileHandler(path, maxBytes=ALERT_FILE_BYTES_MAX, backupCount=ALERT_FILES_KEPT, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler.addFilter(Redaction())
+    stack.callback(handler.close)
+
+    def tell(line: str) -> None:
+        handler.handle(logging.makeLogRecord({"msg": line, "levelno": logging.INFO, "levelname": "INFO"}))
+
+    return tell
+
+
+@asynccontextmanager
+async def attendance(running: Engine, config: Config, feed: Feed, db: Path) -> AsyncIterator[Attendance]:
+    """The companions of an engine; what they hold is let go of at the end."""
+    async with AsyncExitStack() as stack:
+        yield Attendance(running, config, feed, db, stack)

@@ -1,0 +1,56 @@
+"""Those who live beside the loop: whoever fails is started again, and trading goes on untouched meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from events.facts import RepairTried
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from engine.clock import Clock
+    from events.bus import Bus
+    from events.facts import Event
+
+PAUSE_S_MAX: Final = 60.0
+WORDS_CHARS_MAX: Final = 200
+
+
+class Companions:
+    """Keeps tasks alive until the bus is closed. `dead` names those that are down now."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        warn: Callable[[str], None],
+        report: Callable[[Sequence[Event]], Awaitable[None]],
+    ) -> None:
+        self._bus, self._clock, self._warn, self._report = bus, clock, warn, report
+        self.dead: set[str] = set()
+
+    async def keep(self, name: str, make: Callable[[], Awaitable[None]]) -> None:
+        """Run what `make` makes to its end; after a failure again, with pauses that grow to a minute."""
+        failures = 0
+        while (error := await self._ended(make)) is not None:
+            failures += 1
+            words = f"{type(error).__name__}: {error}"[:WORDS_CHARS_MAX]
+            self._warn(f"{name} failed with {words}; it is started again, trading goes on")
+            self.dead.add(name)
+            await self._clock.sleep(min(PAUSE_S_MAX, 2.0 ** min(failures, 6)))
+            if self._bus.closed:
+                return
+            self.dead.discard(name)
+            await self._report([RepairTried(self._clock.now_ms(), "task_dead", name, f"started again after {words}")])
+
+    async def _ended(self, make: Callable[[], Awaitable[None]]) -> BaseException | None:
+        """Wait for the end of a task; its error, None for a good end."""
+        task = asyncio.ensure_future(make())
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return None if task.cancelled() else task.exception()
