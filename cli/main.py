@@ -101,9 +101,10 @@ def _application() -> typer.Typer:
         download_verb.download
     )
     twin = typer.Typer(
-        no_args_is_help=True, help="Serve a stand-in of an exchange.", epilog="Example: papertape twin bitget"
+        no_args_is_help=True, help="Serve a stand-in of an exchange or a chat.", epilog="Example: papertape twin bitget"
     )
     twin.command("bitget", epilog="Example: papertape twin bitget --port 8701 --speed 60")(twin_verb.bitget)
+    twin.command("telegram", epilog="Example: papertape twin telegram --port 8702")(twin_verb.telegram)
     made.add_typer(twin, name="twin")
 
     # The verbs that read a log.

@@ -25,3 +25,13 @@ def bitget(
     from cli.twin import serve_bitget  # noqa: PLC0415 - its server is imported only here.
 
     serve_bitget(port, host, speed, symbols or [], candles or [], faults, seed)
+
+
+def telegram(
+    port: Annotated[int, typer.Option(metavar="N", help="The port; 0 is any free one.", min=0, max=65_535)] = 8_702,
+    host: Annotated[str, typer.Option(help="The address.")] = "127.0.0.1",
+) -> None:
+    """Serve a stand-in of Telegram's Bot API on this machine, and print what it receives."""
+    from cli.telegram_twin import serve_telegram  # noqa: PLC0415 - likewise.
+
+    serve_telegram(port, host)

@@ -11,6 +11,7 @@ from projections.alerts.derive import Alerts
 from projections.alerts.digest import Digest, digest_text
 from projections.alerts.settings import AlertSettings
 from projections.alerts.texts import Stamp, fault_text
+from tests.alerts.given import alerts_of
 from tests.alerts.html_rules import faults
 from tests.alerts.random_log import EXTREME, NASTY, WIDE, lengths, pools, random_log, seeds, words
 
@@ -81,3 +82,18 @@ def test_a_table_is_well_formed_whatever_stands_in_it(rows: list[tuple[str, str]
 def test_a_text_without_markup_says_the_same(value: str) -> None:
     assert markup.plain_text(markup.bold(value)) == markup.plain_text(markup.text(value))
     assert markup.plain_text("<b>a &lt; b</b> <code>&amp;amp;</code>") == "a < b &amp;"
+
+
+def test_the_longest_lines_there_can_be_are_cut_between_lines() -> None:
+    line = markup.bold("&" * 1_000)
+    html = markup.message(line, [line] * 40, markup.foot(7, 0))
+    assert faults(html) == []
+    assert html.splitlines()[:2] == [line, line]
+    assert html.splitlines()[-2] == "and 39 more lines"
+
+
+def test_a_log_of_the_longest_names_keeps_every_text_short_enough() -> None:
+    names = [f"{place}{'&' * 400}" for place in range(8)]
+    for seed in range(20):
+        for alert in alerts_of(random_log(seed, 60, names, EXTREME), Alerts(EVERYTHING)):
+            assert faults(alert.html) == []

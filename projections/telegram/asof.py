@@ -1,0 +1,59 @@
+"""How it stood: the log folded once more, from its beginning up to an event or a time of the market."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from msgspec import Struct
+
+from events.facts import CandleClosed, Timing
+from events.log import Recorded
+from projections.host import Source
+from projections.telegram.parse import AsOf
+from projections.telegram.views import Views
+
+PAGE_EVENTS_MAX: Final = 1_000
+ASOF_EVENTS_MAX: Final = 20_000_000
+"""A log of more events is not read again for a question."""
+
+
+class AsOfAnswer(Struct, frozen=True):
+    """The views as they stood; `reached` is False where the log is longer than is read for a question."""
+
+    views: Views
+    reached: bool
+
+
+async def as_of(
+    asked: AsOf,
+    source: Source,
+    head_seq: int,
+    progress: Callable[[int], Awaitable[None]],
+    events_max: int = ASOF_EVENTS_MAX,
+) -> AsOfAnswer:
+    """Fold up to the event, or up to the last one before a candle closed later than the time.
+
+    `progress` is told the seq after each page. Others have their turn between pages.
+    """
+    views = Views()
+    until_seq = min(head_seq if asked.seq is None else asked.seq, head_seq)
+    while views.seq < min(until_seq, events_max):
+        page = source.read(views.seq, min(PAGE_EVENTS_MAX, until_seq - views.seq))
+        if not page:
+            break
+        for recorded in page:
+            if _is_later(recorded, asked.at_ms):
+                return AsOfAnswer(views, reached=True)
+            views.apply(recorded)
+        await progress(views.seq)
+        await asyncio.sleep(0)
+    return AsOfAnswer(views, reached=views.seq >= until_seq)
+
+
+def _is_later(recorded: Recorded, at_ms: int | None) -> bool:
+    event = recorded.event
+    if at_ms is None or type(event) is not CandleClosed:
+        return False
+    return event.timing is not Timing.WARM_UP and event.at_ms > at_ms

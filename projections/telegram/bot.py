@@ -1,0 +1,271 @@
+"""The bot: answers what the configured chat asks, and hands commands in after a second yes.
+
+It follows the log with its own folds. Polling, answering and following are three tasks of one `run`: what is asked is
+never kept waiting by an answer that is slow, and trading never by any of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from msgspec import Struct
+
+from events.commands import Commands
+from events.cursors import Cursors
+from events.errors import PapertapeError
+from projections.host import Announcer, Cursor, Source, follow
+from projections.telegram.acts import Refused, command_of, done_words, question, settled, who_of
+from projections.telegram.answering import Answering, Outside
+from projections.telegram.client import Keyboard, TelegramClient
+from projections.telegram.confirm import NOT_YOURS, Confirmations, Go, Offer, Stay
+from projections.telegram.errors import RequestRefused
+from projections.telegram.explain import still_reading, wrong_text
+from projections.telegram.outbox import Outbox
+from projections.telegram.pace import Clock, Pace
+from projections.telegram.parse import MENU, Act, AskKill, Question, Wrong, request_of, usage
+from projections.telegram.poll import Gate, Poller
+from projections.telegram.text import escape, plain, split
+from projections.telegram.views import Views
+from projections.telegram.wire import BotCommand, CallbackQuery, Message, Update, User
+
+LATE_S: Final = 60
+SUBMIT_S_MAX: Final = 20.0
+LAST_WORDS_S: Final = 5.0
+TOAST_CHARS_MAX: Final = 200
+MENU_CHARS_MAX: Final = 256
+DONE, NOT_DONE = "✓", "✗"
+
+
+class BotStatistics(Struct):
+    """Since the start of the process. `ignored` came from others, `late` were commands too old to be meant.
+
+    `unsent` are answers that nobody took, `seq` is the event that the views have come to.
+    """
+
+    updates: int = 0
+    duplicates: int = 0
+    ignored: int = 0
+    conflicts: int = 0
+    late: int = 0
+    asked: int = 0
+    accepted: int = 0
+    refused: int = 0
+    unsent: int = 0
+    seq: int = 0
+    over: str = ""
+
+
+class Bot:
+    """The two-way side of Telegram. `run` belongs to one task."""
+
+    def __init__(
+        self,
+        client: TelegramClient,
+        gate: Gate,
+        commands: Commands,
+        source: Source,
+        bus: Announcer,
+        cursors: Cursors,
+        clock: Clock,
+        tell: Callable[[str], None],
+        *,
+        outside: Outside | None = None,
+        views: Views | None = None,
+        pace: Pace | None = None,
+        confirmations: Confirmations | None = None,
+        name: str = "telegram",
+    ) -> None:
+        """`client` is the bot's own: a poll keeps one of its connections. `pace` is shared with whoever else sends.
+
+        `views` are new: they are folded here from the beginning of the log. `tell` takes a line for the local log.
+        """
+        self.views = views or Views()
+        self.confirmations = confirmations or Confirmations(clock.now_ms)
+        self._client, self._gate, self._commands = client, gate, commands
+        self._source, self._bus, self._clock, self._tell = source, bus, clock, tell
+        self._outbox = Outbox(pace or Pace(clock), clock, tell)
+        self._answering = Answering(self.views, outside or Outside(), source, clock)
+        self._poller = Poller(client, cursors, self._handle, self._greet, clock, tell, f"{name}.updates")
+        self._cursor = Cursor()
+        self._goal_seq = 0
+        self._bot_name = ""
+        self._counts = BotStatistics()
+
+    def statistics(self) -> BotStatistics:
+        """What was asked, done and ignored."""
+        counts, polled = self._counts, self._poller.statistics
+        counts.updates, counts.duplicates, counts.ignored = polled.updates, polled.duplicates, polled.ignored
+        counts.conflicts, counts.over = polled.conflicts, polled.over
+        counts.unsent, counts.seq = self._outbox.dropped, self._cursor.seq
+        return counts
+
+    async def run(self) -> None:
+        """Answer until the bus is closed. Raises what reading the log or moving the cursor raises."""
+        self._goal_seq = await self._bus.wait_beyond(-1)
+        if not self._gate.users:
+            self._tell("Telegram: a group needs the ids of its allowed users; until then no command is heard")
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._poller.run()), group.create_task(self._outbox.run())]
+                await follow(self._source, self._bus, [self.views], self._cursor)
+                await self._last_words()
+                for task in tasks:
+                    task.cancel()
+        except BaseExceptionGroup as failed:
+            raise _first(failed) from None
+
+    async def _last_words(self) -> None:
+        """What was asked just before the end is answered, where that is quick."""
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._outbox.empty()
+        except TimeoutError:
+            self._tell("Telegram: the last answers could not be sent in time")
+
+    async def _greet(self) -> None:
+        """Who the bot is, that nobody else takes its updates, and the menu."""
+        self._bot_name = (await self._client.get_me()).username
+        await self._client.delete_webhook()
+        menu = [BotCommand(name, f"{usage(name)}: {what}"[:MENU_CHARS_MAX]) for name, (_, what) in MENU.items()]
+        await self._client.set_my_commands(menu, self._gate.chat_id)
+
+    # ------------------------------------------------------------ updates
+
+    async def _handle(self, update: Update) -> None:
+        if update.callback_query is not None:
+            await self._pressed(update.callback_query)
+        elif update.message is not None:
+            self._said(update.message)
+
+    def _said(self, message: Message) -> None:
+        sender = message.sender
+        if sender is None or not self._gate.admits(message):
+            self._poller.ignore(None if sender is None else sender.id)
+            return
+        is_group = message.chat.id < 0
+        request = request_of(message.text, self.views.strategies, self._bot_name)
+        if request is None or not message.text.strip() or (is_group and not message.text.startswith("/")):
+            return
+        self._counts.asked += 1
+        if isinstance(request, Wrong):
+            self._reply(wrong_text(request))
+        elif isinstance(request, Question):
+            self._answer(request)
+        else:
+            self._ask(request, message, sender)
+
+    def _answer(self, request: Question) -> None:
+        given = self._answering.answer(request, self._clock.now_ms())
+        if given.html:
+            self._reply(self._noted(given.html))
+        if given.later is not None and not self._outbox.put_slow(partial(given.later, self._client, self._post)):
+            self._reply("several pictures or readings of the log are waiting already: ask again in a minute")
+
+    def _noted(self, html: str) -> str:
+        """An answer, with how far the views are where they still catch up."""
+        if self._cursor.seq >= self._goal_seq:
+            return html
+        return f"{still_reading(self._cursor.seq, self._goal_seq)}\n\n{html}"
+
+    # ------------------------------------------------------------ commands that act
+
+    def _ask(self, act: Act, message: Message, sender: User) -> None:
+        """Ask once more, with buttons; a command from a backlog is not meant any more."""
+        age_s = self._clock.now_ms() // 1_000 - message.date
+        if age_s > LATE_S:
+            self._counts.late += 1
+            self._reply(f"this came {age_s:,} s after it was written: nothing was done\nif you still mean it, ask again")
+            return
+        if self._cursor.seq < self._goal_seq and not isinstance(act, AskKill):
+            self._reply(self._noted("only /kill is taken meanwhile"))
+            return
+        asked = question(act, self.views, fresh=self._cursor.seq >= self._goal_seq)
+        if isinstance(asked, Refused):
+            self._reply(asked.html)
+            return
+        keyboard = self.confirmations.offer(act, asked.html, message.chat.id, sender.id, asked.trip_seq)
+        self._reply(asked.html, keyboard=keyboard, urgent=True)
+
+    async def _pressed(self, query: CallbackQuery) -> None:
+        """A press does its work first; Telegram hears of it afterwards, however slow it is."""
+        if not self._gate.admits_press(query):
+            self._poller.ignore(query.sender.id)
+            if self._gate.is_here(query):
+                self._toast(query, NOT_YOURS)
+            return
+        verdict = self.confirmations.press(query.data, self._gate.chat_id, query.sender.id)
+        if isinstance(verdict, Go):
+            mark, outcome = await self._do(verdict.offer, query.sender)
+            self._toast(query, outcome)
+            self._edit(query, settled(verdict.offer.html, outcome, mark))
+        else:
+            self._stay(query, verdict)
+
+    def _stay(self, query: CallbackQuery, verdict: Stay) -> None:
+        self._toast(query, verdict.why)
+        if verdict.over and query.message is not None:
+            html = escape(query.message.text, 2_000) if verdict.known is None else verdict.known.html
+            self._edit(query, settled(html, verdict.why, NOT_DONE) if html else escape(verdict.why))
+
+    async def _do(self, offer: Offer, sender: User) -> tuple[str, str]:
+        """Hand the command in; a mark and what came of it."""
+        command = command_of(offer.act, who_of(sender.id, sender.first_name), offer.trip_seq, self.views)
+        if isinstance(command, Refused):
+            self._counts.refused += 1
+            return NOT_DONE, f"refused: {plain(command.html)}"
+        try:
+            async with asyncio.timeout(SUBMIT_S_MAX):
+                accepted = await self._commands.submit(command)
+        except TimeoutError:
+            return NOT_DONE, f"no answer within {SUBMIT_S_MAX:g} s: it may still be taken, /log shows it"
+        except PapertapeError as refused:
+            self._counts.refused += 1
+            return NOT_DONE, f"refused: {refused}"
+        self._counts.accepted += 1
+        return DONE, done_words(accepted)
+
+    # ------------------------------------------------------------ the way out
+
+    def _reply(self, html: str, *, keyboard: Keyboard = (), urgent: bool = False) -> None:
+        self._outbox.put(partial(self._post, html, keyboard), urgent=urgent)
+
+    async def _post(self, html: str, keyboard: Keyboard = ()) -> Message | None:
+        """Send a text in as many parts as it needs; the last one carries the buttons. None where it could not go."""
+        chat_id, sent = self._gate.chat_id, None
+        parts = split(html)
+        for part in parts:
+            keys = keyboard if part is parts[-1] else ()
+            sent = await self._outbox.sent(
+                partial(self._client.send_message, chat_id, part, keyboard=keys),
+                plain=partial(self._client.send_message, chat_id, plain(part), html=False, keyboard=keys),
+            )
+            if sent is None:
+                break
+        return sent
+
+    def _toast(self, query: CallbackQuery, words: str) -> None:
+        self._outbox.put(partial(self._end_waiting, query.id, words[:TOAST_CHARS_MAX]), urgent=True)
+
+    async def _end_waiting(self, callback_id: str, words: str) -> None:
+        await self._outbox.sent(partial(self._answer_press, callback_id, words), counts=False)
+
+    async def _answer_press(self, callback_id: str, words: str) -> None:
+        try:
+            await self._client.answer_callback_query(callback_id, words, alert=True)
+        except RequestRefused:
+            # Too old, or answered before: the edited message says the same.
+            return
+
+    def _edit(self, query: CallbackQuery, html: str) -> None:
+        if query.message is not None:
+            edit = partial(self._client.edit_message_text, self._gate.chat_id, query.message.message_id, html)
+            self._outbox.put(partial(self._outbox.sent, edit), urgent=True)
+
+
+def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended a group of tasks."""
+    one = failed.exceptions[0]
+    return _first(one) if isinstance(one, BaseExceptionGroup) else one

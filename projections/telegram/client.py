@@ -1,0 +1,290 @@
+"""The Bot API over plain HTTP: one request, one typed result, every failure by name and without the token.
+
+Nothing is tried again here and nothing waits for its turn. The error tree is in `projections.telegram.errors`. Errors
+are raised outside of the `except` that saw the library's own, whose request carries the address with the token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import httpx
+import msgspec
+from msgspec import Raw, Struct
+
+from projections.telegram.errors import (
+    ChatMigrated,
+    ChatRefused,
+    EntitiesRefused,
+    PollConflict,
+    RequestRefused,
+    TelegramBusy,
+    TelegramError,
+    TelegramUnreachable,
+    TokenRefused,
+)
+from projections.telegram.secret import Token
+from projections.telegram.wire import UNREADABLE, BotCommand, Envelope, Key, Message, Update, User, updates_of
+
+API_URL: Final = "https://api.telegram.org"
+CONNECT_S_MAX: Final = 5.0
+ANSWER_S_MAX: Final = 15.0
+UPLOAD_S_MAX: Final = 60.0
+POLL_EXTRA_S: Final = 10.0
+CONNECTIONS_MAX: Final = 4
+BODY_BYTES_MAX: Final = 4 * 1_048_576
+WORDS_CHARS_MAX: Final = 200
+RETRY_AFTER_S_DEFAULT: Final = 5.0
+CHATTY_LOGGERS: Final = ("httpx", "httpcore")
+"""They write the address, and with it the token, into the log."""
+ADDRESS: Final = re.compile(r"https?://\S+")
+UPDATE_KINDS: Final = ("message", "callback_query")
+
+T = TypeVar("T")
+Keyboard = Sequence[Sequence[Key]]
+
+
+class Reply(Struct, frozen=True):
+    """What came over the wire, whole."""
+
+    status: int
+    retry_after: str
+    content: bytes
+
+
+class Silence(Struct, frozen=True):
+    """Why nothing came, and whether the request may have been acted upon."""
+
+    why: str
+    may_have_acted: bool
+
+
+class TelegramClient:
+    """One bot at one address. `close` may be followed by further requests.
+
+    Every method raises a TelegramError: TelegramUnreachable, TelegramBusy and the refusals by name.
+    """
+
+    def __init__(self, token: Token, api_url: str = API_URL) -> None:
+        self._token = token
+        self._api_url = api_url.rstrip("/")
+        self._client: httpx.AsyncClient | None = None
+        for name in CHATTY_LOGGERS:
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    # ------------------------------------------------------------ methods
+
+    async def get_me(self) -> User:
+        """Who the bot is: the cheapest question, it proves token and connection."""
+        return _typed(await self._ask("getMe", {}), User, "getMe")
+
+    async def send_message(
+        self,
+        chat_id: int,
+        text: str,
+        *,
+        html: bool = True,
+        silent: bool = False,
+        keyboard: Keyboard = (),
+        reply_to: int | None = None,
+    ) -> Message:
+        """Send a text of at most 4,096 units; its id is the receipt and the handle for edits."""
+        fields = {"chat_id": chat_id, "text": text, "link_preview_options": {"is_disabled": True}}
+        fields |= _manner(html=html, silent=silent, keyboard=keyboard)
+        if reply_to is not None:
+            fields["reply_parameters"] = {"message_id": reply_to, "allow_sending_without_reply": True}
+        return _typed(await self._ask("sendMessage", fields), Message, "sendMessage")
+
+    async def edit_message_text(
+        self, chat_id: int, message_id: int, text: str, *, html: bool = True, keyboard: Keyboard = ()
+    ) -> None:
+        """Put another text, and these buttons or none, into a message. The same text again is a success."""
+        fields: dict[str, Any] = {"chat_id": chat_id, "message_id": message_id, "text": text}
+        fields |= {"link_preview_options": {"is_disabled": True}, **_manner(html=html, silent=False, keyboard=keyboard)}
+        try:
+            await self._ask("editMessageText", fields)
+        except RequestRefused as refused:
+            if "message is not modified" not in str(refused):
+                raise
+
+    async def send_photo(self, chat_id: int, picture: bytes, *, caption: str = "", silent: bool = False) -> Message:
+        """Send a PNG of at most 10 MB with an HTML caption of at most 1,024 units."""
+        return await self._upload("sendPhoto", chat_id, ("photo", "chart.png", picture, "image/png"), caption, silent)
+
+    async def send_document(
+        self, chat_id: int, name: str, content: bytes, *, caption: str = "", silent: bool = False
+    ) -> Message:
+        """Send a file of at most 50 MB as it is."""
+        file = ("document", name, content, "application/octet-stream")
+        return await self._upload("sendDocument", chat_id, file, caption, silent)
+
+    async def get_updates(self, offset: int, poll_s: int = 25, limit: int = 100) -> list[Update]:
+        """Confirm everything below `offset`, then wait up to `poll_s` for more. Raises PollConflict."""
+        fields = {"offset": offset, "limit": limit, "timeout": poll_s, "allowed_updates": UPDATE_KINDS}
+        result = await self._ask("getUpdates", fields, poll_s + POLL_EXTRA_S)
+        try:
+            return updates_of(result)
+        except UNREADABLE:
+            pass
+        raise _foreign("getUpdates", "a result of another shape")
+
+    async def answer_callback_query(self, callback_id: str, text: str = "", *, alert: bool = False) -> None:
+        """End the waiting of a pressed button, with at most 200 characters for whoever pressed it."""
+        fields = {"callback_query_id": callback_id, "text": text, "show_alert": alert}
+        await self._ask("answerCallbackQuery", fields)
+
+    async def set_my_commands(self, commands: Sequence[BotCommand], chat_id: int) -> None:
+        """Fill the menu of one chat."""
+        fields = {"commands": commands, "scope": {"type": "chat", "chat_id": chat_id}}
+        await self._ask("setMyCommands", fields)
+
+    async def get_my_commands(self, chat_id: int) -> list[BotCommand]:
+        """What the menu of one chat holds."""
+        result = await self._ask("getMyCommands", {"scope": {"type": "chat", "chat_id": chat_id}})
+        return _typed(result, list[BotCommand], "getMyCommands")
+
+    async def delete_webhook(self) -> None:
+        """Polling works only without a webhook."""
+        await self._ask("deleteWebhook", {})
+
+    # ------------------------------------------------------------ the way there and back
+
+    async def _upload(
+        self, method: str, chat_id: int, file: tuple[str, str, bytes, str], caption: str, silent: bool
+    ) -> Message:
+        field, name, content, kind = file
+        form = {"chat_id": str(chat_id), "caption": _clean(caption), "parse_mode": "HTML"}
+        form["disable_notification"] = "true" if silent else "false"
+        body = {"data": form, "files": {field: (name, content, kind)}}
+        return _typed(await self._result(method, body, UPLOAD_S_MAX), Message, method)
+
+    async def _ask(self, method: str, fields: Mapping[str, Any], answer_s_max: float = ANSWER_S_MAX) -> Raw:
+        kept = {name: _clean(value) if isinstance(value, str) else value for name, value in fields.items()}
+        body = {"content": msgspec.json.encode(kept), "headers": {"content-type": "application/json"}}
+        return await self._result(method, body, answer_s_max)
+
+    async def _result(self, method: str, body: dict[str, Any], answer_s_max: float) -> Raw:
+        """The result of a success; everything else is raised."""
+        reply = await self._exchange(method, body, answer_s_max)
+        if isinstance(reply, Silence):
+            raise TelegramUnreachable(f"{method}: {reply.why}", may_have_acted=reply.may_have_acted)
+        envelope = _envelope(reply.content)
+        if envelope is None:
+            raise _not_its_own(method, reply)
+        if not envelope.ok:
+            raise _error(method, envelope, self._words(envelope.description), reply)
+        return envelope.result
+
+    async def _exchange(self, method: str, body: dict[str, Any], answer_s_max: float) -> Reply | Silence:
+        try:
+            async with asyncio.timeout(answer_s_max):
+                return await self._read(method, body)
+        except TimeoutError:
+            return Silence(f"no whole answer within {answer_s_max:g} s", may_have_acted=True)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            return Silence(self._words(str(error)) or type(error).__name__, may_have_acted=False)
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+            return Silence("the address of the Bot API is not a URL", may_have_acted=False)
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            return Silence(self._words(str(error)) or type(error).__name__, may_have_acted=True)
+
+    async def _read(self, method: str, body: dict[str, Any]) -> Reply | Silence:
+        content = bytearray()
+        url = f"{self._api_url}/bot{self._token.reveal()}/{method}"
+        async with self._opened().stream("POST", url, **body) as response:
+            async for part in response.aiter_bytes():
+                content += part
+                if len(content) > BODY_BYTES_MAX:
+                    return Silence(f"an answer of more than {BODY_BYTES_MAX} bytes", may_have_acted=True)
+            return Reply(response.status_code, response.headers.get("retry-after", ""), bytes(content))
+
+    def _opened(self) -> httpx.AsyncClient:
+        if self._client is None:
+            limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX)
+            # The timeout around the whole exchange ends it; one that begins anew with every byte ends nothing.
+            timeout = httpx.Timeout(None, connect=CONNECT_S_MAX, pool=CONNECT_S_MAX)
+            # Without TLS there are no certificates to read, which takes longer than a request.
+            verify = self._api_url.startswith("https:")
+            self._client = httpx.AsyncClient(
+                timeout=timeout, limits=limits, verify=verify, headers={"user-agent": "papertape"}
+            )
+        return self._client
+
+    def _words(self, text: str) -> str:
+        """A text from outside in one line of bounded length, without token and address."""
+        hidden = ADDRESS.sub("<address>", self._token.hidden_in(text))
+        return " ".join(hidden.split())[:WORDS_CHARS_MAX]
+
+
+def _manner(*, html: bool, silent: bool, keyboard: Keyboard) -> dict[str, Any]:
+    fields: dict[str, Any] = {"parse_mode": "HTML"} if html else {}
+    if silent:
+        fields["disable_notification"] = True
+    if keyboard:
+        fields["reply_markup"] = {"inline_keyboard": keyboard}
+    return fields
+
+
+def _error(method: str, envelope: Envelope, words: str, reply: Reply) -> TelegramError:
+    """The error by name for an answer of Telegram's own that is not ok."""
+    code, text = envelope.error_code or reply.status, f"{method}: {envelope.error_code or reply.status} {words}"
+    lower = words.lower()
+    if code == 429:
+        seconds = envelope.parameters.retry_after
+        return TelegramBusy(text, seconds if seconds is not None else _seconds(reply.retry_after))
+    if code >= 500:
+        return TelegramUnreachable(text, may_have_acted=False)
+    if code in (401, 404, 421):
+        return TokenRefused(text)
+    if code == 403 or (code == 400 and "chat not found" in lower):
+        return ChatRefused(text)
+    if code == 409:
+        return PollConflict(text)
+    if envelope.parameters.migrate_to_chat_id is not None:
+        return ChatMigrated(text, envelope.parameters.migrate_to_chat_id)
+    return (EntitiesRefused if "can't parse entities" in lower else RequestRefused)(text, code)
+
+
+def _not_its_own(method: str, reply: Reply) -> TelegramError:
+    """The error for a body that is no envelope: something on the way answered instead."""
+    if reply.status == 429:
+        return TelegramBusy(f"{method}: 429 from something on the way", _seconds(reply.retry_after))
+    return _foreign(method, f"HTTP {reply.status} with a body that is not Telegram's")
+
+
+def _foreign(method: str, what: str) -> TelegramUnreachable:
+    return TelegramUnreachable(f"{method}: {what}", may_have_acted=True)
+
+
+def _envelope(content: bytes) -> Envelope | None:
+    try:
+        return msgspec.json.decode(content, type=Envelope)
+    except UNREADABLE:
+        return None
+
+
+def _typed(result: Raw, kind: type[T], method: str) -> T:
+    try:
+        return msgspec.json.decode(result, type=kind)
+    except UNREADABLE:
+        pass
+    raise _foreign(method, "a result of another shape")
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isdecimal() and len(text) < 10 else RETRY_AFTER_S_DEFAULT
+
+
+def _clean(text: str) -> str:
+    """A text that can be encoded: halves of a pair become question marks."""
+    return text.encode("utf-8", "replace").decode()

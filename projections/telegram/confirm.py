@@ -1,0 +1,103 @@
+"""What changes something is asked twice: a keyboard, and the press that counts only once, in time, from who asked.
+
+A nonce of 96 random bits stands for the command; only its hash is kept, and only here: after a restart every button
+of before is expired.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from projections.telegram.parse import Act
+from projections.telegram.wire import Key
+
+EXPIRES_MS: Final = 60_000
+NONCE_BYTES: Final = 12
+OFFERS_MAX: Final = 64
+YES, NO = "yes", "no"
+EXPIRED: Final = "This button has expired: nothing was done by pressing it. Ask again."
+TWICE: Final = "Pressed already: nothing more is done."
+NOT_YOURS: Final = "Only who asked may press this: nothing was done."
+CANCELLED: Final = "Cancelled: nothing was done."
+
+
+class Offer(Struct, frozen=True):
+    """A command that waits for its press: exactly what it was when it was asked, for whom and where."""
+
+    act: Act
+    trip_seq: int
+    chat_id: int
+    user_id: int
+    asked_at_ms: int
+    html: str
+
+
+class Go(Struct, frozen=True):
+    """The press counts: this is to be done, once."""
+
+    offer: Offer
+
+
+class Stay(Struct, frozen=True):
+    """The press does nothing. `over`: the buttons have no use any more; `known` is what they stood for."""
+
+    why: str
+    over: bool = False
+    known: Offer | None = None
+
+
+class Confirmations:
+    """The offers that stand, and those that were pressed lately."""
+
+    def __init__(self, now_ms: Callable[[], int], random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> None:
+        self._now_ms, self._random_bytes = now_ms, random_bytes
+        self._offers: dict[bytes, Offer] = {}
+        self._pressed: dict[bytes, Offer] = {}
+
+    def offer(self, act: Act, html: str, chat_id: int, user_id: int, trip_seq: int = 0) -> tuple[tuple[Key, Key], ...]:
+        """The keyboard for a command; the oldest offer goes where too many stand."""
+        nonce = self._random_bytes(NONCE_BYTES).hex()
+        _put(self._offers, _hash(nonce), Offer(act, trip_seq, chat_id, user_id, self._now_ms(), html))
+        return ((Key("Confirm", f"{YES}:{nonce}"), Key("Cancel", f"{NO}:{nonce}")),)
+
+    def press(self, data: str, chat_id: int, user_id: int) -> Go | Stay:
+        """What a press means. `data` is whatever a client sent. An offer that is pressed is used up before it acts."""
+        word, _, nonce = data.partition(":")
+        key = _hash(nonce)
+        offer = self._offers.get(key)
+        if offer is None:
+            return self._without_offer(key, user_id)
+        if offer.chat_id != chat_id or offer.user_id != user_id:
+            return Stay(NOT_YOURS)
+        if word not in (YES, NO):
+            return Stay(EXPIRED)
+        del self._offers[key]
+        if not self._in_time(offer):
+            return Stay(EXPIRED, over=True, known=offer)
+        _put(self._pressed, key, offer)
+        return Go(offer) if word == YES else Stay(CANCELLED, over=True, known=offer)
+
+    def _without_offer(self, key: bytes, user_id: int) -> Stay:
+        pressed = self._pressed.get(key)
+        if pressed is None:
+            return Stay(EXPIRED, over=True)
+        return Stay(TWICE) if pressed.user_id == user_id else Stay(NOT_YOURS)
+
+    def _in_time(self, offer: Offer) -> bool:
+        """A clock that was set back makes an offer expire too: nobody knows how old it is."""
+        return 0 <= self._now_ms() - offer.asked_at_ms <= EXPIRES_MS
+
+
+def _hash(nonce: str) -> bytes:
+    return hashlib.sha256(nonce.encode("utf-8", "replace")).digest()
+
+
+def _put(offers: dict[bytes, Offer], key: bytes, offer: Offer) -> None:
+    if len(offers) >= OFFERS_MAX:
+        del offers[next(iter(offers))]
+    offers[key] = offer

@@ -1,0 +1,186 @@
+"""Two lanes over one log: each finds its next alert behind its own cursor and keeps durable receipts.
+
+The log is the queue. A lane holds at most one alert, however many wait behind it.
+
+Three cursors a lane, all moved before anything else happens:
+- `sent`, a seq: every alert of the lane up to it is done, and nothing of it is ever sent again;
+- `sending`, a place (seq and part): moved before the part goes out;
+- `accepted`, a place: a part that Telegram took and that was not the last one of its alert.
+
+After a crash the next part of the next alert is the only one that may have come already, and it may only when
+`sending` stands at it: a message in parts goes on with the part behind the last accepted one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from events.cursors import Cursors
+from events.errors import LogDamaged
+from events.log import Recorded
+from projections.alerts.alert import Alert
+from projections.host import Source
+from projections.telegram.text import PARTS_MAX, split
+
+PAGE_EVENTS_MAX: Final = 500
+REMEMBER_EVENTS: Final = 1_000
+"""After so many events without an alert the cursor moves all the same, so that a start has little to read again."""
+PLACES: Final = 16
+"""A place is seq * PLACES + part."""
+assert PARTS_MAX < PLACES
+
+
+class Deriving(Protocol):
+    """A fold that knows the alert of the event it took last. It is handed every event of the log, from the first."""
+
+    def apply(self, recorded: Recorded, /) -> None:
+        """Take one event."""
+
+    def alert_of(self, recorded: Recorded, /) -> Alert | None:
+        """The alert of the event that was taken last, if it is worth one; the same one at every start."""
+
+
+class Receipts:
+    """The durable trace of what was sent."""
+
+    def __init__(self, cursors: Cursors, name: str) -> None:
+        self._cursors = cursors
+        self._sent, self._sending, self._accepted = f"{name}.sent", f"{name}.sending", f"{name}.accepted"
+
+    @property
+    def sent_seq(self) -> int:
+        """Everything up to here is done."""
+        return self._cursors.position(self._sent)
+
+    def first_part(self, seq: int) -> int:
+        """The first part of an alert that has not been accepted."""
+        accepted_seq, part = divmod(self._cursors.position(self._accepted), PLACES)
+        return part + 1 if accepted_seq == seq else 0
+
+    def may_have_come(self, seq: int, part: int) -> bool:
+        """Whether a part was on its way when the receipts end."""
+        return self._cursors.position(self._sending) >= seq * PLACES + part
+
+    def sending(self, seq: int, part: int) -> None:
+        """A part goes out now."""
+        self._cursors.advance(self._sending, seq * PLACES + part)
+
+    def accepted(self, seq: int, part: int) -> None:
+        """Telegram took a part; others follow."""
+        self._cursors.advance(self._accepted, seq * PLACES + part)
+
+    def done(self, seq: int) -> None:
+        """Everything up to `seq` is over."""
+        self._cursors.advance(self._sent, seq)
+
+
+class Parcel(Struct):
+    """An alert, or a digest, on its way: the part that is next, and how it goes."""
+
+    key: str
+    seq: int
+    oldest_ms: int
+    parts: list[str]
+    part: int
+    repeat: bool
+    silent: bool = False
+    urgent: bool = False
+    html: bool = True
+    told: tuple[Recorded, Alert] | None = None
+    """What an alert was made of; a digest is made of many."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the next part is the last one."""
+        return self.part >= len(self.parts) - 1
+
+
+class Lane:
+    """The alerts of one urgency, in the order of the log."""
+
+    def __init__(self, reader: Source, receipts: Receipts, fold: Deriving, *, urgent: bool, floor_seq: int) -> None:
+        """Nothing up to `floor_seq` is sent; `fold` is new and belongs to the lane."""
+        self.urgent = urgent
+        self.receipts = receipts
+        self.pending: Parcel | None = None
+        self.done_seq = max(floor_seq, receipts.sent_seq)
+        """Everything up to here is sent, or is none of this lane's."""
+        self.folded_seq = 0
+        """The event that the fold took last: that of the pending alert, or the last one that was looked at."""
+        self._reader = reader
+        self._fold = fold
+        self._remembered_seq = self.done_seq
+
+    def look(self, head_seq: int) -> bool:
+        """Search one page of the log for the next alert; whether there is more to search."""
+        if self.pending is not None or self.folded_seq >= head_seq:
+            return False
+        events = self._reader.read(self.folded_seq, PAGE_EVENTS_MAX)
+        for recorded in events:
+            self._take(recorded)
+            if recorded.seq > self.done_seq:
+                self.pending = self._parcel(recorded)
+                if self.pending is not None:
+                    return False
+                self.done_seq = recorded.seq
+        self._remember()
+        return bool(events) and self.folded_seq < head_seq
+
+    def collect(self, until_seq: int, take: Callable[[Recorded, Alert | None], None]) -> bool:
+        """Hand on one page of events and alerts, whatever their urgency; whether there is more up to `until_seq`.
+
+        What is pending stays so: it is over when what was made of these events has been sent.
+        """
+        if self.folded_seq >= until_seq:
+            return False
+        events = self._reader.read(self.folded_seq, PAGE_EVENTS_MAX)
+        for recorded in events:
+            if recorded.seq <= until_seq:
+                self._take(recorded)
+                take(recorded, self._fold.alert_of(recorded))
+        return bool(events) and self.folded_seq < until_seq
+
+    def finish(self, seq: int) -> None:
+        """The alert at `seq` is over: accepted or skipped."""
+        self.receipts.done(seq)
+        self.skip_to(seq)
+
+    def skip_to(self, seq: int) -> None:
+        """Everything up to `seq` is over, and something else remembers it."""
+        self.pending = None
+        self.done_seq = self._remembered_seq = max(self.done_seq, seq)
+
+    def _take(self, recorded: Recorded) -> None:
+        if recorded.seq != self.folded_seq + 1:
+            raise LogDamaged(recorded.seq, f"the event after seq {self.folded_seq} was expected")
+        self._fold.apply(recorded)
+        self.folded_seq = recorded.seq
+
+    def _parcel(self, recorded: Recorded) -> Parcel | None:
+        """The alert of the event that was taken last, where it is this lane's."""
+        alert = self._fold.alert_of(recorded)
+        if alert is None or alert.urgent is not self.urgent:
+            return None
+        parts = split(alert.html)
+        if not parts:
+            return None
+        part = min(self.receipts.first_part(recorded.seq), len(parts) - 1)
+        return Parcel(
+            key=alert.key,
+            seq=recorded.seq,
+            oldest_ms=recorded.recorded_at_ms,
+            parts=parts,
+            part=part,
+            repeat=self.receipts.may_have_come(recorded.seq, part),
+            silent=alert.silent,
+            urgent=self.urgent,
+            told=(recorded, alert),
+        )
+
+    def _remember(self) -> None:
+        if self.done_seq - self._remembered_seq >= REMEMBER_EVENTS:
+            self.receipts.done(self.done_seq)
+            self._remembered_seq = self.done_seq

@@ -1,0 +1,295 @@
+"""A message as a typed request: what is asked for, with its arguments, or what is wrong with it.
+
+Commands may name the bot (`/status@alert_bot`); reasons may stand in quotes. What changes something is an `Act`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from events.commands import ALL
+from events.facts import GLOBAL_SCOPE
+
+TEXT_CHARS_MAX: Final = 1_000
+REASON_CHARS_MAX: Final = 200
+NUMBER_DIGITS_MAX: Final = 15
+CLOSE_MATCHES_MAX: Final = 3
+COUNT_MAX: Final = 50
+DAYS_MAX: Final = 400
+NO_REASON: Final = "no reason given"
+QUOTES: Final = {'"': '"', "'": "'", "“": "”", "„": "“", "«": "»"}
+DASHES: Final = re.compile("[\u2010-\u2015]")
+COMMAND: Final = re.compile(r"/([A-Za-z0-9_]{1,32})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+|$)")
+
+Plain = Literal["status", "positions", "arena", "weekly", "risk", "health", "config", "version", "help"]
+
+
+class Show(Struct, frozen=True):
+    """A question without arguments."""
+
+    what: Plain
+
+
+class Profit(Struct, frozen=True):
+    """The result of the last `days` UTC days, today included; 0 is since the beginning."""
+
+    days: int = 0
+
+
+class Daily(Struct, frozen=True):
+    """The results of the last `days` UTC days, one by one."""
+
+    days: int = 7
+
+
+class LastTrades(Struct, frozen=True):
+    """The last `count` closed trades."""
+
+    count: int = 5
+
+
+class LastEvents(Struct, frozen=True):
+    """The last `count` events that people want to see."""
+
+    count: int = 10
+
+
+class Why(Struct, frozen=True):
+    """The causes of the event at `seq`."""
+
+    seq: int
+
+
+class WhyNot(Struct, frozen=True):
+    """Why nobody holds a position in `symbol`."""
+
+    symbol: str
+
+
+class AsOf(Struct, frozen=True):
+    """How it stood at an event, or at a time of the market; the other one is None."""
+
+    seq: int | None = None
+    at_ms: int | None = None
+
+
+class AskPause(Struct, frozen=True):
+    """Open nothing with a strategy, or with all."""
+
+    strategy: str
+    reason: str
+
+
+class AskResume(Struct, frozen=True):
+    """End a pause, or all."""
+
+    strategy: str
+    reason: str
+
+
+class AskClose(Struct, frozen=True):
+    """Leave the position that `opened_seq` opened; None means every one."""
+
+    opened_seq: int | None
+    reason: str
+
+
+class AskKill(Struct, frozen=True):
+    """Trip the global kill switch."""
+
+    reason: str
+
+
+class AskReset(Struct, frozen=True):
+    """End the trip of a strategy or the global one."""
+
+    scope: str
+    reason: str
+
+
+class Wrong(Struct, frozen=True):
+    """What cannot be understood, why, and what to write instead."""
+
+    why: str
+    instead: tuple[str, ...] = ()
+
+
+Act = AskPause | AskResume | AskClose | AskKill | AskReset
+Question = Show | Profit | Daily | LastTrades | LastEvents | Why | WhyNot | AsOf
+Request = Question | Act | Wrong
+
+MENU: Final[dict[str, tuple[str, str]]] = {
+    "status": ("", "equity, today, what stands"),
+    "positions": ("", "open positions with their IDs"),
+    "profit": ("[days]", "the result, with a picture"),
+    "arena": ("", "all strategies side by side, with a picture"),
+    "daily": ("[days]", "results day by day"),
+    "weekly": ("", "results week by week"),
+    "trades": ("[n]", "the last closed trades"),
+    "risk": ("", "drawdowns, margins, kill switches, limits"),
+    "health": ("", "feed, watchdog, delivery"),
+    "why": ("SEQ", "the causes of an event"),
+    "whynot": ("SYMBOL", "why nobody holds a symbol"),
+    "asof": ("SEQ or TIME", "how it stood then"),
+    "config": ("", "the configuration that runs"),
+    "log": ("[n]", "the last events"),
+    "version": ("", "what runs"),
+    "pause": ("[strategy] [reason]", "open nothing more"),
+    "resume": ("[strategy]", "end a pause"),
+    "close": ("ID or all", "leave a position at the next open"),
+    "kill": ("[reason]", "stop all strategies now"),
+    "reset": ("STRATEGY or global, reason", "end a kill switch's trip"),
+    "help": ("", "this list"),
+}
+"""Every command: its arguments and what it is for, in the order of the menu."""
+
+
+def request_of(message: str, strategies: Sequence[str] = (), bot_name: str = "") -> Request | None:
+    """What a message asks for. None for a command that is addressed to another bot."""
+    text = message.strip()[:TEXT_CHARS_MAX]
+    found = COMMAND.match(text)
+    if found is None:
+        return Wrong("commands begin with /", ("/help",))
+    name, addressed = found[1].lower(), found[2]
+    if addressed and bot_name and addressed.lower() != bot_name.lower():
+        return None
+    rest = " ".join(text[found.end() :].split())
+    if name == "start":
+        return Show("help")
+    if name not in MENU:
+        close = get_close_matches(name, MENU, CLOSE_MATCHES_MAX, 0.5)
+        return Wrong(f"there is no command /{name}", tuple(f"/{one}" for one in close) or ("/help",))
+    return _asked(name, rest, tuple(strategies))
+
+
+def usage(name: str) -> str:
+    """A command with its arguments: `/why SEQ`."""
+    return f"/{name} {MENU[name][0]}".rstrip()
+
+
+def _asked(name: str, rest: str, strategies: tuple[str, ...]) -> Request:
+    match name:
+        case "status" | "positions" | "arena" | "weekly" | "risk" | "health" | "config" | "version" | "help":
+            return Show(name)
+        case "pause" | "resume":
+            return _pause_or_resume(name, rest, strategies)
+        case "close":
+            return _close(rest)
+        case "kill":
+            return AskKill(_reason(rest) or NO_REASON)
+        case "reset":
+            return _reset(rest, strategies)
+        case "whynot":
+            return WhyNot(rest.split(maxsplit=1)[0]) if rest else _wrong(name, "which symbol?")
+        case "asof":
+            return _as_of(rest)
+        case _:
+            return _numbered(name, rest)
+
+
+def _numbered(name: str, rest: str) -> Request:
+    number = _whole(rest.removeprefix("#"))
+    if rest and number is None:
+        return _wrong(name, f"{rest[:40]!r} is no whole number")
+    if name == "why":
+        return Why(number) if number else _wrong(name, "which event? Every message ends with its number")
+    if number == 0:
+        return _wrong(name, "that would be nothing")
+    match name:
+        case "profit":
+            return Profit(min(number or 0, DAYS_MAX))
+        case "daily":
+            return Daily(min(number or 7, COUNT_MAX))
+        case "trades":
+            return LastTrades(min(number or 5, COUNT_MAX))
+        case _:
+            return LastEvents(min(number or 10, COUNT_MAX))
+
+
+def _pause_or_resume(name: str, rest: str, strategies: tuple[str, ...]) -> Request:
+    """The first word is a strategy where there is one of that name; one that nearly is must be meant exactly."""
+    first, _, after = rest.partition(" ")
+    quoted = first[:1] in QUOTES
+    known = None if quoted else _known(first, (*strategies, ALL))
+    close = [] if quoted else get_close_matches(first.lower(), strategies, CLOSE_MATCHES_MAX, 0.75)
+    if known is None and close:
+        return Wrong(f"there is no strategy {first!r}", tuple(f"/{name} {one} {after}".rstrip() for one in close))
+    if known is None and name == "resume" and rest and not quoted:
+        return Wrong(f"there is no strategy {first!r}", tuple(f"/resume {one}" for one in strategies[:20]))
+    strategy, reason = (ALL, rest) if known is None else (known, after)
+    kind = AskPause if name == "pause" else AskResume
+    return kind(strategy, _reason(reason) or NO_REASON)
+
+
+def _close(rest: str) -> Request:
+    first, _, after = rest.partition(" ")
+    reason = _reason(after) or NO_REASON
+    if first.lower() == ALL:
+        return AskClose(None, reason)
+    seq = _whole(first.removeprefix("#"))
+    return AskClose(seq, reason) if seq else _wrong("close", "which position? /positions shows the IDs")
+
+
+def _reset(rest: str, strategies: tuple[str, ...]) -> Request:
+    first, _, after = rest.partition(" ")
+    reason = _reason(after)
+    scope = _known(first, (*strategies, GLOBAL_SCOPE))
+    if scope is None:
+        close = get_close_matches(first.lower(), (*strategies, GLOBAL_SCOPE), CLOSE_MATCHES_MAX, 0.5) or [GLOBAL_SCOPE]
+        why = f"there is no strategy {first!r}" if first else "which kill switch?"
+        return Wrong(why, tuple(f"/reset {one} REASON" for one in close))
+    if not reason:
+        return Wrong("a reset needs a reason: it is kept in the log", (f"/reset {scope} REASON",))
+    return AskReset(scope, reason)
+
+
+def _as_of(rest: str) -> Request:
+    seq = _whole(rest.removeprefix("#"))
+    if seq:
+        return AsOf(seq=seq)
+    at_ms = _time_ms(rest)
+    if at_ms is not None:
+        return AsOf(at_ms=at_ms)
+    return Wrong(f"when? {usage('asof')}", ("/asof 4711", "/asof 2025-03-01", "/asof 2025-03-01 14:05"))
+
+
+def _time_ms(text: str) -> int | None:
+    """A day or a minute in UTC, in milliseconds since 1970."""
+    cleaned = DASHES.sub("-", text.upper().removesuffix("UTC").strip())
+    if len(cleaned) < len("2025-03-01"):
+        return None
+    try:
+        moment = datetime.fromisoformat(cleaned)
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return max(0, int(aware.timestamp()) * 1_000)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _wrong(name: str, why: str) -> Wrong:
+    return Wrong(why, (usage(name),))
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS_MAX else None
+
+
+def _known(name: str, names: Sequence[str]) -> str | None:
+    """The name that is meant, whatever its letters' case."""
+    return next((one for one in names if one == name), None) or next(
+        (one for one in names if one.lower() == name.lower()), None
+    )
+
+
+def _reason(text: str) -> str:
+    """A reason without the quotes around it."""
+    text = text.strip()
+    if len(text) >= 2 and QUOTES.get(text[0]) == text[-1]:
+        text = text[1:-1].strip()
+    return text[:REASON_CHARS_MAX]

@@ -1,0 +1,329 @@
+"""The answers as HTML, from the view Structs alone: what stands, and what was earned. Pure.
+
+One idea a line; a table only where columns help, and never wider than a phone shows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from projections.alerts.markup import bold, code, foot, message, name, table, text
+from projections.alerts.texts import (
+    FEED_LOST,
+    LOST,
+    PAUSED,
+    SUSPENDED,
+    WON,
+    WRONG,
+    of_position,
+    trip_line,
+)
+from projections.formats import duration, gain, gain_percent, money, percent, price, quantity, utc
+from projections.reasons import reason_words
+from projections.telegram.results import Period, ProfitView, daily, profit, weekly
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from projections.arena import ArenaRow
+    from projections.portfolio import AccountView, PortfolioView, PositionView
+    from projections.telegram.views import Views
+    from projections.trades import TradeView
+    from projections.words import Contracts
+
+TABLE_CHARS_MAX: Final = 34
+NAME_CHARS: Final = 11
+POSITIONS_SHOWN_MAX: Final = 20
+STRATEGIES_SHOWN_MAX: Final = 30
+WEEKS_SHOWN: Final = 8
+MARKS: Final = {"active": "", "stopped": "■", "paused": "‖"}
+ON, OFF = "●", "○"
+ARROW: Final = "→"
+
+
+def cut_name(value: str) -> str:
+    """A name that leaves room for the other columns."""
+    return value if len(value) <= NAME_CHARS else f"{value[: NAME_CHARS - 1]}…"
+
+
+def answer(views: Views, head: str, details: Sequence[str]) -> str:
+    """A message that ends with the event and the market time it stands at."""
+    return message(head, details, foot(views.seq, views.at_ms))
+
+
+# ---------------------------------------------------------------- /status
+
+
+def status(views: Views) -> str:
+    """Equity, today, and everything that is not as it should be."""
+    view = views.portfolio.view()
+    delivers = view.feed is not None and view.feed.delivers
+    equity, today = text(money(view.equity_usdt)), text(gain(view.day_result_usdt))
+    head = f"{ON if delivers else OFF} <b>{equity} USDT, today {today}</b>"
+    return answer(views, head, [*_totals(view), *feed_lines(view), *_held(view), *_wrong(view)])
+
+
+def _totals(view: PortfolioView) -> list[str]:
+    total = view.equity_usdt - view.capital_usdt
+    share = total / view.capital_usdt * 100.0 if view.capital_usdt > 0.0 else 0.0
+    unrealised = sum(one.unrealised_usdt for one in view.positions)
+    active = sum(one.state == "active" for one in view.accounts)
+    waiting = [f"orders waiting {bold(str(len(view.orders)))}"] if view.orders else []
+    return [
+        f"since the beginning {bold(gain(total))} ({text(gain_percent(share))})",
+        f"open positions {bold(str(len(view.positions)))}, {text(gain(unrealised))}",
+        *waiting,
+        f"active strategies {bold(str(active))} of {len(view.accounts)}",
+    ]
+
+
+def feed_lines(view: PortfolioView) -> list[str]:
+    """What the feed says of itself."""
+    if view.feed is None:
+        return ["no feed has connected yet"]
+    if not view.feed.delivers:
+        return [f"{FEED_LOST} feed {name(view.feed.name)} lost {text(utc(view.feed.since_ms))}: {text(view.feed.why)}"]
+    return [f"feed {name(view.feed.name)} delivers"]
+
+
+def _held(view: PortfolioView) -> list[str]:
+    paused = [f"{PAUSED} {name(one.strategy)}: {text(one.why)}" for one in view.accounts if one.state == "paused"]
+    held = [*map(trip_line, view.trips), *paused][:STRATEGIES_SHOWN_MAX]
+    return ["", *held] if held else []
+
+
+def _wrong(view: PortfolioView) -> list[str]:
+    lines = [f"{SUSPENDED} {name(one.symbol)}: {text(one.why)}" for one in view.suspended]
+    lines += [f"{WRONG} {name(reason_words(one.kind))} · {name(one.subject)}" for one in view.anomalies]
+    return ["", *lines[:STRATEGIES_SHOWN_MAX]] if lines else []
+
+
+# ---------------------------------------------------------------- /positions and /trades
+
+
+def positions(views: Views) -> str:
+    """Every open position with the ID that /close takes."""
+    found, contracts = views.portfolio.positions(), views.contracts.by_symbol
+    unrealised = sum(one.unrealised_usdt for one in found)
+    if not found:
+        return answer(views, "<b>no position is open</b>", _orders(views))
+    lines = [line for one in found[:POSITIONS_SHOWN_MAX] for line in _position(one, contracts)]
+    more = [f"and {len(found) - POSITIONS_SHOWN_MAX} more"] if len(found) > POSITIONS_SHOWN_MAX else []
+    return answer(views, f"<b>{len(found)} open, {text(gain(unrealised))} USDT</b>", [*lines, *more, *_orders(views)])
+
+
+def _position(one: PositionView, contracts: Contracts) -> list[str]:
+    at = {
+        word: code(price(value, one.symbol, contracts))
+        for word, value in (
+            ("stop", one.stop_price_usdt),
+            ("target", one.target_price_usdt),
+            ("liquidation", one.liquidation_price_usdt),
+        )
+        if value > 0.0
+    }
+    r = "" if one.unrealised_r is None else f" · {text(f'{one.unrealised_r:+.2f}')} R"
+    size = code(quantity(one.quantity_base, one.symbol, contracts))
+    entry, mark = (code(price(p, one.symbol, contracts)) for p in (one.entry_price_usdt, one.mark_price_usdt))
+    return [
+        "",
+        f"{of_position(one.strategy, one.symbol, one.side)} {bold(gain(one.unrealised_usdt))}",
+        f"{text(gain_percent(one.unrealised_percent))}{r} · held {text(duration(one.age_ms))}",
+        f"{size} at {entry}, now {mark}",
+        *[f"{word} {shown}" for word, shown in at.items()],
+        f"margin {text(money(one.margin_usdt))} · risk {text(money(one.risk_usdt))}",
+        f"fees {text(money(one.fees_usdt))} · funding {text(gain(one.funding_usdt))}",
+        code(f"/close {one.opened_seq}"),
+    ]
+
+
+def _orders(views: Views) -> list[str]:
+    found = views.portfolio.orders()[:POSITIONS_SHOWN_MAX]
+    if not found:
+        return []
+    lines = [
+        f"{text(one.action)} {of_position(one.strategy, one.symbol, one.side)}: {text(reason_words(one.reason))}"
+        for one in found
+    ]
+    return ["", "waiting for the next open:", *lines]
+
+
+def last_trades(views: Views, count: int) -> str:
+    """The last closed trades, newest first."""
+    found = views.trades.latest(count)
+    total = views.trades.closed()
+    if not found:
+        return answer(views, "<b>no trade was closed yet</b>", [])
+    lines = [line for one in found for line in _trade(one, views.contracts.by_symbol)]
+    return answer(views, f"<b>the last {len(found)} of {len(total):,} trades</b>", lines)
+
+
+def _trade(one: TradeView, contracts: Contracts) -> list[str]:
+    entry, left = (price(p, one.symbol, contracts) for p in (one.entry_price_usdt, one.exit_price_usdt))
+    icon = WON if one.net_usdt > 0.0 else LOST
+    held = duration(one.holding_ms)
+    return [
+        "",
+        f"{icon} {of_position(one.strategy, one.symbol, one.side)} {bold(gain(one.net_usdt))}",
+        f"{text(reason_words(one.reason))} after {text(held)} · {text(f'{one.r_multiple:+.2f}')} R",
+        f"{code(entry)} {ARROW} {code(left)}",
+        f"{code(f'#{one.seq}')} {text(utc(one.exit_time_ms))}",
+    ]
+
+
+# ---------------------------------------------------------------- /profit, /daily, /weekly
+
+
+def profit_text(views: Views, days: int) -> str:
+    """What the last days brought, or everything."""
+    view = profit(views, days)
+    span = "since the beginning" if not view.days else f"the last {view.days} days" if view.days > 1 else "today"
+    total = view.total
+    head = f"<b>{text(gain(total.result_usdt))} USDT, {text(gain_percent(total.result_percent))}</b>"
+    return answer(views, head, [span, *_profit_rows(view), *_profit_trades(view)])
+
+
+def _profit_rows(view: ProfitView) -> list[str]:
+    if not view.rows:
+        return ["no strategy runs yet"]
+    rows = [
+        (cut_name(row.strategy), gain(row.result_usdt), f"{row.result_percent:+.2f}")
+        for row in view.rows[:STRATEGIES_SHOWN_MAX]
+    ]
+    return [table([("strategy", "USDT", "%"), *rows])]
+
+
+def _profit_trades(view: ProfitView) -> list[str]:
+    costs = f"fees {text(money(view.fees_usdt))} · funding {text(gain(view.funding_usdt))}"
+    if not view.trades:
+        return ["no trade was closed", costs]
+    share = percent(view.wins / view.trades * 100.0)
+    return [f"closed {view.trades:,}, won {view.wins:,} ({text(share)})", f"net {text(gain(view.net_usdt))}", costs]
+
+
+def daily_text(views: Views, count: int) -> str:
+    """Results day by day."""
+    return _periods(views, daily(views, count), "day")
+
+
+def weekly_text(views: Views) -> str:
+    """Results week by week."""
+    return _periods(views, weekly(views, WEEKS_SHOWN), "week of")
+
+
+def _periods(views: Views, found: Sequence[Period], title: str) -> str:
+    if not found:
+        return answer(views, "<b>no candle came yet</b>", [])
+    total = sum(one.result_usdt for one in found)
+    rows = [
+        (utc(one.begins_ms)[5:10], gain(one.result_usdt), f"{one.result_percent:+.2f}", f"{one.trades:,}")
+        for one in found
+    ]
+    head = f"<b>{text(gain(total))} USDT in {len(found)} {'days' if title == 'day' else 'weeks'}</b>"
+    return answer(views, head, [table([(title, "USDT", "%", "n"), *rows]), "n: trades closed · times in UTC"])
+
+
+# ---------------------------------------------------------------- /arena
+
+
+def arena(views: Views) -> str:
+    """All strategies side by side, the best first."""
+    rows = views.arena.rows()
+    if not rows:
+        return answer(views, "<b>no strategy runs yet</b>", [])
+    shown = [
+        (_ranked(row), f"{row.net_return_percent:+.2f}", f"{row.trades:,}", f"{row.max_drawdown_percent:.1f}")
+        for row in rows[:STRATEGIES_SHOWN_MAX]
+    ]
+    head = f"<b>{name(rows[0].strategy)} leads with {text(gain_percent(rows[0].net_return_percent))}</b>"
+    grid = table([("strategy", "net %", "n", "dd"), *shown])
+    details = [line for row in rows[:STRATEGIES_SHOWN_MAX] for line in _row(row)]
+    return answer(views, head, [grid, "n: trades · dd: deepest drawdown in %", *details])
+
+
+def _ranked(row: ArenaRow) -> str:
+    return cut_name(f"{row.rank} {MARKS[row.state]}{row.strategy}")
+
+
+def _row(row: ArenaRow) -> list[str]:
+    factor = "no losses" if row.no_losses else "-" if row.profit_factor is None else f"{row.profit_factor:.2f}"
+    wins = "-" if row.win_rate_percent is None else percent(row.win_rate_percent)
+    doubt = " (few trades)" if row.few_trades else ""
+    return [
+        "",
+        f"{row.rank} {bold(row.strategy, 40)} {text(money(row.equity_usdt))} USDT",
+        f"won {text(wins)} · profit factor {text(factor)}{doubt}",
+        *_expectancy(row),
+        *([f"{MARKS[row.state]} {text(row.why)}"] if row.state != "active" else []),
+    ]
+
+
+def _expectancy(row: ArenaRow) -> list[str]:
+    sharpe = [] if row.sharpe is None else [f"Sharpe {text(f'{row.sharpe:.2f}')}"]
+    if row.expectancy_usdt is None:
+        return sharpe
+    each = f"{text(gain(row.expectancy_usdt))} a trade"
+    if row.expectancy_low_usdt is not None and row.expectancy_high_usdt is not None:
+        each += f" ({text(gain(row.expectancy_low_usdt))} to {text(gain(row.expectancy_high_usdt))})"
+    return [each, *sharpe]
+
+
+# ---------------------------------------------------------------- /risk
+
+LIMITS: Final = {
+    "leverage": ("leverage", "x"),
+    "max_risk_per_trade_percent": ("risk a trade", "%"),
+    "max_concurrent_positions": ("positions at once", ""),
+    "free_margin_percent": ("margin kept free", "%"),
+    "max_session_loss_percent": ("session loss", "%"),
+    "max_daily_loss_percent": ("daily loss", "%"),
+    "global_max_loss_percent": ("global loss", "%"),
+}
+
+
+def risk(views: Views) -> str:
+    """Drawdowns, margins, what the open positions may lose, kill switches, limits."""
+    view = views.portfolio.view()
+    at_risk = sum(one.risk_usdt for one in view.positions)
+    head = f"<b>at risk {text(money(at_risk))} of {text(money(view.equity_usdt))} USDT</b>"
+    margin = sum(one.margin_usdt for one in view.accounts)
+    notional = sum(one.notional_usdt for one in view.positions)
+    details = [
+        f"margin {text(money(margin))} · notional {text(money(notional))}",
+        *_drawdowns(view.accounts),
+        *(list(map(trip_line, view.trips)) or ["no kill switch is tripped"]),
+        *_limits(views),
+    ]
+    return answer(views, head, details)
+
+
+def _drawdowns(accounts: Sequence[AccountView]) -> list[str]:
+    if not accounts:
+        return []
+    rows = [
+        (
+            cut_name(f"{MARKS[one.state]}{one.strategy}"),
+            f"{one.drawdown_percent:.1f}",
+            f"{one.max_drawdown_percent:.1f}",
+            f"{one.day_result_percent:+.2f}",
+        )
+        for one in accounts[:STRATEGIES_SHOWN_MAX]
+    ]
+    return [table([("strategy", "dd", "max", "today"), *rows]), "dd: drawdown now, deepest, and today in %"]
+
+
+def _limits(views: Views) -> list[str]:
+    """The limits that are the same for all, named once; others by strategy."""
+    lines: list[str] = []
+    for key, (word, unit) in LIMITS.items():
+        found = {runner: one.risk[key] for runner, one in views.runners.items() if key in one.risk}
+        values = list(dict.fromkeys(found.values()))
+        if len(values) == 1:
+            lines.append(f"{word} {text(_limit(values[0], unit))}")
+        else:
+            lines += [f"{word} {text(_limit(value, unit))} {name(runner)}" for runner, value in found.items()]
+    return ["", "limits:", *lines] if lines else []
+
+
+def _limit(value: float, unit: str) -> str:
+    return f"{value:g} {unit}".rstrip()

@@ -1,0 +1,177 @@
+"""What days, weeks and longer spans brought: the view Structs behind /profit, /daily and /weekly. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from projections.metrics import DAY_MS
+
+if TYPE_CHECKING:
+    from projections.alerts.daily import DayFigures
+    from projections.equity import EquityView
+    from projections.telegram.views import Views
+
+WEEK_DAYS: Final = 7
+MONDAY: Final = 3
+"""Days from the Monday before 1970 to its first day."""
+
+
+class Period(Struct, frozen=True):
+    """One UTC day or week that began at `begins_ms`: equities of all strategies, and the trades closed in it."""
+
+    begins_ms: int
+    begin_usdt: float
+    end_usdt: float
+    trades: int
+    wins: int
+
+    @property
+    def result_usdt(self) -> float:
+        """The change of equity, open positions included."""
+        return self.end_usdt - self.begin_usdt
+
+    @property
+    def result_percent(self) -> float:
+        """The same in percent of the equity at the beginning."""
+        return percent_of(self.result_usdt, self.begin_usdt)
+
+
+class ProfitRow(Struct, frozen=True):
+    """One strategy: its equity at the beginning of the span and now."""
+
+    strategy: str
+    begin_usdt: float
+    end_usdt: float
+
+    @property
+    def result_usdt(self) -> float:
+        """The change of equity, open positions included."""
+        return self.end_usdt - self.begin_usdt
+
+    @property
+    def result_percent(self) -> float:
+        """The same in percent of the equity at the beginning."""
+        return percent_of(self.result_usdt, self.begin_usdt)
+
+
+class ProfitView(Struct, frozen=True):
+    """The last `days` UTC days (0: everything), best strategy first. Funding received is positive."""
+
+    days: int
+    rows: tuple[ProfitRow, ...]
+    trades: int
+    wins: int
+    net_usdt: float
+    fees_usdt: float
+    funding_usdt: float
+
+    @property
+    def total(self) -> ProfitRow:
+        """All strategies together."""
+        return ProfitRow("all", sum(row.begin_usdt for row in self.rows), sum(row.end_usdt for row in self.rows))
+
+
+def percent_of(part: float, whole: float) -> float:
+    """`part` in percent of `whole`; 0 without a whole."""
+    return part / whole * 100.0 if whole > 0.0 else 0.0
+
+
+def courses_of(views: Views) -> tuple[EquityView, ...]:
+    """The equity courses of all strategies, as configured."""
+    return views.portfolio.equity.views()
+
+
+def profit(views: Views, days: int) -> ProfitView:
+    """The result of the last `days` days, or of everything."""
+    today = views.days.today
+    first_day = today.day - days + 1 if today is not None and days else None
+    rows = [
+        ProfitRow(one.strategy, _before(one, first_day), _marked(views, one.strategy, one.equity_usdt))
+        for one in courses_of(views)
+    ]
+    ranked = tuple(sorted(rows, key=lambda row: (-row.result_usdt, row.strategy)))
+    return _since_the_beginning(views, ranked) if first_day is None else _of_days(views, ranked, days, first_day)
+
+
+def _marked(views: Views, strategy: str, fallback_usdt: float) -> float:
+    """The equity as every other view shows it."""
+    account = views.portfolio.equity.ledger.accounts.get(strategy)
+    if account is None:
+        return fallback_usdt
+    unrealised, _ = account.marked_usdt(views.portfolio.equity.ledger.closes)
+    return account.cash_usdt + unrealised
+
+
+def _before(course: EquityView, first_day: int | None) -> float:
+    return course.capital_usdt if first_day is None else equity_after(course, first_day - 1)
+
+
+def _since_the_beginning(views: Views, rows: tuple[ProfitRow, ...]) -> ProfitView:
+    closed = views.trades.closed()
+    accounts = views.portfolio.equity.ledger.accounts.values()
+    return ProfitView(
+        days=0,
+        rows=rows,
+        trades=len(closed),
+        wins=sum(trade.net_usdt > 0.0 for trade in closed),
+        net_usdt=sum(trade.net_usdt for trade in closed),
+        fees_usdt=sum(account.fees_usdt for account in accounts),
+        funding_usdt=sum(account.funding_usdt for account in accounts),
+    )
+
+
+def _of_days(views: Views, rows: tuple[ProfitRow, ...], days: int, first_day: int) -> ProfitView:
+    chosen = [one for one in known_days(views) if one.day >= first_day]
+    return ProfitView(
+        days=days,
+        rows=rows,
+        trades=sum(one.trades for one in chosen),
+        wins=sum(one.wins for one in chosen),
+        net_usdt=sum(one.net_usdt for one in chosen),
+        fees_usdt=sum(one.fees_usdt for one in chosen),
+        funding_usdt=sum(one.funding_usdt for one in chosen),
+    )
+
+
+def known_days(views: Views) -> tuple[DayFigures, ...]:
+    """The days that are remembered, oldest first, today included."""
+    today = views.days.today
+    return views.days.finished() if today is None else (*views.days.finished(), today)
+
+
+def daily(views: Views, count: int) -> tuple[Period, ...]:
+    """The last `count` days with candles, newest first."""
+    courses = courses_of(views)
+    chosen = known_days(views)[-count:]
+    return tuple(_period(courses, [one], one.day, one.day) for one in reversed(chosen))
+
+
+def weekly(views: Views, count: int) -> tuple[Period, ...]:
+    """The last `count` weeks with candles, which begin on Monday, newest first."""
+    courses = courses_of(views)
+    weeks: dict[int, list[DayFigures]] = {}
+    for one in known_days(views):
+        weeks.setdefault((one.day + MONDAY) // WEEK_DAYS, []).append(one)
+    chosen = list(weeks.items())[-count:]
+    return tuple(
+        _period(courses, days, week * WEEK_DAYS - MONDAY, week * WEEK_DAYS - MONDAY + WEEK_DAYS - 1)
+        for week, days in reversed(chosen)
+    )
+
+
+def _period(courses: tuple[EquityView, ...], days: list[DayFigures], first_day: int, last_day: int) -> Period:
+    return Period(
+        begins_ms=first_day * DAY_MS,
+        begin_usdt=sum(equity_after(course, first_day - 1) for course in courses),
+        end_usdt=sum(equity_after(course, last_day) for course in courses),
+        trades=sum(one.trades for one in days),
+        wins=sum(one.wins for one in days),
+    )
+
+
+def equity_after(course: EquityView, day: int) -> float:
+    """The equity at the end of a day: the capital before the first one, the newest after the last one."""
+    known, at = course.day_equities_usdt, day - course.from_ms // DAY_MS
+    return known[min(at, len(known) - 1)] if known and at >= 0 else course.capital_usdt

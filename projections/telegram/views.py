@@ -1,0 +1,123 @@
+"""Everything the answers stand on: the folds of the log, put together once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from events.facts import (
+    CandleClosed,
+    EngineStarted,
+    OrderCancelled,
+    OrderRejected,
+    RunnerConfigured,
+    Timing,
+)
+from events.log import Recorded
+from projections.alerts.daily import Days
+from projections.arena import Arena
+from projections.contracts import Contracts
+from projections.portfolio import Portfolio
+from projections.trades import Trades
+from projections.words import interesting
+
+LOG_KEPT_MAX: Final = 100
+
+
+class Refusal(Struct, frozen=True):
+    """The last signal of a strategy on a symbol that came to nothing: why, and when in market time."""
+
+    at_ms: int
+    side: str
+    reason: str
+    seq: int
+
+
+class Seen(Struct, frozen=True):
+    """The newest candle of a symbol that is no warm-up, and the newest one that was late; 0 is none. Market time."""
+
+    at_ms: int = 0
+    late_at_ms: int = 0
+
+
+class Views:
+    """The folds behind all answers. `timeframes_ms` says on whose close each strategy is evaluated."""
+
+    def __init__(self, timeframes_ms: Mapping[str, int] | None = None) -> None:
+        self.portfolio = Portfolio()
+        self.trades = Trades()
+        self.days = Days(self.portfolio, self.trades)
+        self.arena = Arena(self.portfolio, self.trades)
+        self.contracts = Contracts()
+        self.started: EngineStarted | None = None
+        self.runners: dict[str, RunnerConfigured] = {}
+        self.refusals: dict[tuple[str, str], Refusal] = {}
+        self.evaluated_ms: dict[tuple[str, str], int] = {}
+        """The newest close on which a strategy looked at a symbol, in market time."""
+        self.seen: dict[str, Seen] = {}
+        self.recent: deque[Recorded] = deque(maxlen=LOG_KEPT_MAX)
+        """The last events that people want to see, oldest first."""
+        self._timeframes_ms = dict(timeframes_ms or {})
+        self._due: dict[str, list[tuple[int, tuple[str, str]]]] = {}
+
+    @property
+    def seq(self) -> int:
+        """The event that was taken last."""
+        return self.portfolio.seq
+
+    @property
+    def at_ms(self) -> int:
+        """Market time."""
+        return self.portfolio.at_ms
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """As they were configured."""
+        return tuple(self.runners)
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one event."""
+        event = recorded.event
+        if type(event) is CandleClosed:
+            if event.timing is not Timing.WARM_UP:
+                self._look(event)
+        else:
+            self.contracts.apply(recorded)
+            self.trades.apply(recorded)
+            self._note(recorded)
+        self.portfolio.apply(recorded)
+        self.days.apply(recorded)
+
+    def _look(self, candle: CandleClosed) -> None:
+        seen = self.seen.get(candle.symbol, Seen())
+        late_at_ms = candle.at_ms if candle.timing is Timing.LATE else seen.late_at_ms
+        self.seen[candle.symbol] = Seen(max(seen.at_ms, candle.at_ms), late_at_ms)
+        for timeframe_ms, key in self._due.get(candle.symbol, ()):
+            if candle.at_ms % timeframe_ms == 0:
+                self.evaluated_ms[key] = candle.at_ms
+
+    def _note(self, recorded: Recorded) -> None:
+        event = recorded.event
+        match event:
+            case EngineStarted():
+                self.started = event
+            case RunnerConfigured():
+                self._configure(event)
+            case OrderRejected() | OrderCancelled():
+                refusal = Refusal(event.at_ms, event.side, event.reason, recorded.seq)
+                self.refusals[event.strategy, event.symbol] = refusal
+            case _:
+                pass
+        if interesting(event):
+            self.recent.append(recorded)
+
+    def _configure(self, event: RunnerConfigured) -> None:
+        self.runners[event.strategy] = event
+        self._due = {}
+        for name, runner in self.runners.items():
+            for symbol in runner.symbols:
+                due = (self._timeframes_ms.get(name, 1), (name, symbol))
+                self._due.setdefault(symbol, []).append(due)

@@ -1,0 +1,110 @@
+"""The Bot API's objects, as far as they are used here; what else comes is ignored."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class User(Struct, frozen=True):
+    """Somebody, or a bot."""
+
+    id: int
+    is_bot: bool = False
+    first_name: str = ""
+    username: str = ""
+
+
+class Chat(Struct, frozen=True):
+    """Where messages go: a private chat's id is the person's, a group's is negative."""
+
+    id: int
+    type: str = ""
+
+
+class Message(Struct, frozen=True):
+    """A message of anybody. An inaccessible one has the date 0 and no text."""
+
+    message_id: int
+    chat: Chat
+    date: int = 0
+    sender: User | None = field(default=None, name="from")
+    text: str = ""
+    forward_origin: Raw | None = None
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether somebody else wrote it first."""
+        return self.forward_origin is not None
+
+
+class CallbackQuery(Struct, frozen=True):
+    """A button that was pressed. `data` is whatever the client sent: not to be trusted."""
+
+    id: str
+    sender: User = field(name="from")
+    message: Message | None = None
+    data: str = ""
+    inline_message_id: str = ""
+
+
+class Update(Struct, frozen=True):
+    """Something happened. Where both fields are None it is something that is not understood here."""
+
+    update_id: int
+    message: Message | None = None
+    callback_query: CallbackQuery | None = None
+
+
+class BotCommand(Struct, frozen=True):
+    """An entry of the client's menu."""
+
+    command: str
+    description: str
+
+
+class Key(Struct, frozen=True):
+    """A button under a message. `data` has 1 to 64 bytes."""
+
+    text: str
+    data: str = field(name="callback_data")
+
+
+class Parameters(Struct, frozen=True):
+    """What helps to answer an error."""
+
+    retry_after: float | None = None
+    migrate_to_chat_id: int | None = None
+
+
+class Envelope(Struct, frozen=True):
+    """What every answer is wrapped in."""
+
+    ok: bool
+    result: Raw = Raw(b"null")
+    error_code: int = 0
+    description: str = ""
+    parameters: Parameters = Parameters()
+
+
+class _Numbered(Struct, frozen=True):
+    update_id: int
+
+
+def updates_of(result: Raw) -> list[Update]:
+    """The updates of an answer. One that is not understood keeps its number, so that it can be confirmed.
+
+    Raises one of UNREADABLE when it is no list of numbered objects.
+    """
+    return [_update(one) for one in msgspec.json.decode(result, type=list[Raw])]
+
+
+def _update(raw: Raw) -> Update:
+    try:
+        return msgspec.json.decode(raw, type=Update)
+    except UNREADABLE:
+        return Update(msgspec.json.decode(raw, type=_Numbered).update_id)
