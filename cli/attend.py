@@ -19,6 +19,7 @@ from engine.lag import LagWatch, stacks_file
 from engine.vital_signs import VitalSigns
 from events.cursors import SqliteCursors
 from projections.alerts.derive import Alerts
+from projections.alerts.digest import Digest
 from projections.alerts.heartbeat import heartbeat_text, heartbeat_view
 from projections.formats import utc
 from projections.portfolio import Portfolio
@@ -138,6 +139,7 @@ class Attendance:
             found.chat_id,
             self._running.clock,
             warn,
+            digest=Digest,
             pace=Pace(self._running.clock),
             begin_after_seq=self._running.recovered.seq,
         )

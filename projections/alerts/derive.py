@@ -79,6 +79,10 @@ request with its outcome, a repair with the anomaly it mends."""
 Told = tuple[AlertKind, str]
 
 
+TOLD_OTHERWISE = frozenset({"ws_disconnected", "kill_switch_global", "all_strategies_stopped"})
+"""What the watchdog raises here, a feed that is lost or a kill switch has told already; its reminders are told."""
+
+
 class Before(Struct, frozen=True):
     """What stood before the event and is gone, or changed, with it."""
 
@@ -276,6 +280,8 @@ class Alerts:
             case SymbolResumed():
                 said = (event.symbol, event.reason, before.suspended_ms, before.filled)
                 return AlertKind.SYMBOL, texts.tradable_text(stamp, *said)
+            case AnomalyRaised() | AnomalyCleared() if event.kind in TOLD_OTHERWISE:
+                return None
             case AnomalyRaised() if before.anomaly is None:
                 return AlertKind.ANOMALY, texts.raised_text(stamp, event)
             case AnomalyPersists() if before.anomaly is not None:

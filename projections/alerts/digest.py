@@ -103,6 +103,10 @@ class Digest:
             case _:
                 pass
 
+    def html(self) -> str:
+        """The message."""
+        return digest_text(self.view())
+
     def _name(self, named: Named) -> None:
         if len(self._named) < NAMED_MAX:
             self._named.append(named)

@@ -45,15 +45,15 @@ def who_of(user_id: int, first_name: str) -> str:
 # ---------------------------------------------------------------- before
 
 
-def question(act: Act, views: Views) -> Asked | Refused:
-    """What a command would do now."""
+def question(act: Act, views: Views, *, fresh: bool = True) -> Asked | Refused:
+    """What a command would do now. Views that are not `fresh` refuse no kill: they may tell of long ago."""
     match act:
         case AskPause() | AskResume():
             return _pausing(act, views)
         case AskClose():
             return _closing(act, views)
         case AskKill():
-            return _killing(act, views)
+            return _killing(act, views, fresh=fresh)
         case AskReset():
             return _resetting(act, views)
 
@@ -96,11 +96,12 @@ def _id_line(position: PositionView) -> str:
     return f"{code(str(position.opened_seq))} {of_position(position.strategy, position.symbol, position.side)}"
 
 
-def _killing(act: AskKill, views: Views) -> Asked | Refused:
+def _killing(act: AskKill, views: Views, *, fresh: bool) -> Asked | Refused:
     standing = views.portfolio.switches.global_trip
-    if standing is not None:
+    if standing is not None and fresh:
         return Refused(f"everything is stopped already\n{trip_line(standing)}")
-    return _asked("■ STOP ALL STRATEGIES?", ["nothing is opened before a reset", *_stays(views, ALL)], act.reason)
+    known = _stays(views, ALL) if fresh else ["what is open is not known yet"]
+    return _asked("■ STOP ALL STRATEGIES?", ["nothing is opened before a reset", *known], act.reason)
 
 
 def _resetting(act: AskReset, views: Views) -> Asked | Refused:

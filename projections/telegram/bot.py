@@ -7,7 +7,7 @@ never kept waiting by an answer that is slow, and trading never by any of them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -18,7 +18,7 @@ from events.cursors import Cursors
 from events.errors import PapertapeError
 from projections.host import Announcer, Cursor, Source, follow
 from projections.telegram.acts import Refused, command_of, done_words, question, settled, who_of
-from projections.telegram.answering import Answering, Outside
+from projections.telegram.answering import Answering, Outside, Ways
 from projections.telegram.client import Keyboard, TelegramClient
 from projections.telegram.confirm import NOT_YOURS, Confirmations, Go, Offer, Stay
 from projections.telegram.errors import RequestRefused
@@ -158,10 +158,10 @@ class Bot:
             self._ask(request, message, sender)
 
     def _answer(self, request: Question) -> None:
-        given = self._answering.answer(request, self._clock.now_ms())
+        given = self._answering.answer(request, max(self._goal_seq, self._cursor.seq))
         if given.html:
             self._reply(self._noted(given.html))
-        if given.later is not None and not self._outbox.put_slow(partial(given.later, self._client, self._post)):
+        if given.later is not None and not self._outbox.put_slow(partial(given.later, self._ways())):
             self._reply("several pictures or readings of the log are waiting already: ask again in a minute")
 
     def _noted(self, html: str) -> str:
@@ -177,7 +177,9 @@ class Bot:
         age_s = self._clock.now_ms() // 1_000 - message.date
         if age_s > LATE_S:
             self._counts.late += 1
-            self._reply(f"this came {age_s:,} s after it was written: nothing was done\nif you still mean it, ask again")
+            self._reply(
+                f"this came {age_s:,} s after it was written: nothing was done\nif you still mean it, ask again"
+            )
             return
         if self._cursor.seq < self._goal_seq and not isinstance(act, AskKill):
             self._reply(self._noted("only /kill is taken meanwhile"))
@@ -230,7 +232,10 @@ class Bot:
     # ------------------------------------------------------------ the way out
 
     def _reply(self, html: str, *, keyboard: Keyboard = (), urgent: bool = False) -> None:
-        self._outbox.put(partial(self._post, html, keyboard), urgent=urgent)
+        self._outbox.put(partial(self._send_text, html, keyboard), urgent=urgent)
+
+    async def _send_text(self, html: str, keyboard: Keyboard) -> None:
+        await self._post(html, keyboard)
 
     async def _post(self, html: str, keyboard: Keyboard = ()) -> Message | None:
         """Send a text in as many parts as it needs; the last one carries the buttons. None where it could not go."""
@@ -245,6 +250,14 @@ class Bot:
             if sent is None:
                 break
         return sent
+
+    def _ways(self) -> Ways:
+        chat_id, client, sent = self._gate.chat_id, self._client, self._outbox.sent
+        return Ways(
+            post=self._post,
+            edit=lambda message_id, html: sent(partial(client.edit_message_text, chat_id, message_id, html)),
+            photo=lambda png: sent(partial(client.send_photo, chat_id, png, silent=True)),
+        )
 
     def _toast(self, query: CallbackQuery, words: str) -> None:
         self._outbox.put(partial(self._end_waiting, query.id, words[:TOAST_CHARS_MAX]), urgent=True)
@@ -262,7 +275,10 @@ class Bot:
     def _edit(self, query: CallbackQuery, html: str) -> None:
         if query.message is not None:
             edit = partial(self._client.edit_message_text, self._gate.chat_id, query.message.message_id, html)
-            self._outbox.put(partial(self._outbox.sent, edit), urgent=True)
+            self._outbox.put(partial(self._send, edit), urgent=True)
+
+    async def _send(self, request: Callable[[], Awaitable[object]]) -> None:
+        await self._outbox.sent(request)
 
 
 def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
