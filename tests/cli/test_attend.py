@@ -1,0 +1,116 @@
+"""A running engine tells its owner: the real program, a stand-in of the Bot API, and what arrives there."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tests.engine.processes import ROOT, command, environment, ok
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RUN = ("run", "--feed", "sim", "--speed", "900", "--db", "log.db", "--set", "watchdog.every_s=1")
+TOLD_S_MAX = 40.0
+
+
+class Chat:
+    """A stand-in of the Bot API as a process; its output holds what it received."""
+
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
+        self._file = folder / "chat.txt"
+        self._process = process
+        said = self.until(lambda text: "\n" in text).split()
+        self.variables = dict(word.split("=", 1) for word in said if word.startswith("TELEGRAM_"))
+        self.sets = [word for word in said if word.startswith("telegram.api_url=")]
+
+    def text(self) -> str:
+        """Everything so far."""
+        return self._file.read_text() if self._file.exists() else ""
+
+    def until(self, holds: object) -> str:
+        """Wait for something to be there."""
+        assert callable(holds)
+        limit_s = time.monotonic() + TOLD_S_MAX
+        while not holds(self.text()):
+            assert time.monotonic() < limit_s, self.text()
+            time.sleep(0.1)
+        return self.text()
+
+
+@contextmanager
+def chat(folder: Path) -> Iterator[Chat]:
+    serve = command("twin", "telegram", "--port", "0")
+    with (folder / "chat.txt").open("wb") as out:
+        process = subprocess.Popen(serve, cwd=ROOT, env=environment(), stdout=out)
+    try:
+        yield Chat(folder, process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def started(folder: Path, here: Chat, **extra: str) -> subprocess.Popen[bytes]:
+    with (folder / "stderr.txt").open("ab") as errors:
+        return subprocess.Popen(
+            command(*RUN, *here.sets),
+            cwd=folder,
+            env=environment(**here.variables, **extra),
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+
+
+def test_starts_entries_exits_and_stops_arrive_once_also_after_a_kill(tmp_path: Path) -> None:
+    with chat(tmp_path) as here:
+        engine = started(tmp_path, here)
+        here.until(lambda text: "papertape" in text and "opened" in text)
+        engine.kill()
+        engine.wait()
+        engine = started(tmp_path, here)
+        here.until(lambda text: text.count(" started") >= 2)
+        engine.send_signal(signal.SIGTERM)
+        assert engine.wait(20) == 0, (tmp_path / "stderr.txt").read_text()
+        text = here.until(lambda text: " stopped" in text)
+    ids = re.findall(r"<code>#(\d+)</code>", text)
+    assert len(ids) == len(set(ids)) + text.count("possible repeat"), "no alert comes twice unmarked"
+    token = here.variables["TELEGRAM_BOT_TOKEN"]
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "chat.txt"]
+    assert not any(token.encode() in content for content in written), "the token is nowhere"
+    assert ok(tmp_path, "verify", "--db", "log.db")
+
+
+def test_a_bad_token_is_a_configuration_error_that_does_not_show_it(tmp_path: Path) -> None:
+    secret = "no-token-at-all"
+    done = subprocess.run(
+        command(*RUN),
+        cwd=tmp_path,
+        env=environment(TELEGRAM_BOT_TOKEN=secret, TELEGRAM_CHAT_ID="1"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert "TELEGRAM_BOT_TOKEN" in done.stderr
+    assert secret not in done.stderr + done.stdout
+
+
+def test_without_a_token_alerts_go_to_a_file_beside_the_log(tmp_path: Path) -> None:
+    with (tmp_path / "stderr.txt").open("ab") as errors:
+        engine = subprocess.Popen(
+            command(*RUN), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=errors
+        )
+    file = tmp_path / "log.db.alerts.log"
+    limit_s = time.monotonic() + TOLD_S_MAX
+    while not (file.exists() and "opened" in file.read_text()):
+        assert time.monotonic() < limit_s
+        time.sleep(0.1)
+    engine.send_signal(signal.SIGTERM)
+    assert engine.wait(20) == 0
+    assert "papertape 0.1.0 started" in file.read_text()
