@@ -6,12 +6,14 @@ import asyncio
 import logging
 import os
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib.metadata import version
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Final
 
 import httpx
 from msgspec.structs import asdict
 
+from cli.config_view import summary
 from cli.graph import warn
 from engine.companions import Companions
 from engine.feeds.bitget import BitgetFeed
@@ -23,9 +25,12 @@ from projections.alerts.digest import Digest
 from projections.alerts.heartbeat import heartbeat_text, heartbeat_view
 from projections.formats import utc
 from projections.portfolio import Portfolio
+from projections.telegram.answering import Outside
+from projections.telegram.bot import Bot
 from projections.telegram.client import TelegramClient
 from projections.telegram.delivery import Notifier
 from projections.telegram.pace import Pace
+from projections.telegram.poll import Gate
 from projections.telegram.quiet import QuietNotifier
 from projections.telegram.secret import Redaction, access, variables_of
 from projections.watchdog.checks import Kind, Measured
@@ -44,6 +49,7 @@ if TYPE_CHECKING:
     from events.facts import Event
     from events.sqlite_log import SqliteLogReader
     from projections.telegram.secret import Access
+    from projections.watchdog.dog import Dog
     from projections.watchdog.heartbeat import Heartbeat
 
 ALERT_FILE_BYTES_MAX: Final = 1_000_000
@@ -103,7 +109,8 @@ class Attendance:
         if found is None:
             self._notifier = self._quiet()
         else:
-            send = self._with_telegram(found, portfolio)
+            send, bot = self._with_telegram(found, portfolio, dog)
+            made["chat"] = bot.run
         heart = Heart(
             dog.following,
             dog.vitals,
@@ -124,10 +131,16 @@ class Attendance:
         begin_seq = self._running.recovered.seq
         return QuietNotifier(self._reader(), self._running.bus, alerts, tell, begin_after_seq=begin_seq)
 
-    def _with_telegram(self, found: Access, portfolio: Portfolio) -> Callable[[Heartbeat], Awaitable[None]]:
-        """The notifier of the owner's chat; how a heartbeat gets there."""
+    def _client(self, found: Access) -> TelegramClient:
         client = TelegramClient(found.token, self._config.telegram.api_url)
         self._stack.push_async_callback(client.close)
+        return client
+
+    def _with_telegram(
+        self, found: Access, portfolio: Portfolio, dog: Dog
+    ) -> tuple[Callable[[Heartbeat], Awaitable[None]], Bot]:
+        """The notifier of the owner's chat; how a heartbeat gets there, and who answers."""
+        client, pace = self._client(found), Pace(self._running.clock)
         cursors = SqliteCursors(self._beside(".cursors"))
         self._stack.callback(cursors.close)
         self._notifier = Notifier(
@@ -140,14 +153,31 @@ class Attendance:
             self._running.clock,
             warn,
             digest=Digest,
-            pace=Pace(self._running.clock),
+            pace=pace,
             begin_after_seq=self._running.recovered.seq,
         )
 
         async def send(beat: Heartbeat) -> None:
             await _beat(client, found.chat_id, cursors, self._beat_text(beat, portfolio))
 
-        return send
+        bot = Bot(
+            self._client(found),  # Its own: a poll keeps a connection.
+            Gate(found.chat_id),
+            self._running.desk,
+            self._reader(),
+            self._running.bus,
+            cursors,
+            self._running.clock,
+            warn,
+            outside=Outside(
+                version=lambda: version("papertape"),
+                config=lambda: summary(self._config),
+                dog=lambda: dog.view,
+                delivery=self._notifier.statistics,
+            ),
+            pace=pace,
+        )
+        return send, bot
 
     def _beat_text(self, beat: Heartbeat, portfolio: Portfolio) -> str:
         period_ms = int(heartbeat_s(self._config.watchdog, self._variables) * 1_000)

@@ -27,6 +27,7 @@ from cli.config_schema import Key, Table, table_of, value_text
 from cli.toml_lines import Places, places
 from engine.core.registry import load_strategies
 from engine.core.risk import Risk
+from engine.feeds.bitget_settings import BITGET
 from engine.feeds.sources import table_source
 from events.errors import ConfigError, MarketDataError
 from projections.alerts.settings import AlertSettings
@@ -192,8 +193,10 @@ def _unknown_names(enabled: Iterable[str], strategies: Mapping[str, Strategy]) -
 
 def _watched(feed: Tree) -> list[str]:
     """The symbols of the market that is chosen."""
-    if feed.get("kind", "sim") == "sim":
-        return list(feed.get("sim", {}).get("symbols", SimSection().symbols))
+    kind = feed.get("kind", "sim")
+    if kind != "file":
+        defaults = BitgetSection().symbols if kind == BITGET else SimSection().symbols
+        return list(feed.get(kind, {}).get("symbols", defaults))
     return list(dict.fromkeys(table_source(one).symbol for one in feed.get("file", {}).get("candles", ())))
 
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from cli.config import FILE_NAME, Config, config_digest, enabled_names, file_settings, load_config, strategies_of
 from cli.output import GOOD, HEADLINE, emit, fields_of, notes, stdout
+from engine.feeds.bitget_settings import BITGET
 from events.errors import ConfigError
 from projections.formats import money
 
@@ -31,6 +32,11 @@ def show_config(file: Path | None, *, as_json: bool) -> None:
         grid.add_row(Text(f"  {name}"), Text(text))
     console.print(grid)
     notes(console, [f"! {warning}" for warning in warnings(config)])
+
+
+def summary(config: Config) -> str:
+    """The summary as plain lines."""
+    return "\n".join(f"{name}: {text}" for name, text in _summary(config))
 
 
 def _summary(config: Config) -> Iterator[tuple[str, str]]:
@@ -57,15 +63,19 @@ def _market(config: Config) -> str:
     pace = f"at {feed.speed:g} times real time" if feed.speed else "as fast as it can"
     if feed.kind == "file":
         return f"{len(feed.file.candles):,} files of candles, {pace}"
+    if feed.kind == BITGET:
+        bitget = feed.bitget
+        return f"Bitget live, {', '.join(bitget.symbols)}, {bitget.timeframe} candles, {bitget.rest_url}"
     length = f"{feed.sim.days:,} days" if feed.sim.days else "without end"
     return f"simulated, seed {feed.sim.seed}, {', '.join(feed.sim.symbols)} from {feed.sim.start} {length}, {pace}"
 
 
 def warnings(config: Config) -> Iterator[str]:
     """What is valid but probably not meant."""
-    if config.feed.kind == "sim":
+    if config.feed.kind != "file":
+        watched = config.feed.bitget.symbols if config.feed.kind == BITGET else config.feed.sim.symbols
         for symbol in config.groups:
-            if symbol not in config.feed.sim.symbols:
+            if symbol not in watched:
                 yield f"groups.{symbol} groups a symbol that is not watched"
     else:
         settings = file_settings(config)

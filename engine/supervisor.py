@@ -14,13 +14,13 @@ from events.errors import EngineFault, PapertapeError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-WATCHERS_END_S = 1.0
+WATCHERS_END_S = 5.0
 
 
 async def supervise(
     work: Awaitable[None], watchers: Mapping[str, Awaitable[None]], head_seq: Callable[[], int]
 ) -> None:
-    """Run the work and its watchers until the work ends; watchers have one second to end behind it.
+    """Run the work and its watchers until the work ends; watchers have five seconds to end behind it.
 
     Raises what the first failing task raised, or EngineFault naming it when that is no error of ours.
     """

@@ -14,7 +14,7 @@ from projections.host import Source
 from projections.telegram.parse import AsOf
 from projections.telegram.views import Views
 
-PAGE_EVENTS_MAX: Final = 1_000
+PAGE_EVENTS_MAX: Final = 500
 ASOF_EVENTS_MAX: Final = 20_000_000
 """A log of more events is not read again for a question."""
 

@@ -153,14 +153,15 @@ class Bot:
         if isinstance(request, Wrong):
             self._reply(wrong_text(request))
         elif isinstance(request, Question):
-            self._answer(request)
+            self._outbox.put(partial(self._answer, request))
         else:
             self._ask(request, message, sender)
 
-    def _answer(self, request: Question) -> None:
+    async def _answer(self, request: Question) -> None:
+        """Work an answer out and send it; the update it came with is over by then, whatever comes of it."""
         given = self._answering.answer(request, max(self._goal_seq, self._cursor.seq))
         if given.html:
-            self._reply(self._noted(given.html))
+            await self._post(self._noted(given.html))
         if given.later is not None and not self._outbox.put_slow(partial(given.later, self._ways())):
             self._reply("several pictures or readings of the log are waiting already: ask again in a minute")
 

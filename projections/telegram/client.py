@@ -27,7 +27,7 @@ from projections.telegram.errors import (
     TelegramUnreachable,
     TokenRefused,
 )
-from projections.telegram.secret import Token
+from projections.telegram.secret import MASK, Token
 from projections.telegram.wire import UNREADABLE, BotCommand, Envelope, Key, Message, Update, User, updates_of
 
 API_URL: Final = "https://api.telegram.org"
@@ -206,7 +206,9 @@ class TelegramClient:
                 content += part
                 if len(content) > BODY_BYTES_MAX:
                     return Silence(f"an answer of more than {BODY_BYTES_MAX} bytes", may_have_acted=True)
-            return Reply(response.status_code, response.headers.get("retry-after", ""), bytes(content))
+            # Should anybody send it back, it is gone before an error could quote it.
+            hidden = bytes(content).replace(self._token.reveal().encode(), MASK.encode())
+            return Reply(response.status_code, response.headers.get("retry-after", ""), hidden)
 
     def _opened(self) -> httpx.AsyncClient:
         if self._client is None:

@@ -135,7 +135,7 @@ class Notifier:
         parked_ms = self._parked_until_ms - self._clock.now_ms()
         if parked_ms > 0:
             return await self._rest(min(PROBE_MS, parked_ms) / 1_000.0)
-        one = urgent if urgent.pending is not None and not self._is_overflow(urgent.pending) else normal
+        one = urgent if self._is_urgent_due() else normal
         digest = one is normal and self._is_digest_due()
         wait_s = self._pace.wait_s(urgent=digest or one is urgent)
         if wait_s > 0.0:
@@ -147,14 +147,23 @@ class Notifier:
         return True
 
     async def _look(self) -> None:
-        """Search both lanes for their next alert, the urgent one to the end of the log. Others have their turn."""
+        """Search both lanes for their next alert, the urgent one first. Others have their turn between pages."""
+        await self._see_head()
+        urgent, normal = self._lanes
+        is_more = urgent.look(self._head_seq)
+        while is_more:
+            await asyncio.sleep(0)
+            is_more = urgent.look(self._head_seq)
+        is_more = normal.look(self._head_seq)
+        while is_more and not self._is_urgent_due():
+            await asyncio.sleep(0)
+            await self._see_head()
+            urgent.look(self._head_seq)
+            is_more = normal.look(self._head_seq)
+
+    async def _see_head(self) -> None:
         # Beyond -1 there is always something: this is the head as it is now.
         self._head_seq = max(self._head_seq, await self._bus.wait_beyond(-1))
-        for lane in self._lanes:
-            is_more = lane.look(self._head_seq)
-            while is_more:
-                await asyncio.sleep(0)
-                is_more = lane.look(self._head_seq)
 
     async def _wait_for_more(self) -> bool:
         head_seq = await self._bus.wait_beyond(self._head_seq)
@@ -194,6 +203,10 @@ class Notifier:
 
     def _is_old(self, parcel: Parcel | None) -> bool:
         return parcel is not None and self._age_ms(parcel) > OUTAGE_MS
+
+    def _is_urgent_due(self) -> bool:
+        pending = self._lanes[0].pending
+        return pending is not None and not self._is_overflow(pending)
 
     def _is_overflow(self, parcel: Parcel) -> bool:
         """Whether an urgent alert has to wait for the digest: after an outage too many came before it."""
@@ -247,6 +260,7 @@ class Notifier:
         for lane in self._lanes:
             lane.skip_to(parcel.seq)
         self._backlog, self._digest_html, self._digest_repeat, self._urgent_in_outage = None, True, False, 0
+        self._reach("after_alert_cursor")
         if refusal is None:
             self._sent += 1
             self._tell(f"Telegram: one digest stands for {backlog.count:,} alerts that had waited")

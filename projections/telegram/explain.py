@@ -31,6 +31,7 @@ READINGS_SHOWN_MAX: Final = 16
 LINES_SHOWN_MAX: Final = 20
 CONFIG_CHARS_MAX: Final = 20_000
 DIGEST_CHARS: Final = 12
+PARTS_BEGIN: Final = frozenset({"status", "risk", "why", "config", "pause", "help"})
 MET, NOT_MET = "✓", "✗"
 CAUSE: Final = "↳"
 
@@ -246,8 +247,9 @@ def config_text(configuration: str) -> str:
 
 def help_text() -> str:
     """Every command in a line."""
-    lines = [f"{text(usage(command))} - {text(what)}" for command, (_, what) in MENU.items()]
-    return "\n".join(["<b>papertape</b>", *lines])
+    lines = {command: f"{text(usage(command))} - {text(what)}" for command, (_, what) in MENU.items()}
+    shown = [part for command, line in lines.items() for part in (["", line] if command in PARTS_BEGIN else [line])]
+    return "\n".join(["<b>papertape</b>", *shown, "", "What changes something is asked again, with buttons."])
 
 
 def wrong_text(wrong: Wrong) -> str:

@@ -25,7 +25,7 @@ BOTTOM_PX: Final = 46
 LEGEND_COLUMNS: Final = 3
 SAMPLES: Final = 450
 LABELS_MAX: Final = 6
-NAME_CHARS_MAX: Final = 14
+NAME_CHARS_MAX: Final = 12
 TITLE_CHARS_MAX: Final = 48
 BACKGROUND, PANEL, GRID, ZERO = "#10141b", "#161c26", "#27303d", "#8b98a9"
 INK, FAINT = "#e6ebf2", "#93a0b2"
@@ -46,6 +46,8 @@ COLOURS: Final = (
 """Told apart also by those who see red and green alike: neighbours differ in brightness."""
 STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 SMALLEST_SPAN: Final = 0.2
+PERCENT_MAX: Final = 1e9
+"""What is beyond is drawn at the edge: no picture is worth an endless search for labels."""
 DAY_MS: Final = 86_400_000
 
 
@@ -65,7 +67,8 @@ class Curve(Struct, frozen=True):
         return [values[bisect_right(known, at_ms)] for at_ms in times_ms]
 
     def _percent(self, equity_usdt: float) -> float:
-        return (equity_usdt / self.capital_usdt - 1.0) * 100.0 if self.capital_usdt > 0.0 else 0.0
+        percent = (equity_usdt / self.capital_usdt - 1.0) * 100.0 if self.capital_usdt > 0.0 else 0.0
+        return min(max(percent, -PERCENT_MAX), PERCENT_MAX)
 
 
 def total_of(curves: Sequence[Curve]) -> Curve:

@@ -15,6 +15,7 @@ from projections.alerts.texts import (
     SUSPENDED,
     WON,
     WRONG,
+    count,
     of_position,
     trip_line,
 )
@@ -148,9 +149,9 @@ def _orders(views: Views) -> list[str]:
     return ["", "waiting for the next open:", *lines]
 
 
-def last_trades(views: Views, count: int) -> str:
+def last_trades(views: Views, limit: int) -> str:
     """The last closed trades, newest first."""
-    found = views.trades.latest(count)
+    found = views.trades.latest(limit)
     total = views.trades.closed()
     if not found:
         return answer(views, "<b>no trade was closed yet</b>", [])
@@ -201,26 +202,27 @@ def _profit_trades(view: ProfitView) -> list[str]:
     return [f"closed {view.trades:,}, won {view.wins:,} ({text(share)})", f"net {text(gain(view.net_usdt))}", costs]
 
 
-def daily_text(views: Views, count: int) -> str:
+def daily_text(views: Views, days: int) -> str:
     """Results day by day."""
-    return _periods(views, daily(views, count), "day")
+    return _periods(views, daily(views, days), "day")
 
 
 def weekly_text(views: Views) -> str:
     """Results week by week."""
-    return _periods(views, weekly(views, WEEKS_SHOWN), "week of")
+    return _periods(views, weekly(views, WEEKS_SHOWN), "week")
 
 
 def _periods(views: Views, found: Sequence[Period], title: str) -> str:
     if not found:
         return answer(views, "<b>no candle came yet</b>", [])
     total = sum(one.result_usdt for one in found)
+    column = "day" if title == "day" else "week of"
     rows = [
         (utc(one.begins_ms)[5:10], gain(one.result_usdt), f"{one.result_percent:+.2f}", f"{one.trades:,}")
         for one in found
     ]
-    head = f"<b>{text(gain(total))} USDT in {len(found)} {'days' if title == 'day' else 'weeks'}</b>"
-    return answer(views, head, [table([(title, "USDT", "%", "n"), *rows]), "n: trades closed · times in UTC"])
+    head = f"<b>{text(gain(total))} USDT in {count(len(found), title)}</b>"
+    return answer(views, head, [table([(column, "USDT", "%", "n"), *rows]), "n: trades closed · times in UTC"])
 
 
 # ---------------------------------------------------------------- /arena
@@ -246,16 +248,25 @@ def _ranked(row: ArenaRow) -> str:
 
 
 def _row(row: ArenaRow) -> list[str]:
-    factor = "no losses" if row.no_losses else "-" if row.profit_factor is None else f"{row.profit_factor:.2f}"
-    wins = "-" if row.win_rate_percent is None else percent(row.win_rate_percent)
-    doubt = " (few trades)" if row.few_trades else ""
     return [
         "",
         f"{row.rank} {bold(row.strategy, 40)} {text(money(row.equity_usdt))} USDT",
-        f"won {text(wins)} · profit factor {text(factor)}{doubt}",
-        *_expectancy(row),
+        *([_counts(row)] if row.few_trades else _verdicts(row)),
         *([f"{MARKS[row.state]} {text(row.why)}"] if row.state != "active" else []),
     ]
+
+
+def _counts(row: ArenaRow) -> str:
+    """Below 30 trades there are counts, and no verdicts."""
+    if row.win_rate_percent is None:
+        return "no trade was closed yet"
+    return f"won {round(row.win_rate_percent * row.trades / 100.0)} of {row.trades}: too few for a verdict"
+
+
+def _verdicts(row: ArenaRow) -> list[str]:
+    factor = "no losses" if row.no_losses else "-" if row.profit_factor is None else f"{row.profit_factor:.2f}"
+    wins = "-" if row.win_rate_percent is None else percent(row.win_rate_percent)
+    return [f"won {text(wins)} · profit factor {text(factor)}", *_expectancy(row)]
 
 
 def _expectancy(row: ArenaRow) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct, field
@@ -34,7 +34,7 @@ class Message(Struct, frozen=True):
     date: int = 0
     sender: User | None = field(default=None, name="from")
     text: str = ""
-    forward_origin: Raw | None = None
+    forward_origin: dict[str, Any] | None = None
 
     @property
     def forwarded(self) -> bool:

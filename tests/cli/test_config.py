@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from cli.config import (
     Config,
     apply_sets,
+    bitget_settings,
     config_digest,
     enabled_names,
     file_settings,
@@ -285,3 +286,14 @@ def test_a_bad_set_is_named_as_it_was_written(change: str) -> None:
 def test_a_set_that_is_not_key_equals_value_is_a_usage_error(change: str) -> None:
     with pytest.raises(UsageError, match="must be KEY=VALUE"):
         apply_sets(Config(), [change])
+
+
+def test_the_live_market_is_configured_like_every_other(tmp_path: Path) -> None:
+    live = read(tmp_path, "[feed]\nkind = 'bitget'\n[feed.bitget]\nsymbols = ['DOGEUSDT']\nsettle_s = 1")
+    made = bitget_settings(live, warm_up_ms=60_000)
+    assert (made.symbols, made.settle_s, made.warm_up_ms, made.speed) == (("DOGEUSDT",), 1.0, 60_000, 1.0)
+    with pytest.raises(ConfigError, match="momentum.symbols.BTCUSDT"):
+        read(
+            tmp_path,
+            "[feed]\nkind='bitget'\n[feed.bitget]\nsymbols=['DOGEUSDT']\n[strategies.momentum.symbols.BTCUSDT]\nsl_percent=1.0",
+        )

@@ -70,7 +70,7 @@ UNREACHABLE: list[tuple[str, Parts, RefusalReason | None]] = [
 @pytest.mark.parametrize(("parts", "reason"), [case[1:] for case in UNREACHABLE], ids=[case[0] for case in UNREACHABLE])
 def test_an_answer_that_is_none_is_unreachable(parts: Parts, reason: RefusalReason | None) -> None:
     refusals = RefusalLog()
-    with pytest.raises(ExchangeUnreachable, match="time: |cannot be reached"):
+    with pytest.raises(ExchangeUnreachable, match=r"time: |cannot be reached"):
         used(lambda _path, _params: parts, ask_time, refusals)
     assert refusals.counts == ({reason: 1} if reason else {})
 

@@ -1,0 +1,127 @@
+"""What the tests of the bot are given: a stand-in, a tape, somebody who takes commands, and the bot between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from events.commands import Accepted, Command, Commands
+from events.cursors import Cursors, MemoryCursors
+from events.errors import CommandRefused
+from events.facts import Event
+from projections.host import fold
+from projections.telegram.bot import Bot
+from projections.telegram.client import TelegramClient
+from projections.telegram.poll import Gate
+from projections.telegram.secret import Token
+from projections.telegram.views import Views
+from tests.alerts.given import A_DAY, market
+from tests.projections.tape import recorded
+from tests.telegram.given import Tape
+from tests.twins.given import START_MS
+from tests.twins.telegram import CHAT_ID, TelegramTwin
+from tests.twins.telegram_limits import UNLIMITED
+from tests.twins.telegram_messages import Message
+from tests.twins.virtual_time import VirtualClock, run
+
+T = TypeVar("T")
+PATIENCE_S = 0.05
+STRANGER = 999_888_777
+TELLING: list[Event] = [*market(), *A_DAY]
+"""A day in which something of everything happened; one position is open and one strategy is stopped."""
+
+
+def views_of(events: Iterable[Event]) -> Views:
+    """The views of a log."""
+    views = Views()
+    fold([views], recorded(events))
+    return views
+
+
+class Clerk:
+    """Takes commands into a list; refuses what `rule` names a reason for."""
+
+    def __init__(self, rule: Callable[[Command], str] = lambda _: "", *, takes_s: float = 0.0) -> None:
+        self.taken: list[Command] = []
+        self.rule = rule
+        self.takes_s = takes_s
+
+    async def submit(self, command: Command) -> Accepted:
+        await asyncio.sleep(self.takes_s)
+        if why := self.rule(command):
+            raise CommandRefused(why)
+        self.taken.append(command)
+        return Accepted(4_710 + len(self.taken), 4_710 + len(self.taken))
+
+
+class Rig:
+    """A twin, a tape and a bot. `told` is what the bot said locally."""
+
+    def __init__(self, clock: VirtualClock, twin: TelegramTwin, events: Sequence[Event]) -> None:
+        self.clock, self.twin = clock, twin
+        self.tape = Tape(clock)
+        if events:
+            self.tape.add(*events)
+        self.cursors: Cursors = MemoryCursors()
+        self.clerk = Clerk()
+        self.told: list[str] = []
+
+    @asynccontextmanager
+    async def running(
+        self, gate: Gate | None = None, commands: Commands | None = None, **more: Any
+    ) -> AsyncIterator[Bot]:
+        """A bot at work; cut off at the end, as a crash would."""
+        client = TelegramClient(Token(self.twin.token), self.twin.api_url)
+        given: dict[str, Any] = {"source": self.tape, "bus": self.tape.bus, "clock": self.clock, **more}
+        bot = Bot(
+            client, gate or Gate(CHAT_ID), commands or self.clerk, cursors=self.cursors, tell=self.told.append, **given
+        )
+        task = asyncio.ensure_future(bot.run())
+        try:
+            await asyncio.sleep(0.2)
+            yield bot
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            await client.close()
+        if not task.cancelled():
+            task.result()
+
+    async def until(self, holds: Callable[[], bool], within_s: float = 200.0) -> None:
+        """Wait until something holds."""
+        until_ms = self.clock.now_ms() + within_s * 1_000.0
+        while not holds():
+            assert self.clock.now_ms() < until_ms, (self.twin.texts[-4:], self.told)
+            await asyncio.sleep(PATIENCE_S)
+
+    async def ask(self, text: str, **manner: Any) -> Message:
+        """Say something and wait for the answer."""
+        before = len(self.twin.messages)
+        self.twin.say(text, **manner)
+        await self.until(lambda: len(self.twin.messages) > before)
+        return self.twin.messages[before]
+
+    async def silence(self, seconds: float = 5.0) -> None:
+        """Nothing is answered."""
+        before = len(self.twin.messages)
+        await asyncio.sleep(seconds)
+        assert len(self.twin.messages) == before, self.twin.texts[before:]
+
+    async def pressed(self, word: str, user: int = CHAT_ID, **manner: Any) -> str:
+        """Press the newest button of that name; what Telegram showed to whoever pressed."""
+        press = self.twin.press(self.twin.button(word), user, **manner)
+        await self.until(lambda: press.answered is not None)
+        await asyncio.sleep(0.2)
+        return press.answered or ""
+
+
+def rigged(use: Callable[[Rig], Awaitable[T]], events: Sequence[Event] = TELLING, **manner: Any) -> T:
+    """Let a test use a rig in virtual time."""
+
+    async def main(clock: VirtualClock) -> T:
+        async with TelegramTwin(clock, **({"limits": UNLIMITED} | manner)) as twin:
+            return await use(Rig(clock, twin, events))
+
+    return run(main, START_MS)

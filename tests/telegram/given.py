@@ -1,0 +1,144 @@
+"""What the tests of Telegram are given: a tape of events, plain alerts, and a notifier that talks to the stand-in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from engine.clock import Clock
+from events.bus import Bus
+from events.cursors import Cursors, MemoryCursors
+from events.facts import AnomalyRaised, Event, FeedLost, KillSwitchTripped
+from events.log import Recorded
+from projections.alerts.alert import Alert, AlertKind
+from projections.telegram.client import TelegramClient
+from projections.telegram.delivery import Notifier
+from projections.telegram.secret import Token
+from projections.telegram.text import escape
+from tests.twins.given import START_MS
+from tests.twins.telegram import CHAT_ID, TelegramTwin
+from tests.twins.telegram_limits import UNLIMITED
+from tests.twins.virtual_time import VirtualClock, run
+
+T = TypeVar("T")
+HOUR_S = 3_600.0
+PATIENCE_S = 0.25
+
+
+def news(detail: str = "x", at_ms: int = 0) -> Event:
+    """What yields an ordinary alert."""
+    return AnomalyRaised(at_ms, "data_stale", "BTCUSDT", detail)
+
+
+def trip(reason: str = "manual", at_ms: int = 0) -> Event:
+    """What yields an urgent alert."""
+    return KillSwitchTripped(at_ms, "global", reason, 1.0, 1.0, 1.0, 1.0)
+
+
+def noise(at_ms: int = 0) -> Event:
+    """What yields none."""
+    return FeedLost(at_ms, "sim", "silence")
+
+
+class Plain:
+    """Alerts that say their seq and their detail. It is a fold: it wants every event, once, in order."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+
+    def apply(self, recorded: Recorded, /) -> None:
+        assert recorded.seq == self.seq + 1
+        self.seq = recorded.seq
+
+    def alert_of(self, recorded: Recorded, /) -> Alert | None:
+        assert recorded.seq == self.seq
+        match recorded.event:
+            case AnomalyRaised(detail=detail):
+                kind, said = AlertKind.ANOMALY, detail
+            case KillSwitchTripped(reason=reason):
+                kind, said = AlertKind.KILL_SWITCH, reason
+            case _:
+                return None
+        return Alert(recorded.seq, recorded.event.at_ms, kind, f"<b>{recorded.seq}</b> {escape(said, 100_000)}")
+
+
+class Tape:
+    """A log in a list, and the bus that says it grew."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.events: list[Recorded] = []
+        self.bus = Bus()
+
+    def add(self, *events: Event) -> int:
+        """Record events now; the seq of the last one."""
+        for event in events:
+            self.events.append(Recorded(len(self.events) + 1, self._clock.now_ms(), 0, event))
+        self.bus.publish(len(self.events))
+        return len(self.events)
+
+    def read(self, after_seq: int, limit: int = 1_000) -> list[Recorded]:
+        """See `projections.host.Source`."""
+        return self.events[after_seq : after_seq + limit]
+
+
+class Rig:
+    """A twin, a tape, and notifiers over them. `told` is what they said locally."""
+
+    def __init__(self, clock: VirtualClock, twin: TelegramTwin, cursors: Cursors | None = None) -> None:
+        self.clock = clock
+        self.twin = twin
+        self.tape = Tape(clock)
+        self.cursors = cursors or MemoryCursors()
+        self.told: list[str] = []
+
+    def notifier(self, client: TelegramClient, **more: Any) -> Notifier:
+        given: dict[str, Any] = {"begin_after_seq": 0, "reader": self.tape, "alerts": Plain, **more}
+        return Notifier(
+            bus=self.tape.bus,
+            cursors=self.cursors,
+            client=client,
+            chat_id=CHAT_ID,
+            clock=self.clock,
+            tell=self.told.append,
+            **given,
+        )
+
+    @asynccontextmanager
+    async def running(self, **more: Any) -> AsyncIterator[Notifier]:
+        """A notifier at work; cut off at the end, as a crash would."""
+        client = TelegramClient(Token(self.twin.token), self.twin.api_url)
+        notifier = self.notifier(client, **more)
+        task = asyncio.ensure_future(notifier.run())
+        try:
+            yield notifier
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            await client.close()
+        if not task.cancelled():
+            task.result()
+
+    async def sent(self, count: int, within_s: float = 600.0) -> list[str]:
+        """The texts, as soon as there are so many."""
+        until_ms = self.clock.now_ms() + within_s * 1_000.0
+        while len(self.twin.messages) < count:
+            assert self.clock.now_ms() < until_ms, (self.twin.texts[-5:], self.told)
+            await asyncio.sleep(PATIENCE_S)
+        return self.twin.texts
+
+    def seqs(self) -> list[int]:
+        """The seqs of the messages, in order."""
+        return [int(text.split()[0]) for text in self.twin.texts]
+
+
+def rigged(use: Callable[[Rig], Awaitable[T]], cursors: Cursors | None = None, **manner: Any) -> T:
+    """Let a test use a rig in virtual time."""
+
+    async def main(clock: VirtualClock) -> T:
+        async with TelegramTwin(clock, **({"limits": UNLIMITED} | manner)) as twin:
+            return await use(Rig(clock, twin, cursors))
+
+    return run(main, START_MS)

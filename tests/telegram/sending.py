@@ -1,0 +1,43 @@
+"""A small process that sends alerts to a stand-in, in order to be killed: URL, token, file of cursors."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from engine.clock import SystemClock
+from events.cursors import SqliteCursors
+from projections.telegram.client import TelegramClient
+from projections.telegram.delivery import Notifier
+from projections.telegram.pace import Pace
+from projections.telegram.secret import Token
+from tests.telegram.given import Plain, Tape, news
+from tests.twins.telegram import CHAT_ID
+
+ALERTS = 300
+
+
+class Hurry(Pace):
+    """As fast as it goes: there is more to kill."""
+
+    def wait_s(self, *, urgent: bool = False) -> float:  # noqa: ARG002
+        return 0.0
+
+
+async def main(api_url: str, token: str, file: str) -> None:
+    clock = SystemClock()
+    tape = Tape(clock)
+    tape.add(*[news("alert") for _ in range(ALERTS)])
+    tape.bus.close()
+    cursors = SqliteCursors(file)
+    client = TelegramClient(Token(token), api_url)
+    notifier = Notifier(
+        tape, tape.bus, cursors, Plain, client, CHAT_ID, clock, print, pace=Hurry(clock), begin_after_seq=0
+    )
+    await notifier.run()
+    await client.close()
+    cursors.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

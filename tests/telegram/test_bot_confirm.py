@@ -1,0 +1,304 @@
+"""What changes something: asked twice, taken once, by who asked, in time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from events.commands import Close, Command, Kill, Pause, Reset, Resume
+from events.facts import KillSwitchReset, KillSwitchTripped
+from projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, TWICE
+from projections.telegram.poll import Gate
+from tests.alerts.given import BOTH_OPEN, MOVED, NOON_MS, TRIP_SEQ, closed_gala, market, tripped
+from tests.telegram.bot_given import STRANGER, TELLING, Rig, rigged
+from tests.twins.telegram import CHAT_ID
+from tests.twins.telegram_faults import Fault
+
+OPEN = [*market(), *BOTH_OPEN, *MOVED]
+BTC_SEQ, GALA_SEQ = len(market()) + 2, len(market()) + 4
+WHO = "telegram:Ann"
+NONE = "no reason given"
+
+
+@pytest.mark.parametrize(
+    ("said", "command"),
+    [
+        ("/pause", Pause(WHO, NONE)),
+        ("/pause momentum", Pause(WHO, NONE, "momentum")),
+        ("/pause momentum news at 14:00", Pause(WHO, "news at 14:00", "momentum")),
+        ('/pause "a holiday"', Pause(WHO, "a holiday")),
+        ("/resume", Resume(WHO, NONE)),
+        ("/resume vwap_rsi", Resume(WHO, NONE, "vwap_rsi")),
+        ("/close all", Close(WHO, NONE)),
+        (f"/close {BTC_SEQ}", Close(WHO, NONE, "momentum", "BTCUSDT")),
+        (f"/close #{GALA_SEQ} enough", Close(WHO, "enough", "vwap_rsi", "GALAUSDT")),
+        ("/kill", Kill(WHO, NONE)),
+        ("/kill momentum is odd", Kill(WHO, "momentum is odd")),
+    ],
+)
+def test_a_confirmed_command_is_handed_in_exactly_once(said: str, command: Command) -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running():
+            question = await rig.ask(said)
+            assert [one.text for one in question.buttons] == ["Confirm", "Cancel"]
+            assert rig.clerk.taken == []
+            assert await rig.pressed("Confirm") == "accepted: seq 4711"
+            assert rig.clerk.taken == [command]
+            assert question.text.endswith("✓ accepted: seq 4711")
+            assert not question.buttons
+
+    rigged(use, OPEN)
+
+
+def test_a_second_press_does_nothing_and_says_so() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running():
+            await rig.ask("/kill")
+            button = rig.twin.button("Confirm")
+            await rig.pressed("Confirm")
+            again = rig.twin.press(button)
+            await rig.until(lambda: again.answered is not None)
+            assert again.answered == TWICE
+            assert rig.clerk.taken == [Kill(WHO, NONE)]
+
+    rigged(use, OPEN)
+
+
+def test_two_presses_at_once_act_once() -> None:
+    async def use(rig: Rig) -> None:
+        rig.clerk.takes_s = 3.0
+        async with rig.running():
+            await rig.ask("/kill")
+            button = rig.twin.button("Confirm")
+            presses = [rig.twin.press(button) for _ in range(3)]
+            await rig.until(lambda: all(one.answered is not None for one in presses))
+            assert [one.answered for one in presses].count(TWICE) == 2
+            assert len(rig.clerk.taken) == 1
+
+    rigged(use, OPEN)
+
+
+def test_after_a_minute_a_button_has_expired_and_goes() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running():
+            question = await rig.ask("/kill")
+            await asyncio.sleep(61.0)
+            assert await rig.pressed("Confirm") == EXPIRED
+            assert rig.clerk.taken == []
+            assert not question.buttons
+            assert EXPIRED in question.text
+
+    rigged(use, OPEN)
+
+
+def test_within_the_minute_it_still_counts() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running():
+            await rig.ask("/kill")
+            await asyncio.sleep(55.0)
+            await rig.pressed("Confirm")
+            assert len(rig.clerk.taken) == 1
+
+    rigged(use, OPEN)
+
+
+def test_another_allowed_user_cannot_confirm_or_cancel_and_the_one_who_asked_still_can() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running(Gate(CHAT_ID, (CHAT_ID, STRANGER))):
+            await rig.ask("/kill")
+            for word in ("Confirm", "Cancel"):
+                assert await rig.pressed(word, STRANGER) == NOT_YOURS
+            assert rig.clerk.taken == []
+            await rig.pressed("Confirm")
+            assert len(rig.clerk.taken) == 1
+
+    rigged(use, OPEN)
+
+
+def test_a_stranger_s_press_does_nothing() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running() as bot:
+            await rig.ask("/kill")
+            assert await rig.pressed("Confirm", STRANGER) == NOT_YOURS
+            elsewhere = rig.twin.press(rig.twin.button("Confirm"), STRANGER, chat=STRANGER)
+            mine_elsewhere = rig.twin.press(rig.twin.button("Confirm"), CHAT_ID, chat=STRANGER)
+            await rig.silence()
+            assert elsewhere.answered is None and mine_elsewhere.answered is None
+            assert rig.clerk.taken == []
+            assert bot.statistics().ignored == 3
+
+    rigged(use, OPEN)
+
+
+def test_cancel_does_nothing_and_takes_the_buttons_away() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running():
+            question = await rig.ask("/kill")
+            confirm = rig.twin.button("Confirm")
+            assert await rig.pressed("Cancel") == CANCELLED
+            assert not question.buttons
+            late = rig.twin.press(confirm)
+            await rig.until(lambda: late.answered is not None)
+            assert late.answered == TWICE
+            assert rig.clerk.taken == []
+
+    rigged(use, OPEN)
+
+
+def test_after_a_restart_a_button_of_before_has_expired() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running():
+            question = await rig.ask("/kill")
+        async with rig.running():
+            assert await rig.pressed("Confirm") == EXPIRED
+            assert rig.clerk.taken == []
+            assert not question.buttons
+
+    rigged(use, OPEN)
+
+
+def test_a_forged_nonce_is_no_nonce() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running():
+            await rig.ask("/kill")
+            button = rig.twin.button("Confirm")
+            message = {"message_id": button.message_id, "chat": {"id": CHAT_ID, "type": "private"}, "date": 1}
+            person = {"id": CHAT_ID, "is_bot": False, "first_name": "Ann"}
+            for data in ("yes:", "yes:00", button.data[:-1], button.data + "0", "", "kill"):
+                rig.twin.update("callback_query", {"id": "x", "from": person, "message": message, "data": data})
+            await asyncio.sleep(3.0)
+            assert rig.clerk.taken == []
+
+    rigged(use, OPEN)
+
+
+def test_a_refusal_says_why_in_its_own_words() -> None:
+    async def use(rig: Rig) -> None:
+        rig.clerk.rule = lambda command: "the <desk> is closed" if isinstance(command, Pause) else ""
+        async with rig.running() as bot:
+            question = await rig.ask("/pause")
+            assert await rig.pressed("Confirm") == "refused: the <desk> is closed"
+            assert question.text.endswith("✗ refused: the <desk> is closed")
+            assert bot.statistics().refused == 1
+
+    rigged(use, OPEN)
+
+
+def test_a_reset_names_the_trip_that_stood_when_it_was_asked() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running():
+            await rig.ask("/reset momentum looked at it")
+            rig.tape.add(KillSwitchReset(NOON_MS, "momentum", TRIP_SEQ, "bob", "x"), tripped())
+            await asyncio.sleep(1.0)
+            await rig.pressed("Confirm")
+            assert rig.clerk.taken == [Reset(WHO, "looked at it", "momentum", TRIP_SEQ)]
+
+    rigged(use, [*market(), tripped()])
+
+
+def test_what_cannot_be_meant_gets_no_buttons() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running():
+            for said, why in (
+                ("/reset global why", "is not tripped"),
+                ("/reset momentum", "needs a reason"),
+                ("/reset momentm why", "there is no strategy"),
+                ("/close 1", "no open position has the ID 1"),
+                ("/close", "which position?"),
+                ("/pause momentm news", "there is no strategy"),
+            ):
+                answer = await rig.ask(said)
+                assert why in answer.text
+                assert not answer.buttons
+
+    rigged(use, OPEN)
+
+
+def test_a_position_that_is_gone_is_not_closed_under_another_s_name() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running():
+            await rig.ask(f"/close {GALA_SEQ}")
+            rig.tape.add(closed_gala(), *BOTH_OPEN[2:])
+            await asyncio.sleep(1.0)
+            assert "not open any more" in await rig.pressed("Confirm")
+            assert rig.clerk.taken == []
+
+    rigged(use, OPEN)
+
+
+def test_a_kill_while_telegram_answers_slowly_is_taken_before_it_hears_of_it() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running():
+            for _ in range(5):
+                rig.twin.say("/status")
+            await rig.ask("/kill")
+            rig.twin.faults.on(Fault.SLOW, method="sendMessage", value=12.0)
+            rig.twin.faults.on(Fault.SLOW, method="answerCallbackQuery", value=12.0)
+            for _ in range(5):
+                rig.twin.say("/status")
+            pressed_ms = rig.clock.now_ms()
+            rig.twin.press(rig.twin.button("Confirm"))
+            await rig.until(lambda: bool(rig.clerk.taken), 3.0)
+            assert rig.clock.now_ms() - pressed_ms < 1_000
+
+    rigged(use, OPEN)
+
+
+def test_the_question_for_a_kill_overtakes_answers_that_wait() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running():
+            rig.twin.faults.on(Fault.SLOW, method="sendMessage", value=5.0)
+            for _ in range(20):
+                rig.twin.say("/version")
+            rig.twin.say("/kill")
+            await rig.until(lambda: any("STOP ALL" in text for text in rig.twin.texts), 60.0)
+            assert len(rig.twin.texts) < 12
+
+    rigged(use, OPEN)
+
+
+def test_a_desk_that_does_not_answer_is_not_waited_for_for_ever() -> None:
+    async def use(rig: Rig) -> None:
+        rig.clerk.takes_s = 500.0
+        async with rig.running():
+            await rig.ask("/kill")
+            assert "may still be taken" in await rig.pressed("Confirm")
+            assert (await rig.ask("/version")).text.startswith("papertape")
+
+    rigged(use, OPEN)
+
+
+def test_a_command_from_a_backlog_is_not_meant_any_more_and_a_question_is() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running() as bot:
+            late = await rig.ask("/kill", age_s=300)
+            assert "nothing was done" in late.text and not late.buttons
+            assert "300 s" in late.text
+            assert bot.statistics().late == 1
+            assert (await rig.ask("/status", age_s=300)).text.startswith("●")
+
+    rigged(use, OPEN)
+
+
+def test_who_is_told_apart_by_name_or_by_number() -> None:
+    async def use(rig: Rig) -> None:
+        nameless = {"from": {"id": CHAT_ID, "is_bot": False, "first_name": " \n"}}
+        async with rig.running():
+            await rig.ask("/kill", **nameless)
+            button = rig.twin.button("Confirm")
+            message = {"message_id": button.message_id, "chat": {"id": CHAT_ID, "type": "private"}, "date": 1}
+            rig.twin.update("callback_query", {"id": "x", "message": message, "data": button.data} | nameless)
+            await rig.until(lambda: bool(rig.clerk.taken))
+            assert rig.clerk.taken[0].who == f"telegram:{CHAT_ID}"
+
+    rigged(use, OPEN)
+
+
+def test_everything_is_stopped_already_is_said_at_once() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running():
+            answer = await rig.ask("/kill")
+            assert "stopped already" in answer.text and not answer.buttons
+
+    rigged(use, [*TELLING, KillSwitchTripped(NOON_MS, "global", "manual", 1.0, 1.0, 1.0, 0.0, "anna", "x")])

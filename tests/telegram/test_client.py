@@ -1,0 +1,209 @@
+"""The client against the stand-in: typed results, errors by name, and a token that appears nowhere."""
+
+from __future__ import annotations
+
+import gc
+import io
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from projections.telegram.client import TelegramClient
+from projections.telegram.errors import (
+    ChatMigrated,
+    ChatRefused,
+    EntitiesRefused,
+    PollConflict,
+    RequestRefused,
+    TelegramBusy,
+    TelegramError,
+    TelegramUnreachable,
+    TokenRefused,
+)
+from projections.telegram.secret import Token
+from projections.telegram.wire import BotCommand, Key
+from tests.twins.given import START_MS
+from tests.twins.telegram import CHAT_ID, TelegramTwin
+from tests.twins.telegram_faults import Fault
+from tests.twins.telegram_limits import UNLIMITED
+from tests.twins.test_telegram_twin import PNG
+from tests.twins.virtual_time import VirtualClock, run
+
+CANARY = "123456789:AAcanary_canary-canary_canary-canary00"
+Use = Callable[[TelegramClient, TelegramTwin], Awaitable[None]]
+
+
+def used(use: Use, token: str = CANARY, **manner: Any) -> TelegramTwin:
+    async def main(clock: VirtualClock) -> TelegramTwin:
+        async with TelegramTwin(clock, token=CANARY, limits=UNLIMITED, **manner) as twin:
+            client = TelegramClient(Token(token), twin.api_url)
+            await use(client, twin)
+            await client.close()
+        return twin
+
+    return run(main, START_MS)
+
+
+def test_messages_with_buttons_are_sent_and_edited() -> None:
+    async def use(client: TelegramClient, twin: TelegramTwin) -> None:
+        assert (await client.get_me()).is_bot
+        sent = await client.send_message(
+            CHAT_ID, "<b>stop?</b> \ud800", keyboard=[[Key("CONFIRM", "kill:1")]], silent=True
+        )
+        assert (sent.chat.id, sent.text) == (CHAT_ID, "stop? ?")
+        assert twin.button("CONFIRM").data == "kill:1"
+        await client.edit_message_text(CHAT_ID, sent.message_id, "halted")
+        await client.edit_message_text(CHAT_ID, sent.message_id, "halted")
+        await client.send_message(CHAT_ID, "<raw>", html=False, reply_to=sent.message_id)
+        assert twin.texts == ["halted", "<raw>"]
+        assert twin.messages[0].silent
+        assert twin.messages[1].reply_to == sent.message_id
+        assert not twin.messages[0].buttons
+
+    used(use)
+
+
+def test_pictures_and_documents_are_sent() -> None:
+    async def use(client: TelegramClient, twin: TelegramTwin) -> None:
+        await client.send_photo(CHAT_ID, PNG, caption="<b>equity</b>", silent=True)
+        await client.send_document(CHAT_ID, "trades.csv", b"a,b\n1,2\n", caption="trades")
+        photo, document = twin.messages
+        assert (photo.text, photo.silent, photo.file and photo.file.content) == ("equity", True, PNG)
+        assert (document.file and (document.file.name, document.file.content)) == ("trades.csv", b"a,b\n1,2\n")
+
+    used(use)
+
+
+def test_updates_are_polled_confirmed_and_answered() -> None:
+    async def use(client: TelegramClient, twin: TelegramTwin) -> None:
+        await client.delete_webhook()
+        first = twin.say("/status", forward_origin={"type": "user"})
+        twin.update("message", {"message_id": "a text where a number belongs"})
+        await client.send_message(CHAT_ID, "?", keyboard=[[Key("yes", "1")]])
+        pressed = twin.press(twin.button("yes"), user=7)
+        message, strange, query = await client.get_updates(0)
+        assert message.message is not None
+        assert message.message.sender is not None
+        assert (message.update_id, message.message.sender.id, message.message.forwarded) == (first, CHAT_ID, True)
+        assert (strange.update_id, strange.message) == (first + 1, None)
+        assert query.callback_query is not None
+        assert (query.callback_query.sender.id, query.callback_query.data) == (7, "1")
+        await client.answer_callback_query(query.callback_query.id, "no", alert=True)
+        assert (pressed.answered, pressed.alert) == ("no", True)
+        assert await client.get_updates(query.update_id + 1, poll_s=50) == []
+
+    used(use)
+
+
+def test_the_menu_is_filled() -> None:
+    async def use(client: TelegramClient, twin: TelegramTwin) -> None:  # noqa: ARG001
+        menu = [BotCommand("status", "Show state")]
+        await client.set_my_commands(menu, CHAT_ID)
+        assert await client.get_my_commands(CHAT_ID) == menu
+
+    used(use)
+
+
+ERRORS: list[tuple[Fault, type[TelegramError]]] = [
+    (Fault.BUSY, TelegramBusy),
+    (Fault.SERVER_ERROR, TelegramUnreachable),
+    (Fault.BAD_GATEWAY, TelegramUnreachable),
+    (Fault.GARBAGE, TelegramUnreachable),
+    (Fault.RESET_BEFORE, TelegramUnreachable),
+    (Fault.RESET_AFTER, TelegramUnreachable),
+    (Fault.HANGING, TelegramUnreachable),
+    (Fault.TIMEOUT_AFTER, TelegramUnreachable),
+    (Fault.UNAUTHORIZED, TokenRefused),
+    (Fault.NOT_FOUND, TokenRefused),
+    (Fault.FORBIDDEN, ChatRefused),
+    (Fault.CONFLICT, PollConflict),
+    (Fault.BAD_REQUEST, RequestRefused),
+    (Fault.PARSE, EntitiesRefused),
+    (Fault.MIGRATED, ChatMigrated),
+]
+
+
+async def failed(client: TelegramClient) -> TelegramError:
+    with pytest.raises(TelegramError) as error:
+        await client.send_message(CHAT_ID, "x")
+    return error.value
+
+
+@pytest.mark.parametrize(("fault", "kind"), ERRORS)
+def test_every_failure_has_its_name(fault: Fault, kind: type[TelegramError]) -> None:
+    async def use(client: TelegramClient, twin: TelegramTwin) -> None:
+        twin.faults.on(fault, value=30 if fault is Fault.BUSY else None)
+        error = await failed(client)
+        assert type(error) is kind
+        if isinstance(error, TelegramBusy):
+            assert error.retry_after_s == 30
+        if isinstance(error, TelegramUnreachable):
+            assert error.may_have_acted is (fault is not Fault.SERVER_ERROR)
+
+    used(use)
+
+
+def test_a_connection_that_never_was_did_nothing() -> None:
+    async def use(client: TelegramClient, twin: TelegramTwin) -> None:
+        await twin.down()
+        error = await failed(client)
+        assert isinstance(error, TelegramUnreachable)
+        assert not error.may_have_acted
+
+    used(use)
+
+
+def test_the_token_appears_nowhere() -> None:
+    """Logging at DEBUG, every failure with its traceback and its locals, and whatever the objects say of themselves."""
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+
+    async def use(client: TelegramClient, twin: TelegramTwin) -> None:
+        errors: list[BaseException] = []
+        for fault, _ in ERRORS:
+            twin.faults.on(fault, times=1)
+            errors.append(await failed(client))
+        twin.faults.on(Fault.BAD_REQUEST, value=f"what does https://x/bot{CANARY}/y or {CANARY} mean", times=1)
+        errors.append(await failed(client))
+        await twin.down()
+        errors.append(await failed(client))
+        for address in ("nonsense", "http://127.0.0.1:1"):
+            other = TelegramClient(Token(CANARY), address)
+            errors.append(await failed(other))
+            await other.close()
+        for error in errors:
+            logging.getLogger("papertape").error("it failed: %s", error, exc_info=error)
+            out.write(_told(error))
+        out.write(repr(client) + repr(vars(client)))
+
+    try:
+        used(use)
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    gc.collect()
+    said = out.getvalue()
+    assert "sendMessage" in said
+    assert "Traceback" in said
+    assert "canary" not in said, said[said.index("canary") - 300 :][:400]
+
+
+def _told(error: BaseException) -> str:
+    """Everything that a report of a crash might show: the chain, hidden contexts too, with the locals of frames."""
+    seen = ""
+    one: BaseException | None = error
+    while one is not None:
+        frames = traceback.TracebackException.from_exception(one, capture_locals=True)
+        frames.stack = traceback.StackSummary.from_list(
+            [frame for frame in frames.stack if "/tests/" not in frame.filename]
+        )
+        seen += "".join(frames.format(chain=False)) + repr(one) + repr(vars(one))
+        one = one.__cause__ or one.__context__
+    return seen

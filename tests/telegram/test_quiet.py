@@ -1,0 +1,38 @@
+"""Without a token alerts become lines."""
+
+from __future__ import annotations
+
+import asyncio
+
+from projections.telegram.quiet import QuietNotifier
+from tests.telegram.given import Plain, Tape, news, noise, trip
+from tests.twins.given import START_MS
+from tests.twins.virtual_time import VirtualClock, run
+
+
+def test_every_alert_is_one_line_without_tags() -> None:
+    async def main(clock: VirtualClock) -> None:
+        tape, told = Tape(clock), []
+        tape.add(news("old"))
+        quiet = QuietNotifier(tape, tape.bus, Plain(), told.append)
+        task = asyncio.ensure_future(quiet.run())
+        await asyncio.sleep(1)
+        tape.add(news("a < b\nand more"), noise(), trip())
+        await asyncio.sleep(1)
+        assert told == ["2 a < b · and more", "4 manual"]
+        assert (quiet.statistics().sent, quiet.statistics().lag_events) == (2, 0)
+        tape.bus.close()
+        await task
+
+    run(main, START_MS)
+
+
+def test_it_begins_where_it_is_told_to() -> None:
+    async def main(clock: VirtualClock) -> None:
+        tape, told = Tape(clock), []
+        tape.add(news("old"), news("start"))
+        tape.bus.close()
+        await QuietNotifier(tape, tape.bus, Plain(), told.append, begin_after_seq=1).run()
+        assert told == ["2 start"]
+
+    run(main, START_MS)
