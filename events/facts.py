@@ -380,6 +380,7 @@ FeedFact = (
     | AnomalyCleared
 )
 
+
 def _tagged(kind: type[Event]) -> tuple[type[Event], ...]:
     """A kind with a tag of its own, and those below it."""
     own = () if kind.__struct_config__.tag is None else (kind,)
