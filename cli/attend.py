@@ -33,6 +33,7 @@ from projections.telegram.pace import Pace
 from projections.telegram.poll import Gate
 from projections.telegram.quiet import QuietNotifier
 from projections.telegram.secret import Redaction, access, variables_of
+from projections.telegram.views import Views
 from projections.watchdog.checks import Kind, Measured
 from projections.watchdog.dog import watchdog
 from projections.watchdog.heartbeat import Heart
@@ -96,7 +97,7 @@ class Attendance:
             self._reader(),
             self._running.bus,
             self._running.clock,
-            {runner.strategy.name: runner.strategy.timeframe_ms for runner in self._running.loop.world.runners},
+            self._timeframes_ms(),
             self._measure,
             self._repairs(),
             self._report,
@@ -123,6 +124,10 @@ class Attendance:
         )
         made |= {"alerts": self._notifier.run, "heartbeat": heart.run}
         return {name: self.companions.keep(name, run) for name, run in made.items()}
+
+    def _timeframes_ms(self) -> dict[str, int]:
+        runners = self._running.loop.world.runners
+        return {runner.strategy.name: runner.strategy.timeframe_ms for runner in runners}
 
     def _quiet(self) -> QuietNotifier:
         """Without a token alerts go to a small file beside the log."""
@@ -175,6 +180,7 @@ class Attendance:
                 dog=lambda: dog.view,
                 delivery=self._notifier.statistics,
             ),
+            views=Views(self._timeframes_ms()),
             pace=pace,
         )
         return send, bot
