@@ -109,7 +109,7 @@ class BitgetSection(Struct, frozen=True):
         float, Meta(ge=1.0, le=60.0, description="an answer takes no longer", extra={"unit": "s"})
     ] = 10.0
     symbols_a_connection: Annotated[
-        int, Meta(ge=1, le=200, description="symbols that share a connection, two channels each")
+        int, Meta(ge=1, le=90, description="symbols that share a connection, two channels each")
     ] = 24
     settle_s: Annotated[
         float, Meta(ge=0.0, le=10.0, description="wait for corrections of a candle that closed", extra={"unit": "s"})

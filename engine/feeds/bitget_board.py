@@ -51,7 +51,7 @@ class Watched(Struct):
 
 
 class Board:
-    """All symbols. `on_news` is called when a symbol's next candle has begun."""
+    """All symbols. `on_news` is called with every frame that was taken."""
 
     def __init__(self, symbols: Iterable[str], timeframe_ms: int, refusals: RefusalLog) -> None:
         self._timeframe_ms = timeframe_ms
@@ -59,9 +59,11 @@ class Board:
         self.symbols = {symbol: Watched() for symbol in symbols}
         self.on_news: Callable[[], None] = lambda: None
 
-    def final(self, symbol: str, open_ms: int) -> CandleRow | None:
+    def final(self, symbol: str, open_ms: int, settle_ms: int = 0) -> CandleRow | None:
         """The candle that opened at `open_ms`, when the stream is to be believed that this is all of it."""
         watched = self.symbols[symbol]
+        if not self.is_over(symbol, open_ms + self._timeframe_ms, settle_ms):
+            return None
         if watched.newest_open_ms != open_ms + self._timeframe_ms or open_ms < watched.whole_from_ms:
             return None
         quiet_ms = open_ms + self._timeframe_ms - watched.shown_ms.get(open_ms, -NEVER_MS)
@@ -72,6 +74,16 @@ class Board:
     def has_begun(self, symbol: str, open_ms: int) -> bool:
         """Whether the stream showed a candle that opened at `open_ms` or later."""
         return self.symbols[symbol].newest_open_ms >= open_ms
+
+    def is_over(self, symbol: str, close_ms: int, settle_ms: int) -> bool:
+        """Whether the next candle has begun and the streams still spoke `settle_ms` later, by the exchange's own time.
+
+        A correction that was sent meanwhile has then come. Our own clock may have been set, and a connection that
+        died just behind the close would look well for a while.
+        """
+        watched = self.symbols[symbol]
+        spoke_ms = max(watched.frame_ms, watched.ticker_ms)
+        return watched.newest_open_ms >= close_ms and spoke_ms >= close_ms + settle_ms
 
     def broke(self, symbols: Iterable[str]) -> None:
         """The streams of these symbols are gone: what forms now was not watched whole."""
@@ -103,6 +115,7 @@ class Board:
                 self._refuse(symbol, reason, str(row))
             elif row.open_time_ms > watched.newest_open_ms - ROWS_KEPT_MAX * self._timeframe_ms:
                 self._keep(watched, row, frame.at_ms, now_ms)
+        self.on_news()
 
     def _wrong(self, watched: Watched, row: CandleRow, now_ms: int, *, snapshot: bool) -> RefusalReason | None:
         if row.open_time_ms > now_ms + AHEAD_MS_MAX:
@@ -126,7 +139,6 @@ class Board:
             for old_ms in [kept for kept in watched.rows if kept <= open_ms - ROWS_KEPT_MAX * self._timeframe_ms]:
                 del watched.rows[old_ms]
                 watched.shown_ms.pop(old_ms, None)
-            self.on_news()
 
     def take_ticker(self, frame: TickerFrame, now_ms: int) -> None:
         """Take a ticker: the first one at or after each five minutes is the reading of open interest."""
@@ -147,6 +159,7 @@ class Board:
         reading_ms = frame.at_ms // READING_MS * READING_MS
         if reading_ms > watched.reading_ms and frame.at_ms - reading_ms < READING_LATE_MS_MAX:
             watched.reading_ms, watched.open_interest_base = reading_ms, frame.open_interest_base
+        self.on_news()
 
     def _refuse(self, symbol: str, reason: RefusalReason, text: str, *, doubt: bool = True) -> None:
         self._refusals.refuse(symbol, 0, reason, text)

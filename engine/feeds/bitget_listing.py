@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.feeds.bitget_settings import BITGET
 from engine.feeds.contracts import DEFAULT_GROUP
-from events.errors import ConfigError, ExchangeUnreachable
+from events.errors import ConfigError, ExchangeError, ExchangeUnreachable
 from events.facts import ContractListed, FeedFact
 
 if TYPE_CHECKING:
@@ -43,8 +43,17 @@ class Listing:
                 raise _unknown(symbol, list(self._bodies))
         for symbol in self._settings.symbols:
             if symbol in self._bodies and symbol not in self._tiers:
-                self._tiers[symbol] = await self._rest.tiers(symbol)
-        return [self._contract(self._bodies[symbol]) for symbol in self._settings.symbols if symbol in self._bodies]
+                await self._ask_tiers(symbol, known=symbol in seen)
+        # Without its tiers a symbol goes on under the specification that the log holds.
+        return [self._contract(self._bodies[symbol]) for symbol in self._settings.symbols if symbol in self._tiers]
+
+    async def _ask_tiers(self, symbol: str, *, known: bool) -> None:
+        """A symbol's margin tiers. Raises ExchangeError where the log does not know the symbol either."""
+        try:
+            self._tiers[symbol] = await self._rest.tiers(symbol)
+        except ExchangeError:
+            if not known:
+                raise
 
     async def states(self, tracks: Sequence[Track], now_ms: int) -> list[FeedFact]:
         """Which contracts were closed or opened for trading meanwhile. Raises ExchangeError."""

@@ -180,8 +180,9 @@ class Past:
         limit_s = max(LIMIT_WALL_S_MIN, (until_ms - self._now_ms()) / 1_000.0 / self._speed)
         tasks = [asyncio.ensure_future(ask(track)) for track in tracks]
         try:
-            if tasks:
-                await asyncio.wait(tasks, timeout=limit_s)
+            done, _ = await asyncio.wait(tasks, timeout=limit_s) if tasks else (set(), None)
+            for task in done:
+                task.result()  # Whatever is no fault of the exchange is a bug, and must not stay silent.
         finally:
             for task in tasks:
                 task.cancel()

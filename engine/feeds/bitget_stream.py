@@ -7,12 +7,13 @@ again, a connection that brings no data at all, or does not answer its pings, is
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from engine.feeds.bitget_frames import (
     CANDLES,
@@ -50,6 +51,7 @@ OPEN_WITHIN_WALL_S_MIN: Final = 1.0
 CLOSE_WITHIN_WALL_S: Final = 1.0
 QUEUE_FRAMES_MAX: Final = 16
 HOUR_S: Final = 3_600.0
+RENEWALS_KEPT_MAX: Final = 1_000
 
 
 class Channel(Struct):
@@ -93,6 +95,7 @@ class Stream:
         self.whole = asyncio.Event()
         self.heard_s = self.pinged_s = self.ponged_s = self._now_s()
         self.served = False
+        self._renewed_s: deque[float] = deque(maxlen=RENEWALS_KEPT_MAX)
         self._given_up: str | None = None
 
     def _now_s(self) -> float:
@@ -121,7 +124,7 @@ class Stream:
                 max_size=settings.frame_bytes_max,
                 max_queue=QUEUE_FRAMES_MAX,
             )
-        except (OSError, InvalidHandshake, InvalidMessage, EOFError) as error:
+        except (OSError, WebSocketException, EOFError) as error:
             raise ExchangeUnreachable(f"{settings.ws_url} cannot be reached: {words(error)}") from error
         try:
             return await self._serve(socket)
@@ -204,7 +207,7 @@ class Stream:
     # ------------------------------------------------------------ keeping alive
 
     async def _keep(self, socket: ClientConnection) -> str:
-        """Subscribe, ping, and look every second what is silent."""
+        """Subscribe, ping, and look every few seconds what is silent."""
         try:
             await self._subscribe(socket, list(self.channels.values()), again=False)
             while (reason := self._fault()) is None:
@@ -226,7 +229,9 @@ class Stream:
             return f"no data for {now_s - self.heard_s:.0f} s"
         if self.ponged_s < self.pinged_s and now_s - self.pinged_s > PONG_WITHIN_S:
             return f"no answer to a ping within {PONG_WITHIN_S:.0f} s"
-        if sum(channel.asked for channel in self.channels.values()) >= ARGS_AN_HOUR_MAX:
+        while self._renewed_s and now_s - self._renewed_s[0] > HOUR_S:
+            self._renewed_s.popleft()
+        if len(self._renewed_s) >= max(len(self.channels), ARGS_AN_HOUR_MAX - len(self.channels)):
             return "too many channels were silent"
         return None
 
@@ -251,6 +256,8 @@ class Stream:
                 await self._clock.sleep(REQUEST_EVERY_S)
                 self._board.broke({channel.symbol for channel in some if channel.name.startswith(CANDLES)})
             await socket.send(request("subscribe", args))
+            if again:
+                self._renewed_s.extend([self._now_s()] * len(some))
             for channel in some:
                 channel.asked_s, channel.asked = self._now_s(), channel.asked + 1
             await self._clock.sleep(REQUEST_EVERY_S)

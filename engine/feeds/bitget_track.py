@@ -23,6 +23,8 @@ from events.facts import (
     Timing,
 )
 
+BEFORE: Final = "before"
+"""Why a symbol is held that was not tradable when the engine stopped, until it is known how it stands now."""
 _CANDLE, _FUNDING, _READING = 0, 1, 2
 PENDING_MS: Final = 3_600_000
 """So long before its end a log that knows no settlement at all may have missed one."""
@@ -51,6 +53,7 @@ class Track(Struct):
     doubtful: CandleRow | None = None
     lagging: bool = False
     whole_again_ms: int = 0
+    cut_candles: int = 0
     late_from_ms: int = -1
     late_until_ms: int = -1
     late_candles: int = 0
@@ -127,7 +130,11 @@ def make_tracks(
             # Without a settlement in the log only one that was not shown before its end can be missing.
             least_ms = first_ms - (PENDING_MS if known.funding_ms < 0 else catch_up_ms)
             funding_ms, reading_ms = max(known.funding_ms, least_ms), known.open_interest_ms
-            tracks.append(Track(symbol, place, timeframe_ms, first_ms, 0, funding_ms, reading_ms))
+            track = Track(symbol, place, timeframe_ms, first_ms, 0, funding_ms, reading_ms)
+            track.cut_candles = max(0, first_ms - known.candle_open_ms - timeframe_ms) // timeframe_ms
+            if known.suspended:
+                track.held[BEFORE] = "it was not tradable when the engine stopped"
+            tracks.append(track)
     return tracks
 
 

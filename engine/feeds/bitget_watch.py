@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from engine.feeds.bitget_board import READING_MS, Board
 from engine.feeds.bitget_line import BACKOFF_S, CONNECTIONS_PER_S, Line
 from engine.feeds.bitget_listing import Listing
 from engine.feeds.bitget_past import Answers, Past, Stretch, facts_of, window_ms
+from engine.feeds.bitget_pulse import Pulse
 from engine.feeds.bitget_rest import BitgetRest
 from engine.feeds.bitget_settings import BITGET
 from engine.feeds.bitget_stream import Stream
-from engine.feeds.bitget_track import Ranked, Track, holes, in_order, make_tracks, utc_text
+from engine.feeds.bitget_track import BEFORE, Ranked, Track, holes, in_order, make_tracks, utc_text
 from engine.feeds.pacing import Pacer
 from events.errors import ExchangeError
-from events.facts import AnomalyCleared, AnomalyRaised, FeedConnected, FeedFact, FeedLost
+from events.facts import FeedConnected, FeedFact, FeedLost
 
 if TYPE_CHECKING:
     from engine.clock import Clock
@@ -25,11 +26,10 @@ if TYPE_CHECKING:
     from engine.feeds.rows import CandleRow
 
 HOUR_MS: Final = 3_600_000
-LOOK_S_MAX: Final = 5.0
-"""So often at least the clock is asked while waiting for a candle's end: it may have been corrected."""
 HOUSEKEEPING_S_MAX: Final = 20.0
 MEND_S_MAX: Final = 12.0
-SKEW_MS_MAX: Final = 2_000
+MEND_CANDLES_MAX: Final = 20_000
+"""So many candles of a symbol that was left behind are fetched at once; the rest after the next minute."""
 HOLE_MS: Final = 3_600_000
 """After a hole that cannot be filled a symbol is tradable again when an hour of candles was whole."""
 SETTLEMENT_ROUNDS_MAX: Final = 12
@@ -56,16 +56,23 @@ class Watch:
         size = settings.symbols_a_connection
         parts = [settings.symbols[first : first + size] for first in range(0, len(settings.symbols), size)]
         self._lines = [Line(part, settings, clock, self.board, pacer, self._make_stream) for part in parts]
+        self._heard_ms = 0.0
+        self._pulse = Pulse(self._rest, clock, settings, self._last_heard_ms)
         self._tasks: list[asyncio.Task[None]] = []
         self._tracks: list[Track] = []
         self._held: list[Ranked] = []
         """What is told with the next batch: a settlement of the same time, known a minute later, goes before it."""
         self._lost = True
         self._told_lost = False
-        self._skewed = False
 
     def _make_stream(self, symbols: Sequence[str]) -> Stream:
         return Stream(symbols, self._settings, self._clock, self.now_ms, self.board, self._refusals)
+
+    def _last_heard_ms(self) -> float:
+        """When any stream brought something last, by our clock."""
+        streams = [line.stream for line in self._lines if line.stream is not None]
+        self._heard_ms = max([self._heard_ms, *(stream.heard_s * 1_000.0 for stream in streams)])
+        return self._heard_ms
 
     def now_ms(self) -> int:
         """The exchange's time, UTC ms."""
@@ -119,17 +126,20 @@ class Watch:
         """Learn the time and the contracts, however long the exchange cannot be reached."""
         for attempt in range(1 << 62):
             try:
-                await self._rest.server_time_ms()
+                await self._pulse.learn()
                 listed = await self._listing.listed(seen)
                 break
             except ExchangeError as error:
                 if attempt == 0:
                     yield [self._lost_now(str(error))]
-            await self._clock.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+            await self._pulse.pause(attempt)
         settings = self._settings
         limits_ms = (settings.warm_up_ms, settings.catch_up_ms_max)
         self._tracks = make_tracks(settings.symbols, settings.timeframe_ms, seen, self.now_ms(), limits_ms)
-        yield [*listed, *self._listing.tradable(self._tracks, self.now_ms())]
+        facts = [*listed, *self._listing.tradable(self._tracks, self.now_ms())]
+        for track in self._tracks:
+            facts += self._hole(track, track.cut_candles, track.next_open_ms) if track.cut_candles else ()
+        yield facts
 
     def _lost_now(self, why: str) -> FeedFact:
         self._lost = self._told_lost = True
@@ -154,8 +164,7 @@ class Watch:
         for track in self._tracks:
             track.lagging = track.lagging and not self._lost
         if self._told_lost:
-            # The same was asked for just now.
-            await self._clock.sleep(BACKOFF_S[0])
+            await self._pulse.answers()
         while True:
             tracks = self._waited_for()
             present_ms = self._present_ms()
@@ -181,7 +190,8 @@ class Watch:
                 break
             if not self._told_lost:
                 yield [self._lost_now(answers.why())]
-            await self._clock.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+            await self._pulse.answers() if answers.failed else await self._pulse.pause(attempt)
+            until_ms = min(until_ms, max(from_ms, self._present_ms()))
             if not answers.failed:
                 # The exchange answers, and shows none: a hole of its own that ends behind this window.
                 further_ms = until_ms + window_ms(len(tracks), self._settings.timeframe_ms)
@@ -214,7 +224,10 @@ class Watch:
         if not self._lost:
             return []
         self._lost = self._told_lost = False
-        return [FeedConnected(present_ms, BITGET, self._wall.now_ms(), self._settings.speed)]
+        facts: list[FeedFact] = [FeedConnected(present_ms, BITGET, self._wall.now_ms(), self._settings.speed)]
+        for track in self._waited_for():
+            facts += track.release(BEFORE, "its candles are whole", self.now_ms())
+        return facts
 
     def _holes(self, track: Track, rows: list[CandleRow], until_ms: int) -> list[FeedFact]:
         """A hole that the exchange has itself makes a symbol that is traded already untradable for a while."""
@@ -222,10 +235,12 @@ class Watch:
         if first_ms < track.start_ms and rows:
             first_ms = rows[0].open_time_ms  # A contract may be younger than the warm-up.
         missing = holes(rows, first_ms, until_ms, track.timeframe_ms)
-        if missing <= 0 or first_ms < track.start_ms:
-            return []
+        return [] if missing <= 0 or first_ms < track.start_ms else self._hole(track, missing, first_ms)
+
+    def _hole(self, track: Track, missing: int, from_ms: int) -> list[FeedFact]:
+        """Candles that never come: nothing is opened before an hour of them was whole."""
         track.whole_again_ms = self.now_ms() + HOLE_MS
-        text = f"the exchange does not have {missing} of its candles from {utc_text(first_ms)} UTC on"
+        text = f"{missing} of its candles cannot be had, from {utc_text(from_ms)} UTC on"
         return list(track.hold("hole", text, self.now_ms()))
 
     def _leave_behind(self, track: Track, why: str) -> list[FeedFact]:
@@ -240,9 +255,12 @@ class Watch:
         settings, tracks = self._settings, self._waited_for()
         open_ms = min(track.next_open_ms for track in tracks)
         close_ms = open_ms + settings.timeframe_ms
-        await self._until_over(tracks, close_ms)
+        if why := await self._until_over(tracks, close_ms):
+            return [self._lost_now(why)]
         due = [track for track in tracks if track.next_open_ms == open_ms]
-        rows = {track.symbol: row for track in due if (row := self.board.final(track.symbol, open_ms)) is not None}
+        settle_ms = int(settings.settle_s * 1_000)
+        shown = {track.symbol: self.board.final(track.symbol, open_ms, settle_ms) for track in due}
+        rows = {symbol: row for symbol, row in shown.items() if row is not None}
         open_ = [track for track in due if track.symbol not in rows]
         limits_ms = (close_ms + int(settings.wait_s * 1_000), close_ms + int(settings.declare_s * 1_000))
         answers, settled = await asyncio.gather(
@@ -254,8 +272,8 @@ class Watch:
         if not rows:
             self._held = held
             return [self._lost_now(answers.why())]
-        on_time = self.now_ms() <= close_ms + int(settings.on_time_s * 1_000)
         self._held = await self._readings(tracks, close_ms)
+        on_time = self.now_ms() <= close_ms + int(settings.on_time_s * 1_000)
         facts: list[FeedFact] = []
         candles: list[Ranked] = []
         for track in due:
@@ -263,30 +281,33 @@ class Watch:
             if row is None:
                 facts += self._leave_behind(track, answers.why(track.symbol))
                 continue
-            candles.append(track.candle(row, on_time=on_time))
-            facts += track.filled(close_ms) if on_time else ()
+            # A settlement that is not known yet may still change what is decided on this candle.
+            decidable = on_time and not track.expects(open_ms)
+            candles.append(track.candle(row, on_time=decidable))
+            facts += track.filled(close_ms) if decidable else ()
             if close_ms >= track.whole_again_ms:
                 facts += track.release("hole", "an hour of candles was whole", close_ms)
         return in_order(held + candles) + facts
 
-    async def _until_over(self, tracks: Sequence[Track], close_ms: int) -> None:
-        """Wait for the end of a candle, its corrections, and for the streams to begin the next one, up to a limit."""
-        await self._until(close_ms + int(self._settings.settle_s * 1_000))
+    async def _until_over(self, tracks: Sequence[Track], close_ms: int) -> str:
+        """Wait for the end of a candle, its corrections, and for the streams to begin the next one, up to a limit.
+
+        Why the exchange is lost meanwhile; empty while it lives.
+        """
+        settle_ms = int(self._settings.settle_s * 1_000)
+        if why := await self._pulse.until(close_ms + settle_ms):
+            return why
         ask_ms = close_ms + int(self._settings.grace_s * 1_000)
-        while not all(self.board.has_begun(track.symbol, close_ms) for track in tracks):
+        while not all(self.board.is_over(track.symbol, close_ms, settle_ms) for track in tracks):
             left_s = (ask_ms - self.now_ms()) / 1_000.0 / self._settings.speed
             if left_s <= 0.0:
-                return
+                break
             self._news.clear()
             try:
                 await asyncio.wait_for(self._news.wait(), left_s)
             except TimeoutError:
-                return
-
-    async def _until(self, at_ms: int) -> None:
-        """Wait for a time of the exchange."""
-        while (left_ms := at_ms - self.now_ms()) > 0:
-            await self._clock.sleep(min(LOOK_S_MAX, left_ms / 1_000.0))
+                break
+        return ""
 
     async def _settlements(self, tracks: Sequence[Track], open_ms: int, close_ms: int) -> list[Ranked]:
         """The settlements that are due before this candle; they must be known before it is decided on."""
@@ -338,31 +359,22 @@ class Watch:
 
     async def _housekeeping(self) -> list[FeedFact]:
         """Between two minutes: the clock, the contracts' states, and the symbols that were left behind."""
-        facts: list[FeedFact] = []
+        facts = await self._done(self._mend([track for track in self._tracks if track.lagging]))
+        await self._done(self._learned())
+        facts += self._pulse.skew()
+        return facts + await self._done(self._listing.states(self._tracks, self.now_ms()))
+
+    async def _learned(self) -> list[FeedFact]:
+        await self._pulse.learn()
+        return []
+
+    async def _done(self, work: Awaitable[list[FeedFact]]) -> list[FeedFact]:
+        """One piece of housekeeping; where the exchange does not answer in time, it is done after the next minute."""
         try:
             async with asyncio.timeout(max(1.0, HOUSEKEEPING_S_MAX / self._settings.speed)):
-                await self._rest.server_time_ms()
-                facts += self._skew()
-                facts += await self._listing.states(self._tracks, self.now_ms())
-                facts += await self._mend([track for track in self._tracks if track.lagging])
+                return await work
         except (ExchangeError, TimeoutError):
-            pass
-        return facts
-
-    def _skew(self) -> list[FeedFact]:
-        """Tell when this machine's clock is far from the exchange's, and when it is not any more."""
-        if self._settings.speed != 1.0:
             return []
-        skew_ms = self._rest.offset_ms
-        now_ms = self.now_ms()
-        if not self._skewed and abs(skew_ms) > SKEW_MS_MAX:
-            self._skewed = True
-            text = f"{abs(skew_ms) / 1_000.0:.1f} s {'behind' if skew_ms > 0 else 'ahead of'} the exchange's"
-            return [AnomalyRaised(now_ms, "clock_skew", "this machine's clock", text)]
-        if self._skewed and abs(skew_ms) < SKEW_MS_MAX // 2:
-            self._skewed = False
-            return [AnomalyCleared(now_ms, "clock_skew", "this machine's clock", "it is right again")]
-        return []
 
     async def _mend(self, lagging: list[Track]) -> list[FeedFact]:
         """What symbols miss up to where the others are, late; then they are waited for again."""
@@ -371,11 +383,12 @@ class Watch:
             return []
         # Some of them were asked for just now.
         await self._clock.sleep(BACKOFF_S[0])
-        until_ms = min(track.next_open_ms for track in waited)
         from_ms = min(track.next_open_ms for track in lagging)
+        others_ms = min(track.next_open_ms for track in waited)
+        until_ms = min(others_ms, from_ms + MEND_CANDLES_MAX * self._settings.timeframe_ms)
         answers = await self._past.stretch(lagging, from_ms, until_ms, self.now_ms() + int(MEND_S_MAX * 1_000))
         mended = [track for track in lagging if track.symbol in answers.found]
         ranked, facts = self._made_up(mended, answers, until_ms)
         for track in mended:
-            track.lagging = False
+            track.lagging = track.next_open_ms < others_ms
         return in_order(ranked) + facts

@@ -21,11 +21,12 @@ REFUSAL_TEXT_CHARS_MAX: Final = 200
 
 
 class Seen(Struct, frozen=True):
-    """The newest facts of a symbol that the engine already holds; -1 where there is none."""
+    """The newest facts of a symbol that the engine already holds, -1 where there is none; whether it is suspended."""
 
     candle_open_ms: int = -1
     funding_ms: int = -1
     open_interest_ms: int = -1
+    suspended: bool = False
 
 
 NOTHING_SEEN: Final = Seen()

@@ -1,0 +1,129 @@
+"""What goes wrong on the way is noticed within a minute and repaired or declared within two; nobody ever gives up."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+from events.facts import FeedConnected, FeedLost, SymbolResumed, SymbolSuspended
+from tests.feeds.bitget_given import (
+    BTC,
+    MINUTE_MS,
+    NOW_MS,
+    START_MS,
+    THREE,
+    Then,
+    WatchedTwin,
+    Watching,
+    assert_candles_are_the_history,
+    assert_readings_are_true,
+    assert_within_limits,
+    watched,
+)
+from tests.twins.bitget_faults import AT_ONCE, Fault
+from tests.twins.bitget_garbage import Garbage
+
+AT_MINUTE: Final = 4.5
+AT_MS: Final = START_MS + int(AT_MINUTE * MINUTE_MS)
+LASTS_S: Final = 200.0
+NOTICED_S_MAX: Final = 60.0
+DECLARED_S_MAX: Final = 120.0
+ON_SUBSCRIBING: Final = (Fault.REFUSED_SUBSCRIBE, Fault.FALSE_ACK, Fault.STALE_SNAPSHOT)
+ON_ASKING: Final = (
+    Fault.BUSY,
+    Fault.SERVER_ERROR,
+    Fault.HTML_OK,
+    Fault.HTML_BAD_GATEWAY,
+    Fault.REST_RESET,
+    Fault.HANGING,
+    Fault.CUT_BODY,
+    Fault.EMPTY_DATA,
+    Fault.UNKNOWN_SYMBOL,
+)
+"""Both kinds are met by who subscribes, or asks for a candle: the connections are closed with them."""
+RECONNECTS: Final = (
+    Fault.CLOSE,
+    Fault.ABORT,
+    Fault.RESET,
+    Fault.DAY_CUT,
+    Fault.SILENT,
+    Fault.STALLED,
+    Fault.GIANT,
+    Fault.NO_PONG,
+    Fault.MAINTENANCE,
+    *ON_SUBSCRIBING,
+    *ON_ASKING,
+)
+"""A new connection is the answer."""
+POLLS: Final = (Fault.SILENT, Fault.STALLED, Fault.SILENT_SYMBOL, Fault.SKIPPED_BAR, Fault.OUT_OF_ORDER)
+"""Candles are asked for meanwhile."""
+
+
+def throw(fault: Fault, value: Any = None, symbol: str | None = None, for_s: float = LASTS_S) -> Then:
+    """Switch a fault on."""
+
+    def then(twin: WatchedTwin) -> None:
+        if fault is Fault.FUNDING_INTERVAL:
+            value_, symbol_ = 2, BTC
+        else:
+            value_, symbol_ = (40_000 if fault is Fault.SKEW else value), symbol
+        twin.faults.on(fault, symbol=symbol_, for_s=None if fault in AT_ONCE else for_s, value=value_)
+        if fault in (*ON_SUBSCRIBING, *ON_ASKING):
+            twin.faults.on(Fault.CLOSE)
+
+    return then
+
+
+def undeclared(seen: Watching, symbols: tuple[str, ...] = THREE) -> list[tuple[str, int]]:
+    """Symbols and closes of which two minutes later there was no candle, and nothing had been said."""
+    bad = []
+    for symbol in symbols:
+        told_ms = {one.fact.at_ms: one.told_ms for one in seen.told if one.fact in seen.candles(symbol)}
+        for close_ms in range(NOW_MS + MINUTE_MS, int(seen.told[-1].told_ms - 2 * MINUTE_MS), MINUTE_MS):
+            limit_ms = close_ms + int(DECLARED_S_MAX * 1_000)
+            if told_ms.get(close_ms, limit_ms + 1) > limit_ms and not is_declared(seen, symbol, limit_ms):
+                bad.append((symbol, close_ms))
+    return bad
+
+
+def is_declared(seen: Watching, symbol: str, by_ms: int) -> bool:
+    """Whether at some time the feed was said to be lost, or the symbol not to be tradable."""
+    lost = suspended = False
+    for one in seen.told:
+        if one.told_ms > by_ms:
+            break
+        lost = isinstance(one.fact, FeedLost) or (lost and not isinstance(one.fact, FeedConnected))
+        if isinstance(one.fact, SymbolSuspended | SymbolResumed) and one.fact.symbol == symbol:
+            suspended = isinstance(one.fact, SymbolSuspended)
+    return lost or suspended
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+def test_a_fault_is_noticed_and_repaired_or_declared_and_nothing_is_lost(fault: Fault) -> None:
+    seen = watched(minutes=14, then=[(AT_MINUTE, throw(fault))])
+    assert seen.twin.faults.counts[fault] > 0
+    assert_candles_are_the_history(seen)
+    assert_readings_are_true(seen)
+    assert_within_limits(seen.twin)
+    assert undeclared(seen) == []
+    soon_ms = AT_MS + int(NOTICED_S_MAX * 1_000)
+    if fault in RECONNECTS:
+        assert any(AT_MS < at_ms <= soon_ms for at_ms in seen.twin.attempts_ms), "no new connection"
+    if fault in POLLS:
+        assert any(AT_MS < at_ms <= soon_ms + MINUTE_MS for at_ms in seen.twin.pages("candles")), "nothing was polled"
+    assert seen.candles()[-1].at_ms >= START_MS + 13 * MINUTE_MS
+    assert not is_declared(seen, BTC, seen.told[-1].told_ms)
+    back_ms = START_MS + 11 * MINUTE_MS
+    assert seen.twin.pages("candles", from_ms=back_ms) == [], "the streams are well, nothing is to be asked for"
+
+
+@pytest.mark.parametrize("kind", list(Garbage))
+def test_rubbish_is_refused_and_changes_nothing(kind: Garbage) -> None:
+    seen = watched(minutes=5.5, then=[(0.1, throw(Fault.GARBAGE, kind, for_s=200.0))])
+    assert_candles_are_the_history(seen)
+    assert_readings_are_true(seen)
+    assert max(seen.delays_s()) <= 30.0
+    assert seen.of(FeedLost, SymbolSuspended) == []
+    good = (Garbage.TEXT_FOR_NUMBER, Garbage.EXTRA_FIELDS)
+    assert (seen.feed.refusals.total == 0) == (kind in good), seen.feed.refusals.counts
