@@ -125,7 +125,7 @@ async def a_day(db: Path) -> None:
 def feed(bench: Bench) -> Result:
     """Frame to committed event at two sizes, the processor's share, and the size of a day's log."""
     result = Result("feed", "the live feed over loopback, a frame in to its event committed")
-    count = bench.choose(1, 6)
+    count = bench.choose(1, 3)
     for symbols in SIZES[:1] if bench.quick else SIZES:
         taken = asyncio.run(watched(bench.folder / f"feed{symbols}.db", symbols, count))
         for percent in (50.0, 99.0):

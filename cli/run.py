@@ -118,7 +118,7 @@ async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None
             watchers = {"view": _view(running, config, as_json), "commands": running.desk.serve()}
             watchers |= attended.watchers() if attended is not None else {}
             work = _work(running, feed, stop, until_end, attended)
-            await supervise(work, watchers, lambda: running.log.head.seq)
+            await supervise(work, watchers, lambda: running.log.head.seq, ("alerts",))
 
 
 def refuse_foreign(world: World, feed: str, db: Path) -> None:

@@ -12,23 +12,30 @@ from typing import TYPE_CHECKING
 from events.errors import EngineFault, PapertapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
-WATCHERS_END_S = 5.0
+WATCHERS_END_S = 1.0
+LAST_WORDS_S = 5.0
+"""For those who still have to tell somebody outside."""
 
 
 async def supervise(
-    work: Awaitable[None], watchers: Mapping[str, Awaitable[None]], head_seq: Callable[[], int]
+    work: Awaitable[None],
+    watchers: Mapping[str, Awaitable[None]],
+    head_seq: Callable[[], int],
+    with_last_words: Collection[str] = (),
 ) -> None:
-    """Run the work and its watchers until the work ends; watchers have five seconds to end behind it.
+    """Run the work and its watchers until the work ends; watchers have one second to end behind it.
 
-    Raises what the first failing task raised, or EngineFault naming it when that is no error of ours.
+    Those `with_last_words` have five.     Raises what the first failing task raised, or EngineFault naming it when that is no error of ours.
     """
     tasks = {name: asyncio.ensure_future(watcher) for name, watcher in watchers.items()}
     tasks["loop"] = asyncio.ensure_future(work)
     try:
         await _first_end(tasks, head_seq)
         await asyncio.wait(tasks.values(), timeout=WATCHERS_END_S)
+        if slower := [tasks[name] for name in with_last_words if name in tasks]:
+            await asyncio.wait(slower, timeout=LAST_WORDS_S - WATCHERS_END_S)
         _raise_failure(tasks, head_seq)
     finally:
         for task in tasks.values():

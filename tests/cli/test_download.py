@@ -233,6 +233,6 @@ def test_an_unknown_symbol_ends_with_1_and_the_exchanges_words(url: str, folder:
 def test_no_network_ends_with_1_and_one_line(folder: Path) -> None:
     result = run("--symbol", BTC, "--from", FROM, "--rest-url", "http://127.0.0.1:9")
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: http://127.0.0.1:9 GET /api/v2/public/time: ")
+    assert result.stderr.startswith("error: http://127.0.0.1:9 cannot be reached: ")
     assert result.stderr.count("\n") == 1
     assert not list(folder.iterdir())
