@@ -22,7 +22,7 @@ from engine.boot import EngineSettings
 from engine.feeds.file import FileFeed
 from engine.feeds.sim import SimFeed
 from engine.setup import playable
-from events.errors import UsageError
+from events.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,12 +46,20 @@ def make_feed(config: Config, clock: Clock) -> Feed:
     if config.feed.kind == "bitget":
         from engine.feeds.bitget import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
 
+        check_address(config.feed.bitget.rest_url, "feed.bitget.rest_url", ("http://", "https://"))
+        check_address(config.feed.bitget.ws_url, "feed.bitget.ws_url", ("ws://", "wss://"))
         return BitgetFeed(bitget_settings(config, warm_up_ms(config)), clock)
     if config.feed.kind == "sim":
         return SimFeed(sim_settings(config), clock)
     if not config.feed.file.candles:
         raise UsageError("--feed file needs --candles FILE..., or feed.file.candles in the configuration")
     return FileFeed(file_settings(config), clock)
+
+
+def check_address(url: str, key: str, schemes: tuple[str, ...]) -> None:
+    """Raises ConfigError for an address that cannot be one."""
+    if not url.startswith(schemes):
+        raise ConfigError(f"{key} = {url!r}: must begin with {' or '.join(schemes)}")
 
 
 def warm_up_ms(config: Config) -> int:

@@ -27,7 +27,8 @@ async def supervise(
 ) -> None:
     """Run the work and its watchers until the work ends; watchers have one second to end behind it.
 
-    Those `with_last_words` have five.     Raises what the first failing task raised, or EngineFault naming it when that is no error of ours.
+    Those `with_last_words` have five. Raises what the first failing task raised, or EngineFault naming it when that is
+    no error of ours.
     """
     tasks = {name: asyncio.ensure_future(watcher) for name, watcher in watchers.items()}
     tasks["loop"] = asyncio.ensure_future(work)

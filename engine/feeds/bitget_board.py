@@ -46,6 +46,7 @@ class Watched(Struct):
     open_interest_base: float = 0.0
     next_settlement_ms: int = 0
     mark_usdt: float = 0.0
+    odd_close_usdt: float = 0.0
     odd_mark_usdt: float = 0.0
     """A mark price that was taken for an error; the next one near it is believed."""
 
@@ -124,7 +125,11 @@ class Board:
         if known is not None and row.volume < known.volume:
             return RefusalReason.STALE
         newest = watched.rows.get(watched.newest_open_ms)
+        odd_usdt, watched.odd_close_usdt = watched.odd_close_usdt, 0.0
         if not snapshot and newest is not None and jumps(row.close, newest.close):
+            if odd_usdt > 0.0 and not jumps(row.close, odd_usdt):
+                return None  # Said twice: it is the market. The candle stays in doubt all the same.
+            watched.odd_close_usdt = row.close
             return RefusalReason.ABSURD_JUMP
         return None
 

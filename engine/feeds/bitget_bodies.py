@@ -68,6 +68,8 @@ class Body(Struct, frozen=True):
     refusals: RefusalLog
     sent_ms: int = 0
     received_ms: int = 0
+    said_ms: int | None = None
+    """When the answer was made, by the exchange's own clock."""
 
     def refuse(self, line: int, reason: RefusalReason, text: object) -> None:
         """Count a row that is not taken."""

@@ -23,7 +23,7 @@ from engine.feeds.bitget_bodies import UNREADABLE, Body
 from engine.feeds.bitget_settings import BitgetSettings
 from engine.feeds.pacing import Pacer
 from engine.feeds.port import RefusalLog, RefusalReason
-from events.errors import ExchangeBusy, ExchangeRefused, ExchangeUnreachable
+from events.errors import ConfigError, ExchangeBusy, ExchangeRefused, ExchangeUnreachable
 
 CONCURRENT_MAX: Final = 4
 TIMEOUT_WALL_S_MIN: Final = 1.0
@@ -49,6 +49,7 @@ class Envelope(Struct):
 
     code: str | int
     msg: str | None = None
+    requestTime: int | None = None  # noqa: N815 - the exchange's own name.
     data: Raw = Raw(b"null")
 
 
@@ -84,7 +85,7 @@ class BitgetHttp:
             received_ms = self._clock.now_ms()
         envelope = self._opened(reply, source, ticket)
         self._pacer.served(ticket)
-        return Body(source, envelope.data, self._refusals, sent_ms, received_ms)
+        return Body(source, envelope.data, self._refusals, sent_ms, received_ms, envelope.requestTime)
 
     async def _exchange(self, url: str, params: dict[str, str | int], source: str) -> Reply:
         try:
@@ -113,7 +114,10 @@ class BitgetHttp:
             logging.getLogger("httpx").setLevel(logging.WARNING)
             limits = httpx.Limits(max_connections=CONCURRENT_MAX, max_keepalive_connections=CONCURRENT_MAX)
             # The timeout around the whole exchange is the only one: one that begins anew with every byte ends nothing.
-            self._client = httpx.AsyncClient(timeout=None, limits=limits, headers={"user-agent": "papertape"})  # noqa: S113
+            try:
+                self._client = httpx.AsyncClient(timeout=None, limits=limits, headers={"user-agent": "papertape"})  # noqa: S113
+            except (ImportError, ValueError, httpx.InvalidURL) as error:
+                raise ConfigError(f"the proxy of the environment cannot be used: {error}") from error
         return self._client
 
     def _opened(self, reply: Reply, source: str, ticket: int) -> Envelope:

@@ -36,6 +36,8 @@ MARKET: Final = "/api/v2/mix/market"
 GRANULARITIES: Final = {MINUTE_MS: "1m", 5 * MINUTE_MS: "5m", 15 * MINUTE_MS: "15m", 60 * MINUTE_MS: "1H"}
 RECENT_MS: Final = 29 * 86_400_000
 """So far back `candles` reaches for certain; the exchange says a month."""
+SAID_FAR_MS: Final = 300_000
+"""An answer's own time that is further away than this from the time we know says nothing."""
 CANDLES_A_CALL_MAX: Final = 50_000
 """A longer range is split by the caller."""
 PAGES_A_CALL_MAX: Final = 1_000
@@ -198,6 +200,9 @@ class BitgetRest:
             endTime=end_ms + step_ms,
             limit=min(way.rows_max, (end_ms - begin_ms) // step_ms + 3),
         )
-        older = {open_ms: row for open_ms, row in candles_of(body, step_ms).items() if open_ms < end_ms}
+        # A candle that forms is in some answers; our clock may have been set, the answer's own time was not.
+        known = body.said_ms is not None and abs(body.said_ms - self.server_now_ms()) < SAID_FAR_MS
+        over_ms = min(end_ms, body.said_ms - step_ms + 1) if known and body.said_ms is not None else end_ms
+        older = {open_ms: row for open_ms, row in candles_of(body, step_ms).items() if open_ms < over_ms}
         wanted.found.update((open_ms, row) for open_ms, row in older.items() if open_ms >= wanted.first_ms)
         return min(older, default=None)
