@@ -51,9 +51,13 @@ class Pulse:
                 return why
         return ""
 
+    def silent_s(self) -> float:
+        """How long ago the exchange gave its last sign of life."""
+        return (self._clock.now_ms() - max(self._answered_ms, self._heard_ms())) / 1_000.0
+
     async def _gone(self) -> str:
         """Why the exchange is lost: nothing was heard for a while, it does not answer, and that for too long."""
-        silent_s = (self._clock.now_ms() - max(self._answered_ms, self._heard_ms())) / 1_000.0
+        silent_s = self.silent_s()
         if silent_s < self._settings.silence_s:
             return ""
         why = await self._tried()

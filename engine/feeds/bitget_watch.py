@@ -262,7 +262,10 @@ class Watch:
         shown = {track.symbol: self.board.final(track.symbol, open_ms, settle_ms) for track in due}
         rows = {symbol: row for symbol, row in shown.items() if row is not None}
         open_ = [track for track in due if track.symbol not in rows]
-        limits_ms = (close_ms + int(settings.wait_s * 1_000), close_ms + int(settings.declare_s * 1_000))
+        wait_ms, declare_ms = int(settings.wait_s * 1_000), int(settings.declare_s * 1_000)
+        # What was silent before the close already is declared that much sooner.
+        alive_ms = min(close_ms, self.now_ms() - int(self._pulse.silent_s() * 1_000))
+        limits_ms = (close_ms + wait_ms, max(close_ms + wait_ms, alive_ms + declare_ms))
         answers, settled = await asyncio.gather(
             self._past.candle(open_, open_ms, limits_ms, len(due) // 2 - len(rows)),
             self._settlements(tracks, open_ms, close_ms),
