@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.feeds.bitget_settings import BITGET
 from engine.feeds.contracts import DEFAULT_GROUP
-from events.errors import ConfigError, ExchangeError, ExchangeUnreachable
+from events.errors import ConfigError, ExchangeBusy, ExchangeError, ExchangeUnreachable
 from events.facts import ContractListed, FeedFact
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NORMAL: Final = "normal"
 STATES_EVERY_MS: Final = 300_000
+BUSY_TRIES_MAX: Final = 10
 
 
 class Listing:
@@ -49,11 +50,15 @@ class Listing:
 
     async def _ask_tiers(self, symbol: str, *, known: bool) -> None:
         """A symbol's margin tiers. Raises ExchangeError where the log does not know the symbol either."""
-        try:
-            self._tiers[symbol] = await self._rest.tiers(symbol)
-        except ExchangeError:
-            if not known:
-                raise
+        for _ in range(BUSY_TRIES_MAX):
+            try:
+                self._tiers[symbol] = await self._rest.tiers(symbol)
+            except ExchangeBusy:
+                continue  # The next request waits as long as the exchange asks for.
+            except ExchangeError:
+                if not known:
+                    raise
+            return
 
     async def states(self, tracks: Sequence[Track], now_ms: int) -> list[FeedFact]:
         """Which contracts were closed or opened for trading meanwhile. Raises ExchangeError."""
