@@ -55,7 +55,7 @@ def short_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, list[
     return undisturbed(tmp_path_factory.mktemp("short"), SHORT)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize("seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (3, 4))])
 def test_a_run_killed_at_random_instants_ends_as_if_it_had_never_been(
     long_run: tuple[str, str, list[Any]], tmp_path: Path, seed: int
 ) -> None:

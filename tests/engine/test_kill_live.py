@@ -66,7 +66,7 @@ def check_candles(candles: list[CandleClosed]) -> None:
         assert shown == (row.open, row.high, row.low, row.close, row.volume)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_at_random_instants_the_log_still_holds_every_candle_of_the_exchange_once(
     tmp_path: Path, seed: int
 ) -> None:

@@ -186,6 +186,7 @@ def _traced() -> int:
     return sum(statistic.size for statistic in snapshot.statistics("filename"))
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_for_a_day_without_telegram() -> None:
     async def use(rig: Rig) -> None:
         tape = rig.tape = Endless(rig.clock)
