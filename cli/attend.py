@@ -29,6 +29,7 @@ from projections.telegram.answering import Outside
 from projections.telegram.bot import Bot
 from projections.telegram.client import TelegramClient
 from projections.telegram.delivery import Notifier
+from projections.telegram.errors import RequestRefused
 from projections.telegram.pace import Pace
 from projections.telegram.poll import Gate
 from projections.telegram.quiet import QuietNotifier
@@ -234,8 +235,6 @@ async def _beat(client: TelegramClient, chat_id: int, cursors: Cursors, html: st
     """Edit the last heartbeat, or send the first one; its id is remembered."""
     last_id = cursors.position(HEARTBEAT_CURSOR)
     if last_id:
-        from projections.telegram.errors import RequestRefused  # noqa: PLC0415 - only where one was sent before.
-
         with suppress(RequestRefused):  # The owner may have deleted it.
             await client.edit_message_text(chat_id, last_id, html)
             return

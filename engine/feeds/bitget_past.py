@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from engine.feeds.bitget_track import MEND_ATTEMPTS_MAX, Ranked, Track, holes
+from engine.feeds.bitget_track import Ranked, Track, holes
 from engine.feeds.port import RefusalReason
 from engine.feeds.rows import CandleRow, jumps
 from events.errors import ExchangeError
@@ -26,6 +26,8 @@ T = TypeVar("T")
 Rows = list[CandleRow]
 ROUND_EVERY_S: Final = (1.0, 2.0, 4.0, 8.0)
 ROUNDS_MAX: Final = 1_000
+MEND_ATTEMPTS_MAX: Final = 3
+"""A hole is asked for so often before it is believed that the exchange does not have these candles."""
 ROWS_A_WINDOW_MAX: Final = 50_000
 WINDOW_CANDLES_MAX: Final = 990
 WINDOW_CANDLES_MIN: Final = 60

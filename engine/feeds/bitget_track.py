@@ -148,10 +148,6 @@ def in_order(ranked: Sequence[Ranked]) -> list[FeedFact]:
     return [fact for *_, fact in sorted(ranked, key=itemgetter(0, 1, 2))]
 
 
-MEND_ATTEMPTS_MAX: Final = 3
-"""A hole is asked for so often before it is believed that the exchange does not have these candles."""
-
-
 def holes(rows: Sequence[CandleRow], from_ms: int, until_ms: int, timeframe_ms: int) -> int:
     """How many candles are missing between two open times."""
     return max(0, (until_ms - from_ms) // timeframe_ms - len(rows))
