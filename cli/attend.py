@@ -34,7 +34,7 @@ from projections.telegram.pace import Pace
 from projections.telegram.poll import Gate
 from projections.telegram.quiet import QuietNotifier
 from projections.telegram.secret import Redaction, access, variables_of
-from projections.telegram.views import Views
+from projections.views import Views
 from projections.watchdog.checks import Kind, Measured
 from projections.watchdog.dog import watchdog
 from projections.watchdog.heartbeat import Heart

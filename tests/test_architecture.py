@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "engine": ("engine", "events"),
     "projections": ("projections", "events"),
     "api": ("api", "projections", "events"),
-    "ui": ("ui", "projections", "events"),
+    "ui": ("ui", "api", "projections", "events"),
     "cli": ROOMS,
 }
 """The most specific room a file lies in counts."""
@@ -176,6 +176,8 @@ RUNS_THE_FOLDS = (
     "projections/watchdog/dog.py",
     "projections/watchdog/heartbeat.py",
     "projections/telegram/",
+    "projections/site.py",
+    "projections/timeline.py",
 )
 """They lie beside the folds and are none: they follow the log, so they wait."""
 

@@ -16,7 +16,7 @@ from projections.telegram.parse import Act, AskClose, AskKill, AskPause, AskRese
 if TYPE_CHECKING:
     from projections.portfolio import PositionView
     from projections.switches import TripView
-    from projections.telegram.views import Views
+    from projections.views import Views
 
 WHO_CHARS_MAX: Final = 40
 IDS_NAMED_MAX: Final = 10

@@ -41,8 +41,8 @@ from projections.telegram.replies import (
 )
 from projections.telegram.results import courses_of
 from projections.telegram.statistics import DeliveryStatistics
-from projections.telegram.views import Views
 from projections.telegram.wire import Message
+from projections.views import Views
 from projections.watchdog.dog import DogView
 from projections.why import Condition, why
 

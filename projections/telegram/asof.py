@@ -12,7 +12,7 @@ from events.facts import CandleClosed, Timing
 from events.log import Recorded
 from projections.host import Source
 from projections.telegram.parse import AsOf
-from projections.telegram.views import Views
+from projections.views import Views
 
 PAGE_EVENTS_MAX: Final = 500
 ASOF_EVENTS_MAX: Final = 20_000_000

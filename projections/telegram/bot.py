@@ -28,8 +28,8 @@ from projections.telegram.pace import Clock, Pace
 from projections.telegram.parse import MENU, Act, AskKill, Question, Wrong, request_of, usage
 from projections.telegram.poll import Gate, Poller
 from projections.telegram.text import escape, plain, split
-from projections.telegram.views import Views
 from projections.telegram.wire import BotCommand, CallbackQuery, Message, Update, User
+from projections.views import Views
 
 LATE_S: Final = 60
 SUBMIT_S_MAX: Final = 20.0

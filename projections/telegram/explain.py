@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from projections.feeding import AnomalyView
     from projections.portfolio import AccountView
     from projections.telegram.statistics import DeliveryStatistics
-    from projections.telegram.views import Views
+    from projections.views import Views
     from projections.watchdog.dog import DogView
 
 LINKS_SHOWN_MAX: Final = 12

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from projections.arena import ArenaRow
     from projections.portfolio import AccountView, PortfolioView, PositionView
-    from projections.telegram.views import Views
     from projections.trades import TradeView
+    from projections.views import Views
     from projections.words import Contracts
 
 TABLE_CHARS_MAX: Final = 34

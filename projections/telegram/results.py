@@ -11,7 +11,7 @@ from projections.metrics import DAY_MS
 if TYPE_CHECKING:
     from projections.alerts.daily import DayFigures
     from projections.equity import EquityView
-    from projections.telegram.views import Views
+    from projections.views import Views
 
 WEEK_DAYS: Final = 7
 MONDAY: Final = 3

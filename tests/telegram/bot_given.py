@@ -16,7 +16,7 @@ from projections.telegram.bot import Bot
 from projections.telegram.client import TelegramClient
 from projections.telegram.poll import Gate
 from projections.telegram.secret import Token
-from projections.telegram.views import Views
+from projections.views import Views
 from tests.alerts.given import A_DAY, market
 from tests.projections.tape import recorded
 from tests.telegram.given import Tape

@@ -19,8 +19,8 @@ from projections.telegram.asof import as_of
 from projections.telegram.parse import MENU, AsOf
 from projections.telegram.pictures import Curve, nice_step, picture, total_of
 from projections.telegram.text import plain
-from projections.telegram.views import Views
 from projections.telegram.wire import Chat, Message
+from projections.views import Views
 from tests.alerts.given import BOTH_OPEN, BTC, MOVED, NOON_MS, candle, market
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_0_MS, HOUR_MS, MINUTE_MS, recorded

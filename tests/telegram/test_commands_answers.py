@@ -17,7 +17,7 @@ from projections.telegram.explain import StrategyConditions
 from projections.telegram.parse import Act, AskClose, AskKill, AskPause, AskReset, AskResume, Wrong, request_of
 from projections.telegram.statistics import DeliveryStatistics
 from projections.telegram.text import plain, split
-from projections.telegram.views import Views
+from projections.views import Views
 from projections.watchdog.checks import Kind, Trouble
 from projections.watchdog.dog import DogView, RepairView
 from projections.why import Condition, why

@@ -1,0 +1,193 @@
+"""What a web page stands on: the views of one log as of any moment, and the doors to what is not in the log.
+
+The API and the pages know these names and nothing behind them; the object graph puts them together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+from projections.watchdog.dog import DogView
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from events.commands import Accepted, Command
+    from events.log import Recorded
+    from projections.views import Views
+    from projections.why import Chain, Condition
+
+
+class EngineStatus(Struct, frozen=True):
+    """What only the running engine knows of itself, as it said at `at_ms` of the machine's clock.
+
+    `started_at_ms` is when this process took the log; the replayed events and milliseconds are those of its start.
+    `commit_p99_ms` and `loop_lag_ms` are None where they were not measured yet.
+    """
+
+    version: str
+    pid: int
+    at_ms: int
+    started_at_ms: int
+    head_seq: int
+    ending: bool
+    recovered_seq: int
+    snapshot_seq: int
+    replayed_events: int
+    recovery_ms: float
+    digest_at_start: str
+    commit_p99_ms: float | None = None
+    loop_lag_ms: float | None = None
+    disk_free_bytes: int | None = None
+    oldest_alert_age_s: float | None = None
+    dog: DogView | None = None
+
+
+class Engine(Protocol):
+    """The running engine, through its door beside the log."""
+
+    async def status(self) -> EngineStatus | None:
+        """What it says of itself; None where no engine runs on this log or it does not answer in time."""
+
+    async def submit(self, command: Command) -> Accepted:
+        """Take a command. Raises CommandRefused where it does not fit, UsageError where no engine takes any."""
+
+    async def crash(self) -> None:
+        """End the engine's process with SIGKILL. Raises CommandRefused for any but a simulated market."""
+
+
+class Timeline(Protocol):
+    """The views of one log, at its head and as of any event."""
+
+    @property
+    def head_seq(self) -> int:
+        """The newest event that the log holds, as far as is known here."""
+
+    @property
+    def views(self) -> Views:
+        """The views at `views.seq`, which catches up with the head."""
+
+    async def wait_beyond(self, seq: int) -> int:
+        """The seq that `views` stands at, as soon as it is beyond `seq`."""
+
+    async def as_of(self, seq: int) -> Views:
+        """The views as they stood after an event. Raises UsageError for a seq the log does not hold."""
+
+    async def seq_at(self, at_ms: int) -> int:
+        """The last event before the first candle that closed after a moment of market time.
+
+        Raises UsageError where the log begins later.
+        """
+
+    async def events(self, after_seq: int, limit: int) -> Sequence[Recorded]:
+        """At most `limit` events beyond `after_seq`."""
+
+
+class Readiness(Struct, frozen=True):
+    """How many complete candles of a timeframe a strategy has, how many it needs, and when it will have them.
+
+    `ready_at_ms` is market time, the close of the last candle that is missing; 0 where it is ready.
+    """
+
+    timeframe_ms: int
+    candles: int
+    needed: int
+    ready_at_ms: int
+
+
+class ConditionsView(Struct, frozen=True):
+    """The conditions of an entry on one side as they stand now, whether or not they are met.
+
+    `holds` says in words what else stands between the strategy and an entry (kill switch, pause, suspended symbol,
+    open position), empty where nothing does. `explained` is False for a strategy that does not explain itself.
+    """
+
+    strategy: str
+    symbol: str
+    side: str
+    seq: int
+    at_ms: int
+    explained: bool
+    conditions: tuple[Condition, ...]
+    readiness: tuple[Readiness, ...]
+    holds: tuple[str, ...]
+
+
+class CandleView(Struct, frozen=True):
+    """One candle of any timeframe; `complete` is False for the one that is still forming."""
+
+    open_time_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    complete: bool
+    late: bool
+
+
+class ChartView(Struct, frozen=True):
+    """Candles of one symbol, oldest first, with the kernel's own indicators beside them.
+
+    A number of a series stands at the index of its candle, None where the indicator was not ready.
+    `funding` are settlements (time in UTC ms, rate) within the candles.
+    """
+
+    symbol: str
+    timeframe_ms: int
+    seq: int
+    candles: tuple[CandleView, ...]
+    vwap: tuple[float | None, ...]
+    rsi: tuple[float | None, ...]
+    funding: tuple[tuple[int, float], ...]
+
+
+class Inspector(Protocol):
+    """The kernel, asked what it knew as of an event."""
+
+    async def conditions(self, seq: int, strategy: str, symbol: str) -> tuple[ConditionsView, ...]:
+        """Both sides' conditions. Raises UsageError for a name or a seq that there is not."""
+
+    async def chart(self, seq: int, symbol: str, timeframe_ms: int, candles: int) -> ChartView:
+        """The last candles as of an event. Raises UsageError for a symbol or a timeframe that there is not."""
+
+    async def digest(self, seq: int) -> str:
+        """The digest of everything the engine knew after an event. Raises UsageError for a seq that there is not."""
+
+    async def why(self, seq: int) -> Chain:
+        """The chain of causes of an event, with the conditions of its decisions. Raises UsageError likewise."""
+
+
+class SiteSettings(Struct, frozen=True):
+    """What the pages say of the installation."""
+
+    version: str
+    database: str
+    simulated: bool
+    """A simulated market: only there a crash may be asked for."""
+    config_text: str
+    """The configuration as it is shown: secrets left out."""
+    commands_allowed: bool
+    """False for a log that is only looked at."""
+
+
+class StrategyView(Struct, frozen=True):
+    """A strategy there is: what it does, and the JSON schema of its parameters (units, ranges, defaults)."""
+
+    name: str
+    about: str
+    timeframe_ms: int
+    filter_timeframe_ms: int
+    parameters_schema: dict[str, object]
+
+
+class Site(Struct, frozen=True):
+    """Everything routes may use."""
+
+    settings: SiteSettings
+    timeline: Timeline
+    inspector: Inspector
+    engine: Engine
+    strategies: tuple[StrategyView, ...]
