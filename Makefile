@@ -1,6 +1,6 @@
 # One target a habit. `make setup` builds .venv from the lock; everything else uses it.
 .DEFAULT_GOAL := help
-.PHONY: help setup run live test lint format types unit prove bench docs clean
+.PHONY: help setup assets run live test lint format types unit prove bench docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,11 +16,15 @@ help:  ## What there is to do
 
 setup: $(READY)  ## Build .venv with everything needed
 
-$(READY): pyproject.toml requirements.lock
+$(READY): pyproject.toml requirements.lock ui/package-lock.json tools/assets.py
 	@test -n "$(PYTHON)" || { echo "papertape needs Python 3.11 or newer on the PATH" >&2; exit 1; }
 	@sh tools/venv.sh "$(PYTHON)" "$(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[research,dev]'
+	@$(BIN)/python tools/assets.py
 	@touch $@
+
+assets: setup  ## Fetch what the pages load (htmx, charts, font) from npm, where setup could not
+	@$(BIN)/python tools/assets.py
 
 run: setup  ## Watch four strategies trade a simulated market
 	@$(BIN)/papertape run --feed sim --speed 900 --db data/demo.db

@@ -1,0 +1,1 @@
+"""The views for a human: pages rendered by the server, live by server-sent events."""
