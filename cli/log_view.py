@@ -7,7 +7,6 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
 from msgspec.structs import asdict
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +15,8 @@ from cli.output import QUIET, STYLES, emit, notes, stdout
 from cli.reading import backwards, check_names, contracts_of, forwards, known
 from events.facts import EVENT_TYPES, type_name
 from projections.formats import utc
-from projections.words import interesting, words
+from projections.wanted import Wanted
+from projections.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,29 +27,6 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.5
 NARROW_COLUMNS = 60
-
-
-class Wanted(Struct, frozen=True):
-    """Which events are shown."""
-
-    types: frozenset[str] = frozenset()
-    symbol: str | None = None
-    strategy: str | None = None
-    everything: bool = False
-
-    def takes(self, recorded: Recorded) -> bool:
-        """Whether an event is shown."""
-        event = recorded.event
-        fits = type_name(event) in self.types if self.types else self.everything or interesting(event)
-        return fits and self._of_symbol(event) and self._of_strategy(event)
-
-    def _of_symbol(self, event: object) -> bool:
-        wanted = self.symbol
-        return wanted is None or getattr(event, "symbol", None) == wanted or wanted in getattr(event, "symbols", ())
-
-    def _of_strategy(self, event: object) -> bool:
-        wanted = self.strategy
-        return wanted is None or wanted in (getattr(event, "strategy", None), getattr(event, "scope", None))
 
 
 def show_log(

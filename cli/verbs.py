@@ -34,8 +34,9 @@ def log(
 
     The newest ones, oldest first; with --json one object a line.
     """
-    from cli.log_view import Wanted, show_log
+    from cli.log_view import show_log
     from cli.reading import opened
+    from projections.wanted import Wanted
 
     with opened(db, config) as reader:
         wanted = Wanted(frozenset(types or ()), symbol, strategy, everything)

@@ -1,0 +1,77 @@
+"""Which events somebody wants to see, and the search for them through the log, the newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from events.facts import ContractListed, type_name
+from projections.words import interesting, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from events.log import Recorded
+
+PAGE_EVENTS = 1_000
+SEARCHED_EVENTS_MAX = 20_000
+"""A search that finds nothing ends here; it may go on from where it stopped."""
+_NO_CONTRACTS: Mapping[str, ContractListed] = {}
+
+
+class Wanted(Struct, frozen=True):
+    """Which events are shown. `text` is looked for in their words, whatever its case."""
+
+    types: frozenset[str] = frozenset()
+    symbol: str | None = None
+    strategy: str | None = None
+    everything: bool = False
+    text: str = ""
+
+    def takes(self, recorded: Recorded, contracts: Mapping[str, ContractListed] = _NO_CONTRACTS) -> bool:
+        """Whether an event is shown."""
+        event = recorded.event
+        fits = type_name(event) in self.types if self.types else self.everything or interesting(event)
+        return fits and self._of_symbol(event) and self._of_strategy(event) and self._says(recorded, contracts)
+
+    def _of_symbol(self, event: object) -> bool:
+        wanted = self.symbol
+        return wanted is None or getattr(event, "symbol", None) == wanted or wanted in getattr(event, "symbols", ())
+
+    def _of_strategy(self, event: object) -> bool:
+        wanted = self.strategy
+        return wanted is None or wanted in (getattr(event, "strategy", None), getattr(event, "scope", None))
+
+    def _says(self, recorded: Recorded, contracts: Mapping[str, ContractListed]) -> bool:
+        return not self.text or self.text.casefold() in words(recorded, contracts).text.casefold()
+
+
+class Found(Struct, frozen=True):
+    """What a search found, the newest first. `next_before` is where it goes on; 0 at the beginning of the log."""
+
+    events: tuple[Recorded, ...]
+    next_before: int
+
+
+def search(
+    read: Callable[[int, int], Sequence[Recorded]],
+    wanted: Wanted,
+    contracts: Mapping[str, ContractListed],
+    before: int,
+    limit: int,
+    searched_max: int = SEARCHED_EVENTS_MAX,
+) -> Found:
+    """At most `limit` of the wanted events with a seq below `before`; `read` takes (after_seq, limit)."""
+    found: list[Recorded] = []
+    floor = max(before - 1 - searched_max, 0)
+    while before - 1 > floor:
+        after = max(before - 1 - PAGE_EVENTS, floor)
+        for recorded in reversed(read(after, before - 1 - after)):
+            if wanted.takes(recorded, contracts):
+                found.append(recorded)
+                if len(found) >= limit:
+                    return Found(tuple(found), recorded.seq if recorded.seq > 1 else 0)
+        before = after + 1
+    return Found(tuple(found), before if before > 1 else 0)

@@ -1,0 +1,58 @@
+"""Closed trades chosen and shown in pages."""
+
+from __future__ import annotations
+
+import pytest
+
+from projections.choosing import Choice, TradesPage, trades_page
+from projections.host import fold
+from projections.trades import Trades
+from tests.projections.tape import closed, recorded
+
+
+def page_of(choice: Choice, page: int = 1, size: int = 2) -> TradesPage:
+    trades = Trades()
+    events = [closed(5.0, "a"), closed(-3.0, "a"), closed(2.0, "b", "ETHUSDT"), closed(-1.0, "b"), closed(4.0, "a")]
+    fold([trades], recorded(events))
+    return trades_page(trades, choice, page, size)
+
+
+def gross(page: TradesPage) -> list[float]:
+    return [trade.gross_usdt for trade in page.trades]
+
+
+def test_pages_begin_with_the_newest_trade() -> None:
+    assert [gross(page_of(Choice(), page)) for page in (1, 2, 3)] == [[4.0, -1.0], [2.0, -3.0], [5.0]]
+    assert page_of(Choice()).pages == 3
+
+
+def test_a_page_beyond_the_end_is_the_last_one() -> None:
+    assert (page_of(Choice(), 9).page, gross(page_of(Choice(), 9))) == (3, [5.0])
+    assert page_of(Choice(), 0).page == 1
+
+
+@pytest.mark.parametrize(
+    ("choice", "found"),
+    [
+        (Choice(strategy="b"), [-1.0, 2.0]),
+        (Choice(symbol="ETHUSDT"), [2.0]),
+        (Choice(result="won", strategy="a"), [4.0, 5.0]),
+        (Choice(result="lost"), [-1.0, -3.0]),
+        (Choice(side="nowhere"), []),
+        (Choice(reason="nothing"), []),
+    ],
+)
+def test_trades_are_chosen_by_what_they_have_in_common(choice: Choice, found: list[float]) -> None:
+    assert gross(page_of(choice, size=9)) == found
+
+
+def test_sums_and_counts_are_of_all_that_were_chosen_not_of_the_page() -> None:
+    page = page_of(Choice(strategy="a"), size=1)
+    assert (page.chosen, page.wins, page.gross_usdt) == (3, 2, 6.0)
+    assert page.net_usdt == pytest.approx(page.gross_usdt - page.fees_usdt + page.funding_usdt)
+
+
+def test_nothing_chosen_is_one_empty_page() -> None:
+    page = page_of(Choice(symbol="XRPUSDT"))
+    assert (page.trades, page.page, page.pages, page.net_usdt) == ((), 1, 1, 0.0)
+    assert page.reasons
