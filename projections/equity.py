@@ -16,26 +16,19 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from events.facts import CandleClosed, RunnerConfigured, Timing
+from projections.curve import Curve, EquityPoint
 from projections.ledger import Account, Ledger
+from projections.total import Total
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from events.log import Recorded
 
-HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
-CURVE_POINTS_MAX = 2_000
 DAYS_MAX = 36_600
 SPARKLINE_POINTS = 60
 _WARM_UP = Timing.WARM_UP
-
-
-class EquityPoint(Struct, frozen=True):
-    """The equity standing at `at_ms` and until the next point."""
-
-    at_ms: int
-    equity_usdt: float
 
 
 class EquityView(Struct, frozen=True):
@@ -70,44 +63,6 @@ class EquityView(Struct, frozen=True):
         found = [bisect_right(times, self.from_ms + i * step) for i in range(points - 1)]
         values = [self.curve[at - 1].equity_usdt if at else self.capital_usdt for at in found]
         return (*values, self.equity_usdt)
-
-
-class Curve(Struct):
-    """The last equity of every bucket of time; when there are too many, buckets double in width."""
-
-    step_ms: int = HOUR_MS
-    bucket: int = -1
-    times_ms: list[int] = field(default_factory=list)
-    equities_usdt: list[float] = field(default_factory=list)
-
-    def put(self, at_ms: int, equity_usdt: float) -> None:
-        """Take a sample; within one bucket the newest replaces the one before, and time never goes back."""
-        bucket = at_ms // self.step_ms
-        if bucket <= self.bucket:
-            self.times_ms[-1] = max(at_ms, self.times_ms[-1])
-            self.equities_usdt[-1] = equity_usdt
-            return
-        self.bucket = bucket
-        self.times_ms.append(at_ms)
-        self.equities_usdt.append(equity_usdt)
-        if len(self.times_ms) > CURVE_POINTS_MAX:
-            self._widen()
-
-    def _widen(self) -> None:
-        self.step_ms *= 2
-        self.bucket //= 2
-        points = zip(self.times_ms, self.equities_usdt, strict=True)
-        last_of_bucket = {at_ms // self.step_ms: (at_ms, equity) for at_ms, equity in points}
-        self.times_ms = [at_ms for at_ms, _ in last_of_bucket.values()]
-        self.equities_usdt = [equity for _, equity in last_of_bucket.values()]
-
-    def fork(self) -> Curve:
-        """A copy that can grow without touching this one."""
-        return Curve(self.step_ms, self.bucket, list(self.times_ms), list(self.equities_usdt))
-
-    def points(self) -> tuple[EquityPoint, ...]:
-        """The curve as it stands."""
-        return tuple(map(EquityPoint, self.times_ms, self.equities_usdt))
 
 
 class Lane(Struct):
@@ -237,6 +192,7 @@ class Equity:
 
     def __init__(self) -> None:
         self.ledger = Ledger()
+        self._total = Total()
         self._courses: dict[str, Course] = {}
         self._lanes: dict[str, Lane] = {}
         self._pending: CandleClosed | None = None
@@ -266,6 +222,18 @@ class Equity:
         twin.sample(candle.open_time_ms, candle.at_ms, self.ledger.closes)
         return twin.view(max(twin.until_ms, candle.at_ms), twin.samples + 1)
 
+    def total(self) -> Total:
+        """The course of all strategies together, the newest group included. It may be changed by whoever asked."""
+        twin, candle = self._total.fork(), self._pending
+        if candle is not None:
+            twin.put(candle.at_ms, sum(view.equity_usdt for view in self.views()), self._until_ms())
+        return twin
+
+    def restart_window(self) -> None:
+        """A human ended the global trip: the window of its limit starts again from the equity as it stands."""
+        self._total = self.total()
+        self._total.restart()
+
     def views(self) -> tuple[EquityView, ...]:
         """All courses in configured order."""
         return tuple(self.view(strategy) for strategy in self._courses)
@@ -287,8 +255,14 @@ class Equity:
         for course in lane.courses:
             if course.moving or open_ms >= course.day_end_ms:
                 course.sample(open_ms, at_ms, self.ledger.closes)
+        total_usdt = sum(course.equity_usdt for course in self._courses.values())
+        self._total.put(at_ms, total_usdt, self._until_ms())
         lane.awake = any(course.moving for course in lane.courses)
         lane.day_end_ms = min((course.day_end_ms for course in lane.courses), default=open_ms + DAY_MS)
+
+    def _until_ms(self) -> int:
+        """The close of the newest candle that is counted."""
+        return max((lane.until_ms for lane in self._lanes.values()), default=0)
 
     def _wake(self, course: Course) -> None:
         course.moving = True
@@ -308,6 +282,7 @@ class Equity:
         if course is None:
             cash = account.cash_usdt
             course = self._courses[account.strategy] = Course(account, cash, peak_usdt=cash, trough_usdt=cash)
+            self._total.widen(cash)
         self._assign_lanes(course)
         self._wake(course)
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from events.facts import Action, CandleClosed, Closing, OrderCancelled, OrderPlaced, PositionOpened, Side
 from projections.equity import Equity, EquityView
+from projections.excursions import Excursions
 from projections.feeding import AnomalyView, Feeding, FeedView, SuspendedView
 from projections.switches import State, Switches, TripView
 
@@ -54,7 +55,8 @@ class PositionView(Struct, frozen=True):
 
     `unrealised_usdt` is U = d*q*(close - entry) before fees and funding, `unrealised_r` the same in units of
     the risk taken at the signal (None without risk), `unrealised_percent` that of the entry's notional.
-    A stop, target or liquidation price of 0 means none. `age_ms` runs in market time.
+    A stop, target or liquidation price of 0 means none. `age_ms` runs in market time. `best_usdt` and `worst_usdt`
+    are how far it went for and against its owner.
     """
 
     strategy: str
@@ -78,6 +80,8 @@ class PositionView(Struct, frozen=True):
     slippage_usdt: float
     age_ms: int
     opened_seq: int
+    best_usdt: float = 0.0
+    worst_usdt: float = 0.0
 
 
 class OrderView(Struct, frozen=True):
@@ -113,10 +117,11 @@ class PortfolioView(Struct, frozen=True):
 
 
 class Portfolio:
-    """Fold of everything that stands: `equity`, `switches` and `feeding` are its public parts."""
+    """Fold of everything that stands: `equity`, `excursions`, `switches` and `feeding` are its public parts."""
 
     def __init__(self) -> None:
         self.equity = Equity()
+        self.excursions = Excursions()
         self.switches = Switches()
         self.feeding = Feeding()
         self.seq = 0
@@ -127,6 +132,7 @@ class Portfolio:
         """Take one event."""
         self.seq = recorded.seq
         self.equity.apply(recorded)
+        self.excursions.apply(recorded)
         event = recorded.event
         if type(event) is CandleClosed:
             self.at_ms = max(self.at_ms, event.at_ms)
@@ -217,6 +223,7 @@ class Portfolio:
         opened = held.opened
         mark = self.equity.ledger.closes[opened.symbol]
         unrealised = held.unrealised_usdt(mark)
+        excursion = self.excursions.of(account.strategy, opened.symbol)
         return PositionView(
             strategy=account.strategy,
             symbol=opened.symbol,
@@ -239,6 +246,8 @@ class Portfolio:
             slippage_usdt=opened.slippage_usdt,
             age_ms=max(self.at_ms - opened.at_ms, 0),
             opened_seq=held.seq,
+            best_usdt=excursion.best_usdt,
+            worst_usdt=excursion.worst_usdt,
         )
 
 

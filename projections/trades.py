@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from events.log import Recorded
+    from projections.excursions import Excursion, Excursions
 
 CSV_COLUMNS = (
     "strategy",
@@ -41,7 +42,7 @@ class TradeView(Struct, frozen=True):
     `fees_usdt` are those of both fills, `funding_usdt` is positive when received, `slippage_usdt` is already
     inside gross, `r_multiple` is net over the risk taken at the signal. Beyond the file's columns stand
     the seqs of the entry order, the opening and the closing (0 where there is no log), why it was entered,
-    and the risk in USDT.
+    the risk in USDT, and how far it went for and against its owner (None where that was not folded).
     """
 
     strategy: str
@@ -65,6 +66,8 @@ class TradeView(Struct, frozen=True):
     order_seq: int = 0
     entry_reason: str = ""
     risk_usdt: float = 0.0
+    best_usdt: float | None = None
+    worst_usdt: float | None = None
 
     @property
     def holding_ms(self) -> int:
@@ -87,9 +90,10 @@ class _Entry(Struct, frozen=True):
 
 
 class Trades:
-    """Fold of the closed trades."""
+    """Fold of the closed trades. `excursions`, where they are given, are folded by their owner before this."""
 
-    def __init__(self) -> None:
+    def __init__(self, excursions: Excursions | None = None) -> None:
+        self._excursions = excursions
         self._all: list[TradeView] = []
         self._by_strategy: dict[str, list[TradeView]] = {}
         self._entries: dict[tuple[str, str], _Entry] = {}
@@ -106,7 +110,8 @@ class Trades:
                 self._entries[key] = structs.replace(order, opened_seq=recorded.seq, risk_usdt=event.risk_usdt)
             case Closing():
                 entry = self._entries.pop((event.strategy, event.symbol), _Entry())
-                trade = _trade(event, recorded.seq, entry)
+                ended = None if self._excursions is None else self._excursions.ended
+                trade = _trade(event, recorded.seq, entry, ended)
                 self._all.append(trade)
                 self._by_strategy.setdefault(event.strategy, []).append(trade)
             case _:
@@ -126,7 +131,7 @@ class Trades:
         return tuple(reversed(self._all[-limit:])) if limit > 0 else ()
 
 
-def _trade(event: Closing, seq: int, entry: _Entry) -> TradeView:
+def _trade(event: Closing, seq: int, entry: _Entry, ended: Excursion | None) -> TradeView:
     return TradeView(
         strategy=event.strategy,
         symbol=event.symbol,
@@ -149,6 +154,8 @@ def _trade(event: Closing, seq: int, entry: _Entry) -> TradeView:
         order_seq=entry.order_seq,
         entry_reason=entry.reason,
         risk_usdt=entry.risk_usdt,
+        best_usdt=None if ended is None else ended.best_usdt,
+        worst_usdt=None if ended is None else ended.worst_usdt,
     )
 
 

@@ -20,6 +20,8 @@ from events.log import Recorded
 from projections.alerts.daily import Days
 from projections.arena import Arena
 from projections.contracts import Contracts
+from projections.limits import Limits
+from projections.marks import Marks
 from projections.portfolio import Portfolio
 from projections.trades import Trades
 from projections.words import interesting
@@ -48,10 +50,12 @@ class Views:
 
     def __init__(self, timeframes_ms: Mapping[str, int] | None = None) -> None:
         self.portfolio = Portfolio()
-        self.trades = Trades()
+        self.trades = Trades(self.portfolio.excursions)
         self.days = Days(self.portfolio, self.trades)
         self.arena = Arena(self.portfolio, self.trades)
         self.contracts = Contracts()
+        self.limits = Limits(self.portfolio)
+        self.marks = Marks(self.portfolio)
         self.started: EngineStarted | None = None
         self.runners: dict[str, RunnerConfigured] = {}
         self.refusals: dict[tuple[str, str], Refusal] = {}
@@ -81,14 +85,16 @@ class Views:
     def apply(self, recorded: Recorded) -> None:
         """Take one event."""
         event = recorded.event
+        self.portfolio.apply(recorded)
         if type(event) is CandleClosed:
             if event.timing is not Timing.WARM_UP:
                 self._look(event)
         else:
             self.contracts.apply(recorded)
             self.trades.apply(recorded)
+            self.limits.apply(recorded)
+            self.marks.apply(recorded)
             self._note(recorded)
-        self.portfolio.apply(recorded)
         self.days.apply(recorded)
 
     def _look(self, candle: CandleClosed) -> None:

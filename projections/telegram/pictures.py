@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from PIL import Image, ImageDraw, ImageFont
 
-from projections.equity import EquityPoint
+from projections.curve import EquityPoint
 from projections.formats import gain_percent, utc
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.facts import OpenInterestObserved, Timing
-from projections.equity import CURVE_POINTS_MAX, Equity
+from projections.curve import CURVE_POINTS_MAX
+from projections.equity import Equity
 from projections.host import fold
 from tests.projections.tape import DAY_0_MS, DAY_MS, HOUR_MS, MINUTE_MS, candle, closed, configured, opened, recorded
 

@@ -12,7 +12,7 @@ from PIL import Image
 from engine.clock import ManualClock
 from events.facts import EngineStarted
 from events.log import Recorded
-from projections.equity import EquityPoint
+from projections.curve import EquityPoint
 from projections.telegram import explain, replies
 from projections.telegram.answering import Answering, Outside, Ways
 from projections.telegram.asof import as_of

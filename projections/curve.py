@@ -1,0 +1,53 @@
+"""A course over time in a bounded number of points."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+HOUR_MS = 3_600_000
+CURVE_POINTS_MAX = 2_000
+
+
+class EquityPoint(Struct, frozen=True):
+    """The equity standing at `at_ms` and until the next point."""
+
+    at_ms: int
+    equity_usdt: float
+
+
+class Curve(Struct):
+    """The last equity of every bucket of time; when there are too many, buckets double in width."""
+
+    step_ms: int = HOUR_MS
+    bucket: int = -1
+    times_ms: list[int] = field(default_factory=list)
+    equities_usdt: list[float] = field(default_factory=list)
+
+    def put(self, at_ms: int, equity_usdt: float) -> None:
+        """Take a sample; within one bucket the newest replaces the one before, and time never goes back."""
+        bucket = at_ms // self.step_ms
+        if bucket <= self.bucket:
+            self.times_ms[-1] = max(at_ms, self.times_ms[-1])
+            self.equities_usdt[-1] = equity_usdt
+            return
+        self.bucket = bucket
+        self.times_ms.append(at_ms)
+        self.equities_usdt.append(equity_usdt)
+        if len(self.times_ms) > CURVE_POINTS_MAX:
+            self._widen()
+
+    def _widen(self) -> None:
+        self.step_ms *= 2
+        self.bucket //= 2
+        points = zip(self.times_ms, self.equities_usdt, strict=True)
+        last_of_bucket = {at_ms // self.step_ms: (at_ms, equity) for at_ms, equity in points}
+        self.times_ms = [at_ms for at_ms, _ in last_of_bucket.values()]
+        self.equities_usdt = [equity for _, equity in last_of_bucket.values()]
+
+    def fork(self) -> Curve:
+        """A copy that can grow without touching this one."""
+        return Curve(self.step_ms, self.bucket, list(self.times_ms), list(self.equities_usdt))
+
+    def points(self) -> tuple[EquityPoint, ...]:
+        """The curve as it stands."""
+        return tuple(map(EquityPoint, self.times_ms, self.equities_usdt))

@@ -1,0 +1,41 @@
+"""Given closed trades, then their groups and how their results spread."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from projections.breakdown import BIN_FROM, BIN_UNTIL, BINS_A_R, bins, breakdown
+from tests.projections.tape import DAY_0_MS, HOUR_MS, trade
+
+
+def test_groups_hold_their_trades_the_largest_first() -> None:
+    found = breakdown([trade(3.0, symbol="ETHUSDT"), trade(-1.0), trade(2.0), trade(0.0)])
+    assert [(row.name, row.trades, row.wins, row.net_usdt) for row in found.by_symbol] == [
+        ("BTCUSDT", 3, 1, 1.0),
+        ("ETHUSDT", 1, 1, 3.0),
+    ]
+    assert found.by_symbol[0].win_rate_percent == pytest.approx(100.0 / 3.0)
+
+
+def test_hours_are_those_of_the_entry_in_utc_in_order() -> None:
+    at = [DAY_0_MS + 23 * HOUR_MS, DAY_0_MS + 5 * HOUR_MS, DAY_0_MS + 29 * HOUR_MS]
+    found = breakdown([trade(1.0, entry_time_ms=entry_ms) for entry_ms in at])
+    assert [(row.name, row.trades) for row in found.by_hour] == [("05:00", 2), ("23:00", 1)]
+
+
+def test_nothing_closed_has_no_groups_and_empty_bins() -> None:
+    found = breakdown([])
+    assert (found.by_symbol, found.by_side, found.by_hour, found.by_exit_reason) == ((), (), (), ())
+    assert sum(one.trades for one in found.results_r) == 0
+
+
+@given(st.lists(st.floats(-100.0, 100.0), max_size=50))
+def test_every_result_is_in_one_bin_and_in_the_right_one(results: list[float]) -> None:
+    found = bins(results)
+    assert len(found) == BIN_UNTIL - BIN_FROM
+    assert sum(one.trades for one in found) == len(results)
+    inner = [one for one in found if one.from_r > BIN_FROM / BINS_A_R and one.until_r < BIN_UNTIL / BINS_A_R]
+    for one in inner:
+        assert one.trades == sum(one.from_r <= result < one.until_r for result in results)
