@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from events.facts import ContractListed
 
 DECIMALS_MAX = 12
+DAY_CHARS = len("2025-03-01")
+_DASHES = re.compile("[\u2010-\u2015]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -66,6 +69,19 @@ def rate_percent(rate: float) -> str:
 def utc(at_ms: int) -> str:
     """A time in UTC to the minute: 2025-03-01 14:05."""
     return f"{_EPOCH + timedelta(milliseconds=at_ms):%Y-%m-%d %H:%M}"
+
+
+def moment_ms(text: str) -> int | None:
+    """The UTC milliseconds of a day or a time as people write it; None for what is neither."""
+    cleaned = _DASHES.sub("-", text.upper().removesuffix("UTC").strip())
+    if len(cleaned) < DAY_CHARS:
+        return None
+    try:
+        moment = datetime.fromisoformat(cleaned)
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return max(0, int(aware.timestamp()) * 1_000)
+    except (ValueError, OverflowError):
+        return None
 
 
 def duration(span_ms: int) -> str:

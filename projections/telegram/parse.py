@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Final, Literal
 
@@ -15,6 +14,7 @@ from msgspec import Struct
 
 from events.commands import ALL
 from events.facts import GLOBAL_SCOPE
+from projections.formats import moment_ms
 
 TEXT_CHARS_MAX: Final = 1_000
 REASON_CHARS_MAX: Final = 200
@@ -24,7 +24,6 @@ COUNT_MAX: Final = 50
 DAYS_MAX: Final = 400
 NO_REASON: Final = "no reason given"
 QUOTES: Final = {'"': '"', "'": "'", "“": "”", "„": "“", "«": "»"}
-DASHES: Final = re.compile("[\u2010-\u2015]")
 COMMAND: Final = re.compile(r"/([A-Za-z0-9_]{1,32})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+|$)")
 
 Plain = Literal["status", "positions", "arena", "weekly", "risk", "health", "config", "version", "help"]
@@ -253,23 +252,10 @@ def _as_of(rest: str) -> Request:
     seq = _whole(rest.removeprefix("#"))
     if seq:
         return AsOf(seq=seq)
-    at_ms = _time_ms(rest)
+    at_ms = moment_ms(rest)
     if at_ms is not None:
         return AsOf(at_ms=at_ms)
     return Wrong(f"when? {usage('asof')}", ("/asof 4711", "/asof 2025-03-01", "/asof 2025-03-01 14:05"))
-
-
-def _time_ms(text: str) -> int | None:
-    """A day or a minute in UTC, in milliseconds since 1970."""
-    cleaned = DASHES.sub("-", text.upper().removesuffix("UTC").strip())
-    if len(cleaned) < len("2025-03-01"):
-        return None
-    try:
-        moment = datetime.fromisoformat(cleaned)
-        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-        return max(0, int(aware.timestamp()) * 1_000)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _wrong(name: str, why: str) -> Wrong:

@@ -1,0 +1,137 @@
+"""Views as answers: as of an event, with an ETag, so that what did not change costs nothing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.gate import Access
+from api.query import SEQ_MAX, Query, read
+from api.routes import GuardedRoute, Operation
+from projections.formats import moment_ms
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from projections.site import Site
+    from projections.views import Views
+
+T = TypeVar("T")
+JSON: Final = "application/json"
+DIGITS_MAX: Final = 16
+REVALIDATE: Final = "private, no-cache"
+
+
+class AsOf(Struct, frozen=True):
+    """The event after which a view stands, and the market time of its newest candle, UTC ms."""
+
+    seq: int
+    at_ms: int
+
+
+class Answer(Struct, Generic[T], frozen=True):
+    """A view, and as of when."""
+
+    as_of: AsOf
+    data: T
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """A part of a list. `next` is what the same question asks with to go on; None at the end."""
+
+    items: tuple[T, ...]
+    next: int | None
+
+
+class Scene(Struct, frozen=True):
+    """What a view is made of: the site, and the views as of the event that is asked about."""
+
+    site: Site
+    views: Views
+
+    @property
+    def as_of(self) -> AsOf:
+        """Where the views stand."""
+        return AsOf(self.views.seq, self.views.at_ms)
+
+
+Make = Callable[[Scene, Any], Awaitable[Any]]
+
+
+class View(Struct, frozen=True):
+    """A question by GET: where, what it may say, what comes back, and who makes it."""
+
+    path: str
+    summary: str
+    answer: Any
+    make: Make
+    query: type[Query] = Query
+    about: str = ""
+    refusals: tuple[int, ...] = (404, 422)
+
+
+async def seq_of(site: Site, moment: str) -> int | None:
+    """The seq that is meant; None for the newest. Raises HTTPException 422, UsageError before the log's beginning."""
+    if not moment:
+        return None
+    if moment.isascii() and moment.isdigit() and len(moment) <= DIGITS_MAX:
+        seq = int(moment)
+        if seq > SEQ_MAX:
+            raise HTTPException(422, f"as_of: {moment} is larger than any seq")
+        return seq
+    at_ms = moment_ms(moment)
+    if at_ms is None:
+        raise HTTPException(422, f"as_of: {moment!r} is neither a seq nor a time like 2025-03-01T14:05")
+    return await site.timeline.seq_at(at_ms)
+
+
+class Viewing:
+    """Answers the questions about one log. Its ETags hold as long as this process, which knows one log."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self._life = secrets.token_hex(4)
+
+    def route(self, view: View) -> GuardedRoute:
+        """The route of a view."""
+        operation = Operation(view.summary, Answer[view.answer], view.query, refusals=view.refusals, about=view.about)  # type: ignore[name-defined]
+
+        async def endpoint(request: Request) -> Response:
+            return await self.answer(request, view)
+
+        return GuardedRoute(f"/api/v1/{view.path}", endpoint, access=Access.READ, operation=operation)
+
+    async def answer(self, request: Request, view: View) -> Response:
+        """Look only where the client does not know it yet."""
+        query = read(view.query, request)
+        seq = await seq_of(self.site, query.as_of)
+        known = self.unchanged(request, self.site.timeline.views.seq if seq is None else seq)
+        if known is not None:
+            return known
+        scene = await self.scene(seq)
+        data = await view.make(scene, query)
+        content = msgspec.json.encode(Answer(scene.as_of, data))
+        return Response(content, headers=self.headers(scene.views.seq), media_type=JSON)
+
+    async def scene(self, seq: int | None) -> Scene:
+        """The views as of a seq, the newest without one."""
+        timeline = self.site.timeline
+        return Scene(self.site, timeline.views if seq is None else await timeline.as_of(seq))
+
+    def headers(self, seq: int) -> dict[str, str]:
+        """What lets a client ask whether anything has changed."""
+        return {"etag": self._etag(seq), "cache-control": REVALIDATE}
+
+    def unchanged(self, request: Request, seq: int) -> Response | None:
+        """304 where the client has this very answer."""
+        known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
+        return Response(status_code=304, headers=self.headers(seq)) if self._etag(seq) in known else None
+
+    def _etag(self, seq: int) -> str:
+        return f'"{self._life}-{seq}"'

@@ -1,0 +1,47 @@
+"""The application: every route of the API, the pages beside it, and the guard around both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+
+from api import health, trading
+from api.answers import Viewing
+from api.guard import BODY_BYTES_MAX, Guard
+from api.problems import HANDLERS
+from api.routes import Guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from api.gate import Gate
+    from projections.site import Site
+
+
+def api_routes(site: Site) -> list[Guarded]:
+    """Every route of the API."""
+    viewing = Viewing(site)
+    views = [viewing.route(view) for view in trading.VIEWS]
+    return [*health.routes(), *views]
+
+
+def application(site: Site, gate: Gate, pages: Sequence[Guarded] = ()) -> Starlette:
+    """Everything that is served. Raises TypeError for a route that does not state its access."""
+    routes = [*api_routes(site), *pages]
+    for route in routes:
+        if not isinstance(route, Guarded):
+            raise TypeError(f"{route} does not say what protects it; build it as one of api.routes")
+    made = Starlette(
+        routes=routes,
+        exception_handlers=dict(HANDLERS),
+        middleware=[
+            Middleware(Guard, gate=gate),
+            Middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES_MAX),
+        ],
+    )
+    # A redirect to the path with or without a slash would be one more way to a route.
+    made.router.redirect_slashes = False
+    return made

@@ -1,0 +1,208 @@
+"""What the tests of the web are given: a log in memory, its views, an engine's decisions, and a client."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+
+from api.app import application
+from api.gate import Gate
+from api.hosts import Hosts
+from api.token import Token
+from engine.commanding import events_of
+from events.commands import Accepted
+from events.errors import CommandRefused, UsageError
+from events.facts import CandleClosed, Timing
+from projections.contracts import Contracts
+from projections.host import fold
+from projections.site import CandleView, ChartView, ConditionsView, EngineStatus, Site, SiteSettings, StrategyView
+from projections.views import Views
+from projections.why import Chain, Condition, why
+from tests.support import STRATEGIES, take
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from api.routes import Guarded
+    from engine.core.world import World
+    from events.commands import Command
+    from events.log import Recorded
+
+TOKEN = "kM3vX0aTz9Qe7LrB2wYc5NfHs8UjD1pGiOqRtVxZbEo"
+OTHER_TOKEN = "aB4dE6gH8jK0mN2pQ4sT6vW8yZ0cF2hJ4lO6qS8uX0z"
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+ORIGIN = "http://127.0.0.1:8700"
+
+
+class ListTimeline:
+    """The views of a list of events, folded as it grows; as of an event, folded again from the beginning."""
+
+    def __init__(self, log: list[Recorded]) -> None:
+        self.log = log
+        self._views = Views()
+        self._moved = asyncio.Event()
+
+    @property
+    def head_seq(self) -> int:
+        return len(self.log)
+
+    @property
+    def views(self) -> Views:
+        fold([self._views], self.log[self._views.seq :])
+        return self._views
+
+    def grow(self, events: Sequence[Recorded]) -> None:
+        """Append, and tell everybody."""
+        self.log.extend(events)
+        self.tell()
+
+    def tell(self) -> None:
+        """The list has grown."""
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def wait_beyond(self, seq: int) -> int:
+        while self.views.seq <= seq:
+            await self._moved.wait()
+        return self.views.seq
+
+    async def as_of(self, seq: int) -> Views:
+        self._check(seq)
+        views = Views()
+        fold([views], self.log[:seq])
+        return views
+
+    async def seq_at(self, at_ms: int) -> int:
+        closes = [(one.seq, one.event) for one in self.log if isinstance(one.event, CandleClosed)]
+        live = [(seq, candle) for seq, candle in closes if candle.timing is not Timing.WARM_UP]
+        later = next((seq for seq, candle in live if candle.at_ms > at_ms), len(self.log) + 1)
+        if not live or live[0][0] >= later:
+            raise UsageError("the log begins later")
+        return later - 1
+
+    async def events(self, after_seq: int, limit: int) -> Sequence[Recorded]:
+        return self.log[after_seq : after_seq + limit]
+
+    def _check(self, seq: int) -> None:
+        if not 0 < seq <= len(self.log):
+            raise UsageError(f"the log holds no event {seq}; it ends at {len(self.log)}")
+
+
+class TapeInspector:
+    """What the log alone says of candles and causes; one condition of each strategy, so that there is one."""
+
+    def __init__(self, log: list[Recorded]) -> None:
+        self._log = log
+
+    async def conditions(self, seq: int, strategy: str, symbol: str) -> tuple[ConditionsView, ...]:
+        if strategy not in ("momentum", "vwap_rsi", "scripted"):
+            raise UsageError(f"there is no strategy {strategy!r}")
+        met = (Condition("close", 101.0, ">", 100.0, met=True),)
+        return (ConditionsView(strategy, symbol, "long", seq, 0, True, met, (), ()),)
+
+    async def chart(self, seq: int, symbol: str, timeframe_ms: int, candles: int) -> ChartView:
+        closed = [one.event for one in self._log[:seq] if isinstance(one.event, CandleClosed)]
+        own = [one for one in closed if one.symbol == symbol and one.timeframe_ms == timeframe_ms][-candles:]
+        if not own:
+            raise UsageError(f"there are no candles of {symbol!r} like that")
+        shown = tuple(
+            CandleView(one.open_time_ms, one.open, one.high, one.low, one.close, one.volume, True, one.timing == 1)
+            for one in own
+        )
+        nothing = (None,) * len(shown)
+        return ChartView(symbol, timeframe_ms, seq, shown, nothing, nothing, ())
+
+    async def digest(self, seq: int) -> str:
+        if not 0 < seq <= len(self._log):
+            raise UsageError(f"there is no event {seq}")
+        return f"{seq:032x}"
+
+    async def why(self, seq: int) -> Chain:
+        contracts = Contracts()
+        fold([contracts], self._log)
+        if not 0 < seq <= len(self._log):
+            raise UsageError(f"there is no event {seq}")
+        return why(seq, lambda at: self._log[at - 1], contracts.by_symbol)
+
+
+class Absent:
+    """No engine runs."""
+
+    async def status(self) -> EngineStatus | None:
+        return None
+
+    async def submit(self, command: Command) -> Accepted:  # noqa: ARG002
+        raise UsageError("no engine runs on this log")
+
+    async def crash(self) -> None:
+        raise UsageError("no engine runs on this log")
+
+
+class Present:
+    """The engine's own decisions on commands, over a world in memory; what it says of itself is `said`."""
+
+    def __init__(self, world: World, timeline: ListTimeline, said: EngineStatus) -> None:
+        self.world, self.timeline, self.said = world, timeline, said
+        self.crashed = False
+
+    async def status(self) -> EngineStatus | None:
+        return self.said
+
+    async def submit(self, command: Command) -> Accepted:
+        first_seq = len(self.timeline.log) + 1
+        for event in events_of(self.world, command):
+            take(self.world, self.timeline.log, event)
+        self.timeline.tell()
+        return Accepted(first_seq, len(self.timeline.log))
+
+    async def crash(self) -> None:
+        if self.crashed:
+            raise CommandRefused("it is down already")
+        self.crashed = True
+
+
+def status(**changes: object) -> EngineStatus:
+    """What an engine says that runs well."""
+    said = {
+        "version": "test", "pid": 1, "at_ms": 1, "started_at_ms": 1, "head_seq": 1, "ending": False, "recovered_seq": 0,
+        "snapshot_seq": 0, "replayed_events": 0, "recovery_ms": 1.0, "digest_at_start": "d",
+    }  # fmt: skip
+    return EngineStatus(**(said | changes))  # type: ignore[arg-type]
+
+
+def site_of(log: list[Recorded], engine: Present | Absent | None = None, **settings: object) -> Site:
+    """A site over a log; a backtest's unless there is an engine."""
+    timeline = engine.timeline if isinstance(engine, Present) else ListTimeline(log)
+    said = {
+        "version": "test", "database": "memory", "simulated": True, "config_text": "kind = 'sim'",
+        "commands_allowed": isinstance(engine, Present),
+    }  # fmt: skip
+    strategies = tuple(
+        StrategyView(one.name, one.about, one.timeframe_ms, one.filter_timeframe_ms, {"type": "object"})
+        for one in STRATEGIES.values()
+    )
+    return Site(
+        SiteSettings(**(said | settings)),  # type: ignore[arg-type]
+        timeline,
+        TapeInspector(timeline.log),
+        engine or Absent(),
+        strategies,
+    )
+
+
+def gate_of(*, reading_open: bool = True, bound: str = "127.0.0.1", trusted: Sequence[str] = ()) -> Gate:
+    """A gate with the token of the tests."""
+    return Gate(Token(TOKEN), Hosts(bound, trusted), reading_open=reading_open)
+
+
+@asynccontextmanager
+async def client_of(
+    site: Site, gate: Gate | None = None, pages: Sequence[Guarded] = (), *, raises: bool = True
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client that reaches the application without a socket. `raises`: a bug in it is one in the test."""
+    transport = httpx.ASGITransport(application(site, gate or gate_of(), pages), raise_app_exceptions=raises)
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+        yield client

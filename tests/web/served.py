@@ -1,0 +1,30 @@
+"""Serve a log of the tests over a real socket: `python -m tests.web.served [FILE] [PORT]`, a real log or a told day."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import uvicorn
+
+from api.app import application
+from events.log import Recorded
+from events.sqlite_log import SqliteLogReader
+from tests.alerts.given import A_DAY, market
+from tests.projections.tape import recorded
+from tests.web.given import TOKEN, gate_of, site_of
+
+
+def log_of(path: Path | None) -> list[Recorded]:
+    """Every event of a log, or of the day that the tests tell."""
+    if path is None:
+        return recorded([*market(), *A_DAY])
+    with closing(SqliteLogReader(path)) as reader:
+        return [one for commit in reader.commits() for one in commit.recorded()]
+
+
+if __name__ == "__main__":
+    file, port = (*sys.argv[1:], "", "8700")[:2] if len(sys.argv) < 3 else sys.argv[1:3]
+    print(f"http://127.0.0.1:{port}  commands need this token: {TOKEN}")
+    uvicorn.run(application(site_of(log_of(Path(file) if file else None)), gate_of()), port=int(port))
