@@ -15,10 +15,15 @@
 | `reset(state)` | a hole made everything built from candles worthless (optional) |
 | `enter(...) -> side` | 1 long, -1 short, 0 none; fills in `decision` |
 | `leave(...) -> reason` | 0 to stay, else `FIRST_EXIT_REASON` + index into `EXIT_REASONS` (optional) |
+| `read(...)` | fills a `Reading` with the numbers of this moment, whatever is met (optional) |
 | `explain(reading, params, side) -> list[Condition]` | the conditions in words with their numbers (optional) |
+| `needs(params) -> candles` | in place of `NEEDS_BARS` where the parameters say how many (optional) |
+| `holds(state, market, desk, params) -> list[str]` | what else keeps it from an entry now, in words (optional) |
 
 `enter` takes `(state, market, main, filtered, desk, params, decision)` and writes `stop_fraction`, `target_fraction`,
-`score` and `reading` of the decision; `leave` takes `profit_usdt` after the desk, and writes `reading`.
+`score` and `reading` of the decision; `leave` takes `profit_usdt` after the desk, and writes `reading`. `read` takes
+`(state, market, main, filtered, desk, params, reading)` and changes nothing but the reading. A strategy whose `enter`
+fills its reading with `read` shows at any time how far it is from an entry, in the numbers it would decide on.
 
 Functions use `+ - * /`, comparisons, `min max abs` and what `engine.core.indicators` offers, nothing else: they
 run in CPython and are compiled by numba from the same source.
@@ -82,9 +87,16 @@ class Strategy(Struct, frozen=True):
     reading: type[Struct]
     exit_reasons: tuple[str, ...]
     hooks: Hooks
+    read: Callable[..., None] | None
     explain: Callable[..., list[Condition]] | None
+    needs: Callable[[Any], int] | None
+    holds: Callable[..., list[str]] | None
     about: str
     source: str
+
+    def candles_needed(self, params: Struct) -> tuple[int, int]:
+        """How many complete candles of its timeframe and of its filter's it needs under these parameters."""
+        return self.needs_bars if self.needs is None else self.needs(params), self.needs_filter_bars
 
 
 def ignore_bar(state: Any, main: Any, bars: Any, params: Any) -> None:
@@ -128,7 +140,10 @@ def strategy_from(module: ModuleType) -> Strategy:
         reading=module.Reading,
         exit_reasons=tuple(getattr(module, "EXIT_REASONS", ())),
         hooks=_hooks(module),
+        read=getattr(module, "read", None),
         explain=getattr(module, "explain", None),
+        needs=getattr(module, "needs", None),
+        holds=getattr(module, "holds", None),
         about=inspect.cleandoc(module.__doc__ or ""),
         source=inspect.getsource(module),
     )

@@ -86,12 +86,22 @@ def enter(
     decision.stop_fraction = params.sl_percent / 100.0
     decision.target_fraction = params.tp_percent / 100.0
     decision.score = min(1.0, 0.7 * abs(market.rate) / abs(threshold / 100.0) + 0.3)
-    _read(state, market, decision.reading)
+    read(state, market, main, filtered, desk, params, decision.reading)
     return state.side
 
 
+def read(
+    state: State, market: Market, main: Series, filtered: Series, desk: Desk, params: Parameters, reading: Reading
+) -> None:
+    """The numbers of this moment; a rate that is not extreme has not been so for any time."""
+    if market.rate_time_ms >= 0:
+        _read(state, market, reading)
+    if state.side == 0:
+        reading.extreme_minutes = 0.0
+
+
 def _read(state: State, market: Market, reading: Reading) -> None:
-    """Keep the numbers of this moment."""
+    """The rate, its age, and how long ago it became what it is."""
     reading.rate_percent = market.rate * 100.0
     reading.rate_age_minutes = (market.close_time_ms - market.rate_time_ms) / 60_000.0
     reading.extreme_minutes = (market.close_time_ms - state.since_ms) / 60_000.0
@@ -114,6 +124,13 @@ def leave(
         return NO_REASON
     _read(state, market, decision.reading)
     return FUNDING_NORMAL
+
+
+def holds(state: State, market: Market, desk: Desk, params: Parameters) -> list[str]:
+    """No rate is known yet, or the entry on this settlement was placed already."""
+    if market.rate_time_ms < 0:
+        return ["no settlement is known yet"]
+    return ["one entry a settlement: this one had its own"] if desk.entry_placed_ms > market.rate_time_ms else []
 
 
 def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:

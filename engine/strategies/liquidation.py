@@ -127,9 +127,14 @@ def _change(state: State, market: Market, params: Parameters) -> float:
     return state.newest_value / state.base_value - 1.0
 
 
+def needs(params: Parameters) -> int:
+    """Candles of one half-life."""
+    return (params.anchor_halflife_minutes + 4) // 5
+
+
 def _ready(state: State, main: Series, params: Parameters) -> bool:
     """Enough candles since the start, and a crowd to speak of."""
-    return main.row + 1 >= params.anchor_halflife_minutes / 5.0 and state.weight > 0.0
+    return main.row + 1 >= needs(params) and state.weight > 0.0
 
 
 def enter(
@@ -152,15 +157,17 @@ def enter(
     decision.score = 0.5 * clip(change / (3.0 * (params.oi_change_threshold / 100.0))) + 0.5 * clip(
         1.0 - distance / buffer
     )
-    _read(state, main, change, params, decision.reading)
+    read(state, market, main, filtered, desk, params, decision.reading)
     return 1 if to_short < to_long else -1
 
 
-def _read(state: State, main: Series, change: float, params: Parameters, reading: Reading) -> None:
-    """Keep the numbers of this moment."""
+def read(
+    state: State, market: Market, main: Series, filtered: Series, desk: Desk, params: Parameters, reading: Reading
+) -> None:
+    """The numbers of this moment; a change of -200 % is one that is not known."""
     crowd = state.weighted_price / state.weight if state.weight > 0.0 else 0.0
     reading.close = main.close
-    reading.oi_change_percent = change * 100.0
+    reading.oi_change_percent = _change(state, market, params) * 100.0
     reading.crowd_price = crowd
     reading.long_zone = crowd * (1.0 - 1.0 / params.leverage_estimate)
     reading.short_zone = crowd * (1.0 + 1.0 / params.leverage_estimate)
@@ -182,8 +189,13 @@ def leave(
     change = _change(state, market, params)
     if change < -1.0 or change >= -(params.oi_exit_threshold / 100.0):
         return NO_REASON
-    _read(state, main, change, params, decision.reading)
+    read(state, market, main, filtered, desk, params, decision.reading)
     return OPEN_INTEREST_FELL
+
+
+def holds(state: State, market: Market, desk: Desk, params: Parameters) -> list[str]:
+    """Nothing can be said of a crowd while the change of open interest is not known."""
+    return [] if _change(state, market, params) >= -1.0 else ["the change of open interest is not known"]
 
 
 def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:

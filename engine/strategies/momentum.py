@@ -76,11 +76,16 @@ def observe(state: State, main: Series, bars: Bars, params: Parameters) -> None:
     roll_lowest(state.lowest, bars, main.row, params.breakout_lookback)
 
 
+def needs(params: Parameters) -> int:
+    """Candles until the trend is known, and one beyond the range."""
+    return max(ADX_READY_ROW, params.breakout_lookback) + 1
+
+
 def enter(
     state: State, market: Market, main: Series, filtered: Series, desk: Desk, params: Parameters, decision: Decision
 ) -> int:
     """Long above the highest high, short below the lowest low, with trend and volume."""
-    if main.row < ADX_READY_ROW or main.row < params.breakout_lookback or filtered.row < ADX_READY_ROW:
+    if main.row + 1 < needs(params) or filtered.row < ADX_READY_ROW:
         return 0
     adx = filtered.adx
     if adx.value < params.trend_adx_threshold or main.adx.value < params.exit_adx_threshold:
@@ -98,7 +103,7 @@ def enter(
     decision.target_fraction = min(atr_fraction, params.tp_percent / 100.0)
     decision.stop_fraction = min(main.atr.value * params.atr_multiplier_sl / main.close, params.sl_percent / 100.0)
     decision.score = _score(side, state, main, filtered, params)
-    _read(state, main, filtered, decision.reading)
+    read(state, market, main, filtered, desk, params, decision.reading)
     return side
 
 
@@ -109,8 +114,10 @@ def _score(side: int, state: State, main: Series, filtered: Series, params: Para
     return 0.4 * clip(beyond / main.atr.value) + 0.3 * clip(volume) + 0.3 * clip(filtered.adx.value / 40.0)
 
 
-def _read(state: State, main: Series, filtered: Series, reading: Reading) -> None:
-    """Keep the numbers of this moment."""
+def read(
+    state: State, market: Market, main: Series, filtered: Series, desk: Desk, params: Parameters, reading: Reading
+) -> None:
+    """The numbers of this moment."""
     reading.close = main.close
     reading.highest = state.highest.value
     reading.lowest = state.lowest.value
@@ -136,7 +143,7 @@ def leave(
     """`momentum_lost` when the 5m ADX fell below its threshold."""
     if main.row < ADX_READY_ROW or main.adx.value >= params.exit_adx_threshold:
         return NO_REASON
-    _read(state, main, filtered, decision.reading)
+    read(state, market, main, filtered, desk, params, decision.reading)
     return MOMENTUM_LOST
 
 

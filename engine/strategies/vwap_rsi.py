@@ -88,7 +88,7 @@ def enter(
     decision.stop_fraction = params.sl_percent / 100.0
     decision.target_fraction = params.tp_percent / 100.0
     decision.score = _score(side, main, filtered, params)
-    _read(main, filtered, 0.0, decision.reading)
+    read(state, market, main, filtered, desk, params, decision.reading)
     return side
 
 
@@ -102,8 +102,10 @@ def _score(side: int, main: Series, filtered: Series, params: Parameters) -> flo
     return 0.35 * clip(exhausted) + 0.25 * clip(away) + 0.20 * clip(volume) + 0.20 * (1.0 if agrees else 0.5)
 
 
-def _read(main: Series, filtered: Series, profit_usdt: float, reading: Reading) -> None:
-    """Keep the numbers of this moment."""
+def read(
+    state: NoState, market: Market, main: Series, filtered: Series, desk: Desk, params: Parameters, reading: Reading
+) -> None:
+    """The numbers of this moment; what a trade would bring is known to an exit only."""
     reading.close = main.close
     reading.rsi = main.rsi.value
     reading.vwap = main.vwap.value
@@ -113,7 +115,7 @@ def _read(main: Series, filtered: Series, profit_usdt: float, reading: Reading) 
     reading.adx_15m = filtered.adx.value
     reading.plus_di_15m = filtered.adx.plus_di
     reading.minus_di_15m = filtered.adx.minus_di
-    reading.profit_usdt = profit_usdt
+    reading.profit_usdt = 0.0
 
 
 def leave(
@@ -133,7 +135,8 @@ def leave(
     elif main.regime == TRENDING_UP or main.regime == TRENDING_DOWN:
         reason = REGIME_CHANGE
     if reason != NO_REASON:
-        _read(main, filtered, profit_usdt, decision.reading)
+        read(state, market, main, filtered, desk, params, decision.reading)
+        decision.reading.profit_usdt = profit_usdt
     return reason
 
 
