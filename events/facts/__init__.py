@@ -1,0 +1,120 @@
+"""The facts: everything that ever happened, as frozen, tagged, versioned Structs.
+
+A fact is in the past tense and carries `at_ms`, its event time in milliseconds since 1970 UTC. The log
+adds `seq`, `recorded_at_ms` and `cause` (see `events.log.Recorded`). The tag is `Name.version`: a changed
+shape gets the next version, and the old one moves to `events.upcast` with a function to the new shape.
+
+Units stand in the names: `_usdt` money and prices in USDT, `_base` quantities in coins of the base
+currency, `_ms` UTC milliseconds, `_percent` percent, `_fraction` and `rate` plain fractions (0.0001 is
+0.01 %). Open, high, low, close are prices in USDT, `volume` is in coins.
+"""
+
+from __future__ import annotations
+
+from events.facts.base import GLOBAL_SCOPE, Action, Event, Side, Timing
+from events.facts.market import (
+    CandleClosed,
+    ContractListed,
+    FeedConnected,
+    FeedLost,
+    FundingRateSettled,
+    GapFilled,
+    GapFound,
+    OpenInterestObserved,
+    SymbolResumed,
+    SymbolSuspended,
+)
+from events.facts.operation import (
+    AnomalyCleared,
+    AnomalyPersists,
+    AnomalyRaised,
+    CloseRequested,
+    EngineStarted,
+    EngineStopped,
+    RepairTried,
+    RunnerConfigured,
+    RunnerPaused,
+    RunnerResumed,
+)
+from events.facts.risk import KillSwitchReset, KillSwitchTripped
+from events.facts.trading import (
+    Closing,
+    FundingPaid,
+    Liquidated,
+    OrderCancelled,
+    OrderPlaced,
+    OrderRejected,
+    PositionClosed,
+    PositionOpened,
+)
+
+__all__ = [
+    "EVENT_TYPES",
+    "GLOBAL_SCOPE",
+    "Action",
+    "AnomalyCleared",
+    "AnomalyPersists",
+    "AnomalyRaised",
+    "CandleClosed",
+    "CloseRequested",
+    "Closing",
+    "ContractListed",
+    "EngineStarted",
+    "EngineStopped",
+    "Event",
+    "FeedConnected",
+    "FeedFact",
+    "FeedLost",
+    "FundingPaid",
+    "FundingRateSettled",
+    "GapFilled",
+    "GapFound",
+    "KillSwitchReset",
+    "KillSwitchTripped",
+    "Liquidated",
+    "MarketFact",
+    "OpenInterestObserved",
+    "OrderCancelled",
+    "OrderPlaced",
+    "OrderRejected",
+    "PositionClosed",
+    "PositionOpened",
+    "RepairTried",
+    "RunnerConfigured",
+    "RunnerPaused",
+    "RunnerResumed",
+    "Side",
+    "SymbolResumed",
+    "SymbolSuspended",
+    "Timing",
+    "type_name",
+]
+
+MarketFact = CandleClosed | FundingRateSettled | OpenInterestObserved
+FeedFact = (
+    MarketFact
+    | FeedConnected
+    | FeedLost
+    | GapFilled
+    | ContractListed
+    | SymbolSuspended
+    | SymbolResumed
+    | AnomalyRaised
+    | AnomalyCleared
+)
+
+
+def _tagged(kind: type[Event]) -> tuple[type[Event], ...]:
+    """A kind with a tag of its own, and those below it."""
+    own = () if kind.__struct_config__.tag is None else (kind,)
+    return own + tuple(found for below in kind.__subclasses__() for found in _tagged(below))
+
+
+EVENT_TYPES: tuple[type[Event], ...] = _tagged(Event)
+"""Every fact of this module."""
+
+
+def type_name(event: Event | type[Event]) -> str:
+    """The name of an event's type without its version, as the log shows it: `CandleClosed`."""
+    kind = event if isinstance(event, type) else type(event)
+    return kind.__name__
