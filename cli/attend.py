@@ -20,11 +20,12 @@ from engine.feeds.bitget import BitgetFeed
 from engine.lag import LagWatch, stacks_file
 from engine.vital_signs import VitalSigns
 from events.cursors import SqliteCursors
+from events.snapshots import SnapshotStore
 from projections.alerts.derive import Alerts
 from projections.alerts.digest import Digest
 from projections.alerts.heartbeat import heartbeat_text, heartbeat_view
 from projections.formats import utc
-from projections.portfolio import Portfolio
+from projections.keeping import Keeping
 from projections.telegram.answering import Outside
 from projections.telegram.bot import Bot
 from projections.telegram.client import TelegramClient
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from events.cursors import Cursors
     from events.facts import Event
     from events.sqlite_log import SqliteLogReader
+    from projections.portfolio import Portfolio
     from projections.telegram.secret import Access
     from projections.watchdog.dog import Dog
     from projections.watchdog.heartbeat import Heartbeat
@@ -82,6 +84,11 @@ class Attendance:
         self._stack.callback(reader.close)
         return reader
 
+    def _keeping(self, name: str, made_with: object) -> Keeping:
+        """Where a follower's folds are kept between two runs: a folder of its own beside the log."""
+        store = SnapshotStore(self._beside(".folds") / name, warn)
+        return Keeping(store, self._reader(), self._running.clock.now_ms, warn, made_with)
+
     async def _report(self, events: Sequence[Event]) -> None:
         """Into the log, while the engine takes anything."""
         if not self._running.ending:
@@ -93,17 +100,17 @@ class Attendance:
         """Everybody, by name, each kept alive. Raises ConfigError for a bad token, chat id or interval."""
         self._lag.start()
         self._stack.callback(self._lag.stop)
-        portfolio = Portfolio()
+        timeframes_ms, settings = self._timeframes_ms(), self._config.watchdog
         dog = watchdog(
             self._reader(),
             self._running.bus,
             self._running.clock,
-            self._timeframes_ms(),
+            timeframes_ms,
             self._measure,
             self._repairs(),
             self._report,
-            self._config.watchdog,
-            [portfolio],
+            settings,
+            self._keeping("watchdog", (timeframes_ms, settings)),
         )
         found = access(self._variables)
         made: dict[str, Callable[[], Awaitable[None]]] = {"watchdog": dog.run}
@@ -111,15 +118,15 @@ class Attendance:
         if found is None:
             self._notifier = self._quiet()
         else:
-            send, bot = self._with_telegram(found, portfolio, dog)
+            send, bot = self._with_telegram(found, dog)
             made["chat"] = bot.run
         heart = Heart(
             dog.following,
             dog.vitals,
-            portfolio,
+            dog.portfolio,
             self._running.clock,
             send,
-            heartbeat_s(self._config.watchdog, self._variables),
+            heartbeat_s(settings, self._variables),
             self._ping if self._config.telegram.dead_mans_switch_url else None,
             lambda: self.market_ended,
         )
@@ -135,16 +142,16 @@ class Attendance:
         alerts = Alerts(self._config.alerts)
         tell = _file_of_alerts(self._beside(".alerts.log"), self._stack)
         begin_seq = self._running.recovered.seq
-        return QuietNotifier(self._reader(), self._running.bus, alerts, tell, begin_after_seq=begin_seq)
+        keeping = self._keeping("alerts", self._config.alerts)
+        reader, bus = self._reader(), self._running.bus
+        return QuietNotifier(reader, bus, alerts, tell, begin_after_seq=begin_seq, keeper=keeping)
 
     def _client(self, found: Access) -> TelegramClient:
         client = TelegramClient(found.token, self._config.telegram.api_url)
         self._stack.push_async_callback(client.close)
         return client
 
-    def _with_telegram(
-        self, found: Access, portfolio: Portfolio, dog: Dog
-    ) -> tuple[Callable[[Heartbeat], Awaitable[None]], Bot]:
+    def _with_telegram(self, found: Access, dog: Dog) -> tuple[Callable[[Heartbeat], Awaitable[None]], Bot]:
         """The notifier of the owner's chat; how a heartbeat gets there, and who answers."""
         client, pace = self._client(found), Pace(self._running.clock)
         cursors = SqliteCursors(self._beside(".cursors"))
@@ -161,10 +168,11 @@ class Attendance:
             digest=Digest,
             pace=pace,
             begin_after_seq=self._running.recovered.seq,
+            keeper=self._keeping("alerts", self._config.alerts),
         )
 
         async def send(beat: Heartbeat) -> None:
-            await _beat(client, found.chat_id, cursors, self._beat_text(beat, portfolio))
+            await _beat(client, found.chat_id, cursors, self._beat_text(beat, dog.portfolio))
 
         bot = Bot(
             self._client(found),  # Its own: a poll keeps a connection.
@@ -183,6 +191,7 @@ class Attendance:
             ),
             views=Views(self._timeframes_ms()),
             pace=pace,
+            keeper=self._keeping("chat", self._timeframes_ms()),
         )
         return send, bot
 

@@ -55,6 +55,10 @@ class Arena:
         self._trades = trades
         self._figures: dict[str, TradeFigures] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        """Without the figures: they are made when somebody looks, also while the rest is being saved."""
+        return vars(self) | {"_figures": {}}
+
     def rows(self) -> tuple[ArenaRow, ...]:
         """All strategies, the best first."""
         accounts = sorted(self._portfolio.accounts(), key=_standing)

@@ -6,11 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from events.errors import LogDamaged
+from projections.keeping import KeptNowhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from events.log import Recorded
+    from projections.keeping import Keeper
 
 FOLLOW_EVENTS_MAX = 2_000
 
@@ -62,18 +64,25 @@ def fold(projections: Sequence[Projection], events: Iterable[Recorded]) -> None:
             apply(recorded)
 
 
-async def follow(reader: Source, bus: Announcer, projections: Sequence[Projection], cursor: Cursor) -> None:
+async def follow(
+    reader: Source, bus: Announcer, projections: Sequence[Projection], cursor: Cursor, keeper: Keeper | None = None
+) -> None:
     """Catch up from the cursor, then follow live; returns when the bus is closed and everything is folded.
 
     The cursor stands behind the events that were folded, also when this is cancelled; it may be handed to
-    the next `follow`. Raises LogDamaged when the log skips or repeats an event.
+    the next `follow`. `keeper` is shown the projections, as one tuple, between pages and at the end. Raises
+    LogDamaged when the log skips or repeats an event.
     """
+    keeper = keeper or KeptNowhere()
+    folds = tuple(projections)
     while True:
         head_seq = await bus.wait_beyond(cursor.seq)
         if head_seq <= cursor.seq:
+            await keeper.keep(cursor.seq, folds, last=True)
             return
         events = reader.read(cursor.seq, FOLLOW_EVENTS_MAX)
         cursor.advance(events)
         fold(projections, events)
+        await keeper.keep(cursor.seq, folds)
         # A long catch-up must let others have their turn between pages.
         await asyncio.sleep(0)

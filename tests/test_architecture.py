@@ -173,6 +173,7 @@ KERNEL = ("engine/core", "engine/strategies")
 PURE = (*KERNEL, "projections")
 RUNS_THE_FOLDS = (
     "projections/host.py",
+    "projections/keeping.py",
     "projections/watchdog/dog.py",
     "projections/watchdog/heartbeat.py",
     "projections/telegram/",

@@ -17,6 +17,7 @@ from events.commands import Commands
 from events.cursors import Cursors
 from events.errors import PapertapeError
 from projections.host import Announcer, Cursor, Source, follow
+from projections.keeping import Keeper, KeptNowhere
 from projections.telegram.acts import Refused, command_of, done_words, question, settled, who_of
 from projections.telegram.answering import Answering, Outside, Ways
 from projections.telegram.client import Keyboard, TelegramClient
@@ -77,19 +78,22 @@ class Bot:
         pace: Pace | None = None,
         confirmations: Confirmations | None = None,
         name: str = "telegram",
+        keeper: Keeper | None = None,
     ) -> None:
         """`client` is the bot's own: a poll keeps one of its connections. `pace` is shared with whoever else sends.
 
-        `views` are new: they are folded here from the beginning of the log. `tell` takes a line for the local log.
+        `views` are new: they are folded here, from what `keeper` knows from before. `tell` takes a line for the local
+        log.
         """
-        self.views = views or Views()
+        self._keeper = keeper or KeptNowhere()
+        (self.views,), seq = self._keeper.restored((views or Views(),))
+        self._cursor = Cursor(seq)
         self.confirmations = confirmations or Confirmations(clock.now_ms)
         self._client, self._gate, self._commands = client, gate, commands
         self._source, self._bus, self._clock, self._tell = source, bus, clock, tell
         self._outbox = Outbox(pace or Pace(clock), clock, tell)
         self._answering = Answering(self.views, outside or Outside(), source, clock)
         self._poller = Poller(client, cursors, self._handle, self._greet, clock, tell, f"{name}.updates")
-        self._cursor = Cursor()
         self._goal_seq = 0
         self._bot_name = ""
         self._counts = BotStatistics()
@@ -110,7 +114,7 @@ class Bot:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._poller.run()), group.create_task(self._outbox.run())]
-                await follow(self._source, self._bus, [self.views], self._cursor)
+                await follow(self._source, self._bus, [self.views], self._cursor, self._keeper)
                 await self._last_words()
                 for task in tasks:
                     task.cancel()

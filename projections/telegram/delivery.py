@@ -23,6 +23,7 @@ from typing import Final
 from events.cursors import Cursors
 from events.failpoints import reach as die_here
 from projections.host import Announcer, Source
+from projections.keeping import Keeper, KeptNowhere
 from projections.telegram.client import TelegramClient
 from projections.telegram.digest import OUTAGE_MS, URGENT_SINGLE_MAX, AlertDigest, Backlog, Digesting
 from projections.telegram.errors import (
@@ -65,16 +66,17 @@ class Notifier:
         pace: Pace | None = None,
         name: str = "telegram",
         begin_after_seq: int | None = None,
+        keeper: Keeper | None = None,
         reach: Callable[[str], None] = die_here,
     ) -> None:
-        """`alerts` makes a new fold for each lane, `digest` one for each backlog.
+        """`alerts` makes a new fold for each lane, which `keeper` may know from before; `digest` one a backlog.
 
         `tell` takes one clear line for the local log. A shared `pace` counts what others send to the chat.
 
         Cursors begin with `name`. On its very first start it begins behind `begin_after_seq`, or at the head.
         """
         self._reader, self._bus, self._cursors = reader, bus, cursors
-        self._alerts, self._digest = alerts, digest
+        self._alerts, self._digest, self._keeper = alerts, digest, keeper or KeptNowhere()
         self._client, self._chat_id = client, chat_id
         self._clock, self._tell, self._reach = clock, tell, reach
         self._pace = pace or Pace(clock)
@@ -124,7 +126,9 @@ class Notifier:
 
     def _lane(self, kind: str, floor_seq: int) -> Lane:
         receipts = Receipts(self._cursors, f"{self._name}.{kind}")
-        return Lane(self._reader, receipts, self._alerts(), urgent=kind == "urgent", floor_seq=floor_seq)
+        # What is not sent yet is derived once more: the fold must not be further than that.
+        fold, seq = self._keeper.restored(self._alerts(), max(floor_seq, receipts.sent_seq))
+        return Lane(self._reader, receipts, fold, urgent=kind == "urgent", floor_seq=floor_seq, folded_seq=seq)
 
     async def _step(self) -> bool:
         """Do the next thing, or wait for it; False when everything is over."""
@@ -166,11 +170,22 @@ class Notifier:
         self._head_seq = max(self._head_seq, await self._bus.wait_beyond(-1))
 
     async def _wait_for_more(self) -> bool:
+        await self._keep()
         head_seq = await self._bus.wait_beyond(self._head_seq)
         if head_seq <= self._head_seq:
+            await self._keep(last=True)
             return False
         self._head_seq = head_seq
         return True
+
+    async def _keep(self, *, last: bool = False) -> None:
+        """Nothing waits: both lanes have come to the same event, and one fold stands for both."""
+        urgent, normal = self._lanes
+        seq = normal.folded_seq
+        if urgent.folded_seq == seq and self._keeper.is_due(seq, last=last):
+            for lane in self._lanes:
+                lane.remember()
+            await self._keeper.keep(seq, normal.fold, last=last)
 
     async def _rest(self, seconds: float) -> bool:
         """Wait so long, or until the log has grown: something urgent may have come. False to give up at the end."""

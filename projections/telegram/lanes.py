@@ -101,17 +101,26 @@ class Parcel(Struct):
 class Lane:
     """The alerts of one urgency, in the order of the log."""
 
-    def __init__(self, reader: Source, receipts: Receipts, fold: Deriving, *, urgent: bool, floor_seq: int) -> None:
-        """Nothing up to `floor_seq` is sent; `fold` is new and belongs to the lane."""
+    def __init__(
+        self,
+        reader: Source,
+        receipts: Receipts,
+        fold: Deriving,
+        *,
+        urgent: bool,
+        floor_seq: int,
+        folded_seq: int = 0,
+    ) -> None:
+        """Nothing up to `floor_seq` is sent; `fold` belongs to the lane and has taken everything up to `folded_seq`."""
         self.urgent = urgent
         self.receipts = receipts
         self.pending: Parcel | None = None
         self.done_seq = max(floor_seq, receipts.sent_seq)
         """Everything up to here is sent, or is none of this lane's."""
-        self.folded_seq = 0
+        self.fold = fold
+        self.folded_seq = folded_seq
         """The event that the fold took last: that of the pending alert, or the last one that was looked at."""
         self._reader = reader
-        self._fold = fold
         self._remembered_seq = self.done_seq
 
     def look(self, head_seq: int) -> bool:
@@ -126,7 +135,8 @@ class Lane:
                 if self.pending is not None:
                     return False
                 self.done_seq = recorded.seq
-        self._remember()
+        if self.done_seq - self._remembered_seq >= REMEMBER_EVENTS:
+            self.remember()
         return bool(events) and self.folded_seq < head_seq
 
     def collect(self, until_seq: int, take: Callable[[Recorded, Alert | None], None]) -> bool:
@@ -140,7 +150,7 @@ class Lane:
         for recorded in events:
             if recorded.seq <= until_seq:
                 self._take(recorded)
-                take(recorded, self._fold.alert_of(recorded))
+                take(recorded, self.fold.alert_of(recorded))
         return bool(events) and self.folded_seq < until_seq
 
     def finish(self, seq: int) -> None:
@@ -156,12 +166,12 @@ class Lane:
     def _take(self, recorded: Recorded) -> None:
         if recorded.seq != self.folded_seq + 1:
             raise LogDamaged(recorded.seq, f"the event after seq {self.folded_seq} was expected")
-        self._fold.apply(recorded)
+        self.fold.apply(recorded)
         self.folded_seq = recorded.seq
 
     def _parcel(self, recorded: Recorded) -> Parcel | None:
         """The alert of the event that was taken last, where it is this lane's."""
-        alert = self._fold.alert_of(recorded)
+        alert = self.fold.alert_of(recorded)
         if alert is None or alert.urgent is not self.urgent:
             return None
         parts = split(alert.html)
@@ -180,7 +190,7 @@ class Lane:
             told=(recorded, alert),
         )
 
-    def _remember(self) -> None:
-        if self.done_seq - self._remembered_seq >= REMEMBER_EVENTS:
-            self.receipts.done(self.done_seq)
-            self._remembered_seq = self.done_seq
+    def remember(self) -> None:
+        """Everything that was found to be done stays so."""
+        self.receipts.done(self.done_seq)
+        self._remembered_seq = self.done_seq

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from events.log import Recorded
 from projections.host import FOLLOW_EVENTS_MAX, Announcer, Source
+from projections.keeping import Keeper, KeptNowhere
 from projections.telegram.lanes import Deriving
 from projections.telegram.statistics import DeliveryStatistics
 from projections.telegram.text import one_line
@@ -23,13 +24,14 @@ class QuietNotifier:
         tell: Callable[[str], None],
         *,
         begin_after_seq: int | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self._reader = reader
         self._bus = bus
-        self._alerts = alerts
+        self._keeper = keeper or KeptNowhere()
         self._tell = tell
         self._begin_seq = begin_after_seq
-        self._seq = 0
+        self._alerts, self._seq = self._keeper.restored(alerts)
         self._head_seq = 0
         self._told = 0
 
@@ -44,12 +46,14 @@ class QuietNotifier:
         while True:
             self._head_seq = await self._bus.wait_beyond(self._seq)
             if self._head_seq <= self._seq:
+                await self._keeper.keep(self._seq, self._alerts, last=True)
                 return
             for recorded in self._reader.read(self._seq, FOLLOW_EVENTS_MAX):
                 self._alerts.apply(recorded)
                 self._seq = recorded.seq
                 if recorded.seq > begin_seq:
                     self._tell_of(recorded)
+            await self._keeper.keep(self._seq, self._alerts)
             # A long catch-up must let others have their turn between pages.
             await asyncio.sleep(0)
 

@@ -86,6 +86,10 @@ class Anomalies:
         self._cases: dict[Key, Case] = {}
         self._calm_since_ms: dict[Key, int] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        """Without what is not in the log."""
+        return vars(self) | {"_calm_since_ms": {}}
+
     def standing(self) -> tuple[Case, ...]:
         """What was raised and is not over, oldest first."""
         return tuple(case for case in self._cases.values() if case.standing)

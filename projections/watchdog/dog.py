@@ -11,6 +11,8 @@ from msgspec import Struct
 from events.errors import PapertapeError
 from events.facts import Event, RepairTried
 from projections.host import FOLLOW_EVENTS_MAX, Cursor, Projection, fold
+from projections.keeping import KeptNowhere
+from projections.portfolio import Portfolio
 from projections.watchdog.anomalies import Anomalies, Case, Rules
 from projections.watchdog.checks import Measured, Trouble, check, unmeasured
 from projections.watchdog.vitals import Vitals
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from projections.host import Source
+    from projections.keeping import Keeper
     from projections.watchdog.settings import WatchdogSettings
 
 REPAIR_S_MAX = 20.0
@@ -63,23 +66,34 @@ class Bus(Protocol):
 class Following:
     """Folds that are brought up to date when asked. It may be shared: who asks folds for all."""
 
-    def __init__(self, source: Source, bus: Bus, folds: Sequence[Projection], cursor: Cursor | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        bus: Bus,
+        folds: Sequence[Projection],
+        cursor: Cursor | None = None,
+        keeper: Keeper | None = None,
+    ) -> None:
+        """`keeper` is shown the folds, as one tuple, when they are up to date."""
         self.bus = bus
         self.cursor = cursor or Cursor()
         self._source = source
-        self._folds = list(folds)
+        self._folds = tuple(folds)
+        self._keeper = keeper or KeptNowhere()
+        self._one_at_a_time = asyncio.Lock()
 
-    async def catch_up(self) -> None:
+    async def catch_up(self, *, last: bool = False) -> None:
         """Fold what is committed by now. Raises LogDamaged when the log skips or repeats an event."""
         head_seq = self.bus.head_seq
-        while self.cursor.seq < head_seq:
-            # Reading and folding a page is one piece, so two who ask at once never fold an event twice.
-            events = self._source.read(self.cursor.seq, FOLLOW_EVENTS_MAX)
-            if not events:
-                return
-            self.cursor.advance(events)
-            fold(self._folds, events)
-            await asyncio.sleep(0)
+        async with self._one_at_a_time:
+            while self.cursor.seq < head_seq:
+                events = self._source.read(self.cursor.seq, FOLLOW_EVENTS_MAX)
+                if not events:
+                    return
+                self.cursor.advance(events)
+                fold(self._folds, events)
+                await asyncio.sleep(0)
+            await self._keeper.keep(self.cursor.seq, self._folds, last=last)
 
 
 async def closed_within(bus: Bus, clock: Clock, seconds: float) -> bool:
@@ -117,7 +131,9 @@ class DogView(Struct, frozen=True):
 
 
 class Dog:
-    """The watchdog. `following` must fold `vitals` and `anomalies`; `watchdog` below puts them together.
+    """The watchdog. `following` must fold its three views; `watchdog` below puts them together.
+
+    `portfolio` is there for a heartbeat beside it.
 
     `repairs` are asked by kind with the trouble's subject, and say what they did. What they and `measure` may fail
     with stands in `OUTSIDE_ERRORS`. `report` commits facts; what it raises ends the dog.
@@ -128,13 +144,14 @@ class Dog:
         following: Following,
         vitals: Vitals,
         anomalies: Anomalies,
+        portfolio: Portfolio,
         clock: Clock,
         measure: Callable[[], Awaitable[Measured]],
         repairs: Mapping[str, Callable[[str], Awaitable[str]]],
         report: Callable[[Sequence[Event]], Awaitable[None]],
         settings: WatchdogSettings,
     ) -> None:
-        self.following, self.vitals, self.anomalies = following, vitals, anomalies
+        self.following, self.vitals, self.anomalies, self.portfolio = following, vitals, anomalies, portfolio
         self._clock, self._measure, self._report = clock, measure, report
         self._repairs, self._settings = dict(repairs), settings
         self._troubles: tuple[Trouble, ...] = ()
@@ -157,6 +174,7 @@ class Dog:
             if not look_from_ms - AWAKE_MS <= now_ms < look_from_ms:
                 await self.look()
             before_ms = clock.now_ms()
+        await self.following.catch_up(last=True)
 
     async def look(self) -> None:
         """Fold what came, see what is wrong, try to mend it, and tell what is new, still there, or over."""
@@ -205,9 +223,11 @@ def watchdog(
     repairs: Mapping[str, Callable[[str], Awaitable[str]]],
     report: Callable[[Sequence[Event]], Awaitable[None]],
     settings: WatchdogSettings,
-    folds: Sequence[Projection] = (),
+    keeper: Keeper | None = None,
 ) -> Dog:
-    """A watchdog with folds of its own; `folds` are brought up to date with them, for a heartbeat beside it."""
-    vitals, anomalies = Vitals(timeframes_ms), Anomalies(Rules.of(settings))
-    following = Following(source, bus, [vitals, anomalies, *folds])
-    return Dog(following, vitals, anomalies, clock, measure, repairs, report, settings)
+    """A watchdog with folds of its own, which `keeper` may know from before."""
+    keeper = keeper or KeptNowhere()
+    fresh = (Vitals(timeframes_ms), Anomalies(Rules.of(settings)), Portfolio())
+    folds, seq = keeper.restored(fresh)
+    following = Following(source, bus, folds, Cursor(seq), keeper)
+    return Dog(following, *folds, clock, measure, repairs, report, settings)

@@ -77,6 +77,8 @@ def test_starts_entries_exits_and_stops_arrive_once_also_after_a_kill(tmp_path: 
         engine.send_signal(signal.SIGTERM)
         assert engine.wait(20) == 0, (tmp_path / "stderr.txt").read_text()
         text = here.until(lambda text: " stopped" in text)
+    kept = {path.parent.name for path in (tmp_path / "log.db.folds").rglob("*.snapshot")}
+    assert kept == {"alerts", "chat", "watchdog"}, "the next start has nothing to fold again"
     ids = re.findall(r"<code>#(\d+)</code>", text)
     assert len(ids) == len(set(ids)) + text.count("possible repeat"), "no alert comes twice unmarked"
     token = here.variables["TELEGRAM_BOT_TOKEN"]

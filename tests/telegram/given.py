@@ -83,6 +83,10 @@ class Tape:
         """See `projections.host.Source`."""
         return self.events[after_seq : after_seq + limit]
 
+    def hash_at(self, seq: int) -> bytes | None:
+        """See `projections.keeping.Hashing`: each event is a row of its own."""
+        return seq.to_bytes(32, "big") if 0 < seq <= len(self.events) else None
+
 
 class Rig:
     """A twin, a tape, and notifiers over them. `told` is what they said locally."""

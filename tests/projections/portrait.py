@@ -1,0 +1,44 @@
+"""A fold's whole state as plain data, to compare two of them: values by value, what can change by its place."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+
+def portrait(fold: object) -> Any:
+    """Equal for two folds that hold the same, in the same order, with the same things shared. Caches are left out."""
+    return _drawn(fold, {}, [])
+
+
+def _drawn(thing: object, seen: dict[int, int], kept: list[object]) -> Any:
+    """`seen` numbers what can change, so that a circle ends and sharing shows; `kept` keeps it alive meanwhile."""
+    if thing is None or isinstance(thing, Enum | str | int | bytes):
+        return thing
+    if isinstance(thing, float):
+        return thing.hex()
+    if isinstance(thing, tuple):
+        return ("tuple", *[_drawn(one, seen, kept) for one in thing])
+    if isinstance(thing, frozenset):
+        return ("frozenset", *sorted(thing))
+    if isinstance(thing, msgspec.Struct) and thing.__struct_config__.frozen:
+        return _fields(thing, seen, kept)
+    if id(thing) in seen:
+        return ("again", seen[id(thing)])
+    seen[id(thing)] = len(seen)
+    kept.append(thing)
+    if isinstance(thing, msgspec.Struct):
+        return _fields(thing, seen, kept)
+    if isinstance(thing, dict):
+        return ("dict", *[(_drawn(key, seen, kept), _drawn(value, seen, kept)) for key, value in thing.items()])
+    if isinstance(thing, list | deque):
+        maximum = thing.maxlen if isinstance(thing, deque) else None
+        return (type(thing).__name__, maximum, *[_drawn(one, seen, kept) for one in thing])
+    return (type(thing).__name__, _drawn(thing.__getstate__(), seen, kept))
+
+
+def _fields(struct: msgspec.Struct, seen: dict[int, int], kept: list[object]) -> Any:
+    return (type(struct).__name__, *[_drawn(getattr(struct, one), seen, kept) for one in struct.__struct_fields__])

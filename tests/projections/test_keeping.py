@@ -1,0 +1,335 @@
+"""What was kept and found again goes on as if it had never stopped; what does not hold is set aside."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.bus import Bus
+from events.errors import SnapshotRefused
+from events.log import Entry
+from events.memory_log import MemoryEventLog
+from events.snapshots import KEPT_MAX, SnapshotStore
+from projections import keeping
+from projections.alerts.derive import Alerts
+from projections.alerts.settings import AlertSettings
+from projections.arena import Arena
+from projections.host import Cursor, fold, follow
+from projections.keeping import KEEP_EVENTS_MIN, KEEP_MS_MIN, Keeping, packed, unpacked
+from projections.portfolio import Portfolio
+from projections.trades import Trades
+from projections.views import Views
+from projections.watchdog.anomalies import Anomalies, Rules
+from projections.watchdog.settings import WatchdogSettings
+from projections.watchdog.vitals import Vitals
+from tests.alerts.random_log import PLAIN, lengths, pools, random_log, seeds
+from tests.projections.portrait import portrait
+from tests.projections.tape import candle, closed, configured, opened
+from tests.support import examples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from events.facts import Event
+    from events.log import Recorded
+
+TIMEFRAMES = {PLAIN[0]: 900_000, PLAIN[2]: 60_000}
+RULES = Rules.of(WatchdogSettings())
+STORY: list[Event] = [configured(), candle(0, 100.0), opened(), candle(1, 105.0), closed(5.0), candle(2, 90.0)]
+
+
+def everything(names: Sequence[str] = PLAIN) -> tuple[Any, ...]:
+    """Every fold that is kept anywhere, and all that they stand on."""
+    return (Alerts(), Views(dict.fromkeys(names, 60_000)), Vitals(TIMEFRAMES), Anomalies(RULES, names), Portfolio())
+
+
+# ---------------------------------------------------------------- the state
+
+
+@given(seeds, lengths, st.data())
+@examples(150)
+def test_folding_with_a_pause_at_any_event_equals_folding_at_once(seed: int, length: int, data: st.DataObject) -> None:
+    log = random_log(seed, length)
+    cut = data.draw(st.integers(0, len(log)))
+    whole, before = everything(), everything()
+    fold(whole, log)
+    fold(before, log[:cut])
+    after = unpacked(packed(before))
+    assert portrait(after) == portrait(before)
+    fold(after, log[cut:])
+    assert portrait(after) == portrait(whole)
+    assert after[0].portfolio.view() == whole[4].view()
+    assert after[1].arena.rows() == whole[1].arena.rows()
+
+
+@given(seeds, lengths, pools)
+@examples(60)
+def test_whatever_names_and_reasons_there_are_the_alerts_are_the_same(seed: int, length: int, pool: list[str]) -> None:
+    log = random_log(seed, length, pool)
+    whole, resumed = Alerts(), Alerts()
+    for recorded in log:
+        whole.apply(recorded)
+        resumed = unpacked(packed(resumed))
+        resumed.apply(recorded)
+        assert resumed.alert_of(recorded) == whole.alert_of(recorded)
+
+
+def test_many_accounts_and_symbols_in_a_circle_are_no_recursion_too_deep() -> None:
+    symbols = tuple(f"S{number}" for number in range(100))
+    events = [configured(f"runner{number}", symbols) for number in range(64)]
+    portfolio = Portfolio()
+    fold([portfolio], recorded_of(events))
+    assert portrait(unpacked(packed(portfolio))) == portrait(portfolio)
+
+
+def recorded_of(events: Sequence[Event]) -> list[Recorded]:
+    log = asyncio.run(logged(events))
+    return log.reader().read(0, 10_000)
+
+
+def test_the_figures_that_somebody_looks_at_meanwhile_are_not_kept() -> None:
+    portfolio, trades = Portfolio(), Trades()
+    arena = Arena(portfolio, trades)
+    fold([portfolio, trades], recorded_of(STORY))
+    seen = arena.rows()
+    _, _, found = unpacked(packed((portfolio, trades, arena)))
+    assert found._figures == {}
+    assert found.rows() == seen
+
+
+def test_how_long_a_trouble_stayed_away_is_counted_anew_after_a_restart() -> None:
+    anomalies = Anomalies(RULES)
+    anomalies._calm_since_ms["data_stale", "BTCUSDT"] = 1
+    assert unpacked(packed(anomalies))._calm_since_ms == {}
+
+
+@pytest.mark.parametrize("thing", [print, pickle.Pickler, Path("/"), open, type, Bus.close])
+def test_a_state_that_names_something_foreign_is_refused(thing: object) -> None:
+    with pytest.raises(SnapshotRefused):
+        unpacked(pickle.dumps(thing))
+
+
+class Reaching:
+    """Something that would run a program when it is read."""
+
+    def __reduce__(self) -> tuple[object, tuple[str, ...]]:
+        import os  # noqa: PLC0415 - only to be named in the pickle
+
+        return os.system, ("false",)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        pickle.dumps(Reaching()),
+        b"cprojections.host\nasyncio.run\n.",
+        b"cprojections.keeping\npickle.loads\n.",
+        b"cevents.codec\nCODEC\n.",
+        b"\x80\x05\x8c\x10projections.host\x8c\x0basyncio.run\x93.",
+        b"",
+        b"\x80\x05.",
+        packed(Portfolio())[:-20],
+    ],
+)
+def test_no_state_reaches_beyond_our_classes(state: bytes) -> None:
+    with pytest.raises(SnapshotRefused):
+        unpacked(state)
+
+
+def test_what_cannot_be_packed_is_refused_by_name() -> None:
+    with pytest.raises(SnapshotRefused, match="cannot be packed"):
+        packed({"a": (one for one in ())})
+
+
+# ---------------------------------------------------------------- the shelf
+
+
+async def logged(events: Sequence[Event], rows_of: int = 1) -> MemoryEventLog:
+    """A log in memory, so many events a row."""
+    log = MemoryEventLog(clock_ms=lambda: 0)
+    for start in range(0, len(events), rows_of):
+        await log.append(log.head.seq, [Entry(event) for event in events[start : start + rows_of]])
+    return log
+
+
+class Shelf:
+    """A folder, a log, and a clock that stands; `warned` is what was said."""
+
+    def __init__(self, folder: Path, log: MemoryEventLog) -> None:
+        self.folder, self.log = folder, log
+        self.warned: list[str] = []
+        self.now_ms = 0
+
+    def keeping(self, made_with: object = None) -> Keeping:
+        """As after a start."""
+        store = SnapshotStore(self.folder / "folds", self.warned.append)
+        return Keeping(store, self.log.reader(), lambda: self.now_ms, self.warned.append, made_with)
+
+    @property
+    def files(self) -> list[Path]:
+        return sorted((self.folder / "folds").glob("*.snapshot"))
+
+
+def kept(folder: Path, seq: int = 6, made_with: object = None, **more: Any) -> Shelf:
+    """A story of six events, and a portfolio kept as of one of them."""
+    shelf = Shelf(folder, asyncio.run(logged(STORY, **more)))
+    portfolio = Portfolio()
+    fold([portfolio], shelf.log.reader().read(0)[:seq])
+    asyncio.run(shelf.keeping(made_with).keep(seq, portfolio, last=True))
+    return shelf
+
+
+def test_what_was_kept_is_found_at_the_next_start(tmp_path: Path) -> None:
+    shelf = kept(tmp_path)
+    found, seq = shelf.keeping().restored(Portfolio())
+    whole = Portfolio()
+    fold([whole], shelf.log.reader().read(0))
+    assert (seq, found.view(), shelf.warned) == (6, whole.view(), [])
+
+
+def test_nothing_is_found_where_nothing_was_kept(tmp_path: Path) -> None:
+    fresh = Portfolio()
+    found, seq = Shelf(tmp_path, asyncio.run(logged(STORY))).keeping().restored(fresh)
+    assert found is fresh
+    assert seq == 0
+
+
+def test_who_must_not_be_further_than_an_event_gets_an_older_one(tmp_path: Path) -> None:
+    shelf = kept(tmp_path, 3)
+    keeper, portfolio = shelf.keeping(), Portfolio()
+    fold([portfolio], shelf.log.reader().read(0))
+    asyncio.run(keeper.keep(6, portfolio, last=True))
+    assert [keeper.restored(Portfolio(), until)[1] for until in (6, 5, 3, 2)] == [6, 3, 3, 0]
+
+
+@pytest.mark.parametrize("spoil", [lambda c: c[:-1], lambda _: b"", lambda c: c[:-1] + bytes([c[-1] ^ 1])])
+def test_a_torn_or_spoilt_one_is_set_aside_and_everything_is_folded(
+    tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    shelf = kept(tmp_path)
+    (file,) = shelf.files
+    file.write_bytes(spoil(file.read_bytes()))
+    assert shelf.keeping().restored(Portfolio())[1] == 0
+    assert "set aside" in shelf.warned[0]
+    assert shelf.files == []
+
+
+def test_one_of_another_log_is_set_aside(tmp_path: Path) -> None:
+    shelf = kept(tmp_path)
+    shelf.log = asyncio.run(logged([*STORY[:5], candle(2, 91.0)]))
+    assert shelf.keeping().restored(Portfolio())[1] == 0
+    assert "another event at seq 6" in shelf.warned[0]
+
+
+def test_one_of_other_folds_is_set_aside(tmp_path: Path) -> None:
+    shelf = kept(tmp_path)
+    assert shelf.keeping().restored((Portfolio(), Trades()))[1] == 0
+    assert "it holds ['Portfolio'], not ['Portfolio', 'Trades']" in shelf.warned[0]
+
+
+def test_what_was_made_with_something_else_is_not_read(tmp_path: Path) -> None:
+    shelf = kept(tmp_path, made_with=AlertSettings())
+    assert shelf.keeping(AlertSettings(entry="off")).restored(Portfolio())[1] == 0
+    assert shelf.keeping(AlertSettings()).restored(Portfolio())[1] == 6
+
+
+def test_a_change_of_any_line_that_folds_is_a_change_of_the_version(tmp_path: Path) -> None:
+    for name in ("events", "projections"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        (tmp_path / name / "deep" / "one.py").write_text("a = 1")
+    folders = [tmp_path / "events", tmp_path / "projections"]
+    before = keeping.code_digest(folders)
+    (tmp_path / "projections" / "deep" / "one.py").write_text("a = 2")
+    changed = keeping.code_digest(folders)
+    (tmp_path / "projections" / "deep" / "one.py").rename(tmp_path / "projections" / "deep" / "two.py")
+    assert len({before, changed, keeping.code_digest(folders)}) == 3
+
+
+def test_one_is_kept_after_so_many_events_and_not_again_so_soon(tmp_path: Path) -> None:
+    shelf = kept(tmp_path, 3)
+    keeper = shelf.keeping()
+    keeper.restored(Portfolio())
+    assert [keeper.is_due(seq) for seq in (3, 2 + KEEP_EVENTS_MIN, 3 + KEEP_EVENTS_MIN)] == [False, False, True]
+    asyncio.run(keeper.keep(6, Portfolio(), last=True))
+    assert not keeper.is_due(6 + KEEP_EVENTS_MIN)
+    shelf.now_ms += KEEP_MS_MIN
+    assert keeper.is_due(6 + KEEP_EVENTS_MIN)
+    shelf.now_ms = -1
+    assert keeper.is_due(6 + KEEP_EVENTS_MIN), "a clock that was set back is waited for never"
+    assert [keeper.is_due(seq, last=True) for seq in (6, 7)] == [False, True]
+
+
+def test_nothing_is_kept_in_the_middle_of_a_row(tmp_path: Path) -> None:
+    assert kept(tmp_path, 3, rows_of=2).files == []
+    assert len(kept(tmp_path, 4, rows_of=2).files) == 1
+
+
+def test_what_cannot_be_kept_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "folds").write_text("a file where the folder should be")
+    assert "were not kept" in kept(tmp_path).warned[0]
+
+
+def test_losing_every_one_loses_nothing(tmp_path: Path) -> None:
+    shelf = kept(tmp_path)
+    for file in shelf.files:
+        file.unlink()
+    assert shelf.keeping().restored(Portfolio())[1] == 0
+    assert shelf.warned == []
+
+
+# ---------------------------------------------------------------- whoever follows
+
+
+def test_who_follows_keeps_at_its_end_and_goes_on_from_there(tmp_path: Path) -> None:
+    async def story(events: Sequence[Event]) -> tuple[Portfolio, int, int]:
+        log, bus = await logged(events), Bus()
+        shelf = Shelf(tmp_path, log)
+        keeper = shelf.keeping()
+        (portfolio,), seq = keeper.restored((Portfolio(),))
+        cursor = Cursor(seq)
+        bus.publish(log.head.seq)
+        bus.close()
+        await follow(log.reader(), bus, [portfolio], cursor, keeper)
+        return portfolio, seq, cursor.seq
+
+    first, second = asyncio.run(story(STORY[:4])), asyncio.run(story(STORY))
+    whole = Portfolio()
+    fold([whole], recorded_of(STORY))
+    assert (first[1:], second[1:]) == ((0, 4), (4, 6))
+    assert second[0].view() == whole.view()
+
+
+def test_who_is_cut_off_while_packing_keeps_nothing_torn(tmp_path: Path) -> None:
+    async def story() -> Shelf:
+        shelf = Shelf(tmp_path, await logged(STORY))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.0):
+                await shelf.keeping().keep(6, [Portfolio() for _ in range(20_000)], last=True)
+        return shelf
+
+    assert asyncio.run(story()).files == []
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, asyncio.run(logged(STORY)))
+    keeper = shelf.keeping()
+    for seq in range(1, 7):
+        asyncio.run(keeper.keep(seq, Portfolio(), last=True))
+    assert len(shelf.files) == KEPT_MAX
+
+
+def test_a_kept_fold_is_shared_by_nobody() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        shelf = kept(Path(folder))
+        keeper = shelf.keeping()
+        first, _ = keeper.restored(Portfolio())
+        second, _ = keeper.restored(Portfolio())
+        assert first is not second

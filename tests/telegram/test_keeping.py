@@ -1,0 +1,120 @@
+"""A notifier that goes on from kept folds sends what one sends that folds everything: all of it, once, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from events.snapshots import SnapshotStore
+from projections.alerts.derive import Alerts
+from projections.keeping import KEEP_MS_MIN, Keeping
+from projections.telegram.quiet import QuietNotifier
+from tests.alerts.given import CASES, recorded
+from tests.telegram.given import Rig, Tape, rigged
+from tests.twins.given import START_MS
+from tests.twins.telegram_faults import Fault
+from tests.twins.virtual_time import VirtualClock, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from events.facts import Event
+    from events.log import Recorded
+
+ENDS: dict[str, int] = {"daily": 0, "kill_switch": -1, "liquidation": -5, "feed_back": -30}
+STORY: list[Event] = [event for name, begin in ENDS.items() for event in CASES[name][begin:]]
+EVENTS_MIN = 5
+
+
+class Read(list[int]):
+    """A tape that remembers from where it was read."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+
+    def read(self, after_seq: int, limit: int = 1_000) -> list[Recorded]:
+        self.append(after_seq)
+        return self._tape.read(after_seq, limit)
+
+
+def keeping(folder: Path, tape: Tape, clock: VirtualClock) -> Keeping:
+    store = SnapshotStore(folder, print)
+    return Keeping(store, tape, clock.now_ms, print, events_min=EVENTS_MIN)
+
+
+def whole() -> list[str]:
+    """The story told by a fold that saw all of it, by event."""
+    alerts, told = Alerts(), []
+    for one in recorded(STORY):
+        alerts.apply(one)
+        if (alert := alerts.alert_of(one)) is not None:
+            told.append(alert.key)
+    return told
+
+
+def seq_of(text: str) -> int:
+    """The seq at the foot of a message."""
+    return int(re.findall(r"#(\d+)", text)[-1])
+
+
+async def told_in_lives(rig: Rig, folder: Path, lives: int, *, dead_in: int = -1) -> list[int]:
+    """Tell the story in so many lives of a notifier; from where each read first. In one of them nobody answers."""
+    began = []
+    share = -(-len(STORY) // lives)
+    for life in range(lives):
+        source = Read(rig.tape)
+        keeper = keeping(folder, rig.tape, rig.clock)
+        if life == dead_in:
+            rig.twin.faults.on(Fault.SERVER_ERROR)
+        async with rig.running(reader=source, alerts=Alerts, keeper=keeper):
+            for event in STORY[life * share : (life + 1) * share]:
+                rig.tape.add(event)
+                await asyncio.sleep(KEEP_MS_MIN / 1_000.0)
+            await asyncio.sleep(300.0)
+        rig.twin.faults.clear()
+        began.append(min(source, default=0))
+    return began
+
+
+@pytest.mark.parametrize("lives", [1, 2, 7])
+def test_every_alert_comes_once_and_in_order_however_often_it_starts(tmp_path: Path, lives: int) -> None:
+    async def use(rig: Rig) -> None:
+        began = await told_in_lives(rig, tmp_path, lives)
+        assert [seq_of(text) for text in rig.twin.texts] == [int(key.partition(":")[0]) for key in whole()]
+        assert not any("possible repeat" in text for text in rig.twin.texts)
+        assert began == sorted(began)
+        assert (lives == 1) is (began[-1] == 0), "a later life begins where an earlier one was kept"
+
+    rigged(use)
+
+
+def test_what_was_not_sent_in_one_life_is_sent_in_the_next(tmp_path: Path) -> None:
+    async def use(rig: Rig) -> None:
+        began = await told_in_lives(rig, tmp_path, 5, dead_in=2)
+        told = sorted(seq_of(text) for text in rig.twin.texts)  # A kill switch came before what had waited.
+        assert told == [int(key.partition(":")[0]) for key in whole()]
+        assert 0 < began[2] <= began[3], "what is kept does not run ahead of what was sent"
+
+    rigged(use)
+
+
+def test_without_a_token_lines_go_on_too(tmp_path: Path) -> None:
+    async def main(clock: VirtualClock) -> list[str]:
+        told: list[str] = []
+        tape = Tape(clock)
+        for half in (STORY[: len(STORY) // 2], STORY[len(STORY) // 2 :]):
+            begin_seq = len(tape.events)
+            tape.bus = type(tape.bus)(begin_seq)
+            keeper = keeping(tmp_path, tape, clock)
+            source = Read(tape)
+            quiet = QuietNotifier(source, tape.bus, Alerts(), told.append, begin_after_seq=begin_seq, keeper=keeper)
+            tape.add(*half)
+            tape.bus.close()
+            await quiet.run()
+            assert min(source) == begin_seq
+        return told
+
+    assert len(run(main, START_MS)) == len(whole())
