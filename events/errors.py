@@ -16,6 +16,8 @@ PapertapeError
 │   ├── LogForeign         the file at this path is something else                    exit 2
 │   ├── LogDamaged         a row is torn, changed or missing, with seq and reason     exit 5
 │   ├── LogFromNewerVersion   an event this version does not know, with seq           exit 5
+│   ├── LogBusy            it cannot be read now; later it can                       exit 1
+│   ├── LogReplaced        another log stands at the path of the one that was read   exit 1
 │   ├── LogDiffers         the code decides otherwise than the log says               exit 1
 │   ├── SequenceConflict   an append expected another head                            exit 1
 │   └── LogWriteFailed     whether the commit happened is unknown: stop, replay       exit 1
@@ -116,6 +118,14 @@ class LogDamaged(LogError):
 
 class LogFromNewerVersion(LogDamaged):
     """The log holds an event that this version of papertape does not know."""
+
+
+class LogBusy(LogError):
+    """The log cannot be read now: another process has it for itself, or too many ask at once."""
+
+
+class LogReplaced(LogError):
+    """Another log stands at the path of the one that was read: whoever follows begins anew."""
 
 
 class LogDiffers(LogError):

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import aiosqlite
 
-from events.errors import LogDamaged, LogError, LogForeign, LogFromNewerVersion, LogMissing
+from events.errors import LogBusy, LogDamaged, LogError, LogForeign, LogFromNewerVersion, LogMissing
 
 APPLICATION_ID = 0x50544150
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 5.0
+PRIMARY_CODE = 0xFF
+"""SQLite's extended codes say more in their upper bits."""
 JOURNAL_BYTES_MAX = 64 << 20
 WAL_BYTES = 1_000 * 4_096
 """The pages at which SQLite checkpoints by itself."""
@@ -58,21 +60,25 @@ ROLLBACK;
 
 @contextmanager
 def driver_errors_named(path: Path, seq: int = 0) -> Iterator[None]:
-    """Turn SQLite's errors into ours: LogDamaged at `seq` for a malformed file, LogError for the rest."""
+    """Turn SQLite's errors into ours: LogDamaged at `seq` for a malformed file, LogBusy, LogError for the rest."""
     try:
         yield
-    except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
+    except sqlite3.OperationalError as error:
+        busy = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        raise (LogBusy if busy else LogError)(f"{path}: {error}") from error
+    except sqlite3.ProgrammingError as error:
         raise LogError(f"{path}: {error}") from error
     except (sqlite3.Error, TypeError, UnicodeDecodeError) as error:  # Torn columns and names claim other types.
         raise LogDamaged(seq, f"{path}: {error}") from error
 
 
-def connect_to_read(path: Path) -> sqlite3.Connection:
+def connect_to_read(path: Path, busy_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
     """A read-only connection to a papertape log; it works on the -wal of a killed writer too.
 
-    Raises LogMissing, LogForeign, LogFromNewerVersion, LogError.
+    It waits `busy_s` where another process has the file for itself. Raises LogMissing, LogForeign,
+    LogFromNewerVersion, LogBusy, LogError.
     """
-    connection = _connect_read_only(path)
+    connection = _connect_read_only(path, busy_s)
     try:
         if not _is_log(path, connection):
             raise LogMissing(f"there is no log at {path}: the file is empty")
@@ -90,14 +96,12 @@ def holds_log(path: Path) -> bool:
         return _is_log(path, connection)
 
 
-def _connect_read_only(path: Path) -> sqlite3.Connection:
+def _connect_read_only(path: Path, busy_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
     if not path.is_file():
         raise LogMissing(f"there is no log at {path}")
     uri = f"{path.absolute().as_uri()}?mode=ro"
     with driver_errors_named(path):
-        connection = sqlite3.connect(
-            uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False)
     connection.text_factory = bytes  # A torn column may claim to be text that no codec can read.
     return connection
 

@@ -1,0 +1,148 @@
+"""A second fold that stands where the first one stands, and goes its own way from there.
+
+What never changes is shared: strings, numbers, frozen Structs, tuples of them. What does change is copied, each object
+once, so that two folds that read a third one read the same third one in the copy too. A list of ten thousand closed
+trades costs the copy of a list.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from copy import copy
+from enum import Enum
+from types import NoneType
+from typing import Any, Final, TypeVar
+
+from msgspec import Struct
+
+T = TypeVar("T")
+_Copy = Callable[[Any, "_Fork"], Any]
+
+
+def fork(fold: T) -> T:
+    """A copy of a fold that can take events without touching this one.
+
+    Folds are trees of plain objects, mutable Structs, dicts, lists, deques and sets. Raises TypeError for anything
+    else: what is not known might change in both.
+    """
+    twin: T = _Fork().of(fold)
+    return twin
+
+
+class _Fork:
+    """One copy in the making; `twins` are the copies by the identity of what they were made from."""
+
+    def __init__(self) -> None:
+        self.twins: dict[int, Any] = {}
+
+    def of(self, value: Any) -> Any:
+        """The value itself where it never changes, else its copy."""
+        make = _COPIES.get(type(value)) or _learn(type(value))
+        if make is _share:
+            return value
+        twin = self.twins.get(id(value))
+        return twin if twin is not None else make(value, self)
+
+    def shares(self, values: Iterable[Any]) -> bool:
+        """Whether none of these ever changes."""
+        return all((_COPIES.get(kind) or _learn(kind)) is _share for kind in dict.fromkeys(map(type, values)))
+
+
+def _share(value: Any, _: _Fork) -> Any:
+    return value
+
+
+def _tuple(value: tuple[Any, ...], making: _Fork) -> tuple[Any, ...]:
+    """It cannot change, what is in it may: it is rebuilt only where that was copied."""
+    if making.shares(value):
+        return value
+    parts = tuple(map(making.of, value))
+    same = all(part is one for part, one in zip(parts, value, strict=True))
+    twin = making.twins[id(value)] = value if same else parts
+    return twin
+
+
+def _list(value: list[Any], making: _Fork) -> list[Any]:
+    twin = making.twins[id(value)] = value.copy()
+    if not making.shares(value):
+        twin[:] = map(making.of, value)
+    return twin
+
+
+def _deque(value: deque[Any], making: _Fork) -> deque[Any]:
+    twin = making.twins[id(value)] = value.copy()
+    if not making.shares(value):
+        twin.clear()
+        twin.extend(map(making.of, value))
+    return twin
+
+
+def _dict(value: dict[Any, Any], making: _Fork) -> dict[Any, Any]:
+    _check_keys(value)
+    twin = making.twins[id(value)] = value.copy()
+    if not making.shares(value.values()):
+        twin.update((key, making.of(one)) for key, one in value.items())
+    return twin
+
+
+def _set(value: set[Any], making: _Fork) -> set[Any]:
+    _check_keys(value)
+    twin = making.twins[id(value)] = value.copy()
+    return twin
+
+
+def _check_keys(keys: Iterable[Any]) -> None:
+    """What is found by its value never changes; an object that is found by its identity would be lost in a copy."""
+    for kind in dict.fromkeys(map(type, keys)):
+        if (_COPIES.get(kind) or _learn(kind)) not in (_share, _tuple):
+            raise TypeError(f"a fold finds something by a {kind.__qualname__}, which a copy would not find again")
+
+
+def _struct(value: Struct, making: _Fork) -> Struct:
+    twin = making.twins[id(value)] = copy(value)
+    for name in value.__struct_fields__:
+        part = getattr(value, name)
+        part_twin = making.of(part)
+        if part_twin is not part:
+            setattr(twin, name, part_twin)
+    return twin
+
+
+def _object(value: Any, making: _Fork) -> Any:
+    twin = making.twins[id(value)] = object.__new__(type(value))
+    twin.__dict__.update((name, making.of(part)) for name, part in value.__dict__.items())
+    return twin
+
+
+_COPIES: Final[dict[type, _Copy]] = {
+    **dict.fromkeys((NoneType, bool, int, float, str, bytes, frozenset, type), _share),
+    tuple: _tuple,
+    list: _list,
+    deque: _deque,
+    dict: _dict,
+    set: _set,
+}
+"""How each type is copied; what is seen for the first time is added."""
+
+
+def _learn(kind: type) -> _Copy:
+    if issubclass(kind, Struct):
+        make: _Copy = _share if kind.__struct_config__.frozen else _struct
+    elif issubclass(kind, Enum):
+        make = _share
+    elif _is_plain(kind):
+        make = _object
+    else:
+        raise TypeError(f"a fold holds a {kind.__qualname__}: it cannot be known whether copies may share it")
+    return _COPIES.setdefault(kind, make)
+
+
+def _is_plain(kind: type) -> bool:
+    """Whether everything an object holds stands in its `__dict__`."""
+    written_here = [base for base in kind.__mro__ if base is not object]
+    return all(base.__flags__ & _HEAP_TYPE and "__slots__" not in vars(base) for base in written_here)
+
+
+_HEAP_TYPE: Final = 1 << 9
+"""CPython's mark of a class that was made by a class statement."""

@@ -1,0 +1,241 @@
+"""The views of one log over time: at its head, and as of any event.
+
+The head is folded as the log grows, a few events at a go, so that others have their turn. How it stood is folded from
+the nearest place that is kept (`projections.checkpoints`) on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+from events.bus import Bus
+from events.errors import LogBusy, LogDamaged, LogReplaced, UsageError
+from events.facts import CandleClosed, Timing
+from events.log import READ_EVENTS_MAX
+from projections.checkpoints import Checkpoints, Results
+from projections.forking import fork
+from projections.host import Cursor, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from events.log import Recorded
+    from projections.views import Views
+
+PAGE_EVENTS_MAX: Final = 2_048
+GO_EVENTS_MAX: Final = 256
+"""So many are folded before others have their turn: a few milliseconds."""
+SEEKS_AT_ONCE_MAX: Final = 2
+SEEKS_WAITING_MAX: Final = 64
+EMPTY_PAUSE_S: Final = 0.05
+_WARM_UP = Timing.WARM_UP
+
+
+class Tail(Protocol):
+    """What says how far a log is committed: `events.tail.Tail`, or `events.bus.Bus` inside the writing process."""
+
+    @property
+    def head_seq(self) -> int:
+        """The newest seq that is known."""
+
+    @property
+    def closed(self) -> bool:
+        """Nothing follows."""
+
+    async def wait_beyond(self, seq: int) -> int:
+        """The newest seq, as soon as it is beyond `seq` or the tail is closed."""
+
+    def close(self) -> None:
+        """Wake everybody for the last time."""
+
+
+class Pages(Protocol):
+    """Where events are read: `events.pages.Pages`."""
+
+    async def read(self, after_seq: int, limit: int = ..., /) -> list[Recorded]:
+        """At most `limit` events beyond `after_seq`."""
+
+    def close(self) -> None:
+        """Let go of the log."""
+
+
+class _OneLog:
+    """Everything that is known of one log; another log begins with another one of these."""
+
+    def __init__(self, tail: Tail, pages: Pages, make_views: Callable[[], Views]) -> None:
+        self.tail, self.pages, self._make_views = tail, pages, make_views
+        self.views = make_views()
+        self.moved = Bus()
+        self.checkpoints, self.results = Checkpoints(), Results()
+
+    def close(self) -> None:
+        """Let go of it, and wake those who wait."""
+        self.tail.close()
+        self.pages.close()
+        self.moved.close()
+
+    async def follow(self) -> None:
+        """Fold the head until the tail is closed."""
+        views, cursor = self.views, Cursor(self.views.seq)
+        while await self.tail.wait_beyond(cursor.seq) > cursor.seq and not self.tail.closed:
+            page = await self.pages.read(cursor.seq, min(PAGE_EVENTS_MAX, self.checkpoints.due_in(cursor.seq)))
+            cursor.advance(page)
+            await _fold_in_goes(views, page)
+            self.checkpoints.pass_by(views)
+            if self.moved.closed:
+                return
+            self.moved.publish(views.seq)
+            if not page:  # The file was exchanged a moment ago: the tail is about to say so.
+                await asyncio.sleep(EMPTY_PAUSE_S)
+
+    async def as_of(self, seq: int) -> Views:
+        """The views after an event that the log holds."""
+        await self.moved.wait_beyond(seq - 1)
+        known = self.results.get(seq)  # Another may have asked for the same in the meantime.
+        if known is not None:
+            return known
+        views = self._forked_before(seq)
+        while views.seq < seq:
+            page = await self.pages.read(views.seq, min(PAGE_EVENTS_MAX, seq - views.seq))
+            if not page:
+                raise LogDamaged(seq, "the event was there a moment ago")
+            await _fold_in_goes(views, page)
+        self.results.put(views)
+        return views
+
+    def _forked_before(self, seq: int) -> Views:
+        """A fork of the nearest views at or before an event, new ones where there are none."""
+        checkpoint = self.checkpoints.before(seq)
+        found = [self.views, self.results.before(seq), checkpoint.views if checkpoint is not None else None]
+        usable = [views for views in found if views is not None and views.seq <= seq]
+        return fork(max(usable, key=lambda views: views.seq)) if usable else self._make_views()
+
+    async def seq_at(self, at_ms: int) -> int:
+        """See `LogTimeline.seq_at`."""
+        checkpoint = self.checkpoints.before_moment(at_ms)
+        seq, begun = (checkpoint.seq, checkpoint.at_ms > 0) if checkpoint is not None else (0, False)
+        while page := await self.pages.read(seq, PAGE_EVENTS_MAX):
+            for recorded in page:
+                event = recorded.event
+                if type(event) is not CandleClosed:
+                    continue
+                if event.at_ms > at_ms and event.timing is not _WARM_UP:
+                    return _before(recorded, begun=begun)
+                begun = begun or event.at_ms <= at_ms
+            seq = page[-1].seq
+        if not begun:
+            raise UsageError("the log holds no candle of that time")
+        return seq
+
+
+class LogTimeline:
+    """`projections.site.Timeline` over a log that grows. `run` must run beside it; `close` it at the end."""
+
+    def __init__(self, open_log: Callable[[], tuple[Tail, Pages]], make_views: Callable[[], Views]) -> None:
+        """`open_log` is asked again where another log has taken the place of the one that was read."""
+        self._open_log, self._make_views = open_log, make_views
+        self._seeks = asyncio.Semaphore(SEEKS_AT_ONCE_MAX)
+        self._seeking = 0
+        self._closed = False
+        self._now = self._opened()
+
+    @property
+    def head_seq(self) -> int:
+        """The newest event that the log holds, as far as is known here."""
+        return self._now.tail.head_seq
+
+    @property
+    def views(self) -> Views:
+        """The views at `views.seq`, which catches up with the head. They move whenever others have their turn."""
+        return self._now.views
+
+    @property
+    def closed(self) -> bool:
+        """Nobody follows the log any more."""
+        return self._closed
+
+    async def run(self) -> None:
+        """Follow the log until the timeline is closed; another log at its place is followed from its beginning.
+
+        Raises LogError where the log cannot be read, LogDamaged where it does not hold.
+        """
+        while not self._closed:
+            try:
+                await self._now.follow()
+            except LogReplaced:
+                self._now.close()
+                self._now = self._opened()
+            except UsageError:
+                if not self._closed:
+                    raise
+            else:
+                return
+
+    def close(self) -> None:
+        """Let go of the log and wake those who wait. Closing twice is harmless."""
+        self._closed = True
+        self._now.close()
+
+    async def wait_beyond(self, seq: int) -> int:
+        """The seq that `views` stands at, as soon as it is beyond `seq`; a closed timeline answers at once.
+
+        Raises LogReplaced where the log that was waited for is no longer there, UsageError when too many wait.
+        """
+        then = self._now
+        reached = await then.moved.wait_beyond(seq)
+        self._check_same(then)
+        return reached
+
+    async def as_of(self, seq: int) -> Views:
+        """The views as they stood after an event; they are shared, so they are read and never folded.
+
+        Raises UsageError for a seq the log does not hold, LogBusy when more than SEEKS_WAITING_MAX ask at once,
+        LogReplaced where another log takes its place meanwhile.
+        """
+        then = self._now
+        if not 1 <= seq <= self.head_seq:
+            held = f"the events 1 to {self.head_seq:,}" if self.head_seq else "nothing yet"
+            raise UsageError(f"there is no event {seq:,}: the log holds {held}")
+        if (known := then.results.get(seq)) is not None:
+            return known
+        if self._seeking >= SEEKS_WAITING_MAX:
+            raise LogBusy(f"{SEEKS_WAITING_MAX} moments are looked for already")
+        self._seeking += 1
+        try:
+            async with self._seeks:
+                self._check_same(then)
+                return await then.as_of(seq)
+        finally:
+            self._seeking -= 1
+
+    async def seq_at(self, at_ms: int) -> int:
+        """The last event before the first candle that closed after a moment of market time.
+
+        Warm-up candles are of a time before the log and do not count. Raises UsageError where the log begins later.
+        """
+        return await self._now.seq_at(at_ms)
+
+    async def events(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> Sequence[Recorded]:
+        """At most `limit` events beyond `after_seq`. Raises UsageError for a limit that cannot be, LogBusy."""
+        return await self._now.pages.read(after_seq, limit)
+
+    def _opened(self) -> _OneLog:
+        return _OneLog(*self._open_log(), self._make_views)
+
+    def _check_same(self, then: _OneLog) -> None:
+        if then is not self._now:
+            raise LogReplaced("another log took the place of the one that was asked")
+
+
+def _before(recorded: Recorded, *, begun: bool) -> int:
+    if not begun:
+        raise UsageError("the log begins later")
+    return recorded.seq - 1
+
+
+async def _fold_in_goes(views: Views, page: Sequence[Recorded]) -> None:
+    """Fold a page; others have their turn between the goes."""
+    for first in range(0, len(page), GO_EVENTS_MAX):
+        fold([views], page[first : first + GO_EVENTS_MAX])
+        await asyncio.sleep(0)

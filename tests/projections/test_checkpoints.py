@@ -1,0 +1,72 @@
+"""Checkpoints stand at even distances, their number is bounded, and the nearest one is found."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from projections.checkpoints import Checkpoints, Results
+from projections.views import Views
+from tests.projections.structure import structure_of
+from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, recorded
+from tests.support import examples
+
+
+def passed(count: int, distance: int = 4, count_max: int = 6) -> tuple[Checkpoints, Views]:
+    """Checkpoints that so many candles went by."""
+    checkpoints, views = Checkpoints(count_max, distance), Views()
+    for one in recorded([candle(minute, 100.0) for minute in range(count)]):
+        views.apply(one)
+        checkpoints.pass_by(views)
+    return checkpoints, views
+
+
+@given(count=st.integers(0, 400), seq=st.integers(0, 500))
+@examples(80)
+def test_the_nearest_one_before_an_event_is_never_further_than_a_distance(count: int, seq: int) -> None:
+    checkpoints, _ = passed(count)
+    assert len(checkpoints) <= 6
+    assert len(checkpoints) == count // checkpoints.distance_events, "none is missing where one was due"
+    found = checkpoints.before(seq)
+    reachable = min(seq, count)
+    assert (found.seq if found is not None else 0) == reachable - reachable % checkpoints.distance_events
+    if found is not None:
+        assert found.views.seq == found.seq
+
+
+def test_a_checkpoint_stays_as_it_was() -> None:
+    checkpoints, views = passed(9)
+    fresh = passed(8)[1]
+    kept = checkpoints.before(8)
+    assert kept is not None and kept.views is not views
+    assert structure_of(kept.views) == structure_of(fresh)
+
+
+def test_the_way_to_the_next_place_is_never_nothing() -> None:
+    checkpoints, _ = passed(0)
+    assert [checkpoints.due_in(seq) for seq in (0, 1, 3, 4, 5)] == [4, 3, 1, 4, 3]
+
+
+@pytest.mark.parametrize(("minutes", "seq"), [(0, 0), (3, 0), (4, 4), (7, 4), (8, 8), (500, 20)])
+def test_before_a_moment_no_candle_closed_later(minutes: int, seq: int) -> None:
+    checkpoints, _ = passed(22)
+    found = checkpoints.before_moment(DAY_0_MS + minutes * MINUTE_MS)
+    assert (found.seq if found is not None else 0) == seq
+
+
+def test_the_same_place_is_kept_once() -> None:
+    checkpoints, views = passed(4)
+    checkpoints.pass_by(views)
+    assert len(checkpoints) == 1
+
+
+def test_results_forget_what_was_not_asked_for_the_longest() -> None:
+    results, every = Results(2), {seq: passed(seq)[1] for seq in (3, 5, 9)}
+    results.put(every[3])
+    results.put(every[5])
+    assert results.get(3) is every[3]
+    results.put(every[9])
+    assert [results.get(seq) for seq in (3, 5, 9)] == [every[3], None, every[9]]
+    assert [results.before(seq) for seq in (2, 3, 8, 9)] == [None, every[3], every[3], every[9]]
+    assert len(results) == 2

@@ -1,0 +1,163 @@
+"""A fork stands where its fold stands, and the two never touch each other again."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from projections.forking import fork
+from projections.host import fold
+from projections.trades import Trades
+from projections.views import Views
+from tests.alerts.given import A_DAY, BOTH_OPEN, MOVED, market
+from tests.alerts.random_log import EVENTS_MAX, lengths, random_log, seeds
+from tests.projections.structure import structure_of
+from tests.projections.tape import closed, configured, recorded
+from tests.support import examples
+
+STORY = [*market(), *BOTH_OPEN, *MOVED, *A_DAY]
+
+
+def shown(views: Views) -> tuple[Any, ...]:
+    """What people see of the views."""
+    days = [*views.days.finished(), *([views.days.today] if views.days.today is not None else [])]
+    return (
+        views.portfolio.view(),
+        views.arena.rows(),
+        [views.arena.performance(name) for name in views.strategies],
+        views.trades.closed(),
+        [views.days.view(day) for day in days],
+        list(views.recent),
+    )
+
+
+@given(seed=seeds, length=lengths, share=st.floats(0.0, 1.0), later=st.integers(0, EVENTS_MAX))
+@examples(150)
+def test_a_fork_and_its_fold_go_on_alike_and_apart(seed: int, length: int, share: float, later: int) -> None:
+    """The oracle is the log, folded once more from its beginning."""
+    log = random_log(seed, length)
+    at = round(share * len(log))
+    views, oracle = Views({"momentum": 60_000}), Views({"momentum": 60_000})
+    fold([views, oracle], log[:at])
+    twin = fork(views)
+    assert structure_of(twin) == structure_of(views) == structure_of(oracle)
+    fold([views], log[at:])
+    assert structure_of(twin) == structure_of(oracle), "folding the one changed the other"
+    moved = structure_of(views)
+    fold([twin], log[at : at + later])
+    assert structure_of(views) == moved, "folding the fork changed the fold"
+    fold([twin], log[at + later :])
+    fold([oracle], log[at:])
+    assert structure_of(twin) == structure_of(views) == structure_of(oracle)
+    assert shown(twin) == shown(views)
+
+
+def test_looking_at_a_fork_changes_nothing_in_its_fold() -> None:
+    views = Views()
+    fold([views], recorded(STORY))
+    before = structure_of(views)
+    twin = fork(views)
+    shown(twin)
+    assert structure_of(views) == before
+    assert shown(twin) == shown(views)
+
+
+def test_what_is_one_inside_a_fold_is_one_inside_its_fork() -> None:
+    views = Views()
+    fold([views], recorded(STORY))
+    twin = fork(views)
+    assert twin.days._portfolio is twin.arena._portfolio is twin.portfolio is not views.portfolio
+    assert twin.days._trades is twin.arena._trades is twin.trades is not views.trades
+    equity = twin.portfolio.equity
+    for course in equity._courses.values():
+        assert course.account is equity.ledger.accounts[course.account.strategy]
+        assert all(course in lane.courses and lane in equity._lanes.values() for lane in course.lanes)
+
+
+def test_closed_trades_are_shared_and_their_list_is_not() -> None:
+    trades = Trades()
+    fold([trades], recorded([configured(), *[closed(float(number)) for number in range(50)]]))
+    twin = fork(trades)
+    assert twin._all is not trades._all
+    assert all(one is other for one, other in zip(twin._all, trades._all, strict=True))
+
+
+class Point(Struct):
+    x: int
+    parts: list[int]
+
+
+class Fixed(Struct, frozen=True):
+    x: int
+
+
+class Holder:
+    def __init__(self, held: object) -> None:
+        self.held = held
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        [[1], [2]],
+        {"a": [1], ("b", 2): {"c": {3}}},
+        deque([[1], [2]], maxlen=2),
+        ({"a": 1}, Fixed(1)),
+        [Point(1, [2]), Point(3, [4])],
+        Point(1, [2]),
+    ],
+)
+def test_what_changes_is_copied_however_deep(held: object) -> None:
+    holder = Holder(held)
+    twin = fork(holder)
+    assert structure_of(twin) == structure_of(holder)
+    ours, theirs = _changing(holder), _changing(twin)
+    assert ours and theirs and not ours & theirs
+
+
+def _changing(value: Any) -> set[int]:
+    """The identities of everything in a tree that can change."""
+    if isinstance(value, tuple):
+        return set().union(*map(_changing, value))
+    if isinstance(value, str | int | Fixed):
+        return set()
+    parts = value.values() if isinstance(value, dict) else value
+    if isinstance(value, Point | Holder):
+        parts = [getattr(value, name) for name in ("x", "parts", "held") if hasattr(value, name)]
+    return {id(value)}.union(*map(_changing, parts))
+
+
+def test_what_never_changes_is_shared() -> None:
+    held = (1, "a", Fixed(2), (3.0, None))
+    assert fork(Holder(held)).held is held
+
+
+def test_a_deque_keeps_its_limit() -> None:
+    twin = fork(deque([[1]], maxlen=3))
+    twin.extend([[2], [3], [4]])
+    assert list(twin) == [[2], [3], [4]]
+
+
+def test_a_circle_is_a_circle_again() -> None:
+    first, second = Holder(None), Holder(None)
+    first.held, second.held = second, first
+    twin = fork(first)
+    assert twin.held.held is twin  # type: ignore[attr-defined]
+    assert twin.held is not second
+
+
+class Slotted:
+    __slots__ = ("x",)
+
+
+@pytest.mark.parametrize(
+    "held", [lambda: None, iter([]), Slotted(), bytearray(b"x"), {Holder(1): 2}, {Holder(1)}, [].append]
+)
+def test_what_is_not_known_is_refused(held: object) -> None:
+    with pytest.raises(TypeError, match="a fold"):
+        fork(Holder(held))

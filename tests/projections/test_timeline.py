@@ -1,0 +1,324 @@
+"""The views of a log at its head and as of any event, in memory and beside a living writer."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from events.bus import Bus
+from events.errors import LogBusy, LogDamaged, LogForeign, LogReplaced, UsageError
+from events.facts import Timing
+from events.log import Entry
+from events.memory_log import MemoryEventLog
+from events.pages import Pages
+from events.sqlite_log import SqliteEventLog, SqliteLogReader
+from events.tail import tail_of
+from projections.checkpoints import DISTANCE_EVENTS_MIN
+from projections.host import fold
+from projections.timeline import SEEKS_WAITING_MAX, LogTimeline
+from projections.views import Views
+from tests.alerts.random_log import EVENTS_MAX, random_log
+from tests.events.tape import in_loop
+from tests.projections.structure import structure_of
+from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, closed, configured, opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from events.facts import Event
+    from projections.site import Timeline
+
+OFTEN_S = 0.002
+
+
+class Given:
+    """A log in memory, its bus, and a timeline that follows it."""
+
+    def __init__(self) -> None:
+        self.log, self.bus = MemoryEventLog(clock_ms=lambda: 0), Bus()
+        self.timeline = LogTimeline(lambda: (self.bus, Pages(self.log.reader)), Views)
+        self.events: list[Event] = []
+
+    async def append(self, *events: Event, a_commit: int = 500) -> None:
+        self.events += events
+        for first in range(0, len(events), a_commit):
+            head = await self.log.append(
+                self.log.head.seq, [Entry(event) for event in events[first : first + a_commit]]
+            )
+            self.bus.publish(head.seq)
+
+    def folded(self, seq: int) -> Views:
+        """The oracle: everything up to an event, folded from the beginning."""
+        views = Views()
+        fold([views], self.log.reader().read(0, seq))
+        return views
+
+
+@asynccontextmanager
+async def following(timeline: LogTimeline) -> AsyncIterator[asyncio.Task[None]]:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(timeline.run())
+        try:
+            yield task
+        finally:
+            timeline.close()
+
+
+@asynccontextmanager
+async def given(*events: Event) -> AsyncIterator[tuple[Given, LogTimeline]]:
+    here = Given()
+    async with following(here.timeline):
+        await here.append(*events)
+        if events:
+            await here.timeline.wait_beyond(len(events) - 1)
+        yield here, here.timeline
+
+
+def story(count: int) -> list[Event]:
+    """A runner that trades every few minutes: the checkpoints' distance is passed several times."""
+    events: list[Event] = [configured()]
+    for minute in range(count):
+        events.append(candle(minute, 100.0 + minute % 7))
+        if minute % 10 == 3:
+            events.append(opened(at_ms=events[-1].at_ms))
+        if minute % 10 == 6:
+            events.append(closed(minute % 5 - 2.0, at_ms=events[-1].at_ms))
+    return events
+
+
+def everything(length: int = EVENTS_MAX) -> list[Event]:
+    return [recorded.event for seed in range(4) for recorded in random_log(seed, length)]
+
+
+def as_port(timeline: LogTimeline) -> Timeline:
+    """It is what the pages stand on, says the type checker."""
+    return timeline
+
+
+@in_loop
+async def test_the_head_is_followed() -> None:
+    async with given(*everything()) as (here, timeline):
+        assert timeline.views.seq == timeline.head_seq == len(here.events)
+        assert structure_of(timeline.views) == structure_of(here.folded(len(here.events)))
+        waiting = asyncio.ensure_future(as_port(timeline).wait_beyond(timeline.views.seq))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        await here.append(candle(999, 5.0))
+        assert await waiting == timeline.views.seq == len(here.events)
+
+
+@in_loop
+async def test_every_event_can_be_gone_back_to() -> None:
+    async with given(*everything()) as (here, timeline):
+        for seq in (*range(1, 40), *range(len(here.events), 40, -7), len(here.events), 1):
+            views = await timeline.as_of(seq)
+            assert views.seq == seq
+            assert structure_of(views) == structure_of(here.folded(seq)), seq
+        assert structure_of(timeline.views) == structure_of(here.folded(len(here.events)))
+
+
+@in_loop
+async def test_beyond_many_checkpoints_too() -> None:
+    events = story(4 * DISTANCE_EVENTS_MIN)
+    async with given(*events) as (here, timeline):
+        for place in (1, DISTANCE_EVENTS_MIN - 1, DISTANCE_EVENTS_MIN, DISTANCE_EVENTS_MIN + 1, 3_333, len(events)):
+            assert structure_of(await timeline.as_of(place)) == structure_of(here.folded(place)), place
+
+
+@in_loop
+async def test_what_was_asked_for_stays_as_it_was_while_the_log_grows() -> None:
+    async with given(*story(300)) as (here, timeline):
+        at_head, seq = await timeline.as_of(timeline.head_seq), timeline.head_seq
+        before = structure_of(at_head)
+        await here.append(*story(50)[1:])
+        await timeline.wait_beyond(seq)
+        assert at_head.seq == seq
+        assert structure_of(at_head) == before
+        assert (await timeline.as_of(seq)) is at_head, "it is remembered"
+
+
+@pytest.mark.parametrize("seq", [-1, 0, 5, 1 << 70])
+def test_an_event_that_there_is_not_is_refused(seq: int) -> None:
+    async def story() -> None:
+        async with given(configured(), *[candle(minute, 1.0) for minute in range(3)]) as (_, timeline):
+            with pytest.raises(UsageError, match="1 to 4"):
+                await timeline.as_of(seq)
+
+    asyncio.run(story())
+
+
+@in_loop
+async def test_many_who_ask_at_once_all_get_their_moment() -> None:
+    async with given(*story(3_000)) as (here, timeline):
+        seqs = [len(here.events) - 37 * number for number in range(SEEKS_WAITING_MAX)]
+        for views, seq in zip(await asyncio.gather(*map(timeline.as_of, seqs)), seqs, strict=True):
+            assert views.seq == seq
+        with pytest.raises(LogBusy):
+            await asyncio.gather(*map(timeline.as_of, range(1, SEEKS_WAITING_MAX + 2)))
+
+
+@in_loop
+async def test_whoever_stops_asking_leaves_his_seat() -> None:
+    async with given(*story(1_000)) as (_, timeline):
+        for _ in range(2):
+            asked = [asyncio.ensure_future(timeline.as_of(seq)) for seq in range(1, SEEKS_WAITING_MAX + 1)]
+            await asyncio.sleep(0)
+            for one in asked:
+                one.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        assert (await timeline.as_of(500)).seq == 500
+
+
+@in_loop
+async def test_while_the_log_is_folded_others_have_their_turn() -> None:
+    here = Given()
+    await here.append(*story(6_000))
+    longest_s, loop = 0.0, asyncio.get_running_loop()
+    async with following(here.timeline):
+        while here.timeline.views.seq < here.log.head.seq:
+            begun_s = loop.time()
+            await asyncio.sleep(0)
+            longest_s = max(longest_s, loop.time() - begun_s)
+    assert longest_s < 0.25, "a bound for a busy machine: folding all at once takes longer"
+
+
+# ---------------------------------------------------------------- moments
+
+
+@in_loop
+async def test_a_moment_is_the_last_event_before_a_candle_closed_later() -> None:
+    candles = [candle(minute, 1.0) for minute in range(5)]
+    events = [configured(), *candles[:2], opened(), *candles[2:]]
+    async with given(*events) as (_, timeline):
+        found = [await timeline.seq_at(DAY_0_MS + minutes * MINUTE_MS) for minutes in (1, 1.5, 2, 3, 5, 500)]
+        assert found == [2, 2, 4, 5, 7, 7]
+        for minutes in (0.9, -5_000):
+            with pytest.raises(UsageError, match="begins later"):
+                await timeline.seq_at(int(DAY_0_MS + minutes * MINUTE_MS))
+
+
+@in_loop
+async def test_late_candles_and_warm_up_do_not_turn_time_back() -> None:
+    warm_up = [candle(minute, 1.0, timing=Timing.WARM_UP) for minute in range(3)]
+    late = candle(3, 1.0, timing=Timing.LATE)
+    events = [configured(), *warm_up, candle(4, 1.0), candle(5, 1.0), late, candle(6, 1.0)]
+    async with given(*events) as (_, timeline):
+        found = [await timeline.seq_at(DAY_0_MS + minutes * MINUTE_MS) for minutes in (1, 3, 4, 5, 6, 7)]
+        assert found == [4, 4, 4, 5, 7, 8]
+
+
+@in_loop
+async def test_moments_are_found_beyond_many_checkpoints() -> None:
+    events = story(4 * DISTANCE_EVENTS_MIN)
+    async with given(*events) as (_, timeline):
+        for minutes in (1, 700, 1_024, 3_000, 4_095, 4_096):
+            at_ms = DAY_0_MS + minutes * MINUTE_MS
+            later = [seq for seq, event in enumerate(events, 1) if _closed_after(event, at_ms)]
+            assert await timeline.seq_at(at_ms) == (later[0] - 1 if later else len(events))
+
+
+def _closed_after(event: Event, at_ms: int) -> bool:
+    return type(event).__name__ == "CandleClosed" and event.at_ms > at_ms
+
+
+@in_loop
+async def test_an_empty_log_has_no_moments() -> None:
+    async with given() as (_, timeline):
+        assert (timeline.head_seq, timeline.views.seq) == (0, 0)
+        with pytest.raises(UsageError):
+            await timeline.seq_at(DAY_0_MS)
+        with pytest.raises(UsageError, match="nothing"):
+            await timeline.as_of(1)
+
+
+@in_loop
+async def test_events_are_those_of_the_log() -> None:
+    async with given(*story(20)) as (here, timeline):
+        assert list(await timeline.events(3, 5)) == here.log.reader().read(3, 5)
+        assert list(await timeline.events(1_000, 5)) == []
+        with pytest.raises(UsageError):
+            await timeline.events(0, 0)
+
+
+# ---------------------------------------------------------------- files
+
+
+def of_file(path: Path) -> LogTimeline:
+    return LogTimeline(lambda: (tail_of(path, OFTEN_S), Pages(lambda: SqliteLogReader(path))), Views)
+
+
+async def write(path: Path, events: Sequence[Event]) -> None:
+    log = await SqliteEventLog.open(path, clock_ms=lambda: 0)
+    await log.append(log.head.seq, [Entry(event) for event in events])
+    await log.close()
+
+
+@in_loop
+async def test_a_log_that_comes_later_is_followed_from_its_beginning(tmp_path: Path) -> None:
+    timeline = of_file(tmp_path / "log.db")
+    async with following(timeline):
+        waiting = asyncio.ensure_future(timeline.wait_beyond(0))
+        await asyncio.sleep(0.05)
+        await write(tmp_path / "log.db", story(10))
+        assert await waiting == len(story(10))
+        await write(tmp_path / "log.db", story(5)[1:])
+        assert await timeline.wait_beyond(len(story(10))) == timeline.head_seq
+
+
+@in_loop
+async def test_another_log_at_its_place_begins_anew(tmp_path: Path) -> None:
+    path, other = tmp_path / "log.db", tmp_path / "other.db"
+    await write(path, story(20))
+    await write(other, [configured("vwap_rsi"), candle(0, 7.0)])
+    timeline = of_file(path)
+    async with following(timeline):
+        seq = await timeline.wait_beyond(0)
+        await timeline.as_of(2)
+        waiting = asyncio.ensure_future(timeline.wait_beyond(seq))
+        await asyncio.sleep(0.02)
+        other.replace(path)
+        with pytest.raises(LogReplaced):
+            await waiting
+        assert await timeline.wait_beyond(0) == timeline.head_seq == 2
+        assert timeline.views.strategies == (await timeline.as_of(2)).strategies == ("vwap_rsi",)
+
+
+@in_loop
+async def test_what_is_no_log_and_what_is_damaged_ends_the_following_by_name(tmp_path: Path) -> None:
+    foreign = tmp_path / "notes.txt"
+    foreign.write_text("no log " * 1_000)
+    with pytest.raises(LogForeign):
+        await of_file(foreign).run()
+    here = Given()
+    await here.append(*story(50), a_commit=10)
+    row = here.log.rows[2]
+    here.log.rows[2] = (*row[:4], bytes(32))
+    with pytest.raises(LogDamaged):
+        await here.timeline.run()
+    assert here.timeline.views.seq < 30
+    here.timeline.close()
+
+
+@in_loop
+async def test_closing_ends_the_following_and_wakes_those_who_wait() -> None:
+    async with given(*story(10)) as (_, timeline):
+        waiting = asyncio.ensure_future(timeline.wait_beyond(10_000))
+        await asyncio.sleep(0)
+        timeline.close()
+        timeline.close()
+        assert await waiting == timeline.views.seq
+        assert timeline.closed
+
+
+@in_loop
+async def test_closing_in_the_middle_of_a_long_log_ends_it(tmp_path: Path) -> None:
+    await write(tmp_path / "log.db", story(3_000))
+    for pause_s in (0.0, 0.001, 0.005):
+        timeline = of_file(tmp_path / "log.db")
+        async with asyncio.timeout(5.0), following(timeline):
+            await asyncio.sleep(pause_s)
+        assert timeline.closed
