@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from api import health, trading
+from api import following, health, trading
 from api.answers import Viewing
 from api.guard import BODY_BYTES_MAX, Guard
 from api.problems import HANDLERS
@@ -18,19 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from api.gate import Gate
+    from api.streams import Streams
     from projections.site import Site
 
 
-def api_routes(site: Site) -> list[Guarded]:
+def api_routes(site: Site, streams: Streams) -> list[Guarded]:
     """Every route of the API."""
     viewing = Viewing(site)
     views = [viewing.route(view) for view in trading.VIEWS]
-    return [*health.routes(), *views]
+    return [*health.routes(), *views, *following.routes(streams)]
 
 
-def application(site: Site, gate: Gate, pages: Sequence[Guarded] = ()) -> Starlette:
+def application(site: Site, gate: Gate, streams: Streams, pages: Sequence[Guarded] = ()) -> Starlette:
     """Everything that is served. Raises TypeError for a route that does not state its access."""
-    routes = [*api_routes(site), *pages]
+    routes = [*api_routes(site, streams), *pages]
     for route in routes:
         if not isinstance(route, Guarded):
             raise TypeError(f"{route} does not say what protects it; build it as one of api.routes")

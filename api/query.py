@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection, Request
 
 T = TypeVar("T", bound=Struct)
 SEQ_MAX: Final = 2**53 - 1
@@ -34,7 +34,7 @@ class Query(Struct, frozen=True, forbid_unknown_fields=True):
     as_of: Moment = ""
 
 
-def read(kind: type[T], request: Request) -> T:
+def read(kind: type[T], request: HTTPConnection) -> T:
     """The query and the path of a request. Raises HTTPException 422 naming what is wrong."""
     given: dict[str, object] = dict(request.path_params)
     many = [field.name for field in msgspec.structs.fields(kind) if "tuple" in str(field.type)]

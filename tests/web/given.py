@@ -11,6 +11,8 @@ import httpx
 from api.app import application
 from api.gate import Gate
 from api.hosts import Hosts
+from api.server import listen, serve
+from api.streams import Streams
 from api.token import Token
 from engine.commanding import events_of
 from events.commands import Accepted
@@ -203,6 +205,23 @@ async def client_of(
     site: Site, gate: Gate | None = None, pages: Sequence[Guarded] = (), *, raises: bool = True
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client that reaches the application without a socket. `raises`: a bug in it is one in the test."""
-    transport = httpx.ASGITransport(application(site, gate or gate_of(), pages), raise_app_exceptions=raises)
+    app = application(site, gate or gate_of(), Streams(site.timeline), pages)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=raises)
     async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
         yield client
+
+
+@asynccontextmanager
+async def served(
+    site: Site, gate: Gate | None = None, streams: Streams | None = None, pages: Sequence[Guarded] = ()
+) -> AsyncIterator[str]:
+    """The application behind a real socket; where it is."""
+    shared = streams or Streams(site.timeline)
+    listener, stop = listen("127.0.0.1", 0), asyncio.Event()
+    app = application(site, gate or gate_of(), shared, pages)
+    serving = asyncio.ensure_future(serve(app, listener, shared, stop))
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        stop.set()
+        await serving

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from contextlib import closing
 from pathlib import Path
 
-import uvicorn
-
 from api.app import application
+from api.server import listen, serve
+from api.streams import Streams
 from events.log import Recorded
 from events.sqlite_log import SqliteLogReader
 from tests.alerts.given import A_DAY, market
@@ -24,7 +25,14 @@ def log_of(path: Path | None) -> list[Recorded]:
         return [one for commit in reader.commits() for one in commit.recorded()]
 
 
-if __name__ == "__main__":
-    file, port = (*sys.argv[1:], "", "8700")[:2] if len(sys.argv) < 3 else sys.argv[1:3]
+async def main(file: str, port: int) -> None:
+    """Serve until Ctrl-C."""
+    site = site_of(log_of(Path(file) if file else None))
+    streams = Streams(site.timeline)
     print(f"http://127.0.0.1:{port}  commands need this token: {TOKEN}")
-    uvicorn.run(application(site_of(log_of(Path(file) if file else None)), gate_of()), port=int(port))
+    await serve(application(site, gate_of(), streams), listen("127.0.0.1", port), streams, asyncio.Event())
+
+
+if __name__ == "__main__":
+    given = (*sys.argv[1:], "", "8700")[:2] if len(sys.argv) < 3 else sys.argv[1:3]
+    asyncio.run(main(given[0], int(given[1])))

@@ -1,0 +1,82 @@
+"""The two streams of the log's events: server-sent events, and a WebSocket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.gate import Access
+from api.problems import problem
+from api.query import SEQ_MAX, read
+from api.routes import GuardedRoute, GuardedSocket, Operation
+from api.sockets import Names, converse
+from api.streams import EventStream, Streams, events_of
+from api.tape import Filter
+from projections.event_views import TYPE_NAMES, EventView
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.websockets import WebSocket
+
+    from api.routes import Guarded
+
+ID_DIGITS_MAX = len(str(SEQ_MAX))
+
+
+class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which events, and from where on. Without `after_seq` those that come from now on."""
+
+    after_seq: Annotated[int, Meta(ge=0, le=SEQ_MAX, description="Begin behind this event.")] | None = None
+    type: Names = ()
+    symbol: Names = ()
+    strategy: Names = ()
+
+
+def _filter(query: StreamQuery) -> Filter:
+    unknown = [name for name in query.type if name not in TYPE_NAMES]
+    if unknown:
+        raise HTTPException(422, f"there is no type of event {unknown[0]!r}; there are {', '.join(TYPE_NAMES)}")
+    return Filter(query.type, query.symbol, query.strategy)
+
+
+def _after(request: Request, query: StreamQuery, streams: Streams) -> int:
+    """A browser that comes back says which event it had last."""
+    last = request.headers.get("last-event-id", "")
+    if last.isascii() and last.isdigit() and len(last) <= ID_DIGITS_MAX:
+        return int(last)
+    return streams.tape.head_seq if query.after_seq is None else query.after_seq
+
+
+def routes(streams: Streams) -> list[Guarded]:
+    """Both streams."""
+
+    async def stream(request: Request) -> Response:
+        query = read(StreamQuery, request)
+        chosen, after_seq = _filter(query), _after(request, query, streams)
+        return EventStream(streams, lambda: events_of(streams, after_seq, chosen))
+
+    async def socket(asking: WebSocket) -> None:
+        try:
+            query = read(StreamQuery, asking)
+            chosen = _filter(query)
+        except HTTPException as wrong:
+            await asking.send_denial_response(problem(wrong.status_code, wrong.detail))
+            return
+        after_seq = streams.tape.head_seq if query.after_seq is None else query.after_seq
+        await converse(asking, streams, chosen, after_seq)
+
+    sse = Operation(
+        "The events as they come, as server-sent events",
+        EventView,
+        StreamQuery,
+        media_type="text/event-stream",
+        refusals=(422, 503),
+        about="The id of a message is the event's seq: a client that comes back with Last-Event-ID misses nothing.",
+    )
+    return [
+        GuardedRoute("/api/v1/stream", stream, access=Access.READ, live=True, operation=sse),
+        GuardedSocket("/api/v1/ws", socket, access=Access.READ),
+    ]

@@ -1,0 +1,164 @@
+"""Streams that stay open: a bounded number of seats, and an end for whoever does not read.
+
+Nothing is kept for a client but where it stands, so a slow one costs a seat and no memory, for a bounded time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing, contextmanager
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from starlette.responses import Response
+
+from api.problems import busy
+from api.tape import Filter, Tape
+from events.errors import PapertapeError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Iterator
+
+    from starlette.types import Receive, Scope, Send
+
+    from projections.site import Timeline
+
+SEND_S_MAX: Final = 10.0
+"""Whoever takes longer to read what is sent is dropped."""
+KEEP_ALIVE_S: Final = 10.0
+STREAMS_MAX: Final = 200
+Source = Callable[[], "AsyncGenerator[bytes, None]"]
+
+
+class Streams:
+    """What all streams share: seats, the tape, and the end."""
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        streams_max: int = STREAMS_MAX,
+        send_s_max: float = SEND_S_MAX,
+        keep_alive_s: float = KEEP_ALIVE_S,
+    ) -> None:
+        self.tape = Tape(timeline)
+        self.streams_max = streams_max
+        self.keep_alive_s = keep_alive_s
+        self.open = 0
+        self.refused = 0
+        self.dropped = 0
+        self._send_s_max = send_s_max
+        self._closing = asyncio.Event()
+
+    @contextmanager
+    def seat(self) -> Iterator[bool]:
+        """A seat while the block lasts; False where there is none."""
+        if self.open >= self.streams_max or self._closing.is_set():
+            self.refused += 1
+            yield False
+            return
+        self.open += 1
+        try:
+            yield True
+        finally:
+            self.open -= 1
+
+    def no_seat(self) -> Response:
+        """The answer to whoever finds none."""
+        return busy(f"all {self.streams_max} streams are taken; web.streams_max in the configuration allows more")
+
+    async def sent(self, sending: Awaitable[None]) -> None:
+        """Send. Raises TimeoutError where the client does not read."""
+        try:
+            async with asyncio.timeout(self._send_s_max):
+                await sending
+        except TimeoutError:
+            self.dropped += 1
+            raise
+
+    async def moved(self, seq: int) -> bool:
+        """Wait for an event beyond `seq`, but not longer than a stream may be silent; whether there is one."""
+        try:
+            async with asyncio.timeout(self.keep_alive_s):
+                await self.tape.wait_beyond(seq)
+        except TimeoutError:
+            return False
+        return True
+
+    async def until_end(self, *working: Awaitable[None]) -> None:
+        """Let these work until the first has ended, or all streams are to end. Raises what the first one raised."""
+        tasks = [asyncio.ensure_future(one) for one in (*working, self._closed())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _closed(self) -> None:
+        await self._closing.wait()
+
+    async def close(self) -> None:
+        """End all streams, and let no new ones in."""
+        self._closing.set()
+        await self.tape.close()
+
+
+class EventStream(Response):
+    """Server-sent events as long as the source yields them, the client reads them, and there is a seat."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, streams: Streams, source: Source) -> None:
+        """`source` is called when a seat is found; what it yields are whole messages, or comments."""
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._streams, self._source = streams, source
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one client to its end."""
+        with self._streams.seat() as found:
+            if not found:
+                await self._streams.no_seat()(scope, receive, send)
+                return
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            try:
+                await self._streams.until_end(self._pump(send), _gone(receive))
+                last = b""
+            except TimeoutError:
+                return  # Nobody reads: the server closes what was begun and not ended.
+            except PapertapeError as error:
+                last = b"event: fault\ndata: %b\n\n" % msgspec.json.encode(str(error))
+            await self._streams.sent(send({"type": "http.response.body", "body": last, "more_body": False}))
+
+    async def _pump(self, send: Send) -> None:
+        async with aclosing(self._source()) as source:
+            async for chunk in source:
+                message = {"type": "http.response.body", "body": chunk, "more_body": True}
+                await self._streams.sent(send(message))
+
+
+async def _gone(receive: Receive) -> None:
+    """Wait until the client has hung up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def events_of(streams: Streams, after_seq: int, chosen: Filter) -> AsyncGenerator[bytes, None]:
+    """The events beyond a seq as server-sent events, their seq as id; a comment where nothing happens."""
+    seq = min(after_seq, streams.tape.head_seq)
+    yield b"retry: 2000\n: %d\n\n" % seq
+    while True:
+        frames = await streams.tape.after(seq) if streams.tape.head_seq > seq else []
+        if frames:
+            seq = frames[-1].seq
+            taken = [b"id: %d\ndata: %b\n\n" % (frame.seq, frame.json) for frame in frames if chosen.takes(frame)]
+            if taken:
+                yield b"".join(taken)
+            else:
+                await asyncio.sleep(0)
+        elif not await streams.moved(seq):
+            # The id goes along, so that a filtered stream resumes where it was.
+            yield b": keep-alive\nid: %d\n\n" % seq

@@ -1,0 +1,95 @@
+"""The events of the log as JSON, each encoded once for all who follow it, and one wait for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from projections.event_views import event_view
+
+if TYPE_CHECKING:
+    from projections.site import Timeline
+
+FRAMES_KEPT_MAX: Final = 4_096
+"""The newest events; who is further behind reads the log."""
+FRAMES_A_TURN_MAX: Final = 200
+
+
+class Frame(Struct, frozen=True):
+    """One event, ready to be sent."""
+
+    seq: int
+    type: str
+    symbol: str
+    strategy: str
+    json: bytes
+
+
+class Filter(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which events; an empty list is all."""
+
+    types: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+
+    def takes(self, frame: Frame) -> bool:
+        """Whether this is one."""
+        return (
+            (not self.types or frame.type in self.types)
+            and (not self.symbols or frame.symbol in self.symbols)
+            and (not self.strategies or frame.strategy in self.strategies)
+        )
+
+
+class Tape:
+    """Reads on behalf of everybody who follows the log."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._newest: deque[Frame] = deque(maxlen=FRAMES_KEPT_MAX)
+        self._moving: asyncio.Task[int] | None = None
+
+    @property
+    def head_seq(self) -> int:
+        """The event that the views stand at: what is told can be looked at."""
+        return self._timeline.views.seq
+
+    async def after(self, seq: int) -> list[Frame]:
+        """The next events beyond `seq`, not more than FRAMES_A_TURN_MAX."""
+        if self._newest and self._newest[0].seq <= seq + 1:
+            begin = seq + 1 - self._newest[0].seq
+            known = [self._newest[at] for at in range(begin, min(begin + FRAMES_A_TURN_MAX, len(self._newest)))]
+            if known:
+                return known
+        found = await self._timeline.events(seq, min(FRAMES_A_TURN_MAX, self.head_seq - seq))
+        contracts = self._timeline.views.contracts.by_symbol
+        frames = []
+        for recorded in found:
+            view = event_view(recorded, contracts)
+            frames.append(Frame(view.seq, view.type, view.symbol, view.strategy, msgspec.json.encode(view)))
+        self._keep(frames)
+        return frames
+
+    def _keep(self, frames: list[Frame]) -> None:
+        """Keep what goes on where the kept ones end; without them, what lies at the head."""
+        newest_seq = self._newest[-1].seq if self._newest else self.head_seq - FRAMES_A_TURN_MAX
+        if frames and frames[0].seq > newest_seq + 1:
+            self._newest.clear()
+        self._newest.extend(frame for frame in frames if frame.seq > newest_seq)
+
+    async def wait_beyond(self, seq: int) -> None:
+        """Wait until there is an event beyond `seq`. However many wait, the timeline is asked once."""
+        while self.head_seq <= seq:
+            if self._moving is None or self._moving.done():
+                self._moving = asyncio.ensure_future(self._timeline.wait_beyond(self.head_seq))
+            await asyncio.shield(self._moving)
+
+    async def close(self) -> None:
+        """Ask no more."""
+        if self._moving is not None:
+            self._moving.cancel()
+            await asyncio.gather(self._moving, return_exceptions=True)

@@ -1,0 +1,175 @@
+"""Streams: from any event on, nothing missed and nothing twice; a bounded number; an end for whoever does not read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import websockets
+from websockets.asyncio.client import connect
+
+from api.sockets import MISTAKES_MAX
+from api.streams import Streams
+from tests.alerts.given import A_DAY, market
+from tests.events.tape import in_loop
+from tests.projections.tape import candle, recorded, tripped
+from tests.web.given import ListTimeline, served, site_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+LOG = recorded([*market(), *A_DAY])
+HEAD = len(LOG)
+MORE = [candle(500 + at, 100.0) for at in range(5)]
+
+
+def grow(site: Any, events: Any = MORE) -> None:
+    """The log grows."""
+    timeline = site.timeline
+    assert isinstance(timeline, ListTimeline)
+    timeline.grow(recorded(events, timeline.head_seq + 1))
+
+
+async def told(lines: AsyncIterator[str], count: int) -> list[dict[str, Any]]:
+    """The next messages of a stream of server-sent events: their ids must be those of their events."""
+    found: list[dict[str, Any]] = []
+    last_id = ""
+    while len(found) < count:
+        line = await asyncio.wait_for(anext(lines), 5.0)
+        name, _, value = line.partition(": ")
+        if name == "id":
+            last_id = value
+        elif name == "data":
+            found.append(json.loads(value))
+            assert str(found[-1]["seq"]) == last_id
+    return found
+
+
+async def seqs(client: httpx.AsyncClient, count: int, headers: dict[str, str] | None = None, **query: Any) -> list[int]:
+    """The seqs of the first messages of a stream."""
+    async with client.stream("GET", "/api/v1/stream", params=query, headers=headers or {}) as response:
+        assert response.status_code == 200, await response.aread()
+        return [one["seq"] for one in await told(response.aiter_lines(), count)]
+
+
+@in_loop
+async def test_a_stream_begins_behind_any_event_and_goes_on_with_what_comes() -> None:
+    site = site_of(list(LOG))
+    async with served(site) as at, httpx.AsyncClient(base_url=f"http://{at}") as client:
+        async with client.stream("GET", "/api/v1/stream", params={"after_seq": 3}) as response:
+            assert response.headers["content-type"].startswith("text/event-stream")
+            lines = response.aiter_lines()
+            assert [one["seq"] for one in await told(lines, HEAD - 3)] == list(range(4, HEAD + 1))
+            grow(site)
+            assert [one["seq"] for one in await told(lines, 5)] == list(range(HEAD + 1, HEAD + 6))
+        assert await seqs(client, 5, {"last-event-id": str(HEAD)}) == list(range(HEAD + 1, HEAD + 6))
+        assert await seqs(client, 2, {"last-event-id": "7"}, after_seq=1) == [8, 9]
+
+
+@in_loop
+async def test_a_filtered_stream_tells_what_is_asked_for() -> None:
+    site = site_of(list(LOG))
+    async with served(site) as at, httpx.AsyncClient(base_url=f"http://{at}") as client:
+        query = {"after_seq": 0, "type": ["PositionOpened", "PositionClosed"], "strategy": "momentum"}
+        async with client.stream("GET", "/api/v1/stream", params=query) as response:
+            first = await told(response.aiter_lines(), 2)
+        assert {one["type"] for one in first} <= {"PositionOpened", "PositionClosed"}
+        assert {one["strategy"] for one in first} == {"momentum"}
+        refused = await client.get("/api/v1/stream", params={"type": "Nonsense"})
+        assert refused.status_code == 422 and "PositionOpened" in refused.json()["detail"]
+
+
+@in_loop
+async def test_silence_is_kept_alive_and_says_where_to_resume() -> None:
+    site = site_of(list(LOG))
+    streams = Streams(site.timeline, keep_alive_s=0.05)
+    async with (
+        served(site, streams=streams) as at,
+        httpx.AsyncClient(base_url=f"http://{at}") as client,
+        client.stream("GET", "/api/v1/stream") as response,
+    ):
+        lines = response.aiter_lines()
+        while await asyncio.wait_for(anext(lines), 5.0) != ": keep-alive":
+            pass
+        assert await asyncio.wait_for(anext(lines), 5.0) == f"id: {HEAD}"
+
+
+@in_loop
+async def test_a_seat_is_for_one_and_free_again_afterwards() -> None:
+    site = site_of(list(LOG))
+    streams = Streams(site.timeline, streams_max=2)
+    async with served(site, streams=streams) as at, httpx.AsyncClient(base_url=f"http://{at}") as client:
+        async with (
+            client.stream("GET", "/api/v1/stream", params={"after_seq": 0}) as one,
+            connect(f"ws://{at}/api/v1/ws"),
+        ):
+            await told(one.aiter_lines(), 1)
+            refused = await client.get("/api/v1/stream")
+            assert refused.status_code == 503 and "retry-after" in refused.headers
+            with pytest.raises(websockets.InvalidStatus) as rejection:
+                await connect(f"ws://{at}/api/v1/ws").__aenter__()
+            assert rejection.value.response.status_code == 503
+        for _ in range(100):
+            if streams.open == 0:
+                break
+            await asyncio.sleep(0.02)
+        assert await seqs(client, 1, after_seq=0) == [1]
+        assert streams.refused == 2
+
+
+@in_loop
+async def test_who_does_not_read_is_dropped_and_its_seat_is_free() -> None:
+    site = site_of(list(LOG))
+    streams = Streams(site.timeline, send_s_max=0.2)
+    async with served(site, streams=streams) as at:
+        host, _, port = at.partition(":")
+        _, writer = await asyncio.open_connection(host, int(port), limit=1_024)
+        writer.transport.pause_reading()
+        writer.write(f"GET /api/v1/stream?after_seq=0 HTTP/1.1\r\nHost: {at}\r\n\r\n".encode())
+        await writer.drain()
+        for _ in range(400):
+            grow(site, [tripped("momentum", reason="x" * 4_000)] * 40)
+            await asyncio.sleep(0.005)
+            if streams.dropped:
+                break
+        assert streams.dropped == 1
+        assert streams.open == 0
+        writer.close()
+
+
+@in_loop
+async def test_a_socket_tells_what_is_subscribed_to() -> None:
+    site = site_of(list(LOG))
+    async with served(site) as at, connect(f"ws://{at}/api/v1/ws") as socket:
+        await socket.send(json.dumps({"types": ["CandleClosed"], "after_seq": 0}))
+        assert json.loads(await socket.recv()) == {"after_seq": 0}
+        candles = [one.seq for one in LOG if type(one.event).__name__ == "CandleClosed"]
+        assert [json.loads(await socket.recv())["seq"] for _ in candles] == candles
+        await socket.send("nonsense")
+        assert "error" in json.loads(await socket.recv())
+        grow(site)
+        assert [json.loads(await socket.recv())["seq"] for _ in MORE] == list(range(HEAD + 1, HEAD + 6))
+
+
+@in_loop
+async def test_a_socket_that_keeps_talking_nonsense_is_closed() -> None:
+    async with served(site_of(list(LOG))) as at, connect(f"ws://{at}/api/v1/ws") as socket:
+        for _ in range(20):
+            await socket.send(b"\xff\x00")
+        answers = [answer async for answer in socket]
+        assert 0 < len(answers) <= MISTAKES_MAX
+
+
+@in_loop
+async def test_a_page_of_another_site_gets_no_stream() -> None:
+    async with served(site_of(list(LOG))) as at, httpx.AsyncClient(base_url=f"http://{at}") as client:
+        refused = await client.get("/api/v1/stream", headers={"origin": "https://evil.example"})
+        assert refused.status_code == 403
+        with pytest.raises(websockets.InvalidStatus) as rejection:
+            await connect(f"ws://{at}/api/v1/ws", origin="https://evil.example").__aenter__()  # type: ignore[arg-type]
+        assert rejection.value.response.status_code == 403
+        async with connect(f"ws://{at}/api/v1/ws?after_seq=0", origin=f"http://{at}") as socket:  # type: ignore[arg-type]
+            assert json.loads(await socket.recv())["seq"] == 1
