@@ -48,7 +48,7 @@ def recover(
     that is not there.
     """
     started = time.perf_counter()
-    world, snapshot_seq = _from_snapshot(reader, snapshots, strategies, until_seq)
+    world, snapshot_seq = from_snapshot(reader, snapshots, strategies, until_seq)
     reach("during_recovery")
     counted = _Counted(snapshot_seq, on_progress)
     fold(world, counted.events(reader, until_seq))
@@ -56,13 +56,13 @@ def recover(
     return Recovered(world, counted.seq, snapshot_seq, counted.seq - snapshot_seq, took_ms)
 
 
-def _from_snapshot(
+def from_snapshot(
     reader: LogReader,
     snapshots: SnapshotStore | None,
     strategies: Mapping[str, Strategy],
     until_seq: int | None,
 ) -> tuple[World, int]:
-    """The world of the newest snapshot that fits log and code, or an empty one at the beginning."""
+    """The world of the newest snapshot up to an event that fits log and code, or an empty one at the beginning."""
     for snapshot in _fitting(reader, snapshots, strategies):
         if until_seq is not None and snapshot.seq > until_seq:
             continue

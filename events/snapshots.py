@@ -46,10 +46,14 @@ class Snapshot(Struct, frozen=True):
 class SnapshotStore:
     """The snapshots of one log in one folder. One process saves."""
 
-    def __init__(self, folder: str | Path, warn: Callable[[str], None]) -> None:
-        """`warn` hears, in one sentence each, what was set aside and why."""
+    def __init__(self, folder: str | Path, warn: Callable[[str], None], *, only_looks: bool = False) -> None:
+        """`warn` hears, in one sentence each, what was set aside and why.
+
+        One that only looks passes over what it would set aside: the files are those of another process.
+        """
         self.folder = Path(folder)
         self._warn = warn
+        self._only_looks = only_looks
 
     def save(self, seq: int, row_hash: bytes, reducer_version: str, state: bytes) -> Path:
         """Save the newest state durably, and keep the KEPT_MAX newest. Waits for the disk.
@@ -105,6 +109,8 @@ class SnapshotStore:
             torn.unlink(missing_ok=True)
 
     def _set_aside(self, path: Path, reason: str) -> None:
+        if self._only_looks:
+            return
         self._warn(f"{path} was set aside: {reason}")
         try:
             path.replace(path.with_name(path.name + ".refused"))

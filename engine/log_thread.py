@@ -1,0 +1,48 @@
+"""One log and one thread that reads it: what takes long there never holds up the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from events.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from events.log import LogReader
+
+T = TypeVar("T")
+
+
+class LogThread:
+    """Runs what is given to it one after another, each with the one reader. Close it at the end."""
+
+    def __init__(self, open_reader: Callable[[], LogReader]) -> None:
+        """`open_reader` opens the log when it is first needed."""
+        self._open_reader = open_reader
+        self._reader: LogReader | None = None
+        self._closed = False
+        self._pool = ThreadPoolExecutor(1, "log")
+
+    async def run(self, use: Callable[[LogReader], T]) -> T:
+        """What `use` finds in the log; it is carried through also when nobody waits for it any more.
+
+        Raises UsageError when the thread is closed, what opening the log raises, and what `use` raises.
+        """
+        if self._closed:
+            raise UsageError("the log is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._use, use)
+
+    def close(self) -> None:
+        """Let go of the log when the turn that runs is over. Closing twice is harmless."""
+        self._closed = True
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._reader is not None:
+            self._reader.close()
+
+    def _use(self, use: Callable[[LogReader], T]) -> T:
+        if self._reader is None:
+            self._reader = self._open_reader()
+        return use(self._reader)

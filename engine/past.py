@@ -1,0 +1,217 @@
+"""The world as of any event, for whoever looks at a log without being its engine.
+
+It decides nothing: recorded facts are folded from the nearest place that is known, and places are kept on the way.
+So the first visit to a stretch of the log costs what folding it costs (about 10 s a million events); afterwards no
+event is far from a place, and a look takes a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from msgspec import Struct
+
+from engine.core.machine import fold
+from engine.core.saving import copy_world, decode_world, encode_world
+from engine.core.world import World, new_world
+from engine.recovery import from_snapshot
+from events.errors import LogBusy, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from engine.core.strategy import Strategy
+    from engine.log_thread import LogThread
+    from events.log import LogReader
+    from events.snapshots import SnapshotStore
+
+T = TypeVar("T")
+
+STEP_EVENTS_MAX: Final = 2_048
+"""So many are folded in a turn of the thread, about 20 ms, before others have theirs."""
+DISTANCE_EVENTS_MIN: Final = 8_192
+PLACES_MAX: Final = 256
+PLACES_BYTES_MAX: Final = 64 << 20
+LOOKS_WAITING_MAX: Final = 64
+
+
+class Progress(Struct, frozen=True):
+    """How far a fold has come on its way to an event."""
+
+    seq: int
+    goal_seq: int
+
+
+class Places:
+    """Worlds as bytes along the log, oldest first. When they are too many, or too large, the distance doubles."""
+
+    def __init__(
+        self,
+        count_max: int = PLACES_MAX,
+        bytes_max: int = PLACES_BYTES_MAX,
+        distance_events: int = DISTANCE_EVENTS_MIN,
+    ) -> None:
+        self._count_max, self._bytes_max = count_max, bytes_max
+        self._kept: list[tuple[int, bytes]] = []
+        self.distance_events = distance_events
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def total_bytes(self) -> int:
+        """How much they hold."""
+        return sum(len(content) for _, content in self._kept)
+
+    def before(self, seq: int) -> tuple[int, bytes] | None:
+        """The last one at or before an event."""
+        at = bisect_right(self._kept, seq, key=lambda one: one[0])
+        return self._kept[at - 1] if at else None
+
+    def pass_by(self, seq: int, world: World) -> None:
+        """Keep the world where no place is near before it."""
+        near = self.before(seq)
+        if seq - (near[0] if near is not None else 0) < self.distance_events:
+            return
+        self._kept.insert(bisect_right(self._kept, seq, key=lambda one: one[0]), (seq, encode_world(world)))
+        while len(self._kept) > self._count_max or (len(self._kept) > 1 and self.total_bytes > self._bytes_max):
+            self._thin()
+
+    def _thin(self) -> None:
+        """Double the distance, and let those go that stand too near to the one before."""
+        self.distance_events *= 2
+        kept: list[tuple[int, bytes]] = []
+        last_seq = 0
+        for seq, content in self._kept:
+            if seq - last_seq >= self.distance_events:
+                kept.append((seq, content))
+                last_seq = seq
+        self._kept = kept
+
+
+class _Walker:
+    """A world on its way through the log. It always stands at the end of a commit: no group is torn there."""
+
+    def __init__(self, strategies: Mapping[str, Strategy]) -> None:
+        self._strategies = strategies
+        self.turn = asyncio.Lock()
+        self.goal_seq = 0
+        self.world, self.seq = new_world(strategies), 0
+
+    def stand(self, world: World, seq: int) -> None:
+        """Go on from another place."""
+        self.world, self.seq = world, seq
+
+    def begin(self) -> None:
+        """Go back to the beginning."""
+        self.stand(new_world(self._strategies), 0)
+
+
+class Past:
+    """The worlds of one log. One walker keeps near the head, one goes to wherever somebody looks back."""
+
+    def __init__(
+        self,
+        thread: LogThread,
+        strategies: Mapping[str, Strategy],
+        snapshots: SnapshotStore | None,
+        places: Places | None = None,
+    ) -> None:
+        """`snapshots` are the engine's; they are only looked at."""
+        self._thread, self._strategies, self._snapshots = thread, strategies, snapshots
+        self.places = Places() if places is None else places
+        self._front, self._back = _Walker(strategies), _Walker(strategies)
+        self._begun = False
+        self._looking = 0
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the fold has come that somebody waits for; None where nobody does."""
+        for walker in (self._back, self._front):
+            if walker.goal_seq:
+                return Progress(walker.seq, walker.goal_seq)
+        return None
+
+    async def look(self, seq: int, ask: Callable[[World], T]) -> T:
+        """What `ask` says of the world after an event; it runs in the thread, and must change nothing.
+
+        Raises UsageError for a seq that the log does not hold, LogBusy when more than LOOKS_WAITING_MAX ask at once,
+        LogDamaged where the log does not hold, ConfigError where a strategy of it is not there, and what `ask` raises.
+        """
+        if self._looking >= LOOKS_WAITING_MAX:
+            raise LogBusy(f"{LOOKS_WAITING_MAX} moments are looked at already")
+        self._looking += 1
+        try:
+            await self._thread.run(partial(self._begin, seq))
+            return await self._look(seq, ask)
+        finally:
+            self._looking -= 1
+
+    async def _look(self, seq: int, ask: Callable[[World], T]) -> T:
+        while True:
+            walker = self._front if seq >= self._front.seq else self._back
+            async with walker.turn:
+                if walker is self._front and seq < walker.seq:
+                    continue  # It went on while its turn was waited for.
+                walker.goal_seq = seq
+                try:
+                    await self._thread.run(partial(self._approach, walker, seq))
+                    while not await self._thread.run(partial(self._step, walker, seq)):
+                        pass
+                    return await self._thread.run(partial(self._answer, walker, seq, ask))
+                finally:
+                    walker.goal_seq = 0
+
+    # ------------------------------------------------------------ in the thread
+
+    def _begin(self, seq: int, reader: LogReader) -> None:
+        """Check that the log holds an event; the first time, let the front stand as near to the head as it can."""
+        head_seq = reader.head().seq
+        if not 1 <= seq <= head_seq:
+            held = f"the events 1 to {head_seq:,}" if head_seq else "nothing yet"
+            raise UsageError(f"there is no event {seq:,}: the log holds {held}")
+        if not self._begun:
+            self._begun = True
+            self._front.stand(*from_snapshot(reader, self._snapshots, self._strategies, head_seq))
+
+    def _approach(self, walker: _Walker, seq: int, reader: LogReader) -> None:
+        """Let a walker stand at the nearest known place at or before an event."""
+        if walker.seq > seq:
+            walker.begin()
+        place = self.places.before(seq)
+        if place is not None and place[0] > walker.seq:
+            walker.stand(decode_world(place[1], self._strategies), place[0])
+        if self._snapshots is not None and seq - walker.seq > self.places.distance_events:
+            world, snapshot_seq = from_snapshot(reader, self._snapshots, self._strategies, seq)
+            if snapshot_seq > walker.seq:
+                walker.stand(world, snapshot_seq)
+
+    def _step(self, walker: _Walker, seq: int, reader: LogReader) -> bool:
+        """Fold whole commits for a turn; whether the last one before the event is reached."""
+        begun_seq, whole = walker.seq, False
+        try:
+            for commit in reader.commits(walker.seq):
+                if commit.last_seq > seq:
+                    break
+                fold(walker.world, commit.recorded())
+                walker.seq = commit.last_seq
+                self.places.pass_by(walker.seq, walker.world)
+                if walker.seq - begun_seq >= STEP_EVENTS_MAX:
+                    whole = True
+                    return walker.seq == seq
+            whole = True
+        finally:
+            if not whole:
+                walker.begin()  # What was folded in part is no state that ever was.
+        return True
+
+    def _answer(self, walker: _Walker, seq: int, ask: Callable[[World], T], reader: LogReader) -> T:
+        """Ask the walker's world, or a copy that goes on into the commit in which the event stands."""
+        if walker.seq == seq:
+            return ask(walker.world)
+        world = copy_world(walker.world)
+        fold(world, reader.read(walker.seq, seq - walker.seq))
+        return ask(world)

@@ -1,0 +1,244 @@
+"""The world as of any event is the one that a replay up to there gives, wherever one comes from."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from contextlib import contextmanager
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.boot import snapshot_store
+from engine.core.machine import is_decision
+from engine.core.saving import encode_world, world_digest
+from engine.core.world import new_world
+from engine.log_thread import LogThread
+from engine.past import LOOKS_WAITING_MAX, STEP_EVENTS_MAX, Past, Places, Progress
+from engine.recovery import recover
+from events.errors import ConfigError, LogBusy, LogDamaged, UsageError
+from events.snapshots import SnapshotStore
+from events.sqlite_log import SqliteLogReader
+from tests.core.random_market import Recipe
+from tests.engine.logs import damage, recorded
+from tests.engine.parts import busy, live, settings
+from tests.events.tape import in_loop
+from tests.support import STRATEGIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from engine.core.strategy import Strategy
+
+LONG = Recipe(seed=6, symbols=3, candles=2_000, told_of=0.2, late_share=0.01, holes=3, warm_up=100)
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log of some thousand events that an engine has written, with snapshots of it."""
+    path = tmp_path_factory.mktemp("past") / "log.db"
+    asyncio.run(live(settings(path, snapshot_every_events=2_000), busy(LONG)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def replayed(db: Path) -> dict[int, str]:
+    """The digests that `replay --to SEQ` gives, from the beginning, at some places of all kinds."""
+    events, random = recorded(db), Random(1)
+    torn = [one.seq for one, following in itertools.pairwise(events) if is_decision(following.event)]
+    chosen = {1, 2, len(events), *random.sample(range(1, len(events)), 20), *random.sample(torn, 10)}
+    return {seq: replay(db, seq) for seq in sorted(chosen)}
+
+
+def replay(db: Path, seq: int) -> str:
+    """The digest as of an event, from the beginning of the log."""
+    reader = SqliteLogReader(db)
+    try:
+        return world_digest(recover(reader, None, STRATEGIES, seq).world)
+    finally:
+        reader.close()
+
+
+@contextmanager
+def past_of(
+    db: Path,
+    places: Places | None = None,
+    snapshots: SnapshotStore | None = None,
+    strategies: Mapping[str, Strategy] = STRATEGIES,
+) -> Iterator[Past]:
+    """A past over a log on disk."""
+    thread = LogThread(lambda: SqliteLogReader(db))
+    try:
+        yield Past(thread, strategies, snapshots, places)
+    finally:
+        thread.close()
+
+
+def only_looking(db: Path) -> SnapshotStore:
+    """The engine's snapshots, which nobody here may touch."""
+    return SnapshotStore(db.with_name(db.name + ".snapshots"), lambda _: None, only_looks=True)
+
+
+@pytest.mark.parametrize("with_snapshots", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_any_look_in_any_order_is_the_replay_up_to_there(
+    db: Path, replayed: dict[int, str], seed: int, *, with_snapshots: bool
+) -> None:
+    async def look() -> None:
+        with past_of(db, Places(distance_events=500), only_looking(db) if with_snapshots else None) as past:
+            order = [seq for seq in replayed for _ in range(2)]
+            Random(seed).shuffle(order)
+            for seq in order:
+                assert await past.look(seq, world_digest) == replayed[seq], seq
+            assert len(past.places) > 3
+
+    asyncio.run(look())
+
+
+def test_many_at_once_each_see_their_own_event(db: Path, replayed: dict[int, str]) -> None:
+    async def look() -> None:
+        with past_of(db) as past:
+            found = await asyncio.gather(*(past.look(seq, world_digest) for seq in replayed))
+            assert dict(zip(replayed, found, strict=True)) == replayed
+
+    asyncio.run(look())
+
+
+def test_who_goes_away_in_the_middle_spoils_nothing(db: Path, replayed: dict[int, str]) -> None:
+    async def look() -> None:
+        head = max(replayed)
+        with past_of(db) as past:
+            for steps in range(1, 12):
+                looking = asyncio.ensure_future(past.look(head - steps, world_digest))
+                for _ in range(steps):
+                    await asyncio.sleep(0.003)
+                looking.cancel()
+                await asyncio.wait([looking])
+            for seq, digest in replayed.items():
+                assert await past.look(seq, world_digest) == digest
+
+    asyncio.run(look())
+
+
+def test_it_says_how_far_it_is_while_somebody_waits(db: Path) -> None:
+    async def look() -> None:
+        with past_of(db) as past:
+            head, seen = recorded(db)[-1].seq, set[Progress | None]()
+            looking = asyncio.ensure_future(past.look(head, world_digest))
+            while not looking.done():
+                seen.add(past.progress)
+                await asyncio.sleep(0)
+            steps = sorted(one.seq for one in seen if one is not None and one.goal_seq == head)
+            assert len(steps) >= 3
+            assert steps[-1] - steps[0] > STEP_EVENTS_MAX
+            assert past.progress is None
+
+    asyncio.run(look())
+
+
+def test_it_follows_a_log_that_grows(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+
+    async def grow() -> None:
+        with past_of(path) as past:
+            for candles in (50, 150, 300):
+                await live(settings(path), busy(Recipe(5, 2, candles, told_of=0.2)))
+                head = recorded(path)[-1].seq
+                assert await past.look(head, world_digest) == replay(path, head)
+
+    asyncio.run(grow())
+
+
+@pytest.mark.parametrize("seq", [0, -1, 10**9])
+def test_an_event_that_the_log_does_not_hold_is_refused(db: Path, seq: int) -> None:
+    async def look() -> None:
+        with past_of(db) as past, pytest.raises(UsageError, match="there is no event"):
+            await past.look(seq, world_digest)
+
+    asyncio.run(look())
+
+
+def test_more_than_can_wait_are_refused_and_the_others_served(db: Path, replayed: dict[int, str]) -> None:
+    async def look() -> None:
+        with past_of(db) as past:
+            asked = [past.look(7, world_digest) for _ in range(LOOKS_WAITING_MAX + 3)]
+            found = await asyncio.gather(*asked, return_exceptions=True)
+            assert sum(isinstance(one, LogBusy) for one in found) == 3
+            assert {one for one in found if isinstance(one, str)} == {replay(db, 7)}
+            assert await past.look(2, world_digest) == replayed[2]
+
+    asyncio.run(look())
+
+
+def test_snapshots_of_another_process_are_looked_at_and_never_touched(db: Path) -> None:
+    store = only_looking(db)
+    torn = store.folder / f"{recorded(db)[-1].seq + 5:020d}.snapshot"
+    torn.write_bytes(b"torn")
+    names = sorted(path.name for path in store.folder.iterdir())
+    try:
+
+        async def look() -> None:
+            with past_of(db, snapshots=store) as past:
+                head = recorded(db)[-1].seq
+                assert await past.look(head, world_digest) == replay(db, head)
+                assert len(past.places) == 0, "a snapshot was nearer than the beginning"
+
+        asyncio.run(look())
+        assert sorted(path.name for path in store.folder.iterdir()) == names
+        assert any(snapshot_store(db, lambda _: None).folder.glob("*.snapshot"))
+    finally:
+        torn.unlink()
+
+
+def test_a_strategy_that_is_not_there_is_named_and_a_later_look_is_whole_again(db: Path) -> None:
+    async def look() -> None:
+        there = dict(STRATEGIES)
+        del there["scripted"]
+        with past_of(db, strategies=there) as past:
+            for _ in range(2):
+                with pytest.raises(ConfigError, match="scripted"):
+                    await past.look(500, world_digest)
+            assert await past.look(1, world_digest) == world_digest(new_world(there))
+
+    asyncio.run(look())
+
+
+def test_damage_is_told_and_what_lies_before_it_can_still_be_seen(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+
+    @in_loop
+    async def look() -> None:
+        await live(settings(path), busy())
+        seq = max(one.seq for one in recorded(path)) // 2
+        whole = replay(path, seq - 200)
+        damage(path, "UPDATE commits SET recorded_at_ms = 5 WHERE seq > ?", seq)
+        with past_of(path) as past:
+            for _ in range(2):
+                with pytest.raises(LogDamaged):
+                    await past.look(seq + 200, world_digest)
+            assert await past.look(seq - 200, world_digest) == whole
+
+    look()
+
+
+def test_places_are_bounded_in_number_and_in_bytes_however_long_the_log_is() -> None:
+    world = new_world(STRATEGIES)
+    size = len(encode_world(world))
+    for places in (Places(count_max=10, distance_events=100), Places(bytes_max=10 * size, distance_events=100)):
+        for seq in range(50, 200_000, 50):
+            places.pass_by(seq, world)
+            assert len(places) <= 10
+            assert places.total_bytes <= 10 * size
+        found = places.before(200_000)
+        assert found is not None and 200_000 - found[0] <= 2 * places.distance_events
+        assert places.distance_events < 200_000
+        assert places.before(places.distance_events - 1) is None
+
+
+def test_places_found_on_the_way_back_stand_in_order() -> None:
+    places, world = Places(distance_events=100), new_world(STRATEGIES)
+    for seq in (900, 500, 100, 700, 650, 300):
+        places.pass_by(seq, world)
+    assert [places.before(seq)[0] for seq in (150, 350, 550, 750, 950)] == [100, 300, 500, 700, 900]  # type: ignore[index]
