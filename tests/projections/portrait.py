@@ -10,7 +10,10 @@ import msgspec
 
 
 def portrait(fold: object) -> Any:
-    """Equal for two folds that hold the same, in the same order, with the same things shared. Caches are left out."""
+    """Equal for two folds that hold the same, in the same order, with the same things shared. Caches are left out.
+
+    What a frozen Struct holds never changes, so whether that is shared does not show.
+    """
     return _drawn(fold, {}, [])
 
 
@@ -25,7 +28,7 @@ def _drawn(thing: object, seen: dict[int, int], kept: list[object]) -> Any:
     if isinstance(thing, frozenset):
         return ("frozenset", *sorted(thing))
     if isinstance(thing, msgspec.Struct) and thing.__struct_config__.frozen:
-        return _fields(thing, seen, kept)
+        return _fields(thing, {}, kept)
     if id(thing) in seen:
         return ("again", seen[id(thing)])
     seen[id(thing)] = len(seen)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from projections.checkpoints import Checkpoints, Results
 from projections.views import Views
-from tests.projections.structure import structure_of
+from tests.projections.portrait import portrait
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, recorded
 from tests.support import examples
 
@@ -40,7 +40,7 @@ def test_a_checkpoint_stays_as_it_was() -> None:
     fresh = passed(8)[1]
     kept = checkpoints.before(8)
     assert kept is not None and kept.views is not views
-    assert structure_of(kept.views) == structure_of(fresh)
+    assert portrait(kept.views) == portrait(fresh)
 
 
 def test_the_way_to_the_next_place_is_never_nothing() -> None:

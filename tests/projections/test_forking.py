@@ -16,7 +16,7 @@ from projections.trades import Trades
 from projections.views import Views
 from tests.alerts.given import A_DAY, BOTH_OPEN, MOVED, market
 from tests.alerts.random_log import EVENTS_MAX, lengths, random_log, seeds
-from tests.projections.structure import structure_of
+from tests.projections.portrait import portrait
 from tests.projections.tape import closed, configured, recorded
 from tests.support import examples
 
@@ -45,25 +45,25 @@ def test_a_fork_and_its_fold_go_on_alike_and_apart(seed: int, length: int, share
     views, oracle = Views({"momentum": 60_000}), Views({"momentum": 60_000})
     fold([views, oracle], log[:at])
     twin = fork(views)
-    assert structure_of(twin) == structure_of(views) == structure_of(oracle)
+    assert portrait(twin) == portrait(views) == portrait(oracle)
     fold([views], log[at:])
-    assert structure_of(twin) == structure_of(oracle), "folding the one changed the other"
-    moved = structure_of(views)
+    assert portrait(twin) == portrait(oracle), "folding the one changed the other"
+    moved = portrait(views)
     fold([twin], log[at : at + later])
-    assert structure_of(views) == moved, "folding the fork changed the fold"
+    assert portrait(views) == moved, "folding the fork changed the fold"
     fold([twin], log[at + later :])
     fold([oracle], log[at:])
-    assert structure_of(twin) == structure_of(views) == structure_of(oracle)
+    assert portrait(twin) == portrait(views) == portrait(oracle)
     assert shown(twin) == shown(views)
 
 
 def test_looking_at_a_fork_changes_nothing_in_its_fold() -> None:
     views = Views()
     fold([views], recorded(STORY))
-    before = structure_of(views)
+    before = portrait(views)
     twin = fork(views)
     shown(twin)
-    assert structure_of(views) == before
+    assert portrait(views) == before
     assert shown(twin) == shown(views)
 
 
@@ -115,7 +115,7 @@ class Holder:
 def test_what_changes_is_copied_however_deep(held: object) -> None:
     holder = Holder(held)
     twin = fork(holder)
-    assert structure_of(twin) == structure_of(holder)
+    assert portrait(twin) == portrait(holder)
     ours, theirs = _changing(holder), _changing(twin)
     assert ours and theirs and not ours & theirs
 

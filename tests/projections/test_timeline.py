@@ -22,7 +22,7 @@ from projections.timeline import SEEKS_WAITING_MAX, LogTimeline
 from projections.views import Views
 from tests.alerts.random_log import EVENTS_MAX, random_log
 from tests.events.tape import in_loop
-from tests.projections.structure import structure_of
+from tests.projections.portrait import portrait
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, closed, configured, opened
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def as_port(timeline: LogTimeline) -> Timeline:
 async def test_the_head_is_followed() -> None:
     async with given(*everything()) as (here, timeline):
         assert timeline.views.seq == timeline.head_seq == len(here.events)
-        assert structure_of(timeline.views) == structure_of(here.folded(len(here.events)))
+        assert portrait(timeline.views) == portrait(here.folded(len(here.events)))
         waiting = asyncio.ensure_future(as_port(timeline).wait_beyond(timeline.views.seq))
         await asyncio.sleep(0.01)
         assert not waiting.done()
@@ -117,8 +117,8 @@ async def test_every_event_can_be_gone_back_to() -> None:
         for seq in (*range(1, 40), *range(len(here.events), 40, -7), len(here.events), 1):
             views = await timeline.as_of(seq)
             assert views.seq == seq
-            assert structure_of(views) == structure_of(here.folded(seq)), seq
-        assert structure_of(timeline.views) == structure_of(here.folded(len(here.events)))
+            assert portrait(views) == portrait(here.folded(seq)), seq
+        assert portrait(timeline.views) == portrait(here.folded(len(here.events)))
 
 
 @in_loop
@@ -126,18 +126,18 @@ async def test_beyond_many_checkpoints_too() -> None:
     events = story(4 * DISTANCE_EVENTS_MIN)
     async with given(*events) as (here, timeline):
         for place in (1, DISTANCE_EVENTS_MIN - 1, DISTANCE_EVENTS_MIN, DISTANCE_EVENTS_MIN + 1, 3_333, len(events)):
-            assert structure_of(await timeline.as_of(place)) == structure_of(here.folded(place)), place
+            assert portrait(await timeline.as_of(place)) == portrait(here.folded(place)), place
 
 
 @in_loop
 async def test_what_was_asked_for_stays_as_it_was_while_the_log_grows() -> None:
     async with given(*story(300)) as (here, timeline):
         at_head, seq = await timeline.as_of(timeline.head_seq), timeline.head_seq
-        before = structure_of(at_head)
+        before = portrait(at_head)
         await here.append(*story(50)[1:])
         await timeline.wait_beyond(seq)
         assert at_head.seq == seq
-        assert structure_of(at_head) == before
+        assert portrait(at_head) == before
         assert (await timeline.as_of(seq)) is at_head, "it is remembered"
 
 
