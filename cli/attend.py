@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from events.sqlite_log import SqliteLogReader
     from projections.portfolio import Portfolio
     from projections.telegram.secret import Access
-    from projections.watchdog.dog import Dog
+    from projections.watchdog.dog import Dog, DogView
     from projections.watchdog.heartbeat import Heartbeat
 
 ALERT_FILE_BYTES_MAX: Final = 1_000_000
@@ -72,6 +72,8 @@ class Attendance:
         self.companions = Companions(running.bus, running.clock, warn, self._report)
         self._lag = LagWatch(asyncio.get_running_loop(), stacks_file(self._beside(".stacks"), self._now_text))
         self._notifier: Notifier | QuietNotifier
+        self._dog: Dog | None = None
+        self.signs = VitalSigns(db.parent, running.loop.latencies, self._lag)
 
     def _now_text(self) -> str:
         return f"{utc(self._running.clock.now_ms())} UTC"
@@ -101,7 +103,7 @@ class Attendance:
         self._lag.start()
         self._stack.callback(self._lag.stop)
         timeframes_ms, settings = self._timeframes_ms(), self._config.watchdog
-        dog = watchdog(
+        self._dog = dog = watchdog(
             self._reader(),
             self._running.bus,
             self._running.clock,
@@ -211,14 +213,26 @@ class Attendance:
     async def _keep_to_itself(self, beat: Heartbeat) -> None:
         """Without a token there is nobody to send a heartbeat to; its view and the outside switch have it."""
 
+    # ------------------------------------------------------------ what others see of them
+
+    @property
+    def dog_view(self) -> DogView | None:
+        """What the watchdog saw and did; None before there is one."""
+        return self._dog.view if self._dog is not None else None
+
+    @property
+    def oldest_alert_age_s(self) -> float:
+        """How long the alert that waits the longest has been waiting; 0 where none waits."""
+        return self._notifier.statistics().oldest_unsent_ms / 1_000.0
+
     # ------------------------------------------------------------ what the watchdog needs
 
     async def _measure(self) -> Measured:
-        signs = await VitalSigns(self._db.parent, self._running.loop.latencies, self._lag).measure()
+        signs = await self.signs.measure()
         told = self._notifier.statistics()
         return Measured(
             **asdict(signs),
-            oldest_alert_age_s=told.oldest_unsent_ms / 1_000.0,
+            oldest_alert_age_s=self.oldest_alert_age_s,
             projection_lag_events={"alerts": told.lag_events},
             dead_tasks=tuple(sorted(self.companions.dead)),
             market_ended=self.market_ended,

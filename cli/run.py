@@ -16,12 +16,14 @@ from msgspec.structs import replace
 from cli.arguments import speed_of
 from cli.attend import attendance
 from cli.config import bitget_settings, load_config
+from cli.engine_status import saying
 from cli.graph import make_engine_settings, make_feed, report_refusals, warn, with_files
 from engine.boot import Engine, engine
 from engine.clock import SystemClock
 from engine.control import Door
 from engine.feeds.bitget_settings import BITGET
 from engine.supervisor import supervise
+from engine.vital_signs import VitalSigns
 from events.errors import ConfigError, UsageError
 
 try:
@@ -112,13 +114,19 @@ async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None
             if config.feed.kind == BITGET or config.feed.speed > 0.0:
                 # A market that is played as fast as it can is a rehearsal: nobody is told of it.
                 attended = await stack.enter_async_context(attendance(running, config, feed, db))
-            door = Door(db, running.desk, warn)
-            await door.open()
-            stack.push_async_callback(door.close)
             watchers = {"view": _view(running, config, as_json), "commands": running.desk.serve()}
             watchers |= attended.watchers() if attended is not None else {}
+            door = _door(running, config, db, attended)
+            await door.open()
+            stack.push_async_callback(door.close)
             work = _work(running, feed, stop, until_end, attended)
             await supervise(work, watchers, lambda: running.log.head.seq, ("alerts",))
+
+
+def _door(running: Engine, config: Config, db: Path, attended: Attendance | None) -> Door:
+    """Where commands come in and the status goes out."""
+    signs = VitalSigns(db.parent, running.loop.latencies) if attended is None else attended.signs
+    return Door(db, running.desk, warn, saying(running, signs, attended), may_crash=config.feed.kind == "sim")
 
 
 def refuse_foreign(world: World, feed: str, db: Path) -> None:

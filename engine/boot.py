@@ -16,6 +16,7 @@ from engine.commanding import CommandDesk, events_of
 from engine.core.commands import CONFIGURATION, PAUSED_BY_CONFIGURATION
 from engine.core.machine import is_news
 from engine.core.registry import code_digest
+from engine.core.saving import world_digest
 from engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
 from engine.recovery import Recovered, recover
 from engine.setup import RunnerSettings, configured_runners
@@ -57,7 +58,10 @@ class EngineSettings(Struct, frozen=True):
 
 
 class Engine(Struct):
-    """A running engine: its log, its loop, and how it came to its state."""
+    """A running engine: its log, its loop, and how it came to its state.
+
+    `digest_at_start` is that of the recovered world, before it took anything new at `started_at_ms`.
+    """
 
     log: SqliteEventLog
     loop: Loop
@@ -66,6 +70,8 @@ class Engine(Struct):
     clock: Clock
     desk: CommandDesk
     ending: bool = False
+    started_at_ms: int = 0
+    digest_at_start: str = ""
 
     async def finish(self, why: str = "asked to stop") -> None:
         """Write down the stop, save a snapshot, tell the watchers that nothing follows. Twice is harmless."""
@@ -112,8 +118,9 @@ async def engine(
         for warning in log.warnings:
             warn(warning)
         made = _recovered_engine(settings, log, clock, warn)
+        made.started_at_ms, made.digest_at_start = clock.now_ms(), world_digest(made.recovered.world)
         started = EngineStarted(
-            clock.now_ms(), settings.version, code_digest(settings.strategies.values()), settings.config_digest
+            made.started_at_ms, settings.version, code_digest(settings.strategies.values()), settings.config_digest
         )
         watched = tuple(symbols) or tuple(contract.symbol for contract in contracts)
         at_ms = min((contract.at_ms for contract in contracts), default=started.at_ms)

@@ -1,6 +1,8 @@
-"""A door for commands beside the log: a Unix socket that only its owner can open.
+"""A door beside the log for commands and questions: a Unix socket that only its owner can open.
 
-One line in, one line out, both JSON: a command (`events.commands`), and what became of it.
+One line in, one line out, both JSON: a command (`events.commands`), a question or a request, and what became of it.
+What is answered never comes out of a state that the loop is just changing: commands go through its desk, and a status
+is what was measured beside it.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import signal
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +23,7 @@ from events.commands import Accepted, Command
 from events.errors import CommandRefused, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from events.commands import Commands
 
@@ -28,15 +31,31 @@ PATH_BYTES_MAX: Final = 100
 """The system takes a little more; longer paths go to the folder for temporary files."""
 LINE_BYTES_MAX: Final = 4_096
 VISITORS_MAX: Final = 8
+ANSWER_BYTES_MAX: Final = 1 << 20
 READ_S_MAX: Final = 5.0
 ANSWER_S_MAX: Final = 30.0
+STATUS_S_MAX: Final = 2.0
 
 
-class Answer(Struct, frozen=True):
-    """What became of a command: where its events stand, or why it was refused."""
+class AskStatus(Struct, frozen=True, tag="status"):
+    """What the engine says of itself."""
+
+
+class AskCrash(Struct, frozen=True, tag="crash"):
+    """The engine's process is to end at once, as if somebody had killed it."""
+
+
+class Answer(Struct, frozen=True, omit_defaults=True):
+    """What became of what was asked: where a command's events stand, a status, a promise, or why it was refused."""
 
     accepted: Accepted | None = None
+    status: dict[str, object] | None = None
+    crashing: bool = False
     refused: str = ""
+
+
+_DECODER: Final = msgspec.json.Decoder(Command | AskStatus | AskCrash)
+NO_CRASH: Final = "only an engine on a simulated market crashes when it is asked to"
 
 
 class NoEngine(UsageError):
@@ -55,9 +74,18 @@ def socket_path(db: Path) -> Path:
 class Door:
     """Serves the door while an engine runs. Whoever holds the log's lock may replace a door that was left behind."""
 
-    def __init__(self, db: Path, desk: Commands, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        db: Path,
+        desk: Commands,
+        warn: Callable[[str], None],
+        status: Callable[[], Awaitable[dict[str, object]]] | None = None,
+        *,
+        may_crash: bool = False,
+    ) -> None:
+        """`status` says what the engine knows of itself; `may_crash` is for a market that is none."""
         self.path = socket_path(db)
-        self._desk = desk
+        self._desk, self._status, self._may_crash = desk, status, may_crash
         self._warn = warn
         self._visitors = 0
         self._server: asyncio.Server | None = None
@@ -82,12 +110,15 @@ class Door:
                 self.path.unlink()
 
     async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One command, one answer."""
+        """One line, one answer."""
         self._visitors += 1
         try:
             if self._visitors <= VISITORS_MAX:
-                writer.write(msgspec.json.encode(await self._answer(reader)) + b"\n")
+                answer = await self._answer(reader)
+                writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
+                if answer.crashing:
+                    await _end_now(writer)
         except (OSError, asyncio.CancelledError):
             pass
         finally:
@@ -98,31 +129,77 @@ class Door:
         try:
             async with asyncio.timeout(READ_S_MAX):
                 line = await reader.readline()
-            command = msgspec.json.decode(line, type=Command)
+            asked = _DECODER.decode(line)
         except (TimeoutError, ValueError, msgspec.DecodeError) as error:
             return Answer(refused=f"no command: {error}")
+        match asked:
+            case AskStatus():
+                return await self._told()
+            case AskCrash():
+                return Answer(crashing=True) if self._may_crash else Answer(refused=NO_CRASH)
+            case _:
+                return await self._taken(asked)
+
+    async def _told(self) -> Answer:
+        if self._status is None:
+            return Answer(refused="this engine says nothing of itself")
+        try:
+            async with asyncio.timeout(STATUS_S_MAX):
+                return Answer(status=await self._status())
+        except TimeoutError:
+            return Answer(refused="the engine cannot be measured in time")
+
+    async def _taken(self, command: Command) -> Answer:
         try:
             return Answer(accepted=await self._desk.submit(command))
         except CommandRefused as refused:
             return Answer(refused=str(refused))
 
 
+async def _end_now(writer: asyncio.StreamWriter) -> None:
+    """No goodbye, as when the machine loses its power. The answer is in the system's hands before."""
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 async def send(db: Path, command: Command) -> Accepted:
     """Give a command to the engine that runs on this log. Raises NoEngine, CommandRefused."""
-    try:
-        reader, writer = await asyncio.open_unix_connection(socket_path(db), limit=LINE_BYTES_MAX)
-    except OSError as error:
-        raise NoEngine(f"no engine takes commands for {db}: {error.strerror}") from error
-    try:
-        writer.write(msgspec.json.encode(command) + b"\n")
-        async with asyncio.timeout(ANSWER_S_MAX):
-            await writer.drain()
-            line = await reader.readline()
-        answer = msgspec.json.decode(line, type=Answer)
-    except (OSError, TimeoutError, ValueError, msgspec.DecodeError):
-        raise CommandRefused("the engine gave no answer; whether it took the command stands in the log") from None
-    finally:
-        writer.close()
+    answer = await _asked(db, command, ANSWER_S_MAX)
+    if answer is None:
+        raise CommandRefused("the engine gave no answer; whether it took the command stands in the log")
     if answer.accepted is None:
         raise CommandRefused(answer.refused)
     return answer.accepted
+
+
+async def ask_status(db: Path) -> dict[str, object] | None:
+    """What the engine that runs on this log says of itself; None where it does not in time. Raises NoEngine."""
+    answer = await _asked(db, AskStatus(), STATUS_S_MAX)
+    return answer.status if answer is not None else None
+
+
+async def ask_crash(db: Path) -> None:
+    """Have the engine that runs on this log end with SIGKILL. Raises NoEngine, CommandRefused where it does not."""
+    answer = await _asked(db, AskCrash(), ANSWER_S_MAX)
+    if answer is None or not answer.crashing:
+        raise CommandRefused(answer.refused if answer is not None else "the engine gave no answer")
+
+
+async def _asked(db: Path, asked: Command | AskStatus | AskCrash, seconds_max: float) -> Answer | None:
+    """The answer; None where none comes in time or it is none. Raises NoEngine."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(socket_path(db), limit=ANSWER_BYTES_MAX)
+    except OSError as error:
+        raise NoEngine(f"no engine takes commands for {db}: {error.strerror}") from error
+    try:
+        async with asyncio.timeout(seconds_max):
+            writer.write(msgspec.json.encode(asked) + b"\n")
+            await writer.drain()
+            line = await reader.readline()
+        return msgspec.json.decode(line, type=Answer)
+    except (OSError, TimeoutError, ValueError, msgspec.DecodeError):
+        return None
+    finally:
+        writer.close()

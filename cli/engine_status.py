@@ -1,0 +1,54 @@
+"""What a running engine says of itself through its door."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from projections.site import EngineStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from cli.attend import Attendance
+    from engine.boot import Engine
+    from engine.vital_signs import VitalSigns
+
+
+def saying(
+    running: Engine, signs: VitalSigns, attended: Attendance | None
+) -> Callable[[], Awaitable[dict[str, object]]]:
+    """Says the status whenever it is asked. Without companions nobody watches: then there is no dog and no alert."""
+
+    async def say() -> dict[str, object]:
+        found: dict[str, object] = msgspec.to_builtins(await status_of(running, signs, attended))
+        return found
+
+    return say
+
+
+async def status_of(running: Engine, signs: VitalSigns, attended: Attendance | None) -> EngineStatus:
+    """Everything that is known now: figures of the start, measurements, and what the companions say."""
+    measured = await signs.measure()
+    recovered = running.recovered
+    return EngineStatus(
+        version=version("papertape"),
+        pid=os.getpid(),
+        at_ms=running.clock.now_ms(),
+        started_at_ms=running.started_at_ms,
+        head_seq=running.bus.head_seq,
+        ending=running.ending,
+        recovered_seq=recovered.seq,
+        snapshot_seq=recovered.snapshot_seq,
+        replayed_events=recovered.replayed_events,
+        recovery_ms=recovered.took_ms,
+        digest_at_start=running.digest_at_start,
+        commit_p99_ms=measured.commit_latency_ms,
+        loop_lag_ms=measured.loop_lag_ms,
+        disk_free_bytes=measured.disk_free_bytes,
+        oldest_alert_age_s=None if attended is None else attended.oldest_alert_age_s,
+        dog=None if attended is None else attended.dog_view,
+    )
