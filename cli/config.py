@@ -159,6 +159,16 @@ class TelegramSection(Struct, frozen=True):
     ] = ""
 
 
+class BackupSection(Struct, frozen=True):
+    """Backups that the engine makes of its log. A simulated market's log is backed up by hand only."""
+
+    every_hours: Annotated[
+        float, Meta(ge=0.0, le=720.0, description="a backup so often; 0 is never", extra={"unit": "h"})
+    ] = 24.0
+    folder: Annotated[str, Meta(min_length=1, description="where to, seen from the log's folder")] = "backups"
+    keep: Annotated[int, Meta(ge=1, le=1_000, description="the newest are kept", extra={"unit": "backups"})] = 7
+
+
 class StrategySection(Struct, frozen=True):
     """What is said about one strategy: parameters that differ from the defaults, and those of single symbols.
 
@@ -191,6 +201,7 @@ class Config(Struct, frozen=True):
     alerts: AlertSettings = AlertSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
     telegram: TelegramSection = TelegramSection()
+    backup: BackupSection = BackupSection()
     file: str = ""
 
     @property

@@ -12,6 +12,7 @@ import msgspec
 from cli.config import (
     ALL_STRATEGIES,
     SYMBOL_PATTERN,
+    BackupSection,
     BitgetSection,
     Config,
     EngineSection,
@@ -58,6 +59,7 @@ def schema(strategies: Mapping[str, Strategy]) -> Table:
             "strategies": Table(named.keys, "strategy"),
             "alerts": table_of(AlertSettings),
             "telegram": table_of(TelegramSection),
+            "backup": table_of(BackupSection),
             "watchdog": table_of(WatchdogSettings),
         },
         "section",
@@ -217,9 +219,7 @@ def _config(tree: Tree, strategies: Mapping[str, Strategy], file: str) -> Config
     said = {name: _said(section[name], strategy) for name, strategy in strategies.items() if name in section}
     by_name = {name: one for name, one in said.items() if one != StrategySection()}
     own = {key: section[key] for key in ("enabled", "folders") if key in section}
-    sections = {
-        key: tree[key] for key in ("engine", "feed", "risk", "groups", "alerts", "watchdog", "telegram") if key in tree
-    }
+    sections = {key: value for key, value in tree.items() if key != "strategies"}
     return msgspec.structs.replace(
         msgspec.convert(sections, Config),
         strategies=StrategiesSection(**{key: tuple(value) for key, value in own.items()}, by_name=by_name),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import command_verbs, download_verb, engine_verbs, twin_verb, verbs
+from cli import command_verbs, download_verb, engine_verbs, keeping_verbs, twin_verb, verbs
 from cli.arguments import expand
 from events.errors import PapertapeError
 
@@ -95,6 +95,10 @@ def _application() -> typer.Typer:
     made.command("reset", epilog='Example: papertape reset momentum --trip 16608 --why "looked at its trades"')(
         command_verbs.reset
     )
+
+    # The verbs that keep a log safe.
+    made.command("backup", epilog=keeping_verbs.BACKUP_EPILOG)(keeping_verbs.backup)
+    made.command("restore", epilog=keeping_verbs.RESTORE_EPILOG)(keeping_verbs.restore)
 
     # The verbs about exchanges.
     made.command("download", epilog="Example: papertape download --symbol BTCUSDT --from 2025-01-01")(

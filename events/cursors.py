@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
@@ -91,6 +92,17 @@ class SqliteCursors:
         if tables and application_id != _APPLICATION_ID:
             self._connection.close()
             raise LogError(f"{self._path} is another program's SQLite file, not cursors")
+
+
+def stored_positions(path: str | Path) -> dict[str, int]:
+    """Every cursor of a file that nobody holds; empty where there is none. Raises LogError when it is no such file."""
+    if not Path(path).exists():
+        return {}
+    try:
+        with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return dict(connection.execute("SELECT name, seq FROM cursors"))
+    except sqlite3.Error as error:
+        raise LogError(f"{path} cannot be read as cursors: {error}") from error
 
 
 def _admit(seqs: dict[str, int], name: str, seq: int) -> None:

@@ -18,6 +18,8 @@ PapertapeError
 │   ├── LogFromNewerVersion   an event this version does not know, with seq           exit 5
 │   ├── LogBusy            it cannot be read now; later it can                       exit 1
 │   ├── LogReplaced        another log stands at the path of the one that was read   exit 1
+│   ├── LogNewer           a copy would take the place of a log that knows more      exit 1
+│   ├── BackupFailed       a copy of the log could not be proved                     exit 1
 │   ├── LogDiffers         the code decides otherwise than the log says               exit 1
 │   ├── SequenceConflict   an append expected another head                            exit 1
 │   └── LogWriteFailed     whether the commit happened is unknown: stop, replay       exit 1
@@ -103,6 +105,14 @@ class LogForeign(LogError):
     """The file at this path is not a papertape log; it was left untouched."""
 
     exit_code = 2
+
+
+class BackupFailed(LogError):
+    """A copy of the log could not be proved; it was not kept."""
+
+
+class LogNewer(LogError):
+    """A copy was to take the place of a log that knows more than it, or something else."""
 
 
 class LogDamaged(LogError):

@@ -23,6 +23,7 @@ from events.facts import (
     ContractListed,
     EngineStarted,
     EngineStopped,
+    EpochBegan,
     Event,
     FeedConnected,
     FeedLost,
@@ -248,6 +249,12 @@ def _engine_started(event: EngineStarted, _: Contracts) -> Line:
 @line.register
 def _engine_stopped(event: EngineStopped, _: Contracts) -> Line:
     return Line("engine", f"engine stopped: {event.reason}")
+
+
+@line.register
+def _epoch_began(event: EpochBegan, _: Contracts) -> Line:
+    lost = f"what came after seq {event.restored_seq:,}, up to {event.replaced_seq:,}, is set aside"
+    return Line("engine", f"restored from a copy by {event.who}: {event.why}; {lost}")
 
 
 @line.register

@@ -31,6 +31,7 @@ from events.facts import (
     CandleClosed,
     EngineStarted,
     EngineStopped,
+    EpochBegan,
     Event,
     FeedLost,
     FundingRateSettled,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 FACT_TYPE = dtype_of(Fact)
 PACKED = Struct("=5q5d")
 """A fact as the bytes of its row: five whole numbers, five floats."""
-STATELESS = (EngineStarted, EngineStopped, FeedLost, GapFilled, GapFound)
+STATELESS = (EngineStarted, EngineStopped, EpochBegan, FeedLost, GapFilled, GapFound)
 
 
 def replay_compiled(

@@ -19,6 +19,20 @@ class EngineStopped(Event, frozen=True, tag="EngineStopped.1"):
     reason: str
 
 
+class EpochBegan(Event, frozen=True, tag="EpochBegan.1"):
+    """An older copy was put in the place of a log that knew more: from here on another future is written.
+
+    `at_ms` is the wall clock. The copy ended with the row whose hash is `restored_hash`; the log it replaced went to
+    `replaced_seq`.
+    """
+
+    restored_seq: int
+    restored_hash: str
+    replaced_seq: int
+    who: str
+    why: str
+
+
 class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.1"):
     """A strategy with its own capital, and all numbers it runs under from here on."""
 

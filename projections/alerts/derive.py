@@ -21,6 +21,7 @@ from events.facts import (
     ContractListed,
     EngineStarted,
     EngineStopped,
+    EpochBegan,
     Event,
     FeedConnected,
     FeedLost,
@@ -69,12 +70,13 @@ NEVER_TOLD: frozenset[type[Event]] = frozenset(
         OrderRejected,
         OrderCancelled,
         RunnerConfigured,
+        EpochBegan,
         CloseRequested,
         RepairTried,
     }
 )
 """What is in the log and on the dashboard only. A gap is told with the feed or its symbol, an order with its fill, a
-request with its outcome, a repair with the anomaly it mends."""
+request with its outcome, a repair with the anomaly it mends; a human who restores a copy was there."""
 
 Told = tuple[AlertKind, str]
 

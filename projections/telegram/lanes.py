@@ -13,7 +13,7 @@ After a crash the next part of the next alert is the only one that may have come
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -75,6 +75,26 @@ class Receipts:
     def done(self, seq: int) -> None:
         """Everything up to `seq` is over."""
         self._cursors.advance(self._sent, seq)
+
+
+def stepped_back(positions: Mapping[str, int], head_seq: int) -> dict[str, int]:
+    """The cursors of a chat for a log that ends at `head_seq` again and will go another way from there.
+
+    What was sent stays sent, what stands beyond the end is yet to happen; a place beyond it is no trace of anything.
+    Other cursors (the chat's own numbers) stay as they are.
+    """
+    kept: dict[str, int] = {}
+    for name, position in positions.items():
+        match name.rpartition(".")[2]:
+            case "sent":
+                kept[name] = min(position, head_seq)
+            case "begun":
+                kept[name] = min(position, head_seq + 1)
+            case "sending" | "accepted":
+                kept[name] = position if position // PLACES <= head_seq else 0
+            case _:
+                kept[name] = position
+    return kept
 
 
 class Parcel(Struct):

@@ -40,13 +40,14 @@ class Kind(StrEnum):
     PROJECTION_BEHIND = "projection_behind"
     LOOP_LAG = "loop_lag"
     TASK_DEAD = "task_dead"
+    BACKUP_OLD = "backup_old"
 
 
 class Measured(Struct, frozen=True, kw_only=True):
     """What only the process knows. None is not measured: what was raised on it stands until it is again.
 
     `commit_latency_ms` and `loop_lag_ms` are of the last minutes; `clock_skew_ms` is how far the exchange's clock is
-    ahead; `oldest_alert_age_s` is 0 when none waits; `projection_lag_events` is by name. `market_ended` says that a
+    ahead; `oldest_alert_age_s` is 0 when none waits; `backup_age_s` is how old the newest proved backup is; `projection_lag_events` is by name. `market_ended` says that a
     recorded or limited market was played to its end: nothing more is to come.
     """
 
@@ -57,6 +58,7 @@ class Measured(Struct, frozen=True, kw_only=True):
     projection_lag_events: Mapping[str, int] | None = None
     loop_lag_ms: float | None = None
     dead_tasks: tuple[str, ...] | None = None
+    backup_age_s: float | None = None
     market_ended: bool = False
 
 
@@ -91,6 +93,7 @@ MEASURED_BY: dict[str, Kind] = {
     "projection_lag_events": Kind.PROJECTION_BEHIND,
     "loop_lag_ms": Kind.LOOP_LAG,
     "dead_tasks": Kind.TASK_DEAD,
+    "backup_age_s": Kind.BACKUP_OLD,
 }
 
 
@@ -218,6 +221,10 @@ def _process(measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble
     if lag_ms is not None and lag_ms > settings.loop_lag_ms:
         detail = f"what was due began {lag_ms:,.0f} ms late, the limit is {settings.loop_lag_ms:,.0f}"
         yield Trouble(Kind.LOOP_LAG, "event loop", detail)
+    backup_s, oldest_s = measured.backup_age_s, settings.backup_age_hours * 3_600.0
+    if backup_s is not None and backup_s > oldest_s:
+        detail = f"the newest backup is {duration(_ms(backup_s))} old, the limit is {duration(_ms(oldest_s))}"
+        yield Trouble(Kind.BACKUP_OLD, "backup", detail)
     for name, behind in sorted((measured.projection_lag_events or {}).items()):
         if behind > settings.projection_lag_events:
             yield Trouble(Kind.PROJECTION_BEHIND, name, f"{behind:,} events behind the log")

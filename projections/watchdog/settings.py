@@ -63,6 +63,12 @@ class WatchdogSettings(Struct, frozen=True):
         float,
         Meta(gt=0.0, le=60_000.0, description="what is due begins so much later at most", extra={"unit": "ms"}),
     ] = 1_000.0
+    backup_age_hours: Annotated[
+        float,
+        Meta(
+            gt=0.0, le=8_760.0, description="the newest backup is no older, where backups are made", extra={"unit": "h"}
+        ),
+    ] = 26.0
     cooldown_s: Annotated[
         float,
         Meta(ge=0.0, le=86_400.0, description="the same is not raised again so soon", extra={"unit": "s"}),

@@ -14,6 +14,7 @@ from events.facts import (
     AnomalyRaised,
     EngineStarted,
     EngineStopped,
+    EpochBegan,
     FeedConnected,
     FeedLost,
     FundingPaid,
@@ -115,6 +116,7 @@ def _operation(
     return [
         EngineStarted(at_ms, detail, subject, kind),
         EngineStopped(at_ms, detail),
+        EpochBegan(at_ms, 1, subject, 2, kind, detail),
         AnomalyRaised(at_ms, kind, subject, detail),
         AnomalyPersists(at_ms, kind, subject, detail, at_ms - chance.choice(STEPS_MS)),
         AnomalyCleared(at_ms, kind, subject, detail),

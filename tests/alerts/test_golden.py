@@ -10,6 +10,7 @@ import pytest
 from events.facts import (
     EVENT_TYPES,
     CloseRequested,
+    EpochBegan,
     FundingRateSettled,
     GapFilled,
     GapFound,
@@ -83,6 +84,7 @@ QUIET = [
     ordered(),
     OrderRejected(NOON_MS, "momentum", "BTCUSDT", "short", "max_positions", 0.5, {}),
     cancelled(),
+    EpochBegan(NOON_MS, 3, "ab12", 9, "anna", "a bad disk"),
     CloseRequested(NOON_MS, "momentum", "BTCUSDT", "anna", "news"),
     RepairTried(NOON_MS, "data_stale", "BTCUSDT", "subscribed again"),
 ]

@@ -17,6 +17,7 @@ from events.facts import (
     Closing,
     EngineStarted,
     EngineStopped,
+    EpochBegan,
     Event,
     FeedConnected,
     FeedLost,
@@ -136,6 +137,10 @@ LINES: list[tuple[Event, str]] = [
     (reset("momentum", 7), "momentum reset by anna: looked at it (trip 7)"),
     (EngineStarted(DAY_0_MS, "1.0", "abc", "def"), "engine 1.0 started, code abc, config def"),
     (EngineStopped(DAY_0_MS, "asked to"), "engine stopped: asked to"),
+    (
+        EpochBegan(DAY_0_MS, 120, "ab12", 1_900, "anna", "a bad disk"),
+        "restored from a copy by anna: a bad disk; what came after seq 120, up to 1,900, is set aside",
+    ),
     (configured(symbols=("A", "B")), "momentum runs on A, B with 10,000.00 USDT at leverage 3"),
     (SymbolSuspended(DAY_0_MS, "BTCUSDT", "candles are missing"), "BTCUSDT is not tradable: candles are missing"),
     (SymbolResumed(DAY_0_MS, "BTCUSDT", "all is there"), "BTCUSDT is tradable again: all is there"),

@@ -70,6 +70,7 @@ MEASUREMENTS = {
         "arena", "100,001 events behind",
     ),
     "loop_lag": ({"loop_lag_ms": 1_500.0}, {"loop_lag_ms": 3.0}, "event loop", "began 1,500 ms late"),
+    "backup_old": ({"backup_age_s": 97_200.0}, {"backup_age_s": 90_000.0}, "backup", "1d 3h old, the limit is 1d 2h"),
     "task_dead": ({"dead_tasks": ("alerts",)}, {"dead_tasks": ()}, "alerts", "this task has ended"),
 }  # fmt: skip
 

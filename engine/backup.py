@@ -1,0 +1,126 @@
+"""Backups of a log: copied while the engine goes on, proved by putting each back and folding it, the oldest let go.
+
+A backup is one file, `NAME-20261126T071600Z-SEQ.backup`, and a backup by that name was proved: what could not be
+proved never gets it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from engine.core.saving import world_digest
+from engine.recovery import recover
+from events.copying import copy_log, put_back
+from events.errors import BackupFailed, LogError
+from events.sqlite_log import SqliteLogReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from engine.core.strategy import Strategy
+    from events.snapshots import SnapshotStore
+
+SUFFIX = ".backup"
+KEEP_MAX = 1_000
+_STAMP = "%Y%m%dT%H%M%SZ"
+_NAME = re.compile(r"-(\d{8}T\d{6}Z)-(\d+)\.backup$")
+
+
+class Backup(Struct, frozen=True):
+    """A backup: where it is, when it was made, and the seq of the last event in it."""
+
+    path: Path
+    at_ms: int
+    seq: int
+
+
+class Made(Struct, frozen=True):
+    """A backup as it was just made and proved. `digest` is that of the state its events fold to."""
+
+    path: Path
+    seq: int
+    hash: str
+    digest: str
+    bytes: int
+    took_ms: float
+    let_go: tuple[Path, ...]
+
+
+def backups(folder: Path, name: str) -> list[Backup]:
+    """The proved backups of the log `name` in a folder, oldest first."""
+    found = []
+    for path in folder.glob(f"*{SUFFIX}"):
+        match = _NAME.search(path.name)
+        if match is not None and path.name[: match.start()] == name:
+            at = datetime.strptime(match.group(1), _STAMP).replace(tzinfo=UTC)
+            found.append(Backup(path, int(at.timestamp() * 1_000), int(match.group(2))))
+    return sorted(found, key=lambda backup: (backup.at_ms, backup.seq))
+
+
+def make_backup(
+    db: Path,
+    folder: Path,
+    keep: int,
+    strategies: Mapping[str, Strategy],
+    snapshots: SnapshotStore | None,
+    now_ms: int,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Made:
+    """Copy the log, prove the copy, give it its name, and keep the newest `keep`.
+
+    The proof puts the copy back in a folder of its own, folds it from its first event without any snapshot, and
+    compares the state's digest with that of the living log at the same seq, which comes by its snapshots.
+    Raises BackupFailed where they differ, LogError where there is no log or no room.
+    """
+    started = time.perf_counter()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".proving-", dir=folder) as proving:
+            copied = Path(proving) / "copy"
+            head = copy_log(db, copied)
+            if not head.seq:
+                raise BackupFailed(f"{db} holds no event yet")
+            restored = Path(proving) / "restored.db"
+            put_back(copied, restored, replace_newer=False, now_ms=now_ms)
+            digest = _same_digest(db, restored, head.seq, strategies, snapshots, on_progress)
+            stamp = datetime.fromtimestamp(now_ms / 1_000.0, UTC).strftime(_STAMP)
+            path = folder / f"{db.name}-{stamp}-{head.seq:012d}{SUFFIX}"
+            copied.rename(path)
+        let_go = _let_go(backups(folder, db.name)[:-keep])
+        size = path.stat().st_size
+    except OSError as error:
+        raise LogError(f"no backup in {folder}: {error.strerror}") from error
+    took_ms = (time.perf_counter() - started) * 1_000.0
+    return Made(path, head.seq, head.hash.hex(), digest, size, took_ms, let_go)
+
+
+def _same_digest(
+    db: Path,
+    restored: Path,
+    seq: int,
+    strategies: Mapping[str, Strategy],
+    snapshots: SnapshotStore | None,
+    on_progress: Callable[[int], None],
+) -> str:
+    """The digest to which both ways lead. Raises BackupFailed where they part."""
+    with closing(SqliteLogReader(restored)) as reader:
+        folded = world_digest(recover(reader, None, strategies, seq, on_progress).world)
+    with closing(SqliteLogReader(db)) as reader:
+        living = world_digest(recover(reader, snapshots, strategies, seq).world)
+    if folded != living:
+        raise BackupFailed(f"the copy folds to {folded} at seq {seq}, the living log to {living}")
+    return folded
+
+
+def _let_go(old: list[Backup]) -> tuple[Path, ...]:
+    for backup in old:
+        backup.path.unlink(missing_ok=True)
+    return tuple(backup.path for backup in old)
