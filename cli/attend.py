@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from msgspec.structs import asdict
 
+from cli.backing import Backing, backup_command
 from cli.config_view import summary
 from cli.graph import warn
 from engine.companions import Companions
@@ -74,6 +75,7 @@ class Attendance:
         self._notifier: Notifier | QuietNotifier
         self._dog: Dog | None = None
         self.signs = VitalSigns(db.parent, running.loop.latencies, self._lag)
+        self._backing = self._scheduled_backups()
 
     def _now_text(self) -> str:
         return f"{utc(self._running.clock.now_ms())} UTC"
@@ -90,6 +92,15 @@ class Attendance:
         """Where a follower's folds are kept between two runs: a folder of its own beside the log."""
         store = SnapshotStore(self._beside(".folds") / name, warn)
         return Keeping(store, self._reader(), self._running.clock.now_ms, warn, made_with)
+
+    def _scheduled_backups(self) -> Backing | None:
+        """Backups of a market that cannot be had again; none of a simulated or recorded one."""
+        settings = self._config.backup
+        if not isinstance(self._feed, BitgetFeed) or not settings.every_hours:
+            return None
+        folder = self._db.parent / settings.folder
+        command = backup_command(self._db, folder, self._config.file)
+        return Backing(self._db, folder, settings.every_hours, command, self._running.bus, self._running.clock, warn)
 
     async def _report(self, events: Sequence[Event]) -> None:
         """Into the log, while the engine takes anything."""
@@ -133,6 +144,8 @@ class Attendance:
             lambda: self.market_ended,
         )
         made |= {"alerts": self._notifier.run, "heartbeat": heart.run}
+        if self._backing is not None:
+            made["backup"] = self._backing.run
         return {name: self.companions.keep(name, run) for name, run in made.items()}
 
     def _timeframes_ms(self) -> dict[str, int]:
@@ -235,6 +248,7 @@ class Attendance:
             oldest_alert_age_s=self.oldest_alert_age_s,
             projection_lag_events={"alerts": told.lag_events},
             dead_tasks=tuple(sorted(self.companions.dead)),
+            backup_age_s=None if self._backing is None else self._backing.age_s(),
             market_ended=self.market_ended,
         )
 

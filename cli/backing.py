@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from projections.watchdog.dog import Bus
 
-LOOK_S: Final = 60.0
+LOOK_S: Final = 300.0
 FIRST_AFTER_S: Final = 600.0
 """A start is busy enough without a backup."""
 AGAIN_AFTER_S: Final = 3_600.0
@@ -36,12 +36,13 @@ class Backing:
         folder: Path,
         every_hours: float,
         command: Sequence[str],
+        bus: Bus,
         clock: Clock,
         warn: Callable[[str], None],
     ) -> None:
         """`command` makes one backup of `db` in `folder` and ends with 0."""
         self._db, self._folder, self._every_ms = db, folder, every_hours * HOUR_MS
-        self._command, self._clock, self._warn = command, clock, warn
+        self._command, self._bus, self._clock, self._warn = command, bus, clock, warn
         self._begun_ms = clock.now_ms()
         self._not_before_ms = self._begun_ms + FIRST_AFTER_S * 1_000.0
 
@@ -56,9 +57,9 @@ class Backing:
         found = backups(self._folder, self._db.name)
         return found[-1].at_ms if found else otherwise_ms
 
-    async def run(self, bus: Bus) -> None:
+    async def run(self) -> None:
         """Until the bus is closed."""
-        while not await closed_within(bus, self._clock, LOOK_S):
+        while not await closed_within(self._bus, self._clock, LOOK_S):
             now_ms = self._clock.now_ms()
             if now_ms >= self._not_before_ms and now_ms - self._newest_ms(0) >= self._every_ms:
                 failure = await self._make()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from os import fspath
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -57,8 +58,8 @@ def stderr() -> Console:
 
 
 def emit(value: object) -> None:
-    """One line of JSON."""
-    sys.stdout.write(msgspec.json.encode(value).decode())
+    """One line of JSON; paths are texts."""
+    sys.stdout.write(msgspec.json.encode(value, enc_hook=fspath).decode())
     sys.stdout.write("\n")
 
 

@@ -16,10 +16,10 @@ PapertapeError
 │   ├── LogForeign         the file at this path is something else                    exit 2
 │   ├── LogDamaged         a row is torn, changed or missing, with seq and reason     exit 5
 │   ├── LogFromNewerVersion   an event this version does not know, with seq           exit 5
-│   ├── LogBusy            it cannot be read now; later it can                       exit 1
-│   ├── LogReplaced        another log stands at the path of the one that was read   exit 1
-│   ├── LogNewer           a copy would take the place of a log that knows more      exit 1
-│   ├── BackupFailed       a copy of the log could not be proved                     exit 1
+│   ├── LogBusy            it cannot be read now; later it can                        exit 1
+│   ├── LogReplaced        another log stands at the path of the one that was read    exit 1
+│   ├── LogNewer           a copy would take the place of a log that knows more       exit 1
+│   ├── BackupFailed       a copy of the log could not be proved                      exit 1
 │   ├── LogDiffers         the code decides otherwise than the log says               exit 1
 │   ├── SequenceConflict   an append expected another head                            exit 1
 │   └── LogWriteFailed     whether the commit happened is unknown: stop, replay       exit 1

@@ -47,8 +47,9 @@ class Measured(Struct, frozen=True, kw_only=True):
     """What only the process knows. None is not measured: what was raised on it stands until it is again.
 
     `commit_latency_ms` and `loop_lag_ms` are of the last minutes; `clock_skew_ms` is how far the exchange's clock is
-    ahead; `oldest_alert_age_s` is 0 when none waits; `backup_age_s` is how old the newest proved backup is; `projection_lag_events` is by name. `market_ended` says that a
-    recorded or limited market was played to its end: nothing more is to come.
+    ahead; `oldest_alert_age_s` is 0 when none waits; `backup_age_s` is how old the newest proved backup is;
+    `projection_lag_events` is by name. `market_ended` says that a recorded or limited market was played to its end:
+    nothing more is to come.
     """
 
     commit_latency_ms: float | None = None

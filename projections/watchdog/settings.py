@@ -65,9 +65,7 @@ class WatchdogSettings(Struct, frozen=True):
     ] = 1_000.0
     backup_age_hours: Annotated[
         float,
-        Meta(
-            gt=0.0, le=8_760.0, description="the newest backup is no older, where backups are made", extra={"unit": "h"}
-        ),
+        Meta(gt=0.0, le=8_760.0, description="the newest of the engine's backups is no older", extra={"unit": "h"}),
     ] = 26.0
     cooldown_s: Annotated[
         float,

@@ -1,0 +1,125 @@
+"""Backups of a log that is being written: each proved, the oldest let go, what cannot be proved not kept."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.backup import backups, make_backup
+from engine.boot import snapshot_store
+from engine.core.registry import code_digest
+from engine.core.saving import decode_world, encode_world, world_digest
+from engine.recovery import recover
+from events.errors import BackupFailed, LogDamaged, LogMissing
+from events.sqlite_log import SqliteLogReader
+from tests.engine.logs import STRATEGIES
+from tests.engine.processes import command, environment, ok
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+READERS = 50
+MARKET = ("run", "--feed", "sim", "--speed", "max", "--set", "feed.sim.days=400", "--db", "log.db", "--json")
+
+
+@contextmanager
+def engine_at_full_speed(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """An engine that commits as fast as it can, until the block ends."""
+    process = subprocess.Popen(
+        command(*MARKET), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 30.0
+        while not (folder / "log.db.head").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        yield process
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def back_up(folder: Path, now_ms: int, keep: int = 100) -> str:
+    db = folder / "log.db"
+    store = snapshot_store(db, lambda _: None)
+    return make_backup(db, folder / "backups", keep, STRATEGIES, store, now_ms).digest
+
+
+def digest_at(db: Path, seq: int) -> str:
+    with closing(SqliteLogReader(db)) as reader:
+        return world_digest(recover(reader, None, STRATEGIES, seq).world)
+
+
+@pytest.mark.parametrize("count", [4, pytest.param(50, marks=pytest.mark.slow)])
+def test_backups_under_full_load_beside_fifty_readers_each_fold_to_their_seq(tmp_path: Path, count: int) -> None:
+    with engine_at_full_speed(tmp_path) as engine:
+        readers = [SqliteLogReader(tmp_path / "log.db") for _ in range(READERS)]
+        digests = []
+        for number in range(count):
+            digests.append(back_up(tmp_path, 1_000_000 + number * 1_000))
+            for reader in readers:  # Everybody reads in between: nobody is locked out, nobody holds up the writer.
+                assert reader.read(max(0, reader.head().seq - 20))
+            assert engine.poll() is None
+        for reader in readers:
+            reader.close()
+    found = backups(tmp_path / "backups", "log.db")
+    seqs = [backup.seq for backup in found]
+    assert len(found) == count
+    assert seqs == sorted(set(seqs)), "the engine went on between two backups"
+    for backup, digest in list(zip(found, digests, strict=True))[:: max(1, count // 5)]:
+        assert digest_at(tmp_path / "log.db", backup.seq) == digest == digest_at(backup.path, backup.seq)
+
+
+def sim_log(folder: Path, days: int = 2) -> Path:
+    days_of = f"feed.sim.days={days}"
+    one = ("--set", "feed.sim.symbols=BTCUSDT", "--set", days_of)
+    ok(folder, "run", "--feed", "sim", "--speed", "max", "--until-end", *one, "--db", "log.db", "--json")
+    return folder / "log.db"
+
+
+def test_only_the_newest_are_kept_and_other_logs_and_files_are_left_alone(tmp_path: Path) -> None:
+    sim_log(tmp_path)
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    others = [folder / "notes.txt", folder / "other.db-20260101T000000Z-000000000007.backup", folder / "log.db.backup"]
+    for other in others:
+        other.write_text("mine")
+    for number in range(4):
+        back_up(tmp_path, number * 60_000, keep=2)
+    assert [backup.at_ms for backup in backups(folder, "log.db")] == [120_000, 180_000]
+    assert sorted(folder.iterdir()) == sorted([*others, *[one.path for one in backups(folder, "log.db")]])
+
+
+def test_a_damaged_log_gives_no_backup(tmp_path: Path) -> None:
+    db = sim_log(tmp_path)
+    with closing(sqlite3.connect(db)) as connection:
+        connection.execute("DROP TRIGGER commits_update")
+        connection.execute("UPDATE commits SET events = zeroblob(20) WHERE seq = (SELECT max(seq) FROM commits)")
+        connection.commit()
+    with pytest.raises(LogDamaged):
+        back_up(tmp_path, 0)
+    assert list((tmp_path / "backups").iterdir()) == []
+
+
+def test_a_copy_that_folds_to_another_state_than_the_living_log_is_not_kept(tmp_path: Path) -> None:
+    db = sim_log(tmp_path)
+    store = snapshot_store(db, lambda _: None)
+    newest = next(iter(store.newest(code_digest(STRATEGIES.values()))))
+    world = decode_world(newest.state, STRATEGIES)
+    world.runners[0].account.cash_usdt += 0.01
+    store.save(newest.seq, newest.hash, newest.reducer_version, encode_world(world))
+    with pytest.raises(BackupFailed, match="folds to"):
+        back_up(tmp_path, 0)
+    assert list((tmp_path / "backups").iterdir()) == []
+
+
+def test_where_there_is_no_log_there_is_no_backup(tmp_path: Path) -> None:
+    with pytest.raises(LogMissing):
+        back_up(tmp_path, 0)
