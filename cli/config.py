@@ -19,8 +19,14 @@ from engine.core.risk import Risk
 from engine.core.strategy import Strategy
 from engine.feeds.bitget_settings import DEFAULT_SYMBOLS, MINUTE_MS, REST_URL, WS_URL, BitgetSettings
 from engine.feeds.file import FileSettings
-from engine.feeds.sim_market import KNOWN
-from engine.feeds.sim_script import START_MS, SYMBOLS_MAX, WARM_UP_DAYS_MAX, SimSettings
+from engine.feeds.sim_market import KNOWN, OUTAGE_EVERY_HOURS
+from engine.feeds.sim_script import (
+    OUTAGE_EVERY_HOURS_MAX,
+    START_MS,
+    SYMBOLS_MAX,
+    WARM_UP_DAYS_MAX,
+    SimSettings,
+)
 from engine.setup import RunnerSettings
 from events.errors import ConfigError
 from projections.alerts.settings import AlertSettings
@@ -65,6 +71,15 @@ class SimSection(Struct, frozen=True):
     days: Annotated[
         int, Meta(ge=0, le=DAYS_MAX, description="length from the start on; 0 is without end", extra={"unit": "days"})
     ] = 0
+    outage_every_hours: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=OUTAGE_EVERY_HOURS_MAX,
+            description="most spans of so many hours hold an outage of the feed; 0 is none",
+            extra={"unit": "hours"},
+        ),
+    ] = OUTAGE_EVERY_HOURS
 
 
 class FileSection(Struct, frozen=True):
@@ -172,12 +187,13 @@ class BackupSection(Struct, frozen=True):
 class StrategySection(Struct, frozen=True):
     """What is said about one strategy: parameters that differ from the defaults, and those of single symbols.
 
-    `only_symbols` empty means all.
+    `only_symbols` empty means all. `risk` stands in place of the keys of `[risk]` for this strategy alone.
     """
 
     parameters: dict[str, int | float] = {}
     symbols: dict[str, dict[str, int | float]] = {}
     only_symbols: tuple[Symbol, ...] = ()
+    risk: dict[str, int | float] = {}
 
 
 class StrategiesSection(Struct, frozen=True):
@@ -273,7 +289,7 @@ def _settings(config: Config, name: str) -> RunnerSettings:
         parameters=said.parameters,
         symbol_parameters=said.symbols,
         symbols=said.only_symbols or None,
-        risk=config.risk,
+        risk=msgspec.structs.replace(config.risk, **said.risk),
     )
 
 
@@ -287,6 +303,7 @@ def sim_settings(config: Config) -> SimSettings:
         warm_up_days=sim.warm_up_days,
         days=sim.days or None,
         speed=config.feed.speed,
+        outage_every_hours=sim.outage_every_hours,
         groups=config.groups,
     )
 

@@ -29,6 +29,7 @@ from cli.toml_lines import Places, places
 from engine.core.registry import load_strategies
 from engine.core.risk import Risk
 from engine.feeds.bitget_settings import BITGET
+from engine.feeds.sim_script import OUTAGE_EVERY_HOURS_MIN
 from engine.feeds.sources import table_source
 from events.errors import ConfigError, MarketDataError
 from projections.alerts.settings import AlertSettings
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 FILE_BYTES_MAX = 4 << 20
 _AT_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
+_GLOBAL = "global_"
 _SYMBOLS = Key("list", (), pattern=SYMBOL_PATTERN, meaning="trade these alone; empty: all")
 
 
@@ -81,7 +83,13 @@ def _field(kind: type[msgspec.Struct], name: str) -> tuple[str, Any, Any]:
 def _strategy_table(strategy: Strategy) -> Table:
     parameters = table_of(strategy.parameters, "parameter")
     by_symbol = Table({}, "symbol", rest=parameters)
-    return Table({**parameters.keys, "only_symbols": _SYMBOLS, "symbols": by_symbol}, "parameter")
+    own: dict[str, Key | Table] = {"only_symbols": _SYMBOLS, "symbols": by_symbol, "risk": _own_risk()}
+    return Table({**parameters.keys, **own}, "parameter")
+
+
+def _own_risk() -> Table:
+    """What may be risked by one strategy alone; the global limits belong to all."""
+    return Table({name: key for name, key in table_of(Risk).keys.items() if not name.startswith(_GLOBAL)})
 
 
 def read_config(path: Path) -> Config:
@@ -168,6 +176,9 @@ def _misfits(tree: Tree, strategies: Mapping[str, Strategy]) -> Iterable[Problem
     """What is wrong although every value is right by itself."""
     yield from _unknown_names(tree.get("strategies", {}).get("enabled", ()), strategies)
     feed = tree.get("feed", {})
+    if 0 < (hours := feed.get("sim", {}).get("outage_every_hours", 0)) < OUTAGE_EVERY_HOURS_MIN:
+        text = f"= {hours}: must be 0 for none, or {OUTAGE_EVERY_HOURS_MIN} or more"
+        yield Problem(("feed", "sim", "outage_every_hours"), text)
     try:
         watched = _watched(feed)
     except MarketDataError as error:
@@ -230,14 +241,21 @@ def _config(tree: Tree, strategies: Mapping[str, Strategy], file: str) -> Config
 def _said(given: Tree, strategy: Strategy) -> StrategySection:
     """What differs from the defaults; what is said of a symbol stands as it is."""
     given = dict(given)
-    only, symbols = tuple(given.pop("only_symbols", ())), given.pop("symbols", {})
+    only, symbols, risk = tuple(given.pop("only_symbols", ())), given.pop("symbols", {}), given.pop("risk", {})
     whole = _typed(given, strategy)
     defaults = msgspec.structs.asdict(strategy.parameters())
     return StrategySection(
         parameters={name: value for name, value in whole.items() if value != defaults[name]},
         symbols={symbol: _typed(values, strategy) for symbol, values in symbols.items() if values},
         only_symbols=only,
+        risk=_of_risk(risk),
     )
+
+
+def _of_risk(given: Tree) -> dict[str, int | float]:
+    """What is said of the risk, as its own types."""
+    typed = msgspec.structs.asdict(msgspec.convert(given, Risk))
+    return {name: typed[name] for name in given}
 
 
 def _typed(given: Tree, strategy: Strategy) -> dict[str, int | float]:

@@ -43,7 +43,7 @@ def _tree(config: Config) -> Tree:
     del tree["file"]
     by_name = tree["strategies"].pop("by_name")
     for name, said in by_name.items():
-        own = {"symbols": said["symbols"], "only_symbols": said["only_symbols"]}
+        own = {"symbols": said["symbols"], "only_symbols": said["only_symbols"], "risk": said["risk"]}
         tree["strategies"][name] = {**said["parameters"], **own}
     return tree
 

@@ -54,6 +54,7 @@ def _summary(config: Config) -> Iterator[tuple[str, str]]:
         changed += [
             f"{symbol}: {key} = {value:g}" for symbol, own in said.symbols.items() for key, value in own.items()
         ]
+        changed += [f"risk.{key} = {value:g}" for key, value in said.risk.items()]
         changed += [f"only {', '.join(said.only_symbols)}"] if said.only_symbols else []
         yield name, ", ".join(changed)
 

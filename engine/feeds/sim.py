@@ -26,7 +26,7 @@ class SimFeed:
     def __init__(self, settings: SimSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self.market = SimMarket(settings.seed)
+        self.market = SimMarket(settings.seed, settings.outage_every_hours)
         self.refusals = RefusalLog()
 
     def contracts(self) -> list[ContractListed]:

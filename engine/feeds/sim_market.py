@@ -20,7 +20,9 @@ MINUTE_MS: Final = 60_000
 READING_MINUTES: Final = 5
 BLOCKS_KEPT_MAX: Final = 64
 PLANS_KEPT_MAX: Final = 8_192
-OUTAGE_BLOCK_MINUTES: Final = 3 * DAY_MINUTES
+OUTAGE_EVERY_HOURS: Final = 72
+OUTAGE_MARGIN_MINUTES: Final = 60.0
+"""No outage begins so close to the borders of its span."""
 
 PRICE_MEMORY: Final = (0.97, 120)
 INTEREST_MEMORY: Final = (0.75, 24)
@@ -96,8 +98,10 @@ def sim_symbol(seed: int, symbol: str) -> SimSymbol:
 class SimMarket:
     """The market of one seed. Its caches change nothing about what it shows."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, outage_every_hours: int = OUTAGE_EVERY_HOURS) -> None:
+        """Four of five spans of `outage_every_hours` (2 or more) hold an outage; 0 is a feed that never fails."""
         self._seed = seed
+        self._outage_span_minutes = outage_every_hours * 60
         self._symbols: dict[str, SimSymbol] = {}
         self._plans: OrderedDict[tuple[str, int], DayPlan] = OrderedDict()
         self._blocks: OrderedDict[tuple[str, int], Block] = OrderedDict()
@@ -126,7 +130,9 @@ class SimMarket:
 
     def outage(self, at_ms: int) -> Outage | None:
         """The outage of the feed with lost < `at_ms` <= back, or None."""
-        block_ms = OUTAGE_BLOCK_MINUTES * MINUTE_MS
+        if not self._outage_span_minutes:
+            return None
+        block_ms = self._outage_span_minutes * MINUTE_MS
         block = at_ms // block_ms
         if block not in self._outages:
             self._outages.clear()
@@ -138,7 +144,8 @@ class SimMarket:
         rng = stream(self._seed, "outage", block)
         if rng.random() < 0.2:
             return None
-        lost_ms = from_ms + int(between(rng, 60.0, OUTAGE_BLOCK_MINUTES - 60.0)) * MINUTE_MS
+        latest = self._outage_span_minutes - OUTAGE_MARGIN_MINUTES
+        lost_ms = from_ms + int(between(rng, OUTAGE_MARGIN_MINUTES, latest)) * MINUTE_MS
         return Outage(lost_ms, lost_ms + int(between(rng, 5.0, 41.0)) * MINUTE_MS)
 
     def _plan(self, symbol: str, day: int) -> DayPlan:

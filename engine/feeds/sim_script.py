@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from engine.feeds.pace import Step
 from engine.feeds.port import BATCH_FACTS_MAX, NOTHING_SEEN, Seen
-from engine.feeds.sim_market import KNOWN, MINUTE_MS, READING_MINUTES, Outage, SimMarket
+from engine.feeds.sim_market import KNOWN, MINUTE_MS, OUTAGE_EVERY_HOURS, READING_MINUTES, Outage, SimMarket
 from engine.feeds.sim_plan import DAY_MS, FUNDING_MS
 from events.errors import ConfigError
 from events.facts import (
@@ -28,6 +28,8 @@ START_MS: Final = 1_735_689_600_000
 """2025-01-01 00:00 UTC."""
 WARM_UP_DAYS_MAX: Final = 365
 SYMBOLS_MAX: Final = 64
+OUTAGE_EVERY_HOURS_MIN: Final = 2
+OUTAGE_EVERY_HOURS_MAX: Final = 8_760
 TIME_END_MS: Final = 1 << 62
 
 
@@ -36,7 +38,7 @@ class SimSettings(Struct, frozen=True, kw_only=True):
 
     `start_ms` is when trading begins; `warm_up_days` of history come before it. The market ends at `end_ms`
     or after `days`, whatever is first, and never when neither is given. `speed` is market seconds a wall second,
-    0 as fast as facts are taken.
+    0 as fast as facts are taken. `outage_every_hours`: most spans of so many hours hold an outage; 0 is none.
     """
 
     seed: int = 7
@@ -46,6 +48,7 @@ class SimSettings(Struct, frozen=True, kw_only=True):
     end_ms: int | None = None
     days: int | None = None
     speed: float = 0.0
+    outage_every_hours: int = OUTAGE_EVERY_HOURS
     groups: Mapping[str, str] = {}
 
     def __post_init__(self) -> None:
@@ -58,6 +61,9 @@ class SimSettings(Struct, frozen=True, kw_only=True):
             raise ConfigError(f"sim.start_ms = {self.start_ms}: a whole minute from 1971 on")
         if not 0.0 <= self.speed < float("inf"):
             raise ConfigError(f"sim.speed = {self.speed}: 0 or more market seconds a second")
+        if self.outage_every_hours and not OUTAGE_EVERY_HOURS_MIN <= self.outage_every_hours <= OUTAGE_EVERY_HOURS_MAX:
+            span = f"{OUTAGE_EVERY_HOURS_MIN} to {OUTAGE_EVERY_HOURS_MAX} hours, or 0 for none"
+            raise ConfigError(f"sim.outage_every_hours = {self.outage_every_hours}: {span}")
 
     @property
     def first_ms(self) -> int:

@@ -154,6 +154,8 @@ def test_the_example_file_says_every_valid_range() -> None:
 
 def _keys(table: Table, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Key]]:
     for name, node in table.keys.items():
+        if path[:1] == ("strategies",) and name == "risk":
+            continue  # A strategy's own risk has the keys of [risk], which stand there.
         if isinstance(node, Key):
             yield (*path, name), node
         else:
@@ -187,6 +189,27 @@ def test_runners_get_their_parameters_symbols_and_risk(tmp_path: Path) -> None:
     assert (momentum.parameters, momentum.symbols) == ({"tp_percent": 1.0}, ("BTCUSDT",))
     assert momentum.symbol_parameters == {"BTCUSDT": {"breakout_lookback": 30}}
     assert momentum.risk.leverage == 5.0
+
+
+def test_a_strategy_may_risk_something_of_its_own(tmp_path: Path) -> None:
+    config = read(tmp_path, "[risk]\nleverage = 5\n[strategies.momentum.risk]\nmax_session_loss_percent = 1\n")
+    settings = runner_settings(config, strategies_of(config))
+    assert settings["momentum"].risk == replace(config.risk, max_session_loss_percent=1.0)
+    assert settings["funding"].risk == config.risk
+    assert apply_sets(Config(), ["momentum.risk.max_session_loss_percent=1", "risk.leverage=5"]).strategies == (
+        config.strategies
+    )
+
+
+def test_the_limits_of_all_together_are_no_strategys_own(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"my\.toml:2: strategies\.momentum\.risk\.global_max_loss_percent is an unk"):
+        read(tmp_path, "[strategies.momentum.risk]\nglobal_max_loss_percent = 1\n")
+
+
+def test_outages_are_as_frequent_as_the_file_says(tmp_path: Path) -> None:
+    assert sim_settings(read(tmp_path, "feed.sim.outage_every_hours = 6")).outage_every_hours == 6
+    with pytest.raises(ConfigError, match=r"my\.toml:1: feed\.sim\.outage_every_hours = 1: must be 0 for none, or 2"):
+        read(tmp_path, "feed.sim.outage_every_hours = 1")
 
 
 def test_all_strategies_run_when_none_is_named() -> None:

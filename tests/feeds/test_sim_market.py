@@ -152,6 +152,20 @@ def test_outages_are_rare_short_and_whole_minutes() -> None:
         assert outage.lost_ms % 60_000 == outage.back_ms % 60_000 == 0
 
 
+@pytest.mark.parametrize("every_hours", [2, 6])
+def test_outages_come_as_often_as_asked_and_lie_within_their_span(every_hours: int) -> None:
+    market, span_ms = SimMarket(SEED, every_hours), every_hours * 3_600_000
+    minutes = [DAY * DAY_MS + number * 60_000 for number in range(10 * 1_440)]
+    found = {outage for at_ms in minutes if (outage := market.outage(at_ms)) is not None}
+    spans = 10 * 24 // every_hours
+    assert 0.65 * spans <= len(found) <= 0.95 * spans
+    assert all(one.lost_ms // span_ms == one.back_ms // span_ms for one in found)
+
+
+def test_a_market_without_outages_has_none() -> None:
+    assert not any(SimMarket(SEED, 0).outage(DAY * DAY_MS + number * 60_000) for number in range(10 * 1_440))
+
+
 def test_an_unknown_symbol_gets_a_price_and_a_grid_from_its_name() -> None:
     listing = sim_symbol(SEED, "NEWUSDT")
     assert listing == sim_symbol(SEED, "NEWUSDT")
