@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SEVERAL = frozenset({"--candles", "--funding", "--open-interest", "--set", "--strategy", "--symbols"})
-SEVERAL_VERBS = frozenset({"run", "backtest", "doctor", "twin"})
+SEVERAL_VERBS = frozenset({"run", "up", "backtest", "doctor", "twin"})
 
 
 def expand(arguments: Sequence[str]) -> list[str]:

@@ -15,19 +15,23 @@ OpenInterest = Annotated[list[str] | None, typer.Option(metavar="FILE...", help=
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE...", help="Change single keys: risk.leverage=5.")
 ]
+Feed = Annotated[str | None, typer.Option(metavar="sim|file|bitget", help="Which market.")]
+Speed = Annotated[str | None, typer.Option(metavar="X|max", help="Market seconds a second.")]
+UntilEnd = Annotated[bool, typer.Option("--until-end", help="End when the market ends.")]
+Seed = Annotated[int | None, typer.Option(help="Which simulated market.")]
 PROOF_EPILOG = "Exit code 1 at the first difference, 5 at a damaged row.\n\nExample: papertape verify --db data/demo.db"
 
 
 def run(
     config: ConfigOption = None,
-    feed: Annotated[str | None, typer.Option(metavar="sim|file|bitget", help="Which market.")] = None,
+    feed: Feed = None,
     candles: Candles = None,
     funding: Funding = None,
     open_interest: OpenInterest = None,
-    speed: Annotated[str | None, typer.Option(metavar="X|max", help="Market seconds a second.")] = None,
+    speed: Speed = None,
     db: DbOption = None,
-    until_end: Annotated[bool, typer.Option("--until-end", help="End when the market ends.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Which simulated market.")] = None,
+    until_end: UntilEnd = False,
+    seed: Seed = None,
     sets: Sets = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,6 +45,35 @@ def run(
         Asked(config, feed, candles or [], funding or [], open_interest or [], speed, db, until_end, seed, sets or []),
         as_json=as_json,
     )
+
+
+def up(
+    config: ConfigOption = None,
+    feed: Feed = None,
+    candles: Candles = None,
+    funding: Funding = None,
+    open_interest: OpenInterest = None,
+    speed: Speed = None,
+    db: DbOption = None,
+    until_end: UntilEnd = False,
+    seed: Seed = None,
+    sets: Sets = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where the page is served.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", help="On which port; 0 is any free one.")] = 8700,
+    as_json: JsonOption = False,
+) -> None:
+    """Run an engine and its page, and keep both alive.
+
+    Each is a process of its own, started again when it died. The page stays up when the engine cannot go on, and says
+    why. SIGTERM and Ctrl-C end both within 2 seconds.
+    """
+    from cli.run import Asked  # noqa: PLC0415 - engines are slow to import.
+    from cli.up import keep  # noqa: PLC0415 - likewise.
+
+    asked = Asked(
+        config, feed, candles or [], funding or [], open_interest or [], speed, db, until_end, seed, sets or []
+    )
+    raise typer.Exit(keep(asked, host, port, as_json=as_json))
 
 
 def backtest(

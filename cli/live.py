@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from cli.arena_view import arena_columns
+from cli.kept import PAGE
 from cli.output import BAD, GOOD, QUIET, STYLES, table
 from cli.positions_view import market_lines, position_columns
 from projections.arena import Arena
@@ -123,6 +125,8 @@ def _header(view: PortfolioView, feed: str, speed: float, seq: int, rate: float)
     )  # fmt: skip
     stopped = ", ".join(trip.scope for trip in view.trips)
     text.append(f"■ stopped: {stopped}" if stopped else "● no kill switch tripped", style=BAD if stopped else GOOD)
+    if page := os.environ.get(PAGE):
+        text.append(f"\n{page}", style="bold")
     return Panel(text, title="papertape", title_align="left", border_style=QUIET)
 
 

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from cli import command_verbs, download_verb, engine_verbs, keeping_verbs, twin_verb, verbs
 from cli.arguments import expand
+from cli.kept import end_with_keeper
 from events.errors import PapertapeError
 
 EXIT_CODES = (
@@ -79,6 +80,7 @@ def _application() -> typer.Typer:
     made.callback()(papertape)
     # The verbs that run an engine or a backtest: one line each.
     made.command("run", epilog="Example: papertape run --feed sim --speed 600 --db data/demo.db")(engine_verbs.run)
+    made.command("up", epilog="Example: papertape up --config demo.toml")(engine_verbs.up)
     made.command("backtest", epilog="Example: papertape backtest --candles BTCUSDT=btc.csv.gz --strategy momentum")(
         engine_verbs.backtest
     )
@@ -133,6 +135,7 @@ app = _application()
 
 def main() -> None:
     """The entry point `papertape`."""
+    end_with_keeper()
     app(args=expand(sys.argv[1:]), prog_name="papertape")
 
 

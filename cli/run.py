@@ -62,13 +62,13 @@ class Asked(Struct, frozen=True):
 def start(asked: Asked, *, as_json: bool) -> None:
     """Run the engine until the market ends or a signal comes."""
     config = configured(asked)
-    _occupy_closed_streams()
+    occupy_closed_streams()
     for number in STOP_SIGNALS:
         signal.signal(number, _leave)
     run_loop(_run(config, asked.db or config.database, asked.until_end, as_json))
 
 
-def _occupy_closed_streams() -> None:
+def occupy_closed_streams() -> None:
     """The number of a stdin, stdout or stderr that was closed must not become that of a file or of the event loop."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD_STREAMS_LAST:
         pass

@@ -1,0 +1,217 @@
+"""The keeper: starts the engine and the web as processes of their own, and starts again whichever died.
+
+One loop waits for signals: an end of a child, a wish to stop. Each child leads a process group, so that whatever
+it started ends with it. As the first process of a container it also reaps what others left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
+
+from cli.restarts import Again, Life, NoMore, Restarts, how
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+ENDS_S_MAX: Final = 8.0
+"""An engine may need some seconds for its last words; then it is killed, and the log is whole all the same."""
+LOOK_S_MAX: Final = 60.0
+SIGNALS_READ_MAX: Final = 64
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+INHERITED_FD: Final = 3
+
+
+class Program(Struct, frozen=True):
+    """What is started: a name for the owner, the command line, the whole environment.
+
+    `inherits` is a descriptor that it gets as number 3. `is_silent`: nobody reads what it prints.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    inherits: int | None = None
+    is_silent: bool = False
+
+
+class Kept(Struct):
+    """A program and the process it runs as at the moment, if any."""
+
+    program: Program
+    restarts: Restarts = field(default_factory=Restarts)
+    pid: int | None = None
+    started_s: float = 0.0
+    due_s: float | None = 0.0
+    """When it is to be started; None while it runs, and when it is not started any more."""
+    ended: NoMore | None = None
+    asked_to_end: bool = False
+
+
+class Keeper:
+    """Keeps an engine and its page alive until the engine's work is done or a signal comes."""
+
+    def __init__(
+        self, engine: Program, web: Program, tell: Callable[[str], None], ends_s_max: float = ENDS_S_MAX
+    ) -> None:
+        self._engine, self._web = Kept(engine), Kept(web)
+        self._tell, self._ends_s_max = tell, ends_s_max
+        self._stopping = False
+
+    def run(self) -> int:
+        """Run both; the engine's exit code where it stopped by itself, else how it ended when it was asked to."""
+        with _signals() as coming:
+            try:
+                while not self._is_over():
+                    self._start_due()
+                    if self._wait(coming):
+                        self._stopping = True
+                    self._reap()
+            finally:
+                self._end_all(coming)
+        return self._code()
+
+    def _is_over(self) -> bool:
+        """A page that is left alone with a finished log stays up, but nothing is kept for nobody."""
+        done = self._engine.ended
+        return self._stopping or (done is not None and (not done.why or self._web.ended is not None))
+
+    def _code(self) -> int:
+        ended = self._engine.ended
+        if ended is None:
+            return 0
+        return ended.code if ended.code >= 0 else 128 - ended.code
+
+    # ------------------------------------------------------------ starting, waiting
+
+    def _start_due(self) -> None:
+        now_s = time.monotonic()
+        for kept in (self._web, self._engine):
+            if kept.due_s is not None and kept.due_s <= now_s:
+                kept.due_s, kept.started_s = None, now_s
+                kept.pid = _spawned(kept.program)
+
+    def _wait(self, coming: socket.socket) -> bool:
+        """Wait for a signal or until somebody is due; whether it was one to stop."""
+        due_s = [kept.due_s for kept in (self._engine, self._web) if kept.due_s is not None]
+        seconds = max(0.0, min([*due_s, time.monotonic() + LOOK_S_MAX]) - time.monotonic())
+        return any(number in STOP_SIGNALS for number in _taken(coming, seconds))
+
+    # ------------------------------------------------------------ ends
+
+    def _reap(self) -> None:
+        """Take note of whoever has ended; strangers too, whose parents are gone."""
+        while (found := _reaped()) is not None:
+            pid, code = found
+            for kept in (self._engine, self._web):
+                if kept.pid == pid:
+                    self._note(kept, code)
+
+    def _note(self, kept: Kept, code: int) -> None:
+        assert kept.pid is not None, "only a running one ends"
+        _signal_group(kept.pid, signal.SIGKILL)  # What it started and left behind.
+        kept.pid, now_s = None, time.monotonic()
+        if kept.asked_to_end:
+            kept.ended = NoMore(code)
+            return
+        verdict = kept.restarts.after(Life(code, kept.started_s, now_s))
+        if isinstance(verdict, Again):
+            kept.due_s = now_s + verdict.after_s
+            pause = f"in {verdict.after_s:g} s" if verdict.after_s else "at once"
+            self._tell(f"the {kept.program.name} {how(code)}; it is started again {pause}")
+        else:
+            kept.ended = verdict
+            self._tell_end(kept, verdict)
+
+    def _tell_end(self, kept: Kept, verdict: NoMore) -> None:
+        if not verdict.why:
+            return
+        name, other = kept.program.name, self._web if kept is self._engine else self._engine
+        rest = f"; the {other.program.name} stays up, Ctrl-C ends it" if other.ended is None else ""
+        self._tell(f"the {name} {how(verdict.code)} and is not started again: {verdict.why}{rest}")
+
+    def _end_all(self, coming: socket.socket) -> None:
+        """Ask whoever runs to end, wait, and kill whoever is still there."""
+        for kept in (self._engine, self._web):
+            if kept.pid is not None:
+                kept.asked_to_end = True
+                _signal_group(kept.pid, signal.SIGTERM)
+        ends_s = time.monotonic() + self._ends_s_max
+        while any(kept.pid is not None for kept in (self._engine, self._web)):
+            if (left_s := ends_s - time.monotonic()) <= 0.0:
+                self._kill_all()
+                left_s = LOOK_S_MAX
+            _taken(coming, left_s)
+            self._reap()
+
+    def _kill_all(self) -> None:
+        for kept in (self._engine, self._web):
+            if kept.pid is not None:
+                self._tell(f"the {kept.program.name} did not end within {self._ends_s_max:g} s and is killed")
+                _signal_group(kept.pid, signal.SIGKILL)
+
+
+def _spawned(program: Program) -> int:
+    """Start a program at the head of a process group, without a stdin; its pid."""
+    actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = []
+    if program.inherits is not None:
+        actions.append((os.POSIX_SPAWN_DUP2, program.inherits, INHERITED_FD))
+    actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
+    if program.is_silent:
+        actions.append((os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0))
+    command, environment = list(program.command), dict(program.environment)
+    return os.posix_spawn(
+        command[0], command, environment, file_actions=actions, setpgroup=0, setsigdef=[signal.SIGPIPE]
+    )
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    """Signal a child and all that it started. That they are gone already is no matter."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _reaped() -> tuple[int, int] | None:
+    """A child that has ended, with its exit code; None where none has."""
+    try:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return (pid, os.waitstatus_to_exitcode(status)) if pid else None
+
+
+def _taken(coming: socket.socket, seconds: float) -> bytes:
+    """The numbers of the signals that came, after at most so many seconds."""
+    ready, _, _ = select.select([coming], [], [], seconds)
+    return coming.recv(SIGNALS_READ_MAX) if ready else b""
+
+
+@contextmanager
+def _signals() -> Iterator[socket.socket]:
+    """A socket on which the numbers of signals arrive; afterwards all is as before."""
+    coming, noted = socket.socketpair()
+    coming.setblocking(False)
+    noted.setblocking(False)
+    # A hang-up that was to be ignored (nohup) is ignored.
+    heard = [one for one in STOP_SIGNALS if one is not signal.SIGHUP or signal.getsignal(one) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, _noted) for number in (*heard, signal.SIGCHLD)}
+    before = signal.set_wakeup_fd(noted.fileno(), warn_on_full_buffer=False)
+    try:
+        yield coming
+    finally:
+        signal.set_wakeup_fd(before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        coming.close()
+        noted.close()
+
+
+def _noted(number: int, frame: object) -> None:
+    """The number arrives on the socket; nothing else is to be done."""

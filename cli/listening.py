@@ -1,0 +1,52 @@
+"""The socket on which the page is served: taken here, or handed over by a keeper that outlives the web's process.
+
+A keeper's socket goes on listening while the web is started again: who comes meanwhile waits instead of being refused.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from typing import Final
+
+from events.errors import UsageError
+
+HANDED: Final = "PAPERTAPE_LISTEN_FD"
+"""The environment variable with the number of the descriptor that was handed over."""
+BACKLOG_MAX: Final = 512
+PORT_MAX: Final = 65_535
+
+
+def listener(host: str, port: int) -> socket.socket:
+    """A socket that listens there, or the one handed over; port 0 is any free one.
+
+    Raises UsageError for an address that is taken or that this machine does not have.
+    """
+    handed = os.environ.get(HANDED, "")
+    if handed.isdecimal():
+        return socket.socket(fileno=os.dup(int(handed)))
+    if not 0 <= port <= PORT_MAX:
+        raise UsageError(f"--port {port}: 0 to {PORT_MAX}")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        made = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--host {host}: {error}") from error
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+        made.listen(BACKLOG_MAX)
+    except OSError as error:
+        made.close()
+        raise UsageError(f"{host}:{port} cannot be listened on: {error.strerror}; --port names another one") from error
+    return made
+
+
+def url_of(listening: socket.socket) -> str:
+    """Where a browser on this machine finds the page."""
+    host, port = listening.getsockname()[:2]
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if address.is_unspecified:
+        address = ipaddress.ip_address("::1" if address.version == 6 else "127.0.0.1")
+    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"

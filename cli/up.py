@@ -1,0 +1,94 @@
+"""`papertape up`: the engine and its page, kept alive together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cli.keeper import INHERITED_FD, Keeper, Program
+from cli.kept import KEEPER, PAGE
+from cli.listening import HANDED, listener, url_of
+from cli.run import Asked, configured, occupy_closed_streams
+from projections.telegram.secret import variables_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+TOKEN: Final = "PAPERTAPE_TOKEN"  # noqa: S105 - the name of a variable.
+TOKEN_BYTES: Final = 32
+ROOT: Final = Path(__file__).resolve().parents[1]
+
+
+def keep(asked: Asked, host: str, port: int, *, as_json: bool) -> int:
+    """Run both until the engine's work is done or a signal comes; the exit code.
+
+    Raises ConfigError and UsageError for what cannot be, before anything is started.
+    """
+    config = configured(asked)
+    occupy_closed_streams()
+    made = _made_token(config.folder)
+    with listener(host, port) as listening:
+        page = f"{url_of(listening)}" + (f"  commands need this token: {made}" if made else "")
+        _say(f"papertape: {url_of(listening)}", as_json=as_json)
+        if made:
+            _say(f"commands need this token: {made}", as_json=as_json)
+        base = {**os.environ, KEEPER: str(os.getpid()), "PYTHONPATH": _python_path()}
+        engine = Program("engine", _command("run", *run_arguments(asked, as_json=as_json)), {**base, PAGE: page})
+        database = str(asked.db or config.database)
+        web = Program(
+            "page",
+            _command("ui", "--db", database, *_config_arguments(asked)),
+            {**base, HANDED: str(INHERITED_FD), **({TOKEN: made} if made else {})},
+            inherits=listening.fileno(),
+            is_silent=True,
+        )
+        return Keeper(engine, web, lambda text: _say(f"papertape: {text}", as_json=as_json)).run()
+
+
+def _made_token(folder: Path) -> str:
+    """A token for this session; empty where the owner has one. It outlives a restart of the page."""
+    variables = variables_of(os.environ, folder / ".env")
+    return "" if variables.get(TOKEN) or variables.get(f"{TOKEN}_FILE") else secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def _say(text: str, *, as_json: bool) -> None:
+    """Tell the owner; stdout belongs to the events where they are objects. A reader who left is no fault."""
+    stream = sys.stderr if as_json else sys.stdout
+    with suppress(OSError, ValueError, AttributeError):
+        stream.write(f"{text}\n")
+        stream.flush()
+
+
+def _command(*arguments: str) -> list[str]:
+    """The command line of this very program, wherever one stands."""
+    return [sys.executable, "-P", "-m", "cli", *arguments]
+
+
+def _python_path() -> str:
+    """Where these sources are found, before whatever else was said."""
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def run_arguments(asked: Asked, *, as_json: bool) -> list[str]:
+    """The command line of `run` that asks for the same."""
+    several: Mapping[str, Sequence[str]] = {
+        "--candles": asked.candles,
+        "--funding": asked.funding,
+        "--open-interest": asked.open_interest,
+        "--set": asked.sets,
+    }
+    single = {"--feed": asked.feed, "--speed": asked.speed, "--db": asked.db, "--seed": asked.seed}
+    arguments = _config_arguments(asked)
+    for option, values in several.items():
+        arguments += [part for value in values for part in (option, value)]
+    for option, said in single.items():
+        arguments += [] if said is None else [option, str(said)]
+    return [*arguments, *(["--until-end"] if asked.until_end else []), *(["--json"] if as_json else [])]
+
+
+def _config_arguments(asked: Asked) -> list[str]:
+    return [] if asked.config is None else ["--config", str(asked.config)]

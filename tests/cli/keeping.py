@@ -1,0 +1,31 @@
+"""A keeper of two shell scripts, as a process: `python -m tests.cli.keeping ENGINE WEB SECONDS`.
+
+It takes over what others leave behind, as the first process of a container does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+from cli.keeper import Keeper, Program
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def script(name: str, text: str) -> Program:
+    """A program that notes its pid in a file before it does anything."""
+    return Program(name, ["/bin/sh", "-c", f"echo $$ >> {name}.pids; {text}"], dict(os.environ))
+
+
+def tell(text: str) -> None:
+    """A line for the test."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    engine, web, ends_s_max = sys.argv[1:]
+    sys.exit(Keeper(script("engine", engine), script("web", web), tell, float(ends_s_max)).run())

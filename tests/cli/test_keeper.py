@@ -1,0 +1,161 @@
+"""The keeper as a process, over two scripts: who dies returns, who cannot does not, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.engine.processes import environment
+
+STAYS = "exec sleep 60"
+WAIT_S_MAX = 20.0
+
+
+@contextmanager
+def keeping(folder: Path, engine: str, web: str = STAYS, ends_s_max: float = 8.0) -> Iterator[subprocess.Popen[str]]:
+    """A keeper at work; killed in the end if it is still there."""
+    arguments = [sys.executable, "-m", "tests.cli.keeping", engine, web, str(ends_s_max)]
+    process = subprocess.Popen(arguments, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+        for pid in (*pids(folder, "engine"), *pids(folder, "web")):
+            assert not is_alive(pid) or os.kill(pid, signal.SIGKILL) is None
+
+
+def pids(folder: Path, name: str) -> list[int]:
+    """The pids of all lives of a script so far."""
+    path = folder / f"{name}.pids"
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for(what: Callable[[], bool]) -> float:
+    """The seconds until it holds."""
+    started = time.monotonic()
+    while not what():
+        assert time.monotonic() - started < WAIT_S_MAX, "it never came"
+        time.sleep(0.01)
+    return time.monotonic() - started
+
+
+def life(folder: Path, name: str, number: int) -> int:
+    """The pid of a script's life of that number, as soon as it has begun."""
+    wait_for(lambda: len(pids(folder, name)) >= number)
+    return pids(folder, name)[number - 1]
+
+
+def stopped(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[int, str, float]:
+    """Ask the keeper to end; its code, what it said, and the seconds it took."""
+    started = time.monotonic()
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=WAIT_S_MAX)
+    return process.returncode, said, time.monotonic() - started
+
+
+def test_a_killed_engine_is_started_again_at_once_and_its_page_notices_nothing(tmp_path: Path) -> None:
+    with keeping(tmp_path, STAYS) as keeper:
+        web = life(tmp_path, "web", 1)
+        for number in range(1, 6):
+            os.kill(life(tmp_path, "engine", number), signal.SIGKILL)
+            assert wait_for(lambda: len(pids(tmp_path, "engine")) > number) < 1.0  # noqa: B023 - called at once.
+        assert is_alive(web)
+        _, said, _ = stopped(keeper)
+    assert said.count("the engine was ended by SIGKILL; it is started again at once\n") == 5
+    assert pids(tmp_path, "web") == [web]
+
+
+def test_a_page_that_died_is_started_again_and_the_engine_notices_nothing(tmp_path: Path) -> None:
+    with keeping(tmp_path, STAYS, "sleep 0.1; exit 1") as keeper:
+        engine = life(tmp_path, "engine", 1)
+        life(tmp_path, "web", 5)
+        assert keeper.stdout is not None
+        wait_for(lambda: "is not started again" in keeper.stdout.readline())  # type: ignore[union-attr]
+        assert is_alive(engine)
+        stopped(keeper)
+    assert len(pids(tmp_path, "web")) == 5
+    assert pids(tmp_path, "engine") == [engine]
+
+
+@pytest.mark.parametrize("code", [2, 3, 4, 5])
+def test_the_page_outlives_an_engine_that_no_restart_can_mend(tmp_path: Path, code: int) -> None:
+    with keeping(tmp_path, f"exit {code}") as keeper:
+        web = life(tmp_path, "web", 1)
+        assert keeper.stdout is not None
+        said = keeper.stdout.readline()
+        assert said.startswith(f"the engine ended with {code} and is not started again: ")
+        assert said.endswith("; the web stays up, Ctrl-C ends it\n")
+        assert is_alive(web)
+        assert keeper.poll() is None
+        assert stopped(keeper)[0] == code
+    assert len(pids(tmp_path, "engine")) == 1
+    assert not is_alive(web)
+
+
+def test_faults_that_come_back_at_once_end_the_trying_and_the_page_stays(tmp_path: Path) -> None:
+    with keeping(tmp_path, "exit 1") as keeper:
+        assert keeper.stdout is not None
+        lines = [keeper.stdout.readline() for _ in range(5)]
+        assert lines[0] == "the engine ended with 1; it is started again in 0.25 s\n"
+        assert "it ended 5 times within 30 s of its start; the web stays up" in lines[4]
+        assert is_alive(life(tmp_path, "web", 1))
+        assert stopped(keeper)[0] == 1
+    assert len(pids(tmp_path, "engine")) == 5
+
+
+def test_the_end_of_the_market_ends_it_all(tmp_path: Path) -> None:
+    with keeping(tmp_path, "sleep 0.3; exit 0") as keeper:
+        web = life(tmp_path, "web", 1)
+        assert keeper.wait(WAIT_S_MAX) == 0
+        assert not is_alive(web)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda one: one.name)
+def test_a_signal_ends_both_within_two_seconds(tmp_path: Path, number: signal.Signals) -> None:
+    with keeping(tmp_path, "trap 'exit 0' TERM; while :; do sleep 0.05; done") as keeper:
+        both = [life(tmp_path, "engine", 1), life(tmp_path, "web", 1)]
+        time.sleep(0.1)
+        code, _, took_s = stopped(keeper, number)
+        assert (code, took_s < 2.0) == (0, True)
+        assert not any(map(is_alive, both))
+
+
+def test_who_does_not_end_is_killed(tmp_path: Path) -> None:
+    with keeping(tmp_path, "trap '' TERM; while :; do sleep 0.05; done", ends_s_max=0.5) as keeper:
+        engine = life(tmp_path, "engine", 1)
+        time.sleep(0.2)
+        code, said, took_s = stopped(keeper)
+        assert 0.5 <= took_s < 2.0
+        assert code == 128 + signal.SIGKILL
+        assert "the engine did not end within 0.5 s and is killed" in said
+        assert not is_alive(engine)
+
+
+def test_what_a_child_started_ends_with_it_and_no_zombie_stays(tmp_path: Path) -> None:
+    """The script's own child is an orphan after the kill, and the keeper the one who has to bury it."""
+    with keeping(tmp_path, "sleep 60 & echo $! >> left.pids; wait") as keeper:
+        os.kill(life(tmp_path, "engine", 1), signal.SIGKILL)
+        life(tmp_path, "left", 2)
+        first = pids(tmp_path, "left")[0]
+        wait_for(lambda: not Path(f"/proc/{first}").exists())
+        children = Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children").read_text().split()
+        assert set(map(int, children)) == {pids(tmp_path, "engine")[1], pids(tmp_path, "web")[0]}
+        stopped(keeper)
+    assert not any(is_alive(pid) for pid in pids(tmp_path, "left"))

@@ -1,0 +1,131 @@
+"""`papertape up` as a process: what it refuses, what it shows, and that its children end with it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from cli.run import Asked
+from cli.up import run_arguments
+from tests.cli.test_keeper import is_alive, wait_for
+from tests.engine.processes import command, environment, papertape, running
+
+DEMO = Path(__file__).parents[2] / "demo.toml"
+UP = ("up", "--config", str(DEMO), "--db", "log.db", "--port", "0")
+
+
+def children(pid: int) -> list[int]:
+    """The pids of a process's children."""
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def child_named(pid: int, verb: str) -> int:
+    """The child that runs a verb, as soon as it is there."""
+    found: list[int] = []
+
+    def is_there() -> bool:
+        with suppress(FileNotFoundError):
+            found.extend(one for one in children(pid) if f"\0cli\0{verb}\0" in Path(f"/proc/{one}/cmdline").read_text())
+        return bool(found)
+
+    wait_for(is_there)
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--set", "risk.levrage=5"), 4, "error: --set risk.levrage=5: risk.levrage is an unknown key; did you mean"),
+        (("--feed", "simm"), 2, "error: --feed simm: there are sim, file, bitget"),
+        (("--host", "no such host"), 2, "error: --host no such host: "),
+        (("--port", "70000"), 2, "error: --port 70000: 0 to 65535"),
+    ],
+)
+def test_a_typo_is_refused_before_anything_is_started(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    done = papertape(tmp_path, *UP, *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(said)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_is_started(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = papertape(tmp_path, *UP[:-1], port)
+    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert done.stderr == (
+        f"error: 127.0.0.1:{port} cannot be listened on: Address already in use; --port names another one\n"
+    )
+
+
+def test_the_engine_is_asked_for_what_was_asked_for() -> None:
+    asked = Asked(Path("a.toml"), "file", ["X=a", "b"], [], ["c"], "max", Path("l.db"), True, 3, ["risk.leverage=5"])
+    assert run_arguments(asked, as_json=True) == [
+        "--config", "a.toml", "--candles", "X=a", "--candles", "b", "--open-interest", "c", "--set", "risk.leverage=5",
+        "--feed", "file", "--speed", "max", "--db", "l.db", "--seed", "3", "--until-end", "--json",
+    ]  # fmt: skip
+    assert run_arguments(Asked(None, None, [], [], [], None, None, False, None, []), as_json=False) == []
+
+
+def test_one_address_is_printed_first_and_a_token_that_commands_need(tmp_path: Path) -> None:
+    with running(tmp_path, *UP) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+    assert lines[0].startswith("papertape: http://127.0.0.1:")
+    assert lines[1].startswith("commands need this token: ")
+    assert len(lines[1].split()[-1]) >= 43
+
+
+def test_a_token_of_the_owners_own_is_not_printed(tmp_path: Path) -> None:
+    with running(tmp_path, *UP, until="engine", PAPERTAPE_TOKEN="x" * 43) as process:
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=20)
+    assert "token" not in said
+
+
+def test_children_end_with_a_keeper_that_was_killed(tmp_path: Path) -> None:
+    with running(tmp_path, *UP, until="seq 0") as process:
+        engine = child_named(process.pid, "run")
+        process.kill()
+        assert wait_for(lambda: not is_alive(engine)) < 5.0
+
+
+def test_the_engine_has_the_terminal_and_says_where_the_page_is(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command(*UP), cwd=tmp_path, env=environment(COLUMNS="150", LINES="50"), stdin=theirs, stdout=theirs
+    )
+    os.close(theirs)
+    try:
+        seen = _read_until(ours, b"Arena")
+        process.send_signal(signal.SIGINT)
+        seen += _read_until(ours, b"no such text")
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    screen = seen.decode(errors="replace").partition("\x1b[?1049h")[2]
+    assert "http://127.0.0.1:" in screen.partition("Arena")[0]
+    assert "commands need this token" in screen.partition("Arena")[0]
+
+
+def _read_until(descriptor: int, what: bytes) -> bytes:
+    """What a terminal shows until then, or until nobody writes any more."""
+    seen, ends_s = b"", time.monotonic() + 30.0
+    while what not in seen and time.monotonic() < ends_s:
+        try:
+            seen += os.read(descriptor, 65_536)
+        except OSError:  # The last writer has left.
+            break
+    return seen
