@@ -97,7 +97,11 @@ def test_children_end_with_a_keeper_that_was_killed(tmp_path: Path) -> None:
     with running(tmp_path, *UP, until="seq 0") as process:
         engine = child_named(process.pid, "run")
         process.kill()
-        assert wait_for(lambda: not is_alive(engine)) < 5.0
+        try:
+            assert wait_for(lambda: not is_alive(engine)) < 5.0
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(engine, signal.SIGKILL)
 
 
 def test_the_engine_has_the_terminal_and_says_where_the_page_is(tmp_path: Path) -> None:
