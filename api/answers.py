@@ -54,11 +54,8 @@ class Scene(Struct, frozen=True):
 
     site: Site
     views: Views
-
-    @property
-    def as_of(self) -> AsOf:
-        """Where the views stand."""
-        return AsOf(self.views.seq, self.views.at_ms)
+    as_of: AsOf
+    """Where the views stood when they were asked for: those of the head move on while others are waited for."""
 
 
 Make = Callable[[Scene, Any], Awaitable[Any]]
@@ -92,11 +89,11 @@ async def seq_of(site: Site, moment: str) -> int | None:
 
 
 class Viewing:
-    """Answers the questions about one log. Its ETags hold as long as this process, which knows one log."""
+    """Answers the questions about one log. Its ETags hold as long as this process reads this log."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self._life = secrets.token_hex(4)
+        self._life, self._of = secrets.token_hex(4), site.timeline.views
 
     def route(self, view: View) -> GuardedRoute:
         """The route of a view."""
@@ -117,12 +114,13 @@ class Viewing:
         scene = await self.scene(seq)
         data = await view.make(scene, query)
         content = msgspec.json.encode(Answer(scene.as_of, data))
-        return Response(content, headers=self.headers(scene.views.seq), media_type=JSON)
+        return Response(content, headers=self.headers(scene.as_of.seq), media_type=JSON)
 
     async def scene(self, seq: int | None) -> Scene:
         """The views as of a seq, the newest without one."""
         timeline = self.site.timeline
-        return Scene(self.site, timeline.views if seq is None else await timeline.as_of(seq))
+        views = timeline.views if seq is None else await timeline.as_of(seq)
+        return Scene(self.site, views, AsOf(views.seq, views.at_ms))
 
     def headers(self, seq: int) -> dict[str, str]:
         """What lets a client ask whether anything has changed."""
@@ -134,4 +132,6 @@ class Viewing:
         return Response(status_code=304, headers=self.headers(seq)) if self._etag(seq) in known else None
 
     def _etag(self, seq: int) -> str:
+        if self._of is not self.site.timeline.views:  # Another log stands at its place.
+            self._life, self._of = secrets.token_hex(4), self.site.timeline.views
         return f'"{self._life}-{seq}"'

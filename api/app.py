@@ -8,7 +8,20 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from api import following, health, trading
+from api import (
+    commands,
+    docs,
+    following,
+    health,
+    history,
+    installation,
+    login,
+    market,
+    metrics,
+    openapi,
+    trades,
+    trading,
+)
 from api.answers import Viewing
 from api.guard import BODY_BYTES_MAX, Guard
 from api.problems import HANDLERS
@@ -22,16 +35,32 @@ if TYPE_CHECKING:
     from projections.site import Site
 
 
-def api_routes(site: Site, streams: Streams) -> list[Guarded]:
-    """Every route of the API."""
+VIEWS = (*trading.VIEWS, *trades.VIEWS, *market.VIEWS, *history.VIEWS, *installation.VIEWS)
+
+
+def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
+    """Every route of the API, and its description."""
     viewing = Viewing(site)
-    views = [viewing.route(view) for view in trading.VIEWS]
-    return [*health.routes(), *views, *following.routes(streams)]
+
+    def wrong_tokens() -> int:
+        return gate.wrongs.total
+
+    found: list[Guarded] = [
+        *health.routes(site, streams, wrong_tokens),
+        metrics.route(site, streams, wrong_tokens),
+        *(viewing.route(view) for view in VIEWS),
+        trades.csv_route(viewing),
+        *following.routes(streams),
+        *commands.routes(site),
+        *login.routes(),
+    ]
+    version = site.settings.version
+    return [*found, openapi.route(found, version), *docs.routes(found, version)]
 
 
 def application(site: Site, gate: Gate, streams: Streams, pages: Sequence[Guarded] = ()) -> Starlette:
     """Everything that is served. Raises TypeError for a route that does not state its access."""
-    routes = [*api_routes(site, streams), *pages]
+    routes = [*api_routes(site, gate, streams), *pages]
     for route in routes:
         if not isinstance(route, Guarded):
             raise TypeError(f"{route} does not say what protects it; build it as one of api.routes")

@@ -91,9 +91,10 @@ class Gate:
 
     def refusal(self, access: Access, asking: HTTPConnection, *, live: bool = False) -> Response | None:
         """Why a request is not taken; None where it is. `live`: it opens a stream."""
-        foreign = self._foreign(asking, live=live)
-        if foreign is not None:
-            return foreign
+        return self._foreign(asking, live=live) or self._stranger(access, asking) or _anonymous(asking)
+
+    def _stranger(self, access: Access, asking: HTTPConnection) -> Response | None:
+        """Who did not prove what has to be proved."""
         if access is Access.OPEN:
             return None
         bearer = _bearer(asking)
@@ -128,20 +129,28 @@ class Gate:
         return problem(401, "this is not the token", CHALLENGE)
 
     def _foreign(self, asking: HTTPConnection, *, live: bool) -> Response | None:
-        """A page of another site may not use the browser of somebody who is logged in, or who sits at this machine.
-
-        Browsers send `Origin` with everything but plain reading, and with sockets. Who changes something without it
-        has to show the token itself, which no foreign page knows.
-        """
+        """A page of another site may not use the browser of somebody who is logged in, or who sits at this machine."""
         origin, site = asking.headers.get("origin"), asking.headers.get("sec-fetch-site")
-        changes = asking.scope["type"] == "http" and asking.scope["method"] not in ("GET", "HEAD", "OPTIONS")
         if origin is not None and not self.hosts.same_origin(origin, asking.headers.get("host", "")):
             return problem(403, "a page of another site asks: its Origin is not this server's")
-        if (changes or live) and site not in (None, "same-origin", "none"):
+        if (live or _changes(asking)) and site not in (None, "same-origin", "none"):
             return problem(403, "a page of another site asks")
-        if changes and origin is None and site is None and _bearer(asking) is None:
-            return problem(403, "a request that changes something names its Origin, or carries the token")
         return None
+
+
+def _anonymous(asking: HTTPConnection) -> Response | None:
+    """Browsers say the `Origin` of everything that changes something.
+
+    Who does not has to show the token itself, which no foreign page knows; a cookie comes by itself.
+    """
+    told = "origin" in asking.headers or "sec-fetch-site" in asking.headers
+    if _changes(asking) and not told and _bearer(asking) is None:
+        return problem(403, "a request that changes something names its Origin, or carries the token")
+    return None
+
+
+def _changes(asking: HTTPConnection) -> bool:
+    return asking.scope["type"] == "http" and asking.scope["method"] not in ("GET", "HEAD", "OPTIONS")
 
 
 def _path(asking: HTTPConnection) -> str:

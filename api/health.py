@@ -1,18 +1,29 @@
-"""Is the process up, does the engine trade."""
+"""Is the process up, does the engine trade, and what does the watchdog see."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 from starlette.responses import Response
 
+from api.answers import AsOf
 from api.gate import Access
 from api.routes import GuardedRoute, Operation
+from projections.feeding import AnomalyView, FeedView, SuspendedView
+from projections.marks import Repairs
+from projections.readiness import ReadyView, Reason, readiness
+from projections.site import EngineStatus
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+
+    from api.streams import Streams
+    from projections.site import Site
+
+Make = Callable[[], Awaitable[tuple[int, Any]]]
 
 
 class Live(Struct, frozen=True):
@@ -21,10 +32,139 @@ class Live(Struct, frozen=True):
     live: bool = True
 
 
-async def _live(_: Request) -> Response:
-    return Response(msgspec.json.encode(Live()), media_type="application/json")
+class StatusView(Struct, frozen=True):
+    """The whole in a few numbers. `engine` is what the running engine says of itself, None where none answers."""
+
+    version: str
+    as_of: AsOf
+    head_seq: int
+    ready: bool
+    idle: str
+    reasons: tuple[Reason, ...]
+    simulated: bool
+    commands_allowed: bool
+    feed: FeedView | None
+    capital_usdt: float
+    equity_usdt: float
+    day_result_usdt: float
+    open_positions: int
+    orders: int
+    stopped_scopes: tuple[str, ...]
+    engine: EngineStatus | None
 
 
-def routes() -> list[GuardedRoute]:
-    """The routes of health."""
-    return [GuardedRoute("/live", _live, access=Access.OPEN, operation=Operation("Whether this process answers", Live))]
+class WebView(Struct, frozen=True):
+    """This process: streams that are open, refused and dropped, and wrong tokens since its start."""
+
+    streams_open: int
+    streams_max: int
+    streams_refused: int
+    streams_dropped: int
+    wrong_tokens: int
+
+
+class HealthView(Struct, frozen=True):
+    """Liveness, readiness, the watchdog's view, what the feed went through, and this process."""
+
+    live: bool
+    ready: ReadyView
+    as_of: AsOf
+    head_seq: int
+    feed: FeedView | None
+    suspended: tuple[SuspendedView, ...]
+    anomalies: tuple[AnomalyView, ...]
+    repairs: Repairs
+    engine: EngineStatus | None
+    web: WebView
+
+
+class Health:
+    """Answers from the newest views and what the engine says now."""
+
+    def __init__(self, site: Site, streams: Streams) -> None:
+        self._site, self._streams = site, streams
+
+    async def live(self) -> tuple[int, Live]:
+        """Always, while there is somebody to answer."""
+        return 200, Live()
+
+    async def ready(self) -> tuple[int, ReadyView]:
+        """200 while it trades or rightly does nothing, 503 with the reasons."""
+        view = self._readiness(await self._site.engine.status())
+        return 200 if view.ready else 503, view
+
+    async def status(self) -> tuple[int, StatusView]:
+        """The whole in a few numbers."""
+        engine = await self._site.engine.status()
+        ready, said, timeline = self._readiness(engine), self._site.settings, self._site.timeline
+        portfolio = timeline.views.portfolio.view()
+        return 200, StatusView(
+            version=said.version,
+            as_of=AsOf(portfolio.seq, portfolio.at_ms),
+            head_seq=timeline.head_seq,
+            ready=ready.ready,
+            idle=ready.idle,
+            reasons=ready.reasons,
+            simulated=said.simulated,
+            commands_allowed=said.commands_allowed,
+            feed=portfolio.feed,
+            capital_usdt=portfolio.capital_usdt,
+            equity_usdt=portfolio.equity_usdt,
+            day_result_usdt=portfolio.day_result_usdt,
+            open_positions=len(portfolio.positions),
+            orders=len(portfolio.orders),
+            stopped_scopes=tuple(trip.scope for trip in portfolio.trips),
+            engine=engine,
+        )
+
+    async def health(self, wrong_tokens: int) -> tuple[int, HealthView]:
+        """Everything that may be wrong; 503 where it is not ready."""
+        engine = await self._site.engine.status()
+        ready, views, streams = self._readiness(engine), self._site.timeline.views, self._streams
+        feeding = views.portfolio.feeding
+        return 200 if ready.ready else 503, HealthView(
+            live=True,
+            ready=ready,
+            as_of=AsOf(views.seq, views.at_ms),
+            head_seq=self._site.timeline.head_seq,
+            feed=feeding.feed,
+            suspended=feeding.suspended(),
+            anomalies=feeding.anomalies(),
+            repairs=views.marks.repairs,
+            engine=engine,
+            web=WebView(streams.open, streams.streams_max, streams.refused, streams.dropped, wrong_tokens),
+        )
+
+    def _readiness(self, engine: EngineStatus | None) -> ReadyView:
+        timeline = self._site.timeline
+        return readiness(timeline.views, engine, timeline.head_seq)
+
+
+def routes(site: Site, streams: Streams, wrong_tokens: Callable[[], int]) -> list[GuardedRoute]:
+    """The routes of health; those that a container's host asks need no token."""
+    health = Health(site, streams)
+
+    def route(
+        path: str, make: Callable[[], Awaitable[tuple[int, Any]]], access: Access, said: Operation
+    ) -> GuardedRoute:
+        async def endpoint(_: Request) -> Response:
+            status, view = await make()
+            return Response(msgspec.json.encode(view), status, media_type="application/json")
+
+        return GuardedRoute(path, endpoint, access=access, operation=said)
+
+    async def healthy() -> tuple[int, HealthView]:
+        return await health.health(wrong_tokens())
+
+    late = "503 has the same form and says why not."
+    return [
+        route("/live", health.live, Access.OPEN, Operation("Whether this process answers", Live)),
+        route("/ready", health.ready, Access.OPEN, Operation("Whether it trades", ReadyView, also=(503,), about=late)),
+        route(
+            "/health",
+            healthy,
+            Access.READ,
+            Operation("Everything that may be wrong", HealthView, also=(503,), about=late),
+        ),
+        route("/api/v1/status", health.status, Access.READ, Operation("The whole in a few numbers", StatusView)),
+    ]

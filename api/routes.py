@@ -28,6 +28,8 @@ class Operation(Struct, frozen=True):
     body: type[Struct] | None = None
     media_type: str = "application/json"
     refusals: tuple[int, ...] = ()
+    also: tuple[int, ...] = ()
+    """Other statuses that come with the same answer."""
     about: str = ""
 
 

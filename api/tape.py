@@ -51,6 +51,7 @@ class Tape:
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._newest: deque[Frame] = deque(maxlen=FRAMES_KEPT_MAX)
+        self._of = timeline.views
         self._moving: asyncio.Task[int] | None = None
 
     @property
@@ -60,6 +61,9 @@ class Tape:
 
     async def after(self, seq: int) -> list[Frame]:
         """The next events beyond `seq`, not more than FRAMES_A_TURN_MAX."""
+        if self._of is not self._timeline.views:  # Another log stands at its place.
+            self._of = self._timeline.views
+            self._newest.clear()
         if self._newest and self._newest[0].seq <= seq + 1:
             begin = seq + 1 - self._newest[0].seq
             known = [self._newest[at] for at in range(begin, min(begin + FRAMES_A_TURN_MAX, len(self._newest)))]

@@ -1,32 +1,140 @@
-"""The views of trading: arena, positions, orders."""
+"""The views of trading: strategies side by side and one by one, positions, orders, results over time, limits."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
 
 from api.answers import View
+from api.query import Name, Query
+from events.errors import UsageError
+from events.facts import RunnerConfigured
 from projections.arena import ArenaRow
-from projections.portfolio import OrderView, PositionView
+from projections.breakdown import BreakdownView, breakdown
+from projections.equity import EquityView
+from projections.limits import LimitView
+from projections.marks import Mark
+from projections.performance import Performance
+from projections.portfolio import AccountView, OrderView, PositionView
+from projections.switches import TripView
+from projections.total import TotalView
 
 if TYPE_CHECKING:
     from api.answers import Scene
-    from api.query import Query
+    from projections.views import Views
+
+
+class OneRunner(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One strategy."""
+
+    strategy: Name
+
+
+class SomeRunner(Query, frozen=True, forbid_unknown_fields=True):
+    """One strategy, or all without a name."""
+
+    strategy: Annotated[str, Meta(max_length=100)] = ""
+
+
+class RunnerDetail(Struct, frozen=True):
+    """One strategy: its account, the numbers it runs under, what it has achieved, and its limits."""
+
+    account: AccountView
+    parameters: dict[str, int | float]
+    symbol_parameters: dict[str, dict[str, int | float]]
+    risk: dict[str, int | float]
+    code_digest: str
+    performance: Performance
+    breakdown: BreakdownView
+    limits: tuple[LimitView, ...]
+    positions: tuple[PositionView, ...]
+    orders: tuple[OrderView, ...]
+
+
+class Courses(Struct, frozen=True):
+    """Equity over time: of all strategies together, of each, and the marks beside it."""
+
+    total: TotalView
+    strategies: tuple[EquityView, ...]
+    marks: tuple[Mark, ...]
+
+
+class Risk(Struct, frozen=True):
+    """Every limit as used and allowed, the trips that stand, and the last ones that were reset."""
+
+    limits: tuple[LimitView, ...]
+    trips: tuple[TripView, ...]
+    past: tuple[TripView, ...]
+
+
+def configured(views: Views, strategy: str) -> RunnerConfigured:
+    """The runner of a strategy. Raises UsageError for a name that this log does not have."""
+    if strategy not in views.runners:
+        raise UsageError(
+            f"there is no strategy {strategy!r} here; there are {', '.join(views.strategies) or 'none yet'}"
+        )
+    return views.runners[strategy]
+
+
+async def _runners(scene: Scene, _: Query) -> tuple[AccountView, ...]:
+    return scene.views.portfolio.accounts()
+
+
+async def _runner(scene: Scene, query: OneRunner) -> RunnerDetail:
+    views, name = scene.views, query.strategy
+    runner = configured(views, name)
+    return RunnerDetail(
+        account=views.portfolio.account(name),
+        parameters=runner.parameters,
+        symbol_parameters=runner.symbol_parameters,
+        risk=runner.risk,
+        code_digest=runner.code_digest,
+        performance=views.arena.performance(name),
+        breakdown=breakdown(views.trades.closed(name)),
+        limits=views.limits.of(name),
+        positions=views.portfolio.positions(name),
+        orders=tuple(order for order in views.portfolio.orders() if order.strategy == name),
+    )
 
 
 async def _arena(scene: Scene, _: Query) -> tuple[ArenaRow, ...]:
     return scene.views.arena.rows()
 
 
-async def _positions(scene: Scene, _: Query) -> tuple[PositionView, ...]:
-    return scene.views.portfolio.positions()
+async def _positions(scene: Scene, query: SomeRunner) -> tuple[PositionView, ...]:
+    return scene.views.portfolio.positions(_known(scene, query) or None)
 
 
-async def _orders(scene: Scene, _: Query) -> tuple[OrderView, ...]:
-    return scene.views.portfolio.orders()
+async def _orders(scene: Scene, query: SomeRunner) -> tuple[OrderView, ...]:
+    name = _known(scene, query)
+    return tuple(order for order in scene.views.portfolio.orders() if name in ("", order.strategy))
+
+
+def _known(scene: Scene, query: SomeRunner) -> str:
+    """The strategy that is asked for. Raises UsageError for one that there is not."""
+    return configured(scene.views, query.strategy).strategy if query.strategy else ""
+
+
+async def _equity(scene: Scene, query: SomeRunner) -> Courses:
+    views, name = scene.views, _known(scene, query)
+    portfolio = views.portfolio
+    capital = sum(account.capital_usdt for account in portfolio.accounts())
+    strategies = tuple(view for view in portfolio.equity.views() if name in ("", view.strategy))
+    return Courses(portfolio.equity.total().view(capital), strategies, views.marks.views())
+
+
+async def _risk(scene: Scene, _: Query) -> Risk:
+    switches = scene.views.portfolio.switches
+    return Risk(scene.views.limits.views(), switches.active(), switches.past())
 
 
 VIEWS = (
+    View("runners", "The accounts of all strategies, as configured", tuple[AccountView, ...], _runners),
+    View("runners/{strategy}", "One strategy with its parameters and results", RunnerDetail, _runner, OneRunner),
     View("arena", "The strategies side by side, the best first", tuple[ArenaRow, ...], _arena),
-    View("positions", "The open positions, marked at the last close", tuple[PositionView, ...], _positions),
-    View("orders", "The orders that wait for the next open", tuple[OrderView, ...], _orders),
+    View("positions", "The open positions, marked at the last close", tuple[PositionView, ...], _positions, SomeRunner),
+    View("orders", "The orders that wait for the next open", tuple[OrderView, ...], _orders, SomeRunner),
+    View("equity", "Equity over time, of all together and of each", Courses, _equity, SomeRunner),
+    View("risk", "Limits as used and allowed, kill switches that stand, and past ones", Risk, _risk),
 )

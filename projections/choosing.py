@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from math import fsum
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,18 @@ if TYPE_CHECKING:
 
 
 class Choice(Struct, frozen=True):
-    """Which trades are meant; what is empty leaves all. `result` is `won` or `lost` (a flat trade is neither)."""
+    """Which trades are meant; what is empty leaves all. `result` is `won` or `lost` (a flat trade is neither).
+
+    `from_ms` and `until_ms` are the first and the last moment of the exit, 0 leaves all.
+    """
 
     strategy: str = ""
     symbol: str = ""
     side: str = ""
     reason: str = ""
     result: str = ""
+    from_ms: int = 0
+    until_ms: int = 0
 
     def takes(self, trade: TradeView) -> bool:
         """Whether a trade is meant."""
@@ -30,7 +36,8 @@ class Choice(Struct, frozen=True):
             (self.side, trade.side),
             (self.reason, trade.reason),
         )
-        return all(wanted in ("", has) for wanted, has in named) and self._ended_so(trade.net_usdt)
+        within = self.from_ms <= trade.exit_time_ms and (self.until_ms == 0 or trade.exit_time_ms <= self.until_ms)
+        return within and all(wanted in ("", has) for wanted, has in named) and self._ended_so(trade.net_usdt)
 
     def _ended_so(self, net_usdt: float) -> bool:
         return not self.result or (net_usdt > 0.0 if self.result == "won" else net_usdt < 0.0)
@@ -75,6 +82,14 @@ def trades_page(trades: Trades, choice: Choice, page: int, size: int) -> TradesP
         net_usdt=_sum(chosen, "net_usdt"),
         reasons=tuple(sorted({trade.reason for trade in all_trades})),
     )
+
+
+def newest(trades: Trades, choice: Choice, before_seq: int, limit: int) -> tuple[TradeView, ...]:
+    """At most `limit` of the chosen trades that closed before an event (0: all of them), the newest first."""
+    earlier = (
+        one for one in reversed(trades.closed(choice.strategy or None)) if before_seq == 0 or one.seq < before_seq
+    )
+    return tuple(islice((one for one in earlier if choice.takes(one)), limit))
 
 
 def _sum(trades: Sequence[TradeView], name: str) -> float:

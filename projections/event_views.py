@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from events.facts import EVENT_TYPES, Event, type_name
+from projections.why import Condition, Reading
 from projections.words import Contracts, Kind, words
 
 if TYPE_CHECKING:
     from events.log import Recorded
-    from projections.why import Chain, Condition, Reading
+    from projections.why import Chain
 
 TYPE_NAMES: tuple[str, ...] = tuple(sorted(map(type_name, EVENT_TYPES)))
 """Every type of event there is."""

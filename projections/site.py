@@ -5,11 +5,12 @@ The API and the pages know these names and nothing behind them; the object graph
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
 from projections.watchdog.dog import DogView
+from projections.why import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from events.commands import Accepted, Command
     from events.log import Recorded
     from projections.views import Views
-    from projections.why import Chain, Condition
+    from projections.why import Chain
 
 
 class EngineStatus(Struct, frozen=True):
@@ -43,6 +44,8 @@ class EngineStatus(Struct, frozen=True):
     disk_free_bytes: int | None = None
     oldest_alert_age_s: float | None = None
     dog: DogView | None = None
+    market_ended: bool = False
+    """A recorded or limited market was played to its end: nothing more is to come."""
 
 
 class Engine(Protocol):
@@ -180,7 +183,7 @@ class StrategyView(Struct, frozen=True):
     about: str
     timeframe_ms: int
     filter_timeframe_ms: int
-    parameters_schema: dict[str, object]
+    parameters_schema: dict[str, Any]
 
 
 class Site(Struct, frozen=True):

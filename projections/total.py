@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from projections.curve import Curve
-
-if TYPE_CHECKING:
-    from projections.curve import EquityPoint
+from projections.curve import Curve, EquityPoint
 
 HOUR_MS = 3_600_000
 WINDOW_HOURS_MAX = 169

@@ -11,6 +11,9 @@ from msgspec import Struct
 from events.facts import (
     CandleClosed,
     EngineStarted,
+    EngineStopped,
+    FeedConnected,
+    FeedLost,
     OrderCancelled,
     OrderRejected,
     RunnerConfigured,
@@ -57,6 +60,10 @@ class Views:
         self.limits = Limits(self.portfolio)
         self.marks = Marks(self.portfolio)
         self.started: EngineStarted | None = None
+        self.stopped: EngineStopped | None = None
+        """How the engine that started last ended; None while it runs, and where it said nothing."""
+        self.connected = False
+        """Whether the feed delivers, of the engine that started last."""
         self.runners: dict[str, RunnerConfigured] = {}
         self.refusals: dict[tuple[str, str], Refusal] = {}
         self.evaluated_ms: dict[tuple[str, str], int] = {}
@@ -109,7 +116,11 @@ class Views:
         event = recorded.event
         match event:
             case EngineStarted():
-                self.started = event
+                self.started, self.stopped, self.connected = event, None, False
+            case EngineStopped():
+                self.stopped, self.connected = event, False
+            case FeedConnected() | FeedLost():
+                self.connected = isinstance(event, FeedConnected)
             case RunnerConfigured():
                 self._configure(event)
             case OrderRejected() | OrderCancelled():

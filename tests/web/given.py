@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
+from msgspec.structs import asdict, replace
 
 from api.app import application
 from api.gate import Gate
@@ -15,14 +16,17 @@ from api.server import listen, serve
 from api.streams import Streams
 from api.token import Token
 from engine.commanding import events_of
+from engine.core.risk import Risk
 from events.commands import Accepted
 from events.errors import CommandRefused, UsageError
-from events.facts import CandleClosed, Timing
+from events.facts import CandleClosed, RunnerConfigured, Timing
 from projections.contracts import Contracts
 from projections.host import fold
 from projections.site import CandleView, ChartView, ConditionsView, EngineStatus, Site, SiteSettings, StrategyView
 from projections.views import Views
 from projections.why import Chain, Condition, why
+from tests.alerts.given import A_DAY, market
+from tests.projections.tape import recorded
 from tests.support import STRATEGIES, take
 
 if TYPE_CHECKING:
@@ -31,12 +35,25 @@ if TYPE_CHECKING:
     from api.routes import Guarded
     from engine.core.world import World
     from events.commands import Command
+    from events.facts import Event
     from events.log import Recorded
 
 TOKEN = "kM3vX0aTz9Qe7LrB2wYc5NfHs8UjD1pGiOqRtVxZbEo"
 OTHER_TOKEN = "aB4dE6gH8jK0mN2pQ4sT6vW8yZ0cF2hJ4lO6qS8uX0z"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 ORIGIN = "http://127.0.0.1:8700"
+
+
+def told_day() -> list[Recorded]:
+    """A day in which something of everything happened, of strategies with all numbers they run under."""
+    told = recorded([*market(), *A_DAY])
+    return [replace(one, event=_whole(one.event)) for one in told]
+
+
+def _whole(event: Event) -> Event:
+    if isinstance(event, RunnerConfigured):
+        return replace(event, risk={**asdict(Risk()), **event.risk})
+    return event
 
 
 class ListTimeline:

@@ -12,15 +12,13 @@ from api.server import listen, serve
 from api.streams import Streams
 from events.log import Recorded
 from events.sqlite_log import SqliteLogReader
-from tests.alerts.given import A_DAY, market
-from tests.projections.tape import recorded
-from tests.web.given import TOKEN, gate_of, site_of
+from tests.web.given import TOKEN, gate_of, site_of, told_day
 
 
 def log_of(path: Path | None) -> list[Recorded]:
     """Every event of a log, or of the day that the tests tell."""
     if path is None:
-        return recorded([*market(), *A_DAY])
+        return told_day()
     with closing(SqliteLogReader(path)) as reader:
         return [one for commit in reader.commits() for one in commit.recorded()]
 

@@ -13,15 +13,14 @@ from websockets.asyncio.client import connect
 
 from api.sockets import MISTAKES_MAX
 from api.streams import Streams
-from tests.alerts.given import A_DAY, market
 from tests.events.tape import in_loop
 from tests.projections.tape import candle, recorded, tripped
-from tests.web.given import ListTimeline, served, site_of
+from tests.web.given import ListTimeline, served, site_of, told_day
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-LOG = recorded([*market(), *A_DAY])
+LOG = told_day()
 HEAD = len(LOG)
 MORE = [candle(500 + at, 100.0) for at in range(5)]
 
@@ -46,6 +45,15 @@ async def told(lines: AsyncIterator[str], count: int) -> list[dict[str, Any]]:
             found.append(json.loads(value))
             assert str(found[-1]["seq"]) == last_id
     return found
+
+
+async def empty(streams: Streams) -> None:
+    """Wait until every seat is free."""
+    for _ in range(250):
+        if streams.open == 0:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{streams.open} seats are taken")
 
 
 async def seqs(client: httpx.AsyncClient, count: int, headers: dict[str, str] | None = None, **query: Any) -> list[int]:
@@ -112,10 +120,7 @@ async def test_a_seat_is_for_one_and_free_again_afterwards() -> None:
             with pytest.raises(websockets.InvalidStatus) as rejection:
                 await connect(f"ws://{at}/api/v1/ws").__aenter__()
             assert rejection.value.response.status_code == 503
-        for _ in range(100):
-            if streams.open == 0:
-                break
-            await asyncio.sleep(0.02)
+        await empty(streams)
         assert await seqs(client, 1, after_seq=0) == [1]
         assert streams.refused == 2
 
@@ -136,7 +141,7 @@ async def test_who_does_not_read_is_dropped_and_its_seat_is_free() -> None:
             if streams.dropped:
                 break
         assert streams.dropped == 1
-        assert streams.open == 0
+        await empty(streams)
         writer.close()
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.alerts.given import A_DAY, market
 from tests.events.tape import in_loop
-from tests.projections.tape import recorded
-from tests.web.given import client_of, site_of
+from tests.web.given import client_of, site_of, told_day
 
-LOG = recorded([*market(), *A_DAY])
+LOG = told_day()
 VIEWS = ("arena", "positions", "orders")
 
 

@@ -1,0 +1,148 @@
+"""What a human may ask of the engine: pause, resume, close, kill, reset. Each becomes events with actor and reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.gate import Access
+from api.problems import problem
+from api.query import SEQ_MAX, Name, body
+from api.routes import GuardedRoute, Operation
+from events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
+from events.errors import UsageError
+from events.facts import GLOBAL_SCOPE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from starlette.requests import Request
+
+    from projections.site import Site
+
+WORDS_CHARS_MAX = 200
+Said = Annotated[str, Meta(min_length=1, max_length=WORDS_CHARS_MAX, pattern=r"\S", description="Kept in the log.")]
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who asks, and why; both are kept in the log."""
+
+    actor: Said
+    reason: Said
+
+
+class AskedPause(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Open nothing with a strategy, or with all. Open positions go on."""
+
+    strategy: Name = ALL
+
+    def command(self) -> Command:
+        """For the engine."""
+        return Pause(self.actor, self.reason, self.strategy)
+
+
+class AskedResume(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """End a pause. A tripped kill switch stays tripped."""
+
+    strategy: Name = ALL
+
+    def command(self) -> Command:
+        """For the engine."""
+        return Resume(self.actor, self.reason, self.strategy)
+
+
+class AskedClose(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Leave positions at the next open: of a strategy, in a symbol, or all there are."""
+
+    strategy: Name = ALL
+    symbol: Name = ALL
+
+    def command(self) -> Command:
+        """For the engine."""
+        return Close(self.actor, self.reason, self.strategy, self.symbol)
+
+
+class AskedKill(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Trip a kill switch by hand, a strategy's or the global one: nothing is opened until it is reset."""
+
+    scope: Name = GLOBAL_SCOPE
+
+    def command(self) -> Command:
+        """For the engine."""
+        return Kill(self.actor, self.reason, self.scope)
+
+
+class AskedReset(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """End the trip that stands at `trip_seq`. A stale or second reset is refused with 409."""
+
+    scope: Name
+    trip_seq: Annotated[int, Meta(ge=1, le=SEQ_MAX)]
+
+    def command(self) -> Command:
+        """For the engine."""
+        return Reset(self.actor, self.reason, self.scope, self.trip_seq)
+
+
+KINDS: dict[str, tuple[type[Any], str]] = {
+    "pause": (AskedPause, "Open nothing more with a strategy, or with all"),
+    "resume": (AskedResume, "End a pause"),
+    "close": (AskedClose, "Leave open positions at the next open"),
+    "kill": (AskedKill, "Trip a kill switch by hand"),
+    "reset": (AskedReset, "End a kill switch's trip, which is named"),
+}
+
+
+def routes(site: Site) -> list[GuardedRoute]:
+    """A route for every command."""
+    return [_route(site, name, kind, summary) for name, (kind, summary) in KINDS.items()]
+
+
+def _route(site: Site, name: str, kind: type[Any], summary: str) -> GuardedRoute:
+    async def endpoint(request: Request) -> Response:
+        command: Command = (await body(kind, request)).command()
+        _check_names(site, command)
+        return await _given(site, command)
+
+    operation = Operation(
+        summary,
+        Accepted,
+        body=kind,
+        refusals=(409, 413, 415, 422, 503),
+        about="Answered when it is committed: from the first to the last event it became, consequences included.",
+    )
+    return GuardedRoute(f"/api/v1/commands/{name}", endpoint, access=Access.COMMAND, method="POST", operation=operation)
+
+
+async def _given(site: Site, command: Command) -> Response:
+    """Have it taken. A refusal is 409; no engine is 503, as it may come."""
+    if not site.settings.commands_allowed:
+        return problem(503, "this log is only looked at: no engine takes commands for it")
+    try:
+        accepted = await site.engine.submit(command)
+    except UsageError as error:
+        return problem(503, str(error))
+    return Response(msgspec.json.encode(accepted), media_type="application/json")
+
+
+def _check_names(site: Site, command: Command) -> None:
+    """Raises HTTPException 422 for a strategy or a symbol that this log does not have."""
+    views = site.timeline.views
+    symbols = dict.fromkeys(symbol for runner in views.runners.values() for symbol in runner.symbols)
+    match command:
+        case Pause(strategy=strategy) | Resume(strategy=strategy):
+            _known("strategy", strategy, (ALL, *views.strategies))
+        case Close(strategy=strategy, symbol=symbol):
+            _known("strategy", strategy, (ALL, *views.strategies))
+            _known("symbol", symbol, (ALL, *symbols))
+        case Kill(scope=scope) | Reset(scope=scope):
+            _known("scope", scope, (GLOBAL_SCOPE, *views.strategies))
+
+
+def _known(what: str, name: str, there: Iterable[str]) -> None:
+    names = list(there)
+    if name not in names:
+        raise HTTPException(422, f"{what}: there is no {name!r}; there are {', '.join(names)}")

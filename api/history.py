@@ -1,0 +1,137 @@
+"""The log itself: its events in words, how everything stood as of one, and why it happened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta, Struct
+from starlette.exceptions import HTTPException
+
+from api.answers import Page, View
+from api.query import Query, Seq
+from projections.event_views import TYPE_NAMES, ChainView, EventView, chain_view, event_view
+from projections.portfolio import PortfolioView
+from projections.wanted import Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from api.answers import Scene
+    from events.log import Recorded
+
+LIMIT_MAX = 500
+SEARCHED_EVENTS_MAX = 20_000
+PAGE_EVENTS = 2_000
+Text = Annotated[str, Meta(max_length=100)]
+
+
+class Search(Query, frozen=True, forbid_unknown_fields=True):
+    """Which events, from where on, in which direction; what is empty leaves all.
+
+    `after` goes forward from an event; with `order=newest` the search goes backward from `before` (0: the newest).
+    Without a type candles, rates and open interest are left out, unless `all` is said.
+    """
+
+    after: Seq = 0
+    before: Seq = 0
+    order: Literal["oldest", "newest"] = "oldest"
+    type: Annotated[tuple[Text, ...], Meta(max_length=50)] = ()
+    symbol: Text = ""
+    strategy: Text = ""
+    text: Text = ""
+    all: bool = False
+    limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = 100
+
+
+class OneEvent(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One event of the log."""
+
+    seq: Seq
+
+
+class StateQuery(Query, frozen=True, forbid_unknown_fields=True):
+    """How it stood; `digest` asks for the digest of everything the engine knew, which takes longer."""
+
+    digest: bool = False
+
+
+class State(Struct, frozen=True):
+    """Accounts, positions, orders and kill switches, and the digest of everything the engine knew."""
+
+    portfolio: PortfolioView
+    digest: str | None
+
+
+async def _events(scene: Scene, query: Search) -> Page[EventView]:
+    """What is found; `next` goes on also where nothing was found in the part that was searched."""
+    unknown = [name for name in query.type if name not in TYPE_NAMES]
+    if unknown:
+        raise HTTPException(422, f"there is no type of event {unknown[0]!r}; there are {', '.join(TYPE_NAMES)}")
+    kinds = frozenset(query.type)
+    wanted = Wanted(kinds, query.symbol or None, query.strategy or None, query.all, query.text)
+    return await (_backward if query.order == "newest" else _forward)(scene, query, wanted)
+
+
+async def _forward(scene: Scene, query: Search, wanted: Wanted) -> Page[EventView]:
+    contracts, until = scene.views.contracts.by_symbol, scene.as_of.seq
+    found: list[EventView] = []
+    seq, last = query.after, min(query.after + SEARCHED_EVENTS_MAX, until)
+    while seq < last:
+        for recorded in await _page(scene, seq, min(PAGE_EVENTS, last - seq)):
+            seq = recorded.seq
+            if wanted.takes(recorded, contracts):
+                found.append(event_view(recorded, contracts))
+                if len(found) == query.limit:
+                    return Page(tuple(found), seq if seq < until else None)
+    return Page(tuple(found), seq if seq < until else None)
+
+
+async def _backward(scene: Scene, query: Search, wanted: Wanted) -> Page[EventView]:
+    contracts = scene.views.contracts.by_symbol
+    found: list[EventView] = []
+    before = min(query.before or scene.as_of.seq + 1, scene.as_of.seq + 1)
+    first = max(before - 1 - SEARCHED_EVENTS_MAX, 0)
+    while before - 1 > first:
+        after = max(before - 1 - PAGE_EVENTS, first)
+        for recorded in reversed(await _page(scene, after, before - 1 - after)):
+            before = recorded.seq
+            if wanted.takes(recorded, contracts):
+                found.append(event_view(recorded, contracts))
+                if len(found) == query.limit:
+                    return Page(tuple(found), before if before > 1 else None)
+    return Page(tuple(found), before if before > 1 else None)
+
+
+async def _page(scene: Scene, after_seq: int, limit: int) -> Sequence[Recorded]:
+    """A page that the log must have. Raises HTTPException where it has shrunk meanwhile."""
+    page = await scene.site.timeline.events(after_seq, limit)
+    if not page:
+        raise HTTPException(503, "the log is another one now; ask again")
+    return page
+
+
+async def _event(scene: Scene, query: OneEvent) -> EventView:
+    contracts = scene.views.contracts.by_symbol
+    found = await scene.site.timeline.events(query.seq - 1, 1) if 0 < query.seq <= scene.as_of.seq else ()
+    if not found:
+        raise HTTPException(404, f"there is no event {query.seq}; the log holds 1 to {scene.as_of.seq}")
+    return event_view(found[0], contracts)
+
+
+async def _why(scene: Scene, query: OneEvent) -> ChainView:
+    contracts = scene.views.contracts.by_symbol
+    return chain_view(await scene.site.inspector.why(query.seq), contracts)
+
+
+async def _state(scene: Scene, query: StateQuery) -> State:
+    view = scene.views.portfolio.view()
+    digest = await scene.site.inspector.digest(scene.as_of.seq) if query.digest else None
+    return State(view, digest)
+
+
+VIEWS = (
+    View("events", "The events of the log in words, in pages", Page[EventView], _events, Search),
+    View("events/{seq}", "One event", EventView, _event, OneEvent),
+    View("why/{seq}", "Why an event happened, back to its root cause", ChainView, _why, OneEvent),
+    View("state", "How everything stood as of an event or a time", State, _state, StateQuery),
+)

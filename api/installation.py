@@ -1,0 +1,44 @@
+"""What is installed: the configuration, and the strategies there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from api.answers import View
+from projections.site import StrategyView
+
+if TYPE_CHECKING:
+    from api.answers import Scene
+    from api.query import Query
+
+
+class ConfigView(Struct, frozen=True):
+    """What runs: version, the log's file, and the configuration without its secrets."""
+
+    version: str
+    database: str
+    simulated: bool
+    commands_allowed: bool
+    text: str
+
+
+async def _config(scene: Scene, _: Query) -> ConfigView:
+    said = scene.site.settings
+    return ConfigView(said.version, said.database, said.simulated, said.commands_allowed, said.config_text)
+
+
+async def _strategies(scene: Scene, _: Query) -> tuple[StrategyView, ...]:
+    return scene.site.strategies
+
+
+VIEWS = (
+    View("config", "The configuration, secrets left out", ConfigView, _config),
+    View(
+        "strategies",
+        "The strategies there are, with the schema of their parameters",
+        tuple[StrategyView, ...],
+        _strategies,
+    ),
+)

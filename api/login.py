@@ -1,0 +1,76 @@
+"""In and out of the pages: a form with the token, and a cookie that scripts cannot read and other sites cannot send."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from api.gate import LOGIN_PATH, SCOPE_KEY, Access
+from api.routes import GuardedRoute, Operation
+from api.token import COOKIE_HOURS_MAX
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from api.gate import Gate
+
+FORM = "application/x-www-form-urlencoded"
+FIELDS_MAX = 10
+LOGOUT_PATH = "/logout"
+
+
+async def _login(request: Request) -> Response:
+    gate: Gate = request.scope[SCOPE_KEY]
+    fields = await _fields(request)
+    if not gate.token.matches(fields.get("token", "")):
+        return gate.wrong(request)
+    response = RedirectResponse(local_path(fields.get("next", "")), 303)
+    _set_cookie(request, response, gate.token.cookie(int(time.time())), COOKIE_HOURS_MAX * 3_600)
+    return response
+
+
+async def _logout(request: Request) -> Response:
+    gate: Gate = request.scope[SCOPE_KEY]
+    gate.leave(request)
+    response = RedirectResponse(LOGIN_PATH, 303)
+    _set_cookie(request, response, "", 0)
+    return response
+
+
+def _set_cookie(request: Request, response: Response, value: str, age_s: int) -> None:
+    gate: Gate = request.scope[SCOPE_KEY]
+    secure = request.scope["scheme"] == "https"
+    response.set_cookie(
+        gate.token.cookie_name, value, max_age=age_s, path="/", secure=secure, httponly=True, samesite="strict"
+    )
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    """A form's fields. Raises HTTPException 415 for another kind of body, 422 for one that is none."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise HTTPException(415, f"a login is a form: Content-Type: {FORM}")
+    try:
+        fields = parse_qs((await request.body()).decode(), max_num_fields=FIELDS_MAX, strict_parsing=True)
+    except ValueError as error:
+        raise HTTPException(422, f"this is no form: {error}") from None
+    return {name: values[0] for name, values in fields.items()}
+
+
+def local_path(path: str) -> str:
+    """A path of this server; `/` for whatever could lead elsewhere."""
+    odd = any(char in path for char in "\\\r\n\t") or any(ord(char) < 32 for char in path)
+    return path if path.startswith("/") and not path.startswith("//") and not odd else "/"
+
+
+def routes() -> list[GuardedRoute]:
+    """The form's two targets; the form itself is a page."""
+    entered = Operation("Log in with the token of a form; sets a cookie", None, refusals=(401, 403, 413, 415, 422, 429))
+    left = Operation("Log out; the cookie is taken no longer", None, refusals=(403,))
+    return [
+        GuardedRoute(LOGIN_PATH, _login, access=Access.OPEN, method="POST", operation=entered),
+        GuardedRoute(LOGOUT_PATH, _logout, access=Access.OPEN, method="POST", operation=left),
+    ]

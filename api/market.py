@@ -1,0 +1,67 @@
+"""The market as the kernel sees it: candles with indicators and fills, and the conditions of an entry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
+
+from api.answers import View
+from api.query import Name, Query
+from projections.fills import FillView, fills
+from projections.site import ChartView, ConditionsView
+
+if TYPE_CHECKING:
+    from api.answers import Scene
+
+CANDLES_MAX = 2_000
+UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+class OneChart(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A symbol's last candles of a timeframe."""
+
+    symbol: Name
+    timeframe: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,3}[mhd]$", description="Like 1m, 5m, 15m, 1h, 1d.")] = "1m"
+    limit: Annotated[int, Meta(ge=1, le=CANDLES_MAX)] = 300
+
+
+class OnePlace(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A strategy in a symbol."""
+
+    strategy: Name
+    symbol: Name
+
+
+class Candles(Struct, frozen=True):
+    """A chart, and the fills within it."""
+
+    chart: ChartView
+    fills: tuple[FillView, ...]
+
+
+async def _candles(scene: Scene, query: OneChart) -> Candles:
+    portfolio, trades = scene.views.portfolio, scene.views.trades.closed(symbol=query.symbol)
+    positions = portfolio.positions()
+    timeframe_ms = int(query.timeframe[:-1]) * UNITS_MS[query.timeframe[-1]]
+    chart = await scene.site.inspector.chart(scene.as_of.seq, query.symbol, timeframe_ms, query.limit)
+    if not chart.candles:
+        return Candles(chart, ())
+    from_ms = chart.candles[0].open_time_ms
+    return Candles(chart, fills(trades, positions, query.symbol, from_ms, scene.as_of.at_ms))
+
+
+async def _conditions(scene: Scene, query: OnePlace) -> tuple[ConditionsView, ...]:
+    return await scene.site.inspector.conditions(scene.as_of.seq, query.strategy, query.symbol)
+
+
+VIEWS = (
+    View("candles/{symbol}", "The last candles with indicators and fills", Candles, _candles, OneChart),
+    View(
+        "conditions",
+        "The conditions of an entry as they stand, met or not",
+        tuple[ConditionsView, ...],
+        _conditions,
+        OnePlace,
+    ),
+)

@@ -1,0 +1,132 @@
+"""The numbers for Prometheus, read from the views when they are asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+from starlette.responses import Response
+
+from api.gate import Access
+from api.routes import GuardedRoute, Operation
+from projections.readiness import readiness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from prometheus_client import Metric
+    from starlette.requests import Request
+
+    from api.streams import Streams
+    from projections.portfolio import AccountView
+    from projections.site import EngineStatus, Site
+
+STATES = ("active", "paused", "stopped")
+
+
+class _Scrape(Collector):
+    """Everything once, for one answer."""
+
+    def __init__(self, site: Site, streams: Streams, engine: EngineStatus | None, wrong_tokens: int) -> None:
+        self._site, self._streams, self._engine, self._wrong_tokens = site, streams, engine, wrong_tokens
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        yield from self._log()
+        yield from self._strategies()
+        yield from self._engine_said()
+        yield from self._web()
+
+    def _log(self) -> Iterator[Metric]:
+        timeline = self._site.timeline
+        views, feeding = timeline.views, timeline.views.portfolio.feeding
+        ready = readiness(views, self._engine, timeline.head_seq).ready
+        yield _gauge("ready", "1 while it trades or rightly does nothing", float(ready))
+        yield _gauge("log_head_seq", "The newest event of the log", timeline.head_seq)
+        yield _gauge("views_seq", "The event that these numbers stand at", views.seq)
+        yield _gauge("market_time_seconds", "Close of the newest candle, seconds since 1970 UTC", views.at_ms / 1_000.0)
+        yield _gauge("feed_connected", "1 while the feed delivers", float(views.connected))
+        yield _gauge("anomalies", "Anomalies that stand", len(feeding.anomalies()))
+        yield _gauge("symbols_suspended", "Symbols on which nothing is opened", len(feeding.suspended()))
+        tripped = views.portfolio.switches.global_trip is not None
+        yield _gauge("global_kill_switch", "1 while the global kill switch is tripped", float(tripped))
+        repairs = views.marks.repairs
+        yield _counter("feed_losses", "Times that the feed was lost", repairs.losses)
+        yield _counter("candles_missing", "Candles that holes left out", repairs.candles_missing)
+        yield _counter("candles_healed", "Candles that were fetched after the fact", repairs.candles_healed)
+
+    def _strategies(self) -> Iterator[Metric]:
+        views = self._site.timeline.views
+        accounts = views.portfolio.accounts()
+
+        def family(name: str, text: str, value: Callable[[AccountView], float]) -> Metric:
+            return _by("strategy", name, text, {account.strategy: value(account) for account in accounts})
+
+        yield family("equity_usdt", "Equity", lambda account: account.equity_usdt)
+        yield family("day_result_usdt", "Result since 00:00 UTC", lambda account: account.day_result_usdt)
+        yield family("drawdown_percent", "Fall from the highest equity", lambda account: account.drawdown_percent)
+        yield family("open_positions", "Open positions", lambda account: account.open_positions)
+        yield family("fees_usdt", "Fees since the start", lambda account: account.fees_usdt)
+        yield family("funding_usdt", "Funding, received is positive", lambda account: account.funding_usdt)
+        yield family("trades", "Closed trades", lambda account: views.trades.count(account.strategy))
+        state = GaugeMetricFamily("papertape_state", "1 for the state a strategy is in", labels=["strategy", "state"])
+        for account in accounts:
+            for name in STATES:
+                state.add_metric([account.strategy, name], float(account.state == name))
+        yield state
+
+    def _engine_said(self) -> Iterator[Metric]:
+        engine = self._engine
+        yield _gauge("engine_up", "1 while an engine answers", float(engine is not None))
+        if engine is None:
+            return
+        yield _gauge(
+            "engine_start_time_seconds", "When it took the log, seconds since 1970 UTC", engine.started_at_ms / 1_000.0
+        )
+        yield _gauge("engine_recovery_seconds", "How long its start took", engine.recovery_ms / 1_000.0)
+        measured = {
+            "commit_p99_seconds": ("99 of 100 commits took no longer", engine.commit_p99_ms, 1_000.0),
+            "loop_lag_seconds": ("What was due began so much later at most", engine.loop_lag_ms, 1_000.0),
+            "disk_free_bytes": ("Free where the log is", engine.disk_free_bytes, 1.0),
+            "alert_age_seconds": ("Age of the oldest alert that was not sent", engine.oldest_alert_age_s, 1.0),
+        }
+        for name, (text, value, divisor) in measured.items():
+            if value is not None:
+                yield _gauge(name, text, value / divisor)
+
+    def _web(self) -> Iterator[Metric]:
+        streams = self._streams
+        yield _gauge("streams_open", "Streams that are open", streams.open)
+        yield _counter("streams_refused", "Streams that found no seat", streams.refused)
+        yield _counter("streams_dropped", "Streams whose client did not read", streams.dropped)
+        yield _counter("wrong_tokens", "Wrong tokens", self._wrong_tokens)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"papertape_{name}", text, value)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"papertape_{name}", text, value)
+
+
+def _by(label: str, name: str, text: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"papertape_{name}", text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def route(site: Site, streams: Streams, wrong_tokens: Callable[[], int]) -> GuardedRoute:
+    """Where Prometheus asks; it needs the token as any reader."""
+
+    async def endpoint(_: Request) -> Response:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Scrape(site, streams, await site.engine.status(), wrong_tokens()))
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    operation = Operation("The numbers for Prometheus", str, media_type="text/plain")
+    return GuardedRoute("/metrics", endpoint, access=Access.READ, operation=operation)

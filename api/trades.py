@@ -1,0 +1,104 @@
+"""Closed trades: chosen, in pages by cursor, and as the file that `papertape trades --csv` writes."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta, field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response, StreamingResponse
+
+from api.answers import Page, View, Viewing, seq_of
+from api.gate import Access
+from api.query import Query, Seq, read
+from api.routes import GuardedRoute, Operation
+from projections.choosing import Choice, newest
+from projections.formats import moment_ms
+from projections.trades import TradeView, write_trades_csv
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from starlette.requests import Request
+
+    from api.answers import Scene
+
+LIMIT_MAX = 500
+ROWS_A_TURN = 500
+Text = Annotated[str, Meta(max_length=100)]
+Time = Annotated[
+    str, Meta(max_length=40, description="A day or time of the market in UTC like 2025-03-01T14:05; empty is any.")
+]
+
+
+class Chosen(Query, frozen=True, forbid_unknown_fields=True):
+    """Which closed trades; what is empty leaves all. `from` and `to` are moments of the exit, both included."""
+
+    strategy: Text = ""
+    symbol: Text = ""
+    side: Literal["", "long", "short"] = ""
+    reason: Text = ""
+    result: Literal["", "won", "lost"] = ""
+    from_: Time = field(default="", name="from")
+    to: Time = ""
+
+
+class ChosenPage(Chosen, frozen=True, forbid_unknown_fields=True):
+    """And which part of them: the newest that closed before the event `before`, 0 for the newest of all."""
+
+    before: Seq = 0
+    limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = 50
+
+
+def _choice(query: Chosen) -> Choice:
+    return Choice(query.strategy, query.symbol, query.side, query.reason, query.result, _ms(query.from_), _ms(query.to))
+
+
+def _ms(text: str) -> int:
+    at_ms = moment_ms(text) if text else 0
+    if at_ms is None:
+        raise HTTPException(422, f"{text!r} is no time like 2025-03-01T14:05")
+    return at_ms
+
+
+async def _trades(scene: Scene, query: ChosenPage) -> Page[TradeView]:
+    found = newest(scene.views.trades, _choice(query), query.before, query.limit + 1)
+    shown = found[: query.limit]
+    return Page(shown, shown[-1].seq if len(found) > len(shown) else None)
+
+
+VIEWS = (View("trades", "The closed trades, newest first", Page[TradeView], _trades, ChosenPage),)
+
+
+def csv_route(viewing: Viewing) -> GuardedRoute:
+    """The chosen trades as a file, oldest first, without an end to their number: it is written as it is read."""
+
+    async def endpoint(request: Request) -> Response:
+        query = read(Chosen, request)
+        choice, seq = _choice(query), await seq_of(viewing.site, query.as_of)
+        known = viewing.unchanged(request, viewing.site.timeline.views.seq if seq is None else seq)
+        if known is not None:
+            return known
+        scene = await viewing.scene(seq)
+        chosen = (trade for trade in scene.views.trades.closed(choice.strategy or None) if choice.takes(trade))
+        name = {"content-disposition": 'attachment; filename="trades.csv"'}
+        return StreamingResponse(_lines(chosen), headers=viewing.headers(scene.as_of.seq) | name, media_type="text/csv")
+
+    operation = Operation(
+        "The closed trades as CSV, oldest first", str, Chosen, media_type="text/csv", refusals=(404, 422)
+    )
+    return GuardedRoute("/api/v1/trades.csv", endpoint, access=Access.READ, operation=operation)
+
+
+async def _lines(trades: Iterable[TradeView]) -> AsyncIterator[str]:
+    """The file in pieces; others have their turn between them."""
+    left, header = iter(trades), True
+    while (part := list(islice(left, ROWS_A_TURN))) or header:
+        file = io.StringIO()
+        write_trades_csv(file, part)
+        yield file.getvalue() if header else file.getvalue().partition("\n")[2]
+        header = False
+        await asyncio.sleep(0)
