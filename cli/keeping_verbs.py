@@ -1,4 +1,4 @@
-"""The verbs that keep a log safe: backup and restore. What they do is imported when they are called."""
+"""The verbs that keep a log safe and carry it elsewhere. What they do is imported when they are called."""
 # ruff: noqa: PLC0415 - an engine is slow to import.
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ from cli.options import ConfigOption, DbOption, JsonOption
 
 BACKUP_EPILOG = "Example: papertape backup --to /mnt/usb --keep 30"
 RESTORE_EPILOG = "Example: papertape restore data/backups/papertape.db-20260302T040000Z-000000123456.backup"
+EXPORT_EPILOG = "Example: papertape export --out odd-trade.jsonl.gz --redact"
+IMPORT_EPILOG = "Example: papertape import odd-trade.jsonl.gz --db data/odd.db"
+FormatOption = Annotated[
+    str | None, typer.Option("--format", metavar="jsonl|csv|parquet", help="Without it what the file's name says.")
+]
 
 
 def backup(
@@ -44,3 +49,32 @@ def restore(
     from cli.backup import restore as put_back
 
     put_back(copy, db, config, why, who, new_epoch=new_epoch, as_json=as_json)
+
+
+def export(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="A new file: .jsonl, .csv (also with .gz), .parquet.")],
+    from_seq: Annotated[int, typer.Option("--from", metavar="SEQ", help="The first event.")] = 1,
+    to_seq: Annotated[int | None, typer.Option("--to", metavar="SEQ", help="The last event; without it all.")] = None,
+    redact: Annotated[bool, typer.Option("--redact", help="Leave out what people wrote: names and reasons.")] = False,
+    form: FormatOption = None,
+    db: DbOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the events to one file. One that begins at event 1 can be imported and replayed by anybody."""
+    from cli.transfer import export as write
+
+    write(db, config, out, form, from_seq, to_seq, redact=redact, as_json=as_json)
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What export wrote.")],
+    form: FormatOption = None,
+    db: DbOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a new log of exported events; every commit is compared with the one that was exported."""
+    from cli.transfer import import_file
+
+    import_file(file, db, config, form, as_json=as_json)

@@ -101,6 +101,8 @@ def _application() -> typer.Typer:
     # The verbs that keep a log safe.
     made.command("backup", epilog=keeping_verbs.BACKUP_EPILOG)(keeping_verbs.backup)
     made.command("restore", epilog=keeping_verbs.RESTORE_EPILOG)(keeping_verbs.restore)
+    made.command("export", epilog=keeping_verbs.EXPORT_EPILOG)(keeping_verbs.export)
+    made.command("import", epilog=keeping_verbs.IMPORT_EPILOG)(keeping_verbs.import_)
 
     # The verbs about exchanges.
     made.command("download", epilog="Example: papertape download --symbol BTCUSDT --from 2025-01-01")(

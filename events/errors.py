@@ -9,6 +9,7 @@ PapertapeError
 │   ├── ExchangeUnreachable   no answer, or none that is the exchange's own           exit 1
 │   ├── ExchangeBusy       it asks to wait (429), with the seconds when it says them  exit 1
 │   └── ExchangeRefused    it answers with an error of its own, by code               exit 1
+├── PortableDamaged        a file of exported events cannot be imported                exit 1
 ├── CommandRefused         a command that does not fit the state (a stale reset)      exit 1
 ├── LogError               the log said no
 │   ├── LogHeld            another engine holds it                                    exit 3
@@ -79,6 +80,10 @@ class ExchangeRefused(ExchangeError):
     def __init__(self, text: str, code: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+class PortableDamaged(PapertapeError):
+    """A file of exported events is torn, changed, or not whole; the text names the seq and what is wrong."""
 
 
 class CommandRefused(PapertapeError):

@@ -1,0 +1,156 @@
+"""Files of exported events: JSON lines and CSV, both also gzipped, and Parquet where polars is installed."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import zlib
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TextIO, cast
+
+import msgspec
+from msgspec.structs import astuple
+
+from events.errors import PortableDamaged, UsageError
+from events.portable import ROW_FIELDS, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+FORMATS: Final = ("jsonl", "csv", "parquet")
+LINE_CHARS_MAX: Final = 4_000_000
+PARQUET_ROWS: Final = 50_000
+"""So many rows are held at once."""
+
+
+def format_of(path: Path, asked: str | None = None) -> str:
+    """The format of a file: the one asked for, else by its name. Raises UsageError for one that there is not."""
+    name = path.name.removesuffix(".gz")
+    found = asked or name.rpartition(".")[2]
+    if found not in FORMATS:
+        raise UsageError(f"{found or path.name} is no format: there are {', '.join(FORMATS)}")
+    if found == "parquet" and find_spec("polars") is None:
+        raise UsageError("parquet needs polars: install papertape[research], or export csv or jsonl")
+    return found
+
+
+def write_rows(path: Path, rows: Iterable[Row], form: str) -> None:
+    """Write a new file; it is there whole or not at all. Raises UsageError where it is there already or cannot be."""
+    if path.exists():
+        raise UsageError(f"{path} is there already")
+    half = path.with_name(f".{path.name}.{os.getpid()}.half")
+    try:
+        if form == "parquet":
+            _write_parquet(half, rows)
+        else:
+            with _text(half, "w", zipped=path.suffix == ".gz") as file:
+                _WRITERS[form](file, rows)
+        half.rename(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            half.unlink(missing_ok=True)
+
+
+def read_rows(path: Path, form: str) -> Iterator[Row]:
+    """The rows of a file. Raises PortableDamaged with the line that is wrong, UsageError where there is no file."""
+    try:
+        if form == "parquet":
+            yield from _read_parquet(path)
+        else:
+            with _text(path, "r", zipped=path.suffix == ".gz") as file:
+                yield from _READERS[form](file)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    except (EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise PortableDamaged(f"{path} is torn: {error}") from error
+
+
+@contextmanager
+def _text(path: Path, mode: str, *, zipped: bool) -> Iterator[TextIO]:
+    if zipped:
+        with gzip.open(path, f"{mode}t", encoding="utf-8", newline="") as packed:
+            yield cast("TextIO", packed)
+    else:
+        with path.open(mode, encoding="utf-8", newline="") as file:
+            yield cast("TextIO", file)
+
+
+# ---------------------------------------------------------------- JSON lines
+
+
+def _write_json_lines(file: TextIO, rows: Iterable[Row]) -> None:
+    encoder = msgspec.json.Encoder()
+    file.writelines(encoder.encode(row).decode() + "\n" for row in rows)
+
+
+def _read_json_lines(file: TextIO) -> Iterator[Row]:
+    decoder = msgspec.json.Decoder(Row)
+    number = 0
+    while line := file.readline(LINE_CHARS_MAX):
+        number += 1
+        try:
+            yield decoder.decode(line)
+        except (ValueError, msgspec.MsgspecError) as error:
+            raise PortableDamaged(f"line {number}: {error}") from error
+
+
+# ---------------------------------------------------------------- CSV
+
+
+def _write_csv(file: TextIO, rows: Iterable[Row]) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(ROW_FIELDS)
+    writer.writerows(astuple(row) for row in rows)
+
+
+def _read_csv(file: TextIO) -> Iterator[Row]:
+    csv.field_size_limit(LINE_CHARS_MAX)
+    reader = csv.reader(file, strict=True)
+    try:
+        if tuple(next(reader, ())) != ROW_FIELDS:
+            raise PortableDamaged(f"line 1: the header must be {','.join(ROW_FIELDS)}")
+        for cells in reader:
+            if len(cells) != len(ROW_FIELDS):
+                raise PortableDamaged(f"line {reader.line_num}: {len(cells)} columns instead of {len(ROW_FIELDS)}")
+            yield msgspec.convert(dict(zip(ROW_FIELDS, cells, strict=True)), Row, strict=False)
+    except (csv.Error, msgspec.ValidationError) as error:
+        raise PortableDamaged(f"line {reader.line_num}: {error}") from error
+
+
+_WRITERS: dict[str, Callable[[TextIO, Iterable[Row]], None]] = {"jsonl": _write_json_lines, "csv": _write_csv}
+_READERS: dict[str, Callable[[TextIO], Iterator[Row]]] = {"jsonl": _read_json_lines, "csv": _read_csv}
+
+
+# ---------------------------------------------------------------- Parquet
+
+
+def _write_parquet(path: Path, rows: Iterable[Row]) -> None:
+    import polars as pl  # noqa: PLC0415 - an extra, and slow to import.
+
+    number, text = pl.Int64, pl.String
+    schema = dict(zip(ROW_FIELDS, (number, number, number, number, text, text, text), strict=True))
+    remaining = iter(rows)
+    pages = []
+    while page := list(islice(remaining, PARQUET_ROWS)):
+        pages.append(pl.DataFrame([astuple(row) for row in page], schema=schema, orient="row"))
+    (pl.concat(pages) if pages else pl.DataFrame(schema=schema)).write_parquet(path)
+
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    import polars as pl  # noqa: PLC0415 - likewise.
+
+    try:
+        frame = pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise PortableDamaged(f"{path}: {error}") from error
+    if tuple(frame.columns) != ROW_FIELDS:
+        raise PortableDamaged(f"{path}: the columns must be {', '.join(ROW_FIELDS)}")
+    for page in frame.iter_slices(PARQUET_ROWS):
+        for cells in page.iter_rows():
+            yield Row(*cells)
