@@ -9,12 +9,11 @@ from msgspec import Meta, Struct
 from api.answers import View
 from api.query import Name, Query
 from projections.fills import FillView, fills
-from projections.site import ChartView, ConditionsView
+from projections.site import CANDLES_MAX, ChartView, ConditionsView
 
 if TYPE_CHECKING:
     from api.answers import Scene
 
-CANDLES_MAX = 2_000
 UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 

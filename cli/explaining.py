@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +17,7 @@ from events.facts import OrderPlaced, OrderRejected, RunnerConfigured
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from events.facts import Event
     from events.log import Recorded
     from events.sqlite_log import SqliteLogReader
 
@@ -47,27 +48,16 @@ class Explainer:
             return NOTHING_DECIDED
         if recorded.seq not in self._known:
             event = recorded.event
-            entry = not isinstance(event, OrderPlaced) or event.action == "entry"
-            conditions = self._conditions(event, recorded.seq) if entry else []
+            conditions = self._conditions(event, recorded.seq) if is_entry(event) else []
             self._known[recorded.seq] = Explanation(event.readings, conditions)
         return self._known[recorded.seq]
 
     def _conditions(self, event: OrderPlaced | OrderRejected, seq: int) -> list[Condition]:
-        strategy = self._there().get(event.strategy)
-        configured = self._in_force(event.strategy, seq)
-        if strategy is None or configured is None or strategy.explain is None:
-            self._note(f"{event.strategy}: {_lacking(strategy, configured)}, so its conditions are not shown")
-            return []
-        values = configured.symbol_parameters.get(event.symbol, configured.parameters)
-        try:
-            params = msgspec.convert(values, strategy.parameters)
-            reading = msgspec.convert(event.readings, strategy.reading, strict=False)
-        except msgspec.ValidationError as error:
-            self._note(f"{event.strategy} was changed since, its conditions cannot be shown: {error}")
-            return []
-        if configured.code_digest != code_digest([strategy]):
-            self._note(f"{event.strategy}: its code was changed since; the conditions are those of the code of today")
-        return strategy.explain(reading, params, 1 if event.side == "long" else -1)
+        strategy, configured = self._there().get(event.strategy), self._in_force(event.strategy, seq)
+        found, note = conditions_then(event, strategy, configured)
+        if note:
+            self._note(note)
+        return found
 
     def _in_force(self, name: str, seq: int) -> RunnerConfigured | None:
         """The configuration a strategy ran under when the event at `seq` was decided."""
@@ -90,6 +80,28 @@ class Explainer:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+
+def conditions_then(
+    event: OrderPlaced | OrderRejected, strategy: Strategy | None, configured: RunnerConfigured | None
+) -> tuple[list[Condition], str]:
+    """The conditions of a decided entry under the configuration of then; and what is to be said of them, or nothing."""
+    if strategy is None or configured is None or strategy.explain is None:
+        return [], f"{event.strategy}: {_lacking(strategy, configured)}, so its conditions are not shown"
+    values = configured.symbol_parameters.get(event.symbol, configured.parameters)
+    try:
+        params = msgspec.convert(values, strategy.parameters)
+        reading = msgspec.convert(event.readings, strategy.reading, strict=False)
+    except msgspec.ValidationError as error:
+        return [], f"{event.strategy} was changed since, its conditions cannot be shown: {error}"
+    changed = configured.code_digest != code_digest([strategy])
+    note = f"{event.strategy}: its code was changed since; the conditions are those of the code of today"
+    return strategy.explain(reading, params, 1 if event.side == "long" else -1), note if changed else ""
+
+
+def is_entry(event: Event) -> TypeGuard[OrderPlaced | OrderRejected]:
+    """Whether an event is a decided entry, placed or refused: what conditions are shown for."""
+    return isinstance(event, OrderRejected) or (isinstance(event, OrderPlaced) and event.action == "entry")
 
 
 def _lacking(strategy: Strategy | None, configured: RunnerConfigured | None) -> str:

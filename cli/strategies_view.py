@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from rich.text import Text
 
 from cli.config import enabled_names, load_config, strategies_of
@@ -11,9 +12,10 @@ from cli.config_schema import Key, number_text, range_text, table_of
 from cli.output import HEADLINE, Column, emit, notes, plain, stdout, table
 from cli.reading import known
 from engine.core.strategy import TIMEFRAME_NAMES, Strategy
+from projections.site import StrategyView
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -46,7 +48,26 @@ def _fields(strategy: Strategy) -> dict[str, Any]:
         "needs_filter_bars": strategy.needs_filter_bars,
         "exit_reasons": strategy.exit_reasons,
         "parameters": [_parameter(name, key) for name, key in _keys(strategy)],
+        "parameters_schema": parameters_schema(strategy),
     }
+
+
+def parameters_schema(strategy: Strategy) -> dict[str, Any]:
+    """The JSON schema of a strategy's parameters: types, ranges, defaults, meanings, and as `x-unit` the unit."""
+    name = strategy.parameters.__name__
+    _, found = msgspec.json.schema_components((strategy.parameters,), ref_template="{name}")
+    schema: dict[str, Any] = found[name]
+    for parameter, key in _keys(strategy):
+        schema["properties"][parameter]["x-unit"] = key.unit
+    return schema
+
+
+def strategy_views(strategies: Mapping[str, Strategy]) -> tuple[StrategyView, ...]:
+    """The strategies there are, as a page shows them."""
+    return tuple(
+        StrategyView(one.name, one.about, one.timeframe_ms, one.filter_timeframe_ms, parameters_schema(one))
+        for one in strategies.values()
+    )
 
 
 def _keys(strategy: Strategy) -> list[tuple[str, Key]]:

@@ -6,7 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from events.errors import UsageError
+from events.errors import LogBusy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,20 +29,24 @@ class LogThread:
     async def run(self, use: Callable[[LogReader], T]) -> T:
         """What `use` finds in the log; it is carried through also when nobody waits for it any more.
 
-        Raises UsageError when the thread is closed, what opening the log raises, and what `use` raises.
+        Raises LogBusy when the log was let go of, what opening it raises, and what `use` raises.
         """
-        if self._closed:
-            raise UsageError("the log is closed")
+        self._check_open()
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._use, use)
 
     def close(self) -> None:
-        """Let go of the log when the turn that runs is over. Closing twice is harmless."""
+        """Let go of the log when the turn that runs is over; others are refused. Closing twice is harmless."""
         self._closed = True
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=True)
         if self._reader is not None:
             self._reader.close()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LogBusy("the log was let go of")
+
     def _use(self, use: Callable[[LogReader], T]) -> T:
+        self._check_open()
         if self._reader is None:
             self._reader = self._open_reader()
         return use(self._reader)

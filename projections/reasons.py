@@ -38,6 +38,27 @@ def reason_words(reason: str) -> str:
     return REASONS.get(reason, reason.replace("_", " "))
 
 
+HOLDS: dict[str, str] = {
+    "inactive": "it does not trade this symbol",
+    "paused": "it is paused",
+}
+
+
+def hold_words(reason: str, detail: str) -> str:
+    """What keeps a strategy from an entry: a reason of the kernel's, and what its name does not say."""
+    match reason:
+        case "kill_switch":
+            return f"kill switch: {reason_words(detail)}"
+        case "position":
+            return f"a {detail} position is open"
+        case "order":
+            return f"its {detail} waits for the next open"
+        case "own":
+            return detail
+        case _:
+            return HOLDS.get(reason) or reason_words(reason)
+
+
 def loss_percent(base_usdt: float, equity_usdt: float) -> float:
     """How much of the base is lost, in percent; 0 without a base."""
     return (base_usdt - equity_usdt) / base_usdt * 100.0 if base_usdt > 0.0 else 0.0

@@ -5,7 +5,7 @@ The API and the pages know these names and nothing behind them; the object graph
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from events.log import Recorded
     from projections.views import Views
     from projections.why import Chain
+
+
+CANDLES_MAX: Final = 1_500
 
 
 class EngineStatus(Struct, frozen=True):
@@ -104,7 +107,8 @@ class ConditionsView(Struct, frozen=True):
     """The conditions of an entry on one side as they stand now, whether or not they are met.
 
     `holds` says in words what else stands between the strategy and an entry (kill switch, pause, suspended symbol,
-    open position), empty where nothing does. `explained` is False for a strategy that does not explain itself.
+    open position), empty where nothing does. `explained` is False for a strategy that does not explain itself. The
+    numbers of the conditions mean little before every timeframe is ready.
     """
 
     strategy: str
@@ -116,6 +120,13 @@ class ConditionsView(Struct, frozen=True):
     conditions: tuple[Condition, ...]
     readiness: tuple[Readiness, ...]
     holds: tuple[str, ...]
+
+
+class Progress(Struct, frozen=True):
+    """How far the log was folded on the way to an event that somebody waits for."""
+
+    seq: int
+    goal_seq: int
 
 
 class CandleView(Struct, frozen=True):
@@ -134,8 +145,8 @@ class CandleView(Struct, frozen=True):
 class ChartView(Struct, frozen=True):
     """Candles of one symbol, oldest first, with the kernel's own indicators beside them.
 
-    A number of a series stands at the index of its candle, None where the indicator was not ready.
-    `funding` are settlements (time in UTC ms, rate) within the candles.
+    A number of a series stands at the index of its candle, None where the indicator was not ready. An interval with a
+    hole in it is no candle, as it is none for a strategy. `funding` are settlements (time in UTC ms, rate) within them.
     """
 
     symbol: str
@@ -148,13 +159,23 @@ class ChartView(Struct, frozen=True):
 
 
 class Inspector(Protocol):
-    """The kernel, asked what it knew as of an event."""
+    """The kernel, asked what it knew as of an event.
+
+    A first look far back folds the log up to there, about 10 s a million events; all raise LogBusy when too many ask.
+    """
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far such a first look has come; None where nobody waits for one."""
 
     async def conditions(self, seq: int, strategy: str, symbol: str) -> tuple[ConditionsView, ...]:
         """Both sides' conditions. Raises UsageError for a name or a seq that there is not."""
 
     async def chart(self, seq: int, symbol: str, timeframe_ms: int, candles: int) -> ChartView:
-        """The last candles as of an event. Raises UsageError for a symbol or a timeframe that there is not."""
+        """The last candles as of an event, at most CANDLES_MAX, the forming one among them.
+
+        Raises UsageError for a symbol, a timeframe or a number of candles that there is not.
+        """
 
     async def digest(self, seq: int) -> str:
         """The digest of everything the engine knew after an event. Raises UsageError for a seq that there is not."""

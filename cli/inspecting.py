@@ -1,0 +1,179 @@
+"""The kernel asked what it knew as of an event, for the pages: conditions, charts, digests, causes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from msgspec.structs import asdict, replace
+
+from cli.explaining import conditions_then, is_entry
+from engine.charts import Charts
+from engine.conditions import Conditions, conditions
+from engine.core.saving import world_digest
+from engine.log_thread import LogThread
+from engine.past import Past
+from events.errors import UsageError
+from events.snapshots import SnapshotStore
+from events.sqlite_log import SqliteLogReader
+from projections.reasons import hold_words
+from projections.site import CandleView, ChartView, ConditionsView, Progress, Readiness
+from projections.why import Condition, why
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from engine.charting import Candle, Chart
+    from engine.core.strategy import Condition as Explained
+    from engine.core.strategy import Strategy
+    from engine.core.world import World
+    from events.facts import OrderPlaced, OrderRejected, RunnerConfigured
+    from events.log import LogReader, Recorded
+    from projections.site import Timeline
+    from projections.why import Chain, Link
+    from projections.words import Contracts
+
+
+class _OneLog:
+    """Everything that was read of one file; another file begins with another one of these."""
+
+    def __init__(self, db: Path, strategies: Mapping[str, Strategy]) -> None:
+        self.file = _identity(db)
+        self.thread = LogThread(lambda: SqliteLogReader(db))
+        snapshots = SnapshotStore(db.with_name(db.name + ".snapshots"), lambda _: None, only_looks=True)
+        self.past, self.charts = Past(self.thread, strategies, snapshots), Charts(self.thread)
+
+
+class LogInspector:
+    """`projections.site.Inspector` of the log at a path. It only reads. Close it at the end."""
+
+    def __init__(self, db: Path, strategies: Mapping[str, Strategy], timeline: Timeline) -> None:
+        self._db, self._strategies, self._timeline = db, strategies, timeline
+        self._log = _OneLog(db, strategies)
+
+    @property
+    def progress(self) -> Progress | None:
+        """See `projections.site.Inspector.progress`."""
+        found = self._log.past.progress
+        return None if found is None else Progress(found.seq, found.goal_seq)
+
+    async def conditions(self, seq: int, strategy: str, symbol: str) -> tuple[ConditionsView, ...]:
+        """See `projections.site.Inspector.conditions`."""
+
+        def ask(world: World) -> tuple[tuple[Conditions, Conditions], int]:
+            sides = conditions(world, strategy, symbol)
+            return sides, max(0, world.markets[world.symbols[symbol]].close_time_ms)
+
+        sides, at_ms = await self._now().past.look(seq, ask)
+        return tuple(conditions_view(one, strategy, symbol, seq, at_ms) for one in sides)
+
+    async def chart(self, seq: int, symbol: str, timeframe_ms: int, candles: int) -> ChartView:
+        """See `projections.site.Inspector.chart`."""
+        contract = self._contracts().get(symbol)
+        if contract is None:
+            there = ", ".join(self._contracts()) or "none yet"
+            raise UsageError(f"there is no symbol {symbol!r}; there are: {there}")
+        if not 1 <= seq <= self._timeline.head_seq:
+            raise UsageError(f"there is no event {seq:,}: the log holds the events 1 to {self._timeline.head_seq:,}")
+        found = await self._now().charts.chart(seq, symbol, contract.timeframe_ms, timeframe_ms, candles)
+        return _chart_view(found, symbol, timeframe_ms)
+
+    async def digest(self, seq: int) -> str:
+        """See `projections.site.Inspector.digest`."""
+        return await self._now().past.look(seq, world_digest)
+
+    async def why(self, seq: int) -> Chain:
+        """See `projections.site.Inspector.why`."""
+        chain = await self._now().thread.run(partial(_chain, seq, self._contracts()))
+        return replace(chain, links=tuple([await self._explained(link) for link in chain.links]))
+
+    def close(self) -> None:
+        """Let go of the log. Closing twice is harmless."""
+        self._log.thread.close()
+
+    async def _explained(self, link: Link) -> Link:
+        """A link with its conditions, under the parameters that were in force at its seq."""
+        event = link.recorded.event
+        if not is_entry(event):
+            return link
+        then = await self._timeline.as_of(link.recorded.seq)
+        return replace(link, conditions=self._conditions_then(event, then.runners.get(event.strategy)))
+
+    def _conditions_then(
+        self, event: OrderPlaced | OrderRejected, configured: RunnerConfigured | None
+    ) -> tuple[Condition, ...]:
+        found, _ = conditions_then(event, self._strategies.get(event.strategy), configured)
+        return condition_views(found)
+
+    def _contracts(self) -> Contracts:
+        return self._timeline.views.contracts.by_symbol
+
+    def _now(self) -> _OneLog:
+        """What is known of the file that stands at the path: another one is read from its beginning."""
+        found = _identity(self._db)
+        if found is not None and found != self._log.file:
+            self._log.thread.close()
+            self._log = _OneLog(self._db, self._strategies)
+        return self._log
+
+
+def _identity(db: Path) -> tuple[int, int] | None:
+    """Which file stands at a path; None where none does."""
+    try:
+        found = db.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _chain(seq: int, contracts: Contracts, reader: LogReader) -> Chain:
+    """The causes of an event. Raises UsageError where there is none."""
+
+    def lookup(at: int) -> Recorded:
+        found = reader.read(at - 1, 1) if at > 0 else []
+        if not found:
+            raise UsageError(f"there is no event {at:,}: the log ends at {reader.head().seq:,}")
+        return found[0]
+
+    return why(seq, lookup, contracts)
+
+
+# ---------------------------------------------------------------- the engine's Structs as those of the pages
+
+
+def condition_views(found: Sequence[Explained]) -> tuple[Condition, ...]:
+    """A strategy's conditions as they are shown."""
+    return tuple(Condition(**asdict(one)) for one in found)
+
+
+def conditions_view(one: Conditions, strategy: str, symbol: str, seq: int, at_ms: int) -> ConditionsView:
+    """One side's conditions in words."""
+    return ConditionsView(
+        strategy=strategy,
+        symbol=symbol,
+        side=one.side,
+        seq=seq,
+        at_ms=at_ms,
+        explained=one.explained,
+        conditions=condition_views(one.conditions),
+        readiness=tuple(Readiness(**asdict(frame)) for frame in one.readiness),
+        holds=tuple(hold_words(hold.reason, hold.detail) for hold in one.holds),
+    )
+
+
+def _chart_view(found: Chart, symbol: str, timeframe_ms: int) -> ChartView:
+    return ChartView(
+        symbol=symbol,
+        timeframe_ms=timeframe_ms,
+        seq=found.seq,
+        candles=tuple(map(_candle_view, found.candles)),
+        vwap=tuple(one.vwap for one in found.candles),
+        rsi=tuple(one.rsi for one in found.candles),
+        funding=found.funding,
+    )
+
+
+def _candle_view(one: Candle) -> CandleView:
+    prices = (one.open, one.high, one.low, one.close)
+    return CandleView(one.open_time_ms, *prices, one.volume, complete=one.complete, late=one.late)
