@@ -121,6 +121,7 @@ def _application() -> typer.Typer:
     made.command("arena", epilog="Example: papertape arena --json")(verbs.arena)
     made.command("trades", epilog="Example: papertape trades --symbol BTCUSDT --csv trades.csv")(verbs.trades)
     made.command("positions", epilog="Example: papertape positions")(verbs.positions)
+    made.command("compare", epilog="Example: papertape compare data/live.db data/backtest.db")(verbs.compare)
     # The verbs about the installation.
     made.command("strategies", epilog="Example: papertape strategies momentum")(verbs.strategies)
     config = typer.Typer(

@@ -103,6 +103,32 @@ def positions(db: DbOption = None, config: ConfigOption = None, as_json: JsonOpt
         show_positions(reader, as_json=as_json)
 
 
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A log's file.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the decisions of two logs.
+
+    Seqs, starts and stops, and times of the machine do not count. Shows both arenas and the first decision that
+    differs, with its causes and conditions. Ends with 1 when the logs differ.
+    """
+    from cli.compare import compared
+
+    found = compared(a, b, config)
+    if as_json:
+        from cli.output import emit
+
+        emit(found)
+    else:
+        from cli.compare_view import show_comparison
+
+        show_comparison(found)
+    if not found.equal:
+        raise typer.Exit(1)
+
+
 def strategies(
     name: Annotated[str | None, typer.Argument(help="One strategy, with its parameters.")] = None,
     config: ConfigOption = None,

@@ -109,21 +109,22 @@ def _numbers(recorded: Recorded, explained: Explanation) -> list[Text]:
         lines.append(
             Text(f"{costs}, net {event.net_usdt:+,.2f} USDT after {duration(event.at_ms - event.entry_time_ms)}")
         )
-    lines += [_condition(condition) for condition in explained.conditions]
+    lines += [condition_line(condition) for condition in explained.conditions]
     if explained.readings:
-        read = ", ".join(f"{name} {_number(value)}" for name, value in explained.readings.items())
+        read = ", ".join(f"{name} {number_text(value)}" for name, value in explained.readings.items())
         lines.append(Text(f"read: {read}", style=QUIET))
     return lines
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
     """Six digits, and thousands separated."""
     return f"{value:,.1f}" if abs(value) >= LARGE else f"{value:.6g}"
 
 
-def _condition(condition: Any) -> Text:
+def condition_line(condition: Any) -> Text:
+    """A condition with its mark and its numbers."""
     mark, style = ("✓", GOOD) if condition.met else ("✗", BAD)
-    numbers = f"{_number(condition.value)} {condition.relation} {_number(condition.threshold)}"
+    numbers = f"{number_text(condition.value)} {condition.relation} {number_text(condition.threshold)}"
     return Text.assemble((mark, style), f" {condition.name}: {numbers}")
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from typer.testing import Result
 
-READING = ("log", "why", "arena", "trades", "positions", "strategies", "config check", "doctor")
+READING = ("log", "why", "arena", "trades", "positions", "compare", "strategies", "config check", "doctor")
 
 
 @pytest.fixture(scope="module")
