@@ -28,7 +28,11 @@ from events.errors import ConfigError, LogError, LogForeign, LogMissing
 from events.head_file import read_head
 from events.sqlite_file import connect_to_read
 from events.sqlite_log import SqliteLogReader
+from projections.feeding import Feeding
 from projections.formats import duration, utc
+from projections.host import fold
+from projections.reasons import reason_words
+from projections.watchdog.checks import REFUSED_AN_HOUR_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +47,7 @@ CLOCK_PROBE_SECONDS = 0.02
 CLOCK_DRIFT_SECONDS_MAX = 0.5
 CLOCK_BACK_MS_MAX = 1_000
 TAIL_EVENTS_MAX = 50_000
+REFUSED_SHOWN_MAX = 5
 EXTRAS = {"numba": "compiled backtests", "polars": "quick reading of large files", "uvloop": "a quicker event loop"}
 SYNCHRONOUS = {0: "off", 1: "normal", 2: "full", 3: "extra"}
 
@@ -186,6 +191,7 @@ def _log(path: Path, *, full: bool) -> Iterator[Finding]:
         head = reader.head()
         yield _head(path, head.seq)
         yield _chain(reader, head.seq, full=full)
+        yield _refused(reader, head.seq)
         newest = next(backwards(reader, head.seq), None)
         yield _clock(newest.recorded_at_ms if newest else 0)
         yield from _snapshots(snapshot_store(path, _unheard).folder, head.seq, reader.hash_at)
@@ -233,6 +239,23 @@ def _chain(reader: SqliteLogReader, head_seq: int, *, full: bool) -> Finding:
                 break
     what = "the whole chain" if after == 0 else f"the chain from seq {after + 1:,} on"
     return Finding("ok", "chain", f"{what} holds: {rows:,} commits" + ("" if after == 0 else "; --full checks all"))
+
+
+def _refused(reader: SqliteLogReader, head_seq: int) -> Finding:
+    """What the feed did not take since the engine's newest start, as far as the tail of the log tells."""
+    feeding = Feeding()
+    for commit in reader.commits(max(0, head_seq - TAIL_EVENTS_MAX)):
+        fold([feeding], commit.recorded())
+        if commit.last_seq >= head_seq:
+            break
+    refused = sorted(feeding.refused(), key=lambda one: -one.count)[:REFUSED_SHOWN_MAX]
+    named = ", ".join(f"{one.count:,} times {reason_words(one.reason)}" for one in refused)
+    many = [one for one in refused if one.newest_count > REFUSED_AN_HOUR_MAX]
+    if not many:
+        return Finding("ok", "refused data", named or "none that the log knows of")
+    often = f"{many[0].newest_count:,} of them within the hour before {utc(many[0].at_ms)} UTC: {many[0].newest}"
+    advice = "where this goes on the exchange may have changed; `papertape log --type DataRefused` has all of it"
+    return Finding("warn", "refused data", f"{named}; {often}", advice)
 
 
 def _snapshots(folder: Path, head_seq: int, hash_at: Callable[[int], bytes | None]) -> Iterator[Finding]:

@@ -9,6 +9,8 @@ from msgspec import Struct
 from events.facts import (
     AnomalyCleared,
     AnomalyRaised,
+    DataRefused,
+    EngineStarted,
     FeedConnected,
     FeedLost,
     SymbolResumed,
@@ -47,6 +49,16 @@ class AnomalyView(Struct, frozen=True):
     detail: str
 
 
+class RefusedView(Struct, frozen=True):
+    """What the feed refused for one reason since the engine started; `at_ms` and what follows is its newest word."""
+
+    reason: str
+    count: int
+    at_ms: int
+    newest_count: int
+    newest: str
+
+
 class Feeding:
     """Fold of what the feed says of itself and of its symbols."""
 
@@ -54,6 +66,7 @@ class Feeding:
         self.feed: FeedView | None = None
         self._suspended: dict[str, SuspendedView] = {}
         self._anomalies: dict[tuple[str, str], AnomalyView] = {}
+        self._refused: dict[str, RefusedView] = {}
 
     def apply(self, recorded: Recorded) -> None:
         """Take one event."""
@@ -71,8 +84,17 @@ class Feeding:
                 self._raise(event)
             case AnomalyCleared():
                 self._anomalies.pop((event.kind, event.subject), None)
+            case DataRefused():
+                self._refuse(event)
+            case EngineStarted():
+                self._refused.clear()
             case _:
                 pass
+
+    def _refuse(self, event: DataRefused) -> None:
+        before = self._refused.get(event.reason)
+        count = event.count + (0 if before is None else before.count)
+        self._refused[event.reason] = RefusedView(event.reason, count, event.at_ms, event.count, event.newest)
 
     def _raise(self, event: AnomalyRaised) -> None:
         if len(self._anomalies) >= ANOMALIES_KEPT_MAX:
@@ -87,3 +109,7 @@ class Feeding:
     def anomalies(self) -> tuple[AnomalyView, ...]:
         """What is wrong and not over, oldest first."""
         return tuple(self._anomalies.values())
+
+    def refused(self) -> tuple[RefusedView, ...]:
+        """What the feed did not take as facts since the engine started, by reason."""
+        return tuple(self._refused[reason] for reason in sorted(self._refused))

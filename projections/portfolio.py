@@ -12,7 +12,7 @@ from msgspec import Struct
 from events.facts import Action, CandleClosed, Closing, OrderCancelled, OrderPlaced, PositionOpened, Side
 from projections.equity import Equity, EquityView
 from projections.excursions import Excursions
-from projections.feeding import AnomalyView, Feeding, FeedView, SuspendedView
+from projections.feeding import AnomalyView, Feeding, FeedView, RefusedView, SuspendedView
 from projections.switches import State, Switches, TripView
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class PortfolioView(Struct, frozen=True):
     feed: FeedView | None
     suspended: tuple[SuspendedView, ...]
     anomalies: tuple[AnomalyView, ...]
+    refused: tuple[RefusedView, ...]
 
 
 class Portfolio:
@@ -167,6 +168,7 @@ class Portfolio:
             feed=self.feeding.feed,
             suspended=self.feeding.suspended(),
             anomalies=self.feeding.anomalies(),
+            refused=self.feeding.refused(),
         )
 
     def accounts(self) -> tuple[AccountView, ...]:

@@ -21,6 +21,7 @@ from events.facts import (
     CloseRequested,
     Closing,
     ContractListed,
+    DataRefused,
     EngineStarted,
     EngineStopped,
     EpochBegan,
@@ -159,6 +160,12 @@ def _gap_found(event: GapFound, _: Contracts) -> Line:
 def _gap_filled(event: GapFilled, _: Contracts) -> Line:
     span = f"from {utc(event.from_ms)} to {utc(event.until_ms)} UTC"
     return Line("feed", f"{event.symbol} got {_count(event.candles, 'candle')} after the fact, {span}")
+
+
+@line.register
+def _data_refused(event: DataRefused, _: Contracts) -> Line:
+    times, lasted = _count(event.count, "time"), duration(event.at_ms - event.since_ms)
+    return Line("feed", f"{event.feed} refused data {times} in {lasted}, {reason_words(event.reason)}: {event.newest}")
 
 
 @line.register

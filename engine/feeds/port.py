@@ -73,10 +73,11 @@ class Refusal(Struct, frozen=True):
 
 
 class RefusalLog:
-    """What a feed refused: the first `REFUSALS_KEPT_MAX` in full, and counts of all by reason."""
+    """What a feed refused: the first `REFUSALS_KEPT_MAX` in full, the newest of each reason, and counts of all."""
 
     def __init__(self) -> None:
         self.kept: list[Refusal] = []
+        self.newest: dict[RefusalReason, Refusal] = {}
         self.counts: dict[RefusalReason, int] = {}
 
     @property
@@ -87,13 +88,15 @@ class RefusalLog:
     def refuse(self, source: str, line: int, reason: RefusalReason, text: str) -> None:
         """Count a refusal, and keep it while there is room."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
+        refusal = self.newest[reason] = Refusal(source, line, reason, text[:REFUSAL_TEXT_CHARS_MAX])
         if len(self.kept) < REFUSALS_KEPT_MAX:
-            self.kept.append(Refusal(source, line, reason, text[:REFUSAL_TEXT_CHARS_MAX]))
+            self.kept.append(refusal)
 
     def extend(self, other: RefusalLog) -> None:
         """Take over the counts of another log, and its refusals while there is room."""
         for reason, count in other.counts.items():
             self.counts[reason] = self.counts.get(reason, 0) + count
+        self.newest |= other.newest
         self.kept.extend(other.kept[: REFUSALS_KEPT_MAX - len(self.kept)])
 
 

@@ -29,6 +29,7 @@ from engine.research.runner import CompiledRunner
 from events.facts import (
     GLOBAL_SCOPE,
     CandleClosed,
+    DataRefused,
     EngineStarted,
     EngineStopped,
     EpochBegan,
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 FACT_TYPE = dtype_of(Fact)
 PACKED = Struct("=5q5d")
 """A fact as the bytes of its row: five whole numbers, five floats."""
-STATELESS = (EngineStarted, EngineStopped, EpochBegan, FeedLost, GapFilled, GapFound)
+STATELESS = (EngineStarted, EngineStopped, EpochBegan, FeedLost, GapFilled, GapFound, DataRefused)
 
 
 def replay_compiled(

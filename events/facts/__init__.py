@@ -15,6 +15,7 @@ from events.facts.base import GLOBAL_SCOPE, Action, Event, Side, Timing
 from events.facts.market import (
     CandleClosed,
     ContractListed,
+    DataRefused,
     FeedConnected,
     FeedLost,
     FundingRateSettled,
@@ -60,6 +61,7 @@ __all__ = [
     "CloseRequested",
     "Closing",
     "ContractListed",
+    "DataRefused",
     "EngineStarted",
     "EngineStopped",
     "EpochBegan",
@@ -98,6 +100,7 @@ FeedFact = (
     | FeedConnected
     | FeedLost
     | GapFilled
+    | DataRefused
     | ContractListed
     | SymbolSuspended
     | SymbolResumed

@@ -94,6 +94,19 @@ class GapFilled(Event, frozen=True, tag="GapFilled.1"):
     candles: int
 
 
+class DataRefused(Event, frozen=True, tag="DataRefused.1"):
+    """What the feed did not take as facts for one reason since `since_ms`: how many frames or rows, and the newest.
+
+    Told at most once an hour and reason. The facts they stood for came another way, or a gap was told.
+    """
+
+    feed: str
+    reason: str
+    count: int
+    since_ms: int
+    newest: str
+
+
 class SymbolSuspended(Event, frozen=True, tag="SymbolSuspended.1"):
     """The symbol is not tradable: nothing is opened on it until it is resumed. Open positions go on as they are."""
 

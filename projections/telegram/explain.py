@@ -20,7 +20,7 @@ from projections.words import words
 
 if TYPE_CHECKING:
     from events.log import Recorded
-    from projections.feeding import AnomalyView
+    from projections.feeding import AnomalyView, RefusedView
     from projections.portfolio import AccountView
     from projections.telegram.statistics import DeliveryStatistics
     from projections.views import Views
@@ -188,6 +188,7 @@ def health_text(
         *wrong[:LINES_SHOWN_MAX],
         *feed_lines(view),
         *[f"{name(one.symbol)} not tradable: {text(one.why)}" for one in view.suspended[:LINES_SHOWN_MAX]],
+        *_refused_data(view.refused),
         *_dog(dog, now_ms),
         *_delivery(delivery),
         *[text(line) for line in more[:LINES_SHOWN_MAX]],
@@ -201,6 +202,13 @@ def _troubles(anomalies: Sequence[AnomalyView], dog: DogView | None) -> list[str
     seen = () if dog is None else dog.troubles
     found |= {(str(one.kind), one.subject): one.detail for one in seen if not one.covered}
     return [f"{WRONG} {bold(reason_words(kind))} · {name(on)}: {text(detail)}" for (kind, on), detail in found.items()]
+
+
+def _refused_data(refused: Sequence[RefusedView]) -> list[str]:
+    """What the feed did not take, most often first."""
+    most = sorted(refused, key=lambda one: -one.count)[:LINES_SHOWN_MAX]
+    named = ", ".join(f"{one.count:,} {text(reason_words(one.reason))}" for one in most)
+    return [f"refused data: {named}"] if named else []
 
 
 def _dog(dog: DogView | None, now_ms: int) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from projections.formats import duration, utc
+from projections.reasons import reason_words
 
 if TYPE_CHECKING:
     from projections.watchdog.settings import WatchdogSettings
@@ -22,6 +23,10 @@ WHOLE_MARKET = "market"
 CLOCK = "this machine's clock"
 STALE_CANDLES = 2
 NOT_CONNECTED = "feed"
+REFUSED_AN_HOUR_MAX = 1_000
+"""A market is never quite clean; more than this of one reason says that the exchange speaks otherwise than it did."""
+REFUSED_STANDS_MS = 3_900_000
+"""The feed counts for an hour before it speaks again."""
 
 
 class Kind(StrEnum):
@@ -29,6 +34,7 @@ class Kind(StrEnum):
 
     WS_DISCONNECTED = "ws_disconnected"
     DATA_STALE = "data_stale"
+    DATA_REFUSED = "data_refused"
     STRATEGY_SILENT = "strategy_silent"
     NO_PROGRESS = "no_progress"
     ALL_STRATEGIES_STOPPED = "all_strategies_stopped"
@@ -82,6 +88,7 @@ def check(vitals: Vitals, measured: Measured, now_ms: int, settings: WatchdogSet
     if not measured.market_ended:
         troubles += _feed(vitals, now_ms, settings)
         troubles += _stale(vitals, now_ms, settings)
+        troubles += _refused(vitals, now_ms)
         troubles += _silent(vitals, now_ms, settings)
         troubles += _no_progress(vitals, now_ms, settings.heartbeat_s)
     return troubles
@@ -143,6 +150,14 @@ def _stale(vitals: Vitals, now_ms: int, settings: WatchdogSettings) -> Iterator[
         yield Trouble(Kind.DATA_STALE, WHOLE_MARKET, f"{len(old)} symbols without candles", covered=True)
     for symbol in old:
         yield Trouble(Kind.DATA_STALE, symbol, _age_text(vitals, symbol, now_ms), covered=many or symbol not in told)
+
+
+def _refused(vitals: Vitals, now_ms: int) -> Iterator[Trouble]:
+    stands_ms = vitals.real_ms(REFUSED_STANDS_MS)
+    for reason, refused in vitals.refused.items():
+        if refused.count > REFUSED_AN_HOUR_MAX and now_ms - refused.recorded_at_ms < stands_ms:
+            detail = f"{refused.count:,} times within an hour; the newest: {refused.newest}"
+            yield Trouble(Kind.DATA_REFUSED, reason_words(reason), detail)
 
 
 def _age_text(vitals: Vitals, symbol: str, now_ms: int) -> str:

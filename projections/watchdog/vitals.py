@@ -15,6 +15,7 @@ from events.facts import (
     AnomalyCleared,
     AnomalyRaised,
     CandleClosed,
+    DataRefused,
     EngineStarted,
     FeedConnected,
     FeedLost,
@@ -35,6 +36,7 @@ HOUR_MS = 3_600_000
 BUCKET_MS = 10_000
 """Evaluations are counted by these: an hour of a market at any pace is a few hundred numbers."""
 CLAIMS_MAX = 100
+REASONS_MAX = 100
 
 
 class Pulse(Struct, frozen=True):
@@ -52,6 +54,14 @@ class FeedState(Struct, frozen=True):
     delivers: bool
     since_ms: int
     why: str
+
+
+class Refused(Struct, frozen=True):
+    """What the feed said last of data it refused for a reason: how often, the newest, and when that was recorded."""
+
+    count: int
+    newest: str
+    recorded_at_ms: int
 
 
 class Evaluations:
@@ -93,6 +103,7 @@ class Vitals:
         self.suspended: dict[str, str] = {}
         self.claims: dict[tuple[str, str], str] = {}
         """Anomalies that stand since the engine started, with their details: also those the feed raises itself."""
+        self.refused: dict[str, Refused] = {}
         self._resumed_at_ms: dict[str, int] = {}
         self._symbols: dict[str, tuple[str, ...]] = {}
         self._evaluated: dict[str, Evaluations] = {}
@@ -167,6 +178,7 @@ class Vitals:
             case EngineStarted():
                 self.started_at_ms, self.feed = recorded.recorded_at_ms, None
                 self.claims.clear()
+                self.refused.clear()
             case FeedConnected():
                 self.feed, self.speed = FeedState(event.feed, True, recorded.recorded_at_ms, ""), event.speed
             case FeedLost():
@@ -176,6 +188,8 @@ class Vitals:
             case SymbolResumed():
                 self.suspended.pop(event.symbol, None)
                 self._resumed_at_ms[event.symbol] = recorded.recorded_at_ms
+            case DataRefused() if event.reason in self.refused or len(self.refused) < REASONS_MAX:
+                self.refused[event.reason] = Refused(event.count, event.newest, recorded.recorded_at_ms)
             case RunnerConfigured():
                 self._configure(event)
             case AnomalyRaised():

@@ -12,6 +12,7 @@ from events.facts import (
     AnomalyCleared,
     AnomalyPersists,
     AnomalyRaised,
+    DataRefused,
     EngineStarted,
     EngineStopped,
     EpochBegan,
@@ -134,4 +135,5 @@ def _market(chance: Random, at_ms: int, _: str, symbol: str, pool: Sequence[str]
         FeedConnected(at_ms, pool[0], at_ms, 1.0),
         GapFound(at_ms, symbol, at_ms, at_ms, 3),
         GapFilled(at_ms, symbol, at_ms, at_ms, 3),
+        DataRefused(at_ms, pool[0], chance.choice(pool), 3, at_ms, chance.choice(pool)),
     ]

@@ -10,6 +10,7 @@ import pytest
 from events.facts import (
     EVENT_TYPES,
     CloseRequested,
+    DataRefused,
     EpochBegan,
     FundingRateSettled,
     GapFilled,
@@ -81,6 +82,7 @@ QUIET = [
     OpenInterestObserved(NOON_MS, "BTCUSDT", 51_234.5),
     GapFound(NOON_MS, "BTCUSDT", NOON_MS - HOUR_MS, NOON_MS, 60),
     GapFilled(NOON_MS, "BTCUSDT", NOON_MS - HOUR_MS, NOON_MS, 60),
+    DataRefused(NOON_MS, "bitget", "stale", 12, NOON_MS - HOUR_MS, "BTCUSDT: ticker of 1"),
     ordered(),
     OrderRejected(NOON_MS, "momentum", "BTCUSDT", "short", "max_positions", 0.5, {}),
     cancelled(),

@@ -13,6 +13,7 @@ from engine.core.saving import world_digest
 from engine.recovery import Recovered, recover
 from events.facts import (
     ContractListed,
+    DataRefused,
     EngineStarted,
     EngineStopped,
     Event,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from engine.core.strategy import Strategy
     from events.log import Entry, Recorded
 
-LIFE = (EngineStarted, EngineStopped, FeedConnected, FeedLost, GapFilled)
+LIFE = (EngineStarted, EngineStopped, FeedConnected, FeedLost, GapFilled, DataRefused)
 STRATEGIES: dict[str, Strategy] = load_strategies()
 
 

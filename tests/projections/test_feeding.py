@@ -5,13 +5,15 @@ from __future__ import annotations
 from events.facts import (
     AnomalyCleared,
     AnomalyRaised,
+    DataRefused,
+    EngineStarted,
     Event,
     FeedConnected,
     FeedLost,
     SymbolResumed,
     SymbolSuspended,
 )
-from projections.feeding import ANOMALIES_KEPT_MAX, AnomalyView, FeedView, SuspendedView
+from projections.feeding import ANOMALIES_KEPT_MAX, AnomalyView, FeedView, RefusedView, SuspendedView
 from projections.portfolio import Portfolio, PortfolioView
 from tests.projections.tape import DAY_0_MS, HOUR_MS, recorded
 
@@ -52,3 +54,17 @@ def test_no_more_anomalies_are_kept_than_anybody_reads() -> None:
     many = [AnomalyRaised(DAY_0_MS, "silent", str(number), "") for number in range(ANOMALIES_KEPT_MAX + 5)]
     kept = view(*many).anomalies
     assert (len(kept), kept[0].subject) == (ANOMALIES_KEPT_MAX, "5")
+
+
+def test_what_was_refused_is_counted_by_reason_since_the_engine_started() -> None:
+    def refused(hour: int, reason: str, count: int, newest: str) -> DataRefused:
+        return DataRefused(DAY_0_MS + hour * HOUR_MS, "bitget", reason, count, DAY_0_MS, newest)
+
+    told = [refused(1, "stale", 2, "a"), refused(1, "not_json", 1, "b"), refused(2, "stale", 40, "c")]
+    at_ms = DAY_0_MS + HOUR_MS
+    assert view(*told).refused == (
+        RefusedView("not_json", 1, at_ms, 1, "b"),
+        RefusedView("stale", 42, at_ms + HOUR_MS, 40, "c"),
+    )
+    again = EngineStarted(DAY_0_MS, "1", "code", "config")
+    assert view(*told, again, told[0]).refused == (RefusedView("stale", 2, at_ms, 2, "a"),)

@@ -15,6 +15,7 @@ from events.facts import (
     CandleClosed,
     CloseRequested,
     Closing,
+    DataRefused,
     EngineStarted,
     EngineStopped,
     EpochBegan,
@@ -96,6 +97,10 @@ LINES: list[tuple[Event, str]] = [
     (
         GapFilled(DAY_0_MS, "BTCUSDT", DAY_0_MS, DAY_0_MS + HOUR_MS, 60),
         "BTCUSDT got 60 candles after the fact, from 2025-01-01 00:00 to 2025-01-01 01:00 UTC",
+    ),
+    (
+        DataRefused(DAY_0_MS + HOUR_MS, "bitget", "not_json", 1_200, DAY_0_MS, "ws://x: <html>"),
+        "bitget refused data 1,200 times in 1h, not json: ws://x: <html>",
     ),
     (
         ordered(),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.commands import Accepted
-from events.facts import FeedLost, OrderRejected, SymbolSuspended
+from events.facts import DataRefused, FeedLost, OrderRejected, SymbolSuspended
 from events.log import Recorded
 from projections.formats import gain, gain_percent, money, price
 from projections.reasons import reason_words
@@ -153,6 +153,9 @@ def test_health_shows_what_the_watchdog_sees_and_whether_alerts_go_out() -> None
     holds(html, "parked: blocked", "commits take 1.2 ms", "feed bitget delivers")
     assert "left alone" not in plain(html)
     holds(explain.health_text(WITH_POSITIONS), "healthy")
+    assert "refused" not in plain(html)
+    refused = DataRefused(NOON_MS, "bitget", "stale", 1_234, NOON_MS, "BTCUSDT: <a frame>")
+    holds(explain.health_text(views_of([*market(), refused])), "healthy", "refused data: 1,234 stale")
 
 
 def test_whynot_says_of_each_strategy_what_the_log_knows() -> None:

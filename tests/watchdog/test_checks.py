@@ -6,6 +6,7 @@ import pytest
 
 from events.facts import (
     AnomalyRaised,
+    DataRefused,
     EngineStarted,
     Event,
     FeedConnected,
@@ -18,7 +19,7 @@ from events.facts import (
     Timing,
 )
 from events.log import Recorded
-from projections.watchdog.checks import Kind, Measured, Trouble, check, unmeasured
+from projections.watchdog.checks import REFUSED_AN_HOUR_MAX, Kind, Measured, Trouble, check, unmeasured
 from projections.watchdog.vitals import Vitals
 from tests.projections.tape import configured
 from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, SYMBOLS, candle, opening, vitals_of
@@ -111,6 +112,33 @@ def test_a_feed_that_fetches_a_long_history_before_it_connects_is_not_wrong() ->
     for minute in (3, 6, 9):
         candle_at(vitals, 30 + minute, Timing.WARM_UP)
     assert names(vitals, 40) == []
+
+
+def refused(count: int, reason: str = "not_json") -> DataRefused:
+    return DataRefused(0, "bitget", reason, count, 0, "ws://x: <html>")
+
+
+def test_data_that_is_refused_again_and_again_is_wrong_until_an_hour_went_without() -> None:
+    vitals = lived(5)
+    at(vitals, 5, refused(REFUSED_AN_HOUR_MAX))
+    assert seen(vitals, 5) == []
+    at(vitals, 5, refused(REFUSED_AN_HOUR_MAX + 1))
+    at(vitals, 5, refused(3, "stale"))
+    (trouble,) = seen(vitals, 5)
+    assert (trouble.kind, trouble.subject) == (Kind.DATA_REFUSED, "not json")
+    assert trouble.detail == "1,001 times within an hour; the newest: ws://x: <html>"
+    for minute in range(6, 71):
+        candle_at(vitals, minute)
+        candle_at(vitals, minute, symbol="GALAUSDT")
+    assert names(vitals, 69) == [("data_refused", "not json")]
+    assert names(vitals, 70) == []
+
+
+def test_a_new_start_or_a_calmer_hour_ends_what_was_refused() -> None:
+    for over in (EngineStarted(0, "test", "", ""), refused(1)):
+        vitals = lived(5, refused(REFUSED_AN_HOUR_MAX + 1))
+        at(vitals, 6, over)
+        assert names(vitals, 6) == []
 
 
 def test_one_symbol_without_candles_is_stale_after_five_minutes() -> None:

@@ -1,0 +1,32 @@
+"""What the doctor says of the data that a feed refused."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from typer.testing import CliRunner
+
+from cli.main import app
+from events.facts import DataRefused
+from events.log import Entry
+from tests.cli.written_log import entries, write_log
+from tests.projections.tape import DAY_0_MS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_doctor_tells_what_the_feed_refused_and_warns_where_it_is_much(tmp_path: Path) -> None:
+    def found(count: int) -> dict[str, str]:
+        refused = [
+            DataRefused(DAY_0_MS, "bitget", "stale", 3, 0, "a"),
+            DataRefused(DAY_0_MS, "bitget", "x", count, 0, "b"),
+        ]
+        path = write_log(tmp_path / f"{count}.db", [*entries(), [*map(Entry, refused)]])
+        shown = CliRunner().invoke(app, ["doctor", "--db", str(path), "--json"])
+        (finding,) = [one for one in json.loads(shown.stdout) if one["name"] == "refused data"]
+        return finding
+
+    assert (found(1_000)["level"], found(1_000)["text"]) == ("ok", "1,000 times x, 3 times stale")
+    assert found(1_001)["level"] == "warn" and "within the hour before" in found(1_001)["text"]
