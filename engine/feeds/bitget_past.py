@@ -142,7 +142,9 @@ class Past:
     async def stretch(self, tracks: Sequence[Track], from_ms: int, until_ms: int, limit_ms: int) -> Answers[Stretch]:
         """The candles of a window and the settlements of its time. A symbol without one of the two has failed."""
         candles = await self.window(tracks, from_ms, until_ms, limit_ms)
-        answers: Answers[Stretch] = Answers({}, candles.failed)
+        asked_before = [track.symbol for track in tracks if track.was_looked_at(until_ms)]
+        none = {symbol: Stretch(rows, []) for symbol, rows in candles.found.items() if symbol in asked_before}
+        answers: Answers[Stretch] = Answers(none, candles.failed)
         for round_ in range(MEND_ATTEMPTS_MAX):
             open_ = [one for one in tracks if one.symbol in candles.found and one.symbol not in answers.found]
             if not open_ or (round_ and self._now_ms() >= limit_ms):

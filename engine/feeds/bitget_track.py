@@ -26,7 +26,8 @@ from events.facts import (
 BEFORE: Final = "before"
 """Why a symbol is held that was not tradable when the engine stopped, until it is known how it stands now."""
 _CANDLE, _FUNDING, _READING = 0, 1, 2
-PENDING_MS: Final = 3_600_000
+HOUR_MS: Final = 3_600_000
+PENDING_MS: Final = HOUR_MS
 """So long before its end a log that knows no settlement at all may have missed one."""
 
 Ranked = tuple[int, int, int, FeedFact]
@@ -87,6 +88,10 @@ class Track(Struct):
     def expects(self, open_ms: int) -> bool:
         """Whether a settlement is due before the candle of this open, and not known yet."""
         return self.funding_ms < self.settles_ms <= open_ms
+
+    def was_looked_at(self, until_ms: int) -> bool:
+        """Whether the settlements up to this time are known: it is not asked again for those of the same hour."""
+        return self.settled_hour_ms >= (until_ms - 1) // HOUR_MS * HOUR_MS and not self.expects(until_ms - 1)
 
     def reading(self, at_ms: int, open_interest_base: float) -> Ranked:
         """The next reading of open interest as a fact."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from engine.feeds.bitget_board import READING_MS, Board
+from engine.feeds.bitget_funding import Funding
 from engine.feeds.bitget_line import BACKOFF_S, CONNECTIONS_PER_S, Line
 from engine.feeds.bitget_listing import Listing
 from engine.feeds.bitget_past import Answers, Past, Stretch, facts_of, window_ms
@@ -14,8 +15,9 @@ from engine.feeds.bitget_pulse import Pulse
 from engine.feeds.bitget_rest import BitgetRest
 from engine.feeds.bitget_settings import BITGET
 from engine.feeds.bitget_stream import Stream
-from engine.feeds.bitget_track import BEFORE, Ranked, Track, holes, in_order, make_tracks, utc_text
+from engine.feeds.bitget_track import BEFORE, HOUR_MS, Ranked, Track, holes, in_order, make_tracks, utc_text
 from engine.feeds.pacing import Pacer
+from engine.feeds.tally import Tally
 from events.errors import ExchangeError
 from events.facts import FeedConnected, FeedFact, FeedLost
 
@@ -25,17 +27,12 @@ if TYPE_CHECKING:
     from engine.feeds.port import RefusalLog, Seen
     from engine.feeds.rows import CandleRow
 
-HOUR_MS: Final = 3_600_000
 HOUSEKEEPING_S_MAX: Final = 20.0
 MEND_S_MAX: Final = 12.0
 MEND_CANDLES_MAX: Final = 20_000
 """So many candles of a symbol that was left behind are fetched at once; the rest after the next minute."""
 HOLE_MS: Final = 3_600_000
 """After a hole that cannot be filled a symbol is tradable again when an hour of candles was whole."""
-SETTLEMENT_ROUNDS_MAX: Final = 12
-SETTLEMENT_EVERY_S: Final = 2.0
-SETTLEMENT_LATE_MS_MAX: Final = 600_000
-"""A settlement that the exchange does not show so long after its time is not waited for: intervals may change."""
 
 
 class Watch:
@@ -46,10 +43,12 @@ class Watch:
         self._clock = clock
         self._wall = wall
         self._refusals = refusals
+        self._tally = Tally(refusals, BITGET, clock.now_ms())
         self._rest = BitgetRest(settings, clock, refusals)
         self._past = Past(self._rest, clock, self.now_ms, settings.speed, refusals)
         self._listing = Listing(self._rest, settings)
         self.board = Board(settings.symbols, settings.timeframe_ms, refusals)
+        self._funding = Funding(self._past, self.board, clock, self.now_ms, settings)
         self._news = asyncio.Event()
         self.board.on_news = self._news.set
         pacer = Pacer(CONNECTIONS_PER_S, clock)
@@ -112,7 +111,9 @@ class Watch:
                     yield batch
             else:
                 yield await self._minute()
-                yield await self._housekeeping()
+                # Who was just found to be away is left alone: it is asked again after a pause.
+                if not self._lost:
+                    yield await self._housekeeping()
 
     def _look_after_lines(self) -> None:
         """A line never ends; one that did has a bug, which must not stay silent."""
@@ -255,7 +256,9 @@ class Watch:
         settings, tracks = self._settings, self._waited_for()
         open_ms = min(track.next_open_ms for track in tracks)
         close_ms = open_ms + settings.timeframe_ms
-        if why := await self._until_over(tracks, close_ms):
+        why, ahead = await asyncio.gather(self._until_over(tracks, close_ms), self._funding.ahead(tracks, open_ms))
+        self._held += ahead
+        if why:
             return [self._lost_now(why)]
         due = [track for track in tracks if track.next_open_ms == open_ms]
         settle_ms = int(settings.settle_s * 1_000)
@@ -268,7 +271,7 @@ class Watch:
         limits_ms = (close_ms + wait_ms, max(close_ms + wait_ms, alive_ms + declare_ms))
         answers, settled = await asyncio.gather(
             self._past.candle(open_, open_ms, limits_ms, len(due) // 2 - len(rows)),
-            self._settlements(tracks, open_ms, close_ms),
+            self._funding.behind(tracks, open_ms),
         )
         rows |= answers.found
         held, self._held = self._held + settled, []
@@ -301,7 +304,7 @@ class Watch:
         if why := await self._pulse.until(close_ms + settle_ms):
             return why
         ask_ms = close_ms + int(self._settings.grace_s * 1_000)
-        while not all(self.board.is_over(track.symbol, close_ms, settle_ms) for track in tracks):
+        while not all(self._is_shown(track, close_ms, settle_ms) for track in tracks):
             left_s = (ask_ms - self.now_ms()) / 1_000.0 / self._settings.speed
             if left_s <= 0.0:
                 break
@@ -312,34 +315,11 @@ class Watch:
                 break
         return ""
 
-    async def _settlements(self, tracks: Sequence[Track], open_ms: int, close_ms: int) -> list[Ranked]:
-        """The settlements that are due before this candle; they must be known before it is decided on."""
-        hour_ms = open_ms - open_ms % HOUR_MS
-        due = [track for track in tracks if track.settled_hour_ms < hour_ms or track.expects(open_ms)]
-        limit_ms = close_ms + int(self._settings.wait_s * 1_000)
-        ranked: list[Ranked] = []
-        for round_ in range(SETTLEMENT_ROUNDS_MAX):
-            if not due or (round_ and self.now_ms() >= limit_ms):
-                break
-            if round_:
-                await self._clock.sleep(SETTLEMENT_EVERY_S)
-            found = await self._past.settlements(due, close_ms + int(HOUSEKEEPING_S_MAX * 1_000))
-            for track in due:
-                if track.symbol in found:
-                    track.settled_hour_ms = hour_ms
-                    ranked += [track.settlement(one) for one in found[track.symbol] if one.time_ms < close_ms]
-            due = [track for track in due if track.expects(open_ms)]
-        for track in tracks:
-            self._expect(track, open_ms)
-        return ranked
-
-    def _expect(self, track: Track, open_ms: int) -> None:
-        """When funding is settled next, as the ticker says; what it said before is not forgotten until it is known."""
-        known_ms = self.board.symbols[track.symbol].next_settlement_ms
-        known = track.funding_ms >= track.settles_ms or open_ms - track.settles_ms > SETTLEMENT_LATE_MS_MAX
-        moved = known_ms < track.settles_ms or track.settles_ms > self.now_ms() + self._settings.timeframe_ms
-        if known_ms > open_ms and (known or moved):
-            track.settles_ms = known_ms
+    def _is_shown(self, track: Track, close_ms: int, settle_ms: int) -> bool:
+        """Whether the streams showed all that belongs to this time: the candle, and the reading where one is due."""
+        reading_ms = max(track.reading_ms, self.board.symbols[track.symbol].reading_ms)
+        is_read = close_ms % READING_MS != 0 or reading_ms >= close_ms
+        return is_read and self.board.is_over(track.symbol, close_ms, settle_ms)
 
     async def _readings(self, tracks: Sequence[Track], close_ms: int) -> list[Ranked]:
         """The open interest standing at this time, from the ticker or, where that is silent, from the exchange."""
@@ -361,10 +341,10 @@ class Watch:
     # ------------------------------------------------------------ housekeeping
 
     async def _housekeeping(self) -> list[FeedFact]:
-        """Between two minutes: the clock, the contracts' states, and the symbols that were left behind."""
+        """Between two minutes: the clock, what was refused, contracts' states, the symbols that were left behind."""
         facts = await self._done(self._mend([track for track in self._tracks if track.lagging]))
         await self._done(self._learned())
-        facts += self._pulse.skew()
+        facts += self._pulse.skew() + self._tally.due(self.now_ms())
         return facts + await self._done(self._listing.states(self._tracks, self.now_ms()))
 
     async def _learned(self) -> list[FeedFact]:

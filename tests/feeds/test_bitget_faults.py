@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Final
 
 import pytest
 
-from events.facts import FeedConnected, FeedLost, SymbolResumed, SymbolSuspended
+from events.facts import DataRefused, FeedConnected, FeedLost, SymbolResumed, SymbolSuspended
 from tests.feeds.bitget_given import (
     BTC,
     MINUTE_MS,
@@ -127,3 +128,15 @@ def test_rubbish_is_refused_and_changes_nothing(kind: Garbage) -> None:
     assert seen.of(FeedLost, SymbolSuspended) == []
     good = (Garbage.TEXT_FOR_NUMBER, Garbage.EXTRA_FIELDS)
     assert (seen.feed.refusals.total == 0) == (kind in good), seen.feed.refusals.counts
+
+
+def test_what_was_refused_is_told_once_an_hour_and_reason_and_nothing_of_it_is_left_out() -> None:
+    seen = watched(minutes=130, then=[(3.0, throw(Fault.GARBAGE, for_s=2_400.0))])
+    told: list[DataRefused] = seen.of(DataRefused)
+    counts = seen.feed.refusals.counts
+    for reason, count in counts.items():
+        of_reason = [fact for fact in told if fact.reason == reason.value]
+        assert sum(fact.count for fact in of_reason) == count
+        assert all(later.at_ms - sooner.at_ms >= 60 * MINUTE_MS for sooner, later in pairwise(of_reason))
+    assert len(counts) > 5 and len(told) > len(counts), "most reasons came back within the hour"
+    assert {fact.reason for fact in told} == {reason.value for reason in counts} and all(fact.newest for fact in told)
