@@ -18,7 +18,7 @@ from benchmarks.live import live
 from benchmarks.measure import Bench, Result, load, versions
 from benchmarks.processes import process
 from benchmarks.recoveries import recovery, replay
-from benchmarks.report import PATH, page, show
+from benchmarks.report import PATH, page, renewed, show
 
 MEASURES: dict[str, Callable[[Bench], Result]] = {
     "vectorbt": against_vectorbt,
@@ -41,14 +41,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)}; all by default")
     parser.add_argument("--quick", action="store_true", help="small sizes: a check that all works")
     parser.add_argument("--full", action="store_true", help="also recover a log of 5 million events")
-    parser.add_argument("--write", action="store_true", help=f"write benchmarks/{PATH.name}")
+    parser.add_argument("--write", action="store_true", help=f"write benchmarks/{PATH.name}: all, or what is named")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     for name in given.names:
         if name not in MEASURES:
             parser.error(f"{name}: there are {', '.join(MEASURES)}")
-    if given.write and given.names:
-        parser.error(f"--write writes all of {PATH.name}: name no measure with it")
     return given
 
 
@@ -75,7 +73,10 @@ def main() -> None:
                 sys.stdout.buffer.write(msgspec.json.encode(told[-1]) + b"\n")
             else:
                 show(told[-1].result)
-    if given.write:
+    if given.write and given.names:
+        text = renewed(PATH.read_text(encoding="utf-8"), [one.result for one in told], quick=given.quick)
+        PATH.write_text(text, encoding="utf-8")
+    elif given.write:
         numbers = {package: number for one in told for package, number in one.versions.items()}
         PATH.write_text(page([one.result for one in told], numbers, quick=given.quick), encoding="utf-8")
 

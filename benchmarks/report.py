@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import ROOT, Figure, Result, hardware
@@ -60,6 +61,30 @@ def page(results: Iterable[Result], versions: Mapping[str, str], *, quick: bool)
     for result in results:
         lines += _section(result, quick=quick)
     return "\n".join(lines) + "\n"
+
+
+def renewed(text: str, results: Iterable[Result], *, quick: bool) -> str:
+    """The page with the sections of some measures in place of those that were there; a new one comes last."""
+    head, *sections = text.rstrip("\n").split("\n## ")
+    named = {section.partition(":")[0]: section for section in sections}
+    for result in results:
+        named[result.name] = "\n".join(_section(result, quick=quick)).lstrip("\n").removeprefix("## ") + "\n"
+    return _counted(head, [*named.values()])
+
+
+def _counted(head: str, sections: list[str]) -> str:
+    """The page, with the targets counted anew from its tables."""
+    rows = [(section.partition(":")[0], row.split(" | ")) for section in sections for row in section.splitlines()]
+    held = [(name, cells) for name, cells in rows if cells[-1].rstrip(" |") in ("met", "NOT met")]
+    missed = [
+        f"- {name}: {' | '.join(cells[:-3]).removeprefix('| ')}, {cells[-3]} ({cells[-2]})"
+        for name, cells in held
+        if cells[-1].startswith("NOT")
+    ]
+    opening = re.split(r"\n\d+ of \d+ targets met\.", head)[0]
+    lines = [opening + f"\n{len(held) - len(missed)} of {len(held)} targets met."]
+    lines += ["Not met:", "", *missed] if missed else []
+    return "\n".join([*lines, "", *("## " + section for section in sections)]).rstrip("\n") + "\n"
 
 
 def _section(result: Result, *, quick: bool) -> list[str]:
