@@ -16,6 +16,7 @@ from msgspec.structs import asdict
 from cli.backing import Backing, backup_command
 from cli.config_view import summary
 from cli.graph import warn
+from cli.journal import journal
 from engine.companions import Companions
 from engine.feeds.bitget import BitgetFeed
 from engine.lag import LagWatch, stacks_file
@@ -144,6 +145,8 @@ class Attendance:
             lambda: self.market_ended,
         )
         made |= {"alerts": self._notifier.run, "heartbeat": heart.run}
+        if self._config.logs.folder:
+            made["journal"] = lambda: journal(self._running)
         if self._backing is not None:
             made["backup"] = self._backing.run
         return {name: self.companions.keep(name, run) for name, run in made.items()}

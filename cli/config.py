@@ -184,6 +184,34 @@ class BackupSection(Struct, frozen=True):
     keep: Annotated[int, Meta(ge=1, le=1_000, description="the newest are kept", extra={"unit": "backups"})] = 7
 
 
+Level = Annotated[Literal["debug", "info", "warning", "error"], Meta(description="what is less is left out")]
+
+
+class LevelsSection(Struct, frozen=True):
+    """How much each module says in the files. `events` says every event of interest in words, with its seq."""
+
+    engine: Level = "info"
+    feed: Level = "info"
+    chat: Level = "info"
+    page: Level = "info"
+    keeper: Level = "info"
+    events: Level = "info"
+
+
+class LogsSection(Struct, frozen=True):
+    """What the programs say of themselves, beside the events: how, where to, how much."""
+
+    format: Annotated[
+        Literal["text", "json"], Meta(description="lines on stderr for people, or one JSON object each")
+    ] = "text"
+    folder: Annotated[str, Meta(description="rotating files, seen from this file's folder; empty: none")] = "logs"
+    file_bytes_max: Annotated[
+        int, Meta(ge=10_000, le=1 << 30, description="a file is full then", extra={"unit": "bytes"})
+    ] = 10_000_000
+    files_kept: Annotated[int, Meta(ge=1, le=100, description="full files are kept", extra={"unit": "files"})] = 5
+    levels: LevelsSection = LevelsSection()
+
+
 class StrategySection(Struct, frozen=True):
     """What is said about one strategy: parameters that differ from the defaults, and those of single symbols.
 
@@ -218,6 +246,7 @@ class Config(Struct, frozen=True):
     watchdog: WatchdogSettings = WatchdogSettings()
     telegram: TelegramSection = TelegramSection()
     backup: BackupSection = BackupSection()
+    logs: LogsSection = LogsSection()
     file: str = ""
 
     @property

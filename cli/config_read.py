@@ -18,6 +18,8 @@ from cli.config import (
     EngineSection,
     FeedSection,
     FileSection,
+    LevelsSection,
+    LogsSection,
     SimSection,
     StrategiesSection,
     StrategySection,
@@ -63,6 +65,7 @@ def schema(strategies: Mapping[str, Strategy]) -> Table:
             "telegram": table_of(TelegramSection),
             "backup": table_of(BackupSection),
             "watchdog": table_of(WatchdogSettings),
+            "logs": table_of_sections(LogsSection, levels=table_of(LevelsSection)),
         },
         "section",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -37,8 +38,11 @@ REFUSALS_SHOWN_MAX = 10
 
 
 def warn(text: str) -> None:
-    """Say something on stderr that stops nothing."""
-    sys.stderr.write(f"warning: {text}\n")
+    """Say something that stops nothing: on stderr, and in the log files where there are any."""
+    if logging.getLogger().handlers:
+        logging.getLogger("papertape.engine").warning(text)
+    else:
+        sys.stderr.write(f"warning: {text}\n")
 
 
 def make_feed(config: Config, clock: Clock) -> Feed:

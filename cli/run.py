@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -18,13 +19,14 @@ from cli.attend import attendance
 from cli.config import bitget_settings, load_config
 from cli.engine_status import saying
 from cli.graph import make_engine_settings, make_feed, report_refusals, warn, with_files
+from cli.logs import ROOT, TOLD, logs
 from engine.boot import Engine, engine
 from engine.clock import SystemClock
 from engine.control import Door
 from engine.feeds.bitget_settings import BITGET
 from engine.supervisor import supervise
 from engine.vital_signs import VitalSigns
-from events.errors import ConfigError, UsageError
+from events.errors import ConfigError, PapertapeError, UsageError
 
 try:
     from uvloop import run as run_loop
@@ -32,7 +34,7 @@ except ImportError:  # There is none for this system; asyncio's own loop is slow
     from asyncio import run as run_loop  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from cli.attend import Attendance
     from cli.config import Config
@@ -99,7 +101,24 @@ def _kind(asked: str | None, config: Config) -> Literal["sim", "file", "bitget"]
 
 
 async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None:
-    """Take the log, and run until the market ends or a signal comes."""
+    """Run, and keep what is said on the way in the log files."""
+    known: list[Engine] = []
+    folder = config.folder / config.logs.folder if config.logs.folder and is_attended(config) else None
+    with logs(config.logs, folder, "engine", lambda: known[0].log.head.seq if known else 0):
+        try:
+            await _run_engine(config, db, until_end, as_json, known.append)
+        except PapertapeError:
+            logging.getLogger(f"{ROOT}.engine").exception("the engine ended", extra=TOLD)
+            raise
+
+
+def is_attended(config: Config) -> bool:
+    """A market that is played as fast as it can is a rehearsal: nobody is told of it, and nothing is kept of it."""
+    return config.feed.kind == BITGET or config.feed.speed > 0.0
+
+
+async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, up: Callable[[Engine], None]) -> None:
+    """Take the log, and run until the market ends or a signal comes. `up` hears of the engine when it is there."""
     clock = SystemClock()
     feed = make_feed(config, clock)
     report_refusals(feed.refusals, warn)
@@ -107,12 +126,12 @@ async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None
     timeframe_ms = contracts[0].timeframe_ms if contracts else bitget_settings(config).timeframe_ms
     settings = make_engine_settings(config, db, timeframe_ms, warn)
     async with engine(settings, contracts, clock, warn, () if contracts else config.feed.bitget.symbols) as running:
+        up(running)
         refuse_foreign(running.loop.world, feed.name, db)
         stop = _stop_on_signals(running)
         async with AsyncExitStack() as stack:
             attended = None
-            if config.feed.kind == BITGET or config.feed.speed > 0.0:
-                # A market that is played as fast as it can is a rehearsal: nobody is told of it.
+            if is_attended(config):
                 attended = await stack.enter_async_context(attendance(running, config, feed, db))
             watchers = {"view": _view(running, config, as_json), "commands": running.desk.serve()}
             watchers |= attended.watchers() if attended is not None else {}
