@@ -10,11 +10,11 @@ import os
 import socket
 from typing import Final
 
+from api.server import listen
 from events.errors import UsageError
 
 HANDED: Final = "PAPERTAPE_LISTEN_FD"
 """The environment variable with the number of the descriptor that was handed over."""
-BACKLOG_MAX: Final = 512
 PORT_MAX: Final = 65_535
 
 
@@ -28,19 +28,7 @@ def listener(host: str, port: int) -> socket.socket:
         return socket.socket(fileno=os.dup(int(handed)))
     if not 0 <= port <= PORT_MAX:
         raise UsageError(f"--port {port}: 0 to {PORT_MAX}")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        made = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as error:
-        raise UsageError(f"--host {host}: {error}") from error
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
-        made.listen(BACKLOG_MAX)
-    except OSError as error:
-        made.close()
-        raise UsageError(f"{host}:{port} cannot be listened on: {error.strerror}; --port names another one") from error
-    return made
+    return listen(host, port)
 
 
 def url_of(listening: socket.socket) -> str:

@@ -45,7 +45,7 @@ def child_named(pid: int, verb: str) -> int:
     [
         (("--set", "risk.levrage=5"), 4, "error: --set risk.levrage=5: risk.levrage is an unknown key; did you mean"),
         (("--feed", "simm"), 2, "error: --feed simm: there are sim, file, bitget"),
-        (("--host", "no such host"), 2, "error: --host no such host: "),
+        (("--host", "no such host"), 2, "error: cannot listen on no such host port 0: "),
         (("--port", "70000"), 2, "error: --port 70000: 0 to 65535"),
     ],
 )
@@ -63,9 +63,7 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_started(tmp_path: Pa
         port = str(other.getsockname()[1])
         done = papertape(tmp_path, *UP[:-1], port)
     assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
-    assert done.stderr == (
-        f"error: 127.0.0.1:{port} cannot be listened on: Address already in use; --port names another one\n"
-    )
+    assert done.stderr.startswith(f"error: cannot listen on 127.0.0.1 port {port}: Address already in use")
 
 
 def test_the_engine_is_asked_for_what_was_asked_for() -> None:
