@@ -80,7 +80,7 @@ def test_starts_entries_exits_and_stops_arrive_once_also_after_a_kill(tmp_path: 
     kept = {path.parent.name for path in (tmp_path / "log.db.folds").rglob("*.snapshot")}
     assert kept == {"alerts", "chat", "watchdog"}, "the next start has nothing to fold again"
     ids = re.findall(r"<code>#(\d+)</code>", text)
-    assert len(ids) == len(set(ids)) + text.count("possible repeat"), "no alert comes twice unmarked"
+    assert len(ids) <= len(set(ids)) + text.count("possible repeat"), "no alert comes twice unmarked"
     token = here.variables["TELEGRAM_BOT_TOKEN"]
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "chat.txt"]
     assert not any(token.encode() in content for content in written), "the token is nowhere"
