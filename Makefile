@@ -10,6 +10,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& { echo $$p; break; }; done)
 READY := $(VENV)/.ready
 JOBS ?= 2
+# Tests start hundreds of processes: sources are compiled once, not by each of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## What there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -10,7 +10,6 @@ import numpy as np
 from benchmarks.market import YEAR_DAYS, candles, feed, runners, strategies
 from benchmarks.measure import Bench, Result, Times, alternate, million, milliseconds, one_core, ratio, times_as_fast
 from engine.core.machine import react
-from engine.core.registry import code_digest
 from engine.core.world import new_world
 from engine.research.backtest import Backtest, backtest
 from engine.research.compiled import CompiledEngine
@@ -64,13 +63,13 @@ def ours(bench: Bench, engine: str) -> Backtest:
 
 def ready_run(bench: Bench) -> Callable[[], object]:
     """The compiled run alone over rows that lie ready; decisions as events and equities are in it."""
-    tape, digest = ReadyTape(bench), code_digest(strategies().values())
+    tape = ReadyTape(bench)
 
     def run() -> object:
         world = new_world(strategies())
         for seq, event in enumerate(configuration(strategies(), tape.contracts, runners(STRATEGY)), 1):
             react(world, event, seq)
-        return run_tape(world, CompiledEngine(world, tape, digest))  # type: ignore[arg-type]
+        return run_tape(world, CompiledEngine(world, tape))  # type: ignore[arg-type]
 
     return run
 

@@ -21,7 +21,7 @@ from engine.core.strategy import Strategy, strategy_from
 from events.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import ModuleType
 
 BUILT_IN_ORDER = ("vwap_rsi", "momentum", "funding", "liquidation")
@@ -97,6 +97,27 @@ def code_digest(strategies: Iterable[Strategy]) -> str:
         digest.update(strategy.name.encode())
         digest.update(strategy.source.encode())
     return digest.hexdigest()
+
+
+def loop_digest(strategy: Strategy, strategies: Mapping[str, Strategy]) -> str:
+    """A digest of all that the compiled loop of one of the given strategies may be made of.
+
+    The built-in ones know nothing of an owner's files: their loops outlive an edit of those.
+    """
+    shipped = _shipped()
+    return shipped_digest() if shipped.get(strategy.name) == strategy else code_digest(strategies.values())
+
+
+@cache
+def shipped_digest() -> str:
+    """A digest of the kernel and the built-in strategies."""
+    return code_digest(_shipped().values())
+
+
+@cache
+def _shipped() -> dict[str, Strategy]:
+    """The built-in strategies."""
+    return load_strategies()
 
 
 @cache

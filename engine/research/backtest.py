@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from engine.core.machine import cause_of, gap_before, react
-from engine.core.registry import code_digest
+from engine.core.registry import shipped_digest
 from engine.core.world import World, new_world
 from engine.research.course import DAYS_MAX, Course, course_of, make_walk
 from engine.research.guarded import Decided, TapeEngine, run_tape
@@ -81,11 +81,10 @@ def backtest(
     world = new_world(strategies)
     for seq, event in enumerate(events, 1):
         react(world, event, seq)
-    digest = code_digest(strategies.values())
     started = time.perf_counter()
-    made = _engine(world, tape, digest, compiled)
+    made = _engine(world, tape, compiled)
     outcome = run_tape(world, made, on_progress)
-    courses = _courses(world, made, outcome.equities, digest, compiled)
+    courses = _courses(world, made, outcome.equities, compiled)
     took_s = time.perf_counter() - started
     return Backtest(made.name, tape, made.facts, events, world, outcome.decided, outcome.equities, courses, took_s)
 
@@ -122,24 +121,24 @@ def _is_compiled(engine: str) -> bool:
     return installed and engine != "python"
 
 
-def _engine(world: World, tape: Tape, digest: str, compiled: bool) -> TapeEngine:
+def _engine(world: World, tape: Tape, compiled: bool) -> TapeEngine:
     """The engine for the tape; numba is imported only when it is used."""
     if not compiled:
         return PlainEngine(world, tape)
     from engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
 
-    return CompiledEngine(world, tape, digest)
+    return CompiledEngine(world, tape)
 
 
-def _courses(world: World, made: TapeEngine, equities: list[Any], digest: str, compiled: bool) -> list[Course]:
+def _courses(world: World, made: TapeEngine, equities: list[Any], compiled: bool) -> list[Course]:
     """The course of every runner."""
     days: Any = array("d", bytes(8 * DAYS_MAX))
-    walk = make_walk(digest)
+    walk = make_walk(shipped_digest())
     if compiled:
         from engine.research.compiled import compiled_walk  # noqa: PLC0415 - belongs to an extra
         from engine.research.rows import floats  # noqa: PLC0415 - likewise
 
-        walk, days = compiled_walk(digest), floats(days)
+        walk, days = compiled_walk(shipped_digest()), floats(days)
     return [
         course_of(walk, made.facts, equity, runner.rules.capital_usdt, days)
         for runner, equity in zip(world.runners, equities, strict=True)

@@ -1,7 +1,7 @@
 """The kernel compiled: one loop a strategy over a tape of facts, built from the very functions that run live.
 
 The loop is a closure over plain functions, so that numba's disk cache can hold it. That cache does not see
-a change inside functions of other files; `digest`, a digest of all kernel and strategy sources, is therefore
+a change inside functions of other files; `digest`, a digest of all sources it may be made of, is therefore
 part of the closure.
 """
 
@@ -25,6 +25,7 @@ import engine.core.sizing
 import engine.core.strategy
 import engine.core.trade
 from engine.core.advance import make_advance, make_guard_watch
+from engine.core.registry import loop_digest, shipped_digest
 from engine.core.state import Guard
 from engine.core.trade import make_look, make_trade
 from engine.research.callees import make_loop, make_part
@@ -117,11 +118,12 @@ class CompiledEngine:
 
     name = "compiled"
 
-    def __init__(self, world: World, tape: Tape, digest: str) -> None:
+    def __init__(self, world: World, tape: Tape) -> None:
         self.facts = tape.arrays()
-        self.watch = guard_watch(digest)
+        self.watch = guard_watch(shipped_digest())
         self.runners = [
-            CompiledRunner(world, runner, compile_loop(runner.strategy, digest)) for runner in world.runners
+            CompiledRunner(world, runner, compile_loop(runner.strategy, loop_digest(runner.strategy, world.strategies)))
+            for runner in world.runners
         ]
         self._totals = np.empty(min(self.facts.total, STRETCH_FACTS))
         self.guards, self.maxima = records_of([world.guard]), np.array(world.maxima)

@@ -15,7 +15,7 @@ import numpy as np
 from engine.core.codes import CANDLE, FUNDING, OPEN_INTEREST
 from engine.core.following import make_follow
 from engine.core.machine import follow, follow_decision, is_decision, remember
-from engine.core.registry import code_digest
+from engine.core.registry import loop_digest, shipped_digest
 from engine.core.state import Decision, Fact, Guard
 from engine.core.trade import make_look
 from engine.core.translate import DECISION_KINDS, decision_of
@@ -86,7 +86,6 @@ class _Stretch:
 
     def __init__(self, strategies: Mapping[str, Strategy]) -> None:
         self.world = new_world(strategies)
-        self.digest = code_digest(strategies.values())
         self.facts = bytearray()
         self.decided: dict[str, list[Decision]] = {}
         self.runners: list[CompiledRunner] | None = None
@@ -168,7 +167,7 @@ class _Stretch:
         columns = columns_of_rows(facts)
         at = 0
         while runners and at < len(facts):
-            at, _ = guard_watch(self.digest)(columns, at, len(facts), totals[at:], self.guards, self.maxima)
+            at, _ = guard_watch(shipped_digest())(columns, at, len(facts), totals[at:], self.guards, self.maxima)
             at += 1
         self.facts, self.decided = bytearray(), {}
 
@@ -178,7 +177,8 @@ class _Stretch:
         decided = [values_of(decision) for decision in self.decided.get(strategy.name, [])]
         recorded = np.array(decided, dtype=runner.out.dtype).view(np.recarray)
         know_strategy(strategy)
-        loop = _loop(strategy.name, strategy.source, self.digest, strategy.hooks)
+        digest = loop_digest(strategy, self.world.strategies)
+        loop = _loop(strategy.name, strategy.source, digest, strategy.hooks)
         loop(facts, *runner.following_arguments(), recorded, equities)
 
     def _to_arrays(self) -> list[CompiledRunner]:

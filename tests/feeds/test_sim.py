@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import groupby
 
 import pytest
@@ -22,6 +23,7 @@ from events.facts import (
     FeedLost,
     FundingRateSettled,
     GapFilled,
+    MarketFact,
     OpenInterestObserved,
     Timing,
 )
@@ -104,25 +106,34 @@ def test_an_outage_leaves_no_hole_and_doubles_nothing() -> None:
     assert times == list(range(NEAR.start_ms, NEAR.last_ms, MINUTE_MS))
 
 
-WHOLE = market_only(facts(sim(NEAR)))
+@cache
+def whole() -> list[MarketFact]:
+    """The market of a few hours, never interrupted."""
+    return market_only(facts(sim(NEAR)))
 
 
 def test_resuming_at_any_cut_gives_exactly_the_remaining_facts() -> None:
     feed = sim(NEAR)
-    for cut in range(len(WHOLE) + 1):
-        assert market_only(facts(feed, seen_after(WHOLE[:cut]))) == WHOLE[cut:], f"cut after {cut} facts"
+    for cut in range(len(whole()) + 1):
+        assert market_only(facts(feed, seen_after(whole()[:cut]))) == whole()[cut:], f"cut after {cut} facts"
 
 
 LONG = SimSettings(symbols=TWO, warm_up_days=1, days=3)
-LONG_WHOLE = market_only(facts(sim(LONG)))
+
+
+@cache
+def long_whole() -> list[MarketFact]:
+    """The market of days, never interrupted."""
+    return market_only(facts(sim(LONG)))
 
 
 @settings(deadline=None, max_examples=12)
-@given(st.integers(0, len(LONG_WHOLE)))
+@given(st.integers(0, 10_000))
 @example(0)
-@example(len(LONG_WHOLE))
-def test_resuming_anywhere_in_days_gives_exactly_the_remaining_facts(cut: int) -> None:
-    assert market_only(facts(sim(LONG), seen_after(LONG_WHOLE[:cut]))) == LONG_WHOLE[cut:]
+@example(10_000)
+def test_resuming_anywhere_in_days_gives_exactly_the_remaining_facts(share: int) -> None:
+    cut = len(long_whole()) * share // 10_000
+    assert market_only(facts(sim(LONG), seen_after(long_whole()[:cut]))) == long_whole()[cut:]
 
 
 def test_after_a_restart_the_end_of_an_outage_is_told_again_until_facts_follow_it() -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 
 from engine.core.machine import is_decision
-from engine.core.registry import code_digest, load_strategies
+from engine.core.registry import load_strategies
 from engine.setup import RunnerSettings
 from tests.core.random_market import Recipe, market
 from tests.core.runs import eager, played
-from tests.support import DIGEST, FIVE_MINUTES_MS, NO_LIMITS, configured_world, state_of
+from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world, state_of
 
 
 def decisions() -> str:
@@ -38,7 +38,7 @@ def loops(names: list[str]) -> list[bool]:
     for name in names:
         python, compiled = (configured_world(tape.contracts, eager([name])) for _ in range(2))
         expected = run_tape(python, PlainEngine(python, tape)).decided
-        got = run_tape(compiled, CompiledEngine(compiled, tape, DIGEST)).decided
+        got = run_tape(compiled, CompiledEngine(compiled, tape)).decided
         same.append(bool(expected) and got == expected)
     return same
 
@@ -54,11 +54,7 @@ def folder(path: Path) -> dict[str, object]:
     found: dict[str, object] = {"names": list(strategies)}
     for name in ("python", "compiled"):
         world = configured_world(tape.contracts, settings, strategies)
-        engine = (
-            PlainEngine(world, tape)
-            if name == "python"
-            else CompiledEngine(world, tape, code_digest(strategies.values()))
-        )
+        engine = PlainEngine(world, tape) if name == "python" else CompiledEngine(world, tape)
         decided = [item.event for item in run_tape(world, engine).decided]
         found[name] = hashlib.sha256(msgspec.msgpack.encode(decided)).hexdigest()
         found[f"{name}_count"] = len(decided)

@@ -55,7 +55,7 @@ def compiled(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Ending:
     """The tape run by the compiled loop."""
     compile_once()
     world = configured_world(tape.contracts, settings)
-    return _ending(world, CompiledEngine(world, tape, DIGEST))
+    return _ending(world, CompiledEngine(world, tape))
 
 
 @cache
@@ -68,7 +68,7 @@ def compile_once() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
             tape = market(Recipe(0, candles=20, timeframe_ms=MINUTE_MS))
             world = configured_world(tape.contracts, {name: RunnerSettings()})
-            run_tape(world, CompiledEngine(world, tape, DIGEST))
+            run_tape(world, CompiledEngine(world, tape))
 
 
 def _ending(world: World, engine: TapeEngine) -> Ending:
@@ -90,7 +90,7 @@ def outcome_of(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Outcome:
     """The decisions of a tape, the fast way."""
     compile_once()
     world = configured_world(tape.contracts, settings)
-    return run_tape(world, CompiledEngine(world, tape, DIGEST))
+    return run_tape(world, CompiledEngine(world, tape))
 
 
 def assert_same_bits(tape: Tape, settings: Mapping[str, RunnerSettings], at_least: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.core.registry import BUILT_IN_ORDER, code_digest, load_strategies
+from engine.core.registry import BUILT_IN_ORDER, code_digest, load_strategies, loop_digest, shipped_digest
 from engine.setup import RunnerSettings, checked_parameters, configuration, playable
 from events.errors import ConfigError
 from events.facts import RunnerConfigured
@@ -115,6 +115,12 @@ def test_an_edit_changes_the_digest_of_the_code(tmp_path: Path) -> None:
     before = code_digest(load_strategies([drop(tmp_path)]).values())
     assert code_digest(load_strategies([drop(tmp_path)]).values()) == before
     assert code_digest(load_strategies([drop(tmp_path, "1.5")]).values()) != before
+
+
+def test_an_edit_of_an_owners_file_leaves_the_built_in_loops_compiled(tmp_path: Path) -> None:
+    before, after = (load_strategies([drop(tmp_path, factor)]) for factor in ("1.0", "1.5"))
+    assert loop_digest(before["momentum"], before) == loop_digest(after["momentum"], after) == shipped_digest()
+    assert len({shipped_digest(), loop_digest(before["dropped"], before), loop_digest(after["dropped"], after)}) == 3
 
 
 def test_a_file_without_a_name_is_no_strategy(tmp_path: Path) -> None:
