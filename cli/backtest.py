@@ -11,11 +11,10 @@ from msgspec.structs import replace
 
 from cli.arguments import moment_ms
 from cli.config import load_config, strategies_of
-from cli.graph import make_feed, make_runners, report_refusals, warn, with_files
+from cli.graph import file_feed, make_runners, report_refusals, warn, with_files
 from cli.output import emit
 from cli.progress import counting
 from engine.clock import SystemClock
-from engine.feeds.file import FileFeed
 from engine.research.backtest import Backtest, import_ahead
 from engine.research.backtest import backtest as run_backtest
 from events.errors import UsageError
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
     from cli.config import Config
     from engine.core.world import Runner
+    from engine.feeds.file import FileFeed
+    from engine.feeds.tables import QuickReader
     from engine.research.course import Course
 
 SPARKLINE_POINTS = 60
@@ -110,8 +111,8 @@ def _configured(asked: Asked) -> Config:
 
 def _run(config: Config, engine: str) -> tuple[Backtest, FileFeed]:
     """Read the files and run the strategies over them."""
-    with import_ahead(engine):
-        feed = _feed(config)
+    with import_ahead(engine) as quick:
+        feed = _feed(config, quick)
     files = config.feed.file
     start_ms, end_ms = moment_ms(files.start or None), moment_ms(files.end or None)
     report_refusals(feed.refusals, warn)
@@ -123,12 +124,10 @@ def _run(config: Config, engine: str) -> tuple[Backtest, FileFeed]:
     return result, feed
 
 
-def _feed(config: Config) -> FileFeed:
+def _feed(config: Config, quick: QuickReader) -> FileFeed:
     """The feed over the whole files; which part of them counts is the tape's to say."""
     whole = replace(config.feed.file, start="", end="")
-    feed = make_feed(replace(config, feed=replace(config.feed, file=whole)), SystemClock())
-    assert isinstance(feed, FileFeed)
-    return feed
+    return file_feed(replace(config, feed=replace(config.feed, file=whole)), SystemClock(), quick)
 
 
 def _told(result: Backtest) -> tuple[Portfolio, Trades]:

@@ -20,6 +20,7 @@ from cli.config import (
     strategies_of,
 )
 from engine.boot import EngineSettings
+from engine.feeds import tables_fast
 from engine.feeds.file import FileFeed
 from engine.feeds.sim import SimFeed
 from engine.setup import playable
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.core.strategy import Strategy
     from engine.feeds.port import Feed, RefusalLog
+    from engine.feeds.tables import QuickReader
     from engine.setup import RunnerSettings
 
 REFUSALS_SHOWN_MAX = 10
@@ -55,9 +57,14 @@ def make_feed(config: Config, clock: Clock) -> Feed:
         return BitgetFeed(bitget_settings(config, warm_up_ms(config)), clock)
     if config.feed.kind == "sim":
         return SimFeed(sim_settings(config), clock)
+    return file_feed(config, clock)
+
+
+def file_feed(config: Config, clock: Clock, quick: QuickReader = tables_fast.candles) -> FileFeed:
+    """The recorded market, its files read by the `quick` reader. Raises UsageError when there are none."""
     if not config.feed.file.candles:
         raise UsageError("--feed file needs --candles FILE..., or feed.file.candles in the configuration")
-    return FileFeed(file_settings(config), clock)
+    return FileFeed(file_settings(config), clock, quick)
 
 
 def check_address(url: str, key: str, schemes: tuple[str, ...]) -> None:

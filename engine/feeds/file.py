@@ -13,12 +13,13 @@ from typing import Final
 from msgspec import Struct
 
 from engine.clock import Clock
+from engine.feeds import tables_fast
 from engine.feeds.columns import CandleColumns, SeriesColumns, join_candles, join_series
 from engine.feeds.contracts import DEFAULT_GROUP, derived_contract
 from engine.feeds.pace import Step, serve
 from engine.feeds.port import NOTHING_SEEN, RefusalLog, Seen
 from engine.feeds.sources import TableSource, broken, table_source
-from engine.feeds.tables import read_candles, read_funding, read_open_interest
+from engine.feeds.tables import QuickReader, read_candles, read_funding, read_open_interest
 from events.facts import (
     CandleClosed,
     ContractListed,
@@ -55,7 +56,7 @@ class FileSettings(Struct, frozen=True, kw_only=True):
 
 
 class FileFeed:
-    """The feed of recorded files. All files are read when it is made.
+    """The feed of recorded files. All files are read when it is made, clean ones by the `quick` reader.
 
     Raises `MarketDataError` for a file that is no table, names no symbol, has another timeframe than the
     first, or holds settlements or readings of a symbol without candles.
@@ -63,12 +64,12 @@ class FileFeed:
 
     name = "file"
 
-    def __init__(self, settings: FileSettings, clock: Clock) -> None:
+    def __init__(self, settings: FileSettings, clock: Clock, quick: QuickReader = tables_fast.candles) -> None:
         self._settings = settings
         self._clock = clock
         start_ms, end_ms = settings.start_ms, settings.end_ms
         self._limits_ms = (0 if start_ms is None else start_ms, TIME_END_MS if end_ms is None else end_ms)
-        self.candles = _candles_by_symbol(settings)
+        self.candles = _candles_by_symbol(settings, quick)
         self.funding = _series_by_symbol(settings.funding, read_funding, self.candles)
         self.open_interest = _series_by_symbol(settings.open_interest, read_open_interest, self.candles)
         self.refusals = RefusalLog()
@@ -145,9 +146,9 @@ def _by_symbol(given: Sequence[Path | str]) -> dict[str, list[TableSource]]:
     return sources
 
 
-def _candles_by_symbol(settings: FileSettings) -> dict[str, CandleColumns]:
+def _candles_by_symbol(settings: FileSettings, quick: QuickReader) -> dict[str, CandleColumns]:
     joined = {
-        symbol: join_candles([read_candles(source.path, settings.timeframe_ms) for source in sources])
+        symbol: join_candles([read_candles(source.path, settings.timeframe_ms, quick) for source in sources])
         for symbol, sources in _by_symbol(settings.candles).items()
     }
     if not joined:

@@ -3,13 +3,14 @@
 A refused row is skipped, counted and kept with its line, reason and text; the rest goes on, and a refused
 candle leaves a hole. A file that cannot be read as a whole raises `MarketDataError` with its name.
 
-Large clean candle files are read by `engine.feeds.tables_fast` when polars is there. Whenever anything at
-all looks unusual to it the reader here takes over: it alone knows lines and reasons.
+Large clean candle files are read by a quick reader: `engine.feeds.tables_fast` when polars is there. Whenever
+anything at all looks unusual to it the reader here takes over: it alone knows lines and reasons.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from itertools import pairwise, repeat
 from math import inf, isfinite
 from operator import le, lt, mod
@@ -35,8 +36,13 @@ CHUNK_ROWS_MAX: Final = 256
 TIME_MS_MAX: Final = 4_102_444_800_000
 """The year 2100: a larger number is a time in microseconds, or damage."""
 
+QuickReader = Callable[[TableText, int], CandleColumns | None]
+"""Gives the candles of a table on a grid of milliseconds when no row is in any doubt, else None."""
 
-def read_candles(path: Path, timeframe_ms: int | None = None, *, accelerate: bool = True) -> CandleColumns:
+
+def read_candles(
+    path: Path, timeframe_ms: int | None = None, quick: QuickReader | None = tables_fast.candles
+) -> CandleColumns:
     """The good candles of a file, in time order, and what was refused.
 
     The timeframe is the smallest difference of neighbouring open times in the first 1,000 rows unless it
@@ -45,7 +51,7 @@ def read_candles(path: Path, timeframe_ms: int | None = None, *, accelerate: boo
     table = read_table(path, CANDLE_COLUMNS)
     probe = _probe_lines(table)
     grid_ms = _timeframe_ms(table.source, probe) if timeframe_ms is None else timeframe_ms
-    columns = tables_fast.candles(table, grid_ms) if accelerate else None
+    columns = None if quick is None else quick(table, grid_ms)
     if columns is None:
         columns = CandleColumns(table.source, grid_ms)
         _parse_candles(table, columns)

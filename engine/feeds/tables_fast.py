@@ -26,8 +26,7 @@ _FLOAT_COLUMNS = ("open", "high", "low", "close", "volume")
 
 def candles(table: TableText, grid_ms: int) -> CandleColumns | None:
     """The candles of a table without any doubtful row, or None: then the plain reader has to look."""
-    rows = table.rows
-    expected = rows.count(b"\n") + (not rows.endswith(b"\n"))
+    rows, expected = table.rows, rows_of(table)
     if expected < ROWS_MIN or rows.translate(None, _PLAIN_BYTES):
         return None
     frame = _parsed(rows)
@@ -39,6 +38,11 @@ def candles(table: TableText, grid_ms: int) -> CandleColumns | None:
     for name, into in zip(_FLOAT_COLUMNS, columns.values(), strict=True):
         _fill(into, frame[name])
     return columns
+
+
+def rows_of(table: TableText) -> int:
+    """How many rows a table has, whatever is in them."""
+    return table.rows.count(b"\n") + (not table.rows.endswith(b"\n"))
 
 
 def _parsed(rows: bytes) -> pl.DataFrame | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from engine.feeds import tables_fast
 from engine.feeds.columns import CandleColumns
 from engine.feeds.sim_plan import stream
 from engine.feeds.sources import read_table
-from engine.feeds.tables import CANDLE_COLUMNS, read_candles
+from engine.feeds.tables import CANDLE_COLUMNS, QuickReader, read_candles
+from engine.feeds.tables_fast import ROWS_MIN
 from tests.feeds.given import CANDLE_HEADER, MINUTE_MS, T0_MS, candle_rows, minutes, shared_data, table
 
 ROWS = 3_000
@@ -24,25 +26,51 @@ def bits(columns: CandleColumns) -> list[bytes]:
     return [column.tobytes() for column in numbers]
 
 
-def quick(path: Path) -> CandleColumns | None:
-    """What the quick reader alone says."""
-    return tables_fast.candles(read_table(path, CANDLE_COLUMNS), MINUTE_MS)
-
-
-def test_both_readers_give_identical_arrays_on_every_real_file() -> None:
+def by_polars() -> QuickReader:
+    """The reader that needs polars."""
     pytest.importorskip("polars")
+    return tables_fast.candles
+
+
+def compiled() -> QuickReader:
+    """The compiled reader alone, which leaves nothing to the one with polars."""
+    pytest.importorskip("numba")
+    from engine.research.tables import compiled_candles  # noqa: PLC0415 - belongs to an extra
+
+    return compiled_candles
+
+
+@cache
+def plainly(path: Path) -> CandleColumns:
+    """What the plain reader finds; it takes its time."""
+    return read_candles(path, quick=None)
+
+
+@pytest.fixture(params=[by_polars, compiled])
+def quick(request: pytest.FixtureRequest) -> QuickReader:
+    """Each quick reader."""
+    return request.param()  # type: ignore[no-any-return]
+
+
+def read(quick: QuickReader, path: Path) -> CandleColumns | None:
+    """What a quick reader alone says."""
+    return quick(read_table(path, CANDLE_COLUMNS), MINUTE_MS)
+
+
+def test_all_readers_give_identical_arrays_on_every_real_file(quick: QuickReader) -> None:
     kinds = ("funding", "open_interest", "mark")
     paths = [path for path in shared_data().glob("*.csv.gz") if not any(kind in path.name for kind in kinds)]
     assert len(paths) >= 10
     for path in paths:
-        plain, either = read_candles(path, accelerate=False), read_candles(path)
-        assert bits(plain) == bits(either), path.name
+        plain = plainly(path)
+        quickly = quick(read_table(path, CANDLE_COLUMNS), plain.timeframe_ms)
+        assert quickly is not None or len(plain.line) < ROWS_MIN
+        assert quickly is None or bits(plain)[:-1] == bits(quickly)[:-1], path.name
         assert plain.refusals.total == 0
 
 
-def test_the_quick_reader_takes_a_clean_file(tmp_path: Path) -> None:
-    pytest.importorskip("polars")
-    assert quick(table(tmp_path, "x_BTCUSDT_1m_.csv", CANDLE_HEADER, candle_rows(minutes(ROWS)))) is not None
+def test_a_quick_reader_takes_a_clean_file(quick: QuickReader, tmp_path: Path) -> None:
+    assert read(quick, table(tmp_path, "x_BTCUSDT_1m_.csv", CANDLE_HEADER, candle_rows(minutes(ROWS)))) is not None
 
 
 @pytest.mark.parametrize(
@@ -67,34 +95,34 @@ def test_the_quick_reader_takes_a_clean_file(tmp_path: Path) -> None:
         f"{T0_MS * 1_000},100,101,99,100,1",
     ],
 )
-def test_one_doubtful_row_leaves_the_file_to_the_plain_reader(tmp_path: Path, row: str) -> None:
-    pytest.importorskip("polars")
+def test_one_doubtful_row_leaves_the_file_to_the_plain_reader(quick: QuickReader, tmp_path: Path, row: str) -> None:
     rows = [*candle_rows(minutes(ROWS)), row, *candle_rows(minutes(5, T0_MS + (ROWS + 1) * MINUTE_MS))]
     path = table(tmp_path, "x_BTCUSDT_1m_.csv", CANDLE_HEADER, rows)
-    assert quick(path) is None
-    assert bits(read_candles(path)) == bits(read_candles(path, accelerate=False))
+    assert read(quick, path) is None
+    assert bits(read_candles(path, quick=quick)) == bits(read_candles(path, quick=None))
 
 
-def test_numbers_with_all_their_digits_come_out_identical(tmp_path: Path) -> None:
-    pytest.importorskip("polars")
+@pytest.mark.parametrize("digits", [1, 8, 12, 15, 17])
+def test_numbers_of_any_length_come_out_identical(quick: QuickReader, tmp_path: Path, digits: int) -> None:
     rng = stream(11, "digits")
     rows = []
     for time_ms in minutes(ROWS):
         middle = 10.0 ** (rng.random() * 8.0 - 2.0)
         high, low = middle * (1.0 + rng.random()), middle * rng.random() + 0.001
-        rows.append(f"{time_ms},{middle!r},{max(high, low)!r},{min(middle, low)!r},{middle!r},{rng.random() + 0.001!r}")
+        numbers = (middle, max(high, middle), min(middle, low), middle, rng.random() + 0.001)
+        rows.append(",".join([str(time_ms), *(f"{number:.{digits}g}" for number in numbers)]))
     path = table(tmp_path, "x_BTCUSDT_1m_.csv", CANDLE_HEADER, rows)
-    assert quick(path) is not None
-    assert bits(read_candles(path)) == bits(read_candles(path, accelerate=False))
+    assert bits(read_candles(path, quick=quick)) == bits(read_candles(path, quick=None))
 
 
-def test_a_small_file_is_not_worth_the_quick_reader(tmp_path: Path) -> None:
-    path = table(tmp_path, "x_BTCUSDT_1m_.csv", CANDLE_HEADER, candle_rows(minutes(tables_fast.ROWS_MIN - 1)))
-    assert quick(path) is None
+def test_a_small_file_is_not_worth_a_quick_reader(quick: QuickReader, tmp_path: Path) -> None:
+    path = table(tmp_path, "x_BTCUSDT_1m_.csv", CANDLE_HEADER, candle_rows(minutes(ROWS_MIN - 1)))
+    assert read(quick, path) is None
 
 
 WITHOUT_POLARS = """
 import sys
+from functools import cache
 from pathlib import Path
 sys.modules["polars"] = None
 import engine.feeds.file, engine.feeds.sim

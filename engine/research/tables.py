@@ -1,0 +1,131 @@
+"""The quickest reader for clean candle files: a compiled loop over the text, where the compiler is loaded anyway.
+
+A number becomes a whole number of its last decimal's units, divided by a power of ten. Both are exact floats here,
+so one division rounds once, and the result is the very float Python reads. What has more digits than that is left
+to the other readers, as is every row that is in any doubt.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from engine.feeds import tables_fast
+from engine.feeds.columns import CandleColumns
+from engine.feeds.rows import TIME_MS_MAX
+from engine.research.callees import make_loop
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Callable
+
+    from engine.feeds.sources import TableText
+    from engine.research.records import Array
+
+COMMA, NEWLINE, POINT, ZERO, NINE = b",\n.09"
+DIGITS_MAX: Final = 18
+"""More could be no int64."""
+EXACT_MAX: Final = 1 << 53
+"""Up to here every whole number is a float."""
+POWERS: Final = np.array([10.0**decimals for decimals in range(DIGITS_MAX + 1)])
+"""Each is exact: powers of ten are up to 1e22."""
+FIELDS: Final = 6
+ROW_BYTES_MIN: Final = 2 * FIELDS
+"""A digit and what ends it, six times."""
+
+
+def candles(table: TableText, grid_ms: int) -> CandleColumns | None:
+    """The candles of a table without any doubtful row, else None; numbers of many digits are left to polars."""
+    return compiled_candles(table, grid_ms) or tables_fast.candles(table, grid_ms)
+
+
+def compiled_candles(table: TableText, grid_ms: int) -> CandleColumns | None:
+    """The same without polars: None also where a number has more digits than can be divided exactly."""
+    count = tables_fast.rows_of(table)
+    if count < tables_fast.ROWS_MIN or len(table.rows) < count * ROW_BYTES_MIN:
+        return None
+    columns = CandleColumns(table.source, grid_ms)
+    times, *values = (_room(into, count) for into in (columns.open_time_ms, *columns.values()))
+    text = np.frombuffer(table.rows, dtype=np.uint8)
+    if _loop()(text, grid_ms, TIME_MS_MAX, POWERS, times, *values) != count:
+        return None
+    columns.line.extend(range(2, count + 2))
+    return columns
+
+
+def _room(into: array[Any], count: int) -> Array:
+    """Make a column that long; its memory as an array."""
+    into.frombytes(bytes(8 * count))
+    return np.frombuffer(into, dtype=np.int64 if into.typecode == "q" else np.float64)
+
+
+@cache
+def _loop() -> Callable[..., int]:
+    """The compiled reader."""
+    return make_loop(_read)
+
+
+def _read(
+    text: Any,
+    grid_ms: int,
+    last_ms: int,
+    powers: Any,
+    times: Any,
+    opens: Any,
+    highs: Any,
+    lows: Any,
+    closes: Any,
+    volumes: Any,
+) -> int:
+    """Read rows into columns; how many, or -1 as soon as one is in doubt."""
+    at, end, count, newest_ms = 0, len(text), 0, -1
+    while at < end and count < len(times):
+        for field in range(FIELDS):
+            units, digits, whole_digits = 0, 0, -1
+            while at < end:
+                byte = text[at]
+                if ZERO <= byte <= NINE and digits < DIGITS_MAX:
+                    units = units * 10 + (byte - ZERO)
+                    digits += 1
+                elif byte == POINT and whole_digits < 0 < digits:
+                    whole_digits = digits
+                else:
+                    break
+                at += 1
+            decimals = 0 if whole_digits < 0 else digits - whole_digits
+            if digits == 0 or (decimals == 0 and whole_digits >= 0):
+                return -1
+            if field < FIELDS - 1 and (at == end or text[at] != COMMA):
+                return -1
+            if field == FIELDS - 1 and at < end and text[at] != NEWLINE:
+                return -1
+            at += 1
+            if field == 0:
+                if decimals > 0 or units <= newest_ms or units > last_ms or units % grid_ms != 0:
+                    return -1
+                newest_ms = units
+                times[count] = units
+                continue
+            while units >= EXACT_MAX and decimals > 0 and units % 10 == 0:
+                units //= 10
+                decimals -= 1
+            if units >= EXACT_MAX:
+                return -1
+            value = units / powers[decimals]
+            if field == 1:
+                opens[count] = value
+            elif field == 2:
+                highs[count] = value
+            elif field == 3:
+                lows[count] = value
+            elif field == 4:
+                closes[count] = value
+            else:
+                volumes[count] = value
+        low, high = lows[count], highs[count]
+        if low <= 0.0 or low > min(opens[count], closes[count]) or high < max(opens[count], closes[count]):
+            return -1
+        count += 1
+    return count if at >= end else -1
