@@ -115,6 +115,19 @@ def test_numbers_of_any_length_come_out_identical(quick: QuickReader, tmp_path: 
     assert bits(read_candles(path, quick=quick)) == bits(read_candles(path, quick=None))
 
 
+@pytest.mark.parametrize("decimals", [2, 11, 12, 13, 14, 15])
+def test_numbers_at_the_edge_of_what_a_float_holds_exactly_come_out_identical(
+    quick: QuickReader, tmp_path: Path, decimals: int
+) -> None:
+    rng = stream(12, "edge")
+    rows = []
+    for time_ms in minutes(ROWS):
+        price = f"{800.0 + 200.0 * rng.random():.{decimals}f}"
+        rows.append(f"{time_ms},{price},{price},{price},{price},{price}")
+    path = table(tmp_path, "x_BTCUSDT_1m_.csv", CANDLE_HEADER, rows)
+    assert bits(read_candles(path, quick=quick)) == bits(read_candles(path, quick=None))
+
+
 def test_a_small_file_is_not_worth_a_quick_reader(quick: QuickReader, tmp_path: Path) -> None:
     path = table(tmp_path, "x_BTCUSDT_1m_.csv", CANDLE_HEADER, candle_rows(minutes(ROWS_MIN - 1)))
     assert read(quick, path) is None
