@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from events.commands import Accepted, Command
     from events.log import Recorded
+    from projections.compare import Comparison
     from projections.views import Views
     from projections.why import Chain
 
@@ -184,6 +185,13 @@ class Inspector(Protocol):
         """The chain of causes of an event, with the conditions of its decisions. Raises UsageError likewise."""
 
 
+class Comparer(Protocol):
+    """This log beside another one."""
+
+    async def comparison(self) -> Comparison:
+        """Both as they stood a moment ago, with the first decision that differs. Raises what reading a log raises."""
+
+
 class SiteSettings(Struct, frozen=True):
     """What the pages say of the installation."""
 
@@ -208,10 +216,11 @@ class StrategyView(Struct, frozen=True):
 
 
 class Site(Struct, frozen=True):
-    """Everything routes may use."""
+    """Everything routes may use. `comparer` is None where no second log was named."""
 
     settings: SiteSettings
     timeline: Timeline
     inspector: Inspector
     engine: Engine
     strategies: tuple[StrategyView, ...]
+    comparer: Comparer | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from cli.compare import compared as compared_of
+from cli.comparing import KEPT_S_MIN, LogComparer
+from projections.compare import Comparison
 from tests.engine.processes import ok, papertape, run_and_kill
 
 SIM = (
@@ -75,3 +79,22 @@ def test_a_log_is_only_looked_at(folder: Path, tmp_path: Path) -> None:
 def test_a_log_that_is_not_there_is_named(folder: Path, missing: tuple[str, str]) -> None:
     done = papertape(folder, "compare", *missing)
     assert (done.returncode, "none.db" in done.stderr) == (2, True)
+
+
+def test_a_page_is_given_a_comparison_that_is_worked_out_rarely(folder: Path, tmp_path: Path) -> None:
+    for name in ("a.db", "leverage.db"):
+        shutil.copy(folder / name, tmp_path / name)
+    now_s = [100.0]
+    comparer = LogComparer(tmp_path / "a.db", tmp_path / "leverage.db", None, lambda: now_s[0])
+
+    async def asked() -> list[Comparison]:
+        first = list(await asyncio.gather(*(comparer.comparison() for _ in range(3))))
+        now_s[0] += KEPT_S_MIN - 0.1
+        first.append(await comparer.comparison())
+        now_s[0] += 0.2
+        return [*first, await comparer.comparison()]
+
+    *kept, new = asyncio.run(asked())
+    assert all(one is kept[0] for one in kept)
+    assert new is not kept[0]
+    assert new == kept[0] == compared_of(tmp_path / "a.db", tmp_path / "leverage.db", None)
