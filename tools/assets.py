@@ -33,12 +33,21 @@ PINNED = ("package.json", "package-lock.json", ".npmrc")
 NPM_SECONDS_MAX = 300
 
 
-def fetch() -> str:
-    """Bring ui/assets up to date; one line that says what was done."""
+def fetch(modules: Path | None) -> str:
+    """Bring ui/assets up to date, from `modules` where npm has been already; one line that says what was done."""
     wanted = _digest()
     stamp = ASSETS / STAMP
     if stamp.is_file() and stamp.read_text(encoding="ascii") == wanted:
         return ""
+    problem = _fetched() if modules is None else _copy(modules)
+    if problem:
+        return problem
+    stamp.write_text(wanted, encoding="ascii")
+    return f"{len(FILES)} files of the pages are in ui/assets"
+
+
+def _fetched() -> str:
+    """Let npm fetch them, and copy them; what went wrong, empty when nothing did."""
     npm = shutil.which("npm")
     if npm is None:
         return "npm is missing: the pages come without charts and live updates until it is there and `make assets` ran"
@@ -48,9 +57,7 @@ def fetch() -> str:
         problem = _install(npm, folder)
         if problem:
             return f"npm could not fetch what the pages load; they come without charts: {problem}"
-        _copy(Path(folder) / "node_modules")
-    stamp.write_text(wanted, encoding="ascii")
-    return f"{len(FILES)} files of the pages are in ui/assets"
+        return _copy(Path(folder) / "node_modules")
 
 
 def _install(npm: str, folder: str) -> str:
@@ -71,12 +78,13 @@ def _digest() -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def _copy(modules: Path) -> None:
+def _copy(modules: Path) -> str:
     shutil.rmtree(ASSETS, ignore_errors=True)
     ASSETS.mkdir()
     for name, source in FILES.items():
         shutil.copyfile(modules / source, ASSETS / name)
+    return ""
 
 
 if __name__ == "__main__":
-    sys.stderr.write(f"{said}\n" if (said := fetch()) else "")
+    sys.stderr.write(f"{said}\n" if (said := fetch(Path(sys.argv[1]) if sys.argv[1:] else None)) else "")

@@ -1,0 +1,67 @@
+# syntax=docker/dockerfile:1
+# The live engine with its pages (target `runtime`, the default), and the same with the compiled kernel (`research`).
+ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm
+ARG NODE_IMAGE=docker.io/library/node:20-bookworm-slim
+
+# ---------------------------------------------------------------- what the pages load, pinned by ui/package-lock.json
+FROM ${NODE_IMAGE} AS modules
+WORKDIR /modules
+COPY ui/package.json ui/package-lock.json ui/.npmrc ./
+RUN npm ci --silent
+
+# ---------------------------------------------------------------- the locked dependencies and the package, by uv
+FROM ${PYTHON_IMAGE} AS build
+ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
+RUN pip install --no-cache-dir --disable-pip-version-check uv
+RUN uv venv /opt/papertape
+WORKDIR /build
+COPY requirements.lock pyproject.toml README.md ./
+# The dependencies first: they change less often than the code, and their layer is kept.
+RUN uv pip compile --quiet --no-header -c requirements.lock pyproject.toml -o run.lock \
+    && uv pip install --python /opt/papertape/bin/python -r run.lock
+COPY events events
+COPY engine engine
+COPY projections projections
+COPY api api
+COPY ui ui
+COPY cli cli
+COPY tools/assets.py tools/assets.py
+COPY --from=modules /modules/node_modules /modules
+RUN python tools/assets.py /modules
+RUN uv pip install --python /opt/papertape/bin/python --no-deps .
+
+FROM build AS build-research
+RUN uv pip install --python /opt/papertape/bin/python -c requirements.lock '.[research]'
+
+# ---------------------------------------------------------------- what runs
+FROM ${PYTHON_IMAGE} AS base
+ARG VERSION=0.1.0
+ARG COMMIT=unknown
+LABEL org.opencontainers.image.title="papertape" \
+      org.opencontainers.image.description="An event-sourced paper-trading engine for crypto perpetual futures" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${COMMIT}"
+ENV PATH=/opt/papertape/bin:$PATH \
+    PAPERTAPE_COMMIT=${COMMIT} \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin papertape \
+    && mkdir -p /data /logs /config \
+    && chown 10001:10001 /data /logs
+WORKDIR /config
+COPY papertape.toml /config/papertape.toml
+USER 10001:10001
+VOLUME ["/data", "/logs"]
+EXPOSE 8700
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=5s --start-period=120s --retries=4 \
+    CMD ["python", "-c", "import urllib.request as web; web.urlopen('http://127.0.0.1:8700/ready', timeout=4)"]
+ENTRYPOINT ["papertape"]
+CMD ["up", "--feed", "bitget", "--host", "0.0.0.0", "--db", "/data/papertape.db", \
+     "--set", "logs.folder=/logs", "--set", "logs.format=json", "--json"]
+
+FROM base AS research
+COPY --from=build-research /opt/papertape /opt/papertape
+
+FROM base AS runtime
+COPY --from=build /opt/papertape /opt/papertape
