@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from api.settings import WebSettings
 from cli.config_check import moment_ms
 from engine.core.registry import load_strategies
 from engine.core.risk import Risk
@@ -247,6 +248,7 @@ class Config(Struct, frozen=True):
     telegram: TelegramSection = TelegramSection()
     backup: BackupSection = BackupSection()
     logs: LogsSection = LogsSection()
+    web: WebSettings = WebSettings()
     file: str = ""
 
     @property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 
+from api.settings import WebSettings
 from cli.config import (
     ALL_STRATEGIES,
     SYMBOL_PATTERN,
@@ -64,6 +65,7 @@ def schema(strategies: Mapping[str, Strategy]) -> Table:
             "alerts": table_of(AlertSettings),
             "telegram": table_of(TelegramSection),
             "backup": table_of(BackupSection),
+            "web": table_of(WebSettings),
             "watchdog": table_of(WatchdogSettings),
             "logs": table_of_sections(LogsSection, levels=table_of(LevelsSection)),
         },

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -97,10 +97,15 @@ def access(variables: Mapping[str, str]) -> Access | None:
     return Access(token, _chat_id(secret(variables, CHAT_VARIABLE)))
 
 
-def variables_of(environment: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
-    """The environment over the `.env` file, where there is one. Raises SecretUnreadable."""
+def variables_of(
+    environment: Mapping[str, str], env_file: Path | None, secrets: Iterable[str] = (TOKEN_VARIABLE, CHAT_VARIABLE)
+) -> dict[str, str]:
+    """The environment over the `.env` file, where there is one. `secrets` may each be given as a file.
+
+    Raises SecretUnreadable.
+    """
     found = env_lines(env_file) if env_file is not None and env_file.is_file() else {}
-    for name in (TOKEN_VARIABLE, CHAT_VARIABLE):
+    for name in secrets:
         if environment.get(name) or environment.get(name + FILE_SUFFIX):
             # One that the environment gives as a file is not given twice because the `.env` gives it too.
             found.pop(name, None)
