@@ -1,33 +1,237 @@
-"""The views as JSON: the same numbers as the folds, as of any event, and nothing twice."""
+"""The views as JSON: the same numbers as the folds, as of any event, in pages, and nothing twice."""
 
 from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
+from api.app import VIEWS
+from api.gate import Access
+from api.routes import GuardedRoute
+from events.log import Recorded
+from projections.formats import utc
+from projections.trades import write_trades_csv
+from projections.words import interesting
+from tests.alerts.given import closed_btc, opened_btc
 from tests.events.tape import in_loop
-from tests.web.given import client_of, site_of, told_day
+from tests.projections.tape import candle
+from tests.web.given import ListTimeline, client_of, site_of, told_day
+
+if TYPE_CHECKING:
+    import httpx
+    from starlette.requests import Request
+    from starlette.responses import Response
 
 LOG = told_day()
-VIEWS = ("arena", "positions", "orders")
+HEAD = len(LOG)
+NAMES = {"strategy": "momentum", "symbol": "BTCUSDT", "seq": "9"}
+PATHS = [f"/api/v1/{view.path.format(**NAMES)}" for view in VIEWS]
+QUERIES = {"/api/v1/conditions": {"strategy": "momentum", "symbol": "BTCUSDT"}}
 
 
-@pytest.mark.parametrize("path", VIEWS)
+def busy_log() -> list[Recorded]:
+    """The day, and forty more trades."""
+    log = list(LOG)
+    for event in [opened_btc(), closed_btc()] * 40:
+        log.append(Recorded(len(log) + 1, 0, 0, event))
+    return log
+
+
+async def shown(client: httpx.AsyncClient, path: str, **query: Any) -> Any:
+    """The data of a good answer."""
+    answer = await client.get(f"/api/v1/{path}", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["data"]
+
+
+def as_json(view: object) -> Any:
+    """A view as JSON shows it."""
+    return msgspec.json.decode(msgspec.json.encode(view))
+
+
+@pytest.mark.parametrize("path", PATHS)
 @in_loop
-async def test_a_view_says_as_of_when_it_is(path: str) -> None:
-    site = site_of(list(LOG))
+async def test_a_view_says_as_of_when_it_is_and_an_unchanged_one_costs_nothing(path: str) -> None:
+    site, query = site_of(list(LOG)), QUERIES.get(path, {})
     async with client_of(site) as client:
-        newest = (await client.get(f"/api/v1/{path}")).json()
-        assert newest["as_of"] == {"seq": len(LOG), "at_ms": site.timeline.views.at_ms}
-        then = (await client.get(f"/api/v1/{path}", params={"as_of": 9})).json()
-        assert then["as_of"]["seq"] == 9
+        newest = await client.get(path, params=query)
+        assert newest.json()["as_of"] == {"seq": HEAD, "at_ms": site.timeline.views.at_ms}
+        then = await client.get(path, params={**query, "as_of": 20})
+        assert then.json()["as_of"]["seq"] == 20
+        assert newest.headers["etag"] != then.headers["etag"]
+        known = {"if-none-match": f'W/"x", {newest.headers["etag"]}'}
+        unchanged = await client.get(path, params=query, headers=known)
+        assert (unchanged.status_code, unchanged.content) == (304, b"")
+        timeline = site.timeline
+        assert isinstance(timeline, ListTimeline)
+        timeline.grow([Recorded(HEAD + 1, 0, 0, candle(9_999, 100.0))])
+        assert (await client.get(path, params=query, headers=known)).status_code == 200
+        same = await client.get(path, params={**query, "as_of": 20}, headers={"if-none-match": then.headers["etag"]})
+        assert same.status_code == 304
+
+
+@in_loop
+async def test_an_answer_about_another_log_is_never_taken_for_this_one() -> None:
+    one, other = site_of(list(LOG)), site_of(list(LOG))
+    async with client_of(one) as client, client_of(other) as elsewhere:
+        etag = (await client.get("/api/v1/arena")).headers["etag"]
+        assert (await elsewhere.get("/api/v1/arena", headers={"if-none-match": etag})).status_code == 200
 
 
 @in_loop
 async def test_the_numbers_are_those_of_the_folds() -> None:
     site = site_of(list(LOG))
     async with client_of(site) as client:
-        for seq in (8, 12, len(LOG)):
+        for seq in (6, 12, 20, HEAD):
             views = await site.timeline.as_of(seq)
-            answer = (await client.get("/api/v1/arena", params={"as_of": seq})).json()
-            assert answer["data"] == msgspec.json.decode(msgspec.json.encode(views.arena.rows()))
+            portfolio = views.portfolio
+            assert await shown(client, "arena", as_of=seq) == as_json(views.arena.rows())
+            assert await shown(client, "runners", as_of=seq) == as_json(portfolio.accounts())
+            assert await shown(client, "positions", as_of=seq) == as_json(portfolio.positions())
+            assert (await shown(client, "state", as_of=seq))["portfolio"] == as_json(portfolio.view())
+            runner = await shown(client, "runners/momentum", as_of=seq)
+            assert runner["performance"] == as_json(views.arena.performance("momentum"))
+            assert (await shown(client, "risk", as_of=seq))["limits"] == as_json(views.limits.views())
+            courses = await shown(client, "equity", as_of=seq, strategy="momentum")
+            assert courses["strategies"] == as_json([portfolio.course("momentum")])
+
+
+@in_loop
+async def test_a_time_means_the_last_event_before_the_next_candle() -> None:
+    site = site_of(list(LOG))
+    at_ms = next(one.event.at_ms for one in LOG if type(one.event).__name__ == "CandleClosed")
+    async with client_of(site) as client:
+        answer = await client.get("/api/v1/state", params={"as_of": utc(at_ms).replace(" ", "T")})
+        assert answer.json()["as_of"] == {"seq": await site.timeline.seq_at(at_ms), "at_ms": at_ms}
+        for wrong in ("yesterday", "-1", "1e3", "9" * 17, "٣", "2025-13-01"):
+            assert (await client.get("/api/v1/state", params={"as_of": wrong})).status_code == 422, wrong
+        for absent in ("0", str(HEAD + 1), "2020-01-01"):
+            assert (await client.get("/api/v1/state", params={"as_of": absent})).status_code == 404, absent
+
+
+@pytest.mark.parametrize(
+    "choice", [{}, {"side": "long"}, {"strategy": "momentum", "result": "won"}, {"reason": "stop"}]
+)
+@in_loop
+async def test_pages_of_trades_hold_each_once_the_newest_first(choice: dict[str, str]) -> None:
+    site, found, before = site_of(busy_log()), list[dict[str, Any]](), 0
+    async with client_of(site) as client:
+        while before is not None:
+            page = await shown(client, "trades", limit=7, before=before, **choice)
+            found += page["items"]
+            before = page["next"]
+            assert before is None or len(page["items"]) == 7
+    fits = {
+        "side": lambda one, v: one.side == v, "strategy": lambda one, v: one.strategy == v,
+        "reason": lambda one, v: one.reason == v, "result": lambda one, _: one.net_usdt > 0.0,
+    }  # fmt: skip
+    chosen = [one for one in site.timeline.views.trades.closed() if all(fits[k](one, v) for k, v in choice.items())]
+    assert found == as_json(list(reversed(chosen)))
+    assert found
+
+
+@in_loop
+async def test_trades_are_chosen_by_the_time_of_their_exit() -> None:
+    site = site_of(list(LOG))
+    trades = site.timeline.views.trades.closed()
+    moment = utc(trades[0].exit_time_ms)
+    async with client_of(site) as client:
+        early = await shown(client, "trades", to=moment)
+        late = await shown(client, "trades", **{"from": moment})
+        at_ms = [one.exit_time_ms for one in trades]
+        assert [one["exit_time_ms"] for one in reversed(early["items"])] == [one for one in at_ms if one <= at_ms[0]]
+        assert [one["exit_time_ms"] for one in reversed(late["items"])] == [one for one in at_ms if one >= at_ms[0]]
+        assert (await client.get("/api/v1/trades", params={"from": "soon"})).status_code == 422
+
+
+@in_loop
+async def test_the_file_of_trades_is_the_one_of_the_command_line() -> None:
+    site = site_of(busy_log())
+    file = io.StringIO()
+    write_trades_csv(file, site.timeline.views.trades.closed("momentum"))
+    async with client_of(site) as client:
+        answer = await client.get("/api/v1/trades.csv", params={"strategy": "momentum"})
+        assert answer.text == file.getvalue()
+        assert answer.headers["content-type"].startswith("text/csv")
+        nothing = await client.get("/api/v1/trades.csv", params={"symbol": "NOTHING"})
+        assert nothing.text == file.getvalue().partition("\n")[0] + "\n"
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+@pytest.mark.parametrize(
+    "query",
+    [{"all": True}, {}, {"type": ["PositionOpened", "PositionClosed"]}, {"symbol": "BTCUSDT"}, {"text": "opened"}],
+)
+@in_loop
+async def test_pages_of_events_hold_each_once_in_their_order(order: str, query: dict[str, Any]) -> None:
+    found, at = list[dict[str, Any]](), 0
+    async with client_of(site_of(list(LOG))) as client:
+        while at is not None:
+            start = {"before" if order == "newest" else "after": at}
+            page = await shown(client, "events", limit=3, order=order, **start, **query)
+            found += page["items"]
+            at = page["next"]
+    wanted = [one for one in await all_events() if takes(one, query)]
+    assert found == (wanted if order == "oldest" else wanted[::-1])
+    assert found
+
+
+def takes(event: dict[str, Any], query: dict[str, Any]) -> bool:
+    """Whether an event is asked for."""
+    kinds, symbol = query.get("type"), query.get("symbol")
+    fits = event["type"] in kinds if kinds else query.get("all") or interesting(LOG[event["seq"] - 1].event)
+    own = symbol is None or symbol == event["symbol"] or symbol in event["fields"].get("symbols", ())
+    return bool(fits) and own and query.get("text", "") in event["text"]
+
+
+async def all_events() -> list[dict[str, Any]]:
+    """Every event, one by one."""
+    async with client_of(site_of(list(LOG))) as client:
+        return [await shown(client, f"events/{seq}") for seq in range(1, HEAD + 1)]
+
+
+@in_loop
+async def test_an_event_that_is_not_there_yet_is_not_shown() -> None:
+    async with client_of(site_of(list(LOG))) as client:
+        for path in ("events/0", f"events/{HEAD + 1}", "events/20?as_of=19", f"why/{HEAD + 1}", "why/0"):
+            assert (await client.get(f"/api/v1/{path}")).status_code == 404, path
+
+
+@in_loop
+async def test_a_chart_carries_the_fills_of_its_symbol() -> None:
+    site = site_of(list(LOG))
+    async with client_of(site) as client:
+        found = (await shown(client, "candles/BTCUSDT"))["fills"]
+        trades = [one for one in site.timeline.views.trades.closed() if one.symbol == "BTCUSDT"]
+        seqs = {one.seq for one in trades} | {one.opened_seq for one in trades}
+        seqs |= {one.opened_seq for one in site.timeline.views.portfolio.positions() if one.symbol == "BTCUSDT"}
+        assert [one["seq"] for one in found] == sorted(seqs)
+        assert {one["action"] for one in found} == {"entry", "exit"}
+        assert (await client.get("/api/v1/candles/NOTHING")).status_code == 404
+
+
+@in_loop
+async def test_what_is_wrong_is_a_problem_with_its_name() -> None:
+    async def broken(_: Request) -> Response:
+        raise ZeroDivisionError("secret details")
+
+    pages = [GuardedRoute("/broken", broken, access=Access.READ)]
+    async with client_of(site_of(list(LOG)), pages=pages, raises=False) as client:
+        for path, status in (
+            ("/nowhere", 404), ("/api/v1/arena/", 404), ("/api/v1/trades?limit=0", 422), ("/broken", 500),
+            ("/api/v1/trades?limit=1&limit=2", 422), ("/api/v1/positions?strategy=nobody", 404),
+            ("/api/v1/arena?nonsense=1", 422), ("/api/v1/runners/nobody", 404),
+            ("/api/v1/candles/BTCUSDT?timeframe=5x", 422), ("/api/v1/events?type=Nonsense", 422),
+            ("/api/v1/runners/" + "x" * 200, 422), ("/api/v1/events/1.5", 422), ("/api/v1/events?after=-1", 422),
+        ):  # fmt: skip
+            answer = await client.get(path)
+            assert answer.status_code == status, (path, answer.text)
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["status"] == status
+            assert "secret" not in answer.text
+        assert (await client.get("/api/v1/commands/kill")).status_code in (401, 405)
+        wrong = await client.request("DELETE", "/api/v1/arena", headers={"authorization": "Bearer x"})
+        assert wrong.headers["content-type"] == "application/problem+json"

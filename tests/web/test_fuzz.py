@@ -1,0 +1,76 @@
+"""Whatever is asked, an answer is one that the description names, and never a bug."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import schemathesis
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from api.app import application
+from api.openapi import description
+from api.streams import Streams
+from tests.support import examples
+from tests.web.given import BEARER, gate_of, served, site_of
+from tests.web.test_commands import trading
+
+ENDLESS = "/api/v1/stream"
+LOGIN = "/log(in|out)"
+EXAMPLES_MAX = 15
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+
+def described() -> dict[str, object]:
+    """The description, as anybody gets it."""
+    site = site_of([])
+    app = application(site, gate_of(), Streams(site.timeline))
+    return description(list(app.routes), "test")
+
+
+SCHEMA = schemathesis.openapi.from_dict(described()).exclude(path=ENDLESS).exclude(path_regex=LOGIN)
+
+
+@contextmanager
+def in_a_thread() -> Iterator[str]:
+    """A server with an engine behind it, in a loop of its own; where it is."""
+    ready, ended = threading.Event(), threading.Event()
+    at: list[str] = []
+
+    async def main() -> None:
+        site, _ = trading()
+        async with served(site) as address:
+            at.append(address)
+            ready.set()
+            await asyncio.to_thread(ended.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread.start()
+    try:
+        assert ready.wait(30.0)
+        yield f"http://{at[0]}"
+    finally:
+        ended.set()
+        thread.join(30.0)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """One server for all examples: what one did is what the next one finds."""
+    with in_a_thread() as address:
+        yield address
+
+
+@SCHEMA.parametrize()
+@examples(EXAMPLES_MAX)
+def test_every_answer_is_one_that_is_described(case: schemathesis.Case, server: str) -> None:
+    response = case.call(base_url=server, headers=BEARER)
+    case.validate_response(response, checks=CHECKS)

@@ -1,0 +1,311 @@
+"""Who gets in: tokens, cookies, hosts, origins; every route of the table states what protects it, and does."""
+
+from __future__ import annotations
+
+import random
+import string
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from api.app import application
+from api.gate import ADDRESSES_MAX, WRONG_MAX, Access, Wrongs
+from api.guard import BODY_BYTES_MAX, HEADERS
+from api.hosts import Hosts
+from api.login import local_path
+from api.routes import GuardedRoute, GuardedSocket
+from api.streams import Streams
+from api.token import COOKIE_HOURS_MAX, Token, TokenWeak, new_token
+from tests.events.tape import in_loop
+from tests.web.given import BEARER, ORIGIN, OTHER_TOKEN, TOKEN, client_of, gate_of, site_of, told_day
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+SITE = site_of(told_day())
+ORIGIN_HEADER = {"origin": ORIGIN}
+
+
+def routes() -> list[Any]:
+    """Every route of the application."""
+    return list(application(SITE, gate_of(), Streams(SITE.timeline)).routes)
+
+
+def requests_of(route: Any) -> tuple[str, str]:
+    """How a route is asked for."""
+    names = {"strategy": "momentum", "symbol": "BTCUSDT", "seq": "9"}
+    return route.method, route.path.format(**names)
+
+
+READERS = [one for one in routes() if isinstance(one, GuardedRoute) and one.access is Access.READ and not one.live]
+COMMANDS = [one for one in routes() if isinstance(one, GuardedRoute) and one.access is Access.COMMAND]
+
+
+# ---------------------------------------------------------------- the table
+
+
+def test_every_route_states_its_access_and_changes_nothing_by_reading() -> None:
+    assert all(isinstance(one.access, Access) for one in routes())
+    opened = {(one.method, one.path) for one in routes() if one.access is Access.OPEN}
+    assert opened == {
+        ("GET", "/live"), ("GET", "/ready"), ("GET", "/api/docs.css"), ("POST", "/login"), ("POST", "/logout"),
+    }  # fmt: skip
+    changing = {one.path for one in routes() if isinstance(one, GuardedRoute) and one.method != "GET"}
+    assert changing == {"/login", "/logout", *(one.path for one in COMMANDS)}
+    assert len(COMMANDS) == 5
+    assert all(one.live for one in routes() if "stream" in one.path or isinstance(one, GuardedSocket))
+
+
+def test_a_route_that_states_nothing_is_not_taken() -> None:
+    async def unguarded(_: Request) -> Response:
+        return PlainTextResponse("anybody")
+
+    with pytest.raises(TypeError, match="does not say what protects it"):
+        application(SITE, gate_of(), Streams(SITE.timeline), [Route("/x", unguarded)])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("route", READERS, ids=lambda one: one.path)
+@in_loop
+async def test_reading_needs_the_token_where_one_is_configured(route: GuardedRoute) -> None:
+    method, path = requests_of(route)
+    async with client_of(SITE, gate_of(reading_open=False)) as client:
+        refused = await client.request(method, path)
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"].startswith("Bearer")
+        wrong = await client.request(method, path, headers={"authorization": f"Bearer {OTHER_TOKEN}"})
+        assert wrong.status_code == 401
+        assert (await client.request(method, path, headers=BEARER)).status_code in (200, 422, 503)
+
+
+@pytest.mark.parametrize("route", COMMANDS, ids=lambda one: one.path)
+@in_loop
+async def test_commands_need_the_token_even_where_reading_is_free(route: GuardedRoute) -> None:
+    body = {"actor": "anna", "reason": "test", "scope": "momentum", "trip_seq": 1}
+    async with client_of(SITE) as client:
+        assert (await client.post(route.path, json=body)).status_code == 401
+        assert (await client.post(route.path, json=body, headers=ORIGIN_HEADER)).status_code == 401
+        wrong = {"authorization": f"Bearer {OTHER_TOKEN}"}
+        assert (await client.post(route.path, json=body, headers=wrong)).status_code == 401
+        assert (await client.get(route.path, headers=BEARER)).status_code == 405
+
+
+@in_loop
+async def test_every_answer_carries_the_headers_that_bind_browsers() -> None:
+    async with client_of(SITE, raises=False) as client:
+        for path in ("/live", "/nowhere", "/api/v1/arena", "/api/docs", "/api/v1/events?limit=nonsense"):
+            answer = await client.get(path)
+            assert HEADERS.items() <= answer.headers.items(), path
+            assert "unsafe-inline" not in answer.headers["content-security-policy"]
+            assert "access-control-allow-origin" not in answer.headers
+
+
+# ---------------------------------------------------------------- pages
+
+
+@in_loop
+async def test_a_browser_is_led_to_the_login_and_back() -> None:
+    async def home(_: Request) -> Response:
+        return PlainTextResponse("home")
+
+    pages = [GuardedRoute("/trades", home, access=Access.PAGE)]
+    async with client_of(SITE, gate_of(reading_open=False), pages) as client:
+        led = await client.get("/trades?symbol=BTC&side=long")
+        assert (led.status_code, led.headers["location"]) == (303, "/login?next=%2Ftrades%3Fsymbol%3DBTC%26side%3Dlong")
+        form = {"token": TOKEN, "next": "/trades?symbol=BTC"}
+        entered = await client.post("/login", data=form, headers=ORIGIN_HEADER)
+        assert (entered.status_code, entered.headers["location"]) == (303, "/trades?symbol=BTC")
+        cookie = entered.headers["set-cookie"]
+        assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
+        assert TOKEN not in cookie
+        assert (await client.get("/trades")).text == "home"
+
+
+@in_loop
+async def test_a_cookie_may_command_from_our_own_pages_only() -> None:
+    body = {"actor": "anna", "reason": "test"}
+    async with client_of(SITE) as client:
+        await client.post("/login", data={"token": TOKEN}, headers=ORIGIN_HEADER)
+        own = await client.post("/api/v1/commands/pause", json=body, headers=ORIGIN_HEADER)
+        assert own.status_code == 503, "it is let in, and there is no engine"
+        for headers in ({}, {"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
+            foreign = await client.post("/api/v1/commands/pause", json=body, headers=headers)
+            assert foreign.status_code == 403, headers
+
+
+@in_loop
+async def test_after_a_logout_the_cookie_is_worth_nothing() -> None:
+    async with client_of(SITE, gate_of(reading_open=False)) as client:
+        await client.post("/login", data={"token": TOKEN}, headers=ORIGIN_HEADER)
+        kept = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+        assert (await client.get("/api/v1/arena")).status_code == 200
+        assert (await client.post("/logout", headers=ORIGIN_HEADER)).status_code == 303
+        assert (await client.get("/api/v1/arena")).status_code == 401
+        assert (await client.get("/api/v1/arena", headers={"cookie": kept})).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["//evil.example", "https://evil.example", "/\\evil.example", "\\evil", "", "x", "/a\r\nset-cookie: b=c"]
+)
+def test_nobody_is_led_elsewhere_by_a_login(path: str) -> None:
+    assert local_path(path) == "/"
+
+
+# ---------------------------------------------------------------- hosts and origins
+
+
+@pytest.mark.parametrize(
+    ("bound", "host", "taken"),
+    [
+        ("127.0.0.1", "127.0.0.1:8700", True),
+        ("127.0.0.1", "localhost", True),
+        ("127.0.0.1", "LOCALHOST:8700", True),
+        ("::1", "[::1]:8700", True),
+        ("127.0.0.1", "evil.example", False),
+        ("127.0.0.1", "192.168.1.5:8700", False),
+        ("127.0.0.1", "localhost.evil.example", False),
+        ("127.0.0.1", "127.0.0.1@evil.example", False),
+        ("127.0.0.1", "127.0.0.1/evil", False),
+        ("127.0.0.1", "", False),
+        ("127.0.0.1", "box.lan", True),
+        ("0.0.0.0", "192.168.1.5:8700", True),
+        ("0.0.0.0", "box.lan:8700", True),
+        ("0.0.0.0", "evil.example", False),
+    ],
+)
+def test_only_own_names_are_taken(bound: str, host: str, taken: bool) -> None:
+    trusted = ["box.lan"]
+    assert Hosts(bound, trusted).takes(host) is taken
+
+
+@in_loop
+async def test_a_name_that_was_pointed_at_this_machine_is_refused() -> None:
+    async with client_of(SITE) as client:
+        for host in ("evil.example", "evil.example:8700", "127.0.0.1.evil.example", "x" * 5_000):
+            refused = await client.get("/api/v1/arena", headers={"host": host, "origin": f"http://{host}"})
+            assert refused.status_code == 421, host
+        two = [("host", "127.0.0.1"), ("host", "evil.example")]
+        assert (await client.get("/api/v1/arena", headers=two)).status_code == 421
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "", "http://127.0.0.1:9", "file://", "a:b:c", "é"])
+@in_loop
+async def test_a_foreign_page_gets_nothing_even_where_reading_is_free(origin: str) -> None:
+    async with client_of(SITE) as client:
+        refused = await client.get("/api/v1/arena", headers={b"origin": origin.encode()})
+        assert refused.status_code == 403
+        assert (await client.get("/api/v1/arena", headers=ORIGIN_HEADER)).status_code == 200
+
+
+# ---------------------------------------------------------------- tokens
+
+
+@in_loop
+async def test_ten_thousand_wrong_tokens_are_refused_and_the_right_one_is_still_taken() -> None:
+    gate = gate_of(reading_open=False)
+    chance = random.Random(1)
+    counts: dict[int, int] = {}
+    async with client_of(SITE, gate) as client:
+        for _ in range(10_000):
+            token = "".join(chance.choices(string.printable.strip() + "é☃", k=chance.randint(1, 60)))
+            answer = await client.get("/api/v1/status", headers={b"authorization": f"Bearer {token}".encode()})
+            counts[answer.status_code] = counts.get(answer.status_code, 0) + 1
+        assert counts == {401: WRONG_MAX, 429: 10_000 - WRONG_MAX}
+        assert (await client.get("/api/v1/status", headers=BEARER)).status_code == 200
+    assert gate.wrongs.total == 10_000
+
+
+def test_what_is_remembered_of_wrong_tokens_is_bounded_and_passes() -> None:
+    now = 0.0
+    wrongs = Wrongs(lambda: now)
+    for address in range(3 * ADDRESSES_MAX):
+        wrongs.note(f"10.{address >> 16}.{address >> 8 & 255}.{address & 255}")
+    assert len(wrongs) == ADDRESSES_MAX
+    assert [wrongs.note("10.0.0.1") for _ in range(WRONG_MAX + 1)] == [*[False] * WRONG_MAX, True]
+    assert [wrongs.note(f"2001:db8::{at:x}") for at in range(WRONG_MAX + 1)][-1], "a network counts as one"
+    now = 61.0
+    assert not wrongs.note("10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "weak", ["", "secret", "a" * 64, "0123456789abcdef" * 3, "x" * 42, "ab" * 40, TOKEN + "!", " " * 50, "z" * 600]
+)
+def test_a_token_that_can_be_guessed_is_refused_without_being_shown(weak: str) -> None:
+    with pytest.raises(TokenWeak) as refused:
+        Token(weak)
+    assert not weak or weak not in str(refused.value)
+
+
+def test_a_token_shows_itself_to_nobody() -> None:
+    token = Token(new_token())
+    assert repr(token) == f"{token}" == "<token>"
+    assert new_token() != new_token()
+
+
+@pytest.mark.parametrize("value", ["", ".", "..", "a.b.c", "1", "9" * 5_000, "é.ü", "1.x.", "\ud800.b.c"])
+def test_a_cookie_that_was_not_made_with_the_token_is_worth_nothing(value: str) -> None:
+    assert not Token(TOKEN).takes_cookie(value, int(time.time()))
+
+
+def test_a_cookie_ends_with_its_time_and_with_another_token() -> None:
+    token, now_s = Token(TOKEN), 1_000_000_000
+    cookie = token.cookie(now_s)
+    assert token.takes_cookie(cookie, now_s)
+    assert not token.takes_cookie(cookie, now_s + COOKIE_HOURS_MAX * 3_600)
+    assert not token.takes_cookie(cookie, now_s - 1)
+    assert not Token(OTHER_TOKEN).takes_cookie(cookie, now_s)
+    made, nonce, proof = cookie.split(".")
+    assert not token.takes_cookie(f"{int(made) + 1}.{nonce}.{proof}", now_s)
+
+
+@in_loop
+async def test_hostile_cookies_and_logins_are_refused_and_nothing_breaks() -> None:
+    name = Token(TOKEN).cookie_name
+    async with client_of(SITE, gate_of(reading_open=False)) as client:
+        for value in ("x", "..", "é", "a=b;c=d", "9" * 4_000, '"', "\x7f"):
+            headers = {b"cookie": f"{name}={value}; {name}={value}".encode()}
+            assert (await client.get("/api/v1/arena", headers=headers)).status_code == 401
+        for content in (
+            b"",
+            b"\xff\xfe",
+            b"token",
+            b"token=%ff%fe&next=//evil",
+            b"token=a" * 11,
+            b"&".join([b"a=b"] * 99),
+        ):
+            sent = {"content-type": "application/x-www-form-urlencoded", **ORIGIN_HEADER}
+            assert (await client.post("/login", content=content, headers=sent)).status_code in (401, 422)
+        assert (await client.post("/login", json={"token": TOKEN}, headers=ORIGIN_HEADER)).status_code == 415
+
+
+# ---------------------------------------------------------------- bodies
+
+
+@in_loop
+async def test_a_large_body_is_refused_whether_it_says_its_length_or_not() -> None:
+    async def pieces() -> Any:
+        for _ in range(64):
+            yield b'{"actor": "' + b"x" * 1_024
+
+    sent = {**BEARER, "content-type": "application/json"}
+    async with client_of(SITE) as client:
+        told = await client.post("/api/v1/commands/kill", content=b"x" * (BODY_BYTES_MAX + 1), headers=sent)
+        assert (told.status_code, told.headers["content-type"]) == (413, "application/problem+json")
+        untold = await client.post("/api/v1/commands/kill", content=pieces(), headers=sent)
+        assert (untold.status_code, untold.headers["content-type"]) == (413, "application/problem+json")
+        lied = await client.post(
+            "/api/v1/commands/kill", content=b"{}", headers={**sent, "content-length": "9" * 5_000}
+        )
+        assert lied.status_code == 413
+
+
+@in_loop
+async def test_only_json_is_a_command() -> None:
+    async with client_of(SITE) as client:
+        form = await client.post("/api/v1/commands/kill", data={"actor": "a", "reason": "b"}, headers=BEARER)
+        assert form.status_code == 415
+        text = {**BEARER, "content-type": "text/plain"}
+        assert (await client.post("/api/v1/commands/kill", content=b"{}", headers=text)).status_code == 415
