@@ -84,6 +84,24 @@ def moment_ms(text: str) -> int | None:
         return None
 
 
+def reading(value: float) -> str:
+    """A number a decision was made on: six digits or all before the point, never with an exponent."""
+    size = abs(value)
+    if size >= 100_000.0:
+        return f"{value:,.0f}"
+    places = next((places for places in range(1, 6) if size >= 10.0 ** (5 - places)), 6)
+    return f"{value:,.{places}f}".rstrip("0").rstrip(".") or "0"
+
+
+def file_size(size_bytes: float) -> str:
+    """A size in the unit that fits: 812 B, 5.8 MB, 1.2 TB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1_000.0:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1_000.0
+    return f"{size_bytes:.1f} TB"
+
+
 def duration(span_ms: int) -> str:
     """A span of time in its two largest units: 3d 4h, 2h 5m, 45s."""
     seconds = span_ms // 1_000

@@ -83,6 +83,24 @@ class PositionView(Struct, frozen=True):
     best_usdt: float = 0.0
     worst_usdt: float = 0.0
 
+    @property
+    def stop_distance_percent(self) -> float | None:
+        """How far the mark may move to the stop, in percent of the mark; None without a stop."""
+        return self._distance_percent(self.stop_price_usdt)
+
+    @property
+    def target_distance_percent(self) -> float | None:
+        """How far the mark must move to the target, likewise."""
+        return self._distance_percent(self.target_price_usdt)
+
+    @property
+    def liquidation_distance_percent(self) -> float | None:
+        """How far the mark may move to the liquidation, likewise."""
+        return self._distance_percent(self.liquidation_price_usdt)
+
+    def _distance_percent(self, price_usdt: float) -> float | None:
+        return _percent_of(price_usdt - self.mark_price_usdt, self.mark_price_usdt) if price_usdt > 0.0 else None
+
 
 class OrderView(Struct, frozen=True):
     """An order waiting for the next candle's open."""
@@ -115,6 +133,11 @@ class PortfolioView(Struct, frozen=True):
     suspended: tuple[SuspendedView, ...]
     anomalies: tuple[AnomalyView, ...]
     refused: tuple[RefusedView, ...]
+
+    @property
+    def day_result_percent(self) -> float:
+        """The result of the day in percent of the equity with which it began."""
+        return _percent_of(self.day_result_usdt, self.equity_usdt - self.day_result_usdt)
 
 
 class Portfolio:

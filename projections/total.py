@@ -30,6 +30,16 @@ class TotalView(Struct, frozen=True):
     curve: tuple[EquityPoint, ...]
     drawdowns: tuple[DrawdownPoint, ...]
 
+    @property
+    def net_usdt(self) -> float:
+        """What all strategies together made, open positions included."""
+        return self.equity_usdt - self.capital_usdt
+
+    @property
+    def net_percent(self) -> float:
+        """The same in percent of the capital."""
+        return self.net_usdt / self.capital_usdt * 100.0 if self.capital_usdt > 0.0 else 0.0
+
 
 class Total(Struct):
     """The running state behind a `TotalView`: it takes the sum of all equities after a candle."""

@@ -42,10 +42,18 @@ class Refusal(Struct, frozen=True):
 
 
 class Seen(Struct, frozen=True):
-    """The newest candle of a symbol that is no warm-up, and the newest one that was late; 0 is none. Market time."""
+    """The newest candle of a symbol that is no warm-up, and the newest one that was late; 0 is none. Market time.
+
+    `heard_at_ms` is the machine's clock when the newest one was recorded.
+    """
 
     at_ms: int = 0
     late_at_ms: int = 0
+    heard_at_ms: int = 0
+
+    def age_ms(self, now_ms: int) -> int:
+        """How long ago the newest candle was recorded, by the machine's clock."""
+        return max(now_ms - self.heard_at_ms, 0)
 
 
 class Views:
@@ -85,6 +93,11 @@ class Views:
         return self.portfolio.at_ms
 
     @property
+    def heard(self) -> Seen:
+        """The candle that was recorded last, of whichever symbol."""
+        return max(self.seen.values(), key=lambda seen: seen.heard_at_ms, default=Seen())
+
+    @property
     def strategies(self) -> tuple[str, ...]:
         """As they were configured."""
         return tuple(self.runners)
@@ -95,7 +108,7 @@ class Views:
         self.portfolio.apply(recorded)
         if type(event) is CandleClosed:
             if event.timing is not Timing.WARM_UP:
-                self._look(event)
+                self._look(event, recorded.recorded_at_ms)
         else:
             self.contracts.apply(recorded)
             self.trades.apply(recorded)
@@ -104,10 +117,10 @@ class Views:
             self._note(recorded)
         self.days.apply(recorded)
 
-    def _look(self, candle: CandleClosed) -> None:
+    def _look(self, candle: CandleClosed, recorded_at_ms: int) -> None:
         seen = self.seen.get(candle.symbol, Seen())
         late_at_ms = candle.at_ms if candle.timing is Timing.LATE else seen.late_at_ms
-        self.seen[candle.symbol] = Seen(max(seen.at_ms, candle.at_ms), late_at_ms)
+        self.seen[candle.symbol] = Seen(max(seen.at_ms, candle.at_ms), late_at_ms, recorded_at_ms)
         for timeframe_ms, key in self._due.get(candle.symbol, ()):
             if candle.at_ms % timeframe_ms == 0:
                 self.evaluated_ms[key] = candle.at_ms

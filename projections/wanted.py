@@ -11,7 +11,7 @@ from events.facts import ContractListed, type_name
 from projections.words import interesting, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from events.log import Recorded
 
@@ -55,23 +55,45 @@ class Found(Struct, frozen=True):
     next_before: int
 
 
-def search(
-    read: Callable[[int, int], Sequence[Recorded]],
-    wanted: Wanted,
-    contracts: Mapping[str, ContractListed],
-    before: int,
-    limit: int,
-    searched_max: int = SEARCHED_EVENTS_MAX,
-) -> Found:
-    """At most `limit` of the wanted events with a seq below `before`; `read` takes (after_seq, limit)."""
-    found: list[Recorded] = []
-    floor = max(before - 1 - searched_max, 0)
-    while before - 1 > floor:
-        after = max(before - 1 - PAGE_EVENTS, floor)
-        for recorded in reversed(read(after, before - 1 - after)):
-            if wanted.takes(recorded, contracts):
-                found.append(recorded)
-                if len(found) >= limit:
-                    return Found(tuple(found), recorded.seq if recorded.seq > 1 else 0)
-        before = after + 1
-    return Found(tuple(found), before if before > 1 else 0)
+class Search:
+    """A search from `before` backwards, in pages that whoever reads the log hands in.
+
+    It takes at most `limit` events with a seq below `before`, and looks at no more than `searched_max`.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        contracts: Mapping[str, ContractListed],
+        before: int,
+        limit: int,
+        searched_max: int = SEARCHED_EVENTS_MAX,
+    ) -> None:
+        self._wanted, self._contracts, self._limit = wanted, contracts, limit
+        self._before = before
+        self._floor = max(before - 1 - searched_max, 0)
+        self._found: list[Recorded] = []
+
+    @property
+    def page(self) -> tuple[int, int] | None:
+        """What is to be read next, as (after_seq, limit); None where the search is over."""
+        if len(self._found) >= self._limit or self._before - 1 <= self._floor:
+            return None
+        after = max(self._before - 1 - PAGE_EVENTS, self._floor)
+        return after, self._before - 1 - after
+
+    def take(self, events: Sequence[Recorded]) -> None:
+        """The events of the page, oldest first; a page without any ends the search."""
+        if not events:
+            self._before = self._floor + 1
+        for recorded in reversed(events):
+            self._before = recorded.seq
+            if self._wanted.takes(recorded, self._contracts):
+                self._found.append(recorded)
+                if len(self._found) >= self._limit:
+                    return
+
+    @property
+    def found(self) -> Found:
+        """What was found so far."""
+        return Found(tuple(self._found), self._before if self._before > 1 else 0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from events.facts import GLOBAL_SCOPE
-from projections.wanted import Wanted, search
+from projections.wanted import Search, Wanted
 from tests.projections.tape import candle, closed, configured, opened, recorded, tripped
 
 if TYPE_CHECKING:
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 def seqs(wanted: Wanted, *events: Event, before: int | None = None, limit: int = 10, most: int = 100) -> object:
     log = recorded(events)
-    found = search(lambda after, n: log[after : after + n], wanted, {}, before or len(log) + 1, limit, most)
-    return [one.seq for one in found.events], found.next_before
+    search = Search(wanted, {}, before or len(log) + 1, limit, most)
+    while search.page is not None:
+        after, n = search.page
+        search.take(log[after : after + n])
+    return [one.seq for one in search.found.events], search.found.next_before
 
 
 def test_market_data_is_left_out_unless_everything_is_wanted() -> None:

@@ -1,0 +1,89 @@
+"""Courses of equity as a picture shows them: thinned, in USDT and in percent; and the result of every day."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from projections.drawing import thinned
+from projections.metrics import DAY_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from projections.alerts.daily import DayFigures, Days
+    from projections.curve import EquityPoint
+    from projections.equity import EquityView
+    from projections.total import TotalView
+
+TOTAL = "total"
+
+
+class CoursePoint(Struct, frozen=True, array_like=True):
+    """The equity at a moment of market time, and what it is more than the capital, in percent of that."""
+
+    at_ms: int
+    equity_usdt: float
+    net_percent: float
+
+
+class CourseView(Struct, frozen=True):
+    """The course of one strategy, or of all together under the name `total`."""
+
+    name: str
+    points: tuple[CoursePoint, ...]
+
+
+class DayResult(Struct, frozen=True):
+    """What all strategies together made in the UTC day that began at `day_ms`; of the last one, so far.
+
+    The result is the change of the equity, open positions included; trades and wins are those closed in it.
+    """
+
+    day_ms: int
+    equity_usdt: float
+    result_usdt: float
+    result_percent: float
+    trades: int
+    wins: int
+    trips: int
+
+
+def courses(total: TotalView, views: Sequence[EquityView], points_max: int) -> tuple[CourseView, ...]:
+    """The total first, then every strategy as configured."""
+    own = [_course(one.strategy, one.capital_usdt, one.curve, points_max) for one in views]
+    return (_course(TOTAL, total.capital_usdt, total.curve, points_max), *own)
+
+
+def _course(name: str, capital_usdt: float, curve: Sequence[EquityPoint], points_max: int) -> CourseView:
+    share = 100.0 / capital_usdt if capital_usdt > 0.0 else 0.0
+    points = thinned(curve, points_max)
+    shown = (CoursePoint(p.at_ms, p.equity_usdt, (p.equity_usdt - capital_usdt) * share) for p in points)
+    return CourseView(name, tuple(shown))
+
+
+def day_results(views: Sequence[EquityView], days: Days, limit: int) -> tuple[DayResult, ...]:
+    """The last `limit` days, oldest first."""
+    told = (*days.finished(), *([days.today] if days.today is not None else []))
+    return tuple(_day(figures, views) for figures in told[-limit:])
+
+
+def _day(figures: DayFigures, views: Sequence[EquityView]) -> DayResult:
+    begin = sum(_equity_at_end(one, figures.day - 1) for one in views)
+    end = sum(_equity_at_end(one, figures.day) for one in views)
+    return DayResult(
+        day_ms=figures.day * DAY_MS,
+        equity_usdt=end,
+        result_usdt=end - begin,
+        result_percent=(end - begin) / begin * 100.0 if begin > 0.0 else 0.0,
+        trades=figures.trades,
+        wins=figures.wins,
+        trips=len(figures.trips),
+    )
+
+
+def _equity_at_end(view: EquityView, day: int) -> float:
+    """The equity at the end of a day; the capital before the first one, the newest after the last."""
+    known, at = view.day_equities_usdt, day - view.from_ms // DAY_MS
+    return known[min(at, len(known) - 1)] if known and at >= 0 else view.capital_usdt

@@ -1,0 +1,56 @@
+"""Crash me: only with the token, and what came back is compared with the log as another process folds it."""
+
+from __future__ import annotations
+
+from engine.core.world import new_world
+from tests.events.tape import in_loop
+from tests.support import STRATEGIES
+from tests.ui.given import DAY, visiting
+from tests.web.given import BEARER, Absent, Present, site_of, status
+
+ORIGIN = {"origin": "http://127.0.0.1:8700"}
+
+
+def running(**changes: object) -> Present:
+    log = list(DAY)
+    timeline = site_of(log).timeline
+    return Present(new_world(STRATEGIES), timeline, status(pid=4711, recovered_seq=9, **changes))  # type: ignore[arg-type]
+
+
+@in_loop
+async def test_an_engine_is_killed_only_by_who_has_the_token() -> None:
+    engine = running()
+    async with visiting(site_of([], engine)) as client:
+        assert (await client.post("/pages/crash", headers=ORIGIN)).status_code == 401
+        assert not engine.crashed
+        answer = await client.post("/pages/crash", headers=ORIGIN | BEARER)
+        assert answer.json() == {"pid": 4711}
+        assert engine.crashed
+        assert (await client.post("/pages/crash", headers=ORIGIN | BEARER)).status_code == 409
+
+
+@in_loop
+async def test_what_came_back_is_compared_with_the_log() -> None:
+    engine = running(digest_at_start=f"{9:032x}", replayed_events=7, recovery_ms=12.5)
+    async with visiting(site_of([], engine)) as client:
+        found = (await client.get("/pages/recovery")).json()
+        assert found["same"] is True
+        assert (found["recovered_seq"], found["replayed_events"], found["recovery_ms"]) == (9, 7, 12.5)
+        engine.said = status(pid=4712, recovered_seq=9, digest_at_start="another")
+        assert (await client.get("/pages/recovery")).json()["same"] is False
+
+
+@in_loop
+async def test_there_is_nothing_to_crash_where_no_engine_runs() -> None:
+    async with visiting(site_of(list(DAY), Absent())) as client:
+        assert (await client.post("/pages/crash", headers=ORIGIN | BEARER)).status_code == 503
+        assert (await client.get("/pages/recovery")).status_code == 503
+
+
+@in_loop
+async def test_the_button_is_there_for_a_simulated_market_of_now_alone() -> None:
+    async with visiting() as client:
+        assert "data-crash" in (await client.get("/")).text
+        assert "data-crash" not in (await client.get("/?as_of=9")).text
+    async with visiting(site_of(list(DAY), simulated=False)) as client:
+        assert "data-crash" not in (await client.get("/")).text

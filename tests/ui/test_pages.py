@@ -1,0 +1,244 @@
+"""Every page: it is there, now and as of any event, with the numbers of the views, and lets nothing through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+from msgspec.structs import replace
+
+from api.gate import LOGIN_PATH
+from api.guard import CONTENT_POLICY
+from events.facts import Closing, KillSwitchTripped, OrderPlaced, PositionOpened, RunnerConfigured
+from projections import formats
+from projections.reasons import reason_words
+from tests.events.tape import in_loop
+from tests.ui.given import DAY, PAGES, Elements, moment_of, visiting, with_query
+from tests.web.given import gate_of, site_of
+from ui.pages import PAGES as DECLARED
+from ui.rendering import TEMPLATES
+
+if TYPE_CHECKING:
+    from events.log import Recorded
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+
+
+@pytest.mark.parametrize("address", PAGES)
+@in_loop
+async def test_a_page_is_there_now_and_as_of_every_event(address: str) -> None:
+    async with visiting() as client:
+        now = await client.get(address)
+        assert now.status_code == 200, now.text[-300:]
+        assert now.headers["content-type"].startswith("text/html")
+        assert now.headers["content-security-policy"] == CONTENT_POLICY
+        for seq in (9, 15, len(DAY)):
+            then = await client.get(with_query(address, as_of=seq))
+            assert then.status_code == 200, (address, seq)
+            assert f"after event {seq}" in Elements(then.text).text
+
+
+def test_every_declared_page_is_visited() -> None:
+    visited = {address.partition("?")[0] for address in PAGES}
+    named = {
+        "/strategy/{name}": "/strategy/momentum",
+        "/chart/{symbol}": "/chart/GALAUSDT",
+        "/events/{seq}": "/events/9",
+    }
+    assert {named.get(page.path, page.path) for page in DECLARED} <= visited
+
+
+@pytest.mark.parametrize("address", PAGES)
+@in_loop
+async def test_every_link_of_a_page_as_of_an_event_leads_to_the_same_event(address: str) -> None:
+    """But for the ways back to now, and from one event to everything as of it."""
+    async with visiting() as client:
+        found = Elements((await client.get(with_query(address, as_of=12))).text)
+    here = [link for link in found.of("a", "href") if link.startswith("/")]
+    elsewhere = {link.partition("?")[0] for link in here if moment_of(link) != "12"}
+    assert len(here) > 8
+    assert elsewhere <= {"/", "/events", address.partition("?")[0]}
+    assert "12" in found.of("input", "value")
+
+
+@in_loop
+async def test_only_a_page_of_now_follows_the_stream() -> None:
+    async with visiting() as client:
+        then = (await client.get("/?as_of=12")).text
+        assert "sse-connect" not in then
+        assert "hx-trigger" not in then
+
+
+@pytest.mark.parametrize("folder", [path.name for path in TEMPLATES.iterdir() if path.is_dir()])
+@in_loop
+async def test_every_part_of_a_page_can_be_fetched_alone(folder: str) -> None:
+    address = next(page.path for page in DECLARED if page.name == folder)
+    address = address.replace("{name}", "momentum").replace("{symbol}", "BTCUSDT")
+    async with visiting() as client:
+        for path in (TEMPLATES / folder).glob("*.html"):
+            part = await client.get(with_query(address, part=path.stem, tf="1m"))
+            assert part.status_code == 200, path
+            assert "<html" not in part.text
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/strategy/nobody",
+        "/chart/NOPE",
+        "/chart?tf=2m",
+        "/events/999999",
+        "/events/x",
+        "/events?type=Nothing",
+        "/?as_of=999999",
+        "/?as_of=soon",
+        "/?part=nothing",
+        "/?part=../base",
+        "/trades?page=x",
+    ],
+)
+@in_loop
+async def test_what_there_is_not_is_refused_in_words(address: str) -> None:
+    async with visiting() as client:
+        answer = await client.get(address)
+        assert answer.status_code == 404
+        assert "To the overview" in answer.text
+
+
+# ---------------------------------------------------------------- the numbers
+
+
+@in_loop
+async def test_the_header_and_the_overview_say_what_the_views_say() -> None:
+    site = site_of(list(DAY))
+    async with visiting(site) as client:
+        for seq in (10, 14, len(DAY)):
+            view = (await site.timeline.as_of(seq)).portfolio.view()
+            text = Elements((await client.get(f"/?as_of={seq}")).text).text
+            assert f"Equity {formats.money(view.equity_usdt)}" in text
+            assert f"Today {formats.gain(view.day_result_usdt)}" in text
+            assert f"Open {len(view.positions)}" in text
+
+
+@in_loop
+async def test_the_arena_says_every_number_of_its_rows() -> None:
+    site = site_of(list(DAY))
+    async with visiting(site) as client:
+        text = Elements((await client.get("/arena")).text).text
+    for row in site.timeline.views.arena.rows():
+        assert formats.gain_percent(row.net_return_percent) in text
+        assert formats.money(row.equity_usdt) in text
+        assert formats.percent(row.max_drawdown_percent) in text
+        assert formats.money(row.fees_usdt) in text
+
+
+@in_loop
+async def test_trades_and_positions_say_every_number_a_trader_expects() -> None:
+    site = site_of(list(DAY))
+    views = site.timeline.views
+    async with visiting(site) as client:
+        text = Elements((await client.get("/trades")).text).text
+    contracts = views.contracts.by_symbol
+    assert views.trades.closed() and views.portfolio.positions()
+    for trade in views.trades.closed():
+        for value in (trade.entry_price_usdt, trade.exit_price_usdt):
+            assert formats.price(value, trade.symbol, contracts) in text
+        for amount in (trade.net_usdt, trade.gross_usdt, trade.funding_usdt):
+            assert formats.gain(amount) in text
+        assert reason_words(trade.reason) in text
+    for position in views.portfolio.positions():
+        assert formats.price(position.liquidation_price_usdt, position.symbol, contracts) in text
+        assert formats.gain_percent(position.stop_distance_percent or 0.0) in text
+
+
+@in_loop
+async def test_a_tripped_switch_is_in_the_header_and_can_be_reset_by_its_seq() -> None:
+    site = site_of(list(DAY), commands_allowed=True)
+    trip = site.timeline.views.portfolio.switches.active()[0]
+    async with visiting(site) as client:
+        found = Elements((await client.get("/risk")).text)
+    assert trip.why in found.text
+    assert f"1 of 2: {trip.why}" in found.text
+    assert f"{trip.scope}:{trip.trip_seq}" in found.of("option", "value")
+
+
+# ---------------------------------------------------------------- empty
+
+
+@in_loop
+async def test_an_empty_log_is_shown_and_says_when_it_will_not_be_empty() -> None:
+    async with visiting(site_of([])) as client:
+        for address in ("/", "/arena", "/chart", "/trades", "/risk", "/events", "/system", "/compare"):
+            answer = await client.get(address)
+            assert answer.status_code == 200, address
+        overview = Elements((await client.get("/")).text).text
+        assert "No strategy is configured yet" in overview
+        assert "It begins with the first closed candle after the warm-up." in overview
+
+
+# ---------------------------------------------------------------- what comes from outside
+
+
+def hostile(recorded: Recorded) -> Recorded:
+    """The same event with a strategy and reasons that try to be markup."""
+    event = recorded.event
+    match event:
+        case RunnerConfigured(strategy="momentum"):
+            return replace(recorded, event=replace(event, strategy=HOSTILE))
+        case OrderPlaced(strategy="momentum") | PositionOpened(strategy="momentum"):
+            return replace(recorded, event=replace(event, strategy=HOSTILE))
+        case Closing(strategy="momentum"):
+            return replace(recorded, event=replace(event, strategy=HOSTILE, reason=HOSTILE))
+        case KillSwitchTripped():
+            return replace(recorded, event=replace(event, reason="manual", who=HOSTILE, why=HOSTILE))
+        case _:
+            return recorded
+
+
+@in_loop
+async def test_hostile_names_and_reasons_stay_text() -> None:
+    site = site_of([hostile(one) for one in DAY], commands_allowed=True)
+    name = quote(HOSTILE, safe="")
+    addresses = (
+        "/",
+        "/arena",
+        "/trades",
+        "/risk",
+        "/events",
+        "/chart?tf=1m",
+        f"/events?q={name}",
+        f"/trades?side={name}",
+    )
+    async with visiting(site) as client:
+        pages = {address: (await client.get(address)).text for address in addresses}
+    for address, html in pages.items():
+        assert "<script>alert" not in html, address
+        assert "<img" not in html, address
+        assert not [name for _, attrs in Elements(html).found for name in attrs if name.startswith("on")], address
+    assert HOSTILE in " ".join(Elements(pages["/arena"]).words)
+
+
+@in_loop
+async def test_a_hostile_name_cannot_end_the_data_of_a_picture() -> None:
+    async with visiting(site_of([hostile(one) for one in DAY])) as client:
+        html = (await client.get("/?part=picture")).text
+    assert html.count("</script>") == 1
+    assert "\\u003cscript\\u003e" in html
+
+
+# ---------------------------------------------------------------- who may look
+
+
+@in_loop
+async def test_a_page_leads_to_the_login_where_reading_is_not_open() -> None:
+    gate = gate_of(reading_open=False, bound="0.0.0.0", trusted=["127.0.0.1"])
+    async with visiting(gate=gate) as client:
+        for address in PAGES:
+            answer = await client.get(address)
+            assert answer.status_code == 303, address
+            assert answer.headers["location"].startswith(f"{LOGIN_PATH}?next=")
+        assert (await client.get("/pages/stream")).status_code == 401
+        login = await client.get(LOGIN_PATH, params={"next": "//elsewhere.example"})
+        assert login.status_code == 200
+        assert "elsewhere" not in login.text

@@ -1,0 +1,98 @@
+"""What keeps a page alive: headers, ticks, and a sign of life when nothing happens."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from api.streams import Streams
+from tests.events.tape import in_loop
+from tests.ui.given import DAY
+from tests.web.given import site_of
+from ui.desk import Desk
+from ui.stream import BEAT_S, Pulse
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from tests.web.given import ListTimeline
+
+BEGUN = 14
+WAIT_S = 10.0
+
+
+class Read:
+    """The frames of a stream by name."""
+
+    def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
+        self._frames = frames
+        self.names: list[str] = []
+
+    async def until(self, name: str) -> str:
+        """The data of the next frame of a name."""
+        async with asyncio.timeout(WAIT_S):
+            async for frame in self._frames:
+                head, _, data = frame.decode().partition("\n")
+                found = head.removeprefix("event: ")
+                self.names.append(found)
+                if found == name:
+                    return data.replace("data: ", "").strip()
+        raise AssertionError(f"the stream ended before {name}")
+
+
+def begun() -> tuple[ListTimeline, Pulse]:
+    site = site_of(list(DAY[:BEGUN]))
+    timeline: ListTimeline = site.timeline  # type: ignore[assignment]
+    return timeline, Pulse(Desk(site), Streams(site.timeline))
+
+
+@in_loop
+async def test_a_page_hears_how_it_stands_and_that_the_log_has_moved() -> None:
+    timeline, pulse = begun()
+    stream = Read(pulse.frames())
+    assert f'id="header-seq">{BEGUN}<' in await stream.until("header")
+    assert await stream.until("moved") == str(BEGUN)
+    timeline.grow(DAY[BEGUN : BEGUN + 2])
+    assert f'id="header-seq">{BEGUN + 2}<' in await stream.until("header")
+    assert await stream.until("moved") == str(BEGUN + 2)
+
+
+@in_loop
+async def test_a_log_that_stands_still_is_told_by_beats_and_once_by_a_rest() -> None:
+    _, pulse = begun()
+    stream = Read(pulse.frames())
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await stream.until("beat")
+    assert await stream.until("rest") == str(BEGUN)
+    assert loop.time() - began <= 2 * BEAT_S
+    stream.names.clear()
+    await stream.until("beat")
+    await stream.until("beat")
+    assert set(stream.names) == {"beat"}
+
+
+@in_loop
+async def test_a_log_that_moves_all_the_time_is_told_twice_a_second_at_most() -> None:
+    timeline, pulse = begun()
+
+    async def move() -> None:
+        for one in DAY[BEGUN:]:
+            timeline.grow([one])
+            await asyncio.sleep(0.1)
+
+    moving = asyncio.ensure_future(move())
+    stream, told = Read(pulse.frames()), 0
+    while not moving.done():
+        await stream.until("header")
+        told += 1
+    await moving
+    assert 2 <= told <= 1 + len(DAY[BEGUN:]) * 0.1 / 0.5 + 1
+
+
+@in_loop
+async def test_a_header_is_rendered_once_for_all_who_look() -> None:
+    _, pulse = begun()
+    first, second = Read(pulse.frames()), Read(pulse.frames())
+    assert await first.until("header") == await second.until("header")
+    assert pulse.rendered == 1

@@ -1,0 +1,121 @@
+"""The arena: all strategies side by side, and one strategy taken apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from events.errors import UsageError
+from projections.breakdown import BreakdownView, breakdown
+from projections.courses import CourseView, courses
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from events.facts import RunnerConfigured
+    from projections.arena import ArenaRow
+    from projections.limits import LimitView
+    from projections.performance import Performance
+    from projections.portfolio import AccountView, PositionView
+    from projections.site import ConditionsView, StrategyView
+    from projections.trades import TradeView
+    from projections.views import Refusal
+    from ui.look import Look
+
+TRADES_SHOWN_MAX = 12
+SYMBOLS_EXPLAINED_MAX = 12
+COURSE_POINTS_MAX = 400
+
+
+class ArenaPage(Struct, frozen=True):
+    """The page's context."""
+
+    rows: tuple[ArenaRow, ...]
+    at_ms: int
+
+
+async def arena(look: Look) -> ArenaPage:
+    """The ranking."""
+    return ArenaPage(look.views.arena.rows(), look.views.at_ms)
+
+
+class Parameter(Struct, frozen=True):
+    """One parameter: its value in force, and what the strategy says of it."""
+
+    name: str
+    value: int | float
+    default: object
+    unit: str
+    about: str
+
+
+class StrategyPage(Struct, frozen=True):
+    """The page's context. `refusals` is the last signal that came to nothing, by symbol."""
+
+    account: AccountView
+    figures: Performance
+    about: StrategyView | None
+    runner: RunnerConfigured
+    parameters: tuple[Parameter, ...]
+    conditions: tuple[tuple[str, tuple[ConditionsView, ...]], ...]
+    positions: tuple[PositionView, ...]
+    trades: tuple[TradeView, ...]
+    parts: BreakdownView
+    limits: tuple[LimitView, ...]
+    refusals: Mapping[str, Refusal]
+    names: tuple[str, ...]
+    course: CourseView
+
+
+async def strategy(look: Look) -> StrategyPage:
+    """One strategy. Raises UsageError for a name that was never configured."""
+    name, views = look.path["name"], look.views
+    if name not in views.runners:
+        raise UsageError(f"there is no strategy {name!r}; there are: {', '.join(views.runners) or 'none yet'}")
+    # What is waited for comes first: the views move while others have their turn.
+    conditions = await _conditions(look, views.runners[name])
+    closed, runner = views.trades.closed(name), views.runners[name]
+    about = next((one for one in look.site.strategies if one.name == name), None)
+    return StrategyPage(
+        account=views.portfolio.account(name),
+        figures=views.arena.performance(name),
+        about=about,
+        runner=runner,
+        parameters=_parameters(runner, about),
+        conditions=conditions,
+        positions=views.portfolio.positions(name),
+        trades=closed[: -TRADES_SHOWN_MAX - 1 : -1],
+        parts=breakdown(closed),
+        limits=views.limits.of(name),
+        refusals={symbol: refusal for (who, symbol), refusal in views.refusals.items() if who == name},
+        names=views.strategies,
+        course=_course(look, name),
+    )
+
+
+def _course(look: Look, name: str) -> CourseView:
+    equity = look.views.portfolio.equity
+    view = equity.view(name)
+    return courses(equity.total().view(view.capital_usdt), [view], COURSE_POINTS_MAX)[1]
+
+
+async def _conditions(look: Look, runner: RunnerConfigured) -> tuple[tuple[str, tuple[ConditionsView, ...]], ...]:
+    """Both sides' conditions of every symbol, of the first ones where there are many."""
+    shown = runner.symbols[:SYMBOLS_EXPLAINED_MAX]
+    return tuple([(one, await look.site.inspector.conditions(look.seq, runner.strategy, one)) for one in shown])
+
+
+def _parameters(runner: RunnerConfigured, about: StrategyView | None) -> tuple[Parameter, ...]:
+    known = _properties(about.parameters_schema) if about is not None else {}
+    return tuple(_parameter(name, value, known.get(name, {})) for name, value in runner.parameters.items())
+
+
+def _parameter(name: str, value: float, schema: Mapping[str, object]) -> Parameter:
+    extra = schema.get("unit", "")
+    return Parameter(name, value, schema.get("default"), str(extra), str(schema.get("description", "")))
+
+
+def _properties(schema: Mapping[str, object]) -> Mapping[str, Mapping[str, object]]:
+    found = schema.get("properties")
+    return found if isinstance(found, dict) else {}

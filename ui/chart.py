@@ -1,0 +1,81 @@
+"""The chart of one symbol: candles with indicators, fills, and what stands in the market now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from events.errors import UsageError
+from projections.formats import decimals
+
+if TYPE_CHECKING:
+    from projections.portfolio import PositionView
+    from projections.site import ChartView
+    from projections.trades import TradeView
+    from ui.look import Look
+
+TIMEFRAMES_MS = {"1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000, "4h": 14_400_000, "1d": 86_400_000}
+TIMEFRAME_DEFAULT = "5m"
+CANDLES_SHOWN_MAX = 300
+TRADES_SHOWN_MAX = 200
+TRADES_LISTED_MAX = 12
+
+
+class ChartPicture(Struct, frozen=True):
+    """What the picture is drawn from. Prices have `decimals` decimals."""
+
+    chart: ChartView
+    trades: tuple[TradeView, ...]
+    positions: tuple[PositionView, ...]
+    decimals: int
+
+
+class ChartPage(Struct, frozen=True):
+    """The page's context; without a picture there is no symbol yet."""
+
+    symbol: str
+    symbols: tuple[str, ...]
+    timeframe: str
+    timeframes: tuple[str, ...]
+    picture: ChartPicture | None
+    trades: tuple[TradeView, ...]
+    positions: tuple[PositionView, ...]
+
+
+async def chart(look: Look) -> ChartPage:
+    """One symbol's chart, that of the first symbol without a name. Raises UsageError for one that there is not."""
+    views = look.views
+    symbols = tuple(views.seen)
+    symbol = look.path.get("symbol") or (symbols[0] if symbols else "")
+    timeframe = look.asked("tf") or TIMEFRAME_DEFAULT
+    if symbol and symbol not in symbols:
+        raise UsageError(f"there is no symbol {symbol!r}; there are: {', '.join(symbols) or 'none yet'}")
+    if timeframe not in TIMEFRAMES_MS:
+        raise UsageError(f"there is no timeframe {timeframe!r}; there are: {', '.join(TIMEFRAMES_MS)}")
+    view = await _chart(look, symbol, timeframe) if symbol else None
+    trades = views.trades.closed(symbol=symbol)[: -TRADES_SHOWN_MAX - 1 : -1]
+    positions = tuple(one for one in views.portfolio.positions() if one.symbol == symbol)
+    return ChartPage(
+        symbol=symbol,
+        symbols=symbols,
+        timeframe=timeframe,
+        timeframes=tuple(TIMEFRAMES_MS),
+        picture=_picture(look, view, trades, positions) if view is not None else None,
+        trades=trades[:TRADES_LISTED_MAX],
+        positions=positions,
+    )
+
+
+async def _chart(look: Look, symbol: str, timeframe: str) -> ChartView:
+    return await look.site.inspector.chart(look.seq, symbol, TIMEFRAMES_MS[timeframe], CANDLES_SHOWN_MAX)
+
+
+def _picture(
+    look: Look, view: ChartView, trades: tuple[TradeView, ...], positions: tuple[PositionView, ...]
+) -> ChartPicture:
+    first_ms = view.candles[0].open_time_ms if view.candles else 0
+    shown = tuple(one for one in trades if one.exit_time_ms >= first_ms)
+    contract = look.views.contracts.by_symbol.get(view.symbol)
+    places = decimals(contract.tick_numerator, contract.tick_denominator) if contract is not None else 2
+    return ChartPicture(view, shown, positions, places)

@@ -1,0 +1,107 @@
+"""One installation's pages: looks are taken here, and answered with HTML."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from starlette.responses import HTMLResponse
+
+from events.errors import PapertapeError, UsageError
+from ui.look import Look, views_of
+from ui.rendering import ASSETS, environment, render
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from projections.site import Site
+
+PART = re.compile(r"[a-z_]{1,40}")
+NOT_OF_A_PAGE = frozenset({"as_of", "part"})
+NOT_FOUND, UNAVAILABLE = 404, 503
+
+
+class Page(Struct, frozen=True):
+    """A page: its address, the folder of its templates, its title, and who makes its context."""
+
+    path: str
+    name: str
+    title: str
+    load: Callable[[Look], Awaitable[Struct]]
+
+
+class Desk:
+    """Answers requests for pages of one site."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.with_scripts = (ASSETS / "htmx.js").is_file()
+
+    async def look(self, request: Request | None = None) -> Look:
+        """What a request looks at; the newest without one. Raises UsageError for a moment that there is not."""
+        query = {} if request is None else dict(request.query_params)
+        views, live = await views_of(self.site, query.get("as_of", "").strip())
+        return Look(
+            site=self.site,
+            views=views,
+            head_seq=self.site.timeline.head_seq,
+            live=live,
+            now_ms=time.time_ns() // 1_000_000,
+            engine=await self.site.engine.status(),
+            path={} if request is None else request.path_params,
+            query={name: value for name, value in query.items() if name not in NOT_OF_A_PAGE},
+        )
+
+    async def answer(self, request: Request, page: Page) -> Response:
+        """A page, or the part of it that is asked for."""
+        try:
+            look = await self.look(request)
+            return HTMLResponse(await self._render(request, page, look))
+        except UsageError as error:
+            return await self._sorry(request, str(error), NOT_FOUND)
+        except PapertapeError as error:
+            return await self._sorry(request, str(error), UNAVAILABLE)
+
+    async def _render(self, request: Request, page: Page, look: Look) -> str:
+        template = _template(page, request.query_params.get("part", ""))
+        # The views move while others have their turn: from here on nobody has.
+        loaded = await page.load(look)
+        return render(template, {**self.context(look, request.scope["path"], page), "page": loaded})
+
+    def context(self, look: Look, address: str, page: Page) -> dict[str, Any]:
+        """What every template may use."""
+        return {
+            "look": look,
+            "site": self.site.settings,
+            "address": address,
+            "this": page,
+            "contracts": look.views.contracts.by_symbol,
+            "desk": look.views.portfolio.view(),
+            "with_scripts": self.with_scripts,
+        }
+
+    async def _sorry(self, request: Request, text: str, status: int) -> Response:
+        """Why there is no such page, with a way on."""
+        look = await self.look()
+        page = Page("", "sorry", "Not found" if status == NOT_FOUND else "Not available", _nothing)
+        context = {**self.context(look, request.scope["path"], page), "text": text, "status": status}
+        return HTMLResponse(render("sorry.html", context), status)
+
+
+async def _nothing(_: Look) -> Struct:
+    return Struct()
+
+
+def _template(page: Page, part: str) -> str:
+    """The whole page, or a part of it. Raises UsageError for a part that there is not."""
+    if not part:
+        return f"{page.name}.html"
+    name = f"{page.name}/{part}.html"
+    if not PART.fullmatch(part) or name not in environment().list_templates():
+        raise UsageError(f"the page has no part {part[:40]!r}")
+    return name

@@ -1,0 +1,81 @@
+"""Events: searched, with their causes and effects; and the time machine over the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from events.errors import UsageError
+from projections.event_views import TYPE_NAMES
+from projections.stepping import Steps, steps
+from projections.wanted import Found, Search, Wanted
+
+if TYPE_CHECKING:
+    from events.log import Recorded
+    from projections.why import Chain
+    from ui.look import Look
+
+EVENTS_A_PAGE = 60
+EFFECTS_LOOKED_AT_MAX = 2_000
+EFFECTS_SHOWN_MAX = 20
+
+
+class EventsPage(Struct, frozen=True):
+    """The page's context."""
+
+    found: Found
+    wanted: Wanted
+    steps: Steps
+    types: tuple[str, ...]
+    strategies: tuple[str, ...]
+    symbols: tuple[str, ...]
+    before: int
+
+
+async def events(look: Look) -> EventsPage:
+    """The newest events that were asked for. Raises UsageError for a type that there is not."""
+    views = look.views
+    kind = look.asked("type")
+    if kind and kind not in TYPE_NAMES:
+        raise UsageError(f"there is no event type {kind!r}; there are: {', '.join(TYPE_NAMES)}")
+    wanted = Wanted(
+        types=frozenset([kind] if kind else []),
+        symbol=look.asked("symbol") or None,
+        strategy=look.asked("strategy") or None,
+        everything=look.asked("all") == "1",
+        text=look.asked("q"),
+    )
+    before = min(look.number("before", look.seq + 1), look.seq + 1)
+    search = Search(wanted, views.contracts.by_symbol, before, EVENTS_A_PAGE)
+    while (page := search.page) is not None:
+        search.take(await look.site.timeline.events(*page))
+    return EventsPage(
+        found=search.found,
+        wanted=wanted,
+        steps=steps(look.site.timeline.views, look.seq),
+        types=TYPE_NAMES,
+        strategies=views.strategies,
+        symbols=tuple(views.seen),
+        before=before,
+    )
+
+
+class EventPage(Struct, frozen=True):
+    """The page's context of one event: what led to it, and what followed from it."""
+
+    recorded: Recorded
+    chain: Chain
+    effects: tuple[Recorded, ...]
+
+
+async def event(look: Look) -> EventPage:
+    """One event. Raises UsageError for a seq that the log does not hold."""
+    text = look.path["seq"]
+    seq = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    if not 0 < seq <= look.head_seq:
+        raise UsageError(f"there is no event {text[:20]!r}; the log ends at {look.head_seq:,}")
+    read = look.site.timeline.events
+    after = await read(seq - 1, EFFECTS_LOOKED_AT_MAX)
+    effects = tuple(one for one in after if one.cause == seq)
+    return EventPage(after[0], await look.site.inspector.why(seq), effects[:EFFECTS_SHOWN_MAX])

@@ -1,0 +1,29 @@
+"""The login page; what its form is sent to belongs to the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import HTMLResponse
+
+from api.gate import LOGIN_PATH, SCOPE_KEY, Access
+from api.login import local_path
+from api.routes import GuardedRoute
+from ui.rendering import render
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from api.gate import Gate
+
+
+async def _login(request: Request) -> Response:
+    gate: Gate = request.scope[SCOPE_KEY]
+    asked = local_path(request.query_params.get("next", "/"))
+    return HTMLResponse(render("login.html", {"action": LOGIN_PATH, "next": asked, "known": gate.knows(request)}))
+
+
+def login_route() -> GuardedRoute:
+    """The route of the form."""
+    return GuardedRoute(LOGIN_PATH, _login, access=Access.OPEN)

@@ -1,0 +1,75 @@
+"""What a page looks at: the views of one moment, now or as of an event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from events.errors import UsageError
+from projections.formats import moment_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from projections.site import EngineStatus, Site
+    from projections.views import Views
+
+QUERY_CHARS_MAX = 200
+SEQ_DIGITS_MAX = 18
+
+
+class Look(Struct, frozen=True):
+    """One visit. `live` is False for a page as of an event; `now_ms` is the machine's clock when it was asked for.
+
+    `query` are the page's own parameters, `path` what the address names.
+    """
+
+    site: Site
+    views: Views
+    head_seq: int
+    live: bool
+    now_ms: int
+    engine: EngineStatus | None
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+
+    @property
+    def seq(self) -> int:
+        """The event the views stand at."""
+        return self.views.seq
+
+    def asked(self, name: str) -> str:
+        """A parameter, empty where it was not given."""
+        return self.query.get(name, "").strip()[:QUERY_CHARS_MAX]
+
+    def number(self, name: str, default: int) -> int:
+        """A parameter that is a whole number of at least 0. Raises UsageError for anything else."""
+        text = self.asked(name)
+        if not text:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) <= SEQ_DIGITS_MAX):
+            raise UsageError(f"{name}={text!r} is not a whole number")
+        return int(text)
+
+
+async def views_of(site: Site, asked: str) -> tuple[Views, bool]:
+    """The views as of `asked` (a seq or a time in UTC) and False; the newest ones and True where it is empty.
+
+    Raises UsageError for what is neither, or not in the log.
+    """
+    if not asked:
+        return site.timeline.views, True
+    seq = int(asked) if _is_seq(asked) else await site.timeline.seq_at(_at_ms(asked))
+    return await site.timeline.as_of(seq), False
+
+
+def _is_seq(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= SEQ_DIGITS_MAX
+
+
+def _at_ms(text: str) -> int:
+    at_ms = moment_ms(text)
+    if at_ms is None:
+        raise UsageError(f"as_of={text!r} is neither an event's number nor a time like 2025-01-31T12:00")
+    return at_ms

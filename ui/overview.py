@@ -1,0 +1,72 @@
+"""The overview: what all strategies together made, who leads, what is open, what happened last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from projections.courses import CourseView, DayResult, courses, day_results
+from projections.drawing import thinned
+
+if TYPE_CHECKING:
+    from events.log import Recorded
+    from projections.arena import ArenaRow
+    from projections.marks import Mark
+    from projections.portfolio import PortfolioView
+    from projections.total import DrawdownPoint, TotalView
+    from projections.views import Views
+    from ui.look import Look
+
+COURSE_POINTS_MAX = 400
+EVENTS_SHOWN_MAX = 14
+DAYS_SHOWN_MAX = 7
+MARKS_SHOWN_MAX = 200
+
+
+class CoursesPicture(Struct, frozen=True):
+    """What the picture of the courses is drawn from."""
+
+    courses: tuple[CourseView, ...]
+    drawdowns: tuple[DrawdownPoint, ...]
+    marks: tuple[Mark, ...]
+
+
+class Overview(Struct, frozen=True):
+    """The page's context."""
+
+    portfolio: PortfolioView
+    total: TotalView
+    since_start_usdt: float
+    since_start_percent: float
+    today_percent: float
+    rows: tuple[ArenaRow, ...]
+    days: tuple[DayResult, ...]
+    recent: tuple[Recorded, ...]
+    picture: CoursesPicture
+
+
+async def overview(look: Look) -> Overview:
+    """Everything on the page."""
+    views = look.views
+    portfolio = views.portfolio.view()
+    total = views.portfolio.equity.total().view(portfolio.capital_usdt)
+    return Overview(
+        portfolio=portfolio,
+        total=total,
+        since_start_usdt=total.net_usdt,
+        since_start_percent=total.net_percent,
+        today_percent=portfolio.day_result_percent,
+        rows=views.arena.rows(),
+        days=day_results(views.portfolio.equity.views(), views.days, DAYS_SHOWN_MAX),
+        recent=tuple(reversed(views.recent))[:EVENTS_SHOWN_MAX],
+        picture=_picture(views, total),
+    )
+
+
+def _picture(views: Views, total: TotalView) -> CoursesPicture:
+    return CoursesPicture(
+        courses=courses(total, views.portfolio.equity.views(), COURSE_POINTS_MAX),
+        drawdowns=thinned(total.drawdowns, COURSE_POINTS_MAX),
+        marks=views.marks.views()[-MARKS_SHOWN_MAX:],
+    )

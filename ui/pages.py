@@ -1,0 +1,95 @@
+"""Every page, with its address and what protects it; the application takes them beside the API's routes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from starlette.staticfiles import StaticFiles
+
+from api.gate import Access
+from api.routes import Guarded, GuardedMount, GuardedRoute
+from api.streams import EventStream
+from ui import crash
+from ui.arena import arena, strategy
+from ui.chart import chart
+from ui.desk import Desk, Page
+from ui.events import event, events
+from ui.health import health
+from ui.login import login_route
+from ui.overview import overview
+from ui.rendering import ASSETS, STATIC
+from ui.risk import risk
+from ui.stream import Pulse
+from ui.trades import trades
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import Scope
+
+    from api.streams import Streams
+    from projections.site import Site
+    from ui.look import Look
+
+KEPT: Final = "public, max-age=31536000, immutable"
+"""The address of a file changes with the file, so it may be kept."""
+
+
+class Empty(Struct, frozen=True):
+    """The context of a page that shows nothing of the log."""
+
+
+async def _compare(_: Look) -> Empty:
+    return Empty()
+
+
+PAGES: Final = (
+    Page("/", "overview", "Overview", overview),
+    Page("/arena", "arena", "Arena", arena),
+    Page("/strategy/{name}", "strategy", "Strategy", strategy),
+    Page("/chart", "chart", "Chart", chart),
+    Page("/chart/{symbol}", "chart", "Chart", chart),
+    Page("/trades", "trades", "Positions and trades", trades),
+    Page("/risk", "risk", "Risk", risk),
+    Page("/events", "events", "Events", events),
+    Page("/events/{seq}", "event", "Event", event),
+    Page("/system", "health", "Health", health),
+    Page("/compare", "compare", "Compare", _compare),
+)
+
+
+def pages(site: Site, streams: Streams) -> list[Guarded]:
+    """The routes of all pages, of what keeps them alive, and of the files they load."""
+    desk = Desk(site)
+    pulse = Pulse(desk, streams)
+
+    async def stream(_: Request) -> Response:
+        return EventStream(streams, pulse.frames)
+
+    return [
+        *(_route(desk, page) for page in PAGES),
+        login_route(),
+        *crash.routes(site),
+        GuardedRoute("/pages/stream", stream, access=Access.READ, live=True),
+        GuardedMount("/static", Kept(directory=STATIC), access=Access.OPEN),
+        GuardedMount("/assets", Kept(directory=ASSETS, check_dir=False), access=Access.OPEN),
+    ]
+
+
+def _route(desk: Desk, page: Page) -> GuardedRoute:
+    async def endpoint(request: Request) -> Response:
+        return await desk.answer(request, page)
+
+    return GuardedRoute(page.path, endpoint, access=Access.PAGE)
+
+
+class Kept(StaticFiles):
+    """Files that browsers keep as long as they like."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file; it may be kept where its address names its contents."""
+        found = await super().get_response(path, scope)
+        if found.status_code < 400 and b"v=" in scope["query_string"]:
+            found.headers["cache-control"] = KEPT
+        return found

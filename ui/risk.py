@@ -1,0 +1,41 @@
+"""Risk: how much of each limit is used, what was stopped and who started it again, and the commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from events.facts import GLOBAL_SCOPE
+
+if TYPE_CHECKING:
+    from projections.limits import LimitView
+    from projections.portfolio import AccountView
+    from projections.switches import TripView
+    from ui.look import Look
+
+
+class RiskPage(Struct, frozen=True):
+    """The page's context. `limits` are by scope, the global one first; `past` trips the newest first."""
+
+    accounts: tuple[AccountView, ...]
+    limits: tuple[tuple[str, tuple[LimitView, ...]], ...]
+    active: tuple[TripView, ...]
+    past: tuple[TripView, ...]
+    scopes: tuple[str, ...]
+
+
+async def risk(look: Look) -> RiskPage:
+    """Everything on the page."""
+    views = look.views
+    switches = views.portfolio.switches
+    by_scope: dict[str, list[LimitView]] = {}
+    for limit in views.limits.views():
+        by_scope.setdefault(limit.scope, []).append(limit)
+    return RiskPage(
+        accounts=views.portfolio.accounts(),
+        limits=tuple((scope, tuple(limits)) for scope, limits in by_scope.items()),
+        active=switches.active(),
+        past=tuple(reversed(switches.past())),
+        scopes=(GLOBAL_SCOPE, *views.strategies),
+    )

@@ -1,0 +1,165 @@
+// The courses of equity: all strategies and the total in percent of their capital, the drawdown beneath, and marks.
+(() => {
+  "use strict";
+  const { color, seconds, ordered, chart, number, signed, keepDrawn } = palette;
+  const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6", "--series-7"];
+  const MARKS = {
+    kill: { color: "--down", shape: "arrowDown", position: "aboveBar", sign: "■ kill" },
+    reset: { color: "--up", shape: "arrowUp", position: "belowBar", sign: "● reset" },
+    configuration: { color: "--faint", shape: "square", position: "belowBar", sign: "# configuration" },
+    start: { color: "--faint", shape: "square", position: "belowBar", sign: "# start" },
+    outage: { color: "--warn", shape: "circle", position: "aboveBar", sign: "▲ outage" },
+    hole: { color: "--warn", shape: "circle", position: "aboveBar", sign: "▲ hole" },
+  };
+  const hidden = new Set();
+
+  const hue = (index) => (index === 0 ? SERIES[0] : SERIES[1 + ((index - 1) % (SERIES.length - 1))]);
+
+  function draw(element) {
+    const key = document.createElement("div");
+    key.className = "key";
+    const box = document.createElement("div");
+    box.className = "box";
+    element.append(key, box);
+    const made = chart(box);
+    const percent = (text) => ({ type: "custom", formatter: text, minMove: 0.01 });
+    const lines = new Map();
+    const tip = document.createElement("div");
+    tip.className = "tip";
+    tip.hidden = true;
+    box.append(tip);
+    const drawdown = made.addSeries(
+      LightweightCharts.AreaSeries,
+      {
+        lineColor: color("--down", 0.8),
+        lineWidth: 1,
+        topColor: color("--down", 0.02),
+        bottomColor: color("--down", 0.22),
+        invertFilledArea: true,
+        priceLineVisible: false,
+        lastValueVisible: false,
+        priceFormat: percent((value) => `${number(value, 2)} %`),
+      },
+      1,
+    );
+    made.panes()[1].setStretchFactor(0.34);
+    let marker = null;
+    let shown = null;
+
+    function line(course, index) {
+      let found = lines.get(course.name);
+      if (!found) {
+        const total = index === 0;
+        found = made.addSeries(total ? LightweightCharts.AreaSeries : LightweightCharts.LineSeries, {
+          color: color(hue(index)),
+          lineColor: color(hue(index)),
+          topColor: color(hue(index), 0.16),
+          bottomColor: color(hue(index), 0),
+          lineWidth: total ? 2 : 1,
+          priceLineVisible: false,
+          lastValueVisible: total,
+          priceFormat: percent((value) => signed(value, 2, " %")),
+          crosshairMarkerRadius: 3,
+          visible: !hidden.has(course.name),
+        });
+        lines.set(course.name, found);
+      }
+      return found;
+    }
+
+    function toggle(name) {
+      if (!hidden.delete(name)) hidden.add(name);
+      lines.get(name)?.applyOptions({ visible: !hidden.has(name) });
+      label();
+    }
+
+    /** The key: each course's newest value, or that under the cursor. */
+    function label(values = null) {
+      const keys = shown.courses.map((course, index) => {
+        const button = document.createElement("button");
+        const value = values?.get(course.name) ?? course.points.at(-1)?.[2];
+        button.type = "button";
+        button.setAttribute("aria-pressed", String(!hidden.has(course.name)));
+        button.title = `Show or hide ${course.name}`;
+        const swatch = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+        const stroke = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+        stroke.setAttribute("width", "12");
+        stroke.setAttribute("height", "4");
+        stroke.setAttribute("rx", "2");
+        stroke.setAttribute("fill", color(hue(index)));
+        swatch.append(stroke);
+        const text = document.createElement("b");
+        text.textContent = value === undefined ? "–" : signed(value, 2, " %");
+        button.append(swatch, course.name, text);
+        button.addEventListener("click", () => toggle(course.name));
+        return button;
+      });
+      key.replaceChildren(...keys);
+    }
+
+    made.subscribeCrosshairMove((move) => {
+      if (!shown || !move.time) {
+        tip.hidden = true;
+        if (shown) label();
+        return;
+      }
+      const values = new Map();
+      for (const [name, series] of lines) {
+        const value = move.seriesData.get(series)?.value;
+        if (value !== undefined) values.set(name, value);
+      }
+      label(values);
+      const here = shown.marks.filter((mark) => mark.time === move.time).slice(-6);
+      tip.hidden = here.length === 0;
+      tip.replaceChildren(
+        ...here.map((mark) => {
+          const row = document.createElement("div");
+          row.textContent = `${MARKS[mark.kind].sign}: ${mark.text}`;
+          return row;
+        }),
+      );
+    });
+
+    function update(found) {
+      const wasEmpty = shown === null;
+      const times = found.courses[0].points.map((point) => seconds(point[0]));
+      // The total is made last, so that it lies above the others.
+      const order = [...found.courses.keys()].reverse();
+      order.forEach((index) => {
+        const course = found.courses[index];
+        line(course, index).setData(
+          ordered(course.points.map(([atMs, , percent]) => ({ time: seconds(atMs), value: percent }))),
+        );
+      });
+      drawdown.setData(
+        ordered(found.drawdowns.map((one) => ({ time: seconds(one.at_ms), value: -one.drawdown_percent }))),
+      );
+      const marks = found.marks
+        .map((mark) => ({ ...mark, time: times.find((time) => time >= seconds(mark.at_ms)) ?? times.at(-1) }))
+        .filter((mark) => mark.time !== undefined && (!["configuration", "start"].includes(mark.kind) || mark.time !== times[0]));
+      shown = { courses: found.courses, marks };
+      const total = lines.get(found.courses[0].name);
+      const signs = new Map(
+        marks.map((mark) => [
+          `${mark.time} ${mark.kind}`,
+          { time: mark.time, ...MARKS[mark.kind], color: color(MARKS[mark.kind].color), size: 0.8 },
+        ]),
+      );
+      const sorted = [...signs.values()].sort((one, other) => one.time - other.time);
+      if (marker) marker.setMarkers(sorted);
+      else marker = LightweightCharts.createSeriesMarkers(total, sorted);
+      label();
+      if (wasEmpty) made.timeScale().fitContent();
+    }
+
+    function remove() {
+      made.remove();
+      key.remove();
+      box.remove();
+    }
+
+    return { update, remove };
+  }
+
+  keepDrawn("courses-plot", "courses-data", "part-picture", draw);
+})();

@@ -1,0 +1,130 @@
+// What every page does in the browser: clocks, staleness, keys, filters, the time machine. Pages read without it.
+(() => {
+  "use strict";
+  const STALE_MS = 10_000;
+  const one = (selector, root = document) => root.querySelector(selector);
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const two = (value) => String(value).padStart(2, "0");
+
+  // ---------------------------------------------------------------- times
+
+  /** The reader's own time, when a time is looked at. */
+  document.addEventListener("pointerover", (event) => {
+    const time = event.target.closest?.("time[datetime]");
+    if (time && !time.title) time.title = `${new Date(time.dateTime).toLocaleString()}, your time`;
+  });
+
+  function span(ms) {
+    const seconds = Math.max(Math.floor(ms / 1000), 0);
+    if (seconds < 60) return `${seconds}s`;
+    const parts = [[Math.floor(seconds / 86400), "d"], [Math.floor(seconds / 3600) % 24, "h"], [Math.floor(seconds / 60) % 60, "m"]];
+    const first = parts.findIndex(([count]) => count > 0);
+    return parts.slice(first, first + 2).filter(([count]) => count > 0).map(([count, unit]) => `${count}${unit}`).join(" ");
+  }
+
+  function tick() {
+    const now = new Date();
+    const text = `${two(now.getUTCHours())}:${two(now.getUTCMinutes())}:${two(now.getUTCSeconds())}`;
+    all("[data-clock]").forEach((clock) => { if (clock.textContent !== text) clock.textContent = text; });
+    all("[data-age-of]").forEach((age) => {
+      if (age.dataset.ageOf) age.textContent = `${span(now.getTime() - Number(age.dataset.ageOf))} ago`;
+    });
+    watch(now.getTime());
+  }
+
+  // ---------------------------------------------------------------- live
+
+  let heardMs = Date.now();
+  const banner = document.getElementById("stale");
+
+  function watch(nowMs) {
+    if (!banner || !document.body.hasAttribute("data-live")) return;
+    const silentMs = nowMs - heardMs;
+    banner.hidden = silentMs < STALE_MS;
+    if (banner.hidden) return;
+    const since = document.getElementById("stale-since");
+    since.dateTime = new Date(heardMs).toISOString();
+    since.textContent = `${since.dateTime.slice(11, 19)} UTC`;
+    document.getElementById("stale-for").textContent = span(silentMs);
+  }
+
+  document.addEventListener("htmx:sseOpen", (event) => {
+    heardMs = Date.now();
+    for (const name of ["header", "moved", "rest", "beat"]) {
+      event.detail.source.addEventListener(name, () => { heardMs = Date.now(); });
+    }
+  });
+
+  /** A page that nobody sees does not ask; it catches up when it is looked at again. */
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (document.hidden && event.detail.elt.matches(".part, #part-picture")) event.preventDefault();
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) all("[hx-trigger*='sse:moved']").forEach((part) => window.htmx?.trigger(part, "sse:moved"));
+  });
+
+  if (window.Idiomorph) {
+    const callbacks = window.Idiomorph.defaults.callbacks;
+    callbacks.beforeNodeMorphed = (before, after) => {
+      if (before.nodeType !== Node.ELEMENT_NODE || after.nodeType !== Node.ELEMENT_NODE) return true;
+      if (before.hasAttribute("data-clock")) return false;
+      if (before.hasAttribute("data-age-of") && after.getAttribute("data-age-of")) {
+        before.dataset.ageOf = after.dataset.ageOf;
+        before.className = after.className;
+        return false;
+      }
+      return true;
+    };
+    callbacks.beforeAttributeUpdated = (name, node) => !(name === "title" && node.nodeName === "TIME") && !(name === "open" && node.nodeName === "DETAILS");
+  }
+
+  // ---------------------------------------------------------------- keys and filters
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest?.("input, select, textarea, [contenteditable]")) return;
+    event.preventDefault();
+    const search = document.getElementById("search");
+    search.focus();
+    search.select();
+  });
+
+  /** Fields that ask for nothing stay out of the address. */
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("form.filters, form.search")) return;
+    const empty = all("input, select", event.target).filter((field) => field.name && !field.value);
+    empty.forEach((field) => { field.disabled = true; });
+    setTimeout(() => empty.forEach((field) => { field.disabled = false; }), 0);
+  });
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("form[data-auto-submit]");
+    if (form) form.requestSubmit();
+  });
+
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("[data-copy]");
+    if (!link || !navigator.clipboard) return;
+    event.preventDefault();
+    await navigator.clipboard.writeText(link.href);
+    const said = link.textContent;
+    link.textContent = "Copied";
+    setTimeout(() => { link.textContent = said; }, 1500);
+  });
+
+  // ---------------------------------------------------------------- time machine
+
+  const machine = document.getElementById("machine");
+  if (machine) {
+    const shown = document.getElementById("machine-seq");
+    machine.addEventListener("input", () => { shown.textContent = Number(machine.value).toLocaleString("en-US"); });
+    machine.addEventListener("change", () => {
+      const address = new URL(window.location.href);
+      address.searchParams.set("as_of", machine.value);
+      address.searchParams.delete("before");
+      window.location.assign(address);
+    });
+  }
+
+  tick();
+  setInterval(tick, 1000);
+})();

@@ -1,0 +1,82 @@
+// What both charts share: colours of the page as a canvas needs them, the chart's look, and data that comes with the page.
+const palette = (() => {
+  "use strict";
+  const probe = document.createElement("span");
+  probe.hidden = true;
+
+  /** A custom property of the page as rgb, with an opacity. */
+  function color(name, alpha = 1) {
+    if (!probe.isConnected) document.body.append(probe);
+    probe.style.color = `var(${name})`;
+    const [red, green, blue] = getComputedStyle(probe).color.match(/[\d.]+/g);
+    return `rgba(${red}, ${green}, ${blue}, ${alpha})`;
+  }
+
+  /** The JSON that a script element of the page holds. */
+  function data(id) {
+    const element = document.getElementById(id);
+    return element ? JSON.parse(element.textContent) : null;
+  }
+
+  const seconds = (atMs) => Math.floor(atMs / 1000);
+
+  /** Points by rising time, the last of those with the same time. */
+  function ordered(points) {
+    const byTime = new Map(points.map((point) => [point.time, point]));
+    return [...byTime.values()].sort((one, other) => one.time - other.time);
+  }
+
+  /** A chart in an element, in the page's colours. The library is named in the page's footer, not in the picture. */
+  function chart(element, options = {}) {
+    const line = color("--line");
+    return LightweightCharts.createChart(element, {
+      autoSize: true,
+      layout: {
+        background: { color: "transparent" },
+        textColor: color("--faint"),
+        fontFamily: getComputedStyle(document.body).fontFamily,
+        fontSize: 11,
+        attributionLogo: false,
+        panes: { separatorColor: color("--line"), separatorHoverColor: color("--hover"), enableResize: true },
+      },
+      grid: { vertLines: { color: color("--line", 0.5) }, horzLines: { color: color("--line", 0.8) } },
+      rightPriceScale: { borderColor: line, minimumWidth: 64 },
+      timeScale: { borderColor: line, timeVisible: true, secondsVisible: false, rightOffset: 4, minBarSpacing: 0.1 },
+      crosshair: {
+        mode: LightweightCharts.CrosshairMode.Normal,
+        vertLine: { color: color("--faint", 0.6), labelBackgroundColor: color("--line-strong") },
+        horzLine: { color: color("--faint", 0.6), labelBackgroundColor: color("--line-strong") },
+      },
+      handleScroll: { vertTouchDrag: false },
+      ...options,
+    });
+  }
+
+  const number = (value, digits) =>
+    value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const signed = (value, digits, unit = "") => `${value < 0 ? "-" : "+"}${number(Math.abs(value), digits)}${unit}`;
+
+  /** Draw now, again when new data came into `holder`, and anew in other colours. */
+  function keepDrawn(plotId, dataId, holderId, draw) {
+    const element = document.getElementById(plotId);
+    let drawn = null;
+    const refresh = () => {
+      const found = data(dataId);
+      if (!element || !found) return;
+      drawn ??= draw(element);
+      drawn.update(found);
+      element.classList.add("ready");
+    };
+    document.addEventListener("htmx:afterSwap", (event) => {
+      if (event.target.id === holderId) refresh();
+    });
+    document.addEventListener("themechange", () => {
+      drawn?.remove();
+      drawn = null;
+      refresh();
+    });
+    refresh();
+  }
+
+  return { color, seconds, ordered, chart, number, signed, keepDrawn };
+})();

@@ -1,0 +1,46 @@
+"""Positions and trades: what is open, what waits, and what was closed, filtered and in pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from projections.choosing import Choice, TradesPage, trades_page
+
+if TYPE_CHECKING:
+    from projections.portfolio import OrderView, PositionView
+    from ui.look import Look
+
+TRADES_A_PAGE = 50
+
+
+class TradesView(Struct, frozen=True):
+    """The page's context: the choice as it was asked for, and the names to choose from."""
+
+    positions: tuple[PositionView, ...]
+    orders: tuple[OrderView, ...]
+    choice: Choice
+    closed: TradesPage
+    strategies: tuple[str, ...]
+    symbols: tuple[str, ...]
+
+
+async def trades(look: Look) -> TradesView:
+    """What was asked for. Raises UsageError for a page that is not a number."""
+    views = look.views
+    choice = Choice(
+        strategy=look.asked("strategy"),
+        symbol=look.asked("symbol"),
+        side=look.asked("side"),
+        reason=look.asked("reason"),
+        result=look.asked("result"),
+    )
+    return TradesView(
+        positions=views.portfolio.positions(),
+        orders=views.portfolio.orders(),
+        choice=choice,
+        closed=trades_page(views.trades, choice, look.number("page", 1), TRADES_A_PAGE),
+        strategies=views.strategies,
+        symbols=tuple(views.seen),
+    )
