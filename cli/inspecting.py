@@ -11,9 +11,9 @@ from cli.explaining import conditions_then, is_entry
 from engine.charts import Charts
 from engine.conditions import Conditions, conditions
 from engine.core.saving import world_digest
-from engine.log_thread import LogThread
 from engine.past import Past
 from events.errors import UsageError
+from events.log_thread import LogThread
 from events.snapshots import SnapshotStore
 from events.sqlite_log import SqliteLogReader
 from projections.reasons import hold_words

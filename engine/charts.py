@@ -19,8 +19,8 @@ from events.facts import CandleClosed
 from events.log import READ_EVENTS_MAX
 
 if TYPE_CHECKING:
-    from engine.log_thread import LogThread
     from events.log import LogReader
+    from events.log_thread import LogThread
 
 STEP_EVENTS_MAX: Final = 16_384
 """So many are read in a turn of the thread, about 20 ms, before others have theirs."""

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from engine.core.strategy import Strategy
-    from engine.log_thread import LogThread
     from events.log import LogReader
+    from events.log_thread import LogThread
     from events.snapshots import SnapshotStore
 
 T = TypeVar("T")

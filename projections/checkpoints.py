@@ -6,7 +6,7 @@ number is bounded, however long the log.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from typing import Final
 
@@ -47,11 +47,13 @@ class Checkpoints:
         return self.distance_events - seq % self.distance_events
 
     def pass_by(self, views: Views) -> None:
-        """Keep a fork of views that stand at the place of a checkpoint; others are passed by."""
+        """Keep a fork of views that stand at the place of a checkpoint which there is not yet; pass by others."""
         seq = views.seq
-        if seq == 0 or seq % self.distance_events or (self._kept and self._kept[-1].seq >= seq):
+        at = bisect_left(self._kept, seq, key=lambda one: one.seq)
+        known = at < len(self._kept) and self._kept[at].seq == seq
+        if seq == 0 or seq % self.distance_events or known:
             return
-        self._kept.append(Checkpoint(seq, seen_until_ms(views), fork(views)))
+        self._kept.insert(at, Checkpoint(seq, seen_until_ms(views), fork(views)))
         if len(self._kept) > self._count_max:
             self.distance_events *= 2
             self._kept = [one for one in self._kept if one.seq % self.distance_events == 0]

@@ -16,11 +16,13 @@ from events.log import READ_EVENTS_MAX
 from projections.checkpoints import Checkpoints, Results
 from projections.forking import fork
 from projections.host import Cursor, fold
+from projections.keeping import KeptNowhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from events.log import Recorded
+    from projections.keeping import Keeper
     from projections.views import Views
 
 PAGE_EVENTS_MAX: Final = 2_048
@@ -51,7 +53,7 @@ class Tail(Protocol):
 
 
 class Pages(Protocol):
-    """Where events are read: `events.pages.Pages`."""
+    """Where events are read: `events.log_thread.LogThread`."""
 
     async def read(self, after_seq: int, limit: int = ..., /) -> list[Recorded]:
         """At most `limit` events beyond `after_seq`."""
@@ -63,11 +65,14 @@ class Pages(Protocol):
 class _OneLog:
     """Everything that is known of one log; another log begins with another one of these."""
 
-    def __init__(self, tail: Tail, pages: Pages, make_views: Callable[[], Views]) -> None:
-        self.tail, self.pages, self._make_views = tail, pages, make_views
+    def __init__(self, tail: Tail, pages: Pages, make_views: Callable[[], Views], keeper: Keeper) -> None:
+        self.tail, self.pages = tail, pages
+        self._make_views, self._keeper = make_views, keeper
         self.views = make_views()
         self.moved = Bus()
         self.checkpoints, self.results = Checkpoints(), Results()
+        self._restored: Views | None = None
+        self._to_keep: asyncio.Queue[Views] = asyncio.Queue(1)
 
     def close(self) -> None:
         """Let go of it, and wake those who wait."""
@@ -76,18 +81,65 @@ class _OneLog:
         self.moved.close()
 
     async def follow(self) -> None:
-        """Fold the head until the tail is closed."""
+        """Begin with what was kept, if anything was, and fold the head until the tail is closed."""
+        if await self.tail.wait_beyond(0) == 0 or self.tail.closed:
+            return
+        await self._restore()
+        helpers = [asyncio.ensure_future(work) for work in (self._fill_up(self.views.seq), self._keep())]
+        try:
+            await self._follow_head(helpers)
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+
+    async def _restore(self) -> None:
+        fresh = self._make_views()
+        views, seq = await asyncio.to_thread(self._keeper.restored, fresh, self.tail.head_seq)
+        if seq:
+            self.views, self._restored = views, fork(views)
+            self.moved.publish(seq)
+
+    async def _follow_head(self, helpers: Sequence[asyncio.Future[None]]) -> None:
         views, cursor = self.views, Cursor(self.views.seq)
         while await self.tail.wait_beyond(cursor.seq) > cursor.seq and not self.tail.closed:
-            page = await self.pages.read(cursor.seq, min(PAGE_EVENTS_MAX, self.checkpoints.due_in(cursor.seq)))
+            page = await self._page(cursor.seq)
             cursor.advance(page)
             await _fold_in_goes(views, page)
             self.checkpoints.pass_by(views)
             if self.moved.closed:
                 return
             self.moved.publish(views.seq)
+            if views.seq == self.tail.head_seq and self._to_keep.empty() and self._keeper.is_due(views.seq):
+                self._to_keep.put_nowait(fork(views))
+            for helper in helpers:
+                if helper.done():
+                    helper.result()
             if not page:  # The file was exchanged a moment ago: the tail is about to say so.
                 await asyncio.sleep(EMPTY_PAUSE_S)
+
+    async def _page(self, after_seq: int) -> list[Recorded]:
+        """The events up to the place of the next checkpoint, or as many as make a page."""
+        return await self.pages.read(after_seq, min(PAGE_EVENTS_MAX, self.checkpoints.due_in(after_seq)))
+
+    async def _fill_up(self, until_seq: int) -> None:
+        """Fold the log once more up to where what was kept begins, for the checkpoints, in half of the time."""
+        views, loop = self._make_views(), asyncio.get_running_loop()
+        while views.seq < until_seq:
+            begun_s = loop.time()
+            page = await self._page(views.seq)
+            await _fold_in_goes(views, page)
+            self.checkpoints.pass_by(views)
+            if not page:
+                return
+            await asyncio.sleep(loop.time() - begun_s)
+        self._restored = None
+
+    async def _keep(self) -> None:
+        """Save what stands at the head now and then; the head goes on meanwhile."""
+        while True:
+            views = await self._to_keep.get()
+            await self._keeper.keep(views.seq, views)
 
     async def as_of(self, seq: int) -> Views:
         """The views after an event that the log holds."""
@@ -107,7 +159,8 @@ class _OneLog:
     def _forked_before(self, seq: int) -> Views:
         """A fork of the nearest views at or before an event, new ones where there are none."""
         checkpoint = self.checkpoints.before(seq)
-        found = [self.views, self.results.before(seq), checkpoint.views if checkpoint is not None else None]
+        kept = checkpoint.views if checkpoint is not None else None
+        found = (self.views, self._restored, self.results.before(seq), kept)
         usable = [views for views in found if views is not None and views.seq <= seq]
         return fork(max(usable, key=lambda views: views.seq)) if usable else self._make_views()
 
@@ -132,9 +185,17 @@ class _OneLog:
 class LogTimeline:
     """`projections.site.Timeline` over a log that grows. `run` must run beside it; `close` it at the end."""
 
-    def __init__(self, open_log: Callable[[], tuple[Tail, Pages]], make_views: Callable[[], Views]) -> None:
-        """`open_log` is asked again where another log has taken the place of the one that was read."""
-        self._open_log, self._make_views = open_log, make_views
+    def __init__(
+        self,
+        open_log: Callable[[], tuple[Tail, Pages]],
+        make_views: Callable[[], Views],
+        keeper: Keeper | None = None,
+    ) -> None:
+        """`open_log` is asked again where another log has taken the place of the one that was read.
+
+        `keeper` saves the views between two runs, so that the head is there at once.
+        """
+        self._open_log, self._make_views, self._keeper = open_log, make_views, keeper or KeptNowhere()
         self._seeks = asyncio.Semaphore(SEEKS_AT_ONCE_MAX)
         self._seeking = 0
         self._closed = False
@@ -166,7 +227,7 @@ class LogTimeline:
             except LogReplaced:
                 self._now.close()
                 self._now = self._opened()
-            except UsageError:
+            except LogBusy:
                 if not self._closed:
                     raise
             else:
@@ -221,7 +282,7 @@ class LogTimeline:
         return await self._now.pages.read(after_seq, limit)
 
     def _opened(self) -> _OneLog:
-        return _OneLog(*self._open_log(), self._make_views)
+        return _OneLog(*self._open_log(), self._make_views, self._keeper)
 
     def _check_same(self, then: _OneLog) -> None:
         if then is not self._now:

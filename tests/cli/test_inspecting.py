@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from events.pages import Pages
 from typer.testing import CliRunner
 
 from cli.explaining import Explainer
@@ -21,7 +22,6 @@ from engine.setup import RunnerSettings, configured_runners
 from events.errors import UsageError
 from events.facts import CandleClosed, OrderPlaced
 from events.log import Entry
-from events.pages import Pages
 from events.sqlite_log import SqliteLogReader
 from events.tail import tail_of
 from projections.reasons import REASONS, hold_words

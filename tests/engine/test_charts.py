@@ -14,12 +14,12 @@ from msgspec import Struct
 from engine.charting import CANDLES_MAX, WARM_UP_CANDLES, Candle, Chart
 from engine.charts import CHARTS_KEPT_MAX, NEAR_EVENTS, Charts, seq_before
 from engine.core.machine import is_news, react
-from engine.log_thread import LogThread
 from engine.research.tape import fact_event
 from engine.setup import RunnerSettings
 from events.errors import UsageError
 from events.facts import CandleClosed, Event, OrderPlaced, Timing
 from events.log import Entry, Recorded
+from events.log_thread import LogThread
 from events.memory_log import MemoryEventLog
 from tests.core.random_market import Recipe, market
 from tests.support import (

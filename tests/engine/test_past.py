@@ -14,10 +14,10 @@ from engine.boot import snapshot_store
 from engine.core.machine import is_decision
 from engine.core.saving import encode_world, world_digest
 from engine.core.world import new_world
-from engine.log_thread import LogThread
 from engine.past import LOOKS_WAITING_MAX, STEP_EVENTS_MAX, Past, Places, Progress
 from engine.recovery import recover
 from events.errors import ConfigError, LogBusy, LogDamaged, UsageError
+from events.log_thread import LogThread
 from events.snapshots import SnapshotStore
 from events.sqlite_log import SqliteLogReader
 from tests.core.random_market import Recipe

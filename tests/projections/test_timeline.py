@@ -3,95 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from events.bus import Bus
 from events.errors import LogBusy, LogDamaged, LogForeign, LogReplaced, UsageError
 from events.facts import Timing
 from events.log import Entry
-from events.memory_log import MemoryEventLog
-from events.pages import Pages
+from events.log_thread import LogThread
 from events.sqlite_log import SqliteEventLog, SqliteLogReader
 from events.tail import tail_of
 from projections.checkpoints import DISTANCE_EVENTS_MIN
-from projections.host import fold
 from projections.timeline import SEEKS_WAITING_MAX, LogTimeline
 from projections.views import Views
-from tests.alerts.random_log import EVENTS_MAX, random_log
 from tests.events.tape import in_loop
 from tests.projections.portrait import portrait
-from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, closed, configured, opened
+from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, opened
+from tests.projections.timeline_given import Given, everything, following, given, story
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from events.facts import Event
     from projections.site import Timeline
 
 OFTEN_S = 0.002
-
-
-class Given:
-    """A log in memory, its bus, and a timeline that follows it."""
-
-    def __init__(self) -> None:
-        self.log, self.bus = MemoryEventLog(clock_ms=lambda: 0), Bus()
-        self.timeline = LogTimeline(lambda: (self.bus, Pages(self.log.reader)), Views)
-        self.events: list[Event] = []
-
-    async def append(self, *events: Event, a_commit: int = 500) -> None:
-        self.events += events
-        for first in range(0, len(events), a_commit):
-            head = await self.log.append(
-                self.log.head.seq, [Entry(event) for event in events[first : first + a_commit]]
-            )
-            self.bus.publish(head.seq)
-
-    def folded(self, seq: int) -> Views:
-        """The oracle: everything up to an event, folded from the beginning."""
-        views = Views()
-        fold([views], self.log.reader().read(0, seq))
-        return views
-
-
-@asynccontextmanager
-async def following(timeline: LogTimeline) -> AsyncIterator[asyncio.Task[None]]:
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(timeline.run())
-        try:
-            yield task
-        finally:
-            timeline.close()
-
-
-@asynccontextmanager
-async def given(*events: Event) -> AsyncIterator[tuple[Given, LogTimeline]]:
-    here = Given()
-    async with following(here.timeline):
-        await here.append(*events)
-        if events:
-            await here.timeline.wait_beyond(len(events) - 1)
-        yield here, here.timeline
-
-
-def story(count: int) -> list[Event]:
-    """A runner that trades every few minutes: the checkpoints' distance is passed several times."""
-    events: list[Event] = [configured()]
-    for minute in range(count):
-        events.append(candle(minute, 100.0 + minute % 7))
-        if minute % 10 == 3:
-            events.append(opened(at_ms=events[-1].at_ms))
-        if minute % 10 == 6:
-            events.append(closed(minute % 5 - 2.0, at_ms=events[-1].at_ms))
-    return events
-
-
-def everything(length: int = EVENTS_MAX) -> list[Event]:
-    return [recorded.event for seed in range(4) for recorded in random_log(seed, length)]
 
 
 def as_port(timeline: LogTimeline) -> Timeline:
@@ -248,7 +185,7 @@ async def test_events_are_those_of_the_log() -> None:
 
 
 def of_file(path: Path) -> LogTimeline:
-    return LogTimeline(lambda: (tail_of(path, OFTEN_S), Pages(lambda: SqliteLogReader(path))), Views)
+    return LogTimeline(lambda: (tail_of(path, OFTEN_S), LogThread(lambda: SqliteLogReader(path))), Views)
 
 
 async def write(path: Path, events: Sequence[Event]) -> None:

@@ -1,4 +1,4 @@
-"""Pages come from a thread, in order, one at a time."""
+"""What is read comes from a thread, in order, one at a time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.errors import LogBusy, LogMissing, UsageError
+from events.errors import LogBusy, LogMissing
+from events.log_thread import WAITING_MAX, LogThread
 from events.memory_log import MemoryEventLog, MemoryLogReader
-from events.pages import READS_WAITING_MAX, Pages
 from events.sqlite_log import SqliteLogReader
 from tests.events.tape import candles, clock_ms, in_loop
 
@@ -42,11 +42,11 @@ class SlowReader(MemoryLogReader):
         self.closed = True
 
 
-async def slow(events: int = 4) -> tuple[SlowReader, Pages]:
+async def slow(events: int = 4) -> tuple[SlowReader, LogThread]:
     log = MemoryEventLog(clock_ms=clock_ms)
     await log.append(0, candles(events))
     reader = SlowReader(log)
-    return reader, Pages(lambda: reader)
+    return reader, LogThread(lambda: reader)
 
 
 @in_loop
@@ -84,15 +84,15 @@ async def test_those_who_wait_at_the_end_are_told_so() -> None:
     pages.close()
     found = await asyncio.gather(*reading, return_exceptions=True)
     assert isinstance(found[0], list)
-    assert [type(one) for one in found[1:]] == [UsageError, UsageError]
-    with pytest.raises(UsageError):
+    assert [type(one) for one in found[1:]] == [LogBusy, LogBusy]
+    with pytest.raises(LogBusy):
         await pages.read(0, 1)
 
 
 @in_loop
 async def test_more_than_may_wait_are_refused() -> None:
     reader, pages = await slow()
-    reading = [asyncio.ensure_future(pages.read(0, 1)) for _ in range(READS_WAITING_MAX)]
+    reading = [asyncio.ensure_future(pages.read(0, 1)) for _ in range(WAITING_MAX)]
     await asyncio.sleep(0)
     with pytest.raises(LogBusy):
         await pages.read(0, 1)
@@ -104,7 +104,7 @@ async def test_more_than_may_wait_are_refused() -> None:
 
 @in_loop
 async def test_a_log_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
-    pages = Pages(lambda: SqliteLogReader(tmp_path / "none.db"))
+    pages = LogThread(lambda: SqliteLogReader(tmp_path / "none.db"))
     for _ in range(2):
         with pytest.raises(LogMissing):
             await pages.read(0, 1)

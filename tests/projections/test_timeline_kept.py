@@ -1,0 +1,109 @@
+"""What a timeline keeps between two runs: the head is there at once, and nothing depends on it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from events.bus import Bus
+from events.errors import LogDamaged
+from events.log import Entry
+from events.snapshots import SnapshotStore
+from projections.checkpoints import DISTANCE_EVENTS_MIN
+from projections.keeping import Keeping
+from projections.views import Views
+from tests.events.tape import in_loop
+from tests.projections.portrait import portrait
+from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle
+from tests.projections.timeline_given import Given, everything, following, given, story
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Kept:
+    """A folder of kept views."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.warnings = folder, list[str]()
+
+    def of(self, here: Given) -> Keeping:
+        """What keeps there the views of this log."""
+        store = SnapshotStore(self.folder, self.warnings.append)
+        return Keeping(store, here.log.reader(), lambda: 0, self.warnings.append, events_min=100)
+
+    def files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.snapshot"))
+
+
+async def kept(folder: Path, count: int) -> tuple[Given, Kept]:
+    """A story, and the views at its end kept; its bus is a new one."""
+    there = Kept(folder)
+    async with given(*story(count)) as (here, timeline):
+        await there.of(here).keep(timeline.views.seq, await timeline.as_of(timeline.views.seq))
+    here.bus = Bus(here.log.head.seq)
+    return here, there
+
+
+@in_loop
+async def test_the_head_is_there_at_once_and_every_moment_before_it_too(tmp_path: Path) -> None:
+    here, there = await kept(tmp_path, 3 * DISTANCE_EVENTS_MIN)
+    until, timeline = len(here.events), here.over(there.of(here))
+    async with following(timeline):
+        assert await timeline.wait_beyond(0) == until, "no page was folded before"
+        for place in (until, 5, 2_000, until - 1, DISTANCE_EVENTS_MIN):
+            assert portrait(await timeline.as_of(place)) == portrait(here.folded(place)), place
+        await here.append(candle(99_999, 3.0))
+        assert await timeline.wait_beyond(until) == until + 1
+        assert portrait(timeline.views) == portrait(here.folded(until + 1))
+        at_ms = DAY_0_MS + 1_000 * MINUTE_MS
+        assert here.events[await timeline.seq_at(at_ms)] == candle(1_000, 100.0 + 1_000 % 7)
+    assert not there.warnings
+
+
+@in_loop
+async def test_a_timeline_keeps_its_views_itself_while_it_goes_on(tmp_path: Path) -> None:
+    here, there = Given(), Kept(tmp_path)
+    timeline = here.over(there.of(here))
+    async with following(timeline):
+        await here.append(*story(200))
+        await timeline.wait_beyond(len(here.events) - 1)
+        for _ in range(500):
+            if there.files():
+                break
+            await asyncio.sleep(0.01)
+    views, seq = there.of(here).restored(Views())
+    assert views.seq == seq == here.log.head.seq
+    assert portrait(views) == portrait(here.folded(seq))
+    assert not there.warnings
+
+
+@in_loop
+async def test_what_was_kept_of_another_log_is_not_taken(tmp_path: Path) -> None:
+    _, there = await kept(tmp_path, 100)
+    here = Given()
+    await here.append(*everything())
+    timeline = here.over(there.of(here))
+    async with following(timeline):
+        while timeline.views.seq < len(here.events):
+            await timeline.wait_beyond(timeline.views.seq)
+        assert portrait(timeline.views) == portrait(here.folded(len(here.events)))
+    assert "another event" in there.warnings[0]
+
+
+@in_loop
+async def test_damage_before_what_was_kept_is_told_all_the_same(tmp_path: Path) -> None:
+    here, there = await kept(tmp_path, 600)
+    del here.log.rows[0]
+    timeline = here.over(there.of(here))
+    running = asyncio.ensure_future(timeline.run())
+    assert await timeline.wait_beyond(0) == len(here.events)
+    with pytest.raises(LogDamaged):
+        await timeline.as_of(3)
+    head = await here.log.append(here.log.head.seq, [Entry(candle(99_999, 3.0))])
+    here.bus.publish(head.seq)
+    with pytest.raises(LogDamaged):
+        await running
+    timeline.close()
