@@ -14,6 +14,7 @@ BACKUP_EPILOG = "Example: papertape backup --to /mnt/usb --keep 30"
 RESTORE_EPILOG = "Example: papertape restore data/backups/papertape.db-20260302T040000Z-000000123456.backup"
 EXPORT_EPILOG = "Example: papertape export --out odd-trade.jsonl.gz --redact"
 IMPORT_EPILOG = "Example: papertape import odd-trade.jsonl.gz --db data/odd.db"
+REFOLD_EPILOG = "Example: papertape refold --db copy.backup --expect 0f343b0931126a20f133d67c2b018a3b"
 FormatOption = Annotated[
     str | None, typer.Option("--format", metavar="jsonl|csv|parquet", help="Without it what the file's name says.")
 ]
@@ -78,3 +79,16 @@ def import_(
     from cli.transfer import import_file
 
     import_file(file, db, config, form, as_json=as_json)
+
+
+def refold(
+    expect: Annotated[str, typer.Option(metavar="DIGEST", help="What the other version reached.")],
+    to_seq: Annotated[int | None, typer.Option("--to", metavar="SEQ", help="As of this event, not the last.")] = None,
+    db: DbOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fold a log from its first event and compare the state with that of another version, before an upgrade."""
+    from cli.refold import refold as fold
+
+    fold(db, config, expect, to_seq, as_json=as_json)

@@ -103,6 +103,7 @@ def _application() -> typer.Typer:
     made.command("restore", epilog=keeping_verbs.RESTORE_EPILOG)(keeping_verbs.restore)
     made.command("export", epilog=keeping_verbs.EXPORT_EPILOG)(keeping_verbs.export)
     made.command("import", epilog=keeping_verbs.IMPORT_EPILOG)(keeping_verbs.import_)
+    made.command("refold", epilog=keeping_verbs.REFOLD_EPILOG)(keeping_verbs.refold)
 
     # The verbs about exchanges.
     made.command("download", epilog="Example: papertape download --symbol BTCUSDT --from 2025-01-01")(

@@ -56,6 +56,11 @@ class Codec:
             raise self._refusal(first_seq, blob, error) from error
         return self._upcast(decoded) if self._upcasters else decoded
 
+    def old_tags(self, blob: bytes) -> list[str]:
+        """The tags in a row that are read as newer shapes, as often as they stand there."""
+        old = {str(kind.__struct_config__.tag) for kind in self._upcasters}
+        return [tag for tag in _tags(blob) if tag in old]
+
     def _upcast(self, decoded: Decoded) -> Decoded:
         events, causes = decoded
         if self._upcasters.keys().isdisjoint(map(type, events)):

@@ -71,6 +71,14 @@ class SqliteLogReader:
         """See `events.log.LogReader.read`."""
         return recorded_beyond(self.commits(after_seq), after_seq, limit)
 
+    def old_tags(self) -> dict[str, int]:
+        """How many events of each old shape the log holds; they are read as newer ones."""
+        found: dict[str, int] = {}
+        for _, _, _, blob, _ in self._rows_behind(0):
+            for tag in self._codec.old_tags(blob):
+                found[tag] = found.get(tag, 0) + 1
+        return found
+
     def verify_tail(self) -> None:
         """Check the newest row against its predecessor and the log against its head file, whatever its length.
 
