@@ -1,0 +1,66 @@
+"""Crash me: the engine of a simulated market is killed while it works, and comes back knowing what it knew."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING
+
+from cli.engine_door import DoorEngine
+from events.facts import EngineStarted, EngineStopped
+from tests.cli.test_up import UP, child_named
+from tests.engine.logs import recorded
+from tests.engine.processes import ok, running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from projections.site import EngineStatus
+
+BACK_S_MAX = 30.0
+CRASHES = 3
+
+
+async def engine_of(door: DoorEngine, not_pid: int = 0, beyond_seq: int = 0) -> EngineStatus:
+    """What the engine says, as soon as there is one of another pid, and it has come that far."""
+    async with asyncio.timeout(BACK_S_MAX):
+        while True:
+            said = await door.status()
+            if said is not None and said.pid != not_pid and said.head_seq > beyond_seq:
+                return said
+            await asyncio.sleep(0.05)
+
+
+async def crashed(door: DoorEngine) -> tuple[EngineStatus, EngineStatus, float]:
+    """The engine before and after a crash, and the seconds in between."""
+    before = await engine_of(door)
+    started = time.monotonic()
+    await door.crash()
+    return before, await engine_of(door, not_pid=before.pid), time.monotonic() - started
+
+
+def test_a_crashed_engine_is_back_at_once_with_the_digest_it_had(tmp_path: Path) -> None:
+    db = tmp_path / "log.db"
+    lives: list[tuple[EngineStatus, EngineStatus, float]] = []
+    with running(tmp_path, *UP, until="opened") as keeper:
+
+        async def crash_often() -> None:
+            for _ in range(CRASHES):
+                door = DoorEngine(db)
+                lives.append(await crashed(door))
+                await engine_of(door, beyond_seq=lives[-1][1].head_seq + 100)
+
+        asyncio.run(crash_often())
+        assert child_named(keeper.pid, "run") == lives[-1][1].pid
+        story = recorded(db)
+    for before, after, _ in lives:
+        assert after.recovered_seq >= before.head_seq
+        digest = ok(tmp_path, "replay", "--db", "log.db", "--digest", "--to", str(after.recovered_seq), "--from-start")
+        assert digest == f"{after.digest_at_start}\n"
+        assert after.recovered_seq - after.snapshot_seq == after.replayed_events
+    starts = [item for item in story if isinstance(item.event, EngineStarted)]
+    assert [item.seq for item in starts[1:]] == [after.recovered_seq + 1 for _, after, _ in lives]
+    assert not any(isinstance(item.event, EngineStopped) for item in story)
+    assert all(not os.path.exists(f"/proc/{before.pid}") for before, _, _ in lives)  # noqa: PTH110
+    print("back after", [f"{took_s:.2f} s" for _, _, took_s in lives])
