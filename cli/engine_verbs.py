@@ -58,8 +58,8 @@ def up(
     until_end: UntilEnd = False,
     seed: Seed = None,
     sets: Sets = None,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where the page is served.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="N", help="On which port; 0 is any free one.")] = 8700,
+    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where the page is served.")] = None,
+    port: Annotated[int | None, typer.Option(metavar="N", help="On which port; 0 is any free one.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run an engine and its page, and keep both alive.

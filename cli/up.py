@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cli.entrance import SESSION_VARIABLE, entrance, web_variables
 from cli.keeper import INHERITED_FD, Keeper, Program
 from cli.kept import KEEPER, PAGE
 from cli.listening import HANDED, listener, url_of
 from cli.run import Asked, configured, occupy_closed_streams
-from projections.telegram.secret import variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-TOKEN: Final = "PAPERTAPE_TOKEN"  # noqa: S105 - the name of a variable.
-TOKEN_BYTES: Final = 32
 ROOT: Final = Path(__file__).resolve().parents[1]
 
 
-def keep(asked: Asked, host: str, port: int, *, as_json: bool) -> int:
+def keep(asked: Asked, host: str | None, port: int | None, *, as_json: bool) -> int:
     """Run both until the engine's work is done or a signal comes; the exit code.
 
     Raises ConfigError and UsageError for what cannot be, before anything is started.
     """
     config = configured(asked)
     occupy_closed_streams()
-    made = _made_token(config.folder)
-    with listener(host, port) as listening:
-        page = f"{url_of(listening)}" + (f"  commands need this token: {made}" if made else "")
-        _say(f"papertape: {url_of(listening)}", as_json=as_json)
+    host = config.web.host if host is None else host
+    entered = entrance(web_variables(os.environ, config.folder), host)
+    with listener(host, config.web.port if port is None else port) as listening:
+        url, made = url_of(listening), entered.made
+        page = url + (f"  commands need this token: {made}" if made else "")
+        _say(f"papertape: {url}", as_json=as_json)
         if made:
             _say(f"commands need this token: {made}", as_json=as_json)
         base = {**os.environ, KEEPER: str(os.getpid()), "PYTHONPATH": _python_path()}
@@ -42,17 +41,11 @@ def keep(asked: Asked, host: str, port: int, *, as_json: bool) -> int:
         web = Program(
             "page",
             _command("ui", "--db", database, *_config_arguments(asked)),
-            {**base, HANDED: str(INHERITED_FD), **({TOKEN: made} if made else {})},
+            {**base, HANDED: str(INHERITED_FD), **({SESSION_VARIABLE: made} if made else {})},
             inherits=listening.fileno(),
             is_silent=True,
         )
         return Keeper(engine, web, lambda text: _say(f"papertape: {text}", as_json=as_json)).run()
-
-
-def _made_token(folder: Path) -> str:
-    """A token for this session; empty where the owner has one. It outlives a restart of the page."""
-    variables = variables_of(os.environ, folder / ".env")
-    return "" if variables.get(TOKEN) or variables.get(f"{TOKEN}_FILE") else secrets.token_urlsafe(TOKEN_BYTES)
 
 
 def _say(text: str, *, as_json: bool) -> None:

@@ -45,7 +45,8 @@ def child_named(pid: int, verb: str) -> int:
     [
         (("--set", "risk.levrage=5"), 4, "error: --set risk.levrage=5: risk.levrage is an unknown key; did you mean"),
         (("--feed", "simm"), 2, "error: --feed simm: there are sim, file, bitget"),
-        (("--host", "no such host"), 2, "error: cannot listen on no such host port 0: "),
+        (("--host", "127.0.0.256"), 4, "error: the address 127.0.0.256 is reached by other machines, so it needs a"),
+        (("--host", "0.0.0.0"), 4, "error: the address 0.0.0.0 is reached by other machines, so it needs a token"),
         (("--port", "70000"), 2, "error: --port 70000: 0 to 65535"),
     ],
 )
