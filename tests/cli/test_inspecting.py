@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from events.pages import Pages
 from typer.testing import CliRunner
 
 from cli.explaining import Explainer
@@ -22,6 +21,7 @@ from engine.setup import RunnerSettings, configured_runners
 from events.errors import UsageError
 from events.facts import CandleClosed, OrderPlaced
 from events.log import Entry
+from events.log_thread import LogThread
 from events.sqlite_log import SqliteLogReader
 from events.tail import tail_of
 from projections.reasons import REASONS, hold_words
@@ -57,7 +57,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @asynccontextmanager
 async def inspector_of(db: Path) -> AsyncIterator[LogInspector]:
     """An inspector beside a timeline, as the web process has them."""
-    timeline = LogTimeline(lambda: (tail_of(db, 0.005), Pages(lambda: SqliteLogReader(db))), Views)
+    timeline = LogTimeline(lambda: (tail_of(db, 0.005), LogThread(lambda: SqliteLogReader(db))), Views)
     running = asyncio.ensure_future(timeline.run())
     inspector = LogInspector(db, STRATEGIES, timeline)
     try:
@@ -201,7 +201,7 @@ def test_another_log_at_the_same_path_is_read_from_its_beginning(tmp_path: Path)
             await inspector.digest(12)
 
     async def main() -> None:
-        timeline = LogTimeline(lambda: (tail_of(path), Pages(lambda: SqliteLogReader(path))), Views)
+        timeline = LogTimeline(lambda: (tail_of(path), LogThread(lambda: SqliteLogReader(path))), Views)
         inspector = LogInspector(path, STRATEGIES, timeline)
         try:
             await use(inspector)
