@@ -14,6 +14,7 @@ import httpx
 from msgspec.structs import asdict
 
 from cli.backing import Backing, backup_command
+from cli.chat_conditions import ChatConditions
 from cli.config_view import summary
 from cli.graph import warn
 from cli.journal import journal
@@ -192,6 +193,9 @@ class Attendance:
         async def send(beat: Heartbeat) -> None:
             await _beat(client, found.chat_id, cursors, self._beat_text(beat, dog.portfolio))
 
+        strategies = self._running.recovered.world.strategies
+        conditions = ChatConditions(self._db, self._running.log.reader, strategies)
+        self._stack.callback(conditions.close)
         bot = Bot(
             self._client(found),  # Its own: a poll keeps a connection.
             Gate(found.chat_id),
@@ -206,6 +210,7 @@ class Attendance:
                 config=lambda: summary(self._config),
                 dog=lambda: dog.view,
                 delivery=self._notifier.statistics,
+                conditions=conditions,
             ),
             views=Views(self._timeframes_ms()),
             pace=pace,

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from engine.charting import Candle, Chart
     from engine.core.strategy import Condition as Explained
     from engine.core.strategy import Strategy
-    from engine.core.world import World
     from events.facts import OrderPlaced, OrderRejected, RunnerConfigured
     from events.log import LogReader, Recorded
     from projections.site import Timeline
@@ -60,13 +59,8 @@ class LogInspector:
 
     async def conditions(self, seq: int, strategy: str, symbol: str) -> tuple[ConditionsView, ...]:
         """See `projections.site.Inspector.conditions`."""
-
-        def ask(world: World) -> tuple[tuple[Conditions, Conditions], int]:
-            sides = conditions(world, strategy, symbol)
-            return sides, max(0, world.markets[world.symbols[symbol]].close_time_ms)
-
-        sides, at_ms = await self._now().past.look(seq, ask)
-        return tuple(conditions_view(one, strategy, symbol, seq, at_ms) for one in sides)
+        sides = await self._now().past.look(seq, lambda world: conditions(world, strategy, symbol))
+        return tuple(conditions_view(one, strategy, symbol, seq) for one in sides)
 
     async def chart(self, seq: int, symbol: str, timeframe_ms: int, candles: int) -> ChartView:
         """See `projections.site.Inspector.chart`."""
@@ -147,14 +141,14 @@ def condition_views(found: Sequence[Explained]) -> tuple[Condition, ...]:
     return tuple(Condition(**asdict(one)) for one in found)
 
 
-def conditions_view(one: Conditions, strategy: str, symbol: str, seq: int, at_ms: int) -> ConditionsView:
+def conditions_view(one: Conditions, strategy: str, symbol: str, seq: int) -> ConditionsView:
     """One side's conditions in words."""
     return ConditionsView(
         strategy=strategy,
         symbol=symbol,
         side=one.side,
         seq=seq,
-        at_ms=at_ms,
+        at_ms=one.at_ms,
         explained=one.explained,
         conditions=condition_views(one.conditions),
         readiness=tuple(Readiness(**asdict(frame)) for frame in one.readiness),

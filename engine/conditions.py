@@ -47,10 +47,12 @@ class Hold(Struct, frozen=True):
 class Conditions(Struct, frozen=True):
     """One side: conditions are empty for a strategy that does not explain itself.
 
-    Their numbers mean little before every timeframe is ready.
+    Their numbers mean little before every timeframe is ready. `at_ms` is the symbol's last close in market time, 0
+    before the first.
     """
 
     side: str
+    at_ms: int
     explained: bool
     conditions: tuple[Condition, ...]
     readiness: tuple[Readiness, ...]
@@ -78,7 +80,8 @@ def _side(world: World, runner: Runner, index: int, side: int, ready: tuple[Read
     explain, reading = runner.strategy.explain, _reading(world, runner, index)
     explained = explain is not None and reading is not None
     found = tuple(explain(reading, runner.params[index], side)) if explain is not None and explained else ()
-    return Conditions(SIDE_NAMES[side], explained, found, ready, tuple(_holds(world, runner, index, side)))
+    at_ms = max(0, world.markets[index].close_time_ms)
+    return Conditions(SIDE_NAMES[side], at_ms, explained, found, ready, tuple(_holds(world, runner, index, side)))
 
 
 def _reading(world: World, runner: Runner, index: int) -> Any:

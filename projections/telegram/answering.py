@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from events.errors import PapertapeError
 from events.facts import OrderPlaced
 from events.log import Recorded
 from projections.host import Source
@@ -105,7 +106,7 @@ class Answering:
             case Why(seq=seq):
                 return Given(self._why(seq))
             case WhyNot(symbol=symbol):
-                return Given(self._why_not(symbol))
+                return self._why_not(symbol)
             case AsOf():
                 return Given(later=partial(self._as_of, asked, head_seq))
 
@@ -156,11 +157,21 @@ class Answering:
             raise _NoSuchEvent
         return found[0]
 
-    def _why_not(self, asked: str) -> str:
+    def _why_not(self, asked: str) -> Given:
         symbol, conditions = symbol_of(self._views, asked), self._outside.conditions
         if symbol is None:
-            return unknown_symbol(self._views, asked)
-        return why_not_text(self._views, symbol, conditions(symbol) if conditions is not None else ())
+            return Given(unknown_symbol(self._views, asked))
+        if conditions is None:
+            return Given(why_not_text(self._views, symbol))
+        return Given(later=partial(self._why_not_now, symbol, conditions))
+
+    async def _why_not_now(self, symbol: str, conditions: Conditions, ways: Ways) -> None:
+        """Ask for the conditions where the views stand; what the log says goes also without them."""
+        try:
+            html = why_not_text(self._views, symbol, await conditions(self._views.seq, symbol))
+        except PapertapeError as error:
+            html = why_not_text(self._views, symbol, note=f"its conditions cannot be said now: {error}")
+        await ways.post(html)
 
     # ------------------------------------------------------------ what takes longer
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
-
-from msgspec import Struct
 
 from projections.alerts.markup import bold, code, foot, message, name, text
 from projections.alerts.texts import OVER, WRONG, positions_part
 from projections.formats import duration, utc
 from projections.reasons import reason_words
+from projections.site import ConditionsView, Readiness
 from projections.telegram.parse import MENU, Wrong, usage
 from projections.telegram.replies import answer, feed_lines, status
 from projections.telegram.secret import redact
@@ -36,11 +35,9 @@ MET, NOT_MET = "✓", "✗"
 CAUSE: Final = "↳"
 
 
-class StrategyConditions(Struct, frozen=True):
-    """The conditions of one strategy for an entry in a symbol, as they stood when it looked last."""
-
-    strategy: str
-    conditions: tuple[Condition, ...]
+Conditions = Callable[[int, str], Awaitable[Sequence[ConditionsView]]]
+"""What stands between every strategy and an entry in a symbol as of a seq, on both sides; of what holds it back only
+what the views do not tell."""
 
 
 # ---------------------------------------------------------------- /why
@@ -96,9 +93,11 @@ def unknown_symbol(views: Views, asked: str) -> str:
     return answer(views, f"<b>which symbol is {name(asked)}?</b>", lines)
 
 
-def why_not_text(views: Views, symbol: str, conditions: Sequence[StrategyConditions] = ()) -> str:
-    """For each strategy why it holds nothing in a symbol now, as far as the log says."""
-    by_strategy = {one.strategy: one.conditions for one in conditions}
+def why_not_text(views: Views, symbol: str, conditions: Sequence[ConditionsView] = (), note: str = "") -> str:
+    """For each strategy why it holds nothing in a symbol now, as far as log and conditions say; `note` stands first."""
+    sides: dict[str, list[ConditionsView]] = {}
+    for one in conditions:
+        sides.setdefault(one.strategy, []).append(one)
     suspended = next((one for one in views.portfolio.feeding.suspended() if one.symbol == symbol), None)
     top = [] if suspended is None else [f"not tradable since {text(utc(suspended.since_ms))}: {text(suspended.why)}"]
     seen = views.seen.get(symbol)
@@ -106,12 +105,12 @@ def why_not_text(views: Views, symbol: str, conditions: Sequence[StrategyConditi
     blocks = [
         line
         for account in views.portfolio.accounts()
-        for line in ["", *_why_not(views, account, symbol), *condition_lines(by_strategy.get(account.strategy, ()))]
+        for line in ["", *_why_not(views, account, symbol, sides.get(account.strategy, ()))]
     ]
-    return answer(views, f"<b>{name(symbol)}</b>", [*top, *blocks])
+    return answer(views, f"<b>{name(symbol)}</b>", [*([text(note)] if note else []), *top, *blocks])
 
 
-def _why_not(views: Views, account: AccountView, symbol: str) -> list[str]:
+def _why_not(views: Views, account: AccountView, symbol: str, sides: Sequence[ConditionsView]) -> list[str]:
     who = bold(account.strategy, 40)
     if symbol not in account.symbols:
         return [f"{who} does not trade it"]
@@ -121,7 +120,27 @@ def _why_not(views: Views, account: AccountView, symbol: str) -> list[str]:
     lines = [*_held_back(account), *_waiting(views, account.strategy, symbol), *_refused(views, account, symbol)]
     evaluated = views.evaluated_ms.get((account.strategy, symbol))
     looked = "has not looked at it yet" if evaluated is None else f"looked last at {text(utc(evaluated))}"
-    return [f"{who} {looked}", *(lines or ["no signal so far"])]
+    return [f"{who} {looked}", *(lines or ["no signal so far"]), *_nearer(sides)]
+
+
+def _nearer(sides: Sequence[ConditionsView]) -> list[str]:
+    """What is missing for an entry, on the side where more is met."""
+    if not sides:
+        return []
+    one = max(sides, key=lambda side: sum(condition.met for condition in side.conditions))
+    missing = [_missing(frame) for frame in one.readiness if frame.ready_at_ms]
+    held = [*missing, *map(text, one.holds)]
+    if not one.explained:
+        return [*held, "it does not say its conditions"]
+    met = sum(condition.met for condition in one.conditions)
+    head = f"{text(one.side.upper())}: {met} of {len(one.conditions)} met {code(f'#{one.seq}')}"
+    return [*held, head, *condition_lines(one.conditions)]
+
+
+def _missing(frame: Readiness) -> str:
+    """Candles that are not there yet: `13 of 28 candles of 15m, ready 2025-01-01 14:35`."""
+    there = f"{frame.candles:,} of {frame.needed:,} candles of {duration(frame.timeframe_ms)}"
+    return text(f"{there}, ready {utc(frame.ready_at_ms)}")
 
 
 def _held_back(account: AccountView) -> list[str]:
@@ -263,6 +282,3 @@ def help_text() -> str:
 def wrong_text(wrong: Wrong) -> str:
     """What is wrong with a message, and what to write instead."""
     return "\n".join([text(wrong.why), *map(code, wrong.instead)])
-
-
-Conditions = Callable[[str], Sequence[StrategyConditions]]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from events.commands import Accepted
 from events.facts import DataRefused, FeedLost, OrderRejected, SymbolSuspended
 from events.log import Recorded
-from projections.formats import gain, gain_percent, money, price
+from projections.formats import gain, gain_percent, money, price, utc
 from projections.reasons import reason_words
+from projections.site import ConditionsView, Readiness
 from projections.telegram import explain, replies, results
 from projections.telegram.acts import Asked, done_words, question, settled, who_of
-from projections.telegram.explain import StrategyConditions
 from projections.telegram.parse import Act, AskClose, AskKill, AskPause, AskReset, AskResume, Wrong, request_of
 from projections.telegram.statistics import DeliveryStatistics
 from projections.telegram.text import plain, split
@@ -164,8 +165,15 @@ def test_whynot_says_of_each_strategy_what_the_log_knows() -> None:
     holds(explain.why_not_text(views, BTC), "not tradable since", "its candles are missing", "#9")
     holds(explain.why_not_text(views, BTC), f"last LONG refused: {reason_words('max_positions')}", "looked last at")
     holds(explain.why_not_text(views, GALA), "vwap_rsi holds SHORT since #11", "no signal so far")
-    met = StrategyConditions("momentum", (Condition("adx <14>", 31.5, ">", 25.0, met=True),))
-    holds(explain.why_not_text(views, BTC, [met]), "✓ adx <14> 31.5 > 25")
+    met = (Condition("adx <14>", 31.5, ">", 25.0, met=True),)
+    side = ConditionsView("momentum", BTC, "short", 9, NOON_MS, True, met, (), ("one <entry> only",))
+    holds(explain.why_not_text(views, BTC, [side]), "SHORT: 1 of 1 met #9", "✓ adx <14> 31.5 > 25", "one <entry> only")
+    assert "SHORT: 1 of 1" not in explain.why_not_text(views, GALA, [replace(side, strategy="vwap_rsi")])
+    early = replace(side, readiness=(Readiness(300_000, 28, 28, 0), Readiness(900_000, 13, 28, NOON_MS)))
+    holds(explain.why_not_text(views, BTC, [early]), f"13 of 28 candles of 15m, ready {utc(NOON_MS)}")
+    assert "28 of 28" not in explain.why_not_text(views, BTC, [early])
+    silent = replace(side, explained=False, conditions=())
+    holds(explain.why_not_text(views, BTC, [silent]), "it does not say its conditions")
     stopped = explain.why_not_text(A_DAY_LATER, GALA)
     holds(stopped, A_DAY_LATER.portfolio.account("vwap_rsi").why)
 

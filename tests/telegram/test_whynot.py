@@ -1,0 +1,127 @@
+"""/whynot of a running engine: what stands between every strategy and an entry, asked of the log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli.chat_conditions import ChatConditions
+from engine.boot import engine
+from engine.clock import ManualClock, SystemClock
+from engine.conditions import conditions
+from engine.core.registry import load_strategies
+from events.cursors import MemoryCursors
+from events.errors import LogBusy
+from projections.site import ConditionsView
+from projections.telegram.answering import Outside
+from projections.telegram.bot import Bot
+from projections.telegram.client import TelegramClient
+from projections.telegram.explain import Conditions
+from projections.telegram.poll import Gate
+from projections.telegram.secret import Token
+from tests.core.random_market import Recipe
+from tests.core.runs import BUILT_IN, eager
+from tests.engine.parts import busy, settings
+from tests.events.tape import in_loop
+from tests.support import FIVE_MINUTES_MS
+from tests.telegram.test_bot_engine import PATIENCE_S, Chatting, Eager, until
+from tests.twins.telegram import CHAT_ID, TelegramTwin
+from tests.twins.telegram_limits import UNLIMITED
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from engine.boot import Engine
+
+GOLDEN = Path(__file__).parent / "golden" / "whynot.txt"
+STRATEGIES = load_strategies()
+MARKET = Recipe(11, 2, 300, FIVE_MINUTES_MS)
+
+
+@asynccontextmanager
+async def chatting(made: Engine, asked: Conditions | None) -> AsyncIterator[Chatting]:
+    """A bot of a running engine, and somebody who writes to it."""
+    clock = SystemClock()
+    async with TelegramTwin(clock, limits=UNLIMITED) as twin:
+        client, reader = TelegramClient(Token(twin.token), twin.api_url), made.log.reader()
+        outside, pace = Outside(conditions=asked), Eager(clock)
+        cursors, gate = MemoryCursors(), Gate(CHAT_ID)
+        bot = Bot(client, gate, made.desk, reader, made.bus, cursors, clock, print, outside=outside, pace=pace)
+        running = asyncio.ensure_future(bot.run())
+        try:
+            await until(lambda: bot.statistics().seq == made.log.head.seq)
+            yield Chatting(twin)
+        finally:
+            await made.finish()
+            await asyncio.wait_for(running, PATIENCE_S)
+            await client.close()
+            reader.close()
+
+
+@asynccontextmanager
+async def played(db: Path) -> AsyncIterator[Engine]:
+    """An engine of the built-in strategies that has taken a whole market and still runs."""
+    what, feed = settings(db, strategies=STRATEGIES, runners=eager(BUILT_IN)), busy(MARKET)
+    async with engine(what, feed.contracts(), ManualClock(), print) as made:
+        await made.loop.run(feed)
+        yield made
+
+
+@in_loop
+async def test_whynot_shows_conditions_candles_that_are_missing_and_what_it_waits_for(tmp_path: Path) -> None:
+    db = tmp_path / "log.db"
+    async with played(db) as made:
+        asked = ChatConditions(db, made.log.reader, STRATEGIES)
+        async with chatting(made, asked) as chat:
+            said = (await chat.ask("/whynot bbb")).text
+        asked.close()
+    if os.environ.get("PAPERTAPE_GOLDEN") == "write":
+        GOLDEN.parent.mkdir(exist_ok=True)
+        GOLDEN.write_text(said + "\n", encoding="utf-8")
+    assert said + "\n" == GOLDEN.read_text(encoding="utf-8")
+
+
+@in_loop
+async def test_the_numbers_are_those_the_engine_would_decide_on(tmp_path: Path) -> None:
+    db = tmp_path / "log.db"
+    async with played(db) as made:
+        asked = ChatConditions(db, made.log.reader, STRATEGIES)
+        found = await asked(made.log.head.seq, "BBB")
+        own = {name: conditions(made.loop.world, name, "BBB") for name in BUILT_IN}
+        assert [(one.strategy, one.side) for one in found] == [(name, side) for name in BUILT_IN for side in SIDES]
+        for one in found:
+            live = own[one.strategy][SIDES.index(one.side)]
+            assert [c.value for c in one.conditions] == [c.value for c in live.conditions]
+            assert (one.at_ms, one.seq) == (live.at_ms, made.log.head.seq)
+        assert await asked(made.log.head.seq, "ZZZ") == ()
+        asked.close()
+
+
+SIDES = ("long", "short")
+
+
+@in_loop
+async def test_where_conditions_cannot_be_said_the_rest_is_and_why(tmp_path: Path) -> None:
+    async def busy_now(_seq: int, _symbol: str) -> tuple[ConditionsView, ...]:
+        raise LogBusy("64 moments are looked at already")
+
+    async with played(tmp_path / "log.db") as made, chatting(made, busy_now) as chat:
+        said = (await chat.ask("/whynot BBB")).text
+        assert "its conditions cannot be said now: 64 moments are looked at already" in said
+        assert "liquidation looked last at" in said
+        assert " met #" not in said
+
+
+@pytest.mark.parametrize("asked", ["xrp", "zzz"])
+def test_an_unknown_symbol_is_answered_with_those_there_are(tmp_path: Path, asked: str) -> None:
+    @in_loop
+    async def ask() -> None:
+        async with played(tmp_path / "log.db") as made, chatting(made, None) as chat:
+            assert "/whynot AAA" in (await chat.ask(f"/whynot {asked}")).text
+
+    ask()
