@@ -39,7 +39,8 @@ def run(
 
     SIGTERM and Ctrl-C stop it within 2 seconds. Started again, it goes on exactly where it was.
     """
-    from cli.run import Asked, start  # noqa: PLC0415 - engines are slow to import.
+    from cli.asked import Asked  # noqa: PLC0415 - engines are slow to import.
+    from cli.run import start  # noqa: PLC0415 - likewise.
 
     start(
         Asked(config, feed, candles or [], funding or [], open_interest or [], speed, db, until_end, seed, sets or []),
@@ -67,7 +68,7 @@ def up(
     Each is a process of its own, started again when it died. The page stays up when the engine cannot go on, and says
     why. SIGTERM and Ctrl-C end both within 2 seconds.
     """
-    from cli.run import Asked  # noqa: PLC0415 - engines are slow to import.
+    from cli.asked import Asked  # noqa: PLC0415 - engines are slow to import.
     from cli.up import keep  # noqa: PLC0415 - likewise.
 
     asked = Asked(

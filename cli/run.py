@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from msgspec import Struct
-from msgspec.structs import replace
-
-from cli.arguments import speed_of
+from cli.asked import Asked, configured, occupy_closed_streams
 from cli.attend import attendance
-from cli.config import bitget_settings, load_config
+from cli.config import bitget_settings
 from cli.engine_status import saying
-from cli.graph import make_engine_settings, make_feed, report_refusals, warn, with_files
+from cli.graph import make_engine_settings, make_feed, report_refusals, warn
 from cli.logs import ROOT, TOLD, logs
 from engine.boot import Engine, engine
 from engine.clock import SystemClock
@@ -26,7 +22,7 @@ from engine.control import Door
 from engine.feeds.bitget_settings import BITGET
 from engine.supervisor import supervise
 from engine.vital_signs import VitalSigns
-from events.errors import ConfigError, PapertapeError, UsageError
+from events.errors import ConfigError, PapertapeError
 
 try:
     from uvloop import run as run_loop
@@ -41,24 +37,7 @@ if TYPE_CHECKING:
     from engine.core.world import World
     from engine.feeds.port import Feed
 
-FEED_KINDS: tuple[Literal["sim", "file", "bitget"], ...] = ("sim", "file", "bitget")
-STANDARD_STREAMS_LAST = 2
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class Asked(Struct, frozen=True):
-    """What the command line says."""
-
-    config: Path | None
-    feed: str | None
-    candles: list[str]
-    funding: list[str]
-    open_interest: list[str]
-    speed: str | None
-    db: Path | None
-    until_end: bool
-    seed: int | None
-    sets: list[str]
 
 
 def start(asked: Asked, *, as_json: bool) -> None:
@@ -70,34 +49,9 @@ def start(asked: Asked, *, as_json: bool) -> None:
     run_loop(_run(config, asked.db or config.database, asked.until_end, as_json))
 
 
-def occupy_closed_streams() -> None:
-    """The number of a stdin, stdout or stderr that was closed must not become that of a file or of the event loop."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD_STREAMS_LAST:
-        pass
-    os.close(descriptor)
-
-
 def _leave(number: int, frame: object) -> None:  # noqa: ARG001
     """A signal before the engine is up: nothing has begun that would have to be ended."""
     raise SystemExit(0)
-
-
-def configured(asked: Asked) -> Config:
-    """The configuration with everything the command line says."""
-    sets = [*asked.sets, *([f"feed.sim.seed={asked.seed}"] if asked.seed is not None else [])]
-    config = with_files(load_config(asked.config, sets), asked.candles, asked.funding, asked.open_interest)
-    feed, speed = replace(config.feed, kind=_kind(asked.feed, config)), speed_of(asked.speed)
-    return replace(config, feed=feed if speed is None else replace(feed, speed=speed))
-
-
-def _kind(asked: str | None, config: Config) -> Literal["sim", "file", "bitget"]:
-    """The feed that is asked for. Raises UsageError for one that there is not."""
-    if asked is None:
-        return config.feed.kind
-    for kind in FEED_KINDS:
-        if asked == kind:
-            return kind
-    raise UsageError(f"--feed {asked}: there are {', '.join(FEED_KINDS)}")
 
 
 async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None:

@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cli.asked import Asked, configured, occupy_closed_streams
 from cli.entrance import SESSION_VARIABLE, entrance, web_variables
 from cli.keeper import INHERITED_FD, Keeper, Program
 from cli.kept import KEEPER, PAGE
 from cli.listening import HANDED, listener, url_of
-from cli.run import Asked, configured, occupy_closed_streams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

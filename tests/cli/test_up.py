@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.run import Asked
+from cli.asked import Asked
 from cli.up import run_arguments
 from tests.cli.test_keeper import is_alive, wait_for
 from tests.engine.processes import command, environment, papertape, running
