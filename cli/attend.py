@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Final
 
-import httpx
 from msgspec.structs import asdict
 
 from cli.backing import Backing, backup_command
@@ -18,29 +15,31 @@ from cli.chat_conditions import ChatConditions
 from cli.config_view import summary
 from cli.graph import warn
 from cli.journal import journal
+from cli.telling import InChat, InFile, Telling, file_of_alerts, ping
 from engine.companions import Companions
 from engine.feeds.bitget import BitgetFeed
 from engine.lag import LagWatch, stacks_file
 from engine.vital_signs import VitalSigns
 from events.cursors import SqliteCursors
+from events.errors import PapertapeError
 from events.snapshots import SnapshotStore
 from projections.alerts.derive import Alerts
 from projections.alerts.digest import Digest
 from projections.alerts.heartbeat import heartbeat_text, heartbeat_view
+from projections.alerts.texts import Stamp, fault_text
 from projections.formats import utc
 from projections.keeping import Keeping
 from projections.telegram.answering import Outside
 from projections.telegram.bot import Bot
 from projections.telegram.client import TelegramClient
 from projections.telegram.delivery import Notifier
-from projections.telegram.errors import RequestRefused
 from projections.telegram.pace import Pace
 from projections.telegram.poll import Gate
 from projections.telegram.quiet import QuietNotifier
-from projections.telegram.secret import Redaction, access, variables_of
+from projections.telegram.secret import access, redact, variables_of
 from projections.views import Views
 from projections.watchdog.checks import Kind, Measured
-from projections.watchdog.dog import watchdog
+from projections.watchdog.dog import OUTSIDE_ERRORS, watchdog
 from projections.watchdog.heartbeat import Heart
 from projections.watchdog.settings import heartbeat_s
 
@@ -51,18 +50,14 @@ if TYPE_CHECKING:
     from cli.config import Config
     from engine.boot import Engine
     from engine.feeds.port import Feed
-    from events.cursors import Cursors
     from events.facts import Event
     from events.sqlite_log import SqliteLogReader
-    from projections.portfolio import Portfolio
     from projections.telegram.secret import Access
     from projections.watchdog.dog import Dog, DogView
     from projections.watchdog.heartbeat import Heartbeat
 
-ALERT_FILE_BYTES_MAX: Final = 1_000_000
-ALERT_FILES_KEPT: Final = 3
-HEARTBEAT_CURSOR: Final = "telegram.heartbeat"
-PING_S_MAX: Final = 10.0
+LAST_WORDS_S: Final = 5.0
+"""An engine that a fault stopped tries for so long to say so."""
 
 
 class Attendance:
@@ -76,6 +71,9 @@ class Attendance:
         self._lag = LagWatch(asyncio.get_running_loop(), stacks_file(self._beside(".stacks"), self._now_text))
         self._notifier: Notifier | QuietNotifier
         self._dog: Dog | None = None
+        self._heart: Heart | None = None
+        self._bot: Bot | None = None
+        self._telling: Telling | None = None
         self.signs = VitalSigns(db.parent, running.loop.latencies, self._lag)
         self._backing = self._scheduled_backups()
 
@@ -129,20 +127,21 @@ class Attendance:
         )
         found = access(self._variables)
         made: dict[str, Callable[[], Awaitable[None]]] = {"watchdog": dog.run}
-        send: Callable[[Heartbeat], Awaitable[None]] = self._keep_to_itself
         if found is None:
-            self._notifier = self._quiet()
+            self._without_telegram()
         else:
-            send, bot = self._with_telegram(found, dog)
-            made["chat"] = bot.run
-        heart = Heart(
+            self._with_telegram(found, dog)
+        if self._bot is not None:
+            made["chat"] = self._bot.run
+        url = self._config.telegram.dead_mans_switch_url
+        self._heart = heart = Heart(
             dog.following,
             dog.vitals,
             dog.portfolio,
             self._running.clock,
-            send,
+            self._beat,
             heartbeat_s(settings, self._variables),
-            self._ping if self._config.telegram.dead_mans_switch_url else None,
+            (lambda: ping(url)) if url else None,
             lambda: self.market_ended,
         )
         made |= {"alerts": self._notifier.run, "heartbeat": heart.run}
@@ -156,25 +155,36 @@ class Attendance:
         runners = self._running.loop.world.runners
         return {runner.strategy.name: runner.strategy.timeframe_ms for runner in runners}
 
-    def _quiet(self) -> QuietNotifier:
-        """Without a token alerts go to a small file beside the log."""
-        alerts = Alerts(self._config.alerts)
-        tell = _file_of_alerts(self._beside(".alerts.log"), self._stack)
-        begin_seq = self._running.recovered.seq
-        keeping = self._keeping("alerts", self._config.alerts)
-        reader, bus = self._reader(), self._running.bus
-        return QuietNotifier(reader, bus, alerts, tell, begin_after_seq=begin_seq, keeper=keeping)
+    def _notes(self) -> dict[int, str]:
+        """What the log cannot know of this start, by the seq of its event."""
+        found = self._running.recovered
+        return {found.seq + 1: f"{found.replayed_events:,} events replayed in {found.took_ms:,.0f} ms"}
+
+    def _without_telegram(self) -> None:
+        """Without a token all messages go to a small file beside the log."""
+        tell = file_of_alerts(self._beside(".alerts.log"), self._stack)
+        self._telling = InFile(tell)
+        self._notifier = QuietNotifier(
+            self._reader(),
+            self._running.bus,
+            Alerts(self._config.alerts),
+            tell,
+            begin_after_seq=self._running.recovered.seq,
+            notes=self._notes(),
+            keeper=self._keeping("alerts", self._config.alerts),
+        )
 
     def _client(self, found: Access) -> TelegramClient:
         client = TelegramClient(found.token, self._config.telegram.api_url)
         self._stack.push_async_callback(client.close)
         return client
 
-    def _with_telegram(self, found: Access, dog: Dog) -> tuple[Callable[[Heartbeat], Awaitable[None]], Bot]:
-        """The notifier of the owner's chat; how a heartbeat gets there, and who answers."""
+    def _with_telegram(self, found: Access, dog: Dog) -> None:
+        """The notifier of the owner's chat, and who answers there."""
         client, pace = self._client(found), Pace(self._running.clock)
         cursors = SqliteCursors(self._beside(".cursors"))
         self._stack.callback(cursors.close)
+        self._telling = InChat(client, found.chat_id, cursors, pace)
         self._notifier = Notifier(
             self._reader(),
             self._running.bus,
@@ -187,16 +197,13 @@ class Attendance:
             digest=Digest,
             pace=pace,
             begin_after_seq=self._running.recovered.seq,
+            notes=self._notes(),
             keeper=self._keeping("alerts", self._config.alerts),
         )
-
-        async def send(beat: Heartbeat) -> None:
-            await _beat(client, found.chat_id, cursors, self._beat_text(beat, dog.portfolio))
-
         strategies = self._running.recovered.world.strategies
         conditions = ChatConditions(self._db, self._running.log.reader, strategies)
         self._stack.callback(conditions.close)
-        bot = Bot(
+        self._bot = Bot(
             self._client(found),  # Its own: a poll keeps a connection.
             Gate(found.chat_id),
             self._running.desk,
@@ -211,28 +218,53 @@ class Attendance:
                 dog=lambda: dog.view,
                 delivery=self._notifier.statistics,
                 conditions=conditions,
+                health=self._health,
             ),
             views=Views(self._timeframes_ms()),
             pace=pace,
             keeper=self._keeping("chat", self._timeframes_ms()),
         )
-        return send, bot
 
-    def _beat_text(self, beat: Heartbeat, portfolio: Portfolio) -> str:
-        period_ms = int(heartbeat_s(self._config.watchdog, self._variables) * 1_000)
-        age_ms = beat.last_candle_age_ms if beat.last_candle_at_ms else None
-        return heartbeat_text(
-            heartbeat_view(
-                portfolio.view(),
-                at_ms=beat.at_ms,
-                period_ms=period_ms,
-                evaluations=beat.evaluations,
-                candle_age_ms=age_ms,
-            )
+    # ------------------------------------------------------------ what no event stands for
+
+    async def _beat(self, beat: Heartbeat) -> None:
+        assert self._dog is not None
+        assert self._telling is not None
+        view = heartbeat_view(
+            self._dog.portfolio.view(),
+            at_ms=beat.at_ms,
+            period_ms=int(heartbeat_s(self._config.watchdog, self._variables) * 1_000),
+            evaluations=beat.evaluations,
+            candle_age_ms=beat.last_candle_age_ms if beat.last_candle_at_ms else None,
         )
+        await self._telling.beat(heartbeat_text(view))
 
-    async def _keep_to_itself(self, beat: Heartbeat) -> None:
-        """Without a token there is nobody to send a heartbeat to; its view and the outside switch have it."""
+    async def fault(self, error: PapertapeError) -> None:
+        """Say that this stopped the engine. The log takes nothing more, so it goes out by itself, while there is time.
+
+        Where nobody hears it the next start tells that the run before ended without a stop.
+        """
+        loudness = self._config.alerts.fault
+        if self._dog is None or self._telling is None or loudness == "off":
+            return
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._dog.following.catch_up()
+                stamp = Stamp(self._running.log.head.seq, self._running.clock.now_ms())
+                why = redact(f"{type(error).__name__}: {error}")
+                html = fault_text(stamp, why, self._dog.portfolio.positions())
+                await self._telling.say(html, silent=loudness == "silent")
+        except OUTSIDE_ERRORS as failed:
+            warn(f"nobody could be told of the fault: {failed}")
+
+    def _health(self) -> list[str]:
+        """What /health shows of the signs of life."""
+        if self._heart is None:
+            return []
+        view = self._heart.view
+        failed = [f"{view.failed_sends:,} heartbeats did not arrive"] if view.failed_sends else []
+        unheard = [f"the dead man's switch did not hear {view.failed_pings:,} times"] if view.failed_pings else []
+        return [f"heartbeats {view.beats:,}", *failed, *unheard]
 
     # ------------------------------------------------------------ what others see of them
 
@@ -254,11 +286,16 @@ class Attendance:
         return Measured(
             **asdict(signs),
             oldest_alert_age_s=self.oldest_alert_age_s,
-            projection_lag_events={"alerts": told.lag_events},
+            projection_lag_events={"alerts": told.lag_events, **self._chat_lag()},
             dead_tasks=tuple(sorted(self.companions.dead)),
             backup_age_s=None if self._backing is None else self._backing.age_s(),
             market_ended=self.market_ended,
         )
+
+    def _chat_lag(self) -> dict[str, int]:
+        if self._bot is None:
+            return {}
+        return {"chat": max(0, self._running.bus.head_seq - self._bot.statistics().seq)}
 
     def _repairs(self) -> Mapping[str, Callable[[str], Awaitable[str]]]:
         """What can be mended by hand: the live feed's connections."""
@@ -266,42 +303,14 @@ class Attendance:
             return {Kind.WS_DISCONNECTED: self._feed.reconnect, Kind.DATA_STALE: self._feed.resubscribe}
         return {}
 
-    async def _ping(self) -> None:
-        """Tell an outside dead man's switch that all is well. Raises OSError when it does not hear."""
-        url = self._config.telegram.dead_mans_switch_url
-        try:
-            async with httpx.AsyncClient(timeout=PING_S_MAX) as client:
-                await client.get(url)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise OSError(f"the dead man's switch does not hear: {type(error).__name__}") from None
-
-
-async def _beat(client: TelegramClient, chat_id: int, cursors: Cursors, html: str) -> None:
-    """Edit the last heartbeat, or send the first one; its id is remembered."""
-    last_id = cursors.position(HEARTBEAT_CURSOR)
-    if last_id:
-        with suppress(RequestRefused):  # The owner may have deleted it.
-            await client.edit_message_text(chat_id, last_id, html)
-            return
-    sent = await client.send_message(chat_id, html, silent=True)
-    cursors.advance(HEARTBEAT_CURSOR, max(last_id, sent.message_id))
-
-
-def _file_of_alerts(path: Path, stack: AsyncExitStack) -> Callable[[str], None]:
-    """A rotating file that takes alerts, a line each."""
-    handler = RotatingFileHandler(path, maxBytes=ALERT_FILE_BYTES_MAX, backupCount=ALERT_FILES_KEPT, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    handler.addFilter(Redaction())
-    stack.callback(handler.close)
-
-    def tell(line: str) -> None:
-        handler.handle(logging.makeLogRecord({"msg": line, "levelno": logging.INFO, "levelname": "INFO"}))
-
-    return tell
-
 
 @asynccontextmanager
 async def attendance(running: Engine, config: Config, feed: Feed, db: Path) -> AsyncIterator[Attendance]:
     """The companions of an engine; what they hold is let go of at the end."""
     async with AsyncExitStack() as stack:
-        yield Attendance(running, config, feed, db, stack)
+        attended = Attendance(running, config, feed, db, stack)
+        try:
+            yield attended
+        except PapertapeError as error:
+            await attended.fault(error)
+            raise

@@ -17,7 +17,7 @@ never waits for it. What may come twice after a crash or a lost answer is marked
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from events.cursors import Cursors
@@ -66,6 +66,7 @@ class Notifier:
         pace: Pace | None = None,
         name: str = "telegram",
         begin_after_seq: int | None = None,
+        notes: Mapping[int, str] | None = None,
         keeper: Keeper | None = None,
         reach: Callable[[str], None] = die_here,
     ) -> None:
@@ -73,14 +74,15 @@ class Notifier:
 
         `tell` takes one clear line for the local log. A shared `pace` counts what others send to the chat.
 
-        Cursors begin with `name`. On its very first start it begins behind `begin_after_seq`, or at the head.
+        Cursors begin with `name`. On its very first start it begins behind `begin_after_seq`, or at the head. `notes`
+        are for the start of this process, by its seq.
         """
         self._reader, self._bus, self._cursors = reader, bus, cursors
         self._alerts, self._digest, self._keeper = alerts, digest, keeper or KeptNowhere()
         self._client, self._chat_id = client, chat_id
         self._clock, self._tell, self._reach = clock, tell, reach
         self._pace = pace or Pace(clock)
-        self._name, self._begin_after_seq = name, begin_after_seq
+        self._name, self._begin_after_seq, self._notes = name, begin_after_seq, notes or {}
         self._digest_receipts = Receipts(cursors, f"{name}.digest")
         self._lanes: tuple[Lane, ...] = ()
         self._head_seq = 0
@@ -128,7 +130,10 @@ class Notifier:
         receipts = Receipts(self._cursors, f"{self._name}.{kind}")
         # What is not sent yet is derived once more: the fold must not be further than that.
         fold, seq = self._keeper.restored(self._alerts(), max(floor_seq, receipts.sent_seq))
-        return Lane(self._reader, receipts, fold, urgent=kind == "urgent", floor_seq=floor_seq, folded_seq=seq)
+        is_urgent = kind == "urgent"
+        return Lane(
+            self._reader, receipts, fold, urgent=is_urgent, floor_seq=floor_seq, folded_seq=seq, notes=self._notes
+        )
 
     async def _step(self) -> bool:
         """Do the next thing, or wait for it; False when everything is over."""

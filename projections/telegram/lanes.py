@@ -39,8 +39,11 @@ class Deriving(Protocol):
     def apply(self, recorded: Recorded, /) -> None:
         """Take one event."""
 
-    def alert_of(self, recorded: Recorded, /) -> Alert | None:
-        """The alert of the event that was taken last, if it is worth one; the same one at every start."""
+    def alert_of(self, recorded: Recorded, note: str = "", /) -> Alert | None:
+        """The alert of the event that was taken last, if it is worth one; the same one at every start.
+
+        `note` is a line that the log cannot know.
+        """
 
 
 class Receipts:
@@ -130,6 +133,7 @@ class Lane:
         urgent: bool,
         floor_seq: int,
         folded_seq: int = 0,
+        notes: Mapping[int, str] | None = None,
     ) -> None:
         """Nothing up to `floor_seq` is sent; `fold` belongs to the lane and has taken everything up to `folded_seq`."""
         self.urgent = urgent
@@ -142,6 +146,7 @@ class Lane:
         """The event that the fold took last: that of the pending alert, or the last one that was looked at."""
         self._reader = reader
         self._remembered_seq = self.done_seq
+        self._notes = notes or {}
 
     def look(self, head_seq: int) -> bool:
         """Search one page of the log for the next alert; whether there is more to search."""
@@ -191,7 +196,7 @@ class Lane:
 
     def _parcel(self, recorded: Recorded) -> Parcel | None:
         """The alert of the event that was taken last, where it is this lane's."""
-        alert = self.fold.alert_of(recorded)
+        alert = self.fold.alert_of(recorded, self._notes.get(recorded.seq, ""))
         if alert is None or alert.urgent is not self.urgent:
             return None
         parts = split(alert.html)

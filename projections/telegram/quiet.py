@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from events.log import Recorded
 from projections.host import FOLLOW_EVENTS_MAX, Announcer, Source
@@ -14,7 +14,10 @@ from projections.telegram.text import one_line
 
 
 class QuietNotifier:
-    """Tells what comes after the end of the log at the start, or after `begin_after_seq`. `alerts` is a new fold."""
+    """Tells what comes after the end of the log at the start, or after `begin_after_seq`. `alerts` is a new fold.
+
+    `notes` are for the start of this process, by its seq.
+    """
 
     def __init__(
         self,
@@ -24,11 +27,13 @@ class QuietNotifier:
         tell: Callable[[str], None],
         *,
         begin_after_seq: int | None = None,
+        notes: Mapping[int, str] | None = None,
         keeper: Keeper | None = None,
     ) -> None:
         self._reader = reader
         self._bus = bus
         self._keeper = keeper or KeptNowhere()
+        self._notes = notes or {}
         self._tell = tell
         self._begin_seq = begin_after_seq
         self._alerts, self._seq = self._keeper.restored(alerts)
@@ -58,7 +63,7 @@ class QuietNotifier:
             await asyncio.sleep(0)
 
     def _tell_of(self, recorded: Recorded) -> None:
-        alert = self._alerts.alert_of(recorded)
+        alert = self._alerts.alert_of(recorded, self._notes.get(recorded.seq, ""))
         if alert is not None and (line := one_line(alert.html)):
             self._tell(line)
             self._told += 1

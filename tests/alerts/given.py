@@ -119,6 +119,21 @@ def liquidated() -> Liquidated:
     )  # fmt: skip
 
 
+def liquidated_gala() -> Liquidated:
+    """The short position, at a price below a cent."""
+    gross = -1_666.67
+    net = gross - 3.0
+    return Liquidated(
+        NOON_MS + 2 * HOUR_MS, "vwap_rsi", GALA, "short", "liquidation", 1_302_083.0, NOON_MS, 0.00384, 0.00508,
+        0.00508, 0.0, gross, 3.0, 0.0, 2.5, net, net / 20.83, ambiguous=False,
+    )  # fmt: skip
+
+
+def paid_gala() -> FundingPaid:
+    at_ms = DAY_0_MS + 16 * HOUR_MS
+    return FundingPaid(at_ms, "vwap_rsi", GALA, "short", at_ms, -0.001285, 1_302_083.0, 0.00384, -6.43)
+
+
 def paid(amount_usdt: float = -6.42) -> FundingPaid:
     at_ms = DAY_0_MS + 16 * HOUR_MS
     return FundingPaid(at_ms, "momentum", BTC, "long", at_ms, 0.000385, 0.1983, 84_100.0, amount_usdt)
@@ -183,7 +198,9 @@ CASES: dict[str, list[Event]] = {
     "exit_btc": [*market(), *BOTH_OPEN, candle(NOON_MS + 25 * MINUTE_MS, BTC, 84_607.4), closed_btc()],
     "exit_gala": [*market(), *BOTH_OPEN, candle(NOON_MS + 3 * MINUTE_MS, GALA, 0.00385), closed_gala()],
     "liquidation": [*market(), *BOTH_OPEN, candle(NOON_MS + 2 * HOUR_MS, BTC, 56_000.0), liquidated()],
+    "liquidation_gala": [*market(), *BOTH_OPEN, candle(NOON_MS + 2 * HOUR_MS, GALA, 0.00509), liquidated_gala()],
     "funding": [*market(), *BOTH_OPEN, paid(-1.67), paid()],
+    "funding_gala": [*market(), *BOTH_OPEN, paid_gala()],
     "kill_switch": [*market(), *BOTH_OPEN, *MOVED, tripped()],
     "kill_switch_last_active": [*market(), tripped("vwap_rsi"), tripped()],
     "kill_switch_global": [*market(), *BOTH_OPEN, *MOVED, tripped(GLOBAL_SCOPE, "global_loss")],

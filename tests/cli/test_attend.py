@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -79,6 +80,7 @@ def test_starts_entries_exits_and_stops_arrive_once_also_after_a_kill(tmp_path: 
         text = here.until(lambda text: " stopped" in text)
     kept = {path.parent.name for path in (tmp_path / "log.db.folds").rglob("*.snapshot")}
     assert kept == {"alerts", "chat", "watchdog"}, "the next start has nothing to fold again"
+    assert re.search(r"\d events replayed in \d+ ms", text), "what the log cannot know"
     ids = re.findall(r"<code>#(\d+)</code>", text)
     assert len(ids) <= len(set(ids)) + text.count("possible repeat"), "no alert comes twice unmarked"
     token = here.variables["TELEGRAM_BOT_TOKEN"]
@@ -116,3 +118,35 @@ def test_without_a_token_alerts_go_to_a_file_beside_the_log(tmp_path: Path) -> N
     engine.send_signal(signal.SIGTERM)
     assert engine.wait(20) == 0
     assert "papertape 0.1.0 started" in file.read_text()
+
+
+def fails_to_write(engine: subprocess.Popen[bytes]) -> None:
+    """From now on no file of the process takes a byte, as on a disk that is full or gone."""
+    resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (0, 0))
+    assert engine.wait(30) not in (0, None)
+
+
+def test_an_engine_that_a_fault_stops_says_so_and_the_next_start_too(tmp_path: Path) -> None:
+    with chat(tmp_path) as here:
+        engine = started(tmp_path, here)
+        here.until(lambda text: "opened" in text)
+        fails_to_write(engine)
+        text = here.until(lambda text: "STOPPED BY A FAULT" in text)
+        assert "LogWriteFailed" in text
+        assert "the log is whole up to the number below" in text
+        engine = started(tmp_path, here)
+        here.until(lambda text: "the run before ended without a stop" in text)
+        engine.send_signal(signal.SIGTERM)
+        assert engine.wait(20) == 0
+    (told,) = re.findall(r"STOPPED BY A FAULT.*?<code>#(\d+)</code>", text, re.DOTALL)
+    assert ok(tmp_path, "verify", "--db", "log.db")
+    assert int(told) > 0
+
+
+def test_a_fault_is_told_as_loud_as_it_is_asked_for(tmp_path: Path) -> None:
+    with chat(tmp_path) as here:
+        here.sets.append("alerts.fault=off")
+        engine = started(tmp_path, here)
+        here.until(lambda text: "opened" in text)
+        fails_to_write(engine)
+        assert "FAULT" not in here.text()

@@ -52,7 +52,7 @@ class Plain:
         assert recorded.seq == self.seq + 1
         self.seq = recorded.seq
 
-    def alert_of(self, recorded: Recorded, /) -> Alert | None:
+    def alert_of(self, recorded: Recorded, note: str = "", /) -> Alert | None:  # noqa: ARG002
         assert recorded.seq == self.seq
         match recorded.event:
             case AnomalyRaised(detail=detail):
