@@ -25,6 +25,7 @@ from projections.telegram.errors import (
 )
 from projections.telegram.secret import Token
 from projections.telegram.wire import BotCommand, Key
+from tests.canary import CANARY
 from tests.twins.given import START_MS
 from tests.twins.telegram import CHAT_ID, TelegramTwin
 from tests.twins.telegram_faults import Fault
@@ -32,7 +33,6 @@ from tests.twins.telegram_limits import UNLIMITED
 from tests.twins.test_telegram_twin import PNG
 from tests.twins.virtual_time import VirtualClock, run
 
-CANARY = "123456789:AAcanary_canary-canary_canary-canary00"
 Use = Callable[[TelegramClient, TelegramTwin], Awaitable[None]]
 
 

@@ -13,8 +13,9 @@ import pytest
 from events.errors import ConfigError
 from projections.telegram.errors import ChatIdMalformed, SecretUnreadable, TokenMalformed
 from projections.telegram.secret import Redaction, Token, access, env_lines, redact, variables_of
+from tests.canary import CANARY
 
-TOKEN = "123456789:AAcanary_canary-canary_canary-canary00"
+TOKEN = CANARY
 GIVEN = {"TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_CHAT_ID": "-1001234567890"}
 
 

@@ -1,0 +1,39 @@
+"""For every test: the profile of properties, and the canary that no token is written anywhere."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+from tests.canary import TOLD_MAX, Listening, leaks, outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+settings.register_profile("papertape", deadline=None)
+settings.load_profile("papertape")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fails behind the last test when a log record or a file of any test shows a token."""
+    listening = Listening()
+    logging.getLogger().addHandler(listening)
+    yield
+    logging.getLogger().removeHandler(listening)
+    assert not listening.heard, f"a token stands in records of {listening.heard}"
+    found = leaks(tmp_path_factory.getbasetemp())
+    assert not found, f"a token stands in {[str(path) for path in found[:TOLD_MAX]]}; see tests/canary.py"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test whose output shows a token has failed."""
+    report = yield
+    if report.passed and (shown := list(outputs(report.sections))):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} shows a token in {', '.join(shown)}"
+    return report
