@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec.structs import replace
 
 from cli.config import (
@@ -74,14 +75,21 @@ def check_address(url: str, key: str, schemes: tuple[str, ...]) -> None:
 
 
 def warm_up_ms(config: Config) -> int:
-    """The history that the slowest indicator of the enabled strategies needs, and half of that beyond."""
-    strategies, names = strategies_of(config), enabled_names(config)
-    chosen = [strategy for name, strategy in strategies.items() if names is None or name in names]
-    needs = [
-        (strategy.needs_bars * strategy.timeframe_ms, strategy.needs_filter_bars * strategy.filter_timeframe_ms)
-        for strategy in chosen
-    ]
-    return max((max(pair) for pair in needs), default=0) * 3 // 2
+    """The history that the slowest indicator of the enabled strategies needs, and half of that beyond.
+
+    Raises ConfigError for an enabled strategy that is not there.
+    """
+    strategies, spans_ms = strategies_of(config), [0]
+    for name, said in runner_settings(config, strategies).items():
+        own = [said.parameters | changed for changed in said.symbol_parameters.values()]
+        spans_ms += [_history_ms(strategies[name], parameters) for parameters in (said.parameters, *own)]
+    return max(spans_ms) * 3 // 2
+
+
+def _history_ms(strategy: Strategy, given: dict[str, int | float]) -> int:
+    """How long the candles take that a strategy needs under these parameters."""
+    needed, filter_needed = strategy.candles_needed(msgspec.convert(given, strategy.parameters))
+    return max(needed * strategy.timeframe_ms, filter_needed * strategy.filter_timeframe_ms)
 
 
 def make_runners(

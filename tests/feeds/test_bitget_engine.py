@@ -216,6 +216,19 @@ def test_an_engine_that_is_stopped_and_started_again_has_the_same_candles(lives:
     assert sum(isinstance(event, ContractListed) for event in made.events) == 3
 
 
+@pytest.mark.parametrize(
+    ("said", "minutes"),
+    [
+        ([], 288 * 5),
+        (["momentum.breakout_lookback=400"], 401 * 5),
+        (["liquidation.anchor_halflife_minutes=2_000"], 2_000),
+        (["liquidation.symbols.BTCUSDT.anchor_halflife_minutes=3000"], 3_000),
+    ],
+)
+def test_the_warm_up_is_as_long_as_the_parameters_need_and_half_of_that(said: list[str], minutes: int) -> None:
+    assert warm_up_ms(load_config(None, said)) == minutes * MINUTE_MS * 3 // 2
+
+
 def test_the_warm_up_makes_every_indicator_ready_and_trades_nothing() -> None:
     minutes = warm_up_ms(load_config(None, [])) // MINUTE_MS
     plan = Plan(minutes=3, symbols=(BTC,), warm_up_minutes=minutes)
