@@ -16,6 +16,7 @@ from events.errors import UsageError
 from events.log_thread import LogThread
 from events.snapshots import SnapshotStore
 from events.sqlite_log import SqliteLogReader
+from projections.looking import held_at_last_look
 from projections.reasons import hold_words
 from projections.site import CandleView, ChartView, ConditionsView, Progress, Readiness
 from projections.why import Condition, why
@@ -60,7 +61,12 @@ class LogInspector:
     async def conditions(self, seq: int, strategy: str, symbol: str) -> tuple[ConditionsView, ...]:
         """See `projections.site.Inspector.conditions`."""
         sides = await self._now().past.look(seq, lambda world: conditions(world, strategy, symbol))
-        return tuple(conditions_view(one, strategy, symbol, seq) for one in sides)
+        views = self._timeline.views
+        then = views if views.seq == seq else await self._timeline.as_of(seq)
+        found = [conditions_view(one, strategy, symbol, seq) for one in sides]
+        return tuple(
+            replace(one, holds=one.holds + held_at_last_look(then, strategy, symbol, one.side)) for one in found
+        )
 
     async def chart(self, seq: int, symbol: str, timeframe_ms: int, candles: int) -> ChartView:
         """See `projections.site.Inspector.chart`."""

@@ -53,12 +53,12 @@ def _fields(strategy: Strategy) -> dict[str, Any]:
 
 
 def parameters_schema(strategy: Strategy) -> dict[str, Any]:
-    """The JSON schema of a strategy's parameters: types, ranges, defaults, meanings, and as `x-unit` the unit."""
+    """The JSON schema of a strategy's parameters: types, ranges, defaults, meanings and units."""
     name = strategy.parameters.__name__
     _, found = msgspec.json.schema_components((strategy.parameters,), ref_template="{name}")
     schema: dict[str, Any] = found[name]
     for parameter, key in _keys(strategy):
-        schema["properties"][parameter]["x-unit"] = key.unit
+        schema["properties"][parameter]["unit"] = key.unit
     return schema
 
 

@@ -108,8 +108,8 @@ class ConditionsView(Struct, frozen=True):
     """The conditions of an entry on one side as they stand now, whether or not they are met.
 
     `holds` says in words what else stands between the strategy and an entry (kill switch, pause, suspended symbol,
-    open position), empty where nothing does. `explained` is False for a strategy that does not explain itself. The
-    numbers of the conditions mean little before every timeframe is ready.
+    open position, a refusal at its last look), empty where nothing does. `explained` is False for a strategy that does
+    not explain itself. The numbers of the conditions mean little before every timeframe is ready.
     """
 
     strategy: str

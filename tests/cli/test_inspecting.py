@@ -19,12 +19,12 @@ from cli.strategies_view import parameters_schema, strategy_views
 from engine.core.registry import load_strategies
 from engine.setup import RunnerSettings, configured_runners
 from events.errors import UsageError
-from events.facts import CandleClosed, OrderPlaced
+from events.facts import CandleClosed, OrderPlaced, OrderRejected
 from events.log import Entry
 from events.log_thread import LogThread
 from events.sqlite_log import SqliteLogReader
 from events.tail import tail_of
-from projections.reasons import REASONS, hold_words
+from projections.reasons import REASONS, hold_words, reason_words
 from projections.site import Inspector, Readiness
 from projections.timeline import LogTimeline
 from projections.views import Views
@@ -123,6 +123,21 @@ def test_conditions_behind_an_order_are_all_met_and_say_that_it_waits(db: Path, 
             assert numbers & set(event.readings.values()), "they are the very numbers of the decision"
 
     inspected(db, use)
+
+
+def test_where_all_is_met_and_there_is_no_order_it_says_what_refused_it(db: Path) -> None:
+    refused = [one for one in recorded(db) if isinstance(one.event, OrderRejected)]
+
+    async def use(inspector: LogInspector) -> None:
+        for one in refused[:: max(1, len(refused) // 10)]:
+            event = one.event
+            assert isinstance(event, OrderRejected)
+            for side in await inspector.conditions(one.seq, event.strategy, event.symbol):
+                said = f"refused at its last look: {reason_words(event.reason)}"
+                assert (said in side.holds) == (side.side == event.side)
+
+    inspected(db, use)
+    assert len(refused) > 5
 
 
 def test_before_enough_candles_it_says_how_many_there_are_and_when_there_will_be_enough(db: Path) -> None:
@@ -244,7 +259,7 @@ def test_the_schema_of_parameters_says_what_is_accepted(name: str) -> None:
     parameters = STRATEGIES[name].parameters
     assert schema["additionalProperties"] is False
     for key, said in schema["properties"].items():
-        assert said["description"] and said["x-unit"]
+        assert said["description"] and said["unit"]
         bound = said.get("minimum", said.get("exclusiveMinimum"))
         assert msgspec.convert({key: said["default"]}, parameters) == parameters()
         with pytest.raises(msgspec.ValidationError):

@@ -1,0 +1,47 @@
+"""All conditions may be met, and yet there is no order: what came of the last look says why."""
+
+from __future__ import annotations
+
+from events.facts import CandleClosed, Event, OrderRejected, Timing
+from projections.host import fold
+from projections.looking import held_at_last_look
+from projections.views import Views
+from tests.projections.tape import DAY_0_MS, MINUTE_MS, configured, listed, recorded
+
+SYMBOL = "BTCUSDT"
+LATE = "the candle it looked at last came late: nothing is opened on it"
+
+
+def close(minute: int, timing: Timing = Timing.ON_TIME) -> CandleClosed:
+    return CandleClosed(DAY_0_MS + minute * MINUTE_MS, SYMBOL, MINUTE_MS, 1.0, 1.0, 1.0, 1.0, 1.0, timing)
+
+
+def refused(minute: int) -> OrderRejected:
+    return OrderRejected(DAY_0_MS + minute * MINUTE_MS, "momentum", SYMBOL, "long", "cost_to_stop", 0.5, {})
+
+
+def held(*events: Event, side: str = "long") -> tuple[str, ...]:
+    """What is said of a strategy that looks every five minutes."""
+    views = Views({"momentum": 5 * MINUTE_MS})
+    fold([views], recorded([listed(SYMBOL, (1, 100)), configured("momentum", (SYMBOL,)), *events]))
+    return held_at_last_look(views, "momentum", SYMBOL, side)
+
+
+def test_a_refusal_is_told_until_the_next_look_and_on_its_side_only() -> None:
+    said = ("refused at its last look: fees and slippage cost too much of the way to the stop",)
+    assert held(close(5), refused(5)) == said
+    assert held(close(5), refused(5), side="short") == ()
+    assert held(close(5), refused(5), *map(close, range(6, 10))) == said
+    assert held(close(5), refused(5), *map(close, range(6, 11))) == ()
+
+
+def test_a_late_candle_is_told_where_it_was_the_one_looked_at() -> None:
+    assert held(close(5, Timing.LATE)) == (LATE,)
+    assert held(close(4, Timing.LATE), close(5)) == ()
+    assert held(close(5, Timing.LATE), close(6)) == (LATE,)
+    assert held(close(5), close(6, Timing.LATE)) == ()
+
+
+def test_before_the_first_look_nothing_is_told() -> None:
+    assert held() == ()
+    assert held(close(5, Timing.WARM_UP)) == ()
