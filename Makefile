@@ -56,5 +56,8 @@ prove: setup  ## All tests, the long ones too
 bench: setup  ## Measure against other libraries; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks --write
 
+docs: setup  ## Write the reference pages from the code
+	@$(BIN)/python -m tools.reference
+
 clean:  ## Remove what setup and tests have built
 	rm -rf $(VENV) .venv-bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,81 @@
+"""The docs say what the code does: every key, verb, event, route and exit code is there, and no link leads nowhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.core.registry import load_strategies
+from engine.setup import RunnerSettings
+from events import errors
+from events.facts import PositionOpened
+from tests.core.random_market import Recipe, market
+from tests.core.runs import begin
+from tests.support import NO_LIMITS, REPOSITORY, feed
+from tools.reference import FOLDER, pages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DOCS = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")])
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+
+
+@cache
+def written() -> dict[str, str]:
+    return pages()
+
+
+@pytest.mark.parametrize("name", ["configuration.md", "cli.md", "events.md"])
+def test_a_reference_page_says_what_the_code_says(name: str) -> None:
+    assert (FOLDER / name).read_text(encoding="utf-8") == written()[name], "run `make docs`"
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
+def test_no_link_leads_nowhere(page: Path) -> None:
+    targets = LINK.findall(page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, waiting = set(), [REPOSITORY / "README.md"]
+    while waiting:
+        page = waiting.pop().resolve()
+        if page not in reached and page.suffix == ".md":
+            reached.add(page)
+            waiting += [page.parent / target for target in LINK.findall(page.read_text(encoding="utf-8"))]
+        elif page.is_dir():
+            waiting += page.glob("*.md")
+    lost = [page for page in DOCS if page not in reached and "adr" not in page.parts]
+    assert lost == []
+
+
+def test_every_exit_code_is_explained() -> None:
+    told = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.PapertapeError)
+    ]
+    for code in {kind.exit_code for kind in kinds} | {0, 130}:
+        assert f"\n| {code} | " in told.partition("## Exit codes")[2]
+
+
+def test_make_docs_writes_nothing_new() -> None:
+    before = {path: path.read_bytes() for path in FOLDER.iterdir()}
+    subprocess.run([sys.executable, "-m", "tools.reference"], cwd=REPOSITORY, check=True, capture_output=True)
+    assert {path: path.read_bytes() for path in FOLDER.iterdir()} == before
+
+
+def test_the_strategy_of_the_docs_trades(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "strategies.md").read_text(encoding="utf-8")
+    [source] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "three_down.py").write_text(source)
+    strategies = load_strategies([tmp_path])
+    tape = market(Recipe(seed=3, candles=3_000))
+    run = begin(tape.contracts, {"three_down": RunnerSettings(risk=NO_LIMITS)}, strategies)
+    feed(run.world, run.log, tape.events())
+    assert sum(isinstance(event, PositionOpened) for event in run.events()) > 3

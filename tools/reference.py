@@ -1,0 +1,169 @@
+"""The reference pages, written from the code: every key of the configuration, every verb, every event.
+
+`make docs` writes them into docs/reference; a test fails while they say something else than the code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer.main
+from msgspec.structs import fields
+
+from cli.config_read import schema
+from cli.config_schema import Key, Table, range_text, value_text
+from cli.main import EXIT_CODES, app
+from engine.core.registry import load_strategies
+from events.facts import EVENT_TYPES, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
+NOTE = "<!-- Written by tools/reference.py from the code: change it there, then `make docs`. -->"
+STYLE = re.compile(r"\[/?[a-z ]+\]")
+
+
+def pages() -> dict[str, str]:
+    """Every page by its name."""
+    return {"configuration.md": configuration(), "cli.md": verbs(), "events.md": events()}
+
+
+# ---------------------------------------------------------------- configuration
+
+
+def configuration() -> str:
+    """Every key, by section, with default and valid range."""
+    lines = [
+        "# Configuration",
+        "",
+        NOTE,
+        "",
+        "`papertape.toml` in the folder one stands in, or `--config FILE`. Every key has a default; an unknown key or",
+        "a value outside its range is refused by name and line. `--set section.key=value` changes a key for one run.",
+        "Secrets are never here: they come from the environment, from `.env` beside the file, or from files",
+        "(`NAME_FILE`).",
+    ]
+    for name, table in _tables(schema(load_strategies()), ()):
+        lines += ["", f"## `[{name}]`", "", *_keys(table)]
+    return _joined(lines)
+
+
+def _tables(table: Table, path: tuple[str, ...]) -> Iterator[tuple[str, Table]]:
+    """The tables that hold keys, in order. What a strategy may say of its own risk stands under `[risk]`."""
+    own = {name: node for name, node in table.keys.items() if isinstance(node, Key)}
+    if path and (own or table.rest is not None):
+        yield ".".join(path), Table(own, table.noun, table.rest)
+    for name, node in table.keys.items():
+        if isinstance(node, Table) and not (path[:1] == ("strategies",) and name == "risk"):
+            yield from _tables(node, (*path, name))
+
+
+def _keys(table: Table) -> list[str]:
+    rows = [("key", "default", "valid", "meaning")]
+    for name, key in table.keys.items():
+        if isinstance(key, Key):
+            rows.append((f"`{name}`", f"`{value_text(key.default)}`", range_text(key), key.meaning))
+    if isinstance(table.rest, Key):
+        rows.append(("any symbol", f"`{value_text(table.rest.default)}`", range_text(table.rest), table.rest.meaning))
+    return _table(rows)
+
+
+# ---------------------------------------------------------------- verbs
+
+
+def verbs() -> str:
+    """Every verb with its options and an example, as `--help` says them."""
+    lines = ["# The command line", "", NOTE, "", f"{EXIT_CODES}.", "", "Every verb has `--help`."]
+    group: Any = typer.main.get_command(app)
+    for path, command in _commands(group, ("papertape",)):
+        lines += ["", f"## `{' '.join(path)}`", "", *_command(command, path)]
+    return _joined(lines)
+
+
+def _commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, below in getattr(command, "commands", {}).items():
+        if hasattr(below, "commands"):
+            yield from _commands(below, (*path, name))
+        else:
+            yield (*path, name), below
+
+
+def _command(command: Any, path: tuple[str, ...]) -> list[str]:
+    lines = [_plain(command.help)]
+    rows = [(f"`{_spelled(one)}`", _default(one), _plain(getattr(one, "help", "") or "")) for one in command.params]
+    if rows:
+        lines += ["", *_table([("argument", "default", "meaning"), *rows])]
+    example = _plain(command.epilog or "").removeprefix("Example: ")
+    return [*lines, "", "```sh", example or " ".join(path), "```"]
+
+
+def _spelled(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar or parameter.name.upper())
+    names = "/".join([*parameter.opts, *parameter.secondary_opts])
+    return names if parameter.is_flag else f"{names} {parameter.metavar or 'N'}"
+
+
+def _default(parameter: Any) -> str:
+    if parameter.required:
+        return "needed"
+    default = parameter.default
+    return "" if default in (None, False, "", ()) or callable(default) else f"`{default}`"
+
+
+# ---------------------------------------------------------------- events
+
+
+def events() -> str:
+    """Every event with its fields and their types."""
+    lines = [
+        "# Events",
+        "",
+        NOTE,
+        "",
+        "What the log holds. Each also has `seq`, `recorded_at_ms` and `cause`, the seq that led to it. Units stand in",
+        "the names.",
+    ]
+    for kind in sorted(EVENT_TYPES, key=type_name):
+        tag = kind.__struct_config__.tag
+        lines += ["", f"## {type_name(kind)}", "", f"`{tag}`", "", inspect.cleandoc(kind.__doc__ or ""), ""]
+        lines += _table([("field", "type"), *[(f"`{one.name}`", f"`{_type(one.type)}`") for one in fields(kind)]])
+    return _joined(lines)
+
+
+def _type(kind: Any) -> str:
+    return (
+        kind.__name__ if inspect.isclass(kind) and not hasattr(kind, "__args__") else str(kind).replace("typing.", "")
+    )
+
+
+# ---------------------------------------------------------------- Markdown
+
+
+def _plain(text: str) -> str:
+    return STYLE.sub("", inspect.cleandoc(text))
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    return [
+        f"| {' | '.join(cells[0])} |",
+        f"|{' --- |' * len(cells[0])}",
+        *[f"| {' | '.join(row)} |" for row in cells[1:]],
+    ]
+
+
+def _joined(lines: list[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+        sys.stdout.write(f"docs/reference/{name}\n")
