@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from projections.trades import TradeView
 
 HOUR_MS = 3_600_000
+HOURS = 24
 BINS_A_R = 2
 """Results are counted in bins of half an R."""
 BIN_FROM, BIN_UNTIL = -6, 10
@@ -41,13 +42,17 @@ class Bin(Struct, frozen=True):
 
 
 class BreakdownView(Struct, frozen=True):
-    """Closed trades taken apart. `by_hour` goes by the UTC hour of the entry; the other groups by their size."""
+    """Closed trades taken apart. `by_hour` goes by the UTC hour of the entry; the other groups by their size.
+
+    `net_by_hour_usdt` has one value for each of the 24 hours.
+    """
 
     trades: int
     by_symbol: tuple[GroupRow, ...]
     by_side: tuple[GroupRow, ...]
     by_hour: tuple[GroupRow, ...]
     by_exit_reason: tuple[GroupRow, ...]
+    net_by_hour_usdt: tuple[float, ...]
     results_r: tuple[Bin, ...]
 
 
@@ -59,6 +64,7 @@ def breakdown(trades: Sequence[TradeView]) -> BreakdownView:
         by_side=_by_size(trades, lambda trade: trade.side),
         by_hour=_groups(trades, _hour_of),
         by_exit_reason=_by_size(trades, lambda trade: trade.reason),
+        net_by_hour_usdt=_by_hour(trades),
         results_r=bins([trade.r_multiple for trade in trades]),
     )
 
@@ -71,8 +77,15 @@ def bins(results_r: Sequence[float]) -> tuple[Bin, ...]:
     return tuple(Bin(at / BINS_A_R, (at + 1) / BINS_A_R, count) for at, count in counts.items())
 
 
+def _by_hour(trades: Sequence[TradeView]) -> tuple[float, ...]:
+    nets = [0.0] * HOURS
+    for trade in trades:
+        nets[trade.entry_time_ms // HOUR_MS % HOURS] += trade.net_usdt
+    return tuple(nets)
+
+
 def _hour_of(trade: TradeView) -> str:
-    return f"{trade.entry_time_ms // HOUR_MS % 24:02d}:00"
+    return f"{trade.entry_time_ms // HOUR_MS % HOURS:02d}:00"
 
 
 def _by_size(trades: Sequence[TradeView], name_of: Callable[[TradeView], str]) -> tuple[GroupRow, ...]:

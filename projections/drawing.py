@@ -53,13 +53,18 @@ def area(values: Sequence[float], width: float, height: float, pad: float = 1.0)
     return f"0,{_short(height)} {line} {_short(width)},{_short(height)}" if line else ""
 
 
-def columns(values: Sequence[float], width: float, height: float, gap: float = 1.0) -> tuple[Box, ...]:
-    """Upright bars side by side. Where a value is negative they grow from a line of zero, up and down."""
+def columns(
+    values: Sequence[float], width: float, height: float, gap: float = 1.0, places_min: int = 1
+) -> tuple[Box, ...]:
+    """Upright bars side by side. Where a value is negative they grow from a line of zero, up and down.
+
+    With fewer values than `places_min` the places on the right stay empty.
+    """
     if not values:
         return ()
     top, bottom = max(*values, 0.0), min(*values, 0.0)
     span = top - bottom or 1.0
-    step, zero = width / len(values), top / span * height
+    step, zero = width / max(len(values), places_min), top / span * height
     return tuple(
         _column(i * step, value, zero, step - gap, abs(value) / span * height) for i, value in enumerate(values)
     )

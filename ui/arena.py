@@ -48,6 +48,7 @@ class Parameter(Struct, frozen=True):
     default: object
     unit: str
     about: str
+    bounds: str
 
 
 class StrategyPage(Struct, frozen=True):
@@ -112,8 +113,14 @@ def _parameters(runner: RunnerConfigured, about: StrategyView | None) -> tuple[P
 
 
 def _parameter(name: str, value: float, schema: Mapping[str, object]) -> Parameter:
-    extra = schema.get("unit", "")
-    return Parameter(name, value, schema.get("default"), str(extra), str(schema.get("description", "")))
+    about, unit = (str(schema.get(key, "")) for key in ("description", "x-unit"))
+    return Parameter(name, value, schema.get("default"), unit, about, _bounds(schema))
+
+
+def _bounds(schema: Mapping[str, object]) -> str:
+    """The valid range in words."""
+    words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
+    return " ".join(f"{word} {schema[key]:g}" for key, word in words.items() if key in schema)
 
 
 def _properties(schema: Mapping[str, object]) -> Mapping[str, Mapping[str, object]]:

@@ -32,7 +32,7 @@ class ChartPicture(Struct, frozen=True):
 
 
 class ChartPage(Struct, frozen=True):
-    """The page's context; without a picture there is no symbol yet."""
+    """The page's context. Without a symbol there is no candle yet; a picture is made only where it is asked for."""
 
     symbol: str
     symbols: tuple[str, ...]
@@ -53,7 +53,7 @@ async def chart(look: Look) -> ChartPage:
         raise UsageError(f"there is no symbol {symbol!r}; there are: {', '.join(symbols) or 'none yet'}")
     if timeframe not in TIMEFRAMES_MS:
         raise UsageError(f"there is no timeframe {timeframe!r}; there are: {', '.join(TIMEFRAMES_MS)}")
-    view = await _chart(look, symbol, timeframe) if symbol else None
+    view = await _chart(look, symbol, timeframe) if symbol and look.part != "content" else None
     trades = views.trades.closed(symbol=symbol)[: -TRADES_SHOWN_MAX - 1 : -1]
     positions = tuple(one for one in views.portfolio.positions() if one.symbol == symbol)
     return ChartPage(

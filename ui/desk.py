@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from msgspec import Struct
 from starlette.responses import HTMLResponse
 
 from events.errors import PapertapeError, UsageError
+from projections.readiness import readiness
 from ui.look import Look, views_of
 from ui.rendering import ASSETS, environment, render
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from projections.site import Site
 
-PART = re.compile(r"[a-z_]{1,40}")
+BASE, BARE = "base.html", "bare.html"
 NOT_OF_A_PAGE = frozenset({"as_of", "part"})
 NOT_FOUND, UNAVAILABLE = 404, 503
 
@@ -33,6 +33,8 @@ class Page(Struct, frozen=True):
     name: str
     title: str
     load: Callable[[Look], Awaitable[Struct]]
+    moves: bool = True
+    """Whether what it shows changes with every event, so that it fetches itself anew."""
 
 
 class Desk:
@@ -53,6 +55,7 @@ class Desk:
             live=live,
             now_ms=time.time_ns() // 1_000_000,
             engine=await self.site.engine.status(),
+            part=query.get("part", ""),
             path={} if request is None else request.path_params,
             query={name: value for name, value in query.items() if name not in NOT_OF_A_PAGE},
         )
@@ -68,10 +71,10 @@ class Desk:
             return await self._sorry(request, str(error), UNAVAILABLE)
 
     async def _render(self, request: Request, page: Page, look: Look) -> str:
-        template = _template(page, request.query_params.get("part", ""))
+        template, layout = _template(page, look.part)
         # The views move while others have their turn: from here on nobody has.
         loaded = await page.load(look)
-        return render(template, {**self.context(look, request.scope["path"], page), "page": loaded})
+        return render(template, {**self.context(look, request.scope["path"], page), "page": loaded, "layout": layout})
 
     def context(self, look: Look, address: str, page: Page) -> dict[str, Any]:
         """What every template may use."""
@@ -82,6 +85,7 @@ class Desk:
             "this": page,
             "contracts": look.views.contracts.by_symbol,
             "desk": look.views.portfolio.view(),
+            "ready": readiness(look.views, look.engine, look.head_seq),
             "with_scripts": self.with_scripts,
         }
 
@@ -89,7 +93,7 @@ class Desk:
         """Why there is no such page, with a way on."""
         look = await self.look()
         page = Page("", "sorry", "Not found" if status == NOT_FOUND else "Not available", _nothing)
-        context = {**self.context(look, request.scope["path"], page), "text": text, "status": status}
+        context = {**self.context(look, request.scope["path"], page), "text": text, "status": status, "layout": BASE}
         return HTMLResponse(render("sorry.html", context), status)
 
 
@@ -97,11 +101,13 @@ async def _nothing(_: Look) -> Struct:
     return Struct()
 
 
-def _template(page: Page, part: str) -> str:
-    """The whole page, or a part of it. Raises UsageError for a part that there is not."""
-    if not part:
-        return f"{page.name}.html"
-    name = f"{page.name}/{part}.html"
-    if not PART.fullmatch(part) or name not in environment().list_templates():
-        raise UsageError(f"the page has no part {part[:40]!r}")
-    return name
+def _template(page: Page, part: str) -> tuple[str, str]:
+    """The template of a page or a part of it, and the frame around it. Raises UsageError for a part there is not.
+
+    `content` is everything that changes while one looks, `picture` what a drawing is made of.
+    """
+    if part in ("", "content"):
+        return f"{page.name}.html", BARE if part else BASE
+    if part == "picture" and f"{page.name}/picture.html" in environment().list_templates():
+        return f"{page.name}/picture.html", BARE
+    raise UsageError(f"the page has no part {part[:40]!r}")

@@ -25,7 +25,7 @@ class HealthPage(Struct, frozen=True):
     repairs: Repairs
     outages: tuple[Mark, ...]
     seen: tuple[tuple[str, Seen], ...]
-    digest: str
+    config_text: str
 
 
 async def health(look: Look) -> HealthPage:
@@ -38,5 +38,5 @@ async def health(look: Look) -> HealthPage:
         repairs=views.marks.repairs,
         outages=tuple(reversed(marks))[:OUTAGES_SHOWN_MAX],
         seen=tuple(views.seen.items()),
-        digest="",
+        config_text=look.site.settings.config_text,
     )

@@ -22,7 +22,7 @@ SEQ_DIGITS_MAX = 18
 class Look(Struct, frozen=True):
     """One visit. `live` is False for a page as of an event; `now_ms` is the machine's clock when it was asked for.
 
-    `query` are the page's own parameters, `path` what the address names.
+    `part` is what of the page is asked for, empty for all. `path` and `query` are what its address names.
     """
 
     site: Site
@@ -31,6 +31,7 @@ class Look(Struct, frozen=True):
     live: bool
     now_ms: int
     engine: EngineStatus | None
+    part: str
     path: Mapping[str, str]
     query: Mapping[str, str]
 

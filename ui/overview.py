@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from projections.views import Views
     from ui.look import Look
 
-COURSE_POINTS_MAX = 400
+COURSE_POINTS_MAX = 300
 EVENTS_SHOWN_MAX = 14
 DAYS_SHOWN_MAX = 7
 MARKS_SHOWN_MAX = 200
@@ -43,7 +43,7 @@ class Overview(Struct, frozen=True):
     rows: tuple[ArenaRow, ...]
     days: tuple[DayResult, ...]
     recent: tuple[Recorded, ...]
-    picture: CoursesPicture
+    picture: CoursesPicture | None
 
 
 async def overview(look: Look) -> Overview:
@@ -60,7 +60,7 @@ async def overview(look: Look) -> Overview:
         rows=views.arena.rows(),
         days=day_results(views.portfolio.equity.views(), views.days, DAYS_SHOWN_MAX),
         recent=tuple(reversed(views.recent))[:EVENTS_SHOWN_MAX],
-        picture=_picture(views, total),
+        picture=_picture(views, total) if look.part != "content" else None,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
 from starlette.staticfiles import StaticFiles
 
 from api.gate import Access
@@ -13,6 +12,7 @@ from api.streams import EventStream
 from ui import crash
 from ui.arena import arena, strategy
 from ui.chart import chart
+from ui.compare import compare
 from ui.desk import Desk, Page
 from ui.events import event, events
 from ui.health import health
@@ -30,18 +30,9 @@ if TYPE_CHECKING:
 
     from api.streams import Streams
     from projections.site import Site
-    from ui.look import Look
 
 KEPT: Final = "public, max-age=31536000, immutable"
 """The address of a file changes with the file, so it may be kept."""
-
-
-class Empty(Struct, frozen=True):
-    """The context of a page that shows nothing of the log."""
-
-
-async def _compare(_: Look) -> Empty:
-    return Empty()
 
 
 PAGES: Final = (
@@ -53,9 +44,9 @@ PAGES: Final = (
     Page("/trades", "trades", "Positions and trades", trades),
     Page("/risk", "risk", "Risk", risk),
     Page("/events", "events", "Events", events),
-    Page("/events/{seq}", "event", "Event", event),
+    Page("/events/{seq}", "event", "Event", event, moves=False),
     Page("/system", "health", "Health", health),
-    Page("/compare", "compare", "Compare", _compare),
+    Page("/compare", "compare", "Compare", compare, moves=False),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -17,7 +18,6 @@ from tests.events.tape import in_loop
 from tests.ui.given import DAY, PAGES, Elements, moment_of, visiting, with_query
 from tests.web.given import gate_of, site_of
 from ui.pages import PAGES as DECLARED
-from ui.rendering import TEMPLATES
 
 if TYPE_CHECKING:
     from events.log import Recorded
@@ -70,16 +70,26 @@ async def test_only_a_page_of_now_follows_the_stream() -> None:
         assert "hx-trigger" not in then
 
 
-@pytest.mark.parametrize("folder", [path.name for path in TEMPLATES.iterdir() if path.is_dir()])
+@pytest.mark.parametrize("address", PAGES)
 @in_loop
-async def test_every_part_of_a_page_can_be_fetched_alone(folder: str) -> None:
-    address = next(page.path for page in DECLARED if page.name == folder)
-    address = address.replace("{name}", "momentum").replace("{symbol}", "BTCUSDT")
+async def test_what_changes_on_a_page_can_be_fetched_alone(address: str) -> None:
     async with visiting() as client:
-        for path in (TEMPLATES / folder).glob("*.html"):
-            part = await client.get(with_query(address, part=path.stem, tf="1m"))
-            assert part.status_code == 200, path
-            assert "<html" not in part.text
+        whole = (await client.get(address)).text
+        content = await client.get(with_query(address, part="content"))
+        assert content.status_code == 200
+        assert "<html" not in content.text
+        assert 'id="header"' not in content.text
+        moves = not address.startswith(("/events/", "/compare"))
+        assert (with_query(address, part="content") in whole.replace("&amp;", "&")) is moves
+
+
+@pytest.mark.parametrize("address", ["/", "/chart?tf=1m"])
+@in_loop
+async def test_what_a_picture_is_drawn_from_can_be_fetched_alone(address: str) -> None:
+    async with visiting() as client:
+        picture = (await client.get(with_query(address, part="picture"))).text
+        assert picture.strip().startswith('<script type="application/json"')
+        assert json.loads(picture.partition(">")[2].rpartition("</script>")[0])
 
 
 @pytest.mark.parametrize(

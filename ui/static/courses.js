@@ -9,7 +9,6 @@
     configuration: { color: "--faint", shape: "square", position: "belowBar", sign: "# configuration" },
     start: { color: "--faint", shape: "square", position: "belowBar", sign: "# start" },
     outage: { color: "--warn", shape: "circle", position: "aboveBar", sign: "▲ outage" },
-    hole: { color: "--warn", shape: "circle", position: "aboveBar", sign: "▲ hole" },
   };
   const hidden = new Set();
 
@@ -135,6 +134,7 @@
         ordered(found.drawdowns.map((one) => ({ time: seconds(one.at_ms), value: -one.drawdown_percent }))),
       );
       const marks = found.marks
+        .filter((mark) => mark.kind in MARKS)
         .map((mark) => ({ ...mark, time: times.find((time) => time >= seconds(mark.at_ms)) ?? times.at(-1) }))
         .filter((mark) => mark.time !== undefined && (!["configuration", "start"].includes(mark.kind) || mark.time !== times[0]));
       shown = { courses: found.courses, marks };
@@ -142,7 +142,7 @@
       const signs = new Map(
         marks.map((mark) => [
           `${mark.time} ${mark.kind}`,
-          { time: mark.time, ...MARKS[mark.kind], color: color(MARKS[mark.kind].color), size: 0.8 },
+          { time: mark.time, ...MARKS[mark.kind], color: color(MARKS[mark.kind].color), size: mark.kind === "outage" ? 0.4 : 0.8 },
         ]),
       );
       const sorted = [...signs.values()].sort((one, other) => one.time - other.time);

@@ -48,26 +48,53 @@
     document.getElementById("stale-for").textContent = span(silentMs);
   }
 
+  /** Everything that comes is a sign of life; `moved` and `rest` are handed to the parts that fetch themselves anew. */
+  const known = new WeakSet();
   document.addEventListener("htmx:sseOpen", (event) => {
+    const source = event.detail.source;
     heardMs = Date.now();
+    if (known.has(source)) return;
+    known.add(source);
     for (const name of ["header", "moved", "rest", "beat"]) {
-      event.detail.source.addEventListener(name, () => { heardMs = Date.now(); });
+      source.addEventListener(name, (message) => {
+        heardMs = Date.now();
+        if (name === "moved" || name === "rest") window.htmx.trigger(document.body, name);
+        follow(Number(message.data));
+      });
     }
   });
 
+  /** The time machine's slider stands at the newest event as long as nobody holds it. */
+  function follow(seq) {
+    const slider = document.getElementById("machine");
+    if (!slider || !Number.isInteger(seq) || slider === document.activeElement) return;
+    slider.max = String(seq);
+    slider.value = slider.max;
+    const text = seq.toLocaleString("en-US");
+    document.getElementById("machine-seq").textContent = text;
+    document.getElementById("machine-head").textContent = text;
+  }
+
   /** A page that nobody sees does not ask; it catches up when it is looked at again. */
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (document.hidden && event.detail.elt.matches(".part, #part-picture")) event.preventDefault();
+    if (document.hidden && event.detail.elt.matches("#live, #part-picture")) event.preventDefault();
   });
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) all("[hx-trigger*='sse:moved']").forEach((part) => window.htmx?.trigger(part, "sse:moved"));
+    if (!document.hidden && document.body.hasAttribute("data-live")) window.htmx?.trigger(document.body, "rest");
   });
+
+  /** What was drawn, typed or opened here stays as it is. */
+  function kept(element) {
+    if (element.dataset.keep !== "busy") return element.hasAttribute("data-keep");
+    const typed = all("input", element).some((input) => input.value);
+    return typed || element.contains(document.activeElement) || Boolean(one(".answer", element)?.textContent);
+  }
 
   if (window.Idiomorph) {
     const callbacks = window.Idiomorph.defaults.callbacks;
     callbacks.beforeNodeMorphed = (before, after) => {
       if (before.nodeType !== Node.ELEMENT_NODE || after.nodeType !== Node.ELEMENT_NODE) return true;
-      if (before.hasAttribute("data-clock")) return false;
+      if (before.hasAttribute("data-clock") || kept(before)) return false;
       if (before.hasAttribute("data-age-of") && after.getAttribute("data-age-of")) {
         before.dataset.ageOf = after.dataset.ageOf;
         before.className = after.className;

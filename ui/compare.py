@@ -1,0 +1,23 @@
+"""Two logs side by side, with the first decision in which they differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from projections.compare import Comparison
+    from ui.look import Look
+
+
+class ComparePage(Struct, frozen=True):
+    """The page's context; without a second log there is no comparison."""
+
+    found: Comparison | None
+
+
+async def compare(look: Look) -> ComparePage:
+    """This log beside the other one. Raises what reading a log raises."""
+    comparer = look.site.comparer
+    return ComparePage(None if comparer is None else await comparer.comparison())
