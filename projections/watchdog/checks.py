@@ -134,13 +134,12 @@ def stale_after_ms(vitals: Vitals, symbol: str, settings: WatchdogSettings) -> i
 
 
 def _stale(vitals: Vitals, now_ms: int, settings: WatchdogSettings) -> Iterator[Trouble]:
-    delivers = vitals.feed is not None and vitals.feed.delivers
     limits_ms = {symbol: stale_after_ms(vitals, symbol, settings) for symbol in vitals.symbols}
     old = [symbol for symbol, limit_ms in limits_ms.items() if vitals.candle_age_ms(symbol, now_ms) >= limit_ms]
     told = [
         symbol
         for symbol in old
-        if delivers and symbol not in vitals.suspended and vitals.waited_ms(symbol, now_ms) >= limits_ms[symbol]
+        if symbol not in vitals.suspended and vitals.waited_ms(symbol, now_ms) >= limits_ms[symbol]
     ]
     many = len(told) > STALE_NAMED_MAX
     if many:
@@ -167,7 +166,6 @@ def _age_text(vitals: Vitals, symbol: str, now_ms: int) -> str:
 
 
 def _silent(vitals: Vitals, now_ms: int, settings: WatchdogSettings) -> Iterator[Trouble]:
-    lost = vitals.feed is None or not vitals.feed.delivers
     for name in vitals.strategies:
         timeframe_ms = vitals.timeframes_ms[name]
         limit_ms = max(_ms(settings.silent_strategy_s), vitals.real_ms(timeframe_ms) + _ms(settings.stale_s))
@@ -176,15 +174,16 @@ def _silent(vitals: Vitals, now_ms: int, settings: WatchdogSettings) -> Iterator
             continue
         away = all(symbol in vitals.suspended for symbol in vitals.symbols_of(name))
         detail = f"no candle completed its {duration(timeframe_ms)} for {duration(silent_ms)}"
-        early = min(silent_ms, vitals.up_ms(now_ms)) < limit_ms
-        yield Trouble(Kind.STRATEGY_SILENT, name, detail, covered=lost or away or early)
+        early = vitals.delivering_ms(now_ms) < limit_ms
+        yield Trouble(Kind.STRATEGY_SILENT, name, detail, covered=away or early)
 
 
 def _no_progress(vitals: Vitals, now_ms: int, interval_s: float) -> Iterator[Trouble]:
     limit_ms = progress_limit_ms(vitals, interval_s)
     idle_ms = vitals.without_candle_ms(now_ms)
     if idle_ms >= limit_ms:
-        early = vitals.up_ms(now_ms) < limit_ms
+        # While the feed is lost that is said already, and said again every hour.
+        early = vitals.delivering_ms(now_ms) < limit_ms
         yield Trouble(Kind.NO_PROGRESS, "engine", f"no candle of any symbol for {duration(idle_ms)}", covered=early)
 
 

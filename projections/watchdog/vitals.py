@@ -142,9 +142,14 @@ class Vitals:
         return now_ms - (self.started_at_ms if pulse is None else pulse.recorded_at_ms)
 
     def waited_ms(self, symbol: str, now_ms: int) -> int:
-        """How long a candle has been waited for in this life: not while the engine or the symbol was away."""
-        since_ms = max(self.started_at_ms, self._resumed_at_ms.get(symbol, 0))
-        return min(self.candle_age_ms(symbol, now_ms), now_ms - since_ms)
+        """How long a candle has been waited for: not while the engine, the feed or the symbol was away."""
+        resumed_ms = now_ms - self._resumed_at_ms.get(symbol, 0)
+        return min(self.candle_age_ms(symbol, now_ms), resumed_ms, self.delivering_ms(now_ms))
+
+    def delivering_ms(self, now_ms: int) -> int:
+        """How long the feed has been delivering in this life; 0 while it does not."""
+        feed = self.feed
+        return min(self.up_ms(now_ms), now_ms - feed.since_ms) if feed is not None and feed.delivers else 0
 
     def unevaluated_ms(self, strategy: str, now_ms: int) -> int:
         """How long ago a strategy was evaluated; since the start of the engine where it never was."""
@@ -180,9 +185,9 @@ class Vitals:
                 self.claims.clear()
                 self.refused.clear()
             case FeedConnected():
-                self.feed, self.speed = FeedState(event.feed, True, recorded.recorded_at_ms, ""), event.speed
+                self.feed, self.speed = self._said(event.feed, recorded.recorded_at_ms), event.speed
             case FeedLost():
-                self._lost(event, recorded.recorded_at_ms)
+                self.feed = self._said(event.feed, recorded.recorded_at_ms, event.reason, delivers=False)
             case SymbolSuspended():
                 self.suspended[event.symbol] = event.reason
             case SymbolResumed():
@@ -209,11 +214,11 @@ class Vitals:
             if event.at_ms % timeframe_ms == 0:
                 evaluations.count(recorded_at_ms)
 
-    def _lost(self, event: FeedLost, recorded_at_ms: int) -> None:
-        """A feed that says again that it is lost was lost before."""
+    def _said(self, name: str, recorded_at_ms: int, why: str = "", *, delivers: bool = True) -> FeedState:
+        """A feed that says the same again has been so since it said it first."""
         before = self.feed
-        since_ms = before.since_ms if before is not None and not before.delivers else recorded_at_ms
-        self.feed = FeedState(event.feed, False, since_ms, event.reason)
+        since_ms = before.since_ms if before is not None and before.delivers is delivers else recorded_at_ms
+        return FeedState(name, delivers, since_ms, why)
 
     def _configure(self, event: RunnerConfigured) -> None:
         if event.strategy not in self.timeframes_ms:
