@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from projections.site import Site
 
 WORDS_CHARS_MAX = 200
+SEEN_S_MAX = 2.0
 Said = Annotated[str, Meta(min_length=1, max_length=WORDS_CHARS_MAX, pattern=r"\S", description="Kept in the log.")]
 
 
@@ -125,7 +128,16 @@ async def _given(site: Site, command: Command) -> Response:
         accepted = await site.engine.submit(command)
     except UsageError as error:
         return problem(503, str(error))
+    await _seen(site, accepted.last_seq)
     return Response(msgspec.json.encode(accepted), media_type="application/json")
+
+
+async def _seen(site: Site, seq: int) -> None:
+    """Wait a moment until the views hold what came of a command: whoever asks next finds it there."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SEEN_S_MAX):
+            while site.timeline.views.seq < seq:
+                await site.timeline.wait_beyond(site.timeline.views.seq)
 
 
 def _check_names(site: Site, command: Command) -> None:

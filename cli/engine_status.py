@@ -51,4 +51,5 @@ async def status_of(running: Engine, signs: VitalSigns, attended: Attendance | N
         disk_free_bytes=measured.disk_free_bytes,
         oldest_alert_age_s=None if attended is None else attended.oldest_alert_age_s,
         dog=None if attended is None else attended.dog_view,
+        market_ended=running.market_ended,
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import command_verbs, download_verb, engine_verbs, keeping_verbs, twin_verb, verbs
+from cli import command_verbs, download_verb, engine_verbs, keeping_verbs, twin_verb, verbs, web_verbs
 from cli.arguments import expand
 from cli.kept import end_with_keeper
 from events.errors import PapertapeError
@@ -123,6 +123,9 @@ def _application() -> typer.Typer:
     made.command("trades", epilog="Example: papertape trades --symbol BTCUSDT --csv trades.csv")(verbs.trades)
     made.command("positions", epilog="Example: papertape positions")(verbs.positions)
     made.command("compare", epilog="Example: papertape compare data/live.db data/backtest.db")(verbs.compare)
+    # The verbs of the page.
+    made.command("ui", epilog=web_verbs.UI_EPILOG)(web_verbs.ui)
+    made.command("token", epilog=web_verbs.MADE_EPILOG)(web_verbs.token)
     # The verbs about the installation.
     made.command("strategies", epilog="Example: papertape strategies momentum")(verbs.strategies)
     config = typer.Typer(

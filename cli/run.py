@@ -113,6 +113,7 @@ def refuse_foreign(world: World, feed: str, db: Path) -> None:
 async def _work(running: Engine, feed: Feed, stop: asyncio.Event, until_end: bool, attended: Attendance | None) -> None:
     """The loop over the feed; without `--until-end` the engine stays up when the market has ended."""
     await running.loop.run(feed)
+    running.market_ended = not stop.is_set()
     if attended is not None:
         attended.market_ended = True
     why = "asked to stop" if stop.is_set() or not until_end else "the market ended"

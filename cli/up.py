@@ -40,7 +40,7 @@ def keep(asked: Asked, host: str | None, port: int | None, *, as_json: bool) -> 
         database = str(asked.db or config.database)
         web = Program(
             "page",
-            _command("ui", "--db", database, *_config_arguments(asked)),
+            _command("ui", "--db", database, *_page_arguments(asked)),
             {**base, HANDED: str(INHERITED_FD), **({SESSION_VARIABLE: made} if made else {})},
             inherits=listening.fileno(),
             is_silent=True,
@@ -81,6 +81,12 @@ def run_arguments(asked: Asked, *, as_json: bool) -> list[str]:
     for option, said in single.items():
         arguments += [] if said is None else [option, str(said)]
     return [*arguments, *(["--until-end"] if asked.until_end else []), *(["--json"] if as_json else [])]
+
+
+def _page_arguments(asked: Asked) -> list[str]:
+    """What the page has to know of the configuration as it is asked for."""
+    sets = [*asked.sets, *([f"feed.kind={asked.feed}"] if asked.feed is not None else [])]
+    return [*_config_arguments(asked), *(part for one in sets for part in ("--set", one))]
 
 
 def _config_arguments(asked: Asked) -> list[str]:

@@ -70,6 +70,8 @@ class Engine(Struct):
     clock: Clock
     desk: CommandDesk
     ending: bool = False
+    market_ended: bool = False
+    """A recorded or limited market was played to its end."""
     started_at_ms: int = 0
     digest_at_start: str = ""
 

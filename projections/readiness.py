@@ -18,7 +18,9 @@ BEHIND_EVENTS_MAX: Final = 10_000
 """Views that are further behind the log say how it stood, not how it stands."""
 DISK_BYTES_MIN: Final = 16 << 20
 """With less a commit may fail at any moment."""
-ENDED: Final = frozenset({"the market ended", "the backtest ended"})
+MARKET_ENDED: Final = "the market ended"
+BACKTEST_ENDED: Final = "the backtest ended"
+ENDED: Final = frozenset({MARKET_ENDED, BACKTEST_ENDED})
 STALE: Final = frozenset({Kind.DATA_STALE, Kind.NO_PROGRESS})
 
 Code = Literal[
@@ -43,19 +45,25 @@ class ReadyView(Struct, frozen=True):
 
 def readiness(views: Views, engine: EngineStatus | None, head_seq: int) -> ReadyView:
     """How it is. `engine` is None where no engine answers on this log, `head_seq` is where the log ends."""
-    reasons = [*_behind(views, head_seq)]
     if engine is None:
-        over = _over(views)
-        return ReadyView(bool(over) and not reasons, over, tuple(reasons if over else [*reasons, _absent(views)]))
-    reasons += _process(engine)
-    idle = "the market ended" if engine.market_ended else _held(views)
+        return _without_engine(views, head_seq)
+    reasons = [*_behind(views, head_seq, BEHIND_EVENTS_MAX), *_process(engine)]
+    idle = MARKET_ENDED if engine.market_ended else _held(views)
     if not engine.market_ended:
         reasons += _feed(views, engine)
     return ReadyView(not reasons, idle, tuple(reasons))
 
 
-def _behind(views: Views, head_seq: int) -> Iterator[Reason]:
-    if head_seq - views.seq > BEHIND_EVENTS_MAX:
+def _without_engine(views: Views, head_seq: int) -> ReadyView:
+    """Nobody writes: how the last one ended stands at the very end of the log."""
+    reasons, over = list(_behind(views, head_seq, 0)), _over(views)
+    if not reasons and not over:
+        reasons.append(_absent(views))
+    return ReadyView(not reasons, over, tuple(reasons))
+
+
+def _behind(views: Views, head_seq: int, events_max: int) -> Iterator[Reason]:
+    if head_seq - views.seq > events_max:
         yield Reason("recovering", f"reading the log: {views.seq:,}/{head_seq:,}")
 
 

@@ -12,7 +12,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from api.app import application
-from api.gate import ADDRESSES_MAX, WRONG_MAX, Access, Wrongs
+from api.commands import KINDS
+from api.gate import ADDRESSES_MAX, WRONG_MAX, Access, Gate, Wrongs
 from api.guard import BODY_BYTES_MAX, HEADERS
 from api.hosts import Hosts
 from api.login import local_path
@@ -21,8 +22,12 @@ from api.streams import Streams
 from api.token import COOKIE_HOURS_MAX, Token, TokenWeak, new_token
 from tests.events.tape import in_loop
 from tests.web.given import BEARER, ORIGIN, OTHER_TOKEN, TOKEN, client_of, gate_of, site_of, told_day
+from ui.pages import pages
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    import httpx
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -32,15 +37,22 @@ ORIGIN_HEADER = {"origin": ORIGIN}
 
 def routes() -> list[Any]:
     """Every route of the application."""
-    return list(application(SITE, gate_of(), Streams(SITE.timeline)).routes)
+    streams = Streams(SITE.timeline)
+    return list(application(SITE, gate_of(), streams, pages(SITE, streams)).routes)
 
 
 def requests_of(route: Any) -> tuple[str, str]:
     """How a route is asked for."""
-    names = {"strategy": "momentum", "symbol": "BTCUSDT", "seq": "9"}
+    names = {"strategy": "momentum", "name": "momentum", "symbol": "BTCUSDT", "seq": "9"}
     return route.method, route.path.format(**names)
 
 
+def whole(gate: Gate | None = None) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    """A client of the API and all pages."""
+    return client_of(SITE, gate, pages(SITE, Streams(SITE.timeline)))
+
+
+PAGES = [one for one in routes() if isinstance(one, GuardedRoute) and one.access is Access.PAGE]
 READERS = [one for one in routes() if isinstance(one, GuardedRoute) and one.access is Access.READ and not one.live]
 COMMANDS = [one for one in routes() if isinstance(one, GuardedRoute) and one.access is Access.COMMAND]
 
@@ -50,13 +62,14 @@ COMMANDS = [one for one in routes() if isinstance(one, GuardedRoute) and one.acc
 
 def test_every_route_states_its_access_and_changes_nothing_by_reading() -> None:
     assert all(isinstance(one.access, Access) for one in routes())
-    opened = {(one.method, one.path) for one in routes() if one.access is Access.OPEN}
+    opened = {(getattr(one, "method", "FILES"), one.path) for one in routes() if one.access is Access.OPEN}
     assert opened == {
         ("GET", "/live"), ("GET", "/ready"), ("GET", "/api/docs.css"), ("POST", "/login"), ("POST", "/logout"),
+        ("GET", "/login"), ("FILES", "/static"), ("FILES", "/assets"),
     }  # fmt: skip
     changing = {one.path for one in routes() if isinstance(one, GuardedRoute) and one.method != "GET"}
     assert changing == {"/login", "/logout", *(one.path for one in COMMANDS)}
-    assert len(COMMANDS) == 5
+    assert {one.path for one in COMMANDS} == {"/pages/crash", *(f"/api/v1/commands/{name}" for name in KINDS)}
     assert all(one.live for one in routes() if "stream" in one.path or isinstance(one, GuardedSocket))
 
 
@@ -72,7 +85,7 @@ def test_a_route_that_states_nothing_is_not_taken() -> None:
 @in_loop
 async def test_reading_needs_the_token_where_one_is_configured(route: GuardedRoute) -> None:
     method, path = requests_of(route)
-    async with client_of(SITE, gate_of(reading_open=False)) as client:
+    async with whole(gate_of(reading_open=False)) as client:
         refused = await client.request(method, path)
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"].startswith("Bearer")
@@ -81,11 +94,21 @@ async def test_reading_needs_the_token_where_one_is_configured(route: GuardedRou
         assert (await client.request(method, path, headers=BEARER)).status_code in (200, 422, 503)
 
 
+@pytest.mark.parametrize("route", PAGES, ids=lambda one: one.path)
+@in_loop
+async def test_a_page_leads_to_the_login_where_a_token_is_configured(route: GuardedRoute) -> None:
+    method, path = requests_of(route)
+    async with whole(gate_of(reading_open=False)) as client:
+        led = await client.request(method, path)
+        assert (led.status_code, led.headers["location"].partition("?")[0]) == (303, "/login")
+        assert (await client.request(method, path, headers=BEARER)).status_code in (200, 404)
+
+
 @pytest.mark.parametrize("route", COMMANDS, ids=lambda one: one.path)
 @in_loop
 async def test_commands_need_the_token_even_where_reading_is_free(route: GuardedRoute) -> None:
     body = {"actor": "anna", "reason": "test", "scope": "momentum", "trip_seq": 1}
-    async with client_of(SITE) as client:
+    async with whole() as client:
         assert (await client.post(route.path, json=body)).status_code == 401
         assert (await client.post(route.path, json=body, headers=ORIGIN_HEADER)).status_code == 401
         wrong = {"authorization": f"Bearer {OTHER_TOKEN}"}

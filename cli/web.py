@@ -1,0 +1,143 @@
+"""`papertape ui`: the pages and the API of one log, as a process of its own that only reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import sys
+from contextlib import closing, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from api.app import application
+from api.gate import Gate
+from api.hosts import Hosts
+from api.server import CONNECTIONS_MAX, serve
+from api.streams import Streams
+from cli.asked import occupy_closed_streams
+from cli.config import load_config, strategies_of
+from cli.config_view import summary
+from cli.engine_door import DoorEngine
+from cli.entrance import Entrance, entrance, web_variables
+from cli.following import timeline_of
+from cli.graph import warn
+from cli.inspecting import LogInspector
+from cli.kept import KEEPER
+from cli.listening import listener, url_of
+from cli.logs import logs
+from cli.strategies_view import strategy_views
+from engine.supervisor import supervise
+from events.errors import LogMissing
+from events.facts import EngineStopped
+from events.sqlite_log import SqliteLogReader
+from projections.readiness import BACKTEST_ENDED
+from projections.site import Site, SiteSettings
+from ui.pages import pages
+
+try:
+    from uvloop import run as run_loop
+except ImportError:  # There is none for this system; asyncio's own loop is slower and otherwise the same.
+    from asyncio import run as run_loop  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    import socket
+
+    from cli.config import Config
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+FILES_BESIDE_CONNECTIONS_MAX = 200
+
+
+class Serving(Struct, frozen=True):
+    """What is served, where, and to whom."""
+
+    config: Config
+    db: Path
+    listening: socket.socket
+    entrance: Entrance
+
+
+def show(db: Path | None, config: Path | None, sets: list[str], host: str | None, port: int | None) -> None:
+    """Serve until a signal comes.
+
+    Raises LogMissing for a log that there is not, unless an engine is about to make it; ConfigError for an address that
+    others reach without a token; UsageError where it cannot be listened on.
+    """
+    loaded = load_config(config, sets)
+    path = db or loaded.database
+    if not path.exists() and KEEPER not in os.environ:
+        raise LogMissing(f"there is no log at {path}")
+    occupy_closed_streams()
+    _allow_connections()
+    with listener(host or loaded.web.host, loaded.web.port if port is None else port) as listening:
+        found = entrance(web_variables(os.environ, loaded.folder), listening.getsockname()[0])
+        _say(f"papertape: {url_of(listening)}")
+        if found.made:
+            _say(f"commands need this token: {found.made}")
+        run_loop(_served(Serving(loaded, path, listening, found)))
+
+
+def _allow_connections() -> None:
+    """Every connection is an open file: ask the system for as many as may be needed, as far as it goes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_MAX + FILES_BESIDE_CONNECTIONS_MAX
+    if soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard) if hard > 0 else wanted, hard))
+
+
+def _say(text: str) -> None:
+    """Tell the owner. A reader who left is no fault."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+
+async def _served(serving: Serving) -> None:
+    """Follow the log and serve its views until a signal comes."""
+    config, db, web = serving.config, serving.db, serving.config.web
+    stop = asyncio.Event()
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    strategies = strategies_of(config)
+    timeframes_ms = {name: strategy.timeframe_ms for name, strategy in strategies.items()}
+    timeline = timeline_of(db, timeframes_ms, warn)
+    with closing(timeline), closing(LogInspector(db, strategies, timeline)) as inspector:
+        site = Site(site_settings(config, db), timeline, inspector, DoorEngine(db), strategy_views(strategies))
+        streams = Streams(timeline, web.streams_max)
+        hosts = Hosts(serving.listening.getsockname()[0], web.trusted_hosts)
+        gate = Gate(serving.entrance.token, hosts, reading_open=serving.entrance.reading_open)
+        app = application(site, gate, streams, pages(site, streams))
+
+        async def work() -> None:
+            await serve(app, serving.listening, streams, stop, web.proxies)
+            timeline.close()
+
+        with logs(config.logs, None, "page", lambda: timeline.head_seq):
+            await supervise(work(), {"timeline": timeline.run()}, lambda: timeline.head_seq)
+
+
+def site_settings(config: Config, db: Path) -> SiteSettings:
+    """What the pages say of the installation."""
+    return SiteSettings(
+        version=version("papertape"),
+        database=str(db),
+        simulated=config.feed.kind == "sim",
+        config_text=summary(config),
+        commands_allowed=not is_backtest(db),
+    )
+
+
+def is_backtest(db: Path) -> bool:
+    """Whether a log is that of a backtest that is over: no engine will ever run on it."""
+    if not db.exists():
+        return False
+    with closing(SqliteLogReader(db)) as reader:
+        head_seq = reader.head().seq
+        last = reader.read(head_seq - 1, 1) if head_seq else []
+    return any(isinstance(one.event, EngineStopped) and one.event.reason == BACKTEST_ENDED for one in last)

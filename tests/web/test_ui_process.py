@@ -1,0 +1,195 @@
+"""`papertape ui` as a process: what it serves, what it refuses, how it ends, and beside a running engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from api.token import new_token
+from events.facts import KillSwitchTripped
+from tests.cli.written_log import HEAD, write_log
+from tests.engine.logs import of_type
+from tests.engine.processes import ended_s, ok, papertape, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+STREAMS = 100
+ENDS_S_MAX = 2.0
+URL = re.compile(r"papertape: (http://\S+)\n")
+MADE = re.compile(r"commands need this token: (\S+)\n")
+SIM = (
+    "run", "--feed", "sim", "--speed", "600", "--db", "log.db",
+    "--set", "feed.sim.warm_up_days=0", "feed.sim.symbols=BTCUSDT,ETHUSDT",
+)  # fmt: skip
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str, **extra: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process, and its address, as soon as it answers."""
+    with running(folder, "ui", "--port", "0", *arguments, **extra) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = URL.match(line)
+        assert found, (line, (folder / "stderr.txt").read_text())
+        wait_until(lambda: answers(f"{found[1]}/live"))
+        yield process, found[1]
+
+
+def answers(url: str) -> bool:
+    """Whether somebody is there."""
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def wait_until(holds: Any, seconds: float = 60.0) -> None:
+    """Wait until something holds."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it never was"
+        time.sleep(0.05)
+
+
+def seq_of(url: str) -> int:
+    """Where the views stand."""
+    seq: int = httpx.get(f"{url}/api/v1/status").json()["as_of"]["seq"]
+    return seq
+
+
+def test_a_log_is_served_and_left_as_it_was(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "small.db")
+    content = log.read_bytes()
+    with serving(tmp_path, "--db", "small.db") as (process, url):
+        wait_until(lambda: seq_of(url) == HEAD)
+        shown = json.loads(ok(tmp_path, "arena", "--db", "small.db", "--json"))
+        assert httpx.get(f"{url}/api/v1/arena").json()["data"] == shown
+        csv = ok(tmp_path, "trades", "--db", "small.db", "--csv", "-")
+        assert httpx.get(f"{url}/api/v1/trades.csv").text == csv
+        assert httpx.get(f"{url}/ready").json()["reasons"][0]["code"] == "stopped_by_fault"
+        assert process.stdout is not None
+        token = MADE.match(process.stdout.readline())
+        assert token
+        body = {"actor": "anna", "reason": "test"}
+        headers = {"authorization": f"Bearer {token[1]}"}
+        assert httpx.post(f"{url}/api/v1/commands/kill", json=body, headers=headers).status_code == 503
+        assert ended_s(process, signal.SIGTERM) < ENDS_S_MAX
+        assert process.returncode == 0
+    assert log.read_bytes() == content
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_within_two_seconds_with_a_hundred_open_streams(tmp_path: Path, number: signal.Signals) -> None:
+    write_log(tmp_path / "small.db")
+    with serving(tmp_path, "--db", "small.db") as (process, url), ExitStack() as stack:
+        host, _, port = url.removeprefix("http://").partition(":")
+        for at in range(STREAMS):
+            stream = stack.enter_context(socket.create_connection((host, int(port)), timeout=20.0))
+            path = "/api/v1/stream?after_seq=0" if at % 2 else "/api/v1/ws"
+            upgrade = (
+                ""
+                if at % 2
+                else (
+                    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                )
+            )
+            stream.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{upgrade}\r\n".encode())
+            assert stream.recv(12) in (b"HTTP/1.1 200", b"HTTP/1.1 101")
+        wait_until(lambda: httpx.get(f"{url}/health").json()["web"]["streams_open"] == STREAMS)
+        assert ended_s(process, number) < ENDS_S_MAX
+        assert process.returncode == 0
+
+
+def test_an_address_that_others_reach_needs_a_token_of_the_owner(tmp_path: Path) -> None:
+    write_log(tmp_path / "small.db")
+    refused = papertape(tmp_path, "ui", "--db", "small.db", "--host", "0.0.0.0", "--port", "0")
+    assert refused.returncode == 4
+    assert "papertape token" in refused.stderr
+    weak = papertape(tmp_path, "ui", "--db", "small.db", "--port", "0", PAPERTAPE_TOKEN="hunter2hunter2")
+    assert weak.returncode == 4
+    assert "hunter2" not in weak.stderr
+    token = new_token()
+    (tmp_path / "token").write_text(token)
+    (tmp_path / ".env").write_text("PAPERTAPE_TOKEN_FILE=token\n")
+    with serving(tmp_path, "--db", "small.db", "--host", "0.0.0.0") as (_, url):
+        assert httpx.get(f"{url}/api/v1/arena").status_code == 401
+        assert httpx.get(f"{url}/api/v1/arena", headers={"authorization": f"Bearer {token}"}).status_code == 200
+        assert httpx.get(f"{url}/live", headers={"host": "evil.example"}).status_code == 421
+
+
+def test_what_cannot_be_served_is_refused_by_name(tmp_path: Path) -> None:
+    missing = papertape(tmp_path, "ui", "--db", "none.db", "--port", "0")
+    assert (missing.returncode, missing.stderr) == (2, "error: there is no log at none.db\n")
+    write_log(tmp_path / "small.db")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = papertape(tmp_path, "ui", "--db", "small.db", "--port", port)
+    assert refused.returncode == 2
+    assert port in refused.stderr
+
+
+def test_a_token_of_its_own_each_time(tmp_path: Path) -> None:
+    made = {ok(tmp_path, "token").strip() for _ in range(2)}
+    assert len(made) == 2
+    assert all(len(one) == 43 for one in made)
+
+
+def test_beside_a_running_engine_it_follows_and_commands(tmp_path: Path) -> None:
+    token = new_token()
+    headers = {"authorization": f"Bearer {token}"}
+    with running(tmp_path, *SIM, until="closed at") as engine:
+        reading = threading.Thread(target=engine.stdout.read if engine.stdout else print)
+        reading.start()
+        with (
+            serving(tmp_path, "--db", "log.db", PAPERTAPE_TOKEN=token) as (_, url),
+            httpx.Client(base_url=url, headers=headers) as client,
+        ):
+            wait_until(lambda: client.get("/ready").status_code == 200)
+            before = client.get("/api/v1/status").json()
+            assert before["engine"]["pid"] == engine.pid
+            wait_until(lambda: client.get("/api/v1/status").json()["as_of"]["seq"] > before["as_of"]["seq"])
+            told = asyncio.run(first_of(url, headers))
+            assert told["seq"] > before["as_of"]["seq"]
+            body = {"actor": "anna", "reason": "looked at it", "scope": "momentum"}
+            accepted = client.post("/api/v1/commands/kill", json=body).json()
+            event = client.get(f"/api/v1/events/{accepted['first_seq']}").json()["data"]
+            assert (event["type"], event["fields"]["who"]) == ("KillSwitchTripped", "anna")
+            engine.kill()
+            engine.wait()
+            wait_until(lambda: codes(client) == ["stopped_by_fault"])
+            assert client.get("/api/v1/arena").status_code == 200, "what there is can be looked at"
+        reading.join()
+    (trip,) = (one for one in of_type(tmp_path / "log.db", KillSwitchTripped) if getattr(one, "reason", "") == "manual")
+    assert getattr(trip, "why", "") == "looked at it"
+
+
+def codes(client: httpx.Client) -> list[str]:
+    """Why it is not ready."""
+    return [one["code"] for one in client.get("/ready").json()["reasons"]]
+
+
+async def first_of(url: str, headers: dict[str, str]) -> dict[str, Any]:
+    """The first event of a live stream."""
+    async with (
+        httpx.AsyncClient(base_url=url, headers=headers, timeout=30.0) as client,
+        client.stream("GET", "/api/v1/stream") as response,
+    ):
+        async for line in response.aiter_lines():
+            if line.startswith("data: "):
+                found: dict[str, Any] = json.loads(line[6:])
+                return found
+    raise AssertionError("the stream ended")
