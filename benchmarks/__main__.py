@@ -13,6 +13,7 @@ import msgspec
 from benchmarks import rivals
 from benchmarks.appends import append_many, append_one
 from benchmarks.backtests import against_backtesting, against_vectorbt, identical
+from benchmarks.chat import telegram_dead
 from benchmarks.feed import feed
 from benchmarks.live import live
 from benchmarks.measure import Bench, Result, load, versions
@@ -31,6 +32,7 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
     "replay": replay,
     "live": live,
     "feed": feed,
+    "telegram": telegram_dead,
 }
 WITH_RIVALS = ("vectorbt", "backtesting", "eventsourcing")
 

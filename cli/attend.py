@@ -6,9 +6,10 @@ import asyncio
 import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from cli.backing import Backing, backup_command
 from cli.chat_conditions import ChatConditions
@@ -45,7 +46,6 @@ from projections.watchdog.settings import heartbeat_s
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-    from pathlib import Path
 
     from cli.config import Config
     from engine.boot import Engine
@@ -214,7 +214,7 @@ class Attendance:
             warn,
             outside=Outside(
                 version=lambda: version("papertape"),
-                config=lambda: summary(self._config),
+                config=lambda: summary(replace(self._config, database=Path(self._db.name))),
                 dog=lambda: dog.view,
                 delivery=self._notifier.statistics,
                 conditions=conditions,

@@ -1,0 +1,186 @@
+"""Trading while Telegram is dead against trading while it answers: from a minute's facts in to their commit done."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
+from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
+from benchmarks.processes import environment
+from engine.boot import snapshot_store
+from engine.clock import SystemClock
+from engine.commanding import CommandDesk
+from engine.core.registry import code_digest
+from engine.core.world import new_world
+from engine.loop import Loop
+from engine.setup import configuration
+from events.bus import Bus
+from events.cursors import SqliteCursors
+from events.facts import EngineStarted
+from events.sqlite_log import SqliteEventLog
+from projections.alerts.derive import Alerts
+from projections.alerts.digest import Digest
+from projections.telegram.bot import Bot
+from projections.telegram.client import TelegramClient
+from projections.telegram.delivery import Notifier
+from projections.telegram.pace import Pace
+from projections.telegram.poll import Gate
+from projections.telegram.secret import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterator
+    from pathlib import Path
+
+SYMBOLS = 20
+WARM_UP_MINUTES = 1_500
+BATCH_MINUTES = 20
+BLOCKS = 4
+"""Of each kind, in turn: what else the machine does meets both."""
+SOON_S = 0.005
+CATCH_UP_S = 20.0
+RATIO_MAX = 1.2
+STARTS_S_MAX = 30.0
+
+
+class Chat(Struct, frozen=True):
+    """A stand-in of the Bot API as a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    words: dict[str, str]
+    file: Path
+
+    def let(self, *, live: bool) -> None:
+        """Go on, or stop in the middle of whatever it does: requests then hang until their time is out."""
+        self.process.send_signal(signal.SIGCONT if live else signal.SIGSTOP)
+
+    def sent(self) -> int:
+        """How many messages it took."""
+        return self.file.read_text(encoding="utf-8", errors="replace").count("sendMessage")
+
+
+@contextmanager
+def chat(folder: Path) -> Iterator[Chat]:
+    """Start one, and end it."""
+    file = folder / "chat.txt"
+    command = [sys.executable, "-m", "cli", "twin", "telegram", "--port", "0"]
+    with file.open("wb") as out:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=out)
+    try:
+        until_s = time.monotonic() + STARTS_S_MAX
+        while "\n" not in (said := file.read_text(encoding="utf-8")):
+            assert time.monotonic() < until_s, "the stand-in does not start"
+            time.sleep(0.05)
+        yield Chat(process, dict(word.split("=", 1) for word in said.split() if "=" in word), file)
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Desk:
+    """An engine's loop, and beside it a notifier and a bot as in a live engine."""
+
+    def __init__(self, db: Path, log: SqliteEventLog, words: dict[str, str]) -> None:
+        self.bus, self.clock = Bus(), SystemClock()
+        digest = code_digest(strategies().values())
+        self.loop = Loop(new_world(strategies()), log, self.bus, snapshot_store(db, print), digest, print)
+        self._readers = [log.reader(), log.reader()]
+        self._clients = [TelegramClient(Token(words["TELEGRAM_BOT_TOKEN"]), words["telegram.api_url"]) for _ in "ab"]
+        self._cursors = SqliteCursors(db.with_name("cursors"))
+        chat_id, pace = int(words["TELEGRAM_CHAT_ID"]), Pace(self.clock)
+        self.notifier = Notifier(
+            self._readers[0], self.bus, self._cursors, Alerts, self._clients[0], chat_id, self.clock, lambda _: None,
+            digest=Digest, pace=pace,
+        )  # fmt: skip
+        self.bot = Bot(
+            self._clients[1], Gate(chat_id), CommandDesk(self.loop), self._readers[1], self.bus, self._cursors,
+            self.clock, lambda _: None, pace=pace,
+        )  # fmt: skip
+
+    def start(self) -> list[asyncio.Future[Any]]:
+        """Both at work."""
+        works: list[Awaitable[None]] = [self.notifier.run(), self.bot.run()]
+        return [asyncio.ensure_future(work) for work in works]
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        for client in self._clients:
+            await client.close()
+        for reader in self._readers:
+            reader.close()
+        self._cursors.close()
+
+
+async def measured(folder: Path, here: Chat, minutes_a_block: int) -> tuple[dict[bool, list[list[float]]], int, int]:
+    """Seconds of every minute by whether Telegram lived, in blocks; alerts that waited at the end, and messages."""
+    db = folder / "log.db"
+    log = await SqliteEventLog.open(db, clock_ms=SystemClock().now_ms)
+    desk = Desk(db, log, here.words)
+    started = EngineStarted(0, "benchmark", "", "")
+    await desk.loop.take([started, *configuration(strategies(), listed(drawn_symbols(SYMBOLS)), runners())])
+    market = minutes(drawn_symbols(SYMBOLS), warm_up=WARM_UP_MINUTES)
+    for _ in range(WARM_UP_MINUTES // BATCH_MINUTES):
+        await desk.loop.take([fact for facts in islice(market, BATCH_MINUTES) for fact in facts])
+    tasks = desk.start()
+    await asyncio.sleep(CATCH_UP_S)
+    assert desk.bot.statistics().seq == log.head.seq, "the views are not up to date"
+    taken: dict[bool, list[list[float]]] = {True: [], False: []}
+    for number in range(2 * BLOCKS):
+        live = number % 2 == 0
+        here.let(live=live)
+        gc.collect()
+        taken[live].append([await _minute(desk.loop, next(market)) for _ in range(minutes_a_block)])
+    behind = desk.notifier.statistics().lag_events
+    here.let(live=True)
+    for task in tasks:
+        assert not task.done(), "whoever tells the owner must live through all of it"
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await desk.close()
+    await log.close()
+    return taken, behind, here.sent()
+
+
+async def _minute(loop: Loop, facts: Any) -> float:
+    given = [*facts]
+    started = time.perf_counter()
+    await loop.take(given)
+    took = time.perf_counter() - started
+    await asyncio.sleep(SOON_S)
+    return took
+
+
+def telegram_dead(bench: Bench) -> Result:
+    """A simulated day without Telegram, in turn with one on which it answers."""
+    a_block = bench.choose(30, 360)
+    what = f"{SYMBOLS} symbols x {len(strategies())} strategies, fact in to commit done"
+    result = Result("telegram", f"{what}, Telegram dead or alive")
+    folder = bench.folder / "telegram"
+    folder.mkdir()
+    with chat(folder) as here:
+        taken, behind, sent = asyncio.run(measured(folder, here, a_block))
+    for percent in (50.0, 99.0):
+        alive, dead = (statistics.median(percentile(block, percent) for block in taken[live]) for live in (True, False))
+        share = dead / alive
+        held = percent == 99.0
+        result.add(f"alive, p{percent:g}", milliseconds(alive))
+        result.add(f"dead, p{percent:g}", milliseconds(dead))
+        goal, met = (f"<= {RATIO_MAX:g}x", share <= RATIO_MAX) if held else ("", None)
+        result.add(f"dead against alive, p{percent:g}", f"{share:.2f}x", goal, met)
+    result.notes.append(
+        f"{BLOCKS} blocks of {a_block:,} simulated minutes each, in turn; the middle of the blocks. Notifier and bot "
+        "run in the engine's event loop. Dead means that the stand-in is stopped in the middle of what it does, so "
+        f"requests hang. {sent:,} messages were taken; at the end the notifier stood {behind:,} events behind the log, "
+        "which is its queue."
+    )
+    return result
