@@ -1,4 +1,4 @@
-"""What tests run in a process of its own: `python -m tests.research.subject decisions | folder PATH | loops NAME`."""
+"""What tests run in a process of its own: `-m tests.research.subject decisions | folder PATH NAME | loops NAME`."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def loops(names: list[str]) -> list[bool]:
     return same
 
 
-def folder(path: Path) -> dict[str, object]:
-    """The strategy `dropped` of a folder, by CPython and compiled, on the same market."""
+def folder(path: Path, names: list[str]) -> dict[str, object]:
+    """The strategy `dropped` of a folder, by CPython and compiled, on the same market; then `loops` beside it."""
     from engine.research.compiled import CompiledEngine  # noqa: PLC0415 - the other subjects do without numba
     from engine.research.guarded import run_tape  # noqa: PLC0415
     from engine.research.plain import PlainEngine  # noqa: PLC0415
@@ -58,7 +58,7 @@ def folder(path: Path) -> dict[str, object]:
         decided = [item.event for item in run_tape(world, engine).decided]
         found[name] = hashlib.sha256(msgspec.msgpack.encode(decided)).hexdigest()
         found[f"{name}_count"] = len(decided)
-    return found
+    return {**found, "loops": loops(names)}
 
 
 if __name__ == "__main__":
@@ -67,4 +67,4 @@ if __name__ == "__main__":
     elif sys.argv[1] == "loops":
         print(json.dumps(loops(sys.argv[2:])))
     else:
-        print(json.dumps(folder(Path(sys.argv[2]))))
+        print(json.dumps(folder(Path(sys.argv[2]), sys.argv[3:])))
