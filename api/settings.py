@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from api.streams import STREAMS_MAX
-
 PORT_DEFAULT = 8_700
+STREAMS_MAX: Final = 200
+"""The default; here, as every command reads the configuration and few serve anything."""
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$"
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 

@@ -14,6 +14,7 @@ import msgspec
 from starlette.responses import Response
 
 from api.problems import busy
+from api.settings import STREAMS_MAX
 from api.tape import Filter, Tape
 from events.errors import PapertapeError
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 SEND_S_MAX: Final = 10.0
 """Whoever takes longer to read what is sent is dropped."""
 KEEP_ALIVE_S: Final = 10.0
-STREAMS_MAX: Final = 200
 Source = Callable[[], "AsyncGenerator[bytes, None]"]
 
 

@@ -13,12 +13,11 @@ from msgspec.structs import asdict, replace
 
 from cli.backing import Backing, backup_command
 from cli.chat_conditions import ChatConditions
-from cli.config_view import summary
 from cli.graph import warn
 from cli.journal import journal
 from cli.telling import InChat, InFile, Telling, file_of_alerts, ping
 from engine.companions import Companions
-from engine.feeds.bitget import BitgetFeed
+from engine.feeds.bitget_settings import BITGET
 from engine.lag import LagWatch, stacks_file
 from engine.vital_signs import VitalSigns
 from events.cursors import SqliteCursors
@@ -30,12 +29,7 @@ from projections.alerts.heartbeat import heartbeat_text, heartbeat_view
 from projections.alerts.texts import Stamp, fault_text
 from projections.formats import utc
 from projections.keeping import Keeping
-from projections.telegram.answering import Outside
-from projections.telegram.bot import Bot
-from projections.telegram.client import TelegramClient
-from projections.telegram.delivery import Notifier
 from projections.telegram.pace import Pace
-from projections.telegram.poll import Gate
 from projections.telegram.quiet import QuietNotifier
 from projections.telegram.secret import access, redact, variables_of
 from projections.views import Views
@@ -49,9 +43,13 @@ if TYPE_CHECKING:
 
     from cli.config import Config
     from engine.boot import Engine
+    from engine.feeds.bitget import BitgetFeed
     from engine.feeds.port import Feed
     from events.facts import Event
     from events.sqlite_log import SqliteLogReader
+    from projections.telegram.bot import Bot
+    from projections.telegram.client import TelegramClient
+    from projections.telegram.delivery import Notifier
     from projections.telegram.secret import Access
     from projections.watchdog.dog import Dog, DogView
     from projections.watchdog.heartbeat import Heartbeat
@@ -96,7 +94,7 @@ class Attendance:
     def _scheduled_backups(self) -> Backing | None:
         """Backups of a market that cannot be had again; none of a simulated or recorded one."""
         settings = self._config.backup
-        if not isinstance(self._feed, BitgetFeed) or not settings.every_hours:
+        if self._live() is None or not settings.every_hours:
             return None
         folder = self._db.parent / settings.folder
         command = backup_command(self._db, folder, self._config.file)
@@ -175,12 +173,20 @@ class Attendance:
         )
 
     def _client(self, found: Access) -> TelegramClient:
+        from projections.telegram.client import TelegramClient  # noqa: PLC0415 - slow to import, as all of the chat.
+
         client = TelegramClient(found.token, self._config.telegram.api_url)
         self._stack.push_async_callback(client.close)
         return client
 
     def _with_telegram(self, found: Access, dog: Dog) -> None:
         """The notifier of the owner's chat, and who answers there."""
+        from cli.config_view import summary  # noqa: PLC0415 - the chat is slow to import.
+        from projections.telegram.answering import Outside  # noqa: PLC0415 - likewise
+        from projections.telegram.bot import Bot  # noqa: PLC0415 - likewise
+        from projections.telegram.delivery import Notifier  # noqa: PLC0415 - likewise
+        from projections.telegram.poll import Gate  # noqa: PLC0415 - likewise
+
         client, pace = self._client(found), Pace(self._running.clock)
         cursors = SqliteCursors(self._beside(".cursors"))
         self._stack.callback(cursors.close)
@@ -299,9 +305,17 @@ class Attendance:
 
     def _repairs(self) -> Mapping[str, Callable[[str], Awaitable[str]]]:
         """What can be mended by hand: the live feed's connections."""
-        if isinstance(self._feed, BitgetFeed):
-            return {Kind.WS_DISCONNECTED: self._feed.reconnect, Kind.DATA_STALE: self._feed.resubscribe}
-        return {}
+        live = self._live()
+        return {} if live is None else {Kind.WS_DISCONNECTED: live.reconnect, Kind.DATA_STALE: live.resubscribe}
+
+    def _live(self) -> BitgetFeed | None:
+        """The live feed, where it is one."""
+        if self._feed.name != BITGET:
+            return None
+        from engine.feeds.bitget import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
+
+        assert isinstance(self._feed, BitgetFeed)
+        return self._feed
 
 
 @asynccontextmanager

@@ -7,8 +7,6 @@ from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Final, Protocol
 
-import httpx
-
 from projections.telegram.errors import RequestRefused, TelegramBusy
 from projections.telegram.secret import Redaction
 from projections.telegram.text import one_line
@@ -98,6 +96,8 @@ def file_of_alerts(path: Path, stack: AsyncExitStack) -> Callable[[str], None]:
 
 async def ping(url: str) -> None:
     """Tell an outside dead man's switch that all is well. Raises OSError when it does not hear."""
+    import httpx  # noqa: PLC0415 - slow to import, and wanted by few.
+
     try:
         async with httpx.AsyncClient(timeout=PING_S_MAX) as client:
             answer = await client.get(url)
