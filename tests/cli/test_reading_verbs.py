@@ -382,21 +382,3 @@ def test_reading_verbs_load_no_array_library(db: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-
-
-def test_an_engine_without_chat_and_exchange_starts_without_their_clients() -> None:
-    clients = {"httpx", "websockets", "starlette", "anyio", "jinja2", "PIL", "polars", "pydantic"}
-    code = f"import sys, cli.run, cli.backtest; print({clients} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
-
-
-def test_help_loads_nothing_that_a_verb_needs() -> None:
-    code = (
-        "import sys; from typer.testing import CliRunner; from cli.main import app\n"
-        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
-        "rooms = {name.split('.')[0] for name in sys.modules}\n"
-        "print(sorted(rooms & {'engine', 'projections', 'aiosqlite', 'msgspec', 'numpy'}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
