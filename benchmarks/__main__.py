@@ -20,6 +20,7 @@ from benchmarks.measure import Bench, Result, load, versions
 from benchmarks.processes import process
 from benchmarks.recoveries import recovery, replay
 from benchmarks.report import PATH, page, renewed, show
+from benchmarks.timeline import timeline
 
 MEASURES: dict[str, Callable[[Bench], Result]] = {
     "vectorbt": against_vectorbt,
@@ -33,6 +34,7 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
     "live": live,
     "feed": feed,
     "telegram": telegram_dead,
+    "timeline": timeline,
 }
 WITH_RIVALS = ("vectorbt", "backtesting", "eventsourcing")
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
+from msgspec import Struct
+
 from events.bus import Bus
 from events.errors import LogBusy, LogDamaged, LogReplaced, UsageError
 from events.facts import CandleClosed, Timing
@@ -62,6 +64,18 @@ class Pages(Protocol):
         """Let go of the log."""
 
 
+class TimelineStatistics(Struct, frozen=True):
+    """How far a timeline has come. `near_everywhere`: no event is further than `distance_events` from a checkpoint."""
+
+    seq: int
+    head_seq: int
+    near_everywhere: bool
+    checkpoints: int
+    distance_events: int
+    results: int
+    seeking: int
+
+
 class _OneLog:
     """Everything that is known of one log; another log begins with another one of these."""
 
@@ -71,6 +85,7 @@ class _OneLog:
         self.views = make_views()
         self.moved = Bus()
         self.checkpoints, self.results = Checkpoints(), Results()
+        self.near_everywhere = False
         self._restored: Views | None = None
         self._to_keep: asyncio.Queue[Views] = asyncio.Queue(1)
 
@@ -133,7 +148,7 @@ class _OneLog:
             if not page:
                 return
             await asyncio.sleep(loop.time() - begun_s)
-        self._restored = None
+        self._restored, self.near_everywhere = None, True
 
     async def _keep(self) -> None:
         """Save what stands at the head now and then; the head goes on meanwhile."""
@@ -215,6 +230,19 @@ class LogTimeline:
     def closed(self) -> bool:
         """Nobody follows the log any more."""
         return self._closed
+
+    def statistics(self) -> TimelineStatistics:
+        """How far it has come, and what it keeps."""
+        now = self._now
+        return TimelineStatistics(
+            seq=now.views.seq,
+            head_seq=now.tail.head_seq,
+            near_everywhere=now.near_everywhere,
+            checkpoints=len(now.checkpoints),
+            distance_events=now.checkpoints.distance_events,
+            results=len(now.results),
+            seeking=self._seeking,
+        )
 
     async def run(self) -> None:
         """Follow the log until the timeline is closed; another log at its place is followed from its beginning.

@@ -1,0 +1,157 @@
+"""A fresh process that opens a log as the web does, and tells what that takes: `python -m benchmarks.timeline_once`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct, field
+
+from cli.following import timeline_of
+from projections.forking import fork
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from projections.timeline import LogTimeline
+    from projections.views import Views
+
+SEED = 3
+SEEKS = 300
+STEPS = 100
+PICTURES = 20
+STATM_RESIDENT = 1
+
+
+class Told(Struct):
+    """What one process found. Times in seconds; of the processor where the name says so."""
+
+    events: int = 0
+    trades: int = 0
+    folded_of: int = 0
+    head_s: float = 0.0
+    head_cpu_s: float = 0.0
+    whole_s: float = 0.0
+    longest_hold_s: float = 0.0
+    fork_s: float = 0.0
+    memory_before_mb: float = 0.0
+    memory_mb: float = 0.0
+    checkpoints: int = 0
+    distance_events: int = 0
+    seeks_s: list[float] = field(default_factory=list)
+    seeks_cpu_s: list[float] = field(default_factory=list)
+    steps_s: list[float] = field(default_factory=list)
+    moments_s: list[float] = field(default_factory=list)
+    pictures_s: dict[str, float] = field(default_factory=dict)
+
+
+def memory_mb() -> float:
+    """What this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[STATM_RESIDENT])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@asynccontextmanager
+async def running(timeline: LogTimeline) -> AsyncIterator[None]:
+    """Run the timeline beside what is measured."""
+    task = asyncio.ensure_future(timeline.run())
+    try:
+        yield
+    finally:
+        timeline.close()
+        await task
+
+
+async def tell(db: Path) -> Told:
+    """Open, wait for the head and for all checkpoints, seek, draw."""
+    told = Told(memory_before_mb=memory_mb())
+    timeline = timeline_of(db, {}, _warn)
+    async with running(timeline):
+        await _start(timeline, told)
+        await _seek(timeline, told)
+        _draw(timeline.views, told)
+    return told
+
+
+def _warn(text: str) -> None:
+    sys.exit(f"unexpected: {text}")
+
+
+async def _start(timeline: LogTimeline, told: Told) -> None:
+    """Until the head is there, and until every moment is near; how long the loop was held at most."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    told.folded_of = await timeline.wait_beyond(0)
+    while timeline.views.seq < timeline.head_seq:
+        await _turn(told)
+    told.head_s, told.head_cpu_s = time.perf_counter() - wall, time.process_time() - cpu
+    while not timeline.statistics().near_everywhere:
+        await _turn(told)
+    told.whole_s = time.perf_counter() - wall
+    told.events, told.trades = timeline.views.seq, len(timeline.views.trades.closed())
+    told.memory_mb, found = memory_mb(), timeline.statistics()
+    told.checkpoints, told.distance_events = found.checkpoints, found.distance_events
+    told.fork_s = _seconds(lambda: fork(timeline.views))
+
+
+async def _turn(told: Told) -> None:
+    """Wait for the next turn of the loop. What the system gave to other processes meanwhile is no hold."""
+    held = time.thread_time()
+    await asyncio.sleep(0)
+    told.longest_hold_s = max(told.longest_hold_s, time.thread_time() - held)
+
+
+async def _seek(timeline: LogTimeline, told: Told) -> None:
+    chance = Random(SEED)
+    for _ in range(SEEKS):
+        seq = chance.randint(1, told.events)
+        cpu = time.process_time()
+        told.seeks_s.append(await _awaited(lambda asked=seq: timeline.as_of(asked)))  # type: ignore[misc]
+        told.seeks_cpu_s.append(time.process_time() - cpu)
+    middle = told.events // 2
+    for seq in range(middle, middle + STEPS):
+        told.steps_s.append(await _awaited(lambda asked=seq: timeline.as_of(asked)))  # type: ignore[misc]
+    first_ms = (await timeline.as_of(told.events // 100)).at_ms
+    for _ in range(STEPS):
+        at_ms = chance.randint(first_ms, timeline.views.at_ms)
+        told.moments_s.append(await _awaited(lambda asked=at_ms: timeline.seq_at(asked)))  # type: ignore[misc]
+
+
+def _draw(views: Views, told: Told) -> None:
+    """What pages show, each as often as it must be to be measured."""
+    one = views.strategies[0]
+    shown: dict[str, Callable[[], Any]] = {
+        "accounts, positions, orders": views.portfolio.view,
+        "arena": views.arena.rows,
+        "limits": views.limits.views,
+        "all measures of one strategy": lambda: views.arena.performance(one),
+        "the last 50 trades": lambda: views.trades.latest(50),
+    }
+    told.pictures_s = {name: _seconds(make) for name, make in shown.items()}
+
+
+def _seconds(make: Callable[[], object]) -> float:
+    """The middle of some rounds; the first one fills what is remembered from one page to the next."""
+    took = []
+    for _ in range(PICTURES + 1):
+        begun = time.perf_counter()
+        make()
+        took.append(time.perf_counter() - begun)
+    return sorted(took[1:])[PICTURES // 2]
+
+
+async def _awaited(make: Callable[[], Awaitable[object]]) -> float:
+    begun = time.perf_counter()
+    await make()
+    return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(tell(Path(sys.argv[1])))))

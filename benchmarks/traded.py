@@ -1,0 +1,104 @@
+"""A log of any length with any number of closed trades, in rows of a minute each, as a live engine writes them.
+
+What is traded is a script and no strategy: the point is a log in which folds find a lot to remember.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from benchmarks.logs import SYMBOLS
+from benchmarks.market import listed, minutes, runners, strategies
+from engine.core.registry import code_digest
+from engine.setup import configuration
+from events.chain import end_of, next_row
+from events.codec import CODEC
+from events.facts import CandleClosed, EngineStarted, Event, OrderPlaced, PositionClosed, PositionOpened
+from events.log import Entry, Head
+from events.sqlite_file import INSERT
+from events.sqlite_log import SqliteEventLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from events.chain import Row
+
+HELD_MINUTES = 30
+EVENTS_A_MINUTE = 6.2
+"""Five candles, sometimes open interest and funding, and the trades."""
+
+
+def write(db: Path, events: int, trades: int) -> int:
+    """Write a log with at least so many events, and about so many trades in it; its length."""
+    asyncio.run(_create(db))
+    head = Head()
+    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        for row in _rows(events, max(1, int(events / EVENTS_A_MINUTE / trades))):
+            connection.execute(INSERT, row)
+            head = end_of(row)
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return head.seq
+
+
+async def _create(db: Path) -> None:
+    await (await SqliteEventLog.open(db, clock_ms=lambda: 0)).close()
+
+
+def _rows(events: int, trade_every_minutes: int) -> Iterator[Row]:
+    head, trading = Head(), _Trading(trade_every_minutes)
+    started = EngineStarted(0, "benchmark", code_digest(strategies().values()), "")
+    first: list[Event] = [started, *configuration(strategies(), listed(SYMBOLS), runners())]
+    for number, facts in enumerate(minutes(SYMBOLS)):
+        batch = [*(first if number == 0 else ()), *facts, *trading.after(number, list(facts))]
+        row = next_row(head, [Entry(event) for event in batch], 0, CODEC)
+        yield row
+        head = end_of(row)
+        if head.seq >= events:
+            return
+
+
+class _Trading:
+    """Every few minutes another strategy opens a position on another symbol, and closes it half an hour later."""
+
+    def __init__(self, every_minutes: int) -> None:
+        self._every, self._opened = every_minutes, 0
+        self._open: dict[tuple[str, str], tuple[int, PositionOpened]] = {}
+        self._slots = [(name, symbol) for symbol in SYMBOLS for name in strategies()]
+
+    def after(self, number: int, facts: list[Event]) -> list[Event]:
+        """What follows from the candles of a minute."""
+        candles = {fact.symbol: fact for fact in facts if isinstance(fact, CandleClosed)}
+        over = [slot for slot, (since, _) in self._open.items() if number - since >= HELD_MINUTES]
+        events: list[Event] = [self._close(slot, candles[slot[1]]) for slot in over]
+        slot = self._slots[self._opened % len(self._slots)]
+        if number % self._every == 0 and slot not in self._open:
+            self._opened += 1
+            events += self._enter(number, slot, candles[slot[1]])
+        return events
+
+    def _enter(self, number: int, slot: tuple[str, str], candle: CandleClosed) -> list[Event]:
+        at_ms, price = candle.at_ms, candle.close
+        quantity, stop, target = 300.0 / price, price * 0.99, price * 1.02
+        order = OrderPlaced(
+            at_ms, *slot, "entry", "long", "signal", quantity, price, 0.01, 0.02, 3.0, 1.0, {"rsi": 25.0}
+        )
+        opened = PositionOpened(
+            at_ms, *slot, "long", quantity, price, price, 0.18, 0.03, stop, target, price * 0.7, 100.0, 3.0
+        )
+        self._open[slot] = (number, opened)
+        return [order, opened]
+
+    def _close(self, slot: tuple[str, str], candle: CandleClosed) -> PositionClosed:
+        _, opened = self._open.pop(slot)
+        gross = opened.quantity_base * (candle.close - opened.price_usdt)
+        net = gross - 0.36
+        return PositionClosed(
+            candle.at_ms, *slot, "long", "time", opened.quantity_base, opened.at_ms, opened.price_usdt, candle.close,
+            candle.close, 0.18, gross, 0.36, 0.0, 0.06, net, net / 3.0, False,
+        )  # fmt: skip
