@@ -16,7 +16,7 @@ from projections.forking import fork
 from projections.views import Views
 
 DISTANCE_EVENTS_MIN: Final = 1_024
-CHECKPOINTS_MAX: Final = 256
+CHECKPOINTS_MAX: Final = 512
 RESULTS_KEPT_MAX: Final = 16
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from events.facts import CandleClosed, Closing, FundingPaid, KillSwitchTripped, PositionOpened, Timing
 from projections.alerts.markup import foot, message, table, text
@@ -32,7 +32,7 @@ _MARKS: dict[State, str] = {"active": "", "stopped": "■", "paused": "‖"}
 _WARM_UP = Timing.WARM_UP
 
 
-class DayFigures(Struct):
+class DayFigures(Struct, frozen=True):
     """What a UTC day brought. `day` counts from 1970; fees and funding (received is positive) are those booked in it.
 
     `trades`, `wins`, `net_usdt`, `best` and `worst` are of the trades closed in it, `closed` their number by strategy.
@@ -47,18 +47,21 @@ class DayFigures(Struct):
     best: TradeView | None = None
     worst: TradeView | None = None
     closed: dict[str, int] = field(default_factory=dict)
-    trips: list[TripView] = field(default_factory=list)
+    trips: tuple[TripView, ...] = ()
 
-    def close(self, trade: TradeView) -> None:
-        """Take a trade that was closed."""
-        self.trades += 1
-        self.wins += trade.net_usdt > 0.0
-        self.net_usdt += trade.net_usdt
-        self.closed[trade.strategy] = self.closed.get(trade.strategy, 0) + 1
-        if self.best is None or trade.net_usdt > self.best.net_usdt:
-            self.best = trade
-        if self.worst is None or trade.net_usdt < self.worst.net_usdt:
-            self.worst = trade
+    def with_close(self, trade: TradeView, fee_usdt: float) -> DayFigures:
+        """With a trade that was closed at a fee."""
+        best, worst = self.best, self.worst
+        return structs.replace(
+            self,
+            trades=self.trades + 1,
+            wins=self.wins + (trade.net_usdt > 0.0),
+            net_usdt=self.net_usdt + trade.net_usdt,
+            fees_usdt=self.fees_usdt + fee_usdt,
+            closed={**self.closed, trade.strategy: self.closed.get(trade.strategy, 0) + 1},
+            best=trade if best is None or trade.net_usdt > best.net_usdt else best,
+            worst=trade if worst is None or trade.net_usdt < worst.net_usdt else worst,
+        )
 
 
 class DayRow(Struct, frozen=True):
@@ -137,15 +140,14 @@ class Days:
         event = recorded.event
         match event:
             case PositionOpened():
-                today.fees_usdt += event.fee_usdt
+                self._today = structs.replace(today, fees_usdt=today.fees_usdt + event.fee_usdt)
             case FundingPaid():
-                today.funding_usdt += event.amount_usdt
+                self._today = structs.replace(today, funding_usdt=today.funding_usdt + event.amount_usdt)
             case Closing():
-                today.fees_usdt += event.fee_usdt
-                today.close(self._trades.latest(1)[0])
+                self._today = today.with_close(self._trades.latest(1)[0], event.fee_usdt)
             case KillSwitchTripped() if len(today.trips) < TRIPS_KEPT_MAX:
-                standing = self._portfolio.switches.active()
-                today.trips += [trip for trip in standing if trip.trip_seq == recorded.seq]
+                tripped = [trip for trip in self._portfolio.switches.active() if trip.trip_seq == recorded.seq]
+                self._today = structs.replace(today, trips=(*today.trips, *tripped))
             case _:
                 pass
 
@@ -176,7 +178,7 @@ class Days:
             worst=figures.worst,
             fees_usdt=figures.fees_usdt,
             funding_usdt=figures.funding_usdt,
-            trips=tuple(figures.trips),
+            trips=figures.trips,
             positions=self._portfolio.positions(),
         )
 

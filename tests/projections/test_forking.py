@@ -143,6 +143,13 @@ def test_a_deque_keeps_its_limit() -> None:
     assert list(twin) == [[2], [3], [4]]
 
 
+@pytest.mark.parametrize("shared", [[1], {"a": 1}, {2}, deque([3]), Point(1, []), ([4],)])
+def test_what_is_held_twice_is_one_thing_in_a_fork_too(shared: object) -> None:
+    twin = fork(Holder([shared, {"again": shared}]))
+    first, second = twin.held[0], twin.held[1]["again"]  # type: ignore[index]
+    assert first is second is not shared
+
+
 def test_a_circle_is_a_circle_again() -> None:
     first, second = Holder(None), Holder(None)
     first.held, second.held = second, first
