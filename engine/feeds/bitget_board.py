@@ -16,7 +16,7 @@ from engine.feeds.bitget_frames import CANDLES, CandleFrame, TickerFrame
 from engine.feeds.port import RefusalLog, RefusalReason
 from engine.feeds.rows import CandleRow, jumps
 
-ROWS_KEPT_MAX: Final = 4
+ROWS_KEPT_MAX: Final = 6
 READING_MS: Final = 300_000
 """Open interest is read on this grid: the exchange publishes it many times a second."""
 READING_LATE_MS_MAX: Final = 60_000
@@ -62,12 +62,12 @@ class Board:
 
     def final(self, symbol: str, open_ms: int, settle_ms: int = 0) -> CandleRow | None:
         """The candle that opened at `open_ms`, when the stream is to be believed that this is all of it."""
-        watched = self.symbols[symbol]
-        if not self.is_over(symbol, open_ms + self._timeframe_ms, settle_ms):
+        watched, close_ms = self.symbols[symbol], open_ms + self._timeframe_ms
+        if not self.is_over(symbol, close_ms, settle_ms) or open_ms < watched.whole_from_ms:
             return None
-        if watched.newest_open_ms != open_ms + self._timeframe_ms or open_ms < watched.whole_from_ms:
-            return None
-        quiet_ms = open_ms + self._timeframe_ms - watched.shown_ms.get(open_ms, -NEVER_MS)
+        if close_ms not in watched.rows:
+            return None  # The stream skipped the next one: it may have missed the end of this one too.
+        quiet_ms = close_ms - watched.shown_ms.get(open_ms, -NEVER_MS)
         if quiet_ms > QUIET_MS_MAX or open_ms in watched.doubted:
             return None
         return watched.rows.get(open_ms)
@@ -96,7 +96,8 @@ class Board:
         watched = self.symbols[symbol]
         newest_ms = watched.newest_open_ms
         watched.doubted |= {newest_ms - self._timeframe_ms, newest_ms, newest_ms + self._timeframe_ms}
-        watched.doubted = {open_ms for open_ms in watched.doubted if open_ms >= newest_ms - self._timeframe_ms}
+        oldest_ms = newest_ms - ROWS_KEPT_MAX * self._timeframe_ms
+        watched.doubted = {open_ms for open_ms in watched.doubted if open_ms >= oldest_ms}
 
     # ------------------------------------------------------------ frames
 

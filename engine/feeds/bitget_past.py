@@ -6,7 +6,8 @@ The history is the authority: it is asked at a start, after a silence, and whene
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from msgspec import Struct
@@ -139,9 +140,21 @@ class Past:
         first_ms = max(from_ms, track.next_open_ms)
         return rows is not None and holes(rows, first_ms, until_ms, track.timeframe_ms) == 0
 
-    async def stretch(self, tracks: Sequence[Track], from_ms: int, until_ms: int, limit_ms: int) -> Answers[Stretch]:
-        """The candles of a window and the settlements of its time. A symbol without one of the two has failed."""
-        candles = await self.window(tracks, from_ms, until_ms, limit_ms)
+    async def stretch(
+        self,
+        tracks: Sequence[Track],
+        from_ms: int,
+        until_ms: int,
+        limit_ms: int,
+        shown: Mapping[str, Rows] = MappingProxyType({}),
+    ) -> Answers[Stretch]:
+        """The candles of a window and the settlements of its time. A symbol without one of the two has failed.
+
+        Symbols of which the streams have `shown` all the candles are not asked for them.
+        """
+        unseen = [track for track in tracks if track.symbol not in shown]
+        candles = await self.window(unseen, from_ms, until_ms, limit_ms)
+        candles.found |= shown
         asked_before = [track.symbol for track in tracks if track.was_looked_at(until_ms)]
         none = {symbol: Stretch(rows, []) for symbol, rows in candles.found.items() if symbol in asked_before}
         answers: Answers[Stretch] = Answers(none, candles.failed)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from engine.feeds.bitget_board import READING_MS, Board
+from engine.feeds.bitget_board import READING_MS, ROWS_KEPT_MAX, Board
 from engine.feeds.bitget_funding import Funding
 from engine.feeds.bitget_line import BACKOFF_S, CONNECTIONS_PER_S, Line
 from engine.feeds.bitget_listing import Listing
@@ -185,8 +185,10 @@ class Watch:
     async def _window(self, tracks: list[Track], from_ms: int, until_ms: int) -> AsyncIterator[list[FeedFact]]:
         """One window of all symbols. Where none answers it is waited; one that alone fails is left behind."""
         for attempt in range(1 << 62):
-            limit_ms = self.now_ms() + int(self._settings.declare_s * 1_000)
-            answers = await self._past.stretch(tracks, from_ms, until_ms, limit_ms)
+            # Two questions a symbol take their time, where there are many.
+            pace_s = self._settings.declare_s + 2.0 * len(tracks) / self._settings.requests_per_s
+            limit_ms = self.now_ms() + int(pace_s * 1_000)
+            answers = await self._past.stretch(tracks, from_ms, until_ms, limit_ms, self._shown(tracks, until_ms))
             if answers.found:
                 break
             if not self._told_lost:
@@ -200,6 +202,23 @@ class Watch:
         ranked, facts = self._made_up(tracks, answers, until_ms)
         held, self._held = self._held, []
         yield in_order(held + ranked) + facts
+
+    def _shown(self, tracks: Sequence[Track], until_ms: int) -> dict[str, list[CandleRow]]:
+        """The candles up to a time of the symbols whose streams have shown all of them since they were told last.
+
+        While many symbols catch up minutes go by; without this they would be behind again at the end of it.
+        """
+        step_ms, settle_ms = self._settings.timeframe_ms, int(self._settings.settle_s * 1_000)
+        shown = {}
+        for track in tracks:
+            opens = range(track.next_open_ms, until_ms, step_ms)
+            if len(opens) > ROWS_KEPT_MAX:
+                continue
+            rows = [self.board.final(track.symbol, open_ms, settle_ms) for open_ms in opens]
+            known = [row for row in rows if row is not None]
+            if len(known) == len(rows):
+                shown[track.symbol] = known
+        return shown
 
     def _made_up(
         self, tracks: Sequence[Track], answers: Answers[Stretch], until_ms: int

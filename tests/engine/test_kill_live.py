@@ -44,14 +44,18 @@ def exchange(folder: Path) -> Iterator[tuple[str, ...]]:
 
 
 def run_for(folder: Path, seconds: float, number: signal.Signals, arguments: tuple[str, ...]) -> int:
-    """Run the engine for a while, then send it a signal; its exit code."""
+    """Run the engine for a while, then send it a signal; its exit code. A kill may come before it is up."""
     with (folder / "stderr.txt").open("ab") as errors:
         engine = subprocess.Popen(
-            command(*arguments), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=errors
+            command(*arguments), cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=errors
         )
-    time.sleep(seconds)
-    engine.send_signal(number)
-    return engine.wait(60)
+    assert engine.stdout is not None
+    with engine.stdout as told:
+        if number is not signal.SIGKILL:
+            assert told.readline(), "it ends before it has said a word"
+        time.sleep(seconds)
+        engine.send_signal(number)
+        return engine.wait(60)
 
 
 def check_candles(candles: list[CandleClosed]) -> None:

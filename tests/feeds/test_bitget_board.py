@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.feeds.bitget_board import Board
+from engine.feeds.bitget_board import ROWS_KEPT_MAX, Board
 from engine.feeds.bitget_frames import CandleFrame, TickerFrame
 from engine.feeds.port import RefusalLog, RefusalReason
 from engine.feeds.rows import CandleRow
@@ -108,6 +108,19 @@ def test_a_candle_that_the_stream_skipped_leaves_the_one_before_to_the_history()
     assert shown.final() is None and shown.final(1) is None
 
 
+def test_candles_stay_final_while_a_few_more_go_by_and_doubt_in_them_stays() -> None:
+    shown = whole()
+    doubted = 3
+    for minute in range(1, ROWS_KEPT_MAX):
+        for second in (0.3, 30.0, 59.5):
+            shown.show(minute * 60.0 + second, (minute, 101.0, 1.0 + second))
+        if minute == doubted:
+            shown.show(minute * 60.0 + 59.7, (minute, 101.0, 1.0))
+    shown.show(ROWS_KEPT_MAX * 60.0 + 0.3, (ROWS_KEPT_MAX, 101.0, 1.0))
+    final = [minute for minute in range(ROWS_KEPT_MAX) if shown.final(minute) is not None]
+    assert final == [minute for minute in range(1, ROWS_KEPT_MAX) if abs(minute - doubted) > 1]
+
+
 def test_an_older_state_is_stale_and_makes_the_candle_doubtful() -> None:
     shown = whole()
     shown.show(59.9, (0, 100.0, 2.0))
@@ -151,7 +164,8 @@ def test_few_rows_are_kept_however_many_come() -> None:
         shown.show(minute * 60.0 + 30.0, (minute, 100.0, 1.0))
     shown.show(30_001.0, *[(minute, 100.0, 1.0) for minute in range(500)], snapshot=True)
     watched = shown.board.symbols[BTC]
-    assert len(watched.rows) <= 5 and len(watched.shown_ms) <= 5 and len(watched.doubted) <= 3
+    assert len(watched.rows) <= ROWS_KEPT_MAX + 1 and len(watched.shown_ms) <= ROWS_KEPT_MAX + 1
+    assert len(watched.doubted) <= ROWS_KEPT_MAX + 2
 
 
 # ---------------------------------------------------------------- tickers

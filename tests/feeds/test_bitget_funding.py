@@ -1,4 +1,4 @@
-"""Settlements of many symbols at once: asked for while the next candle forms, so that no candle waits for them."""
+"""Many symbols at once: settlements are asked for while the next candle forms, and a start catches up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from events.facts import FundingRateSettled, Timing
+from events.facts import FeedConnected, FeedLost, FundingRateSettled, SymbolSuspended, Timing
 from tests.feeds.bitget_given import (
     BTC,
     MINUTE_MS,
@@ -53,6 +53,17 @@ def test_hundreds_of_settlements_at_once_delay_no_candle() -> None:
     delays = delays_of(seen, OPEN_0800_MS)
     assert len(delays) == len(MANY) and max(delays) <= 4.0
     assert all(candle.timing is Timing.ON_TIME for candle in seen.candles() if candle.open_time_ms >= OPEN_0800_MS)
+    assert_within_limits(seen.twin)
+
+
+def test_more_symbols_than_can_be_asked_for_in_a_minute_catch_up_by_what_their_streams_showed() -> None:
+    more = tuple(f"C{number:02d}USDT" for number in range(80))
+    seen = watched(minutes=16, symbols=more, start_ms=START_MS, more=SLOWLY, warm_up_minutes=2)
+    assert_candles_are_the_history(seen, more, from_ms=NOW_MS - MINUTE_MS)
+    assert order_of(seen, more).misplaced == 0
+    assert len(seen.of(FeedConnected)) == 1 and seen.of(FeedLost, SymbolSuspended) == []
+    live = [candle for candle in seen.candles() if candle.open_time_ms >= NOW_MS + 8 * MINUTE_MS]
+    assert len(live) > 5 * len(more) and {candle.timing for candle in live} == {Timing.ON_TIME}
     assert_within_limits(seen.twin)
 
 
