@@ -5,6 +5,7 @@ It is a function of time too, and the truth: what a fault does to a frame never 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -34,6 +35,8 @@ GRANULARITIES: Final[dict[str, tuple[int, int]]] = {
 STREAMED: Final = frozenset(GRANULARITIES) - {"3m", "2H"}
 """The granularities that have a channel."""
 CHANGES_MAX: Final = 1_000
+HOURS_KEPT_MAX: Final = 26
+"""Of each symbol: a day, and the one that has just begun."""
 NOISE_RATE_MAX: Final = 0.00002
 
 Candle = Callable[[str, int], CandleRow | None]
@@ -50,6 +53,27 @@ class DayFigures(Struct, frozen=True):
     open_utc: float
 
 
+class HourFigures(Struct, frozen=True):
+    """The part of an hour in these figures."""
+
+    open: float
+    high: float
+    low: float
+    volume: float
+    turnover: float
+
+
+def hour_figures(rows: list[CandleRow]) -> HourFigures:
+    """The figures of some candles in time order."""
+    return HourFigures(
+        rows[0].open,
+        max(row.high for row in rows),
+        min(row.low for row in rows),
+        sum(row.volume for row in rows),
+        sum(row.volume * row.close for row in rows),
+    )
+
+
 class History:
     """The published side of a market."""
 
@@ -59,6 +83,7 @@ class History:
         self._estimate_noise = estimate_noise
         self._changes: dict[str, list[tuple[int, int]]] = {}
         self._figures: dict[str, tuple[int, DayFigures]] = {}
+        self._hours: OrderedDict[tuple[str, int], HourFigures | None] = OrderedDict()
         self._whole: dict[str, CandleRow | None] = {}
         self._latest: dict[str, tuple[int, CandleRow | None]] = {}
 
@@ -180,20 +205,30 @@ class History:
         return kept[1]
 
     def _day_figures(self, symbol: str, until_ms: int) -> DayFigures:
-        steps = DAY_MS // self.market.step_ms
-        times = range(until_ms - steps * self.market.step_ms, until_ms, self.market.step_ms)
-        rows = [row for at_ms in times if (row := self.market.candle(symbol, at_ms)) is not None]
+        hours = [self._hour_figures(symbol, until_ms - back * HOUR_MS) for back in range(DAY_MS // HOUR_MS, 0, -1)]
+        known = [hour for hour in hours if hour is not None]
         today = self.market.candle(symbol, until_ms // DAY_MS * DAY_MS)
-        if not rows:
+        if not known:
             return DayFigures(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         return DayFigures(
-            rows[0].open,
-            max(row.high for row in rows),
-            min(row.low for row in rows),
-            round(sum(row.volume for row in rows), 4),
-            round(sum(row.volume * row.close for row in rows), 5),
-            rows[0].open if today is None else today.open,
+            known[0].open,
+            max(hour.high for hour in known),
+            min(hour.low for hour in known),
+            round(sum(hour.volume for hour in known), 4),
+            round(sum(hour.turnover for hour in known), 5),
+            known[0].open if today is None else today.open,
         )
+
+    def _hour_figures(self, symbol: str, from_ms: int) -> HourFigures | None:
+        """One hour of these; the newest ones are kept: a day is asked for again each hour."""
+        key = (symbol, from_ms)
+        if key not in self._hours:
+            times = range(from_ms, from_ms + HOUR_MS, self.market.step_ms)
+            rows = [row for at_ms in times if (row := self.market.candle(symbol, at_ms)) is not None]
+            self._hours[key] = hour_figures(rows) if rows else None
+            if len(self._hours) > HOURS_KEPT_MAX * len(self.market.symbols):
+                self._hours.popitem(last=False)
+        return self._hours[key]
 
     def listing(self, symbol: str) -> Listing:
         """The contract."""

@@ -20,7 +20,7 @@ MINUTE_MS: Final = 60_000
 READING_MS: Final = 5 * MINUTE_MS
 HOUR_MS: Final = 60 * MINUTE_MS
 BLOCKS_KEPT_MAX: Final = 256
-RATES_KEPT_MAX: Final = 4_096
+RATES_KEPT_MAX: Final = 16_384
 QUIET_RUN_MAX: Final = 30
 """So many minutes in a row can be without a trade."""
 BASIS_TICKS_MAX: Final = 3
