@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, Final
 
 from engine.clock import ManualClock
-from engine.feeds.bitget_board import Board
+from engine.feeds.bitget_board import ROWS_KEPT_MAX, Board
 from engine.feeds.bitget_settings import BitgetSettings
 from engine.feeds.bitget_stream import Stream
 from engine.feeds.port import REFUSALS_KEPT_MAX, RefusalLog
@@ -124,7 +124,8 @@ def test_a_hundred_thousand_spoilt_frames_do_no_harm() -> None:
     gc.collect()
     assert sys.getallocatedblocks() - blocks < BLOCKS_MAX
     assert set(board.symbols) == set(SYMBOLS) and len(stream.channels) == 2 * len(SYMBOLS)
-    assert all(len(watched.rows) <= 5 and len(watched.doubted) <= 3 for watched in board.symbols.values())
+    assert all(len(watched.rows) <= ROWS_KEPT_MAX + 1 for watched in board.symbols.values())
+    assert all(len(watched.doubted) <= ROWS_KEPT_MAX + 2 for watched in board.symbols.values())
     assert len(refusals.kept) == REFUSALS_KEPT_MAX and len(refusals.counts) >= 12, refusals.counts
     assert refusals.total > FRAMES // 3
     assert all(board.has_begun(symbol, clock.now_ms() - 120_000) for symbol in SYMBOLS), "good frames still count"
