@@ -16,6 +16,7 @@ from benchmarks.backtests import against_backtesting, against_vectorbt, identica
 from benchmarks.chat import telegram_dead
 from benchmarks.feed import feed
 from benchmarks.live import live
+from benchmarks.looks import looks
 from benchmarks.measure import Bench, Result, load, versions
 from benchmarks.processes import process
 from benchmarks.recoveries import recovery, replay
@@ -32,6 +33,7 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
     "recovery": recovery,
     "replay": replay,
     "live": live,
+    "looks": looks,
     "feed": feed,
     "telegram": telegram_dead,
     "timeline": timeline,

@@ -8,6 +8,7 @@ event is far from a place, and a look takes a fraction of a second.
 from __future__ import annotations
 
 import asyncio
+import zlib
 from bisect import bisect_right
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -32,9 +33,11 @@ T = TypeVar("T")
 
 STEP_EVENTS_MAX: Final = 2_048
 """So many are folded in a turn of the thread, about 20 ms, before others have theirs."""
-DISTANCE_EVENTS_MIN: Final = 8_192
+DISTANCE_EVENTS_MIN: Final = 4_096
 PLACES_MAX: Final = 256
 PLACES_BYTES_MAX: Final = 64 << 20
+PACKING: Final = 1
+"""zlib's quickest: half the bytes for a few milliseconds."""
 LOOKS_WAITING_MAX: Final = 64
 
 
@@ -46,7 +49,7 @@ class Progress(Struct, frozen=True):
 
 
 class Places:
-    """Worlds as bytes along the log, oldest first. When they are too many, or too large, the distance doubles."""
+    """Worlds along the log, oldest first, packed. When they are too many, or too large, the distance doubles."""
 
     def __init__(
         self,
@@ -66,17 +69,22 @@ class Places:
         """How much they hold."""
         return sum(len(content) for _, content in self._kept)
 
-    def before(self, seq: int) -> tuple[int, bytes] | None:
-        """The last one at or before an event."""
+    def before(self, seq: int) -> int:
+        """Where the last one at or before an event stands, 0 where there is none."""
         at = bisect_right(self._kept, seq, key=lambda one: one[0])
-        return self._kept[at - 1] if at else None
+        return self._kept[at - 1][0] if at else 0
+
+    def world(self, seq: int, strategies: Mapping[str, Strategy]) -> World:
+        """The world of the place at an event."""
+        at = bisect_right(self._kept, seq, key=lambda one: one[0])
+        return decode_world(zlib.decompress(self._kept[at - 1][1]), strategies)
 
     def pass_by(self, seq: int, world: World) -> None:
         """Keep the world where no place is near before it."""
-        near = self.before(seq)
-        if seq - (near[0] if near is not None else 0) < self.distance_events:
+        if seq - self.before(seq) < self.distance_events:
             return
-        self._kept.insert(bisect_right(self._kept, seq, key=lambda one: one[0]), (seq, encode_world(world)))
+        at = bisect_right(self._kept, seq, key=lambda one: one[0])
+        self._kept.insert(at, (seq, zlib.compress(encode_world(world), PACKING)))
         while len(self._kept) > self._count_max or (len(self._kept) > 1 and self.total_bytes > self._bytes_max):
             self._thin()
 
@@ -181,9 +189,9 @@ class Past:
         """Let a walker stand at the nearest known place at or before an event."""
         if walker.seq > seq:
             walker.begin()
-        place = self.places.before(seq)
-        if place is not None and place[0] > walker.seq:
-            walker.stand(decode_world(place[1], self._strategies), place[0])
+        place_seq = self.places.before(seq)
+        if place_seq > walker.seq:
+            walker.stand(self.places.world(place_seq, self._strategies), place_seq)
         if self._snapshots is not None and seq - walker.seq > self.places.distance_events:
             world, snapshot_seq = from_snapshot(reader, self._snapshots, self._strategies, seq)
             if snapshot_seq > walker.seq:

@@ -1,0 +1,84 @@
+"""What a page asks of a long log: the state as of any event, conditions now, charts."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from benchmarks.logs import SYMBOLS, Grower
+from benchmarks.market import strategies
+from benchmarks.measure import Bench, Result, milliseconds, percentile
+from engine.charts import Charts
+from engine.conditions import conditions
+from engine.core.saving import world_digest
+from engine.past import Past
+from events.log_thread import LogThread
+from events.sqlite_log import SqliteLogReader
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+LOOKS, CHARTS_A_FRAME = 60, 5
+LOOK_S, HEAD_S, CHART_S, SAME_CHART_S = 1.0, 0.01, 1.0, 0.05
+MINUTE_MS = 60_000
+FRAMES = {"1m": MINUTE_MS, "5m": 5 * MINUTE_MS, "15m": 15 * MINUTE_MS}
+CANDLES = 300
+
+
+def looks(bench: Bench) -> Result:
+    """On a log that an engine's own loop has written, without any snapshot beside it."""
+    events = bench.choose(60_000, 1_000_000)
+    result = Result("looks", f"what a page asks of a log of {events:,} events, {len(SYMBOLS)} symbols, four strategies")
+    folder = bench.folder / "looks"
+    folder.mkdir()
+    grower = Grower(folder)
+    head = asyncio.run(grower.grow(events, 0, snapshot=False))
+    with closing(LogThread(lambda: SqliteLogReader(grower.db))) as thread:
+        asyncio.run(_measure(result, thread, head, world_digest(grower.world)))
+    return result
+
+
+async def _measure(result: Result, thread: LogThread, head: int, expected: str) -> None:
+    past, charts, chance = Past(thread, strategies(), None), Charts(thread), random.Random(1)
+    first, found = await _timed(lambda: past.look(head, world_digest))
+    result.add("the first look of all, which folds the whole log once", milliseconds(first))
+    result.add("it ends in the state that wrote the log", "digest", "equal", found == expected)
+    places = f"{len(past.places)} places, {past.places.total_bytes / 1e6:.0f} MB"
+    result.add("what is kept of it, so that no event is far", places)
+    seqs = [chance.randrange(1, head) for _ in range(LOOKS)]
+    took = [(await _timed(partial(past.look, seq, world_digest)))[0] for seq in seqs]
+    slowest = percentile(took, 99.0)
+    result.add("the state as of any event, middle", milliseconds(percentile(took, 50.0)))
+    result.add("the state as of any event, slowest of 60", milliseconds(slowest), f"< {LOOK_S:g} s", slowest < LOOK_S)
+    now, _ = await _timed(lambda: past.look(head, lambda world: conditions(world, "momentum", SYMBOLS[0])))
+    result.add("conditions now", milliseconds(now), f"< {milliseconds(HEAD_S)}", now < HEAD_S)
+    for name, frame_ms in FRAMES.items():
+        await _charts(result, charts, name, frame_ms, head)
+
+
+async def _charts(result: Result, charts: Charts, name: str, frame_ms: int, head: int) -> None:
+    """A chart at several places that nobody looked at, and the same a moment later."""
+    fresh: list[float] = []
+    again: list[float] = []
+    for number in range(CHARTS_A_FRAME):
+        symbol, seq = SYMBOLS[number % len(SYMBOLS)], head - 1_000 - number * head // 10
+        fresh.append((await _timed(partial(charts.chart, seq, symbol, MINUTE_MS, frame_ms, CANDLES)))[0])
+        again.append((await _timed(partial(charts.chart, seq + 100, symbol, MINUTE_MS, frame_ms, CANDLES)))[0])
+    first, later = percentile(fresh, 50.0), percentile(again, 50.0)
+    what = f"a chart of {CANDLES} candles of {name}"
+    result.add(f"{what}, seen first", milliseconds(first), f"< {CHART_S:g} s", first < CHART_S)
+    goal = f"< {milliseconds(SAME_CHART_S)}"
+    result.add(f"{what}, 100 events later", milliseconds(later), goal, later < SAME_CHART_S)
+
+
+async def _timed(ask: Callable[[], Awaitable[T]]) -> tuple[float, T]:
+    """Seconds, and what was found."""
+    started = time.perf_counter()
+    found = await ask()
+    return time.perf_counter() - started, found
