@@ -1,6 +1,6 @@
 # One target a habit. `make setup` builds .venv from the lock; everything else uses it.
 .DEFAULT_GOAL := help
-.PHONY: help setup assets run live test lint format types unit prove bench docs clean
+.PHONY: help setup assets run live test test-browser lint format types unit prove bench docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,11 +28,11 @@ $(READY): pyproject.toml requirements.lock ui/package-lock.json tools/assets.py
 assets: setup  ## Fetch what the pages load (htmx, charts, font) from npm, where setup could not
 	@$(BIN)/python tools/assets.py
 
-run: setup  ## Watch four strategies trade a simulated market
-	@$(BIN)/papertape run --feed sim --speed 900 --db data/demo.db
+run: setup  ## Watch four strategies trade a simulated market, on a page of your own
+	@$(BIN)/papertape up --config demo.toml
 
 live: setup  ## Watch them trade the live market of Bitget, without a key
-	@$(BIN)/papertape run --feed bitget --db data/live.db
+	@$(BIN)/papertape up --feed bitget --db data/live.db
 
 test: lint types unit  ## Lint, types and tests
 
@@ -48,10 +48,14 @@ types: setup
 	@$(BIN)/mypy
 
 unit: setup
-	@$(BIN)/pytest -n $(JOBS) -m "not slow"
+	@$(BIN)/pytest -n $(JOBS) -m "not slow and not browser"
+
+test-browser: setup  ## The pages in a real browser; pictures of them in build/screenshots
+	@sh tools/browser.sh $(BIN)/python
+	@$(BIN)/pytest -n 0 -m browser tests/browser
 
 prove: setup  ## All tests, the long ones too
-	@$(BIN)/pytest -n $(JOBS)
+	@$(BIN)/pytest -n $(JOBS) -m "not browser"
 
 bench: setup  ## Measure against other libraries; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks --write

@@ -17,6 +17,8 @@ from cli.listening import HANDED, listener, url_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cli.config import Config
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 
 
@@ -40,7 +42,7 @@ def keep(asked: Asked, host: str | None, port: int | None, *, as_json: bool) -> 
         database = str(asked.db or config.database)
         web = Program(
             "page",
-            _command("ui", "--db", database, *_page_arguments(asked)),
+            _command("ui", "--db", database, *_page_arguments(asked, config)),
             {**base, HANDED: str(INHERITED_FD), **({SESSION_VARIABLE: made} if made else {})},
             inherits=listening.fileno(),
             is_silent=True,
@@ -83,9 +85,11 @@ def run_arguments(asked: Asked, *, as_json: bool) -> list[str]:
     return [*arguments, *(["--until-end"] if asked.until_end else []), *(["--json"] if as_json else [])]
 
 
-def _page_arguments(asked: Asked) -> list[str]:
+def _page_arguments(asked: Asked, config: Config) -> list[str]:
     """What the page has to know of the configuration as it is asked for."""
-    sets = [*asked.sets, *([f"feed.kind={asked.feed}"] if asked.feed is not None else [])]
+    feed = config.feed
+    sets = [*asked.sets, f"feed.kind={feed.kind}", f"feed.speed={feed.speed}", f"feed.sim.seed={feed.sim.seed}"]
+    sets += [f"feed.file.candles={','.join(feed.file.candles)}"] if asked.candles else []
     return [*_config_arguments(asked), *(part for one in sets for part in ("--set", one))]
 
 

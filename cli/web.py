@@ -20,6 +20,7 @@ from api.hosts import Hosts
 from api.server import CONNECTIONS_MAX, serve
 from api.streams import Streams
 from cli.asked import occupy_closed_streams
+from cli.comparing import LogComparer
 from cli.config import load_config, strategies_of
 from cli.config_view import summary
 from cli.engine_door import DoorEngine
@@ -60,10 +61,18 @@ class Serving(Struct, frozen=True):
     db: Path
     listening: socket.socket
     entrance: Entrance
+    comparer: LogComparer | None
 
 
-def show(db: Path | None, config: Path | None, sets: list[str], host: str | None, port: int | None) -> None:
-    """Serve until a signal comes.
+def show(
+    db: Path | None,
+    config: Path | None,
+    sets: list[str],
+    host: str | None,
+    port: int | None,
+    other: Path | None,
+) -> None:
+    """Serve until a signal comes. `other` is a log that is shown beside this one.
 
     Raises LogMissing for a log that there is not, unless an engine is about to make it; ConfigError for an address that
     others reach without a token; UsageError where it cannot be listened on.
@@ -72,6 +81,8 @@ def show(db: Path | None, config: Path | None, sets: list[str], host: str | None
     path = db or loaded.database
     if not path.exists() and KEEPER not in os.environ:
         raise LogMissing(f"there is no log at {path}")
+    if other is not None and not other.exists():
+        raise LogMissing(f"there is no log at {other}")
     occupy_closed_streams()
     _allow_connections()
     with listener(host or loaded.web.host, loaded.web.port if port is None else port) as listening:
@@ -79,7 +90,8 @@ def show(db: Path | None, config: Path | None, sets: list[str], host: str | None
         _say(f"papertape: {url_of(listening)}")
         if found.made:
             _say(f"commands need this token: {found.made}")
-        run_loop(_served(Serving(loaded, path, listening, found)))
+        comparer = None if other is None else LogComparer(path, other, config)
+        run_loop(_served(Serving(loaded, path, listening, found, comparer)))
 
 
 def _allow_connections() -> None:
@@ -108,7 +120,8 @@ async def _served(serving: Serving) -> None:
     timeframes_ms = {name: strategy.timeframe_ms for name, strategy in strategies.items()}
     timeline = timeline_of(db, timeframes_ms, warn)
     with closing(timeline), closing(LogInspector(db, strategies, timeline)) as inspector:
-        site = Site(site_settings(config, db), timeline, inspector, DoorEngine(db), strategy_views(strategies))
+        engine, views = DoorEngine(db), strategy_views(strategies)
+        site = Site(site_settings(config, db), timeline, inspector, engine, views, serving.comparer)
         streams = Streams(timeline, web.streams_max)
         hosts = Hosts(serving.listening.getsockname()[0], web.trusted_hosts)
         gate = Gate(serving.entrance.token, hosts, reading_open=serving.entrance.reading_open)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,9 @@ def ui(
         str | None, typer.Option(metavar="ADDRESS", help="Where it listens; without it web.host of the configuration.")
     ] = None,
     port: Annotated[int | None, typer.Option(metavar="N", help="On which port; 0 is any free one.")] = None,
+    compare: Annotated[
+        Path | None, typer.Option("--compare", metavar="FILE", help="Another log, shown beside this one.")
+    ] = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
@@ -28,7 +32,7 @@ def ui(
     """
     from cli.web import show
 
-    show(db, config, sets or [], host, port)
+    show(db, config, sets or [], host, port, compare)
 
 
 def token() -> None:
