@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>papertape API</title><link rel="stylesheet" href="/api/docs.css"></head>
+<title>papertape API</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/api/docs.css"></head>
 <body><main><h1>papertape API</h1>
 <p>Views of one log as JSON. Every view takes <code>as_of</code>, an event's seq or a time in UTC, and has an ETag.
 Errors are <code>application/problem+json</code>. The same for machines: <a href="/openapi.json">openapi.json</a>.
@@ -33,6 +33,7 @@ main { max-width: 60rem; margin: 0 auto; padding: 1rem; }
 section { border-top: 1px solid #8884; padding: .5rem 0; }
 h2 { font: 600 1rem ui-monospace, monospace; overflow-wrap: anywhere; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
+p, summary { overflow-wrap: anywhere; }
 td, th { text-align: left; padding: .15rem .8rem .15rem 0; vertical-align: top; }
 pre { overflow-x: auto; padding: .6rem; background: #8882; }
 """

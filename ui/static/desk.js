@@ -87,7 +87,8 @@
   function kept(element) {
     if (element.dataset.keep !== "busy") return element.hasAttribute("data-keep");
     const typed = all("input", element).some((input) => input.value);
-    return typed || element.contains(document.activeElement) || Boolean(one(".answer", element)?.textContent);
+    const chosen = all("select", element).some((choice) => choice.selectedIndex > 0);
+    return typed || chosen || element.contains(document.activeElement) || Boolean(one(".answer", element)?.textContent);
   }
 
   if (window.Idiomorph) {
