@@ -1,0 +1,151 @@
+"""A browser for the tests of the pages: what the console complains of fails a visit, and so does sideways scrolling."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from tests.browser.served import Served, told_day, up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+
+Scheme = Literal["dark", "light"]
+NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+HEIGHTS = {375: 812, 1440: 900}
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+WAIT_MS_MAX = 15_000
+SPEED = 120
+"""Two market minutes a second: something moves all the time, and nobody is drowned."""
+CUT_OFF = """() => {
+    const room = window.innerWidth;
+    const scrolls = (one) => /auto|scroll/.test(getComputedStyle(one).overflowX) && one.clientWidth <= room;
+    const held = (one) => one.parentElement && (scrolls(one.parentElement) || held(one.parentElement));
+    const seen = (one) => one.checkVisibility() && !one.closest("svg, .skip, [aria-hidden=true]");
+    return [...document.querySelectorAll("body *")]
+        .filter((one) => one.getBoundingClientRect().right > room + 1 && seen(one) && !held(one))
+        .slice(0, 8).map((one) => `${one.tagName.toLowerCase()}.${one.className} "${one.textContent.slice(0, 30)}"`);
+}"""
+"""What lies beyond the right edge and cannot be scrolled to inside the page."""
+
+
+class Visitor:
+    """Opens pages, and keeps what the console says of them."""
+
+    def __init__(self, browser: Browser, served: Served) -> None:
+        self._browser, self.served = browser, served
+        self._contexts: list[BrowserContext] = []
+        self.complaints: list[str] = []
+
+    def page(
+        self, width: int = 1440, scheme: Scheme = "dark", *, scripts: bool = True, logged_in: bool = False
+    ) -> Page:
+        """A page of its own, with nothing kept from others."""
+        context = self._browser.new_context(
+            base_url=self.served.url,
+            viewport={"width": width, "height": HEIGHTS[width]},
+            color_scheme=scheme,
+            java_script_enabled=scripts,
+            reduced_motion="reduce",
+        )
+        self._contexts.append(context)
+        context.set_default_timeout(WAIT_MS_MAX)
+        page = context.new_page()
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
+        if logged_in:
+            self.log_in(page)
+        return page
+
+    def log_in(self, page: Page, token: str | None = None) -> None:
+        """Through the login page, as a human does."""
+        page.goto("/login")
+        page.fill("input[name=token]", self.served.token if token is None else token)
+        page.click("form[data-login] button[type=submit]")
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            where = message.location.get("url", "") if message.location else ""
+            self.complaints.append(f"{message.text} ({where})")
+
+    @contextmanager
+    def expecting(self, part: str) -> Iterator[None]:
+        """A complaint that belongs to the case, and must come: a refusal is one for the console."""
+        before = len(self.complaints)
+        yield
+        found = [one for one in self.complaints[before:] if part in one]
+        assert found, f"the console did not say {part!r}: {self.complaints}"
+        self.complaints[before:] = [one for one in self.complaints[before:] if part not in one]
+
+    def check(self) -> None:
+        """No page that is still open scrolls sideways, and nothing was complained of."""
+        for context in self._contexts:
+            for page in context.pages:
+                assert_fits(page)
+        assert not self.complaints, "\n".join(self.complaints)
+
+    def leave(self) -> None:
+        """Close every page."""
+        for context in self._contexts:
+            context.close()
+
+
+def assert_fits(page: Page) -> None:
+    """A page is no wider than its window, and nothing of it is cut off."""
+    wide, room, cut_off = page.evaluate(f"[document.documentElement.scrollWidth, window.innerWidth, ({CUT_OFF})()]")
+    assert wide <= room, f"{page.url} is {wide} px wide in a window of {room}: {cut_off}"
+    assert not cut_off, f"{page.url} in a window of {room} px: {cut_off} cannot be seen"
+
+
+def chromium() -> str:
+    """The browser of this system. A missing one is a failure: `make test-browser` installs it."""
+    for name in NAMES:
+        if (found := shutil.which(name)) is not None:
+            return found
+    raise FileNotFoundError(f"no Chromium here ({', '.join(NAMES)}): run `make test-browser`")
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Engine and page, for all tests."""
+    folder = tmp_path_factory.mktemp("served")
+    told_day(folder)
+    with up(folder, SPEED) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only these tests need it.
+
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium(), args=arguments)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def visitor(browser: Browser, served: Served) -> Iterator[Visitor]:
+    """Visits of one test; what its pages complained of fails it."""
+    found = Visitor(browser, served)
+    try:
+        yield found
+        found.check()
+    finally:
+        found.leave()
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Path:
+    """Where pictures are kept."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    return SCREENSHOTS

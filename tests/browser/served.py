@@ -1,0 +1,100 @@
+"""A real `papertape up` on a simulated market that has a day behind it, as a browser meets it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+from msgspec import Struct
+
+from tests.engine.processes import ENDS_S_MAX, command, environment, ok, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEMO = Path(__file__).parents[2] / "demo.toml"
+READY_S_MAX = 60.0
+MARKET = ("--config", str(DEMO), "--db", "log.db")
+TOKEN = re.compile(r"commands need this token: (\S+)")
+
+
+class Served(Struct):
+    """Where the page is, what commands need, the folder of the log, and the keeper's process."""
+
+    url: str
+    token: str
+    folder: Path
+    pid: int
+
+    @property
+    def db(self) -> Path:
+        """The log's file."""
+        return self.folder / "log.db"
+
+
+def told_day(folder: Path, *sets: str) -> None:
+    """A day of the demo's market at full speed: trades of every strategy, an outage healed, a kill switch tripped."""
+    ok(folder, "run", *MARKET, "--speed", "max", "--until-end", "--json", "--set", "feed.sim.days=1", *sets)
+
+
+@contextmanager
+def showing(served: Served, beside: Path) -> Iterator[str]:
+    """A page of the same log alone, with another log beside it; its address."""
+    arguments = ("ui", *MARKET, "--port", "0", "--compare", str(beside))
+    with running(served.folder, *arguments) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[1]
+
+
+@contextmanager
+def up(folder: Path, speed: int) -> Iterator[Served]:
+    """The keeper with engine and page, until the page has caught up with the log."""
+    with (folder / "up.txt").open("w") as out:
+        process = subprocess.Popen(
+            command("up", *MARKET, "--port", "0", "--speed", str(speed)),
+            cwd=folder,
+            env=environment(),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        served = _announced(folder, process)
+        _wait_until_ready(served)
+        yield served
+    finally:
+        process.terminate()
+        process.wait(ENDS_S_MAX)
+
+
+def _announced(folder: Path, process: subprocess.Popen[bytes]) -> Served:
+    """What it printed first."""
+    ends_s = time.monotonic() + READY_S_MAX
+    while time.monotonic() < ends_s:
+        said = (folder / "up.txt").read_text()
+        if (token := TOKEN.search(said)) is not None:
+            return Served(said.split()[1], token[1], folder, process.pid)
+        assert process.poll() is None, said
+        time.sleep(0.05)
+    raise AssertionError("it never said where the page is")
+
+
+def _wait_until_ready(served: Served) -> None:
+    """Until the page answers that the engine trades."""
+    ends_s = time.monotonic() + READY_S_MAX
+    last = "nothing"
+    while time.monotonic() < ends_s:
+        try:
+            answer = httpx.get(f"{served.url}/ready", timeout=READY_S_MAX)
+        except httpx.TransportError as error:
+            last = str(error)
+        else:
+            if answer.status_code == httpx.codes.OK:
+                return
+            last = answer.text
+        time.sleep(0.1)
+    raise AssertionError(f"never ready: {last}\n{(served.folder / 'up.txt').read_text()[-2_000:]}")

@@ -1,0 +1,211 @@
+"""What people do with the pages: watch, stop and reset, look back, log in, crash the engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.test_up import child_named
+from tests.engine.processes import ok
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.browser.conftest import Visitor
+    from tests.browser.served import Served
+
+pytestmark = pytest.mark.browser
+MOVES_MS_MAX = 10_000
+BACK_MS_MAX = 40_000
+BEYOND = "seq => Number(document.querySelector('#header-seq').textContent.replaceAll(',', '')) > seq"
+
+
+def seq_of(page: Page) -> int:
+    """The seq in the header."""
+    return int(page.inner_text("#header-seq").replace(",", ""))
+
+
+def moves_on(page: Page, timeout_ms: float = MOVES_MS_MAX) -> None:
+    """Wait until the header shows a later event."""
+    page.wait_for_function(BEYOND, arg=seq_of(page), timeout=timeout_ms)
+
+
+def answer_to(page: Page, kind: str) -> str:
+    """What the form of a command says when it was answered."""
+    answer = page.locator(f"form[data-command={kind}] .answer")
+    answer.filter(has_text="e").wait_for()
+    return answer.inner_text()
+
+
+def give(page: Page, kind: str, target: str, why: str) -> str:
+    """Fill in a command, confirm and send it; the answer."""
+    form = page.locator(f"form[data-command={kind}]")
+    option = form.locator("select option", has_text=target).first.get_attribute("value")
+    form.locator("select").select_option(option)
+    form.locator("input[name=why]").fill(why)
+    form.locator("input[name=typed]").fill(kind)
+    form.locator("button[type=submit]").click()
+    return answer_to(page, kind)
+
+
+def told(served: Served, *arguments: str) -> list[dict[str, Any]]:
+    """Events of the log as the command line tells them."""
+    lines = ok(served.folder, "log", "--db", "log.db", "--json", *arguments).splitlines()
+    return [json.loads(line) for line in lines]
+
+
+# ---------------------------------------------------------------- watching
+
+
+def test_a_page_moves_with_the_log(visitor: Visitor) -> None:
+    page = visitor.page()
+    page.goto("/")
+    with page.expect_response(lambda answer: "part=" in answer.url and answer.status == 200, timeout=MOVES_MS_MAX):
+        moves_on(page)
+    assert page.locator("#stale").is_hidden()
+
+
+def test_a_key_leads_to_the_search_and_the_search_to_events(visitor: Visitor) -> None:
+    page = visitor.page()
+    page.goto("/arena")
+    page.keyboard.press("/")
+    page.keyboard.type("kill switch")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/events?q=kill+switch")
+    assert "vwap_rsi stopped, kill switch: session loss" in page.inner_text("main")
+
+
+def test_a_page_that_was_killed_is_back_without_anybody_noticing_much(visitor: Visitor, served: Served) -> None:
+    page = visitor.page()
+    page.goto("/")
+    moves_on(page)
+    with visitor.expecting("net::ERR_"), visitor.expecting("[object Event]"):
+        os.kill(child_named(served.pid, "ui"), signal.SIGKILL)
+        page.wait_for_function(BEYOND, arg=seq_of(page) + 5, timeout=BACK_MS_MAX)
+    answer = page.goto("/risk")
+    assert answer is not None
+    assert answer.status == 200
+
+
+# ---------------------------------------------------------------- stepping in
+
+
+def test_who_is_not_logged_in_may_look_and_not_command(visitor: Visitor, served: Served) -> None:
+    page = visitor.page()
+    page.goto("/risk")
+    before = len(told(served, "--type", "KillSwitchTripped"))
+    with visitor.expecting("401"):
+        assert give(page, "kill", "momentum", "just trying").startswith("Not logged in.")
+    page.click("form[data-command=kill] .answer a")
+    page.wait_for_url("**/login?next=**")
+    assert len(told(served, "--type", "KillSwitchTripped")) == before
+
+
+def test_a_kill_and_its_reset_stand_in_the_log_with_who_and_why(visitor: Visitor, served: Served) -> None:
+    page = visitor.page(logged_in=True)
+    page.goto("/risk")
+    assert give(page, "kill", "momentum", "news at 14:30").startswith("Killed. It is event ")
+    page.locator("#part-active h2", has_text="momentum stopped").wait_for()
+    page.locator("#header .kill", has_text="2 of 4").wait_for()
+    trip = told(served, "--type", "KillSwitchTripped", "--strategy", "momentum")[-1]
+    assert (trip["who"], trip["why"], trip["reason"]) == ("dashboard", "news at 14:30", "manual")
+    page.reload()
+    assert give(page, "reset", f"momentum, trip {trip['seq']}", "they are over").startswith("Reset. It is event ")
+    page.locator("#header .kill", has_text="1 of 4").wait_for()
+    reset = told(served, "--type", "KillSwitchReset")[-1]
+    assert (reset["trip_seq"], reset["who"], reset["why"]) == (trip["seq"], "dashboard", "they are over")
+    with visitor.expecting("409"):
+        assert give(page, "reset", f"momentum, trip {trip['seq']}", "once more").startswith("Refused: ")
+
+
+def test_a_command_that_is_not_confirmed_is_not_sent(visitor: Visitor, served: Served) -> None:
+    page = visitor.page(logged_in=True)
+    page.goto("/risk")
+    form = page.locator("form[data-command=kill]")
+    form.locator("input[name=why]").fill("a slip of the finger")
+    form.locator("input[name=typed]").fill("kil")
+    form.locator("button[type=submit]").click()
+    page.wait_for_timeout(300)
+    assert form.locator(".answer").inner_text() == ""
+    assert all(one["why"] != "a slip of the finger" for one in told(served, "--type", "KillSwitchTripped"))
+
+
+def test_a_login_needs_the_token_and_leads_back(visitor: Visitor) -> None:
+    page = visitor.page()
+    with visitor.expecting("401"):
+        visitor.log_in(page, "x" * 43)
+        page.locator("form[data-login] .answer", has_text="Refused").wait_for()
+    page.goto("/login?next=/risk")
+    page.fill("input[name=token]", visitor.served.token)
+    page.click("form[data-login] button[type=submit]")
+    page.wait_for_url("**/risk")
+    (cookie,) = page.context.cookies()
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    assert visitor.served.token not in cookie["value"]
+    page.goto("/login")
+    page.click("form.out button")
+    page.wait_for_url("**/login")
+    assert page.context.cookies() == []
+
+
+# ---------------------------------------------------------------- looking back
+
+
+def test_the_time_machine_shows_every_page_as_of_an_event(visitor: Visitor, served: Served) -> None:
+    seq = 20_000
+    page = visitor.page()
+    page.goto("/events")
+    page.locator("#machine").evaluate("(one, seq) => { one.value = seq; one.dispatchEvent(new Event('change')); }", seq)
+    page.wait_for_url(f"**/events?as_of={seq}")
+    assert seq_of(page) == seq
+    assert f"As it stood after event {seq:,}" in page.inner_text(".banner.past")
+    page.click("nav >> text=Overview")
+    page.wait_for_url(f"**/?as_of={seq}")
+    state = json.loads(ok(served.folder, "replay", "--db", "log.db", "--to", str(seq), "--json"))["state"]
+    assert page.inner_text("#header-equity") == f"{state['equity_usdt']:,.2f}"
+    time.sleep(1.0)
+    assert seq_of(page) == seq, "the past does not move"
+    page.click("text=Back to now")
+    page.wait_for_url("**/")
+    assert seq_of(page) > seq
+    moves_on(page)
+
+
+def test_the_time_machine_steps_from_fill_to_fill(visitor: Visitor) -> None:
+    page = visitor.page()
+    page.goto("/events?as_of=20000")
+    page.locator(".machine .steps a", has_text="Fill").last.click()
+    page.wait_for_url(lambda url: "as_of=20000" not in url)
+    seq = seq_of(page)
+    assert seq > 20_000
+    page.goto(f"/events/{seq}")
+    assert any(word in page.inner_text("main") for word in (" opened ", " closed "))
+
+
+# ---------------------------------------------------------------- crash me
+
+
+def test_a_crashed_engine_is_back_with_the_state_it_had(visitor: Visitor, served: Served) -> None:
+    page = visitor.page(logged_in=True)
+    page.goto("/system")
+    with visitor.expecting("503"):
+        page.click("form[data-crash] button")
+        page.locator("[data-crash-report]").wait_for(timeout=BACK_MS_MAX)
+    report = page.locator("[data-crash-report]")
+    assert "✓ The same state, to the last bit." in report.inner_text()
+    before, after = (
+        report.locator("[data-crash-before]").inner_text(),
+        report.locator("[data-crash-after]").inner_text(),
+    )
+    seq = int(report.locator("[data-crash-seq]").inner_text().removeprefix("event ").replace(",", ""))
+    digest = ok(served.folder, "replay", "--db", "log.db", "--digest", "--to", str(seq), "--from-start").strip()
+    assert before == after == digest
+    assert report.locator("[data-crash-ms]").inner_text().endswith(" ms")
+    assert "is back." in page.inner_text("form[data-crash] .answer")
+    page.goto("/")
+    moves_on(page, BACK_MS_MAX)

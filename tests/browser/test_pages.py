@@ -1,0 +1,83 @@
+"""Every page renders on a phone and on a desk, dark and light, without a complaint and without sideways scrolling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.conftest import Scheme, Visitor, assert_fits
+from tests.browser.served import showing, told_day
+from ui.pages import PAGES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.browser.served import Served
+
+pytestmark = pytest.mark.browser
+ADDRESSES = {
+    "overview": "/",
+    "arena": "/arena",
+    "strategy": "/strategy/momentum",
+    "chart": "/chart/BTCUSDT",
+    "trades": "/trades",
+    "risk": "/risk",
+    "events": "/events",
+    "event": "/events/17404",
+    "health": "/system",
+    "compare": "/compare",
+    "login": "/login",
+    "docs": "/api/docs",
+}
+SCHEMES: tuple[Scheme, ...] = ("dark", "light")
+PICTURES_MS = 300
+"""Charts are drawn after the page is there."""
+
+
+def test_every_page_there_is_has_its_picture() -> None:
+    assert {page.name for page in PAGES} <= set(ADDRESSES)
+
+
+@pytest.mark.parametrize("width", [375, 1440])
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_a_page_fits_and_complains_of_nothing(visitor: Visitor, screenshots: Path, name: str, width: int) -> None:
+    page = visitor.page(width)
+    answer = page.goto(ADDRESSES[name])
+    assert answer is not None
+    assert answer.status == 200
+    assert page.locator("h1").first.is_visible()
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(PICTURES_MS)
+        page.screenshot(path=screenshots / f"{name}-{width}-{scheme}.png", full_page=name != "docs")
+        assert_fits(page)
+
+
+@pytest.mark.parametrize("name", ["overview", "trades", "strategy"])
+@pytest.mark.parametrize("width", [375, 1440])
+def test_a_page_reads_without_scripts(visitor: Visitor, screenshots: Path, name: str, width: int) -> None:
+    page = visitor.page(width, scripts=False)
+    page.goto(ADDRESSES[name])
+    text = page.inner_text("main")
+    assert "momentum" in text
+    assert "-" in text or "+" in text
+    assert page.inner_text("#header-seq").replace(",", "").isdecimal()
+    page.screenshot(path=screenshots / f"{name}-{width}-without-scripts.png")
+
+
+def test_two_logs_stand_side_by_side(
+    visitor: Visitor, served: Served, screenshots: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("beside")
+    told_day(folder, "risk.leverage=2")
+    with showing(served, folder / "log.db") as url:
+        for width in (375, 1440):
+            page = visitor.page(width)
+            page.goto(f"{url}/compare")
+            text = page.inner_text("main")
+            assert "risk.leverage" in text
+            assert "momentum" in text
+            page.screenshot(path=screenshots / f"compare-two-{width}-dark.png", full_page=True)
+            assert_fits(page)
+            page.close()

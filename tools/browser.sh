@@ -1,0 +1,17 @@
+#!/bin/sh
+# What the tests in a browser need: Playwright in the environment, and the system's own Chromium.
+set -eu
+python=$1
+"$python" -c 'import playwright' 2>/dev/null ||
+    "$python" -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[browser]'
+for name in chromium chromium-browser google-chrome-stable google-chrome; do
+    if command -v "$name" >/dev/null 2>&1; then exit 0; fi
+done
+if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update >/dev/null && apt-get -qq install -y chromium >/dev/null && exit 0
+    echo "the package chromium could not be installed, and the tests in a browser need it" >&2
+    exit 1
+fi
+echo "the tests in a browser need Chromium: install your system's package chromium, then run this again" >&2
+exit 1
