@@ -60,6 +60,11 @@ async def test_the_head_is_there_at_once_and_every_moment_before_it_too(tmp_path
         assert portrait(timeline.views) == portrait(here.folded(until + 1))
         at_ms = DAY_0_MS + 1_000 * MINUTE_MS
         assert here.events[await timeline.seq_at(at_ms)] == candle(1_000, 100.0 + 1_000 % 7)
+        for _ in range(1_000):
+            if timeline.statistics().near_everywhere:
+                break
+            await asyncio.sleep(0.01)
+        assert timeline.statistics().checkpoints == until // DISTANCE_EVENTS_MIN, "the places before are filled up"
     assert not there.warnings
 
 
