@@ -48,14 +48,14 @@ types: setup
 	@$(BIN)/mypy
 
 unit: setup
-	@$(BIN)/pytest -n $(JOBS) -m "not slow and not browser"
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not browser"
 
 test-browser: setup  ## The pages in a real browser; pictures of them in build/screenshots
 	@sh tools/browser.sh $(BIN)/python
 	@$(BIN)/pytest -n 0 -m browser tests/browser
 
 prove: setup  ## All tests, the long ones too
-	@$(BIN)/pytest -n $(JOBS) -m "not browser"
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not browser"
 
 bench: setup  ## Measure against other libraries; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks --write

@@ -19,8 +19,9 @@ TIMEOUT_S = 300.0
 
 
 def environment() -> dict[str, str]:
-    """The sources are found from any folder."""
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+    """The sources are found from any folder; their byte code lies ready from the second process on."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": str(ROOT)}
 
 
 def backtest_command(path: Path, *options: str) -> list[str]:
