@@ -9,13 +9,12 @@ from msgspec.structs import replace
 
 from cli.config import load_config, strategies_of
 from cli.explaining import Explainer
-from cli.graph import warn
 from cli.reading import forwards
-from engine.boot import snapshot_store
 from engine.conditions import conditions as conditions_of
 from engine.recovery import recover
 from events.errors import ConfigError
 from events.facts import CandleClosed, Event, OrderPlaced, OrderRejected, Timing
+from events.snapshots import SnapshotStore
 from events.sqlite_log import SqliteLogReader
 from projections.compare import (
     Compared,
@@ -30,7 +29,7 @@ from projections.compare import (
 )
 from projections.decisions import market_of
 from projections.host import fold
-from projections.reasons import reason_words
+from projections.reasons import hold_words
 from projections.why import Condition
 from projections.why import why as chain_of
 from projections.words import line
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from engine.conditions import Hold
     from engine.core.strategy import Condition as KernelCondition
     from engine.core.strategy import Strategy
     from engine.core.world import World
@@ -92,7 +90,8 @@ class _Side:
     def __init__(
         self, reader: SqliteLogReader, db: Path, config: Path | None, strategies: Mapping[str, Strategy]
     ) -> None:
-        self.reader, self._db, self._strategies = reader, db, strategies
+        self.reader, self._strategies = reader, strategies
+        self._snapshots = SnapshotStore(db.with_name(db.name + ".snapshots"), lambda _: None, only_looks=True)
         self.folds = Compared(str(db))
         self._explainer = Explainer(reader, config)
         fold([self.folds], forwards(reader))
@@ -124,7 +123,7 @@ class _Side:
             return Reasons()
         found = next(one for one in conditions_of(world, event.strategy, event.symbol) if one.side == event.side)
         late = [LATE] if isinstance(candle.event, CandleClosed) and candle.event.timing is Timing.LATE else []
-        holds = (*late, *map(_hold, found.holds))
+        holds = (*late, *(hold_words(one.reason, one.detail) for one in found.holds))
         return Reasons((self.folds.told(candle),), _plain(found.conditions), holds)
 
     def _candle(self, symbol: str, at_ms: int) -> Recorded | None:
@@ -138,14 +137,10 @@ class _Side:
     def _world(self, seq: int) -> World | None:
         """What the engine knew; None where a strategy of the log is not there."""
         try:
-            return recover(self.reader, snapshot_store(self._db, warn), self._strategies, seq).world
+            return recover(self.reader, self._snapshots, self._strategies, seq).world
         except ConfigError:
             return None
 
 
 def _plain(conditions: Iterable[KernelCondition]) -> tuple[Condition, ...]:
     return tuple(Condition(one.name, one.value, one.relation, one.threshold, one.met) for one in conditions)
-
-
-def _hold(hold: Hold) -> str:
-    return hold.detail if hold.reason == "own" else f"{reason_words(hold.reason)} {hold.detail}".strip()

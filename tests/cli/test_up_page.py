@@ -1,0 +1,71 @@
+"""The page that `papertape up` keeps: there while the engine is not, and never refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+
+from tests.cli.test_keeper import is_alive, wait_for
+from tests.cli.test_up import UP, child_named
+from tests.engine.processes import running
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+ANSWER_S_MAX = 30.0
+IDLE = ("--set", "feed.sim.days=1", "feed.sim.symbols=BTCUSDT", "feed.sim.warm_up_days=0")
+
+
+def address(process: subprocess.Popen[str]) -> str:
+    """Where the page is, as the first line says."""
+    assert process.stdout is not None
+    return process.stdout.readline().split()[1]
+
+
+def get(url: str) -> httpx.Response:
+    """One request on a connection of its own."""
+    return httpx.get(url, timeout=ANSWER_S_MAX)
+
+
+def test_who_comes_while_the_page_starts_or_starts_again_waits_and_is_answered(tmp_path: Path) -> None:
+    with running(tmp_path, *UP, *IDLE) as keeper:
+        url = address(keeper)
+        assert get(f"{url}/live").json() == {"live": True}
+        for _ in range(2):
+            page = child_named(keeper.pid, "ui")
+            os.kill(page, signal.SIGKILL)
+            wait_for(lambda: not is_alive(page))  # noqa: B023 - called at once.
+            assert get(f"{url}/live").status_code == 200
+        assert "papertape" in get(f"{url}/").text
+
+
+def test_the_page_shows_a_log_that_another_engine_holds(tmp_path: Path) -> None:
+    other = ("run", *UP[1:5], "--json")
+    with running(tmp_path, *other, until="EngineStarted"), running(tmp_path, *UP) as keeper:
+        url = address(keeper)
+        assert keeper.stdout is not None
+        said = [keeper.stdout.readline() for _ in range(2)][-1]
+        assert said.startswith("papertape: the engine ended with 3 and is not started again: another engine holds the ")
+        assert "the page stays up, Ctrl-C ends it" in said
+        assert get(f"{url}/").status_code == 200
+        wait_for(lambda: get(f"{url}/ready").status_code == 200)  # The other engine trades.
+        started = time.monotonic()
+        keeper.send_signal(signal.SIGTERM)
+        assert keeper.wait(10) == 3
+        assert time.monotonic() - started < 2.5
+
+
+def test_the_page_of_a_recorded_market_knows_that_nothing_may_be_crashed(tmp_path: Path) -> None:
+    file = tmp_path / "X_1m.csv"
+    rows = "".join(f"{1735689600000 + 60_000 * n},100,101,99,100,1\n" for n in range(20))
+    file.write_text(f"open_time_ms,open,high,low,close,volume\n{rows}")
+    with running(tmp_path, "up", "--candles", f"X={file}", "--speed", "max", "--db", "log.db", "--port", "0") as keeper:
+        url = address(keeper)
+        wait_for(lambda: get(f"{url}/api/v1/status").json()["head_seq"] >= 20)
+        assert get(f"{url}/api/v1/status").json()["simulated"] is False
+        assert "Crash the engine" not in get(f"{url}/").text
