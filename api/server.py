@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
-
-from events.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,26 +18,15 @@ if TYPE_CHECKING:
     from api.streams import Streams
 
 CONNECTIONS_MAX: Final = 4_000
-UNREAD_S_MAX: Final = 20
-"""A client that takes nothing of what was sent for so long is cut off by the system."""
 GRACE_S: Final = 1
 IDLE_S_MAX: Final = 15
 SOCKET_MESSAGE_BYTES_MAX: Final = 16_384
 HEADER_BYTES_MAX: Final = 32_768
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises UsageError where the address cannot be had."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        made = socket.create_server(address[:2], family=family, backlog=1_024)
-    except OSError as error:
-        raise UsageError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        # Its connections inherit it. Without it a client that never reads would keep one open for ever.
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_S_MAX * 1_000)
-    made.setblocking(False)
-    return made
+TURNED_AWAY: Final = (
+    "ASGI callable returned without completing",
+    "Cancel ",
+)
+"""How the server calls a refused socket, a stream whose client did not read, and what the end cuts off."""
 
 
 class _Server(uvicorn.Server):
@@ -48,6 +36,24 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave them alone."""
         yield
+
+
+class _Counted(logging.Filter):
+    """Drops what the server says of each client that was turned away or cut off: they are counted, and are no fault."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is anything else."""
+        return not record.getMessage().startswith(TURNED_AWAY)
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    logger, counted = logging.getLogger("uvicorn.error"), _Counted()
+    logger.addFilter(counted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(counted)
 
 
 async def serve(
@@ -69,16 +75,18 @@ async def serve(
         limit_concurrency=CONNECTIONS_MAX,
         timeout_keep_alive=IDLE_S_MAX,
         timeout_graceful_shutdown=GRACE_S,
+        ws_per_message_deflate=False,  # It costs each client a third of a megabyte, and the processor of all.
         ws_max_size=SOCKET_MESSAGE_BYTES_MAX,
         h11_max_incomplete_event_size=HEADER_BYTES_MAX,
     )
     server = _Server(config)
-    serving, stopping = asyncio.ensure_future(server.serve([listener])), asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        await streams.close()
-        server.should_exit = True
-        await serving
-    finally:
-        stopping.cancel()
-        await asyncio.gather(stopping, return_exceptions=True)
+    with _counted():
+        serving, stopping = asyncio.ensure_future(server.serve([listener])), asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await streams.close()
+            server.should_exit = True
+            await serving
+        finally:
+            stopping.cancel()
+            await asyncio.gather(stopping, return_exceptions=True)

@@ -84,19 +84,19 @@ class Conversation:
         while True:
             begin = self._seq
             frames = await tape.after(begin) if tape.head_seq > begin else []
-            for frame in frames:
-                if self._seq != frame.seq - 1:
-                    break  # A subscription moved on to another place meanwhile.
-                self._seq = frame.seq
-                await self._send(frame)
             if frames:
+                await self._streams.sent(self._send(frames))
                 await asyncio.sleep(0)
             else:
                 await self._streams.moved(self._seq)
 
-    async def _send(self, frame: Frame) -> None:
-        if self._filter.takes(frame):
-            await self._streams.sent(self._socket.send_text(frame.json.decode()))
+    async def _send(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            if self._seq != frame.seq - 1:
+                return  # A subscription moved on to another place meanwhile.
+            self._seq = frame.seq
+            if self._filter.takes(frame):
+                await self._socket.send({"type": "websocket.send", "text": frame.text})
 
     async def _say(self, what: Subscribed | Mistaken) -> None:
         await self._streams.sent(self._socket.send_text(msgspec.json.encode(what).decode()))

@@ -154,9 +154,8 @@ async def events_of(streams: Streams, after_seq: int, chosen: Filter) -> AsyncGe
         frames = await streams.tape.after(seq) if streams.tape.head_seq > seq else []
         if frames:
             seq = frames[-1].seq
-            taken = [b"id: %d\ndata: %b\n\n" % (frame.seq, frame.json) for frame in frames if chosen.takes(frame)]
-            if taken:
-                yield b"".join(taken)
+            if taken := streams.tape.joined(frames, chosen):
+                yield taken
             else:
                 await asyncio.sleep(0)
         elif not await streams.moved(seq):

@@ -26,7 +26,9 @@ class Frame(Struct, frozen=True):
     type: str
     symbol: str
     strategy: str
-    json: bytes
+    text: str
+    sse: bytes
+    """As a server-sent event with the seq as its id."""
 
 
 class Filter(Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,6 +37,11 @@ class Filter(Struct, frozen=True, forbid_unknown_fields=True):
     types: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
     strategies: tuple[str, ...] = ()
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether nothing is left out."""
+        return not (self.types or self.symbols or self.strategies)
 
     def takes(self, frame: Frame) -> bool:
         """Whether this is one."""
@@ -52,6 +59,7 @@ class Tape:
         self._timeline = timeline
         self._newest: deque[Frame] = deque(maxlen=FRAMES_KEPT_MAX)
         self._of = timeline.views
+        self._joined: tuple[tuple[int, int], bytes] = ((0, 0), b"")
         self._moving: asyncio.Task[int] | None = None
 
     @property
@@ -64,6 +72,7 @@ class Tape:
         if self._of is not self._timeline.views:  # Another log stands at its place.
             self._of = self._timeline.views
             self._newest.clear()
+            self._joined = ((0, 0), b"")
         if self._newest and self._newest[0].seq <= seq + 1:
             begin = seq + 1 - self._newest[0].seq
             known = [self._newest[at] for at in range(begin, min(begin + FRAMES_A_TURN_MAX, len(self._newest)))]
@@ -74,9 +83,20 @@ class Tape:
         frames = []
         for recorded in found:
             view = event_view(recorded, contracts)
-            frames.append(Frame(view.seq, view.type, view.symbol, view.strategy, msgspec.json.encode(view)))
+            json = msgspec.json.encode(view)
+            sse = b"id: %d\ndata: %b\n\n" % (view.seq, json)
+            frames.append(Frame(view.seq, view.type, view.symbol, view.strategy, json.decode(), sse))
         self._keep(frames)
         return frames
+
+    def joined(self, frames: list[Frame], chosen: Filter) -> bytes:
+        """The chosen ones of these as server-sent events. Most who follow stand at the same place and want all."""
+        if not chosen.takes_all:
+            return b"".join(frame.sse for frame in frames if chosen.takes(frame))
+        span = (frames[0].seq, frames[-1].seq)
+        if self._joined[0] != span:
+            self._joined = (span, b"".join(frame.sse for frame in frames))
+        return self._joined[1]
 
     def _keep(self, frames: list[Frame]) -> None:
         """Keep what goes on where the kept ones end; without them, what lies at the head."""

@@ -22,6 +22,7 @@ from benchmarks.processes import process
 from benchmarks.recoveries import recovery, replay
 from benchmarks.report import PATH, page, renewed, show
 from benchmarks.timeline import timeline
+from benchmarks.web import web
 
 MEASURES: dict[str, Callable[[Bench], Result]] = {
     "vectorbt": against_vectorbt,
@@ -37,6 +38,7 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
     "feed": feed,
     "telegram": telegram_dead,
     "timeline": timeline,
+    "web": web,
 }
 WITH_RIVALS = ("vectorbt", "backtesting", "eventsourcing")
 

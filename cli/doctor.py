@@ -84,6 +84,7 @@ def examine(
     yield _sqlite()
     yield from _extras()
     yield _configuration(config)
+    yield from _page(config, sets)
     try:
         path = database(db, config)
     except ConfigError:
@@ -133,6 +134,12 @@ def _configuration(config: Path | None) -> Finding:
         return Finding("fail", "configuration", problem, "correct these keys; `papertape config check` looks again")
     found = config is not None or Path(FILE_NAME).exists()
     return Finding("ok", "configuration", str(config or FILE_NAME) if found else f"no {FILE_NAME} here, the defaults")
+
+
+def _page(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
+    from cli.doctor_web import page  # noqa: PLC0415 - a server is slow to import.
+
+    yield from page(config, sets)
 
 
 def _exchange(config: Path | None, sets: Sequence[str], *, asked: bool) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import os
 import socket
 from typing import Final
 
-from api.server import listen
+from api.listening import listen
 from events.errors import UsageError
 
 HANDED: Final = "PAPERTAPE_LISTEN_FD"

@@ -1,10 +1,11 @@
-"""What the doctor says of the data that a feed refused."""
+"""What the doctor says of the data that a feed refused, and of who reaches the page."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -12,6 +13,7 @@ from events.facts import DataRefused
 from events.log import Entry
 from tests.cli.written_log import entries, write_log
 from tests.projections.tape import DAY_0_MS
+from tests.web.given import TOKEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,3 +32,23 @@ def test_the_doctor_tells_what_the_feed_refused_and_warns_where_it_is_much(tmp_p
 
     assert (found(1_000)["level"], found(1_000)["text"]) == ("ok", "1,000 times x, 3 times stale")
     assert found(1_001)["level"] == "warn" and "within the hour before" in found(1_001)["text"]
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "level", "said"),
+    [
+        ("127.0.0.1", "", "ok", "reading is free"),
+        ("127.0.0.1", TOKEN, "ok", "everything needs PAPERTAPE_TOKEN"),
+        ("0.0.0.0", TOKEN, "ok", "other machines reach it"),
+        ("0.0.0.0", "", "fail", "`papertape token` makes one"),
+        ("127.0.0.1", "hunter2", "fail", "at least 32 random bytes"),
+    ],
+)
+def test_the_doctor_tells_who_reaches_the_page(tmp_path: Path, host: str, token: str, level: str, said: str) -> None:
+    (tmp_path / "web.toml").write_text(f'[web]\nhost = "{host}"\n')
+    given = ["doctor", "--db", str(write_log(tmp_path / "a.db")), "--config", str(tmp_path / "web.toml"), "--json"]
+    shown = CliRunner().invoke(app, given, env={"PAPERTAPE_TOKEN": token})
+    (finding,) = [one for one in json.loads(shown.stdout) if one["name"] == "page"]
+    assert finding["level"] == level
+    assert said in finding["text"]
+    assert not token or token not in shown.stdout

@@ -12,7 +12,8 @@ from msgspec.structs import asdict, replace
 from api.app import application
 from api.gate import Gate
 from api.hosts import Hosts
-from api.server import listen, serve
+from api.listening import listen
+from api.server import serve
 from api.streams import Streams
 from api.token import Token
 from engine.commanding import events_of

@@ -8,7 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 from api.app import application
-from api.server import listen, serve
+from api.listening import listen
+from api.server import serve
 from api.streams import Streams
 from events.log import Recorded
 from events.sqlite_log import SqliteLogReader
