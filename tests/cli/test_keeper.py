@@ -151,6 +151,7 @@ def test_who_does_not_end_is_killed(tmp_path: Path) -> None:
 def test_what_a_child_started_ends_with_it_and_no_zombie_stays(tmp_path: Path) -> None:
     """The script's own child is an orphan after the kill, and the keeper the one who has to bury it."""
     with keeping(tmp_path, "sleep 60 & echo $! >> left.pids; wait") as keeper:
+        life(tmp_path, "left", 1)
         os.kill(life(tmp_path, "engine", 1), signal.SIGKILL)
         life(tmp_path, "left", 2)
         first = pids(tmp_path, "left")[0]
