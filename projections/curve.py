@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 from msgspec import Struct, field
 
 HOUR_MS = 3_600_000
@@ -16,12 +18,15 @@ class EquityPoint(Struct, frozen=True):
 
 
 class Curve(Struct):
-    """The last equity of every bucket of time; when there are too many, buckets double in width."""
+    """The last equity of every bucket of time; when there are too many, buckets double in width.
+
+    Numbers lie in arrays: many copies are kept of a curve, and the collector of garbage passes arrays by.
+    """
 
     step_ms: int = HOUR_MS
     bucket: int = -1
-    times_ms: list[int] = field(default_factory=list)
-    equities_usdt: list[float] = field(default_factory=list)
+    times_ms: array[int] = field(default_factory=lambda: array("q"))
+    equities_usdt: array[float] = field(default_factory=lambda: array("d"))
 
     def put(self, at_ms: int, equity_usdt: float) -> None:
         """Take a sample; within one bucket the newest replaces the one before, and time never goes back."""
@@ -41,12 +46,12 @@ class Curve(Struct):
         self.bucket //= 2
         points = zip(self.times_ms, self.equities_usdt, strict=True)
         last_of_bucket = {at_ms // self.step_ms: (at_ms, equity) for at_ms, equity in points}
-        self.times_ms = [at_ms for at_ms, _ in last_of_bucket.values()]
-        self.equities_usdt = [equity for _, equity in last_of_bucket.values()]
+        self.times_ms = array("q", [at_ms for at_ms, _ in last_of_bucket.values()])
+        self.equities_usdt = array("d", [equity for _, equity in last_of_bucket.values()])
 
     def fork(self) -> Curve:
         """A copy that can grow without touching this one."""
-        return Curve(self.step_ms, self.bucket, list(self.times_ms), list(self.equities_usdt))
+        return Curve(self.step_ms, self.bucket, self.times_ms[:], self.equities_usdt[:])
 
     def points(self) -> tuple[EquityPoint, ...]:
         """The curve as it stands."""

@@ -1,12 +1,12 @@
 """A second fold that stands where the first one stands, and goes its own way from there.
 
 What never changes is shared: strings, numbers, frozen Structs, tuples of them. What does change is copied, each object
-once, so that two folds that read a third one read the same third one in the copy too. A list of ten thousand closed
-trades costs the copy of a list.
+once, so that two folds that read a third one read the same third one in the copy too.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
 from copy import copy
@@ -23,8 +23,8 @@ _Copy = Callable[[Any, "_Fork"], Any]
 def fork(fold: T) -> T:
     """A copy of a fold that can take events without touching this one.
 
-    Folds are trees of plain objects, mutable Structs, dicts, lists, deques and sets. Raises TypeError for anything
-    else: what is not known might change in both.
+    Folds are trees of plain objects, mutable Structs, dicts, lists, deques, sets and arrays. Raises TypeError for
+    anything else: what is not known might change in both.
     """
     twin: T = _Fork().of(fold)
     return twin
@@ -67,6 +67,11 @@ def _list(value: list[Any], making: _Fork) -> list[Any]:
     twin = making.twins[id(value)] = value.copy()
     if not making.shares(value):
         twin[:] = map(making.of, value)
+    return twin
+
+
+def _array(value: array[Any], making: _Fork) -> array[Any]:
+    twin = making.twins[id(value)] = value[:]
     return twin
 
 
@@ -122,6 +127,7 @@ _COPIES: Final[dict[type, _Copy]] = {
     deque: _deque,
     dict: _dict,
     set: _set,
+    array: _array,
 }
 """How each type is copied; what is seen for the first time is added."""
 
@@ -141,7 +147,7 @@ def _learn(kind: type) -> _Copy:
 def _is_plain(kind: type) -> bool:
     """Whether everything an object holds stands in its `__dict__`."""
     written_here = [base for base in kind.__mro__ if base is not object]
-    return all(base.__flags__ & _HEAP_TYPE and "__slots__" not in vars(base) for base in written_here)
+    return all(base.__flags__ & _HEAP_TYPE and not vars(base).get("__slots__") for base in written_here)
 
 
 _HEAP_TYPE: Final = 1 << 9

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import io
 import pickle
+from array import array
 from collections import deque
 from functools import cache
 from hashlib import blake2b
@@ -34,7 +35,11 @@ KEEP_MS_MIN: Final = 60_000
 SEQ_MAX: Final = (1 << 63) - 1
 DIGEST_BYTES: Final = 16
 ROOMS: Final = ("events", "projections")
-OTHERS: Final = {("collections", "deque"): deque}
+OTHERS: Final = {
+    ("collections", "deque"): deque,
+    ("array", "array"): array,
+    ("array", "_array_reconstructor"): array("d").__reduce_ex__(pickle.HIGHEST_PROTOCOL)[0],
+}
 """What else a state may name. Containers and numbers of the language need no name."""
 
 F = TypeVar("F")

@@ -9,6 +9,7 @@ from msgspec import Struct, structs
 
 from events.errors import MarketDataError
 from events.facts import Closing, OrderPlaced, PositionOpened, Side
+from projections.appended import Appended
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -94,8 +95,8 @@ class Trades:
 
     def __init__(self, excursions: Excursions | None = None) -> None:
         self._excursions = excursions
-        self._all: list[TradeView] = []
-        self._by_strategy: dict[str, list[TradeView]] = {}
+        self._all: Appended[TradeView] = Appended()
+        self._by_strategy: dict[str, Appended[TradeView]] = {}
         self._entries: dict[tuple[str, str], _Entry] = {}
 
     def apply(self, recorded: Recorded) -> None:
@@ -113,7 +114,7 @@ class Trades:
                 ended = None if self._excursions is None else self._excursions.ended
                 trade = _trade(event, recorded.seq, entry, ended)
                 self._all.append(trade)
-                self._by_strategy.setdefault(event.strategy, []).append(trade)
+                self._by_strategy.setdefault(event.strategy, Appended()).append(trade)
             case _:
                 pass
 
@@ -123,12 +124,12 @@ class Trades:
 
     def closed(self, strategy: str | None = None, symbol: str | None = None) -> tuple[TradeView, ...]:
         """The closed trades, oldest first, of one strategy or all, on one symbol or all."""
-        chosen = self._all if strategy is None else self._by_strategy.get(strategy, [])
+        chosen = self._all if strategy is None else self._by_strategy.get(strategy, ())
         return tuple(trade for trade in chosen if symbol is None or trade.symbol == symbol)
 
     def latest(self, limit: int) -> tuple[TradeView, ...]:
         """The last `limit` trades of all strategies, newest first."""
-        return tuple(reversed(self._all[-limit:])) if limit > 0 else ()
+        return tuple(self._all.latest(limit))
 
 
 def _trade(event: Closing, seq: int, entry: _Entry, ended: Excursion | None) -> TradeView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from enum import Enum
 from typing import Any
@@ -37,7 +38,7 @@ def _drawn(thing: object, seen: dict[int, int], kept: list[object]) -> Any:
         return _fields(thing, seen, kept)
     if isinstance(thing, dict):
         return ("dict", *[(_drawn(key, seen, kept), _drawn(value, seen, kept)) for key, value in thing.items()])
-    if isinstance(thing, list | deque):
+    if isinstance(thing, list | deque | array):
         maximum = thing.maxlen if isinstance(thing, deque) else None
         return (type(thing).__name__, maximum, *[_drawn(one, seen, kept) for one in thing])
     return (type(thing).__name__, _drawn(thing.__getstate__(), seen, kept))

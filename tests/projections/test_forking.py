@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from typing import Any
 
@@ -79,12 +80,13 @@ def test_what_is_one_inside_a_fold_is_one_inside_its_fork() -> None:
         assert all(course in lane.courses and lane in equity._lanes.values() for lane in course.lanes)
 
 
-def test_closed_trades_are_shared_and_their_list_is_not() -> None:
+def test_closed_trades_are_shared_and_what_holds_them_is_not() -> None:
     trades = Trades()
     fold([trades], recorded([configured(), *[closed(float(number)) for number in range(50)]]))
     twin = fork(trades)
-    assert twin._all is not trades._all
-    assert all(one is other for one, other in zip(twin._all, trades._all, strict=True))
+    assert all(one is other for one, other in zip(twin.closed(), trades.closed(), strict=True))
+    fold([trades], recorded([closed(1.0)], first_seq=52))
+    assert (len(twin.closed()), len(trades.closed())) == (50, 51)
 
 
 class Point(Struct):
@@ -143,7 +145,7 @@ def test_a_deque_keeps_its_limit() -> None:
     assert list(twin) == [[2], [3], [4]]
 
 
-@pytest.mark.parametrize("shared", [[1], {"a": 1}, {2}, deque([3]), Point(1, []), ([4],)])
+@pytest.mark.parametrize("shared", [[1], {"a": 1}, {2}, deque([3]), Point(1, []), ([4],), array("d", [5.0])])
 def test_what_is_held_twice_is_one_thing_in_a_fork_too(shared: object) -> None:
     twin = fork(Holder([shared, {"again": shared}]))
     first, second = twin.held[0], twin.held[1]["again"]  # type: ignore[index]

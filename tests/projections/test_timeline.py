@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,15 +113,16 @@ async def test_whoever_stops_asking_leaves_his_seat() -> None:
 
 @in_loop
 async def test_while_the_log_is_folded_others_have_their_turn() -> None:
+    """In time of the processor: on a busy machine the system gives turns to others too."""
     here = Given()
-    await here.append(*story(6_000))
-    longest_s, loop = 0.0, asyncio.get_running_loop()
+    await here.append(*story(12_000))
+    begun_s, longest_s = time.thread_time(), 0.0
     async with following(here.timeline):
         while here.timeline.views.seq < here.log.head.seq:
-            begun_s = loop.time()
+            turn_s = time.thread_time()
             await asyncio.sleep(0)
-            longest_s = max(longest_s, loop.time() - begun_s)
-    assert longest_s < 0.25, "a bound for a busy machine: folding all at once takes longer"
+            longest_s = max(longest_s, time.thread_time() - turn_s)
+    assert longest_s < (time.thread_time() - begun_s) / 4.0
 
 
 # ---------------------------------------------------------------- moments

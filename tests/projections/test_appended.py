@@ -1,0 +1,35 @@
+"""A sequence in pieces is a list to whoever looks at it, and its copies share what is full."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from projections.appended import PIECE_LENGTH, Appended
+from projections.forking import fork
+from tests.support import examples
+
+
+def appended(count: int, first: int = 0) -> Appended[int]:
+    made: Appended[int] = Appended()
+    for number in range(first, count):
+        made.append(number)
+    return made
+
+
+@given(count=st.integers(0, 3 * PIECE_LENGTH + 1), limit=st.integers(-1, 4 * PIECE_LENGTH))
+@examples(150)
+def test_it_is_a_list_to_whoever_looks(count: int, limit: int) -> None:
+    found, expected = appended(count), list(range(count))
+    assert (len(found), list(found)) == (count, expected)
+    assert list(found.latest(limit)) == (expected[::-1][:limit] if limit > 0 else [])
+
+
+def test_a_copy_shares_the_full_pieces_and_grows_alone() -> None:
+    found = appended(2 * PIECE_LENGTH + 7)
+    twin = fork(found)
+    assert all(one is other for one, other in zip(found._pieces, twin._pieces, strict=True))
+    for number in range(PIECE_LENGTH):
+        twin.append(-number)
+    assert list(found) == list(range(2 * PIECE_LENGTH + 7))
+    assert list(twin)[len(found) :] == [-number for number in range(PIECE_LENGTH)]
