@@ -121,7 +121,7 @@ field() { sed -n "s/.*\"$1\":\"\\([^\"]*\\)\".*/\\1/p"; }
 
 build() {
     say "building $IMAGE:$commit while the old version runs"
-    run docker build --quiet --target runtime --build-arg "COMMIT=$commit" --tag "$IMAGE:$commit" . >/dev/null ||
+    run docker build --quiet --target runtime --build-arg "COMMIT=$commit" --tag "$IMAGE:$commit" . ||
         refuse "the image could not be built"
 }
 
