@@ -52,8 +52,6 @@ if TYPE_CHECKING:
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FILES_BESIDE_CONNECTIONS_MAX = 200
-GIVES_WAY = 5
-"""However many look, the engine beside comes first when the processor is short (`nice`)."""
 
 
 class Serving(Struct, frozen=True):
@@ -87,7 +85,6 @@ def show(
         raise LogMissing(f"there is no log at {other}")
     occupy_closed_streams()
     _allow_connections()
-    os.nice(GIVES_WAY)
     with listener(host or loaded.web.host, loaded.web.port if port is None else port) as listening:
         found = entrance(web_variables(os.environ, loaded.folder), listening.getsockname()[0])
         _say(f"papertape: {url_of(listening)}")

@@ -151,7 +151,7 @@ def test_a_token_of_its_own_each_time(tmp_path: Path) -> None:
 def test_beside_a_running_engine_it_follows_and_commands(tmp_path: Path) -> None:
     token = new_token()
     headers = {"authorization": f"Bearer {token}"}
-    with running(tmp_path, *SIM, until="closed at") as engine:
+    with running(tmp_path, *SIM, until="papertape: seq") as engine:
         reading = threading.Thread(target=engine.stdout.read if engine.stdout else print)
         reading.start()
         with (
