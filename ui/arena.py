@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.errors import UsageError
+from events.errors import LogBusy, UsageError
 from projections.breakdown import BreakdownView, breakdown
 from projections.courses import CourseView, courses
+from projections.site import ConditionsView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from projections.limits import LimitView
     from projections.performance import Performance
     from projections.portfolio import AccountView, PositionView
-    from projections.site import ConditionsView, StrategyView
+    from projections.site import Progress, StrategyView
     from projections.trades import TradeView
     from projections.views import Refusal
     from ui.look import Look
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 TRADES_SHOWN_MAX = 12
 SYMBOLS_EXPLAINED_MAX = 12
 COURSE_POINTS_MAX = 400
+CONDITIONS_S_MAX = 0.5
+"""A first look into a long log takes longer: the page comes without, and asks again."""
+
+
+BySymbol = tuple[tuple[str, tuple[ConditionsView, ...]], ...]
 
 
 class ArenaPage(Struct, frozen=True):
@@ -59,7 +66,8 @@ class StrategyPage(Struct, frozen=True):
     about: StrategyView | None
     runner: RunnerConfigured
     parameters: tuple[Parameter, ...]
-    conditions: tuple[tuple[str, tuple[ConditionsView, ...]], ...]
+    conditions: BySymbol | None
+    progress: Progress | None
     positions: tuple[PositionView, ...]
     trades: tuple[TradeView, ...]
     parts: BreakdownView
@@ -85,6 +93,7 @@ async def strategy(look: Look) -> StrategyPage:
         runner=runner,
         parameters=_parameters(runner, about),
         conditions=conditions,
+        progress=look.site.inspector.progress,
         positions=views.portfolio.positions(name),
         trades=closed[: -TRADES_SHOWN_MAX - 1 : -1],
         parts=breakdown(closed),
@@ -101,10 +110,16 @@ def _course(look: Look, name: str) -> CourseView:
     return courses(equity.total().view(view.capital_usdt), [view], COURSE_POINTS_MAX)[1]
 
 
-async def _conditions(look: Look, runner: RunnerConfigured) -> tuple[tuple[str, tuple[ConditionsView, ...]], ...]:
-    """Both sides' conditions of every symbol, of the first ones where there are many."""
-    shown = runner.symbols[:SYMBOLS_EXPLAINED_MAX]
-    return tuple([(one, await look.site.inspector.conditions(look.seq, runner.strategy, one)) for one in shown])
+async def _conditions(look: Look, runner: RunnerConfigured) -> BySymbol | None:
+    """Both sides' conditions of every symbol, of the first ones where there are many; None where they take long."""
+    seq, ask = look.seq, look.site.inspector.conditions
+    try:
+        async with asyncio.timeout(CONDITIONS_S_MAX):
+            return tuple(
+                [(one, await ask(seq, runner.strategy, one)) for one in runner.symbols[:SYMBOLS_EXPLAINED_MAX]]
+            )
+    except (TimeoutError, LogBusy):
+        return None
 
 
 def _parameters(runner: RunnerConfigured, about: StrategyView | None) -> tuple[Parameter, ...]:

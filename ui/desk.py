@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse
 
 from events.errors import PapertapeError, UsageError
 from projections.readiness import readiness
+from projections.stepping import steps
 from ui.look import Look, views_of
 from ui.rendering import ASSETS, environment, render
 
@@ -85,6 +86,7 @@ class Desk:
             "this": page,
             "contracts": look.views.contracts.by_symbol,
             "desk": look.views.portfolio.view(),
+            "steps": None if look.live else steps(self.site.timeline.views, look.seq),
             "ready": readiness(look.views, look.engine, look.head_seq),
             "with_scripts": self.with_scripts,
         }

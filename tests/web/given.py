@@ -116,6 +116,7 @@ class TapeInspector:
 
     def __init__(self, log: list[Recorded]) -> None:
         self._log = log
+        self.progress = None
 
     async def conditions(self, seq: int, strategy: str, symbol: str) -> tuple[ConditionsView, ...]:
         if strategy not in ("momentum", "vwap_rsi", "scripted"):
