@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from projections import metrics
+from projections.breakdown import BreakdownView, breakdown
 from projections.performance import Performance, TradeFigures, performance, trade_figures
 from projections.switches import State
 
@@ -54,10 +55,11 @@ class Arena:
         self._portfolio = portfolio
         self._trades = trades
         self._figures: dict[str, TradeFigures] = {}
+        self._parts: dict[str, BreakdownView] = {}
 
     def __getstate__(self) -> dict[str, object]:
         """Without the figures: they are made when somebody looks, also while the rest is being saved."""
-        return vars(self) | {"_figures": {}}
+        return vars(self) | {"_figures": {}, "_parts": {}}
 
     def rows(self) -> tuple[ArenaRow, ...]:
         """All strategies, the best first."""
@@ -78,7 +80,15 @@ class Arena:
             until_ms=course.until_ms,
             open_since_ms=[position.entry_time_ms for position in self._portfolio.positions(strategy)],
             gross_exposure_fraction=course.gross_exposure_fraction,
+            closed=self._closed(strategy),
         )
+
+    def parts(self, strategy: str) -> BreakdownView:
+        """The closed trades of one strategy taken apart; computed again only after a close."""
+        known = self._parts.get(strategy)
+        if known is None or known.trades != self._trades.count(strategy):
+            known = self._parts[strategy] = breakdown(self._trades.closed(strategy))
+        return known
 
     def _row(self, rank: int, account: AccountView) -> ArenaRow:
         course = self._portfolio.course(account.strategy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from math import floor
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,13 @@ from msgspec import Struct
 from projections import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from projections.trades import TradeView
 
 HOUR_MS = 3_600_000
 HOURS = 24
+HOUR_NAMES = tuple(f"{hour:02d}:00" for hour in range(HOURS))
 BINS_A_R = 2
 """Results are counted in bins of half an R."""
 BIN_FROM, BIN_UNTIL = -6, 10
@@ -58,13 +60,15 @@ class BreakdownView(Struct, frozen=True):
 
 def breakdown(trades: Sequence[TradeView]) -> BreakdownView:
     """Take closed trades apart."""
+    nets = [trade.net_usdt for trade in trades]
+    hours = [trade.entry_time_ms // HOUR_MS % HOURS for trade in trades]
     return BreakdownView(
         trades=len(trades),
-        by_symbol=_by_size(trades, lambda trade: trade.symbol),
-        by_side=_by_size(trades, lambda trade: trade.side),
-        by_hour=_groups(trades, _hour_of),
-        by_exit_reason=_by_size(trades, lambda trade: trade.reason),
-        net_by_hour_usdt=_by_hour(trades),
+        by_symbol=_by_size([trade.symbol for trade in trades], nets),
+        by_side=_by_size([trade.side for trade in trades], nets),
+        by_hour=_groups([HOUR_NAMES[hour] for hour in hours], nets),
+        by_exit_reason=_by_size([trade.reason for trade in trades], nets),
+        net_by_hour_usdt=_by_hour(hours, nets),
         results_r=bins([trade.r_multiple for trade in trades]),
     )
 
@@ -77,28 +81,24 @@ def bins(results_r: Sequence[float]) -> tuple[Bin, ...]:
     return tuple(Bin(at / BINS_A_R, (at + 1) / BINS_A_R, count) for at, count in counts.items())
 
 
-def _by_hour(trades: Sequence[TradeView]) -> tuple[float, ...]:
-    nets = [0.0] * HOURS
-    for trade in trades:
-        nets[trade.entry_time_ms // HOUR_MS % HOURS] += trade.net_usdt
-    return tuple(nets)
+def _by_hour(hours: Sequence[int], nets: Sequence[float]) -> tuple[float, ...]:
+    found = [0.0] * HOURS
+    for hour, net in zip(hours, nets, strict=True):
+        found[hour] += net
+    return tuple(found)
 
 
-def _hour_of(trade: TradeView) -> str:
-    return f"{trade.entry_time_ms // HOUR_MS % HOURS:02d}:00"
-
-
-def _by_size(trades: Sequence[TradeView], name_of: Callable[[TradeView], str]) -> tuple[GroupRow, ...]:
+def _by_size(names: Sequence[str], nets: Sequence[float]) -> tuple[GroupRow, ...]:
     """The largest group first."""
-    return tuple(sorted(_groups(trades, name_of), key=lambda row: (-row.trades, row.name)))
+    return tuple(sorted(_groups(names, nets), key=lambda row: (-row.trades, row.name)))
 
 
-def _groups(trades: Sequence[TradeView], name_of: Callable[[TradeView], str]) -> tuple[GroupRow, ...]:
+def _groups(names: Sequence[str], nets: Sequence[float]) -> tuple[GroupRow, ...]:
     """A row for every name there is, by name."""
-    nets: dict[str, list[float]] = {}
-    for trade in trades:
-        nets.setdefault(name_of(trade), []).append(trade.net_usdt)
-    return tuple(_row(name, nets[name]) for name in sorted(nets))
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for name, net in zip(names, nets, strict=True):
+        found[name].append(net)
+    return tuple(_row(name, found[name]) for name in sorted(found))
 
 
 def _row(name: str, nets: Sequence[float]) -> GroupRow:

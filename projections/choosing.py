@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from math import fsum
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -65,7 +66,8 @@ class TradesPage(Struct, frozen=True):
 def trades_page(trades: Trades, choice: Choice, page: int, size: int) -> TradesPage:
     """A page of `size` trades; a page beyond the end is the last one."""
     all_trades = trades.closed(choice.strategy or None)
-    chosen = [trade for trade in all_trades if choice.takes(trade)]
+    unasked = choice == Choice(choice.strategy)
+    chosen = list(all_trades) if unasked else [trade for trade in all_trades if choice.takes(trade)]
     pages = max((len(chosen) + size - 1) // size, 1)
     page = min(max(page, 1), pages)
     end = len(chosen) - (page - 1) * size
@@ -74,7 +76,7 @@ def trades_page(trades: Trades, choice: Choice, page: int, size: int) -> TradesP
         page=page,
         pages=pages,
         chosen=len(chosen),
-        wins=sum(trade.net_usdt > 0.0 for trade in chosen),
+        wins=len([trade for trade in chosen if trade.net_usdt > 0.0]),
         gross_usdt=_sum(chosen, "gross_usdt"),
         fees_usdt=_sum(chosen, "fees_usdt"),
         funding_usdt=_sum(chosen, "funding_usdt"),
@@ -93,4 +95,4 @@ def newest(trades: Trades, choice: Choice, before_seq: int, limit: int) -> tuple
 
 
 def _sum(trades: Sequence[TradeView], name: str) -> float:
-    return fsum(getattr(trade, name) for trade in trades)
+    return fsum(map(attrgetter(name), trades))

@@ -59,8 +59,14 @@ def courses(total: TotalView, views: Sequence[EquityView], points_max: int) -> t
 def _course(name: str, capital_usdt: float, curve: Sequence[EquityPoint], points_max: int) -> CourseView:
     share = 100.0 / capital_usdt if capital_usdt > 0.0 else 0.0
     points = thinned(curve, points_max)
-    shown = (CoursePoint(p.at_ms, p.equity_usdt, (p.equity_usdt - capital_usdt) * share) for p in points)
+    shown = (_point(point, capital_usdt, share) for point in points)
     return CourseView(name, tuple(shown))
+
+
+def _point(point: EquityPoint, capital_usdt: float, share: float) -> CoursePoint:
+    """Cents and ten thousandths of a percent: a picture shows no more, and is sent every few seconds."""
+    net_percent = (point.equity_usdt - capital_usdt) * share
+    return CoursePoint(point.at_ms, round(point.equity_usdt, 2), round(net_percent, 4))
 
 
 def day_results(views: Sequence[EquityView], days: Days, limit: int) -> tuple[DayResult, ...]:

@@ -137,16 +137,18 @@ def performance(
     until_ms: int,
     open_since_ms: Sequence[int] = (),
     gross_exposure_fraction: float | None = None,
+    closed: TradeFigures | None = None,
 ) -> Performance:
     """All measures. `from_ms` is the first candle's open, `until_ms` the last one's close.
 
     `day_equities_usdt` has one value a calendar day; `open_since_ms` are the entry times of positions that
-    are still open and count as exposure until the end.
+    are still open and count as exposure until the end. `closed` is what `trade_figures` says of the trades, where that
+    is known already.
     """
     days = metrics.days_between(from_ms, until_ms)
     returns = metrics.daily_returns(capital_usdt, day_equities_usdt)
     growth = metrics.cagr(capital_usdt, end_equity_usdt, days)
-    closed = trade_figures(trades)
+    closed = trade_figures(trades) if closed is None else closed
     spans = [(trade.entry_time_ms, trade.exit_time_ms) for trade in trades]
     spans += [(since_ms, until_ms) for since_ms in open_since_ms]
     return Performance(

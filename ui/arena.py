@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from events.errors import LogBusy, UsageError
-from projections.breakdown import BreakdownView, breakdown
+from projections.breakdown import BreakdownView
 from projections.courses import CourseView, courses
 from projections.site import ConditionsView
 
@@ -96,7 +96,7 @@ async def strategy(look: Look) -> StrategyPage:
         progress=look.site.inspector.progress,
         positions=views.portfolio.positions(name),
         trades=closed[: -TRADES_SHOWN_MAX - 1 : -1],
-        parts=breakdown(closed),
+        parts=views.arena.parts(name),
         limits=views.limits.of(name),
         refusals={symbol: refusal for (who, symbol), refusal in views.refusals.items() if who == name},
         names=views.strategies,

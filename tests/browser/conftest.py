@@ -69,6 +69,8 @@ class Visitor:
         page.goto("/login")
         page.fill("input[name=token]", self.served.token if token is None else token)
         page.click("form[data-login] button[type=submit]")
+        if token is None:
+            page.wait_for_url(lambda url: "/login" not in url)
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type == "error":

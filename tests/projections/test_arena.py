@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.arena import Arena
+from projections.breakdown import breakdown
 from projections.host import fold
 from projections.portfolio import Portfolio
 from projections.trades import Trades
@@ -91,3 +92,13 @@ def test_ranks_count_from_one_and_returns_never_rise(results: list[int]) -> None
     keys = [(-row.net_return_percent, row.strategy) for row in rows]
     assert keys == sorted(keys)
     assert {row.strategy for row in rows} == set(names)
+
+
+def test_trades_taken_apart_are_those_of_now() -> None:
+    """What is remembered is computed again after a close."""
+    portfolio, trades = Portfolio(), Trades()
+    found = Arena(portfolio, trades)
+    for number in range(1, 4):
+        fold([trades], recorded([closed(float(number))], first_seq=number))
+        assert found.parts("momentum") == breakdown(trades.closed("momentum"))
+        assert found.parts("momentum").trades == number

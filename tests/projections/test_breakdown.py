@@ -39,3 +39,10 @@ def test_every_result_is_in_one_bin_and_in_the_right_one(results: list[float]) -
     inner = [one for one in found if one.from_r > BIN_FROM / BINS_A_R and one.until_r < BIN_UNTIL / BINS_A_R]
     for one in inner:
         assert one.trades == sum(one.from_r <= result < one.until_r for result in results)
+
+
+def test_every_hour_has_its_net_result_also_one_without_a_trade() -> None:
+    trades = [trade(3.0), trade(-1.0), trade(5.0, entry_time_ms=DAY_0_MS + 14 * HOUR_MS)]
+    found = breakdown(trades).net_by_hour_usdt
+    assert len(found) == 24
+    assert (found[0], found[1], found[14]) == (2.0, 0.0, 5.0)

@@ -42,3 +42,25 @@ def test_percent_is_as_short_as_it_can(value: float, text: str) -> None:
 )
 def test_a_duration_shows_its_two_largest_units(seconds: int, text: str) -> None:
     assert formats.duration(seconds * SECOND_MS) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (24.5, "24.5"),
+        (-3.25, "-3.25"),
+        (0.024579, "0.024579"),
+        (74_904.6, "74,904.6"),
+        (11_643_400.0, "11,643,400"),
+        (99_999.96, "100,000"),
+        (1e-9, "0"),
+    ],
+)
+def test_a_reading_has_six_digits_and_never_an_exponent(value: float, text: str) -> None:
+    assert formats.reading(value) == text
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (812, "812 B"), (5_754_880, "5.8 MB"), (1.2e12, "1.2 TB")])
+def test_a_size_is_in_the_unit_that_fits(size: float, text: str) -> None:
+    assert formats.file_size(size) == text
