@@ -114,7 +114,7 @@ def _route(site: Site, name: str, kind: type[Any], summary: str) -> GuardedRoute
         summary,
         Accepted,
         body=kind,
-        refusals=(409, 413, 415, 422, 503),
+        refusals=(409, 413, 415, 422, 503, 504),
         about="Answered when it is committed: from the first to the last event it became, consequences included.",
     )
     return GuardedRoute(f"/api/v1/commands/{name}", endpoint, access=Access.COMMAND, method="POST", operation=operation)

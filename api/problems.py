@@ -11,7 +11,7 @@ from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from events.errors import CommandRefused, PapertapeError, UsageError
+from events.errors import CommandRefused, CommandUnanswered, LogBusy, PapertapeError, UsageError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -59,6 +59,16 @@ async def _refused(_: Request, error: CommandRefused) -> Response:
     return problem(409, str(error))
 
 
+async def _unanswered(_: Request, error: CommandUnanswered) -> Response:
+    """Nobody knows whether the command was taken: not to be tried again before a look at the log."""
+    return problem(504, str(error))
+
+
+async def _waits(_: Request, error: LogBusy) -> Response:
+    """Too many read at once."""
+    return busy(str(error))
+
+
 async def _log_says_no(_: Request, error: PapertapeError) -> Response:
     """A damaged or missing log: nothing can be shown until somebody looks at it."""
     return problem(503, str(error))
@@ -73,6 +83,8 @@ HANDLERS: Final[Mapping[Any, Handler]] = {
     HTTPException: _stated,
     UsageError: _not_there,
     CommandRefused: _refused,
+    CommandUnanswered: _unanswered,
+    LogBusy: _waits,
     PapertapeError: _log_says_no,
     500: _bug,
 }

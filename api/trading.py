@@ -12,6 +12,7 @@ from events.errors import UsageError
 from events.facts import RunnerConfigured
 from projections.arena import ArenaRow
 from projections.breakdown import BreakdownView, breakdown
+from projections.courses import DayResult, day_results
 from projections.equity import EquityView
 from projections.limits import LimitView
 from projections.marks import Mark
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from api.answers import Scene
     from projections.views import Views
 
+DAYS_MAX = 400
+
 
 class OneRunner(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One strategy."""
@@ -35,6 +38,12 @@ class SomeRunner(Query, frozen=True, forbid_unknown_fields=True):
     """One strategy, or all without a name."""
 
     strategy: Annotated[str, Meta(max_length=100)] = ""
+
+
+class LastDays(Query, frozen=True, forbid_unknown_fields=True):
+    """The last days that are over, and the one that goes on."""
+
+    limit: Annotated[int, Meta(ge=1, le=DAYS_MAX)] = 30
 
 
 class RunnerDetail(Struct, frozen=True):
@@ -129,6 +138,10 @@ async def _risk(scene: Scene, _: Query) -> Risk:
     return Risk(scene.views.limits.views(), switches.active(), switches.past())
 
 
+async def _days(scene: Scene, query: LastDays) -> tuple[DayResult, ...]:
+    return day_results(scene.views.portfolio.equity.views(), scene.views.days, query.limit)
+
+
 VIEWS = (
     View("runners", "The accounts of all strategies, as configured", tuple[AccountView, ...], _runners),
     View("runners/{strategy}", "One strategy with its parameters and results", RunnerDetail, _runner, OneRunner),
@@ -136,5 +149,6 @@ VIEWS = (
     View("positions", "The open positions, marked at the last close", tuple[PositionView, ...], _positions, SomeRunner),
     View("orders", "The orders that wait for the next open", tuple[OrderView, ...], _orders, SomeRunner),
     View("equity", "Equity over time, of all together and of each", Courses, _equity, SomeRunner),
+    View("days", "The results of UTC days, oldest first, the last one so far", tuple[DayResult, ...], _days, LastDays),
     View("risk", "Limits as used and allowed, kill switches that stand, and past ones", Risk, _risk),
 )

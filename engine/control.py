@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from events.commands import Accepted, Command
-from events.errors import CommandRefused, UsageError
+from events.errors import CommandRefused, CommandUnanswered, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -168,7 +168,7 @@ async def send(db: Path, command: Command) -> Accepted:
     """Give a command to the engine that runs on this log. Raises NoEngine, CommandRefused."""
     answer = await _asked(db, command, ANSWER_S_MAX)
     if answer is None:
-        raise CommandRefused("the engine gave no answer; whether it took the command stands in the log")
+        raise CommandUnanswered("the engine gave no answer; whether it took the command stands in the log")
     if answer.accepted is None:
         raise CommandRefused(answer.refused)
     return answer.accepted

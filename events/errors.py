@@ -11,6 +11,7 @@ PapertapeError
 │   └── ExchangeRefused    it answers with an error of its own, by code               exit 1
 ├── PortableDamaged        a file of exported events cannot be imported                exit 1
 ├── CommandRefused         a command that does not fit the state (a stale reset)      exit 1
+│   └── CommandUnanswered  whether the engine took it stands in the log               exit 1
 ├── LogError               the log said no
 │   ├── LogHeld            another engine holds it                                    exit 3
 │   ├── LogMissing         there is no log at this path                               exit 2
@@ -88,6 +89,10 @@ class PortableDamaged(PapertapeError):
 
 class CommandRefused(PapertapeError):
     """A command that does not fit the state."""
+
+
+class CommandUnanswered(CommandRefused):
+    """The engine did not answer in time: whether it took the command stands in the log."""
 
 
 class LogError(PapertapeError):

@@ -8,15 +8,17 @@ import pytest
 
 from engine.core.world import new_world
 from engine.setup import RunnerSettings, configuration
+from events.errors import CommandUnanswered
 from events.facts import FeedConnected, KillSwitchReset, KillSwitchTripped, RunnerPaused
 from tests.core.scenario import BUY, Scenario
 from tests.events.tape import in_loop
 from tests.support import DAY_0_MS, STRATEGIES, listed, take
-from tests.web.given import BEARER, ListTimeline, Present, client_of, site_of, status, told_day
+from tests.web.given import BEARER, Absent, ListTimeline, Present, client_of, site_of, status, told_day
 
 if TYPE_CHECKING:
     import httpx
 
+    from events.commands import Accepted, Command
     from projections.site import Site
 
 SAID = {"actor": "anna", "reason": "looked at it"}
@@ -132,6 +134,19 @@ async def test_hostile_words_are_kept_as_they_are_and_shown_as_text() -> None:
         told = await client.get(f"/api/v1/events/{seq}")
         assert told.json()["data"]["fields"]["why"] == words
         assert told.headers["content-type"] == "application/json"
+
+
+class Silent(Absent):
+    """An engine that takes a line and says nothing."""
+
+    async def submit(self, command: Command) -> Accepted:
+        raise CommandUnanswered(f"no answer to {type(command).__name__}")
+
+
+@in_loop
+async def test_a_command_without_an_answer_is_told_from_a_refused_one() -> None:
+    async with client_of(site_of(told_day(), Silent(), commands_allowed=True)) as client:
+        assert (await given(client, "kill")).status_code == 504
 
 
 @in_loop

@@ -95,6 +95,10 @@ async def test_the_numbers_are_those_of_the_folds() -> None:
             runner = await shown(client, "runners/momentum", as_of=seq)
             assert runner["performance"] == as_json(views.arena.performance("momentum"))
             assert (await shown(client, "risk", as_of=seq))["limits"] == as_json(views.limits.views())
+            days = await shown(client, "days", as_of=seq, limit=1)
+            today = views.days.today
+            assert [one["day_ms"] for one in days] == ([] if today is None else [today.day * 86_400_000])
+            assert sum(one["equity_usdt"] for one in days) in (0, portfolio.view().equity_usdt)
             courses = await shown(client, "equity", as_of=seq, strategy="momentum")
             assert courses["strategies"] == as_json([portfolio.course("momentum")])
 
