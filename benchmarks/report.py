@@ -66,7 +66,7 @@ def page(results: Iterable[Result], versions: Mapping[str, str], *, quick: bool)
 def renewed(text: str, results: Iterable[Result], *, quick: bool) -> str:
     """The page with the sections of some measures in place of those that were there; a new one comes last."""
     head, *sections = text.rstrip("\n").split("\n## ")
-    named = {section.partition(":")[0]: section for section in sections}
+    named = {section.partition(":")[0]: section.rstrip("\n") + "\n" for section in sections}
     for result in results:
         named[result.name] = "\n".join(_section(result, quick=quick)).lstrip("\n").removeprefix("## ") + "\n"
     return _counted(head, [*named.values()])

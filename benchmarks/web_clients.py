@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import sys
 from contextlib import suppress
 
@@ -55,6 +56,12 @@ class Crowd:
             await self._answered.acquire()
 
 
+def allow(connections: int) -> None:
+    """Every connection is an open file."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2 * connections, hard) if hard > 0 else 2 * connections, hard))
+
+
 async def main(host: str, port: int, count: int) -> None:
     """Let them come, and stay until stdin is closed."""
     crowd = Crowd(host, port)
@@ -69,4 +76,5 @@ async def main(host: str, port: int, count: int) -> None:
 
 
 if __name__ == "__main__":
+    allow(int(sys.argv[3]))
     asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

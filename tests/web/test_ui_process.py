@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -20,7 +21,7 @@ from api.token import new_token
 from events.facts import KillSwitchTripped
 from tests.cli.written_log import HEAD, write_log
 from tests.engine.logs import of_type
-from tests.engine.processes import ended_s, ok, papertape, running
+from tests.engine.processes import ROOT, ended_s, environment, ok, papertape, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,6 +113,21 @@ def test_it_ends_within_two_seconds_with_a_hundred_open_streams(tmp_path: Path, 
         wait_until(lambda: httpx.get(f"{url}/health").json()["web"]["streams_open"] == STREAMS)
         assert ended_s(process, number) < ENDS_S_MAX
         assert process.returncode == 0
+
+
+def test_of_a_thousand_clients_the_configured_number_is_served(tmp_path: Path) -> None:
+    write_log(tmp_path / "small.db")
+    with serving(tmp_path, "--db", "small.db", "--set", "web.streams_max=300") as (process, url):
+        host, _, port = url.removeprefix("http://").partition(":")
+        command = [sys.executable, "-m", "benchmarks.web_clients", host, port, "1000"]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, cwd=ROOT, env=environment(), **pipes) as crowd:
+            assert crowd.stdout is not None
+            assert json.loads(crowd.stdout.readline()) == {"served": 300, "refused": 700, "others": 0}
+            assert httpx.get(f"{url}/api/v1/arena", timeout=20.0).status_code == 200, "reading goes on"
+            crowd.communicate()
+        wait_until(lambda: httpx.get(f"{url}/health").json()["web"]["streams_open"] == 0)
+        assert ended_s(process, signal.SIGTERM) < ENDS_S_MAX
 
 
 def test_an_address_that_others_reach_needs_a_token_of_the_owner(tmp_path: Path) -> None:
