@@ -25,7 +25,7 @@ COPY projections projections
 COPY api api
 COPY ui ui
 COPY cli cli
-COPY tools/assets.py tools/assets.py
+COPY tools/assets.py tools/build_pages.py tools/
 COPY --from=modules /modules/node_modules /modules
 RUN python tools/assets.py /modules
 RUN uv pip install --python /opt/papertape/bin/python --no-deps .

@@ -14,6 +14,7 @@ from benchmarks import rivals
 from benchmarks.appends import append_many, append_one
 from benchmarks.backtests import against_backtesting, against_vectorbt, identical
 from benchmarks.chat import telegram_dead
+from benchmarks.dashboard import dashboard
 from benchmarks.feed import feed
 from benchmarks.live import live
 from benchmarks.looks import looks
@@ -39,6 +40,7 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
     "telegram": telegram_dead,
     "timeline": timeline,
     "web": web,
+    "dashboard": dashboard,
 }
 WITH_RIVALS = ("vectorbt", "backtesting", "eventsourcing")
 

@@ -99,6 +99,6 @@ class _Trading:
         gross = opened.quantity_base * (candle.close - opened.price_usdt)
         net = gross - 0.36
         return PositionClosed(
-            candle.at_ms, *slot, "long", "time", opened.quantity_base, opened.at_ms, opened.price_usdt, candle.close,
+            candle.at_ms, *slot, "long", "target", opened.quantity_base, opened.at_ms, opened.price_usdt, candle.close,
             candle.close, 0.18, gross, 0.36, 0.0, 0.06, net, net / 3.0, False,
         )  # fmt: skip
