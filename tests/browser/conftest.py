@@ -62,6 +62,7 @@ class Visitor:
         page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
         if logged_in:
             self.log_in(page)
+            page.wait_for_url(f"{self.served.url}/")
         return page
 
     def log_in(self, page: Page, token: str | None = None) -> None:
