@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -73,6 +74,7 @@ async def running(timeline: LogTimeline) -> AsyncIterator[None]:
 
 async def tell(db: Path) -> Told:
     """Open, wait for the head and for all checkpoints, seek, draw."""
+    gc.freeze()  # As the web does.
     told = Told(memory_before_mb=memory_mb())
     timeline = timeline_of(db, {}, _warn)
     async with running(timeline):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from projections.views import Views
 
 PAGE_EVENTS_MAX: Final = 2_048
-GO_EVENTS_MAX: Final = 256
+GO_EVENTS_MAX: Final = 128
 """So many are folded before others have their turn: a few milliseconds."""
 SEEKS_AT_ONCE_MAX: Final = 2
 SEEKS_WAITING_MAX: Final = 64
