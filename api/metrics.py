@@ -91,6 +91,8 @@ class _Scrape(Collector):
             "commit_p99_seconds": ("99 of 100 commits took no longer", engine.commit_p99_ms, 1_000.0),
             "loop_lag_seconds": ("What was due began so much later at most", engine.loop_lag_ms, 1_000.0),
             "disk_free_bytes": ("Free where the log is", engine.disk_free_bytes, 1.0),
+            "log_bytes": ("The log and what is not in it yet", engine.log_bytes, 1.0),
+            "proof_time_seconds": ("When the newest proved backup was made", engine.proved_at_ms, 1_000.0),
             "alert_age_seconds": ("Age of the oldest alert that was not sent", engine.oldest_alert_age_s, 1.0),
         }
         for name, (text, value, divisor) in measured.items():

@@ -16,6 +16,7 @@ from cli.chat_conditions import ChatConditions
 from cli.graph import warn
 from cli.journal import journal
 from cli.telling import InChat, InFile, Telling, file_of_alerts, ping
+from engine.backup import Backup, backups
 from engine.companions import Companions
 from engine.feeds.bitget_settings import BITGET
 from engine.lag import LagWatch, stacks_file
@@ -283,6 +284,11 @@ class Attendance:
     def oldest_alert_age_s(self) -> float:
         """How long the alert that waits the longest has been waiting; 0 where none waits."""
         return self._notifier.statistics().oldest_unsent_ms / 1_000.0
+
+    def newest_backup(self) -> Backup | None:
+        """The newest proved backup, whoever made it; looks into its folder."""
+        found = backups(self._db.parent / self._config.backup.folder, self._db.name)
+        return found[-1] if found else None
 
     # ------------------------------------------------------------ what the watchdog needs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from projections.site import EngineStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from cli.attend import Attendance
     from engine.boot import Engine
@@ -33,7 +35,8 @@ def saying(
 async def status_of(running: Engine, signs: VitalSigns, attended: Attendance | None) -> EngineStatus:
     """Everything that is known now: figures of the start, measurements, and what the companions say."""
     measured = await signs.measure()
-    recovered = running.recovered
+    recovered, db = running.recovered, running.log.path
+    proof = None if attended is None else await asyncio.to_thread(attended.newest_backup)
     return EngineStatus(
         version=version("papertape"),
         pid=os.getpid(),
@@ -49,7 +52,19 @@ async def status_of(running: Engine, signs: VitalSigns, attended: Attendance | N
         commit_p99_ms=measured.commit_latency_ms,
         loop_lag_ms=measured.loop_lag_ms,
         disk_free_bytes=measured.disk_free_bytes,
+        log_bytes=await asyncio.to_thread(_bytes_of, db),
+        proved_seq=None if proof is None else proof.seq,
+        proved_at_ms=None if proof is None else proof.at_ms,
         oldest_alert_age_s=None if attended is None else attended.oldest_alert_age_s,
         dog=None if attended is None else attended.dog_view,
         market_ended=running.market_ended,
     )
+
+
+def _bytes_of(db: Path) -> int | None:
+    """The log's file and its -wal; looked at, never opened."""
+    try:
+        wal = db.with_name(f"{db.name}-wal")
+        return db.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
+    except OSError:
+        return None

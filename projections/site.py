@@ -29,7 +29,9 @@ class EngineStatus(Struct, frozen=True):
     """What only the running engine knows of itself, as it said at `at_ms` of the machine's clock.
 
     `started_at_ms` is when this process took the log; the replayed events and milliseconds are those of its start.
-    `commit_p99_ms` and `loop_lag_ms` are None where they were not measured yet.
+    `commit_p99_ms` and `loop_lag_ms` are None where they were not measured yet. `log_bytes` counts the log and what
+    is not in it yet. The proof is the newest backup: put back, folded from its first event, the same state; its time is
+    UTC ms, None where there is none.
     """
 
     version: str
@@ -46,6 +48,9 @@ class EngineStatus(Struct, frozen=True):
     commit_p99_ms: float | None = None
     loop_lag_ms: float | None = None
     disk_free_bytes: int | None = None
+    log_bytes: int | None = None
+    proved_seq: int | None = None
+    proved_at_ms: int | None = None
     oldest_alert_age_s: float | None = None
     dog: DogView | None = None
     market_ended: bool = False
