@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from engine.control import NoEngine, ask_crash, ask_status, send
+from engine.replaying import replaying
 from projections.site import EngineStatus
 
 if TYPE_CHECKING:
@@ -51,6 +52,28 @@ class DoorEngine:
     async def _asked(self) -> EngineStatus | None:
         try:
             said = await ask_status(self._db)
-            return None if said is None else msgspec.convert(said, EngineStatus)
-        except (NoEngine, msgspec.ValidationError):  # An engine of another version may say other things.
+            return self._starting() if said is None else msgspec.convert(said, EngineStatus)
+        except NoEngine:
+            return self._starting()
+        except msgspec.ValidationError:  # An engine of another version may say other things.
             return None
+
+    def _starting(self) -> EngineStatus | None:
+        """What is known of an engine whose door is not open yet."""
+        found = replaying(self._db)
+        if found is None:
+            return None
+        return EngineStatus(
+            version="",
+            pid=found.pid,
+            at_ms=0,
+            started_at_ms=0,
+            head_seq=found.head_seq,
+            ending=False,
+            recovered_seq=found.seq,
+            snapshot_seq=0,
+            replayed_events=found.seq,
+            recovery_ms=0.0,
+            digest_at_start="",
+            replaying=True,
+        )

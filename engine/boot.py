@@ -19,6 +19,7 @@ from engine.core.registry import code_digest
 from engine.core.saving import world_digest
 from engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
 from engine.recovery import Recovered, recover
+from engine.replaying import tell, tell_end
 from engine.setup import RunnerSettings, configured_runners
 from events.bus import Bus
 from events.errors import ConfigError, LogError
@@ -139,9 +140,13 @@ def _recovered_engine(
     """The engine at the head of its log, before it takes anything new."""
     snapshots = snapshot_store(settings.db, warn)
     reader = log.reader()
+    head_seq = log.head.seq
     try:
-        recovered = recover(reader, snapshots, settings.strategies)
+        recovered = recover(
+            reader, snapshots, settings.strategies, on_progress=lambda seq: tell(settings.db, seq, head_seq)
+        )
     finally:
+        tell_end(settings.db)
         reader.close()
     bus = Bus(log.head.seq)
     version = code_digest(settings.strategies.values())

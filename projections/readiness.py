@@ -47,6 +47,9 @@ def readiness(views: Views, engine: EngineStatus | None, head_seq: int) -> Ready
     """How it is. `engine` is None where no engine answers on this log, `head_seq` is where the log ends."""
     if engine is None:
         return _without_engine(views, head_seq)
+    if engine.replaying:
+        text = f"the engine replays its log: {engine.recovered_seq:,}/{engine.head_seq:,}"
+        return ReadyView(ready=False, idle="", reasons=(Reason("recovering", text),))
     reasons = [*_behind(views, head_seq, BEHIND_EVENTS_MAX), *_process(engine)]
     idle = MARKET_ENDED if engine.market_ended else _held(views)
     if not engine.market_ended:

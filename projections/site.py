@@ -53,6 +53,8 @@ class EngineStatus(Struct, frozen=True):
     proved_at_ms: int | None = None
     oldest_alert_age_s: float | None = None
     dog: DogView | None = None
+    replaying: bool = False
+    """It is starting: it has replayed its log up to `recovered_seq`, and answers nothing else yet."""
     market_ended: bool = False
     """A recorded or limited market was played to its end: nothing more is to come."""
 
