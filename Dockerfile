@@ -28,10 +28,11 @@ COPY cli cli
 COPY tools/assets.py tools/build_pages.py tools/
 COPY --from=modules /modules/node_modules /modules
 RUN python tools/assets.py /modules
-RUN uv pip install --python /opt/papertape/bin/python --no-deps .
+# What uv leaves behind may be written by everybody.
+RUN uv pip install --python /opt/papertape/bin/python --no-deps . && rm -f /opt/papertape/.lock
 
 FROM build AS build-research
-RUN uv pip install --python /opt/papertape/bin/python -c requirements.lock '.[research]'
+RUN uv pip install --python /opt/papertape/bin/python -c requirements.lock '.[research]' && rm -f /opt/papertape/.lock
 
 # ---------------------------------------------------------------- what runs
 FROM ${PYTHON_IMAGE} AS base

@@ -1,6 +1,6 @@
 # One target a habit. `make setup` builds .venv from the lock; everything else uses it.
 .DEFAULT_GOAL := help
-.PHONY: help setup assets run live test test-browser lint format types unit prove bench docs clean
+.PHONY: help setup assets run live test test-browser test-deploy test-image soak lint format types unit prove bench docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -48,14 +48,20 @@ types: setup
 	@$(BIN)/mypy
 
 unit: setup
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not browser"
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not browser and not image"
 
 test-browser: setup  ## The pages in a real browser; pictures of them in build/screenshots
 	@sh tools/browser.sh $(BIN)/python
 	@$(BIN)/pytest -n 0 -m browser tests/browser
 
+test-deploy: setup  ## deploy.sh end to end, compose.yaml, the systemd unit, an upgrade and the way back
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -rs -m "not browser and not image" tests/deploy tests/cli/test_notify.py
+
+test-image: setup  ## The Dockerfile built for real by buildah, and what it makes, run (root, buildah, debootstrap)
+	@$(BIN)/pytest -n 0 -rs -m image tests/image
+
 prove: setup  ## All tests, the long ones too
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not browser"
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not browser and not image"
 
 bench: setup  ## Measure against other libraries; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks --write

@@ -64,8 +64,10 @@ class WebView(Struct, frozen=True):
 
 
 class HealthView(Struct, frozen=True):
-    """Liveness, readiness, the watchdog's view, what the feed went through, and this process."""
+    """What runs (`commit`: of which sources, where known), readiness, the watchdog's view, the feed, this process."""
 
+    version: str
+    commit: str
     live: bool
     ready: ReadyView
     as_of: AsOf
@@ -123,6 +125,8 @@ class Health:
         ready, views, streams = self._readiness(engine), self._site.timeline.views, self._streams
         feeding = views.portfolio.feeding
         return 200 if ready.ready else 503, HealthView(
+            version=self._site.settings.version,
+            commit=self._site.settings.commit,
             live=True,
             ready=ready,
             as_of=AsOf(views.seq, views.at_ms),

@@ -94,6 +94,7 @@ class _Scrape(Collector):
             "log_bytes": ("The log and what is not in it yet", engine.log_bytes, 1.0),
             "proof_time_seconds": ("When the newest proved backup was made", engine.proved_at_ms, 1_000.0),
             "alert_age_seconds": ("Age of the oldest alert that was not sent", engine.oldest_alert_age_s, 1.0),
+            "backup_age_seconds": ("Age of the newest proved backup", engine.backup_age_s, 1.0),
         }
         for name, (text, value, divisor) in measured.items():
             if value is not None:

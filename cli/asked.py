@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from cli.arguments import speed_of
 from cli.config import load_config
 from cli.graph import with_files
+from engine.feeds.bitget_settings import BITGET
 from events.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ def _kind(asked: str | None, config: Config) -> Literal["sim", "file", "bitget"]
         if asked == kind:
             return kind
     raise UsageError(f"--feed {asked}: there are {', '.join(FEED_KINDS)}")
+
+
+def is_attended(config: Config) -> bool:
+    """A market that is played as fast as it can is a rehearsal: nobody is told of it, and nothing is kept of it."""
+    return config.feed.kind == BITGET or config.feed.speed > 0.0
+
+
+def logs_folder(config: Config) -> Path | None:
+    """Where the programs' own log files are; None where none are kept."""
+    return config.folder / config.logs.folder if config.logs.folder and is_attended(config) else None
 
 
 def occupy_closed_streams() -> None:

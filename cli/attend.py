@@ -290,6 +290,11 @@ class Attendance:
         found = backups(self._db.parent / self._config.backup.folder, self._db.name)
         return found[-1] if found else None
 
+    @property
+    def backup_age_s(self) -> float | None:
+        """How old the newest proved backup is; None where none is made, or the engine is too young to tell."""
+        return None if self._backing is None else self._backing.age_s()
+
     # ------------------------------------------------------------ what the watchdog needs
 
     async def _measure(self) -> Measured:
@@ -300,7 +305,7 @@ class Attendance:
             oldest_alert_age_s=self.oldest_alert_age_s,
             projection_lag_events={"alerts": told.lag_events, **self._chat_lag()},
             dead_tasks=tuple(sorted(self.companions.dead)),
-            backup_age_s=None if self._backing is None else self._backing.age_s(),
+            backup_age_s=self.backup_age_s,
             market_ended=self.market_ended,
         )
 

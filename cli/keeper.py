@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
-from cli.restarts import Again, Life, NoMore, Restarts, how
+from cli.restarts import NOT_MENDED, Again, Life, NoMore, Restarts, how
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from cli.notify import Notify
+
 ENDS_S_MAX: Final = 8.0
 """An engine may need some seconds for its last words; then it is killed, and the log is whole all the same."""
-LOOK_S_MAX: Final = 60.0
+KILLED_S_MAX: Final = 60.0
 SIGNALS_READ_MAX: Final = 64
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 INHERITED_FD: Final = 3
@@ -54,15 +56,26 @@ class Kept(Struct):
     ended: NoMore | None = None
     asked_to_end: bool = False
 
+    @property
+    def lives(self) -> bool:
+        """Whether it runs, is about to, or was given up for what no restart mends: then the page goes on saying why."""
+        return self.ended is None or self.ended.code in NOT_MENDED
+
 
 class Keeper:
     """Keeps an engine and its page alive until the engine's work is done or a signal comes."""
 
     def __init__(
-        self, engine: Program, web: Program, tell: Callable[[str], None], ends_s_max: float = ENDS_S_MAX
+        self,
+        engine: Program,
+        web: Program,
+        tell: Callable[[str], None],
+        notify: Notify,
+        ends_s_max: float = ENDS_S_MAX,
     ) -> None:
+        """`tell` tells the owner what becomes of them, `notify` the service manager that they live."""
         self._engine, self._web = Kept(engine), Kept(web)
-        self._tell, self._ends_s_max = tell, ends_s_max
+        self._tell, self._notify, self._ends_s_max = tell, notify, ends_s_max
         self._stopping = False
 
     def run(self) -> int:
@@ -71,10 +84,12 @@ class Keeper:
             try:
                 while not self._is_over():
                     self._start_due()
+                    self._notify.turn(lives=self._engine.lives and self._web.lives)
                     if self._wait(coming):
                         self._stopping = True
                     self._reap()
             finally:
+                self._notify.stopping()
                 self._end_all(coming)
         return self._code()
 
@@ -101,7 +116,7 @@ class Keeper:
     def _wait(self, coming: socket.socket) -> bool:
         """Wait for a signal or until somebody is due; whether it was one to stop."""
         due_s = [kept.due_s for kept in (self._engine, self._web) if kept.due_s is not None]
-        seconds = max(0.0, min([*due_s, time.monotonic() + LOOK_S_MAX]) - time.monotonic())
+        seconds = max(0.0, min([*due_s, time.monotonic() + self._notify.look_s]) - time.monotonic())
         return any(number in STOP_SIGNALS for number in _taken(coming, seconds))
 
     # ------------------------------------------------------------ ends
@@ -147,7 +162,7 @@ class Keeper:
         while any(kept.pid is not None for kept in (self._engine, self._web)):
             if (left_s := ends_s - time.monotonic()) <= 0.0:
                 self._kill_all()
-                left_s = LOOK_S_MAX
+                left_s = KILLED_S_MAX
             _taken(coming, left_s)
             self._reap()
 

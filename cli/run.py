@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.asked import Asked, configured, occupy_closed_streams
+from cli.asked import Asked, configured, is_attended, logs_folder, occupy_closed_streams
 from cli.attend import attendance
 from cli.config import bitget_settings
 from cli.engine_status import saying
@@ -19,7 +19,6 @@ from cli.logs import ROOT, TOLD, logs
 from engine.boot import Engine, engine
 from engine.clock import SystemClock
 from engine.control import Door
-from engine.feeds.bitget_settings import BITGET
 from engine.supervisor import supervise
 from engine.vital_signs import VitalSigns
 from events.errors import ConfigError, PapertapeError
@@ -57,18 +56,12 @@ def _leave(number: int, frame: object) -> None:  # noqa: ARG001
 async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None:
     """Run, and keep what is said on the way in the log files."""
     known: list[Engine] = []
-    folder = config.folder / config.logs.folder if config.logs.folder and is_attended(config) else None
-    with logs(config.logs, folder, "engine", lambda: known[0].log.head.seq if known else 0):
+    with logs(config.logs, logs_folder(config), "engine", lambda: known[0].log.head.seq if known else 0):
         try:
             await _run_engine(config, db, until_end, as_json, known.append)
         except PapertapeError:
             logging.getLogger(f"{ROOT}.engine").exception("the engine ended", extra=TOLD)
             raise
-
-
-def is_attended(config: Config) -> bool:
-    """A market that is played as fast as it can is a rehearsal: nobody is told of it, and nothing is kept of it."""
-    return config.feed.kind == BITGET or config.feed.speed > 0.0
 
 
 async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, up: Callable[[Engine], None]) -> None:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cli.asked import Asked, configured, occupy_closed_streams
+import msgspec
+
+from cli.asked import Asked, configured, logs_folder, occupy_closed_streams
 from cli.entrance import SESSION_VARIABLE, entrance, web_variables
 from cli.keeper import INHERITED_FD, Keeper, Program
 from cli.kept import KEEPER, PAGE
 from cli.listening import HANDED, listener, url_of
+from cli.logs import ROOT as LOGGER
+from cli.logs import TOLD, logs
+from cli.notify import VARIABLES, Notify
+from engine.control import ANSWER_BYTES_MAX, Answer, AskStatus, socket_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cli.config import Config
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+KEEPER_LOGGER: Final = f"{LOGGER}.keeper"
+DOOR_S_MAX: Final = 1.0
 
 
 def keep(asked: Asked, host: str | None, port: int | None, *, as_json: bool) -> int:
@@ -37,17 +47,51 @@ def keep(asked: Asked, host: str | None, port: int | None, *, as_json: bool) -> 
         _say(f"papertape: {url}", as_json=as_json)
         if made:
             _say(f"commands need this token: {made}", as_json=as_json)
-        base = {**os.environ, KEEPER: str(os.getpid()), "PYTHONPATH": _python_path()}
+        own = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        base = {**own, KEEPER: str(os.getpid()), "PYTHONPATH": _python_path()}
         engine = Program("engine", _command("run", *run_arguments(asked, as_json=as_json)), {**base, PAGE: page})
-        database = str(asked.db or config.database)
+        database = asked.db or config.database
         web = Program(
             "page",
-            _command("ui", "--db", database, *_page_arguments(asked, config)),
+            _command("ui", "--db", str(database), *_page_arguments(asked, config)),
             {**base, HANDED: str(INHERITED_FD), **({SESSION_VARIABLE: made} if made else {})},
             inherits=listening.fileno(),
             is_silent=True,
         )
-        return Keeper(engine, web, lambda text: _say(f"papertape: {text}", as_json=as_json)).run()
+        notify = Notify(os.environ, lambda: _answers(socket_path(database)))
+        with logs(config.logs, logs_folder(config), "keeper", lambda: 0):
+            logging.getLogger(KEEPER_LOGGER).info("keeps the engine and the page of %s at %s", database, url)
+            code = Keeper(engine, web, _teller(config, as_json=as_json), notify).run()
+            logging.getLogger(KEEPER_LOGGER).info("ended with %d", code)
+            return code
+
+
+def _teller(config: Config, *, as_json: bool) -> Callable[[str], None]:
+    """Tells the owner, and the log files: as an object on stderr where that is how everything is said."""
+    logger = logging.getLogger(KEEPER_LOGGER)
+
+    def tell(text: str) -> None:
+        if config.logs.format == "json":
+            logger.warning(text)
+        else:
+            _say(f"papertape: {text}", as_json=as_json)
+            logger.warning(text, extra=TOLD)
+
+    return tell
+
+
+def _answers(door: Path) -> bool:
+    """Whether an engine answers at its door and has gone through its log."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
+        visitor.settimeout(DOOR_S_MAX)
+        try:
+            visitor.connect(str(door))
+            visitor.sendall(msgspec.json.encode(AskStatus()) + b"\n")
+            with visitor.makefile("rb") as lines:
+                said = msgspec.json.decode(lines.readline(ANSWER_BYTES_MAX), type=Answer).status
+        except (OSError, msgspec.MsgspecError):
+            return False
+    return said is not None and not said.get("replaying")
 
 
 def _say(text: str, *, as_json: bool) -> None:

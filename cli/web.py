@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import resource
 import signal
@@ -20,7 +21,7 @@ from api.gate import Gate
 from api.hosts import Hosts
 from api.server import CONNECTIONS_MAX, serve
 from api.streams import Streams
-from cli.asked import occupy_closed_streams
+from cli.asked import logs_folder, occupy_closed_streams
 from cli.comparing import LogComparer
 from cli.config import load_config, strategies_of
 from cli.config_view import summary
@@ -31,7 +32,7 @@ from cli.graph import warn
 from cli.inspecting import LogInspector
 from cli.kept import KEEPER
 from cli.listening import listener, url_of
-from cli.logs import logs
+from cli.logs import ROOT, logs
 from cli.strategies_view import strategy_views
 from engine.supervisor import supervise
 from events.errors import LogMissing
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FILES_BESIDE_CONNECTIONS_MAX = 200
+LOGGER = f"{ROOT}.page"
+COMMIT = "PAPERTAPE_COMMIT"
+"""The environment variable with the commit an image was made of."""
 
 
 class Serving(Struct, frozen=True):
@@ -133,8 +137,12 @@ async def _served(serving: Serving) -> None:
             await serve(app, serving.listening, streams, stop, web.proxies)
             timeline.close()
 
-        with logs(config.logs, None, "page", lambda: timeline.head_seq):
+        # Who looks at a log by hand leaves nothing behind; two pages never write one file.
+        folder = logs_folder(config) if KEEPER in os.environ else None
+        with logs(config.logs, folder, "page", lambda: timeline.head_seq):
+            logging.getLogger(LOGGER).info("serves %s at %s", db, url_of(serving.listening))
             await supervise(work(), {"timeline": timeline.run()}, lambda: timeline.head_seq)
+            logging.getLogger(LOGGER).info("ended")
 
 
 def site_settings(config: Config, db: Path) -> SiteSettings:
@@ -145,6 +153,7 @@ def site_settings(config: Config, db: Path) -> SiteSettings:
         simulated=config.feed.kind == "sim",
         config_text=summary(config),
         commands_allowed=not is_backtest(db),
+        commit=os.environ.get(COMMIT, ""),
     )
 
 

@@ -52,6 +52,8 @@ class EngineStatus(Struct, frozen=True):
     proved_seq: int | None = None
     proved_at_ms: int | None = None
     oldest_alert_age_s: float | None = None
+    backup_age_s: float | None = None
+    """How old the newest proved backup is; None where none is made, and in the first hour of an engine."""
     dog: DogView | None = None
     replaying: bool = False
     """It is starting: it has replayed its log up to `recovered_seq`, and answers nothing else yet."""
@@ -210,6 +212,8 @@ class SiteSettings(Struct, frozen=True):
     """The configuration as it is shown: secrets left out."""
     commands_allowed: bool
     """False for a log that is only looked at."""
+    commit: str = ""
+    """Of which sources this is; empty where nobody said."""
 
 
 class StrategyView(Struct, frozen=True):

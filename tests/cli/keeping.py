@@ -8,8 +8,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 from cli.keeper import Keeper, Program
+from cli.notify import Notify
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -28,4 +30,5 @@ def tell(text: str) -> None:
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     engine, web, ends_s_max = sys.argv[1:]
-    sys.exit(Keeper(script("engine", engine), script("web", web), tell, float(ends_s_max)).run())
+    notify = Notify(os.environ, Path("engine.up").exists)
+    sys.exit(Keeper(script("engine", engine), script("web", web), tell, notify, float(ends_s_max)).run())

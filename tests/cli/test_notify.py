@@ -1,0 +1,155 @@
+"""What systemd hears of the keeper, on a real datagram socket, and what it needs of the unit."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli.notify import Notify
+from tests.cli.test_keeper import STAYS, WAIT_S_MAX, keeping, life, wait_for
+from tests.engine.processes import command, environment
+from tests.support import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNIT = REPOSITORY / "deploy" / "papertape.service"
+
+
+class Manager:
+    """systemd's end of the socket."""
+
+    def __init__(self, at: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(at)
+        self.socket.settimeout(WAIT_S_MAX)
+
+    def next(self) -> str:
+        """The next word, as soon as it comes."""
+        return self.socket.recv(256).decode()
+
+    def wait_for(self, word: str) -> None:
+        """Until that word comes, for a while."""
+        deadline = time.monotonic() + WAIT_S_MAX
+        while self.next() != word:
+            assert time.monotonic() < deadline, f"{word} never came"
+
+    def is_silent_for(self, seconds: float) -> bool:
+        """Whether nothing comes, once what was under way has come."""
+        time.sleep(0.5)
+        self.socket.setblocking(False)
+        try:
+            while True:
+                self.next()
+        except BlockingIOError:
+            self.socket.settimeout(seconds)
+        try:
+            self.next()
+        except TimeoutError:
+            return True
+        return False
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
+    at = str(tmp_path / "notify.sock")
+    made = Manager(at)
+    monkeypatch.setenv("NOTIFY_SOCKET", at)
+    monkeypatch.setenv("WATCHDOG_USEC", "600000")
+    yield made
+    made.socket.close()
+
+
+def test_ready_when_the_engine_is_up_then_signs_of_life_then_the_end(tmp_path: Path, manager: Manager) -> None:
+    with keeping(tmp_path, f"sleep 0.5; touch engine.up; {STAYS}") as keeper:
+        life(tmp_path, "engine", 1)
+        words = [manager.next() for _ in range(20)]
+        at = words.index("READY=1")
+        assert set(words[:at]) <= {"WATCHDOG=1"}
+        assert words[at + 1 :] == ["WATCHDOG=1"] * (19 - at)
+        assert words.count("READY=1") == 1
+        keeper.send_signal(signal.SIGTERM)
+        manager.wait_for("STOPPING=1")
+        assert keeper.wait(WAIT_S_MAX) == 128 + signal.SIGTERM
+
+
+def test_no_sign_of_life_when_the_engine_was_given_up(tmp_path: Path, manager: Manager) -> None:
+    (tmp_path / "engine.up").touch()
+    with keeping(tmp_path, "exit 1"):
+        manager.wait_for("READY=1")
+        life(tmp_path, "engine", 5)
+        assert manager.is_silent_for(1.5)
+
+
+def test_what_no_restart_mends_is_no_reason_for_one(tmp_path: Path, manager: Manager) -> None:
+    """The page goes on saying what is wrong."""
+    (tmp_path / "engine.up").touch()
+    with keeping(tmp_path, "exit 4"):
+        manager.wait_for("READY=1")
+        life(tmp_path, "engine", 1)
+        assert not manager.is_silent_for(1.5)
+
+
+def test_a_real_engine_is_ready_and_its_children_know_nothing_of_systemd(tmp_path: Path, manager: Manager) -> None:
+    options = ("--feed", "sim", "--speed", "60", "--db", "log.db", "--port", "0", "--json")
+    with subprocess.Popen(
+        command("up", *options), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as keeper:
+        try:
+            manager.wait_for("READY=1")
+            children = Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children").read_text().split()
+            of_children = [Path(f"/proc/{pid}/environ").read_bytes() for pid in children]
+            assert len(of_children) == 2
+            assert not any(b"NOTIFY_SOCKET" in one or b"WATCHDOG" in one for one in of_children)
+            wait_for((tmp_path / "logs" / "page.log").exists)
+        finally:
+            keeper.send_signal(signal.SIGTERM)
+        manager.wait_for("STOPPING=1")
+    kept = (tmp_path / "logs").iterdir()
+    assert {path.name for path in kept} >= {"engine.log", "page.log", "keeper.log"}
+
+
+def test_without_systemd_nothing_is_asked_and_the_keeper_sleeps() -> None:
+    asked: list[int] = []
+    silent = Notify({}, lambda: bool(asked.append(1)))
+    silent.turn(lives=True)
+    silent.stopping()
+    assert (asked, silent.look_s) == ([], 60.0)
+
+
+def test_an_abstract_socket_and_a_watchdog_that_means_another() -> None:
+    name = f"papertape-{os.getpid()}"
+    manager = Manager(f"\0{name}")
+    variables = {"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}
+    told = Notify(variables, lambda: True)
+    told.turn(lives=True)
+    told.stopping()
+    assert [manager.next(), manager.next()] == ["READY=1", "STOPPING=1"]
+    manager.socket.close()
+
+
+def test_the_unit_as_systemd_reads_it(tmp_path: Path) -> None:
+    read = configparser.RawConfigParser(strict=False)
+    read.optionxform = str  # type: ignore[assignment,method-assign]
+    read.read_string(UNIT.read_text())
+    service = read["Service"]
+    assert (service["Type"], service["NotifyAccess"], service["Restart"]) == ("notify", "main", "on-failure")
+    assert float(service["TimeoutStopSec"]) > 8.0
+    for name in ("NoNewPrivileges", "PrivateTmp", "PrivateDevices", "ProtectHome", "LockPersonality"):
+        assert service[name] == "yes", name
+    assert service["ProtectSystem"] == "strict"
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("THE UNIT IS NOT VERIFIED: this machine has no systemd-analyze")
+    here = tmp_path / "papertape.service"
+    here.write_text(UNIT.read_text().replace("/opt/papertape/.venv/bin/papertape", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", str(here)], capture_output=True, text=True, check=False)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "papertape" in line]) == (0, [])
