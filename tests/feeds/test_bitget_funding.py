@@ -98,8 +98,10 @@ def test_a_settlement_shown_late_of_a_symbol_whose_ticker_never_spoke_is_told_be
 
 
 def test_settlements_that_were_had_when_the_exchange_is_lost_are_told_in_their_place() -> None:
-    gone = (6.3, lambda twin: twin.faults.on(Fault.MAINTENANCE, for_s=600.0))
-    seen = watched(minutes=22, start_ms=AT_0755, then=[gone])
-    assert_settlements_are_the_truth(seen, THREE, AT_0755, AT_0755 + 20 * MINUTE_MS)
+    gone = (5.5, lambda twin: twin.faults.on(Fault.MAINTENANCE, for_s=600.0))
+    seen = watched(minutes=30, start_ms=AT_0755, then=[gone], more={"timeframe_ms": 5 * MINUTE_MS})
+    asked_ms = seen.twin.pages("history-fund-rate", from_ms=OPEN_0800_MS)
+    (lost,) = seen.of(FeedLost)
+    assert asked_ms[0] < lost.at_ms < OPEN_0800_MS + 5 * MINUTE_MS, "had, and lost before their candle closed"
+    assert_settlements_are_the_truth(seen, THREE, AT_0755, AT_0755 + 28 * MINUTE_MS)
     assert order_of(seen).misplaced == 0
-    assert_candles_are_the_history(seen, from_ms=NOW_MS + 70 * MINUTE_MS)
