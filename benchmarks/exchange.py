@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from benchmarks.market import drawn_symbols
 from engine.clock import SystemClock
@@ -11,13 +14,33 @@ from tests.twins.bitget import Twin
 from tests.twins.bitget_market import SimTwinMarket
 from tests.twins.bitget_venue import Manner
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.feeds.sim_market import Block
+
 UPDATE_MS = 500
 TICKER_MS = 5_000
+MARKETS = 10
+
+
+class Many(SimTwinMarket):
+    """Symbols that trade at the prices of the first few: what is measured is the feed, not the drawing of a market."""
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        super().__init__(symbols)
+        self._drawn = {symbol: symbols[number % MARKETS] for number, symbol in enumerate(symbols)}
+        self._listings = {
+            symbol: replace(self._listings[drawn], symbol=symbol) for symbol, drawn in self._drawn.items()
+        }
+
+    def _block(self, symbol: str, day: int) -> Block:
+        return super()._block(self._drawn[symbol], day)
 
 
 async def serve(symbols: int) -> None:
     """Serve until nobody holds the other end of stdin."""
-    market = SimTwinMarket(drawn_symbols(symbols))
+    market = Many(drawn_symbols(symbols))
     async with Twin(market, SystemClock(), manner=Manner(update_ms=UPDATE_MS, ticker_ms=TICKER_MS)) as twin:
         print(twin.rest_url, twin.ws_url, flush=True)
         await asyncio.to_thread(sys.stdin.read)

@@ -148,6 +148,7 @@ async def watch(twin: WatchedTwin, feed: BitgetFeed, clock: VirtualClock, judge:
                 sizes.append(rss_bytes())
                 assert len(asyncio.all_tasks()) <= TASKS_MAX
                 assert twin.statistics.connections <= 6
+                assert_within_limits(twin)
                 print(f"{(clock.now_ms() - START_MS) / DAY_MS:.1f} days, {sizes[-1] / 1e6:.0f} MB", flush=True)
             if clock.now_ms() >= UNTIL_MS:
                 return sizes
