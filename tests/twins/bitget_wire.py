@@ -203,6 +203,11 @@ class Wire(asyncio.Protocol):
             if self._transport.get_write_buffer_size() > PIECE_BYTES:
                 return
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether one of the two has begun to end it."""
+        return self._transport.is_closing()
+
     def _is_open(self) -> bool:
         if self._speaks is None or self._speaks.state is not State.OPEN or self._transport.is_closing():
             return False
