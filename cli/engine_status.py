@@ -49,6 +49,7 @@ async def status_of(running: Engine, signs: VitalSigns, attended: Attendance | N
         replayed_events=recovered.replayed_events,
         recovery_ms=recovered.took_ms,
         digest_at_start=running.digest_at_start,
+        newest_snapshot_seq=running.loop.newest_snapshot_seq,
         commit_p99_ms=measured.commit_latency_ms,
         loop_lag_ms=measured.loop_lag_ms,
         disk_free_bytes=measured.disk_free_bytes,

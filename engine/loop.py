@@ -64,7 +64,7 @@ class Loop:
         self._warn = warn
         self._stop = asyncio.Event()
         self._snapshot_every = snapshot_every_events
-        self._snapshot_seq = snapshot_seq
+        self._snapshot_seq = self.newest_snapshot_seq = snapshot_seq
         self._one_take = asyncio.Lock()
         self.latencies = Latencies()
         self._ahead = False
@@ -153,6 +153,7 @@ class Loop:
         try:
             await asyncio.to_thread(self.snapshots.save, head.seq, head.hash, self.reducer_version, state)
             self._snapshots += 1
+            self.newest_snapshot_seq = head.seq
         except SnapshotRefused as refused:
             self._warn(f"no snapshot at seq {head.seq}: {refused}")
 

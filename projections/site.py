@@ -29,6 +29,7 @@ class EngineStatus(Struct, frozen=True):
     """What only the running engine knows of itself, as it said at `at_ms` of the machine's clock.
 
     `started_at_ms` is when this process took the log; the replayed events and milliseconds are those of its start.
+    `newest_snapshot_seq` is where the newest state lies that was saved beside the log, 0 without one.
     `commit_p99_ms` and `loop_lag_ms` are None where they were not measured yet. `log_bytes` counts the log and what
     is not in it yet. The proof is the newest backup: put back, folded from its first event, the same state; its time is
     UTC ms, None where there is none.
@@ -45,6 +46,7 @@ class EngineStatus(Struct, frozen=True):
     replayed_events: int
     recovery_ms: float
     digest_at_start: str
+    newest_snapshot_seq: int | None = None
     commit_p99_ms: float | None = None
     loop_lag_ms: float | None = None
     disk_free_bytes: int | None = None

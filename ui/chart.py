@@ -49,6 +49,8 @@ async def chart(look: Look) -> ChartPage:
     symbols = tuple(views.seen)
     symbol = look.path.get("symbol") or (symbols[0] if symbols else "")
     timeframe = look.asked("tf") or TIMEFRAME_DEFAULT
+    if symbol not in symbols and symbol in views.contracts.by_symbol:
+        symbol = ""  # It is traded, and has no candle yet.
     if symbol and symbol not in symbols:
         raise UsageError(f"there is no symbol {symbol!r}; there are: {', '.join(symbols) or 'none yet'}")
     if timeframe not in TIMEFRAMES_MS:

@@ -94,7 +94,7 @@ class Desk:
     async def _sorry(self, request: Request, text: str, status: int) -> Response:
         """Why there is no such page, with a way on."""
         look = await self.look()
-        page = Page("", "sorry", "Not found" if status == NOT_FOUND else "Not available", _nothing)
+        page = Page("", "sorry", "Not found" if status == NOT_FOUND else "Not available", _nothing, moves=False)
         context = {**self.context(look, request.scope["path"], page), "text": text, "status": status, "layout": BASE}
         return HTMLResponse(render("sorry.html", context), status)
 

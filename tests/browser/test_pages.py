@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from events.facts import PositionOpened
 from tests.browser.conftest import Scheme, Visitor, assert_fits
 from tests.browser.served import showing, told_day
+from tests.engine.logs import recorded
 from ui.pages import PAGES
 
 if TYPE_CHECKING:
@@ -31,6 +34,16 @@ ADDRESSES = {
     "docs": "/api/docs",
 }
 SCHEMES: tuple[Scheme, ...] = ("dark", "light")
+OVERLAPS = """() => [...document.querySelectorAll(".card li")].filter((row) => {
+    const words = [...row.children].map((one) => {
+        const range = document.createRange();
+        range.selectNodeContents(one);
+        return range.getBoundingClientRect();
+    });
+    return words.some((one, at) => words.slice(at + 1).some((other) => one.right > other.left + 1
+        && one.bottom > other.top + 1 && other.right > one.left + 1 && other.bottom > one.top + 1));
+}).map((row) => row.textContent)"""
+"""The lines of the conditions in which a word lies on another."""
 PICTURES_MS = 300
 """Charts are drawn after the page is there."""
 
@@ -52,6 +65,31 @@ def test_a_page_fits_and_complains_of_nothing(visitor: Visitor, screenshots: Pat
         page.wait_for_timeout(PICTURES_MS)
         page.screenshot(path=screenshots / f"{name}-{width}-{scheme}.png", full_page=name != "docs")
         assert_fits(page)
+
+
+@pytest.mark.parametrize("width", [375, 1440])
+def test_what_is_not_ready_yet_says_how_far_it_is_and_when_it_will_be(visitor: Visitor, width: int) -> None:
+    page = visitor.page(width)
+    page.goto("/strategy/vwap_rsi?as_of=500")
+    first = page.locator("li.wait").first
+    assert re.fullmatch(r"\S*\s*5m: \d+ of 288 candles, ready 2024-\d\d-\d\d \d\d:\d\d UTC", first.inner_text())
+    assert page.evaluate(OVERLAPS) == [], "words lie on one another"
+
+
+@pytest.mark.parametrize("width", [375, 1440])
+def test_the_header_holds_all_there_is_to_know_at_once(visitor: Visitor, width: int) -> None:
+    page = visitor.page(width)
+    page.goto("/arena")
+    for name in ("engine", "kill", "equity", "today", "open", "feed", "seq", "utc"):
+        assert page.locator(f".cell.{name}").is_visible(), name
+
+
+def test_the_course_of_one_moment_is_drawn_and_not_called_missing(visitor: Visitor, served: Served) -> None:
+    page = visitor.page()
+    first_seq = next(one.seq for one in recorded(served.db) if isinstance(one.event, PositionOpened))
+    page.goto(f"/?as_of={first_seq}")
+    assert page.locator("#courses-plot canvas").first.is_visible()
+    assert "No course yet" not in page.inner_text("#courses-plot")
 
 
 @pytest.mark.parametrize("name", ["overview", "trades", "strategy"])

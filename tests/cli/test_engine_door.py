@@ -78,6 +78,23 @@ async def test_without_companions_the_status_is_what_the_engine_knows_alone(tmp_
         assert said.commit_p99_ms is not None and said.commit_p99_ms > 0.0
         assert said.disk_free_bytes is not None
         assert (said.dog, said.oldest_alert_age_s, said.loop_lag_ms) == (None, None, None)
+        assert said.newest_snapshot_seq == 0
+
+
+@in_loop
+async def test_the_newest_snapshot_is_one_that_was_saved(tmp_path: Path) -> None:
+    db = tmp_path / "log.db"
+    async with engine(settings(db), [listed("X")], ManualClock(), lambda _: None) as made:
+        say = saying(made, VitalSigns(db.parent, made.loop.latencies), None)
+        await made.loop.take([candle(0, 100.0)])
+        await made.loop.snapshot()
+        saved_seq = made.log.head.seq
+        assert (await say())["newest_snapshot_seq"] == saved_seq
+        (folder := tmp_path / "log.db.snapshots").rename(tmp_path / "elsewhere")
+        folder.write_text("no folder can be here")
+        await made.loop.take([candle(1, 100.0)])
+        await made.loop.snapshot()
+        assert (await say())["newest_snapshot_seq"] == saved_seq != made.log.head.seq
 
 
 @in_loop

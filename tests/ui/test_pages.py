@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from api.gate import LOGIN_PATH
 from api.guard import CONTENT_POLICY
-from events.facts import Closing, KillSwitchTripped, OrderPlaced, PositionOpened, RunnerConfigured
+from events.facts import Closing, ContractListed, KillSwitchTripped, OrderPlaced, PositionOpened, RunnerConfigured
 from projections import formats
 from projections.reasons import reason_words
 from tests.events.tape import in_loop
@@ -107,6 +107,7 @@ async def test_what_a_picture_is_drawn_from_can_be_fetched_alone(address: str) -
         "/?part=nothing",
         "/?part=../base",
         "/trades?page=x",
+        "/chart/NOPE?as_of=2",
     ],
 )
 @in_loop
@@ -115,6 +116,17 @@ async def test_what_there_is_not_is_refused_in_words(address: str) -> None:
         answer = await client.get(address)
         assert answer.status_code == 404
         assert "To the overview" in answer.text
+        assert 'hx-trigger="moved' not in answer.text, "what is refused does not become better by asking again"
+
+
+@in_loop
+async def test_a_chart_before_the_first_candle_says_when_there_is_one() -> None:
+    listed_seq = next(one.seq for one in DAY if isinstance(one.event, ContractListed))
+    symbol = DAY[listed_seq - 1].event.symbol  # type: ignore[union-attr]
+    async with visiting() as client:
+        answer = await client.get(f"/chart/{symbol}?as_of={listed_seq}")
+        assert answer.status_code == 200
+        assert "A symbol appears with its first closed candle" in answer.text
 
 
 # ---------------------------------------------------------------- the numbers

@@ -122,6 +122,7 @@
     function update(found) {
       const wasEmpty = shown === null;
       const times = found.courses[0].points.map((point) => seconds(point[0]));
+      element.classList.toggle("blank", times.length === 0);
       // The total is made last, so that it lies above the others.
       const order = [...found.courses.keys()].reverse();
       order.forEach((index) => {
