@@ -1,0 +1,165 @@
+"""compose.yaml against the specification's schema, and each line that hardens it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+
+from api.hosts import Hosts
+from api.metrics import _Scrape
+from api.streams import Streams
+from tests.support import REPOSITORY
+from tests.web.given import site_of, status
+from tools.compose_schema import SCHEMA, fetch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEEPER_ENDS_S = 8
+VARIABLE = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
+MONITORING = REPOSITORY / "deploy" / "monitoring"
+
+
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((REPOSITORY / "compose.yaml").read_text())
+    return found
+
+
+SERVICES: dict[str, Any] = compose()["services"]
+
+
+def words(service: str) -> list[str]:
+    """The command line of a service, as it is without any variable set."""
+    return [VARIABLE.sub(r"\2", word) for word in SERVICES[service]["command"]]
+
+
+def said(option: str) -> list[str]:
+    """The names in a setting of the engine's command line."""
+    [found] = [word.partition(option)[2] for word in words("papertape") if word.startswith(option)]
+    return found.split(",")
+
+
+def test_it_is_what_the_specification_allows() -> None:
+    problem = fetch()
+    if problem:
+        pytest.skip(f"COMPOSE.YAML IS NOT CHECKED AGAINST THE SPECIFICATION: {problem}")
+    document = compose()
+    # The published schema is older than the project's name.
+    assert re.fullmatch(r"[a-z0-9][a-z0-9_-]*", document.pop("name"))
+    schema = jsonschema_rs.validator_for(json.loads(SCHEMA.read_text()))
+    assert [error.message for error in schema.iter_errors(document)] == []
+    document["services"]["papertape"]["read_onyl"] = True
+    assert [error.message for error in schema.iter_errors(document)]
+
+
+def test_every_variable_has_a_default_and_stands_in_the_example() -> None:
+    lines = (REPOSITORY / "compose.yaml").read_text().splitlines()
+    text = "\n".join(line for line in lines if not line.lstrip().startswith("#")).replace("$$", "")
+    used = VARIABLE.findall(text)
+    assert text.count("$") == len(used)
+    example = (REPOSITORY / ".env.example").read_text()
+    assert not [name for name, _ in used if f"{name}=" not in example and name != "PAPERTAPE_COMMIT"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_hardened_and_bounded(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["logging"]["driver"] == "json-file"
+    assert {"max-size", "max-file"} <= service["logging"]["options"].keys()
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert 0 < service["pids_limit"] <= 128
+    assert service["restart"] in {"on-failure:5", "no"}
+    assert "privileged" not in service
+    assert set(service.get("cap_add", [])) <= {"CHOWN", "DAC_READ_SEARCH", "NET_BIND_SERVICE"}
+    assert not [one for one in service.get("volumes", []) if "docker.sock" in one]
+    assert not [one for one in service.get("environment", {}) if re.search("TOKEN|SECRET|PASSWORD", one)]
+
+
+def test_the_engine_is_reached_from_this_machine_alone_and_stops_in_peace() -> None:
+    service = SERVICES["papertape"]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert service["user"] == "10001:10001"
+    assert int(service["stop_grace_period"].removesuffix("s")) > KEEPER_ENDS_S
+    inside = {volume.partition(":")[2] for volume in service["volumes"]}
+    assert inside == {"/data", "/logs", "/config/papertape.toml:ro"}
+    assert service["secrets"] == [{"source": "settings", "target": "/config/.env"}]
+    assert all("noexec,nosuid,nodev" in one for one in service["tmpfs"])
+
+
+def test_it_starts_as_the_image_does() -> None:
+    dockerfile = (REPOSITORY / "Dockerfile").read_text().replace("\\\n", " ")
+    [command] = re.findall(r"^CMD (\[.*\])$", dockerfile, re.MULTILINE)
+    own = [word for word in words("papertape") if not word.startswith("--set=web.")]
+    assert [part for word in own for part in word.split("=", 1)] == json.loads(command)
+
+
+def test_profiles_leave_the_engine_alone() -> None:
+    assert {name for name, service in SERVICES.items() if "profiles" not in service} == {"prepare", "papertape"}
+    profiles = {one for service in SERVICES.values() for one in service.get("profiles", [])}
+    assert profiles == {"backup", "proxy", "monitoring"}
+
+
+def test_the_page_takes_the_names_by_which_proxy_and_prometheus_call_it() -> None:
+    hosts = Hosts("0.0.0.0", said("--set=web.trusted_hosts="))
+    alias = SERVICES["papertape"]["networks"]["inside"]["aliases"][0]
+    [scrape] = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())["scrape_configs"]
+    assert scrape["static_configs"] == [{"targets": [f"{alias}:8700"]}]
+    assert scrape["authorization"]["credentials_file"] == SERVICES["prometheus"]["secrets"][0]["target"]
+    caddy = (REPOSITORY / "deploy" / "Caddyfile").read_text()
+    assert f"reverse_proxy {alias}:8700" in caddy
+    assert "header_up Host" not in caddy, "commands are taken from the pages of the name that was called"
+    for name in (f"{alias}:8700", "localhost", "127.0.0.1:8700"):
+        assert hosts.takes(name), name
+    assert not hosts.takes("rebound.example.org")
+    assert said("--set=web.proxies=") == [SERVICES["proxy"]["networks"]["inside"]["ipv4_address"]]
+
+
+def test_every_metric_of_the_dashboards_is_one_that_the_page_gives() -> None:
+    given = set(re.findall(r"^(papertape_[a-z0-9_]+)", scraped(), re.MULTILINE))
+    boards = list((MONITORING / "dashboards").glob("*.json"))
+    assert boards
+    for board in boards:
+        panels = json.loads(board.read_text())["panels"]
+        asked = " ".join(target["expr"] for panel in panels for target in panel["targets"])
+        named = set(re.findall(r"papertape_[a-z0-9_]+", asked))
+        assert len(named) > 10
+        assert named <= given | PER_STRATEGY, named - given
+        assert {panel["datasource"]["uid"] for panel in panels} == {"prometheus"}
+
+
+METRICS_TEXT = (REPOSITORY / "api" / "metrics.py").read_text()
+PER_STRATEGY = {"papertape_state", *(f"papertape_{name}" for name in re.findall(r'family\("([a-z_]+)"', METRICS_TEXT))}
+"""These have no sample where no strategy runs."""
+
+
+def scraped() -> str:
+    """What Prometheus reads where everything is measured."""
+    site = site_of([])
+    measured = status(commit_p99_ms=1.0, loop_lag_ms=1.0, disk_free_bytes=1, oldest_alert_age_s=0.0, backup_age_s=60.0)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Scrape(site, Streams(site.timeline, 1), measured, 0))
+    return generate_latest(registry).decode()
+
+
+def test_docker_itself_takes_it(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "compose.yaml", tmp_path)
+    (tmp_path / ".env").touch()
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
+        pytest.skip("DOCKER COMPOSE DOES NOT READ COMPOSE.YAML HERE: this machine has no compose plugin")
+    profiles = [part for name in ("backup", "proxy", "monitoring") for part in ("--profile", name)]
+    command = [docker, "compose", *profiles, "config", "--quiet"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
