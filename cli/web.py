@@ -56,6 +56,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FILES_BESIDE_CONNECTIONS_MAX = 200
 LOGGER = f"{ROOT}.page"
 COMMIT = "PAPERTAPE_COMMIT"
+OF_A_BACKTEST = "a backtest: each strategy's page shows the parameters and limits that it ran under"
 """The environment variable with the commit an image was made of."""
 
 
@@ -146,13 +147,14 @@ async def _served(serving: Serving) -> None:
 
 
 def site_settings(config: Config, db: Path) -> SiteSettings:
-    """What the pages say of the installation."""
+    """What the pages say of the installation. The configuration here is not what a backtest ran under."""
+    over = is_backtest(db)
     return SiteSettings(
         version=version("papertape"),
         database=str(db),
-        simulated=config.feed.kind == "sim",
-        config_text=summary(config),
-        commands_allowed=not is_backtest(db),
+        simulated=config.feed.kind == "sim" and not over,
+        config_text=OF_A_BACKTEST if over else summary(config),
+        commands_allowed=not over,
         commit=os.environ.get(COMMIT, ""),
     )
 

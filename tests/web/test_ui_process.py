@@ -209,3 +209,16 @@ async def first_of(url: str, headers: dict[str, str]) -> dict[str, Any]:
                 found: dict[str, Any] = json.loads(line[6:])
                 return found
     raise AssertionError("the stream ended")
+
+
+def test_a_backtest_shows_no_other_configuration_and_no_engine_to_crash(tmp_path: Path) -> None:
+    lines = [f"{1735689600000 + 60_000 * at},100,101,99,{100 + at % 2},1" for at in range(60)]
+    (tmp_path / "x.csv").write_text("\n".join(["open_time_ms,open,high,low,close,volume", *lines, ""]))
+    ok(tmp_path, "backtest", "--candles", "XUSDT=x.csv", "--strategy", "momentum", "--db", "backtest.db")
+    with serving(tmp_path, "--db", "backtest.db") as (_, url):
+        wait_until(lambda: "backtest ended" in httpx.get(f"{url}/ready").text)
+        config = httpx.get(f"{url}/api/v1/config").json()["data"]
+        assert (config["simulated"], config["commands_allowed"]) == (False, False)
+        assert "seed" not in config["text"]
+        for address in ("/", "/system"):
+            assert "Crash me" not in httpx.get(f"{url}{address}").text
