@@ -182,7 +182,7 @@ async def test_a_tripped_switch_is_in_the_header_and_can_be_reset_by_its_seq() -
     async with visiting(site) as client:
         found = Elements((await client.get("/risk")).text)
     assert trip.why in found.text
-    assert f"1 of 2: {trip.why}" in found.text
+    assert f"1 of 2: {trip.scope}, {trip.why.removeprefix('kill switch: ')}" in found.text
     assert f"{trip.scope}:{trip.trip_seq}" in found.of("option", "value")
 
 
