@@ -60,6 +60,9 @@ test-deploy: setup  ## deploy.sh end to end, compose.yaml, the systemd unit, an 
 test-image: setup  ## The Dockerfile built for real by buildah, and what it makes, run (root, buildah, debootstrap)
 	@$(BIN)/pytest -n 0 -rs -m image tests/image
 
+soak: setup  ## A day of market in 24 minutes: a flapping exchange, a dead chat, dashboards, a kill an hour
+	@$(BIN)/python -m tests.soak 24
+
 prove: setup  ## All tests, the long ones too
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not browser and not image"
 

@@ -162,7 +162,12 @@ class Running:
     def _is_keeper(self, folder: Path) -> bool:
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
-            return words[1:3] == [b"/opt/papertape/bin/papertape", b"up"] and str(self.port).encode() in words
+            is_python = words[0].endswith(b"python")  # Not the runner, whose command line holds the same words.
+            return (
+                is_python
+                and words[1:3] == [b"/opt/papertape/bin/papertape", b"up"]
+                and str(self.port).encode() in words
+            )
         except OSError:
             return False
 
