@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from queue import Full, Queue
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,6 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from projections.formats import utc
 from projections.telegram.secret import Redaction
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The object."""
         said = Said(
-            time=f"{utc(int(record.created * 1_000))}Z".replace(" ", "T"),
+            time=datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             level=record.levelname.lower(),
             logger=record.name,
             message=record.getMessage(),

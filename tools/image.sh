@@ -86,3 +86,5 @@ store bud --isolation chroot --pull-never --format docker --target "$TARGET" --t
     --build-arg "COMMIT=${PAPERTAPE_COMMIT:-$(git rev-parse HEAD)}" \
     --volume "$BUNDLE:$BUNDLE:ro" --volume "$SETTINGS/pip.conf:/etc/pip.conf:ro" \
     --volume "$SETTINGS/uv.toml:/etc/uv/uv.toml:ro" --volume "$SETTINGS/npmrc:/root/.npmrc:ro" .
+# What the build before this one left behind.
+store rmi --prune >/dev/null 2>&1 || true

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,7 +34,7 @@ def said(folder: Path, settings: LogsSection, *records: tuple[str, int, str]) ->
 def test_a_record_is_one_object_with_its_seq(tmp_path: Path) -> None:
     [found] = said(tmp_path, LogsSection(), ("papertape.engine", logging.INFO, "two\nlines"))
     time = found.pop("time")
-    assert time.endswith("Z")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time)
     assert found == {"level": "info", "logger": "papertape.engine", "message": "two\nlines", "seq": 42}
 
 
