@@ -9,7 +9,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 READY := $(VENV)/.ready
-JOBS ?= 2
+# One more than cores: many tests wait for a process or a clock.
+JOBS ?= 3
 # Tests start hundreds of processes: sources are compiled once, not by each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
