@@ -9,8 +9,6 @@ import typer
 
 from cli.options import ConfigOption, JsonOption
 
-EPILOG = "Example: papertape download --symbol BTCUSDT --from 2025-01-01 --to 2025-02-01"
-
 
 def download(
     symbol: Annotated[str, typer.Option(metavar="SYMBOL", help="Which perpetual, as the exchange names it.")],

@@ -19,7 +19,6 @@ Feed = Annotated[str | None, typer.Option(metavar="sim|file|bitget", help="Which
 Speed = Annotated[str | None, typer.Option(metavar="X|max", help="Market seconds a second.")]
 UntilEnd = Annotated[bool, typer.Option("--until-end", help="End when the market ends.")]
 Seed = Annotated[int | None, typer.Option(help="Which simulated market.")]
-PROOF_EPILOG = "Exit code 1 at the first difference, 5 at a damaged row.\n\nExample: papertape verify --db data/demo.db"
 
 
 def run(
@@ -117,7 +116,10 @@ def replay(
 
 
 def verify(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Prove a log: check its hash chain, fold it again, make every decision again and compare."""
+    """Prove a log: check its hash chain, fold it again, make every decision again and compare.
+
+    Exit code 1 at the first difference, 5 at a damaged row.
+    """
     from cli.verify import prove  # noqa: PLC0415 - likewise.
 
     prove(db, config, as_json=as_json)

@@ -10,11 +10,6 @@ import typer
 
 from cli.options import ConfigOption, DbOption, JsonOption
 
-BACKUP_EPILOG = "Example: papertape backup --to /mnt/usb --keep 30"
-RESTORE_EPILOG = "Example: papertape restore data/backups/papertape.db-20260302T040000Z-000000123456.backup"
-EXPORT_EPILOG = "Example: papertape export --out odd-trade.jsonl.gz --redact"
-IMPORT_EPILOG = "Example: papertape import odd-trade.jsonl.gz --db data/odd.db"
-REFOLD_EPILOG = "Example: papertape refold --db copy.backup --expect 0f343b0931126a20f133d67c2b018a3b"
 FormatOption = Annotated[
     str | None, typer.Option("--format", metavar="jsonl|csv|parquet", help="Without it what the file's name says.")
 ]

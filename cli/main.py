@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import command_verbs, download_verb, engine_verbs, keeping_verbs, twin_verb, verbs, web_verbs
 from cli.arguments import expand
 from cli.kept import end_with_keeper
+from cli.verb_table import GROUPS, VERBS
 from events.errors import PapertapeError
 
 EXIT_CODES = (
@@ -66,7 +66,7 @@ def papertape(version: VersionOption = False) -> None:
 
 
 def _application() -> typer.Typer:
-    """All verbs, in the order of the help."""
+    """All verbs of the table, each under its heading."""
     made = typer.Typer(
         name="papertape",
         cls=Group,
@@ -78,62 +78,15 @@ def _application() -> typer.Typer:
         epilog=f"{EXIT_CODES}\n\n{_EXAMPLE}",
     )
     made.callback()(papertape)
-    # The verbs that run an engine or a backtest: one line each.
-    made.command("run", epilog="Example: papertape run --feed sim --speed 600 --db data/demo.db")(engine_verbs.run)
-    made.command("up", epilog="Example: papertape up --config demo.toml")(engine_verbs.up)
-    made.command("backtest", epilog="Example: papertape backtest --candles BTCUSDT=btc.csv.gz --strategy momentum")(
-        engine_verbs.backtest
-    )
-    made.command("replay", epilog="Example: papertape replay --at 2025-01-03T12:00")(engine_verbs.replay)
-    made.command("verify", epilog=engine_verbs.PROOF_EPILOG)(engine_verbs.verify)
-
-    # The verbs that command an engine, running or not.
-    made.command("pause", epilog='Example: papertape pause momentum --why "news at 14:30"')(command_verbs.pause)
-    made.command("resume", epilog='Example: papertape resume momentum --why "the news are out"')(command_verbs.resume)
-    made.command("close", epilog='Example: papertape close momentum --symbol BTCUSDT --why "weekend"')(
-        command_verbs.close
-    )
-    made.command("kill", epilog='Example: papertape kill --why "something is odd"')(command_verbs.kill)
-    made.command("reset", epilog='Example: papertape reset momentum --trip 16608 --why "looked at its trades"')(
-        command_verbs.reset
-    )
-
-    # The verbs that keep a log safe.
-    made.command("backup", epilog=keeping_verbs.BACKUP_EPILOG)(keeping_verbs.backup)
-    made.command("restore", epilog=keeping_verbs.RESTORE_EPILOG)(keeping_verbs.restore)
-    made.command("export", epilog=keeping_verbs.EXPORT_EPILOG)(keeping_verbs.export)
-    made.command("import", epilog=keeping_verbs.IMPORT_EPILOG)(keeping_verbs.import_)
-    made.command("refold", epilog=keeping_verbs.REFOLD_EPILOG)(keeping_verbs.refold)
-
-    # The verbs about exchanges.
-    made.command("download", epilog="Example: papertape download --symbol BTCUSDT --from 2025-01-01")(
-        download_verb.download
-    )
-    twin = typer.Typer(
-        no_args_is_help=True, help="Serve a stand-in of an exchange or a chat.", epilog="Example: papertape twin bitget"
-    )
-    twin.command("bitget", epilog="Example: papertape twin bitget --port 8701 --speed 60")(twin_verb.bitget)
-    twin.command("telegram", epilog="Example: papertape twin telegram --port 8702")(twin_verb.telegram)
-    made.add_typer(twin, name="twin")
-
-    # The verbs that read a log.
-    made.command("log", epilog="Example: papertape log --strategy momentum --follow")(verbs.log)
-    made.command("why", epilog="Example: papertape why 4711")(verbs.why)
-    made.command("arena", epilog="Example: papertape arena --json")(verbs.arena)
-    made.command("trades", epilog="Example: papertape trades --symbol BTCUSDT --csv trades.csv")(verbs.trades)
-    made.command("positions", epilog="Example: papertape positions")(verbs.positions)
-    made.command("compare", epilog="Example: papertape compare data/live.db data/backtest.db")(verbs.compare)
-    # The verbs of the page.
-    made.command("ui", epilog=web_verbs.UI_EPILOG)(web_verbs.ui)
-    made.command("token", epilog=web_verbs.MADE_EPILOG)(web_verbs.token)
-    # The verbs about the installation.
-    made.command("strategies", epilog="Example: papertape strategies momentum")(verbs.strategies)
-    config = typer.Typer(
-        no_args_is_help=True, help="Look at the configuration.", epilog="Example: papertape config check"
-    )
-    config.command("check", epilog="Example: papertape config check papertape.toml")(verbs.config_check)
-    made.add_typer(config, name="config")
-    made.command("doctor", epilog="Example: papertape doctor --full")(verbs.doctor)
+    groups = {"": made}
+    for heading, verbs in VERBS.items():
+        for verb in verbs:
+            group, _, name = verb.name.rpartition(" ")
+            example = f"Example: {verb.example}"
+            if group not in groups:
+                groups[group] = typer.Typer(no_args_is_help=True, help=GROUPS[group], epilog=example)
+                made.add_typer(groups[group], name=group, rich_help_panel=heading)
+            groups[group].command(name, epilog=example, rich_help_panel=heading)(verb.call)
     return made
 
 

@@ -10,9 +10,6 @@ import typer
 
 from cli.options import ConfigOption, DbOption, SetOption
 
-UI_EPILOG = "Example: papertape ui --db data/demo.db"
-MADE_EPILOG = "Example: PAPERTAPE_TOKEN=$(papertape token) papertape ui --host 0.0.0.0"
-
 
 def ui(
     db: DbOption = None,

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
-from cli.download_verb import EPILOG, download
-from cli.main import Group
+from cli.main import app
 from engine.clock import SystemClock
 from engine.feeds.download_part import line_of
 from tests.support import REPOSITORY
@@ -29,16 +27,6 @@ BTC = "BTCUSDT"
 MARKET = SimTwinMarket([BTC])
 FROM, TO = "2026-01-05", "2026-01-06"
 FROM_MS = 1_767_571_200_000
-
-
-def _application() -> typer.Typer:
-    made = typer.Typer(name="papertape", cls=Group, pretty_exceptions_enable=False)
-    made.callback()(lambda: None)
-    made.command("download", epilog=EPILOG)(download)
-    return made
-
-
-app = _application()
 
 
 class Serving(threading.Thread):
