@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
@@ -92,6 +93,7 @@ class _Scrape(Collector):
             "loop_lag_seconds": ("What was due began so much later at most", engine.loop_lag_ms, 1_000.0),
             "disk_free_bytes": ("Free where the log is", engine.disk_free_bytes, 1.0),
             "log_bytes": ("The log and what is not in it yet", engine.log_bytes, 1.0),
+            "engine_tasks": ("asyncio tasks that live in the engine", engine.tasks, 1.0),
             "proof_time_seconds": ("When the newest proved backup was made", engine.proved_at_ms, 1_000.0),
             "alert_age_seconds": ("Age of the oldest alert that was not sent", engine.oldest_alert_age_s, 1.0),
             "backup_age_seconds": ("Age of the newest proved backup", engine.backup_age_s, 1.0),
@@ -102,6 +104,7 @@ class _Scrape(Collector):
 
     def _web(self) -> Iterator[Metric]:
         streams = self._streams
+        yield _gauge("web_tasks", "asyncio tasks that live in this process of the page", len(asyncio.all_tasks()))
         yield _gauge("streams_open", "Streams that are open", streams.open)
         yield _counter("streams_refused", "Streams that found no seat", streams.refused)
         yield _counter("streams_dropped", "Streams whose client did not read", streams.dropped)

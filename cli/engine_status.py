@@ -54,6 +54,7 @@ async def status_of(running: Engine, signs: VitalSigns, attended: Attendance | N
         loop_lag_ms=measured.loop_lag_ms,
         disk_free_bytes=measured.disk_free_bytes,
         log_bytes=await asyncio.to_thread(_bytes_of, db),
+        tasks=len(asyncio.all_tasks()),
         proved_seq=None if proof is None else proof.seq,
         proved_at_ms=None if proof is None else proof.at_ms,
         oldest_alert_age_s=None if attended is None else attended.oldest_alert_age_s,

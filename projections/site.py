@@ -51,6 +51,8 @@ class EngineStatus(Struct, frozen=True):
     loop_lag_ms: float | None = None
     disk_free_bytes: int | None = None
     log_bytes: int | None = None
+    tasks: int | None = None
+    """asyncio tasks that live in the engine: a number that only grows is a leak."""
     proved_seq: int | None = None
     proved_at_ms: int | None = None
     oldest_alert_age_s: float | None = None

@@ -1,7 +1,8 @@
 """A day of market in 24 minutes: `python -m tests.soak [MINUTES] [FOLDER]`, or `make soak`.
 
 A stand-in exchange that misbehaves, a Telegram that is dead for a while, ten dashboards, and a kill -9 an hour of
-market. Ends with 0 where nothing grew and the log holds the exchange's own candles, each once.
+market. Ends with 0 where nothing grew, the log holds the exchange's own candles, each once, and the state that
+lived through it all is the one of an engine that is given the same market and is never disturbed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from cli.config import load_config, strategies_of
+from engine.boot import snapshot_store
+from engine.core.registry import code_digest
+from engine.core.saving import decode_world, world_digest
 from events.facts import CandleClosed
 from tests.deploy.box import free_port
 from tests.engine.logs import recorded
@@ -34,24 +39,26 @@ DASHBOARDS = 10
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 GROWTH_MAX = 1.20
 FILES_GROWTH_MAX = 8
+TASKS_GROWTH_MAX = 8
 WAL_BYTES_MAX = 64 << 20
 MINUTE_MS = 60_000
 CLIENT_S_MAX = 30.0
 
 
 class Sample(NamedTuple):
-    """A process at a moment."""
+    """A process at a moment. `tasks` are those of asyncio, 0 in the keeper, which has none."""
 
     rss_kb: int
     files: int
     threads: int
+    tasks: int
 
 
-def sample(pid: int) -> Sample:
+def sample(pid: int, tasks: int) -> Sample:
     status = Path(f"/proc/{pid}/status").read_text()
     rows = [line.split() for line in status.splitlines()]
     found = {row[0].rstrip(":"): row[1] for row in rows if len(row) > 1}
-    return Sample(int(found["VmRSS"]), len(list(Path(f"/proc/{pid}/fd").iterdir())), int(found["Threads"]))
+    return Sample(int(found["VmRSS"]), len(list(Path(f"/proc/{pid}/fd").iterdir())), int(found["Threads"]), tasks)
 
 
 def spawn(stack: ExitStack, *arguments: str, folder: Path, **extra: str) -> subprocess.Popen[str]:
@@ -124,11 +131,24 @@ class Soak:
                 found["engine" if b"run" in words else "page"] = pid
         return found
 
+    def _tasks(self) -> dict[str, int]:
+        """How many tasks live in each process, as the page tells Prometheus; none of one that does not answer."""
+        found = {"keeper": 0}
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5.0) as said:
+            for line in said.read().decode().splitlines():
+                match line.split():
+                    case ["papertape_engine_tasks", tasks]:
+                        found["engine"] = int(float(tasks))
+                    case ["papertape_web_tasks", tasks]:
+                        found["page"] = int(float(tasks))
+        return found
+
     def look(self) -> None:
         """Measure everything that runs."""
+        tasks = self._tasks()
         for name, pid in self._children().items():
             with suppress(OSError, KeyError):
-                self.samples[name].append(sample(pid))
+                self.samples[name].append(sample(pid, tasks[name]))
         with suppress(OSError):
             self.wal_bytes.append((self.folder / "log.db-wal").stat().st_size)
 
@@ -194,6 +214,25 @@ def check_log(path: Path) -> list[str]:
     return wrong
 
 
+def check_state(folder: Path) -> list[str]:
+    """What is wrong with the state that lived: the market of the log is given to an engine that nothing disturbs.
+
+    It decides everything again from nothing. The state saved at the stop has to be the one it ends in.
+    """
+    done = papertape(folder, "verify", "--db", "log.db", "--json")
+    if done.returncode:
+        return [done.stderr]
+    undisturbed = json.loads(done.stdout)
+    strategies = strategies_of(load_config(None))
+    saved = snapshot_store(folder / "log.db", print).newest(code_digest(strategies.values()))
+    last = next(iter(saved))
+    lived = world_digest(decode_world(last.state, strategies))
+    print(f"seq {last.seq} of {undisturbed['head_seq']}: digest {lived}, undisturbed {undisturbed['digest']}")
+    print(f"{undisturbed['decisions']} decisions and {undisturbed['snapshots']} snapshots are the same")
+    same = (last.seq, lived) == (undisturbed["head_seq"], undisturbed["digest"])
+    return [] if same else ["the state that lived is not the undisturbed one"]
+
+
 def judged(soak: Soak) -> list[str]:
     """What grew."""
     wrong = []
@@ -204,6 +243,8 @@ def judged(soak: Soak) -> list[str]:
             wrong.append(f"the memory of the {name} grows")
         if found["files_late"] > found["files_early"] + FILES_GROWTH_MAX:
             wrong.append(f"the open files of the {name} grow")
+        if found["tasks_late"] > found["tasks_early"] + TASKS_GROWTH_MAX:
+            wrong.append(f"the tasks of the {name} grow")
         if found["threads_late"] > found["threads_early"] + FILES_GROWTH_MAX:
             wrong.append(f"the threads of the {name} grow")
     print("kills", soak.kills, "wal_bytes_max", max(soak.wal_bytes, default=0), "events seen", soak.events_seen)
@@ -221,8 +262,7 @@ def main(minutes: float, folder: Path) -> int:
         soak.run(minutes * 60.0)
         code = soak.end()
     wrong = [*([f"the keeper ended with {code}"] if code else []), *judged(soak), *check_log(folder / "log.db")]
-    done = papertape(folder, "verify", "--db", "log.db")
-    wrong += [done.stderr] if done.returncode else []
+    wrong += check_state(folder)
     print("\n".join(wrong) or "everything held")
     return len(wrong)
 

@@ -77,6 +77,7 @@ async def test_without_companions_the_status_is_what_the_engine_knows_alone(tmp_
         assert (said.digest_at_start, said.started_at_ms) == (made.digest_at_start, made.started_at_ms)
         assert said.commit_p99_ms is not None and said.commit_p99_ms > 0.0
         assert said.disk_free_bytes is not None
+        assert said.tasks is not None and said.tasks > len(asyncio.all_tasks()) - 1 > 0
         assert (said.dog, said.oldest_alert_age_s, said.loop_lag_ms) == (None, None, None)
         assert said.newest_snapshot_seq == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -127,7 +128,7 @@ def test_the_page_takes_the_names_by_which_proxy_and_prometheus_call_it() -> Non
 
 
 def test_every_metric_of_the_dashboards_is_one_that_the_page_gives() -> None:
-    given = set(re.findall(r"^(papertape_[a-z0-9_]+)", scraped(), re.MULTILINE))
+    given = set(re.findall(r"^(papertape_[a-z0-9_]+)", asyncio.run(scraped()), re.MULTILINE))
     boards = list((MONITORING / "dashboards").glob("*.json"))
     assert boards
     for board in boards:
@@ -144,7 +145,7 @@ PER_STRATEGY = {"papertape_state", *(f"papertape_{name}" for name in re.findall(
 """These have no sample where no strategy runs."""
 
 
-def scraped() -> str:
+async def scraped() -> str:
     """What Prometheus reads where everything is measured."""
     site = site_of([])
     measured = status(commit_p99_ms=1.0, loop_lag_ms=1.0, disk_free_bytes=1, oldest_alert_age_s=0.0, backup_age_s=60.0)
@@ -153,13 +154,26 @@ def scraped() -> str:
     return generate_latest(registry).decode()
 
 
+def compose_of(folder: Path) -> list[str]:
+    """The command that reads compose.yaml here; the file lies in `folder` as that command can read it."""
+    text = (REPOSITORY / "compose.yaml").read_text()
+    docker, older = shutil.which("docker"), shutil.which("docker-compose")
+    plugin = [docker or "docker", "compose"]
+    (folder / "compose.yaml").write_text(text)
+    if docker and subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode == 0:
+        return plugin
+    if older is None:
+        pytest.skip("DOCKER COMPOSE DOES NOT READ COMPOSE.YAML HERE: this machine has no compose")
+    if subprocess.run([older, "version", "--short"], capture_output=True, check=False).stdout.startswith(b"1."):
+        named = [line for line in text.splitlines(keepends=True) if not line.startswith("name:")]
+        (folder / "compose.yaml").write_text("".join(named))  # It knows all of the specification but a project's name.
+    return [older]
+
+
 def test_docker_itself_takes_it(tmp_path: Path) -> None:
-    shutil.copy(REPOSITORY / "compose.yaml", tmp_path)
     (tmp_path / ".env").touch()
-    docker = shutil.which("docker")
-    if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
-        pytest.skip("DOCKER COMPOSE DOES NOT READ COMPOSE.YAML HERE: this machine has no compose plugin")
+    compose = compose_of(tmp_path)
     profiles = [part for name in ("backup", "proxy", "monitoring") for part in ("--profile", name)]
-    command = [docker, "compose", *profiles, "config", "--quiet"]
+    command = [*compose, *profiles, "config", "--quiet"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -122,6 +122,7 @@ async def test_metrics_are_those_of_the_views() -> None:
     found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     portfolio = timeline.views.portfolio
     assert float(found["papertape_log_head_seq"]) == timeline.head_seq
+    assert float(found["papertape_web_tasks"]) >= 1.0
     for account in portfolio.accounts()[:2]:
         assert float(found[f'papertape_equity_usdt{{strategy="{account.strategy}"}}']) == account.equity_usdt
         assert float(found[f'papertape_state{{state="{account.state}",strategy="{account.strategy}"}}']) == 1.0
