@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cli.notify import Notify
+    from cli.pulse import Pulse
 
 ENDS_S_MAX: Final = 8.0
 """An engine may need some seconds for its last words; then it is killed, and the log is whole all the same."""
@@ -71,11 +72,12 @@ class Keeper:
         web: Program,
         tell: Callable[[str], None],
         notify: Notify,
+        pulse: Pulse,
         ends_s_max: float = ENDS_S_MAX,
     ) -> None:
-        """`tell` tells the owner what becomes of them, `notify` the service manager that they live."""
+        """`tell` tells the owner what becomes of them, `notify` the service manager; `pulse` is the engine's."""
         self._engine, self._web = Kept(engine), Kept(web)
-        self._tell, self._notify, self._ends_s_max = tell, notify, ends_s_max
+        self._tell, self._notify, self._pulse, self._ends_s_max = tell, notify, pulse, ends_s_max
         self._stopping = False
 
     def run(self) -> int:
@@ -85,6 +87,7 @@ class Keeper:
                 while not self._is_over():
                     self._start_due()
                     self._notify.turn(lives=self._engine.lives and self._web.lives)
+                    self._kill_silent()
                     if self._wait(coming):
                         self._stopping = True
                     self._reap()
@@ -112,11 +115,22 @@ class Keeper:
             if kept.due_s is not None and kept.due_s <= now_s:
                 kept.due_s, kept.started_s = None, now_s
                 kept.pid = _spawned(kept.program)
+                if kept is self._engine:
+                    self._pulse.begins()
+
+    def _kill_silent(self) -> None:
+        """An engine that hangs loses nothing by it: it returns with all that it has committed."""
+        if self._engine.pid is not None and self._pulse.is_gone():
+            self._tell("the engine lives but has not answered for long; it is killed")
+            _signal_group(self._engine.pid, signal.SIGKILL)
+            self._pulse.begins()
 
     def _wait(self, coming: socket.socket) -> bool:
         """Wait for a signal or until somebody is due; whether it was one to stop."""
         due_s = [kept.due_s for kept in (self._engine, self._web) if kept.due_s is not None]
-        seconds = max(0.0, min([*due_s, time.monotonic() + self._notify.look_s]) - time.monotonic())
+        seconds = max(
+            0.0, min([*due_s, time.monotonic() + min(self._notify.look_s, self._pulse.look_s)]) - time.monotonic()
+        )
         return any(number in STOP_SIGNALS for number in _taken(coming, seconds))
 
     # ------------------------------------------------------------ ends

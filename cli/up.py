@@ -20,6 +20,7 @@ from cli.listening import HANDED, listener, url_of
 from cli.logs import ROOT as LOGGER
 from cli.logs import TOLD, logs
 from cli.notify import VARIABLES, Notify
+from cli.pulse import Pulse
 from engine.control import ANSWER_BYTES_MAX, Answer, AskStatus, socket_path
 
 if TYPE_CHECKING:
@@ -58,10 +59,11 @@ def keep(asked: Asked, host: str | None, port: int | None, *, as_json: bool) -> 
             inherits=listening.fileno(),
             is_silent=True,
         )
-        notify = Notify(os.environ, lambda: _answers(socket_path(database)))
+        door = socket_path(database)
+        notify, pulse = Notify(os.environ, lambda: _trades(door)), Pulse(lambda: _status(door) is not None)
         with logs(config.logs, logs_folder(config), "keeper", lambda: 0):
             logging.getLogger(KEEPER_LOGGER).info("keeps the engine and the page of %s at %s", database, url)
-            code = Keeper(engine, web, _teller(config, as_json=as_json), notify).run()
+            code = Keeper(engine, web, _teller(config, as_json=as_json), notify, pulse).run()
             logging.getLogger(KEEPER_LOGGER).info("ended with %d", code)
             return code
 
@@ -80,18 +82,23 @@ def _teller(config: Config, *, as_json: bool) -> Callable[[str], None]:
     return tell
 
 
-def _answers(door: Path) -> bool:
+def _trades(door: Path) -> bool:
     """Whether an engine answers at its door and has gone through its log."""
+    said = _status(door)
+    return said is not None and not said.get("replaying")
+
+
+def _status(door: Path) -> dict[str, object] | None:
+    """What the engine says of itself at its door; None where none answers in time."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
         visitor.settimeout(DOOR_S_MAX)
         try:
             visitor.connect(str(door))
             visitor.sendall(msgspec.json.encode(AskStatus()) + b"\n")
             with visitor.makefile("rb") as lines:
-                said = msgspec.json.decode(lines.readline(ANSWER_BYTES_MAX), type=Answer).status
+                return msgspec.json.decode(lines.readline(ANSWER_BYTES_MAX), type=Answer).status
         except (OSError, msgspec.MsgspecError):
-            return False
-    return said is not None and not said.get("replaying")
+            return None
 
 
 def _say(text: str, *, as_json: bool) -> None:

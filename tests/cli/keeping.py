@@ -1,6 +1,7 @@
 """A keeper of two shell scripts, as a process: `python -m tests.cli.keeping ENGINE WEB SECONDS`.
 
-It takes over what others leave behind, as the first process of a container does.
+The engine answers while there is a file `engine.answers`. It takes over what others leave behind, as the first process
+of a container does.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from pathlib import Path
 
 from cli.keeper import Keeper, Program
 from cli.notify import Notify
+from cli.pulse import Pulse
 
 PR_SET_CHILD_SUBREAPER = 36
+SILENT_S_MAX = 0.6
 
 
 def script(name: str, text: str) -> Program:
@@ -31,4 +34,5 @@ if __name__ == "__main__":
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     engine, web, ends_s_max = sys.argv[1:]
     notify = Notify(os.environ, Path("engine.up").exists)
-    sys.exit(Keeper(script("engine", engine), script("web", web), tell, notify, float(ends_s_max)).run())
+    pulse = Pulse(Path("engine.answers").exists, SILENT_S_MAX)
+    sys.exit(Keeper(script("engine", engine), script("web", web), tell, notify, pulse, float(ends_s_max)).run())

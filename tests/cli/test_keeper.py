@@ -82,6 +82,23 @@ def test_a_killed_engine_is_started_again_at_once_and_its_page_notices_nothing(t
     assert pids(tmp_path, "web") == [web]
 
 
+def test_an_engine_that_hangs_is_killed_and_one_that_was_never_heard_is_waited_for(tmp_path: Path) -> None:
+    with keeping(tmp_path, STAYS) as keeper:
+        first = life(tmp_path, "engine", 1)
+        time.sleep(1.5)
+        assert is_alive(first), "a long log is gone through before it answers"
+        (tmp_path / "engine.answers").touch()
+        time.sleep(0.5)
+        (tmp_path / "engine.answers").unlink()
+        second = life(tmp_path, "engine", 2)
+        time.sleep(1.5)
+        assert is_alive(second)
+        _, said, _ = stopped(keeper)
+    assert said.count("the engine lives but has not answered for long; it is killed\n") == 1
+    assert said.count("the engine was ended by SIGKILL; it is started again at once\n") == 1
+    assert pids(tmp_path, "engine") == [first, second]
+
+
 def test_a_page_that_died_is_started_again_and_the_engine_notices_nothing(tmp_path: Path) -> None:
     with keeping(tmp_path, STAYS, "sleep 0.1; exit 1") as keeper:
         engine = life(tmp_path, "engine", 1)

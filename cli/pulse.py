@@ -1,0 +1,45 @@
+"""Whether the engine still answers: one that lives and does nothing is mended by a kill alone."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SILENT_S_MAX: Final = 60.0
+"""So long without an answer is no long commit and no busy machine."""
+ASKS_MIN: Final = 6
+"""So many questions without an answer: a machine that slept for a minute has asked only once."""
+
+
+class Pulse:
+    """Asks at intervals. Only who has answered once in this life can hang: a start may take its time."""
+
+    def __init__(
+        self,
+        answers: Callable[[], bool],
+        silent_s_max: float = SILENT_S_MAX,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`answers` asks, and waits for an answer no longer than a moment."""
+        self._answers, self._clock_s = answers, clock_s
+        self.look_s = silent_s_max / ASKS_MIN
+        """After so long it wants to ask again."""
+        self._asked_s = -self.look_s
+        self._unanswered: int | None = None
+
+    def begins(self) -> None:
+        """A new life: nothing was heard of it yet."""
+        self._unanswered = None
+
+    def is_gone(self) -> bool:
+        """Whether who answered once has been silent for too long; asks where it is time to."""
+        if self._clock_s() - self._asked_s >= self.look_s:
+            self._asked_s = self._clock_s()
+            if self._answers():
+                self._unanswered = 0
+            elif self._unanswered is not None:
+                self._unanswered += 1
+        return self._unanswered is not None and self._unanswered >= ASKS_MIN

@@ -1,0 +1,53 @@
+"""When an engine counts as hanging, by a clock of the test."""
+
+from __future__ import annotations
+
+from cli.pulse import ASKS_MIN, Pulse
+
+
+class Patient:
+    """An engine that answers or not, and the clock."""
+
+    def __init__(self) -> None:
+        self.now_s, self.is_well, self.asked = 1_000.0, True, 0
+        self.pulse = Pulse(self.answers, 60.0, lambda: self.now_s)
+
+    def answers(self) -> bool:
+        self.asked += 1
+        return self.is_well
+
+    def gone_after(self, seconds: float, step_s: float = 1.0) -> bool:
+        """Whether it is gone at the end of a time in which it is looked at again and again."""
+        for _ in range(round(seconds / step_s)):
+            self.now_s += step_s
+            gone = self.pulse.is_gone()
+        return gone
+
+
+def test_silence_of_a_minute_is_one_that_hangs_and_a_word_in_between_is_none() -> None:
+    patient = Patient()
+    assert not patient.gone_after(300.0)
+    assert patient.asked == 30, "it is asked every ten seconds, not at every look"
+    patient.is_well = False
+    assert not patient.gone_after(50.0)
+    patient.is_well = True
+    assert not patient.gone_after(10.0)
+    patient.is_well = False
+    assert not patient.gone_after(50.0)
+    assert patient.gone_after(10.0)
+
+
+def test_a_keeper_that_slept_for_an_hour_asks_first() -> None:
+    patient = Patient()
+    assert not patient.gone_after(10.0)
+    patient.is_well = False
+    for _ in range(ASKS_MIN - 1):
+        assert not patient.gone_after(3_600.0, 3_600.0)
+
+
+def test_a_new_life_is_waited_for_however_long_it_starts() -> None:
+    patient = Patient()
+    assert not patient.gone_after(10.0)
+    patient.is_well = False
+    patient.pulse.begins()
+    assert not patient.gone_after(36_000.0, 10.0)
