@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from api.answers import Page, View
 from api.query import Query, Seq
 from projections.event_views import TYPE_NAMES, ChainView, EventView, chain_view, event_view
+from projections.messages import Message, messages
 from projections.portfolio import PortfolioView
 from projections.wanted import Wanted
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 LIMIT_MAX = 500
 SEARCHED_EVENTS_MAX = 20_000
 PAGE_EVENTS = 2_000
+OF_MESSAGES = "As in the chat, without a token as they would have gone: the last 50 alerts, faults, the last heartbeat"
 Text = Annotated[str, Meta(max_length=100)]
 
 
@@ -123,6 +125,10 @@ async def _why(scene: Scene, query: OneEvent) -> ChainView:
     return chain_view(await scene.site.inspector.why(query.seq), contracts)
 
 
+async def _messages(scene: Scene, _: Query) -> tuple[Message, ...]:
+    return messages(scene.views, scene.site.unlogged())
+
+
 async def _state(scene: Scene, query: StateQuery) -> State:
     view = scene.views.portfolio.view()
     digest = await scene.site.inspector.digest(scene.as_of.seq) if query.digest else None
@@ -133,5 +139,6 @@ VIEWS = (
     View("events", "The events of the log in words, in pages", Page[EventView], _events, Search),
     View("events/{seq}", "One event", EventView, _event, OneEvent),
     View("why/{seq}", "Why an event happened, back to its root cause", ChainView, _why, OneEvent),
+    View("messages", "What the owner was told, newest first", tuple[Message, ...], _messages, about=OF_MESSAGES),
     View("state", "How everything stood as of an event or a time", State, _state, StateQuery),
 )

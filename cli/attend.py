@@ -16,6 +16,7 @@ from cli.chat_conditions import ChatConditions
 from cli.graph import warn
 from cli.journal import journal
 from cli.telling import InChat, InFile, Telling, file_of_alerts, ping
+from cli.told import ToldFile, told_path
 from engine.backup import Backup, backups
 from engine.companions import Companions
 from engine.feeds.bitget_settings import BITGET
@@ -73,6 +74,7 @@ class Attendance:
         self._heart: Heart | None = None
         self._bot: Bot | None = None
         self._telling: Telling | None = None
+        self._told = ToldFile(told_path(db), warn)
         self.signs = VitalSigns(db.parent, running.loop.latencies, self._lag)
         self._backing = self._scheduled_backups()
 
@@ -157,7 +159,9 @@ class Attendance:
     def _notes(self) -> dict[int, str]:
         """What the log cannot know of this start, by the seq of its event."""
         found = self._running.recovered
-        return {found.seq + 1: f"{found.replayed_events:,} events replayed in {found.took_ms:,.0f} ms"}
+        note = f"{found.replayed_events:,} events replayed in {found.took_ms:,.0f} ms"
+        self._told.change(lambda before: before.up_to(found.seq).with_note(found.seq + 1, note))
+        return {found.seq + 1: note}
 
     def _without_telegram(self) -> None:
         """Without a token all messages go to a small file beside the log."""
@@ -244,7 +248,9 @@ class Attendance:
             evaluations=beat.evaluations,
             candle_age_ms=beat.last_candle_age_ms if beat.last_candle_at_ms else None,
         )
-        await self._telling.beat(heartbeat_text(view))
+        html = heartbeat_text(view)
+        self._told.change(lambda before: before.with_beat(view.seq, view.at_ms, html))
+        await self._telling.beat(html)
 
     async def fault(self, error: PapertapeError) -> None:
         """Say that this stopped the engine. The log takes nothing more, so it goes out by itself, while there is time.
@@ -259,8 +265,9 @@ class Attendance:
                 await self._dog.following.catch_up()
                 stamp = Stamp(self._running.log.head.seq, self._running.clock.now_ms())
                 why = redact(f"{type(error).__name__}: {error}")
-                html = fault_text(stamp, why, self._dog.portfolio.positions())
-                await self._telling.say(html, silent=loudness == "silent")
+                html, silent = fault_text(stamp, why, self._dog.portfolio.positions()), loudness == "silent"
+                self._told.change(lambda before: before.with_fault(stamp.seq, stamp.at_ms, html, silent=silent))
+                await self._telling.say(html, silent=silent)
         except OUTSIDE_ERRORS as failed:
             warn(f"nobody could be told of the fault: {failed}")
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from projections.alerts.settings import AlertSettings
+
 KEPT_FOLDER = "web"
 
 
@@ -37,14 +39,17 @@ class _Hashes:
             return None
 
 
-def timeline_of(db: Path, timeframes_ms: Mapping[str, int], warn: Callable[[str], None]) -> LogTimeline:
+def timeline_of(
+    db: Path, timeframes_ms: Mapping[str, int], settings: AlertSettings, warn: Callable[[str], None]
+) -> LogTimeline:
     """The views of the log at `db` over time, also of one that comes later. Somebody must run and close it.
 
-    `timeframes_ms` says on whose close each strategy is evaluated. What is kept lies in a folder beside the log.
+    `timeframes_ms` says on whose close each strategy is evaluated, `settings` of what the owner is told. What is kept
+    lies in a folder beside the log.
     """
     given = dict(timeframes_ms)
     store = SnapshotStore(db.with_name(db.name + ".folds") / KEPT_FOLDER, warn)
-    keeping = Keeping(store, _Hashes(db), lambda: int(time.time() * 1_000.0), warn, given)
+    keeping = Keeping(store, _Hashes(db), lambda: int(time.time() * 1_000.0), warn, (given, settings))
     return LogTimeline(
-        lambda: (tail_of(db), LogThread(lambda: SqliteLogReader(db))), lambda: Views(dict(given)), keeping
+        lambda: (tail_of(db), LogThread(lambda: SqliteLogReader(db))), lambda: Views(dict(given), settings), keeping
     )

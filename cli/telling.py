@@ -7,6 +7,7 @@ from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Final, Protocol
 
+from cli.logs import ROOT
 from projections.telegram.errors import RequestRefused, TelegramBusy
 from projections.telegram.secret import Redaction
 from projections.telegram.text import one_line
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 ALERT_FILE_BYTES_MAX: Final = 1_000_000
 ALERT_FILES_KEPT: Final = 3
+LOGGER: Final = f"{ROOT}.chat"
 HEARTBEAT_CURSOR: Final = "telegram.heartbeat"
 PING_S_MAX: Final = 10.0
 
@@ -82,13 +84,16 @@ class InFile:
 
 
 def file_of_alerts(path: Path, stack: AsyncExitStack) -> Callable[[str], None]:
-    """A rotating file that takes alerts, a line each."""
+    """A rotating file that takes alerts, a line each; the same lines go to the log of the program."""
     handler = RotatingFileHandler(path, maxBytes=ALERT_FILE_BYTES_MAX, backupCount=ALERT_FILES_KEPT, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     handler.addFilter(Redaction())
     stack.callback(handler.close)
 
+    logger = logging.getLogger(LOGGER)
+
     def tell(line: str) -> None:
+        logger.info("%s", line)
         handler.handle(logging.makeLogRecord({"msg": line, "levelno": logging.INFO, "levelname": "INFO"}))
 
     return tell

@@ -34,6 +34,7 @@ from cli.kept import KEEPER
 from cli.listening import listener, url_of
 from cli.logs import ROOT, logs
 from cli.strategies_view import strategy_views
+from cli.told import ToldFile, told_path
 from engine.supervisor import supervise
 from events.errors import LogMissing
 from events.facts import EngineStopped
@@ -125,10 +126,11 @@ async def _served(serving: Serving) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     strategies = strategies_of(config)
     timeframes_ms = {name: strategy.timeframe_ms for name, strategy in strategies.items()}
-    timeline = timeline_of(db, timeframes_ms, warn)
+    timeline = timeline_of(db, timeframes_ms, config.alerts, warn)
     with closing(timeline), closing(LogInspector(db, strategies, timeline)) as inspector:
         engine, views = DoorEngine(db), strategy_views(strategies)
-        site = Site(site_settings(config, db), timeline, inspector, engine, views, serving.comparer)
+        told = ToldFile(told_path(db))
+        site = Site(site_settings(config, db), timeline, inspector, engine, views, serving.comparer, told.read)
         streams = Streams(timeline, web.streams_max)
         hosts = Hosts(serving.listening.getsockname()[0], web.trusted_hosts)
         gate = Gate(serving.entrance.token, hosts, reading_open=serving.entrance.reading_open)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct
 
+from projections.messages import Unlogged
 from projections.watchdog.dog import DogView
 from projections.why import Condition
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from events.commands import Accepted, Command
     from events.log import Recorded
@@ -231,7 +232,10 @@ class StrategyView(Struct, frozen=True):
 
 
 class Site(Struct, frozen=True):
-    """Everything routes may use. `comparer` is None where no second log was named."""
+    """Everything routes may use. `comparer` is None where no second log was named.
+
+    `unlogged` is what the owner was told and the log does not hold.
+    """
 
     settings: SiteSettings
     timeline: Timeline
@@ -239,3 +243,4 @@ class Site(Struct, frozen=True):
     engine: Engine
     strategies: tuple[StrategyView, ...]
     comparer: Comparer | None = None
+    unlogged: Callable[[], Unlogged] = Unlogged

@@ -20,7 +20,10 @@ from events.facts import (
     Timing,
 )
 from events.log import Recorded
+from projections.alerts.alert import Alert
 from projections.alerts.daily import Days
+from projections.alerts.derive import Derivation
+from projections.alerts.settings import AlertSettings
 from projections.arena import Arena
 from projections.contracts import Contracts
 from projections.limits import Limits
@@ -30,6 +33,7 @@ from projections.trades import Trades
 from projections.words import interesting
 
 LOG_KEPT_MAX: Final = 100
+ALERTS_KEPT_MAX: Final = 50
 
 
 class Refusal(Struct, frozen=True):
@@ -57,9 +61,12 @@ class Seen(Struct, frozen=True):
 
 
 class Views:
-    """The folds behind all answers. `timeframes_ms` says on whose close each strategy is evaluated."""
+    """The folds behind all answers. `timeframes_ms` says on whose close each strategy is evaluated.
 
-    def __init__(self, timeframes_ms: Mapping[str, int] | None = None) -> None:
+    `settings` say which kinds of alerts the owner is told of.
+    """
+
+    def __init__(self, timeframes_ms: Mapping[str, int] | None = None, settings: AlertSettings | None = None) -> None:
         self.portfolio = Portfolio()
         self.trades = Trades(self.portfolio.excursions)
         self.days = Days(self.portfolio, self.trades)
@@ -79,6 +86,10 @@ class Views:
         self.seen: dict[str, Seen] = {}
         self.recent: deque[Recorded] = deque(maxlen=LOG_KEPT_MAX)
         """The last events that people want to see, oldest first."""
+        self.alerts: deque[Alert] = deque(maxlen=ALERTS_KEPT_MAX)
+        """The last alerts as the owner gets them, oldest first."""
+        self._derivation = Derivation(settings, self.portfolio, self.trades, self.days, self.contracts)
+        self._feed = self._derivation.feed
         self._timeframes_ms = dict(timeframes_ms or {})
         self._due: dict[str, list[tuple[int, tuple[str, str]]]] = {}
 
@@ -105,17 +116,29 @@ class Views:
     def apply(self, recorded: Recorded) -> None:
         """Take one event."""
         event = recorded.event
-        self.portfolio.apply(recorded)
         if type(event) is CandleClosed:
+            self._feed.take_candle(event)
+            self.portfolio.apply(recorded)
             if event.timing is not Timing.WARM_UP:
                 self._look(event, recorded.recorded_at_ms)
         else:
+            self._derivation.before(event)
+            self.portfolio.apply(recorded)
             self.contracts.apply(recorded)
             self.trades.apply(recorded)
             self.limits.apply(recorded)
             self.marks.apply(recorded)
             self._note(recorded)
-        self.days.apply(recorded)
+        # One event yields one alert: where the feed has news the summary waits for the next candle.
+        self.days.apply(recorded, may_tell=self._feed.news is None)
+        if self._derivation.may_tell(event):
+            self._tell(recorded)
+
+    def _tell(self, recorded: Recorded) -> None:
+        """Keep the alert that an event is worth, if it is worth one."""
+        alert = self._derivation.alert_of(recorded)
+        if alert is not None:
+            self.alerts.append(alert)
 
     def _look(self, candle: CandleClosed, recorded_at_ms: int) -> None:
         seen = self.seen.get(candle.symbol, Seen())

@@ -17,6 +17,7 @@ from ui.desk import Desk, Page
 from ui.events import event, events
 from ui.health import health
 from ui.login import login_route
+from ui.messages import messages
 from ui.overview import overview
 from ui.rendering import ASSETS, STATIC
 from ui.risk import risk
@@ -45,6 +46,7 @@ PAGES: Final = (
     Page("/risk", "risk", "Risk", risk),
     Page("/events", "events", "Events", events),
     Page("/events/{seq}", "event", "Event", event, moves=False),
+    Page("/messages", "messages", "Messages", messages),
     Page("/system", "health", "Health", health),
     Page("/compare", "compare", "Compare", compare, moves=False),
 )

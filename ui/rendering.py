@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jinja2.runtime import Context
 
     from events.log import Recorded
+    from projections.messages import Message
     from projections.words import Line
 
 FOLDER = Path(__file__).parent
@@ -76,6 +77,7 @@ def environment() -> Environment:
         "day": day,
         "short_when": short_when,
         "event_json": event_json,
+        "message_html": message_html,
     }
     return found
 
@@ -205,6 +207,11 @@ def strain(used_percent: float) -> str:
 def _time(at_ms: int, text: str) -> Markup:
     moment = datetime.fromtimestamp(at_ms / 1_000.0, UTC)
     return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(timespec="seconds"), text)
+
+
+def message_html(one: Message) -> Markup:
+    """A message with its tags; `projections.alerts.markup` has escaped every value in it."""
+    return Markup(one.html)  # noqa: S704 - see above.
 
 
 def json_script(value: object) -> Markup:

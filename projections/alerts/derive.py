@@ -80,6 +80,9 @@ NEVER_TOLD: frozenset[type[Event]] = frozenset(
 """What is in the log and on the dashboard only. A gap is told with the feed or its symbol, an order with its fill, a
 request with its outcome, a repair with the anomaly it mends; a human who restores a copy was there."""
 
+MOSTLY_UNTOLD: frozenset[type[Event]] = NEVER_TOLD | {CandleClosed}
+"""A candle is worth an alert only where it ends an outage or makes a day's summary due."""
+
 Told = tuple[AlertKind, str]
 
 
@@ -103,40 +106,73 @@ class Alerts:
     """Fold of the log, and the alert of the event it took last. `portfolio`, `trades` and `days` are its views."""
 
     def __init__(self, settings: AlertSettings | None = None) -> None:
-        self.settings = AlertSettings() if settings is None else settings
         self.portfolio = Portfolio()
         self.trades = Trades()
         self.days = Days(self.portfolio, self.trades)
-        self.feed = FeedStory()
         self._contracts = Contracts()
+        self._derivation = Derivation(settings, self.portfolio, self.trades, self.days, self._contracts)
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one event."""
+        derivation = self._derivation
+        derivation.before(recorded.event)
+        if type(recorded.event) is not CandleClosed:
+            self._contracts.apply(recorded)
+            self.trades.apply(recorded)
+        self.portfolio.apply(recorded)
+        # One event yields one alert: where the feed has news the summary waits for the next candle.
+        self.days.apply(recorded, may_tell=derivation.feed.news is None)
+
+    def alert_of(self, recorded: Recorded, note: str = "") -> Alert | None:
+        """See `Derivation.alert_of`."""
+        return self._derivation.alert_of(recorded, note)
+
+
+class Derivation:
+    """Alerts from folds that somebody else owns, who hands each event first to `before`, then to every fold."""
+
+    def __init__(
+        self,
+        settings: AlertSettings | None,
+        portfolio: Portfolio,
+        trades: Trades,
+        days: Days,
+        contracts: Contracts,
+    ) -> None:
+        """The folds are only read here. `days` may tell of a day only where `feed` has no news."""
+        self._settings = AlertSettings() if settings is None else settings
+        self._portfolio, self._trades, self._days, self._contracts = portfolio, trades, days, contracts
+        self.feed = FeedStory()
         self._running = False
         self._filled: dict[str, int] = {}
         self._before = Before()
 
-    def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
-        event = recorded.event
-        if type(event) is not CandleClosed:
+    def before(self, event: Event) -> None:
+        """Remember what an event is about to change. For a candle `feed.take_candle` does all of it."""
+        kind = type(event)
+        if kind is OpenInterestObserved or kind is FundingRateSettled:
+            self.feed.news = None  # They are many, and change nothing here.
+            return
+        if kind is not CandleClosed:
             self._before = self._remember(event)
-            self._contracts.apply(recorded)
             self._note(event)
-            self.trades.apply(recorded)
-        self.portfolio.apply(recorded)
         self.feed.apply(event)
-        # One event yields one alert: where the feed has news the summary waits for the next candle.
-        self.days.apply(recorded, may_tell=self.feed.news is None)
+
+    def may_tell(self, event: Event) -> bool:
+        """Whether the event that the folds have just taken may be worth an alert: asking `alert_of` costs more."""
+        return self.feed.news is not None or self._days.due is not None or type(event) not in MOSTLY_UNTOLD
 
     def alert_of(self, recorded: Recorded, note: str = "") -> Alert | None:
         """The alert of the event that was just applied, if it is worth one and its kind is not `off`.
 
         `note` is a line for a start that the log cannot know, as how many events were replayed in what time.
         """
-        assert recorded.seq == self.portfolio.seq, "an alert belongs to the event that was applied last"
+        assert recorded.seq == self._portfolio.seq, "an alert belongs to the event that was applied last"
         told = self._told(recorded, note)
         if told is None:
             return None
         kind, html = told
-        loudness = self.settings.loudness(kind)
+        loudness = self._settings.loudness(kind)
         if loudness == "off":
             return None
         rings = loudness == "on" or (kind is AlertKind.START and self._before.crashed)
@@ -152,12 +188,12 @@ class Alerts:
             case KillSwitchTripped() | RunnerPaused():
                 return Before(active=self._active())
             case KillSwitchReset():
-                trips = self.portfolio.switches.active()
+                trips = self._portfolio.switches.active()
                 return Before(trip=next((trip for trip in trips if trip.trip_seq == event.trip_seq), None))
             case AnomalyRaised() | AnomalyPersists() | AnomalyCleared():
                 return Before(anomaly=self._anomaly(event.kind, event.subject))
             case SymbolResumed():
-                suspended = {one.symbol: one.since_ms for one in self.portfolio.feeding.suspended()}
+                suspended = {one.symbol: one.since_ms for one in self._portfolio.feeding.suspended()}
                 return Before(suspended_ms=suspended.get(event.symbol), filled=self._filled.get(event.symbol, 0))
             case EngineStarted():
                 return Before(crashed=self._running)
@@ -178,17 +214,17 @@ class Alerts:
                 pass
 
     def _order(self, strategy: str, symbol: str) -> OrderView | None:
-        orders = self.portfolio.orders()
+        orders = self._portfolio.orders()
         return next((order for order in orders if (order.strategy, order.symbol) == (strategy, symbol)), None)
 
     def _anomaly(self, kind: str, subject: str) -> AnomalyView | None:
-        standing = self.portfolio.feeding.anomalies()
+        standing = self._portfolio.feeding.anomalies()
         return next((one for one in standing if (one.kind, one.subject) == (kind, subject)), None)
 
     def _active(self) -> int:
         """How many strategies may open positions."""
-        switches = self.portfolio.switches
-        return sum(switches.standing(name).state == "active" for name in self.portfolio.equity.ledger.accounts)
+        switches = self._portfolio.switches
+        return sum(switches.standing(name).state == "active" for name in self._portfolio.equity.ledger.accounts)
 
     @property
     def _none_active(self) -> bool:
@@ -217,48 +253,48 @@ class Alerts:
         if news is None:
             return None
         if isinstance(news, Lost):
-            return AlertKind.FEED, texts.feed_lost_text(stamp, news, self.portfolio.positions())
+            return AlertKind.FEED, texts.feed_lost_text(stamp, news, self._portfolio.positions())
         return AlertKind.FEED, texts.feed_back_text(stamp, news)
 
     def _day_told(self, stamp: texts.Stamp) -> Told | None:
-        figures = self.days.due
+        figures = self._days.due
         if figures is None:
             return None
-        return AlertKind.DAILY, daily_summary(stamp, self.days.view(figures))
+        return AlertKind.DAILY, daily_summary(stamp, self._days.view(figures))
 
     def _trading_told(self, event: Event, stamp: texts.Stamp) -> Told | None:
         contracts = self._contracts.by_symbol
         match event:
             case PositionOpened():
-                opened = self.portfolio.positions(event.strategy)
+                opened = self._portfolio.positions(event.strategy)
                 position = next(one for one in opened if one.symbol == event.symbol)
                 return AlertKind.ENTRY, texts.entry_text(stamp, position, self._before.order, contracts)
             case Closing():
-                (trade,) = self.trades.latest(1)
-                account = self.portfolio.account(event.strategy)
+                (trade,) = self._trades.latest(1)
+                account = self._portfolio.account(event.strategy)
                 if isinstance(event, Liquidated):
                     return AlertKind.LIQUIDATION, texts.liquidation_text(stamp, trade, account, contracts)
                 return AlertKind.EXIT, texts.exit_text(stamp, trade, account, contracts)
-            case FundingPaid() if -event.amount_usdt >= max(self.settings.funding_paid_usdt_min, 1e-9):
-                held = self.portfolio.positions(event.strategy)
+            case FundingPaid() if -event.amount_usdt >= max(self._settings.funding_paid_usdt_min, 1e-9):
+                held = self._portfolio.positions(event.strategy)
                 position_or_none = next((one for one in held if one.symbol == event.symbol), None)
                 return AlertKind.FUNDING, texts.funding_text(stamp, event, position_or_none)
             case _:
                 return None
 
     def _risk_told(self, event: Event, stamp: texts.Stamp) -> Told | None:
-        switches = self.portfolio.switches
+        switches = self._portfolio.switches
         match event:
             case KillSwitchTripped():
                 scope = None if event.scope == GLOBAL_SCOPE else event.scope
-                held = self.portfolio.positions(scope)
+                held = self._portfolio.positions(scope)
                 return AlertKind.KILL_SWITCH, texts.trip_text(stamp, event, held, none_active=self._none_active)
             case KillSwitchReset():
                 everything = event.scope == GLOBAL_SCOPE
                 standing = switches.global_trip if everything else switches.standing(event.scope).trip
                 return AlertKind.RESET, texts.reset_text(stamp, event, self._before.trip, standing)
             case RunnerPaused():
-                held = self.portfolio.positions(event.strategy)
+                held = self._portfolio.positions(event.strategy)
                 return AlertKind.PAUSE, texts.pause_text(stamp, event, held, none_active=self._none_active)
             case RunnerResumed():
                 return AlertKind.PAUSE, texts.resume_text(stamp, event, switches.standing(event.strategy).trip)
@@ -269,9 +305,9 @@ class Alerts:
         match event:
             case EngineStarted():
                 crashed = self._before.crashed
-                return AlertKind.START, texts.start_text(stamp, event, self.portfolio.view(), note, crashed=crashed)
+                return AlertKind.START, texts.start_text(stamp, event, self._portfolio.view(), note, crashed=crashed)
             case EngineStopped():
-                return AlertKind.STOP, texts.stop_text(stamp, event.reason, self.portfolio.positions())
+                return AlertKind.STOP, texts.stop_text(stamp, event.reason, self._portfolio.positions())
             case _:
                 return None
 
@@ -279,7 +315,7 @@ class Alerts:
         before = self._before
         match event:
             case SymbolSuspended():
-                held = tuple(one for one in self.portfolio.positions() if one.symbol == event.symbol)
+                held = tuple(one for one in self._portfolio.positions() if one.symbol == event.symbol)
                 return AlertKind.SYMBOL, texts.suspended_text(stamp, event.symbol, event.reason, held)
             case SymbolResumed():
                 said = (event.symbol, event.reason, before.suspended_ms, before.filled)

@@ -258,12 +258,15 @@ def start_text(stamp: Stamp, started: EngineStarted, portfolio: PortfolioView, n
     """The engine took the log: what it found there. `note` is what the log cannot know, as the time of the replay."""
     code_digest, config = started.code_digest[:DIGEST_CHARS], started.config_digest[:DIGEST_CHARS]
     details = [f"config {code(config)} · code {code(code_digest)}"]
-    if crashed:
-        details.append(f"{WRONG} <b>the run before ended without a stop</b>")
-    details += [text(note)] if note else []
-    return _message(
-        stamp, f"{STARTED} <b>papertape {name(started.version)} started</b>", [*details, *_found(portfolio)]
-    )
+    details += [f"{WRONG} <b>the run before ended without a stop</b>"] if crashed else []
+    head = f"{STARTED} <b>papertape {name(started.version)} started</b>"
+    return with_note(_message(stamp, head, [*details, *_found(portfolio)]), note)
+
+
+def with_note(start_html: str, note: str) -> str:
+    """The text of a start with what the log cannot know of it, where there is something."""
+    head, config, rest = start_html.split("\n", 2)
+    return "\n".join([head, config, text(note), rest]) if note else start_html
 
 
 def _found(portfolio: PortfolioView) -> list[str]:

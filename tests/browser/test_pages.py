@@ -28,6 +28,7 @@ ADDRESSES = {
     "risk": "/risk",
     "events": "/events",
     "event": "/events/17404",
+    "messages": "/messages",
     "health": "/system",
     "compare": "/compare",
     "login": "/login",

@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cli.told import ToldFile
 from tests.engine.processes import ROOT, command, environment, ok
 
 if TYPE_CHECKING:
@@ -118,6 +119,12 @@ def test_without_a_token_alerts_go_to_a_file_beside_the_log(tmp_path: Path) -> N
     engine.send_signal(signal.SIGTERM)
     assert engine.wait(20) == 0
     assert "papertape 0.1.0 started" in file.read_text()
+    lines = (tmp_path / "logs" / "engine.log").read_text().splitlines()
+    assert any("papertape.chat" in line and "papertape 0.1.0 started" in line for line in lines), (
+        "the program's own log"
+    )
+    (note,) = ToldFile(tmp_path / "log.db.told").read().notes.values()
+    assert note in file.read_text()
 
 
 def fails_to_write(engine: subprocess.Popen[bytes]) -> None:

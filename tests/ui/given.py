@@ -35,6 +35,7 @@ PAGES = (
     "/events",
     "/events?q=stop&all=1",
     "/events/9",
+    "/messages",
     "/system",
     "/compare",
 )

@@ -23,6 +23,7 @@ from events.errors import CommandRefused, UsageError
 from events.facts import CandleClosed, RunnerConfigured, Timing
 from projections.contracts import Contracts
 from projections.host import fold
+from projections.messages import Unlogged
 from projections.site import CandleView, ChartView, ConditionsView, EngineStatus, Site, SiteSettings, StrategyView
 from projections.views import Views
 from projections.why import Chain, Condition, why
@@ -31,7 +32,7 @@ from tests.projections.tape import recorded
 from tests.support import STRATEGIES, take
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from api.routes import Guarded
     from engine.core.world import World
@@ -194,7 +195,12 @@ def status(**changes: object) -> EngineStatus:
     return EngineStatus(**(said | changes))  # type: ignore[arg-type]
 
 
-def site_of(log: list[Recorded], engine: Present | Absent | None = None, **settings: object) -> Site:
+def site_of(
+    log: list[Recorded],
+    engine: Present | Absent | None = None,
+    unlogged: Callable[[], Unlogged] = Unlogged,
+    **settings: object,
+) -> Site:
     """A site over a log; a backtest's unless there is an engine."""
     timeline = engine.timeline if isinstance(engine, Present) else ListTimeline(log)
     said = {
@@ -211,6 +217,7 @@ def site_of(log: list[Recorded], engine: Present | Absent | None = None, **setti
         TapeInspector(timeline.log),
         engine or Absent(),
         strategies,
+        unlogged=unlogged,
     )
 
 

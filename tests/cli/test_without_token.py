@@ -1,0 +1,116 @@
+"""Without a token every message goes to the log and to the list of the dashboard: each kind is driven through."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli.telling import LOGGER, InFile, file_of_alerts
+from cli.told import ToldFile
+from events.bus import Bus
+from projections.alerts.alert import AlertKind
+from projections.alerts.derive import Alerts
+from projections.messages import HEARTBEAT, Unlogged
+from projections.telegram.quiet import QuietNotifier
+from projections.telegram.text import one_line
+from tests.alerts.given import CASES, last_alert
+from tests.alerts.test_golden import fault, heartbeat
+from tests.projections.tape import recorded
+from tests.ui.given import Elements, visiting
+from tests.web.given import site_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from events.log import Recorded
+
+NOTE = "12 events replayed in 3 ms"
+
+
+class Listed:
+    """A log as a list."""
+
+    def __init__(self, log: list[Recorded]) -> None:
+        self._log = log
+
+    def read(self, after_seq: int, limit: int = 2_000, /) -> list[Recorded]:
+        return self._log[after_seq : after_seq + limit]
+
+
+async def told_of(log: list[Recorded], folder: Path, heartbeat_html: str, fault_html: str) -> None:
+    """What an engine without a token does with its log, a heartbeat and a fault."""
+    async with AsyncExitStack() as stack:
+        tell = file_of_alerts(folder / "log.db.alerts.log", stack)
+        bus = Bus(len(log))
+        bus.close()
+        notes = {len(log): NOTE}
+        await QuietNotifier(Listed(log), bus, Alerts(), tell, begin_after_seq=0, notes=notes).run()
+        await InFile(tell).beat(heartbeat_html)
+        await InFile(tell).say(fault_html, silent=False)
+
+
+def list_of(log: list[Recorded], unlogged: Unlogged) -> tuple[list[dict[str, object]], str]:
+    """The messages as JSON, and the page as it is read without a script."""
+
+    async def visit() -> tuple[list[dict[str, object]], str]:
+        async with visiting(site_of(log, unlogged=lambda: unlogged)) as client:
+            found = (await client.get("/api/v1/messages")).json()["data"]
+            return found, Elements((await client.get("/messages")).text).text
+
+    return asyncio.run(visit())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_kind_stands_in_the_log_in_the_file_and_in_the_list(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log, beat, broken = recorded(CASES[name]), heartbeat(540), fault()
+    file = ToldFile(tmp_path / "log.db.told")
+    file.change(lambda before: before.with_note(len(log), NOTE).with_beat(len(log), 1, beat))
+    file.change(lambda before: before.with_fault(len(log), 2, broken, silent=False))
+    with caplog.at_level(logging.INFO, LOGGER):
+        asyncio.run(told_of(log, tmp_path, beat, broken))
+    lines = (tmp_path / "log.db.alerts.log").read_text().splitlines()
+    said = [one.getMessage() for one in caplog.records if one.name == LOGGER]
+    items, page = list_of(log, ToldFile(tmp_path / "log.db.told").read())
+    assert len(lines) == len(said) == len(items), "the same number everywhere"
+    last = last_alert(CASES[name], NOTE)
+    by_kind = {one["kind"]: one for one in reversed(items)}
+    for kind, html in ((last.kind.value, last.html), (HEARTBEAT, beat), ("fault", broken)):
+        line = one_line(html)
+        assert any(one.endswith(line) for one in lines)
+        assert line in said
+        item = by_kind[kind]
+        assert item["html"] == html
+        assert one_line(str(item["text"])) == line
+        assert "".join(str(item["text"]).split()) in "".join(page.split())
+    assert items[0]["seq"] == len(log), "newest first"
+
+
+def test_no_kind_is_missing_here() -> None:
+    driven = {last_alert(events).kind for events in CASES.values()}
+    assert driven | {AlertKind.FAULT} == set(AlertKind)
+
+
+def test_what_stands_beside_the_log_survives_and_harms_nobody_when_it_is_damaged(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    folder = tmp_path / "there"
+    folder.mkdir()
+    file, other = ToldFile(folder / "log.db.told", warnings.append), ToldFile(folder / "log.db.told")
+    assert other.read() == Unlogged()
+    file.change(lambda before: before.with_beat(7, 1, "one"))
+    file.change(lambda before: before.with_note(3, "note"))
+    assert other.read() == Unlogged().with_beat(7, 1, "one").with_note(3, "note")
+    (folder / "log.db.told").write_bytes(b'{"heartbeat": 5')
+    assert other.read() == Unlogged()
+    file.change(lambda before: before.with_beat(8, 1, "two"))
+    assert other.read() == Unlogged().with_beat(8, 1, "two")
+    assert not warnings
+    shutil.rmtree(folder)
+    file.change(lambda before: before.with_beat(9, 1, "three"))
+    assert warnings == ["log.db.told could not be written: No such file or directory"]

@@ -1,0 +1,28 @@
+"""Messages: what the owner was told, as it went to the chat, or would have gone there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from projections.messages import messages as told
+from projections.views import ALERTS_KEPT_MAX
+
+if TYPE_CHECKING:
+    from projections.messages import Message
+    from ui.look import Look
+
+
+class MessagesPage(Struct, frozen=True):
+    """The page's context. As of `older_seq` there are the ones before; 0 where there are none."""
+
+    messages: tuple[Message, ...]
+    older_seq: int
+
+
+async def messages(look: Look) -> MessagesPage:
+    """The newest ones first."""
+    alerts = look.views.alerts
+    older_seq = alerts[0].seq - 1 if len(alerts) == ALERTS_KEPT_MAX else 0
+    return MessagesPage(told(look.views, look.site.unlogged()), older_seq)
