@@ -13,6 +13,7 @@ from msgspec.structs import asdict, replace
 
 from cli.backing import Backing, backup_command
 from cli.chat_conditions import ChatConditions
+from cli.explaining import explaining
 from cli.graph import warn
 from cli.journal import journal
 from cli.telling import InChat, InFile, Telling, file_of_alerts, ping
@@ -229,6 +230,7 @@ class Attendance:
                 dog=lambda: dog.view,
                 delivery=self._notifier.statistics,
                 conditions=conditions,
+                explain=explaining(strategies),
                 health=self._health,
             ),
             views=Views(self._timeframes_ms()),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from cli.config import load_config, strategies_of
 from cli.reading import backwards
@@ -13,13 +14,16 @@ from engine.core.registry import code_digest, load_strategies
 from engine.core.strategy import Condition, Strategy
 from events.errors import ConfigError
 from events.facts import OrderPlaced, OrderRejected, RunnerConfigured
+from projections.why import Condition as Shown
+from projections.why import is_entry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from events.facts import Event
     from events.log import Recorded
     from events.sqlite_log import SqliteLogReader
+    from projections.why import Explain
 
 
 class Explanation(Struct, frozen=True):
@@ -99,9 +103,21 @@ def conditions_then(
     return strategy.explain(reading, params, 1 if event.side == "long" else -1), note if changed else ""
 
 
-def is_entry(event: Event) -> TypeGuard[OrderPlaced | OrderRejected]:
-    """Whether an event is a decided entry, placed or refused: what conditions are shown for."""
-    return isinstance(event, OrderRejected) or (isinstance(event, OrderPlaced) and event.action == "entry")
+def explaining(strategies: Mapping[str, Strategy]) -> Explain:
+    """What explains entries for whoever shows chains: the pages, the API, the chat."""
+
+    def explain(
+        event: OrderPlaced | OrderRejected, configured: RunnerConfigured | None
+    ) -> tuple[tuple[Shown, ...], str]:
+        found, note = conditions_then(event, strategies.get(event.strategy), configured)
+        return condition_views(found), note
+
+    return explain
+
+
+def condition_views(found: Sequence[Condition]) -> tuple[Shown, ...]:
+    """A strategy's conditions as they are shown."""
+    return tuple(Shown(**asdict(one)) for one in found)
 
 
 def _lacking(strategy: Strategy | None, configured: RunnerConfigured | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict, replace
 
-from cli.explaining import conditions_then, is_entry
+from cli.explaining import condition_views, explaining
 from engine.charts import Charts
 from engine.conditions import Conditions, conditions
 from engine.core.saving import world_digest
@@ -19,19 +19,17 @@ from events.sqlite_log import SqliteLogReader
 from projections.looking import held_at_last_look
 from projections.reasons import hold_words
 from projections.site import CandleView, ChartView, ConditionsView, Progress, Readiness
-from projections.why import Condition, why
+from projections.why import explained, why
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from engine.charting import Candle, Chart
-    from engine.core.strategy import Condition as Explained
     from engine.core.strategy import Strategy
-    from events.facts import OrderPlaced, OrderRejected, RunnerConfigured
     from events.log import LogReader, Recorded
     from projections.site import Timeline
-    from projections.why import Chain, Link
+    from projections.why import Chain
     from projections.words import Contracts
 
 
@@ -86,25 +84,12 @@ class LogInspector:
     async def why(self, seq: int) -> Chain:
         """See `projections.site.Inspector.why`."""
         chain = await self._now().thread.run(partial(_chain, seq, self._contracts()))
-        return replace(chain, links=tuple([await self._explained(link) for link in chain.links]))
+        await self._timeline.wait_beyond(seq - 1)  # What was configured up to there is known then.
+        return explained(chain, self._timeline.views.in_force, explaining(self._strategies))
 
     def close(self) -> None:
         """Let go of the log. Closing twice is harmless."""
         self._log.thread.close()
-
-    async def _explained(self, link: Link) -> Link:
-        """A link with its conditions, under the parameters that were in force at its seq."""
-        event = link.recorded.event
-        if not is_entry(event):
-            return link
-        then = await self._timeline.as_of(link.recorded.seq)
-        return replace(link, conditions=self._conditions_then(event, then.runners.get(event.strategy)))
-
-    def _conditions_then(
-        self, event: OrderPlaced | OrderRejected, configured: RunnerConfigured | None
-    ) -> tuple[Condition, ...]:
-        found, _ = conditions_then(event, self._strategies.get(event.strategy), configured)
-        return condition_views(found)
 
     def _contracts(self) -> Contracts:
         return self._timeline.views.contracts.by_symbol
@@ -140,11 +125,6 @@ def _chain(seq: int, contracts: Contracts, reader: LogReader) -> Chain:
 
 
 # ---------------------------------------------------------------- the engine's Structs as those of the pages
-
-
-def condition_views(found: Sequence[Explained]) -> tuple[Condition, ...]:
-    """A strategy's conditions as they are shown."""
-    return tuple(Condition(**asdict(one)) for one in found)
 
 
 def conditions_view(one: Conditions, strategy: str, symbol: str, seq: int) -> ConditionsView:

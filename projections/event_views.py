@@ -42,6 +42,8 @@ class LinkView(Struct, frozen=True):
     event: EventView
     readings: tuple[Reading, ...]
     conditions: tuple[Condition, ...]
+    note: str
+    """What is to be said of the conditions, as that the strategy was changed since."""
 
 
 class ChainView(Struct, frozen=True):
@@ -80,5 +82,7 @@ def strategy_of(event: Event) -> str:
 
 def chain_view(chain: Chain, contracts: Contracts) -> ChainView:
     """The view of a chain of causes."""
-    links = [LinkView(event_view(one.recorded, contracts), one.readings, one.conditions) for one in chain.links]
+    links = [
+        LinkView(event_view(one.recorded, contracts), one.readings, one.conditions, one.note) for one in chain.links
+    ]
     return ChainView(tuple(links), chain.complete)

@@ -34,6 +34,8 @@ from projections.words import interesting
 
 LOG_KEPT_MAX: Final = 100
 ALERTS_KEPT_MAX: Final = 50
+CONFIGURATIONS_KEPT_MAX: Final = 200
+"""Of each strategy. There is a new one only where a start changes something."""
 
 
 class Refusal(Struct, frozen=True):
@@ -43,6 +45,13 @@ class Refusal(Struct, frozen=True):
     side: str
     reason: str
     seq: int
+
+
+class Configured(Struct, frozen=True):
+    """A configuration of a strategy, in force from `seq` on."""
+
+    seq: int
+    event: RunnerConfigured
 
 
 class Seen(Struct, frozen=True):
@@ -80,6 +89,7 @@ class Views:
         self.connected = False
         """Whether the feed delivers, of the engine that started last."""
         self.runners: dict[str, RunnerConfigured] = {}
+        self._configured: dict[str, deque[Configured]] = {}
         self.refusals: dict[tuple[str, str], Refusal] = {}
         self.evaluated_ms: dict[tuple[str, str], int] = {}
         """The newest close on which a strategy looked at a symbol, in market time."""
@@ -112,6 +122,11 @@ class Views:
     def strategies(self) -> tuple[str, ...]:
         """As they were configured."""
         return tuple(self.runners)
+
+    def in_force(self, strategy: str, seq: int) -> RunnerConfigured | None:
+        """The configuration a strategy ran under when an event was decided; None where it is not known any more."""
+        found = (one.event for one in reversed(self._configured.get(strategy, ())) if one.seq <= seq)
+        return next(found, None)
 
     def apply(self, recorded: Recorded) -> None:
         """Take one event."""
@@ -158,6 +173,8 @@ class Views:
             case FeedConnected() | FeedLost():
                 self.connected = isinstance(event, FeedConnected)
             case RunnerConfigured():
+                kept = self._configured.setdefault(event.strategy, deque(maxlen=CONFIGURATIONS_KEPT_MAX))
+                kept.append(Configured(recorded.seq, event))
                 self._configure(event)
             case OrderRejected() | OrderCancelled():
                 refusal = Refusal(event.at_ms, event.side, event.reason, recorded.seq)

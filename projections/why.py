@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeGuard
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from events.facts import OrderPlaced, OrderRejected
+from events.facts import OrderPlaced, OrderRejected, RunnerConfigured
 from events.log import Recorded
 from projections.words import Contracts, Line, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from events.facts import Event
 
 CHAIN_LINKS_MAX = 64
@@ -28,6 +28,12 @@ class Condition(Struct, frozen=True):
     met: bool
 
 
+InForce = Callable[[str, int], RunnerConfigured | None]
+"""Which configuration a strategy ran under when an event was decided."""
+Explain = Callable[[OrderPlaced | OrderRejected, RunnerConfigured | None], tuple[Sequence[Condition], str]]
+"""The conditions of an entry under a configuration, and what is to be said of them."""
+
+
 class Reading(Struct, frozen=True):
     """One number a decision was made on."""
 
@@ -36,12 +42,16 @@ class Reading(Struct, frozen=True):
 
 
 class Link(Struct, frozen=True):
-    """One event of the chain. Only orders have readings, and conditions where the strategy explains them."""
+    """One event of the chain. Only orders have readings, and conditions where the strategy explains them.
+
+    `note` is what is to be said of the conditions, as that the code was changed since; mostly nothing.
+    """
 
     recorded: Recorded
     line: Line
     readings: tuple[Reading, ...]
-    conditions: tuple[Condition, ...]
+    conditions: tuple[Condition, ...] = ()
+    note: str = ""
 
 
 class Chain(Struct, frozen=True):
@@ -51,12 +61,7 @@ class Chain(Struct, frozen=True):
     complete: bool
 
 
-def why(
-    seq: int,
-    lookup: Callable[[int], Recorded],
-    contracts: Contracts,
-    explain: Callable[[OrderPlaced], Sequence[Condition]] | None = None,
-) -> Chain:
+def why(seq: int, lookup: Callable[[int], Recorded], contracts: Contracts) -> Chain:
     """The chain of the event at `seq`; `lookup` finds an event by its seq and raises what it raises.
 
     A cause lies before its effect: a chain that says otherwise, or is longer than `CHAIN_LINKS_MAX`, is cut.
@@ -64,7 +69,7 @@ def why(
     links: list[Link] = []
     while len(links) < CHAIN_LINKS_MAX:
         recorded = lookup(seq)
-        links.append(_link(recorded, contracts, explain))
+        links.append(Link(recorded, words(recorded, contracts), _readings(recorded.event)))
         if recorded.cause == 0:
             return Chain(tuple(links), complete=True)
         if not 0 < recorded.cause < seq:
@@ -73,14 +78,22 @@ def why(
     return Chain(tuple(links), complete=False)
 
 
-def _link(
-    recorded: Recorded,
-    contracts: Contracts,
-    explain: Callable[[OrderPlaced], Sequence[Condition]] | None,
-) -> Link:
-    event = recorded.event
-    conditions = tuple(explain(event)) if explain is not None and isinstance(event, OrderPlaced) else ()
-    return Link(recorded, words(recorded, contracts), _readings(event), conditions)
+def explained(chain: Chain, in_force: InForce, explain: Explain) -> Chain:
+    """A chain with the conditions of its decided entries."""
+    return replace(chain, links=tuple(_explained(link, in_force, explain) for link in chain.links))
+
+
+def _explained(link: Link, in_force: InForce, explain: Explain) -> Link:
+    event = link.recorded.event
+    if not is_entry(event):
+        return link
+    conditions, note = explain(event, in_force(event.strategy, link.recorded.seq))
+    return replace(link, conditions=tuple(conditions), note=note)
+
+
+def is_entry(event: Event) -> TypeGuard[OrderPlaced | OrderRejected]:
+    """Whether an event is a decided entry, placed or refused: what conditions are shown for."""
+    return isinstance(event, OrderRejected) or (isinstance(event, OrderPlaced) and event.action == "entry")
 
 
 def _readings(event: Event) -> tuple[Reading, ...]:

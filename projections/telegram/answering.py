@@ -10,7 +10,6 @@ from typing import Final
 from msgspec import Struct
 
 from events.errors import PapertapeError
-from events.facts import OrderPlaced
 from events.log import Recorded
 from projections.host import Source
 from projections.telegram.asof import as_of
@@ -45,7 +44,7 @@ from projections.telegram.statistics import DeliveryStatistics
 from projections.telegram.wire import Message
 from projections.views import Views
 from projections.watchdog.dog import DogView
-from projections.why import Condition, why
+from projections.why import Explain, explained, why
 
 PROGRESS_MS: Final = 3_000
 CURVES_MAX: Final = 12
@@ -76,7 +75,7 @@ class Outside(Struct, frozen=True):
     delivery: Callable[[], DeliveryStatistics] | None = None
     health: Callable[[], Sequence[str]] | None = None
     conditions: Conditions | None = None
-    explain: Callable[[OrderPlaced], Sequence[Condition]] | None = None
+    explain: Explain | None = None
 
 
 class _NoSuchEvent(Exception):
@@ -146,9 +145,13 @@ class Answering:
 
     def _why(self, seq: int) -> str:
         try:
-            chain = why(seq, self._lookup, self._views.contracts.by_symbol, self._outside.explain)
+            chain = why(seq, self._lookup, self._views.contracts.by_symbol)
         except _NoSuchEvent:
             return f"there is no event #{seq}; the newest one here is #{self._views.seq}"
+        explain = self._outside.explain
+        # What was configured up to an event is known when the views have come there.
+        if explain is not None and seq <= self._views.seq:
+            chain = explained(chain, self._views.in_force, explain)
         return why_text(self._views, chain)
 
     def _lookup(self, seq: int) -> Recorded:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from projections.alerts.markup import bold, code, foot, message, name, text
 from projections.alerts.texts import OVER, WRONG, positions_part
-from projections.formats import duration, utc
+from projections.formats import duration, reading, utc
 from projections.reasons import reason_words
 from projections.site import ConditionsView, Readiness
 from projections.telegram.parse import MENU, Wrong, usage
@@ -60,15 +60,19 @@ def _link(link: Link, mark: str) -> list[str]:
 
 
 def _detail(link: Link) -> list[str]:
-    readings = [f"{text(one.name, 40)} {code(f'{one.value:,.6g}')}" for one in link.readings[:READINGS_SHOWN_MAX]]
-    return [*readings, *condition_lines(link.conditions)]
+    """The conditions of a decision, met or not; else the numbers it was made on."""
+    note = [text(link.note)] if link.note else []
+    if link.conditions:
+        return [*condition_lines(link.conditions), *note]
+    shown = link.readings[:READINGS_SHOWN_MAX]
+    return [*[f"{text(reason_words(one.name), 40)} {code(reading(one.value))}" for one in shown], *note]
 
 
 def condition_lines(conditions: Sequence[Condition]) -> list[str]:
-    """Conditions with their numbers: `✓ adx 31.5 > 25`."""
+    """Conditions with their numbers: `✓ 15m ADX: 31.5 > 25`."""
     return [
-        f"{MET if one.met else NOT_MET} {text(one.name, 40)} "
-        f"{text(f'{one.value:,.6g}')} {text(one.relation, 10)} {text(f'{one.threshold:,.6g}')}"
+        f"{MET if one.met else NOT_MET} {text(reason_words(one.name), 40)}: "
+        f"{text(reading(one.value))} {text(one.relation, 10)} {text(reading(one.threshold))}"
         for one in conditions[:LINES_SHOWN_MAX]
     ]
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from events.facts import GapFound
 from events.log import Recorded
-from projections.why import CHAIN_LINKS_MAX, Condition, why
-from tests.projections.tape import DAY_0_MS, candle, opened, ordered
+from projections.why import CHAIN_LINKS_MAX, Condition, explained, why
+from tests.projections.tape import DAY_0_MS, candle, configured, opened, ordered
 
 if TYPE_CHECKING:
-    from events.facts import Event, OrderPlaced
+    from events.facts import Event, OrderPlaced, OrderRejected, RunnerConfigured
 
 
 def log(*rows: tuple[Event, int]) -> dict[int, Recorded]:
@@ -37,11 +37,18 @@ def test_an_order_shows_the_readings_it_was_decided_on() -> None:
 
 
 def test_conditions_come_from_whoever_can_explain_the_order() -> None:
-    def explain(order: OrderPlaced) -> list[Condition]:
-        return [Condition("adx_15m", order.readings["adx_15m"], ">=", 25.0, met=True)]
+    then = configured("momentum")
 
-    chain = why(4, STORY.__getitem__, {}, explain)
+    def in_force(strategy: str, seq: int) -> RunnerConfigured | None:
+        return then if (strategy, seq) == ("momentum", 2) else None
+
+    def explain(order: OrderPlaced | OrderRejected, runner: RunnerConfigured | None) -> tuple[list[Condition], str]:
+        assert runner is then
+        return [Condition("adx_15m", order.readings["adx_15m"], ">=", 25.0, met=True)], "changed since"
+
+    chain = explained(why(4, STORY.__getitem__, {}), in_force, explain)
     assert [link.conditions for link in chain.links] == [(), (Condition("adx_15m", 31.5, ">=", 25.0, met=True),), ()]
+    assert [link.note for link in chain.links] == ["", "changed since", ""]
 
 
 def test_a_root_is_its_own_chain() -> None:

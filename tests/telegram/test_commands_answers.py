@@ -167,7 +167,7 @@ def test_whynot_says_of_each_strategy_what_the_log_knows() -> None:
     holds(explain.why_not_text(views, GALA), "vwap_rsi holds SHORT since #11", "no signal so far")
     met = (Condition("adx <14>", 31.5, ">", 25.0, met=True),)
     side = ConditionsView("momentum", BTC, "short", 9, NOON_MS, True, met, (), ("one <entry> only",))
-    holds(explain.why_not_text(views, BTC, [side]), "SHORT: 1 of 1 met #9", "✓ adx <14> 31.5 > 25", "one <entry> only")
+    holds(explain.why_not_text(views, BTC, [side]), "SHORT: 1 of 1 met #9", "✓ adx <14>: 31.5 > 25", "one <entry> only")
     assert "SHORT: 1 of 1" not in explain.why_not_text(views, GALA, [replace(side, strategy="vwap_rsi")])
     early = replace(side, readiness=(Readiness(300_000, 28, 28, 0), Readiness(900_000, 13, 28, NOON_MS)))
     holds(explain.why_not_text(views, BTC, [early]), f"13 of 28 candles of 15m, ready {utc(NOON_MS)}")

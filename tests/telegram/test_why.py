@@ -1,0 +1,94 @@
+"""/why of the chat: the conditions of a decided entry, met or not, as `papertape why` and the pages show them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.explaining import explaining
+from cli.main import app
+from engine.core.registry import load_strategies
+from engine.setup import RunnerSettings, configured_runners
+from events.log import Entry
+from events.sqlite_log import SqliteLogReader
+from projections.formats import reading
+from projections.host import fold
+from projections.reasons import reason_words
+from projections.telegram.answering import Answering, Outside
+from projections.telegram.parse import Why
+from projections.telegram.text import plain
+from projections.views import Views
+from tests.cli.written_log import FILL, ORDER, REJECTED, entries, write_log
+from tests.projections.tape import DAY_0_MS
+from tests.twins.virtual_time import VirtualClock, run
+
+if TYPE_CHECKING:
+    from projections.telegram.answering import Given
+
+GOLDEN = Path(__file__).parent / "golden"
+STRATEGIES = load_strategies()
+
+
+def why_in_chat(db: Path, seq: int, seen_until: int | None = None, *, changed: bool = False) -> str:
+    """The chat's answer, from views that have come to `seen_until`. `changed`: the strategies are others now."""
+
+    async def ask(clock: VirtualClock) -> Given:
+        reader, views = SqliteLogReader(db), Views()
+        fold([views], reader.read(0, reader.head().seq if seen_until is None else seen_until))
+        outside = Outside(explain=explaining({} if changed else STRATEGIES))
+        answer = Answering(views, outside, reader, clock).answer(Why(seq), reader.head().seq)
+        reader.close()
+        return answer
+
+    return run(ask).html
+
+
+def why_by_cli(db: Path, seq: int) -> list[dict[str, Any]]:
+    """The links of `papertape why --json`."""
+    shown = CliRunner().invoke(app, ["why", str(seq), "--db", str(db), "--json"])
+    assert shown.exit_code == 0, shown.output
+    links: list[dict[str, Any]] = json.loads(shown.stdout)["links"]
+    return links
+
+
+@pytest.mark.parametrize("seq", [ORDER, FILL, REJECTED])
+def test_the_chat_shows_the_conditions_that_papertape_why_shows(tmp_path: Path, seq: int) -> None:
+    db = write_log(tmp_path / "log.db")
+    said = plain(why_in_chat(db, seq))
+    conditions = [one for link in why_by_cli(db, seq) for one in link["conditions"]]
+    assert conditions
+    for one in conditions:
+        mark, numbers = "✓" if one["met"] else "✗", (reading(one["value"]), one["relation"], reading(one["threshold"]))
+        assert f"{mark} {reason_words(one['name'])}: {' '.join(numbers)}" in said.splitlines()
+    assert conditions[0]["threshold"] == 31.0
+
+
+def test_a_why_reads_as_its_golden_file(tmp_path: Path) -> None:
+    said = why_in_chat(write_log(tmp_path / "log.db"), FILL)
+    golden = GOLDEN / "why.txt"
+    if os.environ.get("PAPERTAPE_GOLDEN") == "write":
+        golden.write_text(said + "\n", encoding="utf-8")
+    assert said + "\n" == golden.read_text(encoding="utf-8")
+
+
+def test_the_parameters_are_those_of_then_not_of_a_later_start(tmp_path: Path) -> None:
+    later = RunnerSettings(parameters={"trend_adx_threshold": 99.0})
+    changed = configured_runners(STRATEGIES, ("BTCUSDT",), DAY_0_MS, {"momentum": later})
+    said = why_in_chat(write_log(tmp_path / "log.db", [*entries(), [Entry(changed[0])]]), FILL)
+    assert said == why_in_chat(write_log(tmp_path / "other.db"), FILL)
+    assert "✓ 15m ADX: 31.5 &gt;= 31\n" in said
+
+
+def test_where_conditions_cannot_be_said_the_numbers_are_and_why(tmp_path: Path) -> None:
+    db = write_log(tmp_path / "log.db")
+    gone = why_in_chat(db, ORDER, changed=True)
+    assert "momentum: there is no such strategy here, so its conditions are not shown" in gone
+    assert "adx 15m <code>31.5</code>" in gone
+    behind = why_in_chat(db, ORDER, seen_until=ORDER - 1)
+    assert "✓" not in behind, "views that have not come there do not know what was configured"
+    assert "adx 15m <code>31.5</code>" in behind
