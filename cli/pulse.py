@@ -25,10 +25,13 @@ class Pulse:
     ) -> None:
         """`answers` asks, and waits for an answer no longer than a moment."""
         self._answers, self._clock_s = answers, clock_s
-        self.look_s = silent_s_max / ASKS_MIN
-        """After so long it wants to ask again."""
-        self._asked_s = -self.look_s
+        self._ask_s, self._asked_s = silent_s_max / ASKS_MIN, -silent_s_max
         self._unanswered: int | None = None
+
+    @property
+    def look_s(self) -> float:
+        """After so long it wants to ask again; sooner while nothing was heard of this life."""
+        return self._ask_s if self._unanswered is not None else self._ask_s / ASKS_MIN
 
     def begins(self) -> None:
         """A new life: nothing was heard of it yet."""

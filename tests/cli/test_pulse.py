@@ -37,6 +37,16 @@ def test_silence_of_a_minute_is_one_that_hangs_and_a_word_in_between_is_none() -
     assert patient.gone_after(10.0)
 
 
+def test_one_that_starts_is_heard_within_two_seconds() -> None:
+    patient = Patient()
+    patient.is_well = False
+    assert not patient.gone_after(100.0)
+    patient.is_well = True
+    assert not patient.gone_after(2.0)
+    patient.is_well = False
+    assert patient.gone_after(60.0)
+
+
 def test_a_keeper_that_slept_for_an_hour_asks_first() -> None:
     patient = Patient()
     assert not patient.gone_after(10.0)
