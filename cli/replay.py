@@ -18,10 +18,10 @@ from engine.boot import snapshot_store
 from engine.core.saving import world_digest
 from engine.recovery import Recovered, recover
 from events.errors import UsageError
-from events.facts import CandleClosed
 from events.sqlite_log import SqliteLogReader
 from projections.contracts import Contracts
 from projections.host import fold
+from projections.moments import Moment
 from projections.portfolio import Portfolio, PortfolioView
 
 if TYPE_CHECKING:
@@ -94,13 +94,14 @@ def _as_of(reader: SqliteLogReader, to: int | None, at_ms: int | None) -> int:
 
 
 def _seq_at(reader: SqliteLogReader, at_ms: int, head: int) -> int:
-    """The last event before the first candle that closed after `at_ms`."""
+    """The last event that was known at `at_ms`. Raises UsageError where the log begins later."""
+    moment = Moment(at_ms)
     for commit in reader.commits():
         for recorded in commit.recorded():
-            if isinstance(recorded.event, CandleClosed) and recorded.event.at_ms > at_ms:
-                if recorded.seq == 1:
-                    raise UsageError("--at: the log begins later")
+            if not moment.takes(recorded):
+                moment.check_begun()
                 return recorded.seq - 1
+    moment.check_begun()
     return head
 
 

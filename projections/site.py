@@ -97,7 +97,7 @@ class Timeline(Protocol):
         """The views as they stood after an event. Raises UsageError for a seq the log does not hold."""
 
     async def seq_at(self, at_ms: int) -> int:
-        """The last event before the first candle that closed after a moment of market time.
+        """The last event that was known at a moment of market time (`projections.moments`).
 
         Raises UsageError where the log begins later.
         """

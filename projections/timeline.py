@@ -13,12 +13,12 @@ from msgspec import Struct
 
 from events.bus import Bus
 from events.errors import LogBusy, LogDamaged, LogReplaced, UsageError
-from events.facts import CandleClosed, Timing
 from events.log import READ_EVENTS_MAX
 from projections.checkpoints import Checkpoints, Results
 from projections.forking import fork
 from projections.host import Cursor, fold
 from projections.keeping import KeptNowhere
+from projections.moments import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +33,6 @@ GO_EVENTS_MAX: Final = 128
 SEEKS_AT_ONCE_MAX: Final = 2
 SEEKS_WAITING_MAX: Final = 64
 EMPTY_PAUSE_S: Final = 0.05
-_WARM_UP = Timing.WARM_UP
 
 
 class Tail(Protocol):
@@ -183,17 +182,14 @@ class _OneLog:
         """See `LogTimeline.seq_at`."""
         checkpoint = self.checkpoints.before_moment(at_ms)
         seq, begun = (checkpoint.seq, checkpoint.at_ms > 0) if checkpoint is not None else (0, False)
+        moment = Moment(at_ms, begun=begun)
         while page := await self.pages.read(seq, PAGE_EVENTS_MAX):
             for recorded in page:
-                event = recorded.event
-                if type(event) is not CandleClosed:
-                    continue
-                if event.at_ms > at_ms and event.timing is not _WARM_UP:
-                    return _before(recorded, begun=begun)
-                begun = begun or event.at_ms <= at_ms
+                if not moment.takes(recorded):
+                    moment.check_begun()
+                    return recorded.seq - 1
             seq = page[-1].seq
-        if not begun:
-            raise UsageError("the log holds no candle of that time")
+        moment.check_begun()
         return seq
 
 
@@ -299,9 +295,9 @@ class LogTimeline:
             self._seeking -= 1
 
     async def seq_at(self, at_ms: int) -> int:
-        """The last event before the first candle that closed after a moment of market time.
+        """The last event that was known at a moment of market time (`projections.moments`).
 
-        Warm-up candles are of a time before the log and do not count. Raises UsageError where the log begins later.
+        Raises UsageError where the log begins later.
         """
         return await self._now.seq_at(at_ms)
 
@@ -315,12 +311,6 @@ class LogTimeline:
     def _check_same(self, then: _OneLog) -> None:
         if then is not self._now:
             raise LogReplaced("another log took the place of the one that was asked")
-
-
-def _before(recorded: Recorded, *, begun: bool) -> int:
-    if not begun:
-        raise UsageError("the log begins later")
-    return recorded.seq - 1
 
 
 async def _fold_in_goes(views: Views, page: Sequence[Recorded]) -> None:

@@ -9,8 +9,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from events.errors import PapertapeError
+from events.errors import PapertapeError, UsageError
 from events.log import Recorded
+from projections.alerts.markup import text
 from projections.host import Source
 from projections.telegram.asof import as_of
 from projections.telegram.explain import (
@@ -187,7 +188,11 @@ class Answering:
     async def _as_of(self, asked: AsOf, head_seq: int, ways: Ways) -> None:
         """Read the log again; while that takes long, one message says how far it is, and becomes the answer."""
         progress = _Progress(ways, self._clock, head_seq if asked.seq is None else min(asked.seq, head_seq))
-        answer = await as_of(asked, self._source, head_seq, progress.told)
+        try:
+            answer = await as_of(asked, self._source, head_seq, progress.told)
+        except UsageError as error:
+            await progress.done(text(f"there is nothing to show of then: {error}"))
+            return
         await progress.done(as_of_text(answer.views, reached=answer.reached))
 
 

@@ -8,9 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from events.facts import CandleClosed, Timing
-from events.log import Recorded
 from projections.host import Source
+from projections.moments import Moment
 from projections.telegram.parse import AsOf
 from projections.views import Views
 
@@ -33,27 +32,24 @@ async def as_of(
     progress: Callable[[int], Awaitable[None]],
     events_max: int = ASOF_EVENTS_MAX,
 ) -> AsOfAnswer:
-    """Fold up to the event, or up to the last one before a candle closed later than the time.
+    """Fold up to the event, or up to the last one that was known at the time.
 
-    `progress` is told the seq after each page. Others have their turn between pages.
+    `progress` is told the seq after each page. Others have their turn between pages. Raises UsageError for a time
+    before the log begins.
     """
-    views = Views()
+    views, moment = Views(), None if asked.at_ms is None else Moment(asked.at_ms)
     until_seq = min(head_seq if asked.seq is None else asked.seq, head_seq)
     while views.seq < min(until_seq, events_max):
         page = source.read(views.seq, min(PAGE_EVENTS_MAX, until_seq - views.seq))
         if not page:
             break
         for recorded in page:
-            if _is_later(recorded, asked.at_ms):
+            if moment is not None and not moment.takes(recorded):
+                moment.check_begun()
                 return AsOfAnswer(views, reached=True)
             views.apply(recorded)
         await progress(views.seq)
         await asyncio.sleep(0)
+    if moment is not None:
+        moment.check_begun()
     return AsOfAnswer(views, reached=views.seq >= until_seq)
-
-
-def _is_later(recorded: Recorded, at_ms: int | None) -> bool:
-    event = recorded.event
-    if at_ms is None or type(event) is not CandleClosed:
-        return False
-    return event.timing is not Timing.WARM_UP and event.at_ms > at_ms

@@ -146,8 +146,11 @@ async def test_late_candles_and_warm_up_do_not_turn_time_back() -> None:
     late = candle(3, 1.0, timing=Timing.LATE)
     events = [configured(), *warm_up, candle(4, 1.0), candle(5, 1.0), late, candle(6, 1.0)]
     async with given(*events) as (_, timeline):
-        found = [await timeline.seq_at(DAY_0_MS + minutes * MINUTE_MS) for minutes in (1, 3, 4, 5, 6, 7)]
-        assert found == [4, 4, 4, 5, 7, 8]
+        found = [await timeline.seq_at(DAY_0_MS + minutes * MINUTE_MS) for minutes in (5, 6, 7)]
+        assert found == [5, 7, 8]
+        for minutes in (1, 3, 4):
+            with pytest.raises(UsageError, match="begins later"):
+                await timeline.seq_at(DAY_0_MS + minutes * MINUTE_MS)
 
 
 @in_loop

@@ -99,10 +99,10 @@ def test_as_of_shows_how_it_stood() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             seq = len(market()) + 2
-            for said in (f"/asof {seq}", "/asof 2025-01-01 11:59"):
-                until = seq if "59" not in said else len(market()) - 2
+            for said, until in ((f"/asof {seq}", seq), ("/asof 2025-01-01 12:01", len(market()) + 4)):
                 answer = await rig.ask(said)
                 assert answer.text == plain(explain.as_of_text(views_of(TELLING[:until]), reached=True)), said
+            assert "the log begins later" in (await rig.ask("/asof 2025-01-01 11:59")).text
 
     rigged(use)
 

@@ -20,10 +20,11 @@ from engine.commanding import events_of
 from engine.core.risk import Risk
 from events.commands import Accepted
 from events.errors import CommandRefused, UsageError
-from events.facts import CandleClosed, RunnerConfigured, Timing
+from events.facts import CandleClosed, RunnerConfigured
 from projections.contracts import Contracts
 from projections.host import fold
 from projections.messages import Unlogged
+from projections.moments import Moment
 from projections.site import CandleView, ChartView, ConditionsView, EngineStatus, Site, SiteSettings, StrategyView
 from projections.views import Views
 from projections.why import Chain, Condition, why
@@ -97,11 +98,9 @@ class ListTimeline:
         return views
 
     async def seq_at(self, at_ms: int) -> int:
-        closes = [(one.seq, one.event) for one in self.log if isinstance(one.event, CandleClosed)]
-        live = [(seq, candle) for seq, candle in closes if candle.timing is not Timing.WARM_UP]
-        later = next((seq for seq, candle in live if candle.at_ms > at_ms), len(self.log) + 1)
-        if not live or live[0][0] >= later:
-            raise UsageError("the log begins later")
+        moment = Moment(at_ms)
+        later = next((one.seq for one in self.log if not moment.takes(one)), len(self.log) + 1)
+        moment.check_begun()
         return later - 1
 
     async def events(self, after_seq: int, limit: int) -> Sequence[Recorded]:
