@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cli.graph import warn
-from cli.log_view import json_fields
+from cli.json_fields import json_fields
 from events.facts import ContractListed
 from projections.formats import utc
 from projections.host import FOLLOW_EVENTS_MAX, Cursor, fold

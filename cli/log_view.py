@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from msgspec.structs import asdict
 from rich.table import Table
 from rich.text import Text
 
+from cli.json_fields import json_fields
 from cli.output import QUIET, STYLES, emit, notes, stdout
 from cli.reading import backwards, check_names, contracts_of, forwards, known
 from events.facts import EVENT_TYPES, type_name
@@ -81,12 +81,6 @@ class _Json:
         for recorded in events:
             emit(json_fields(recorded))
         sys.stdout.flush()
-
-
-def json_fields(recorded: Recorded) -> dict[str, Any]:
-    """An event under the names of its fields, behind its place in the log."""
-    place = {"seq": recorded.seq, "type": type_name(recorded.event), "at_ms": recorded.event.at_ms}
-    return {**place, "cause": recorded.cause, **asdict(recorded.event)}
 
 
 class _Lines:

@@ -9,7 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from cli.explaining import Explainer, Explanation
-from cli.log_view import json_fields
+from cli.json_fields import json_fields
 from cli.output import BAD, GOOD, HEADLINE, QUIET, emit, notes, stdout
 from cli.reading import backwards, contracts_of
 from events.errors import UsageError

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 READERS = 50
 BACKUPS = 5
 """Of one log; ten logs are the fifty."""
+GOES_ON_S_MAX = 60.0
 MARKET = ("run", "--feed", "sim", "--speed", "max", "--set", "feed.sim.days=400", "--db", "log.db", "--json")
 
 
@@ -37,15 +38,25 @@ def engine_at_full_speed(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         command(*MARKET), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 30.0
-        while not (folder / "log.db.head").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.5)
+        wait_beyond(folder / "log.db", 1_000)
         yield process
         assert process.poll() is None
     finally:
         process.kill()
         process.wait()
+
+
+def wait_beyond(db: Path, seq: int) -> None:
+    """Until the engine has committed more than that, however slow the machine is."""
+    deadline = time.monotonic() + GOES_ON_S_MAX
+    while not db.with_name(f"{db.name}.head").exists() or head_seq(db) <= seq:
+        assert time.monotonic() < deadline, f"the engine stands still at seq {seq}"
+        time.sleep(0.02)
+
+
+def head_seq(db: Path) -> int:
+    with closing(SqliteLogReader(db)) as reader:
+        return reader.head().seq
 
 
 def back_up(folder: Path, now_ms: int, keep: int = 100) -> str:
@@ -69,6 +80,7 @@ def backed_up_beside_readers(folder: Path, count: int) -> None:
             for reader in readers:  # Everybody reads in between: nobody is locked out, nobody holds up the writer.
                 assert reader.read(max(0, reader.head().seq - 20))
             assert engine.poll() is None
+            wait_beyond(folder / "log.db", backups(folder / "backups", "log.db")[-1].seq)
         for reader in readers:
             reader.close()
     found = backups(folder / "backups", "log.db")

@@ -13,6 +13,12 @@ def test_an_engine_without_chat_and_exchange_starts_without_their_clients() -> N
     assert done.stdout.strip() == "set()"
 
 
+def test_an_engine_without_a_terminal_starts_without_its_colours() -> None:
+    code = "import sys, cli.run, cli.lines; print('rich' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_help_loads_nothing_that_a_verb_needs() -> None:
     code = (
         "import sys; from typer.testing import CliRunner; from cli.main import app\n"

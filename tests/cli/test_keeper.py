@@ -21,16 +21,17 @@ WAIT_S_MAX = 20.0
 
 @contextmanager
 def keeping(folder: Path, engine: str, web: str = STAYS, ends_s_max: float = 8.0) -> Iterator[subprocess.Popen[str]]:
-    """A keeper at work; killed in the end if it is still there."""
+    """A keeper at work; killed in the end if it is still there, and its scripts with it: they hold its pipe open."""
     arguments = [sys.executable, "-m", "tests.cli.keeping", engine, web, str(ends_s_max)]
     process = subprocess.Popen(arguments, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
         for pid in (*pids(folder, "engine"), *pids(folder, "web")):
             assert not is_alive(pid) or os.kill(pid, signal.SIGKILL) is None
+        process.communicate()
 
 
 def pids(folder: Path, name: str) -> list[int]:
