@@ -59,6 +59,7 @@ class Conversation:
         self._filter = chosen
         self._seq = min(after_seq, streams.tape.head_seq)
         self._mistakes = 0
+        self._turned = asyncio.Event()
 
     async def listen(self) -> None:
         """Take subscriptions until the client leaves, or says too much."""
@@ -76,19 +77,21 @@ class Conversation:
             self._filter = Filter(asked.types, asked.symbols, asked.strategies)
             if asked.after_seq is not None:
                 self._seq = min(asked.after_seq, self._streams.tape.head_seq)
+                self._turned.set()
             await self._say(Subscribed(self._seq))
 
     async def tell(self) -> None:
         """Send what is chosen, as it comes."""
         tape = self._streams.tape
         while True:
+            self._turned.clear()
             begin = self._seq
             frames = await tape.after(begin) if tape.head_seq > begin else []
             if frames:
                 await self._streams.sent(self._send(frames))
                 await asyncio.sleep(0)
             else:
-                await self._streams.moved(self._seq)
+                await self._streams.until_end(self._streams.moved(begin), self._turned.wait())
 
     async def _send(self, frames: list[Frame]) -> None:
         for frame in frames:

@@ -85,7 +85,7 @@ class Streams:
             return False
         return True
 
-    async def until_end(self, *working: Awaitable[None]) -> None:
+    async def until_end(self, *working: Awaitable[object]) -> None:
         """Let these work until the first has ended, or all streams are to end. Raises what the first one raised."""
         tasks = [asyncio.ensure_future(one) for one in (*working, self._closed())]
         try:
