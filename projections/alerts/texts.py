@@ -365,5 +365,7 @@ def persists_text(stamp: Stamp, event: AnomalyPersists) -> str:
 
 def cleared_text(stamp: Stamp, event: AnomalyCleared, anomaly: AnomalyView) -> str:
     """It is right again."""
-    lasted = f"after {text(duration(max(event.at_ms - anomaly.since_ms, 0)))}"
-    return _message(stamp, f"{OVER} <b>over: {_anomaly(event)}</b>", [lasted, text(event.detail)])
+    lasted = f"after {duration(max(event.at_ms - anomaly.since_ms, 0))}"
+    # The watchdog says by itself how long it lasted, without the calm that it waited for afterwards.
+    details = [event.detail] if event.detail.startswith("after ") else [lasted, event.detail]
+    return _message(stamp, f"{OVER} <b>over: {_anomaly(event)}</b>", list(map(text, details)))

@@ -97,7 +97,7 @@ class Outbox:
                 await self._pause(busy.retry_after_s, until_ms)
             except TelegramUnreachable:
                 self._pace.failed()
-                await self._pause(self._pace.wait_s(urgent=True), until_ms)
+                await self._pause(self._pace.wait_s(answers=True), until_ms)
             except EntitiesRefused as refused:
                 self._tell(f"Telegram: a defect in the text of an answer: {refused}")
                 if plain is None:
@@ -113,7 +113,7 @@ class Outbox:
         return None
 
     async def _wait_for_turn(self, until_ms: float) -> bool:
-        while (wait_s := self._pace.wait_s(urgent=True)) > 0.0:
+        while (wait_s := self._pace.wait_s(answers=True)) > 0.0:
             if self._clock.now_ms() + wait_s * 1_000.0 > until_ms:
                 return False
             await self._clock.sleep(wait_s)

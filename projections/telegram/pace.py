@@ -15,7 +15,9 @@ BURST_MAX: Final = 3
 """So many messages may go at once after a rest; one of them is kept for urgent ones."""
 A_MINUTE_MAX: Final = 20
 URGENT_RESERVE: Final = 5
-"""Of the messages of a minute these are kept for urgent ones."""
+"""Of the messages of a minute these are kept for urgent ones and for answers."""
+ALARM_RESERVE: Final = 2
+"""Answers leave these of them to urgent alerts: a kill switch does not wait for a conversation."""
 BACKOFF_S_MAX: Final = 60.0
 BACKOFF_PART_MIN, BACKOFF_PART_MAX = 0.4, 0.65
 """A pause is this part of 1, 2, 4 .. 60 s, by chance: so that after Telegram's return the first try, the urgent
@@ -46,11 +48,11 @@ class Pace:
         self._pause_until_ms = 0
         self._failures = 0
 
-    def wait_s(self, *, urgent: bool = False) -> float:
-        """Seconds until the next message may go; 0 when it may go now."""
+    def wait_s(self, *, urgent: bool = False, answers: bool = False) -> float:
+        """Seconds until the next message may go; 0 when it may go now. `answers`: somebody waits for it in the chat."""
         now_ms = self._now_ms()
-        burst = BURST_MAX if urgent else BURST_MAX - 1
-        a_minute = A_MINUTE_MAX if urgent else A_MINUTE_MAX - URGENT_RESERVE
+        burst = BURST_MAX if urgent or answers else BURST_MAX - 1
+        a_minute = A_MINUTE_MAX - (0 if urgent else ALARM_RESERVE if answers else URGENT_RESERVE)
         free_ms = [now_ms, self._pause_until_ms, self._bucket_ms(burst)]
         if len(self._taken_ms) >= a_minute:
             free_ms.append(self._taken_ms[-a_minute] + MINUTE_MS + 1)

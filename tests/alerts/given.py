@@ -223,6 +223,8 @@ CASES: dict[str, list[Event]] = {
                          AnomalyPersists(NOON_MS + HOUR_MS, "data_stale", GALA, "still nothing new", NOON_MS)],
     "anomaly_cleared": [*market(), AnomalyRaised(NOON_MS, *STALE),
                         AnomalyCleared(NOON_MS + 65 * MINUTE_MS, "data_stale", GALA, "a new candle came")],
+    "anomaly_cleared_in_a_word": [*market(), AnomalyRaised(NOON_MS, *STALE),
+                                  AnomalyCleared(NOON_MS + 2 * MINUTE_MS, "data_stale", GALA, "after 1m")],
     "daily": [*market(), *A_DAY],
 }  # fmt: skip
 """The last event of each is told; the golden text has the case's name."""

@@ -35,6 +35,12 @@ class Chat:
         """Everything so far."""
         return self._file.read_text() if self._file.exists() else ""
 
+    def type(self, line: str) -> None:
+        """Write to the bot as its owner; `[Confirm]` presses the button."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        self._process.stdin.flush()
+
     def until(self, holds: object) -> str:
         """Wait for something to be there."""
         assert callable(holds)
@@ -49,18 +55,20 @@ class Chat:
 def chat(folder: Path) -> Iterator[Chat]:
     serve = command("twin", "telegram", "--port", "0")
     with (folder / "chat.txt").open("wb") as out:
-        process = subprocess.Popen(serve, cwd=ROOT, env=environment(), stdout=out)
+        process = subprocess.Popen(serve, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=out)
     try:
         yield Chat(folder, process)
     finally:
         process.kill()
         process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
 
 
-def started(folder: Path, here: Chat, **extra: str) -> subprocess.Popen[bytes]:
+def started(folder: Path, here: Chat, *sets: str, **extra: str) -> subprocess.Popen[bytes]:
     with (folder / "stderr.txt").open("ab") as errors:
         return subprocess.Popen(
-            command(*RUN, *here.sets),
+            command(*RUN, *here.sets, *sets),
             cwd=folder,
             env=environment(**here.variables, **extra),
             stdout=subprocess.DEVNULL,
@@ -88,6 +96,36 @@ def test_starts_entries_exits_and_stops_arrive_once_also_after_a_kill(tmp_path: 
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "chat.txt"]
     assert not any(token.encode() in content for content in written), "the token is nowhere"
     assert ok(tmp_path, "verify", "--db", "log.db")
+
+
+ACTS = {
+    "/pause momentum news at 14:30": ("Pause momentum?", "momentum paused by telegram:Ann: news at 14:30"),
+    "/resume momentum": ("Resume momentum?", "momentum resumed by telegram:Ann: no reason given"),
+    "/kill odd <prices>": ("STOP ALL STRATEGIES?", "pulled by telegram:Ann at an equity of"),
+    "/reset global it was a drill": ("Reset ALL STRATEGIES?", "all strategies reset by telegram:Ann: it was a drill"),
+}
+QUIET = [part for kind in ("entry", "exit", "feed", "anomaly") for part in ("--set", f"alerts.{kind}=off")]
+
+
+def test_what_is_asked_and_confirmed_in_the_chat_is_in_the_log_with_who_and_why(tmp_path: Path) -> None:
+    with chat(tmp_path) as here:
+        engine = started(tmp_path, here, *QUIET)
+        here.until(lambda text: " started" in text)
+        for number, (said, (asked, _)) in enumerate(ACTS.items(), 1):
+            here.type(said)
+            here.until(lambda text, asked=asked: f"{asked}</b>" in text)
+            here.type("[Confirm]")
+            here.until(lambda text, number=number: text.count("✓ accepted: seq ") == number)
+        here.until(lambda text: "ALL STRATEGIES STOPPED" in text and "ALL STRATEGIES RESET" in text)
+        here.type("[Nothing]")
+        here.until(lambda text: "nobody offers a button [Nothing]" in text)
+        engine.send_signal(signal.SIGTERM)
+        assert engine.wait(20) == 0, (tmp_path / "stderr.txt").read_text()
+    for kind, (_, words) in zip(KINDS, ACTS.values(), strict=True):
+        assert words in ok(tmp_path, "log", "--db", "log.db", "--type", kind)
+
+
+KINDS = ("RunnerPaused", "RunnerResumed", "KillSwitchTripped", "KillSwitchReset")
 
 
 def test_a_bad_token_is_a_configuration_error_that_does_not_show_it(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from events.cursors import MemoryCursors
 from projections.telegram.lanes import PAGE_EVENTS_MAX, REMEMBER_EVENTS
+from projections.telegram.pace import Pace
 from projections.telegram.text import REPEAT_MARK
 from tests.telegram.given import HOUR_S, Rig, news, noise, rigged, trip
 from tests.twins.given import START_MS
@@ -88,6 +89,36 @@ def test_a_kill_switch_overtakes_a_hundred_others() -> None:
 
     waits = rigged(use, limits=Limits())
     assert waits[98] < 2_000, waits
+
+
+def test_a_kill_switch_does_not_wait_for_a_conversation() -> None:
+    """Alerts wait by the hundred, and the owner asks more than there is room for."""
+
+    async def use(rig: Rig) -> list[int]:
+        waits: list[int] = []
+        pace = Pace(rig.clock)
+        rig.tape.add(*[news() for _ in range(100)])
+
+        async def answer() -> None:
+            while True:
+                await rig.clock.sleep(pace.wait_s(answers=True) or 0.3)
+                if pace.wait_s(answers=True) == 0.0:
+                    pace.took()
+
+        talking = asyncio.ensure_future(answer())
+        async with rig.running(pace=pace):
+            for number in range(40):
+                await asyncio.sleep(47.3 + number % 7)
+                rig.tape.add(*[news() for _ in range(6)])
+                seq, tripped_ms = rig.tape.add(trip()), rig.clock.now_ms()
+                await asyncio.sleep(5)
+                found = [message for message in rig.twin.messages if message.text.startswith(f"{seq} ")]
+                waits.append(found[0].at_ms - tripped_ms if found else 5_000)
+        talking.cancel()
+        return sorted(waits)
+
+    waits = rigged(use)
+    assert waits[-1] < 2_000, waits
 
 
 def test_a_kill_switch_is_the_next_message_of_a_slow_telegram() -> None:
