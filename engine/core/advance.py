@@ -46,43 +46,44 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
         equities: Any,
     ) -> tuple[int, int, str]:
         n, full, account, fact, f = 0, len(out) - room, accounts[0], scratch[0], first
-        while f < end and n < full:
-            s = facts.symbol[f]
-            market, main, filtered = markets[s], mains[s], filters[s]
-            quiet_end = end if active[s] else f
-            last = take_quiet(
-                facts, f, quiet_end, market, main, bars[s], filtered, filter_bars[s], paired, desks[s], account
-            )
-            for quiet in range(f - first, last - first):
-                equities[quiet] = account.equity_usdt
-            taken, f = last >= f, max(last, f)
-            take_fact(fact, facts, f)
-            if not taken:
-                watch_fact(fact, market, main, bars[s], filtered, filter_bars[s], paired, settlements[s], readings[s])
-            if main.completed == 1 or market.reset == 1 or fact.kind != CANDLE:
-                look(fact, market, main, bars[s], readings[s], states[s], params[s])
-            if fact.kind == CANDLE and fact.timing != WARM_UP and active[s]:
-                before = n
-                n = trade(
-                    fact,
-                    market,
-                    main,
-                    filtered,
-                    settlements[s],
-                    desks,
-                    states[s],
-                    params[s],
-                    account,
-                    rules[0],
-                    contracts,
-                    tiers,
-                    out,
-                    n,
-                )
-                for decided in range(before, n):
-                    out[decided].fact = f
-            equities[f - first] = account.equity_usdt
-            f += 1
+        # An index that may count from the end costs more than a tenth, looking up what stays in a run a fifth.
+        while 0 <= f < end and n < full:
+            s, run_end = facts.symbol[f], min(facts.run_end[f], end)
+            trading = facts.kind[f] == CANDLE and facts.timing[f] != WARM_UP and active[s]
+            market, main, ring, filtered, filter_ring = markets[s], mains[s], bars[s], filters[s], filter_bars[s]
+            desk, state, param, quiet_end = desks[s], states[s], params[s], run_end if trading else f
+            while 0 <= f < run_end and n < full:
+                last = take_quiet(facts, f, quiet_end, market, main, ring, filtered, filter_ring, paired, desk, account)
+                for quiet in range(f - first, last - first):
+                    equities[quiet] = account.equity_usdt
+                taken, f = last >= f, max(last, f)
+                take_fact(fact, facts, f)
+                if not taken:
+                    watch_fact(fact, market, main, ring, filtered, filter_ring, paired, settlements[s], readings[s])
+                if main.completed == 1 or market.reset == 1 or fact.kind != CANDLE:
+                    look(fact, market, main, ring, readings[s], state, param)
+                if trading:
+                    before = n
+                    n = trade(
+                        fact,
+                        market,
+                        main,
+                        filtered,
+                        settlements[s],
+                        desks,
+                        state,
+                        param,
+                        account,
+                        rules[0],
+                        contracts,
+                        tiers,
+                        out,
+                        n,
+                    )
+                    for decided in range(before, n):
+                        out[decided].fact = f
+                equities[f - first] = account.equity_usdt
+                f += 1
         return f, n, digest
 
     return advance

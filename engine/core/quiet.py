@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.core.codes import CANDLE, NO_ORDER, WARM_UP
+from engine.core.codes import NO_ORDER
 from engine.core.series import complete_candle
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def take_quiet(
     desk: Desk,
     account: Account,
 ) -> int:
-    """Let market and series take the quiet stretch that begins at `f`.
+    """Let market and series take the quiet stretch that begins at `f`, inside a run of candles that ends at `end`.
 
     Returns the index of its last candle, on which the strategy may be asked; `f - 1` when no stretch begins.
     """
@@ -81,10 +81,8 @@ def _last_quiet(
         return f - 1
     if open_ms != market.close_time_ms or market.booked != market.settled:
         return f - 1
-    if facts.kind[f] != CANDLE or facts.timing[f] == WARM_UP:
-        return f - 1
     until_ms = min(account.day_end_ms, _next_end_ms(main, open_ms), _next_end_ms(filtered, open_ms))
-    last: int = min(f + (until_ms - open_ms) // base_ms, end, facts.run_end[f]) - 1
+    last: int = min(f + (until_ms - open_ms) // base_ms, end) - 1
     if last < f or facts.open_time_ms[last] - open_ms != (last - f) * base_ms:
         return f - 1
     return last
@@ -114,10 +112,8 @@ def _begin(series: Series, facts: FactColumns, f: int) -> float:
 
 def _form(series: Series, bars: Bars, facts: FactColumns, last: int, high: float, low: float, volume: float) -> None:
     """A series after the stretch that ends with `last`, which may complete one of its candles."""
-    if high > series.forming_high:
-        series.forming_high = high
-    if low < series.forming_low:
-        series.forming_low = low
+    series.forming_high = high if high > series.forming_high else series.forming_high
+    series.forming_low = low if low < series.forming_low else series.forming_low
     series.forming_volume = volume
     series.next_ms = facts.time_ms[last]
     if series.next_ms == series.end_ms and series.whole == 1:

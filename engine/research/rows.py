@@ -24,7 +24,7 @@ def floats(column: array[float]) -> Array:
 
 def columns_of_rows(rows: Array) -> FactColumns:
     """Rows of facts as columns, of the types that a tape's have."""
-    narrow = {"kind": np.int8, "symbol": np.int16, "timing": np.int8}
+    narrow = {"kind": np.int8, "symbol": np.uint16, "timing": np.int8}
     *columns, _ = FactColumns._fields
     made = [np.ascontiguousarray(rows[name], narrow.get(name)) for name in columns]
     return FactColumns._make([*made, _run_ends(*made[:3])])
@@ -78,6 +78,6 @@ def _heads(count: int, kind: int, symbol: int) -> tuple[Array, Array, Array]:
     """Kind, symbol and timing of every fact of a table."""
     return (
         np.full(count, kind, dtype=np.int8),
-        np.full(count, symbol, dtype=np.int16),
+        np.full(count, symbol, dtype=np.uint16),
         np.full(count, ON_TIME, dtype=np.int8),
     )

@@ -67,7 +67,7 @@ class Tape(Struct):
         """One symbol's candles."""
         count, warm_up = self.counted(table.open_time_ms)
         opens_ms = table.open_time_ms[:count]
-        made: list[Any] = [array("b", [CANDLE]) * count, array("h", [symbol]) * count]
+        made: list[Any] = [array("b", [CANDLE]) * count, array("H", [symbol]) * count]
         made.append(array("b", [WARM_UP]) * warm_up + array("b", [ON_TIME]) * (count - warm_up))
         made += [opens_ms, array("q", map(table.timeframe_ms.__add__, opens_ms))]
         made += [column[:count] for column in table.values()]
@@ -78,7 +78,7 @@ class Tape(Struct):
         """One symbol's settlements or readings."""
         count, _ = self.counted(series.time_ms)
         times_ms, empty = series.time_ms[:count], array("d", bytes(8 * count))
-        heads = array("b", [kind]) * count, array("h", [symbol]) * count, array("b", [ON_TIME]) * count
+        heads = array("b", [kind]) * count, array("H", [symbol]) * count, array("b", [ON_TIME]) * count
         return FactColumns(
             *heads, times_ms, times_ms, empty, empty, empty, series.value[:count], empty, array("i", bytes(4 * count))
         )
