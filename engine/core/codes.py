@@ -1,6 +1,6 @@
 """Numbers for names: inside the kernel every kind, side and reason is an integer.
 
-The names stand in events, files and texts; `reason_name` and `reason_code` go between the two. A strategy's
+The names stand in events, files and texts; `reason_names` and `reason_code` go between the two. A strategy's
 own exit reasons are numbered from `FIRST_EXIT_REASON` on, in the order of its `EXIT_REASONS`.
 """
 
@@ -91,15 +91,13 @@ REASON_CODES = {name: code for code, name in REASON_NAMES.items()}
 REGIME_NAMES = ("unknown", "high_volatility", "low_volatility", "trending_up", "trending_down", "ranging")
 
 
-def reason_name(code: int, exit_reasons: tuple[str, ...]) -> str:
-    """The name of a reason, common or a strategy's own."""
-    if code >= FIRST_EXIT_REASON:
-        return exit_reasons[code - FIRST_EXIT_REASON]
-    return REASON_NAMES[code]
+def reason_names(exit_reasons: tuple[str, ...]) -> dict[int, str]:
+    """The names of the reasons, common ones and a strategy's own, by their numbers."""
+    return REASON_NAMES | dict(enumerate(exit_reasons, FIRST_EXIT_REASON))
 
 
 def reason_code(name: str, exit_reasons: tuple[str, ...]) -> int:
-    """The number of a reason, the inverse of `reason_name`."""
+    """The number of a reason, the inverse of `reason_names`."""
     if name in REASON_CODES:
         return REASON_CODES[name]
     return FIRST_EXIT_REASON + exit_reasons.index(name)

@@ -6,6 +6,7 @@ applied again is in its event, to the last bit.
 
 from __future__ import annotations
 
+from array import array
 from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from engine.core.codes import (
     SHORT,
     SIGNAL,
     reason_code,
-    reason_name,
+    reason_names,
 )
 from events.facts import (
     Event,
@@ -42,7 +43,7 @@ from events.facts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from engine.core.state import Decision
 
@@ -75,34 +76,53 @@ OF_HUMANS = frozenset({"who", "why"})
 
 def event_of(decision: Decision, strategy: str, symbol: str, exit_reasons: tuple[str, ...]) -> Event:
     """The event a decision becomes. For a kill switch `strategy` is its scope."""
-    kind = DECISION_EVENTS[decision.kind]
-    if decision.kind == POSITION_CLOSED and decision.reason == LIQUIDATION:
-        kind = Liquidated
-    values_of, named = _fields(kind)
-    values: list[Any] = list(values_of(decision))
-    for place, name in named:
-        if name in NAMES:
-            values[place] = NAMES[name][values[place]]
-        elif name == "reason":
-            values[place] = reason_name(values[place], exit_reasons)
-        elif name == "readings":
-            values[place] = _readings(values[place])
-        else:
-            values[place] = symbol if name == "symbol" else strategy
+    kind = event_kind(decision.kind, decision.reason)
+    values = list(_values_of(kind)(decision))
+    if "readings" in kind.__struct_fields__:
+        reading = values[-1]
+        values[-1] = readings_of(reading.__struct_fields__, astuple(reading))
+    return event_from(kind, values, strategy, symbol, exit_reasons)
+
+
+def event_kind(kind: int, reason: int) -> type[Event]:
+    """The type of the event that a decision of this kind and reason becomes."""
+    return Liquidated if kind == POSITION_CLOSED and reason == LIQUIDATION else DECISION_EVENTS[kind]
+
+
+@cache
+def sources_of(kind: type[Event]) -> tuple[str, ...]:
+    """The fields of a decision that an event of this kind is made of, in the event's order; readings come last."""
+    return tuple(SOURCES.get(name, name) for name in kind.__struct_fields__ if name not in OF_HUMANS)
+
+
+def event_from(
+    kind: type[Event], values: list[Any], strategy: str, symbol: str, exit_reasons: tuple[str, ...]
+) -> Event:
+    """The event made of the values of a decision's `sources_of(kind)`, readings by name; numbers become names in it."""
+    for place, names in _named(kind, exit_reasons):
+        values[place] = names[values[place]]
+    values[1] = strategy
+    if kind is not KillSwitchTripped:
+        values[2] = symbol
     return kind(*values)
 
 
 @cache
-def _fields(kind: type[Event]) -> tuple[Callable[[Decision], tuple[Any, ...]], tuple[tuple[int, str], ...]]:
-    """What takes an event's fields out of a decision, and the places of those that are names in the log."""
-    fields = tuple(name for name in kind.__struct_fields__ if name not in OF_HUMANS)
-    named = tuple((place, name) for place, name in enumerate(fields) if name in NAMED)
-    return attrgetter(*(SOURCES.get(name, name) for name in fields)), named
+def _values_of(kind: type[Event]) -> Callable[[Decision], tuple[Any, ...]]:
+    """What takes the values of an event out of a decision."""
+    return attrgetter(*sources_of(kind))
 
 
-def _readings(reading: Any) -> dict[str, float]:
+@cache
+def _named(kind: type[Event], exit_reasons: tuple[str, ...]) -> tuple[tuple[int, Mapping[int, Any]], ...]:
+    """The places of an event's fields that are numbers in a decision, each with the names of the numbers."""
+    names = NAMES | {"reason": reason_names(exit_reasons)}
+    return tuple((place, names[name]) for place, name in enumerate(kind.__struct_fields__) if name in names)
+
+
+def readings_of(names: tuple[str, ...], values: Iterable[float]) -> dict[str, float]:
     """The numbers behind a decision, by name."""
-    return dict(zip(reading.__struct_fields__, map(float, astuple(reading)), strict=True))
+    return dict(zip(names, array("d", values), strict=True))
 
 
 def decision_of(event: Event, symbol: int, exit_reasons: tuple[str, ...], decision: Decision) -> None:

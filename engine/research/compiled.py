@@ -138,10 +138,9 @@ class CompiledEngine:
 
     def totals(self, equities: list[Array], first: int, end: int) -> Array:
         """Sums over the runners, in their order."""
-        totals = self._totals[: end - first]
-        totals[:] = 0.0
-        for one in equities:
-            totals += one[first:end]
+        totals = equities[0][first:end]
+        for one in equities[1:]:
+            totals = np.add(totals, one[first:end], out=self._totals[: end - first])
         return totals
 
     def guard(self) -> Guard:

@@ -45,8 +45,8 @@ class TapeRunner(Protocol):
 
     runner: Runner
 
-    def advance(self, facts: Any, first: int, end: int, equities: Any) -> list[Decision]:
-        """Run a stretch; the decisions made, and the equity after each fact in `equities`."""
+    def advance(self, facts: Any, first: int, end: int, equities: Any) -> list[tuple[int, Event]]:
+        """Run a stretch; the events decided, each with the index of its fact, and the equities in `equities`."""
 
     def keep(self) -> Any:
         """A copy of all state that moves."""
@@ -138,7 +138,7 @@ class _GuardedRun:
         for index, runner in enumerate(self.engine.runners):
             part = self.engine.part(self.equities[index], first, end)
             made = runner.advance(self.engine.facts, first, end, part)
-            decided += [Decided(one.fact, index, self._event(runner.runner, one)) for one in made]
+            decided += [Decided(fact, index, event) for fact, event in made]
         return decided
 
     def _trip(self, fact: int) -> None:

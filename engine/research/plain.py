@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from engine.core.advance import make_advance, make_guard_watch
 from engine.core.state import Decision, Fact, Guard
 from engine.core.trade import make_look
+from engine.core.translate import event_of
 from engine.core.world import DECISIONS_A_FACT_MAX
 from engine.research.copying import copied
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from engine.core.state import FactColumns
     from engine.core.world import Runner, World
     from engine.research.tape import Tape
+    from events.facts import Event
 
 OUT_ROWS = 256
 
@@ -32,7 +34,7 @@ class PlainRunner:
         self.room = len(world.symbols) + DECISIONS_A_FACT_MAX
         self.out = [Decision(reading=runner.strategy.reading()) for _ in range(self.room + OUT_ROWS)]
         self.scratch = [Fact()]
-        self.world = world
+        self.world, self.symbols = world, list(world.symbols)
         self.moving = copied(self._moving_of(world, runner))
 
     def _moving_of(self, world: World, runner: Runner) -> tuple[Any, ...]:
@@ -41,9 +43,11 @@ class PlainRunner:
         market = (world.markets, main.series, main.bars, filtered.series, filtered.bars)
         return (*market, world.settlements, world.readings, runner.desks, runner.states, [runner.account])
 
-    def advance(self, facts: FactColumns, first: int, end: int, equities: MutableSequence[float]) -> list[Decision]:
-        """Run facts `first .. end - 1`; writes the equity after each and returns the decisions made."""
-        found: list[Decision] = []
+    def advance(
+        self, facts: FactColumns, first: int, end: int, equities: MutableSequence[float]
+    ) -> list[tuple[int, Event]]:
+        """Run facts `first .. end - 1`; writes the equity after each. The events decided, each with its fact."""
+        found: list[tuple[int, Event]] = []
         markets, mains, bars, filters, filter_bars, settlements, readings, desks, states, accounts = self.moving
         at = first
         while at < end:
@@ -74,9 +78,14 @@ class PlainRunner:
                 part,
             )
             equities[at - first : following - first] = part[: following - at]
-            found += copied(self.out[:count])
+            found += [(decision.fact, self._event(decision)) for decision in self.out[:count]]
             at = following
         return found
+
+    def _event(self, decision: Decision) -> Event:
+        """A decision as an event."""
+        strategy = self.runner.strategy
+        return event_of(decision, strategy.name, self.symbols[decision.symbol], strategy.exit_reasons)
 
     def keep(self) -> tuple[Any, ...]:
         """A copy of all state that moves."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from engine.core.state import (
     Account,
     Bar,
-    Decision,
     Desk,
     Fact,
     Market,
@@ -19,15 +17,15 @@ from engine.core.state import (
     Settlement,
 )
 from engine.core.world import DECISIONS_A_FACT_MAX
-from engine.research.records import Array, dtype_of, leaves_of, records_of, struct_of, structs_of
+from engine.research.decisions import decision_type, events_of
+from engine.research.records import Array, records_of, struct_of, structs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from msgspec import Struct
-
     from engine.core.state import FactColumns
     from engine.core.world import Runner, World
+    from events.facts import Event
 
 OUT_ROWS = 4_096
 
@@ -39,6 +37,7 @@ class CompiledRunner:
         self.runner = runner
         self.loop = loop
         self.two_series = runner.main is not runner.filtered
+        self.symbols = list(world.symbols)
         self.active = np.array(runner.active, dtype=np.bool_)
         self.params = records_of(runner.params)
         self.rules = records_of([runner.rules])
@@ -46,7 +45,7 @@ class CompiledRunner:
         self.tiers = _table(world.tiers)
         self.settlements = _table(world.settlements)
         self.room = len(world.symbols) + DECISIONS_A_FACT_MAX
-        self.out = np.zeros(OUT_ROWS + self.room, dtype=_decision_type(runner.strategy.reading))
+        self.out = np.zeros(OUT_ROWS + self.room, dtype=decision_type(runner.strategy.reading))
         self.scratch = records_of([Fact()])
         self.state = {
             "markets": records_of(world.markets),
@@ -60,15 +59,13 @@ class CompiledRunner:
             "accounts": records_of([runner.account]),
         }
 
-    def advance(self, facts: FactColumns, first: int, end: int, equities: Array) -> list[Decision]:
-        """Run facts `first .. end - 1`; writes the equity after each and returns the decisions made."""
-        found: list[Decision] = []
-        reading = self.runner.strategy.reading
-        split = len(reading.__struct_fields__)
+    def advance(self, facts: FactColumns, first: int, end: int, equities: Array) -> list[tuple[int, Event]]:
+        """Run facts `first .. end - 1`; writes the equity after each. The events decided, each with its fact."""
+        found: list[tuple[int, Event]] = []
         at = first
         while at < end:
             following, count, _ = self._call(facts, at, end, equities[at - first :])
-            found += [Decision(reading(*row[:split]), *row[split:]) for row in leaves_of(self.out[:count])]
+            found += events_of(self.out[:count], self.runner.strategy, self.symbols)
             at = following
         return found
 
@@ -122,13 +119,16 @@ class CompiledRunner:
 
     def keep(self) -> dict[str, Array]:
         """A copy of all state that moves, to come back to."""
-        return {name: rows.copy() for name, rows in self.state.items()} | {"settlements": self.settlements.copy()}
+        return {name: _bytes(rows).copy() for name, rows in self._moving().items()}
 
     def come_back(self, kept: dict[str, Array]) -> None:
         """Take up a kept state again."""
-        for name, rows in self.state.items():
-            rows[...] = kept[name]
-        self.settlements[...] = kept["settlements"]
+        for name, rows in self._moving().items():
+            _bytes(rows)[:] = kept[name]
+
+    def _moving(self) -> dict[str, Array]:
+        """All arrays that the loop writes to, but for the decisions."""
+        return self.state | {"settlements": self.settlements}
 
     def write_back(self, world: World) -> None:
         """Put the arrays' state into the world's Structs."""
@@ -146,10 +146,9 @@ class CompiledRunner:
         world.readings[:] = [structs_of(OpenInterest, rows) for rows in s["readings"]]
 
 
-@cache
-def _decision_type(reading: type[Struct]) -> np.dtype[Any]:
-    """The record type of a strategy's decisions."""
-    return dtype_of(Decision, reading=dtype_of(reading))
+def _bytes(rows: Array) -> Array:
+    """The memory of an array, which numpy copies at once, where it copies records field by field."""
+    return rows.reshape(-1).view(np.uint8)
 
 
 def _table(rows: list[Any]) -> Array:

@@ -1,0 +1,50 @@
+"""Events made straight of the rows that a compiled loop wrote its decisions to."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from engine.core.state import Decision
+from engine.core.translate import event_from, event_kind, readings_of, sources_of
+from engine.research.records import dtype_of, leaves_taken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from msgspec import Struct
+
+    from engine.core.strategy import Strategy
+    from engine.research.records import Array
+    from events.facts import Event
+
+
+@cache
+def decision_type(reading: type[Struct]) -> np.dtype[Any]:
+    """The record type of a strategy's decisions."""
+    return dtype_of(Decision, reading=dtype_of(reading))
+
+
+def events_of(rows: Array, strategy: Strategy, symbols: Sequence[str]) -> list[tuple[int, Event]]:
+    """The events that rows of decisions become, each with the index of the fact it answers."""
+    heads = zip(*(rows[name].tolist() for name in ("fact", "kind", "reason", "symbol")), strict=True)
+    packed, made = rows.tobytes(), []
+    for index, (fact, code, reason, symbol) in enumerate(heads):
+        kind = event_kind(code, reason)
+        plain, names, take = _taken(kind, strategy.reading)
+        values = list(take(packed, index))
+        if names:
+            values[plain:] = [readings_of(names, values[plain:])]
+        made.append((fact, event_from(kind, values, strategy.name, symbols[symbol], strategy.exit_reasons)))
+    return made
+
+
+@cache
+def _taken(
+    kind: type[Event], reading: type[Struct]
+) -> tuple[int, tuple[str, ...], Callable[[bytes, int], tuple[Any, ...]]]:
+    """How many plain fields an event takes of a row, the names of the readings behind them, and what takes them all."""
+    sources = sources_of(kind)
+    names = reading.__struct_fields__ if "reading" in sources else ()
+    return len(sources) - bool(names), names, leaves_taken(decision_type(reading), sources)
