@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,12 +49,23 @@ def _candles(symbol: int, table: CandleColumns, tape: Tape) -> FactColumns:
     """One symbol's candles."""
     count, warm_up = tape.counted(table.open_time_ms)
     opens_ms = np.frombuffer(table.open_time_ms, dtype=np.int64)[:count]
-    kinds, symbols, timings = _heads(count, CANDLE, symbol)
-    timings[:warm_up] = WARM_UP
+    times_ms, ends, symbols, kinds, timings = _columns(count, np.int64, np.int32, np.uint16, np.int8, np.int8)
+    np.add(opens_ms, table.timeframe_ms, out=times_ms)
+    ends[:warm_up], ends[warm_up:] = warm_up, count
+    symbols[:], kinds[:] = symbol, CANDLE
+    timings[:warm_up], timings[warm_up:] = WARM_UP, ON_TIME
     prices = (np.frombuffer(column)[:count] for column in table.values())
-    ends = np.full(count, count, dtype=np.int32)
-    ends[:warm_up] = warm_up
-    return FactColumns._make([kinds, symbols, timings, opens_ms, opens_ms + table.timeframe_ms, *prices, ends])
+    return FactColumns._make([kinds, symbols, timings, opens_ms, times_ms, *prices, ends])
+
+
+def _columns(count: int, *kinds: type[np.number[Any]]) -> list[Array]:
+    """Columns to be filled, widest types first, in one piece of memory: a new page costs more than what stands in it.
+
+    A large piece comes in large pages, and is kept by the process for the next run.
+    """
+    ends = np.cumsum([count * np.dtype(kind).itemsize for kind in kinds])
+    parts = np.split(np.empty(ends[-1], dtype=np.uint8), ends[:-1])
+    return [part.view(kind) for part, kind in zip(parts, kinds, strict=True)]
 
 
 def _series(kind: int, symbol: int, series: SeriesColumns, tape: Tape) -> FactColumns:
