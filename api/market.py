@@ -51,7 +51,7 @@ async def _candles(scene: Scene, query: OneChart) -> Candles:
 
 
 async def _conditions(scene: Scene, query: OnePlace) -> tuple[ConditionsView, ...]:
-    return await scene.site.inspector.conditions(scene.as_of.seq, query.strategy, query.symbol)
+    return await scene.site.inspector.conditions(scene.as_of.seq, query.strategy, [query.symbol])
 
 
 VIEWS = (

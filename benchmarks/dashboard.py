@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 import httpx
 
 from benchmarks import traded
 from benchmarks.logs import SYMBOLS
-from benchmarks.measure import Bench, Result, milliseconds
+from benchmarks.measure import Bench, Result, milliseconds, percentile
 from benchmarks.web import page_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ EVENTS, TRADES = 1_000_000, 10_000
 QUICK_EVENTS, QUICK_TRADES = 30_000, 300
 ROUNDS: Final = 15
 PAGE_S: Final = 0.05
-READY_S_MAX: Final = 300.0
+READY_S_MAX: Final = 600.0
+BEING_READ: Final = 503
+PROBES: Final = 20
 PAGES: Final = {
     "overview": "/",
     "what changes on it": "/?part=content",
@@ -35,6 +38,13 @@ PAGES: Final = {
     "health": "/system",
     "overview as of an event": "/?as_of={middle}",
 }
+SEEKS: Final = {
+    "overview as of any event": "/?as_of={seq}",
+    "a strategy with its conditions as of any event": "/strategy/momentum?as_of={seq}",
+    "the digest of all the engine knew, as of any event": "/api/v1/state?digest=true&as_of={seq}",
+}
+SEEKS_EACH: Final = 40
+SEEK_S: Final = 0.2
 
 
 def dashboard(bench: Bench) -> Result:
@@ -46,6 +56,11 @@ def dashboard(bench: Bench) -> Result:
         _wait_until_read(client, head)
         for name, seconds in _timed(client, head // 2):
             result.add(name, milliseconds(seconds), f"< {milliseconds(PAGE_S)}", seconds < PAGE_S)
+        for name, path in SEEKS.items():
+            took = _sought(client, path, head)
+            middle, slow = percentile(took, 50.0), percentile(took, 95.0)
+            result.add(f"{name}, p50", milliseconds(middle), f"< {SEEK_S:g} s", middle < SEEK_S)
+            result.add(f"{name}, p95", milliseconds(slow))
     return result
 
 
@@ -55,7 +70,20 @@ def _wait_until_read(client: httpx.Client, head: int) -> None:
     while client.get("/api/v1/arena").json()["as_of"]["seq"] < head:
         assert time.monotonic() < ends_s, "the log was not read in time"
         time.sleep(0.2)
-    client.get("/api/v1/state", params={"digest": "true"}).raise_for_status()
+    for at in range(head, 0, -max(1, head // PROBES)):
+        while client.get("/api/v1/state", params={"digest": "true", "as_of": at}).status_code == BEING_READ:
+            assert time.monotonic() < ends_s, "the log was not read in time"
+            time.sleep(0.2)
+
+
+def _sought(client: httpx.Client, path: str, head: int) -> list[float]:
+    """Pages as of events that nobody asked for before."""
+    chance, took = Random(path), []
+    for _ in range(SEEKS_EACH):
+        began = time.perf_counter()
+        client.get(path.format(seq=chance.randint(1, head))).raise_for_status()
+        took.append(time.perf_counter() - began)
+    return took
 
 
 def _timed(client: httpx.Client, middle: int) -> Iterator[tuple[str, float]]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOOKS, CHARTS_A_FRAME = 60, 5
-LOOK_S, HEAD_S, CHART_S, SAME_CHART_S = 1.0, 0.01, 1.0, 0.05
+LOOK_S, HEAD_S, CHART_S, SAME_CHART_S = 0.2, 0.01, 1.0, 0.05
 MINUTE_MS = 60_000
 FRAMES = {"1m": MINUTE_MS, "5m": 5 * MINUTE_MS, "15m": 15 * MINUTE_MS}
 CANDLES = 300
@@ -53,9 +53,9 @@ async def _measure(result: Result, thread: LogThread, head: int, expected: str) 
     result.add("what is kept of it, so that no event is far", places)
     seqs = [chance.randrange(1, head) for _ in range(LOOKS)]
     took = [(await _timed(partial(past.look, seq, world_digest)))[0] for seq in seqs]
-    slowest = percentile(took, 99.0)
-    result.add("the state as of any event, middle", milliseconds(percentile(took, 50.0)))
-    result.add("the state as of any event, slowest of 60", milliseconds(slowest), f"< {LOOK_S:g} s", slowest < LOOK_S)
+    middle, slowest = percentile(took, 50.0), percentile(took, 99.0)
+    result.add("the state as of any event, middle", milliseconds(middle), f"< {LOOK_S:g} s", middle < LOOK_S)
+    result.add("the state as of any event, slowest of 60", milliseconds(slowest))
     now, _ = await _timed(lambda: past.look(head, lambda world: conditions(world, "momentum", SYMBOLS[0])))
     result.add("conditions now", milliseconds(now), f"< {milliseconds(HEAD_S)}", now < HEAD_S)
     for name, frame_ms in FRAMES.items():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec.structs import asdict, replace
 
@@ -12,7 +13,7 @@ from engine.charts import Charts
 from engine.conditions import Conditions, conditions
 from engine.core.saving import world_digest
 from engine.past import Past
-from events.errors import UsageError
+from events.errors import LogBusy, LogReplaced, PapertapeError, UsageError
 from events.log_thread import LogThread
 from events.snapshots import SnapshotStore
 from events.sqlite_log import SqliteLogReader
@@ -22,15 +23,23 @@ from projections.site import CandleView, ChartView, ConditionsView, Progress, Re
 from projections.why import explained, why
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from engine.charting import Candle, Chart
     from engine.core.strategy import Strategy
+    from engine.core.world import World
     from events.log import LogReader, Recorded
     from projections.site import Timeline
     from projections.why import Chain
     from projections.words import Contracts
+
+
+T = TypeVar("T")
+
+LOOK_S_MAX: Final = 5.0
+"""Nobody waits longer for the log to be read; whoever asks again finds it further."""
+AGAIN_S: Final = 1.0
 
 
 class _OneLog:
@@ -46,24 +55,42 @@ class _OneLog:
 class LogInspector:
     """`projections.site.Inspector` of the log at a path. It only reads. Close it at the end."""
 
-    def __init__(self, db: Path, strategies: Mapping[str, Strategy], timeline: Timeline) -> None:
-        self._db, self._strategies, self._timeline = db, strategies, timeline
+    def __init__(
+        self, db: Path, strategies: Mapping[str, Strategy], timeline: Timeline, look_s_max: float = LOOK_S_MAX
+    ) -> None:
+        self._db, self._strategies, self._timeline, self._look_s_max = db, strategies, timeline, look_s_max
         self._log = _OneLog(db, strategies)
+        self._closed = False
 
-    @property
-    def progress(self) -> Progress | None:
+    def progress(self, seq: int) -> Progress:
         """See `projections.site.Inspector.progress`."""
-        found = self._log.past.progress
-        return None if found is None else Progress(found.seq, found.goal_seq)
+        return Progress(self._log.past.near(seq), seq)
 
-    async def conditions(self, seq: int, strategy: str, symbol: str) -> tuple[ConditionsView, ...]:
+    async def run(self) -> None:
+        """Read the log beside everything else, as it grows, so that no look has far to go; until it is closed.
+
+        What cannot be folded here is no fault of the pages: whoever looks is told.
+        """
+        while not self._closed:
+            past = self._now().past
+            try:
+                # The head comes first: until it is there nobody looks back.
+                await self._timeline.wait_beyond(self._timeline.head_seq - 1)
+                laid_seq = await past.lay(self._timeline.head_seq)
+                await self._timeline.wait_beyond(laid_seq + past.places.distance_events)
+            except (LogBusy, LogReplaced):
+                await asyncio.sleep(AGAIN_S)
+            except PapertapeError:
+                return
+
+    async def conditions(self, seq: int, strategy: str, symbols: Sequence[str]) -> tuple[ConditionsView, ...]:
         """See `projections.site.Inspector.conditions`."""
-        sides = await self._now().past.look(seq, lambda world: conditions(world, strategy, symbol))
+        found = await self._look(seq, lambda world: [(one, conditions(world, strategy, one)) for one in symbols])
         views = self._timeline.views
         then = views if views.seq == seq else await self._timeline.as_of(seq)
-        found = [conditions_view(one, strategy, symbol, seq) for one in sides]
+        shown = [conditions_view(side, strategy, symbol, seq) for symbol, sides in found for side in sides]
         return tuple(
-            replace(one, holds=one.holds + held_at_last_look(then, strategy, symbol, one.side)) for one in found
+            replace(one, holds=one.holds + held_at_last_look(then, strategy, one.symbol, one.side)) for one in shown
         )
 
     async def chart(self, seq: int, symbol: str, timeframe_ms: int, candles: int) -> ChartView:
@@ -79,7 +106,7 @@ class LogInspector:
 
     async def digest(self, seq: int) -> str:
         """See `projections.site.Inspector.digest`."""
-        return await self._now().past.look(seq, world_digest)
+        return await self._look(seq, world_digest)
 
     async def why(self, seq: int) -> Chain:
         """See `projections.site.Inspector.why`."""
@@ -89,7 +116,17 @@ class LogInspector:
 
     def close(self) -> None:
         """Let go of the log. Closing twice is harmless."""
+        self._closed = True
         self._log.thread.close()
+
+    async def _look(self, seq: int, ask: Callable[[World], T]) -> T:
+        past = self._now().past
+        try:
+            async with asyncio.timeout(self._look_s_max):
+                return await past.look(seq, ask)
+        except TimeoutError:
+            so_far = f"event {past.near(seq):,} of {seq:,}"
+            raise LogBusy(f"the log is being read up to there for the first time: {so_far}; ask again") from None
 
     def _contracts(self) -> Contracts:
         return self._timeline.views.contracts.by_symbol

@@ -138,13 +138,15 @@ async def _served(serving: Serving) -> None:
 
         async def work() -> None:
             await serve(app, serving.listening, streams, stop, web.proxies)
+            inspector.close()
             timeline.close()
 
         # Who looks at a log by hand leaves nothing behind; two pages never write one file.
         folder = logs_folder(config) if KEEPER in os.environ else None
         with logs(config.logs, folder, "page", lambda: timeline.head_seq):
             logging.getLogger(LOGGER).info("serves %s at %s", db, url_of(serving.listening))
-            await supervise(work(), {"timeline": timeline.run()}, lambda: timeline.head_seq)
+            watchers = {"timeline": timeline.run(), "inspector": inspector.run()}
+            await supervise(work(), watchers, lambda: timeline.head_seq)
             logging.getLogger(LOGGER).info("ended")
 
 

@@ -2,18 +2,17 @@
 
 It decides nothing: recorded facts are folded from the nearest place that is known, and places are kept on the way.
 So the first visit to a stretch of the log costs what folding it costs (about 10 s a million events); afterwards no
-event is far from a place, and a look takes a fraction of a second.
+event is far from a place, and a look takes a fraction of a second. `lay` makes the first visit before anybody asks.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
 from bisect import bisect_right
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
-
-from msgspec import Struct
 
 from engine.core.machine import fold
 from engine.core.saving import copy_world, decode_world, encode_world
@@ -33,19 +32,14 @@ T = TypeVar("T")
 
 STEP_EVENTS_MAX: Final = 2_048
 """So many are folded in a turn of the thread, about 20 ms, before others have theirs."""
-DISTANCE_EVENTS_MIN: Final = 4_096
-PLACES_MAX: Final = 256
-PLACES_BYTES_MAX: Final = 64 << 20
+DISTANCE_EVENTS_MIN: Final = 2_048
+PLACES_MAX: Final = 512
+PLACES_BYTES_MAX: Final = 96 << 20
 PACKING: Final = 1
 """zlib's quickest: half the bytes for a few milliseconds."""
 LOOKS_WAITING_MAX: Final = 64
-
-
-class Progress(Struct, frozen=True):
-    """How far a fold has come on its way to an event."""
-
-    seq: int
-    goal_seq: int
+LAYING_RESTS: Final = 3
+"""Between two steps of laying it rests so many times as long as the step took."""
 
 
 class Places:
@@ -73,6 +67,12 @@ class Places:
         """Where the last one at or before an event stands, 0 where there is none."""
         at = bisect_right(self._kept, seq, key=lambda one: one[0])
         return self._kept[at - 1][0] if at else 0
+
+    def reach(self, seq: int) -> int:
+        """The last place that is come to from an event without a gap between two of them."""
+        while (next_seq := self.before(seq + 2 * self.distance_events)) > seq:
+            seq = next_seq
+        return seq
 
     def world(self, seq: int, strategies: Mapping[str, Strategy]) -> World:
         """The world of the place at an event."""
@@ -106,7 +106,6 @@ class _Walker:
     def __init__(self, strategies: Mapping[str, Strategy]) -> None:
         self._strategies = strategies
         self.turn = asyncio.Lock()
-        self.goal_seq = 0
         self.world, self.seq = new_world(strategies), 0
 
     def stand(self, world: World, seq: int) -> None:
@@ -134,14 +133,12 @@ class Past:
         self._front, self._back = _Walker(strategies), _Walker(strategies)
         self._begun = False
         self._looking = 0
+        self._laid_seq = 0
 
-    @property
-    def progress(self) -> Progress | None:
-        """How far the fold has come that somebody waits for; None where nobody does."""
-        for walker in (self._back, self._front):
-            if walker.goal_seq:
-                return Progress(walker.seq, walker.goal_seq)
-        return None
+    def near(self, seq: int) -> int:
+        """Up to where the way to an event is known: what lies between has to be folded by a look."""
+        walked = (walker.seq for walker in (self._front, self._back) if walker.seq <= seq)
+        return max(self.places.before(seq), *walked, 0)
 
     async def look(self, seq: int, ask: Callable[[World], T]) -> T:
         """What `ask` says of the world after an event; it runs in the thread, and must change nothing.
@@ -164,16 +161,34 @@ class Past:
             async with walker.turn:
                 if walker is self._front and seq < walker.seq:
                     continue  # It went on while its turn was waited for.
-                walker.goal_seq = seq
-                try:
-                    await self._thread.run(partial(self._approach, walker, seq))
-                    while not await self._thread.run(partial(self._step, walker, seq)):
-                        pass
-                    return await self._thread.run(partial(self._answer, walker, seq, ask))
-                finally:
-                    walker.goal_seq = 0
+                await self._thread.run(partial(self._approach, walker, seq))
+                while not await self._thread.run(partial(self._step, walker, seq)):
+                    pass
+                return await self._thread.run(partial(self._answer, walker, seq, ask))
+
+    async def lay(self, seq: int) -> int:
+        """Fold the log up to an event, resting between the steps, for the places; where the next ones go on from.
+
+        A look that comes meanwhile waits for one step. Raises LogBusy when the log was let go of, LogDamaged and
+        ConfigError as `look` does.
+        """
+        there = self._laid_seq >= seq
+        while not there:
+            begun_s = time.monotonic()
+            async with self._back.turn:
+                there = await self._thread.run(partial(self._lay, seq))
+            await asyncio.sleep(LAYING_RESTS * (time.monotonic() - begun_s))
+        return self._laid_seq
 
     # ------------------------------------------------------------ in the thread
+
+    def _lay(self, seq: int, reader: LogReader) -> bool:
+        """Fold one step beyond what is laid; whether that is all there is."""
+        self._laid_seq = self.places.reach(self._laid_seq)  # Who looked was here before.
+        self._approach(self._back, self._laid_seq, reader)
+        there = self._step(self._back, seq, reader)
+        self._laid_seq = max(self._laid_seq, self._back.seq)
+        return there
 
     def _begin(self, seq: int, reader: LogReader) -> None:
         """Check that the log holds an event; the first time, let the front stand as near to the head as it can."""

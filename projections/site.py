@@ -138,7 +138,7 @@ class ConditionsView(Struct, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """How far the log was folded on the way to an event that somebody waits for."""
+    """How far the log was folded on the way to an event."""
 
     seq: int
     goal_seq: int
@@ -176,15 +176,15 @@ class ChartView(Struct, frozen=True):
 class Inspector(Protocol):
     """The kernel, asked what it knew as of an event.
 
-    A first look far back folds the log up to there, about 10 s a million events; all raise LogBusy when too many ask.
+    A first look far back folds the log up to there, about 10 s a million events. Nobody is kept waiting for all of it:
+    LogBusy says how far it is, and whoever asks again finds it further. All raise it too when too many ask at once.
     """
 
-    @property
-    def progress(self) -> Progress | None:
-        """How far such a first look has come; None where nobody waits for one."""
+    def progress(self, seq: int) -> Progress:
+        """How far the log was folded on the way to an event."""
 
-    async def conditions(self, seq: int, strategy: str, symbol: str) -> tuple[ConditionsView, ...]:
-        """Both sides' conditions. Raises UsageError for a name or a seq that there is not."""
+    async def conditions(self, seq: int, strategy: str, symbols: Sequence[str]) -> tuple[ConditionsView, ...]:
+        """Both sides' conditions in each symbol. Raises UsageError for a name or a seq that there is not."""
 
     async def chart(self, seq: int, symbol: str, timeframe_ms: int, candles: int) -> ChartView:
         """The last candles as of an event, at most CANDLES_MAX, the forming one among them.

@@ -67,7 +67,7 @@ class StrategyPage(Struct, frozen=True):
     runner: RunnerConfigured
     parameters: tuple[Parameter, ...]
     conditions: BySymbol | None
-    progress: Progress | None
+    progress: Progress
     positions: tuple[PositionView, ...]
     trades: tuple[TradeView, ...]
     parts: BreakdownView
@@ -93,7 +93,7 @@ async def strategy(look: Look) -> StrategyPage:
         runner=runner,
         parameters=_parameters(runner, about),
         conditions=conditions,
-        progress=look.site.inspector.progress,
+        progress=look.site.inspector.progress(look.seq),
         positions=views.portfolio.positions(name),
         trades=closed[: -TRADES_SHOWN_MAX - 1 : -1],
         parts=views.arena.parts(name),
@@ -112,14 +112,13 @@ def _course(look: Look, name: str) -> CourseView:
 
 async def _conditions(look: Look, runner: RunnerConfigured) -> BySymbol | None:
     """Both sides' conditions of every symbol, of the first ones where there are many; None where they take long."""
-    seq, ask = look.seq, look.site.inspector.conditions
+    symbols = runner.symbols[:SYMBOLS_EXPLAINED_MAX]
     try:
         async with asyncio.timeout(CONDITIONS_S_MAX):
-            return tuple(
-                [(one, await ask(seq, runner.strategy, one)) for one in runner.symbols[:SYMBOLS_EXPLAINED_MAX]]
-            )
+            found = await look.site.inspector.conditions(look.seq, runner.strategy, symbols)
     except (TimeoutError, LogBusy):
         return None
+    return tuple((symbol, tuple(one for one in found if one.symbol == symbol)) for symbol in symbols)
 
 
 def _parameters(runner: RunnerConfigured, about: StrategyView | None) -> tuple[Parameter, ...]:

@@ -13,19 +13,19 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.explaining import Explainer
-from cli.inspecting import LogInspector
+from cli.inspecting import LOOK_S_MAX, LogInspector
 from cli.main import app
 from cli.strategies_view import parameters_schema, strategy_views
 from engine.core.registry import load_strategies
 from engine.setup import RunnerSettings, configured_runners
-from events.errors import UsageError
+from events.errors import LogBusy, UsageError
 from events.facts import CandleClosed, OrderPlaced, OrderRejected
 from events.log import Entry
 from events.log_thread import LogThread
 from events.sqlite_log import SqliteLogReader
 from events.tail import tail_of
 from projections.reasons import REASONS, hold_words, reason_words
-from projections.site import Inspector, Readiness
+from projections.site import Inspector, Progress, Readiness
 from projections.timeline import LogTimeline
 from projections.views import Views
 from tests.cli.written_log import ORDER, REJECTED, entries, write_log
@@ -55,11 +55,11 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def inspector_of(db: Path) -> AsyncIterator[LogInspector]:
+async def inspector_of(db: Path, look_s_max: float = LOOK_S_MAX) -> AsyncIterator[LogInspector]:
     """An inspector beside a timeline, as the web process has them."""
     timeline = LogTimeline(lambda: (tail_of(db, 0.005), LogThread(lambda: SqliteLogReader(db))), Views)
     running = asyncio.ensure_future(timeline.run())
-    inspector = LogInspector(db, STRATEGIES, timeline)
+    inspector = LogInspector(db, STRATEGIES, timeline, look_s_max)
     try:
         await timeline.wait_beyond(recorded(db)[-1].seq - 1)
         yield inspector
@@ -99,9 +99,36 @@ def test_a_digest_is_that_of_the_replay(db: Path) -> None:
         port: Inspector = inspector
         for seq in (head, 10, head // 2, entries_of(db, "momentum")[3].seq):
             assert await port.digest(seq) == replay(db, "--digest", "--to", seq)
-        assert port.progress is None
+        assert port.progress(head) == Progress(head, head)
         with pytest.raises(UsageError, match="there is no event"):
             await port.digest(head + 1)
+
+    inspected(db, use)
+
+
+def test_it_reads_the_log_before_anybody_looks(db: Path) -> None:
+    head = recorded(db)[-1].seq
+
+    async def use(inspector: LogInspector) -> None:
+        assert inspector.progress(head) == Progress(0, head)
+        reading = asyncio.ensure_future(inspector.run())
+        async with asyncio.timeout(10):
+            while inspector.progress(head).seq < head:
+                await asyncio.sleep(0.01)
+        assert not reading.done(), "it waits for more"
+        inspector.close()
+        reading.cancel()
+
+    inspected(db, use)
+
+
+def test_nobody_waits_long_for_a_log_that_is_being_read(db: Path) -> None:
+    head = recorded(db)[-1].seq
+
+    async def use(_: LogInspector) -> None:
+        async with inspector_of(db, look_s_max=0.0) as hurried:
+            with pytest.raises(LogBusy, match=f"for the first time: event [0-9,]+ of {head:,}; ask again"):
+                await hurried.digest(head)
 
     inspected(db, use)
 
@@ -112,7 +139,7 @@ def test_conditions_behind_an_order_are_all_met_and_say_that_it_waits(db: Path, 
         for one in entries_of(db, name)[::7]:
             event = one.event
             assert isinstance(event, OrderPlaced)
-            sides = await inspector.conditions(one.seq, name, event.symbol)
+            sides = await inspector.conditions(one.seq, name, [event.symbol])
             assert [side.side for side in sides] == ["long", "short"]
             own = next(side for side in sides if side.side == event.side)
             assert (own.strategy, own.symbol, own.seq, own.at_ms) == (name, event.symbol, one.seq, event.at_ms)
@@ -132,7 +159,7 @@ def test_where_all_is_met_and_there_is_no_order_it_says_what_refused_it(db: Path
         for one in refused[:: max(1, len(refused) // 10)]:
             event = one.event
             assert isinstance(event, OrderRejected)
-            for side in await inspector.conditions(one.seq, event.strategy, event.symbol):
+            for side in await inspector.conditions(one.seq, event.strategy, [event.symbol]):
                 said = f"refused at its last look: {reason_words(event.reason)}"
                 assert (said in side.holds) == (side.side == event.side)
 
@@ -144,14 +171,14 @@ def test_before_enough_candles_it_says_how_many_there_are_and_when_there_will_be
     candles = [one for one in recorded(db) if isinstance(one.event, CandleClosed) and one.event.symbol == "AAA"]
 
     async def use(inspector: LogInspector) -> None:
-        found = await inspector.conditions(candles[9].seq, "momentum", "AAA")
+        found = await inspector.conditions(candles[9].seq, "momentum", ["AAA"])
         assert found[0].readiness == (
             Readiness(FIVE_MINUTES_MS, 10, 28, DAY_0_MS + 28 * FIVE_MINUTES_MS),
             Readiness(FIFTEEN_MS, 3, 28, DAY_0_MS + 28 * FIFTEEN_MS),
         )
         for name, symbol, words in (("nobody", "AAA", "no strategy 'nobody'"), ("momentum", "ZZZ", "no symbol 'ZZZ'")):
             with pytest.raises(UsageError, match=words):
-                await inspector.conditions(candles[9].seq, name, symbol)
+                await inspector.conditions(candles[9].seq, name, [symbol])
 
     inspected(db, use)
 

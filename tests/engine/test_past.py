@@ -7,6 +7,7 @@ import itertools
 import zlib
 from contextlib import contextmanager
 from random import Random
+from time import process_time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,7 @@ from engine.boot import snapshot_store
 from engine.core.machine import is_decision
 from engine.core.saving import encode_world, world_digest
 from engine.core.world import new_world
-from engine.past import LOOKS_WAITING_MAX, PACKING, STEP_EVENTS_MAX, Past, Places, Progress
+from engine.past import LOOKS_WAITING_MAX, PACKING, STEP_EVENTS_MAX, Past, Places
 from engine.recovery import recover
 from events.errors import ConfigError, LogBusy, LogDamaged, UsageError
 from events.log_thread import LogThread
@@ -123,18 +124,17 @@ def test_who_goes_away_in_the_middle_spoils_nothing(db: Path, replayed: dict[int
     asyncio.run(look())
 
 
-def test_it_says_how_far_it_is_while_somebody_waits(db: Path) -> None:
+def test_it_says_how_far_it_is(db: Path) -> None:
     async def look() -> None:
         with past_of(db) as past:
-            head, seen = recorded(db)[-1].seq, set[Progress | None]()
+            head, seen = recorded(db)[-1].seq, set[int]()
             looking = asyncio.ensure_future(past.look(head, world_digest))
             while not looking.done():
-                seen.add(past.progress)
+                seen.add(past.near(head))
                 await asyncio.sleep(0)
-            steps = sorted(one.seq for one in seen if one is not None and one.goal_seq == head)
-            assert len(steps) >= 3
-            assert steps[-1] - steps[0] > STEP_EVENTS_MAX
-            assert past.progress is None
+            assert len(seen) >= 3
+            assert max(seen) - min(seen) > STEP_EVENTS_MAX
+            assert past.near(head) == head
 
     asyncio.run(look())
 
@@ -150,6 +150,40 @@ def test_it_follows_a_log_that_grows(tmp_path: Path) -> None:
                 assert await past.look(head, world_digest) == replay(path, head)
 
     asyncio.run(grow())
+
+
+def test_what_was_laid_leaves_no_event_far_and_changes_no_answer(db: Path, replayed: dict[int, str]) -> None:
+    async def look() -> None:
+        head = recorded(db)[-1].seq
+        with past_of(db, Places(distance_events=500)) as past:
+            laying = asyncio.ensure_future(past.lay(head))
+            for seq, digest in list(replayed.items())[:4]:
+                assert await past.look(seq, world_digest) == digest, "a look comes between the steps"
+            assert await laying == head
+            assert max(seq - past.near(seq) for seq in range(1, head)) < 500 + STEP_EVENTS_MAX
+            assert len(past.places) >= head // 1_000
+            for seq, digest in replayed.items():
+                assert await past.look(seq, world_digest) == digest
+
+    asyncio.run(look())
+
+
+def test_what_a_look_has_folded_is_not_laid_again(db: Path) -> None:
+    async def look() -> None:
+        head = recorded(db)[-1].seq
+        with past_of(db, Places(distance_events=500)) as past:
+            await past.look(head, world_digest)
+            known = len(past.places)
+            begun_s = process_time()
+            assert await past.lay(head) == head
+            laid_s = process_time() - begun_s
+            assert len(past.places) == known
+            begun_s = process_time()
+            with past_of(db, Places(distance_events=500)) as other:
+                await other.lay(head)
+            assert laid_s < (process_time() - begun_s) / 2
+
+    asyncio.run(look())
 
 
 @pytest.mark.parametrize("seq", [0, -1, 10**9])

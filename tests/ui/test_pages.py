@@ -11,17 +11,22 @@ from msgspec.structs import replace
 
 from api.gate import LOGIN_PATH
 from api.guard import CONTENT_POLICY
+from events.errors import LogBusy
 from events.facts import Closing, ContractListed, KillSwitchTripped, OrderPlaced, PositionOpened, RunnerConfigured
 from projections import formats
 from projections.reasons import reason_words
+from projections.site import Progress
 from tests.events.tape import in_loop
 from tests.ui.given import DAY, PAGES, Elements, moment_of, visiting, with_query
-from tests.web.given import gate_of, site_of
+from tests.web.given import TapeInspector, gate_of, site_of
 from ui.pages import PAGES as DECLARED
 from ui.rendering import ASSETS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from events.log import Recorded
+    from projections.site import ConditionsView
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
@@ -82,6 +87,39 @@ async def test_what_changes_on_a_page_can_be_fetched_alone(address: str) -> None
         assert 'id="header"' not in content.text
         moves = not address.startswith(("/events/", "/compare")) and ASSETS.is_dir()  # Else nothing could fetch it.
         assert (with_query(address, part="content") in whole.replace("&amp;", "&")) is moves
+
+
+class StillReading(TapeInspector):
+    """Half of the way is folded; it is further with every question, and there with the third."""
+
+    asked = 0
+
+    def progress(self, seq: int) -> Progress:
+        return Progress(seq * self.asked // 3, seq)
+
+    async def conditions(self, seq: int, strategy: str, symbols: Sequence[str]) -> tuple[ConditionsView, ...]:
+        self.asked += 1
+        if self.asked < 3:
+            raise LogBusy("the log is being read")
+        return await super().conditions(seq, strategy, symbols)
+
+
+@pytest.mark.parametrize("moment", ["", "&as_of=30"])
+@in_loop
+async def test_a_page_comes_while_the_log_is_being_read_says_how_far_it_is_and_asks_again(moment: str) -> None:
+    site = replace(site_of(list(DAY)), inspector=StillReading(list(DAY)))
+    head = 30 if moment else len(DAY)
+    async with visiting(site) as client:
+        for asked in (1, 2):
+            page = Elements((await client.get(f"/strategy/momentum?tf=1m{moment}")).text)
+            assert f"event {head * asked // 3} of {head}" in page.text
+            again = [attrs for _, attrs in page.found if attrs.get("hx-trigger") == "every 1s"]
+            assert [attrs["hx-target"] for attrs in again] == ["#live"] * ASSETS.is_dir()
+            assert all("part=content" in attrs["hx-get"] and moment in attrs["hx-get"] for attrs in again)
+        there = (await client.get(f"/strategy/momentum?tf=1m{moment}")).text
+    assert "being read" not in there
+    assert "every 1s" not in there
+    assert 'id="conditions-GALAUSDT-long"' in there
 
 
 @pytest.mark.parametrize("address", ["/", "/chart?tf=1m"])

@@ -25,7 +25,16 @@ from projections.contracts import Contracts
 from projections.host import fold
 from projections.messages import Unlogged
 from projections.moments import Moment
-from projections.site import CandleView, ChartView, ConditionsView, EngineStatus, Site, SiteSettings, StrategyView
+from projections.site import (
+    CandleView,
+    ChartView,
+    ConditionsView,
+    EngineStatus,
+    Progress,
+    Site,
+    SiteSettings,
+    StrategyView,
+)
 from projections.views import Views
 from projections.why import Chain, Condition, why
 from tests.alerts.given import A_DAY, market
@@ -116,13 +125,15 @@ class TapeInspector:
 
     def __init__(self, log: list[Recorded]) -> None:
         self._log = log
-        self.progress = None
 
-    async def conditions(self, seq: int, strategy: str, symbol: str) -> tuple[ConditionsView, ...]:
+    def progress(self, seq: int) -> Progress:
+        return Progress(seq, seq)
+
+    async def conditions(self, seq: int, strategy: str, symbols: Sequence[str]) -> tuple[ConditionsView, ...]:
         if strategy not in ("momentum", "vwap_rsi", "scripted"):
             raise UsageError(f"there is no strategy {strategy!r}")
         met = (Condition("close", 101.0, ">", 100.0, met=True),)
-        return (ConditionsView(strategy, symbol, "long", seq, 0, True, met, (), ()),)
+        return tuple(ConditionsView(strategy, one, "long", seq, 0, True, met, (), ()) for one in symbols)
 
     async def chart(self, seq: int, symbol: str, timeframe_ms: int, candles: int) -> ChartView:
         closed = [one.event for one in self._log[:seq] if isinstance(one.event, CandleClosed)]
