@@ -23,6 +23,7 @@ from benchmarks.processes import process
 from benchmarks.recoveries import recovery, replay
 from benchmarks.report import PATH, page, renewed, show
 from benchmarks.timeline import timeline
+from benchmarks.tokens import tokens
 from benchmarks.web import web
 
 MEASURES: dict[str, Callable[[Bench], Result]] = {
@@ -40,6 +41,7 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
     "telegram": telegram_dead,
     "timeline": timeline,
     "web": web,
+    "tokens": tokens,
     "dashboard": dashboard,
 }
 WITH_RIVALS = ("vectorbt", "backtesting", "eventsourcing")

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,12 @@ from events.bus import Bus
 from events.sqlite_log import SqliteEventLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
     from events.facts import Event
+
+    Market = Iterator[Sequence[Event]]
 
 SYMBOLS = 50
 CLIENTS = 1_000
@@ -78,14 +80,16 @@ def crowd(host: str, port: int, felt: Felt) -> Iterator[None]:
         felt.bytes += json.loads(process.stdout.readline())["bytes"]
 
 
-async def boundaries(loop: Loop, market: Iterator[Sequence[Event]], count: int, seconds: list[float]) -> None:
+async def boundaries(
+    loop: Loop, market: Market, count: int, seconds: list[float], every_s: float = BOUNDARY_EVERY_S
+) -> None:
     """Take so many minutes at their pace."""
     for _ in range(count):
         facts = [*next(market)]
         started = time.perf_counter()
         await loop.take(facts)
         seconds.append(time.perf_counter() - started)
-        await asyncio.sleep(BOUNDARY_EVERY_S)
+        await asyncio.sleep(every_s)
 
 
 async def up(host: str, port: int, seq: int) -> dict[str, Any]:
@@ -100,8 +104,9 @@ async def up(host: str, port: int, seq: int) -> dict[str, Any]:
     raise TimeoutError("the page did not catch up")
 
 
-async def measured(db: Path, count: int, rounds: int) -> Felt:
-    """Alternate: boundaries without clients, then with a thousand."""
+@asynccontextmanager
+async def warmed_up(db: Path) -> AsyncIterator[tuple[Loop, SqliteEventLog, Market]]:
+    """An engine's loop with its log, and the market it has seen the warm-up of."""
     log = await SqliteEventLog.open(db, clock_ms=lambda: time.time_ns() // 1_000_000)
     digest = code_digest(strategies().values())
     loop = Loop(new_world(strategies()), log, Bus(), snapshot_store(db, print), digest, print)
@@ -109,16 +114,24 @@ async def measured(db: Path, count: int, rounds: int) -> Felt:
     market = minutes(drawn_symbols(SYMBOLS), warm_up=WARM_UP_MINUTES)
     for _ in range(WARM_UP_MINUTES // BATCH_MINUTES):
         await loop.take([fact for facts in islice(market, BATCH_MINUTES) for fact in facts])
+    try:
+        yield loop, log, market
+    finally:
+        await log.close()
+
+
+async def measured(db: Path, count: int, rounds: int) -> Felt:
+    """Alternate: boundaries without clients, then with a thousand."""
     felt = Felt()
-    with page_of(db) as (host, port):
-        await up(host, port, log.head.seq)
-        for _ in range(rounds):
-            await boundaries(loop, market, count, felt.idle)
-            with crowd(host, port, felt):
-                await boundaries(loop, market, count, felt.crowded)
-                felt.health = (await up(host, port, 0))["web"]
-        await up(host, port, log.head.seq)
-    await log.close()
+    async with warmed_up(db) as (loop, log, market):
+        with page_of(db) as (host, port):
+            await up(host, port, log.head.seq)
+            for _ in range(rounds):
+                await boundaries(loop, market, count, felt.idle)
+                with crowd(host, port, felt):
+                    await boundaries(loop, market, count, felt.crowded)
+                    felt.health = (await up(host, port, 0))["web"]
+            await up(host, port, log.head.seq)
     return felt
 
 

@@ -1,0 +1,73 @@
+"""Somebody who guesses, as a process: `python -m benchmarks.web_guesser HOST PORT COUNT`.
+
+Wrong bearer tokens for pages, views and commands, and wrong logins, over some connections and as fast as they are
+answered; at least COUNT of them, and on until stdin is closed. A line of JSON says how often each status was answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+from collections import Counter
+from itertools import count
+from urllib.parse import urlencode
+
+CONNECTIONS = 16
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+PAUSE = '{"strategy": "momentum", "actor": "nobody", "reason": "a guess"}'
+
+
+class Guesser:
+    """What was asked, and what was answered."""
+
+    def __init__(self, host: str, port: int, wanted: int) -> None:
+        self.host, self.port, self.wanted = host, port, wanted
+        self.answered: Counter[str] = Counter()
+        self.enough = False
+        self._numbers = count()
+
+    async def guess(self) -> None:
+        """One connection: ask, wait for the answer, ask again."""
+        reader, writer = await asyncio.open_connection(self.host, self.port)
+        for number in self._numbers:
+            if self.enough and self.answered.total() >= self.wanted:
+                break
+            writer.write(self._request(number))
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            self.answered[head.split(maxsplit=2)[1]] += 1
+            await reader.readexactly(int(head.partition("content-length:")[2].split(maxsplit=1)[0]))
+        writer.close()
+
+    def _request(self, number: int) -> bytes:
+        token = secrets.token_urlsafe(32)
+        bearer = f"Authorization: Bearer {token}\r\n"
+        match number % 4:
+            case 0:
+                return self._asked("POST", "/login", FORM, urlencode({"token": token, "next": "/"}))
+            case 1:
+                return self._asked("POST", "/api/v1/commands/pause", JSON, PAUSE, bearer)
+            case 2:
+                return self._asked("GET", "/", "", "", bearer)
+        return self._asked("GET", "/api/v1/arena", "", "", bearer)
+
+    def _asked(self, method: str, path: str, kind: str, body: str, more: str = "") -> bytes:
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}:{self.port}", f"Content-Length: {len(body)}"]
+        lines += [f"Content-Type: {kind}", f"Origin: http://{self.host}:{self.port}"] if kind else []
+        return ("\r\n".join(lines) + "\r\n" + more + "\r\n" + body).encode()
+
+
+async def main(host: str, port: int, wanted: int) -> None:
+    """Guess until it is enough."""
+    guesser = Guesser(host, port, wanted)
+    guessing = asyncio.gather(*(guesser.guess() for _ in range(CONNECTIONS)))
+    print(json.dumps({"begun": True}), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    guesser.enough = True
+    await guessing
+    print(json.dumps(guesser.answered), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
