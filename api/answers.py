@@ -70,7 +70,7 @@ class View(Struct, frozen=True):
     make: Make
     query: type[Query] = Query
     about: str = ""
-    refusals: tuple[int, ...] = (404, 422)
+    refusals: tuple[int, ...] = (404, 422, 503)
 
 
 async def seq_of(site: Site, moment: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from enum import Enum
@@ -9,7 +10,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 
 from api.problems import problem
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import HTTPConnection
-    from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
     from api.hosts import Hosts
     from api.token import Token
@@ -27,6 +28,8 @@ LOGIN_PATH: Final = "/login"
 WRONG_MAX: Final = 20
 """Wrong tokens of one address within a window; further ones are told to wait."""
 WINDOW_S: Final = 60.0
+LATE_S: Final = 0.25
+"""So much later whoever guesses is answered, so that guessing costs this machine next to nothing."""
 ADDRESSES_MAX: Final = 1_024
 LEFT_MAX: Final = 1_024
 """Cookies of logouts that are remembered; all end with a new token."""
@@ -77,16 +80,36 @@ def _network(address: str) -> str:
     return str(ip_network((found, IPV6_NETWORK_BITS), strict=False)) if isinstance(found, IPv6Address) else address
 
 
+class Late(Response):
+    """An answer that comes some seconds later. How many wait is limited by how many connections there may be."""
+
+    def __init__(self, answer: Response, late_s: float) -> None:
+        super().__init__(status_code=answer.status_code)
+        self._answer, self._late_s = answer, late_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wait, and answer."""
+        await asyncio.sleep(self._late_s)
+        await self._answer(scope, receive, send)
+
+
 class Gate:
     """Decides on every request. `reading_open`: nobody has to prove anything to look."""
 
     def __init__(
-        self, token: Token, hosts: Hosts, *, reading_open: bool, clock: Callable[[], float] = time.monotonic
+        self,
+        token: Token,
+        hosts: Hosts,
+        *,
+        reading_open: bool,
+        clock: Callable[[], float] = time.monotonic,
+        late_s: float = LATE_S,
     ) -> None:
         self.token = token
         self.hosts = hosts
         self.reading_open = reading_open
         self.wrongs = Wrongs(clock)
+        self._late_s = late_s
         self._left: OrderedDict[str, None] = OrderedDict()
 
     def refusal(self, access: Access, asking: HTTPConnection, *, live: bool = False) -> Response | None:
@@ -125,7 +148,7 @@ class Gate:
         and 32 random bytes are not guessed at any rate.
         """
         if self.wrongs.note(asking.client.host if asking.client else ""):
-            return problem(429, "too many wrong tokens", {"retry-after": str(int(WINDOW_S))})
+            return Late(problem(429, "too many wrong tokens", {"retry-after": str(int(WINDOW_S))}), self._late_s)
         return problem(401, "this is not the token", CHALLENGE)
 
     def _foreign(self, asking: HTTPConnection, *, live: bool) -> Response | None:

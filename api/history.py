@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 
 from api.answers import Page, View
-from api.query import Query, Seq
+from api.query import LIMIT_DEFAULT, Limit, Query, Seq
 from projections.event_views import TYPE_NAMES, ChainView, EventView, chain_view, event_view
 from projections.messages import Message, messages
 from projections.portfolio import PortfolioView
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from api.answers import Scene
     from events.log import Recorded
 
-LIMIT_MAX = 500
 SEARCHED_EVENTS_MAX = 20_000
+SEARCHED_IN_VAIN_MAX = 200_000
+"""As long as nothing was found, so many are searched: about a second."""
 PAGE_EVENTS = 2_000
 OF_MESSAGES = "As in the chat, without a token as they would have gone: the last 50 alerts, faults, the last heartbeat"
 Text = Annotated[str, Meta(max_length=100)]
@@ -42,7 +43,7 @@ class Search(Query, frozen=True, forbid_unknown_fields=True):
     strategy: Text = ""
     text: Text = ""
     all: bool = False
-    limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = 100
+    limit: Limit = LIMIT_DEFAULT
 
 
 class OneEvent(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,9 +78,9 @@ async def _events(scene: Scene, query: Search) -> Page[EventView]:
 async def _forward(scene: Scene, query: Search, wanted: Wanted) -> Page[EventView]:
     contracts, until = scene.views.contracts.by_symbol, scene.as_of.seq
     found: list[EventView] = []
-    seq, last = query.after, min(query.after + SEARCHED_EVENTS_MAX, until)
-    while seq < last:
-        for recorded in await _page(scene, seq, min(PAGE_EVENTS, last - seq)):
+    seq = query.after
+    while seq < until and seq - query.after < _searched_max(found):
+        for recorded in await _page(scene, seq, min(PAGE_EVENTS, until - seq)):
             seq = recorded.seq
             if wanted.takes(recorded, contracts):
                 found.append(event_view(recorded, contracts))
@@ -91,10 +92,9 @@ async def _forward(scene: Scene, query: Search, wanted: Wanted) -> Page[EventVie
 async def _backward(scene: Scene, query: Search, wanted: Wanted) -> Page[EventView]:
     contracts = scene.views.contracts.by_symbol
     found: list[EventView] = []
-    before = min(query.before or scene.as_of.seq + 1, scene.as_of.seq + 1)
-    first = max(before - 1 - SEARCHED_EVENTS_MAX, 0)
-    while before - 1 > first:
-        after = max(before - 1 - PAGE_EVENTS, first)
+    begun = before = min(query.before or scene.as_of.seq + 1, scene.as_of.seq + 1)
+    while before > 1 and begun - before < _searched_max(found):
+        after = max(before - 1 - PAGE_EVENTS, 0)
         for recorded in reversed(await _page(scene, after, before - 1 - after)):
             before = recorded.seq
             if wanted.takes(recorded, contracts):
@@ -102,6 +102,10 @@ async def _backward(scene: Scene, query: Search, wanted: Wanted) -> Page[EventVi
                 if len(found) == query.limit:
                     return Page(tuple(found), before if before > 1 else None)
     return Page(tuple(found), before if before > 1 else None)
+
+
+def _searched_max(found: Sequence[EventView]) -> int:
+    return SEARCHED_EVENTS_MAX if found else SEARCHED_IN_VAIN_MAX
 
 
 async def _page(scene: Scene, after_seq: int, limit: int) -> Sequence[Recorded]:
@@ -136,7 +140,16 @@ async def _state(scene: Scene, query: StateQuery) -> State:
 
 
 VIEWS = (
-    View("events", "The events of the log in words, in pages", Page[EventView], _events, Search),
+    View(
+        "events",
+        "The events of the log in words, in pages",
+        Page[EventView],
+        _events,
+        Search,
+        f"A page ends with `limit` events, or when {SEARCHED_EVENTS_MAX:,} events of the log were searched, where none "
+        f"fitted {SEARCHED_IN_VAIN_MAX:,}: so a page may be short, even empty, and have a `next`. "
+        "Only a `next` of null is the end.",
+    ),
     View("events/{seq}", "One event", EventView, _event, OneEvent),
     View("why/{seq}", "Why an event happened, back to its root cause", ChainView, _why, OneEvent),
     View("messages", "What the owner was told, newest first", tuple[Message, ...], _messages, about=OF_MESSAGES),

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta, Struct
 
 from api.answers import View
-from api.query import Name, Query
+from api.query import LIMIT_DEFAULT, Limit, Name, Query
 from projections.fills import FillView, fills
-from projections.site import CANDLES_MAX, ChartView, ConditionsView
+from projections.site import ChartView, ConditionsView
 
 if TYPE_CHECKING:
     from api.answers import Scene
@@ -22,7 +22,7 @@ class OneChart(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     symbol: Name
     timeframe: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,3}[mhd]$", description="Like 1m, 5m, 15m, 1h, 1d.")] = "1m"
-    limit: Annotated[int, Meta(ge=1, le=CANDLES_MAX)] = 300
+    limit: Limit = LIMIT_DEFAULT
 
 
 class OnePlace(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):

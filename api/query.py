@@ -15,10 +15,13 @@ T = TypeVar("T", bound=Struct)
 SEQ_MAX: Final = 2**53 - 1
 """The largest whole number that JavaScript knows."""
 NAME_CHARS_MAX: Final = 100
+LIMIT_MAX: Final = 1_500
+LIMIT_DEFAULT: Final = 100
 MOMENT_CHARS_MAX: Final = 40
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 Seq = Annotated[int, Meta(ge=0, le=SEQ_MAX)]
+Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="At most so many.")]
 Moment = Annotated[
     str,
     Meta(

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.answers import Page, View, Viewing, seq_of
 from api.gate import Access
-from api.query import Query, Seq, read
+from api.query import LIMIT_DEFAULT, Limit, Query, Seq, read
 from api.routes import GuardedRoute, Operation
 from projections.choosing import Choice, newest
 from projections.formats import moment_ms
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from api.answers import Scene
 
-LIMIT_MAX = 500
 ROWS_A_TURN = 500
 Text = Annotated[str, Meta(max_length=100)]
 Time = Annotated[
@@ -50,7 +49,7 @@ class ChosenPage(Chosen, frozen=True, forbid_unknown_fields=True):
     """And which part of them: the newest that closed before the event `before`, 0 for the newest of all."""
 
     before: Seq = 0
-    limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = 50
+    limit: Limit = LIMIT_DEFAULT
 
 
 def _choice(query: Chosen) -> Choice:

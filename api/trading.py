@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta, Struct
 
 from api.answers import View
-from api.query import Name, Query
+from api.query import LIMIT_DEFAULT, Limit, Name, Query
 from events.errors import UsageError
 from events.facts import RunnerConfigured
 from projections.arena import ArenaRow
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from api.answers import Scene
     from projections.views import Views
 
-DAYS_MAX = 400
-
 
 class OneRunner(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One strategy."""
@@ -43,7 +41,7 @@ class SomeRunner(Query, frozen=True, forbid_unknown_fields=True):
 class LastDays(Query, frozen=True, forbid_unknown_fields=True):
     """The last days that are over, and the one that goes on."""
 
-    limit: Annotated[int, Meta(ge=1, le=DAYS_MAX)] = 30
+    limit: Limit = LIMIT_DEFAULT
 
 
 class RunnerDetail(Struct, frozen=True):

@@ -14,7 +14,8 @@ from collections import Counter
 from itertools import count
 from urllib.parse import urlencode
 
-CONNECTIONS = 16
+CONNECTIONS = 256
+"""Each waits for its answer before it asks again, and an answer comes late: so one guesses many times a second."""
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 PAUSE = '{"strategy": "momentum", "actor": "nobody", "reason": "a guess"}'
 

@@ -14,7 +14,7 @@ from cli.output import BAD, GOOD, HEADLINE, QUIET, emit, notes, stdout
 from cli.reading import backwards, contracts_of
 from events.errors import UsageError
 from events.facts import Closing, KillSwitchTripped, PositionOpened
-from projections.formats import duration, money, percent, utc
+from projections.formats import duration, money, percent, signed, utc
 from projections.reasons import loss_percent
 from projections.why import Chain, Link
 from projections.why import why as chain_of
@@ -105,9 +105,9 @@ def _numbers(recorded: Recorded, explained: Explanation) -> list[Text]:
         )
         lines.append(Text(f"loss {lost} of the base, threshold {percent(event.threshold_percent)}"))
     if isinstance(event, Closing):
-        costs = f"gross {event.gross_usdt:+,.2f}, fees {money(event.fees_usdt)}, funding {event.funding_usdt:+,.2f}"
+        costs = f"gross {signed(event.gross_usdt)}, fees {money(event.fees_usdt)}, funding {signed(event.funding_usdt)}"
         lines.append(
-            Text(f"{costs}, net {event.net_usdt:+,.2f} USDT after {duration(event.at_ms - event.entry_time_ms)}")
+            Text(f"{costs}, net {signed(event.net_usdt)} USDT after {duration(event.at_ms - event.entry_time_ms)}")
         )
     lines += [condition_line(condition) for condition in explained.conditions]
     if explained.readings:

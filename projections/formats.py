@@ -47,8 +47,13 @@ def money(value: float) -> str:
 
 
 def gain(value: float) -> str:
-    """A result in USDT with its sign: +1,234.50, -0.42, +0.00."""
-    return f"{value:+,.4f}" if 0.0 < abs(value) < 0.01 else f"{_no_minus_zero(value):+,.2f}"
+    """A result in USDT with its sign: +1,234.50, -0.42, 0.00. One below a cent shows four decimals."""
+    return _with_sign(f"{value:+,.4f}" if 0.00005 <= abs(value) < 0.01 else f"{value:+,.2f}")
+
+
+def signed(value: float) -> str:
+    """A number of two decimals with its sign: +1.50, -0.42, 0.00."""
+    return _with_sign(f"{value:+,.2f}")
 
 
 def percent(value: float) -> str:
@@ -57,13 +62,13 @@ def percent(value: float) -> str:
 
 
 def gain_percent(value: float) -> str:
-    """A percentage of result with its sign: +0.42 %."""
-    return f"{_no_minus_zero(value):+.2f} %"
+    """A percentage of result with its sign: +0.42 %; one that rounds to nothing has none: 0.00 %."""
+    return f"{_with_sign(f'{value:+.2f}')} %"
 
 
 def rate_percent(rate: float) -> str:
     """A funding rate, a fraction, as percent with four decimals: +0.0100 %."""
-    return f"{rate * 100.0:+.4f} %"
+    return f"{_with_sign(f'{rate * 100.0:+.4f}')} %"
 
 
 def utc(at_ms: int) -> str:
@@ -111,6 +116,11 @@ def duration(span_ms: int) -> str:
     shown = [f"{count}{unit}" for count, unit in parts]
     first = next(i for i, (count, _) in enumerate(parts) if count)
     return " ".join(text for text in shown[first : first + 2] if not text.startswith("0"))
+
+
+def _with_sign(text: str) -> str:
+    """A sign only where a digit says more than nothing: the eye believes the sign before it reads the digits."""
+    return text if any(digit in "123456789" for digit in text) else text[1:]
 
 
 def _no_minus_zero(value: float) -> float:

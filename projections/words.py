@@ -48,16 +48,7 @@ from events.facts import (
     SymbolSuspended,
     Timing,
 )
-from projections.formats import (
-    duration,
-    gain,
-    gain_percent,
-    money,
-    price,
-    quantity,
-    rate_percent,
-    utc,
-)
+from projections.formats import duration, gain, gain_percent, money, price, quantity, rate_percent, signed, utc
 from projections.reasons import pause_words, reason_words, trip_words
 
 if TYPE_CHECKING:
@@ -222,7 +213,7 @@ def _closing(event: Closing, contracts: Contracts) -> Line:
     entry = event.quantity_base * event.entry_price_usdt
     share = gain_percent(event.net_usdt / entry * 100.0) if entry > 0.0 else "0 %"
     held = duration(event.at_ms - event.entry_time_ms)
-    result = f"{gain(event.net_usdt)} USDT ({share}, {event.r_multiple:+.2f} R) after {held}"
+    result = f"{gain(event.net_usdt)} USDT ({share}, {signed(event.r_multiple)} R) after {held}"
     doubt = ", stop and target in one candle" if event.ambiguous else ""
     kind: Kind = "won" if event.net_usdt > 0.0 else "lost"
     return Line(kind, f"{_position(event)}: {event.strategy} {done} at {at}{why}, {result}{doubt}")

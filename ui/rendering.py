@@ -50,7 +50,7 @@ def environment() -> Environment:
         "gain_percent": _or_dash(formats.gain_percent),
         "rate": _or_dash(formats.rate_percent),
         "ratio": _or_dash("{:.2f}".format),
-        "signed": _or_dash("{:+.2f}".format),
+        "signed": _or_dash(formats.signed),
         "count": _or_dash("{:,}".format),
         "plain": _or_dash("{:,.10g}".format),
         "duration": _or_dash(formats.duration),
@@ -172,11 +172,13 @@ def in_words(context: Context, recorded: Recorded) -> Line:
     return words(recorded, context["contracts"])
 
 
-def tone(value: float | None) -> str:
-    """The class of a result: `up`, `down`, or `flat`."""
-    if value is None or value == 0.0:
+def tone(shown: float | str | None) -> str:
+    """The class of a result: `up`, `down`, or `flat`. Of one that is written the sign decides that is read there."""
+    if isinstance(shown, str):
+        return {"+": "up", "-": "down"}.get(shown[:1], "flat")
+    if shown is None or shown == 0.0:
         return "flat"
-    return "up" if value > 0.0 else "down"
+    return "up" if shown > 0.0 else "down"
 
 
 def when(at_ms: int) -> Markup:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from events.facts import GLOBAL_SCOPE
 from projections.alerts.markup import bold, code, foot, message, name, text
-from projections.formats import duration, gain, gain_percent, money, percent, price, quantity, rate_percent, utc
+from projections.formats import duration, gain, gain_percent, money, percent, price, quantity, rate_percent, signed, utc
 from projections.ledger import direction
 from projections.reasons import loss_percent, reason_words
 
@@ -177,7 +177,7 @@ def _result(trade: TradeView, contracts: Contracts) -> list[str]:
     costs = f"fees {text(money(trade.fees_usdt))} · funding {text(gain(trade.funding_usdt))}"
     return [
         f"entered at {code(entry)}, held {text(duration(trade.holding_ms))}",
-        f"{text(gain_percent(share))} · {text(f'{trade.r_multiple:+.2f}')} R",
+        f"{text(gain_percent(share))} · {text(signed(trade.r_multiple))} R",
         f"gross {text(gain(trade.gross_usdt))} · {costs}",
     ]
 

@@ -19,7 +19,7 @@ from projections.alerts.texts import (
     of_position,
     trip_line,
 )
-from projections.formats import duration, gain, gain_percent, money, percent, price, quantity, utc
+from projections.formats import duration, gain, gain_percent, money, percent, price, quantity, signed, utc
 from projections.reasons import reason_words
 from projections.telegram.results import Period, ProfitView, daily, profit, weekly
 
@@ -123,7 +123,7 @@ def _position(one: PositionView, contracts: Contracts) -> list[str]:
         )
         if value > 0.0
     }
-    r = "" if one.unrealised_r is None else f" · {text(f'{one.unrealised_r:+.2f}')} R"
+    r = "" if one.unrealised_r is None else f" · {text(signed(one.unrealised_r))} R"
     size = code(quantity(one.quantity_base, one.symbol, contracts))
     entry, mark = (code(price(p, one.symbol, contracts)) for p in (one.entry_price_usdt, one.mark_price_usdt))
     return [
@@ -166,7 +166,7 @@ def _trade(one: TradeView, contracts: Contracts) -> list[str]:
     return [
         "",
         f"{icon} {of_position(one.strategy, one.symbol, one.side)} {bold(gain(one.net_usdt))}",
-        f"{text(reason_words(one.reason))} after {text(held)} · {text(f'{one.r_multiple:+.2f}')} R",
+        f"{text(reason_words(one.reason))} after {text(held)} · {text(signed(one.r_multiple))} R",
         f"{code(entry)} {ARROW} {code(left)}",
         f"{code(f'#{one.seq}')} {text(utc(one.exit_time_ms))}",
     ]
@@ -188,7 +188,7 @@ def _profit_rows(view: ProfitView) -> list[str]:
     if not view.rows:
         return ["no strategy runs yet"]
     rows = [
-        (cut_name(row.strategy), gain(row.result_usdt), f"{row.result_percent:+.2f}")
+        (cut_name(row.strategy), gain(row.result_usdt), signed(row.result_percent))
         for row in view.rows[:STRATEGIES_SHOWN_MAX]
     ]
     return [table([("strategy", "USDT", "%"), *rows])]
@@ -218,7 +218,7 @@ def _periods(views: Views, found: Sequence[Period], title: str) -> str:
     total = sum(one.result_usdt for one in found)
     column = "day" if title == "day" else "week of"
     rows = [
-        (utc(one.begins_ms)[5:10], gain(one.result_usdt), f"{one.result_percent:+.2f}", f"{one.trades:,}")
+        (utc(one.begins_ms)[5:10], gain(one.result_usdt), signed(one.result_percent), f"{one.trades:,}")
         for one in found
     ]
     head = f"<b>{text(gain(total))} USDT in {count(len(found), title)}</b>"
@@ -234,7 +234,7 @@ def arena(views: Views) -> str:
     if not rows:
         return answer(views, "<b>no strategy runs yet</b>", [])
     shown = [
-        (_ranked(row), f"{row.net_return_percent:+.2f}", f"{row.trades:,}", f"{row.max_drawdown_percent:.1f}")
+        (_ranked(row), signed(row.net_return_percent), f"{row.trades:,}", f"{row.max_drawdown_percent:.1f}")
         for row in rows[:STRATEGIES_SHOWN_MAX]
     ]
     head = f"<b>{name(rows[0].strategy)} leads with {text(gain_percent(rows[0].net_return_percent))}</b>"
@@ -316,7 +316,7 @@ def _drawdowns(accounts: Sequence[AccountView]) -> list[str]:
             cut_name(f"{MARKS[one.state]}{one.strategy}"),
             f"{one.drawdown_percent:.1f}",
             f"{one.max_drawdown_percent:.1f}",
-            f"{one.day_result_percent:+.2f}",
+            signed(one.day_result_percent),
         )
         for one in accounts[:STRATEGIES_SHOWN_MAX]
     ]

@@ -15,7 +15,7 @@ from projections.alerts.digest import Digest, digest_text
 from projections.alerts.heartbeat import heartbeat_text, heartbeat_view
 from projections.alerts.markup import plain_text
 from projections.contracts import Contracts
-from projections.formats import gain, money, price, quantity
+from projections.formats import gain, money, price, quantity, signed
 from projections.host import fold
 from projections.performance import trade_figures
 from projections.portfolio import Portfolio
@@ -79,7 +79,7 @@ def expected(log: Sequence[Recorded]) -> list[str]:
         return [
             *[price(trade[name], event.symbol, shown.contracts) for name in ("entry_price_usdt", "exit_price_usdt")],
             *[gain(trade[name]) for name in ("net_usdt", "gross_usdt", "funding_usdt")],
-            f"{trade['r_multiple']:+.2f}",
+            signed(trade["r_multiple"]),
             money(trade["fees_usdt"]),
             money(account["equity_usdt"]),
             gain(account["day_result_usdt"]),

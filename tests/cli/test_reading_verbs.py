@@ -258,7 +258,7 @@ def test_trades_are_listed_with_their_total(db: Path) -> None:
     shown = ok("trades", "--db", db)
     assert "▲ long" in shown
     assert "+4.88" in shown
-    assert "1 of 1 shown; all: net +4.88 USDT, fees 0.12, funding +0.00" in shown
+    assert "1 of 1 shown; all: net +4.88 USDT, fees 0.12, funding 0.00" in shown
     assert "No closed trades of funding in the 15 events of the log." in ok(
         "trades", "--db", db, "--strategy", "funding"
     )

@@ -18,10 +18,22 @@ def test_decimals_follow_the_grid(tick: tuple[int, int], places: int) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "+0.00"), (-0.0, "+0.00"), (1_234.5, "+1,234.50"), (-0.42, "-0.42"), (-0.004, "-0.0040"), (0.01, "+0.01")],
-)
-def test_a_result_always_has_its_sign(value: float, text: str) -> None:
+    [
+        (0.0, "0.00"), (-0.0, "0.00"), (1_234.5, "+1,234.50"), (-0.42, "-0.42"), (-0.004, "-0.0040"), (0.01, "+0.01"),
+        (-0.00004, "0.00"), (0.00005, "+0.0001"),
+    ],
+)  # fmt: skip
+def test_a_result_has_its_sign_where_a_digit_says_more_than_nothing(value: float, text: str) -> None:
     assert formats.gain(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(-0.0019, "0.00"), (0.0019, "0.00"), (-0.005001, "-0.01"), (0.42, "+0.42"), (-100.0, "-100.00")],
+)
+def test_what_rounds_to_nothing_has_no_sign(value: float, text: str) -> None:
+    assert formats.signed(value) == text
+    assert formats.gain_percent(value) == f"{text} %"
 
 
 @pytest.mark.parametrize(("value", "text"), [(10_000.0, "10,000.00"), (-5.0, "-5.00"), (0.0012, "0.0012")])

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from events.commands import Accepted
 from events.facts import DataRefused, FeedLost, OrderRejected, SymbolSuspended
 from events.log import Recorded
-from projections.formats import gain, gain_percent, money, price, utc
+from projections.formats import gain, gain_percent, money, price, signed, utc
 from projections.reasons import reason_words
 from projections.site import ConditionsView, Readiness
 from projections.telegram import explain, replies, results
@@ -63,7 +63,7 @@ def test_positions_are_those_of_the_portfolio_with_what_closes_them() -> None:
             html,
             f"{one.strategy} · {one.symbol} {one.side.upper()} {gain(one.unrealised_usdt)}",
             gain_percent(one.unrealised_percent),
-            f"{one.unrealised_r:+.2f} R",
+            f"{signed(one.unrealised_r)} R",
             f"at {entry}, now {mark}",
             f"stop {price(one.stop_price_usdt, one.symbol, contracts)}",
             f"margin {money(one.margin_usdt)} · risk {money(one.risk_usdt)}",
@@ -116,14 +116,14 @@ def test_days_are_those_of_the_daily_summary_and_weeks_their_sum() -> None:
 def test_the_arena_is_the_arena() -> None:
     html = replies.arena(A_DAY_LATER)
     for row in A_DAY_LATER.arena.rows():
-        holds(html, f"{row.rank} {row.strategy} {money(row.equity_usdt)} USDT", f"{row.net_return_percent:+.2f}")
+        holds(html, f"{row.rank} {row.strategy} {money(row.equity_usdt)} USDT", signed(row.net_return_percent))
         holds(html, f"{row.max_drawdown_percent:.1f}", f"of {row.trades}: too few for a verdict")
 
 
 def test_trades_are_the_closed_trades() -> None:
     html = replies.last_trades(A_DAY_LATER, 5)
     for trade in A_DAY_LATER.trades.closed():
-        holds(html, f"{trade.symbol} {trade.side.upper()} {gain(trade.net_usdt)}", f"{trade.r_multiple:+.2f} R")
+        holds(html, f"{trade.symbol} {trade.side.upper()} {gain(trade.net_usdt)}", f"{signed(trade.r_multiple)} R")
         holds(html, reason_words(trade.reason), f"#{trade.seq}")
     assert "1 of 2" in replies.last_trades(A_DAY_LATER, 1)
 
@@ -139,7 +139,7 @@ def test_risk_is_what_the_positions_may_lose() -> None:
         "leverage 3 x",
     )
     for account in A_DAY_LATER.portfolio.accounts():
-        holds(replies.risk(A_DAY_LATER), f"{account.max_drawdown_percent:.1f}", f"{account.day_result_percent:+.2f}")
+        holds(replies.risk(A_DAY_LATER), f"{account.max_drawdown_percent:.1f}", signed(account.day_result_percent))
     holds(replies.risk(A_DAY_LATER), "■ vwap_rsi: daily loss 5.02 %")
 
 

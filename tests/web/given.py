@@ -10,7 +10,7 @@ import httpx
 from msgspec.structs import asdict, replace
 
 from api.app import application
-from api.gate import Gate
+from api.gate import LATE_S, Gate
 from api.hosts import Hosts
 from api.listening import listen
 from api.server import serve
@@ -231,9 +231,11 @@ def site_of(
     )
 
 
-def gate_of(*, reading_open: bool = True, bound: str = "127.0.0.1", trusted: Sequence[str] = ()) -> Gate:
+def gate_of(
+    *, reading_open: bool = True, bound: str = "127.0.0.1", trusted: Sequence[str] = (), late_s: float = LATE_S
+) -> Gate:
     """A gate with the token of the tests."""
-    return Gate(Token(TOKEN), Hosts(bound, trusted), reading_open=reading_open)
+    return Gate(Token(TOKEN), Hosts(bound, trusted), reading_open=reading_open, late_s=late_s)
 
 
 @asynccontextmanager

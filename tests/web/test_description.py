@@ -44,6 +44,26 @@ async def test_every_route_is_described_with_its_protection() -> None:
 
 
 @in_loop
+async def test_what_limits_a_list_is_the_same_everywhere_and_described() -> None:
+    told = await description()
+    limits = {
+        path: one["schema"]
+        for path, methods in told["paths"].items()
+        for one in methods.get("get", {}).get("parameters", [])
+        if one["name"] == "limit"
+    }
+    assert {"/api/v1/trades", "/api/v1/events", "/api/v1/days", "/api/v1/candles/{symbol}"} == limits.keys()
+    same = {"type": "integer", "minimum": 1, "maximum": 1_500, "default": 100, "description": "At most so many."}
+    assert all(schema == same for schema in limits.values()), limits
+
+
+@in_loop
+async def test_it_says_that_a_page_of_events_may_be_short_without_being_the_last() -> None:
+    events = (await description())["paths"]["/api/v1/events"]["get"]
+    assert "even empty, and have a `next`" in events["description"]
+
+
+@in_loop
 async def test_every_reference_leads_somewhere() -> None:
     told = await description()
     schemas = told["components"]["schemas"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import string
 import time
@@ -228,7 +229,7 @@ async def test_a_foreign_page_gets_nothing_even_where_reading_is_free(origin: st
 
 @in_loop
 async def test_ten_thousand_wrong_tokens_are_refused_and_the_right_one_is_still_taken() -> None:
-    gate = gate_of(reading_open=False)
+    gate = gate_of(reading_open=False, late_s=0.0)
     chance = random.Random(1)
     counts: dict[int, int] = {}
     async with client_of(SITE, gate) as client:
@@ -248,6 +249,23 @@ async def test_ten_thousand_wrong_tokens_are_refused_and_the_right_one_is_still_
         assert (await client.get("/api/v1/status", headers=BEARER)).status_code == 200
     assert gate.wrongs.total == 10_000
     assert len(gate.wrongs) == 1, "what is remembered is who asked, not what was tried"
+
+
+@in_loop
+async def test_who_guesses_waits_and_nobody_else_does() -> None:
+    gate = gate_of(reading_open=False, late_s=0.3)
+    async with client_of(SITE, gate) as client:
+
+        async def seconds(token: str) -> tuple[int, float]:
+            begun_s = time.monotonic()
+            answer = await client.get("/api/v1/status", headers={"authorization": f"Bearer {token}"})
+            return answer.status_code, time.monotonic() - begun_s
+
+        for _ in range(WRONG_MAX):
+            assert (await seconds(OTHER_TOKEN))[0] == 401
+        (late, waited_s), (right, took_s) = await asyncio.gather(seconds(OTHER_TOKEN), seconds(TOKEN))
+    assert (late, right) == (429, 200)
+    assert waited_s >= 0.3 > took_s
 
 
 def test_what_is_remembered_of_wrong_tokens_is_bounded_and_passes() -> None:

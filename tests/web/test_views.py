@@ -10,7 +10,7 @@ import pytest
 
 from api.app import VIEWS
 from api.gate import Access
-from api.history import SEARCHED_EVENTS_MAX
+from api.history import SEARCHED_EVENTS_MAX, SEARCHED_IN_VAIN_MAX
 from api.routes import GuardedRoute
 from events.log import Recorded
 from projections.formats import utc
@@ -201,19 +201,21 @@ async def all_events() -> list[dict[str, Any]]:
 @in_loop
 async def test_a_search_that_finds_nothing_ends_and_goes_on_where_it_stopped() -> None:
     log = list(LOG)
-    quiet = [Recorded(HEAD + 1 + at, 0, 0, candle(2_000 + at, 100.0)) for at in range(SEARCHED_EVENTS_MAX + 500)]
+    quiet = [Recorded(HEAD + 1 + at, 0, 0, candle(2_000 + at, 100.0)) for at in range(SEARCHED_IN_VAIN_MAX + 500)]
     log += quiet
     log.append(Recorded(len(log) + 1, 0, 0, opened_btc()))
     async with client_of(site_of(log)) as client:
         query = {"type": "PositionOpened", "after": HEAD}
         first = await shown(client, "events", **query)
-        assert first == {"items": [], "next": HEAD + SEARCHED_EVENTS_MAX}
+        assert first == {"items": [], "next": HEAD + SEARCHED_IN_VAIN_MAX}
         second = await shown(client, "events", **query | {"after": first["next"]})
         assert ([one["seq"] for one in second["items"]], second["next"]) == ([len(log)], None)
         back = await shown(client, "events", type="PositionOpened", order="newest", before=len(log))
-        assert back == {"items": [], "next": len(log) - SEARCHED_EVENTS_MAX}
+        assert back == {"items": [], "next": len(log) - SEARCHED_IN_VAIN_MAX}
         last = await shown(client, "events", type="PositionOpened", order="newest", before=back["next"], limit=1)
         assert last["items"][0]["seq"] <= HEAD
+        few = await shown(client, "events", **query | {"order": "newest", "before": len(log) + 1, "after": 0})
+        assert ([one["seq"] for one in few["items"]], few["next"]) == ([len(log)], len(log) + 1 - SEARCHED_EVENTS_MAX)
 
 
 @in_loop
