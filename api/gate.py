@@ -28,7 +28,7 @@ LOGIN_PATH: Final = "/login"
 WRONG_MAX: Final = 20
 """Wrong tokens of one address within a window; further ones are told to wait."""
 WINDOW_S: Final = 60.0
-LATE_S: Final = 0.25
+LATE_S: Final = 1.0
 """So much later whoever guesses is answered, so that guessing costs this machine next to nothing."""
 ADDRESSES_MAX: Final = 1_024
 LEFT_MAX: Final = 1_024

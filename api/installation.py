@@ -26,7 +26,8 @@ class ConfigView(Struct, frozen=True):
 
 async def _config(scene: Scene, _: Query) -> ConfigView:
     said = scene.site.settings
-    return ConfigView(said.version, said.database, said.simulated, said.commands_allowed, said.config_text)
+    text = said.config_of(scene.views.started)
+    return ConfigView(said.version, said.database, said.simulated, said.commands_allowed, text)
 
 
 async def _strategies(scene: Scene, _: Query) -> tuple[StrategyView, ...]:

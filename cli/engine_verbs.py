@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import ConfigOption, DbOption, JsonOption
+from cli.options import CompareOption, ConfigOption, DbOption, JsonOption
 
 Candles = Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Candle files (CSV, CSV.gz).")]
 Funding = Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Files of funding settlements.")]
@@ -60,6 +60,7 @@ def up(
     sets: Sets = None,
     host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where the page is served.")] = None,
     port: Annotated[int | None, typer.Option(metavar="N", help="On which port; 0 is any free one.")] = None,
+    compare: CompareOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run an engine and its page, and keep both alive.
@@ -73,7 +74,7 @@ def up(
     asked = Asked(
         config, feed, candles or [], funding or [], open_interest or [], speed, db, until_end, seed, sets or []
     )
-    raise typer.Exit(keep(asked, host, port, as_json=as_json))
+    raise typer.Exit(keep(asked, host, port, compare, as_json=as_json))
 
 
 def backtest(

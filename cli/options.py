@@ -15,6 +15,9 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="The configuration; without it ./papertape.toml or the defaults."),
 ]
+CompareOption = Annotated[
+    Path | None, typer.Option("--compare", metavar="FILE", help="Another log, shown beside this one.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -22,6 +22,7 @@ from cli.logs import TOLD, logs
 from cli.notify import VARIABLES, Notify
 from cli.pulse import Pulse
 from engine.control import ANSWER_BYTES_MAX, Answer, AskStatus, socket_path
+from events.errors import LogMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,12 +34,14 @@ KEEPER_LOGGER: Final = f"{LOGGER}.keeper"
 DOOR_S_MAX: Final = 1.0
 
 
-def keep(asked: Asked, host: str | None, port: int | None, *, as_json: bool) -> int:
-    """Run both until the engine's work is done or a signal comes; the exit code.
+def keep(asked: Asked, host: str | None, port: int | None, other: Path | None = None, *, as_json: bool) -> int:
+    """Run both until the engine's work is done or a signal comes; the exit code. `other` is a log the page compares.
 
-    Raises ConfigError and UsageError for what cannot be, before anything is started.
+    Raises ConfigError, UsageError and LogMissing for what cannot be, before anything is started.
     """
     config = configured(asked)
+    if other is not None and not other.exists():
+        raise LogMissing(f"there is no log at {other}")
     occupy_closed_streams()
     host = config.web.host if host is None else host
     entered = entrance(web_variables(os.environ, config.folder), host)
@@ -54,7 +57,7 @@ def keep(asked: Asked, host: str | None, port: int | None, *, as_json: bool) -> 
         database = asked.db or config.database
         web = Program(
             "page",
-            _command("ui", "--db", str(database), *_page_arguments(asked, config)),
+            _command("ui", "--db", str(database), *_page_arguments(asked, config), *_beside(other)),
             {**base, HANDED: str(INHERITED_FD), **({SESSION_VARIABLE: made} if made else {})},
             inherits=listening.fileno(),
             is_silent=True,
@@ -142,6 +145,10 @@ def _page_arguments(asked: Asked, config: Config) -> list[str]:
     sets = [*asked.sets, f"feed.kind={feed.kind}", f"feed.speed={feed.speed}", f"feed.sim.seed={feed.sim.seed}"]
     sets += [f"feed.file.candles={','.join(feed.file.candles)}"] if asked.candles else []
     return [*_config_arguments(asked), *(part for one in sets for part in ("--set", one))]
+
+
+def _beside(other: Path | None) -> list[str]:
+    return [] if other is None else ["--compare", str(other)]
 
 
 def _config_arguments(asked: Asked) -> list[str]:

@@ -23,7 +23,7 @@ from api.server import CONNECTIONS_MAX, serve
 from api.streams import Streams
 from cli.asked import logs_folder, occupy_closed_streams
 from cli.comparing import LogComparer
-from cli.config import load_config, strategies_of
+from cli.config import config_digest, load_config, strategies_of
 from cli.config_view import summary
 from cli.engine_door import DoorEngine
 from cli.entrance import Entrance, entrance, web_variables
@@ -69,6 +69,8 @@ class Serving(Struct, frozen=True):
     listening: socket.socket
     entrance: Entrance
     comparer: LogComparer | None
+    config_given: bool
+    """The configuration is that of the log because somebody said so; else it may be anybody's."""
 
 
 def show(
@@ -98,7 +100,8 @@ def show(
         if found.made:
             _say(f"commands need this token: {found.made}")
         comparer = None if other is None else LogComparer(path, other, config)
-        run_loop(_served(Serving(loaded, path, listening, found, comparer)))
+        given = config is not None or KEEPER in os.environ
+        run_loop(_served(Serving(loaded, path, listening, found, comparer, given)))
 
 
 def _allow_connections() -> None:
@@ -130,7 +133,8 @@ async def _served(serving: Serving) -> None:
     with closing(timeline), closing(LogInspector(db, strategies, timeline)) as inspector:
         engine, views = DoorEngine(db), strategy_views(strategies)
         told = ToldFile(told_path(db))
-        site = Site(site_settings(config, db), timeline, inspector, engine, views, serving.comparer, told.read)
+        said = site_settings(config, db, given=serving.config_given)
+        site = Site(said, timeline, inspector, engine, views, serving.comparer, told.read)
         streams = Streams(timeline, web.streams_max)
         hosts = Hosts(serving.listening.getsockname()[0], web.trusted_hosts)
         gate = Gate(serving.entrance.token, hosts, reading_open=serving.entrance.reading_open)
@@ -150,14 +154,18 @@ async def _served(serving: Serving) -> None:
             logging.getLogger(LOGGER).info("ended")
 
 
-def site_settings(config: Config, db: Path) -> SiteSettings:
-    """What the pages say of the installation. The configuration here is not what a backtest ran under."""
+def site_settings(config: Config, db: Path, *, given: bool) -> SiteSettings:
+    """What the pages say of the installation.
+
+    The configuration here is not what a backtest ran under; where none was given it may not be the engine's either.
+    """
     over = is_backtest(db)
     return SiteSettings(
         version=version("papertape"),
         database=str(db),
         simulated=config.feed.kind == "sim" and not over,
         config_text=OF_A_BACKTEST if over else summary(config),
+        config_digest="" if given or over else config_digest(config),
         commands_allowed=not over,
         commit=os.environ.get(COMMIT, ""),
     )

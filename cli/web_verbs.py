@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.options import ConfigOption, DbOption, SetOption
+from cli.options import CompareOption, ConfigOption, DbOption, SetOption
 
 
 def ui(
@@ -17,9 +16,7 @@ def ui(
         str | None, typer.Option(metavar="ADDRESS", help="Where it listens; without it web.host of the configuration.")
     ] = None,
     port: Annotated[int | None, typer.Option(metavar="N", help="On which port; 0 is any free one.")] = None,
-    compare: Annotated[
-        Path | None, typer.Option("--compare", metavar="FILE", help="Another log, shown beside this one.")
-    ] = None,
+    compare: CompareOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from events.commands import Accepted, Command
+    from events.facts import EngineStarted
     from events.log import Recorded
     from projections.compare import Comparison
     from projections.views import Views
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 
 CANDLES_MAX: Final = 1_500
+OF_ANOTHER: Final = (
+    "not known here: the engine began under another configuration than the one that is found here (--config names it); "
+    "each strategy's page shows the parameters and limits that it runs under"
+)
 
 
 class EngineStatus(Struct, frozen=True):
@@ -219,6 +224,14 @@ class SiteSettings(Struct, frozen=True):
     """False for a log that is only looked at."""
     commit: str = ""
     """Of which sources this is; empty where nobody said."""
+    config_digest: str = ""
+    """What the configuration would have to be called by the engine that began the log; empty where it surely is."""
+
+    def config_of(self, started: EngineStarted | None) -> str:
+        """The configuration the engine began under, as far as it is the one that is known here."""
+        if started is None or self.config_digest in ("", started.config_digest):
+            return self.config_text
+        return OF_ANOTHER
 
 
 class StrategyView(Struct, frozen=True):

@@ -38,5 +38,5 @@ async def health(look: Look) -> HealthPage:
         repairs=views.marks.repairs,
         outages=tuple(reversed(marks))[:OUTAGES_SHOWN_MAX],
         seen=tuple(views.seen.items()),
-        config_text=look.site.settings.config_text,
+        config_text=look.site.settings.config_of(views.started),
     )

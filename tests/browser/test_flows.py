@@ -114,13 +114,20 @@ def test_a_kill_and_its_reset_stand_in_the_log_with_who_and_why(visitor: Visitor
     page.locator("#header .kill", has_text="2 of 4").wait_for()
     trip = told(served, "--type", "KillSwitchTripped", "--strategy", "momentum")[-1]
     assert (trip["who"], trip["why"], trip["reason"]) == ("dashboard", "news at 14:30", "manual")
-    page.reload()
-    assert give(page, "reset", f"momentum, trip {trip['seq']}", "they are over").startswith("Reset. It is event ")
+    offered = f"momentum, trip {trip['seq']}"
+    page.locator("form[data-command=reset] option", has_text=offered).wait_for(state="attached")
+    slower = visitor.page(logged_in=True)
+    slower.goto("/risk")
+    slower.locator("form[data-command=reset] input[name=why]").fill("I am still writing")
+    assert give(page, "reset", offered, "they are over").startswith("Reset. It is event ")
     page.locator("#header .kill", has_text="1 of 4").wait_for()
     reset = told(served, "--type", "KillSwitchReset")[-1]
     assert (reset["trip_seq"], reset["who"], reset["why"]) == (trip["seq"], "dashboard", "they are over")
+    page.locator("form[data-command=reset] option", has_text=offered).wait_for(state="detached")
+    assert answer_to(page, "reset").startswith("Reset. It is event "), "what was said stays"
+    slower.locator("#header .kill", has_text="1 of 4").wait_for()
     with visitor.expecting("409"):
-        assert give(page, "reset", f"momentum, trip {trip['seq']}", "once more").startswith("Refused: ")
+        assert give(slower, "reset", offered, "once more").startswith("Refused: ")
 
 
 def test_a_command_that_is_not_confirmed_is_not_sent(visitor: Visitor, served: Served) -> None:
@@ -176,10 +183,28 @@ def test_the_time_machine_shows_every_page_as_of_an_event(visitor: Visitor, serv
     moves_on(page)
 
 
+@pytest.mark.parametrize("address", ["/", "/strategy/momentum", "/chart/BTCUSDT?tf=15m", "/trades?symbol=BTCUSDT"])
+def test_every_page_leads_back_into_the_past_and_slides_through_it(visitor: Visitor, address: str) -> None:
+    page = visitor.page()
+    page.goto(address)
+    moves_on(page)
+    page.click("[data-look-back]")
+    page.wait_for_url("**as_of=*")
+    path, _, query = address.partition("?")
+    assert page.url.startswith(f"{visitor.served.url}{path}")
+    assert query in page.url
+    began = seq_of(page)
+    page.locator("#machine").focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url(f"**as_of={began - 1}")
+    assert query in page.url
+    assert seq_of(page) == began - 1
+
+
 def test_the_time_machine_steps_from_fill_to_fill(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto("/events?as_of=20000")
-    page.locator(".machine .steps a", has_text="Fill").last.click()
+    page.locator(".banner .steps a", has_text="Fill").last.click()
     page.wait_for_url(lambda url: "as_of=20000" not in url)
     seq = seq_of(page)
     assert seq > 20_000

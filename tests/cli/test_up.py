@@ -11,12 +11,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cli.asked import Asked
 from cli.up import run_arguments
 from tests.cli.test_keeper import is_alive, wait_for
-from tests.engine.processes import command, environment, papertape, running
+from tests.engine.processes import command, environment, ok, papertape, running
 
 DEMO = Path(__file__).parents[2] / "demo.toml"
 UP = ("up", "--config", str(DEMO), "--db", "log.db", "--port", "0")
@@ -48,6 +49,7 @@ def child_named(pid: int, verb: str) -> int:
         (("--host", "127.0.0.256"), 4, "error: the address 127.0.0.256 is reached by other machines, so it needs a"),
         (("--host", "0.0.0.0"), 4, "error: the address 0.0.0.0 is reached by other machines, so it needs a token"),
         (("--port", "70000"), 2, "error: --port 70000: 0 to 65535"),
+        (("--compare", "nowhere.db"), 2, "error: there is no log at nowhere.db"),
     ],
 )
 def test_a_typo_is_refused_before_anything_is_started(
@@ -83,6 +85,23 @@ def test_one_address_is_printed_first_and_a_token_that_commands_need(tmp_path: P
     assert lines[0].startswith("papertape: http://127.0.0.1:")
     assert lines[1].startswith("commands need this token: ")
     assert len(lines[1].split()[-1]) >= 43
+
+
+def test_its_page_shows_another_log_beside_it(tmp_path: Path) -> None:
+    one_day = ("--feed", "sim", "--set", "feed.sim.days=1", "--set", "feed.sim.warm_up_days=0")
+    ok(tmp_path, "run", *one_day, "--speed", "max", "--until-end", "--db", "other.db")
+    with running(tmp_path, *UP, "--compare", "other.db") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1]
+        wait_for(lambda: "other.db" in _page(f"{url}/compare"))
+
+
+def _page(url: str) -> str:
+    """A page, empty as long as there is none."""
+    try:
+        return httpx.get(url, timeout=10).text
+    except httpx.TransportError:
+        return ""
 
 
 def test_a_token_of_the_owners_own_is_not_printed(tmp_path: Path) -> None:

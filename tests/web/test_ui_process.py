@@ -222,3 +222,19 @@ def test_a_backtest_shows_no_other_configuration_and_no_engine_to_crash(tmp_path
         assert "seed" not in config["text"]
         for address in ("/", "/system"):
             assert "Crash me" not in httpx.get(f"{url}{address}").text
+
+
+def test_a_log_opened_by_hand_shows_the_configuration_of_its_engine_or_none(tmp_path: Path) -> None:
+    sets = ("--set", "feed.kind=sim", "--set", "feed.sim.days=1", "--set", "feed.sim.seed=77")
+    ok(tmp_path, "run", *sets, "--speed", "max", "--until-end", "--db", "log.db")
+
+    def shown(*arguments: str) -> str:
+        with serving(tmp_path, "--db", "log.db", *arguments) as (_, url):
+            wait_until(lambda: httpx.get(f"{url}/api/v1/arena").json()["data"])
+            page, text = httpx.get(f"{url}/system").text, httpx.get(f"{url}/api/v1/config").json()["data"]["text"]
+            assert ("seed 77" in page) == ("seed 77" in text)
+            assert ("not known here" in page) == ("not known here" in text)
+            return str(text)
+
+    assert "not known here" in shown()
+    assert "seed 77" in shown(*sets, "--set", "feed.speed=0")

@@ -41,7 +41,8 @@
     if (response.ok) {
       const accepted = await response.json();
       say(form, `${done[kind]}. It is event ${accepted.first_seq.toLocaleString("en-US")} of the log.`, "good");
-      form.querySelectorAll("input").forEach((input) => { input.value = ""; });
+      form.reset();
+      document.activeElement?.blur();
       return;
     }
     await refused(form, response);

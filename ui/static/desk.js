@@ -88,7 +88,8 @@
     if (element.dataset.keep !== "busy") return element.hasAttribute("data-keep");
     const typed = all("input", element).some((input) => input.value);
     const chosen = all("select", element).some((choice) => choice.selectedIndex > 0);
-    return typed || chosen || element.contains(document.activeElement) || Boolean(one(".answer", element)?.textContent);
+    const writing = element.contains(document.activeElement) && document.activeElement.matches("input, select");
+    return typed || chosen || writing;
   }
 
   if (window.Idiomorph) {
@@ -140,6 +141,17 @@
   });
 
   // ---------------------------------------------------------------- time machine
+
+  /** The header is the same on all pages: what leads back from it leads back from this one. */
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-look-back]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const address = new URL(window.location.href);
+    address.searchParams.set("as_of", new URL(link.href).searchParams.get("as_of"));
+    address.searchParams.delete("before");
+    window.location.assign(address);
+  });
 
   const machine = document.getElementById("machine");
   if (machine) {
