@@ -11,6 +11,7 @@ Sizes are dimensionless: a size of 0.01 is about 1 % (see `price_usdt` in `sim_m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from random import Random
 from typing import Final
@@ -22,6 +23,7 @@ DAY_MS: Final = 86_400_000
 FUNDING_MS: Final = 28_800_000
 CRASH_BLOCK_DAYS: Final = 10
 FUNDING_ERA_SETTLEMENTS: Final = 6
+ERAS_KEPT_MAX: Final = 4_096
 
 TREND_BELOW: Final = 0.42
 CALM_TREND_BELOW: Final = 0.07
@@ -99,13 +101,24 @@ def day_plan(seed: int, symbol: str, day: int, volatility: float) -> DayPlan:
 
 def funding_rate(seed: int, symbol: str, settlement: int) -> float:
     """The rate settled at `settlement` times 8 hours since 1970: runs of extreme ones among normal ones."""
-    offset = int(stream(seed, symbol, "offset").random() * FUNDING_ERA_SETTLEMENTS)
-    mood = stream(seed, symbol, "era", (settlement + offset) // FUNDING_ERA_SETTLEMENTS).random()
+    mood = _mood(seed, symbol, (settlement + _era_offset(seed, symbol)) // FUNDING_ERA_SETTLEMENTS)
     rng = stream(seed, symbol, "funding", settlement)
     if mood < 0.45 and rng.random() < 0.85:
         side = 1.0 if mood < 0.27 else -1.0
         return side * int(between(rng, 310.0, 900.0)) / 1_000_000
     return 0.0001 if rng.random() < 0.3 else int(between(rng, -30.0, 140.0)) / 1_000_000
+
+
+@lru_cache(ERAS_KEPT_MAX)
+def _era_offset(seed: int, symbol: str) -> int:
+    """By how many settlements the eras of a symbol begin earlier than those of others."""
+    return int(stream(seed, symbol, "offset").random() * FUNDING_ERA_SETTLEMENTS)
+
+
+@lru_cache(ERAS_KEPT_MAX)
+def _mood(seed: int, symbol: str, era: int) -> float:
+    """How the crowd leans in an era of settlements."""
+    return stream(seed, symbol, "era", era).random()
 
 
 def _episode(rng: Random, plan: DayPlan, slot: Slot, kind: float, trend_share: float) -> None:

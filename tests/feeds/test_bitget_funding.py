@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from events.facts import FeedConnected, FeedLost, FundingRateSettled, SymbolSuspended, Timing
+from events.facts import CandleClosed, FeedConnected, FeedLost, FundingRateSettled, SymbolSuspended, Timing
 from tests.feeds.bitget_given import (
     BTC,
     MINUTE_MS,
@@ -40,7 +40,7 @@ def many(**given: object) -> Watching:
 
 def delays_of(seen: Watching, open_ms: int) -> list[float]:
     """How long after its close the candle of each symbol was told, in seconds."""
-    told = [one for one in seen.told if one.fact in seen.candles() and one.fact.at_ms == open_ms + MINUTE_MS]
+    told = [one for one in seen.told if isinstance(one.fact, CandleClosed) and one.fact.at_ms == open_ms + MINUTE_MS]
     return [(one.told_ms - one.fact.at_ms) / 1_000.0 for one in told]
 
 

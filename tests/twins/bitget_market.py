@@ -5,8 +5,8 @@ A market gives whole candles; how a candle forms within its minute is derived he
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Final, Protocol
 from zlib import crc32
 
@@ -147,6 +147,24 @@ def _seen(row: CandleRow, high: float, low: float, close: float, share: float) -
     return CandleRow(row.open_time_ms, row.open, high, low, close, volume)
 
 
+@cache
+def sim_of(seed: int) -> SimMarket:
+    """The simulation of a seed: a pure function of time, so that all markets of a process share its memory."""
+    return SimMarket(seed)
+
+
+@lru_cache(BLOCKS_KEPT_MAX)
+def block_of(seed: int, symbol: str, day: int) -> Block:
+    """A day of a symbol."""
+    return sim_of(seed).block(symbol, day)
+
+
+@lru_cache(RATES_KEPT_MAX)
+def rate_of(seed: int, name: str, number: int) -> float:
+    """The rate of a settlement."""
+    return sim_of(seed).funding_rate(name, number)
+
+
 class SimTwinMarket:
     """The simulated market. `quiet` is the share of minutes without a trade, by symbol."""
 
@@ -162,14 +180,12 @@ class SimTwinMarket:
     ) -> None:
         self.symbols = tuple(symbols)
         self.seed = seed
-        self.sim = SimMarket(seed)
+        self.sim = sim_of(seed)
         self._quiet = dict(quiet or {})
         self._listings = {
             symbol: self._listing(symbol, (funding_hours or {}).get(symbol, 8), (listed_ms or {}).get(symbol, 0))
             for symbol in symbols
         }
-        self._blocks: OrderedDict[tuple[str, int], Block] = OrderedDict()
-        self._rates: dict[tuple[str, int], float] = {}
 
     def listing(self, symbol: str) -> Listing:
         """The contract."""
@@ -204,18 +220,14 @@ class SimTwinMarket:
 
     def settled_rate(self, symbol: str, at_ms: int) -> float:
         """The simulated rate; between the settlements of 8 hours, one of its own."""
-        key = (symbol, at_ms)
-        if key not in self._rates:
-            if len(self._rates) >= RATES_KEPT_MAX:
-                self._rates.clear()
-            settlement, rest = divmod(at_ms, FUNDING_MS)
-            name, number = (symbol, settlement) if rest == 0 else (f"{symbol}/1h", at_ms // HOUR_MS)
-            self._rates[key] = self.sim.funding_rate(name, number)
-        return self._rates[key]
+        settlement, rest = divmod(at_ms, FUNDING_MS)
+        if rest == 0:
+            return rate_of(self.seed, symbol, settlement)
+        return rate_of(self.seed, f"{symbol}/1h", at_ms // HOUR_MS)
 
     def open_interest(self, symbol: str, at_ms: int) -> float:
         """The reading of the last whole five minutes."""
-        return self._block(symbol, at_ms // DAY_MS).open_interest[at_ms % DAY_MS // READING_MS]
+        return block_of(self.seed, symbol, at_ms // DAY_MS).open_interest[at_ms % DAY_MS // READING_MS]
 
     def _listing(self, symbol: str, funding_hours: int, listed_ms: int) -> Listing:
         known = self.sim.listing(symbol)
@@ -223,7 +235,7 @@ class SimTwinMarket:
         return Listing(symbol, known.tick, known.lot, tiers, funding_hours * HOUR_MS, 5.0, listed_ms)
 
     def _traded(self, symbol: str, open_ms: int) -> CandleRow:
-        block, minute = self._block(symbol, open_ms // DAY_MS), open_ms % DAY_MS // MINUTE_MS
+        block, minute = block_of(self.seed, symbol, open_ms // DAY_MS), open_ms % DAY_MS // MINUTE_MS
         return CandleRow(
             open_ms,
             block.open[minute],
@@ -232,14 +244,3 @@ class SimTwinMarket:
             block.close[minute],
             block.volume[minute],
         )
-
-    def _block(self, symbol: str, day: int) -> Block:
-        key = (symbol, day)
-        found = self._blocks.get(key)
-        if found is None:
-            found = self._blocks[key] = self.sim.block(symbol, day)
-            if len(self._blocks) > BLOCKS_KEPT_MAX:
-                self._blocks.popitem(last=False)
-        else:
-            self._blocks.move_to_end(key)
-        return found
