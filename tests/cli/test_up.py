@@ -10,6 +10,7 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_urlsafe
 
 import httpx
 import pytest
@@ -105,9 +106,10 @@ def _page(url: str) -> str:
 
 
 def test_a_token_of_the_owners_own_is_not_printed(tmp_path: Path) -> None:
-    with running(tmp_path, *UP, until="engine", PAPERTAPE_TOKEN="x" * 43) as process:
+    with running(tmp_path, *UP, until="engine", PAPERTAPE_TOKEN=token_urlsafe(32)) as process:
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=20)
+        assert process.returncode == 0
     assert "token" not in said
 
 

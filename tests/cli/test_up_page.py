@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
 import httpx
@@ -69,3 +70,26 @@ def test_the_page_of_a_recorded_market_knows_that_nothing_may_be_crashed(tmp_pat
         wait_for(lambda: get(f"{url}/api/v1/status").json()["head_seq"] >= 20)
         assert get(f"{url}/api/v1/status").json()["simulated"] is False
         assert "Crash the engine" not in get(f"{url}/").text
+
+
+def test_no_file_and_no_line_holds_the_token_that_was_used_or_misused(tmp_path: Path) -> None:
+    token, wrong = token_urlsafe(32), token_urlsafe(32)
+    said = ("--set", f"logs.folder={tmp_path}/logs", "--set", "logs.levels.page=debug")
+    with running(tmp_path, *UP, *IDLE, *said, PAPERTAPE_TOKEN=token) as keeper:
+        url = address(keeper)
+        for one in (token, wrong):
+            bearer, cookie = {"Authorization": f"Bearer {one}"}, {"Cookie": f"papertape={one}"}
+            assert httpx.get(f"{url}/api/v1/status?token={one}", headers=bearer, timeout=ANSWER_S_MAX).is_error == (
+                one == wrong
+            )
+            httpx.get(f"{url}/events?q={one}", headers=cookie, timeout=ANSWER_S_MAX)
+            form = {"token": one}
+            httpx.post(f"{url}/login", data=form, headers={"Origin": url}, timeout=ANSWER_S_MAX)
+            httpx.post(f"{url}/api/v1/pause", json={"why": one}, headers={"Origin": url}, timeout=ANSWER_S_MAX)
+        keeper.send_signal(signal.SIGTERM)
+        out, _ = keeper.communicate(timeout=20)
+    files = [one for one in tmp_path.rglob("*") if one.is_file()]
+    assert {"page.log", "keeper.log", "stderr.txt"} <= {one.name for one in files}
+    for text in (out.encode(), *(one.read_bytes() for one in files)):
+        assert token.encode() not in text
+        assert wrong.encode() not in text
