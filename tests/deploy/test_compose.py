@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
@@ -18,6 +21,9 @@ from prometheus_client.exposition import generate_latest
 from api.hosts import Hosts
 from api.metrics import _Scrape
 from api.streams import Streams
+from engine.backup import backups
+from tests.cli.test_keeper import wait_for
+from tests.engine.processes import environment, ok
 from tests.support import REPOSITORY
 from tests.web.given import site_of, status
 from tools.compose_schema import SCHEMA, fetch
@@ -97,6 +103,89 @@ def test_the_engine_is_reached_from_this_machine_alone_and_stops_in_peace() -> N
     assert inside == {"/data", "/logs", "/config/papertape.toml:ro"}
     assert service["secrets"] == [{"source": "settings", "target": "/config/.env"}]
     assert all("noexec,nosuid,nodev" in one for one in service["tmpfs"])
+
+
+def test_all_of_ours_run_what_deploy_builds_and_tags() -> None:
+    ours = {name for name, service in SERVICES.items() if not service["image"].startswith("docker.io/")}
+    assert ours == {"prepare", "papertape", "backup"}
+    assert {SERVICES[name]["image"] for name in ours} == {"papertape:current"}
+    assert 'run docker tag "$1" "$IMAGE:current"' in (REPOSITORY / "deploy.sh").read_text()
+    for name in ("prepare", "papertape"):
+        assert SERVICES[name]["build"]["target"] == "runtime"
+        assert SERVICES[name]["build"]["args"] == {"COMMIT": "${PAPERTAPE_COMMIT:-unknown}"}
+    assert [name for name in ours if SERVICES[name]["user"] != "10001:10001"] == ["prepare"]
+    assert SERVICES["papertape"]["stop_signal"] == "SIGTERM"
+
+
+def test_who_owns_the_folders_is_mended_before_anything_starts_by_one_that_can_do_nothing_else() -> None:
+    prepare = SERVICES["prepare"]
+    assert SERVICES["papertape"]["depends_on"] == {"prepare": {"condition": "service_completed_successfully"}}
+    assert prepare["entrypoint"] == ["chown", "-R", "10001:10001", "/data", "/logs"]
+    assert (prepare["user"], prepare["command"], prepare["restart"]) == ("0:0", [], "no")
+    assert (prepare["network_mode"], prepare["healthcheck"]) == ("none", {"disable": True})
+    assert prepare["cap_add"] == ["CHOWN", "DAC_READ_SEARCH"], "it changes owners in folders that it may not list"
+    assert prepare["volumes"] == ["./data:/data", "./logs:/logs"]
+
+
+def test_whatever_is_mounted_is_there_and_whatever_is_named_is_mounted() -> None:
+    mounted: dict[str, set[str]] = {}
+    for name, service in SERVICES.items():
+        for volume in service.get("volumes", []):
+            given, inside = VARIABLE.sub(r"\2", volume).split(":")[:2]
+            mounted.setdefault(name, set()).add(inside)
+            made_here = given.startswith(("./data", "./logs"))
+            assert made_here or given in compose()["volumes"] or (REPOSITORY / given).exists(), volume
+    [config] = [word for word in SERVICES["prometheus"]["command"] if word.startswith("--config.file=")]
+    assert config.partition("=")[2] in mounted["prometheus"]
+    assert "--storage.tsdb.retention.time=90d" in SERVICES["prometheus"]["command"]
+    kept = {"proxy": {"/data", "/config", "/etc/caddy/Caddyfile"}, "prometheus": {"/prometheus"}}
+    kept["grafana"] = {"/var/lib/grafana", "/var/lib/grafana/dashboards", "/etc/grafana/provisioning"}
+    assert all(folders <= mounted[name] for name, folders in kept.items()), "a read-only system keeps nothing else"
+
+
+def test_the_networks_let_out_who_has_to_and_nobody_else() -> None:
+    assert compose()["networks"]["inside"]["internal"] is True
+    on = {name: set(service.get("networks", [])) for name, service in SERVICES.items()}
+    assert {name for name, networks in on.items() if "outside" in networks} == {"papertape", "proxy", "grafana"}
+    assert {name for name, networks in on.items() if "inside" in networks} == {
+        "papertape", "proxy", "prometheus", "grafana",
+    }  # fmt: skip
+    assert {name for name, one in SERVICES.items() if one.get("network_mode") == "none"} == {"prepare", "backup"}
+    assert SERVICES["proxy"]["ports"] == ["80:80", "443:443"]
+    assert SERVICES["proxy"]["cap_add"] == ["NET_BIND_SERVICE"]
+    assert SERVICES["proxy"]["environment"] == {"PAPERTAPE_DOMAIN": "${PAPERTAPE_DOMAIN:-localhost}"}
+    assert SERVICES["grafana"]["ports"] == ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"]
+    for name in ("backup", "proxy"):
+        assert SERVICES[name]["depends_on"] == {"papertape": {"condition": "service_healthy"}}
+
+
+def test_the_backup_profile_copies_at_intervals_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+    service = SERVICES["backup"]
+    assert int(service["stop_grace_period"].removesuffix("s")) >= KEEPER_ENDS_S
+    assert service["healthcheck"] == {"disable": True}
+    assert all("noexec,nosuid,nodev" in one for one in service["tmpfs"])
+    (tmp_path / "data").mkdir()
+    one_day = ("--set", "feed.sim.days=1", "--set", "feed.sim.symbols=BTCUSDT", "--db", "data/papertape.db", "--json")
+    ok(tmp_path, "run", "--feed", "sim", "--speed", "max", "--until-end", *one_day)
+    shim = tmp_path / "papertape"
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cli "$@"\n')
+    shim.chmod(0o755)
+    [script] = [VARIABLE.sub(r"\2", word).replace("$$", "$") for word in service["command"]]
+    assert "sleep 86400" in script
+    for inside in ("data", "backups"):
+        assert f"/{inside}" in {volume.rpartition(":")[2] for volume in service["volumes"]}
+        script = script.replace(f" /{inside}", f" {tmp_path}/{inside}")
+    path = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    process = subprocess.Popen(
+        [*service["entrypoint"], script.replace("86400", "0.2")], cwd=tmp_path, env=environment(**path)
+    )
+    try:
+        wait_for(lambda: len(backups(tmp_path / "backups", "papertape.db")) == 1)
+        wait_for(lambda: len(backups(tmp_path / "backups", "papertape.db")) > 1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(KEEPER_ENDS_S) == 0, "a shell without a trap would hear nothing as the first process"
+    finally:
+        process.kill()
 
 
 def test_it_starts_as_the_image_does() -> None:
