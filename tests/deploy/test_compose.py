@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
@@ -143,8 +144,18 @@ def test_whatever_is_mounted_is_there_and_whatever_is_named_is_mounted() -> None
     assert all(folders <= mounted[name] for name, folders in kept.items()), "a read-only system keeps nothing else"
 
 
+def test_secrets_are_files_of_the_owner() -> None:
+    assert compose()["secrets"] == {
+        "settings": {"file": "./.env"},
+        "metrics_token": {"file": "${PAPERTAPE_METRICS_TOKEN_FILE:-./metrics.token}"},
+    }
+    assert "depends_on" in SERVICES["grafana"]
+
+
 def test_the_networks_let_out_who_has_to_and_nobody_else() -> None:
     assert compose()["networks"]["inside"]["internal"] is True
+    [part] = compose()["networks"]["inside"]["ipam"]["config"]
+    assert ip_address(SERVICES["proxy"]["networks"]["inside"]["ipv4_address"]) in ip_network(part["subnet"])
     on = {name: set(service.get("networks", [])) for name, service in SERVICES.items()}
     assert {name for name, networks in on.items() if "outside" in networks} == {"papertape", "proxy", "grafana"}
     assert {name for name, networks in on.items() if "inside" in networks} == {
