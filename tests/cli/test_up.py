@@ -19,6 +19,7 @@ from cli.asked import Asked
 from cli.up import run_arguments
 from tests.cli.test_keeper import is_alive, wait_for
 from tests.engine.processes import command, environment, ok, papertape, running
+from tests.patience import stretched
 
 DEMO = Path(__file__).parents[2] / "demo.toml"
 UP = ("up", "--config", str(DEMO), "--db", "log.db", "--port", "0")
@@ -118,7 +119,7 @@ def test_children_end_with_a_keeper_that_was_killed(tmp_path: Path) -> None:
         engine = child_named(process.pid, "run")
         process.kill()
         try:
-            assert wait_for(lambda: not is_alive(engine)) < 5.0
+            assert wait_for(lambda: not is_alive(engine)) < stretched(5.0)
         finally:
             with suppress(ProcessLookupError):
                 os.kill(engine, signal.SIGKILL)

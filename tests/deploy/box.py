@@ -12,10 +12,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from events.sqlite_log import SqliteLogReader
+from tests.cli.test_keeper import is_alive
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 READY_S_MAX = 60.0
 ENDS_S_MAX = 240.0
+FAREWELL_S_MAX = 10.0
 IDENTITY = {
     "GIT_AUTHOR_NAME": "owner", "GIT_AUTHOR_EMAIL": "owner@example.org",
     "GIT_COMMITTER_NAME": "owner", "GIT_COMMITTER_EMAIL": "owner@example.org",
@@ -163,9 +165,9 @@ class Box:
     def close(self) -> None:
         """End what still runs."""
         if (self.folder / "docker.json").exists() and (container := self.state()["container"]):
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                try:
-                    os.killpg(container["pid"], number)
-                except ProcessLookupError:
-                    return
-                time.sleep(3.0 if number is signal.SIGTERM else 0.0)
+            with suppress(ProcessLookupError):
+                os.killpg(container["pid"], signal.SIGTERM)
+                deadline = time.monotonic() + FAREWELL_S_MAX
+                while is_alive(container["pid"]) and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                os.killpg(container["pid"], signal.SIGKILL)

@@ -53,8 +53,10 @@ def is_alive(container: dict[str, Any] | None) -> bool:
     """Whether its process runs."""
     if container is None or not container["pid"]:
         return False
-    status = Path(f"/proc/{container['pid']}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        return Path(f"/proc/{container['pid']}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def build(arguments: list[str]) -> int:

@@ -67,7 +67,7 @@ def test_it_serves_a_market_of_now_at_its_speed_until_it_is_told_to_end(end: int
         assert abs(first / 1_000.0 - time.time()) < 3_600.0
         with connect(ws_url, ping_interval=None) as socket:
             socket.send(json.dumps({"op": "subscribe", "args": [arg("candle1m", BTC)]}))
-            frames = [json.loads(socket.recv(timeout=5)) for _ in range(5)]
+            frames = [json.loads(socket.recv(timeout=20)) for _ in range(5)]
         assert [frame.get("event") or frame["action"] for frame in frames[:3]] == ["subscribe", "snapshot", "update"]
         second = int(httpx.get(f"{rest_url}/api/v2/public/time").json()["data"]["serverTime"])
         passed_s = time.monotonic() - began

@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
+from tests.patience import stretched
 from tests.twins.virtual_time import VirtualClock, VirtualTimeStalled, run, virtual_loop
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def test_a_week_of_sleep_takes_milliseconds() -> None:
 
     began = time.monotonic()
     assert run(main, START_MS) == START_MS + int(WEEK_S * 1_000)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < stretched(1.0)
 
 
 def test_sleepers_wake_in_the_order_of_their_times() -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LOG = told_day()
 HEAD = len(LOG)
+TOLD_S_MAX = 20.0
 MORE = [candle(500 + at, 100.0) for at in range(5)]
 
 
@@ -37,7 +38,7 @@ async def told(lines: AsyncIterator[str], count: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     last_id = ""
     while len(found) < count:
-        line = await asyncio.wait_for(anext(lines), 5.0)
+        line = await asyncio.wait_for(anext(lines), TOLD_S_MAX)
         name, _, value = line.partition(": ")
         if name == "id":
             last_id = value
@@ -100,9 +101,9 @@ async def test_silence_is_kept_alive_and_says_where_to_resume() -> None:
         client.stream("GET", "/api/v1/stream") as response,
     ):
         lines = response.aiter_lines()
-        while await asyncio.wait_for(anext(lines), 5.0) != ": keep-alive":
+        while await asyncio.wait_for(anext(lines), TOLD_S_MAX) != ": keep-alive":
             pass
-        assert await asyncio.wait_for(anext(lines), 5.0) == f"id: {HEAD}"
+        assert await asyncio.wait_for(anext(lines), TOLD_S_MAX) == f"id: {HEAD}"
 
 
 @in_loop

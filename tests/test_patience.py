@@ -1,0 +1,29 @@
+"""A promise in seconds waits longer where the processor is taken, and only there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.patience import STRETCH_MAX, stretched
+
+HOGS = 3
+
+
+def test_a_limit_is_never_shorter_and_never_endless() -> None:
+    assert 2.0 <= stretched(2.0) <= 2.0 * STRETCH_MAX
+
+
+def test_a_limit_stretches_with_those_who_share_the_processor() -> None:
+    """All of them on one processor: with three others each has a quarter of it."""
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(mine)})
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(HOGS)]
+    try:
+        assert max(stretched(1.0) for _ in range(5)) > 1.5
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+        os.sched_setaffinity(0, mine)
