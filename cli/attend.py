@@ -246,7 +246,6 @@ class Attendance:
         view = heartbeat_view(
             self._dog.portfolio.view(),
             at_ms=beat.at_ms,
-            period_ms=int(heartbeat_s(self._config.watchdog, self._variables) * 1_000),
             evaluations=beat.evaluations,
             candle_age_ms=beat.last_candle_age_ms if beat.last_candle_at_ms else None,
         )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from projections.alerts.markup import bold, foot, message, text
-from projections.alerts.texts import WRONG
 from projections.formats import duration, gain, money
 
 if TYPE_CHECKING:
@@ -17,15 +16,14 @@ HEARTBEAT = "♡"
 
 
 class HeartbeatView(Struct, frozen=True):
-    """What stands at `at_ms` of the wall clock, and what the last `period_ms` brought.
+    """What stands at `at_ms` of the wall clock.
 
-    `evaluations` counts candles that strategies looked at, in the period; `candle_age_ms` is the age of the newest
-    candle, None before there is one. `active` of `strategies` may open positions.
+    `evaluations` counts candles that strategies looked at within the last hour; `candle_age_ms` is the age of the
+    newest candle, None before there is one. `active` of `strategies` may open positions.
     """
 
     at_ms: int
     seq: int
-    period_ms: int
     equity_usdt: float
     day_result_usdt: float
     unrealised_usdt: float
@@ -35,20 +33,14 @@ class HeartbeatView(Struct, frozen=True):
     evaluations: int
     candle_age_ms: int | None
 
-    @property
-    def progress(self) -> bool:
-        """Whether any strategy looked at a candle in the period; without progress it is an alarm."""
-        return self.evaluations > 0
-
 
 def heartbeat_view(
-    portfolio: PortfolioView, *, at_ms: int, period_ms: int, evaluations: int, candle_age_ms: int | None
+    portfolio: PortfolioView, *, at_ms: int, evaluations: int, candle_age_ms: int | None
 ) -> HeartbeatView:
-    """The heartbeat of what stands, with what the log does not know: the wall clock and the counts of the period."""
+    """The heartbeat of what stands, with what the log does not know: the wall clock and what came within the hour."""
     return HeartbeatView(
         at_ms=at_ms,
         seq=portfolio.seq,
-        period_ms=period_ms,
         equity_usdt=portfolio.equity_usdt,
         day_result_usdt=portfolio.day_result_usdt,
         unrealised_usdt=sum(position.unrealised_usdt for position in portfolio.positions),
@@ -61,22 +53,15 @@ def heartbeat_view(
 
 
 def heartbeat_text(view: HeartbeatView) -> str:
-    """The heartbeat, or the alarm that there was no progress."""
-    period = text(duration(view.period_ms))
-    head = (
-        f"{HEARTBEAT} <b>{text(money(view.equity_usdt))} USDT, today {text(gain(view.day_result_usdt))}</b>"
-        if view.progress
-        else f"{WRONG} <b>NO PROGRESS for {period}</b>"
-    )
+    """The heartbeat. There is none without progress: then an anomaly says so."""
     candle = "no candle yet"
     if view.candle_age_ms is not None:
         candle = f"last candle {text(duration(max(view.candle_age_ms, 0)))} ago"
-    equity = f"equity {text(money(view.equity_usdt))} USDT, today {text(gain(view.day_result_usdt))}"
     details = [
-        *([] if view.progress else [equity]),
         f"open positions {bold(str(view.positions))}, {text(gain(view.unrealised_usdt))}",
         f"active strategies {bold(str(view.active))} of {view.strategies}",
-        f"evaluations {bold(f'{view.evaluations:,}')} in {period}",
+        f"evaluations {bold(f'{view.evaluations:,}')} in the last hour",
         candle,
     ]
+    head = f"{HEARTBEAT} <b>{text(money(view.equity_usdt))} USDT, today {text(gain(view.day_result_usdt))}</b>"
     return message(head, details, foot(view.seq, view.at_ms))

@@ -126,7 +126,7 @@ def entry_text(stamp: Stamp, position: PositionView, order: OrderView | None, co
     details = [
         f"opened {code(size)} at {code(price(entry_usdt, symbol, contracts))}",
         *_levels(position, contracts),
-        f"{text(money(position.quantity_base * entry_usdt))} USDT, margin {text(money(position.margin_usdt))}",
+        f"notional {text(money(position.quantity_base * entry_usdt))} · margin {text(money(position.margin_usdt))}",
         f"risk {text(money(position.risk_usdt))} · fee {text(money(position.fees_usdt))}",
     ]
     if order is not None:

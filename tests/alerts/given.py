@@ -225,6 +225,7 @@ CASES: dict[str, list[Event]] = {
                         AnomalyCleared(NOON_MS + 65 * MINUTE_MS, "data_stale", GALA, "a new candle came")],
     "anomaly_cleared_in_a_word": [*market(), AnomalyRaised(NOON_MS, *STALE),
                                   AnomalyCleared(NOON_MS + 2 * MINUTE_MS, "data_stale", GALA, "after 1m")],
+    "no_progress": [*market(), AnomalyRaised(NOON_MS, "no_progress", "engine", "no candle of any symbol for 1h")],
     "daily": [*market(), *A_DAY],
 }  # fmt: skip
 """The last event of each is told; the golden text has the case's name."""

@@ -62,10 +62,8 @@ def digest() -> str:
 def heartbeat(evaluations: int) -> str:
     portfolio = Portfolio()
     fold([portfolio], recorded([*market(), *BOTH_OPEN, *MOVED]))
-    at_ms, age_ms = NOON_MS + HOUR_MS, 34_000 if evaluations else HOUR_MS
-    view = heartbeat_view(
-        portfolio.view(), at_ms=at_ms, period_ms=HOUR_MS, evaluations=evaluations, candle_age_ms=age_ms
-    )
+    at_ms, age_ms = NOON_MS + HOUR_MS, 34_000
+    view = heartbeat_view(portfolio.view(), at_ms=at_ms, evaluations=evaluations, candle_age_ms=age_ms)
     return heartbeat_text(view)
 
 
@@ -93,7 +91,6 @@ QUIET = [
 OTHERS = {
     "digest": digest,
     "heartbeat": lambda: heartbeat(240),
-    "heartbeat_alarm": lambda: heartbeat(0),
     "fault": fault,
 }
 TEXTS = {**{name: lambda name=name: said_by_the_log(name) for name in CASES}, **OTHERS}

@@ -112,7 +112,7 @@ def test_a_start_and_a_heartbeat_hold_the_totals() -> None:
     log = recorded([*market(), *BOTH_OPEN, *MOVED])
     shown = Shown(log)
     start = last_alert([*(one.event for one in log), CASES["start_again"][-1]]).html
-    view = heartbeat_view(shown.view, at_ms=0, period_ms=3_600_000, evaluations=12_345, candle_age_ms=None)
+    view = heartbeat_view(shown.view, at_ms=0, evaluations=12_345, candle_age_ms=None)
     totals = {money(shown.json["equity_usdt"]), gain(shown.json["day_result_usdt"])}
     assert totals <= set(numbers(start)) & set(numbers(heartbeat_text(view)))
     unrealised = [position["unrealised_usdt"] for position in shown.json["positions"]]
