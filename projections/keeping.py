@@ -2,8 +2,9 @@
 
 Whoever follows the log can fold it from its beginning, however long it is. What is kept here only saves that time:
 losing all of it loses nothing. A file is a snapshot of `events.snapshots` (length, hash, the hash of the log row it
-stands on) whose version is a digest of the code that folds and of what the folds were made with: a fold that changed
-never reads an old state. The state is a pickle that may name nothing but classes of `projections` and `events`.
+stands on) whose version is a digest of the code that folds (`projections.sources`) and of what the folds were made
+with: a fold that changed never reads an old state. The state is a pickle that may name nothing but classes of `events`
+and of the modules that were digested.
 """
 
 from __future__ import annotations
@@ -15,17 +16,16 @@ from array import array
 from collections import deque
 from functools import cache
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
 import events
-import projections
 from events.errors import SnapshotRefused
+from projections.sources import DIGEST_BYTES, ROOM, digest_of, modules_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from events.snapshots import Snapshot, SnapshotStore
 
@@ -33,8 +33,7 @@ KEEP_EVENTS_MIN: Final = 20_000
 """So many events are folded again at a start at most, where they did not come within `KEEP_MS_MIN`."""
 KEEP_MS_MIN: Final = 60_000
 SEQ_MAX: Final = (1 << 63) - 1
-DIGEST_BYTES: Final = 16
-ROOMS: Final = ("events", "projections")
+EVENTS: Final = events.__name__
 OTHERS: Final = {
     ("collections", "deque"): deque,
     ("array", "array"): array,
@@ -97,13 +96,13 @@ class Keeping:
     ) -> None:
         """`made_with` is what the folds were made with besides the log: a change of it is like one of the code."""
         self._store, self._reader, self._now_ms, self._warn = store, reader, now_ms, warn
-        self._version, self._events_min = version_of(made_with), events_min
+        self._made_with, self._events_min = msgspec.json.encode(made_with, order="deterministic"), events_min
         self._kept_seq = 0
         self._kept_at_ms = -KEEP_MS_MIN
 
     def restored(self, fresh: F, until_seq: int = SEQ_MAX, /) -> tuple[F, int]:
         """See `Keeper.restored`. What does not hold is set aside with a warning."""
-        for snapshot in self._store.newest(self._version):
+        for snapshot in self._store.newest(version_of(fresh, self._made_with)):
             if snapshot.seq > until_seq:
                 continue
             try:
@@ -132,46 +131,44 @@ class Keeping:
         try:
             # Two steps: whoever is cancelled in the first may fold on at once, and what is being read then is torn.
             state = await asyncio.to_thread(packed, folds)
-            await asyncio.to_thread(self._store.save, seq, row_hash, self._version, state)
+            await asyncio.to_thread(self._store.save, seq, row_hash, version_of(folds, self._made_with), state)
         except SnapshotRefused as refused:
             self._warn(f"folds at seq {seq} were not kept: {refused}")
 
     def _unpacked(self, snapshot: Snapshot, fresh: F) -> F:
         if self._reader.hash_at(snapshot.seq) != snapshot.hash:
             raise SnapshotRefused(f"the log has another event at seq {snapshot.seq}")
-        folds = unpacked(snapshot.state)
+        folds = unpacked(snapshot.state, _modules(fresh))
         if _kinds(folds) != _kinds(fresh):
             raise SnapshotRefused(f"it holds {_kinds(folds)}, not {_kinds(fresh)}")
         return folds  # type: ignore[no-any-return]
 
 
+def _types(folds: object) -> tuple[type, ...]:
+    return tuple(type(fold) for fold in (folds if isinstance(folds, tuple) else (folds,)))
+
+
 def _kinds(folds: object) -> list[str]:
-    return [type(fold).__qualname__ for fold in (folds if isinstance(folds, tuple) else (folds,))]
+    return [kind.__qualname__ for kind in _types(folds)]
+
+
+def _modules(folds: object) -> frozenset[str]:
+    """The modules on which folds like these depend, this one among them."""
+    return modules_of(_types(folds)) | {__name__}
 
 
 # ---------------------------------------------------------------- the version
 
 
-def version_of(made_with: object) -> str:
-    """A digest of everything that folds, and of what the folds are made with."""
-    given = msgspec.json.encode(made_with, order="deterministic")
-    return blake2b(_own_digest() + given, digest_size=DIGEST_BYTES).hexdigest()
+def version_of(folds: object, made_with: bytes) -> str:
+    """A digest of everything that folds what folds like these fold, and of what they were made with."""
+    return blake2b(_digest_of(_modules(folds)) + made_with, digest_size=DIGEST_BYTES).hexdigest()
 
 
 @cache
-def _own_digest() -> bytes:
+def _digest_of(modules: frozenset[str]) -> bytes:
     """Read once: what a process has imported does not change any more."""
-    return code_digest([Path(room.__file__ or "").parent for room in (events, projections)])
-
-
-def code_digest(folders: Sequence[Path]) -> bytes:
-    """A digest of all Python files in some folders, their names included."""
-    digest = blake2b(digest_size=DIGEST_BYTES)
-    for folder in folders:
-        for path in sorted(folder.rglob("*.py")):
-            content = path.read_bytes()
-            digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode() + content)
-    return digest.digest()
+    return digest_of(modules)
 
 
 # ---------------------------------------------------------------- the state
@@ -187,10 +184,13 @@ def packed(folds: object) -> bytes:
     return content.getvalue()
 
 
-def unpacked(state: bytes) -> Any:
-    """What was packed. Raises SnapshotRefused for anything else, and for a class that is none of ours."""
+def unpacked(state: bytes, modules: frozenset[str] | None = None) -> Any:
+    """What was packed. Raises SnapshotRefused for anything else, and for a class that is none of ours.
+
+    `modules` are those of `projections` that classes may come from; all of them without it.
+    """
     try:
-        return _Unpacker(io.BytesIO(state)).load()
+        return _Unpacker(io.BytesIO(state), modules).load()
     except (pickle.UnpicklingError, ValueError, TypeError, AttributeError, LookupError, EOFError, ImportError) as error:
         raise SnapshotRefused(f"it cannot be unpacked: {type(error).__name__}: {error}") from error
 
@@ -207,13 +207,18 @@ class _Packer(pickle.Pickler):
 
 
 class _Unpacker(pickle.Unpickler):
+    def __init__(self, content: io.BytesIO, modules: frozenset[str] | None) -> None:
+        super().__init__(content)
+        self._modules = modules
+
     def find_class(self, module: str, name: str) -> Any:
         """A class of our own, or one of the few others."""
         if module == __name__ and name in _MAKERS:
             return _MAKERS[name]
         if (module, name) in OTHERS:
             return OTHERS[module, name]
-        if module.partition(".")[0] in ROOMS:
+        room = module.partition(".")[0]
+        if room == EVENTS or (room == ROOM and (self._modules is None or module in self._modules)):
             found = super().find_class(module, name)
             if isinstance(found, type) and found.__module__ == module:
                 return found

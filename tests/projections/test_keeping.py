@@ -6,6 +6,7 @@ import asyncio
 import pickle
 import tempfile
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,14 @@ from events.errors import SnapshotRefused
 from events.log import Entry
 from events.memory_log import MemoryEventLog
 from events.snapshots import KEPT_MAX, SnapshotStore
-from projections import keeping
 from projections.alerts.derive import Alerts
 from projections.alerts.settings import AlertSettings
 from projections.arena import Arena
+from projections.excursions import Excursions
 from projections.host import Cursor, fold, follow
-from projections.keeping import KEEP_EVENTS_MIN, KEEP_MS_MIN, Keeping, packed, unpacked
+from projections.keeping import KEEP_EVENTS_MIN, KEEP_MS_MIN, Keeping, packed, unpacked, version_of
 from projections.portfolio import Portfolio
+from projections.sources import DIGEST_BYTES, digest_of, modules_of
 from projections.trades import Trades
 from projections.views import Views
 from projections.watchdog.anomalies import Anomalies, Rules
@@ -231,8 +233,8 @@ def test_one_of_another_log_is_set_aside(tmp_path: Path) -> None:
 
 def test_one_of_other_folds_is_set_aside(tmp_path: Path) -> None:
     shelf = kept(tmp_path)
-    assert shelf.keeping().restored((Portfolio(), Trades()))[1] == 0
-    assert "it holds ['Portfolio'], not ['Portfolio', 'Trades']" in shelf.warned[0]
+    assert shelf.keeping().restored((Portfolio(), Excursions()))[1] == 0
+    assert "it holds ['Portfolio'], not ['Portfolio', 'Excursions']" in shelf.warned[0]
 
 
 def test_what_was_made_with_something_else_is_not_read(tmp_path: Path) -> None:
@@ -241,16 +243,27 @@ def test_what_was_made_with_something_else_is_not_read(tmp_path: Path) -> None:
     assert shelf.keeping(AlertSettings()).restored(Portfolio())[1] == 6
 
 
-def test_a_change_of_any_line_that_folds_is_a_change_of_the_version(tmp_path: Path) -> None:
-    for name in ("events", "projections"):
-        (tmp_path / name / "deep").mkdir(parents=True)
-        (tmp_path / name / "deep" / "one.py").write_text("a = 1")
-    folders = [tmp_path / "events", tmp_path / "projections"]
-    before = keeping.code_digest(folders)
-    (tmp_path / "projections" / "deep" / "one.py").write_text("a = 2")
-    changed = keeping.code_digest(folders)
-    (tmp_path / "projections" / "deep" / "one.py").rename(tmp_path / "projections" / "deep" / "two.py")
-    assert len({before, changed, keeping.code_digest(folders)}) == 3
+def test_the_version_is_that_of_the_code_of_these_very_folds(tmp_path: Path) -> None:
+    modules = modules_of([Portfolio]) | {"projections.keeping"}
+    assert version_of(Portfolio(), b"") == blake2b(digest_of(modules), digest_size=DIGEST_BYTES).hexdigest()
+    assert version_of((Portfolio(), Alerts()), b"") != version_of(Portfolio(), b"") != version_of(Portfolio(), b"1")
+    kept(tmp_path)
+    (snapshot,) = SnapshotStore(tmp_path / "folds", print).newest(version_of(Portfolio(), b"null"))
+    assert snapshot.seq == len(STORY)
+
+
+def test_a_state_names_no_class_of_a_module_that_was_not_digested() -> None:
+    state = packed(Alerts())
+    with pytest.raises(SnapshotRefused, match=r"a state names projections\.alerts"):
+        unpacked(state, modules_of([Portfolio]))
+    assert isinstance(unpacked(state, modules_of([Alerts])), Alerts)
+
+
+@pytest.mark.parametrize("fold", everything(), ids=lambda fold: type(fold).__name__)
+def test_everything_that_is_kept_comes_from_modules_that_are_digested(fold: Any) -> None:
+    for one in random_log(7, 200):
+        fold.apply(one)
+    assert unpacked(packed(fold), modules_of([type(fold)]))
 
 
 def test_one_is_kept_after_so_many_events_and_not_again_so_soon(tmp_path: Path) -> None:

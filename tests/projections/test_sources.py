@@ -1,0 +1,112 @@
+"""Which files a fold depends on: never fewer than Python imports, and each of their lines counts."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from projections import sources
+from projections.alerts.derive import Alerts
+from projections.portfolio import Portfolio
+from projections.sources import FOLDER, digest_of, files_of, imports_of, modules_of
+from projections.views import Views
+from projections.watchdog.anomalies import Anomalies
+from projections.watchdog.vitals import Vitals
+from tests.support import REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEPT = (Alerts, Views, Vitals, Anomalies, Portfolio)
+
+
+def parsed(path: Path) -> set[str]:
+    """What Python's own parser finds."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+@pytest.mark.parametrize("module", files_of(FOLDER))
+def test_no_import_of_any_file_is_overlooked(module: str) -> None:
+    path = files_of(FOLDER)[module]
+    found = imports_of(path)
+    assert found is None or parsed(path) <= found
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_whatever_python_loads_for_a_fold_counts(kind: type) -> None:
+    """In a process of its own: what is loaded there beside the events is loaded for this fold alone."""
+    code = f"import sys, {kind.__module__}; print(*[name for name in sys.modules if name.startswith('projections')])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= modules_of([kind])
+
+
+def test_what_only_sends_or_shows_does_not_count() -> None:
+    away = ("projections.telegram.delivery", "projections.timeline", "projections.site", "projections.watchdog.dog")
+    for kind in KEPT:
+        assert modules_of([kind]).isdisjoint(away)
+        assert len(modules_of([kind])) < len(files_of(FOLDER)) / 2
+
+
+def test_who_is_none_of_ours_or_imports_at_runtime_depends_on_everything(tmp_path: Path) -> None:
+    assert modules_of([type("Foreign", (), {})]) == frozenset(files_of(FOLDER))
+    for source in (
+        "import importlib",
+        "__import__('x')",
+        "    from . import views",
+        "from .views import Views",
+        "eval('1')",
+    ):
+        path = tmp_path / f"{len(source)}.py"
+        path.write_text(source)
+        assert imports_of(path) is None, source
+
+
+def test_an_import_counts_wherever_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "one.py"
+    path.write_text(
+        "def f():\n    from projections.a import (\n        b,\n        c as d,\n    )\nimport projections.e as g\n"
+    )
+    found = imports_of(path)
+    assert found is not None
+    assert {"projections", "projections.a", "projections.a.b", "projections.a.c", "projections.e"} <= found
+
+
+def test_a_change_of_any_line_that_folds_is_a_change_of_the_digest(tmp_path: Path) -> None:
+    room, facts = tmp_path / "projections", tmp_path / "events"
+    for folder in (room / "deep", facts):
+        folder.mkdir(parents=True)
+    for package in (room, room / "deep"):
+        (package / "__init__.py").touch()
+    (room / "one.py").write_text("from projections.deep import two")
+    (room / "deep" / "two.py").write_text("a = 1")
+    (room / "three.py").write_text("a = 1")
+    (facts / "fact.py").write_text("a = 1")
+
+    def digest() -> bytes:
+        sources.files_of.cache_clear()
+        sources.imports_of.cache_clear()
+        one = type("One", (), {"__module__": "projections.one"})
+        return digest_of(modules_of([one], room), room, facts)
+
+    seen = [digest()]
+    (room / "three.py").write_text("a = 2")
+    assert digest() == seen[0], "nobody imports it"
+    for path in (room / "one.py", room / "deep" / "two.py", facts / "fact.py"):
+        path.write_text(path.read_text() + "\n")
+        seen.append(digest())
+    (facts / "fact.py").rename(facts / "other.py")
+    seen.append(digest())
+    sources.files_of.cache_clear()
+    sources.imports_of.cache_clear()
+    assert len(set(seen)) == len(seen)
