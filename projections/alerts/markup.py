@@ -64,8 +64,8 @@ def _clean(value: str, chars_max: int) -> str:
 
 
 def foot(seq: int, at_ms: int) -> str:
-    """The last line: the seq that `/why` takes, and when it happened."""
-    return f"{code(f'#{seq}')} {text(utc(at_ms))} UTC"
+    """The last line: the seq that `/why` takes, and when it happened; 0 is before the first candle."""
+    return f"{code(f'#{seq}')} {f'{utc(at_ms)} UTC' if at_ms else 'before the first candle'}"
 
 
 def message(head: str, details: Iterable[str], last: str) -> str:

@@ -10,7 +10,7 @@ from events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, R
 from events.facts import GLOBAL_SCOPE
 from projections.alerts.markup import bold, code, name, text
 from projections.alerts.texts import of_position, positions_part, trip_line
-from projections.formats import gain
+from projections.formats import gain, utc
 from projections.telegram.parse import Act, AskClose, AskKill, AskPause, AskReset, AskResume
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def question(act: Act, views: Views, *, fresh: bool = True) -> Asked | Refused:
 
 
 def _asked(head: str, details: list[str], reason: str, trip_seq: int = 0) -> Asked:
-    return Asked("\n".join([f"<b>{head}</b>", *details, f"reason: {text(reason)}", "", SURE]), trip_seq)
+    return Asked("\n".join([f"<b>{head}</b>", f"reason: {text(reason)}", *details, "", SURE]), trip_seq)
 
 
 def _pausing(act: AskPause | AskResume, views: Views) -> Asked | Refused:
@@ -93,7 +93,7 @@ def _closing(act: AskClose, views: Views) -> Asked | Refused:
 
 
 def _id_line(position: PositionView) -> str:
-    return f"{code(str(position.opened_seq))} {of_position(position.strategy, position.symbol, position.side)}"
+    return f"{code(f'/close {position.opened_seq}')} {of_position(position.strategy, position.symbol, position.side)}"
 
 
 def _killing(act: AskKill, views: Views, *, fresh: bool) -> Asked | Refused:
@@ -112,7 +112,8 @@ def _resetting(act: AskReset, views: Views) -> Asked | Refused:
         who = "the global kill switch" if act.scope == GLOBAL_SCOPE else f"the kill switch of {name(act.scope)}"
         return Refused(f"{who} is not tripped{also}")
     who = "ALL STRATEGIES" if act.scope == GLOBAL_SCOPE else name(act.scope)
-    return _asked(f"Reset {who}?", [trip_line(trip), text(trip.why)], act.reason, trip.trip_seq)
+    details = [f"stopped since {text(utc(trip.tripped_at_ms))}", text(trip.why)]
+    return _asked(f"Reset {who}?", details, act.reason, trip.trip_seq)
 
 
 def position_of(opened_seq: int, views: Views) -> PositionView | None:

@@ -206,7 +206,9 @@ def health_text(
     """The feed, what the watchdog sees, and whether alerts go out. `more` are plain lines of what else is known."""
     view = views.portfolio.view()
     wrong = _troubles(view.anomalies, dog)
-    head = f"<b>{OVER} healthy</b>" if not wrong else f"<b>{WRONG} {len(wrong)} wrong</b>"
+    delivers = view.feed is not None and view.feed.delivers
+    head = f"<b>{OVER} healthy</b>" if delivers else f"<b>{WRONG} the feed does not deliver</b>"
+    head = f"<b>{WRONG} {len(wrong)} wrong</b>" if wrong else head
     details = [
         *wrong[:LINES_SHOWN_MAX],
         *feed_lines(view),

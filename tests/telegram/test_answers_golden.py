@@ -1,0 +1,128 @@
+"""Every answer and question of the chat as the owner reads it, held in `golden/`: with BTC, GALA and a liquidation.
+
+`PAPERTAPE_GOLDEN=write` writes them anew.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from events.commands import Accepted
+from events.facts import GLOBAL_SCOPE
+from projections.telegram import explain, replies
+from projections.telegram.acts import Asked, Refused, done_words, question, settled
+from projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, TWICE
+from projections.telegram.parse import MENU, Wrong, request_of
+from projections.telegram.statistics import DeliveryStatistics
+from projections.watchdog.checks import Kind, Trouble
+from projections.watchdog.dog import DogView, RepairView
+from projections.why import why
+from tests.alerts.given import BOTH_OPEN, BTC, GALA, MOVED, NOON_MS, candle, liquidated, lost, market, tripped
+from tests.projections.tape import HOUR_MS, MINUTE_MS, recorded
+from tests.telegram.bot_given import TELLING, views_of
+from tests.twins.telegram_html import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from projections.views import Views
+
+GOLDEN = Path(__file__).parent / "golden"
+OPEN = [*market(), *BOTH_OPEN, *MOVED]
+LIQUIDATED = [*OPEN, candle(NOON_MS + 2 * HOUR_MS, BTC, 56_000.0), liquidated()]
+STOPPED = [*OPEN, lost(), tripped(), tripped(GLOBAL_SCOPE, "global_loss")]
+VIEWS = {"open": views_of(OPEN), "day": views_of(TELLING), "liquidated": views_of(LIQUIDATED), "new": views_of([])}
+VIEWS["stopped"] = views_of(STOPPED)
+DOG = DogView(
+    NOON_MS,
+    120,
+    (),
+    (Trouble(Kind.DISK_LOW, "disk", "0.80 GB are free, the limit is 1.00"),),
+    (RepairView(NOON_MS - MINUTE_MS, "data_stale", GALA, "subscribed again"),),
+)
+
+
+def of_all(make: Callable[[Views], str], *names: str) -> str:
+    """The same answer from several views, one below the other."""
+    return "\n\n".join(make(VIEWS[name]) for name in names)
+
+
+def why_closed(views: Views) -> str:
+    log = {one.seq: one for one in recorded(OPEN)}
+    return explain.why_text(views, why(10, log.__getitem__, views.contracts.by_symbol))
+
+
+def asked(said: str, name: str) -> str:
+    """The question before a command, or why it cannot be meant."""
+    views = VIEWS[name]
+    act = request_of(said, views.strategies)
+    assert act is not None
+    if isinstance(act, Wrong):
+        return explain.wrong_text(act)
+    found = question(act, views)  # type: ignore[arg-type]
+    assert isinstance(found, Asked | Refused)
+    return found.html
+
+
+ANSWERS: dict[str, Callable[[], str]] = {
+    "status": lambda: of_all(replies.status, "open", "liquidated", "stopped", "new"),
+    "positions": lambda: of_all(replies.positions, "open", "new"),
+    "profit": lambda: of_all(lambda views: replies.profit_text(views, 0), "day", "liquidated", "new"),
+    "profit_days": lambda: of_all(lambda views: replies.profit_text(views, 2), "day"),
+    "arena": lambda: of_all(replies.arena, "day", "liquidated", "new"),
+    "daily": lambda: of_all(lambda views: replies.daily_text(views, 7), "day", "liquidated", "new"),
+    "weekly": lambda: of_all(replies.weekly_text, "day", "new"),
+    "trades": lambda: of_all(lambda views: replies.last_trades(views, 5), "day", "liquidated", "new"),
+    "risk": lambda: of_all(replies.risk, "open", "stopped", "new"),
+    "health": lambda: "\n\n".join(
+        [
+            explain.health_text(VIEWS["stopped"], DOG, DeliveryStatistics(sent=12), ["heartbeats 5"], NOON_MS + 20_000),
+            *(explain.health_text(VIEWS[name]) for name in ("open", "stopped", "new")),
+        ]
+    ),
+    "why_without_strategy": lambda: why_closed(VIEWS["open"]),
+    "whynot_log": lambda: of_all(lambda views: explain.why_not_text(views, GALA), "open", "stopped"),
+    "whynot_which": lambda: explain.unknown_symbol(VIEWS["open"], "xrp"),
+    "asof": lambda: of_all(lambda views: explain.as_of_text(views, reached=True), "open", "liquidated"),
+    "config": lambda: explain.config_text('[engine]\ndb = "data/live.db"\n\n[feed]\nkind = "bitget"  # <live>'),
+    "log": lambda: of_all(lambda views: explain.log_text(views, 4), "liquidated", "new"),
+    "version": lambda: of_all(lambda views: explain.version_text(views, "1.4.0"), "open", "new"),
+    "help": explain.help_text,
+    "still_reading": lambda: explain.still_reading(412_000, 1_200_000),
+    "pause": lambda: asked('/pause momentum "news at 14:30"', "open"),
+    "pause_all": lambda: asked("/pause holiday", "open"),
+    "resume": lambda: asked("/resume momentum", "stopped"),
+    "close": lambda: asked("/close 12 no more", "open"),
+    "close_gala": lambda: asked("/close #10", "open"),
+    "close_all": lambda: asked("/close all weekend", "open"),
+    "close_unknown": lambda: asked("/close 4711", "open"),
+    "close_none": lambda: asked("/close all", "new"),
+    "kill": lambda: asked("/kill odd prices", "open"),
+    "kill_again": lambda: asked("/kill", "stopped"),
+    "reset": lambda: asked("/reset momentum the stop was too tight", "stopped"),
+    "reset_global": lambda: asked("/reset global looked into it", "stopped"),
+    "reset_untripped": lambda: asked("/reset vwap_rsi why not", "stopped"),
+    "reset_without_reason": lambda: asked("/reset momentum", "stopped"),
+    "unknown_command": lambda: asked("/positons", "open"),
+    "unknown_strategy": lambda: asked("/pause momentun", "open"),
+    "confirmed": lambda: settled(asked("/close all weekend", "open"), done_words(Accepted(4_711, 4_714)), "✓"),
+    "not_confirmed": lambda: f"{EXPIRED}\n\n{TWICE}\n\n{NOT_YOURS}\n\n{CANCELLED}",
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_reads_as_its_golden_file(name: str) -> None:
+    html, path = ANSWERS[name](), GOLDEN / f"{name}.txt"
+    if os.environ.get("PAPERTAPE_GOLDEN") == "write":
+        path.write_text(html + "\n", encoding="utf-8")
+    assert html + "\n" == path.read_text(encoding="utf-8")
+    assert parse(html).text
+
+
+def test_every_command_has_a_golden_text_and_every_golden_text_a_test() -> None:
+    assert set(MENU) <= {*ANSWERS, "why", "whynot"}
+    assert {path.stem for path in GOLDEN.iterdir()} == {*ANSWERS, "why", "whynot"}
