@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from events.errors import ExchangeUnreachable
-from events.facts import FeedConnected, FeedLost, KillSwitchReset, KillSwitchTripped, RepairTried, RunnerPaused
+from events.facts import (
+    DataRefused,
+    FeedConnected,
+    FeedLost,
+    KillSwitchReset,
+    KillSwitchTripped,
+    RepairTried,
+    RunnerPaused,
+)
 from projections.watchdog.checks import Measured
 from projections.watchdog.dog import REPAIR_S_MAX, Following
 from projections.watchdog.vitals import Vitals
@@ -143,6 +151,17 @@ def test_an_hour_without_any_candle_is_no_progress() -> None:
     told = outline(lived(act).told())
     assert told.count("raised no_progress engine") == told.count("cleared no_progress engine") == 1
     assert told.count("raised strategy_silent momentum") == told.count("cleared strategy_silent momentum") == 1
+
+
+def test_data_that_is_refused_by_the_thousand_is_told_and_over_an_hour_later() -> None:
+    async def act(kennel: Kennel) -> None:
+        await kennel.say(DataRefused(0, "bitget", "stale", 5_000, -HOUR_MS, "BTCUSDT: ticker of 1"))
+        await kennel.live(180)
+
+    told = outline(lived(act).told())
+    assert told[0] == "raised data_refused stale"
+    assert told[-1] == "cleared data_refused stale"
+    assert len(told) <= 5
 
 
 def test_the_global_kill_switch_is_told_at_the_next_look_and_cleared_by_a_reset() -> None:
