@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from projections.curve import EquityPoint
 from projections.drawing import thinned
 from projections.metrics import DAY_MS
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from projections.alerts.daily import DayFigures, Days
-    from projections.curve import EquityPoint
     from projections.equity import EquityView
     from projections.total import TotalView
 
@@ -51,9 +51,17 @@ class DayResult(Struct, frozen=True):
 
 
 def courses(total: TotalView, views: Sequence[EquityView], points_max: int) -> tuple[CourseView, ...]:
-    """The total first, then every strategy as configured."""
-    own = [_course(one.strategy, one.capital_usdt, one.curve, points_max) for one in views]
-    return (_course(TOTAL, total.capital_usdt, total.curve, points_max), *own)
+    """The total first, then every strategy as configured; all from the same moment on, each from its capital."""
+    curves = [(TOTAL, total.capital_usdt, total.curve), *((one.strategy, one.capital_usdt, one.curve) for one in views)]
+    begun_ms = min((curve[0].at_ms for _, _, curve in curves if curve), default=0)
+    return tuple(
+        _course(name, capital, _begun(curve, capital, begun_ms), points_max) for name, capital, curve in curves
+    )
+
+
+def _begun(curve: Sequence[EquityPoint], capital_usdt: float, begun_ms: int) -> Sequence[EquityPoint]:
+    """A curve holds the last equity of an hour: what it began with may no longer be in it."""
+    return (EquityPoint(begun_ms, capital_usdt), *curve) if curve and curve[0].at_ms > begun_ms else curve
 
 
 def _course(name: str, capital_usdt: float, curve: Sequence[EquityPoint], points_max: int) -> CourseView:

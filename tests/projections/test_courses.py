@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from projections.courses import courses, day_results
+from projections.courses import CoursePoint, courses, day_results
+from projections.curve import EquityPoint
 from projections.host import fold
 from projections.stepping import steps
 from projections.views import Views
@@ -56,3 +58,15 @@ def test_one_steps_to_the_nearest_fill_and_trip_on_either_side() -> None:
         assert found.next_fill == min((one for one in fills if one > seq), default=None)
         assert found.previous_trip == max((one for one in trips if one < seq), default=None)
         assert found.next_trip == min((one for one in trips if one > seq), default=None)
+
+
+def test_all_courses_begin_at_one_moment_each_with_its_capital() -> None:
+    """A curve keeps the last equity of an hour, so where one traded within the first, its beginning is gone."""
+    views = seen()
+    equity, capital = views.portfolio.equity, views.portfolio.view().capital_usdt
+    total = equity.total().view(capital)
+    late = replace(total, curve=tuple(EquityPoint(one.at_ms + 1, one.equity_usdt) for one in total.curve))
+    found = courses(late, equity.views(), 50)
+    assert found[0].points[0] == CoursePoint(found[1].points[0].at_ms, capital, 0.0)
+    assert found[0].points[1].at_ms == late.curve[0].at_ms
+    assert len({one.points[0].at_ms for one in found}) == 1

@@ -10,9 +10,17 @@
     start: { color: "--faint", shape: "square", position: "belowBar", sign: "# start" },
     outage: { color: "--warn", shape: "circle", position: "aboveBar", sign: "▲ outage" },
   };
+  const EVEN_MAX = 400;
   const hidden = new Set();
 
   const hue = (index) => (index === 0 ? SERIES[0] : SERIES[1 + ((index - 1) % (SERIES.length - 1))]);
+
+  /** Even moments of a span, without values. */
+  function between(first, last) {
+    if (!(last > first)) return [];
+    const count = Math.min(EVEN_MAX, Math.floor((last - first) / 60));
+    return [...Array(count + 1).keys()].map((at) => ({ time: first + Math.round(((last - first) * at) / Math.max(count, 1)) }));
+  }
 
   function draw(element) {
     const key = document.createElement("div");
@@ -35,6 +43,7 @@
         topColor: color("--down", 0.02),
         bottomColor: color("--down", 0.22),
         invertFilledArea: true,
+        lineType: LightweightCharts.LineType.WithSteps,
         priceLineVisible: false,
         lastValueVisible: false,
         priceFormat: percent((value) => `${number(value, 2)} %`),
@@ -42,6 +51,13 @@
       1,
     );
     made.panes()[1].setStretchFactor(0.34);
+    // The library gives every moment that it knows the same room: even moments between them make time run evenly.
+    const even = made.addSeries(LightweightCharts.LineSeries, {
+      priceLineVisible: false,
+      lastValueVisible: false,
+      crosshairMarkerVisible: false,
+      priceFormat: percent((value) => signed(value, 2, " %")), // The first series writes the scale.
+    });
     let marker = null;
     let shown = null;
 
@@ -55,6 +71,7 @@
           topColor: color(hue(index), 0.16),
           bottomColor: color(hue(index), 0),
           lineWidth: total ? 2 : 1,
+          lineType: LightweightCharts.LineType.WithSteps, // An equity stands until the next one is known.
           priceLineVisible: false,
           lastValueVisible: total,
           priceFormat: percent((value) => signed(value, 2, " %")),
@@ -123,6 +140,7 @@
       const wasEmpty = shown === null;
       const times = found.courses[0].points.map((point) => seconds(point[0]));
       element.classList.toggle("blank", times.length === 0);
+      even.setData(between(times[0], times.at(-1)));
       // The total is made last, so that it lies above the others.
       const order = [...found.courses.keys()].reverse();
       order.forEach((index) => {

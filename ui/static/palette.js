@@ -54,7 +54,11 @@ const palette = (() => {
 
   const number = (value, digits) =>
     value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  const signed = (value, digits, unit = "") => `${value < 0 ? "-" : "+"}${number(Math.abs(value), digits)}${unit}`;
+  /** With a sign where a digit says more than nothing. */
+  const signed = (value, digits, unit = "") => {
+    const text = number(Math.abs(value), digits);
+    return `${/[1-9]/.test(text) ? (value < 0 ? "-" : "+") : ""}${text}${unit}`;
+  };
 
   /** Draw now, again when new data came into `holder`, and anew in other colours. */
   function keepDrawn(plotId, dataId, holderId, draw) {
