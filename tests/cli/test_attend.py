@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-RUN = ("run", "--feed", "sim", "--speed", "3600", "--db", "log.db", "--set", "watchdog.every_s=1")
-TOLD_S_MAX = 40.0
+RUN = ("run", "--feed", "sim", "--speed", "900", "--db", "log.db", "--set", "watchdog.every_s=1")
+TOLD_S_MAX = 100.0
 
 
 class Chat:
