@@ -38,7 +38,7 @@ LOOKS_MAX = 1_000
 class Eager(Pace):
     """No pauses: the stand-in has no limits."""
 
-    def wait_s(self, *, urgent: bool = False) -> float:  # noqa: ARG002
+    def wait_s(self, *, urgent: bool = False, answers: bool = False) -> float:  # noqa: ARG002
         return 0.0
 
 
