@@ -80,8 +80,8 @@ def messages(views: Views, unlogged: Unlogged) -> tuple[Message, ...]:
     then = unlogged.up_to(views.seq)
     alerts = [_of_alert(alert, then.notes.get(alert.seq, "")) for alert in views.alerts]
     others = [*then.faults, *([then.heartbeat] if then.heartbeat is not None else [])]
-    told = [(one.seq, 0, one) for one in alerts] + [(one.seq, 1, one) for one in others]
-    return tuple(one for _, _, one in sorted(told, key=lambda key: key[:2], reverse=True))
+    told = [((one.seq, 0), one) for one in alerts] + [((one.seq, one.at_ms), one) for one in others]
+    return tuple(one for _, one in sorted(told, key=lambda both: both[0], reverse=True))
 
 
 def _of_alert(alert: Alert, note: str) -> Message:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import resource
 import signal
@@ -10,7 +11,10 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from cli.told import ToldFile
+from projections.telegram.text import one_line
 from tests.engine.processes import ROOT, command, environment, ok
 
 if TYPE_CHECKING:
@@ -128,6 +132,27 @@ def test_what_is_asked_and_confirmed_in_the_chat_is_in_the_log_with_who_and_why(
 KINDS = ("RunnerPaused", "RunnerResumed", "KillSwitchTripped", "KillSwitchReset")
 
 
+def first_order(folder: Path) -> int:
+    """The seq of an order of the running engine, as soon as there is one."""
+    limit_s = time.monotonic() + TOLD_S_MAX
+    while not (found := ok(folder, "log", "--db", "log.db", "--type", "OrderPlaced", "--limit", "1", "--json")):
+        assert time.monotonic() < limit_s
+        time.sleep(0.5)
+    return int(json.loads(found.splitlines()[0])["seq"])
+
+
+def test_why_and_whynot_of_a_running_engine_show_conditions(tmp_path: Path) -> None:
+    with chat(tmp_path) as here:
+        engine = started(tmp_path, here, *QUIET)
+        here.until(lambda text: " started" in text)
+        here.type(f"/why {first_order(tmp_path)}")
+        here.until(lambda text: re.search(r"orders to (open|close) .*( [✓✗] [^:]+: |: by hand|#)", text))
+        here.type("/whynot BTCUSDT")
+        here.until(lambda text: re.search(r"\d of \d met .* [✓✗] [^:]+: ", text))
+        engine.kill()
+        engine.wait()
+
+
 def test_a_bad_token_is_a_configuration_error_that_does_not_show_it(tmp_path: Path) -> None:
     secret = "no-token-at-all"
     done = subprocess.run(
@@ -165,9 +190,24 @@ def test_without_a_token_alerts_go_to_a_file_beside_the_log(tmp_path: Path) -> N
     assert note in file.read_text()
 
 
-def fails_to_write(engine: subprocess.Popen[bytes]) -> None:
-    """From now on no file of the process takes a byte, as on a disk that is full or gone."""
-    resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (0, 0))
+@pytest.mark.slow
+def test_a_heartbeat_is_kept_for_the_page_and_stands_in_the_file(tmp_path: Path) -> None:
+    """The shortest interval is a minute."""
+    with (tmp_path / "stderr.txt").open("ab") as errors:
+        variables = environment(HEARTBEAT_INTERVAL="60")
+        engine = subprocess.Popen(command(*RUN), cwd=tmp_path, env=variables, stdout=subprocess.DEVNULL, stderr=errors)
+    limit_s, told = time.monotonic() + 60.0 + TOLD_S_MAX, ToldFile(tmp_path / "log.db.told")
+    while (beat := told.read().heartbeat) is None:
+        assert time.monotonic() < limit_s
+        time.sleep(0.2)
+    engine.send_signal(signal.SIGTERM)
+    assert engine.wait(20) == 0
+    assert one_line(beat.html) in (tmp_path / "log.db.alerts.log").read_text()
+
+
+def fails_to_write(engine: subprocess.Popen[bytes], file_bytes_max: int = 0) -> None:
+    """From now on no file of the process takes a byte, or none beyond a size, as on a disk that is full or gone."""
+    resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (file_bytes_max, file_bytes_max))
     assert engine.wait(30) not in (0, None)
 
 
@@ -175,8 +215,10 @@ def test_an_engine_that_a_fault_stops_says_so_and_the_next_start_too(tmp_path: P
     with chat(tmp_path) as here:
         engine = started(tmp_path, here)
         here.until(lambda text: "opened" in text)
-        fails_to_write(engine)
+        fails_to_write(engine, 50_000)
         text = here.until(lambda text: "STOPPED BY A FAULT" in text)
+        (fault,) = ToldFile(tmp_path / "log.db.told").read().faults
+        assert "LogWriteFailed" in fault.text
         assert "LogWriteFailed" in text
         assert "the log is whole up to the number below" in text
         engine = started(tmp_path, here)

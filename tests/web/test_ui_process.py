@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from api.token import new_token
+from cli.told import ToldFile, told_path
 from events.facts import KillSwitchTripped
 from tests.cli.written_log import HEAD, write_log
 from tests.engine.logs import of_type
@@ -91,6 +92,24 @@ def test_a_log_is_served_and_left_as_it_was(tmp_path: Path) -> None:
         assert ended_s(process, signal.SIGTERM) < stretched(ENDS_S_MAX)
         assert process.returncode == 0
     assert log.read_bytes() == content
+
+
+def test_messages_are_those_of_the_log_its_configuration_and_the_file_beside_it(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log.db")
+    ToldFile(told_path(log)).change(
+        lambda before: (
+            before.with_note(1, "5 events replayed in 1 ms")
+            .with_beat(HEAD, 1, "<b>a beat</b>")
+            .with_fault(HEAD, 2, "a fault", silent=False)
+        )
+    )
+    with serving(tmp_path, "--db", "log.db", "--set", "alerts.pause=off") as (_, url):
+        wait_until(lambda: seq_of(url) == HEAD)
+        told = httpx.get(f"{url}/api/v1/messages").json()["data"]
+        page = httpx.get(f"{url}/messages").text
+    assert [one["kind"] for one in told] == ["fault", "heartbeat", "kill_switch", "exit", "entry", "start"]
+    assert "5 events replayed in 1 ms" in told[-1]["text"]
+    assert "<b>a beat</b>" in page and told[1]["text"] == "a beat"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
