@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.core.world import new_world
 from tests.events.tape import in_loop
 from tests.support import STRATEGIES
-from tests.ui.given import DAY, visiting
+from tests.ui.given import DAY, Elements, visiting
 from tests.web.given import BEARER, Absent, Present, site_of, status
 
 ORIGIN = {"origin": "http://127.0.0.1:8700"}
@@ -54,3 +54,11 @@ async def test_the_button_is_there_for_a_simulated_market_of_now_alone() -> None
         assert "data-crash" not in (await client.get("/?as_of=9")).text
     async with visiting(site_of(list(DAY), simulated=False)) as client:
         assert "data-crash" not in (await client.get("/")).text
+
+
+@in_loop
+async def test_the_health_page_tells_the_newest_snapshot_and_not_the_one_it_began_with() -> None:
+    async with visiting(site_of([], running(snapshot_seq=1_111, newest_snapshot_seq=2_222))) as client:
+        text = Elements((await client.get("/system")).text).text
+    assert "Last snapshot 2,222 recovered to 9" in text
+    assert "1,111" not in text

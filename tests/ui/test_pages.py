@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ from tests.events.tape import in_loop
 from tests.ui.given import DAY, PAGES, Elements, moment_of, visiting, with_query
 from tests.web.given import TapeInspector, gate_of, site_of
 from ui.pages import PAGES as DECLARED
-from ui.rendering import ASSETS
+from ui.rendering import ASSETS, tone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -180,6 +181,25 @@ async def test_the_header_and_the_overview_say_what_the_views_say() -> None:
             assert f"Equity {formats.money(view.equity_usdt)}" in text
             assert f"Today {formats.gain(view.day_result_usdt)}" in text
             assert f"Open {len(view.positions)}" in text
+
+
+TONED = re.compile(r'<span class="(?:value )?num (up|down|flat)">([^<]*)')
+
+
+@pytest.mark.parametrize("address", ["/", "/arena", "/strategy/momentum", "/trades"])
+@in_loop
+async def test_a_colour_is_that_of_the_sign_which_is_read(address: str) -> None:
+    async with visiting() as client:
+        found = TONED.findall((await client.get(address)).text)
+    assert found
+    for colour, text in found:
+        assert colour == {"+": "up", "-": "down"}.get(text[:1], "flat"), text
+
+
+def test_what_is_written_as_nothing_has_no_colour() -> None:
+    assert [tone(formats.gain_percent(value)) for value in (-0.0019, 0.0019, -0.0051, 0.42)] == [
+        "flat", "flat", "down", "up",
+    ]  # fmt: skip
 
 
 @in_loop
