@@ -1,20 +1,31 @@
-"""What tests run in a process of its own: `-m tests.research.subject decisions | folder PATH NAME | loops NAME`."""
+"""What tests run in a process of its own.
+
+`-m tests.research.subject decisions | folder PATH NAME... | loops NAME... | replays PATH NAME... | symbol`
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from engine.core.machine import is_decision
 from engine.core.registry import load_strategies
+from engine.core.saving import world_digest
 from engine.setup import RunnerSettings
+from events.log import Entry
+from events.memory_log import MemoryEventLog
 from tests.core.random_market import Recipe, market
-from tests.core.runs import eager, played
+from tests.core.runs import begin, eager, feed, played
 from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world, state_of
+
+if TYPE_CHECKING:
+    from events.log import LogReader, Recorded
 
 
 def decisions() -> str:
@@ -43,6 +54,41 @@ def loops(names: list[str]) -> list[bool]:
     return same
 
 
+def replays(path: Path, names: list[str]) -> list[bool]:
+    """Whether the compiled replay of a log ends in the world that wrote it, for each of a folder's strategies."""
+    from engine.research.replay import replay_compiled  # noqa: PLC0415 - the other subjects do without numba
+
+    tape, strategies, same = market(Recipe(3, 2, 400, FIVE_MINUTES_MS, holes=1)), load_strategies([path]), []
+    for name in names:
+        run = begin(tape.contracts, {name: RunnerSettings(risk=NO_LIMITS)}, strategies)
+        feed(run.world, run.log, tape.events())
+        assert sum(is_decision(item.event) for item in run.log) > 10
+        same.append(world_digest(replay_compiled(_reader(run.log), strategies)) == world_digest(run.world))
+    return same
+
+
+def symbol() -> str:
+    """The name numba gives the machine code of a loop that is compiled here."""
+    from engine.research.callees import make_loop  # noqa: PLC0415 - the other subjects do without numba
+
+    loop: Any = make_loop(_following)
+    assert loop(1) == 2
+    (compiled,) = loop.overloads.values()
+    return str(compiled.fndesc.llvm_func_name)
+
+
+def _following(number: int) -> int:
+    """A loop of no turn."""
+    return number + 1
+
+
+def _reader(recorded: list[Recorded]) -> LogReader:
+    """A log of these events."""
+    log = MemoryEventLog(clock_ms=lambda: 0)
+    asyncio.run(log.append(0, [Entry(item.event, item.cause) for item in recorded]))
+    return log.reader()
+
+
 def folder(path: Path, names: list[str]) -> dict[str, object]:
     """The strategy `dropped` of a folder, by CPython and compiled, on the same market; then `loops` beside it."""
     from engine.research.compiled import CompiledEngine  # noqa: PLC0415 - the other subjects do without numba
@@ -64,6 +110,10 @@ def folder(path: Path, names: list[str]) -> dict[str, object]:
 if __name__ == "__main__":
     if sys.argv[1] == "decisions":
         print(json.dumps(decisions()))
+    elif sys.argv[1] == "replays":
+        print(json.dumps(replays(Path(sys.argv[2]), sys.argv[3:])))
+    elif sys.argv[1] == "symbol":
+        print(json.dumps(symbol()))
     elif sys.argv[1] == "loops":
         print(json.dumps(loops(sys.argv[2:])))
     else:

@@ -1,0 +1,67 @@
+"""Machine code that one process made is run by others: from one cache come loops that know nothing of each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.research.processes import asked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.importorskip("numba", reason="the extra `research` is not installed: nothing is compiled")
+
+TWIN = '''"""Goes with a mean of the closes, quick or slow."""
+from msgspec import Struct
+
+NAME = "TWIN"
+TIMEFRAME_MS = 300_000
+
+
+class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+    distance_percent: float = 0.1
+
+
+class State(Struct):
+    mean: float = 0.0
+
+
+class Reading(Struct):
+    mean: float = 0.0
+
+
+def observe(state, main, bars, params):
+    state.mean = main.close if state.mean == 0.0 else state.mean + (main.close - state.mean) * WEIGHT
+
+
+def enter(state, market, main, filtered, desk, params, decision):
+    away = 100.0 * (main.close / state.mean - 1.0)
+    if abs(away) < params.distance_percent:
+        return 0
+    decision.stop_fraction = 0.01
+    decision.target_fraction = 0.02
+    decision.reading.mean = state.mean
+    return 1 if away > 0.0 else -1
+'''
+
+
+def test_two_processes_never_name_machine_code_alike(tmp_path: Path) -> None:
+    """numba counts names from 1 in each process; of two codes of one name, one could run in place of the other."""
+    subject = ["-m", "tests.research.subject", "symbol"]
+    first, second = (asked(subject, {"NUMBA_CACHE_DIR": str(tmp_path / name)}) for name in "ab")
+    assert first != second
+
+
+def test_a_replay_from_the_cache_runs_beside_one_that_is_compiled_now(tmp_path: Path) -> None:
+    """Two strategies that differ in one number only: the loops are one function over records of one shape."""
+    folder = tmp_path / "strategies"
+    folder.mkdir()
+    for name, weight in (("quick", "0.5"), ("slow", "0.1")):
+        (folder / f"{name}.py").write_text(TWIN.replace("TWIN", name).replace("WEIGHT", weight), encoding="utf-8")
+    subject = ["-m", "tests.research.subject", "replays", str(folder)]
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+    assert asked([*subject, "quick"], environment) == [True]
+    assert asked([*subject, "slow", "quick"], environment) == [True, True]
+    assert len([*tmp_path.rglob("*make_follow*.nbc")]) == 2, "each is compiled once"
