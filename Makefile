@@ -49,7 +49,7 @@ types: setup
 	@$(BIN)/mypy
 
 unit: setup
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not browser and not image"
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not browser and not image" --ignore tests/deploy
 
 test-browser: setup  ## The pages in a real browser; pictures of them in build/screenshots
 	@sh tools/browser.sh $(BIN)/python
