@@ -35,7 +35,8 @@ run: setup  ## Watch four strategies trade a simulated market, on a page of your
 live: setup  ## Watch them trade the live market of Bitget, without a key
 	@$(BIN)/papertape up --feed bitget --db data/live.db
 
-test: lint types unit  ## Lint, types and tests
+test: lint  ## Lint, types and tests
+	@$(MAKE) --no-print-directory -j 2 types unit
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -108,7 +108,7 @@ def _connect_read_only(path: Path, busy_s: float = BUSY_TIMEOUT_S) -> sqlite3.Co
 
 def _is_log(path: Path, connection: sqlite3.Connection) -> bool:
     try:
-        with driver_errors_named(path):
+        with driver_errors_named(path), _at_one_moment(connection):
             application_id, version = _number(connection, "application_id"), _number(connection, "user_version")
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except LogDamaged as error:
@@ -122,6 +122,16 @@ def _is_log(path: Path, connection: sqlite3.Connection) -> bool:
     if application_id and b"commits" not in tables:
         raise LogDamaged(0, f"{path} has lost its table")
     return bool(tables)
+
+
+@contextmanager
+def _at_one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """All that is read inside was so at once: another process may be making the log just now."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.rollback()
 
 
 def _number(connection: sqlite3.Connection, pragma: str) -> int:

@@ -14,7 +14,7 @@ import pytest
 from events.errors import LogError, LogForeign, LogFromNewerVersion, LogHeld, LogMissing, LogWriteFailed
 from events.head_file import read_head
 from events.log import Head
-from events.sqlite_file import PAGES_MAX, WAL_BYTES, prepare
+from events.sqlite_file import _SCHEMA, PAGES_MAX, WAL_BYTES, _is_log, holds_log, prepare
 from events.sqlite_log import SqliteEventLog, SqliteLogReader
 from tests.events.processes import APPENDS, holding, run_until_killed
 from tests.events.tape import candles, clock_ms, in_loop
@@ -295,3 +295,32 @@ async def test_a_place_where_sqlite_cannot_keep_a_wal_is_refused() -> None:
 async def test_a_closed_log_is_one_file_without_a_wal(tmp_path: Path) -> None:
     await written(tmp_path / "tape.db")
     assert not (tmp_path / "tape.db-wal").exists()
+
+
+class Slow:
+    """A connection that reads, between whose first and second question another process makes the log."""
+
+    def __init__(self, connection: sqlite3.Connection, make: Callable[[], object]) -> None:
+        self.connection, self.make, self.pragmas = connection, make, 0
+
+    def execute(self, sql: str) -> sqlite3.Cursor:
+        if sql.startswith("PRAGMA"):
+            self.pragmas += 1
+            if self.pragmas == 2:
+                self.make()
+        return self.connection.execute(sql)
+
+    def rollback(self) -> None:
+        self.connection.rollback()
+
+
+def test_a_log_that_is_made_while_somebody_looks_is_none_or_one_and_never_another_programs(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)) as reader:
+            slow = Slow(reader, lambda: writer.executescript(_SCHEMA))
+            assert not _is_log(path, slow)  # type: ignore[arg-type]
+            assert slow.pragmas == 2
+            assert not reader.in_transaction
+        assert holds_log(path)
