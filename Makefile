@@ -65,8 +65,8 @@ test-image: setup  ## The Dockerfile built for real by buildah, and what it make
 soak: setup  ## A day of market in 24 minutes: a flapping exchange, a dead chat, dashboards, a kill an hour
 	@$(BIN)/python -m tests.soak 24
 
-prove: setup  ## All tests, the long ones too
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not browser and not image"
+prove: setup  ## All tests, the long ones too, each property on all its examples
+	@PAPERTAPE_PROVE=1 $(BIN)/pytest -n $(JOBS) --dist worksteal -m "not browser and not image"
 
 bench: setup  ## Measure against other libraries; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks --write

@@ -50,10 +50,15 @@ STRATEGIES: dict[str, Strategy] = load_strategies([SCRIPTED_FOLDER])
 DIGEST = code_digest(STRATEGIES.values())
 
 
+PROVING = "PAPERTAPE_PROVE" in os.environ
+"""Whether a property is tried on all its examples, as `make prove` does, or on every second one."""
+
+
 def examples(count: int) -> settings:
     """The profile of all properties: the same examples in every run, and a bounded number of them."""
+    tried = count if PROVING else (count + 1) // 2
     return settings(
-        derandomize=True, max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        derandomize=True, max_examples=tried, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
 
 
