@@ -39,6 +39,7 @@ from cli.told import ToldFile, told_path
 from engine.supervisor import supervise
 from events.errors import LogMissing
 from events.facts import EngineStopped
+from events.sqlite_file import holds_log
 from events.sqlite_log import SqliteLogReader
 from projections.readiness import BACKTEST_ENDED
 from projections.site import Site, SiteSettings
@@ -174,8 +175,8 @@ def site_settings(config: Config, db: Path, *, given: bool) -> SiteSettings:
 
 
 def is_backtest(db: Path) -> bool:
-    """Whether a log is that of a backtest that is over: no engine will ever run on it."""
-    if not db.exists():
+    """Whether a log is that of a backtest that is over: no engine will ever run on it. A log to come is none."""
+    if not holds_log(db):
         return False
     with closing(SqliteLogReader(db)) as reader:
         head_seq = reader.head().seq

@@ -16,6 +16,7 @@ import pytest
 
 from cli.notify import Notify
 from tests.cli.test_keeper import STAYS, WAIT_S_MAX, keeping, life, wait_for
+from tests.cli.test_up import children
 from tests.engine.processes import command, environment
 from tests.support import REPOSITORY
 
@@ -105,9 +106,8 @@ def test_a_real_engine_is_ready_and_its_children_know_nothing_of_systemd(tmp_pat
     ) as keeper:
         try:
             manager.until("READY=1")
-            children = Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children").read_text().split()
-            of_children = [Path(f"/proc/{pid}/environ").read_bytes() for pid in children]
-            assert len(of_children) == 2
+            of_children = [Path(f"/proc/{pid}/environ").read_bytes() for pid in children(keeper.pid)]
+            assert len(of_children) == 2, (tmp_path / "logs" / "keeper.log").read_text()
             assert not any(b"NOTIFY_SOCKET" in one or b"WATCHDOG" in one for one in of_children)
             wait_for((tmp_path / "logs" / "page.log").exists)
         finally:

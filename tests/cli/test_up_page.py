@@ -46,6 +46,15 @@ def test_who_comes_while_the_page_starts_or_starts_again_waits_and_is_answered(t
         assert "papertape" in get(f"{url}/").text
 
 
+def test_the_page_waits_for_the_log_whose_file_an_engine_has_just_made(tmp_path: Path) -> None:
+    (tmp_path / "log.db").touch()
+    with running(tmp_path, "ui", "--db", "log.db", "--port", "0", PAPERTAPE_KEEPER=str(os.getpid())) as page:
+        url = address(page)
+        assert get(f"{url}/api/v1/status").json()["head_seq"] == 0
+        with running(tmp_path, *("run", *UP[1:5], "--json"), until="EngineStarted"):
+            wait_for(lambda: get(f"{url}/api/v1/status").json()["head_seq"] > 0)
+
+
 def test_the_page_shows_a_log_that_another_engine_holds(tmp_path: Path) -> None:
     other = ("run", *UP[1:5], "--json")
     with running(tmp_path, *other, until="EngineStarted"), running(tmp_path, *UP) as keeper:
