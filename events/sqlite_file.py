@@ -89,17 +89,30 @@ def connect_to_read(path: Path, busy_s: float = BUSY_TIMEOUT_S) -> sqlite3.Conne
 
 
 def holds_log(path: Path) -> bool:
-    """Whether a log is there; False for a missing or empty file, LogForeign for any other file."""
+    """Whether a log is there; False for a missing or empty file, LogForeign for any other file.
+
+    Raises LogBusy where the next writer has to undo first what one left half done that was killed.
+    """
     if not path.exists():
         return False
     with closing(_connect_read_only(path)) as connection:
         return _is_log(path, connection)
 
 
-def _connect_read_only(path: Path, busy_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
+def undo_half_done(path: Path) -> None:
+    """Have SQLite undo what a writer left half done that was killed while it made the log; for who holds the lock.
+
+    Afterwards a log has its -wal and no rollback journal. Raises LogError where the file cannot be written.
+    """
+    if path.with_name(path.name + "-journal").exists():
+        with driver_errors_named(path), closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+def _connect_read_only(path: Path, busy_s: float = BUSY_TIMEOUT_S, query: str = "mode=ro") -> sqlite3.Connection:
     if not path.is_file():
         raise LogMissing(f"there is no log at {path}")
-    uri = f"{path.absolute().as_uri()}?mode=ro"
+    uri = f"{path.absolute().as_uri()}?{query}"
     with driver_errors_named(path):
         connection = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False)
     connection.text_factory = bytes  # A torn column may claim to be text that no codec can read.
@@ -111,8 +124,11 @@ def _is_log(path: Path, connection: sqlite3.Connection) -> bool:
         with driver_errors_named(path), _at_one_moment(connection):
             application_id, version = _number(connection, "application_id"), _number(connection, "user_version")
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except LogDamaged as error:
-        if getattr(error.__cause__, "sqlite_errorcode", None) != sqlite3.SQLITE_NOTADB:
+    except LogError as error:
+        code = getattr(error.__cause__, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_READONLY_ROLLBACK:
+            return _was_log(path)
+        if code != sqlite3.SQLITE_NOTADB:
             raise
         raise LogForeign(f"{path} is not a papertape log: it is not an SQLite file") from error
     if application_id != APPLICATION_ID and (application_id or version or tables):
@@ -122,6 +138,17 @@ def _is_log(path: Path, connection: sqlite3.Connection) -> bool:
     if application_id and b"commits" not in tables:
         raise LogDamaged(0, f"{path} has lost its table")
     return bool(tables)
+
+
+def _was_log(path: Path) -> bool:
+    """Of a file that a killed writer left half done: False where there was no log in it yet, LogBusy where there was.
+
+    Nobody but the next writer may undo it, so the file is looked at as it lies there.
+    """
+    with closing(_connect_read_only(path, query="immutable=1")) as connection:
+        if _is_log(path, connection):
+            raise LogBusy(f"{path}: its writer was killed while it prepared the log; the next engine undoes that")
+    return False
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, closing, suppress
 from itertools import dropwhile
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import aiosqlite
 
 from events.chain import Row, end_of, next_row, recorded_beyond, verified
 from events.codec import CODEC, Codec
-from events.errors import LogDamaged, LogWriteFailed, SequenceConflict, UsageError
+from events.errors import LogBusy, LogDamaged, LogWriteFailed, SequenceConflict, UsageError
 from events.failpoints import reach
 from events.head_file import HeadFile, LogLock, head_path, read_head
 from events.log import READ_EVENTS_MAX, Commit, Entry, Head, Recorded
@@ -28,6 +28,7 @@ from events.sqlite_file import (
     driver_errors_named,
     holds_log,
     prepare,
+    undo_half_done,
 )
 
 PAGE_ROWS_MAX = 256
@@ -167,6 +168,7 @@ class SqliteEventLog:
         file = _located(path)
         async with AsyncExitStack() as stack:
             stack.enter_context(LogLock(file))
+            undo_half_done(file)
             head, warnings = _checked_head(file, codec)
             with driver_errors_named(file):
                 connecting = aiosqlite.connect(file, timeout=BUSY_TIMEOUT_S, isolation_level=None)
@@ -250,7 +252,8 @@ def _write_failure(error: sqlite3.Error | OSError) -> LogWriteFailed:
 def _located(path: str | Path) -> Path:
     """The true path, so that an alias takes the same lock. Raises LogForeign before anything is laid beside it."""
     file = Path(path).resolve()
-    holds_log(file)
+    with suppress(LogBusy):  # Whoever holds the lock waits for that, or undoes it.
+        holds_log(file)
     return file
 
 

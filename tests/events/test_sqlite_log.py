@@ -7,11 +7,12 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from shutil import copyfile
 
 import aiosqlite
 import pytest
 
-from events.errors import LogError, LogForeign, LogFromNewerVersion, LogHeld, LogMissing, LogWriteFailed
+from events.errors import LogBusy, LogError, LogForeign, LogFromNewerVersion, LogHeld, LogMissing, LogWriteFailed
 from events.head_file import read_head
 from events.log import Head
 from events.sqlite_file import _SCHEMA, PAGES_MAX, WAL_BYTES, _is_log, holds_log, prepare
@@ -220,6 +221,46 @@ def test_an_empty_file_is_missing_for_a_reader_and_a_new_log_for_a_writer(tmp_pa
     with pytest.raises(LogMissing, match="empty"):
         SqliteLogReader(tmp_path / "tape.db")
     assert asyncio.run(written(tmp_path / "tape.db")).seq == 6
+
+
+def half_done(path: Path, was: str) -> None:
+    """What lies there of a file in which `was` stood, once its writer was killed inside a transaction with a journal."""
+    whole = path.with_name("whole.db")
+    with closing(sqlite3.connect(whole, isolation_level=None)) as raw:
+        raw.executescript(was)
+        raw.execute("PRAGMA cache_size = 1")  # What does not fit is written before the end.
+        for statement in ("BEGIN", "CREATE TABLE half (done BLOB)", "INSERT INTO half VALUES (zeroblob(1000000))"):
+            raw.execute(statement)
+        for suffix in ("", "-journal"):
+            copyfile(f"{whole}{suffix}", f"{path}{suffix}")
+
+
+def test_an_engine_killed_while_it_made_its_log_makes_it_at_its_next_start(tmp_path: Path) -> None:
+    path = tmp_path / "tape.db"
+    half_done(path, "CREATE TABLE room (bytes); DROP TABLE room")
+    assert not holds_log(path)
+    with pytest.raises(LogMissing):
+        SqliteLogReader(path)
+    assert asyncio.run(written(path)).seq == 6
+
+
+def test_an_engine_killed_while_it_prepared_a_log_that_was_put_back_goes_on_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "tape.db"
+    half_done(path, _SCHEMA)
+    for look in (holds_log, SqliteLogReader):
+        with pytest.raises(LogBusy, match="killed"):
+            look(path)
+    assert asyncio.run(written(path)).seq == 6
+    assert holds_log(path)
+
+
+def test_what_another_program_left_half_done_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "tape.db"
+    half_done(path, "CREATE TABLE letters (text)")
+    before, beside = path.read_bytes(), names(tmp_path)
+    with pytest.raises(LogForeign):
+        asyncio.run(written(path))
+    assert (path.read_bytes(), names(tmp_path)) == (before, beside)
 
 
 def names(folder: Path) -> set[str]:
