@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
-from cli.restarts import NOT_MENDED, Again, Life, NoMore, Restarts, how
+from cli.restarts import ENDED_WELL, NOT_MENDED, Again, Life, NoMore, Restarts, how
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -148,7 +148,8 @@ class Keeper:
         _signal_group(kept.pid, signal.SIGKILL)  # What it started and left behind.
         kept.pid, now_s = None, time.monotonic()
         if kept.asked_to_end:
-            kept.ended = NoMore(code)
+            # One that was asked before it could listen had not begun yet.
+            kept.ended = NoMore(ENDED_WELL if code == -signal.SIGTERM else code)
             return
         verdict = kept.restarts.after(Life(code, kept.started_s, now_s))
         if isinstance(verdict, Again):
@@ -230,8 +231,9 @@ def _signals() -> Iterator[socket.socket]:
     noted.setblocking(False)
     # A hang-up that was to be ignored (nohup) is ignored.
     heard = [one for one in STOP_SIGNALS if one is not signal.SIGHUP or signal.getsignal(one) is not signal.SIG_IGN]
-    handlers = {number: signal.signal(number, _noted) for number in (*heard, signal.SIGCHLD)}
+    # The socket comes first: a signal whose handler was there before it would be lost, and nobody would ever end.
     before = signal.set_wakeup_fd(noted.fileno(), warn_on_full_buffer=False)
+    handlers = {number: signal.signal(number, _noted) for number in (*heard, signal.SIGCHLD)}
     try:
         yield coming
     finally:

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
+from cli.keeper import _noted, _signals, _taken
 from tests.engine.processes import environment
 from tests.patience import stretched
 
@@ -154,6 +156,28 @@ def test_a_signal_ends_both_within_two_seconds(tmp_path: Path, number: signal.Si
         code, _, took_s = stopped(keeper, number)
         assert (code, took_s < stretched(2.0)) == (0, True)
         assert not any(map(is_alive, both))
+
+
+def test_who_is_asked_to_end_before_it_listens_has_ended_well(tmp_path: Path) -> None:
+    with keeping(tmp_path, STAYS) as keeper:
+        life(tmp_path, "engine", 1)
+        assert stopped(keeper)[0] == 0
+
+
+def test_a_signal_that_comes_as_soon_as_it_is_heard_is_not_lost() -> None:
+    def at_once(_: FrameType, event: str, __: object) -> None:
+        if event == "return" and signal.getsignal(signal.SIGHUP) is _noted:
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGHUP)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    sys.setprofile(at_once)
+    try:
+        with _signals() as coming:
+            assert _taken(coming, 0.0) == bytes([signal.SIGHUP])
+    finally:
+        sys.setprofile(None)
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_who_does_not_end_is_killed(tmp_path: Path) -> None:
