@@ -1,6 +1,21 @@
-"""`python -m cli` is `papertape`."""
+"""`papertape`, and `python -m cli`: light, so that a Ctrl-C while all the rest is imported ends quietly too."""
 
-from cli.main import main
+from __future__ import annotations
+
+import sys
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """The entry point `papertape`."""
+    try:
+        from cli.main import main as run  # noqa: PLC0415 - it is what takes its time.
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
 
 if __name__ == "__main__":
     main()

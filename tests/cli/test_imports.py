@@ -19,6 +19,18 @@ def test_an_engine_without_a_terminal_starts_without_its_colours() -> None:
     assert done.stdout.strip() == "False"
 
 
+def test_a_ctrl_c_while_everything_is_imported_ends_quietly() -> None:
+    code = (
+        "import signal, sys\n"
+        "at_typer = lambda event, args: signal.raise_signal(signal.SIGINT) if args[:1] == ('typer',) else None\n"
+        "sys.addaudithook(at_typer)\n"
+        "from cli.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_help_loads_nothing_that_a_verb_needs() -> None:
     code = (
         "import sys; from typer.testing import CliRunner; from cli.main import app\n"
