@@ -15,6 +15,7 @@ from cli.attend import attendance
 from cli.config import bitget_settings
 from cli.engine_status import saying
 from cli.graph import make_engine_settings, make_feed, report_refusals, warn
+from cli.leaving import after_leaver
 from cli.logs import ROOT, TOLD, logs
 from engine.boot import Engine, engine
 from engine.clock import SystemClock
@@ -72,21 +73,24 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
     contracts = feed.contracts()
     timeframe_ms = contracts[0].timeframe_ms if contracts else bitget_settings(config).timeframe_ms
     settings = make_engine_settings(config, db, timeframe_ms, warn)
-    async with engine(settings, contracts, clock, warn, () if contracts else config.feed.bitget.symbols) as running:
+    symbols = () if contracts else config.feed.bitget.symbols
+    async with AsyncExitStack() as stack:
+        running = await after_leaver(
+            db, lambda: stack.enter_async_context(engine(settings, contracts, clock, warn, symbols))
+        )
         up(running)
         refuse_foreign(running.loop.world, feed.name, db)
         stop = _stop_on_signals(running)
-        async with AsyncExitStack() as stack:
-            attended = None
-            if is_attended(config):
-                attended = await stack.enter_async_context(attendance(running, config, feed, db))
-            watchers = {"view": _view(running, config, as_json), "commands": running.desk.serve()}
-            watchers |= attended.watchers() if attended is not None else {}
-            door = _door(running, config, db, attended)
-            await door.open()
-            stack.push_async_callback(door.close)
-            work = _work(running, feed, stop, until_end, attended)
-            await supervise(work, watchers, lambda: running.log.head.seq, ("alerts",))
+        attended = None
+        if is_attended(config):
+            attended = await stack.enter_async_context(attendance(running, config, feed, db))
+        watchers = {"view": _view(running, config, as_json), "commands": running.desk.serve()}
+        watchers |= attended.watchers() if attended is not None else {}
+        door = _door(running, config, db, attended)
+        await door.open()
+        stack.push_async_callback(door.close)
+        work = _work(running, feed, stop, until_end, attended)
+        await supervise(work, watchers, lambda: running.log.head.seq, ("alerts",))
 
 
 def _door(running: Engine, config: Config, db: Path, attended: Attendance | None) -> Door:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import ExitStack
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
 import httpx
 
+from events.head_file import LogLock
 from tests.cli.test_keeper import is_alive, wait_for
 from tests.cli.test_up import UP, child_named
 from tests.engine.processes import running
@@ -69,6 +71,18 @@ def test_the_page_shows_a_log_that_another_engine_holds(tmp_path: Path) -> None:
         keeper.send_signal(signal.SIGTERM)
         assert keeper.wait(10) == 3
         assert time.monotonic() - started < stretched(2.5)
+
+
+def test_an_engine_waits_for_the_one_that_is_leaving_the_log_because_its_keeper_was_killed(tmp_path: Path) -> None:
+    kept = {"PAPERTAPE_KEEPER": str(os.getpid())}
+    with ExitStack() as leaver:
+        leaver.enter_context(LogLock(tmp_path / "log.db"))  # Nobody answers at the door any more.
+        with running(tmp_path, "run", *UP[1:5], "--json", **kept) as engine:
+            said = tmp_path / "stderr.txt"
+            wait_for(lambda: "is just leaving log.db" in said.read_text() or not is_alive(engine.pid))
+            leaver.close()
+            assert engine.stdout is not None
+            assert "EngineStarted" in engine.stdout.readline()
 
 
 def test_the_page_of_a_recorded_market_knows_that_nothing_may_be_crashed(tmp_path: Path) -> None:
