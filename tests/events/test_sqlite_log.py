@@ -224,7 +224,7 @@ def test_an_empty_file_is_missing_for_a_reader_and_a_new_log_for_a_writer(tmp_pa
 
 
 def half_done(path: Path, was: str) -> None:
-    """What lies there of a file in which `was` stood, once its writer was killed inside a transaction with a journal."""
+    """What lies there of a file in which `was` stood, once its writer was killed in a transaction with a journal."""
     whole = path.with_name("whole.db")
     with closing(sqlite3.connect(whole, isolation_level=None)) as raw:
         raw.executescript(was)
