@@ -12,7 +12,7 @@ RUN npm ci --silent
 # ---------------------------------------------------------------- the locked dependencies and the package, by uv
 FROM ${PYTHON_IMAGE} AS build
 ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
-RUN pip install --no-cache-dir --disable-pip-version-check uv
+RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.9
 RUN uv venv /opt/papertape
 WORKDIR /build
 COPY requirements.lock pyproject.toml README.md ./

@@ -1,4 +1,4 @@
-"""A small process that sends alerts to a stand-in, in order to be killed: URL, token, file of cursors."""
+"""A small process that sends alerts to a stand-in, in order to be killed: URL, token, file of cursors, how many."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from projections.telegram.secret import Token
 from tests.telegram.given import Plain, Tape, news
 from tests.twins.telegram import CHAT_ID
 
-ALERTS = 300
-
 
 class Hurry(Pace):
     """As fast as it goes: there is more to kill."""
@@ -24,10 +22,10 @@ class Hurry(Pace):
         return 0.0
 
 
-async def main(api_url: str, token: str, file: str) -> None:
+async def main(api_url: str, token: str, file: str, alerts: str) -> None:
     clock = SystemClock()
     tape = Tape(clock)
-    tape.add(*[news("alert") for _ in range(ALERTS)])
+    tape.add(*[news("alert") for _ in range(int(alerts))])
     tape.bus.close()
     cursors = SqliteCursors(file)
     client = TelegramClient(Token(token), api_url)

@@ -18,14 +18,14 @@ from events.failpoints import NOTIFIER_FAILPOINTS, VARIABLE
 from projections.telegram.text import REPEAT_MARK
 from tests.engine.processes import ROOT
 from tests.telegram.given import HOUR_S, Rig, news, noise, rigged, trip
-from tests.telegram.sending import ALERTS
 from tests.twins.telegram import TelegramTwin
 from tests.twins.telegram_limits import UNLIMITED
 
 CRASHES = 120
 CRASHES_PROVEN = 1_000
-KILLS_AT_FAILPOINTS = 15
-KILLS_AT_RANDOM = 15
+KILLS = 30
+KILLS_PROVEN = 1_000
+ALERTS_A_KILL = 10
 ENDS_S_MAX = 60.0
 
 
@@ -171,29 +171,33 @@ def test_a_crash_after_the_digest_repeats_the_digest_only() -> None:
 # ---------------------------------------------------------------- real processes
 
 
-def test_real_processes_killed_at_failpoints_and_anywhere(tmp_path: Path) -> None:
-    """The first kills come at failpoints, the others while messages arrive; then one run ends well."""
-    asyncio.run(_killed(tmp_path))
+@pytest.mark.parametrize(
+    "kills",
+    [KILLS, pytest.param(KILLS_PROVEN, marks=[pytest.mark.slow, pytest.mark.timeout(3_600)], id="proven")],
+)
+def test_real_processes_killed_at_failpoints_and_anywhere(tmp_path: Path, kills: int) -> None:
+    """Every other kill comes at a failpoint, the others while messages arrive; then one run ends well."""
+    asyncio.run(_killed(tmp_path, kills))
 
 
-async def _killed(folder: Path) -> None:
-    chance = random.Random(7)
+async def _killed(folder: Path, kills: int) -> None:
+    chance, alerts = random.Random(7), kills * ALERTS_A_KILL
     async with TelegramTwin(SystemClock(), limits=UNLIMITED) as twin:
-        for number in range(KILLS_AT_FAILPOINTS):
-            failpoint = f"{NOTIFIER_FAILPOINTS[number % 3]}:{1 + number % 2}"
-            assert await _process(folder, twin, failpoint=failpoint) == -signal.SIGKILL
-        for _ in range(KILLS_AT_RANDOM):
-            assert await _process(folder, twin, messages=chance.randint(1, 8)) == -signal.SIGKILL
-        assert await _process(folder, twin) == 0
+        for _ in range(kills // 2):
+            failpoint = f"{chance.choice(NOTIFIER_FAILPOINTS)}:{chance.randint(1, 2)}"
+            assert await _process(folder, twin, alerts, failpoint=failpoint) == -signal.SIGKILL
+            assert await _process(folder, twin, alerts, messages=chance.randint(1, 8)) == -signal.SIGKILL
+        assert await _process(folder, twin, alerts) == 0
         texts = twin.texts
     clean = [text.replace(f"\n{REPEAT_MARK}", "") for text in texts]
-    assert [*dict.fromkeys(clean)] == [f"{seq} alert" for seq in range(1, ALERTS + 1)], "missing or out of order"
-    assert len(clean) - ALERTS <= sum(REPEAT_MARK in text for text in texts) <= KILLS_AT_FAILPOINTS + KILLS_AT_RANDOM
+    assert [*dict.fromkeys(clean)] == [f"{seq} alert" for seq in range(1, alerts + 1)], "missing or out of order"
+    marks = sum(REPEAT_MARK in text for text in texts)
+    assert len(clean) - alerts <= marks <= kills, "more was in doubt than a crash can make"
     unmarked = [text for text in texts if REPEAT_MARK not in text]
     assert len(unmarked) == len(set(unmarked)), "a repeat without a mark"
 
 
-async def _process(folder: Path, twin: TelegramTwin, *, failpoint: str = "", messages: int = 0) -> int:
+async def _process(folder: Path, twin: TelegramTwin, alerts: int, *, failpoint: str = "", messages: int = 0) -> int:
     """Run one to its end, or until so many more messages have come; its exit code."""
     program = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -202,6 +206,7 @@ async def _process(folder: Path, twin: TelegramTwin, *, failpoint: str = "", mes
         twin.api_url,
         twin.token,
         str(folder / "cursors.db"),
+        str(alerts),
         cwd=ROOT,
         env={**os.environ, VARIABLE: failpoint},
     )
