@@ -1,34 +1,68 @@
 // The chart of one symbol: candles, volume, VWAP, fills, stops and targets; RSI and funding in panes of their own.
 (() => {
   "use strict";
-  const { color, seconds, ordered, chart, number, signed, keepDrawn } = palette;
+  const { color, seconds, ordered, chart, title, number, keepDrawn } = palette;
   const legend = document.getElementById("candles-legend");
+  const BAR_PX = 7.5;
+  const BARS_MAX = 140;
+  const BARS_MIN = 32;
+  const NARROW_PX = 600;
+  const TITLED_MAX = 2;
+  /** A line takes part in the scale where it lies within this share of the candles' height above or below them. */
+  const NEAR_VWAP = 0.35;
+  const NEAR_LEVEL = 1;
 
   function draw(element) {
     const made = chart(element);
     const up = color("--up");
     const down = color("--down");
     const quiet = { priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
+    const narrow = element.clientWidth < NARROW_PX;
+    const levels = [];
+    let shown = null;
+
     const candles = made.addSeries(LightweightCharts.CandlestickSeries, {
       upColor: up, downColor: down, borderUpColor: up, borderDownColor: down, wickUpColor: up, wickDownColor: down,
-      priceLineColor: color("--faint"),
+      priceLineColor: color("--faint"), autoscaleInfoProvider: scaled,
     });
     const volume = made.addSeries(LightweightCharts.HistogramSeries, {
       ...quiet, priceScaleId: "volume", priceFormat: { type: "volume" },
     });
-    volume.priceScale().applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
-    candles.priceScale().applyOptions({ scaleMargins: { top: 0.06, bottom: 0.2 } });
-    const vwap = made.addSeries(LightweightCharts.LineSeries, { ...quiet, color: color("--series-3"), lineWidth: 1 });
-    const rsi = made.addSeries(LightweightCharts.LineSeries, { ...quiet, color: color("--series-1"), lineWidth: 1 }, 1);
+    volume.priceScale().applyOptions({ scaleMargins: { top: 0.86, bottom: 0 } });
+    candles.priceScale().applyOptions({ scaleMargins: { top: 0.08, bottom: 0.18 } });
+    const vwap = made.addSeries(LightweightCharts.LineSeries, {
+      ...quiet, color: color("--series-3"), lineWidth: 1, autoscaleInfoProvider: () => null,
+    });
+    const rsi = made.addSeries(
+      LightweightCharts.LineSeries,
+      {
+        ...quiet, color: color("--series-1"), lineWidth: 1, priceFormat: { type: "custom", formatter: (value) => number(value, 0), minMove: 1 },
+        autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 100 } }),
+      },
+      1,
+    );
+    rsi.priceScale().applyOptions({ scaleMargins: { top: 0.06, bottom: 0.06 } });
     for (const level of [30, 70]) {
       rsi.createPriceLine({ price: level, color: color("--faint", 0.5), lineWidth: 1, lineStyle: 2, axisLabelVisible: false, title: "" });
     }
-    let funding = null;
-    const markers = LightweightCharts.createSeriesMarkers(candles, []);
-    const levels = [];
-    let shown = null;
-
     made.panes()[1].setStretchFactor(0.36);
+    title(made.panes()[1], "RSI");
+    let funding = null;
+    const signs = fills.on(element, made, candles);
+
+    /** The candles fill the scale. What lies near belongs on it too; what is far does not press them flat. */
+    function scaled(original) {
+      const own = original();
+      if (!own?.priceRange || !shown) return own;
+      const { minValue, maxValue } = own.priceRange;
+      const room = Math.max(maxValue - minValue, maxValue * 0.001);
+      const within = (share) => (price) => price !== null && price !== undefined
+        && price > minValue - room * share && price < maxValue + room * share;
+      const range = made.timeScale().getVisibleLogicalRange();
+      const line = range ? shown.chart.vwap.slice(Math.max(Math.floor(range.from), 0), Math.max(Math.ceil(range.to), 0)) : [];
+      const kept = [...line.filter(within(NEAR_VWAP)), ...levels.map((one) => one.options().price).filter(within(NEAR_LEVEL))];
+      return { ...own, priceRange: { minValue: Math.min(minValue, ...kept), maxValue: Math.max(maxValue, ...kept) } };
+    }
 
     function bar(one) {
       const rising = one.close >= one.open;
@@ -44,61 +78,43 @@
       });
     }
 
-    function signs() {
-      const step = shown.chart.timeframe_ms;
-      const times = new Set(shown.chart.candles.map((one) => one.open_time_ms));
-      const place = (atMs) => Math.floor(atMs / step) * step;
-      const found = [];
-      const sign = (atMs, more) => {
-        // A fill happens at the open of a candle, an exit inside one.
-        const at = place(atMs);
-        if (times.has(at)) found.push({ time: seconds(at), ...more });
-      };
-      const entry = (one) => {
-        const long = one.side === "long";
-        sign(one.entry_time_ms, {
-          position: long ? "belowBar" : "aboveBar", shape: long ? "arrowUp" : "arrowDown", color: color(long ? "--up" : "--down"),
-        });
-      };
-      for (const one of shown.trades) {
-        entry(one);
-        sign(one.exit_time_ms - 1, {
-          position: one.side === "long" ? "aboveBar" : "belowBar", shape: "circle", size: 0.6,
-          color: color(one.net_usdt > 0 ? "--up" : "--down"), text: signed(one.net_usdt, 2),
-        });
-      }
-      shown.positions.forEach(entry);
-      return found.sort((one, other) => one.time - other.time);
-    }
-
     function drawLevels() {
       levels.splice(0).forEach((level) => candles.removePriceLine(level));
+      const titled = !narrow && shown.positions.length <= TITLED_MAX;
       for (const one of shown.positions) {
-        const level = (price, title, tint, lineStyle) => {
-          if (price > 0) levels.push(candles.createPriceLine({ price, title, color: color(tint), lineWidth: 1, lineStyle, axisLabelVisible: true }));
+        const level = (price, name, tint, lineStyle) => {
+          if (price > 0) levels.push(candles.createPriceLine({ price, title: name, color: color(tint), lineWidth: 1, lineStyle, axisLabelVisible: true }));
         };
-        level(one.entry_price_usdt, `${one.side} ${one.strategy}`, "--accent", 0);
-        level(one.stop_price_usdt, "stop", "--down", 2);
-        level(one.target_price_usdt, "target", "--up", 2);
+        level(one.entry_price_usdt, narrow ? "" : `${one.side} ${one.strategy}`, "--accent", 0);
+        level(one.stop_price_usdt, titled ? "stop" : "", "--down", 2);
+        level(one.target_price_usdt, titled ? "target" : "", "--up", 2);
       }
+    }
+
+    function fundingSeries() {
+      const found = made.addSeries(
+        LightweightCharts.HistogramSeries,
+        { ...quiet, base: 0, priceFormat: { type: "custom", formatter: (value) => `${number(value, 3)} %`, minMove: 0.001 } },
+        2,
+      );
+      found.priceScale().applyOptions({ scaleMargins: { top: 0.3, bottom: 0.16 } });
+      made.panes()[2].setStretchFactor(0.24);
+      title(made.panes()[2], "Funding rate");
+      return found;
     }
 
     function drawFunding() {
       const points = shown.chart.funding.map(([atMs, rate]) => ({
         time: seconds(atMs), value: rate * 100, color: color(rate < 0 ? "--down" : "--up", 0.8),
       }));
-      if (points.length && !funding) {
-        funding = made.addSeries(
-          LightweightCharts.HistogramSeries,
-          { ...quiet, base: 0, priceFormat: { type: "custom", formatter: (value) => `${value.toFixed(3)} %`, minMove: 0.001 } },
-          2,
-        );
-        made.panes()[2].setStretchFactor(0.2);
-      }
+      if (points.length) funding ??= fundingSeries();
       const known = new Set(shown.chart.candles.map((one) => seconds(one.open_time_ms)));
       const step = shown.chart.timeframe_ms / 1000;
       funding?.setData(ordered(points.map((one) => ({ ...one, time: Math.floor(one.time / step) * step })).filter((one) => known.has(one.time))));
     }
+
+    /** The newest value up to a candle: an indicator is not known of one that is still forming. */
+    const upTo = (values, index) => values.slice(0, index + 1).findLast((value) => value !== null && value !== undefined);
 
     function describe(time) {
       const all = shown.chart.candles;
@@ -107,30 +123,40 @@
       if (!one) return;
       const digits = shown.decimals;
       const parts = [
-        ["O", number(one.open, digits)], ["H", number(one.high, digits)], ["L", number(one.low, digits)], ["C", number(one.close, digits)],
-        ["Vol", number(one.volume, 1)],
+        ["O", number(one.open, digits)], ["H", number(one.high, digits)], ["L", number(one.low, digits)],
+        ["C", number(one.close, digits), one.close >= one.open ? "up" : "down"], ["Vol", number(one.volume, 1)],
       ];
-      if (shown.chart.vwap[index] != null) parts.push(["VWAP", number(shown.chart.vwap[index], digits)]);
-      if (shown.chart.rsi[index] != null) parts.push(["RSI", number(shown.chart.rsi[index], 1)]);
-      if (!one.complete) parts.push(["", "forming"]);
-      if (one.late) parts.push(["", "late"]);
+      const [line, strength] = [upTo(shown.chart.vwap, index), upTo(shown.chart.rsi, index)];
+      if (line !== undefined) parts.push(["VWAP", number(line, digits), "", "vwap"]);
+      if (strength !== undefined) parts.push(["RSI", number(strength, 1), "", "rsi"]);
+      const settled = shown.chart.funding.findLast(([atMs]) => atMs < one.open_time_ms + shown.chart.timeframe_ms);
+      if (settled) parts.push(["Funding", `${number(settled[1] * 100, 4)} %`]);
+      const state = [!one.complete && "forming", one.late && "late"].filter(Boolean).join(", ");
+      if (state) parts.push(["", state]);
       legend.replaceChildren(
-        ...parts.flatMap(([name, value]) => {
+        ...parts.map(([name, value, tone = "", kind = ""]) => {
+          const part = document.createElement("span");
           const bold = document.createElement("b");
+          part.className = kind;
+          bold.className = tone;
           bold.textContent = value;
-          return [name ? `${name} ` : "", bold];
+          part.append(name ? `${name} ` : "", bold);
+          return part;
         }),
       );
     }
 
     made.subscribeCrosshairMove((move) => {
-      if (shown) describe(move.time);
+      if (!shown) return;
+      describe(move.time);
+      signs.point(move);
     });
 
     function update(found) {
       const first = shown === null;
       shown = found;
       candles.applyOptions({ priceFormat: { type: "custom", formatter: (value) => number(value, found.decimals), minMove: 1 / 10 ** found.decimals } });
+      drawLevels();
       candles.setData(found.chart.candles.map(bar));
       volume.setData(
         found.chart.candles.map((one) => ({
@@ -139,17 +165,22 @@
       );
       vwap.setData(series(found.chart.vwap));
       rsi.setData(series(found.chart.rsi));
-      markers.setMarkers(signs());
-      drawLevels();
       drawFunding();
       describe();
       if (first) {
         const last = found.chart.candles.length;
-        made.timeScale().setVisibleLogicalRange({ from: Math.max(last - 140, -2), to: last + 4 });
+        const bars = Math.min(Math.max(Math.floor(element.clientWidth / BAR_PX), BARS_MIN), BARS_MAX);
+        made.timeScale().setVisibleLogicalRange({ from: Math.max(last - bars, -2), to: last + bars * (found.positions.length && !narrow ? 0.12 : 0.04) });
       }
+      signs.update(found);
     }
 
-    return { update, remove: () => made.remove() };
+    function remove() {
+      signs.remove();
+      made.remove();
+    }
+
+    return { update, remove };
   }
 
   keepDrawn("candles-plot", "candles-data", "part-picture", draw);

@@ -1,7 +1,7 @@
 // The courses of equity: all strategies and the total in percent of their capital, the drawdown beneath, and marks.
 (() => {
   "use strict";
-  const { color, seconds, ordered, chart, number, signed, keepDrawn } = palette;
+  const { color, seconds, ordered, chart, title, number, signed, keepDrawn } = palette;
   const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6", "--series-7"];
   const MARKS = {
     kill: { color: "--down", shape: "arrowDown", position: "aboveBar", sign: "■ kill" },
@@ -11,6 +11,7 @@
     outage: { color: "--warn", shape: "circle", position: "aboveBar", sign: "▲ outage" },
   };
   const EVEN_MAX = 400;
+  const MARK_PX = 18;
   const hidden = new Set();
 
   const hue = (index) => (index === 0 ? SERIES[0] : SERIES[1 + ((index - 1) % (SERIES.length - 1))]);
@@ -51,6 +52,8 @@
       1,
     );
     made.panes()[1].setStretchFactor(0.34);
+    drawdown.priceScale().applyOptions({ scaleMargins: { top: 0.2, bottom: 0.1 } });
+    title(made.panes()[1], "Drawdown");
     // The library gives every moment that it knows the same room: even moments between them make time run evenly.
     const even = made.addSeries(LightweightCharts.LineSeries, {
       priceLineVisible: false,
@@ -81,6 +84,17 @@
         lines.set(course.name, found);
       }
       return found;
+    }
+
+    /** Signs of one kind that would lie on one another are one: the line below them is to be seen. */
+    function apart(marks, times) {
+      const pxPerSecond = box.clientWidth / Math.max(times.at(-1) - times[0], 1);
+      const last = new Map();
+      return [...marks].sort((one, other) => one.time - other.time).filter((mark) => {
+        const near = (mark.time - (last.get(mark.kind) ?? -Infinity)) * pxPerSecond < MARK_PX;
+        if (!near) last.set(mark.kind, mark.time);
+        return !near;
+      });
     }
 
     function toggle(name) {
@@ -158,13 +172,9 @@
         .filter((mark) => mark.time !== undefined && (!["configuration", "start"].includes(mark.kind) || mark.time !== times[0]));
       shown = { courses: found.courses, marks };
       const total = lines.get(found.courses[0].name);
-      const signs = new Map(
-        marks.map((mark) => [
-          `${mark.time} ${mark.kind}`,
-          { time: mark.time, ...MARKS[mark.kind], color: color(MARKS[mark.kind].color), size: mark.kind === "outage" ? 0.4 : 0.8 },
-        ]),
-      );
-      const sorted = [...signs.values()].sort((one, other) => one.time - other.time);
+      const sorted = apart(marks, times).map((mark) => (
+        { time: mark.time, ...MARKS[mark.kind], color: color(MARKS[mark.kind].color), size: mark.kind === "outage" ? 0.3 : 0.8 }
+      ));
       if (marker) marker.setMarkers(sorted);
       else marker = LightweightCharts.createSeriesMarkers(total, sorted);
       label();

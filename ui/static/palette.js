@@ -40,7 +40,7 @@ const palette = (() => {
         panes: { separatorColor: color("--line"), separatorHoverColor: color("--hover"), enableResize: true },
       },
       grid: { vertLines: { color: color("--line", 0.5) }, horzLines: { color: color("--line", 0.8) } },
-      rightPriceScale: { borderColor: line, minimumWidth: 64 },
+      rightPriceScale: { borderColor: line, minimumWidth: 64, entireTextOnly: true },
       timeScale: { borderColor: line, timeVisible: true, secondsVisible: false, rightOffset: 4, minBarSpacing: 0.1 },
       crosshair: {
         mode: LightweightCharts.CrosshairMode.Normal,
@@ -49,6 +49,14 @@ const palette = (() => {
       },
       handleScroll: { vertTouchDrag: false },
       ...options,
+    });
+  }
+
+  /** What a pane shows, in its corner. */
+  function title(pane, text) {
+    const fontFamily = getComputedStyle(document.body).fontFamily;
+    LightweightCharts.createTextWatermark(pane, {
+      horzAlign: "left", vertAlign: "top", lines: [{ text, color: color("--faint"), fontSize: 11, fontFamily }],
     });
   }
 
@@ -82,5 +90,5 @@ const palette = (() => {
     refresh();
   }
 
-  return { color, seconds, ordered, chart, number, signed, keepDrawn };
+  return { color, seconds, ordered, chart, title, number, signed, keepDrawn };
 })();

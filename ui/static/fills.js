@@ -1,0 +1,153 @@
+// What strategies did on a chart: where positions were opened and closed, a line between both, and the words under the cursor.
+const fills = (() => {
+  "use strict";
+  const { color, seconds, number, signed } = palette;
+  const TEXT_ROOM_PX = 62;
+  const SAID_MAX = 6;
+  const words = (name) => name.replaceAll("_", " ");
+  const arrow = (side) => (side === "long" ? "▲" : "▼");
+
+  /** Openings and closings by the candle in which they happened; what lies before the first candle is left out. */
+  function grouped(found) {
+    const step = found.chart.timeframe_ms;
+    const places = new Map(found.chart.candles.map((one, index) => [one.open_time_ms, index]));
+    const groups = new Map();
+    const add = (kind, atMs, one) => {
+      const openMs = Math.floor(atMs / step) * step;
+      if (!places.has(openMs)) return;
+      const key = `${openMs} ${kind} ${one.side}`;
+      if (!groups.has(key)) groups.set(key, { kind, side: one.side, time: seconds(openMs), place: places.get(openMs), all: [] });
+      groups.get(key).all.push(one);
+    };
+    for (const one of found.trades) {
+      add("in", one.entry_time_ms, one);
+      add("out", one.exit_time_ms - 1, one); // An exit happens inside a candle, an entry at its open.
+    }
+    for (const one of found.positions) add("in", one.entry_time_ms, one);
+    return [...groups.values()].sort((one, other) => one.place - other.place);
+  }
+
+  function tint(group) {
+    if (group.kind === "in") return group.side === "long" ? "--up" : "--down";
+    const won = group.all.filter((one) => one.net_usdt > 0).length;
+    return won === group.all.length ? "--up" : won === 0 ? "--down" : "--warn";
+  }
+
+  /** One sign a group. Results stand beside those that have the room; the others tell when they are pointed at. */
+  function signs(groups, spacingPx) {
+    const outs = groups.filter((group) => group.kind === "out");
+    const roomy = new Set(
+      outs.filter((group, at) => [outs[at - 1], outs[at + 1]].every(
+        (other) => !other || Math.abs(other.place - group.place) * spacingPx > TEXT_ROOM_PX,
+      )),
+    );
+    return groups.map((group) => {
+      const below = (group.kind === "in") === (group.side === "long");
+      const several = group.all.length > 1 ? `${group.all.length}×` : "";
+      return {
+        time: group.time,
+        position: below ? "belowBar" : "aboveBar",
+        shape: group.kind === "out" ? "circle" : below ? "arrowUp" : "arrowDown",
+        size: group.kind === "out" ? 0.6 : 1,
+        color: color(tint(group)),
+        text: several || (roomy.has(group) ? signed(group.all[0].net_usdt, 2) : ""),
+      };
+    });
+  }
+
+  function said(group, decimals) {
+    return group.all.map((one) => {
+      const whose = `${arrow(one.side)} ${one.side} ${one.strategy}`;
+      if (group.kind === "in") return [`${whose} opened at ${number(one.entry_price_usdt, decimals)}`, ""];
+      const result = `${signed(one.net_usdt, 2)} USDT, ${signed(one.r_multiple, 2)} R`;
+      return [`${whose} closed at ${number(one.exit_price_usdt, decimals)}, ${words(one.reason)}: `, result, one.net_usdt > 0 ? "up" : "down"];
+    });
+  }
+
+  /** Dashed lines from each entry to its exit, won or lost by their colour. */
+  function ways(chart, series) {
+    let lines = [];
+    const draw = (target) => target.useMediaCoordinateSpace(({ context }) => {
+      context.lineWidth = 1;
+      context.setLineDash([3, 3]);
+      for (const one of lines) {
+        const ends = [[one.from, one.entry], [one.to, one.exit]].map(
+          ([time, price]) => [chart.timeScale().timeToCoordinate(time), series.priceToCoordinate(price)],
+        );
+        if (ends.flat().includes(null)) continue;
+        context.strokeStyle = one.color;
+        context.beginPath();
+        context.moveTo(...ends[0]);
+        context.lineTo(...ends[1]);
+        context.stroke();
+      }
+    });
+    let redraw = () => {};
+    series.attachPrimitive({
+      attached: ({ requestUpdate }) => { redraw = requestUpdate; },
+      updateAllViews: () => {},
+      paneViews: () => [{ zOrder: () => "top", renderer: () => ({ draw }) }],
+    });
+    return (groups) => {
+      const begun = new Map(groups.filter((one) => one.kind === "in").flatMap((group) => group.all.map((one) => [one, group.time])));
+      lines = groups.filter((group) => group.kind === "out").flatMap((group) => group.all.filter((one) => begun.has(one)).map((one) => ({
+        from: begun.get(one), to: group.time, entry: one.entry_price_usdt, exit: one.exit_price_usdt,
+        color: color(one.net_usdt > 0 ? "--up" : "--down", 0.9),
+      })));
+      redraw();
+    };
+  }
+
+  /** Signs, lines and words on a chart of candles; `update` with new data, `point` at a moment or at none. */
+  function on(element, chart, series) {
+    const markers = LightweightCharts.createSeriesMarkers(series, []);
+    const connect = ways(chart, series);
+    const tip = document.createElement("div");
+    tip.className = "tip";
+    tip.hidden = true;
+    element.append(tip);
+    let groups = [];
+    let decimals = 2;
+    let spacingPx = 0;
+
+    function place() {
+      const range = chart.timeScale().getVisibleLogicalRange();
+      if (!range) return;
+      spacingPx = chart.timeScale().width() / Math.max(range.to - range.from, 1);
+      markers.setMarkers(signs(groups, spacingPx));
+    }
+
+    function point(move) {
+      const here = move.time === undefined ? [] : groups.filter((group) => group.time === move.time);
+      const lines = here.flatMap((group) => said(group, decimals)).slice(-SAID_MAX);
+      tip.hidden = lines.length === 0;
+      if (tip.hidden) return;
+      tip.classList.toggle("right", move.point.x < chart.timeScale().width() / 2);
+      tip.replaceChildren(...lines.map(([text, result, tone]) => {
+        const row = document.createElement("div");
+        const bold = document.createElement("b");
+        bold.className = `num ${tone ?? ""}`;
+        bold.textContent = result;
+        row.append(text, bold);
+        return row;
+      }));
+    }
+
+    chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
+      const now = range ? chart.timeScale().width() / Math.max(range.to - range.from, 1) : spacingPx;
+      if (Math.abs(now - spacingPx) > 0.2) place();
+    });
+    return {
+      update(found) {
+        groups = grouped(found);
+        decimals = found.decimals;
+        connect(groups);
+        place();
+      },
+      point,
+      remove: () => tip.remove(),
+    };
+  }
+
+  return { on };
+})();
