@@ -9,6 +9,7 @@ from msgspec import Struct
 from projections.curve import EquityPoint
 from projections.drawing import thinned
 from projections.metrics import DAY_MS
+from projections.total import DrawdownPoint, drawdowns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +58,11 @@ def courses(total: TotalView, views: Sequence[EquityView], points_max: int) -> t
     return tuple(
         _course(name, capital, _begun(curve, capital, begun_ms), points_max) for name, capital, curve in curves
     )
+
+
+def course_drawdowns(view: EquityView, points_max: int) -> tuple[DrawdownPoint, ...]:
+    """How far one strategy's equity stood below its highest point so far, from its capital on."""
+    return thinned(drawdowns(tuple(_begun(view.curve, view.capital_usdt, view.from_ms))), points_max)
 
 
 def _begun(curve: Sequence[EquityPoint], capital_usdt: float, begun_ms: int) -> Sequence[EquityPoint]:

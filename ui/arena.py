@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from events.errors import LogBusy, UsageError
+from events.facts import GLOBAL_SCOPE
 from projections.breakdown import BreakdownView
-from projections.courses import CourseView, courses
+from projections.courses import course_drawdowns, courses
 from projections.site import ConditionsView
+from ui.overview import CoursesPicture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 TRADES_SHOWN_MAX = 12
 SYMBOLS_EXPLAINED_MAX = 12
 COURSE_POINTS_MAX = 400
+MARKS_SHOWN_MAX = 200
+FEED_MARKS = ("outage", "start")
 CONDITIONS_S_MAX = 0.5
 """A first look into a long log takes longer: the page comes without, and asks again."""
 
@@ -74,7 +78,7 @@ class StrategyPage(Struct, frozen=True):
     limits: tuple[LimitView, ...]
     refusals: Mapping[str, Refusal]
     names: tuple[str, ...]
-    course: CourseView
+    picture: CoursesPicture | None
 
 
 async def strategy(look: Look) -> StrategyPage:
@@ -100,14 +104,21 @@ async def strategy(look: Look) -> StrategyPage:
         limits=views.limits.of(name),
         refusals={symbol: refusal for (who, symbol), refusal in views.refusals.items() if who == name},
         names=views.strategies,
-        course=_course(look, name),
+        picture=_picture(look, name) if look.part != "content" else None,
     )
 
 
-def _course(look: Look, name: str) -> CourseView:
-    equity = look.views.portfolio.equity
+def _picture(look: Look, name: str) -> CoursesPicture:
+    """Its own course with the drawdown beneath, and the marks that say something of it."""
+    equity, marks = look.views.portfolio.equity, look.views.marks.views()
     view = equity.view(name)
-    return courses(equity.total().view(view.capital_usdt), [view], COURSE_POINTS_MAX)[1]
+    return CoursesPicture(
+        courses=courses(equity.total().view(view.capital_usdt), [view], COURSE_POINTS_MAX)[1:],
+        drawdowns=course_drawdowns(view, COURSE_POINTS_MAX),
+        marks=tuple(mark for mark in marks if mark.kind in FEED_MARKS or mark.subject in {name, GLOBAL_SCOPE})[
+            -MARKS_SHOWN_MAX:
+        ],
+    )
 
 
 async def _conditions(look: Look, runner: RunnerConfigured) -> BySymbol | None:

@@ -52,7 +52,6 @@ class Desk:
         return Look(
             site=self.site,
             views=views,
-            head_seq=self.site.timeline.head_seq,
             live=live,
             now_ms=time.time_ns() // 1_000_000,
             engine=await self.site.engine.status(),

@@ -27,13 +27,17 @@ class Look(Struct, frozen=True):
 
     site: Site
     views: Views
-    head_seq: int
     live: bool
     now_ms: int
     engine: EngineStatus | None
     part: str
     path: Mapping[str, str]
     query: Mapping[str, str]
+
+    @property
+    def head_seq(self) -> int:
+        """The newest event there is. The newest views move while a page is made, so it is asked when it is written."""
+        return max(self.site.timeline.head_seq, self.seq)
 
     @property
     def seq(self) -> int:

@@ -76,6 +76,8 @@ def environment() -> Environment:
         "utc": formats.utc,
         "day": day,
         "short_when": short_when,
+        "near": near,
+        "two_percent": _or_dash("{:.2f} %".format),
         "event_json": event_json,
         "message_html": message_html,
     }
@@ -194,6 +196,12 @@ def clock(at_ms: int) -> Markup:
 def short_when(at_ms: int) -> Markup:
     """A time in UTC without its year, for tables of what happened lately."""
     return _time(at_ms, formats.utc(at_ms)[5:]) if at_ms else Markup("–")  # noqa: RUF001
+
+
+@pass_context
+def near(context: Context, at_ms: int) -> Markup:
+    """The time of day in UTC, with its date where that is not the market's: what a clock beside the market told."""
+    return clock(at_ms) if day(at_ms) == day(context["look"].views.at_ms) else short_when(at_ms)
 
 
 def day(at_ms: int) -> str:

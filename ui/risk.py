@@ -23,6 +23,7 @@ class RiskPage(Struct, frozen=True):
     active: tuple[TripView, ...]
     past: tuple[TripView, ...]
     scopes: tuple[str, ...]
+    symbols: tuple[str, ...]
 
 
 async def risk(look: Look) -> RiskPage:
@@ -38,4 +39,5 @@ async def risk(look: Look) -> RiskPage:
         active=switches.active(),
         past=tuple(reversed(switches.past())),
         scopes=(GLOBAL_SCOPE, *views.strategies),
+        symbols=tuple(views.seen),
     )

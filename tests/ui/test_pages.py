@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 import pytest
@@ -20,11 +21,14 @@ from projections.site import Progress
 from tests.events.tape import in_loop
 from tests.ui.given import DAY, PAGES, Elements, moment_of, visiting, with_query
 from tests.web.given import TapeInspector, gate_of, site_of
+from ui.desk import Desk
 from ui.pages import PAGES as DECLARED
-from ui.rendering import ASSETS, tone
+from ui.rendering import ASSETS, near, tone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from jinja2.runtime import Context
 
     from events.log import Recorded
     from projections.site import ConditionsView
@@ -59,13 +63,13 @@ def test_every_declared_page_is_visited() -> None:
 @pytest.mark.parametrize("address", PAGES)
 @in_loop
 async def test_every_link_of_a_page_as_of_an_event_leads_to_the_same_event(address: str) -> None:
-    """But for the ways back to now, and from one event to everything as of it."""
+    """But for the ways back to now, from one event to everything as of it, and to what is of no moment."""
     async with visiting() as client:
         found = Elements((await client.get(with_query(address, as_of=12))).text)
     here = [link for link in found.of("a", "href") if link.startswith("/")]
     elsewhere = {link.partition("?")[0] for link in here if moment_of(link) != "12"}
     assert len(here) > 8
-    assert elsewhere <= {"/", "/events", address.partition("?")[0]}
+    assert elsewhere <= {"/", "/events", "/api/docs", address.partition("?")[0]}
     assert "12" in found.of("input", "value")
 
 
@@ -210,7 +214,7 @@ async def test_the_arena_says_every_number_of_its_rows() -> None:
     for row in site.timeline.views.arena.rows():
         assert formats.gain_percent(row.net_return_percent) in text
         assert formats.money(row.equity_usdt) in text
-        assert formats.percent(row.max_drawdown_percent) in text
+        assert f"{row.max_drawdown_percent:.2f} %" in text
         assert formats.money(row.fees_usdt) in text
 
 
@@ -240,7 +244,7 @@ async def test_a_tripped_switch_is_in_the_header_and_can_be_reset_by_its_seq() -
     async with visiting(site) as client:
         found = Elements((await client.get("/risk")).text)
     assert trip.why in found.text
-    assert f"1 of 2: {trip.scope}, {trip.why.removeprefix('kill switch: ')}" in found.text
+    assert f"1 of 2 : {trip.scope}, {trip.why.removeprefix('kill switch: ')}" in found.text
     assert f"{trip.scope}:{trip.trip_seq}" in found.of("option", "value")
 
 
@@ -306,6 +310,35 @@ async def test_a_hostile_name_cannot_end_the_data_of_a_picture() -> None:
         html = (await client.get("/?part=picture")).text
     assert html.count("</script>") == 1
     assert "\\u003cscript\\u003e" in html
+
+
+@in_loop
+async def test_a_strategy_shows_its_own_course_with_its_drawdown_and_its_own_marks() -> None:
+    site = site_of(list(DAY))
+    async with visiting(site) as client:
+        html = (await client.get("/strategy/vwap_rsi?part=picture")).text
+    picture = json.loads(html.partition(">")[2].rpartition("</script>")[0])
+    equity = site.timeline.views.portfolio.equity.view("vwap_rsi")
+    (course,) = picture["courses"]
+    assert course["name"] == "vwap_rsi"
+    assert course["points"][-1][1] == round(equity.equity_usdt, 2)
+    assert picture["drawdowns"][-1]["drawdown_percent"] == pytest.approx(equity.drawdown_fraction * 100.0)
+    assert {mark["subject"] for mark in picture["marks"] if mark["kind"] == "kill"} == {"vwap_rsi"}
+    assert "momentum" not in {mark["subject"] for mark in picture["marks"]}
+
+
+@in_loop
+async def test_the_newest_event_is_never_less_than_the_one_that_is_shown() -> None:
+    site = site_of(list(DAY)[:-1])
+    look = await Desk(site).look()
+    site.timeline.grow([DAY[-1]])
+    assert look.head_seq == DAY[-1].seq >= look.seq
+
+
+def test_a_time_of_another_day_than_the_markets_comes_with_its_date() -> None:
+    context = cast("Context", {"look": SimpleNamespace(views=SimpleNamespace(at_ms=1_735_714_800_000))})
+    assert ">07:06</time>" in near(context, 1_735_715_160_000)
+    assert ">11-26 13:25</time>" in near(context, 1_795_699_500_000)
 
 
 # ---------------------------------------------------------------- who may look

@@ -5,13 +5,14 @@
   const fields = {
     pause: (target) => ({ strategy: target }),
     resume: (target) => ({ strategy: target }),
+    close: (target, said) => ({ strategy: target, symbol: said.get("symbol") }),
     kill: (target) => ({ scope: target }),
     reset: (target) => {
       const at = target.lastIndexOf(":");
       return { scope: target.slice(0, at), trip_seq: Number(target.slice(at + 1)) };
     },
   };
-  const done = { pause: "Paused", resume: "Resumed", kill: "Killed", reset: "Reset" };
+  const done = { pause: "Paused", resume: "Resumed", close: "Closing at the next open", kill: "Killed", reset: "Reset" };
 
   function say(form, text, kind) {
     const answer = form.querySelector(".answer");
@@ -32,7 +33,7 @@
   async function command(form) {
     const kind = form.dataset.command;
     const said = new FormData(form);
-    const body = { actor: "dashboard", reason: said.get("why").trim(), ...fields[kind](said.get("target") ?? "") };
+    const body = { actor: "dashboard", reason: said.get("why").trim(), ...fields[kind](said.get("target") ?? "", said) };
     const response = await fetch(form.action, {
       method: "POST",
       headers: { "content-type": "application/json" },

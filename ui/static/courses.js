@@ -30,6 +30,7 @@
     box.className = "box";
     element.append(key, box);
     const made = chart(box);
+    made.timeScale().applyOptions({ rightOffsetPixels: 20 });
     const percent = (text) => ({ type: "custom", formatter: text, minMove: 0.01 });
     const lines = new Map();
     const tip = document.createElement("div");
@@ -53,7 +54,7 @@
     );
     made.panes()[1].setStretchFactor(0.34);
     drawdown.priceScale().applyOptions({ scaleMargins: { top: 0.2, bottom: 0.1 } });
-    title(made.panes()[1], "Drawdown");
+    title(made.panes()[1], "Drawdown", "bottom");
     // The library gives every moment that it knows the same room: even moments between them make time run evenly.
     const even = made.addSeries(LightweightCharts.LineSeries, {
       priceLineVisible: false,
@@ -173,7 +174,7 @@
       shown = { courses: found.courses, marks };
       const total = lines.get(found.courses[0].name);
       const sorted = apart(marks, times).map((mark) => (
-        { time: mark.time, ...MARKS[mark.kind], color: color(MARKS[mark.kind].color), size: mark.kind === "outage" ? 0.3 : 0.8 }
+        { time: mark.time, ...MARKS[mark.kind], color: color(MARKS[mark.kind].color), size: mark.kind === "outage" ? 0.3 : 0.8, text: mark.kind === "kill" ? "kill" : "" }
       ));
       if (marker) marker.setMarkers(sorted);
       else marker = LightweightCharts.createSeriesMarkers(total, sorted);

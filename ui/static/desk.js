@@ -64,6 +64,13 @@
     }
   });
 
+  /** The foot of the page says what the header says. */
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.target.id !== "header") return;
+    const said = { "end-seq": document.getElementById("header-seq")?.textContent, "end-market": one(".cells")?.dataset.market };
+    for (const [id, text] of Object.entries(said)) if (text) document.getElementById(id).textContent = text;
+  });
+
   /** The time machine's slider stands at the newest event as long as nobody holds it. */
   function follow(seq) {
     const slider = document.getElementById("machine");

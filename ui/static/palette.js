@@ -53,10 +53,10 @@ const palette = (() => {
   }
 
   /** What a pane shows, in its corner. */
-  function title(pane, text) {
+  function title(pane, text, vertAlign = "top") {
     const fontFamily = getComputedStyle(document.body).fontFamily;
     LightweightCharts.createTextWatermark(pane, {
-      horzAlign: "left", vertAlign: "top", lines: [{ text, color: color("--faint"), fontSize: 11, fontFamily }],
+      horzAlign: "left", vertAlign, lines: [{ text, color: color("--faint"), fontSize: 11, fontFamily }],
     });
   }
 
