@@ -22,32 +22,65 @@ if TYPE_CHECKING:
 PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>papertape API</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/api/docs.css"></head>
-<body><main><h1>papertape API</h1>
+<body><main><p><a href="/">papertape</a></p><h1>API</h1>
 <p>Views of one log as JSON. Every view takes <code>as_of</code>, an event's seq or a time in UTC, and has an ETag.
 Errors are <code>application/problem+json</code>. The same for machines: <a href="/openapi.json">openapi.json</a>.
 Events as they come: <code>GET /api/v1/stream</code>, or the WebSocket <code>/api/v1/ws</code>.</p>
+<nav aria-label="Routes"><h2>Routes</h2><ul>%s</ul></nav>
 %s</main></body></html>
 """
-STYLE: Final = """:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 60rem; margin: 0 auto; padding: 1rem; }
-section { border-top: 1px solid #8884; padding: .5rem 0; }
-h2 { font: 600 1rem ui-monospace, monospace; overflow-wrap: anywhere; }
-table { border-collapse: collapse; display: block; overflow-x: auto; }
+STYLE: Final = """:root {
+  color-scheme: light dark;
+  --bg: light-dark(#f6f7f9, #0b0c0f); --surface: light-dark(#fff, #111317); --line: light-dark(#e6e8ec, #1f2329);
+  --text: light-dark(#14171c, #e7e9ec); --muted: light-dark(#4c545f, #a6adb7); --accent: light-dark(#4350d0, #8592ff);
+  background: var(--bg); color: var(--text); font: 14px/22px Inter, system-ui, sans-serif;
+}
+body { margin: 0; }
+main { max-width: 60rem; margin: 0 auto; padding: 16px; }
+main, section, nav { display: grid; grid-template-columns: minmax(0, 1fr); gap: 12px; }
+h1 { margin: 0; font-size: 22px; line-height: 28px; }
+h2 { margin: 0; font: 500 13px/20px ui-monospace, monospace; overflow-wrap: anywhere; }
+h2 b { display: inline-block; min-width: 40px; color: var(--accent); font-weight: 600; }
+p { margin: 0; color: var(--muted); }
 p, summary { overflow-wrap: anywhere; }
-td, th { text-align: left; padding: .15rem .8rem .15rem 0; vertical-align: top; }
-pre { overflow-x: auto; padding: .6rem; background: #8882; }
+a { color: var(--accent); }
+a:focus-visible, summary:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+section, nav { gap: 8px; padding: 12px 16px; border: 1px solid var(--line); border-radius: 8px;
+  background: var(--surface); scroll-margin-top: 12px; }
+nav ul { margin: 0; padding: 0; list-style: none; columns: 280px; font: 12px/22px ui-monospace, monospace; }
+nav a { color: inherit; text-decoration: none; overflow-wrap: anywhere; }
+nav a:hover { text-decoration: underline; }
+nav b { display: inline-block; min-width: 36px; color: var(--accent); font-weight: 500; }
+summary { cursor: pointer; color: var(--muted); }
+code, pre { font: 12px/18px ui-monospace, monospace; }
+table { border-collapse: collapse; display: block; overflow-x: auto; font-size: 13px; }
+th { color: var(--muted); font-weight: 500; }
+td, th { text-align: left; padding: 2px 16px 2px 0; vertical-align: top; }
+pre { overflow-x: auto; margin: 8px 0 0; padding: 12px; border: 1px solid var(--line); border-radius: 6px;
+  background: var(--bg); }
 """
 Tree = dict[str, Any]
 
 
 def page(told: Tree) -> str:
     """The page of a description."""
-    return PAGE % "\n".join(part for path in told["paths"] for part in _path(path, told))
+    routes = [(method, path) for path, methods in told["paths"].items() for method in methods]
+    contents = "".join(f'<li><a href="#{_anchor(*one)}">{_named(*one)}</a></li>' for one in routes)
+    return PAGE % (contents, "\n".join(part for path in told["paths"] for part in _path(path, told)))
+
+
+def _anchor(method: str, path: str) -> str:
+    return escape(f"{method}{path}".translate(str.maketrans("/{}.", "----")))
+
+
+def _named(method: str, path: str) -> str:
+    return f"<b>{method.upper()}</b> {escape(path)}"
 
 
 def _path(path: str, told: Tree) -> Iterator[str]:
     for method, operation in told["paths"][path].items():
-        yield f"<section><h2>{method.upper()} {escape(path)}</h2><p>{escape(operation['summary'])}.</p>"
+        yield f'<section id="{_anchor(method, path)}"><h2>{_named(method, path)}</h2>'
+        yield f"<p>{escape(operation['summary'])}.</p>"
         if "description" in operation:
             yield f"<p>{escape(operation['description'])}</p>"
         yield from _parameters(operation["parameters"])

@@ -1,18 +1,29 @@
-"""Closed trades chosen by what they have in common, the newest first, in pages."""
+"""Closed trades chosen by what they have in common, in an order and in pages."""
 
 from __future__ import annotations
 
 from itertools import islice
 from math import fsum
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from events.errors import UsageError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from projections.trades import Trades, TradeView
+
+
+ORDERS: Final[Mapping[str, tuple[str, bool]]] = {
+    "newest": ("seq", True),
+    "best": ("net_usdt", True),
+    "worst": ("net_usdt", False),
+    "longest": ("holding_ms", True),
+}
+"""What trades are ordered by, and whether the largest comes first."""
 
 
 class Choice(Struct, frozen=True):
@@ -60,19 +71,28 @@ class TradesPage(Struct, frozen=True):
     funding_usdt: float
     slippage_usdt: float
     net_usdt: float
+    mean_r: float | None
     reasons: tuple[str, ...]
 
+    @property
+    def win_rate_percent(self) -> float | None:
+        """How many of the chosen ones won; None of none."""
+        return self.wins / self.chosen * 100.0 if self.chosen else None
 
-def trades_page(trades: Trades, choice: Choice, page: int, size: int) -> TradesPage:
-    """A page of `size` trades; a page beyond the end is the last one."""
+
+def trades_page(trades: Trades, choice: Choice, page: int, size: int, order: str = "newest") -> TradesPage:
+    """A page of `size` trades; a page beyond the end is the last one. Raises UsageError for an order there is not."""
+    if order not in ORDERS:
+        raise UsageError(f"there is no order {order!r}; there are: {', '.join(ORDERS)}")
     all_trades = trades.closed(choice.strategy or None)
     unasked = choice == Choice(choice.strategy)
     chosen = list(all_trades) if unasked else [trade for trade in all_trades if choice.takes(trade)]
     pages = max((len(chosen) + size - 1) // size, 1)
     page = min(max(page, 1), pages)
-    end = len(chosen) - (page - 1) * size
+    name, falling = ORDERS[order]
+    first = (page - 1) * size
     return TradesPage(
-        trades=tuple(reversed(chosen[max(end - size, 0) : end])),
+        trades=tuple(sorted(chosen, key=attrgetter(name), reverse=falling)[first : first + size]),
         page=page,
         pages=pages,
         chosen=len(chosen),
@@ -82,6 +102,7 @@ def trades_page(trades: Trades, choice: Choice, page: int, size: int) -> TradesP
         funding_usdt=_sum(chosen, "funding_usdt"),
         slippage_usdt=_sum(chosen, "slippage_usdt"),
         net_usdt=_sum(chosen, "net_usdt"),
+        mean_r=_sum(chosen, "r_multiple") / len(chosen) if chosen else None,
         reasons=tuple(sorted({trade.reason for trade in all_trades})),
     )
 

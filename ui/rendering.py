@@ -42,7 +42,7 @@ def environment() -> Environment:
     loader = FileSystemLoader(TEMPLATES)
     found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     found.globals |= {"link": link, "here": here, "now": now, "csv": csv, "asset": asset, "pairs": pairs}
-    found.globals |= {"drawing": drawing, "leverage": leverage}
+    found.globals |= {"drawing": drawing, "leverage": leverage, "chart_then": chart_then}
     found.filters |= {
         "money": _or_dash(formats.money),
         "gain": _or_dash(formats.gain),
@@ -105,6 +105,13 @@ def here(context: Context, **query: object) -> str:
 
 
 @pass_context
+def chart_then(context: Context, symbol: str, seq: int) -> str:
+    """The chart of a symbol as it stood after an event; on a page of the past, as of the event of that page."""
+    path = f"/chart/{quote(symbol, safe='')}"
+    return _address(path, {"as_of": seq, **_moment(context)})
+
+
+@pass_context
 def now(context: Context, path: str = "") -> str:
     """This page, or another, as it stands now."""
     return path or _address(context["address"], context["look"].query)
@@ -113,7 +120,7 @@ def now(context: Context, path: str = "") -> str:
 @pass_context
 def csv(context: Context) -> str:
     """The chosen trades as a file."""
-    return here(context, page="").replace(context["address"], TRADES_CSV, 1)
+    return here(context, page="", sort="").replace(context["address"], TRADES_CSV, 1)
 
 
 def asset(path: str) -> str:

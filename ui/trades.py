@@ -16,18 +16,19 @@ TRADES_A_PAGE = 50
 
 
 class TradesView(Struct, frozen=True):
-    """The page's context: the choice as it was asked for, and the names to choose from."""
+    """The page's context: the choice and the order as they were asked for, and the names to choose from."""
 
     positions: tuple[PositionView, ...]
     orders: tuple[OrderView, ...]
     choice: Choice
+    order: str
     closed: TradesPage
     strategies: tuple[str, ...]
     symbols: tuple[str, ...]
 
 
 async def trades(look: Look) -> TradesView:
-    """What was asked for. Raises UsageError for a page that is not a number."""
+    """What was asked for. Raises UsageError for a page that is not a number, and an order there is not."""
     views = look.views
     choice = Choice(
         strategy=look.asked("strategy"),
@@ -36,11 +37,13 @@ async def trades(look: Look) -> TradesView:
         reason=look.asked("reason"),
         result=look.asked("result"),
     )
+    order = look.asked("sort") or "newest"
     return TradesView(
         positions=views.portfolio.positions(),
         orders=views.portfolio.orders(),
         choice=choice,
-        closed=trades_page(views.trades, choice, look.number("page", 1), TRADES_A_PAGE),
+        order=order,
+        closed=trades_page(views.trades, choice, look.number("page", 1), TRADES_A_PAGE, order),
         strategies=views.strategies,
         symbols=tuple(views.seen),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 MOVES_MS_MAX = 10_000
 BACK_MS_MAX = 40_000
+FOCUSED = """() => [getComputedStyle(document.activeElement).outlineStyle,
+    document.activeElement.outerHTML.slice(0, 80)]"""
+NAMELESS = """() => [...document.querySelectorAll("a, button, input:not([type=hidden]), select, svg[role=img]")].filter(
+    (one) => !(one.textContent.trim() || one.getAttribute("aria-label") || one.closest("label")?.textContent.trim())
+).map((one) => one.outerHTML.slice(0, 120))"""
+"""Controls and pictures that nobody who hears a page could name."""
 BEYOND = "seq => Number(document.querySelector('#header-seq').textContent.replaceAll(',', '')) > seq"
 
 
@@ -90,6 +97,47 @@ def test_a_page_that_was_killed_is_back_without_anybody_noticing_much(visitor: V
     answer = page.goto("/risk")
     assert answer is not None
     assert answer.status == 200
+
+
+def test_the_foot_of_a_page_says_what_its_header_says(visitor: Visitor) -> None:
+    page = visitor.page()
+    page.goto("/arena")
+    moves_on(page)
+    page.wait_for_function(
+        "() => document.querySelector('#end-seq').textContent === document.querySelector('#header-seq').textContent"
+    )
+
+
+def test_a_chart_tells_of_the_trades_under_the_cursor(visitor: Visitor) -> None:
+    page = visitor.page()
+    page.goto("/chart/BTCUSDT?as_of=20000")
+    plot = page.locator("#candles-plot canvas").first.bounding_box()
+    assert plot is not None
+    told = set()
+    for x in range(int(plot["x"]), int(plot["x"] + plot["width"]), 4):
+        page.mouse.move(x, plot["y"] + 100)
+        told |= set(page.locator("#candles-plot .tip:not([hidden]) > div").all_inner_texts())
+    assert any(re.match(r"▲ long \w+ opened at [\d,.]+$", text) for text in told), told
+    assert any(re.search(r" closed at [\d,.]+, \w+: [+-][\d.]+ USDT, [+-][\d.]+ R$", text) for text in told), told
+
+
+def test_what_is_focused_by_key_has_a_ring_around_it(visitor: Visitor) -> None:
+    page = visitor.page()
+    page.goto("/trades")
+    bare = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        style, name = page.evaluate(FOCUSED)
+        if style == "none" and not name.startswith("<body"):
+            bare.add(name)
+    assert bare == set()
+
+
+def test_every_control_has_a_name(visitor: Visitor) -> None:
+    page = visitor.page()
+    for address in ("/", "/arena", "/chart/BTCUSDT", "/trades", "/risk", "/events", "/events/17404", "/login"):
+        page.goto(address)
+        assert page.evaluate(NAMELESS) == [], address
 
 
 # ---------------------------------------------------------------- stepping in

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from events.errors import UsageError
 from projections.choosing import Choice, TradesPage, trades_page
 from projections.host import fold
 from projections.trades import Trades
 from tests.projections.tape import closed, recorded
 
 
-def page_of(choice: Choice, page: int = 1, size: int = 2) -> TradesPage:
+def page_of(choice: Choice, page: int = 1, size: int = 2, order: str = "newest") -> TradesPage:
     trades = Trades()
     events = [closed(5.0, "a"), closed(-3.0, "a"), closed(2.0, "b", "ETHUSDT"), closed(-1.0, "b"), closed(4.0, "a")]
     fold([trades], recorded(events))
-    return trades_page(trades, choice, page, size)
+    return trades_page(trades, choice, page, size, order)
 
 
 def gross(page: TradesPage) -> list[float]:
@@ -44,6 +45,33 @@ def test_a_page_beyond_the_end_is_the_last_one() -> None:
 )
 def test_trades_are_chosen_by_what_they_have_in_common(choice: Choice, found: list[float]) -> None:
     assert gross(page_of(choice, size=9)) == found
+
+
+@pytest.mark.parametrize(
+    ("order", "found"),
+    [
+        ("newest", [4.0, -1.0, 2.0, -3.0, 5.0]),
+        ("best", [5.0, 4.0, 2.0, -1.0, -3.0]),
+        ("worst", [-3.0, -1.0, 2.0, 4.0, 5.0]),
+    ],
+)
+def test_trades_stand_in_the_order_that_was_asked_for(order: str, found: list[float]) -> None:
+    assert gross(page_of(Choice(), size=9, order=order)) == found
+    assert gross(page_of(Choice(), page=2, size=2, order=order)) == found[2:4]
+
+
+def test_an_order_that_there_is_not_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="no order 'luckiest'; there are: newest, best, worst, longest"):
+        page_of(Choice(), order="luckiest")
+
+
+def test_rates_and_means_are_of_all_that_were_chosen_and_of_none_unknown() -> None:
+    page = page_of(Choice(strategy="a"), size=1)
+    assert page.win_rate_percent == pytest.approx(200.0 / 3.0)
+    every = page_of(Choice(strategy="a"), size=9)
+    assert page.mean_r == pytest.approx(sum(trade.r_multiple for trade in every.trades) / 3.0)
+    nothing = page_of(Choice(symbol="XRPUSDT"))
+    assert (nothing.win_rate_percent, nothing.mean_r) == (None, None)
 
 
 def test_sums_and_counts_are_of_all_that_were_chosen_not_of_the_page() -> None:

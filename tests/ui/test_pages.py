@@ -150,6 +150,7 @@ async def test_what_a_picture_is_drawn_from_can_be_fetched_alone(address: str) -
         "/?part=nothing",
         "/?part=../base",
         "/trades?page=x",
+        "/trades?sort=luckiest",
         "/chart/NOPE?as_of=2",
     ],
 )

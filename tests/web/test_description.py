@@ -78,7 +78,7 @@ async def test_the_page_shows_every_route_without_a_script() -> None:
     async with client_of(SITE) as client:
         page = (await client.get("/api/docs")).text
     for path in (await description())["paths"]:
-        assert f" {path}</h2>" in page
+        assert f"</b> {path}</h2>" in page
     assert "<script" not in page
     assert "style=" not in page
     assert "http://" not in page

@@ -4,11 +4,11 @@
   const { color, seconds, ordered, chart, title, number, signed, keepDrawn } = palette;
   const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6", "--series-7"];
   const MARKS = {
-    kill: { color: "--down", shape: "arrowDown", position: "aboveBar", sign: "■ kill" },
-    reset: { color: "--up", shape: "arrowUp", position: "belowBar", sign: "● reset" },
-    configuration: { color: "--faint", shape: "square", position: "belowBar", sign: "# configuration" },
-    start: { color: "--faint", shape: "square", position: "belowBar", sign: "# start" },
-    outage: { color: "--warn", shape: "circle", position: "aboveBar", sign: "▲ outage" },
+    kill: { tone: "down", color: "--down", shape: "arrowDown", position: "aboveBar", sign: "▼ kill switch" },
+    reset: { tone: "up", color: "--up", shape: "arrowUp", position: "belowBar", sign: "▲ reset" },
+    configuration: { tone: "flat", color: "--faint", shape: "square", position: "belowBar", sign: "■ configuration" },
+    start: { tone: "flat", color: "--faint", shape: "square", position: "belowBar", sign: "■ start" },
+    outage: { tone: "warn", color: "--warn", shape: "circle", position: "aboveBar", sign: "● outage" },
   };
   const EVEN_MAX = 400;
   const MARK_PX = 18;
@@ -33,6 +33,7 @@
     made.timeScale().applyOptions({ rightOffsetPixels: 20 });
     const percent = (text) => ({ type: "custom", formatter: text, minMove: 0.01 });
     const lines = new Map();
+    const buttons = new Map();
     const tip = document.createElement("div");
     tip.className = "tip";
     tip.hidden = true;
@@ -104,28 +105,47 @@
       label();
     }
 
-    /** The key: each course's newest value, or that under the cursor. */
+    function keyed(course, index) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.title = `Show or hide ${course.name}`;
+      const swatch = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+      const stroke = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+      stroke.setAttribute("width", "12");
+      stroke.setAttribute("height", "4");
+      stroke.setAttribute("rx", "2");
+      stroke.setAttribute("fill", color(hue(index)));
+      swatch.append(stroke);
+      button.append(swatch, course.name, document.createElement("b"));
+      button.addEventListener("click", () => toggle(course.name));
+      key.append(button);
+      return button;
+    }
+
+    /** The key: each course's newest value, or that under the cursor. A button stays the same, so that it keeps the focus. */
     function label(values = null) {
-      const keys = shown.courses.map((course, index) => {
-        const button = document.createElement("button");
+      for (const [index, course] of shown.courses.entries()) {
+        if (!buttons.has(course.name)) buttons.set(course.name, keyed(course, index));
+        const button = buttons.get(course.name);
         const value = values?.get(course.name) ?? course.points.at(-1)?.[2];
-        button.type = "button";
         button.setAttribute("aria-pressed", String(!hidden.has(course.name)));
-        button.title = `Show or hide ${course.name}`;
-        const swatch = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-        const stroke = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-        stroke.setAttribute("width", "12");
-        stroke.setAttribute("height", "4");
-        stroke.setAttribute("rx", "2");
-        stroke.setAttribute("fill", color(hue(index)));
-        swatch.append(stroke);
-        const text = document.createElement("b");
-        text.textContent = value === undefined ? "–" : signed(value, 2, " %");
-        button.append(swatch, course.name, text);
-        button.addEventListener("click", () => toggle(course.name));
-        return button;
+        button.lastChild.textContent = value === undefined ? "–" : signed(value, 2, " %");
+      }
+    }
+
+    /** What the signs on the course mean, as far as there are any. */
+    function explain() {
+      const kinds = new Set(shown.marks.map((mark) => mark.kind));
+      const signs = Object.entries(MARKS).filter(([kind]) => kinds.has(kind)).map(([, mark]) => {
+        const sign = document.createElement("span");
+        const shape = document.createElement("i");
+        shape.className = mark.tone;
+        shape.textContent = mark.sign.slice(0, 1);
+        sign.append(shape, mark.sign.slice(1));
+        return sign;
       });
-      key.replaceChildren(...keys);
+      key.querySelectorAll("span").forEach((old) => old.remove());
+      key.append(...signs);
     }
 
     made.subscribeCrosshairMove((move) => {
@@ -179,6 +199,7 @@
       if (marker) marker.setMarkers(sorted);
       else marker = LightweightCharts.createSeriesMarkers(total, sorted);
       label();
+      explain();
       if (wasEmpty) made.timeScale().fitContent();
     }
 
