@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
-from bisect import bisect_right
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from engine.core.machine import fold
-from engine.core.saving import copy_world, decode_world, encode_world
 from engine.core.world import World, new_world
+from engine.places import Places
 from engine.recovery import from_snapshot
 from events.errors import LogBusy, UsageError
 
@@ -32,76 +30,13 @@ T = TypeVar("T")
 
 STEP_EVENTS_MAX: Final = 2_048
 """So many are folded in a turn of the thread, about 20 ms, before others have theirs."""
-DISTANCE_EVENTS_MIN: Final = 2_048
-PLACES_MAX: Final = 512
-PLACES_BYTES_MAX: Final = 96 << 20
-PACKING: Final = 1
-"""zlib's quickest: half the bytes for a few milliseconds."""
 LOOKS_WAITING_MAX: Final = 64
 LAYING_RESTS: Final = 3
 """Between two steps of laying it rests so many times as long as the step took."""
 
 
-class Places:
-    """Worlds along the log, oldest first, packed. When they are too many, or too large, the distance doubles."""
-
-    def __init__(
-        self,
-        count_max: int = PLACES_MAX,
-        bytes_max: int = PLACES_BYTES_MAX,
-        distance_events: int = DISTANCE_EVENTS_MIN,
-    ) -> None:
-        self._count_max, self._bytes_max = count_max, bytes_max
-        self._kept: list[tuple[int, bytes]] = []
-        self.distance_events = distance_events
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    @property
-    def total_bytes(self) -> int:
-        """How much they hold."""
-        return sum(len(content) for _, content in self._kept)
-
-    def before(self, seq: int) -> int:
-        """Where the last one at or before an event stands, 0 where there is none."""
-        at = bisect_right(self._kept, seq, key=lambda one: one[0])
-        return self._kept[at - 1][0] if at else 0
-
-    def reach(self, seq: int) -> int:
-        """The last place that is come to from an event without a gap between two of them."""
-        while (next_seq := self.before(seq + 2 * self.distance_events)) > seq:
-            seq = next_seq
-        return seq
-
-    def world(self, seq: int, strategies: Mapping[str, Strategy]) -> World:
-        """The world of the place at an event."""
-        at = bisect_right(self._kept, seq, key=lambda one: one[0])
-        return decode_world(zlib.decompress(self._kept[at - 1][1]), strategies)
-
-    def pass_by(self, seq: int, world: World) -> None:
-        """Keep the world where no place is near before it."""
-        if seq - self.before(seq) < self.distance_events:
-            return
-        at = bisect_right(self._kept, seq, key=lambda one: one[0])
-        self._kept.insert(at, (seq, zlib.compress(encode_world(world), PACKING)))
-        while len(self._kept) > self._count_max or (len(self._kept) > 1 and self.total_bytes > self._bytes_max):
-            self._thin()
-
-    def _thin(self) -> None:
-        """Double the distance, and let those go that stand too near to the one before."""
-        self.distance_events *= 2
-        kept: list[tuple[int, bytes]] = []
-        last_seq = 0
-        for seq, content in self._kept:
-            if seq - last_seq >= self.distance_events:
-                kept.append((seq, content))
-                last_seq = seq
-        self._kept = kept
-
-
 class _Walker:
-    """A world on its way through the log. It always stands at the end of a commit: no group is torn there."""
+    """A world on its way through the log. It only goes on from the end of a commit: no group is torn there."""
 
     def __init__(self, strategies: Mapping[str, Strategy]) -> None:
         self._strategies = strategies
@@ -207,7 +142,7 @@ class Past:
         place_seq = self.places.before(seq)
         if place_seq > walker.seq:
             walker.stand(self.places.world(place_seq, self._strategies), place_seq)
-        if self._snapshots is not None and seq - walker.seq > self.places.distance_events:
+        if self._snapshots is not None and seq - walker.seq > 2 * self.places.distance_events:
             world, snapshot_seq = from_snapshot(reader, self._snapshots, self._strategies, seq)
             if snapshot_seq > walker.seq:
                 walker.stand(world, snapshot_seq)
@@ -232,9 +167,11 @@ class Past:
         return True
 
     def _answer(self, walker: _Walker, seq: int, ask: Callable[[World], T], reader: LogReader) -> T:
-        """Ask the walker's world, or a copy that goes on into the commit in which the event stands."""
+        """Ask the walker's world. Where the event stands inside a commit it goes into that, and no further."""
         if walker.seq == seq:
             return ask(walker.world)
-        world = copy_world(walker.world)
-        fold(world, reader.read(walker.seq, seq - walker.seq))
-        return ask(world)
+        try:
+            fold(walker.world, reader.read(walker.seq, seq - walker.seq))
+            return ask(walker.world)
+        finally:
+            walker.begin()

@@ -299,8 +299,9 @@ def _follow_fact(world: World, runner: Runner, fact: Fact) -> None:
     """What a runner does with a fact before it decides."""
     symbol = fact.symbol
     market, main = world.markets[symbol], runner.main.series[symbol]
-    state, params = runner.states[symbol], runner.params[symbol]
-    runner.look(fact, market, main, runner.main.bars[symbol], world.readings[symbol], state, params)
+    if main.completed == 1 or market.reset == 1 or fact.kind != CANDLE:
+        state, params = runner.states[symbol], runner.params[symbol]
+        runner.look(fact, market, main, runner.main.bars[symbol], world.readings[symbol], state, params)
     if fact.kind == CANDLE and fact.timing != WARM_UP and runner.active[symbol]:
         roll_day(runner.account, fact.open_time_ms)
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from engine.core.strategy import Strategy
-    from engine.core.world import Runner, SeriesSet, World
+    from engine.core.world import Runner, World
 
 
 class SavedRunner(Struct, array_like=True):
@@ -85,6 +85,21 @@ def live_rows(ring: Sequence[Any], newest: int, size: int, mask: int, oldest: in
 
 def saved(world: World) -> Saved:
     """The world in the form that is written."""
+    found = saved_without_rings(world)
+    found.readings = [
+        live_rows(ring, market.readings - 1, READINGS_MAX, READINGS_MASK)
+        for ring, market in zip(world.readings, world.markets, strict=True)
+    ]
+    for kept in found.series:
+        kept.bars = [
+            live_rows(ring, series.row, HISTORY_BARS_MAX, HISTORY_MASK)
+            for ring, series in zip(world.series[kept.timeframe_ms].bars, kept.series, strict=True)
+        ]
+    return found
+
+
+def saved_without_rings(world: World) -> Saved:
+    """All but what is far the most of it: the readings of open interest and the histories of the series."""
     return Saved(
         listed=world.listed,
         configured=[runner.configured for runner in world.runners],
@@ -93,26 +108,14 @@ def saved(world: World) -> Saved:
             live_rows(ring, market.settled - 1, len(ring), SETTLEMENTS_MASK, market.due)
             for ring, market in zip(world.settlements, world.markets, strict=True)
         ],
-        readings=[
-            live_rows(ring, market.readings - 1, READINGS_MAX, READINGS_MASK)
-            for ring, market in zip(world.readings, world.markets, strict=True)
-        ],
-        series=[_saved_series(world.series[timeframe]) for timeframe in sorted(world.series)],
+        readings=[],
+        series=[SavedSeries(timeframe, world.series[timeframe].series, []) for timeframe in sorted(world.series)],
         runners=[_saved_runner(runner) for runner in world.runners],
         guard=world.guard,
         maxima=world.maxima,
         guard_trip_seq=world.guard_trip_seq,
         anchor=world.anchor,
     )
-
-
-def _saved_series(found: SeriesSet) -> SavedSeries:
-    """One timeframe with the living rows of its histories."""
-    bars = [
-        live_rows(ring, series.row, HISTORY_BARS_MAX, HISTORY_MASK)
-        for ring, series in zip(found.bars, found.series, strict=True)
-    ]
-    return SavedSeries(found.timeframe_ms, found.series, bars)
 
 
 def _saved_runner(runner: Runner) -> SavedRunner:
@@ -130,35 +133,41 @@ def decode_world(content: bytes, strategies: Mapping[str, Strategy]) -> World:
     """The world behind the bytes. Raises SnapshotRefused when they do not fit this version's state."""
     try:
         found = _decoder.decode(content)
-        world = new_world(strategies)
-        for listed in found.listed:
-            list_contract(world, listed)
-        for configured in found.configured:
-            configure_runner(world, configured)
-        _fill_markets(world, found)
-        for runner, kept in zip(world.runners, found.runners, strict=True):
-            _fill_runner(runner, kept)
+        world = restored(found, new_world(strategies))
+        _fill_rings(world, found)
     except (msgspec.MsgspecError, ValueError, IndexError, KeyError) as error:
         raise SnapshotRefused(f"it does not fit this version's state: {error}") from error
+    return world
+
+
+def restored(found: Saved, world: World) -> World:
+    """An empty world that now knows what was saved, but for the rows of readings and histories."""
+    for listed in found.listed:
+        list_contract(world, listed)
+    for configured in found.configured:
+        configure_runner(world, configured)
+    world.markets = found.markets
+    for ring, rows, market in zip(world.settlements, found.settlements, found.markets, strict=True):
+        _fill_ring(ring, rows, market.settled - 1, SETTLEMENTS_MASK)
+    for kept in found.series:
+        world.series[kept.timeframe_ms].series[:] = kept.series
+    for runner, moving in zip(world.runners, found.runners, strict=True):
+        _fill_runner(runner, moving)
     world.guard, world.maxima = found.guard, found.maxima
     world.guard_trip_seq, world.anchor = found.guard_trip_seq, found.anchor
     return world
 
 
-def _fill_markets(world: World, found: Saved) -> None:
-    """Markets, series and the rows of their rings."""
-    world.markets = found.markets
-    for index, market in enumerate(found.markets):
-        _fill_ring(world.settlements[index], found.settlements[index], market.settled - 1, SETTLEMENTS_MASK)
-        _fill_ring(world.readings[index], found.readings[index], market.readings - 1, READINGS_MASK)
+def _fill_rings(world: World, found: Saved) -> None:
+    """The rows of readings and histories."""
+    for readings, rows, market in zip(world.readings, found.readings, found.markets, strict=True):
+        _fill_ring(readings, rows, market.readings - 1, READINGS_MASK)
     for kept in found.series:
-        target = world.series[kept.timeframe_ms]
-        target.series[:] = kept.series
-        for ring, rows, series in zip(target.bars, kept.bars, kept.series, strict=True):
-            _fill_ring(ring, rows, series.row, HISTORY_MASK)
+        for bars, history, series in zip(world.series[kept.timeframe_ms].bars, kept.bars, kept.series, strict=True):
+            _fill_ring(bars, history, series.row, HISTORY_MASK)
 
 
-def _fill_ring(ring: list[Any], rows: Sequence[Any], newest: int, mask: int) -> None:
+def _fill_ring(ring: Any, rows: Sequence[Any], newest: int, mask: int) -> None:
     """Put the newest rows of a ring back where they stood."""
     for offset, row in enumerate(rows):
         ring[(newest - len(rows) + 1 + offset) & mask] = row

@@ -35,6 +35,7 @@ from events.errors import CommandRefused, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from engine.core.state import Bars, Readings
     from engine.core.strategy import Strategy
     from events.facts import ContractListed, FeedConnected, RunnerConfigured
 
@@ -48,7 +49,7 @@ class SeriesSet(Struct):
 
     timeframe_ms: int
     series: list[Series]
-    bars: list[list[Bar]]
+    bars: list[Bars]
 
 
 class Runner(Struct):
@@ -72,7 +73,10 @@ class Runner(Struct):
 
 
 class World(Struct):
-    """Everything. Lists run over symbols in the order they were listed."""
+    """Everything. Lists run over symbols in the order they were listed.
+
+    A `bare` one is being put together: what is listed gets no rings, and a runner no room to decide.
+    """
 
     strategies: Mapping[str, Strategy]
     symbols: dict[str, int]
@@ -82,7 +86,7 @@ class World(Struct):
     groups: dict[str, int]
     markets: list[Market]
     settlements: list[list[Settlement]]
-    readings: list[list[OpenInterest]]
+    readings: list[Readings]
     series: dict[int, SeriesSet]
     runners: list[Runner]
     guard: Guard
@@ -90,6 +94,7 @@ class World(Struct):
     guard_trip_seq: int = 0
     base_ms: int = 0
     anchor: FeedConnected | None = None
+    bare: bool = False
 
     def runner(self, name: str) -> Runner:
         """The runner of a strategy. Raises CommandRefused when there is none."""
@@ -151,7 +156,7 @@ def _add_symbol(world: World, event: ContractListed) -> None:
     world.tiers.append([])
     world.markets.append(Market(base_ms=event.timeframe_ms, gap_reset_ms=GAP_RESET_MS))
     world.settlements.append([Settlement() for _ in range(SETTLEMENTS_MAX)])
-    world.readings.append([OpenInterest() for _ in range(READINGS_MAX)])
+    world.readings.append([] if world.bare else [OpenInterest() for _ in range(READINGS_MAX)])
     for series in world.series.values():
         _grow_series(world, series)
     for runner in world.runners:
@@ -162,7 +167,7 @@ def _grow_series(world: World, series: SeriesSet) -> None:
     """A series and its history for every symbol that has none yet."""
     while len(series.series) < len(world.symbols):
         series.series.append(Series(timeframe_ms=series.timeframe_ms, base_ms=world.base_ms))
-        series.bars.append([Bar() for _ in range(HISTORY_BARS_MAX)])
+        series.bars.append([] if world.bare else [Bar() for _ in range(HISTORY_BARS_MAX)])
 
 
 def series_set(world: World, timeframe_ms: int) -> SeriesSet:
@@ -238,7 +243,7 @@ def _grow_runner(world: World, runner: Runner) -> None:
         values = {**event.parameters, **event.symbol_parameters.get(name, {})}
         runner.params.append(msgspec.convert(values, runner.strategy.parameters))
         runner.active.append(name in event.symbols)
-    while len(runner.out) < len(names) + DECISIONS_A_FACT_MAX:
+    while len(runner.out) < (1 if world.bare else len(names) + DECISIONS_A_FACT_MAX):
         runner.out.append(Decision(reading=runner.strategy.reading()))
 
 

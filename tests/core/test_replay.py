@@ -136,6 +136,23 @@ def test_following_the_log_of_the_built_in_strategies_ends_in_the_same_world(rec
     assert replayed(run.log) == state_of(run.world)
 
 
+def test_a_replay_begins_anew_after_a_long_hole_in_the_middle_of_a_higher_candle() -> None:
+    tape = market(Recipe(seed=2, candles=900, long_holes=2))
+    run, world = begin(tape.contracts, eager(BUILT_IN), STRATEGIES), new_world(STRATEGIES)
+    fold(world, run.log)
+    anew = 0
+    for fact in tape.events():
+        followed = len(run.log)
+        feed(run.world, run.log, [fact])
+        fold(world, run.log[followed:])
+        if run.world.markets[0].reset:
+            assert run.world.runners[0].main.series[0].completed == 0
+            assert state_of(world) == state_of(run.world)
+            anew += 1
+    assert anew >= 2
+    assert state_of(world) == state_of(run.world)
+
+
 @examples(10)
 @given(recipes(told_of=0.3), st.integers(0, 10_000))
 def test_a_world_rebuilt_from_any_point_of_the_log_goes_on_as_if_nothing_happened(recipe: Recipe, cut: int) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import zlib
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from random import Random
 from time import process_time
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import Struct
 
 from engine.boot import snapshot_store
 from engine.core.machine import is_decision
 from engine.core.saving import encode_world, world_digest
 from engine.core.world import new_world
-from engine.past import LOOKS_WAITING_MAX, PACKING, STEP_EVENTS_MAX, Past, Places
+from engine.past import LOOKS_WAITING_MAX, STEP_EVENTS_MAX, Past
+from engine.places import Places
 from engine.recovery import recover
 from events.errors import ConfigError, LogBusy, LogDamaged, UsageError
 from events.log_thread import LogThread
@@ -54,13 +55,17 @@ def replayed(db: Path) -> dict[int, str]:
     return {seq: replay(db, seq) for seq in sorted(chosen)}
 
 
+@pytest.fixture(scope="module")
+def worlds(db: Path, replayed: dict[int, str]) -> dict[int, bytes]:
+    """All that was known at these places, also where in the log it stands, folded from the first event on."""
+    with closing(SqliteLogReader(db)) as reader:
+        return {seq: encode_world(recover(reader, None, STRATEGIES, seq).world) for seq in replayed}
+
+
 def replay(db: Path, seq: int) -> str:
     """The digest as of an event, from the beginning of the log."""
-    reader = SqliteLogReader(db)
-    try:
+    with closing(SqliteLogReader(db)) as reader:
         return world_digest(recover(reader, None, STRATEGIES, seq).world)
-    finally:
-        reader.close()
 
 
 @contextmanager
@@ -81,6 +86,50 @@ def past_of(
 def only_looking(db: Path) -> SnapshotStore:
     """The engine's snapshots, which nobody here may touch."""
     return SnapshotStore(db.with_name(db.name + ".snapshots"), lambda _: None, only_looks=True)
+
+
+class Way(Struct, frozen=True):
+    """How one comes to an event: what was looked at and laid before, and the look just before, so far away."""
+
+    name: str
+    distance_events: int = 500
+    count_max: int = 512
+    shares: tuple[float, ...] = ()
+    laid: bool = True
+    last_look_events: int = 10**9
+    snapshots: bool = False
+    way_events_max: int = 1_100
+
+
+WAYS = (
+    Way("from the beginning", distance_events=10**9, laid=False, way_events_max=10**9),
+    Way("from the place before"),
+    Way("from a place of those that were left", distance_events=100, count_max=6, way_events_max=4_000),
+    Way("from a place that a look has left", shares=(1.0, 0.3, 0.7), laid=False),
+    Way("from a place laid behind those of looks", shares=(0.5, 0.9)),
+    Way("onwards from the event before", last_look_events=1),
+    Way("onwards from a little before", last_look_events=40),
+    Way("from a snapshot", distance_events=10**9, laid=False, snapshots=True, way_events_max=10**9),
+    Way("from a snapshot or a place", laid=False, snapshots=True, way_events_max=10**9),
+)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_every_way_to_an_event_ends_in_the_same_bits(db: Path, worlds: dict[int, bytes], way: Way) -> None:
+    async def look() -> None:
+        places, head = Places(way.count_max, distance_events=way.distance_events), max(worlds)
+        with past_of(db, places, only_looking(db) if way.snapshots else None) as past:
+            for share in way.shares:
+                await past.look(int(head * share), world_digest)
+            if way.laid:
+                await past.lay(head)
+            for seq, bits in worlds.items():
+                await past.look(max(1, seq - way.last_look_events), world_digest)
+                assert seq - past.near(seq) <= way.way_events_max
+                assert await past.look(seq, encode_world) == bits, seq
+            assert (len(places) > 3) == (way.distance_events < head)
+
+    asyncio.run(look())
 
 
 @pytest.mark.parametrize("with_snapshots", [False, True])
@@ -256,23 +305,3 @@ def test_damage_is_told_and_what_lies_before_it_can_still_be_seen(tmp_path: Path
             assert await past.look(seq - 200, world_digest) == whole
 
     look()
-
-
-def test_places_are_bounded_in_number_and_in_bytes_however_long_the_log_is() -> None:
-    world = new_world(STRATEGIES)
-    size = len(zlib.compress(encode_world(world), PACKING))
-    for places in (Places(count_max=10, distance_events=100), Places(bytes_max=10 * size, distance_events=100)):
-        for seq in range(50, 200_000, 50):
-            places.pass_by(seq, world)
-            assert len(places) <= 10
-            assert places.total_bytes <= 10 * size
-        assert 200_000 - places.before(200_000) <= 2 * places.distance_events
-        assert places.distance_events < 200_000
-        assert places.before(places.distance_events - 1) == 0
-
-
-def test_places_found_on_the_way_back_stand_in_order() -> None:
-    places, world = Places(distance_events=100), new_world(STRATEGIES)
-    for seq in (900, 500, 100, 700, 650, 300):
-        places.pass_by(seq, world)
-    assert [places.before(seq) for seq in (150, 350, 550, 750, 950)] == [100, 300, 500, 700, 900]

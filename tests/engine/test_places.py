@@ -1,0 +1,72 @@
+"""Places along a log: bounded in number and in bytes, in order, and equal parts are kept once."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.core.parts import parts_of
+from engine.core.saving import encode_world
+from engine.core.world import list_contract, new_world
+from engine.places import PACKING, PART_BYTES_MIN, Places
+from tests.support import STRATEGIES, listed
+
+if TYPE_CHECKING:
+    from engine.core.world import World
+
+
+def marked(seq: int) -> World:
+    """A world that differs from others in what is not in a ring."""
+    world = new_world(STRATEGIES)
+    list_contract(world, listed("AAA"))
+    world.guard_trip_seq = seq
+    return world
+
+
+def own_bytes() -> int:
+    """What such a world takes beside the others."""
+    return len(zlib.compress(next(iter(parts_of(marked(10**6)))), PACKING)) + PART_BYTES_MIN
+
+
+@pytest.mark.parametrize("by_bytes", [False, True])
+def test_places_are_bounded_in_number_and_in_bytes_however_long_the_log_is(*, by_bytes: bool) -> None:
+    if by_bytes:
+        bytes_max = 15 * own_bytes()
+        places = Places(bytes_max=bytes_max, distance_events=100)
+    else:
+        bytes_max = 10**9
+        places = Places(count_max=10, distance_events=100)
+    for seq in range(50, 200_000, 50):
+        places.pass_by(seq, marked(seq))
+        assert len(places) <= (15 if by_bytes else 10)
+        assert places.total_bytes <= bytes_max
+    assert len(places) >= 4
+    assert 200_000 - places.before(200_000) <= 2 * places.distance_events
+    assert places.distance_events < 200_000
+    assert places.before(places.distance_events - 1) == 0
+    for seq in range(1_000, 200_000, 7_000):
+        if (at := places.before(seq)) > 0:
+            assert encode_world(places.world(seq, STRATEGIES)) == encode_world(marked(at))
+
+
+def test_what_two_places_have_in_common_is_kept_once_and_goes_with_the_last() -> None:
+    places = Places(count_max=4, distance_events=100)
+    places.pass_by(100, marked(100))
+    first = places.total_bytes
+    places.pass_by(200, marked(200))
+    assert places.total_bytes - first <= own_bytes() + 8 < first
+    places.pass_by(300, marked(300))
+    places.pass_by(400, marked(400))
+    before = places.total_bytes
+    places.pass_by(500, marked(500))
+    assert len(places) == 2
+    assert places.total_bytes < before
+
+
+def test_places_found_on_the_way_back_stand_in_order() -> None:
+    places, world = Places(distance_events=100), new_world(STRATEGIES)
+    for seq in (900, 500, 100, 700, 650, 300):
+        places.pass_by(seq, world)
+    assert [places.before(seq) for seq in (150, 350, 550, 750, 950)] == [100, 300, 500, 700, 900]
