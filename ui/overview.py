@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from projections.courses import CourseView, DayResult, courses, day_results
 from projections.drawing import thinned
+from projections.formats import gain
+from ui.rendering import tone
 
 if TYPE_CHECKING:
     from events.log import Recorded
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 COURSE_POINTS_MAX = 300
 EVENTS_SHOWN_MAX = 14
+DAYS_LOOKED_AT_MAX = 120
 DAYS_SHOWN_MAX = 30
 MARKS_SHOWN_MAX = 200
 
@@ -58,10 +61,17 @@ async def overview(look: Look) -> Overview:
         since_start_percent=total.net_percent,
         today_percent=portfolio.day_result_percent,
         rows=views.arena.rows(),
-        days=day_results(views.portfolio.equity.views(), views.days, DAYS_SHOWN_MAX),
+        days=_days(views),
         recent=tuple(reversed(views.recent))[:EVENTS_SHOWN_MAX],
         picture=_picture(views, total) if look.part != "content" else None,
     )
+
+
+def _days(views: Views) -> tuple[DayResult, ...]:
+    """The newest days on which something was made or lost, and the last one."""
+    days = day_results(views.portfolio.equity.views(), views.days, DAYS_LOOKED_AT_MAX)
+    told = (day for day in days if day.trades or day.trips or tone(gain(day.result_usdt)) != "flat" or day is days[-1])
+    return tuple(told)[-DAYS_SHOWN_MAX:]
 
 
 def _picture(views: Views, total: TotalView) -> CoursesPicture:

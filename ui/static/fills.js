@@ -3,6 +3,9 @@ const fills = (() => {
   "use strict";
   const { color, seconds, number, signed } = palette;
   const TEXT_ROOM_PX = 62;
+  /** Where a result stands, away from its candle. */
+  const TEXT_FROM_PX = 10;
+  const TEXT_TO_PX = 32;
   const SAID_MAX = 6;
   const words = (name) => name.replaceAll("_", " ");
   const arrow = (side) => (side === "long" ? "▲" : "▼");
@@ -27,6 +30,8 @@ const fills = (() => {
     return [...groups.values()].sort((one, other) => one.place - other.place);
   }
 
+  const isBelow = (group) => (group.kind === "in") === (group.side === "long");
+
   function tint(group) {
     if (group.kind === "in") return group.side === "long" ? "--up" : "--down";
     const won = group.all.filter((one) => one.net_usdt > 0).length;
@@ -34,7 +39,7 @@ const fills = (() => {
   }
 
   /** One sign a group. Results stand beside those that have the room; the others tell when they are pointed at. */
-  function signs(groups, spacingPx) {
+  function signs(groups, spacingPx, free) {
     const outs = groups.filter((group) => group.kind === "out");
     const roomy = new Set(
       outs.filter((group, at) => [outs[at - 1], outs[at + 1]].every(
@@ -42,7 +47,7 @@ const fills = (() => {
       )),
     );
     return groups.map((group) => {
-      const below = (group.kind === "in") === (group.side === "long");
+      const below = isBelow(group);
       const several = group.all.length > 1 ? `${group.all.length}×` : "";
       return {
         time: group.time,
@@ -50,7 +55,7 @@ const fills = (() => {
         shape: group.kind === "out" ? "circle" : below ? "arrowUp" : "arrowDown",
         size: group.kind === "out" ? 0.6 : 1,
         color: color(tint(group)),
-        text: several || (roomy.has(group) ? signed(group.all[0].net_usdt, 2) : ""),
+        text: several || (roomy.has(group) && free(group) ? signed(group.all[0].net_usdt, 2) : ""),
       };
     });
   }
@@ -107,14 +112,25 @@ const fills = (() => {
     tip.hidden = true;
     element.append(tip);
     let groups = [];
+    let bars = [];
     let decimals = 2;
     let spacingPx = 0;
+
+    /** Whether a result can be read above or below its candle: no neighbour's candle lies there. */
+    function free(group) {
+      const y = (price) => series.priceToCoordinate(price) ?? 0;
+      const around = Math.ceil(TEXT_ROOM_PX / 2 / spacingPx);
+      const own = bars[group.place];
+      const [top, bottom] = isBelow(group) ? [y(own.low) + TEXT_FROM_PX, y(own.low) + TEXT_TO_PX] : [y(own.high) - TEXT_TO_PX, y(own.high) - TEXT_FROM_PX];
+      return bars.slice(Math.max(group.place - around, 0), group.place + around + 1)
+        .every((one) => one === own || y(one.low) < top || y(one.high) > bottom);
+    }
 
     function place() {
       const range = chart.timeScale().getVisibleLogicalRange();
       if (!range) return;
       spacingPx = chart.timeScale().width() / Math.max(range.to - range.from, 1);
-      markers.setMarkers(signs(groups, spacingPx));
+      markers.setMarkers(signs(groups, spacingPx, free));
     }
 
     function point(move) {
@@ -140,9 +156,10 @@ const fills = (() => {
     return {
       update(found) {
         groups = grouped(found);
+        bars = found.chart.candles;
         decimals = found.decimals;
         connect(groups);
-        place();
+        requestAnimationFrame(place); // The scale fits the new candles by then.
       },
       point,
       remove: () => tip.remove(),
