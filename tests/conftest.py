@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
+import time
+from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,10 +22,36 @@ settings.register_profile("papertape", deadline=None)
 settings.load_profile("papertape")
 
 YOUNG_OBJECTS_MAX = 20_000
+FIRST_WORKER = "gw0"
+COLLECTS_S_MAX = 120.0
+"""A first worker that has not collected by then will not; the others go ahead."""
+
+gc.disable()  # Nothing that is imported and collected is garbage.
+
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+COLLECTED = Path(gettempdir()) / f"papertape-collected-{os.environ.get('PYTEST_XDIST_TESTRUNUID', '')}"
+"""It is there while the first worker of this run has collected."""
+
+
+def pytest_collection() -> None:
+    """Let the first worker collect before the others: on a clean checkout it compiles every test for all of them."""
+    ends_s = time.monotonic() + COLLECTS_S_MAX
+    while WORKER not in ("", FIRST_WORKER) and not COLLECTED.exists() and time.monotonic() < ends_s:
+        time.sleep(0.05)
+
+
+def pytest_sessionfinish() -> None:
+    """Leave nothing behind."""
+    if WORKER == FIRST_WORKER:
+        COLLECTED.unlink(missing_ok=True)
 
 
 def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end: the collector of garbage passes it by."""
+    if WORKER == FIRST_WORKER:
+        COLLECTED.touch()
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS_MAX, 10, 10)

@@ -20,7 +20,7 @@ from tests.engine.processes import ok, papertape
 if TYPE_CHECKING:
     from pathlib import Path
 
-ONE = ("--set", "feed.sim.symbols=BTCUSDT")
+ONE = ("--set", "feed.sim.symbols=BTCUSDT", "feed.sim.warm_up_days=0")
 SIM = ("run", "--feed", "sim", *ONE, "--speed", "max", "--until-end", "--db", "log.db", "--json")
 
 

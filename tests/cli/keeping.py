@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def tell(text: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Also where the tests themselves are to outlive a hang-up.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     engine, web, ends_s_max = sys.argv[1:]
     notify = Notify(os.environ, Path("engine.up").exists)

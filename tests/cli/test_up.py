@@ -22,7 +22,10 @@ from tests.engine.processes import command, environment, ok, papertape, running
 from tests.patience import stretched
 
 DEMO = Path(__file__).parents[2] / "demo.toml"
-UP = ("up", "--config", str(DEMO), "--db", "log.db", "--port", "0")
+UP = (
+    "up", "--config", str(DEMO), "--db", "log.db", "--set", "feed.sim.warm_up_days=0", "feed.sim.symbols=BTCUSDT",
+    "--port", "0",
+)  # fmt: skip
 
 
 def children(pid: int) -> list[int]:

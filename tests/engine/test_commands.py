@@ -159,7 +159,10 @@ async def test_the_door_takes_commands_refuses_nonsense_and_is_the_owner_s_alone
 
 
 def test_verbs_reach_the_running_engine_and_the_log_that_nobody_holds(tmp_path: Path) -> None:
-    market = ("run", "--feed", "sim", "--speed", "600", "--json", "--db", "log.db")
+    market = (
+        "run", "--feed", "sim", "--speed", "600", "--json", "--db", "log.db", "--set", "feed.sim.warm_up_days=0",
+        "feed.sim.symbols=BTCUSDT",
+    )  # fmt: skip
     with running(tmp_path, *market, until="FeedConnected"):
         said = ok(tmp_path, "kill", "--why", "odd", "--who", "anna", "--db", "log.db")
         assert "taken by the running engine: seq" in said

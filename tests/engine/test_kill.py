@@ -14,22 +14,24 @@ from events.facts import CandleClosed, FundingRateSettled, OpenInterestObserved
 from events.failpoints import FAILPOINTS
 from tests.engine.logs import digest, recorded, story, trades_csv
 from tests.engine.processes import kill_until_done, ok, run_and_kill
+from tests.support import PROVING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-KILLS = 25
+KILLS = 25 if PROVING else 12
 FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
 
 
-def market(days: int) -> tuple[str, ...]:
+def market(days: int, *sets: str) -> tuple[str, ...]:
     return (
         "run", "--feed", "sim", "--speed", "max", "--until-end", "--json", "--db", "log.db", "--set",
-        f"feed.sim.days={days}", "feed.sim.warm_up_days=1", "engine.snapshot_every_events=1500",
+        f"feed.sim.days={days}", "feed.sim.warm_up_days=1", *sets,
     )  # fmt: skip
 
 
-LONG, SHORT = market(3), market(1)
+LONG = market(3, "engine.snapshot_every_events=1500")
+SHORT = market(1, "engine.snapshot_every_events=500", "feed.sim.symbols=BTCUSDT")
 
 
 def outcome(folder: Path) -> tuple[str, str, list[Any]]:

@@ -234,7 +234,8 @@ async def first_of(url: str, headers: dict[str, str]) -> dict[str, Any]:
 def test_a_backtest_shows_no_other_configuration_and_no_engine_to_crash(tmp_path: Path) -> None:
     lines = [f"{1735689600000 + 60_000 * at},100,101,99,{100 + at % 2},1" for at in range(60)]
     (tmp_path / "x.csv").write_text("\n".join(["open_time_ms,open,high,low,close,volume", *lines, ""]))
-    ok(tmp_path, "backtest", "--candles", "XUSDT=x.csv", "--strategy", "momentum", "--db", "backtest.db")
+    ok(tmp_path, "backtest", "--candles", "XUSDT=x.csv", "--strategy", "momentum", "--db", "backtest.db",
+       "--engine", "python")  # fmt: skip
     with serving(tmp_path, "--db", "backtest.db") as (_, url):
         wait_until(lambda: "backtest ended" in httpx.get(f"{url}/ready").text)
         config = httpx.get(f"{url}/api/v1/config").json()["data"]
@@ -245,7 +246,8 @@ def test_a_backtest_shows_no_other_configuration_and_no_engine_to_crash(tmp_path
 
 
 def test_a_log_opened_by_hand_shows_the_configuration_of_its_engine_or_none(tmp_path: Path) -> None:
-    sets = ("--set", "feed.kind=sim", "--set", "feed.sim.days=1", "--set", "feed.sim.seed=77")
+    sets = ("--set", "feed.kind=sim", "--set", "feed.sim.days=1", "--set", "feed.sim.seed=77",
+            "--set", "feed.sim.symbols=BTCUSDT", "--set", "feed.sim.warm_up_days=0")  # fmt: skip
     ok(tmp_path, "run", *sets, "--speed", "max", "--until-end", "--db", "log.db")
 
     def shown(*arguments: str) -> str:
