@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
+from pathlib import Path
 from queue import Full, Queue
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +24,6 @@ from projections.telegram.secret import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from cli.config import LogsSection
 
@@ -127,6 +127,31 @@ class Bounded(QueueHandler):
             self.lost += 1
 
 
+class Rotating(RotatingFileHandler):
+    """A file that somebody may delete, on a disk that may be full: it is written again as soon as it can be."""
+
+    _fails = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record; `_fails` says then whether it could be."""
+        failed, self._fails = self._fails, False
+        super().emit(record)
+        if self._fails and not failed:
+            text = f"{self.baseFilename} cannot be written now, lines are lost"
+            logging.getLogger(ROOT).warning(text)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name of logging.
+        """Begin anew with the next record, in the folder made anew if that is gone; a bug is told as one."""
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+            return
+        self._fails, stream, self.stream = True, self.stream, None
+        with suppress(OSError):
+            Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+            if stream is not None:
+                stream.close()
+
+
 def _lost_record(count: int) -> logging.LogRecord:
     text = f"{count} lines were lost: the disk was too slow for them"
     return logging.makeLogRecord({"name": ROOT, "levelno": 30, "levelname": "WARNING", "msg": text})
@@ -166,7 +191,7 @@ def _stderr(settings: LogsSection) -> logging.Handler:
 def _file(settings: LogsSection, folder: Path, name: str) -> Iterator[logging.Handler]:
     """A rotating file behind a bounded queue. Raises OSError where it cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = RotatingFileHandler(
+    file = Rotating(
         folder / f"{name}.log", maxBytes=settings.file_bytes_max, backupCount=settings.files_kept, encoding="utf-8"
     )
     file.setFormatter(JsonLines())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import re
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cli.config import LevelsSection, LogsSection
 from cli.logs import QUEUE_RECORDS_MAX, Bounded, logs
+from tests.cli.test_keeper import wait_for
 from tests.engine.processes import ok, papertape
 
 if TYPE_CHECKING:
@@ -69,6 +71,20 @@ def test_files_rotate_and_only_so_many_are_kept(tmp_path: Path) -> None:
     said(tmp_path, settings, *[("papertape.engine", logging.INFO, "x" * 500)] * 100)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["engine.log", "engine.log.1", "engine.log.2"]
     assert all(path.stat().st_size <= 10_000 for path in tmp_path.iterdir())
+
+
+def test_a_folder_that_is_deleted_meanwhile_is_made_anew_and_one_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with logs(LogsSection(file_bytes_max=10_000), tmp_path / "logs", "engine", lambda: 0):
+        rmtree(tmp_path / "logs")
+        for number in range(100):
+            logging.getLogger("papertape.engine").info("%d %s", number, "x" * 500)
+        wait_for((tmp_path / "logs" / "engine.log").exists)
+    assert '"message":"99 xxx' in (tmp_path / "logs" / "engine.log").read_text()
+    [told] = capsys.readouterr().err.splitlines()
+    assert told.startswith("warning: ")
+    assert told.endswith("engine.log cannot be written now, lines are lost")
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
