@@ -215,7 +215,8 @@ class LogTimeline:
     @property
     def head_seq(self) -> int:
         """The newest event that the log holds, as far as is known here."""
-        return self._now.tail.head_seq
+        # A page holds what was written since the last look at the log's end.
+        return max(self._now.tail.head_seq, self._now.views.seq)
 
     @property
     def views(self) -> Views:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from events.facts import Event
     from projections.site import Timeline
 
-OFTEN_S = 0.002
+OFTEN_S, SELDOM_S = 0.002, 60.0
 
 
 def as_port(timeline: LogTimeline) -> Timeline:
@@ -189,14 +189,29 @@ async def test_events_are_those_of_the_log() -> None:
 # ---------------------------------------------------------------- files
 
 
-def of_file(path: Path) -> LogTimeline:
-    return LogTimeline(lambda: (tail_of(path, OFTEN_S), LogThread(lambda: SqliteLogReader(path))), Views)
+def of_file(path: Path, every_s: float = OFTEN_S) -> LogTimeline:
+    return LogTimeline(lambda: (tail_of(path, every_s), LogThread(lambda: SqliteLogReader(path))), Views)
 
 
 async def write(path: Path, events: Sequence[Event]) -> None:
     log = await SqliteEventLog.open(path, clock_ms=lambda: 0)
     await log.append(log.head.seq, [Entry(event) for event in events])
     await log.close()
+
+
+@in_loop
+async def test_the_head_is_never_behind_what_was_folded(tmp_path: Path) -> None:
+    """A page holds what was written since the last look at the log's end."""
+    path, events = tmp_path / "log.db", story(3_000)
+    await write(path, events)
+    timeline = of_file(path, SELDOM_S)
+    async with following(timeline), asyncio.timeout(10.0):
+        await timeline.wait_beyond(0)
+        assert timeline.views.seq < len(events)
+        await write(path, [candle(9_999, 1.0)])
+        await timeline.wait_beyond(len(events))
+        assert timeline.head_seq == timeline.views.seq
+        assert (await timeline.as_of(timeline.views.seq)).seq == len(events) + 1
 
 
 @in_loop

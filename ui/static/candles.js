@@ -9,7 +9,7 @@
   const NARROW_PX = 600;
   const TITLED_MAX = 2;
   /** A line takes part in the scale where it lies within this share of the candles' height above or below them. */
-  const NEAR_VWAP = 0.35;
+  const NEAR_VWAP = 0.2;
   const NEAR_LEVEL = 1;
 
   function draw(element) {
