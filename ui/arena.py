@@ -12,7 +12,7 @@ from events.facts import GLOBAL_SCOPE
 from projections.breakdown import BreakdownView
 from projections.courses import course_drawdowns, courses
 from projections.site import ConditionsView
-from ui.overview import CoursesPicture
+from ui.overview import CoursesPicture, all_courses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,12 +43,14 @@ class ArenaPage(Struct, frozen=True):
     """The page's context."""
 
     rows: tuple[ArenaRow, ...]
-    at_ms: int
+    picture: CoursesPicture | None
 
 
 async def arena(look: Look) -> ArenaPage:
     """The ranking."""
-    return ArenaPage(look.views.arena.rows(), look.views.at_ms)
+    portfolio = look.views.portfolio
+    total = portfolio.equity.total().view(portfolio.view().capital_usdt)
+    return ArenaPage(look.views.arena.rows(), all_courses(look.views, total) if look.part != "content" else None)
 
 
 class Parameter(Struct, frozen=True):

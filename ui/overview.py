@@ -63,7 +63,7 @@ async def overview(look: Look) -> Overview:
         rows=views.arena.rows(),
         days=_days(views),
         recent=tuple(reversed(views.recent))[:EVENTS_SHOWN_MAX],
-        picture=_picture(views, total) if look.part != "content" else None,
+        picture=all_courses(views, total) if look.part != "content" else None,
     )
 
 
@@ -74,7 +74,8 @@ def _days(views: Views) -> tuple[DayResult, ...]:
     return tuple(told)[-DAYS_SHOWN_MAX:]
 
 
-def _picture(views: Views, total: TotalView) -> CoursesPicture:
+def all_courses(views: Views, total: TotalView) -> CoursesPicture:
+    """The courses of all strategies and of their total."""
     return CoursesPicture(
         courses=courses(total, views.portfolio.equity.views(), COURSE_POINTS_MAX),
         drawdowns=thinned(total.drawdowns, COURSE_POINTS_MAX),

@@ -127,7 +127,7 @@ async def test_a_page_comes_while_the_log_is_being_read_says_how_far_it_is_and_a
     assert 'id="conditions-GALAUSDT-long"' in there
 
 
-@pytest.mark.parametrize("address", ["/", "/chart?tf=1m"])
+@pytest.mark.parametrize("address", ["/", "/arena", "/strategy/momentum", "/chart?tf=1m"])
 @in_loop
 async def test_what_a_picture_is_drawn_from_can_be_fetched_alone(address: str) -> None:
     async with visiting() as client:

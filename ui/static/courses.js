@@ -10,17 +10,21 @@
     start: { tone: "flat", color: "--faint", shape: "square", position: "belowBar", sign: "■ start" },
     outage: { tone: "warn", color: "--warn", shape: "circle", position: "aboveBar", sign: "● outage" },
   };
-  const EVEN_MAX = 400;
+  const EVEN_MAX = 1000;
+  const STEPS_S = [60, 300, 900, 3_600, 14_400, 86_400];
   const MARK_PX = 18;
   const hidden = new Set();
 
   const hue = (index) => (index === 0 ? SERIES[0] : SERIES[1 + ((index - 1) % (SERIES.length - 1))]);
 
-  /** Even moments of a span, without values. */
+  /** Even and round moments of a span, without values: the axis is labelled by them. */
   function between(first, last) {
     if (!(last > first)) return [];
-    const count = Math.min(EVEN_MAX, Math.floor((last - first) / 60));
-    return [...Array(count + 1).keys()].map((at) => ({ time: first + Math.round(((last - first) * at) / Math.max(count, 1)) }));
+    const step = STEPS_S.find((one) => (last - first) / one <= EVEN_MAX) ?? (last - first) / EVEN_MAX;
+    const begun = Math.ceil(first / step);
+    const count = Math.max(Math.floor(last / step) - begun + 1, 0);
+    const round = [...Array(count).keys()].map((at) => Math.floor((begun + at) * step));
+    return ordered([first, ...round, last].map((time) => ({ time })));
   }
 
   function draw(element) {

@@ -48,14 +48,14 @@ const fills = (() => {
     );
     return groups.map((group) => {
       const below = isBelow(group);
-      const several = group.all.length > 1 ? `${group.all.length}×` : "";
+      const text = group.all.length > 1 ? `${group.all.length}×` : roomy.has(group) ? signed(group.all[0].net_usdt, 2) : "";
       return {
         time: group.time,
         position: below ? "belowBar" : "aboveBar",
         shape: group.kind === "out" ? "circle" : below ? "arrowUp" : "arrowDown",
         size: group.kind === "out" ? 0.6 : 1,
         color: color(tint(group)),
-        text: several || (roomy.has(group) && free(group) ? signed(group.all[0].net_usdt, 2) : ""),
+        text: text && free(group) ? text : "",
       };
     });
   }
