@@ -168,7 +168,8 @@ async def test_after_a_logout_the_cookie_is_worth_nothing() -> None:
         await client.post("/login", data={"token": TOKEN}, headers=ORIGIN_HEADER)
         kept = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
         assert (await client.get("/api/v1/arena")).status_code == 200
-        assert (await client.post("/logout", headers=ORIGIN_HEADER)).status_code == 303
+        left = await client.post("/logout", headers=ORIGIN_HEADER)
+        assert left.status_code == 303 and "max-age=0" in left.headers["set-cookie"].lower(), "the browser forgets it"
         assert (await client.get("/api/v1/arena")).status_code == 401
         assert (await client.get("/api/v1/arena", headers={"cookie": kept})).status_code == 401
 
