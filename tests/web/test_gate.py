@@ -16,7 +16,7 @@ from api.app import application
 from api.commands import KINDS
 from api.gate import ADDRESSES_MAX, WRONG_MAX, Access, Gate, Wrongs
 from api.guard import BODY_BYTES_MAX, HEADERS
-from api.hosts import Hosts
+from api.hosts import Hosts, is_loopback
 from api.login import local_path
 from api.routes import GuardedRoute, GuardedSocket
 from api.streams import Streams
@@ -216,6 +216,28 @@ async def test_a_name_that_was_pointed_at_this_machine_is_refused() -> None:
             assert refused.status_code == 421, host
         two = [("host", "127.0.0.1"), ("host", "evil.example")]
         assert (await client.get("/api/v1/arena", headers=two)).status_code == 421
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "same"),
+    [
+        ("https://tape.home", "tape.home", True),
+        ("https://tape.home", "tape.home:443", True),
+        ("https://tape.home:443", "tape.home", True),
+        ("http://tape.home:80", "tape.home", True),
+        ("http://tape.home:443", "tape.home", False),
+        ("https://tape.home:80", "tape.home", False),
+    ],
+)
+def test_a_port_that_goes_without_saying_is_no_other_origin(origin: str, host: str, *, same: bool) -> None:
+    assert Hosts.same_origin(origin, host) is same
+
+
+@pytest.mark.parametrize(
+    ("address", "local"), [("localhost", True), ("127.0.0.2", True), ("::1", True), ("0.0.0.0", False), ("box", False)]
+)
+def test_what_no_other_machine_reaches(address: str, *, local: bool) -> None:
+    assert is_loopback(address) is local
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "", "http://127.0.0.1:9", "file://", "a:b:c", "é"])
