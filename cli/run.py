@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.asked import Asked, configured, is_attended, logs_folder, occupy_closed_streams
-from cli.attend import attendance
 from cli.config import bitget_settings
 from cli.engine_status import saying
 from cli.graph import make_engine_settings, make_feed, report_refusals, warn
@@ -83,6 +82,8 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
         stop = _stop_on_signals(running)
         attended = None
         if is_attended(config):
+            from cli.attend import attendance  # noqa: PLC0415 - a rehearsal has no companions, and starts sooner.
+
             attended = await stack.enter_async_context(attendance(running, config, feed, db))
         watchers = {"view": _view(running, config, as_json), "commands": running.desk.serve()}
         watchers |= attended.watchers() if attended is not None else {}

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-RUN = ("run", "--feed", "sim", "--speed", "900", "--db", "log.db", "--set", "watchdog.every_s=1")
+RUN = (
+    "run", "--feed", "sim", "--speed", "900", "--db", "log.db", "--set", "watchdog.every_s=1",
+    "feed.sim.warm_up_days=1", "feed.sim.symbols=BTCUSDT",
+)  # fmt: skip
 TOLD_S_MAX = 100.0
 
 

@@ -43,7 +43,7 @@ async def crashed(door: DoorEngine) -> tuple[EngineStatus, EngineStatus, float]:
 def test_a_crashed_engine_is_back_at_once_with_the_digest_it_had(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
     lives: list[tuple[EngineStatus, EngineStatus, float]] = []
-    with running(tmp_path, *UP, until="opened") as keeper:
+    with running(tmp_path, *UP, "--set", "feed.sim.symbols=BTCUSDT,ETHUSDT,SOLUSDT", until="opened") as keeper:
 
         async def crash_often() -> None:
             for _ in range(CRASHES):

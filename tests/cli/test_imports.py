@@ -31,6 +31,12 @@ def test_a_ctrl_c_while_everything_is_imported_ends_quietly() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+def test_a_rehearsal_starts_without_those_who_tell_the_owner() -> None:
+    code = "import sys, cli.run, cli.lines; print('cli.attend' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_help_loads_nothing_that_a_verb_needs() -> None:
     code = (
         "import sys; from typer.testing import CliRunner; from cli.main import app\n"

@@ -23,7 +23,7 @@ from tests.patience import stretched
 
 DEMO = Path(__file__).parents[2] / "demo.toml"
 UP = (
-    "up", "--config", str(DEMO), "--db", "log.db", "--set", "feed.sim.warm_up_days=0", "feed.sim.symbols=BTCUSDT",
+    "up", "--config", str(DEMO), "--db", "log.db", "--set", "feed.sim.warm_up_days=1", "feed.sim.symbols=BTCUSDT",
     "--port", "0",
 )  # fmt: skip
 
@@ -93,7 +93,7 @@ def test_one_address_is_printed_first_and_a_token_that_commands_need(tmp_path: P
 
 
 def test_its_page_shows_another_log_beside_it(tmp_path: Path) -> None:
-    one_day = ("--feed", "sim", "--set", "feed.sim.days=1", "--set", "feed.sim.warm_up_days=0")
+    one_day = ("--feed", "sim", "--set", "feed.sim.days=1", "--set", "feed.sim.warm_up_days=1")
     ok(tmp_path, "run", *one_day, "--speed", "max", "--until-end", "--db", "other.db")
     with running(tmp_path, *UP, "--compare", "other.db") as process:
         assert process.stdout is not None
