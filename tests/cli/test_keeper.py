@@ -92,7 +92,7 @@ def test_an_engine_that_hangs_is_killed_and_one_that_was_never_heard_is_waited_f
         time.sleep(1.5)
         assert is_alive(first), "a long log is gone through before it answers"
         (tmp_path / "engine.answers").touch()
-        time.sleep(0.5)
+        time.sleep(stretched(0.5))
         (tmp_path / "engine.answers").unlink()
         second = life(tmp_path, "engine", 2)
         time.sleep(1.5)

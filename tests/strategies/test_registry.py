@@ -96,24 +96,29 @@ def test_a_dropped_file_is_found_with_its_parameters_and_can_be_configured(tmp_p
 
 
 @needs_numba
-def test_it_runs_compiled_as_in_python_and_an_edit_of_it_is_seen(tmp_path: Path) -> None:
-    """Three processes share one cache of compiled code; between the last two one number in its `enter` is edited.
+@pytest.mark.parametrize("beside", [[], pytest.param(["funding"], marks=pytest.mark.slow)], ids=["alone", "beside"])
+def test_it_runs_compiled_as_in_python_and_an_edit_of_it_is_seen(tmp_path: Path, beside: list[str]) -> None:
+    """Processes share one cache of compiled code; between the last two one number in its `enter` is edited.
 
     Beside it runs a loop that another process compiled. numba counts names from 1 in each process: without care
-    the two would bear the same ones, and one would run in place of the other.
+    the two would bear the same ones, and one would run in place of the other. `tests/research/test_cache.py` shows
+    that of two smaller loops.
     """
     (tmp_path / "strategies").mkdir()
     cache, subject = tmp_path / "cache", ["-m", "tests.research.subject"]
     environment = {"NUMBA_CACHE_DIR": str(cache), "PYTHONDONTWRITEBYTECODE": "1"}
-    assert asked([*subject, "loops", "funding"], environment) == [True]
+    for name in beside:
+        assert asked([*subject, "loops", name], environment) == [True]
     found = []
     for factor in ("1.0", "1.6"):
         folder = drop(tmp_path / "strategies", factor)
-        found.append(asked([*subject, "folder", str(folder), "funding"], environment))
-    assert len([*cache.rglob("*make_advance*funding*.nbi")]) == 1, "a strategy has a file of its own in the cache"
-    assert len([*cache.rglob("*make_advance*funding*.nbc")]) == 1, "the built-in loop is compiled once"
+        found.append(asked([*subject, "folder", str(folder), *beside], environment))
+    for name in (*beside, "dropped"):
+        assert len([*cache.rglob(f"*make_advance*{name}*.nbi")]) == 1, "a strategy has a file of its own in the cache"
+    for name in beside:
+        assert len([*cache.rglob(f"*make_advance*{name}*.nbc")]) == 1, "the built-in loop is compiled once"
     for one in found:
-        assert one["loops"] == [True]
+        assert one["loops"] == [True] * len(beside)
         assert one["names"] == [*BUILT_IN_ORDER, "dropped"]
         assert one["compiled"] == one["python"]
         assert one["python_count"] > 20

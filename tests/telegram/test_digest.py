@@ -43,7 +43,7 @@ def away(rig: Rig, fault: Fault | None) -> None:
         rig.twin.faults.on(fault)
 
 
-@pytest.mark.parametrize("fault", [Fault.HANGING, Fault.BAD_GATEWAY, None])
+@pytest.mark.parametrize("fault", [Fault.HANGING, pytest.param(Fault.BAD_GATEWAY, marks=pytest.mark.slow), None])
 def test_a_day_without_telegram_ends_in_one_digest_within_a_minute(fault: Fault | None) -> None:
     async def use(rig: Rig) -> None:
         async with rig.running(digest=Seqs) as notifier:
