@@ -34,6 +34,7 @@ from cli.inspecting import LogInspector
 from cli.kept import KEEPER
 from cli.listening import listener, url_of
 from cli.logs import ROOT, logs
+from cli.sparing import Sparing
 from cli.strategies_view import strategy_views
 from cli.told import ToldFile, told_path
 from engine.supervisor import supervise
@@ -125,6 +126,7 @@ def _say(text: str) -> None:
 async def _served(serving: Serving) -> None:
     """Follow the log and serve its views until a signal comes."""
     gc.freeze()  # What the imports left behind stays: no collection holds up the pages by walking through it.
+    gc.callbacks.append(Sparing())
     config, db, web = serving.config, serving.db, serving.config.web
     stop = asyncio.Event()
     for number in STOP_SIGNALS:
