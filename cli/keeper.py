@@ -76,7 +76,7 @@ class Keeper:
         ends_s_max: float = ENDS_S_MAX,
     ) -> None:
         """`tell` tells the owner what becomes of them, `notify` the service manager; `pulse` is the engine's."""
-        self._engine, self._web = Kept(engine), Kept(web)
+        self._engine, self._web = Kept(engine), Kept(web, Restarts(may_end=False))
         self._tell, self._notify, self._pulse, self._ends_s_max = tell, notify, pulse, ends_s_max
         self._stopping = False
 

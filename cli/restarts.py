@@ -56,13 +56,15 @@ class NoMore(Struct, frozen=True):
 class Restarts:
     """One process's course of lives. A killed one returns at once, a faulty one after a pause that doubles."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_end: bool = True) -> None:
+        """`may_end`: it ends well when its work is done. The work of who may not is never done."""
+        self._may_end = may_end
         self._faults = 0
         self._kills_s: deque[float] = deque(maxlen=KILLS_MAX)
 
     def after(self, life: Life) -> Again | NoMore:
         """What to do now that a life has ended."""
-        if life.code == ENDED_WELL:
+        if life.code == ENDED_WELL and self._may_end:
             return NoMore(life.code)
         if life.code in NOT_MENDED:
             return NoMore(life.code, f"{NOT_MENDED[life.code]}, which a restart cannot mend")

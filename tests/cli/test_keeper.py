@@ -115,6 +115,14 @@ def test_a_page_that_died_is_started_again_and_the_engine_notices_nothing(tmp_pa
     assert pids(tmp_path, "engine") == [engine]
 
 
+def test_a_page_that_somebody_else_asked_to_end_is_started_again(tmp_path: Path) -> None:
+    """As a watcher of the machine's memory does: the page ends well, and yet its work is not done."""
+    with keeping(tmp_path, STAYS, "trap 'exit 0' TERM; while :; do sleep 0.05; done") as keeper:
+        os.kill(life(tmp_path, "web", 1), signal.SIGTERM)
+        life(tmp_path, "web", 2)
+        assert stopped(keeper)[0] == 0
+
+
 @pytest.mark.parametrize("code", [2, 3, 4, 5])
 def test_the_page_outlives_an_engine_that_no_restart_can_mend(tmp_path: Path, code: int) -> None:
     with keeping(tmp_path, f"exit {code}") as keeper:
