@@ -22,6 +22,7 @@ def test_an_engine_without_a_terminal_starts_without_its_colours() -> None:
 def test_a_ctrl_c_while_everything_is_imported_ends_quietly() -> None:
     code = (
         "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # Whoever runs in the background ignores it.
         "at_typer = lambda event, args: signal.raise_signal(signal.SIGINT) if args[:1] == ('typer',) else None\n"
         "sys.addaudithook(at_typer)\n"
         "from cli.__main__ import main\n"
