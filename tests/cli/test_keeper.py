@@ -158,9 +158,9 @@ def test_the_end_of_the_market_ends_it_all(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda one: one.name)
 def test_a_signal_ends_both_within_two_seconds(tmp_path: Path, number: signal.Signals) -> None:
-    with keeping(tmp_path, "trap 'exit 0' TERM; while :; do sleep 0.05; done") as keeper:
+    with keeping(tmp_path, "trap 'exit 0' TERM; touch listens; while :; do sleep 0.05; done") as keeper:
         both = [life(tmp_path, "engine", 1), life(tmp_path, "web", 1)]
-        time.sleep(0.1)
+        wait_for((tmp_path / "listens").exists)
         code, _, took_s = stopped(keeper, number)
         assert (code, took_s < stretched(2.0)) == (0, True)
         assert not any(map(is_alive, both))
@@ -189,9 +189,9 @@ def test_a_signal_that_comes_as_soon_as_it_is_heard_is_not_lost() -> None:
 
 
 def test_who_does_not_end_is_killed(tmp_path: Path) -> None:
-    with keeping(tmp_path, "trap '' TERM; while :; do sleep 0.05; done", ends_s_max=0.5) as keeper:
+    with keeping(tmp_path, "trap '' TERM; touch deaf; while :; do sleep 0.05; done", ends_s_max=0.5) as keeper:
         engine = life(tmp_path, "engine", 1)
-        time.sleep(0.2)
+        wait_for((tmp_path / "deaf").exists)
         code, said, took_s = stopped(keeper)
         assert 0.5 <= took_s < stretched(2.0)
         assert code == 128 + signal.SIGKILL
