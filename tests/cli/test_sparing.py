@@ -80,3 +80,12 @@ def test_what_was_spared_and_let_go_of_is_found_in_the_end(whole_every: int) -> 
             gc.collect()
             collections += 1
         assert collections > whole_every - 1
+
+
+def test_everything_is_walked_through_seldom() -> None:
+    with collected_by(Sparing(pause_s_max=0.002, whole_every=6)):
+        kept = [[number] for number in range(MANY)]
+        first_s = collection_s()
+        seconds = [collection_s() for _ in range(24)]
+        assert 2 <= sum(one > first_s / 4 for one in seconds) <= 4
+        assert len(kept) == MANY
