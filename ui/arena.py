@@ -12,7 +12,7 @@ from events.facts import GLOBAL_SCOPE
 from projections.breakdown import BreakdownView
 from projections.courses import course_drawdowns, courses
 from projections.site import ConditionsView
-from ui.overview import CoursesPicture, all_courses
+from ui.overview import CoursesPicture, all_courses, course_points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,14 +43,14 @@ class ArenaPage(Struct, frozen=True):
     """The page's context."""
 
     rows: tuple[ArenaRow, ...]
-    picture: CoursesPicture | None
+    picture: CoursesPicture
 
 
 async def arena(look: Look) -> ArenaPage:
     """The ranking."""
     portfolio = look.views.portfolio
     total = portfolio.equity.total().view(portfolio.view().capital_usdt)
-    return ArenaPage(look.views.arena.rows(), all_courses(look.views, total) if look.part != "content" else None)
+    return ArenaPage(look.views.arena.rows(), all_courses(look, total))
 
 
 class Parameter(Struct, frozen=True):
@@ -80,7 +80,7 @@ class StrategyPage(Struct, frozen=True):
     limits: tuple[LimitView, ...]
     refusals: Mapping[str, Refusal]
     names: tuple[str, ...]
-    picture: CoursesPicture | None
+    picture: CoursesPicture
 
 
 async def strategy(look: Look) -> StrategyPage:
@@ -106,17 +106,17 @@ async def strategy(look: Look) -> StrategyPage:
         limits=views.limits.of(name),
         refusals={symbol: refusal for (who, symbol), refusal in views.refusals.items() if who == name},
         names=views.strategies,
-        picture=_picture(look, name) if look.part != "content" else None,
+        picture=_picture(look, name),
     )
 
 
 def _picture(look: Look, name: str) -> CoursesPicture:
     """Its own course with the drawdown beneath, and the marks that say something of it."""
     equity, marks = look.views.portfolio.equity, look.views.marks.views()
-    view = equity.view(name)
+    view, most = equity.view(name), course_points(look)
     return CoursesPicture(
-        courses=courses(equity.total().view(view.capital_usdt), [view], COURSE_POINTS_MAX)[1:],
-        drawdowns=course_drawdowns(view, COURSE_POINTS_MAX),
+        courses=courses(equity.total().view(view.capital_usdt), [view], most)[1:],
+        drawdowns=course_drawdowns(view, most),
         marks=tuple(mark for mark in marks if mark.kind in FEED_MARKS or mark.subject in {name, GLOBAL_SCOPE})[
             -MARKS_SHOWN_MAX:
         ],

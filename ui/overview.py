@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from projections.courses import CourseView, DayResult, courses, day_results
 from projections.drawing import thinned
@@ -34,6 +35,12 @@ class CoursesPicture(Struct, frozen=True):
     drawdowns: tuple[DrawdownPoint, ...]
     marks: tuple[Mark, ...]
 
+    @property
+    def newest(self) -> CoursesPicture:
+        """Where the courses stand: it comes with the figures around the picture, which is sent less often."""
+        last = tuple(replace(course, points=course.points[-1:]) for course in self.courses)
+        return CoursesPicture(last, self.drawdowns[-1:], ())
+
 
 class Overview(Struct, frozen=True):
     """The page's context."""
@@ -46,7 +53,7 @@ class Overview(Struct, frozen=True):
     rows: tuple[ArenaRow, ...]
     days: tuple[DayResult, ...]
     recent: tuple[Recorded, ...]
-    picture: CoursesPicture | None
+    picture: CoursesPicture
 
 
 async def overview(look: Look) -> Overview:
@@ -63,7 +70,7 @@ async def overview(look: Look) -> Overview:
         rows=views.arena.rows(),
         days=_days(views),
         recent=tuple(reversed(views.recent))[:EVENTS_SHOWN_MAX],
-        picture=all_courses(views, total) if look.part != "content" else None,
+        picture=all_courses(look, total),
     )
 
 
@@ -74,10 +81,16 @@ def _days(views: Views) -> tuple[DayResult, ...]:
     return tuple(told)[-DAYS_SHOWN_MAX:]
 
 
-def all_courses(views: Views, total: TotalView) -> CoursesPicture:
+def course_points(look: Look) -> int:
+    """So many points are looked at: where the content is asked for, the picture is there and only goes on."""
+    return 2 if look.part == "content" else COURSE_POINTS_MAX
+
+
+def all_courses(look: Look, total: TotalView) -> CoursesPicture:
     """The courses of all strategies and of their total."""
+    views, most = look.views, course_points(look)
     return CoursesPicture(
-        courses=courses(total, views.portfolio.equity.views(), COURSE_POINTS_MAX),
-        drawdowns=thinned(total.drawdowns, COURSE_POINTS_MAX),
+        courses=courses(total, views.portfolio.equity.views(), most),
+        drawdowns=thinned(total.drawdowns, most),
         marks=views.marks.views()[-MARKS_SHOWN_MAX:],
     )

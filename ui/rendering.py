@@ -232,7 +232,7 @@ def message_html(one: Message) -> Markup:
 
 
 def json_script(value: object) -> Markup:
-    """JSON that may stand inside a script element."""
+    """JSON that may stand as text in any element."""
     return Markup(_JSON.encode(value).decode().translate(_NEVER_IN_A_SCRIPT))  # noqa: S704 - nothing left can end it.
 
 

@@ -29,6 +29,10 @@ NAMELESS = """() => [...document.querySelectorAll("a, button, input:not([type=hi
     (one) => !(one.textContent.trim() || one.getAttribute("aria-label") || one.closest("label")?.textContent.trim())
 ).map((one) => one.outerHTML.slice(0, 120))"""
 """Controls and pictures that nobody who hears a page could name."""
+RESULTS = """() => ["#part-figures .figure:nth-child(2) small", "#courses-plot .key button b"].map(
+    (one) => document.querySelector(one).textContent.replace(/[^0-9.]/g, ""))"""
+"""What was made in percent, as a figure and in the picture's key."""
+SAMPLES, SAMPLE_MS = 40, 250
 BEYOND = "seq => Number(document.querySelector('#header-seq').textContent.replaceAll(',', '')) > seq"
 
 
@@ -75,6 +79,30 @@ def test_a_page_moves_with_the_log(visitor: Visitor) -> None:
     with page.expect_response(lambda answer: "part=" in answer.url and answer.status == 200, timeout=MOVES_MS_MAX):
         moves_on(page)
     assert page.locator("#stale").is_hidden()
+
+
+def test_the_picture_of_the_courses_never_says_another_result_than_the_figures_beside_it(visitor: Visitor) -> None:
+    page = visitor.page()
+    page.goto("/")
+    page.locator("#courses-plot .key button").first.wait_for()
+    seen = set()
+    for _ in range(SAMPLES):
+        figure, key = page.evaluate(RESULTS)
+        assert figure == key
+        seen.add(figure)
+        page.wait_for_timeout(SAMPLE_MS)
+    assert len(seen) > 1, "it moved on meanwhile"
+
+
+@pytest.mark.parametrize(("address", "data"), [("/", "#courses-data"), ("/chart/BTCUSDT", "#candles-data")])
+def test_a_picture_goes_on_with_the_log(visitor: Visitor, address: str, data: str) -> None:
+    page = visitor.page()
+    page.goto(address)
+    first = page.text_content(data)
+    page.wait_for_function(
+        "([data, first]) => document.querySelector(data).textContent !== first", arg=[data, first], timeout=MOVES_MS_MAX
+    )
+    assert json.loads(page.text_content(data) or "")
 
 
 def test_a_key_leads_to_the_search_and_the_search_to_events(visitor: Visitor) -> None:

@@ -132,8 +132,8 @@ async def test_a_page_comes_while_the_log_is_being_read_says_how_far_it_is_and_a
 async def test_what_a_picture_is_drawn_from_can_be_fetched_alone(address: str) -> None:
     async with visiting() as client:
         picture = (await client.get(with_query(address, part="picture"))).text
-        assert picture.strip().startswith('<script type="application/json"')
-        assert json.loads(picture.partition(">")[2].rpartition("</script>")[0])
+        assert picture.strip().startswith('<div id="')
+        assert json.loads(picture.partition(">")[2].rpartition("</div>")[0])
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,8 @@ async def test_hostile_names_and_reasons_stay_text() -> None:
 async def test_a_hostile_name_cannot_end_the_data_of_a_picture() -> None:
     async with visiting(site_of([hostile(one) for one in DAY])) as client:
         html = (await client.get("/?part=picture")).text
-    assert html.count("</script>") == 1
+    assert html.count("<script") == html.count("</script") == 0
+    assert html.count("</div>") == 1
     assert "\\u003cscript\\u003e" in html
 
 
@@ -318,7 +319,7 @@ async def test_a_strategy_shows_its_own_course_with_its_drawdown_and_its_own_mar
     site = site_of(list(DAY))
     async with visiting(site) as client:
         html = (await client.get("/strategy/vwap_rsi?part=picture")).text
-    picture = json.loads(html.partition(">")[2].rpartition("</script>")[0])
+    picture = json.loads(html.partition(">")[2].rpartition("</div>")[0])
     equity = site.timeline.views.portfolio.equity.view("vwap_rsi")
     (course,) = picture["courses"]
     assert course["name"] == "vwap_rsi"
@@ -326,6 +327,24 @@ async def test_a_strategy_shows_its_own_course_with_its_drawdown_and_its_own_mar
     assert picture["drawdowns"][-1]["drawdown_percent"] == pytest.approx(equity.drawdown_fraction * 100.0)
     assert {mark["subject"] for mark in picture["marks"] if mark["kind"] == "kill"} == {"vwap_rsi"}
     assert "momentum" not in {mark["subject"] for mark in picture["marks"]}
+
+
+@in_loop
+@pytest.mark.parametrize("address", ["/", "/arena", "/strategy/vwap_rsi"])
+async def test_with_its_figures_a_page_says_where_the_courses_of_its_picture_stand(address: str) -> None:
+    site = site_of(list(DAY))
+    async with visiting(site) as client:
+        whole, content = [(await client.get(address, params=of)).text for of in ({}, {"part": "content"})]
+    views = site.timeline.views.portfolio
+    expected = {one.strategy: one.equity_usdt for one in views.equity.views()} | {"total": views.view().equity_usdt}
+    for html in (whole, content):
+        newest = json.loads(html.partition('id="courses-newest" hidden>')[2].partition("</div>")[0])
+        assert all(len(course["points"]) == 1 for course in newest["courses"])
+        for course in newest["courses"]:
+            assert course["points"][0][1] == round(expected[course["name"]], 2)
+        assert len(newest["drawdowns"]) == 1
+    assert 'id="courses-data"' in whole
+    assert 'id="courses-data"' not in content, "it is asked for by itself, and less often"
 
 
 @in_loop

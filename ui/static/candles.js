@@ -183,5 +183,5 @@
     return { update, remove };
   }
 
-  keepDrawn("candles-plot", "candles-data", "part-picture", draw);
+  keepDrawn("candles-plot", "candles-data", ["part-picture"], draw);
 })();

@@ -1,7 +1,7 @@
 // The courses of equity: all strategies and the total in percent of their capital, the drawdown beneath, and marks.
 (() => {
   "use strict";
-  const { color, seconds, ordered, chart, title, number, signed, keepDrawn } = palette;
+  const { data, color, seconds, ordered, chart, title, number, signed, keepDrawn } = palette;
   const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6", "--series-7"];
   const MARKS = {
     kill: { tone: "down", color: "--down", shape: "arrowDown", position: "aboveBar", sign: "▼ kill switch" },
@@ -25,6 +25,16 @@
     const count = Math.max(Math.floor(last / step) - begun + 1, 0);
     const round = [...Array(count).keys()].map((at) => Math.floor((begun + at) * step));
     return ordered([first, ...round, last].map((time) => ({ time })));
+  }
+
+  /** The picture up to the moment that the figures around it tell of: it comes less often, and by itself. */
+  function upTo(newest, found) {
+    const joined = (points, last, atMs) => (last ? [...points.filter((one) => atMs(one) < atMs(last)), last] : points);
+    const lasts = new Map((newest?.courses ?? []).map((course) => [course.name, course.points[0]]));
+    const courses = found.courses.map((course) => (
+      { ...course, points: joined(course.points, lasts.get(course.name), (point) => point[0]) }
+    ));
+    return { ...found, courses, drawdowns: joined(found.drawdowns, newest?.drawdowns[0], (one) => one.at_ms) };
   }
 
   function draw(element) {
@@ -69,6 +79,7 @@
     });
     let marker = null;
     let shown = null;
+    let under = null;
 
     function line(course, index) {
       let found = lines.get(course.name);
@@ -127,11 +138,11 @@
     }
 
     /** The key: each course's newest value, or that under the cursor. A button stays the same, so that it keeps the focus. */
-    function label(values = null) {
+    function label() {
       for (const [index, course] of shown.courses.entries()) {
         if (!buttons.has(course.name)) buttons.set(course.name, keyed(course, index));
         const button = buttons.get(course.name);
-        const value = values?.get(course.name) ?? course.points.at(-1)?.[2];
+        const value = under?.get(course.name) ?? course.points.at(-1)?.[2];
         button.setAttribute("aria-pressed", String(!hidden.has(course.name)));
         button.lastChild.textContent = value === undefined ? "–" : signed(value, 2, " %");
       }
@@ -155,15 +166,16 @@
     made.subscribeCrosshairMove((move) => {
       if (!shown || !move.time) {
         tip.hidden = true;
+        under = null;
         if (shown) label();
         return;
       }
-      const values = new Map();
+      under = new Map();
       for (const [name, series] of lines) {
         const value = move.seriesData.get(series)?.value;
-        if (value !== undefined) values.set(name, value);
+        if (value !== undefined) under.set(name, value);
       }
-      label(values);
+      label();
       const here = shown.marks.filter((mark) => mark.time === move.time).slice(-6);
       tip.hidden = here.length === 0;
       tip.replaceChildren(
@@ -175,8 +187,9 @@
       );
     });
 
-    function update(found) {
+    function update(picture) {
       const wasEmpty = shown === null;
+      const found = upTo(data("courses-newest"), picture);
       const times = found.courses[0].points.map((point) => seconds(point[0]));
       element.classList.toggle("blank", times.length === 0);
       even.setData(between(times[0], times.at(-1)));
@@ -216,5 +229,5 @@
     return { update, remove };
   }
 
-  keepDrawn("courses-plot", "courses-data", "part-picture", draw);
+  keepDrawn("courses-plot", "courses-data", ["part-picture", "live"], draw);
 })();

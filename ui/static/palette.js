@@ -12,7 +12,7 @@ const palette = (() => {
     return `rgba(${red}, ${green}, ${blue}, ${alpha})`;
   }
 
-  /** The JSON that a script element of the page holds. */
+  /** The JSON that an element of the page holds. It stands in no script: htmx leaves those out of what it puts into a page. */
   function data(id) {
     const element = document.getElementById(id);
     return element ? JSON.parse(element.textContent) : null;
@@ -68,8 +68,8 @@ const palette = (() => {
     return `${/[1-9]/.test(text) ? (value < 0 ? "-" : "+") : ""}${text}${unit}`;
   };
 
-  /** Draw now, again when new data came into `holder`, and anew in other colours. */
-  function keepDrawn(plotId, dataId, holderId, draw) {
+  /** Draw now, again when new data came into one of the `holders`, and anew in other colours. */
+  function keepDrawn(plotId, dataId, holders, draw) {
     const element = document.getElementById(plotId);
     let drawn = null;
     const refresh = () => {
@@ -80,7 +80,7 @@ const palette = (() => {
       element.classList.add("ready");
     };
     document.addEventListener("htmx:afterSwap", (event) => {
-      if (event.target.id === holderId) refresh();
+      if (holders.includes(event.target.id)) refresh();
     });
     document.addEventListener("themechange", () => {
       drawn?.remove();
@@ -90,5 +90,5 @@ const palette = (() => {
     refresh();
   }
 
-  return { color, seconds, ordered, chart, title, number, signed, keepDrawn };
+  return { data, color, seconds, ordered, chart, title, number, signed, keepDrawn };
 })();
