@@ -25,6 +25,7 @@ def take(url: str) -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, (path, scheme) in PICTURES.items():
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)
+            page.route("**/pages/stream", lambda route: route.abort())  # A picture is of one moment.
             page.goto(url + path)
             page.wait_for_timeout(SETTLED_MS)
             picture = Image.open(io.BytesIO(page.screenshot()))
