@@ -56,8 +56,8 @@ def answer_to(page: Page, kind: str) -> str:
 def give(page: Page, kind: str, target: str, why: str) -> str:
     """Fill in a command, confirm and send it; the answer."""
     form = page.locator(f"form[data-command={kind}]")
-    option = form.locator("select option", has_text=target).first.get_attribute("value")
-    form.locator("select").select_option(option)
+    choice = form.locator("select[name=target]")
+    choice.select_option(choice.locator("option", has_text=target).first.get_attribute("value"))
     form.locator("input[name=why]").fill(why)
     form.locator("input[name=typed]").fill(kind)
     form.locator("button[type=submit]").click()
@@ -204,6 +204,13 @@ def test_a_kill_and_its_reset_stand_in_the_log_with_who_and_why(visitor: Visitor
     slower.locator("#header .kill", has_text="1 of 4").wait_for()
     with visitor.expecting("409"):
         assert give(slower, "reset", offered, "once more").startswith("Refused: ")
+
+
+def test_a_stopped_strategy_has_nothing_to_close_and_the_page_says_so(visitor: Visitor) -> None:
+    page = visitor.page(logged_in=True)
+    page.goto("/risk")
+    with visitor.expecting("409"):
+        assert give(page, "close", "vwap_rsi", "the day is over") == "Refused: there is no open position to close"
 
 
 def test_a_command_that_is_not_confirmed_is_not_sent(visitor: Visitor, served: Served) -> None:
