@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from engine.core.strategy import Strategy
     from engine.core.world import World
 
-DISTANCE_EVENTS_MIN: Final = 2_048
-PLACES_MAX: Final = 512
+DISTANCE_EVENTS_MIN: Final = 1_024
+PLACES_MAX: Final = 1_024
 PLACES_BYTES_MAX: Final = 64 << 20
 PACKING: Final = 1
 """zlib's quickest: half the bytes for little time."""
