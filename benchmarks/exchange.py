@@ -17,7 +17,7 @@ from tests.twins.bitget_venue import Manner
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.feeds.sim_market import Block
+    from engine.feeds.rows import CandleRow
 
 UPDATE_MS = 500
 TICKER_MS = 5_000
@@ -34,8 +34,17 @@ class Many(SimTwinMarket):
             symbol: replace(self._listings[drawn], symbol=symbol) for symbol, drawn in self._drawn.items()
         }
 
-    def _block(self, symbol: str, day: int) -> Block:
-        return super()._block(self._drawn[symbol], day)
+    def candle(self, symbol: str, open_ms: int) -> CandleRow | None:
+        """The candle of the one it is drawn as."""
+        return super().candle(self._drawn[symbol], open_ms)
+
+    def settled_rate(self, symbol: str, at_ms: int) -> float:
+        """Likewise."""
+        return super().settled_rate(self._drawn[symbol], at_ms)
+
+    def open_interest(self, symbol: str, at_ms: int) -> float:
+        """Likewise."""
+        return super().open_interest(self._drawn[symbol], at_ms)
 
 
 async def serve(symbols: int) -> None:

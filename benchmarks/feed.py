@@ -67,7 +67,7 @@ class Measured(BitgetFeed):
         watch = Watch(self.settings, clock, clock, self.refusals)
         begun = (0.0, 0.0)
         try:
-            async with aclosing(watch.facts(dict(seen))) as batches:
+            async with aclosing(watch.facts(dict(seen))) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     yield batch
                     closed = [fact for fact in batch if isinstance(fact, CandleClosed)]

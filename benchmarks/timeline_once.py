@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct, field
 
 from cli.following import timeline_of
+from projections.alerts.settings import AlertSettings
 from projections.forking import fork
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ async def tell(db: Path) -> Told:
     """Open, wait for the head and for all checkpoints, seek, draw."""
     gc.freeze()  # As the web does.
     told = Told(memory_before_mb=memory_mb())
-    timeline = timeline_of(db, {}, _warn)
+    timeline = timeline_of(db, {}, AlertSettings(), _warn)
     async with running(timeline):
         await _start(timeline, told)
         await _seek(timeline, told)

@@ -55,7 +55,7 @@ def configuration() -> str:
 
 def _tables(table: Table, path: tuple[str, ...]) -> Iterator[tuple[str, Table]]:
     """The tables that hold keys, in order. What a strategy may say of its own risk stands under `[risk]`."""
-    own = {name: node for name, node in table.keys.items() if isinstance(node, Key)}
+    own: dict[str, Key | Table] = {name: node for name, node in table.keys.items() if isinstance(node, Key)}
     if path and (own or table.rest is not None):
         yield ".".join(path), Table(own, table.noun, table.rest)
     for name, node in table.keys.items():
@@ -64,7 +64,7 @@ def _tables(table: Table, path: tuple[str, ...]) -> Iterator[tuple[str, Table]]:
 
 
 def _keys(table: Table) -> list[str]:
-    rows = [("key", "default", "valid", "meaning")]
+    rows: list[tuple[str, ...]] = [("key", "default", "valid", "meaning")]
     for name, key in table.keys.items():
         if isinstance(key, Key):
             rows.append((f"`{name}`", f"`{value_text(key.default)}`", range_text(key), key.meaning))
