@@ -8,6 +8,7 @@ is counted and said, not waited for.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -135,6 +136,8 @@ class Rotating(RotatingFileHandler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record; `_fails` says then whether it could be."""
         failed, self._fails = self._fails, False
+        if self.stream is not None and os.fstat(self.stream.fileno()).st_nlink == 0:
+            self._leave()  # It was deleted: what is written to it nobody reads.
         super().emit(record)
         if self._fails and not failed:
             text = f"{self.baseFilename} cannot be written now, lines are lost"
@@ -145,10 +148,16 @@ class Rotating(RotatingFileHandler):
         if not isinstance(sys.exception(), OSError):
             super().handleError(record)
             return
-        self._fails, stream, self.stream = True, self.stream, None
+        self._fails = True
+        self._leave()
         with suppress(OSError):
             Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
-            if stream is not None:
+
+    def _leave(self) -> None:
+        """Close the file that is open; the next record opens it anew. A full disk may not take what it still holds."""
+        stream, self.stream = self.stream, None
+        if stream is not None:
+            with suppress(OSError):
                 stream.close()
 
 

@@ -76,7 +76,7 @@ def test_files_rotate_and_only_so_many_are_kept(tmp_path: Path) -> None:
 def test_a_folder_that_is_deleted_meanwhile_is_made_anew_and_one_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with logs(LogsSection(file_bytes_max=10_000), tmp_path / "logs", "engine", lambda: 0):
+    with logs(LogsSection(), tmp_path / "logs", "engine", lambda: 0):
         rmtree(tmp_path / "logs")
         for number in range(100):
             logging.getLogger("papertape.engine").info("%d %s", number, "x" * 500)
@@ -84,6 +84,27 @@ def test_a_folder_that_is_deleted_meanwhile_is_made_anew_and_one_warning(
     assert '"message":"99 xxx' in (tmp_path / "logs" / "engine.log").read_text()
     [told] = capsys.readouterr().err.splitlines()
     assert told.startswith("warning: ")
+    assert told.endswith("engine.log cannot be written now, lines are lost")
+
+
+def test_a_file_that_is_deleted_meanwhile_is_made_anew_and_no_line_is_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with logs(LogsSection(), tmp_path, "engine", lambda: 0):
+        (tmp_path / "engine.log").unlink()
+        logging.getLogger("papertape.engine").info("the next line")
+    assert '"message":"the next line"' in (tmp_path / "engine.log").read_text()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_full_disk_is_one_warning_and_not_one_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "engine.log").symlink_to("/dev/full")
+    with logs(LogsSection(), tmp_path, "engine", lambda: 0):
+        for number in range(5):
+            logging.getLogger("papertape.engine").info("line %d", number)
+        [bounded] = [one for one in logging.getLogger().handlers if isinstance(one, Bounded)]
+        wait_for(bounded.waiting.empty)
+    [told] = capsys.readouterr().err.splitlines()
     assert told.endswith("engine.log cannot be written now, lines are lost")
 
 
