@@ -39,8 +39,8 @@ class Sparing:
             self._begun_s = time.thread_time()
             return
         self._spared += 1
-        if time.thread_time() - self._begun_s > self.pause_s_max:
-            gc.freeze()
-        elif self._spared >= self.whole_every:
+        if self._spared >= self.whole_every:  # However long it took: where all are long, garbage would pile up.
             self._spared = 0
             gc.unfreeze()
+        elif time.thread_time() - self._begun_s > self.pause_s_max:
+            gc.freeze()

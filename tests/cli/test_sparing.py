@@ -82,6 +82,17 @@ def test_what_was_spared_and_let_go_of_is_found_in_the_end(whole_every: int) -> 
         assert collections > whole_every - 1
 
 
+def test_what_was_let_go_of_is_found_too_where_every_collection_is_long() -> None:
+    with collected_by(Sparing(pause_s_max=-1.0, whole_every=3)):
+        ring = Ring()
+        gone = weakref.ref(ring)
+        gc.collect()
+        del ring
+        for _ in range(3):
+            gc.collect()
+        assert gone() is None
+
+
 def test_everything_is_walked_through_seldom() -> None:
     with collected_by(Sparing(pause_s_max=0.002, whole_every=6)):
         kept = [[number] for number in range(MANY)]
