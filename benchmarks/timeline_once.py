@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct, field
 
 from cli.following import timeline_of
+from cli.sparing import Sparing
 from projections.alerts.settings import AlertSettings
 from projections.forking import fork
 
@@ -75,7 +76,8 @@ async def running(timeline: LogTimeline) -> AsyncIterator[None]:
 
 async def tell(db: Path) -> Told:
     """Open, wait for the head and for all checkpoints, seek, draw."""
-    gc.freeze()  # As the web does.
+    gc.freeze()  # This and the next line: as the web does.
+    gc.callbacks.append(Sparing())
     told = Told(memory_before_mb=memory_mb())
     timeline = timeline_of(db, {}, AlertSettings(), _warn)
     async with running(timeline):
