@@ -1,1 +1,6 @@
 """The command line: verbs, configuration, and the one place that builds the object graph."""
+
+from typing import Final
+
+INTERRUPTED: Final = 130
+"""The exit code after a Ctrl-C."""

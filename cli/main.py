@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from cli import INTERRUPTED
 from cli.arguments import expand
 from cli.kept import end_with_keeper
 from cli.verb_table import GROUPS, VERBS
@@ -31,7 +32,7 @@ class Group(TyperGroup):
             _tell(error)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            sys.exit(130)
+            sys.exit(INTERRUPTED)
 
 
 def _tell(error: PapertapeError) -> None:

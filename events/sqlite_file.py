@@ -102,7 +102,7 @@ def holds_log(path: Path) -> bool:
 def undo_half_done(path: Path) -> None:
     """Have SQLite undo what a writer left half done that was killed while it made the log; for who holds the lock.
 
-    Afterwards a log has its -wal and no rollback journal. Raises LogError where the file cannot be written.
+    Afterwards there is no rollback journal. Raises LogError where the file cannot be written.
     """
     if path.with_name(path.name + "-journal").exists():
         with driver_errors_named(path), closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
