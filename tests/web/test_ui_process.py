@@ -116,6 +116,7 @@ def test_messages_are_those_of_the_log_its_configuration_and_the_file_beside_it(
 def test_it_ends_within_two_seconds_with_a_hundred_open_streams(tmp_path: Path, number: signal.Signals) -> None:
     write_log(tmp_path / "small.db")
     with serving(tmp_path, "--db", "small.db") as (process, url), ExitStack() as stack:
+        wait_until(lambda: httpx.get(f"{url}/api/v1/status").status_code == 200)
         host, _, port = url.removeprefix("http://").partition(":")
         for at in range(STREAMS):
             stream = stack.enter_context(socket.create_connection((host, int(port)), timeout=20.0))
@@ -138,6 +139,7 @@ def test_it_ends_within_two_seconds_with_a_hundred_open_streams(tmp_path: Path, 
 def test_of_a_thousand_clients_the_configured_number_is_served(tmp_path: Path) -> None:
     write_log(tmp_path / "small.db")
     with serving(tmp_path, "--db", "small.db", "--set", "web.streams_max=300") as (process, url):
+        wait_until(lambda: httpx.get(f"{url}/api/v1/status").status_code == 200)
         host, _, port = url.removeprefix("http://").partition(":")
         command = [sys.executable, "-m", "benchmarks.web_clients", host, port, "1000"]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
