@@ -68,8 +68,9 @@ def wait_until(holds: Any, seconds: float = 60.0) -> None:
 
 
 def seq_of(url: str) -> int:
-    """Where the views stand."""
-    seq: int = httpx.get(f"{url}/api/v1/status").json()["as_of"]["seq"]
+    """Where the views stand; 0 while the log is first read."""
+    answer = httpx.get(f"{url}/api/v1/status")
+    seq: int = answer.json()["as_of"]["seq"] if answer.status_code == 200 else 0
     return seq
 
 
@@ -197,6 +198,7 @@ def test_beside_a_running_engine_it_follows_and_commands(tmp_path: Path) -> None
             httpx.Client(base_url=url, headers=headers) as client,
         ):
             wait_until(lambda: client.get("/ready").status_code == 200)
+            wait_until(lambda: client.get("/api/v1/status").status_code == 200)
             before = client.get("/api/v1/status").json()
             assert before["engine"]["pid"] == engine.pid
             wait_until(lambda: client.get("/api/v1/status").json()["as_of"]["seq"] > before["as_of"]["seq"])
