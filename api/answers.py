@@ -15,6 +15,7 @@ from api.gate import Access
 from api.query import SEQ_MAX, Query, read
 from api.routes import GuardedRoute, Operation
 from projections.formats import moment_ms
+from projections.site import newest_views
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -108,7 +109,7 @@ class Viewing:
         """Look only where the client does not know it yet."""
         query = read(view.query, request)
         seq = await seq_of(self.site, query.as_of)
-        known = self.unchanged(request, self.site.timeline.views.seq if seq is None else seq)
+        known = self.unchanged(request, newest_views(self.site.timeline).seq if seq is None else seq)
         if known is not None:
             return known
         scene = await self.scene(seq)
@@ -119,7 +120,7 @@ class Viewing:
     async def scene(self, seq: int | None) -> Scene:
         """The views as of a seq, the newest without one."""
         timeline = self.site.timeline
-        views = timeline.views if seq is None else await timeline.as_of(seq)
+        views = newest_views(timeline) if seq is None else await timeline.as_of(seq)
         return Scene(self.site, views, AsOf(views.seq, views.at_ms))
 
     def headers(self, seq: int) -> dict[str, str]:

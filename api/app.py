@@ -23,12 +23,17 @@ from api import (
     trading,
 )
 from api.answers import Viewing
+from api.gate import SCOPE_KEY, Access
 from api.guard import BODY_BYTES_MAX, Guard
-from api.problems import HANDLERS
+from api.problems import HANDLERS, Handler, stated
 from api.routes import Guarded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from starlette.exceptions import HTTPException
+    from starlette.requests import Request
+    from starlette.responses import Response
 
     from api.gate import Gate
     from api.streams import Streams
@@ -50,7 +55,7 @@ def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
         metrics.route(site, streams, wrong_tokens),
         *(viewing.route(view) for view in VIEWS),
         trades.csv_route(viewing),
-        *following.routes(streams),
+        *following.routes(streams, site.timeline),
         *commands.routes(site),
         *login.routes(),
     ]
@@ -58,15 +63,24 @@ def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
     return [*found, openapi.route(found, version), *docs.routes(found, version)]
 
 
-def application(site: Site, gate: Gate, streams: Streams, pages: Sequence[Guarded] = ()) -> Starlette:
-    """Everything that is served. Raises TypeError for a route that does not state its access."""
+def application(
+    site: Site,
+    gate: Gate,
+    streams: Streams,
+    pages: Sequence[Guarded] = (),
+    not_found_page: Handler | None = None,
+) -> Starlette:
+    """Everything that is served. Raises TypeError for a route that does not state its access.
+
+    `not_found_page` answers people who ask for an address that does not exist; machines get a problem.
+    """
     routes = [*api_routes(site, gate, streams), *pages]
     for route in routes:
         if not isinstance(route, Guarded):
             raise TypeError(f"{route} does not say what protects it; build it as one of api.routes")
     made = Starlette(
         routes=routes,
-        exception_handlers=dict(HANDLERS),
+        exception_handlers={**HANDLERS, 404: _not_found(not_found_page)},
         middleware=[
             Middleware(Guard, gate=gate),
             Middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES_MAX),
@@ -75,3 +89,15 @@ def application(site: Site, gate: Gate, streams: Streams, pages: Sequence[Guarde
     # A redirect to the path with or without a slash would be one more way to a route.
     made.router.redirect_slashes = False
     return made
+
+
+def _not_found(page: Handler | None) -> Handler:
+    """Return what answers an address that does not exist: `page` for people, a problem for machines."""
+
+    async def answer(request: Request, error: HTTPException) -> Response:
+        if page is None or "text/html" not in request.headers.get("accept", ""):
+            return await stated(request, error)
+        gate: Gate = request.scope[SCOPE_KEY]
+        return gate.refusal(Access.PAGE, request) or await page(request, error)
+
+    return answer

@@ -9,19 +9,22 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.gate import Access
-from api.problems import problem
+from api.problems import busy, problem
 from api.query import SEQ_MAX, read
 from api.routes import GuardedRoute, GuardedSocket, Operation
 from api.sockets import Names, converse
 from api.streams import EventStream, Streams, events_of
 from api.tape import Filter
+from events.errors import LogBusy
 from projections.event_views import TYPE_NAMES, EventView
+from projections.site import newest_views
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.websockets import WebSocket
 
     from api.routes import Guarded
+    from projections.site import Timeline
 
 ID_DIGITS_MAX = len(str(SEQ_MAX))
 
@@ -42,26 +45,30 @@ def _filter(query: StreamQuery) -> Filter:
     return Filter(query.type, query.symbol, query.strategy)
 
 
-def _after(request: Request, query: StreamQuery, streams: Streams) -> int:
-    """A browser that comes back says which event it had last."""
+def _after(request: Request, query: StreamQuery) -> int | None:
+    """A browser that comes back says which event it had last; None is from now on."""
     last = request.headers.get("last-event-id", "")
     if last.isascii() and last.isdigit() and len(last) <= ID_DIGITS_MAX:
         return int(last)
-    return streams.tape.head_seq if query.after_seq is None else query.after_seq
+    return query.after_seq
 
 
-def routes(streams: Streams) -> list[Guarded]:
-    """Both streams."""
+def routes(streams: Streams, timeline: Timeline) -> list[Guarded]:
+    """Return both streams."""
 
     async def stream(request: Request) -> Response:
         query = read(StreamQuery, request)
-        chosen, after_seq = _filter(query), _after(request, query, streams)
+        chosen, after_seq = _filter(query), _after(request, query)
         return EventStream(streams, lambda: events_of(streams, after_seq, chosen))
 
     async def socket(asking: WebSocket) -> None:
         try:
             query = read(StreamQuery, asking)
             chosen = _filter(query)
+            newest_views(timeline)
+        except LogBusy as folding:
+            await asking.send_denial_response(busy(str(folding)))
+            return
         except HTTPException as wrong:
             await asking.send_denial_response(problem(wrong.status_code, wrong.detail))
             return

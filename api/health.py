@@ -15,7 +15,7 @@ from api.routes import GuardedRoute, Operation
 from projections.feeding import AnomalyView, FeedView, SuspendedView
 from projections.marks import Repairs
 from projections.readiness import ReadyView, Reason, readiness
-from projections.site import EngineStatus
+from projections.site import EngineStatus, newest_views
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -96,10 +96,10 @@ class Health:
         return 200 if view.ready else 503, view
 
     async def status(self) -> tuple[int, StatusView]:
-        """The whole in a few numbers."""
+        """The whole in a few numbers. Raises LogBusy while the views show only a part of the log."""
         engine = await self._site.engine.status()
         ready, said, timeline = self._readiness(engine), self._site.settings, self._site.timeline
-        portfolio = timeline.views.portfolio.view()
+        portfolio = newest_views(timeline).portfolio.view()
         return 200, StatusView(
             version=said.version,
             as_of=AsOf(portfolio.seq, portfolio.at_ms),
@@ -141,7 +141,7 @@ class Health:
 
     def _readiness(self, engine: EngineStatus | None) -> ReadyView:
         timeline = self._site.timeline
-        return readiness(timeline.views, engine, timeline.head_seq)
+        return readiness(timeline.views, engine, timeline.head_seq, timeline.folding)
 
 
 def routes(site: Site, streams: Streams, wrong_tokens: Callable[[], int]) -> list[GuardedRoute]:
@@ -160,6 +160,7 @@ def routes(site: Site, streams: Streams, wrong_tokens: Callable[[], int]) -> lis
     async def healthy() -> tuple[int, HealthView]:
         return await health.health(wrong_tokens())
 
+    few = Operation("The whole in a few numbers", StatusView, refusals=(503,))
     late = "503 has the same form and says why not."
     return [
         route("/live", health.live, Access.OPEN, Operation("Whether this process answers", Live)),
@@ -170,5 +171,5 @@ def routes(site: Site, streams: Streams, wrong_tokens: Callable[[], int]) -> lis
             Access.READ,
             Operation("Everything that may be wrong", HealthView, also=(503,), about=late),
         ),
-        route("/api/v1/status", health.status, Access.READ, Operation("The whole in a few numbers", StatusView)),
+        route("/api/v1/status", health.status, Access.READ, few),
     ]

@@ -35,19 +35,25 @@ class _Scrape(Collector):
         self._site, self._streams, self._engine, self._wrong_tokens = site, streams, engine, wrong_tokens
 
     def collect(self) -> Iterator[Metric]:
-        """All families."""
+        """Yield all families; those that the views hold are left out while the views show only a part of the log."""
         yield from self._log()
-        yield from self._strategies()
+        if self._site.timeline.folding is None:
+            yield from self._views()
+            yield from self._strategies()
         yield from self._engine_said()
         yield from self._web()
 
     def _log(self) -> Iterator[Metric]:
         timeline = self._site.timeline
-        views, feeding = timeline.views, timeline.views.portfolio.feeding
-        ready = readiness(views, self._engine, timeline.head_seq).ready
+        views = timeline.views
+        ready = readiness(views, self._engine, timeline.head_seq, timeline.folding).ready
         yield _gauge("ready", "1 while it trades or rightly does nothing", float(ready))
         yield _gauge("log_head_seq", "The newest event of the log", timeline.head_seq)
         yield _gauge("views_seq", "The event that these numbers stand at", views.seq)
+
+    def _views(self) -> Iterator[Metric]:
+        views = self._site.timeline.views
+        feeding = views.portfolio.feeding
         yield _gauge("market_time_seconds", "Close of the newest candle, seconds since 1970 UTC", views.at_ms / 1_000.0)
         yield _gauge("feed_connected", "1 while the feed delivers", float(views.connected))
         yield _gauge("anomalies", "Anomalies that stand", len(feeding.anomalies()))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 import msgspec
 from starlette.responses import Response
@@ -18,6 +18,32 @@ if TYPE_CHECKING:
 
 Tree = dict[str, Any]
 REFERENCE: Final = "#/components/schemas/{name}"
+SCHEMA_NAMES: Final = {
+    "Accepted": "CommandAccepted",
+    "AskedClose": "CloseRequest",
+    "AskedKill": "KillRequest",
+    "AskedPause": "PauseRequest",
+    "AskedReset": "ResetRequest",
+    "AskedResume": "ResumeRequest",
+    "Bin": "HistogramBin",
+    "Candles": "CandlesView",
+    "Case": "AnomalyCase",
+    "Condition": "ConditionView",
+    "Courses": "EquityCurvesView",
+    "DogView": "WatchdogView",
+    "Kind": "AnomalyKind",
+    "LinkView": "CauseView",
+    "Live": "LiveView",
+    "Mark": "EquityMarkView",
+    "Readiness": "ReadinessView",
+    "Reading": "ReadingView",
+    "Reason": "NotReadyReason",
+    "Repairs": "FeedRepairsView",
+    "Risk": "RiskView",
+    "State": "StateView",
+    "Trouble": "TroubleView",
+}
+"""What clients call a schema, where that is not the name of its class. A generated client keeps its names for ever."""
 STREAM: Final = "text/event-stream"
 
 
@@ -29,21 +55,88 @@ def described(routes: Iterable[Guarded]) -> list[GuardedRoute]:
 def description(routes: Sequence[Guarded], version: str) -> Tree:
     """The whole description, OpenAPI 3.1."""
     told = described(routes)
-    kinds = [Problem, *(kind for route in told for kind in _kinds(_operation(route)))]
+    kinds = [one for kind in _all_kinds(told) for one in _with_parts(kind)]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
     by_kind = {_key(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
     paths: Tree = {}
     for route in told:
         paths.setdefault(route.path, {})[route.method.lower()] = _described(route, by_kind, components)
+    names = _schema_names(components, by_kind, kinds)
+    paths = _renamed(paths, names)
+    components = {names[name]: _renamed(schema, names) for name, schema in components.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "papertape", "version": version, "description": "The views of a log, and commands."},
         "paths": paths,
         "components": {
-            "schemas": components,
+            "schemas": _reachable(paths, components),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _all_kinds(routes: Sequence[GuardedRoute]) -> list[Any]:
+    return [Problem, *(kind for route in routes for kind in _kinds(_operation(route)))]
+
+
+def _with_parts(kind: Any) -> Iterator[Any]:
+    """Yield a type and every generic type inside it: each of them is a schema of its own."""
+    yield kind
+    for part in get_args(kind):
+        if get_args(part):
+            yield from _with_parts(part)
+
+
+def _schema_names(components: Tree, by_kind: Tree, kinds: Iterable[Any]) -> dict[str, str]:
+    """Return the public name of each schema, which holds no module path and no punctuation."""
+    names = {name: SCHEMA_NAMES.get(name, name) for name in components}
+    for kind in kinds:
+        if "$ref" in (schema := by_kind[_key(kind)]):
+            names[schema["$ref"].rpartition("/")[2]] = _schema_name(kind)
+    assert len(set(names.values())) == len(names), "two schemas share one name: give one of them another"
+    return names
+
+
+def _schema_name(kind: Any) -> str:
+    """Return `TradeViewPageAnswer` for `Answer[Page[TradeView]]`; a tuple is a list."""
+    origin = get_origin(kind)
+    if origin is None:
+        name: str = kind.__name__
+        return SCHEMA_NAMES.get(name, name)
+    return _schema_name(get_args(kind)[0]) + ("List" if origin is tuple else origin.__name__)
+
+
+def _renamed(tree: Any, names: Mapping[str, str]) -> Any:
+    """Return a description whose references lead to the public names."""
+    if isinstance(tree, list):
+        return [_renamed(one, names) for one in tree]
+    if not isinstance(tree, dict):
+        return tree
+    return {
+        key: REFERENCE.format(name=names[value.rpartition("/")[2]])
+        if key == "$ref" and value.rpartition("/")[2] in names
+        else _renamed(value, names)
+        for key, value in tree.items()
+    }
+
+
+def _reachable(paths: Tree, components: Tree) -> Tree:
+    """Return the schemas that the paths lead to; questions are described by their parameters."""
+    found: Tree = {}
+    waiting = _references(paths)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = components[name]
+            waiting += _references(components[name])
+    return dict(sorted(found.items()))
+
+
+def _references(tree: Any) -> list[str]:
+    if isinstance(tree, dict):
+        own = [tree["$ref"].rpartition("/")[2]] if isinstance(tree.get("$ref"), str) else []
+        return own + [name for value in tree.values() for name in _references(value)]
+    return [name for one in tree for name in _references(one)] if isinstance(tree, list) else []
 
 
 def _operation(route: GuardedRoute) -> Operation:

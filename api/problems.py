@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from events.errors import CommandRefused, CommandUnanswered, LogBusy, PapertapeError, UsageError
@@ -43,7 +44,7 @@ def busy(detail: str) -> Response:
     return problem(503, detail, {"retry-after": str(BUSY_RETRY_S)})
 
 
-async def _stated(_: Request, error: HTTPException) -> Response:
+async def stated(_: Request, error: HTTPException) -> Response:
     """What a route says itself, and what the framework says: not found, method not allowed, body too large."""
     said = "" if error.detail == HTTPStatus(error.status_code).phrase else error.detail
     return problem(error.status_code, said, error.headers)
@@ -74,18 +75,24 @@ async def _log_says_no(_: Request, error: PapertapeError) -> Response:
     return problem(503, str(error))
 
 
+async def _cut_off(_: Request, __: ClientDisconnect) -> Response:
+    """Answer a request whose body broke off, if anybody still reads."""
+    return problem(400, "the body of the request is broken")
+
+
 async def _bug(_: Request, error: Exception) -> Response:
     """Anything else is a bug; the server's own log has its traceback, the client does not."""
     return problem(500, f"a bug in papertape: {type(error).__name__}; the server's log says more")
 
 
 HANDLERS: Final[Mapping[Any, Handler]] = {
-    HTTPException: _stated,
+    HTTPException: stated,
     UsageError: _not_there,
     CommandRefused: _refused,
     CommandUnanswered: _unanswered,
     LogBusy: _waits,
     PapertapeError: _log_says_no,
+    ClientDisconnect: _cut_off,
     500: _bug,
 }
 """For Starlette: the most specific one of an error's classes counts."""

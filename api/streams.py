@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SEND_S_MAX: Final = 10.0
 """Whoever takes longer to read what is sent is dropped."""
 KEEP_ALIVE_S: Final = 10.0
+FOLDING_PAUSE_S: Final = 0.2
 Source = Callable[[], "AsyncGenerator[bytes, None]"]
 
 
@@ -146,9 +147,16 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def events_of(streams: Streams, after_seq: int, chosen: Filter) -> AsyncGenerator[bytes, None]:
-    """The events beyond a seq as server-sent events, their seq as id; a comment where nothing happens."""
-    seq = min(after_seq, streams.tape.head_seq)
+async def events_of(streams: Streams, after_seq: int | None, chosen: Filter) -> AsyncGenerator[bytes, None]:
+    """Yield the events beyond a seq as server-sent events, their seq as id, and a comment where nothing happens.
+
+    While the log is first read, comments tell the progress: a browser never comes back after an error.
+    """
+    while (folding := streams.tape.folding) is not None:
+        yield b": reading the log, event %d of %d\n\n" % (folding.seq, folding.goal_seq)
+        await asyncio.sleep(FOLDING_PAUSE_S)
+    head_seq = streams.tape.head_seq
+    seq = head_seq if after_seq is None else min(after_seq, head_seq)
     yield b"retry: 2000\n: %d\n\n" % seq
     while True:
         frames = await streams.tape.after(seq) if streams.tape.head_seq > seq else []

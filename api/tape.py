@@ -12,7 +12,7 @@ from msgspec import Struct
 from projections.event_views import event_view
 
 if TYPE_CHECKING:
-    from projections.site import Timeline
+    from projections.site import Progress, Timeline
 
 FRAMES_KEPT_MAX: Final = 4_096
 """The newest events; who is further behind reads the log."""
@@ -66,6 +66,11 @@ class Tape:
     def head_seq(self) -> int:
         """The event that the views stand at: what is told can be looked at."""
         return self._timeline.views.seq
+
+    @property
+    def folding(self) -> Progress | None:
+        """How far the first fold of the log has come; None once the views show the whole of it."""
+        return self._timeline.folding
 
     async def after(self, seq: int) -> list[Frame]:
         """The next events beyond `seq`, not more than FRAMES_A_TURN_MAX."""

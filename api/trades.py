@@ -17,6 +17,7 @@ from api.query import LIMIT_DEFAULT, Limit, Query, Seq, read
 from api.routes import GuardedRoute, Operation
 from projections.choosing import Choice, newest
 from projections.formats import moment_ms
+from projections.site import newest_views
 from projections.trades import TradeView, write_trades_csv
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def csv_route(viewing: Viewing) -> GuardedRoute:
     async def endpoint(request: Request) -> Response:
         query = read(Chosen, request)
         choice, seq = _choice(query), await seq_of(viewing.site, query.as_of)
-        known = viewing.unchanged(request, viewing.site.timeline.views.seq if seq is None else seq)
+        known = viewing.unchanged(request, newest_views(viewing.site.timeline).seq if seq is None else seq)
         if known is not None:
             return known
         scene = await viewing.scene(seq)
@@ -87,7 +88,7 @@ def csv_route(viewing: Viewing) -> GuardedRoute:
         return StreamingResponse(_lines(chosen), headers=viewing.headers(scene.as_of.seq) | name, media_type="text/csv")
 
     operation = Operation(
-        "The closed trades as CSV, oldest first", str, Chosen, media_type="text/csv", refusals=(404, 422)
+        "The closed trades as CSV, oldest first", str, Chosen, media_type="text/csv", refusals=(404, 422, 503)
     )
     return GuardedRoute("/api/v1/trades.csv", endpoint, access=Access.READ, operation=operation)
 

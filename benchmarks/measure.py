@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage, struct_rusage
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -60,10 +61,26 @@ class Bench(Struct, frozen=True):
 
 
 class Times(Struct):
-    """Seconds of every round, by the wall clock and by the processor."""
+    """Seconds of every round, by the wall clock and by the processor, and what the system had to do for them."""
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+    system: list[float] = field(default_factory=list)
+    """Processor seconds that the kernel of the operating system took, most of them to hand out memory."""
+    faults: list[int] = field(default_factory=list)
+    """Pages of memory that were touched for the first time."""
+
+    @property
+    def best(self) -> int:
+        """The round that took the least of the processor."""
+        return self.cpu.index(min(self.cpu))
+
+    def note(self, before: struct_rusage, after: struct_rusage) -> None:
+        """Add the processor's and the system's part of a round."""
+        system = after.ru_stime - before.ru_stime
+        self.cpu.append(after.ru_utime - before.ru_utime + system)
+        self.system.append(system)
+        self.faults.append(after.ru_minflt - before.ru_minflt)
 
     @property
     def median(self) -> float:
@@ -85,11 +102,16 @@ def alternate(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
         for place in range(len(names)):
             name = names[(number + place) % len(names)]
             gc.collect()
-            wall, cpu = time.perf_counter(), time.process_time()
+            wall, before = time.perf_counter(), getrusage(RUSAGE_SELF)
             runs[name]()
             times[name].wall.append(time.perf_counter() - wall)
-            times[name].cpu.append(time.process_time() - cpu)
+            times[name].note(before, getrusage(RUSAGE_SELF))
     return times
+
+
+def best_ratio(slower: Times, faster: Times) -> float:
+    """Return how many times as fast the best rounds are, in processor time: a disturbance only makes a round longer."""
+    return min(slower.cpu) / min(faster.cpu)
 
 
 def ratio(slower: Times, faster: Times) -> float:

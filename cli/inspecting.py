@@ -19,7 +19,7 @@ from events.snapshots import SnapshotStore
 from events.sqlite_log import SqliteLogReader
 from projections.looking import held_at_last_look
 from projections.reasons import hold_words
-from projections.site import CandleView, ChartView, ConditionsView, Progress, Readiness
+from projections.site import CandleView, ChartView, ConditionsView, Progress, Readiness, SettlementView
 from projections.why import explained, why
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _chart_view(found: Chart, symbol: str, timeframe_ms: int) -> ChartView:
         candles=tuple(map(_candle_view, found.candles)),
         vwap=tuple(one.vwap for one in found.candles),
         rsi=tuple(one.rsi for one in found.candles),
-        funding=found.funding,
+        funding=tuple(SettlementView(*one) for one in found.funding),
     )
 
 

@@ -44,7 +44,7 @@ from events.sqlite_file import holds_log
 from events.sqlite_log import SqliteLogReader
 from projections.readiness import BACKTEST_ENDED
 from projections.site import Site, SiteSettings
-from ui.pages import pages
+from ui.pages import not_found_page, pages
 
 try:
     from uvloop import run as run_loop
@@ -142,7 +142,7 @@ async def _served(serving: Serving) -> None:
         streams = Streams(timeline, web.streams_max)
         hosts = Hosts(serving.listening.getsockname()[0], web.trusted_hosts)
         gate = Gate(serving.entrance.token, hosts, reading_open=serving.entrance.reading_open)
-        app = application(site, gate, streams, pages(site, streams))
+        app = application(site, gate, streams, pages(site, streams), not_found_page(site))
 
         async def work() -> None:
             await serve(app, serving.listening, streams, stop, web.proxies)

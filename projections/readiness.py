@@ -11,7 +11,7 @@ from projections.watchdog.checks import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from projections.site import EngineStatus
+    from projections.site import EngineStatus, Progress
     from projections.views import Views
 
 BEHIND_EVENTS_MAX: Final = 10_000
@@ -43,8 +43,15 @@ class ReadyView(Struct, frozen=True):
     reasons: tuple[Reason, ...]
 
 
-def readiness(views: Views, engine: EngineStatus | None, head_seq: int) -> ReadyView:
-    """How it is. `engine` is None where no engine answers on this log, `head_seq` is where the log ends."""
+def readiness(views: Views, engine: EngineStatus | None, head_seq: int, folding: Progress | None = None) -> ReadyView:
+    """Return whether it trades.
+
+    `engine` is None where no engine answers on this log, `head_seq` is where the log ends, `folding` is the progress
+    of the first fold while the views show only a part of the log.
+    """
+    if folding is not None:
+        text = f"reading the log: {folding.seq:,}/{folding.goal_seq:,}"
+        return ReadyView(ready=False, idle="", reasons=(Reason("recovering", text),))
     if engine is None:
         return _without_engine(views, head_seq)
     if engine.replaying:

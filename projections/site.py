@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct
 
+from events.errors import LogBusy
 from projections.messages import Unlogged
 from projections.watchdog.dog import DogView
 from projections.why import Condition
@@ -84,8 +85,23 @@ class Engine(Protocol):
         """End the engine's process with SIGKILL. Raises CommandRefused for any but a simulated market."""
 
 
+class Progress(Struct, frozen=True):
+    """How far the log was folded on the way to an event."""
+
+    seq: int
+    goal_seq: int
+
+    def as_error(self) -> LogBusy:
+        """Return the error that refuses an answer until the fold has arrived."""
+        return LogBusy(f"the views are being built: event {self.seq:,} of {self.goal_seq:,}; try again in a moment")
+
+
 class Timeline(Protocol):
     """The views of one log, at its head and as of any event."""
+
+    @property
+    def folding(self) -> Progress | None:
+        """How far the first fold of the log has come; None once the views show the whole of it."""
 
     @property
     def head_seq(self) -> int:
@@ -109,6 +125,13 @@ class Timeline(Protocol):
 
     async def events(self, after_seq: int, limit: int) -> Sequence[Recorded]:
         """At most `limit` events beyond `after_seq`."""
+
+
+def newest_views(timeline: Timeline) -> Views:
+    """Return the views at the head. Raises LogBusy with the progress while they show only a part of the log."""
+    if timeline.folding is not None:
+        raise timeline.folding.as_error()
+    return timeline.views
 
 
 class Readiness(Struct, frozen=True):
@@ -142,13 +165,6 @@ class ConditionsView(Struct, frozen=True):
     holds: tuple[str, ...]
 
 
-class Progress(Struct, frozen=True):
-    """How far the log was folded on the way to an event."""
-
-    seq: int
-    goal_seq: int
-
-
 class CandleView(Struct, frozen=True):
     """One candle of any timeframe; `complete` is False for the one that is still forming."""
 
@@ -162,11 +178,18 @@ class CandleView(Struct, frozen=True):
     late: bool
 
 
+class SettlementView(Struct, frozen=True):
+    """A funding settlement: its time, UTC ms, and its rate, a fraction."""
+
+    settled_at_ms: int
+    rate: float
+
+
 class ChartView(Struct, frozen=True):
     """Candles of one symbol, oldest first, with the kernel's own indicators beside them.
 
     A number of a series stands at the index of its candle, None where the indicator was not ready. An interval with a
-    hole in it is no candle, as it is none for a strategy. `funding` are settlements (time in UTC ms, rate) within them.
+    hole in it is no candle, as it is none for a strategy. `funding` are the settlements within them.
     """
 
     symbol: str
@@ -175,7 +198,7 @@ class ChartView(Struct, frozen=True):
     candles: tuple[CandleView, ...]
     vwap: tuple[float | None, ...]
     rsi: tuple[float | None, ...]
-    funding: tuple[tuple[int, float], ...]
+    funding: tuple[SettlementView, ...]
 
 
 class Inspector(Protocol):

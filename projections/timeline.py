@@ -19,6 +19,7 @@ from projections.forking import fork
 from projections.host import Cursor, fold
 from projections.keeping import KeptNowhere
 from projections.moments import Moment
+from projections.site import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,6 +86,8 @@ class _OneLog:
         self.moved = Bus()
         self.checkpoints, self.results = Checkpoints(), Results()
         self.near_everywhere = False
+        self._read_seq = 0
+        self._first_goal_seq = 0
         self._restored: Views | None = None
         self._to_keep: asyncio.Queue[Views] = asyncio.Queue(1)
 
@@ -96,7 +99,8 @@ class _OneLog:
 
     async def follow(self) -> None:
         """Begin with what was kept, if anything was, and fold the head until the tail is closed."""
-        if await self.tail.wait_beyond(0) == 0 or self.tail.closed:
+        self._first_goal_seq = await self.tail.wait_beyond(0)
+        if self._first_goal_seq == 0 or self.tail.closed:
             return
         await self._restore()
         helpers = [asyncio.ensure_future(work) for work in (self._fill_up(self.views.seq), self._keep())]
@@ -106,6 +110,17 @@ class _OneLog:
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
+
+    @property
+    def head_seq(self) -> int:
+        """The newest event that is known; a page of events holds what was written since the tail's last look."""
+        return max(self.tail.head_seq, self.views.seq, self._read_seq)
+
+    @property
+    def folding(self) -> Progress | None:
+        """How far the first fold has come; None once the views have reached the end that the log had when it began."""
+        goal_seq = self._first_goal_seq
+        return Progress(self.views.seq, goal_seq) if self.views.seq < goal_seq else None
 
     async def _restore(self) -> None:
         fresh = self._make_views()
@@ -184,6 +199,7 @@ class _OneLog:
         seq, begun = (checkpoint.seq, checkpoint.at_ms > 0) if checkpoint is not None else (0, False)
         moment = Moment(at_ms, begun=begun)
         while page := await self.pages.read(seq, PAGE_EVENTS_MAX):
+            self._read_seq = max(self._read_seq, page[-1].seq)
             for recorded in page:
                 if not moment.takes(recorded):
                     moment.check_begun()
@@ -215,8 +231,12 @@ class LogTimeline:
     @property
     def head_seq(self) -> int:
         """The newest event that the log holds, as far as is known here."""
-        # A page holds what was written since the last look at the log's end.
-        return max(self._now.tail.head_seq, self._now.views.seq)
+        return self._now.head_seq
+
+    @property
+    def folding(self) -> Progress | None:
+        """How far the first fold of the log has come; None once the views show the whole of it."""
+        return self._now.folding
 
     @property
     def views(self) -> Views:
@@ -276,8 +296,8 @@ class LogTimeline:
     async def as_of(self, seq: int) -> Views:
         """The views as they stood after an event; they are shared, so they are read and never folded.
 
-        Raises UsageError for a seq the log does not hold, LogBusy when more than SEEKS_WAITING_MAX ask at once,
-        LogReplaced where another log takes its place meanwhile.
+        Raises UsageError for a seq the log does not hold, LogBusy when more than SEEKS_WAITING_MAX ask at once or while
+        the first fold has not come to it, LogReplaced where another log takes its place meanwhile.
         """
         then = self._now
         if not 1 <= seq <= self.head_seq:
@@ -285,6 +305,8 @@ class LogTimeline:
             raise UsageError(f"there is no event {seq:,}: the log holds {held}")
         if (known := then.results.get(seq)) is not None:
             return known
+        if (folding := self.folding) is not None and seq > folding.seq:
+            raise folding.as_error()
         if self._seeking >= SEEKS_WAITING_MAX:
             raise LogBusy(f"{SEEKS_WAITING_MAX} moments are looked for already")
         self._seeking += 1

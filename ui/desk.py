@@ -17,14 +17,17 @@ from ui.rendering import ASSETS, environment, render
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from starlette.exceptions import HTTPException
     from starlette.requests import Request
     from starlette.responses import Response
 
     from projections.site import Site
+    from projections.views import Views
 
 BASE, BARE = "base.html", "bare.html"
 NOT_OF_A_PAGE = frozenset({"as_of", "part"})
 NOT_FOUND, UNAVAILABLE = 404, 503
+ADDRESS_CHARS_MAX = 200
 
 
 class Page(Struct, frozen=True):
@@ -45,10 +48,17 @@ class Desk:
         self.site = site
         self.with_scripts = (ASSETS / "htmx.js").is_file()
 
-    async def look(self, request: Request | None = None) -> Look:
-        """What a request looks at; the newest without one. Raises UsageError for a moment that there is not."""
+    async def look(self, request: Request) -> Look:
+        """Return what a request looks at. Raises UsageError for a moment that does not exist, LogBusy while folding."""
+        as_of = request.query_params.get("as_of", "").strip()
+        return await self._look_at(*await views_of(self.site, as_of), request)
+
+    async def look_at_head(self) -> Look:
+        """Look at the newest views, even while they show only a part of the log."""
+        return await self._look_at(self.site.timeline.views, live=True)
+
+    async def _look_at(self, views: Views, live: bool, request: Request | None = None) -> Look:
         query = {} if request is None else dict(request.query_params)
-        views, live = await views_of(self.site, query.get("as_of", "").strip())
         return Look(
             site=self.site,
             views=views,
@@ -86,13 +96,18 @@ class Desk:
             "contracts": look.views.contracts.by_symbol,
             "desk": look.views.portfolio.view(),
             "steps": None if look.live else steps(self.site.timeline.views, look.seq),
-            "ready": readiness(look.views, look.engine, look.head_seq),
+            "ready": readiness(look.views, look.engine, look.head_seq, look.folding),
             "with_scripts": self.with_scripts,
         }
 
+    async def not_found(self, request: Request, _: HTTPException) -> Response:
+        """Answer people who ask for an address that does not exist."""
+        address = request.scope["path"][:ADDRESS_CHARS_MAX]
+        return await self._sorry(request, f"There is no page at {address}.", NOT_FOUND)
+
     async def _sorry(self, request: Request, text: str, status: int) -> Response:
-        """Why there is no such page, with a way on."""
-        look = await self.look()
+        """Say why there is no such page, with a way on."""
+        look = await self.look_at_head()
         page = Page("", "sorry", "Not found" if status == NOT_FOUND else "Not available", _nothing, moves=False)
         context = {**self.context(look, request.scope["path"], page), "text": text, "status": status, "layout": BASE}
         return HTMLResponse(render("sorry.html", context), status)

@@ -8,11 +8,12 @@ from msgspec import Struct
 
 from events.errors import UsageError
 from projections.formats import moment_ms
+from projections.site import newest_views
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from projections.site import EngineStatus, Site
+    from projections.site import EngineStatus, Progress, Site
     from projections.views import Views
 
 QUERY_CHARS_MAX = 200
@@ -40,6 +41,11 @@ class Look(Struct, frozen=True):
         return max(self.site.timeline.head_seq, self.seq)
 
     @property
+    def folding(self) -> Progress | None:
+        """How far the first fold of the log has come, for a page of now; None once it is done."""
+        return self.site.timeline.folding if self.live else None
+
+    @property
     def seq(self) -> int:
         """The event the views stand at."""
         return self.views.seq
@@ -61,10 +67,10 @@ class Look(Struct, frozen=True):
 async def views_of(site: Site, asked: str) -> tuple[Views, bool]:
     """The views as of `asked` (a seq or a time in UTC) and False; the newest ones and True where it is empty.
 
-    Raises UsageError for what is neither, or not in the log.
+    Raises UsageError for what is neither, or not in the log, and LogBusy while the views are being built.
     """
     if not asked:
-        return site.timeline.views, True
+        return newest_views(site.timeline), True
     seq = int(asked) if _is_seq(asked) else await site.timeline.seq_at(_at_ms(asked))
     return await site.timeline.as_of(seq), False
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Scope
 
+    from api.problems import Handler
     from api.streams import Streams
     from projections.site import Site
 
@@ -68,6 +69,11 @@ def pages(site: Site, streams: Streams) -> list[Guarded]:
         GuardedMount("/static", Kept(directory=STATIC), access=Access.OPEN),
         GuardedMount("/assets", Kept(directory=ASSETS, check_dir=False), access=Access.OPEN),
     ]
+
+
+def not_found_page(site: Site) -> Handler:
+    """Return the page of an address that does not exist."""
+    return Desk(site).not_found
 
 
 def _route(desk: Desk, page: Page) -> GuardedRoute:

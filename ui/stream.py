@@ -74,8 +74,8 @@ class Pulse:
         return True
 
     async def _header(self) -> bytes:
-        look = await self._desk.look()
-        of = (look.seq, look.engine)
+        look = await self._desk.look_at_head()
+        of = (look.seq, look.engine, look.folding)
         if of != self._of:
             html = render("header.html", self._desk.context(look, HEADER.path, HEADER))
             self._of, self._frame = of, _frame("header", html)

@@ -51,6 +51,38 @@ async def test_the_head_is_followed() -> None:
 
 
 @in_loop
+async def test_the_first_fold_says_how_far_it_is_and_refuses_what_it_has_not_come_to() -> None:
+    here = Given()
+    await here.append(*story(3_000))
+    head_seq = len(here.events)
+    async with following(here.timeline):
+        await asyncio.sleep(0)
+        folding = here.timeline.folding
+        assert folding is not None
+        assert folding.goal_seq == head_seq
+        with pytest.raises(LogBusy, match=f"event {folding.seq:,} of {head_seq:,}"):
+            await here.timeline.as_of(head_seq)
+        await here.timeline.wait_beyond(head_seq - 1)
+        assert here.timeline.folding is None
+        await here.append(candle(9_999, 5.0))
+        assert here.timeline.folding is None, "what comes later is followed, not awaited"
+
+
+@in_loop
+async def test_a_moment_later_than_the_newest_event_is_the_newest_state_always(tmp_path: Path) -> None:
+    """Also when the log holds events that the tail has not seen yet."""
+    path = tmp_path / "log.db"
+    await write(path, [configured(), candle(1, 5.0)])
+    timeline = of_file(path, 0.5)
+    async with following(timeline):
+        await timeline.wait_beyond(1)
+        await write(path, [candle(2, 6.0)])
+        seq = await timeline.seq_at(DAY_0_MS + 99 * MINUTE_MS)
+        assert seq == timeline.head_seq == 3
+        assert (await timeline.as_of(seq)).seq == 3
+
+
+@in_loop
 async def test_every_event_can_be_gone_back_to() -> None:
     async with given(*everything()) as (here, timeline):
         for seq in (*range(1, 40), *range(len(here.events), 40, -7), len(here.events), 1):

@@ -13,7 +13,7 @@ import httpx
 from api.app import application
 from api.streams import Streams
 from tests.web.given import ORIGIN, gate_of, site_of, told_day
-from ui.pages import pages
+from ui.pages import not_found_page, pages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ async def visiting(site: Site | None = None, gate: Gate | None = None) -> AsyncI
     """A client of the application with its pages."""
     there = site_of(list(DAY)) if site is None else site
     streams = Streams(there.timeline)
-    app = application(there, gate or gate_of(), streams, pages(there, streams))
+    app = application(there, gate or gate_of(), streams, pages(there, streams), not_found_page(there))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as client:
         yield client
 

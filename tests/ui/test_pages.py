@@ -350,7 +350,7 @@ async def test_with_its_figures_a_page_says_where_the_courses_of_its_picture_sta
 @in_loop
 async def test_the_newest_event_is_never_less_than_the_one_that_is_shown() -> None:
     site = site_of(list(DAY)[:-1])
-    look = await Desk(site).look()
+    look = await Desk(site).look_at_head()
     site.timeline.grow([DAY[-1]])
     assert look.head_seq == DAY[-1].seq >= look.seq
 

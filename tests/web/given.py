@@ -75,10 +75,15 @@ class ListTimeline:
         self.log = log
         self._views = Views()
         self._moved = asyncio.Event()
+        self.first_fold: Progress | None = None
 
     @property
     def head_seq(self) -> int:
         return len(self.log)
+
+    @property
+    def folding(self) -> Progress | None:
+        return self.first_fold
 
     @property
     def views(self) -> Views:

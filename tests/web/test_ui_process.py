@@ -68,8 +68,9 @@ def wait_until(holds: Any, seconds: float = 60.0) -> None:
 
 
 def seq_of(url: str) -> int:
-    """Where the views stand."""
-    seq: int = httpx.get(f"{url}/api/v1/status").json()["as_of"]["seq"]
+    """Where the views stand; 0 while the log is first read."""
+    answer = httpx.get(f"{url}/api/v1/status")
+    seq: int = answer.json()["as_of"]["seq"] if answer.status_code == 200 else 0
     return seq
 
 
@@ -116,6 +117,7 @@ def test_messages_are_those_of_the_log_its_configuration_and_the_file_beside_it(
 def test_it_ends_within_two_seconds_with_a_hundred_open_streams(tmp_path: Path, number: signal.Signals) -> None:
     write_log(tmp_path / "small.db")
     with serving(tmp_path, "--db", "small.db") as (process, url), ExitStack() as stack:
+        wait_until(lambda: httpx.get(f"{url}/api/v1/status").status_code == 200)
         host, _, port = url.removeprefix("http://").partition(":")
         for at in range(STREAMS):
             stream = stack.enter_context(socket.create_connection((host, int(port)), timeout=20.0))
@@ -138,6 +140,7 @@ def test_it_ends_within_two_seconds_with_a_hundred_open_streams(tmp_path: Path, 
 def test_of_a_thousand_clients_the_configured_number_is_served(tmp_path: Path) -> None:
     write_log(tmp_path / "small.db")
     with serving(tmp_path, "--db", "small.db", "--set", "web.streams_max=300") as (process, url):
+        wait_until(lambda: httpx.get(f"{url}/api/v1/status").status_code == 200)
         host, _, port = url.removeprefix("http://").partition(":")
         command = [sys.executable, "-m", "benchmarks.web_clients", host, port, "1000"]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -195,6 +198,7 @@ def test_beside_a_running_engine_it_follows_and_commands(tmp_path: Path) -> None
             httpx.Client(base_url=url, headers=headers) as client,
         ):
             wait_until(lambda: client.get("/ready").status_code == 200)
+            wait_until(lambda: client.get("/api/v1/status").status_code == 200)
             before = client.get("/api/v1/status").json()
             assert before["engine"]["pid"] == engine.pid
             wait_until(lambda: client.get("/api/v1/status").json()["as_of"]["seq"] > before["as_of"]["seq"])

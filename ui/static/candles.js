@@ -104,7 +104,7 @@
     }
 
     function drawFunding() {
-      const points = shown.chart.funding.map(([atMs, rate]) => ({
+      const points = shown.chart.funding.map(({ settled_at_ms: atMs, rate }) => ({
         time: seconds(atMs), value: rate * 100, color: color(rate < 0 ? "--down" : "--up", 0.8),
       }));
       if (points.length) funding ??= fundingSeries();
@@ -129,8 +129,8 @@
       const [line, strength] = [upTo(shown.chart.vwap, index), upTo(shown.chart.rsi, index)];
       if (line !== undefined) parts.push(["VWAP", number(line, digits), "", "vwap"]);
       if (strength !== undefined) parts.push(["RSI", number(strength, 1), "", "rsi"]);
-      const settled = shown.chart.funding.findLast(([atMs]) => atMs < one.open_time_ms + shown.chart.timeframe_ms);
-      if (settled) parts.push(["Funding", `${number(settled[1] * 100, 4)} %`]);
+      const settled = shown.chart.funding.findLast((other) => other.settled_at_ms < one.open_time_ms + shown.chart.timeframe_ms);
+      if (settled) parts.push(["Funding", `${number(settled.rate * 100, 4)} %`]);
       const state = [!one.complete && "forming", one.late && "late"].filter(Boolean).join(", ");
       if (state) parts.push(["", state]);
       legend.replaceChildren(

@@ -1,0 +1,89 @@
+"""While the log is first read, no page and no answer shows a part of it as the whole."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from api.streams import Streams, events_of
+from api.tape import Filter
+from projections.site import Progress
+from tests.events.tape import in_loop
+from tests.ui.given import PAGES, visiting
+from tests.web.given import client_of, served, site_of, told_day
+
+if TYPE_CHECKING:
+    from projections.site import Site
+
+VIEWS = (
+    "state", "status", "runners", "runners/momentum", "arena", "positions", "orders", "equity", "days", "risk",
+    "trades", "trades.csv", "events", "events/3", "why/3", "messages", "config", "strategies", "candles/GALAUSDT",
+    "conditions?strategy=momentum&symbol=GALAUSDT",
+)  # fmt: skip
+
+
+def folding_site() -> Site:
+    """A site whose views show 5 of 1,000 events."""
+    site = site_of(told_day())
+    site.timeline.first_fold = Progress(5, 1_000)  # type: ignore[attr-defined]
+    return site
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_answers_503_with_the_progress(view: str) -> None:
+    async def story() -> None:
+        async with client_of(folding_site()) as client:
+            found = await client.get(f"/api/v1/{view}")
+            assert found.status_code == 503
+            assert found.headers["retry-after"]
+            assert "event 5 of 1,000" in found.json()["detail"]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_every_page_shows_the_progress_and_opens_by_itself(address: str) -> None:
+    async def story() -> None:
+        async with visiting(folding_site()) as client:
+            found = await client.get(address)
+            assert found.status_code == 503
+            assert "event 5 of 1,000" in found.text
+            assert '<meta http-equiv="refresh"' in found.text
+            assert 'id="header-equity">\u2013<' in found.text, "no figure of a part stands in the header"
+
+    asyncio.run(story())
+
+
+@in_loop
+async def test_health_says_that_the_log_is_read_and_metrics_leave_its_figures_out() -> None:
+    async with client_of(folding_site()) as client:
+        ready, metrics = await client.get("/ready"), await client.get("/metrics")
+    assert ready.status_code == 503
+    assert ready.json()["reasons"] == [{"code": "recovering", "text": "reading the log: 5/1,000"}]
+    assert "papertape_ready 0.0" in metrics.text
+    assert "papertape_equity_usdt" not in metrics.text
+
+
+@in_loop
+async def test_a_stream_of_events_begins_when_the_log_is_read() -> None:
+    site = folding_site()
+    source = events_of(Streams(site.timeline), None, Filter())
+    assert await anext(source) == b": reading the log, event 5 of 1000\n\n"
+    site.timeline.first_fold = None  # type: ignore[attr-defined]
+    assert await anext(source) == b"retry: 2000\n: %d\n\n" % site.timeline.head_seq
+    await source.aclose()
+
+
+@in_loop
+async def test_a_socket_is_refused_until_the_log_is_read() -> None:
+    async with served(folding_site()) as url, httpx.AsyncClient() as client:
+        upgrade = {
+            "connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13",
+            "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+        }  # fmt: skip
+        found = await client.get(f"http://{url}/api/v1/ws", headers=upgrade)
+    assert found.status_code == 503
+    assert "event 5 of 1,000" in found.text
