@@ -97,11 +97,15 @@ def _id_line(position: PositionView) -> str:
 
 
 def _killing(act: AskKill, views: Views, *, fresh: bool) -> Asked | Refused:
-    standing = views.portfolio.switches.global_trip
+    everything = act.scope == GLOBAL_SCOPE
+    standing = trip_of(act.scope, views)
     if standing is not None and fresh:
-        return Refused(f"everything is stopped already\n{trip_line(standing)}")
-    known = _stays(views, ALL) if fresh else ["what is open is not known yet"]
-    return _asked("■ STOP ALL STRATEGIES?", ["nothing is opened before a reset", *known], act.reason)
+        who = "everything" if everything else name(act.scope)
+        return Refused(f"{who} is stopped already\n{trip_line(standing)}")
+    known = _stays(views, ALL if everything else act.scope) if fresh else ["what is open is not known yet"]
+    head = "■ STOP ALL STRATEGIES?" if everything else f"■ STOP {name(act.scope)}?"
+    others = [] if everything else ["the other strategies go on"]
+    return _asked(head, ["nothing is opened before a reset", *others, *known], act.reason)
 
 
 def _resetting(act: AskReset, views: Views) -> Asked | Refused:
@@ -139,7 +143,7 @@ def command_of(act: Act, who: str, trip_seq: int, views: Views) -> Command | Ref
         case AskClose():
             return _close(act, who, views)
         case AskKill():
-            return Kill(who, act.reason)
+            return Kill(who, act.reason, act.scope)
         case AskReset():
             return Reset(who, act.reason, act.scope, trip_seq)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from events.names import near_names
 from projections.alerts.markup import bold, code, foot, message, name, text
 from projections.alerts.texts import OVER, WRONG, positions_part
 from projections.formats import duration, reading, utc
 from projections.reasons import reason_words
 from projections.site import ConditionsView, Readiness
+from projections.telegram.address import moved_words
 from projections.telegram.parse import MENU, Wrong, usage
 from projections.telegram.replies import answer, feed_lines, status
 from projections.telegram.secret import redact
@@ -92,8 +94,9 @@ def symbol_of(views: Views, asked: str) -> str | None:
 def unknown_symbol(views: Views, asked: str) -> str:
     """There is no such symbol, or more than one."""
     known = dict.fromkeys(symbol for runner in views.runners.values() for symbol in runner.symbols)
-    begun = [symbol for symbol in known if symbol.upper().startswith(asked.upper()[:1])] or list(known)
-    lines = [code(f"/whynot {symbol}") for symbol in begun[:LINES_SHOWN_MAX]]
+    begun = [symbol for symbol in known if symbol.upper().startswith(asked.upper()[:1])]
+    meant = dict.fromkeys([*near_names(asked, known), *begun]) or known
+    lines = [code(f"/whynot {symbol}") for symbol in list(meant)[:LINES_SHOWN_MAX]]
     return answer(views, f"<b>which symbol is {name(asked)}?</b>", lines)
 
 
@@ -251,8 +254,9 @@ def _delivery(delivery: DeliveryStatistics | None) -> list[str]:
         return []
     parked = [f"alerts are parked: {text(delivery.parked)}"] if delivery.parked else []
     age = duration(delivery.oldest_unsent_ms)
+    moved = [text(moved_words(delivery.moved_to))] if delivery.moved_to else []
     waiting = f"oldest alert waits for {text(age)}" if delivery.oldest_unsent_ms else "no alert waits"
-    return [f"alerts sent {delivery.sent:,}, skipped {delivery.skipped:,}", waiting, *parked]
+    return [f"alerts sent {delivery.sent:,}, skipped {delivery.skipped:,}", waiting, *parked, *moved]
 
 
 # ---------------------------------------------------------------- /version, /config, /help
@@ -288,3 +292,8 @@ def help_text() -> str:
 def wrong_text(wrong: Wrong) -> str:
     """What is wrong with a message, and what to write instead."""
     return "\n".join([text(wrong.why), *map(code, wrong.instead)])
+
+
+def failed_text(error: BaseException) -> str:
+    """A bug ended an answer or a command; what it was stands in the log of the program."""
+    return f"{WRONG} that failed: {text(type(error).__name__)}\nthe log of the engine says more; other commands work"

@@ -11,6 +11,7 @@ import pytest
 
 from cli.telling import InChat, InFile, file_of_alerts, ping
 from events.cursors import Cursors, MemoryCursors
+from projections.telegram.address import ChatAddress
 from projections.telegram.client import TelegramClient
 from projections.telegram.errors import TelegramBusy
 from projections.telegram.pace import Pace
@@ -29,7 +30,7 @@ def in_chat(use: Use, cursors: Cursors | None = None) -> TelegramTwin:
         kept, pace = cursors or MemoryCursors(), Pace(clock)
         async with TelegramTwin(clock) as twin:
             client = TelegramClient(Token(twin.token), twin.api_url)
-            await use(lambda: InChat(client, CHAT_ID, kept, pace), twin, pace)
+            await use(lambda: InChat(client, ChatAddress(CHAT_ID, kept), kept, pace), twin, pace)
             await client.close()
         return twin
 
