@@ -208,7 +208,7 @@ def health_text(
 ) -> str:
     """The feed, what the watchdog sees, and whether alerts go out. `more` are plain lines of what else is known."""
     view = views.portfolio.view()
-    wrong = _troubles(view.anomalies, dog)
+    wrong = [*_parked(delivery), *_troubles(view.anomalies, dog)]
     delivers = view.feed is not None and view.feed.delivers
     head = f"<b>{OVER} healthy</b>" if delivers else f"<b>{WRONG} the feed does not deliver</b>"
     head = f"<b>{WRONG} {len(wrong)} wrong</b>" if wrong else head
@@ -222,6 +222,11 @@ def health_text(
         *[text(line) for line in more[:LINES_SHOWN_MAX]],
     ]
     return answer(views, head, details)
+
+
+def _parked(delivery: DeliveryStatistics | None) -> list[str]:
+    """Why no alert goes out for now."""
+    return [f"{WRONG} {bold('alerts are parked')}: {text(delivery.parked)}"] if delivery and delivery.parked else []
 
 
 def _troubles(anomalies: Sequence[AnomalyView], dog: DogView | None) -> list[str]:
@@ -252,11 +257,10 @@ def _dog(dog: DogView | None, now_ms: int) -> list[str]:
 def _delivery(delivery: DeliveryStatistics | None) -> list[str]:
     if delivery is None:
         return []
-    parked = [f"alerts are parked: {text(delivery.parked)}"] if delivery.parked else []
     age = duration(delivery.oldest_unsent_ms)
     moved = [text(moved_words(delivery.moved_to))] if delivery.moved_to else []
     waiting = f"oldest alert waits for {text(age)}" if delivery.oldest_unsent_ms else "no alert waits"
-    return [f"alerts sent {delivery.sent:,}, skipped {delivery.skipped:,}", waiting, *parked, *moved]
+    return [f"alerts sent {delivery.sent:,}, skipped {delivery.skipped:,}", waiting, *moved]
 
 
 # ---------------------------------------------------------------- /version, /config, /help

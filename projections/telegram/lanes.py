@@ -174,7 +174,8 @@ class Parcel(Struct):
     def _halve(self) -> bool:
         """Cut the current part in two; not a digest, which is made anew for every try."""
         part = self.parts[self.part]
-        units_max = utf16_units(plain(part)) // 2 + 1
+        units = utf16_units(plain(part))
+        units_max = units // 2 + units // 8  # Parts end at words: with less there would be a third, tiny one.
         if self.told is None or self.form is Form.NOTICE or units_max < PIECE_UNITS_MIN:
             return False
         first, *more = split(part, units_max)

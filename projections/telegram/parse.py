@@ -140,7 +140,7 @@ MENU: Final[dict[str, tuple[str, str]]] = {
     "log": ("[n]", "the last events"),
     "version": ("", "what runs"),
     "pause": ("[strategy or all] [reason]", "open nothing more"),
-    "resume": ("[strategy]", "end a pause"),
+    "resume": ("[strategy or all]", "end a pause"),
     "close": ("ID or all", "leave a position at the next open"),
     "kill": ("[strategy or all] [reason]", "stop one strategy, or all, now"),
     "reset": ("STRATEGY or global, reason", "end a kill switch's trip"),
@@ -241,10 +241,11 @@ def _kill(rest: str, strategies: tuple[str, ...]) -> Request:
 
 
 def _unknown(name: str, first: str, after: str, strategies: tuple[str, ...]) -> Wrong:
-    """There is no strategy of that name: the same with those that may be meant, and with all."""
-    near = near_names(first, strategies) or list(strategies[:NAMED_MAX])
-    lines = [f"/{name} {one} {after}".rstrip() for one in near]
-    return Wrong(unknown_name("strategy", first, strategies), (*lines, f"/{name} {ALL} {first} {after}".rstrip()))
+    """There is no strategy of that name: the same with those that may be meant, or with every one and all."""
+    near = [f"/{name} {one} {after}".rstrip() for one in near_names(first, strategies)]
+    every = [f"/{name} {one} {after}".rstrip() for one in strategies[:NAMED_MAX]]
+    instead = near or [*every, f"/{name} {ALL} {first} {after}".rstrip()]
+    return Wrong(unknown_name("strategy", first, strategies), tuple(instead))
 
 
 def _close(rest: str) -> Request:

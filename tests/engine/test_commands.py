@@ -62,7 +62,7 @@ def test_pause_and_resume_mean_those_that_are_not_in_that_state() -> None:
     assert events_of(world, Pause(*ANNA)) == [RunnerPaused(DAY_0_MS + 2 * MINUTE_MS, "scripted", *ANNA)]
     with pytest.raises(CommandRefused, match="is not paused"):
         events_of(world, Resume(*ANNA))
-    with pytest.raises(CommandRefused, match="no runner of strategy 'nobody'"):
+    with pytest.raises(CommandRefused, match="there is no strategy 'nobody'; there are scripted, all"):
         events_of(world, Pause(*ANNA, strategy="nobody"))
 
 
@@ -183,6 +183,6 @@ def test_a_reset_over_the_desk_names_its_trip() -> None:
     seq = scenario.log[-1].seq
     (reset,) = events_of(scenario.world, Reset(*ANNA, "global", seq))
     assert reset == KillSwitchReset(DAY_0_MS + 2 * MINUTE_MS, "global", seq, *ANNA)
-    with pytest.raises(CommandRefused, match="no runner"):
+    with pytest.raises(CommandRefused, match="there is no strategy 'nobody'"):
         events_of(scenario.world, Reset(*ANNA, "nobody", seq))
     assert not isinstance(reset, OrderPlaced | RunnerResumed)
