@@ -10,7 +10,7 @@ from events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, R
 from events.facts import GLOBAL_SCOPE
 from projections.alerts.markup import bold, code, name, text
 from projections.alerts.texts import of_position, positions_part, trip_line
-from projections.formats import gain, utc
+from projections.formats import gain, market_time
 from projections.telegram.parse import Act, AskClose, AskKill, AskPause, AskReset, AskResume
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def _resetting(act: AskReset, views: Views) -> Asked | Refused:
         who = "the global kill switch" if act.scope == GLOBAL_SCOPE else f"the kill switch of {name(act.scope)}"
         return Refused(f"{who} is not tripped{also}")
     who = "ALL STRATEGIES" if act.scope == GLOBAL_SCOPE else name(act.scope)
-    details = [f"stopped since {text(utc(trip.tripped_at_ms))}", text(trip.why)]
+    since = text(market_time(trip.tripped_at_ms))
+    details = [f"stopped since {since}" if trip.tripped_at_ms else f"stopped {since}", text(trip.why)]
     return _asked(f"Reset {who}?", details, act.reason, trip.trip_seq)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from events.names import near_names
 from projections.alerts.markup import bold, code, foot, message, name, text
 from projections.alerts.texts import OVER, WRONG, positions_part
-from projections.formats import duration, reading, utc
+from projections.formats import duration, market_time, reading, utc
 from projections.reasons import reason_words
 from projections.site import ConditionsView, Readiness
 from projections.telegram.address import moved_words
@@ -181,7 +181,10 @@ def log_text(views: Views, count: int) -> str:
 
 def _event(recorded: Recorded, views: Views) -> tuple[str, str]:
     line = words(recorded, views.contracts.by_symbol)
-    return (f"{code(f'#{recorded.seq}')} {text(utc(recorded.event.at_ms))}", f"{text(line.icon)} {text(line.text)}")
+    return (
+        f"{code(f'#{recorded.seq}')} {text(market_time(recorded.event.at_ms))}",
+        f"{text(line.icon)} {text(line.text)}",
+    )
 
 
 def as_of_text(then: Views, *, reached: bool) -> str:

@@ -150,7 +150,7 @@ def test_health_shows_what_the_watchdog_sees_and_whether_alerts_go_out() -> None
     dog = DogView(NOON_MS, 12, (), (trouble, covered), (repair,))
     delivery = DeliveryStatistics(sent=7, parked="blocked", oldest_unsent_ms=65_000)
     html = explain.health_text(WITH_POSITIONS, dog, delivery, ["commits take 1.2 ms"], NOON_MS + 20_000)
-    holds(html, "1 wrong", "1 GB <free>", "looked 20s ago, 12 times", "subscribed again", "alerts sent 7", "1m")
+    holds(html, "2 wrong", "1 GB <free>", "looked 20s ago, 12 times", "subscribed again", "alerts sent 7", "1m")
     holds(html, "parked: blocked", "commits take 1.2 ms", "feed bitget delivers")
     assert "left alone" not in plain(html)
     holds(explain.health_text(WITH_POSITIONS), "healthy")
