@@ -58,7 +58,9 @@ def test_what_happens_before_the_first_candle_is_told_without_a_time_and_a_durat
     digest = Digest()
     for one, alert in zip(recorded([started(0), tripped(GLOBAL_SCOPE, "manual", 0), reset]), told, strict=True):
         digest.apply(one, alert)
-    for html in (*(alert.html for alert in told), digest.html()):
+    early = Digest()
+    early.apply(recorded([started(0)])[0], told[0])
+    for html in (*(alert.html for alert in told), digest.html(), early.html()):
         assert "1970" not in html and not re.search(r"\d{4}d", html), html
 
 

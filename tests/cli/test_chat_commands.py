@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from cli.attend import attendance
 from cli.config import Config, EngineSection, LogsSection
+from cli.engine_status import status_of
 from engine.boot import engine
 from engine.clock import ScaledClock, SystemClock
 from projections.telegram.parse import MENU
@@ -19,11 +20,14 @@ from tests.engine.parts import Given, settings
 from tests.events.tape import in_loop
 from tests.support import candle, listed
 from tests.twins.telegram import CHAT_ID, TelegramTwin
+from tests.twins.telegram_faults import Fault
 from tests.twins.telegram_limits import UNLIMITED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
+
+    from projections.site import EngineStatus
 
 SPEED = 300.0
 """The bot keeps to twenty messages a minute: its minutes are short here."""
@@ -61,8 +65,8 @@ REPLIES: dict[str, tuple[str, str]] = {
 class Chat:
     """The owner in front of the stand-in."""
 
-    def __init__(self, twin: TelegramTwin) -> None:
-        self.twin = twin
+    def __init__(self, twin: TelegramTwin, status: Callable[[], Awaitable[EngineStatus]]) -> None:
+        self.twin, self.status = twin, status
 
     async def reply_to(self, said: str, pattern: str) -> bool:
         """Say something; whether an answer of that form comes. Pictures and alerts come in between."""
@@ -95,7 +99,7 @@ async def talking(folder: Path) -> AsyncIterator[Chat]:
                 works = [asyncio.ensure_future(work) for work in attended.watchers().values()]
                 serving = asyncio.ensure_future(running.desk.serve())
                 try:
-                    yield Chat(twin)
+                    yield Chat(twin, lambda: status_of(running, attended.signs, attended))
                     assert not attended.companions.dead
                 finally:
                     await running.finish()
@@ -113,3 +117,21 @@ async def test_every_command_is_answered_by_the_running_program(tmp_path: Path) 
         unanswered = [said for said, pattern in REPLIES.values() if not await chat.reply_to(said, pattern)]
         assert not unanswered, chat.twin.texts
         assert not [text for text in chat.twin.texts if "that failed" in text]
+
+
+@in_loop
+async def test_the_running_program_says_that_alerts_are_parked_and_why(tmp_path: Path) -> None:
+    async with talking(tmp_path) as chat:
+        chat.twin.faults.on(Fault.BAD_REQUEST, method="sendMessage", value="TOPIC_CLOSED")
+        assert await said(chat, lambda status: "TOPIC_CLOSED" in status.alerts_parked)
+        chat.twin.faults.clear()
+        assert await said(chat, lambda status: not status.alerts_parked)
+
+
+async def said(chat: Chat, holds: Callable[[EngineStatus], bool]) -> bool:
+    """Whether the engine comes to say something of itself."""
+    for _ in range(LOOKS_MAX):
+        if holds(await chat.status()):
+            return True
+        await asyncio.sleep(LOOK_S)
+    return False

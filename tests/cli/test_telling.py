@@ -59,6 +59,29 @@ def test_a_heartbeat_that_the_owner_deleted_is_sent_anew() -> None:
     in_chat(use)
 
 
+def test_after_the_group_moved_a_heartbeat_is_sent_anew_and_no_other_message_is_edited() -> None:
+    group, supergroup = -4_001_234_567, -1_001_557_912_345
+
+    async def main(clock: VirtualClock) -> None:
+        kept = MemoryCursors()
+        async with TelegramTwin(clock, chats=(group, supergroup)) as twin:
+            client = TelegramClient(Token(twin.token), twin.api_url)
+            here = InChat(client, ChatAddress(group, kept), kept, Pace(clock))
+            await here.beat("first")
+            await client.send_message(supergroup, "an alert with the same id")
+            twin.move(group, supergroup)
+            for words in ("second", "third"):
+                await here.beat(words)
+            assert [(message.chat_id, message.text) for message in twin.messages] == [
+                (group, "first"),
+                (supergroup, "an alert with the same id"),
+                (supergroup, "third"),
+            ]
+            await client.close()
+
+    run(main, START_MS)
+
+
 def test_a_message_rings_where_it_should_and_everybody_waits_when_telegram_asks_to() -> None:
     async def use(here: Callable[[], InChat], twin: TelegramTwin, pace: Pace) -> None:
         await here().say("a fault", silent=False)

@@ -11,6 +11,8 @@ from events.commands import Accepted, Command
 from events.errors import LogError
 from projections.site import ConditionsView
 from projections.telegram.answering import Outside
+from projections.telegram.outbox import Outbox
+from projections.telegram.pace import Pace
 from tests.telegram.bot_given import Rig, rigged
 from tests.twins.telegram_faults import Fault
 
@@ -83,5 +85,29 @@ def test_a_bug_while_telegram_is_away_is_told_when_it_is_back() -> None:
         async with rig.running(outside=Outside(config=broken)):
             rig.twin.faults.on(Fault.SERVER_ERROR, method="sendMessage", times=2)
             assert "that failed" in (await rig.ask("/config")).text
+
+    rigged(use)
+
+
+def test_an_errand_with_a_bug_is_over_and_the_next_ones_run() -> None:
+    async def use(rig: Rig) -> None:
+        outbox = Outbox(Pace(rig.clock), rig.clock, rig.told.append)
+        running = asyncio.ensure_future(outbox.run())
+        done: list[str] = []
+
+        async def fail() -> None:
+            broken()
+
+        async def work() -> None:
+            done.append("done")
+
+        for put in (outbox.put, outbox.put_slow):
+            for errand in (fail, work):
+                assert put(errand)
+        await rig.until(lambda: len(done) == 2)
+        await outbox.empty()
+        assert not running.done()
+        assert [line for line in rig.told if "TypeError" not in line] == []
+        running.cancel()
 
     rigged(use)
