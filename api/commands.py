@@ -18,6 +18,7 @@ from api.routes import GuardedRoute, Operation
 from events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
 from events.errors import UsageError
 from events.facts import GLOBAL_SCOPE
+from events.names import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -157,4 +158,4 @@ def _check_names(site: Site, command: Command) -> None:
 def _known(what: str, name: str, there: Iterable[str]) -> None:
     names = list(there)
     if name not in names:
-        raise HTTPException(422, f"{what}: there is no {name!r}; there are {', '.join(names)}")
+        raise HTTPException(422, f"{what}: {unknown_name(what, name, names)}")

@@ -31,6 +31,7 @@ from events.facts import EngineStarted
 from events.sqlite_log import SqliteEventLog
 from projections.alerts.derive import Alerts
 from projections.alerts.digest import Digest
+from projections.telegram.address import ChatAddress
 from projections.telegram.bot import Bot
 from projections.telegram.client import TelegramClient
 from projections.telegram.delivery import Notifier
@@ -99,8 +100,8 @@ class Desk:
         self._cursors = SqliteCursors(db.with_name("cursors"))
         chat_id, pace = int(words["TELEGRAM_CHAT_ID"]), Pace(self.clock)
         self.notifier = Notifier(
-            self._readers[0], self.bus, self._cursors, Alerts, self._clients[0], chat_id, self.clock, lambda _: None,
-            digest=Digest, pace=pace,
+            self._readers[0], self.bus, self._cursors, Alerts, self._clients[0], ChatAddress(chat_id, self._cursors),
+            self.clock, lambda _: None, digest=Digest, pace=pace,
         )  # fmt: skip
         self.bot = Bot(
             self._clients[1], Gate(chat_id), CommandDesk(self.loop), self._readers[1], self.bus, self._cursors,

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from cli.backing import Backing, backup_command
 from cli.chat_conditions import ChatConditions
@@ -32,6 +32,7 @@ from projections.alerts.heartbeat import heartbeat_text, heartbeat_view
 from projections.alerts.texts import Stamp, fault_text
 from projections.formats import utc
 from projections.keeping import Keeping
+from projections.telegram.address import ChatAddress
 from projections.telegram.pace import Pace
 from projections.telegram.quiet import QuietNotifier
 from projections.telegram.secret import access, redact, variables_of
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from projections.telegram.client import TelegramClient
     from projections.telegram.delivery import Notifier
     from projections.telegram.secret import Access
+    from projections.telegram.statistics import DeliveryStatistics
     from projections.watchdog.dog import Dog, DogView
     from projections.watchdog.heartbeat import Heartbeat
 
@@ -196,14 +198,15 @@ class Attendance:
         client, pace = self._client(found), Pace(self._running.clock)
         cursors = SqliteCursors(self._beside(".cursors"))
         self._stack.callback(cursors.close)
-        self._telling = InChat(client, found.chat_id, cursors, pace)
+        address = ChatAddress(found.chat_id, cursors, warn)
+        self._telling = InChat(client, address, cursors, pace)
         self._notifier = Notifier(
             self._reader(),
             self._running.bus,
             cursors,
             lambda: Alerts(self._config.alerts),
             client,
-            found.chat_id,
+            address,
             self._running.clock,
             warn,
             digest=Digest,
@@ -226,7 +229,7 @@ class Attendance:
             warn,
             outside=Outside(
                 version=lambda: version("papertape"),
-                config=lambda: summary(replace(self._config, database=Path(self._db.name))),
+                config=lambda: summary(self._config, self._db.name),
                 dog=lambda: dog.view,
                 delivery=self._notifier.statistics,
                 conditions=conditions,
@@ -236,6 +239,7 @@ class Attendance:
             views=Views(self._timeframes_ms()),
             pace=pace,
             keeper=self._keeping("chat", self._timeframes_ms()),
+            address=address,
         )
 
     # ------------------------------------------------------------ what no event stands for
@@ -287,6 +291,11 @@ class Attendance:
     def dog_view(self) -> DogView | None:
         """What the watchdog saw and did; None before there is one."""
         return self._dog.view if self._dog is not None else None
+
+    @property
+    def delivery(self) -> DeliveryStatistics:
+        """What was sent, what waits, and why."""
+        return self._notifier.statistics()
 
     @property
     def oldest_alert_age_s(self) -> float:

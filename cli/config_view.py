@@ -28,19 +28,19 @@ def show_config(file: Path | None, *, as_json: bool) -> None:
     source = config.file or f"no {FILE_NAME} here, the defaults"
     console.print(Text.assemble(("ok ", GOOD), (source, HEADLINE), f", digest {config_digest(config)}"))
     grid = Table.grid(padding=(0, 2))
-    for name, text in _summary(config):
+    for name, text in _summary(config, str(config.database)):
         grid.add_row(Text(f"  {name}"), Text(text))
     console.print(grid)
     notes(console, [f"! {warning}" for warning in warnings(config)])
 
 
-def summary(config: Config) -> str:
-    """The summary as plain lines."""
-    return "\n".join(f"{name}: {text}" for name, text in _summary(config))
+def summary(config: Config, log: str) -> str:
+    """Return the summary as plain lines; `log` is the name of the log that is really used."""
+    return "\n".join(f"{name}: {text}" for name, text in _summary(config, log))
 
 
-def _summary(config: Config) -> Iterator[tuple[str, str]]:
-    yield "log", f"{config.database}, a snapshot every {config.engine.snapshot_every_events:,} events"
+def _summary(config: Config, log: str) -> Iterator[tuple[str, str]]:
+    yield "log", f"{log}, a snapshot every {config.engine.snapshot_every_events:,} events"
     yield "market", _market(config)
     risk = config.risk
     yield "account", f"{money(risk.capital_usdt)} USDT each, leverage {risk.leverage:g}"

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from cli.config import FILE_NAME, bitget_settings, load_config
 from cli.config_view import problem_of
+from cli.doctor_alerts import alerts
 from cli.finding import MARKS, Finding, Level
 from cli.output import emit, fields_of, stdout
 from cli.reading import backwards, database, progress
@@ -93,6 +94,7 @@ def examine(
         return
     yield _disk(path)
     yield from _exchange(config, sets, asked=exchange)
+    yield from alerts(path, config.parent if config is not None else Path())
     try:
         yield from _log(path, full=full)
     except LogMissing as error:

@@ -58,6 +58,8 @@ async def status_of(running: Engine, signs: VitalSigns, attended: Attendance | N
         proved_seq=None if proof is None else proof.seq,
         proved_at_ms=None if proof is None else proof.at_ms,
         oldest_alert_age_s=None if attended is None else attended.oldest_alert_age_s,
+        alerts_parked="" if attended is None else attended.delivery.parked,
+        alerts_moved_to=0 if attended is None else attended.delivery.moved_to,
         backup_age_s=None if attended is None else attended.backup_age_s,
         dog=None if attended is None else attended.dog_view,
         market_ended=running.market_ended,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cli.logs import ROOT
-from projections.telegram.errors import RequestRefused, TelegramBusy
+from projections.telegram.errors import ChatMigrated, RequestRefused, TelegramBusy
 from projections.telegram.secret import Redaction
 from projections.telegram.text import one_line
 
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from events.cursors import Cursors
+    from projections.telegram.address import ChatAddress
     from projections.telegram.client import TelegramClient
     from projections.telegram.pace import Pace
 
 ALERT_FILE_BYTES_MAX: Final = 1_000_000
 ALERT_FILES_KEPT: Final = 3
 LOGGER: Final = f"{ROOT}.chat"
-HEARTBEAT_CURSOR: Final = "telegram.heartbeat"
+HEARTBEAT_CURSOR: Final = "telegram.heartbeat."
+"""Before the id of the chat: a message's id means nothing in another one."""
 PING_S_MAX: Final = 10.0
 
 
@@ -41,19 +44,21 @@ class Telling(Protocol):
 class InChat:
     """Into the owner's chat. `pace` is shared with whoever else sends there."""
 
-    def __init__(self, client: TelegramClient, chat_id: int, cursors: Cursors, pace: Pace) -> None:
-        self._client, self._chat_id, self._cursors, self._pace = client, chat_id, cursors, pace
+    def __init__(self, client: TelegramClient, address: ChatAddress, cursors: Cursors, pace: Pace) -> None:
+        self._client, self._address, self._cursors, self._pace = client, address, cursors, pace
 
     async def beat(self, html: str) -> None:
         """Edit the last heartbeat, or send the first one; its id is remembered."""
-        last_id = self._cursors.position(HEARTBEAT_CURSOR)
+        chat_id = self._address.id
+        last_id = self._cursors.position(f"{HEARTBEAT_CURSOR}{chat_id}")
         if last_id:
-            with suppress(RequestRefused):  # The owner may have deleted it.
+            with suppress(RequestRefused, ChatMigrated):  # The owner may have deleted it, or the chat has moved.
                 self._pace.took()
-                await self._client.edit_message_text(self._chat_id, last_id, html)
+                await self._client.edit_message_text(chat_id, last_id, html)
                 return
-        sent_id = await self._send(html, silent=True)
-        self._cursors.advance(HEARTBEAT_CURSOR, max(last_id, sent_id))
+        sent = await self._send(html, silent=True)
+        cursor = f"{HEARTBEAT_CURSOR}{self._address.id}"
+        self._cursors.advance(cursor, max(self._cursors.position(cursor), sent))
 
     async def say(self, html: str, *, silent: bool) -> None:
         """See `Telling.say`."""
@@ -62,7 +67,8 @@ class InChat:
     async def _send(self, html: str, *, silent: bool) -> int:
         self._pace.took()
         try:
-            return (await self._client.send_message(self._chat_id, html, silent=silent)).message_id
+            send = partial(self._client.send_message, text=html, silent=silent)
+            return (await self._address.sent(send)).message_id
         except TelegramBusy as busy:
             self._pace.busy(busy.retry_after_s)
             raise

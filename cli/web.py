@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from api.app import application
 from api.gate import Gate
@@ -164,12 +163,11 @@ def site_settings(config: Config, db: Path, *, given: bool) -> SiteSettings:
     The configuration here is not what a backtest ran under; where none was given it may not be the engine's either.
     """
     over = is_backtest(db)
-    shown = replace(config, engine=replace(config.engine, db=str(db.absolute())))
     return SiteSettings(
         version=version("papertape"),
         database=str(db),
         simulated=config.feed.kind == "sim" and not over,
-        config_text=OF_A_BACKTEST if over else summary(shown),
+        config_text=OF_A_BACKTEST if over else summary(config, str(db.absolute())),
         config_digest="" if given or over else config_digest(config),
         commands_allowed=not over,
         commit=os.environ.get(COMMIT, ""),

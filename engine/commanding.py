@@ -22,8 +22,11 @@ from events.facts import (
     RunnerPaused,
     RunnerResumed,
 )
+from events.names import unknown_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine.core.world import Runner, World
     from engine.loop import Loop
 
@@ -35,6 +38,7 @@ def events_of(world: World, command: Command) -> list[Event]:
     """The inputs a command means now. Raises CommandRefused where it means nothing."""
     who, why = _said(command.who, "who"), _said(command.why, "why")
     at_ms = market_ms(world)
+    _check_names(world, command)
     match command:
         case Pause(strategy=strategy):
             chosen = [one for one in _chosen(world, strategy) if one.account.paused == 0]
@@ -47,9 +51,25 @@ def events_of(world: World, command: Command) -> list[Event]:
         case Kill(scope=scope):
             return [_trip(world, scope, at_ms, who, why)]
         case Reset(scope=scope, trip_seq=trip_seq):
-            if scope != GLOBAL_SCOPE:
-                world.runner(scope)
             return [KillSwitchReset(at_ms, scope, trip_seq, who, why)]
+
+
+def _check_names(world: World, command: Command) -> None:
+    """Raises CommandRefused for a strategy or a symbol that is not there, with the names that are nearest."""
+    strategies = [runner.strategy.name for runner in world.runners]
+    match command:
+        case Pause(strategy=strategy) | Resume(strategy=strategy):
+            _check("strategy", strategy, (*strategies, ALL))
+        case Close(strategy=strategy, symbol=symbol):
+            _check("strategy", strategy, (*strategies, ALL))
+            _check("symbol", symbol, (*world.symbols, ALL))
+        case Kill(scope=scope) | Reset(scope=scope):
+            _check("strategy", scope, (*strategies, GLOBAL_SCOPE))
+
+
+def _check(what: str, name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        raise CommandRefused(unknown_name(what, name, names))
 
 
 def market_ms(world: World) -> int:

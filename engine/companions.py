@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from events.facts import RepairTried
+from events.tasks import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -34,7 +34,7 @@ class Companions:
     async def keep(self, name: str, make: Callable[[], Awaitable[None]]) -> None:
         """Run what `make` makes to its end; after a failure again, with pauses that grow to a minute."""
         failures = 0
-        while (error := await self._ended(make)) is not None:
+        while (error := await failure_of(make)) is not None:
             failures += 1
             words = f"{type(error).__name__}: {error}"[:WORDS_CHARS_MAX]
             self._warn(f"{name} failed with {words}; it is started again, trading goes on")
@@ -44,13 +44,3 @@ class Companions:
                 return
             self.dead.discard(name)
             await self._report([RepairTried(self._clock.now_ms(), "task_dead", name, f"started again after {words}")])
-
-    async def _ended(self, make: Callable[[], Awaitable[None]]) -> BaseException | None:
-        """Wait for the end of a task; its error, None for a good end."""
-        task = asyncio.ensure_future(make())
-        try:
-            await asyncio.wait({task})
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        return None if task.cancelled() else task.exception()

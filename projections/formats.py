@@ -76,6 +76,11 @@ def utc(at_ms: int) -> str:
     return f"{_EPOCH + timedelta(milliseconds=at_ms):%Y-%m-%d %H:%M}"
 
 
+def market_time(at_ms: int) -> str:
+    """Return a market time as `utc` writes it, or in words where no candle had come yet, which is 0."""
+    return utc(at_ms) if at_ms else "before the first candle"
+
+
 def moment_ms(text: str) -> int | None:
     """The UTC milliseconds of a day or a time as people write it; None for what is neither."""
     cleaned = _DASHES.sub("-", text.upper().removesuffix("UTC").strip())

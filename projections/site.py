@@ -63,6 +63,10 @@ class EngineStatus(Struct, frozen=True):
     proved_seq: int | None = None
     proved_at_ms: int | None = None
     oldest_alert_age_s: float | None = None
+    alerts_parked: str = ""
+    """Why no alert goes out for now; empty where they do."""
+    alerts_moved_to: int = 0
+    """The supergroup that the configured group became and alerts follow; 0 where the configured chat is right."""
     backup_age_s: float | None = None
     """How old the newest proved backup is; None where none is made, and in the first hour of an engine."""
     dog: DogView | None = None

@@ -10,7 +10,7 @@ from events.facts import GLOBAL_SCOPE, Closing, KillSwitchReset, KillSwitchTripp
 from projections.alerts.alert import AlertKind
 from projections.alerts.markup import bold, code, message, name, text
 from projections.alerts.texts import RESET, TRIPPED, loss_words, span
-from projections.formats import duration, gain, utc
+from projections.formats import duration, gain, market_time
 
 if TYPE_CHECKING:
     from events.log import Recorded
@@ -75,7 +75,8 @@ class Digest:
     """Fold of a backlog: hand it every event with its alert. Its size does not grow with the outage."""
 
     def __init__(self) -> None:
-        self._first: tuple[int, int] | None = None
+        self._first_seq = 0
+        self._from_ms = 0
         self._last = (0, 0)
         self._counts = dict.fromkeys(AlertKind, 0)
         self._opened = self._closed = self._wins = self._unnamed = 0
@@ -87,7 +88,9 @@ class Digest:
         if alert is not None:
             self._counts[alert.kind] += 1
             self._last = (alert.seq, alert.at_ms)
-            self._first = self._first or self._last
+            self._first_seq = self._first_seq or alert.seq
+            # What came before the first candle has no market time to count from.
+            self._from_ms = self._from_ms or alert.at_ms
         event = recorded.event
         match event:
             case PositionOpened():
@@ -115,11 +118,10 @@ class Digest:
 
     def view(self) -> DigestView:
         """The backlog so far."""
-        first = self._first or (0, 0)
         return DigestView(
-            first_seq=first[0],
+            first_seq=self._first_seq,
             last_seq=self._last[0],
-            from_ms=first[1],
+            from_ms=self._from_ms,
             until_ms=self._last[1],
             counts=tuple((kind, number) for kind, number in self._counts.items() if number),
             opened=self._opened,
@@ -136,8 +138,7 @@ def digest_text(view: DigestView) -> str:
     lasted = duration(max(view.until_ms - view.from_ms, 0))
     trades = f"closed {view.closed:,}, won {view.wins:,}: {bold(gain(view.net_usdt))} USDT"
     details = [
-        span(view.from_ms, view.until_ms),
-        f"that is {text(lasted)}",
+        *([span(view.from_ms, view.until_ms), f"that is {text(lasted)}"] if view.from_ms else []),
         *(["", *map(_named_line, view.named)] if view.named else []),
         *([f"and {view.unnamed:,} more trips and resets"] if view.unnamed else []),
         "",
@@ -154,4 +155,4 @@ def digest_text(view: DigestView) -> str:
 def _named_line(named: Named) -> str:
     scope = "all strategies" if named.scope == GLOBAL_SCOPE else named.scope
     icon = TRIPPED if named.trip else RESET
-    return f"{icon} {name(scope)}: {text(named.what, WHAT_CHARS_MAX)}, {text(utc(named.at_ms))}"
+    return f"{icon} {name(scope)}: {text(named.what, WHAT_CHARS_MAX)}, {text(market_time(named.at_ms))}"

@@ -85,7 +85,8 @@ class FeedStory:
                 self._lose(event)
             case FeedConnected():
                 self._connect(event)
-            case EngineStarted():
+            case EngineStarted() if self._newest_ms or self._hole is not None:
+                # Before the first candle there was nobody to be absent.
                 self._open(self._newest_ms, absence=True).connected_ms = -1
             case GapFound() if self._hole is not None:
                 self._hole.missing += event.missing_candles

@@ -12,7 +12,19 @@ from msgspec import Struct
 
 from events.facts import GLOBAL_SCOPE
 from projections.alerts.markup import bold, code, foot, message, name, text
-from projections.formats import duration, gain, gain_percent, money, percent, price, quantity, rate_percent, signed, utc
+from projections.formats import (
+    duration,
+    gain,
+    gain_percent,
+    market_time,
+    money,
+    percent,
+    price,
+    quantity,
+    rate_percent,
+    signed,
+    utc,
+)
 from projections.ledger import direction
 from projections.reasons import loss_percent, reason_words
 
@@ -94,7 +106,7 @@ def stays_open(positions: Sequence[PositionView]) -> list[str]:
 def trip_line(trip: TripView) -> str:
     """A trip with its scope, its loss and its time."""
     scope = "all strategies" if trip.scope == GLOBAL_SCOPE else trip.scope
-    return f"{TRIPPED} {name(scope)}: {text(loss_words(trip))}, {text(utc(trip.tripped_at_ms))}"
+    return f"{TRIPPED} {name(scope)}: {text(loss_words(trip))}, {text(market_time(trip.tripped_at_ms))}"
 
 
 def loss_words(trip: TripView | KillSwitchTripped) -> str:
@@ -231,8 +243,9 @@ def reset_text(stamp: Stamp, reset: KillSwitchReset, trip: TripView | None, held
     who = "ALL STRATEGIES" if reset.scope == GLOBAL_SCOPE else name(reset.scope)
     details = [f"by {name(reset.who)}: {text(reset.why)}"]
     if trip is not None:
-        stood = duration(stamp.at_ms - trip.tripped_at_ms)
-        details.append(f"stopped for {text(stood)}: {text(loss_words(trip))}")
+        # A trip before the first candle has no market time to count from.
+        stood = f" for {text(duration(stamp.at_ms - trip.tripped_at_ms))}" if trip.tripped_at_ms else ""
+        details.append(f"stopped{stood}: {text(loss_words(trip))}")
     details.append("positions may be opened again" if held is None else f"still held by {trip_line(held)}")
     return _message(stamp, f"{RESET} <b>{who} RESET</b>", details)
 

@@ -10,7 +10,7 @@ from events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, R
 from events.facts import GLOBAL_SCOPE
 from projections.alerts.markup import bold, code, name, text
 from projections.alerts.texts import of_position, positions_part, trip_line
-from projections.formats import gain, utc
+from projections.formats import gain, market_time
 from projections.telegram.parse import Act, AskClose, AskKill, AskPause, AskReset, AskResume
 
 if TYPE_CHECKING:
@@ -97,11 +97,15 @@ def _id_line(position: PositionView) -> str:
 
 
 def _killing(act: AskKill, views: Views, *, fresh: bool) -> Asked | Refused:
-    standing = views.portfolio.switches.global_trip
+    everything = act.scope == GLOBAL_SCOPE
+    standing = trip_of(act.scope, views)
     if standing is not None and fresh:
-        return Refused(f"everything is stopped already\n{trip_line(standing)}")
-    known = _stays(views, ALL) if fresh else ["what is open is not known yet"]
-    return _asked("■ STOP ALL STRATEGIES?", ["nothing is opened before a reset", *known], act.reason)
+        who = "everything" if everything else name(act.scope)
+        return Refused(f"{who} is stopped already\n{trip_line(standing)}")
+    known = _stays(views, ALL if everything else act.scope) if fresh else ["what is open is not known yet"]
+    head = "■ STOP ALL STRATEGIES?" if everything else f"■ STOP {name(act.scope)}?"
+    others = [] if everything else ["the other strategies go on"]
+    return _asked(head, ["nothing is opened before a reset", *others, *known], act.reason)
 
 
 def _resetting(act: AskReset, views: Views) -> Asked | Refused:
@@ -112,7 +116,8 @@ def _resetting(act: AskReset, views: Views) -> Asked | Refused:
         who = "the global kill switch" if act.scope == GLOBAL_SCOPE else f"the kill switch of {name(act.scope)}"
         return Refused(f"{who} is not tripped{also}")
     who = "ALL STRATEGIES" if act.scope == GLOBAL_SCOPE else name(act.scope)
-    details = [f"stopped since {text(utc(trip.tripped_at_ms))}", text(trip.why)]
+    since = text(market_time(trip.tripped_at_ms))
+    details = [f"stopped since {since}" if trip.tripped_at_ms else f"stopped {since}", text(trip.why)]
     return _asked(f"Reset {who}?", details, act.reason, trip.trip_seq)
 
 
@@ -139,7 +144,7 @@ def command_of(act: Act, who: str, trip_seq: int, views: Views) -> Command | Ref
         case AskClose():
             return _close(act, who, views)
         case AskKill():
-            return Kill(who, act.reason)
+            return Kill(who, act.reason, act.scope)
         case AskReset():
             return Reset(who, act.reason, act.scope, trip_seq)
 

@@ -12,18 +12,21 @@ from functools import partial
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from events.commands import Commands
 from events.cursors import Cursors
 from events.errors import PapertapeError
+from events.tasks import failure_of
 from projections.host import Announcer, Cursor, Source, follow
 from projections.keeping import Keeper, KeptNowhere
 from projections.telegram.acts import Refused, command_of, done_words, question, settled, who_of
+from projections.telegram.address import ChatAddress
 from projections.telegram.answering import Answering, Outside, Ways
 from projections.telegram.client import Keyboard, TelegramClient
 from projections.telegram.confirm import NOT_YOURS, Confirmations, Go, Offer, Stay
-from projections.telegram.errors import RequestRefused
-from projections.telegram.explain import still_reading, wrong_text
+from projections.telegram.errors import ChatRefused, RequestRefused
+from projections.telegram.explain import failed_text, still_reading, wrong_text
 from projections.telegram.outbox import Outbox
 from projections.telegram.pace import Clock, Pace
 from projections.telegram.parse import MENU, Act, AskKill, Question, Wrong, request_of, usage
@@ -43,7 +46,8 @@ DONE, NOT_DONE = "✓", "✗"
 class BotStatistics(Struct):
     """Since the start of the process. `ignored` came from others, `late` were commands too old to be meant.
 
-    `unsent` are answers that nobody took, `seq` is the event that the views have come to.
+    `failed` are those that a bug ended, `unsent` are answers that nobody took, `seq` is the event that the views have
+    come to.
     """
 
     updates: int = 0
@@ -54,6 +58,7 @@ class BotStatistics(Struct):
     asked: int = 0
     accepted: int = 0
     refused: int = 0
+    failed: int = 0
     unsent: int = 0
     seq: int = 0
     over: str = ""
@@ -79,8 +84,11 @@ class Bot:
         confirmations: Confirmations | None = None,
         name: str = "telegram",
         keeper: Keeper | None = None,
+        address: ChatAddress | None = None,
     ) -> None:
         """`client` is the bot's own: a poll keeps one of its connections. `pace` is shared with whoever else sends.
+
+        `address` says where the gate's chat is now; it is shared with whoever else sends there.
 
         `views` are new: they are folded here, from what `keeper` knows from before. `tell` takes a line for the local
         log.
@@ -89,7 +97,8 @@ class Bot:
         (self.views,), seq = self._keeper.restored((views or Views(),))
         self._cursor = Cursor(seq)
         self.confirmations = confirmations or Confirmations(clock.now_ms)
-        self._client, self._gate, self._commands = client, gate, commands
+        self._client, self._configured_gate, self._commands = client, gate, commands
+        self._address = address or ChatAddress(gate.chat_id, cursors)
         self._source, self._bus, self._clock, self._tell = source, bus, clock, tell
         self._outbox = Outbox(pace or Pace(clock), clock, tell)
         self._answering = Answering(self.views, outside or Outside(), source, clock)
@@ -97,6 +106,11 @@ class Bot:
         self._goal_seq = 0
         self._bot_name = ""
         self._counts = BotStatistics()
+
+    @property
+    def _gate(self) -> Gate:
+        """Who is listened to, in the chat where it is now."""
+        return replace(self._configured_gate, chat_id=self._address.id)
 
     def statistics(self) -> BotStatistics:
         """What was asked, done and ignored."""
@@ -134,15 +148,35 @@ class Bot:
         self._bot_name = (await self._client.get_me()).username
         await self._client.delete_webhook()
         menu = [BotCommand(name, f"{usage(name)}: {what}"[:MENU_CHARS_MAX]) for name, (_, what) in MENU.items()]
-        await self._client.set_my_commands(menu, self._gate.chat_id)
+        try:
+            await self._address.sent(lambda chat_id: self._client.set_my_commands(menu, chat_id))
+        except ChatRefused as refused:
+            # The menu is a hint: somebody may write all the same.
+            self._tell(f"Telegram: the menu of commands could not be set: {refused}")
 
     # ------------------------------------------------------------ updates
 
     async def _handle(self, update: Update) -> None:
+        """Handle an update. One that a bug ends is told and over: it would end the next try too."""
+        await self._guarded(partial(self._handled, update))
+
+    async def _guarded(self, make: Callable[[], Awaitable[object]]) -> None:
+        """Do something for whoever asked, who hears of it where a bug ends it."""
+        error = await failure_of(make)
+        if error is not None:
+            self._counts.failed += 1
+            self._tell(f"Telegram: a command failed with {type(error).__name__}: {error}")
+            self._reply(failed_text(error))
+
+    async def _handled(self, update: Update) -> None:
+        message = update.message
         if update.callback_query is not None:
             await self._pressed(update.callback_query)
-        elif update.message is not None:
-            self._said(update.message)
+        elif message is not None and message.migrate_to_chat_id is not None:
+            if message.chat.id == self._address.id:
+                self._address.follow(message.migrate_to_chat_id)
+        elif message is not None:
+            self._said(message)
 
     def _said(self, message: Message) -> None:
         sender = message.sender
@@ -157,7 +191,7 @@ class Bot:
         if isinstance(request, Wrong):
             self._reply(wrong_text(request))
         elif isinstance(request, Question):
-            self._outbox.put(partial(self._answer, request))
+            self._outbox.put(partial(self._guarded, partial(self._answer, request)))
         else:
             self._ask(request, message, sender)
 
@@ -166,7 +200,10 @@ class Bot:
         given = self._answering.answer(request, max(self._goal_seq, self._cursor.seq))
         if given.html:
             await self._post(self._noted(given.html))
-        if given.later is not None and not self._outbox.put_slow(partial(given.later, self._ways())):
+        if given.later is None:
+            return
+        later = partial(self._guarded, partial(given.later, self._ways()))
+        if not self._outbox.put_slow(later):
             self._reply("several pictures or readings of the log are waiting already: ask again in a minute")
 
     def _noted(self, html: str) -> str:
@@ -244,24 +281,28 @@ class Bot:
 
     async def _post(self, html: str, keyboard: Keyboard = ()) -> Message | None:
         """Send a text in as many parts as it needs; the last one carries the buttons. None where it could not go."""
-        chat_id, sent = self._gate.chat_id, None
+        sent = None
         parts = split(html)
         for part in parts:
             keys = keyboard if part is parts[-1] else ()
             sent = await self._outbox.sent(
-                partial(self._client.send_message, chat_id, part, keyboard=keys),
-                plain=partial(self._client.send_message, chat_id, plain(part), html=False, keyboard=keys),
+                partial(self._send_part, part, keyboard=keys),
+                plain=partial(self._send_part, plain(part), html=False, keyboard=keys),
             )
             if sent is None:
                 break
         return sent
 
+    async def _send_part(self, text: str, *, html: bool = True, keyboard: Keyboard = ()) -> Message:
+        return await self._address.sent(partial(self._client.send_message, text=text, html=html, keyboard=keyboard))
+
     def _ways(self) -> Ways:
-        chat_id, client, sent = self._gate.chat_id, self._client, self._outbox.sent
+        # What is edited lies in the chat where it was sent.
+        chat_id, client, sent = self._address.id, self._client, self._outbox.sent
         return Ways(
             post=self._post,
             edit=lambda message_id, html: sent(partial(client.edit_message_text, chat_id, message_id, html)),
-            photo=lambda png: sent(partial(client.send_photo, chat_id, png, silent=True)),
+            photo=lambda png: sent(lambda: self._address.sent(partial(client.send_photo, picture=png, silent=True))),
         )
 
     def _toast(self, query: CallbackQuery, words: str) -> None:
@@ -279,7 +320,7 @@ class Bot:
 
     def _edit(self, query: CallbackQuery, html: str) -> None:
         if query.message is not None:
-            edit = partial(self._client.edit_message_text, self._gate.chat_id, query.message.message_id, html)
+            edit = partial(self._client.edit_message_text, query.message.chat.id, query.message.message_id, html)
             self._outbox.put(partial(self._send, edit), urgent=True)
 
     async def _send(self, request: Callable[[], Awaitable[object]]) -> None:

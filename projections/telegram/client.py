@@ -16,17 +16,8 @@ import httpx
 import msgspec
 from msgspec import Raw, Struct
 
-from projections.telegram.errors import (
-    ChatMigrated,
-    ChatRefused,
-    EntitiesRefused,
-    PollConflict,
-    RequestRefused,
-    TelegramBusy,
-    TelegramError,
-    TelegramUnreachable,
-    TokenRefused,
-)
+from projections.telegram.errors import RequestRefused, TelegramBusy, TelegramError, TelegramUnreachable
+from projections.telegram.refusals import error_of, seconds_of
 from projections.telegram.secret import MASK, Token
 from projections.telegram.wire import UNREADABLE, BotCommand, Envelope, Key, Message, Update, User, updates_of
 
@@ -38,7 +29,6 @@ POLL_EXTRA_S: Final = 10.0
 CONNECTIONS_MAX: Final = 4
 BODY_BYTES_MAX: Final = 4 * 1_048_576
 WORDS_CHARS_MAX: Final = 200
-RETRY_AFTER_S_DEFAULT: Final = 5.0
 CHATTY_LOGGERS: Final = ("httpx", "httpcore")
 """They write the address, and with it the token, into the log."""
 ADDRESS: Final = re.compile(r"https?://\S+")
@@ -182,7 +172,8 @@ class TelegramClient:
         if envelope is None:
             raise _not_its_own(method, reply)
         if not envelope.ok:
-            raise _error(method, envelope, self._words(envelope.description), reply)
+            words = self._words(envelope.description)
+            raise error_of(method, envelope, words, reply.status, reply.retry_after)
         return envelope.result
 
     async def _exchange(self, method: str, body: dict[str, Any], answer_s_max: float) -> Reply | Silence:
@@ -237,30 +228,10 @@ def _manner(*, html: bool, silent: bool, keyboard: Keyboard) -> dict[str, Any]:
     return fields
 
 
-def _error(method: str, envelope: Envelope, words: str, reply: Reply) -> TelegramError:
-    """The error by name for an answer of Telegram's own that is not ok."""
-    code, text = envelope.error_code or reply.status, f"{method}: {envelope.error_code or reply.status} {words}"
-    lower = words.lower()
-    if code == 429:
-        seconds = envelope.parameters.retry_after
-        return TelegramBusy(text, seconds if seconds is not None else _seconds(reply.retry_after))
-    if code >= 500:
-        return TelegramUnreachable(text, may_have_acted=False)
-    if code in (401, 404, 421):
-        return TokenRefused(text)
-    if code == 403 or (code == 400 and "chat not found" in lower):
-        return ChatRefused(text)
-    if code == 409:
-        return PollConflict(text)
-    if envelope.parameters.migrate_to_chat_id is not None:
-        return ChatMigrated(text, envelope.parameters.migrate_to_chat_id)
-    return (EntitiesRefused if "can't parse entities" in lower else RequestRefused)(text, code)
-
-
 def _not_its_own(method: str, reply: Reply) -> TelegramError:
     """The error for a body that is no envelope: something on the way answered instead."""
     if reply.status == 429:
-        return TelegramBusy(f"{method}: 429 from something on the way", _seconds(reply.retry_after))
+        return TelegramBusy(f"{method}: 429 from something on the way", seconds_of(reply.retry_after))
     return _foreign(method, f"HTTP {reply.status} with a body that is not Telegram's")
 
 
@@ -281,10 +252,6 @@ def _typed(result: Raw, kind: type[T], method: str) -> T:
     except UNREADABLE:
         pass
     raise _foreign(method, "a result of another shape")
-
-
-def _seconds(text: str) -> float:
-    return float(text) if text.isdecimal() and len(text) < 10 else RETRY_AFTER_S_DEFAULT
 
 
 def _clean(text: str) -> str:

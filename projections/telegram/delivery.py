@@ -3,15 +3,17 @@
 It follows the log behind its own durable cursors, so memory stays flat however long Telegram is silent, and trading
 never waits for it. What may come twice after a crash or a lost answer is marked.
 
-| Telegram says                      | what happens                                                                |
-|------------------------------------|-----------------------------------------------------------------------------|
-| yes                                | the cursor moves                                                            |
-| 429                                | nothing is sent for as long as it says                                      |
-| nothing, 5xx, something unreadable | pauses of up to 60 s by chance, for ever; after an hour a digest            |
-| 400, HTML not understood           | once more as plain text; the defect is told                                 |
-| 400, anything else                 | told, counted, skipped                                                      |
-| 403, or no such chat               | parked with one line, tried again once an hour                              |
-| 401, 404, group migrated           | parked with one line until the next start                                   |
+| Telegram says                       | what happens                                                               |
+|-------------------------------------|----------------------------------------------------------------------------|
+| yes                                 | the cursor moves                                                           |
+| 429                                 | nothing is sent for as long as it says                                     |
+| nothing, 5xx, something unreadable  | pauses of up to 60 s by chance, for ever; after an hour a digest           |
+| the group is a supergroup now       | followed at once, and told (`projections.telegram.address`)                |
+| 403, no right, a closed topic, ..   | parked with one line, tried again with pauses of up to ten minutes         |
+| 401, 404                            | parked with one line, tried again once an hour                             |
+| the text is too long                | in halves                                                                  |
+| 400, anything else                  | as plain text, then a notice, then once more: only then told and counted   |
+| the notice is refused too           | it is the chat that refuses: parked, and later all of it again             |
 """
 
 from __future__ import annotations
@@ -24,32 +26,32 @@ from events.cursors import Cursors
 from events.failpoints import reach as die_here
 from projections.host import Announcer, Source
 from projections.keeping import Keeper, KeptNowhere
+from projections.telegram.address import ChatAddress
 from projections.telegram.client import TelegramClient
 from projections.telegram.digest import OUTAGE_MS, URGENT_SINGLE_MAX, AlertDigest, Backlog, Digesting
 from projections.telegram.errors import (
     ChatMigrated,
     ChatRefused,
-    EntitiesRefused,
+    RequestRefused,
     TelegramBusy,
     TelegramError,
     TelegramUnreachable,
     TokenRefused,
 )
-from projections.telegram.lanes import Deriving, Lane, Parcel, Receipts
+from projections.telegram.lanes import Deriving, Form, Lane, Parcel, Receipts
 from projections.telegram.pace import Clock, Pace
+from projections.telegram.parking import Parking
 from projections.telegram.statistics import DeliveryStatistics
-from projections.telegram.text import cut, marked, one_line, plain
+from projections.telegram.text import cut, one_line
 
-PROBE_MS: Final = 3_600_000
 LAST_WORDS_MS: Final = 10_000
 """After the bus was closed alerts still go for so long; what is left goes at the next start."""
-FOR_EVER_MS: Final = 1 << 62
 TOLD_UNITS_MAX: Final = 600
 LONG_WAIT_S: Final = 60.0
 
 
 class Notifier:
-    """Delivers the alerts of a log to `chat_id`. `run` belongs to one task."""
+    """Delivers the alerts of a log to the owner's chat. `run` belongs to one task."""
 
     def __init__(
         self,
@@ -58,7 +60,7 @@ class Notifier:
         cursors: Cursors,
         alerts: Callable[[], Deriving],
         client: TelegramClient,
-        chat_id: int,
+        address: ChatAddress,
         clock: Clock,
         tell: Callable[[str], None],
         *,
@@ -79,7 +81,7 @@ class Notifier:
         """
         self._reader, self._bus, self._cursors = reader, bus, cursors
         self._alerts, self._digest, self._keeper = alerts, digest, keeper or KeptNowhere()
-        self._client, self._chat_id = client, chat_id
+        self._client, self._address = client, address
         self._clock, self._tell, self._reach = clock, tell, reach
         self._pace = pace or Pace(clock)
         self._name, self._begin_after_seq, self._notes = name, begin_after_seq, notes or {}
@@ -89,9 +91,9 @@ class Notifier:
         self._sent = self._repeated = self._skipped = 0
         self._urgent_in_outage = 0
         self._backlog: Backlog | None = None
-        self._digest_html = True
+        self._digest_form = Form.HTML
         self._digest_repeat = self._digest_receipts.may_have_come(self._digest_receipts.sent_seq + 1, 0)
-        self._parked, self._parked_until_ms = "", 0
+        self._parking = Parking(clock, tell)
         self._silent_since_ms: int | None = None
         self._closed_at_ms: int | None = None
 
@@ -103,7 +105,8 @@ class Notifier:
             sent=self._sent,
             repeated=self._repeated,
             skipped=self._skipped,
-            parked=self._parked,
+            parked=self._parking.why,
+            moved_to=self._address.moved_to,
             oldest_unsent_ms=max(waiting_ms, default=0),
             lag_events=max([0, *behind]),
         )
@@ -139,11 +142,12 @@ class Notifier:
         """Do the next thing, or wait for it; False when everything is over."""
         await self._look()
         urgent, normal = self._lanes
-        if urgent.pending is None and normal.pending is None:
+        if urgent.pending is None and normal.pending is None and not self._address.notice:
             return await self._wait_for_more()
-        parked_ms = self._parked_until_ms - self._clock.now_ms()
-        if parked_ms > 0:
-            return await self._rest(min(PROBE_MS, parked_ms) / 1_000.0)
+        if (parked_s := self._parking.wait_s()) > 0.0:
+            return await self._rest(parked_s)
+        if self._address.notice:
+            return await self._tell_of_move()
         one = urgent if self._is_urgent_due() else normal
         digest = one is normal and self._is_digest_due()
         wait_s = self._pace.wait_s(urgent=digest or one is urgent)
@@ -241,22 +245,20 @@ class Notifier:
 
     async def _send(self, lane: Lane, parcel: Parcel) -> None:
         """Send the next part of an alert; afterwards it is over, or stays where it is."""
-        error = await self._post(parcel, lane.receipts)
-        if error is None:
+        if await self._post(parcel, lane.receipts):
             self._took(lane, parcel)
-        elif self._is_refused(error, parcel):
-            self._skip(parcel, error)
-            lane.finish(parcel.seq)
 
     def _took(self, lane: Lane, parcel: Parcel) -> None:
+        """Go on behind a part that is over."""
         if not parcel.is_last:
-            lane.receipts.accepted(parcel.seq, parcel.part)
-            parcel.part += 1
-            parcel.repeat = lane.receipts.may_have_come(parcel.seq, parcel.part)
+            taken = parcel.part
+            if parcel.step():
+                lane.receipts.accepted(parcel.seq, taken)
+                parcel.repeat = lane.receipts.may_have_come(parcel.seq, parcel.part)
             return
         self._urgent_in_outage = self._urgent_in_outage + parcel.urgent if self._is_old(parcel) else 0
         lane.finish(parcel.seq)
-        self._sent += 1
+        self._sent += not parcel.is_skipped
         self._reach("after_alert_cursor")
 
     async def _send_digest(self) -> None:
@@ -269,41 +271,59 @@ class Notifier:
         urgent, normal = self._lanes
         backlog = self._backlog = self._backlog or Backlog(urgent, normal, self._digest())
         await backlog.collect(self._head_seq)
-        parcel = backlog.parcel(html=self._digest_html, repeat=self._digest_repeat)
-        refusal = await self._post(parcel, self._digest_receipts)
-        if refusal is not None and not self._is_refused(refusal, parcel):
-            self._digest_html, self._digest_repeat = parcel.html, parcel.repeat
+        parcel = backlog.parcel(form=self._digest_form, repeat=self._digest_repeat)
+        if not await self._post(parcel, self._digest_receipts):
+            self._digest_form, self._digest_repeat = parcel.form, parcel.repeat
             return
-        if refusal is not None:
-            self._skip(parcel, refusal)
         self._digest_receipts.done(parcel.seq)
         for lane in self._lanes:
             lane.skip_to(parcel.seq)
-        self._backlog, self._digest_html, self._digest_repeat, self._urgent_in_outage = None, True, False, 0
+        self._backlog, self._digest_form, self._digest_repeat, self._urgent_in_outage = None, Form.HTML, False, 0
         self._reach("after_alert_cursor")
-        if refusal is None:
+        if not parcel.is_skipped:
             self._sent += 1
             self._tell(f"Telegram: one digest stands for {backlog.count:,} alerts that had waited")
 
-    async def _post(self, parcel: Parcel, receipts: Receipts) -> TelegramError | None:
-        """One request, its place durable before it goes. None for a yes; the error has been answered."""
+    async def _tell_of_move(self) -> bool:
+        """Say in the chat itself that it has another id now. Where it cannot be said, the local log has said it."""
+        if (wait_s := self._pace.wait_s()) > 0.0:
+            return await self._rest(wait_s)
+        notice = self._address.notice
+        self._pace.took()
+        try:
+            await self._address.sent(lambda chat_id: self._client.send_message(chat_id, notice, html=False))
+        except TelegramError as error:
+            self._answer(error, None)
+            if not isinstance(error, RequestRefused):
+                return True
+        self._address.notice = ""
+        return True
+
+    async def _post(self, parcel: Parcel, receipts: Receipts) -> bool:
+        """One request, its place durable before it goes; whether the part is over, taken or given up."""
         receipts.sending(parcel.seq, parcel.part)
         self._pace.took()
         self._reach("before_alert")
         try:
-            await self._client.send_message(self._chat_id, _text(parcel), html=parcel.html, silent=parcel.silent)
+            await self._address.sent(
+                lambda chat_id: self._client.send_message(
+                    chat_id, parcel.text(), html=parcel.form is Form.HTML, silent=parcel.silent
+                )
+            )
         except TelegramError as error:
-            self._answer(error, parcel)
-            return error
+            return self._answer(error, parcel)
         self._reach("after_alert")
         self._repeated += parcel.repeat
         self._heard()
-        return None
+        if parcel.form is Form.NOTICE:
+            parcel.form = Form.AGAIN
+            return False
+        return True
 
     # ------------------------------------------------------------ answers
 
-    def _answer(self, error: TelegramError, parcel: Parcel | None) -> None:
-        """What an error means for everything that follows; one about the message itself is `_is_refused`."""
+    def _answer(self, error: TelegramError, parcel: Parcel | None) -> bool:
+        """What an error means for everything that follows; whether a part of the parcel is given up."""
         match error:
             case TelegramBusy():
                 self._pace.busy(error.retry_after_s)
@@ -316,48 +336,47 @@ class Notifier:
                 if self._silent_since_ms is None:
                     self._silent_since_ms = self._clock.now_ms()
                     self._tell(f"Telegram: {error}; alerts wait in the log until it answers")
-            case ChatRefused():
-                self._park(f"{error}; alerts wait in the log, it is tried again once an hour", PROBE_MS)
-            case TokenRefused() | ChatMigrated():
-                self._park(f"{error}; alerts wait in the log until this is corrected and papertape started again")
-            case _ if parcel is None:
-                self._pace.failed()  # A refused question says nothing about an alert.
+            case TokenRefused():
+                self._answers()
+                self._parking.by_token(str(error))
+            case ChatRefused() | ChatMigrated():
+                self._answers()
+                self._parking.by_chat(str(error))
+            case RequestRefused() if parcel is not None:
+                return self._refused(error, parcel)
             case _:
-                self._heard()
+                self._pace.failed()  # A refused question says nothing about an alert.
+        return False
 
-    def _is_refused(self, error: TelegramError, parcel: Parcel) -> bool:
-        """Whether the message itself will never be taken. HTML that is not understood goes once more as plain text."""
-        if isinstance(error, TelegramBusy | TelegramUnreachable | ChatRefused | TokenRefused | ChatMigrated):
-            return False
-        if isinstance(error, EntitiesRefused) and parcel.html:
-            self._tell(f"Telegram: a defect in the text of alert {parcel.key}: {error}; it goes as plain text")
-            parcel.html = False
-            return False
-        return True
+    def _refused(self, error: RequestRefused, parcel: Parcel) -> bool:
+        """A text is refused, or the chat in words that nobody knows: the next form will tell. Whether it is over."""
+        self._answers()
+        if parcel.form is Form.AGAIN:
+            self._skip(parcel, error)
+            return True
+        is_first = parcel.form is Form.HTML and not self._parking.why
+        if not parcel.simplify(error):
+            self._parking.by_chat(str(error))
+        elif is_first:
+            self._tell(f"Telegram: a defect in the text of alert {parcel.key}: {error}; it goes in a simpler form")
+        return False
 
     def _skip(self, parcel: Parcel, error: TelegramError) -> None:
-        self._skipped += 1
+        """Record a text that Telegram does not take while the chat takes others; the chat has got a notice."""
+        self._skipped += not parcel.is_skipped
+        parcel.is_skipped = True
         what = cut(one_line(parcel.parts[parcel.part]), TOLD_UNITS_MAX)
-        self._tell(f"Telegram: alert {parcel.key} was refused and is skipped: {error}: {what}")
-
-    def _park(self, why: str, probe_ms: int = FOR_EVER_MS) -> None:
-        if self._parked != why:
-            self._tell(f"Telegram is parked: {why}")
-        self._parked = why
-        self._parked_until_ms = self._clock.now_ms() + probe_ms if probe_ms < FOR_EVER_MS else FOR_EVER_MS
+        self._tell(f"Telegram: alert {parcel.key} was refused and a notice went in its place: {error}: {what}")
 
     def _heard(self) -> None:
+        """A message was taken."""
+        self._answers()
+        self._parking.end()
+
+    def _answers(self) -> None:
         """Telegram answers for itself."""
         self._pace.answered()
         if self._silent_since_ms is not None:
             silent_s = (self._clock.now_ms() - self._silent_since_ms) // 1_000
             self._tell(f"Telegram: it answers again after {silent_s:,} s")
-        if self._parked:
-            self._tell("Telegram: the chat takes messages again")
-        self._silent_since_ms, self._parked, self._parked_until_ms = None, "", 0
-
-
-def _text(parcel: Parcel) -> str:
-    part = parcel.parts[parcel.part]
-    shown = part if parcel.html else plain(part)
-    return marked(shown) if parcel.repeat else shown
+        self._silent_since_ms = None

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from events.log import Recorded
 from projections.alerts.alert import Alert
 from projections.alerts.digest import Digest, digest_text
-from projections.telegram.lanes import Lane, Parcel
+from projections.telegram.lanes import Form, Lane, Parcel
 from projections.telegram.text import CUT_MARK, MARK_UNITS_MAX, TEXT_UNITS_MAX, split
 
 OUTAGE_MS: Final = 3_600_000
@@ -64,14 +64,14 @@ class Backlog:
             await asyncio.sleep(0)
             is_more = self.collector.collect(head_seq, self._take)
 
-    def parcel(self, *, html: bool, repeat: bool) -> Parcel:
+    def parcel(self, *, form: Form, repeat: bool) -> Parcel:
         """The one message."""
         parts = split(self._digest.html(), TEXT_UNITS_MAX - MARK_UNITS_MAX)
         text = parts[0] if parts else f"{self.count} alerts could not be sent in time; they stand in the log."
         if len(parts) > 1:
             text += f"\n{CUT_MARK}"
         seq = self.collector.folded_seq
-        return Parcel(f"{seq}:digest", seq, self._oldest_ms, [text], 0, repeat, html=html)
+        return Parcel(f"{seq}:digest", seq, self._oldest_ms, [text], 0, repeat, form=form)
 
     def _take(self, recorded: Recorded, alert: Alert | None) -> None:
         held_back = alert is not None and recorded.seq > self._lanes[alert.urgent].done_seq

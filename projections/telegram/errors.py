@@ -10,11 +10,12 @@ PapertapeError
     ├── TelegramUnreachable   no answer, or none that is Telegram's own; it may have acted all the same
     ├── TelegramBusy          429: wait so many seconds
     ├── TokenRefused          401, 404, 421: the token or the address is wrong
-    ├── ChatRefused           403, or the chat does not exist: nobody listens there
+    ├── ChatRefused           403, a missing right, a closed topic, no such chat: it takes nothing for now
     ├── ChatMigrated          the group became a supergroup with another id
     ├── PollConflict          409: somebody else polls with this token
     └── RequestRefused        any other answer of its own
-        └── EntitiesRefused   the HTML cannot be parsed
+        ├── EntitiesRefused   the HTML cannot be parsed
+        └── MessageTooLong    the text is longer than a message may be
 ```
 """
 
@@ -63,11 +64,11 @@ class TokenRefused(TelegramError):
 
 
 class ChatRefused(TelegramError):
-    """The chat does not take messages from this bot: blocked, kicked, never started, unknown."""
+    """The chat takes no message from this bot for now: blocked, kicked, without rights, closed, unknown."""
 
 
 class ChatMigrated(TelegramError):
-    """The group has another id now. It is not adopted silently: the owner says where alerts go."""
+    """The group became a supergroup, which is followed and told to the owner (`projections.telegram.address`)."""
 
     def __init__(self, text: str, chat_id: int) -> None:
         super().__init__(text)
@@ -79,7 +80,7 @@ class PollConflict(TelegramError):
 
 
 class RequestRefused(TelegramError):
-    """Telegram answers with an error of its own: asking the same again brings the same."""
+    """Telegram refuses this request, perhaps for what it holds: a simpler one may pass."""
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
@@ -88,3 +89,7 @@ class RequestRefused(TelegramError):
 
 class EntitiesRefused(RequestRefused):
     """The HTML of a message cannot be parsed; as plain text it may pass."""
+
+
+class MessageTooLong(RequestRefused):
+    """A text is longer than Telegram takes; in shorter parts it may pass."""

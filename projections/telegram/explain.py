@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from events.names import near_names
 from projections.alerts.markup import bold, code, foot, message, name, text
 from projections.alerts.texts import OVER, WRONG, positions_part
-from projections.formats import duration, reading, utc
+from projections.formats import duration, market_time, reading, utc
 from projections.reasons import reason_words
 from projections.site import ConditionsView, Readiness
+from projections.telegram.address import moved_words
 from projections.telegram.parse import MENU, Wrong, usage
 from projections.telegram.replies import answer, feed_lines, status
 from projections.telegram.secret import redact
@@ -92,8 +94,9 @@ def symbol_of(views: Views, asked: str) -> str | None:
 def unknown_symbol(views: Views, asked: str) -> str:
     """There is no such symbol, or more than one."""
     known = dict.fromkeys(symbol for runner in views.runners.values() for symbol in runner.symbols)
-    begun = [symbol for symbol in known if symbol.upper().startswith(asked.upper()[:1])] or list(known)
-    lines = [code(f"/whynot {symbol}") for symbol in begun[:LINES_SHOWN_MAX]]
+    begun = [symbol for symbol in known if symbol.upper().startswith(asked.upper()[:1])]
+    meant = dict.fromkeys([*near_names(asked, known), *begun]) or known
+    lines = [code(f"/whynot {symbol}") for symbol in list(meant)[:LINES_SHOWN_MAX]]
     return answer(views, f"<b>which symbol is {name(asked)}?</b>", lines)
 
 
@@ -178,7 +181,10 @@ def log_text(views: Views, count: int) -> str:
 
 def _event(recorded: Recorded, views: Views) -> tuple[str, str]:
     line = words(recorded, views.contracts.by_symbol)
-    return (f"{code(f'#{recorded.seq}')} {text(utc(recorded.event.at_ms))}", f"{text(line.icon)} {text(line.text)}")
+    return (
+        f"{code(f'#{recorded.seq}')} {text(market_time(recorded.event.at_ms))}",
+        f"{text(line.icon)} {text(line.text)}",
+    )
 
 
 def as_of_text(then: Views, *, reached: bool) -> str:
@@ -205,7 +211,7 @@ def health_text(
 ) -> str:
     """The feed, what the watchdog sees, and whether alerts go out. `more` are plain lines of what else is known."""
     view = views.portfolio.view()
-    wrong = _troubles(view.anomalies, dog)
+    wrong = [*_parked(delivery), *_troubles(view.anomalies, dog)]
     delivers = view.feed is not None and view.feed.delivers
     head = f"<b>{OVER} healthy</b>" if delivers else f"<b>{WRONG} the feed does not deliver</b>"
     head = f"<b>{WRONG} {len(wrong)} wrong</b>" if wrong else head
@@ -219,6 +225,11 @@ def health_text(
         *[text(line) for line in more[:LINES_SHOWN_MAX]],
     ]
     return answer(views, head, details)
+
+
+def _parked(delivery: DeliveryStatistics | None) -> list[str]:
+    """Why no alert goes out for now."""
+    return [f"{WRONG} {bold('alerts are parked')}: {text(delivery.parked)}"] if delivery and delivery.parked else []
 
 
 def _troubles(anomalies: Sequence[AnomalyView], dog: DogView | None) -> list[str]:
@@ -249,10 +260,10 @@ def _dog(dog: DogView | None, now_ms: int) -> list[str]:
 def _delivery(delivery: DeliveryStatistics | None) -> list[str]:
     if delivery is None:
         return []
-    parked = [f"alerts are parked: {text(delivery.parked)}"] if delivery.parked else []
     age = duration(delivery.oldest_unsent_ms)
+    moved = [text(moved_words(delivery.moved_to))] if delivery.moved_to else []
     waiting = f"oldest alert waits for {text(age)}" if delivery.oldest_unsent_ms else "no alert waits"
-    return [f"alerts sent {delivery.sent:,}, skipped {delivery.skipped:,}", waiting, *parked]
+    return [f"alerts sent {delivery.sent:,}, skipped {delivery.skipped:,}", waiting, *moved]
 
 
 # ---------------------------------------------------------------- /version, /config, /help
@@ -288,3 +299,8 @@ def help_text() -> str:
 def wrong_text(wrong: Wrong) -> str:
     """What is wrong with a message, and what to write instead."""
     return "\n".join([text(wrong.why), *map(code, wrong.instead)])
+
+
+def failed_text(error: BaseException) -> str:
+    """A bug ended an answer or a command; what it was stands in the log of the program."""
+    return f"{WRONG} that failed: {text(type(error).__name__)}\nthe log of the engine says more; other commands work"

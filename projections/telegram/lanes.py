@@ -14,16 +14,18 @@ After a crash the next part of the next alert is the only one that may have come
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import IntEnum
 from typing import Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from events.cursors import Cursors
 from events.errors import LogDamaged
 from events.log import Recorded
 from projections.alerts.alert import Alert
 from projections.host import Source
-from projections.telegram.text import PARTS_MAX, split
+from projections.telegram.errors import MessageTooLong, TelegramError
+from projections.telegram.text import PARTS_MAX, marked, plain, split, utf16_units
 
 PAGE_EVENTS_MAX: Final = 500
 REMEMBER_EVENTS: Final = 1_000
@@ -31,6 +33,20 @@ REMEMBER_EVENTS: Final = 1_000
 PLACES: Final = 16
 """A place is seq * PLACES + part."""
 assert PARTS_MAX < PLACES
+PIECE_UNITS_MIN: Final = 256
+"""A part that Telegram finds too long is halved until it is shorter than this."""
+
+
+class Form(IntEnum):
+    """How a part is sent. Where Telegram refuses one, the next one is tried."""
+
+    HTML = 0
+    PLAIN = 1
+    """The same text without tags."""
+    NOTICE = 2
+    """A few words in its place, which the chat takes if it takes anything: the alert stands in the log."""
+    AGAIN = 3
+    """The text without tags once more, now that the chat has taken a notice: only now a refusal speaks of the text."""
 
 
 class Deriving(Protocol):
@@ -111,14 +127,60 @@ class Parcel(Struct):
     repeat: bool
     silent: bool = False
     urgent: bool = False
-    html: bool = True
+    form: Form = Form.HTML
+    pieces: list[str] = field(default_factory=list)
+    """What is left of a part that was too long. No receipt speaks of them: after a crash the whole part comes again."""
+    is_skipped: bool = False
+    """Whether a part of it was given up."""
     told: tuple[Recorded, Alert] | None = None
     """What an alert was made of; a digest is made of many."""
 
     @property
     def is_last(self) -> bool:
         """Whether the next part is the last one."""
-        return self.part >= len(self.parts) - 1
+        return self.part >= len(self.parts) - 1 and not self.pieces
+
+    def text(self) -> str:
+        """Return what is sent now."""
+        part = self.parts[self.part]
+        match self.form:
+            case Form.HTML:
+                shown = part
+            case Form.PLAIN | Form.AGAIN:
+                shown = plain(part)
+            case Form.NOTICE:
+                shown = f"Telegram refuses the text of alert {self.key}: read it in the log of papertape."
+        return marked(shown) if self.repeat else shown
+
+    def simplify(self, error: TelegramError) -> bool:
+        """Take the next form after a refusal. False where the notice was refused: then it is not for the text."""
+        if isinstance(error, MessageTooLong) and self._halve():
+            return True
+        if self.form is Form.NOTICE:
+            self.form = Form.HTML
+            return False
+        self.form = Form(self.form + 1)
+        return True
+
+    def step(self) -> bool:
+        """Go on behind a piece or a part that was taken; whether it was a whole part."""
+        self.form = Form.HTML
+        if self.pieces:
+            self.parts[self.part] = self.pieces.pop(0)
+            return False
+        self.part += 1
+        return True
+
+    def _halve(self) -> bool:
+        """Cut the current part in two; not a digest, which is made anew for every try."""
+        part = self.parts[self.part]
+        units = utf16_units(plain(part))
+        units_max = units // 2 + units // 8  # Parts end at words: with less there would be a third, tiny one.
+        if self.told is None or self.form is Form.NOTICE or units_max < PIECE_UNITS_MIN:
+            return False
+        first, *more = split(part, units_max)
+        self.parts[self.part], self.pieces = first, [*more, *self.pieces]
+        return bool(more)
 
 
 class Lane:

@@ -2,6 +2,7 @@
 
 A few errands go at the same time, urgent ones first; slow ones (pictures, reading the log again) have a lane of their
 own. An answer that nobody takes after a few tries is dropped: who asked is there and asks again. It is not an alert.
+An errand that fails by a bug is told and over; the next one runs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from projections.telegram.errors import EntitiesRefused, TelegramBusy, TelegramError, TelegramUnreachable
+from events.tasks import failure_of
+from projections.telegram.errors import RequestRefused, TelegramBusy, TelegramError, TelegramUnreachable
 from projections.telegram.pace import Clock, Pace
 
 SENDERS: Final = 3
@@ -70,21 +72,25 @@ class Outbox:
             queue = self._normal if self._urgent.empty() else self._urgent
             errand = queue.get_nowait()
             try:
-                await errand()
+                await self._done(errand)
             finally:
                 queue.task_done()
 
     async def _send_slow(self) -> None:
         while True:
-            errand = await self._slow.get()
-            await errand()
+            await self._done(await self._slow.get())
+
+    async def _done(self, errand: Errand) -> None:
+        error = await failure_of(errand)
+        if error is not None:
+            self._tell(f"Telegram: an answer failed with {type(error).__name__}: {error}")
 
     async def sent(
         self, send: Callable[[], Awaitable[T]], *, counts: bool = True, plain: Callable[[], Awaitable[T]] | None = None
     ) -> T | None:
         """What a request gives, tried a few times; None where it fails for good. `counts`: it is a message.
 
-        `plain` sends the same without tags, where Telegram does not understand them.
+        `plain` sends the same without tags, where Telegram refuses it with them.
         """
         until_ms = self._clock.now_ms() + WAIT_S_MAX * 1_000.0
         for _ in range(TRIES_MAX):
@@ -98,8 +104,8 @@ class Outbox:
             except TelegramUnreachable:
                 self._pace.failed()
                 await self._pause(self._pace.wait_s(answers=True), until_ms)
-            except EntitiesRefused as refused:
-                self._tell(f"Telegram: a defect in the text of an answer: {refused}")
+            except RequestRefused as refused:
+                self._tell(f"Telegram: an answer was refused: {refused}")
                 if plain is None:
                     break
                 send, plain = plain, None

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from events.commands import ALL
 from events.facts import GLOBAL_SCOPE
+from events.names import NAMED_MAX, near_names, unknown_name
 from projections.formats import moment_ms
 
 TEXT_CHARS_MAX: Final = 1_000
 REASON_CHARS_MAX: Final = 200
 NUMBER_DIGITS_MAX: Final = 15
-CLOSE_MATCHES_MAX: Final = 3
 COUNT_MAX: Final = 50
 DAYS_MAX: Final = 400
 NO_REASON: Final = "no reason given"
@@ -100,8 +99,9 @@ class AskClose(Struct, frozen=True):
 
 
 class AskKill(Struct, frozen=True):
-    """Trip the global kill switch."""
+    """Trip the kill switch of a strategy, or the global one."""
 
+    scope: str
     reason: str
 
 
@@ -139,10 +139,10 @@ MENU: Final[dict[str, tuple[str, str]]] = {
     "config": ("", "the configuration that runs"),
     "log": ("[n]", "the last events"),
     "version": ("", "what runs"),
-    "pause": ("[strategy] [reason]", "open nothing more"),
-    "resume": ("[strategy]", "end a pause"),
+    "pause": ("[strategy or all] [reason]", "open nothing more"),
+    "resume": ("[strategy or all]", "end a pause"),
     "close": ("ID or all", "leave a position at the next open"),
-    "kill": ("[reason]", "stop all strategies now"),
+    "kill": ("[strategy or all] [reason]", "stop one strategy, or all, now"),
     "reset": ("STRATEGY or global, reason", "end a kill switch's trip"),
     "help": ("", "this list"),
 }
@@ -162,7 +162,7 @@ def request_of(message: str, strategies: Sequence[str] = (), bot_name: str = "")
     if name == "start":
         return Show("help")
     if name not in MENU:
-        close = get_close_matches(name, MENU, CLOSE_MATCHES_MAX, 0.5)
+        close = near_names(name, MENU, 0.5)
         return Wrong(f"there is no command /{name}", tuple(f"/{one}" for one in close) or ("/help",))
     return _asked(name, rest, tuple(strategies))
 
@@ -181,7 +181,7 @@ def _asked(name: str, rest: str, strategies: tuple[str, ...]) -> Request:
         case "close":
             return _close(rest)
         case "kill":
-            return AskKill(_reason(rest) or NO_REASON)
+            return _kill(rest, strategies)
         case "reset":
             return _reset(rest, strategies)
         case "whynot":
@@ -212,18 +212,40 @@ def _numbered(name: str, rest: str) -> Request:
 
 
 def _pause_or_resume(name: str, rest: str, strategies: tuple[str, ...]) -> Request:
-    """The first word is a strategy where there is one of that name; one that nearly is must be meant exactly."""
-    first, _, after = rest.partition(" ")
-    quoted = first[:1] in QUOTES
-    known = None if quoted else _known(first, (*strategies, ALL))
-    close = [] if quoted else get_close_matches(first.lower(), strategies, CLOSE_MATCHES_MAX, 0.75)
-    if known is None and close:
-        return Wrong(f"there is no strategy {first!r}", tuple(f"/{name} {one} {after}".rstrip() for one in close))
-    if known is None and name == "resume" and rest and not quoted:
-        return Wrong(f"there is no strategy {first!r}", tuple(f"/resume {one}" for one in strategies[:20]))
-    strategy, reason = (ALL, rest) if known is None else (known, after)
+    """The first word names a strategy, or all; a reason for all that begins otherwise stands in quotes."""
     kind = AskPause if name == "pause" else AskResume
-    return kind(strategy, _reason(reason) or NO_REASON)
+    first, _, after = rest.partition(" ")
+    if not first or first[0] in QUOTES:
+        return kind(ALL, _reason(rest) or NO_REASON)
+    known = _known(first, (*strategies, ALL))
+    if known is None:
+        return _unknown(name, first, after, strategies)
+    return kind(known, _reason(after) or NO_REASON)
+
+
+def _kill(rest: str, strategies: tuple[str, ...]) -> Request:
+    """As a pause; but a reason of several words, none of which looks like a name, stops everything without quotes.
+
+    Who has no time to look a name up is asked about all strategies, in capitals, and not about the grammar. So it is
+    too while no strategy is known yet.
+    """
+    first, _, after = rest.partition(" ")
+    if not first or first[0] in QUOTES:
+        return AskKill(GLOBAL_SCOPE, _reason(rest) or NO_REASON)
+    known = _known(first, (*strategies, ALL, GLOBAL_SCOPE))
+    if known is not None:
+        return AskKill(GLOBAL_SCOPE if known == ALL else known, _reason(after) or NO_REASON)
+    if strategies and (not after or near_names(first, strategies)):
+        return _unknown("kill", first, after, strategies)
+    return AskKill(GLOBAL_SCOPE, _reason(rest))
+
+
+def _unknown(name: str, first: str, after: str, strategies: tuple[str, ...]) -> Wrong:
+    """There is no strategy of that name: the same with those that may be meant, or with every one and all."""
+    near = [f"/{name} {one} {after}".rstrip() for one in near_names(first, strategies)]
+    every = [f"/{name} {one} {after}".rstrip() for one in strategies[:NAMED_MAX]]
+    instead = near or [*every, f"/{name} {ALL} {first} {after}".rstrip()]
+    return Wrong(unknown_name("strategy", first, strategies), tuple(instead))
 
 
 def _close(rest: str) -> Request:
@@ -240,8 +262,9 @@ def _reset(rest: str, strategies: tuple[str, ...]) -> Request:
     reason = _reason(after)
     scope = _known(first, (*strategies, GLOBAL_SCOPE))
     if scope is None:
-        close = get_close_matches(first.lower(), (*strategies, GLOBAL_SCOPE), CLOSE_MATCHES_MAX, 0.5) or [GLOBAL_SCOPE]
-        why = f"there is no strategy {first!r}" if first else "which kill switch?"
+        scopes = (*strategies[:NAMED_MAX], GLOBAL_SCOPE)
+        close = near_names(first, scopes, 0.5) or [*scopes]
+        why = unknown_name("strategy", first, scopes) if first else "which kill switch?"
         return Wrong(why, tuple(f"/reset {one} REASON" for one in close))
     if not reason:
         return Wrong("a reset needs a reason: it is kept in the log", (f"/reset {scope} REASON",))

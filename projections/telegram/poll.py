@@ -8,7 +8,7 @@ it comes again: what it asked for is only a question, and a button that was pres
 | nothing, 5xx, unreadable   | pauses of 1, 2, 4 .. 60 s, by chance a little shorter    |
 | 429                        | nothing is asked for as long as it says                  |
 | 409                        | told once, and again each hour; it is tried every 15 s   |
-| 401, 404                   | told, and over until the next start                      |
+| 401, 404                   | told once, and again each hour, when it is tried         |
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from projections.telegram.wire import CallbackQuery, Message, Update
 
 POLL_S: Final = 25
 CONFLICT_S: Final = 15.0
+TOKEN_S: Final = 3_600.0
 TOLD_AGAIN_MS: Final = 3_600_000
 HASTE_S: Final = 0.5
 """At most so often is asked when the answers are empty at once."""
@@ -78,7 +79,7 @@ class PollStatistics(Struct):
     failures: int = 0
     conflicts: int = 0
     over: str = ""
-    """Why nothing is asked any more."""
+    """Why nobody is heard for now; empty while Telegram answers."""
 
 
 class Poller:
@@ -105,8 +106,8 @@ class Poller:
         self._told_ms: int | None = None
 
     async def run(self) -> None:
-        """Ask for ever; returns only when the token is refused."""
-        while not self.statistics.over:
+        """Ask for ever."""
+        while True:
             try:
                 await self._once()
             except TelegramError as error:
@@ -117,7 +118,7 @@ class Poller:
             await self._say_hello()
         asked_ms = self._clock.now_ms()
         updates = await self._client.get_updates(self._cursors.position(self._name), POLL_S)
-        self._failures, self._told_ms = 0, None
+        self._failures, self._told_ms, self.statistics.over = 0, None, ""
         for update in updates:
             await self._take(update)
         if not updates and self._clock.now_ms() - asked_ms < HASTE_S * 1_000.0:
@@ -159,7 +160,8 @@ class Poller:
                 await self._conflict(error)
             case TokenRefused():
                 self.statistics.over = str(error)
-                self._tell(f"Telegram: {error}; commands are not heard until this is corrected and papertape restarted")
+                self._tell_seldom(f"Telegram: {error}; commands are not heard; correct it and start papertape again")
+                await self._clock.sleep(TOKEN_S)
             case ChatRefused():
                 self._tell_seldom(f"Telegram: {error}; commands come when the chat has been started")
                 await self._back_off(self._failures + DOUBLINGS_MAX)

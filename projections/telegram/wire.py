@@ -35,6 +35,8 @@ class Message(Struct, frozen=True):
     sender: User | None = field(default=None, name="from")
     text: str = ""
     forward_origin: dict[str, Any] | None = None
+    migrate_to_chat_id: int | None = None
+    """Only in the message that Telegram itself leaves in a group which became a supergroup."""
 
     @property
     def forwarded(self) -> bool:

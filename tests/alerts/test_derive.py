@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -13,10 +15,12 @@ from events.facts import (
     AnomalyRaised,
     EngineStopped,
     Event,
+    KillSwitchReset,
     RunnerPaused,
 )
 from projections.alerts.alert import Alert, AlertKind
 from projections.alerts.derive import Alerts
+from projections.alerts.digest import Digest
 from projections.alerts.settings import AlertSettings
 from projections.alerts.texts import NONE_ACTIVE
 from projections.host import fold
@@ -45,6 +49,19 @@ def kinds(events: list[Event], settings: AlertSettings | None = None) -> list[Al
     """The kinds told after the market stands."""
     told = alerts_of(recorded([*market(), *events]), Alerts(settings))
     return [alert.kind for alert in told if alert.seq > len(market())]
+
+
+def test_what_happens_before_the_first_candle_is_told_without_a_time_and_a_duration() -> None:
+    """Market time begins with the first candle: a command before it stands at 0, which is no time to count from."""
+    reset = KillSwitchReset(NOON_MS, GLOBAL_SCOPE, 2, "anna", "a drill")
+    told = alerts_of(recorded([started(0), tripped(GLOBAL_SCOPE, "manual", 0), reset]))
+    digest = Digest()
+    for one, alert in zip(recorded([started(0), tripped(GLOBAL_SCOPE, "manual", 0), reset]), told, strict=True):
+        digest.apply(one, alert)
+    early = Digest()
+    early.apply(recorded([started(0)])[0], told[0])
+    for html in (*(alert.html for alert in told), digest.html(), early.html()):
+        assert "1970" not in html and not re.search(r"\d{4}d", html), html
 
 
 @given(seeds, lengths, st.floats(0.0, 1.0))

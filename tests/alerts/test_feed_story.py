@@ -34,6 +34,15 @@ def test_a_start_with_a_feed_that_delivers_is_no_news() -> None:
     assert news([started(), warm_up, connected(LOST_MS), candle(LOST_MS + MINUTE_MS)]) == []
 
 
+def test_a_new_log_was_not_absent_before_its_first_candle() -> None:
+    first = [started(BACK_MS), *late(12, LOST_MS), connected(BACK_MS), candle(BACK_MS + MINUTE_MS)]
+    assert news(first) == []
+    assert news([started(LOST_MS), started(BACK_MS), *late(12, LOST_MS), connected(BACK_MS)]) == []
+    later_ms = BACK_MS + 4 * MINUTE_MS
+    ((_, back),) = news([*first, started(later_ms), *late(3, BACK_MS + MINUTE_MS), connected(later_ms)])
+    assert isinstance(back, Back) and back.from_ms == BACK_MS + MINUTE_MS
+
+
 def test_a_feed_that_catches_up_first_is_back_when_it_connects() -> None:
     events = [*LIVE, lost(LOST_MS), *late(12, LOST_MS), *GAPS, connected(BACK_MS), candle(BACK_MS + MINUTE_MS)]
     (_, first), (place, back) = news(events)

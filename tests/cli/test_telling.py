@@ -11,6 +11,7 @@ import pytest
 
 from cli.telling import InChat, InFile, file_of_alerts, ping
 from events.cursors import Cursors, MemoryCursors
+from projections.telegram.address import ChatAddress
 from projections.telegram.client import TelegramClient
 from projections.telegram.errors import TelegramBusy
 from projections.telegram.pace import Pace
@@ -29,7 +30,7 @@ def in_chat(use: Use, cursors: Cursors | None = None) -> TelegramTwin:
         kept, pace = cursors or MemoryCursors(), Pace(clock)
         async with TelegramTwin(clock) as twin:
             client = TelegramClient(Token(twin.token), twin.api_url)
-            await use(lambda: InChat(client, CHAT_ID, kept, pace), twin, pace)
+            await use(lambda: InChat(client, ChatAddress(CHAT_ID, kept), kept, pace), twin, pace)
             await client.close()
         return twin
 
@@ -56,6 +57,29 @@ def test_a_heartbeat_that_the_owner_deleted_is_sent_anew() -> None:
         assert twin.texts == ["first", "third"]
 
     in_chat(use)
+
+
+def test_after_the_group_moved_a_heartbeat_is_sent_anew_and_no_other_message_is_edited() -> None:
+    group, supergroup = -4_001_234_567, -1_001_557_912_345
+
+    async def main(clock: VirtualClock) -> None:
+        kept = MemoryCursors()
+        async with TelegramTwin(clock, chats=(group, supergroup)) as twin:
+            client = TelegramClient(Token(twin.token), twin.api_url)
+            here = InChat(client, ChatAddress(group, kept), kept, Pace(clock))
+            await here.beat("first")
+            await client.send_message(supergroup, "an alert with the same id")
+            twin.move(group, supergroup)
+            for words in ("second", "third"):
+                await here.beat(words)
+            assert [(message.chat_id, message.text) for message in twin.messages] == [
+                (group, "first"),
+                (supergroup, "an alert with the same id"),
+                (supergroup, "third"),
+            ]
+            await client.close()
+
+    run(main, START_MS)
 
 
 def test_a_message_rings_where_it_should_and_everybody_waits_when_telegram_asks_to() -> None:

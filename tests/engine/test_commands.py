@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import stat
 from typing import TYPE_CHECKING
 
@@ -62,8 +63,25 @@ def test_pause_and_resume_mean_those_that_are_not_in_that_state() -> None:
     assert events_of(world, Pause(*ANNA)) == [RunnerPaused(DAY_0_MS + 2 * MINUTE_MS, "scripted", *ANNA)]
     with pytest.raises(CommandRefused, match="is not paused"):
         events_of(world, Resume(*ANNA))
-    with pytest.raises(CommandRefused, match="no runner of strategy 'nobody'"):
+    with pytest.raises(CommandRefused, match="there is no strategy 'nobody'; there are scripted, all"):
         events_of(world, Pause(*ANNA, strategy="nobody"))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (Pause(*ANNA, strategy="scriptd"), "no strategy 'scriptd'; did you mean scripted?"),
+        (Resume(*ANNA, strategy="script"), "no strategy 'script'; did you mean scripted?"),
+        (Close(*ANNA, strategy="Scripted"), "no strategy 'Scripted'; did you mean scripted?"),
+        (Close(*ANNA, symbol="b"), "no symbol 'b'; did you mean B?"),
+        (Close(*ANNA, strategy="scripted", symbol="nothing"), "no symbol 'nothing'; there are"),
+        (Kill(*ANNA, scope="scriptd"), "no strategy 'scriptd'; did you mean scripted?"),
+        (Reset(*ANNA, "globl", 1), "no strategy 'globl'; did you mean global?"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_refused_with_the_nearest_one(command: Command, words: str) -> None:
+    with pytest.raises(CommandRefused, match=re.escape(words)):
+        events_of(scenario_with_positions().world, command)
 
 
 def test_a_kill_carries_the_numbers_of_the_moment_and_stands_once() -> None:
@@ -183,6 +201,6 @@ def test_a_reset_over_the_desk_names_its_trip() -> None:
     seq = scenario.log[-1].seq
     (reset,) = events_of(scenario.world, Reset(*ANNA, "global", seq))
     assert reset == KillSwitchReset(DAY_0_MS + 2 * MINUTE_MS, "global", seq, *ANNA)
-    with pytest.raises(CommandRefused, match="no runner"):
+    with pytest.raises(CommandRefused, match="there is no strategy 'nobody'"):
         events_of(scenario.world, Reset(*ANNA, "nobody", seq))
     assert not isinstance(reset, OrderPlaced | RunnerResumed)

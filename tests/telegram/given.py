@@ -13,6 +13,7 @@ from events.cursors import Cursors, MemoryCursors
 from events.facts import AnomalyRaised, Event, FeedLost, KillSwitchTripped
 from events.log import Recorded
 from projections.alerts.alert import Alert, AlertKind
+from projections.telegram.address import ChatAddress
 from projections.telegram.client import TelegramClient
 from projections.telegram.delivery import Notifier
 from projections.telegram.secret import Token
@@ -97,6 +98,7 @@ class Rig:
         self.tape = Tape(clock)
         self.cursors = cursors or MemoryCursors()
         self.told: list[str] = []
+        self.configured_id = CHAT_ID
 
     def notifier(self, client: TelegramClient, **more: Any) -> Notifier:
         given: dict[str, Any] = {"begin_after_seq": 0, "reader": self.tape, "alerts": Plain, **more}
@@ -104,7 +106,7 @@ class Rig:
             bus=self.tape.bus,
             cursors=self.cursors,
             client=client,
-            chat_id=CHAT_ID,
+            address=ChatAddress(self.configured_id, self.cursors, self.told.append),
             clock=self.clock,
             tell=self.told.append,
             **given,

@@ -7,6 +7,7 @@ import sys
 
 from engine.clock import SystemClock
 from events.cursors import SqliteCursors
+from projections.telegram.address import ChatAddress
 from projections.telegram.client import TelegramClient
 from projections.telegram.delivery import Notifier
 from projections.telegram.pace import Pace
@@ -30,7 +31,16 @@ async def main(api_url: str, token: str, file: str, alerts: str) -> None:
     cursors = SqliteCursors(file)
     client = TelegramClient(Token(token), api_url)
     notifier = Notifier(
-        tape, tape.bus, cursors, Plain, client, CHAT_ID, clock, print, pace=Hurry(clock), begin_after_seq=0
+        tape,
+        tape.bus,
+        cursors,
+        Plain,
+        client,
+        ChatAddress(CHAT_ID, cursors),
+        clock,
+        print,
+        pace=Hurry(clock),
+        begin_after_seq=0,
     )
     await notifier.run()
     await client.close()

@@ -37,6 +37,9 @@ LIQUIDATED = [*OPEN, candle(NOON_MS + 2 * HOUR_MS, BTC, 56_000.0), liquidated()]
 STOPPED = [*OPEN, lost(), tripped(), tripped(GLOBAL_SCOPE, "global_loss")]
 VIEWS = {"open": views_of(OPEN), "day": views_of(TELLING), "liquidated": views_of(LIQUIDATED), "new": views_of([])}
 VIEWS["stopped"] = views_of(STOPPED)
+PARKED = DeliveryStatistics(
+    sent=12, parked="sendMessage: 400 Bad Request: TOPIC_CLOSED", moved_to=-1_001_557_912_345, oldest_unsent_ms=HOUR_MS
+)
 DOG = DogView(
     NOON_MS,
     120,
@@ -81,6 +84,7 @@ ANSWERS: dict[str, Callable[[], str]] = {
     "health": lambda: "\n\n".join(
         [
             explain.health_text(VIEWS["stopped"], DOG, DeliveryStatistics(sent=12), ["heartbeats 5"], NOON_MS + 20_000),
+            explain.health_text(VIEWS["open"], None, PARKED),
             *(explain.health_text(VIEWS[name]) for name in ("open", "stopped", "new")),
         ]
     ),
@@ -94,14 +98,17 @@ ANSWERS: dict[str, Callable[[], str]] = {
     "help": explain.help_text,
     "still_reading": lambda: explain.still_reading(412_000, 1_200_000),
     "pause": lambda: asked('/pause momentum "news at 14:30"', "open"),
-    "pause_all": lambda: asked("/pause holiday", "open"),
+    "pause_all": lambda: asked('/pause "holiday"', "open"),
     "resume": lambda: asked("/resume momentum", "stopped"),
     "close": lambda: asked("/close 12 no more", "open"),
     "close_gala": lambda: asked("/close #10", "open"),
     "close_all": lambda: asked("/close all weekend", "open"),
     "close_unknown": lambda: asked("/close 4711", "open"),
+    "pause_unknown": lambda: asked("/pause TYPO", "open"),
     "close_none": lambda: asked("/close all", "new"),
     "kill": lambda: asked("/kill odd prices", "open"),
+    "kill_strategy": lambda: asked("/kill momentum odd prices", "open"),
+    "kill_unknown": lambda: asked("/kill TYPO", "open"),
     "kill_again": lambda: asked("/kill", "stopped"),
     "reset": lambda: asked("/reset momentum the stop was too tight", "stopped"),
     "reset_global": lambda: asked("/reset global looked into it", "stopped"),

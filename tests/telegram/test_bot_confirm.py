@@ -34,7 +34,10 @@ NONE = "no reason given"
         (f"/close {BTC_SEQ}", Close(WHO, NONE, "momentum", "BTCUSDT")),
         (f"/close #{GALA_SEQ} enough", Close(WHO, "enough", "vwap_rsi", "GALAUSDT")),
         ("/kill", Kill(WHO, NONE)),
-        ("/kill momentum is odd", Kill(WHO, "momentum is odd")),
+        ("/kill everything looks odd", Kill(WHO, "everything looks odd")),
+        ("/kill momentum", Kill(WHO, NONE, "momentum")),
+        ("/kill vwap_rsi trades against the trend", Kill(WHO, "trades against the trend", "vwap_rsi")),
+        ("/kill all momentum is odd", Kill(WHO, "momentum is odd")),
     ],
 )
 def test_a_confirmed_command_is_handed_in_exactly_once(said: str, command: Command) -> None:
@@ -232,7 +235,8 @@ def test_a_kill_while_telegram_answers_slowly_is_taken_before_it_hears_of_it() -
         async with rig.running():
             for _ in range(5):
                 rig.twin.say("/status")
-            await rig.ask("/kill")
+            rig.twin.say("/kill")
+            await rig.until(lambda: any(message.buttons for message in rig.twin.messages))
             rig.twin.faults.on(Fault.SLOW, method="sendMessage", value=12.0)
             rig.twin.faults.on(Fault.SLOW, method="answerCallbackQuery", value=12.0)
             for _ in range(5):

@@ -84,7 +84,7 @@ async def talk(made: Engine, reader: SqliteLogReader, chat: Chatting) -> None:
     assert (await chat.confirm(f"/close {opened.seq} enough")).startswith("accepted")
     await made.loop.take([candle(2, 101.0)])
     assert "no position is open" in (await chat.ask("/positions")).text
-    assert (await chat.confirm("/kill odd")).startswith("accepted")
+    assert (await chat.confirm("/kill 'odd'")).startswith("accepted")
     assert "stopped already" in (await chat.ask("/kill")).text
     assert (await chat.confirm("/reset global fine again")).startswith("accepted")
     equity = made.loop.world.runners[0].account.equity_usdt

@@ -216,17 +216,22 @@ def test_a_webhook_is_taken_away() -> None:
     rigged(use, OPEN)
 
 
-def test_a_refused_token_ends_the_asking_with_one_line_and_nothing_else() -> None:
+def test_a_refused_token_is_tried_once_an_hour_with_one_line_and_nothing_else() -> None:
     async def use(rig: Rig) -> None:
         rig.twin.faults.on(Fault.UNAUTHORIZED)
         async with rig.running() as bot:
-            await asyncio.sleep(3_600.0)
+            await asyncio.sleep(3_500.0)
             assert len(rig.twin.received) == 1
             assert len(rig.told) == 1 and "401" in rig.told[0]
+            assert "401" in bot.statistics().over
             assert rig.twin.token not in "".join(rig.told)
             rig.tape.add(AnomalyRaised(NOON_MS, "x", "y", "z"))
             await asyncio.sleep(1.0)
             assert bot.statistics().seq == rig.tape.bus.head_seq
+            rig.twin.faults.clear()
+            await rig.until(lambda: bool(rig.twin.commands), 200.0)
+            assert (await rig.ask("/version")).text
+            assert bot.statistics().over == ""
 
     rigged(use, OPEN)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from events.commands import Accepted
-from events.facts import DataRefused, FeedLost, OrderRejected, SymbolSuspended
+from events.facts import GLOBAL_SCOPE, DataRefused, FeedLost, OrderRejected, SymbolSuspended
 from events.log import Recorded
 from projections.formats import gain, gain_percent, money, price, signed, utc
 from projections.reasons import reason_words
@@ -150,7 +150,7 @@ def test_health_shows_what_the_watchdog_sees_and_whether_alerts_go_out() -> None
     dog = DogView(NOON_MS, 12, (), (trouble, covered), (repair,))
     delivery = DeliveryStatistics(sent=7, parked="blocked", oldest_unsent_ms=65_000)
     html = explain.health_text(WITH_POSITIONS, dog, delivery, ["commits take 1.2 ms"], NOON_MS + 20_000)
-    holds(html, "1 wrong", "1 GB <free>", "looked 20s ago, 12 times", "subscribed again", "alerts sent 7", "1m")
+    holds(html, "2 wrong", "1 GB <free>", "looked 20s ago, 12 times", "subscribed again", "alerts sent 7", "1m")
     holds(html, "parked: blocked", "commits take 1.2 ms", "feed bitget delivers")
     assert "left alone" not in plain(html)
     holds(explain.health_text(WITH_POSITIONS), "healthy")
@@ -268,10 +268,10 @@ def every_answer(views: Views) -> list[str]:
 def every_question(views: Views, reason: str) -> list[str]:
     """What is asked before each command."""
     ids = [one.opened_seq for one in views.portfolio.positions()]
-    acts: list[Act] = [AskKill(reason), AskClose(None, reason), AskClose(0, reason), AskPause("all", reason)]
-    acts += [AskClose(seq, reason) for seq in ids]
+    acts: list[Act] = [AskKill(GLOBAL_SCOPE, reason), AskClose(None, reason), AskClose(0, reason)]
+    acts += [AskPause("all", reason), *(AskClose(seq, reason) for seq in ids)]
     for one in views.strategies:
-        acts += [AskPause(one, reason), AskResume(one, reason), AskReset(one, reason)]
+        acts += [AskPause(one, reason), AskResume(one, reason), AskReset(one, reason), AskKill(one, reason)]
     asked = [question(act, views) for act in acts]
     return [one.html for one in asked] + [settled(one.html, reason, "✓") for one in asked if isinstance(one, Asked)]
 

@@ -57,14 +57,19 @@ NAMES = ("momentum", "vwap_rsi", "Odd")
         ("/pause MOMENTUM", AskPause("momentum", NO_REASON)),
         ("/pause odd news", AskPause("Odd", "news")),
         ("/pause all the news", AskPause("all", "the news")),
-        ("/pause because of the news", AskPause("all", "because of the news")),
+        ('/pause "because of the news"', AskPause("all", "because of the news")),
         ("/pause “momentum is odd”", AskPause("all", "momentum is odd")),
         ("/pause momentum 'a reason'", AskPause("momentum", "a reason")),
         ("/resume vwap_rsi", AskResume("vwap_rsi", NO_REASON)),
         ("/close all", AskClose(None, NO_REASON)),
         ("/close 17 enough", AskClose(17, "enough")),
-        ("/kill", AskKill(NO_REASON)),
-        ("/kill all is lost", AskKill("all is lost")),
+        ("/kill", AskKill("global", NO_REASON)),
+        ("/kill all is lost", AskKill("global", "is lost")),
+        ("/kill global is lost", AskKill("global", "is lost")),
+        ("/kill MOMENTUM", AskKill("momentum", NO_REASON)),
+        ("/kill momentum is odd", AskKill("momentum", "is odd")),
+        ("/kill 'momentum is odd'", AskKill("global", "momentum is odd")),
+        ("/kill everything is odd", AskKill("global", "everything is odd")),
         ("/reset global looked at it", AskReset("global", "looked at it")),
     ],
 )
@@ -95,12 +100,34 @@ def test_what_is_meant(said: str, request_: Request) -> None:
         ("/reset momentm why", "/reset momentum REASON"),
         ("/pause momentm because", "/pause momentum because"),
         ("/resume nobody", "/resume momentum"),
+        ("/resume vwap", "/resume vwap_rsi"),
+        ("/pause TYPO", "/pause momentum"),
+        ("/pause TYPO", "/pause all TYPO"),
+        ("/pause vwap", "/pause vwap_rsi"),
+        ("/pause mom news at 14:30", "/pause momentum news at 14:30"),
+        ("/pause because of the news", "/pause all because of the news"),
+        ("/kill TYPO", "/kill momentum"),
+        ("/kill TYPO", "/kill all TYPO"),
+        ("/kill momentm is odd", "/kill momentum is odd"),
+        ("/kill vwap loses", "/kill vwap_rsi loses"),
+        ("/reset TYPO it was a drill", "/reset vwap_rsi REASON"),
     ],
 )
 def test_what_is_wrong_comes_with_what_to_write_instead(said: str, instead: str) -> None:
     found = request_of(said, NAMES)
     assert isinstance(found, Wrong)
     assert instead in found.instead
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "kill", "reset"])
+def test_a_name_that_does_not_exist_is_refused_with_the_nearest_one(verb: str) -> None:
+    found = request_of(f"/{verb} vwap_rsy", NAMES)
+    assert isinstance(found, Wrong)
+    assert found.why == "there is no strategy 'vwap_rsy'; did you mean vwap_rsi?"
+
+
+def test_a_kill_is_never_refused_while_no_strategy_is_known_yet() -> None:
+    assert request_of("/kill momentum", ()) == AskKill("global", "momentum")
 
 
 def test_a_command_for_another_bot_is_not_ours() -> None:

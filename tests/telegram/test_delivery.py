@@ -10,7 +10,7 @@ from events.cursors import MemoryCursors
 from projections.telegram.lanes import PAGE_EVENTS_MAX, REMEMBER_EVENTS
 from projections.telegram.pace import Pace
 from projections.telegram.text import REPEAT_MARK
-from tests.telegram.given import HOUR_S, Rig, news, noise, rigged, trip
+from tests.telegram.given import Rig, news, noise, rigged, trip
 from tests.twins.given import START_MS
 from tests.twins.telegram_faults import Fault
 from tests.twins.telegram_limits import Limits
@@ -208,57 +208,6 @@ def test_html_that_is_not_understood_goes_as_plain_text() -> None:
         assert [message.parse_mode for message in rig.twin.messages] == ["", ""]
         assert len(rig.told) == 2
         assert all("defect" in line for line in rig.told)
-
-    rigged(use)
-
-
-def test_what_is_refused_for_ever_is_told_counted_and_skipped() -> None:
-    async def use(rig: Rig) -> None:
-        rig.twin.faults.on(Fault.BAD_REQUEST, times=1)
-        rig.tape.add(news("first"), news("second"))
-        async with rig.running() as notifier:
-            await rig.sent(1)
-            assert notifier.statistics().skipped == 1
-        assert rig.twin.texts == ["2 second"]
-        assert "1 first" in rig.told[0]
-
-    rigged(use)
-
-
-@pytest.mark.parametrize("fault", [Fault.UNAUTHORIZED, Fault.NOT_FOUND, Fault.MIGRATED])
-def test_a_wrong_token_or_chat_parks_the_notifier_with_one_line(fault: Fault) -> None:
-    async def use(rig: Rig) -> None:
-        rig.twin.faults.on(fault)
-        rig.tape.add(news())
-        async with rig.running() as notifier:
-            for _ in range(10):
-                await asyncio.sleep(HOUR_S)
-                rig.tape.add(trip())
-            await asyncio.sleep(1)
-            assert notifier.statistics().parked
-            assert notifier.statistics().lag_events == 11
-        assert len(rig.twin.received) == 1
-        assert len(rig.told) == 1
-        rig.twin.faults.clear()
-        async with rig.running():
-            await rig.sent(10)
-
-    rigged(use)
-
-
-@pytest.mark.parametrize(("fault", "value"), [(Fault.FORBIDDEN, None), (Fault.BAD_REQUEST, "chat not found")])
-def test_a_chat_that_does_not_listen_is_tried_once_an_hour(fault: Fault, value: str | None) -> None:
-    async def use(rig: Rig) -> None:
-        rig.twin.faults.on(fault, value=value)
-        rig.tape.add(trip())
-        async with rig.running() as notifier:
-            await asyncio.sleep(5.5 * HOUR_S)
-            assert len(rig.twin.received) == 6
-            assert len(rig.told) == 1
-            rig.twin.faults.clear()
-            await rig.sent(1, within_s=HOUR_S)
-            assert notifier.statistics().parked == ""
-        assert len(rig.told) == 2
 
     rigged(use)
 

@@ -78,6 +78,7 @@ class TelegramTwin:
         self._clock = clock
         self._chats = Chats(chats)
         self._updates = Updates(clock)
+        self._moves: dict[int, int] = {}
         self._limit = RateLimit(limits or Limits())
         self._on_received = on_received or (lambda _received: None)
         self._host, self._port = host, port
@@ -134,6 +135,13 @@ class TelegramTwin:
     def jump(self, by: int = 1_000_000) -> None:
         """The ids of updates go on somewhere else."""
         self._updates.jump(by)
+
+    def move(self, chat: int, new_id: int, *, says_so: bool = False) -> None:
+        """A group becomes a supergroup: who writes to it as before is told its new id. `says_so`: so is who polls."""
+        self._moves[chat] = new_id
+        self._chats.known.add(new_id)
+        if says_so:
+            self.say("", chat=chat, migrate_to_chat_id=new_id)
 
     async def down(self) -> None:
         """Nobody listens any more, and connections are gone."""
@@ -221,6 +229,12 @@ class TelegramTwin:
         if moved := self.faults.hits(Fault.MIGRATED, method):
             words = "Bad Request: group chat was upgraded to a supergroup chat"
             raise Refused(400, words, migrate_to_chat_id=moved.value or -1_001_234_567_890)
+        if (new_id := self._moves.get(_chat_of(request))) is not None:
+            raise Refused(400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=new_id)
+        poison = self.faults.find(Fault.POISON, method)
+        if poison is not None and poison.value in str(request.arguments.get("text", "")):
+            self.faults.counts[Fault.POISON] += 1
+            raise bad("MESSAGE_STRANGE")
         if request.arguments.get("parse_mode") and self._hits(Fault.PARSE, method):
             raise bad('can\'t parse entities: Unsupported start tag "x" at byte offset 3')
         return None
@@ -288,6 +302,12 @@ class TelegramTwin:
         else:
             raise Refused(404, "Not Found")
         return True
+
+
+def _chat_of(request: Request) -> int | None:
+    """The chat that a request names, if it names one by its id."""
+    named = request.arguments.get("chat_id") or (request.arguments.get("scope") or {}).get("chat_id")
+    return int(named) if str(named).removeprefix("-").isdecimal() else None
 
 
 def _busy(retry_after_s: int) -> Refused:

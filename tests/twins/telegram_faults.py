@@ -38,6 +38,8 @@ class Fault(StrEnum):
     NOT_FOUND = "not_found"
     BAD_REQUEST = "bad_request"
     """400; `value` is the description behind `Bad Request: `."""
+    POISON = "poison"
+    """400 for every text that holds `value`; others are processed."""
     PARSE = "parse"
     """400, can't parse entities, for a request with a parse mode; others are processed."""
     MIGRATED = "migrated"
@@ -96,14 +98,17 @@ class Faults:
         """Switch everything off."""
         self._active.clear()
 
-    def hits(self, fault: Fault, method: str) -> Switch | None:
-        """The switch that concerns a method now, counted and used up once."""
+    def find(self, fault: Fault, method: str) -> Switch | None:
+        """The switch that concerns a method now; it is neither counted nor used up."""
         now_ms = self._now_ms()
         self._active = [one for one in self._active if one.until_ms > now_ms and one.times != 0]
-        for switch in self._active:
-            if switch.fault is fault and switch.method in (None, method.lower()):
-                self.counts[fault] += 1
-                if switch.times is not None:
-                    switch.times -= 1
-                return switch
-        return None
+        return next((one for one in self._active if one.fault is fault and one.method in (None, method.lower())), None)
+
+    def hits(self, fault: Fault, method: str) -> Switch | None:
+        """The switch that concerns a method now, counted and used up once."""
+        switch = self.find(fault, method)
+        if switch is not None:
+            self.counts[fault] += 1
+            if switch.times is not None:
+                switch.times -= 1
+        return switch

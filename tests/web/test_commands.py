@@ -112,6 +112,14 @@ async def test_what_cannot_be_meant_is_refused_by_name(name: str, body: dict[str
     assert len(scenario.log) == before
 
 
+@in_loop
+async def test_a_typo_is_refused_with_the_nearest_name() -> None:
+    site, _ = trading()
+    async with client_of(site) as client:
+        for name, body in {"pause": {"strategy": "scriptd"}, "kill": {"scope": "scriptd"}}.items():
+            assert "did you mean scripted?" in (await given(client, name, **body)).json()["detail"]
+
+
 @pytest.mark.parametrize(
     "text",
     [b"", b"{", b"[]", b"null", b'{"actor": NaN, "reason": "x"}', b"\xff", b'{"actor": 1e400}', b"[" * 9_000],

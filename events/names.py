@@ -1,0 +1,38 @@
+"""Names that somebody typed: the ones that are meant by a name that does not exist."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NEAR_MAX: Final = 3
+NEAR_CUTOFF: Final = 0.6
+NAMED_MAX: Final = 20
+"""An error lists no more names than these."""
+TYPED_CHARS_MAX: Final = 40
+
+
+def near_names(typed: str, names: Iterable[str], cutoff: float = NEAR_CUTOFF) -> list[str]:
+    """Return the names that resemble a typed one, the nearest first; letter case does not matter.
+
+    A name that begins with what was typed is near too: `vwap` is near `vwap_rsi`.
+    """
+    by_lower = {name.lower(): name for name in names}
+    wanted = typed.lower()
+    begun = [name for lower, name in by_lower.items() if wanted and lower.startswith(wanted)]
+    close = [by_lower[lower] for lower in get_close_matches(wanted, by_lower, NEAR_MAX, cutoff)]
+    return list(dict.fromkeys([*close, *begun]))[:NEAR_MAX]
+
+
+def unknown_name(what: str, typed: str, names: Iterable[str]) -> str:
+    """Return one line that refuses a name: `there is no strategy 'fundng'; did you mean funding?`."""
+    known = list(names)
+    near = near_names(typed, known)
+    shown = typed if len(typed) <= TYPED_CHARS_MAX else f"{typed[: TYPED_CHARS_MAX - 1]}…"
+    if near:
+        return f"there is no {what} {shown!r}; did you mean {' or '.join(near)}?"
+    listed = ", ".join(known[:NAMED_MAX]) or "none"
+    return f"there is no {what} {shown!r}; there are {listed}"

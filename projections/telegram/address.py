@@ -1,0 +1,74 @@
+"""Where the owner's chat is: the configured id, or that of the supergroup which the group became.
+
+Telegram gives a group another id when it becomes a supergroup, once and for ever. It is followed at once, remembered
+beside the log under the configured id, and forgotten as soon as another id is configured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from events.cursors import Cursors
+from projections.telegram.errors import ChatMigrated
+from projections.telegram.secret import CHAT_ID_MAX, CHAT_VARIABLE
+
+CURSOR: Final = "telegram.moved."
+"""Before the configured id; its place is the new id without its sign, which fits a cursor: it only grows."""
+
+T = TypeVar("T")
+
+
+class ChatAddress:
+    """The id that messages go to now, shared by everybody who sends to the chat or listens to it."""
+
+    def __init__(self, configured_id: int, cursors: Cursors, tell: Callable[[str], None] = lambda _: None) -> None:
+        """`tell` takes a line for the local log; it hears at once of a chat that moved in an earlier run."""
+        self.configured_id = configured_id
+        self.notice = ""
+        """What the chat itself is to be told of its move; whoever has sent it clears it."""
+        self._cursors, self._tell = cursors, tell
+        if self.moved_to:
+            tell(f"Telegram: {moved_words(self.moved_to)}")
+
+    @property
+    def id(self) -> int:
+        """The chat that messages go to."""
+        return self.moved_to or self.configured_id
+
+    @property
+    def moved_to(self) -> int:
+        """The supergroup that the configured group became; 0 while the configured id is right."""
+        return -self._cursors.position(f"{CURSOR}{self.configured_id}")
+
+    def follow(self, new_id: int) -> bool:
+        """Go to the chat's new id from now on; False for an id that no group can have become.
+
+        A supergroup has a negative id of its own and never moves again: a second move is an error on the way.
+        """
+        if self.moved_to:
+            return new_id == self.moved_to
+        if not -CHAT_ID_MAX < new_id < 0 or new_id == self.configured_id:
+            return False
+        self._cursors.advance(f"{CURSOR}{self.configured_id}", -new_id)
+        self.notice = moved_words(new_id)
+        self._tell(f"Telegram: {self.notice}")
+        return True
+
+    async def sent(self, send: Callable[[int], Awaitable[T]]) -> T:
+        """Return what a request to the chat gives; where the chat has moved it is made again at the new address.
+
+        Raises what the request raises, ChatMigrated where the move cannot be followed.
+        """
+        asked_id = self.id
+        try:
+            return await send(asked_id)
+        except ChatMigrated as moved:
+            if not self.follow(moved.chat_id) or self.id == asked_id:
+                raise
+        return await send(self.id)
+
+
+def moved_words(new_id: int) -> str:
+    """Return what the owner is to do after a move."""
+    return f"the group became a supergroup and alerts follow it: set {CHAT_VARIABLE}={new_id}"

@@ -1,0 +1,137 @@
+"""Every command of the chat, over the wire, answered by the very bot that `papertape run` starts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from cli.attend import attendance
+from cli.config import Config, EngineSection, LogsSection
+from cli.engine_status import status_of
+from engine.boot import engine
+from engine.clock import ScaledClock, SystemClock
+from projections.telegram.parse import MENU
+from tests.core.scripted.scripted import BUY, LEAVE
+from tests.engine.parts import Given, settings
+from tests.events.tape import in_loop
+from tests.support import candle, listed
+from tests.twins.telegram import CHAT_ID, TelegramTwin
+from tests.twins.telegram_faults import Fault
+from tests.twins.telegram_limits import UNLIMITED
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from projections.site import EngineStatus
+
+SPEED = 300.0
+"""The bot keeps to twenty messages a minute: its minutes are short here."""
+PATIENCE_S = 60.0
+LOOK_S = 0.02
+LOOKS_MAX = 3_000
+FOOT = r"#\d+ \d{4}-\d\d-\d\d \d\d:\d\d UTC$"
+
+REPLIES: dict[str, tuple[str, str]] = {
+    "status": ("/status", rf"USDT, today .*open positions 1.*active strategies 1 of 1.*{FOOT}"),
+    "positions": ("/positions", r"1 open.*scripted · X LONG.*/close \d+"),
+    "profit": ("/profit", r"USDT, .*since the beginning.*scripted.*closed 1, won"),
+    "arena": ("/arena", r"scripted leads with .*won \d of 1: too few for a verdict"),
+    "daily": ("/daily", r"USDT in 1 day.*01-01"),
+    "weekly": ("/weekly", r"USDT in 1 week.*week of"),
+    "trades": ("/trades", r"the last 1 of 1 trades.*scripted · X LONG"),
+    "risk": ("/risk", r"at risk .* USDT.*no kill switch is tripped.*limits:"),
+    "health": ("/health", r"alerts sent \d+, skipped 0"),
+    "why": ("/why 6", r"#6"),
+    "whynot": ("/whynot X", r"^X.*scripted.* holds LONG since"),
+    "asof": ("/asof 6", r"as of #6"),
+    "config": ("/config", r"log: log\.db, a snapshot every 5,000 events.*market: simulated.*strategies: "),
+    "log": ("/log 5", r"the last 5 events"),
+    "version": ("/version", r"papertape \d.*started .* UTC.*code .*config "),
+    "pause": ("/pause scripted news", r"Pause scripted\?.*reason: news.*Confirm within 60 s"),
+    "resume": ("/resume all", r"Resume ALL STRATEGIES\?.*Confirm within 60 s"),
+    "close": ("/close all weekend", r"Close 1 at the next open\?.*scripted · X LONG"),
+    "kill": ("/kill scripted odd", r"STOP scripted\?.*reason: odd.*Confirm within 60 s"),
+    "reset": ("/reset scripted a drill", r"the kill switch of scripted is not tripped"),
+    "help": ("/help", r"/status - .*/help - this list"),
+}
+"""What is said for each command, and what its answer holds; the lines of an answer are joined by spaces."""
+
+
+class Chat:
+    """The owner in front of the stand-in."""
+
+    def __init__(self, twin: TelegramTwin, status: Callable[[], Awaitable[EngineStatus]]) -> None:
+        self.twin, self.status = twin, status
+
+    async def reply_to(self, said: str, pattern: str) -> bool:
+        """Say something; whether an answer of that form comes. Pictures and alerts come in between."""
+        before = len(self.twin.messages)
+        self.twin.say(said)
+        for _ in range(LOOKS_MAX):
+            texts = [" ".join(message.text.split()) for message in self.twin.messages[before:]]
+            if any(re.search(pattern, text) for text in texts):
+                return True
+            await asyncio.sleep(LOOK_S)
+        return False
+
+
+@asynccontextmanager
+async def talking(folder: Path) -> AsyncIterator[Chat]:
+    """An engine with one closed trade and an open position, and everything that lives beside it."""
+    db, feed = folder / "log.db", Given([], [])
+    clock = ScaledClock(SystemClock(), SPEED)
+    async with TelegramTwin(clock, limits=UNLIMITED) as twin:
+        (folder / ".env").write_text(f"TELEGRAM_BOT_TOKEN={twin.token}\nTELEGRAM_CHAT_ID={CHAT_ID}\n")
+        config = Config(
+            engine=EngineSection(db="log.db"), logs=LogsSection(folder=""), file=str(folder / "papertape.toml")
+        )
+        config = replace(config, telegram=replace(config.telegram, api_url=twin.api_url))
+        warnings: list[str] = []
+        async with engine(settings(db), [listed("X")], clock, warnings.append) as running:
+            facts = [candle(0, 100.0, BUY), candle(1, 100.0, LEAVE), candle(2, 100.0), candle(3, 100.0, BUY)]
+            await running.loop.take([*facts, candle(4, 100.0)])
+            async with attendance(running, config, feed, db) as attended:
+                works = [asyncio.ensure_future(work) for work in attended.watchers().values()]
+                serving = asyncio.ensure_future(running.desk.serve())
+                try:
+                    yield Chat(twin, lambda: status_of(running, attended.signs, attended))
+                    assert not attended.companions.dead
+                finally:
+                    await running.finish()
+                    await asyncio.wait_for(asyncio.gather(*works), PATIENCE_S)
+                    await serving
+
+
+def test_every_command_of_the_menu_has_an_expectation() -> None:
+    assert set(REPLIES) == set(MENU), "say what a new command answers, in REPLIES"
+
+
+@in_loop
+async def test_every_command_is_answered_by_the_running_program(tmp_path: Path) -> None:
+    async with talking(tmp_path) as chat:
+        unanswered = [said for said, pattern in REPLIES.values() if not await chat.reply_to(said, pattern)]
+        assert not unanswered, chat.twin.texts
+        assert not [text for text in chat.twin.texts if "that failed" in text]
+
+
+@in_loop
+async def test_the_running_program_says_that_alerts_are_parked_and_why(tmp_path: Path) -> None:
+    async with talking(tmp_path) as chat:
+        chat.twin.faults.on(Fault.BAD_REQUEST, method="sendMessage", value="TOPIC_CLOSED")
+        assert await said(chat, lambda status: "TOPIC_CLOSED" in status.alerts_parked)
+        chat.twin.faults.clear()
+        assert await said(chat, lambda status: not status.alerts_parked)
+
+
+async def said(chat: Chat, holds: Callable[[EngineStatus], bool]) -> bool:
+    """Whether the engine comes to say something of itself."""
+    for _ in range(LOOKS_MAX):
+        if holds(await chat.status()):
+            return True
+        await asyncio.sleep(LOOK_S)
+    return False

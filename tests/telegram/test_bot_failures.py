@@ -1,0 +1,113 @@
+"""A bug in one command: who asked is told, the local log says what it was, and every other command goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from events.commands import Accepted, Command
+from events.errors import LogError
+from projections.site import ConditionsView
+from projections.telegram.answering import Outside
+from projections.telegram.outbox import Outbox
+from projections.telegram.pace import Pace
+from tests.telegram.bot_given import Rig, rigged
+from tests.twins.telegram_faults import Fault
+
+
+def broken() -> str:
+    """What has a bug in it."""
+    raise TypeError("`Config` has no field `database`")
+
+
+async def broken_later(seq: int, symbol: str) -> Sequence[ConditionsView]:
+    """The same, of an answer that takes longer."""
+    raise ZeroDivisionError(f"{symbol} as of {seq}")
+
+
+class BrokenDesk:
+    """Takes commands and has a bug."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.count = 0
+
+    async def submit(self, command: Command) -> Accepted:
+        """Fail, in the middle of its work."""
+        assert command
+        self.count += 1
+        await asyncio.sleep(0)
+        raise self.error
+
+
+@pytest.mark.parametrize(("said", "error"), [("/config", "TypeError"), ("/whynot gala", "ZeroDivisionError")])
+def test_who_asks_for_what_has_a_bug_is_told_and_the_chat_goes_on(said: str, error: str) -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running(outside=Outside(config=broken, conditions=broken_later)) as bot:
+            for number in range(1, 4):
+                assert f"that failed: {error}" in (await rig.ask(said)).text
+                assert (await rig.ask("/version")).text.startswith("papertape")
+                assert bot.statistics().failed == number
+            assert sum(error in line for line in rig.told) == 3
+            assert "(possible" not in "".join(rig.twin.texts)
+
+    rigged(use)
+
+
+def test_a_press_that_a_bug_ends_is_told_and_never_comes_again() -> None:
+    async def use(rig: Rig) -> None:
+        desk = BrokenDesk(TypeError("a bug"))
+        async with rig.running(commands=desk) as bot:
+            await rig.ask("/kill")
+            rig.twin.press(rig.twin.button("Confirm"))
+            await rig.until(lambda: "that failed: TypeError" in rig.twin.texts[-1])
+            await asyncio.sleep(120.0)
+            assert (desk.count, bot.statistics().failed) == (1, 1)
+            assert (await rig.ask("/status")).text
+
+    rigged(use)
+
+
+def test_an_error_with_a_name_is_a_refusal_and_no_bug() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running(commands=BrokenDesk(LogError("the disk is full"))) as bot:
+            await rig.ask("/kill")
+            assert "refused: the disk is full" in await rig.pressed("Confirm")
+            assert bot.statistics().failed == 0
+
+    rigged(use)
+
+
+def test_a_bug_while_telegram_is_away_is_told_when_it_is_back() -> None:
+    async def use(rig: Rig) -> None:
+        async with rig.running(outside=Outside(config=broken)):
+            rig.twin.faults.on(Fault.SERVER_ERROR, method="sendMessage", times=2)
+            assert "that failed" in (await rig.ask("/config")).text
+
+    rigged(use)
+
+
+def test_an_errand_with_a_bug_is_over_and_the_next_ones_run() -> None:
+    async def use(rig: Rig) -> None:
+        outbox = Outbox(Pace(rig.clock), rig.clock, rig.told.append)
+        running = asyncio.ensure_future(outbox.run())
+        done: list[str] = []
+
+        async def fail() -> None:
+            broken()
+
+        async def work() -> None:
+            done.append("done")
+
+        for put in (outbox.put, outbox.put_slow):
+            for errand in (fail, work):
+                assert put(errand)
+        await rig.until(lambda: len(done) == 2)
+        await outbox.empty()
+        assert not running.done()
+        assert [line for line in rig.told if "TypeError" not in line] == []
+        running.cancel()
+
+    rigged(use)

@@ -1,0 +1,51 @@
+"""The page Health: what the engine says of alerts that do not reach their owner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.events.tape import in_loop
+from tests.ui.given import DAY, visiting
+from tests.web.given import site_of, status
+
+if TYPE_CHECKING:
+    from projections.site import EngineStatus
+
+SUPERGROUP = -1_001_557_912_345
+RIGHTS = "sendMessage: 400 Bad Request: not enough <rights> to send text messages to the chat"
+
+
+class Saying:
+    """A running engine that says this of itself, and takes no command."""
+
+    def __init__(self, **said: Any) -> None:
+        self._said = status(**said)
+
+    async def status(self) -> EngineStatus | None:
+        return self._said
+
+    async def submit(self, command: object) -> Any:
+        raise AssertionError(command)
+
+    async def crash(self) -> None:
+        raise AssertionError
+
+
+async def health(**said: Any) -> str:
+    """The page while an engine says this of itself."""
+    async with visiting(site_of(list(DAY), Saying(**said))) as client:  # type: ignore[arg-type]
+        return (await client.get("/system")).text
+
+
+@in_loop
+async def test_parked_alerts_and_a_group_that_moved_are_shown_with_the_reason_and_what_to_do() -> None:
+    html = await health(alerts_parked=RIGHTS, alerts_moved_to=SUPERGROUP, oldest_alert_age_s=60.0)
+    assert "alerts are parked</b> sendMessage: 400 Bad Request: not enough &lt;rights&gt; to send" in html
+    assert f"set TELEGRAM_CHAT_ID={SUPERGROUP}" in html
+
+
+@in_loop
+async def test_alerts_that_flow_leave_no_trace_of_trouble() -> None:
+    html = await health(oldest_alert_age_s=0.0)
+    assert "none waits" in html
+    assert "parked" not in html and "TELEGRAM_CHAT_ID" not in html
