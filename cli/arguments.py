@@ -1,11 +1,11 @@
-"""Arguments as people write them: several values behind one option, times as dates or milliseconds."""
+"""Arguments as people write them: several values behind one option, moments of time, speeds."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from events.errors import UsageError
+from projections import formats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,20 +31,12 @@ def expand(arguments: Sequence[str]) -> list[str]:
     return expanded
 
 
-def moment_ms(text: str | None) -> int | None:
-    """UTC milliseconds of `2025-01-31`, `2025-01-31T12:00`, or a number of milliseconds; None stays None.
-
-    Raises UsageError for anything else.
-    """
-    if text is None:
-        return None
-    if text.isdecimal():
-        return int(text)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is no time: write 2025-01-31, 2025-01-31T12:00 or milliseconds") from None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+def moment_ms(text: str, option: str) -> int:
+    """Return the UTC milliseconds of a moment. Raises UsageError that names the option and the accepted forms."""
+    found = formats.moment_ms(text)
+    if found is None:
+        raise UsageError(f"{option} {text!r}: not a time; write {formats.MOMENT_FORMS}")
+    return found
 
 
 def speed_of(text: str | None) -> float | None:
