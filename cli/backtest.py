@@ -10,8 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cli.arguments import moment_ms
-from cli.config import load_config, strategies_of
 from cli.backtest_trades import write_trades
+from cli.config import load_config, strategies_of
 from cli.graph import check_period, file_feed, make_runners, report_refusals, warn, with_files
 from cli.output import emit
 from cli.progress import counting

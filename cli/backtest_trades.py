@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from projections.trades import write_trades_csv
 
@@ -52,7 +52,7 @@ def write_trades(
     written = bool(positions or beside.exists()) and path.is_file()
     if written:
         with beside.open("w", newline="") as file:
-            _write_open(csv.writer(file, lineterminator="\n"), positions, marked_at_ms)
+            _write_open(file, positions, marked_at_ms)
     if not positions:
         return ""
     noun = "position is" if len(positions) == 1 else "positions are"
@@ -60,8 +60,9 @@ def write_trades(
     return f"{len(positions):,} {noun} still open and not among the closed trades in {path}{place}"
 
 
-def _write_open(writer: csv.Writer, positions: Sequence[PositionView], marked_at_ms: Mapping[str, int]) -> None:
+def _write_open(file: TextIO, positions: Sequence[PositionView], marked_at_ms: Mapping[str, int]) -> None:
     """Write a header and a row for each position; floats in their shortest form that reads back equal."""
+    writer = csv.writer(file, lineterminator="\n")
     writer.writerow(OPEN_COLUMNS)
     for position in positions:
         cells = {name: getattr(position, name) for name in OPEN_COLUMNS if name != "mark_time_ms"}

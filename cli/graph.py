@@ -77,18 +77,20 @@ def check_period(feed: FileFeed, start_ms: int | None, end_ms: int | None) -> No
     """Raise UsageError, which names the range of the candles, for a period without a single candle to trade on."""
     first_ms = min(table.open_time_ms[0] for table in feed.candles.values())
     until_ms = max(table.open_time_ms[-1] + table.timeframe_ms for table in feed.candles.values())
-    start, end = (
-        ("their beginning" if start_ms is None else utc(start_ms)),
-        "their end" if end_ms is None else utc(end_ms),
-    )
     covered = f"the candles cover {utc(first_ms)} to {utc(until_ms)} UTC"
     if start_ms is not None and end_ms is not None and end_ms <= start_ms:
-        raise UsageError(f"the period from {start} to {end} ends before it begins; {covered}")
+        raise UsageError(f"the period {_words(start_ms, end_ms)} ends before it begins; {covered}")
     for table in feed.candles.values():
         first = 0 if start_ms is None else bisect_left(table.open_time_ms, start_ms)
         if first < len(table.open_time_ms) and (end_ms is None or table.open_time_ms[first] < end_ms):
             return
-    raise UsageError(f"no candle opens in the period from {start} to {end}; {covered}")
+    raise UsageError(f"no candle opens in the period {_words(start_ms, end_ms)}; {covered}")
+
+
+def _words(start_ms: int | None, end_ms: int | None) -> str:
+    """Return a period in words, as far as it is limited."""
+    start = "" if start_ms is None else f"from {utc(start_ms)}"
+    return f"{start} {'on' if end_ms is None else f'to {utc(end_ms)}'}".strip()
 
 
 def check_address(url: str, key: str, schemes: tuple[str, ...]) -> None:

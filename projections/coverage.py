@@ -1,4 +1,4 @@
-"""How much of the market's time a strategy could trade and did trade, what refused its signals, and whose data end early.
+"""How much of the market's time a strategy could trade and did, what refused its signals, and whose data end early.
 
 A result says little without this: a strategy that a kill switch stopped on the third day was tested for three days,
 however long the market went on.
@@ -38,9 +38,10 @@ class CoverageView(Struct, frozen=True):
     """One strategy's share in the period of its market, `from_ms` to `until_ms`, both 0 before the first candle.
 
     `traded_from_ms` is the first fill, `traded_until_ms` the last one or, with an open position, the period's end; both
-    are 0 without a fill. `entries_allowed_percent` is the share of the period in which neither a kill switch nor a pause
-    kept it from opening positions; None before the first candle. `trips` are oldest first, `resets` counts all that
-    ended one. `refused` counts signals that became no order, `cancelled` entry orders that were never filled, by reason.
+    are 0 without a fill. `entries_allowed_percent` is the share of the period in which neither a kill switch nor a
+    pause kept it from opening positions; None before the first candle. `trips` are oldest first; `resets` is how many
+    of them were reset. `refused` counts signals that became no order, `cancelled` entry orders that were never filled,
+    both by reason.
     """
 
     strategy: str
@@ -171,8 +172,7 @@ class Coverage:
             span = self._spans[candle.symbol] = _Span(candle.timeframe_ms)
         if not span.from_ms:
             span.from_ms = candle.at_ms - candle.timeframe_ms
-        if candle.at_ms > span.until_ms:
-            span.until_ms = candle.at_ms
+        span.until_ms = max(span.until_ms, candle.at_ms)
 
     def _take_fill(self, event: PositionOpened | Closing) -> None:
         share = self._share(event.strategy)

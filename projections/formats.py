@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from events.facts import ContractListed
 
 DECIMALS_MAX = 12
-MOMENT_FORMS = (
-    "2025-01-31, 20250131, 2025-01-31T12:00, or seconds (10 digits) or milliseconds (13 digits) since 1970, UTC"
-)
+MOMENT_FORMS = "2025-01-31, 20250131, 2025-01-31T12:00 (UTC), or seconds (10 digits) or milliseconds (13) since 1970"
 MOMENT_CHARS_MAX = 40
 MOMENT_MS_MAX = 10**13 - 1
 _DAY_DIGITS, _SECONDS_DIGITS, _MILLISECONDS_DIGITS = 8, 10, 13
