@@ -45,12 +45,12 @@ def _indices(run: Backtest) -> set[int]:
 
 
 def _rows(tape: Tape, world: World, symbol: int) -> set[int]:
-    """Return a symbol's first traded and last candle, and those that bound its open positions' excursions."""
+    """Return a symbol's first, first traded and last candle, and those that bound its open positions' excursions."""
     table = tape.candles[symbol]
     count, warm_up = tape.counted(table.open_time_ms)
     if count == 0:
         return set()
-    rows = {min(warm_up, count - 1), count - 1}
+    rows = {0, min(warm_up, count - 1), count - 1}
     for runner in world.runners:
         position = runner.desks[symbol].position
         if position.side != 0:
