@@ -25,11 +25,11 @@ from events.facts import (
 )
 from projections.formats import duration, utc
 from projections.reasons import reason_words
+from projections.switches import TripView
 
 if TYPE_CHECKING:
     from events.log import Recorded
     from projections.portfolio import Portfolio
-    from projections.switches import TripView
 
 REASONS_SHOWN_MAX = 8
 
