@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from events.errors import UsageError
-from projections import formats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +32,8 @@ def expand(arguments: Sequence[str]) -> list[str]:
 
 def moment_ms(text: str, option: str) -> int:
     """Return the UTC milliseconds of a moment. Raises UsageError that names the option and the accepted forms."""
+    from projections import formats  # noqa: PLC0415 - `papertape --help` needs no verb's rooms.
+
     found = formats.moment_ms(text)
     if found is None:
         raise UsageError(f"{option} {text!r}: not a time; write {formats.MOMENT_FORMS}")
