@@ -13,6 +13,7 @@ from events.facts import RunnerConfigured
 from projections.arena import ArenaRow
 from projections.breakdown import BreakdownView, breakdown
 from projections.courses import DayResult, day_results
+from projections.coverage import CoverageView
 from projections.equity import EquityView
 from projections.limits import LimitView
 from projections.marks import Mark
@@ -45,7 +46,7 @@ class LastDays(Query, frozen=True, forbid_unknown_fields=True):
 
 
 class RunnerDetail(Struct, frozen=True):
-    """One strategy: its account, the numbers it runs under, what it has achieved, and its limits."""
+    """One strategy: its account, the numbers it runs under, what it has achieved, how much it traded, its limits."""
 
     account: AccountView
     parameters: dict[str, int | float]
@@ -54,6 +55,7 @@ class RunnerDetail(Struct, frozen=True):
     code_digest: str
     performance: Performance
     breakdown: BreakdownView
+    coverage: CoverageView
     limits: tuple[LimitView, ...]
     positions: tuple[PositionView, ...]
     orders: tuple[OrderView, ...]
@@ -99,6 +101,7 @@ async def _runner(scene: Scene, query: OneRunner) -> RunnerDetail:
         code_digest=runner.code_digest,
         performance=views.arena.performance(name),
         breakdown=breakdown(views.trades.closed(name)),
+        coverage=views.coverage.of(name),
         limits=views.limits.of(name),
         positions=views.portfolio.positions(name),
         orders=tuple(order for order in views.portfolio.orders() if order.strategy == name),

@@ -1,8 +1,7 @@
-"""Arguments as people write them: several values behind one option, times as dates or milliseconds."""
+"""Arguments as people write them: several values behind one option, moments of time, speeds."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from events.errors import UsageError
@@ -31,20 +30,14 @@ def expand(arguments: Sequence[str]) -> list[str]:
     return expanded
 
 
-def moment_ms(text: str | None) -> int | None:
-    """UTC milliseconds of `2025-01-31`, `2025-01-31T12:00`, or a number of milliseconds; None stays None.
+def moment_ms(text: str, option: str) -> int:
+    """Return the UTC milliseconds of a moment. Raises UsageError that names the option and the accepted forms."""
+    from projections import formats  # noqa: PLC0415 - `papertape --help` needs no verb's rooms.
 
-    Raises UsageError for anything else.
-    """
-    if text is None:
-        return None
-    if text.isdecimal():
-        return int(text)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is no time: write 2025-01-31, 2025-01-31T12:00 or milliseconds") from None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+    found = formats.moment_ms(text)
+    if found is None:
+        raise UsageError(f"{option} {text!r}: not a time; write {formats.MOMENT_FORMS}")
+    return found
 
 
 def speed_of(text: str | None) -> float | None:

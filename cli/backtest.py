@@ -10,19 +10,22 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cli.arguments import moment_ms
+from cli.backtest_trades import write_trades
 from cli.config import load_config, strategies_of
-from cli.graph import file_feed, make_runners, report_refusals, warn, with_files
+from cli.graph import check_period, file_feed, make_runners, report_refusals, warn, with_files
 from cli.output import emit
 from cli.progress import counting
 from engine.clock import SystemClock
 from engine.research.backtest import Backtest, import_ahead
 from engine.research.backtest import backtest as run_backtest
+from engine.research.excerpt import excerpt
 from events.errors import UsageError
 from events.log import Recorded
+from projections.coverage import Coverage, CoverageView, DataView
 from projections.host import fold
 from projections.performance import Performance, TradeFigures, performance, trade_figures
-from projections.portfolio import Portfolio, PositionView
-from projections.trades import Trades, write_trades_csv
+from projections.portfolio import OrderView, Portfolio, PositionView
+from projections.trades import Trades
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,25 +40,41 @@ SPARKLINE_POINTS = 60
 
 
 class StrategyResult(Struct, frozen=True):
-    """One strategy: its measures, those of its closed trades by symbol, and what stopped it, if anything did."""
+    """One strategy: its measures, those of its closed trades by symbol, and what stopped it, if anything did.
+
+    Open positions are marked at their symbols' last close. Seqs are 0, as there is no log.
+    """
 
     strategy: str
     stopped: str
+    coverage: CoverageView
     performance: Performance
     by_symbol: dict[str, TradeFigures]
     open_positions: tuple[PositionView, ...]
+    pending_orders: tuple[OrderView, ...]
     sparkline: tuple[float, ...]
 
 
 class BacktestResult(Struct, frozen=True):
-    """A backtest in figures."""
+    """A backtest in figures. The requested limits are None where the files' own count."""
 
     engine: str
     facts: int
     seconds: float
     symbols: tuple[str, ...]
     refused_rows: int
+    requested_from_ms: int | None
+    requested_until_ms: int | None
+    data: tuple[DataView, ...]
     strategies: tuple[StrategyResult, ...]
+
+
+class Ending(Struct, frozen=True):
+    """What stands at the end of a run, as folds of its excerpt."""
+
+    portfolio: Portfolio
+    trades: Trades
+    coverage: Coverage
 
 
 class Asked(Struct, frozen=True):
@@ -81,20 +100,22 @@ def show(asked: Asked, *, as_json: bool) -> None:
     if asked.trades is not None and not asked.trades.parent.is_dir():
         raise UsageError(f"--trades {asked.trades}: there is no folder {asked.trades.parent}")
     config = _configured(asked)
-    result, feed = _run(config, asked.engine)
-    portfolio, trades = _told(result)
+    result, feed = _run(config, asked)
+    ending = _ending(result)
     if asked.trades is not None:
-        with asked.trades.open("w", newline="") as file:
-            write_trades_csv(file, trades.closed())
+        marked_at_ms = {data.symbol: data.until_ms for data in ending.coverage.data()}
+        said = write_trades(asked.trades, ending.trades.closed(), ending.portfolio.positions(), marked_at_ms)
+        if said:
+            warn(said)
     if asked.db is not None:
         _write(result, asked.db, config)
-    summary = _summary(result, feed, portfolio, trades)
+    summary = _summary(result, feed, ending)
     if as_json:
         emit(summary)
         return
     from cli.backtest_view import show_backtest  # noqa: PLC0415 - tables are slow to import.
 
-    show_backtest(summary)
+    show_backtest(summary, {contract.symbol: contract for contract in result.tape.contracts})
 
 
 def _configured(asked: Asked) -> Config:
@@ -109,18 +130,20 @@ def _configured(asked: Asked) -> Config:
     return replace(config, feed=replace(config.feed, kind="file", file=files), strategies=strategies)
 
 
-def _run(config: Config, engine: str) -> tuple[Backtest, FileFeed]:
+def _run(config: Config, asked: Asked) -> tuple[Backtest, FileFeed]:
     """Read the files and run the strategies over them."""
-    with import_ahead(engine) as quick:
-        feed = _feed(config, quick)
     files = config.feed.file
-    start_ms, end_ms = moment_ms(files.start or None), moment_ms(files.end or None)
+    start_ms = moment_ms(files.start, "--from") if files.start or asked.start is not None else None
+    end_ms = moment_ms(files.end, "--to") if files.end or asked.end is not None else None
+    with import_ahead(asked.engine) as quick:
+        feed = _feed(config, quick)
+    check_period(feed, start_ms, end_ms)
     report_refusals(feed.refusals, warn)
     strategies = strategies_of(config)
     base_ms = next(iter(feed.candles.values())).timeframe_ms
     runners = make_runners(config, strategies, base_ms, warn)
     with counting("backtest", sum(len(table.open_time_ms) for table in feed.candles.values())) as progress:
-        result = run_backtest(feed, strategies, runners, engine, start_ms, end_ms, progress)
+        result = run_backtest(feed, strategies, runners, asked.engine, start_ms, end_ms, progress)
     return result, feed
 
 
@@ -130,15 +153,15 @@ def _feed(config: Config, quick: QuickReader) -> FileFeed:
     return file_feed(replace(config, feed=replace(config.feed, file=whole)), SystemClock(), quick)
 
 
-def _told(result: Backtest) -> tuple[Portfolio, Trades]:
-    """Positions and trades, from the run's events."""
+def _ending(result: Backtest) -> Ending:
+    """Fold what stands at the end of a run."""
     portfolio, trades = Portfolio(), Trades()
-    events = [*result.configuration, *(item.event for item in result.decided)]
-    fold([portfolio, trades], (Recorded(seq, 0, 0, event) for seq, event in enumerate(events, 1)))
-    return portfolio, trades
+    coverage = Coverage(portfolio)
+    fold([portfolio, trades, coverage], (Recorded(0, 0, 0, event) for event in excerpt(result)))
+    return Ending(portfolio, trades, coverage)
 
 
-def _summary(result: Backtest, feed: FileFeed, portfolio: Portfolio, trades: Trades) -> BacktestResult:
+def _summary(result: Backtest, feed: FileFeed, ending: Ending) -> BacktestResult:
     """The whole run in figures."""
     runners = zip(result.world.runners, result.courses, result.equities, strict=True)
     return BacktestResult(
@@ -147,25 +170,24 @@ def _summary(result: Backtest, feed: FileFeed, portfolio: Portfolio, trades: Tra
         seconds=result.took_s,
         symbols=tuple(contract.symbol for contract in result.tape.contracts),
         refused_rows=feed.refusals.total,
-        strategies=tuple(
-            _strategy(runner, course, equities, portfolio, trades) for runner, course, equities in runners
-        ),
+        requested_from_ms=result.tape.start_ms,
+        requested_until_ms=result.tape.end_ms,
+        data=ending.coverage.data(),
+        strategies=tuple(_strategy(runner, course, equities, ending) for runner, course, equities in runners),
     )
 
 
-def _strategy(
-    runner: Runner, course: Course, equities: Sequence[float], portfolio: Portfolio, trades: Trades
-) -> StrategyResult:
+def _strategy(runner: Runner, course: Course, equities: Sequence[float], ending: Ending) -> StrategyResult:
     """One strategy in figures."""
-    name = runner.strategy.name
-    closed = trades.closed(name)
+    name, portfolio, trades = runner.strategy.name, ending.portfolio, ending.trades
     held = portfolio.positions(name)
     step = max(1, len(equities) // SPARKLINE_POINTS)
     return StrategyResult(
         strategy=name,
         stopped=portfolio.account(name).why,
+        coverage=ending.coverage.of(name),
         performance=performance(
-            closed,
+            trades.closed(name),
             course.day_equities_usdt,
             runner.rules.capital_usdt,
             course.end_equity_usdt,
@@ -177,6 +199,7 @@ def _strategy(
         ),
         by_symbol={symbol: trade_figures(trades.closed(name, symbol)) for symbol in runner.configured.symbols},
         open_positions=held,
+        pending_orders=tuple(order for order in portfolio.orders() if order.strategy == name),
         sparkline=tuple(float(value) for value in equities[::step]),
     )
 

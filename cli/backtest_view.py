@@ -7,39 +7,109 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from cli.output import NOTHING, Column, gain_cell, notes, optional, percent_cell, plain, sparkline, stdout, table
-from projections.formats import duration, money
+from cli.positions_view import position_columns
+from projections.formats import duration, money, utc
 from projections.performance import FEW_TRADES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console
 
     from cli.backtest import BacktestResult, StrategyResult
+    from events.facts import ContractListed
+    from projections.coverage import CoverageView
 
+TRIPS_SHOWN_MAX = 5
 SPARKLINE_COLUMNS = 24
 
 
-def show_backtest(result: BacktestResult) -> None:
-    """Show the measures of every strategy, then the trades of each by symbol."""
+def show_backtest(result: BacktestResult, contracts: dict[str, ContractListed]) -> None:
+    """Show the measures of every strategy, what of the period it traded, open positions, and the trades by symbol."""
     console = stdout()
     rate = result.facts / result.seconds if result.seconds > 0.0 else 0.0
     title = f"Backtest of {', '.join(result.symbols)}: {result.facts:,} facts in {result.seconds:.2f} s"
     made, left_out = table(_columns(result.strategies), console, f"{title}, {result.engine} ({rate:,.0f} a second)")
     console.print(made)
-    stops = (f"{one.strategy}: {one.stopped}" for one in result.strategies if one.stopped)
-    held = (_held(one) for one in result.strategies if one.open_positions)
+    held = (line for one in result.strategies for line in _open_lines(one))
     refused = f"{result.refused_rows:,} rows of the files were refused" if result.refused_rows else ""
     few = any(one.performance.few_trades for one in result.strategies)
     marked = f"* fewer than {FEW_TRADES} closed trades: counts, not verdicts" if few else ""
-    notes(console, [*stops, *held, refused, marked, left_out])
+    early = (f"{data.words}; what is open there is valued at that close" for data in result.data if data.ends_early)
+    notes(console, [*held, *early, refused, marked, left_out])
+    _show_coverage(console, result)
+    _show_open(console, result, contracts)
     rows = [(one.strategy, symbol) for one in result.strategies for symbol in one.by_symbol]
     if len(result.symbols) > 1:
         console.print(table(_symbol_columns(result, rows), console, "By symbol")[0])
 
 
-def _held(one: StrategyResult) -> str:
-    """Positions that were still open at the end."""
-    symbols = ", ".join(f"{position.side} {position.symbol}" for position in one.open_positions)
-    return f"{one.strategy} still holds {symbols}, valued at the last close"
+def _open_lines(one: StrategyResult) -> Iterator[str]:
+    """Yield what was still open or pending at the end."""
+    if one.open_positions:
+        symbols = ", ".join(f"{position.side} {position.symbol}" for position in one.open_positions)
+        yield f"{one.strategy} still holds {symbols}, valued at the last close"
+    for order in one.pending_orders:
+        yield f"{one.strategy} has an order pending: {order.action} {order.side} {order.symbol} at the next open"
+
+
+def _show_coverage(console: Console, result: BacktestResult) -> None:
+    """Show how much of the period each strategy could trade and did, every trip, and what refused its signals."""
+    coverages = [one.coverage for one in result.strategies]
+    console.print(table(_coverage_columns(coverages), console, f"Coverage, requested {_requested(result)}")[0])
+    notes(console, (line for coverage in coverages for line in _coverage_lines(coverage)))
+
+
+def _requested(result: BacktestResult) -> str:
+    """Return the requested period in words."""
+    from_ms, until_ms = result.requested_from_ms, result.requested_until_ms
+    if from_ms is None and until_ms is None:
+        return "all candles"
+    first = "the first candle" if from_ms is None else utc(from_ms)
+    return f"{first} to {'the last candle' if until_ms is None else utc(until_ms)} UTC"
+
+
+def _coverage_columns(coverages: Sequence[CoverageView]) -> list[Column]:
+    """The share of every strategy; the rank says which stay where there is little room."""
+    return [
+        Column("strategy", plain(one.strategy for one in coverages), justify="left"),
+        Column("candles UTC", plain(_period(one.from_ms, one.until_ms) for one in coverages), rank=1, justify="left"),
+        Column(
+            "traded UTC",
+            plain(_period(one.traded_from_ms, one.traded_until_ms) for one in coverages),
+            justify="left",
+        ),
+        Column("entries allowed", [_percent(one.entries_allowed_percent) for one in coverages]),
+        Column("trips", plain(f"{len(one.trips):,}" for one in coverages), rank=3),
+        Column("resets", plain(f"{one.resets:,}" for one in coverages), rank=4),
+        Column("refused signals", plain(f"{one.refused_signals:,}" for one in coverages), rank=2),
+    ]
+
+
+def _period(from_ms: int, until_ms: int) -> str:
+    return f"{utc(from_ms)} to {utc(until_ms)} ({duration(until_ms - from_ms)})" if until_ms else "-"
+
+
+def _coverage_lines(coverage: CoverageView) -> Iterator[str]:
+    """Yield the newest trips of a strategy and the reasons of its refusals."""
+    hidden = len(coverage.trips) - TRIPS_SHOWN_MAX
+    if hidden > 0:
+        yield f"{coverage.strategy}: {hidden:,} earlier trips are in --json"
+    for trip in coverage.trips[-TRIPS_SHOWN_MAX:]:
+        reset = f"; reset {utc(trip.reset_at_ms)} UTC" if trip.reset_at_ms else ""
+        yield f"{coverage.strategy} stopped {utc(trip.tripped_at_ms)} UTC: {trip.why}{reset}"
+    if coverage.refused:
+        yield f"{coverage.strategy}: {coverage.refused_signals:,} signals refused: {coverage.refusal_words}"
+    if coverage.cancelled:
+        yield f"{coverage.strategy}: entry orders cancelled: {coverage.cancel_words}"
+
+
+def _show_open(console: Console, result: BacktestResult, contracts: dict[str, ContractListed]) -> None:
+    """Show the positions that were still open at the end."""
+    positions = [position for one in result.strategies for position in one.open_positions]
+    if positions:
+        columns = [column for column in position_columns(positions, contracts) if column.title != "seq"]
+        console.print(table(columns, console, "Open at the end, valued at the last close")[0])
 
 
 def _columns(results: Sequence[StrategyResult]) -> list[Column]:

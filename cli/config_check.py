@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from cli.config_schema import PLURAL, Key, Node, Table, number_text, range_text, value_text
 from events.errors import ConfigError
+from projections import formats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cli.toml_lines import Path
 
 PROBLEMS_MAX = 20
+MINUTE_MS = 60_000
 VALUE_CHARS_MAX = 60
 KNOWN_MAX = 24
 
@@ -135,25 +137,20 @@ def _checked_list(value: object, key: Key, path: Path, problems: list[Problem], 
 def _checked_moment(value: object, key: Key, found: list[str]) -> str:
     if value == "" and key.default == "":
         return ""
-    try:
-        return moment_text(_moment(value))
-    except (ValueError, OverflowError):
-        found.append(f"must be {range_text(key)}, in whole minutes, from 1971 to 2099")
-        return str(key.default)
+    at_ms = _moment_ms(value)
+    if at_ms is not None and at_ms % MINUTE_MS == 0:
+        moment = datetime.fromtimestamp(at_ms / 1_000, UTC)
+        if 1971 <= moment.year <= 2099:
+            return moment_text(moment)
+    found.append(f"must be {range_text(key)}, in whole minutes, from 1971 to 2099")
+    return str(key.default)
 
 
-def _moment(value: object) -> datetime:
-    """The time that a TOML date, a TOML time or a text says; without a zone it is UTC. Raises ValueError."""
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    elif isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - the zone follows.
-    if not isinstance(value, datetime):
-        raise ValueError(value)  # noqa: TRY004 - one error for all that is no time.
-    moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    if moment.second or moment.microsecond or not 1971 <= moment.year <= 2099:
-        raise ValueError(value)
-    return moment
+def _moment_ms(value: object) -> int | None:
+    """Return the UTC milliseconds of a TOML date, time or number, or of a text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | date):
+        return None
+    return formats.moment_ms(value.isoformat() if isinstance(value, date) else str(value))
 
 
 def moment_text(moment: datetime) -> str:
@@ -163,7 +160,7 @@ def moment_text(moment: datetime) -> str:
 
 def moment_ms(text: str) -> int | None:
     """UTC milliseconds of a checked time; None for an empty text."""
-    return int(_moment(text).timestamp()) * 1_000 if text else None
+    return formats.moment_ms(text) if text else None
 
 
 def _default(key: Key) -> str:

@@ -130,8 +130,8 @@ def _jobs(asked: Asked) -> list[Job]:
 
 
 def _range(asked: Asked) -> tuple[int, int | None]:
-    from_ms, until_ms = moment_ms(asked.start), moment_ms(asked.end)
-    assert from_ms is not None
+    from_ms = moment_ms(asked.start, "--from")
+    until_ms = None if asked.end is None else moment_ms(asked.end, "--to")
     if until_ms is not None and until_ms <= from_ms:
         raise UsageError(f"--to {asked.end} is not after --from {asked.start}")
     return from_ms, until_ms

@@ -86,12 +86,18 @@ def backtest(
     start: Annotated[str | None, typer.Option("--from", metavar="T", help="Candles before only warm up.")] = None,
     end: Annotated[str | None, typer.Option("--to", metavar="T", help="Nothing is read from here on.")] = None,
     engine: Annotated[str, typer.Option(metavar="auto|python|compiled", help="Which engine.")] = "auto",
-    trades: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the closed trades.")] = None,
+    trades: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Write the closed trades; what is still open goes to FILE.open.csv."),
+    ] = None,
     db: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a full log.")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run strategies over recorded candles with the kernel that runs live, and show what came of it."""
+    """Run strategies over recorded candles with the kernel that runs live, and show what came of it.
+
+    T is 2025-01-31, 20250131, 2025-01-31T12:00 in UTC, or seconds (10 digits) or milliseconds (13) since 1970.
+    """
     from cli.backtest import Asked, show  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from bisect import bisect_left
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +25,9 @@ from engine.boot import EngineSettings
 from engine.feeds import tables_fast
 from engine.feeds.file import FileFeed
 from engine.feeds.sim import SimFeed
-from engine.setup import playable
+from engine.setup import nothing_runs, playable
 from events.errors import ConfigError, UsageError
+from projections.formats import utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +67,30 @@ def file_feed(config: Config, clock: Clock, quick: QuickReader = tables_fast.can
     """The recorded market, its files read by the `quick` reader. Raises UsageError when there are none."""
     if not config.feed.file.candles:
         raise UsageError("--feed file needs --candles FILE..., or feed.file.candles in the configuration")
-    return FileFeed(file_settings(config), clock, quick)
+    settings = file_settings(config)
+    feed = FileFeed(settings, clock, quick)
+    check_period(feed, settings.start_ms, settings.end_ms)
+    return feed
+
+
+def check_period(feed: FileFeed, start_ms: int | None, end_ms: int | None) -> None:
+    """Raise UsageError, which names the range of the candles, for a period without a single candle to trade on."""
+    first_ms = min(table.open_time_ms[0] for table in feed.candles.values())
+    until_ms = max(table.open_time_ms[-1] + table.timeframe_ms for table in feed.candles.values())
+    covered = f"the candles cover {utc(first_ms)} to {utc(until_ms)} UTC"
+    if start_ms is not None and end_ms is not None and end_ms <= start_ms:
+        raise UsageError(f"the period {_words(start_ms, end_ms)} ends before it begins; {covered}")
+    for table in feed.candles.values():
+        first = 0 if start_ms is None else bisect_left(table.open_time_ms, start_ms)
+        if first < len(table.open_time_ms) and (end_ms is None or table.open_time_ms[first] < end_ms):
+            return
+    raise UsageError(f"no candle opens in the period {_words(start_ms, end_ms)}; {covered}")
+
+
+def _words(start_ms: int | None, end_ms: int | None) -> str:
+    """Return a period in words, as far as it is limited."""
+    start = "" if start_ms is None else f"from {utc(start_ms)}"
+    return f"{start} {'on' if end_ms is None else f'to {utc(end_ms)}'}".strip()
 
 
 def check_address(url: str, key: str, schemes: tuple[str, ...]) -> None:
@@ -95,8 +120,13 @@ def _history_ms(strategy: Strategy, given: dict[str, int | float]) -> int:
 def make_runners(
     config: Config, strategies: dict[str, Strategy], base_ms: int, warn: Callable[[str], None]
 ) -> dict[str, RunnerSettings]:
-    """The settings of every strategy that can run on this base timeframe; those left out are named in a warning."""
+    """The settings of every strategy that can run on this base timeframe; those left out are named in a warning.
+
+    Raises ConfigError when none can.
+    """
     names, too_fine = playable(strategies, enabled_names(config), base_ms)
+    if too_fine and not names:
+        raise ConfigError(nothing_runs(strategies, too_fine, base_ms))
     if too_fine:
         warn(f"left out, as they need finer candles: {', '.join(too_fine)}")
     settings = runner_settings(config, strategies)

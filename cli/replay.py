@@ -57,7 +57,7 @@ def show(
     loaded = load_config(config)
     path = db or loaded.database
     with closing(SqliteLogReader(path)) as reader:
-        seq = _as_of(reader, to, moment_ms(at))
+        seq = _as_of(reader, to, None if at is None else moment_ms(at, "--at"))
         store = None if from_start else snapshot_store(path, warn)
         found = _recover(loaded, reader, store, seq)
         digest = world_digest(found.world)

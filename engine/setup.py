@@ -48,6 +48,17 @@ def playable(
     return [name for name in wanted if name not in too_fine], too_fine
 
 
+def nothing_runs(strategies: Mapping[str, Strategy], too_fine: Sequence[str], base_ms: int) -> str:
+    """Say that no strategy can run on a base timeframe, and which timeframe each one needs."""
+    names: dict[int, list[str]] = {}
+    for name in too_fine:
+        names.setdefault(strategies[name].timeframe_ms, []).append(name)
+    (frame_ms, first), *others = names.items()
+    needs = [f"{', '.join(first)} {'need' if len(first) > 1 else 'needs'} {TIMEFRAME_NAMES[frame_ms]}"]
+    needs += [f"{', '.join(found)} {TIMEFRAME_NAMES[other_ms]}" for other_ms, found in others]
+    return f"no strategy can run on {TIMEFRAME_NAMES[base_ms]} candles: {', '.join(needs)}"
+
+
 def configuration(
     strategies: Mapping[str, Strategy],
     contracts: Sequence[ContractListed],

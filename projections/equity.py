@@ -213,6 +213,10 @@ class Equity:
         if account is not None:
             self._wake(self._courses[account.strategy])
 
+    def from_ms(self, strategy: str) -> int:
+        """Return when the course of one strategy begins, 0 before its first complete group."""
+        return self._courses[strategy].from_ms
+
     def view(self, strategy: str) -> EquityView:
         """The course of one strategy, the newest group included. Raises KeyError for an unknown name."""
         course, candle = self._courses[strategy], self._pending

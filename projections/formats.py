@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from events.facts import ContractListed
 
 DECIMALS_MAX = 12
-DAY_CHARS = len("2025-03-01")
+MOMENT_FORMS = "2025-01-31, 20250131, 2025-01-31T12:00 (UTC), or seconds (10 digits) or milliseconds (13) since 1970"
+MOMENT_CHARS_MAX = 40
+MOMENT_MS_MAX = 10**13 - 1
+_DAY_DIGITS, _SECONDS_DIGITS, _MILLISECONDS_DIGITS = 8, 10, 13
+_MILLISECOND = timedelta(milliseconds=1)
 _DASHES = re.compile("[\u2010-\u2015]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -82,16 +86,23 @@ def market_time(at_ms: int) -> str:
 
 
 def moment_ms(text: str) -> int | None:
-    """The UTC milliseconds of a day or a time as people write it; None for what is neither."""
-    cleaned = _DASHES.sub("-", text.upper().removesuffix("UTC").strip())
-    if len(cleaned) < DAY_CHARS:
+    """Return the UTC milliseconds of a moment in one of `MOMENT_FORMS`, or None for any other text.
+
+    A number is told by its length alone: 8 digits are a day, 10 are seconds, 13 are milliseconds. No other number is
+    a moment. A time without a zone is UTC; a time before 1970 is 0.
+    """
+    cleaned = _DASHES.sub("-", text.strip().upper().removesuffix("UTC").strip())
+    if len(cleaned) > MOMENT_CHARS_MAX or not cleaned.isascii():
         return None
+    if cleaned.isdigit() and len(cleaned) != _DAY_DIGITS:
+        factor = {_SECONDS_DIGITS: 1_000, _MILLISECONDS_DIGITS: 1}.get(len(cleaned))
+        return None if factor is None else int(cleaned) * factor
     try:
         moment = datetime.fromisoformat(cleaned)
-        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-        return max(0, int(aware.timestamp()) * 1_000)
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return min(max(0, (aware - _EPOCH) // _MILLISECOND), MOMENT_MS_MAX)
 
 
 def reading(value: float) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from events.log import Recorded
 
 State = Literal["active", "stopped", "paused"]
-TRIPS_KEPT_MAX = 200
+TRIPS_KEPT_MAX = 1_000
 
 
 class TripView(Struct, frozen=True):
@@ -58,6 +58,7 @@ class Switches:
         self._own: dict[str, TripView] = {}
         self._paused: dict[str, str] = {}
         self._past: deque[TripView] = deque(maxlen=TRIPS_KEPT_MAX)
+        self._resets: dict[str, int] = {}
 
     def apply(self, recorded: Recorded) -> None:
         """Take one event."""
@@ -92,6 +93,15 @@ class Switches:
         """The last trips that were reset, oldest first."""
         return tuple(self._past)
 
+    def trips_of(self, strategy: str) -> tuple[TripView, ...]:
+        """Return the trips that stopped one strategy, the global ones included, oldest first."""
+        trips = (trip for trip in (*self._past, *self.active()) if trip.scope in (strategy, GLOBAL_SCOPE))
+        return tuple(sorted(trips, key=lambda trip: (trip.tripped_at_ms, trip.trip_seq)))
+
+    def resets_of(self, strategy: str) -> int:
+        """Return how many of its trips were reset, the global ones included."""
+        return self._resets.get(strategy, 0) + self._resets.get(GLOBAL_SCOPE, 0)
+
     def _trip(self, event: KillSwitchTripped, seq: int) -> None:
         trip = TripView(
             scope=event.scope,
@@ -113,6 +123,7 @@ class Switches:
         trip = self.global_trip if event.scope == GLOBAL_SCOPE else self._own.get(event.scope)
         if trip is None or trip.trip_seq != event.trip_seq:
             return
+        self._resets[event.scope] = self._resets.get(event.scope, 0) + 1
         self._past.append(structs.replace(trip, reset_at_ms=event.at_ms, reset_who=event.who, reset_why=event.why))
         if event.scope == GLOBAL_SCOPE:
             self.global_trip = None

@@ -26,6 +26,7 @@ from projections.alerts.derive import Derivation
 from projections.alerts.settings import AlertSettings
 from projections.arena import Arena
 from projections.contracts import Contracts
+from projections.coverage import Coverage
 from projections.limits import Limits
 from projections.marks import Marks
 from projections.portfolio import Portfolio
@@ -82,6 +83,7 @@ class Views:
         self.arena = Arena(self.portfolio, self.trades)
         self.contracts = Contracts()
         self.limits = Limits(self.portfolio)
+        self.coverage = Coverage(self.portfolio)
         self.marks = Marks(self.portfolio)
         self.started: EngineStarted | None = None
         self.stopped: EngineStopped | None = None
@@ -134,6 +136,7 @@ class Views:
         if type(event) is CandleClosed:
             self._feed.take_candle(event)
             self.portfolio.apply(recorded)
+            self.coverage.apply(recorded)
             if event.timing is not Timing.WARM_UP:
                 self._look(event, recorded.recorded_at_ms)
         else:
@@ -142,6 +145,7 @@ class Views:
             self.contracts.apply(recorded)
             self.trades.apply(recorded)
             self.limits.apply(recorded)
+            self.coverage.apply(recorded)
             self.marks.apply(recorded)
             self._note(recorded)
         # One event yields one alert: where the feed has news the summary waits for the next candle.

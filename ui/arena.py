@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from events.facts import RunnerConfigured
     from projections.arena import ArenaRow
+    from projections.coverage import CoverageView, DataView
     from projections.limits import LimitView
     from projections.performance import Performance
     from projections.portfolio import AccountView, PositionView
@@ -42,6 +43,7 @@ class ArenaPage(Struct, frozen=True):
     """The page's context."""
 
     rows: tuple[ArenaRow, ...]
+    coverage: Mapping[str, CoverageView]
     picture: CoursesPicture
 
 
@@ -49,7 +51,8 @@ async def arena(look: Look) -> ArenaPage:
     """The ranking."""
     portfolio = look.views.portfolio
     total = portfolio.equity.total().view(portfolio.view().capital_usdt)
-    return ArenaPage(look.views.arena.rows(), all_courses(look, total))
+    rows, coverage = look.views.arena.rows(), look.views.coverage
+    return ArenaPage(rows, {row.strategy: coverage.of(row.strategy) for row in rows}, all_courses(look, total))
 
 
 class Parameter(Struct, frozen=True):
@@ -64,7 +67,10 @@ class Parameter(Struct, frozen=True):
 
 
 class StrategyPage(Struct, frozen=True):
-    """The page's context. `refusals` is the last signal that came to nothing, by symbol."""
+    """The page's context. `refusals` is the last signal that came to nothing, by symbol.
+
+    `early_ends` are the strategy's symbols whose data end before the others'.
+    """
 
     account: AccountView
     figures: Performance
@@ -76,6 +82,8 @@ class StrategyPage(Struct, frozen=True):
     positions: tuple[PositionView, ...]
     trades: tuple[TradeView, ...]
     parts: BreakdownView
+    coverage: CoverageView
+    early_ends: tuple[DataView, ...]
     limits: tuple[LimitView, ...]
     refusals: Mapping[str, Refusal]
     names: tuple[str, ...]
@@ -102,6 +110,8 @@ async def strategy(look: Look) -> StrategyPage:
         positions=views.portfolio.positions(name),
         trades=closed[: -TRADES_SHOWN_MAX - 1 : -1],
         parts=views.arena.parts(name),
+        coverage=views.coverage.of(name),
+        early_ends=tuple(data for data in views.coverage.early_ends() if data.symbol in runner.symbols),
         limits=views.limits.of(name),
         refusals={symbol: refusal for (who, symbol), refusal in views.refusals.items() if who == name},
         names=views.strategies,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from projections.switches import TripView
     from ui.look import Look
 
+PAST_SHOWN_MAX = 200
+
 
 class RiskPage(Struct, frozen=True):
     """The page's context. `limits` are by scope, the global one first; `past` trips the newest first."""
@@ -37,7 +39,7 @@ async def risk(look: Look) -> RiskPage:
         accounts=views.portfolio.accounts(),
         limits=tuple((scope, tuple(limits)) for scope, limits in by_scope.items()),
         active=switches.active(),
-        past=tuple(reversed(switches.past())),
+        past=tuple(reversed(switches.past()))[:PAST_SHOWN_MAX],
         scopes=(GLOBAL_SCOPE, *views.strategies),
         symbols=tuple(views.seen),
     )

@@ -99,7 +99,7 @@ class TapeEngine(Protocol):
 def run_tape(world: World, engine: TapeEngine, on_progress: Callable[[int], None] = lambda _: None) -> Outcome:
     """Run every runner of `world` over the tape; the world stands at the end of it afterwards."""
     run = _GuardedRun(world, engine)
-    at, end = 0, engine.facts.total
+    at, end = 0, engine.facts.total if engine.runners else 0
     while at < end:
         at = run.stretch(at, min(end, at + STRETCH_FACTS))
         on_progress(at)

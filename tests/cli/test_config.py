@@ -320,3 +320,16 @@ def test_the_live_market_is_configured_like_every_other(tmp_path: Path) -> None:
             tmp_path,
             "[feed]\nkind='bitget'\n[feed.bitget]\nsymbols=['DOGEUSDT']\n[strategies.momentum.symbols.BTCUSDT]\nsl_percent=1.0",
         )
+
+
+@pytest.mark.parametrize(
+    "start", ["20250102", "1735776000", "1735776000000", "2025-01-02", "'20250102'", "'1735776000'"]
+)
+def test_a_day_is_the_same_day_however_it_is_written(start: str, tmp_path: Path) -> None:
+    assert read(tmp_path, f"[feed.file]\nstart = {start}").feed.file.start == "2025-01-02"
+
+
+@pytest.mark.parametrize("start", ["202501", "17357760000", "true", "1735776000.0", "20250102.5", "1735776001"])
+def test_a_number_that_is_no_moment_is_refused(start: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a date like 2025-01-01 or 20250101, .* in whole minutes"):
+        read(tmp_path, f"[feed.file]\nstart = {start}")

@@ -178,7 +178,7 @@ def test_help_shows_an_example() -> None:
     ("arguments", "words"),
     [
         (["--to", "2026-01-05"], "--to 2026-01-05 is not after --from 2026-01-05"),
-        (["--from", "yesterday"], "'yesterday' is no time"),
+        (["--from", "yesterday"], "--from 'yesterday': not a time"),
         (["--from", "2099-01-01", "--to", "2099-02-01"], "nothing after 2099-01-01 00:00 UTC is closed yet"),
         (["--kind", "candle"], "--kind candle: there are candles, funding, mark and all"),
         (["--timeframe", "1H"], "--timeframe 1H: there are 1m, 5m, 15m, 1h"),

@@ -76,3 +76,39 @@ def test_a_reading_has_six_digits_and_never_an_exponent(value: float, text: str)
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (812, "812 B"), (5_754_880, "5.8 MB"), (1.2e12, "1.2 TB")])
 def test_a_size_is_in_the_unit_that_fits(size: float, text: str) -> None:
     assert formats.file_size(size) == text
+
+
+DAY_MS = 1_735_776_000_000
+"""2025-01-02 00:00 UTC."""
+
+
+@pytest.mark.parametrize(
+    ("text", "at_ms"),
+    [
+        ("20250102", DAY_MS), ("2025-01-02", DAY_MS), ("1735776000", DAY_MS), ("1735776000000", DAY_MS),
+        ("20250102T1030", DAY_MS + 37_800_000), ("2025-01-02 10:30 UTC", DAY_MS + 37_800_000),
+        ("2025-01-02T10:30:00.123Z", DAY_MS + 37_800_123), ("2025-01-02T02:00+02:00", DAY_MS),
+        ("2025\u201301\u201302", DAY_MS), (" 2025-01-02t00:00z ", DAY_MS), ("1969-12-31", 0),
+        ("1735776000123", DAY_MS + 123), ("0001-01-01T00:00+14:00", 0),
+    ],
+)  # fmt: skip
+def test_a_moment_is_told_by_its_form(text: str, at_ms: int) -> None:
+    assert formats.moment_ms(text) == at_ms
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "2025", "202501", "2025010", "202501020", "17357760000", "173577600000", "17357760000000", "20251399",
+        "2025-01", "noon", "-1735776000", "1735776000.5", "1e9",
+        "\uff12\uff10\uff12\uff15\uff10\uff11\uff10\uff12", "9" * 5_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_moment_or_could_be_several_is_none(text: str) -> None:
+    assert formats.moment_ms(text) is None
+
+
+@pytest.mark.parametrize("form", ["2025-01-31", "20250131", "2025-01-31T12:00", "1738281600", "1738281600000"])
+def test_every_form_that_an_error_names_is_read(form: str) -> None:
+    assert formats.moment_ms(form) is not None
+    assert form in formats.MOMENT_FORMS or len(form) in (10, 13)

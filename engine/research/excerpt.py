@@ -1,0 +1,67 @@
+"""An excerpt of a backtest: all its decisions, and the few facts that its end state and its periods depend on.
+
+Folding every candle of a long tape would take longer than running the strategies over it. A fold of the excerpt ends
+with the positions, marks, excursions, trips and periods that a fold of the whole run ends with.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from heapq import merge
+from typing import TYPE_CHECKING
+
+from engine.core.codes import CANDLE
+from engine.research.tape import fact_event
+from events.facts import KillSwitchReset, KillSwitchTripped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.core.state import FactColumns
+    from engine.core.world import World
+    from engine.research.backtest import Backtest
+    from engine.research.tape import Tape
+    from events.facts import Event
+
+
+def excerpt(run: Backtest) -> Iterator[Event]:
+    """Yield the configuration, then facts and decisions in the order of the log."""
+    yield from run.configuration
+    facts = ((index, 0, fact_event(run.tape.contracts, run.facts.at(index))) for index in sorted(_indices(run)))
+    decided = ((item.fact, 1, item.event) for item in run.decided)
+    for _, _, event in merge(facts, decided, key=lambda item: item[:2]):
+        yield event
+
+
+def _indices(run: Backtest) -> set[int]:
+    """Return the facts on which a kill switch tripped or was reset, and those of `_rows`."""
+    switched = (item.fact for item in run.decided if isinstance(item.event, KillSwitchTripped | KillSwitchReset))
+    candles = (
+        _index_of(run.facts, symbol, run.tape.candles[symbol].open_time_ms[row] + contract.timeframe_ms)
+        for symbol, contract in enumerate(run.tape.contracts)
+        for row in _rows(run.tape, run.world, symbol)
+    )
+    return {*switched, *candles}
+
+
+def _rows(tape: Tape, world: World, symbol: int) -> set[int]:
+    """Return a symbol's first, first traded and last candle, and those that bound its open positions' excursions."""
+    table = tape.candles[symbol]
+    count, warm_up = tape.counted(table.open_time_ms)
+    if count == 0:
+        return set()
+    rows = {0, min(warm_up, count - 1), count - 1}
+    for runner in world.runners:
+        position = runner.desks[symbol].position
+        if position.side != 0:
+            held = range(bisect_left(table.open_time_ms, position.entry_time_ms), count)
+            rows |= {held[0], max(held, key=table.high.__getitem__), min(held, key=table.low.__getitem__)}
+    return rows
+
+
+def _index_of(facts: FactColumns, symbol: int, close_ms: int) -> int:
+    """Return the index of a symbol's candle by its close."""
+    index = bisect_left(facts.time_ms, close_ms)
+    while facts.kind[index] != CANDLE or facts.symbol[index] != symbol:
+        index += 1
+    return index

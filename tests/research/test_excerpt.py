@@ -1,0 +1,94 @@
+"""A fold of the excerpt ends where a fold of the whole run ends, in whichever engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from engine.core.world import new_world
+from engine.research.backtest import Backtest
+from engine.research.excerpt import excerpt
+from engine.research.guarded import run_tape
+from engine.research.plain import PlainEngine
+from engine.setup import configuration
+from events.log import Recorded
+from projections.coverage import Coverage
+from projections.host import fold
+from projections.portfolio import Portfolio
+from tests.core.random_market import Recipe, market, recipes
+from tests.core.runs import eager
+from tests.research.ways import CompiledEngine, compile_once
+from tests.support import NO_LIMITS, STRATEGIES, configured_world, examples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from engine.core.risk import Risk
+    from engine.core.world import World
+    from engine.research.guarded import TapeEngine
+    from engine.research.tape import Tape
+
+SESSIONS = replace(NO_LIMITS, max_session_loss_percent=2.0, max_risk_per_trade_percent=10.0)
+GLOBAL = replace(NO_LIMITS, global_max_loss_percent=1.0, max_risk_per_trade_percent=50.0)
+
+
+def backtest_of(tape: Tape, risk: Risk, engine: type[PlainEngine | CompiledEngine]) -> Backtest:
+    settings = eager(["scripted", "momentum"], risk)
+    world: World = configured_world(tape.contracts, settings)
+    made: TapeEngine = engine(world, tape)
+    outcome = run_tape(world, made)
+    events = configuration(STRATEGIES, tape.contracts, settings)
+    return Backtest(made.name, tape, made.facts, events, world, outcome.decided, outcome.equities, [], 0.0)
+
+
+def ending(events: Iterable[Any], numbered: bool) -> tuple[Any, ...]:
+    """Everything a result shows of the end, without seqs."""
+    portfolio = Portfolio()
+    coverage = Coverage(portfolio)
+    fold([portfolio, coverage], (Recorded(seq if numbered else 0, 0, 0, one) for seq, one in enumerate(events, 1)))
+    view, names = portfolio.view(), tuple(portfolio.equity.ledger.accounts)
+    shares = [coverage.of(name) for name in names]
+    return (
+        [replace(one, opened_seq=0) for one in view.positions],
+        [replace(one, seq=0) for one in view.orders],
+        [(one.strategy, one.cash_usdt, one.equity_usdt, one.unrealised_usdt, one.why) for one in view.accounts],
+        [replace(one, trips=tuple(replace(trip, trip_seq=0) for trip in one.trips)) for one in shares],
+        coverage.data(),
+        view.at_ms,
+    )
+
+
+@examples(10)
+@given(recipes(told_of=0.05), st.sampled_from([NO_LIMITS, SESSIONS, GLOBAL]))
+def test_an_excerpt_ends_as_the_whole_run_does(recipe: Recipe, risk: Risk) -> None:
+    compile_once()
+    # No file can say that a candle before the start came late.
+    tape = market(replace(recipe, late_share=0.0 if recipe.warm_up else recipe.late_share))
+    whole = backtest_of(tape, risk, PlainEngine)
+    expected = ending((entry.event for group in whole.entries([]) for entry in group), numbered=True)
+    assert ending(excerpt(whole), numbered=False) == expected
+    assert ending(excerpt(backtest_of(tape, risk, CompiledEngine)), numbered=False) == expected
+
+
+def test_open_positions_pending_orders_and_trips_are_among_what_is_compared() -> None:
+    found = [
+        ending(excerpt(backtest_of(market(recipe), risk, PlainEngine)), numbered=False)
+        for recipe in (Recipe(seed, symbols=3, holes=3, told_of=0.05, funding_minutes=30) for seed in (6, 8, 9))
+        for risk in (NO_LIMITS, SESSIONS, GLOBAL)
+    ]
+    positions = [position for positions, *_ in found for position in positions]
+    assert any(one.funding_usdt != 0.0 and one.best_usdt > 0.0 > one.worst_usdt for one in positions)
+    assert any(orders for _, orders, *_ in found)
+    assert any(share.trips for _, _, _, shares, *_ in found for share in shares)
+    assert any(data.ends_early for *_, data_views, _ in found for data in data_views)
+
+
+def test_a_world_without_runners_runs_over_nothing() -> None:
+    tape = market(Recipe(1))
+    for engine in (PlainEngine, CompiledEngine):
+        world = new_world(STRATEGIES)
+        outcome = run_tape(world, engine(world, tape))
+        assert (outcome.decided, outcome.equities) == ([], [])
