@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from engine.setup import RunnerSettings
 from events.facts import GLOBAL_SCOPE, GapFound, KillSwitchTripped, RunnerConfigured
 from tests.core.random_market import Recipe, market, recipes
 from tests.core.runs import BUILT_IN, EAGER, eager
+from tests.core.scripted.scripted import ODD, ODD_ENTRIES, ODD_EXITS
 from tests.research.ways import assert_same_bits, compiled, encoded, in_python
 from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world, examples, file_tape, needs_data
 
@@ -38,6 +40,20 @@ def everybody(tape: RandomTape, risk: Risk) -> dict[str, RunnerSettings]:
 def test_minutes_with_a_scripted_strategy_are_the_same(recipe: Recipe) -> None:
     tape = market(recipe)
     assert_same_bits(tape, eager(["scripted"], CAREFUL), at_least=1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_answers_that_make_no_sense_are_the_same(seed: int) -> None:
+    """Every odd answer comes often, among ordinary ones, whatever stood in the row it is written to."""
+    tape, random = market(Recipe(seed, symbols=2, candles=400, told_of=0.2)), Random(seed)
+    for table in tape.candles:
+        for number in range(len(table.volume)):
+            if random.random() < 0.3:
+                table.volume[number] = ODD + random.randrange(ODD_ENTRIES + ODD_EXITS)
+    assert_same_bits(tape, eager(["scripted"], NO_LIMITS), at_least=60)
+    found = b"".join(in_python(tape, eager(["scripted"], NO_LIMITS)).events())
+    for reason in (b"not_a_number", b"stop_wrong_side", b"target_wrong_side", b"unnamed_exit"):
+        assert reason in found, "the tape does not bring what it is for"
 
 
 @examples(6)
