@@ -15,6 +15,7 @@ REASONS: dict[str, str] = {
     "stop": "stop",
     "target": "target",
     "liquidation": "liquidation",
+    "delisted": "delisted, settled at the last close",
     "unnamed_exit": "a reason the strategy does not name",
     "not_a_number": "its answer holds a number that is not one",
     "stop_wrong_side": "the stop is on the wrong side of the entry",

@@ -43,12 +43,18 @@ TRENDING_UP = 3
 TRENDING_DOWN = 4
 RANGING = 5
 
+# Whether a symbol is tradable: `Market.suspended`.
+TRADABLE = 0
+SUSPENDED = 1
+ENDED = 2
+
 # Reasons.
 NO_REASON = 0
 SIGNAL = 1
 STOP = 2
 TARGET = 3
 LIQUIDATION = 4
+DELISTED = 5
 UNNAMED_EXIT = 6
 MAX_POSITIONS = 10
 CORRELATION = 11
@@ -75,6 +81,7 @@ REASON_NAMES = {
     STOP: "stop",
     TARGET: "target",
     LIQUIDATION: "liquidation",
+    DELISTED: "delisted",
     UNNAMED_EXIT: "unnamed_exit",
     MAX_POSITIONS: "max_positions",
     CORRELATION: "correlation",

@@ -119,7 +119,7 @@ def make_look(hooks: Hooks) -> Callable[..., None]:
 def make_trade(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
     """Bind a strategy's deciding functions: `trade(...)` takes a candle that was looked at, decides and applies.
 
-    `exit_reasons` is how many reasons of its own the strategy has. It writes its decisions to `out[n:]` and returns the new count.
+    It writes its decisions to `out[n:]` and returns the new count. `exit_reasons` is how many of its own it has.
     """
     enter, leave = hooks.enter, hooks.leave
 

@@ -170,4 +170,4 @@ def make_clearing_known() -> None:
 
     @overload(clear_reading, jit_options=PART_OPTIONS, strict=False)  # type: ignore[untyped-decorator]
     def _clear(reading: Any) -> Any:  # noqa: ARG001 - numba goes by the name
-        return lambda reading: _zero_record(reading)
+        return lambda reading: _zero_record(reading)  # noqa: PLW0108 - numba wants a plain function
