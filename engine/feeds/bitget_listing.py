@@ -123,7 +123,7 @@ class Listing:
                 state = ENDED if gone else _fault(fault) if body is None else f"the exchange says: {body.status}"
                 facts += track.hold("state", state, now_ms)
             # A contract that is missing once may be missing by mistake; one that is missing twice has ended.
-            if track.ended or (body is not None and body.status == OFF):
+            if (gone and track.ended) or (body is not None and body.status == OFF):
                 facts.append(ContractDelisted(now_ms, track.symbol, ENDED if gone else f"its state is {OFF!r}"))
             track.ended = gone
         return facts

@@ -119,7 +119,7 @@ def test_a_contract_that_is_listed_again_is_traded_again() -> None:
 
 
 def test_the_fee_of_a_settlement_may_trip_the_kill_switch() -> None:
-    risk = Risk(max_session_loss_percent=1.0, max_risk_per_trade_percent=10.0)
+    risk = Risk(taker_fee_percent=0.1, max_session_loss_percent=1.0, max_risk_per_trade_percent=10.0)
     scenario = Scenario(risk=risk, stop_percent=20.0)
     scenario.enter()
     scenario.candle(98.2)
