@@ -48,13 +48,14 @@ class StrategyResult(Struct, frozen=True):
 
 
 class BacktestResult(Struct, frozen=True):
-    """A backtest in figures."""
+    """A backtest in figures. `resets` counts the trips that `--after-trip continue` reset, the global ones too."""
 
     engine: str
     facts: int
     seconds: float
     symbols: tuple[str, ...]
     refused_rows: int
+    resets: int
     strategies: tuple[StrategyResult, ...]
 
 
@@ -72,6 +73,7 @@ class Asked(Struct, frozen=True):
     engine: str
     trades: Path | None
     db: Path | None
+    after_trip: str = "stop"
 
 
 def show(asked: Asked, *, as_json: bool) -> None:
@@ -81,7 +83,7 @@ def show(asked: Asked, *, as_json: bool) -> None:
     if asked.trades is not None and not asked.trades.parent.is_dir():
         raise UsageError(f"--trades {asked.trades}: there is no folder {asked.trades.parent}")
     config = _configured(asked)
-    result, feed = _run(config, asked.engine)
+    result, feed = _run(config, asked.engine, asked.after_trip)
     portfolio, trades = _told(result)
     if asked.trades is not None:
         with asked.trades.open("w", newline="") as file:
@@ -109,7 +111,7 @@ def _configured(asked: Asked) -> Config:
     return replace(config, feed=replace(config.feed, kind="file", file=files), strategies=strategies)
 
 
-def _run(config: Config, engine: str) -> tuple[Backtest, FileFeed]:
+def _run(config: Config, engine: str, after_trip: str) -> tuple[Backtest, FileFeed]:
     """Read the files and run the strategies over them."""
     with import_ahead(engine) as quick:
         feed = _feed(config, quick)
@@ -120,7 +122,7 @@ def _run(config: Config, engine: str) -> tuple[Backtest, FileFeed]:
     base_ms = next(iter(feed.candles.values())).timeframe_ms
     runners = make_runners(config, strategies, base_ms, warn)
     with counting("backtest", sum(len(table.open_time_ms) for table in feed.candles.values())) as progress:
-        result = run_backtest(feed, strategies, runners, engine, start_ms, end_ms, progress)
+        result = run_backtest(feed, strategies, runners, engine, start_ms, end_ms, progress, after_trip)
     return result, feed
 
 
@@ -147,6 +149,7 @@ def _summary(result: Backtest, feed: FileFeed, portfolio: Portfolio, trades: Tra
         seconds=result.took_s,
         symbols=tuple(contract.symbol for contract in result.tape.contracts),
         refused_rows=feed.refusals.total,
+        resets=result.resets,
         strategies=tuple(
             _strategy(runner, course, equities, portfolio, trades) for runner, course, equities in runners
         ),

@@ -28,9 +28,10 @@ def show_backtest(result: BacktestResult) -> None:
     stops = (f"{one.strategy}: {one.stopped}" for one in result.strategies if one.stopped)
     held = (_held(one) for one in result.strategies if one.open_positions)
     refused = f"{result.refused_rows:,} rows of the files were refused" if result.refused_rows else ""
+    resets = f"kill switches were reset {result.resets:,} times, at the next UTC day" if result.resets else ""
     few = any(one.performance.few_trades for one in result.strategies)
     marked = f"* fewer than {FEW_TRADES} closed trades: counts, not verdicts" if few else ""
-    notes(console, [*stops, *held, refused, marked, left_out])
+    notes(console, [*stops, resets, *held, refused, marked, left_out])
     rows = [(one.strategy, symbol) for one in result.strategies for symbol in one.by_symbol]
     if len(result.symbols) > 1:
         console.print(table(_symbol_columns(result, rows), console, "By symbol")[0])

@@ -25,6 +25,7 @@ import engine.core.sizing
 import engine.core.strategy
 import engine.core.trade
 from engine.core.advance import make_advance, make_guard_watch
+from engine.core.guard import reset_guard
 from engine.core.registry import loop_digest, shipped_digest
 from engine.core.state import Guard
 from engine.core.trade import make_look, make_trade
@@ -128,7 +129,8 @@ class CompiledEngine:
             for runner in world.runners
         ]
         self._totals = np.empty(min(self.facts.total, STRETCH_FACTS))
-        self.guards, self.maxima = records_of([world.guard]), np.array(world.maxima)
+        self.guards = records_of([world.guard])
+        self.maxima: Array = np.array(world.maxima)
 
     def equities(self) -> Array:
         """Room for the equity after every fact."""
@@ -152,6 +154,12 @@ class CompiledEngine:
     def trip_guard(self, reason: int) -> None:
         """The global switch is tripped."""
         self.guards[0]["tripped"] = reason
+
+    def reset_guard(self) -> None:
+        """Reset the global switch."""
+        guard = self.guard()
+        reset_guard(guard, self.maxima)
+        self.guards[...] = records_of([guard])
 
     def write_back(self, world: World) -> None:
         """Put the end state into the world."""
