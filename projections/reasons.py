@@ -17,7 +17,7 @@ REASONS: dict[str, str] = {
     "liquidation": "liquidation",
     "delisted": "delisted, settled at the last close",
     "unnamed_exit": "a reason the strategy does not name",
-    "not_a_number": "its answer holds a number that is not one",
+    "not_a_number": "not a number",
     "stop_wrong_side": "the stop is on the wrong side of the entry",
     "target_wrong_side": "the target is on the wrong side of the entry",
     "max_positions": "the most positions allowed at once are open",

@@ -85,7 +85,7 @@ class Listing:
 
     async def states(self, tracks: list[Track], now_ms: int) -> list[FeedFact]:
         """Which contracts were closed or opened for trading meanwhile, or can be read at last. Raises ExchangeError."""
-        if now_ms - self._asked_ms < STATES_EVERY_MS:
+        if 0 <= now_ms - self._asked_ms < STATES_EVERY_MS:  # The exchange's clock may have been set back.
             return []
         await self._ask()
         return [*await self._join(tracks, now_ms), *self.tradable(tracks, now_ms)]
