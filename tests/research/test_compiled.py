@@ -10,6 +10,9 @@ from hypothesis import given
 from msgspec.structs import replace
 
 from engine.core.machine import is_decision, react
+from engine.core.registry import load_strategies
+from engine.research.guarded import run_tape
+from engine.research.plain import PlainEngine
 from engine.setup import RunnerSettings
 from events.facts import GLOBAL_SCOPE, GapFound, KillSwitchTripped, RunnerConfigured
 from tests.core.random_market import Recipe, market, recipes
@@ -19,6 +22,8 @@ from tests.research.ways import assert_same_bits, compiled, encoded, in_python
 from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world, examples, file_tape, needs_data
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.core.risk import Risk
     from tests.core.random_market import RandomTape
 
@@ -54,6 +59,55 @@ def test_answers_that_make_no_sense_are_the_same(seed: int) -> None:
     found = b"".join(in_python(tape, eager(["scripted"], NO_LIMITS)).events())
     for reason in (b"not_a_number", b"stop_wrong_side", b"target_wrong_side", b"unnamed_exit"):
         assert reason in found, "the tape does not bring what it is for"
+
+
+LOOSE = '''"""A strategy whose functions answer with floats and truth values, or end without an answer."""
+from msgspec import Struct
+
+NAME = "loose"
+TIMEFRAME_MS = 60_000
+EXIT_REASONS = ("mine",)
+
+
+class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+    """One."""
+
+    unused: float = 0.0
+
+
+class Reading(Struct):
+    """One number."""
+
+    volume: float = 0.0
+
+
+def enter(state, market, main, filtered, desk, params, decision):
+    """1 and a half side; in between there is no answer."""
+    decision.stop_fraction = 0.01
+    if main.volume > 12.0:
+        decision.target_fraction = 1
+        return 1.0
+    if main.volume < 8.0:
+        return -0.5
+
+
+def leave(state, market, main, filtered, desk, profit_usdt, params, decision):
+    """True is no reason."""
+    if main.volume < 6.0:
+        return True
+'''
+
+
+def test_loose_answers_are_the_same(tmp_path: Path) -> None:
+    from engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
+
+    (tmp_path / "loose.py").write_text(LOOSE, encoding="utf-8")
+    strategies, tape, found = load_strategies([tmp_path]), market(Recipe(6, candles=400, holes=1)), []
+    for engine in (PlainEngine, CompiledEngine):
+        world = configured_world(tape.contracts, {"loose": RunnerSettings(risk=NO_LIMITS)}, strategies)
+        found.append([encoded(item.event) for item in run_tape(world, engine(world, tape)).decided])
+    assert found[0] == found[1]
+    assert all(reason in b"".join(found[0]) for reason in (b"signal", b"not_a_number", b"unnamed_exit"))
 
 
 @examples(6)
