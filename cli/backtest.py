@@ -56,7 +56,10 @@ class StrategyResult(Struct, frozen=True):
 
 
 class BacktestResult(Struct, frozen=True):
-    """A backtest in figures. The requested limits are None where the files' own count."""
+    """A backtest in figures. The requested limits are None where the files' own count.
+
+    `resets` counts the trips that `--after-trip continue` reset, the global ones too.
+    """
 
     engine: str
     facts: int
@@ -66,6 +69,7 @@ class BacktestResult(Struct, frozen=True):
     requested_from_ms: int | None
     requested_until_ms: int | None
     data: tuple[DataView, ...]
+    resets: int
     strategies: tuple[StrategyResult, ...]
 
 
@@ -91,6 +95,7 @@ class Asked(Struct, frozen=True):
     engine: str
     trades: Path | None
     db: Path | None
+    after_trip: str = "stop"
 
 
 def show(asked: Asked, *, as_json: bool) -> None:
@@ -143,7 +148,7 @@ def _run(config: Config, asked: Asked) -> tuple[Backtest, FileFeed]:
     base_ms = next(iter(feed.candles.values())).timeframe_ms
     runners = make_runners(config, strategies, base_ms, warn)
     with counting("backtest", sum(len(table.open_time_ms) for table in feed.candles.values())) as progress:
-        result = run_backtest(feed, strategies, runners, asked.engine, start_ms, end_ms, progress)
+        result = run_backtest(feed, strategies, runners, asked.engine, start_ms, end_ms, progress, asked.after_trip)
     return result, feed
 
 
@@ -172,6 +177,7 @@ def _summary(result: Backtest, feed: FileFeed, ending: Ending) -> BacktestResult
         refused_rows=feed.refusals.total,
         requested_from_ms=result.tape.start_ms,
         requested_until_ms=result.tape.end_ms,
+        resets=result.resets,
         data=ending.coverage.data(),
         strategies=tuple(_strategy(runner, course, equities, ending) for runner, course, equities in runners),
     )

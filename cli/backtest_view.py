@@ -33,10 +33,11 @@ def show_backtest(result: BacktestResult, contracts: dict[str, ContractListed]) 
     console.print(made)
     held = (line for one in result.strategies for line in _open_lines(one))
     refused = f"{result.refused_rows:,} rows of the files were refused" if result.refused_rows else ""
+    resets = f"kill switches were reset {result.resets:,} times, at the next UTC day" if result.resets else ""
     few = any(one.performance.few_trades for one in result.strategies)
     marked = f"* fewer than {FEW_TRADES} closed trades: counts, not verdicts" if few else ""
     early = (f"{data.words}; what is open there is valued at that close" for data in result.data if data.ends_early)
-    notes(console, [*held, *early, refused, marked, left_out])
+    notes(console, [*held, *early, resets, refused, marked, left_out])
     _show_coverage(console, result)
     _show_open(console, result, contracts)
     rows = [(one.strategy, symbol) for one in result.strategies for symbol in one.by_symbol]

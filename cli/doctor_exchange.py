@@ -33,6 +33,7 @@ class Seen(Struct):
     offset_ms: int = 0
     round_trip_ms: int = 0
     unknown: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
     closed: tuple[str, ...] = ()
     stream_fault: str = ""
     silent: tuple[str, ...] = ()
@@ -63,8 +64,10 @@ async def _ask(rest: BitgetRest, clock: ScaledClock, settings: BitgetSettings, s
     before_ms = clock.now_ms()
     await rest.server_time_ms()
     seen.round_trip_ms, seen.offset_ms = clock.now_ms() - before_ms, rest.offset_ms
-    bodies = await rest.contracts()
-    seen.unknown = tuple(symbol for symbol in settings.symbols if symbol not in bodies)
+    contracts = await rest.contracts()
+    bodies, faults = contracts.readable, contracts.unreadable
+    seen.unknown = tuple(symbol for symbol in settings.symbols if symbol not in bodies and symbol not in faults)
+    seen.unreadable = tuple(f"{symbol} ({faults[symbol]})" for symbol in settings.symbols if symbol in faults)
     known = [bodies[symbol] for symbol in settings.symbols if symbol in bodies]
     seen.closed = tuple(f"{body.symbol} ({body.status})" for body in known if body.status != "normal")
 
@@ -120,10 +123,13 @@ def _symbols(settings: BitgetSettings, seen: Seen) -> Iterator[Finding]:
     if seen.unknown:
         names = ", ".join(seen.unknown)
         yield Finding("fail", "symbols", f"not traded there: {names}", "correct feed.bitget.symbols")
+    if seen.unreadable:
+        advice = "the other symbols start; the exchange is asked again every five minutes"
+        yield Finding("warn", "symbols", f"contract cannot be read: {', '.join(seen.unreadable)}", advice)
     if seen.closed:
         names = ", ".join(seen.closed)
         yield Finding("warn", "symbols", f"not open for trading: {names}", "nothing is opened on them meanwhile")
-    if not seen.unknown and not seen.closed:
+    if not seen.unknown and not seen.closed and not seen.unreadable:
         more = len(settings.symbols) - SYMBOLS_SHOWN_MAX
         names = ", ".join(settings.symbols[:SYMBOLS_SHOWN_MAX])
         yield Finding("ok", "symbols", names + (f" and {more} more" if more > 0 else ""))

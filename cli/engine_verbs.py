@@ -86,6 +86,12 @@ def backtest(
     start: Annotated[str | None, typer.Option("--from", metavar="T", help="Candles before only warm up.")] = None,
     end: Annotated[str | None, typer.Option("--to", metavar="T", help="Nothing is read from here on.")] = None,
     engine: Annotated[str, typer.Option(metavar="auto|python|compiled", help="Which engine.")] = "auto",
+    after_trip: Annotated[
+        str,
+        typer.Option(
+            metavar="stop|continue", help="After a kill switch tripped: stay stopped, or reset it at the next UTC day."
+        ),
+    ] = "stop",
     trades: Annotated[
         Path | None,
         typer.Option(metavar="FILE.csv", help="Write the closed trades; what is still open goes to FILE.open.csv."),
@@ -101,7 +107,8 @@ def backtest(
     from cli.backtest import Asked, show  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])
-    show(Asked(config, *files, strategy or [], sets or [], start, end, engine, trades, db), as_json=as_json)
+    asked = Asked(config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip)
+    show(asked, as_json=as_json)
 
 
 def replay(

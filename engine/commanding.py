@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from engine.core.commands import standing_trip
+from engine.core.delisting import is_delisted
 from engine.core.machine import total_equity
 from events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
 from events.errors import CommandRefused, PapertapeError
@@ -102,7 +103,8 @@ def _closes(world: World, strategy: str, symbol: str, at_ms: int, who: str, why:
     found: list[Event] = []
     for runner in _chosen(world, strategy):
         for name, desk in zip(names, runner.desks, strict=True):
-            if desk.position.side != 0 and desk.order.action == 0 and symbol in (ALL, name):
+            waits = desk.order.action != 0 and not is_delisted(world, world.symbols[name])
+            if desk.position.side != 0 and not waits and symbol in (ALL, name):
                 found.append(CloseRequested(at_ms, runner.strategy.name, name, who, why))
     if not found:
         raise CommandRefused("there is no open position to close")

@@ -177,5 +177,7 @@ def seen_of(world: World) -> dict[str, Seen]:
     found: dict[str, Seen] = {}
     for symbol, index in world.symbols.items():
         market = world.markets[index]
-        found[symbol] = Seen(market.open_time_ms, market.rate_time_ms, market.reading_time_ms, market.suspended == 1)
+        held = any(runner.desks[index].position.side != 0 for runner in world.runners)
+        times = market.open_time_ms, market.rate_time_ms, market.reading_time_ms
+        found[symbol] = Seen(*times, market.suspended != 0, held)
     return found

@@ -9,6 +9,7 @@ from msgspec import Struct
 from events.facts import (
     AnomalyCleared,
     AnomalyRaised,
+    ContractDelisted,
     DataRefused,
     EngineStarted,
     FeedConnected,
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from events.log import Recorded
 
 ANOMALIES_KEPT_MAX = 100
+DELISTED = "delisted: "
+"""The reason why a symbol is not tradable begins so where the exchange has ended its contract."""
 
 
 class FeedView(Struct, frozen=True):
@@ -80,6 +83,10 @@ class Feeding:
                 self._suspended[event.symbol] = SuspendedView(event.symbol, event.at_ms, event.reason)
             case SymbolResumed():
                 self._suspended.pop(event.symbol, None)
+            case ContractDelisted():
+                before = self._suspended.get(event.symbol)
+                since_ms = event.at_ms if before is None else before.since_ms
+                self._suspended[event.symbol] = SuspendedView(event.symbol, since_ms, DELISTED + event.reason)
             case AnomalyRaised():
                 self._raise(event)
             case AnomalyCleared():

@@ -20,6 +20,7 @@ from events.facts import (
     CandleClosed,
     CloseRequested,
     Closing,
+    ContractDelisted,
     ContractListed,
     DataRefused,
     EngineStarted,
@@ -110,6 +111,12 @@ def _contract_listed(event: ContractListed, _: Contracts) -> Line:
     lot = quantity(event.lot_numerator / event.lot_denominator, event.symbol, own)
     text = f"{event.symbol} is traded in {duration(event.timeframe_ms)} candles, tick {tick}, lot {lot}"
     return Line("market", f"{text} ({event.source})")
+
+
+@line.register
+def _contract_delisted(event: ContractDelisted, _: Contracts) -> Line:
+    when = "open positions are settled at its last close 24 h after its last candle, or when they are closed"
+    return Line("alarm", f"{event.symbol} is delisted: {event.reason}; {when}")
 
 
 @line.register

@@ -43,18 +43,28 @@ TRENDING_UP = 3
 TRENDING_DOWN = 4
 RANGING = 5
 
+# Whether a symbol is tradable: `Market.suspended`.
+TRADABLE = 0
+SUSPENDED = 1
+ENDED = 2
+
 # Reasons.
 NO_REASON = 0
 SIGNAL = 1
 STOP = 2
 TARGET = 3
 LIQUIDATION = 4
+DELISTED = 5
+UNNAMED_EXIT = 6
 MAX_POSITIONS = 10
 CORRELATION = 11
 STOP_TOO_CLOSE = 12
 STOP_BEYOND_LIQUIDATION = 13
 COST_TO_STOP = 14
 BELOW_MINIMUM = 15
+NOT_A_NUMBER = 16
+STOP_WRONG_SIDE = 17
+TARGET_WRONG_SIDE = 18
 NEXT_CANDLE_MISSING = 20
 LATE_CANDLE = 21
 KILL_SWITCH = 22
@@ -71,12 +81,17 @@ REASON_NAMES = {
     STOP: "stop",
     TARGET: "target",
     LIQUIDATION: "liquidation",
+    DELISTED: "delisted",
+    UNNAMED_EXIT: "unnamed_exit",
     MAX_POSITIONS: "max_positions",
     CORRELATION: "correlation",
     STOP_TOO_CLOSE: "stop_too_close",
     STOP_BEYOND_LIQUIDATION: "stop_beyond_liquidation",
     COST_TO_STOP: "cost_to_stop",
     BELOW_MINIMUM: "below_minimum",
+    NOT_A_NUMBER: "not_a_number",
+    STOP_WRONG_SIDE: "stop_wrong_side",
+    TARGET_WRONG_SIDE: "target_wrong_side",
     NEXT_CANDLE_MISSING: "next_candle_missing",
     LATE_CANDLE: "late_candle",
     KILL_SWITCH: "kill_switch",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.core.codes import EXIT
+from engine.core.codes import ENDED, EXIT, SUSPENDED, TRADABLE
+from engine.core.delisting import is_delisted
 from engine.core.evolve import reset_account
 from engine.core.guard import reset_guard
 from engine.core.state import Decision
@@ -17,6 +18,7 @@ from events.errors import CommandRefused
 from events.facts import (
     GLOBAL_SCOPE,
     CloseRequested,
+    ContractDelisted,
     ContractListed,
     Event,
     FeedConnected,
@@ -51,8 +53,12 @@ def take(world: World, event: Event, seq: int) -> None:
             world.runner(event.strategy).account.paused = paused
         case RunnerResumed():
             world.runner(event.strategy).account.paused = 0
-        case SymbolSuspended() | SymbolResumed():
-            world.markets[world.symbols[event.symbol]].suspended = int(isinstance(event, SymbolSuspended))
+        case SymbolSuspended():
+            _suspend(world, event.symbol, SUSPENDED)
+        case SymbolResumed():
+            _suspend(world, event.symbol, TRADABLE)
+        case ContractDelisted():
+            _suspend(world, event.symbol, ENDED)
         case CloseRequested():
             _check_position(world, event)
         case KillSwitchTripped():
@@ -65,13 +71,19 @@ def take(world: World, event: Event, seq: int) -> None:
             pass
 
 
+def _suspend(world: World, symbol: str, state: int) -> None:
+    """A symbol that waits for its contract has no market yet: what is said of it changes nothing."""
+    if symbol in world.symbols:
+        world.markets[world.symbols[symbol]].suspended = state
+
+
 def _check_position(world: World, event: CloseRequested) -> None:
     """Raises CommandRefused where there is no position to close, or it is being closed already."""
     runner, symbol = world.runner(event.strategy), world.symbols.get(event.symbol)
     desk = None if symbol is None else runner.desks[symbol]
     if desk is None or desk.position.side == 0:
         raise CommandRefused(f"{event.strategy} holds no position in {event.symbol}")
-    if desk.order.action == EXIT:
+    if desk.order.action == EXIT and not is_delisted(world, world.symbols[event.symbol]):
         raise CommandRefused(f"{event.strategy} closes {event.symbol} at the next open already")
 
 

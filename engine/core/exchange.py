@@ -117,7 +117,9 @@ def _meet_open(
     side, opening = position.side, fact.open
     if position.liquidation_price_usdt > 0.0 and side * (opening - position.liquidation_price_usdt) <= 0.0:
         bankruptcy = position.entry_price_usdt - side * (position.entry_price_usdt / rules.leverage)
-        return _close(LIQUIDATION, bankruptcy, bankruptcy, 0.0, 0, fact.open_time_ms, fact, desk, account, out, n)
+        return close_position(
+            LIQUIDATION, bankruptcy, bankruptcy, 0.0, 0, fact.open_time_ms, fact, desk, account, out, n
+        )
     reason = NO_REASON
     if desk.order.action == EXIT:
         reason = desk.order.reason
@@ -125,10 +127,14 @@ def _meet_open(
         reason = STOP
     if reason != NO_REASON:
         price = market_price(opening, -side, slippage, contract)
-        return _close(reason, price, opening, rules.taker_fee, 0, fact.open_time_ms, fact, desk, account, out, n)
+        return close_position(
+            reason, price, opening, rules.taker_fee, 0, fact.open_time_ms, fact, desk, account, out, n
+        )
     if traded_through(opening, position.target_price_usdt, side, contract):
         target = position.target_price_usdt
-        return _close(TARGET, target, target, rules.maker_fee, 0, fact.open_time_ms, fact, desk, account, out, n)
+        return close_position(
+            TARGET, target, target, rules.maker_fee, 0, fact.open_time_ms, fact, desk, account, out, n
+        )
     return n
 
 
@@ -147,9 +153,9 @@ def _meet_range(
     if stopped:
         price = market_price(stop, -side, slippage, contract)
         ambiguous = 1 if reached else 0
-        return _close(STOP, price, stop, rules.taker_fee, ambiguous, fact.time_ms, fact, desk, account, out, n)
+        return close_position(STOP, price, stop, rules.taker_fee, ambiguous, fact.time_ms, fact, desk, account, out, n)
     if reached:
-        return _close(TARGET, target, target, rules.maker_fee, 0, fact.time_ms, fact, desk, account, out, n)
+        return close_position(TARGET, target, target, rules.maker_fee, 0, fact.time_ms, fact, desk, account, out, n)
     return n
 
 
@@ -241,7 +247,7 @@ def _open(
     decision.risk_usdt = order.risk_usdt
 
 
-def _close(
+def close_position(
     reason: int,
     price: float,
     reference: float,

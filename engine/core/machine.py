@@ -10,8 +10,21 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from engine.core.codes import CANDLE, ENTRY, FUNDING, GLOBAL_LOSS, MANUAL, NOT_TRADABLE, OPEN_INTEREST, WARM_UP
+from engine.core.codes import (
+    CANDLE,
+    DELISTED,
+    ENDED,
+    ENTRY,
+    FUNDING,
+    GLOBAL_LOSS,
+    MANUAL,
+    NOT_TRADABLE,
+    OPEN_INTEREST,
+    TRADABLE,
+    WARM_UP,
+)
 from engine.core.commands import take, trip
+from engine.core.delisting import is_delisted, is_due, settle
 from engine.core.evolve import evolve
 from engine.core.exchange import cancel_entry
 from engine.core.guard import cancel_entries, guard_total, roll_day, trip_global
@@ -24,6 +37,7 @@ from events.facts import (
     GLOBAL_SCOPE,
     CandleClosed,
     CloseRequested,
+    ContractDelisted,
     ContractListed,
     Event,
     FundingRateSettled,
@@ -48,7 +62,7 @@ if TYPE_CHECKING:
     from engine.core.world import Runner, World
 
 MARKET_FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
-SYMBOL_FACTS = (*MARKET_FACTS, ContractListed, SymbolSuspended, SymbolResumed)
+SYMBOL_FACTS = (*MARKET_FACTS, ContractListed, ContractDelisted, SymbolSuspended, SymbolResumed)
 
 
 def is_decision(event: Event) -> bool:
@@ -65,11 +79,13 @@ def is_news(world: World, event: Event) -> bool:
     index = world.symbols.get(event.symbol)
     if isinstance(event, ContractListed):
         return index is None or replace(world.listed[index], at_ms=event.at_ms) != event
-    if index is None:
-        return False
+    if index is None:  # A symbol may wait for its contract: that is said, though nothing can be decided on it.
+        return isinstance(event, SymbolSuspended | SymbolResumed)
     market = world.markets[index]
     if isinstance(event, SymbolSuspended | SymbolResumed):
-        return market.suspended != int(isinstance(event, SymbolSuspended))
+        return (market.suspended == TRADABLE) == isinstance(event, SymbolSuspended)
+    if isinstance(event, ContractDelisted):
+        return market.suspended != ENDED or any(is_due(world, runner, event) for runner in world.runners)
     if isinstance(event, CandleClosed):
         return event.open_time_ms > market.open_time_ms
     if isinstance(event, FundingRateSettled):
@@ -114,8 +130,10 @@ def react(world: World, event: Event, seq: int) -> list[Entry]:
         for runner in world.runners:
             if runner.trip_seq == seq:
                 _cancel_entries(world, runner, event.at_ms, entries, seq)
-    elif isinstance(event, SymbolSuspended):
+    elif isinstance(event, SymbolSuspended | ContractDelisted):
         _cancel_entries_of(world, event, entries, seq)
+        if isinstance(event, ContractDelisted):
+            _settle_due(world, event, entries, seq)
     elif isinstance(event, CloseRequested):
         _place_close(world, event, entries, seq)
     return entries
@@ -209,9 +227,11 @@ def _cancel_entries(world: World, runner: Runner, at_ms: int, entries: list[Entr
     _record(world, runner, runner.out[:count], entries, seq)
 
 
-def _cancel_entries_of(world: World, event: SymbolSuspended, entries: list[Entry], seq: int) -> None:
+def _cancel_entries_of(world: World, event: SymbolSuspended | ContractDelisted, entries: list[Entry], seq: int) -> None:
     """The pending entries on a symbol that is not tradable any more are cancelled."""
-    symbol = world.symbols[event.symbol]
+    symbol = world.symbols.get(event.symbol)
+    if symbol is None:
+        return
     for runner in world.runners:
         desk, decision = runner.desks[symbol], runner.out[0]
         if desk.order.action == ENTRY:
@@ -220,9 +240,21 @@ def _cancel_entries_of(world: World, event: SymbolSuspended, entries: list[Entry
             _record(world, runner, [decision], entries, seq)
 
 
+def _settle_due(world: World, event: ContractDelisted, entries: list[Entry], seq: int) -> None:
+    """Settle the positions in a delisted contract that have waited long enough, or whose owner has asked for it."""
+    for runner in world.runners:
+        if is_due(world, runner, event):
+            count = settle(world, runner, world.symbols[event.symbol], event.at_ms)
+            _record(world, runner, runner.out[:count], entries, seq)
+
+
 def _place_close(world: World, event: CloseRequested, entries: list[Entry], seq: int) -> None:
-    """The exit order that a human asked for; it is filled like every other one."""
+    """The exit order that a human asked for; it is filled like every other one, where a candle can still come."""
     runner, symbol = world.runner(event.strategy), world.symbols[event.symbol]
+    if is_delisted(world, symbol):
+        count = settle(world, runner, symbol, event.at_ms)
+        _record(world, runner, runner.out[:count], entries, seq)
+        return
     decision = runner.out[0]
     # What an earlier decision has left there is not in a snapshot, and must not get into the log.
     decision.reading = runner.strategy.reading()
@@ -261,7 +293,7 @@ def cause_of(event: Event, seq: int, order_seq: int, trip_seq: int) -> int:
         return {"kill_switch": trip_seq, "not_tradable": seq}.get(event.reason, order_seq)
     if isinstance(event, PositionOpened):
         return order_seq
-    if isinstance(event, PositionClosed) and event.reason not in ("stop", "target"):
+    if isinstance(event, PositionClosed) and event.reason not in ("stop", "target", "delisted"):
         return order_seq
     return seq
 
@@ -319,6 +351,8 @@ def follow_decision(world: World, recorded: Recorded) -> None:
     decision = runner.out[0]
     decision_of(event, symbol, runner.strategy.exit_reasons, decision)
     evolve(runner.desks[symbol], runner.account, decision)
+    if decision.reason == DELISTED:  # No candle follows in this group that would value the account.
+        mark(runner.account, runner.desks)
     remember(runner, event, symbol, recorded.seq)
 
 

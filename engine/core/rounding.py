@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from engine.core.state import Contract
 
 
+STEPS_MAX = 9_007_199_254_740_992.0
+"""2^53: from here on a float no longer holds every whole number of steps."""
+
+
+def fits_grid(price_usdt: float, contract: Contract) -> bool:
+    """Return whether a price can be counted in ticks; NaN, infinity and prices too large for a float cannot."""
+    return abs(price_usdt * contract.tick_denominator / contract.tick_numerator) < STEPS_MAX
+
+
 def floor_steps(value: float, numerator: int, denominator: int) -> int:
     """How many whole steps of numerator/denominator fit into `value`."""
     return int(value * denominator / numerator + 1e-6)

@@ -12,16 +12,21 @@ from engine.core.codes import (
     CORRELATION,
     COST_TO_STOP,
     ENTRY,
+    LONG,
     MAX_POSITIONS,
     NO_REASON,
+    NOT_A_NUMBER,
     ORDER_PLACED,
     ORDER_REJECTED,
+    SHORT,
     SIGNAL,
     STOP_BEYOND_LIQUIDATION,
     STOP_TOO_CLOSE,
+    STOP_WRONG_SIDE,
+    TARGET_WRONG_SIDE,
 )
 from engine.core.margin import available_margin, liquidation_price
-from engine.core.rounding import market_price, quantity_down, stop_price
+from engine.core.rounding import fits_grid, market_price, quantity_down, stop_price, target_price
 
 if TYPE_CHECKING:
     from engine.core.state import Account, Contract, Contracts, Decision, Desk, Desks, Fact, Rules, Tiers, TierTables
@@ -51,6 +56,7 @@ def crowding(side: int, symbol: int, desks: Desks, contracts: Contracts, rules: 
 
 
 def size_entry(
+    answer: float,
     fact: Fact,
     slippage: float,
     account: Account,
@@ -60,14 +66,65 @@ def size_entry(
     tiers: TierTables,
     decision: Decision,
 ) -> None:
-    """Turn a signal (side, stop and target fraction in `decision`) into an order or a refusal.
+    """Turn a strategy's `answer` (its side; stop and target fraction in `decision`) into an order or a refusal.
+
+    An answer that makes no sense is refused before anything is computed with it.
+    """
+    side, contract = LONG if answer > 0 else SHORT, contracts[fact.symbol]
+    entry = market_price(fact.close, side, slippage, contract)
+    decision.symbol = fact.symbol
+    decision.at_ms = fact.time_ms
+    decision.action = ENTRY
+    decision.side = side
+    decision.reason = _fault(answer, side, entry, contract, decision)
+    if decision.reason == NO_REASON:
+        _size(side, entry, fact.symbol, slippage, account, desks, rules, contracts, tiers, decision)
+    elif decision.reason == NOT_A_NUMBER:
+        decision.score = 0.0
+    decision.kind = ORDER_PLACED if decision.reason == NO_REASON else ORDER_REJECTED
+    if decision.reason == NO_REASON:
+        decision.reason = SIGNAL
+
+
+def _fault(answer: float, side: int, entry: float, contract: Contract, decision: Decision) -> int:
+    """Return the refusal of an answer by its own numbers, 0 for none.
+
+    A product with 1.0 makes a float of whatever number the strategy wrote; a number minus itself is 0 if it is finite.
+    """
+    decision.stop_fraction = decision.stop_fraction * 1.0
+    decision.target_fraction = decision.target_fraction * 1.0
+    decision.score = decision.score * 1.0
+    stop = entry * (1.0 - side * decision.stop_fraction)
+    target = entry * (1.0 + side * decision.target_fraction)
+    if answer != side or decision.score - decision.score != 0.0:
+        return NOT_A_NUMBER
+    if not (fits_grid(stop, contract) and fits_grid(target, contract)):
+        return NOT_A_NUMBER
+    if side * (entry - stop_price(entry, side, decision.stop_fraction, contract)) < 0.0:
+        return STOP_WRONG_SIDE
+    if side * (target_price(entry, side, decision.target_fraction, contract) - entry) < 0.0:
+        return TARGET_WRONG_SIDE
+    return NO_REASON
+
+
+def _size(
+    side: int,
+    entry: float,
+    symbol: int,
+    slippage: float,
+    account: Account,
+    desks: Desks,
+    rules: Rules,
+    contracts: Contracts,
+    tiers: TierTables,
+    decision: Decision,
+) -> None:
+    """Find the quantity, or the limit that refuses.
 
     Loss per unit at the stop: u = |E - SL| + (t + s) * E + (t + s) * SL. The quantity is the least of what
     risk, an equal share of the usable margin, and the available margin allow, floored to the lot.
     """
-    side, symbol = decision.side, fact.symbol
     contract = contracts[symbol]
-    entry = market_price(fact.close, side, slippage, contract)
     stop = stop_price(entry, side, decision.stop_fraction, contract)
     cost = rules.taker_fee + slippage
     loss = abs(entry - stop) + cost * entry + cost * stop
@@ -81,11 +138,7 @@ def size_entry(
     reason = crowding(side, symbol, desks, contracts, rules)
     if reason == NO_REASON:
         reason = _refusal(side, quantity, by_margin, entry, stop, cost, rules, contract, tiers[symbol])
-    decision.kind = ORDER_PLACED if reason == NO_REASON else ORDER_REJECTED
-    decision.symbol = symbol
-    decision.at_ms = fact.time_ms
-    decision.action = ENTRY
-    decision.reason = SIGNAL if reason == NO_REASON else reason
+    decision.reason = reason
     decision.quantity_base = quantity
     decision.planned_price_usdt = entry
     decision.risk_usdt = quantity * loss

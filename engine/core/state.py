@@ -183,7 +183,8 @@ class Market(Struct, array_like=True):
     """One symbol: what is known of it besides its series.
 
     Settlements `booked .. due - 1` of the ring are due at the open of the candle just seen; `readings`
-    counts the open-interest readings in the ring since the last reset. A suspended symbol opens nothing.
+    counts the open-interest readings in the ring since the last reset. A `suspended` symbol (1, or 2 when its
+    contract was ended) opens nothing.
     """
 
     base_ms: int = 0

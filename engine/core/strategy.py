@@ -8,12 +8,12 @@
 | `Parameters` | a Struct of numbers with default, range, unit and meaning |
 | `State` | a Struct of scalars (optional) |
 | `Reading` | a Struct of the numbers behind a decision |
-| `EXIT_REASONS` | names of the reasons `leave` may give (optional) |
+| `EXIT_REASONS` | names of the reasons `leave` may give, none of them the engine's own (optional) |
 | `observe(state, main, bars, params)` | a candle of its timeframe is complete (optional) |
 | `settle(state, time_ms, rate, params)` | a funding settlement became known (optional) |
 | `measure(state, market, main, readings, params)` | an open-interest reading became known (optional) |
 | `reset(state)` | a hole made everything built from candles worthless (optional) |
-| `enter(...) -> side` | 1 long, -1 short, 0 none; fills in `decision` |
+| `enter(...) -> side` | 1 long, -1 short, 0 none; fills in `decision`, which comes with all its numbers 0 |
 | `leave(...) -> reason` | 0 to stay, else `FIRST_EXIT_REASON` + index into `EXIT_REASONS` (optional) |
 | `read(...)` | fills a `Reading` with the numbers of this moment, whatever is met (optional) |
 | `explain(reading, params, side) -> list[Condition]` | the conditions in words with their numbers (optional) |
@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from engine.core.codes import REASON_CODES
 from events.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -129,6 +130,11 @@ def strategy_from(module: ModuleType) -> Strategy:
             raise ConfigError(f"strategy {module.__file__}: `{required}` is missing")
     if module.TIMEFRAME_MS not in TIMEFRAME_NAMES:
         raise ConfigError(f"strategy {module.__file__}: TIMEFRAME_MS must be one of {sorted(TIMEFRAME_NAMES)}")
+    exit_reasons = tuple(getattr(module, "EXIT_REASONS", ()))
+    for name in exit_reasons:
+        if name in REASON_CODES or exit_reasons.count(name) > 1:
+            taken = "the engine's own" if name in REASON_CODES else "there twice"
+            raise ConfigError(f"strategy {module.__file__}: EXIT_REASONS: {name!r} is {taken}; choose another name")
     return Strategy(
         name=module.NAME,
         timeframe_ms=module.TIMEFRAME_MS,
@@ -138,7 +144,7 @@ def strategy_from(module: ModuleType) -> Strategy:
         parameters=module.Parameters,
         state=getattr(module, "State", NoState),
         reading=module.Reading,
-        exit_reasons=tuple(getattr(module, "EXIT_REASONS", ())),
+        exit_reasons=exit_reasons,
         hooks=_hooks(module),
         read=getattr(module, "read", None),
         explain=getattr(module, "explain", None),
@@ -159,6 +165,12 @@ def _hooks(module: ModuleType) -> Hooks:
         enter=module.enter,
         leave=getattr(module, "leave", never_leave),
     )
+
+
+def clear_reading(reading: Any) -> None:
+    """Set every number of a reading to 0. The compiled loop has a version of its own in `engine.research.callees`."""
+    for name in reading.__struct_fields__:
+        setattr(reading, name, 0)
 
 
 def clip(value: float) -> float:

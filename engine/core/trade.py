@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 from engine.core.codes import (
     CANDLE,
     EXIT,
+    FIRST_EXIT_REASON,
     FUNDING,
     NO_ORDER,
     NO_REASON,
     ON_TIME,
     ORDER_PLACED,
+    UNNAMED_EXIT,
 )
 from engine.core.evolve import evolve
 from engine.core.exchange import book_funding, slippage_now, trade_candle
 from engine.core.guard import guard_account, roll_day
 from engine.core.margin import equity
 from engine.core.sizing import size_entry
+from engine.core.strategy import clear_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +75,22 @@ def place_exit(symbol: int, at_ms: int, desk: Desk, account: Account, reason: in
     evolve(desk, account, decision)
 
 
+def exit_reason(answer: int, count: int) -> int:
+    """Return the reason `leave` gave; one that is not among the strategy's own `count` reasons has no name."""
+    for reason in range(FIRST_EXIT_REASON, FIRST_EXIT_REASON + count):
+        if answer == reason:
+            return reason
+    return UNNAMED_EXIT
+
+
+def clear_answer(decision: Decision) -> None:
+    """Clear what an earlier question left in a row, so that only what a strategy writes now can count."""
+    decision.stop_fraction = 0.0
+    decision.target_fraction = 0.0
+    decision.score = 0.0
+    clear_reading(decision.reading)
+
+
 def mark(account: Account, desks: Desks) -> None:
     """Value the account at the last closes."""
     account.equity_usdt = equity(account, desks)
@@ -97,10 +116,10 @@ def make_look(hooks: Hooks) -> Callable[..., None]:
     return look
 
 
-def make_trade(hooks: Hooks) -> Callable[..., int]:
+def make_trade(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
     """Bind a strategy's deciding functions: `trade(...)` takes a candle that was looked at, decides and applies.
 
-    It writes its decisions to `out[n:]` and returns the new count.
+    It writes its decisions to `out[n:]` and returns the new count. `exit_reasons` is how many of its own it has.
     """
     enter, leave = hooks.enter, hooks.leave
 
@@ -130,9 +149,10 @@ def make_trade(hooks: Hooks) -> Callable[..., int]:
         asked = main.completed == 1 and fact.timing == ON_TIME
         if asked and desk.position.side != 0 and desk.order.action == NO_ORDER:
             profit_usdt = profit_after_costs(desk, fact.close, slippage_now(rules, main.turbulent), rules)
+            clear_answer(out[n])
             reason = leave(state, market, main, filtered, desk, profit_usdt, params, out[n])
-            if reason != NO_REASON:
-                place_exit(fact.symbol, fact.time_ms, desk, account, reason, out[n])
+            if reason is not None and reason != NO_REASON:
+                place_exit(fact.symbol, fact.time_ms, desk, account, exit_reason(reason, exit_reasons), out[n])
                 n += 1
         desk.mark_usdt = fact.close
         if account.positions > 0 or n != first:
@@ -146,10 +166,11 @@ def make_trade(hooks: Hooks) -> Callable[..., int]:
             and account.tripped + account.paused + market.suspended == 0
         ):
             decision = out[n]
+            clear_answer(decision)
             side = enter(state, market, main, filtered, desk, params, decision)
-            if side != 0:
-                decision.side = side
-                size_entry(fact, slippage_now(rules, main.turbulent), account, desks, rules, contracts, tiers, decision)
+            if side is not None and side != 0:
+                slippage = slippage_now(rules, main.turbulent)
+                size_entry(side, fact, slippage, account, desks, rules, contracts, tiers, decision)
                 evolve(desk, account, decision)
                 n += 1
         return n

@@ -121,8 +121,8 @@ def _named(kind: type[Event], exit_reasons: tuple[str, ...]) -> tuple[tuple[int,
 
 
 def readings_of(names: tuple[str, ...], values: Iterable[float]) -> dict[str, float]:
-    """The numbers behind a decision, by name."""
-    return dict(zip(names, array("d", values), strict=True))
+    """The numbers behind a decision, by name. One that is not finite is left out: it equals nothing."""
+    return {name: value for name, value in zip(names, array("d", values), strict=True) if value - value == 0.0}
 
 
 def decision_of(event: Event, symbol: int, exit_reasons: tuple[str, ...], decision: Decision) -> None:

@@ -217,7 +217,7 @@ def _new_runner(world: World, strategy: Strategy, event: RunnerConfigured, risk:
         strategy=strategy,
         configured=event,
         look=make_look(strategy.hooks),
-        trade=make_trade(strategy.hooks),
+        trade=make_trade(strategy.hooks, len(strategy.exit_reasons)),
         main=series_set(world, strategy.timeframe_ms),
         filtered=series_set(world, strategy.filter_timeframe_ms),
         rules=rules_of(risk),

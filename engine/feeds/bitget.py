@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 
+from msgspec.structs import replace
+
 from engine.clock import Clock, ScaledClock
 from engine.feeds.bitget_settings import BITGET, BitgetSettings
 from engine.feeds.bitget_watch import Watch
@@ -44,11 +46,14 @@ class BitgetFeed:
     async def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:  # noqa: ARG002
         """The market from where the log ends, for ever; what was missed comes first, late.
 
+        A symbol that is not configured any more is watched as long as a strategy holds a position in it.
         Raises ConfigError for a symbol that the exchange does not know and the log neither.
         """
-        watch = self._watch = Watch(
-            self.settings, ScaledClock(self._clock, self.settings.speed), self._clock, self.refusals
-        )
+        chosen = self.settings.symbols
+        left = tuple(symbol for symbol, one in seen.items() if one.in_position and symbol not in chosen)
+        settings = replace(self.settings, symbols=(*chosen, *left))
+        clock = ScaledClock(self._clock, settings.speed)
+        watch = self._watch = Watch(settings, clock, self._clock, self.refusals, left)
         try:
             async with aclosing(watch.facts(dict(seen))) as batches:  # type: ignore[type-var]
                 async for batch in batches:

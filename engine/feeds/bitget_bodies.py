@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import UNSET, Raw, Struct, field
 
 from engine.feeds.port import RefusalLog, RefusalReason
 from engine.feeds.rows import CandleRow, candle_row, number, time_of
@@ -21,7 +21,7 @@ STEP_PARTS_MAX: Final = 10**12
 """Numerators and denominators of steps stay below this: the product with a price fits into 64 bits."""
 FEE_FRACTION_MAX: Final = 0.05
 FUNDING_RATE_MAX: Final = 1.0
-FUNDING_INTERVAL_HOURS_MAX: Final = 24
+FAULT_CHARS_MAX: Final = 60
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises: no JSON or another shape; bytes that are no text; brackets without end."""
 
@@ -45,7 +45,8 @@ class Reading(Struct, frozen=True):
 class ContractBody(Struct, frozen=True):
     """What the exchange says of a perpetual. Tick (USDT) and lot (coins) are reduced ratios of integers.
 
-    `status` is `normal` while positions may be opened; `maintain`, `off` and others mean that they may not.
+    `status` is `normal` while positions may be opened; `maintain`, `off` and others mean that they may not. A fee is
+    None where the exchange says none that can be.
     """
 
     symbol: str
@@ -54,10 +55,16 @@ class ContractBody(Struct, frozen=True):
     lot_numerator: int
     lot_denominator: int
     minimum_notional_usdt: float
-    maker_fee_fraction: float
-    taker_fee_fraction: float
+    maker_fee_fraction: float | None
+    taker_fee_fraction: float | None
     status: str
-    funding_interval_hours: int
+
+
+class ContractList(Struct, frozen=True):
+    """The perpetuals of the exchange by symbol, and for those whose row cannot be read the field that is wrong."""
+
+    readable: dict[str, ContractBody]
+    unreadable: dict[str, str]
 
 
 class Body(Struct, frozen=True):
@@ -88,15 +95,14 @@ class _TimeBody(Struct, rename="camel"):
 
 class _ContractRow(Struct, rename="camel", kw_only=True):
     symbol: str
-    symbol_status: str
-    price_end_step: str
-    price_place: str
-    size_multiplier: str
-    min_trade_usdt: str = field(name="minTradeUSDT")
-    maker_fee_rate: str
-    taker_fee_rate: str
-    fund_interval: str
-    symbol_type: str = PERPETUAL
+    symbol_status: Any = UNSET
+    price_end_step: Any = UNSET
+    price_place: Any = UNSET
+    size_multiplier: Any = UNSET
+    min_trade_usdt: Any = field(default=UNSET, name="minTradeUSDT")
+    maker_fee_rate: Any = UNSET
+    taker_fee_rate: Any = UNSET
+    symbol_type: Any = PERPETUAL
 
 
 class _TierRow(Struct, rename="camel"):
@@ -175,42 +181,63 @@ def candles_of(body: Body, timeframe_ms: int) -> dict[int, CandleRow]:
     return candles
 
 
-def contracts_of(body: Body) -> dict[str, ContractBody]:
-    """The perpetuals by symbol; rows that are none are refused, contracts with a day of delivery left out."""
-    contracts: dict[str, ContractBody] = {}
+def contracts_of(body: Body) -> ContractList:
+    """The perpetuals by symbol. An odd row costs only its own symbol; contracts with a day of delivery are left out."""
+    contracts = ContractList({}, {})
     found = typed(body, list[Raw])
     for line, row in rows_of(body, found, _ContractRow):
-        if row.symbol_type != PERPETUAL:
+        if row.symbol_type != PERPETUAL or not row.symbol:
             continue
         contract = _contract(row)
-        if isinstance(contract, RefusalReason):
-            body.refuse(line, contract, found[line])
-        elif row.symbol in contracts:
+        if isinstance(contract, _Fault):
+            body.refuse(line, contract.reason, found[line])
+            contracts.unreadable.setdefault(row.symbol, contract.text)
+        elif row.symbol in contracts.readable:
             body.refuse(line, RefusalReason.DUPLICATE, found[line])
         else:
-            contracts[row.symbol] = contract
+            contracts.readable[row.symbol] = contract
     return contracts
 
 
-def _contract(row: _ContractRow) -> ContractBody | RefusalReason:
+class _Fault(Struct, frozen=True):
+    """Why a contract cannot be read, and the field in words: `sizeMultiplier '0'`."""
+
+    reason: RefusalReason
+    text: str
+
+
+def _contract(row: _ContractRow) -> ContractBody | _Fault:
     places = _whole(row.price_place, 0, PRICE_PLACES_MAX)
-    hours = _whole(row.fund_interval, 1, FUNDING_INTERVAL_HOURS_MAX)
+    tick = places if isinstance(places, RefusalReason) else _ratio(row.price_end_step, places)
+    lot, notional_usdt, status = _ratio(row.size_multiplier, 0), _notional(row.min_trade_usdt), row.symbol_status
+    if not isinstance(status, str) or not status:
+        return _fault("symbolStatus", status, RefusalReason.WRONG_SHAPE)
     if isinstance(places, RefusalReason):
-        return places
-    if isinstance(hours, RefusalReason):
-        return hours
-    tick, lot = _ratio(row.price_end_step, places), _ratio(row.size_multiplier, 0)
+        return _fault("pricePlace", row.price_place, places)
     if isinstance(tick, RefusalReason):
-        return tick
+        return _fault("priceEndStep", row.price_end_step, tick)
     if isinstance(lot, RefusalReason):
-        return lot
-    amounts = _numbers(row.min_trade_usdt, row.maker_fee_rate, row.taker_fee_rate)
-    if isinstance(amounts, RefusalReason):
-        return amounts
-    notional_usdt, maker, taker = amounts
-    if not row.symbol or max(abs(maker), abs(taker)) > FEE_FRACTION_MAX or notional_usdt < 0.0:
-        return RefusalReason.INCONSISTENT
-    return ContractBody(row.symbol, *tick, *lot, notional_usdt, maker, taker, row.symbol_status, hours)
+        return _fault("sizeMultiplier", row.size_multiplier, lot)
+    if isinstance(notional_usdt, RefusalReason):
+        return _fault("minTradeUSDT", row.min_trade_usdt, notional_usdt)
+    fees = _fee(row.maker_fee_rate), _fee(row.taker_fee_rate)
+    return ContractBody(row.symbol, *tick, *lot, notional_usdt, *fees, status)
+
+
+def _fault(name: str, value: object, reason: RefusalReason) -> _Fault:
+    shown = "missing" if value is UNSET else repr(value)[:FAULT_CHARS_MAX]
+    return _Fault(reason, f"{name} {shown}")
+
+
+def _notional(text: object) -> float | RefusalReason:
+    value = number(text)
+    return RefusalReason.INCONSISTENT if isinstance(value, float) and value < 0.0 else value
+
+
+def _fee(text: object) -> float | None:
+    """A published fee, for reports: what an account pays is in its settings, so an odd one costs nothing."""
+    value = number(text)
+    return value if isinstance(value, float) and abs(value) <= FEE_FRACTION_MAX else None
 
 
 def _numbers(*texts: str) -> list[float] | RefusalReason:
@@ -223,13 +250,15 @@ def _numbers(*texts: str) -> list[float] | RefusalReason:
     return values
 
 
-def _whole(text: str, least: int, most: int) -> int | RefusalReason:
+def _whole(text: object, least: int, most: int) -> int | RefusalReason:
+    if not isinstance(text, str):
+        return RefusalReason.WRONG_SHAPE
     if not (text.isascii() and text.isdigit()):
         return RefusalReason.NOT_A_NUMBER
     return int(text) if len(text) <= 3 and least <= int(text) <= most else RefusalReason.INCONSISTENT
 
 
-def _ratio(text: str, places: int) -> tuple[int, int] | RefusalReason:
+def _ratio(text: Any, places: int) -> tuple[int, int] | RefusalReason:
     """The step `text` x 10^-places as a reduced ratio of integers."""
     value = number(text)
     if isinstance(value, RefusalReason):

@@ -6,47 +6,70 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
+from engine.feeds.bitget_bodies import ContractList
 from engine.feeds.bitget_settings import BITGET
+from engine.feeds.bitget_track import Track, make_tracks
 from engine.feeds.contracts import DEFAULT_GROUP
 from events.errors import ConfigError, ExchangeBusy, ExchangeError, ExchangeUnreachable
-from events.facts import ContractListed, FeedFact
+from events.facts import ContractDelisted, ContractListed, FeedFact, SymbolResumed, SymbolSuspended
 
 if TYPE_CHECKING:
     from engine.feeds.bitget_bodies import ContractBody
     from engine.feeds.bitget_rest import BitgetRest
     from engine.feeds.bitget_settings import BitgetSettings
-    from engine.feeds.bitget_track import Track
     from engine.feeds.port import Seen
 
 NORMAL: Final = "normal"
+OFF: Final = "off"
+ENDED: Final = "the exchange does not list it any more"
+NOT_CONFIGURED: Final = "it is not in feed.bitget.symbols any more; it is watched until its position ends"
 STATES_EVERY_MS: Final = 300_000
 BUSY_TRIES_MAX: Final = 10
 
 
 class Listing:
-    """What the exchange lists. Tiers are asked for once a run, states every five minutes."""
+    """What the exchange lists. Tiers are asked for once a run, states every five minutes.
 
-    def __init__(self, rest: BitgetRest, settings: BitgetSettings) -> None:
+    `left` are symbols that are not configured any more, but hold a position: they are watched, and opened nothing on.
+    """
+
+    def __init__(self, rest: BitgetRest, settings: BitgetSettings, left: Sequence[str] = ()) -> None:
         self._rest = rest
         self._settings = settings
-        self._bodies: dict[str, ContractBody] = {}
+        self._left = left
+        self._list = ContractList({}, {})
         self._tiers: dict[str, tuple[tuple[float, float], ...]] = {}
         self._asked_ms = -STATES_EVERY_MS
+        self._absent: list[str] = []
+        """Configured symbols whose contract could not be read yet, and which the log does not know."""
 
     async def listed(self, seen: dict[str, Seen]) -> list[FeedFact]:
-        """The specifications of the symbols there are, in configured order.
+        """The specifications of the symbols there are, in configured order, and which symbols must wait for theirs.
 
         Raises ExchangeError, and ConfigError for a symbol that neither the exchange nor the log knows.
         """
         await self._ask()
+        readable, unreadable = self._list.readable, self._list.unreadable
         for symbol in self._settings.symbols:
-            if symbol not in self._bodies and symbol not in seen:
-                raise _unknown(symbol, list(self._bodies))
+            if symbol not in readable and symbol not in unreadable and symbol not in seen:
+                raise _unknown(symbol, list(readable))
+        self._absent = [one for one in self._settings.symbols if one not in readable and one not in seen]
         for symbol in self._settings.symbols:
-            if symbol in self._bodies and symbol not in self._tiers:
+            if symbol in readable and symbol not in self._tiers:
                 await self._ask_tiers(symbol, known=symbol in seen)
         # Without its tiers a symbol goes on under the specification that the log holds.
-        return [self._contract(self._bodies[symbol]) for symbol in self._settings.symbols if symbol in self._tiers]
+        contracts = [self._contract(readable[symbol]) for symbol in self._settings.symbols if symbol in self._tiers]
+        now_ms = self._rest.server_now_ms()
+        return [*contracts, *(SymbolSuspended(now_ms, one, _fault(unreadable[one])) for one in self._absent)]
+
+    def make_tracks(self, seen: dict[str, Seen], now_ms: int) -> list[Track]:
+        """A track for every symbol that can be watched."""
+        return [track for track in self._tracks(seen, now_ms) if track.symbol not in self._absent]
+
+    def _tracks(self, seen: dict[str, Seen], now_ms: int) -> list[Track]:
+        settings = self._settings
+        limits_ms = (settings.warm_up_ms, settings.catch_up_ms_max)
+        return make_tracks(settings.symbols, settings.timeframe_ms, seen, now_ms, limits_ms)
 
     async def _ask_tiers(self, symbol: str, *, known: bool) -> None:
         """A symbol's margin tiers. Raises ExchangeError where the log does not know the symbol either."""
@@ -60,29 +83,49 @@ class Listing:
                     raise
             return
 
-    async def states(self, tracks: Sequence[Track], now_ms: int) -> list[FeedFact]:
-        """Which contracts were closed or opened for trading meanwhile. Raises ExchangeError."""
-        if now_ms - self._asked_ms < STATES_EVERY_MS:
+    async def states(self, tracks: list[Track], now_ms: int) -> list[FeedFact]:
+        """Which contracts were closed or opened for trading meanwhile, or can be read at last. Raises ExchangeError."""
+        if 0 <= now_ms - self._asked_ms < STATES_EVERY_MS:  # The exchange's clock may have been set back.
             return []
         await self._ask()
-        return self.tradable(tracks, now_ms)
+        return [*await self._join(tracks, now_ms), *self.tradable(tracks, now_ms)]
+
+    async def _join(self, tracks: list[Track], now_ms: int) -> list[FeedFact]:
+        """Begin to watch the symbols whose contract can be read at last; they catch up as one left behind does."""
+        facts: list[FeedFact] = []
+        for symbol in [one for one in self._absent if one in self._list.readable]:
+            await self._ask_tiers(symbol, known=False)
+            self._absent.remove(symbol)
+            facts += [SymbolResumed(now_ms, symbol, "its contract can be read")]
+            facts += [self._contract(self._list.readable[symbol])]
+            (track,) = (one for one in self._tracks({}, now_ms) if one.symbol == symbol)
+            track.lagging = True
+            tracks.append(track)
+        return facts
 
     async def _ask(self) -> None:
-        bodies = await self._rest.contracts()
-        if not bodies:
+        found = await self._rest.contracts()
+        if not found.readable and not found.unreadable:
             raise ExchangeUnreachable("contracts: the exchange lists nothing at all")
-        self._bodies, self._asked_ms = bodies, self._rest.server_now_ms()
+        self._list, self._asked_ms = found, self._rest.server_now_ms()
 
     def tradable(self, tracks: Sequence[Track], now_ms: int) -> list[FeedFact]:
-        """Hold every symbol that is not open for trading, release the others."""
+        """Hold every symbol that is not open for trading, release the others; say which the exchange has ended."""
         facts: list[FeedFact] = []
         for track in tracks:
-            body = self._bodies.get(track.symbol)
-            state = "no contract any more" if body is None else body.status
-            if state == NORMAL:
+            body, fault = self._list.readable.get(track.symbol), self._list.unreadable.get(track.symbol)
+            gone = body is None and fault is None
+            if track.symbol in self._left:
+                facts += track.hold("left", NOT_CONFIGURED, now_ms)
+            if body is not None and body.status == NORMAL:
                 facts += track.release("state", "the exchange trades it again", now_ms)
             else:
-                facts += track.hold("state", f"the exchange says: {state}", now_ms)
+                state = ENDED if gone else _fault(fault) if body is None else f"the exchange says: {body.status}"
+                facts += track.hold("state", state, now_ms)
+            # A contract that is missing once may be missing by mistake; one that is missing twice has ended.
+            if (gone and track.ended) or (body is not None and body.status == OFF):
+                facts.append(ContractDelisted(now_ms, track.symbol, ENDED if gone else f"its state is {OFF!r}"))
+            track.ended = gone
         return facts
 
     def _contract(self, body: ContractBody) -> ContractListed:
@@ -101,6 +144,10 @@ class Listing:
             maker_fee_rate=body.maker_fee_fraction,
             taker_fee_rate=body.taker_fee_fraction,
         )
+
+
+def _fault(text: str | None) -> str:
+    return f"its contract cannot be read ({text})"
 
 
 def _unknown(symbol: str, known: list[str]) -> ConfigError:

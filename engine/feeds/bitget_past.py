@@ -15,7 +15,7 @@ from msgspec import Struct
 from engine.feeds.bitget_track import Ranked, Track, holes
 from engine.feeds.port import RefusalReason
 from engine.feeds.rows import CandleRow, jumps
-from events.errors import ExchangeError
+from events.errors import ExchangeError, ExchangeRefused
 
 if TYPE_CHECKING:
     from engine.clock import Clock
@@ -41,10 +41,22 @@ class Answers(Struct, Generic[T]):
     found: dict[str, T]
     failed: dict[str, ExchangeError]
 
-    def why(self, symbol: str | None = None) -> str:
-        """In words why there is nothing of a symbol, or of any."""
-        error = next(iter(self.failed.values()), None) if symbol is None else self.failed.get(symbol)
-        return "the exchange does not show them" if error is None else str(error)
+    def why(self, symbol: str) -> str:
+        """In words why there is nothing of a symbol."""
+        return _words(self.failed.get(symbol))
+
+    def why_none(self, symbols: int) -> str:
+        """In words why there is nothing of any of so many symbols.
+
+        A refusal speaks of its own symbol; it explains the silence of all of them only if all were refused.
+        """
+        refused = [error for error in self.failed.values() if isinstance(error, ExchangeRefused)]
+        others = [error for error in self.failed.values() if not isinstance(error, ExchangeRefused)]
+        return _words(others[0] if others else refused[0] if refused and len(refused) >= symbols else None)
+
+
+def _words(error: ExchangeError | None) -> str:
+    return "the exchange does not show them" if error is None else str(error)
 
 
 class Stretch(Struct, frozen=True):

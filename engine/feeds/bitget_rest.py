@@ -14,7 +14,7 @@ from msgspec import Struct
 from engine.clock import Clock
 from engine.feeds.bitget_bodies import (
     Body,
-    ContractBody,
+    ContractList,
     Reading,
     Settlement,
     candles_of,
@@ -104,8 +104,8 @@ class BitgetRest:
         self._offset_ms = server_time_of(body) - (body.sent_ms + body.received_ms) // 2
         return self.server_now_ms()
 
-    async def contracts(self) -> dict[str, ContractBody]:
-        """All USDT-margined perpetuals by symbol."""
+    async def contracts(self) -> ContractList:
+        """All USDT-margined perpetuals by symbol, those that cannot be read apart."""
         return contracts_of(await self._http.ask(f"{MARKET}/contracts", productType=PRODUCT))
 
     async def tiers(self, symbol: str) -> tuple[tuple[float, float], ...]:

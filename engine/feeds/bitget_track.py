@@ -38,7 +38,8 @@ class Track(Struct):
     """One symbol's place in its own history. Times are UTC ms; `place` is that in the configured order.
 
     Candles that open before `start_ms` only warm up. `lagging`: its candles are missing and nobody waits for them.
-    `settles_ms` is the settlement that comes next; settlements are known up to `settled_hour_ms`.
+    `ended`: the exchange does not list it. `settles_ms` is the settlement that comes next; settlements are known up to
+    `settled_hour_ms`.
     """
 
     symbol: str
@@ -53,6 +54,7 @@ class Track(Struct):
     close_usdt: float = 0.0
     doubtful: CandleRow | None = None
     lagging: bool = False
+    ended: bool = False
     whole_again_ms: int = 0
     cut_candles: int = 0
     late_from_ms: int = -1

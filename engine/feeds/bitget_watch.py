@@ -15,7 +15,7 @@ from engine.feeds.bitget_pulse import Pulse
 from engine.feeds.bitget_rest import BitgetRest
 from engine.feeds.bitget_settings import BITGET
 from engine.feeds.bitget_stream import Stream
-from engine.feeds.bitget_track import BEFORE, HOUR_MS, Ranked, Track, holes, in_order, make_tracks, utc_text
+from engine.feeds.bitget_track import BEFORE, HOUR_MS, Ranked, Track, holes, in_order, utc_text
 from engine.feeds.pacing import Pacer
 from engine.feeds.tally import Tally
 from events.errors import ExchangeError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 HOUSEKEEPING_S_MAX: Final = 20.0
 MEND_S_MAX: Final = 12.0
+IDLE_S: Final = 60.0
 MEND_CANDLES_MAX: Final = 20_000
 """So many candles of a symbol that was left behind are fetched at once; the rest after the next minute."""
 HOLE_MS: Final = 3_600_000
@@ -38,7 +39,9 @@ HOLE_MS: Final = 3_600_000
 class Watch:
     """Everything of one run: the lines, the history, and how far each symbol was delivered."""
 
-    def __init__(self, settings: BitgetSettings, clock: Clock, wall: Clock, refusals: RefusalLog) -> None:
+    def __init__(
+        self, settings: BitgetSettings, clock: Clock, wall: Clock, refusals: RefusalLog, left: Sequence[str] = ()
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._wall = wall
@@ -46,7 +49,7 @@ class Watch:
         self._tally = Tally(refusals, BITGET, clock.now_ms())
         self._rest = BitgetRest(settings, clock, refusals)
         self._past = Past(self._rest, clock, self.now_ms, settings.speed, refusals)
-        self._listing = Listing(self._rest, settings)
+        self._listing = Listing(self._rest, settings, left)
         self.board = Board(settings.symbols, settings.timeframe_ms, refusals)
         self._funding = Funding(self._past, self.board, clock, self.now_ms, settings)
         self._news = asyncio.Event()
@@ -106,7 +109,10 @@ class Watch:
         self._tasks = [asyncio.ensure_future(line.watch()) for line in self._lines]
         while True:
             self._look_after_lines()
-            if self._is_behind():
+            if all(track.ended for track in self._tracks):
+                await self._clock.sleep(IDLE_S)  # There is nothing to watch, until the exchange lists it.
+                yield await self._housekeeping()
+            elif self._is_behind():
                 async for batch in self._catch_up():
                     yield batch
             else:
@@ -134,9 +140,7 @@ class Watch:
                 if attempt == 0:
                     yield [self._lost_now(str(error))]
             await self._pulse.pause(attempt)
-        settings = self._settings
-        limits_ms = (settings.warm_up_ms, settings.catch_up_ms_max)
-        self._tracks = make_tracks(settings.symbols, settings.timeframe_ms, seen, self.now_ms(), limits_ms)
+        self._tracks = self._listing.make_tracks(seen, self.now_ms())
         facts = [*listed, *self._listing.tradable(self._tracks, self.now_ms())]
         for track in self._tracks:
             facts += self._hole(track, track.cut_candles, track.next_open_ms) if track.cut_candles else ()
@@ -149,7 +153,7 @@ class Watch:
     # ------------------------------------------------------------ catching up
 
     def _waited_for(self) -> list[Track]:
-        return [track for track in self._tracks if not track.lagging]
+        return [track for track in self._tracks if not track.lagging and not track.ended]
 
     def _is_behind(self) -> bool:
         """Whether more than the minute that ends is missing."""
@@ -192,7 +196,7 @@ class Watch:
             if answers.found:
                 break
             if not self._told_lost:
-                yield [self._lost_now(answers.why())]
+                yield [self._lost_now(answers.why_none(len(tracks)))]
             await self._pulse.answers() if answers.failed else await self._pulse.pause(attempt)
             until_ms = min(until_ms, max(from_ms, self._present_ms()))
             if not answers.failed:
@@ -296,7 +300,7 @@ class Watch:
         held, self._held = self._held + settled, []
         if not rows:
             self._held = held
-            return [self._lost_now(answers.why())]
+            return [self._lost_now(answers.why_none(len(open_)))]
         self._held = await self._readings(tracks, close_ms)
         on_time = self.now_ms() <= close_ms + int(settings.on_time_s * 1_000)
         facts: list[FeedFact] = []
@@ -361,7 +365,7 @@ class Watch:
 
     async def _housekeeping(self) -> list[FeedFact]:
         """Between two minutes: the clock, what was refused, contracts' states, the symbols that were left behind."""
-        facts = await self._done(self._mend([track for track in self._tracks if track.lagging]))
+        facts = await self._done(self._mend([track for track in self._tracks if track.lagging and not track.ended]))
         await self._done(self._learned())
         facts += self._pulse.skew() + self._tally.due(self.now_ms())
         return facts + await self._done(self._listing.states(self._tracks, self.now_ms()))

@@ -21,12 +21,16 @@ REFUSAL_TEXT_CHARS_MAX: Final = 200
 
 
 class Seen(Struct, frozen=True):
-    """The newest facts of a symbol that the engine already holds, -1 where there is none; whether it is suspended."""
+    """The newest facts of a symbol that the engine already holds, -1 where there is none.
+
+    `suspended`: it is not tradable. `in_position`: a strategy holds a position in it.
+    """
 
     candle_open_ms: int = -1
     funding_ms: int = -1
     open_interest_ms: int = -1
     suspended: bool = False
+    in_position: bool = False
 
 
 NOTHING_SEEN: Final = Seen()

@@ -12,6 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.core.machine import cause_of, gap_before, react
 from engine.core.registry import shipped_digest
@@ -23,7 +24,7 @@ from engine.research.plain import PlainEngine
 from engine.research.tape import Tape, fact_event, tape_of
 from engine.setup import RunnerSettings, configuration
 from events.errors import UsageError
-from events.facts import GLOBAL_SCOPE, CandleClosed, Event, KillSwitchTripped, OrderPlaced
+from events.facts import GLOBAL_SCOPE, CandleClosed, Event, KillSwitchReset, KillSwitchTripped, OrderPlaced
 from events.log import Entry
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from engine.feeds.tables import QuickReader
 
 ENGINES = ("auto", "python", "compiled")
+AFTER_TRIP = ("stop", "continue")
+RESET_BY = ("--after-trip continue", "a new UTC day began")
+"""Who resets the kill switches of a run that goes on after a trip, and why, as the log names them."""
 
 
 class Backtest(Struct):
@@ -61,9 +65,20 @@ class Backtest(Struct):
         causes = _Causes()
         by_fact = _by_fact(self.decided)
         for index in range(self.facts.total):
-            group = causes.group(fact_event(self.tape.contracts, self.facts.at(index)), by_fact.get(index, ()), seq + 1)
+            found = by_fact.get(index, ())
+            decided = [item for item in found if not isinstance(item.event, KillSwitchReset)]
+            group = causes.group(fact_event(self.tape.contracts, self.facts.at(index)), decided, seq + 1)
             seq += len(group)
             yield group
+            for item in found:
+                if isinstance(item.event, KillSwitchReset):
+                    seq += 1
+                    yield [causes.reset(item.event)]
+
+    @property
+    def resets(self) -> int:
+        """How many trips were reset, of strategies and of the global switch."""
+        return sum(isinstance(item.event, KillSwitchReset) for item in self.decided)
 
 
 def backtest(
@@ -74,11 +89,15 @@ def backtest(
     start_ms: int | None = None,
     end_ms: int | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
+    after_trip: str = "stop",
 ) -> Backtest:
     """Run the configured strategies over the files. `on_progress` hears how many facts are done.
 
+    `after_trip` "continue" resets a tripped kill switch at the next UTC day, "stop" leaves it tripped.
     Raises ConfigError for settings that do not fit, UsageError when the compiled engine is asked for without numba.
     """
+    if after_trip not in AFTER_TRIP:
+        raise UsageError(f"--after-trip {after_trip}: there are {', '.join(AFTER_TRIP)}")
     compiled = _is_compiled(engine)
     tape = tape_of(feed, start_ms, end_ms)
     events = configuration(strategies, tape.contracts, runners)
@@ -87,7 +106,7 @@ def backtest(
         react(world, event, seq)
     started = time.perf_counter()
     made = _engine(world, tape, compiled)
-    outcome = run_tape(world, made, on_progress)
+    outcome = run_tape(world, made, on_progress, reset_by=RESET_BY if after_trip == "continue" else None)
     courses = _courses(world, made, outcome.equities, compiled)
     took_s = time.perf_counter() - started
     return Backtest(made.name, tape, made.facts, events, world, outcome.decided, outcome.equities, courses, took_s)
@@ -181,6 +200,11 @@ class _Causes:
         for item in decided:
             entries.append(self._entry(item.event, seq, seq + len(entries)))
         return entries
+
+    def reset(self, event: KillSwitchReset) -> Entry:
+        """Return a reset with the trip it ends, which is over for later events."""
+        trip_seq = self._trips.pop(event.scope)
+        return Entry(replace(event, trip_seq=trip_seq), trip_seq)
 
     def _entry(self, event: Any, seq: int, own_seq: int) -> Entry:
         """A decision with its cause; what later events will name is remembered."""

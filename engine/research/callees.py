@@ -12,15 +12,17 @@ from itertools import count
 from os import urandom
 from typing import TYPE_CHECKING, Any
 
-from numba import _dynfunc, njit
-from numba.core import untyped_passes
+from numba import _dynfunc, njit, types
+from numba.core import cgutils, untyped_passes
 from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, _LowerResult
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import DumpParforDiagnostics, InlineOverloads, NativeLowering, NopythonRewrites
-from numba.extending import register_jitable
+from numba.extending import intrinsic, overload, register_jitable
+
+from engine.core.strategy import clear_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,6 +112,9 @@ class PartCompiler(LoopCompiler):
     lowering = PartLowering
 
 
+PART_OPTIONS = {"pipeline_class": PartCompiler, "no_cfunc_wrapper": True, "_nrt": False, "forceinline": True}
+
+
 def _number_apart() -> None:
     """Number the functions of this process where no other process does.
 
@@ -146,5 +151,23 @@ def make_part(function: FunctionType) -> FunctionType:
     is inlined: numba names a record type by a number of its process, so parts that stayed symbols of their own
     could, from the disk cache, meet those of another strategy under the same name.
     """
-    options = {"pipeline_class": PartCompiler, "no_cfunc_wrapper": True, "_nrt": False, "forceinline": True}
-    return register_jitable(**options)(function)  # type: ignore[no-any-return]
+    return register_jitable(**PART_OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _zero_record(_: Any, record: Any) -> Any:
+    """Set every byte of a record to 0."""
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        cgutils.memset(builder, arguments[0], context.get_constant(types.intp, signature.args[0].size), 0)
+        return context.get_dummy_value()
+
+    return types.none(record), lower
+
+
+def make_clearing_known() -> None:
+    """Make `clear_reading` known to numba: CPython goes through the fields by name, a record is cleared as a whole."""
+
+    @overload(clear_reading, jit_options=PART_OPTIONS, strict=False)  # type: ignore[untyped-decorator]
+    def _clear(reading: Any) -> Any:  # noqa: ARG001 - numba goes by the name
+        return lambda reading: _zero_record(reading)  # noqa: PLW0108 - numba wants a plain function

@@ -25,10 +25,11 @@ import engine.core.sizing
 import engine.core.strategy
 import engine.core.trade
 from engine.core.advance import make_advance, make_guard_watch
+from engine.core.guard import reset_guard
 from engine.core.registry import loop_digest, shipped_digest
 from engine.core.state import Guard
 from engine.core.trade import make_look, make_trade
-from engine.research.callees import make_loop, make_part
+from engine.research.callees import make_clearing_known, make_loop, make_part
 from engine.research.course import make_walk
 from engine.research.guarded import STRETCH_FACTS
 from engine.research.records import Array, records_of, struct_of
@@ -64,6 +65,7 @@ def make_known() -> None:
         _make_module_known(module)
     for name in IGNORED:
         make_part(getattr(engine.core.strategy, name))
+    make_clearing_known()
 
 
 def _make_module_known(module: ModuleType) -> None:
@@ -93,7 +95,8 @@ def know_strategy(strategy: Strategy) -> None:
 def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """A fresh loop, made of plain functions that numba knows."""
     know_strategy(strategy)
-    look, trade = make_part(make_look(strategy.hooks)), make_part(make_trade(strategy.hooks))  # type: ignore[arg-type]
+    hooks = strategy.hooks
+    look, trade = make_part(make_look(hooks)), make_part(make_trade(hooks, len(strategy.exit_reasons)))  # type: ignore[arg-type]
     advance = make_advance(look, trade, digest)
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.
     advance.__qualname__ = f"{advance.__qualname__}.{strategy.name}"
@@ -126,7 +129,8 @@ class CompiledEngine:
             for runner in world.runners
         ]
         self._totals = np.empty(min(self.facts.total, STRETCH_FACTS))
-        self.guards, self.maxima = records_of([world.guard]), np.array(world.maxima)
+        self.guards = records_of([world.guard])
+        self.maxima: Array = np.array(world.maxima)
 
     def equities(self) -> Array:
         """Room for the equity after every fact."""
@@ -150,6 +154,12 @@ class CompiledEngine:
     def trip_guard(self, reason: int) -> None:
         """The global switch is tripped."""
         self.guards[0]["tripped"] = reason
+
+    def reset_guard(self) -> None:
+        """Reset the global switch."""
+        guard = self.guard()
+        reset_guard(guard, self.maxima)
+        self.guards[...] = records_of([guard])
 
     def write_back(self, world: World) -> None:
         """Put the end state into the world."""

@@ -2,19 +2,23 @@
 
 Runners share nothing but that switch, and it can only trip after a candle. So each runs a stretch of tape
 alone; then the switch looks at the sums. Where it trips, the stretch is taken back and run again up to there.
+
+A run may go on after a trip, for research: then what tripped is reset at the next UTC day, as a human would do it.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
 from engine.core.codes import GLOBAL_LOSS
-from engine.core.guard import cancel_entries, trip_global
+from engine.core.evolve import reset_account
+from engine.core.guard import DAY_MS, cancel_entries, trip_global
 from engine.core.state import Decision, FactColumns, Guard
 from engine.core.translate import event_of
-from events.facts import GLOBAL_SCOPE, Event
+from events.facts import GLOBAL_SCOPE, Event, KillSwitchReset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableSequence, Sequence
@@ -26,7 +30,10 @@ GLOBAL_RUNNER = -1
 
 
 class Decided(Struct, frozen=True):
-    """An event decided on the fact at index `fact`, by the runner at index `runner` (-1: the global switch)."""
+    """An event decided on the fact at index `fact`, by the runner at index `runner` (-1: the global switch).
+
+    A KillSwitchReset stands behind that fact and its decisions; its `trip_seq` is known in a log only.
+    """
 
     fact: int
     runner: int
@@ -92,20 +99,41 @@ class TapeEngine(Protocol):
     def trip_guard(self, reason: int) -> None:
         """The global switch is tripped."""
 
+    def reset_guard(self) -> None:
+        """Reset the global switch; its window starts again from the total as it stands."""
+
     def write_back(self, world: World) -> None:
         """Put the end state into the world."""
 
 
-def run_tape(world: World, engine: TapeEngine, on_progress: Callable[[int], None] = lambda _: None) -> Outcome:
-    """Run every runner of `world` over the tape; the world stands at the end of it afterwards."""
+def run_tape(
+    world: World,
+    engine: TapeEngine,
+    on_progress: Callable[[int], None] = lambda _: None,
+    *,
+    reset_by: tuple[str, str] | None = None,
+) -> Outcome:
+    """Run every runner of `world` over the tape; the world stands at the end of it afterwards.
+
+    With `reset_by`, who resets and why, the kill switches that tripped are reset at the next UTC day.
+    """
     run = _GuardedRun(world, engine)
-    at, end = 0, engine.facts.total if engine.runners else 0
+    at, end, base_ms = 0, engine.facts.total if engine.runners else 0, world.base_ms
     while at < end:
-        at = run.stretch(at, min(end, at + STRETCH_FACTS))
+        until = end if reset_by is None else _day_end(engine.facts, at, base_ms)
+        at = run.stretch(at, min(until, at + STRETCH_FACTS))
+        if reset_by is not None and at == until < end:
+            run.reset(at - 1, *reset_by)
         on_progress(at)
     engine.write_back(world)
     run.decided.sort(key=lambda item: item.fact)
     return Outcome(run.decided, run.equities)
+
+
+def _day_end(facts: FactColumns, first: int, base_ms: int) -> int:
+    """Return the index of the first fact that may be a candle of the UTC day after that of the fact at `first`."""
+    day_ms = int(facts.time_ms[first]) - base_ms
+    return bisect_left(facts.time_ms, day_ms - day_ms % DAY_MS + DAY_MS + base_ms, first)
 
 
 class _GuardedRun:
@@ -159,6 +187,23 @@ class _GuardedRun:
         count = cancel_entries(at_ms, runner.account, runner.desks, runner.out, 0)
         self.decided += [Decided(fact, index, self._event(runner, decision)) for decision in runner.out[:count]]
         tape_runner.load()
+
+    def reset(self, fact: int, who: str, why: str) -> None:
+        """Reset every switch that stands, after `fact`, the last one of a UTC day."""
+        base_ms = self.world.base_ms
+        at_ms = (int(self.engine.facts.time_ms[fact]) - base_ms) // DAY_MS * DAY_MS + DAY_MS
+        if self.engine.guard().tripped:
+            self.engine.reset_guard()
+            self.decided.append(Decided(fact, GLOBAL_RUNNER, KillSwitchReset(at_ms, GLOBAL_SCOPE, 0, who, why)))
+        for index, tape_runner in enumerate(self.engine.runners):
+            if not tape_runner.tripped():
+                continue
+            tape_runner.write_back(self.world)
+            account, name = tape_runner.runner.account, tape_runner.runner.strategy.name
+            if account.tripped != GLOBAL_LOSS:
+                self.decided.append(Decided(fact, index, KillSwitchReset(at_ms, name, 0, who, why)))
+            reset_account(account)
+            tape_runner.load()
 
     def _event(self, runner: Runner, decision: Decision) -> Event:
         """A runner's decision as an event."""

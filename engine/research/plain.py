@@ -7,6 +7,7 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from engine.core.advance import make_advance, make_guard_watch
+from engine.core.guard import reset_guard
 from engine.core.state import Decision, Fact, Guard
 from engine.core.trade import make_look
 from engine.core.translate import event_of
@@ -146,6 +147,10 @@ class PlainEngine:
     def trip_guard(self, reason: int) -> None:
         """The global switch is tripped."""
         self.guards[0].tripped = reason
+
+    def reset_guard(self) -> None:
+        """Reset the global switch."""
+        reset_guard(self.guards[0], self.maxima)
 
     def write_back(self, world: World) -> None:
         """Put the end state into the world."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from events.facts.base import GLOBAL_SCOPE, Action, Event, Side, Timing
 from events.facts.market import (
     CandleClosed,
+    ContractDelisted,
     ContractListed,
     DataRefused,
     FeedConnected,
@@ -60,6 +61,7 @@ __all__ = [
     "CandleClosed",
     "CloseRequested",
     "Closing",
+    "ContractDelisted",
     "ContractListed",
     "DataRefused",
     "EngineStarted",
@@ -102,6 +104,7 @@ FeedFact = (
     | GapFilled
     | DataRefused
     | ContractListed
+    | ContractDelisted
     | SymbolSuspended
     | SymbolResumed
     | AnomalyRaised

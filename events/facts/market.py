@@ -26,6 +26,17 @@ class ContractListed(Event, frozen=True, tag="ContractListed.2"):
     taker_fee_rate: float | None = None
 
 
+class ContractDelisted(Event, frozen=True, tag="ContractDelisted.1"):
+    """The exchange has ended the contract, `reason` says how that was seen: no candle fills an order on it any more.
+
+    Positions in it are settled at its last close, 24 hours after its last candle or when their owner asks to close.
+    Told again when positions are due.
+    """
+
+    symbol: str
+    reason: str
+
+
 class CandleClosed(Event, frozen=True, tag="CandleClosed.1"):
     """A finished candle of the base timeframe; `at_ms` is its close, the open is one timeframe earlier."""
 

@@ -61,7 +61,7 @@ class RunnerResumed(Event, frozen=True, tag="RunnerResumed.1"):
 
 
 class CloseRequested(Event, frozen=True, tag="CloseRequested.1"):
-    """A human asked to leave a position; the exit is filled at the next open."""
+    """A human asked to leave a position. It is left at the next open, or settled if the contract was delisted."""
 
     strategy: str
     symbol: str

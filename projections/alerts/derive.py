@@ -18,6 +18,7 @@ from events.facts import (
     CandleClosed,
     CloseRequested,
     Closing,
+    ContractDelisted,
     ContractListed,
     DataRefused,
     EngineStarted,
@@ -51,6 +52,7 @@ from projections.alerts.daily import Days, daily_summary
 from projections.alerts.feed_story import FeedStory, Lost
 from projections.alerts.settings import AlertSettings
 from projections.contracts import Contracts
+from projections.feeding import DELISTED
 from projections.portfolio import Portfolio
 from projections.trades import Trades
 
@@ -100,6 +102,7 @@ class Before(Struct, frozen=True):
     trip: TripView | None = None
     suspended_ms: int | None = None
     filled: int = 0
+    delisted: bool = False
 
 
 class Alerts:
@@ -195,6 +198,9 @@ class Derivation:
             case SymbolResumed():
                 suspended = {one.symbol: one.since_ms for one in self._portfolio.feeding.suspended()}
                 return Before(suspended_ms=suspended.get(event.symbol), filled=self._filled.get(event.symbol, 0))
+            case ContractDelisted():
+                texts_of = {one.symbol: one.why for one in self._portfolio.feeding.suspended()}
+                return Before(delisted=texts_of.get(event.symbol, "").startswith(DELISTED))
             case EngineStarted():
                 return Before(crashed=self._running)
             case _:
@@ -317,6 +323,9 @@ class Derivation:
             case SymbolSuspended():
                 held = tuple(one for one in self._portfolio.positions() if one.symbol == event.symbol)
                 return AlertKind.SYMBOL, texts.suspended_text(stamp, event.symbol, event.reason, held)
+            case ContractDelisted() if not before.delisted:
+                held = tuple(one for one in self._portfolio.positions() if one.symbol == event.symbol)
+                return AlertKind.SYMBOL, texts.delisted_text(stamp, event.symbol, event.reason, held)
             case SymbolResumed():
                 said = (event.symbol, event.reason, before.suspended_ms, before.filled)
                 return AlertKind.SYMBOL, texts.tradable_text(stamp, *said)

@@ -351,6 +351,13 @@ def suspended_text(stamp: Stamp, symbol: str, reason: str, positions: Sequence[P
     return _message(stamp, f"{SUSPENDED} <b>{name(symbol)} not tradable</b>", details)
 
 
+def delisted_text(stamp: Stamp, symbol: str, reason: str, positions: Sequence[PositionView]) -> str:
+    """The exchange has ended a contract; `positions` in it are settled later, or when they are closed."""
+    settled = ["settled at its last close 24 h after its last candle, or when you close it"] if positions else []
+    details = [text(reason), *stays_open(positions), *settled]
+    return _message(stamp, f"{SUSPENDED} <b>{name(symbol)} delisted</b>", details)
+
+
 def tradable_text(stamp: Stamp, symbol: str, reason: str, since_ms: int | None, candles: int) -> str:
     """A symbol is tradable again; `candles` came late since it was not, at `since_ms` if that is known."""
     after = f" after {text(duration(max(stamp.at_ms - since_ms, 0)))}" if since_ms is not None else ""

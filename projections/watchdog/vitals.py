@@ -15,6 +15,7 @@ from events.facts import (
     AnomalyCleared,
     AnomalyRaised,
     CandleClosed,
+    ContractDelisted,
     DataRefused,
     EngineStarted,
     FeedConnected,
@@ -188,7 +189,7 @@ class Vitals:
                 self.feed, self.speed = self._said(event.feed, recorded.recorded_at_ms), event.speed
             case FeedLost():
                 self.feed = self._said(event.feed, recorded.recorded_at_ms, event.reason, delivers=False)
-            case SymbolSuspended():
+            case SymbolSuspended() | ContractDelisted():
                 self.suspended[event.symbol] = event.reason
             case SymbolResumed():
                 self.suspended.pop(event.symbol, None)

@@ -12,6 +12,7 @@ from events.facts import (
     AnomalyCleared,
     AnomalyPersists,
     AnomalyRaised,
+    ContractDelisted,
     DataRefused,
     EngineStarted,
     EngineStopped,
@@ -122,6 +123,7 @@ def _operation(
         AnomalyPersists(at_ms, kind, subject, detail, at_ms - chance.choice(STEPS_MS)),
         AnomalyCleared(at_ms, kind, subject, detail),
         SymbolSuspended(at_ms, symbol, detail),
+        ContractDelisted(at_ms, symbol, detail),
         SymbolResumed(at_ms, symbol, detail),
     ]
 

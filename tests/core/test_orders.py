@@ -222,7 +222,7 @@ def test_what_is_known_of_a_symbol_is_no_news() -> None:
     assert is_news(scenario.world, resumed) and not is_news(scenario.world, suspended)
     assert not is_news(scenario.world, replace(listed("A"), at_ms=DAY_0_MS + 1))
     assert is_news(scenario.world, replace(listed("A"), minimum_notional_usdt=7.0))
-    assert not is_news(scenario.world, SymbolSuspended(DAY_0_MS, "Z", "never listed"))
+    assert is_news(scenario.world, SymbolSuspended(DAY_0_MS, "Z", "its contract cannot be read"))
 
 
 def test_a_human_s_close_becomes_an_exit_order_that_is_filled_at_the_next_open() -> None:

@@ -112,7 +112,7 @@ def traded(plan: Plan, runners: Mapping[str, RunnerSettings], lives: Sequence[fl
             made = Traded(twin, MemoryEventLog(clock_ms=clock.now_ms), [])
             acting = asyncio.ensure_future(act(plan, twin, clock))
             for until_minute in [*lives, plan.minutes]:
-                await _live(plan, made, runners, clock, plan.start_ms + int(until_minute * MINUTE_MS))
+                await live(plan, made, runners, clock, plan.start_ms + int(until_minute * MINUTE_MS))
             acting.cancel()
             await asyncio.gather(acting, return_exceptions=True)
             return made
@@ -120,7 +120,7 @@ def traded(plan: Plan, runners: Mapping[str, RunnerSettings], lives: Sequence[fl
     return run(main, plan.start_ms)
 
 
-async def _live(
+async def live(
     plan: Plan, made: Traded, runners: Mapping[str, RunnerSettings], clock: VirtualClock, until_ms: int
 ) -> None:
     """One life of an engine: what it knows comes from the log alone."""

@@ -24,6 +24,7 @@ from tests.feeds.bitget_given import (
 )
 from tests.twins.bitget_faults import AT_ONCE, Fault
 from tests.twins.bitget_garbage import Garbage
+from tests.twins.bitget_script import ALL
 
 AT_MINUTE: Final = 4.5
 AT_MS: Final = START_MS + int(AT_MINUTE * MINUTE_MS)
@@ -100,7 +101,7 @@ def is_declared(seen: Watching, symbol: str, by_ms: int) -> bool:
     return lost or suspended
 
 
-@pytest.mark.parametrize("fault", list(Fault))
+@pytest.mark.parametrize("fault", ALL)
 def test_a_fault_is_noticed_and_repaired_or_declared_and_nothing_is_lost(fault: Fault) -> None:
     seen = watched(minutes=14, then=[(AT_MINUTE, throw(fault))])
     assert seen.twin.faults.counts[fault] > 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.feeds.bitget_bodies import ContractBody, Reading, Settlement
+from engine.feeds.bitget_bodies import ContractBody, ContractList, Reading, Settlement
 from engine.feeds.bitget_rest import BitgetRest
 from engine.feeds.bitget_settings import BitgetSettings
 from engine.feeds.port import RefusalLog, RefusalReason
@@ -23,10 +23,10 @@ SYMBOL = "BTCUSDT"
 
 # ---------------------------------------------------------------- what the exchange wrote
 
-BTC = ContractBody("BTCUSDT", 1, 10, 1, 10_000, 5.0, 0.0002, 0.0006, "normal", 8)
-ETH = ContractBody("ETHUSDT", 1, 100, 1, 100, 5.0, 0.0002, 0.0006, "normal", 8)
-XRP = ContractBody("XRPUSDT", 1, 10_000, 1, 1, 5.0, 0.0002, 0.0006, "normal", 8)
-OLD_BTC = ContractBody("BTCUSDT", 1, 10, 1, 100, 5.0, 0.0004, 0.0006, "normal", 8)
+BTC = ContractBody("BTCUSDT", 1, 10, 1, 10_000, 5.0, 0.0002, 0.0006, "normal")
+ETH = ContractBody("ETHUSDT", 1, 100, 1, 100, 5.0, 0.0002, 0.0006, "normal")
+XRP = ContractBody("XRPUSDT", 1, 10_000, 1, 1, 5.0, 0.0002, 0.0006, "normal")
+OLD_BTC = ContractBody("BTCUSDT", 1, 10, 1, 100, 5.0, 0.0004, 0.0006, "normal")
 OLD_CANDLES = [
     CandleRow(1_695_835_800_000, 26210.5, 26210.5, 26194.5, 26194.5, 26.26),
     CandleRow(1_695_836_100_000, 26194.5, 26194.5, 26171.0, 26171.0, 17.98),
@@ -43,10 +43,10 @@ def new_candles(rest: BitgetRest) -> Awaitable[list[CandleRow]]:
 
 RECORDED: list[tuple[str, Callable[[BitgetRest], Awaitable[Any]] | None, Any]] = [
     ("query-position-lever", lambda rest: rest.tiers(SYMBOL), 12),
-    ("contracts", lambda rest: rest.contracts(), {"BTCUSDT": BTC, "ETHUSDT": ETH, "XRPUSDT": XRP}),
+    ("contracts", lambda rest: rest.contracts(), ContractList({"BTCUSDT": BTC, "ETHUSDT": ETH, "XRPUSDT": XRP}, {})),
     ("history-candles", new_candles, 5),
     ("history-fund-rate", lambda rest: rest.settlements(SYMBOL, 1_790_236_800_000), 5),
-    ("contracts", lambda rest: rest.contracts(), {"BTCUSDT": OLD_BTC}),
+    ("contracts", lambda rest: rest.contracts(), ContractList({"BTCUSDT": OLD_BTC}, {})),
     ("current-fund-rate", lambda rest: rest.next_settlement_ms(SYMBOL), RefusalReason.WRONG_SHAPE),
     (
         "history-fund-rate",
@@ -140,32 +140,72 @@ def contract(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("changes", "reason", "fault"),
     [
-        ({"pricePlace": 1}, RefusalReason.WRONG_SHAPE),
-        ({"pricePlace": "-1"}, RefusalReason.NOT_A_NUMBER),
-        ({"pricePlace": "99"}, RefusalReason.INCONSISTENT),
-        ({"priceEndStep": "0"}, RefusalReason.NOT_POSITIVE),
-        ({"sizeMultiplier": "0"}, RefusalReason.NOT_POSITIVE),
-        ({"sizeMultiplier": "1e-30"}, RefusalReason.INCONSISTENT),
-        ({"sizeMultiplier": "nan"}, RefusalReason.NOT_FINITE),
-        ({"minTradeUSDT": "-5"}, RefusalReason.INCONSISTENT),
-        ({"takerFeeRate": "0.6"}, RefusalReason.INCONSISTENT),
-        ({"fundInterval": "0"}, RefusalReason.INCONSISTENT),
-        ({"fundInterval": ""}, RefusalReason.NOT_A_NUMBER),
-        ({"symbol": "YUSDT"}, RefusalReason.DUPLICATE),
+        ({"pricePlace": 1}, RefusalReason.WRONG_SHAPE, "pricePlace 1"),
+        ({"pricePlace": "-1"}, RefusalReason.NOT_A_NUMBER, "pricePlace '-1'"),
+        ({"pricePlace": "99"}, RefusalReason.INCONSISTENT, "pricePlace '99'"),
+        ({"priceEndStep": "0"}, RefusalReason.NOT_POSITIVE, "priceEndStep '0'"),
+        ({"priceEndStep": None}, RefusalReason.WRONG_SHAPE, "priceEndStep None"),
+        ({"sizeMultiplier": "0"}, RefusalReason.NOT_POSITIVE, "sizeMultiplier '0'"),
+        ({"sizeMultiplier": "1e-30"}, RefusalReason.INCONSISTENT, "sizeMultiplier '1e-30'"),
+        ({"sizeMultiplier": "nan"}, RefusalReason.NOT_FINITE, "sizeMultiplier 'nan'"),
+        ({"minTradeUSDT": ""}, RefusalReason.NOT_A_NUMBER, "minTradeUSDT ''"),
+        ({"minTradeUSDT": "-5"}, RefusalReason.INCONSISTENT, "minTradeUSDT '-5'"),
+        ({"symbolStatus": ["x"]}, RefusalReason.WRONG_SHAPE, "symbolStatus ['x']"),
     ],
 )
-def test_a_contract_that_cannot_be_is_refused(changes: dict[str, Any], reason: RefusalReason) -> None:
-    refusals = RefusalLog()
-    given = [contract(symbol="YUSDT"), contract(**changes), contract(symbol="ZUSDT_261226", symbolType="delivery")]
+def test_a_contract_that_cannot_be_read_is_named_with_its_field(
+    changes: dict[str, Any], reason: RefusalReason, fault: str
+) -> None:
+    found, refusals = listed_contracts(contract(**changes))
+    assert found == ContractList({"YUSDT": CONTRACT}, {"XUSDT": fault})
+    assert refusals.counts == {reason: 1}
 
-    async def use(rest: BitgetRest, _script: Script) -> dict[str, ContractBody]:
+
+@pytest.mark.parametrize("name", ["pricePlace", "priceEndStep", "sizeMultiplier", "minTradeUSDT", "symbolStatus"])
+def test_a_contract_without_a_field_is_named_with_it(name: str) -> None:
+    row = contract()
+    del row[name]
+    assert listed_contracts(row)[0].unreadable == {"XUSDT": f"{name} missing"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fees"),
+    [
+        ({"fundInterval": "0"}, (0.0002, 0.0006)),
+        ({"fundInterval": "2.5"}, (0.0002, 0.0006)),
+        ({"fundInterval": ""}, (0.0002, 0.0006)),
+        ({"takerFeeRate": "0.6"}, (0.0002, None)),
+        ({"makerFeeRate": "", "takerFeeRate": []}, (None, None)),
+    ],
+)
+def test_a_field_that_nothing_needs_costs_no_contract(
+    changes: dict[str, Any], fees: tuple[float | None, float | None]
+) -> None:
+    found, refusals = listed_contracts(contract(**changes))
+    assert found.unreadable == {} and refusals.counts == {}
+    assert (found.readable["XUSDT"].maker_fee_fraction, found.readable["XUSDT"].taker_fee_fraction) == fees
+
+
+def test_a_contract_that_stands_there_twice_counts_once() -> None:
+    found, refusals = listed_contracts(contract(symbol="YUSDT"))
+    assert found == ContractList({"YUSDT": CONTRACT}, {})
+    assert refusals.counts == {RefusalReason.DUPLICATE: 1}
+
+
+CONTRACT = ContractBody("YUSDT", 1, 2, 10, 1, 5.0, 0.0002, 0.0006, "normal")
+
+
+def listed_contracts(row: dict[str, Any]) -> tuple[ContractList, RefusalLog]:
+    """The contracts of an answer that has this row between two good ones, one of them with a day of delivery."""
+    refusals = RefusalLog()
+    given = [contract(symbol="YUSDT"), row, contract(symbol="ZUSDT_261226", symbolType="delivery")]
+
+    async def use(rest: BitgetRest, _script: Script) -> ContractList:
         return await rest.contracts()
 
-    found = used(lambda _path, _params: success(given), use, refusals)
-    assert found == {"YUSDT": ContractBody("YUSDT", 1, 2, 10, 1, 5.0, 0.0002, 0.0006, "normal", 4)}
-    assert refusals.counts == {reason: 1}
+    return used(lambda _path, _params: success(given), use, refusals), refusals
 
 
 def tier(start: str, fraction: str, symbol: str = SYMBOL) -> dict[str, str]:

@@ -120,7 +120,7 @@ def test_settlements_are_those_of_ninety_days() -> None:
 
 def test_what_is_said_of_a_contract_is_read() -> None:
     async def use(rest: BitgetRest, twin: Twin) -> None:
-        contract, listing = (await rest.contracts())[BTC], MARKET.listing(BTC)
+        contract, listing = (await rest.contracts()).readable[BTC], MARKET.listing(BTC)
         assert (contract.tick_numerator, contract.tick_denominator) == listing.tick
         assert (contract.lot_numerator, contract.lot_denominator) == listing.lot
         assert contract.status == "normal"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from events.facts import (
     AnomalyCleared,
     AnomalyRaised,
+    ContractDelisted,
     DataRefused,
     EngineStarted,
     Event,
@@ -42,6 +43,12 @@ def test_symbols_are_not_tradable_until_they_are_resumed() -> None:
         SuspendedView("B", DAY_0_MS + 1, "a hole"),
     )
     assert [one.symbol for one in view(*held, SymbolResumed(DAY_0_MS, "A", "healed")).suspended] == ["B"]
+
+
+def test_a_delisted_symbol_is_not_tradable_and_says_so() -> None:
+    found = [SymbolSuspended(DAY_0_MS, "A", "gone"), ContractDelisted(DAY_0_MS + 1, "A", "not listed any more")]
+    assert view(*found).suspended == (SuspendedView("A", DAY_0_MS, "delisted: not listed any more"),)
+    assert view(*found, SymbolResumed(DAY_0_MS + 2, "A", "back")).suspended == ()
 
 
 def test_an_anomaly_stands_until_it_is_cleared() -> None:

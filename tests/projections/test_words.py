@@ -15,6 +15,7 @@ from events.facts import (
     CandleClosed,
     CloseRequested,
     Closing,
+    ContractDelisted,
     DataRefused,
     EngineStarted,
     EngineStopped,
@@ -148,6 +149,13 @@ LINES: list[tuple[Event, str]] = [
     ),
     (configured(symbols=("A", "B")), "momentum runs on A, B with 10,000.00 USDT at leverage 3"),
     (SymbolSuspended(DAY_0_MS, "BTCUSDT", "candles are missing"), "BTCUSDT is not tradable: candles are missing"),
+    (
+        ContractDelisted(DAY_0_MS, "BTCUSDT", "the exchange does not list it any more"),
+        (
+            "BTCUSDT is delisted: the exchange does not list it any more; open positions are settled at its last close "
+            "24 h after its last candle, or when they are closed"
+        ),
+    ),
     (SymbolResumed(DAY_0_MS, "BTCUSDT", "all is there"), "BTCUSDT is tradable again: all is there"),
     (CloseRequested(DAY_0_MS, "momentum", "BTCUSDT", "anna", "news"), "BTCUSDT: anna asks momentum to close: news"),
     (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,14 +10,20 @@ from hypothesis import given
 from msgspec.structs import replace
 
 from engine.core.machine import is_decision, react
+from engine.core.registry import load_strategies
+from engine.research.guarded import run_tape
+from engine.research.plain import PlainEngine
 from engine.setup import RunnerSettings
 from events.facts import GLOBAL_SCOPE, GapFound, KillSwitchTripped, RunnerConfigured
 from tests.core.random_market import Recipe, market, recipes
 from tests.core.runs import BUILT_IN, EAGER, eager
+from tests.core.scripted.scripted import ODD, ODD_ENTRIES, ODD_EXITS
 from tests.research.ways import assert_same_bits, compiled, encoded, in_python
 from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world, examples, file_tape, needs_data
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.core.risk import Risk
     from tests.core.random_market import RandomTape
 
@@ -38,6 +45,69 @@ def everybody(tape: RandomTape, risk: Risk) -> dict[str, RunnerSettings]:
 def test_minutes_with_a_scripted_strategy_are_the_same(recipe: Recipe) -> None:
     tape = market(recipe)
     assert_same_bits(tape, eager(["scripted"], CAREFUL), at_least=1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_answers_that_make_no_sense_are_the_same(seed: int) -> None:
+    """Every odd answer comes often, among ordinary ones, whatever stood in the row it is written to."""
+    tape, random = market(Recipe(seed, symbols=2, candles=400, told_of=0.2)), Random(seed)
+    for table in tape.candles:
+        for number in range(len(table.volume)):
+            if random.random() < 0.3:
+                table.volume[number] = ODD + random.randrange(ODD_ENTRIES + ODD_EXITS)
+    assert_same_bits(tape, eager(["scripted"], NO_LIMITS), at_least=60)
+    found = b"".join(in_python(tape, eager(["scripted"], NO_LIMITS)).events())
+    for reason in (b"not_a_number", b"stop_wrong_side", b"target_wrong_side", b"unnamed_exit"):
+        assert reason in found, "the tape does not bring what it is for"
+
+
+LOOSE = '''"""A strategy whose functions answer with floats and truth values, or end without an answer."""
+from msgspec import Struct
+
+NAME = "loose"
+TIMEFRAME_MS = 60_000
+EXIT_REASONS = ("mine",)
+
+
+class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+    """One."""
+
+    unused: float = 0.0
+
+
+class Reading(Struct):
+    """One number."""
+
+    volume: float = 0.0
+
+
+def enter(state, market, main, filtered, desk, params, decision):
+    """1 and a half side; in between there is no answer."""
+    decision.stop_fraction = 0.01
+    if main.volume > 12.0:
+        decision.target_fraction = 1
+        return 1.0
+    if main.volume < 8.0:
+        return -0.5
+
+
+def leave(state, market, main, filtered, desk, profit_usdt, params, decision):
+    """True is no reason."""
+    if main.volume < 6.0:
+        return True
+'''
+
+
+def test_loose_answers_are_the_same(tmp_path: Path) -> None:
+    from engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
+
+    (tmp_path / "loose.py").write_text(LOOSE, encoding="utf-8")
+    strategies, tape, found = load_strategies([tmp_path]), market(Recipe(6, candles=400, holes=1)), []
+    for engine in (PlainEngine, CompiledEngine):
+        world = configured_world(tape.contracts, {"loose": RunnerSettings(risk=NO_LIMITS)}, strategies)
+        found.append([encoded(item.event) for item in run_tape(world, engine(world, tape)).decided])
+    assert found[0] == found[1]
+    assert all(reason in b"".join(found[0]) for reason in (b"signal", b"not_a_number", b"unnamed_exit"))
 
 
 @examples(6)

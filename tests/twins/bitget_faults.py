@@ -74,6 +74,10 @@ class Fault(StrEnum):
     EMPTY_DATA = "empty_data"
     UNKNOWN_SYMBOL = "unknown_symbol"
     """40034 for a symbol that exists."""
+    ODD_CONTRACT = "odd_contract"
+    """The contract of `symbol` has the fields of `value` (a dict) in place of its own; None takes one away."""
+    DELISTED = "delisted"
+    """The exchange has ended `symbol`: it is in no list, and whoever asks for it gets 40034."""
 
     # On everything, while the switch is on.
     REFUSED_CONNECTION = "refused_connection"
@@ -98,6 +102,9 @@ AT_ONCE: Final = frozenset(
         Fault.FUNDING_INTERVAL,
     }
 )
+
+OF_CONTRACTS: Final = frozenset({Fault.ODD_CONTRACT, Fault.DELISTED})
+"""What the exchange decides of one contract: nothing that passes by itself, so no script throws it."""
 
 
 class Switch(Struct):

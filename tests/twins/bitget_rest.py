@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Final
@@ -218,7 +219,15 @@ class Rest:
     def _contracts(self, query: Query) -> str:
         now_ms, symbols = self._venue.now_ms(), self._symbols(query)
         texts = (contract_text(self._history, symbol, now_ms, self._status(symbol)) for symbol in symbols)
-        return self._list(texts, query.get("symbol"))
+        odd = (self._odd(symbol, text) for symbol, text in zip(symbols, texts, strict=True))
+        return self._list(odd, query.get("symbol"))
+
+    def _odd(self, symbol: str, contract: str) -> str:
+        switch = self._venue.faults.hits(Fault.ODD_CONTRACT, symbol)
+        if switch is None:
+            return contract
+        fields = json.loads(contract) | switch.value
+        return json.dumps({name: value for name, value in fields.items() if value is not None})
 
     def _status(self, symbol: str) -> str:
         switch = self._venue.faults.sees(Fault.MAINTENANCE, symbol)

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tests.twins.bitget_faults import AT_ONCE, Fault, Faults
+from tests.twins.bitget_faults import AT_ONCE, OF_CONTRACTS, Fault, Faults
 
 HOUR_MS: Final = 3_600_000
 FUNDING_HOURS: Final = (1, 2, 4, 8)
@@ -45,7 +45,7 @@ OF_ONE_SYMBOL: Final = frozenset(
 )
 OF_ALL_SYMBOLS: Final = AT_ONCE | {Fault.NO_PONG, Fault.REFUSED_CONNECTION, Fault.MAINTENANCE}
 """What concerns a connection or the whole server. Everything else is thrown at one symbol or at all."""
-ALL: Final = tuple(Fault)
+ALL: Final = tuple(fault for fault in Fault if fault not in OF_CONTRACTS)
 
 
 class Throw(Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from engine.clock import Clock
-from tests.twins.bitget_faults import Faults
+from tests.twins.bitget_faults import Fault, Faults
 from tests.twins.bitget_history import History
 from tests.twins.bitget_limits import (
     ATTEMPTS_MAX,
@@ -87,4 +87,6 @@ class Venue:
 
     def is_known(self, symbol: str) -> bool:
         """Whether the exchange lists a symbol."""
-        return symbol in self.history.market.symbols and (self.history.listing(symbol).listed_ms <= self.now_ms())
+        if symbol not in self.history.market.symbols or self.faults.sees(Fault.DELISTED, symbol):
+            return False
+        return self.history.listing(symbol).listed_ms <= self.now_ms()

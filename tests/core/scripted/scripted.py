@@ -19,6 +19,12 @@ EXIT_REASONS = ("told",)
 BUY = 1001.0
 SELL = 1002.0
 LEAVE = 1003.0
+ODD = 1010.0
+"""From here on the volume numbers an answer that makes no sense, or hardly any: see `odd_entry` and `odd_exit`."""
+ODD_ENTRIES = 18
+ODD_EXITS = 5
+INFINITY = 1e308 * 10.0
+NAN = INFINITY - INFINITY
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +46,8 @@ def enter(
 ) -> int:
     """Long or short when told so."""
     side = 0
+    if ODD <= main.volume < ODD + ODD_ENTRIES:
+        return odd_entry(main.volume - ODD, decision)
     if main.volume == BUY:
         side = 1
     elif main.volume == SELL:
@@ -64,8 +72,71 @@ def leave(
     decision: Decision,
 ) -> int:
     """Out when told so."""
+    if ODD + ODD_ENTRIES <= main.volume < ODD + ODD_ENTRIES + ODD_EXITS:
+        return odd_exit(main.volume - ODD - ODD_ENTRIES, decision)
     if main.volume != LEAVE:
         return NO_REASON
     decision.reading.volume = main.volume
     decision.reading.profit_usdt = profit_usdt
+    return FIRST_EXIT_REASON
+
+
+def odd_entry(number: float, decision: Decision) -> int:
+    """Answer as no strategy should; the last ones are odd and yet in order."""
+    side = 1
+    if number == 15.0:
+        return side  # Nothing is written: no stop, no target.
+    decision.stop_fraction = 0.01
+    decision.target_fraction = 0.02
+    if number == 0.0:
+        decision.stop_fraction = NAN
+    elif number == 1.0:
+        decision.target_fraction = NAN
+    elif number == 2.0:
+        decision.score = NAN
+    elif number == 3.0:
+        decision.stop_fraction = INFINITY
+    elif number == 4.0:
+        decision.target_fraction = -INFINITY
+    elif number == 5.0:
+        decision.score = INFINITY
+    elif number == 6.0:
+        decision.target_fraction = 1e300
+    elif number == 7.0:
+        decision.stop_fraction = -1e300
+    elif number == 8.0:
+        side = 2
+    elif number == 9.0:
+        side = -7
+    elif number == 10.0:
+        decision.stop_fraction = -0.01
+    elif number == 11.0:
+        decision.stop_fraction = -0.02
+        side = -1
+    elif number == 12.0:
+        decision.target_fraction = -0.01
+    elif number == 13.0:
+        decision.target_fraction = -0.02
+        side = -1
+    elif number == 14.0:
+        decision.stop_fraction = -0.01
+        decision.target_fraction = NAN
+    elif number == 16.0:
+        decision.reading.volume = NAN
+    elif number == 17.0:
+        decision.target_fraction = 1e9
+    return side
+
+
+def odd_exit(number: float, decision: Decision) -> int:
+    """Leave for a reason that is not among the strategy's own; the last one is in order but for its reading."""
+    if number == 0.0:
+        return 1
+    if number == 1.0:
+        return FIRST_EXIT_REASON + 7
+    if number == 2.0:
+        return 4  # That is the engine's own number of a liquidation.
+    if number == 3.0:
+        return -5
+    decision.reading.profit_usdt = INFINITY
     return FIRST_EXIT_REASON

@@ -1,0 +1,47 @@
+"""The end of a contract: the exchange lists it no more, so no candle can fill what is open on it.
+
+A position is settled at the contract's last close with the taker fee and no slippage: 24 hours after its last candle,
+or as soon as its owner has asked to close it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.core.codes import DELISTED, ENDED, EXIT, MANUAL
+from engine.core.exchange import close_position
+from engine.core.guard import guard_account
+from engine.core.state import Fact
+from engine.core.trade import mark
+
+if TYPE_CHECKING:
+    from engine.core.world import Runner, World
+    from events.facts import ContractDelisted
+
+SETTLED_AFTER_MS = 86_400_000
+
+
+def is_delisted(world: World, symbol: int) -> bool:
+    """Return whether the exchange has ended a symbol's contract."""
+    return world.markets[symbol].suspended == ENDED
+
+
+def is_due(world: World, runner: Runner, event: ContractDelisted) -> bool:
+    """Return whether a runner's position in the contract is settled on this event."""
+    symbol = world.symbols[event.symbol]
+    desk = runner.desks[symbol]
+    wanted = desk.order.action == EXIT and desk.order.reason == MANUAL
+    over = event.at_ms >= world.markets[symbol].close_time_ms + SETTLED_AFTER_MS
+    return desk.position.side != 0 and (wanted or over)
+
+
+def settle(world: World, runner: Runner, symbol: int, at_ms: int) -> int:
+    """Settle a runner's position at the last close and apply that; return how many decisions stand in its `out`.
+
+    The fee may be what reaches the limit of the runner's kill switch.
+    """
+    account, desks, out, price = runner.account, runner.desks, runner.out, world.markets[symbol].close
+    fee, fact = runner.rules.taker_fee, Fact(symbol=symbol)
+    count = close_position(DELISTED, price, price, fee, 0, at_ms, fact, desks[symbol], account, out, 0)
+    mark(account, desks)
+    return count if account.tripped else guard_account(at_ms, account, desks, runner.rules, out, count)

@@ -1,0 +1,30 @@
+"""What the doctor says of an exchange's contracts, against the stand-in in real time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cli.doctor_exchange import Seen, findings, look_at_exchange
+from engine.clock import SystemClock
+from engine.feeds.bitget_settings import BitgetSettings
+from tests.twins.bitget import Twin
+from tests.twins.bitget_faults import Fault
+from tests.twins.bitget_market import SimTwinMarket
+
+BTC, ETH, NOPE = "BTCUSDT", "ETHUSDT", "NOPEUSDT"
+
+
+async def looked_at() -> tuple[BitgetSettings, Seen]:
+    """What is seen of an exchange that has one good contract and one that cannot be read."""
+    async with Twin(SimTwinMarket((BTC, ETH)), SystemClock()) as twin:
+        twin.faults.on(Fault.ODD_CONTRACT, symbol=ETH, value={"minTradeUSDT": ""})
+        settings = BitgetSettings(symbols=(BTC, ETH, NOPE), rest_url=twin.rest_url, ws_url=twin.ws_url)
+        return settings, await asyncio.to_thread(look_at_exchange, settings)
+
+
+def test_the_doctor_tells_a_contract_that_cannot_be_read_from_one_that_is_not_there() -> None:
+    found = [one for one in findings(*asyncio.run(looked_at())) if one.name == "symbols"]
+    assert [(one.level, one.text) for one in found] == [
+        ("fail", f"not traded there: {NOPE}"),
+        ("warn", f"contract cannot be read: {ETH} (minTradeUSDT '')"),
+    ]
