@@ -21,6 +21,7 @@ from engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
 from engine.recovery import Recovered, recover
 from engine.replaying import tell, tell_end
 from engine.setup import RunnerSettings, configured_runners
+from events import durable
 from events.bus import Bus
 from events.errors import ConfigError, LogError
 from events.facts import (
@@ -96,7 +97,7 @@ def snapshot_store(db: Path, warn: Callable[[str], None]) -> SnapshotStore:
 def make_folder(db: Path) -> None:
     """The folder of a log. Raises LogError where there can be none."""
     try:
-        db.parent.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(db.parent)
     except OSError as error:
         raise LogError(f"there can be no log at {db}: {error.strerror}") from error
 
