@@ -6,6 +6,7 @@ What the configuration says now is compared with what the log says: only differe
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from engine.core.commands import CONFIGURATION, PAUSED_BY_CONFIGURATION
 from engine.core.machine import is_news
 from engine.core.registry import code_digest
 from engine.core.saving import world_digest
+from engine.integrity import Integrity
 from engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
 from engine.recovery import Recovered, recover
 from engine.replaying import tell, tell_end
@@ -71,6 +73,7 @@ class Engine(Struct):
     recovered: Recovered
     clock: Clock
     desk: CommandDesk
+    integrity: Integrity
     ending: bool = False
     market_ended: bool = False
     """A recorded or limited market was played to its end."""
@@ -153,7 +156,8 @@ def _recovered_engine(
     version = code_digest(settings.strategies.values())
     every, newest_seq = settings.snapshot_every_events, recovered.snapshot_seq
     loop = Loop(recovered.world, log, bus, snapshots, version, warn, every, newest_seq)
-    return Engine(log, loop, bus, recovered, clock, CommandDesk(loop))
+    integrity = Integrity(log, bus, warn, f"{os.getpid()} {clock.now_ms()}")
+    return Engine(log, loop, bus, recovered, clock, CommandDesk(loop), integrity)
 
 
 async def command(settings: EngineSettings, asked: Command, clock: Clock, warn: Callable[[str], None]) -> Accepted:

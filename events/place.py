@@ -1,0 +1,50 @@
+"""Where the file of an open log stands: another one, or none, in its place is noticed by the inode.
+
+The files are looked at, never opened: closing one would drop the locks that SQLite holds on it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from events.errors import LogReplaced
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Identity = tuple[int, int]
+
+
+class Place:
+    """The path by which a log was opened, a symbolic link maybe, and the files that were opened for it."""
+
+    def __init__(self, given: Path, file: Path) -> None:
+        """Remember what stands there; the log at `file`, where `given` leads, is open. Raises LogReplaced."""
+        self._given, self._wal = given, file.with_name(f"{file.name}-wal")
+        log, wal = _identity(file), _identity(self._wal)
+        if log is None:
+            raise LogReplaced(f"the log at {file} is gone")
+        self._log: Identity = log
+        self._opened_wal: Identity | None = wal
+
+    def check(self) -> None:
+        """Compare. Raises LogReplaced with what is wrong, and OSError where the disk does not say."""
+        found = _identity(self._given)
+        if found is None:
+            raise LogReplaced(f"the log was deleted or moved away from {self._given} while the engine wrote to it")
+        if found != self._log:
+            raise LogReplaced(f"another file took the place of the log at {self._given} while the engine wrote to it")
+        wal = _identity(self._wal)
+        if self._opened_wal is None:
+            self._opened_wal = wal  # SQLite makes it with the first commit.
+        elif wal != self._opened_wal:
+            raise LogReplaced(f"{self._wal} was deleted or replaced while the engine wrote to it")
+
+
+def _identity(path: Path) -> Identity | None:
+    """Return which file a path leads to; None where it leads nowhere. Raises OSError."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
