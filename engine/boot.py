@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -25,7 +25,7 @@ from engine.replaying import tell, tell_end
 from engine.setup import RunnerSettings, configured_runners
 from events import durable
 from events.bus import Bus
-from events.errors import ConfigError, LogError
+from events.errors import ConfigError, LogDamaged, LogError
 from events.facts import (
     ContractListed,
     EngineStarted,
@@ -35,6 +35,7 @@ from events.facts import (
     RunnerPaused,
     RunnerResumed,
 )
+from events.proof import note_damage
 from events.snapshots import SnapshotStore
 from events.sqlite_log import SqliteEventLog, SqliteLogReader
 
@@ -134,6 +135,10 @@ async def engine(
         await made.loop.take([started, *changes(made.loop.world, settings, contracts, watched, at_ms)])
         yield made
         await made.finish()
+    except LogDamaged as damage:
+        with suppress(LogError, OSError), closing(log.reader()) as reader:
+            note_damage(log.path, reader, damage)
+        raise
     finally:
         await asyncio.shield(log.close())
 

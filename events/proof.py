@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from events.durable import write_durably
-from events.log import Head
+from events.log import GENESIS_HASH, Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from events.errors import LogDamaged
     from events.log import Commit
 
 SUFFIX = ".proof"
@@ -82,6 +84,16 @@ def write_proof(log_path: Path, proof: Proof) -> None:
 def holds(rows: Rows, head: Head) -> bool:
     """Return whether the log has this row; the beginning of a log is in every log. Raises LogError."""
     return head.seq == 0 or rows.hash_at(head.seq) == head.hash
+
+
+def note_damage(log_path: Path, rows: Rows, found: LogDamaged) -> None:
+    """Keep what somebody else found, so that the next start finds it at once. Raises LogError, OSError."""
+    row_hash = rows.hash_at(found.seq - 1) if found.seq > 1 else GENESIS_HASH
+    if row_hash is None:
+        return  # The row before is damaged too: whoever reads it finds that.
+    known = read_proof(log_path) or Proof(log_path.stat().st_ino)
+    damage = Damage(found.seq, found.reason, Head(found.seq - 1, row_hash))
+    write_proof(log_path, replace(known, damage=damage))
 
 
 def check_known_damage(log_path: Path, rows: Rows) -> None:

@@ -184,7 +184,7 @@ def test_damage_before_the_newest_snapshot_stops_the_engine_by_name_and_it_does_
 def test_a_log_deleted_under_a_running_engine_stops_it_and_its_owner_is_told(
     running: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    wait_for(lambda: (tmp_path / "log.db.sock").exists())
+    wait_for((tmp_path / "log.db.proof").exists)
     (tmp_path / "log.db").unlink()
     _, said = running.communicate(timeout=WAITS_S_MAX)
     assert running.returncode == 1, said
