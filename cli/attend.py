@@ -25,6 +25,7 @@ from engine.lag import LagWatch, stacks_file
 from engine.vital_signs import VitalSigns
 from events.cursors import SqliteCursors
 from events.errors import LogDamaged, LogReplaced, PapertapeError
+from events.place import other_users
 from events.snapshots import SnapshotStore
 from projections.alerts.derive import Alerts
 from projections.alerts.digest import Digest
@@ -309,15 +310,25 @@ class Attendance:
 
     async def _measure(self) -> Measured:
         signs = await self.signs.measure()
-        told = self._notifier.statistics()
+        told, log = self._notifier.statistics(), self._running.log
+        blocked = await log.blocked_wal_bytes()
         return Measured(
             **asdict(signs),
             oldest_alert_age_s=self.oldest_alert_age_s,
             projection_lag_events={"alerts": told.lag_events, **self._chat_lag()},
             dead_tasks=tuple(sorted(self.companions.dead)),
             backup_age_s=self.backup_age_s,
+            clock_skew_ms=self._skew_ms(),
+            wal_blocked_bytes=blocked,
+            log_users=await asyncio.to_thread(other_users, log.path) if blocked else (),
+            read_back_failure=self._running.integrity.failure,
             market_ended=self.market_ended,
         )
+
+    def _skew_ms(self) -> float | None:
+        """What the feed says of this machine's clock; None where it says nothing."""
+        live = self._live()
+        return None if live is None else live.clock_skew_ms
 
     def _chat_lag(self) -> dict[str, int]:
         if self._bot is None:

@@ -5,14 +5,15 @@ The files are looked at, never opened: closing one would drop the locks that SQL
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
+from typing import Final
 
 from events.errors import LogReplaced
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 Identity = tuple[int, int]
+PROCESSES: Final = Path("/proc")
+USERS_NAMED_MAX: Final = 5
 
 
 class Place:
@@ -48,3 +49,17 @@ def _identity(path: Path) -> Identity | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
+
+
+def other_users(file: Path) -> tuple[str, ...]:
+    """Return who else has the log at `file` open, as `sqlite3 (process 123)`; empty where the system does not say."""
+    opened, found = {file, Path(f"{file}-wal"), Path(f"{file}-shm")}, list[str]()
+    for process in PROCESSES.glob("[0-9]*"):
+        if process.name == str(os.getpid()) or len(found) >= USERS_NAMED_MAX:
+            continue
+        try:
+            if any(one.readlink() in opened for one in (process / "fd").iterdir()):
+                found.append(f"{(process / 'comm').read_text().strip()} (process {process.name})")
+        except OSError:  # It has just ended, or belongs to somebody else.
+            continue
+    return tuple(found)

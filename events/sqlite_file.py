@@ -24,6 +24,9 @@ PRIMARY_CODE = 0xFF
 JOURNAL_BYTES_MAX = 64 << 20
 WAL_BYTES = 1_000 * 4_096
 """The pages at which SQLite checkpoints by itself."""
+WAL_FRAME_BYTES = 24 + 4_096
+WAL_LONG_BYTES = 3 * WAL_BYTES // 2
+"""Longer than it grows where checkpoints succeed."""
 PAGES_MAX = 0xFFFFFFFE
 """What SQLite itself allows: 17 TB."""
 
@@ -193,12 +196,12 @@ async def prepare(path: Path, connection: aiosqlite.Connection, pages_max: int) 
             raise LogError(f"{path}: SQLite gives journal_mode={journal_mode}, synchronous={synchronous}, not wal, 2")
         if await _pragma(connection, "application_id") != APPLICATION_ID:  # A log that is there is not written to.
             await connection.executescript(_SCHEMA)
-        if _wal_bytes(path) < WAL_BYTES:
+        if wal_bytes(path) < WAL_BYTES:
             await _lay_out_wal(connection)
         await _pragma(connection, f"max_page_count = {pages_max}")
 
 
-def _wal_bytes(path: Path) -> int:
+def wal_bytes(path: Path) -> int:
     """How long the -wal is; what a killed writer left is kept as it is."""
     wal = path.with_name(path.name + "-wal")
     return wal.stat().st_size if wal.exists() else 0

@@ -26,11 +26,14 @@ from events.sqlite_file import (
     BUSY_TIMEOUT_S,
     INSERT,
     PAGES_MAX,
+    WAL_FRAME_BYTES,
+    WAL_LONG_BYTES,
     connect_to_read,
     driver_errors_named,
     holds_log,
     prepare,
     undo_half_done,
+    wal_bytes,
 )
 
 PAGE_ROWS_MAX = 256
@@ -231,6 +234,18 @@ class SqliteEventLog:
     def check_place(self) -> None:
         """Look whether the log is still the file at the path it was opened by; for any thread. Raises LogReplaced."""
         self._place.check()
+
+    async def blocked_wal_bytes(self) -> int:
+        """Return how much of a long -wal cannot be moved into the log, because somebody reads an old state of it.
+
+        0 where the -wal is as short as it is without such a reader. Raises LogError.
+        """
+        if wal_bytes(self.path) <= WAL_LONG_BYTES:
+            return 0
+        with driver_errors_named(self.path):
+            rows = list(await self._connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)"))
+        _, frames, moved = rows[0]
+        return max(0, int(frames) - int(moved)) * WAL_FRAME_BYTES
 
     def reader(self) -> SqliteLogReader:
         """A reader of the same log."""

@@ -5,11 +5,15 @@ long a trouble has stayed away is not in the log: after a restart that is counte
 
 An anomaly that comes back within a reminder's time must stay away thrice as long before it is over, up to a
 reminder's time. That bounds what any pattern of on and off can cause: five facts an hour of the same kind and subject.
+
+What stands is told anew when its text says something else: other words, or a number twice or half as large. That may
+happen `RENEWALS_MAX` times between two reminders.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -34,6 +38,9 @@ DETAIL_CHARS_MAX = 500
 PATIENCE_MS = 90_000
 """A first repair gets so long to show that it helped: a new candle may be a minute away."""
 NEVER_MS = -(1 << 62)
+RENEWALS_MAX: Final = 2
+CHANGED_TIMES: Final = 2.0
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 Key = tuple[str, str]
 
@@ -42,7 +49,7 @@ class Case(Struct, frozen=True):
     """One kind and subject: whether it stands, and when it was raised, told, cleared and tried to be mended last.
 
     `hoped_at_ms` is when it was met by the first repair within a reminder's time; `returns` counts how often it came
-    back soon after it was over.
+    back soon after it was over, `renewals` how often its text was told anew since the last reminder.
     """
 
     kind: str
@@ -55,6 +62,7 @@ class Case(Struct, frozen=True):
     tried_at_ms: int = NEVER_MS
     hoped_at_ms: int = NEVER_MS
     returns: int = 0
+    renewals: int = 0
 
 
 class Rules(Struct, frozen=True):
@@ -124,10 +132,12 @@ class Anomalies:
                     detail=event.detail,
                     raised_at_ms=event.at_ms,
                     told_at_ms=event.at_ms,
+                    renewals=0,
                     returns=min(case.returns + 1, RETURNS_MAX) if returned else 0,
                 )
             case AnomalyPersists() if case.standing:
-                return replace(case, detail=event.detail, told_at_ms=event.at_ms)
+                renewals = 0 if self._is_reminder_due(case, event.at_ms) else case.renewals + 1
+                return replace(case, detail=event.detail, told_at_ms=event.at_ms, renewals=renewals)
             case AnomalyCleared() if case.standing:
                 return replace(case, standing=False, cleared_at_ms=event.at_ms)
             case RepairTried():
@@ -172,8 +182,11 @@ class Anomalies:
         told: list[Event] = []
         for case in self.standing():
             trouble = seen.get((case.kind, case.subject))
-            if trouble is not None and not trouble.covered and self._is_reminder_due(case, now_ms):
-                detail = _cut(trouble.detail)
+            if trouble is None or trouble.covered:
+                continue
+            detail = _cut(trouble.detail)
+            renewed = trouble.renews and case.renewals < RENEWALS_MAX and _says_else(case.detail, detail)
+            if renewed or self._is_reminder_due(case, now_ms):
                 told.append(AnomalyPersists(now_ms, case.kind, case.subject, detail, case.raised_at_ms))
         return told
 
@@ -202,6 +215,18 @@ def _open(troubles: Sequence[Trouble]) -> list[Trouble]:
 def _passed(since_ms: int, now_ms: int, span_ms: int) -> bool:
     """Whether a span of time is over. A time that lies ahead is of a clock that was set back: it counts as over."""
     return not 0 <= now_ms - since_ms < span_ms
+
+
+def _says_else(before: str, now: str) -> bool:
+    """Whether a text has other words, or a number that is twice or half as large."""
+    if _NUMBER.sub("", before) != _NUMBER.sub("", now):
+        return True
+    pairs = zip(_numbers(before), _numbers(now), strict=True)
+    return any(max(one, other) >= CHANGED_TIMES * min(one, other) for one, other in pairs if one != other)
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number.replace(",", "")) for number in _NUMBER.findall(text)]
 
 
 def _cut(text: str) -> str:

@@ -72,6 +72,8 @@ MEASURED = {
     "alerts_stuck": ({"oldest_alert_age_s": 4_000.0}, {"oldest_alert_age_s": 0.0}),
     "projection_behind": ({"projection_lag_events": {"x": 1 << 30}}, {"projection_lag_events": {"x": 0}}),
     "loop_lag": ({"loop_lag_ms": 2_000.0}, {"loop_lag_ms": 1.0}),
+    "wal_growing": ({"wal_blocked_bytes": 1 << 30}, {"wal_blocked_bytes": 0}),
+    "log_not_read_back": ({"read_back_failure": "no memory"}, {"read_back_failure": ""}),
     "backup_old": ({"backup_age_s": 100_000.0}, {"backup_age_s": 1.0}),
     "task_dead": ({"dead_tasks": ("x",)}, {"dead_tasks": ()}),
 }
