@@ -43,6 +43,7 @@ CHANGED_TIMES: Final = 2.0
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 Key = tuple[str, str]
+Anomaly = AnomalyRaised | AnomalyPersists | AnomalyCleared
 
 
 class Case(Struct, frozen=True):
@@ -111,7 +112,7 @@ class Anomalies:
             case AnomalyRaised() | AnomalyCleared() | AnomalyPersists() | RepairTried() if event.kind in self._kinds:
                 key = (event.kind, event.subject)
                 case = self._cases.get(key) or self._opened(key)
-                self._cases[key] = self._after(case, event)
+                self._cases[key] = self._after(case, event, recorded.recorded_at_ms)
             case _:
                 pass
 
@@ -122,27 +123,28 @@ class Anomalies:
             del self._cases[over]
         return Case(*key)
 
-    def _after(self, case: Case, event: Event) -> Case:
+    def _after(self, case: Case, event: Event, at_ms: int) -> Case:
+        """The case after an event that was recorded at a time."""
         match event:
             case AnomalyRaised() if not case.standing:
-                returned = not _passed(case.cleared_at_ms, event.at_ms, self._rules.reminder_ms)
+                returned = not _passed(case.cleared_at_ms, at_ms, self._rules.reminder_ms)
                 return replace(
                     case,
                     standing=True,
                     detail=event.detail,
-                    raised_at_ms=event.at_ms,
-                    told_at_ms=event.at_ms,
+                    raised_at_ms=at_ms,
+                    told_at_ms=at_ms,
                     renewals=0,
                     returns=min(case.returns + 1, RETURNS_MAX) if returned else 0,
                 )
             case AnomalyPersists() if case.standing:
-                renewals = 0 if self._is_reminder_due(case, event.at_ms) else case.renewals + 1
-                return replace(case, detail=event.detail, told_at_ms=event.at_ms, renewals=renewals)
+                renewals = 0 if self._is_reminder_due(case, at_ms) else case.renewals + 1
+                return replace(case, detail=event.detail, told_at_ms=at_ms, renewals=renewals)
             case AnomalyCleared() if case.standing:
-                return replace(case, standing=False, cleared_at_ms=event.at_ms)
+                return replace(case, standing=False, cleared_at_ms=at_ms)
             case RepairTried():
-                first = not case.standing and _passed(case.tried_at_ms, event.at_ms, self._rules.reminder_ms)
-                return replace(case, tried_at_ms=event.at_ms, hoped_at_ms=event.at_ms if first else case.hoped_at_ms)
+                first = not case.standing and _passed(case.tried_at_ms, at_ms, self._rules.reminder_ms)
+                return replace(case, tried_at_ms=at_ms, hoped_at_ms=at_ms if first else case.hoped_at_ms)
             case _:
                 return case
 
@@ -159,13 +161,13 @@ class Anomalies:
                 chosen.append(trouble)
         return chosen
 
-    def to_tell(self, troubles: Sequence[Trouble], now_ms: int, unmeasured: Collection[str] = ()) -> list[Event]:
+    def to_tell(self, troubles: Sequence[Trouble], now_ms: int, unmeasured: Collection[str] = ()) -> list[Anomaly]:
         """The facts to tell now. What was just met by its first repair in a reminder's time is held back a little."""
         seen = {(trouble.kind.value, trouble.subject): trouble for trouble in troubles}
         return [*self._over(seen, now_ms, unmeasured), *self._still(seen, now_ms), *self._new(seen, now_ms)]
 
-    def _over(self, seen: Mapping[Key, Trouble], now_ms: int, unmeasured: Collection[str]) -> list[Event]:
-        told: list[Event] = []
+    def _over(self, seen: Mapping[Key, Trouble], now_ms: int, unmeasured: Collection[str]) -> list[Anomaly]:
+        told: list[Anomaly] = []
         calm_since_ms: dict[Key, int] = {}
         for case in self.standing():
             key = (case.kind, case.subject)
@@ -178,8 +180,8 @@ class Anomalies:
         self._calm_since_ms = calm_since_ms
         return told
 
-    def _still(self, seen: Mapping[Key, Trouble], now_ms: int) -> list[Event]:
-        told: list[Event] = []
+    def _still(self, seen: Mapping[Key, Trouble], now_ms: int) -> list[Anomaly]:
+        told: list[Anomaly] = []
         for case in self.standing():
             trouble = seen.get((case.kind, case.subject))
             if trouble is None or trouble.covered:
@@ -190,9 +192,9 @@ class Anomalies:
                 told.append(AnomalyPersists(now_ms, case.kind, case.subject, detail, case.raised_at_ms))
         return told
 
-    def _new(self, seen: Mapping[Key, Trouble], now_ms: int) -> list[Event]:
+    def _new(self, seen: Mapping[Key, Trouble], now_ms: int) -> list[Anomaly]:
         room = STANDING_MAX - len(self.standing())
-        told: list[Event] = []
+        told: list[Anomaly] = []
         for key, trouble in seen.items():
             case = self._cases.get(key, Case(*key))
             hopes = not _passed(case.hoped_at_ms, now_ms, PATIENCE_MS)

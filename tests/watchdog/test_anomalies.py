@@ -34,12 +34,12 @@ class Machine(Struct):
     def restart(self) -> None:
         self.state = Anomalies(RULES)
         for event in self.events:
-            self.state.apply(Recorded(1, 0, 0, event))
+            self.state.apply(Recorded(1, event.at_ms, 0, event))
 
     def tell(self, events: Iterable[Event]) -> None:
         for event in events:
             self.events.append(event)
-            self.state.apply(Recorded(1, 0, 0, event))
+            self.state.apply(Recorded(1, event.at_ms, 0, event))
 
     def look(
         self, troubles: Sequence[Trouble], repairable: Collection[str] = (), unknown: Collection[str] = ()

@@ -249,6 +249,9 @@ class Sleeper(VirtualClock):
         shown_ms = super().now_ms()
         return shown_ms if shown_ms < START_MS + 15 * MINUTE_MS else shown_ms + 8 * HOUR_MS
 
+    def steady_ms(self) -> int:
+        return self.now_ms() - START_MS  # The steady clock counts what the machine slept.
+
 
 def test_a_machine_that_slept_gets_a_moment() -> None:
     async def main(_: VirtualClock) -> Kennel:
@@ -282,7 +285,7 @@ def test_two_who_fold_at_once_fold_every_event_once() -> None:
         for number in range(5_000):
             await kennel.say(candle(START_MS + number))
         vitals = Vitals(TIMEFRAMES)
-        following = Following(kennel.log.reader(), kennel.bus, [vitals])
+        following = Following(kennel.log.reader(), kennel.bus, [vitals], clock)
         await asyncio.gather(*(following.catch_up() for _ in range(3)))
         return vitals.candles, following.cursor.seq
 
