@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,7 +24,8 @@ from engine.feeds.bitget_settings import BITGET
 from engine.lag import LagWatch, stacks_file
 from engine.vital_signs import VitalSigns
 from events.cursors import SqliteCursors
-from events.errors import PapertapeError
+from events.errors import LogDamaged, LogReplaced, PapertapeError
+from events.place import other_users
 from events.snapshots import SnapshotStore
 from projections.alerts.derive import Alerts
 from projections.alerts.digest import Digest
@@ -267,10 +268,12 @@ class Attendance:
             return
         try:
             async with asyncio.timeout(LAST_WORDS_S):
-                await self._dog.following.catch_up()
+                with suppress(PapertapeError):  # A damaged log is told of with what is known of it.
+                    await self._dog.following.catch_up()
                 stamp = Stamp(self._running.log.head.seq, self._running.clock.now_ms())
                 why = redact(f"{type(error).__name__}: {error}")
-                html, silent = fault_text(stamp, why, self._dog.portfolio.positions()), loudness == "silent"
+                whole, positions = not isinstance(error, LogDamaged | LogReplaced), self._dog.portfolio.positions()
+                html, silent = fault_text(stamp, why, positions, is_log_whole=whole), loudness == "silent"
                 self._told.change(lambda before: before.with_fault(stamp.seq, stamp.at_ms, html, silent=silent))
                 await self._telling.say(html, silent=silent)
         except OUTSIDE_ERRORS as failed:
@@ -316,15 +319,25 @@ class Attendance:
 
     async def _measure(self) -> Measured:
         signs = await self.signs.measure()
-        told = self._notifier.statistics()
+        told, log = self._notifier.statistics(), self._running.log
+        blocked = await log.blocked_wal_bytes()
         return Measured(
             **asdict(signs),
             oldest_alert_age_s=self.oldest_alert_age_s,
             projection_lag_events={"alerts": told.lag_events, **self._chat_lag()},
             dead_tasks=tuple(sorted(self.companions.dead)),
             backup_age_s=self.backup_age_s,
+            clock_skew_ms=self._skew_ms(),
+            wal_blocked_bytes=blocked,
+            log_users=await asyncio.to_thread(other_users, log.path) if blocked else (),
+            read_back_failure=self._running.integrity.failure,
             market_ended=self.market_ended,
         )
+
+    def _skew_ms(self) -> float | None:
+        """What the feed says of this machine's clock; None where it says nothing."""
+        live = self._live()
+        return None if live is None else live.clock_skew_ms
 
     def _chat_lag(self) -> dict[str, int]:
         if self._bot is None:

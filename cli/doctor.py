@@ -27,6 +27,7 @@ from engine.boot import snapshot_store
 from engine.feeds.bitget_settings import BITGET
 from events.errors import ConfigError, LogError, LogForeign, LogMissing
 from events.head_file import read_head
+from events.proof import read_proof
 from events.sqlite_file import connect_to_read
 from events.sqlite_log import SqliteLogReader
 from projections.feeding import Feeding
@@ -200,6 +201,7 @@ def _log(path: Path, *, full: bool) -> Iterator[Finding]:
         head = reader.head()
         yield _head(path, head.seq)
         yield _chain(reader, head.seq, full=full)
+        yield _read_back(path, head.seq)
         yield _refused(reader, head.seq)
         newest = next(backwards(reader, head.seq), None)
         yield _clock(newest.recorded_at_ms if newest else 0)
@@ -248,6 +250,19 @@ def _chain(reader: SqliteLogReader, head_seq: int, *, full: bool) -> Finding:
                 break
     what = "the whole chain" if after == 0 else f"the chain from seq {after + 1:,} on"
     return Finding("ok", "chain", f"{what} holds: {rows:,} commits" + ("" if after == 0 else "; --full checks all"))
+
+
+def _read_back(path: Path, head_seq: int) -> Finding:
+    """Show how far engines have read this log back in the background."""
+    proof = read_proof(path)
+    if proof is None:
+        return Finding("ok", "read back", "no engine has read this file back yet; one does so soon after its start")
+    if proof.damage is not None:
+        advice = "`papertape doctor --full` reads it again; an engine refuses to start while it does not hold"
+        return Finding("fail", "read back", f"seq {proof.damage.seq:,} was damaged: {proof.damage.reason}", advice)
+    again = f"; once more up to {proof.again.seq:,}" if proof.again is not None else ""
+    when = f", to the end at {utc(proof.proven_at_ms)} UTC" if proof.proven_at_ms else ""
+    return Finding("ok", "read back", f"{min(proof.proven.seq, head_seq):,} of {head_seq:,} events{when}{again}")
 
 
 def _refused(reader: SqliteLogReader, head_seq: int) -> Finding:

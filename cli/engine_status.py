@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from events.proof import read_proof
 from projections.site import EngineStatus
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ async def status_of(running: Engine, signs: VitalSigns, attended: Attendance | N
     measured = await signs.measure()
     recovered, db = running.recovered, running.log.path
     proof = None if attended is None else await asyncio.to_thread(attended.newest_backup)
+    read_back = await asyncio.to_thread(read_proof, db)
     return EngineStatus(
         version=version("papertape"),
         pid=os.getpid(),
@@ -57,6 +59,9 @@ async def status_of(running: Engine, signs: VitalSigns, attended: Attendance | N
         tasks=len(asyncio.all_tasks()),
         proved_seq=None if proof is None else proof.seq,
         proved_at_ms=None if proof is None else proof.at_ms,
+        read_back_seq=None if read_back is None else read_back.proven.seq,
+        read_back_at_ms=None if read_back is None else read_back.proven_at_ms or None,
+        read_back_failure=running.integrity.failure,
         oldest_alert_age_s=None if attended is None else attended.oldest_alert_age_s,
         alerts_parked="" if attended is None else attended.delivery.parked,
         alerts_moved_to=0 if attended is None else attended.delivery.moved_to,

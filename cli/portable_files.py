@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TextIO, cast
 import msgspec
 from msgspec.structs import astuple
 
+from events.durable import rename_durably
 from events.errors import PortableDamaged, UsageError
 from events.portable import ROW_FIELDS, Row
 
@@ -49,7 +50,7 @@ def write_rows(path: Path, rows: Iterable[Row], form: str) -> None:
         else:
             with _text(half, "w", zipped=path.suffix == ".gz") as file:
                 _WRITERS[form](file, rows)
-        half.rename(path)
+        rename_durably(half, path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
     finally:

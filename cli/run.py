@@ -86,6 +86,7 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
 
             attended = await stack.enter_async_context(attendance(running, config, feed, db))
         watchers = {"view": _view(running, config, as_json), "commands": running.desk.serve()}
+        watchers |= running.integrity.watchers()
         watchers |= attended.watchers() if attended is not None else {}
         door = _door(running, config, db, attended)
         await door.open()

@@ -5,11 +5,11 @@ Only the engine writes it; losing it loses the last heartbeat, the words of the 
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from events.durable import write_durably
 from projections.messages import Unlogged
 
 if TYPE_CHECKING:
@@ -46,11 +46,7 @@ class ToldFile:
 
     def change(self, change: Callable[[Unlogged], Unlogged]) -> None:
         """Put something else in its place, whole or not at all. What cannot be written is a warning."""
-        draft = self._path.with_name(f"{self._path.name}.new")
         try:
-            draft.write_bytes(msgspec.json.encode(change(self.read())))
-            draft.replace(self._path)
+            write_durably(self._path, msgspec.json.encode(change(self.read())))
         except OSError as error:
             self._warn(f"{self._path.name} could not be written: {error.strerror}")
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from msgspec import Struct
 from engine.core.saving import world_digest
 from engine.recovery import recover
 from events.copying import copy_log, put_back
+from events.durable import make_folder, rename_durably
 from events.errors import BackupFailed, LogError
 from events.sqlite_log import SqliteLogReader
 
@@ -82,7 +83,7 @@ def make_backup(
     """
     started = time.perf_counter()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with TemporaryDirectory(prefix=".proving-", dir=folder) as proving:
             copied = Path(proving) / "copy"
             head = copy_log(db, copied)
@@ -93,7 +94,7 @@ def make_backup(
             digest = _same_digest(db, restored, head.seq, strategies, snapshots, on_progress)
             stamp = datetime.fromtimestamp(now_ms / 1_000.0, UTC).strftime(_STAMP)
             path = folder / f"{db.name}-{stamp}-{head.seq:012d}{SUFFIX}"
-            copied.rename(path)
+            rename_durably(copied, path)
         let_go = _let_go(backups(folder, db.name)[:-keep])
         size = path.stat().st_size
     except OSError as error:

@@ -6,7 +6,8 @@ What the configuration says now is compared with what the log says: only differe
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import os
+from contextlib import asynccontextmanager, closing, suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -17,12 +18,14 @@ from engine.core.commands import CONFIGURATION, PAUSED_BY_CONFIGURATION
 from engine.core.machine import is_news
 from engine.core.registry import code_digest
 from engine.core.saving import world_digest
+from engine.integrity import Integrity
 from engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
 from engine.recovery import Recovered, recover
 from engine.replaying import tell, tell_end
 from engine.setup import RunnerSettings, configured_runners
+from events import durable
 from events.bus import Bus
-from events.errors import ConfigError, LogError
+from events.errors import ConfigError, LogDamaged, LogError
 from events.facts import (
     ContractListed,
     EngineStarted,
@@ -32,6 +35,7 @@ from events.facts import (
     RunnerPaused,
     RunnerResumed,
 )
+from events.proof import note_damage
 from events.snapshots import SnapshotStore
 from events.sqlite_log import SqliteEventLog, SqliteLogReader
 
@@ -70,6 +74,7 @@ class Engine(Struct):
     recovered: Recovered
     clock: Clock
     desk: CommandDesk
+    integrity: Integrity
     ending: bool = False
     market_ended: bool = False
     """A recorded or limited market was played to its end."""
@@ -96,7 +101,7 @@ def snapshot_store(db: Path, warn: Callable[[str], None]) -> SnapshotStore:
 def make_folder(db: Path) -> None:
     """The folder of a log. Raises LogError where there can be none."""
     try:
-        db.parent.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(db.parent)
     except OSError as error:
         raise LogError(f"there can be no log at {db}: {error.strerror}") from error
 
@@ -132,6 +137,10 @@ async def engine(
         await made.loop.take([started, *changes(made.loop.world, settings, contracts, watched, at_ms)])
         yield made
         await made.finish()
+    except LogDamaged as damage:
+        with suppress(LogError, OSError), closing(log.reader()) as reader:
+            note_damage(log.path, reader, damage)
+        raise
     finally:
         await asyncio.shield(log.close())
 
@@ -154,7 +163,8 @@ def _recovered_engine(
     version = code_digest(settings.strategies.values())
     every, newest_seq = settings.snapshot_every_events, recovered.snapshot_seq
     loop = Loop(recovered.world, log, bus, snapshots, version, warn, every, newest_seq)
-    return Engine(log, loop, bus, recovered, clock, CommandDesk(loop))
+    integrity = Integrity(log, bus, warn, f"{os.getpid()} {clock.now_ms()}")
+    return Engine(log, loop, bus, recovered, clock, CommandDesk(loop), integrity)
 
 
 async def command(settings: EngineSettings, asked: Command, clock: Clock, warn: Callable[[str], None]) -> Accepted:

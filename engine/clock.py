@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from typing import Final, Protocol
+
+STEADY: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
@@ -12,6 +14,10 @@ class Clock(Protocol):
 
     def now_ms(self) -> int:
         """The wall clock in milliseconds since 1970 UTC."""
+        ...
+
+    def steady_ms(self) -> int:
+        """Milliseconds since some moment by a clock that nobody sets, those in which the machine slept included."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -25,6 +31,10 @@ class SystemClock:
     def now_ms(self) -> int:
         """The wall clock in milliseconds since 1970 UTC."""
         return time.time_ns() // 1_000_000
+
+    def steady_ms(self) -> int:
+        """See `Clock.steady_ms`."""
+        return time.clock_gettime_ns(STEADY) // 1_000_000
 
     async def sleep(self, seconds: float) -> None:
         """Let `seconds` of real time pass."""
@@ -43,6 +53,10 @@ class ScaledClock:
         """The time this clock shows, in milliseconds since 1970 UTC."""
         return self._from_ms + int((self._clock.now_ms() - self._from_ms) * self.speed)
 
+    def steady_ms(self) -> int:
+        """See `Clock.steady_ms`."""
+        return int(self._clock.steady_ms() * self.speed)
+
     async def sleep(self, seconds: float) -> None:
         """Let `seconds` of this clock pass."""
         await self._clock.sleep(seconds / self.speed)
@@ -59,6 +73,7 @@ class ManualClock:
 
     def __init__(self, now_ms: int = 0) -> None:
         self._now_ms = float(now_ms)
+        self._set_ms = 0.0
         self.slept_seconds: list[float] = []
 
     def now_ms(self) -> int:
@@ -66,8 +81,17 @@ class ManualClock:
         return int(self._now_ms)
 
     def advance(self, seconds: float) -> None:
-        """Move the time on by `seconds` (negative moves it back, as a corrected wall clock does)."""
+        """Move the time on by `seconds` (negative moves it back)."""
         self._now_ms += seconds * 1000.0
+
+    def steady_ms(self) -> int:
+        """The time without what `set` changed."""
+        return int(self._now_ms - self._set_ms)
+
+    def set(self, seconds: float) -> None:
+        """Set the clock forward by `seconds` (negative: back) in no time, as a clock that is corrected jumps."""
+        self._now_ms += seconds * 1000.0
+        self._set_ms += seconds * 1000.0
 
     async def sleep(self, seconds: float) -> None:
         """Move the time on by `seconds` and give way to other tasks."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from events.errors import LogDamaged
 from events.facts import RepairTried
 from events.tasks import failure_of
 
@@ -32,9 +33,14 @@ class Companions:
         self.dead: set[str] = set()
 
     async def keep(self, name: str, make: Callable[[], Awaitable[None]]) -> None:
-        """Run what `make` makes to its end; after a failure again, with pauses that grow to a minute."""
+        """Run what `make` makes to its end; after a failure again, with pauses that grow to a minute.
+
+        Raises LogDamaged, whoever meets it: nothing may be appended behind a damaged row.
+        """
         failures = 0
         while (error := await failure_of(make)) is not None:
+            if isinstance(error, LogDamaged):
+                raise error
             failures += 1
             words = f"{type(error).__name__}: {error}"[:WORDS_CHARS_MAX]
             self._warn(f"{name} failed with {words}; it is started again, trading goes on")

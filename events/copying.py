@@ -14,6 +14,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from events.durable import make_folder, move_durably, rename_durably
 from events.errors import LogError, LogNewer
 from events.head_file import HeadFile, LogLock, read_head
 from events.log import Head
@@ -40,9 +41,7 @@ def copy_log(source: Path, target: Path) -> Head:
         _copy(source, half)
         with closing(SqliteLogReader(half)) as reader:
             head = reader.head()
-        _make_durable(half)
-        half.rename(target)
-        _make_durable(target.parent)
+        rename_durably(half, target)
     except OSError as error:
         raise LogError(f"{target} could not be written: {error.strerror}") from error
     finally:
@@ -56,14 +55,6 @@ def _copy(source: Path, target: Path) -> None:
         with closing(made):
             connection.backup(made)
             made.execute("PRAGMA journal_mode = DELETE").fetchone()
-
-
-def _make_durable(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Placed:
@@ -85,7 +76,7 @@ def put_back(copy: Path, db: Path, *, replace_newer: bool, now_ms: int) -> tuple
     Nothing is deleted. Raises LogHeld while an engine runs there, LogNewer where the log there knows more or something
     else than the copy, unless `replace_newer`; LogDamaged for a copy that does not hold; LogError.
     """
-    db.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(db.parent)
     with LogLock(db):
         with closing(SqliteLogReader(copy)) as reader:
             for _ in reader.commits():
@@ -116,9 +107,8 @@ def _move_aside(db: Path, now_ms: int) -> Path | None:
     for number in range(ASIDE_MAX):
         folder = db.with_name(f"{db.name}.replaced-{stamp}" + (f"-{number}" if number else ""))
         if not folder.exists():
-            folder.mkdir()
-            for path in found:
-                path.rename(folder / path.name)
+            make_folder(folder)
+            move_durably(found, folder)
             return folder
     raise LogError(f"there are {ASIDE_MAX} folders {db.name}.replaced-{stamp} already")
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 from zlib import crc32
 
+from events.durable import sync
 from events.errors import LogError, LogHeld
 from events.log import Head
 
@@ -51,6 +52,7 @@ class HeadFile:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             self.keep(head)
             self.sync()
+            sync(path.parent)
         except OSError as error:
             raise LogError(f"{path}: {error}") from error
 

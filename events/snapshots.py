@@ -6,7 +6,6 @@ which seq the state stands on, the hash of the log row that ends there, and whic
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
@@ -15,6 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from events.durable import make_folder, rename_durably, write_durably
 from events.errors import SnapshotRefused
 from events.failpoints import reach
 
@@ -65,8 +65,9 @@ class SnapshotStore:
             raise SnapshotRefused(f"a state of {len(state)} bytes is more than {STATE_BYTES_MAX}")
         path = self.folder / f"{seq:020d}.snapshot"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(path, _encode(Snapshot(seq, row_hash, reducer_version, state)))
+            make_folder(self.folder)
+            content = _encode(Snapshot(seq, row_hash, reducer_version, state))
+            write_durably(path, content, lambda: reach("during_snapshot"))
             self._prune(path)
         except OSError as error:
             raise SnapshotRefused(f"{path} could not be written: {error}") from error
@@ -113,28 +114,12 @@ class SnapshotStore:
             return
         self._warn(f"{path} was set aside: {reason}")
         try:
-            path.replace(path.with_name(path.name + ".refused"))
+            rename_durably(path, path.with_name(path.name + ".refused"))
             refused = sorted(self.folder.glob("*.refused"), key=lambda file: file.stat().st_mtime_ns)
             for old in refused[:-REFUSED_MAX]:
                 old.unlink(missing_ok=True)
         except OSError as error:
             self._warn(f"{path} could not be set aside: {error}")
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """The file is there with all of its content or not at all, also after a power cut."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    reach("during_snapshot")
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _encode(snapshot: Snapshot) -> bytes:

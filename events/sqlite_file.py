@@ -14,6 +14,7 @@ from pathlib import Path
 import aiosqlite
 
 from events.errors import LogBusy, LogDamaged, LogError, LogForeign, LogFromNewerVersion, LogMissing
+from events.head_file import head_path, read_head
 
 APPLICATION_ID = 0x50544150
 SCHEMA_VERSION = 1
@@ -23,6 +24,9 @@ PRIMARY_CODE = 0xFF
 JOURNAL_BYTES_MAX = 64 << 20
 WAL_BYTES = 1_000 * 4_096
 """The pages at which SQLite checkpoints by itself."""
+WAL_FRAME_BYTES = 24 + 4_096
+WAL_LONG_BYTES = 3 * WAL_BYTES // 2
+"""Longer than it grows where checkpoints succeed."""
 PAGES_MAX = 0xFFFFFFFE
 """What SQLite itself allows: 17 TB."""
 
@@ -81,7 +85,9 @@ def connect_to_read(path: Path, busy_s: float = BUSY_TIMEOUT_S) -> sqlite3.Conne
     connection = _connect_read_only(path, busy_s)
     try:
         if not _is_log(path, connection):
-            raise LogMissing(f"there is no log at {path}: the file is empty")
+            what, kept = "the file is empty", read_head(path)
+            missing = LogMissing(f"there is no log at {path}: {what}")
+            raise _not_a_log(path, what, missing) if kept is not None and kept.seq else missing
     except LogError:
         connection.close()
         raise
@@ -130,14 +136,24 @@ def _is_log(path: Path, connection: sqlite3.Connection) -> bool:
             return _was_log(path)
         if code != sqlite3.SQLITE_NOTADB:
             raise
-        raise LogForeign(f"{path} is not a papertape log: it is not an SQLite file") from error
+        what = "it is not an SQLite file"
+        raise _not_a_log(path, what, LogForeign(f"{path} is not a papertape log: {what}")) from error
     if application_id != APPLICATION_ID and (application_id or version or tables):
-        raise LogForeign(f"{path} is not a papertape log but another program's SQLite file")
+        foreign = LogForeign(f"{path} is not a papertape log but another program's SQLite file")
+        raise _not_a_log(path, "its header is not that of a log", foreign)
     if version > SCHEMA_VERSION:
         raise LogFromNewerVersion(0, f"{path} has the layout {version}, this version knows {SCHEMA_VERSION}")
     if application_id and b"commits" not in tables:
         raise LogDamaged(0, f"{path} has lost its table")
     return bool(tables)
+
+
+def _not_a_log(path: Path, what: str, otherwise: LogError) -> LogError:
+    """Return the error for a file that is no log: damage where a head file shows that it was one."""
+    if not head_path(path).exists():
+        return otherwise
+    kept = read_head(path)
+    return LogDamaged(0 if kept is None else kept.seq, f"{head_path(path)} stands beside {path}, but {what}")
 
 
 def _was_log(path: Path) -> bool:
@@ -180,12 +196,12 @@ async def prepare(path: Path, connection: aiosqlite.Connection, pages_max: int) 
             raise LogError(f"{path}: SQLite gives journal_mode={journal_mode}, synchronous={synchronous}, not wal, 2")
         if await _pragma(connection, "application_id") != APPLICATION_ID:  # A log that is there is not written to.
             await connection.executescript(_SCHEMA)
-        if _wal_bytes(path) < WAL_BYTES:
+        if wal_bytes(path) < WAL_BYTES:
             await _lay_out_wal(connection)
         await _pragma(connection, f"max_page_count = {pages_max}")
 
 
-def _wal_bytes(path: Path) -> int:
+def wal_bytes(path: Path) -> int:
     """How long the -wal is; what a killed writer left is kept as it is."""
     wal = path.with_name(path.name + "-wal")
     return wal.stat().st_size if wal.exists() else 0

@@ -20,15 +20,20 @@ from events.errors import LogBusy, LogDamaged, LogWriteFailed, SequenceConflict,
 from events.failpoints import reach
 from events.head_file import HeadFile, LogLock, head_path, read_head
 from events.log import READ_EVENTS_MAX, Commit, Entry, Head, Recorded
+from events.place import Place
+from events.proof import check_known_damage
 from events.sqlite_file import (
     BUSY_TIMEOUT_S,
     INSERT,
     PAGES_MAX,
+    WAL_FRAME_BYTES,
+    WAL_LONG_BYTES,
     connect_to_read,
     driver_errors_named,
     holds_log,
     prepare,
     undo_half_done,
+    wal_bytes,
 )
 
 PAGE_ROWS_MAX = 256
@@ -142,9 +147,11 @@ class SqliteEventLog:
         clock_ms: Callable[[], int],
         codec: Codec,
         warnings: list[str],
+        place: Place,
     ) -> None:
         """For `open` alone."""
         self.path = path
+        self._place = place
         self.warnings = warnings
         self._connection = connection
         self._head_file = head_file
@@ -165,7 +172,7 @@ class SqliteEventLog:
         `clock_ms` gives recorded_at_ms; the file may grow to `pages_max` pages of 4 KiB. Raises LogHeld,
         LogForeign, LogDamaged (also for a cut tail), LogFromNewerVersion, LogError.
         """
-        file = _located(path)
+        given, file = _located(path)
         async with AsyncExitStack() as stack:
             stack.enter_context(LogLock(file))
             undo_half_done(file)
@@ -176,8 +183,19 @@ class SqliteEventLog:
             await prepare(file, connection, pages_max)
             head_file = HeadFile(file, head)
             stack.callback(head_file.close)
+            place = Place(given, file)
             kept = stack.pop_all()
-        return cls(file, connection, head_file, kept, head=head, clock_ms=clock_ms, codec=codec, warnings=warnings)
+        return cls(
+            file,
+            connection,
+            head_file,
+            kept,
+            head=head,
+            clock_ms=clock_ms,
+            codec=codec,
+            warnings=warnings,
+            place=place,
+        )
 
     @property
     def head(self) -> Head:
@@ -212,6 +230,22 @@ class SqliteEventLog:
             self._head_file.sync()
         except OSError as error:
             raise _write_failure(error) from error
+
+    def check_place(self) -> None:
+        """Look whether the log is still the file at the path it was opened by; for any thread. Raises LogReplaced."""
+        self._place.check()
+
+    async def blocked_wal_bytes(self) -> int:
+        """Return how much of a long -wal cannot be moved into the log, because somebody reads an old state of it.
+
+        0 where the -wal is as short as it is without such a reader. Raises LogError.
+        """
+        if wal_bytes(self.path) <= WAL_LONG_BYTES:
+            return 0
+        with driver_errors_named(self.path):
+            rows = list(await self._connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)"))
+        _, frames, moved = rows[0]
+        return max(0, int(frames) - int(moved)) * WAL_FRAME_BYTES
 
     def reader(self) -> SqliteLogReader:
         """A reader of the same log."""
@@ -249,12 +283,15 @@ def _write_failure(error: sqlite3.Error | OSError) -> LogWriteFailed:
     return LogWriteFailed(f"{'the disk is full' if full else 'the write failed'}: {error}")
 
 
-def _located(path: str | Path) -> Path:
-    """The true path, so that an alias takes the same lock. Raises LogForeign before anything is laid beside it."""
+def _located(path: str | Path) -> tuple[Path, Path]:
+    """The path given, and the true one, so that an alias takes the same lock.
+
+    Raises LogForeign before anything is laid beside it.
+    """
     file = Path(path).resolve()
     with suppress(LogBusy):  # Whoever holds the lock waits for that, or undoes it.
         holds_log(file)
-    return file
+    return Path(path).absolute(), file
 
 
 def _checked_head(path: Path, codec: Codec) -> tuple[Head, list[str]]:
@@ -266,6 +303,7 @@ def _checked_head(path: Path, codec: Codec) -> tuple[Head, list[str]]:
         return Head(), []
     with closing(SqliteLogReader(path, codec)) as reader:
         reader.verify_tail()
+        check_known_damage(path, reader)
         head = reader.head()
     if kept is None and head.seq:
         return head, [f"{head_path(path)} is missing or torn, it was made anew; a cut tail could not be noticed"]

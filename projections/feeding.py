@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from events.facts import (
     AnomalyCleared,
+    AnomalyPersists,
     AnomalyRaised,
     ContractDelisted,
     DataRefused,
@@ -89,6 +91,8 @@ class Feeding:
                 self._suspended[event.symbol] = SuspendedView(event.symbol, since_ms, DELISTED + event.reason)
             case AnomalyRaised():
                 self._raise(event)
+            case AnomalyPersists():
+                self._renew(event)
             case AnomalyCleared():
                 self._anomalies.pop((event.kind, event.subject), None)
             case DataRefused():
@@ -108,6 +112,12 @@ class Feeding:
             del self._anomalies[next(iter(self._anomalies))]
         view = AnomalyView(event.kind, event.subject, event.at_ms, event.detail)
         self._anomalies[event.kind, event.subject] = view
+
+    def _renew(self, event: AnomalyPersists) -> None:
+        """What stands is described as it is now; it began when it began."""
+        key = (event.kind, event.subject)
+        if key in self._anomalies:
+            self._anomalies[key] = replace(self._anomalies[key], detail=event.detail)
 
     def suspended(self) -> tuple[SuspendedView, ...]:
         """The symbols that are not tradable, in the order in which that was found."""

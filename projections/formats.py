@@ -124,8 +124,8 @@ def file_size(size_bytes: float) -> str:
 
 
 def duration(span_ms: int) -> str:
-    """A span of time in its two largest units: 3d 4h, 2h 5m, 45s."""
-    seconds = span_ms // 1_000
+    """A span of time in its two largest units: 3d 4h, 2h 5m, 45s; 0s for a negative one, as of a clock that was set."""
+    seconds = max(0, span_ms) // 1_000
     if seconds < 60:
         return f"{seconds}s"
     parts = ((seconds // 86_400, "d"), (seconds // 3_600 % 24, "h"), (seconds // 60 % 60, "m"))

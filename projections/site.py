@@ -62,6 +62,12 @@ class EngineStatus(Struct, frozen=True):
     """asyncio tasks that live in the engine: a number that only grows is a leak."""
     proved_seq: int | None = None
     proved_at_ms: int | None = None
+    read_back_seq: int | None = None
+    """Every row up to this event was read back from the file and held; None before the first proof of the log."""
+    read_back_at_ms: int | None = None
+    """When reading back last reached the end of the log; None where it never did."""
+    read_back_failure: str = ""
+    """Why the last try to read the log back failed; empty where it did not."""
     oldest_alert_age_s: float | None = None
     alerts_parked: str = ""
     """Why no alert goes out for now; empty where they do."""

@@ -347,3 +347,19 @@ def test_there_are_no_mocks() -> None:
 @pytest.mark.parametrize("room", ["engine/core", "engine/strategies", "engine/feeds", *ROOMS])
 def test_the_rooms_these_rules_speak_of_exist(room: str) -> None:
     assert sources(room), f"{room}/ is gone: the rules above would hold for nothing; move them with it"
+
+
+def test_every_rename_is_made_durable() -> None:
+    """`path.replace(other)` and `path.rename(other)` take one argument; those of strings and times take others."""
+    wrong = [
+        f"{at(path, node.lineno)} renames; call events.durable, which syncs the folder too"
+        for path in room_sources()
+        if path.relative_to(REPOSITORY).as_posix() != "events/durable.py"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("replace", "rename")
+        and len(node.args) == 1
+        and not node.keywords
+    ]
+    assert not wrong, "\n".join(wrong)

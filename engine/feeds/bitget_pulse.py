@@ -83,6 +83,11 @@ class Pulse:
         pause_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
         await self._clock.sleep(pause_s * (1.0 + JITTER_FRACTION * self._chance.random()))
 
+    @property
+    def told_skew_ms(self) -> float | None:
+        """How far the exchange's clock is ahead now, while that is told as an anomaly; None else."""
+        return float(self._rest.offset_ms) if self._skewed else None
+
     def skew(self) -> list[FeedFact]:
         """Tell when this machine's clock is far from the exchange's, and when it is not any more."""
         if self._settings.speed != 1.0:

@@ -59,7 +59,7 @@ class Watch:
         parts = [settings.symbols[first : first + size] for first in range(0, len(settings.symbols), size)]
         self._lines = [Line(part, settings, clock, self.board, pacer, self._make_stream) for part in parts]
         self._heard_ms = 0.0
-        self._pulse = Pulse(self._rest, clock, settings, self._last_heard_ms)
+        self.pulse = Pulse(self._rest, clock, settings, self._last_heard_ms)
         self._tasks: list[asyncio.Task[None]] = []
         self._tracks: list[Track] = []
         self._held: list[Ranked] = []
@@ -133,13 +133,13 @@ class Watch:
         """Learn the time and the contracts, however long the exchange cannot be reached."""
         for attempt in range(1 << 62):
             try:
-                await self._pulse.learn()
+                await self.pulse.learn()
                 listed = await self._listing.listed(seen)
                 break
             except ExchangeError as error:
                 if attempt == 0:
                     yield [self._lost_now(str(error))]
-            await self._pulse.pause(attempt)
+            await self.pulse.pause(attempt)
         self._tracks = self._listing.make_tracks(seen, self.now_ms())
         facts = [*listed, *self._listing.tradable(self._tracks, self.now_ms())]
         for track in self._tracks:
@@ -169,7 +169,7 @@ class Watch:
         for track in self._tracks:
             track.lagging = track.lagging and not self._lost
         if self._told_lost:
-            await self._pulse.answers()
+            await self.pulse.answers()
         while True:
             tracks = self._waited_for()
             present_ms = self._present_ms()
@@ -197,7 +197,7 @@ class Watch:
                 break
             if not self._told_lost:
                 yield [self._lost_now(answers.why_none(len(tracks)))]
-            await self._pulse.answers() if answers.failed else await self._pulse.pause(attempt)
+            await self.pulse.answers() if answers.failed else await self.pulse.pause(attempt)
             until_ms = min(until_ms, max(from_ms, self._present_ms()))
             if not answers.failed:
                 # The exchange answers, and shows none: a hole of its own that ends behind this window.
@@ -290,7 +290,7 @@ class Watch:
         open_ = [track for track in due if track.symbol not in rows]
         wait_ms, declare_ms = int(settings.wait_s * 1_000), int(settings.declare_s * 1_000)
         # What was silent before the close already is declared that much sooner.
-        alive_ms = min(close_ms, self.now_ms() - int(self._pulse.silent_s() * 1_000))
+        alive_ms = min(close_ms, self.now_ms() - int(self.pulse.silent_s() * 1_000))
         limits_ms = (close_ms + wait_ms, max(close_ms + wait_ms, alive_ms + declare_ms))
         answers, settled = await asyncio.gather(
             self._past.candle(open_, open_ms, limits_ms, len(due) // 2 - len(rows)),
@@ -324,7 +324,7 @@ class Watch:
         Why the exchange is lost meanwhile; empty while it lives.
         """
         settle_ms = int(self._settings.settle_s * 1_000)
-        if why := await self._pulse.until(close_ms + settle_ms):
+        if why := await self.pulse.until(close_ms + settle_ms):
             return why
         ask_ms = close_ms + int(self._settings.grace_s * 1_000)
         while not all(self._is_shown(track, close_ms, settle_ms) for track in tracks):
@@ -367,11 +367,11 @@ class Watch:
         """Between two minutes: the clock, what was refused, contracts' states, the symbols that were left behind."""
         facts = await self._done(self._mend([track for track in self._tracks if track.lagging and not track.ended]))
         await self._done(self._learned())
-        facts += self._pulse.skew() + self._tally.due(self.now_ms())
+        facts += self.pulse.skew() + self._tally.due(self.now_ms())
         return facts + await self._done(self._listing.states(self._tracks, self.now_ms()))
 
     async def _learned(self) -> list[FeedFact]:
-        await self._pulse.learn()
+        await self.pulse.learn()
         return []
 
     async def _done(self, work: Awaitable[list[FeedFact]]) -> list[FeedFact]:

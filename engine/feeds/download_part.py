@@ -21,6 +21,7 @@ from typing import BinaryIO, Final, Self
 from msgspec import Struct
 
 from engine.feeds.tables import CANDLE_COLUMNS, FUNDING_COLUMNS
+from events.durable import rename_durably
 from events.errors import MarketDataError, UsageError
 
 SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
@@ -191,9 +192,7 @@ class Part:
         try:
             with new.open("wb") as target:
                 self._convert(target)
-                target.flush()
-                os.fsync(target.fileno())
-            new.replace(self.out)
+            rename_durably(new, self.out)
             self.path.unlink()
         except OSError as error:
             new.unlink(missing_ok=True)

@@ -312,9 +312,13 @@ def stop_text(stamp: Stamp, reason: str, positions: Sequence[PositionView]) -> s
     return _message(stamp, f"{STOPPED} <b>papertape stopped</b>", details)
 
 
-def fault_text(stamp: Stamp, reason: str, positions: Sequence[PositionView] = ()) -> str:
-    """A fault stopped the engine; the log is whole up to the stamp's seq. Told by whoever outlives the engine."""
-    details = [text(reason), "the log is whole up to the number below", *stays_open(positions)]
+def fault_text(stamp: Stamp, reason: str, positions: Sequence[PositionView] = (), *, is_log_whole: bool = True) -> str:
+    """A fault stopped the engine. Told by whoever outlives the engine.
+
+    `is_log_whole`: the fault was not one of the log itself, which is whole up to the stamp's seq.
+    """
+    whole = ["the log is whole up to the number below"] if is_log_whole else []
+    details = [text(reason), *whole, *stays_open(positions)]
     return _message(stamp, f"{FAULT} <b>papertape STOPPED BY A FAULT</b>", details)
 
 

@@ -5,11 +5,15 @@ long a trouble has stayed away is not in the log: after a restart that is counte
 
 An anomaly that comes back within a reminder's time must stay away thrice as long before it is over, up to a
 reminder's time. That bounds what any pattern of on and off can cause: five facts an hour of the same kind and subject.
+
+What stands is told anew when its text says something else: other words, or a number twice or half as large. That may
+happen `RENEWALS_MAX` times between two reminders.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -34,15 +38,19 @@ DETAIL_CHARS_MAX = 500
 PATIENCE_MS = 90_000
 """A first repair gets so long to show that it helped: a new candle may be a minute away."""
 NEVER_MS = -(1 << 62)
+RENEWALS_MAX: Final = 2
+CHANGED_TIMES: Final = 2.0
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 Key = tuple[str, str]
+Anomaly = AnomalyRaised | AnomalyPersists | AnomalyCleared
 
 
 class Case(Struct, frozen=True):
     """One kind and subject: whether it stands, and when it was raised, told, cleared and tried to be mended last.
 
     `hoped_at_ms` is when it was met by the first repair within a reminder's time; `returns` counts how often it came
-    back soon after it was over.
+    back soon after it was over, `renewals` how often its text was told anew since the last reminder.
     """
 
     kind: str
@@ -55,6 +63,7 @@ class Case(Struct, frozen=True):
     tried_at_ms: int = NEVER_MS
     hoped_at_ms: int = NEVER_MS
     returns: int = 0
+    renewals: int = 0
 
 
 class Rules(Struct, frozen=True):
@@ -103,7 +112,7 @@ class Anomalies:
             case AnomalyRaised() | AnomalyCleared() | AnomalyPersists() | RepairTried() if event.kind in self._kinds:
                 key = (event.kind, event.subject)
                 case = self._cases.get(key) or self._opened(key)
-                self._cases[key] = self._after(case, event)
+                self._cases[key] = self._after(case, event, recorded.recorded_at_ms)
             case _:
                 pass
 
@@ -114,25 +123,28 @@ class Anomalies:
             del self._cases[over]
         return Case(*key)
 
-    def _after(self, case: Case, event: Event) -> Case:
+    def _after(self, case: Case, event: Event, at_ms: int) -> Case:
+        """The case after an event that was recorded at a time."""
         match event:
             case AnomalyRaised() if not case.standing:
-                returned = not _passed(case.cleared_at_ms, event.at_ms, self._rules.reminder_ms)
+                returned = not _passed(case.cleared_at_ms, at_ms, self._rules.reminder_ms)
                 return replace(
                     case,
                     standing=True,
                     detail=event.detail,
-                    raised_at_ms=event.at_ms,
-                    told_at_ms=event.at_ms,
+                    raised_at_ms=at_ms,
+                    told_at_ms=at_ms,
+                    renewals=0,
                     returns=min(case.returns + 1, RETURNS_MAX) if returned else 0,
                 )
             case AnomalyPersists() if case.standing:
-                return replace(case, detail=event.detail, told_at_ms=event.at_ms)
+                renewals = 0 if self._is_reminder_due(case, at_ms) else case.renewals + 1
+                return replace(case, detail=event.detail, told_at_ms=at_ms, renewals=renewals)
             case AnomalyCleared() if case.standing:
-                return replace(case, standing=False, cleared_at_ms=event.at_ms)
+                return replace(case, standing=False, cleared_at_ms=at_ms)
             case RepairTried():
-                first = not case.standing and _passed(case.tried_at_ms, event.at_ms, self._rules.reminder_ms)
-                return replace(case, tried_at_ms=event.at_ms, hoped_at_ms=event.at_ms if first else case.hoped_at_ms)
+                first = not case.standing and _passed(case.tried_at_ms, at_ms, self._rules.reminder_ms)
+                return replace(case, tried_at_ms=at_ms, hoped_at_ms=at_ms if first else case.hoped_at_ms)
             case _:
                 return case
 
@@ -149,13 +161,13 @@ class Anomalies:
                 chosen.append(trouble)
         return chosen
 
-    def to_tell(self, troubles: Sequence[Trouble], now_ms: int, unmeasured: Collection[str] = ()) -> list[Event]:
+    def to_tell(self, troubles: Sequence[Trouble], now_ms: int, unmeasured: Collection[str] = ()) -> list[Anomaly]:
         """The facts to tell now. What was just met by its first repair in a reminder's time is held back a little."""
         seen = {(trouble.kind.value, trouble.subject): trouble for trouble in troubles}
         return [*self._over(seen, now_ms, unmeasured), *self._still(seen, now_ms), *self._new(seen, now_ms)]
 
-    def _over(self, seen: Mapping[Key, Trouble], now_ms: int, unmeasured: Collection[str]) -> list[Event]:
-        told: list[Event] = []
+    def _over(self, seen: Mapping[Key, Trouble], now_ms: int, unmeasured: Collection[str]) -> list[Anomaly]:
+        told: list[Anomaly] = []
         calm_since_ms: dict[Key, int] = {}
         for case in self.standing():
             key = (case.kind, case.subject)
@@ -168,18 +180,21 @@ class Anomalies:
         self._calm_since_ms = calm_since_ms
         return told
 
-    def _still(self, seen: Mapping[Key, Trouble], now_ms: int) -> list[Event]:
-        told: list[Event] = []
+    def _still(self, seen: Mapping[Key, Trouble], now_ms: int) -> list[Anomaly]:
+        told: list[Anomaly] = []
         for case in self.standing():
             trouble = seen.get((case.kind, case.subject))
-            if trouble is not None and not trouble.covered and self._is_reminder_due(case, now_ms):
-                detail = _cut(trouble.detail)
+            if trouble is None or trouble.covered:
+                continue
+            detail = _cut(trouble.detail)
+            renewed = trouble.renews and case.renewals < RENEWALS_MAX and _says_else(case.detail, detail)
+            if renewed or self._is_reminder_due(case, now_ms):
                 told.append(AnomalyPersists(now_ms, case.kind, case.subject, detail, case.raised_at_ms))
         return told
 
-    def _new(self, seen: Mapping[Key, Trouble], now_ms: int) -> list[Event]:
+    def _new(self, seen: Mapping[Key, Trouble], now_ms: int) -> list[Anomaly]:
         room = STANDING_MAX - len(self.standing())
-        told: list[Event] = []
+        told: list[Anomaly] = []
         for key, trouble in seen.items():
             case = self._cases.get(key, Case(*key))
             hopes = not _passed(case.hoped_at_ms, now_ms, PATIENCE_MS)
@@ -202,6 +217,18 @@ def _open(troubles: Sequence[Trouble]) -> list[Trouble]:
 def _passed(since_ms: int, now_ms: int, span_ms: int) -> bool:
     """Whether a span of time is over. A time that lies ahead is of a clock that was set back: it counts as over."""
     return not 0 <= now_ms - since_ms < span_ms
+
+
+def _says_else(before: str, now: str) -> bool:
+    """Whether a text has other words, or a number that is twice or half as large."""
+    if _NUMBER.sub("", before) != _NUMBER.sub("", now):
+        return True
+    pairs = zip(_numbers(before), _numbers(now), strict=True)
+    return any(max(one, other) >= CHANGED_TIMES * min(one, other) for one, other in pairs if one != other)
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number.replace(",", "")) for number in _NUMBER.findall(text)]
 
 
 def _cut(text: str) -> str:

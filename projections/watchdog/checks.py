@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from projections.formats import duration, utc
+from projections.formats import duration, file_size, utc
 from projections.reasons import reason_words
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Kind(StrEnum):
     LOOP_LAG = "loop_lag"
     TASK_DEAD = "task_dead"
     BACKUP_OLD = "backup_old"
+    WAL_GROWING = "wal_growing"
+    LOG_NOT_READ_BACK = "log_not_read_back"
 
 
 class Measured(Struct, frozen=True, kw_only=True):
@@ -55,7 +57,9 @@ class Measured(Struct, frozen=True, kw_only=True):
     `commit_latency_ms` and `loop_lag_ms` are of the last minutes; `clock_skew_ms` is how far the exchange's clock is
     ahead; `oldest_alert_age_s` is 0 when none waits; `backup_age_s` is how old the newest proved backup is;
     `projection_lag_events` is by name. `market_ended` says that a recorded or limited market was played to its end:
-    nothing more is to come.
+    nothing more is to come. `wal_blocked_bytes` is how much of the log's -wal waits for somebody who reads an old
+    state, `log_users` who else has the log open; `read_back_failure` is why the log cannot be read back, empty where
+    it can.
     """
 
     commit_latency_ms: float | None = None
@@ -66,6 +70,9 @@ class Measured(Struct, frozen=True, kw_only=True):
     loop_lag_ms: float | None = None
     dead_tasks: tuple[str, ...] | None = None
     backup_age_s: float | None = None
+    wal_blocked_bytes: int | None = None
+    log_users: tuple[str, ...] = ()
+    read_back_failure: str | None = None
     market_ended: bool = False
 
 
@@ -73,13 +80,14 @@ class Trouble(Struct, frozen=True):
     """Something that is wrong now.
 
     `covered`: another trouble says it already, or it is too early to tell. It keeps a raised anomaly raised, and
-    raises none.
+    raises none. `renews`: its text is told anew when it says something else, and not with every reminder only.
     """
 
     kind: Kind
     subject: str
     detail: str
     covered: bool = False
+    renews: bool = False
 
 
 def check(vitals: Vitals, measured: Measured, now_ms: int, settings: WatchdogSettings) -> list[Trouble]:
@@ -102,6 +110,8 @@ MEASURED_BY: dict[str, Kind] = {
     "loop_lag_ms": Kind.LOOP_LAG,
     "dead_tasks": Kind.TASK_DEAD,
     "backup_age_s": Kind.BACKUP_OLD,
+    "wal_blocked_bytes": Kind.WAL_GROWING,
+    "read_back_failure": Kind.LOG_NOT_READ_BACK,
 }
 
 
@@ -202,7 +212,8 @@ def _skew(vitals: Vitals, measured: Measured, settings: WatchdogSettings) -> Ite
             yield Trouble(Kind.CLOCK_SKEW, CLOCK, claimed)
     elif abs(skew_ms) > settings.clock_skew_ms:
         side = "behind" if skew_ms > 0.0 else "ahead of"
-        yield Trouble(Kind.CLOCK_SKEW, CLOCK, f"{abs(skew_ms) / 1_000.0:.1f} s {side} the exchange's")
+        detail = f"{abs(skew_ms) / 1_000.0:.1f} s {side} the exchange's"
+        yield Trouble(Kind.CLOCK_SKEW, CLOCK, detail, renews=True)
 
 
 # ---------------------------------------------------------------- the strategies
@@ -225,26 +236,38 @@ def _process(measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble
     latency_ms, lag_ms = measured.commit_latency_ms, measured.loop_lag_ms
     if latency_ms is not None and latency_ms > settings.commit_latency_ms:
         detail = f"1 of 100 commits takes {latency_ms:,.0f} ms, the limit is {settings.commit_latency_ms:,.0f}"
-        yield Trouble(Kind.COMMIT_SLOW, "log", detail)
+        yield Trouble(Kind.COMMIT_SLOW, "log", detail, renews=True)
     free, least = measured.disk_free_bytes, settings.disk_free_warn_bytes
     if free is not None and free < least:
         detail = f"{free / GIGABYTE:.2f} GB are free, the limit is {least / GIGABYTE:.2f}"
-        yield Trouble(Kind.DISK_LOW, "disk", detail)
+        yield Trouble(Kind.DISK_LOW, "disk", detail, renews=True)
     age_s = measured.oldest_alert_age_s
     if age_s is not None and age_s > settings.alert_queue_age_s:
         yield Trouble(Kind.ALERTS_STUCK, "alerts", f"the oldest has waited for {duration(_ms(age_s))}")
     if lag_ms is not None and lag_ms > settings.loop_lag_ms:
         detail = f"what was due began {lag_ms:,.0f} ms late, the limit is {settings.loop_lag_ms:,.0f}"
-        yield Trouble(Kind.LOOP_LAG, "event loop", detail)
+        yield Trouble(Kind.LOOP_LAG, "event loop", detail, renews=True)
     backup_s, oldest_s = measured.backup_age_s, settings.backup_age_hours * 3_600.0
     if backup_s is not None and backup_s > oldest_s:
         detail = f"the newest backup is {duration(_ms(backup_s))} old, the limit is {duration(_ms(oldest_s))}"
         yield Trouble(Kind.BACKUP_OLD, "backup", detail)
+    yield from _log_file(measured, settings)
     for name, behind in sorted((measured.projection_lag_events or {}).items()):
         if behind > settings.projection_lag_events:
-            yield Trouble(Kind.PROJECTION_BEHIND, name, f"{behind:,} events behind the log")
+            detail = f"{behind:,} events behind the log"
+            yield Trouble(Kind.PROJECTION_BEHIND, name, detail, renews=True)
     for task in (measured.dead_tasks or ())[:TASKS_NAMED_MAX]:
         yield Trouble(Kind.TASK_DEAD, task, "this task has ended")
+
+
+def _log_file(measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble]:
+    blocked = measured.wal_blocked_bytes
+    if blocked is not None and blocked > settings.wal_warn_bytes:
+        users = f"; it is open in {', '.join(measured.log_users)}" if measured.log_users else ""
+        detail = f"a reader holds an old state of the log, {file_size(blocked)} of its -wal wait for it{users}"
+        yield Trouble(Kind.WAL_GROWING, "log", detail, renews=True)
+    if measured.read_back_failure:
+        yield Trouble(Kind.LOG_NOT_READ_BACK, "log", f"it cannot be read back: {measured.read_back_failure}")
 
 
 def _ms(seconds: float) -> int:

@@ -7,19 +7,22 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from events.errors import PapertapeError
-from events.facts import Event, RepairTried
+from events.facts import AnomalyPersists, Event, RepairTried
 from projections.host import FOLLOW_EVENTS_MAX, Cursor, Projection, fold
 from projections.keeping import KeptNowhere
 from projections.portfolio import Portfolio
-from projections.watchdog.anomalies import Anomalies, Case, Rules
+from projections.watchdog.anomalies import Anomalies, Anomaly, Case, Rules
 from projections.watchdog.checks import Measured, Trouble, check, unmeasured
+from projections.watchdog.steady import SteadyTime
 from projections.watchdog.vitals import Vitals
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from events.log import Recorded
     from projections.host import Source
     from projections.keeping import Keeper
     from projections.watchdog.settings import WatchdogSettings
@@ -43,6 +46,9 @@ class Clock(Protocol):
 
     def now_ms(self) -> int:
         """The machine's clock, UTC ms."""
+
+    def steady_ms(self) -> int:
+        """Milliseconds by a clock that nobody sets."""
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
@@ -71,11 +77,16 @@ class Following:
         source: Source,
         bus: Bus,
         folds: Sequence[Projection],
+        clock: Clock,
         cursor: Cursor | None = None,
         keeper: Keeper | None = None,
     ) -> None:
-        """`keeper` is shown the folds, as one tuple, when they are up to date."""
+        """`keeper` is shown the folds, as one tuple, when they are up to date.
+
+        When an event was recorded is told to the folds on the line of `time`, so that ages are what really passed.
+        """
         self.bus = bus
+        self.time = SteadyTime(clock)
         self.cursor = cursor or Cursor()
         self._source = source
         self._folds = tuple(folds)
@@ -86,14 +97,21 @@ class Following:
         """Fold what is committed by now. Raises LogDamaged when the log skips or repeats an event."""
         head_seq = self.bus.head_seq
         async with self._one_at_a_time:
+            self.time.look()
             while self.cursor.seq < head_seq:
                 events = self._source.read(self.cursor.seq, FOLLOW_EVENTS_MAX)
                 if not events:
                     return
                 self.cursor.advance(events)
-                fold(self._folds, events)
+                fold(self._folds, self._placed(events))
                 await asyncio.sleep(0)
-            await self._keeper.keep(self.cursor.seq, self._folds, last=last)
+            if not self.time.has_jumped:  # Another run has another line.
+                await self._keeper.keep(self.cursor.seq, self._folds, last=last)
+
+    def _placed(self, events: Sequence[Recorded]) -> Sequence[Recorded]:
+        if not self.time.has_jumped:
+            return events
+        return [replace(one, recorded_at_ms=self.time.placed(one.recorded_at_ms)) for one in events]
 
 
 async def closed_within(bus: Bus, clock: Clock, seconds: float) -> bool:
@@ -161,31 +179,37 @@ class Dog:
     @property
     def view(self) -> DogView:
         """What it saw and did."""
-        return DogView(self._checked_at_ms, self._checks, self.anomalies.standing(), self._troubles, tuple(self._tried))
+        ahead_ms = self.following.time.ahead_ms
+        standing = tuple(
+            replace(case, raised_at_ms=case.raised_at_ms + ahead_ms, told_at_ms=case.told_at_ms + ahead_ms)
+            for case in self.anomalies.standing()
+        )
+        return DogView(self._checked_at_ms, self._checks, standing, self._troubles, tuple(self._tried))
 
     async def run(self) -> None:
         """Look again and again, until the bus is closed."""
-        every_s, clock = self._settings.every_s, self._clock
-        before_ms = look_from_ms = clock.now_ms()
-        while not await closed_within(self.following.bus, clock, every_s):
-            now_ms = clock.now_ms()
+        every_s, steady = self._settings.every_s, self.following.time
+        before_ms = look_from_ms = steady.now_ms()
+        while not await closed_within(self.following.bus, self._clock, every_s):
+            now_ms = steady.now_ms()
             if now_ms - before_ms > SLEPT_TIMES * every_s * 1_000.0:
                 look_from_ms = now_ms + AWAKE_MS
             if not look_from_ms - AWAKE_MS <= now_ms < look_from_ms:
                 await self.look()
-            before_ms = clock.now_ms()
+            before_ms = steady.now_ms()
         await self.following.catch_up(last=True)
 
     async def look(self) -> None:
         """Fold what came, see what is wrong, try to mend it, and tell what is new, still there, or over."""
         await self.following.catch_up()
-        now_ms = self._clock.now_ms()
+        now_ms = self.following.time.now_ms()
         measured = await self._measured()
         troubles = check(self.vitals, measured, now_ms, self._settings)
         for trouble in self.anomalies.to_repair(troubles, now_ms, tuple(self._repairs))[:REPAIRS_A_LOOK_MAX]:
             await self._tell([await self._repaired(trouble)])
-        await self._tell(self.anomalies.to_tell(troubles, self._clock.now_ms(), unmeasured(measured)))
-        self._troubles, self._checked_at_ms = tuple(troubles), now_ms
+        told = self.anomalies.to_tell(troubles, self.following.time.now_ms(), unmeasured(measured))
+        await self._tell([self._by_the_clock(event) for event in told])
+        self._troubles, self._checked_at_ms = tuple(troubles), self._clock.now_ms()
         self._checks += 1
 
     async def _tell(self, events: Sequence[Event]) -> None:
@@ -193,6 +217,14 @@ class Dog:
         if events and not self.following.bus.closed:
             await self._report(events)
             await self.following.catch_up()
+
+    def _by_the_clock(self, event: Anomaly) -> Event:
+        """An anomaly's times as the machine's clock shows them now; what lies between them stays."""
+        ahead_ms = self.following.time.ahead_ms
+        moved = replace(event, at_ms=event.at_ms + ahead_ms)
+        return (
+            replace(moved, raised_at_ms=moved.raised_at_ms + ahead_ms) if isinstance(moved, AnomalyPersists) else moved
+        )
 
     async def _measured(self) -> Measured:
         try:
@@ -229,5 +261,5 @@ def watchdog(
     keeper = keeper or KeptNowhere()
     fresh = (Vitals(timeframes_ms), Anomalies(Rules.of(settings)), Portfolio())
     folds, seq = keeper.restored(fresh)
-    following = Following(source, bus, folds, Cursor(seq), keeper)
+    following = Following(source, bus, folds, clock, Cursor(seq), keeper)
     return Dog(following, *folds, clock, measure, repairs, report, settings)

@@ -100,9 +100,10 @@ class Heart:
     async def beat(self) -> None:
         """One beat, if there was progress."""
         await self._following.catch_up()
-        beat = self._heartbeat(self._clock.now_ms())
+        steady_ms = self._following.time.now_ms()
+        beat = self._heartbeat(self._clock.now_ms(), steady_ms)
         self._before = (self._vitals.seq, self._vitals.candles)
-        if not beat.market_ended and not self._progresses(beat.at_ms):
+        if not beat.market_ended and not self._progresses(steady_ms):
             self._without_progress += 1
             return
         self._beats += 1
@@ -118,7 +119,8 @@ class Heart:
         idle_ms = min(self._vitals.without_candle_ms(now_ms), self._vitals.up_ms(now_ms))
         return idle_ms < progress_limit_ms(self._vitals, self._interval_s)
 
-    def _heartbeat(self, now_ms: int) -> Heartbeat:
+    def _heartbeat(self, now_ms: int, steady_ms: int) -> Heartbeat:
+        """The beat at a time of the machine's clock; ages are counted up to `steady_ms` of a clock that nobody sets."""
         vitals, view = self._vitals, self._portfolio.view()
         candle, (seq, candles) = vitals.last_candle, self._before or (vitals.seq, vitals.candles)
         active = [name for name in vitals.strategies if vitals.standing(name).state == "active"]
@@ -131,9 +133,9 @@ class Heart:
             open_positions=len(view.positions),
             strategies_active=len(active),
             strategies=len(vitals.strategies),
-            evaluations=sum(vitals.evaluations(name, now_ms) for name in vitals.strategies),
+            evaluations=sum(vitals.evaluations(name, steady_ms) for name in vitals.strategies),
             last_candle_at_ms=0 if candle is None else candle.closed_at_ms,
-            last_candle_age_ms=vitals.without_candle_ms(now_ms),
+            last_candle_age_ms=vitals.without_candle_ms(steady_ms),
             candles=vitals.candles - candles,
             events=vitals.seq - seq,
             market_ended=self._market_ended(),

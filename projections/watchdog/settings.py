@@ -47,6 +47,15 @@ class WatchdogSettings(Struct, frozen=True):
         int,
         Meta(ge=0, le=1 << 50, description="less free disk space is low", extra={"unit": "bytes"}),
     ] = 1_000_000_000
+    wal_warn_bytes: Annotated[
+        int,
+        Meta(
+            ge=8_000_000,
+            le=1 << 50,
+            description="so much of the log's -wal may wait for a reader of an old state",
+            extra={"unit": "bytes"},
+        ),
+    ] = 8_000_000
     clock_skew_ms: Annotated[
         float,
         Meta(gt=0.0, le=600_000.0, description="this machine's clock against the exchange's", extra={"unit": "ms"}),

@@ -1,7 +1,7 @@
 """What the log says of the engine's life: the feed, each symbol's newest candle, how often strategies are evaluated.
 
-Ages are measured by `recorded_at_ms`, the machine's clock when a candle was committed: market time may run faster
-or slower than that clock, or in another year.
+Ages are measured by when a candle was committed, on a time line that does not jump with the machine's clock: market
+time may run faster or slower than that clock, or in another year.
 """
 
 from __future__ import annotations

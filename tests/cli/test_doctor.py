@@ -6,11 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from cli.main import app
 from events.facts import DataRefused
 from events.log import Entry
+from events.proof import Damage, write_proof
+from events.proving import Pace, prove
 from tests.cli.written_log import entries, write_log
 from tests.projections.tape import DAY_0_MS
 from tests.web.given import TOKEN
@@ -52,3 +55,18 @@ def test_the_doctor_tells_who_reaches_the_page(tmp_path: Path, host: str, token:
     assert finding["level"] == level
     assert said in finding["text"]
     assert not token or token not in shown.stdout
+
+
+def test_the_doctor_tells_how_far_the_log_was_read_back(tmp_path: Path) -> None:
+    path = write_log(tmp_path / "a.db")
+
+    def found() -> tuple[str, str]:
+        shown = CliRunner().invoke(app, ["doctor", "--db", str(path), "--json"])
+        (finding,) = [one for one in json.loads(shown.stdout) if one["name"] == "read back"]
+        return finding["level"], finding["text"]
+
+    assert found() == ("ok", "no engine has read this file back yet; one does so soon after its start")
+    proof = prove(path, "life", Pace(0.5, lambda: True))
+    assert found()[0] == "ok" and found()[1].startswith("15 of 15 events, to the end at ")
+    write_proof(path, replace(proof, damage=Damage(9, "the row does not match its hash", proof.proven)))
+    assert found() == ("fail", "seq 9 was damaged: the row does not match its hash")

@@ -15,8 +15,9 @@ import pytest
 
 from events.chain import row_hash
 from events.codec import CODEC
-from events.errors import LogDamaged, LogError, LogFromNewerVersion
+from events.errors import LogDamaged, LogError, LogForeign, LogFromNewerVersion
 from events.facts import Event
+from events.head_file import head_path
 from events.log import Head
 from events.memory_log import MemoryEventLog
 from events.sqlite_log import SqliteEventLog, SqliteLogReader
@@ -113,6 +114,36 @@ def test_a_cut_tail_is_noticed_at_opening(path: Path, cut: Callable[[Path], None
     with pytest.raises(LogDamaged, match="tail was cut off") as refused:
         asyncio.run(_reopen(path))
     assert refused.value.seq == 2 * ROWS
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"my diary\n" * 1_000)
+
+
+def spoil_application_id(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[68] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [overwrite, spoil_application_id, empty_log])
+def test_a_file_that_is_no_log_beside_a_head_file_is_damage_for_readers_and_writers(
+    path: Path, harm: Callable[[Path], None]
+) -> None:
+    harm(path)
+    with pytest.raises(LogDamaged) as refused:
+        SqliteLogReader(path)
+    assert (refused.value.seq, refused.value.exit_code) == (2 * ROWS, 5)
+    with pytest.raises(LogDamaged):
+        asyncio.run(_reopen(path))
+
+
+@pytest.mark.parametrize("harm", [overwrite, spoil_application_id])
+def test_without_a_head_file_it_is_somebody_elses_file(path: Path, harm: Callable[[Path], None]) -> None:
+    head_path(path).unlink()
+    harm(path)
+    with pytest.raises(LogForeign):
+        SqliteLogReader(path)
 
 
 def test_a_replaced_tail_is_noticed_by_its_hash(path: Path) -> None:

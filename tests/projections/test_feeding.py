@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from events.facts import (
     AnomalyCleared,
+    AnomalyPersists,
     AnomalyRaised,
     ContractDelisted,
     DataRefused,
@@ -55,6 +56,9 @@ def test_an_anomaly_stands_until_it_is_cleared() -> None:
     raised = AnomalyRaised(DAY_0_MS, "clock_skew", "this machine's clock", "3 s ahead")
     assert view(raised).anomalies == (AnomalyView("clock_skew", "this machine's clock", DAY_0_MS, "3 s ahead"),)
     assert view(raised, AnomalyCleared(DAY_0_MS, "clock_skew", "this machine's clock", "right")).anomalies == ()
+    renewed = AnomalyPersists(DAY_0_MS + 1, "clock_skew", "this machine's clock", "7 s behind", DAY_0_MS)
+    shown = AnomalyView("clock_skew", "this machine's clock", DAY_0_MS, "7 s behind")
+    assert view(raised, renewed).anomalies == (shown,)
 
 
 def test_no_more_anomalies_are_kept_than_anybody_reads() -> None:

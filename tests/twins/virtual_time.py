@@ -135,6 +135,10 @@ class VirtualClock:
         """The time in milliseconds since 1970 UTC. A microsecond is added: sums of seconds are a little short."""
         return self._start_ms + int(self._loop.time() * 1000.0 + 0.001)
 
+    def steady_ms(self) -> int:
+        """Virtual milliseconds since the loop was made, whatever the clock shows."""
+        return int(self._loop.time() * 1000.0 + 0.001)
+
     async def sleep(self, seconds: float) -> None:
         """Let `seconds` of virtual time pass."""
         await asyncio.sleep(max(0.0, seconds))

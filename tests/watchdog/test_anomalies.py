@@ -34,12 +34,12 @@ class Machine(Struct):
     def restart(self) -> None:
         self.state = Anomalies(RULES)
         for event in self.events:
-            self.state.apply(Recorded(1, 0, 0, event))
+            self.state.apply(Recorded(1, event.at_ms, 0, event))
 
     def tell(self, events: Iterable[Event]) -> None:
         for event in events:
             self.events.append(event)
-            self.state.apply(Recorded(1, 0, 0, event))
+            self.state.apply(Recorded(1, event.at_ms, 0, event))
 
     def look(
         self, troubles: Sequence[Trouble], repairable: Collection[str] = (), unknown: Collection[str] = ()
@@ -237,3 +237,18 @@ def test_what_is_known_of_the_past_is_bounded() -> None:
 def test_calm_grows_up_to_a_reminders_time() -> None:
     times = [RULES.calm_of(Case("a", "b", returns=returns)) // 1_000 for returns in range(5)]
     assert times == [300, 900, 2_700, 3_600, 3_600]
+
+
+def test_a_text_that_says_something_else_all_the_time_is_told_anew_twice_between_two_reminders() -> None:
+    machine = Machine([], Anomalies(RULES))
+    for number in range(3 * 60 * 2):
+        machine.look([Trouble(Kind.LOOP_LAG, "event loop", f"{10 ** (number % 5)} ms late", renews=True)])
+    assert in_any_hour(machine.events, AnomalyPersists) <= 4, story(machine.events)
+    assert len(machine.events) >= 6
+
+
+def test_a_number_that_changes_a_little_is_not_told_anew() -> None:
+    machine = Machine([], Anomalies(RULES))
+    for number in range(100):
+        machine.look([Trouble(Kind.DISK_LOW, "disk", f"0.{99 - number % 40} GB are free", renews=True)])
+    assert outline(machine.events) == ["raised disk_low disk"]

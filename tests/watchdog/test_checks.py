@@ -70,6 +70,13 @@ MEASUREMENTS = {
         {"projection_lag_events": {"arena": 1}},
         "arena", "100,001 events behind",
     ),
+    "wal_growing": (
+        {"wal_blocked_bytes": 9_000_000, "log_users": ("sqlite3 (process 7)",)},
+        {"wal_blocked_bytes": 7_000_000},
+        "log",
+        "9.0 MB of its -wal wait for it; it is open in sqlite3 (process 7)",
+    ),
+    "log_not_read_back": ({"read_back_failure": "no memory"}, {"read_back_failure": ""}, "log", "back: no memory"),
     "loop_lag": ({"loop_lag_ms": 1_500.0}, {"loop_lag_ms": 3.0}, "event loop", "began 1,500 ms late"),
     "backup_old": ({"backup_age_s": 97_200.0}, {"backup_age_s": 90_000.0}, "backup", "1d 3h old, the limit is 1d 2h"),
     "task_dead": ({"dead_tasks": ("alerts",)}, {"dead_tasks": ()}, "alerts", "this task has ended"),

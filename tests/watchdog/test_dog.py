@@ -72,6 +72,8 @@ MEASURED = {
     "alerts_stuck": ({"oldest_alert_age_s": 4_000.0}, {"oldest_alert_age_s": 0.0}),
     "projection_behind": ({"projection_lag_events": {"x": 1 << 30}}, {"projection_lag_events": {"x": 0}}),
     "loop_lag": ({"loop_lag_ms": 2_000.0}, {"loop_lag_ms": 1.0}),
+    "wal_growing": ({"wal_blocked_bytes": 1 << 30}, {"wal_blocked_bytes": 0}),
+    "log_not_read_back": ({"read_back_failure": "no memory"}, {"read_back_failure": ""}),
     "backup_old": ({"backup_age_s": 100_000.0}, {"backup_age_s": 1.0}),
     "task_dead": ({"dead_tasks": ("x",)}, {"dead_tasks": ()}),
 }
@@ -247,6 +249,9 @@ class Sleeper(VirtualClock):
         shown_ms = super().now_ms()
         return shown_ms if shown_ms < START_MS + 15 * MINUTE_MS else shown_ms + 8 * HOUR_MS
 
+    def steady_ms(self) -> int:
+        return self.now_ms() - START_MS  # The steady clock counts what the machine slept.
+
 
 def test_a_machine_that_slept_gets_a_moment() -> None:
     async def main(_: VirtualClock) -> Kennel:
@@ -280,7 +285,7 @@ def test_two_who_fold_at_once_fold_every_event_once() -> None:
         for number in range(5_000):
             await kennel.say(candle(START_MS + number))
         vitals = Vitals(TIMEFRAMES)
-        following = Following(kennel.log.reader(), kennel.bus, [vitals])
+        following = Following(kennel.log.reader(), kennel.bus, [vitals], clock)
         await asyncio.gather(*(following.catch_up() for _ in range(3)))
         return vitals.candles, following.cursor.seq
 

@@ -38,7 +38,7 @@ def beating(act: Callable[[Beating], Awaitable[None]], interval_s: float = 3_600
     async def main(clock: VirtualClock) -> Beating:
         kennel = Kennel(clock)
         vitals, portfolio = Vitals(TIMEFRAMES), Portfolio()
-        following = Following(kennel.log.reader(), kennel.bus, [vitals, portfolio])
+        following = Following(kennel.log.reader(), kennel.bus, [vitals, portfolio], kennel.clock)
 
         async def send(beat: Heartbeat) -> None:
             if made.fails:

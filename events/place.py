@@ -1,0 +1,65 @@
+"""Where the file of an open log stands: another one, or none, in its place is noticed by the inode.
+
+The files are looked at, never opened: closing one would drop the locks that SQLite holds on it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from events.errors import LogReplaced
+
+Identity = tuple[int, int]
+PROCESSES: Final = Path("/proc")
+USERS_NAMED_MAX: Final = 5
+
+
+class Place:
+    """The path by which a log was opened, a symbolic link maybe, and the files that were opened for it."""
+
+    def __init__(self, given: Path, file: Path) -> None:
+        """Remember what stands there; the log at `file`, where `given` leads, is open. Raises LogReplaced."""
+        self._given, self._wal = given, file.with_name(f"{file.name}-wal")
+        log, wal = _identity(file), _identity(self._wal)
+        if log is None:
+            raise LogReplaced(f"the log at {file} is gone")
+        self._log: Identity = log
+        self._opened_wal: Identity | None = wal
+
+    def check(self) -> None:
+        """Compare. Raises LogReplaced with what is wrong, and OSError where the disk does not say."""
+        found = _identity(self._given)
+        if found is None:
+            raise LogReplaced(f"the log was deleted or moved away from {self._given} while the engine wrote to it")
+        if found != self._log:
+            raise LogReplaced(f"another file took the place of the log at {self._given} while the engine wrote to it")
+        wal = _identity(self._wal)
+        if self._opened_wal is None:
+            self._opened_wal = wal  # SQLite makes it with the first commit.
+        elif wal != self._opened_wal:
+            raise LogReplaced(f"{self._wal} was deleted or replaced while the engine wrote to it")
+
+
+def _identity(path: Path) -> Identity | None:
+    """Return which file a path leads to; None where it leads nowhere. Raises OSError."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def other_users(file: Path) -> tuple[str, ...]:
+    """Return who else has the log at `file` open, as `sqlite3 (process 123)`; empty where the system does not say."""
+    opened, found = {file, Path(f"{file}-wal"), Path(f"{file}-shm")}, list[str]()
+    for process in PROCESSES.glob("[0-9]*"):
+        if process.name == str(os.getpid()) or len(found) >= USERS_NAMED_MAX:
+            continue
+        try:
+            if any(one.readlink() in opened for one in (process / "fd").iterdir()):
+                found.append(f"{(process / 'comm').read_text().strip()} (process {process.name})")
+        except OSError:  # It has just ended, or belongs to somebody else.
+            continue
+    return tuple(found)

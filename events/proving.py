@@ -1,0 +1,153 @@
+"""Read back what a log holds, a little at a time: `python -m events.proving LOG LIFE`, a process beside the engine.
+
+It reads what was never proven first, then everything once more for each run of the engine and once a week. It takes a
+bounded share of processor and disk, opens the log read-only, and ends with the process that started it. It ends with 0
+where everything holds and with 5 where something does not, which it then prints and keeps in the proof beside the log.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from events.errors import LogDamaged, LogError
+from events.log import Head
+from events.proof import Damage, Proof, holds, read_proof, write_proof
+from events.sqlite_log import SqliteLogReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHARE: Final = 0.25
+"""Of the time it reads, for the rest it sleeps; so a slow disk is busy with it no longer than a fast one."""
+SLICE_S: Final = 0.02
+PAUSE_S_MAX: Final = 5.0
+SAVE_EVERY_S: Final = 30.0
+ROUND_MS_MAX: Final = 7 * 86_400_000
+NICENESS: Final = 19
+
+
+class Found(Struct, frozen=True):
+    """What this process prints where a row does not hold."""
+
+    seq: int
+    reason: str
+
+
+class Orphaned(LogError):
+    """The process for which the log was read is gone."""
+
+
+class Pace:
+    """Sleeps as much as the share asks for; `is_wanted` says whether to go on."""
+
+    def __init__(self, share: float, is_wanted: Callable[[], bool]) -> None:
+        self._pauses, self._is_wanted = 1.0 / share - 1.0, is_wanted
+        self._begun_s = time.monotonic()
+
+    def step(self) -> None:
+        """Pause where a slice of work is over. Raises Orphaned."""
+        worked_s = time.monotonic() - self._begun_s
+        if worked_s < SLICE_S:
+            return
+        if not self._is_wanted():
+            raise Orphaned("nobody waits for the proof any more")
+        time.sleep(min(PAUSE_S_MAX, worked_s * self._pauses))
+        self._begun_s = time.monotonic()
+
+
+class Proving:
+    """One reading of a log, and the proof as far as it goes."""
+
+    def __init__(self, path: Path, reader: SqliteLogReader, life: str, pace: Pace) -> None:
+        self._path, self._reader, self._life, self._pace = path, reader, life, pace
+        self._saved_s = time.monotonic()
+        found = read_proof(path)
+        if found is None or not holds(reader, found.proven) or not holds(reader, found.again or Head()):
+            found = Proof(path.stat().st_ino, life=life, round_began_at_ms=_now_ms())
+        self.proof = replace(found, damage=None)
+
+    def run(self) -> Proof:
+        """Read up to the end, then the proven rows again if that is due. Raises LogDamaged, LogError, OSError."""
+        try:
+            self._read_new()
+            if self.proof.again is None and self._is_round_due():
+                self.proof = replace(self.proof, again=Head(), life=self._life, round_began_at_ms=_now_ms())
+            if self.proof.again is not None:
+                self._read_again(self.proof.again, self.proof.proven.seq)
+        except LogDamaged:
+            with suppress(OSError):  # A full disk hides no damage: it is found again.
+                write_proof(self._path, self.proof)
+            raise
+        write_proof(self._path, self.proof)
+        return self.proof
+
+    def _read_new(self) -> None:
+        self._read(self.proof.proven, None, lambda head: replace(self.proof, proven=head))
+        self.proof = replace(self.proof, proven_at_ms=_now_ms())
+
+    def _read_again(self, after: Head, until_seq: int) -> None:
+        self._read(after, until_seq, lambda head: replace(self.proof, again=head))
+        self.proof = replace(self.proof, again=None)
+
+    def _read(self, after: Head, until_seq: int | None, moved: Callable[[Head], Proof]) -> None:
+        """Check every row behind `after`, up to the end of the log or to `until_seq`."""
+        try:
+            for commit in self._reader.commits(after.seq):
+                after = Head(commit.last_seq, commit.hash)
+                self.proof = moved(after)
+                if until_seq is not None and after.seq >= until_seq:
+                    return
+                self._pace.step()
+                self._save_when_due()
+        except LogDamaged as damage:
+            self.proof = replace(self.proof, damage=Damage(damage.seq, damage.reason, after))
+            raise
+
+    def _save_when_due(self) -> None:
+        if time.monotonic() - self._saved_s >= SAVE_EVERY_S:
+            self._saved_s = time.monotonic()
+            write_proof(self._path, self.proof)
+
+    def _is_round_due(self) -> bool:
+        age_ms = _now_ms() - self.proof.round_began_at_ms
+        return self.proof.life != self._life or not 0 <= age_ms < ROUND_MS_MAX
+
+
+def prove(path: Path, life: str, pace: Pace) -> Proof:
+    """Prove the log at `path` for one run of the engine. Raises LogDamaged, LogError, OSError."""
+    with closing(SqliteLogReader(path)) as reader:
+        return Proving(path, reader, life, pace).run()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def main(path: Path, life: str) -> int:
+    """Prove with what this process has for it; the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the engine, which ends this process itself.
+    os.nice(NICENESS)  # The disk follows: the kernel gives a nice process the last turn there too.
+    parent = os.getppid()
+    try:
+        prove(path, life, Pace(SHARE, lambda: os.getppid() == parent))
+    except LogDamaged as damage:
+        sys.stdout.buffer.write(msgspec.json.encode(Found(damage.seq, damage.reason)))
+        return damage.exit_code
+    except (LogError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
