@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -13,6 +12,7 @@ from cli.config import load_config, strategies_of
 from cli.graph import warn
 from cli.output import emit
 from cli.progress import counting
+from cli.streams import say
 from engine.backup import KEEP_MAX, make_backup
 from engine.boot import snapshot_store
 from engine.clock import SystemClock
@@ -56,7 +56,7 @@ def back_up(db: Path | None, config: Path | None, to: Path | None, keep: int | N
     if as_json:
         emit(made)
     else:
-        sys.stdout.write(_made_words(made))
+        say(_made_words(made))
 
 
 def _made_words(made: Made) -> str:
@@ -94,7 +94,7 @@ def restore(
     if as_json:
         emit(found)
     else:
-        sys.stdout.write(_restored_words(found))
+        say(_restored_words(found))
 
 
 def _cursors(db: Path) -> Path:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.asked import Asked, configured, is_attended, logs_folder, occupy_closed_streams
+from cli.asked import Asked, configured, is_attended, logs_folder
 from cli.config import bitget_settings
 from cli.engine_status import saying
 from cli.graph import make_engine_settings, make_feed, report_refusals, warn
@@ -42,7 +42,6 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def start(asked: Asked, *, as_json: bool) -> None:
     """Run the engine until the market ends or a signal comes."""
     config = configured(asked)
-    occupy_closed_streams()
     for number in STOP_SIGNALS:
         signal.signal(number, _leave)
     run_loop(_run(config, asked.db or config.database, asked.until_end, as_json))
@@ -135,8 +134,6 @@ def _stop_on_signals(running: Engine) -> asyncio.Event:
 
 def _view(running: Engine, config: Config, as_json: bool) -> Awaitable[None]:
     """What the owner sees: a live view on a terminal, lines elsewhere."""
-    if sys.stdout is None:  # Started with stdout closed: there is nobody to show anything to.
-        return asyncio.sleep(0)
     if sys.stdout.isatty() and not as_json:
         from cli.live import watch  # noqa: PLC0415 - rich is imported only for a terminal
 

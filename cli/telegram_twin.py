@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Final
 
+from cli.streams import tell
 from engine.clock import SystemClock
 from events.errors import UsageError
 
@@ -91,5 +92,4 @@ def _typed(twin: Any, line: str) -> None:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    tell(f"{line}\n")

@@ -6,13 +6,12 @@ import logging
 import os
 import socket
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from cli.asked import Asked, configured, logs_folder, occupy_closed_streams
+from cli.asked import Asked, configured, logs_folder
 from cli.entrance import SESSION_VARIABLE, entrance, web_variables
 from cli.keeper import INHERITED_FD, Keeper, Program
 from cli.kept import KEEPER, PAGE
@@ -21,6 +20,7 @@ from cli.logs import ROOT as LOGGER
 from cli.logs import TOLD, logs
 from cli.notify import VARIABLES, Notify
 from cli.pulse import Pulse
+from cli.streams import tell
 from engine.control import ANSWER_BYTES_MAX, Answer, AskStatus, socket_path
 from events.errors import LogMissing
 
@@ -42,7 +42,6 @@ def keep(asked: Asked, host: str | None, port: int | None, other: Path | None = 
     config = configured(asked)
     if other is not None and not other.exists():
         raise LogMissing(f"there is no log at {other}")
-    occupy_closed_streams()
     host = config.web.host if host is None else host
     entered = entrance(web_variables(os.environ, config.folder), host)
     with listener(host, config.web.port if port is None else port) as listening:
@@ -107,9 +106,7 @@ def _status(door: Path) -> dict[str, object] | None:
 def _say(text: str, *, as_json: bool) -> None:
     """Tell the owner; stdout belongs to the events where they are objects. A reader who left is no fault."""
     stream = sys.stderr if as_json else sys.stdout
-    with suppress(OSError, ValueError, AttributeError):
-        stream.write(f"{text}\n")
-        stream.flush()
+    tell(f"{text}\n", stream)
 
 
 def _command(*arguments: str) -> list[str]:

@@ -8,7 +8,6 @@ import logging
 import os
 import resource
 import signal
-import sys
 from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +21,7 @@ from api.gate import Gate
 from api.hosts import Hosts
 from api.server import CONNECTIONS_MAX, serve
 from api.streams import Streams
-from cli.asked import logs_folder, occupy_closed_streams
+from cli.asked import logs_folder
 from cli.comparing import LogComparer
 from cli.config import config_digest, load_config, strategies_of
 from cli.config_view import summary
@@ -36,6 +35,7 @@ from cli.listening import listener, url_of
 from cli.logs import ROOT, logs
 from cli.sparing import Sparing
 from cli.strategies_view import strategy_views
+from cli.streams import tell
 from cli.told import ToldFile, told_path
 from engine.supervisor import supervise
 from events.errors import LogMissing
@@ -95,7 +95,6 @@ def show(
         raise LogMissing(f"there is no log at {path}")
     if other is not None and not other.exists():
         raise LogMissing(f"there is no log at {other}")
-    occupy_closed_streams()
     _allow_connections()
     with listener(host or loaded.web.host, loaded.web.port if port is None else port) as listening:
         found = entrance(web_variables(os.environ, loaded.folder), listening.getsockname()[0])
@@ -118,9 +117,7 @@ def _allow_connections() -> None:
 
 def _say(text: str) -> None:
     """Tell the owner. A reader who left is no fault."""
-    with suppress(OSError, ValueError, AttributeError):
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+    tell(f"{text}\n")
 
 
 async def _served(serving: Serving) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.core.commands import standing_trip
 from engine.core.machine import total_equity
-from events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
+from events.commands import ALL, TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
 from events.errors import CommandRefused, PapertapeError
 from events.facts import (
     GLOBAL_SCOPE,
@@ -22,13 +22,13 @@ from events.facts import (
     RunnerPaused,
     RunnerResumed,
 )
+from events.text import one_line
 
 if TYPE_CHECKING:
     from engine.core.world import Runner, World
     from engine.loop import Loop
 
 WAITING_MAX: Final = 64
-TEXT_CHARS_MAX: Final = 200
 
 
 def events_of(world: World, command: Command) -> list[Event]:
@@ -58,7 +58,7 @@ def market_ms(world: World) -> int:
 
 
 def _said(text: str, what: str) -> str:
-    kept = " ".join(text.split())[:TEXT_CHARS_MAX]
+    kept = one_line(text, TEXT_CHARS_MAX)
     if not kept:
         raise CommandRefused(f"a command says {what}: it is kept in the log")
     return kept
