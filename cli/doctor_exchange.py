@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from cli.finding import Finding
+from cli.graph import warn
+from cli.variables import prepare_network
 from engine.clock import ScaledClock, SystemClock
 from engine.feeds.bitget_board import Board
 from engine.feeds.bitget_rest import BitgetRest
@@ -41,6 +43,7 @@ class Seen(Struct):
 
 def look_at_exchange(settings: BitgetSettings) -> Seen:
     """Ask the exchange once for everything; never longer than half a minute."""
+    prepare_network(warn)
     return asyncio.run(_look(settings))
 
 

@@ -16,8 +16,10 @@ from msgspec.structs import replace
 
 from cli.arguments import moment_ms
 from cli.config import SYMBOL_PATTERN, bitget_settings, load_config
+from cli.graph import warn
 from cli.output import emit
 from cli.progress import counting
+from cli.variables import prepare_network
 from engine.clock import SystemClock
 from engine.feeds.bitget_settings import BITGET, BitgetSettings
 from engine.feeds.download import Report, Source, download
@@ -59,6 +61,7 @@ def show(asked: Asked, *, as_json: bool) -> None:
     settings = replace(bitget_settings(load_config(asked.config)), speed=1.0)
     if asked.rest_url is not None:
         settings = replace(settings, rest_url=_checked_url(asked.rest_url))
+    prepare_network(warn)
     failures: list[PapertapeError] = []
     for job in _jobs(asked):
         try:

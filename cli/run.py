@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -42,6 +43,10 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def start(asked: Asked, *, as_json: bool) -> None:
     """Run the engine until the market ends or a signal comes."""
     config = configured(asked)
+    if is_attended(config):
+        from cli.variables import check_variables  # noqa: PLC0415 - a rehearsal asks nobody outside, and starts sooner.
+
+        check_variables(config, os.environ)
     for number in STOP_SIGNALS:
         signal.signal(number, _leave)
     run_loop(_run(config, asked.db or config.database, asked.until_end, as_json))
@@ -65,6 +70,10 @@ async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None
 
 async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, up: Callable[[Engine], None]) -> None:
     """Take the log, and run until the market ends or a signal comes. `up` hears of the engine when it is there."""
+    if is_attended(config):
+        from cli.variables import prepare_network  # noqa: PLC0415 - likewise.
+
+        prepare_network(warn)
     clock = SystemClock()
     feed = make_feed(config, clock)
     report_refusals(feed.refusals, warn)
