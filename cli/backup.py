@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -13,6 +12,7 @@ from cli.graph import warn
 from cli.output import emit
 from cli.progress import counting
 from cli.streams import say
+from cli.tasks import run_tasks
 from engine.backup import KEEP_MAX, make_backup
 from engine.boot import snapshot_store
 from engine.clock import SystemClock
@@ -89,7 +89,7 @@ def restore(
     epoch_seq = 0
     if new_epoch and there.known_seq:
         fact = EpochBegan(clock.now_ms(), head.seq, head.hash.hex(), there.known_seq, who or owner(), why)
-        epoch_seq = asyncio.run(_begin_epoch(path, fact, clock)).seq
+        epoch_seq = run_tasks(lambda: _begin_epoch(path, fact, clock)).seq
     found = Restored(path, head.seq, head.hash.hex(), aside, epoch_seq)
     if as_json:
         emit(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from cli.config import load_config, strategies_of
 from cli.graph import warn
 from cli.streams import tell
+from cli.tasks import run_tasks
 from engine.boot import EngineSettings, command
 from engine.clock import SystemClock
 from engine.control import NoEngine, send
@@ -29,7 +29,7 @@ def give(db: Path | None, config: Path | None, asked: Command) -> None:
     loaded = load_config(config)
     path = db or loaded.database
     settings = EngineSettings(path, version("papertape"), strategies_of(loaded), {})
-    accepted, where = asyncio.run(_given(path, settings, asked))
+    accepted, where = run_tasks(lambda: _given(path, settings, asked))
     span = f"seq {accepted.first_seq}" + (f" to {accepted.last_seq}" if accepted.last_seq > accepted.first_seq else "")
     tell(f"taken {where}: {span} of {path}\n")
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from cli.finding import Finding
 from cli.graph import warn
+from cli.tasks import run_tasks
 from cli.variables import prepare_network
 from engine.clock import ScaledClock, SystemClock
 from engine.feeds.bitget_board import Board
@@ -44,7 +45,7 @@ class Seen(Struct):
 def look_at_exchange(settings: BitgetSettings) -> Seen:
     """Ask the exchange once for everything; never longer than half a minute."""
     prepare_network(warn)
-    return asyncio.run(_look(settings))
+    return run_tasks(lambda: _look(settings))
 
 
 async def _look(settings: BitgetSettings) -> Seen:

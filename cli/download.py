@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +19,7 @@ from cli.config import SYMBOL_PATTERN, bitget_settings, load_config
 from cli.graph import warn
 from cli.output import emit
 from cli.progress import counting
+from cli.tasks import run_tasks
 from cli.variables import prepare_network
 from engine.clock import SystemClock
 from engine.feeds.bitget_settings import BITGET, BitgetSettings
@@ -65,7 +66,7 @@ def show(asked: Asked, *, as_json: bool) -> None:
     failures: list[PapertapeError] = []
     for job in _jobs(asked):
         try:
-            report = asyncio.run(_run(job, asked, settings, quiet=as_json))
+            report = run_tasks(partial(_run, job, asked, settings, quiet=as_json))
         except (MarketDataError, ExchangeRefused) as error:
             # What the exchange does not have of one kind says nothing about the others.
             failures.append(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -122,9 +124,16 @@ def _application() -> typer.Typer:
 app = _application()
 
 
+def _end(number: int, frame: object) -> None:  # noqa: ARG001
+    """Leave as one that a signal ended."""
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """The entry point `papertape`."""
     prepare_streams()
+    if os.getpid() == 1:  # The system keeps from the first process of a container what it has no handler for.
+        signal.signal(signal.SIGTERM, _end)
     end_with_keeper()
     with whole_output():
         app(args=expand(sys.argv[1:]), prog_name="papertape")

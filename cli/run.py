@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,17 +18,14 @@ from cli.engine_status import saying
 from cli.graph import make_engine_settings, make_feed, report_refusals, warn
 from cli.leaving import after_leaver
 from cli.logs import ROOT, TOLD, logs
+from cli.tasks import leave_within, run_tasks
+from cli.variables import check_variables, prepare_network
 from engine.boot import Engine, engine
 from engine.clock import SystemClock
 from engine.control import Door
 from engine.supervisor import supervise
 from engine.vital_signs import VitalSigns
 from events.errors import ConfigError, PapertapeError
-
-try:
-    from uvloop import run as run_loop
-except ImportError:  # There is none for this system; asyncio's own loop is slower and otherwise the same.
-    from asyncio import run as run_loop  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,19 +35,18 @@ if TYPE_CHECKING:
     from engine.core.world import World
     from engine.feeds.port import Feed
 
+THREADS_END_S = 0.5
+"""The log is closed by then."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def start(asked: Asked, *, as_json: bool) -> None:
     """Run the engine until the market ends or a signal comes."""
     config = configured(asked)
-    if is_attended(config):
-        from cli.variables import check_variables  # noqa: PLC0415 - a rehearsal asks nobody outside, and starts sooner.
-
-        check_variables(config, os.environ)
+    check_variables(config, os.environ)
     for number in STOP_SIGNALS:
         signal.signal(number, _leave)
-    run_loop(_run(config, asked.db or config.database, asked.until_end, as_json))
+    run_tasks(lambda: _run(config, asked.db or config.database, asked.until_end, as_json), quick=True)
 
 
 def _leave(number: int, frame: object) -> None:  # noqa: ARG001
@@ -63,6 +60,7 @@ async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None
     with logs(config.logs, logs_folder(config), "engine", lambda: known[0].log.head.seq if known else 0):
         try:
             await _run_engine(config, db, until_end, as_json, known.append)
+            leave_within(THREADS_END_S)
         except PapertapeError:
             logging.getLogger(f"{ROOT}.engine").exception("the engine ended", extra=TOLD)
             raise
@@ -71,8 +69,6 @@ async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None
 async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, up: Callable[[Engine], None]) -> None:
     """Take the log, and run until the market ends or a signal comes. `up` hears of the engine when it is there."""
     if is_attended(config):
-        from cli.variables import prepare_network  # noqa: PLC0415 - likewise.
-
         prepare_network(warn)
     clock = SystemClock()
     feed = make_feed(config, clock)
@@ -93,12 +89,15 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
             from cli.attend import attendance  # noqa: PLC0415 - a rehearsal has no companions, and starts sooner.
 
             attended = await stack.enter_async_context(attendance(running, config, feed, db))
-        watchers = {"view": _view(running, config, as_json), "commands": running.desk.serve()}
+        watchers: dict[str, Callable[[], Awaitable[None]]] = {
+            "view": lambda: _view(running, config, as_json),
+            "commands": running.desk.serve,
+        }
         watchers |= attended.watchers() if attended is not None else {}
         door = _door(running, config, db, attended)
         await door.open()
         stack.push_async_callback(door.close)
-        work = _work(running, feed, stop, until_end, attended)
+        work = partial(_work, running, feed, stop, until_end, attended)
         await supervise(work, watchers, lambda: running.log.head.seq, ("alerts",))
 
 

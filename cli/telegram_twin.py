@@ -15,6 +15,7 @@ from threading import Thread
 from typing import Any, Final
 
 from cli.streams import tell
+from cli.tasks import run_tasks
 from engine.clock import SystemClock
 from events.errors import UsageError
 
@@ -35,7 +36,7 @@ def serve_telegram(port: int, host: str) -> None:
         )
     if str(CHECKOUT) not in sys.path:
         sys.path.insert(0, str(CHECKOUT))
-    asyncio.run(_serve(port, host))
+    run_tasks(lambda: _serve(port, host))
 
 
 async def _serve(port: int, host: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import closing
 from glob import escape
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from cli.output import emit
 from cli.portable_files import format_of, read_rows, write_rows
 from cli.progress import counting
 from cli.streams import say
+from cli.tasks import run_tasks
 from events.codec import CODEC
 from events.copying import copy_log
 from events.errors import LogNewer, PortableDamaged, UsageError
@@ -84,7 +84,7 @@ def import_file(file: Path, db: Path | None, config: Path | None, asked: str | N
     half = path.with_name(f".{path.name}.importing")
     try:
         _remove(half)
-        head = asyncio.run(_imported(half, commits_of(read_rows(file, form))))
+        head = run_tasks(lambda: _imported(half, commits_of(read_rows(file, form))))
         copy_log(half, path)
         HeadFile(path, head).close()
     finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cli.streams import tell
+from cli.tasks import run_tasks
 from engine.clock import ScaledClock, SystemClock
 from engine.feeds.bitget_settings import DEFAULT_SYMBOLS
 from engine.feeds.sim_plan import DAY_MS
@@ -50,7 +51,7 @@ def serve_bitget(
         )
     if str(CHECKOUT) not in sys.path:
         sys.path.insert(0, str(CHECKOUT))
-    asyncio.run(_serve(_twin(port, host, speed, symbols, candles, faults, seed), speed))
+    run_tasks(lambda: _serve(_twin(port, host, speed, symbols, candles, faults, seed), speed))
 
 
 def _twin(

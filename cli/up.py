@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from cli.asked import Asked, configured, is_attended, logs_folder
+from cli.asked import Asked, configured, logs_folder
 from cli.entrance import SESSION_VARIABLE, entrance, web_variables
 from cli.keeper import INHERITED_FD, Keeper, Program
 from cli.kept import KEEPER, PAGE
@@ -43,8 +43,7 @@ def keep(asked: Asked, host: str | None, port: int | None, other: Path | None = 
     config = configured(asked)
     if other is not None and not other.exists():
         raise LogMissing(f"there is no log at {other}")
-    if is_attended(config):
-        check_variables(config, os.environ)
+    check_variables(config, os.environ)
     host = config.web.host if host is None else host
     entered = entrance(web_variables(os.environ, config.folder), host)
     with listener(host, config.web.port if port is None else port) as listening:

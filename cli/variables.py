@@ -70,8 +70,7 @@ def prepare_network(warn: Callable[[str], None]) -> None:
     for name in [name for name in os.environ if name.lower() == NO_PROXY]:
         kept, left_out = readable_entries(os.environ[name])
         if left_out:
-            named = ", ".join(left_out)
-            warn(f"{name}: left out, as a host, a domain or an address can be named and nothing else: {named}")
+            warn(f"{name}: left out what cannot be read (name hosts, domains or addresses): {', '.join(left_out)}")
             os.environ[name] = ",".join(kept)
 
 

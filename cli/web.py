@@ -36,6 +36,7 @@ from cli.logs import ROOT, logs
 from cli.sparing import Sparing
 from cli.strategies_view import strategy_views
 from cli.streams import tell
+from cli.tasks import leave_within, run_tasks
 from cli.told import ToldFile, told_path
 from engine.supervisor import supervise
 from events.errors import LogMissing
@@ -46,11 +47,6 @@ from projections.readiness import BACKTEST_ENDED
 from projections.site import Site, SiteSettings
 from ui.pages import pages
 
-try:
-    from uvloop import run as run_loop
-except ImportError:  # There is none for this system; asyncio's own loop is slower and otherwise the same.
-    from asyncio import run as run_loop  # type: ignore[assignment]
-
 if TYPE_CHECKING:
     import socket
 
@@ -58,6 +54,8 @@ if TYPE_CHECKING:
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FILES_BESIDE_CONNECTIONS_MAX = 200
+ENDS_WITHIN_S = 1.8
+"""A page only reads: nothing is lost where a look at a large log is left in the middle."""
 LOGGER = f"{ROOT}.page"
 COMMIT = "PAPERTAPE_COMMIT"
 OF_A_BACKTEST = "a backtest: each strategy's page shows the parameters and limits that it ran under"
@@ -103,7 +101,8 @@ def show(
             _say(f"commands need this token: {found.made}")
         comparer = None if other is None else LogComparer(path, other, config)
         given = config is not None or KEEPER in os.environ
-        run_loop(_served(Serving(loaded, path, listening, found, comparer, given)))
+        serving = Serving(loaded, path, listening, found, comparer, given)
+        run_tasks(lambda: _served(serving), quick=True)
 
 
 def _allow_connections() -> None:
@@ -126,8 +125,13 @@ async def _served(serving: Serving) -> None:
     gc.callbacks.append(Sparing())
     config, db, web = serving.config, serving.db, serving.config.web
     stop = asyncio.Event()
+
+    def end() -> None:
+        stop.set()
+        leave_within(ENDS_WITHIN_S)
+
     for number in STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     strategies = strategies_of(config)
     timeframes_ms = {name: strategy.timeframe_ms for name, strategy in strategies.items()}
     timeline = timeline_of(db, timeframes_ms, config.alerts, warn)
@@ -150,8 +154,8 @@ async def _served(serving: Serving) -> None:
         folder = logs_folder(config) if KEEPER in os.environ else None
         with logs(config.logs, folder, "page", lambda: timeline.head_seq):
             logging.getLogger(LOGGER).info("serves %s at %s", db, url_of(serving.listening))
-            watchers = {"timeline": timeline.run(), "inspector": inspector.run()}
-            await supervise(work(), watchers, lambda: timeline.head_seq)
+            watchers = {"timeline": timeline.run, "inspector": inspector.run}
+            await supervise(work, watchers, lambda: timeline.head_seq)
             logging.getLogger(LOGGER).info("ended")
 
 
