@@ -1,7 +1,8 @@
 """Text from outside that is safe to keep and to show.
 
-A control character commands a terminal, a bidirectional override makes a line read otherwise than it is written, and
-half of a surrogate pair cannot be encoded at all. Each becomes a replacement sign; nothing is refused because of it.
+Half of a surrogate pair cannot be encoded, so it is never kept. A control character commands a terminal, and a
+bidirectional override makes a line read otherwise than it is written, so neither is ever shown. Each becomes a
+replacement sign; nothing is refused because of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 REPLACEMENT: Final = "\ufffd"
 UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but tab and newline, separators and overrides of direction, halves of surrogate pairs."""
+HALVES: Final = re.compile("[\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
@@ -22,15 +24,20 @@ def printable(text: str) -> str:
     return UNSAFE.sub(REPLACEMENT, text)
 
 
+def encodable(text: str) -> str:
+    """Return the text with a replacement sign for each half of a surrogate pair; everything else stays."""
+    return HALVES.sub(REPLACEMENT, text)
+
+
 def one_line(text: str, chars_max: int) -> str:
-    """Return the text on one line, printable and cut to `chars_max` characters."""
-    return printable(" ".join(text.split()))[:chars_max]
+    """Return the text on one line, encodable and cut to `chars_max` characters."""
+    return encodable(" ".join(text.split()))[:chars_max]
 
 
 def decode_json(content: bytes, kind: Any) -> Any:
     """Decode JSON as `kind`; texts in it may hold bytes that are not UTF-8, raw control characters or half pairs.
 
-    Each of these becomes a replacement sign: a broken character is no reason to refuse a command. Raises
+    A broken character becomes a replacement sign: it is no reason to refuse a command. Raises
     msgspec.DecodeError, and msgspec.ValidationError where the JSON is whole and no `kind`.
     """
     try:
@@ -46,9 +53,9 @@ def decode_json(content: bytes, kind: Any) -> Any:
 
 
 def repaired(value: Any) -> Any:
-    """Return decoded JSON with printable texts."""
+    """Return decoded JSON with texts that can be encoded."""
     if isinstance(value, str):
-        return printable(value)
+        return encodable(value)
     if isinstance(value, list):
         return [repaired(one) for one in value]
     if isinstance(value, dict):
