@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from events.facts import EngineStopped
 from tests.cli.test_keeper import wait_for
-from tests.cli.test_up import child_named
+from tests.cli.test_up import child_named, children
 from tests.engine.logs import of_type
 from tests.engine.processes import command, environment, papertape, running
 from tests.patience import stretched
@@ -24,7 +25,6 @@ from tests.support import REPOSITORY as ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 ENDS_S_MAX = 2.0
 BOT = {"TELEGRAM_BOT_TOKEN": "123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw1", "TELEGRAM_CHAT_ID": "1"}
@@ -136,7 +136,7 @@ def test_the_first_process_of_a_container_heeds_it_too(tmp_path: Path) -> None:
         try:
             wait_for(lambda: "http://" in _first_child(process.pid))
             time.sleep(1.5)
-            os.kill(_children(process.pid)[0], signal.SIGTERM)
+            os.kill(children(process.pid)[0], signal.SIGTERM)
             process.communicate(timeout=30)
         finally:
             process.kill()
@@ -144,17 +144,9 @@ def test_the_first_process_of_a_container_heeds_it_too(tmp_path: Path) -> None:
     assert process.returncode == 128 + signal.SIGTERM
 
 
-def _children(pid: int) -> list[int]:
-    from tests.cli.test_up import children
-
-    return children(pid)
-
-
 def _first_child(pid: int) -> str:
     """The command line of a process's first child."""
-    from pathlib import Path
-
-    found = _children(pid)
+    found = children(pid)
     return Path(f"/proc/{found[0]}/cmdline").read_text() if found else ""
 
 
@@ -165,7 +157,7 @@ def _first_child(pid: int) -> str:
     "arguments",
     [
         (*MARKET, "telegram.api_url=nonsense"),
-        (*MARKET[:6], "log.db/x.db"),
+        (*MARKET[:5], "stderr.txt/x.db"),
         ("--feed", "file", "--candles", "X=nowhere.csv", "--db", "log.db"),
         ("--feed", "bitget", "--db", "log.db", "--set", "feed.bitget.rest_url=ftp://x"),
     ],
