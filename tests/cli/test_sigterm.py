@@ -29,16 +29,8 @@ if TYPE_CHECKING:
 ENDS_S_MAX = 2.0
 BOT = {"TELEGRAM_BOT_TOKEN": "123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw1", "TELEGRAM_CHAT_ID": "1"}
 MARKET = (
-    "--feed",
-    "sim",
-    "--speed",
-    "600",
-    "--db",
-    "log.db",
-    "--set",
-    "feed.sim.warm_up_days=1",
-    "feed.sim.symbols=BTCUSDT",
-)
+    "--feed", "sim", "--speed", "600", "--db", "log.db", "--set", "feed.sim.warm_up_days=1", "feed.sim.symbols=BTCUSDT",
+)  # fmt: skip
 UNSHARE = shutil.which("unshare")
 
 
