@@ -37,6 +37,7 @@ def test_an_engine_is_refused_before_a_file_is_made(tmp_path: Path, variables: d
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith(f"error: {said}")
     assert "secret" not in done.stderr
+    assert "never awaited" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
