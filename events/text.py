@@ -56,7 +56,7 @@ def repaired(value: Any) -> Any:
     """Return decoded JSON with texts that can be encoded."""
     if isinstance(value, str):
         return encodable(value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [repaired(one) for one in value]
     if isinstance(value, dict):
         return {repaired(key): repaired(one) for key, one in value.items()}

@@ -147,3 +147,14 @@ def on_terminal(folder: Path, *arguments: str) -> str:
         process.wait(60)
         os.close(ours)
     return seen.decode().replace("\r\n", "\n")
+
+
+def test_a_file_of_candles_may_have_a_name_that_is_no_utf_8(folder: Path) -> None:
+    name = os.fsdecode(b"k\xfcrze.csv")
+    (folder / name).write_bytes((folder / "ok.csv").read_bytes() + b"bad,row\n")
+    played = ("run", "--feed", "file", "--speed", "max", "--until-end", "--db", "file.db")
+    for arguments in (played, ("backtest", "--engine", "python")):
+        done = papertape(folder, *arguments, "--candles", f"X={name}")
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        assert "k\ufffdrze.csv:62" in done.stderr.replace("\\udcfc", "\ufffd")
