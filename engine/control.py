@@ -21,7 +21,8 @@ from msgspec import Struct
 
 from events.commands import TEXT_CHARS_MAX, Accepted, Command
 from events.errors import CommandRefused, CommandUnanswered, UsageError
-from events.text import decode_json, one_line
+from events.lenient_json import decode_json
+from events.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

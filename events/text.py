@@ -7,11 +7,8 @@ replacement sign; nothing is refused because of it.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Final
-
-import msgspec
 
 REPLACEMENT: Final = "\ufffd"
 UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -32,24 +29,6 @@ def encodable(text: str) -> str:
 def one_line(text: str, chars_max: int) -> str:
     """Return the text on one line, encodable and cut to `chars_max` characters."""
     return encodable(" ".join(text.split()))[:chars_max]
-
-
-def decode_json(content: bytes, kind: Any) -> Any:
-    """Decode JSON as `kind`; texts in it may hold bytes that are not UTF-8, raw control characters or half pairs.
-
-    A broken character becomes a replacement sign: it is no reason to refuse a command. Raises
-    msgspec.DecodeError, and msgspec.ValidationError where the JSON is whole and no `kind`.
-    """
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except msgspec.ValidationError:
-        raise
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        try:
-            found = json.loads(content.decode("utf-8-sig", "replace"), strict=False)
-        except (ValueError, RecursionError):
-            raise msgspec.DecodeError(str(error)) from None
-    return msgspec.convert(repaired(found), kind)
 
 
 def repaired(value: Any) -> Any:
