@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
+
+from events.lenient_json import decode_json
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection, Request
@@ -62,6 +64,6 @@ async def body(kind: type[T], request: Request) -> T:
     if media_type != "application/json":
         raise HTTPException(415, "a command is JSON: Content-Type: application/json")
     try:
-        return msgspec.json.decode(await request.body(), type=kind)
+        return cast("T", decode_json(await request.body(), kind))
     except msgspec.DecodeError as error:
         raise HTTPException(422, str(error)) from None

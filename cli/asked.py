@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from cli.config import Config
 
 FEED_KINDS: tuple[Literal["sim", "file", "bitget"], ...] = ("sim", "file", "bitget")
-STANDARD_STREAMS_LAST = 2
 
 
 class Asked(Struct, frozen=True):
@@ -63,10 +61,3 @@ def is_attended(config: Config) -> bool:
 def logs_folder(config: Config) -> Path | None:
     """Where the programs' own log files are; None where none are kept."""
     return config.folder / config.logs.folder if config.logs.folder and is_attended(config) else None
-
-
-def occupy_closed_streams() -> None:
-    """The number of a stdin, stdout or stderr that was closed must not become that of a file or of the event loop."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD_STREAMS_LAST:
-        pass
-    os.close(descriptor)

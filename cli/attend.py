@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -114,7 +115,7 @@ class Attendance:
 
     # ------------------------------------------------------------ who attends
 
-    def watchers(self) -> dict[str, Awaitable[None]]:
+    def watchers(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Everybody, by name, each kept alive. Raises ConfigError for a bad token, chat id or interval."""
         self._lag.start()
         self._stack.callback(self._lag.stop)
@@ -154,7 +155,7 @@ class Attendance:
             made["journal"] = lambda: journal(self._running)
         if self._backing is not None:
             made["backup"] = self._backing.run
-        return {name: self.companions.keep(name, run) for name, run in made.items()}
+        return {name: partial(self.companions.keep, name, run) for name, run in made.items()}
 
     def _timeframes_ms(self) -> dict[str, int]:
         runners = self._running.loop.world.runners

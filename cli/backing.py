@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
-import sys
 from typing import TYPE_CHECKING, Final
 
+from cli.programs import own_command, own_environment
 from engine.backup import backups
 from projections.watchdog.dog import closed_within
 
@@ -71,7 +72,11 @@ class Backing:
         """Make one; why it failed, empty where it did not."""
         nice = ("nice", "-n", "10") if shutil.which("nice") else ()
         process = await asyncio.create_subprocess_exec(
-            *nice, *self._command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+            *nice,
+            *self._command,
+            env=own_environment(os.environ),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
         )
         try:
             async with asyncio.timeout(BACKUP_S_MAX):
@@ -88,4 +93,4 @@ class Backing:
 def backup_command(db: Path, folder: Path, config_file: str) -> list[str]:
     """The command that makes one backup, as this installation runs it."""
     config = ["--config", config_file] if config_file else []
-    return [sys.executable, "-m", "cli", "backup", "--db", str(db), "--to", str(folder), *config]
+    return own_command("backup", "--db", str(db), "--to", str(folder), *config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from cli.config import load_config, strategies_of
 from cli.graph import check_period, file_feed, make_runners, report_refusals, warn, with_files
 from cli.output import emit
 from cli.progress import counting
+from cli.tasks import run_tasks
 from engine.clock import SystemClock
 from engine.research.backtest import Backtest, import_ahead
 from engine.research.backtest import backtest as run_backtest
@@ -215,4 +215,4 @@ def _write(result: Backtest, path: Path, config: Config) -> None:
     from cli.backtest_log import write_log  # noqa: PLC0415 - only when it is asked for
 
     with counting("writing the log", result.facts.total) as on_progress:
-        asyncio.run(write_log(result, path, config, on_progress))
+        run_tasks(lambda: write_log(result, path, config, on_progress))

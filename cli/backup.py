@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -13,6 +11,8 @@ from cli.config import load_config, strategies_of
 from cli.graph import warn
 from cli.output import emit
 from cli.progress import counting
+from cli.streams import say
+from cli.tasks import run_tasks
 from engine.backup import KEEP_MAX, make_backup
 from engine.boot import snapshot_store
 from engine.clock import SystemClock
@@ -56,7 +56,7 @@ def back_up(db: Path | None, config: Path | None, to: Path | None, keep: int | N
     if as_json:
         emit(made)
     else:
-        sys.stdout.write(_made_words(made))
+        say(_made_words(made))
 
 
 def _made_words(made: Made) -> str:
@@ -89,12 +89,12 @@ def restore(
     epoch_seq = 0
     if new_epoch and there.known_seq:
         fact = EpochBegan(clock.now_ms(), head.seq, head.hash.hex(), there.known_seq, who or owner(), why)
-        epoch_seq = asyncio.run(_begin_epoch(path, fact, clock)).seq
+        epoch_seq = run_tasks(lambda: _begin_epoch(path, fact, clock)).seq
     found = Restored(path, head.seq, head.hash.hex(), aside, epoch_seq)
     if as_json:
         emit(found)
     else:
-        sys.stdout.write(_restored_words(found))
+        say(_restored_words(found))
 
 
 def _cursors(db: Path) -> Path:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
-import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from cli.config import load_config, strategies_of
 from cli.graph import warn
+from cli.streams import tell
+from cli.tasks import run_tasks
 from engine.boot import EngineSettings, command
 from engine.clock import SystemClock
 from engine.control import NoEngine, send
@@ -29,9 +29,9 @@ def give(db: Path | None, config: Path | None, asked: Command) -> None:
     loaded = load_config(config)
     path = db or loaded.database
     settings = EngineSettings(path, version("papertape"), strategies_of(loaded), {})
-    accepted, where = asyncio.run(_given(path, settings, asked))
+    accepted, where = run_tasks(lambda: _given(path, settings, asked))
     span = f"seq {accepted.first_seq}" + (f" to {accepted.last_seq}" if accepted.last_seq > accepted.first_seq else "")
-    sys.stdout.write(f"taken {where}: {span} of {path}\n")
+    tell(f"taken {where}: {span} of {path}\n")
 
 
 async def _given(path: Path, settings: EngineSettings, asked: Command) -> tuple[Accepted, str]:

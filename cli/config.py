@@ -30,6 +30,7 @@ from engine.feeds.sim_script import (
 )
 from engine.setup import RunnerSettings
 from events.errors import ConfigError
+from events.text import repaired
 from projections.alerts.settings import AlertSettings
 from projections.watchdog.settings import WatchdogSettings
 
@@ -388,5 +389,6 @@ def _resolved(folder: Path, given: tuple[str, ...]) -> tuple[str, ...]:
 
 def config_digest(config: Config) -> str:
     """A digest of what the configuration says, whichever file said it."""
-    content = msgspec.json.encode(msgspec.structs.replace(config, file=""), order="sorted")
+    plain = repaired(msgspec.to_builtins(msgspec.structs.replace(config, file="")))
+    content = msgspec.json.encode(plain, order="sorted")
     return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from cli.config import FILE_NAME, Config, config_digest, enabled_names, file_settings, load_config, strategies_of
 from cli.output import GOOD, HEADLINE, emit, fields_of, notes, stdout
+from cli.variables import check_variables
 from engine.feeds.bitget_settings import BITGET
 from events.errors import ConfigError
 from projections.formats import money
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
 
 
 def show_config(file: Path | None, *, as_json: bool) -> None:
-    """Print the summary. Raises ConfigError with every mistake, each with its line."""
+    """Print the summary. Raises ConfigError with every mistake: of a file with its line, of a variable by its name."""
     config = load_config(file)
+    check_variables(config, os.environ)
     if as_json:
         emit({"valid": True, "digest": config_digest(config), **fields_of(config), "warnings": list(warnings(config))})
         return

@@ -23,6 +23,7 @@ from cli.doctor_alerts import alerts
 from cli.finding import MARKS, Finding, Level
 from cli.output import emit, fields_of, stdout
 from cli.reading import backwards, database, progress
+from cli.variables import network_problems, variable_problems
 from engine.boot import snapshot_store
 from engine.feeds.bitget_settings import BITGET
 from events.errors import ConfigError, LogError, LogForeign, LogMissing
@@ -86,6 +87,7 @@ def examine(
     yield _sqlite()
     yield from _extras()
     yield _configuration(config)
+    yield from _environment(config, sets)
     yield from _page(config, sets)
     try:
         path = database(db, config)
@@ -145,6 +147,18 @@ def _page(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
     yield from page(config, sets)
 
 
+def _environment(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
+    """The environment's variables; nothing where the configuration is wrong, which is told already."""
+    try:
+        problems = list(variable_problems(load_config(config, tuple(sets)), os.environ))
+    except ConfigError:
+        return
+    for problem in problems:
+        yield Finding("fail", "environment", problem, "correct or unset it: an engine does not start with it")
+    if not problems:
+        yield Finding("ok", "environment", "every variable that is set can be used")
+
+
 def _exchange(config: Path | None, sets: Sequence[str], *, asked: bool) -> Iterator[Finding]:
     """The live market, where somebody asks for it or the configuration names it."""
     try:
@@ -152,6 +166,9 @@ def _exchange(config: Path | None, sets: Sequence[str], *, asked: bool) -> Itera
     except ConfigError:
         return  # Told already, as a finding of its own.
     if loaded.feed.kind != BITGET and not asked:
+        return
+    if problems := list(network_problems(os.environ)):
+        yield Finding("fail", "exchange", "; ".join(problems), "correct or unset it; nothing was asked of the exchange")
         return
     from cli.doctor_exchange import findings, look_at_exchange  # noqa: PLC0415 - its clients are slow to import.
 

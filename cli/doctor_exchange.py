@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from cli.finding import Finding
+from cli.graph import warn
+from cli.tasks import run_tasks
+from cli.variables import prepare_network
 from engine.clock import ScaledClock, SystemClock
 from engine.feeds.bitget_board import Board
 from engine.feeds.bitget_rest import BitgetRest
@@ -42,7 +45,8 @@ class Seen(Struct):
 
 def look_at_exchange(settings: BitgetSettings) -> Seen:
     """Ask the exchange once for everything; never longer than half a minute."""
-    return asyncio.run(_look(settings))
+    prepare_network(warn)
+    return run_tasks(lambda: _look(settings))
 
 
 async def _look(settings: BitgetSettings) -> Seen:

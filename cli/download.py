@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,8 +16,11 @@ from msgspec.structs import replace
 
 from cli.arguments import moment_ms
 from cli.config import SYMBOL_PATTERN, bitget_settings, load_config
+from cli.graph import warn
 from cli.output import emit
 from cli.progress import counting
+from cli.tasks import run_tasks
+from cli.variables import prepare_network
 from engine.clock import SystemClock
 from engine.feeds.bitget_settings import BITGET, BitgetSettings
 from engine.feeds.download import Report, Source, download
@@ -59,10 +62,11 @@ def show(asked: Asked, *, as_json: bool) -> None:
     settings = replace(bitget_settings(load_config(asked.config)), speed=1.0)
     if asked.rest_url is not None:
         settings = replace(settings, rest_url=_checked_url(asked.rest_url))
+    prepare_network(warn)
     failures: list[PapertapeError] = []
     for job in _jobs(asked):
         try:
-            report = asyncio.run(_run(job, asked, settings, quiet=as_json))
+            report = run_tasks(partial(_run, job, asked, settings, quiet=as_json))
         except (MarketDataError, ExchangeRefused) as error:
             # What the exchange does not have of one kind says nothing about the others.
             failures.append(error)

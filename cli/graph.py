@@ -21,6 +21,7 @@ from cli.config import (
     sim_settings,
     strategies_of,
 )
+from cli.streams import say
 from engine.boot import EngineSettings
 from engine.feeds import tables_fast
 from engine.feeds.file import FileFeed
@@ -47,7 +48,7 @@ def warn(text: str) -> None:
     if logging.getLogger().handlers:
         logging.getLogger("papertape.engine").warning(text)
     else:
-        sys.stderr.write(f"warning: {text}\n")
+        say(f"warning: {text}\n", sys.stderr)
 
 
 def make_feed(config: Config, clock: Clock) -> Feed:

@@ -1,15 +1,40 @@
-"""An event as JSON shows it; light, so that an engine without a terminal needs no colours to say a line."""
+"""JSON as the verbs write it; light, so that an engine without a terminal needs no colours to say a line."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+import sys
+from os import fspath
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from msgspec.structs import asdict
 
 from events.facts import type_name
+from events.text import UNSAFE, repaired
 
 if TYPE_CHECKING:
     from events.log import Recorded
+
+
+NOT_ASCII: Final = re.compile("[^\x00-\x7f]")
+UTF_8: Final = frozenset({"utf-8", "utf8"})
+
+
+def json_line(value: object) -> str:
+    """Return a value as one line of JSON that standard output can encode and no terminal obeys; paths are texts."""
+    try:
+        text = msgspec.json.encode(value, enc_hook=fspath).decode()
+    except UnicodeEncodeError:  # Half of a surrogate pair: a file's name need not be UTF-8.
+        text = msgspec.json.encode(repaired(msgspec.to_builtins(value, enc_hook=fspath))).decode()
+    unsafe = UNSAFE if sys.stdout.encoding.lower() in UTF_8 else NOT_ASCII
+    return unsafe.sub(_escaped, text) + "\n"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Return a character as JSON escapes it: one or two units of UTF-16."""
+    units = found[0].encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def json_fields(recorded: Recorded) -> dict[str, Any]:

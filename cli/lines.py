@@ -10,11 +10,10 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from cli.graph import warn
-from cli.json_fields import json_fields
+from cli.json_fields import json_fields, json_line
 from events.facts import ContractListed
+from events.text import printable
 from projections.formats import utc
 from projections.host import FOLLOW_EVENTS_MAX, Cursor, fold
 from projections.words import interesting, words
@@ -38,10 +37,10 @@ class Lines:
         if isinstance(event, ContractListed):
             self.contracts[event.symbol] = event
         if self.as_json:
-            self._lines.append(msgspec.json.encode(json_fields(recorded)).decode() + "\n")
+            self._lines.append(json_line(json_fields(recorded)))
         elif interesting(event):
             line = words(recorded, self.contracts)
-            self._lines.append(f"{recorded.seq:>9}  {utc(event.at_ms)}  {line.icon} {line.text}\n")
+            self._lines.append(printable(f"{recorded.seq:>9}  {utc(event.at_ms)}  {line.icon} {line.text}\n"))
 
     def taken(self) -> str:
         """The lines since this was asked last."""
@@ -63,7 +62,7 @@ class Pipe:
         """Wait until the text is written. Raises OSError when nobody reads any more."""
         if text:
             written = self._loop.create_future()
-            self._waiting.put((text.encode(), written))
+            self._waiting.put((text.encode(sys.stdout.encoding, "replace"), written))
             await written
 
     def _write(self) -> None:

@@ -8,14 +8,14 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
 from cli.arena_view import arena_columns
 from cli.kept import PAGE
-from cli.output import BAD, GOOD, QUIET, STYLES, table
+from cli.output import BAD, GOOD, QUIET, STYLES, stdout, table
 from cli.positions_view import market_lines, position_columns
 from projections.arena import Arena
 from projections.contracts import Contracts
@@ -26,6 +26,8 @@ from projections.trades import Trades
 from projections.words import Line, interesting, words
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from cli.config import Config
     from engine.boot import Engine
     from events.log import Recorded
@@ -132,7 +134,7 @@ def _header(view: PortfolioView, feed: str, speed: float, seq: int, rate: float)
 
 async def watch(running: Engine, config: Config) -> None:
     """Show the engine until it ends; the log is followed from its beginning, so that the arena is whole."""
-    screen, console = Screen(config.feed.kind, config.feed.speed), Console()
+    screen, console = Screen(config.feed.kind, config.feed.speed), stdout()
     cursor, reader = Cursor(), running.log.reader()
     following = asyncio.ensure_future(follow(reader, running.bus, screen.folds, cursor))
     rate = Rate()

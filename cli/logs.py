@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from events.text import printable
 from projections.telegram.secret import Redaction
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class JsonLines(logging.Formatter):
             time=datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             level=record.levelname.lower(),
             logger=record.name,
-            message=record.getMessage(),
+            message=printable(record.getMessage()),
             seq=getattr(record, "seq", 0),
             trace=record.exc_text or "",
         )
@@ -86,7 +87,7 @@ class Readable(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         trace = f"\n{record.exc_text}" if record.exc_text else ""
-        return f"{record.levelname.lower()}: {record.getMessage()}{trace}"
+        return printable(f"{record.levelname.lower()}: {record.getMessage()}{trace}")
 
 
 class Stderr(logging.StreamHandler):  # type: ignore[type-arg]

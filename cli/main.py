@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from typing import Annotated, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -11,18 +14,35 @@ from typer.core import TyperGroup
 from cli import INTERRUPTED
 from cli.arguments import expand
 from cli.kept import end_with_keeper
+from cli.streams import prepare_streams, whole_output
 from cli.verb_table import GROUPS, VERBS
 from events.errors import PapertapeError
+from events.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EXIT_CODES = (
     "Exit codes: 0 ok, 1 a difference or a failure, 2 wrong usage or no log, 3 another engine holds the log, "
     "4 bad configuration, 5 the log is damaged"
 )
+WRONG_USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""What typer raises for a command line that it does not understand; it has no public name."""
 _EXAMPLE = "Example: papertape arena --db data/papertape.db"
 
 
 class Group(TyperGroup):
     """The group of all verbs: a `PapertapeError` becomes its text in red on stderr and its exit code."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Read the command line."""
+        with _printable_refusal():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the verb's own part of the command line, and call the verb."""
+        with _printable_refusal():
+            return super().invoke(ctx)
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command line. Ctrl-C ends quietly with 130."""
@@ -33,6 +53,16 @@ class Group(TyperGroup):
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def _printable_refusal() -> Iterator[None]:
+    """See that a refused command line is quoted without what would command a terminal."""
+    try:
+        yield
+    except WRONG_USAGE as error:
+        error.message = printable(error.message)
+        raise
 
 
 def _tell(error: PapertapeError) -> None:
@@ -94,10 +124,19 @@ def _application() -> typer.Typer:
 app = _application()
 
 
+def _end(number: int, frame: object) -> None:  # noqa: ARG001
+    """Leave as one that a signal ended."""
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """The entry point `papertape`."""
+    prepare_streams()
+    if os.getpid() == 1:  # The system keeps from the first process of a container what it has no handler for.
+        signal.signal(signal.SIGTERM, _end)
     end_with_keeper()
-    app(args=expand(sys.argv[1:]), prog_name="papertape")
+    with whole_output():
+        app(args=expand(sys.argv[1:]), prog_name="papertape")
 
 
 if __name__ == "__main__":

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import os
 import sys
-from os import fspath
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import Struct
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from cli.json_fields import json_line
+from events.text import UNSAFE, printable
 from projections.formats import gain, gain_percent
 
 if TYPE_CHECKING:
@@ -46,21 +48,30 @@ NOTHING = Text("-", style=QUIET)
 BARS = "▁▂▃▄▅▆▇█"
 
 
+class Screen(Console):
+    """A console on which only its own styles command the terminal, never a text from outside."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render with a replacement sign for each unsafe character."""
+        for segment in super().render(renderable, options):
+            unsafe = not segment.control and UNSAFE.search(segment.text)
+            yield Segment(printable(segment.text), segment.style) if unsafe else segment
+
+
 def stdout() -> Console:
     """Where results go."""
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(highlight=False, width=None if known else PIPE_COLUMNS)
+    return Screen(highlight=False, width=None if known else PIPE_COLUMNS)
 
 
 def stderr() -> Console:
     """Where errors, notes and progress go."""
-    return Console(stderr=True, highlight=False)
+    return Screen(stderr=True, highlight=False)
 
 
 def emit(value: object) -> None:
-    """One line of JSON; paths are texts."""
-    sys.stdout.write(msgspec.json.encode(value, enc_hook=fspath).decode())
-    sys.stdout.write("\n")
+    """Write one line of JSON; paths are texts."""
+    sys.stdout.write(json_line(value))
 
 
 class Column(Struct, frozen=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from msgspec import Struct
 from cli.config import load_config, strategies_of
 from cli.output import emit
 from cli.progress import counting
+from cli.streams import say
 from engine.core.saving import world_digest
 from engine.recovery import recover
 from events.errors import LogDiffers, UsageError
@@ -48,7 +48,7 @@ def refold(db: Path | None, config: Path | None, expect: str, seq: int | None, *
     if as_json:
         emit(found)
     else:
-        sys.stdout.write(_words(found))
+        say(_words(found))
     if not found.same and not found.upcast:
         raise LogDiffers(f"this version folds the log to {digest} at seq {until}, not to {expect}")
 

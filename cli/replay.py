@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from cli.config import load_config, strategies_of
 from cli.graph import warn
 from cli.output import emit
 from cli.progress import counting
+from cli.streams import say
 from engine.boot import snapshot_store
 from engine.core.saving import world_digest
 from engine.recovery import Recovered, recover
@@ -62,7 +62,7 @@ def show(
         found = _recover(loaded, reader, store, seq)
         digest = world_digest(found.world)
         if only_digest:
-            sys.stdout.write(f"{digest}\n")
+            say(f"{digest}\n")
             return
         portfolio, contracts = Portfolio(), Contracts()
         fold([portfolio, contracts], _until(reader, seq))

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.asked import Asked, configured, is_attended, logs_folder, occupy_closed_streams
+from cli.asked import Asked, configured, is_attended, logs_folder
 from cli.config import bitget_settings
 from cli.engine_status import saying
 from cli.graph import make_engine_settings, make_feed, report_refusals, warn
 from cli.leaving import after_leaver
 from cli.logs import ROOT, TOLD, logs
+from cli.tasks import leave_within, run_tasks
+from cli.variables import check_variables, prepare_network
 from engine.boot import Engine, engine
 from engine.clock import SystemClock
 from engine.control import Door
 from engine.supervisor import supervise
 from engine.vital_signs import VitalSigns
 from events.errors import ConfigError, PapertapeError
-
-try:
-    from uvloop import run as run_loop
-except ImportError:  # There is none for this system; asyncio's own loop is slower and otherwise the same.
-    from asyncio import run as run_loop  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,16 +35,18 @@ if TYPE_CHECKING:
     from engine.core.world import World
     from engine.feeds.port import Feed
 
+THREADS_END_S = 0.5
+"""The log is closed by then."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def start(asked: Asked, *, as_json: bool) -> None:
     """Run the engine until the market ends or a signal comes."""
     config = configured(asked)
-    occupy_closed_streams()
+    check_variables(config, os.environ)
     for number in STOP_SIGNALS:
         signal.signal(number, _leave)
-    run_loop(_run(config, asked.db or config.database, asked.until_end, as_json))
+    run_tasks(lambda: _run(config, asked.db or config.database, asked.until_end, as_json), quick=True)
 
 
 def _leave(number: int, frame: object) -> None:  # noqa: ARG001
@@ -59,6 +60,7 @@ async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None
     with logs(config.logs, logs_folder(config), "engine", lambda: known[0].log.head.seq if known else 0):
         try:
             await _run_engine(config, db, until_end, as_json, known.append)
+            leave_within(THREADS_END_S)
         except PapertapeError:
             logging.getLogger(f"{ROOT}.engine").exception("the engine ended", extra=TOLD)
             raise
@@ -66,6 +68,8 @@ async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None
 
 async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, up: Callable[[Engine], None]) -> None:
     """Take the log, and run until the market ends or a signal comes. `up` hears of the engine when it is there."""
+    if is_attended(config):
+        prepare_network(warn)
     clock = SystemClock()
     feed = make_feed(config, clock)
     report_refusals(feed.refusals, warn)
@@ -85,13 +89,16 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
             from cli.attend import attendance  # noqa: PLC0415 - a rehearsal has no companions, and starts sooner.
 
             attended = await stack.enter_async_context(attendance(running, config, feed, db))
-        watchers = {"view": _view(running, config, as_json), "commands": running.desk.serve()}
+        watchers: dict[str, Callable[[], Awaitable[None]]] = {
+            "view": lambda: _view(running, config, as_json),
+            "commands": running.desk.serve,
+        }
         watchers |= running.integrity.watchers()
         watchers |= attended.watchers() if attended is not None else {}
         door = _door(running, config, db, attended)
         await door.open()
         stack.push_async_callback(door.close)
-        work = _work(running, feed, stop, until_end, attended)
+        work = partial(_work, running, feed, stop, until_end, attended)
         await supervise(work, watchers, lambda: running.log.head.seq, ("alerts",))
 
 
@@ -136,8 +143,6 @@ def _stop_on_signals(running: Engine) -> asyncio.Event:
 
 def _view(running: Engine, config: Config, as_json: bool) -> Awaitable[None]:
     """What the owner sees: a live view on a terminal, lines elsewhere."""
-    if sys.stdout is None:  # Started with stdout closed: there is nobody to show anything to.
-        return asyncio.sleep(0)
     if sys.stdout.isatty() and not as_json:
         from cli.live import watch  # noqa: PLC0415 - rich is imported only for a terminal
 

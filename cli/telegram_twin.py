@@ -14,6 +14,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Final
 
+from cli.streams import tell
+from cli.tasks import run_tasks
 from engine.clock import SystemClock
 from events.errors import UsageError
 
@@ -34,7 +36,7 @@ def serve_telegram(port: int, host: str) -> None:
         )
     if str(CHECKOUT) not in sys.path:
         sys.path.insert(0, str(CHECKOUT))
-    asyncio.run(_serve(port, host))
+    run_tasks(lambda: _serve(port, host))
 
 
 async def _serve(port: int, host: str) -> None:
@@ -91,5 +93,4 @@ def _typed(twin: Any, line: str) -> None:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    tell(f"{line}\n")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from contextlib import closing
 from glob import escape
 from typing import TYPE_CHECKING
@@ -12,6 +10,8 @@ from cli.config import load_config
 from cli.output import emit
 from cli.portable_files import format_of, read_rows, write_rows
 from cli.progress import counting
+from cli.streams import say
+from cli.tasks import run_tasks
 from events.codec import CODEC
 from events.copying import copy_log
 from events.errors import LogNewer, PortableDamaged, UsageError
@@ -55,7 +55,7 @@ def export(
         emit({"path": out, "from_seq": from_seq, "to_seq": last, "redacted": redact})
     else:
         whole = "" if from_seq == 1 else "; it is a part of a log: it can be read, not imported"
-        sys.stdout.write(f"{out}: events {from_seq:,} to {last:,}{whole}\n")
+        say(f"{out}: events {from_seq:,} to {last:,}{whole}\n")
 
 
 def _until(commits: Iterable[Commit], seq: int) -> Iterator[Commit]:
@@ -84,7 +84,7 @@ def import_file(file: Path, db: Path | None, config: Path | None, asked: str | N
     half = path.with_name(f".{path.name}.importing")
     try:
         _remove(half)
-        head = asyncio.run(_imported(half, commits_of(read_rows(file, form))))
+        head = run_tasks(lambda: _imported(half, commits_of(read_rows(file, form))))
         copy_log(half, path)
         HeadFile(path, head).close()
     finally:
@@ -92,7 +92,7 @@ def import_file(file: Path, db: Path | None, config: Path | None, asked: str | N
     if as_json:
         emit({"db": path, "seq": head.seq, "hash": head.hash.hex()})
     else:
-        sys.stdout.write(f"{path} holds {head.seq:,} events\n")
+        say(f"{path} holds {head.seq:,} events\n")
 
 
 async def _imported(half: Path, commits: Iterable[list[Row]]) -> Head:

@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cli.streams import tell
+from cli.tasks import run_tasks
 from engine.clock import ScaledClock, SystemClock
 from engine.feeds.bitget_settings import DEFAULT_SYMBOLS
 from engine.feeds.sim_plan import DAY_MS
@@ -49,7 +51,7 @@ def serve_bitget(
         )
     if str(CHECKOUT) not in sys.path:
         sys.path.insert(0, str(CHECKOUT))
-    asyncio.run(_serve(_twin(port, host, speed, symbols, candles, faults, seed), speed))
+    run_tasks(lambda: _serve(_twin(port, host, speed, symbols, candles, faults, seed), speed))
 
 
 def _twin(
@@ -91,11 +93,10 @@ async def _serve(twin: Any, speed: float) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         async with twin:
-            sys.stdout.write(
+            tell(
                 f"bitget stand-in at {twin.rest_url} and {twin.ws_url}: papertape run --feed bitget --speed {speed:g} "
                 f"--set feed.bitget.rest_url={twin.rest_url} --set feed.bitget.ws_url={twin.ws_url}\n"
             )
-            sys.stdout.flush()
             await stop.wait()
     except OSError as error:
         raise UsageError(f"{twin.rest_url} cannot be served: {error.strerror or error}") from error

@@ -6,13 +6,12 @@ import logging
 import os
 import socket
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from cli.asked import Asked, configured, logs_folder, occupy_closed_streams
+from cli.asked import Asked, configured, logs_folder
 from cli.entrance import SESSION_VARIABLE, entrance, web_variables
 from cli.keeper import INHERITED_FD, Keeper, Program
 from cli.kept import KEEPER, PAGE
@@ -20,7 +19,10 @@ from cli.listening import HANDED, listener, url_of
 from cli.logs import ROOT as LOGGER
 from cli.logs import TOLD, logs
 from cli.notify import VARIABLES, Notify
+from cli.programs import own_command, own_environment
 from cli.pulse import Pulse
+from cli.streams import tell
+from cli.variables import check_variables
 from engine.control import ANSWER_BYTES_MAX, Answer, AskStatus, socket_path
 from events.errors import LogMissing
 
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
     from cli.config import Config
 
-ROOT: Final = Path(__file__).resolve().parents[1]
 KEEPER_LOGGER: Final = f"{LOGGER}.keeper"
 DOOR_S_MAX: Final = 1.0
 
@@ -42,7 +43,7 @@ def keep(asked: Asked, host: str | None, port: int | None, other: Path | None = 
     config = configured(asked)
     if other is not None and not other.exists():
         raise LogMissing(f"there is no log at {other}")
-    occupy_closed_streams()
+    check_variables(config, os.environ)
     host = config.web.host if host is None else host
     entered = entrance(web_variables(os.environ, config.folder), host)
     with listener(host, config.web.port if port is None else port) as listening:
@@ -52,12 +53,12 @@ def keep(asked: Asked, host: str | None, port: int | None, other: Path | None = 
         if made:
             _say(f"commands need this token: {made}", as_json=as_json)
         own = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-        base = {**own, KEEPER: str(os.getpid()), "PYTHONPATH": _python_path()}
-        engine = Program("engine", _command("run", *run_arguments(asked, as_json=as_json)), {**base, PAGE: page})
+        base = {**own_environment(own), KEEPER: str(os.getpid())}
+        engine = Program("engine", own_command("run", *run_arguments(asked, as_json=as_json)), {**base, PAGE: page})
         database = asked.db or config.database
         web = Program(
             "page",
-            _command("ui", "--db", str(database), *_page_arguments(asked, config), *_beside(other)),
+            own_command("ui", "--db", str(database), *_page_arguments(asked, config), *_beside(other)),
             {**base, HANDED: str(INHERITED_FD), **({SESSION_VARIABLE: made} if made else {})},
             inherits=listening.fileno(),
             is_silent=True,
@@ -107,19 +108,7 @@ def _status(door: Path) -> dict[str, object] | None:
 def _say(text: str, *, as_json: bool) -> None:
     """Tell the owner; stdout belongs to the events where they are objects. A reader who left is no fault."""
     stream = sys.stderr if as_json else sys.stdout
-    with suppress(OSError, ValueError, AttributeError):
-        stream.write(f"{text}\n")
-        stream.flush()
-
-
-def _command(*arguments: str) -> list[str]:
-    """The command line of this very program, wherever one stands."""
-    return [sys.executable, "-P", "-m", "cli", *arguments]
-
-
-def _python_path() -> str:
-    """Where these sources are found, before whatever else was said."""
-    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    tell(f"{text}\n", stream)
 
 
 def run_arguments(asked: Asked, *, as_json: bool) -> list[str]:

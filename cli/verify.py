@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from cli.config import load_config, strategies_of
 from cli.graph import warn
 from cli.output import emit
 from cli.progress import counting
+from cli.streams import say
 from engine.boot import snapshot_store
 from engine.verify import Verified, verify
 from events.errors import LogDiffers
@@ -34,7 +34,7 @@ def prove(db: Path | None, config: Path | None, *, as_json: bool) -> None:
     if as_json:
         emit({**asdict(found), "seconds": seconds})
     else:
-        sys.stdout.write(_words(found, seconds))
+        say(_words(found, seconds))
     if found.difference is not None:
         raise LogDiffers(f"the log and the code part ways at seq {found.difference.seq}")
 

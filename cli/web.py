@@ -8,7 +8,6 @@ import logging
 import os
 import resource
 import signal
-import sys
 from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +20,7 @@ from api.gate import Gate
 from api.hosts import Hosts
 from api.server import CONNECTIONS_MAX, serve
 from api.streams import Streams
-from cli.asked import logs_folder, occupy_closed_streams
+from cli.asked import logs_folder
 from cli.comparing import LogComparer
 from cli.config import config_digest, load_config, strategies_of
 from cli.config_view import summary
@@ -35,6 +34,8 @@ from cli.listening import listener, url_of
 from cli.logs import ROOT, logs
 from cli.sparing import Sparing
 from cli.strategies_view import strategy_views
+from cli.streams import tell
+from cli.tasks import leave_within, run_tasks
 from cli.told import ToldFile, told_path
 from engine.supervisor import supervise
 from events.errors import LogMissing
@@ -45,11 +46,6 @@ from projections.readiness import BACKTEST_ENDED
 from projections.site import Site, SiteSettings
 from ui.pages import not_found_page, pages
 
-try:
-    from uvloop import run as run_loop
-except ImportError:  # There is none for this system; asyncio's own loop is slower and otherwise the same.
-    from asyncio import run as run_loop  # type: ignore[assignment]
-
 if TYPE_CHECKING:
     import socket
 
@@ -57,6 +53,8 @@ if TYPE_CHECKING:
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FILES_BESIDE_CONNECTIONS_MAX = 200
+ENDS_WITHIN_S = 1.8
+"""A page only reads: nothing is lost where a look at a large log is left in the middle."""
 LOGGER = f"{ROOT}.page"
 COMMIT = "PAPERTAPE_COMMIT"
 OF_A_BACKTEST = "a backtest: each strategy's page shows the parameters and limits that it ran under"
@@ -94,7 +92,6 @@ def show(
         raise LogMissing(f"there is no log at {path}")
     if other is not None and not other.exists():
         raise LogMissing(f"there is no log at {other}")
-    occupy_closed_streams()
     _allow_connections()
     with listener(host or loaded.web.host, loaded.web.port if port is None else port) as listening:
         found = entrance(web_variables(os.environ, loaded.folder), listening.getsockname()[0])
@@ -103,7 +100,8 @@ def show(
             _say(f"commands need this token: {found.made}")
         comparer = None if other is None else LogComparer(path, other, config)
         given = config is not None or KEEPER in os.environ
-        run_loop(_served(Serving(loaded, path, listening, found, comparer, given)))
+        serving = Serving(loaded, path, listening, found, comparer, given)
+        run_tasks(lambda: _served(serving), quick=True)
 
 
 def _allow_connections() -> None:
@@ -117,9 +115,7 @@ def _allow_connections() -> None:
 
 def _say(text: str) -> None:
     """Tell the owner. A reader who left is no fault."""
-    with suppress(OSError, ValueError, AttributeError):
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+    tell(f"{text}\n")
 
 
 async def _served(serving: Serving) -> None:
@@ -128,8 +124,13 @@ async def _served(serving: Serving) -> None:
     gc.callbacks.append(Sparing())
     config, db, web = serving.config, serving.db, serving.config.web
     stop = asyncio.Event()
+
+    def end() -> None:
+        stop.set()
+        leave_within(ENDS_WITHIN_S)
+
     for number in STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     strategies = strategies_of(config)
     timeframes_ms = {name: strategy.timeframe_ms for name, strategy in strategies.items()}
     timeline = timeline_of(db, timeframes_ms, config.alerts, warn)
@@ -152,8 +153,8 @@ async def _served(serving: Serving) -> None:
         folder = logs_folder(config) if KEEPER in os.environ else None
         with logs(config.logs, folder, "page", lambda: timeline.head_seq):
             logging.getLogger(LOGGER).info("serves %s at %s", db, url_of(serving.listening))
-            watchers = {"timeline": timeline.run(), "inspector": inspector.run()}
-            await supervise(work(), watchers, lambda: timeline.head_seq)
+            watchers = {"timeline": timeline.run, "inspector": inspector.run}
+            await supervise(work, watchers, lambda: timeline.head_seq)
             logging.getLogger(LOGGER).info("ended")
 
 

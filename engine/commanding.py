@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from engine.core.commands import standing_trip
 from engine.core.delisting import is_delisted
 from engine.core.machine import total_equity
-from events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
+from events.commands import ALL, TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
 from events.errors import CommandRefused, PapertapeError
 from events.facts import (
     GLOBAL_SCOPE,
@@ -24,6 +24,7 @@ from events.facts import (
     RunnerResumed,
 )
 from events.names import unknown_name
+from events.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from engine.loop import Loop
 
 WAITING_MAX: Final = 64
-TEXT_CHARS_MAX: Final = 200
 
 
 def events_of(world: World, command: Command) -> list[Event]:
@@ -79,7 +79,7 @@ def market_ms(world: World) -> int:
 
 
 def _said(text: str, what: str) -> str:
-    kept = " ".join(text.split())[:TEXT_CHARS_MAX]
+    kept = one_line(text, TEXT_CHARS_MAX)
     if not kept:
         raise CommandRefused(f"a command says {what}: it is kept in the log")
     return kept

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
-from events.commands import Accepted, Command
+from events.commands import TEXT_CHARS_MAX, Accepted, Command
 from events.errors import CommandRefused, CommandUnanswered, UsageError
+from events.lenient_json import decode_json
+from events.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -54,7 +56,7 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     refused: str = ""
 
 
-_DECODER: Final = msgspec.json.Decoder(Command | AskStatus | AskCrash)
+_REQUEST: Final = Command | AskStatus | AskCrash
 NO_CRASH: Final = "only an engine on a simulated market crashes when it is asked to"
 
 
@@ -129,7 +131,7 @@ class Door:
         try:
             async with asyncio.timeout(READ_S_MAX):
                 line = await reader.readline()
-            asked = _DECODER.decode(line)
+            asked = decode_json(line, _REQUEST)
         except (TimeoutError, ValueError, msgspec.DecodeError) as error:
             return Answer(refused=f"no command: {error}")
         match asked:
@@ -195,7 +197,7 @@ async def _asked(db: Path, asked: Command | AskStatus | AskCrash, seconds_max: f
         raise NoEngine(f"no engine takes commands for {db}: {error.strerror}") from error
     try:
         async with asyncio.timeout(seconds_max):
-            writer.write(msgspec.json.encode(asked) + b"\n")
+            writer.write(_line_of(asked))
             await writer.drain()
             line = await reader.readline()
         return msgspec.json.decode(line, type=Answer)
@@ -203,3 +205,10 @@ async def _asked(db: Path, asked: Command | AskStatus | AskCrash, seconds_max: f
         return None
     finally:
         writer.close()
+
+
+def _line_of(asked: Command | AskStatus | AskCrash) -> bytes:
+    """Return what goes through the door: every text can be encoded, and the line is no longer than it may be."""
+    fields = msgspec.to_builtins(asked)
+    texts = {name: one_line(value, TEXT_CHARS_MAX) for name, value in fields.items() if isinstance(value, str)}
+    return msgspec.json.encode(fields | texts) + b"\n"

@@ -46,9 +46,9 @@ class Integrity:
         self._command = [sys.executable, "-P", "-m", "events.proving", str(log.path), life]
         self.failure = ""
 
-    def watchers(self) -> dict[str, Awaitable[None]]:
+    def watchers(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return both, by name."""
-        return {"place of the log": self.watch_place(), "proof of the log": self.watch_content()}
+        return {"place of the log": self.watch_place, "proof of the log": self.watch_content}
 
     async def watch_place(self, every_s: float = LOOK_EVERY_S) -> None:
         """Look again and again whether the log is still the file at its path. Raises LogReplaced."""

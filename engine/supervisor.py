@@ -14,25 +14,28 @@ from events.errors import EngineFault, PapertapeError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
-WATCHERS_END_S = 1.0
-LAST_WORDS_S = 5.0
-"""For those who still have to tell somebody outside."""
+WATCHERS_END_S = 0.8
+LAST_WORDS_S = 1.2
+"""For those who still have to tell somebody outside. Whoever asked the engine to end waits no longer than two seconds,
+and what was not told by then is told by the next start."""
 
 
 async def supervise(
-    work: Awaitable[None],
-    watchers: Mapping[str, Awaitable[None]],
+    work: Callable[[], Awaitable[None]],
+    watchers: Mapping[str, Callable[[], Awaitable[None]]],
     head_seq: Callable[[], int],
     with_last_words: Collection[str] = (),
 ) -> None:
-    """Run the work and its watchers until the work ends; watchers have one second to end behind it.
+    """Run the work and its watchers until the work ends; watchers have a moment to end behind it.
 
-    Those `with_last_words` have five. Raises what the first failing task raised, or EngineFault naming it when that is
+    Those `with_last_words` have a little longer. All are made here, so that none is left behind that nobody awaits
+    where something fails before. Raises what the first failing task raised, or EngineFault naming it when that is
     no error of ours.
     """
-    tasks = {name: asyncio.ensure_future(watcher) for name, watcher in watchers.items()}
-    tasks["loop"] = asyncio.ensure_future(work)
+    tasks: dict[str, asyncio.Future[None]] = {}
     try:
+        for name, make in {**watchers, "loop": work}.items():
+            tasks[name] = asyncio.ensure_future(make())
         await _first_end(tasks, head_seq)
         await asyncio.wait(tasks.values(), timeout=WATCHERS_END_S)
         if slower := [tasks[name] for name in with_last_words if name in tasks]:

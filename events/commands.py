@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from events.facts import GLOBAL_SCOPE
 
 ALL = "all"
+TEXT_CHARS_MAX: Final = 200
+"""Of who and why; a longer text is cut."""
 
 
 class Pause(Struct, frozen=True, tag="pause"):

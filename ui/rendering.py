@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from markupsafe import Markup
 
 from events.facts import type_name
+from events.text import UNSAFE, printable
 from projections import drawing, formats
 from projections.event_views import event_view
 from projections.reasons import reason_words
@@ -40,7 +41,14 @@ _JSON = msgspec.json.Encoder()
 def environment() -> Environment:
     """The templates: escaping everything, and refusing a name that a page did not declare."""
     loader = FileSystemLoader(TEMPLATES)
-    found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
+    )
     found.globals |= {"link": link, "here": here, "now": now, "csv": csv, "asset": asset, "pairs": pairs}
     found.globals |= {"drawing": drawing, "leverage": leverage, "chart_then": chart_then}
     found.filters |= {
@@ -80,6 +88,11 @@ def environment() -> Environment:
         "message_html": message_html,
     }
     return found
+
+
+def _printable(value: Any) -> Any:
+    """A value as a page may show it: a text without controls and overrides of direction; HTML stays HTML."""
+    return type(value)(printable(value)) if isinstance(value, str) and UNSAFE.search(value) else value
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:

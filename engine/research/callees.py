@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from numba import _dynfunc, njit, types
 from numba.core import cgutils, untyped_passes
 from numba.core.bytecode import FunctionIdentity
-from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, _LowerResult
 from numba.core.compiler_machinery import register_pass
@@ -23,6 +22,7 @@ from numba.core.typed_passes import DumpParforDiagnostics, InlineOverloads, Nati
 from numba.extending import intrinsic, overload, register_jitable
 
 from engine.core.strategy import clear_reading
+from engine.research.loop_cache import loop_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,19 +128,11 @@ def _number_apart() -> None:
 _number_apart()
 
 
-class LoopCache(FunctionCache):  # type: ignore[misc]
-    """numba's disk cache for loops, which are whole in themselves."""
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Load machine code without what only compiling needs: making all of numba's own functions known, 0.3 s."""
-        with self._guard_against_spurious_io_errors():
-            return self._load_overload(sig, target_context)
-
-
 def make_loop(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a loop over a tape when it is first called, or take it from numba's disk cache."""
     loop = njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=LoopCompiler)(function)
-    loop._cache = LoopCache(function)  # noqa: SLF001 - `cache=True` sets it likewise
+    if (kept := loop_cache(function)) is not None:
+        loop._cache = kept  # noqa: SLF001 - `cache=True` sets it likewise
     return loop  # type: ignore[no-any-return]
 
 

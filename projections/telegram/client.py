@@ -16,6 +16,7 @@ import httpx
 import msgspec
 from msgspec import Raw, Struct
 
+from events.text import printable
 from projections.telegram.errors import RequestRefused, TelegramBusy, TelegramError, TelegramUnreachable
 from projections.telegram.refusals import error_of, seconds_of
 from projections.telegram.secret import MASK, Token
@@ -153,13 +154,13 @@ class TelegramClient:
         self, method: str, chat_id: int, file: tuple[str, str, bytes, str], caption: str, silent: bool
     ) -> Message:
         field, name, content, kind = file
-        form = {"chat_id": str(chat_id), "caption": _clean(caption), "parse_mode": "HTML"}
+        form = {"chat_id": str(chat_id), "caption": printable(caption), "parse_mode": "HTML"}
         form["disable_notification"] = "true" if silent else "false"
         body = {"data": form, "files": {field: (name, content, kind)}}
         return _typed(await self._result(method, body, UPLOAD_S_MAX), Message, method)
 
     async def _ask(self, method: str, fields: Mapping[str, Any], answer_s_max: float = ANSWER_S_MAX) -> Raw:
-        kept = {name: _clean(value) if isinstance(value, str) else value for name, value in fields.items()}
+        kept = {name: printable(value) if isinstance(value, str) else value for name, value in fields.items()}
         body = {"content": msgspec.json.encode(kept), "headers": {"content-type": "application/json"}}
         return await self._result(method, body, answer_s_max)
 
@@ -252,8 +253,3 @@ def _typed(result: Raw, kind: type[T], method: str) -> T:
     except UNREADABLE:
         pass
     raise _foreign(method, "a result of another shape")
-
-
-def _clean(text: str) -> str:
-    """A text that can be encoded: halves of a pair become question marks."""
-    return text.encode("utf-8", "replace").decode()

@@ -6,6 +6,8 @@ import html as markup
 import re
 from typing import Final
 
+from events.text import UNSAFE
+
 TEXT_UNITS_MAX: Final = 4_096
 CAPTION_UNITS_MAX: Final = 1_024
 VALUE_UNITS_MAX: Final = 200
@@ -15,8 +17,6 @@ MARK_UNITS_MAX: Final = 64
 PARTS_MAX: Final = 8
 CUT_MARK: Final = "…"
 TOKEN: Final = re.compile(r"<(/?)([a-zA-Z][a-zA-Z-]*)[^<>]*>|&(?:#[xX]?[0-9a-fA-F]+|[a-zA-Z]+);|.", re.DOTALL)
-UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-"""Control characters, which Telegram drops, and halves of a pair, which are no text."""
 
 
 def utf16_units(text: str) -> int:
@@ -36,7 +36,7 @@ def cut(value: str, units_max: int = VALUE_UNITS_MAX) -> str:
 
 def escape(value: object, units_max: int = VALUE_UNITS_MAX) -> str:
     """Any value as it may stand in HTML: one that is too long is cut first, so that no entity is."""
-    return markup.escape(cut(UNSENDABLE.sub(" ", str(value)), units_max), quote=False)
+    return markup.escape(cut(UNSAFE.sub(" ", str(value)), units_max), quote=False)
 
 
 def plain(html: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import stat
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from engine.boot import engine
 from engine.clock import ManualClock
 from engine.commanding import WAITING_MAX, events_of
 from engine.control import Door, NoEngine, send, socket_path
-from events.commands import Accepted, Close, Command, Kill, Pause, Reset, Resume
+from events.commands import TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
 from events.errors import CommandRefused
 from events.facts import (
     CloseRequested,
@@ -24,6 +25,7 @@ from events.facts import (
     RunnerPaused,
     RunnerResumed,
 )
+from tests.cli.written_log import write_log
 from tests.core.scenario import BUY, Scenario
 from tests.core.scripted.scripted import BUY as TOLD_BUY
 from tests.engine.logs import of_type
@@ -204,3 +206,47 @@ def test_a_reset_over_the_desk_names_its_trip() -> None:
     with pytest.raises(CommandRefused, match="there is no strategy 'nobody'"):
         events_of(scenario.world, Reset(*ANNA, "nobody", seq))
     assert not isinstance(reset, OrderPlaced | RunnerResumed)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type":"kill","who":"anna","why":"Gr\xfcn"}\n',
+        b'{"type":"kill","who":"anna","why":"Gr\\udcfcn"}\n',
+        b'\xef\xbb\xbf{"type":"kill","who":"anna","why":"Gr\x1bn"}\n',
+    ],
+)
+@in_loop
+async def test_a_broken_character_does_not_keep_a_kill_switch_from_tripping(tmp_path: Path, line: bytes) -> None:
+    db = tmp_path / "log.db"
+    async with engine(settings(db), [listed("X")], ManualClock(), print) as made:
+        door = Door(db, made.desk, print)
+        await door.open()
+        serving = asyncio.ensure_future(made.desk.serve())
+        reader, writer = await asyncio.open_unix_connection(socket_path(db))
+        writer.write(line)
+        assert b"accepted" in await reader.readline()
+        writer.close()
+        await send(db, Pause("\udcff" * 5_000, "Gr\udcfcn" + "x" * 5_000))
+        await door.close()
+        made.desk.close()
+        await serving
+    (trip,), (pause,) = of_type(db, KillSwitchTripped), of_type(db, RunnerPaused)
+    assert isinstance(trip, KillSwitchTripped)
+    assert isinstance(pause, RunnerPaused)
+    assert trip.why == ("Gr\x1bn" if b"\x1b" in line else "Gr\ufffdn")
+    assert pause.why == ("Gr\ufffdn" + "x" * 5_000)[:TEXT_CHARS_MAX]
+    assert pause.who == "\ufffd" * TEXT_CHARS_MAX
+
+
+def test_a_reason_that_is_no_utf_8_trips_the_switch_of_a_log_and_of_an_engine(tmp_path: Path) -> None:
+    why = os.fsdecode(b"Gr\xfcn")
+    write_log(tmp_path / "log.db")
+    ok(tmp_path, "kill", "--why", why, "--who", why, "--db", "log.db")
+    market = ("run", "--feed", "sim", "--speed", "600", "--json", "--db", "live.db", "--set", "feed.sim.warm_up_days=0")
+    with running(tmp_path, *market, until="FeedConnected"):
+        ok(tmp_path, "kill", "--why", why, "--who", why, "--db", "live.db")
+    for name in ("log.db", "live.db"):
+        trip = of_type(tmp_path / name, KillSwitchTripped)[-1]
+        assert isinstance(trip, KillSwitchTripped)
+        assert (trip.reason, trip.who, trip.why) == ("manual", "Gr\ufffdn", "Gr\ufffdn")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import subprocess
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,7 +39,8 @@ async def fill(db: Path, pages_max: int) -> int:
     log = await SqliteEventLog.open(db, clock_ms=ManualClock().now_ms, pages_max=pages_max)
     bus = Bus(log.head.seq)
     try:
-        world = recover(log.reader(), None, STRATEGIES).world
+        with closing(log.reader()) as reader:
+            world = recover(reader, None, STRATEGIES).world
         loop = Loop(world, log, bus, snapshot_store(db, print), code_digest(STRATEGIES.values()), print)
         with pytest.raises(LogWriteFailed, match="the disk is full"):
             await loop.run(Given(busy().contracts(), busy_tape().events()))

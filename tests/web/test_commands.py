@@ -144,6 +144,22 @@ async def test_hostile_words_are_kept_as_they_are_and_shown_as_text() -> None:
         assert told.headers["content-type"] == "application/json"
 
 
+@pytest.mark.parametrize("reason", [b"Gr\xfcn", b"Gr\\udcfcn"])
+@in_loop
+async def test_a_reason_that_is_no_utf_8_is_repaired_and_not_refused(reason: bytes) -> None:
+    site, scenario = trading()
+    body = b'{"actor":"anna","reason":"%b"}' % reason
+    async with client_of(site) as client:
+        headers = {**BEARER, "content-type": "application/json"}
+        accepted = await client.post("/api/v1/commands/kill", content=body, headers=headers)
+        assert accepted.status_code == 200, accepted.text
+        broken = await client.post("/api/v1/commands/kill", content=body[:-1], headers=headers)
+        assert broken.status_code == 422
+    trip = scenario.log[accepted.json()["first_seq"] - 1].event
+    assert isinstance(trip, KillSwitchTripped)
+    assert trip.why == "Gr\ufffdn"
+
+
 class Silent(Absent):
     """An engine that takes a line and says nothing."""
 

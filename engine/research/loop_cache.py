@@ -1,0 +1,100 @@
+"""numba's disk cache for loops, which are whole in themselves: where it lies, and what becomes of a broken one."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import pickle
+import stat
+import tempfile
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserWideCacheLocator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UNREADABLE: Final = (
+    *(OSError, EOFError, pickle.PickleError, ValueError, LookupError),
+    *(AttributeError, ImportError, TypeError, RuntimeError),
+)
+"""What pickle and numba raise for a file that was torn, changed, or written by others."""
+OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+def private_folder() -> Path:
+    """Return this user's own folder among the temporary files, made where there is none.
+
+    What lies in it is run as machine code, so nobody else may have put it there. Raises OSError where there is no room
+    for temporary files, and where the folder is somebody else's or open to others.
+    """
+    path = Path(tempfile.gettempdir()) / f"papertape-{os.getuid()}-numba"
+    with suppress(FileExistsError):
+        path.mkdir(mode=stat.S_IRWXU)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & OTHERS:
+        raise PermissionError(errno.EACCES, "others could write there", str(path))
+    return path
+
+
+class PrivateLocator(UserWideCacheLocator):  # type: ignore[misc]
+    """The cache in the private folder: for an installation nobody may write to, and a user without a home."""
+
+    def __init__(self, function: Callable[..., Any], file: str) -> None:
+        super().__init__(function, file)
+        self._cache_path = str(private_folder() / self.get_suitable_cache_subpath(file))
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], file: str) -> Any:
+        """Return the locator of a function, or None where the private folder cannot be had."""
+        try:
+            return super().from_function(function, file)
+        except OSError:
+            return None
+
+
+class LoopCacheImpl(CompileResultCacheImpl):  # type: ignore[misc]
+    """numba's own places, and the private folder after them."""
+
+    _locator_classes = (*CompileResultCacheImpl._locator_classes, PrivateLocator)  # noqa: SLF001 - numba's way to add
+
+
+class LoopCache(FunctionCache):  # type: ignore[misc]
+    """numba's disk cache for loops. One that cannot be read or written costs a compilation, nothing else."""
+
+    _impl_class = LoopCacheImpl
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load machine code without what only compiling needs: making all of numba's own functions known, 0.3 s."""
+        try:
+            return self._load_overload(sig, target_context)
+        except UNREADABLE:
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep machine code for the next process, where there is room."""
+        try:
+            self._save_overload(sig, data)
+        except OSError as error:
+            _warn_once(error.strerror or str(error))
+
+
+def loop_cache(function: Callable[..., Any]) -> LoopCache | None:
+    """Return the disk cache of a loop, or None where no folder takes one."""
+    try:
+        return LoopCache(function)
+    except RuntimeError:  # numba found no place, and neither did we.
+        _warn_once("no folder takes it")
+        return None
+
+
+@cache
+def _warn_once(why: str) -> None:
+    text = "compiled strategies are not kept for the next start: %s; NUMBA_CACHE_DIR names a folder for them"
+    logging.getLogger("papertape.research").warning(text, why)

@@ -1,0 +1,182 @@
+"""SIGTERM ends every process within two seconds, whatever it waits for; and no coroutine is left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from events.facts import EngineStopped
+from tests.cli.test_keeper import wait_for
+from tests.cli.test_up import child_named, children
+from tests.engine.logs import of_type
+from tests.engine.processes import command, environment, papertape, running
+from tests.patience import stretched
+from tests.support import REPOSITORY as ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ENDS_S_MAX = 2.0
+BOT = {"TELEGRAM_BOT_TOKEN": "123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw1", "TELEGRAM_CHAT_ID": "1"}
+MARKET = (
+    "--feed", "sim", "--speed", "600", "--db", "log.db", "--set", "feed.sim.warm_up_days=1", "feed.sim.symbols=BTCUSDT",
+)  # fmt: skip
+UNSHARE = shutil.which("unshare")
+
+
+@contextmanager
+def silent_host() -> Iterator[str]:
+    """An address that accepts every connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+def ended_s(process: subprocess.Popen[str]) -> float:
+    started = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize("verb", ["run", "up"])
+def test_an_engine_ends_in_time_while_telegram_hangs(tmp_path: Path, verb: str) -> None:
+    port = ("--port", "0") if verb == "up" else ()
+    with silent_host() as host:
+        arguments = (verb, *port, *MARKET, f"telegram.api_url=http://{host}")
+        with running(tmp_path, *arguments, until="connected", **BOT) as process:
+            if verb == "up":
+                wait_for(lambda: (tmp_path / "log.db.sock").exists() and child_named(process.pid, "ui") > 0)
+            assert ended_s(process) < stretched(ENDS_S_MAX)
+            assert process.returncode == 0
+    (stopped,) = of_type(tmp_path / "log.db", EngineStopped)
+    assert isinstance(stopped, EngineStopped)
+    assert stopped.reason == "asked to stop"
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "run --feed bitget --db log.db --set feed.bitget.rest_url=http://HOST feed.bitget.ws_url=ws://HOST",
+        "doctor --exchange --set feed.bitget.rest_url=http://HOST feed.bitget.ws_url=ws://HOST",
+        "download --symbol BTCUSDT --from 2025-01-01 --to 2025-02-01 --rest-url http://HOST",
+        "twin telegram --port 0",
+        "twin bitget --port 0",
+    ],
+    ids=lambda verb: verb.split()[0] + verb.split()[1].replace("--", "-"),
+)
+def test_others_end_in_time_while_nobody_answers_them(tmp_path: Path, verb: str) -> None:
+    with silent_host() as host:
+        arguments = [word.replace("HOST", host) for word in verb.split()]
+        process = subprocess.Popen(
+            command(*arguments), cwd=ROOT if "twin" in verb else tmp_path, env=environment(),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            time.sleep(1.5)  # Some are still importing, some wait already: both must end.
+            assert ended_s(process) < stretched(ENDS_S_MAX)
+        finally:
+            process.kill()
+            process.communicate()
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("after_s", [0.05, 0.2, 0.4, 0.8])
+def test_an_engine_that_is_still_coming_up_ends_in_time(tmp_path: Path, after_s: float) -> None:
+    with running(tmp_path, "run", *MARKET, begun_s=after_s) as process:
+        assert ended_s(process) < stretched(ENDS_S_MAX)
+        assert process.returncode in (0, -signal.SIGTERM)
+    assert "Traceback" not in (tmp_path / "stderr.txt").read_text()
+
+
+STUCK = """
+import asyncio, time
+from cli.tasks import leave_within, run_tasks
+
+async def main() -> None:
+    looking = asyncio.ensure_future(asyncio.to_thread(time.sleep, 300))
+    await asyncio.sleep(0.1)
+    leave_within(0.3)
+    looking.cancel()
+
+run_tasks(main, quick=True)
+"""
+
+
+def test_a_thread_that_nobody_can_stop_does_not_hold_up_an_end() -> None:
+    done = subprocess.run([sys.executable, "-c", STUCK], env=environment(), timeout=60, check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.skipif(UNSHARE is None or os.getuid() != 0, reason="needs a namespace of its own for processes")
+def test_the_first_process_of_a_container_heeds_it_too(tmp_path: Path) -> None:
+    with silent_host() as host:
+        there = ("download", "--symbol", "BTCUSDT", "--from", "2025-01-01", "--to", "2025-02-01", "--rest-url")
+        process = subprocess.Popen(
+            [str(UNSHARE), "--pid", "--fork", "--kill-child", *command(*there, f"http://{host}")],
+            cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            wait_for(lambda: "http://" in _first_child(process.pid))
+            time.sleep(1.5)
+            os.kill(children(process.pid)[0], signal.SIGTERM)
+            process.communicate(timeout=30)
+        finally:
+            process.kill()
+            process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def _first_child(pid: int) -> str:
+    """The command line of a process's first child."""
+    found = children(pid)
+    return Path(f"/proc/{found[0]}/cmdline").read_text() if found else ""
+
+
+# ---------------------------------------------------------------- no coroutine is left behind
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*MARKET, "telegram.api_url=nonsense"),
+        (*MARKET[:5], "stderr.txt/x.db"),
+        ("--feed", "file", "--candles", "X=nowhere.csv", "--db", "log.db"),
+        ("--feed", "bitget", "--db", "log.db", "--set", "feed.bitget.rest_url=ftp://x"),
+    ],
+    ids=["chat", "folder", "file", "address"],
+)
+def test_a_start_that_fails_leaves_no_coroutine_behind(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "log.db.sock").mkdir()  # The door cannot be opened either.
+    with (tmp_path / "stderr.txt").open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-X", "dev", *command("run", *arguments)[1:]],
+            cwd=tmp_path, env=environment(**BOT), stdout=subprocess.DEVNULL, stderr=errors,
+        )  # fmt: skip
+    try:
+        process.wait(3.0)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    said = (tmp_path / "stderr.txt").read_text()
+    assert "never awaited" not in said
+    assert "Traceback" not in said
+
+
+def test_a_system_without_descriptors_leaves_no_coroutine_behind(tmp_path: Path) -> None:
+    arguments = ["sh", "-c", 'ulimit -n 7; exec "$@"', "sh", sys.executable, "-X", "dev", "-m", "cli", "run", *MARKET]
+    done = subprocess.run(
+        arguments, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert "never awaited" not in done.stderr
+    assert papertape(tmp_path, "strategies").returncode == 0
