@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from cli.arguments import moment_ms
 from cli.config import load_config, strategies_of
-from cli.graph import file_feed, make_runners, report_refusals, warn, with_files
+from cli.graph import file_feed, make_runners, report_files, warn, with_files
 from cli.output import emit
 from cli.progress import counting
 from engine.clock import SystemClock
@@ -115,7 +115,7 @@ def _run(config: Config, engine: str) -> tuple[Backtest, FileFeed]:
         feed = _feed(config, quick)
     files = config.feed.file
     start_ms, end_ms = moment_ms(files.start or None), moment_ms(files.end or None)
-    report_refusals(feed.refusals, warn)
+    report_files(feed, start_ms, end_ms, warn)
     strategies = strategies_of(config)
     base_ms = next(iter(feed.candles.values())).timeframe_ms
     runners = make_runners(config, strategies, base_ms, warn)

@@ -48,6 +48,14 @@ def warn(text: str) -> None:
         sys.stderr.write(f"warning: {text}\n")
 
 
+def say(text: str) -> None:
+    """Say something that is no reason to worry: on stderr, and in the log files where there are any."""
+    if logging.getLogger().handlers:
+        logging.getLogger("papertape.engine").info(text)
+    else:
+        sys.stderr.write(f"note: {text}\n")
+
+
 def make_feed(config: Config, clock: Clock) -> Feed:
     """The configured feed. Raises UsageError for a file feed without candles."""
     if config.feed.kind == "bitget":
@@ -130,6 +138,16 @@ def with_files(config: Config, candles: list[str], funding: list[str], open_inte
         config.feed.file, candles=absolute(candles), funding=absolute(funding), open_interest=absolute(open_interest)
     )
     return replace(config, feed=replace(config.feed, kind="file", file=files))
+
+
+def report_files(feed: Feed, start_ms: int | None, end_ms: int | None, warn: Callable[[str], None]) -> None:
+    """Say how recorded files were read, what is doubtful about them in the part that counts, and what was refused."""
+    if isinstance(feed, FileFeed):
+        for note in feed.notes:
+            say(note)
+        for warning in feed.warnings(start_ms, end_ms):
+            warn(warning)
+    report_refusals(feed.refusals, warn)
 
 
 def report_refusals(refusals: RefusalLog, warn: Callable[[str], None]) -> None:
