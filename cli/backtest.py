@@ -13,7 +13,9 @@ from cli.arguments import moment_ms
 from cli.config import load_config, strategies_of
 from cli.graph import file_feed, make_runners, report_files, warn, with_files
 from cli.output import emit
+from cli.outputs import check_output, log_files, read_files, whole_file, whole_log
 from cli.progress import counting
+from engine.boot import make_folder
 from engine.clock import SystemClock
 from engine.research.backtest import Backtest, import_ahead
 from engine.research.backtest import backtest as run_backtest
@@ -78,13 +80,12 @@ def show(asked: Asked, *, as_json: bool) -> None:
     """Run the strategies over the files and show what came of it."""
     if asked.db is not None and asked.db.exists():
         raise UsageError(f"--db {asked.db}: there is a file already; a backtest writes a log of its own")
-    if asked.trades is not None and not asked.trades.parent.is_dir():
-        raise UsageError(f"--trades {asked.trades}: there is no folder {asked.trades.parent}")
     config = _configured(asked)
+    _check_outputs(asked, config)
     result, feed = _run(config, asked.engine)
     portfolio, trades = _told(result)
     if asked.trades is not None:
-        with asked.trades.open("w", newline="") as file:
+        with whole_file("--trades", asked.trades) as file:
             write_trades_csv(file, trades.closed())
     if asked.db is not None:
         _write(result, asked.db, config)
@@ -95,6 +96,16 @@ def show(asked: Asked, *, as_json: bool) -> None:
     from cli.backtest_view import show_backtest  # noqa: PLC0415 - tables are slow to import.
 
     show_backtest(summary)
+
+
+def _check_outputs(asked: Asked, config: Config) -> None:
+    """Refuse outputs that cannot be written, before anything is computed. Raise UsageError."""
+    inputs = read_files(config, asked.config)
+    if asked.db is not None:
+        make_folder(asked.db)
+        check_output("--db", asked.db, inputs)
+    if asked.trades is not None:
+        check_output("--trades", asked.trades, [*inputs, *([] if asked.db is None else log_files(asked.db))])
 
 
 def _configured(asked: Asked) -> Config:
@@ -185,5 +196,5 @@ def _write(result: Backtest, path: Path, config: Config) -> None:
     """Write the run as a log that every other verb can open."""
     from cli.backtest_log import write_log  # noqa: PLC0415 - only when it is asked for
 
-    with counting("writing the log", result.facts.total) as on_progress:
-        asyncio.run(write_log(result, path, config, on_progress))
+    with counting("writing the log", result.facts.total) as on_progress, whole_log(path) as half:
+        asyncio.run(write_log(result, half, config, on_progress))

@@ -18,6 +18,7 @@ from cli.config_check import moment_ms
 from engine.core.registry import load_strategies
 from engine.core.risk import Risk
 from engine.core.strategy import Strategy
+from engine.feeds import names
 from engine.feeds.bitget_settings import DEFAULT_SYMBOLS, MINUTE_MS, REST_URL, WS_URL, BitgetSettings
 from engine.feeds.file import FileSettings
 from engine.feeds.sim_market import KNOWN, OUTAGE_EVERY_HOURS
@@ -44,7 +45,7 @@ FEED_SPEED_MAX = 1_000_000.0
 FILES_MAX = 10_000
 TIMEFRAMES_MS = {"auto": None, "1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000}
 
-SYMBOL_PATTERN = r"^[A-Z0-9][A-Z0-9.-]*$"
+SYMBOL_PATTERN = rf"^{names.SYMBOL_PATTERN}$"
 Symbol = Annotated[str, Meta(pattern=SYMBOL_PATTERN)]
 
 

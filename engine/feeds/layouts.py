@@ -31,7 +31,7 @@ _NAMES: Final = {
     "open_interest": ("open_interest", "sum_open_interest", "openinterest", "openinterestamount"),
 }
 """The names of each column in other tools, the best first. freqtrade keeps funding rates in the column `open`."""
-_QUOTE_ENDINGS: Final = ("usd", "usdt", "usdc", "eur", "btc", "eth")
+_QUOTE_ENDINGS: Final = ("usd", "usdt", "usdc", "fdusd", "busd", "eur")
 _HEADERLESS: Final = {
     6: "candles without a header (time, open, high, low, close, volume)",
     12: "Binance's candles without a header",
