@@ -29,6 +29,7 @@ from engine.feeds.sim_script import (
     WARM_UP_DAYS_MAX,
     SimSettings,
 )
+from engine.feeds.sources import moved
 from engine.setup import RunnerSettings
 from events.errors import ConfigError
 from projections.alerts.settings import AlertSettings
@@ -383,8 +384,7 @@ def bitget_settings(config: Config, warm_up_ms: int = 0) -> BitgetSettings:
 
 def _resolved(folder: Path, given: tuple[str, ...]) -> tuple[str, ...]:
     """`path` and `SYMBOL=path` with the path seen from the configuration's folder."""
-    split = [one.rpartition("=") for one in given]
-    return tuple(f"{symbol}{equals}{folder / path}" for symbol, equals, path in split)
+    return tuple(moved(one, folder) for one in given)
 
 
 def config_digest(config: Config) -> str:

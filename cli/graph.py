@@ -24,6 +24,7 @@ from engine.boot import EngineSettings
 from engine.feeds import tables_fast
 from engine.feeds.file import FileFeed
 from engine.feeds.sim import SimFeed
+from engine.feeds.sources import moved
 from engine.setup import playable
 from events.errors import ConfigError, UsageError
 
@@ -129,8 +130,7 @@ def with_files(config: Config, candles: list[str], funding: list[str], open_inte
     """The configuration with files from the command line; they are relative to where one stands."""
 
     def absolute(given: list[str]) -> tuple[str, ...]:
-        split = [one.rpartition("=") for one in given]
-        return tuple(f"{symbol}{equals}{Path(path).resolve()}" for symbol, equals, path in split)
+        return tuple(moved(one, Path.cwd()) for one in given)
 
     if not (candles or funding or open_interest):
         return config

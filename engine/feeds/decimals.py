@@ -30,7 +30,10 @@ def price_decimals(table: TableText, lines: Sequence[int]) -> int:
 def _of_plain(rows: bytes) -> int:
     """The same for rows without a sign, an exponent or a blank: prices are what ends with a comma."""
     shape = rows.translate(_AS_ZEROS)
-    return next(count for count in range(DECIMALS_MAX, -1, -1) if not count or b"." + b"0" * count + b"," in shape)
+    most = 0  # Of any field; what is there is found at once, so that only two or three searches go through it all.
+    while most < DECIMALS_MAX and b"." + b"0" * (most + 1) in shape:
+        most += 1
+    return next((count for count in range(most, 0, -1) if b"." + b"0" * count + b"," in shape), 0)
 
 
 def _decimals(text: str) -> int:

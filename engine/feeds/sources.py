@@ -58,7 +58,19 @@ class TableText(Struct, frozen=True):
     @property
     def notes(self) -> list[str]:
         """What was recognised, in one line; none for a table as this program writes it."""
-        return [f"{self.source}: read as {', '.join(self.words)}"] if self.words else []
+        return [f"{self.source}: recognised {', '.join(self.words)}"] if self.words else []
+
+
+def split_given(given: str) -> tuple[str, Path]:
+    """Return the symbol of `SYMBOL=path`, empty where none is given, and the path; a path may hold a `=` itself."""
+    named = _NAMED.match(given)
+    return ("", Path(given)) if named is None else (named["symbol"], Path(named["path"]))
+
+
+def moved(given: str, folder: Path) -> str:
+    """Return `path` or `SYMBOL=path` with the path seen from a folder."""
+    symbol, path = split_given(given)
+    return f"{symbol}{'=' if symbol else ''}{folder / path}"
 
 
 def table_source(given: Path | str) -> TableSource:
@@ -66,10 +78,9 @@ def table_source(given: Path | str) -> TableSource:
 
     Raises `MarketDataError` when none of these names a symbol.
     """
-    named = _NAMED.match(given) if isinstance(given, str) else None
-    if named is not None:
-        return TableSource(named["symbol"], Path(named["path"]))
-    path = Path(given)
+    named, path = split_given(str(given)) if isinstance(given, str) else ("", given)
+    if named:
+        return TableSource(named, path)
     symbol = symbol_of(path.name)
     if symbol is None:
         raise broken(
@@ -114,7 +125,7 @@ def _arranged(table: TableText) -> TableText:
         return TableText(table.source, rows, table.first_line, 1, tuple(words))
     lines = rows.rstrip(b"\n").split(b"\n")
     last_line = table.first_line + len(lines) - 1
-    words.append("the newest row first")
+    words.append("newest row first")
     return TableText(table.source, b"\n".join(reversed(lines)), last_line, -1, tuple(words))
 
 

@@ -204,7 +204,7 @@ def _no_good_row(table: TableText, refusals: RefusalLog) -> MarketDataError:
     counts = ", ".join(f"{count} {reason.value}" for reason, count in sorted(refusals.counts.items()))
     reasons = f": {counts}" if counts else ""
     percent = f"; {_PERCENT_WORDS}" if RefusalReason.IMPLAUSIBLE_RATE in refusals.counts else ""
-    words = f"; read as {', '.join(table.words)}" if table.words else ""
+    words = f"; recognised {', '.join(table.words)}" if table.words else ""
     return broken(table.source, f"no good row ({refusals.total} refused){reasons}{percent}{words}")
 
 

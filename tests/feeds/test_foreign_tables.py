@@ -73,7 +73,7 @@ FOREIGN = {
     ),
     "CryptoDataDownload's newest first": (
         crypto_data_download().encode(),
-        "CryptoDataDownload's table below a title line, times in seconds, the newest row first",
+        "CryptoDataDownload's table below a title line, times in seconds, newest row first",
     ),
     "JSON": (as_json().encode(), "JSON"),
     "JSON.gz": (gzip.compress(as_json().encode()), "JSON"),
@@ -112,7 +112,7 @@ def test_a_table_of_another_tool_gives_the_same_candles_and_says_what_it_was(tmp
     assert columns.price_decimals == 2
     assert columns.refusals.total == 0
     assert len(columns.notes) == 1
-    assert columns.notes[0].startswith(f"{path}: read as {words}")
+    assert columns.notes[0].startswith(f"{path}: recognised {words}")
 
 
 @pytest.mark.parametrize("form", ["parquet", "feather"])
@@ -132,7 +132,7 @@ def test_parquet_and_feather_give_the_same_candles(tmp_path: Path, form: str, ti
     assert list(columns.open_time_ms) == TIMES
     assert [values[-1] for values in columns.values()] == [100.0, 101.5, 98.75, 100.5, 10.0]
     assert columns.notes == [columns.notes[0]]
-    assert columns.notes[0].startswith(f"{path}: read as {'Parquet' if form == 'parquet' else 'feather'}")
+    assert columns.notes[0].startswith(f"{path}: recognised {'Parquet' if form == 'parquet' else 'feather'}")
 
 
 def test_what_is_written_in_seconds_is_as_well_for_the_quick_readers(tmp_path: Path) -> None:
