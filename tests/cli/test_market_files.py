@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,6 @@ import msgspec
 import pytest
 from rich.cells import cell_len
 from typer.testing import CliRunner, Result
-from ui.app import page_routes
 
 from cli.main import app
 from events.log import Recorded
@@ -23,7 +23,8 @@ from projections.telegram.parse import WhyNot, request_of
 from tests.core.scripted.scripted import BUY, LEAVE
 from tests.events.tape import in_loop
 from tests.support import SCRIPTED_FOLDER
-from tests.web.given import client_of, site_of
+from tests.ui.given import visiting
+from tests.web.given import site_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,27 +92,28 @@ def test_a_path_may_hold_an_equals_sign(folder: Path) -> None:
 
 @pytest.mark.parametrize("per_ms", [1, 0.001, 1_000])
 @pytest.mark.parametrize("newest_first", [False, True])
-def test_settlements_in_any_order_and_unit_are_paid_in_full(folder: Path, per_ms: float, newest_first: bool) -> None:
+def test_settlements_in_any_order_and_unit_are_paid_in_full(
+    folder: Path, per_ms: float, newest_first: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     file = written(folder / "c.csv", candles(["100.00"] * 3_000, {3: BUY}))
     times = [START_MS + number * 8 * HOUR_MS for number in range(7)]
     rows = [f"{int(at_ms * per_ms)},0.0010" for at_ms in times]
     rates = written(folder / "f.csv", reversed(rows) if newest_first else rows, "funding_time_ms,rate")
-    done = backtest(
-        "--candles", f"X={file}", "--funding", f"X={rates}", "--set", "scripted.stop_percent=5", "--db", "o.db"
-    )
+    backtest("--candles", f"X={file}", "--funding", f"X={rates}", "--set", "scripted.stop_percent=5", "--db", "o.db")
     held = position(folder / "o.db")
     assert held["funding_usdt"] == pytest.approx(-6 * 0.001 * held["quantity_base"] * 100.0)
     assert held["quantity_base"] > 1.0
-    said = [line for line in done.stderr.splitlines() if line.startswith(f"note: {rates}: recognised ")]
+    said = [text for text in caplog.messages if text.startswith(f"{rates}: recognised ")]
     assert len(said) == (0 if per_ms == 1 and not newest_first else 1)
 
 
-def test_settlements_of_another_time_are_warned_of(folder: Path) -> None:
+def test_settlements_of_another_time_are_warned_of(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = written(folder / "c.csv", candles(["100.0"] * 10, {}))
     rates = written(folder / "f.csv", [f"{START_MS - 8 * HOUR_MS},0.0001"], "funding_time_ms,rate")
     done = backtest("--candles", f"X={file}", "--funding", f"X={rates}")
     assert done.exit_code == 0
-    assert "warning: X settlements: none of the 1 lies within the candles; they cover 2024-12-31 16:00" in done.stderr
+    assert "X settlements: none of the 1 lies within the candles; they cover 2024-12-31 16:00" in caplog.text
 
 
 def test_impossible_rates_are_refused_before_anything_is_run(folder: Path) -> None:
@@ -141,7 +143,8 @@ def test_no_output_takes_the_place_of_a_file_that_is_read(folder: Path) -> None:
     before = mine.read_bytes()
     os.link(mine, folder / "hard.csv")
     (folder / "soft.csv").symlink_to(mine)
-    for out in ("mine.csv", "./mine.csv", mine, "hard.csv", "soft.csv", "papertape.toml"):
+    (folder / "x").mkdir()
+    for out in ("mine.csv", "x/../mine.csv", mine, "hard.csv", "soft.csv", "papertape.toml"):
         done = backtest("--candles", f"X={mine}", "--trades", out)
         assert (done.exit_code, done.stdout) == (2, "")
         assert f"--trades {out}: this is one of the files that are read" in done.stderr
@@ -218,21 +221,25 @@ def test_a_chinese_symbol_goes_through_file_names_csv_and_tables(folder: Path) -
     assert CliRunner().invoke(app, ["config", "check", "live.toml"]).exit_code == 4
 
 
-@in_loop
-async def test_a_chinese_symbol_is_served_and_linked_on_the_pages(tmp_path: Path) -> None:
+def test_a_chinese_symbol_is_served_and_linked_on_the_pages(tmp_path: Path) -> None:
     file = written(tmp_path / "c.csv", candles(["0.9275"] * 40, {3: BUY, 20: LEAVE}))
     (tmp_path / "x.toml").write_text(f'[strategies]\nenabled = ["scripted"]\nfolders = ["{SCRIPTED_FOLDER}"]\n')
     config, db = tmp_path / "x.toml", tmp_path / "o.db"
     assert backtest("--config", config, "--candles", f"{CHINESE}={file}", "--db", db).exit_code == 0
     with closing(SqliteLogReader(db)) as reader:
         log: list[Recorded] = [one for commit in reader.commits() for one in commit.recorded()]
-    async with client_of(site_of(log), pages=page_routes()) as client:
-        path = quote(CHINESE)
-        assert (await client.get(f"/api/v1/candles/{path}")).status_code == 200
-        (trade,) = (await client.get("/api/v1/trades", params={"symbol": CHINESE})).json()["data"]["items"]
-        assert trade["symbol"] == CHINESE
-        page = await client.get(f"/chart/{path}")
-        assert (page.status_code, f'href="/trades?symbol={path}"' in page.text) == (200, True)
+
+    @in_loop
+    async def visit() -> None:
+        async with visiting(site_of(log)) as client:
+            path = quote(CHINESE)
+            assert (await client.get(f"/api/v1/candles/{path}")).status_code == 200
+            (trade,) = (await client.get("/api/v1/trades", params={"symbol": CHINESE})).json()["data"]["items"]
+            assert trade["symbol"] == CHINESE
+            page = await client.get(f"/chart/{path}?tf=1m")
+            assert (page.status_code, f'href="/trades?symbol={path}"' in page.text) == (200, True)
+
+    visit()
 
 
 def test_a_chinese_symbol_keeps_the_columns_of_a_telegram_table_and_can_be_asked_for() -> None:

@@ -94,6 +94,8 @@ def test_a_quick_reader_takes_a_clean_file(quick: QuickReader, tmp_path: Path) -
         f"{T0_MS + ROWS * MINUTE_MS}, 100,101,99,100,1",
         f"{T0_MS + ROWS * MINUTE_MS},1.0.0,101,99,100,1",
         f"{T0_MS * 1_000},100,101,99,100,1",
+        f"{T0_MS // 1_000},100,101,99,100,1",
+        f"{T0_MS + ROWS * MINUTE_MS},100,1000000000001,99,100,1",
     ],
 )
 def test_one_doubtful_row_leaves_the_file_to_the_plain_reader(quick: QuickReader, tmp_path: Path, row: str) -> None:
