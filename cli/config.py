@@ -86,7 +86,7 @@ class SimSection(Struct, frozen=True):
 
 
 class FileSection(Struct, frozen=True):
-    """A recorded market from CSV or CSV.gz files named `exchange_SYMBOL_kind_...`, or given as `SYMBOL=path`."""
+    """A recorded market from files named `exchange_SYMBOL_kind_...`, or given as `SYMBOL=path`."""
 
     candles: Annotated[tuple[str, ...], Meta(max_length=FILES_MAX, description="files of candles")] = ()
     funding: Annotated[tuple[str, ...], Meta(max_length=FILES_MAX, description="files of settlements")] = ()

@@ -32,6 +32,7 @@ EXACT_MAX: Final = 1 << 53
 POWERS: Final = np.array([10.0**decimals for decimals in range(DIGITS_MAX + 1)])
 """Each is exact: powers of ten are up to 1e22."""
 FIELDS: Final = 6
+LAST: Final = FIELDS - 1
 ROW_BYTES_MIN: Final = 2 * FIELDS
 """A digit and what ends it, six times."""
 
@@ -103,9 +104,7 @@ def _read(
             decimals = 0 if whole_digits < 0 else digits - whole_digits
             if digits == 0 or (decimals == 0 and whole_digits >= 0):
                 return -1
-            if field < FIELDS - 1 and (at == end or text[at] != COMMA):
-                return -1
-            if field == FIELDS - 1 and at < end and text[at] != NEWLINE:
+            if (at == end and field < LAST) or (at < end and text[at] != (NEWLINE if field == LAST else COMMA)):
                 return -1
             at += 1
             if field == 0:
@@ -114,7 +113,7 @@ def _read(
                 newest_ms = units
                 times[count] = units
                 continue
-            if field < FIELDS - 1 and decimals > price_decimals[0]:
+            if field < LAST and decimals > price_decimals[0]:
                 price_decimals[0] = decimals
             while units >= EXACT_MAX and decimals > 0 and units % 10 == 0:
                 units //= 10

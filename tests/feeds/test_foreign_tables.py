@@ -177,6 +177,13 @@ def test_settlements_and_readings_of_other_tools_are_read_too(tmp_path: Path) ->
         assert list(columns.time_ms) == settled
         assert list(columns.value) == [0.001, 0.001]
         assert len(columns.notes) == 1
+    kept_as_open = table(
+        tmp_path,
+        "BTC_USDT_USDT-8h-funding_rate.csv",
+        "date,open,high,low,close,volume",
+        [f"{iso(at)},0.001,0,0,0,0" for at in settled],
+    )
+    assert list(read_funding(kept_as_open).value) == [0.001, 0.001]
     metrics = table(
         tmp_path,
         "BTCUSDT-metrics-2025-01-15.csv",
