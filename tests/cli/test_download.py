@@ -127,8 +127,9 @@ def test_json_is_one_object_without_a_bar(url: str, folder: Path) -> None:
     assert (folder / "x.csv").read_text().splitlines(keepends=True)[1:] == true_lines()
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
-def test_a_backtest_reads_what_a_download_wrote(url: str, folder: Path, ending: str) -> None:
+def test_a_backtest_reads_what_a_download_wrote(url: str, ending: str) -> None:
     if ending == "parquet":
         pytest.importorskip("polars")
     now_ms = SystemClock().now_ms() // DAY_MS * DAY_MS
