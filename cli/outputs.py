@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.config import FILE_NAME, file_settings
-from engine.feeds.sources import table_source
+from engine.feeds.sources import split_given
 from events.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def check_output(option: str, path: Path, inputs: Iterable[Path]) -> None:
 def read_files(config: Config, config_path: Path | None) -> list[Path]:
     """Return the files that a run reads: market files, the configuration, strategies."""
     files = file_settings(config)
-    markets = [table_source(one).path for one in (*files.candles, *files.funding, *files.open_interest)]
+    markets = [split_given(str(one))[1] for one in (*files.candles, *files.funding, *files.open_interest)]
     strategies = [path for folder in config.strategy_folders for path in folder.glob("*.py")]
     return [*markets, config_path or Path(FILE_NAME), config.folder / ".env", *strategies]
 
