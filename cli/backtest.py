@@ -9,12 +9,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cli.arguments import moment_ms
-from cli.backtest_trades import write_trades
+from cli.backtest_trades import open_path, write_trades
 from cli.config import load_config, strategies_of
-from cli.graph import check_period, file_feed, make_runners, report_refusals, warn, with_files
+from cli.graph import check_period, file_feed, make_runners, report_files, warn, with_files
 from cli.output import emit
+from cli.outputs import check_output, log_files, read_files, whole_log
 from cli.progress import counting
 from cli.tasks import run_tasks
+from engine.boot import make_folder
 from engine.clock import SystemClock
 from engine.research.backtest import Backtest, import_ahead
 from engine.research.backtest import backtest as run_backtest
@@ -102,9 +104,8 @@ def show(asked: Asked, *, as_json: bool) -> None:
     """Run the strategies over the files and show what came of it."""
     if asked.db is not None and asked.db.exists():
         raise UsageError(f"--db {asked.db}: there is a file already; a backtest writes a log of its own")
-    if asked.trades is not None and not asked.trades.parent.is_dir():
-        raise UsageError(f"--trades {asked.trades}: there is no folder {asked.trades.parent}")
     config = _configured(asked)
+    _check_outputs(asked, config)
     result, feed = _run(config, asked)
     ending = _ending(result)
     if asked.trades is not None:
@@ -121,6 +122,19 @@ def show(asked: Asked, *, as_json: bool) -> None:
     from cli.backtest_view import show_backtest  # noqa: PLC0415 - tables are slow to import.
 
     show_backtest(summary, {contract.symbol: contract for contract in result.tape.contracts})
+
+
+def _check_outputs(asked: Asked, config: Config) -> None:
+    """Refuse outputs that cannot be written, before anything is computed. Raise UsageError."""
+    inputs = read_files(config, asked.config)
+    if asked.db is not None:
+        make_folder(asked.db)
+        check_output("--db", asked.db, inputs)
+    if asked.trades is not None:
+        taken = [*inputs, *([] if asked.db is None else log_files(asked.db))]
+        check_output("--trades", asked.trades, taken)
+        if not asked.trades.exists() or asked.trades.is_file():
+            check_output("--trades", open_path(asked.trades), taken)
 
 
 def _configured(asked: Asked) -> Config:
@@ -143,7 +157,7 @@ def _run(config: Config, asked: Asked) -> tuple[Backtest, FileFeed]:
     with import_ahead(asked.engine) as quick:
         feed = _feed(config, quick)
     check_period(feed, start_ms, end_ms)
-    report_refusals(feed.refusals, warn)
+    report_files(feed, start_ms, end_ms, warn)
     strategies = strategies_of(config)
     base_ms = next(iter(feed.candles.values())).timeframe_ms
     runners = make_runners(config, strategies, base_ms, warn)
@@ -214,5 +228,5 @@ def _write(result: Backtest, path: Path, config: Config) -> None:
     """Write the run as a log that every other verb can open."""
     from cli.backtest_log import write_log  # noqa: PLC0415 - only when it is asked for
 
-    with counting("writing the log", result.facts.total) as on_progress:
-        run_tasks(lambda: write_log(result, path, config, on_progress))
+    with counting("writing the log", result.facts.total) as on_progress, whole_log(path) as half:
+        run_tasks(lambda: write_log(result, half, config, on_progress))

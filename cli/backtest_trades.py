@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING, TextIO
 
+from cli.outputs import whole_file
 from projections.trades import write_trades_csv
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ def write_trades(
     `marked_at_ms` is the last close of each symbol. A file of open positions that an earlier run left is written anew
     also when nothing is open, so that the two always belong together.
     """
-    with path.open("w", newline="") as file:
+    with whole_file("--trades", path) as file:
         write_trades_csv(file, trades)
     beside = open_path(path)
     written = bool(positions or beside.exists()) and path.is_file()
     if written:
-        with beside.open("w", newline="") as file:
+        with whole_file("--trades", beside) as file:
             _write_open(file, positions, marked_at_ms)
     if not positions:
         return ""

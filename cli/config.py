@@ -18,6 +18,7 @@ from cli.config_check import moment_ms
 from engine.core.registry import load_strategies
 from engine.core.risk import Risk
 from engine.core.strategy import Strategy
+from engine.feeds import names
 from engine.feeds.bitget_settings import DEFAULT_SYMBOLS, MINUTE_MS, REST_URL, WS_URL, BitgetSettings
 from engine.feeds.file import FileSettings
 from engine.feeds.sim_market import KNOWN, OUTAGE_EVERY_HOURS
@@ -28,6 +29,7 @@ from engine.feeds.sim_script import (
     WARM_UP_DAYS_MAX,
     SimSettings,
 )
+from engine.feeds.sources import moved
 from engine.setup import RunnerSettings
 from events.errors import ConfigError
 from events.text import repaired
@@ -45,7 +47,7 @@ FEED_SPEED_MAX = 1_000_000.0
 FILES_MAX = 10_000
 TIMEFRAMES_MS = {"auto": None, "1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000}
 
-SYMBOL_PATTERN = r"^[A-Z0-9][A-Z0-9.-]*$"
+SYMBOL_PATTERN = rf"^{names.SYMBOL_PATTERN}$"
 Symbol = Annotated[str, Meta(pattern=SYMBOL_PATTERN)]
 
 
@@ -85,7 +87,7 @@ class SimSection(Struct, frozen=True):
 
 
 class FileSection(Struct, frozen=True):
-    """A recorded market from CSV or CSV.gz files named `exchange_SYMBOL_kind_...`, or given as `SYMBOL=path`."""
+    """A recorded market from files named `exchange_SYMBOL_kind_...`, or given as `SYMBOL=path`."""
 
     candles: Annotated[tuple[str, ...], Meta(max_length=FILES_MAX, description="files of candles")] = ()
     funding: Annotated[tuple[str, ...], Meta(max_length=FILES_MAX, description="files of settlements")] = ()
@@ -383,8 +385,7 @@ def bitget_settings(config: Config, warm_up_ms: int = 0) -> BitgetSettings:
 
 def _resolved(folder: Path, given: tuple[str, ...]) -> tuple[str, ...]:
     """`path` and `SYMBOL=path` with the path seen from the configuration's folder."""
-    split = [one.rpartition("=") for one in given]
-    return tuple(f"{symbol}{equals}{folder / path}" for symbol, equals, path in split)
+    return tuple(moved(one, folder) for one in given)
 
 
 def config_digest(config: Config) -> str:

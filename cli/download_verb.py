@@ -18,7 +18,11 @@ def download(
     ] = None,
     timeframe: Annotated[str, typer.Option(metavar="1m|5m|15m|1h", help="The length of a candle.")] = "1m",
     kind: Annotated[
-        str, typer.Option(metavar="candles|funding|mark|all", help="What; all writes three files.")
+        str,
+        typer.Option(
+            metavar="candles|funding|mark|all",
+            help="What; all writes three files. mark is to be looked at, not traded on.",
+        ),
     ] = "candles",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The file (.csv.gz, .csv, .parquet); without it named for you.")
@@ -32,7 +36,7 @@ def download(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch the history of a perpetual into files that `backtest` and the file feed read.
+    """Fetch the history of a perpetual; `backtest` and the file feed read its candles and settlements.
 
     Interrupted, the same command goes on where it was. At the end the file is checked, and every hole is named.
     """

@@ -26,6 +26,7 @@ from engine.boot import EngineSettings
 from engine.feeds import tables_fast
 from engine.feeds.file import FileFeed
 from engine.feeds.sim import SimFeed
+from engine.feeds.sources import moved
 from engine.setup import nothing_runs, playable
 from events.errors import ConfigError, UsageError
 from projections.formats import utc
@@ -49,6 +50,14 @@ def warn(text: str) -> None:
         logging.getLogger("papertape.engine").warning(text)
     else:
         say(f"warning: {text}\n", sys.stderr)
+
+
+def note(text: str) -> None:
+    """Say something that is no reason to worry: on stderr, and in the log files where there are any."""
+    if logging.getLogger().handlers:
+        logging.getLogger("papertape.engine").info(text)
+    else:
+        say(f"note: {text}\n", sys.stderr)
 
 
 def make_feed(config: Config, clock: Clock) -> Feed:
@@ -152,8 +161,7 @@ def with_files(config: Config, candles: list[str], funding: list[str], open_inte
     """The configuration with files from the command line; they are relative to where one stands."""
 
     def absolute(given: list[str]) -> tuple[str, ...]:
-        split = [one.rpartition("=") for one in given]
-        return tuple(f"{symbol}{equals}{Path(path).resolve()}" for symbol, equals, path in split)
+        return tuple(moved(one, Path.cwd()) for one in given)
 
     if not (candles or funding or open_interest):
         return config
@@ -161,6 +169,16 @@ def with_files(config: Config, candles: list[str], funding: list[str], open_inte
         config.feed.file, candles=absolute(candles), funding=absolute(funding), open_interest=absolute(open_interest)
     )
     return replace(config, feed=replace(config.feed, kind="file", file=files))
+
+
+def report_files(feed: Feed, start_ms: int | None, end_ms: int | None, warn: Callable[[str], None]) -> None:
+    """Say how recorded files were read, what is doubtful about them in the part that counts, and what was refused."""
+    if isinstance(feed, FileFeed):
+        for text in feed.notes:
+            note(text)
+        for warning in feed.warnings(start_ms, end_ms):
+            warn(warning)
+    report_refusals(feed.refusals, warn)
 
 
 def report_refusals(refusals: RefusalLog, warn: Callable[[str], None]) -> None:

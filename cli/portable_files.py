@@ -8,6 +8,7 @@ import os
 import zlib
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TextIO, cast
 
@@ -140,7 +141,9 @@ def _write_parquet(path: Path, rows: Iterable[Row]) -> None:
     pages = []
     while page := list(islice(remaining, PARQUET_ROWS)):
         pages.append(pl.DataFrame([astuple(row) for row in page], schema=schema, orient="row"))
-    (pl.concat(pages) if pages else pl.DataFrame(schema=schema)).write_parquet(path)
+    packed = BytesIO()  # polars names a full disk otherwise than as an OSError.
+    (pl.concat(pages) if pages else pl.DataFrame(schema=schema)).write_parquet(packed)
+    path.write_bytes(packed.getbuffer())
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.asked import Asked, configured, is_attended, logs_folder
-from cli.config import bitget_settings
+from cli.config import bitget_settings, file_settings
 from cli.engine_status import saying
-from cli.graph import make_engine_settings, make_feed, report_refusals, warn
+from cli.graph import make_engine_settings, make_feed, report_files, warn
 from cli.leaving import after_leaver
 from cli.logs import ROOT, TOLD, logs
 from cli.tasks import leave_within, run_tasks
@@ -72,7 +72,8 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
         prepare_network(warn)
     clock = SystemClock()
     feed = make_feed(config, clock)
-    report_refusals(feed.refusals, warn)
+    files = file_settings(config)
+    report_files(feed, files.start_ms, files.end_ms, warn)
     contracts = feed.contracts()
     timeframe_ms = contracts[0].timeframe_ms if contracts else bitget_settings(config).timeframe_ms
     settings = make_engine_settings(config, db, timeframe_ms, warn)

@@ -10,9 +10,9 @@ from msgspec import Struct
 from rich.text import Text
 
 from cli.output import Column, emit, fields_of, gain_cell, notes, plain, signed_cell, stderr, stdout, table
+from cli.outputs import whole_file
 from cli.reading import Names, folded
 from cli.verbs import TABLE_TRADES
-from events.errors import UsageError
 from projections.contracts import Contracts
 from projections.formats import duration, gain, money, price, quantity, utc
 from projections.performance import FEW_TRADES, trade_figures
@@ -66,11 +66,8 @@ def _write(path: Path, trades: Sequence[TradeView]) -> None:
     if path == STDOUT:
         write_trades_csv(sys.stdout, trades)
         return
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            write_trades_csv(file, trades)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    with whole_file("--csv", path) as file:
+        write_trades_csv(file, trades)
     stderr().print(f"{len(trades):,} trades written to {path}", markup=False)
 
 

@@ -88,8 +88,13 @@ def trades(
 ) -> None:
     """List the closed trades, newest first."""
     from cli.reading import opened
-    from cli.trades_view import Chosen, show_trades
+    from cli.trades_view import STDOUT, Chosen, show_trades
 
+    if csv is not None and csv != STDOUT:
+        from cli.config import load_config
+        from cli.outputs import check_output, log_files
+
+        check_output("--csv", csv, log_files(db or load_config(config).database))
     with opened(db, config) as reader:
         show_trades(reader, Chosen(strategy, symbol, limit), csv, as_json=as_json)
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from engine.feeds.containers import broken
 from engine.feeds.port import RefusalLog, RefusalReason
-from engine.feeds.sources import broken
+from engine.feeds.rows import JUMP_FACTOR_MAX, jumps
+from events.errors import MarketDataError
 
 
 def _integers() -> array[int]:
@@ -24,8 +26,8 @@ def _floats() -> array[float]:
 class CandleColumns(Struct):
     """The good candles of one file (or of several, joined), in time order. Prices in USDT, volume in coins.
 
-    `line` is the line of the file a row came from. `price_decimals` holds the most decimals written in
-    any price of a row, for the first 1,000 rows.
+    `line` is the line of the file a row came from. `price_decimals` is the most decimals written in any price,
+    -1 while nobody has counted them. `notes` say how a file was read that is not in this program's own format.
     """
 
     source: str
@@ -37,8 +39,9 @@ class CandleColumns(Struct):
     close: array[float] = field(default_factory=_floats)
     volume: array[float] = field(default_factory=_floats)
     line: array[int] = field(default_factory=_integers)
-    price_decimals: array[int] = field(default_factory=_integers)
+    price_decimals: int = -1
     refusals: RefusalLog = field(default_factory=RefusalLog)
+    notes: list[str] = []
 
     def values(self) -> tuple[array[float], array[float], array[float], array[float], array[float]]:
         """Open, high, low, close, volume."""
@@ -46,13 +49,18 @@ class CandleColumns(Struct):
 
 
 class SeriesColumns(Struct):
-    """Settlements (rates) or readings (open interest in coins) of one file or of several, in time order."""
+    """Settlements (rates) or readings (open interest in coins) of one file or of several, in time order.
+
+    `notes` say how the files were read, `warnings` what makes their values doubtful.
+    """
 
     source: str
     time_ms: array[int] = field(default_factory=_integers)
     value: array[float] = field(default_factory=_floats)
     line: array[int] = field(default_factory=_integers)
     refusals: RefusalLog = field(default_factory=RefusalLog)
+    notes: list[str] = []
+    warnings: list[str] = []
 
 
 def row_at(time_ms: int, times: array[int]) -> int:
@@ -81,6 +89,8 @@ def join_series(parts: Sequence[SeriesColumns]) -> SeriesColumns:
     joined, *others = sorted(parts, key=lambda part: part.time_ms[0])
     for part in others:
         joined.refusals.extend(part.refusals)
+        joined.notes += part.notes
+        joined.warnings += part.warnings
         for time_ms, value, line in zip(part.time_ms, part.value, part.line, strict=True):
             _add_reading(joined, part.source, time_ms, value, line)
     return joined
@@ -88,18 +98,42 @@ def join_series(parts: Sequence[SeriesColumns]) -> SeriesColumns:
 
 def _add_candles(joined: CandleColumns, part: CandleColumns) -> None:
     joined.refusals.extend(part.refusals)
+    joined.notes += part.notes
     fresh = [row for row, time_ms in enumerate(part.open_time_ms) if row_at(time_ms, joined.open_time_ms) < 0]
     for row in sorted(set(range(len(part.line))).difference(fresh)):
         text = f"open_time_ms {part.open_time_ms[row]} is in {joined.source} already"
         joined.refusals.refuse(part.source, part.line[row], RefusalReason.DUPLICATE, text)
+    _check_seams(joined, part)
     appended = not fresh or part.open_time_ms[fresh[0]] > joined.open_time_ms[-1]
     for into, added in zip(_all_columns(joined), _all_columns(part), strict=True):
         into.extend(_picked(added, fresh))
-    if appended:
-        joined.price_decimals.extend(part.price_decimals[: max(0, len(part.price_decimals) - len(joined.line))])
-    else:
-        joined.price_decimals.extend(part.price_decimals)
+    joined.price_decimals = max(joined.price_decimals, part.price_decimals)
+    if not appended:
         _sort_rows(joined)
+
+
+def _check_seams(joined: CandleColumns, part: CandleColumns) -> None:
+    """Raise `MarketDataError` where two files meet at prices that no single coin has."""
+    overlaps = part.open_time_ms[0] <= joined.open_time_ms[-1]
+    for row in range(len(part.line)) if overlaps else (0,):
+        time_ms = part.open_time_ms[row]
+        after = bisect_left(joined.open_time_ms, time_ms)
+        is_seam = row == 0 or part.open_time_ms[row - 1] < joined.open_time_ms[after - 1]
+        if after and is_seam and jumps(part.open[row], joined.close[after - 1]):
+            raise _two_coins(part, joined, joined.close[after - 1], part.open[row])
+        last_before = row + 1 == len(part.line) or (
+            after < len(joined.line) and joined.open_time_ms[after] <= part.open_time_ms[row + 1]
+        )
+        if after < len(joined.line) and last_before and jumps(joined.open[after], part.close[row]):
+            raise _two_coins(part, joined, joined.open[after], part.close[row])
+
+
+def _two_coins(part: CandleColumns, joined: CandleColumns, known_usdt: float, price_usdt: float) -> MarketDataError:
+    return broken(
+        part.source,
+        f"its price {price_usdt:g} lies more than a factor of {JUMP_FACTOR_MAX:g} from {known_usdt:g}, where "
+        f"{joined.source} meets it: two coins, or two units; give each file its own symbol, as SYMBOL=path",
+    )
 
 
 def _sort_rows(joined: CandleColumns) -> None:

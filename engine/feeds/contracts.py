@@ -14,18 +14,25 @@ MAINTENANCE_TIERS: Final = ((0.0, 0.01),)
 """One tier from 0 USDT on, with 1 % maintenance margin."""
 PRICE_DECIMALS_MAX: Final = 12
 """Prices written by a program can have 17; in ticks that fine they would leave the 64-bit integers."""
-TICK_PROBE_ROWS_MAX: Final = 1_000
+TICKS_MAX: Final = 1 << 53
+"""Up to here every number of ticks is a float; a finer tick would be none at the highest price."""
+LOT_WORTH_AT_HIGH_USDT_MAX: Final = Decimal(100)
+"""A lot that is worth more at the highest price of the file could not be traded with a small account any more."""
 DEFAULT_GROUP: Final = "crypto"
 
 
 def derived_contract(symbol: str, candles: CandleColumns, group: str = DEFAULT_GROUP) -> ContractListed:
     """The contract that the candles of a file suggest.
 
-    Tick: as many decimals as the most finely written price of the first 1,000 rows. Lot: the largest power
-    of ten worth at most 10 USDT at the first open.
+    Tick: as many decimals as the most finely written price of the whole file. Lot: the largest power of ten
+    worth at most 10 USDT at the first open and at most 100 USDT at the highest price of the whole file.
     """
-    decimals = min(PRICE_DECIMALS_MAX, max(candles.price_decimals[:TICK_PROBE_ROWS_MAX]))
-    lot_numerator, lot_denominator = lot_ratio(candles.open[0])
+    highest_usdt = max(candles.high)
+    decimals = min(PRICE_DECIMALS_MAX, candles.price_decimals)
+    while decimals > 0 and highest_usdt * 10**decimals > TICKS_MAX:
+        decimals -= 1
+    lots = lot_ratio(candles.open[0]), lot_ratio(highest_usdt, LOT_WORTH_AT_HIGH_USDT_MAX)
+    lot_numerator, lot_denominator = min(lots, key=lambda ratio: ratio[0] / ratio[1])
     return ContractListed(
         at_ms=candles.open_time_ms[0],
         symbol=symbol,
@@ -41,7 +48,7 @@ def derived_contract(symbol: str, candles: CandleColumns, group: str = DEFAULT_G
     )
 
 
-def lot_ratio(price_usdt: float) -> tuple[int, int]:
-    """The largest power of ten coins worth at most 10 USDT at this price, as a ratio of integers."""
-    exponent = (LOT_WORTH_USDT_MAX / Decimal(repr(price_usdt))).adjusted()
+def lot_ratio(price_usdt: float, worth_usdt_max: Decimal = LOT_WORTH_USDT_MAX) -> tuple[int, int]:
+    """Return the largest power of ten coins worth at most so much at this price, as a ratio of integers."""
+    exponent = (worth_usdt_max / Decimal(repr(price_usdt))).adjusted()
     return (10**exponent, 1) if exponent >= 0 else (1, 10**-exponent)

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from io import BytesIO
 from math import isfinite
 from pathlib import Path
 from types import TracebackType
@@ -205,11 +206,13 @@ class Part:
 
             time_name, *names = COLUMNS[self._wanted.kind]
             schema = {time_name: pl.Int64(), **dict.fromkeys(names, pl.Float64())}
-            pl.read_csv(self.path, schema=schema).write_parquet(target)
+            packed = BytesIO()  # polars names a full disk otherwise than as an OSError.
+            pl.read_csv(self.path, schema=schema).write_parquet(packed)
+            target.write(packed.getbuffer())
         elif self.out.name.endswith(".gz"):
             # Without name and time in its head the same rows always give the same bytes.
-            with gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=target, mtime=0) as packed:
-                shutil.copyfileobj(source, packed, COPY_BYTES)
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=target, mtime=0) as zipped:
+                shutil.copyfileobj(source, zipped, COPY_BYTES)
         else:
             shutil.copyfileobj(source, target, COPY_BYTES)
 

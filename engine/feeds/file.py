@@ -15,10 +15,12 @@ from msgspec import Struct
 from engine.clock import Clock
 from engine.feeds import tables_fast
 from engine.feeds.columns import CandleColumns, SeriesColumns, join_candles, join_series
+from engine.feeds.containers import broken
 from engine.feeds.contracts import DEFAULT_GROUP, derived_contract
+from engine.feeds.coverage import coverage_warnings
 from engine.feeds.pace import Step, serve
 from engine.feeds.port import NOTHING_SEEN, RefusalLog, Seen
-from engine.feeds.sources import TableSource, broken, table_source
+from engine.feeds.sources import TableSource, table_source
 from engine.feeds.tables import QuickReader, read_candles, read_funding, read_open_interest
 from events.facts import (
     CandleClosed,
@@ -58,6 +60,7 @@ class FileSettings(Struct, frozen=True, kw_only=True):
 class FileFeed:
     """The feed of recorded files. All files are read when it is made, clean ones by the `quick` reader.
 
+    `notes` say how files were read that this program did not write.
     Raises `MarketDataError` for a file that is no table, names no symbol, has another timeframe than the
     first, or holds settlements or readings of a symbol without candles.
     """
@@ -77,6 +80,21 @@ class FileFeed:
             self.refusals.extend(candles.refusals)
         for series in (*self.funding.values(), *self.open_interest.values()):
             self.refusals.extend(series.refusals)
+        tables: list[CandleColumns | SeriesColumns] = [
+            *self.candles.values(),
+            *self.funding.values(),
+            *self.open_interest.values(),
+        ]
+        self.notes = [note for table in tables for note in table.notes]
+
+    def warnings(self, start_ms: int | None = None, end_ms: int | None = None) -> list[str]:
+        """Say what is doubtful about the files: rates in percent, and series that miss a part of the candles."""
+        series = (*self.funding.values(), *self.open_interest.values())
+        found = [warning for columns in series for warning in columns.warnings]
+        for name, of_symbol in (("settlements", self.funding), ("readings of open interest", self.open_interest)):
+            for symbol, columns in of_symbol.items():
+                found += coverage_warnings(f"{symbol} {name}", columns, self.candles[symbol], start_ms, end_ms)
+        return found
 
     def contracts(self) -> list[ContractListed]:
         """The specifications derived from the files, in the order of the candle files."""

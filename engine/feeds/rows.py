@@ -11,7 +11,12 @@ from msgspec import Struct
 
 from engine.feeds.port import RefusalReason
 
+TIME_MS_MIN: Final = 100_000_000_000
+"""The year 1973: a smaller number is a time in seconds, or damage."""
 TIME_MS_MAX: Final = 4_102_444_800_000
+"""The year 2100: a larger number is a time in microseconds, or damage."""
+PRICE_USDT_MAX: Final = 1e12
+"""A higher price is damage; a lower one can be counted in ticks."""
 JUMP_FACTOR_MAX: Final = 3.0
 """A price more than this factor away from the last known one is taken for an error."""
 CANDLE_FIELDS_MIN: Final = 6
@@ -73,6 +78,8 @@ def implausible(values: Sequence[float]) -> RefusalReason | None:
     open_, high, low, close, volume = values
     if min(open_, high, low, close) <= 0.0:
         return RefusalReason.NOT_POSITIVE
+    if max(open_, high, low, close) > PRICE_USDT_MAX:
+        return RefusalReason.PRICE_TOO_HIGH
     if volume < 0.0:
         return RefusalReason.NEGATIVE_VOLUME
     if high < low:

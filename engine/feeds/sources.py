@@ -1,26 +1,26 @@
-"""A file of market data before its rows are looked at: its name, its bytes, its header.
+"""A file of market data before its rows are looked at: its name, its bytes, its columns, its times and their order.
 
 What is wrong with a file as a whole ends here as a `MarketDataError` that names the file and the reason.
 """
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-from events.errors import MarketDataError
+from engine.feeds.containers import TABLE_BYTES_MAX, broken, unpacked
+from engine.feeds.frames import columnar
+from engine.feeds.layouts import brought
+from engine.feeds.names import SYMBOL_PATTERN, symbol_of
+from engine.feeds.times import MILLISECONDS, runs_backwards, to_ms, unit_of
 
-TABLE_BYTES_MAX: Final = 1 << 30
-"""A file larger than this is refused: it would not fit into memory as text."""
+PROBE_ROWS_MAX: Final = 1_000
+"""How many rows decide the base timeframe of a file, the unit of its times and their order."""
 
-_NAME = re.compile(r"^[^_]+_(?P<symbol>[A-Z0-9][A-Z0-9.-]*)_.+$")
-_NAMED = re.compile(r"^(?P<symbol>[A-Z0-9][A-Z0-9.-]*)=(?P<path>.+)$")
-_GZIP_MAGIC = b"\x1f\x8b"
+_NAMED = re.compile(rf"^(?P<symbol>{SYMBOL_PATTERN})=(?P<path>.+)$")
 
 
 class TableSource(Struct, frozen=True):
@@ -31,53 +31,102 @@ class TableSource(Struct, frozen=True):
 
 
 class TableText(Struct, frozen=True):
-    """A table as text: the file's name, its header checked and cut off, its rows as bytes."""
+    """A table as text: its rows as bytes in the columns and in the order that the readers expect.
+
+    `first_line` is the file's line of the first row, `line_step` is -1 where the file runs from new to old.
+    `words` say what was recognised; they are empty for a table as this program writes it.
+    """
 
     source: str
     rows: bytes
+    first_line: int = 2
+    line_step: int = 1
+    words: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """The rows as text; what is no ASCII turns into a sign that no number contains."""
+        """Return the rows as text; what is no ASCII turns into a sign that no number contains."""
         return self.rows.decode("ascii", "replace").replace("\r\n", "\n").split("\n")
 
+    def probe(self) -> list[str]:
+        """Return the first rows as text."""
+        return TableText(self.source, b"\n".join(self.rows.split(b"\n", PROBE_ROWS_MAX)[:PROBE_ROWS_MAX])).lines()
 
-def broken(source: str, reason: str) -> MarketDataError:
-    """The error that refuses a whole file."""
-    return MarketDataError(f"{source}: {reason}")
+    def line_numbers(self, count: int) -> range:
+        """Return the file's line of each of the first rows."""
+        return range(self.first_line, self.first_line + count * self.line_step, self.line_step)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was recognised, in one line; none for a table as this program writes it."""
+        return [f"{self.source}: recognised {', '.join(self.words)}"] if self.words else []
+
+
+def split_given(given: str) -> tuple[str, Path]:
+    """Return the symbol of `SYMBOL=path`, empty where none is given, and the path; a path may hold a `=` itself."""
+    named = _NAMED.match(given)
+    return ("", Path(given)) if named is None else (named["symbol"], Path(named["path"]))
+
+
+def moved(given: str, folder: Path) -> str:
+    """Return `path` or `SYMBOL=path` with the path seen from a folder."""
+    symbol, path = split_given(given)
+    return f"{symbol}{'=' if symbol else ''}{folder / path}"
 
 
 def table_source(given: Path | str) -> TableSource:
-    """The symbol and path of `exchange_SYMBOL_kind_...` or `SYMBOL=path`.
+    """The symbol and path of `exchange_SYMBOL_kind_...`, of a name that other tools give, or of `SYMBOL=path`.
 
-    Raises `MarketDataError` when neither form names a symbol.
+    Raises `MarketDataError` when none of these names a symbol.
     """
-    named = _NAMED.match(given) if isinstance(given, str) else None
-    if named is not None:
-        return TableSource(named["symbol"], Path(named["path"]))
-    path = Path(given)
-    found = _NAME.match(path.name)
-    if found is None:
+    named, path = split_given(str(given)) if isinstance(given, str) else ("", given)
+    if named:
+        return TableSource(named, path)
+    symbol = symbol_of(path.name)
+    if symbol is None:
         raise broken(
             str(path), "the name does not say the symbol: name it exchange_SYMBOL_kind_... or give SYMBOL=path"
         )
-    return TableSource(found["symbol"], path)
+    return TableSource(symbol, path)
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> TableText:
-    """The rows of a CSV or CSV.gz with exactly these columns.
+    """The rows of a table with these columns, as this program or a known tool writes it.
 
-    Raises `MarketDataError`: not a file, too large, empty, gzip cut short or corrupt, wrong header.
+    Raises `MarketDataError`: not a file, too large, empty, cut short or corrupt, of a format or with columns that
+    are not known.
     """
     source = str(path)
-    data = _unpacked(source, _bytes_of(path)).removeprefix(b"\xef\xbb\xbf")
+    data, words = unpacked(source, _bytes_of(path))
     if not data.strip():
         raise broken(source, "the file is empty")
-    header, _, rows = data.partition(b"\n")
-    found = tuple(name.strip() for name in header.decode("utf-8", "replace").split(","))
-    if found != columns:
-        shown = ",".join(found)[:120]
-        raise broken(source, f"wrong header: expected the columns {','.join(columns)}, found {shown!r}")
-    return TableText(source, rows)
+    frame = columnar(source, data)
+    if frame is not None:
+        data = frame[0]
+    rows, first_line, layout = brought(source, data, columns)
+    if frame is not None:
+        first_line, words = 1, [*words, frame[1]]
+    return _arranged(TableText(source, rows, first_line, 1, tuple(filter(None, [*words, layout]))))
+
+
+def _arranged(table: TableText) -> TableText:
+    """The table with times in milliseconds, the oldest row first."""
+    times = [line.partition(",")[0].strip() for line in table.probe()]
+    unit = unit_of(times)
+    if unit is None:
+        return table
+    rows, words = table.rows, list(table.words)
+    if unit != MILLISECONDS:
+        rule = to_ms(unit)
+        cut = (line.partition(",") for line in table.lines())
+        rows = "\n".join([rule(time.strip()) + comma + rest for time, comma, rest in cut]).encode("ascii", "replace")
+        times = [rule(text) for text in times]
+        words.append(f"times in {unit}" if unit != "ISO dates" else "times as ISO dates (UTC where they name no zone)")
+    if not runs_backwards([int(text) for text in times if text.isdecimal()]):
+        return TableText(table.source, rows, table.first_line, 1, tuple(words))
+    lines = rows.rstrip(b"\n").split(b"\n")
+    last_line = table.first_line + len(lines) - 1
+    words.append("newest row first")
+    return TableText(table.source, b"\n".join(reversed(lines)), last_line, -1, tuple(words))
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -89,14 +138,3 @@ def _bytes_of(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise broken(str(path), f"cannot be read: {error.strerror}") from error
-
-
-def _unpacked(source: str, data: bytes) -> bytes:
-    if not data.startswith(_GZIP_MAGIC) and not (source.endswith(".gz") and data):
-        return data
-    try:
-        return gzip.decompress(data)
-    except EOFError as error:
-        raise broken(source, "the gzip data is cut short") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise broken(source, f"the gzip data is corrupt: {error}") from error

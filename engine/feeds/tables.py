@@ -15,29 +15,37 @@ from itertools import pairwise, repeat
 from math import inf, isfinite
 from operator import le, lt, mod
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 from engine.feeds import tables_fast
 from engine.feeds.columns import CandleColumns, SeriesColumns, row_at
-from engine.feeds.port import RefusalReason
-from engine.feeds.rows import implausible
-from engine.feeds.sources import TableText, broken, read_table
+from engine.feeds.containers import broken
+from engine.feeds.decimals import price_decimals
+from engine.feeds.port import RefusalLog, RefusalReason
+from engine.feeds.rows import PRICE_USDT_MAX, TIME_MS_MAX, TIME_MS_MIN, implausible
+from engine.feeds.sources import TableText, read_table
+from events.errors import MarketDataError
 
 CANDLE_COLUMNS: Final = ("open_time_ms", "open", "high", "low", "close", "volume")
 FUNDING_COLUMNS: Final = ("funding_time_ms", "rate")
 OPEN_INTEREST_COLUMNS: Final = ("time_ms", "open_interest")
 
 MINUTE_MS: Final = 60_000
+FUNDING_RATE_MAX: Final = 0.03
+"""Exchanges cap a settlement there; what is beyond is written in percent, or damage."""
+PERCENT_RATE_MIN: Final = 0.005
+"""A file whose median rate is as large as this is taken to be written in percent: 0.0001 is usual."""
 TIMEFRAMES_MS: Final = {MINUTE_MS: "1m", 5 * MINUTE_MS: "5m", 15 * MINUTE_MS: "15m", 60 * MINUTE_MS: "1h"}
-PROBE_ROWS_MAX: Final = 1_000
-"""How many rows decide the base timeframe and the tick of a file."""
 CHUNK_ROWS_MAX: Final = 256
 """How many rows are tried together; one doubtful row makes its chunk be read row by row."""
-TIME_MS_MAX: Final = 4_102_444_800_000
-"""The year 2100: a larger number is a time in microseconds, or damage."""
 
 QuickReader = Callable[[TableText, int], CandleColumns | None]
 """Gives the candles of a table on a grid of milliseconds when no row is in any doubt, else None."""
+
+Doubt = Callable[[float], RefusalReason | None]
+"""Says why a value of a series is no fact, or None."""
+_PERCENT_WORDS = "the rates look like percent; a fraction is expected, 0.0001 for 0.01 %"
 
 
 def read_candles(
@@ -49,15 +57,16 @@ def read_candles(
     is given. Raises `MarketDataError` when the file as a whole is no table of candles.
     """
     table = read_table(path, CANDLE_COLUMNS)
-    probe = _probe_lines(table)
-    grid_ms = _timeframe_ms(table.source, probe) if timeframe_ms is None else timeframe_ms
+    grid_ms = _timeframe_ms(table.source, table.probe()) if timeframe_ms is None else timeframe_ms
     columns = None if quick is None else quick(table, grid_ms)
     if columns is None:
         columns = CandleColumns(table.source, grid_ms)
         _parse_candles(table, columns)
     if not columns.open_time_ms:
-        raise broken(table.source, f"no good row ({columns.refusals.total} refused)")
-    columns.price_decimals.extend(_price_decimals(probe))
+        raise _no_good_row(table, columns.refusals)
+    if columns.price_decimals < 0:
+        columns.price_decimals = price_decimals(table, columns.line)
+    columns.notes += table.notes
     return columns
 
 
@@ -66,7 +75,10 @@ def read_funding(path: Path) -> SeriesColumns:
 
     Raises `MarketDataError` when the file as a whole is no table of settlements.
     """
-    return _read_series(path, FUNDING_COLUMNS, unit_ms=MINUTE_MS, least=-inf)
+    columns = _read_series(path, FUNDING_COLUMNS, MINUTE_MS, _doubtful_rate)
+    if median(map(abs, columns.value)) >= PERCENT_RATE_MIN:
+        columns.warnings.append(f"{columns.source}: {_PERCENT_WORDS}")
+    return columns
 
 
 def read_open_interest(path: Path) -> SeriesColumns:
@@ -74,19 +86,21 @@ def read_open_interest(path: Path) -> SeriesColumns:
 
     Raises `MarketDataError` when the file as a whole is no table of readings.
     """
-    return _read_series(path, OPEN_INTEREST_COLUMNS, unit_ms=1, least=0.0)
+    return _read_series(path, OPEN_INTEREST_COLUMNS, 1, _doubtful_reading)
 
 
 def _parse_candles(table: TableText, into: CandleColumns) -> None:
     lines = _strict_lines(table)
+    lines_at = table.line_numbers(len(lines))
     for first in range(0, len(lines), CHUNK_ROWS_MAX):
         chunk = lines[first : first + CHUNK_ROWS_MAX]
-        if not _take_chunk(chunk, first + 2, into):
-            for line, text in enumerate(chunk, first + 2):
+        numbers = lines_at[first : first + CHUNK_ROWS_MAX]
+        if not _take_chunk(chunk, numbers, into):
+            for line, text in zip(numbers, chunk, strict=True):
                 _take_row(table.source, line, text, into)
 
 
-def _take_chunk(chunk: list[str], line: int, into: CandleColumns) -> bool:
+def _take_chunk(chunk: list[str], lines: range, into: CandleColumns) -> bool:
     """Take the rows column by column, which is several times as quick as row by row; False when any row is in doubt."""
     try:
         time_column, *value_columns = zip(*[text.split(",") for text in chunk], strict=True)
@@ -97,7 +111,7 @@ def _take_chunk(chunk: list[str], line: int, into: CandleColumns) -> bool:
     if len(values) != len(CANDLE_COLUMNS) - 1 or not _beyond_doubt(times, values, into):
         return False
     into.open_time_ms.extend(times)
-    into.line.extend(range(line, line + len(times)))
+    into.line.extend(lines)
     for column, taken in zip(into.values(), values, strict=True):
         column.extend(taken)
     return True
@@ -105,7 +119,7 @@ def _take_chunk(chunk: list[str], line: int, into: CandleColumns) -> bool:
 
 def _beyond_doubt(times: array[int], values: list[array[float]], into: CandleColumns) -> bool:
     open_, high, low, close, volume = values
-    newest_ms = into.open_time_ms[-1] if into.open_time_ms else -1
+    newest_ms = into.open_time_ms[-1] if into.open_time_ms else TIME_MS_MIN - 1
     return (
         newest_ms < times[0]
         and times[-1] <= TIME_MS_MAX
@@ -116,7 +130,7 @@ def _beyond_doubt(times: array[int], values: list[array[float]], into: CandleCol
         and all(map(le, low, close))
         and all(map(le, open_, high))
         and all(map(le, close, high))
-        and all(map(lt, high, repeat(inf)))
+        and all(map(le, high, repeat(PRICE_USDT_MAX)))
         and all(map(le, repeat(0.0), volume))
         and all(map(lt, volume, repeat(inf)))
     )
@@ -152,7 +166,7 @@ def _unreadable(fields: list[str], count: int) -> RefusalReason | None:
 
 
 def _misplaced(time_ms: int, grid_ms: int, times: array[int]) -> RefusalReason | None:
-    if not 0 <= time_ms <= TIME_MS_MAX:
+    if not TIME_MS_MIN <= time_ms <= TIME_MS_MAX:
         return RefusalReason.TIME_OUT_OF_RANGE
     if time_ms % grid_ms != 0:
         return RefusalReason.OFF_GRID
@@ -161,43 +175,56 @@ def _misplaced(time_ms: int, grid_ms: int, times: array[int]) -> RefusalReason |
     return RefusalReason.DUPLICATE if row_at(time_ms, times) >= 0 else RefusalReason.OUT_OF_ORDER
 
 
-def _read_series(path: Path, names: tuple[str, ...], *, unit_ms: int, least: float) -> SeriesColumns:
+def _doubtful_rate(rate: float) -> RefusalReason | None:
+    return RefusalReason.IMPLAUSIBLE_RATE if abs(rate) > FUNDING_RATE_MAX else None
+
+
+def _doubtful_reading(open_interest: float) -> RefusalReason | None:
+    return RefusalReason.NOT_POSITIVE if open_interest <= 0.0 else None
+
+
+def _read_series(path: Path, names: tuple[str, ...], unit_ms: int, doubt: Doubt) -> SeriesColumns:
     table = read_table(path, names)
-    columns = SeriesColumns(table.source)
-    for line, text in enumerate(_strict_lines(table), 2):
+    columns = SeriesColumns(table.source, notes=table.notes)
+    lines = _strict_lines(table)
+    for line, text in zip(table.line_numbers(len(lines)), lines, strict=True):
         fields = text.split(",")
         if not text.strip():
             continue
-        reason = _unreadable(fields, len(names)) or _add_reading(fields, line, unit_ms, least, columns)
+        reason = _unreadable(fields, len(names)) or _add_reading(fields, line, unit_ms, doubt, columns)
         if reason is not None:
             columns.refusals.refuse(table.source, line, reason, text)
     if not columns.time_ms:
-        raise broken(table.source, f"no good row ({columns.refusals.total} refused)")
+        raise _no_good_row(table, columns.refusals)
     return columns
 
 
-def _add_reading(fields: list[str], line: int, unit_ms: int, least: float, into: SeriesColumns) -> RefusalReason | None:
+def _no_good_row(table: TableText, refusals: RefusalLog) -> MarketDataError:
+    """The error for a file of which nothing is left, with the reasons and how it was read."""
+    counts = ", ".join(f"{count} {reason.value}" for reason, count in sorted(refusals.counts.items()))
+    reasons = f": {counts}" if counts else ""
+    percent = f"; {_PERCENT_WORDS}" if RefusalReason.IMPLAUSIBLE_RATE in refusals.counts else ""
+    words = f"; recognised {', '.join(table.words)}" if table.words else ""
+    return broken(table.source, f"no good row ({refusals.total} refused){reasons}{percent}{words}")
+
+
+def _add_reading(fields: list[str], line: int, unit_ms: int, doubt: Doubt, into: SeriesColumns) -> RefusalReason | None:
     time_ms, value = int(fields[0]) // unit_ms * unit_ms, float(fields[1])
-    if value <= least:
-        return RefusalReason.NOT_POSITIVE
     misplaced = _misplaced(time_ms, unit_ms, into.time_ms)
     if misplaced is RefusalReason.DUPLICATE and into.value[row_at(time_ms, into.time_ms)] == value:
         return None
-    if misplaced is None:
+    refuted = misplaced or doubt(value)
+    if refuted is None:
         into.time_ms.append(time_ms)
         into.value.append(value)
         into.line.append(line)
-    return misplaced
+    return refuted
 
 
 def _strict_lines(table: TableText) -> list[str]:
     # Python reads 1_000 as a number; a table that writes so is damaged.
     lines = table.lines()
     return lines if b"_" not in table.rows else [text.replace("_", "?") for text in lines]
-
-
-def _probe_lines(table: TableText) -> list[str]:
-    return TableText(table.source, b"\n".join(table.rows.split(b"\n", PROBE_ROWS_MAX)[:PROBE_ROWS_MAX])).lines()
 
 
 def _timeframe_ms(source: str, probe: list[str]) -> int:
@@ -211,21 +238,3 @@ def _timeframe_ms(source: str, probe: list[str]) -> int:
         allowed = " ".join(TIMEFRAMES_MS.values())
         raise broken(source, f"the smallest step between rows is {min(steps)} ms, allowed are {allowed}")
     return min(steps, default=MINUTE_MS)
-
-
-def _price_decimals(probe: list[str]) -> list[int]:
-    rows = [line.split(",")[1:5] for line in probe]
-    return [max(map(_decimals, row)) for row in rows if len(row) == 4 and all(map(_is_number, row))]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def _decimals(text: str) -> int:
-    mantissa, _, exponent = text.strip().lower().partition("e")
-    written = len(mantissa.partition(".")[2])
-    return max(0, written - int(exponent or 0))

@@ -12,6 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from engine.feeds.columns import CandleColumns
+from engine.feeds.rows import PRICE_USDT_MAX, TIME_MS_MAX, TIME_MS_MIN
 from engine.feeds.sources import TableText
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def candles(table: TableText, grid_ms: int) -> CandleColumns | None:
         return None
     columns = CandleColumns(table.source, grid_ms)
     _fill(columns.open_time_ms, frame["open_time_ms"])
-    columns.line.extend(array("q", range(2, expected + 2)))
+    columns.line.extend(table.line_numbers(expected))
     for name, into in zip(_FLOAT_COLUMNS, columns.values(), strict=True):
         _fill(into, frame[name])
     return columns
@@ -62,8 +63,6 @@ def _parsed(rows: bytes) -> pl.DataFrame | None:
 def _beyond_doubt(frame: pl.DataFrame, grid_ms: int) -> bool:
     from polars import col, lit  # noqa: PLC0415
 
-    from engine.feeds.tables import TIME_MS_MAX  # noqa: PLC0415
-
     time = col("open_time_ms")
     good = (
         (time <= lit(TIME_MS_MAX))
@@ -73,11 +72,11 @@ def _beyond_doubt(frame: pl.DataFrame, grid_ms: int) -> bool:
         & (col("open") <= col("high"))
         & (col("low") <= col("close"))
         & (col("close") <= col("high"))
-        & (col("high") < inf)
+        & (col("high") <= PRICE_USDT_MAX)
         & (col("volume") >= 0.0)
         & (col("volume") < inf)
     )
-    rising = (time.diff() > 0).fill_null(value=True) & (time >= 0)
+    rising = (time.diff() > 0).fill_null(value=True) & (time >= TIME_MS_MIN)
     # An empty field is null, and null is neither true nor false: it has to count as doubt.
     return bool(frame.select((good & rising).fill_null(value=False).all()).item())
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.feeds import tables_fast
 from engine.feeds.columns import CandleColumns
-from engine.feeds.rows import TIME_MS_MAX
+from engine.feeds.rows import PRICE_USDT_MAX, TIME_MS_MAX, TIME_MS_MIN
 from engine.research.callees import make_loop
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ EXACT_MAX: Final = 1 << 53
 POWERS: Final = np.array([10.0**decimals for decimals in range(DIGITS_MAX + 1)])
 """Each is exact: powers of ten are up to 1e22."""
 FIELDS: Final = 6
+LAST: Final = FIELDS - 1
 ROW_BYTES_MIN: Final = 2 * FIELDS
 """A digit and what ends it, six times."""
 
@@ -49,9 +50,12 @@ def compiled_candles(table: TableText, grid_ms: int) -> CandleColumns | None:
     columns = CandleColumns(table.source, grid_ms)
     times, *values = (_room(into, count) for into in (columns.open_time_ms, *columns.values()))
     text = np.frombuffer(table.rows, dtype=np.uint8)
-    if _loop()(text, grid_ms, TIME_MS_MAX, POWERS, times, *values) != count:
+    decimals = np.zeros(1, dtype=np.int64)
+    limits = (TIME_MS_MIN, TIME_MS_MAX, PRICE_USDT_MAX)
+    if _loop()(text, grid_ms, *limits, POWERS, decimals, times, *values) != count:
         return None
-    columns.line.extend(range(2, count + 2))
+    columns.price_decimals = int(decimals[0])
+    columns.line.extend(table.line_numbers(count))
     return columns
 
 
@@ -70,8 +74,11 @@ def _loop() -> Callable[..., int]:
 def _read(
     text: Any,
     grid_ms: int,
+    first_ms: int,
     last_ms: int,
+    price_usdt_max: float,
     powers: Any,
+    price_decimals: Any,
     times: Any,
     opens: Any,
     highs: Any,
@@ -79,8 +86,8 @@ def _read(
     closes: Any,
     volumes: Any,
 ) -> int:
-    """Read rows into columns; how many, or -1 as soon as one is in doubt."""
-    at, end, count, newest_ms = 0, len(text), 0, -1
+    """Read rows into columns, and the most decimals of a price; how many rows, or -1 as soon as one is in doubt."""
+    at, end, count, newest_ms = 0, len(text), 0, first_ms - 1
     while at < end and count < len(times):
         for field in range(FIELDS):
             units, digits, whole_digits = 0, 0, -1
@@ -97,9 +104,7 @@ def _read(
             decimals = 0 if whole_digits < 0 else digits - whole_digits
             if digits == 0 or (decimals == 0 and whole_digits >= 0):
                 return -1
-            if field < FIELDS - 1 and (at == end or text[at] != COMMA):
-                return -1
-            if field == FIELDS - 1 and at < end and text[at] != NEWLINE:
+            if (at == end and field < LAST) or (at < end and text[at] != (NEWLINE if field == LAST else COMMA)):
                 return -1
             at += 1
             if field == 0:
@@ -108,6 +113,8 @@ def _read(
                 newest_ms = units
                 times[count] = units
                 continue
+            if field < LAST and decimals > price_decimals[0]:
+                price_decimals[0] = decimals
             while units >= EXACT_MAX and decimals > 0 and units % 10 == 0:
                 units //= 10
                 decimals -= 1
@@ -125,7 +132,12 @@ def _read(
             else:
                 volumes[count] = value
         low, high = lows[count], highs[count]
-        if low <= 0.0 or low > min(opens[count], closes[count]) or high < max(opens[count], closes[count]):
+        if (
+            high > price_usdt_max
+            or low <= 0.0
+            or low > min(opens[count], closes[count])
+            or high < max(opens[count], closes[count])
+        ):
             return -1
         count += 1
     return count if at >= end else -1

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from html import escape, unescape
+from operator import add
 from typing import TYPE_CHECKING
+from unicodedata import combining, east_asian_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,14 +49,20 @@ def code(value: str) -> str:
 def table(rows: Iterable[Sequence[str]]) -> str:
     """Rows in columns: the first to the left, the others to the right, each as wide as its widest cell."""
     cells = [[_clean(cell, CELL_CHARS_MAX) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(cells_wide, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(_fitted(row, widths)).rstrip() for row in cells]
     return f"<pre>{escape(chr(10).join(lines), quote=False)}</pre>"
 
 
 def _fitted(row: Sequence[str], widths: Sequence[int]) -> list[str]:
     first, *others = zip(row, widths, strict=True)
-    return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+    blanks = [" " * (width - cells_wide(cell)) for cell, width in others]
+    return [first[0] + " " * (first[1] - cells_wide(first[0])), *map(add, blanks, (cell for cell, _ in others))]
+
+
+def cells_wide(line: str) -> int:
+    """Return how many columns of a fixed-width font a line takes: a Chinese character takes two, an accent none."""
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in line)
 
 
 def _clean(value: str, chars_max: int) -> str:

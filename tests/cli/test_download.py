@@ -127,6 +127,23 @@ def test_json_is_one_object_without_a_bar(url: str, folder: Path) -> None:
     assert (folder / "x.csv").read_text().splitlines(keepends=True)[1:] == true_lines()
 
 
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
+def test_a_backtest_reads_what_a_download_wrote(url: str, ending: str) -> None:
+    if ending == "parquet":
+        pytest.importorskip("polars")
+    now_ms = SystemClock().now_ms() // DAY_MS * DAY_MS
+    span = ("--from", now_ms - 2 * DAY_MS, "--to", now_ms - DAY_MS)
+    for kind in ("candles", "funding"):
+        made = run("--symbol", BTC, *span, "--rest-url", url, "--kind", kind, "--out", f"{kind}.{ending}")
+        assert made.exit_code == 0, made.output
+    files = ("--candles", f"{BTC}=candles.{ending}", "--funding", f"{BTC}=funding.{ending}")
+    command = ["backtest", "--engine", "python", "--strategy", "momentum", "--json", *files]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["facts"] == 1_440 + 3
+
+
 def test_the_address_comes_from_the_configuration(url: str, folder: Path) -> None:
     (folder / "own.toml").write_text(f'[feed.bitget]\nrest_url = "{url}"\nrequests_per_s = 20.0\n')
     result = run("--symbol", BTC, "--from", FROM, "--to", TO, "--config", "own.toml", "--out", "x.csv")

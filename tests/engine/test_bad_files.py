@@ -32,10 +32,19 @@ BAD = (
     + row(7, "100,101,99,100,-1")
     + row(4)
     + "1735690020,100,101,99,100,1\n"
+    + f"{START_MS + 450_001},100,101,99,100,1\n"
     + row(8, "abc,101,99,100,1")
     + row(9)
 )
-REASONS = ("not_finite", "high_below_low", "negative_volume", "duplicate", "off_grid", "not_a_number")
+REASONS = (
+    "not_finite",
+    "high_below_low",
+    "negative_volume",
+    "duplicate",
+    "time_out_of_range",
+    "off_grid",
+    "not_a_number",
+)
 
 
 def verbs(folder: Path, name: str) -> list[tuple[str, ...]]:
@@ -55,9 +64,9 @@ def test_refused_rows_are_named_counted_and_never_in_the_log(tmp_path: Path) -> 
         assert done.returncode == 0, done.stderr
         assert f"refused {file}:7: not_finite" in done.stderr
         assert all(reason in done.stderr for reason in REASONS)
-        assert "6 rows were refused" in done.stderr
+        assert "7 rows were refused" in done.stderr
         if arguments[0] == "backtest":
-            assert json.loads(done.stdout)["refused_rows"] == 6
+            assert json.loads(done.stdout)["refused_rows"] == 7
     for db in (tmp_path / "paper.db", tmp_path / "tape.db"):
         candles = [event for event in of_type(db, CandleClosed) if isinstance(event, CandleClosed)]
         assert [(candle.open_time_ms - START_MS) // 60_000 for candle in candles] == [0, 1, 2, 3, 4, 9]

@@ -42,19 +42,20 @@ def test_files_of_different_timeframes_are_refused_by_name(tmp_path: Path) -> No
 
 
 def test_a_repeated_settlement_is_ignored_when_equal_and_refused_when_not(tmp_path: Path) -> None:
-    one = table(tmp_path, "x_BTCUSDT_funding_1.csv", FUNDING_HEADER, [f"{T0_MS},0.1", f"{T0_MS + HOUR_MS},0.2"])
-    other = table(tmp_path, "x_BTCUSDT_funding_2.csv", FUNDING_HEADER, [f"{T0_MS},0.1", f"{T0_MS + HOUR_MS},0.3"])
+    one = table(tmp_path, "x_BTCUSDT_funding_1.csv", FUNDING_HEADER, [f"{T0_MS},0.01", f"{T0_MS + HOUR_MS},0.02"])
+    other = table(tmp_path, "x_BTCUSDT_funding_2.csv", FUNDING_HEADER, [f"{T0_MS},0.01", f"{T0_MS + HOUR_MS},0.03"])
     joined = join_series([read_funding(one), read_funding(other)])
-    assert list(joined.value) == [0.1, 0.2]
+    assert list(joined.value) == [0.01, 0.02]
     assert [(refusal.line, refusal.reason) for refusal in joined.refusals.kept] == [(3, RefusalReason.DUPLICATE)]
 
 
-def test_the_tick_follows_the_most_decimals_written_in_the_first_thousand_rows(tmp_path: Path) -> None:
+def test_the_tick_follows_the_most_decimals_written_in_any_good_row(tmp_path: Path) -> None:
     rows = candle_rows(minutes(1_005))
     rows[999] = f"{T0_MS + 999 * MINUTE_MS},100,101.500,99,100,1"
-    rows[1_003] = f"{T0_MS + 1_003 * MINUTE_MS},100,101.50000,99,100,1"
+    rows[1_003] = f"{T0_MS + 1_003 * MINUTE_MS},100,101.50000,99,100,1.0000001"
+    rows[1_004] = f"{T0_MS + 1_004 * MINUTE_MS},100,99.12345678,99.5,100,1"
     contract = derived_contract("BTCUSDT", read_candles(table(tmp_path, "x_BTCUSDT_.csv", CANDLE_HEADER, rows)))
-    assert (contract.tick_numerator, contract.tick_denominator) == (1, 1_000)
+    assert (contract.tick_numerator, contract.tick_denominator) == (1, 100_000)
     assert (contract.minimum_notional_usdt, contract.maintenance_tiers) == (5.0, ((0.0, 0.01),))
     assert (contract.group, contract.timeframe_ms, contract.at_ms) == ("crypto", MINUTE_MS, T0_MS)
 
@@ -82,3 +83,39 @@ def test_decimals_are_counted_in_every_way_of_writing(tmp_path: Path, text: str,
 )
 def test_the_lot_is_the_largest_power_of_ten_worth_at_most_ten_usdt(price: float, lot: tuple[int, int]) -> None:
     assert lot_ratio(price) == lot
+
+
+def test_two_files_whose_prices_meet_at_a_factor_above_three_are_refused(tmp_path: Path) -> None:
+    times = minutes(12)
+    one = table(tmp_path, "x_BTCUSDT_1.csv", CANDLE_HEADER, candle_rows(times[:6], 94_000.0))
+    for first, last in ((6, 12), (3, 12), (2, 4)):
+        other = table(tmp_path, "x_BTCUSDT_2.csv", CANDLE_HEADER, candle_rows(times[first:last], 3_300.0))
+        with pytest.raises(MarketDataError, match=f"{other}: its price 33.* factor of 3 from 94.*{one} meets it"):
+            join_candles([read_candles(one), read_candles(other)])
+
+
+def test_files_that_meet_in_a_hole_are_compared_on_both_sides(tmp_path: Path) -> None:
+    times = minutes(9)
+    rows = [*candle_rows(times[:3], 100.0), *candle_rows(times[6:], 400.0)]
+    outer = table(tmp_path, "x_BTCUSDT_outer.csv", CANDLE_HEADER, rows)
+    for price, joins in ((100.0, False), (400.0, False), (200.0, True)):
+        inner = table(tmp_path, "x_BTCUSDT_inner.csv", CANDLE_HEADER, candle_rows(times[3:6], price))
+        if joins:
+            assert list(join_candles([read_candles(outer), read_candles(inner)]).open_time_ms) == times
+        else:
+            with pytest.raises(MarketDataError, match="two coins, or two units"):
+                join_candles([read_candles(outer), read_candles(inner)])
+
+
+def test_the_tick_stays_so_coarse_that_the_highest_price_is_a_whole_number_of_ticks(tmp_path: Path) -> None:
+    rows = [f"{time_ms},100000,100000.5,0.000000000001,100000,1" for time_ms in minutes(2)]
+    contract = derived_contract("X", read_candles(table(tmp_path, "x_X_.csv", CANDLE_HEADER, rows)))
+    assert contract.tick_denominator == 10**10
+
+
+def test_the_lot_stays_tradable_where_a_coin_rose_a_thousandfold(tmp_path: Path) -> None:
+    rows = [
+        f"{time_ms},{price},{price},{price},{price},1" for time_ms, price in zip(minutes(2), (0.08, 80.0), strict=True)
+    ]
+    contract = derived_contract("X", read_candles(table(tmp_path, "x_X_.csv", CANDLE_HEADER, rows)))
+    assert (contract.lot_numerator, contract.lot_denominator) == (1, 1)

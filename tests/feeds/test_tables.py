@@ -38,6 +38,9 @@ BAD_CANDLES = [
     (f"{NEXT_MS},100,101,99,100,-inf", RefusalReason.NOT_FINITE),
     (f"{NEXT_MS},100,101,0,100,1", RefusalReason.NOT_POSITIVE),
     (f"{NEXT_MS},-100,101,99,100,1", RefusalReason.NOT_POSITIVE),
+    (f"{NEXT_MS},100,1000000000001,99,100,1", RefusalReason.PRICE_TOO_HIGH),
+    (f"{NEXT_MS // 1_000},100,101,99,100,1", RefusalReason.TIME_OUT_OF_RANGE),
+    (f"{NEXT_MS // MINUTE_MS * 60},100,101,99,100,1", RefusalReason.TIME_OUT_OF_RANGE),
     (f"{NEXT_MS},100,101,99,100,-1", RefusalReason.NEGATIVE_VOLUME),
     (f"{NEXT_MS},100,99,101,100,1", RefusalReason.HIGH_BELOW_LOW),
     (f"{NEXT_MS},102,101,99,100,1", RefusalReason.INCONSISTENT),
@@ -72,15 +75,16 @@ def test_a_bad_candle_is_refused_with_line_and_reason_and_the_rest_goes_on(
 
 
 def test_every_reason_stands_in_the_table_above() -> None:
-    of_exchanges = {
+    elsewhere = {
         RefusalReason.NOT_JSON,
         RefusalReason.WRONG_SHAPE,
         RefusalReason.WRONG_SYMBOL,
         RefusalReason.ABSURD_JUMP,
         RefusalReason.STALE,
         RefusalReason.TOO_LARGE,
+        RefusalReason.IMPLAUSIBLE_RATE,
     }
-    assert {reason for _, reason in BAD_CANDLES} == set(RefusalReason) - of_exchanges
+    assert {reason for _, reason in BAD_CANDLES} == set(RefusalReason) - elsewhere
 
 
 def test_good_rows_around_a_bad_one_keep_their_values_and_lines(tmp_path: Path) -> None:
@@ -138,7 +142,7 @@ def test_a_bad_reading_is_refused_with_line_and_reason(tmp_path: Path, row: str,
 @pytest.mark.parametrize(("row", "reason"), [row for row in BAD_READINGS if row[1] is not RefusalReason.NOT_POSITIVE])
 def test_a_bad_settlement_is_refused_with_line_and_reason(tmp_path: Path, row: str, reason: RefusalReason) -> None:
     early = row.replace(str(T0_MS - 1), str(T0_MS - HOUR_MS))
-    path = table(tmp_path, "x_BTCUSDT_funding_.csv", FUNDING_HEADER, [f"{T0_MS},5", early, f"{T0_MS + HOUR_MS},0"])
+    path = table(tmp_path, "x_BTCUSDT_funding_.csv", FUNDING_HEADER, [f"{T0_MS},0.005", early, f"{T0_MS + HOUR_MS},0"])
     assert read_funding(path).refusals.kept == [Refusal(str(path), 3, reason, early)]
 
 

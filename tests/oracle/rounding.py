@@ -84,10 +84,11 @@ def decimals_written(value: str | float) -> int:
 
 
 def contract_of_rows(rows: list[tuple[Any, ...]]) -> Contract:
-    """Section 7: "tick = 10^-n, n = the most decimals written in any price of the first 1,000 rows; lot = the
-    largest power of ten worth at most 10 USDT at the first open"."""
-    n = max(decimals_written(price) for row in rows[:1000] for price in row[1:5])
-    return Contract(tick=Step(1, 10**n), lot=lot_of_open(float(rows[0][1])))
+    """Section 7, but over the whole file: tick = 10^-n, n = the most decimals written in any price; lot = the largest
+    power of ten worth at most 10 USDT at the first open and at most 100 USDT at the highest price."""
+    n = max(decimals_written(price) for row in rows for price in row[1:5])
+    first, highest = lot_of_open(float(rows[0][1])), lot_of_open(max(float(row[2]) for row in rows) / 10.0)
+    return Contract(tick=Step(1, 10**n), lot=first if first.a * highest.b <= highest.a * first.b else highest)
 
 
 def lot_of_open(first_open: float) -> Step:

@@ -1,0 +1,112 @@
+"""Files that a verb writes: checked before the work, whole or not there at all, and never in place of what is read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager, suppress
+from glob import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.config import FILE_NAME, file_settings
+from engine.feeds.sources import split_given
+from events.durable import rename_durably
+from events.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import TextIO
+
+    from cli.config import Config
+
+
+def check_output(option: str, path: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output that cannot be written, or that is one of the files that are read.
+
+    Raise UsageError for an input under whatever name, a folder, a missing folder, no permission, a full disk.
+    """
+    try:
+        if any(_is_same(path, one) for one in inputs):
+            raise UsageError(f"{option} {path}: this is one of the files that are read")
+        if path.is_dir():
+            raise UsageError(f"{option} {path}: this is a folder; name a file")
+        if not path.parent.is_dir():
+            raise UsageError(f"{option} {path}: there is no folder {path.parent}")
+        folder = path.resolve().parent
+        if not os.access(path if path.exists() else folder, os.W_OK):
+            raise UsageError(f"{option} {path} cannot be written: no permission")
+        if not _is_special(path) and shutil.disk_usage(folder).free == 0:
+            raise UsageError(f"{option} {path} cannot be written: no space is left")
+    except OSError as error:
+        raise UsageError(f"{option} {path} cannot be written: {error.strerror}") from error
+
+
+def read_files(config: Config, config_path: Path | None) -> list[Path]:
+    """Return the files that a run reads: market files, the configuration, strategies."""
+    files = file_settings(config)
+    markets = [split_given(str(one))[1] for one in (*files.candles, *files.funding, *files.open_interest)]
+    strategies = [path for folder in config.strategy_folders for path in folder.glob("*.py")]
+    return [*markets, config_path or Path(FILE_NAME), config.folder / ".env", *strategies]
+
+
+def log_files(db: Path) -> list[Path]:
+    """Return a log and what lies beside it under its name."""
+    return [db, *db.parent.glob(f"{escape(db.name)}[.-]*")]
+
+
+@contextmanager
+def whole_file(option: str, path: Path) -> Iterator[TextIO]:
+    """Open a text file that takes its name when it is written to its end; what stood there until then stays.
+
+    Raise UsageError when the disk does not take it.
+    """
+    target = path.resolve()
+    half = target if _is_special(path) else _half(target)
+    try:
+        with half.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        if half != target:
+            _take_name(half, target)
+    except OSError as error:
+        raise UsageError(f"{option} {path} cannot be written: {error.strerror}") from error
+    finally:
+        if half != target:
+            with suppress(OSError):
+                half.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_log(path: Path) -> Iterator[Path]:
+    """Give the name under which a new log is written; it takes its own name, with what lies beside it, at the end."""
+    half = _half(path)
+    try:
+        yield half
+        for part in reversed(log_files(half)):  # The log itself comes last: without it there is none.
+            rename_durably(part, path.with_name(path.name + part.name.removeprefix(half.name)))
+    finally:
+        for part in log_files(half):
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def _half(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.half")
+
+
+def _take_name(half: Path, target: Path) -> None:
+    if target.exists():
+        shutil.copymode(target, half)
+    rename_durably(half, target)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is a device or a pipe, which is written to as it is."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether two names mean one file: by path, by link, or by hard link."""
+    if path.exists() and other.exists():
+        return path.samefile(other)
+    return path.resolve() == other.resolve()
