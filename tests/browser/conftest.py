@@ -57,12 +57,19 @@ class Visitor:
         )
         self._contexts.append(context)
         context.set_default_timeout(WAIT_MS_MAX)
-        page = context.new_page()
-        page.on("console", self._heard)
-        page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
+        page = self._listened_to(context.new_page())
         if logged_in:
             self.log_in(page)
             page.wait_for_url(f"{self.served.url}/")
+        return page
+
+    def tab(self, page: Page) -> Page:
+        """A further tab of the browser that shows a page."""
+        return self._listened_to(page.context.new_page())
+
+    def _listened_to(self, page: Page) -> Page:
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
         return page
 
     def log_in(self, page: Page, token: str | None = None) -> None:

@@ -77,7 +77,7 @@ async def test_every_link_of_a_page_as_of_an_event_leads_to_the_same_event(addre
 async def test_only_a_page_of_now_follows_the_stream() -> None:
     async with visiting() as client:
         then = (await client.get("/?as_of=12")).text
-        assert "sse-connect" not in then
+        assert "data-live" not in then
         assert "hx-trigger" not in then
 
 
