@@ -151,6 +151,10 @@
     if (form) form.requestSubmit();
   });
 
+  /** A search that has found nothing yet goes on by itself while somebody waits for it. */
+  const further = one("[data-continue]");
+  if (further && !document.hidden) window.location.replace(further.href);
+
   document.addEventListener("click", async (event) => {
     const link = event.target.closest("[data-copy]");
     if (!link || !navigator.clipboard) return;
@@ -170,9 +174,13 @@
     event.preventDefault();
     const address = new URL(window.location.href);
     address.searchParams.set("as_of", new URL(link.href).searchParams.get("as_of"));
-    address.searchParams.delete("before");
-    window.location.assign(address);
+    assign(address);
   });
+
+  function assign(address) {
+    for (const name of ["before", "looked_to"]) address.searchParams.delete(name);
+    window.location.assign(address);
+  }
 
   const machine = document.getElementById("machine");
   if (machine) {
@@ -181,8 +189,7 @@
     machine.addEventListener("change", () => {
       const address = new URL(window.location.href);
       address.searchParams.set("as_of", machine.value);
-      address.searchParams.delete("before");
-      window.location.assign(address);
+      assign(address);
     });
   }
 
