@@ -45,7 +45,13 @@ class Visitor:
         self.complaints: list[str] = []
 
     def page(
-        self, width: int = 1440, scheme: Scheme = "dark", *, scripts: bool = True, logged_in: bool = False
+        self,
+        width: int = 1440,
+        scheme: Scheme = "dark",
+        *,
+        scripts: bool = True,
+        logged_in: bool = False,
+        touch: bool = False,
     ) -> Page:
         """A page of its own, with nothing kept from others."""
         context = self._browser.new_context(
@@ -54,6 +60,7 @@ class Visitor:
             color_scheme=scheme,
             java_script_enabled=scripts,
             reduced_motion="reduce",
+            has_touch=touch,
         )
         self._contexts.append(context)
         context.set_default_timeout(WAIT_MS_MAX)
