@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from events.facts import GLOBAL_SCOPE
 from projections.marks import Mark, Repairs
 from projections.portfolio import PortfolioView
+from projections.readiness import STALE, readiness
+from projections.reasons import reason_words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from events.facts import EngineStarted
     from projections.views import Seen
     from ui.look import Look
@@ -17,10 +22,21 @@ if TYPE_CHECKING:
 OUTAGES_SHOWN_MAX = 12
 
 
+class Wrong(Struct, frozen=True):
+    """Something that is wrong: what, whom it concerns, in words, and since when; 0 if that is not known."""
+
+    name: str
+    subject: str
+    text: str
+    since_ms: int
+    grave: bool = True
+
+
 class HealthPage(Struct, frozen=True):
     """The page's context. `outages` are those of the feed and the holes, the newest first."""
 
     portfolio: PortfolioView
+    wrong: tuple[Wrong, ...]
     started: EngineStarted | None
     repairs: Repairs
     outages: tuple[Mark, ...]
@@ -34,9 +50,34 @@ async def health(look: Look) -> HealthPage:
     marks = [mark for mark in views.marks.views() if mark.kind in ("outage", "hole", "start")]
     return HealthPage(
         portfolio=views.portfolio.view(),
+        wrong=tuple(_wrong(look)),
         started=views.started,
         repairs=views.marks.repairs,
         outages=tuple(reversed(marks))[:OUTAGES_SHOWN_MAX],
         seen=tuple(views.seen.items()),
         config_text=look.site.settings.config_of(views.started),
     )
+
+
+def _wrong(look: Look) -> Iterator[Wrong]:
+    """Everything that keeps the whole from running well, whoever noticed it."""
+    portfolio = look.views.portfolio
+    feed, feeding = portfolio.feeding.feed, portfolio.feeding
+    if look.live:
+        for reason in readiness(look.views, look.engine, look.head_seq).reasons:
+            since_ms = feed.since_ms if feed is not None and reason.code == "feed_lost" and not feed.delivers else 0
+            yield Wrong(reason_words(reason.code), "", reason.text, since_ms)
+    elif feed is not None and not feed.delivers:
+        yield Wrong("feed lost", feed.name, feed.why, feed.since_ms)
+    raised = {(one.kind, one.subject) for one in feeding.anomalies()}
+    for one in feeding.anomalies():
+        yield Wrong(reason_words(one.kind), one.subject, one.detail, one.since_ms)
+    for trouble in look.engine.dog.troubles if look.live and look.engine and look.engine.dog else ():
+        # A stale feed is one of the reasons above.
+        if not trouble.covered and trouble.kind not in STALE and (trouble.kind, trouble.subject) not in raised:
+            yield Wrong(reason_words(trouble.kind), trouble.subject, trouble.detail, 0)
+    for held in feeding.suspended():
+        yield Wrong(f"{held.symbol} is not tradable", "", held.why, held.since_ms, grave=False)
+    for trip in portfolio.switches.active():
+        scope = "all strategies" if trip.scope == GLOBAL_SCOPE else trip.scope
+        yield Wrong(f"{scope} stopped", "", trip.why, trip.tripped_at_ms, grave=False)

@@ -184,7 +184,7 @@ async def test_the_header_and_the_overview_say_what_the_views_say() -> None:
             view = (await site.timeline.as_of(seq)).portfolio.view()
             text = Elements((await client.get(f"/?as_of={seq}")).text).text
             assert f"Equity {formats.money(view.equity_usdt)}" in text
-            assert f"Today {formats.gain(view.day_result_usdt)}" in text
+            assert f"{formats.utc(view.at_ms)[:10]} {formats.gain(view.day_result_usdt)}" in text
             assert f"Open {len(view.positions)}" in text
 
 
