@@ -66,7 +66,8 @@ class Found(Struct, frozen=True):
 class Search:
     """A search through the events `first_seq` to `last_seq`, in pages that whoever reads the log hands in.
 
-    It takes at most `limit` events. It looks at no more than `searched_max`, or `in_vain_max` while it has found nothing.
+    It takes at most `limit` events. It looks at no more than `searched_max`, while it has found nothing at no more
+    than `in_vain_max`.
     """
 
     def __init__(

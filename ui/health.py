@@ -9,7 +9,7 @@ from msgspec import Struct
 from events.facts import GLOBAL_SCOPE
 from projections.marks import Mark, Repairs
 from projections.portfolio import PortfolioView
-from projections.readiness import STALE, readiness
+from projections.readiness import ENDED, STALE, readiness
 from projections.reasons import reason_words
 
 if TYPE_CHECKING:
@@ -63,11 +63,12 @@ def _wrong(look: Look) -> Iterator[Wrong]:
     """Everything that keeps the whole from running well, whoever noticed it."""
     portfolio = look.views.portfolio
     feed, feeding = portfolio.feeding.feed, portfolio.feeding
-    if look.live:
-        for reason in readiness(look.views, look.engine, look.head_seq).reasons:
-            since_ms = feed.since_ms if feed is not None and reason.code == "feed_lost" and not feed.delivers else 0
-            yield Wrong(reason_words(reason.code), "", reason.text, since_ms)
-    elif feed is not None and not feed.delivers:
+    ready = readiness(look.views, look.engine, look.head_seq) if look.live else None
+    reasons = () if ready is None else ready.reasons
+    for reason in reasons:
+        if reason.code != "feed_lost" or feed is None or feed.delivers:
+            yield Wrong(reason_words(reason.code), "", reason.text, 0)
+    if feed is not None and not feed.delivers and (ready is None or ready.idle not in ENDED):
         yield Wrong("feed lost", feed.name, feed.why, feed.since_ms)
     raised = {(one.kind, one.subject) for one in feeding.anomalies()}
     for one in feeding.anomalies():

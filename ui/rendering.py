@@ -42,7 +42,12 @@ def environment() -> Environment:
     loader = FileSystemLoader(TEMPLATES)
     found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     found.globals |= {"link": link, "here": here, "now": now, "csv": csv, "asset": asset, "pairs": pairs}
-    found.globals |= {"drawing": drawing, "leverage": leverage, "chart_then": chart_then, "day_of_figures": day_of_figures}
+    found.globals |= {
+        "drawing": drawing,
+        "leverage": leverage,
+        "chart_then": chart_then,
+        "day_of_figures": day_of_figures,
+    }
     found.filters |= {
         "money": _or_dash(formats.money),
         "gain": _or_dash(formats.gain),

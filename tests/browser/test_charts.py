@@ -22,7 +22,8 @@ CANDLE = re.compile(
     r" C (?P<close>[\d,.]+) Vol (?P<volume>[\d,.]+) VWAP (?P<vwap>[\d,.]+) RSI (?P<rsi>[\d.]+)"
 )
 EQUITY = re.compile(
-    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d) Equity \w+ (?P<usdt>[\d,.]+) USDT (?P<net>[-+]?[\d.]+) % Drawdown (?P<fallen>[\d.]+) %"
+    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d) Equity \w+ (?P<usdt>[\d,.]+) USDT (?P<net>[-+]?[\d.]+) %"
+    r" Drawdown (?P<fallen>[\d.]+) %"
 )
 CANDLES, COURSES = "#candles-legend", "#courses-plot .legend"
 
@@ -48,7 +49,10 @@ def candles(served: Served, **query: object) -> list[dict[str, Any]]:
     """The same candles from the API, with their indicators."""
     answer = httpx.get(f"{served.url}/api/v1/candles/BTCUSDT", params={"as_of": SEQ, "timeframe": "5m", **query})  # type: ignore[arg-type]
     chart: dict[str, Any] = answer.json()["data"]["chart"]
-    return [{**one, "vwap": vwap, "rsi": rsi} for one, vwap, rsi in zip(chart["candles"], chart["vwap"], chart["rsi"], strict=True)]
+    return [
+        {**one, "vwap": vwap, "rsi": rsi}
+        for one, vwap, rsi in zip(chart["candles"], chart["vwap"], chart["rsi"], strict=True)
+    ]
 
 
 def test_the_candle_under_the_cursor_is_read_with_its_indicators(visitor: Visitor, served: Served) -> None:
@@ -131,7 +135,7 @@ def test_keys_and_taps_read_a_chart_too(visitor: Visitor, address: str, plot: st
 def test_a_chart_goes_back_to_the_first_candle_of_the_log_without_a_jump(visitor: Visitor, served: Served) -> None:
     page = visitor.page()
     held: list[Route] = []
-    page.route("**/chart/**before_ms=*", lambda route: held.append(route))
+    page.route("**/chart/**before_ms=*", lambda route: held.append(route))  # noqa: PLW0108 - `append` takes no mark.
     page.goto(f"/chart/BTCUSDT?tf=5m&as_of={SEQ}")
     plot = box_of(page, "#candles-plot")
     x, y = plot["x"] + 200, plot["y"] + 100

@@ -146,7 +146,9 @@ def test_a_chart_tells_of_the_trades_under_the_cursor(visitor: Visitor) -> None:
         page.mouse.move(x, plot["y"] + 100)
         told |= set(page.locator("#candles-plot .tip:not([hidden]) > div").all_inner_texts())
     assert any(re.match(r"▲ long opened at [\d,.]+ by strategy \w+$", text) for text in told), told
-    assert any(re.search(r" of strategy \w+ closed at [\d,.]+, \w+: [+-][\d.]+ USDT, [+-][\d.]+ R$", text) for text in told), told
+    assert any(
+        re.search(r" of strategy \w+ closed at [\d,.]+, \w+: [+-][\d.]+ USDT, [+-][\d.]+ R$", text) for text in told
+    ), told
 
 
 def test_what_is_focused_by_key_has_a_ring_around_it(visitor: Visitor) -> None:

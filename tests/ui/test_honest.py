@@ -89,7 +89,7 @@ async def test_nothing_is_wrong_only_where_nothing_is() -> None:
 @pytest.mark.parametrize(
     ("events", "said", "words"),
     [
-        ([FeedLost(TODAY_MS, "bitget", "timed out")], {}, "the feed does not deliver: timed out"),
+        ([FeedLost(TODAY_MS, "bitget", "timed out")], {}, "bitget timed out"),
         ([EngineStarted(TODAY_MS, "test", "code", "config")], {}, "it has not connected since the start"),
         ([], {"disk_free_bytes": 1_000}, "1,000 bytes are free where the log is"),
         ([], {"ending": True}, "the engine is ending"),
@@ -111,7 +111,9 @@ async def test_whatever_is_wrong_is_named_and_nothing_is_called_right_beside_it(
 
 @in_loop
 async def test_what_was_wrong_then_is_named_on_a_page_of_the_past() -> None:
-    site = live(*begun(TODAY_MS), FeedLost(TODAY_MS, "bitget", "timed out"), FeedConnected(TODAY_MS, "bitget", TODAY_MS, 1.0))
+    site = live(
+        *begun(TODAY_MS), FeedLost(TODAY_MS, "bitget", "timed out"), FeedConnected(TODAY_MS, "bitget", TODAY_MS, 1.0)
+    )
     assert FINE not in await text_of(site, "/system?as_of=7")
     assert FINE in await text_of(site, "/system?as_of=8")
 
@@ -120,6 +122,8 @@ async def test_what_was_wrong_then_is_named_on_a_page_of_the_past() -> None:
 async def test_without_an_engine_the_feed_is_not_called_connected() -> None:
     events = [*begun(TODAY_MS), EngineStopped(TODAY_MS, "asked to stop")]
     text = await text_of(site_of(recorded(events)), "/system")
+    lost = await text_of(site_of(recorded([*events[:-1], FeedLost(TODAY_MS, "bitget", "timed out")])), "/system")
+    assert "feed lost bitget timed out" in lost
     assert "● bitget" not in text
     assert "bitget is not connected" in text
     assert FINE not in text
