@@ -8,7 +8,7 @@ import pytest
 
 from events.facts import Timing
 from tests.engine.test_charts import chart_of, given
-from tests.support import DAY_0_MS, FIVE_MINUTES_MS, MINUTE_MS, candle, listed
+from tests.support import DAY_0_MS, FIVE_MINUTES_MS, candle, listed
 
 if TYPE_CHECKING:
     from engine.charting import Candle
