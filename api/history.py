@@ -7,28 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 
-from api.answers import Page, View
+from api.answers import View
 from api.query import LIMIT_DEFAULT, Limit, Query, Seq
+from api.searching import SEARCH_S_MAX, run
 from projections.event_views import TYPE_NAMES, ChainView, EventView, chain_view, event_view
 from projections.messages import Message, messages
 from projections.portfolio import PortfolioView
-from projections.wanted import Wanted
+from projections.wanted import SEARCHED_EVENTS_MAX, SEARCHED_IN_VAIN_MAX, Search, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from api.answers import Scene
-    from events.log import Recorded
+    from projections.wanted import Found
 
-SEARCHED_EVENTS_MAX = 20_000
-SEARCHED_IN_VAIN_MAX = 200_000
-"""As long as nothing was found, so many are searched: about a second."""
-PAGE_EVENTS = 2_000
 OF_MESSAGES = "As in the chat, without a token as they would have gone: the last 50 alerts, faults, the last heartbeat"
 Text = Annotated[str, Meta(max_length=100)]
 
 
-class Search(Query, frozen=True, forbid_unknown_fields=True):
+class EventQuery(Query, frozen=True, forbid_unknown_fields=True):
     """Which events, from where on, in which direction; what is empty leaves all.
 
     `after` goes forward from an event; with `order=newest` the search goes backward from `before` (0: the newest).
@@ -44,6 +39,18 @@ class Search(Query, frozen=True, forbid_unknown_fields=True):
     text: Text = ""
     all: bool = False
     limit: Limit = LIMIT_DEFAULT
+
+
+class EventsFound(Struct, frozen=True):
+    """A part of the events, and how far the log was searched for it: the events `from_seq` to `to_seq`.
+
+    `next` is what the same question asks with to go on; None at the end. Both seqs are 0 if nothing was searched.
+    """
+
+    items: tuple[EventView, ...]
+    next: int | None
+    from_seq: int
+    to_seq: int
 
 
 class OneEvent(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -65,55 +72,25 @@ class State(Struct, frozen=True):
     digest: str | None
 
 
-async def _events(scene: Scene, query: Search) -> Page[EventView]:
-    """What is found; `next` goes on also where nothing was found in the part that was searched."""
+async def _events(scene: Scene, query: EventQuery) -> EventsFound:
+    """What is found; `next` goes on even if nothing was found in the part that was searched."""
     unknown = [name for name in query.type if name not in TYPE_NAMES]
     if unknown:
         raise HTTPException(422, f"there is no type of event {unknown[0]!r}; there are {', '.join(TYPE_NAMES)}")
     kinds = frozenset(query.type)
     wanted = Wanted(kinds, query.symbol or None, query.strategy or None, query.all, query.text)
-    return await (_backward if query.order == "newest" else _forward)(scene, query, wanted)
+    contracts, head, backward = scene.views.contracts.by_symbol, scene.as_of.seq, query.order == "newest"
+    first = 1 if backward else min(query.after, head) + 1
+    last = min(query.before or head + 1, head + 1) - 1 if backward else head
+    found = await run(Search(wanted, contracts, first, last, query.limit, backward=backward), scene.site.timeline)
+    items = tuple(event_view(one, contracts) for one in found.events)
+    return EventsFound(items, _next(found, backward=backward), found.from_seq, found.to_seq)
 
 
-async def _forward(scene: Scene, query: Search, wanted: Wanted) -> Page[EventView]:
-    contracts, until = scene.views.contracts.by_symbol, scene.as_of.seq
-    found: list[EventView] = []
-    seq = query.after
-    while seq < until and seq - query.after < _searched_max(found):
-        for recorded in await _page(scene, seq, min(PAGE_EVENTS, until - seq)):
-            seq = recorded.seq
-            if wanted.takes(recorded, contracts):
-                found.append(event_view(recorded, contracts))
-                if len(found) == query.limit:
-                    return Page(tuple(found), seq if seq < until else None)
-    return Page(tuple(found), seq if seq < until else None)
-
-
-async def _backward(scene: Scene, query: Search, wanted: Wanted) -> Page[EventView]:
-    contracts = scene.views.contracts.by_symbol
-    found: list[EventView] = []
-    begun = before = min(query.before or scene.as_of.seq + 1, scene.as_of.seq + 1)
-    while before > 1 and begun - before < _searched_max(found):
-        after = max(before - 1 - PAGE_EVENTS, 0)
-        for recorded in reversed(await _page(scene, after, before - 1 - after)):
-            before = recorded.seq
-            if wanted.takes(recorded, contracts):
-                found.append(event_view(recorded, contracts))
-                if len(found) == query.limit:
-                    return Page(tuple(found), before if before > 1 else None)
-    return Page(tuple(found), before if before > 1 else None)
-
-
-def _searched_max(found: Sequence[EventView]) -> int:
-    return SEARCHED_EVENTS_MAX if found else SEARCHED_IN_VAIN_MAX
-
-
-async def _page(scene: Scene, after_seq: int, limit: int) -> Sequence[Recorded]:
-    """A page that the log must have. Raises HTTPException where it has shrunk meanwhile."""
-    page = await scene.site.timeline.events(after_seq, limit)
-    if not page:
-        raise HTTPException(503, "the log is another one now; ask again")
-    return page
+def _next(found: Found, *, backward: bool) -> int | None:
+    if found.complete:
+        return None
+    return found.from_seq if backward else found.to_seq
 
 
 async def _event(scene: Scene, query: OneEvent) -> EventView:
@@ -143,12 +120,12 @@ VIEWS = (
     View(
         "events",
         "The events of the log in words, in pages",
-        Page[EventView],
+        EventsFound,
         _events,
-        Search,
-        f"A page ends with `limit` events, or when {SEARCHED_EVENTS_MAX:,} events of the log were searched, where none "
-        f"fitted {SEARCHED_IN_VAIN_MAX:,}: so a page may be short, even empty, and have a `next`. "
-        "Only a `next` of null is the end.",
+        EventQuery,
+        f"A search goes on to its first hit. A page ends with `limit` events, or when {SEARCHED_EVENTS_MAX:,} events "
+        f"were searched; if none fitted, after {SEARCH_S_MAX:g} s or {SEARCHED_IN_VAIN_MAX:,} events: so a page may be "
+        "short, even empty, and have a `next`. Only a `next` of null is the end. `from_seq` to `to_seq` were searched.",
     ),
     View("events/{seq}", "One event", EventView, _event, OneEvent),
     View("why/{seq}", "Why an event happened, back to its root cause", ChainView, _why, OneEvent),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta, Struct
 
 from api.answers import View
-from api.query import LIMIT_DEFAULT, Limit, Name, Query
+from api.query import LIMIT_DEFAULT, SEQ_MAX, Limit, Name, Query
 from projections.fills import FillView, fills
 from projections.site import ChartView, ConditionsView
 
@@ -18,11 +18,12 @@ UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class OneChart(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A symbol's last candles of a timeframe."""
+    """A symbol's last candles of a timeframe; with `before_ms` the last ones that were complete before that time."""
 
     symbol: Name
     timeframe: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,3}[mhd]$", description="Like 1m, 5m, 15m, 1h, 1d.")] = "1m"
     limit: Limit = LIMIT_DEFAULT
+    before_ms: Annotated[int, Meta(ge=1, le=SEQ_MAX, description="UTC ms of market time.")] | None = None
 
 
 class OnePlace(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -43,11 +44,13 @@ async def _candles(scene: Scene, query: OneChart) -> Candles:
     portfolio, trades = scene.views.portfolio, scene.views.trades.closed(symbol=query.symbol)
     positions = portfolio.positions()
     timeframe_ms = int(query.timeframe[:-1]) * UNITS_MS[query.timeframe[-1]]
-    chart = await scene.site.inspector.chart(scene.as_of.seq, query.symbol, timeframe_ms, query.limit)
+    chart = await scene.site.inspector.chart(scene.as_of.seq, query.symbol, timeframe_ms, query.limit, query.before_ms)
     if not chart.candles:
         return Candles(chart, ())
-    from_ms = chart.candles[0].open_time_ms
-    return Candles(chart, fills(trades, positions, query.symbol, from_ms, scene.as_of.at_ms))
+    from_ms, until_ms = chart.candles[0].open_time_ms, scene.as_of.at_ms
+    if query.before_ms is not None:
+        until_ms = chart.candles[-1].open_time_ms + timeframe_ms
+    return Candles(chart, fills(trades, positions, query.symbol, from_ms, until_ms))
 
 
 async def _conditions(scene: Scene, query: OnePlace) -> tuple[ConditionsView, ...]:

@@ -37,7 +37,7 @@ def account_columns(accounts: Sequence[AccountView]) -> list[Column]:
         Column("net", [percent_cell(one.net_return_percent) for one in accounts]),
         Column("cash", plain(money(one.cash_usdt) for one in accounts), rank=1),
         Column("open", [gain_cell(one.unrealised_usdt) for one in accounts], rank=2),
-        Column("today", [gain_cell(one.day_result_usdt) for one in accounts], rank=3),
+        Column("day", [gain_cell(one.day_result_usdt) for one in accounts], rank=3),
         Column("max DD", plain(f"{one.max_drawdown_percent:.2f} %" for one in accounts), rank=4),
         Column("fees", plain(money(one.fees_usdt) for one in accounts), rank=5),
         Column("funding", [gain_cell(one.funding_usdt) for one in accounts], rank=6),

@@ -93,7 +93,9 @@ class LogInspector:
             replace(one, holds=one.holds + held_at_last_look(then, strategy, one.symbol, one.side)) for one in shown
         )
 
-    async def chart(self, seq: int, symbol: str, timeframe_ms: int, candles: int) -> ChartView:
+    async def chart(
+        self, seq: int, symbol: str, timeframe_ms: int, candles: int, before_ms: int | None = None
+    ) -> ChartView:
         """See `projections.site.Inspector.chart`."""
         contract = self._contracts().get(symbol)
         if contract is None:
@@ -101,7 +103,7 @@ class LogInspector:
             raise UsageError(f"there is no symbol {symbol!r}; there are: {there}")
         if not 1 <= seq <= self._timeline.head_seq:
             raise UsageError(f"there is no event {seq:,}: the log holds the events 1 to {self._timeline.head_seq:,}")
-        found = await self._now().charts.chart(seq, symbol, contract.timeframe_ms, timeframe_ms, candles)
+        found = await self._now().charts.chart(seq, symbol, contract.timeframe_ms, timeframe_ms, candles, before_ms)
         return _chart_view(found, symbol, timeframe_ms)
 
     async def digest(self, seq: int) -> str:

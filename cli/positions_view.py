@@ -54,7 +54,8 @@ def show_positions(reader: SqliteLogReader, *, as_json: bool) -> None:
         f"at {utc(view.at_ms)} UTC, seq {view.seq:,}" if view.at_ms else f"at seq {view.seq:,}, before the first candle"
     )
     left_out = show_standing(console, view, contracts.by_symbol, at)
-    total = f"{money(view.equity_usdt)} USDT equity of {money(view.capital_usdt)}, today {gain(view.day_result_usdt)}"
+    day = f", {gain(view.day_result_usdt)} on {utc(view.at_ms)[:10]}" if view.at_ms else ""
+    total = f"{money(view.equity_usdt)} USDT equity of {money(view.capital_usdt)}{day}"
     notes(console, [total if view.accounts else "", *dict.fromkeys(left_out)])
 
 

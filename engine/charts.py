@@ -72,12 +72,28 @@ class Charts:
         self._thread = thread
         self._kept: OrderedDict[tuple[str, int], _Kept] = OrderedDict()
 
-    async def chart(self, seq: int, symbol: str, base_ms: int, timeframe_ms: int, candles: int) -> Chart:
+    async def chart(
+        self,
+        seq: int,
+        symbol: str,
+        base_ms: int,
+        timeframe_ms: int,
+        candles: int,
+        before_ms: int | None = None,
+    ) -> Chart:
         """The last candles of a symbol as of an event; `base_ms` is the timeframe that the log holds.
 
-        Raises UsageError for a timeframe or a number of candles that there is not, LogDamaged.
+        With `before_ms` the last ones of those that were complete before that moment of market time. Raises
+        UsageError for a timeframe or a number of candles that there is not, LogDamaged.
         """
         _check(base_ms, timeframe_ms, candles)
+        if before_ms is not None:
+            until_seq = await self._thread.run(partial(_seq_until, symbol, before_ms - before_ms % timeframe_ms, seq))
+            found = await self._read(until_seq, symbol, base_ms, timeframe_ms, candles)
+            return Chart(seq, tuple(one for one in found.candles if one.complete), found.funding)
+        return await self._read(seq, symbol, base_ms, timeframe_ms, candles)
+
+    async def _read(self, seq: int, symbol: str, base_ms: int, timeframe_ms: int, candles: int) -> Chart:
         kept = self._of(symbol, timeframe_ms)
         async with kept.turn:
             window = kept.reaching(seq, candles)
@@ -167,6 +183,17 @@ def seq_before(reader: LogReader, symbol: str, open_ms: int, until_seq: int) -> 
         else:
             high = middle
     return low
+
+
+def _seq_until(symbol: str, open_ms: int, until_seq: int, reader: LogReader) -> int:
+    """The event before a symbol's first candle that opened at or after a moment; `until_seq` if there is none."""
+    for commit in reader.commits(seq_before(reader, symbol, open_ms, until_seq)):
+        for seq, event in enumerate(commit.events, commit.seq):
+            if seq > until_seq:
+                return until_seq
+            if type(event) is CandleClosed and event.symbol == symbol and event.open_time_ms >= open_ms:
+                return seq - 1
+    return until_seq
 
 
 def next_open_ms(reader: LogReader, symbol: str, after_seq: int, until_seq: int) -> int | None:

@@ -224,9 +224,12 @@ class Inspector(Protocol):
     async def conditions(self, seq: int, strategy: str, symbols: Sequence[str]) -> tuple[ConditionsView, ...]:
         """Both sides' conditions in each symbol. Raises UsageError for a name or a seq that there is not."""
 
-    async def chart(self, seq: int, symbol: str, timeframe_ms: int, candles: int) -> ChartView:
+    async def chart(
+        self, seq: int, symbol: str, timeframe_ms: int, candles: int, before_ms: int | None = None
+    ) -> ChartView:
         """The last candles as of an event, at most CANDLES_MAX, the forming one among them.
 
+        With `before_ms` only those that were complete before that moment of market time.
         Raises UsageError for a symbol, a timeframe or a number of candles that there is not.
         """
 

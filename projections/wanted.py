@@ -1,4 +1,4 @@
-"""Which events somebody wants to see, and the search for them through the log, the newest first."""
+"""Which events somebody wants to see, and the search for them through the log."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
     from events.log import Recorded
 
-PAGE_EVENTS = 1_000
+PAGE_EVENTS = 2_000
 SEARCHED_EVENTS_MAX = 20_000
-"""A search that finds nothing ends here; it may go on from where it stopped."""
+"""Once something is found, a search ends here; it may go on from where it stopped."""
+SEARCHED_IN_VAIN_MAX = 2_000_000
+"""While nothing is found, a search goes on to the first hit, but no further than this."""
 _NO_CONTRACTS: Mapping[str, ContractListed] = {}
 
 
@@ -49,51 +51,78 @@ class Wanted(Struct, frozen=True):
 
 
 class Found(Struct, frozen=True):
-    """What a search found, the newest first. `next_before` is where it goes on; 0 at the beginning of the log."""
+    """What a search found, in the order in which it looked.
+
+    It looked through the events `from_seq` to `to_seq`; both are 0 if it looked at none. `complete` is False if
+    there are more events to look at: a search that goes on continues beside the ones already looked at.
+    """
 
     events: tuple[Recorded, ...]
-    next_before: int
+    from_seq: int
+    to_seq: int
+    complete: bool
 
 
 class Search:
-    """A search from `before` backwards, in pages that whoever reads the log hands in.
+    """A search through the events `first_seq` to `last_seq`, in pages that whoever reads the log hands in.
 
-    It takes at most `limit` events with a seq below `before`, and looks at no more than `searched_max`.
+    It takes at most `limit` events. It looks at no more than `searched_max`, while it has found nothing at no more
+    than `in_vain_max`.
     """
 
     def __init__(
         self,
         wanted: Wanted,
         contracts: Mapping[str, ContractListed],
-        before: int,
+        first_seq: int,
+        last_seq: int,
         limit: int,
+        *,
+        backward: bool = True,
         searched_max: int = SEARCHED_EVENTS_MAX,
+        in_vain_max: int = SEARCHED_IN_VAIN_MAX,
     ) -> None:
-        self._wanted, self._contracts, self._limit = wanted, contracts, limit
-        self._before = before
-        self._floor = max(before - 1 - searched_max, 0)
+        self._wanted, self._contracts, self._limit, self._backward = wanted, contracts, limit, backward
+        self._first, self._last = first_seq, last_seq
+        self._low, self._high = first_seq, last_seq
+        self._searched_max, self._in_vain_max = searched_max, in_vain_max
         self._found: list[Recorded] = []
 
     @property
+    def in_vain(self) -> bool:
+        """Whether it has looked and found nothing."""
+        return self._looked > 0 and not self._found
+
+    @property
     def page(self) -> tuple[int, int] | None:
-        """What is to be read next, as (after_seq, limit); None where the search is over."""
-        if len(self._found) >= self._limit or self._before - 1 <= self._floor:
+        """What to read next, as (after_seq, limit); None if the search is over."""
+        left = (self._searched_max if self._found else self._in_vain_max) - self._looked
+        count = min(PAGE_EVENTS, self._high - self._low + 1, left)
+        if len(self._found) >= self._limit or count <= 0:
             return None
-        after = max(self._before - 1 - PAGE_EVENTS, self._floor)
-        return after, self._before - 1 - after
+        return (self._high - count if self._backward else self._low - 1), count
 
     def take(self, events: Sequence[Recorded]) -> None:
-        """The events of the page, oldest first; a page without any ends the search."""
-        if not events:
-            self._before = self._floor + 1
-        for recorded in reversed(events):
-            self._before = recorded.seq
+        """Look at the events of the page, oldest first."""
+        for recorded in reversed(events) if self._backward else events:
+            if self._backward:
+                self._high = recorded.seq - 1
+            else:
+                self._low = recorded.seq + 1
             if self._wanted.takes(recorded, self._contracts):
                 self._found.append(recorded)
-                if len(self._found) >= self._limit:
-                    return
+            if self._found and (len(self._found) >= self._limit or self._looked >= self._searched_max):
+                return
+
+    @property
+    def _looked(self) -> int:
+        return (self._last - self._high) + (self._low - self._first)
 
     @property
     def found(self) -> Found:
         """What was found so far."""
-        return Found(tuple(self._found), self._before if self._before > 1 else 0)
+        events, complete = tuple(self._found), self._low > self._high
+        if not self._looked:
+            return Found(events, 0, 0, complete)
+        span = (self._high + 1, self._last) if self._backward else (self._first, self._low - 1)
+        return Found(events, *span, complete)

@@ -18,8 +18,6 @@ STAMP = ".lock"
 FILES = {
     "htmx.js": "htmx.org/dist/htmx.min.js",
     "htmx.LICENSE": "htmx.org/LICENSE",
-    "sse.js": "htmx-ext-sse/dist/sse.min.js",
-    "sse.LICENSE": "htmx-ext-sse/LICENSE",
     "idiomorph.js": "idiomorph/dist/idiomorph-ext.min.js",
     "idiomorph.LICENSE": "idiomorph/LICENSE",
     "charts.js": "lightweight-charts/dist/lightweight-charts.standalone.production.js",

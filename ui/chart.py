@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -10,6 +11,8 @@ from events.errors import UsageError
 from projections.formats import decimals
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from projections.portfolio import PositionView
     from projections.site import ChartView
     from projections.trades import TradeView
@@ -48,36 +51,54 @@ async def chart(look: Look) -> ChartPage:
     views = look.views
     symbols = tuple(views.seen)
     symbol = look.path.get("symbol") or (symbols[0] if symbols else "")
-    timeframe = look.asked("tf") or TIMEFRAME_DEFAULT
     if symbol not in symbols and symbol in views.contracts.by_symbol:
         symbol = ""  # It is traded, and has no candle yet.
     if symbol and symbol not in symbols:
         raise UsageError(f"there is no symbol {symbol!r}; there are: {', '.join(symbols) or 'none yet'}")
-    if timeframe not in TIMEFRAMES_MS:
-        raise UsageError(f"there is no timeframe {timeframe!r}; there are: {', '.join(TIMEFRAMES_MS)}")
-    view = await _chart(look, symbol, timeframe) if symbol and look.part != "content" else None
-    trades = views.trades.closed(symbol=symbol)[: -TRADES_SHOWN_MAX - 1 : -1]
+    timeframes = timeframes_of(look, symbol)
+    timeframe = look.asked("tf") or (TIMEFRAME_DEFAULT if TIMEFRAME_DEFAULT in timeframes else timeframes[0])
+    if timeframe not in timeframes:
+        raise UsageError(f"there is no timeframe {timeframe!r}; there are: {', '.join(timeframes)}")
+    before_ms = look.number("before_ms", 0) or None
+    # What is waited for comes first: the views move while others have their turn.
+    drawn = symbol and look.part != "content"
+    view = await _chart(look, symbol, TIMEFRAMES_MS[timeframe], before_ms) if drawn else None
+    trades = views.trades.closed(symbol=symbol)[::-1]
     positions = tuple(one for one in views.portfolio.positions() if one.symbol == symbol)
     return ChartPage(
         symbol=symbol,
         symbols=symbols,
         timeframe=timeframe,
-        timeframes=tuple(TIMEFRAMES_MS),
-        picture=_picture(look, view, trades, positions) if view is not None else None,
+        timeframes=timeframes,
+        picture=_picture(look, view, _trades_in(view, trades, before_ms), positions) if view is not None else None,
         trades=trades[:TRADES_LISTED_MAX],
         positions=positions,
     )
 
 
-async def _chart(look: Look, symbol: str, timeframe: str) -> ChartView:
-    return await look.site.inspector.chart(look.seq, symbol, TIMEFRAMES_MS[timeframe], CANDLES_SHOWN_MAX)
+def timeframes_of(look: Look, symbol: str) -> tuple[str, ...]:
+    """The timeframes that the candles of a symbol make: their own, and what is longer."""
+    contract = look.views.contracts.by_symbol.get(symbol)
+    base_ms = 0 if contract is None else contract.timeframe_ms
+    return tuple(name for name, ms in TIMEFRAMES_MS.items() if ms >= base_ms)
+
+
+async def _chart(look: Look, symbol: str, timeframe_ms: int, before_ms: int | None) -> ChartView:
+    return await look.site.inspector.chart(look.seq, symbol, timeframe_ms, CANDLES_SHOWN_MAX, before_ms)
+
+
+def _trades_in(view: ChartView, trades: Sequence[TradeView], before_ms: int | None) -> tuple[TradeView, ...]:
+    """The newest trades within the candles."""
+    first_ms = view.candles[0].open_time_ms if view.candles else 0
+    found = (
+        one for one in trades if one.exit_time_ms >= first_ms and (before_ms is None or one.entry_time_ms < before_ms)
+    )
+    return tuple(islice(found, TRADES_SHOWN_MAX))
 
 
 def _picture(
     look: Look, view: ChartView, trades: tuple[TradeView, ...], positions: tuple[PositionView, ...]
 ) -> ChartPicture:
-    first_ms = view.candles[0].open_time_ms if view.candles else 0
-    shown = tuple(one for one in trades if one.exit_time_ms >= first_ms)
     contract = look.views.contracts.by_symbol.get(view.symbol)
     places = decimals(contract.tick_numerator, contract.tick_denominator) if contract is not None else 2
-    return ChartPicture(view, shown, positions, places)
+    return ChartPicture(view, trades, positions, places)

@@ -13,6 +13,7 @@ from projections.readiness import readiness
 from projections.stepping import steps
 from ui.look import Look, views_of
 from ui.rendering import ASSETS, environment, render
+from ui.searches import Searches
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,6 +47,7 @@ class Desk:
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self.searches = Searches()
         self.with_scripts = (ASSETS / "htmx.js").is_file()
 
     async def look(self, request: Request) -> Look:
@@ -68,6 +70,7 @@ class Desk:
             part=query.get("part", ""),
             path={} if request is None else request.path_params,
             query={name: value for name, value in query.items() if name not in NOT_OF_A_PAGE},
+            searches=self.searches,
         )
 
     async def answer(self, request: Request, page: Page) -> Response:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from api.searching import run
 from events.errors import UsageError
 from projections.event_views import TYPE_NAMES
 from projections.stepping import Steps, steps
 from projections.wanted import Found, Search, Wanted
+from ui.searches import SEARCH_S_MAX, newest
 
 if TYPE_CHECKING:
     from events.log import Recorded
@@ -22,7 +24,7 @@ EFFECTS_SHOWN_MAX = 20
 
 
 class EventsPage(Struct, frozen=True):
-    """The page's context."""
+    """The page's context. `looked_to` is where a search began that goes on here."""
 
     found: Found
     wanted: Wanted
@@ -31,6 +33,12 @@ class EventsPage(Struct, frozen=True):
     strategies: tuple[str, ...]
     symbols: tuple[str, ...]
     before: int
+    looked_to: int
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether some events are left out on purpose."""
+        return self.wanted not in (Wanted(), Wanted(everything=True))
 
 
 async def events(look: Look) -> EventsPage:
@@ -47,17 +55,22 @@ async def events(look: Look) -> EventsPage:
         text=look.asked("q"),
     )
     before = min(look.number("before", look.seq + 1), look.seq + 1)
-    search = Search(wanted, views.contracts.by_symbol, before, EVENTS_A_PAGE)
-    while (page := search.page) is not None:
-        search.take(await look.site.timeline.events(*page))
+    looked_to = look.number("looked_to", 0)
+    if look.live and before > look.seq:
+        found = await newest(look, wanted, EVENTS_A_PAGE)
+    else:
+        found = await run(
+            Search(wanted, views.contracts.by_symbol, 1, before - 1, EVENTS_A_PAGE), look.site.timeline, SEARCH_S_MAX
+        )
     return EventsPage(
-        found=search.found,
+        found=found,
         wanted=wanted,
         steps=steps(look.site.timeline.views, look.seq),
         types=TYPE_NAMES,
         strategies=views.strategies,
         symbols=tuple(views.seen),
         before=before,
+        looked_to=looked_to if found.to_seq < looked_to <= look.seq else found.to_seq,
     )
 
 

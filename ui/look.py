@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from projections.site import EngineStatus, Progress, Site
     from projections.views import Views
+    from ui.searches import Searches
 
 QUERY_CHARS_MAX = 200
 SEQ_DIGITS_MAX = 18
@@ -34,6 +35,7 @@ class Look(Struct, frozen=True):
     part: str
     path: Mapping[str, str]
     query: Mapping[str, str]
+    searches: Searches
 
     @property
     def head_seq(self) -> int:

@@ -50,7 +50,12 @@ def environment() -> Environment:
         finalize=_printable,
     )
     found.globals |= {"link": link, "here": here, "now": now, "csv": csv, "asset": asset, "pairs": pairs}
-    found.globals |= {"drawing": drawing, "leverage": leverage, "chart_then": chart_then}
+    found.globals |= {
+        "drawing": drawing,
+        "leverage": leverage,
+        "chart_then": chart_then,
+        "day_of_figures": day_of_figures,
+    }
     found.filters |= {
         "money": _or_dash(formats.money),
         "gain": _or_dash(formats.gain),
@@ -79,7 +84,7 @@ def environment() -> Environment:
         "milliseconds": _or_dash("{:,.1f} ms".format),
         "bytes": _or_dash(formats.file_size),
         "strain": strain,
-        "utc": formats.utc,
+        "utc": utc,
         "day": day,
         "short_when": short_when,
         "near": near,
@@ -206,6 +211,11 @@ def when(at_ms: int) -> Markup:
     return _time(at_ms, formats.utc(at_ms)) if at_ms else Markup("–")  # noqa: RUF001
 
 
+def utc(at_ms: int) -> str:
+    """A time in UTC as plain text; 0 is no time."""
+    return formats.utc(at_ms) if at_ms else "–"  # noqa: RUF001
+
+
 def clock(at_ms: int) -> Markup:
     """The time of day in UTC."""
     return _time(at_ms, formats.utc(at_ms)[-5:]) if at_ms else Markup("–")  # noqa: RUF001
@@ -220,6 +230,14 @@ def short_when(at_ms: int) -> Markup:
 def near(context: Context, at_ms: int) -> Markup:
     """The time of day in UTC, with its date where that is not the market's: what a clock beside the market told."""
     return clock(at_ms) if day(at_ms) == day(context["look"].views.at_ms) else short_when(at_ms)
+
+
+@pass_context
+def day_of_figures(context: Context) -> str:
+    """What the day is called whose result is shown: Today only if it is; else its date, as that of an old log."""
+    look = context["look"]
+    at_ms = look.views.at_ms
+    return "Today" if not at_ms or (look.live and day(at_ms) == day(look.now_ms)) else day(at_ms)
 
 
 def day(at_ms: int) -> str:

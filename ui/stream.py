@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from ui.desk import Page
-from ui.rendering import render
+from ui.rendering import day, render
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -75,7 +75,7 @@ class Pulse:
 
     async def _header(self) -> bytes:
         look = await self._desk.look_at_head()
-        of = (look.seq, look.engine, look.folding)
+        of = (look.seq, look.engine, look.folding, day(look.now_ms))
         if of != self._of:
             html = render("header.html", self._desk.context(look, HEADER.path, HEADER))
             self._of, self._frame = of, _frame("header", html)

@@ -45,7 +45,13 @@ class Visitor:
         self.complaints: list[str] = []
 
     def page(
-        self, width: int = 1440, scheme: Scheme = "dark", *, scripts: bool = True, logged_in: bool = False
+        self,
+        width: int = 1440,
+        scheme: Scheme = "dark",
+        *,
+        scripts: bool = True,
+        logged_in: bool = False,
+        touch: bool = False,
     ) -> Page:
         """A page of its own, with nothing kept from others."""
         context = self._browser.new_context(
@@ -54,15 +60,23 @@ class Visitor:
             color_scheme=scheme,
             java_script_enabled=scripts,
             reduced_motion="reduce",
+            has_touch=touch,
         )
         self._contexts.append(context)
         context.set_default_timeout(WAIT_MS_MAX)
-        page = context.new_page()
-        page.on("console", self._heard)
-        page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
+        page = self._listened_to(context.new_page())
         if logged_in:
             self.log_in(page)
             page.wait_for_url(f"{self.served.url}/")
+        return page
+
+    def tab(self, page: Page) -> Page:
+        """A further tab of the browser that shows a page."""
+        return self._listened_to(page.context.new_page())
+
+    def _listened_to(self, page: Page) -> Page:
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
         return page
 
     def log_in(self, page: Page, token: str | None = None) -> None:
@@ -82,9 +96,16 @@ class Visitor:
     def expecting(self, part: str) -> Iterator[None]:
         """A complaint that belongs to the case, and must come: a refusal is one for the console."""
         before = len(self.complaints)
+        with self.allowing(part):
+            yield
+            found = [one for one in self.complaints[before:] if part in one]
+            assert found, f"the console did not say {part!r}: {self.complaints}"
+
+    @contextmanager
+    def allowing(self, part: str) -> Iterator[None]:
+        """A complaint that belongs to the case, and may come."""
+        before = len(self.complaints)
         yield
-        found = [one for one in self.complaints[before:] if part in one]
-        assert found, f"the console did not say {part!r}: {self.complaints}"
         self.complaints[before:] = [one for one in self.complaints[before:] if part not in one]
 
     def check(self) -> None:

@@ -265,12 +265,18 @@ def test_a_chart_from_the_middle_shows_the_numbers_a_strategy_decided_on_to_the_
 # ---------------------------------------------------------------- by hand
 
 
-def chart_of(log: Given, timeframe_ms: int = FIVE_MINUTES_MS, candles: int = 10, symbol: str = "X") -> Chart:
+def chart_of(
+    log: Given,
+    timeframe_ms: int = FIVE_MINUTES_MS,
+    candles: int = 10,
+    symbol: str = "X",
+    before_ms: int | None = None,
+) -> Chart:
     """The chart at the head."""
 
     async def look() -> Chart:
         async with charts_of(log.log) as charts:
-            return await charts.chart(len(log.recorded), symbol, MINUTE_MS, timeframe_ms, candles)
+            return await charts.chart(len(log.recorded), symbol, MINUTE_MS, timeframe_ms, candles, before_ms)
 
     return asyncio.run(look())
 

@@ -7,20 +7,27 @@ from typing import TYPE_CHECKING
 import pytest
 
 from events.facts import GLOBAL_SCOPE
-from projections.wanted import Search, Wanted
+from projections.wanted import Found, Search, Wanted
 from tests.projections.tape import candle, closed, configured, opened, recorded, tripped
 
 if TYPE_CHECKING:
     from events.facts import Event
 
 
-def seqs(wanted: Wanted, *events: Event, before: int | None = None, limit: int = 10, most: int = 100) -> object:
+def search(
+    wanted: Wanted, *events: Event, first: int = 1, before: int | None = None, limit: int = 10, **limits: int | bool
+) -> Found:
     log = recorded(events)
-    search = Search(wanted, {}, before or len(log) + 1, limit, most)
-    while search.page is not None:
-        after, n = search.page
-        search.take(log[after : after + n])
-    return [one.seq for one in search.found.events], search.found.next_before
+    found = Search(wanted, {}, first, (before or len(log) + 1) - 1, limit, **limits)  # type: ignore[arg-type]
+    while found.page is not None:
+        after, n = found.page
+        found.take(log[after : after + n])
+    return found.found
+
+
+def seqs(wanted: Wanted, *events: Event, before: int | None = None, limit: int = 10) -> object:
+    found = search(wanted, *events, before=before, limit=limit)
+    return [one.seq for one in found.events], 0 if found.complete else found.from_seq
 
 
 def test_market_data_is_left_out_unless_everything_is_wanted() -> None:
@@ -35,11 +42,39 @@ def test_the_newest_come_first_and_the_search_goes_on_where_it_stopped() -> None
     assert seqs(Wanted(), *events, before=2, limit=2) == ([1], 0)
 
 
-def test_a_search_that_finds_nothing_ends_and_says_where() -> None:
+@pytest.mark.parametrize(("backward", "hit", "span"), [(True, 1, (1, 31)), (False, 31, (2, 31))])
+def test_a_search_goes_on_to_the_first_hit_and_says_how_far_it_looked(
+    *, backward: bool, hit: int, span: tuple[int, int]
+) -> None:
+    quiet = [candle(n, 100.0) for n in range(30)]
+    events = [configured(), *quiet] if backward else [configured(), *quiet[1:], opened()]
+    found = search(Wanted(), *events, first=1 if backward else 2, backward=backward, searched_max=5)
+    assert [one.seq for one in found.events] == [hit]
+    assert (found.from_seq, found.to_seq, found.complete) == (*span, True)
+
+
+def test_a_search_in_vain_ends_at_its_limit_and_goes_on_from_there() -> None:
     events = [configured(), *(candle(n, 100.0) for n in range(30))]
-    assert seqs(Wanted(), *events, most=10) == ([], 22)
-    assert seqs(Wanted(), *events, before=22, most=10) == ([], 12)
-    assert seqs(Wanted(), *events, before=12, most=30) == ([1], 0)
+    first = search(Wanted(), *events, in_vain_max=10)
+    assert first == Found((), 22, 31, complete=False)
+    assert search(Wanted(), *events, before=first.from_seq, in_vain_max=10) == Found((), 12, 21, complete=False)
+    last = search(Wanted(), *events, before=12, in_vain_max=30)
+    assert ([one.seq for one in last.events], last.from_seq, last.complete) == ([1], 1, True)
+
+
+def test_what_is_found_far_away_ends_the_search() -> None:
+    events = [
+        configured(),
+        *(candle(n, 100.0) for n in range(10)),
+        opened(),
+        *(candle(n, 100.0) for n in range(10, 20)),
+    ]
+    found = search(Wanted(), *events, searched_max=5)
+    assert ([one.seq for one in found.events], found.from_seq, found.complete) == ([12], 12, False)
+
+
+def test_a_search_of_nothing_has_looked_at_nothing() -> None:
+    assert search(Wanted()) == Found((), 0, 0, complete=True)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ async def test_every_link_of_a_page_as_of_an_event_leads_to_the_same_event(addre
 async def test_only_a_page_of_now_follows_the_stream() -> None:
     async with visiting() as client:
         then = (await client.get("/?as_of=12")).text
-        assert "sse-connect" not in then
+        assert "data-live" not in then
         assert "hx-trigger" not in then
 
 
@@ -184,7 +184,7 @@ async def test_the_header_and_the_overview_say_what_the_views_say() -> None:
             view = (await site.timeline.as_of(seq)).portfolio.view()
             text = Elements((await client.get(f"/?as_of={seq}")).text).text
             assert f"Equity {formats.money(view.equity_usdt)}" in text
-            assert f"Today {formats.gain(view.day_result_usdt)}" in text
+            assert f"{formats.utc(view.at_ms)[:10]} {formats.gain(view.day_result_usdt)}" in text
             assert f"Open {len(view.positions)}" in text
 
 

@@ -140,8 +140,11 @@ class TapeInspector:
         met = (Condition("close", 101.0, ">", 100.0, met=True),)
         return tuple(ConditionsView(strategy, one, "long", seq, 0, True, met, (), ()) for one in symbols)
 
-    async def chart(self, seq: int, symbol: str, timeframe_ms: int, candles: int) -> ChartView:
+    async def chart(
+        self, seq: int, symbol: str, timeframe_ms: int, candles: int, before_ms: int | None = None
+    ) -> ChartView:
         closed = [one.event for one in self._log[:seq] if isinstance(one.event, CandleClosed)]
+        closed = [one for one in closed if before_ms is None or one.at_ms <= before_ms]
         own = [one for one in closed if one.symbol == symbol and one.timeframe_ms == timeframe_ms][-candles:]
         if not own:
             raise UsageError(f"there are no candles of {symbol!r} like that")

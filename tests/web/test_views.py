@@ -10,15 +10,16 @@ import pytest
 
 from api.app import VIEWS
 from api.gate import Access
-from api.history import SEARCHED_EVENTS_MAX, SEARCHED_IN_VAIN_MAX
 from api.routes import GuardedRoute
+from api.searching import run
 from events.log import Recorded
 from projections.formats import utc
 from projections.trades import write_trades_csv
+from projections.wanted import PAGE_EVENTS, Found, Search, Wanted
 from projections.words import interesting
 from tests.alerts.given import closed_btc, opened_btc
 from tests.events.tape import in_loop
-from tests.projections.tape import candle
+from tests.projections.tape import candle, configured
 from tests.web.given import ListTimeline, client_of, site_of, told_day
 
 if TYPE_CHECKING:
@@ -198,24 +199,27 @@ async def all_events() -> list[dict[str, Any]]:
         return [await shown(client, f"events/{seq}") for seq in range(1, HEAD + 1)]
 
 
+@pytest.mark.parametrize("order", ["oldest", "newest"])
 @in_loop
-async def test_a_search_that_finds_nothing_ends_and_goes_on_where_it_stopped() -> None:
-    log = list(LOG)
-    quiet = [Recorded(HEAD + 1 + at, 0, 0, candle(2_000 + at, 100.0)) for at in range(SEARCHED_IN_VAIN_MAX + 500)]
-    log += quiet
-    log.append(Recorded(len(log) + 1, 0, 0, opened_btc()))
+async def test_a_search_for_a_rare_event_finds_it_in_one_answer(order: str) -> None:
+    quiet, rare = 30_000, configured()
+    log = [Recorded(1 + at, 0, 0, rare if at == quiet else candle(at, 100.0)) for at in range(2 * quiet + 1)]
     async with client_of(site_of(log)) as client:
-        query = {"type": "PositionOpened", "after": HEAD}
-        first = await shown(client, "events", **query)
-        assert first == {"items": [], "next": HEAD + SEARCHED_IN_VAIN_MAX}
-        second = await shown(client, "events", **query | {"after": first["next"]})
-        assert ([one["seq"] for one in second["items"]], second["next"]) == ([len(log)], None)
-        back = await shown(client, "events", type="PositionOpened", order="newest", before=len(log))
-        assert back == {"items": [], "next": len(log) - SEARCHED_IN_VAIN_MAX}
-        last = await shown(client, "events", type="PositionOpened", order="newest", before=back["next"], limit=1)
-        assert last["items"][0]["seq"] <= HEAD
-        few = await shown(client, "events", **query | {"order": "newest", "before": len(log) + 1, "after": 0})
-        assert ([one["seq"] for one in few["items"]], few["next"]) == ([len(log)], len(log) + 1 - SEARCHED_EVENTS_MAX)
+        found = await shown(client, "events", type="RunnerConfigured", order=order)
+    assert [one["seq"] for one in found["items"]] == [quiet + 1]
+    assert found["from_seq"] <= quiet + 1 <= found["to_seq"]
+    assert found["next"] == (found["from_seq"] if order == "newest" else found["to_seq"])
+    assert len(log) == found["to_seq"] if order == "newest" else found["from_seq"] == 1
+
+
+@in_loop
+async def test_a_search_in_vain_is_bounded_in_time_and_goes_on_where_it_stopped() -> None:
+    log = [Recorded(1 + at, 0, 0, candle(at, 100.0)) for at in range(3 * PAGE_EVENTS)]
+    timeline = site_of(log).timeline
+    first = await run(Search(Wanted(), {}, 1, len(log), 10), timeline, search_s_max=0.0)
+    assert first == Found((), 2 * PAGE_EVENTS + 1, 3 * PAGE_EVENTS, complete=False), "one page at least"
+    second = await run(Search(Wanted(), {}, 1, first.from_seq - 1, 10), timeline)
+    assert second == Found((), 1, 2 * PAGE_EVENTS, complete=True)
 
 
 @in_loop

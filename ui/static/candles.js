@@ -1,7 +1,7 @@
 // The chart of one symbol: candles, volume, VWAP, fills, stops and targets; RSI and funding in panes of their own.
 (() => {
   "use strict";
-  const { color, seconds, ordered, chart, title, number, keepDrawn } = palette;
+  const { color, seconds, ordered, chart, title, number, utc, write, cursor, keepDrawn } = palette;
   const legend = document.getElementById("candles-legend");
   const BAR_PX = 7.5;
   const BARS_MAX = 140;
@@ -11,6 +11,39 @@
   /** A line takes part in the scale where it lies within this share of the candles' height above or below them. */
   const NEAR_VWAP = 0.2;
   const NEAR_LEVEL = 1;
+  /** So near to the left edge older candles are asked for, and so many are kept. */
+  const EDGE_BARS = 30;
+  const KEPT_MAX = 12_000;
+  const RETRY_MS = 5_000;
+
+  /** What this page shows of the time before a moment. */
+  async function before(atMs) {
+    const address = new URL(window.location.href);
+    address.searchParams.set("part", "picture");
+    address.searchParams.set("before_ms", atMs);
+    const answer = await fetch(address);
+    if (!answer.ok) throw new Error(`${answer.status}`);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    return JSON.parse(page.getElementById("candles-data").textContent);
+  }
+
+  /** Older data in front of newer; where both know a candle the newer counts. */
+  function joined(older, newer) {
+    const firstMs = newer.chart.candles[0]?.open_time_ms ?? Infinity;
+    const later = older.chart.candles.findIndex((one) => one.open_time_ms >= firstMs);
+    const end = later < 0 ? older.chart.candles.length : later;
+    const begin = Math.max(end + newer.chart.candles.length - KEPT_MAX, 0);
+    const both = (name) => [...older.chart[name].slice(begin, end), ...newer.chart[name]];
+    const known = new Set(newer.trades.map((one) => one.seq));
+    return {
+      ...newer,
+      trades: [...newer.trades, ...older.trades.filter((one) => !known.has(one.seq))],
+      chart: {
+        ...newer.chart, candles: both("candles"), vwap: both("vwap"), rsi: both("rsi"),
+        funding: [...older.chart.funding.filter(([atMs]) => atMs < firstMs), ...newer.chart.funding],
+      },
+    };
+  }
 
   function draw(element) {
     const made = chart(element);
@@ -20,6 +53,7 @@
     const narrow = element.clientWidth < NARROW_PX;
     const levels = [];
     let shown = null;
+    let under;
 
     const candles = made.addSeries(LightweightCharts.CandlestickSeries, {
       upColor: up, downColor: down, borderUpColor: up, borderDownColor: down, wickUpColor: up, wickDownColor: down,
@@ -85,9 +119,10 @@
         const level = (price, name, tint, lineStyle) => {
           if (price > 0) levels.push(candles.createPriceLine({ price, title: name, color: color(tint), lineWidth: 1, lineStyle, axisLabelVisible: true }));
         };
-        level(one.entry_price_usdt, narrow ? "" : `${one.side} ${one.strategy}`, "--accent", 0);
+        level(one.entry_price_usdt, narrow ? "" : `${one.side} entry, strategy ${one.strategy}`, "--accent", 0);
         level(one.stop_price_usdt, titled ? "stop" : "", "--down", 2);
         level(one.target_price_usdt, titled ? "target" : "", "--up", 2);
+        if (titled) level(one.liquidation_price_usdt, "liquidation price", "--warn", 1);
       }
     }
 
@@ -123,7 +158,7 @@
       if (!one) return;
       const digits = shown.decimals;
       const parts = [
-        ["O", number(one.open, digits)], ["H", number(one.high, digits)], ["L", number(one.low, digits)],
+        ["", utc(seconds(one.open_time_ms))], ["O", number(one.open, digits)], ["H", number(one.high, digits)], ["L", number(one.low, digits)],
         ["C", number(one.close, digits), one.close >= one.open ? "up" : "down"], ["Vol", number(one.volume, 1)],
       ];
       const [line, strength] = [upTo(shown.chart.vwap, index), upTo(shown.chart.rsi, index)];
@@ -133,27 +168,49 @@
       if (settled) parts.push(["Funding", `${number(settled.rate * 100, 4)} %`]);
       const state = [!one.complete && "forming", one.late && "late"].filter(Boolean).join(", ");
       if (state) parts.push(["", state]);
-      legend.replaceChildren(
-        ...parts.map(([name, value, tone = "", kind = ""]) => {
-          const part = document.createElement("span");
-          const bold = document.createElement("b");
-          part.className = kind;
-          bold.className = tone;
-          bold.textContent = value;
-          part.append(name ? `${name} ` : "", bold);
-          return part;
-        }),
-      );
+      write(legend, parts);
     }
 
-    made.subscribeCrosshairMove((move) => {
+    const reader = cursor(element, made, () => candles, legend, (move) => {
       if (!shown) return;
-      describe(move.time);
+      under = move.time;
+      describe(under);
       signs.point(move);
     });
 
+    // ---------------------------------------------------------------- history
+
+    let asked = false;
+    let whole = false;
+
+    /** Older candles, when the left edge comes near. */
+    async function reach(range) {
+      if (!range || !shown?.chart.candles.length || range.from > EDGE_BARS || asked || whole || shown.chart.candles.length >= KEPT_MAX) return;
+      asked = true;
+      try {
+        const older = await before(shown.chart.candles[0].open_time_ms);
+        whole = older.chart.candles.length === 0;
+        if (!whole) show(joined(older, shown));
+      } catch {
+        setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // Nobody answered: it is tried again.
+      } finally {
+        asked = false;
+      }
+    }
+
+    made.timeScale().subscribeVisibleLogicalRangeChange(reach);
+
     function update(found) {
       const first = shown === null;
+      show(first ? found : joined(shown, found));
+      if (first) {
+        const last = found.chart.candles.length;
+        const bars = Math.min(Math.max(Math.floor(element.clientWidth / BAR_PX), BARS_MIN), BARS_MAX);
+        made.timeScale().setVisibleLogicalRange({ from: Math.max(last - bars, -2), to: last + bars * (found.positions.length && !narrow ? 0.12 : 0.04) });
+      }
+    }
+
+    function show(found) {
       shown = found;
       candles.applyOptions({ priceFormat: { type: "custom", formatter: (value) => number(value, found.decimals), minMove: 1 / 10 ** found.decimals } });
       drawLevels();
@@ -166,16 +223,12 @@
       vwap.setData(series(found.chart.vwap));
       rsi.setData(series(found.chart.rsi));
       drawFunding();
-      describe();
-      if (first) {
-        const last = found.chart.candles.length;
-        const bars = Math.min(Math.max(Math.floor(element.clientWidth / BAR_PX), BARS_MIN), BARS_MAX);
-        made.timeScale().setVisibleLogicalRange({ from: Math.max(last - bars, -2), to: last + bars * (found.positions.length && !narrow ? 0.12 : 0.04) });
-      }
+      describe(under);
       signs.update(found);
     }
 
     function remove() {
+      reader.remove();
       signs.remove();
       made.remove();
     }

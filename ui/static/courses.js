@@ -1,7 +1,7 @@
 // The courses of equity: all strategies and the total in percent of their capital, the drawdown beneath, and marks.
 (() => {
   "use strict";
-  const { data, color, seconds, ordered, chart, title, number, signed, keepDrawn } = palette;
+  const { data, color, seconds, ordered, chart, title, number, signed, utc, write, cursor, keepDrawn } = palette;
   const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6", "--series-7"];
   const MARKS = {
     kill: { tone: "down", color: "--down", shape: "arrowDown", position: "aboveBar", sign: "▼ kill switch" },
@@ -42,7 +42,11 @@
     key.className = "key";
     const box = document.createElement("div");
     box.className = "box";
-    element.append(key, box);
+    box.setAttribute("role", "application");
+    box.setAttribute("aria-label", "Equity and drawdown: the arrow keys read the values of a moment");
+    const legend = document.createElement("p");
+    legend.className = "legend num";
+    element.append(key, legend, box);
     const made = chart(box);
     made.timeScale().applyOptions({ rightOffsetPixels: 20 });
     const percent = (text) => ({ type: "custom", formatter: text, minMove: 0.01 });
@@ -79,7 +83,7 @@
     });
     let marker = null;
     let shown = null;
-    let under = null;
+    let under; // The moment under the cursor, in seconds.
 
     function line(course, index) {
       let found = lines.get(course.name);
@@ -142,7 +146,7 @@
       for (const [index, course] of shown.courses.entries()) {
         if (!buttons.has(course.name)) buttons.set(course.name, keyed(course, index));
         const button = buttons.get(course.name);
-        const value = under?.get(course.name) ?? course.points.at(-1)?.[2];
+        const value = standing(course.points, (one) => one[0])?.[2];
         button.setAttribute("aria-pressed", String(!hidden.has(course.name)));
         button.lastChild.textContent = value === undefined ? "–" : signed(value, 2, " %");
       }
@@ -163,19 +167,26 @@
       key.append(...signs);
     }
 
-    made.subscribeCrosshairMove((move) => {
-      if (!shown || !move.time) {
-        tip.hidden = true;
-        under = null;
-        if (shown) label();
-        return;
-      }
-      under = new Map();
-      for (const [name, series] of lines) {
-        const value = move.seriesData.get(series)?.value;
-        if (value !== undefined) under.set(name, value);
-      }
+    /** An equity stands until the next one is known: the newest point up to the moment under the cursor. */
+    const standing = (points, time) => (under === undefined ? points.at(-1) : points.findLast((one) => seconds(time(one)) <= under));
+
+    /** The moment that is read, with the equity and the drawdown of the first course. */
+    function describe() {
+      const [first] = shown.courses;
+      const point = standing(first.points, (one) => one[0]);
+      if (!point) return write(legend, []);
+      const fallen = standing(shown.drawdowns, (one) => one.at_ms)?.drawdown_percent ?? 0;
+      return write(legend, [
+        ["", utc(under ?? seconds(point[0]))], [`Equity ${first.name}`, `${number(point[1], 2)} USDT`],
+        ["", signed(point[2], 2, " %"), point[2] > 0 ? "up" : point[2] < 0 ? "down" : ""], ["Drawdown", `${number(fallen, 2)} %`],
+      ]);
+    }
+
+    const reader = cursor(box, made, () => lines.get(shown.courses[0].name), legend, (move) => {
+      if (!shown) return;
+      under = move.time;
       label();
+      describe();
       const here = shown.marks.filter((mark) => mark.time === move.time).slice(-6);
       tip.hidden = here.length === 0;
       tip.replaceChildren(
@@ -208,7 +219,7 @@
         .filter((mark) => mark.kind in MARKS)
         .map((mark) => ({ ...mark, time: times.find((time) => time >= seconds(mark.at_ms)) ?? times.at(-1) }))
         .filter((mark) => mark.time !== undefined && (!["configuration", "start"].includes(mark.kind) || mark.time !== times[0]));
-      shown = { courses: found.courses, marks };
+      shown = { courses: found.courses, drawdowns: found.drawdowns, marks };
       const total = lines.get(found.courses[0].name);
       const sorted = apart(marks, times).map((mark) => (
         { time: mark.time, ...MARKS[mark.kind], color: color(MARKS[mark.kind].color), size: mark.kind === "outage" ? 0.3 : 0.8, text: mark.kind === "kill" ? "kill" : "" }
@@ -216,13 +227,16 @@
       if (marker) marker.setMarkers(sorted);
       else marker = LightweightCharts.createSeriesMarkers(total, sorted);
       label();
+      describe();
       explain();
       if (wasEmpty) made.timeScale().fitContent();
     }
 
     function remove() {
+      reader.remove();
       made.remove();
       key.remove();
+      legend.remove();
       box.remove();
     }
 

@@ -2,6 +2,8 @@
 (() => {
   "use strict";
   const STALE_MS = 10_000;
+  /** So often a page that is looked at says so. */
+  const HERE_MS = 10_000;
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const two = (value) => String(value).padStart(2, "0");
@@ -35,11 +37,17 @@
   // ---------------------------------------------------------------- live
 
   let heardMs = Date.now();
+  let askedMs = 0;
+  let live = null;
   const banner = document.getElementById("stale");
 
   function watch(nowMs) {
-    if (!banner || !document.body.hasAttribute("data-live")) return;
+    if (!live || document.hidden) return;
     const silentMs = nowMs - heardMs;
+    if (nowMs - askedMs >= HERE_MS) {
+      askedMs = nowMs;
+      (silentMs < STALE_MS ? live.here : live.again)();
+    }
     banner.hidden = silentMs < STALE_MS;
     if (banner.hidden) return;
     const since = document.getElementById("stale-since");
@@ -49,27 +57,37 @@
   }
 
   /** Everything that comes is a sign of life; `moved` and `rest` are handed to the parts that fetch themselves anew. */
-  const known = new WeakSet();
-  document.addEventListener("htmx:sseOpen", (event) => {
-    const source = event.detail.source;
+  function hear(name, data) {
+    if (document.hidden) return;
     heardMs = Date.now();
-    if (known.has(source)) return;
-    known.add(source);
-    for (const name of ["header", "moved", "rest", "beat"]) {
-      source.addEventListener(name, (message) => {
-        heardMs = Date.now();
-        if (name === "moved" || name === "rest") window.htmx.trigger(document.body, name);
-        follow(Number(message.data));
-      });
-    }
-  });
+    if (name === "header") head(data);
+    else follow(Number(data));
+    if (name === "moved" || name === "rest") window.htmx.trigger(document.body, name);
+  }
 
   /** The foot of the page says what the header says. */
-  document.addEventListener("htmx:afterSwap", (event) => {
-    if (event.target.id !== "header") return;
+  function head(html) {
+    window.Idiomorph.morph(document.getElementById("header"), html, { morphStyle: "innerHTML" });
     const said = { "end-seq": document.getElementById("header-seq")?.textContent, "end-market": one(".cells")?.dataset.market };
     for (const [id, text] of Object.entries(said)) if (text) document.getElementById(id).textContent = text;
-  });
+  }
+
+  /** A page that nobody sees follows nothing; it catches up when it is looked at again. */
+  function lookedAt() {
+    if (document.hidden) {
+      live.leave();
+    } else {
+      heardMs = Date.now();
+      live.here();
+    }
+  }
+
+  if (document.body.hasAttribute("data-live")) {
+    live = stream.join(one("script[data-stream]").src, hear);
+    document.addEventListener("visibilitychange", lookedAt);
+    window.addEventListener("pagehide", () => live.leave());
+    window.addEventListener("pageshow", lookedAt);
+  }
 
   /** The time machine's slider stands at the newest event as long as nobody holds it. */
   function follow(seq) {
@@ -82,12 +100,8 @@
     document.getElementById("machine-head").textContent = text;
   }
 
-  /** A page that nobody sees does not ask; it catches up when it is looked at again. */
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (document.hidden && event.detail.elt.matches("#live, #part-picture")) event.preventDefault();
-  });
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && document.body.hasAttribute("data-live")) window.htmx?.trigger(document.body, "rest");
   });
 
   /** What was drawn, typed or opened here stays as it is. */
@@ -137,6 +151,10 @@
     if (form) form.requestSubmit();
   });
 
+  /** A search that has found nothing yet goes on by itself while somebody waits for it. */
+  const further = one("[data-continue]");
+  if (further && !document.hidden) window.location.replace(further.href);
+
   document.addEventListener("click", async (event) => {
     const link = event.target.closest("[data-copy]");
     if (!link || !navigator.clipboard) return;
@@ -156,9 +174,13 @@
     event.preventDefault();
     const address = new URL(window.location.href);
     address.searchParams.set("as_of", new URL(link.href).searchParams.get("as_of"));
-    address.searchParams.delete("before");
-    window.location.assign(address);
+    assign(address);
   });
+
+  function assign(address) {
+    for (const name of ["before", "looked_to"]) address.searchParams.delete(name);
+    window.location.assign(address);
+  }
 
   const machine = document.getElementById("machine");
   if (machine) {
@@ -167,8 +189,7 @@
     machine.addEventListener("change", () => {
       const address = new URL(window.location.href);
       address.searchParams.set("as_of", machine.value);
-      address.searchParams.delete("before");
-      window.location.assign(address);
+      assign(address);
     });
   }
 

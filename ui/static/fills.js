@@ -62,10 +62,10 @@ const fills = (() => {
 
   function said(group, decimals) {
     return group.all.map((one) => {
-      const whose = `${arrow(one.side)} ${one.side} ${one.strategy}`;
-      if (group.kind === "in") return [`${whose} opened at ${number(one.entry_price_usdt, decimals)}`, ""];
+      const side = `${arrow(one.side)} ${one.side}`;
+      if (group.kind === "in") return [`${side} opened at ${number(one.entry_price_usdt, decimals)} by strategy ${one.strategy}`, ""];
       const result = `${signed(one.net_usdt, 2)} USDT, ${signed(one.r_multiple, 2)} R`;
-      return [`${whose} closed at ${number(one.exit_price_usdt, decimals)}, ${words(one.reason)}: `, result, one.net_usdt > 0 ? "up" : "down"];
+      return [`${side} of strategy ${one.strategy} closed at ${number(one.exit_price_usdt, decimals)}, ${words(one.reason)}: `, result, one.net_usdt > 0 ? "up" : "down"];
     });
   }
 

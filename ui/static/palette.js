@@ -68,6 +68,84 @@ const palette = (() => {
     return `${/[1-9]/.test(text) ? (value < 0 ? "-" : "+") : ""}${text}${unit}`;
   };
 
+  /** A time in UTC to the minute, as everywhere on the pages. */
+  const utc = (time) => new Date(time * 1000).toISOString().slice(0, 16).replace("T", " ");
+
+  /** Names and values in a line: [name, value, tone of the value, class of both]. */
+  function write(line, parts) {
+    line.replaceChildren(...parts.map(([name, value, tone = "", kind = ""]) => {
+      const part = document.createElement("span");
+      const bold = document.createElement("b");
+      part.className = kind;
+      bold.className = tone;
+      bold.textContent = value;
+      part.append(name ? `${name} ` : "", bold);
+      return part;
+    }));
+  }
+
+  const FAR = 10;
+
+  /**
+   * Lets a chart be read at a moment with the mouse, by a tap, and with the arrow keys (Shift goes further, Home and End to the
+   * edges, Escape back to the newest). `at` hears where the cursor stands; `line` shows what is read, and is spoken when a key moved it.
+   */
+  function cursor(box, made, series, line, at) {
+    const scale = made.timeScale();
+    const spoken = document.createElement("output");
+    spoken.className = "aloud";
+    box.append(spoken);
+    box.tabIndex = 0;
+    let place = null;
+    let touched = false;
+
+    made.subscribeCrosshairMove((move) => {
+      place = move.time === undefined ? null : (move.logical ?? place);
+      at(move);
+    });
+
+    function stand(logical) {
+      const time = scale.coordinateToTime(scale.logicalToCoordinate(logical) ?? -1);
+      const bar = series().dataByIndex(logical, -1);
+      if (time === null || !bar) return;
+      const price = bar.value ?? bar.close;
+      made.setCrosshairPosition(price, time, series());
+      place = logical;
+      at({ time, logical, point: { x: scale.logicalToCoordinate(logical), y: series().priceToCoordinate(price) } });
+    }
+
+    box.addEventListener("pointerdown", (event) => { touched = event.pointerType !== "mouse"; });
+    made.subscribeClick((click) => {
+      if (touched && click.logical !== undefined) stand(click.logical);
+    });
+
+    box.addEventListener("keydown", (event) => {
+      if (event.target !== box || event.ctrlKey || event.metaKey || event.altKey) return;
+      const range = scale.getVisibleLogicalRange();
+      if (!range) return;
+      const last = scale.timeToIndex(series().data().at(-1)?.time ?? 0, true) ?? 0;
+      const edges = [Math.max(Math.ceil(range.from), 0), Math.floor(range.to)];
+      const end = Math.min(edges[1], last);
+      const from = place ?? end + 1;
+      const step = event.shiftKey ? FAR : 1;
+      const wanted = { ArrowLeft: from - step, ArrowRight: from + step, Home: edges[0], End: end }[event.key];
+      if (event.key === "Escape") {
+        made.clearCrosshairPosition();
+        place = null;
+        at({});
+      }
+      if (wanted === undefined) return;
+      event.preventDefault();
+      const next = Math.min(Math.max(wanted, 0), last);
+      const beyond = Math.min(next - edges[0], 0) || Math.max(next - edges[1], 0);
+      if (beyond) scale.setVisibleLogicalRange({ from: range.from + beyond, to: range.to + beyond });
+      stand(next);
+      spoken.textContent = line.textContent;
+    });
+
+    return { remove: () => spoken.remove() };
+  }
+
   /** Draw now, again when new data came into one of the `holders`, and anew in other colours. */
   function keepDrawn(plotId, dataId, holders, draw) {
     const element = document.getElementById(plotId);
@@ -90,5 +168,5 @@ const palette = (() => {
     refresh();
   }
 
-  return { data, color, seconds, ordered, chart, title, number, signed, keepDrawn };
+  return { data, color, seconds, ordered, chart, title, number, signed, utc, write, cursor, keepDrawn };
 })();

@@ -1,0 +1,54 @@
+"""A log without a candle: no page and no answer tells of a time that there is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from msgspec.structs import asdict, replace
+
+from api.app import VIEWS
+from engine.core.risk import Risk
+from events.facts import EngineStarted, EngineStopped, FeedLost
+from tests.events.tape import in_loop
+from tests.projections.tape import DAY_0_MS, configured, recorded, tripped
+from tests.support import listed
+from tests.ui.given import PAGES, visiting
+from tests.web.given import site_of
+
+if TYPE_CHECKING:
+    from events.log import Recorded
+
+NOBODY_KNOWS = ("1970", "1969", "NaN", "Infinity")
+LOGS: dict[str, list[Recorded]] = {
+    "empty": [],
+    "begun": recorded(
+        [
+            EngineStarted(DAY_0_MS, "test", "code", "config"),
+            listed("BTCUSDT"),
+            *(replace(configured(name), risk=asdict(Risk())) for name in ("momentum", "vwap_rsi")),
+            FeedLost(DAY_0_MS, "bitget", "cannot be reached"),
+            tripped("momentum"),
+            EngineStopped(DAY_0_MS, "asked to stop"),
+        ]
+    ),
+}
+TEXTS = ("/api/v1/status", "/health", "/ready", "/api/docs")
+NAMES = {"{strategy}": "momentum", "{symbol}": "BTCUSDT", "{seq}": "1"}
+
+
+@pytest.mark.parametrize("name", LOGS)
+@in_loop
+async def test_nothing_tells_of_a_time_before_the_first_candle(name: str) -> None:
+    addresses = [*PAGES, *TEXTS, *(f"/api/v1/{view.path}" for view in VIEWS)]
+    answered = 0
+    async with visiting(site_of(list(LOGS[name]))) as client:
+        for address in addresses:
+            for place, value in NAMES.items():
+                address = address.replace(place, value)  # noqa: PLW2901 - every address has its own places.
+            answer = await client.get(address)
+            assert answer.status_code in (200, 404, 422, 503), address
+            answered += answer.status_code == 200
+            for word in NOBODY_KNOWS:
+                assert word not in answer.text, (address, answer.text[max(answer.text.find(word) - 90, 0) :][:120])
+    assert answered > len(addresses) / 2

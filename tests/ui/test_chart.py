@@ -1,0 +1,48 @@
+"""The page of a chart: its timeframes, its past, and what stands on it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.events.tape import in_loop
+from tests.projections.tape import configured, recorded
+from tests.support import candle, listed
+from tests.ui.given import Elements, visiting
+from tests.web.given import site_of
+from ui.chart import TIMEFRAMES_MS
+
+
+@in_loop
+async def test_a_chart_offers_the_timeframes_that_the_candles_of_the_log_make() -> None:
+    hour_ms = 3_600_000
+    log = recorded(
+        [
+            listed("BTCUSDT", timeframe_ms=hour_ms),
+            configured(),
+            *(candle(number, 100.0, symbol="BTCUSDT", timeframe_ms=hour_ms) for number in range(30)),
+        ]
+    )
+    async with visiting(site_of(log)) as client:
+        page = Elements((await client.get("/chart")).text)
+        assert [text for text in page.words if text in TIMEFRAMES_MS] == ["1h", "4h", "1d"]
+        assert "/chart?tf=1h" in page.of("a", "href"), "the first of them without a choice"
+        refused = await client.get("/chart/BTCUSDT?tf=5m")
+        assert refused.status_code == 404
+        assert "there is no timeframe '5m'; there are: 1h, 4h, 1d" in Elements(refused.text).text
+
+
+@in_loop
+async def test_a_picture_of_the_past_holds_older_candles_and_the_trades_in_them() -> None:
+    async with visiting() as client:
+        newest = picture_of((await client.get("/chart/BTCUSDT?tf=1m&part=picture")).text)
+        before_ms = newest["chart"]["candles"][-1]["open_time_ms"]
+        older = picture_of((await client.get(f"/chart/BTCUSDT?tf=1m&part=picture&before_ms={before_ms}")).text)
+    assert older["chart"]["candles"] == newest["chart"]["candles"][:-1]
+    assert all(one["entry_time_ms"] < before_ms for one in older["trades"])
+
+
+def picture_of(html: str) -> dict[str, Any]:
+    """What the candles are drawn from."""
+    found: dict[str, Any] = json.loads(html[html.index(">") + 1 : html.rindex("</div>")])
+    return found

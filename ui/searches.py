@@ -1,0 +1,64 @@
+"""The newest results of searches: a live page asks again and again, and only new events are looked at."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from api.searching import run
+from projections.wanted import SEARCHED_EVENTS_MAX, Found, Search, Wanted
+
+if TYPE_CHECKING:
+    from projections.views import Views
+    from ui.look import Look
+
+SEARCH_S_MAX: Final = 1.5
+"""A page is not waited for longer: it says how far the search came, and goes on by itself."""
+SEARCHES_KEPT_MAX: Final = 16
+
+
+class Searches:
+    """What the newest searches from the head of one log found."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Wanted, Found] = OrderedDict()
+        self._of: Views | None = None
+
+    def known(self, wanted: Wanted, views: Views) -> Found | None:
+        """What was found before in the log that these views are of."""
+        if self._of is not views:  # Another log stands at its place.
+            self._kept.clear()
+            self._of = views
+        return self._kept.get(wanted)
+
+    def keep(self, wanted: Wanted, found: Found) -> None:
+        """Keep a result; the one that was not asked for the longest is forgotten."""
+        self._kept[wanted] = found
+        self._kept.move_to_end(wanted)
+        while len(self._kept) > SEARCHES_KEPT_MAX:
+            self._kept.popitem(last=False)
+
+
+async def newest(look: Look, wanted: Wanted, limit: int) -> Found:
+    """The newest events that are wanted: those since the last time one asked, and behind them what is known."""
+    head, contracts, timeline = look.seq, look.views.contracts.by_symbol, look.site.timeline
+    known = look.searches.known(wanted, look.views)
+    if known is None or not known.to_seq <= head <= known.to_seq + SEARCHED_EVENTS_MAX:
+        found = await run(Search(wanted, contracts, 1, head, limit), timeline, SEARCH_S_MAX)
+    else:
+        fresh = await run(Search(wanted, contracts, known.to_seq + 1, head, limit), timeline)
+        found = _joined(fresh, known, limit)
+    look.searches.keep(wanted, found)
+    return found
+
+
+def _joined(fresh: Found, known: Found, limit: int) -> Found:
+    """Both results as one; what is beyond the limit stands on the next page."""
+    if not fresh.to_seq:
+        return known
+    if not fresh.complete:
+        return fresh
+    events = (*fresh.events, *known.events)
+    if len(events) <= limit:
+        return Found(events, known.from_seq or fresh.from_seq, fresh.to_seq, known.complete)
+    return Found(events[:limit], events[limit - 1].seq, fresh.to_seq, complete=False)

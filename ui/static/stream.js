@@ -1,0 +1,120 @@
+// The server's stream. Over HTTP/1.1 a browser opens six connections to a host, so all pages that are looked at share one
+// stream: this file runs in a SharedWorker that holds it, and in each page. Without SharedWorker a page has its own. A hidden page needs none.
+const stream = (() => {
+  "use strict";
+  const ADDRESS = "/pages/stream";
+  const NAMES = ["header", "moved", "rest", "beat"];
+  const RETRY_MS = 1_000;
+  const RETRY_MS_MAX = 30_000;
+  /** A page that says nothing for so long is gone: a crashed one says no goodbye. */
+  const PAGE_SILENT_MS_MAX = 60_000;
+
+  /** A stream that opens again for as long as it is wanted. */
+  function source(hand) {
+    let opened = null;
+    let timer = 0;
+    let failures = 0;
+
+    function open() {
+      const own = new EventSource(ADDRESS);
+      for (const name of NAMES) {
+        own.addEventListener(name, (event) => {
+          failures = 0;
+          hand(name, event.data);
+        });
+      }
+      // The browser opens a stream again that broke, but not one that was refused.
+      own.addEventListener("error", () => {
+        if (own !== opened || own.readyState !== EventSource.CLOSED) return;
+        timer = setTimeout(open, Math.min(RETRY_MS * 2 ** failures, RETRY_MS_MAX));
+        failures += 1;
+      });
+      opened = own;
+    }
+
+    return {
+      isOpen: () => opened?.readyState === EventSource.OPEN,
+      start() {
+        if (!opened) open();
+      },
+      stop() {
+        clearTimeout(timer);
+        opened?.close();
+        opened = null;
+        failures = 0;
+      },
+    };
+  }
+
+  /** In the worker: one stream for all pages that said they are here. */
+  function share(scope) {
+    const pages = new Map(); // A page's port, and when it was last heard of.
+    const newest = new Map(); // What a page hears first that joins an open stream.
+
+    const shared = source((name, data) => {
+      newest.set(name === "header" ? "header" : "rest", data);
+      for (const [port, heardMs] of pages) {
+        if (Date.now() - heardMs > PAGE_SILENT_MS_MAX) leave(port);
+        else port.postMessage([name, data]);
+      }
+    });
+
+    function leave(port) {
+      pages.delete(port);
+      if (pages.size === 0) shared.stop();
+    }
+
+    function here(port) {
+      const joins = !pages.has(port);
+      pages.set(port, Date.now());
+      if (joins && shared.isOpen()) newest.forEach((data, name) => port.postMessage([name, data]));
+      shared.start();
+    }
+
+    scope.addEventListener("connect", (event) => {
+      const port = event.ports[0];
+      port.addEventListener("message", (message) => (message.data === "here" ? here(port) : leave(port)));
+      port.start();
+    });
+  }
+
+  /** In a page: `here` asks for the stream, again and again as long as it is looked at; `leave` lets go of it. */
+  function join(script, hand) {
+    const alone = () => {
+      const own = source(hand);
+      return { here: own.start, leave: own.stop };
+    };
+    if (!window.SharedWorker) return alone();
+    let member = null;
+
+    function connect() {
+      const worker = new SharedWorker(script, "papertape");
+      // Not loaded, or not allowed to be: the page goes on by itself.
+      worker.addEventListener("error", () => { member = alone(); member.here(); });
+      worker.port.addEventListener("message", (message) => hand(...message.data));
+      worker.port.start();
+      return { here: () => worker.port.postMessage("here"), leave: () => worker.port.postMessage("gone"), worker };
+    }
+
+    return {
+      here() {
+        member ??= connect();
+        member.here();
+      },
+      leave() {
+        member?.leave();
+      },
+      /** Nothing came for long: a worker that the system ended answers nobody, and is begun anew. */
+      again() {
+        if (!member?.worker) return;
+        member.leave();
+        member.worker.port.close();
+        member = connect();
+        member.here();
+      },
+    };
+  }
+
+  if (typeof SharedWorkerGlobalScope === "function" && self instanceof SharedWorkerGlobalScope) share(self);
+  return { join };
+})();
