@@ -44,7 +44,7 @@ class _Scrape(Collector):
     def _log(self) -> Iterator[Metric]:
         timeline = self._site.timeline
         views, feeding = timeline.views, timeline.views.portfolio.feeding
-        ready = readiness(views, self._engine, timeline.head_seq).ready
+        ready = readiness(views, self._engine, timeline.head_seq, self._site.outage()).ready
         yield _gauge("ready", "1 while it trades or rightly does nothing", float(ready))
         yield _gauge("log_head_seq", "The newest event of the log", timeline.head_seq)
         yield _gauge("views_seq", "The event that these numbers stand at", views.seq)

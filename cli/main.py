@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from typer.core import TyperGroup
 
 from cli import INTERRUPTED
 from cli.arguments import expand
+from cli.board import leave_last_words
 from cli.kept import end_with_keeper
 from cli.verb_table import GROUPS, VERBS
 from events.errors import PapertapeError
@@ -30,6 +32,7 @@ class Group(TyperGroup):
             return super().main(*args, **extra)
         except PapertapeError as error:
             _tell(error)
+            leave_last_words(os.environ, str(error))
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)

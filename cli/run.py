@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,11 +75,11 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
     settings = make_engine_settings(config, db, timeframe_ms, warn)
     symbols = () if contracts else config.feed.bitget.symbols
     async with AsyncExitStack() as stack:
-        running = await after_leaver(
-            db, lambda: stack.enter_async_context(engine(settings, contracts, clock, warn, symbols))
+        made = partial(
+            engine, settings, contracts, clock, warn, symbols, lambda world: refuse_foreign(world, feed.name, db)
         )
+        running = await after_leaver(db, lambda: stack.enter_async_context(made()))
         up(running)
-        refuse_foreign(running.loop.world, feed.name, db)
         stop = _stop_on_signals(running)
         attended = None
         if is_attended(config):

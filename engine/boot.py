@@ -108,10 +108,12 @@ async def engine(
     clock: Clock,
     warn: Callable[[str], None],
     symbols: Sequence[str] = (),
+    refuse: Callable[[World], None] = lambda _: None,
 ) -> AsyncIterator[Engine]:
     """Take the log, recover, configure; at the end write down the stop, save a snapshot and let go.
 
     `symbols` are those whose contracts the feed lists later, with its facts; else they are those of the contracts.
+    `refuse` raises for a recovered world that this engine must not go on with, before anything is written.
     Raises LogHeld, LogDamaged, ConfigError. When the block ends by an error nothing more is written:
     the log is the truth, and the next start goes on from there.
     """
@@ -121,6 +123,7 @@ async def engine(
         for warning in log.warnings:
             warn(warning)
         made = _recovered_engine(settings, log, clock, warn)
+        refuse(made.loop.world)
         made.started_at_ms, made.digest_at_start = clock.now_ms(), world_digest(made.recovered.world)
         started = EngineStarted(
             made.started_at_ms, settings.version, code_digest(settings.strategies.values()), settings.config_digest

@@ -4,6 +4,7 @@
 PapertapeError
 ├── UsageError             what was asked cannot be asked                             exit 2
 ├── ConfigError            the configuration is wrong: key, value, valid range        exit 4
+├── AddressTaken           the page cannot listen there now: taken, or no such address here  exit 1
 ├── MarketDataError        a file or feed cannot be read as market data               exit 1
 ├── ExchangeError          an exchange does not serve                                 exit 1
 │   ├── ExchangeUnreachable   no answer, or none that is the exchange's own           exit 1
@@ -53,6 +54,10 @@ class ConfigError(PapertapeError):
     """The configuration is wrong; the text names the key's path, the value and the valid range."""
 
     exit_code = 4
+
+
+class AddressTaken(PapertapeError):
+    """The page cannot listen at this address now; another program may let go of it, or the network may come."""
 
 
 class MarketDataError(PapertapeError):

@@ -43,8 +43,13 @@ class ReadyView(Struct, frozen=True):
     reasons: tuple[Reason, ...]
 
 
-def readiness(views: Views, engine: EngineStatus | None, head_seq: int) -> ReadyView:
-    """How it is. `engine` is None where no engine answers on this log, `head_seq` is where the log ends."""
+def readiness(views: Views, engine: EngineStatus | None, head_seq: int, outage: str = "") -> ReadyView:
+    """How it is. `engine` is None where no engine answers on this log, `head_seq` is where the log ends.
+
+    `outage` is why the engine is down, as its keeper says it.
+    """
+    if engine is None and outage:
+        return ReadyView(ready=False, idle="", reasons=(Reason("stopped_by_fault", outage),))
     if engine is None:
         return _without_engine(views, head_seq)
     if engine.replaying:

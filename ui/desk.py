@@ -86,7 +86,7 @@ class Desk:
             "contracts": look.views.contracts.by_symbol,
             "desk": look.views.portfolio.view(),
             "steps": None if look.live else steps(self.site.timeline.views, look.seq),
-            "ready": readiness(look.views, look.engine, look.head_seq),
+            "ready": readiness(look.views, look.engine, look.head_seq, self.site.outage() if look.live else ""),
             "with_scripts": self.with_scripts,
         }
 

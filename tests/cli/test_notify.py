@@ -33,10 +33,12 @@ class Manager:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(at)
         self.socket.settimeout(WAIT_S_MAX)
+        self.heard: list[str] = []
 
     def next(self) -> str:
         """The next word, as soon as it comes."""
-        return self.socket.recv(256).decode()
+        self.heard.append(self.socket.recv(2_048).decode())
+        return self.heard[-1]
 
     def until(self, word: str) -> list[str]:
         """The words before that one, which comes within a while."""
@@ -82,12 +84,23 @@ def test_ready_when_the_engine_is_up_then_signs_of_life_then_the_end(tmp_path: P
         assert keeper.wait(WAIT_S_MAX) == 0
 
 
-def test_no_sign_of_life_when_the_engine_was_given_up(tmp_path: Path, manager: Manager) -> None:
+def test_no_sign_of_life_and_a_status_where_an_engine_fails_again_and_again(tmp_path: Path, manager: Manager) -> None:
     (tmp_path / "engine.up").touch()
     with keeping(tmp_path, "exit 1"):
         manager.until("READY=1")
         life(tmp_path, "engine", 5)
         assert manager.is_silent_for(1.5)
+        assert any(
+            one.startswith("STATUS=the engine ended with 1; it is started again in 4 s") for one in manager.heard
+        )
+
+
+def test_a_page_that_fails_again_and_again_is_no_reason_to_end_an_engine(tmp_path: Path, manager: Manager) -> None:
+    (tmp_path / "engine.up").touch()
+    with keeping(tmp_path, STAYS, "exit 1"):
+        manager.until("READY=1")
+        life(tmp_path, "web", 5)
+        assert not manager.is_silent_for(1.5)
 
 
 def test_what_no_restart_mends_is_no_reason_for_one(tmp_path: Path, manager: Manager) -> None:
@@ -141,7 +154,11 @@ def test_the_unit_as_systemd_reads_it(tmp_path: Path) -> None:
     read.optionxform = str  # type: ignore[assignment,method-assign]
     read.read_string(UNIT.read_text())
     service = read["Service"]
-    assert (service["Type"], service["NotifyAccess"], service["Restart"]) == ("notify", "main", "on-failure")
+    assert (service["Type"], service["NotifyAccess"], service["Restart"]) == ("notify", "main", "always")
+    assert read["Unit"]["StartLimitIntervalSec"] == "0", "five failed starts must not be the last ones"
+    assert "RestartPreventExitStatus" not in service
+    assert service["OOMPolicy"] == "continue", "a page that was killed for its memory must not end the engine"
+    assert read["Install"]["WantedBy"] == "multi-user.target"
     assert float(service["TimeoutStopSec"]) > 8.0
     for name in ("NoNewPrivileges", "PrivateTmp", "PrivateDevices", "ProtectHome", "LockPersonality"):
         assert service[name] == "yes", name
