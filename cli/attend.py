@@ -18,11 +18,12 @@ from cli.graph import warn
 from cli.journal import journal
 from cli.telling import InChat, InFile, Telling, file_of_alerts, ping
 from cli.told import ToldFile, told_path
-from engine.backup import Backup, backups
+from engine.backup import Backup, newest_backup
 from engine.companions import Companions
 from engine.feeds.bitget_settings import BITGET
 from engine.lag import LagWatch, stacks_file
 from engine.vital_signs import VitalSigns
+from events.copying import log_bytes
 from events.cursors import SqliteCursors
 from events.errors import PapertapeError
 from events.snapshots import SnapshotStore
@@ -295,8 +296,8 @@ class Attendance:
 
     def newest_backup(self) -> Backup | None:
         """The newest proved backup, whoever made it; looks into its folder."""
-        found = backups(self._db.parent / self._config.backup.folder, self._db.name)
-        return found[-1] if found else None
+        folder = self._db.parent / self._config.backup.folder
+        return newest_backup(folder, self._db.name, self._running.clock.now_ms())
 
     @property
     def backup_age_s(self) -> float | None:
@@ -314,6 +315,7 @@ class Attendance:
             projection_lag_events={"alerts": told.lag_events, **self._chat_lag()},
             dead_tasks=tuple(sorted(self.companions.dead)),
             backup_age_s=self.backup_age_s,
+            log_bytes=await asyncio.to_thread(log_bytes, self._db),
             market_ended=self.market_ended,
         )
 

@@ -176,9 +176,10 @@ class Keeper:
         verdict = kept.restarts.after(Life(code, kept.started_s, now_s, kept.pulse.was_heard))
         if isinstance(verdict, Again):
             kept.due_s = now_s + verdict.after_s
-            text = f"the {kept.program.name} {self._how(kept)}; {_pause(verdict)}"
+            pause = f"in {verdict.after_s:g} s" if verdict.after_s else "at once"
+            text = f"the {kept.program.name} {self._how(kept)}; it is started again {pause}"
             if not verdict.quiet:
-                self._tell(text)
+                self._tell(text + (f" ({verdict.note})" if verdict.note else ""))
         else:
             kept.ended = verdict
             text = self._tell_end(kept, verdict)
@@ -219,12 +220,6 @@ class Keeper:
             if kept.pid is not None:
                 self._tell(f"the {kept.program.name} did not end within {self._ends_s_max:g} s and is killed")
                 _signal_group(kept.pid, signal.SIGKILL)
-
-
-def _pause(again: Again) -> str:
-    """When it is started again, in words."""
-    pause = f"in {again.after_s:g} s" if again.after_s else "at once"
-    return f"it is started again {pause}" + (f" ({again.note})" if again.note else "")
 
 
 def _spawned(program: Program, board_fd: int) -> int:

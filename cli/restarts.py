@@ -18,7 +18,6 @@ STOPS: Final = {5: "the log is damaged, or newer than this version"}
 """Exit codes after which an engine is not started again."""
 OWNER_MENDS: Final = {2: "what was asked for cannot be done", 4: "the configuration is wrong"}
 """Exit codes that only a change by the owner mends: one try in five minutes sees it, and no sooner one helps."""
-HELD: Final = {3: "another engine holds the log"}
 FAULTS_TOLD_MAX: Final = 5
 """So many ends in a row, each soon after its start, are told one by one; the last says that no more is said."""
 STEADY_S: Final = 30.0
@@ -98,16 +97,16 @@ class Restarts:
             return Again(PAUSE_S_MAX, f"{why}; this is said once", quiet=self._waits > 1)
         if life.code == -signal.SIGKILL and not self._is_killed_often(life):
             return Again(0.0)
-        return self._after_fault(life)
+        return self._after_fault()
 
-    def _after_fault(self, life: Life) -> Again:
+    def _after_fault(self) -> Again:
         self._faults += 1
         pause_s = min(PAUSE_S_MAX, PAUSE_S * 2.0 ** min(self._faults - 1, DOUBLINGS_MAX))
-        notes = [HELD[life.code]] if life.code in HELD else []
+        note = ""
         if self._faults == FAULTS_TOLD_MAX:
-            notes.append(f"after {FAULTS_TOLD_MAX} ends in a row it is tried as long as it takes, at most")
-            notes[-1] += f" {PAUSE_S_MAX:g} s apart, and no more is said until it stays up"
-        return Again(pause_s, "; ".join(notes), quiet=self._faults > FAULTS_TOLD_MAX)
+            note = f"after {FAULTS_TOLD_MAX} ends in a row it is tried as long as it takes, at most {PAUSE_S_MAX:g} s"
+            note += " apart, and no more is said until it stays up"
+        return Again(pause_s, note, quiet=self._faults > FAULTS_TOLD_MAX)
 
     def _is_killed_often(self, life: Life) -> bool:
         self._kills_s.append(life.ended_s)

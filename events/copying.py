@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 ASIDE_MAX = 100
 
 
+def log_bytes(db: Path) -> int | None:
+    """How much room a log takes: its file and what is not in it yet; None where there is none. Nothing is opened."""
+    try:
+        wal = db.with_name(f"{db.name}-wal")
+        return db.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
+    except OSError:
+        return None
+
+
 def copy_log(source: Path, target: Path) -> Head:
     """Copy the log at `source`, as it stands now, into the new file `target`; the head of the copy.
 
