@@ -23,6 +23,7 @@ from engine.companions import Companions
 from engine.feeds.bitget_settings import BITGET
 from engine.lag import LagWatch, stacks_file
 from engine.vital_signs import VitalSigns
+from events.beside import real_path
 from events.copying import log_bytes
 from events.cursors import SqliteCursors
 from events.errors import PapertapeError
@@ -66,7 +67,7 @@ class Attendance:
     """One engine's companions, and what they share."""
 
     def __init__(self, running: Engine, config: Config, feed: Feed, db: Path, stack: AsyncExitStack) -> None:
-        self._running, self._config, self._feed, self._db, self._stack = running, config, feed, db, stack
+        self._running, self._config, self._feed, self._db, self._stack = running, config, feed, real_path(db), stack
         self._variables = variables_of(os.environ, config.folder / ".env")
         self.market_ended = False
         self.companions = Companions(running.bus, running.clock, warn, self._report)
@@ -76,8 +77,8 @@ class Attendance:
         self._heart: Heart | None = None
         self._bot: Bot | None = None
         self._telling: Telling | None = None
-        self._told = ToldFile(told_path(db), warn)
-        self.signs = VitalSigns(db.parent, running.loop.latencies, self._lag)
+        self._told = ToldFile(told_path(self._db), warn)
+        self.signs = VitalSigns(self._db.parent, running.loop.latencies, self._lag)
         self._backing = self._scheduled_backups()
 
     def _now_text(self) -> str:

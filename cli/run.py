@@ -22,6 +22,7 @@ from engine.clock import SystemClock
 from engine.control import Door
 from engine.supervisor import supervise
 from engine.vital_signs import VitalSigns
+from events.beside import real_path
 from events.errors import ConfigError, PapertapeError
 
 try:
@@ -97,7 +98,7 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
 
 def _door(running: Engine, config: Config, db: Path, attended: Attendance | None) -> Door:
     """Where commands come in and the status goes out."""
-    signs = VitalSigns(db.parent, running.loop.latencies) if attended is None else attended.signs
+    signs = VitalSigns(real_path(db).parent, running.loop.latencies) if attended is None else attended.signs
     return Door(db, running.desk, warn, saying(running, signs, attended), may_crash=config.feed.kind == "sim")
 
 

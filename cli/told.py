@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from events.beside import beside
 from projections.messages import Unlogged
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ NOTHING: Final = Unlogged()
 
 def told_path(db: Path) -> Path:
     """Where it stands."""
-    return db.with_name(db.name + SUFFIX)
+    return beside(db, SUFFIX)
 
 
 class ToldFile:

@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from engine.core.saving import world_digest
 from engine.recovery import recover
+from events.beside import real_path
 from events.copying import copy_log, log_bytes, put_back
 from events.errors import BackupFailed, LogError
 from events.sqlite_log import SqliteLogReader
@@ -122,7 +123,7 @@ def make_backup(
     compares the state's digest with that of the living log at the same seq, which comes by its snapshots.
     Raises BackupFailed where they differ or there is no room for both copies, LogError where there is no log.
     """
-    started = time.perf_counter()
+    started, db = time.perf_counter(), real_path(db)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)

@@ -21,6 +21,7 @@ from engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
 from engine.recovery import Recovered, recover
 from engine.replaying import tell, tell_end
 from engine.setup import RunnerSettings, configured_runners
+from events.beside import beside
 from events.bus import Bus
 from events.errors import ConfigError, LogError
 from events.facts import (
@@ -90,7 +91,7 @@ class Engine(Struct):
 
 def snapshot_store(db: Path, warn: Callable[[str], None]) -> SnapshotStore:
     """The snapshots of the log at `db`: a folder beside it."""
-    return SnapshotStore(db.with_name(db.name + ".snapshots"), warn)
+    return SnapshotStore(beside(db, ".snapshots"), warn)
 
 
 def make_folder(db: Path) -> None:
