@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from cli.arguments import moment_ms
 from cli.config import load_config, strategies_of
 from cli.graph import file_feed, make_runners, report_refusals, warn, with_files
+from cli.new_log import ANOTHER, admit_log
 from cli.output import emit
 from cli.progress import counting
 from engine.clock import SystemClock
@@ -81,6 +82,8 @@ def show(asked: Asked, *, as_json: bool) -> None:
     if asked.trades is not None and not asked.trades.parent.is_dir():
         raise UsageError(f"--trades {asked.trades}: there is no folder {asked.trades.parent}")
     config = _configured(asked)
+    if asked.db is not None:
+        admit_log(asked.db, config, way_on=ANOTHER)
     result, feed = _run(config, asked.engine)
     portfolio, trades = _told(result)
     if asked.trades is not None:

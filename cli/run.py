@@ -17,6 +17,7 @@ from cli.engine_status import saying
 from cli.graph import make_engine_settings, make_feed, report_refusals, warn
 from cli.leaving import after_leaver
 from cli.logs import ROOT, TOLD, logs
+from cli.new_log import admit_log, note_log, refuse_vanished
 from engine.boot import Engine, engine
 from engine.clock import SystemClock
 from engine.control import Door
@@ -45,9 +46,12 @@ def start(asked: Asked, *, as_json: bool) -> None:
     """Run the engine until the market ends or a signal comes."""
     config = configured(asked)
     occupy_closed_streams()
+    db = asked.db or config.database
+    refuse_vanished(db)
+    admit_log(db, config, new_log=asked.new_log)
     for number in STOP_SIGNALS:
         signal.signal(number, _leave)
-    run_loop(_run(config, asked.db or config.database, asked.until_end, as_json))
+    run_loop(_run(config, db, asked.until_end, as_json))
 
 
 def _leave(number: int, frame: object) -> None:  # noqa: ARG001
@@ -81,6 +85,7 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
         )
         running = await after_leaver(db, lambda: stack.enter_async_context(made()))
         up(running)
+        note_log(db)
         stop = _stop_on_signals(running)
         attended = None
         if is_attended(config):

@@ -20,6 +20,7 @@ from cli.kept import PAGE
 from cli.listening import HANDED, listener, url_of
 from cli.logs import ROOT as LOGGER
 from cli.logs import TOLD, logs
+from cli.new_log import admit_log
 from cli.notify import VARIABLES, Notify
 from cli.pulse import Pulse
 from engine.control import ANSWER_BYTES_MAX, Answer, AskStatus, socket_path
@@ -43,6 +44,7 @@ def keep(asked: Asked, host: str | None, port: int | None, other: Path | None = 
     config = configured(asked)
     if other is not None and not other.exists():
         raise LogMissing(f"there is no log at {other}")
+    admit_log(asked.db or config.database, config, new_log=asked.new_log)
     occupy_closed_streams()
     host = config.web.host if host is None else host
     entered = entrance(web_variables(os.environ, config.folder), host)

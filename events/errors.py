@@ -16,6 +16,7 @@ PapertapeError
 ├── LogError               the log said no
 │   ├── LogHeld            another engine holds it                                    exit 3
 │   ├── LogMissing         there is no log at this path                               exit 2
+│   │   └── LogGone        but there was one: its head, snapshots or backups are there    exit 2
 │   ├── LogForeign         the file at this path is something else                    exit 2
 │   ├── LogDamaged         a row is torn, changed or missing, with seq and reason     exit 5
 │   ├── LogFromNewerVersion   an event this version does not know, with seq           exit 5
@@ -114,6 +115,10 @@ class LogMissing(LogError):
     """There is no log at this path."""
 
     exit_code = 2
+
+
+class LogGone(LogMissing):
+    """There is no log at this path, but there was one; the text says what is left of it and how to go on."""
 
 
 class LogForeign(LogError):
