@@ -176,10 +176,10 @@ class Keeper:
         verdict = kept.restarts.after(Life(code, kept.started_s, now_s, kept.pulse.was_heard))
         if isinstance(verdict, Again):
             kept.due_s = now_s + verdict.after_s
-            pause = f"in {verdict.after_s:g} s" if verdict.after_s else "at once"
-            text = f"the {kept.program.name} {self._how(kept)}; it is started again {pause}"
+            ended, pause = f"the {kept.program.name} {self._how(kept)}", _pause(verdict)
+            text = f"{ended}; it is started again until it stays up"  # The same after each try: that is no progress.
             if not verdict.quiet:
-                self._tell(text + (f" ({verdict.note})" if verdict.note else ""))
+                self._tell(f"{ended}; it is started again {pause}")
         else:
             kept.ended = verdict
             text = self._tell_end(kept, verdict)
@@ -220,6 +220,12 @@ class Keeper:
             if kept.pid is not None:
                 self._tell(f"the {kept.program.name} did not end within {self._ends_s_max:g} s and is killed")
                 _signal_group(kept.pid, signal.SIGKILL)
+
+
+def _pause(again: Again) -> str:
+    """When it is started again, in words."""
+    pause = f"in {again.after_s:g} s" if again.after_s else "at once"
+    return f"{pause} ({again.note})" if again.note else pause
 
 
 def _spawned(program: Program, board_fd: int) -> int:

@@ -109,7 +109,7 @@ def test_an_engine_that_hangs_is_killed_and_one_that_was_never_heard_is_waited_f
 def test_a_page_that_died_is_started_again_and_the_engine_notices_nothing(tmp_path: Path) -> None:
     with keeping(tmp_path, STAYS, "sleep 0.1; exit 1") as keeper:
         engine = life(tmp_path, "engine", 1)
-        life(tmp_path, "web", 7)
+        life(tmp_path, "web", 6)
         assert is_alive(engine)
         _, said, _ = stopped(keeper)
     assert said.count("the web ended with 1") == 5, "then it goes on without a word"
