@@ -18,7 +18,14 @@ NAMED_MAX = 4
 
 
 def refuse_remains(db: Path, backup_folder: Path, way_on: str) -> None:
-    """Refuse to begin a log where one was. `way_on` says what else than a restore leads on. Raises LogGone."""
+    """Refuse to begin a log where one was. `way_on` is another way than a restore. Raises LogGone, LogError."""
+    try:
+        _refuse(db, backup_folder, way_on)
+    except OSError as error:
+        raise LogError(f"there can be no log at {db}: {error.strerror}") from error
+
+
+def _refuse(db: Path, backup_folder: Path, way_on: str) -> None:
     if _is_there(db):
         return
     if db.is_symlink() and not db.exists():
