@@ -141,7 +141,7 @@ class Health:
 
     def _readiness(self, engine: EngineStatus | None) -> ReadyView:
         timeline = self._site.timeline
-        return readiness(timeline.views, engine, timeline.head_seq, timeline.folding)
+        return readiness(timeline.views, engine, timeline.head_seq, timeline.folding, self._site.outage())
 
 
 def routes(site: Site, streams: Streams, wrong_tokens: Callable[[], int]) -> list[GuardedRoute]:

@@ -45,8 +45,8 @@ class _Scrape(Collector):
 
     def _log(self) -> Iterator[Metric]:
         timeline = self._site.timeline
-        views = timeline.views
-        ready = readiness(views, self._engine, timeline.head_seq, timeline.folding).ready
+        views, outage = timeline.views, self._site.outage()
+        ready = readiness(views, self._engine, timeline.head_seq, timeline.folding, outage).ready
         yield _gauge("ready", "1 while it trades or rightly does nothing", float(ready))
         yield _gauge("log_head_seq", "The newest event of the log", timeline.head_seq)
         yield _gauge("views_seq", "The event that these numbers stand at", views.seq)

@@ -33,6 +33,7 @@ class Asked(Struct, frozen=True):
     until_end: bool
     seed: int | None
     sets: list[str]
+    new_log: bool = False
 
 
 def configured(asked: Asked) -> Config:

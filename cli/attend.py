@@ -19,11 +19,13 @@ from cli.graph import warn
 from cli.journal import journal
 from cli.telling import InChat, InFile, Telling, file_of_alerts, ping
 from cli.told import ToldFile, told_path
-from engine.backup import Backup, backups
+from engine.backup import Backup, newest_backup
 from engine.companions import Companions
 from engine.feeds.bitget_settings import BITGET
 from engine.lag import LagWatch, stacks_file
 from engine.vital_signs import VitalSigns
+from events.beside import real_path
+from events.copying import log_bytes
 from events.cursors import SqliteCursors
 from events.errors import LogDamaged, LogReplaced, PapertapeError
 from events.place import other_users
@@ -69,7 +71,7 @@ class Attendance:
     """One engine's companions, and what they share."""
 
     def __init__(self, running: Engine, config: Config, feed: Feed, db: Path, stack: AsyncExitStack) -> None:
-        self._running, self._config, self._feed, self._db, self._stack = running, config, feed, db, stack
+        self._running, self._config, self._feed, self._db, self._stack = running, config, feed, real_path(db), stack
         self._variables = variables_of(os.environ, config.folder / ".env")
         self.market_ended = False
         self.companions = Companions(running.bus, running.clock, warn, self._report)
@@ -79,8 +81,8 @@ class Attendance:
         self._heart: Heart | None = None
         self._bot: Bot | None = None
         self._telling: Telling | None = None
-        self._told = ToldFile(told_path(db), warn)
-        self.signs = VitalSigns(db.parent, running.loop.latencies, self._lag)
+        self._told = ToldFile(told_path(self._db), warn)
+        self.signs = VitalSigns(self._db.parent, running.loop.latencies, self._lag)
         self._backing = self._scheduled_backups()
 
     def _now_text(self) -> str:
@@ -308,8 +310,8 @@ class Attendance:
 
     def newest_backup(self) -> Backup | None:
         """The newest proved backup, whoever made it; looks into its folder."""
-        found = backups(self._db.parent / self._config.backup.folder, self._db.name)
-        return found[-1] if found else None
+        folder = self._db.parent / self._config.backup.folder
+        return newest_backup(folder, self._db.name, self._running.clock.now_ms())
 
     @property
     def backup_age_s(self) -> float | None:
@@ -332,6 +334,7 @@ class Attendance:
             wal_blocked_bytes=blocked,
             log_users=await asyncio.to_thread(other_users, log.path) if blocked else (),
             read_back_failure=self._running.integrity.failure,
+            log_bytes=await asyncio.to_thread(log_bytes, self._db),
             market_ended=self.market_ended,
         )
 

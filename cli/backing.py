@@ -8,7 +8,8 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 from cli.programs import own_command, own_environment
-from engine.backup import backups
+from cli.restarts import how
+from engine.backup import newest_backup, remove_leftovers
 from projections.watchdog.dog import closed_within
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ AGAIN_AFTER_S: Final = 3_600.0
 """After one that failed."""
 BACKUP_S_MAX: Final = 6 * 3_600.0
 WORDS_CHARS_MAX: Final = 300
+HOUR_S: Final = 3_600.0
 HOUR_MS: Final = 3_600_000.0
 
 
@@ -44,40 +46,55 @@ class Backing:
         """`command` makes one backup of `db` in `folder` and ends with 0."""
         self._db, self._folder, self._every_ms = db, folder, every_hours * HOUR_MS
         self._command, self._bus, self._clock, self._warn = command, bus, clock, warn
-        self._begun_ms = clock.now_ms()
-        self._not_before_ms = self._begun_ms + FIRST_AFTER_S * 1_000.0
+        self._lived_s = 0.0  # Counted by the pauses: the machine's clock may be set while the engine runs.
+        self._not_before_s = FIRST_AFTER_S
 
     def age_s(self) -> float | None:
         """How old the newest backup is, the engine's life where there is none; None in the first hour of that life."""
-        now_ms = self._clock.now_ms()
-        if now_ms - self._begun_ms < HOUR_MS:
+        if self._lived_s < HOUR_S:
             return None
-        return (now_ms - self._newest_ms(self._begun_ms)) / 1_000.0
+        since_ms = self._since_newest_ms()
+        return self._lived_s if since_ms is None else since_ms / 1_000.0
 
-    def _newest_ms(self, otherwise_ms: int) -> int:
-        found = backups(self._folder, self._db.name)
-        return found[-1].at_ms if found else otherwise_ms
+    def _since_newest_ms(self) -> int | None:
+        """How long ago the newest backup was made; None where there is none of a date that can be right."""
+        now_ms = self._clock.now_ms()
+        found = newest_backup(self._folder, self._db.name, now_ms)
+        return None if found is None else max(0, now_ms - found.at_ms)
 
     async def run(self) -> None:
         """Until the bus is closed."""
-        while not await closed_within(self._bus, self._clock, LOOK_S):
-            now_ms = self._clock.now_ms()
-            if now_ms >= self._not_before_ms and now_ms - self._newest_ms(0) >= self._every_ms:
-                failure = await self._make()
-                if failure:
-                    self._warn(f"no backup: {failure}; it is tried again in {AGAIN_AFTER_S / 60.0:g} minutes")
-                    self._not_before_ms = now_ms + AGAIN_AFTER_S * 1_000.0
+        await asyncio.to_thread(remove_leftovers, self._folder)
+        while True:
+            is_over = await closed_within(self._bus, self._clock, LOOK_S)
+            self._lived_s += LOOK_S
+            if is_over:
+                return
+            since_ms = self._since_newest_ms()
+            if self._lived_s >= self._not_before_s and (since_ms is None or since_ms >= self._every_ms):
+                await self._try()
+
+    async def _try(self) -> None:
+        """Make one; after a failure warn, tidy up, and leave it for a while."""
+        failure = await self._make()
+        if failure:
+            self._warn(f"no backup: {failure}; it is tried again in {AGAIN_AFTER_S / 60.0:g} minutes")
+            self._not_before_s = self._lived_s + AGAIN_AFTER_S
+            await asyncio.to_thread(remove_leftovers, self._folder)
 
     async def _make(self) -> str:
         """Make one; why it failed, empty where it did not."""
         nice = ("nice", "-n", "10") if shutil.which("nice") else ()
-        process = await asyncio.create_subprocess_exec(
-            *nice,
-            *self._command,
-            env=own_environment(os.environ),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *nice,
+                *self._command,
+                env=own_environment(os.environ),
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        except OSError as error:
+            return f"it could not be started: {error.strerror}"
         try:
             async with asyncio.timeout(BACKUP_S_MAX):
                 _, said = await process.communicate()
@@ -87,7 +104,16 @@ class Backing:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        return "" if process.returncode == 0 else said.decode(errors="replace").strip()[-WORDS_CHARS_MAX:]
+        if process.returncode == 0:
+            return "" if self._is_made() else "it ended well, and yet there is no new one"
+        assert process.returncode is not None
+        words = said.decode(errors="replace").strip()[-WORDS_CHARS_MAX:]
+        return f"it {how(process.returncode)}" + (f": {words}" if words else "")
+
+    def _is_made(self) -> bool:
+        """Whether there is a backup that is not due again yet."""
+        since_ms = self._since_newest_ms()
+        return since_ms is not None and since_ms < self._every_ms
 
 
 def backup_command(db: Path, folder: Path, config_file: str) -> list[str]:

@@ -12,6 +12,7 @@ from cli.arguments import moment_ms
 from cli.backtest_trades import open_path, write_trades
 from cli.config import load_config, strategies_of
 from cli.graph import check_period, file_feed, make_runners, report_files, warn, with_files
+from cli.new_log import ANOTHER, admit_log
 from cli.output import emit
 from cli.outputs import check_output, log_files, read_files, whole_log
 from cli.progress import counting
@@ -105,6 +106,8 @@ def show(asked: Asked, *, as_json: bool) -> None:
     if asked.db is not None and asked.db.exists():
         raise UsageError(f"--db {asked.db}: there is a file already; a backtest writes a log of its own")
     config = _configured(asked)
+    if asked.db is not None:
+        admit_log(asked.db, config, way_on=ANOTHER)
     _check_outputs(asked, config)
     result, feed = _run(config, asked)
     ending = _ending(result)

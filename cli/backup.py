@@ -16,6 +16,7 @@ from cli.tasks import run_tasks
 from engine.backup import KEEP_MAX, make_backup
 from engine.boot import snapshot_store
 from engine.clock import SystemClock
+from events.beside import beside, real_path
 from events.copying import Placed, put_back
 from events.cursors import SqliteCursors, stored_positions
 from events.errors import LogNewer, UsageError
@@ -48,7 +49,7 @@ def back_up(db: Path | None, config: Path | None, to: Path | None, keep: int | N
     path, kept = db or loaded.database, loaded.backup.keep if keep is None else keep
     if not 1 <= kept <= KEEP_MAX:
         raise UsageError(f"--keep {kept}: must be 1 to {KEEP_MAX}")
-    folder = to or path.parent / loaded.backup.folder
+    folder = to or real_path(path).parent / loaded.backup.folder
     with counting("proving the copy", 0) as on_progress:
         made = make_backup(
             path, folder, kept, strategies_of(loaded), snapshot_store(path, warn), SystemClock().now_ms(), on_progress
@@ -78,18 +79,25 @@ def restore(
         raise UsageError("--new-epoch needs --why: the reason is kept in the log")
     clock = SystemClock()
     there = Placed(path)
-    positions = stored_positions(_cursors(path))
+    positions, epoch_seq = stored_positions(_cursors(path)), 0
+
+    def amend(staged: Path, head: Head) -> Head:
+        """The cursors as they were by then, and the word of a new epoch, are there with the log itself."""
+        nonlocal epoch_seq
+        _set_cursors(_cursors(staged), stepped_back(positions, head.seq))
+        if not new_epoch or not there.known_seq:
+            return head
+        fact = EpochBegan(clock.now_ms(), head.seq, head.hash.hex(), there.known_seq, who or owner(), why)
+        began = run_tasks(lambda: _begin_epoch(staged, fact, clock))
+        epoch_seq = began.seq
+        return began
+
     try:
-        head, aside = put_back(backup, path, replace_newer=new_epoch, now_ms=clock.now_ms())
+        head, aside = put_back(backup, path, replace_newer=new_epoch, now_ms=clock.now_ms(), amend=amend)
     except LogNewer as newer:
         raise LogNewer(
             f"{newer}; --new-epoch puts the older one in its place, moves the newer one aside and says so in the log"
         ) from None
-    _set_cursors(_cursors(path), stepped_back(positions, head.seq))
-    epoch_seq = 0
-    if new_epoch and there.known_seq:
-        fact = EpochBegan(clock.now_ms(), head.seq, head.hash.hex(), there.known_seq, who or owner(), why)
-        epoch_seq = run_tasks(lambda: _begin_epoch(path, fact, clock)).seq
     found = Restored(path, head.seq, head.hash.hex(), aside, epoch_seq)
     if as_json:
         emit(found)
@@ -98,7 +106,7 @@ def restore(
 
 
 def _cursors(db: Path) -> Path:
-    return db.with_name(db.name + CURSORS_SUFFIX)
+    return beside(db, CURSORS_SUFFIX)
 
 
 def _set_cursors(path: Path, positions: dict[str, int]) -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from cli.inspecting import conditions_view
 from engine.conditions import Conditions, conditions
 from engine.past import Past
+from events.beside import beside
 from events.log_thread import LogThread
 from events.snapshots import SnapshotStore
 
@@ -30,7 +31,7 @@ class ChatConditions:
 
     def __init__(self, db: Path, open_reader: Callable[[], LogReader], strategies: Mapping[str, Strategy]) -> None:
         self._thread = LogThread(open_reader)
-        snapshots = SnapshotStore(db.with_name(db.name + ".snapshots"), lambda _: None, only_looks=True)
+        snapshots = SnapshotStore(beside(db, ".snapshots"), lambda _: None, only_looks=True)
         self._past = Past(self._thread, strategies, snapshots)
 
     async def __call__(self, seq: int, symbol: str) -> tuple[ConditionsView, ...]:

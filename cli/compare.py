@@ -12,6 +12,7 @@ from cli.explaining import Explainer
 from cli.reading import forwards
 from engine.conditions import conditions as conditions_of
 from engine.recovery import recover
+from events.beside import beside
 from events.errors import ConfigError
 from events.facts import CandleClosed, Event, OrderPlaced, OrderRejected, Timing
 from events.snapshots import SnapshotStore
@@ -91,7 +92,7 @@ class _Side:
         self, reader: SqliteLogReader, db: Path, config: Path | None, strategies: Mapping[str, Strategy]
     ) -> None:
         self.reader, self._strategies = reader, strategies
-        self._snapshots = SnapshotStore(db.with_name(db.name + ".snapshots"), lambda _: None, only_looks=True)
+        self._snapshots = SnapshotStore(beside(db, ".snapshots"), lambda _: None, only_looks=True)
         self.folds = Compared(str(db))
         self._explainer = Explainer(reader, config)
         fold([self.folds], forwards(reader))

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from events.copying import log_bytes
 from events.proof import read_proof
 from projections.site import EngineStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from cli.attend import Attendance
     from engine.boot import Engine
@@ -55,7 +55,7 @@ async def status_of(running: Engine, signs: VitalSigns, attended: Attendance | N
         commit_p99_ms=measured.commit_latency_ms,
         loop_lag_ms=measured.loop_lag_ms,
         disk_free_bytes=measured.disk_free_bytes,
-        log_bytes=await asyncio.to_thread(_bytes_of, db),
+        log_bytes=await asyncio.to_thread(log_bytes, db),
         tasks=len(asyncio.all_tasks()),
         proved_seq=None if proof is None else proof.seq,
         proved_at_ms=None if proof is None else proof.at_ms,
@@ -69,12 +69,3 @@ async def status_of(running: Engine, signs: VitalSigns, attended: Attendance | N
         dog=None if attended is None else attended.dog_view,
         market_ended=running.market_ended,
     )
-
-
-def _bytes_of(db: Path) -> int | None:
-    """The log's file and its -wal; looked at, never opened."""
-    try:
-        wal = db.with_name(f"{db.name}-wal")
-        return db.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
-    except OSError:
-        return None

@@ -18,6 +18,9 @@ Sets = Annotated[
 Feed = Annotated[str | None, typer.Option(metavar="sim|file|bitget", help="Which market.")]
 Speed = Annotated[str | None, typer.Option(metavar="X|max", help="Market seconds a second.")]
 UntilEnd = Annotated[bool, typer.Option("--until-end", help="End when the market ends.")]
+NewLog = Annotated[
+    bool, typer.Option("--new-log", help="Begin anew where the log is gone; what is left of it is moved aside.")
+]
 Seed = Annotated[int | None, typer.Option(help="Which simulated market.")]
 
 
@@ -31,6 +34,7 @@ def run(
     db: DbOption = None,
     until_end: UntilEnd = False,
     seed: Seed = None,
+    new_log: NewLog = False,
     sets: Sets = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,10 +45,8 @@ def run(
     from cli.asked import Asked  # noqa: PLC0415 - engines are slow to import.
     from cli.run import start  # noqa: PLC0415 - likewise.
 
-    start(
-        Asked(config, feed, candles or [], funding or [], open_interest or [], speed, db, until_end, seed, sets or []),
-        as_json=as_json,
-    )
+    files = (candles or [], funding or [], open_interest or [])
+    start(Asked(config, feed, *files, speed, db, until_end, seed, sets or [], new_log), as_json=as_json)
 
 
 def up(
@@ -57,6 +59,7 @@ def up(
     db: DbOption = None,
     until_end: UntilEnd = False,
     seed: Seed = None,
+    new_log: NewLog = False,
     sets: Sets = None,
     host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where the page is served.")] = None,
     port: Annotated[int | None, typer.Option(metavar="N", help="On which port; 0 is any free one.")] = None,
@@ -71,9 +74,8 @@ def up(
     from cli.asked import Asked  # noqa: PLC0415 - engines are slow to import.
     from cli.up import keep  # noqa: PLC0415 - likewise.
 
-    asked = Asked(
-        config, feed, candles or [], funding or [], open_interest or [], speed, db, until_end, seed, sets or []
-    )
+    files = (candles or [], funding or [], open_interest or [])
+    asked = Asked(config, feed, *files, speed, db, until_end, seed, sets or [], new_log)
     raise typer.Exit(keep(asked, host, port, compare, as_json=as_json))
 
 

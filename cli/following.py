@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from events.beside import beside
 from events.errors import LogError
 from events.log_thread import LogThread
 from events.snapshots import SnapshotStore
@@ -48,7 +49,7 @@ def timeline_of(
     lies in a folder beside the log.
     """
     given = dict(timeframes_ms)
-    store = SnapshotStore(db.with_name(db.name + ".folds") / KEPT_FOLDER, warn)
+    store = SnapshotStore(beside(db, ".folds") / KEPT_FOLDER, warn)
     keeping = Keeping(store, _Hashes(db), lambda: int(time.time() * 1_000.0), warn, (given, settings))
     return LogTimeline(
         lambda: (tail_of(db), LogThread(lambda: SqliteLogReader(db))), lambda: Views(dict(given), settings), keeping

@@ -13,6 +13,7 @@ from engine.charts import Charts
 from engine.conditions import Conditions, conditions
 from engine.core.saving import world_digest
 from engine.past import Past
+from events.beside import beside
 from events.errors import LogBusy, LogReplaced, PapertapeError, UsageError
 from events.log_thread import LogThread
 from events.snapshots import SnapshotStore
@@ -48,7 +49,7 @@ class _OneLog:
     def __init__(self, db: Path, strategies: Mapping[str, Strategy]) -> None:
         self.file = _identity(db)
         self.thread = LogThread(lambda: SqliteLogReader(db))
-        snapshots = SnapshotStore(db.with_name(db.name + ".snapshots"), lambda _: None, only_looks=True)
+        snapshots = SnapshotStore(beside(db, ".snapshots"), lambda _: None, only_looks=True)
         self.past, self.charts = Past(self.thread, strategies, snapshots), Charts(self.thread)
 
 

@@ -1,7 +1,8 @@
 """The keeper: starts the engine and the web as processes of their own, and starts again whichever died.
 
 One loop waits for signals: an end of a child, a wish to stop. Each child leads a process group, so that whatever
-it started ends with it. As the first process of a container it also reaps what others left behind.
+it started ends with it. As the first process of a container it also reaps what others left behind. It goes on for as
+long as it takes (`cli.restarts`), and says why the engine is down where the page and systemd see it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
-from cli.restarts import ENDED_WELL, NOT_MENDED, Again, Life, NoMore, Restarts, how
+from cli.board import BOARD_FD, SLOT, Board, Slot
+from cli.restarts import ENDED_WELL, STEADY_S, Again, Life, NoMore, Restarts, how
+from projections.telegram.secret import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,10 +33,13 @@ KILLED_S_MAX: Final = 60.0
 SIGNALS_READ_MAX: Final = 64
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 INHERITED_FD: Final = 3
+NOT_STARTED: Final = 127
+"""The code of a process that the system could not even start, as a shell says it."""
+WORDS_CHARS_MAX: Final = 300
 
 
 class Program(Struct, frozen=True):
-    """What is started: a name for the owner, the command line, the whole environment.
+    """What is started: a name for the owner, the command line, the whole environment, where it leaves its last words.
 
     `inherits` is a descriptor that it gets as number 3. `is_silent`: nobody reads what it prints.
     """
@@ -41,26 +47,25 @@ class Program(Struct, frozen=True):
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
+    slot: Slot
     inherits: int | None = None
     is_silent: bool = False
 
 
 class Kept(Struct):
-    """A program and the process it runs as at the moment, if any."""
+    """A program and the process it runs as at the moment, if any. `pulse` says whether that one still answers."""
 
     program: Program
+    pulse: Pulse
     restarts: Restarts = field(default_factory=Restarts)
     pid: int | None = None
     started_s: float = 0.0
     due_s: float | None = 0.0
     """When it is to be started; None while it runs, and when it is not started any more."""
     ended: NoMore | None = None
+    code: int = 0
+    """How the last life ended."""
     asked_to_end: bool = False
-
-    @property
-    def lives(self) -> bool:
-        """Whether it runs, is about to, or was given up for what no restart mends: then the page goes on saying why."""
-        return self.ended is None or self.ended.code in NOT_MENDED
 
 
 class Keeper:
@@ -68,16 +73,16 @@ class Keeper:
 
     def __init__(
         self,
-        engine: Program,
-        web: Program,
+        engine: tuple[Program, Pulse],
+        web: tuple[Program, Pulse],
         tell: Callable[[str], None],
         notify: Notify,
-        pulse: Pulse,
+        board: Board,
         ends_s_max: float = ENDS_S_MAX,
     ) -> None:
-        """`tell` tells the owner what becomes of them, `notify` the service manager; `pulse` is the engine's."""
-        self._engine, self._web = Kept(engine), Kept(web, Restarts(may_end=False))
-        self._tell, self._notify, self._pulse, self._ends_s_max = tell, notify, pulse, ends_s_max
+        """`tell` tells the owner what becomes of them, `notify` the service manager, `board` those that are kept."""
+        self._engine, self._web = Kept(*engine), Kept(*web, Restarts(may_end=False))
+        self._tell, self._notify, self._board, self._ends_s_max = tell, notify, board, ends_s_max
         self._stopping = False
 
     def run(self) -> int:
@@ -86,8 +91,9 @@ class Keeper:
             try:
                 while not self._is_over():
                     self._start_due()
-                    self._notify.turn(lives=self._engine.lives and self._web.lives)
-                    self._kill_silent()
+                    self._look()
+                    # A page that fails is no reason to end an engine that trades.
+                    self._notify.turn(lives=not self._engine.restarts.is_failing, status=self._board.read("outage"))
                     if self._wait(coming):
                         self._stopping = True
                     self._reap()
@@ -103,9 +109,8 @@ class Keeper:
 
     def _code(self) -> int:
         ended = self._engine.ended
-        if ended is None:
-            return 0
-        return ended.code if ended.code >= 0 else 128 - ended.code
+        code = self._engine.code if ended is None else ended.code
+        return code if code >= 0 else 128 - code
 
     # ------------------------------------------------------------ starting, waiting
 
@@ -114,23 +119,35 @@ class Keeper:
         for kept in (self._web, self._engine):
             if kept.due_s is not None and kept.due_s <= now_s:
                 kept.due_s, kept.started_s = None, now_s
-                kept.pid = _spawned(kept.program)
-                if kept is self._engine:
-                    self._pulse.begins()
+                self._board.write(kept.program.slot, "")
+                kept.pulse.begin()
+                try:
+                    kept.pid = _spawned(kept.program, self._board.descriptor)
+                except OSError as error:  # No memory, no process left, or Python itself is on a missing mount.
+                    self._board.write(kept.program.slot, f"it could not be started: {error.strerror}")
+                    self._decide(kept, NOT_STARTED)
 
-    def _kill_silent(self) -> None:
-        """An engine that hangs loses nothing by it: it returns with all that it has committed."""
-        if self._engine.pid is not None and self._pulse.is_gone():
-            self._tell("the engine lives but has not answered for long; it is killed")
-            _signal_group(self._engine.pid, signal.SIGKILL)
-            self._pulse.begins()
+    def _look(self) -> None:
+        """Kill whoever hangs: the log loses nothing by it. Note who has come through a trouble."""
+        for kept in (self._engine, self._web):
+            if kept.pid is None:
+                continue
+            if kept.pulse.is_gone():
+                self._tell(f"the {kept.program.name} lives but has not answered for long; it is killed")
+                _signal_group(kept.pid, signal.SIGKILL)
+                kept.pulse.begin()
+            elif kept.pulse.was_heard and time.monotonic() - kept.started_s >= STEADY_S:
+                if kept.restarts.settle():
+                    self._tell(f"the {kept.program.name} stays up again")
+                if kept is self._engine:
+                    self._board.write("outage", "")
 
     def _wait(self, coming: socket.socket) -> bool:
         """Wait for a signal or until somebody is due; whether it was one to stop."""
-        due_s = [kept.due_s for kept in (self._engine, self._web) if kept.due_s is not None]
-        seconds = max(
-            0.0, min([*due_s, time.monotonic() + min(self._notify.look_s, self._pulse.look_s)]) - time.monotonic()
-        )
+        both, now_s = (self._engine, self._web), time.monotonic()
+        due_s = [kept.due_s - now_s for kept in both if kept.due_s is not None]
+        looks_s = [kept.pulse.look_s for kept in both if kept.pid is not None]
+        seconds = max(0.0, min([*due_s, *looks_s, self._notify.look_s]))
         return any(number in STOP_SIGNALS for number in _taken(coming, seconds))
 
     # ------------------------------------------------------------ ends
@@ -146,26 +163,43 @@ class Keeper:
     def _note(self, kept: Kept, code: int) -> None:
         assert kept.pid is not None, "only a running one ends"
         _signal_group(kept.pid, signal.SIGKILL)  # What it started and left behind.
-        kept.pid, now_s = None, time.monotonic()
+        kept.pid = None
         if kept.asked_to_end:
             # One that was asked before it could listen had not begun yet.
             kept.ended = NoMore(ENDED_WELL if code == -signal.SIGTERM else code)
             return
-        verdict = kept.restarts.after(Life(code, kept.started_s, now_s))
+        self._decide(kept, code)
+
+    def _decide(self, kept: Kept, code: int) -> None:
+        """Decide what becomes of a process that ended, and say it."""
+        now_s, kept.code = time.monotonic(), code
+        verdict = kept.restarts.after(Life(code, kept.started_s, now_s, kept.pulse.was_heard))
         if isinstance(verdict, Again):
             kept.due_s = now_s + verdict.after_s
-            pause = f"in {verdict.after_s:g} s" if verdict.after_s else "at once"
-            self._tell(f"the {kept.program.name} {how(code)}; it is started again {pause}")
+            ended, pause = f"the {kept.program.name} {self._how(kept)}", _pause(verdict)
+            text = f"{ended}; it is started again until it stays up"  # The same after each try: that is no progress.
+            if not verdict.quiet:
+                self._tell(f"{ended}; it is started again {pause}")
         else:
             kept.ended = verdict
-            self._tell_end(kept, verdict)
+            text = self._tell_end(kept, verdict)
+        if kept is self._engine and kept.due_s != now_s:
+            self._board.write("outage", text)
 
-    def _tell_end(self, kept: Kept, verdict: NoMore) -> None:
+    def _how(self, kept: Kept) -> str:
+        """How a process ended, with its last words."""
+        words = redact(" ".join(self._board.read(kept.program.slot).split()))[:WORDS_CHARS_MAX]
+        return how(kept.code) + (f": {words}" if words else "")
+
+    def _tell_end(self, kept: Kept, verdict: NoMore) -> str:
+        """Tell the owner of an end for good, where it has a reason; what was told."""
         if not verdict.why:
-            return
+            return ""
         name, other = kept.program.name, self._web if kept is self._engine else self._engine
         rest = f"; the {other.program.name} stays up, Ctrl-C ends it" if other.ended is None else ""
-        self._tell(f"the {name} {how(verdict.code)} and is not started again: {verdict.why}{rest}")
+        text = f"the {name} {self._how(kept)}, and is not started again: {verdict.why}{rest}"
+        self._tell(text)
+        return text
 
     def _end_all(self, coming: socket.socket) -> None:
         """Ask whoever runs to end, wait, and kill whoever is still there."""
@@ -188,15 +222,22 @@ class Keeper:
                 _signal_group(kept.pid, signal.SIGKILL)
 
 
-def _spawned(program: Program) -> int:
-    """Start a program at the head of a process group, without a stdin; its pid."""
+def _pause(again: Again) -> str:
+    """When it is started again, in words."""
+    pause = f"in {again.after_s:g} s" if again.after_s else "at once"
+    return f"{pause} ({again.note})" if again.note else pause
+
+
+def _spawned(program: Program, board_fd: int) -> int:
+    """Start a program at the head of a process group, without a stdin; its pid. Raises OSError."""
     actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = []
     if program.inherits is not None:
         actions.append((os.POSIX_SPAWN_DUP2, program.inherits, INHERITED_FD))
+    actions.append((os.POSIX_SPAWN_DUP2, board_fd, BOARD_FD))
     actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
     if program.is_silent:
         actions.append((os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0))
-    command, environment = list(program.command), dict(program.environment)
+    command, environment = list(program.command), {**program.environment, SLOT: program.slot}
     return os.posix_spawn(
         command[0], command, environment, file_actions=actions, setpgroup=0, setsigdef=[signal.SIGPIPE]
     )

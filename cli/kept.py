@@ -7,8 +7,8 @@ import signal
 import sys
 from typing import Final
 
-KEEPER: Final = "PAPERTAPE_KEEPER"
-"""The environment variable with the keeper's pid."""
+from cli.board import KEEPER
+
 PAGE: Final = "PAPERTAPE_PAGE"
 """What the engine's live view says of the page: its address, and the token where the keeper made one."""
 PR_SET_PDEATHSIG: Final = 1

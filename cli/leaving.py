@@ -9,8 +9,8 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from cli.board import KEEPER
 from cli.graph import warn
-from cli.kept import KEEPER
 from engine.control import NoEngine, ask_status
 from events.errors import LogHeld
 

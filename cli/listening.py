@@ -21,7 +21,7 @@ PORT_MAX: Final = 65_535
 def listener(host: str, port: int) -> socket.socket:
     """A socket that listens there, or the one handed over; port 0 is any free one.
 
-    Raises UsageError for an address that is taken or that this machine does not have.
+    Raises UsageError for a port that there is not, AddressTaken for an address that cannot be had now.
     """
     handed = os.environ.get(HANDED, "")
     if handed.isdecimal():

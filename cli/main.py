@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from cli import INTERRUPTED
 from cli.arguments import expand
+from cli.board import leave_last_words
 from cli.kept import end_with_keeper
 from cli.streams import prepare_streams, whole_output
 from cli.verb_table import GROUPS, VERBS
@@ -50,6 +51,7 @@ class Group(TyperGroup):
             return super().main(*args, **extra)
         except PapertapeError as error:
             _tell(error)
+            leave_last_words(os.environ, str(error))
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ class Notify:
 
     def __init__(self, variables: Mapping[str, str], is_up: Callable[[], bool]) -> None:
         self._to, self._is_up = _address(variables.get(SOCKET_VARIABLE, "")), is_up
-        self._is_ready = False
+        self._is_ready, self._status = False, ""
         limit = variables.get("WATCHDOG_USEC", "")
         meant = variables.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self._limit_s = int(limit) / 1e6 if limit.isdecimal() and meant else 0.0
@@ -42,26 +41,33 @@ class Notify:
             return READY_LOOK_S
         return min(LOOK_S_MAX, self._limit_s / BEATS_A_LIMIT) if self._limit_s else LOOK_S_MAX
 
-    def turn(self, *, lives: bool) -> None:
-        """Say what is so now. Who does not live is not ready, and gives no sign of life."""
-        if not self._to or not lives:
+    def turn(self, *, lives: bool, status: str = "") -> None:
+        """Say what is so now. Who does not live is not ready, and gives no sign of life; `status` says why."""
+        if not self._to:
+            return
+        if status != self._status and self._say(f"STATUS={status}"):
+            self._status = status
+        if not lives:
             return
         if not self._is_ready and self._is_up():
-            self._is_ready = True
-            self._say("READY=1")
+            self._is_ready = self._say("READY=1")
         if self._limit_s:
             self._say("WATCHDOG=1")
 
     def stopping(self) -> None:
         """Say that it ends."""
-        self._say("STOPPING=1")
-
-    def _say(self, word: str) -> None:
-        """Send it; that nobody listens is no fault."""
         if self._to:
-            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
+            self._say("STOPPING=1")
+
+    def _say(self, word: str) -> bool:
+        """Send it; whether it went out. That nobody listens, or not now, is no fault."""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
                 to.setblocking(False)
-                to.sendto(word.encode(), self._to)
+                to.sendto(word.encode(errors="replace"), self._to)
+        except OSError:
+            return False
+        return True
 
 
 def _address(said: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether the engine still answers: one that lives and does nothing is mended by a kill alone."""
+"""Whether a kept process still answers: one that lives and does nothing is mended by a kill alone."""
 
 from __future__ import annotations
 
@@ -33,8 +33,13 @@ class Pulse:
         """After so long it wants to ask again; sooner while nothing was heard of this life."""
         return self._ask_s if self._unanswered is not None else self._ask_s / ASKS_MIN
 
-    def begins(self) -> None:
-        """A new life: nothing was heard of it yet."""
+    @property
+    def was_heard(self) -> bool:
+        """Whether it has answered in this life."""
+        return self._unanswered is not None
+
+    def begin(self) -> None:
+        """Begin a new life: nothing was heard of it yet."""
         self._unanswered = None
 
     def is_gone(self) -> bool:

@@ -1,4 +1,9 @@
-"""When a process that ended is started again, how soon, and when no more."""
+"""When a process that ended is started again, and how soon.
+
+Whatever can heal (a full disk, a missing mount, a taken port, no network, a file that cannot be read) is tried again
+for as long as it takes, with pauses that grow to five minutes. Only a log that is damaged, or newer than this version,
+stops an engine for good: each further start would write behind the damage.
+"""
 
 from __future__ import annotations
 
@@ -9,41 +14,45 @@ from typing import Final
 from msgspec import Struct
 
 ENDED_WELL: Final = 0
-NOT_MENDED: Final = {
-    2: "what was asked for cannot be",
-    3: "another engine holds the log",
-    4: "the configuration is wrong",
-    5: "the log is damaged",
-}
-"""Exit codes after which a restart would end in the same way."""
-FAULTS_IN_A_ROW_MAX: Final = 5
-"""So many ends in a row, each soon after its start, and nothing is tried any more."""
+STOPS: Final = {5: "the log is damaged, or newer than this version"}
+"""Exit codes after which an engine is not started again."""
+OWNER_MENDS: Final = {2: "what was asked for cannot be done", 4: "the configuration is wrong"}
+"""Exit codes that only a change by the owner mends: one try in five minutes sees it, and no sooner one helps."""
+FAULTS_TOLD_MAX: Final = 5
+"""So many ends in a row, each soon after its start, are told one by one; the last says that no more is said."""
 STEADY_S: Final = 30.0
-"""Whoever lived so long was well: what ends it is not what ended the one before."""
+"""A process that was up for so long was well: its end has another cause than the one before."""
 PAUSE_S: Final = 0.25
-PAUSE_S_MAX: Final = 8.0
+PAUSE_S_MAX: Final = 300.0
+DOUBLINGS_MAX: Final = 20
 KILLS_MAX: Final = 20
 KILLS_WINDOW_S: Final = 60.0
-"""More kills within so long are no accident; the machine may be out of memory."""
+"""More kills within this time are no accident; the machine may be out of memory. Then there are pauses too."""
 
 
 class Life(Struct, frozen=True):
-    """How a process lived: its exit code (minus the number of the signal that ended it), since when, until when."""
+    """How a process lived: its exit code (minus the number of the signal that ended it), since when, until when.
+
+    `was_up` says whether it did its work at any time: a long replay that ends in a fault is no steady life.
+    """
 
     code: int
     started_s: float
     ended_s: float
+    was_up: bool = True
 
     @property
-    def lived_s(self) -> float:
-        """From its start to its end."""
-        return self.ended_s - self.started_s
+    def is_steady(self) -> bool:
+        """Whether it did its work for a while."""
+        return self.was_up and self.ended_s - self.started_s >= STEADY_S
 
 
 class Again(Struct, frozen=True):
-    """Start it again after so many seconds."""
+    """Start it again after so many seconds. `note` says more about the pause; a `quiet` one is not told."""
 
     after_s: float
+    note: str = ""
+    quiet: bool = False
 
 
 class NoMore(Struct, frozen=True):
@@ -54,32 +63,54 @@ class NoMore(Struct, frozen=True):
 
 
 class Restarts:
-    """One process's course of lives. A killed one returns at once, a faulty one after a pause that doubles."""
+    """The restarts of one process. A killed one returns at once, a faulty one after a pause that doubles."""
 
     def __init__(self, *, may_end: bool = True) -> None:
-        """`may_end`: it ends well when its work is done. The work of who may not is never done."""
+        """`may_end`: it ends well when its work is done, and stops at a damaged log. The page does neither."""
         self._may_end = may_end
         self._faults = 0
+        self._waits = 0
         self._kills_s: deque[float] = deque(maxlen=KILLS_MAX)
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether so many starts in a row failed that their ends are not told any more."""
+        return self._faults >= FAULTS_TOLD_MAX
+
+    def settle(self) -> bool:
+        """Note that the process has been up for `STEADY_S`; return whether a failure was told that is over now."""
+        was_told = self.is_failing or self._waits > 0
+        self._faults = self._waits = 0
+        return was_told
+
     def after(self, life: Life) -> Again | NoMore:
-        """What to do now that a life has ended."""
+        """Return what to do now that a life has ended."""
         if life.code == ENDED_WELL and self._may_end:
             return NoMore(life.code)
-        if life.code in NOT_MENDED:
-            return NoMore(life.code, f"{NOT_MENDED[life.code]}, which a restart cannot mend")
-        if life.code == -signal.SIGKILL:
-            return self._killed(life)
-        self._faults = 1 if life.lived_s >= STEADY_S else self._faults + 1
-        if self._faults >= FAULTS_IN_A_ROW_MAX:
-            return NoMore(life.code, f"it ended {self._faults} times within {STEADY_S:g} s of its start")
-        return Again(min(PAUSE_S_MAX, PAUSE_S * 2.0 ** (self._faults - 1)))
+        if life.code in STOPS and self._may_end:
+            return NoMore(life.code, STOPS[life.code])
+        if life.is_steady:
+            self.settle()
+        if life.code in OWNER_MENDS or life.code in STOPS:
+            self._waits += 1
+            why = (OWNER_MENDS | STOPS)[life.code]
+            return Again(PAUSE_S_MAX, f"{why}; this is said once", quiet=self._waits > 1)
+        if life.code == -signal.SIGKILL and not self._is_killed_often(life):
+            return Again(0.0)
+        return self._after_fault()
 
-    def _killed(self, life: Life) -> Again | NoMore:
+    def _after_fault(self) -> Again:
+        self._faults += 1
+        pause_s = min(PAUSE_S_MAX, PAUSE_S * 2.0 ** min(self._faults - 1, DOUBLINGS_MAX))
+        note = ""
+        if self._faults == FAULTS_TOLD_MAX:
+            note = f"after {FAULTS_TOLD_MAX} ends in a row it is tried as long as it takes, at most {PAUSE_S_MAX:g} s"
+            note += " apart, and no more is said until it stays up"
+        return Again(pause_s, note, quiet=self._faults > FAULTS_TOLD_MAX)
+
+    def _is_killed_often(self, life: Life) -> bool:
         self._kills_s.append(life.ended_s)
-        if len(self._kills_s) == KILLS_MAX and life.ended_s - self._kills_s[0] < KILLS_WINDOW_S:
-            return NoMore(life.code, f"it was killed {KILLS_MAX} times within {KILLS_WINDOW_S:g} s")
-        return Again(0.0)
+        return len(self._kills_s) == KILLS_MAX and life.ended_s - self._kills_s[0] < KILLS_WINDOW_S
 
 
 def how(code: int) -> str:

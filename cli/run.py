@@ -18,6 +18,7 @@ from cli.engine_status import saying
 from cli.graph import make_engine_settings, make_feed, report_files, warn
 from cli.leaving import after_leaver
 from cli.logs import ROOT, TOLD, logs
+from cli.new_log import admit_log, note_log, refuse_vanished
 from cli.tasks import leave_within, run_tasks
 from cli.variables import check_variables, prepare_network
 from engine.boot import Engine, engine
@@ -25,6 +26,7 @@ from engine.clock import SystemClock
 from engine.control import Door
 from engine.supervisor import supervise
 from engine.vital_signs import VitalSigns
+from events.beside import real_path
 from events.errors import ConfigError, PapertapeError
 
 if TYPE_CHECKING:
@@ -43,10 +45,13 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def start(asked: Asked, *, as_json: bool) -> None:
     """Run the engine until the market ends or a signal comes."""
     config = configured(asked)
+    db = asked.db or config.database
     check_variables(config, os.environ)
+    refuse_vanished(db)
+    admit_log(db, config, new_log=asked.new_log)
     for number in STOP_SIGNALS:
         signal.signal(number, _leave)
-    run_tasks(lambda: _run(config, asked.db or config.database, asked.until_end, as_json), quick=True)
+    run_tasks(lambda: _run(config, db, asked.until_end, as_json), quick=True)
 
 
 def _leave(number: int, frame: object) -> None:  # noqa: ARG001
@@ -79,11 +84,12 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
     settings = make_engine_settings(config, db, timeframe_ms, warn)
     symbols = () if contracts else config.feed.bitget.symbols
     async with AsyncExitStack() as stack:
-        running = await after_leaver(
-            db, lambda: stack.enter_async_context(engine(settings, contracts, clock, warn, symbols))
+        made = partial(
+            engine, settings, contracts, clock, warn, symbols, lambda world: refuse_foreign(world, feed.name, db)
         )
+        running = await after_leaver(db, lambda: stack.enter_async_context(made()))
         up(running)
-        refuse_foreign(running.loop.world, feed.name, db)
+        note_log(db)
         stop = _stop_on_signals(running)
         attended = None
         if is_attended(config):
@@ -105,7 +111,7 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
 
 def _door(running: Engine, config: Config, db: Path, attended: Attendance | None) -> Door:
     """Where commands come in and the status goes out."""
-    signs = VitalSigns(db.parent, running.loop.latencies) if attended is None else attended.signs
+    signs = VitalSigns(real_path(db).parent, running.loop.latencies) if attended is None else attended.signs
     return Door(db, running.desk, warn, saying(running, signs, attended), may_crash=config.feed.kind == "sim")
 
 

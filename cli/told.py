@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from events.beside import beside
 from events.durable import write_durably
 from projections.messages import Unlogged
 
@@ -23,7 +24,7 @@ NOTHING: Final = Unlogged()
 
 def told_path(db: Path) -> Path:
     """Where it stands."""
-    return db.with_name(db.name + SUFFIX)
+    return beside(db, SUFFIX)
 
 
 class ToldFile:

@@ -7,6 +7,7 @@ from glob import escape
 from typing import TYPE_CHECKING
 
 from cli.config import load_config
+from cli.new_log import ANOTHER, admit_log
 from cli.output import emit
 from cli.portable_files import format_of, read_rows, write_rows
 from cli.progress import counting
@@ -77,9 +78,11 @@ def _told(commits: Iterable[Commit], on_progress: Callable[[int], None]) -> Iter
 
 def import_file(file: Path, db: Path | None, config: Path | None, asked: str | None, *, as_json: bool) -> None:
     """Make a new log of exported events. Raises PortableDamaged, UsageError, LogNewer where a log is there already."""
-    path, form = db or load_config(config).database, format_of(file, asked)
+    loaded, form = load_config(config), format_of(file, asked)
+    path = db or loaded.database
     if path.exists():
         raise LogNewer(f"there is a log at {path} already; an import makes a new one (--db)")
+    admit_log(path, loaded, way_on=ANOTHER)
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.importing")
     try:

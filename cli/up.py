@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from cli.asked import Asked, configured, logs_folder
+from cli.board import KEEPER, new_board
 from cli.entrance import SESSION_VARIABLE, entrance, web_variables
 from cli.keeper import INHERITED_FD, Keeper, Program
-from cli.kept import KEEPER, PAGE
+from cli.kept import PAGE
 from cli.listening import HANDED, listener, url_of
 from cli.logs import ROOT as LOGGER
 from cli.logs import TOLD, logs
+from cli.new_log import admit_log
 from cli.notify import VARIABLES, Notify
 from cli.programs import own_command, own_environment
 from cli.pulse import Pulse
@@ -44,6 +46,7 @@ def keep(asked: Asked, host: str | None, port: int | None, other: Path | None = 
     if other is not None and not other.exists():
         raise LogMissing(f"there is no log at {other}")
     check_variables(config, os.environ)
+    admit_log(asked.db or config.database, config, new_log=asked.new_log)
     host = config.web.host if host is None else host
     entered = entrance(web_variables(os.environ, config.folder), host)
     with listener(host, config.web.port if port is None else port) as listening:
@@ -54,20 +57,24 @@ def keep(asked: Asked, host: str | None, port: int | None, other: Path | None = 
             _say(f"commands need this token: {made}", as_json=as_json)
         own = {name: value for name, value in os.environ.items() if name not in VARIABLES}
         base = {**own_environment(own), KEEPER: str(os.getpid())}
-        engine = Program("engine", own_command("run", *run_arguments(asked, as_json=as_json)), {**base, PAGE: page})
+        arguments = run_arguments(asked, as_json=as_json)
+        engine = Program("engine", own_command("run", *arguments), {**base, PAGE: page}, "engine")
         database = asked.db or config.database
         web = Program(
             "page",
             own_command("ui", "--db", str(database), *_page_arguments(asked, config), *_beside(other)),
             {**base, HANDED: str(INHERITED_FD), **({SESSION_VARIABLE: made} if made else {})},
+            "page",
             inherits=listening.fileno(),
             is_silent=True,
         )
         door = socket_path(database)
-        notify, pulse = Notify(os.environ, lambda: _trades(door)), Pulse(lambda: _status(door) is not None)
+        notify, board = Notify(os.environ, lambda: _trades(door)), new_board()
+        pulses = Pulse(lambda: _status(door) is not None), Pulse(lambda: _serves(listening))
         with logs(config.logs, logs_folder(config), "keeper", lambda: 0):
             logging.getLogger(KEEPER_LOGGER).info("keeps the engine and the page of %s at %s", database, url)
-            code = Keeper(engine, web, _teller(config, as_json=as_json), notify, pulse).run()
+            both = (engine, pulses[0]), (web, pulses[1])
+            code = Keeper(*both, _teller(config, as_json=as_json), notify, board).run()
             logging.getLogger(KEEPER_LOGGER).info("ended with %d", code)
             return code
 
@@ -103,6 +110,18 @@ def _status(door: Path) -> dict[str, object] | None:
                 return msgspec.json.decode(lines.readline(ANSWER_BYTES_MAX), type=Answer).status
         except (OSError, msgspec.MsgspecError):
             return None
+
+
+def _serves(listening: socket.socket) -> bool:
+    """Whether the page answers anything at all on the socket that it listens on."""
+    with socket.socket(listening.family, socket.SOCK_STREAM) as visitor:
+        visitor.settimeout(DOOR_S_MAX)
+        try:
+            visitor.connect(listening.getsockname())
+            visitor.sendall(b"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return bool(visitor.recv(1))
+        except OSError:
+            return False
 
 
 def _say(text: str, *, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from api.hosts import Hosts
 from api.server import CONNECTIONS_MAX, serve
 from api.streams import Streams
 from cli.asked import logs_folder
+from cli.board import KEEPER, own_board
 from cli.comparing import LogComparer
 from cli.config import config_digest, load_config, strategies_of
 from cli.config_view import summary
@@ -29,7 +30,6 @@ from cli.entrance import Entrance, entrance, web_variables
 from cli.following import timeline_of
 from cli.graph import warn
 from cli.inspecting import LogInspector
-from cli.kept import KEEPER
 from cli.listening import listener, url_of
 from cli.logs import ROOT, logs
 from cli.sparing import Sparing
@@ -138,7 +138,9 @@ async def _served(serving: Serving) -> None:
         engine, views = DoorEngine(db), strategy_views(strategies)
         told = ToldFile(told_path(db))
         said = site_settings(config, db, given=serving.config_given)
-        site = Site(said, timeline, inspector, engine, views, serving.comparer, told.read)
+        board = own_board(os.environ)
+        outage = (lambda: "") if board is None else (lambda: board.read("outage"))
+        site = Site(said, timeline, inspector, engine, views, serving.comparer, told.read, outage)
         streams = Streams(timeline, web.streams_max)
         hosts = Hosts(serving.listening.getsockname()[0], web.trusted_hosts)
         gate = Gate(serving.entrance.token, hosts, reading_open=serving.entrance.reading_open)

@@ -1,14 +1,17 @@
 """Backups of a log: copied while the engine goes on, proved by putting each back and folding it, the oldest let go.
 
 A backup is one file, `NAME-20261126T071600Z-SEQ.backup`, and a backup by that name was proved: what could not be
-proved never gets it.
+proved never gets it. Its time is that of this machine's clock, which may have been wrong.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+import shutil
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,18 +21,25 @@ from msgspec import Struct
 
 from engine.core.saving import world_digest
 from engine.recovery import recover
-from events.copying import copy_log, put_back
+from events.beside import real_path
+from events.copying import copy_log, log_bytes, put_back
 from events.durable import make_folder, rename_durably
 from events.errors import BackupFailed, LogError
 from events.sqlite_log import SqliteLogReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from engine.core.strategy import Strategy
     from events.snapshots import SnapshotStore
 
 SUFFIX = ".backup"
+PROVING = ".proving-"
+"""How the folder begins in which a copy is proved."""
+LOGS_FREE_MIN = 2
+"""A backup and the proof of it need so many times the log's room."""
+CLOCK_AHEAD_MS_MAX = 3_600_000
+"""A backup from further in the future was dated by a clock that was wrong."""
 KEEP_MAX = 1_000
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"-(\d{8}T\d{6}Z)-(\d+)\.backup$")
@@ -55,15 +65,48 @@ class Made(Struct, frozen=True):
     let_go: tuple[Path, ...]
 
 
-def backups(folder: Path, name: str) -> list[Backup]:
-    """The proved backups of the log `name` in a folder, oldest first."""
+def backups(folder: Path, name: str, now_ms: int | None = None) -> list[Backup]:
+    """The proved backups of the log `name` in a folder, oldest first.
+
+    Those that a wrong clock dated beyond `now_ms` come before all others: when they were made is not known.
+    """
+    latest_ms = None if now_ms is None else now_ms + CLOCK_AHEAD_MS_MAX
     found = []
     for path in folder.glob(f"*{SUFFIX}"):
         match = _NAME.search(path.name)
         if match is not None and path.name[: match.start()] == name:
-            at = datetime.strptime(match.group(1), _STAMP).replace(tzinfo=UTC)
-            found.append(Backup(path, int(at.timestamp() * 1_000), int(match.group(2))))
-    return sorted(found, key=lambda backup: (backup.at_ms, backup.seq))
+            with suppress(ValueError):  # No moment is called so: it is somebody else's file.
+                at = datetime.strptime(match.group(1), _STAMP).replace(tzinfo=UTC)
+                found.append(Backup(path, int(at.timestamp() * 1_000), int(match.group(2))))
+    return sorted(found, key=lambda one: (latest_ms is None or one.at_ms <= latest_ms, one.at_ms, one.seq))
+
+
+def newest_backup(folder: Path, name: str, now_ms: int) -> Backup | None:
+    """The newest proved backup whose date can be right; None where there is none."""
+    found = [one for one in backups(folder, name) if one.at_ms <= now_ms + CLOCK_AHEAD_MS_MAX]
+    return found[-1] if found else None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed backup left in a folder, unless one is being made there now."""
+    with suppress(OSError), _folder_lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        _remove_proving(folder)
+
+
+def _remove_proving(folder: Path) -> None:
+    for left in folder.glob(f"{PROVING}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _folder_lock(folder: Path, kind: int) -> Iterator[int]:
+    """Hold the folder's lock: whoever makes a backup shares it, whoever removes leftovers has it alone."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, kind)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def make_backup(
@@ -79,12 +122,14 @@ def make_backup(
 
     The proof puts the copy back in a folder of its own, folds it from its first event without any snapshot, and
     compares the state's digest with that of the living log at the same seq, which comes by its snapshots.
-    Raises BackupFailed where they differ, LogError where there is no log or no room.
+    Raises BackupFailed where they differ or there is no room for both copies, LogError where there is no log.
     """
-    started = time.perf_counter()
+    started, db = time.perf_counter(), real_path(db)
     try:
         make_folder(folder)
-        with TemporaryDirectory(prefix=".proving-", dir=folder) as proving:
+        remove_leftovers(folder)
+        _refuse_without_room(db, folder)
+        with _folder_lock(folder, fcntl.LOCK_SH), TemporaryDirectory(prefix=PROVING, dir=folder) as proving:
             copied = Path(proving) / "copy"
             head = copy_log(db, copied)
             if not head.seq:
@@ -95,12 +140,21 @@ def make_backup(
             stamp = datetime.fromtimestamp(now_ms / 1_000.0, UTC).strftime(_STAMP)
             path = folder / f"{db.name}-{stamp}-{head.seq:012d}{SUFFIX}"
             rename_durably(copied, path)
-        let_go = _let_go(backups(folder, db.name)[:-keep])
+        let_go = _let_go(backups(folder, db.name, now_ms)[:-keep])
         size = path.stat().st_size
     except OSError as error:
         raise LogError(f"no backup in {folder}: {error.strerror}") from error
     took_ms = (time.perf_counter() - started) * 1_000.0
     return Made(path, head.seq, head.hash.hex(), digest, size, took_ms, let_go)
+
+
+def _refuse_without_room(db: Path, folder: Path) -> None:
+    """Raises BackupFailed where the copy and the proof would fill the disk, which may be the log's own."""
+    needed, free = LOGS_FREE_MIN * (log_bytes(db) or 0), shutil.disk_usage(folder).free
+    if free < needed:
+        raise BackupFailed(
+            f"{free / 1e6:,.1f} MB are free in {folder}; a backup needs twice the log, {needed / 1e6:,.1f} MB"
+        )
 
 
 def _same_digest(

@@ -24,6 +24,7 @@ from engine.recovery import Recovered, recover
 from engine.replaying import tell, tell_end
 from engine.setup import RunnerSettings, configured_runners
 from events import durable
+from events.beside import beside
 from events.bus import Bus
 from events.errors import ConfigError, LogDamaged, LogError
 from events.facts import (
@@ -95,7 +96,7 @@ class Engine(Struct):
 
 def snapshot_store(db: Path, warn: Callable[[str], None]) -> SnapshotStore:
     """The snapshots of the log at `db`: a folder beside it."""
-    return SnapshotStore(db.with_name(db.name + ".snapshots"), warn)
+    return SnapshotStore(beside(db, ".snapshots"), warn)
 
 
 def make_folder(db: Path) -> None:
@@ -113,10 +114,12 @@ async def engine(
     clock: Clock,
     warn: Callable[[str], None],
     symbols: Sequence[str] = (),
+    refuse: Callable[[World], None] = lambda _: None,
 ) -> AsyncIterator[Engine]:
     """Take the log, recover, configure; at the end write down the stop, save a snapshot and let go.
 
     `symbols` are those whose contracts the feed lists later, with its facts; else they are those of the contracts.
+    `refuse` raises for a recovered world that this engine must not go on with, before anything is written.
     Raises LogHeld, LogDamaged, ConfigError. When the block ends by an error nothing more is written:
     the log is the truth, and the next start goes on from there.
     """
@@ -126,6 +129,7 @@ async def engine(
         for warning in log.warnings:
             warn(warning)
         made = _recovered_engine(settings, log, clock, warn)
+        refuse(made.loop.world)
         made.started_at_ms, made.digest_at_start = clock.now_ms(), world_digest(made.recovered.world)
         started = EngineStarted(
             made.started_at_ms, settings.version, code_digest(settings.strategies.values()), settings.config_digest

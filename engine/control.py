@@ -66,10 +66,11 @@ class NoEngine(UsageError):
 
 def socket_path(db: Path) -> Path:
     """Where the door of a log is."""
-    beside = db.absolute().with_name(db.name + ".sock")
-    if len(os.fsencode(beside)) <= PATH_BYTES_MAX:
-        return beside
-    name = hashlib.blake2b(os.fsencode(db.absolute()), digest_size=12).hexdigest()
+    real = db.resolve()
+    near = real.with_name(real.name + ".sock")
+    if len(os.fsencode(near)) <= PATH_BYTES_MAX:
+        return near
+    name = hashlib.blake2b(os.fsencode(real), digest_size=12).hexdigest()
     return Path(tempfile.gettempdir()) / f"papertape-{os.getuid()}-{name}.sock"
 
 

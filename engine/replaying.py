@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from events.beside import beside
+
 SUFFIX = ".replaying"
 
 
@@ -45,4 +47,4 @@ def replaying(db: Path) -> Replaying | None:
 
 
 def _path(db: Path) -> Path:
-    return db.with_name(db.name + SUFFIX)
+    return beside(db, SUFFIX)

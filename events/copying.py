@@ -7,24 +7,42 @@ file without a `-wal`, whose head file is made where it is put back.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from events.durable import make_folder, move_durably, rename_durably
-from events.errors import LogError, LogNewer
-from events.head_file import HeadFile, LogLock, read_head
+from events.beside import beside, real_path
+from events.durable import make_folder, move_durably, rename_durably, sync
+from events.errors import LogBusy, LogDamaged, LogError, LogNewer
+from events.failpoints import reach
+from events.head_file import HeadFile, LogLock, head_path, read_head
 from events.log import Head
-from events.sqlite_file import connect_to_read, driver_errors_named, holds_log
+from events.sqlite_file import BUSY_TIMEOUT_S, connect_to_read, driver_errors_named, holds_log
 from events.sqlite_log import SqliteLogReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ASIDE_MAX = 100
+RESTORING = ".restoring"
+"""The folder beside a log in which the next one is made whole."""
+REPLACED = ".replaced-"
+"""How the folders beside a log begin that hold what was set aside."""
+BOUND = ("-wal", "-shm", "-journal")
+"""Files that mean nothing, or the wrong thing, beside another log's file."""
+
+
+def log_bytes(db: Path) -> int | None:
+    """How much room a log takes: its file and what is not in it yet; None where there is none. Nothing is opened."""
+    try:
+        wal = beside(db, "-wal")
+        return db.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
+    except OSError:
+        return None
 
 
 def copy_log(source: Path, target: Path) -> Head:
@@ -61,21 +79,32 @@ class Placed:
     """What stands where a copy is to be put: `head` as far as the log there goes, `known_seq` as far as it went."""
 
     def __init__(self, db: Path) -> None:
-        """Raises LogForeign, LogDamaged, LogError."""
+        """Raises LogForeign, LogError. A damaged log is known by its head file alone."""
         self.head = Head()
-        if holds_log(db):
-            with closing(SqliteLogReader(db)) as reader:
-                self.head = reader.head()
+        with suppress(LogDamaged):
+            if holds_log(db):
+                with closing(SqliteLogReader(db)) as reader:
+                    self.head = reader.head()
         kept = read_head(db)
         self.known_seq = max(self.head.seq, 0 if kept is None else kept.seq)
 
 
-def put_back(copy: Path, db: Path, *, replace_newer: bool, now_ms: int) -> tuple[Head, Path | None]:
+def put_back(
+    copy: Path,
+    db: Path,
+    *,
+    replace_newer: bool,
+    now_ms: int,
+    amend: Callable[[Path, Head], Head] = lambda _, head: head,
+) -> tuple[Head, Path | None]:
     """Put a copy in the place of the log at `db`; its head, and the folder to which what was there was moved.
 
-    Nothing is deleted. Raises LogHeld while an engine runs there, LogNewer where the log there knows more or something
-    else than the copy, unless `replace_newer`; LogDamaged for a copy that does not hold; LogError.
+    The copy is made whole in a folder beside the log, where `amend` may add to it and lay files beside it; then it
+    takes the log's place in one step. Killed at any instant it leaves the old log or the new one. Nothing is deleted.
+    Raises LogHeld while an engine runs there, LogNewer where the log there knows more or something else than the copy,
+    unless `replace_newer`; LogDamaged for a copy that does not hold; LogBusy where somebody reads the log; LogError.
     """
+    db = real_path(db)
     make_folder(db.parent)
     with LogLock(db):
         with closing(SqliteLogReader(copy)) as reader:
@@ -84,9 +113,20 @@ def put_back(copy: Path, db: Path, *, replace_newer: bool, now_ms: int) -> tuple
             head = reader.head()
             if not replace_newer:
                 _refuse_newer(Placed(db), reader, head, db)
-        aside = _move_aside(db, now_ms)
-        copy_log(copy, db)
-        HeadFile(db, head).close()
+        staging = beside(db, RESTORING)
+        try:
+            shutil.rmtree(staging, ignore_errors=True)  # What a killed restore left.
+            staging.mkdir()
+            staged = staging / db.name
+            copy_log(copy, staged)
+            HeadFile(staged, amend(staged, head)).close()
+            sync(staging)
+            reach("restore_staged")
+            aside = _switch(staged, db, now_ms)
+        except OSError as error:
+            raise LogError(f"{copy} could not be put back: {error.strerror}") from error
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
     return head, aside
 
 
@@ -98,25 +138,98 @@ def _refuse_newer(there: Placed, copy: SqliteLogReader, head: Head, db: Path) ->
         raise LogNewer(f"the log at {db} has another past than the copy: they differ at or before {there.head.seq}")
 
 
-def _move_aside(db: Path, now_ms: int) -> Path | None:
-    """Everything that belongs to the log that was there, into a folder beside it; None where there was nothing."""
-    found = sorted(_belongings(db))
-    if not found:
-        return None
+def _switch(staged: Path, db: Path, now_ms: int) -> Path | None:
+    """Let the staged log take the place of the one that is there, whose files go aside; their folder, if there is one.
+
+    The old log is whole without its `-wal` first, and kept aside under a second name. Then a missing head file fits
+    the old log and the new one, and missing cursors promise nothing: one renaming decides which log it is.
+    """
+    found = sorted(belongings(db))
+    of_file = [db, *(beside(db, suffix) for suffix in BOUND)]
+    head, cursors = head_path(db), [path for path in found if path.name.startswith(f"{db.name}.cursors")]
+    aside = _new_folder(db, now_ms) if found else None
+    if aside is not None:
+        is_whole = _empty_wal(db)
+        for path in (*of_file, head):
+            if path.exists():
+                _keep(path, aside)
+        sync(aside)
+        reach("restore_kept")
+        for path in (head, *of_file[1:]) if is_whole else of_file[1:]:
+            path.unlink(missing_ok=True)
+            reach("restore_unlinked")
+        move_durably(cursors, aside)
+    rename_durably(staged, db)
+    reach("restore_switched")
+    for path in sorted(staged.parent.iterdir()):
+        if path.name != f"{db.name}.lock":
+            rename_durably(path, db.with_name(path.name))
+            reach("restore_laid")
+    if aside is not None:
+        move_durably([path for path in found if path not in (*of_file, head, *cursors)], aside)
+    return aside
+
+
+def _empty_wal(db: Path) -> bool:
+    """Bring what stands in the `-wal` into the log's file; False where the file is too damaged for that.
+
+    Raises LogBusy where somebody reads the log all the time.
+    """
+    if not db.exists():
+        return True
+    try:
+        with closing(sqlite3.connect(db, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as connection:
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error:
+        return False
+    if busy:
+        raise LogBusy(f"somebody reads the log at {db}; end that, and restore again")
+    return True
+
+
+def _keep(path: Path, folder: Path) -> None:
+    """Give a file a second name in a folder, or a copy where the file system has no second names. Raises OSError."""
+    kept = folder / path.name
+    try:
+        os.link(path, kept)
+    except OSError:
+        shutil.copy2(path, kept)
+        sync(kept)
+
+
+def set_aside(db: Path, now_ms: int) -> Path | None:
+    """Move everything that belongs to a log into a folder beside it; None where there is nothing.
+
+    Raises LogHeld while an engine runs there, LogError.
+    """
+    db = real_path(db)
+    with LogLock(db):
+        found = sorted(belongings(db))
+        try:
+            folder = _new_folder(db, now_ms) if found else None
+            if folder is not None:
+                move_durably(found, folder)
+        except OSError as error:
+            raise LogError(f"what is left of {db} could not be moved aside: {error.strerror}") from error
+    return folder
+
+
+def _new_folder(db: Path, now_ms: int) -> Path:
+    """A new folder beside the log for what was there. Raises LogError, OSError."""
     stamp = datetime.fromtimestamp(now_ms / 1_000.0, UTC).strftime("%Y%m%dT%H%M%SZ")
     for number in range(ASIDE_MAX):
-        folder = db.with_name(f"{db.name}.replaced-{stamp}" + (f"-{number}" if number else ""))
+        folder = db.with_name(f"{db.name}{REPLACED}{stamp}" + (f"-{number}" if number else ""))
         if not folder.exists():
             make_folder(folder)
-            move_durably(found, folder)
             return folder
-    raise LogError(f"there are {ASIDE_MAX} folders {db.name}.replaced-{stamp} already")
+    raise LogError(f"there are {ASIDE_MAX} folders {db.name}{REPLACED}{stamp} already")
 
 
-def _belongings(db: Path) -> Iterator[Path]:
-    """The log's file and what lies beside it under its name, but for its lock, which is held, and earlier ones."""
+def belongings(db: Path) -> Iterator[Path]:
+    """The log's file and what lies beside it under its name; not its lock, what was set aside earlier, and backups."""
     if db.exists():
         yield db
     for path in db.parent.glob(f"{escape(db.name)}[.-]*"):
-        if path.name != f"{db.name}.lock" and not path.name.startswith(f"{db.name}.replaced-"):
+        rest = path.name.removeprefix(db.name)
+        if rest not in (".lock", RESTORING) and not rest.startswith(REPLACED) and not rest.endswith(".backup"):
             yield path

@@ -4,6 +4,7 @@
 PapertapeError
 ├── UsageError             what was asked cannot be asked                             exit 2
 ├── ConfigError            the configuration is wrong: key, value, valid range        exit 4
+├── AddressTaken           the page cannot listen there now: taken, or no such address here  exit 1
 ├── MarketDataError        a file or feed cannot be read as market data               exit 1
 ├── ExchangeError          an exchange does not serve                                 exit 1
 │   ├── ExchangeUnreachable   no answer, or none that is the exchange's own           exit 1
@@ -15,6 +16,7 @@ PapertapeError
 ├── LogError               the log said no
 │   ├── LogHeld            another engine holds it                                    exit 3
 │   ├── LogMissing         there is no log at this path                               exit 2
+│   │   └── LogGone        but there was one: its head, snapshots or backups are there    exit 2
 │   ├── LogForeign         the file at this path is something else                    exit 2
 │   ├── LogDamaged         a row is torn, changed or missing, with seq and reason     exit 5
 │   ├── LogFromNewerVersion   an event this version does not know, with seq           exit 5
@@ -53,6 +55,10 @@ class ConfigError(PapertapeError):
     """The configuration is wrong; the text names the key's path, the value and the valid range."""
 
     exit_code = 4
+
+
+class AddressTaken(PapertapeError):
+    """The page cannot listen at this address now; another program may let go of it, or the network may come."""
 
 
 class MarketDataError(PapertapeError):
@@ -109,6 +115,10 @@ class LogMissing(LogError):
     """There is no log at this path."""
 
     exit_code = 2
+
+
+class LogGone(LogMissing):
+    """There is no log at this path, but there was one; the text says what is left of it and how to go on."""
 
 
 class LogForeign(LogError):

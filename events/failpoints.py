@@ -19,7 +19,9 @@ FAILPOINTS = ("before_commit", "after_commit", "before_publish", "during_snapsho
 """Those of the engine: every run reaches them."""
 NOTIFIER_FAILPOINTS = ("before_alert", "after_alert", "after_alert_cursor")
 """Around the sending of an alert: its place is durable, Telegram said yes, the cursor moved."""
-KNOWN = (*FAILPOINTS, *NOTIFIER_FAILPOINTS)
+RESTORE_FAILPOINTS = ("restore_staged", "restore_kept", "restore_unlinked", "restore_switched", "restore_laid")
+"""On the way of a backup into the log's place: it is whole, the old log is kept, and what is moved, file by file."""
+KNOWN = (*FAILPOINTS, *NOTIFIER_FAILPOINTS, *RESTORE_FAILPOINTS)
 
 
 class _Armed(Struct):

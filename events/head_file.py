@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 from zlib import crc32
 
+from events.beside import beside
 from events.durable import sync
 from events.errors import LogError, LogHeld
 from events.log import Head
@@ -26,7 +27,7 @@ RECORD_BYTES = _FIELDS.size + _CHECKSUM_BYTES
 
 def head_path(log_path: Path) -> Path:
     """Where the head of this log is kept."""
-    return log_path.with_name(log_path.name + ".head")
+    return beside(log_path, ".head")
 
 
 def read_head(log_path: Path) -> Head | None:
@@ -77,7 +78,7 @@ class LogLock:
 
     def __init__(self, log_path: Path) -> None:
         """Name the lock; entering it takes it."""
-        self._path = log_path.with_name(log_path.name + ".lock")
+        self._path = beside(log_path, ".lock")
         self._log_path = log_path
         self._descriptor = -1
 

@@ -43,12 +43,17 @@ class ReadyView(Struct, frozen=True):
     reasons: tuple[Reason, ...]
 
 
-def readiness(views: Views, engine: EngineStatus | None, head_seq: int, folding: Progress | None = None) -> ReadyView:
+def readiness(
+    views: Views, engine: EngineStatus | None, head_seq: int, folding: Progress | None = None, outage: str = ""
+) -> ReadyView:
     """Return whether it trades.
 
     `engine` is None where no engine answers on this log, `head_seq` is where the log ends, `folding` is the progress
-    of the first fold while the views show only a part of the log.
+    of the first fold while the views show only a part of the log, `outage` is why the engine is down, as its keeper
+    says it.
     """
+    if engine is None and outage:
+        return ReadyView(ready=False, idle="", reasons=(Reason("stopped_by_fault", outage),))
     if folding is not None:
         text = f"reading the log: {folding.seq:,}/{folding.goal_seq:,}"
         return ReadyView(ready=False, idle="", reasons=(Reason("recovering", text),))

@@ -283,7 +283,8 @@ class StrategyView(Struct, frozen=True):
 class Site(Struct, frozen=True):
     """Everything routes may use. `comparer` is None where no second log was named.
 
-    `unlogged` is what the owner was told and the log does not hold.
+    `unlogged` is what the owner was told and the log does not hold. `outage` says why the keeper's engine is down,
+    empty where it is up or nobody keeps it.
     """
 
     settings: SiteSettings
@@ -293,3 +294,4 @@ class Site(Struct, frozen=True):
     strategies: tuple[StrategyView, ...]
     comparer: Comparer | None = None
     unlogged: Callable[[], Unlogged] = Unlogged
+    outage: Callable[[], str] = str

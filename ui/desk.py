@@ -99,7 +99,7 @@ class Desk:
             "contracts": look.views.contracts.by_symbol,
             "desk": look.views.portfolio.view(),
             "steps": None if look.live else steps(self.site.timeline.views, look.seq),
-            "ready": readiness(look.views, look.engine, look.head_seq, look.folding),
+            "ready": readiness(look.views, look.engine, look.head_seq, look.folding, look.outage),
             "with_scripts": self.with_scripts,
         }
 

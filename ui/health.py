@@ -73,7 +73,7 @@ def _wrong(look: Look) -> Iterator[Wrong]:
     """Everything that keeps the whole from running well, whoever noticed it."""
     portfolio = look.views.portfolio
     feed, feeding = portfolio.feeding.feed, portfolio.feeding
-    ready = readiness(look.views, look.engine, look.head_seq, look.folding) if look.live else None
+    ready = readiness(look.views, look.engine, look.head_seq, look.folding, look.outage) if look.live else None
     reasons = () if ready is None else ready.reasons
     for reason in reasons:
         if reason.code != "feed_lost" or feed is None or feed.delivers:

@@ -48,6 +48,11 @@ class Look(Struct, frozen=True):
         return self.site.timeline.folding if self.live else None
 
     @property
+    def outage(self) -> str:
+        """Why the engine is down, as its keeper says it, for a page of now; empty where it runs or nobody knows."""
+        return self.site.outage() if self.live else ""
+
+    @property
     def seq(self) -> int:
         """The event the views stand at."""
         return self.views.seq

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 STALE_NAMED_MAX = 5
 """Where more symbols are stale at once it is one trouble of the whole market."""
 TASKS_NAMED_MAX = 20
+LOGS_FREE_MIN = 3
+"""With less free disk than so many times the log the owner hears of it, before a backup finds no room."""
 GIGABYTE = 1_000_000_000.0
 WHOLE_MARKET = "market"
 CLOCK = "this machine's clock"
@@ -55,7 +57,8 @@ class Measured(Struct, frozen=True, kw_only=True):
     """What only the process knows. None is not measured: what was raised on it stands until it is again.
 
     `commit_latency_ms` and `loop_lag_ms` are of the last minutes; `clock_skew_ms` is how far the exchange's clock is
-    ahead; `oldest_alert_age_s` is 0 when none waits; `backup_age_s` is how old the newest proved backup is;
+    ahead; `log_bytes` is the room that the log takes;
+    `oldest_alert_age_s` is 0 when none waits; `backup_age_s` is how old the newest proved backup is;
     `projection_lag_events` is by name. `market_ended` says that a recorded or limited market was played to its end:
     nothing more is to come. `wal_blocked_bytes` is how much of the log's -wal waits for somebody who reads an old
     state, `log_users` who else has the log open; `read_back_failure` is why the log cannot be read back, empty where
@@ -73,6 +76,7 @@ class Measured(Struct, frozen=True, kw_only=True):
     wal_blocked_bytes: int | None = None
     log_users: tuple[str, ...] = ()
     read_back_failure: str | None = None
+    log_bytes: int | None = None
     market_ended: bool = False
 
 
@@ -237,9 +241,11 @@ def _process(measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble
     if latency_ms is not None and latency_ms > settings.commit_latency_ms:
         detail = f"1 of 100 commits takes {latency_ms:,.0f} ms, the limit is {settings.commit_latency_ms:,.0f}"
         yield Trouble(Kind.COMMIT_SLOW, "log", detail, renews=True)
-    free, least = measured.disk_free_bytes, settings.disk_free_warn_bytes
+    free, of_log = measured.disk_free_bytes, LOGS_FREE_MIN * (measured.log_bytes or 0)
+    least = max(settings.disk_free_warn_bytes, of_log)
     if free is not None and free < least:
-        detail = f"{free / GIGABYTE:.2f} GB are free, the limit is {least / GIGABYTE:.2f}"
+        why = f", {LOGS_FREE_MIN} times the log: a backup needs twice its room" if least == of_log else ""
+        detail = f"{free / GIGABYTE:.2f} GB are free, the limit is {least / GIGABYTE:.2f}{why}"
         yield Trouble(Kind.DISK_LOW, "disk", detail, renews=True)
     age_s = measured.oldest_alert_age_s
     if age_s is not None and age_s > settings.alert_queue_age_s:

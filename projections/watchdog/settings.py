@@ -45,7 +45,12 @@ class WatchdogSettings(Struct, frozen=True):
     ] = 1_000.0
     disk_free_warn_bytes: Annotated[
         int,
-        Meta(ge=0, le=1 << 50, description="less free disk space is low", extra={"unit": "bytes"}),
+        Meta(
+            ge=0,
+            le=1 << 50,
+            description="less free disk space is low, and less than thrice the log",
+            extra={"unit": "bytes"},
+        ),
     ] = 1_000_000_000
     wal_warn_bytes: Annotated[
         int,

@@ -32,22 +32,28 @@ FAIL = "import sys; sys.stderr.write('error: the disk is full'); sys.exit(1)"
 class Hours(ManualClock):
     """Time that stops the bus after so many hours, and is written down where the process reads it."""
 
-    def __init__(self, folder: Path, bus: Bus, hours: int) -> None:
-        super().__init__(START_MS)
-        self._folder, self._bus, self._until_ms = folder, bus, START_MS + hours * HOUR_S * 1_000
+    def __init__(self, folder: Path, bus: Bus, hours: int, ahead_h: int) -> None:
+        super().__init__(START_MS + ahead_h * HOUR_S * 1_000)
+        self._folder, self._bus, self._ahead_h, self._left_s = folder, bus, ahead_h, hours * HOUR_S
 
     async def sleep(self, seconds: float) -> None:
         await super().sleep(seconds)
+        self._left_s -= seconds
+        if self._ahead_h:  # Somebody sets the clock right.
+            self.advance(-self._ahead_h * HOUR_S)
+            self._ahead_h = 0
         (self._folder / "now").write_text(str(self.now_ms() / 1_000.0))
-        if self.now_ms() >= self._until_ms:
+        if self._left_s <= 0:
             self._bus.close()
 
 
-def watched(folder: Path, script: str, hours: int) -> tuple[Backing, list[str]]:
+def watched(folder: Path, script: str, hours: int, ahead_h: int = 0) -> tuple[Backing, list[str]]:
     async def run() -> tuple[Backing, list[str]]:
         bus, said = Bus(), []
         command = [sys.executable, "-S", "-c", script, str(folder)]
-        backing = Backing(folder / "log.db", folder, 24.0, command, bus, Hours(folder, bus, hours), said.append)
+        backing = Backing(
+            folder / "log.db", folder, 24.0, command, bus, Hours(folder, bus, hours, ahead_h), said.append
+        )
         await backing.run()
         return backing, said
 
@@ -78,3 +84,38 @@ def test_a_newer_one_made_by_hand_counts(tmp_path: Path) -> None:
 def test_in_its_first_hour_nothing_is_said_of_the_age(tmp_path: Path) -> None:
     backing, _ = watched(tmp_path, MAKE, hours=0)
     assert backing.age_s() is None
+
+
+def test_one_that_is_killed_is_no_success(tmp_path: Path) -> None:
+    backing, said = watched(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", hours=5)
+    assert said == ["no backup: it was ended by SIGKILL; it is tried again in 60 minutes"] * 5
+    assert backing.age_s() == 5 * HOUR_S
+
+
+def test_one_that_ends_well_without_a_backup_is_no_success(tmp_path: Path) -> None:
+    _, said = watched(tmp_path, "", hours=5)
+    assert said == ["no backup: it ended well, and yet there is no new one; it is tried again in 60 minutes"] * 5
+
+
+def test_what_killed_ones_left_is_removed_at_the_start_and_after_a_failure(tmp_path: Path) -> None:
+    (tmp_path / ".proving-before").mkdir()
+    (tmp_path / ".proving-before" / "copy").write_text("half a log")
+    leave = "import os, sys; from pathlib import Path; (Path(sys.argv[1]) / '.proving-now').mkdir(); os.abort()"
+    _, said = watched(tmp_path, leave, hours=1)
+    assert len(said) == 1
+    assert list(tmp_path.glob(".proving-*")) == []
+
+
+def test_one_that_a_wrong_clock_dated_into_the_future_stops_none(tmp_path: Path) -> None:
+    future = tmp_path / "log.db-20990101T000000Z-000000000007.backup"
+    future.touch()
+    backing, said = watched(tmp_path, MAKE, hours=50)
+    hours = [round((one.at_ms - START_MS) / 3_600_000) for one in backups(tmp_path, "log.db") if one.path != future]
+    assert (hours, said) == ([0, 24, 48], [])
+    assert backing.age_s() == pytest.approx(2 * HOUR_S, abs=HOUR_S)
+
+
+def test_a_clock_that_is_set_back_stops_none(tmp_path: Path) -> None:
+    watched(tmp_path, MAKE, hours=50, ahead_h=24 * 365)
+    hours = [round((one.at_ms - START_MS) / 3_600_000) for one in backups(tmp_path, "log.db")]
+    assert hours == [0, 24, 48]

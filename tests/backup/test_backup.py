@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 import subprocess
 import time
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.backup import backups, make_backup
+from engine.backup import _folder_lock, backups, make_backup, remove_leftovers
 from engine.boot import snapshot_store
 from engine.core.registry import code_digest
 from engine.core.saving import decode_world, encode_world, world_digest
@@ -117,6 +118,44 @@ def test_only_the_newest_are_kept_and_other_logs_and_files_are_left_alone(tmp_pa
         back_up(tmp_path, number * 60_000, keep=2)
     assert [backup.at_ms for backup in backups(folder, "log.db")] == [120_000, 180_000]
     assert sorted(folder.iterdir()) == sorted([*others, *[one.path for one in backups(folder, "log.db")]])
+
+
+def test_those_of_a_wrong_clock_are_let_go_first_and_the_one_just_made_is_kept(tmp_path: Path) -> None:
+    sim_log(tmp_path)
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    for day in range(1, 8):
+        (folder / f"log.db-2099010{day}T000000Z-000000000007.backup").touch()
+    (folder / "log.db-99999999T999999Z-000000000007.backup").touch()
+    for number in range(3):
+        back_up(tmp_path, number * 60_000, keep=3)
+    assert [backup.at_ms for backup in backups(folder, "log.db")] == [0, 60_000, 120_000]
+
+
+def test_without_room_for_twice_the_log_there_is_no_backup(tmp_path: Path) -> None:
+    wal = sim_log(tmp_path).with_name("log.db-wal")
+    with wal.open("ab") as file:
+        file.truncate(1 << 43)  # A hole, and no room taken: no disk has twice as much free.
+    try:
+        with pytest.raises(BackupFailed, match="a backup needs twice the log, 17,592"):
+            back_up(tmp_path, 0)
+    finally:
+        wal.unlink()  # Whoever reads all files of the tests would read the hole for ever.
+    assert list((tmp_path / "backups").iterdir()) == []
+
+
+def test_what_a_killed_backup_left_is_removed_and_one_that_is_being_made_is_not(tmp_path: Path) -> None:
+    sim_log(tmp_path)
+    left = tmp_path / "backups" / ".proving-left"
+    left.mkdir(parents=True)
+    (left / "copy").write_text("half a log")
+    with _folder_lock(left.parent, fcntl.LOCK_SH):  # Another one is being made.
+        back_up(tmp_path, 0)
+        remove_leftovers(left.parent)
+        assert left.exists()
+    back_up(tmp_path, 60_000)
+    assert not left.exists()
+    assert len(backups(left.parent, "log.db")) == 2
 
 
 def test_a_damaged_log_gives_no_backup(tmp_path: Path) -> None:

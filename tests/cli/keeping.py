@@ -1,7 +1,7 @@
-"""A keeper of two shell scripts, as a process: `python -m tests.cli.keeping ENGINE WEB SECONDS`.
+"""A keeper of two shell scripts, as a process: `python -m tests.cli.keeping ENGINE WEB SECONDS SHELL`.
 
-The engine answers while there is a file `engine.answers`. It takes over what others leave behind, as the first process
-of a container does.
+The engine answers while there is a file `engine.answers`, the page while there is `web.answers`. The keeper takes over
+what others leave behind, as the first process of a container does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+from cli.board import Slot, new_board
 from cli.keeper import Keeper, Program
 from cli.notify import Notify
 from cli.pulse import Pulse
@@ -20,9 +21,9 @@ PR_SET_CHILD_SUBREAPER = 36
 SILENT_S_MAX = 0.6
 
 
-def script(name: str, text: str) -> Program:
+def script(name: str, text: str, slot: Slot, shell: str) -> Program:
     """A program that notes its pid in a file before it does anything."""
-    return Program(name, ["/bin/sh", "-c", f"echo $$ >> {name}.pids; {text}"], dict(os.environ))
+    return Program(name, [shell, "-c", f"echo $$ >> {name}.pids; {text}"], dict(os.environ), slot)
 
 
 def tell(text: str) -> None:
@@ -34,7 +35,8 @@ def tell(text: str) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Also where the tests themselves are to outlive a hang-up.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    engine, web, ends_s_max = sys.argv[1:]
+    engine, web, ends_s_max, shell = sys.argv[1:]
     notify = Notify(os.environ, Path("engine.up").exists)
-    pulse = Pulse(Path("engine.answers").exists, SILENT_S_MAX)
-    sys.exit(Keeper(script("engine", engine), script("web", web), tell, notify, pulse, float(ends_s_max)).run())
+    answers = [Pulse(Path(f"{name}.answers").exists, SILENT_S_MAX) for name in ("engine", "web")]
+    both = (script("engine", engine, "engine", shell), answers[0]), (script("web", web, "page", shell), answers[1])
+    sys.exit(Keeper(*both, tell, notify, new_board(), float(ends_s_max)).run())

@@ -15,6 +15,7 @@ from types import FrameType
 import pytest
 
 from cli.keeper import _noted, _signals, _taken
+from cli.restarts import KILLS_MAX
 from tests.engine.processes import environment
 from tests.patience import stretched
 
@@ -23,9 +24,11 @@ WAIT_S_MAX = 20.0
 
 
 @contextmanager
-def keeping(folder: Path, engine: str, web: str = STAYS, ends_s_max: float = 8.0) -> Iterator[subprocess.Popen[str]]:
+def keeping(
+    folder: Path, engine: str, web: str = STAYS, ends_s_max: float = 8.0, shell: str = "/bin/sh"
+) -> Iterator[subprocess.Popen[str]]:
     """A keeper at work; killed in the end if it is still there, and its scripts with it: they hold its pipe open."""
-    arguments = [sys.executable, "-m", "tests.cli.keeping", engine, web, str(ends_s_max)]
+    arguments = [sys.executable, "-m", "tests.cli.keeping", engine, web, str(ends_s_max), shell]
     process = subprocess.Popen(arguments, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True)
     try:
         yield process
@@ -106,13 +109,35 @@ def test_an_engine_that_hangs_is_killed_and_one_that_was_never_heard_is_waited_f
 def test_a_page_that_died_is_started_again_and_the_engine_notices_nothing(tmp_path: Path) -> None:
     with keeping(tmp_path, STAYS, "sleep 0.1; exit 1") as keeper:
         engine = life(tmp_path, "engine", 1)
-        life(tmp_path, "web", 5)
-        assert keeper.stdout is not None
-        wait_for(lambda: "is not started again" in keeper.stdout.readline())  # type: ignore[union-attr]
+        life(tmp_path, "web", 6)
         assert is_alive(engine)
-        stopped(keeper)
-    assert len(pids(tmp_path, "web")) == 5
+        _, said, _ = stopped(keeper)
+    assert said.count("the web ended with 1") == 5, "then it goes on without a word"
     assert pids(tmp_path, "engine") == [engine]
+
+
+def test_a_page_that_hangs_is_killed_and_the_engine_notices_nothing(tmp_path: Path) -> None:
+    (tmp_path / "web.answers").touch()
+    with keeping(tmp_path, STAYS) as keeper:
+        engine, first = life(tmp_path, "engine", 1), life(tmp_path, "web", 1)
+        time.sleep(stretched(0.5))
+        os.kill(first, signal.SIGSTOP)
+        (tmp_path / "web.answers").unlink()
+        life(tmp_path, "web", 2)
+        assert not is_alive(first)
+        _, said, _ = stopped(keeper)
+    assert said.count("the web lives but has not answered for long; it is killed\n") == 1
+    assert pids(tmp_path, "engine") == [engine]
+
+
+def test_twenty_kills_of_the_page_within_a_minute_do_not_stop_it(tmp_path: Path) -> None:
+    with keeping(tmp_path, STAYS) as keeper:
+        engine = life(tmp_path, "engine", 1)
+        for number in range(1, KILLS_MAX + 3):
+            os.kill(life(tmp_path, "web", number), signal.SIGKILL)
+        assert is_alive(life(tmp_path, "web", KILLS_MAX + 3))
+        assert pids(tmp_path, "engine") == [engine]
+        assert stopped(keeper)[0] == 0
 
 
 def test_a_page_that_somebody_else_asked_to_end_is_started_again(tmp_path: Path) -> None:
@@ -123,30 +148,53 @@ def test_a_page_that_somebody_else_asked_to_end_is_started_again(tmp_path: Path)
         assert stopped(keeper)[0] == 0
 
 
-@pytest.mark.parametrize("code", [2, 3, 4, 5])
-def test_the_page_outlives_an_engine_that_no_restart_can_mend(tmp_path: Path, code: int) -> None:
-    with keeping(tmp_path, f"exit {code}") as keeper:
+def test_the_page_outlives_an_engine_whose_log_is_damaged(tmp_path: Path) -> None:
+    with keeping(tmp_path, "exit 5") as keeper:
         web = life(tmp_path, "web", 1)
         assert keeper.stdout is not None
         said = keeper.stdout.readline()
-        assert said.startswith(f"the engine ended with {code} and is not started again: ")
+        assert said.startswith("the engine ended with 5, and is not started again: the log is damaged")
         assert said.endswith("; the web stays up, Ctrl-C ends it\n")
         assert is_alive(web)
         assert keeper.poll() is None
-        assert stopped(keeper)[0] == code
+        assert stopped(keeper)[0] == 5
     assert len(pids(tmp_path, "engine")) == 1
     assert not is_alive(web)
 
 
-def test_faults_that_come_back_at_once_end_the_trying_and_the_page_stays(tmp_path: Path) -> None:
-    with keeping(tmp_path, "exit 1") as keeper:
+@pytest.mark.parametrize("code", [2, 4])
+def test_what_the_owner_has_to_mend_is_looked_at_again_now_and_then(tmp_path: Path, code: int) -> None:
+    with keeping(tmp_path, f"exit {code}") as keeper:
+        assert keeper.stdout is not None
+        said = keeper.stdout.readline()
+        assert said.startswith(f"the engine ended with {code}; it is started again in 300 s (")
+        assert is_alive(life(tmp_path, "web", 1))
+        assert stopped(keeper)[0] == code
+
+
+@pytest.mark.parametrize("code", [1, 3])
+def test_faults_that_come_back_are_told_five_times_and_tried_until_they_heal(tmp_path: Path, code: int) -> None:
+    with keeping(tmp_path, f"test -e healed && exec sleep 60; exit {code}") as keeper:
         assert keeper.stdout is not None
         lines = [keeper.stdout.readline() for _ in range(5)]
-        assert lines[0] == "the engine ended with 1; it is started again in 0.25 s\n"
-        assert "it ended 5 times within 30 s of its start; the web stays up" in lines[4]
+        assert lines[0].startswith(f"the engine ended with {code}; it is started again in 0.25 s")
+        assert "it is tried as long as it takes, at most 300 s apart" in lines[4]
+        (tmp_path / "healed").touch()
+        assert is_alive(life(tmp_path, "engine", 6))
         assert is_alive(life(tmp_path, "web", 1))
-        assert stopped(keeper)[0] == 1
-    assert len(pids(tmp_path, "engine")) == 5
+        code, said, _ = stopped(keeper)
+    assert (code, said) == (0, "")
+
+
+def test_a_program_that_cannot_even_be_started_is_tried_again(tmp_path: Path) -> None:
+    """As where Python itself lies on a disk that is not mounted yet."""
+    with keeping(tmp_path, STAYS, shell="./sh") as keeper:
+        assert keeper.stdout is not None
+        assert "ended with 127: it could not be started: No such file or directory" in keeper.stdout.readline()
+        (tmp_path / "sh").symlink_to("/bin/sh")
+        assert is_alive(life(tmp_path, "engine", 1))
+        assert is_alive(life(tmp_path, "web", 1))
+        stopped(keeper)
 
 
 def test_the_end_of_the_market_ends_it_all(tmp_path: Path) -> None:

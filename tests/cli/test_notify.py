@@ -36,12 +36,12 @@ class Manager:
 
     def next(self) -> str:
         """The next word, as soon as it comes."""
-        return self.socket.recv(256).decode()
+        return self.socket.recv(2_048).decode()
 
     def until(self, word: str) -> list[str]:
-        """The words before that one, which comes within a while."""
+        """The words before the one that begins so, which comes within a while."""
         deadline, before = time.monotonic() + WAIT_S_MAX, []
-        while (said := self.next()) != word:
+        while not (said := self.next()).startswith(word):
             assert time.monotonic() < deadline, f"{word} never came"
             before.append(said)
         return before
@@ -82,12 +82,21 @@ def test_ready_when_the_engine_is_up_then_signs_of_life_then_the_end(tmp_path: P
         assert keeper.wait(WAIT_S_MAX) == 0
 
 
-def test_no_sign_of_life_when_the_engine_was_given_up(tmp_path: Path, manager: Manager) -> None:
+def test_no_sign_of_life_and_a_status_where_an_engine_fails_again_and_again(tmp_path: Path, manager: Manager) -> None:
     (tmp_path / "engine.up").touch()
-    with keeping(tmp_path, "exit 1"):
-        manager.until("READY=1")
-        life(tmp_path, "engine", 5)
+    with keeping(tmp_path, "exit 1") as keeper:
+        manager.until("STATUS=the engine ended with 1; it is started again until it stays up")
+        assert keeper.stdout is not None
+        wait_for(lambda: "as long as it takes" in keeper.stdout.readline())  # type: ignore[union-attr]
         assert manager.is_silent_for(1.5)
+
+
+def test_a_page_that_fails_again_and_again_is_no_reason_to_end_an_engine(tmp_path: Path, manager: Manager) -> None:
+    (tmp_path / "engine.up").touch()
+    with keeping(tmp_path, STAYS, "exit 1"):
+        manager.until("READY=1")
+        life(tmp_path, "web", 5)
+        assert not manager.is_silent_for(1.5)
 
 
 def test_what_no_restart_mends_is_no_reason_for_one(tmp_path: Path, manager: Manager) -> None:
@@ -141,7 +150,11 @@ def test_the_unit_as_systemd_reads_it(tmp_path: Path) -> None:
     read.optionxform = str  # type: ignore[assignment,method-assign]
     read.read_string(UNIT.read_text())
     service = read["Service"]
-    assert (service["Type"], service["NotifyAccess"], service["Restart"]) == ("notify", "main", "on-failure")
+    assert (service["Type"], service["NotifyAccess"], service["Restart"]) == ("notify", "main", "always")
+    assert read["Unit"]["StartLimitIntervalSec"] == "0", "five failed starts must not be the last ones"
+    assert "RestartPreventExitStatus" not in service
+    assert service["OOMPolicy"] == "continue", "a page that was killed for its memory must not end the engine"
+    assert read["Install"]["WantedBy"] == "multi-user.target"
     assert float(service["TimeoutStopSec"]) > 8.0
     for name in ("NoNewPrivileges", "PrivateTmp", "PrivateDevices", "ProtectHome", "LockPersonality"):
         assert service[name] == "yes", name

@@ -59,5 +59,5 @@ def test_a_new_life_is_waited_for_however_long_it_starts() -> None:
     patient = Patient()
     assert not patient.gone_after(10.0)
     patient.is_well = False
-    patient.pulse.begins()
+    patient.pulse.begin()
     assert not patient.gone_after(36_000.0, 10.0)

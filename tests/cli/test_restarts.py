@@ -1,4 +1,4 @@
-"""When a process is started again: a killed one at once, a faulty one after a pause, a hopeless one never."""
+"""When a process is started again: a killed one at once, a faulty one after a pause, on a damaged log never."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import signal
 import pytest
 
 from cli.restarts import (
-    FAULTS_IN_A_ROW_MAX,
+    FAULTS_TOLD_MAX,
     KILLS_MAX,
     KILLS_WINDOW_S,
-    NOT_MENDED,
+    OWNER_MENDS,
     PAUSE_S_MAX,
     STEADY_S,
+    STOPS,
     Again,
     Life,
     NoMore,
@@ -32,39 +33,63 @@ def lives(code: int, *lived_s: float) -> list[Again | NoMore]:
     return verdicts
 
 
+def pauses(verdicts: list[Again | NoMore]) -> list[float]:
+    """The pauses, where each verdict is one."""
+    return [one.after_s for one in verdicts if isinstance(one, Again)]
+
+
 def test_an_end_on_purpose_is_no_fault() -> None:
     assert lives(0, SHORT_S) == [NoMore(0)]
 
 
-@pytest.mark.parametrize("code", NOT_MENDED)
-def test_what_a_restart_cannot_mend_is_not_tried_again(code: int) -> None:
-    (verdict,) = lives(code, 100.0)
-    assert isinstance(verdict, NoMore)
-    assert (verdict.code, "a restart cannot mend" in verdict.why) == (code, True)
+@pytest.mark.parametrize("code", STOPS)
+def test_a_damaged_log_stops_an_engine_and_not_its_page(code: int) -> None:
+    assert lives(code, 100.0) == [NoMore(code, STOPS[code])]
+    page = Restarts(may_end=False)
+    assert [page.after(Life(code, 0.0, 1.0)).after_s for _ in range(100)] == [PAUSE_S_MAX] * 100  # type: ignore[union-attr]
 
 
-def test_pauses_double_and_faults_that_come_back_at_once_end_it() -> None:
-    *pauses, last = lives(1, *([SHORT_S] * FAULTS_IN_A_ROW_MAX))
-    assert pauses == [Again(0.25), Again(0.5), Again(1.0), Again(2.0)]
-    assert last == NoMore(1, "it ended 5 times within 30 s of its start")
+@pytest.mark.parametrize("code", OWNER_MENDS)
+def test_what_the_owner_has_to_mend_is_tried_every_five_minutes_and_said_once(code: int) -> None:
+    verdicts = lives(code, *([SHORT_S] * 100))
+    assert pauses(verdicts) == [PAUSE_S_MAX] * 100
+    assert [one.quiet for one in verdicts if isinstance(one, Again)] == [False] + [True] * 99
+
+
+@pytest.mark.parametrize("code", [1, 3, 127, -signal.SIGSEGV])
+def test_what_can_heal_is_tried_for_ever_with_pauses_that_double_to_five_minutes(code: int) -> None:
+    verdicts = lives(code, *([SHORT_S] * 2_000))
+    assert pauses(verdicts)[:12] == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 300.0]
+    assert pauses(verdicts)[11:] == [300.0] * 1_989
+    told = [one for one in verdicts if isinstance(one, Again) and not one.quiet]
+    assert len(told) == FAULTS_TOLD_MAX
+    assert "as long as it takes" in told[-1].note
 
 
 def test_who_was_well_for_a_while_begins_anew() -> None:
     again = lives(1, SHORT_S, SHORT_S, SHORT_S, STEADY_S, SHORT_S, STEADY_S, STEADY_S)
-    assert again[3:] == [Again(0.25), Again(0.5), Again(0.25), Again(0.25)]
+    assert pauses(again)[3:] == [0.25, 0.5, 0.25, 0.25]
 
 
-def test_no_pause_is_longer_than_the_longest() -> None:
-    assert all(one.after_s <= PAUSE_S_MAX for one in lives(1, *([STEADY_S] * 50)) if isinstance(one, Again))
+def test_a_long_replay_that_ends_in_a_fault_is_no_steady_life() -> None:
+    restarts = Restarts()
+    verdicts = [restarts.after(Life(1, 0.0, 10.0 * STEADY_S, was_up=False)) for _ in range(4)]
+    assert pauses(verdicts) == [0.25, 0.5, 1.0, 2.0]
 
 
-def test_a_killed_one_returns_at_once_however_often_unless_it_is_killed_all_the_time() -> None:
+def test_what_was_told_is_told_to_be_over_once() -> None:
+    restarts = Restarts()
+    for _ in range(FAULTS_TOLD_MAX):
+        restarts.after(Life(1, 0.0, SHORT_S))
+    assert restarts.is_failing
+    assert [restarts.settle(), restarts.settle(), restarts.is_failing] == [True, False, False]
+
+
+def test_a_killed_one_returns_at_once_and_after_pauses_where_it_is_killed_all_the_time() -> None:
     every_s = KILLS_WINDOW_S / (KILLS_MAX - 1) + 0.01
     assert lives(-signal.SIGKILL, *([every_s] * 100)) == [Again(0.0)] * 100
-    *before, last = lives(-signal.SIGKILL, *([every_s - 0.1] * KILLS_MAX))
-    assert before == [Again(0.0)] * (KILLS_MAX - 1)
-    assert isinstance(last, NoMore)
-    assert last.why == "it was killed 20 times within 60 s"
+    often = pauses(lives(-signal.SIGKILL, *([every_s - 0.1] * (KILLS_MAX + 3))))
+    assert often == [0.0] * (KILLS_MAX - 1) + [0.25, 0.5, 1.0, 2.0]
 
 
 def test_ends_are_told_in_words() -> None:

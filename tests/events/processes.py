@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from events.copying import put_back
 from events.failpoints import VARIABLE
+from events.log import Head
 from events.snapshots import SnapshotStore
 from events.sqlite_log import SqliteEventLog
 from tests.events.tape import candles, clock_ms
@@ -33,10 +35,18 @@ async def write_then_wait(path: str) -> None:
     await log.close()
 
 
+def lay_beside(staged: Path, head: Head) -> Head:
+    """A file that takes its place with the log."""
+    staged.with_name(f"{staged.name}.cursors").write_text("new")
+    return head
+
+
 def main(role: str, path: str) -> None:
     """Play the role."""
     if role == "log":
         asyncio.run(write_then_wait(path))
+    if role == "restore":
+        put_back(Path(path).parent / "copy.backup", Path(path), replace_newer=True, now_ms=0, amend=lay_beside)
     if role == "snapshot":
         SnapshotStore(path, print).save(2, bytes(32), "r1", b"newer")
 

@@ -92,6 +92,15 @@ def test_what_the_process_measures_is_wrong_beyond_its_limit(kind: str) -> None:
     assert seen(lived(5), 5, Measured(**good)) == []  # type: ignore[arg-type]
 
 
+def test_the_disk_is_low_where_little_more_than_a_backup_fits() -> None:
+    log_bytes, vitals = 20 * 10**9, lived(5)
+    (trouble,) = seen(vitals, 5, Measured(disk_free_bytes=3 * log_bytes - 1, log_bytes=log_bytes))
+    assert trouble.kind is Kind.DISK_LOW
+    assert "60.00 GB are free, the limit is 60.00, 3 times the log" in trouble.detail
+    assert seen(vitals, 5, Measured(disk_free_bytes=3 * log_bytes, log_bytes=log_bytes)) == []
+    assert seen(vitals, 5, Measured(disk_free_bytes=10**9, log_bytes=10**6)) == []
+
+
 def test_what_is_not_measured_is_named() -> None:
     assert Kind.DISK_LOW in unmeasured(NOTHING)
     assert Kind.DISK_LOW not in unmeasured(Measured(disk_free_bytes=0))

@@ -1,0 +1,73 @@
+"""A few words between the keeper and the processes it keeps, in memory: a full disk cannot take them away.
+
+The keeper makes the board and hands it over as an open descriptor. A process leaves its last words there; the keeper
+writes why the engine is down, which the page shows.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BOARD_FD: Final = 4
+SLOT_BYTES_MAX: Final = 1_024
+OWN_FD_MIN: Final = 10
+"""The keeper's own number for the board is none of those that a child gets."""
+KEEPER: Final = "PAPERTAPE_KEEPER"
+"""The environment variable with the keeper's pid."""
+SLOT: Final = "PAPERTAPE_BOARD_SLOT"
+"""The environment variable with the slot for a process's last words."""
+
+Slot = Literal["engine", "page", "outage", "log"]
+SLOTS: Final[tuple[Slot, ...]] = ("engine", "page", "outage", "log")
+
+
+class Board:
+    """Slots for short texts. Whoever reads one sees it whole or not at all: a slot is one small write."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def write(self, slot: Slot, text: str) -> None:
+        """Put a text in a slot, cut to what fits."""
+        content = text.encode(errors="replace")[:SLOT_BYTES_MAX].ljust(SLOT_BYTES_MAX, b"\0")
+        os.pwrite(self.descriptor, content, SLOTS.index(slot) * SLOT_BYTES_MAX)
+
+    def read(self, slot: Slot) -> str:
+        """Return the text in a slot; empty where there is none."""
+        content = os.pread(self.descriptor, SLOT_BYTES_MAX, SLOTS.index(slot) * SLOT_BYTES_MAX)
+        return content.rstrip(b"\0").decode(errors="ignore")
+
+
+def new_board() -> Board:
+    """Make a board; where the system has no files in memory it is a nameless one on the disk."""
+    if hasattr(os, "memfd_create"):
+        made = os.memfd_create("papertape-board")
+    else:
+        with tempfile.TemporaryFile() as file:
+            made = os.dup(file.fileno())
+    descriptor = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, OWN_FD_MIN)
+    os.close(made)
+    os.ftruncate(descriptor, len(SLOTS) * SLOT_BYTES_MAX)
+    return Board(descriptor)
+
+
+def own_board(environment: Mapping[str, str]) -> Board | None:
+    """Return the board that the keeper handed over to this very process; None where it has none.
+
+    What a kept process starts finds the same variables, but another parent: there the descriptor is any file.
+    """
+    return Board(BOARD_FD) if SLOT in environment and environment.get(KEEPER) == str(os.getppid()) else None
+
+
+def leave_last_words(environment: Mapping[str, str], text: str) -> None:
+    """Leave why this process ends where the keeper reads it."""
+    board, slot = own_board(environment), environment.get(SLOT)
+    for one in SLOTS:
+        if board is not None and one == slot:
+            board.write(one, text)

@@ -1,0 +1,45 @@
+"""Where a verb would make a log: never over what is left of another one, unless the owner says so."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from cli.board import own_board
+from cli.graph import warn
+from engine.clock import SystemClock
+from engine.remains import refuse_remains, set_remains_aside
+from events.beside import real_path
+from events.errors import LogGone
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cli.config import Config
+
+NEW_LOG: Final = "begin a new one with --new-log, which moves all that aside and deletes nothing"
+ANOTHER: Final = "name another file (--db)"
+
+
+def admit_log(db: Path, config: Config, *, new_log: bool = False, way_on: str = NEW_LOG) -> None:
+    """See that a verb may make the log at `db`, where there is none. Raises LogGone, LogHeld, LogError."""
+    folder = real_path(db).parent / config.backup.folder
+    if new_log:
+        for aside in set_remains_aside(db, folder, SystemClock().now_ms()):
+            warn(f"what was left of another log was moved to {aside}")
+        return
+    refuse_remains(db, folder, way_on)
+
+
+def refuse_vanished(db: Path) -> None:
+    """Refuse to begin anew where this engine's keeper has seen a log, as when a disk went away. Raises LogGone."""
+    board = own_board(os.environ)
+    if board is not None and board.read("log") and not db.exists():
+        raise LogGone(f"the log at {db} was there when the last engine ran, and is gone: is its disk mounted?")
+
+
+def note_log(db: Path) -> None:
+    """Tell the keeper that there is a log now."""
+    board = own_board(os.environ)
+    if board is not None:
+        board.write("log", str(db))

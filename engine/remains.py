@@ -1,0 +1,89 @@
+"""What is left of a log whose file is gone: no engine begins a new log over it unless its owner says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.backup import backups
+from events.beside import beside, real_path
+from events.copying import BOUND, REPLACED, RESTORING, set_aside
+from events.durable import make_folder, move_durably
+from events.errors import LogError, LogGone
+from events.head_file import head_path, read_head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAMED_MAX = 4
+
+
+def refuse_remains(db: Path, backup_folder: Path, way_on: str) -> None:
+    """Refuse to begin a log where one was. `way_on` is another way than a restore. Raises LogGone, LogError."""
+    try:
+        _refuse(db, backup_folder, way_on)
+    except OSError as error:
+        raise LogError(f"there can be no log at {db}: {error.strerror}") from error
+
+
+def _refuse(db: Path, backup_folder: Path, way_on: str) -> None:
+    if _is_there(db):
+        return
+    if db.is_symlink() and not db.exists():
+        raise LogGone(f"{db} leads to {real_path(db)}, where there is no log: is its disk mounted? Else {way_on}")
+    copies, found = backups(backup_folder, real_path(db).name), [path.name for path in _traces(db)]
+    if copies:
+        found.append(f"{len(copies)} backup{'s' if len(copies) > 1 else ''} in {backup_folder}")
+    if not found:
+        return
+    named = ", ".join(found[:NAMED_MAX]) + (f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else "")
+    copy = copies[-1].path if copies else "BACKUP"
+    raise LogGone(
+        f"there is no log at {db}, but there was one: {named}. Move its file back, or put a backup in its place: "
+        f"papertape restore {copy} --db {db}; or {way_on}"
+    )
+
+
+def set_remains_aside(db: Path, backup_folder: Path, now_ms: int) -> list[Path]:
+    """Move what is left of a log whose file is gone into folders of their own; those folders. Nothing is deleted.
+
+    Where a log is there, or nothing is left of one, nothing is moved. Raises LogHeld, LogError.
+    """
+    if _is_there(db):
+        return []
+    aside = set_aside(db, now_ms)
+    made, copies = [] if aside is None else [aside], backups(backup_folder, real_path(db).name)
+    if copies:  # They may be on another disk, and stay on it.
+        name = aside.name if aside is not None else f"{real_path(db).name}{REPLACED}{now_ms}"
+        folder = backup_folder / name
+        try:
+            make_folder(folder)
+            move_durably([copy.path for copy in copies], folder)
+        except OSError as error:
+            raise LogError(f"the backups in {backup_folder} could not be moved aside: {error.strerror}") from error
+        made += [folder] if folder not in made else []
+    return made
+
+
+def _is_there(db: Path) -> bool:
+    """Whether there is a file with anything in it; whether it is a log is for its writer to find out."""
+    return db.exists() and db.stat().st_size > 0
+
+
+def _traces(db: Path) -> Iterator[Path]:
+    """Files that only a log with events leaves behind."""
+    head = read_head(db)
+    if head_path(db).exists() and (head is None or head.seq):
+        yield head_path(db)
+    wal = beside(db, BOUND[0])
+    if wal.exists() and wal.stat().st_size:
+        yield wal
+    for suffix in (".snapshots", ".folds", RESTORING):
+        folder = beside(db, suffix)
+        if folder.is_dir() and any(folder.iterdir()):
+            yield folder
+    real = real_path(db)
+    yield from (path for path in real.parent.glob("*") if path.name.startswith(f"{real.name}{REPLACED}"))
+    cursors = beside(db, ".cursors")
+    if cursors.exists():
+        yield cursors
