@@ -7,9 +7,9 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from cli.programs import own_command, own_environment
 from cli.restarts import how
 from engine.backup import newest_backup, remove_leftovers
+from engine.programs import own_command, own_environment
 from projections.watchdog.dog import closed_within
 
 if TYPE_CHECKING:
@@ -119,4 +119,4 @@ class Backing:
 def backup_command(db: Path, folder: Path, config_file: str) -> list[str]:
     """The command that makes one backup, as this installation runs it."""
     config = ["--config", config_file] if config_file else []
-    return own_command("backup", "--db", str(db), "--to", str(folder), *config)
+    return own_command("cli", "backup", "--db", str(db), "--to", str(folder), *config)

@@ -21,11 +21,11 @@ from cli.logs import ROOT as LOGGER
 from cli.logs import TOLD, logs
 from cli.new_log import admit_log
 from cli.notify import VARIABLES, Notify
-from cli.programs import own_command, own_environment
 from cli.pulse import Pulse
 from cli.streams import tell
 from cli.variables import check_variables
 from engine.control import ANSWER_BYTES_MAX, Answer, AskStatus, socket_path
+from engine.programs import own_command, own_environment
 from events.errors import LogMissing
 
 if TYPE_CHECKING:
@@ -58,11 +58,11 @@ def keep(asked: Asked, host: str | None, port: int | None, other: Path | None = 
         own = {name: value for name, value in os.environ.items() if name not in VARIABLES}
         base = {**own_environment(own), KEEPER: str(os.getpid())}
         arguments = run_arguments(asked, as_json=as_json)
-        engine = Program("engine", own_command("run", *arguments), {**base, PAGE: page}, "engine")
+        engine = Program("engine", own_command("cli", "run", *arguments), {**base, PAGE: page}, "engine")
         database = asked.db or config.database
         web = Program(
             "page",
-            own_command("ui", "--db", str(database), *_page_arguments(asked, config), *_beside(other)),
+            own_command("cli", "ui", "--db", str(database), *_page_arguments(asked, config), *_beside(other)),
             {**base, HANDED: str(INHERITED_FD), **({SESSION_VARIABLE: made} if made else {})},
             "page",
             inherits=listening.fileno(),

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from engine.programs import own_command, own_environment
 from events.errors import LogDamaged
 from events.proving import Found
 
@@ -34,7 +33,6 @@ PROVE_AGAIN_AFTER_S: Final = 60.0
 """After a proof that could not be made."""
 WORDS_CHARS_MAX: Final = 300
 SEQ_NEVER: Final = 1 << 62
-SOURCES: Final = Path(__file__).resolve().parents[1]
 
 
 class Integrity:
@@ -43,7 +41,7 @@ class Integrity:
     def __init__(self, log: SqliteEventLog, bus: Bus, warn: Callable[[str], None], life: str) -> None:
         """`life` names this run of the engine: for each one everything is read once."""
         self._log, self._bus, self._warn = log, bus, warn
-        self._command = [sys.executable, "-P", "-m", "events.proving", str(log.path), life]
+        self._command = own_command("events.proving", str(log.path), life)
         self.failure = ""
 
     def watchers(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -71,11 +69,10 @@ class Integrity:
 
     async def _prove(self) -> str:
         """Run one proof in a process of its own; why it failed, empty where all holds. Raises LogDamaged."""
-        path = os.pathsep.join([str(SOURCES), *filter(None, [os.environ.get("PYTHONPATH")])])
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
-                env={**os.environ, "PYTHONPATH": path},
+                env=own_environment(os.environ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

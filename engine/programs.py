@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[1]
 
 
-def own_command(*arguments: str) -> list[str]:
-    """Return the command line of this very program, under the options this interpreter was started with.
+def own_command(module: str, *arguments: str) -> list[str]:
+    """Return the command line of one of our modules, under the options this interpreter was started with.
 
     `-P` keeps a `cli.py` or `events.py` of the working directory from taking the place of ours.
     """
     # The standard library has no public name for it, and its own `multiprocessing` starts children with it.
     options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
-    return [sys.executable, *dict.fromkeys([*options, "-P"]), "-m", "cli", *arguments]
+    return [sys.executable, *dict.fromkeys([*options, "-P"]), "-m", module, *arguments]
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
