@@ -26,6 +26,8 @@ RUN = (
     "feed.sim.warm_up_days=1", "feed.sim.symbols=BTCUSDT",
 )  # fmt: skip
 TOLD_S_MAX = 100.0
+TELEGRAM_REST_S = 2.0
+"""After so long the chat takes the next message at once."""
 
 
 class Chat:
@@ -93,9 +95,10 @@ def test_starts_entries_exits_and_stops_arrive_once_also_after_a_kill(tmp_path: 
         here.until(lambda text: text.count(" started") >= 2)
         engine.send_signal(signal.SIGTERM)
         assert engine.wait(20) == 0, (tmp_path / "stderr.txt").read_text()
+        engine = started(tmp_path, here)  # What a stop had no time for is told by the next start.
         text = here.until(lambda text: " stopped" in text)
-    kept = {path.parent.name for path in (tmp_path / "log.db.folds").rglob("*.snapshot")}
-    assert kept == {"alerts", "chat", "watchdog"}, "the next start has nothing to fold again"
+        engine.send_signal(signal.SIGTERM)
+        assert engine.wait(20) == 0, (tmp_path / "stderr.txt").read_text()
     assert re.search(r"\d events replayed in \d+ ms", text), "what the log cannot know"
     ids = re.findall(r"<code>#(\d+)</code>", text)
     assert len(ids) <= len(set(ids)) + text.count("possible repeat"), "no alert comes twice unmarked"
@@ -103,6 +106,18 @@ def test_starts_entries_exits_and_stops_arrive_once_also_after_a_kill(tmp_path: 
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "chat.txt"]
     assert not any(token.encode() in content for content in written), "the token is nowhere"
     assert ok(tmp_path, "verify", "--db", "log.db")
+
+
+def test_a_stop_is_told_at_once_and_leaves_the_next_start_nothing_to_fold(tmp_path: Path) -> None:
+    with chat(tmp_path) as here:
+        engine = started(tmp_path, here, *QUIET)
+        here.until(lambda text: " started" in text)
+        time.sleep(TELEGRAM_REST_S)
+        engine.send_signal(signal.SIGTERM)
+        assert engine.wait(20) == 0, (tmp_path / "stderr.txt").read_text()
+        assert " stopped" in here.text()
+    kept = {path.parent.name for path in (tmp_path / "log.db.folds").rglob("*.snapshot")}
+    assert kept == {"alerts", "chat", "watchdog"}
 
 
 ACTS = {

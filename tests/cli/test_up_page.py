@@ -156,6 +156,8 @@ def test_no_file_and_no_line_holds_the_token_that_was_used_or_misused(tmp_path: 
     said = ("--set", f"logs.folder={tmp_path}/logs", "--set", "logs.levels.page=debug")
     with running(tmp_path, *UP, *IDLE, *said, PAPERTAPE_TOKEN=token) as keeper:
         url = address(keeper)
+        right = {"Authorization": f"Bearer {token}"}
+        wait_for(lambda: httpx.get(f"{url}/api/v1/status", headers=right).status_code == 200)
         for one in (token, wrong):
             bearer, cookie = {"Authorization": f"Bearer {one}"}, {"Cookie": f"papertape={one}"}
             assert httpx.get(f"{url}/api/v1/status?token={one}", headers=bearer, timeout=ANSWER_S_MAX).is_error == (

@@ -177,7 +177,7 @@ def test_what_cannot_be_served_is_refused_by_name(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         refused = papertape(tmp_path, "ui", "--db", "small.db", "--port", port)
-    assert refused.returncode == 2
+    assert refused.returncode == 1, "it may be free later: a service manager tries again"
     assert port in refused.stderr
 
 
