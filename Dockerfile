@@ -15,7 +15,7 @@ ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
 RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.9
 RUN uv venv /opt/papertape
 WORKDIR /build
-COPY requirements.lock pyproject.toml README.md ./
+COPY requirements.lock pyproject.toml README.md LICENSE ./
 # The dependencies first: they change less often than the code, and their layer is kept.
 RUN uv pip compile --quiet --no-header -c requirements.lock pyproject.toml -o run.lock \
     && uv pip install --python /opt/papertape/bin/python -r run.lock
