@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup assets run live test test-browser test-deploy test-image soak lint format types unit prove bench docs clean
 
+# Another Python beside it: make unit VENV=.venv313 PYTHON=python3.13
 VENV := .venv
 BIN := $(VENV)/bin
 # The first Python on the PATH that is new enough.

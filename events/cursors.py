@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Protocol
 
@@ -60,10 +60,13 @@ class SqliteCursors:
         """Open or create the file. Raises LogError when it is not a file of cursors."""
         self._path = Path(path).resolve()
         try:
-            self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._refuse_foreign()
-            self._connection.executescript(_SETUP)
-            self._seqs: dict[str, int] = dict(self._connection.execute("SELECT name, seq FROM cursors"))
+            with ExitStack() as undo:
+                connecting = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+                self._connection = undo.enter_context(closing(connecting))
+                self._refuse_foreign()
+                self._connection.executescript(_SETUP)
+                self._seqs: dict[str, int] = dict(self._connection.execute("SELECT name, seq FROM cursors"))
+                undo.pop_all()
         except sqlite3.Error as error:
             raise LogError(f"{self._path} cannot be opened as cursors: {error}") from error
 
@@ -90,7 +93,6 @@ class SqliteCursors:
         (application_id,) = self._connection.execute("PRAGMA application_id").fetchone()
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables and application_id != _APPLICATION_ID:
-            self._connection.close()
             raise LogError(f"{self._path} is another program's SQLite file, not cursors")
 
 

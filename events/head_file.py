@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,10 +50,13 @@ class HeadFile:
         """Keep `head` from now on. Raises LogError when the file cannot be written."""
         path = head_path(log_path)
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-            self.keep(head)
-            self.sync()
-            sync(path.parent)
+            with ExitStack() as undo:
+                self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+                undo.callback(os.close, self._descriptor)
+                self.keep(head)
+                self.sync()
+                sync(path.parent)
+                undo.pop_all()
         except OSError as error:
             raise LogError(f"{path}: {error}") from error
 

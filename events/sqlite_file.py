@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import aiosqlite
@@ -82,15 +82,13 @@ def connect_to_read(path: Path, busy_s: float = BUSY_TIMEOUT_S) -> sqlite3.Conne
     It waits `busy_s` where another process has the file for itself. Raises LogMissing, LogForeign,
     LogFromNewerVersion, LogBusy, LogError.
     """
-    connection = _connect_read_only(path, busy_s)
-    try:
+    with ExitStack() as undo:
+        connection = undo.enter_context(closing(_connect_read_only(path, busy_s)))
         if not _is_log(path, connection):
             what, kept = "the file is empty", read_head(path)
             missing = LogMissing(f"there is no log at {path}: {what}")
             raise _not_a_log(path, what, missing) if kept is not None and kept.seq else missing
-    except LogError:
-        connection.close()
-        raise
+        undo.pop_all()
     return connection
 
 

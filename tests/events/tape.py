@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, ParamSpec, get_type_hints
 
 from hypothesis import strategies as st
@@ -24,6 +26,17 @@ def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
         asyncio.run(test(*args, **kwargs))
 
     return run
+
+
+def open_files(folder: Path) -> list[str]:
+    """The names of the files in `folder` that this process has open."""
+    names = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # The descriptor that lists the others is gone by now.
+            file = descriptor.readlink()
+            if file.parent == folder:
+                names.append(file.name)
+    return sorted(names)
 
 
 def clock_ms() -> int:

@@ -10,6 +10,7 @@ import pytest
 
 from events.cursors import CURSORS_MAX, Cursors, MemoryCursors, SqliteCursors
 from events.errors import LogError, UsageError
+from tests.events.tape import open_files
 
 
 class Contract:
@@ -60,6 +61,13 @@ class TestSqliteCursors(Contract):
         (tmp_path / "tape.db.cursors").write_bytes(b"these are no cursors, this is a letter. " * 100)
         with pytest.raises(LogError, match="cursors"):
             self.open(tmp_path)
+
+    @pytest.mark.parametrize("content", [b"these are no cursors, this is a letter. " * 100, b"SQLite format 3\0" * 512])
+    def test_a_file_that_is_refused_does_not_stay_open(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "tape.db.cursors").write_bytes(content)
+        with pytest.raises(LogError):
+            self.open(tmp_path)
+        assert open_files(tmp_path) == []
 
     def test_another_programs_database_is_refused_untouched(self, tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "tape.db.cursors")) as other:

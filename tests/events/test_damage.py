@@ -17,11 +17,11 @@ from events.chain import row_hash
 from events.codec import CODEC
 from events.errors import LogDamaged, LogError, LogForeign, LogFromNewerVersion
 from events.facts import Event
-from events.head_file import head_path
+from events.head_file import HeadFile, head_path
 from events.log import Head
 from events.memory_log import MemoryEventLog
 from events.sqlite_log import SqliteEventLog, SqliteLogReader
-from tests.events.tape import candles, clock_ms, in_loop
+from tests.events.tape import candles, clock_ms, in_loop, open_files
 
 ROWS = 6
 FLIPS = 300
@@ -136,6 +136,24 @@ def test_a_file_that_is_no_log_beside_a_head_file_is_damage_for_readers_and_writ
     assert (refused.value.seq, refused.value.exit_code) == (2 * ROWS, 5)
     with pytest.raises(LogDamaged):
         asyncio.run(_reopen(path))
+
+
+def test_a_log_whose_head_file_cannot_be_read_does_not_stay_open(path: Path) -> None:
+    empty_log(path)
+    head_path(path).unlink()
+    head_path(path).mkdir()
+    with pytest.raises(OSError, match="directory"):
+        SqliteLogReader(path)
+    assert open_files(path.parent) == []
+
+
+def test_a_head_file_that_cannot_be_written_does_not_stay_open(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    head_path(tmp_path / "tape.db").symlink_to(full)
+    before = open_files(full.parent).count(full.name)
+    with pytest.raises(LogError, match="No space left"):
+        HeadFile(tmp_path / "tape.db", Head(1, bytes(32)))
+    assert open_files(full.parent).count(full.name) == before
 
 
 @pytest.mark.parametrize("harm", [overwrite, spoil_application_id])
