@@ -100,7 +100,8 @@ def _coverage_lines(coverage: CoverageView) -> Iterator[str]:
         reset = f"; reset {utc(trip.reset_at_ms)} UTC" if trip.reset_at_ms else ""
         yield f"{coverage.strategy} stopped {utc(trip.tripped_at_ms)} UTC: {trip.why}{reset}"
     if coverage.refused:
-        yield f"{coverage.strategy}: {coverage.refused_signals:,} signals refused: {coverage.refusal_words}"
+        signals = "signal" if coverage.refused_signals == 1 else "signals"
+        yield f"{coverage.strategy}: {coverage.refused_signals:,} {signals} refused: {coverage.refusal_words}"
     if coverage.cancelled:
         yield f"{coverage.strategy}: entry orders cancelled: {coverage.cancel_words}"
 

@@ -206,7 +206,7 @@ def _count(counts: dict[str, int], reason: str) -> None:
 
 
 def _count_words(counts: dict[str, int]) -> str:
-    shown = [f"{count:,} {reason_words(reason)}" for reason, count in counts.items()]
+    shown = [f"{count:,} x {reason_words(reason)}" for reason, count in counts.items()]
     more = len(shown) - REASONS_SHOWN_MAX
     return ", ".join([*shown[:REASONS_SHOWN_MAX], *([f"{more} more reasons"] if more > 0 else [])])
 

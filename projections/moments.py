@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from events.errors import UsageError
 from events.facts import CandleClosed, Timing
+from projections.formats import utc
 
 if TYPE_CHECKING:
     from events.log import Recorded
@@ -24,6 +25,7 @@ class Moment:
     def __init__(self, at_ms: int, *, begun: bool = False) -> None:
         """`begun`: a candle up to this moment stands before the first event that is shown."""
         self._at_ms, self._begun = at_ms, begun
+        self._later_ms = 0
 
     def takes(self, recorded: Recorded) -> bool:
         """Whether the next event was known then; after a False there is nothing more to show."""
@@ -31,11 +33,15 @@ class Moment:
         if type(event) is not CandleClosed or event.timing is _WARM_UP:
             return True
         if event.at_ms > self._at_ms:
+            self._later_ms = event.at_ms
             return False
         self._begun = True
         return True
 
     def check_begun(self) -> None:
-        """Raises UsageError where no candle had closed then: the log begins later."""
-        if not self._begun:
-            raise UsageError("the log begins later")
+        """Raises UsageError where no candle had closed then, with the moment of the first one that did."""
+        if self._begun:
+            return
+        if not self._later_ms:
+            raise UsageError("the log holds no candle yet")
+        raise UsageError(f"the log begins later, at {utc(self._later_ms)} UTC")

@@ -111,7 +111,8 @@ class Desk:
     async def _sorry(self, request: Request, text: str, status: int) -> Response:
         """Say why there is no such page, with a way on."""
         look = await self.look_at_head()
-        page = Page("", "sorry", "Not found" if status == NOT_FOUND else "Not available", _nothing, moves=False)
+        title = "Not found" if status == NOT_FOUND else "Reading the log" if look.folding else "Not available"
+        page = Page("", "sorry", title, _nothing, moves=False)
         context = {**self.context(look, request.scope["path"], page), "text": text, "status": status, "layout": BASE}
         return HTMLResponse(render("sorry.html", context), status)
 

@@ -130,6 +130,8 @@ def _arranged(table: TableText) -> TableText:
 
 
 def _bytes_of(path: Path) -> bytes:
+    if not path.exists():
+        raise broken(str(path), "there is no such file")
     if not path.is_file():
         raise broken(str(path), "is not a file")
     try:

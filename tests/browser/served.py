@@ -48,7 +48,9 @@ def showing(served: Served, beside: Path) -> Iterator[str]:
     arguments = ("ui", *MARKET, "--port", "0", "--compare", str(beside))
     with running(served.folder, *arguments) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().split()[1]
+        url = process.stdout.readline().split()[1]
+        _wait_for(f"{url}/compare")
+        yield url
 
 
 @contextmanager
@@ -85,16 +87,24 @@ def _announced(folder: Path, process: subprocess.Popen[bytes]) -> Served:
 
 def _wait_until_ready(served: Served) -> None:
     """Until the page answers that the engine trades."""
+    try:
+        _wait_for(f"{served.url}/ready")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{(served.folder / 'up.txt').read_text()[-2_000:]}") from error
+
+
+def _wait_for(address: str) -> None:
+    """Until an address answers with 200."""
     ends_s = time.monotonic() + READY_S_MAX
     last = "nothing"
     while time.monotonic() < ends_s:
         try:
-            answer = httpx.get(f"{served.url}/ready", timeout=READY_S_MAX)
+            answer = httpx.get(address, timeout=READY_S_MAX)
         except httpx.TransportError as error:
             last = str(error)
         else:
             if answer.status_code == httpx.codes.OK:
                 return
-            last = answer.text
+            last = answer.text[-2_000:]
         time.sleep(0.1)
-    raise AssertionError(f"never ready: {last}\n{(served.folder / 'up.txt').read_text()[-2_000:]}")
+    raise AssertionError(f"{address} was never there: {last}")

@@ -169,7 +169,7 @@ def test_signals_that_were_refused_are_counted_by_reason(tmp_path: Path) -> None
     assert (coverage["refused"], coverage["traded_from_ms"]) == ({"stop_too_close": 5}, 0)
     assert coverage["entries_allowed_percent"] == 100.0
     text = ok(tmp_path, *arguments)
-    assert "scripted: 5 signals refused: 5 the stop is too close to the entry" in text
+    assert "scripted: 5 signals refused: 5 x the stop is too close to the entry" in text
 
 
 def test_a_symbol_whose_data_end_early_is_named_with_the_date(tmp_path: Path) -> None:

@@ -71,7 +71,10 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_started(tmp_path: Pa
         port = str(other.getsockname()[1])
         done = papertape(tmp_path, *UP[:-1], port)
     assert (done.returncode, list(tmp_path.iterdir())) == (1, []), "not wrong usage: a service manager tries again"
-    assert done.stderr.startswith(f"error: cannot listen on 127.0.0.1 port {port}: Address already in use")
+    assert done.stderr == (
+        f"error: cannot listen on 127.0.0.1 port {port}: another program listens there; "
+        "stop it, or choose another port with --port\n"
+    )
 
 
 def test_the_engine_is_asked_for_what_was_asked_for() -> None:

@@ -190,8 +190,8 @@ def test_a_gzip_file_is_known_by_its_content_not_by_its_name(tmp_path: Path) -> 
 
 
 def test_a_folder_and_a_missing_file_are_no_file(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "x_BTCUSDT_1m_.csv"):
-        with pytest.raises(MarketDataError, match=f"{path}: is not a file"):
+    for path, reason in ((tmp_path, "is not a file"), (tmp_path / "x_BTCUSDT_1m_.csv", "there is no such file")):
+        with pytest.raises(MarketDataError, match=f"{path}: {reason}"):
             read_candles(path)
 
 

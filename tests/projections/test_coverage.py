@@ -105,13 +105,13 @@ def test_refusals_are_counted_by_reason_the_most_frequent_first() -> None:
     view = of(*minutes(0, 2), *refusals)
     assert (list(view.refused.items()), view.cancelled) == ([("below_minimum", 3), ("margin", 2)], {"late_candle": 1})
     assert view.refused_signals == 5
-    assert view.refusal_words == "3 the size is below the exchange's minimum, 2 not enough free margin"
-    assert view.cancel_words == "1 the next candle came late"
+    assert view.refusal_words == "3 x the size is below the exchange's minimum, 2 x not enough free margin"
+    assert view.cancel_words == "1 x the next candle came late"
 
 
 def test_only_the_most_frequent_reasons_are_spelled_out() -> None:
     view = of(*[rejected(f"reason_{number}") for number in range(REASONS_SHOWN_MAX + 2)])
-    assert view.refusal_words.endswith("1 reason 7, 2 more reasons")
+    assert view.refusal_words.endswith("1 x reason 7, 2 more reasons")
 
 
 def test_data_that_end_more_than_a_candle_before_the_others_end_early() -> None:

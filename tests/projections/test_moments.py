@@ -131,4 +131,11 @@ def test_before_the_log_there_is_nothing_and_everybody_says_so(tmp_path: Path) -
         await later(Ways(post, other, other))
         return posted
 
-    assert run(ask) == ["there is nothing to show of then: the log begins later"]
+    assert run(ask) == ["there is nothing to show of then: the log begins later, at 2025-01-01 00:10 UTC"]
+
+
+def test_a_log_without_a_candle_of_its_own_says_that_it_has_none(tmp_path: Path) -> None:
+    db = write_log(tmp_path / "log.db", [entries()[0], *([Entry(one)] for one in WARM)])
+    shown = CliRunner().invoke(app, ["replay", "--db", str(db), "--at", str(DAY_0_MS)])
+    assert shown.exit_code == 2
+    assert "the log holds no candle yet" in shown.output

@@ -52,7 +52,9 @@ def test_every_page_shows_the_progress_and_opens_by_itself(address: str) -> None
             assert found.status_code == 503
             assert "event 5 of 1,000" in found.text
             assert '<meta http-equiv="refresh"' in found.text
+            assert "<h1>Reading the log</h1>" in found.text
             assert 'id="header-equity">\u2013<' in found.text, "no figure of a part stands in the header"
+            assert 'id="end-seq">\u2013<' in found.text, "nor in the foot"
 
     asyncio.run(story())
 

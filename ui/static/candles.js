@@ -40,7 +40,7 @@
       trades: [...newer.trades, ...older.trades.filter((one) => !known.has(one.seq))],
       chart: {
         ...newer.chart, candles: both("candles"), vwap: both("vwap"), rsi: both("rsi"),
-        funding: [...older.chart.funding.filter(([atMs]) => atMs < firstMs), ...newer.chart.funding],
+        funding: [...older.chart.funding.filter((one) => one.settled_at_ms < firstMs), ...newer.chart.funding],
       },
     };
   }
@@ -188,11 +188,10 @@
       if (!range || !shown?.chart.candles.length || range.from > EDGE_BARS || asked || whole || shown.chart.candles.length >= KEPT_MAX) return;
       asked = true;
       try {
-        const older = await before(shown.chart.candles[0].open_time_ms);
-        whole = older.chart.candles.length === 0;
-        if (!whole) show(joined(older, shown));
-      } catch {
-        setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // Nobody answered: it is tried again.
+        const older = await before(shown.chart.candles[0].open_time_ms).catch(() => null);
+        whole = older?.chart.candles.length === 0;
+        if (older === null) setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // Nobody answered: it is tried again.
+        else if (!whole) show(joined(older, shown));
       } finally {
         asked = false;
       }
