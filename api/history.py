@@ -123,9 +123,9 @@ VIEWS = (
         EventsFound,
         _events,
         EventQuery,
-        f"A search goes on to its first hit. A page ends with `limit` events, or when {SEARCHED_EVENTS_MAX:,} events "
-        f"were searched; if none fitted, after {SEARCH_S_MAX:g} s or {SEARCHED_IN_VAIN_MAX:,} events: so a page may be "
-        "short, even empty, and have a `next`. Only a `next` of null is the end. `from_seq` to `to_seq` were searched.",
+        f"A search continues to its first hit. A page ends after `limit` events, or after {SEARCHED_EVENTS_MAX:,} "
+        f"searched events; if none matched, after {SEARCH_S_MAX:g} s or {SEARCHED_IN_VAIN_MAX:,} events. A page may be "
+        "short or even empty and still have a `next`; only a null `next` is the end. It covers `from_seq` to `to_seq`.",
     ),
     View("events/{seq}", "One event", EventView, _event, OneEvent),
     View("why/{seq}", "Why an event happened, back to its root cause", ChainView, _why, OneEvent),

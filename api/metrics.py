@@ -101,7 +101,11 @@ class _Scrape(Collector):
             "log_bytes": ("The log and what is not in it yet", engine.log_bytes, 1.0),
             "engine_tasks": ("asyncio tasks that live in the engine", engine.tasks, 1.0),
             "proof_time_seconds": ("When the newest proved backup was made", engine.proved_at_ms, 1_000.0),
-            "read_back_seq": ("Every event up to it was read back from the log and held", engine.read_back_seq, 1.0),
+            "read_back_seq": (
+                "Every event up to this one was read back from the log and found intact",
+                engine.read_back_seq,
+                1.0,
+            ),
             "alert_age_seconds": ("Age of the oldest alert that was not sent", engine.oldest_alert_age_s, 1.0),
             "backup_age_seconds": ("Age of the newest proved backup", engine.backup_age_s, 1.0),
         }

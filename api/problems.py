@@ -77,7 +77,7 @@ async def _log_says_no(_: Request, error: PapertapeError) -> Response:
 
 async def _cut_off(_: Request, __: ClientDisconnect) -> Response:
     """Answer a request whose body broke off, if anybody still reads."""
-    return problem(400, "the body of the request is broken")
+    return problem(400, "the request body is incomplete")
 
 
 async def _bug(_: Request, error: Exception) -> Response:

@@ -21,6 +21,6 @@ async def run(search: Search, timeline: Timeline, search_s_max: float = SEARCH_S
     while (page := search.page) is not None and not (search.in_vain and time.monotonic() >= ends_s):
         events = await timeline.events(*page)
         if not events:
-            raise LogReplaced("the log is another one now; ask again")
+            raise LogReplaced("the log was replaced; try again")
         search.take(events)
     return search.found

@@ -94,7 +94,7 @@ class Backing:
                 stderr=asyncio.subprocess.PIPE,
             )
         except OSError as error:
-            return f"it could not be started: {error.strerror}"
+            return f"could not be started:  {error.strerror}"
         try:
             async with asyncio.timeout(BACKUP_S_MAX):
                 _, said = await process.communicate()
@@ -105,7 +105,7 @@ class Backing:
                 process.kill()
                 await process.wait()
         if process.returncode == 0:
-            return "" if self._is_made() else "it ended well, and yet there is no new one"
+            return "" if self._is_made() else "the command succeeded, but made no new backup"
         assert process.returncode is not None
         words = said.decode(errors="replace").strip()[-WORDS_CHARS_MAX:]
         return f"it {how(process.returncode)}" + (f": {words}" if words else "")

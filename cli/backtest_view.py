@@ -36,7 +36,7 @@ def show_backtest(result: BacktestResult, contracts: dict[str, ContractListed]) 
     resets = f"kill switches were reset {result.resets:,} times, at the next UTC day" if result.resets else ""
     few = any(one.performance.few_trades for one in result.strategies)
     marked = f"* fewer than {FEW_TRADES} closed trades: counts, not verdicts" if few else ""
-    early = (f"{data.words}; what is open there is valued at that close" for data in result.data if data.ends_early)
+    early = (f"{data.words}; open positions in it are marked at that close" for data in result.data if data.ends_early)
     notes(console, [*held, *early, resets, refused, marked, left_out])
     _show_coverage(console, result)
     _show_open(console, result, contracts)
@@ -49,9 +49,9 @@ def _open_lines(one: StrategyResult) -> Iterator[str]:
     """Yield what was still open or pending at the end."""
     if one.open_positions:
         symbols = ", ".join(f"{position.side} {position.symbol}" for position in one.open_positions)
-        yield f"{one.strategy} still holds {symbols}, valued at the last close"
+        yield f"{one.strategy} still holds {symbols}, marked at the last close"
     for order in one.pending_orders:
-        yield f"{one.strategy} has an order pending: {order.action} {order.side} {order.symbol} at the next open"
+        yield f"{one.strategy} has a pending order:  {order.action} {order.side} {order.symbol} at the next open"
 
 
 def _show_coverage(console: Console, result: BacktestResult) -> None:
@@ -110,7 +110,7 @@ def _show_open(console: Console, result: BacktestResult, contracts: dict[str, Co
     positions = [position for one in result.strategies for position in one.open_positions]
     if positions:
         columns = [column for column in position_columns(positions, contracts) if column.title != "seq"]
-        console.print(table(columns, console, "Open at the end, valued at the last close")[0])
+        console.print(table(columns, console, "Open at the end, marked at the last close")[0])
 
 
 def _columns(results: Sequence[StrategyResult]) -> list[Column]:

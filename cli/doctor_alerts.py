@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "alerts"
 MOVED_ADVICE: Final = "in the environment or in .env, then start papertape again"
-PARKED_ADVICE: Final = "give the bot its rights in the chat back; nothing is lost, and no restart is needed"
+PARKED_ADVICE: Final = "restore the bot's rights in the chat; no alert is lost, and no restart is needed"
 
 
 def alerts(db: Path, folder: Path) -> Iterator[Finding]:
@@ -32,14 +32,14 @@ def alerts(db: Path, folder: Path) -> Iterator[Finding]:
     if moved_to:
         yield Finding("warn", NAME, moved_words(moved_to), MOVED_ADVICE)
     if engine is None:
-        yield Finding("ok", NAME, "no engine runs on this log: what was not sent yet goes at the next start")
+        yield Finding("ok", NAME, "no engine is running on this log; unsent alerts are sent after the next start")
     else:
         yield _delivery(engine)
 
 
 def _delivery(engine: EngineStatus) -> Finding:
     age_s = engine.oldest_alert_age_s or 0.0
-    waiting = f"the oldest has waited for {duration(int(age_s * 1_000.0))}" if age_s else "none waits"
+    waiting = f"the oldest has waited for {duration(int(age_s * 1_000.0))}" if age_s else "no alerts are waiting"
     if engine.alerts_parked:
         return Finding("warn", NAME, f"parked, {waiting}: {engine.alerts_parked}", PARKED_ADVICE)
     return Finding("ok", NAME, waiting)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cli.config import Config
 
-NEW_LOG: Final = "begin a new one with --new-log, which moves all that aside and deletes nothing"
+NEW_LOG: Final = "start a new log with --new-log, which moves the remains aside and deletes nothing"
 ANOTHER: Final = "name another file (--db)"
 
 
@@ -26,7 +26,7 @@ def admit_log(db: Path, config: Config, *, new_log: bool = False, way_on: str = 
     folder = real_path(db).parent / config.backup.folder
     if new_log:
         for aside in set_remains_aside(db, folder, SystemClock().now_ms()):
-            warn(f"what was left of another log was moved to {aside}")
+            warn(f"the remains of another log were moved to {aside}")
         return
     refuse_remains(db, folder, way_on)
 
@@ -35,7 +35,7 @@ def refuse_vanished(db: Path) -> None:
     """Refuse to begin anew where this engine's keeper has seen a log, as when a disk went away. Raises LogGone."""
     board = own_board(os.environ)
     if board is not None and board.read("log") and not db.exists():
-        raise LogGone(f"the log at {db} was there when the last engine ran, and is gone: is its disk mounted?")
+        raise LogGone(f"the log at {db} existed when the last engine ran, but is missing now; is its disk mounted?")
 
 
 def note_log(db: Path) -> None:

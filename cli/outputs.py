@@ -28,7 +28,7 @@ def check_output(option: str, path: Path, inputs: Iterable[Path]) -> None:
     """
     try:
         if any(_is_same(path, one) for one in inputs):
-            raise UsageError(f"{option} {path}: this is one of the files that are read")
+            raise UsageError(f"{option} {path}: this file is also an input")
         if path.is_dir():
             raise UsageError(f"{option} {path}: this is a folder; name a file")
         if not path.parent.is_dir():
@@ -37,7 +37,7 @@ def check_output(option: str, path: Path, inputs: Iterable[Path]) -> None:
         if not os.access(path if path.exists() else folder, os.W_OK):
             raise UsageError(f"{option} {path} cannot be written: no permission")
         if not _is_special(path) and shutil.disk_usage(folder).free == 0:
-            raise UsageError(f"{option} {path} cannot be written: no space is left")
+            raise UsageError(f"{option} {path} cannot be written: no space left")
     except OSError as error:
         raise UsageError(f"{option} {path} cannot be written: {error.strerror}") from error
 

@@ -94,7 +94,7 @@ class Restarts:
         if life.code in OWNER_MENDS or life.code in STOPS:
             self._waits += 1
             why = (OWNER_MENDS | STOPS)[life.code]
-            return Again(PAUSE_S_MAX, f"{why}; this is said once", quiet=self._waits > 1)
+            return Again(PAUSE_S_MAX, f"{why}; this is reported once", quiet=self._waits > 1)
         if life.code == -signal.SIGKILL and not self._is_killed_often(life):
             return Again(0.0)
         return self._after_fault()
@@ -104,8 +104,8 @@ class Restarts:
         pause_s = min(PAUSE_S_MAX, PAUSE_S * 2.0 ** min(self._faults - 1, DOUBLINGS_MAX))
         note = ""
         if self._faults == FAULTS_TOLD_MAX:
-            note = f"after {FAULTS_TOLD_MAX} ends in a row it is tried as long as it takes, at most {PAUSE_S_MAX:g} s"
-            note += " apart, and no more is said until it stays up"
+            note = f"after {FAULTS_TOLD_MAX} failures in a row it is restarted at most every {PAUSE_S_MAX:g} s,"
+            note += " without further messages until it stays up"
         return Again(pause_s, note, quiet=self._faults > FAULTS_TOLD_MAX)
 
     def _is_killed_often(self, life: Life) -> bool:

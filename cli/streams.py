@@ -34,7 +34,7 @@ class OutputLost(OSError):
     """Standard output takes nothing more. Without an errno of its own, so that no handler of files mistakes it."""
 
     def __init__(self, cause: int) -> None:
-        super().__init__(f"standard output cannot be written: {os.strerror(cause)}")
+        super().__init__(f"cannot write to standard output: {os.strerror(cause)}")
         self.cause = cause
 
 

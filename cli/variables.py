@@ -70,7 +70,9 @@ def prepare_network(warn: Callable[[str], None]) -> None:
     for name in [name for name in os.environ if name.lower() == NO_PROXY]:
         kept, left_out = readable_entries(os.environ[name])
         if left_out:
-            warn(f"{name}: left out what cannot be read (name hosts, domains or addresses): {', '.join(left_out)}")
+            warn(
+                f"{name}: ignored entries that cannot be read (use hosts, domains or addresses): {', '.join(left_out)}"
+            )
             os.environ[name] = ",".join(kept)
 
 
@@ -102,7 +104,7 @@ def network_problems(variables: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with proxies and certificates. A proxy's address is not shown: it may hold a password."""
     for name, value in variables.items():
         if name.lower() in PROXIES and value.strip() and (why := _proxy_fault(value)):
-            yield f"{name}: {why}; write http://HOST:PORT, or empty it"
+            yield f"{name}: {why}; write http://HOST:PORT, or unset it"
     for name in CERTIFICATES:
         if (value := variables.get(name, "")) and (why := _certificates_fault(name, value)):
             yield f"{name} = {value}: {why}"
@@ -116,11 +118,11 @@ def _proxy_fault(address: str) -> str:
     except httpx.InvalidURL:
         return "the proxy's address is not a URL"
     except ValueError:
-        return "a proxy is reached by http://, https:// or socks5://"
+        return "a proxy address must begin with http://, https:// or socks5://"
     if found.scheme.startswith("socks") and find_spec("socksio") is None:
         return "a SOCKS proxy needs the package socksio (pip install 'httpx[socks]')"
     if not found.host or " " in found.host or "%20" in found.host or (found.port or 1) > PORT_MAX:
-        return "the proxy's address names no host and port"
+        return "the proxy's address has no valid host and port"
     return ""
 
 
@@ -131,7 +133,7 @@ def _certificates_fault(name: str, path: str) -> str:
         else:
             os.scandir(path).close()
     except ssl.SSLError:
-        return "no certificates stand in this file"
+        return "this file contains no certificates"
     except OSError as error:
         return error.strerror or "cannot be read"
     return ""

@@ -153,7 +153,7 @@ def _refuse_without_room(db: Path, folder: Path) -> None:
     needed, free = LOGS_FREE_MIN * (log_bytes(db) or 0), shutil.disk_usage(folder).free
     if free < needed:
         raise BackupFailed(
-            f"{free / 1e6:,.1f} MB are free in {folder}; a backup needs twice the log, {needed / 1e6:,.1f} MB"
+            f"{free / 1e6:,.1f} MB are free in {folder}; a backup needs twice the log's size, {needed / 1e6:,.1f} MB"
         )
 
 

@@ -221,8 +221,10 @@ def _holders(world: World, symbol: int) -> list[str]:
 
 
 def _left_text(symbol: str, names: Sequence[str], *, live: bool) -> str:
-    goes_on = "it is watched until that is closed, and nothing is opened on it" if live else "no candle of it comes"
-    return f"{symbol} is not among the symbols any more, but {', '.join(names)} holds a position in it: {goes_on}"
+    goes_on = (
+        "it is watched until the position is closed, and no new one is opened" if live else "no candles arrive for it"
+    )
+    return f"{symbol} is no longer configured, but {', '.join(names)} holds a position in it: {goes_on}"
 
 
 def _runner_changes(world: World, event: RunnerConfigured) -> list[Event]:
@@ -240,7 +242,7 @@ def _runner_changes(world: World, event: RunnerConfigured) -> list[Event]:
         if symbol not in event.symbols and known.desks[index].position.side != 0:
             raise ConfigError(
                 f"{event.strategy}.only_symbols: {event.strategy} holds a position in {symbol}; "
-                "start with that symbol, close the position, then take it out"
+                "start with that symbol, close the position, then remove it"
             )
     events: list[Event] = []
     if replace(known.configured, at_ms=0) != replace(event, at_ms=0):

@@ -64,7 +64,7 @@ class Integrity:
             failure = await self._prove()
             pause_s = PROVE_AGAIN_AFTER_S if failure else every_s
             if failure and failure != self.failure:
-                self._warn(f"the log could not be read back: {failure}; it is tried again")
+                self._warn(f"the log could not be read back: {failure}; retrying")
             self.failure = failure
 
     async def _prove(self) -> str:
@@ -78,7 +78,7 @@ class Integrity:
                 stderr=asyncio.subprocess.PIPE,
             )
         except OSError as error:
-            return f"no process for it: {error.strerror}"
+            return f"no process could be started: {error.strerror}"
         try:
             said, why = await self._ended(process)
         finally:
@@ -89,7 +89,11 @@ class Integrity:
             found = msgspec.json.decode(said, type=Found)
             raise LogDamaged(found.seq, f"{found.reason} (found while running, by reading the log back)")
         words = why.decode(errors="replace").strip()[-WORDS_CHARS_MAX:]
-        return "" if process.returncode == 0 or self._bus.closed else words or f"it ended with {process.returncode}"
+        return (
+            ""
+            if process.returncode == 0 or self._bus.closed
+            else words or f"the process ended with {process.returncode}"
+        )
 
     async def _ended(self, process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
         """Wait for the end of the process, or of the bus: then it is stopped."""

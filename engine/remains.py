@@ -30,7 +30,7 @@ def _refuse(db: Path, backup_folder: Path, way_on: str) -> None:
     if _is_there(db):
         return
     if db.is_symlink() and not db.exists():
-        raise LogGone(f"{db} leads to {real_path(db)}, where there is no log: is its disk mounted? Else {way_on}")
+        raise LogGone(f"{db} links to {real_path(db)}, where there is no log; is its disk mounted? If it is, {way_on}")
     copies, found = backups(backup_folder, real_path(db).name), [path.name for path in _traces(db)]
     if copies:
         found.append(f"{len(copies)} backup{'s' if len(copies) > 1 else ''} in {backup_folder}")
@@ -39,8 +39,8 @@ def _refuse(db: Path, backup_folder: Path, way_on: str) -> None:
     named = ", ".join(found[:NAMED_MAX]) + (f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else "")
     copy = copies[-1].path if copies else "BACKUP"
     raise LogGone(
-        f"there is no log at {db}, but there was one: {named}. Move its file back, or put a backup in its place: "
-        f"papertape restore {copy} --db {db}; or {way_on}"
+        f"there is no log at {db}, but remains of one exist: {named}. Move its file back, restore a backup with "
+        f"papertape restore {copy} --db {db}, or {way_on}"
     )
 
 

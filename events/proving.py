@@ -60,7 +60,7 @@ class Pace:
         if worked_s < SLICE_S:
             return
         if not self._is_wanted():
-            raise Orphaned("nobody waits for the proof any more")
+            raise Orphaned("the process that asked for the proof is gone")
         time.sleep(min(PAUSE_S_MAX, worked_s * self._pauses))
         self._begun_s = time.monotonic()
 

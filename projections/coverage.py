@@ -90,7 +90,7 @@ class DataView(Struct, frozen=True):
         if not self.until_ms:
             return f"{self.symbol} has no candles in this period"
         return (
-            f"the data of {self.symbol} end at {utc(self.until_ms)} UTC, {duration(self.behind_ms)} before the others"
+            f"the data of {self.symbol} ends at {utc(self.until_ms)} UTC, {duration(self.behind_ms)} before the others"
         )
 
 

@@ -64,9 +64,9 @@ async def health(look: Look) -> HealthPage:
 def _engine_troubles(engine: EngineStatus | None) -> Iterator[Wrong]:
     """Yield what only the running engine knows: whether the owner's chat hears of anything."""
     if engine is not None and engine.alerts_parked:
-        yield Wrong("alerts are parked", "", f"{engine.alerts_parked}; they wait in the log, and it is tried again", 0)
+        yield Wrong("alerts are parked", "", f"{engine.alerts_parked}; they wait in the log, and sending is retried", 0)
     if engine is not None and engine.alerts_moved_to:
-        yield Wrong("the chat has another id", "", moved_words(engine.alerts_moved_to), 0)
+        yield Wrong("the chat's id has changed", "", moved_words(engine.alerts_moved_to), 0)
 
 
 def _wrong(look: Look) -> Iterator[Wrong]:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 NORMAL: Final = "normal"
 OFF: Final = "off"
-ENDED: Final = "the exchange does not list it any more"
-NOT_CONFIGURED: Final = "it is not in feed.bitget.symbols any more; it is watched until its position ends"
+ENDED: Final = "the exchange no longer lists it"
+NOT_CONFIGURED: Final = "it is no longer in feed.bitget.symbols; it is watched until its position closes"
 STATES_EVERY_MS: Final = 300_000
 BUSY_TRIES_MAX: Final = 10
 

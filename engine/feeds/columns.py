@@ -131,8 +131,8 @@ def _check_seams(joined: CandleColumns, part: CandleColumns) -> None:
 def _two_coins(part: CandleColumns, joined: CandleColumns, known_usdt: float, price_usdt: float) -> MarketDataError:
     return broken(
         part.source,
-        f"its price {price_usdt:g} lies more than a factor of {JUMP_FACTOR_MAX:g} from {known_usdt:g}, where "
-        f"{joined.source} meets it: two coins, or two units; give each file its own symbol, as SYMBOL=path",
+        f"its price {price_usdt:g} differs from {known_usdt:g} by more than a factor of {JUMP_FACTOR_MAX:g} where "
+        f"{joined.source} meets it: two coins or two units? Give each file its own symbol, as SYMBOL=path",
     )
 
 

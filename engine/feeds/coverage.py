@@ -25,12 +25,12 @@ def coverage_warnings(
         return []
     from_ms, until_ms = times[first], times[last - 1] + candles.timeframe_ms
     inside = bisect_right(series.time_ms, until_ms) - bisect_left(series.time_ms, from_ms)
-    ranges = f"{_span(series.time_ms[0], series.time_ms[-1])}, the candles {_span(from_ms, until_ms)}"
+    ranges = f"{_span(series.time_ms[0], series.time_ms[-1])}, the candles cover {_span(from_ms, until_ms)}"
     if inside == 0:
-        return [f"{name}: none of the {len(series.time_ms):,} lies within the candles; they cover {ranges}"]
+        return [f"{name}: none of the {len(series.time_ms):,} lies within the candles: they cover {ranges}"]
     slack_ms = max(INTERVAL_MS_MIN, median_low([b - a for a, b in pairwise(series.time_ms)] or [0]))
     if series.time_ms[0] - from_ms > slack_ms or until_ms - series.time_ms[-1] > slack_ms:
-        return [f"{name} cover only a part of the candles; they cover {ranges}"]
+        return [f"{name} cover only part of the candles: they cover {ranges}"]
     return []
 
 

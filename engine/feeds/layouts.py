@@ -125,9 +125,9 @@ def _wrong_header(header: Sequence[str], columns: tuple[str, ...]) -> str:
     why = f"wrong header: expected the columns {','.join(columns)}, found {shown!r}"
     names = {name.lower() for name in header}
     if names & TRADE_NAMES:
-        return f"{why}; these are single trades, not candles"
+        return f"{why}; these are individual trades, not candles"
     if columns[-1] == "volume" and "close" in names and not any("vol" in name for name in names):
-        return f"{why}; without a volume these may be mark prices, which nothing is traded at"
+        return f"{why}; without a volume these may be mark prices, which cannot be traded at"
     return why
 
 
@@ -163,7 +163,7 @@ def _json_as_csv(source: str, data: bytes, columns: tuple[str, ...]) -> bytes:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise broken(source, f"this is JSON, but it cannot be read: {error}") from error
     if not isinstance(rows, list) or not rows:
-        raise broken(source, "this is JSON, but no list of rows")
+        raise broken(source, "this is JSON, but not a list of rows")
     if isinstance(rows[0], dict):
         header = [str(name) for name in rows[0] if not isinstance(rows[0][name], dict | list)]
         cells = [[row.get(name) if isinstance(row, dict) else None for name in header] for row in rows]

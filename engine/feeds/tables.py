@@ -45,7 +45,7 @@ QuickReader = Callable[[TableText, int], CandleColumns | None]
 
 Doubt = Callable[[float], RefusalReason | None]
 """Says why a value of a series is no fact, or None."""
-_PERCENT_WORDS = "the rates look like percent; a fraction is expected, 0.0001 for 0.01 %"
+_PERCENT_WORDS = "the rates look like percentages; write fractions, 0.0001 for 0.01 %"
 
 
 def read_candles(

@@ -358,7 +358,7 @@ class Notifier:
         if not parcel.simplify(error):
             self._parking.by_chat(str(error))
         elif is_first:
-            self._tell(f"Telegram: a defect in the text of alert {parcel.key}: {error}; it goes in a simpler form")
+            self._tell(f"Telegram: a defect in the text of alert {parcel.key}: {error}; sending it in a simpler form")
         return False
 
     def _skip(self, parcel: Parcel, error: TelegramError) -> None:
@@ -366,7 +366,7 @@ class Notifier:
         self._skipped += not parcel.is_skipped
         parcel.is_skipped = True
         what = cut(one_line(parcel.parts[parcel.part]), TOLD_UNITS_MAX)
-        self._tell(f"Telegram: alert {parcel.key} was refused and a notice went in its place: {error}: {what}")
+        self._tell(f"Telegram: alert {parcel.key} was refused and replaced by a notice: {error}: {what}")
 
     def _heard(self) -> None:
         """A message was taken."""

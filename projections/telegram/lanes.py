@@ -149,7 +149,7 @@ class Parcel(Struct):
             case Form.PLAIN | Form.AGAIN:
                 shown = plain(part)
             case Form.NOTICE:
-                shown = f"Telegram refuses the text of alert {self.key}: read it in the log of papertape."
+                shown = f"Telegram refused the text of alert {self.key}; read it in papertape's log."
         return marked(shown) if self.repeat else shown
 
     def simplify(self, error: TelegramError) -> bool:

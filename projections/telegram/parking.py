@@ -30,7 +30,9 @@ class Parking:
     def by_token(self, why: str) -> None:
         """The token is refused: an hour's pause."""
         self._park(
-            why, f"; correct it and start papertape again, or wait: every {TOKEN_S_MAX / 60.0:g} min", TOKEN_S_MAX
+            why,
+            f" every {TOKEN_S_MAX / 60.0:g} min; correct it and start papertape again to resume at once",
+            TOKEN_S_MAX,
         )
 
     def wait_s(self) -> float:
@@ -42,12 +44,12 @@ class Parking:
     def end(self) -> None:
         """A message was taken."""
         if self.why:
-            self._tell("Telegram: the chat takes messages again")
+            self._tell("Telegram: the chat accepts messages again")
         self.why, self._failures, self._until_ms = "", 0, 0
 
     def _park(self, why: str, more: str, pause_s: float) -> None:
         if self.why != why:
-            self._tell(f"Telegram is parked: {why}; alerts wait in the log and it is tried again{more}")
+            self._tell(f"Telegram is parked: {why}; alerts wait in the log, and sending is retried{more}")
         self.why = why
         self._failures += 1
         self._since_ms = self._clock.now_ms()

@@ -244,7 +244,7 @@ def _process(measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble
     free, of_log = measured.disk_free_bytes, LOGS_FREE_MIN * (measured.log_bytes or 0)
     least = max(settings.disk_free_warn_bytes, of_log)
     if free is not None and free < least:
-        why = f", {LOGS_FREE_MIN} times the log: a backup needs twice its room" if least == of_log else ""
+        why = f", {LOGS_FREE_MIN} times the log: a backup needs twice its size" if least == of_log else ""
         detail = f"{free / GIGABYTE:.2f} GB are free, the limit is {least / GIGABYTE:.2f}{why}"
         yield Trouble(Kind.DISK_LOW, "disk", detail, renews=True)
     age_s = measured.oldest_alert_age_s
@@ -269,11 +269,11 @@ def _process(measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble
 def _log_file(measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble]:
     blocked = measured.wal_blocked_bytes
     if blocked is not None and blocked > settings.wal_warn_bytes:
-        users = f"; it is open in {', '.join(measured.log_users)}" if measured.log_users else ""
-        detail = f"a reader holds an old state of the log, {file_size(blocked)} of its -wal wait for it{users}"
+        users = f"; the log is open in {', '.join(measured.log_users)}" if measured.log_users else ""
+        detail = f"a reader holds an old state of the log and keeps {file_size(blocked)} of its -wal in use{users}"
         yield Trouble(Kind.WAL_GROWING, "log", detail, renews=True)
     if measured.read_back_failure:
-        yield Trouble(Kind.LOG_NOT_READ_BACK, "log", f"it cannot be read back: {measured.read_back_failure}")
+        yield Trouble(Kind.LOG_NOT_READ_BACK, "log", f"cannot be read back: {measured.read_back_failure}")
 
 
 def _ms(seconds: float) -> int:

@@ -65,7 +65,7 @@ def test_the_doctor_tells_how_far_the_log_was_read_back(tmp_path: Path) -> None:
         (finding,) = [one for one in json.loads(shown.stdout) if one["name"] == "read back"]
         return finding["level"], finding["text"]
 
-    assert found() == ("ok", "no engine has read this file back yet; one does so soon after its start")
+    assert found() == ("ok", "no engine has read this log back yet; an engine does so soon after it starts")
     proof = prove(path, "life", Pace(0.5, lambda: True))
     assert found()[0] == "ok" and found()[1].startswith("15 of 15 events, to the end at ")
     write_proof(path, replace(proof, damage=Damage(9, "the row does not match its hash", proof.proven)))

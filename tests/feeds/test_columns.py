@@ -103,7 +103,7 @@ def test_files_that_meet_in_a_hole_are_compared_on_both_sides(tmp_path: Path) ->
         if joins:
             assert list(join_candles([read_candles(outer), read_candles(inner)]).open_time_ms) == times
         else:
-            with pytest.raises(MarketDataError, match="two coins, or two units"):
+            with pytest.raises(MarketDataError, match="two coins or two units"):
                 join_candles([read_candles(outer), read_candles(inner)])
 
 

@@ -40,7 +40,7 @@
       trades: [...newer.trades, ...older.trades.filter((one) => !known.has(one.seq))],
       chart: {
         ...newer.chart, candles: both("candles"), vwap: both("vwap"), rsi: both("rsi"),
-        funding: [...older.chart.funding.filter(([atMs]) => atMs < firstMs), ...newer.chart.funding],
+        funding: [...older.chart.funding.filter((one) => one.settled_at_ms < firstMs), ...newer.chart.funding],
       },
     };
   }

@@ -43,7 +43,7 @@
     const box = document.createElement("div");
     box.className = "box";
     box.setAttribute("role", "application");
-    box.setAttribute("aria-label", "Equity and drawdown: the arrow keys read the values of a moment");
+    box.setAttribute("aria-label", "Equity and drawdown: use the arrow keys to read the values at each time");
     const legend = document.createElement("p");
     legend.className = "legend num";
     element.append(key, legend, box);
