@@ -90,6 +90,8 @@ def test_alerts_arrive_where_no_proxy_names_an_ipv6_network(tmp_path: Path) -> N
             here.until(lambda text: "papertape" in text.partition("\n")[2])
         said = (tmp_path / "stderr.txt").read_text(encoding="utf-8").splitlines()
     assert [line for line in said if "NO_PROXY" in line] == [
-        "warning: NO_PROXY: ignored entries that cannot be read (use hosts, domains or addresses): "
-        "fd07:b51a:cc66:f0::/64"
+        (
+            "warning: NO_PROXY: ignored entries that cannot be read"
+            " (use hosts, domains or addresses): fd07:b51a:cc66:f0::/64"
+        )
     ]
