@@ -148,7 +148,7 @@ def _page(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
 
 
 def _environment(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
-    """The environment's variables; nothing where the configuration is wrong, which is told already."""
+    """Yield findings about the environment; none if the configuration is wrong, which is reported elsewhere."""
     try:
         problems = list(variable_problems(load_config(config, tuple(sets)), os.environ))
     except ConfigError:

@@ -1,4 +1,4 @@
-"""`papertape doctor`: do alerts reach their owner? The running engine says so, and what it remembers of the chat."""
+"""`papertape doctor`: check whether alerts reach their owner, by the running engine and its stored chat id."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PARKED_ADVICE: Final = "restore the bot's rights in the chat; no alert is lost, 
 
 
 def alerts(db: Path, folder: Path) -> Iterator[Finding]:
-    """Yield what is wrong with the alerts of a log, or that nothing is. `folder` is where `.env` may lie."""
+    """Yield findings about the alerts of a log. `folder` may contain `.env`."""
     engine = asyncio.run(DoorEngine(db).status())
     moved_to = engine.alerts_moved_to if engine is not None else _remembered_move(db, folder)
     if moved_to:
@@ -46,10 +46,10 @@ def _delivery(engine: EngineStatus) -> Finding:
 
 
 def _remembered_move(db: Path, folder: Path) -> int:
-    """Return the id that the configured chat has now, as an engine remembered it; 0 where it has not moved."""
+    """Return the configured chat's new id that an engine stored; 0 if the chat has not moved."""
     try:
         found = access(variables_of(os.environ, folder / ".env"))
         positions = stored_positions(db.with_name(f"{db.name}.cursors"))
     except (ConfigError, LogError):
-        return 0  # An engine refuses a bad variable by name when it starts.
+        return 0  # The engine refuses an invalid variable by name when it starts.
     return 0 if found is None else -positions.get(f"{CURSOR}{found.chat_id}", 0)

@@ -208,9 +208,9 @@ def changes(
 
 
 def left_behind(world: World, watched: Sequence[str]) -> dict[str, list[str]]:
-    """The symbols that are not watched any more though a position is open, and the strategies that hold it.
+    """Return the symbols with open positions that are no longer configured, and the strategies that hold them.
 
-    Those strategies go on with the symbol until it is closed: its stop and target stay in force.
+    Those strategies keep the symbol until the position is closed, so its stop and target stay in force.
     """
     held = {symbol: _holders(world, index) for symbol, index in world.symbols.items() if symbol not in watched}
     return {symbol: names for symbol, names in held.items() if names}

@@ -1,4 +1,4 @@
-"""What a file's bytes are packed in: gzip, zip, UTF-16, and what no table of text can be, by its first bytes."""
+"""Unpack a file from gzip, zip or UTF-16, and refuse binary formats by their first bytes."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ READABLE: Final = "CSV, CSV.gz, zipped CSV, JSON, feather or Parquet"
 
 
 def broken(source: str, reason: str) -> MarketDataError:
-    """The error that refuses a whole file."""
+    """Return the error that refuses a whole file."""
     return MarketDataError(f"{source}: {reason}")
 
 
 def unpacked(source: str, data: bytes) -> tuple[bytes, list[str]]:
-    """Return the bytes inside gzip, zip or UTF-16, and in words what was unpacked.
+    """Return the unpacked bytes, and the names of the formats that were unpacked.
 
     Raise `MarketDataError` when the file is damaged, or is no kind of table that can be read.
     """

@@ -1,4 +1,4 @@
-"""Whether settlements or readings of open interest cover the candles that they belong to."""
+"""Check whether settlements or readings of open interest cover their candles."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Final
 from engine.feeds.columns import CandleColumns, SeriesColumns
 
 INTERVAL_MS_MIN: Final = 8 * 3_600_000
-"""At both ends so much may be missing: settlements are up to eight hours apart."""
+"""The span that may be missing at each end: settlements are up to eight hours apart."""
 
 
 def coverage_warnings(
     name: str, series: SeriesColumns, candles: CandleColumns, start_ms: int | None, end_ms: int | None
 ) -> list[str]:
-    """Say, with both ranges, that a series covers none or only a part of the candles from start to end."""
+    """Return a warning with both ranges if a series covers none or only part of the candles from start to end."""
     times = candles.open_time_ms
     first = bisect_left(times, 0 if start_ms is None else start_ms)
     last = len(times) if end_ms is None else bisect_left(times, end_ms)
