@@ -35,7 +35,7 @@ class _Scrape(Collector):
         self._site, self._streams, self._engine, self._wrong_tokens = site, streams, engine, wrong_tokens
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all families; those that the views hold are left out while the views show only a part of the log."""
+        """Yield all metric families, without those of the views while they show only part of the log."""
         yield from self._log()
         if self._site.timeline.folding is None:
             yield from self._views()

@@ -43,7 +43,7 @@ SCHEMA_NAMES: Final = {
     "State": "StateView",
     "Trouble": "TroubleView",
 }
-"""What clients call a schema, where that is not the name of its class. A generated client keeps its names for ever."""
+"""The public names of schemas that differ from the class names. Generated clients rely on them, so never change one."""
 STREAM: Final = "text/event-stream"
 
 
@@ -80,7 +80,7 @@ def _all_kinds(routes: Sequence[GuardedRoute]) -> list[Any]:
 
 
 def _with_parts(kind: Any) -> Iterator[Any]:
-    """Yield a type and every generic type inside it: each of them is a schema of its own."""
+    """Yield a type and every generic type inside it, each of which is a separate schema."""
     yield kind
     for part in get_args(kind):
         if get_args(part):
@@ -88,12 +88,12 @@ def _with_parts(kind: Any) -> Iterator[Any]:
 
 
 def _schema_names(components: Tree, by_kind: Tree, kinds: Iterable[Any]) -> dict[str, str]:
-    """Return the public name of each schema, which holds no module path and no punctuation."""
+    """Return the public name of each schema, without module path and punctuation."""
     names = {name: SCHEMA_NAMES.get(name, name) for name in components}
     for kind in kinds:
         if "$ref" in (schema := by_kind[_key(kind)]):
             names[schema["$ref"].rpartition("/")[2]] = _schema_name(kind)
-    assert len(set(names.values())) == len(names), "two schemas share one name: give one of them another"
+    assert len(set(names.values())) == len(names), "two schemas share a name: rename one in SCHEMA_NAMES"
     return names
 
 
@@ -107,7 +107,7 @@ def _schema_name(kind: Any) -> str:
 
 
 def _renamed(tree: Any, names: Mapping[str, str]) -> Any:
-    """Return a description whose references lead to the public names."""
+    """Return the description with its references changed to the public names."""
     if isinstance(tree, list):
         return [_renamed(one, names) for one in tree]
     if not isinstance(tree, dict):
@@ -121,7 +121,7 @@ def _renamed(tree: Any, names: Mapping[str, str]) -> Any:
 
 
 def _reachable(paths: Tree, components: Tree) -> Tree:
-    """Return the schemas that the paths lead to; questions are described by their parameters."""
+    """Return the schemas that the paths refer to; queries are described by their parameters."""
     found: Tree = {}
     waiting = _references(paths)
     while waiting:

@@ -94,7 +94,7 @@ class Backing:
                 stderr=asyncio.subprocess.PIPE,
             )
         except OSError as error:
-            return f"could not be started:  {error.strerror}"
+            return f"could not be started: {error.strerror}"
         try:
             async with asyncio.timeout(BACKUP_S_MAX):
                 _, said = await process.communicate()

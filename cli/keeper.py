@@ -124,7 +124,7 @@ class Keeper:
                 try:
                     kept.pid = _spawned(kept.program, self._board.descriptor)
                 except OSError as error:  # No memory, no process left, or Python itself is on a missing mount.
-                    self._board.write(kept.program.slot, f"could not be started:  {error.strerror}")
+                    self._board.write(kept.program.slot, f"could not be started: {error.strerror}")
                     self._decide(kept, NOT_STARTED)
 
     def _look(self) -> None:
@@ -177,9 +177,9 @@ class Keeper:
         if isinstance(verdict, Again):
             kept.due_s = now_s + verdict.after_s
             ended, pause = f"the {kept.program.name} {self._how(kept)}", _pause(verdict)
-            text = f"{ended}; restarting it until it stays up"  # The same after each try: that is no progress.
+            text = f"{ended}; it is started again until it stays up"  # The same after each try: that is no progress.
             if not verdict.quiet:
-                self._tell(f"{ended}; restarting it {pause}")
+                self._tell(f"{ended}; it is started again {pause}")
         else:
             kept.ended = verdict
             text = self._tell_end(kept, verdict)

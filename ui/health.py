@@ -25,7 +25,7 @@ OUTAGES_SHOWN_MAX = 12
 
 
 class Wrong(Struct, frozen=True):
-    """Something that is wrong: what, whom it concerns, in words, and since when; 0 if that is not known."""
+    """A problem: its name, subject, description and start time, 0 if unknown."""
 
     name: str
     subject: str
@@ -62,7 +62,7 @@ async def health(look: Look) -> HealthPage:
 
 
 def _engine_troubles(engine: EngineStatus | None) -> Iterator[Wrong]:
-    """Yield what only the running engine knows: whether the owner's chat hears of anything."""
+    """Yield the problems with alerts, which only the running engine knows."""
     if engine is not None and engine.alerts_parked:
         yield Wrong("alerts are parked", "", f"{engine.alerts_parked}; they wait in the log, and sending is retried", 0)
     if engine is not None and engine.alerts_moved_to:
@@ -70,7 +70,7 @@ def _engine_troubles(engine: EngineStatus | None) -> Iterator[Wrong]:
 
 
 def _wrong(look: Look) -> Iterator[Wrong]:
-    """Everything that keeps the whole from running well, whoever noticed it."""
+    """Yield every current problem, whatever component noticed it."""
     portfolio = look.views.portfolio
     feed, feeding = portfolio.feeding.feed, portfolio.feeding
     ready = readiness(look.views, look.engine, look.head_seq, look.folding, look.outage) if look.live else None

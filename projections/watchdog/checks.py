@@ -19,7 +19,7 @@ STALE_NAMED_MAX = 5
 """Where more symbols are stale at once it is one trouble of the whole market."""
 TASKS_NAMED_MAX = 20
 LOGS_FREE_MIN = 3
-"""With less free disk than so many times the log the owner hears of it, before a backup finds no room."""
+"""Less free disk space than this multiple of the log's size raises an anomaly, before a backup runs out of space."""
 GIGABYTE = 1_000_000_000.0
 WHOLE_MARKET = "market"
 CLOCK = "this machine's clock"
@@ -84,7 +84,7 @@ class Trouble(Struct, frozen=True):
     """Something that is wrong now.
 
     `covered`: another trouble says it already, or it is too early to tell. It keeps a raised anomaly raised, and
-    raises none. `renews`: its text is told anew when it says something else, and not with every reminder only.
+    raises none. `renews`: it is reported again when its text changes, not only with every reminder.
     """
 
     kind: Kind

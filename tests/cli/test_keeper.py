@@ -190,7 +190,7 @@ def test_a_program_that_cannot_even_be_started_is_tried_again(tmp_path: Path) ->
     """As where Python itself lies on a disk that is not mounted yet."""
     with keeping(tmp_path, STAYS, shell="./sh") as keeper:
         assert keeper.stdout is not None
-        assert "ended with 127: could not be started:  No such file or directory" in keeper.stdout.readline()
+        assert "ended with 127: could not be started: No such file or directory" in keeper.stdout.readline()
         (tmp_path / "sh").symlink_to("/bin/sh")
         assert is_alive(life(tmp_path, "engine", 1))
         assert is_alive(life(tmp_path, "web", 1))

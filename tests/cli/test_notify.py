@@ -85,7 +85,7 @@ def test_ready_when_the_engine_is_up_then_signs_of_life_then_the_end(tmp_path: P
 def test_no_sign_of_life_and_a_status_where_an_engine_fails_again_and_again(tmp_path: Path, manager: Manager) -> None:
     (tmp_path / "engine.up").touch()
     with keeping(tmp_path, "exit 1") as keeper:
-        manager.until("STATUS=the engine ended with 1; restarting it until it stays up")
+        manager.until("STATUS=the engine ended with 1; it is started again until it stays up")
         assert keeper.stdout is not None
         wait_for(lambda: "as long as it takes" in keeper.stdout.readline())  # type: ignore[union-attr]
         assert manager.is_silent_for(1.5)
