@@ -219,7 +219,7 @@ class Inspector(Protocol):
     """
 
     def progress(self, seq: int) -> Progress:
-        """The progress of a fold towards an event."""
+        """How far the log was folded on the way to an event."""
 
     async def conditions(self, seq: int, strategy: str, symbols: Sequence[str]) -> tuple[ConditionsView, ...]:
         """Both sides' conditions in each symbol. Raises UsageError for a name or a seq that there is not."""

@@ -51,10 +51,10 @@ class Wanted(Struct, frozen=True):
 
 
 class Found(Struct, frozen=True):
-    """What a search found, in the order in which it looked.
+    """The result of a search, in search order.
 
-    It looked through the events `from_seq` to `to_seq`; both are 0 if it looked at none. `complete` is False if
-    there are more events to look at: a search that goes on continues beside the ones already looked at.
+    It searched the events `from_seq` to `to_seq`; both are 0 if it searched none. `complete` is False if
+    more events remain: the next search continues after the ones already searched.
     """
 
     events: tuple[Recorded, ...]
@@ -64,10 +64,10 @@ class Found(Struct, frozen=True):
 
 
 class Search:
-    """A search through the events `first_seq` to `last_seq`, in pages that whoever reads the log hands in.
+    """A search through the events `first_seq` to `last_seq`, in pages that the caller reads from the log.
 
-    It takes at most `limit` events. It looks at no more than `searched_max`, while it has found nothing at no more
-    than `in_vain_max`.
+    It returns at most `limit` events. It searches at most `searched_max` events, or without a match at most
+    `in_vain_max`.
     """
 
     def __init__(

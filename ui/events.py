@@ -24,7 +24,7 @@ EFFECTS_SHOWN_MAX = 20
 
 
 class EventsPage(Struct, frozen=True):
-    """The page's context. `looked_to` is where a search began that goes on here."""
+    """The page's context. `looked_to` is the seq at which the continued search began."""
 
     found: Found
     wanted: Wanted
@@ -37,7 +37,7 @@ class EventsPage(Struct, frozen=True):
 
     @property
     def narrowed(self) -> bool:
-        """Whether some events are left out on purpose."""
+        """Whether a filter hides some events."""
         return self.wanted not in (Wanted(), Wanted(everything=True))
 
 

@@ -313,7 +313,7 @@ def stop_text(stamp: Stamp, reason: str, positions: Sequence[PositionView]) -> s
 
 
 def fault_text(stamp: Stamp, reason: str, positions: Sequence[PositionView] = (), *, is_log_whole: bool = True) -> str:
-    """A fault stopped the engine. Told by whoever outlives the engine.
+    """Return the alert that a fault stopped the engine; the process that outlives the engine sends it.
 
     `is_log_whole`: the log itself is intact up to the stamp's seq.
     """

@@ -300,7 +300,7 @@ class Notifier:
         return True
 
     async def _post(self, parcel: Parcel, receipts: Receipts) -> bool:
-        """One request, its place durable before it goes; whether the part is over, taken or given up."""
+        """Send one request, after storing its place durably; return whether the part is done, sent or given up."""
         receipts.sending(parcel.seq, parcel.part)
         self._pace.took()
         self._reach("before_alert")
