@@ -62,8 +62,8 @@ def description(routes: Sequence[Guarded], version: str) -> Tree:
     for route in told:
         paths.setdefault(route.path, {})[route.method.lower()] = _described(route, by_kind, components)
     names = _schema_names(components, by_kind, kinds)
-    paths = _renamed(paths, names)
-    components = {names[name]: _renamed(schema, names) for name, schema in components.items()}
+    paths = _with_public_names(paths, names)
+    components = {names[name]: _with_public_names(schema, names) for name, schema in components.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "papertape", "version": version, "description": "The views of a log, and commands."},
@@ -106,16 +106,16 @@ def _schema_name(kind: Any) -> str:
     return _schema_name(get_args(kind)[0]) + ("List" if origin is tuple else origin.__name__)
 
 
-def _renamed(tree: Any, names: Mapping[str, str]) -> Any:
+def _with_public_names(tree: Any, names: Mapping[str, str]) -> Any:
     """Return the description with its references changed to the public names."""
     if isinstance(tree, list):
-        return [_renamed(one, names) for one in tree]
+        return [_with_public_names(one, names) for one in tree]
     if not isinstance(tree, dict):
         return tree
     return {
         key: REFERENCE.format(name=names[value.rpartition("/")[2]])
         if key == "$ref" and value.rpartition("/")[2] in names
-        else _renamed(value, names)
+        else _with_public_names(value, names)
         for key, value in tree.items()
     }
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from events.facts import type_name
-from events.text import UNSAFE, repaired
+from events.text import UNSAFE, repair_texts
 
 if TYPE_CHECKING:
     from events.log import Recorded
@@ -26,7 +26,7 @@ def json_line(value: object) -> str:
     try:
         text = msgspec.json.encode(value, enc_hook=fspath).decode()
     except UnicodeEncodeError:  # A lone surrogate: a file name need not be UTF-8.
-        text = msgspec.json.encode(repaired(msgspec.to_builtins(value, enc_hook=fspath))).decode()
+        text = msgspec.json.encode(repair_texts(msgspec.to_builtins(value, enc_hook=fspath))).decode()
     unsafe = UNSAFE if sys.stdout.encoding.lower() in UTF_8 else NOT_ASCII
     return unsafe.sub(_escaped, text) + "\n"
 

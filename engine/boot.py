@@ -135,7 +135,7 @@ async def engine(
             made.started_at_ms, settings.version, code_digest(settings.strategies.values()), settings.config_digest
         )
         watched = tuple(symbols) or tuple(contract.symbol for contract in contracts)
-        for symbol, names in left_behind(made.loop.world, watched).items():
+        for symbol, names in unconfigured_positions(made.loop.world, watched).items():
             warn(_left_text(symbol, names, live=bool(symbols)))
         at_ms = min((contract.at_ms for contract in contracts), default=started.at_ms)
         await made.loop.take([started, *changes(made.loop.world, settings, contracts, watched, at_ms)])
@@ -196,7 +196,7 @@ def changes(
     Raises ConfigError where the log cannot follow: another base timeframe, another capital.
     """
     events: list[Event] = [event for event in contracts if is_news(world, event)]
-    left = left_behind(world, symbols)
+    left = unconfigured_positions(world, symbols)
     for configured in configured_runners(settings.strategies, symbols, at_ms, settings.runners):
         own = tuple(symbol for symbol, names in left.items() if configured.strategy in names)
         events += _runner_changes(world, replace(configured, symbols=(*configured.symbols, *own)))
@@ -207,7 +207,7 @@ def changes(
     return events
 
 
-def left_behind(world: World, watched: Sequence[str]) -> dict[str, list[str]]:
+def unconfigured_positions(world: World, watched: Sequence[str]) -> dict[str, list[str]]:
     """Return the symbols with open positions that are no longer configured, and the strategies that hold them.
 
     Those strategies keep the symbol until the position is closed, so its stop and target stay in force.

@@ -14,7 +14,7 @@ import msgspec
 
 from engine.programs import own_command, own_environment
 from events.errors import LogDamaged
-from events.proving import Found
+from events.proving import DamageReport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -86,7 +86,7 @@ class Integrity:
                 process.kill()
                 await process.wait()
         if process.returncode == LogDamaged.exit_code:
-            found = msgspec.json.decode(said, type=Found)
+            found = msgspec.json.decode(said, type=DamageReport)
             raise LogDamaged(found.seq, f"{found.reason} (found while running, by reading the log back)")
         words = why.decode(errors="replace").strip()[-WORDS_CHARS_MAX:]
         return (

@@ -144,7 +144,7 @@ def _switch(staged: Path, db: Path, now_ms: int) -> Path | None:
     The old log is whole without its `-wal` first, and kept aside under a second name. Then a missing head file fits
     the old log and the new one, and missing cursors promise nothing: one renaming decides which log it is.
     """
-    found = sorted(belongings(db))
+    found = sorted(companion_files(db))
     of_file = [db, *(beside(db, suffix) for suffix in BOUND)]
     head, cursors = head_path(db), [path for path in found if path.name.startswith(f"{db.name}.cursors")]
     aside = _new_folder(db, now_ms) if found else None
@@ -204,7 +204,7 @@ def set_aside(db: Path, now_ms: int) -> Path | None:
     """
     db = real_path(db)
     with LogLock(db):
-        found = sorted(belongings(db))
+        found = sorted(companion_files(db))
         try:
             folder = _new_folder(db, now_ms) if found else None
             if folder is not None:
@@ -225,7 +225,7 @@ def _new_folder(db: Path, now_ms: int) -> Path:
     raise LogError(f"there are {ASIDE_MAX} folders {db.name}{REPLACED}{stamp} already")
 
 
-def belongings(db: Path) -> Iterator[Path]:
+def companion_files(db: Path) -> Iterator[Path]:
     """Return the log's file and its companions, without its lock, files set aside earlier, and backups."""
     if db.exists():
         yield db

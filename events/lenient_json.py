@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from events.text import repaired
+from events.text import repair_texts
 
 
 def decode_json(content: bytes, kind: Any) -> Any:
@@ -25,4 +25,4 @@ def decode_json(content: bytes, kind: Any) -> Any:
             found = json.loads(content.decode("utf-8-sig", "replace"), strict=False)
         except (ValueError, RecursionError):
             raise msgspec.DecodeError(str(error)) from None
-    return msgspec.convert(repaired(found), kind)
+    return msgspec.convert(repair_texts(found), kind)

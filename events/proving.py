@@ -36,7 +36,7 @@ ROUND_MS_MAX: Final = 7 * 86_400_000
 NICENESS: Final = 19
 
 
-class Found(Struct, frozen=True):
+class DamageReport(Struct, frozen=True):
     """What this process prints about a damaged row."""
 
     seq: int
@@ -47,7 +47,7 @@ class Orphaned(LogError):
     """The process that asked for the proof is gone."""
 
 
-class Pace:
+class Throttle:
     """Limit the work to a share of the time; `is_wanted` tells whether to continue."""
 
     def __init__(self, share: float, is_wanted: Callable[[], bool]) -> None:
@@ -68,7 +68,7 @@ class Pace:
 class ProofRun:
     """One pass over a log, and the proof so far."""
 
-    def __init__(self, path: Path, reader: SqliteLogReader, life: str, pace: Pace) -> None:
+    def __init__(self, path: Path, reader: SqliteLogReader, life: str, pace: Throttle) -> None:
         self._path, self._reader, self._life, self._pace = path, reader, life, pace
         self._saved_s = time.monotonic()
         found = read_proof(path)
@@ -123,7 +123,7 @@ class ProofRun:
         return self.proof.life != self._life or not 0 <= age_ms < ROUND_MS_MAX
 
 
-def prove(path: Path, life: str, pace: Pace) -> Proof:
+def prove(path: Path, life: str, pace: Throttle) -> Proof:
     """Prove the log at `path` for one run of the engine. Raise LogDamaged, LogError or OSError."""
     with closing(SqliteLogReader(path)) as reader:
         return ProofRun(path, reader, life, pace).run()
@@ -139,9 +139,9 @@ def main(path: Path, life: str) -> int:
     os.nice(NICENESS)  # The kernel derives the I/O priority from it.
     parent = os.getppid()
     try:
-        prove(path, life, Pace(SHARE, lambda: os.getppid() == parent))
+        prove(path, life, Throttle(SHARE, lambda: os.getppid() == parent))
     except LogDamaged as damage:
-        sys.stdout.buffer.write(msgspec.json.encode(Found(damage.seq, damage.reason)))
+        sys.stdout.buffer.write(msgspec.json.encode(DamageReport(damage.seq, damage.reason)))
         return damage.exit_code
     except (LogError, OSError) as error:
         sys.stderr.write(f"{error}\n")

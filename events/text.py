@@ -31,12 +31,12 @@ def one_line(text: str, chars_max: int) -> str:
     return encodable(" ".join(text.split()))[:chars_max]
 
 
-def repaired(value: Any) -> Any:
+def repair_texts(value: Any) -> Any:
     """Return decoded JSON in which every text can be encoded."""
     if isinstance(value, str):
         return encodable(value)
     if isinstance(value, list | tuple):
-        return [repaired(one) for one in value]
+        return [repair_texts(one) for one in value]
     if isinstance(value, dict):
-        return {repaired(key): repaired(one) for key, one in value.items()}
+        return {repair_texts(key): repair_texts(one) for key, one in value.items()}
     return value

@@ -36,7 +36,7 @@ class EventsPage(Struct, frozen=True):
     looked_to: int
 
     @property
-    def narrowed(self) -> bool:
+    def is_narrowed(self) -> bool:
         """Whether a filter hides some events."""
         return self.wanted not in (Wanted(), Wanted(everything=True))
 

@@ -84,7 +84,7 @@ class Pulse:
         await self._clock.sleep(pause_s * (1.0 + JITTER_FRACTION * self._chance.random()))
 
     @property
-    def told_skew_ms(self) -> float | None:
+    def reported_skew_ms(self) -> float | None:
         """The current skew of the exchange's clock while it counts as an anomaly, else None."""
         return float(self._rest.offset_ms) if self._skewed else None
 

@@ -56,7 +56,7 @@ class Layout(Struct, frozen=True):
     symbol_at: int = -1
 
 
-def brought(source: str, data: bytes, columns: tuple[str, ...]) -> tuple[bytes, int, str]:
+def select_columns(source: str, data: bytes, columns: tuple[str, ...]) -> tuple[bytes, int, str]:
     """Return the rows in the wanted columns, the line number of the first row, and the recognised format.
 
     Raise `MarketDataError` when the table's layout is unknown, or it contains several symbols.

@@ -11,9 +11,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.feeds.containers import TABLE_BYTES_MAX, broken, unpacked
+from engine.feeds.containers import TABLE_BYTES_MAX, broken, unpack
 from engine.feeds.frames import columnar
-from engine.feeds.layouts import brought
+from engine.feeds.layouts import select_columns
 from engine.feeds.names import SYMBOL_PATTERN, symbol_of
 from engine.feeds.times import MILLISECONDS, runs_backwards, to_ms, unit_of
 
@@ -96,19 +96,19 @@ def read_table(path: Path, columns: tuple[str, ...]) -> TableText:
     are not known.
     """
     source = str(path)
-    data, words = unpacked(source, _bytes_of(path))
+    data, words = unpack(source, _bytes_of(path))
     if not data.strip():
         raise broken(source, "the file is empty")
     frame = columnar(source, data)
     if frame is not None:
         data = frame[0]
-    rows, first_line, layout = brought(source, data, columns)
+    rows, first_line, layout = select_columns(source, data, columns)
     if frame is not None:
         first_line, words = 1, [*words, frame[1]]
-    return _arranged(TableText(source, rows, first_line, 1, tuple(filter(None, [*words, layout]))))
+    return _sort_and_convert(TableText(source, rows, first_line, 1, tuple(filter(None, [*words, layout]))))
 
 
-def _arranged(table: TableText) -> TableText:
+def _sort_and_convert(table: TableText) -> TableText:
     """Return the table with times in milliseconds, oldest row first."""
     times = [line.partition(",")[0].strip() for line in table.probe()]
     unit = unit_of(times)

@@ -60,7 +60,7 @@ def _seconds(text: str) -> str:
     return whole + (fraction + "000")[:3]
 
 
-def _divided(divisor: int) -> Callable[[str], str]:
+def _divide(divisor: int) -> Callable[[str], str]:
     def rule(text: str) -> str:
         whole, _, fraction = text.partition(".")
         if not _WHOLE.fullmatch(whole) or not (fraction or "0").isdecimal():
@@ -85,8 +85,8 @@ def _iso(text: str) -> str:
 
 _RULES: Final[dict[str, Callable[[str], str]]] = {
     "seconds": _seconds,
-    "decimal milliseconds": _divided(1),
-    "microseconds": _divided(1_000),
-    "nanoseconds": _divided(1_000_000),
+    "decimal milliseconds": _divide(1),
+    "microseconds": _divide(1_000),
+    "nanoseconds": _divide(1_000_000),
     "ISO dates": _iso,
 }

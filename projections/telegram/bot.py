@@ -158,7 +158,7 @@ class Bot:
 
     async def _handle(self, update: Update) -> None:
         """Handle an update. If a bug ends it, report it and do not retry: it would fail again."""
-        await self._guarded(partial(self._handled, update))
+        await self._guarded(partial(self._handle_update, update))
 
     async def _guarded(self, make: Callable[[], Awaitable[object]]) -> None:
         """Run something for a user, and report to them if a bug ends it."""
@@ -168,7 +168,7 @@ class Bot:
             self._tell(f"Telegram: a command failed with {type(error).__name__}: {error}")
             self._reply(failed_text(error))
 
-    async def _handled(self, update: Update) -> None:
+    async def _handle_update(self, update: Update) -> None:
         message = update.message
         if update.callback_query is not None:
             await self._pressed(update.callback_query)

@@ -111,7 +111,7 @@ class Following:
     def _placed(self, events: Sequence[Recorded]) -> Sequence[Recorded]:
         if not self.time.has_jumped:
             return events
-        return [replace(one, recorded_at_ms=self.time.placed(one.recorded_at_ms)) for one in events]
+        return [replace(one, recorded_at_ms=self.time.to_steady_ms(one.recorded_at_ms)) for one in events]
 
 
 async def closed_within(bus: Bus, clock: Clock, seconds: float) -> bool:

@@ -52,7 +52,7 @@ class SteadyTime:
         """Whether the machine's clock and the timeline differ, or did before the last jump."""
         return self.ahead_ms != 0 or self._ahead_before_ms != 0
 
-    def placed(self, at_ms: int) -> int:
+    def to_steady_ms(self, at_ms: int) -> int:
         """Convert a time of the machine's clock, from before or after its last jump, to the timeline."""
         now_ms, before_ms = at_ms - self.ahead_ms, at_ms - self._ahead_before_ms
         return before_ms if self._is_recent(before_ms) and not self._is_recent(now_ms) else now_ms
