@@ -177,7 +177,7 @@ class Keeper:
         if isinstance(verdict, Again):
             kept.due_s = now_s + verdict.after_s
             ended, pause = f"the {kept.program.name} {self._how(kept)}", _pause(verdict)
-            text = f"{ended}; it is started again until it stays up"  # The same after each try: that is no progress.
+            text = f"{ended}; it is started again until it stays up"  # It stays the same after each try.
             if not verdict.quiet:
                 self._tell(f"{ended}; it is started again {pause}")
         else:

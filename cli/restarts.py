@@ -104,8 +104,10 @@ class Restarts:
         pause_s = min(PAUSE_S_MAX, PAUSE_S * 2.0 ** min(self._faults - 1, DOUBLINGS_MAX))
         note = ""
         if self._faults == FAULTS_TOLD_MAX:
-            note = f"after {FAULTS_TOLD_MAX} failures in a row it is restarted at most every {PAUSE_S_MAX:g} s,"
-            note += " without further messages until it stays up"
+            note = (
+                f"after {FAULTS_TOLD_MAX} failures in a row it is retried as long as it takes, at most every "
+                f"{PAUSE_S_MAX:g} s and without further messages until it stays up"
+            )
         return Again(pause_s, note, quiet=self._faults > FAULTS_TOLD_MAX)
 
     def _is_killed_often(self, life: Life) -> bool:

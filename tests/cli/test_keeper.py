@@ -178,7 +178,7 @@ def test_faults_that_come_back_are_told_five_times_and_tried_until_they_heal(tmp
         assert keeper.stdout is not None
         lines = [keeper.stdout.readline() for _ in range(5)]
         assert lines[0].startswith(f"the engine ended with {code}; it is started again in 0.25 s")
-        assert "it is tried as long as it takes, at most 300 s apart" in lines[4]
+        assert "it is retried as long as it takes, at most every 300 s" in lines[4]
         (tmp_path / "healed").touch()
         assert is_alive(life(tmp_path, "engine", 6))
         assert is_alive(life(tmp_path, "web", 1))
