@@ -72,7 +72,7 @@ def application(
 ) -> Starlette:
     """Everything that is served. Raises TypeError for a route that does not state its access.
 
-    `not_found_page` answers people who ask for an address that does not exist; machines get a problem.
+    `not_found_page` answers a browser that requests an unknown address; a program gets a problem document.
     """
     routes = [*api_routes(site, gate, streams), *pages]
     for route in routes:
@@ -92,7 +92,7 @@ def application(
 
 
 def _not_found(page: Handler | None) -> Handler:
-    """Return what answers an address that does not exist: `page` for people, a problem for machines."""
+    """Return the handler for an unknown address: `page` for browsers, a problem document for programs."""
 
     async def answer(request: Request, error: HTTPException) -> Response:
         if page is None or "text/html" not in request.headers.get("accept", ""):

@@ -46,7 +46,7 @@ def _filter(query: StreamQuery) -> Filter:
 
 
 def _after(request: Request, query: StreamQuery) -> int | None:
-    """A browser that comes back says which event it had last; None is from now on."""
+    """Return the last event that a reconnecting browser has seen; None means from now on."""
     last = request.headers.get("last-event-id", "")
     if last.isascii() and last.isdigit() and len(last) <= ID_DIGITS_MAX:
         return int(last)

@@ -96,7 +96,7 @@ class Health:
         return 200 if view.ready else 503, view
 
     async def status(self) -> tuple[int, StatusView]:
-        """The whole in a few numbers. Raises LogBusy while the views show only a part of the log."""
+        """Return the key figures. Raise LogBusy while the views show only part of the log."""
         engine = await self._site.engine.status()
         ready, said, timeline = self._readiness(engine), self._site.settings, self._site.timeline
         portfolio = newest_views(timeline).portfolio.view()

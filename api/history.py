@@ -42,9 +42,9 @@ class EventQuery(Query, frozen=True, forbid_unknown_fields=True):
 
 
 class EventsFound(Struct, frozen=True):
-    """A part of the events, and how far the log was searched for it: the events `from_seq` to `to_seq`.
+    """A page of events, and the searched part of the log, `from_seq` to `to_seq`.
 
-    `next` is what the same question asks with to go on; None at the end. Both seqs are 0 if nothing was searched.
+    `next` continues the same search, None at the end. Both seqs are 0 if nothing was searched.
     """
 
     items: tuple[EventView, ...]
@@ -73,7 +73,7 @@ class State(Struct, frozen=True):
 
 
 async def _events(scene: Scene, query: EventQuery) -> EventsFound:
-    """What is found; `next` goes on even if nothing was found in the part that was searched."""
+    """Return the events found; `next` continues the search even if this part had no match."""
     unknown = [name for name in query.type if name not in TYPE_NAMES]
     if unknown:
         raise HTTPException(422, f"there is no type of event {unknown[0]!r}; there are {', '.join(TYPE_NAMES)}")
@@ -123,9 +123,9 @@ VIEWS = (
         EventsFound,
         _events,
         EventQuery,
-        f"A search goes on to its first hit. A page ends with `limit` events, or when {SEARCHED_EVENTS_MAX:,} events "
-        f"were searched; if none fitted, after {SEARCH_S_MAX:g} s or {SEARCHED_IN_VAIN_MAX:,} events: so a page may be "
-        "short, even empty, and have a `next`. Only a `next` of null is the end. `from_seq` to `to_seq` were searched.",
+        f"A search continues to its first hit. A page ends after `limit` events, or after {SEARCHED_EVENTS_MAX:,} "
+        f"searched events; if none matched, after {SEARCH_S_MAX:g} s or {SEARCHED_IN_VAIN_MAX:,} events. A page may be "
+        "short or even empty and still have a `next`; only a null `next` is the end. It covers `from_seq` to `to_seq`.",
     ),
     View("events/{seq}", "One event", EventView, _event, OneEvent),
     View("why/{seq}", "Why an event happened, back to its root cause", ChainView, _why, OneEvent),

@@ -15,7 +15,7 @@ BACKLOG_MAX: Final = 1_024
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises AddressTaken where the address cannot be had."""
+    """Return a listening socket. Raise AddressTaken if the address is unavailable."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         made = socket.create_server(address[:2], family=family, backlog=BACKLOG_MAX)

@@ -18,7 +18,7 @@ UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class OneChart(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A symbol's last candles of a timeframe; with `before_ms` the last ones that were complete before that time."""
+    """A symbol's last candles of a timeframe; with `before_ms`, the last ones that closed by that time."""
 
     symbol: Name
     timeframe: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,3}[mhd]$", description="Like 1m, 5m, 15m, 1h, 1d.")] = "1m"

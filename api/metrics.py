@@ -35,7 +35,7 @@ class _Scrape(Collector):
         self._site, self._streams, self._engine, self._wrong_tokens = site, streams, engine, wrong_tokens
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all families; those that the views hold are left out while the views show only a part of the log."""
+        """Yield all metric families, without those of the views while they show only part of the log."""
         yield from self._log()
         if self._site.timeline.folding is None:
             yield from self._views()
@@ -101,7 +101,11 @@ class _Scrape(Collector):
             "log_bytes": ("The log and what is not in it yet", engine.log_bytes, 1.0),
             "engine_tasks": ("asyncio tasks that live in the engine", engine.tasks, 1.0),
             "proof_time_seconds": ("When the newest proved backup was made", engine.proved_at_ms, 1_000.0),
-            "read_back_seq": ("Every event up to it was read back from the log and held", engine.read_back_seq, 1.0),
+            "read_back_seq": (
+                "Every event up to this one was read back from the log and found intact",
+                engine.read_back_seq,
+                1.0,
+            ),
             "alert_age_seconds": ("Age of the oldest alert that was not sent", engine.oldest_alert_age_s, 1.0),
             "backup_age_seconds": ("Age of the newest proved backup", engine.backup_age_s, 1.0),
         }

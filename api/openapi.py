@@ -43,7 +43,7 @@ SCHEMA_NAMES: Final = {
     "State": "StateView",
     "Trouble": "TroubleView",
 }
-"""What clients call a schema, where that is not the name of its class. A generated client keeps its names for ever."""
+"""The public names of schemas that differ from the class names. Generated clients rely on them, so never change one."""
 STREAM: Final = "text/event-stream"
 
 
@@ -62,8 +62,8 @@ def description(routes: Sequence[Guarded], version: str) -> Tree:
     for route in told:
         paths.setdefault(route.path, {})[route.method.lower()] = _described(route, by_kind, components)
     names = _schema_names(components, by_kind, kinds)
-    paths = _renamed(paths, names)
-    components = {names[name]: _renamed(schema, names) for name, schema in components.items()}
+    paths = _with_public_names(paths, names)
+    components = {names[name]: _with_public_names(schema, names) for name, schema in components.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "papertape", "version": version, "description": "The views of a log, and commands."},
@@ -80,7 +80,7 @@ def _all_kinds(routes: Sequence[GuardedRoute]) -> list[Any]:
 
 
 def _with_parts(kind: Any) -> Iterator[Any]:
-    """Yield a type and every generic type inside it: each of them is a schema of its own."""
+    """Yield a type and every generic type inside it, each of which is a separate schema."""
     yield kind
     for part in get_args(kind):
         if get_args(part):
@@ -88,12 +88,12 @@ def _with_parts(kind: Any) -> Iterator[Any]:
 
 
 def _schema_names(components: Tree, by_kind: Tree, kinds: Iterable[Any]) -> dict[str, str]:
-    """Return the public name of each schema, which holds no module path and no punctuation."""
+    """Return the public name of each schema, without module path and punctuation."""
     names = {name: SCHEMA_NAMES.get(name, name) for name in components}
     for kind in kinds:
         if "$ref" in (schema := by_kind[_key(kind)]):
             names[schema["$ref"].rpartition("/")[2]] = _schema_name(kind)
-    assert len(set(names.values())) == len(names), "two schemas share one name: give one of them another"
+    assert len(set(names.values())) == len(names), "two schemas share a name: rename one in SCHEMA_NAMES"
     return names
 
 
@@ -106,22 +106,22 @@ def _schema_name(kind: Any) -> str:
     return _schema_name(get_args(kind)[0]) + ("List" if origin is tuple else origin.__name__)
 
 
-def _renamed(tree: Any, names: Mapping[str, str]) -> Any:
-    """Return a description whose references lead to the public names."""
+def _with_public_names(tree: Any, names: Mapping[str, str]) -> Any:
+    """Return the description with its references changed to the public names."""
     if isinstance(tree, list):
-        return [_renamed(one, names) for one in tree]
+        return [_with_public_names(one, names) for one in tree]
     if not isinstance(tree, dict):
         return tree
     return {
         key: REFERENCE.format(name=names[value.rpartition("/")[2]])
         if key == "$ref" and value.rpartition("/")[2] in names
-        else _renamed(value, names)
+        else _with_public_names(value, names)
         for key, value in tree.items()
     }
 
 
 def _reachable(paths: Tree, components: Tree) -> Tree:
-    """Return the schemas that the paths lead to; questions are described by their parameters."""
+    """Return the schemas that the paths refer to; queries are described by their parameters."""
     found: Tree = {}
     waiting = _references(paths)
     while waiting:

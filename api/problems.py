@@ -76,8 +76,8 @@ async def _log_says_no(_: Request, error: PapertapeError) -> Response:
 
 
 async def _cut_off(_: Request, __: ClientDisconnect) -> Response:
-    """Answer a request whose body broke off, if anybody still reads."""
-    return problem(400, "the body of the request is broken")
+    """Answer a request whose body was cut off, if the client still reads."""
+    return problem(400, "the request body is incomplete")
 
 
 async def _bug(_: Request, error: Exception) -> Response:

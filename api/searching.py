@@ -1,4 +1,4 @@
-"""Searches through the log for one request: they continue to the first hit, within limits."""
+"""Search the log for one request, up to the first hit and within limits."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from projections.wanted import Found, Search
 
 SEARCH_S_MAX: Final = 3.0
-"""A request searches in vain for no longer; who asks again with its `next` goes on."""
+"""The time limit of a request without a hit; its `next` continues the search."""
 
 
 async def run(search: Search, timeline: Timeline, search_s_max: float = SEARCH_S_MAX) -> Found:
-    """Read what a search wants to look at, one page at least. Raises LogReplaced if the log has shrunk meanwhile."""
+    """Read the pages that a search asks for, at least one. Raise LogReplaced if the log has shrunk."""
     ends_s = time.monotonic() + search_s_max
     while (page := search.page) is not None and not (search.in_vain and time.monotonic() >= ends_s):
         events = await timeline.events(*page)
         if not events:
-            raise LogReplaced("the log is another one now; ask again")
+            raise LogReplaced("the log was replaced; try again")
         search.take(events)
     return search.found

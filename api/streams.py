@@ -148,9 +148,9 @@ async def _gone(receive: Receive) -> None:
 
 
 async def events_of(streams: Streams, after_seq: int | None, chosen: Filter) -> AsyncGenerator[bytes, None]:
-    """Yield the events beyond a seq as server-sent events, their seq as id, and a comment where nothing happens.
+    """Yield the events after a seq as server-sent events, with the seq as id, and comments while idle.
 
-    While the log is first read, comments tell the progress: a browser never comes back after an error.
+    During the first read of the log, comments report the progress: a browser does not reconnect after an error.
     """
     while (folding := streams.tape.folding) is not None:
         yield b": reading the log, event %d of %d\n\n" % (folding.seq, folding.goal_seq)

@@ -69,7 +69,7 @@ class Tape:
 
     @property
     def folding(self) -> Progress | None:
-        """How far the first fold of the log has come; None once the views show the whole of it."""
+        """The progress of the first fold of the log; None once the views show all of it."""
         return self._timeline.folding
 
     async def after(self, seq: int) -> list[Frame]:

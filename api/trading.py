@@ -46,7 +46,7 @@ class LastDays(Query, frozen=True, forbid_unknown_fields=True):
 
 
 class RunnerDetail(Struct, frozen=True):
-    """One strategy: its account, the numbers it runs under, what it has achieved, how much it traded, its limits."""
+    """One strategy: its account, settings, results, coverage and limits."""
 
     account: AccountView
     parameters: dict[str, int | float]

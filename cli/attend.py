@@ -271,7 +271,7 @@ class Attendance:
             return
         try:
             async with asyncio.timeout(LAST_WORDS_S):
-                with suppress(PapertapeError):  # A damaged log is told of with what is known of it.
+                with suppress(PapertapeError):  # A damaged log is reported with what is known about it.
                     await self._dog.following.catch_up()
                 stamp = Stamp(self._running.log.head.seq, self._running.clock.now_ms())
                 why = redact(f"{type(error).__name__}: {error}")
@@ -300,7 +300,7 @@ class Attendance:
 
     @property
     def delivery(self) -> DeliveryStatistics:
-        """What was sent, what waits, and why."""
+        """The counts of sent and waiting alerts, and why they wait."""
         return self._notifier.statistics()
 
     @property
@@ -339,7 +339,7 @@ class Attendance:
         )
 
     def _skew_ms(self) -> float | None:
-        """What the feed says of this machine's clock; None where it says nothing."""
+        """The clock skew that the feed reports; None if it reports none."""
         live = self._live()
         return None if live is None else live.clock_skew_ms
 

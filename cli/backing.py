@@ -57,7 +57,7 @@ class Backing:
         return self._lived_s if since_ms is None else since_ms / 1_000.0
 
     def _since_newest_ms(self) -> int | None:
-        """How long ago the newest backup was made; None where there is none of a date that can be right."""
+        """Return the age of the newest backup with a plausible date, None if there is none."""
         now_ms = self._clock.now_ms()
         found = newest_backup(self._folder, self._db.name, now_ms)
         return None if found is None else max(0, now_ms - found.at_ms)
@@ -75,7 +75,7 @@ class Backing:
                 await self._try()
 
     async def _try(self) -> None:
-        """Make one; after a failure warn, tidy up, and leave it for a while."""
+        """Make a backup; after a failure, warn, tidy up and wait before the next try."""
         failure = await self._make()
         if failure:
             self._warn(f"no backup: {failure}; it is tried again in {AGAIN_AFTER_S / 60.0:g} minutes")
@@ -94,7 +94,7 @@ class Backing:
                 stderr=asyncio.subprocess.PIPE,
             )
         except OSError as error:
-            return f"it could not be started: {error.strerror}"
+            return f"could not be started: {error.strerror}"
         try:
             async with asyncio.timeout(BACKUP_S_MAX):
                 _, said = await process.communicate()
@@ -105,13 +105,13 @@ class Backing:
                 process.kill()
                 await process.wait()
         if process.returncode == 0:
-            return "" if self._is_made() else "it ended well, and yet there is no new one"
+            return "" if self._is_made() else "the command succeeded, but made no new backup"
         assert process.returncode is not None
         words = said.decode(errors="replace").strip()[-WORDS_CHARS_MAX:]
         return f"it {how(process.returncode)}" + (f": {words}" if words else "")
 
     def _is_made(self) -> bool:
-        """Whether there is a backup that is not due again yet."""
+        """Return whether the newest backup is recent enough."""
         since_ms = self._since_newest_ms()
         return since_ms is not None and since_ms < self._every_ms
 

@@ -59,7 +59,7 @@ class StrategyResult(Struct, frozen=True):
 
 
 class BacktestResult(Struct, frozen=True):
-    """A backtest in figures. The requested limits are None where the files' own count.
+    """The figures of a backtest. A requested limit is None where the files' own range applies.
 
     `resets` counts the trips that `--after-trip continue` reset, the global ones too.
     """
@@ -77,7 +77,7 @@ class BacktestResult(Struct, frozen=True):
 
 
 class Ending(Struct, frozen=True):
-    """What stands at the end of a run, as folds of its excerpt."""
+    """The state at the end of a run, folded from its excerpt."""
 
     portfolio: Portfolio
     trades: Trades
@@ -128,7 +128,7 @@ def show(asked: Asked, *, as_json: bool) -> None:
 
 
 def _check_outputs(asked: Asked, config: Config) -> None:
-    """Refuse outputs that cannot be written, before anything is computed. Raise UsageError."""
+    """Raise UsageError for outputs that cannot be written, before anything is computed."""
     inputs = read_files(config, asked.config)
     if asked.db is not None:
         make_folder(asked.db)
@@ -176,7 +176,7 @@ def _feed(config: Config, quick: QuickReader) -> FileFeed:
 
 
 def _ending(result: Backtest) -> Ending:
-    """Fold what stands at the end of a run."""
+    """Fold the state at the end of a run."""
     portfolio, trades = Portfolio(), Trades()
     coverage = Coverage(portfolio)
     fold([portfolio, trades, coverage], (Recorded(0, 0, 0, event) for event in excerpt(result)))

@@ -1,4 +1,4 @@
-"""The files of `papertape backtest --trades`: closed trades, and beside them the positions still open at the end."""
+"""The files of `papertape backtest --trades`: closed trades, and the positions that are still open at the end."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def open_path(trades: Path) -> Path:
 def write_trades(
     path: Path, trades: Sequence[TradeView], positions: Sequence[PositionView], marked_at_ms: Mapping[str, int]
 ) -> str:
-    """Write the closed trades to `path`, open positions to the file beside it; say what stands where.
+    """Write the closed trades to `path` and open positions to the file beside it; return a note about open positions.
 
-    `marked_at_ms` is the last close of each symbol. A file of open positions that an earlier run left is written anew
-    also when nothing is open, so that the two always belong together.
+    `marked_at_ms` is the last close of each symbol. A file of open positions from an earlier run is overwritten even
+    if nothing is open, so that both files always belong to the same run.
     """
     with whole_file("--trades", path) as file:
         write_trades_csv(file, trades)
@@ -62,7 +62,7 @@ def write_trades(
 
 
 def _write_open(file: TextIO, positions: Sequence[PositionView], marked_at_ms: Mapping[str, int]) -> None:
-    """Write a header and a row for each position; floats in their shortest form that reads back equal."""
+    """Write a header and a row for each position, with floats in their shortest exact form."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(OPEN_COLUMNS)
     for position in positions:

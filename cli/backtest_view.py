@@ -25,7 +25,7 @@ SPARKLINE_COLUMNS = 24
 
 
 def show_backtest(result: BacktestResult, contracts: dict[str, ContractListed]) -> None:
-    """Show the measures of every strategy, what of the period it traded, open positions, and the trades by symbol."""
+    """Show each strategy's measures and coverage, the open positions, and the trades by symbol."""
     console = stdout()
     rate = result.facts / result.seconds if result.seconds > 0.0 else 0.0
     title = f"Backtest of {', '.join(result.symbols)}: {result.facts:,} facts in {result.seconds:.2f} s"
@@ -36,7 +36,7 @@ def show_backtest(result: BacktestResult, contracts: dict[str, ContractListed]) 
     resets = f"kill switches were reset {result.resets:,} times, at the next UTC day" if result.resets else ""
     few = any(one.performance.few_trades for one in result.strategies)
     marked = f"* fewer than {FEW_TRADES} closed trades: counts, not verdicts" if few else ""
-    early = (f"{data.words}; what is open there is valued at that close" for data in result.data if data.ends_early)
+    early = (f"{data.words}; open positions in it are marked at that close" for data in result.data if data.ends_early)
     notes(console, [*held, *early, resets, refused, marked, left_out])
     _show_coverage(console, result)
     _show_open(console, result, contracts)
@@ -46,16 +46,16 @@ def show_backtest(result: BacktestResult, contracts: dict[str, ContractListed]) 
 
 
 def _open_lines(one: StrategyResult) -> Iterator[str]:
-    """Yield what was still open or pending at the end."""
+    """Yield a line for each open position and pending order at the end."""
     if one.open_positions:
         symbols = ", ".join(f"{position.side} {position.symbol}" for position in one.open_positions)
-        yield f"{one.strategy} still holds {symbols}, valued at the last close"
+        yield f"{one.strategy} still holds {symbols}, marked at the last close"
     for order in one.pending_orders:
-        yield f"{one.strategy} has an order pending: {order.action} {order.side} {order.symbol} at the next open"
+        yield f"{one.strategy} has a pending order:  {order.action} {order.side} {order.symbol} at the next open"
 
 
 def _show_coverage(console: Console, result: BacktestResult) -> None:
-    """Show how much of the period each strategy could trade and did, every trip, and what refused its signals."""
+    """Show how much of the period each strategy could trade and did, its trips, and its refused signals."""
     coverages = [one.coverage for one in result.strategies]
     console.print(table(_coverage_columns(coverages), console, f"Coverage, requested {_requested(result)}")[0])
     notes(console, (line for coverage in coverages for line in _coverage_lines(coverage)))
@@ -71,7 +71,7 @@ def _requested(result: BacktestResult) -> str:
 
 
 def _coverage_columns(coverages: Sequence[CoverageView]) -> list[Column]:
-    """The share of every strategy; the rank says which stay where there is little room."""
+    """Return the coverage columns; the rank decides which stay on a narrow terminal."""
     return [
         Column("strategy", plain(one.strategy for one in coverages), justify="left"),
         Column("candles UTC", plain(_period(one.from_ms, one.until_ms) for one in coverages), rank=1, justify="left"),
@@ -111,7 +111,7 @@ def _show_open(console: Console, result: BacktestResult, contracts: dict[str, Co
     positions = [position for one in result.strategies for position in one.open_positions]
     if positions:
         columns = [column for column in position_columns(positions, contracts) if column.title != "seq"]
-        console.print(table(columns, console, "Open at the end, valued at the last close")[0])
+        console.print(table(columns, console, "Open at the end, marked at the last close")[0])
 
 
 def _columns(results: Sequence[StrategyResult]) -> list[Column]:

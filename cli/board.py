@@ -1,7 +1,7 @@
-"""A few words between the keeper and the processes it keeps, in memory: a full disk cannot take them away.
+"""Short messages between the keeper and its processes, in memory, so that they work with a full disk.
 
-The keeper makes the board and hands it over as an open descriptor. A process leaves its last words there; the keeper
-writes why the engine is down, which the page shows.
+The keeper creates the board and passes it on as an open descriptor. A process writes its last words there; the keeper
+writes why the engine is down, and the page shows it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BOARD_FD: Final = 4
 SLOT_BYTES_MAX: Final = 1_024
 OWN_FD_MIN: Final = 10
-"""The keeper's own number for the board is none of those that a child gets."""
+"""The keeper's own descriptor of the board must not collide with the descriptors of a child."""
 KEEPER: Final = "PAPERTAPE_KEEPER"
 """The environment variable with the keeper's pid."""
 SLOT: Final = "PAPERTAPE_BOARD_SLOT"
@@ -28,24 +28,24 @@ SLOTS: Final[tuple[Slot, ...]] = ("engine", "page", "outage", "log")
 
 
 class Board:
-    """Slots for short texts. Whoever reads one sees it whole or not at all: a slot is one small write."""
+    """Slots for short texts. A reader never sees half a text, because a slot is one small write."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
 
     def write(self, slot: Slot, text: str) -> None:
-        """Put a text in a slot, cut to what fits."""
+        """Write a text to a slot, truncated to its size."""
         content = text.encode(errors="replace")[:SLOT_BYTES_MAX].ljust(SLOT_BYTES_MAX, b"\0")
         os.pwrite(self.descriptor, content, SLOTS.index(slot) * SLOT_BYTES_MAX)
 
     def read(self, slot: Slot) -> str:
-        """Return the text in a slot; empty where there is none."""
+        """Return the text in a slot, or an empty text."""
         content = os.pread(self.descriptor, SLOT_BYTES_MAX, SLOTS.index(slot) * SLOT_BYTES_MAX)
         return content.rstrip(b"\0").decode(errors="ignore")
 
 
 def new_board() -> Board:
-    """Make a board; where the system has no files in memory it is a nameless one on the disk."""
+    """Create a board, in an unnamed file on disk if the system has no in-memory files."""
     if hasattr(os, "memfd_create"):
         made = os.memfd_create("papertape-board")
     else:
@@ -58,15 +58,15 @@ def new_board() -> Board:
 
 
 def own_board(environment: Mapping[str, str]) -> Board | None:
-    """Return the board that the keeper handed over to this very process; None where it has none.
+    """Return the board that the keeper passed to this process, or None.
 
-    What a kept process starts finds the same variables, but another parent: there the descriptor is any file.
+    A child of a kept process inherits the variables but has another parent; its descriptor may be any file.
     """
     return Board(BOARD_FD) if SLOT in environment and environment.get(KEEPER) == str(os.getppid()) else None
 
 
 def leave_last_words(environment: Mapping[str, str], text: str) -> None:
-    """Leave why this process ends where the keeper reads it."""
+    """Write why this process ends to the board, where the keeper reads it."""
     board, slot = own_board(environment), environment.get(SLOT)
     for one in SLOTS:
         if board is not None and one == slot:

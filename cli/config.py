@@ -32,7 +32,7 @@ from engine.feeds.sim_script import (
 from engine.feeds.sources import moved
 from engine.setup import RunnerSettings
 from events.errors import ConfigError
-from events.text import repaired
+from events.text import repair_texts
 from projections.alerts.settings import AlertSettings
 from projections.watchdog.settings import WatchdogSettings
 
@@ -390,6 +390,6 @@ def _resolved(folder: Path, given: tuple[str, ...]) -> tuple[str, ...]:
 
 def config_digest(config: Config) -> str:
     """A digest of what the configuration says, whichever file said it."""
-    plain = repaired(msgspec.to_builtins(msgspec.structs.replace(config, file="")))
+    plain = repair_texts(msgspec.to_builtins(msgspec.structs.replace(config, file="")))
     content = msgspec.json.encode(plain, order="sorted")
     return hashlib.blake2b(content, digest_size=16).hexdigest()

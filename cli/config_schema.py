@@ -22,7 +22,7 @@ PLURAL: dict[Kind, str] = {
     "text": "a text",
     "choice": "one of the known words",
     "list": "a list of texts",
-    "moment": "a date like 2025-01-01 or 20250101, a time like 2025-01-01T12:00:00Z, or seconds or milliseconds",
+    "moment": "a date like 2025-01-01 or 20250101, a time like 2025-01-01T12:00:00Z, or a Unix time in s or ms",
 }
 
 

@@ -148,15 +148,15 @@ def _page(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
 
 
 def _environment(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
-    """The environment's variables; nothing where the configuration is wrong, which is told already."""
+    """Yield findings about the environment; none if the configuration is wrong, which is reported elsewhere."""
     try:
         problems = list(variable_problems(load_config(config, tuple(sets)), os.environ))
     except ConfigError:
         return
     for problem in problems:
-        yield Finding("fail", "environment", problem, "correct or unset it: an engine does not start with it")
+        yield Finding("fail", "environment", problem, "correct or unset it; an engine refuses to start with it")
     if not problems:
-        yield Finding("ok", "environment", "every variable that is set can be used")
+        yield Finding("ok", "environment", "all variables are valid")
 
 
 def _exchange(config: Path | None, sets: Sequence[str], *, asked: bool) -> Iterator[Finding]:
@@ -168,7 +168,7 @@ def _exchange(config: Path | None, sets: Sequence[str], *, asked: bool) -> Itera
     if loaded.feed.kind != BITGET and not asked:
         return
     if problems := list(network_problems(os.environ)):
-        yield Finding("fail", "exchange", "; ".join(problems), "correct or unset it; nothing was asked of the exchange")
+        yield Finding("fail", "exchange", "; ".join(problems), "correct or unset it; the exchange was not contacted")
         return
     from cli.doctor_exchange import findings, look_at_exchange  # noqa: PLC0415 - its clients are slow to import.
 
@@ -273,9 +273,11 @@ def _read_back(path: Path, head_seq: int) -> Finding:
     """Show how far engines have read this log back in the background."""
     proof = read_proof(path)
     if proof is None:
-        return Finding("ok", "read back", "no engine has read this file back yet; one does so soon after its start")
+        return Finding(
+            "ok", "read back", "no engine has read this log back yet; an engine does so soon after it starts"
+        )
     if proof.damage is not None:
-        advice = "`papertape doctor --full` reads it again; an engine refuses to start while it does not hold"
+        advice = "read it again with `papertape doctor --full`; an engine refuses to start while it is damaged"
         return Finding("fail", "read back", f"seq {proof.damage.seq:,} was damaged: {proof.damage.reason}", advice)
     again = f"; once more up to {proof.again.seq:,}" if proof.again is not None else ""
     when = f", to the end at {utc(proof.proven_at_ms)} UTC" if proof.proven_at_ms else ""

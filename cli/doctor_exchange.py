@@ -128,7 +128,7 @@ def _symbols(settings: BitgetSettings, seen: Seen) -> Iterator[Finding]:
         names = ", ".join(seen.unknown)
         yield Finding("fail", "symbols", f"not traded there: {names}", "correct feed.bitget.symbols")
     if seen.unreadable:
-        advice = "the other symbols start; the exchange is asked again every five minutes"
+        advice = "the other symbols start; the exchange is queried again every five minutes"
         yield Finding("warn", "symbols", f"contract cannot be read: {', '.join(seen.unreadable)}", advice)
     if seen.closed:
         names = ", ".join(seen.closed)

@@ -21,7 +21,7 @@ def download(
         str,
         typer.Option(
             metavar="candles|funding|mark|all",
-            help="What; all writes three files. mark is to be looked at, not traded on.",
+            help="What to fetch; all writes three files. mark is for viewing, not for trading.",
         ),
     ] = "candles",
     out: Annotated[

@@ -19,7 +19,7 @@ Feed = Annotated[str | None, typer.Option(metavar="sim|file|bitget", help="Which
 Speed = Annotated[str | None, typer.Option(metavar="X|max", help="Market seconds a second.")]
 UntilEnd = Annotated[bool, typer.Option("--until-end", help="End when the market ends.")]
 NewLog = Annotated[
-    bool, typer.Option("--new-log", help="Begin anew where the log is gone; what is left of it is moved aside.")
+    bool, typer.Option("--new-log", help="Start a new log if the log file is missing; move its remains aside.")
 ]
 Seed = Annotated[int | None, typer.Option(help="Which simulated market.")]
 
@@ -91,12 +91,12 @@ def backtest(
     after_trip: Annotated[
         str,
         typer.Option(
-            metavar="stop|continue", help="After a kill switch tripped: stay stopped, or reset it at the next UTC day."
+            metavar="stop|continue", help="After a kill switch trips: stay stopped, or reset it at the next UTC day."
         ),
     ] = "stop",
     trades: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.csv", help="Write the closed trades; what is still open goes to FILE.open.csv."),
+        typer.Option(metavar="FILE.csv", help="Write the closed trades; open positions go to FILE.open.csv."),
     ] = None,
     db: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a full log.")] = None,
     config: ConfigOption = None,

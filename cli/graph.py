@@ -53,7 +53,7 @@ def warn(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Say something that is no reason to worry: on stderr, and in the log files where there are any."""
+    """Print a harmless note to stderr, and to the log files if there are any."""
     if logging.getLogger().handlers:
         logging.getLogger("papertape.engine").info(text)
     else:
@@ -84,7 +84,7 @@ def file_feed(config: Config, clock: Clock, quick: QuickReader = tables_fast.can
 
 
 def check_period(feed: FileFeed, start_ms: int | None, end_ms: int | None) -> None:
-    """Raise UsageError, which names the range of the candles, for a period without a single candle to trade on."""
+    """Raise UsageError with the range of the candles if no candle opens in the period."""
     first_ms = min(table.open_time_ms[0] for table in feed.candles.values())
     until_ms = max(table.open_time_ms[-1] + table.timeframe_ms for table in feed.candles.values())
     covered = f"the candles cover {utc(first_ms)} to {utc(until_ms)} UTC"
@@ -98,7 +98,7 @@ def check_period(feed: FileFeed, start_ms: int | None, end_ms: int | None) -> No
 
 
 def _words(start_ms: int | None, end_ms: int | None) -> str:
-    """Return a period in words, as far as it is limited."""
+    """Return a period in words; an open end is omitted."""
     start = "" if start_ms is None else f"from {utc(start_ms)}"
     return f"{start} {'on' if end_ms is None else f'to {utc(end_ms)}'}".strip()
 
@@ -172,7 +172,7 @@ def with_files(config: Config, candles: list[str], funding: list[str], open_inte
 
 
 def report_files(feed: Feed, start_ms: int | None, end_ms: int | None, warn: Callable[[str], None]) -> None:
-    """Say how recorded files were read, what is doubtful about them in the part that counts, and what was refused."""
+    """Report how recorded files were read, doubts about them within the period, and refused rows."""
     if isinstance(feed, FileFeed):
         for text in feed.notes:
             note(text)

@@ -1,4 +1,4 @@
-"""JSON as the verbs write it; light, so that an engine without a terminal needs no colours to say a line."""
+"""JSON output of the commands; small, so that an engine without a terminal need not import colours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from events.facts import type_name
-from events.text import UNSAFE, repaired
+from events.text import UNSAFE, repair_texts
 
 if TYPE_CHECKING:
     from events.log import Recorded
@@ -22,11 +22,11 @@ UTF_8: Final = frozenset({"utf-8", "utf8"})
 
 
 def json_line(value: object) -> str:
-    """Return a value as one line of JSON that standard output can encode and no terminal obeys; paths are texts."""
+    """Return a value as one line of JSON, safe for the encoding and the terminal; paths become texts."""
     try:
         text = msgspec.json.encode(value, enc_hook=fspath).decode()
-    except UnicodeEncodeError:  # Half of a surrogate pair: a file's name need not be UTF-8.
-        text = msgspec.json.encode(repaired(msgspec.to_builtins(value, enc_hook=fspath))).decode()
+    except UnicodeEncodeError:  # A lone surrogate: a file name need not be UTF-8.
+        text = msgspec.json.encode(repair_texts(msgspec.to_builtins(value, enc_hook=fspath))).decode()
     unsafe = UNSAFE if sys.stdout.encoding.lower() in UTF_8 else NOT_ASCII
     return unsafe.sub(_escaped, text) + "\n"
 

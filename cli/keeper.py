@@ -34,12 +34,12 @@ SIGNALS_READ_MAX: Final = 64
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 INHERITED_FD: Final = 3
 NOT_STARTED: Final = 127
-"""The code of a process that the system could not even start, as a shell says it."""
+"""The exit code that a shell reports for a command that could not be started."""
 WORDS_CHARS_MAX: Final = 300
 
 
 class Program(Struct, frozen=True):
-    """What is started: a name for the owner, the command line, the whole environment, where it leaves its last words.
+    """What to start: its name for the owner, command line, complete environment, and slot for its last words.
 
     `inherits` is a descriptor that it gets as number 3. `is_silent`: nobody reads what it prints.
     """
@@ -53,7 +53,7 @@ class Program(Struct, frozen=True):
 
 
 class Kept(Struct):
-    """A program and the process it runs as at the moment, if any. `pulse` says whether that one still answers."""
+    """A program and its current process, if any. `pulse` tells whether the process still answers."""
 
     program: Program
     pulse: Pulse
@@ -64,7 +64,7 @@ class Kept(Struct):
     """When it is to be started; None while it runs, and when it is not started any more."""
     ended: NoMore | None = None
     code: int = 0
-    """How the last life ended."""
+    """The exit code of the last process."""
     asked_to_end: bool = False
 
 
@@ -80,7 +80,7 @@ class Keeper:
         board: Board,
         ends_s_max: float = ENDS_S_MAX,
     ) -> None:
-        """`tell` tells the owner what becomes of them, `notify` the service manager, `board` those that are kept."""
+        """`tell` informs the owner, `notify` the service manager, and `board` the kept processes."""
         self._engine, self._web = Kept(*engine), Kept(*web, Restarts(may_end=False))
         self._tell, self._notify, self._board, self._ends_s_max = tell, notify, board, ends_s_max
         self._stopping = False
@@ -92,7 +92,7 @@ class Keeper:
                 while not self._is_over():
                     self._start_due()
                     self._look()
-                    # A page that fails is no reason to end an engine that trades.
+                    # A failing page is no reason to end a trading engine.
                     self._notify.turn(lives=not self._engine.restarts.is_failing, status=self._board.read("outage"))
                     if self._wait(coming):
                         self._stopping = True
@@ -124,11 +124,11 @@ class Keeper:
                 try:
                     kept.pid = _spawned(kept.program, self._board.descriptor)
                 except OSError as error:  # No memory, no process left, or Python itself is on a missing mount.
-                    self._board.write(kept.program.slot, f"it could not be started: {error.strerror}")
+                    self._board.write(kept.program.slot, f"could not be started: {error.strerror}")
                     self._decide(kept, NOT_STARTED)
 
     def _look(self) -> None:
-        """Kill whoever hangs: the log loses nothing by it. Note who has come through a trouble."""
+        """Kill a process that hangs, which costs the log nothing. Note a process that has recovered."""
         for kept in (self._engine, self._web):
             if kept.pid is None:
                 continue
@@ -138,7 +138,7 @@ class Keeper:
                 kept.pulse.begin()
             elif kept.pulse.was_heard and time.monotonic() - kept.started_s >= STEADY_S:
                 if kept.restarts.settle():
-                    self._tell(f"the {kept.program.name} stays up again")
+                    self._tell(f"the {kept.program.name}is stable again")
                 if kept is self._engine:
                     self._board.write("outage", "")
 
@@ -171,13 +171,13 @@ class Keeper:
         self._decide(kept, code)
 
     def _decide(self, kept: Kept, code: int) -> None:
-        """Decide what becomes of a process that ended, and say it."""
+        """Decide whether to restart a process that ended, and report it."""
         now_s, kept.code = time.monotonic(), code
         verdict = kept.restarts.after(Life(code, kept.started_s, now_s, kept.pulse.was_heard))
         if isinstance(verdict, Again):
             kept.due_s = now_s + verdict.after_s
             ended, pause = f"the {kept.program.name} {self._how(kept)}", _pause(verdict)
-            text = f"{ended}; it is started again until it stays up"  # The same after each try: that is no progress.
+            text = f"{ended}; it is started again until it stays up"  # It stays the same after each try.
             if not verdict.quiet:
                 self._tell(f"{ended}; it is started again {pause}")
         else:
@@ -187,12 +187,12 @@ class Keeper:
             self._board.write("outage", text)
 
     def _how(self, kept: Kept) -> str:
-        """How a process ended, with its last words."""
+        """Describe how a process ended, with its last words."""
         words = redact(" ".join(self._board.read(kept.program.slot).split()))[:WORDS_CHARS_MAX]
         return how(kept.code) + (f": {words}" if words else "")
 
     def _tell_end(self, kept: Kept, verdict: NoMore) -> str:
-        """Tell the owner of an end for good, where it has a reason; what was told."""
+        """Report a permanent end that has a reason, and return the reported text."""
         if not verdict.why:
             return ""
         name, other = kept.program.name, self._web if kept is self._engine else self._engine
@@ -223,13 +223,13 @@ class Keeper:
 
 
 def _pause(again: Again) -> str:
-    """When it is started again, in words."""
+    """Describe when the process is restarted."""
     pause = f"in {again.after_s:g} s" if again.after_s else "at once"
     return f"{pause} ({again.note})" if again.note else pause
 
 
 def _spawned(program: Program, board_fd: int) -> int:
-    """Start a program at the head of a process group, without a stdin; its pid. Raises OSError."""
+    """Start a program as leader of a process group, without stdin; return its pid. Raise OSError."""
     actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = []
     if program.inherits is not None:
         actions.append((os.POSIX_SPAWN_DUP2, program.inherits, INHERITED_FD))

@@ -28,7 +28,7 @@ EXIT_CODES = (
     "4 bad configuration, 5 the log is damaged"
 )
 WRONG_USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-"""What typer raises for a command line that it does not understand; it has no public name."""
+"""The exception that typer raises for an invalid command line; it has no public name."""
 _EXAMPLE = "Example: papertape arena --db data/papertape.db"
 
 
@@ -41,7 +41,7 @@ class Group(TyperGroup):
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        """Read the verb's own part of the command line, and call the verb."""
+        """Parse the command's own arguments, and call the command."""
         with _printable_refusal():
             return super().invoke(ctx)
 
@@ -59,7 +59,7 @@ class Group(TyperGroup):
 
 @contextmanager
 def _printable_refusal() -> Iterator[None]:
-    """See that a refused command line is quoted without what would command a terminal."""
+    """Replace unsafe characters in the error for a refused command line."""
     try:
         yield
     except WRONG_USAGE as error:
@@ -127,14 +127,14 @@ app = _application()
 
 
 def _end(number: int, frame: object) -> None:  # noqa: ARG001
-    """Leave as one that a signal ended."""
+    """Exit with the code of a process that a signal ended."""
     sys.exit(128 + number)
 
 
 def main() -> None:
     """The entry point `papertape`."""
     prepare_streams()
-    if os.getpid() == 1:  # The system keeps from the first process of a container what it has no handler for.
+    if os.getpid() == 1:  # The first process of a container gets only the signals that it has a handler for.
         signal.signal(signal.SIGTERM, _end)
     end_with_keeper()
     with whole_output():

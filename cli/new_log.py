@@ -1,4 +1,4 @@
-"""Where a verb would make a log: never over what is left of another one, unless the owner says so."""
+"""Guard the creation of a log: never over the remains of another one, unless the owner asks for it."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
     from cli.config import Config
 
-NEW_LOG: Final = "begin a new one with --new-log, which moves all that aside and deletes nothing"
+NEW_LOG: Final = "start a new log with --new-log, which moves the remains aside and deletes nothing"
 ANOTHER: Final = "name another file (--db)"
 
 
 def admit_log(db: Path, config: Config, *, new_log: bool = False, way_on: str = NEW_LOG) -> None:
-    """See that a verb may make the log at `db`, where there is none. Raises LogGone, LogHeld, LogError."""
+    """Check that a command may create a log at `db` if it is missing. Raise LogGone, LogHeld or LogError if not."""
     folder = real_path(db).parent / config.backup.folder
     if new_log:
         for aside in set_remains_aside(db, folder, SystemClock().now_ms()):
-            warn(f"what was left of another log was moved to {aside}")
+            warn(f"the remains of another log were moved to {aside}")
         return
     refuse_remains(db, folder, way_on)
 
 
 def refuse_vanished(db: Path) -> None:
-    """Refuse to begin anew where this engine's keeper has seen a log, as when a disk went away. Raises LogGone."""
+    """Raise LogGone if this engine's keeper knew a log that is missing now, as after a disk was unmounted."""
     board = own_board(os.environ)
     if board is not None and board.read("log") and not db.exists():
-        raise LogGone(f"the log at {db} was there when the last engine ran, and is gone: is its disk mounted?")
+        raise LogGone(f"the log at {db} existed when the last engine ran, but is missing now; is its disk mounted?")
 
 
 def note_log(db: Path) -> None:
-    """Tell the keeper that there is a log now."""
+    """Tell the keeper that the log exists now."""
     board = own_board(os.environ)
     if board is not None:
         board.write("log", str(db))

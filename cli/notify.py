@@ -42,7 +42,7 @@ class Notify:
         return min(LOOK_S_MAX, self._limit_s / BEATS_A_LIMIT) if self._limit_s else LOOK_S_MAX
 
     def turn(self, *, lives: bool, status: str = "") -> None:
-        """Say what is so now. Who does not live is not ready, and gives no sign of life; `status` says why."""
+        """Send the current state. If `lives` is false, send neither readiness nor a sign of life; `status` says why."""
         if not self._to:
             return
         if status != self._status and self._say(f"STATUS={status}"):
@@ -60,7 +60,7 @@ class Notify:
             self._say("STOPPING=1")
 
     def _say(self, word: str) -> bool:
-        """Send it; whether it went out. That nobody listens, or not now, is no fault."""
+        """Send a message and return whether it was sent. A missing listener is not an error."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
                 to.setblocking(False)

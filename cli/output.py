@@ -49,10 +49,10 @@ BARS = "▁▂▃▄▅▆▇█"
 
 
 class Screen(Console):
-    """A console on which only its own styles command the terminal, never a text from outside."""
+    """A console that sends only its own control sequences to the terminal, never those of a text."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render with a replacement sign for each unsafe character."""
+        """Render with each unsafe character replaced."""
         for segment in super().render(renderable, options):
             unsafe = not segment.control and UNSAFE.search(segment.text)
             yield Segment(printable(segment.text), segment.style) if unsafe else segment

@@ -1,4 +1,4 @@
-"""Files that a verb writes: checked before the work, whole or not there at all, and never in place of what is read."""
+"""Output files of a command: checked before the work, complete or absent, and never written over an input."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def check_output(option: str, path: Path, inputs: Iterable[Path]) -> None:
-    """Refuse an output that cannot be written, or that is one of the files that are read.
+    """Refuse an output that cannot be written or that is also an input.
 
-    Raise UsageError for an input under whatever name, a folder, a missing folder, no permission, a full disk.
+    Raise UsageError for an input under any name, a folder, a missing folder, a missing permission or a full disk.
     """
     try:
         if any(_is_same(path, one) for one in inputs):
-            raise UsageError(f"{option} {path}: this is one of the files that are read")
+            raise UsageError(f"{option} {path}: this file is also an input")
         if path.is_dir():
             raise UsageError(f"{option} {path}: this is a folder; name a file")
         if not path.parent.is_dir():
@@ -37,13 +37,13 @@ def check_output(option: str, path: Path, inputs: Iterable[Path]) -> None:
         if not os.access(path if path.exists() else folder, os.W_OK):
             raise UsageError(f"{option} {path} cannot be written: no permission")
         if not _is_special(path) and shutil.disk_usage(folder).free == 0:
-            raise UsageError(f"{option} {path} cannot be written: no space is left")
+            raise UsageError(f"{option} {path} cannot be written: no space left")
     except OSError as error:
         raise UsageError(f"{option} {path} cannot be written: {error.strerror}") from error
 
 
 def read_files(config: Config, config_path: Path | None) -> list[Path]:
-    """Return the files that a run reads: market files, the configuration, strategies."""
+    """Return the files that a run reads: market files, the configuration and strategies."""
     files = file_settings(config)
     markets = [split_given(str(one))[1] for one in (*files.candles, *files.funding, *files.open_interest)]
     strategies = [path for folder in config.strategy_folders for path in folder.glob("*.py")]
@@ -51,15 +51,15 @@ def read_files(config: Config, config_path: Path | None) -> list[Path]:
 
 
 def log_files(db: Path) -> list[Path]:
-    """Return a log and what lies beside it under its name."""
+    """Return a log and its companion files."""
     return [db, *db.parent.glob(f"{escape(db.name)}[.-]*")]
 
 
 @contextmanager
 def whole_file(option: str, path: Path) -> Iterator[TextIO]:
-    """Open a text file that takes its name when it is written to its end; what stood there until then stays.
+    """Open a text file that appears under its name only when it is complete; until then any old file stays.
 
-    Raise UsageError when the disk does not take it.
+    Raise UsageError when it cannot be written.
     """
     target = path.resolve()
     half = target if _is_special(path) else _half(target)
@@ -78,11 +78,13 @@ def whole_file(option: str, path: Path) -> Iterator[TextIO]:
 
 @contextmanager
 def whole_log(path: Path) -> Iterator[Path]:
-    """Give the name under which a new log is written; it takes its own name, with what lies beside it, at the end."""
+    """Yield a temporary path for a new log; rename it with its companion files when the block succeeds."""
     half = _half(path)
     try:
         yield half
-        for part in reversed(log_files(half)):  # The log itself comes last: without it there is none.
+        for part in reversed(
+            log_files(half)
+        ):  # The log itself comes last, so it is never there without its companions.
             rename_durably(part, path.with_name(path.name + part.name.removeprefix(half.name)))
     finally:
         for part in log_files(half):
@@ -101,12 +103,12 @@ def _take_name(half: Path, target: Path) -> None:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether it is a device or a pipe, which is written to as it is."""
+    """Return whether a path is a device or a pipe, which is written directly."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _is_same(path: Path, other: Path) -> bool:
-    """Whether two names mean one file: by path, by link, or by hard link."""
+    """Return whether two paths name the same file, also through a symbolic or hard link."""
     if path.exists() and other.exists():
         return path.samefile(other)
     return path.resolve() == other.resolve()

@@ -1,4 +1,4 @@
-"""Whether a kept process still answers: one that lives and does nothing is mended by a kill alone."""
+"""Detect a kept process that is running but no longer answers; only killing it helps."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Pulse:
 
     @property
     def was_heard(self) -> bool:
-        """Whether it has answered in this life."""
+        """Whether the current process has answered yet."""
         return self._unanswered is not None
 
     def begin(self) -> None:
-        """Begin a new life: nothing was heard of it yet."""
+        """Begin to watch a new process, which has not answered yet."""
         self._unanswered = None
 
     def is_gone(self) -> bool:

@@ -1,6 +1,6 @@
-"""When a process that ended is started again, and how soon.
+"""Decide whether and when a process that ended is restarted.
 
-Whatever can heal (a full disk, a missing mount, a taken port, no network, a file that cannot be read) is tried again
+A failure that can be recovered from (full disk, missing mount, taken port, no network, unreadable file) is retried
 for as long as it takes, with pauses that grow to five minutes. Only a log that is damaged, or newer than this version,
 stops an engine for good: each further start would write behind the damage.
 """
@@ -15,25 +15,25 @@ from msgspec import Struct
 
 ENDED_WELL: Final = 0
 STOPS: Final = {5: "the log is damaged, or newer than this version"}
-"""Exit codes after which an engine is not started again."""
+"""Exit codes after which an engine is not restarted."""
 OWNER_MENDS: Final = {2: "what was asked for cannot be done", 4: "the configuration is wrong"}
-"""Exit codes that only a change by the owner mends: one try in five minutes sees it, and no sooner one helps."""
+"""Exit codes that only the owner can fix; one try every five minutes notices the fix."""
 FAULTS_TOLD_MAX: Final = 5
-"""So many ends in a row, each soon after its start, are told one by one; the last says that no more is said."""
+"""The number of failures in a row that are reported; the last report announces the silence."""
 STEADY_S: Final = 30.0
-"""A process that was up for so long was well: its end has another cause than the one before."""
+"""A process that was up for this long was healthy: its end is unrelated to the previous one."""
 PAUSE_S: Final = 0.25
 PAUSE_S_MAX: Final = 300.0
 DOUBLINGS_MAX: Final = 20
 KILLS_MAX: Final = 20
 KILLS_WINDOW_S: Final = 60.0
-"""More kills within this time are no accident; the machine may be out of memory. Then there are pauses too."""
+"""`KILLS_MAX` kills within this time are no accident: the machine may be out of memory, so restarts pause too."""
 
 
 class Life(Struct, frozen=True):
-    """How a process lived: its exit code (minus the number of the signal that ended it), since when, until when.
+    """One run of a process: its exit code (or minus the number of the signal that ended it), start and end.
 
-    `was_up` says whether it did its work at any time: a long replay that ends in a fault is no steady life.
+    `was_up` tells whether it ever did its work: a long replay that ends in a fault is not a steady run.
     """
 
     code: int
@@ -43,12 +43,12 @@ class Life(Struct, frozen=True):
 
     @property
     def is_steady(self) -> bool:
-        """Whether it did its work for a while."""
+        """Whether it did its work for at least `STEADY_S`."""
         return self.was_up and self.ended_s - self.started_s >= STEADY_S
 
 
 class Again(Struct, frozen=True):
-    """Start it again after so many seconds. `note` says more about the pause; a `quiet` one is not told."""
+    """Restart it after a pause. `note` explains the pause; a `quiet` restart is not reported."""
 
     after_s: float
     note: str = ""
@@ -63,10 +63,10 @@ class NoMore(Struct, frozen=True):
 
 
 class Restarts:
-    """The restarts of one process. A killed one returns at once, a faulty one after a pause that doubles."""
+    """The restarts of one process: at once after a kill, with doubling pauses after failures."""
 
     def __init__(self, *, may_end: bool = True) -> None:
-        """`may_end`: it ends well when its work is done, and stops at a damaged log. The page does neither."""
+        """`may_end`: the process may finish its work, or stop for good at a damaged log. The page does neither."""
         self._may_end = may_end
         self._faults = 0
         self._waits = 0
@@ -74,17 +74,17 @@ class Restarts:
 
     @property
     def is_failing(self) -> bool:
-        """Whether so many starts in a row failed that their ends are not told any more."""
+        """Whether so many starts in a row have failed that further failures are not reported."""
         return self._faults >= FAULTS_TOLD_MAX
 
     def settle(self) -> bool:
-        """Note that the process has been up for `STEADY_S`; return whether a failure was told that is over now."""
+        """Note that the process has been up for `STEADY_S`; return whether that ends a reported failure."""
         was_told = self.is_failing or self._waits > 0
         self._faults = self._waits = 0
         return was_told
 
     def after(self, life: Life) -> Again | NoMore:
-        """Return what to do now that a life has ended."""
+        """Return what to do after a run of the process has ended."""
         if life.code == ENDED_WELL and self._may_end:
             return NoMore(life.code)
         if life.code in STOPS and self._may_end:
@@ -94,7 +94,7 @@ class Restarts:
         if life.code in OWNER_MENDS or life.code in STOPS:
             self._waits += 1
             why = (OWNER_MENDS | STOPS)[life.code]
-            return Again(PAUSE_S_MAX, f"{why}; this is said once", quiet=self._waits > 1)
+            return Again(PAUSE_S_MAX, f"{why}; this is reported once", quiet=self._waits > 1)
         if life.code == -signal.SIGKILL and not self._is_killed_often(life):
             return Again(0.0)
         return self._after_fault()
@@ -104,8 +104,10 @@ class Restarts:
         pause_s = min(PAUSE_S_MAX, PAUSE_S * 2.0 ** min(self._faults - 1, DOUBLINGS_MAX))
         note = ""
         if self._faults == FAULTS_TOLD_MAX:
-            note = f"after {FAULTS_TOLD_MAX} ends in a row it is tried as long as it takes, at most {PAUSE_S_MAX:g} s"
-            note += " apart, and no more is said until it stays up"
+            note = (
+                f"after {FAULTS_TOLD_MAX} failures in a row it is retried as long as it takes, at most every "
+                f"{PAUSE_S_MAX:g} s and without further messages until it stays up"
+            )
         return Again(pause_s, note, quiet=self._faults > FAULTS_TOLD_MAX)
 
     def _is_killed_often(self, life: Life) -> bool:

@@ -1,8 +1,8 @@
-"""Standard output and standard error: whatever becomes of them, nothing ends in a traceback.
+"""Standard output and standard error that never cause a traceback.
 
-What an encoding does not know becomes a replacement sign. Output that nobody takes any more (a closed pipe, a full
-disk, a stream that was closed before the start) ends the verb with one line and an exit code; messages on standard
-error that nobody takes are dropped.
+A character that the encoding cannot represent is replaced. If standard output fails (a closed pipe, a full disk, a
+stream that was closed before the start), the command ends with one line and an exit code; if standard error fails,
+its messages are dropped.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 STANDARD_STREAMS_LAST: Final = 2
 LENIENT: Final = {"strict": "replace", "surrogateescape": "replace"}
-"""By the error handler Python chose: what takes its place. One that the user chose stays."""
+"""Replacements for the error handlers that Python chooses; one that the user chose stays."""
 FAILED: Final = 1
 NO_READER: Final = 141
-"""What a shell reports of a program that SIGPIPE ended."""
+"""The exit code that a shell reports for a program ended by SIGPIPE."""
 
 
 class OutputLost(OSError):
-    """Standard output takes nothing more. Without an errno of its own, so that no handler of files mistakes it."""
+    """Standard output failed. It has no errno, so that no file handler mistakes it for a file's error."""
 
     def __init__(self, cause: int) -> None:
-        super().__init__(f"standard output cannot be written: {os.strerror(cause)}")
+        super().__init__(f"cannot write to standard output: {os.strerror(cause)}")
         self.cause = cause
 
 
 class Output(io.FileIO):
-    """The descriptor of standard output. The first write that fails raises OutputLost; later ones are dropped."""
+    """The descriptor of standard output. The first failed write raises OutputLost; later writes are dropped."""
 
     def __init__(self, descriptor: int, *, was_closed: bool) -> None:
         super().__init__(descriptor, "w", closefd=False)
@@ -47,7 +47,7 @@ class Output(io.FileIO):
         self._dropping = False
 
     def write(self, content: Buffer) -> int:
-        """Write what the system takes."""
+        """Write the content, or drop it after a failure."""
         if not self._dropping and not self._cause:
             try:
                 return super().write(content) or 0
@@ -65,7 +65,7 @@ class Messages(io.FileIO):
     """The descriptor of standard error: a message that cannot be written is dropped."""
 
     def write(self, content: Buffer) -> int:
-        """Write what the system takes, and drop it where it takes nothing."""
+        """Write the content, or drop it if that fails."""
         try:
             return super().write(content) or 0
         except OSError:
@@ -73,14 +73,14 @@ class Messages(io.FileIO):
 
 
 def occupy_closed_streams() -> None:
-    """The number of a stdin, stdout or stderr that was closed must not become that of a file or of the event loop."""
+    """Open closed standard streams on the null device, so that no other file gets descriptor 0, 1 or 2."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD_STREAMS_LAST:
         pass
     os.close(descriptor)
 
 
 def prepare_streams() -> None:
-    """Put streams that no text and no reader can break in the place of Python's own."""
+    """Replace Python's standard streams by ones that tolerate any text and any reader."""
     was_closed = sys.stdout is None
     occupy_closed_streams()
     sys.stdout = _text(Output(1, was_closed=was_closed), sys.stdout)
@@ -88,7 +88,7 @@ def prepare_streams() -> None:
 
 
 def _text(raw: io.FileIO, before: TextIO | None, *, line_buffering: bool = False) -> io.TextIOWrapper:
-    """A text stream that encodes as the one before it did, but for what it could not encode."""
+    """Return a text stream with the encoding of the old one and a lenient error handler."""
     if not isinstance(before, io.TextIOWrapper):
         return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "replace", line_buffering=line_buffering)
     errors = LENIENT.get(before.errors or "strict", before.errors)
@@ -98,7 +98,7 @@ def _text(raw: io.FileIO, before: TextIO | None, *, line_buffering: bool = False
 
 @contextmanager
 def whole_output() -> Iterator[None]:
-    """See that everything which was said is written; where it cannot be, say so and end with a code of its own."""
+    """Flush the output at the end of the block; if that fails, report it and exit with a distinct code."""
     code: str | int | None = None
     try:
         try:
@@ -109,19 +109,19 @@ def whole_output() -> Iterator[None]:
         finally:
             sys.stdout.flush()
     except OutputLost as lost:
-        if lost.cause == errno.EPIPE:  # `| head` has what it wanted.
+        if lost.cause == errno.EPIPE:  # `| head` has read enough.
             sys.exit(code or NO_READER)
         sys.stderr.write(f"error: {lost}\n")
         sys.exit(code or FAILED)
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Write text to standard output, or to another stream, without what would command a terminal."""
+    """Write text to standard output or another stream, with unsafe characters replaced."""
     (stream or sys.stdout).write(printable(text))
 
 
 def tell(text: str, stream: TextIO | None = None) -> None:
-    """Say it at once. A reader who left is no fault: what is told of is done, or goes on, all the same."""
+    """Write and flush the text. Ignore a reader that has gone: the work continues regardless."""
     with suppress(OSError):
         say(text, stream)
         (stream or sys.stdout).flush()

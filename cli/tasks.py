@@ -1,4 +1,4 @@
-"""Running what is asynchronous: the loop is there before the coroutine, so none is left behind that nobody awaits."""
+"""Run coroutines. The event loop is created first, so that no coroutine is left unawaited if that fails."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 def run_tasks(make: Callable[[], Coroutine[Any, Any, T]], *, quick: bool = False) -> T:
-    """Run the coroutine that `make` makes to its end; `quick` asks for uvloop, where there is one for this system."""
+    """Run the coroutine that `make` returns; `quick` selects uvloop if this system has it."""
     with asyncio.Runner(loop_factory=_quick_loop if quick else None) as runner:
-        runner.get_loop()  # Where no loop can be made nothing was begun.
+        runner.get_loop()  # If no loop can be created, nothing has begun.
         return runner.run(make())
 
 
@@ -29,9 +29,9 @@ def _quick_loop() -> asyncio.AbstractEventLoop:
 
 
 def leave_within(seconds: float) -> None:
-    """End this process well after so long, even where a thread that nobody can stop still works.
+    """Exit with code 0 after `seconds` at the latest, even if an unstoppable thread is still working.
 
-    For who has nothing left to write: a name that is looked up or a large log that is compared would hold up the end.
+    Use it only when nothing is left to write: a DNS lookup or a comparison of a large log would delay the exit.
     """
     timer = Timer(seconds, os._exit, (0,))
     timer.daemon = True

@@ -27,7 +27,7 @@ ALERT_FILE_BYTES_MAX: Final = 1_000_000
 ALERT_FILES_KEPT: Final = 3
 LOGGER: Final = f"{ROOT}.chat"
 HEARTBEAT_CURSOR: Final = "telegram.heartbeat."
-"""Before the id of the chat: a message's id means nothing in another one."""
+"""The prefix before the chat id: a message id is valid only within its chat."""
 PING_S_MAX: Final = 10.0
 
 

@@ -113,7 +113,7 @@ def _status(door: Path) -> dict[str, object] | None:
 
 
 def _serves(listening: socket.socket) -> bool:
-    """Whether the page answers anything at all on the socket that it listens on."""
+    """Return whether the page gives any answer on its listening socket."""
     with socket.socket(listening.family, socket.SOCK_STREAM) as visitor:
         visitor.settimeout(DOOR_S_MAX)
         try:

@@ -1,4 +1,4 @@
-"""The environment variables that papertape reads: each is refused by name, before a log or a file is touched."""
+"""Check the environment variables that papertape reads; refuse an invalid one by name before any file is touched."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PORT_MAX: Final = 65_535
 
 
 def check_variables(config: Config, environment: Mapping[str, str]) -> None:
-    """Raises ConfigError naming every variable that cannot be used with this configuration, a line each."""
+    """Raise ConfigError with one line for every variable that is invalid with this configuration."""
     if found := list(variable_problems(config, environment)):
         raise ConfigError("\n".join(found))
 
 
 def variable_problems(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with the variables of the environment and of the `.env` file beside the configuration."""
+    """Yield the problems with variables in the environment and in the `.env` file beside the configuration."""
     try:
         variables = variables_of(environment, config.folder / ".env", (TELEGRAM_TOKEN, TELEGRAM_CHAT, WEB_TOKEN))
     except ConfigError as error:
@@ -56,26 +56,28 @@ def _web_token(variables: Mapping[str, str]) -> None:
         Token(given)
 
 
-# ---------------------------------------------------------------- the way to other machines
+# ---------------------------------------------------------------- the network
 
 
 def prepare_network(warn: Callable[[str], None]) -> None:
-    """Make the variables of the network fit for the libraries that read them.
+    """Prepare the network variables for the libraries that read them.
 
-    Entries of NO_PROXY that httpx cannot read are left out, with one warning. Raises ConfigError for a proxy or a file
-    of certificates that cannot be used.
+    Remove entries of NO_PROXY that httpx cannot read, with one warning. Raise ConfigError for an invalid proxy or
+    certificate file.
     """
     if found := list(network_problems(os.environ)):
         raise ConfigError("\n".join(found))
     for name in [name for name in os.environ if name.lower() == NO_PROXY]:
         kept, left_out = readable_entries(os.environ[name])
         if left_out:
-            warn(f"{name}: left out what cannot be read (name hosts, domains or addresses): {', '.join(left_out)}")
+            warn(
+                f"{name}: ignored entries that cannot be read (use hosts, domains or addresses): {', '.join(left_out)}"
+            )
             os.environ[name] = ",".join(kept)
 
 
 def readable_entries(text: str) -> tuple[list[str], list[str]]:
-    """Return the entries of a NO_PROXY that httpx can read, and those it cannot."""
+    """Return the entries of NO_PROXY that httpx can read, and those that it cannot."""
     import httpx  # noqa: PLC0415 - slow to import, and only the network needs it.
 
     kept, left_out = list[str](), list[str]()
@@ -91,7 +93,7 @@ def readable_entries(text: str) -> tuple[list[str], list[str]]:
 
 
 def _pattern(entry: str) -> str:
-    """An entry as httpx makes it a pattern of addresses."""
+    """Return the URL pattern that httpx builds from an entry."""
     if "://" in entry:
         return entry
     is_ipv6 = entry.count(":") > 1
@@ -99,10 +101,10 @@ def _pattern(entry: str) -> str:
 
 
 def network_problems(variables: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with proxies and certificates. A proxy's address is not shown: it may hold a password."""
+    """Yield the problems with proxies and certificates, without the proxy's address, which may contain a password."""
     for name, value in variables.items():
         if name.lower() in PROXIES and value.strip() and (why := _proxy_fault(value)):
-            yield f"{name}: {why}; write http://HOST:PORT, or empty it"
+            yield f"{name}: {why}; write http://HOST:PORT, or unset it"
     for name in CERTIFICATES:
         if (value := variables.get(name, "")) and (why := _certificates_fault(name, value)):
             yield f"{name} = {value}: {why}"
@@ -116,11 +118,11 @@ def _proxy_fault(address: str) -> str:
     except httpx.InvalidURL:
         return "the proxy's address is not a URL"
     except ValueError:
-        return "a proxy is reached by http://, https:// or socks5://"
+        return "a proxy address must begin with http://, https:// or socks5://"
     if found.scheme.startswith("socks") and find_spec("socksio") is None:
         return "a SOCKS proxy needs the package socksio (pip install 'httpx[socks]')"
     if not found.host or " " in found.host or "%20" in found.host or (found.port or 1) > PORT_MAX:
-        return "the proxy's address names no host and port"
+        return "the proxy's address has no valid host and port"
     return ""
 
 
@@ -131,7 +133,7 @@ def _certificates_fault(name: str, path: str) -> str:
         else:
             os.scandir(path).close()
     except ssl.SSLError:
-        return "no certificates stand in this file"
+        return "this file contains no certificates"
     except OSError as error:
         return error.strerror or "cannot be read"
     return ""

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FILES_BESIDE_CONNECTIONS_MAX = 200
 ENDS_WITHIN_S = 1.8
-"""A page only reads: nothing is lost where a look at a large log is left in the middle."""
+"""A page only reads, so nothing is lost when reading a large log is interrupted."""
 LOGGER = f"{ROOT}.page"
 COMMIT = "PAPERTAPE_COMMIT"
 OF_A_BACKTEST = "a backtest: each strategy's page shows the parameters and limits that it ran under"

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 SUFFIX = ".backup"
 PROVING = ".proving-"
-"""How the folder begins in which a copy is proved."""
+"""The prefix of the folder in which a copy is proved."""
 LOGS_FREE_MIN = 2
-"""A backup and the proof of it need so many times the log's room."""
+"""A backup and its proof need this many times the log's size."""
 CLOCK_AHEAD_MS_MAX = 3_600_000
-"""A backup from further in the future was dated by a clock that was wrong."""
+"""A backup dated further into the future was dated by a wrong clock."""
 KEEP_MAX = 1_000
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"-(\d{8}T\d{6}Z)-(\d+)\.backup$")
@@ -68,27 +68,27 @@ class Made(Struct, frozen=True):
 def backups(folder: Path, name: str, now_ms: int | None = None) -> list[Backup]:
     """The proved backups of the log `name` in a folder, oldest first.
 
-    Those that a wrong clock dated beyond `now_ms` come before all others: when they were made is not known.
+    Those that a wrong clock dated after `now_ms` come first, because their real age is unknown.
     """
     latest_ms = None if now_ms is None else now_ms + CLOCK_AHEAD_MS_MAX
     found = []
     for path in folder.glob(f"*{SUFFIX}"):
         match = _NAME.search(path.name)
         if match is not None and path.name[: match.start()] == name:
-            with suppress(ValueError):  # No moment is called so: it is somebody else's file.
+            with suppress(ValueError):  # The name contains no time: it is not a backup of ours.
                 at = datetime.strptime(match.group(1), _STAMP).replace(tzinfo=UTC)
                 found.append(Backup(path, int(at.timestamp() * 1_000), int(match.group(2))))
     return sorted(found, key=lambda one: (latest_ms is None or one.at_ms <= latest_ms, one.at_ms, one.seq))
 
 
 def newest_backup(folder: Path, name: str, now_ms: int) -> Backup | None:
-    """The newest proved backup whose date can be right; None where there is none."""
+    """Return the newest proved backup with a plausible date, or None."""
     found = [one for one in backups(folder, name) if one.at_ms <= now_ms + CLOCK_AHEAD_MS_MAX]
     return found[-1] if found else None
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed backup left in a folder, unless one is being made there now."""
+    """Remove the leftovers of killed backups from a folder, unless a backup is running there."""
     with suppress(OSError), _folder_lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
         _remove_proving(folder)
 
@@ -100,7 +100,7 @@ def _remove_proving(folder: Path) -> None:
 
 @contextmanager
 def _folder_lock(folder: Path, kind: int) -> Iterator[int]:
-    """Hold the folder's lock: whoever makes a backup shares it, whoever removes leftovers has it alone."""
+    """Hold the folder's lock: shared to make a backup, exclusive to remove leftovers."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, kind)
@@ -149,11 +149,11 @@ def make_backup(
 
 
 def _refuse_without_room(db: Path, folder: Path) -> None:
-    """Raises BackupFailed where the copy and the proof would fill the disk, which may be the log's own."""
+    """Raise BackupFailed if the copy and the proof would fill the disk, which may be the log's own."""
     needed, free = LOGS_FREE_MIN * (log_bytes(db) or 0), shutil.disk_usage(folder).free
     if free < needed:
         raise BackupFailed(
-            f"{free / 1e6:,.1f} MB are free in {folder}; a backup needs twice the log, {needed / 1e6:,.1f} MB"
+            f"{free / 1e6:,.1f} MB are free in {folder}; a backup needs twice the log's size, {needed / 1e6:,.1f} MB"
         )
 
 

@@ -135,7 +135,7 @@ async def engine(
             made.started_at_ms, settings.version, code_digest(settings.strategies.values()), settings.config_digest
         )
         watched = tuple(symbols) or tuple(contract.symbol for contract in contracts)
-        for symbol, names in left_behind(made.loop.world, watched).items():
+        for symbol, names in unconfigured_positions(made.loop.world, watched).items():
             warn(_left_text(symbol, names, live=bool(symbols)))
         at_ms = min((contract.at_ms for contract in contracts), default=started.at_ms)
         await made.loop.take([started, *changes(made.loop.world, settings, contracts, watched, at_ms)])
@@ -196,7 +196,7 @@ def changes(
     Raises ConfigError where the log cannot follow: another base timeframe, another capital.
     """
     events: list[Event] = [event for event in contracts if is_news(world, event)]
-    left = left_behind(world, symbols)
+    left = unconfigured_positions(world, symbols)
     for configured in configured_runners(settings.strategies, symbols, at_ms, settings.runners):
         own = tuple(symbol for symbol, names in left.items() if configured.strategy in names)
         events += _runner_changes(world, replace(configured, symbols=(*configured.symbols, *own)))
@@ -207,10 +207,10 @@ def changes(
     return events
 
 
-def left_behind(world: World, watched: Sequence[str]) -> dict[str, list[str]]:
-    """The symbols that are not watched any more though a position is open, and the strategies that hold it.
+def unconfigured_positions(world: World, watched: Sequence[str]) -> dict[str, list[str]]:
+    """Return the symbols with open positions that are no longer configured, and the strategies that hold them.
 
-    Those strategies go on with the symbol until it is closed: its stop and target stay in force.
+    Those strategies keep the symbol until the position is closed, so its stop and target stay in force.
     """
     held = {symbol: _holders(world, index) for symbol, index in world.symbols.items() if symbol not in watched}
     return {symbol: names for symbol, names in held.items() if names}
@@ -221,8 +221,10 @@ def _holders(world: World, symbol: int) -> list[str]:
 
 
 def _left_text(symbol: str, names: Sequence[str], *, live: bool) -> str:
-    goes_on = "it is watched until that is closed, and nothing is opened on it" if live else "no candle of it comes"
-    return f"{symbol} is not among the symbols any more, but {', '.join(names)} holds a position in it: {goes_on}"
+    goes_on = (
+        "it is watched until the position is closed, and no new one is opened" if live else "no candles arrive for it"
+    )
+    return f"{symbol} is no longer configured, but {', '.join(names)} holds a position in it: {goes_on}"
 
 
 def _runner_changes(world: World, event: RunnerConfigured) -> list[Event]:
@@ -240,7 +242,7 @@ def _runner_changes(world: World, event: RunnerConfigured) -> list[Event]:
         if symbol not in event.symbols and known.desks[index].position.side != 0:
             raise ConfigError(
                 f"{event.strategy}.only_symbols: {event.strategy} holds a position in {symbol}; "
-                "start with that symbol, close the position, then take it out"
+                "start with that symbol, close the position, then remove it"
             )
     events: list[Event] = []
     if replace(known.configured, at_ms=0) != replace(event, at_ms=0):

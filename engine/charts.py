@@ -186,7 +186,7 @@ def seq_before(reader: LogReader, symbol: str, open_ms: int, until_seq: int) -> 
 
 
 def _seq_until(symbol: str, open_ms: int, until_seq: int, reader: LogReader) -> int:
-    """The event before a symbol's first candle that opened at or after a moment; `until_seq` if there is none."""
+    """Return the seq before a symbol's first candle that opened at or after a time, else `until_seq`."""
     for commit in reader.commits(seq_before(reader, symbol, open_ms, until_seq)):
         for seq, event in enumerate(commit.events, commit.seq):
             if seq > until_seq:

@@ -17,7 +17,7 @@ class Clock(Protocol):
         ...
 
     def steady_ms(self) -> int:
-        """Milliseconds since some moment by a clock that nobody sets, those in which the machine slept included."""
+        """Return the milliseconds of a monotonic clock, including the time that the machine slept."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -85,11 +85,11 @@ class ManualClock:
         self._now_ms += seconds * 1000.0
 
     def steady_ms(self) -> int:
-        """The time without what `set` changed."""
+        """Return the time without the changes made by `set`."""
         return int(self._now_ms - self._set_ms)
 
     def set(self, seconds: float) -> None:
-        """Set the clock forward by `seconds` (negative: back) in no time, as a clock that is corrected jumps."""
+        """Set the clock forward by `seconds` (negative: back) instantly, as a clock correction does."""
         self._now_ms += seconds * 1000.0
         self._set_ms += seconds * 1000.0
 

@@ -56,7 +56,7 @@ def events_of(world: World, command: Command) -> list[Event]:
 
 
 def _check_names(world: World, command: Command) -> None:
-    """Raises CommandRefused for a strategy or a symbol that is not there, with the names that are nearest."""
+    """Raise CommandRefused for an unknown strategy or symbol, with the nearest names."""
     strategies = [runner.strategy.name for runner in world.runners]
     match command:
         case Pause(strategy=strategy) | Resume(strategy=strategy):

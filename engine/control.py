@@ -209,7 +209,7 @@ async def _asked(db: Path, asked: Command | AskStatus | AskCrash, seconds_max: f
 
 
 def _line_of(asked: Command | AskStatus | AskCrash) -> bytes:
-    """Return what goes through the door: every text can be encoded, and the line is no longer than it may be."""
+    """Return the line to send through the socket: encodable, and within the length limit."""
     fields = msgspec.to_builtins(asked)
     texts = {name: one_line(value, TEXT_CHARS_MAX) for name, value in fields.items() if isinstance(value, str)}
     return msgspec.json.encode(fields | texts) + b"\n"

@@ -1,7 +1,7 @@
-"""Watch the file of a running engine's log: it stands where it was opened, and everything in it holds.
+"""Watch a running engine's log: the file is still in its place, and its content is intact.
 
-Both watchers end with the bus. What they find ends the engine: nothing more may be appended behind a damaged row, or to
-a file that nobody will find again.
+Both watchers end with the bus. A failure ends the engine: nothing may be appended after a damaged row, or to a file
+that is no longer reachable.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from engine.programs import own_command, own_environment
 from events.errors import LogDamaged
-from events.proving import Found
+from events.proving import DamageReport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,51 +24,51 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S: Final = 5.0
 LOOK_S_MAX: Final = 10.0
-"""A network's disk that does not answer says nothing about the file."""
+"""A network disk that does not answer is no evidence about the file."""
 FIRST_PROOF_AFTER_S: Final = 3.0
-"""A start is busy enough without a proof."""
+"""Keeps the proof out of the busy start-up phase."""
 PROVE_EVERY_S: Final = 600.0
-"""What was appended meanwhile is read back so soon."""
+"""The interval at which newly appended rows are read back."""
 PROVE_AGAIN_AFTER_S: Final = 60.0
-"""After a proof that could not be made."""
+"""The pause after a failed proof."""
 WORDS_CHARS_MAX: Final = 300
 SEQ_NEVER: Final = 1 << 62
 
 
 class Integrity:
-    """The two watchers of one log. `failure` says why the last proof could not be made, empty where it could."""
+    """The two watchers of one log. `failure` is why the last proof failed, empty if it succeeded."""
 
     def __init__(self, log: SqliteEventLog, bus: Bus, warn: Callable[[str], None], life: str) -> None:
-        """`life` names this run of the engine: for each one everything is read once."""
+        """`life` identifies this run of the engine; the whole log is read once per run."""
         self._log, self._bus, self._warn = log, bus, warn
         self._command = own_command("events.proving", str(log.path), life)
         self.failure = ""
 
     def watchers(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """Return both, by name."""
+        """Return both watchers by name."""
         return {"place of the log": self.watch_place, "proof of the log": self.watch_content}
 
     async def watch_place(self, every_s: float = LOOK_EVERY_S) -> None:
-        """Look again and again whether the log is still the file at its path. Raises LogReplaced."""
+        """Check periodically that the log is still the file at its path. Raise LogReplaced if it is not."""
         while not await self._closed_within(every_s):
             try:
                 async with asyncio.timeout(LOOK_S_MAX):
                     await asyncio.to_thread(self._log.check_place)
-            except OSError:  # A timeout is one too.
+            except OSError:  # Includes TimeoutError.
                 continue
 
     async def watch_content(self, first_after_s: float = FIRST_PROOF_AFTER_S, every_s: float = PROVE_EVERY_S) -> None:
-        """Have everything read back, again and again. Raises LogDamaged."""
+        """Have the log read back periodically. Raise LogDamaged if a row is damaged."""
         pause_s = first_after_s
         while not await self._closed_within(pause_s):
             failure = await self._prove()
             pause_s = PROVE_AGAIN_AFTER_S if failure else every_s
             if failure and failure != self.failure:
-                self._warn(f"the log could not be read back: {failure}; it is tried again")
+                self._warn(f"the log could not be read back: {failure}; retrying")
             self.failure = failure
 
     async def _prove(self) -> str:
-        """Run one proof in a process of its own; why it failed, empty where all holds. Raises LogDamaged."""
+        """Run one proof in its own process; return why it failed, or an empty text. Raise LogDamaged for a bad row."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -78,21 +78,25 @@ class Integrity:
                 stderr=asyncio.subprocess.PIPE,
             )
         except OSError as error:
-            return f"no process for it: {error.strerror}"
+            return f"no process could be started: {error.strerror}"
         try:
-            said, why = await self._ended(process)
+            said, why = await self._output_of(process)
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
         if process.returncode == LogDamaged.exit_code:
-            found = msgspec.json.decode(said, type=Found)
+            found = msgspec.json.decode(said, type=DamageReport)
             raise LogDamaged(found.seq, f"{found.reason} (found while running, by reading the log back)")
         words = why.decode(errors="replace").strip()[-WORDS_CHARS_MAX:]
-        return "" if process.returncode == 0 or self._bus.closed else words or f"it ended with {process.returncode}"
+        return (
+            ""
+            if process.returncode == 0 or self._bus.closed
+            else words or f"the process ended with {process.returncode}"
+        )
 
-    async def _ended(self, process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
-        """Wait for the end of the process, or of the bus: then it is stopped."""
+    async def _output_of(self, process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
+        """Wait until the process ends, and kill it when the bus closes; return its output."""
         ending = asyncio.ensure_future(process.communicate())
         closing = asyncio.ensure_future(self._bus.wait_beyond(SEQ_NEVER))
         try:

@@ -1,4 +1,4 @@
-"""How this program starts itself: a child runs the very sources that its parent runs, wherever one stands."""
+"""Start this program as a child that runs the same sources as its parent, whatever the working directory."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 
 
 def own_command(module: str, *arguments: str) -> list[str]:
-    """Return the command line of one of our modules, under the options this interpreter was started with.
+    """Return the command line that runs one of our modules with this interpreter's own options.
 
-    `-P` keeps a `cli.py` or `events.py` of the working directory from taking the place of ours.
+    `-P` keeps a `cli.py` or `events.py` in the working directory from shadowing ours.
     """
-    # The standard library has no public name for it, and its own `multiprocessing` starts children with it.
+    # The standard library has no public name for this; its own `multiprocessing` uses it to start children.
     options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
     return [sys.executable, *dict.fromkeys([*options, "-P"]), "-m", module, *arguments]
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which a child finds these sources before whatever else was said."""
+    """Return an environment in which a child finds these sources before any other `PYTHONPATH` entry."""
     there = environment.get("PYTHONPATH")
     return {**environment, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [there])])}

@@ -1,4 +1,4 @@
-"""What is left of a log whose file is gone: no engine begins a new log over it unless its owner says so."""
+"""Detect the remains of a log whose file is missing; a new log replaces them only on the owner's request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMED_MAX = 4
 
 
 def refuse_remains(db: Path, backup_folder: Path, way_on: str) -> None:
-    """Refuse to begin a log where one was. `way_on` is another way than a restore. Raises LogGone, LogError."""
+    """Raise LogGone if remains of a log exist at `db`; `way_on` names an alternative to a restore. Raise LogError."""
     try:
         _refuse(db, backup_folder, way_on)
     except OSError as error:
@@ -30,7 +30,7 @@ def _refuse(db: Path, backup_folder: Path, way_on: str) -> None:
     if _is_there(db):
         return
     if db.is_symlink() and not db.exists():
-        raise LogGone(f"{db} leads to {real_path(db)}, where there is no log: is its disk mounted? Else {way_on}")
+        raise LogGone(f"{db} links to {real_path(db)}, where there is no log; is its disk mounted? If it is, {way_on}")
     copies, found = backups(backup_folder, real_path(db).name), [path.name for path in _traces(db)]
     if copies:
         found.append(f"{len(copies)} backup{'s' if len(copies) > 1 else ''} in {backup_folder}")
@@ -39,21 +39,21 @@ def _refuse(db: Path, backup_folder: Path, way_on: str) -> None:
     named = ", ".join(found[:NAMED_MAX]) + (f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else "")
     copy = copies[-1].path if copies else "BACKUP"
     raise LogGone(
-        f"there is no log at {db}, but there was one: {named}. Move its file back, or put a backup in its place: "
-        f"papertape restore {copy} --db {db}; or {way_on}"
+        f"there is no log at {db}, but remains of one exist: {named}. Move its file back, restore a backup with "
+        f"papertape restore {copy} --db {db}, or {way_on}"
     )
 
 
 def set_remains_aside(db: Path, backup_folder: Path, now_ms: int) -> list[Path]:
-    """Move what is left of a log whose file is gone into folders of their own; those folders. Nothing is deleted.
+    """Move the remains of a log whose file is missing into new folders, and return those folders.
 
-    Where a log is there, or nothing is left of one, nothing is moved. Raises LogHeld, LogError.
+    Nothing is deleted; nothing is moved if the log exists or has no remains. Raise LogHeld or LogError on failure.
     """
     if _is_there(db):
         return []
     aside = set_aside(db, now_ms)
     made, copies = [] if aside is None else [aside], backups(backup_folder, real_path(db).name)
-    if copies:  # They may be on another disk, and stay on it.
+    if copies:  # They may be on another disk, and remain on it.
         name = aside.name if aside is not None else f"{real_path(db).name}{REPLACED}{now_ms}"
         folder = backup_folder / name
         try:
@@ -66,12 +66,12 @@ def set_remains_aside(db: Path, backup_folder: Path, now_ms: int) -> list[Path]:
 
 
 def _is_there(db: Path) -> bool:
-    """Whether there is a file with anything in it; whether it is a log is for its writer to find out."""
+    """Return whether a non-empty file exists; its writer checks whether it is a log."""
     return db.exists() and db.stat().st_size > 0
 
 
 def _traces(db: Path) -> Iterator[Path]:
-    """Files that only a log with events leaves behind."""
+    """Yield the files that only a log with events leaves behind."""
     head = read_head(db)
     if head_path(db).exists() and (head is None or head.seq):
         yield head_path(db)

@@ -49,7 +49,7 @@ def playable(
 
 
 def nothing_runs(strategies: Mapping[str, Strategy], too_fine: Sequence[str], base_ms: int) -> str:
-    """Say that no strategy can run on a base timeframe, and which timeframe each one needs."""
+    """Return the error that no strategy can run on a base timeframe, with the timeframe each one needs."""
     names: dict[int, list[str]] = {}
     for name in too_fine:
         names.setdefault(strategies[name].timeframe_ms, []).append(name)

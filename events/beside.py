@@ -1,7 +1,7 @@
-"""Where the files of a log lie: beside its real file, by whatever name it is called.
+"""Locate the companion files of a log: beside its real file, whatever path leads to it.
 
-A symbolic link to a log is another name of it. Lock, head, snapshots, folds, cursors and the door stand beside the
-file that the link leads to, so that two names of one log never have two locks.
+A symbolic link is another name for the log. Lock, head, snapshots, folds, cursors and socket lie beside the link's
+target, so two names of one log always share one lock.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def real_path(db: Path) -> Path:
-    """Return the path of the log's real file; a path that is no symbolic link stays as it is."""
+    """Return the path of the log's real file; a path that is not a symbolic link is returned unchanged."""
     return db.resolve() if db.is_symlink() else db
 
 
 def beside(db: Path, suffix: str) -> Path:
-    """Return the path beside the log's real file whose name is the log's with a suffix."""
+    """Return the path of the log's real file with a suffix appended to its name."""
     real = real_path(db)
     return real.with_name(real.name + suffix)

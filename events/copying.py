@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 ASIDE_MAX = 100
 RESTORING = ".restoring"
-"""The folder beside a log in which the next one is made whole."""
+"""The folder beside a log in which its replacement is assembled."""
 REPLACED = ".replaced-"
-"""How the folders beside a log begin that hold what was set aside."""
+"""The prefix of folders beside a log that hold files set aside."""
 BOUND = ("-wal", "-shm", "-journal")
-"""Files that mean nothing, or the wrong thing, beside another log's file."""
+"""Files that are meaningless or wrong beside another log's file."""
 
 
 def log_bytes(db: Path) -> int | None:
-    """How much room a log takes: its file and what is not in it yet; None where there is none. Nothing is opened."""
+    """Return the size of a log with its -wal, or None if there is no log. No file is opened."""
     try:
         wal = beside(db, "-wal")
         return db.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
@@ -100,7 +100,7 @@ def put_back(
     """Put a copy in the place of the log at `db`; its head, and the folder to which what was there was moved.
 
     The copy is made whole in a folder beside the log, where `amend` may add to it and lay files beside it; then it
-    takes the log's place in one step. Killed at any instant it leaves the old log or the new one. Nothing is deleted.
+    replaces the log in one step. Killed at any instant, it leaves the old log or the new one. Nothing is deleted.
     Raises LogHeld while an engine runs there, LogNewer where the log there knows more or something else than the copy,
     unless `replace_newer`; LogDamaged for a copy that does not hold; LogBusy where somebody reads the log; LogError.
     """
@@ -115,7 +115,7 @@ def put_back(
                 _refuse_newer(Placed(db), reader, head, db)
         staging = beside(db, RESTORING)
         try:
-            shutil.rmtree(staging, ignore_errors=True)  # What a killed restore left.
+            shutil.rmtree(staging, ignore_errors=True)  # The leftovers of a killed restore.
             staging.mkdir()
             staged = staging / db.name
             copy_log(copy, staged)
@@ -139,12 +139,12 @@ def _refuse_newer(there: Placed, copy: SqliteLogReader, head: Head, db: Path) ->
 
 
 def _switch(staged: Path, db: Path, now_ms: int) -> Path | None:
-    """Let the staged log take the place of the one that is there, whose files go aside; their folder, if there is one.
+    """Replace the log with the staged one; set the old files aside and return their folder, if any.
 
     The old log is whole without its `-wal` first, and kept aside under a second name. Then a missing head file fits
     the old log and the new one, and missing cursors promise nothing: one renaming decides which log it is.
     """
-    found = sorted(belongings(db))
+    found = sorted(companion_files(db))
     of_file = [db, *(beside(db, suffix) for suffix in BOUND)]
     head, cursors = head_path(db), [path for path in found if path.name.startswith(f"{db.name}.cursors")]
     aside = _new_folder(db, now_ms) if found else None
@@ -171,9 +171,9 @@ def _switch(staged: Path, db: Path, now_ms: int) -> Path | None:
 
 
 def _empty_wal(db: Path) -> bool:
-    """Bring what stands in the `-wal` into the log's file; False where the file is too damaged for that.
+    """Checkpoint the `-wal` into the log's file; return False if the file is too damaged.
 
-    Raises LogBusy where somebody reads the log all the time.
+    Raise LogBusy if a reader never lets go of the log.
     """
     if not db.exists():
         return True
@@ -188,7 +188,7 @@ def _empty_wal(db: Path) -> bool:
 
 
 def _keep(path: Path, folder: Path) -> None:
-    """Give a file a second name in a folder, or a copy where the file system has no second names. Raises OSError."""
+    """Hard-link a file into a folder, or copy it if the file system has no hard links. Raise OSError."""
     kept = folder / path.name
     try:
         os.link(path, kept)
@@ -198,13 +198,13 @@ def _keep(path: Path, folder: Path) -> None:
 
 
 def set_aside(db: Path, now_ms: int) -> Path | None:
-    """Move everything that belongs to a log into a folder beside it; None where there is nothing.
+    """Move all files of a log into a folder beside it and return the folder; None if there are none.
 
     Raises LogHeld while an engine runs there, LogError.
     """
     db = real_path(db)
     with LogLock(db):
-        found = sorted(belongings(db))
+        found = sorted(companion_files(db))
         try:
             folder = _new_folder(db, now_ms) if found else None
             if folder is not None:
@@ -215,7 +215,7 @@ def set_aside(db: Path, now_ms: int) -> Path | None:
 
 
 def _new_folder(db: Path, now_ms: int) -> Path:
-    """A new folder beside the log for what was there. Raises LogError, OSError."""
+    """Create a folder beside the log for the files set aside. Raise LogError or OSError."""
     stamp = datetime.fromtimestamp(now_ms / 1_000.0, UTC).strftime("%Y%m%dT%H%M%SZ")
     for number in range(ASIDE_MAX):
         folder = db.with_name(f"{db.name}{REPLACED}{stamp}" + (f"-{number}" if number else ""))
@@ -225,8 +225,8 @@ def _new_folder(db: Path, now_ms: int) -> Path:
     raise LogError(f"there are {ASIDE_MAX} folders {db.name}{REPLACED}{stamp} already")
 
 
-def belongings(db: Path) -> Iterator[Path]:
-    """The log's file and what lies beside it under its name; not its lock, what was set aside earlier, and backups."""
+def companion_files(db: Path) -> Iterator[Path]:
+    """Return the log's file and its companions, without its lock, files set aside earlier, and backups."""
     if db.exists():
         yield db
     for path in db.parent.glob(f"{escape(db.name)}[.-]*"):

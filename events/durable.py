@@ -1,6 +1,6 @@
-"""Files that survive a power cut: whole or not at all, and found again under their names.
+"""Write files so that they survive a power cut: complete or absent, under their own names.
 
-A rename is durable only when the folder that holds the name is synced too; every atomic writer goes through here.
+A rename is durable only after the folder that holds the name is synced too; every atomic write goes through here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def write_durably(path: Path, content: bytes, before_rename: Callable[[], None] = lambda: None) -> None:
-    """Put `content` in the place of `path`, whole or not at all, through `<path>.tmp`. Raises OSError."""
+    """Replace `path` atomically with `content`, through `<path>.tmp`. Raise OSError on failure."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as file:
@@ -32,7 +32,7 @@ def write_durably(path: Path, content: bytes, before_rename: Callable[[], None] 
 
 
 def rename_durably(source: Path, target: Path) -> None:
-    """Move a file or folder, its content synced first, its old and its new name after it. Raises OSError."""
+    """Move a file or folder; sync its content first, then both names. Raise OSError on failure."""
     sync(source)
     source.replace(target)
     sync(target.parent)
@@ -41,7 +41,7 @@ def rename_durably(source: Path, target: Path) -> None:
 
 
 def move_durably(paths: Iterable[Path], folder: Path) -> None:
-    """Move files, whose content is on the disk already, into a folder, and sync both ends. Raises OSError."""
+    """Move files whose content is already synced into a folder, and sync both folders. Raise OSError on failure."""
     left: set[Path] = set()
     for path in paths:
         path.replace(folder / path.name)
@@ -51,7 +51,7 @@ def move_durably(paths: Iterable[Path], folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and whatever is missing above it, and sync each new name. Raises OSError."""
+    """Create a folder and its missing parents, and sync each new name. Raise OSError on failure."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for made in missing:
@@ -59,9 +59,9 @@ def make_folder(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk. Raises OSError.
+    """Flush a file, or the names in a folder, to the disk. Raise OSError on failure.
 
-    Never give it the file of an open log: closing the descriptor would drop SQLite's locks on it.
+    Never pass the file of an open log: closing the descriptor would drop SQLite's locks on it.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:

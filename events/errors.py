@@ -58,7 +58,7 @@ class ConfigError(PapertapeError):
 
 
 class AddressTaken(PapertapeError):
-    """The page cannot listen at this address now; another program may let go of it, or the network may come."""
+    """The page cannot listen at this address now; another program may release it, or the network may come up."""
 
 
 class MarketDataError(PapertapeError):
@@ -118,7 +118,7 @@ class LogMissing(LogError):
 
 
 class LogGone(LogMissing):
-    """There is no log at this path, but there was one; the text says what is left of it and how to go on."""
+    """The log at this path is missing; the text names its remains and how to continue."""
 
 
 class LogForeign(LogError):

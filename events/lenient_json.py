@@ -1,4 +1,4 @@
-"""JSON from outside in which a character may be broken."""
+"""Decode JSON from outside that may contain invalid characters."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from events.text import repaired
+from events.text import repair_texts
 
 
 def decode_json(content: bytes, kind: Any) -> Any:
-    """Decode JSON as `kind`; texts in it may hold bytes that are not UTF-8, raw control characters or half pairs.
+    """Decode JSON as `kind`; its texts may contain invalid UTF-8, raw control characters or lone surrogates.
 
-    A broken character becomes a replacement sign: it is no reason to refuse a command. Raises
-    msgspec.DecodeError, and msgspec.ValidationError where the JSON is whole and no `kind`.
+    An invalid character is replaced by U+FFFD, so that it never causes a command to be refused. Raise
+    msgspec.DecodeError for invalid JSON, and msgspec.ValidationError for valid JSON that is not a `kind`.
     """
     try:
         return msgspec.json.decode(content, type=kind)
@@ -25,4 +25,4 @@ def decode_json(content: bytes, kind: Any) -> Any:
             found = json.loads(content.decode("utf-8-sig", "replace"), strict=False)
         except (ValueError, RecursionError):
             raise msgspec.DecodeError(str(error)) from None
-    return msgspec.convert(repaired(found), kind)
+    return msgspec.convert(repair_texts(found), kind)

@@ -1,4 +1,4 @@
-"""Names that somebody typed: the ones that are meant by a name that does not exist."""
+"""Suggest known names for a mistyped one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 NEAR_MAX: Final = 3
 NEAR_CUTOFF: Final = 0.6
 NAMED_MAX: Final = 20
-"""An error lists no more names than these."""
+"""The most names an error lists."""
 TYPED_CHARS_MAX: Final = 40
 
 
 def near_names(typed: str, names: Iterable[str], cutoff: float = NEAR_CUTOFF) -> list[str]:
-    """Return the names that resemble a typed one, the nearest first; letter case does not matter.
+    """Return the names that resemble a typed one, nearest first, ignoring case.
 
-    A name that begins with what was typed is near too: `vwap` is near `vwap_rsi`.
+    A name that begins with the typed text also counts: `vwap` is near `vwap_rsi`.
     """
     by_lower = {name.lower(): name for name in names}
     wanted = typed.lower()
@@ -28,7 +28,7 @@ def near_names(typed: str, names: Iterable[str], cutoff: float = NEAR_CUTOFF) ->
 
 
 def unknown_name(what: str, typed: str, names: Iterable[str]) -> str:
-    """Return one line that refuses a name: `there is no strategy 'fundng'; did you mean funding?`."""
+    """Return a one-line error for an unknown name: `there is no strategy 'fundng'; did you mean funding?`."""
     known = list(names)
     near = near_names(typed, known)
     shown = typed if len(typed) <= TYPED_CHARS_MAX else f"{typed[: TYPED_CHARS_MAX - 1]}…"

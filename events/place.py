@@ -1,6 +1,6 @@
-"""Where the file of an open log stands: another one, or none, in its place is noticed by the inode.
+"""Detect by inode that the file of an open log was deleted, moved or replaced.
 
-The files are looked at, never opened: closing one would drop the locks that SQLite holds on it.
+The files are examined with `stat`, never opened: closing one would drop the locks that SQLite holds on it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ USERS_NAMED_MAX: Final = 5
 
 
 class Place:
-    """The path by which a log was opened, a symbolic link maybe, and the files that were opened for it."""
+    """The path by which a log was opened, possibly a symbolic link, and the identity of its files."""
 
     def __init__(self, given: Path, file: Path) -> None:
-        """Remember what stands there; the log at `file`, where `given` leads, is open. Raises LogReplaced."""
+        """Record the identity of the open log at `file`, to which `given` leads. Raise LogReplaced if it is gone."""
         self._given, self._wal = given, file.with_name(f"{file.name}-wal")
         log, wal = _identity(file), _identity(self._wal)
         if log is None:
@@ -29,7 +29,7 @@ class Place:
         self._opened_wal: Identity | None = wal
 
     def check(self) -> None:
-        """Compare. Raises LogReplaced with what is wrong, and OSError where the disk does not say."""
+        """Raise LogReplaced if the files are not the same any more, OSError if the disk does not answer."""
         found = _identity(self._given)
         if found is None:
             raise LogReplaced(f"the log was deleted or moved away from {self._given} while the engine wrote to it")
@@ -43,7 +43,7 @@ class Place:
 
 
 def _identity(path: Path) -> Identity | None:
-    """Return which file a path leads to; None where it leads nowhere. Raises OSError."""
+    """Return the identity of the file at a path; None if there is no file. Raise OSError if the disk fails."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -52,7 +52,7 @@ def _identity(path: Path) -> Identity | None:
 
 
 def other_users(file: Path) -> tuple[str, ...]:
-    """Return who else has the log at `file` open, as `sqlite3 (process 123)`; empty where the system does not say."""
+    """Return the other processes that have the log open, as `sqlite3 (process 123)`; empty if that is unknown."""
     opened, found = {file, Path(f"{file}-wal"), Path(f"{file}-shm")}, list[str]()
     for process in PROCESSES.glob("[0-9]*"):
         if process.name == str(os.getpid()) or len(found) >= USERS_NAMED_MAX:
@@ -60,6 +60,6 @@ def other_users(file: Path) -> tuple[str, ...]:
         try:
             if any(one.readlink() in opened for one in (process / "fd").iterdir()):
                 found.append(f"{(process / 'comm').read_text().strip()} (process {process.name})")
-        except OSError:  # It has just ended, or belongs to somebody else.
+        except OSError:  # It has just ended, or belongs to another user.
             continue
     return tuple(found)

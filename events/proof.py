@@ -1,7 +1,6 @@
-"""How far a log is proven: which rows were read back and held. A small file beside the log, `<log>.proof`.
+"""How much of a log is proven, that is, read back and found intact; stored beside the log in `<log>.proof`.
 
-It is worth nothing for another log or another copy of it: it names the file's inode and the hashes of the rows that
-it speaks of.
+A proof is void for another log or another copy: it contains the file's inode and the hashes of the rows it refers to.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ FILE_BYTES_MAX = 100_000
 
 
 class Damage(Struct, frozen=True):
-    """What does not hold: the seq and the reason, and the last good row before it."""
+    """A damaged row: its seq, the reason, and the last good row before it."""
 
     seq: int
     reason: str
@@ -35,11 +34,11 @@ class Damage(Struct, frozen=True):
 
 
 class Proof(Struct, frozen=True):
-    """What was read back and held.
+    """The rows that were read back and found intact.
 
-    Every row up to `proven` was read at least once; `proven_at_ms` is when the reading last reached the end of the log,
-    0 before it did. `again` is how far the round under way has read the proven rows once more, None between two rounds;
-    `life` and `round_began_at_ms` say for which run of the engine and when that round, or the last one, began.
+    Every row up to `proven` was read at least once; `proven_at_ms` is when reading last reached the end of the log, 0
+    if it never did. `again` is how far the current round has re-read the proven rows, None between two rounds; `life`
+    and `round_began_at_ms` give the run of the engine and the start time of the current or last round.
     """
 
     inode: int
@@ -52,22 +51,22 @@ class Proof(Struct, frozen=True):
 
 
 class Rows(Protocol):
-    """The part of a log reader that is needed here."""
+    """The part of a log reader that this module uses."""
 
     def hash_at(self, seq: int) -> bytes | None:
-        """The stored hash of the row whose last event is `seq`; None when no row ends there."""
+        """Return the stored hash of the row whose last event is `seq`; None if no row ends there."""
 
     def commits(self, after_seq: int = 0) -> Iterator[Commit]:
-        """All rows beyond `after_seq`, each checked against the chain. Raises LogDamaged."""
+        """Yield all rows after `after_seq`, each checked against the chain. Raise LogDamaged for a bad row."""
 
 
 def proof_path(log_path: Path) -> Path:
-    """Return where the proof of this log is kept."""
+    """Return the path of this log's proof."""
     return log_path.with_name(log_path.name + SUFFIX)
 
 
 def read_proof(log_path: Path) -> Proof | None:
-    """Return the proof of the file at `log_path`; None where there is none, or one of another file."""
+    """Return the proof of the file at `log_path`; None if it is missing or belongs to another file."""
     try:
         with proof_path(log_path).open("rb") as file:
             found = msgspec.json.decode(file.read(FILE_BYTES_MAX), type=Proof)
@@ -77,27 +76,27 @@ def read_proof(log_path: Path) -> Proof | None:
 
 
 def write_proof(log_path: Path, proof: Proof) -> None:
-    """Keep the proof durably. Raises OSError."""
+    """Write the proof durably. Raise OSError on failure."""
     write_durably(proof_path(log_path), msgspec.json.encode(proof))
 
 
 def holds(rows: Rows, head: Head) -> bool:
-    """Return whether the log has this row; the beginning of a log is in every log. Raises LogError."""
+    """Return whether the log contains this row; every log contains the empty head. Raise LogError on failure."""
     return head.seq == 0 or rows.hash_at(head.seq) == head.hash
 
 
 def note_damage(log_path: Path, rows: Rows, found: LogDamaged) -> None:
-    """Keep what somebody else found, so that the next start finds it at once. Raises LogError, OSError."""
+    """Record damage that another reader found, so that the next start checks it first. Raise LogError, OSError."""
     row_hash = rows.hash_at(found.seq - 1) if found.seq > 1 else GENESIS_HASH
     if row_hash is None:
-        return  # The row before is damaged too: whoever reads it finds that.
+        return  # The row before is damaged too; a reader will find that.
     known = read_proof(log_path) or Proof(log_path.stat().st_ino)
     damage = Damage(found.seq, found.reason, Head(found.seq - 1, row_hash))
     write_proof(log_path, replace(known, damage=damage))
 
 
 def check_known_damage(log_path: Path, rows: Rows) -> None:
-    """Read the row again that a proof found damaged. Raises LogDamaged where it still does not hold."""
+    """Re-read the row that a proof recorded as damaged. Raise LogDamaged if it is still damaged."""
     proof = read_proof(log_path)
     if proof is None or proof.damage is None or not holds(rows, proof.damage.after):
         return

@@ -1,8 +1,8 @@
-"""Read back what a log holds, a little at a time: `python -m events.proving LOG LIFE`, a process beside the engine.
+"""Read a log back in the background: `python -m events.proving LOG LIFE`, a process beside the engine.
 
-It reads what was never proven first, then everything once more for each run of the engine and once a week. It takes a
-bounded share of processor and disk, opens the log read-only, and ends with the process that started it. It ends with 0
-where everything holds and with 5 where something does not, which it then prints and keeps in the proof beside the log.
+It reads rows that were never proven first, then all rows again once per run of the engine and once a week. It uses a
+bounded share of CPU and disk time, opens the log read-only, and ends with its parent process. It exits with 0 if all
+rows are intact and with 5 if one is damaged, which it prints and records in the proof beside the log.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHARE: Final = 0.25
-"""Of the time it reads, for the rest it sleeps; so a slow disk is busy with it no longer than a fast one."""
+"""The share of time it spends reading, so that a slow disk is no busier than a fast one; it sleeps for the rest."""
 SLICE_S: Final = 0.02
 PAUSE_S_MAX: Final = 5.0
 SAVE_EVERY_S: Final = 30.0
@@ -36,39 +36,39 @@ ROUND_MS_MAX: Final = 7 * 86_400_000
 NICENESS: Final = 19
 
 
-class Found(Struct, frozen=True):
-    """What this process prints where a row does not hold."""
+class DamageReport(Struct, frozen=True):
+    """What this process prints about a damaged row."""
 
     seq: int
     reason: str
 
 
 class Orphaned(LogError):
-    """The process for which the log was read is gone."""
+    """The process that asked for the proof is gone."""
 
 
-class Pace:
-    """Sleeps as much as the share asks for; `is_wanted` says whether to go on."""
+class Throttle:
+    """Limit the work to a share of the time; `is_wanted` tells whether to continue."""
 
     def __init__(self, share: float, is_wanted: Callable[[], bool]) -> None:
         self._pauses, self._is_wanted = 1.0 / share - 1.0, is_wanted
         self._begun_s = time.monotonic()
 
     def step(self) -> None:
-        """Pause where a slice of work is over. Raises Orphaned."""
+        """Sleep at the end of a slice of work. Raise Orphaned if the proof is no longer wanted."""
         worked_s = time.monotonic() - self._begun_s
         if worked_s < SLICE_S:
             return
         if not self._is_wanted():
-            raise Orphaned("nobody waits for the proof any more")
+            raise Orphaned("the process that asked for the proof is gone")
         time.sleep(min(PAUSE_S_MAX, worked_s * self._pauses))
         self._begun_s = time.monotonic()
 
 
-class Proving:
-    """One reading of a log, and the proof as far as it goes."""
+class ProofRun:
+    """One pass over a log, and the proof so far."""
 
-    def __init__(self, path: Path, reader: SqliteLogReader, life: str, pace: Pace) -> None:
+    def __init__(self, path: Path, reader: SqliteLogReader, life: str, pace: Throttle) -> None:
         self._path, self._reader, self._life, self._pace = path, reader, life, pace
         self._saved_s = time.monotonic()
         found = read_proof(path)
@@ -77,7 +77,7 @@ class Proving:
         self.proof = replace(found, damage=None)
 
     def run(self) -> Proof:
-        """Read up to the end, then the proven rows again if that is due. Raises LogDamaged, LogError, OSError."""
+        """Read to the end, then re-read the proven rows if that is due. Raise LogDamaged, LogError or OSError."""
         try:
             self._read_new()
             if self.proof.again is None and self._is_round_due():
@@ -85,7 +85,7 @@ class Proving:
             if self.proof.again is not None:
                 self._read_again(self.proof.again, self.proof.proven.seq)
         except LogDamaged:
-            with suppress(OSError):  # A full disk hides no damage: it is found again.
+            with suppress(OSError):  # A full disk does not hide damage: the next pass finds it again.
                 write_proof(self._path, self.proof)
             raise
         write_proof(self._path, self.proof)
@@ -100,7 +100,7 @@ class Proving:
         self.proof = replace(self.proof, again=None)
 
     def _read(self, after: Head, until_seq: int | None, moved: Callable[[Head], Proof]) -> None:
-        """Check every row behind `after`, up to the end of the log or to `until_seq`."""
+        """Check every row after `after`, up to the end of the log or to `until_seq`."""
         try:
             for commit in self._reader.commits(after.seq):
                 after = Head(commit.last_seq, commit.hash)
@@ -123,10 +123,10 @@ class Proving:
         return self.proof.life != self._life or not 0 <= age_ms < ROUND_MS_MAX
 
 
-def prove(path: Path, life: str, pace: Pace) -> Proof:
-    """Prove the log at `path` for one run of the engine. Raises LogDamaged, LogError, OSError."""
+def prove(path: Path, life: str, pace: Throttle) -> Proof:
+    """Prove the log at `path` for one run of the engine. Raise LogDamaged, LogError or OSError."""
     with closing(SqliteLogReader(path)) as reader:
-        return Proving(path, reader, life, pace).run()
+        return ProofRun(path, reader, life, pace).run()
 
 
 def _now_ms() -> int:
@@ -134,14 +134,14 @@ def _now_ms() -> int:
 
 
 def main(path: Path, life: str) -> int:
-    """Prove with what this process has for it; the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the engine, which ends this process itself.
-    os.nice(NICENESS)  # The disk follows: the kernel gives a nice process the last turn there too.
+    """Prove the log and return the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the engine, which ends this process.
+    os.nice(NICENESS)  # The kernel derives the I/O priority from it.
     parent = os.getppid()
     try:
-        prove(path, life, Pace(SHARE, lambda: os.getppid() == parent))
+        prove(path, life, Throttle(SHARE, lambda: os.getppid() == parent))
     except LogDamaged as damage:
-        sys.stdout.buffer.write(msgspec.json.encode(Found(damage.seq, damage.reason)))
+        sys.stdout.buffer.write(msgspec.json.encode(DamageReport(damage.seq, damage.reason)))
         return damage.exit_code
     except (LogError, OSError) as error:
         sys.stderr.write(f"{error}\n")

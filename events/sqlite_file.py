@@ -26,7 +26,7 @@ WAL_BYTES = 1_000 * 4_096
 """The pages at which SQLite checkpoints by itself."""
 WAL_FRAME_BYTES = 24 + 4_096
 WAL_LONG_BYTES = 3 * WAL_BYTES // 2
-"""Longer than it grows where checkpoints succeed."""
+"""Longer than it grows while checkpoints succeed."""
 PAGES_MAX = 0xFFFFFFFE
 """What SQLite itself allows: 17 TB."""
 
@@ -147,7 +147,7 @@ def _is_log(path: Path, connection: sqlite3.Connection) -> bool:
 
 
 def _not_a_log(path: Path, what: str, otherwise: LogError) -> LogError:
-    """Return the error for a file that is no log: damage where a head file shows that it was one."""
+    """Return the error for a file that is not a log: damage if a head file shows that it was one."""
     if not head_path(path).exists():
         return otherwise
     kept = read_head(path)

@@ -232,11 +232,11 @@ class SqliteEventLog:
             raise _write_failure(error) from error
 
     def check_place(self) -> None:
-        """Look whether the log is still the file at the path it was opened by; for any thread. Raises LogReplaced."""
+        """Raise LogReplaced if the log is no longer the file at its path. Any thread may call it."""
         self._place.check()
 
     async def blocked_wal_bytes(self) -> int:
-        """Return how much of a long -wal cannot be moved into the log, because somebody reads an old state of it.
+        """Return how many bytes of a long -wal cannot be checkpointed because a reader holds an old state.
 
         0 where the -wal is as short as it is without such a reader. Raises LogError.
         """

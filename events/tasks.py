@@ -1,4 +1,4 @@
-"""Run something that may contain a bug, and go on whatever becomes of it."""
+"""Run code that may fail with any exception, and return the exception instead of raising it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 async def failure_of(make: Callable[[], Awaitable[object]]) -> BaseException | None:
-    """Run what `make` makes to its end and return its error, None for a good end.
+    """Await what `make` returns, and return its exception, or None if it succeeds.
 
-    Cancelling this cancels what runs, and waits for it.
+    Cancelling this function cancels the awaitable and waits for it to end.
     """
     task = asyncio.ensure_future(make())
     try:

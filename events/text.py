@@ -1,8 +1,8 @@
-"""Text from outside that is safe to keep and to show.
+"""Make text from outside safe to store and to show.
 
-Half of a surrogate pair cannot be encoded, so it is never kept. A control character commands a terminal, and a
-bidirectional override makes a line read otherwise than it is written, so neither is ever shown. Each becomes a
-replacement sign; nothing is refused because of it.
+A lone surrogate cannot be encoded, so it is never stored. A control character can control a terminal, and a
+bidirectional override changes how a line reads, so neither is ever shown. Each is replaced by U+FFFD; no text is
+refused because of it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any, Final
 
 REPLACEMENT: Final = "\ufffd"
 UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but tab and newline, separators and overrides of direction, halves of surrogate pairs."""
+"""Control characters except tab and newline, line separators, bidirectional overrides, lone surrogates."""
 HALVES: Final = re.compile("[\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """Return the text with a replacement sign for each character that is unsafe to show."""
+    """Return the text with each character that is unsafe to show replaced by U+FFFD."""
     return UNSAFE.sub(REPLACEMENT, text)
 
 
 def encodable(text: str) -> str:
-    """Return the text with a replacement sign for each half of a surrogate pair; everything else stays."""
+    """Return the text with each lone surrogate replaced by U+FFFD."""
     return HALVES.sub(REPLACEMENT, text)
 
 
@@ -31,12 +31,12 @@ def one_line(text: str, chars_max: int) -> str:
     return encodable(" ".join(text.split()))[:chars_max]
 
 
-def repaired(value: Any) -> Any:
-    """Return decoded JSON with texts that can be encoded."""
+def repair_texts(value: Any) -> Any:
+    """Return decoded JSON in which every text can be encoded."""
     if isinstance(value, str):
         return encodable(value)
     if isinstance(value, list | tuple):
-        return [repaired(one) for one in value]
+        return [repair_texts(one) for one in value]
     if isinstance(value, dict):
-        return {repaired(key): repaired(one) for key, one in value.items()}
+        return {repair_texts(key): repair_texts(one) for key, one in value.items()}
     return value

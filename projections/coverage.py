@@ -1,6 +1,6 @@
-"""How much of the market's time a strategy could trade and did, what refused its signals, and whose data end early.
+"""How much of the period each strategy could trade and did, why signals were refused, and whose data ends early.
 
-A result says little without this: a strategy that a kill switch stopped on the third day was tested for three days,
+Without this a result says little: a strategy that a kill switch stopped on the third day was tested for three days,
 however long the market went on.
 """
 
@@ -57,17 +57,17 @@ class CoverageView(Struct, frozen=True):
 
     @property
     def refused_signals(self) -> int:
-        """How many signals became no order."""
+        """How many signals did not become an order."""
         return sum(self.refused.values())
 
     @property
     def refusal_words(self) -> str:
-        """Say what refused how many signals, the most frequent reason first; empty when nothing did."""
+        """Describe the refusals by reason, most frequent first; empty without refusals."""
         return _count_words(self.refused)
 
     @property
     def cancel_words(self) -> str:
-        """Say why how many entry orders were cancelled, likewise."""
+        """Describe the cancelled entry orders by reason, most frequent first."""
         return _count_words(self.cancelled)
 
 
@@ -86,11 +86,11 @@ class DataView(Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """Say when the data ended; for data that end early."""
+        """Describe when the data ended; only for data that ends early."""
         if not self.until_ms:
             return f"{self.symbol} has no candles in this period"
         return (
-            f"the data of {self.symbol} end at {utc(self.until_ms)} UTC, {duration(self.behind_ms)} before the others"
+            f"the data of {self.symbol} ends at {utc(self.until_ms)} UTC, {duration(self.behind_ms)} before the others"
         )
 
 
@@ -112,7 +112,7 @@ class _Share(Struct):
 
 
 class Coverage:
-    """Fold of the strategies' shares and the symbols' data, over a portfolio that its owner folds before this."""
+    """Fold the coverage of strategies and symbols, on top of a portfolio that the owner folds first."""
 
     def __init__(self, portfolio: Portfolio) -> None:
         self._portfolio = portfolio
@@ -163,7 +163,7 @@ class Coverage:
         return tuple(_data_view(symbol, span, newest_ms) for symbol, span in self._spans.items())
 
     def early_ends(self) -> tuple[DataView, ...]:
-        """Return the symbols whose data end before the others'."""
+        """Return the symbols whose data ends before the others'."""
         return tuple(view for view in self.data() if view.ends_early)
 
     def _take_candle(self, candle: CandleClosed) -> None:
@@ -195,7 +195,7 @@ class Coverage:
 
 
 def _block_ms(share: _Share, from_ms: int, until_ms: int) -> int:
-    """Return how long the block that goes on lasted; what lies before the strategy's period does not count."""
+    """Return the length of the current block, without the time before the strategy's period."""
     if share.blocked_since_ms < 0 or not from_ms:
         return 0
     return max(until_ms - max(share.blocked_since_ms, from_ms), 0)

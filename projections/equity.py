@@ -214,7 +214,7 @@ class Equity:
             self._wake(self._courses[account.strategy])
 
     def from_ms(self, strategy: str) -> int:
-        """Return when the course of one strategy begins, 0 before its first complete group."""
+        """Return the start of a strategy's equity curve, 0 before its first complete group."""
         return self._courses[strategy].from_ms
 
     def view(self, strategy: str) -> EquityView:

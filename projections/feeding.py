@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ANOMALIES_KEPT_MAX = 100
 DELISTED = "delisted: "
-"""The reason why a symbol is not tradable begins so where the exchange has ended its contract."""
+"""The prefix of the reason why a symbol is not tradable, if the exchange has delisted it."""
 
 
 class FeedView(Struct, frozen=True):
@@ -114,7 +114,7 @@ class Feeding:
         self._anomalies[event.kind, event.subject] = view
 
     def _renew(self, event: AnomalyPersists) -> None:
-        """What stands is described as it is now; it began when it began."""
+        """Update the text of a standing anomaly, but keep its start time."""
         key = (event.kind, event.subject)
         if key in self._anomalies:
             self._anomalies[key] = replace(self._anomalies[key], detail=event.detail)

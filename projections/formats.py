@@ -81,14 +81,14 @@ def utc(at_ms: int) -> str:
 
 
 def market_time(at_ms: int) -> str:
-    """Return a market time as `utc` writes it, or in words where no candle had come yet, which is 0."""
+    """Return a market time as `utc` does, or a phrase for 0, which means before the first candle."""
     return utc(at_ms) if at_ms else "before the first candle"
 
 
 def moment_ms(text: str) -> int | None:
     """Return the UTC milliseconds of a moment in one of `MOMENT_FORMS`, or None for any other text.
 
-    A number is told by its length alone: 8 digits are a day, 10 are seconds, 13 are milliseconds. No other number is
+    The number of digits determines the unit: 8 for a date, 10 for seconds, 13 for milliseconds. No other number is
     a moment. A time without a zone is UTC; a time before 1970 is 0.
     """
     cleaned = _DASHES.sub("-", text.strip().upper().removesuffix("UTC").strip())
@@ -124,7 +124,7 @@ def file_size(size_bytes: float) -> str:
 
 
 def duration(span_ms: int) -> str:
-    """A span of time in its two largest units: 3d 4h, 2h 5m, 45s; 0s for a negative one, as of a clock that was set."""
+    """Return a duration in its two largest units: 3d 4h, 2h 5m, 45s; 0s for a negative one, as after a clock change."""
     seconds = max(0, span_ms) // 1_000
     if seconds < 60:
         return f"{seconds}s"

@@ -46,7 +46,7 @@ class ReadyView(Struct, frozen=True):
 def readiness(
     views: Views, engine: EngineStatus | None, head_seq: int, folding: Progress | None = None, outage: str = ""
 ) -> ReadyView:
-    """Return whether it trades.
+    """Return whether the engine is trading.
 
     `engine` is None where no engine answers on this log, `head_seq` is where the log ends, `folding` is the progress
     of the first fold while the views show only a part of the log, `outage` is why the engine is down, as its keeper

@@ -16,7 +16,7 @@ REASONS: dict[str, str] = {
     "target": "target",
     "liquidation": "liquidation",
     "delisted": "delisted, settled at the last close",
-    "unnamed_exit": "a reason the strategy does not name",
+    "unnamed_exit": "a reason the strategy does not declare",
     "not_a_number": "not a number",
     "stop_wrong_side": "the stop is on the wrong side of the entry",
     "target_wrong_side": "the target is on the wrong side of the entry",

@@ -63,16 +63,16 @@ class EngineStatus(Struct, frozen=True):
     proved_seq: int | None = None
     proved_at_ms: int | None = None
     read_back_seq: int | None = None
-    """Every row up to this event was read back from the file and held; None before the first proof of the log."""
+    """Every row up to this event was read back and found intact; None before the first proof of the log."""
     read_back_at_ms: int | None = None
-    """When reading back last reached the end of the log; None where it never did."""
+    """When reading back last reached the end of the log; None if it never has."""
     read_back_failure: str = ""
-    """Why the last try to read the log back failed; empty where it did not."""
+    """Why the last attempt to read the log back failed; empty if it succeeded."""
     oldest_alert_age_s: float | None = None
     alerts_parked: str = ""
-    """Why no alert goes out for now; empty where they do."""
+    """Why alerts are parked; empty if they are not."""
     alerts_moved_to: int = 0
-    """The supergroup that the configured group became and alerts follow; 0 where the configured chat is right."""
+    """The id of the supergroup that the configured group became; 0 if the configured chat is current."""
     backup_age_s: float | None = None
     """How old the newest proved backup is; None where none is made, and in the first hour of an engine."""
     dog: DogView | None = None
@@ -96,13 +96,13 @@ class Engine(Protocol):
 
 
 class Progress(Struct, frozen=True):
-    """How far the log was folded on the way to an event."""
+    """The progress of a fold towards an event."""
 
     seq: int
     goal_seq: int
 
     def as_error(self) -> LogBusy:
-        """Return the error that refuses an answer until the fold has arrived."""
+        """Return the error that refuses an answer until the fold is complete."""
         return LogBusy(f"the views are being built: event {self.seq:,} of {self.goal_seq:,}; try again in a moment")
 
 
@@ -111,7 +111,7 @@ class Timeline(Protocol):
 
     @property
     def folding(self) -> Progress | None:
-        """How far the first fold of the log has come; None once the views show the whole of it."""
+        """The progress of the first fold of the log; None once the views show all of it."""
 
     @property
     def head_seq(self) -> int:
@@ -229,7 +229,7 @@ class Inspector(Protocol):
     ) -> ChartView:
         """The last candles as of an event, at most CANDLES_MAX, the forming one among them.
 
-        With `before_ms` only those that were complete before that moment of market time.
+        With `before_ms`, only those that closed by that market time.
         Raises UsageError for a symbol, a timeframe or a number of candles that there is not.
         """
 

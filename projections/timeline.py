@@ -235,7 +235,7 @@ class LogTimeline:
 
     @property
     def folding(self) -> Progress | None:
-        """How far the first fold of the log has come; None once the views show the whole of it."""
+        """The progress of the first fold of the log; None once the views show all of it."""
         return self._now.folding
 
     @property

@@ -1,4 +1,4 @@
-"""Which events somebody wants to see, and the search for them through the log."""
+"""A filter for events, and the search for matching events in the log."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 PAGE_EVENTS = 2_000
 SEARCHED_EVENTS_MAX = 20_000
-"""Once something is found, a search ends here; it may go on from where it stopped."""
+"""The limit of a search that has found something; it can be continued."""
 SEARCHED_IN_VAIN_MAX = 2_000_000
-"""While nothing is found, a search goes on to the first hit, but no further than this."""
+"""The limit of a search that has found nothing yet."""
 _NO_CONTRACTS: Mapping[str, ContractListed] = {}
 
 
@@ -51,10 +51,10 @@ class Wanted(Struct, frozen=True):
 
 
 class Found(Struct, frozen=True):
-    """What a search found, in the order in which it looked.
+    """The result of a search, in search order.
 
-    It looked through the events `from_seq` to `to_seq`; both are 0 if it looked at none. `complete` is False if
-    there are more events to look at: a search that goes on continues beside the ones already looked at.
+    It searched the events `from_seq` to `to_seq`; both are 0 if it searched none. `complete` is False if
+    more events remain: the next search continues after the ones already searched.
     """
 
     events: tuple[Recorded, ...]
@@ -64,10 +64,10 @@ class Found(Struct, frozen=True):
 
 
 class Search:
-    """A search through the events `first_seq` to `last_seq`, in pages that whoever reads the log hands in.
+    """A search through the events `first_seq` to `last_seq`, in pages that the caller reads from the log.
 
-    It takes at most `limit` events. It looks at no more than `searched_max`, while it has found nothing at no more
-    than `in_vain_max`.
+    It returns at most `limit` events. It searches at most `searched_max` events, or without a match at most
+    `in_vain_max`.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Search:
 
     @property
     def in_vain(self) -> bool:
-        """Whether it has looked and found nothing."""
+        """Whether it has searched and found nothing."""
         return self._looked > 0 and not self._found
 
     @property
@@ -103,7 +103,7 @@ class Search:
         return (self._high - count if self._backward else self._low - 1), count
 
     def take(self, events: Sequence[Recorded]) -> None:
-        """Look at the events of the page, oldest first."""
+        """Search a page of events, which come oldest first."""
         for recorded in reversed(events) if self._backward else events:
             if self._backward:
                 self._high = recorded.seq - 1

@@ -69,7 +69,7 @@ class Parameter(Struct, frozen=True):
 class StrategyPage(Struct, frozen=True):
     """The page's context. `refusals` is the last signal that came to nothing, by symbol.
 
-    `early_ends` are the strategy's symbols whose data end before the others'.
+    `early_ends` are the strategy's symbols whose data ends before the others'.
     """
 
     account: AccountView

@@ -77,7 +77,7 @@ async def chart(look: Look) -> ChartPage:
 
 
 def timeframes_of(look: Look, symbol: str) -> tuple[str, ...]:
-    """The timeframes that the candles of a symbol make: their own, and what is longer."""
+    """Return the timeframes that a symbol's candles can form: their own and longer ones."""
     contract = look.views.contracts.by_symbol.get(symbol)
     base_ms = 0 if contract is None else contract.timeframe_ms
     return tuple(name for name, ms in TIMEFRAMES_MS.items() if ms >= base_ms)
@@ -88,7 +88,7 @@ async def _chart(look: Look, symbol: str, timeframe_ms: int, before_ms: int | No
 
 
 def _trades_in(view: ChartView, trades: Sequence[TradeView], before_ms: int | None) -> tuple[TradeView, ...]:
-    """The newest trades within the candles."""
+    """Return the newest trades within the candles."""
     first_ms = view.candles[0].open_time_ms if view.candles else 0
     found = (
         one for one in trades if one.exit_time_ms >= first_ms and (before_ms is None or one.entry_time_ms < before_ms)

@@ -51,12 +51,12 @@ class Desk:
         self.with_scripts = (ASSETS / "htmx.js").is_file()
 
     async def look(self, request: Request) -> Look:
-        """Return what a request looks at. Raises UsageError for a moment that does not exist, LogBusy while folding."""
+        """Return the view for a request. Raise UsageError for an unknown time, LogBusy during the first fold."""
         as_of = request.query_params.get("as_of", "").strip()
         return await self._look_at(*await views_of(self.site, as_of), request)
 
     async def look_at_head(self) -> Look:
-        """Look at the newest views, even while they show only a part of the log."""
+        """Return the newest view, even while it shows only part of the log."""
         return await self._look_at(self.site.timeline.views, live=True)
 
     async def _look_at(self, views: Views, live: bool, request: Request | None = None) -> Look:
@@ -104,12 +104,12 @@ class Desk:
         }
 
     async def not_found(self, request: Request, _: HTTPException) -> Response:
-        """Answer people who ask for an address that does not exist."""
+        """Answer a browser that requests an unknown address."""
         address = request.scope["path"][:ADDRESS_CHARS_MAX]
         return await self._sorry(request, f"There is no page at {address}.", NOT_FOUND)
 
     async def _sorry(self, request: Request, text: str, status: int) -> Response:
-        """Say why there is no such page, with a way on."""
+        """Return an error page with a link to the overview."""
         look = await self.look_at_head()
         title = "Not found" if status == NOT_FOUND else "Reading the log" if look.folding else "Not available"
         page = Page("", "sorry", title, _nothing, moves=False)

@@ -24,7 +24,7 @@ EFFECTS_SHOWN_MAX = 20
 
 
 class EventsPage(Struct, frozen=True):
-    """The page's context. `looked_to` is where a search began that goes on here."""
+    """The page's context. `looked_to` is the seq at which the continued search began."""
 
     found: Found
     wanted: Wanted
@@ -36,8 +36,8 @@ class EventsPage(Struct, frozen=True):
     looked_to: int
 
     @property
-    def narrowed(self) -> bool:
-        """Whether some events are left out on purpose."""
+    def is_narrowed(self) -> bool:
+        """Whether a filter hides some events."""
         return self.wanted not in (Wanted(), Wanted(everything=True))
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 OUTAGES_SHOWN_MAX = 12
 
 
-class Wrong(Struct, frozen=True):
-    """Something that is wrong: what, whom it concerns, in words, and since when; 0 if that is not known."""
+class HealthProblem(Struct, frozen=True):
+    """A problem: its name, subject, description and start time, 0 if unknown."""
 
     name: str
     subject: str
@@ -38,7 +38,7 @@ class HealthPage(Struct, frozen=True):
     """The page's context. `outages` are those of the feed and the holes, the newest first."""
 
     portfolio: PortfolioView
-    wrong: tuple[Wrong, ...]
+    wrong: tuple[HealthProblem, ...]
     started: EngineStarted | None
     repairs: Repairs
     outages: tuple[Mark, ...]
@@ -61,35 +61,37 @@ async def health(look: Look) -> HealthPage:
     )
 
 
-def _engine_troubles(engine: EngineStatus | None) -> Iterator[Wrong]:
-    """Yield what only the running engine knows: whether the owner's chat hears of anything."""
+def _engine_troubles(engine: EngineStatus | None) -> Iterator[HealthProblem]:
+    """Yield the problems with alerts, which only the running engine knows."""
     if engine is not None and engine.alerts_parked:
-        yield Wrong("alerts are parked", "", f"{engine.alerts_parked}; they wait in the log, and it is tried again", 0)
+        yield HealthProblem(
+            "alerts are parked", "", f"{engine.alerts_parked}; they wait in the log, and sending is retried", 0
+        )
     if engine is not None and engine.alerts_moved_to:
-        yield Wrong("the chat has another id", "", moved_words(engine.alerts_moved_to), 0)
+        yield HealthProblem("the chat's id has changed", "", moved_words(engine.alerts_moved_to), 0)
 
 
-def _wrong(look: Look) -> Iterator[Wrong]:
-    """Everything that keeps the whole from running well, whoever noticed it."""
+def _wrong(look: Look) -> Iterator[HealthProblem]:
+    """Yield every current problem, whatever component noticed it."""
     portfolio = look.views.portfolio
     feed, feeding = portfolio.feeding.feed, portfolio.feeding
     ready = readiness(look.views, look.engine, look.head_seq, look.folding, look.outage) if look.live else None
     reasons = () if ready is None else ready.reasons
     for reason in reasons:
         if reason.code != "feed_lost" or feed is None or feed.delivers:
-            yield Wrong(reason_words(reason.code), "", reason.text, 0)
+            yield HealthProblem(reason_words(reason.code), "", reason.text, 0)
     if feed is not None and not feed.delivers and (ready is None or ready.idle not in ENDED):
-        yield Wrong("feed lost", feed.name, feed.why, feed.since_ms)
+        yield HealthProblem("feed lost", feed.name, feed.why, feed.since_ms)
     raised = {(one.kind, one.subject) for one in feeding.anomalies()}
     for one in feeding.anomalies():
-        yield Wrong(reason_words(one.kind), one.subject, one.detail, one.since_ms)
+        yield HealthProblem(reason_words(one.kind), one.subject, one.detail, one.since_ms)
     yield from _engine_troubles(look.engine if look.live else None)
     for trouble in look.engine.dog.troubles if look.live and look.engine and look.engine.dog else ():
         # A stale feed is one of the reasons above.
         if not trouble.covered and trouble.kind not in STALE and (trouble.kind, trouble.subject) not in raised:
-            yield Wrong(reason_words(trouble.kind), trouble.subject, trouble.detail, 0)
+            yield HealthProblem(reason_words(trouble.kind), trouble.subject, trouble.detail, 0)
     for held in feeding.suspended():
-        yield Wrong(f"{held.symbol} is not tradable", "", held.why, held.since_ms, grave=False)
+        yield HealthProblem(f"{held.symbol} is not tradable", "", held.why, held.since_ms, grave=False)
     for trip in portfolio.switches.active():
         scope = "all strategies" if trip.scope == GLOBAL_SCOPE else trip.scope
-        yield Wrong(f"{scope} stopped", "", trip.why, trip.tripped_at_ms, grave=False)
+        yield HealthProblem(f"{scope} stopped", "", trip.why, trip.tripped_at_ms, grave=False)

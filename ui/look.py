@@ -44,12 +44,12 @@ class Look(Struct, frozen=True):
 
     @property
     def folding(self) -> Progress | None:
-        """How far the first fold of the log has come, for a page of now; None once it is done."""
+        """The progress of the first fold of the log, for a live page; None once it is complete."""
         return self.site.timeline.folding if self.live else None
 
     @property
     def outage(self) -> str:
-        """Why the engine is down, as its keeper says it, for a page of now; empty where it runs or nobody knows."""
+        """The keeper's reason why the engine is down, for a live page; empty if it runs or the reason is unknown."""
         return self.site.outage() if self.live else ""
 
     @property

@@ -96,7 +96,7 @@ def environment() -> Environment:
 
 
 def _printable(value: Any) -> Any:
-    """A value as a page may show it: a text without controls and overrides of direction; HTML stays HTML."""
+    """Return a value that is safe to show, without control characters and bidirectional overrides; HTML stays HTML."""
     return type(value)(printable(value)) if isinstance(value, str) and UNSAFE.search(value) else value
 
 
@@ -212,7 +212,7 @@ def when(at_ms: int) -> Markup:
 
 
 def utc(at_ms: int) -> str:
-    """A time in UTC as plain text; 0 is no time."""
+    """Return a UTC time as plain text, or a dash for 0."""
     return formats.utc(at_ms) if at_ms else "–"  # noqa: RUF001
 
 
@@ -234,7 +234,7 @@ def near(context: Context, at_ms: int) -> Markup:
 
 @pass_context
 def day_of_figures(context: Context) -> str:
-    """What the day is called whose result is shown: Today only if it is; else its date, as that of an old log."""
+    """Return the label of the day whose result is shown: Today, or its date, as in an old log."""
     look = context["look"]
     at_ms = look.views.at_ms
     return "Today" if not at_ms or (look.live and day(at_ms) == day(look.now_ms)) else day(at_ms)

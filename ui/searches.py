@@ -1,4 +1,4 @@
-"""The newest results of searches: a live page asks again and again, and only new events are looked at."""
+"""Cache search results: a live page repeats its search, and only new events are examined."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     from ui.look import Look
 
 SEARCH_S_MAX: Final = 1.5
-"""A page is not waited for longer: it says how far the search came, and goes on by itself."""
+"""The time limit of a page's search; the page then shows the progress and continues by itself."""
 SEARCHES_KEPT_MAX: Final = 16
 
 
 class Searches:
-    """What the newest searches from the head of one log found."""
+    """The results of the latest searches from the head of one log."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Wanted, Found] = OrderedDict()
         self._of: Views | None = None
 
     def known(self, wanted: Wanted, views: Views) -> Found | None:
-        """What was found before in the log that these views are of."""
+        """Return the earlier result in the log of these views, or None."""
         if self._of is not views:  # Another log stands at its place.
             self._kept.clear()
             self._of = views
         return self._kept.get(wanted)
 
     def keep(self, wanted: Wanted, found: Found) -> None:
-        """Keep a result; the one that was not asked for the longest is forgotten."""
+        """Store a result, and drop the least recently used one beyond the limit."""
         self._kept[wanted] = found
         self._kept.move_to_end(wanted)
         while len(self._kept) > SEARCHES_KEPT_MAX:
@@ -40,7 +40,7 @@ class Searches:
 
 
 async def newest(look: Look, wanted: Wanted, limit: int) -> Found:
-    """The newest events that are wanted: those since the last time one asked, and behind them what is known."""
+    """Return the newest matching events: new ones since the last search, then the known ones."""
     head, contracts, timeline = look.seq, look.views.contracts.by_symbol, look.site.timeline
     known = look.searches.known(wanted, look.views)
     if known is None or not known.to_seq <= head <= known.to_seq + SEARCHED_EVENTS_MAX:
@@ -53,7 +53,7 @@ async def newest(look: Look, wanted: Wanted, limit: int) -> Found:
 
 
 def _joined(fresh: Found, known: Found, limit: int) -> Found:
-    """Both results as one; what is beyond the limit stands on the next page."""
+    """Join both results; events beyond the limit belong to the next page."""
     if not fresh.to_seq:
         return known
     if not fresh.complete:

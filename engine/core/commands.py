@@ -72,7 +72,7 @@ def take(world: World, event: Event, seq: int) -> None:
 
 
 def _suspend(world: World, symbol: str, state: int) -> None:
-    """A symbol that waits for its contract has no market yet: what is said of it changes nothing."""
+    """A symbol that waits for its contract has no market yet, so events about it change nothing."""
     if symbol in world.symbols:
         world.markets[world.symbols[symbol]].suspended = state
 

@@ -1,7 +1,7 @@
-"""The end of a contract: the exchange lists it no more, so no candle can fill what is open on it.
+"""The end of a contract: the exchange no longer lists it, so no candle can fill orders on it.
 
-A position is settled at the contract's last close with the taker fee and no slippage: 24 hours after its last candle,
-or as soon as its owner has asked to close it.
+A position is settled at the contract's last close with the taker fee and no slippage, 24 hours after its last candle
+or as soon as its owner asks to close it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ SETTLED_AFTER_MS = 86_400_000
 
 
 def is_delisted(world: World, symbol: int) -> bool:
-    """Return whether the exchange has ended a symbol's contract."""
+    """Return whether the exchange has delisted a symbol's contract."""
     return world.markets[symbol].suspended == ENDED
 
 
 def is_due(world: World, runner: Runner, event: ContractDelisted) -> bool:
-    """Return whether a runner's position in the contract is settled on this event."""
+    """Return whether this event settles a runner's position in the contract."""
     symbol = world.symbols[event.symbol]
     desk = runner.desks[symbol]
     wanted = desk.order.action == EXIT and desk.order.reason == MANUAL
@@ -36,9 +36,9 @@ def is_due(world: World, runner: Runner, event: ContractDelisted) -> bool:
 
 
 def settle(world: World, runner: Runner, symbol: int, at_ms: int) -> int:
-    """Settle a runner's position at the last close and apply that; return how many decisions stand in its `out`.
+    """Settle a runner's position at the last close, apply it, and return the number of decisions in its `out`.
 
-    The fee may be what reaches the limit of the runner's kill switch.
+    The fee may trip the runner's kill switch.
     """
     account, desks, out, price = runner.account, runner.desks, runner.out, world.markets[symbol].close
     fee, fact = runner.rules.taker_fee, Fact(symbol=symbol)

@@ -79,7 +79,7 @@ def is_news(world: World, event: Event) -> bool:
     index = world.symbols.get(event.symbol)
     if isinstance(event, ContractListed):
         return index is None or replace(world.listed[index], at_ms=event.at_ms) != event
-    if index is None:  # A symbol may wait for its contract: that is said, though nothing can be decided on it.
+    if index is None:  # The event is about a symbol that waits for its contract; there is nothing to decide.
         return isinstance(event, SymbolSuspended | SymbolResumed)
     market = world.markets[index]
     if isinstance(event, SymbolSuspended | SymbolResumed):
@@ -241,7 +241,7 @@ def _cancel_entries_of(world: World, event: SymbolSuspended | ContractDelisted, 
 
 
 def _settle_due(world: World, event: ContractDelisted, entries: list[Entry], seq: int) -> None:
-    """Settle the positions in a delisted contract that have waited long enough, or whose owner has asked for it."""
+    """Settle the positions in a delisted contract that are due, or that the owner asked to close."""
     for runner in world.runners:
         if is_due(world, runner, event):
             count = settle(world, runner, world.symbols[event.symbol], event.at_ms)
@@ -249,7 +249,7 @@ def _settle_due(world: World, event: ContractDelisted, entries: list[Entry], seq
 
 
 def _place_close(world: World, event: CloseRequested, entries: list[Entry], seq: int) -> None:
-    """The exit order that a human asked for; it is filled like every other one, where a candle can still come."""
+    """Place the exit order that a human asked for; it fills like any other if a candle can still arrive."""
     runner, symbol = world.runner(event.strategy), world.symbols[event.symbol]
     if is_delisted(world, symbol):
         count = settle(world, runner, symbol, event.at_ms)
@@ -351,7 +351,7 @@ def follow_decision(world: World, recorded: Recorded) -> None:
     decision = runner.out[0]
     decision_of(event, symbol, runner.strategy.exit_reasons, decision)
     evolve(runner.desks[symbol], runner.account, decision)
-    if decision.reason == DELISTED:  # No candle follows in this group that would value the account.
+    if decision.reason == DELISTED:  # No later candle in this group revalues the account.
         mark(runner.account, runner.desks)
     remember(runner, event, symbol, recorded.seq)
 

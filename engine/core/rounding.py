@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 STEPS_MAX = 9_007_199_254_740_992.0
-"""2^53: from here on a float no longer holds every whole number of steps."""
+"""2^53: from here on a float cannot represent every integer."""
 
 
 def fits_grid(price_usdt: float, contract: Contract) -> bool:

@@ -68,7 +68,7 @@ def size_entry(
 ) -> None:
     """Turn a strategy's `answer` (its side; stop and target fraction in `decision`) into an order or a refusal.
 
-    An answer that makes no sense is refused before anything is computed with it.
+    An invalid answer is refused before anything is computed with it.
     """
     side, contract = LONG if answer > 0 else SHORT, contracts[fact.symbol]
     entry = market_price(fact.close, side, slippage, contract)
@@ -87,9 +87,9 @@ def size_entry(
 
 
 def _fault(answer: float, side: int, entry: float, contract: Contract, decision: Decision) -> int:
-    """Return the refusal of an answer by its own numbers, 0 for none.
+    """Return the reason code that refuses an answer's numbers, 0 if they are valid.
 
-    A product with 1.0 makes a float of whatever number the strategy wrote; a number minus itself is 0 if it is finite.
+    Multiplying by 1.0 converts the strategy's number to a float; a number minus itself is 0 if it is finite.
     """
     decision.stop_fraction = decision.stop_fraction * 1.0
     decision.target_fraction = decision.target_fraction * 1.0

@@ -133,7 +133,7 @@ def strategy_from(module: ModuleType) -> Strategy:
     exit_reasons = tuple(getattr(module, "EXIT_REASONS", ()))
     for name in exit_reasons:
         if name in REASON_CODES or exit_reasons.count(name) > 1:
-            taken = "the engine's own" if name in REASON_CODES else "there twice"
+            taken = "reserved by the engine" if name in REASON_CODES else "listed twice"
             raise ConfigError(f"strategy {module.__file__}: EXIT_REASONS: {name!r} is {taken}; choose another name")
     return Strategy(
         name=module.NAME,
@@ -168,7 +168,7 @@ def _hooks(module: ModuleType) -> Hooks:
 
 
 def clear_reading(reading: Any) -> None:
-    """Set every number of a reading to 0. The compiled loop has a version of its own in `engine.research.callees`."""
+    """Set every number of a reading to 0. The compiled loop's version is in `engine.research.callees`."""
     for name in reading.__struct_fields__:
         setattr(reading, name, 0)
 

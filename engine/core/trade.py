@@ -76,7 +76,7 @@ def place_exit(symbol: int, at_ms: int, desk: Desk, account: Account, reason: in
 
 
 def exit_reason(answer: int, count: int) -> int:
-    """Return the reason `leave` gave; one that is not among the strategy's own `count` reasons has no name."""
+    """Return the reason that `leave` gave, or UNNAMED_EXIT if it is not one of the strategy's `count` reasons."""
     for reason in range(FIRST_EXIT_REASON, FIRST_EXIT_REASON + count):
         if answer == reason:
             return reason
@@ -84,7 +84,7 @@ def exit_reason(answer: int, count: int) -> int:
 
 
 def clear_answer(decision: Decision) -> None:
-    """Clear what an earlier question left in a row, so that only what a strategy writes now can count."""
+    """Clear the row of earlier answers, so that only what the strategy writes now counts."""
     decision.stop_fraction = 0.0
     decision.target_fraction = 0.0
     decision.score = 0.0

@@ -121,7 +121,7 @@ def _named(kind: type[Event], exit_reasons: tuple[str, ...]) -> tuple[tuple[int,
 
 
 def readings_of(names: tuple[str, ...], values: Iterable[float]) -> dict[str, float]:
-    """The numbers behind a decision, by name. One that is not finite is left out: it equals nothing."""
+    """Return the numbers behind a decision by name, without non-finite ones."""
     return {name: value for name, value in zip(names, array("d", values), strict=True) if value - value == 0.0}
 
 

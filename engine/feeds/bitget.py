@@ -37,8 +37,8 @@ class BitgetFeed:
 
     @property
     def clock_skew_ms(self) -> float | None:
-        """How far the exchange's clock is ahead of this machine's, while that is told as an anomaly; None else."""
-        return None if self._watch is None else self._watch.pulse.told_skew_ms
+        """The skew of the exchange's clock against this machine's while it counts as an anomaly, else None."""
+        return None if self._watch is None else self._watch.pulse.reported_skew_ms
 
     async def reconnect(self, _: str = "") -> str:
         """Repair: give every connection up for a new one; what was done, in words."""

@@ -61,7 +61,7 @@ class ContractBody(Struct, frozen=True):
 
 
 class ContractList(Struct, frozen=True):
-    """The perpetuals of the exchange by symbol, and for those whose row cannot be read the field that is wrong."""
+    """The exchange's perpetuals by symbol, and the invalid field of each row that cannot be read."""
 
     readable: dict[str, ContractBody]
     unreadable: dict[str, str]
@@ -182,7 +182,7 @@ def candles_of(body: Body, timeframe_ms: int) -> dict[int, CandleRow]:
 
 
 def contracts_of(body: Body) -> ContractList:
-    """The perpetuals by symbol. An odd row costs only its own symbol; contracts with a day of delivery are left out."""
+    """Return the perpetuals by symbol. An invalid row affects only its own symbol; dated futures are left out."""
     contracts = ContractList({}, {})
     found = typed(body, list[Raw])
     for line, row in rows_of(body, found, _ContractRow):
@@ -200,7 +200,7 @@ def contracts_of(body: Body) -> ContractList:
 
 
 class _Fault(Struct, frozen=True):
-    """Why a contract cannot be read, and the field in words: `sizeMultiplier '0'`."""
+    """The reason why a contract cannot be read, and its field, such as `sizeMultiplier '0'`."""
 
     reason: RefusalReason
     text: str
@@ -235,7 +235,7 @@ def _notional(text: object) -> float | RefusalReason:
 
 
 def _fee(text: object) -> float | None:
-    """A published fee, for reports: what an account pays is in its settings, so an odd one costs nothing."""
+    """Return a published fee for reports. Accounts pay the fee in their settings, so an invalid one is harmless."""
     value = number(text)
     return value if isinstance(value, float) and abs(value) <= FEE_FRACTION_MAX else None
 

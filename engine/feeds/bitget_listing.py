@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 NORMAL: Final = "normal"
 OFF: Final = "off"
-ENDED: Final = "the exchange does not list it any more"
-NOT_CONFIGURED: Final = "it is not in feed.bitget.symbols any more; it is watched until its position ends"
+ENDED: Final = "the exchange no longer lists it"
+NOT_CONFIGURED: Final = "it is no longer in feed.bitget.symbols; it is watched until its position closes"
 STATES_EVERY_MS: Final = 300_000
 BUSY_TRIES_MAX: Final = 10
 
@@ -30,7 +30,7 @@ BUSY_TRIES_MAX: Final = 10
 class Listing:
     """What the exchange lists. Tiers are asked for once a run, states every five minutes.
 
-    `left` are symbols that are not configured any more, but hold a position: they are watched, and opened nothing on.
+    `left` are symbols with a position that are no longer configured: they are watched, but nothing is opened.
     """
 
     def __init__(self, rest: BitgetRest, settings: BitgetSettings, left: Sequence[str] = ()) -> None:
@@ -41,7 +41,7 @@ class Listing:
         self._tiers: dict[str, tuple[tuple[float, float], ...]] = {}
         self._asked_ms = -STATES_EVERY_MS
         self._absent: list[str] = []
-        """Configured symbols whose contract could not be read yet, and which the log does not know."""
+        """The configured symbols that the log does not know and whose contract could not be read yet."""
 
     async def listed(self, seen: dict[str, Seen]) -> list[FeedFact]:
         """The specifications of the symbols there are, in configured order, and which symbols must wait for theirs.
@@ -63,7 +63,7 @@ class Listing:
         return [*contracts, *(SymbolSuspended(now_ms, one, _fault(unreadable[one])) for one in self._absent)]
 
     def make_tracks(self, seen: dict[str, Seen], now_ms: int) -> list[Track]:
-        """A track for every symbol that can be watched."""
+        """Return a track for every symbol that can be watched."""
         return [track for track in self._tracks(seen, now_ms) if track.symbol not in self._absent]
 
     def _tracks(self, seen: dict[str, Seen], now_ms: int) -> list[Track]:
@@ -84,14 +84,14 @@ class Listing:
             return
 
     async def states(self, tracks: list[Track], now_ms: int) -> list[FeedFact]:
-        """Which contracts were closed or opened for trading meanwhile, or can be read at last. Raises ExchangeError."""
+        """Return facts about contracts that were closed, opened or became readable. Raise ExchangeError."""
         if 0 <= now_ms - self._asked_ms < STATES_EVERY_MS:  # The exchange's clock may have been set back.
             return []
         await self._ask()
         return [*await self._join(tracks, now_ms), *self.tradable(tracks, now_ms)]
 
     async def _join(self, tracks: list[Track], now_ms: int) -> list[FeedFact]:
-        """Begin to watch the symbols whose contract can be read at last; they catch up as one left behind does."""
+        """Begin to watch the symbols whose contract has become readable; they catch up like any late symbol."""
         facts: list[FeedFact] = []
         for symbol in [one for one in self._absent if one in self._list.readable]:
             await self._ask_tiers(symbol, known=False)
@@ -110,7 +110,7 @@ class Listing:
         self._list, self._asked_ms = found, self._rest.server_now_ms()
 
     def tradable(self, tracks: Sequence[Track], now_ms: int) -> list[FeedFact]:
-        """Hold every symbol that is not open for trading, release the others; say which the exchange has ended."""
+        """Suspend every symbol that is not open for trading, release the others, and report delisted ones."""
         facts: list[FeedFact] = []
         for track in tracks:
             body, fault = self._list.readable.get(track.symbol), self._list.unreadable.get(track.symbol)
@@ -122,7 +122,7 @@ class Listing:
             else:
                 state = ENDED if gone else _fault(fault) if body is None else f"the exchange says: {body.status}"
                 facts += track.hold("state", state, now_ms)
-            # A contract that is missing once may be missing by mistake; one that is missing twice has ended.
+            # A contract may be missing once by mistake; if it is missing twice, it was delisted.
             if (gone and track.ended) or (body is not None and body.status == OFF):
                 facts.append(ContractDelisted(now_ms, track.symbol, ENDED if gone else f"its state is {OFF!r}"))
             track.ended = gone

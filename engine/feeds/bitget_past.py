@@ -42,11 +42,11 @@ class Answers(Struct, Generic[T]):
     failed: dict[str, ExchangeError]
 
     def why(self, symbol: str) -> str:
-        """In words why there is nothing of a symbol."""
+        """Describe why there is no data for a symbol."""
         return _words(self.failed.get(symbol))
 
     def why_none(self, symbols: int) -> str:
-        """In words why there is nothing of any of so many symbols.
+        """Describe why there is no data for any of several symbols.
 
         A refusal speaks of its own symbol; it explains the silence of all of them only if all were refused.
         """

@@ -84,8 +84,8 @@ class Pulse:
         await self._clock.sleep(pause_s * (1.0 + JITTER_FRACTION * self._chance.random()))
 
     @property
-    def told_skew_ms(self) -> float | None:
-        """How far the exchange's clock is ahead now, while that is told as an anomaly; None else."""
+    def reported_skew_ms(self) -> float | None:
+        """The current skew of the exchange's clock while it counts as an anomaly, else None."""
         return float(self._rest.offset_ms) if self._skewed else None
 
     def skew(self) -> list[FeedFact]:

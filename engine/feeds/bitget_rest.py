@@ -105,7 +105,7 @@ class BitgetRest:
         return self.server_now_ms()
 
     async def contracts(self) -> ContractList:
-        """All USDT-margined perpetuals by symbol, those that cannot be read apart."""
+        """Return all USDT-margined perpetuals by symbol, with unreadable ones kept apart."""
         return contracts_of(await self._http.ask(f"{MARKET}/contracts", productType=PRODUCT))
 
     async def tiers(self, symbol: str) -> tuple[tuple[float, float], ...]:

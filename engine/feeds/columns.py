@@ -51,7 +51,7 @@ class CandleColumns(Struct):
 class SeriesColumns(Struct):
     """Settlements (rates) or readings (open interest in coins) of one file or of several, in time order.
 
-    `notes` say how the files were read, `warnings` what makes their values doubtful.
+    `notes` describe how the files were read, `warnings` why their values are doubtful.
     """
 
     source: str
@@ -113,7 +113,7 @@ def _add_candles(joined: CandleColumns, part: CandleColumns) -> None:
 
 
 def _check_seams(joined: CandleColumns, part: CandleColumns) -> None:
-    """Raise `MarketDataError` where two files meet at prices that no single coin has."""
+    """Raise `MarketDataError` if the prices of two files are too far apart where they meet."""
     overlaps = part.open_time_ms[0] <= joined.open_time_ms[-1]
     for row in range(len(part.line)) if overlaps else (0,):
         time_ms = part.open_time_ms[row]
@@ -131,8 +131,8 @@ def _check_seams(joined: CandleColumns, part: CandleColumns) -> None:
 def _two_coins(part: CandleColumns, joined: CandleColumns, known_usdt: float, price_usdt: float) -> MarketDataError:
     return broken(
         part.source,
-        f"its price {price_usdt:g} lies more than a factor of {JUMP_FACTOR_MAX:g} from {known_usdt:g}, where "
-        f"{joined.source} meets it: two coins, or two units; give each file its own symbol, as SYMBOL=path",
+        f"its price {price_usdt:g} differs from {known_usdt:g} by more than a factor of {JUMP_FACTOR_MAX:g} where "
+        f"{joined.source} meets it: two coins or two units? Give each file its own symbol, as SYMBOL=path",
     )
 
 

@@ -1,4 +1,4 @@
-"""What a file's bytes are packed in: gzip, zip, UTF-16, and what no table of text can be, by its first bytes."""
+"""Unpack a file from gzip, zip or UTF-16, and refuse binary formats by their first bytes."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ READABLE: Final = "CSV, CSV.gz, zipped CSV, JSON, feather or Parquet"
 
 
 def broken(source: str, reason: str) -> MarketDataError:
-    """The error that refuses a whole file."""
+    """Return the error that refuses a whole file."""
     return MarketDataError(f"{source}: {reason}")
 
 
-def unpacked(source: str, data: bytes) -> tuple[bytes, list[str]]:
-    """Return the bytes inside gzip, zip or UTF-16, and in words what was unpacked.
+def unpack(source: str, data: bytes) -> tuple[bytes, list[str]]:
+    """Return the unpacked bytes, and the names of the formats that were unpacked.
 
     Raise `MarketDataError` when the file is damaged, or is no kind of table that can be read.
     """
     words = []
     if data.startswith(_ZIP):
-        data = _unzipped(source, data)
+        data = _unzip(source, data)
         words.append("zipped")
     if data.startswith(_GZIP) or (source.endswith(".gz") and data and not words):
-        data = _gunzipped(source, data)
+        data = _gunzip(source, data)
     if data.startswith(_UTF_16_MARKS):
         data = _from_utf_16(source, data)
         words.append("UTF-16")
@@ -63,7 +63,7 @@ def unpacked(source: str, data: bytes) -> tuple[bytes, list[str]]:
     return data, words
 
 
-def _gunzipped(source: str, data: bytes) -> bytes:
+def _gunzip(source: str, data: bytes) -> bytes:
     try:
         return gzip.decompress(data)
     except EOFError as error:
@@ -72,7 +72,7 @@ def _gunzipped(source: str, data: bytes) -> bytes:
         raise broken(source, f"the gzip data is corrupt: {error}") from error
 
 
-def _unzipped(source: str, data: bytes) -> bytes:
+def _unzip(source: str, data: bytes) -> bytes:
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             members = [one for one in archive.infolist() if not one.is_dir()]

@@ -15,9 +15,9 @@ MAINTENANCE_TIERS: Final = ((0.0, 0.01),)
 PRICE_DECIMALS_MAX: Final = 12
 """Prices written by a program can have 17; in ticks that fine they would leave the 64-bit integers."""
 TICKS_MAX: Final = 1 << 53
-"""Up to here every number of ticks is a float; a finer tick would be none at the highest price."""
+"""Up to here a float represents every number of ticks exactly."""
 LOT_WORTH_AT_HIGH_USDT_MAX: Final = Decimal(100)
-"""A lot that is worth more at the highest price of the file could not be traded with a small account any more."""
+"""A small account could not trade a lot that is worth more at the file's highest price."""
 DEFAULT_GROUP: Final = "crypto"
 
 

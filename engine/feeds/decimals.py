@@ -1,4 +1,4 @@
-"""How finely the prices of a table are written: the most decimals of any good row, which is the file's tick."""
+"""Count the decimals of a table's prices: the most decimals of any good row determine the file's tick."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final
 from engine.feeds.sources import TableText
 
 DECIMALS_MAX: Final = 18
-"""No file is taken to be finer."""
+"""More decimals are ignored."""
 _PLAIN_BYTES = b"0123456789.,-\r\n"
 _AS_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 
 
 def price_decimals(table: TableText, lines: Sequence[int]) -> int:
-    """Return the most decimals written in a price of the rows that stand in these lines of the file."""
+    """Return the most decimals of any price in these lines of the file."""
     if not lines:
         return 0
     if len(lines) == table.rows.count(b"\n") + (not table.rows.endswith(b"\n")) and not table.rows.translate(
@@ -28,9 +28,9 @@ def price_decimals(table: TableText, lines: Sequence[int]) -> int:
 
 
 def _of_plain(rows: bytes) -> int:
-    """The same for rows without a sign, an exponent or a blank: prices are what ends with a comma."""
+    """Do the same for rows without plus signs, exponents or blanks, where only prices are followed by a comma."""
     shape = rows.translate(_AS_ZEROS)
-    most = 0  # Of any field; what is there is found at once, so that only two or three searches go through it all.
+    most = 0  # Of any field. A hit is found early, so only two or three searches scan the whole text.
     while most < DECIMALS_MAX and b"." + b"0" * (most + 1) in shape:
         most += 1
     return next((count for count in range(most, 0, -1) if b"." + b"0" * count + b"," in shape), 0)

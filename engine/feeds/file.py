@@ -60,7 +60,7 @@ class FileSettings(Struct, frozen=True, kw_only=True):
 class FileFeed:
     """The feed of recorded files. All files are read when it is made, clean ones by the `quick` reader.
 
-    `notes` say how files were read that this program did not write.
+    `notes` describe how files of other programs were read.
     Raises `MarketDataError` for a file that is no table, names no symbol, has another timeframe than the
     first, or holds settlements or readings of a symbol without candles.
     """
@@ -88,7 +88,7 @@ class FileFeed:
         self.notes = [note for table in tables for note in table.notes]
 
     def warnings(self, start_ms: int | None = None, end_ms: int | None = None) -> list[str]:
-        """Say what is doubtful about the files: rates in percent, and series that miss a part of the candles."""
+        """Return warnings about the files: rates in percent, and series that cover only part of the candles."""
         series = (*self.funding.values(), *self.open_interest.values())
         found = [warning for columns in series for warning in columns.warnings]
         for name, of_symbol in (("settlements", self.funding), ("readings of open interest", self.open_interest)):

@@ -1,4 +1,4 @@
-"""Parquet and feather as CSV text, by polars where it is installed."""
+"""Convert Parquet and feather to CSV text, with polars if it is installed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def columnar(source: str, data: bytes) -> tuple[bytes, str] | None:
-    """Return a columnar file as CSV with its header, and the format's name; None when it is no such file.
+    """Return a columnar file as CSV with its header, and the format's name; None for any other file.
 
-    Raise `MarketDataError` when it is one and polars is not installed, or it is damaged.
+    Raise `MarketDataError` for a columnar file that is damaged, or if polars is not installed.
     """
     if not data.startswith((PARQUET, ARROW)):
         return None
@@ -34,7 +34,7 @@ def columnar(source: str, data: bytes) -> tuple[bytes, str] | None:
 
 
 def _as_csv(frame: pl.DataFrame) -> bytes:
-    """Times as UTC milliseconds, numbers in their shortest form that reads back equal; nested columns are left out."""
+    """Write times as UTC milliseconds and numbers in their shortest exact form; omit nested columns."""
     from polars import Date, Datetime, col  # noqa: PLC0415
 
     shown = [

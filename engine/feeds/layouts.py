@@ -1,7 +1,7 @@
-"""The tables that other tools write, brought into the columns that the readers here expect.
+"""Convert tables that other tools write into the columns that our readers expect.
 
-Columns are known by their names, as Binance, CryptoDataDownload, freqtrade, ccxt and others give them, or, where
-there is no header, by their count. What is recognised is said in words; what is not is refused by the reader.
+Columns are recognised by the names that Binance, CryptoDataDownload, freqtrade, ccxt and others use, or, without a
+header, by their number. A recognised layout is described in words; the reader refuses any other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NAMES: Final = {
     "time_ms": ("time_ms", "create_time", *_TIME_NAMES),
     "open_interest": ("open_interest", "sum_open_interest", "openinterest", "openinterestamount"),
 }
-"""The names of each column in other tools, the best first. freqtrade keeps funding rates in the column `open`."""
+"""The names of each column in other tools, best first. freqtrade stores funding rates in the column `open`."""
 _QUOTE_ENDINGS: Final = ("usd", "usdt", "usdc", "fdusd", "busd", "eur")
 _HEADERLESS: Final = {
     6: "candles without a header (time, open, high, low, close, volume)",
@@ -47,7 +47,7 @@ _SHOWN_CHARS_MAX = 120
 
 
 class Layout(Struct, frozen=True):
-    """Where the wanted columns stand in a foreign table, and how it is called."""
+    """The positions of the wanted columns in a foreign table, and a description of the table."""
 
     words: str
     width: int
@@ -56,10 +56,10 @@ class Layout(Struct, frozen=True):
     symbol_at: int = -1
 
 
-def brought(source: str, data: bytes, columns: tuple[str, ...]) -> tuple[bytes, int, str]:
-    """Return the rows in the wanted columns, the line of the first one, and what the table was recognised as.
+def select_columns(source: str, data: bytes, columns: tuple[str, ...]) -> tuple[bytes, int, str]:
+    """Return the rows in the wanted columns, the line number of the first row, and the recognised format.
 
-    Raise `MarketDataError` when the table is none that is known, or holds several symbols.
+    Raise `MarketDataError` when the table's layout is unknown, or it contains several symbols.
     """
     first, _, rest = data.partition(b"\n")
     if _cells(first) == list(columns):
@@ -109,7 +109,7 @@ def _named(header: Sequence[str], columns: tuple[str, ...], lines_above: int) ->
 
 
 def _place(names: Sequence[str], column: str) -> int:
-    """Where a column stands, or -1."""
+    """Return the position of a column, or -1."""
     for alias in _NAMES.get(column, (column,)):
         if alias in names:
             return names.index(alias)
@@ -125,9 +125,9 @@ def _wrong_header(header: Sequence[str], columns: tuple[str, ...]) -> str:
     why = f"wrong header: expected the columns {','.join(columns)}, found {shown!r}"
     names = {name.lower() for name in header}
     if names & TRADE_NAMES:
-        return f"{why}; these are single trades, not candles"
+        return f"{why}; these are individual trades, not candles"
     if columns[-1] == "volume" and "close" in names and not any("vol" in name for name in names):
-        return f"{why}; without a volume these may be mark prices, which nothing is traded at"
+        return f"{why}; without a volume these may be mark prices, which cannot be traded at"
     return why
 
 
@@ -137,7 +137,7 @@ def _row(line: str, layout: Layout) -> str:
     cells = _cells(line)
     if len(cells) == layout.width:
         return ",".join([cells[place] for place in layout.picks])
-    # What has another count of fields must keep one, so that the reader refuses it.
+    # A row with the wrong number of fields must keep a wrong number, so that the reader refuses it.
     return line if len(cells) != len(layout.picks) else f"{line},"
 
 
@@ -157,13 +157,13 @@ def _is_number(text: str) -> bool:
 
 
 def _json_as_csv(source: str, data: bytes, columns: tuple[str, ...]) -> bytes:
-    """Lists of lists, as ccxt and freqtrade write them, or a list of objects, as CSV with a header."""
+    """Convert a list of lists, as ccxt and freqtrade write it, or a list of objects, to CSV with a header."""
     try:
         rows = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise broken(source, f"this is JSON, but it cannot be read: {error}") from error
     if not isinstance(rows, list) or not rows:
-        raise broken(source, "this is JSON, but no list of rows")
+        raise broken(source, "this is JSON, but not a list of rows")
     if isinstance(rows[0], dict):
         header = [str(name) for name in rows[0] if not isinstance(rows[0][name], dict | list)]
         cells = [[row.get(name) if isinstance(row, dict) else None for name in header] for row in rows]

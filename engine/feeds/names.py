@@ -1,6 +1,6 @@
-"""The symbol that a file's name states: our own names, and those of freqtrade, Binance and Bybit.
+"""Derive the symbol from a file's name: our own format, and those of freqtrade, Binance and Bybit.
 
-A name that could mean two symbols states none: two coins must never become one.
+A name that could mean two symbols gives no symbol, so that two coins never become one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 SYMBOL_PATTERN: Final = r"[^\W_a-z](?:[^\W_a-z]|[.-])*"
-"""Capitals and digits, as exchanges write symbols; also letters of other scripts, as in 币安人生USDT."""
+"""Capital letters and digits, as in exchange symbols, and letters of other scripts, as in 币安人生USDT."""
 
 _WORD = r"[^\W_a-z]+"
 _QUOTE = r"(?:USDT|USDC|FDUSD|BUSD|TUSD|USDE|USD|EUR|BTC|ETH|BNB)"
@@ -30,7 +30,7 @@ _OTHER_PAIR = re.compile(rf"(?<![^\W_]){_WORD}{_QUOTE}(?![^\W_])")
 
 
 def symbol_of(name: str) -> str | None:
-    """Return the symbol of a file named `exchange_SYMBOL_kind_...` or as a known tool names it, else None."""
+    """Return the symbol of a file named `exchange_SYMBOL_kind_...` or as known tools name files, else None."""
     if found := _FREQTRADE.fullmatch(name):
         return found["base"] + found["quote"]
     if found := _PAIR_FIRST.fullmatch(name):

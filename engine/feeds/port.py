@@ -21,9 +21,9 @@ REFUSAL_TEXT_CHARS_MAX: Final = 200
 
 
 class Seen(Struct, frozen=True):
-    """The newest facts of a symbol that the engine already holds, -1 where there is none.
+    """The times of the newest facts about a symbol that the engine holds, -1 if there are none.
 
-    `suspended`: it is not tradable. `in_position`: a strategy holds a position in it.
+    `suspended` means that it is not tradable, `in_position` that a strategy holds a position in it.
     """
 
     candle_open_ms: int = -1
@@ -56,7 +56,7 @@ class RefusalReason(StrEnum):
     OFF_GRID = "off_grid"
     """The open time is no multiple of the timeframe."""
     TIME_OUT_OF_RANGE = "time_out_of_range"
-    """No time in milliseconds between 1973 and 2100: rows in another unit than their file's are caught here."""
+    """Not a time in ms between 1973 and 2100. This catches rows whose unit differs from the file's."""
     WRONG_FIELD_COUNT = "wrong_field_count"
     NOT_JSON = "not_json"
     """HTML, a body that was cut, bytes that are no text."""

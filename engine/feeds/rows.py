@@ -16,7 +16,7 @@ TIME_MS_MIN: Final = 100_000_000_000
 TIME_MS_MAX: Final = 4_102_444_800_000
 """The year 2100: a larger number is a time in microseconds, or damage."""
 PRICE_USDT_MAX: Final = 1e12
-"""A higher price is damage; a lower one can be counted in ticks."""
+"""A higher price is treated as damage; a lower one can be counted in ticks."""
 JUMP_FACTOR_MAX: Final = 3.0
 """A price more than this factor away from the last known one is taken for an error."""
 CANDLE_FIELDS_MIN: Final = 6

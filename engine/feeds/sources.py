@@ -1,4 +1,4 @@
-"""A file of market data before its rows are looked at: its name, its bytes, its columns, its times and their order.
+"""Prepare a market data file before its rows are read: its name, bytes, columns, times and their order.
 
 What is wrong with a file as a whole ends here as a `MarketDataError` that names the file and the reason.
 """
@@ -11,14 +11,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.feeds.containers import TABLE_BYTES_MAX, broken, unpacked
+from engine.feeds.containers import TABLE_BYTES_MAX, broken, unpack
 from engine.feeds.frames import columnar
-from engine.feeds.layouts import brought
+from engine.feeds.layouts import select_columns
 from engine.feeds.names import SYMBOL_PATTERN, symbol_of
 from engine.feeds.times import MILLISECONDS, runs_backwards, to_ms, unit_of
 
 PROBE_ROWS_MAX: Final = 1_000
-"""How many rows decide the base timeframe of a file, the unit of its times and their order."""
+"""The number of rows that determine a file's base timeframe, time unit and order."""
 
 _NAMED = re.compile(rf"^(?P<symbol>{SYMBOL_PATTERN})=(?P<path>.+)$")
 
@@ -31,10 +31,10 @@ class TableSource(Struct, frozen=True):
 
 
 class TableText(Struct, frozen=True):
-    """A table as text: its rows as bytes in the columns and in the order that the readers expect.
+    """A table as text: its rows as bytes, in the columns and the order that the readers expect.
 
-    `first_line` is the file's line of the first row, `line_step` is -1 where the file runs from new to old.
-    `words` say what was recognised; they are empty for a table as this program writes it.
+    `first_line` is the line number of the first row in the file, `line_step` is -1 if the newest row comes first.
+    `words` describe the recognised format; they are empty for this program's own format.
     """
 
     source: str
@@ -44,7 +44,7 @@ class TableText(Struct, frozen=True):
     words: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """Return the rows as text; what is no ASCII turns into a sign that no number contains."""
+        """Return the rows as text; a non-ASCII byte becomes a character that no number contains."""
         return self.rows.decode("ascii", "replace").replace("\r\n", "\n").split("\n")
 
     def probe(self) -> list[str]:
@@ -52,29 +52,29 @@ class TableText(Struct, frozen=True):
         return TableText(self.source, b"\n".join(self.rows.split(b"\n", PROBE_ROWS_MAX)[:PROBE_ROWS_MAX])).lines()
 
     def line_numbers(self, count: int) -> range:
-        """Return the file's line of each of the first rows."""
+        """Return the line numbers of the first `count` rows in the file."""
         return range(self.first_line, self.first_line + count * self.line_step, self.line_step)
 
     @property
     def notes(self) -> list[str]:
-        """What was recognised, in one line; none for a table as this program writes it."""
+        """One line about the recognised format; empty for this program's own format."""
         return [f"{self.source}: recognised {', '.join(self.words)}"] if self.words else []
 
 
 def split_given(given: str) -> tuple[str, Path]:
-    """Return the symbol of `SYMBOL=path`, empty where none is given, and the path; a path may hold a `=` itself."""
+    """Return the symbol and the path of `SYMBOL=path`; without a symbol it is empty. A path may contain `=`."""
     named = _NAMED.match(given)
     return ("", Path(given)) if named is None else (named["symbol"], Path(named["path"]))
 
 
 def moved(given: str, folder: Path) -> str:
-    """Return `path` or `SYMBOL=path` with the path seen from a folder."""
+    """Return `path` or `SYMBOL=path` with the path relative to a folder."""
     symbol, path = split_given(given)
     return f"{symbol}{'=' if symbol else ''}{folder / path}"
 
 
 def table_source(given: Path | str) -> TableSource:
-    """The symbol and path of `exchange_SYMBOL_kind_...`, of a name that other tools give, or of `SYMBOL=path`.
+    """Return the symbol and path of `exchange_SYMBOL_kind_...`, of another tool's file name, or of `SYMBOL=path`.
 
     Raises `MarketDataError` when none of these names a symbol.
     """
@@ -90,26 +90,26 @@ def table_source(given: Path | str) -> TableSource:
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> TableText:
-    """The rows of a table with these columns, as this program or a known tool writes it.
+    """Return the rows of a table with these columns, written by this program or a known tool.
 
     Raises `MarketDataError`: not a file, too large, empty, cut short or corrupt, of a format or with columns that
     are not known.
     """
     source = str(path)
-    data, words = unpacked(source, _bytes_of(path))
+    data, words = unpack(source, _bytes_of(path))
     if not data.strip():
         raise broken(source, "the file is empty")
     frame = columnar(source, data)
     if frame is not None:
         data = frame[0]
-    rows, first_line, layout = brought(source, data, columns)
+    rows, first_line, layout = select_columns(source, data, columns)
     if frame is not None:
         first_line, words = 1, [*words, frame[1]]
-    return _arranged(TableText(source, rows, first_line, 1, tuple(filter(None, [*words, layout]))))
+    return _sort_and_convert(TableText(source, rows, first_line, 1, tuple(filter(None, [*words, layout]))))
 
 
-def _arranged(table: TableText) -> TableText:
-    """The table with times in milliseconds, the oldest row first."""
+def _sort_and_convert(table: TableText) -> TableText:
+    """Return the table with times in milliseconds, oldest row first."""
     times = [line.partition(",")[0].strip() for line in table.probe()]
     unit = unit_of(times)
     if unit is None:

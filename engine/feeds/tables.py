@@ -33,9 +33,9 @@ OPEN_INTEREST_COLUMNS: Final = ("time_ms", "open_interest")
 
 MINUTE_MS: Final = 60_000
 FUNDING_RATE_MAX: Final = 0.03
-"""Exchanges cap a settlement there; what is beyond is written in percent, or damage."""
+"""Exchanges cap a settlement at this rate; a larger one is a percentage or damage."""
 PERCENT_RATE_MIN: Final = 0.005
-"""A file whose median rate is as large as this is taken to be written in percent: 0.0001 is usual."""
+"""A file with at least this median rate is assumed to contain percentages: 0.0001 is usual."""
 TIMEFRAMES_MS: Final = {MINUTE_MS: "1m", 5 * MINUTE_MS: "5m", 15 * MINUTE_MS: "15m", 60 * MINUTE_MS: "1h"}
 CHUNK_ROWS_MAX: Final = 256
 """How many rows are tried together; one doubtful row makes its chunk be read row by row."""
@@ -44,8 +44,8 @@ QuickReader = Callable[[TableText, int], CandleColumns | None]
 """Gives the candles of a table on a grid of milliseconds when no row is in any doubt, else None."""
 
 Doubt = Callable[[float], RefusalReason | None]
-"""Says why a value of a series is no fact, or None."""
-_PERCENT_WORDS = "the rates look like percent; a fraction is expected, 0.0001 for 0.01 %"
+"""Returns why a value of a series is refused, or None."""
+_PERCENT_WORDS = "the rates look like percentages; write fractions, 0.0001 for 0.01 %"
 
 
 def read_candles(
@@ -200,7 +200,7 @@ def _read_series(path: Path, names: tuple[str, ...], unit_ms: int, doubt: Doubt)
 
 
 def _no_good_row(table: TableText, refusals: RefusalLog) -> MarketDataError:
-    """The error for a file of which nothing is left, with the reasons and how it was read."""
+    """Return the error for a file without a valid row, with the reasons and how the file was read."""
     counts = ", ".join(f"{count} {reason.value}" for reason, count in sorted(refusals.counts.items()))
     reasons = f": {counts}" if counts else ""
     percent = f"; {_PERCENT_WORDS}" if RefusalReason.IMPLAUSIBLE_RATE in refusals.counts else ""

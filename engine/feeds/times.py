@@ -1,7 +1,7 @@
-"""Times in seconds, microseconds, nanoseconds or ISO dates, recognised by their magnitude and brought to milliseconds.
+"""Recognise times in seconds, microseconds, nanoseconds or ISO dates by magnitude, and convert them to milliseconds.
 
-The rows at the beginning decide for the whole file. A row in another unit is brought along by the same rule, so that
-its time lies outside of what can be and the row is refused: units are never mixed.
+The first rows determine the unit of the whole file. A row in another unit is converted by the same rule; its time is
+then out of range and the row is refused, so units are never mixed.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _PER_MS: Final = {"seconds": 1 / 1_000, MILLISECONDS: 1.0, "microseconds": 1e3, 
 
 
 def unit_of(times: Sequence[str]) -> str | None:
-    """Return the unit that most of these times are written in, None when none of them is a time."""
+    """Return the unit of most of these times, or None if none of them is a time."""
     found = Counter(unit for unit in map(_unit, times) if unit is not None)
     return found.most_common(1)[0][0] if found else None
 
 
 def to_ms(unit: str) -> Callable[[str], str]:
-    """Return the rule that brings a time in this unit to milliseconds; what is no such time stays as it is."""
+    """Return the function that converts a time in this unit to milliseconds; it returns any other text unchanged."""
     return _RULES[unit]
 
 
 def runs_backwards(times_ms: Sequence[int]) -> bool:
-    """Whether the rows run from new to old: more steps fall than rise."""
+    """Return whether the newest row comes first: more steps fall than rise."""
     steps = [after - before for before, after in pairwise(times_ms)]
     return sum(step < 0 for step in steps) > sum(step > 0 for step in steps)
 
@@ -60,7 +60,7 @@ def _seconds(text: str) -> str:
     return whole + (fraction + "000")[:3]
 
 
-def _divided(divisor: int) -> Callable[[str], str]:
+def _divide(divisor: int) -> Callable[[str], str]:
     def rule(text: str) -> str:
         whole, _, fraction = text.partition(".")
         if not _WHOLE.fullmatch(whole) or not (fraction or "0").isdecimal():
@@ -85,8 +85,8 @@ def _iso(text: str) -> str:
 
 _RULES: Final[dict[str, Callable[[str], str]]] = {
     "seconds": _seconds,
-    "decimal milliseconds": _divided(1),
-    "microseconds": _divided(1_000),
-    "nanoseconds": _divided(1_000_000),
+    "decimal milliseconds": _divide(1),
+    "microseconds": _divide(1_000),
+    "nanoseconds": _divide(1_000_000),
     "ISO dates": _iso,
 }

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 ENGINES = ("auto", "python", "compiled")
 AFTER_TRIP = ("stop", "continue")
 RESET_BY = ("--after-trip continue", "a new UTC day began")
-"""Who resets the kill switches of a run that goes on after a trip, and why, as the log names them."""
+"""The name and the reason that the log records for resets in a run that continues after a trip."""
 
 
 class Backtest(Struct):
@@ -77,7 +77,7 @@ class Backtest(Struct):
 
     @property
     def resets(self) -> int:
-        """How many trips were reset, of strategies and of the global switch."""
+        """The number of trips that were reset, of strategies and of the global switch."""
         return sum(isinstance(item.event, KillSwitchReset) for item in self.decided)
 
 
@@ -202,7 +202,7 @@ class _Causes:
         return entries
 
     def reset(self, event: KillSwitchReset) -> Entry:
-        """Return a reset with the trip it ends, which is over for later events."""
+        """Return a reset with the seq of the trip that it ends, and forget that trip."""
         trip_seq = self._trips.pop(event.scope)
         return Entry(replace(event, trip_seq=trip_seq), trip_seq)
 

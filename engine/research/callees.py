@@ -158,7 +158,7 @@ def _zero_record(_: Any, record: Any) -> Any:
 
 
 def make_clearing_known() -> None:
-    """Make `clear_reading` known to numba: CPython goes through the fields by name, a record is cleared as a whole."""
+    """Register `clear_reading` with numba: CPython clears field by field, compiled code the whole record."""
 
     @overload(clear_reading, jit_options=PART_OPTIONS, strict=False)  # type: ignore[untyped-decorator]
     def _clear(reading: Any) -> Any:  # noqa: ARG001 - numba goes by the name

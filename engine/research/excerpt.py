@@ -1,7 +1,7 @@
-"""An excerpt of a backtest: all its decisions, and the few facts that its end state and its periods depend on.
+"""An excerpt of a backtest: all its decisions, and the few facts that determine its final state and its periods.
 
-Folding every candle of a long tape would take longer than running the strategies over it. A fold of the excerpt ends
-with the positions, marks, excursions, trips and periods that a fold of the whole run ends with.
+Folding every candle of a long tape would take longer than running the strategies over it. Folding the excerpt yields
+the same positions, marks, excursions, trips and periods as folding the whole run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def excerpt(run: Backtest) -> Iterator[Event]:
-    """Yield the configuration, then facts and decisions in the order of the log."""
+    """Yield the configuration, then facts and decisions in log order."""
     yield from run.configuration
     facts = ((index, 0, fact_event(run.tape.contracts, run.facts.at(index))) for index in sorted(_indices(run)))
     decided = ((item.fact, 1, item.event) for item in run.decided)
@@ -34,7 +34,7 @@ def excerpt(run: Backtest) -> Iterator[Event]:
 
 
 def _indices(run: Backtest) -> set[int]:
-    """Return the facts on which a kill switch tripped or was reset, and those of `_rows`."""
+    """Return the indices of facts at which a kill switch tripped or was reset, and of the candles from `_rows`."""
     switched = (item.fact for item in run.decided if isinstance(item.event, KillSwitchTripped | KillSwitchReset))
     candles = (
         _index_of(run.facts, symbol, run.tape.candles[symbol].open_time_ms[row] + contract.timeframe_ms)
@@ -45,7 +45,7 @@ def _indices(run: Backtest) -> set[int]:
 
 
 def _rows(tape: Tape, world: World, symbol: int) -> set[int]:
-    """Return a symbol's first, first traded and last candle, and those that bound its open positions' excursions."""
+    """Return the rows of a symbol's first, first traded and last candle, and of its open positions' extremes."""
     table = tape.candles[symbol]
     count, warm_up = tape.counted(table.open_time_ms)
     if count == 0:
@@ -60,7 +60,7 @@ def _rows(tape: Tape, world: World, symbol: int) -> set[int]:
 
 
 def _index_of(facts: FactColumns, symbol: int, close_ms: int) -> int:
-    """Return the index of a symbol's candle by its close."""
+    """Return the index of the candle of a symbol that closes at `close_ms`."""
     index = bisect_left(facts.time_ms, close_ms)
     while facts.kind[index] != CANDLE or facts.symbol[index] != symbol:
         index += 1

@@ -3,7 +3,7 @@
 Runners share nothing but that switch, and it can only trip after a candle. So each runs a stretch of tape
 alone; then the switch looks at the sums. Where it trips, the stretch is taken back and run again up to there.
 
-A run may go on after a trip, for research: then what tripped is reset at the next UTC day, as a human would do it.
+For research, a run may continue after a trip: the kill switch is reset at the next UTC day, as by a human.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GLOBAL_RUNNER = -1
 class Decided(Struct, frozen=True):
     """An event decided on the fact at index `fact`, by the runner at index `runner` (-1: the global switch).
 
-    A KillSwitchReset stands behind that fact and its decisions; its `trip_seq` is known in a log only.
+    A KillSwitchReset follows that fact and its decisions; its `trip_seq` is known only in a log.
     """
 
     fact: int
@@ -100,7 +100,7 @@ class TapeEngine(Protocol):
         """The global switch is tripped."""
 
     def reset_guard(self) -> None:
-        """Reset the global switch; its window starts again from the total as it stands."""
+        """Reset the global switch; its window restarts from the current total."""
 
     def write_back(self, world: World) -> None:
         """Put the end state into the world."""
@@ -115,7 +115,7 @@ def run_tape(
 ) -> Outcome:
     """Run every runner of `world` over the tape; the world stands at the end of it afterwards.
 
-    With `reset_by`, who resets and why, the kill switches that tripped are reset at the next UTC day.
+    With `reset_by` (who resets, and why), tripped kill switches are reset at the next UTC day.
     """
     run = _GuardedRun(world, engine)
     at, end, base_ms = 0, engine.facts.total if engine.runners else 0, world.base_ms
@@ -131,7 +131,7 @@ def run_tape(
 
 
 def _day_end(facts: FactColumns, first: int, base_ms: int) -> int:
-    """Return the index of the first fact that may be a candle of the UTC day after that of the fact at `first`."""
+    """Return the index of the first fact that may be a candle of the UTC day after the fact at `first`."""
     day_ms = int(facts.time_ms[first]) - base_ms
     return bisect_left(facts.time_ms, day_ms - day_ms % DAY_MS + DAY_MS + base_ms, first)
 
@@ -189,7 +189,7 @@ class _GuardedRun:
         tape_runner.load()
 
     def reset(self, fact: int, who: str, why: str) -> None:
-        """Reset every switch that stands, after `fact`, the last one of a UTC day."""
+        """Reset every tripped switch after `fact`, the last fact of a UTC day."""
         base_ms = self.world.base_ms
         at_ms = (int(self.engine.facts.time_ms[fact]) - base_ms) // DAY_MS * DAY_MS + DAY_MS
         if self.engine.guard().tripped:

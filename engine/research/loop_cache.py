@@ -1,4 +1,4 @@
-"""numba's disk cache for loops, which are whole in themselves: where it lies, and what becomes of a broken one."""
+"""numba's disk cache for compiled loops: choose its folder, and recover from a broken cache file."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ UNREADABLE: Final = (
     *(OSError, EOFError, pickle.PickleError, ValueError, LookupError),
     *(AttributeError, ImportError, TypeError, RuntimeError),
 )
-"""What pickle and numba raise for a file that was torn, changed, or written by others."""
+"""What pickle and numba raise for a file that is truncated, modified, or written by another program."""
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 def private_folder() -> Path:
-    """Return this user's own folder among the temporary files, made where there is none.
+    """Return this user's private folder among the temporary files, and create it if it is missing.
 
-    What lies in it is run as machine code, so nobody else may have put it there. Raises OSError where there is no room
-    for temporary files, and where the folder is somebody else's or open to others.
+    Its content runs as machine code, so only this user may write to it. Raise OSError if there is no space for
+    temporary files, or if the folder belongs to another user or is open to others.
     """
     path = Path(tempfile.gettempdir()) / f"papertape-{os.getuid()}-numba"
     with suppress(FileExistsError):
@@ -42,7 +42,7 @@ def private_folder() -> Path:
 
 
 class PrivateLocator(UserWideCacheLocator):  # type: ignore[misc]
-    """The cache in the private folder: for an installation nobody may write to, and a user without a home."""
+    """The cache in the private folder, for a read-only installation and a user without a home directory."""
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
         super().__init__(function, file)
@@ -50,7 +50,7 @@ class PrivateLocator(UserWideCacheLocator):  # type: ignore[misc]
 
     @classmethod
     def from_function(cls, function: Callable[..., Any], file: str) -> Any:
-        """Return the locator of a function, or None where the private folder cannot be had."""
+        """Return the locator of a function, or None if the private folder is unavailable."""
         try:
             return super().from_function(function, file)
         except OSError:
@@ -58,18 +58,18 @@ class PrivateLocator(UserWideCacheLocator):  # type: ignore[misc]
 
 
 class LoopCacheImpl(CompileResultCacheImpl):  # type: ignore[misc]
-    """numba's own places, and the private folder after them."""
+    """numba's own cache locations, then the private folder."""
 
     _locator_classes = (*CompileResultCacheImpl._locator_classes, PrivateLocator)  # noqa: SLF001 - numba's way to add
 
 
 class LoopCache(FunctionCache):  # type: ignore[misc]
-    """numba's disk cache for loops. One that cannot be read or written costs a compilation, nothing else."""
+    """numba's disk cache for loops. A cache that cannot be read or written only costs a compilation."""
 
     _impl_class = LoopCacheImpl
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Load machine code without what only compiling needs: making all of numba's own functions known, 0.3 s."""
+        """Load machine code without registering numba's own functions, which takes 0.3 s and only compiling needs."""
         try:
             return self._load_overload(sig, target_context)
         except UNREADABLE:
@@ -78,7 +78,7 @@ class LoopCache(FunctionCache):  # type: ignore[misc]
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep machine code for the next process, where there is room."""
+        """Store machine code for the next process, if there is space."""
         try:
             self._save_overload(sig, data)
         except OSError as error:
@@ -86,7 +86,7 @@ class LoopCache(FunctionCache):  # type: ignore[misc]
 
 
 def loop_cache(function: Callable[..., Any]) -> LoopCache | None:
-    """Return the disk cache of a loop, or None where no folder takes one."""
+    """Return the disk cache of a loop, or None if no folder is writable."""
     try:
         return LoopCache(function)
     except RuntimeError:  # numba found no place, and neither did we.

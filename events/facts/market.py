@@ -27,10 +27,10 @@ class ContractListed(Event, frozen=True, tag="ContractListed.2"):
 
 
 class ContractDelisted(Event, frozen=True, tag="ContractDelisted.1"):
-    """The exchange has ended the contract, `reason` says how that was seen: no candle fills an order on it any more.
+    """The exchange has delisted the contract; `reason` tells how that was detected. No candle fills an order on it now.
 
     Positions in it are settled at its last close, 24 hours after its last candle or when their owner asks to close.
-    Told again when positions are due.
+    The event is repeated when positions are due.
     """
 
     symbol: str

@@ -23,7 +23,7 @@ class KillSwitchTripped(Event, frozen=True, tag="KillSwitchTripped.2"):
 
 
 class KillSwitchReset(Event, frozen=True, tag="KillSwitchReset.1"):
-    """A human ended the trip recorded at `trip_seq`, or a backtest that goes on after a trip did at a new UTC day."""
+    """A human ended the trip recorded at `trip_seq`, or a backtest that continues after a trip did at a new UTC day."""
 
     scope: str
     trip_seq: int

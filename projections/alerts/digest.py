@@ -89,7 +89,7 @@ class Digest:
             self._counts[alert.kind] += 1
             self._last = (alert.seq, alert.at_ms)
             self._first_seq = self._first_seq or alert.seq
-            # What came before the first candle has no market time to count from.
+            # An alert before the first candle has no market time.
             self._from_ms = self._from_ms or alert.at_ms
         event = recorded.event
         match event:

@@ -86,7 +86,7 @@ class FeedStory:
             case FeedConnected():
                 self._connect(event)
             case EngineStarted() if self._newest_ms or self._hole is not None:
-                # Before the first candle there was nobody to be absent.
+                # Before the first candle no absence can be measured.
                 self._open(self._newest_ms, absence=True).connected_ms = -1
             case GapFound() if self._hole is not None:
                 self._hole.missing += event.missing_candles

@@ -61,7 +61,7 @@ def _fitted(row: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def cells_wide(line: str) -> int:
-    """Return how many columns of a fixed-width font a line takes: a Chinese character takes two, an accent none."""
+    """Return the width of a line in a fixed-width font: a Chinese character takes two columns, an accent none."""
     return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in line)
 
 

@@ -243,7 +243,7 @@ def reset_text(stamp: Stamp, reset: KillSwitchReset, trip: TripView | None, held
     who = "ALL STRATEGIES" if reset.scope == GLOBAL_SCOPE else name(reset.scope)
     details = [f"by {name(reset.who)}: {text(reset.why)}"]
     if trip is not None:
-        # A trip before the first candle has no market time to count from.
+        # A trip before the first candle has no market time.
         stood = f" for {text(duration(stamp.at_ms - trip.tripped_at_ms))}" if trip.tripped_at_ms else ""
         details.append(f"stopped{stood}: {text(loss_words(trip))}")
     details.append("positions may be opened again" if held is None else f"still held by {trip_line(held)}")
@@ -313,9 +313,9 @@ def stop_text(stamp: Stamp, reason: str, positions: Sequence[PositionView]) -> s
 
 
 def fault_text(stamp: Stamp, reason: str, positions: Sequence[PositionView] = (), *, is_log_whole: bool = True) -> str:
-    """A fault stopped the engine. Told by whoever outlives the engine.
+    """Return the alert that a fault stopped the engine; the process that outlives the engine sends it.
 
-    `is_log_whole`: the fault was not one of the log itself, which is whole up to the stamp's seq.
+    `is_log_whole`: the log itself is intact up to the stamp's seq.
     """
     whole = ["the log is whole up to the number below"] if is_log_whole else []
     details = [text(reason), *whole, *stays_open(positions)]
@@ -356,7 +356,7 @@ def suspended_text(stamp: Stamp, symbol: str, reason: str, positions: Sequence[P
 
 
 def delisted_text(stamp: Stamp, symbol: str, reason: str, positions: Sequence[PositionView]) -> str:
-    """The exchange has ended a contract; `positions` in it are settled later, or when they are closed."""
+    """The exchange has delisted a contract; `positions` in it are settled later, or when they are closed."""
     settled = ["settled at its last close 24 h after its last candle, or when you close it"] if positions else []
     details = [text(reason), *stays_open(positions), *settled]
     return _message(stamp, f"{SUSPENDED} <b>{name(symbol)} delisted</b>", details)

@@ -104,7 +104,7 @@ def _killing(act: AskKill, views: Views, *, fresh: bool) -> Asked | Refused:
         return Refused(f"{who} is stopped already\n{trip_line(standing)}")
     known = _stays(views, ALL if everything else act.scope) if fresh else ["what is open is not known yet"]
     head = "■ STOP ALL STRATEGIES?" if everything else f"■ STOP {name(act.scope)}?"
-    others = [] if everything else ["the other strategies go on"]
+    others = [] if everything else ["the other strategies continue"]
     return _asked(head, ["nothing is opened before a reset", *others, *known], act.reason)
 
 

@@ -1,6 +1,6 @@
-"""Where the owner's chat is: the configured id, or that of the supergroup which the group became.
+"""The id of the owner's chat: the configured id, or that of the supergroup which the group became.
 
-Telegram gives a group another id when it becomes a supergroup, once and for ever. It is followed at once, remembered
+Telegram gives a group a new id when it becomes a supergroup, once and permanently. It is used at once, stored
 beside the log under the configured id, and forgotten as soon as another id is configured.
 """
 
@@ -14,19 +14,19 @@ from projections.telegram.errors import ChatMigrated
 from projections.telegram.secret import CHAT_ID_MAX, CHAT_VARIABLE
 
 CURSOR: Final = "telegram.moved."
-"""Before the configured id; its place is the new id without its sign, which fits a cursor: it only grows."""
+"""The prefix before the configured id. The cursor's position is the new id without its sign."""
 
 T = TypeVar("T")
 
 
 class ChatAddress:
-    """The id that messages go to now, shared by everybody who sends to the chat or listens to it."""
+    """The id that messages go to now, shared by all senders and listeners."""
 
     def __init__(self, configured_id: int, cursors: Cursors, tell: Callable[[str], None] = lambda _: None) -> None:
-        """`tell` takes a line for the local log; it hears at once of a chat that moved in an earlier run."""
+        """`tell` writes a line to the local log; it reports a chat that moved in an earlier run at once."""
         self.configured_id = configured_id
         self.notice = ""
-        """What the chat itself is to be told of its move; whoever has sent it clears it."""
+        """The message about the move that the chat has yet to receive; its sender clears it."""
         self._cursors, self._tell = cursors, tell
         if self.moved_to:
             tell(f"Telegram: {moved_words(self.moved_to)}")
@@ -42,7 +42,7 @@ class ChatAddress:
         return -self._cursors.position(f"{CURSOR}{self.configured_id}")
 
     def follow(self, new_id: int) -> bool:
-        """Go to the chat's new id from now on; False for an id that no group can have become.
+        """Use the chat's new id from now on; return False for an id that cannot be a moved group's.
 
         A supergroup has a negative id of its own and never moves again: a second move is an error on the way.
         """
@@ -56,7 +56,7 @@ class ChatAddress:
         return True
 
     async def sent(self, send: Callable[[int], Awaitable[T]]) -> T:
-        """Return what a request to the chat gives; where the chat has moved it is made again at the new address.
+        """Return the result of a request to the chat; if the chat has moved, repeat it with the new id.
 
         Raises what the request raises, ChatMigrated where the move cannot be followed.
         """
@@ -70,5 +70,5 @@ class ChatAddress:
 
 
 def moved_words(new_id: int) -> str:
-    """Return what the owner is to do after a move."""
+    """Return what the owner must do after a move."""
     return f"the group became a supergroup and alerts follow it: set {CHAT_VARIABLE}={new_id}"

@@ -88,7 +88,7 @@ class Bot:
     ) -> None:
         """`client` is the bot's own: a poll keeps one of its connections. `pace` is shared with whoever else sends.
 
-        `address` says where the gate's chat is now; it is shared with whoever else sends there.
+        `address` gives the current id of the gate's chat; it is shared with the other senders.
 
         `views` are new: they are folded here, from what `keeper` knows from before. `tell` takes a line for the local
         log.
@@ -109,7 +109,7 @@ class Bot:
 
     @property
     def _gate(self) -> Gate:
-        """Who is listened to, in the chat where it is now."""
+        """The gate for the chat's current id."""
         return replace(self._configured_gate, chat_id=self._address.id)
 
     def statistics(self) -> BotStatistics:
@@ -151,24 +151,24 @@ class Bot:
         try:
             await self._address.sent(lambda chat_id: self._client.set_my_commands(menu, chat_id))
         except ChatRefused as refused:
-            # The menu is a hint: somebody may write all the same.
+            # The menu is only a hint: commands work without it.
             self._tell(f"Telegram: the menu of commands could not be set: {refused}")
 
     # ------------------------------------------------------------ updates
 
     async def _handle(self, update: Update) -> None:
-        """Handle an update. One that a bug ends is told and over: it would end the next try too."""
-        await self._guarded(partial(self._handled, update))
+        """Handle an update. If a bug ends it, report it and do not retry: it would fail again."""
+        await self._guarded(partial(self._handle_update, update))
 
     async def _guarded(self, make: Callable[[], Awaitable[object]]) -> None:
-        """Do something for whoever asked, who hears of it where a bug ends it."""
+        """Run something for a user, and report to them if a bug ends it."""
         error = await failure_of(make)
         if error is not None:
             self._counts.failed += 1
             self._tell(f"Telegram: a command failed with {type(error).__name__}: {error}")
             self._reply(failed_text(error))
 
-    async def _handled(self, update: Update) -> None:
+    async def _handle_update(self, update: Update) -> None:
         message = update.message
         if update.callback_query is not None:
             await self._pressed(update.callback_query)
@@ -297,7 +297,7 @@ class Bot:
         return await self._address.sent(partial(self._client.send_message, text=text, html=html, keyboard=keyboard))
 
     def _ways(self) -> Ways:
-        # What is edited lies in the chat where it was sent.
+        # A message is edited in the chat where it was sent.
         chat_id, client, sent = self._address.id, self._client, self._outbox.sent
         return Ways(
             post=self._post,

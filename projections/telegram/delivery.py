@@ -285,7 +285,7 @@ class Notifier:
             self._tell(f"Telegram: one digest stands for {backlog.count:,} alerts that had waited")
 
     async def _tell_of_move(self) -> bool:
-        """Say in the chat itself that it has another id now. Where it cannot be said, the local log has said it."""
+        """Tell the chat about its new id. If that fails, the local log has reported it already."""
         if (wait_s := self._pace.wait_s()) > 0.0:
             return await self._rest(wait_s)
         notice = self._address.notice
@@ -300,7 +300,7 @@ class Notifier:
         return True
 
     async def _post(self, parcel: Parcel, receipts: Receipts) -> bool:
-        """One request, its place durable before it goes; whether the part is over, taken or given up."""
+        """Send one request, after storing its place durably; return whether the part is done, sent or given up."""
         receipts.sending(parcel.seq, parcel.part)
         self._pace.took()
         self._reach("before_alert")
@@ -323,7 +323,7 @@ class Notifier:
     # ------------------------------------------------------------ answers
 
     def _answer(self, error: TelegramError, parcel: Parcel | None) -> bool:
-        """What an error means for everything that follows; whether a part of the parcel is given up."""
+        """Handle an error; return whether a part of the parcel is given up."""
         match error:
             case TelegramBusy():
                 self._pace.busy(error.retry_after_s)
@@ -349,7 +349,7 @@ class Notifier:
         return False
 
     def _refused(self, error: RequestRefused, parcel: Parcel) -> bool:
-        """A text is refused, or the chat in words that nobody knows: the next form will tell. Whether it is over."""
+        """Try the next form after a refusal of the text or, in unknown words, the chat; return whether it is over."""
         self._answers()
         if parcel.form is Form.AGAIN:
             self._skip(parcel, error)
@@ -358,18 +358,18 @@ class Notifier:
         if not parcel.simplify(error):
             self._parking.by_chat(str(error))
         elif is_first:
-            self._tell(f"Telegram: a defect in the text of alert {parcel.key}: {error}; it goes in a simpler form")
+            self._tell(f"Telegram: a defect in the text of alert {parcel.key}: {error}; sending it in a simpler form")
         return False
 
     def _skip(self, parcel: Parcel, error: TelegramError) -> None:
-        """Record a text that Telegram does not take while the chat takes others; the chat has got a notice."""
+        """Record a text that Telegram refuses while the chat accepts others; the chat has received a notice."""
         self._skipped += not parcel.is_skipped
         parcel.is_skipped = True
         what = cut(one_line(parcel.parts[parcel.part]), TOLD_UNITS_MAX)
-        self._tell(f"Telegram: alert {parcel.key} was refused and a notice went in its place: {error}: {what}")
+        self._tell(f"Telegram: alert {parcel.key} was refused and replaced by a notice: {error}: {what}")
 
     def _heard(self) -> None:
-        """A message was taken."""
+        """Note that a message was accepted."""
         self._answers()
         self._parking.end()
 

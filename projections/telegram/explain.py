@@ -302,5 +302,5 @@ def wrong_text(wrong: Wrong) -> str:
 
 
 def failed_text(error: BaseException) -> str:
-    """A bug ended an answer or a command; what it was stands in the log of the program."""
-    return f"{WRONG} that failed: {text(type(error).__name__)}\nthe log of the engine says more; other commands work"
+    """Return the answer after a bug ended a command; the engine's log has the details."""
+    return f"{WRONG} that failed: {text(type(error).__name__)}\nthe engine's log has the details; other commands work"

@@ -34,19 +34,19 @@ PLACES: Final = 16
 """A place is seq * PLACES + part."""
 assert PARTS_MAX < PLACES
 PIECE_UNITS_MIN: Final = 256
-"""A part that Telegram finds too long is halved until it is shorter than this."""
+"""A part that is too long for Telegram is halved until it is shorter than this."""
 
 
 class Form(IntEnum):
-    """How a part is sent. Where Telegram refuses one, the next one is tried."""
+    """How a part is sent. If Telegram refuses one form, the next one is tried."""
 
     HTML = 0
     PLAIN = 1
     """The same text without tags."""
     NOTICE = 2
-    """A few words in its place, which the chat takes if it takes anything: the alert stands in the log."""
+    """A short notice instead, which the chat accepts if it accepts anything; the alert stays in the log."""
     AGAIN = 3
-    """The text without tags once more, now that the chat has taken a notice: only now a refusal speaks of the text."""
+    """The plain text again after the chat has accepted a notice: a refusal now concerns the text."""
 
 
 class Deriving(Protocol):
@@ -129,7 +129,7 @@ class Parcel(Struct):
     urgent: bool = False
     form: Form = Form.HTML
     pieces: list[str] = field(default_factory=list)
-    """What is left of a part that was too long. No receipt speaks of them: after a crash the whole part comes again."""
+    """The rest of a part that was too long. Receipts do not cover it: after a crash the whole part is sent again."""
     is_skipped: bool = False
     """Whether a part of it was given up."""
     told: tuple[Recorded, Alert] | None = None
@@ -141,7 +141,7 @@ class Parcel(Struct):
         return self.part >= len(self.parts) - 1 and not self.pieces
 
     def text(self) -> str:
-        """Return what is sent now."""
+        """Return the text to send now."""
         part = self.parts[self.part]
         match self.form:
             case Form.HTML:
@@ -149,11 +149,11 @@ class Parcel(Struct):
             case Form.PLAIN | Form.AGAIN:
                 shown = plain(part)
             case Form.NOTICE:
-                shown = f"Telegram refuses the text of alert {self.key}: read it in the log of papertape."
+                shown = f"Telegram refused the text of alert {self.key}; read it in papertape's log."
         return marked(shown) if self.repeat else shown
 
     def simplify(self, error: TelegramError) -> bool:
-        """Take the next form after a refusal. False where the notice was refused: then it is not for the text."""
+        """Choose the next form after a refusal; return False if the notice was refused, so the text is not to blame."""
         if isinstance(error, MessageTooLong) and self._halve():
             return True
         if self.form is Form.NOTICE:
@@ -163,7 +163,7 @@ class Parcel(Struct):
         return True
 
     def step(self) -> bool:
-        """Go on behind a piece or a part that was taken; whether it was a whole part."""
+        """Advance past an accepted piece or part; return whether the whole part is done."""
         self.form = Form.HTML
         if self.pieces:
             self.parts[self.part] = self.pieces.pop(0)
@@ -172,7 +172,7 @@ class Parcel(Struct):
         return True
 
     def _halve(self) -> bool:
-        """Cut the current part in two; not a digest, which is made anew for every try."""
+        """Split the current part in two; but not a digest, which is rebuilt for every try."""
         part = self.parts[self.part]
         units = utf16_units(plain(part))
         units_max = units // 2 + units // 8  # Parts end at words: with less there would be a third, tiny one.

@@ -2,7 +2,7 @@
 
 A few errands go at the same time, urgent ones first; slow ones (pictures, reading the log again) have a lane of their
 own. An answer that nobody takes after a few tries is dropped: who asked is there and asks again. It is not an alert.
-An errand that fails by a bug is told and over; the next one runs.
+An errand that a bug ends is reported and dropped; the next one runs.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Outbox:
     ) -> T | None:
         """What a request gives, tried a few times; None where it fails for good. `counts`: it is a message.
 
-        `plain` sends the same without tags, where Telegram refuses it with them.
+        `plain` sends the same text without tags, if Telegram refuses the tags.
         """
         until_ms = self._clock.now_ms() + WAIT_S_MAX * 1_000.0
         for _ in range(TRIES_MAX):

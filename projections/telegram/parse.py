@@ -212,7 +212,7 @@ def _numbered(name: str, rest: str) -> Request:
 
 
 def _pause_or_resume(name: str, rest: str, strategies: tuple[str, ...]) -> Request:
-    """The first word names a strategy, or all; a reason for all that begins otherwise stands in quotes."""
+    """Parse a strategy's name or `all`, then a reason; without a name, a reason must be quoted."""
     kind = AskPause if name == "pause" else AskResume
     first, _, after = rest.partition(" ")
     if not first or first[0] in QUOTES:
@@ -224,10 +224,10 @@ def _pause_or_resume(name: str, rest: str, strategies: tuple[str, ...]) -> Reque
 
 
 def _kill(rest: str, strategies: tuple[str, ...]) -> Request:
-    """As a pause; but a reason of several words, none of which looks like a name, stops everything without quotes.
+    """Parse like a pause, but an unquoted reason of several words without a name means all strategies.
 
-    Who has no time to look a name up is asked about all strategies, in capitals, and not about the grammar. So it is
-    too while no strategy is known yet.
+    In a hurry the owner is asked about all strategies, in capitals, instead of being corrected. The same happens
+    while no strategy is known yet.
     """
     first, _, after = rest.partition(" ")
     if not first or first[0] in QUOTES:
@@ -241,7 +241,7 @@ def _kill(rest: str, strategies: tuple[str, ...]) -> Request:
 
 
 def _unknown(name: str, first: str, after: str, strategies: tuple[str, ...]) -> Wrong:
-    """There is no strategy of that name: the same with those that may be meant, or with every one and all."""
+    """Refuse an unknown strategy, and suggest the command with similar names, or with every name and `all`."""
     near = [f"/{name} {one} {after}".rstrip() for one in near_names(first, strategies)]
     every = [f"/{name} {one} {after}".rstrip() for one in strategies[:NAMED_MAX]]
     instead = near or [*every, f"/{name} {ALL} {first} {after}".rstrip()]

@@ -79,7 +79,7 @@ class PollStatistics(Struct):
     failures: int = 0
     conflicts: int = 0
     over: str = ""
-    """Why nobody is heard for now; empty while Telegram answers."""
+    """Why no commands are received; empty while Telegram answers."""
 
 
 class Poller:

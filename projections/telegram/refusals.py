@@ -1,7 +1,7 @@
-"""What an answer of Telegram that is not ok means: which error it is, and whom it speaks of.
+"""Map a failed Telegram answer to an error, according to what it concerns.
 
-The Bot API says what is wrong only in words, which may change. So nothing is lost by a wrong guess: what is known to
-speak of the chat waits; everything else is sent in simpler forms first (`projections.telegram.lanes.Form`), the last
+The Bot API describes errors only in words, which may change. A wrong guess must lose nothing: an error known to
+concern the chat makes alerts wait; otherwise simpler forms are tried (`projections.telegram.lanes.Form`), the last
 of which the chat takes if it takes anything.
 
 | speaks of             | examples                                                              | error            |
@@ -52,11 +52,11 @@ OF_THE_TAGS: Final = re.compile(
 )
 OF_THE_LENGTH: Final = re.compile(r"(?:message|text|caption) is too long|(?:message|text|caption)_too_long")
 OF_THE_KEYS: Final = re.compile(r"\bbutton_|reply_markup|user_privacy_restricted")
-"""They name users and bots too, and speak of a button."""
+"""These mention users and bots too, but concern a button."""
 
 
 def error_of(method: str, envelope: Envelope, words: str, status: int, retry_after: str) -> TelegramError:
-    """Return the error for an answer of Telegram's own that is not ok; `words` is its description, cleaned."""
+    """Return the error for a failed answer from Telegram itself; `words` is its cleaned description."""
     code, lower = envelope.error_code or status, words.lower()
     text = f"{method}: {code} {words}"
     if (slow := SLOW_MODE.search(lower)) is not None:
@@ -88,5 +88,5 @@ def _of_the_request(text: str, code: int, lower: str) -> TelegramError:
 
 
 def seconds_of(text: str) -> float:
-    """Return the seconds of a Retry-After header; a short pause where it says none."""
+    """Return the seconds of a Retry-After header, or a short default."""
     return float(text) if text.isdecimal() and len(text) < 10 else RETRY_AFTER_S_DEFAULT

@@ -36,7 +36,7 @@ class Message(Struct, frozen=True):
     text: str = ""
     forward_origin: dict[str, Any] | None = None
     migrate_to_chat_id: int | None = None
-    """Only in the message that Telegram itself leaves in a group which became a supergroup."""
+    """Only in Telegram's own message in a group that became a supergroup."""
 
     @property
     def forwarded(self) -> bool:

@@ -6,7 +6,7 @@ long a trouble has stayed away is not in the log: after a restart that is counte
 An anomaly that comes back within a reminder's time must stay away thrice as long before it is over, up to a
 reminder's time. That bounds what any pattern of on and off can cause: five facts an hour of the same kind and subject.
 
-What stands is told anew when its text says something else: other words, or a number twice or half as large. That may
+A standing anomaly is reported again when its text changes: other words, or a number twice or half as large. That may
 happen `RENEWALS_MAX` times between two reminders.
 """
 
@@ -220,7 +220,7 @@ def _passed(since_ms: int, now_ms: int, span_ms: int) -> bool:
 
 
 def _says_else(before: str, now: str) -> bool:
-    """Whether a text has other words, or a number that is twice or half as large."""
+    """Return whether a text has other words, or a number that is at least twice or at most half as large."""
     if _NUMBER.sub("", before) != _NUMBER.sub("", now):
         return True
     pairs = zip(_numbers(before), _numbers(now), strict=True)

@@ -19,7 +19,7 @@ STALE_NAMED_MAX = 5
 """Where more symbols are stale at once it is one trouble of the whole market."""
 TASKS_NAMED_MAX = 20
 LOGS_FREE_MIN = 3
-"""With less free disk than so many times the log the owner hears of it, before a backup finds no room."""
+"""Less free disk space than this multiple of the log's size raises an anomaly, before a backup runs out of space."""
 GIGABYTE = 1_000_000_000.0
 WHOLE_MARKET = "market"
 CLOCK = "this machine's clock"
@@ -84,7 +84,7 @@ class Trouble(Struct, frozen=True):
     """Something that is wrong now.
 
     `covered`: another trouble says it already, or it is too early to tell. It keeps a raised anomaly raised, and
-    raises none. `renews`: its text is told anew when it says something else, and not with every reminder only.
+    raises none. `renews`: it is reported again when its text changes, not only with every reminder.
     """
 
     kind: Kind
@@ -244,7 +244,7 @@ def _process(measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble
     free, of_log = measured.disk_free_bytes, LOGS_FREE_MIN * (measured.log_bytes or 0)
     least = max(settings.disk_free_warn_bytes, of_log)
     if free is not None and free < least:
-        why = f", {LOGS_FREE_MIN} times the log: a backup needs twice its room" if least == of_log else ""
+        why = f", {LOGS_FREE_MIN} times the log: a backup needs twice its size" if least == of_log else ""
         detail = f"{free / GIGABYTE:.2f} GB are free, the limit is {least / GIGABYTE:.2f}{why}"
         yield Trouble(Kind.DISK_LOW, "disk", detail, renews=True)
     age_s = measured.oldest_alert_age_s
@@ -269,11 +269,11 @@ def _process(measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble
 def _log_file(measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble]:
     blocked = measured.wal_blocked_bytes
     if blocked is not None and blocked > settings.wal_warn_bytes:
-        users = f"; it is open in {', '.join(measured.log_users)}" if measured.log_users else ""
-        detail = f"a reader holds an old state of the log, {file_size(blocked)} of its -wal wait for it{users}"
+        users = f"; the log is open in {', '.join(measured.log_users)}" if measured.log_users else ""
+        detail = f"a reader holds an old state of the log and keeps {file_size(blocked)} of its -wal in use{users}"
         yield Trouble(Kind.WAL_GROWING, "log", detail, renews=True)
     if measured.read_back_failure:
-        yield Trouble(Kind.LOG_NOT_READ_BACK, "log", f"it cannot be read back: {measured.read_back_failure}")
+        yield Trouble(Kind.LOG_NOT_READ_BACK, "log", f"cannot be read back: {measured.read_back_failure}")
 
 
 def _ms(seconds: float) -> int:

@@ -48,7 +48,7 @@ class Clock(Protocol):
         """The machine's clock, UTC ms."""
 
     def steady_ms(self) -> int:
-        """Milliseconds by a clock that nobody sets."""
+        """Return the milliseconds of a monotonic clock."""
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
@@ -83,7 +83,7 @@ class Following:
     ) -> None:
         """`keeper` is shown the folds, as one tuple, when they are up to date.
 
-        When an event was recorded is told to the folds on the line of `time`, so that ages are what really passed.
+        The folds see recording times on the timeline of `time`, so that ages are real elapsed time.
         """
         self.bus = bus
         self.time = SteadyTime(clock)
@@ -105,13 +105,13 @@ class Following:
                 self.cursor.advance(events)
                 fold(self._folds, self._placed(events))
                 await asyncio.sleep(0)
-            if not self.time.has_jumped:  # Another run has another line.
+            if not self.time.has_jumped:  # Another run has another timeline.
                 await self._keeper.keep(self.cursor.seq, self._folds, last=last)
 
     def _placed(self, events: Sequence[Recorded]) -> Sequence[Recorded]:
         if not self.time.has_jumped:
             return events
-        return [replace(one, recorded_at_ms=self.time.placed(one.recorded_at_ms)) for one in events]
+        return [replace(one, recorded_at_ms=self.time.to_steady_ms(one.recorded_at_ms)) for one in events]
 
 
 async def closed_within(bus: Bus, clock: Clock, seconds: float) -> bool:
@@ -219,7 +219,7 @@ class Dog:
             await self.following.catch_up()
 
     def _by_the_clock(self, event: Anomaly) -> Event:
-        """An anomaly's times as the machine's clock shows them now; what lies between them stays."""
+        """Convert an anomaly's times to the machine's clock; the intervals between them stay."""
         ahead_ms = self.following.time.ahead_ms
         moved = replace(event, at_ms=event.at_ms + ahead_ms)
         return (

@@ -120,7 +120,7 @@ class Heart:
         return idle_ms < progress_limit_ms(self._vitals, self._interval_s)
 
     def _heartbeat(self, now_ms: int, steady_ms: int) -> Heartbeat:
-        """The beat at a time of the machine's clock; ages are counted up to `steady_ms` of a clock that nobody sets."""
+        """Return the heartbeat at a time of the machine's clock; ages are counted up to `steady_ms` of the timeline."""
         vitals, view = self._vitals, self._portfolio.view()
         candle, (seq, candles) = vitals.last_candle, self._before or (vitals.seq, vitals.candles)
         active = [name for name in vitals.strategies if vitals.standing(name).state == "active"]

@@ -48,7 +48,7 @@ class WatchdogSettings(Struct, frozen=True):
         Meta(
             ge=0,
             le=1 << 50,
-            description="less free disk space is low, and less than thrice the log",
+            description="less free disk space than this, or than three times the log's size, is low",
             extra={"unit": "bytes"},
         ),
     ] = 1_000_000_000
@@ -57,7 +57,7 @@ class WatchdogSettings(Struct, frozen=True):
         Meta(
             ge=8_000_000,
             le=1 << 50,
-            description="so much of the log's -wal may wait for a reader of an old state",
+            description="most bytes of the log's -wal that a reader of an old state may keep in use",
             extra={"unit": "bytes"},
         ),
     ] = 8_000_000

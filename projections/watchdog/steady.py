@@ -1,7 +1,7 @@
-"""A time line for ages that does not jump when this machine's clock is set.
+"""A timeline for ages that does not jump when this machine's clock is set.
 
-It begins at the machine's clock and goes on by a steady one. What was recorded by the machine's clock is placed on it,
-before or after a jump, so an age is what really passed.
+It starts at the machine's clock and advances by a monotonic one. Times of the machine's clock are converted to it,
+before or after a jump, so ages are real elapsed time.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 JUMP_MS_MIN: Final = 2_000
-"""Less is a clock that is being adjusted slowly: the line follows it."""
+"""A smaller change is a slow clock adjustment, which the timeline follows."""
 SLACK_MS: Final = 5_000
 
 
 class Clock(Protocol):
-    """The machine's clock, and one that nobody sets."""
+    """The machine's clock, and a monotonic one."""
 
     def now_ms(self) -> int:
         """The machine's clock, UTC ms."""
 
     def steady_ms(self) -> int:
-        """Milliseconds since some moment, those in which the machine slept included."""
+        """Milliseconds of a monotonic clock, including the time that the machine slept."""
 
 
 class SteadyTime:
-    """The line. `look` notices jumps; call it before what came since the last one is placed."""
+    """The timeline. `look` detects jumps; call it before converting times recorded since the last call."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -33,11 +33,11 @@ class SteadyTime:
         self.ahead_ms = self._ahead_before_ms = 0
 
     def now_ms(self) -> int:
-        """Return now on the line."""
+        """Return the current time on the timeline."""
         return self._line_ms + self._clock.steady_ms() - self._at_steady_ms
 
     def look(self) -> None:
-        """Compare both clocks. `ahead_ms` is then how far the machine's is ahead of the line."""
+        """Compare both clocks, and update how far the machine's clock is ahead of the timeline."""
         line_ms = self.now_ms()
         ahead_ms = self._clock.now_ms() - line_ms
         self._at_steady_ms = self._clock.steady_ms()
@@ -49,11 +49,11 @@ class SteadyTime:
 
     @property
     def has_jumped(self) -> bool:
-        """Whether the machine's clock and the line differ, or did."""
+        """Whether the machine's clock and the timeline differ, or did before the last jump."""
         return self.ahead_ms != 0 or self._ahead_before_ms != 0
 
-    def placed(self, at_ms: int) -> int:
-        """Return where a moment of the machine's clock, as it is now or was before its last jump, lies on the line."""
+    def to_steady_ms(self, at_ms: int) -> int:
+        """Convert a time of the machine's clock, from before or after its last jump, to the timeline."""
         now_ms, before_ms = at_ms - self.ahead_ms, at_ms - self._ahead_before_ms
         return before_ms if self._is_recent(before_ms) and not self._is_recent(now_ms) else now_ms
 

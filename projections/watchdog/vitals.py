@@ -1,6 +1,6 @@
 """What the log says of the engine's life: the feed, each symbol's newest candle, how often strategies are evaluated.
 
-Ages are measured by when a candle was committed, on a time line that does not jump with the machine's clock: market
+Ages are measured from a candle's commit, on a timeline that does not jump with the machine's clock: market
 time may run faster or slower than that clock, or in another year.
 """
 

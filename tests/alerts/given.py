@@ -218,7 +218,7 @@ CASES: dict[str, list[Event]] = {
     "symbol_suspended": [*market(), *BOTH_OPEN, *MOVED,
                          SymbolSuspended(NOON_MS + HOUR_MS, GALA, "its candles are missing: the answer was empty")],
     "symbol_delisted": [*market(), *BOTH_OPEN, *MOVED, SymbolSuspended(NOON_MS + HOUR_MS, GALA, "it is gone"),
-                        ContractDelisted(NOON_MS + 2 * HOUR_MS, GALA, "the exchange does not list it any more")],
+                        ContractDelisted(NOON_MS + 2 * HOUR_MS, GALA, "the exchange no longer lists it")],
     "symbol_resumed": [*market(), SymbolSuspended(NOON_MS, GALA, "its candles are missing"), GAPS[1],
                        SymbolResumed(BACK_MS, GALA, "its candles are there again")],
     "anomaly_raised": [*market(), AnomalyRaised(NOON_MS, *STALE)],

@@ -94,7 +94,7 @@ def test_one_that_is_killed_is_no_success(tmp_path: Path) -> None:
 
 def test_one_that_ends_well_without_a_backup_is_no_success(tmp_path: Path) -> None:
     _, said = watched(tmp_path, "", hours=5)
-    assert said == ["no backup: it ended well, and yet there is no new one; it is tried again in 60 minutes"] * 5
+    assert said == ["no backup: the command succeeded, but made no new backup; it is tried again in 60 minutes"] * 5
 
 
 def test_what_killed_ones_left_is_removed_at_the_start_and_after_a_failure(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def an_empty_file(folder: Path) -> None:
 )
 def test_whatever_is_left_of_a_log_is_reason_enough(gone: Path, leave: Callable[[Path], None]) -> None:
     leave(gone)
-    with pytest.raises(LogGone, match=r"there was one: .* papertape restore .* or go on"):
+    with pytest.raises(LogGone, match=r"remains of one exist: .* papertape restore .* or go on"):
         refuse_remains(gone / "log.db", gone / "backups", "go on")
 
 
@@ -104,7 +104,9 @@ def test_every_verb_that_makes_a_log_refuses_and_says_how_to_go_on(gone: Path) -
     ):
         done = papertape(gone, *verb)
         assert (done.returncode, done.stdout) == (2, ""), verb[0]
-        assert done.stderr.startswith("error: there is no log at log.db, but there was one: log.db.head, "), verb[0]
+        assert done.stderr.startswith("error: there is no log at log.db, but remains of one exist: log.db.head, "), (
+            verb[0]
+        )
         assert "papertape restore backups/log.db-" in done.stderr, verb[0]
         assert ("--new-log" in done.stderr) is (verb[0] in ("run", "up")), verb[0]
     assert sorted(gone.rglob("*")) == before

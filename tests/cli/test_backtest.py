@@ -91,8 +91,8 @@ def test_what_is_open_at_the_end_is_the_log_s(tmp_path: Path, engine: str, symbo
 def test_text_names_what_is_open_and_what_is_pending(tmp_path: Path) -> None:
     file = candles(tmp_path / "x.csv", 40, {3: BUY, 39: LEAVE})
     text = ok(tmp_path, *scripted(tmp_path, "--candles", f"X={file}"))
-    assert "scripted still holds long X, valued at the last close" in text
-    assert "scripted has an order pending: exit long X at the next open" in text
+    assert "scripted still holds long X, marked at the last close" in text
+    assert "scripted has a pending order:  exit long X at the next open" in text
     assert "Open at the end" in text
 
 
@@ -181,7 +181,7 @@ def test_a_symbol_whose_data_end_early_is_named_with_the_date(tmp_path: Path) ->
         ("Y", 100 * MINUTE_MS, True),
     ]
     text = ok(tmp_path, *arguments)
-    assert "the data of Y end at 2025-01-01 01:40 UTC, 3h 20m before the others" in text
+    assert "the data of Y ends at 2025-01-01 01:40 UTC, 3h 20m before the others" in text
     assert "the data of X" not in text
 
 

@@ -13,7 +13,7 @@ from cli.main import app
 from events.facts import DataRefused
 from events.log import Entry
 from events.proof import Damage, write_proof
-from events.proving import Pace, prove
+from events.proving import Throttle, prove
 from tests.cli.written_log import entries, write_log
 from tests.projections.tape import DAY_0_MS
 from tests.web.given import TOKEN
@@ -65,8 +65,8 @@ def test_the_doctor_tells_how_far_the_log_was_read_back(tmp_path: Path) -> None:
         (finding,) = [one for one in json.loads(shown.stdout) if one["name"] == "read back"]
         return finding["level"], finding["text"]
 
-    assert found() == ("ok", "no engine has read this file back yet; one does so soon after its start")
-    proof = prove(path, "life", Pace(0.5, lambda: True))
+    assert found() == ("ok", "no engine has read this log back yet; an engine does so soon after it starts")
+    proof = prove(path, "life", Throttle(0.5, lambda: True))
     assert found()[0] == "ok" and found()[1].startswith("15 of 15 events, to the end at ")
     write_proof(path, replace(proof, damage=Damage(9, "the row does not match its hash", proof.proven)))
     assert found() == ("fail", "seq 9 was damaged: the row does not match its hash")

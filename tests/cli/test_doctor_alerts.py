@@ -52,7 +52,7 @@ async def test_parked_alerts_are_a_warning_with_the_reason_and_how_long_they_wai
 @in_loop
 async def test_alerts_that_flow_are_fine(tmp_path: Path) -> None:
     (finding,) = await found(tmp_path, oldest_alert_age_s=0.0)
-    assert (finding.level, finding.text) == ("ok", "none waits")
+    assert (finding.level, finding.text) == ("ok", "no alerts are waiting")
 
 
 @in_loop

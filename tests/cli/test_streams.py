@@ -79,8 +79,8 @@ def test_json_says_the_same_in_any_encoding_and_holds_no_raw_control(folder: Pat
     ("into", "code", "said"),
     [
         ("| true", 141, ""),
-        ("> /dev/full", 1, "error: standard output cannot be written: No space left on device\n"),
-        (">&-", 1, "error: standard output cannot be written: Bad file descriptor\n"),
+        ("> /dev/full", 1, "error: cannot write to standard output: No space left on device\n"),
+        (">&-", 1, "error: cannot write to standard output: Bad file descriptor\n"),
         ("> /dev/full 2> /dev/full", 1, ""),
         ("> /dev/full 2>&-", 1, ""),
     ],

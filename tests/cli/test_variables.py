@@ -25,7 +25,7 @@ BAD = [
     ({**BOT, "TELEGRAM_CHAT_ID": "@me"}, "TELEGRAM_CHAT_ID is not a chat's id"),
     ({"PAPERTAPE_TOKEN": "short"}, "PAPERTAPE_TOKEN must hold at least 32 random bytes"),
     ({**BOT, "HTTPS_PROXY": "http://user:secret@host:x"}, "HTTPS_PROXY: the proxy's address is not a URL"),
-    ({**BOT, "all_proxy": "ftp://host"}, "all_proxy: a proxy is reached by http://, https:// or socks5://"),
+    ({**BOT, "all_proxy": "ftp://host"}, "all_proxy: a proxy address must begin with http://, https:// or socks5://"),
     ({**BOT, "SSL_CERT_FILE": "nowhere.pem"}, "SSL_CERT_FILE = nowhere.pem: No such file or directory"),
 ]
 SIM = ("--feed", "sim", "--db", "log.db", "--set", "logs.folder=logs")
@@ -90,5 +90,8 @@ def test_alerts_arrive_where_no_proxy_names_an_ipv6_network(tmp_path: Path) -> N
             here.until(lambda text: "papertape" in text.partition("\n")[2])
         said = (tmp_path / "stderr.txt").read_text(encoding="utf-8").splitlines()
     assert [line for line in said if "NO_PROXY" in line] == [
-        "warning: NO_PROXY: left out what cannot be read (name hosts, domains or addresses): fd07:b51a:cc66:f0::/64"
+        (
+            "warning: NO_PROXY: ignored entries that cannot be read"
+            " (use hosts, domains or addresses): fd07:b51a:cc66:f0::/64"
+        )
     ]

@@ -39,7 +39,7 @@ LAST_CLOSE_MS = DAY_0_MS + 2 * MINUTE_MS
 
 def delisted(after_ms: int, symbol: str = "X") -> ContractDelisted:
     """The news, so long after the last candle."""
-    return ContractDelisted(LAST_CLOSE_MS + after_ms, symbol, "the exchange does not list it any more")
+    return ContractDelisted(LAST_CLOSE_MS + after_ms, symbol, "the exchange no longer lists it")
 
 
 def asked(after_ms: int) -> CloseRequested:

@@ -16,7 +16,7 @@ from events.errors import LogDamaged
 from events.head_file import head_path
 from events.log import Head
 from events.proof import Proof, proof_path, read_proof, write_proof
-from events.proving import ROUND_MS_MAX, SLICE_S, Orphaned, Pace, prove
+from events.proving import ROUND_MS_MAX, SLICE_S, Orphaned, Throttle, prove
 from events.sqlite_log import SqliteEventLog
 from tests.events.tape import candles, clock_ms
 from tests.events.test_damage import tamper
@@ -24,7 +24,7 @@ from tests.support import examples
 
 ROWS = 40
 HEAD = 2 * ROWS
-NO_PAUSE = Pace(1.0, lambda: True)
+NO_PAUSE = Throttle(1.0, lambda: True)
 
 
 def append(path: Path, rows: int) -> None:
@@ -135,7 +135,7 @@ def test_a_proof_that_is_interrupted_goes_on_where_it_was(path: Path) -> None:
     def spent_slices() -> bool:
         return next(turns, False)
 
-    class Busy(Pace):
+    class Busy(Throttle):
         def step(self) -> None:
             self._begun_s -= SLICE_S  # As if this row had taken so long.
             super().step()
@@ -187,7 +187,7 @@ def test_a_log_found_damaged_is_refused_at_the_next_start_until_it_is_mended(pat
 
 
 def test_it_works_a_quarter_of_the_time_at_most() -> None:
-    pace, begun_s, worked_s = Pace(0.25, lambda: True), time.monotonic(), 0.0
+    pace, begun_s, worked_s = Throttle(0.25, lambda: True), time.monotonic(), 0.0
     for _ in range(10):
         cpu_s = time.thread_time()
         while time.thread_time() - cpu_s < SLICE_S:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 from msgspec.structs import replace
 
-from engine.boot import EngineSettings, changes, left_behind
+from engine.boot import EngineSettings, changes, unconfigured_positions
 from engine.commanding import events_of
 from engine.core.machine import fold, react
 from engine.core.saving import world_digest
@@ -243,7 +243,7 @@ def test_a_symbol_that_was_taken_out_is_watched_until_its_position_ends() -> Non
     assert of(made, CandleClosed, ETH)[-1].at_ms > START_MS + 2 * HOUR_MS + 9 * MINUTE_MS
     assert world_of(made).runners[0].active == [True, True], "its stop and target stay in force"
     assert len(of(made, PositionOpened, ETH)) == 1
-    assert left_behind(world_of(made), (BTC,)) == {ETH: ["scripted"]}
+    assert unconfigured_positions(world_of(made), (BTC,)) == {ETH: ["scripted"]}
 
 
 def test_a_symbol_that_was_taken_out_without_a_position_is_not_watched() -> None:

@@ -20,14 +20,14 @@ def feed(folder: Path, settled_hours: list[int]) -> FileFeed:
 def test_settlements_of_another_time_are_warned_of_with_both_ranges(tmp_path: Path) -> None:
     (warning,) = feed(tmp_path, [-80, -72]).warnings()
     assert warning == (
-        "BTCUSDT settlements: none of the 2 lies within the candles; they cover 2023-11-11 14:00 to 2023-11-11 22:00 "
-        "UTC, the candles 2023-11-14 22:00 to 2023-11-24 22:00 UTC"
+        "BTCUSDT settlements: none of the 2 lies within the candles: they cover 2023-11-11 14:00 to 2023-11-11 22:00 "
+        "UTC, the candles cover 2023-11-14 22:00 to 2023-11-24 22:00 UTC"
     )
 
 
 def test_settlements_of_a_part_are_warned_of_and_those_of_all_are_not(tmp_path: Path) -> None:
     (warning,) = feed(tmp_path, list(range(0, 120, 8))).warnings()
-    assert warning.startswith("BTCUSDT settlements cover only a part of the candles; they cover 2023-11-14 22:00")
+    assert warning.startswith("BTCUSDT settlements cover only part of the candles: they cover 2023-11-14 22:00")
     assert feed(tmp_path, list(range(8, 240, 8))).warnings() == []
 
 

@@ -208,9 +208,9 @@ def test_settlements_and_readings_of_other_tools_are_read_too(tmp_path: Path) ->
         (b"PK\x03\x04 no zip", "the zip cannot be read"),
         (b"PAR1 no parquet", "the Parquet file is damaged"),
         (b"[[1,2", "this is JSON, but it cannot be read"),
-        (b'{"rows": []}', "this is JSON, but no list of rows"),
-        (b"timestamp,symbol,side,size,price\n1,BTCUSDT,Buy,1,100\n", "single trades, not candles"),
-        (b"open_time_ms,open,high,low,close\n1,2,3,4,5\n", "mark prices, which nothing is traded at"),
+        (b'{"rows": []}', "this is JSON, but not a list of rows"),
+        (b"timestamp,symbol,side,size,price\n1,BTCUSDT,Buy,1,100\n", "individual trades, not candles"),
+        (b"open_time_ms,open,high,low,close\n1,2,3,4,5\n", "mark prices, which cannot be traded at"),
         (b"date,symbol,open,high,low,close,volume\n1,BTC,1,1,1,1,1\n2,ETH,1,1,1,1,1\n", "it holds 2 symbols"),
     ],
 )
@@ -279,7 +279,7 @@ def test_a_rate_beyond_three_percent_is_refused_by_row_and_percent_rates_are_war
         (4, RefusalReason.IMPLAUSIBLE_RATE),
         (5, RefusalReason.IMPLAUSIBLE_RATE),
     ]
-    assert "the rates look like percent" in columns.warnings[0]
+    assert "the rates look like percentages" in columns.warnings[0]
     usual = [f"{T0_MS + number * HOUR_MS},0.0001" for number in range(5)]
     assert read_funding(table(tmp_path, "x_ETHUSDT_funding_.csv", FUNDING_HEADER, usual)).warnings == []
 

@@ -119,7 +119,7 @@ def test_data_that_end_more_than_a_candle_before_the_others_end_early() -> None:
     both = [configured(symbols=("BTCUSDT", "ETHUSDT")), one, other, *minutes(0, 60)]
     (late,) = coverage(*both, candle(9, 50.0, "ETHUSDT")).early_ends()
     assert (late.symbol, late.until_ms, late.behind_ms) == ("ETHUSDT", DAY_0_MS + 10 * MINUTE_MS, 50 * MINUTE_MS)
-    assert late.words == "the data of ETHUSDT end at 2025-01-01 00:10 UTC, 50m before the others"
+    assert late.words == "the data of ETHUSDT ends at 2025-01-01 00:10 UTC, 50m before the others"
     for minute in (58, 59):
         assert coverage(*both, candle(minute, 50.0, "ETHUSDT")).early_ends() == ()
     (nothing,) = coverage(*both).early_ends()

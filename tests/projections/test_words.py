@@ -150,9 +150,9 @@ LINES: list[tuple[Event, str]] = [
     (configured(symbols=("A", "B")), "momentum runs on A, B with 10,000.00 USDT at leverage 3"),
     (SymbolSuspended(DAY_0_MS, "BTCUSDT", "candles are missing"), "BTCUSDT is not tradable: candles are missing"),
     (
-        ContractDelisted(DAY_0_MS, "BTCUSDT", "the exchange does not list it any more"),
+        ContractDelisted(DAY_0_MS, "BTCUSDT", "the exchange no longer lists it"),
         (
-            "BTCUSDT is delisted: the exchange does not list it any more; open positions are settled at its last close "
+            "BTCUSDT is delisted: the exchange no longer lists it; open positions are settled at its last close "
             "24 h after its last candle, or when they are closed"
         ),
     ),

@@ -194,7 +194,7 @@ def test_a_text_that_is_poison_holds_nobody_up_and_leaves_a_notice_and_a_record(
             assert notifier.statistics().parked == ""
         assert rig.twin.texts == [
             "1 before",
-            "Telegram refuses the text of alert 2:anomaly: read it in the log of papertape.",
+            "Telegram refused the text of alert 2:anomaly; read it in papertape's log.",
             "3 after",
         ]
         assert "2 poison" in rig.told[-1] and "MESSAGE_STRANGE" in rig.told[-1]

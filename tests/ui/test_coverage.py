@@ -59,6 +59,6 @@ async def test_a_symbol_whose_data_end_early_is_named_where_positions_are_valued
     async with visiting(site) as client:
         for address in ("/", "/trades", "/strategy/momentum"):
             text = Elements((await client.get(address)).text).text
-            assert f"the data of {GALA} end at {utc(early.until_ms)} UTC" in text, address
+            assert f"the data of {GALA} ends at {utc(early.until_ms)} UTC" in text, address
     async with visiting(site_of(list(DAY))) as client:
         assert "the data of" not in Elements((await client.get("/trades")).text).text

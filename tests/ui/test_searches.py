@@ -53,7 +53,7 @@ async def test_a_rare_event_is_found_wherever_it_lies() -> None:
     async with visiting(site) as client:
         page = Elements((await client.get(RARE)).text)
     assert "/events/2" in page.of("a", "href")
-    assert "Looked through the events 30,000 to 2" in page.text
+    assert "Searched events 30,000 to 2" in page.text
 
 
 @in_loop
@@ -66,11 +66,11 @@ async def test_a_search_that_takes_long_says_how_far_it_came_and_goes_on() -> No
             further = [attrs["href"] for tag, attrs in page.found if tag == "a" and "data-continue" in attrs]
             if not further:
                 break
-            assert f"Looked through the events {begun} to " in page.text
+            assert f"Searched events {begun} to " in page.text
             assert further != [address], "it has come further"
             (address,) = further
     assert address != RARE, "it took more than one request"
-    assert "None of the 30,000 events fits" in page.text
+    assert "None of the 30,000 events matches" in page.text
 
 
 @in_loop

@@ -74,7 +74,7 @@ MEASUREMENTS = {
         {"wal_blocked_bytes": 9_000_000, "log_users": ("sqlite3 (process 7)",)},
         {"wal_blocked_bytes": 7_000_000},
         "log",
-        "9.0 MB of its -wal wait for it; it is open in sqlite3 (process 7)",
+        "9.0 MB of its -wal in use; the log is open in sqlite3 (process 7)",
     ),
     "log_not_read_back": ({"read_back_failure": "no memory"}, {"read_back_failure": ""}, "log", "back: no memory"),
     "loop_lag": ({"loop_lag_ms": 1_500.0}, {"loop_lag_ms": 3.0}, "event loop", "began 1,500 ms late"),

@@ -122,12 +122,19 @@ def test_a_line_of_time_keeps_its_pace_through_jumps_and_places_what_was_recorde
     recorded_behind_ms = clock.now_ms()
     line.look()
     assert line.now_ms() == START_MS + 20_000
-    assert (line.placed(recorded_before_ms), line.placed(recorded_behind_ms)) == (START_MS + 10_000, START_MS + 20_000)
+    assert (line.to_steady_ms(recorded_before_ms), line.to_steady_ms(recorded_behind_ms)) == (
+        START_MS + 10_000,
+        START_MS + 20_000,
+    )
     assert line.ahead_ms == 7_200_000
     clock.set(-7_200.0)
     clock.advance(30.0)
     line.look()
-    assert (line.now_ms(), line.ahead_ms, line.placed(clock.now_ms())) == (START_MS + 50_000, 0, START_MS + 50_000)
+    assert (line.now_ms(), line.ahead_ms, line.to_steady_ms(clock.now_ms())) == (
+        START_MS + 50_000,
+        0,
+        START_MS + 50_000,
+    )
 
 
 def test_a_clock_that_is_adjusted_slowly_is_followed() -> None:

@@ -79,7 +79,7 @@ async def test_what_limits_a_list_is_the_same_everywhere_and_described() -> None
 @in_loop
 async def test_it_says_that_a_page_of_events_may_be_short_without_being_the_last() -> None:
     events = (await description())["paths"]["/api/v1/events"]["get"]
-    assert "even empty, and have a `next`" in events["description"]
+    assert "even empty and still have a `next`" in events["description"]
 
 
 @in_loop

@@ -11,12 +11,12 @@
   /** A line takes part in the scale where it lies within this share of the candles' height above or below them. */
   const NEAR_VWAP = 0.2;
   const NEAR_LEVEL = 1;
-  /** So near to the left edge older candles are asked for, and so many are kept. */
+  /** The distance in bars from the left edge at which older candles are fetched, and the most candles kept. */
   const EDGE_BARS = 30;
   const KEPT_MAX = 12_000;
   const RETRY_MS = 5_000;
 
-  /** What this page shows of the time before a moment. */
+  /** Fetch this chart's data before a time. */
   async function before(atMs) {
     const address = new URL(window.location.href);
     address.searchParams.set("part", "picture");
@@ -27,7 +27,7 @@
     return JSON.parse(page.getElementById("candles-data").textContent);
   }
 
-  /** Older data in front of newer; where both know a candle the newer counts. */
+  /** Join older data in front of newer data; for a candle in both, the newer one counts. */
   function joined(older, newer) {
     const firstMs = newer.chart.candles[0]?.open_time_ms ?? Infinity;
     const later = older.chart.candles.findIndex((one) => one.open_time_ms >= firstMs);
@@ -183,14 +183,14 @@
     let asked = false;
     let whole = false;
 
-    /** Older candles, when the left edge comes near. */
+    /** Fetch older candles when the left edge comes near. */
     async function reach(range) {
       if (!range || !shown?.chart.candles.length || range.from > EDGE_BARS || asked || whole || shown.chart.candles.length >= KEPT_MAX) return;
       asked = true;
       try {
         const older = await before(shown.chart.candles[0].open_time_ms).catch(() => null);
         whole = older?.chart.candles.length === 0;
-        if (older === null) setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // Nobody answered: it is tried again.
+        if (older === null) setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // No answer: try again.
         else if (!whole) show(joined(older, shown));
       } finally {
         asked = false;

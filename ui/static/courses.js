@@ -43,7 +43,7 @@
     const box = document.createElement("div");
     box.className = "box";
     box.setAttribute("role", "application");
-    box.setAttribute("aria-label", "Equity and drawdown: the arrow keys read the values of a moment");
+    box.setAttribute("aria-label", "Equity and drawdown: use the arrow keys to read the values at each time");
     const legend = document.createElement("p");
     legend.className = "legend num";
     element.append(key, legend, box);
@@ -83,7 +83,7 @@
     });
     let marker = null;
     let shown = null;
-    let under; // The moment under the cursor, in seconds.
+    let under; // The time under the cursor, in seconds.
 
     function line(course, index) {
       let found = lines.get(course.name);
@@ -167,10 +167,10 @@
       key.append(...signs);
     }
 
-    /** An equity stands until the next one is known: the newest point up to the moment under the cursor. */
+    /** The newest point up to the time under the cursor: an equity is valid until the next one. */
     const standing = (points, time) => (under === undefined ? points.at(-1) : points.findLast((one) => seconds(time(one)) <= under));
 
-    /** The moment that is read, with the equity and the drawdown of the first course. */
+    /** Show the time under the cursor with the equity and the drawdown of the first curve. */
     function describe() {
       const [first] = shown.courses;
       const point = standing(first.points, (one) => one[0]);

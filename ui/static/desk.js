@@ -2,7 +2,7 @@
 (() => {
   "use strict";
   const STALE_MS = 10_000;
-  /** So often a page that is looked at says so. */
+  /** The interval at which a visible page reports itself. */
   const HERE_MS = 10_000;
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -72,7 +72,7 @@
     for (const [id, text] of Object.entries(said)) if (text) document.getElementById(id).textContent = text;
   }
 
-  /** A page that nobody sees follows nothing; it catches up when it is looked at again. */
+  /** A hidden page leaves the stream, and catches up when it becomes visible again. */
   function lookedAt() {
     if (document.hidden) {
       live.leave();
@@ -151,7 +151,7 @@
     if (form) form.requestSubmit();
   });
 
-  /** A search that has found nothing yet goes on by itself while somebody waits for it. */
+  /** A search without a match continues by itself while the page is visible. */
   const further = one("[data-continue]");
   if (further && !document.hidden) window.location.replace(further.href);
 

@@ -68,7 +68,7 @@ const palette = (() => {
     return `${/[1-9]/.test(text) ? (value < 0 ? "-" : "+") : ""}${text}${unit}`;
   };
 
-  /** A time in UTC to the minute, as everywhere on the pages. */
+  /** A UTC time to the minute, in the format of all pages. */
   const utc = (time) => new Date(time * 1000).toISOString().slice(0, 16).replace("T", " ");
 
   /** Names and values in a line: [name, value, tone of the value, class of both]. */
@@ -87,8 +87,8 @@ const palette = (() => {
   const FAR = 10;
 
   /**
-   * Lets a chart be read at a moment with the mouse, by a tap, and with the arrow keys (Shift goes further, Home and End to the
-   * edges, Escape back to the newest). `at` hears where the cursor stands; `line` shows what is read, and is spoken when a key moved it.
+   * Read a chart at a time with the mouse, a tap or the arrow keys (Shift moves further, Home and End move to the
+   * edges, Escape back to the newest). `at` receives the cursor's place; `line` shows the values, and is read aloud after a key press.
    */
   function cursor(box, made, series, line, at) {
     const scale = made.timeScale();

@@ -1,15 +1,15 @@
-// The server's stream. Over HTTP/1.1 a browser opens six connections to a host, so all pages that are looked at share one
-// stream: this file runs in a SharedWorker that holds it, and in each page. Without SharedWorker a page has its own. A hidden page needs none.
+// The server's stream. Over HTTP/1.1 a browser opens only six connections per host, so all visible pages share one
+// stream: this file runs in a SharedWorker that holds it, and in each page. Without SharedWorker a page has its own. A hidden page has none.
 const stream = (() => {
   "use strict";
   const ADDRESS = "/pages/stream";
   const NAMES = ["header", "moved", "rest", "beat"];
   const RETRY_MS = 1_000;
   const RETRY_MS_MAX = 30_000;
-  /** A page that says nothing for so long is gone: a crashed one says no goodbye. */
+  /** A page that is silent for this long is gone: a crashed page sends no goodbye. */
   const PAGE_SILENT_MS_MAX = 60_000;
 
-  /** A stream that opens again for as long as it is wanted. */
+  /** A stream that reconnects until it is stopped. */
   function source(hand) {
     let opened = null;
     let timer = 0;
@@ -23,7 +23,7 @@ const stream = (() => {
           hand(name, event.data);
         });
       }
-      // The browser opens a stream again that broke, but not one that was refused.
+      // The browser reconnects a broken stream, but not a refused one.
       own.addEventListener("error", () => {
         if (own !== opened || own.readyState !== EventSource.CLOSED) return;
         timer = setTimeout(open, Math.min(RETRY_MS * 2 ** failures, RETRY_MS_MAX));
@@ -46,10 +46,10 @@ const stream = (() => {
     };
   }
 
-  /** In the worker: one stream for all pages that said they are here. */
+  /** In the worker: one stream for all visible pages. */
   function share(scope) {
-    const pages = new Map(); // A page's port, and when it was last heard of.
-    const newest = new Map(); // What a page hears first that joins an open stream.
+    const pages = new Map(); // The port of each page, and when it was last heard.
+    const newest = new Map(); // The first messages for a page that joins an open stream.
 
     const shared = source((name, data) => {
       newest.set(name === "header" ? "header" : "rest", data);
@@ -78,7 +78,7 @@ const stream = (() => {
     });
   }
 
-  /** In a page: `here` asks for the stream, again and again as long as it is looked at; `leave` lets go of it. */
+  /** In a page: `here` asks for the stream, repeatedly while the page is visible; `leave` releases it. */
   function join(script, hand) {
     const alone = () => {
       const own = source(hand);
@@ -89,7 +89,7 @@ const stream = (() => {
 
     function connect() {
       const worker = new SharedWorker(script, "papertape");
-      // Not loaded, or not allowed to be: the page goes on by itself.
+      // Not loaded, or not allowed: the page opens its own stream.
       worker.addEventListener("error", () => { member = alone(); member.here(); });
       worker.port.addEventListener("message", (message) => hand(...message.data));
       worker.port.start();
@@ -104,7 +104,7 @@ const stream = (() => {
       leave() {
         member?.leave();
       },
-      /** Nothing came for long: a worker that the system ended answers nobody, and is begun anew. */
+      /** Connect again after a long silence: the system may have ended the worker. */
       again() {
         if (!member?.worker) return;
         member.leave();
