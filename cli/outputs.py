@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from cli.config import Config
 
 
-def check_output(option: str, path: Path, inputs: Iterable[Path]) -> None:
-    """Refuse an output that cannot be written, or that is one of the files that are read.
+def check_output(option: str, path: Path, inputs: Iterable[Path], written: Iterable[Path] = ()) -> None:
+    """Refuse an output that cannot be written, that is one of the files that are read, or that another option writes.
 
-    Raise UsageError for an input under whatever name, a folder, a missing folder, no permission, a full disk.
+    Raise UsageError for such a file under whatever name, a folder, a missing folder, no permission, a full disk.
     """
     try:
+        if any(_is_same(path, one) for one in written):
+            raise UsageError(f"{option} {path}: another option writes this file")
         if any(_is_same(path, one) for one in inputs):
             raise UsageError(f"{option} {path}: this is one of the files that are read")
         if path.is_dir():
