@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +39,23 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Protocol(H11Protocol):
+    """HTTP that tells the application of a request that broke off: its answer would meet a connection in error."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be read; where an answer is on its way already, the connection just ends."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            super().send_400_response(msg)
+            return
+        if cycle.response_started:
+            self.transport.close()
+        else:
+            super().send_400_response(msg)
+        cycle.disconnected = True
+        cycle.message_event.set()
+
+
 class _Counted(logging.Filter):
     """Drops what the server says of each client that was turned away or cut off: they are counted, and are no fault."""
 
@@ -65,6 +83,7 @@ async def serve(
     """
     config = uvicorn.Config(
         app,
+        http=_Protocol,
         lifespan="off",
         log_config=None,
         log_level="warning",

@@ -134,10 +134,10 @@ def _check_outputs(asked: Asked, config: Config) -> None:
         make_folder(asked.db)
         check_output("--db", asked.db, inputs)
     if asked.trades is not None:
-        taken = [*inputs, *([] if asked.db is None else log_files(asked.db))]
-        check_output("--trades", asked.trades, taken)
+        written = [] if asked.db is None else log_files(asked.db)
+        check_output("--trades", asked.trades, inputs, written)
         if not asked.trades.exists() or asked.trades.is_file():
-            check_output("--trades", open_path(asked.trades), taken)
+            check_output("--trades", open_path(asked.trades), inputs, written)
 
 
 def _configured(asked: Asked) -> Config:

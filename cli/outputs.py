@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from cli.config import Config
 
 
-def check_output(option: str, path: Path, inputs: Iterable[Path]) -> None:
-    """Refuse an output that cannot be written or that is also an input.
+def check_output(option: str, path: Path, inputs: Iterable[Path], written: Iterable[Path] = ()) -> None:
+    """Refuse an output that cannot be written, that is also an input, or that another option writes.
 
-    Raise UsageError for an input under any name, a folder, a missing folder, a missing permission or a full disk.
+    Raise UsageError for such a file under any name, a folder, a missing folder, a missing permission or a full disk.
     """
     try:
+        if any(_is_same(path, one) for one in written):
+            raise UsageError(f"{option} {path}: another option writes this file")
         if any(_is_same(path, one) for one in inputs):
             raise UsageError(f"{option} {path}: this file is also an input")
         if path.is_dir():

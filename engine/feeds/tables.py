@@ -205,6 +205,8 @@ def _no_good_row(table: TableText, refusals: RefusalLog) -> MarketDataError:
     reasons = f": {counts}" if counts else ""
     percent = f"; {_PERCENT_WORDS}" if RefusalReason.IMPLAUSIBLE_RATE in refusals.counts else ""
     words = f"; recognised {', '.join(table.words)}" if table.words else ""
+    if not refusals.total:
+        return broken(table.source, "no row below the header")
     return broken(table.source, f"no good row ({refusals.total} refused){reasons}{percent}{words}")
 
 

@@ -34,8 +34,8 @@ def events_of(rows: Array, strategy: Strategy, symbols: Sequence[str]) -> list[t
         kind = event_kind(code, reason)
         plain, names, take = _taken(kind, strategy.reading)
         values = list(take(packed, index))
-        if names:
-            values[plain:] = [readings_of(names, values[plain:])]
+        if plain < len(values):
+            values[plain:] = [readings_of(names, values[plain : plain + len(names)])]
         made.append((fact, event_from(kind, values, strategy.name, symbols[symbol], strategy.exit_reasons)))
     return made
 
@@ -47,4 +47,4 @@ def _taken(
     """How many plain fields an event takes of a row, the names of the readings behind them, and what takes them all."""
     sources = sources_of(kind)
     names = reading.__struct_fields__ if "reading" in sources else ()
-    return len(sources) - bool(names), names, leaves_taken(decision_type(reading), sources)
+    return len(sources) - ("reading" in sources), names, leaves_taken(decision_type(reading), sources)

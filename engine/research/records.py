@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="Struct")
 Array = Any
 """A structured numpy array; numpy cannot type its fields."""
+FILLER = (0,)
+"""The one leaf of a Struct without fields: a row of no bytes is nothing that numpy can count."""
 
 
 def dtype_of(kind: type[Struct], **replaced: np.dtype[Any]) -> np.dtype[Any]:
@@ -27,7 +29,7 @@ def dtype_of(kind: type[Struct], **replaced: np.dtype[Any]) -> np.dtype[Any]:
     `replaced` gives the record type of a field whose type the Struct leaves open.
     """
     fields = [(item.name, replaced.get(item.name) or _leaf(item)) for item in msgspec.structs.fields(kind)]
-    return np.dtype(fields, align=True)
+    return np.dtype(fields or [("filler", "i8")], align=True)
 
 
 def _leaf(item: Any) -> Any:
@@ -55,7 +57,7 @@ def records_of(structs: Sequence[Struct]) -> Array:
 def _leaves(item: Struct) -> Iterator[Any]:
     """The leaves of a Struct, one after the other."""
     if not _nested(type(item)):
-        return iter(msgspec.structs.astuple(item))
+        return iter(msgspec.structs.astuple(item) or FILLER)
     return chain.from_iterable(
         _leaves(value) if isinstance(value, msgspec.Struct) else (value,) for value in msgspec.structs.astuple(item)
     )
@@ -63,9 +65,8 @@ def _leaves(item: Struct) -> Iterator[Any]:
 
 def values_of(item: Struct) -> tuple[Any, ...]:
     """The leaves of a Struct as the nested tuple numpy takes."""
-    return tuple(
-        values_of(value) if isinstance(value, msgspec.Struct) else value for value in msgspec.structs.astuple(item)
-    )
+    values = msgspec.structs.astuple(item)
+    return tuple(values_of(value) if isinstance(value, msgspec.Struct) else value for value in values) or FILLER
 
 
 @cache
@@ -108,7 +109,7 @@ def struct_of(kind: type[T], values: Sequence[Any]) -> T:
     """The Struct behind a row given as (nested) tuple."""
     nested = _nested(kind)
     if not nested:
-        return kind(*values)
+        return kind(*values) if kind.__struct_fields__ else kind()
     made = list(values)
     for position, inner in nested:
         made[position] = struct_of(inner, made[position])

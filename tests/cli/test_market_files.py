@@ -151,6 +151,7 @@ def test_no_output_takes_the_place_of_a_file_that_is_read(folder: Path) -> None:
         assert mine.read_bytes() == before
     twice = backtest("--candles", f"X={mine}", "--db", "o.db", "--trades", "o.db")
     assert (twice.exit_code, (folder / "o.db").exists()) == (2, False)
+    assert "--trades o.db: another option writes this file" in twice.stderr
 
 
 def test_trades_never_take_the_place_of_their_log(folder: Path) -> None:

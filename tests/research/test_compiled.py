@@ -19,7 +19,7 @@ from tests.core.random_market import Recipe, market, recipes
 from tests.core.runs import BUILT_IN, EAGER, eager
 from tests.core.scripted.scripted import ODD, ODD_ENTRIES, ODD_EXITS
 from tests.research.ways import assert_same_bits, compiled, encoded, in_python
-from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world, examples, file_tape, needs_data
+from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world, examples, file_tape, needs_data, state_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,6 +108,50 @@ def test_loose_answers_are_the_same(tmp_path: Path) -> None:
         found.append([encoded(item.event) for item in run_tape(world, engine(world, tape)).decided])
     assert found[0] == found[1]
     assert all(reason in b"".join(found[0]) for reason in (b"signal", b"not_a_number", b"unnamed_exit"))
+
+
+BARE = '''"""A strategy without parameters, without readings, and with a state that holds nothing."""
+from msgspec import Struct
+
+NAME = "bare"
+TIMEFRAME_MS = 60_000
+
+
+class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+    """None."""
+
+
+class State(Struct):
+    """None."""
+
+
+class Reading(Struct):
+    """None."""
+
+
+def observe(state, main, bars, params):
+    """Nothing is kept."""
+
+
+def enter(state, market, main, filtered, desk, params, decision):
+    """Always long."""
+    decision.stop_fraction = 0.01
+    decision.target_fraction = 0.01
+    return 1
+'''
+
+
+def test_a_strategy_of_empty_structs_is_the_same(tmp_path: Path) -> None:
+    from engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
+
+    (tmp_path / "bare.py").write_text(BARE, encoding="utf-8")
+    strategies, tape, found = load_strategies([tmp_path]), market(Recipe(6, candles=400, holes=1)), []
+    for engine in (PlainEngine, CompiledEngine):
+        world = configured_world(tape.contracts, {"bare": RunnerSettings(risk=NO_LIMITS)}, strategies)
+        decided = [encoded(item.event) for item in run_tape(world, engine(world, tape)).decided]
+        found.append((decided, state_of(world)))
+    assert found[0] == found[1]
+    assert b"PositionOpened" in b"".join(found[0][0])
 
 
 @examples(6)

@@ -47,7 +47,7 @@ async def test_the_address_is_shown_as_text() -> None:
     assert "&lt;script&gt;alert" in page.text
 
 
-@pytest.mark.parametrize("route", ["/api/v1/commands/kill", "/login"])
+@pytest.mark.parametrize("route", ["/api/v1/commands/kill", "/login", "/nothing", "/api/v1/nothing"])
 @pytest.mark.parametrize("rest", [b"zz\r\nbroken\r\n", b"5\r\nab"])
 def test_a_chunked_body_that_breaks_off_is_no_bug(route: str, rest: bytes, caplog: pytest.LogCaptureFixture) -> None:
     kind = "application/json" if "commands" in route else "application/x-www-form-urlencoded"
@@ -65,7 +65,26 @@ def test_a_chunked_body_that_breaks_off_is_no_bug(route: str, rest: bytes, caplo
             writer.write_eof()
             answer = await reader.read()
             writer.close()
-            assert answer[:12] in (b"", b"HTTP/1.1 400")
+            assert answer[:12] in (b"", b"HTTP/1.1 400", b"HTTP/1.1 404")
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(story())
+    assert "Traceback" not in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_body_that_breaks_off_beside_a_stream_is_no_bug(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        async with served(site_of(told_day())) as at:
+            host, _, port = at.partition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(f"GET /api/v1/stream HTTP/1.1\r\nHost: {at}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+            await writer.drain()
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            writer.write(b"zz\r\n")
+            await writer.drain()
+            await asyncio.wait_for(reader.read(), 60.0)
+            writer.close()
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(story())
