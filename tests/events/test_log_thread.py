@@ -13,6 +13,7 @@ from events.log_thread import WAITING_MAX, LogThread
 from events.memory_log import MemoryEventLog, MemoryLogReader
 from events.sqlite_log import SqliteLogReader
 from tests.events.tape import candles, clock_ms, in_loop
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ class SlowReader(MemoryLogReader):
     def read(self, after_seq: int, limit: int = 10_000) -> list[Recorded]:
         assert self._alone.acquire(blocking=False), "two callers at once"
         try:
-            assert self.leave.wait(10.0)
+            assert self.leave.wait(PATIENCE_S)
             assert not self.closed
             return super().read(after_seq, limit)
         finally:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from api.streams import Streams
 from tests.events.tape import in_loop
+from tests.patience import PATIENCE_S
 from tests.ui.given import DAY
 from tests.web.given import site_of
 from ui.desk import Desk
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from tests.web.given import ListTimeline
 
 BEGUN = 14
-WAIT_S = 10.0
 
 
 class Read:
@@ -30,7 +30,7 @@ class Read:
 
     async def until(self, name: str) -> str:
         """The data of the next frame of a name."""
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             async for frame in self._frames:
                 head, _, data = frame.decode().partition("\n")
                 found = head.removeprefix("event: ")
