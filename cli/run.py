@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 THREADS_END_S = 0.5
 """The log is closed by then."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_early_signals: list[int] = []
+"""Those that came before the engine was up. Python drops the exception of one that comes inside a destructor or the
+callback of a weak reference, as every import runs one: who takes over the signals looks here too."""
 
 
 def start(asked: Asked, *, as_json: bool) -> None:
@@ -55,7 +58,8 @@ def start(asked: Asked, *, as_json: bool) -> None:
 
 
 def _leave(number: int, frame: object) -> None:  # noqa: ARG001
-    """A signal before the engine is up: nothing has begun that would have to be ended."""
+    """Leave on a signal before the engine is up: nothing has begun that would have to be ended."""
+    _early_signals.append(number)
     raise SystemExit(0)
 
 
@@ -145,6 +149,8 @@ def _stop_on_signals(running: Engine) -> asyncio.Event:
 
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, ask)
+    if _early_signals:
+        ask()
     return stop
 
 

@@ -20,6 +20,7 @@ from events.errors import BackupFailed, LogDamaged, LogMissing
 from events.sqlite_log import SqliteLogReader
 from tests.engine.logs import STRATEGIES
 from tests.engine.processes import command, environment, ok
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 READERS = 50
 BACKUPS = 5
 """Of one log; ten logs are the fifty."""
-GOES_ON_S_MAX = 60.0
 MARKET = ("run", "--feed", "sim", "--speed", "max", "--set", "feed.sim.days=400", "--db", "log.db", "--json")
 
 
@@ -49,7 +49,7 @@ def engine_at_full_speed(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def wait_beyond(db: Path, seq: int) -> None:
     """Until the engine has committed more than that, however slow the machine is."""
-    deadline = time.monotonic() + GOES_ON_S_MAX
+    deadline = time.monotonic() + PATIENCE_S
     while not db.with_name(f"{db.name}.head").exists() or head_seq(db) <= seq:
         assert time.monotonic() < deadline, f"the engine stands still at seq {seq}"
         time.sleep(0.02)

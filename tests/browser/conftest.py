@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from tests.browser.served import Served, told_day, up
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,7 @@ Scheme = Literal["dark", "light"]
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 HEIGHTS = {375: 812, 1440: 900}
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
-WAIT_MS_MAX = 15_000
+WAIT_MS_MAX = 1_000.0 * PATIENCE_S
 SPEED = 120
 """Two market minutes a second: something moves all the time, and nobody is drowned."""
 CUT_OFF = """() => {

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import httpx
 from msgspec import Struct
 
-from tests.engine.processes import ENDS_S_MAX, command, environment, ok, running
+from tests.engine.processes import command, environment, ok, running
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEMO = Path(__file__).parents[2] / "demo.toml"
-READY_S_MAX = 60.0
 MARKET = ("--config", str(DEMO), "--db", "log.db")
 TOKEN = re.compile(r"commands need this token: (\S+)")
 
@@ -70,12 +70,12 @@ def up(folder: Path, speed: int) -> Iterator[Served]:
         yield served
     finally:
         process.terminate()
-        process.wait(ENDS_S_MAX)
+        process.wait(PATIENCE_S)
 
 
 def _announced(folder: Path, process: subprocess.Popen[bytes]) -> Served:
     """What it printed first."""
-    ends_s = time.monotonic() + READY_S_MAX
+    ends_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < ends_s:
         said = (folder / "up.txt").read_text()
         if (token := TOKEN.search(said)) is not None:
@@ -95,11 +95,11 @@ def _wait_until_ready(served: Served) -> None:
 
 def _wait_for(address: str) -> None:
     """Until an address answers with 200."""
-    ends_s = time.monotonic() + READY_S_MAX
+    ends_s = time.monotonic() + PATIENCE_S
     last = "nothing"
     while time.monotonic() < ends_s:
         try:
-            answer = httpx.get(address, timeout=READY_S_MAX)
+            answer = httpx.get(address, timeout=PATIENCE_S)
         except httpx.TransportError as error:
             last = str(error)
         else:

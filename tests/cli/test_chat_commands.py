@@ -18,6 +18,7 @@ from projections.telegram.parse import MENU
 from tests.core.scripted.scripted import BUY, LEAVE
 from tests.engine.parts import Given, settings
 from tests.events.tape import in_loop
+from tests.patience import PATIENCE_S
 from tests.support import candle, listed
 from tests.twins.telegram import CHAT_ID, TelegramTwin
 from tests.twins.telegram_faults import Fault
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
 
 SPEED = 300.0
 """The bot keeps to twenty messages a minute: its minutes are short here."""
-PATIENCE_S = 60.0
 LOOK_S = 0.02
-LOOKS_MAX = 3_000
 FOOT = r"#\d+ \d{4}-\d\d-\d\d \d\d:\d\d UTC$"
 
 REPLIES: dict[str, tuple[str, str]] = {
@@ -72,7 +71,7 @@ class Chat:
         """Say something; whether an answer of that form comes. Pictures and alerts come in between."""
         before = len(self.twin.messages)
         self.twin.say(said)
-        for _ in range(LOOKS_MAX):
+        for _ in range(int(PATIENCE_S / LOOK_S)):
             texts = [" ".join(message.text.split()) for message in self.twin.messages[before:]]
             if any(re.search(pattern, text) for text in texts):
                 return True
@@ -130,7 +129,7 @@ async def test_the_running_program_says_that_alerts_are_parked_and_why(tmp_path:
 
 async def said(chat: Chat, holds: Callable[[EngineStatus], bool]) -> bool:
     """Whether the engine comes to say something of itself."""
-    for _ in range(LOOKS_MAX):
+    for _ in range(int(PATIENCE_S / LOOK_S)):
         if holds(await chat.status()):
             return True
         await asyncio.sleep(LOOK_S)

@@ -12,19 +12,19 @@ from events.facts import EngineStarted, EngineStopped
 from tests.cli.test_up import UP, child_named
 from tests.engine.logs import recorded
 from tests.engine.processes import ok, running
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from projections.site import EngineStatus
 
-BACK_S_MAX = 30.0
 CRASHES = 3
 
 
 async def engine_of(door: DoorEngine, not_pid: int = 0, beyond_seq: int = 0) -> EngineStatus:
     """What the engine says, as soon as there is one of another pid, and it has come that far."""
-    async with asyncio.timeout(BACK_S_MAX):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             said = await door.status()
             if said is not None and said.pid != not_pid and said.head_seq > beyond_seq:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from engine.clock import SystemClock
 from engine.feeds.download_part import line_of
+from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY
 from tests.twins.bitget import Twin
 from tests.twins.bitget_market import SimTwinMarket
@@ -59,7 +60,7 @@ class Serving(threading.Thread):
 def url() -> Iterator[str]:
     serving = Serving()
     serving.start()
-    assert serving.ready.wait(10.0)
+    assert serving.ready.wait(PATIENCE_S)
     yield serving.url
     serving.stop()
 

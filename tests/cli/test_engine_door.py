@@ -21,6 +21,7 @@ from tests.engine.logs import recorded
 from tests.engine.parts import settings
 from tests.engine.processes import ok, running
 from tests.events.tape import in_loop
+from tests.patience import PATIENCE_S
 from tests.support import candle, listed
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def test_a_crash_is_a_kill_and_the_next_start_has_the_state_that_the_log_says(tm
         assert (before.pid, before.recovered_seq, before.replayed_events) == (process.pid, 0, 0)
         assert (before.dog is None) == (speed == "max"), "at full speed nobody attends"
         asyncio.run(DoorEngine(db).crash())
-        assert process.wait(20) == -signal.SIGKILL
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
     head_seq = recorded(db)[-1].seq
     with running(tmp_path, *arguments, until='"EngineStarted"') as process:
         after = asked(db)
@@ -205,7 +206,7 @@ def test_a_crash_is_a_kill_and_the_next_start_has_the_state_that_the_log_says(tm
         assert after.snapshot_seq + after.replayed_events == head_seq
         assert after.recovery_ms > 0.0
         process.kill()
-        process.wait(20)
+        process.wait(PATIENCE_S)
     printed = ok(tmp_path, "replay", "--digest", "--to", str(head_seq), "--db", "log.db").strip()
     assert after.digest_at_start == printed != before.digest_at_start
 

@@ -33,6 +33,7 @@ from tests.core.random_market import Recipe
 from tests.core.runs import BUILT_IN, eager
 from tests.engine.logs import recorded
 from tests.engine.parts import busy, live, settings
+from tests.patience import PATIENCE_S
 from tests.projections.tape import DAY_0_MS
 from tests.support import FIVE_MINUTES_MS
 
@@ -112,7 +113,7 @@ def test_it_reads_the_log_before_anybody_looks(db: Path) -> None:
     async def use(inspector: LogInspector) -> None:
         assert inspector.progress(head) == Progress(0, head)
         reading = asyncio.ensure_future(inspector.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while inspector.progress(head).seq < head:  # noqa: ASYNC110 - nothing tells of it, as nobody else needs it.
                 await asyncio.sleep(0.01)
         assert not reading.done(), "it waits for more"

@@ -17,10 +17,9 @@ import pytest
 from cli.keeper import _noted, _signals, _taken
 from cli.restarts import KILLS_MAX
 from tests.engine.processes import environment
-from tests.patience import stretched
+from tests.patience import PATIENCE_S, stretched
 
 STAYS = "exec sleep 60"
-WAIT_S_MAX = 20.0
 
 
 @contextmanager
@@ -58,7 +57,7 @@ def wait_for(what: Callable[[], bool]) -> float:
     """The seconds until it holds."""
     started = time.monotonic()
     while not what():
-        assert time.monotonic() - started < WAIT_S_MAX, "it never came"
+        assert time.monotonic() - started < PATIENCE_S, "it never came"
         time.sleep(0.01)
     return time.monotonic() - started
 
@@ -73,7 +72,7 @@ def stopped(process: subprocess.Popen[str], number: signal.Signals = signal.SIGT
     """Ask the keeper to end; its code, what it said, and the seconds it took."""
     started = time.monotonic()
     process.send_signal(number)
-    said, _ = process.communicate(timeout=WAIT_S_MAX)
+    said, _ = process.communicate(timeout=PATIENCE_S)
     return process.returncode, said, time.monotonic() - started
 
 
@@ -200,7 +199,7 @@ def test_a_program_that_cannot_even_be_started_is_tried_again(tmp_path: Path) ->
 def test_the_end_of_the_market_ends_it_all(tmp_path: Path) -> None:
     with keeping(tmp_path, "sleep 0.3; exit 0") as keeper:
         web = life(tmp_path, "web", 1)
-        assert keeper.wait(WAIT_S_MAX) == 0
+        assert keeper.wait(PATIENCE_S) == 0
         assert not is_alive(web)
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.notify import Notify
-from tests.cli.test_keeper import STAYS, WAIT_S_MAX, keeping, life, wait_for
+from tests.cli.test_keeper import STAYS, keeping, life, wait_for
 from tests.cli.test_up import children
 from tests.engine.processes import command, environment
+from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Manager:
     def __init__(self, at: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(at)
-        self.socket.settimeout(WAIT_S_MAX)
+        self.socket.settimeout(PATIENCE_S)
 
     def next(self) -> str:
         """The next word, as soon as it comes."""
@@ -40,7 +41,7 @@ class Manager:
 
     def until(self, word: str) -> list[str]:
         """The words before the one that begins so, which comes within a while."""
-        deadline, before = time.monotonic() + WAIT_S_MAX, []
+        deadline, before = time.monotonic() + PATIENCE_S, []
         while not (said := self.next()).startswith(word):
             assert time.monotonic() < deadline, f"{word} never came"
             before.append(said)
@@ -79,7 +80,7 @@ def test_ready_when_the_engine_is_up_then_signs_of_life_then_the_end(tmp_path: P
         assert [manager.next() for _ in range(10)] == ["WATCHDOG=1"] * 10, "ready is said once"
         keeper.send_signal(signal.SIGTERM)
         manager.until("STOPPING=1")
-        assert keeper.wait(WAIT_S_MAX) == 0
+        assert keeper.wait(PATIENCE_S) == 0
 
 
 def test_no_sign_of_life_and_a_status_where_an_engine_fails_again_and_again(tmp_path: Path, manager: Manager) -> None:

@@ -12,6 +12,7 @@ import pytest
 from engine.backup import backups
 from tests.cli.written_log import write_log
 from tests.engine.processes import ROOT, environment
+from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY
 from tests.test_architecture import ROOMS, room_sources
 
@@ -45,7 +46,7 @@ def started(folder: Path, *arguments: str, **extra: str) -> subprocess.Completed
     """Python as an installed program starts it: the folder where one stands is no place for modules."""
     return subprocess.run(
         [sys.executable, "-P", *arguments],
-        cwd=folder, env=environment(**extra), capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, env=environment(**extra), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from projections.arena import ArenaRow
 from projections.portfolio import PortfolioView
 from projections.trades import CSV_COLUMNS, TradeView
 from tests.cli.written_log import CLOSING, FILL, HEAD, ORDER, REJECTED, TRIP, write_log
+from tests.patience import PATIENCE_S
 from tests.projections.tape import candle, closed, opened
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def test_following_shows_what_is_appended_and_ends_quietly_on_ctrl_c(tmp_path: P
         write_log(path, [[Entry(opened(price_usdt=106.0))]])
         assert json.loads(process.stdout.readline())["seq"] == HEAD + 1
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out, err) == (0, "", "")
 
 

@@ -15,6 +15,7 @@ from events.facts import RunnerPaused
 from events.log import Entry
 from tests.cli.written_log import FILL, PAUSE, entries, write_log
 from tests.engine.processes import command, environment, papertape
+from tests.patience import PATIENCE_S
 from tests.projections.tape import DAY_0_MS
 from tests.support import FIVE_MINUTES_MS
 
@@ -46,7 +47,7 @@ def shell(folder: Path, line: str, **extra: str) -> subprocess.CompletedProcess[
     script = f'papertape() {{ {program} "$@"; }}\n{line}'
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", script],
-        cwd=folder, env=environment(**extra), capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, env=environment(**extra), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
 
 
@@ -144,7 +145,7 @@ def on_terminal(folder: Path, *arguments: str) -> str:
     except OSError:  # The last writer has left.
         pass
     finally:
-        process.wait(60)
+        process.wait(PATIENCE_S)
         os.close(ours)
     return seen.decode().replace("\r\n", "\n")
 

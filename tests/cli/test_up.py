@@ -19,7 +19,7 @@ from cli.asked import Asked
 from cli.up import run_arguments
 from tests.cli.test_keeper import is_alive, wait_for
 from tests.engine.processes import command, environment, ok, papertape, running
-from tests.patience import stretched
+from tests.patience import PATIENCE_S, stretched
 
 DEMO = Path(__file__).parents[2] / "demo.toml"
 UP = (
@@ -107,7 +107,7 @@ def test_its_page_shows_another_log_beside_it(tmp_path: Path) -> None:
 def _page(url: str) -> str:
     """A page, empty as long as there is none."""
     try:
-        return httpx.get(url, timeout=10).text
+        return httpx.get(url, timeout=PATIENCE_S).text
     except httpx.TransportError:
         return ""
 
@@ -115,7 +115,7 @@ def _page(url: str) -> str:
 def test_a_token_of_the_owners_own_is_not_printed(tmp_path: Path) -> None:
     with running(tmp_path, *UP, until="engine", PAPERTAPE_TOKEN=token_urlsafe(32)) as process:
         process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
     assert "token" not in said
 
@@ -141,7 +141,7 @@ def test_the_engine_has_the_terminal_and_says_where_the_page_is(tmp_path: Path) 
         seen = _read_until(ours, b"Arena")
         process.send_signal(signal.SIGINT)
         seen += _read_until(ours, b"no such text")
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         process.kill()
         process.wait()
@@ -153,7 +153,7 @@ def test_the_engine_has_the_terminal_and_says_where_the_page_is(tmp_path: Path) 
 
 def _read_until(descriptor: int, what: bytes) -> bytes:
     """What a terminal shows until then, or until nobody writes any more."""
-    seen, ends_s = b"", time.monotonic() + 30.0
+    seen, ends_s = b"", time.monotonic() + PATIENCE_S
     while what not in seen and time.monotonic() < ends_s:
         try:
             seen += os.read(descriptor, 65_536)

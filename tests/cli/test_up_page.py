@@ -20,12 +20,11 @@ from tests.cli.test_keeper import is_alive, wait_for
 from tests.cli.test_up import UP, child_named
 from tests.cli.written_log import write_log
 from tests.engine.processes import command, environment, running
-from tests.patience import stretched
+from tests.patience import PATIENCE_S, stretched
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ANSWER_S_MAX = 30.0
 DISK_BYTES = 150_000
 """The log begins, and is full within a second."""
 IDLE = ("--set", "feed.sim.days=1", "feed.sim.symbols=BTCUSDT", "feed.sim.warm_up_days=0")
@@ -39,7 +38,7 @@ def address(process: subprocess.Popen[str]) -> str:
 
 def get(url: str) -> httpx.Response:
     """One request on a connection of its own."""
-    return httpx.get(url, timeout=ANSWER_S_MAX)
+    return httpx.get(url, timeout=PATIENCE_S)
 
 
 def test_who_comes_while_the_page_starts_or_starts_again_waits_and_is_answered(tmp_path: Path) -> None:
@@ -75,7 +74,7 @@ def test_the_page_shows_a_log_that_another_engine_holds(tmp_path: Path) -> None:
         wait_for(lambda: get(f"{url}/ready").status_code == 200)  # The other engine trades.
         started = time.monotonic()
         keeper.send_signal(signal.SIGTERM)
-        assert keeper.wait(10) in (0, 3)  # As it was just being tried, or between two tries.
+        assert keeper.wait(PATIENCE_S) in (0, 3)  # As it was just being tried, or between two tries.
         assert time.monotonic() - started < stretched(2.5)
 
 
@@ -106,7 +105,7 @@ def test_a_full_disk_is_outlived_and_the_page_says_why_the_engine_is_down(tmp_pa
             wait_for(lambda: get(f"{url}/ready").status_code == 200)
         finally:
             keeper.send_signal(signal.SIGTERM)
-            keeper.communicate(timeout=30)
+            keeper.communicate(timeout=PATIENCE_S)
 
 
 def test_a_page_that_hangs_answers_nothing_and_one_that_serves_does(tmp_path: Path) -> None:
@@ -157,18 +156,18 @@ def test_no_file_and_no_line_holds_the_token_that_was_used_or_misused(tmp_path: 
     with running(tmp_path, *UP, *IDLE, *said, PAPERTAPE_TOKEN=token) as keeper:
         url = address(keeper)
         right = {"Authorization": f"Bearer {token}"}
-        wait_for(lambda: httpx.get(f"{url}/api/v1/status", headers=right).status_code == 200)
+        wait_for(lambda: httpx.get(f"{url}/api/v1/status", headers=right, timeout=PATIENCE_S).status_code == 200)
         for one in (token, wrong):
             bearer, cookie = {"Authorization": f"Bearer {one}"}, {"Cookie": f"papertape={one}"}
-            assert httpx.get(f"{url}/api/v1/status?token={one}", headers=bearer, timeout=ANSWER_S_MAX).is_error == (
+            assert httpx.get(f"{url}/api/v1/status?token={one}", headers=bearer, timeout=PATIENCE_S).is_error == (
                 one == wrong
             )
-            httpx.get(f"{url}/events?q={one}", headers=cookie, timeout=ANSWER_S_MAX)
+            httpx.get(f"{url}/events?q={one}", headers=cookie, timeout=PATIENCE_S)
             form = {"token": one}
-            httpx.post(f"{url}/login", data=form, headers={"Origin": url}, timeout=ANSWER_S_MAX)
-            httpx.post(f"{url}/api/v1/pause", json={"why": one}, headers={"Origin": url}, timeout=ANSWER_S_MAX)
+            httpx.post(f"{url}/login", data=form, headers={"Origin": url}, timeout=PATIENCE_S)
+            httpx.post(f"{url}/api/v1/pause", json={"why": one}, headers={"Origin": url}, timeout=PATIENCE_S)
         keeper.send_signal(signal.SIGTERM)
-        out, _ = keeper.communicate(timeout=20)
+        out, _ = keeper.communicate(timeout=PATIENCE_S)
     files = [one for one in tmp_path.rglob("*") if one.is_file()]
     assert {"page.log", "keeper.log", "stderr.txt"} <= {one.name for one in files}
     for text in (out.encode(), *(one.read_bytes() for one in files)):

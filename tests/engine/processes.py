@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[2]
-ENDS_S_MAX = 120.0
 
 
 def command(*arguments: str) -> list[str]:
@@ -37,7 +38,7 @@ def papertape(folder: Path, *arguments: str, **extra: str) -> subprocess.Complet
         env=environment(**extra),
         capture_output=True,
         text=True,
-        timeout=ENDS_S_MAX,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -60,7 +61,7 @@ def run_and_kill(folder: Path, after_s: float, *arguments: str, **extra: str) ->
             process.wait(after_s)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-        code = process.wait(ENDS_S_MAX)
+        code = process.wait(PATIENCE_S)
     lines = told.read_bytes().split(b"\n")[:-1]  # What stands behind the last newline was cut by the kill.
     return code, [json.loads(line) for line in lines]
 
@@ -78,7 +79,7 @@ def kill_until_done(folder: Path, seed: int, kills: int, *arguments: str) -> lis
         code, events = run_and_kill(folder, chance.uniform(0.0, 1.2 * start_s), *arguments)
         assert code in (0, -signal.SIGKILL)
         told += events
-    code, events = run_and_kill(folder, ENDS_S_MAX, *arguments)
+    code, events = run_and_kill(folder, PATIENCE_S, *arguments)
     assert code == 0
     return told + events
 
@@ -116,5 +117,5 @@ def ended_s(process: subprocess.Popen[str], number: signal.Signals) -> float:
     """Send a signal, read what is still said; the seconds until the program has ended."""
     started = time.monotonic()
     process.send_signal(number)
-    process.communicate(timeout=ENDS_S_MAX)
+    process.communicate(timeout=PATIENCE_S)
     return time.monotonic() - started

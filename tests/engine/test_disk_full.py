@@ -22,6 +22,7 @@ from tests.engine.logs import digest, recorded, story, trades_csv
 from tests.engine.parts import Given, busy, busy_tape, live, settings
 from tests.engine.processes import command, environment, ok
 from tests.events.tape import in_loop
+from tests.patience import PATIENCE_S
 from tests.support import STRATEGIES
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def test_the_program_ends_with_a_name_and_goes_on_when_there_is_space(tmp_path: 
         text=True,
         check=False,
         preexec_fn=small_disk,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: the write failed: ")

@@ -21,13 +21,13 @@ from tests.engine.processes import command, environment, ok, papertape
 from tests.engine.test_damage import flip_a_byte
 from tests.events.tape import candles, clock_ms
 from tests.events.test_damage import tamper
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SOON_S = 0.02
-WAITS_S_MAX = 120.0
 QUICK = ("--set", "feed.sim.days=1", "feed.sim.warm_up_days=0", "feed.sim.symbols=BTCUSDT")
 RUN = ("run", "--feed", "sim", "--db", "log.db", *QUICK)
 MAX = ("--speed", "max", "--until-end")
@@ -36,12 +36,12 @@ MAX = ("--speed", "max", "--until-end")
 def wait_for(comes: Callable[[], bool]) -> None:
     begun_s = time.monotonic()
     while not comes():
-        assert time.monotonic() - begun_s < WAITS_S_MAX, "it does not come"
+        assert time.monotonic() - begun_s < PATIENCE_S, "it does not come"
         time.sleep(SOON_S)
 
 
 async def watched(
-    path: Path, harm: Callable[[Path], None], *, content: bool = False, wait_s_max: float = WAITS_S_MAX
+    path: Path, harm: Callable[[Path], None], *, content: bool = False, wait_s_max: float = PATIENCE_S
 ) -> BaseException | None:
     """What a watcher raises when something happens to the log beside which it watches."""
     log = await SqliteEventLog.open(path, clock_ms=clock_ms)
@@ -59,7 +59,7 @@ async def watched(
         harm(path)
         await asyncio.wait({task}, timeout=wait_s_max)
         bus.close()
-        await asyncio.wait({task}, timeout=WAITS_S_MAX)
+        await asyncio.wait({task}, timeout=PATIENCE_S)
         assert not warned
         return task.exception()
     finally:
@@ -186,7 +186,7 @@ def test_a_log_deleted_under_a_running_engine_stops_it_and_its_owner_is_told(
 ) -> None:
     wait_for((tmp_path / "log.db.proof").exists)
     (tmp_path / "log.db").unlink()
-    _, said = running.communicate(timeout=WAITS_S_MAX)
+    _, said = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 1, said
     assert b"was deleted or moved away" in said
     assert "deleted or moved away" in (tmp_path / "log.db.alerts.log").read_text()

@@ -14,6 +14,7 @@ import pytest
 from events.facts import CandleClosed, FeedConnected, FundingRateSettled, PositionOpened, Timing
 from tests.engine.logs import recorded
 from tests.engine.processes import ROOT, command, environment, papertape
+from tests.patience import PATIENCE_S
 from tests.twins.bitget_market import SimTwinMarket
 
 if TYPE_CHECKING:
@@ -43,11 +44,27 @@ def exchange(folder: Path) -> Iterator[tuple[str, ...]]:
             process.kill()
 
 
+def live_facts(folder: Path) -> tuple[int, int]:
+    """How often the log says that the feed was connected, and how many candles it holds that came as they closed."""
+    events = [one.event for one in recorded(folder / "log.db")]
+    live = sum(isinstance(event, CandleClosed) and event.timing is Timing.ON_TIME for event in events)
+    return sum(isinstance(event, FeedConnected) for event in events), live
+
+
+def wait_until_live(folder: Path, before: tuple[int, int]) -> None:
+    """Wait until the feed has connected once more than before, and a candle has come as it closed."""
+    ends_s = time.monotonic() + PATIENCE_S
+    while not all(now > then for now, then in zip(live_facts(folder), before, strict=True)):
+        assert time.monotonic() < ends_s, "the feed never came"
+        time.sleep(0.25)
+
+
 def run_for(folder: Path, seconds: float, number: signal.Signals, arguments: tuple[str, ...], *, up: bool) -> int:
-    """Run the engine for a while, counted from its first word where it has to be `up`, then send it a signal.
+    """Run the engine for a while, then send it a signal; one that has to be `up` first gets its feed and a live candle.
 
     Returns its exit code.
     """
+    before = live_facts(folder) if (folder / "log.db").exists() else (0, 0)
     with (folder / "stderr.txt").open("ab") as errors:
         engine = subprocess.Popen(
             command(*arguments), cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=errors
@@ -56,9 +73,10 @@ def run_for(folder: Path, seconds: float, number: signal.Signals, arguments: tup
     with engine.stdout as told:
         if up:
             assert told.readline(), "it ends before it has said a word"
+            wait_until_live(folder, before)
         time.sleep(seconds)
         engine.send_signal(number)
-        return engine.wait(60)
+        return engine.wait(PATIENCE_S)
 
 
 def check_candles(candles: list[CandleClosed]) -> None:

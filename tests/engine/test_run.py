@@ -15,7 +15,7 @@ from events.facts import CandleClosed, EngineStopped
 from events.sqlite_log import SqliteLogReader
 from tests.engine.logs import recorded, recovered
 from tests.engine.processes import command, ended_s, environment, ok, papertape, running
-from tests.patience import stretched
+from tests.patience import PATIENCE_S, stretched
 
 SIM = ("run", "--feed", "sim", "--json", "--db", "log.db", "--set", "feed.sim.warm_up_days=0")
 AT_MAX = (*SIM, "--speed", "max")
@@ -82,7 +82,7 @@ def test_a_second_engine_is_kept_out_and_the_first_goes_on(tmp_path: Path) -> No
         start_s = time.monotonic() - started
         started = time.monotonic()
         second = papertape(tmp_path, *PACED)
-        assert time.monotonic() - started < 1.0 + 5.0 * start_s, "its own start-up and a second"
+        assert time.monotonic() - started < stretched(1.0 + 5.0 * start_s), "its own start-up and a second"
         assert (second.returncode, second.stdout) == (3, "")
         assert second.stderr == f"error: another engine holds {tmp_path / 'log.db'}\n"
         assert first.poll() is None
@@ -110,14 +110,14 @@ def test_a_reader_that_stopped_reading_holds_up_neither_the_engine_nor_its_end(t
         assert _wait_for_more(tmp_path, before) > before
         started = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert time.monotonic() - started < stretched(2.0)
     assert_ended_well(tmp_path)
 
 
 def _wait_for_more(folder: Path, seq: int) -> int:
     """The head of the log as soon as it is beyond a seq."""
-    ends = time.monotonic() + 20.0
+    ends = time.monotonic() + PATIENCE_S
     while time.monotonic() < ends:
         with closing(SqliteLogReader(folder / "log.db")) as reader:
             if (head := reader.head().seq) > seq:
@@ -136,7 +136,7 @@ def test_memory_stays_flat_over_weeks_of_a_market_at_max_speed(tmp_path: Path) -
             pages = Path(f"/proc/{process.pid}/statm").read_text().split()[1]
             sizes.append(int(pages) * 4_096 / 1e6)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert sizes[2] - sizes[0] < 4.0, f"resident MB after 15, 18 and 22 days of 5 symbols: {sizes}"
 
 
@@ -146,7 +146,7 @@ def test_it_runs_without_any_stdout(tmp_path: Path) -> None:
         ["sh", "-c", 'exec "$@" >&-', "sh", *command(*arguments)],
         cwd=tmp_path,
         env=environment(),
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0

@@ -18,7 +18,7 @@ from events.facts import EngineStopped
 from tests.engine.logs import recorded
 from tests.engine.parts import Given, busy, busy_tape, settings
 from tests.events.tape import in_loop
-from tests.patience import stretched
+from tests.patience import PATIENCE_S, stretched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -44,7 +44,6 @@ class Breaking(Given):
         raise self.error
 
 
-ENDS_S_MAX = 20.0
 ENDS_WITHIN_S = 1.9
 """SIGTERM ends an engine within two seconds."""
 
@@ -63,7 +62,7 @@ async def ended(db: Path, work: Made | None, watchers: Mapping[str, Made], feed:
     running: Engine
     async with engine(settings(db), feed.contracts(), ManualClock(), print) as running:
         try:
-            async with asyncio.timeout(ENDS_S_MAX):
+            async with asyncio.timeout(PATIENCE_S):
                 await supervise(work or partial(running.loop.run, feed), watchers, lambda: running.log.head.seq)
         finally:
             seq = running.log.head.seq

@@ -20,6 +20,7 @@ from events.log import Head
 from events.snapshots import SnapshotStore
 from events.sqlite_log import SqliteEventLog
 from tests.events.tape import candles, clock_ms
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 APPENDS = 5
@@ -63,7 +64,7 @@ def started(role: str, path: str, failpoint: str = "") -> subprocess.Popen[str]:
 def run_until_killed(failpoint: str, role: str, path: str) -> list[str]:
     """The lines that the process said before the failpoint ended it."""
     with started(role, path, failpoint) as process:
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == -signal.SIGKILL, process.returncode
     return said.split()
 

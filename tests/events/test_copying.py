@@ -18,6 +18,7 @@ from events.head_file import LogLock, read_head
 from events.sqlite_log import SqliteEventLog, SqliteLogReader
 from tests.events.processes import holding, run_until_killed, started
 from tests.events.tape import candles, clock_ms
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +82,7 @@ def test_a_kill_at_any_instant_leaves_the_old_log_or_the_new_one(db: Path) -> No
     shutil.copytree(db.parent, saved)
     begun_s = time.monotonic()
     with started("restore", str(db)) as process:
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_S)
     longest_s = time.monotonic() - begun_s
     for _ in range(KILLS):
         shutil.rmtree(db.parent)

@@ -18,6 +18,7 @@ from events.log import Entry
 from events.snapshots import SnapshotStore
 from events.sqlite_log import SqliteEventLog
 from tests.events.tape import clock_ms
+from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY, STRATEGIES
 
 CALL = re.compile(r"(rename\w*|fsync|fdatasync)\((.*)\) += 0")
@@ -49,7 +50,7 @@ def system_calls(tmp_path: Path) -> list[tuple[str, list[str]]]:
     command = [STRACE, "-f", "-y", "-o", str(trace), "-e", "trace=rename,renameat,renameat2,fsync,fdatasync"]
     program = [sys.executable, "-m", "tests.events.test_durable", str(tmp_path / "data")]
     whole = [*command, *program]
-    done = subprocess.run(whole, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(whole, cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     if "ptrace" in done.stderr and not trace.exists():
         pytest.skip("this machine does not let processes be traced")
     assert done.returncode == 0, done.stderr

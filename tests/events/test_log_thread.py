@@ -13,6 +13,7 @@ from events.log_thread import WAITING_MAX, LogThread
 from events.memory_log import MemoryEventLog, MemoryLogReader
 from events.sqlite_log import SqliteLogReader
 from tests.events.tape import candles, clock_ms, in_loop
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,14 +26,15 @@ class SlowReader(MemoryLogReader):
 
     def __init__(self, log: MemoryEventLog) -> None:
         super().__init__(log.rows)
-        self.leave = threading.Event()
+        self.begun, self.leave = threading.Event(), threading.Event()
         self.closed = False
         self._alone = threading.Lock()
 
     def read(self, after_seq: int, limit: int = 10_000) -> list[Recorded]:
         assert self._alone.acquire(blocking=False), "two callers at once"
         try:
-            assert self.leave.wait(10.0)
+            self.begun.set()
+            assert self.leave.wait(PATIENCE_S)
             assert not self.closed
             return super().read(after_seq, limit)
         finally:
@@ -65,7 +67,7 @@ async def test_a_page_is_what_the_reader_reads_and_the_loop_runs_on_meanwhile() 
 async def test_one_at_a_time_also_when_somebody_went_away() -> None:
     reader, pages = await slow()
     first, second = asyncio.ensure_future(pages.read(0, 1)), asyncio.ensure_future(pages.read(1, 1))
-    await asyncio.sleep(0.02)
+    await asyncio.to_thread(reader.begun.wait)
     first.cancel()
     third = asyncio.ensure_future(pages.read(2, 1))
     await asyncio.sleep(0.02)
@@ -78,7 +80,7 @@ async def test_one_at_a_time_also_when_somebody_went_away() -> None:
 async def test_those_who_wait_at_the_end_are_told_so() -> None:
     reader, pages = await slow()
     reading = [asyncio.ensure_future(pages.read(0, 1)) for _ in range(3)]
-    await asyncio.sleep(0.02)
+    await asyncio.to_thread(reader.begun.wait)
     threading.Timer(0.05, reader.leave.set).start()
     pages.close()
     pages.close()

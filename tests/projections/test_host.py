@@ -14,6 +14,7 @@ from events.memory_log import MemoryEventLog
 from projections.host import FOLLOW_EVENTS_MAX, Cursor, fold, follow
 from projections.portfolio import Portfolio
 from projections.trades import Trades
+from tests.patience import PATIENCE_S
 from tests.projections.tape import candle, closed, configured, opened, recorded
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def test_following_catches_up_and_goes_on_live() -> None:
         log, bus, seen, cursor = MemoryEventLog(clock_ms=lambda: 0), Bus(), Seen(), Cursor()
         await append(log, bus, *STORY[:2])
         task = asyncio.create_task(follow(log.reader(), bus, [seen], cursor))
-        await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE_S):
+            while len(seen.seqs) < 2:  # noqa: ASYNC110 - what is seen tells nobody.
+                await asyncio.sleep(0)
         caught_up = list(seen.seqs)
         await append(log, bus, *STORY[2:])
         bus.close()

@@ -18,6 +18,7 @@ from projections.checkpoints import DISTANCE_EVENTS_MIN
 from projections.timeline import SEEKS_WAITING_MAX, LogTimeline
 from projections.views import Views
 from tests.events.tape import in_loop
+from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, opened
 from tests.projections.timeline_given import Given, everything, following, given, story
@@ -251,7 +252,7 @@ async def test_the_head_is_never_behind_what_was_folded(tmp_path: Path) -> None:
     path, events = tmp_path / "log.db", story(20)
     await write(path, events)
     timeline = LogTimeline(lambda: (tail_of(path, SELDOM_S), Overtaken(path, candle(999, 1.0))), Views)
-    async with following(timeline), asyncio.timeout(10.0):
+    async with following(timeline), asyncio.timeout(PATIENCE_S):
         await timeline.wait_beyond(len(events))
         assert timeline.head_seq == timeline.views.seq == len(events) + 1
         assert (await timeline.as_of(timeline.views.seq)).seq == len(events) + 1
@@ -319,6 +320,6 @@ async def test_closing_in_the_middle_of_a_long_log_ends_it(tmp_path: Path) -> No
     await write(tmp_path / "log.db", story(3_000))
     for pause_s in (0.0, 0.001, 0.005):
         timeline = of_file(tmp_path / "log.db")
-        async with asyncio.timeout(20.0), following(timeline):
+        async with asyncio.timeout(PATIENCE_S), following(timeline):
             await asyncio.sleep(pause_s)
         assert timeline.closed

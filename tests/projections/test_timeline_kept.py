@@ -15,6 +15,7 @@ from projections.checkpoints import DISTANCE_EVENTS_MIN
 from projections.keeping import Keeping
 from projections.views import Views
 from tests.events.tape import in_loop
+from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle
 from tests.projections.timeline_given import Given, everything, following, given, story
@@ -60,10 +61,9 @@ async def test_the_head_is_there_at_once_and_every_moment_before_it_too(tmp_path
         assert portrait(timeline.views) == portrait(here.folded(until + 1))
         at_ms = DAY_0_MS + 1_000 * MINUTE_MS
         assert here.events[await timeline.seq_at(at_ms)] == candle(1_000, 100.0 + 1_000 % 7)
-        for _ in range(1_000):
-            if timeline.statistics().near_everywhere:
-                break
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE_S):
+            while not timeline.statistics().near_everywhere:  # noqa: ASYNC110 - it tells nobody.
+                await asyncio.sleep(0.01)
         assert timeline.statistics().checkpoints == until // DISTANCE_EVENTS_MIN, "the places before are filled up"
     assert not there.warnings
 
@@ -75,10 +75,9 @@ async def test_a_timeline_keeps_its_views_itself_while_it_goes_on(tmp_path: Path
     async with following(timeline):
         await here.append(*story(200))
         await timeline.wait_beyond(len(here.events) - 1)
-        for _ in range(500):
-            if there.files():
-                break
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE_S):
+            while not there.files():  # noqa: ASYNC110 - a file tells nobody.
+                await asyncio.sleep(0.01)
     views, seq = there.of(here).restored(Views())
     assert views.seq == seq == here.log.head.seq
     assert portrait(views) == portrait(here.folded(seq))

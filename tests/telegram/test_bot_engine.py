@@ -19,6 +19,7 @@ from tests.core.scripted.scripted import BUY
 from tests.engine.logs import of_type
 from tests.engine.parts import settings
 from tests.events.tape import in_loop
+from tests.patience import PATIENCE_S
 from tests.support import candle, listed
 from tests.twins.telegram import CHAT_ID, TelegramTwin
 from tests.twins.telegram_limits import UNLIMITED
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from engine.boot import Engine
     from events.sqlite_log import SqliteLogReader
     from tests.twins.telegram_messages import Message
-
-PATIENCE_S = 10.0
-LOOKS_MAX = 1_000
 
 
 class Eager(Pace):
@@ -65,11 +63,9 @@ class Chatting:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait in real time, not for ever."""
-    for _ in range(LOOKS_MAX):
-        if holds():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it does not come")
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110 - the twin tells nobody.
+            await asyncio.sleep(0.01)
 
 
 async def talk(made: Engine, reader: SqliteLogReader, chat: Chatting) -> None:

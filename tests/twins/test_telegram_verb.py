@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import httpx
 import pytest
@@ -13,7 +14,9 @@ import pytest
 from cli.telegram_twin import serve_telegram
 from events.errors import UsageError
 from tests.engine.processes import ROOT
+from tests.patience import PATIENCE_S
 
+post = partial(httpx.post, timeout=PATIENCE_S)
 PROGRAM = "from cli.telegram_twin import serve_telegram; serve_telegram(0, '127.0.0.1')"
 
 
@@ -31,13 +34,13 @@ def test_it_prints_what_it_receives_a_line_a_message() -> None:
         said = program.stdout.readline()
         url, token, chat = re.search(r"at (\S+): TELEGRAM_BOT_TOKEN=(\S+) TELEGRAM_CHAT_ID=(\S+)", said).groups()  # type: ignore[union-attr]
         body = {"chat_id": chat, "text": "<b>one</b>\ntwo", "parse_mode": "HTML"}
-        assert httpx.post(f"{url}/bot{token}/sendMessage", json=body).json()["ok"]
-        assert httpx.post(f"{url}/bot{token}/getUpdates").json()["ok"]
-        assert not httpx.post(f"{url}/bot{token}/sendMessage", json={**body, "text": ""}).json()["ok"]
+        assert post(f"{url}/bot{token}/sendMessage", json=body).json()["ok"]
+        assert post(f"{url}/bot{token}/getUpdates").json()["ok"]
+        assert not post(f"{url}/bot{token}/sendMessage", json={**body, "text": ""}).json()["ok"]
         with pytest.raises(UsageError, match="cannot be served"):
             serve_telegram(int(url.rpartition(":")[2]), "127.0.0.1")
         program.send_signal(signal.SIGTERM)
-        out, errors = program.communicate(timeout=10)
+        out, errors = program.communicate(timeout=PATIENCE_S)
         assert out.splitlines() == [
             "200 sendMessage <b>one</b> two",
             "400 sendMessage Bad Request: message text is empty",

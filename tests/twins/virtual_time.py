@@ -15,10 +15,12 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
+from tests.patience import PATIENCE_S
+
 T = TypeVar("T")
 
 WAIT_SLICE_S: Final = 0.05
-STALL_S: Final = 20.0
+STALL_S: Final = PATIENCE_S
 """A run in which for so many real seconds neither time jumps nor a socket has bytes is ended."""
 VIRTUAL_S_MAX: Final = 400.0 * 86_400.0
 """A run that goes on for longer than this in virtual seconds is ended: what it waits for never comes."""

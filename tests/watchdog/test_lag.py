@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from engine.lag import FILE_BYTES_MAX, STACKS_CHARS_MAX, LagWatch, stacks, stacks_file
+from engine.lag import FILE_BYTES_MAX, HANG_S, STACKS_CHARS_MAX, LagWatch, stacks, stacks_file
 from tests.patience import stretched
 
 if TYPE_CHECKING:
@@ -19,9 +19,11 @@ def a_function_that_blocks(seconds: float) -> None:
     time.sleep(seconds)
 
 
-async def watched(tell: Callable[[str], None], *blocks_s: float, tell_every_s: float = 60.0) -> LagWatch:
+async def watched(
+    tell: Callable[[str], None], *blocks_s: float, tell_every_s: float = 60.0, hang_s: float = HANG_S
+) -> LagWatch:
     """A loop that blocks for so long, again and again, and lives between."""
-    with LagWatch(asyncio.get_running_loop(), tell, tell_every_s=tell_every_s) as lag:
+    with LagWatch(asyncio.get_running_loop(), tell, hang_s=hang_s, tell_every_s=tell_every_s) as lag:
         await asyncio.sleep(0.3)
         for seconds in blocks_s:
             a_function_that_blocks(seconds)
@@ -42,7 +44,7 @@ def test_a_loop_that_hangs_has_its_stacks_written_while_it_hangs() -> None:
 
 def test_a_loop_that_lives_is_on_time_and_says_nothing() -> None:
     told: list[str] = []
-    seen = asyncio.run(watched(told.append, 0.3)).statistics()
+    seen = asyncio.run(watched(told.append, 0.3, hang_s=stretched(HANG_S))).statistics()
     assert told == [] and seen.hangs == 0
     assert seen.probes >= 3
     assert seen.max_ms is not None and seen.max_ms > 150.0

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from api.server import GRACE_S, HEADER_BYTES_MAX, SOCKET_MESSAGE_BYTES_MAX
 from api.streams import Streams
 from tests.events.tape import in_loop
-from tests.patience import stretched
+from tests.patience import PATIENCE_S, stretched
 from tests.web.given import TOKEN, served, site_of, told_day
 
 LOG = told_day()
@@ -25,7 +25,7 @@ async def test_streams_are_told_their_end_and_not_cut_off() -> None:
     serving = served(site_of(LOG))
     at = await serving.__aenter__()
     async with (
-        httpx.AsyncClient(timeout=20.0) as client,
+        httpx.AsyncClient(timeout=PATIENCE_S) as client,
         connect(f"ws://{at}/api/v1/ws") as socket,
         client.stream("GET", f"http://{at}/api/v1/stream") as response,
     ):

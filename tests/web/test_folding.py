@@ -12,6 +12,7 @@ from api.streams import Streams, events_of
 from api.tape import Filter
 from projections.site import Progress
 from tests.events.tape import in_loop
+from tests.patience import PATIENCE_S
 from tests.ui.given import PAGES, visiting
 from tests.web.given import client_of, served, site_of, told_day
 
@@ -81,7 +82,7 @@ async def test_a_stream_of_events_begins_when_the_log_is_read() -> None:
 
 @in_loop
 async def test_a_socket_is_refused_until_the_log_is_read() -> None:
-    async with served(folding_site()) as url, httpx.AsyncClient() as client:
+    async with served(folding_site()) as url, httpx.AsyncClient(timeout=PATIENCE_S) as client:
         upgrade = {
             "connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13",
             "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",

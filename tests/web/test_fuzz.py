@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
 from api.app import application
 from api.openapi import description
 from api.streams import Streams
+from tests.patience import PATIENCE_S
 from tests.support import examples
 from tests.web.given import BEARER, gate_of, served, site_of
 from tests.web.test_commands import trading
@@ -55,7 +56,7 @@ def in_a_thread() -> Iterator[str]:
     thread = threading.Thread(target=asyncio.run, args=(main(),))
     thread.start()
     try:
-        assert ready.wait(30.0)
+        assert ready.wait(PATIENCE_S)
         yield f"http://{at[0]}"
     finally:
         ended.set()

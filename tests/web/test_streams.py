@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 from api.sockets import MISTAKES_MAX
 from api.streams import Streams
 from tests.events.tape import in_loop
+from tests.patience import PATIENCE_S
 from tests.projections.tape import candle, recorded, tripped
 from tests.web.given import ListTimeline, served, site_of, told_day
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 LOG = told_day()
 HEAD = len(LOG)
-TOLD_S_MAX = 20.0
 MORE = [candle(500 + at, 100.0) for at in range(5)]
 
 
@@ -38,7 +38,7 @@ async def told(lines: AsyncIterator[str], count: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     last_id = ""
     while len(found) < count:
-        line = await asyncio.wait_for(anext(lines), TOLD_S_MAX)
+        line = await asyncio.wait_for(anext(lines), PATIENCE_S)
         name, _, value = line.partition(": ")
         if name == "id":
             last_id = value
@@ -48,13 +48,16 @@ async def told(lines: AsyncIterator[str], count: int) -> list[dict[str, Any]]:
     return found
 
 
+def client_of(at: str) -> httpx.AsyncClient:
+    """Make a client of the server at an address."""
+    return httpx.AsyncClient(base_url=f"http://{at}", timeout=PATIENCE_S)
+
+
 async def empty(streams: Streams) -> None:
     """Wait until every seat is free."""
-    for _ in range(250):
-        if streams.open == 0:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"{streams.open} seats are taken")
+    async with asyncio.timeout(PATIENCE_S):
+        while streams.open:  # noqa: ASYNC110 - a seat tells nobody that it is free.
+            await asyncio.sleep(0.02)
 
 
 async def seqs(client: httpx.AsyncClient, count: int, headers: dict[str, str] | None = None, **query: Any) -> list[int]:
@@ -67,7 +70,7 @@ async def seqs(client: httpx.AsyncClient, count: int, headers: dict[str, str] | 
 @in_loop
 async def test_a_stream_begins_behind_any_event_and_goes_on_with_what_comes() -> None:
     site = site_of(list(LOG))
-    async with served(site) as at, httpx.AsyncClient(base_url=f"http://{at}") as client:
+    async with served(site) as at, client_of(at) as client:
         async with client.stream("GET", "/api/v1/stream", params={"after_seq": 3}) as response:
             assert response.headers["content-type"].startswith("text/event-stream")
             lines = response.aiter_lines()
@@ -81,7 +84,7 @@ async def test_a_stream_begins_behind_any_event_and_goes_on_with_what_comes() ->
 @in_loop
 async def test_a_filtered_stream_tells_what_is_asked_for() -> None:
     site = site_of(list(LOG))
-    async with served(site) as at, httpx.AsyncClient(base_url=f"http://{at}") as client:
+    async with served(site) as at, client_of(at) as client:
         query = {"after_seq": 0, "type": ["PositionOpened", "PositionClosed"], "strategy": "momentum"}
         async with client.stream("GET", "/api/v1/stream", params=query) as response:
             first = await told(response.aiter_lines(), 2)
@@ -97,20 +100,20 @@ async def test_silence_is_kept_alive_and_says_where_to_resume() -> None:
     streams = Streams(site.timeline, keep_alive_s=0.05)
     async with (
         served(site, streams=streams) as at,
-        httpx.AsyncClient(base_url=f"http://{at}") as client,
+        client_of(at) as client,
         client.stream("GET", "/api/v1/stream") as response,
     ):
         lines = response.aiter_lines()
-        while await asyncio.wait_for(anext(lines), TOLD_S_MAX) != ": keep-alive":
+        while await asyncio.wait_for(anext(lines), PATIENCE_S) != ": keep-alive":
             pass
-        assert await asyncio.wait_for(anext(lines), TOLD_S_MAX) == f"id: {HEAD}"
+        assert await asyncio.wait_for(anext(lines), PATIENCE_S) == f"id: {HEAD}"
 
 
 @in_loop
 async def test_a_seat_is_for_one_and_free_again_afterwards() -> None:
     site = site_of(list(LOG))
     streams = Streams(site.timeline, streams_max=2)
-    async with served(site, streams=streams) as at, httpx.AsyncClient(base_url=f"http://{at}") as client:
+    async with served(site, streams=streams) as at, client_of(at) as client:
         async with (
             client.stream("GET", "/api/v1/stream", params={"after_seq": 0}) as one,
             connect(f"ws://{at}/api/v1/ws"),
@@ -141,6 +144,9 @@ async def test_who_does_not_read_is_dropped_and_its_seat_is_free() -> None:
             await asyncio.sleep(0.005)
             if streams.dropped:
                 break
+        async with asyncio.timeout(PATIENCE_S):
+            while not streams.dropped:  # noqa: ASYNC110 - a drop tells nobody.
+                await asyncio.sleep(0.02)
         assert streams.dropped == 1
         await empty(streams)
         writer.close()
@@ -149,7 +155,7 @@ async def test_who_does_not_read_is_dropped_and_its_seat_is_free() -> None:
 @in_loop
 async def test_a_socket_tells_what_is_subscribed_to() -> None:
     site = site_of(list(LOG))
-    async with asyncio.timeout(8.0), served(site) as at, connect(f"ws://{at}/api/v1/ws") as socket:
+    async with asyncio.timeout(PATIENCE_S), served(site) as at, connect(f"ws://{at}/api/v1/ws") as socket:
         await socket.send(json.dumps({"types": ["CandleClosed"], "after_seq": 0}))
         assert json.loads(await socket.recv()) == {"after_seq": 0}
         candles = [one.seq for one in LOG if type(one.event).__name__ == "CandleClosed"]
@@ -171,7 +177,7 @@ async def test_a_socket_that_keeps_talking_nonsense_is_closed() -> None:
 
 @in_loop
 async def test_a_page_of_another_site_gets_no_stream() -> None:
-    async with served(site_of(list(LOG))) as at, httpx.AsyncClient(base_url=f"http://{at}") as client:
+    async with served(site_of(list(LOG))) as at, client_of(at) as client:
         refused = await client.get("/api/v1/stream", headers={"origin": "https://evil.example"})
         assert refused.status_code == 403
         with pytest.raises(websockets.InvalidStatus) as rejection:

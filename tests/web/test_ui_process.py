@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -23,7 +24,7 @@ from events.facts import KillSwitchTripped
 from tests.cli.written_log import HEAD, write_log
 from tests.engine.logs import of_type
 from tests.engine.processes import ROOT, ended_s, environment, ok, papertape, running
-from tests.patience import stretched
+from tests.patience import PATIENCE_S, stretched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 STREAMS = 100
 ENDS_S_MAX = 2.0
+get, post = partial(httpx.get, timeout=PATIENCE_S), partial(httpx.post, timeout=PATIENCE_S)
 URL = re.compile(r"papertape: (http://\S+)\n")
 MADE = re.compile(r"commands need this token: (\S+)\n")
 SIM = (
@@ -54,12 +56,12 @@ def serving(folder: Path, *arguments: str, **extra: str) -> Iterator[tuple[subpr
 def answers(url: str) -> bool:
     """Whether somebody is there."""
     try:
-        return httpx.get(url).status_code == 200
+        return get(url).status_code == 200
     except httpx.TransportError:
         return False
 
 
-def wait_until(holds: Any, seconds: float = 60.0) -> None:
+def wait_until(holds: Any, seconds: float = PATIENCE_S) -> None:
     """Wait until something holds."""
     until = time.monotonic() + seconds
     while not holds():
@@ -69,7 +71,7 @@ def wait_until(holds: Any, seconds: float = 60.0) -> None:
 
 def seq_of(url: str) -> int:
     """Where the views stand; 0 while the log is first read."""
-    answer = httpx.get(f"{url}/api/v1/status")
+    answer = get(f"{url}/api/v1/status")
     seq: int = answer.json()["as_of"]["seq"] if answer.status_code == 200 else 0
     return seq
 
@@ -80,16 +82,16 @@ def test_a_log_is_served_and_left_as_it_was(tmp_path: Path) -> None:
     with serving(tmp_path, "--db", "small.db") as (process, url):
         wait_until(lambda: seq_of(url) == HEAD)
         shown = json.loads(ok(tmp_path, "arena", "--db", "small.db", "--json"))
-        assert httpx.get(f"{url}/api/v1/arena").json()["data"] == shown
+        assert get(f"{url}/api/v1/arena").json()["data"] == shown
         csv = ok(tmp_path, "trades", "--db", "small.db", "--csv", "-")
-        assert httpx.get(f"{url}/api/v1/trades.csv").text == csv
-        assert httpx.get(f"{url}/ready").json()["reasons"][0]["code"] == "stopped_by_fault"
+        assert get(f"{url}/api/v1/trades.csv").text == csv
+        assert get(f"{url}/ready").json()["reasons"][0]["code"] == "stopped_by_fault"
         assert process.stdout is not None
         token = MADE.match(process.stdout.readline())
         assert token
         body = {"actor": "anna", "reason": "test"}
         headers = {"authorization": f"Bearer {token[1]}"}
-        assert httpx.post(f"{url}/api/v1/commands/kill", json=body, headers=headers).status_code == 503
+        assert post(f"{url}/api/v1/commands/kill", json=body, headers=headers).status_code == 503
         assert ended_s(process, signal.SIGTERM) < stretched(ENDS_S_MAX)
         assert process.returncode == 0
     assert log.read_bytes() == content
@@ -106,8 +108,8 @@ def test_messages_are_those_of_the_log_its_configuration_and_the_file_beside_it(
     )
     with serving(tmp_path, "--db", "log.db", "--set", "alerts.pause=off") as (_, url):
         wait_until(lambda: seq_of(url) == HEAD)
-        told = httpx.get(f"{url}/api/v1/messages").json()["data"]
-        page = httpx.get(f"{url}/messages").text
+        told = get(f"{url}/api/v1/messages").json()["data"]
+        page = get(f"{url}/messages").text
     assert [one["kind"] for one in told] == ["fault", "heartbeat", "kill_switch", "exit", "entry", "start"]
     assert "5 events replayed in 1 ms" in told[-1]["text"]
     assert "<b>a beat</b>" in page and told[1]["text"] == "a beat"
@@ -117,10 +119,10 @@ def test_messages_are_those_of_the_log_its_configuration_and_the_file_beside_it(
 def test_it_ends_within_two_seconds_with_a_hundred_open_streams(tmp_path: Path, number: signal.Signals) -> None:
     write_log(tmp_path / "small.db")
     with serving(tmp_path, "--db", "small.db") as (process, url), ExitStack() as stack:
-        wait_until(lambda: httpx.get(f"{url}/api/v1/status").status_code == 200)
+        wait_until(lambda: get(f"{url}/api/v1/status").status_code == 200)
         host, _, port = url.removeprefix("http://").partition(":")
         for at in range(STREAMS):
-            stream = stack.enter_context(socket.create_connection((host, int(port)), timeout=20.0))
+            stream = stack.enter_context(socket.create_connection((host, int(port)), timeout=PATIENCE_S))
             path = "/api/v1/stream?after_seq=0" if at % 2 else "/api/v1/ws"
             upgrade = (
                 ""
@@ -132,7 +134,7 @@ def test_it_ends_within_two_seconds_with_a_hundred_open_streams(tmp_path: Path, 
             )
             stream.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{upgrade}\r\n".encode())
             assert stream.recv(12) in (b"HTTP/1.1 200", b"HTTP/1.1 101")
-        wait_until(lambda: httpx.get(f"{url}/health").json()["web"]["streams_open"] == STREAMS)
+        wait_until(lambda: get(f"{url}/health").json()["web"]["streams_open"] == STREAMS)
         assert ended_s(process, number) < stretched(ENDS_S_MAX)
         assert process.returncode == 0
 
@@ -140,16 +142,16 @@ def test_it_ends_within_two_seconds_with_a_hundred_open_streams(tmp_path: Path, 
 def test_of_a_thousand_clients_the_configured_number_is_served(tmp_path: Path) -> None:
     write_log(tmp_path / "small.db")
     with serving(tmp_path, "--db", "small.db", "--set", "web.streams_max=300") as (process, url):
-        wait_until(lambda: httpx.get(f"{url}/api/v1/status").status_code == 200)
+        wait_until(lambda: get(f"{url}/api/v1/status").status_code == 200)
         host, _, port = url.removeprefix("http://").partition(":")
         command = [sys.executable, "-m", "benchmarks.web_clients", host, port, "1000"]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         with subprocess.Popen(command, cwd=ROOT, env=environment(), **pipes) as crowd:
             assert crowd.stdout is not None
             assert json.loads(crowd.stdout.readline()) == {"served": 300, "refused": 700, "others": 0}
-            assert httpx.get(f"{url}/api/v1/arena", timeout=20.0).status_code == 200, "reading goes on"
+            assert get(f"{url}/api/v1/arena").status_code == 200, "reading goes on"
             crowd.communicate()
-        wait_until(lambda: httpx.get(f"{url}/health").json()["web"]["streams_open"] == 0)
+        wait_until(lambda: get(f"{url}/health").json()["web"]["streams_open"] == 0)
         assert ended_s(process, signal.SIGTERM) < stretched(ENDS_S_MAX)
 
 
@@ -165,9 +167,9 @@ def test_an_address_that_others_reach_needs_a_token_of_the_owner(tmp_path: Path)
     (tmp_path / "token").write_text(token)
     (tmp_path / ".env").write_text("PAPERTAPE_TOKEN_FILE=token\n")
     with serving(tmp_path, "--db", "small.db", "--host", "0.0.0.0") as (_, url):
-        assert httpx.get(f"{url}/api/v1/arena").status_code == 401
-        assert httpx.get(f"{url}/api/v1/arena", headers={"authorization": f"Bearer {token}"}).status_code == 200
-        assert httpx.get(f"{url}/live", headers={"host": "evil.example"}).status_code == 421
+        assert get(f"{url}/api/v1/arena").status_code == 401
+        assert get(f"{url}/api/v1/arena", headers={"authorization": f"Bearer {token}"}).status_code == 200
+        assert get(f"{url}/live", headers={"host": "evil.example"}).status_code == 421
 
 
 def test_what_cannot_be_served_is_refused_by_name(tmp_path: Path) -> None:
@@ -195,7 +197,7 @@ def test_beside_a_running_engine_it_follows_and_commands(tmp_path: Path) -> None
         reading.start()
         with (
             serving(tmp_path, "--db", "log.db", PAPERTAPE_TOKEN=token) as (_, url),
-            httpx.Client(base_url=url, headers=headers) as client,
+            httpx.Client(base_url=url, headers=headers, timeout=PATIENCE_S) as client,
         ):
             wait_until(lambda: client.get("/ready").status_code == 200)
             wait_until(lambda: client.get("/api/v1/status").status_code == 200)
@@ -225,7 +227,7 @@ def codes(client: httpx.Client) -> list[str]:
 async def first_of(url: str, headers: dict[str, str]) -> dict[str, Any]:
     """The first event of a live stream."""
     async with (
-        httpx.AsyncClient(base_url=url, headers=headers, timeout=30.0) as client,
+        httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_S) as client,
         client.stream("GET", "/api/v1/stream") as response,
     ):
         async for line in response.aiter_lines():
@@ -241,12 +243,12 @@ def test_a_backtest_shows_no_other_configuration_and_no_engine_to_crash(tmp_path
     ok(tmp_path, "backtest", "--candles", "XUSDT=x.csv", "--strategy", "momentum", "--db", "backtest.db",
        "--engine", "python")  # fmt: skip
     with serving(tmp_path, "--db", "backtest.db") as (_, url):
-        wait_until(lambda: "backtest ended" in httpx.get(f"{url}/ready").text)
-        config = httpx.get(f"{url}/api/v1/config").json()["data"]
+        wait_until(lambda: "backtest ended" in get(f"{url}/ready").text)
+        config = get(f"{url}/api/v1/config").json()["data"]
         assert (config["simulated"], config["commands_allowed"]) == (False, False)
         assert "seed" not in config["text"]
         for address in ("/", "/system"):
-            assert "Crash me" not in httpx.get(f"{url}{address}").text
+            assert "Crash me" not in get(f"{url}{address}").text
 
 
 def test_a_log_opened_by_hand_shows_the_configuration_of_its_engine_or_none(tmp_path: Path) -> None:
@@ -256,8 +258,8 @@ def test_a_log_opened_by_hand_shows_the_configuration_of_its_engine_or_none(tmp_
 
     def shown(*arguments: str) -> str:
         with serving(tmp_path, "--db", "log.db", *arguments) as (_, url):
-            wait_until(lambda: httpx.get(f"{url}/api/v1/arena").json()["data"])
-            page, text = httpx.get(f"{url}/system").text, httpx.get(f"{url}/api/v1/config").json()["data"]["text"]
+            wait_until(lambda: get(f"{url}/api/v1/arena").json()["data"])
+            page, text = get(f"{url}/system").text, get(f"{url}/api/v1/config").json()["data"]["text"]
             assert ("seed 77" in page) == ("seed 77" in text)
             assert ("not known here" in page) == ("not known here" in text)
             return str(text)
