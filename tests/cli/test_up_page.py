@@ -94,7 +94,7 @@ def test_a_full_disk_is_outlived_and_the_page_says_why_the_engine_is_down(tmp_pa
             url = address(keeper)
             assert keeper.stdout is not None
             for line in keeper.stdout:
-                if "it is tried as long as it takes" in line:
+                if "it is retried as long as it takes" in line:
                     break
             wait_for(lambda: get(f"{url}/ready").status_code == 503)
             [reason] = get(f"{url}/ready").json()["reasons"]
