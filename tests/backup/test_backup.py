@@ -137,7 +137,7 @@ def test_without_room_for_twice_the_log_there_is_no_backup(tmp_path: Path) -> No
     with wal.open("ab") as file:
         file.truncate(1 << 43)  # A hole, and no room taken: no disk has twice as much free.
     try:
-        with pytest.raises(BackupFailed, match="a backup needs twice the log, 17,592"):
+        with pytest.raises(BackupFailed, match="a backup needs twice the log's size, 17,592"):
             back_up(tmp_path, 0)
     finally:
         wal.unlink()  # Whoever reads all files of the tests would read the hole for ever.
