@@ -122,7 +122,8 @@ def test_a_page_that_was_killed_is_back_without_anybody_noticing_much(visitor: V
     page = visitor.page()
     page.goto("/")
     moves_on(page)
-    with visitor.allowing("net::ERR_"), visitor.allowing("503"):  # The new process has to read the log first.
+    # The new process has to read the log first; htmx names each request that fails meanwhile.
+    with visitor.allowing("net::ERR_"), visitor.allowing("503"), visitor.allowing("htmx:"):
         os.kill(child_named(served.pid, "ui"), signal.SIGKILL)
         page.wait_for_function(BEYOND, arg=seq_of(page) + 5, timeout=BACK_MS_MAX)
     answer = page.goto("/risk")
