@@ -103,7 +103,7 @@ def test_starts_entries_exits_and_stops_arrive_once_also_after_a_kill(tmp_path: 
         engine.send_signal(signal.SIGTERM)
         assert engine.wait(PATIENCE_S) == 0, (tmp_path / "stderr.txt").read_text()
         engine = started(tmp_path, here)  # What a stop had no time for is told by the next start.
-        text = taken(here.until(lambda text: " stopped" in taken(text)))
+        text = taken(here.until(lambda text: " stopped" in taken(text) and taken(text).count(" started") >= 3))
         engine.send_signal(signal.SIGTERM)
         assert engine.wait(PATIENCE_S) == 0, (tmp_path / "stderr.txt").read_text()
     assert re.search(r"\d events replayed in \d+ ms", text), "what the log cannot know"
