@@ -48,7 +48,7 @@ def system_calls(tmp_path: Path) -> list[tuple[str, list[str]]]:
     assert STRACE is not None
     trace = tmp_path / "trace"
     command = [STRACE, "-f", "-y", "-o", str(trace), "-e", "trace=rename,renameat,renameat2,fsync,fdatasync"]
-    program = [sys.executable, "-m", "tests.events.test_durable", str(tmp_path / "data")]
+    program = [sys.executable, "-B", "-m", "tests.events.test_durable", str(tmp_path / "data")]
     whole = [*command, *program]
     done = subprocess.run(whole, cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     if "ptrace" in done.stderr and not trace.exists():
