@@ -25,6 +25,7 @@ COPY projections projections
 COPY api api
 COPY ui ui
 COPY cli cli
+COPY sandbox sandbox
 COPY tools/assets.py tools/build_pages.py tools/
 COPY --from=modules /modules/node_modules /modules
 RUN python tools/assets.py /modules

@@ -14,14 +14,14 @@ from starlette.responses import Response
 from api.gate import Access
 from api.query import SEQ_MAX, Query, read
 from api.routes import GuardedRoute, Operation
-from projections.formats import moment_ms
-from projections.site import newest_views
+from projections.site.ports import newest_views
+from projections.text.formats import moment_ms
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from projections.site import Site
-    from projections.views import Views
+    from projections.site.ports import Site
+    from projections.site.views import Views
 
 T = TypeVar("T")
 JSON: Final = "application/json"

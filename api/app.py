@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from api.gate import Gate
     from api.streams import Streams
-    from projections.site import Site
+    from projections.site.ports import Site
 
 
 VIEWS = (*trading.VIEWS, *trades.VIEWS, *market.VIEWS, *history.VIEWS, *installation.VIEWS)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from projections.site import Site
+    from projections.site.ports import Site
 
 WORDS_CHARS_MAX = 200
 SEEN_S_MAX = 2.0

@@ -16,15 +16,15 @@ from api.sockets import Names, converse
 from api.streams import EventStream, Streams, events_of
 from api.tape import Filter
 from events.errors import LogBusy
-from projections.event_views import TYPE_NAMES, EventView
-from projections.site import newest_views
+from projections.site.ports import newest_views
+from projections.text.event_views import TYPE_NAMES, EventView
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.websockets import WebSocket
 
     from api.routes import Guarded
-    from projections.site import Timeline
+    from projections.site.ports import Timeline
 
 ID_DIGITS_MAX = len(str(SEQ_MAX))
 

@@ -12,16 +12,16 @@ from starlette.responses import Response
 from api.answers import AsOf
 from api.gate import Access
 from api.routes import GuardedRoute, Operation
-from projections.feeding import AnomalyView, FeedView, SuspendedView
-from projections.marks import Repairs
-from projections.readiness import ReadyView, Reason, readiness
-from projections.site import EngineStatus, newest_views
+from projections.folds.market_status import AnomalyView, FeedView, SuspendedView
+from projections.folds.marks import Repairs
+from projections.site.ports import EngineStatus, newest_views
+from projections.site.readiness import ReadyView, Reason, readiness
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from api.streams import Streams
-    from projections.site import Site
+    from projections.site.ports import Site
 
 Make = Callable[[], Awaitable[tuple[int, Any]]]
 

@@ -10,14 +10,14 @@ from starlette.exceptions import HTTPException
 from api.answers import View
 from api.query import LIMIT_DEFAULT, Limit, Query, Seq
 from api.searching import SEARCH_S_MAX, run
-from projections.event_views import TYPE_NAMES, ChainView, EventView, chain_view, event_view
-from projections.messages import Message, messages
-from projections.portfolio import PortfolioView
-from projections.wanted import SEARCHED_EVENTS_MAX, SEARCHED_IN_VAIN_MAX, Search, Wanted
+from projections.folds.portfolio import PortfolioView
+from projections.site.event_query import SEARCHED_EVENTS_MAX, SEARCHED_IN_VAIN_MAX, Search, Wanted
+from projections.site.messages import Message, messages
+from projections.text.event_views import TYPE_NAMES, ChainView, EventView, chain_view, event_view
 
 if TYPE_CHECKING:
     from api.answers import Scene
-    from projections.wanted import Found
+    from projections.site.event_query import Found
 
 OF_MESSAGES = "As in the chat, without a token as they would have gone: the last 50 alerts, faults, the last heartbeat"
 Text = Annotated[str, Meta(max_length=100)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from api.answers import View
-from projections.site import StrategyView
+from projections.site.ports import StrategyView
 
 if TYPE_CHECKING:
     from api.answers import Scene

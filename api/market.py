@@ -8,8 +8,8 @@ from msgspec import Meta, Struct
 
 from api.answers import View
 from api.query import LIMIT_DEFAULT, SEQ_MAX, Limit, Name, Query
-from projections.fills import FillView, fills
-from projections.site import ChartView, ConditionsView
+from projections.site.chart_fills import FillView, fills
+from projections.site.ports import ChartView, ConditionsView
 
 if TYPE_CHECKING:
     from api.answers import Scene

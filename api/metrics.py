@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from api.gate import Access
 from api.routes import GuardedRoute, Operation
-from projections.readiness import readiness
+from projections.site.readiness import readiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from api.streams import Streams
-    from projections.portfolio import AccountView
-    from projections.site import EngineStatus, Site
+    from projections.folds.portfolio import AccountView
+    from projections.site.ports import EngineStatus, Site
 
 STATES = ("active", "paused", "stopped")
 

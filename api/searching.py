@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from events.errors import LogReplaced
 
 if TYPE_CHECKING:
-    from projections.site import Timeline
-    from projections.wanted import Found, Search
+    from projections.site.event_query import Found, Search
+    from projections.site.ports import Timeline
 
 SEARCH_S_MAX: Final = 3.0
 """The time limit of a request without a hit; its `next` continues the search."""

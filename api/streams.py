@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from projections.site import Timeline
+    from projections.site.ports import Timeline
 
 SEND_S_MAX: Final = 10.0
 """Whoever takes longer to read what is sent is dropped."""

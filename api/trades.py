@@ -15,10 +15,10 @@ from api.answers import Page, View, Viewing, seq_of
 from api.gate import Access
 from api.query import LIMIT_DEFAULT, Limit, Query, Seq, read
 from api.routes import GuardedRoute, Operation
-from projections.choosing import Choice, newest
-from projections.formats import moment_ms
-from projections.site import newest_views
-from projections.trades import TradeView, write_trades_csv
+from projections.folds.trades import TradeView, write_trades_csv
+from projections.site.ports import newest_views
+from projections.site.trade_query import Choice, newest
+from projections.text.formats import moment_ms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

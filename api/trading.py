@@ -10,21 +10,21 @@ from api.answers import View
 from api.query import LIMIT_DEFAULT, Limit, Name, Query
 from events.errors import UsageError
 from events.facts import RunnerConfigured
-from projections.arena import ArenaRow
-from projections.breakdown import BreakdownView, breakdown
-from projections.courses import DayResult, day_results
-from projections.coverage import CoverageView
-from projections.equity import EquityView
-from projections.limits import LimitView
-from projections.marks import Mark
-from projections.performance import Performance
-from projections.portfolio import AccountView, OrderView, PositionView
-from projections.switches import TripView
-from projections.total import TotalView
+from projections.folds.arena import ArenaRow
+from projections.folds.breakdown import BreakdownView, breakdown
+from projections.folds.coverage import CoverageView
+from projections.folds.equity import EquityView
+from projections.folds.kill_switches import TripView
+from projections.folds.limits import LimitView
+from projections.folds.marks import Mark
+from projections.folds.performance import Performance
+from projections.folds.portfolio import AccountView, OrderView, PositionView
+from projections.folds.total import TotalView
+from projections.site.equity_curves import DayResult, day_results
 
 if TYPE_CHECKING:
     from api.answers import Scene
-    from projections.views import Views
+    from projections.site.views import Views
 
 
 class OneRunner(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -6,13 +6,13 @@ import asyncio
 import sys
 from pathlib import Path
 
-from engine.boot import snapshot_store
-from engine.clock import SystemClock
-from engine.core.registry import code_digest, load_strategies
-from engine.feeds.sim import SimFeed
-from engine.feeds.sim_script import SimSettings
+from engine.feeds.sim.feed import SimFeed
+from engine.feeds.sim.script import SimSettings
 from engine.loop import Loop
+from engine.ports.clock import SystemClock
 from engine.recovery import recover
+from engine.startup import snapshot_store
+from engine.strategy_registry import code_digest, load_strategies
 from events.bus import Bus
 from events.sqlite_log import SqliteEventLog
 

@@ -18,13 +18,13 @@ from msgspec import Struct
 from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
 from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
 from benchmarks.processes import environment
-from engine.boot import snapshot_store
-from engine.clock import SystemClock
-from engine.commanding import CommandDesk
-from engine.core.registry import code_digest
-from engine.core.world import new_world
+from engine.command_queue import CommandDesk
 from engine.loop import Loop
-from engine.setup import configuration
+from engine.ports.clock import SystemClock
+from engine.reducer.state import new_world
+from engine.runner_settings import configuration
+from engine.startup import snapshot_store
+from engine.strategy_registry import code_digest
 from events.bus import Bus
 from events.cursors import SqliteCursors
 from events.facts import EngineStarted
@@ -35,8 +35,8 @@ from projections.telegram.address import ChatAddress
 from projections.telegram.bot import Bot
 from projections.telegram.client import TelegramClient
 from projections.telegram.delivery import Notifier
-from projections.telegram.pace import Pace
 from projections.telegram.poll import Gate
+from projections.telegram.rate_limit import Pace
 from projections.telegram.secret import Token
 
 if TYPE_CHECKING:

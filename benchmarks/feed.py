@@ -15,15 +15,15 @@ from msgspec import Struct, field
 from benchmarks.exchange import TICKER_MS, UPDATE_MS
 from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
 from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
-from engine.boot import EngineSettings, engine, snapshot_store
-from engine.clock import SystemClock
-from engine.core.registry import code_digest
-from engine.core.world import new_world
-from engine.feeds.bitget import BitgetFeed
-from engine.feeds.bitget_settings import BitgetSettings
-from engine.feeds.bitget_watch import Watch
+from engine.feeds.bitget.feed import BitgetFeed
+from engine.feeds.bitget.session import Watch
+from engine.feeds.bitget.settings import BitgetSettings
 from engine.loop import Loop
-from engine.setup import configuration
+from engine.ports.clock import SystemClock
+from engine.reducer.state import new_world
+from engine.runner_settings import configuration
+from engine.startup import EngineSettings, engine, snapshot_store
+from engine.strategy_registry import code_digest
 from events.bus import Bus
 from events.facts import CandleClosed, Timing
 from events.sqlite_log import SqliteEventLog
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
-    from engine.feeds.port import Seen
+    from engine.ports.feed import Seen
     from events.facts import FeedConnected, FeedFact
 
 SIZES = (50, 500)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
 from benchmarks.measure import Bench, Result, milliseconds, percentile
-from engine.boot import snapshot_store
-from engine.core.registry import code_digest
-from engine.core.world import new_world
 from engine.loop import Loop
-from engine.setup import configuration
+from engine.reducer.state import new_world
+from engine.runner_settings import configuration
+from engine.startup import snapshot_store
+from engine.strategy_registry import code_digest
 from events.bus import Bus
 from events.sqlite_log import SqliteEventLog
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from benchmarks.market import listed, minutes, runners, strategies
-from engine.boot import snapshot_store
-from engine.core.registry import code_digest
-from engine.core.world import World, new_world
 from engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
-from engine.setup import configuration
+from engine.reducer.state import World, new_world
+from engine.runner_settings import configuration
+from engine.startup import snapshot_store
+from engine.strategy_registry import code_digest
 from events.bus import Bus
 from events.facts import CandleClosed, EngineStarted, Event
 from events.sqlite_log import SqliteEventLog

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 from benchmarks.logs import SYMBOLS, Grower
 from benchmarks.market import strategies
 from benchmarks.measure import Bench, Result, milliseconds, percentile
-from engine.charts import Charts
-from engine.conditions import conditions
-from engine.core.saving import world_digest
-from engine.past import Past
+from engine.inspect.chart_reader import Charts
+from engine.inspect.entry_conditions import conditions
+from engine.inspect.state_history import Past
+from engine.reducer.snapshot_codec import world_digest
 from events.log_thread import LogThread
 from events.sqlite_log import SqliteLogReader
 

@@ -7,23 +7,23 @@ from array import array
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from engine.clock import ManualClock
-from engine.core.registry import load_strategies
-from engine.core.risk import Risk
-from engine.feeds.columns import CandleColumns
-from engine.feeds.sim import SimFeed
-from engine.feeds.sim_market import KNOWN, MINUTE_MS, SimMarket
-from engine.feeds.sim_plan import DAY_MINUTES, DAY_MS, FUNDING_MS
-from engine.feeds.sim_script import READING_MS, START_MS, SimSettings
-from engine.setup import RunnerSettings
+from engine.feeds.files.columns import CandleColumns
+from engine.feeds.sim.episodes import DAY_MINUTES, DAY_MS, FUNDING_MS
+from engine.feeds.sim.feed import SimFeed
+from engine.feeds.sim.market import KNOWN, MINUTE_MS, SimMarket
+from engine.feeds.sim.script import READING_MS, START_MS, SimSettings
+from engine.kernel.risk_settings import Risk
+from engine.ports.clock import ManualClock
+from engine.runner_settings import RunnerSettings
+from engine.strategy_registry import load_strategies
 from events.facts import CandleClosed, ContractListed, FundingRateSettled, MarketFact, OpenInterestObserved, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from engine.core.strategy import Strategy
-    from engine.feeds.file import FileFeed
+    from engine.feeds.files.feed import FileFeed
+    from engine.kernel.strategy import Strategy
 
 SEED = 7
 SYMBOL = "BTCUSDT"

@@ -15,14 +15,14 @@ from benchmarks.logs import SYMBOLS, TAIL_EVENTS, Grower, grown
 from benchmarks.market import strategies
 from benchmarks.measure import ROOT, Bench, Result, million, milliseconds
 from benchmarks.processes import IMPORTS_SHOWN, environment, imports
-from engine.core.saving import world_digest
 from engine.recovery import recover
+from engine.reducer.snapshot_codec import world_digest
 from events.sqlite_log import SqliteLogReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.core.world import World
+    from engine.reducer.state import World
 
 READY_S, FLATNESS = 0.3, 1.2
 PLAIN_S, COMPILED_S = 60.0, 5.0

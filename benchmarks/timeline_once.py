@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct, field
 
-from cli.following import timeline_of
-from cli.sparing import Sparing
+from cli.service.gc_freeze import Sparing
+from cli.service.page_timeline import timeline_of
 from projections.alerts.settings import AlertSettings
-from projections.forking import fork
+from projections.persistence.fork import fork
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from projections.timeline import LogTimeline
-    from projections.views import Views
+    from projections.site.timeline import LogTimeline
+    from projections.site.views import Views
 
 SEED = 3
 SEEKS = 300

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.logs import SYMBOLS
 from benchmarks.market import listed, minutes, runners, strategies
-from engine.core.registry import code_digest
-from engine.setup import configuration
+from engine.runner_settings import configuration
+from engine.strategy_registry import code_digest
 from events.chain import end_of, next_row
 from events.codec import CODEC
 from events.facts import CandleClosed, EngineStarted, Event, OrderPlaced, PositionClosed, PositionOpened

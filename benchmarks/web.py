@@ -17,11 +17,11 @@ from msgspec import Struct, field
 from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
 from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
 from benchmarks.processes import environment
-from engine.boot import snapshot_store
-from engine.core.registry import code_digest
-from engine.core.world import new_world
 from engine.loop import Loop
-from engine.setup import configuration
+from engine.reducer.state import new_world
+from engine.runner_settings import configuration
+from engine.startup import snapshot_store
+from engine.strategy_registry import code_digest
 from events.bus import Bus
 from events.sqlite_log import SqliteEventLog
 

@@ -10,7 +10,7 @@ from cli import INTERRUPTED
 def main() -> None:
     """The entry point `papertape`."""
     try:
-        from cli.main import main as run  # noqa: PLC0415 - it is what takes its time.
+        from cli.app import main as run  # noqa: PLC0415 - it is what takes its time.
 
         run()
     except KeyboardInterrupt:

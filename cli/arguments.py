@@ -32,7 +32,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
 
 def moment_ms(text: str, option: str) -> int:
     """Return the UTC milliseconds of a moment. Raises UsageError that names the option and the accepted forms."""
-    from projections import formats  # noqa: PLC0415 - `papertape --help` must not import a command's modules.
+    from projections.text import formats  # noqa: PLC0415 - `papertape --help` must not import a command's modules.
 
     found = formats.moment_ms(text)
     if found is None:

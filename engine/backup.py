@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from engine.core.saving import world_digest
 from engine.recovery import recover
+from engine.reducer.snapshot_codec import world_digest
 from events.beside import real_path
 from events.copying import copy_log, log_bytes, put_back
 from events.durable import make_folder, rename_durably
@@ -30,7 +30,7 @@ from events.sqlite_log import SqliteLogReader
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from engine.core.strategy import Strategy
+    from engine.kernel.strategy import Strategy
     from events.snapshots import SnapshotStore
 
 SUFFIX = ".backup"

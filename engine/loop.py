@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from engine.core.machine import is_news, react
-from engine.core.saving import encode_world
-from engine.feeds.port import Seen
-from engine.vital_signs import Latencies
+from engine.ports.feed import Seen
+from engine.process_health import Latencies
+from engine.reducer.reducer import is_news, react
+from engine.reducer.snapshot_codec import encode_world
 from events.commands import Accepted
 from events.errors import CommandRefused, EngineFault, SnapshotRefused
 from events.failpoints import reach
@@ -22,8 +22,8 @@ from events.failpoints import reach
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from engine.core.world import World
-    from engine.feeds.port import Feed
+    from engine.ports.feed import Feed
+    from engine.reducer.state import World
     from events.bus import Bus
     from events.facts import Event, FeedFact
     from events.log import Entry, EventLog

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from engine.core.machine import fold
-from engine.core.registry import code_digest
-from engine.core.saving import decode_world
-from engine.core.world import World, new_world
+from engine.reducer.reducer import fold
+from engine.reducer.snapshot_codec import decode_world
+from engine.reducer.state import World, new_world
+from engine.strategy_registry import code_digest
 from events.errors import SnapshotRefused
 from events.failpoints import reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from engine.core.strategy import Strategy
+    from engine.kernel.strategy import Strategy
     from events.log import LogReader, Recorded
     from events.snapshots import Snapshot, SnapshotStore
 

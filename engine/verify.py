@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from engine.core.machine import follow, groups, is_decision, is_news, react
-from engine.core.registry import code_digest
-from engine.core.saving import decode_world, encode_world, world_digest
-from engine.core.world import new_world
+from engine.reducer.reducer import follow, groups, is_decision, is_news, react
+from engine.reducer.snapshot_codec import decode_world, encode_world, world_digest
+from engine.reducer.state import new_world
+from engine.strategy_registry import code_digest
 from events.errors import CommandRefused, SnapshotRefused
 from events.facts import EngineStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from engine.core.strategy import Strategy
+    from engine.kernel.strategy import Strategy
     from events.log import Entry, LogReader, Recorded
     from events.snapshots import Snapshot, SnapshotStore
 

@@ -6,13 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from events.errors import LogDamaged
-from projections.keeping import KeptNowhere
+from projections.persistence.fold_store import KeptNowhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from events.log import Recorded
-    from projections.keeping import Keeper
+    from projections.persistence.fold_store import Keeper
 
 FOLLOW_EVENTS_MAX = 2_000
 

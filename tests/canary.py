@@ -9,7 +9,7 @@ import logging
 import mmap
 from typing import TYPE_CHECKING, Final
 
-from tests.twins.telegram import TOKEN
+from sandbox.telegram.twin import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

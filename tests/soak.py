@@ -22,15 +22,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from cli.config import load_config, strategies_of
-from engine.boot import snapshot_store
-from engine.core.registry import code_digest
-from engine.core.saving import decode_world, world_digest
+from cli.config.sections import load_config, strategies_of
+from engine.reducer.snapshot_codec import decode_world, world_digest
+from engine.startup import snapshot_store
+from engine.strategy_registry import code_digest
 from events.facts import CandleClosed
+from sandbox.bitget.market import SimTwinMarket
 from tests.deploy.box import free_port
 from tests.engine.logs import recorded
 from tests.engine.processes import command, environment, papertape
-from tests.twins.bitget_market import SimTwinMarket
 
 SPEED = 60
 KILL_EVERY_S = 3_600 / SPEED

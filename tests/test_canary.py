@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from sandbox.telegram.twin import TOKEN
 from tests.canary import CANARY, Listening, leaks, outputs, sings
-from tests.twins.telegram import TOKEN
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.core.registry import load_strategies
-from engine.setup import RunnerSettings
+from engine.runner_settings import RunnerSettings
+from engine.strategy_registry import load_strategies
 from events import errors
 from events.facts import PositionOpened
 from tests.core.random_market import Recipe, market

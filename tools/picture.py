@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cli.live import Screen
+from cli.render.dashboard import Screen
 from events.log import Recorded
 from events.sqlite_log import SqliteLogReader
 from projections.host import fold

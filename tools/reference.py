@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import typer.main
 from msgspec.structs import fields
 
-from cli.config_read import schema
-from cli.config_schema import Key, Table, range_text, value_text
-from cli.main import EXIT_CODES, app
-from engine.core.registry import load_strategies
+from cli.app import EXIT_CODES, app
+from cli.config.loader import schema
+from cli.config.schema import Key, Table, range_text, value_text
+from engine.strategy_registry import load_strategies
 from events.facts import EVENT_TYPES, type_name
 
 if TYPE_CHECKING:

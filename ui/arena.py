@@ -9,23 +9,23 @@ from msgspec import Struct
 
 from events.errors import LogBusy, UsageError
 from events.facts import GLOBAL_SCOPE
-from projections.breakdown import BreakdownView
-from projections.courses import course_drawdowns, courses
-from projections.site import ConditionsView
+from projections.folds.breakdown import BreakdownView
+from projections.site.equity_curves import course_drawdowns, courses
+from projections.site.ports import ConditionsView
 from ui.overview import CoursesPicture, all_courses, course_points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from events.facts import RunnerConfigured
-    from projections.arena import ArenaRow
-    from projections.coverage import CoverageView, DataView
-    from projections.limits import LimitView
-    from projections.performance import Performance
-    from projections.portfolio import AccountView, PositionView
-    from projections.site import Progress, StrategyView
-    from projections.trades import TradeView
-    from projections.views import Refusal
+    from projections.folds.arena import ArenaRow
+    from projections.folds.coverage import CoverageView, DataView
+    from projections.folds.limits import LimitView
+    from projections.folds.performance import Performance
+    from projections.folds.portfolio import AccountView, PositionView
+    from projections.folds.trades import TradeView
+    from projections.site.ports import Progress, StrategyView
+    from projections.site.views import Refusal
     from ui.look import Look
 
 TRADES_SHOWN_MAX = 12

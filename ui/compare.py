@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from projections.compare import Comparison
+    from projections.folds.log_diff import Comparison
     from ui.look import Look
 
 

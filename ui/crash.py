@@ -16,7 +16,7 @@ from events.errors import UsageError
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from projections.site import Site
+    from projections.site.ports import Site
 
 JSON = "application/json"
 

@@ -9,8 +9,8 @@ from msgspec import Struct
 from starlette.responses import HTMLResponse
 
 from events.errors import PapertapeError, UsageError
-from projections.readiness import readiness
-from projections.stepping import steps
+from projections.site.neighbours import steps
+from projections.site.readiness import readiness
 from ui.look import Look, views_of
 from ui.rendering import ASSETS, environment, render
 from ui.searches import Searches
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from projections.site import Site
-    from projections.views import Views
+    from projections.site.ports import Site
+    from projections.site.views import Views
 
 BASE, BARE = "base.html", "bare.html"
 NOT_OF_A_PAGE = frozenset({"as_of", "part"})

@@ -8,14 +8,14 @@ from msgspec import Struct
 
 from api.searching import run
 from events.errors import UsageError
-from projections.event_views import TYPE_NAMES
-from projections.stepping import Steps, steps
-from projections.wanted import Found, Search, Wanted
+from projections.site.event_query import Found, Search, Wanted
+from projections.site.neighbours import Steps, steps
+from projections.text.event_views import TYPE_NAMES
 from ui.searches import SEARCH_S_MAX, newest
 
 if TYPE_CHECKING:
     from events.log import Recorded
-    from projections.why import Chain
+    from projections.text.causes import Chain
     from ui.look import Look
 
 EVENTS_A_PAGE = 60

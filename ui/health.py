@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from events.facts import GLOBAL_SCOPE
-from projections.marks import Mark, Repairs
-from projections.portfolio import PortfolioView
-from projections.readiness import ENDED, STALE, readiness
-from projections.reasons import reason_words
+from projections.folds.marks import Mark, Repairs
+from projections.folds.portfolio import PortfolioView
+from projections.site.readiness import ENDED, STALE, readiness
 from projections.telegram.address import moved_words
+from projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from events.facts import EngineStarted
-    from projections.site import EngineStatus
-    from projections.views import Seen
+    from projections.site.ports import EngineStatus
+    from projections.site.views import Seen
     from ui.look import Look
 
 OUTAGES_SHOWN_MAX = 12

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from events.errors import UsageError
-from projections.formats import moment_ms
-from projections.site import newest_views
+from projections.site.ports import newest_views
+from projections.text.formats import moment_ms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from projections.site import EngineStatus, Progress, Site
-    from projections.views import Views
+    from projections.site.ports import EngineStatus, Progress, Site
+    from projections.site.views import Views
     from ui.searches import Searches
 
 QUERY_CHARS_MAX = 200

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from projections.messages import messages as told
-from projections.views import ALERTS_KEPT_MAX
+from projections.site.messages import messages as told
+from projections.site.views import ALERTS_KEPT_MAX
 
 if TYPE_CHECKING:
-    from projections.messages import Message
+    from projections.site.messages import Message
     from ui.look import Look
 
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from projections.courses import CourseView, DayResult, courses, day_results
-from projections.drawing import thinned
-from projections.formats import gain
+from projections.site.equity_curves import CourseView, DayResult, courses, day_results
+from projections.site.plot_geometry import thinned
+from projections.text.formats import gain
 from ui.rendering import tone
 
 if TYPE_CHECKING:
     from events.log import Recorded
-    from projections.arena import ArenaRow
-    from projections.marks import Mark
-    from projections.portfolio import PortfolioView
-    from projections.total import DrawdownPoint, TotalView
-    from projections.views import Views
+    from projections.folds.arena import ArenaRow
+    from projections.folds.marks import Mark
+    from projections.folds.portfolio import PortfolioView
+    from projections.folds.total import DrawdownPoint, TotalView
+    from projections.site.views import Views
     from ui.look import Look
 
 COURSE_POINTS_MAX = 300

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from api.problems import Handler
     from api.streams import Streams
-    from projections.site import Site
+    from projections.site.ports import Site
 
 KEPT: Final = "public, max-age=31536000, immutable"
 """The address of a file changes with the file, so it may be kept."""

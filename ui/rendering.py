@@ -15,10 +15,11 @@ from markupsafe import Markup
 
 from events.facts import type_name
 from events.text import UNSAFE, printable
-from projections import drawing, formats
-from projections.event_views import event_view
-from projections.reasons import reason_words
-from projections.words import words
+from projections.site import plot_geometry
+from projections.text import formats
+from projections.text.event_lines import words
+from projections.text.event_views import event_view
+from projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from jinja2.runtime import Context
 
     from events.log import Recorded
-    from projections.messages import Message
-    from projections.words import Line
+    from projections.site.messages import Message
+    from projections.text.event_lines import Line
 
 FOLDER = Path(__file__).parent
 TEMPLATES, STATIC, ASSETS = FOLDER / "templates", FOLDER / "static", FOLDER / "assets"
@@ -51,7 +52,7 @@ def environment() -> Environment:
     )
     found.globals |= {"link": link, "here": here, "now": now, "csv": csv, "asset": asset, "pairs": pairs}
     found.globals |= {
-        "drawing": drawing,
+        "drawing": plot_geometry,
         "leverage": leverage,
         "chart_then": chart_then,
         "day_of_figures": day_of_figures,

@@ -9,9 +9,9 @@ from msgspec import Struct
 from events.facts import GLOBAL_SCOPE
 
 if TYPE_CHECKING:
-    from projections.limits import LimitView
-    from projections.portfolio import AccountView
-    from projections.switches import TripView
+    from projections.folds.kill_switches import TripView
+    from projections.folds.limits import LimitView
+    from projections.folds.portfolio import AccountView
     from ui.look import Look
 
 PAST_SHOWN_MAX = 200

@@ -6,10 +6,10 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from api.searching import run
-from projections.wanted import SEARCHED_EVENTS_MAX, Found, Search, Wanted
+from projections.site.event_query import SEARCHED_EVENTS_MAX, Found, Search, Wanted
 
 if TYPE_CHECKING:
-    from projections.views import Views
+    from projections.site.views import Views
     from ui.look import Look
 
 SEARCH_S_MAX: Final = 1.5

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from projections.choosing import Choice, TradesPage, trades_page
+from projections.site.trade_query import Choice, TradesPage, trades_page
 
 if TYPE_CHECKING:
-    from projections.portfolio import OrderView, PositionView
+    from projections.folds.portfolio import OrderView, PositionView
     from ui.look import Look
 
 TRADES_A_PAGE = 50

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.core.machine import cause_of, gap_before, react
-from engine.core.registry import shipped_digest
-from engine.core.world import World, new_world
-from engine.feeds import tables_fast
+from engine.feeds.files import csv_polars
+from engine.reducer.reducer import cause_of, gap_before, react
+from engine.reducer.state import World, new_world
 from engine.research.course import DAYS_MAX, Course, course_of, make_walk
 from engine.research.guarded import Decided, TapeEngine, run_tape
 from engine.research.plain import PlainEngine
 from engine.research.tape import Tape, fact_event, tape_of
-from engine.setup import RunnerSettings, configuration
+from engine.runner_settings import RunnerSettings, configuration
+from engine.strategy_registry import shipped_digest
 from events.errors import UsageError
 from events.facts import GLOBAL_SCOPE, CandleClosed, Event, KillSwitchReset, KillSwitchTripped, OrderPlaced
 from events.log import Entry
@@ -30,12 +30,12 @@ from events.log import Entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from engine.core.state import FactColumns
-    from engine.core.strategy import Strategy
-    from engine.feeds.columns import CandleColumns
-    from engine.feeds.file import FileFeed
-    from engine.feeds.sources import TableText
-    from engine.feeds.tables import QuickReader
+    from engine.feeds.files.columns import CandleColumns
+    from engine.feeds.files.csv_reader import QuickReader
+    from engine.feeds.files.feed import FileFeed
+    from engine.feeds.files.table_source import TableText
+    from engine.kernel.state import FactColumns
+    from engine.kernel.strategy import Strategy
 
 ENGINES = ("auto", "python", "compiled")
 AFTER_TRIP = ("stop", "continue")
@@ -120,7 +120,7 @@ def import_ahead(engine: str) -> Iterator[QuickReader]:
     good what the imports made.
     """
     if not _is_compiled(engine):
-        yield tables_fast.candles
+        yield csv_polars.candles
         return
     collecting = gc.isenabled()
     gc.disable()

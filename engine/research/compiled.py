@@ -13,47 +13,47 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import engine.core.evolve
-import engine.core.exchange
-import engine.core.guard
-import engine.core.indicators
-import engine.core.margin
-import engine.core.quiet
-import engine.core.rounding
-import engine.core.series
-import engine.core.sizing
-import engine.core.strategy
-import engine.core.trade
-from engine.core.advance import make_advance, make_guard_watch
-from engine.core.guard import reset_guard
-from engine.core.registry import loop_digest, shipped_digest
-from engine.core.state import Guard
-from engine.core.trade import make_look, make_trade
+import engine.kernel.evolve
+import engine.kernel.fast_forward
+import engine.kernel.fills
+import engine.kernel.indicators
+import engine.kernel.kill_switch
+import engine.kernel.margin
+import engine.kernel.rounding
+import engine.kernel.series
+import engine.kernel.sizing
+import engine.kernel.stages
+import engine.kernel.strategy
+from engine.kernel.kill_switch import reset_guard
+from engine.kernel.stages import make_look, make_trade
+from engine.kernel.state import Guard
+from engine.kernel.tape_loop import make_advance, make_guard_watch
 from engine.research.callees import make_clearing_known, make_loop, make_part
 from engine.research.course import make_walk
 from engine.research.guarded import STRETCH_FACTS
 from engine.research.records import Array, records_of, struct_of
 from engine.research.runner import CompiledRunner
+from engine.strategy_registry import loop_digest, shipped_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from engine.core.strategy import Strategy
-    from engine.core.world import World
+    from engine.kernel.strategy import Strategy
+    from engine.reducer.state import World
     from engine.research.tape import Tape
 
 KERNEL_MODULES = (
-    engine.core.evolve,
-    engine.core.exchange,
-    engine.core.guard,
-    engine.core.indicators,
-    engine.core.margin,
-    engine.core.quiet,
-    engine.core.rounding,
-    engine.core.series,
-    engine.core.sizing,
-    engine.core.trade,
+    engine.kernel.evolve,
+    engine.kernel.fills,
+    engine.kernel.kill_switch,
+    engine.kernel.indicators,
+    engine.kernel.margin,
+    engine.kernel.fast_forward,
+    engine.kernel.rounding,
+    engine.kernel.series,
+    engine.kernel.sizing,
+    engine.kernel.stages,
 )
 IGNORED = ("ignore_bar", "ignore_settlement", "ignore_reading", "ignore_reset", "never_leave", "clip")
 
@@ -64,7 +64,7 @@ def make_known() -> None:
     for module in KERNEL_MODULES:
         _make_module_known(module)
     for name in IGNORED:
-        make_part(getattr(engine.core.strategy, name))
+        make_part(getattr(engine.kernel.strategy, name))
     make_clearing_known()
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from engine.core.codes import CANDLE, WARM_UP
-from engine.core.guard import DAY_MS
+from engine.kernel.codes import CANDLE, WARM_UP
+from engine.kernel.kill_switch import DAY_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from engine.core.state import Decision
-from engine.core.translate import event_from, event_kind, readings_of, sources_of
+from engine.kernel.state import Decision
+from engine.reducer.decision_events import event_from, event_kind, readings_of, sources_of
 from engine.research.records import dtype_of, leaves_taken
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from msgspec import Struct
 
-    from engine.core.strategy import Strategy
+    from engine.kernel.strategy import Strategy
     from engine.research.records import Array
     from events.facts import Event
 

@@ -10,15 +10,15 @@ from bisect import bisect_left
 from heapq import merge
 from typing import TYPE_CHECKING
 
-from engine.core.codes import CANDLE
+from engine.kernel.codes import CANDLE
 from engine.research.tape import fact_event
 from events.facts import KillSwitchReset, KillSwitchTripped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.core.state import FactColumns
-    from engine.core.world import World
+    from engine.kernel.state import FactColumns
+    from engine.reducer.state import World
     from engine.research.backtest import Backtest
     from engine.research.tape import Tape
     from events.facts import Event

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from engine.core.codes import GLOBAL_LOSS
-from engine.core.evolve import reset_account
-from engine.core.guard import DAY_MS, cancel_entries, trip_global
-from engine.core.state import Decision, FactColumns, Guard
-from engine.core.translate import event_of
+from engine.kernel.codes import GLOBAL_LOSS
+from engine.kernel.evolve import reset_account
+from engine.kernel.kill_switch import DAY_MS, cancel_entries, trip_global
+from engine.kernel.state import Decision, FactColumns, Guard
+from engine.reducer.decision_events import event_of
 from events.facts import GLOBAL_SCOPE, Event, KillSwitchReset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableSequence, Sequence
 
-    from engine.core.world import Runner, World
+    from engine.reducer.state import Runner, World
 
 STRETCH_FACTS = 131_072
 GLOBAL_RUNNER = -1

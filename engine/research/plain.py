@@ -6,19 +6,19 @@ import copy
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from engine.core.advance import make_advance, make_guard_watch
-from engine.core.guard import reset_guard
-from engine.core.state import Decision, Fact, Guard
-from engine.core.trade import make_look
-from engine.core.translate import event_of
-from engine.core.world import DECISIONS_A_FACT_MAX
+from engine.kernel.kill_switch import reset_guard
+from engine.kernel.stages import make_look
+from engine.kernel.state import Decision, Fact, Guard
+from engine.kernel.tape_loop import make_advance, make_guard_watch
+from engine.reducer.decision_events import event_of
+from engine.reducer.state import DECISIONS_A_FACT_MAX
 from engine.research.copying import copied
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
 
-    from engine.core.state import FactColumns
-    from engine.core.world import Runner, World
+    from engine.kernel.state import FactColumns
+    from engine.reducer.state import Runner, World
     from engine.research.tape import Tape
     from events.facts import Event
 

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.core.codes import CANDLE, FUNDING, OPEN_INTEREST
-from engine.core.following import make_follow
-from engine.core.machine import follow, follow_decision, is_decision, remember
-from engine.core.registry import loop_digest, shipped_digest
-from engine.core.state import Decision, Fact, Guard
-from engine.core.trade import make_look
-from engine.core.translate import DECISION_KINDS, decision_of
-from engine.core.world import World, new_world
+from engine.kernel.codes import CANDLE, FUNDING, OPEN_INTEREST
+from engine.kernel.replay_loop import make_follow
+from engine.kernel.stages import make_look
+from engine.kernel.state import Decision, Fact, Guard
+from engine.reducer.decision_events import DECISION_KINDS, decision_of
+from engine.reducer.reducer import follow, follow_decision, is_decision, remember
+from engine.reducer.state import World, new_world
 from engine.research.callees import make_loop, make_part
 from engine.research.compiled import guard_watch, know_strategy
 from engine.research.guarded import STRETCH_FACTS
 from engine.research.records import dtype_of, records_of, struct_of, values_of
 from engine.research.rows import columns_of_rows
 from engine.research.runner import CompiledRunner
+from engine.strategy_registry import loop_digest, shipped_digest
 from events.facts import (
     GLOBAL_SCOPE,
     CandleClosed,
@@ -46,7 +46,7 @@ from events.log import Recorded
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from engine.core.strategy import Strategy
+    from engine.kernel.strategy import Strategy
     from events.log import LogReader
 
 FACT_TYPE = dtype_of(Fact)

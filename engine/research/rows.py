@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.core.codes import CANDLE, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
-from engine.core.state import FactColumns
+from engine.kernel.codes import CANDLE, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
+from engine.kernel.state import FactColumns
 
 if TYPE_CHECKING:
     from array import array
 
-    from engine.feeds.columns import CandleColumns, SeriesColumns
+    from engine.feeds.files.columns import CandleColumns, SeriesColumns
     from engine.research.records import Array
     from engine.research.tape import Tape
 

@@ -6,25 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.core.state import (
-    Account,
-    Bar,
-    Desk,
-    Fact,
-    Market,
-    OpenInterest,
-    Series,
-    Settlement,
-)
-from engine.core.world import DECISIONS_A_FACT_MAX
+from engine.kernel.state import Account, Bar, Desk, Fact, Market, OpenInterest, Series, Settlement
+from engine.reducer.state import DECISIONS_A_FACT_MAX
 from engine.research.decisions import decision_type, events_of
 from engine.research.records import Array, records_of, struct_of, structs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.core.state import FactColumns
-    from engine.core.world import Runner, World
+    from engine.kernel.state import FactColumns
+    from engine.reducer.state import Runner, World
     from events.facts import Event
 
 OUT_ROWS = 4_096

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from engine.feeds import tables_fast
-from engine.feeds.columns import CandleColumns
-from engine.feeds.rows import PRICE_USDT_MAX, TIME_MS_MAX, TIME_MS_MIN
+from engine.feeds.candle_row import PRICE_USDT_MAX, TIME_MS_MAX, TIME_MS_MIN
+from engine.feeds.files import csv_polars
+from engine.feeds.files.columns import CandleColumns
 from engine.research.callees import make_loop
 
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Callable
 
-    from engine.feeds.sources import TableText
+    from engine.feeds.files.table_source import TableText
     from engine.research.records import Array
 
 COMMA, NEWLINE, POINT, ZERO, NINE = b",\n.09"
@@ -39,13 +39,13 @@ ROW_BYTES_MIN: Final = 2 * FIELDS
 
 def candles(table: TableText, grid_ms: int) -> CandleColumns | None:
     """The candles of a table without any doubtful row, else None; numbers of many digits are left to polars."""
-    return compiled_candles(table, grid_ms) or tables_fast.candles(table, grid_ms)
+    return compiled_candles(table, grid_ms) or csv_polars.candles(table, grid_ms)
 
 
 def compiled_candles(table: TableText, grid_ms: int) -> CandleColumns | None:
     """The same without polars: None also where a number has more digits than can be divided exactly."""
-    count = tables_fast.rows_of(table)
-    if count < tables_fast.ROWS_MIN or len(table.rows) < count * ROW_BYTES_MIN:
+    count = csv_polars.rows_of(table)
+    if count < csv_polars.ROWS_MIN or len(table.rows) < count * ROW_BYTES_MIN:
         return None
     columns = CandleColumns(table.source, grid_ms)
     times, *values = (_room(into, count) for into in (columns.open_time_ms, *columns.values()))

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from engine.core.codes import CANDLE, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
-from engine.core.state import Fact, FactColumns
+from engine.kernel.codes import CANDLE, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
+from engine.kernel.state import Fact, FactColumns
 from events.facts import CandleClosed, ContractListed, FundingRateSettled, MarketFact, OpenInterestObserved, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from engine.feeds.columns import CandleColumns, SeriesColumns
-    from engine.feeds.file import FileFeed
+    from engine.feeds.files.columns import CandleColumns, SeriesColumns
+    from engine.feeds.files.feed import FileFeed
 
 
 class Tape(Struct):

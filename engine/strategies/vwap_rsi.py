@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from engine.core.codes import FIRST_EXIT_REASON, LOW_VOLATILITY, NO_REASON, RANGING, TRENDING_DOWN, TRENDING_UP
-from engine.core.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW, spike
-from engine.core.strategy import Condition, clip
+from engine.kernel.codes import FIRST_EXIT_REASON, LOW_VOLATILITY, NO_REASON, RANGING, TRENDING_DOWN, TRENDING_UP
+from engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW, spike
+from engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from engine.core.state import Decision, Desk, Market, Series
-    from engine.core.strategy import NoState
+    from engine.kernel.state import Decision, Desk, Market, Series
+    from engine.kernel.strategy import NoState
 
 NAME = "vwap_rsi"
 TIMEFRAME_MS = 300_000
@@ -160,6 +160,6 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
 
 
 if __name__ == "__main__":
-    from engine.look import show
+    from engine.strategy_demo import show
 
     show(NAME)

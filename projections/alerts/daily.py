@@ -14,14 +14,14 @@ from msgspec import Struct, field, structs
 from events.facts import CandleClosed, Closing, FundingPaid, KillSwitchTripped, PositionOpened, Timing
 from projections.alerts.markup import foot, message, table, text
 from projections.alerts.texts import POSITIONS_NAMED_MAX, Stamp, of_position, position_line, trip_line
-from projections.formats import gain, gain_percent, money, percent, utc
-from projections.metrics import DAY_MS
+from projections.folds.metrics import DAY_MS
+from projections.text.formats import gain, gain_percent, money, percent, utc
 
 if TYPE_CHECKING:
     from events.log import Recorded
-    from projections.portfolio import Portfolio, PositionView
-    from projections.switches import State, TripView
-    from projections.trades import Trades, TradeView
+    from projections.folds.kill_switches import State, TripView
+    from projections.folds.portfolio import Portfolio, PositionView
+    from projections.folds.trades import Trades, TradeView
 
 DAYS_KEPT_MAX = 400
 DUE_AFTER_MS = 300_000

@@ -51,16 +51,16 @@ from projections.alerts.alert import Alert, AlertKind
 from projections.alerts.daily import Days, daily_summary
 from projections.alerts.feed_story import FeedStory, Lost
 from projections.alerts.settings import AlertSettings
-from projections.contracts import Contracts
-from projections.feeding import DELISTED
-from projections.portfolio import Portfolio
-from projections.trades import Trades
+from projections.folds.contracts import Contracts
+from projections.folds.market_status import DELISTED
+from projections.folds.portfolio import Portfolio
+from projections.folds.trades import Trades
 
 if TYPE_CHECKING:
     from events.log import Recorded
-    from projections.feeding import AnomalyView
-    from projections.portfolio import OrderView
-    from projections.switches import TripView
+    from projections.folds.kill_switches import TripView
+    from projections.folds.market_status import AnomalyView
+    from projections.folds.portfolio import OrderView
 
 NEVER_TOLD: frozenset[type[Event]] = frozenset(
     {

@@ -10,7 +10,7 @@ from events.facts import GLOBAL_SCOPE, Closing, KillSwitchReset, KillSwitchTripp
 from projections.alerts.alert import AlertKind
 from projections.alerts.markup import bold, code, message, name, text
 from projections.alerts.texts import RESET, TRIPPED, loss_words, span
-from projections.formats import duration, gain, market_time
+from projections.text.formats import duration, gain, market_time
 
 if TYPE_CHECKING:
     from events.log import Recorded

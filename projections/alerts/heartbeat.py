@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from projections.alerts.markup import bold, foot, message, text
-from projections.formats import duration, gain, money
+from projections.text.formats import duration, gain, money
 
 if TYPE_CHECKING:
-    from projections.portfolio import PortfolioView
+    from projections.folds.portfolio import PortfolioView
 
 HEARTBEAT = "♡"
 

@@ -1,7 +1,7 @@
 """The texts of alerts: one idea a line; who, what, which side and the sign first; the seq and the time last.
 
-The numbers come from the view Structs that JSON and the dashboard show, written by `projections.formats`. The first
-character tells the kind without colour: filled is on, good or stopped by force; hollow is off, bad or released.
+The numbers come from the view Structs that JSON and the dashboard show, written by `projections.text.formats`. The
+first character tells the kind without colour: filled is on, good or stopped by force; hollow is off, bad or released.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from events.facts import GLOBAL_SCOPE
 from projections.alerts.markup import bold, code, foot, message, name, text
-from projections.formats import (
+from projections.folds.ledger import direction
+from projections.text.formats import (
     duration,
     gain,
     gain_percent,
@@ -25,8 +26,7 @@ from projections.formats import (
     signed,
     utc,
 )
-from projections.ledger import direction
-from projections.reasons import loss_percent, reason_words
+from projections.text.reasons import loss_percent, reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
         Side,
     )
     from projections.alerts.feed_story import Back, Lost
-    from projections.feeding import AnomalyView
-    from projections.portfolio import AccountView, OrderView, PortfolioView, PositionView
-    from projections.switches import TripView
-    from projections.trades import TradeView
-    from projections.words import Contracts
+    from projections.folds.kill_switches import TripView
+    from projections.folds.market_status import AnomalyView
+    from projections.folds.portfolio import AccountView, OrderView, PortfolioView, PositionView
+    from projections.folds.trades import TradeView
+    from projections.text.event_lines import Contracts
 
 STARTED, STOPPED, FAULT = "●", "○", "✗"
 ENTRY: dict[Side, str] = {"long": "▲", "short": "▼"}

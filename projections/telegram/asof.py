@@ -9,9 +9,9 @@ from typing import Final
 from msgspec import Struct
 
 from projections.host import Source
-from projections.moments import Moment
+from projections.site.market_time import Moment
+from projections.site.views import Views
 from projections.telegram.parse import AsOf
-from projections.views import Views
 
 PAGE_EVENTS_MAX: Final = 500
 ASOF_EVENTS_MAX: Final = 20_000_000

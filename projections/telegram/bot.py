@@ -19,21 +19,21 @@ from events.cursors import Cursors
 from events.errors import PapertapeError
 from events.tasks import failure_of
 from projections.host import Announcer, Cursor, Source, follow
-from projections.keeping import Keeper, KeptNowhere
-from projections.telegram.acts import Refused, command_of, done_words, question, settled, who_of
+from projections.persistence.fold_store import Keeper, KeptNowhere
+from projections.site.views import Views
 from projections.telegram.address import ChatAddress
-from projections.telegram.answering import Answering, Outside, Ways
+from projections.telegram.answers import Answering, Outside, Ways
 from projections.telegram.client import Keyboard, TelegramClient
+from projections.telegram.commands import Refused, command_of, done_words, question, settled, who_of
 from projections.telegram.confirm import NOT_YOURS, Confirmations, Go, Offer, Stay
 from projections.telegram.errors import ChatRefused, RequestRefused
 from projections.telegram.explain import failed_text, still_reading, wrong_text
-from projections.telegram.outbox import Outbox
-from projections.telegram.pace import Clock, Pace
 from projections.telegram.parse import MENU, Act, AskKill, Question, Wrong, request_of, usage
 from projections.telegram.poll import Gate, Poller
+from projections.telegram.rate_limit import Clock, Pace
+from projections.telegram.reply_queue import Outbox
 from projections.telegram.text import escape, plain, split
 from projections.telegram.wire import BotCommand, CallbackQuery, Message, Update, User
-from projections.views import Views
 
 LATE_S: Final = 60
 SUBMIT_S_MAX: Final = 20.0

@@ -25,9 +25,10 @@ from typing import Final
 from events.cursors import Cursors
 from events.failpoints import reach as die_here
 from projections.host import Announcer, Source
-from projections.keeping import Keeper, KeptNowhere
+from projections.persistence.fold_store import Keeper, KeptNowhere
 from projections.telegram.address import ChatAddress
 from projections.telegram.client import TelegramClient
+from projections.telegram.delivery_queues import Deriving, Form, Lane, Parcel, Receipts
 from projections.telegram.digest import OUTAGE_MS, URGENT_SINGLE_MAX, AlertDigest, Backlog, Digesting
 from projections.telegram.errors import (
     ChatMigrated,
@@ -38,9 +39,8 @@ from projections.telegram.errors import (
     TelegramUnreachable,
     TokenRefused,
 )
-from projections.telegram.lanes import Deriving, Form, Lane, Parcel, Receipts
-from projections.telegram.pace import Clock, Pace
 from projections.telegram.parking import Parking
+from projections.telegram.rate_limit import Clock, Pace
 from projections.telegram.statistics import DeliveryStatistics
 from projections.telegram.text import cut, one_line
 

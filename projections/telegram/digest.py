@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from events.log import Recorded
 from projections.alerts.alert import Alert
 from projections.alerts.digest import Digest, digest_text
-from projections.telegram.lanes import Form, Lane, Parcel
+from projections.telegram.delivery_queues import Form, Lane, Parcel
 from projections.telegram.text import CUT_MARK, MARK_UNITS_MAX, TEXT_UNITS_MAX, split
 
 OUTAGE_MS: Final = 3_600_000

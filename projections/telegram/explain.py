@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Final
 from events.names import near_names
 from projections.alerts.markup import bold, code, foot, message, name, text
 from projections.alerts.texts import OVER, WRONG, positions_part
-from projections.formats import duration, market_time, reading, utc
-from projections.reasons import reason_words
-from projections.site import ConditionsView, Readiness
+from projections.site.ports import ConditionsView, Readiness
 from projections.telegram.address import moved_words
 from projections.telegram.parse import MENU, Wrong, usage
 from projections.telegram.replies import answer, feed_lines, status
 from projections.telegram.secret import redact
 from projections.telegram.text import escape
-from projections.why import Chain, Condition, Link
-from projections.words import words
+from projections.text.causes import Chain, Condition, Link
+from projections.text.event_lines import words
+from projections.text.formats import duration, market_time, reading, utc
+from projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
     from events.log import Recorded
-    from projections.feeding import AnomalyView, RefusedView
-    from projections.portfolio import AccountView
+    from projections.folds.market_status import AnomalyView, RefusedView
+    from projections.folds.portfolio import AccountView
+    from projections.site.views import Views
     from projections.telegram.statistics import DeliveryStatistics
-    from projections.views import Views
-    from projections.watchdog.dog import DogView
+    from projections.watchdog.watchdog import DogView
 
 LINKS_SHOWN_MAX: Final = 12
 READINGS_SHOWN_MAX: Final = 16

@@ -14,7 +14,7 @@ from msgspec import Struct
 from events.commands import ALL
 from events.facts import GLOBAL_SCOPE
 from events.names import NAMED_MAX, near_names, unknown_name
-from projections.formats import moment_ms
+from projections.text.formats import moment_ms
 
 TEXT_CHARS_MAX: Final = 1_000
 REASON_CHARS_MAX: Final = 200

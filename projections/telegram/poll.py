@@ -29,7 +29,7 @@ from projections.telegram.errors import (
     TelegramUnreachable,
     TokenRefused,
 )
-from projections.telegram.pace import BACKOFF_S_MAX, BUSY_EXTRA_S, DOUBLINGS_MAX, RETRY_AFTER_S_MAX, Clock
+from projections.telegram.rate_limit import BACKOFF_S_MAX, BUSY_EXTRA_S, DOUBLINGS_MAX, RETRY_AFTER_S_MAX, Clock
 from projections.telegram.wire import CallbackQuery, Message, Update
 
 POLL_S: Final = 25

@@ -1,8 +1,8 @@
 """Map a failed Telegram answer to an error, according to what it concerns.
 
 The Bot API describes errors only in words, which may change. A wrong guess must lose nothing: an error known to
-concern the chat makes alerts wait; otherwise simpler forms are tried (`projections.telegram.lanes.Form`), the last
-of which the chat takes if it takes anything.
+concern the chat makes alerts wait; otherwise simpler forms are tried
+(`projections.telegram.delivery_queues.Form`), the last of which the chat takes if it takes anything.
 
 | speaks of             | examples                                                              | error            |
 |-----------------------|-----------------------------------------------------------------------|------------------|

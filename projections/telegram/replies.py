@@ -19,18 +19,18 @@ from projections.alerts.texts import (
     of_position,
     trip_line,
 )
-from projections.formats import duration, gain, gain_percent, money, percent, price, quantity, signed, utc
-from projections.reasons import reason_words
 from projections.telegram.results import Period, ProfitView, daily, profit, weekly
+from projections.text.formats import duration, gain, gain_percent, money, percent, price, quantity, signed, utc
+from projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projections.arena import ArenaRow
-    from projections.portfolio import AccountView, PortfolioView, PositionView
-    from projections.trades import TradeView
-    from projections.views import Views
-    from projections.words import Contracts
+    from projections.folds.arena import ArenaRow
+    from projections.folds.portfolio import AccountView, PortfolioView, PositionView
+    from projections.folds.trades import TradeView
+    from projections.site.views import Views
+    from projections.text.event_lines import Contracts
 
 TABLE_CHARS_MAX: Final = 34
 NAME_CHARS: Final = 11

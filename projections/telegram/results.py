@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from projections.metrics import DAY_MS
+from projections.folds.metrics import DAY_MS
 
 if TYPE_CHECKING:
     from projections.alerts.daily import DayFigures
-    from projections.equity import EquityView
-    from projections.views import Views
+    from projections.folds.equity import EquityView
+    from projections.site.views import Views
 
 WEEK_DAYS: Final = 7
 MONDAY: Final = 3

@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, Event, RepairTried
-from projections.formats import duration
+from projections.text.formats import duration
 from projections.watchdog.checks import Kind
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from projections.formats import duration, file_size, utc
-from projections.reasons import reason_words
+from projections.text.formats import duration, file_size, utc
+from projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
+    from projections.watchdog.liveness import Vitals
     from projections.watchdog.settings import WatchdogSettings
-    from projections.watchdog.vitals import Vitals
 
 STALE_NAMED_MAX = 5
 """Where more symbols are stale at once it is one trouble of the whole market."""

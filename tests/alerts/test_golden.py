@@ -24,8 +24,8 @@ from projections.alerts.derive import NEVER_TOLD, Alerts
 from projections.alerts.digest import Digest, digest_text
 from projections.alerts.heartbeat import heartbeat_text, heartbeat_view
 from projections.alerts.texts import Stamp, fault_text
+from projections.folds.portfolio import Portfolio
 from projections.host import fold
-from projections.portfolio import Portfolio
 from tests.alerts.given import (
     A_DAY,
     BOTH_OPEN,

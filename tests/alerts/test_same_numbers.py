@@ -14,12 +14,12 @@ from projections.alerts.derive import Alerts
 from projections.alerts.digest import Digest, digest_text
 from projections.alerts.heartbeat import heartbeat_text, heartbeat_view
 from projections.alerts.markup import plain_text
-from projections.contracts import Contracts
-from projections.formats import gain, money, price, quantity, signed
+from projections.folds.contracts import Contracts
+from projections.folds.performance import trade_figures
+from projections.folds.portfolio import Portfolio
+from projections.folds.trades import Trades
 from projections.host import fold
-from projections.performance import trade_figures
-from projections.portfolio import Portfolio
-from projections.trades import Trades
+from projections.text.formats import gain, money, price, quantity, signed
 from tests.alerts.given import A_DAY, BOTH_OPEN, CASES, MOVED, NEXT_DAY_MS, alerts_of, last_alert, market
 from tests.alerts.random_log import lengths, random_log, seeds
 from tests.projections.tape import recorded
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from events.facts import ContractListed
     from events.log import Recorded
-    from projections.portfolio import PortfolioView
+    from projections.folds.portfolio import PortfolioView
 
 _NUMBER = re.compile(r"[+-]?\d+(?:,\d{3})*(?:\.\d+)?")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.config import Config, apply_sets, load_config
+from cli.config.sections import Config, apply_sets, load_config
 from events.errors import ConfigError
 from projections.alerts.settings import AlertSettings
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.backing import Backing
+from cli.service.backup_schedule import Backing
 from engine.backup import backups
-from engine.clock import ManualClock
+from engine.ports.clock import ManualClock
 from events.bus import Bus
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.backup import _folder_lock, backups, make_backup, remove_leftovers
-from engine.boot import snapshot_store
-from engine.core.registry import code_digest
-from engine.core.saving import decode_world, encode_world, world_digest
 from engine.recovery import recover
+from engine.reducer.snapshot_codec import decode_world, encode_world, world_digest
+from engine.startup import snapshot_store
+from engine.strategy_registry import code_digest
 from events.errors import BackupFailed, LogDamaged, LogMissing
 from events.sqlite_log import SqliteLogReader
 from tests.engine.logs import STRATEGIES

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.board import BOARD_FD, new_board
+from cli.keeper.status_board import BOARD_FD, new_board
 from engine.backup import backups
 from engine.remains import refuse_remains
 from events.beside import real_path

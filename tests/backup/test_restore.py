@@ -13,7 +13,7 @@ from events.cursors import SqliteCursors, stored_positions
 from events.facts import EpochBegan
 from events.head_file import LogLock, read_head
 from events.sqlite_log import SqliteLogReader
-from projections.telegram.lanes import PLACES, stepped_back
+from projections.telegram.delivery_queues import PLACES, stepped_back
 from tests.engine.logs import of_type, recorded
 from tests.engine.processes import ok, papertape
 

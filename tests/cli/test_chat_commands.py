@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from cli.attend import attendance
-from cli.config import Config, EngineSection, LogsSection
-from cli.engine_status import status_of
-from engine.boot import engine
-from engine.clock import ScaledClock, SystemClock
+from cli.config.sections import Config, EngineSection, LogsSection
+from cli.service.engine_services import attendance
+from cli.service.engine_status import status_of
+from engine.ports.clock import ScaledClock, SystemClock
+from engine.startup import engine
 from projections.telegram.parse import MENU
+from sandbox.telegram.faults import Fault
+from sandbox.telegram.limits import UNLIMITED
+from sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.core.scripted.scripted import BUY, LEAVE
 from tests.engine.parts import Given, settings
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.support import candle, listed
-from tests.twins.telegram import CHAT_ID, TelegramTwin
-from tests.twins.telegram_faults import Fault
-from tests.twins.telegram_limits import UNLIMITED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from projections.site import EngineStatus
+    from projections.site.ports import EngineStatus
 
 SPEED = 300.0
 """The bot keeps to twenty messages a minute: its minutes are short here."""

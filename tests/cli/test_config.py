@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from cli.config import (
+from cli.config.loader import schema
+from cli.config.schema import Key, Table, range_text
+from cli.config.sections import (
     Config,
     apply_sets,
     bitget_settings,
@@ -21,8 +23,6 @@ from cli.config import (
     sim_settings,
     strategies_of,
 )
-from cli.config_read import schema
-from cli.config_schema import Key, Table, range_text
 from events.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:

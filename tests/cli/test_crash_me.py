@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from cli.engine_door import DoorEngine
+from cli.service.engine_client import DoorEngine
 from events.facts import EngineStarted, EngineStopped
 from tests.cli.test_up import UP, child_named
 from tests.engine.logs import recorded
@@ -17,7 +17,7 @@ from tests.patience import PATIENCE_S
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from projections.site import EngineStatus
+    from projections.site.ports import EngineStatus
 
 CRASHES = 3
 

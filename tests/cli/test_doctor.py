@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from cli.main import app
+from cli.app import app
 from events.facts import DataRefused
 from events.log import Entry
 from events.proof import Damage, write_proof

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cli.doctor_alerts import alerts
-from engine.control import Door
+from cli.offline.doctor_alerts import alerts
+from engine.control_socket import Door
 from events.cursors import SqliteCursors
 from projections.telegram.address import ChatAddress
+from sandbox.telegram.twin import TOKEN
 from tests.events.tape import in_loop
 from tests.telegram.bot_given import Clerk
-from tests.twins.telegram import TOKEN
 from tests.web.given import status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cli.finding import Finding
+    from cli.log_finder import Finding
 
 GROUP, SUPERGROUP = -4_001_234_567, -1_001_557_912_345
 RIGHTS = "sendMessage: 400 Bad Request: not enough rights to send text messages to the chat"

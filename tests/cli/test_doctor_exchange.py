@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from cli.doctor_exchange import Seen, findings, look_at_exchange
-from engine.clock import SystemClock
-from engine.feeds.bitget_settings import BitgetSettings
-from tests.twins.bitget import Twin
-from tests.twins.bitget_faults import Fault
-from tests.twins.bitget_market import SimTwinMarket
+from cli.offline.doctor_exchange import Seen, findings, look_at_exchange
+from engine.feeds.bitget.settings import BitgetSettings
+from engine.ports.clock import SystemClock
+from sandbox.bitget.faults import Fault
+from sandbox.bitget.market import SimTwinMarket
+from sandbox.bitget.twin import Twin
 
 BTC, ETH, NOPE = "BTCUSDT", "ETHUSDT", "NOPEUSDT"
 

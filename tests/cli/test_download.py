@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli.main import app
-from engine.clock import SystemClock
-from engine.feeds.download_part import line_of
+from cli.app import app
+from engine.feeds.download.partial_file import line_of
+from engine.ports.clock import SystemClock
+from sandbox.bitget.market import SimTwinMarket
+from sandbox.bitget.twin import Twin
 from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY
-from tests.twins.bitget import Twin
-from tests.twins.bitget_market import SimTwinMarket
 
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
 BTC = "BTCUSDT"

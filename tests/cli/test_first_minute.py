@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.config import load_config
+from cli.config.sections import load_config
 from events.facts import CandleClosed, FeedLost, GapFilled, KillSwitchTripped, PositionOpened, RunnerConfigured, Timing
-from projections.arena import Arena
+from projections.folds.arena import Arena
+from projections.folds.portfolio import Portfolio
+from projections.folds.trades import Trades
 from projections.host import fold
-from projections.portfolio import Portfolio
-from projections.trades import Trades
 from tests.cli.test_up import DEMO
 from tests.engine.logs import recorded
 from tests.engine.processes import ok

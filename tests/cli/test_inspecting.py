@@ -12,22 +12,22 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from cli.explaining import Explainer
-from cli.inspecting import LOOK_S_MAX, LogInspector
-from cli.main import app
-from cli.strategies_view import parameters_schema, strategy_views
-from engine.core.registry import load_strategies
-from engine.setup import RunnerSettings, configured_runners
+from cli.app import app
+from cli.explainer import Explainer
+from cli.render.strategies import parameters_schema, strategy_views
+from cli.service.page_inspector import LOOK_S_MAX, LogInspector
+from engine.runner_settings import RunnerSettings, configured_runners
+from engine.strategy_registry import load_strategies
 from events.errors import LogBusy, UsageError
 from events.facts import CandleClosed, OrderPlaced, OrderRejected
 from events.log import Entry
 from events.log_thread import LogThread
 from events.sqlite_log import SqliteLogReader
 from events.tail import tail_of
-from projections.reasons import REASONS, hold_words, reason_words
-from projections.site import Inspector, Progress, Readiness
-from projections.timeline import LogTimeline
-from projections.views import Views
+from projections.site.ports import Inspector, Progress, Readiness
+from projections.site.timeline import LogTimeline
+from projections.site.views import Views
+from projections.text.reasons import REASONS, hold_words, reason_words
 from tests.cli.written_log import ORDER, REJECTED, entries, write_log
 from tests.core.random_market import Recipe
 from tests.core.runs import BUILT_IN, eager

@@ -15,7 +15,7 @@ import pytest
 from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
-from cli.main import app
+from cli.app import app
 from events.log import Recorded
 from events.sqlite_log import SqliteLogReader
 from projections.alerts.markup import table

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app
-from engine.core.registry import BUILT_IN_ORDER
+from cli.app import app
+from engine.strategy_registry import BUILT_IN_ORDER
 from events.log import Entry
-from projections.arena import ArenaRow
-from projections.portfolio import PortfolioView
-from projections.trades import CSV_COLUMNS, TradeView
+from projections.folds.arena import ArenaRow
+from projections.folds.portfolio import PortfolioView
+from projections.folds.trades import CSV_COLUMNS, TradeView
 from tests.cli.written_log import CLOSING, FILL, HEAD, ORDER, REJECTED, TRIP, write_log
 from tests.patience import PATIENCE_S
 from tests.projections.tape import candle, closed, opened
@@ -376,7 +376,7 @@ def test_the_doctor_fails_on_a_damaged_log_and_a_bad_configuration(tmp_path: Pat
 
 def test_reading_verbs_load_no_array_library(db: Path) -> None:
     code = (
-        "import sys; from typer.testing import CliRunner; from cli.main import app\n"
+        "import sys; from typer.testing import CliRunner; from cli.app import app\n"
         f"for verb in (['arena'], ['log'], ['why', '9'], ['doctor'], ['trades'], ['positions']):\n"
         f"    assert CliRunner().invoke(app, [*verb, '--db', {str(db)!r}]).exit_code == 0\n"
         "print({'numpy', 'numba', 'polars', 'pandas'} & set(sys.modules))"

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from cli.telling import InChat, InFile, file_of_alerts, ping
+from cli.service.owner_channel import InChat, InFile, file_of_alerts, ping
 from events.cursors import Cursors, MemoryCursors
 from projections.telegram.address import ChatAddress
 from projections.telegram.client import TelegramClient
 from projections.telegram.errors import TelegramBusy
-from projections.telegram.pace import Pace
+from projections.telegram.rate_limit import Pace
 from projections.telegram.secret import Token
+from sandbox.telegram.faults import Fault
+from sandbox.telegram.twin import CHAT_ID, TOKEN, TelegramTwin
 from tests.feeds.http_script import http, scripted
 from tests.twins.given import START_MS
-from tests.twins.telegram import CHAT_ID, TOKEN, TelegramTwin
-from tests.twins.telegram_faults import Fault
 from tests.twins.virtual_time import VirtualClock, run
 
 Use = Callable[[Callable[[], InChat], TelegramTwin, Pace], Awaitable[None]]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from api.listening import listen
-from cli.up import _serves
+from cli.service.up import _serves
 from events.head_file import LogLock
 from tests.cli.test_keeper import is_alive, wait_for
 from tests.cli.test_up import UP, child_named

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import typer.main
 
+from cli.app import app
 from cli.arguments import expand
-from cli.main import app
-from cli.verb_table import GROUPS, VERBS, Verb
+from cli.commands.table import GROUPS, VERBS, Verb
 
 ALL = [verb for verbs in VERBS.values() for verb in verbs]
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.telling import LOGGER, InFile, file_of_alerts
-from cli.told import ToldFile
+from cli.service.owner_channel import LOGGER, InFile, file_of_alerts
+from cli.service.unlogged_messages import ToldFile
 from events.bus import Bus
 from projections.alerts.alert import AlertKind
 from projections.alerts.derive import Alerts
-from projections.messages import HEARTBEAT, Unlogged
-from projections.telegram.quiet import QuietNotifier
+from projections.site.messages import HEARTBEAT, Unlogged
+from projections.telegram.file_notifier import QuietNotifier
 from projections.telegram.text import one_line
 from tests.alerts.given import CASES, last_alert
 from tests.alerts.test_golden import fault, heartbeat

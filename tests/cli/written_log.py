@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from engine.core.registry import load_strategies
-from engine.setup import RunnerSettings, configuration
+from engine.runner_settings import RunnerSettings, configuration
+from engine.strategy_registry import load_strategies
 from events.facts import EngineStarted, OrderRejected, RunnerPaused
 from events.log import Entry
 from events.sqlite_log import SqliteEventLog

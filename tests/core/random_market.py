@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from engine.core.codes import CANDLE, LATE
-from engine.feeds.columns import CandleColumns, SeriesColumns
+from engine.feeds.files.columns import CandleColumns, SeriesColumns
+from engine.kernel.codes import CANDLE, LATE
 from engine.research.tape import Tape, fact_event
 from tests.support import DAY_0_MS, FIVE_MINUTES_MS, MINUTE_MS, listed
 
 if TYPE_CHECKING:
-    from engine.core.state import FactColumns
+    from engine.kernel.state import FactColumns
     from events.facts import MarketFact
 
 NAMES = ("AAA", "BBB", "CCC")

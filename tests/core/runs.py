@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.core.risk import Risk
-from engine.core.world import World, new_world
-from engine.setup import RunnerSettings, configuration
+from engine.kernel.risk_settings import Risk
+from engine.reducer.state import World, new_world
+from engine.runner_settings import RunnerSettings, configuration
 from events.log import Recorded
 from tests.support import FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, feed, take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from engine.core.strategy import Strategy
+    from engine.kernel.strategy import Strategy
     from events.facts import ContractListed, Event
     from tests.core.random_market import RandomTape
 

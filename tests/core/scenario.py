@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from engine.core.risk import Risk
-from engine.setup import RunnerSettings
+from engine.kernel.risk_settings import Risk
+from engine.runner_settings import RunnerSettings
 from events.facts import Event, GapFound, Timing
 from tests.support import candle, configured_world, listed, observed, settled, take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.core.state import Account, Desk
+    from engine.kernel.state import Account, Desk
     from events.facts import ContractListed
     from events.log import Recorded
 

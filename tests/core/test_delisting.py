@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from engine.commanding import events_of
-from engine.core.machine import fold, is_news
-from engine.core.risk import Risk
-from engine.core.saving import decode_world, encode_world, world_digest
-from engine.core.world import new_world
+from engine.command_queue import events_of
+from engine.kernel.risk_settings import Risk
+from engine.reducer.reducer import fold, is_news
+from engine.reducer.snapshot_codec import decode_world, encode_world, world_digest
+from engine.reducer.state import new_world
 from engine.verify import verify
 from events.commands import Close
 from events.errors import CommandRefused
@@ -27,9 +27,9 @@ from events.facts import (
 )
 from events.log import Entry
 from events.memory_log import MemoryEventLog
+from projections.folds.portfolio import Portfolio
+from projections.folds.trades import Trades
 from projections.host import fold as fold_views
-from projections.portfolio import Portfolio
-from projections.trades import Trades
 from tests.core.scenario import BUY, LEAVE, SELL, Scenario, only
 from tests.support import DAY_0_MS, DAY_MS, HOUR_MS, MINUTE_MS, STRATEGIES, listed
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from engine.core.codes import GLOBAL_LOSS
-from engine.core.guard import guard_total
-from engine.core.machine import react
-from engine.core.state import Guard
-from engine.core.world import World
-from engine.setup import RunnerSettings, configuration
+from engine.kernel.codes import GLOBAL_LOSS
+from engine.kernel.kill_switch import guard_total
+from engine.kernel.state import Guard
+from engine.reducer.reducer import react
+from engine.reducer.state import World
+from engine.runner_settings import RunnerSettings, configuration
 from events.errors import CommandRefused
 from events.facts import GLOBAL_SCOPE, Event, KillSwitchReset, KillSwitchTripped, OrderCancelled, OrderPlaced
 from events.log import Recorded

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.core.codes import CANDLE, REGIME_NAMES
-from engine.core.indicators import (
+from engine.kernel.codes import CANDLE, REGIME_NAMES
+from engine.kernel.indicators import (
     ADX_READY_ROW,
     ATR_READY_ROW,
     DI_READY_ROW,
@@ -20,8 +20,8 @@ from engine.core.indicators import (
     true_range,
     update_adx,
 )
-from engine.core.series import watch_series
-from engine.core.state import HISTORY_BARS_MAX, Adx, Atr, Bar, Fact, Series, VolumeAverage
+from engine.kernel.series import watch_series
+from engine.kernel.state import HISTORY_BARS_MAX, Adx, Atr, Bar, Fact, Series, VolumeAverage
 from tests.support import MINUTE_MS, indicator_table, needs_data
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from engine.core.machine import is_decision
+from engine.reducer.reducer import is_decision
 from events.errors import CommandRefused
 from events.facts import (
     FundingPaid,

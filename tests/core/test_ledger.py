@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.core.machine import total_equity
-from engine.core.margin import profit
+from engine.kernel.margin import profit
+from engine.reducer.reducer import total_equity
 from events.facts import CandleClosed, Closing, Event, FundingPaid, OrderPlaced, PositionOpened
 from tests.core.random_market import Recipe, market, recipes
 from tests.core.runs import Run, played

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.core.machine import react
-from engine.core.registry import load_strategies
-from engine.core.risk import Risk
-from engine.core.saving import decode_world, encode_world
+from engine.kernel.risk_settings import Risk
+from engine.reducer.reducer import react
+from engine.reducer.snapshot_codec import decode_world, encode_world
+from engine.strategy_registry import load_strategies
 from events.errors import ConfigError
 from events.facts import OrderPlaced, OrderRejected, PositionClosed, PositionOpened
 from tests.core.scenario import BUY, SELL, Scenario, only

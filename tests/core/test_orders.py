@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from engine.core.machine import is_news
-from engine.core.risk import Risk
+from engine.kernel.risk_settings import Risk
+from engine.reducer.reducer import is_news
 from events.errors import CommandRefused
 from events.facts import (
     CloseRequested,

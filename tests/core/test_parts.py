@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.core.machine import fold, is_decision
-from engine.core.parts import parts_of, world_of
-from engine.core.saving import encode_world
-from engine.core.state import HISTORY_BARS_MAX, READINGS_MAX
-from engine.core.world import new_world
-from engine.setup import configuration
+from engine.inspect.state_chunks import parts_of, world_of
+from engine.kernel.state import HISTORY_BARS_MAX, READINGS_MAX
+from engine.reducer.reducer import fold, is_decision
+from engine.reducer.snapshot_codec import encode_world
+from engine.reducer.state import new_world
+from engine.runner_settings import configuration
 from tests.core.random_market import Recipe, market
 from tests.core.runs import BUILT_IN, begin, eager
 from tests.support import FIVE_MINUTES_MS, STRATEGIES, feed, take
@@ -20,7 +20,7 @@ from tests.support import FIVE_MINUTES_MS, STRATEGIES, feed, take
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.core.world import World
+    from engine.reducer.state import World
     from events.log import Recorded
 
 RECIPE = Recipe(

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.core.commands import standing_trip
-from engine.core.machine import fold, groups, is_decision, is_news
-from engine.core.world import new_world
+from engine.reducer.inputs import standing_trip
+from engine.reducer.reducer import fold, groups, is_decision, is_news
+from engine.reducer.state import new_world
 from events.errors import CommandRefused, EngineFault
 from events.facts import (
     GLOBAL_SCOPE,

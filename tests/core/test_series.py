@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.codes import CANDLE
-from engine.core.indicators import roll_highest, roll_lowest
-from engine.core.series import watch_candle, watch_series
-from engine.core.state import HISTORY_BARS_MAX, SETTLEMENTS_MAX, Bar, Extreme, Fact, Market, Series, Settlement
-from engine.core.world import GAP_RESET_MS
+from engine.kernel.codes import CANDLE
+from engine.kernel.indicators import roll_highest, roll_lowest
+from engine.kernel.series import watch_candle, watch_series
+from engine.kernel.state import HISTORY_BARS_MAX, SETTLEMENTS_MAX, Bar, Extreme, Fact, Market, Series, Settlement
+from engine.reducer.state import GAP_RESET_MS
 from tests.support import FIVE_MINUTES_MS, MINUTE_MS, examples, file_tape, needs_data
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from engine.core.risk import Risk
+from engine.kernel.risk_settings import Risk
 from events.facts import OrderPlaced, OrderRejected
 from tests.core.scenario import BUY, SELL, Scenario, only
 from tests.support import NO_COSTS, listed

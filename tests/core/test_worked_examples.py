@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from engine.core.margin import liquidation_price, pending_margin, profit, tied_margin, tier_of
-from engine.core.risk import Risk, rules_of
-from engine.core.state import Desk, Order, Position, Tier
-from engine.core.world import tiers_of
+from engine.kernel.margin import liquidation_price, pending_margin, profit, tied_margin, tier_of
+from engine.kernel.risk_settings import Risk, rules_of
+from engine.kernel.state import Desk, Order, Position, Tier
+from engine.reducer.state import tiers_of
 from events.facts import FundingPaid, OrderPlaced, PositionClosed
 from tests.core.scenario import BUY, LEAVE, Scenario, only
 from tests.support import listed

@@ -26,8 +26,8 @@ STATE = Path(os.environ["STAND_IN_STATE"])
 SOURCES = os.environ["STAND_IN_SOURCES"]
 PORT = os.environ["STAND_IN_PORT"]
 HERE = Path.cwd()
-SALT = "from engine.core import saving; import cli.refold as r; r.world_digest = lambda world: 'f' * 32; "
-MAIN = "import sys; from cli.main import app; sys.argv[0] = 'papertape'; app(args=sys.argv[1:], prog_name='papertape')"
+SALT = "import cli.offline.refold as r; r.world_digest = lambda world: 'f' * 32; "
+MAIN = "import sys; from cli.app import app; sys.argv[0] = 'papertape'; app(args=sys.argv[1:], prog_name='papertape')"
 
 
 @contextmanager

@@ -7,10 +7,10 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from engine.boot import snapshot_store
-from engine.core.registry import load_strategies
-from engine.core.saving import world_digest
 from engine.recovery import Recovered, recover
+from engine.reducer.snapshot_codec import world_digest
+from engine.startup import snapshot_store
+from engine.strategy_registry import load_strategies
 from events.facts import (
     ContractListed,
     DataRefused,
@@ -23,14 +23,14 @@ from events.facts import (
     RunnerConfigured,
 )
 from events.sqlite_log import SqliteEventLog, SqliteLogReader
+from projections.folds.trades import Trades, write_trades_csv
 from projections.host import fold
-from projections.trades import Trades, write_trades_csv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from engine.core.strategy import Strategy
+    from engine.kernel.strategy import Strategy
     from events.log import Entry, Recorded
 
 LIFE = (EngineStarted, EngineStopped, FeedConnected, FeedLost, GapFilled, DataRefused)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.boot import EngineSettings, engine
-from engine.clock import ManualClock
-from engine.feeds.port import RefusalLog, Seen
-from engine.setup import RunnerSettings
+from engine.ports.clock import ManualClock
+from engine.ports.feed import RefusalLog, Seen
+from engine.runner_settings import RunnerSettings
+from engine.startup import EngineSettings, engine
 from tests.core.random_market import RandomTape, Recipe, market
 from tests.core.runs import eager
 from tests.support import NO_LIMITS, STRATEGIES
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from engine.boot import Engine
-    from engine.core.risk import Risk
-    from engine.core.strategy import Strategy
-    from engine.feeds.port import Feed
+    from engine.kernel.risk_settings import Risk
+    from engine.kernel.strategy import Strategy
+    from engine.ports.feed import Feed
+    from engine.startup import Engine
     from events.facts import ContractListed, FeedConnected, FeedFact
 
 BUSY = Recipe(seed=5, symbols=3, candles=300, told_of=0.2, late_share=0.02, holes=2, warm_up=30)

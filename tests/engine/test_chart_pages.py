@@ -11,7 +11,7 @@ from tests.engine.test_charts import chart_of, given
 from tests.support import DAY_0_MS, FIVE_MINUTES_MS, candle, listed
 
 if TYPE_CHECKING:
-    from engine.charting import Candle
+    from engine.inspect.chart_fold import Candle
 
 
 @pytest.mark.parametrize("candles", [1, 7, 400])

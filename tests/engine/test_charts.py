@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import Struct
 
-from engine.charting import CANDLES_MAX, WARM_UP_CANDLES, Candle, Chart
-from engine.charts import CHARTS_KEPT_MAX, NEAR_EVENTS, Charts, seq_before
-from engine.core.machine import is_news, react
+from engine.inspect.chart_fold import CANDLES_MAX, WARM_UP_CANDLES, Candle, Chart
+from engine.inspect.chart_reader import CHARTS_KEPT_MAX, NEAR_EVENTS, Charts, seq_before
+from engine.reducer.reducer import is_news, react
 from engine.research.tape import fact_event
-from engine.setup import RunnerSettings
+from engine.runner_settings import RunnerSettings
 from events.errors import UsageError
 from events.facts import CandleClosed, Event, OrderPlaced, Timing
 from events.log import Entry, Recorded

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.boot import engine
-from engine.clock import ManualClock
-from engine.commanding import WAITING_MAX, events_of
-from engine.control import Door, NoEngine, send, socket_path
+from engine.command_queue import WAITING_MAX, events_of
+from engine.control_socket import Door, NoEngine, send, socket_path
+from engine.ports.clock import ManualClock
+from engine.startup import engine
 from events.commands import TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
 from events.errors import CommandRefused
 from events.facts import (
@@ -37,7 +37,7 @@ from tests.support import DAY_0_MS, MINUTE_MS, candle, listed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.boot import Engine
+    from engine.startup import Engine
 
 ANNA = ("anna", "looked at it")
 

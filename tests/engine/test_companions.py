@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.companions import PAUSE_S_MAX, Companions
+from engine.task_restarts import PAUSE_S_MAX, Companions
 from events.bus import Bus
 from events.facts import RepairTried
 from tests.twins.virtual_time import VirtualClock, run

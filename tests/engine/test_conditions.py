@@ -9,12 +9,12 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from engine.conditions import Conditions, Hold, Readiness, conditions
-from engine.core.commands import standing_trip
-from engine.core.machine import is_news, react
-from engine.core.saving import world_digest
+from engine.inspect.entry_conditions import Conditions, Hold, Readiness, conditions
+from engine.reducer.inputs import standing_trip
+from engine.reducer.reducer import is_news, react
+from engine.reducer.snapshot_codec import world_digest
 from engine.research.tape import Tape, fact_event
-from engine.setup import RunnerSettings
+from engine.runner_settings import RunnerSettings
 from events.errors import UsageError
 from events.facts import (
     CandleClosed,
@@ -47,8 +47,8 @@ from tests.support import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.core.state import Desk
-    from engine.core.world import World
+    from engine.kernel.state import Desk
+    from engine.reducer.state import World
 
 FIRST_FIVE_MS = 1_735_603_200_000
 BINANCE = "binance_{}_{}_{}.csv.gz"

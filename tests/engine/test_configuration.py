@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from engine.setup import RunnerSettings
+from engine.runner_settings import RunnerSettings
 from events.errors import ConfigError
 from events.facts import ContractListed, Event, RunnerConfigured, RunnerPaused, RunnerResumed
 from tests.core.runs import TWO
@@ -20,7 +20,7 @@ from tests.support import FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, listed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.core.strategy import Strategy
+    from engine.kernel.strategy import Strategy
 
 CALM = RunnerSettings(risk=NO_LIMITS)
 BOTH = {"scripted": CALM, "second": CALM}

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.boot import engine, snapshot_store
-from engine.clock import ManualClock
-from engine.core.registry import code_digest
-from engine.core.saving import encode_world
 from engine.loop import Loop
+from engine.ports.clock import ManualClock
 from engine.recovery import recover
+from engine.reducer.snapshot_codec import encode_world
+from engine.startup import engine, snapshot_store
+from engine.strategy_registry import code_digest
 from events.bus import Bus
 from events.errors import LogWriteFailed, PapertapeError
 from events.sqlite_log import SqliteEventLog

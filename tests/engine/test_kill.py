@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from cli.json_fields import json_fields
+from cli.render.event_json import json_fields
 from events.facts import CandleClosed, FundingRateSettled, OpenInterestObserved
 from events.failpoints import FAILPOINTS
 from tests.engine.logs import digest, recorded, story, trades_csv

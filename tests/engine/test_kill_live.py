@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from events.facts import CandleClosed, FeedConnected, FundingRateSettled, PositionOpened, Timing
+from sandbox.bitget.market import SimTwinMarket
 from tests.engine.logs import recorded
 from tests.engine.processes import ROOT, command, environment, papertape
 from tests.patience import PATIENCE_S
-from tests.twins.bitget_market import SimTwinMarket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from engine.boot import engine
-from engine.clock import ManualClock
-from engine.core.codes import SESSION_LOSS
+from engine.kernel.codes import SESSION_LOSS
+from engine.ports.clock import ManualClock
+from engine.startup import engine
 from events.errors import CommandRefused
 from events.facts import KillSwitchReset, KillSwitchTripped, OrderPlaced
 from tests.core.scripted.scripted import BUY

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.config import load_config, sim_settings
-from engine.clock import ManualClock
-from engine.feeds.sim import SimFeed
-from engine.setup import RunnerSettings
+from cli.config.sections import load_config, sim_settings
+from engine.feeds.sim.feed import SimFeed
+from engine.ports.clock import ManualClock
+from engine.runner_settings import RunnerSettings
 from events.facts import (
     CandleClosed,
     Event,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from engine.feeds.port import Feed, Seen
+    from engine.ports.feed import Feed, Seen
     from events.facts import ContractListed, FeedConnected, FeedFact
 
 NAMES = [f"S{number:02d}" for number in range(20)]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.boot import engine
-from engine.clock import ManualClock
-from engine.core.machine import react
-from engine.core.saving import copy_world, encode_world, reduce
+from engine.ports.clock import ManualClock
+from engine.reducer.reducer import react
+from engine.reducer.snapshot_codec import copy_world, encode_world, reduce
+from engine.startup import engine
 from events.errors import CommandRefused, EngineFault, UsageError
 from events.facts import KillSwitchReset, KillSwitchTripped, RunnerPaused
 from tests.engine.logs import of_type, recorded
@@ -21,7 +21,7 @@ from tests.support import DAY_0_MS, candle, configured_world, listed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.boot import Engine
+    from engine.startup import Engine
 
 LISTED = [listed("X")]
 STALE = KillSwitchReset(DAY_0_MS, "scripted", 3, "anna", "why not")

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import Struct
 
-from engine.boot import snapshot_store
-from engine.core.machine import is_decision
-from engine.core.saving import encode_world, world_digest
-from engine.core.world import new_world
-from engine.past import LOOKS_WAITING_MAX, STEP_EVENTS_MAX, Past
-from engine.places import Places
+from engine.inspect.checkpoints import Places
+from engine.inspect.state_history import LOOKS_WAITING_MAX, STEP_EVENTS_MAX, Past
 from engine.recovery import recover
+from engine.reducer.reducer import is_decision
+from engine.reducer.snapshot_codec import encode_world, world_digest
+from engine.reducer.state import new_world
+from engine.startup import snapshot_store
 from events.errors import ConfigError, LogBusy, LogDamaged, UsageError
 from events.log_thread import LogThread
 from events.snapshots import SnapshotStore
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from engine.core.strategy import Strategy
+    from engine.kernel.strategy import Strategy
 
 LONG = Recipe(seed=6, symbols=3, candles=2_000, told_of=0.2, late_share=0.01, holes=3, warm_up=100)
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.core.parts import parts_of
-from engine.core.saving import encode_world
-from engine.core.world import list_contract, new_world
-from engine.places import PACKING, PART_BYTES_MIN, Places
+from engine.inspect.checkpoints import PACKING, PART_BYTES_MIN, Places
+from engine.inspect.state_chunks import parts_of
+from engine.reducer.snapshot_codec import encode_world
+from engine.reducer.state import list_contract, new_world
 from tests.support import STRATEGIES, listed
 
 if TYPE_CHECKING:
-    from engine.core.world import World
+    from engine.reducer.state import World
 
 
 def marked(seq: int) -> World:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.boot import engine, snapshot_store
-from engine.clock import ManualClock
-from engine.core.machine import fold
-from engine.core.registry import code_digest
-from engine.core.saving import encode_world, world_digest
-from engine.core.world import new_world
+from engine.ports.clock import ManualClock
 from engine.recovery import Recovered, recover
+from engine.reducer.reducer import fold
+from engine.reducer.snapshot_codec import encode_world, world_digest
+from engine.reducer.state import new_world
+from engine.startup import engine, snapshot_store
+from engine.strategy_registry import code_digest
 from events.facts import FundingPaid
 from events.log import Head
 from events.snapshots import SnapshotStore

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.boot import engine
-from engine.clock import ManualClock
-from engine.supervisor import LAST_WORDS_S, WATCHERS_END_S, supervise
+from engine.ports.clock import ManualClock
+from engine.startup import engine
+from engine.task_supervisor import LAST_WORDS_S, WATCHERS_END_S, supervise
 from events.errors import ConfigError, EngineFault, LogHeld, MarketDataError
 from events.facts import EngineStopped
 from tests.engine.logs import recorded
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
-    from engine.boot import Engine
-    from engine.feeds.port import Seen
+    from engine.ports.feed import Seen
+    from engine.startup import Engine
     from events.facts import FeedConnected, FeedFact
 
     Made = Callable[[], Awaitable[None]]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from engine.boot import snapshot_store
-from engine.core.machine import is_decision
-from engine.core.registry import code_digest
+from engine.reducer.reducer import is_decision
+from engine.startup import snapshot_store
+from engine.strategy_registry import code_digest
 from engine.verify import Verified, verify
 from events.facts import CandleClosed, OrderPlaced, OrderRejected, PositionOpened
 from events.log import Entry

@@ -13,9 +13,9 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.feeds.bitget import BitgetFeed
-from engine.feeds.bitget_settings import BitgetSettings
-from engine.feeds.port import Seen
+from engine.feeds.bitget.feed import BitgetFeed
+from engine.feeds.bitget.settings import BitgetSettings
+from engine.ports.feed import Seen
 from events.facts import (
     CandleClosed,
     FeedFact,
@@ -26,14 +26,14 @@ from events.facts import (
     SymbolSuspended,
     Timing,
 )
-from tests.twins.bitget import Twin
-from tests.twins.bitget_faults import Fault, Faults, Switch
-from tests.twins.bitget_market import SimTwinMarket, TwinMarket
-from tests.twins.bitget_rest import Reply
-from tests.twins.bitget_script import FaultScript
-from tests.twins.bitget_socket import Session
-from tests.twins.bitget_venue import Manner
-from tests.twins.bitget_wire import Wire
+from sandbox.bitget.faults import Fault, Faults, Switch
+from sandbox.bitget.market import SimTwinMarket, TwinMarket
+from sandbox.bitget.rest import Reply
+from sandbox.bitget.script import FaultScript
+from sandbox.bitget.socket import Session
+from sandbox.bitget.twin import Twin
+from sandbox.bitget.venue import Manner
+from sandbox.bitget.wire import Wire
 from tests.twins.virtual_time import VirtualClock, run
 
 MINUTE_MS: Final = 60_000

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.feeds.port import NOTHING_SEEN, Feed, Seen
+from engine.ports.feed import NOTHING_SEEN, Feed, Seen
 from events.facts import CandleClosed, FeedConnected, FeedFact, FundingRateSettled, MarketFact, OpenInterestObserved
 
 MINUTE_MS = 60_000

@@ -10,18 +10,18 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cli.config import load_config
-from cli.graph import warm_up_ms
-from engine.boot import EngineSettings, changes
-from engine.clock import ManualClock
-from engine.core.machine import fold, is_decision, react
-from engine.core.registry import code_digest
-from engine.core.world import new_world
-from engine.feeds.bitget import BitgetFeed
-from engine.feeds.bitget_settings import BitgetSettings
-from engine.feeds.rows import CandleRow
+from cli.config.sections import load_config
+from cli.wiring import warm_up_ms
+from engine.feeds.bitget.feed import BitgetFeed
+from engine.feeds.bitget.settings import BitgetSettings
+from engine.feeds.candle_row import CandleRow
 from engine.loop import Loop
-from engine.setup import RunnerSettings
+from engine.ports.clock import ManualClock
+from engine.reducer.reducer import fold, is_decision, react
+from engine.reducer.state import new_world
+from engine.runner_settings import RunnerSettings
+from engine.startup import EngineSettings, changes
+from engine.strategy_registry import code_digest
 from engine.verify import verify
 from events.bus import Bus
 from events.facts import (
@@ -42,6 +42,10 @@ from events.facts import (
 from events.log import Recorded
 from events.memory_log import MemoryEventLog
 from events.snapshots import SnapshotStore
+from sandbox.bitget.faults import Fault
+from sandbox.bitget.market import LARGE_TIERS, SMALL_TIERS, SimTwinMarket, Tier
+from sandbox.bitget.script import FaultScript
+from sandbox.bitget.venue import Manner
 from tests.core.runs import BUILT_IN, eager
 from tests.core.scripted.scripted import BUY
 from tests.feeds.bitget_given import (
@@ -71,10 +75,6 @@ from tests.feeds.bitget_given import (
     twin_of,
 )
 from tests.support import NO_LIMITS, STRATEGIES
-from tests.twins.bitget_faults import Fault
-from tests.twins.bitget_market import LARGE_TIERS, SMALL_TIERS, SimTwinMarket, Tier
-from tests.twins.bitget_script import FaultScript
-from tests.twins.bitget_venue import Manner
 from tests.twins.virtual_time import VirtualClock, run
 
 

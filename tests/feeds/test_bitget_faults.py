@@ -8,6 +8,9 @@ from typing import Any, Final
 import pytest
 
 from events.facts import DataRefused, FeedConnected, FeedLost, SymbolResumed, SymbolSuspended
+from sandbox.bitget.faults import AT_ONCE, Fault
+from sandbox.bitget.garbage import Garbage
+from sandbox.bitget.script import ALL
 from tests.feeds.bitget_given import (
     BTC,
     MINUTE_MS,
@@ -22,9 +25,6 @@ from tests.feeds.bitget_given import (
     assert_within_limits,
     watched,
 )
-from tests.twins.bitget_faults import AT_ONCE, Fault
-from tests.twins.bitget_garbage import Garbage
-from tests.twins.bitget_script import ALL
 
 AT_MINUTE: Final = 4.5
 AT_MS: Final = START_MS + int(AT_MINUTE * MINUTE_MS)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.feeds.bitget_watch import Watch
-from engine.feeds.port import RefusalLog
+from engine.feeds.bitget.session import Watch
+from engine.ports.feed import RefusalLog
 from events.errors import ConfigError
 from events.facts import (
     AnomalyCleared,
@@ -23,6 +23,10 @@ from events.facts import (
     SymbolSuspended,
     Timing,
 )
+from sandbox.bitget.faults import Fault
+from sandbox.bitget.garbage import Garbage
+from sandbox.bitget.market import SimTwinMarket
+from sandbox.bitget.venue import Manner
 from tests.feeds.bitget_given import (
     BTC,
     ETH,
@@ -46,14 +50,10 @@ from tests.feeds.bitget_given import (
     twin_of,
     watched,
 )
-from tests.twins.bitget_faults import Fault
-from tests.twins.bitget_garbage import Garbage
-from tests.twins.bitget_market import SimTwinMarket
-from tests.twins.bitget_venue import Manner
 from tests.twins.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
-    from engine.feeds.bitget_line import LineStatistics
+    from engine.feeds.bitget.reconnect import LineStatistics
 
 FIFTY = tuple(f"C{number:02d}USDT" for number in range(50))
 RARE = Manner(update_ms=60_000, ticker_ms=60_000, snapshot_rows=5)

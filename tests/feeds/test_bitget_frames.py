@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from engine.feeds.bitget_frames import (
+from engine.feeds.bitget.frames import (
     ROWS_MAX,
     Ack,
     CandleFrame,
@@ -21,10 +21,10 @@ from engine.feeds.bitget_frames import (
     request,
     subscription,
 )
-from engine.feeds.port import RefusalReason
-from engine.feeds.rows import CandleRow
+from engine.feeds.candle_row import CandleRow
+from engine.ports.feed import RefusalReason
+from sandbox.bitget.garbage import Garbage, garbage_frame
 from tests.feeds.given import shared_data
-from tests.twins.bitget_garbage import Garbage, garbage_frame
 
 MINUTE_MS = 60_000
 OPEN_MS = 1_790_000_040_000

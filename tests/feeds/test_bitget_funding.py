@@ -7,6 +7,8 @@ from typing import Final
 import pytest
 
 from events.facts import CandleClosed, FeedConnected, FeedLost, FundingRateSettled, SymbolSuspended, Timing
+from sandbox.bitget.faults import Fault
+from sandbox.bitget.venue import Manner
 from tests.feeds.bitget_given import (
     BTC,
     MINUTE_MS,
@@ -21,8 +23,6 @@ from tests.feeds.bitget_given import (
     order_of,
     watched,
 )
-from tests.twins.bitget_faults import Fault
-from tests.twins.bitget_venue import Manner
 
 MANY: Final = tuple(f"C{number:02d}USDT" for number in range(40))
 AT_0750: Final = START_MS + 70 * MINUTE_MS

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from engine.feeds.port import Seen
-from engine.feeds.rows import CandleRow
+from engine.feeds.candle_row import CandleRow
+from engine.ports.feed import Seen
 from events.facts import (
     FeedConnected,
     FeedLost,
@@ -17,6 +17,8 @@ from events.facts import (
     SymbolSuspended,
     Timing,
 )
+from sandbox.bitget.faults import Fault
+from sandbox.bitget.market import SimTwinMarket
 from tests.feeds.bitget_given import (
     BTC,
     ETH,
@@ -37,8 +39,6 @@ from tests.feeds.bitget_given import (
     values,
     watched,
 )
-from tests.twins.bitget_faults import Fault
-from tests.twins.bitget_market import SimTwinMarket
 
 TWO = (BTC, ETH)
 

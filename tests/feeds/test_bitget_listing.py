@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 import pytest
 from msgspec.structs import replace
 
-from engine.boot import EngineSettings, changes, unconfigured_positions
-from engine.commanding import events_of
-from engine.core.machine import fold, react
-from engine.core.saving import world_digest
-from engine.core.world import World, new_world
-from engine.feeds.bitget_listing import NOT_CONFIGURED
-from engine.feeds.port import Seen
-from engine.setup import RunnerSettings
+from engine.command_queue import events_of
+from engine.feeds.bitget.contracts import NOT_CONFIGURED
+from engine.ports.feed import Seen
+from engine.reducer.reducer import fold, react
+from engine.reducer.snapshot_codec import world_digest
+from engine.reducer.state import World, new_world
+from engine.runner_settings import RunnerSettings
+from engine.startup import EngineSettings, changes, unconfigured_positions
 from engine.verify import verify
 from events.commands import Close
 from events.errors import ConfigError
@@ -35,6 +35,8 @@ from events.facts import (
     Timing,
 )
 from events.memory_log import MemoryEventLog
+from sandbox.bitget.faults import Fault
+from sandbox.bitget.market import SimTwinMarket
 from tests.feeds.bitget_given import (
     BTC,
     DAY_MS,
@@ -54,8 +56,6 @@ from tests.feeds.bitget_given import (
 )
 from tests.feeds.test_bitget_engine import Traded, Volumes, live
 from tests.support import NO_LIMITS, STRATEGIES
-from tests.twins.bitget_faults import Fault
-from tests.twins.bitget_market import SimTwinMarket
 from tests.twins.virtual_time import VirtualClock, run
 
 E = TypeVar("E", bound=Event)

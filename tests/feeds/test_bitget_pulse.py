@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engine.feeds.port import Seen
+from engine.ports.feed import Seen
 from events.facts import FeedConnected, FeedLost, SymbolResumed, SymbolSuspended, Timing
+from sandbox.bitget.faults import Fault
 from tests.feeds.bitget_given import (
     BTC,
     ETH,
@@ -17,7 +18,6 @@ from tests.feeds.bitget_given import (
     assert_candles_are_the_history,
     watched,
 )
-from tests.twins.bitget_faults import Fault
 
 DECLARED_MS_MAX = 120_000
 

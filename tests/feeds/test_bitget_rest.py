@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from engine.feeds.bitget_bodies import ContractBody, ContractList, Reading, Settlement
-from engine.feeds.bitget_rest import BitgetRest
-from engine.feeds.bitget_settings import BitgetSettings
-from engine.feeds.port import RefusalLog, RefusalReason
-from engine.feeds.rows import CandleRow
+from engine.feeds.bitget.responses import ContractBody, ContractList, Reading, Settlement
+from engine.feeds.bitget.rest import BitgetRest
+from engine.feeds.bitget.settings import BitgetSettings
+from engine.feeds.candle_row import CandleRow
+from engine.ports.feed import RefusalLog, RefusalReason
 from events.errors import ConfigError, ExchangeUnreachable, UsageError
 from tests.feeds.http_script import T0_MS, Parts, Script, http, rows, success, timed, used
 from tests.support import needs_data, path_of

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.feeds.bitget_bodies import Settlement
-from engine.feeds.bitget_rest import BitgetRest
-from engine.feeds.bitget_settings import BitgetSettings
-from engine.feeds.port import RefusalLog
-from engine.feeds.rows import CandleRow
+from engine.feeds.bitget.responses import Settlement
+from engine.feeds.bitget.rest import BitgetRest
+from engine.feeds.bitget.settings import BitgetSettings
+from engine.feeds.candle_row import CandleRow
+from engine.ports.feed import RefusalLog
 from events.errors import ExchangeBusy, ExchangeRefused, ExchangeUnreachable
+from sandbox.bitget.faults import Fault
+from sandbox.bitget.market import SimTwinMarket
+from sandbox.bitget.twin import Twin
+from sandbox.bitget.venue import Manner
 from tests.support import examples
-from tests.twins.bitget import Twin
-from tests.twins.bitget_faults import Fault
-from tests.twins.bitget_market import SimTwinMarket
-from tests.twins.bitget_venue import Manner
 from tests.twins.virtual_time import VirtualClock, run
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000

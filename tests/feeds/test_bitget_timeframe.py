@@ -6,9 +6,10 @@ from typing import Final
 
 import pytest
 
-from engine.setup import playable
+from engine.runner_settings import playable
 from engine.verify import verify
 from events.facts import FundingRateSettled, OpenInterestObserved, PositionClosed, PositionOpened, Timing
+from sandbox.bitget.script import FaultScript
 from tests.core.runs import BUILT_IN, eager
 from tests.feeds.bitget_given import (
     HOUR_MS,
@@ -25,7 +26,6 @@ from tests.feeds.bitget_given import (
 )
 from tests.feeds.test_bitget_engine import Traded, traded
 from tests.support import STRATEGIES
-from tests.twins.bitget_script import FaultScript
 
 HOURS: Final = 5
 UNTIL_MS: Final = START_MS + HOURS * HOUR_MS

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.feeds.columns import join_candles, join_series
-from engine.feeds.contracts import derived_contract, lot_ratio
-from engine.feeds.port import RefusalReason
-from engine.feeds.tables import read_candles, read_funding
+from engine.feeds.files.columns import join_candles, join_series
+from engine.feeds.files.csv_reader import read_candles, read_funding
+from engine.feeds.files.derived_contract import derived_contract, lot_ratio
+from engine.ports.feed import RefusalReason
 from events.errors import MarketDataError
 from tests.feeds.given import CANDLE_HEADER, FUNDING_HEADER, HOUR_MS, MINUTE_MS, T0_MS, candle_rows, minutes, table
 

@@ -11,20 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import ManualClock
-from engine.feeds.bitget_settings import BitgetSettings
-from engine.feeds.download import WINDOW_ROWS, Report, download
-from engine.feeds.download_bitget import BitgetSource
-from engine.feeds.download_part import Hole, Kind, Part, Wanted, line_of, shortest
-from engine.feeds.file import FileFeed, FileSettings
-from engine.feeds.rows import CandleRow
-from engine.feeds.tables import read_candles
+from engine.feeds.bitget.settings import BitgetSettings
+from engine.feeds.candle_row import CandleRow
+from engine.feeds.download.bitget import BitgetSource
+from engine.feeds.download.download import WINDOW_ROWS, Report, download
+from engine.feeds.download.partial_file import Hole, Kind, Part, Wanted, line_of, shortest
+from engine.feeds.files.csv_reader import read_candles
+from engine.feeds.files.feed import FileFeed, FileSettings
+from engine.ports.clock import ManualClock
 from events.errors import ExchangeRefused, ExchangeUnreachable, MarketDataError, UsageError
+from sandbox.bitget.faults import Fault
+from sandbox.bitget.market import SimTwinMarket
+from sandbox.bitget.twin import Twin
 from tests.feeds.given import candles_only, facts
 from tests.support import examples
-from tests.twins.bitget import Twin
-from tests.twins.bitget_faults import Fault
-from tests.twins.bitget_market import SimTwinMarket
 from tests.twins.virtual_time import VirtualClock, run
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.clock import ManualClock
-from engine.feeds.file import FileFeed, FileSettings
-from engine.feeds.port import BATCH_FACTS_MAX, RefusalReason
+from engine.feeds.files.feed import FileFeed, FileSettings
+from engine.ports.clock import ManualClock
+from engine.ports.feed import BATCH_FACTS_MAX, RefusalReason
 from events.errors import MarketDataError
 from events.facts import CandleClosed, FeedConnected, FundingRateSettled, OpenInterestObserved, Timing
 from tests.feeds.given import (

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.feeds.port import RefusalReason
-from engine.feeds.tables import read_candles, read_funding, read_open_interest
+from engine.feeds.files.csv_reader import read_candles, read_funding, read_open_interest
+from engine.ports.feed import RefusalReason
 from events.errors import MarketDataError
 from tests.feeds.given import (
     CANDLE_HEADER,

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from engine.clock import ManualClock
-from engine.feeds.pacing import SLEEP_S_MAX, Pacer
+from engine.feeds.rate_limit import SLEEP_S_MAX, Pacer
+from engine.ports.clock import ManualClock
 
 HOUR_S = 3_600.0
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.clock import ManualClock
-from engine.feeds.port import BATCH_FACTS_MAX, Seen
-from engine.feeds.sim import CATCH_UP_DAYS_MAX, SimFeed
-from engine.feeds.sim_market import Outage, SimMarket
-from engine.feeds.sim_plan import DAY_MS
-from engine.feeds.sim_script import START_MS, SimSettings
+from engine.feeds.sim.episodes import DAY_MS
+from engine.feeds.sim.feed import CATCH_UP_DAYS_MAX, SimFeed
+from engine.feeds.sim.market import Outage, SimMarket
+from engine.feeds.sim.script import START_MS, SimSettings
+from engine.ports.clock import ManualClock
+from engine.ports.feed import BATCH_FACTS_MAX, Seen
 from events.errors import ConfigError
 from events.facts import (
     CandleClosed,

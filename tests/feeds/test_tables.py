@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.feeds.port import REFUSAL_TEXT_CHARS_MAX, REFUSALS_KEPT_MAX, Refusal, RefusalReason
-from engine.feeds.sources import table_source
-from engine.feeds.tables import read_candles, read_funding, read_open_interest
+from engine.feeds.files.csv_reader import read_candles, read_funding, read_open_interest
+from engine.feeds.files.table_source import table_source
+from engine.ports.feed import REFUSAL_TEXT_CHARS_MAX, REFUSALS_KEPT_MAX, Refusal, RefusalReason
 from events.errors import MarketDataError
 from tests.feeds.given import (
     CANDLE_HEADER,

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.feeds import tables_fast
-from engine.feeds.columns import CandleColumns
-from engine.feeds.sim_plan import stream
-from engine.feeds.sources import read_table
-from engine.feeds.tables import CANDLE_COLUMNS, QuickReader, read_candles
-from engine.feeds.tables_fast import ROWS_MIN
+from engine.feeds.files import csv_polars
+from engine.feeds.files.columns import CandleColumns
+from engine.feeds.files.csv_polars import ROWS_MIN
+from engine.feeds.files.csv_reader import CANDLE_COLUMNS, QuickReader, read_candles
+from engine.feeds.files.table_source import read_table
+from engine.feeds.sim.episodes import stream
 from tests.feeds.given import CANDLE_HEADER, MINUTE_MS, T0_MS, candle_rows, minutes, shared_data, table
 
 ROWS = 3_000
@@ -29,7 +29,7 @@ def bits(columns: CandleColumns) -> list[bytes]:
 def by_polars() -> QuickReader:
     """The reader that needs polars."""
     pytest.importorskip("polars")
-    return tables_fast.candles
+    return csv_polars.candles
 
 
 def compiled() -> QuickReader:

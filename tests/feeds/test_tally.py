@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.feeds.port import REFUSAL_TEXT_CHARS_MAX, RefusalLog, RefusalReason
-from engine.feeds.tally import TOLD_EVERY_MS, Tally
+from engine.feeds.refusal_report import TOLD_EVERY_MS, Tally
+from engine.ports.feed import REFUSAL_TEXT_CHARS_MAX, RefusalLog, RefusalReason
 from events.codec import CODEC
 from events.facts import DataRefused
 from events.log import Entry

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.appended import PIECE_LENGTH, Appended
-from projections.forking import fork
+from projections.persistence.append_only import PIECE_LENGTH, Appended
+from projections.persistence.fork import fork
 from tests.support import examples
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.arena import Arena
-from projections.breakdown import breakdown
+from projections.folds.arena import Arena
+from projections.folds.breakdown import breakdown
+from projections.folds.portfolio import Portfolio
+from projections.folds.trades import Trades
 from projections.host import fold
-from projections.portfolio import Portfolio
-from projections.trades import Trades
 from tests.projections.tape import candle, closed, configured, funding_paid, opened, recorded, tripped
 
 if TYPE_CHECKING:

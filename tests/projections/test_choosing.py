@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from events.errors import UsageError
-from projections.choosing import Choice, TradesPage, trades_page
+from projections.folds.trades import Trades
 from projections.host import fold
-from projections.trades import Trades
+from projections.site.trade_query import Choice, TradesPage, trades_page
 from tests.projections.tape import closed, recorded
 
 

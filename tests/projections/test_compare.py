@@ -18,8 +18,8 @@ from events.facts import (
     OrderPlaced,
     Timing,
 )
-from projections.compare import Compared, Comparison, comparison, market_difference
-from projections.decisions import market_of
+from projections.folds.decisions import market_of
+from projections.folds.log_diff import Compared, Comparison, comparison, market_difference
 from projections.host import fold
 from tests.projections.tape import DAY_0_MS, HOUR_MS, MINUTE_MS, candle, closed, configured, opened, ordered, recorded
 

@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from events.facts import GLOBAL_SCOPE, OrderRejected, RunnerPaused, RunnerResumed, Timing
-from projections.coverage import REASONS_SHOWN_MAX, Coverage, CoverageView
+from projections.folds.coverage import REASONS_SHOWN_MAX, Coverage, CoverageView
+from projections.folds.portfolio import Portfolio
 from projections.host import fold
-from projections.portfolio import Portfolio
 from tests.projections.tape import (
     DAY_0_MS,
     HOUR_MS,

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.facts import OpenInterestObserved, Timing
-from projections.curve import CURVE_POINTS_MAX
-from projections.equity import Equity
+from projections.folds.curve import CURVE_POINTS_MAX
+from projections.folds.equity import Equity
 from projections.host import fold
 from tests.projections.tape import DAY_0_MS, DAY_MS, HOUR_MS, MINUTE_MS, candle, closed, configured, opened, recorded
 
 if TYPE_CHECKING:
     from events.facts import Event
-    from projections.equity import EquityView
+    from projections.folds.equity import EquityView
 
 FREE = opened(fee_usdt=0.0)
 

@@ -15,8 +15,8 @@ from events.facts import (
     SymbolResumed,
     SymbolSuspended,
 )
-from projections.feeding import ANOMALIES_KEPT_MAX, AnomalyView, FeedView, RefusedView, SuspendedView
-from projections.portfolio import Portfolio, PortfolioView
+from projections.folds.market_status import ANOMALIES_KEPT_MAX, AnomalyView, FeedView, RefusedView, SuspendedView
+from projections.folds.portfolio import Portfolio, PortfolioView
 from tests.projections.tape import DAY_0_MS, HOUR_MS, recorded
 
 CONNECTED = FeedConnected(DAY_0_MS, "bitget", DAY_0_MS, 1.0)

@@ -11,9 +11,9 @@ from events.bus import Bus
 from events.errors import LogDamaged
 from events.log import Entry
 from events.memory_log import MemoryEventLog
+from projections.folds.portfolio import Portfolio
+from projections.folds.trades import Trades
 from projections.host import FOLLOW_EVENTS_MAX, Cursor, fold, follow
-from projections.portfolio import Portfolio
-from projections.trades import Trades
 from tests.patience import PATIENCE_S
 from tests.projections.tape import candle, closed, configured, opened, recorded
 

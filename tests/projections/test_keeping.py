@@ -21,17 +21,17 @@ from events.memory_log import MemoryEventLog
 from events.snapshots import KEPT_MAX, SnapshotStore
 from projections.alerts.derive import Alerts
 from projections.alerts.settings import AlertSettings
-from projections.arena import Arena
-from projections.excursions import Excursions
+from projections.folds.arena import Arena
+from projections.folds.excursions import Excursions
+from projections.folds.portfolio import Portfolio
+from projections.folds.trades import Trades
 from projections.host import Cursor, fold, follow
-from projections.keeping import KEEP_EVENTS_MIN, KEEP_MS_MIN, Keeping, packed, unpacked, version_of
-from projections.portfolio import Portfolio
-from projections.sources import DIGEST_BYTES, digest_of, modules_of
-from projections.trades import Trades
-from projections.views import Views
+from projections.persistence.code_version import DIGEST_BYTES, digest_of, modules_of
+from projections.persistence.fold_store import KEEP_EVENTS_MIN, KEEP_MS_MIN, Keeping, packed, unpacked, version_of
+from projections.site.views import Views
 from projections.watchdog.anomalies import Anomalies, Rules
+from projections.watchdog.liveness import Vitals
 from projections.watchdog.settings import WatchdogSettings
-from projections.watchdog.vitals import Vitals
 from tests.alerts.random_log import PLAIN, lengths, pools, random_log, seeds
 from tests.projections.portrait import portrait
 from tests.projections.tape import candle, closed, configured, opened
@@ -244,7 +244,7 @@ def test_what_was_made_with_something_else_is_not_read(tmp_path: Path) -> None:
 
 
 def test_the_version_is_that_of_the_code_of_these_very_folds(tmp_path: Path) -> None:
-    modules = modules_of([Portfolio]) | {"projections.keeping"}
+    modules = modules_of([Portfolio]) | {"projections.persistence.fold_store"}
     assert version_of(Portfolio(), b"") == blake2b(digest_of(modules), digest_size=DIGEST_BYTES).hexdigest()
     assert version_of((Portfolio(), Alerts()), b"") != version_of(Portfolio(), b"") != version_of(Portfolio(), b"1")
     kept(tmp_path)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from events.facts import EngineStarted, FeedConnected, FeedLost, GapFilled, GapFound
+from projections.folds.marks import MARKS_KEPT_MAX, Marks
+from projections.folds.portfolio import Portfolio
 from projections.host import fold
-from projections.marks import MARKS_KEPT_MAX, Marks
-from projections.portfolio import Portfolio
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, recorded, reset, tripped
 
 if TYPE_CHECKING:

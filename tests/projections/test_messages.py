@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 
 from projections.host import fold
-from projections.messages import FAULTS_KEPT_MAX, HEARTBEAT, NOTES_KEPT_MAX, Unlogged, messages
-from projections.views import ALERTS_KEPT_MAX, Views
+from projections.site.messages import FAULTS_KEPT_MAX, HEARTBEAT, NOTES_KEPT_MAX, Unlogged, messages
+from projections.site.views import ALERTS_KEPT_MAX, Views
 from tests.alerts.given import CASES, alerts_of, last_alert
 from tests.alerts.random_log import lengths, random_log, seeds
 from tests.projections.tape import recorded

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from cli.main import app
+from cli.app import app
 from events.errors import UsageError
 from events.facts import Timing
 from events.log import Entry
-from projections.moments import Moment
-from projections.telegram.answering import Answering, Outside, Ways
+from projections.site.market_time import Moment
+from projections.site.views import Views
+from projections.telegram.answers import Answering, Outside, Ways
 from projections.telegram.asof import as_of
 from projections.telegram.parse import AsOf
-from projections.views import Views
 from tests.cli.written_log import entries, write_log
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, recorded
 from tests.projections.timeline_given import given as given_log

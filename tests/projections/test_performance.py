@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from projections.performance import Performance, performance
+from projections.folds.performance import Performance, performance
 from tests.projections.tape import DAY_0_MS, DAY_MS, HOUR_MS, trade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projections.trades import TradeView
+    from projections.folds.trades import TradeView
 
 
 def measured(trades: Sequence[TradeView], days: Sequence[float], max_drawdown: float = 0.0) -> Performance:

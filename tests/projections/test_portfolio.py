@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from events.errors import LogDamaged
 from events.facts import Liquidated, RunnerPaused, RunnerResumed, Timing
+from projections.folds.portfolio import Portfolio
 from projections.host import fold
-from projections.portfolio import Portfolio
 from tests.projections.tape import (
     DAY_0_MS,
     DAY_MS,

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from projections import sources
 from projections.alerts.derive import Alerts
-from projections.portfolio import Portfolio
-from projections.sources import FOLDER, digest_of, files_of, imports_of, modules_of
-from projections.views import Views
+from projections.folds.portfolio import Portfolio
+from projections.persistence import code_version
+from projections.persistence.code_version import FOLDER, digest_of, files_of, imports_of, modules_of
+from projections.site.views import Views
 from projections.watchdog.anomalies import Anomalies
-from projections.watchdog.vitals import Vitals
+from projections.watchdog.liveness import Vitals
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
@@ -52,7 +52,12 @@ def test_whatever_python_loads_for_a_fold_counts(kind: type) -> None:
 
 
 def test_what_only_sends_or_shows_does_not_count() -> None:
-    away = ("projections.telegram.delivery", "projections.timeline", "projections.site", "projections.watchdog.dog")
+    away = (
+        "projections.telegram.delivery",
+        "projections.site.timeline",
+        "projections.site.ports",
+        "projections.watchdog.watchdog",
+    )
     for kind in KEPT:
         assert modules_of([kind]).isdisjoint(away)
         assert len(modules_of([kind])) < len(files_of(FOLDER)) / 2
@@ -94,8 +99,8 @@ def test_a_change_of_any_line_that_folds_is_a_change_of_the_digest(tmp_path: Pat
     (facts / "fact.py").write_text("a = 1")
 
     def digest() -> bytes:
-        sources.files_of.cache_clear()
-        sources.imports_of.cache_clear()
+        code_version.files_of.cache_clear()
+        code_version.imports_of.cache_clear()
         one = type("One", (), {"__module__": "projections.one"})
         return digest_of(modules_of([one], room), room, facts)
 
@@ -107,6 +112,6 @@ def test_a_change_of_any_line_that_folds_is_a_change_of_the_digest(tmp_path: Pat
         seen.append(digest())
     (facts / "fact.py").rename(facts / "other.py")
     seen.append(digest())
-    sources.files_of.cache_clear()
-    sources.imports_of.cache_clear()
+    code_version.files_of.cache_clear()
+    code_version.imports_of.cache_clear()
     assert len(set(seen)) == len(seen)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from events.facts import GLOBAL_SCOPE, RunnerPaused
+from projections.folds.kill_switches import TRIPS_KEPT_MAX, Switches
 from projections.host import fold
-from projections.switches import TRIPS_KEPT_MAX, Switches
 from tests.projections.tape import DAY_0_MS, HOUR_MS, configured, recorded, reset, tripped
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from events.log import Entry
 from events.log_thread import LogThread
 from events.sqlite_log import SqliteEventLog, SqliteLogReader
 from events.tail import tail_of
-from projections.checkpoints import DISTANCE_EVENTS_MIN
-from projections.timeline import SEEKS_WAITING_MAX, LogTimeline
-from projections.views import Views
+from projections.site.checkpoints import DISTANCE_EVENTS_MIN
+from projections.site.timeline import SEEKS_WAITING_MAX, LogTimeline
+from projections.site.views import Views
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from events.facts import Event
     from events.log import Recorded
-    from projections.site import Timeline
+    from projections.site.ports import Timeline
 
 OFTEN_S, SELDOM_S = 0.002, 60.0
 

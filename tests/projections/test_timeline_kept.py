@@ -11,9 +11,9 @@ from events.bus import Bus
 from events.errors import LogDamaged
 from events.log import Entry
 from events.snapshots import SnapshotStore
-from projections.checkpoints import DISTANCE_EVENTS_MIN
-from projections.keeping import Keeping
-from projections.views import Views
+from projections.persistence.fold_store import Keeping
+from projections.site.checkpoints import DISTANCE_EVENTS_MIN
+from projections.site.views import Views
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from events.errors import MarketDataError
+from projections.folds.trades import Trades, TradeView, read_trades_csv, write_trades_csv
 from projections.host import fold
-from projections.trades import Trades, TradeView, read_trades_csv, write_trades_csv
 from tests.projections.tape import DAY_0_MS, HOUR_MS, closed, configured, opened, ordered, recorded, trade
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from events.facts import GLOBAL_SCOPE
-from projections.wanted import Found, Search, Wanted
+from projections.site.event_query import Found, Search, Wanted
 from tests.projections.tape import candle, closed, configured, opened, recorded, tripped
 
 if TYPE_CHECKING:

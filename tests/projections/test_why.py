@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from events.facts import GapFound
 from events.log import Recorded
-from projections.why import CHAIN_LINKS_MAX, Condition, explained, why
+from projections.text.causes import CHAIN_LINKS_MAX, Condition, explained, why
 from tests.projections.tape import DAY_0_MS, candle, configured, opened, ordered
 
 if TYPE_CHECKING:

@@ -39,9 +39,9 @@ from events.facts import (
     type_name,
 )
 from events.log import Recorded
-from projections.contracts import Contracts
+from projections.folds.contracts import Contracts
 from projections.host import fold
-from projections.words import ICONS, interesting, line, words
+from projections.text.event_lines import ICONS, interesting, line, words
 from tests.projections.tape import (
     DAY_0_MS,
     HOUR_MS,

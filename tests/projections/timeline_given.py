@@ -11,8 +11,8 @@ from events.log import Entry
 from events.log_thread import LogThread
 from events.memory_log import MemoryEventLog
 from projections.host import fold
-from projections.timeline import LogTimeline
-from projections.views import Views
+from projections.site.timeline import LogTimeline
+from projections.site.views import Views
 from tests.alerts.random_log import EVENTS_MAX, random_log
 from tests.projections.tape import candle, closed, configured, opened
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from events.facts import Event
-    from projections.keeping import Keeper
+    from projections.persistence.fold_store import Keeper
 
 
 class Given:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.core.machine import is_decision
-from engine.core.registry import load_strategies
-from engine.core.saving import world_digest
-from engine.setup import RunnerSettings
+from engine.reducer.reducer import is_decision
+from engine.reducer.snapshot_codec import world_digest
+from engine.runner_settings import RunnerSettings
+from engine.strategy_registry import load_strategies
 from events.log import Entry
 from events.memory_log import MemoryEventLog
 from tests.core.random_market import Recipe, market

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from engine.core.machine import fold
-from engine.core.saving import world_digest
-from engine.core.world import new_world
+from engine.reducer.reducer import fold
+from engine.reducer.snapshot_codec import world_digest
+from engine.reducer.state import new_world
 from engine.research.backtest import RESET_BY, Backtest
 from engine.research.guarded import Outcome, run_tape
 from engine.research.plain import PlainEngine
-from engine.setup import RunnerSettings, configuration
+from engine.runner_settings import RunnerSettings, configuration
 from engine.verify import verify
 from events.facts import (
     GLOBAL_SCOPE,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from engine.core.risk import Risk
+    from engine.kernel.risk_settings import Risk
     from engine.research.guarded import TapeEngine
 
 pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")

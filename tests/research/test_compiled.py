@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from engine.core.machine import is_decision, react
-from engine.core.registry import load_strategies
+from engine.reducer.reducer import is_decision, react
 from engine.research.guarded import run_tape
 from engine.research.plain import PlainEngine
-from engine.setup import RunnerSettings
+from engine.runner_settings import RunnerSettings
+from engine.strategy_registry import load_strategies
 from events.facts import GLOBAL_SCOPE, GapFound, KillSwitchTripped, RunnerConfigured
 from tests.core.random_market import Recipe, market, recipes
 from tests.core.runs import BUILT_IN, EAGER, eager
@@ -24,7 +24,7 @@ from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world, examples
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.core.risk import Risk
+    from engine.kernel.risk_settings import Risk
     from tests.core.random_market import RandomTape
 
 CAREFUL = replace(NO_LIMITS, max_session_loss_percent=3.0, max_risk_per_trade_percent=10.0)

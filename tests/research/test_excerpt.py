@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.core.world import new_world
+from engine.reducer.state import new_world
 from engine.research.backtest import Backtest
 from engine.research.excerpt import excerpt
 from engine.research.guarded import run_tape
 from engine.research.plain import PlainEngine
-from engine.setup import configuration
+from engine.runner_settings import configuration
 from events.log import Recorded
-from projections.coverage import Coverage
+from projections.folds.coverage import Coverage
+from projections.folds.portfolio import Portfolio
 from projections.host import fold
-from projections.portfolio import Portfolio
 from tests.core.random_market import Recipe, market, recipes
 from tests.core.runs import eager
 from tests.research.ways import CompiledEngine, compile_once
@@ -26,8 +26,8 @@ from tests.support import NO_LIMITS, STRATEGIES, configured_world, examples
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from engine.core.risk import Risk
-    from engine.core.world import World
+    from engine.kernel.risk_settings import Risk
+    from engine.reducer.state import World
     from engine.research.guarded import TapeEngine
     from engine.research.tape import Tape
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from engine.setup import RunnerSettings
+from engine.runner_settings import RunnerSettings
 from events.facts import KillSwitchTripped, OrderCancelled, OrderPlaced, OrderRejected
 from events.log import Recorded
-from projections.trades import Trades, write_trades_csv
+from projections.folds.trades import Trades, write_trades_csv
 from tests.core.random_market import Recipe, market
 from tests.core.runs import BUILT_IN, EAGER, eager
 from tests.oracle.rounding import Contract, Step
@@ -22,7 +22,7 @@ from tests.support import DAY_MS, FIVE_MINUTES_MS, NO_LIMITS, file_tape, needs_d
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.core.risk import Risk
+    from engine.kernel.risk_settings import Risk
     from engine.research.guarded import Outcome
     from events.facts import Event
     from tests.core.random_market import RandomTape

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.core.machine import is_decision, react
-from engine.core.state import FactColumns
+from engine.kernel.state import FactColumns
+from engine.reducer.reducer import is_decision, react
 from engine.research.tape import Tape
 from events.facts import CandleClosed, GapFound, Timing
 from tests.core.random_market import Recipe, market
@@ -22,8 +22,8 @@ from tests.support import NO_LIMITS, configured_world, examples
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.core.world import World
-    from engine.setup import RunnerSettings
+    from engine.reducer.state import World
+    from engine.runner_settings import RunnerSettings
     from tests.core.random_market import RandomTape
 
 MINUTES = 2_200

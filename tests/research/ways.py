@@ -16,14 +16,14 @@ from msgspec import Struct
 
 from engine.research.guarded import run_tape
 from engine.research.plain import PlainEngine
-from engine.setup import RunnerSettings
+from engine.runner_settings import RunnerSettings
 from tests.core.random_market import Recipe, market
 from tests.support import DIGEST, MINUTE_MS, STRATEGIES, configured_world, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.core.world import World
+    from engine.reducer.state import World
     from engine.research.guarded import Outcome, TapeEngine
     from engine.research.tape import Tape
     from events.facts import Event

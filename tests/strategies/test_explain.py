@@ -10,7 +10,7 @@ import pytest
 
 from engine.research.guarded import run_tape
 from engine.research.plain import PlainEngine
-from engine.setup import RunnerSettings
+from engine.runner_settings import RunnerSettings
 from events.facts import OrderPlaced, OrderRejected
 from tests.core.random_market import Recipe, market
 from tests.core.runs import BUILT_IN, EAGER, eager
@@ -19,7 +19,7 @@ from tests.support import DAY_MS, FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, config
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.core.strategy import Condition
+    from engine.kernel.strategy import Condition
     from engine.research.tape import Tape
 
 FIRST_FIVE_MS = 1_735_603_200_000

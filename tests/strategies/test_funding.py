@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.core.state import Decision, Desk, Market, Series
-from engine.setup import RunnerSettings
+from engine.kernel.state import Decision, Desk, Market, Series
+from engine.runner_settings import RunnerSettings
 from engine.strategies.funding import FUNDING_NORMAL, Parameters, Reading, State, enter, leave, settle
 from events.facts import OrderPlaced, OrderRejected
 from events.log import Recorded

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from engine.core.series import watch_reading
-from engine.core.state import READINGS_MAX, Bar, Decision, Desk, Fact, Market, OpenInterest, Series
+from engine.kernel.series import watch_reading
+from engine.kernel.state import READINGS_MAX, Bar, Decision, Desk, Fact, Market, OpenInterest, Series
 from engine.strategies.liquidation import (
     OPEN_INTEREST_FELL,
     Parameters,

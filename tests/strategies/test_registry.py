@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.core.registry import BUILT_IN_ORDER, code_digest, load_strategies, loop_digest, shipped_digest
-from engine.setup import RunnerSettings, checked_parameters, configuration, playable
+from engine.runner_settings import RunnerSettings, checked_parameters, configuration, playable
+from engine.strategy_registry import BUILT_IN_ORDER, code_digest, load_strategies, loop_digest, shipped_digest
 from events.errors import ConfigError
 from events.facts import RunnerConfigured
 from tests.research.processes import asked

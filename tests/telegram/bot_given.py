@@ -12,18 +12,18 @@ from events.cursors import Cursors, MemoryCursors
 from events.errors import CommandRefused
 from events.facts import Event
 from projections.host import fold
+from projections.site.views import Views
 from projections.telegram.bot import Bot
 from projections.telegram.client import TelegramClient
 from projections.telegram.poll import Gate
 from projections.telegram.secret import Token
-from projections.views import Views
+from sandbox.telegram.limits import UNLIMITED
+from sandbox.telegram.messages import Message
+from sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.alerts.given import A_DAY, market
 from tests.projections.tape import recorded
 from tests.telegram.given import Tape
 from tests.twins.given import START_MS
-from tests.twins.telegram import CHAT_ID, TelegramTwin
-from tests.twins.telegram_limits import UNLIMITED
-from tests.twins.telegram_messages import Message
 from tests.twins.virtual_time import VirtualClock, run
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from engine.clock import Clock
+from engine.ports.clock import Clock
 from events.bus import Bus
 from events.cursors import Cursors, MemoryCursors
 from events.facts import AnomalyRaised, Event, FeedLost, KillSwitchTripped
@@ -18,9 +18,9 @@ from projections.telegram.client import TelegramClient
 from projections.telegram.delivery import Notifier
 from projections.telegram.secret import Token
 from projections.telegram.text import escape
+from sandbox.telegram.limits import UNLIMITED
+from sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.twins.given import START_MS
-from tests.twins.telegram import CHAT_ID, TelegramTwin
-from tests.twins.telegram_limits import UNLIMITED
 from tests.twins.virtual_time import VirtualClock, run
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Tape:
         return self.events[after_seq : after_seq + limit]
 
     def hash_at(self, seq: int) -> bytes | None:
-        """See `projections.keeping.Hashing`: each event is a row of its own."""
+        """See `projections.persistence.fold_store.Hashing`: each event is a row of its own."""
         return seq.to_bytes(32, "big") if 0 < seq <= len(self.events) else None
 
 

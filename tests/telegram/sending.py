@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from engine.clock import SystemClock
+from engine.ports.clock import SystemClock
 from events.cursors import SqliteCursors
 from projections.telegram.address import ChatAddress
 from projections.telegram.client import TelegramClient
 from projections.telegram.delivery import Notifier
-from projections.telegram.pace import Pace
+from projections.telegram.rate_limit import Pace
 from projections.telegram.secret import Token
+from sandbox.telegram.twin import CHAT_ID
 from tests.telegram.given import Plain, Tape, news
-from tests.twins.telegram import CHAT_ID
 
 
 class Hurry(Pace):

@@ -9,24 +9,24 @@ from random import Random
 import pytest
 from PIL import Image
 
-from engine.clock import ManualClock
+from engine.ports.clock import ManualClock
 from events.facts import EngineStarted
 from events.log import Recorded
-from projections.curve import EquityPoint
+from projections.folds.curve import EquityPoint
+from projections.site.views import Views
 from projections.telegram import explain, replies
-from projections.telegram.answering import Answering, Outside, Ways
+from projections.telegram.answers import Answering, Outside, Ways
 from projections.telegram.asof import as_of
 from projections.telegram.parse import MENU, AsOf
 from projections.telegram.pictures import Curve, nice_step, picture, total_of
 from projections.telegram.text import plain
 from projections.telegram.wire import Chat, Message
-from projections.views import Views
+from sandbox.telegram.faults import Fault
+from sandbox.telegram.messages import PNG
 from tests.alerts.given import BOTH_OPEN, BTC, MOVED, NOON_MS, candle, market
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_0_MS, HOUR_MS, MINUTE_MS, recorded
 from tests.telegram.bot_given import TELLING, Rig, rigged, views_of
-from tests.twins.telegram_faults import Fault
-from tests.twins.telegram_messages import PNG
 
 OPEN = [*market(), *BOTH_OPEN, *MOVED]
 THEN = views_of(TELLING)

@@ -10,10 +10,10 @@ from events.commands import Close, Command, Kill, Pause, Reset, Resume
 from events.facts import KillSwitchReset, KillSwitchTripped
 from projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, TWICE
 from projections.telegram.poll import Gate
+from sandbox.telegram.faults import Fault
+from sandbox.telegram.twin import CHAT_ID
 from tests.alerts.given import BOTH_OPEN, MOVED, NOON_MS, TRIP_SEQ, closed_gala, market, tripped
 from tests.telegram.bot_given import STRANGER, TELLING, Rig, rigged
-from tests.twins.telegram import CHAT_ID
-from tests.twins.telegram_faults import Fault
 
 OPEN = [*market(), *BOTH_OPEN, *MOVED]
 BTC_SEQ, GALA_SEQ = len(market()) + 2, len(market()) + 4

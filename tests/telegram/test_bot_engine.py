@@ -5,32 +5,32 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from engine.boot import engine
-from engine.clock import ManualClock, SystemClock
+from engine.ports.clock import ManualClock, SystemClock
+from engine.startup import engine
 from events.cursors import MemoryCursors
 from events.facts import CloseRequested, KillSwitchReset, KillSwitchTripped, PositionClosed, RunnerPaused, RunnerResumed
-from projections.formats import money
 from projections.telegram.bot import Bot
 from projections.telegram.client import TelegramClient
-from projections.telegram.pace import Pace
 from projections.telegram.poll import Gate
+from projections.telegram.rate_limit import Pace
 from projections.telegram.secret import Token
+from projections.text.formats import money
+from sandbox.telegram.limits import UNLIMITED
+from sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.core.scripted.scripted import BUY
 from tests.engine.logs import of_type
 from tests.engine.parts import settings
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.support import candle, listed
-from tests.twins.telegram import CHAT_ID, TelegramTwin
-from tests.twins.telegram_limits import UNLIMITED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from engine.boot import Engine
+    from engine.startup import Engine
     from events.sqlite_log import SqliteLogReader
-    from tests.twins.telegram_messages import Message
+    from sandbox.telegram.messages import Message
 
 
 class Eager(Pace):

@@ -9,12 +9,12 @@ import pytest
 
 from events.commands import Accepted, Command
 from events.errors import LogError
-from projections.site import ConditionsView
-from projections.telegram.answering import Outside
-from projections.telegram.outbox import Outbox
-from projections.telegram.pace import Pace
+from projections.site.ports import ConditionsView
+from projections.telegram.answers import Outside
+from projections.telegram.rate_limit import Pace
+from projections.telegram.reply_queue import Outbox
+from sandbox.telegram.faults import Fault
 from tests.telegram.bot_given import Rig, rigged
-from tests.twins.telegram_faults import Fault
 
 
 def broken() -> str:

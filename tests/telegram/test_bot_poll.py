@@ -11,11 +11,11 @@ from events.cursors import SqliteCursors
 from events.facts import AnomalyRaised
 from projections.telegram.parse import MENU
 from projections.telegram.poll import Gate
+from sandbox.telegram.faults import Fault
+from sandbox.telegram.limits import Limits
+from sandbox.telegram.twin import CHAT_ID
 from tests.alerts.given import BOTH_OPEN, NOON_MS, market
 from tests.telegram.bot_given import STRANGER, Rig, rigged
-from tests.twins.telegram import CHAT_ID
-from tests.twins.telegram_faults import Fault
-from tests.twins.telegram_limits import Limits
 
 OPEN = [*market(), *BOTH_OPEN]
 GROUP = -100_500

@@ -25,11 +25,11 @@ from projections.telegram.errors import (
 )
 from projections.telegram.secret import Token
 from projections.telegram.wire import BotCommand, Key
+from sandbox.telegram.faults import Fault
+from sandbox.telegram.limits import UNLIMITED
+from sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.canary import CANARY
 from tests.twins.given import START_MS
-from tests.twins.telegram import CHAT_ID, TelegramTwin
-from tests.twins.telegram_faults import Fault
-from tests.twins.telegram_limits import UNLIMITED
 from tests.twins.test_telegram_twin import PNG
 from tests.twins.virtual_time import VirtualClock, run
 

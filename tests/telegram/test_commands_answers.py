@@ -10,24 +10,24 @@ from msgspec.structs import replace
 from events.commands import Accepted
 from events.facts import GLOBAL_SCOPE, DataRefused, FeedLost, OrderRejected, SymbolSuspended
 from events.log import Recorded
-from projections.formats import gain, gain_percent, money, price, signed, utc
-from projections.reasons import reason_words
-from projections.site import ConditionsView, Readiness
+from projections.site.ports import ConditionsView, Readiness
+from projections.site.views import Views
 from projections.telegram import explain, replies, results
-from projections.telegram.acts import Asked, done_words, question, settled, who_of
+from projections.telegram.commands import Asked, done_words, question, settled, who_of
 from projections.telegram.parse import Act, AskClose, AskKill, AskPause, AskReset, AskResume, Wrong, request_of
 from projections.telegram.statistics import DeliveryStatistics
 from projections.telegram.text import plain, split
-from projections.views import Views
+from projections.text.causes import Condition, why
+from projections.text.formats import gain, gain_percent, money, price, signed, utc
+from projections.text.reasons import reason_words
 from projections.watchdog.checks import Kind, Trouble
-from projections.watchdog.dog import DogView, RepairView
-from projections.why import Condition, why
+from projections.watchdog.watchdog import DogView, RepairView
+from sandbox.telegram.html import parse, utf16_units
 from tests.alerts.given import BOTH_OPEN, BTC, GALA, MOVED, NOON_MS, market
 from tests.alerts.random_log import lengths, pools, random_log, seeds
 from tests.projections.tape import MINUTE_MS, configured, recorded
 from tests.support import examples
 from tests.telegram.bot_given import TELLING, views_of
-from tests.twins.telegram_html import parse, utf16_units
 
 OPEN = [*market(), *BOTH_OPEN, *MOVED]
 A_DAY_LATER, WITH_POSITIONS = views_of(TELLING), views_of(OPEN)

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.clock import SystemClock
+from engine.ports.clock import SystemClock
 from events.cursors import SqliteCursors
 from events.facts import Event
 from events.failpoints import NOTIFIER_FAILPOINTS, VARIABLE
 from projections.telegram.text import REPEAT_MARK
+from sandbox.telegram.limits import UNLIMITED
+from sandbox.telegram.twin import TelegramTwin
 from tests.engine.processes import ROOT
 from tests.telegram.given import HOUR_S, Rig, news, noise, rigged, trip
-from tests.twins.telegram import TelegramTwin
-from tests.twins.telegram_limits import UNLIMITED
 
 CRASHES = 120
 CRASHES_PROVEN = 1_000

@@ -7,13 +7,13 @@ import asyncio
 import pytest
 
 from events.cursors import MemoryCursors
-from projections.telegram.lanes import PAGE_EVENTS_MAX, REMEMBER_EVENTS
-from projections.telegram.pace import Pace
+from projections.telegram.delivery_queues import PAGE_EVENTS_MAX, REMEMBER_EVENTS
+from projections.telegram.rate_limit import Pace
 from projections.telegram.text import REPEAT_MARK
+from sandbox.telegram.faults import Fault
+from sandbox.telegram.limits import Limits
 from tests.telegram.given import Rig, news, noise, rigged, trip
 from tests.twins.given import START_MS
-from tests.twins.telegram_faults import Fault
-from tests.twins.telegram_limits import Limits
 
 
 def test_alerts_come_once_in_order_and_the_cursor_moves() -> None:

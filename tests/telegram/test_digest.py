@@ -13,10 +13,10 @@ from events.log import Recorded
 from projections.alerts.alert import Alert
 from projections.telegram.digest import URGENT_SINGLE_MAX
 from projections.telegram.text import REPEAT_MARK
+from sandbox.telegram.faults import Fault
+from sandbox.telegram.limits import Limits
 from tests.telegram.given import HOUR_S, Plain, Rig, Tape, news, noise, rigged, trip
 from tests.twins.given import START_MS
-from tests.twins.telegram_faults import Fault
-from tests.twins.telegram_limits import Limits
 
 MINUTE_MS = 60_000
 DAY_EVENTS = 24 * 60

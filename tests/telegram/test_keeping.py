@@ -10,12 +10,12 @@ import pytest
 
 from events.snapshots import SnapshotStore
 from projections.alerts.derive import Alerts
-from projections.keeping import KEEP_MS_MIN, Keeping
-from projections.telegram.quiet import QuietNotifier
+from projections.persistence.fold_store import KEEP_MS_MIN, Keeping
+from projections.telegram.file_notifier import QuietNotifier
+from sandbox.telegram.faults import Fault
 from tests.alerts.given import CASES, recorded
 from tests.telegram.given import Rig, Tape, rigged
 from tests.twins.given import START_MS
-from tests.twins.telegram_faults import Fault
 from tests.twins.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:

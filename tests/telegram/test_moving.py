@@ -10,10 +10,10 @@ import pytest
 from events.cursors import Cursors, MemoryCursors, SqliteCursors
 from projections.telegram.address import ChatAddress
 from projections.telegram.poll import Gate
+from sandbox.telegram.faults import Fault
+from sandbox.telegram.twin import CHAT_ID
 from tests.telegram import bot_given
 from tests.telegram.given import HOUR_S, Rig, news, rigged, trip
-from tests.twins.telegram import CHAT_ID
-from tests.twins.telegram_faults import Fault
 
 GROUP, SUPERGROUP, ELSEWHERE = -4_001_234_567, -1_001_557_912_345, -4_009_999_999
 ADVICE = f"set TELEGRAM_CHAT_ID={SUPERGROUP}"

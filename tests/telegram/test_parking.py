@@ -19,8 +19,8 @@ from projections.telegram.errors import (
 from projections.telegram.parking import CHAT_S_MAX, TOKEN_S_MAX
 from projections.telegram.refusals import error_of
 from projections.telegram.wire import Envelope, Parameters
+from sandbox.telegram.faults import Fault
 from tests.telegram.given import HOUR_S, Rig, news, noise, rigged, trip
-from tests.twins.telegram_faults import Fault
 
 OF_THE_CHAT = [
     "chat not found",

@@ -17,8 +17,8 @@ from projections.telegram.text import (
     split,
     utf16_units,
 )
-from tests.twins.telegram_html import parse
-from tests.twins.telegram_html import utf16_units as units_of_the_twin
+from sandbox.telegram.html import parse
+from sandbox.telegram.html import utf16_units as units_of_the_twin
 
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=60)
 NASTY = st.one_of(

@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.explaining import explaining
-from cli.main import app
-from engine.core.registry import load_strategies
-from engine.setup import RunnerSettings, configured_runners
+from cli.app import app
+from cli.explainer import explaining
+from engine.runner_settings import RunnerSettings, configured_runners
+from engine.strategy_registry import load_strategies
 from events.log import Entry
 from events.sqlite_log import SqliteLogReader
-from projections.formats import reading
 from projections.host import fold
-from projections.reasons import reason_words
-from projections.telegram.answering import Answering, Outside
+from projections.site.views import Views
+from projections.telegram.answers import Answering, Outside
 from projections.telegram.parse import Why
 from projections.telegram.text import plain
-from projections.views import Views
+from projections.text.formats import reading
+from projections.text.reasons import reason_words
 from tests.cli.written_log import FILL, ORDER, REJECTED, entries, write_log
 from tests.projections.tape import DAY_0_MS
 from tests.twins.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
-    from projections.telegram.answering import Given
+    from projections.telegram.answers import Given
 
 GOLDEN = Path(__file__).parent / "golden"
 STRATEGIES = load_strategies()

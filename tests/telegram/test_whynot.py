@@ -10,33 +10,33 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.chat_conditions import ChatConditions
-from engine.boot import engine
-from engine.clock import ManualClock, SystemClock
-from engine.conditions import conditions
-from engine.core.registry import load_strategies
+from cli.service.chat_conditions import ChatConditions
+from engine.inspect.entry_conditions import conditions
+from engine.ports.clock import ManualClock, SystemClock
+from engine.startup import engine
+from engine.strategy_registry import load_strategies
 from events.cursors import MemoryCursors
 from events.errors import LogBusy
-from projections.site import ConditionsView
-from projections.telegram.answering import Outside
+from projections.site.ports import ConditionsView
+from projections.telegram.answers import Outside
 from projections.telegram.bot import Bot
 from projections.telegram.client import TelegramClient
 from projections.telegram.explain import Conditions
 from projections.telegram.poll import Gate
 from projections.telegram.secret import Token
+from sandbox.telegram.limits import UNLIMITED
+from sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.core.random_market import Recipe
 from tests.core.runs import BUILT_IN, eager
 from tests.engine.parts import busy, settings
 from tests.events.tape import in_loop
 from tests.support import FIVE_MINUTES_MS
 from tests.telegram.test_bot_engine import PATIENCE_S, Chatting, Eager, until
-from tests.twins.telegram import CHAT_ID, TelegramTwin
-from tests.twins.telegram_limits import UNLIMITED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from engine.boot import Engine
+    from engine.startup import Engine
 
 GOLDEN = Path(__file__).parent / "golden" / "whynot.txt"
 STRATEGIES = load_strategies()

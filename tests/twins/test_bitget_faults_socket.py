@@ -9,10 +9,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from engine.feeds.rows import CandleRow, candle_row
-from tests.twins.bitget_faults import Fault
-from tests.twins.bitget_garbage import Garbage
-from tests.twins.bitget_market import forming
+from engine.feeds.candle_row import CandleRow, candle_row
+from sandbox.bitget.faults import Fault
+from sandbox.bitget.garbage import Garbage
+from sandbox.bitget.market import forming
 from tests.twins.given import (
     BTC,
     ETH,
@@ -29,7 +29,7 @@ from tests.twins.given import (
 )
 
 if TYPE_CHECKING:
-    from tests.twins.bitget import Twin
+    from sandbox.bitget.twin import Twin
 
 OPEN_MS = START_MS // MINUTE_MS * MINUTE_MS
 TRUE_SHAPES = (Garbage.NUMBER_FOR_TEXT, Garbage.TEXT_FOR_NUMBER, Garbage.EXTRA_FIELDS)

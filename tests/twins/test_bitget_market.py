@@ -6,15 +6,15 @@ import math
 
 import pytest
 
-from engine.clock import ManualClock
-from engine.feeds.file import FileFeed, FileSettings
-from engine.feeds.rows import CandleRow, candle_row
-from engine.feeds.sim_market import SimMarket
+from engine.feeds.candle_row import CandleRow, candle_row
+from engine.feeds.files.feed import FileFeed, FileSettings
+from engine.feeds.sim.market import SimMarket
+from engine.ports.clock import ManualClock
+from sandbox.bitget.history import History, joined
+from sandbox.bitget.market import SimTwinMarket, forming
+from sandbox.bitget.recorded import FileTwinMarket, shift_to
+from sandbox.bitget.text import ratio_text, stream_row, text_of
 from tests.feeds.given import shared_data
-from tests.twins.bitget_history import History, joined
-from tests.twins.bitget_market import SimTwinMarket, forming
-from tests.twins.bitget_recorded import FileTwinMarket, shift_to
-from tests.twins.bitget_text import ratio_text, stream_row, text_of
 from tests.twins.given import BTC, DAY_MS, HOUR_MS, MARKET, MINUTE_MS, PAPER, START_MS
 
 NAMES = [f"COIN{number}USDT" for number in range(50)]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.twins.bitget import Twin
-from tests.twins.bitget_market import SimTwinMarket
-from tests.twins.bitget_text import text_of
-from tests.twins.bitget_venue import Manner
+from sandbox.bitget.market import SimTwinMarket
+from sandbox.bitget.text import text_of
+from sandbox.bitget.twin import Twin
+from sandbox.bitget.venue import Manner
 from tests.twins.given import BTC, DAY_MS, FUTURES, HOUR_MS, MARKET, MINUTE_MS, PAPER, START_MS, Client, served
 
 OPEN_MS = START_MS // MINUTE_MS * MINUTE_MS

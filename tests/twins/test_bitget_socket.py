@@ -11,8 +11,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.twins.bitget import Twin
-from tests.twins.bitget_venue import Manner
+from sandbox.bitget.twin import Twin
+from sandbox.bitget.venue import Manner
 from tests.twins.given import (
     BTC,
     ETH,

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from sandbox.telegram.faults import Fault
+from sandbox.telegram.html import HtmlWrong, Span, parse, utf16_units
+from sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.twins.given import START_MS
-from tests.twins.telegram import CHAT_ID, TelegramTwin
-from tests.twins.telegram_faults import Fault
-from tests.twins.telegram_html import HtmlWrong, Span, parse, utf16_units
 from tests.twins.virtual_time import VirtualClock, run
 
 STRANGER = 999

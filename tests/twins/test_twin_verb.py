@@ -16,7 +16,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from cli.twin import serve_bitget
+from cli.twins.bitget import serve_bitget
 from events.errors import UsageError
 from tests.feeds.given import shared_data
 from tests.patience import PATIENCE_S
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROGRAM = (
-    "import sys; from cli.twin import serve_bitget; serve_bitget(0, '127.0.0.1', {speed}, {symbols}, {candles}{more})"
+    "import sys; from cli.twins.bitget import serve_bitget; "
+    "serve_bitget(0, '127.0.0.1', {speed}, {symbols}, {candles}{more})"
 )
 SPEED = 20.0
 CLOCK_S = 0.02

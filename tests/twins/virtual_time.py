@@ -127,7 +127,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """The clock of a virtual loop (`engine.clock.Clock`): it shows `start_ms` when the loop is made."""
+    """The clock of a virtual loop (`engine.ports.clock.Clock`): it shows `start_ms` when the loop is made."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, start_ms: int) -> None:
         self._loop = loop

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from api.gate import Gate
-    from projections.site import Site
+    from projections.site.ports import Site
 
 DAY = told_day()
 PAGES = (

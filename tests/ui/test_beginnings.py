@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import asdict, replace
 
 from api.app import VIEWS
-from engine.core.risk import Risk
+from engine.kernel.risk_settings import Risk
 from events.facts import EngineStarted, EngineStopped, FeedLost
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_0_MS, configured, recorded, tripped

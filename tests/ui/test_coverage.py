@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from events.facts import OrderRejected
-from projections.formats import utc
+from projections.text.formats import utc
 from tests.alerts.given import BTC, GALA, NOON_MS, candle
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_MS, recorded, tripped

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import asdict, replace
 
-from engine.core.risk import Risk
+from engine.kernel.risk_settings import Risk
 from events.facts import AnomalyRaised, EngineStarted, EngineStopped, FeedConnected, FeedLost, SymbolSuspended
-from projections.formats import gain, utc
+from projections.text.formats import gain, utc
 from projections.watchdog.checks import Kind, Trouble
-from projections.watchdog.dog import DogView
+from projections.watchdog.watchdog import DogView
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_MS, candle, configured, opened, recorded, tripped
 from tests.ui.given import Elements, visiting
@@ -20,7 +20,7 @@ from tests.web.given import Absent, site_of, status
 
 if TYPE_CHECKING:
     from events.facts import Event
-    from projections.site import EngineStatus, Site
+    from projections.site.ports import EngineStatus, Site
 
 TODAY_MS = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
 FINE = "Nothing is wrong"

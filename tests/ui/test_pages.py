@@ -15,9 +15,9 @@ from api.gate import LOGIN_PATH
 from api.guard import CONTENT_POLICY
 from events.errors import LogBusy
 from events.facts import Closing, ContractListed, KillSwitchTripped, OrderPlaced, PositionOpened, RunnerConfigured
-from projections import formats
-from projections.reasons import reason_words
-from projections.site import Progress
+from projections.site.ports import Progress
+from projections.text import formats
+from projections.text.reasons import reason_words
 from tests.events.tape import in_loop
 from tests.ui.given import DAY, PAGES, Elements, moment_of, visiting, with_query
 from tests.web.given import TapeInspector, gate_of, site_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from jinja2.runtime import Context
 
     from events.log import Recorded
-    from projections.site import ConditionsView
+    from projections.site.ports import ConditionsView
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 

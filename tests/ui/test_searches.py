@@ -17,7 +17,7 @@ from tests.web.given import ListTimeline, site_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projections.site import Site
+    from projections.site.ports import Site
 
 QUIET = 30_000
 RARE = "/events?type=RunnerConfigured"

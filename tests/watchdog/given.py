@@ -22,9 +22,9 @@ from events.facts import (
 from events.log import Entry, Recorded
 from events.memory_log import MemoryEventLog
 from projections.watchdog.checks import Measured
-from projections.watchdog.dog import Dog, watchdog
+from projections.watchdog.liveness import Vitals
 from projections.watchdog.settings import WatchdogSettings
-from projections.watchdog.vitals import Vitals
+from projections.watchdog.watchdog import Dog, watchdog
 from tests.projections.tape import configured
 from tests.twins.virtual_time import VirtualClock
 

@@ -20,7 +20,7 @@ from events.facts import (
 )
 from events.log import Recorded
 from projections.watchdog.checks import REFUSED_AN_HOUR_MAX, Kind, Measured, Trouble, check, unmeasured
-from projections.watchdog.vitals import Vitals
+from projections.watchdog.liveness import Vitals
 from tests.projections.tape import configured
 from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, SYMBOLS, candle, opening, vitals_of
 

@@ -18,8 +18,8 @@ from events.facts import (
     RunnerPaused,
 )
 from projections.watchdog.checks import Measured
-from projections.watchdog.dog import REPAIR_S_MAX, Following
-from projections.watchdog.vitals import Vitals
+from projections.watchdog.liveness import Vitals
+from projections.watchdog.watchdog import REPAIR_S_MAX, Following
 from tests.twins.virtual_time import VirtualClock, run
 from tests.watchdog.given import (
     HOUR_MS,

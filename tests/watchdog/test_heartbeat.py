@@ -9,11 +9,11 @@ import pytest
 from msgspec import Struct
 
 from events.errors import ConfigError, ExchangeUnreachable
-from projections.portfolio import Portfolio
-from projections.watchdog.dog import Following
+from projections.folds.portfolio import Portfolio
 from projections.watchdog.heartbeat import Heart, Heartbeat
+from projections.watchdog.liveness import Vitals
 from projections.watchdog.settings import heartbeat_s
-from projections.watchdog.vitals import Vitals
+from projections.watchdog.watchdog import Following
 from tests.twins.virtual_time import run
 from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, SYMBOLS, TIMEFRAMES, Kennel, opening
 

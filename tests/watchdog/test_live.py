@@ -7,34 +7,34 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.boot import EngineSettings, changes
-from engine.core.registry import code_digest
-from engine.core.world import new_world
-from engine.feeds.bitget import BitgetFeed
-from engine.feeds.bitget_settings import BitgetSettings
+from engine.feeds.bitget.feed import BitgetFeed
+from engine.feeds.bitget.settings import BitgetSettings
 from engine.loop import Loop
-from engine.setup import RunnerSettings
+from engine.reducer.state import new_world
+from engine.runner_settings import RunnerSettings
+from engine.startup import EngineSettings, changes
+from engine.strategy_registry import code_digest
 from events.bus import Bus
 from events.facts import AnomalyRaised, CandleClosed, EngineStarted, Event, FeedConnected, FeedLost, SymbolSuspended
 from events.memory_log import MemoryEventLog
 from events.snapshots import SnapshotStore
 from projections.watchdog.checks import Measured
-from projections.watchdog.dog import watchdog
 from projections.watchdog.settings import WatchdogSettings
+from projections.watchdog.watchdog import watchdog
+from sandbox.bitget.faults import Fault, Faults
+from sandbox.bitget.market import SimTwinMarket
+from sandbox.bitget.twin import Twin
+from sandbox.bitget.venue import Manner
 from tests.support import STRATEGIES
-from tests.twins.bitget import Twin
-from tests.twins.bitget_faults import Fault, Faults
-from tests.twins.bitget_market import SimTwinMarket
-from tests.twins.bitget_venue import Manner
 from tests.twins.virtual_time import VirtualClock, run
 from tests.watchdog.given import MINUTE_MS, START_MS, TOLD, outline, story
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-    from engine.feeds.port import Seen
+    from engine.ports.feed import Seen
     from events.facts import ContractListed, FeedFact
-    from projections.watchdog.dog import Dog
+    from projections.watchdog.watchdog import Dog
 
 SYMBOLS = ("BTCUSDT", "GALAUSDT")
 SPARSE = Manner(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import asdict
 
-from engine.vital_signs import SAMPLES_MAX, WINDOW_S, Latencies, VitalSigns
+from engine.process_health import SAMPLES_MAX, WINDOW_S, Latencies, VitalSigns
 from projections.watchdog.checks import Measured
 
 

@@ -16,16 +16,16 @@ from api.listening import listen
 from api.server import serve
 from api.streams import Streams
 from api.token import Token
-from engine.commanding import events_of
-from engine.core.risk import Risk
+from engine.command_queue import events_of
+from engine.kernel.risk_settings import Risk
 from events.commands import Accepted
 from events.errors import CommandRefused, UsageError
 from events.facts import CandleClosed, RunnerConfigured
-from projections.contracts import Contracts
+from projections.folds.contracts import Contracts
 from projections.host import fold
-from projections.messages import Unlogged
-from projections.moments import Moment
-from projections.site import (
+from projections.site.market_time import Moment
+from projections.site.messages import Unlogged
+from projections.site.ports import (
     CandleView,
     ChartView,
     ConditionsView,
@@ -35,8 +35,8 @@ from projections.site import (
     SiteSettings,
     StrategyView,
 )
-from projections.views import Views
-from projections.why import Chain, Condition, why
+from projections.site.views import Views
+from projections.text.causes import Chain, Condition, why
 from tests.alerts.given import A_DAY, market
 from tests.projections.tape import recorded
 from tests.support import STRATEGIES, take
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from api.routes import Guarded
-    from engine.core.world import World
+    from engine.reducer.state import World
     from events.commands import Command
     from events.facts import Event
     from events.log import Recorded

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.core.world import new_world
-from engine.setup import RunnerSettings, configuration
+from engine.reducer.state import new_world
+from engine.runner_settings import RunnerSettings, configuration
 from events.errors import CommandUnanswered
 from events.facts import FeedConnected, KillSwitchReset, KillSwitchTripped, RunnerPaused
 from tests.core.scenario import BUY, Scenario
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import httpx
 
     from events.commands import Accepted, Command
-    from projections.site import Site
+    from projections.site.ports import Site
 
 SAID = {"actor": "anna", "reason": "looked at it"}
 

@@ -10,14 +10,14 @@ import pytest
 
 from api.streams import Streams, events_of
 from api.tape import Filter
-from projections.site import Progress
+from projections.site.ports import Progress
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.ui.given import PAGES, visiting
 from tests.web.given import client_of, served, site_of, told_day
 
 if TYPE_CHECKING:
-    from projections.site import Site
+    from projections.site.ports import Site
 
 VIEWS = (
     "state", "status", "runners", "runners/momentum", "arena", "positions", "orders", "equity", "days", "risk",

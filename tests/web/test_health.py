@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from events.facts import EngineStarted, EngineStopped, Event, FeedConnected, FeedLost, KillSwitchTripped
-from projections.readiness import BEHIND_EVENTS_MAX, DISK_BYTES_MIN, readiness
-from projections.site import EngineStatus
+from projections.site.ports import EngineStatus
+from projections.site.readiness import BEHIND_EVENTS_MAX, DISK_BYTES_MIN, readiness
 from projections.watchdog.anomalies import Case
 from projections.watchdog.checks import Kind, Trouble
-from projections.watchdog.dog import DogView
+from projections.watchdog.watchdog import DogView
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_0_MS, candle, configured, recorded, tripped
 from tests.telegram.bot_given import views_of

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from projections.alerts.markup import plain_text
-from projections.formats import gain, gain_percent, money, price, quantity
 from projections.telegram import replies
+from projections.text.formats import gain, gain_percent, money, price, quantity
 from tests.events.tape import in_loop
 from tests.ui.given import DAY, TAG, visiting
 from tests.web.given import site_of

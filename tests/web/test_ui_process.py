@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from api.token import new_token
-from cli.told import ToldFile, told_path
+from cli.service.unlogged_messages import ToldFile, told_path
 from events.facts import KillSwitchTripped
 from tests.cli.written_log import HEAD, write_log
 from tests.engine.logs import of_type

@@ -13,10 +13,10 @@ from api.gate import Access
 from api.routes import GuardedRoute
 from api.searching import run
 from events.log import Recorded
-from projections.formats import utc
-from projections.trades import write_trades_csv
-from projections.wanted import PAGE_EVENTS, Found, Search, Wanted
-from projections.words import interesting
+from projections.folds.trades import write_trades_csv
+from projections.site.event_query import PAGE_EVENTS, Found, Search, Wanted
+from projections.text.event_lines import interesting
+from projections.text.formats import utc
 from tests.alerts.given import closed_btc, opened_btc
 from tests.events.tape import in_loop
 from tests.projections.tape import candle, configured

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from engine.core.codes import FIRST_EXIT_REASON, NO_REASON
+from engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 
 if TYPE_CHECKING:
-    from engine.core.state import Decision, Desk, Market, Series
-    from engine.core.strategy import NoState
+    from engine.kernel.state import Decision, Desk, Market, Series
+    from engine.kernel.strategy import NoState
 
 NAME = "scripted"
 TIMEFRAME_MS = 60_000

@@ -1,0 +1,89 @@
+"""The verbs that command: pause, resume, close, kill, reset. What they do is imported when they are called."""
+# ruff: noqa: PLC0415 - an engine is slow to import.
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.commands.options import ConfigOption, DbOption
+
+ALL = "all"
+GLOBAL_SCOPE = "global"
+Why = Annotated[str, typer.Option(help="The reason, for the log.")]
+Who = Annotated[str, typer.Option(help="Who decides it; without it the user of this machine.")]
+StrategyOrAll = Annotated[str, typer.Argument(metavar="[STRATEGY]", help="Which strategy; all without it.")]
+
+
+def _who(given: str) -> str:
+    from cli.offline.send_command import owner
+
+    return given or owner()
+
+
+def pause(
+    why: Why, strategy: StrategyOrAll = ALL, who: Who = "", db: DbOption = None, config: ConfigOption = None
+) -> None:
+    """Open nothing more with a strategy, or with all. Open positions go on."""
+    from cli.offline.send_command import give
+    from events.commands import Pause
+
+    give(db, config, Pause(_who(who), why, strategy))
+
+
+def resume(
+    why: Why, strategy: StrategyOrAll = ALL, who: Who = "", db: DbOption = None, config: ConfigOption = None
+) -> None:
+    """End a pause. A tripped kill switch stays tripped."""
+    from cli.offline.send_command import give
+    from events.commands import Resume
+
+    give(db, config, Resume(_who(who), why, strategy))
+
+
+def close(
+    why: Why,
+    strategy: StrategyOrAll = ALL,
+    symbol: Annotated[str, typer.Option(metavar="SYMBOL", help="Only in this symbol.")] = ALL,
+    who: Who = "",
+    db: DbOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Leave open positions at the next open: of a strategy, in a symbol, or all there are."""
+    from cli.offline.send_command import give
+    from events.commands import Close
+
+    give(db, config, Close(_who(who), why, strategy, symbol))
+
+
+def kill(
+    why: Why,
+    scope: Annotated[str, typer.Argument(metavar="[STRATEGY|global]", help="Whose kill switch.")] = GLOBAL_SCOPE,
+    who: Who = "",
+    db: DbOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Trip a kill switch by hand: nothing is opened until a human resets it. Open positions go on."""
+    from cli.offline.send_command import give
+    from events.commands import Kill
+
+    give(db, config, Kill(_who(who), why, scope))
+
+
+def reset(
+    scope: Annotated[str, typer.Argument(metavar="STRATEGY|global", help="Whose kill switch.")],
+    trip: Annotated[int, typer.Option(metavar="SEQ", help="The trip that is reset; `positions` names it.")],
+    why: Why,
+    who: Who = "",
+    db: DbOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """End a kill switch's trip. A reset names the trip it ends; a stale or second one is refused.
+
+    Session and day begin again from the equity as it stands.
+    """
+    from cli.offline.send_command import give
+    from events.commands import Reset
+
+    give(db, config, Reset(_who(who), why, scope, trip))

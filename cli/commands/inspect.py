@@ -1,0 +1,181 @@
+"""The verbs that read: their options and help. What they do is imported when they are called."""
+# ruff: noqa: PLC0415 - `papertape --help` must not load what no verb was asked for; typer reads hints.
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.commands.options import ConfigOption, DbOption, JsonOption, SetOption, StrategyOption, SymbolOption
+
+TABLE_TRADES = 30
+
+
+def log(
+    db: DbOption = None,
+    types: Annotated[
+        list[str] | None, typer.Option("--type", metavar="TYPE", help="Only this type of event. May be repeated.")
+    ] = None,
+    symbol: SymbolOption = None,
+    strategy: StrategyOption = None,
+    from_seq: Annotated[
+        int | None,
+        typer.Option("--from", min=1, metavar="SEQ", help="Forward from here; without it the newest events."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most so many events.")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="Also candles, rates and open interest.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with new events until Ctrl-C.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the events of the log in words.
+
+    The newest ones, oldest first; with --json one object a line.
+    """
+    from cli.log_reader import opened
+    from cli.render.events import show_log
+    from projections.site.event_query import Wanted
+
+    with opened(db, config) as reader:
+        wanted = Wanted(frozenset(types or ()), symbol, strategy, everything)
+        show_log(reader, wanted, from_seq=from_seq, limit=limit, follow=follow, as_json=as_json)
+
+
+def why(
+    seq: Annotated[int, typer.Argument(min=1, help="The seq of a fill, an order, a trip, or any other event.")],
+    db: DbOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show why an event happened.
+
+    Its causes back to the candle, with the readings and conditions of every decision.
+    """
+    from cli.log_reader import opened
+    from cli.render.explanation import show_why
+
+    with opened(db, config) as reader:
+        show_why(reader, seq, config, as_json=as_json)
+
+
+def arena(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Rank the strategies by net return.
+
+    Measures of few trades are dim: they are counts, not verdicts.
+    """
+    from cli.log_reader import opened
+    from cli.render.arena import show_arena
+
+    with opened(db, config) as reader:
+        show_arena(reader, as_json=as_json)
+
+
+def trades(
+    db: DbOption = None,
+    strategy: StrategyOption = None,
+    symbol: SymbolOption = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, metavar="N", help=f"The newest N; tables show {TABLE_TRADES}, files all."),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file instead, oldest first; - is stdout.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the closed trades, newest first."""
+    from cli.log_reader import opened
+    from cli.render.trades import STDOUT, Chosen, show_trades
+
+    if csv is not None and csv != STDOUT:
+        from cli.config.sections import load_config
+        from cli.offline.output_files import check_output, log_files
+
+        check_output("--csv", csv, log_files(db or load_config(config).database))
+    with opened(db, config) as reader:
+        show_trades(reader, Chosen(strategy, symbol, limit), csv, as_json=as_json)
+
+
+def positions(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show open positions, pending orders and kill switches."""
+    from cli.log_reader import opened
+    from cli.render.positions import show_positions
+
+    with opened(db, config) as reader:
+        show_positions(reader, as_json=as_json)
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A log's file.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the decisions of two logs.
+
+    Seqs, starts and stops, and times of the machine do not count. Shows both arenas and the first decision that
+    differs, with its causes and conditions. Ends with 1 when the logs differ.
+    """
+    from cli.log_comparison import compared
+
+    found = compared(a, b, config)
+    if as_json:
+        from cli.render.console import emit
+
+        emit(found)
+    else:
+        from cli.render.comparison import show_comparison
+
+        show_comparison(found)
+    if not found.equal:
+        raise typer.Exit(1)
+
+
+def strategies(
+    name: Annotated[str | None, typer.Argument(help="One strategy, with its parameters.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the strategies, or one with its parameters.
+
+    Each parameter with its default, valid range, unit and meaning.
+    """
+    from cli.render.strategies import show_strategies
+
+    show_strategies(name, config, as_json=as_json)
+
+
+def config_check(
+    file: Annotated[Path | None, typer.Argument(help="The configuration; without it ./papertape.toml.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a configuration.
+
+    Prints a summary when it is valid, else every mistake with its line, and ends with 4.
+    """
+    from cli.render.config import show_config
+
+    show_config(file, as_json=as_json)
+
+
+def doctor(
+    db: DbOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Check the whole chain of the log, not its last rows.")] = False,
+    exchange: Annotated[
+        bool, typer.Option("--exchange", help="Look at the live market too, where the configuration names none.")
+    ] = False,
+    sets: SetOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the installation, the log, the configuration and, where it is live, the market.
+
+    Each line says ok, warn or fail, and what to do. Ends with 1 when something failed.
+    """
+    from cli.offline.doctor import show_findings
+
+    if not show_findings(db, config, sets or [], exchange=exchange, full=full, as_json=as_json):
+        raise typer.Exit(1)

@@ -1,0 +1,74 @@
+"""Every verb of `papertape`, in the order of the help and under its headings. A new verb is one line here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cli.commands.archive import backup, export, import_, refold, restore
+from cli.commands.control import close, kill, pause, reset, resume
+from cli.commands.download import download
+from cli.commands.inspect import arena, compare, config_check, doctor, log, positions, strategies, trades, why
+from cli.commands.run import backtest, replay, run, up, verify
+from cli.commands.serve import token, ui
+from cli.commands.twins import bitget, telegram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Verb(NamedTuple):
+    """A verb as it is typed, what it calls, and a command line that works, for its help."""
+
+    name: str
+    call: Callable[..., None]
+    example: str
+
+
+VERBS: dict[str, tuple[Verb, ...]] = {
+    "Run and prove": (
+        Verb("run", run, "papertape run --feed sim --speed 600 --db data/demo.db"),
+        Verb("up", up, "papertape up --config demo.toml"),
+        Verb("backtest", backtest, "papertape backtest --candles BTCUSDT=btc.csv.gz --strategy momentum"),
+        Verb("replay", replay, "papertape replay --at 2025-01-03T12:00"),
+        Verb("verify", verify, "papertape verify --db data/demo.db"),
+    ),
+    "Command an engine, running or not": (
+        Verb("pause", pause, 'papertape pause momentum --why "news at 14:30"'),
+        Verb("resume", resume, 'papertape resume momentum --why "the news are out"'),
+        Verb("close", close, 'papertape close momentum --symbol BTCUSDT --why "weekend"'),
+        Verb("kill", kill, 'papertape kill --why "something is odd"'),
+        Verb("reset", reset, 'papertape reset momentum --trip 16608 --why "looked at its trades"'),
+    ),
+    "Read a log": (
+        Verb("arena", arena, "papertape arena --json"),
+        Verb("positions", positions, "papertape positions"),
+        Verb("trades", trades, "papertape trades --symbol BTCUSDT --csv trades.csv"),
+        Verb("log", log, "papertape log --strategy momentum --follow"),
+        Verb("why", why, "papertape why 4711"),
+        Verb("compare", compare, "papertape compare data/live.db data/backtest.db"),
+    ),
+    "Show it on a page": (
+        Verb("ui", ui, "papertape ui --db data/demo.db"),
+        Verb("token", token, "PAPERTAPE_TOKEN=$(papertape token) papertape ui --host 0.0.0.0"),
+    ),
+    "Keep a log safe": (
+        Verb("backup", backup, "papertape backup --to /mnt/usb --keep 30"),
+        Verb("restore", restore, "papertape restore data/backups/papertape.db-20260302T040000Z-000000123456.backup"),
+        Verb("export", export, "papertape export --out odd-trade.jsonl.gz --redact"),
+        Verb("import", import_, "papertape import odd-trade.jsonl.gz --db data/odd.db"),
+        Verb("refold", refold, "papertape refold --db copy.backup --expect 0f343b0931126a20f133d67c2b018a3b"),
+    ),
+    "Exchanges": (
+        Verb("download", download, "papertape download --symbol BTCUSDT --from 2025-01-01 --to 2025-02-01"),
+        Verb("twin bitget", bitget, "papertape twin bitget --port 8701 --speed 60"),
+        Verb("twin telegram", telegram, "papertape twin telegram --port 8702"),
+    ),
+    "This installation": (
+        Verb("strategies", strategies, "papertape strategies momentum"),
+        Verb("config check", config_check, "papertape config check papertape.toml"),
+        Verb("doctor", doctor, "papertape doctor --full"),
+    ),
+}
+"""The verbs by heading. A name of two words is a verb of a group."""
+GROUPS = {"twin": "Serve a stand-in of an exchange or a chat.", "config": "Look at the configuration."}
+"""What the help says of a group."""

@@ -1,0 +1,1 @@
+"""The configuration file: its sections, its checks, its schema and its overrides."""

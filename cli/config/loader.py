@@ -1,0 +1,269 @@
+"""From a TOML file to a `Config`: syntax, keys, values, and how the sections fit together."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import msgspec
+
+from api.settings import WebSettings
+from cli.config.schema import Key, Table, table_of, value_text
+from cli.config.sections import (
+    ALL_STRATEGIES,
+    SYMBOL_PATTERN,
+    BackupSection,
+    BitgetSection,
+    Config,
+    EngineSection,
+    FeedSection,
+    FileSection,
+    LevelsSection,
+    LogsSection,
+    SimSection,
+    StrategiesSection,
+    StrategySection,
+    TelegramSection,
+)
+from cli.config.toml_lines import Places, places
+from cli.config.validation import Problem, checked, error_of, moment_ms, unknown
+from engine.feeds.bitget.settings import BITGET
+from engine.feeds.files.table_source import table_source
+from engine.feeds.sim.script import OUTAGE_EVERY_HOURS_MIN
+from engine.kernel.risk_settings import Risk
+from engine.strategy_registry import load_strategies
+from events.errors import ConfigError, MarketDataError
+from projections.alerts.settings import AlertSettings
+from projections.watchdog.settings import WatchdogSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from engine.kernel.strategy import Strategy
+
+Tree = dict[str, Any]
+FILE_BYTES_MAX = 4 << 20
+_AT_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
+_GLOBAL = "global_"
+_SYMBOLS = Key("list", (), pattern=SYMBOL_PATTERN, meaning="trade these alone; empty: all")
+
+
+def schema(strategies: Mapping[str, Strategy]) -> Table:
+    """Everything a configuration may hold, given the strategies there are."""
+    markets: dict[str, type[msgspec.Struct]] = {"sim": SimSection, "file": FileSection, "bitget": BitgetSection}
+    feed = table_of_sections(FeedSection, **{name: table_of(kind) for name, kind in markets.items()})
+    named = table_of_sections(StrategiesSection, **{name: _strategy_table(one) for name, one in strategies.items()})
+    return Table(
+        {
+            "engine": table_of(EngineSection),
+            "feed": feed,
+            "risk": table_of(Risk),
+            "groups": Table({}, rest=Key("text", "crypto", may_be_empty=False, meaning="the symbol's group")),
+            "strategies": Table(named.keys, "strategy"),
+            "alerts": table_of(AlertSettings),
+            "telegram": table_of(TelegramSection),
+            "backup": table_of(BackupSection),
+            "web": table_of(WebSettings),
+            "watchdog": table_of(WatchdogSettings),
+            "logs": table_of_sections(LogsSection, levels=table_of(LevelsSection)),
+        },
+        "section",
+    )
+
+
+def table_of_sections(kind: type[msgspec.Struct], **sections: Table) -> Table:
+    """A Struct's own keys, and tables in the place of its other fields."""
+    own = [name for name in kind.__struct_fields__ if name not in sections and name != "by_name"]
+    plain = msgspec.defstruct("Own", [_field(kind, name) for name in own])
+    return Table({**table_of(plain).keys, **sections})
+
+
+def _field(kind: type[msgspec.Struct], name: str) -> tuple[str, Any, Any]:
+    default = kind.__struct_defaults__[kind.__struct_fields__.index(name)]
+    return name, get_type_hints(kind, include_extras=True)[name], default
+
+
+def _strategy_table(strategy: Strategy) -> Table:
+    parameters = table_of(strategy.parameters, "parameter")
+    by_symbol = Table({}, "symbol", rest=parameters)
+    own: dict[str, Key | Table] = {"only_symbols": _SYMBOLS, "symbols": by_symbol, "risk": _own_risk()}
+    return Table({**parameters.keys, **own}, "parameter")
+
+
+def _own_risk() -> Table:
+    """What may be risked by one strategy alone; the global limits belong to all."""
+    return Table({name: key for name, key in table_of(Risk).keys.items() if not name.startswith(_GLOBAL)})
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in a file. Raises ConfigError."""
+    text = _text(path)
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(_syntax(path, text, str(error))) from error
+    found = places(text)
+    return config_of(tree, path, lambda problem: f"{path}:{found.line_of(plain(problem.path), problem.item)}")
+
+
+def plain(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The path of a key without the place in its list."""
+    return tuple(part.partition("[")[0] for part in path)
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such configuration file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > FILE_BYTES_MAX:
+        raise ConfigError(f"{path}: larger than {FILE_BYTES_MAX} bytes")
+    try:
+        return content.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}: not UTF-8 text") from error
+
+
+def _syntax(path: Path, text: str, message: str) -> str:
+    """A syntax error with its line; a key that stands twice is named."""
+    found = places(text)
+    said = _AT_LINE.search(message)
+    reason = _AT_LINE.sub("", message).removesuffix(" (at end of document)")
+    if found.twice and ("overwrite" in reason or "twice" in reason):
+        (key, line), *_ = found.twice
+        return f"{path}:{line}: {'.'.join(key)} stands twice, first in line {found.lines[key]}"
+    if said is None:
+        line = found.unclosed or len(text.rstrip().splitlines()) or 1
+        return f"{path}:{line}: not TOML: {reason}"
+    return f"{path}:{said[1]}: not TOML: {reason}, column {said[2]}: {_line(found, int(said[1]))}"
+
+
+def _line(found: Places, line: int) -> str:
+    return found.text[line - 1].strip()[:80] if line <= len(found.text) else ""
+
+
+def config_of(tree: Tree, path: Path | None, place: Callable[[Problem], str]) -> Config:
+    """The configuration of a decoded file. Raises ConfigError with every problem, each where `place` says."""
+    problems = list[Problem]()
+    try:
+        strategies = strategies_in(tree, path)
+    except ConfigError as error:
+        reason = str(error).removeprefix("strategies.folders: ")
+        problem = Problem(("strategies", "folders"), f"= {value_text(_folders(tree))}: {reason}")
+        raise error_of([problem], place) from error
+    whole = checked(tree, schema(strategies), (), problems)
+    if not problems:
+        problems += _misfits(whole, strategies)
+    if problems:
+        raise error_of(problems, place)
+    return _config(whole, strategies, str(path) if path else "")
+
+
+def strategies_in(tree: Tree, path: Path | None) -> dict[str, Strategy]:
+    """The strategies there are for a decoded file at `path`, those of its folders included. Raises ConfigError."""
+    folder = path.parent if path else Path()
+    return load_strategies([folder / one for one in _folders(tree)])
+
+
+def _folders(tree: Tree) -> list[str]:
+    """The strategy folders, before anything is checked: what else may stand there depends on them."""
+    section = tree.get("strategies")
+    given = section.get("folders") if isinstance(section, dict) else None
+    return [one for one in given if isinstance(one, str)] if isinstance(given, list | tuple) else []
+
+
+def _misfits(tree: Tree, strategies: Mapping[str, Strategy]) -> Iterable[Problem]:
+    """What is wrong although every value is right by itself."""
+    yield from _unknown_names(tree.get("strategies", {}).get("enabled", ()), strategies)
+    feed = tree.get("feed", {})
+    if 0 < (hours := feed.get("sim", {}).get("outage_every_hours", 0)) < OUTAGE_EVERY_HOURS_MIN:
+        text = f"= {hours}: must be 0 for none, or {OUTAGE_EVERY_HOURS_MIN} or more"
+        yield Problem(("feed", "sim", "outage_every_hours"), text)
+    try:
+        watched = _watched(feed)
+    except MarketDataError as error:
+        yield Problem(("feed", "file", "candles"), f"= {value_text(feed['file']['candles'])}: {error}")
+        return
+    if not watched:
+        yield Problem(("feed", "file", "candles"), '= []: must name at least one file when feed.kind is "file"')
+        return
+    files = feed.get("file", {})
+    start_ms, end_ms = moment_ms(files.get("start", "")), moment_ms(files.get("end", ""))
+    if start_ms is not None and end_ms is not None and end_ms <= start_ms:
+        yield Problem(("feed", "file", "end"), f'= "{files["end"]}": must be later than start, "{files["start"]}"')
+    yield from _unwatched(tree.get("strategies", {}), strategies, watched)
+
+
+def _unknown_names(enabled: Iterable[str], strategies: Mapping[str, Strategy]) -> Iterable[Problem]:
+    names = list(enabled)
+    for at, name in enumerate(names):
+        path = ("strategies", f"enabled[{at}]")
+        if name == ALL_STRATEGIES and len(names) > 1:
+            yield Problem(path, f'= "{name}": must stand alone, or name the strategies', name)
+        elif name != ALL_STRATEGIES and name not in strategies:
+            yield Problem(path, f'= "{name}" {unknown(name, [*strategies, ALL_STRATEGIES], "strategy")}', name)
+
+
+def _watched(feed: Tree) -> list[str]:
+    """The symbols of the market that is chosen."""
+    kind = feed.get("kind", "sim")
+    if kind != "file":
+        defaults = BitgetSection().symbols if kind == BITGET else SimSection().symbols
+        return list(feed.get(kind, {}).get("symbols", defaults))
+    return list(dict.fromkeys(table_source(one).symbol for one in feed.get("file", {}).get("candles", ())))
+
+
+def _unwatched(section: Tree, strategies: Mapping[str, Strategy], watched: list[str]) -> Iterable[Problem]:
+    for name in strategies:
+        said = section.get(name, {})
+        for at, symbol in enumerate(said.get("only_symbols", ())):
+            if symbol not in watched:
+                path = ("strategies", name, f"only_symbols[{at}]")
+                yield Problem(path, f'= "{symbol}" {unknown(symbol, watched, "symbol")}', symbol)
+        for symbol in said.get("symbols", {}):
+            if symbol not in watched:
+                yield Problem(("strategies", name, "symbols", symbol), unknown(symbol, watched, "symbol"))
+
+
+def _config(tree: Tree, strategies: Mapping[str, Strategy], file: str) -> Config:
+    section = tree.get("strategies", {})
+    said = {name: _said(section[name], strategy) for name, strategy in strategies.items() if name in section}
+    by_name = {name: one for name, one in said.items() if one != StrategySection()}
+    own = {key: section[key] for key in ("enabled", "folders") if key in section}
+    sections = {key: value for key, value in tree.items() if key != "strategies"}
+    return msgspec.structs.replace(
+        msgspec.convert(sections, Config),
+        strategies=StrategiesSection(**{key: tuple(value) for key, value in own.items()}, by_name=by_name),
+        file=file,
+    )
+
+
+def _said(given: Tree, strategy: Strategy) -> StrategySection:
+    """What differs from the defaults; what is said of a symbol stands as it is."""
+    given = dict(given)
+    only, symbols, risk = tuple(given.pop("only_symbols", ())), given.pop("symbols", {}), given.pop("risk", {})
+    whole = _typed(given, strategy)
+    defaults = msgspec.structs.asdict(strategy.parameters())
+    return StrategySection(
+        parameters={name: value for name, value in whole.items() if value != defaults[name]},
+        symbols={symbol: _typed(values, strategy) for symbol, values in symbols.items() if values},
+        only_symbols=only,
+        risk=_of_risk(risk),
+    )
+
+
+def _of_risk(given: Tree) -> dict[str, int | float]:
+    """What is said of the risk, as its own types."""
+    typed = msgspec.structs.asdict(msgspec.convert(given, Risk))
+    return {name: typed[name] for name in given}
+
+
+def _typed(given: Tree, strategy: Strategy) -> dict[str, int | float]:
+    """The given parameters as their own types: a whole number where a float is kept becomes one."""
+    typed = msgspec.structs.asdict(msgspec.convert(given, strategy.parameters))
+    return {name: typed[name] for name in given}

@@ -1,0 +1,94 @@
+"""`--set KEY=VALUE`: single keys of a configuration changed for one run, checked like the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cli.config.loader import config_of, plain, schema, strategies_in
+from cli.config.schema import PLURAL, Key, Node, Table, range_text
+from cli.config.toml_lines import split_key
+from cli.config.validation import Problem, error_of, unknown
+from events.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cli.config.sections import Config
+    from cli.config.toml_lines import Path as TomlPath
+
+Tree = dict[str, Any]
+
+
+def applied(config: Config, sets: Sequence[str]) -> Config:
+    """See `cli.config.sections.apply_sets`."""
+    tree, file = _tree(config), Path(config.file) if config.file else None
+    said: dict[TomlPath, str] = {}
+    for one in sets:
+        key, equals, text = one.partition("=")
+        path, where = split_key(key), f"--set {one}"
+        if not equals or not path or "".join(key.split()) != key:
+            raise UsageError(f"{where}: must be KEY=VALUE, as in --set momentum.breakout_lookback=30")
+        full, node = _resolved(path, schema(strategies_in(tree, file)), where)
+        _put(tree, full, _value(text, node, full, where))
+        said[full] = where
+    return config_of(tree, file, lambda problem: said.get(plain(problem.path), " ".join(said.values())))
+
+
+def _tree(config: Config) -> Tree:
+    """A configuration as a file would hold it."""
+    tree: Tree = msgspec.to_builtins(config)
+    del tree["file"]
+    by_name = tree["strategies"].pop("by_name")
+    for name, said in by_name.items():
+        own = {"symbols": said["symbols"], "only_symbols": said["only_symbols"], "risk": said["risk"]}
+        tree["strategies"][name] = {**said["parameters"], **own}
+    return tree
+
+
+def _resolved(path: tuple[str, ...], known: Table, where: str) -> tuple[tuple[str, ...], Key]:
+    """The full path of a key, and the key. A strategy's name may stand without `strategies.` before it."""
+    named = known.keys["strategies"]
+    sections = list(known.keys)
+    full = path
+    if path[0] not in sections and isinstance(named, Table):
+        names = [name for name, node in named.keys.items() if isinstance(node, Table)]
+        if path[0] not in names:
+            raise error_of([Problem(path, unknown(path[0], [*sections, *names], "key"))], lambda _: where)
+        full = ("strategies", *path)
+    node: Node | None = known
+    for depth, name in enumerate(full):
+        table = node
+        node = table.at(name) if isinstance(table, Table) else None
+        if node is None:
+            text = unknown(name, table.keys, table.noun) if isinstance(table, Table) else "holds no keys"
+            raise error_of([Problem(full[: depth + 1], text)], lambda _: where)
+    if not isinstance(node, Key):
+        raise error_of([Problem(full, "is a table, not a key")], lambda _: where)
+    return full, node
+
+
+def _put(tree: Tree, path: tuple[str, ...], value: object) -> None:
+    *tables, key = path
+    for name in tables:
+        tree = tree.setdefault(name, {})
+    tree[key] = value
+
+
+def _value(text: str, key: Key, path: tuple[str, ...], where: str) -> object:
+    """The text as the key's type reads it."""
+    try:
+        match key.kind:
+            case "whole number":
+                return int(text)
+            case "number":
+                return float(text)
+            case "list":
+                return [item.strip() for item in text.split(",") if item.strip()]
+            case _:
+                return text
+    except ValueError:
+        problem = Problem(path, f'= "{text}": must be {PLURAL[key.kind]}, {range_text(key)}')
+        raise error_of([problem], lambda _: where) from None

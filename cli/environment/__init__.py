@@ -1,0 +1,1 @@
+"""The process's surroundings: variables, standard streams and asyncio tasks."""

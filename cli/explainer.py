@@ -1,0 +1,126 @@
+"""Explaining a decision: the strategy's own conditions, with the parameters that were in force at its seq."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from cli.config.sections import load_config, strategies_of
+from cli.log_reader import backwards
+from engine.kernel.strategy import Condition, Strategy
+from engine.strategy_registry import code_digest, load_strategies
+from events.errors import ConfigError
+from events.facts import OrderPlaced, OrderRejected, RunnerConfigured
+from projections.text.causes import Condition as Shown
+from projections.text.causes import is_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from events.log import Recorded
+    from events.sqlite_log import SqliteLogReader
+    from projections.text.causes import Explain
+
+
+class Explanation(Struct, frozen=True):
+    """The numbers of a decision, and the conditions where its strategy names them."""
+
+    readings: dict[str, float] = {}
+    conditions: list[Condition] = []
+
+
+NOTHING_DECIDED = Explanation()
+
+
+class Explainer:
+    """Explains orders and refused signals; `notes` says what could not be explained, and why."""
+
+    def __init__(self, reader: SqliteLogReader, config: Path | None) -> None:
+        self._reader = reader
+        self._config = config
+        self._strategies: dict[str, Strategy] | None = None
+        self._known: dict[int, Explanation] = {}
+        self.notes: list[str] = []
+
+    def explanation(self, recorded: Recorded) -> Explanation:
+        """The explanation of one event; nothing for one that is no decision."""
+        if not isinstance(recorded.event, OrderPlaced | OrderRejected):
+            return NOTHING_DECIDED
+        if recorded.seq not in self._known:
+            event = recorded.event
+            conditions = self._conditions(event, recorded.seq) if is_entry(event) else []
+            self._known[recorded.seq] = Explanation(event.readings, conditions)
+        return self._known[recorded.seq]
+
+    def _conditions(self, event: OrderPlaced | OrderRejected, seq: int) -> list[Condition]:
+        strategy, configured = self._there().get(event.strategy), self._in_force(event.strategy, seq)
+        found, note = conditions_then(event, strategy, configured)
+        if note:
+            self._note(note)
+        return found
+
+    def _in_force(self, name: str, seq: int) -> RunnerConfigured | None:
+        """The configuration a strategy ran under when the event at `seq` was decided."""
+        for recorded in backwards(self._reader, seq):
+            event = recorded.event
+            if isinstance(event, RunnerConfigured) and event.strategy == name:
+                return event
+        return None
+
+    def _there(self) -> dict[str, Strategy]:
+        """The strategies there are; without those of the owner when the configuration is wrong."""
+        if self._strategies is None:
+            try:
+                self._strategies = strategies_of(load_config(self._config))
+            except ConfigError as error:
+                self._note(f"only built-in strategies are explained: {error}")
+                self._strategies = load_strategies()
+        return self._strategies
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def conditions_then(
+    event: OrderPlaced | OrderRejected, strategy: Strategy | None, configured: RunnerConfigured | None
+) -> tuple[list[Condition], str]:
+    """The conditions of a decided entry under the configuration of then; and what is to be said of them, or nothing."""
+    if strategy is None or configured is None or strategy.explain is None:
+        return [], f"{event.strategy}: {_lacking(strategy, configured)}, so its conditions are not shown"
+    values = configured.symbol_parameters.get(event.symbol, configured.parameters)
+    try:
+        params = msgspec.convert(values, strategy.parameters)
+        reading = msgspec.convert(event.readings, strategy.reading, strict=False)
+    except msgspec.ValidationError as error:
+        return [], f"{event.strategy} was changed since, its conditions cannot be shown: {error}"
+    changed = configured.code_digest != code_digest([strategy])
+    note = f"{event.strategy}: its code was changed since; the conditions are those of the code of today"
+    return strategy.explain(reading, params, 1 if event.side == "long" else -1), note if changed else ""
+
+
+def explaining(strategies: Mapping[str, Strategy]) -> Explain:
+    """What explains entries for whoever shows chains: the pages, the API, the chat."""
+
+    def explain(
+        event: OrderPlaced | OrderRejected, configured: RunnerConfigured | None
+    ) -> tuple[tuple[Shown, ...], str]:
+        found, note = conditions_then(event, strategies.get(event.strategy), configured)
+        return condition_views(found), note
+
+    return explain
+
+
+def condition_views(found: Sequence[Condition]) -> tuple[Shown, ...]:
+    """A strategy's conditions as they are shown."""
+    return tuple(Shown(**asdict(one)) for one in found)
+
+
+def _lacking(strategy: Strategy | None, configured: RunnerConfigured | None) -> str:
+    if strategy is None:
+        return "there is no such strategy here"
+    return "it explains nothing" if configured is not None else "the log does not say its parameters"

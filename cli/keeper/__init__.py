@@ -1,0 +1,1 @@
+"""Keep the engine and the page running: start, watch, restart and stop them."""

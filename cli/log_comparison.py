@@ -1,0 +1,147 @@
+"""`papertape compare`: two logs read to their ends, and why they part where they do."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from cli.config.sections import load_config, strategies_of
+from cli.explainer import Explainer
+from cli.log_reader import forwards
+from engine.inspect.entry_conditions import conditions as conditions_of
+from engine.recovery import recover
+from events.beside import beside
+from events.errors import ConfigError
+from events.facts import CandleClosed, Event, OrderPlaced, OrderRejected, Timing
+from events.snapshots import SnapshotStore
+from events.sqlite_log import SqliteLogReader
+from projections.folds.decisions import market_of
+from projections.folds.log_diff import (
+    Compared,
+    Comparison,
+    Difference,
+    MarketDifference,
+    Reasons,
+    comparison,
+    first_parting,
+    market_difference,
+    partings,
+)
+from projections.host import fold
+from projections.text.causes import Condition
+from projections.text.causes import why as chain_of
+from projections.text.event_lines import line
+from projections.text.reasons import hold_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from engine.kernel.strategy import Condition as KernelCondition
+    from engine.kernel.strategy import Strategy
+    from engine.reducer.state import World
+    from events.log import Recorded
+    from projections.folds.log_diff import Parting
+
+LATE: Final = "the candle came late, and a late one opens nothing"
+
+
+def compared(db_a: Path, db_b: Path, config: Path | None) -> Comparison:
+    """Two logs side by side. Raises what opening a log raises."""
+    strategies = strategies_of(load_config(config))
+    with closing(SqliteLogReader(db_a)) as reader_a, closing(SqliteLogReader(db_b)) as reader_b:
+        a, b = (_Side(*one, config, strategies) for one in ((reader_a, db_a), (reader_b, db_b)))
+        found = comparison(a.folds, b.folds)
+        if found.difference is None:
+            return found
+        parting = first_parting(partings(a.folds.decisions, b.folds.decisions))
+        assert parting is not None, "there is a difference"
+        return replace(found, difference=_explained(found.difference, parting, a, b))
+
+
+def _explained(difference: Difference, parting: Parting, a: _Side, b: _Side) -> Difference:
+    of_a = None if difference.kind == "only_b" else parting.a
+    of_b = None if difference.kind == "only_a" else parting.b
+    return replace(
+        difference,
+        market=_market(of_a or of_b, a, b),
+        reasons_a=a.reasons(of_a, of_b),
+        reasons_b=b.reasons(of_b, of_a),
+    )
+
+
+def _market(decision: Recorded | None, a: _Side, b: _Side) -> MarketDifference | None:
+    """The first fact that only one of the logs has, or has otherwise, of the symbol that was decided on."""
+    symbol = getattr(decision.event, "symbol", "") if decision is not None else ""
+    if decision is None or not symbol:
+        return None
+    until_ms = decision.event.at_ms
+    found = market_difference(*(market_of(forwards(one.reader), symbol, until_ms) for one in (a, b)))
+    if found is None:
+        return None
+    at_ms = min(event.at_ms for event in found if event is not None)
+    return MarketDifference(at_ms, *(one.words_of(event) for one, event in zip((a, b), found, strict=True)))
+
+
+class _Side:
+    """One of the two logs: its reader, and everything folded from it."""
+
+    def __init__(
+        self, reader: SqliteLogReader, db: Path, config: Path | None, strategies: Mapping[str, Strategy]
+    ) -> None:
+        self.reader, self._strategies = reader, strategies
+        self._snapshots = SnapshotStore(beside(db, ".snapshots"), lambda _: None, only_looks=True)
+        self.folds = Compared(str(db))
+        self._explainer = Explainer(reader, config)
+        fold([self.folds], forwards(reader))
+
+    def words_of(self, event: Event | None) -> str | None:
+        """An event in words; None where there is none."""
+        return None if event is None else line(event, self.folds.contracts.by_symbol).text
+
+    def reasons(self, decision: Recorded | None, others: Recorded | None) -> Reasons:
+        """Why this side decided so; where only the other one decided an entry, why this one did not."""
+        if decision is None:
+            return self._why_not(others.event) if others is not None else Reasons()
+        chain = chain_of(decision.seq, self._event, self.folds.contracts.by_symbol)
+        return Reasons(
+            causes=tuple(self.folds.told(link.recorded) for link in chain.links[1:]),
+            conditions=_plain(self._explainer.explanation(decision).conditions),
+        )
+
+    def _event(self, seq: int) -> Recorded:
+        return self.reader.read(seq - 1, 1)[0]
+
+    def _why_not(self, event: Event) -> Reasons:
+        """The conditions of an entry as they stood here on the candle on which the other log saw them met."""
+        if not isinstance(event, OrderPlaced | OrderRejected):
+            return Reasons()
+        candle = self._candle(event.symbol, event.at_ms)
+        world = None if candle is None else self._world(candle.seq)
+        if candle is None or world is None or all(one.strategy.name != event.strategy for one in world.runners):
+            return Reasons()
+        found = next(one for one in conditions_of(world, event.strategy, event.symbol) if one.side == event.side)
+        late = [LATE] if isinstance(candle.event, CandleClosed) and candle.event.timing is Timing.LATE else []
+        holds = (*late, *(hold_words(one.reason, one.detail) for one in found.holds))
+        return Reasons((self.folds.told(candle),), _plain(found.conditions), holds)
+
+    def _candle(self, symbol: str, at_ms: int) -> Recorded | None:
+        """The candle of this log that closed then."""
+        for recorded in forwards(self.reader):
+            event = recorded.event
+            if isinstance(event, CandleClosed) and event.symbol == symbol and event.at_ms >= at_ms:
+                return recorded if event.at_ms == at_ms else None
+        return None
+
+    def _world(self, seq: int) -> World | None:
+        """What the engine knew; None where a strategy of the log is not there."""
+        try:
+            return recover(self.reader, self._snapshots, self._strategies, seq).world
+        except ConfigError:
+            return None
+
+
+def _plain(conditions: Iterable[KernelCondition]) -> tuple[Condition, ...]:
+    return tuple(Condition(one.name, one.value, one.relation, one.threshold, one.met) for one in conditions)

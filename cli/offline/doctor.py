@@ -1,0 +1,319 @@
+"""`papertape doctor`: is the machine fit, is the log whole, is the configuration valid."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from cli.config.sections import FILE_NAME, bitget_settings, load_config
+from cli.environment.variables import network_problems, variable_problems
+from cli.log_finder import MARKS, Finding, Level
+from cli.log_reader import backwards, database, progress
+from cli.offline.doctor_alerts import alerts
+from cli.render.config import problem_of
+from cli.render.console import emit, fields_of, stdout
+from engine.feeds.bitget.settings import BITGET
+from engine.startup import snapshot_store
+from events.errors import ConfigError, LogError, LogForeign, LogMissing
+from events.head_file import read_head
+from events.proof import read_proof
+from events.sqlite_file import connect_to_read
+from events.sqlite_log import SqliteLogReader
+from projections.folds.market_status import Feeding
+from projections.host import fold
+from projections.text.formats import duration, utc
+from projections.text.reasons import reason_words
+from projections.watchdog.checks import REFUSED_AN_HOUR_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+PYTHON_MIN = (3, 11)
+SQLITE_MIN = (3, 37, 0)
+"""The first one with STRICT tables."""
+DISK_FREE_FAIL_BYTES = 100 << 20
+DISK_FREE_WARN_BYTES = 2 << 30
+YEAR_MIN, YEAR_MAX = 2025, 2100
+CLOCK_PROBE_SECONDS = 0.02
+CLOCK_DRIFT_SECONDS_MAX = 0.5
+CLOCK_BACK_MS_MAX = 1_000
+TAIL_EVENTS_MAX = 50_000
+REFUSED_SHOWN_MAX = 5
+EXTRAS = {"numba": "compiled backtests", "polars": "quick reading of large files", "uvloop": "a quicker event loop"}
+SYNCHRONOUS = {0: "off", 1: "normal", 2: "full", 3: "extra"}
+
+
+def show_findings(
+    db: Path | None, config: Path | None, sets: Sequence[str], *, exchange: bool, full: bool, as_json: bool
+) -> bool:
+    """Show everything that was found; False when something failed."""
+    findings = list(examine(db, config, sets, exchange=exchange, full=full))
+    if as_json:
+        emit([fields_of(finding) for finding in findings])
+    else:
+        _print(findings)
+    return all(finding.level != "fail" for finding in findings)
+
+
+def _print(findings: list[Finding]) -> None:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(ratio=1)
+    for finding in findings:
+        text, style = MARKS[finding.level]
+        advice = f"\n-> {finding.advice}" if finding.advice else ""
+        grid.add_row(Text(text, style=style), Text(finding.name), Text(f"{finding.text}{advice}"))
+    stdout().print(grid)
+
+
+def examine(
+    db: Path | None, config: Path | None, sets: Sequence[str], *, exchange: bool, full: bool
+) -> Iterator[Finding]:
+    """Look at everything, one after the other; a check that cannot be made is a finding too."""
+    yield _python()
+    yield _sqlite()
+    yield from _extras()
+    yield _configuration(config)
+    yield from _environment(config, sets)
+    yield from _page(config, sets)
+    try:
+        path = database(db, config)
+    except ConfigError:
+        yield Finding("warn", "log", "not looked at: the configuration does not say where it is", "give --db FILE")
+        yield _clock(0)
+        return
+    yield _disk(path)
+    yield from _exchange(config, sets, asked=exchange)
+    yield from alerts(path, config.parent if config is not None else Path())
+    try:
+        yield from _log(path, full=full)
+    except LogMissing as error:
+        yield Finding("warn", "log", str(error), "it is created when an engine starts; or give --db FILE")
+        yield _clock(0)
+    except LogForeign as error:
+        yield Finding("fail", "log", str(error), "give --db the file of a log; this one was left untouched")
+    except LogError as error:
+        yield Finding(
+            "fail", "log", str(error), "keep the file as it is and go back to a backup that `doctor --full` passes"
+        )
+
+
+def _python() -> Finding:
+    text = platform.python_version()
+    if sys.version_info[:2] < PYTHON_MIN:
+        return Finding("fail", "python", text, f"install {'.'.join(map(str, PYTHON_MIN))} or newer")
+    return Finding("ok", "python", text)
+
+
+def _sqlite() -> Finding:
+    if sqlite3.sqlite_version_info < SQLITE_MIN:
+        return Finding("fail", "sqlite", sqlite3.sqlite_version, f"install {'.'.join(map(str, SQLITE_MIN))} or newer")
+    return Finding("ok", "sqlite", sqlite3.sqlite_version)
+
+
+def _extras() -> Iterator[Finding]:
+    """Found without being imported: that would take seconds."""
+    for name, purpose in EXTRAS.items():
+        if find_spec(name) is None:
+            yield Finding("ok", name, f"not installed; everything works without it, it is for {purpose}")
+        else:
+            yield Finding("ok", name, f"installed, for {purpose}")
+
+
+def _configuration(config: Path | None) -> Finding:
+    problem = problem_of(config)
+    if problem:
+        return Finding("fail", "configuration", problem, "correct these keys; `papertape config check` looks again")
+    found = config is not None or Path(FILE_NAME).exists()
+    return Finding("ok", "configuration", str(config or FILE_NAME) if found else f"no {FILE_NAME} here, the defaults")
+
+
+def _page(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
+    from cli.offline.doctor_page import page  # noqa: PLC0415 - a server is slow to import.
+
+    yield from page(config, sets)
+
+
+def _environment(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
+    """Yield findings about the environment; none if the configuration is wrong, which is reported elsewhere."""
+    try:
+        problems = list(variable_problems(load_config(config, tuple(sets)), os.environ))
+    except ConfigError:
+        return
+    for problem in problems:
+        yield Finding("fail", "environment", problem, "correct or unset it; an engine refuses to start with it")
+    if not problems:
+        yield Finding("ok", "environment", "all variables are valid")
+
+
+def _exchange(config: Path | None, sets: Sequence[str], *, asked: bool) -> Iterator[Finding]:
+    """The live market, where somebody asks for it or the configuration names it."""
+    try:
+        loaded = load_config(config, tuple(sets))
+    except ConfigError:
+        return  # Told already, as a finding of its own.
+    if loaded.feed.kind != BITGET and not asked:
+        return
+    if problems := list(network_problems(os.environ)):
+        yield Finding("fail", "exchange", "; ".join(problems), "correct or unset it; the exchange was not contacted")
+        return
+    from cli.offline.doctor_exchange import findings, look_at_exchange  # noqa: PLC0415 - its clients are slow to import.
+
+    settings = bitget_settings(loaded)
+    yield from findings(settings, look_at_exchange(settings))
+
+
+def _disk(path: Path) -> Finding:
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 1e9:,.1f} GB free at {path.parent}"
+    if not os.access(folder, os.W_OK):
+        return Finding("warn", "disk", f"{text}, not writable for this user", "an engine must be able to write there")
+    if free < DISK_FREE_WARN_BYTES:
+        level: Level = "fail" if free < DISK_FREE_FAIL_BYTES else "warn"
+        return Finding(level, "disk", text, "make room: the engine stops when a commit cannot be written")
+    return Finding("ok", "disk", text)
+
+
+def _clock(newest_ms: int) -> Finding:
+    """The wall clock: a sane year, steady against the monotonic clock, and not before the newest commit."""
+    wall, steady = time.time(), time.monotonic()
+    time.sleep(CLOCK_PROBE_SECONDS)
+    drift = abs((time.time() - wall) - (time.monotonic() - steady))
+    now_ms = time.time_ns() // 1_000_000
+    text = f"{utc(now_ms)} UTC"
+    if not YEAR_MIN <= datetime.now(UTC).year <= YEAR_MAX:
+        return Finding("fail", "clock", text, "set the clock; a running NTP client keeps it right")
+    if newest_ms - now_ms > CLOCK_BACK_MS_MAX:
+        ahead = duration(newest_ms - now_ms)
+        return Finding(
+            "fail", "clock", f"{text}, but the newest commit is {ahead} later", "the clock went back: set it"
+        )
+    if drift > CLOCK_DRIFT_SECONDS_MAX:
+        return Finding(
+            "warn", "clock", f"{text}, it jumped by {drift:.1f} s while being looked at", "look at the NTP client"
+        )
+    return Finding("ok", "clock", text)
+
+
+def _log(path: Path, *, full: bool) -> Iterator[Finding]:
+    yield _mode(path)
+    with closing(SqliteLogReader(path)) as reader:
+        reader.verify_tail()
+        head = reader.head()
+        yield _head(path, head.seq)
+        yield _chain(reader, head.seq, full=full)
+        yield _read_back(path, head.seq)
+        yield _refused(reader, head.seq)
+        newest = next(backwards(reader, head.seq), None)
+        yield _clock(newest.recorded_at_ms if newest else 0)
+        yield from _snapshots(snapshot_store(path, _unheard).folder, head.seq, reader.hash_at)
+
+
+def _unheard(_: str) -> None:
+    """Nothing is asked of the store but where it is."""
+
+
+def _mode(path: Path) -> Finding:
+    """The journal mode is kept in the file. How durable a commit is, the writer reads back itself at every start."""
+    with closing(connect_to_read(path)) as connection:
+        mode = _pragma(connection, "journal_mode")
+        synchronous = SYNCHRONOUS.get(int(_pragma(connection, "synchronous")), "unknown")
+    text = f"journal_mode {mode}, synchronous {synchronous}"
+    if mode != "wal":
+        return Finding("fail", "sqlite mode", text, "another program changed it; an engine sets wal at its next start")
+    return Finding("ok", "sqlite mode", text)
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> str:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _head(path: Path, seq: int) -> Finding:
+    size = path.stat().st_size / 1e6
+    text = f"{path}: {seq:,} events, {size:,.1f} MB"
+    if seq and read_head(path) is None:
+        return Finding(
+            "warn", "log", f"{text}; its head file is missing or torn", "a cut tail could not be noticed now"
+        )
+    return Finding("ok", "log", text)
+
+
+def _chain(reader: SqliteLogReader, head_seq: int, *, full: bool) -> Finding:
+    """Every row against the one before; raises LogDamaged at the first that does not hold."""
+    after = 0 if full else max(0, head_seq - TAIL_EVENTS_MAX)
+    rows = 0
+    with progress(head_seq - after) as step:
+        for commit in reader.commits(after):
+            rows += 1
+            step(commit.seq - after)
+            if commit.last_seq >= head_seq:
+                break
+    what = "the whole chain" if after == 0 else f"the chain from seq {after + 1:,} on"
+    return Finding("ok", "chain", f"{what} holds: {rows:,} commits" + ("" if after == 0 else "; --full checks all"))
+
+
+def _read_back(path: Path, head_seq: int) -> Finding:
+    """Show how far engines have read this log back in the background."""
+    proof = read_proof(path)
+    if proof is None:
+        return Finding(
+            "ok", "read back", "no engine has read this log back yet; an engine does so soon after it starts"
+        )
+    if proof.damage is not None:
+        advice = "read it again with `papertape doctor --full`; an engine refuses to start while it is damaged"
+        return Finding("fail", "read back", f"seq {proof.damage.seq:,} was damaged: {proof.damage.reason}", advice)
+    again = f"; once more up to {proof.again.seq:,}" if proof.again is not None else ""
+    when = f", to the end at {utc(proof.proven_at_ms)} UTC" if proof.proven_at_ms else ""
+    return Finding("ok", "read back", f"{min(proof.proven.seq, head_seq):,} of {head_seq:,} events{when}{again}")
+
+
+def _refused(reader: SqliteLogReader, head_seq: int) -> Finding:
+    """What the feed did not take since the engine's newest start, as far as the tail of the log tells."""
+    feeding = Feeding()
+    for commit in reader.commits(max(0, head_seq - TAIL_EVENTS_MAX)):
+        fold([feeding], commit.recorded())
+        if commit.last_seq >= head_seq:
+            break
+    refused = sorted(feeding.refused(), key=lambda one: -one.count)[:REFUSED_SHOWN_MAX]
+    named = ", ".join(f"{one.count:,} times {reason_words(one.reason)}" for one in refused)
+    many = [one for one in refused if one.newest_count > REFUSED_AN_HOUR_MAX]
+    if not many:
+        return Finding("ok", "refused data", named or "none that the log knows of")
+    often = f"{many[0].newest_count:,} of them within the hour before {utc(many[0].at_ms)} UTC: {many[0].newest}"
+    advice = "where this goes on the exchange may have changed; `papertape log --type DataRefused` has all of it"
+    return Finding("warn", "refused data", f"{named}; {often}", advice)
+
+
+def _snapshots(folder: Path, head_seq: int, hash_at: Callable[[int], bytes | None]) -> Iterator[Finding]:
+    """The snapshots by name: each must stand where a commit of this log ends."""
+    found = sorted(folder.glob("*.snapshot"), reverse=True)
+    seqs = [int(path.stem) for path in found if path.stem.isdecimal()]
+    stray = [seq for seq in seqs if seq > head_seq or hash_at(seq) is None]
+    refused = len(list(folder.glob("*.refused")))
+    newest = f", the newest at seq {seqs[0]:,}" if seqs else ""
+    text = f"{len(found)} in {folder}{newest}"
+    if stray:
+        yield Finding(
+            "warn", "snapshots", f"{text}; seq {stray[0]:,} is not of this log", "an engine sets it aside itself"
+        )
+    elif refused:
+        yield Finding("warn", "snapshots", f"{text}; {refused} were set aside", "delete *.refused when you know why")
+    else:
+        yield Finding("ok", "snapshots", text)

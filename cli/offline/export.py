@@ -1,0 +1,119 @@
+"""`papertape export` and `papertape import`: one file with which anybody can replay what happened."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from glob import escape
+from typing import TYPE_CHECKING
+
+from cli.config.sections import load_config
+from cli.environment.streams import say
+from cli.environment.tasks import run_tasks
+from cli.offline.portable_files import format_of, read_rows, write_rows
+from cli.progress import counting
+from cli.render.console import emit
+from cli.service.log_admission import ANOTHER, admit_log
+from events.codec import CODEC
+from events.copying import copy_log
+from events.errors import LogNewer, PortableDamaged, UsageError
+from events.head_file import HeadFile
+from events.log import Entry, Head
+from events.portable import commits_of, event_of, rows_of
+from events.sqlite_log import SqliteEventLog, SqliteLogReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from events.log import Commit
+    from events.portable import Row
+
+PROGRESS_EVENTS = 10_000
+
+
+def export(
+    db: Path | None,
+    config: Path | None,
+    out: Path,
+    asked: str | None,
+    from_seq: int,
+    to_seq: int | None,
+    *,
+    redact: bool,
+    as_json: bool,
+) -> None:
+    """Write the events of whole commits from one seq to another. Raises UsageError, LogDamaged, LogMissing."""
+    path, form = db or load_config(config).database, format_of(out, asked)
+    with closing(SqliteLogReader(path)) as reader:
+        head = reader.head().seq
+        last = head if to_seq is None else to_seq
+        if not 1 <= from_seq <= last <= head:
+            raise UsageError(f"--from {from_seq} --to {last}: the log holds the events 1 to {head}")
+        with counting("exporting", last) as on_progress:
+            commits = _told(_until(reader.commits(from_seq - 1), last), on_progress)
+            write_rows(out, rows_of(commits, CODEC, redact=redact), form)
+    if as_json:
+        emit({"path": out, "from_seq": from_seq, "to_seq": last, "redacted": redact})
+    else:
+        whole = "" if from_seq == 1 else "; it is a part of a log: it can be read, not imported"
+        say(f"{out}: events {from_seq:,} to {last:,}{whole}\n")
+
+
+def _until(commits: Iterable[Commit], seq: int) -> Iterator[Commit]:
+    """The commits that begin at or before a seq: a commit is never cut."""
+    for commit in commits:
+        if commit.seq > seq:
+            return
+        yield commit
+
+
+def _told(commits: Iterable[Commit], on_progress: Callable[[int], None]) -> Iterator[Commit]:
+    told = 0
+    for commit in commits:
+        yield commit
+        if commit.last_seq - told >= PROGRESS_EVENTS:
+            told = commit.last_seq
+            on_progress(told)
+
+
+def import_file(file: Path, db: Path | None, config: Path | None, asked: str | None, *, as_json: bool) -> None:
+    """Make a new log of exported events. Raises PortableDamaged, UsageError, LogNewer where a log is there already."""
+    loaded, form = load_config(config), format_of(file, asked)
+    path = db or loaded.database
+    if path.exists():
+        raise LogNewer(f"there is a log at {path} already; an import makes a new one (--db)")
+    admit_log(path, loaded, way_on=ANOTHER)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.name}.importing")
+    try:
+        _remove(half)
+        head = run_tasks(lambda: _imported(half, commits_of(read_rows(file, form))))
+        copy_log(half, path)
+        HeadFile(path, head).close()
+    finally:
+        _remove(half)
+    if as_json:
+        emit({"db": path, "seq": head.seq, "hash": head.hash.hex()})
+    else:
+        say(f"{path} holds {head.seq:,} events\n")
+
+
+async def _imported(half: Path, commits: Iterable[list[Row]]) -> Head:
+    """The log of the rows under another name, until it is whole."""
+    at_ms = 0
+    log = await SqliteEventLog.open(half, clock_ms=lambda: at_ms)
+    try:
+        for rows in commits:
+            at_ms = rows[0].recorded_at_ms
+            head = await log.append(log.head.seq, [Entry(event_of(row), row.cause) for row in rows])
+            if rows[-1].hash and rows[-1].hash != head.hash.hex():
+                raise PortableDamaged(f"the events {rows[0].seq} to {rows[-1].seq} are not those that were exported")
+        return log.head
+    finally:
+        await log.close()
+
+
+def _remove(half: Path) -> None:
+    """An import that was not ended, and what lies beside it."""
+    for path in half.parent.glob(f"{escape(half.name)}*"):
+        path.unlink()

@@ -1,0 +1,114 @@
+"""`papertape replay`: the past, looked at again."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from cli.arguments import moment_ms
+from cli.config.sections import load_config, strategies_of
+from cli.environment.streams import say
+from cli.progress import counting
+from cli.render.console import emit
+from cli.wiring import warn
+from engine.recovery import Recovered, recover
+from engine.reducer.snapshot_codec import world_digest
+from engine.startup import snapshot_store
+from events.errors import UsageError
+from events.sqlite_log import SqliteLogReader
+from projections.folds.contracts import Contracts
+from projections.folds.portfolio import Portfolio, PortfolioView
+from projections.host import fold
+from projections.site.market_time import Moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cli.config.sections import Config
+    from events.log import Recorded
+    from events.snapshots import SnapshotStore
+
+
+class Replayed(Struct, frozen=True):
+    """The state as of one event. `digest` is that of everything the engine knew then."""
+
+    seq: int
+    digest: str
+    snapshot_seq: int
+    replayed_events: int
+    took_ms: float
+    state: PortfolioView
+
+
+def show(
+    db: Path | None,
+    config: Path | None,
+    to: int | None,
+    at: str | None,
+    *,
+    only_digest: bool,
+    from_start: bool,
+    as_json: bool,
+) -> None:
+    """Fold the log and show the state as of an event."""
+    loaded = load_config(config)
+    path = db or loaded.database
+    with closing(SqliteLogReader(path)) as reader:
+        seq = _as_of(reader, to, None if at is None else moment_ms(at, "--at"))
+        store = None if from_start else snapshot_store(path, warn)
+        found = _recover(loaded, reader, store, seq)
+        digest = world_digest(found.world)
+        if only_digest:
+            say(f"{digest}\n")
+            return
+        portfolio, contracts = Portfolio(), Contracts()
+        fold([portfolio, contracts], _until(reader, seq))
+    state = portfolio.view()
+    if as_json:
+        emit(Replayed(seq, digest, found.snapshot_seq, found.replayed_events, found.took_ms, state))
+        return
+    from cli.render.accounts import show_accounts  # noqa: PLC0415 - tables are slow to import.
+
+    show_accounts(state, contracts.by_symbol, digest, found)
+
+
+def _recover(config: Config, reader: SqliteLogReader, store: SnapshotStore | None, seq: int) -> Recovered:
+    """The world at `seq`, with a bar where somebody looks."""
+    with counting("replaying", seq) as on_progress:
+        return recover(reader, store, strategies_of(config), seq, on_progress)
+
+
+def _as_of(reader: SqliteLogReader, to: int | None, at_ms: int | None) -> int:
+    """The seq that is meant: as given, the last event before a market time, or the head."""
+    head = reader.head().seq
+    if to is not None and at_ms is not None:
+        raise UsageError("--to and --at name two events; give one of them")
+    if to is not None:
+        if not 1 <= to <= head:
+            raise UsageError(f"--to {to}: the log holds the events 1 to {head}")
+        return to
+    return head if at_ms is None else _seq_at(reader, at_ms, head)
+
+
+def _seq_at(reader: SqliteLogReader, at_ms: int, head: int) -> int:
+    """The last event that was known at `at_ms`. Raises UsageError where the log begins later."""
+    moment = Moment(at_ms)
+    for commit in reader.commits():
+        for recorded in commit.recorded():
+            if not moment.takes(recorded):
+                moment.check_begun()
+                return recorded.seq - 1
+    moment.check_begun()
+    return head
+
+
+def _until(reader: SqliteLogReader, seq: int) -> Iterator[Recorded]:
+    """The events up to `seq`."""
+    for commit in reader.commits():
+        for recorded in commit.recorded():
+            if recorded.seq > seq:
+                return
+            yield recorded

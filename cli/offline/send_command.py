@@ -1,0 +1,53 @@
+"""Commands from a terminal: to the engine that runs on the log, or, where none does, into the log itself."""
+
+from __future__ import annotations
+
+import getpass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from cli.config.sections import load_config, strategies_of
+from cli.environment.streams import tell
+from cli.environment.tasks import run_tasks
+from cli.wiring import warn
+from engine.control_socket import NoEngine, send
+from engine.ports.clock import SystemClock
+from engine.startup import EngineSettings, command
+from events.errors import LogHeld
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from events.commands import Accepted, Command
+
+
+def give(db: Path | None, config: Path | None, asked: Command) -> None:
+    """Have a command taken, and say where it stands in the log.
+
+    Raises CommandRefused where it does not fit the state, LogHeld when another process holds the log and takes none.
+    """
+    loaded = load_config(config)
+    path = db or loaded.database
+    settings = EngineSettings(path, version("papertape"), strategies_of(loaded), {})
+    accepted, where = run_tasks(lambda: _given(path, settings, asked))
+    span = f"seq {accepted.first_seq}" + (f" to {accepted.last_seq}" if accepted.last_seq > accepted.first_seq else "")
+    tell(f"taken {where}: {span} of {path}\n")
+
+
+async def _given(path: Path, settings: EngineSettings, asked: Command) -> tuple[Accepted, str]:
+    try:
+        return await send(path, asked), "by the running engine"
+    except NoEngine:
+        pass
+    try:
+        return await command(settings, asked, SystemClock(), warn), "into the log"
+    except LogHeld as held:
+        raise LogHeld(f"{held}; it takes no commands from the terminal") from None
+
+
+def owner() -> str:
+    """Who gives the command, where nothing else is said: the name of the user of this machine."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "owner"

@@ -1,0 +1,104 @@
+"""`papertape arena`: the strategies side by side, ranked by net return."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from cli.log_reader import folded
+from cli.render.console import (
+    NOTHING,
+    QUIET,
+    Column,
+    emit,
+    fields_of,
+    gain_cell,
+    notes,
+    optional,
+    percent_cell,
+    plain,
+    sparkline,
+    state_cell,
+    stdout,
+    table,
+)
+from projections.folds.arena import Arena, ArenaRow
+from projections.folds.performance import FEW_TRADES
+from projections.folds.portfolio import Portfolio
+from projections.folds.trades import Trades
+from projections.text.formats import gain, money, utc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from events.sqlite_log import SqliteLogReader
+
+SPARKLINE_COLUMNS = 16
+
+
+def show_arena(reader: SqliteLogReader, *, as_json: bool) -> None:
+    """Show the arena as it stands at the head of the log."""
+    portfolio, trades = Portfolio(), Trades()
+    head = folded(reader, [portfolio, trades])
+    rows = Arena(portfolio, trades).rows()
+    if as_json:
+        emit([fields_of(row) for row in rows])
+        return
+    console = stdout()
+    if not rows:
+        notes(console, [f"No strategies yet: none of the {head.seq:,} events of the log configures one."])
+        return
+    at = f" at {utc(portfolio.at_ms)} UTC" if portfolio.at_ms else ", before the first candle"
+    made, left_out = table(arena_columns(rows), console, f"Arena{at}, seq {head.seq:,}")
+    console.print(made)
+    few = (
+        f"* fewer than {FEW_TRADES} closed trades: counts, not verdicts" if any(row.few_trades for row in rows) else ""
+    )
+    notes(console, [*(f"{row.strategy}: {row.why}" for row in rows if row.why), few, left_out])
+
+
+def arena_columns(rows: Sequence[ArenaRow]) -> list[Column]:
+    """All columns; the rank says which stay where there is little room."""
+    return [
+        Column("#", plain(row.rank for row in rows)),
+        Column("strategy", plain(row.strategy for row in rows), justify="left"),
+        Column("state", [state_cell(row.state) for row in rows], justify="left"),
+        Column("net", [percent_cell(row.net_return_percent) for row in rows]),
+        Column("equity USDT", plain(money(row.equity_usdt) for row in rows)),
+        Column("trades", [_count(row) for row in rows]),
+        Column("won", _measures(rows, optional((row.win_rate_percent for row in rows), ".1f"), " %"), rank=1),
+        Column("PF", _measures(rows, [_profit_factor(row) for row in rows]), rank=2),
+        Column("USDT/trade", [gain_cell(row.expectancy_usdt) for row in rows], rank=4),
+        Column("95 %", _measures(rows, [_interval(row) for row in rows]), rank=9),
+        Column("Sharpe", optional((row.sharpe for row in rows), ".2f"), rank=3),
+        Column("max DD", plain(f"{row.max_drawdown_percent:.2f} %" for row in rows), rank=1),
+        Column("DD", plain(f"{row.current_drawdown_percent:.2f} %" for row in rows), rank=7),
+        Column("fees", plain(money(row.fees_usdt) for row in rows), rank=5),
+        Column("funding", [gain_cell(row.funding_usdt) for row in rows], rank=6),
+        Column("slippage", plain(money(row.slippage_usdt) for row in rows), rank=8),
+        Column("open", plain(row.open_positions for row in rows), rank=3),
+        Column("course", [sparkline(row.sparkline, SPARKLINE_COLUMNS) for row in rows], rank=4, justify="left"),
+    ]
+
+
+def _count(row: ArenaRow) -> Text:
+    return Text(f"{row.trades:,}{'*' if row.few_trades else ' '}")
+
+
+def _profit_factor(row: ArenaRow) -> Text:
+    if row.profit_factor is None:
+        return Text("no loss") if row.no_losses else NOTHING
+    return Text(f"{row.profit_factor:.2f}")
+
+
+def _interval(row: ArenaRow) -> Text:
+    if row.expectancy_low_usdt is None or row.expectancy_high_usdt is None:
+        return NOTHING
+    return Text(f"{gain(row.expectancy_low_usdt)} to {gain(row.expectancy_high_usdt)}")
+
+
+def _measures(rows: Sequence[ArenaRow], cells: Sequence[Text], unit: str = "") -> list[Text]:
+    """The cells with their unit, dim where they rest on few trades."""
+    shown = [cell if cell is NOTHING else Text(f"{cell.plain}{unit}") for cell in cells]
+    return [Text(cell.plain, style=QUIET if row.few_trades else "") for row, cell in zip(rows, shown, strict=True)]

@@ -1,0 +1,152 @@
+"""The engine on a terminal: arena, positions and the last events, a few times a second."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.text import Text
+
+from cli.keeper.child import PAGE
+from cli.render.arena import arena_columns
+from cli.render.console import BAD, GOOD, QUIET, STYLES, stdout, table
+from cli.render.positions import market_lines, position_columns
+from projections.folds.arena import Arena
+from projections.folds.contracts import Contracts
+from projections.folds.portfolio import Portfolio
+from projections.folds.trades import Trades
+from projections.host import Cursor, Projection, follow
+from projections.text.event_lines import Line, interesting, words
+from projections.text.formats import gain, gain_percent, money, utc
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cli.config.sections import Config
+    from engine.startup import Engine
+    from events.log import Recorded
+    from projections.folds.portfolio import PortfolioView
+
+FRAMES_A_SECOND = 4
+LAST_EVENTS = 12
+POSITIONS_SHOWN_MAX = 8
+MARKET_LINES_MAX = 4
+RATE_WINDOW_S = 5.0
+
+
+class Last:
+    """The newest events of interest in words."""
+
+    def __init__(self, contracts: Contracts) -> None:
+        self._contracts = contracts
+        self.lines: deque[tuple[Recorded, Line]] = deque(maxlen=LAST_EVENTS)
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one event."""
+        if interesting(recorded.event):
+            self.lines.append((recorded, words(recorded, self._contracts.by_symbol)))
+
+
+class Rate:
+    """Events a second over the last seconds."""
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def at(self, now_s: float, seq: int) -> float:
+        """The rate now, when the log stands at `seq`."""
+        self._marks.append((now_s, seq))
+        while len(self._marks) > 1 and now_s - self._marks[0][0] > RATE_WINDOW_S:
+            self._marks.popleft()
+        first_s, first_seq = self._marks[0]
+        return (seq - first_seq) / (now_s - first_s) if now_s > first_s else 0.0
+
+
+class Screen:
+    """Everything the live view shows, as folds over the log."""
+
+    def __init__(self, feed: str, speed: float) -> None:
+        self.feed, self.speed = feed, speed
+        self.portfolio, self.trades, self.contracts = Portfolio(), Trades(), Contracts()
+        self.last = Last(self.contracts)
+        self.arena = Arena(self.portfolio, self.trades)
+        self.folds: list[Projection] = [self.contracts, self.portfolio, self.trades, self.last]
+
+    def frame(self, console: Console, seq: int, head_seq: int, rate: float) -> Group:
+        """One picture of the state at `seq`."""
+        view = self.portfolio.view()
+        parts: list[RenderableType] = [_header(view, self.feed, self.speed, head_seq, rate)]
+        if seq < head_seq:
+            parts.append(Text(f" folding the log: {seq:,} of {head_seq:,} events", style=QUIET))
+        parts += market_lines(view)[:MARKET_LINES_MAX]
+        rows = self.arena.rows()
+        if rows:
+            parts.append(table(arena_columns(rows), console, " Arena")[0])
+        parts += [Text(), self._positions(console, view), Text()]
+        parts.append(self._events(console))
+        return Group(*parts)
+
+    def _positions(self, console: Console, view: PortfolioView) -> Group | Text:
+        """Open positions, or why there is none."""
+        if not view.positions:
+            return Text(" No open positions: no strategy sees its conditions met.\n", style=QUIET)
+        shown = view.positions[:POSITIONS_SHOWN_MAX]
+        hidden = len(view.positions) - len(shown)
+        made = table(position_columns(shown, self.contracts.by_symbol), console, " Open positions")[0]
+        return Group(made, Text(f" and {hidden} more", style=QUIET)) if hidden else Group(made)
+
+    def _events(self, console: Console) -> Panel:
+        """The newest events, the newest last."""
+        text = Text(no_wrap=True, overflow="ellipsis")
+        for recorded, line in self.last.lines:
+            text.append(f"{recorded.seq:>9,}  {utc(recorded.event.at_ms)[5:]}  ", style=QUIET)
+            text.append(f"{line.icon} {line.text}\n", style=STYLES[line.kind])
+        if not self.last.lines:
+            text.append("waiting for the first event", style=QUIET)
+        text.rstrip()
+        return Panel(text, title="Last events", title_align="left", border_style=QUIET, width=console.width)
+
+
+def _header(view: PortfolioView, feed: str, speed: float, seq: int, rate: float) -> Panel:
+    """Paper, market time, speed, progress, money, and what is stopped."""
+    pace = f"{speed:g}x" if speed > 0.0 else "as fast as it can"
+    market = f"{utc(view.at_ms)} UTC" if view.at_ms else "before the first candle"
+    result = view.equity_usdt - view.capital_usdt
+    text = Text.assemble(
+        ("PAPER", "bold reverse"), f"  {feed}  {market}  {pace}  ", (f"seq {seq:,}  {rate:,.0f} events/s\n", QUIET),
+        "equity ", (f"{money(view.equity_usdt)} USDT", "bold"), "  ",
+        (f"{gain(result)} ({gain_percent(100.0 * result / view.capital_usdt if view.capital_usdt else 0.0)})",
+         GOOD if result > 0.0 else BAD if result < 0.0 else ""),
+        f"  today {gain(view.day_result_usdt)}  {len(view.positions)} open  ",
+    )  # fmt: skip
+    stopped = ", ".join(trip.scope for trip in view.trips)
+    text.append(f"■ stopped: {stopped}" if stopped else "● no kill switch tripped", style=BAD if stopped else GOOD)
+    if page := os.environ.get(PAGE):
+        text.append(f"\n{page}", style="bold")
+    return Panel(text, title="papertape", title_align="left", border_style=QUIET)
+
+
+async def watch(running: Engine, config: Config) -> None:
+    """Show the engine until it ends; the log is followed from its beginning, so that the arena is whole."""
+    screen, console = Screen(config.feed.kind, config.feed.speed), stdout()
+    cursor, reader = Cursor(), running.log.reader()
+    following = asyncio.ensure_future(follow(reader, running.bus, screen.folds, cursor))
+    rate = Rate()
+    try:
+        with Live(console=console, auto_refresh=False, screen=True) as live:
+            while not following.done():
+                head = running.bus.head_seq
+                live.update(screen.frame(console, cursor.seq, head, rate.at(time.monotonic(), head)), refresh=True)
+                await asyncio.wait([following], timeout=1.0 / FRAMES_A_SECOND)
+        await following
+        console.print(screen.frame(console, cursor.seq, running.bus.head_seq, 0.0))
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        reader.close()

@@ -1,0 +1,111 @@
+"""The engine without a terminal: one line per event of interest, as words or as an object."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from cli.render.event_json import json_fields, json_line
+from cli.wiring import warn
+from events.facts import ContractListed
+from events.text import printable
+from projections.host import FOLLOW_EVENTS_MAX, Cursor, fold
+from projections.text.event_lines import interesting, words
+from projections.text.formats import utc
+
+if TYPE_CHECKING:
+    from engine.startup import Engine
+    from events.log import Recorded
+
+
+class Lines:
+    """A projection that turns each event it takes into a line."""
+
+    def __init__(self, contracts: dict[str, ContractListed], as_json: bool) -> None:
+        self.contracts = contracts
+        self.as_json = as_json
+        self._lines: list[str] = []
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one event."""
+        event = recorded.event
+        if isinstance(event, ContractListed):
+            self.contracts[event.symbol] = event
+        if self.as_json:
+            self._lines.append(json_line(json_fields(recorded)))
+        elif interesting(event):
+            line = words(recorded, self.contracts)
+            self._lines.append(printable(f"{recorded.seq:>9}  {utc(event.at_ms)}  {line.icon} {line.text}\n"))
+
+    def taken(self) -> str:
+        """The lines since this was asked last."""
+        lines, self._lines = self._lines, []
+        return "".join(lines)
+
+
+class Pipe:
+    """A pipe with a thread of its own: a reader that is slow, stopped or gone does not hold up the engine."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._loop = asyncio.get_running_loop()
+        self._waiting: SimpleQueue[tuple[bytes, asyncio.Future[None]]] = SimpleQueue()
+        # A thread that waits for a stopped reader must not keep the process alive.
+        Thread(target=self._write, name="stdout", daemon=True).start()
+
+    async def write(self, text: str) -> None:
+        """Wait until the text is written. Raises OSError when nobody reads any more."""
+        if text:
+            written = self._loop.create_future()
+            self._waiting.put((text.encode(sys.stdout.encoding, "replace"), written))
+            await written
+
+    def _write(self) -> None:
+        while True:
+            content, written = self._waiting.get()
+            failure = None
+            try:
+                while content:
+                    content = content[os.write(self._descriptor, content) :]
+            except OSError as error:
+                failure = error
+            with suppress(RuntimeError):  # The engine has ended meanwhile.
+                self._loop.call_soon_threadsafe(_settle, written, failure)
+
+
+def _settle(written: asyncio.Future[None], failure: OSError | None) -> None:
+    """Tell whoever still waits."""
+    if written.done():
+        return
+    if failure is None:
+        written.set_result(None)
+    else:
+        written.set_exception(failure)
+
+
+async def tell(running: Engine, as_json: bool) -> None:
+    """Follow the log from where this start began, line by line."""
+    before = {event.symbol: event for event in running.loop.world.listed}
+    lines, out = Lines(before, as_json), Pipe(sys.stdout.fileno())
+    recovered = running.recovered
+    cursor, reader = Cursor(recovered.seq), running.log.reader()
+    try:
+        if not as_json:
+            await out.write(
+                f"papertape: seq {recovered.seq}, {recovered.replayed_events} events replayed "
+                f"behind the snapshot at {recovered.snapshot_seq} in {recovered.took_ms:.0f} ms\n"
+            )
+        while await running.bus.wait_beyond(cursor.seq) > cursor.seq:
+            events = reader.read(cursor.seq, FOLLOW_EVENTS_MAX)
+            cursor.advance(events)
+            fold([lines], events)
+            await out.write(lines.taken())
+    except OSError as error:
+        warn(f"stdout takes no more lines, the engine goes on without: {error.strerror}")
+    finally:
+        reader.close()

@@ -1,0 +1,118 @@
+"""`papertape log`: the events in words, or as JSON lines, and following a living log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from cli.log_reader import backwards, check_names, contracts_of, forwards, known
+from cli.render.console import QUIET, STYLES, emit, notes, stdout
+from cli.render.event_json import json_fields
+from events.facts import EVENT_TYPES, type_name
+from projections.site.event_query import Wanted
+from projections.text.event_lines import words
+from projections.text.formats import utc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from events.log import Head, Recorded
+    from events.sqlite_log import SqliteLogReader
+    from projections.folds.contracts import Contracts
+
+POLL_SECONDS = 0.5
+NARROW_COLUMNS = 60
+
+
+def show_log(
+    reader: SqliteLogReader, wanted: Wanted, *, from_seq: int | None, limit: int, follow: bool, as_json: bool
+) -> None:
+    """Show events, and go on with new ones when following. Raises UsageError for an unknown name."""
+    for kind in sorted(wanted.types):
+        known(kind, map(type_name, EVENT_TYPES), "event type")
+    check_names(reader, wanted.symbol, wanted.strategy)
+    head = reader.head()
+    found = _found(reader, wanted, from_seq, 0 if follow and from_seq else limit, head)
+    writer = _Json() if as_json else _Lines(contracts_of(reader, found), len(f"{head.seq:,}"))
+    writer.write(found)
+    if follow:
+        _follow(reader, wanted, writer, head.seq if from_seq is None else from_seq - 1)
+    elif not found and not as_json:
+        notes(stdout(), [_nothing(wanted, head.seq)])
+
+
+def _found(reader: SqliteLogReader, wanted: Wanted, from_seq: int | None, limit: int, head: Head) -> list[Recorded]:
+    """What there is already, oldest first: the newest, or those from a seq on."""
+    if from_seq is None:
+        return list(islice(filter(wanted.takes, backwards(reader, head.seq)), limit))[::-1]
+    return list(islice(filter(wanted.takes, forwards(reader, from_seq - 1, head)), limit))
+
+
+def _nothing(wanted: Wanted, head_seq: int) -> str:
+    if not head_seq:
+        return "The log is empty: no engine has written to it yet."
+    hint = "" if wanted.everything or wanted.types else " Candles, rates and open interest are shown with --all."
+    return f"None of the {head_seq:,} events of the log is one of those asked for.{hint}"
+
+
+def _follow(reader: SqliteLogReader, wanted: Wanted, writer: _Lines | _Json, seq: int) -> None:
+    """Poll for new events, read-only, until Ctrl-C."""
+    try:
+        while True:
+            events = reader.read(seq)
+            if events:
+                seq = events[-1].seq
+                writer.write([recorded for recorded in events if wanted.takes(recorded)], events)
+            else:
+                time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        return
+
+
+class _Json:
+    """Events as JSON, one a line."""
+
+    def write(self, events: Sequence[Recorded], passed: Iterable[Recorded] = ()) -> None:  # noqa: ARG002
+        for recorded in events:
+            emit(json_fields(recorded))
+        sys.stdout.flush()
+
+
+class _Lines:
+    """Events in words. On a terminal long lines wrap in their own column; elsewhere an event is a line."""
+
+    def __init__(self, contracts: Contracts, seq_width: int) -> None:
+        self._contracts = contracts
+        self._seq_width = seq_width
+        self._console = stdout()
+
+    def write(self, events: Sequence[Recorded], passed: Iterable[Recorded] = ()) -> None:
+        for recorded in passed:
+            self._contracts.apply(recorded)
+        wraps = self._console.is_terminal and self._console.width >= NARROW_COLUMNS
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(justify="right", min_width=self._seq_width, no_wrap=True)
+        grid.add_column(no_wrap=True)
+        grid.add_column(ratio=1)
+        for recorded in events:
+            cells = self._cells(recorded)
+            if wraps:
+                grid.add_row(*cells)
+            else:
+                self._print(cells)
+        if wraps and events:
+            self._console.print(grid)
+
+    def _cells(self, recorded: Recorded) -> tuple[Text, Text, Text]:
+        said = words(recorded, self._contracts.by_symbol)
+        style = STYLES[said.kind]
+        seq = Text(f"{recorded.seq:,}".rjust(self._seq_width), style=QUIET)
+        return seq, Text(utc(recorded.event.at_ms), style=QUIET), Text(f"{said.icon} {said.text}", style=style)
+
+    def _print(self, cells: tuple[Text, Text, Text]) -> None:
+        self._console.print(Text("  ").join(cells), soft_wrap=True)

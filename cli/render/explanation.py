@@ -1,0 +1,143 @@
+"""`papertape why`: the causes of an event as a tree, with the numbers and conditions of every decision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import asdict
+from rich.text import Text
+from rich.tree import Tree
+
+from cli.explainer import Explainer, Explanation
+from cli.log_reader import backwards, contracts_of
+from cli.render.console import BAD, GOOD, HEADLINE, QUIET, emit, notes, stdout
+from cli.render.event_json import json_fields
+from events.errors import UsageError
+from events.facts import Closing, KillSwitchTripped, PositionOpened
+from projections.text.causes import Chain, Link
+from projections.text.causes import why as chain_of
+from projections.text.formats import duration, money, percent, signed, utc
+from projections.text.reasons import loss_percent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from events.log import Recorded
+    from events.sqlite_log import SqliteLogReader
+    from projections.text.event_lines import Contracts
+
+LARGE = 1_000.0
+
+
+def show_why(reader: SqliteLogReader, seq: int, config: Path | None, *, as_json: bool) -> None:
+    """Show the chain of an event. Raises UsageError for a seq that the log does not have."""
+    first = _event(reader, seq)
+    contracts = contracts_of(reader, [first]).by_symbol
+    chain = _chain(reader, seq, contracts)
+    origin = _origin(reader, chain, contracts)
+    explainer = Explainer(reader, config)
+    if as_json:
+        emit(_json(chain, origin, explainer))
+        return
+    console = stdout()
+    tree = _tree(chain, explainer)
+    if origin is not None:
+        branch = tree.add(Text("the position it ended had begun so:", style=QUIET))
+        branch.add(_tree(origin, explainer))
+    console.print(tree)
+    notes(console, explainer.notes if chain.complete else [*explainer.notes, "the chain was cut short"])
+
+
+def _event(reader: SqliteLogReader, seq: int) -> Recorded:
+    found = reader.read(seq - 1, 1)
+    if not found:
+        raise UsageError(f"there is no seq {seq:,}: the log ends at seq {reader.head().seq:,}")
+    return found[0]
+
+
+def _chain(reader: SqliteLogReader, seq: int, contracts: Contracts) -> Chain:
+    return chain_of(seq, lambda at: _event(reader, at), contracts)
+
+
+def _origin(reader: SqliteLogReader, chain: Chain, contracts: Contracts) -> Chain | None:
+    """The chain of the entry, when the event asked about ended a position."""
+    event = chain.links[0].recorded.event
+    if not isinstance(event, Closing):
+        return None
+    for recorded in backwards(reader, chain.links[0].recorded.seq - 1):
+        entry = recorded.event
+        if not isinstance(entry, PositionOpened) or (entry.strategy, entry.symbol) != (event.strategy, event.symbol):
+            continue
+        return _chain(reader, recorded.seq, contracts)
+    return None
+
+
+def _tree(chain: Chain, explainer: Explainer) -> Tree:
+    """Each cause below its effect."""
+    root: Tree | None = None
+    at: Tree | None = None
+    for link in chain.links:
+        label = _label(link)
+        if at is None:
+            root = at = Tree(label, guide_style=QUIET)
+        else:
+            at = at.add(label)
+        for line in _numbers(link.recorded, explainer.explanation(link.recorded)):
+            at.add(line)
+    assert root is not None, "a chain has at least the event asked about"
+    return root
+
+
+def _label(link: Link) -> Text:
+    recorded = link.recorded
+    place = f"seq {recorded.seq:,}  {utc(recorded.event.at_ms)}  "
+    return Text.assemble((place, QUIET), (f"{link.line.icon} {link.line.text}", HEADLINE))
+
+
+def _numbers(recorded: Recorded, explained: Explanation) -> list[Text]:
+    """What stands below an event: the numbers of a trip or closing, conditions, readings."""
+    event = recorded.event
+    lines: list[Text] = []
+    if isinstance(event, KillSwitchTripped):
+        lost = percent(loss_percent(event.base_usdt, event.equity_usdt))
+        lines.append(
+            Text(f"base {money(event.base_usdt)}, peak {money(event.peak_usdt)}, equity {money(event.equity_usdt)}")
+        )
+        lines.append(Text(f"loss {lost} of the base, threshold {percent(event.threshold_percent)}"))
+    if isinstance(event, Closing):
+        costs = f"gross {signed(event.gross_usdt)}, fees {money(event.fees_usdt)}, funding {signed(event.funding_usdt)}"
+        lines.append(
+            Text(f"{costs}, net {signed(event.net_usdt)} USDT after {duration(event.at_ms - event.entry_time_ms)}")
+        )
+    lines += [condition_line(condition) for condition in explained.conditions]
+    if explained.readings:
+        read = ", ".join(f"{name} {number_text(value)}" for name, value in explained.readings.items())
+        lines.append(Text(f"read: {read}", style=QUIET))
+    return lines
+
+
+def number_text(value: float) -> str:
+    """Six digits, and thousands separated."""
+    return f"{value:,.1f}" if abs(value) >= LARGE else f"{value:.6g}"
+
+
+def condition_line(condition: Any) -> Text:
+    """A condition with its mark and its numbers."""
+    mark, style = ("✓", GOOD) if condition.met else ("✗", BAD)
+    numbers = f"{number_text(condition.value)} {condition.relation} {number_text(condition.threshold)}"
+    return Text.assemble((mark, style), f" {condition.name}: {numbers}")
+
+
+def _json(chain: Chain, origin: Chain | None, explainer: Explainer) -> dict[str, Any]:
+    return {
+        "complete": chain.complete,
+        "links": [_json_link(link, explainer) for link in chain.links],
+        "origin": None if origin is None else [_json_link(link, explainer) for link in origin.links],
+        "notes": explainer.notes,
+    }
+
+
+def _json_link(link: Link, explainer: Explainer) -> dict[str, Any]:
+    explained = explainer.explanation(link.recorded)
+    conditions = [asdict(condition) for condition in explained.conditions]
+    return {**json_fields(link.recorded), "text": link.line.text, "conditions": conditions}

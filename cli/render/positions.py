@@ -1,0 +1,166 @@
+"""`papertape positions`: what stands now: positions, pending orders, kill switches and pauses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from cli.log_reader import folded
+from cli.render.console import (
+    BAD,
+    DOUBT,
+    GOOD,
+    NOTHING,
+    Column,
+    emit,
+    fields_of,
+    gain_cell,
+    notes,
+    percent_cell,
+    plain,
+    signed_cell,
+    stdout,
+    table,
+)
+from events.facts import GLOBAL_SCOPE
+from projections.folds.contracts import Contracts
+from projections.folds.portfolio import OrderView, Portfolio, PortfolioView, PositionView
+from projections.text.formats import duration, gain, money, price, quantity, utc
+from projections.text.reasons import reason_words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from events.facts import ContractListed
+    from events.sqlite_log import SqliteLogReader
+
+Listed = dict[str, "ContractListed"]
+_SIDES = {"long": "▲ long", "short": "▼ short"}
+
+
+def show_positions(reader: SqliteLogReader, *, as_json: bool) -> None:
+    """Show what stands at the head of the log."""
+    portfolio, contracts = Portfolio(), Contracts()
+    folded(reader, [portfolio, contracts])
+    view = portfolio.view()
+    if as_json:
+        emit(fields_of(view))
+        return
+    console = stdout()
+    at = (
+        f"at {utc(view.at_ms)} UTC, seq {view.seq:,}" if view.at_ms else f"at seq {view.seq:,}, before the first candle"
+    )
+    left_out = show_standing(console, view, contracts.by_symbol, at)
+    day = f", {gain(view.day_result_usdt)} on {utc(view.at_ms)[:10]}" if view.at_ms else ""
+    total = f"{money(view.equity_usdt)} USDT equity of {money(view.capital_usdt)}{day}"
+    notes(console, [total if view.accounts else "", *dict.fromkeys(left_out)])
+
+
+def show_standing(console: Console, view: PortfolioView, contracts: Listed, at: str) -> list[str]:
+    """Positions, pending orders and kill switches of a view; returns what was left out for want of room."""
+    left_out = _positions(console, view, contracts, at) + _orders(console, view, contracts)
+    _switches(console, view)
+    show_market(console, view)
+    return left_out
+
+
+def _positions(console: Console, view: PortfolioView, contracts: Listed, at: str) -> list[str]:
+    if not view.positions:
+        count = len(view.accounts)
+        none = f"none of the {count} strategies holds one" if count else "no strategy is configured in this log"
+        console.print(Text(f"No open positions {at}: {none}."))
+        return []
+    made, left_out = table(position_columns(view.positions, contracts), console, f"Open positions {at}")
+    console.print(made)
+    return [left_out]
+
+
+def position_columns(positions: Sequence[PositionView], contracts: Listed) -> list[Column]:
+    """All columns; the rank says which stay where there is little room."""
+    return [
+        Column("strategy", plain(p.strategy for p in positions), justify="left"),
+        Column("symbol", plain(p.symbol for p in positions), justify="left"),
+        Column("side", plain(_SIDES[p.side] for p in positions), justify="left"),
+        Column("quantity", plain(quantity(p.quantity_base, p.symbol, contracts) for p in positions), rank=3),
+        Column("entry", plain(price(p.entry_price_usdt, p.symbol, contracts) for p in positions), rank=1),
+        Column("mark", plain(price(p.mark_price_usdt, p.symbol, contracts) for p in positions)),
+        Column("open USDT", [gain_cell(p.unrealised_usdt) for p in positions]),
+        Column("open %", [percent_cell(p.unrealised_percent) for p in positions], rank=6),
+        Column("R", [signed_cell(p.unrealised_r, "+.2f") for p in positions], rank=2),
+        Column("stop", [_price(p.stop_price_usdt, p.symbol, contracts) for p in positions], rank=2),
+        Column("target", [_price(p.target_price_usdt, p.symbol, contracts) for p in positions], rank=2),
+        Column("liquidation", [_price(p.liquidation_price_usdt, p.symbol, contracts) for p in positions], rank=7),
+        Column("notional", plain(money(p.notional_usdt) for p in positions), rank=5),
+        Column("margin", plain(money(p.margin_usdt) for p in positions), rank=8),
+        Column("funding", [gain_cell(p.funding_usdt) for p in positions], rank=9),
+        Column("age", plain(duration(p.age_ms) for p in positions), rank=4),
+        Column("seq", plain(f"{p.opened_seq:,}" for p in positions), rank=6),
+    ]
+
+
+def _price(value: float, symbol: str, contracts: Listed) -> Text:
+    return Text(price(value, symbol, contracts)) if value else NOTHING
+
+
+def _orders(console: Console, view: PortfolioView, contracts: Listed) -> list[str]:
+    if not view.orders:
+        console.print("No pending orders.")
+        return []
+    made, left_out = table(_order_columns(view.orders, contracts), console, "Orders for the next open")
+    console.print(made)
+    return [left_out]
+
+
+def _order_columns(orders: Sequence[OrderView], contracts: Listed) -> list[Column]:
+    return [
+        Column("placed UTC", plain(utc(o.placed_at_ms) for o in orders), rank=2, justify="left"),
+        Column("strategy", plain(o.strategy for o in orders), justify="left"),
+        Column("symbol", plain(o.symbol for o in orders), justify="left"),
+        Column(
+            "order",
+            plain(f"{'open' if o.action == 'entry' else 'close'} {_SIDES[o.side]}" for o in orders),
+            justify="left",
+        ),
+        Column("quantity", plain(quantity(o.quantity_base, o.symbol, contracts) for o in orders)),
+        Column("planned", [_price(o.planned_price_usdt, o.symbol, contracts) for o in orders], rank=1),
+        Column("score", [Text(f"{o.score:.2f}") if o.action == "entry" else NOTHING for o in orders], rank=3),
+        Column("why", plain(reason_words(o.reason) for o in orders), rank=1, justify="left"),
+        Column("seq", plain(f"{o.seq:,}" for o in orders), rank=4),
+    ]
+
+
+def market_lines(view: PortfolioView) -> list[Text]:
+    """What is wrong with the market as it is seen: a feed that is lost, symbols that are not tradable, anomalies."""
+    feed = view.feed
+    lines = []
+    if feed is not None and not feed.delivers:
+        lines.append(Text(f"▲ feed {feed.name} lost since {utc(feed.since_ms)} UTC: {feed.why}", style=BAD))
+    for held in view.suspended:
+        text = f"▲ {held.symbol} is not tradable since {utc(held.since_ms)} UTC: {held.why}"
+        lines.append(Text(text, style=DOUBT))
+    for found in view.anomalies:
+        text = f"▲ {reason_words(found.kind)} since {utc(found.since_ms)} UTC, {found.subject}: {found.detail}"
+        lines.append(Text(text, style=DOUBT))
+    return lines
+
+
+def show_market(console: Console, view: PortfolioView) -> None:
+    """Print what is wrong with the market as it is seen."""
+    for line in market_lines(view):
+        console.print(line)
+
+
+def _switches(console: Console, view: PortfolioView) -> None:
+    """Who may not open positions, and since when."""
+    for trip in view.trips:
+        scope = "ALL STRATEGIES" if trip.scope == GLOBAL_SCOPE else trip.scope
+        since = f"since {utc(trip.tripped_at_ms)} UTC, trip {trip.trip_seq:,}"
+        console.print(Text(f"■ {scope} stopped {since}: {trip.why}", style=BAD))
+    paused = [account for account in view.accounts if account.state == "paused"]
+    for account in paused:
+        console.print(Text(f"‖ {account.strategy} {account.why}", style=DOUBT))
+    if view.accounts and not view.trips and not paused:
+        console.print(Text("● No kill switch is tripped and nothing is paused.", style=GOOD))

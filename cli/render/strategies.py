@@ -1,0 +1,122 @@
+"""`papertape strategies`: what there is, and one strategy with its parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.text import Text
+
+from cli.config.schema import Key, number_text, range_text, table_of
+from cli.config.sections import enabled_names, load_config, strategies_of
+from cli.log_reader import known
+from cli.render.console import HEADLINE, Column, emit, notes, plain, stdout, table
+from engine.kernel.strategy import TIMEFRAME_NAMES, Strategy
+from projections.site.ports import StrategyView
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+
+def show_strategies(name: str | None, config: Path | None, *, as_json: bool) -> None:
+    """List all strategies, or show one. Raises UsageError for an unknown name, ConfigError."""
+    configured = load_config(config)
+    there = strategies_of(configured)
+    known(name, there, "strategy")
+    chosen = list(there.values()) if name is None else [there[name]]
+    console = stdout()
+    if as_json:
+        fields = [_fields(strategy) for strategy in chosen]
+        emit(fields if name is None else fields[0])
+    elif name is None:
+        enabled = enabled_names(configured)
+        _list(console, chosen, set(there) if enabled is None else set(enabled))
+    else:
+        _detail(console, chosen[0])
+
+
+def _fields(strategy: Strategy) -> dict[str, Any]:
+    return {
+        "name": strategy.name,
+        "about": strategy.about,
+        "timeframe": TIMEFRAME_NAMES[strategy.timeframe_ms],
+        "filter_timeframe": TIMEFRAME_NAMES[strategy.filter_timeframe_ms],
+        "needs_bars": strategy.needs_bars,
+        "needs_filter_bars": strategy.needs_filter_bars,
+        "exit_reasons": strategy.exit_reasons,
+        "parameters": [_parameter(name, key) for name, key in _keys(strategy)],
+        "parameters_schema": parameters_schema(strategy),
+    }
+
+
+def parameters_schema(strategy: Strategy) -> dict[str, Any]:
+    """The JSON schema of a strategy's parameters: types, ranges, defaults, meanings and units."""
+    name = strategy.parameters.__name__
+    _, found = msgspec.json.schema_components((strategy.parameters,), ref_template="{name}")
+    schema: dict[str, Any] = found[name]
+    for parameter, key in _keys(strategy):
+        schema["properties"][parameter]["unit"] = key.unit
+    return schema
+
+
+def strategy_views(strategies: Mapping[str, Strategy]) -> tuple[StrategyView, ...]:
+    """The strategies there are, as a page shows them."""
+    return tuple(
+        StrategyView(one.name, one.about, one.timeframe_ms, one.filter_timeframe_ms, parameters_schema(one))
+        for one in strategies.values()
+    )
+
+
+def _keys(strategy: Strategy) -> list[tuple[str, Key]]:
+    return [(name, key) for name, key in table_of(strategy.parameters).keys.items() if isinstance(key, Key)]
+
+
+def _parameter(name: str, key: Key) -> dict[str, Any]:
+    bounds = {"ge": key.ge, "gt": key.gt, "le": key.le, "lt": key.lt}
+    kind = "int" if key.kind == "whole number" else "float"
+    return {"name": name, "type": kind, "default": key.default, **bounds, "unit": key.unit, "meaning": key.meaning}
+
+
+def _needs(strategy: Strategy) -> str:
+    main = f"{strategy.needs_bars} x {TIMEFRAME_NAMES[strategy.timeframe_ms]}"
+    if strategy.filter_timeframe_ms == strategy.timeframe_ms:
+        return main
+    return f"{main}, {strategy.needs_filter_bars} x {TIMEFRAME_NAMES[strategy.filter_timeframe_ms]}"
+
+
+def _list(console: Console, strategies: Sequence[Strategy], enabled: set[str]) -> None:
+    columns = [
+        Column("strategy", plain(s.name for s in strategies), justify="left"),
+        Column("enabled", plain("yes" if s.name in enabled else "no" for s in strategies), rank=2, justify="left"),
+        Column("asked on", plain(TIMEFRAME_NAMES[s.timeframe_ms] for s in strategies)),
+        Column("needs candles", plain(_needs(s) for s in strategies), rank=1, justify="left"),
+        Column("about", plain(_headline(s) for s in strategies), justify="left", wraps=True),
+    ]
+    made, left_out = table(columns, console)
+    console.print(made)
+    notes(console, [left_out, "papertape strategies NAME shows one with its parameters"])
+
+
+def _headline(strategy: Strategy) -> str:
+    return strategy.about.partition("\n")[0]
+
+
+def _detail(console: Console, strategy: Strategy) -> None:
+    console.print(Text(strategy.name, style=HEADLINE))
+    for paragraph in strategy.about.split("\n\n"):
+        console.print(Text(" ".join(paragraph.split())))
+    keys = _keys(strategy)
+    columns = [
+        Column("parameter", plain(name for name, _ in keys), justify="left"),
+        Column("default", plain(number_text(key.default) for _, key in keys)),
+        Column("valid", plain(range_text(key) for _, key in keys), justify="left"),
+        Column("meaning", plain(key.meaning for _, key in keys), justify="left", wraps=True),
+    ]
+    made, _ = table(columns, console)
+    console.print(made)
+    own = f", and by its own reasons: {', '.join(strategy.exit_reasons)}" if strategy.exit_reasons else ""
+    example = f"--set {strategy.name}.{keys[0][0]}={number_text(keys[0][1].default)}" if keys else ""
+    notes(console, [f"needs {_needs(strategy)} complete candles", f"leaves by stop and target{own}", example])

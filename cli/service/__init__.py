@@ -1,0 +1,1 @@
+"""The long-running processes: the engine with its companions, and the page."""

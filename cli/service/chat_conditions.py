@@ -1,0 +1,56 @@
+"""What stands between every strategy and an entry, for the chat: asked of the log, never of the running engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from cli.service.page_inspector import conditions_view
+from engine.inspect.entry_conditions import Conditions, conditions
+from engine.inspect.state_history import Past
+from events.beside import beside
+from events.log_thread import LogThread
+from events.snapshots import SnapshotStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from engine.kernel.strategy import Strategy
+    from engine.reducer.state import World
+    from events.log import LogReader
+    from projections.site.ports import ConditionsView
+
+UNTOLD = ("max_positions", "correlation", "own")
+"""What holds a strategy back and does not stand in the chat's own words beside it."""
+
+
+class ChatConditions:
+    """`projections.telegram.explain.Conditions`: follows the log when it is asked, in a thread. Close it at the end."""
+
+    def __init__(self, db: Path, open_reader: Callable[[], LogReader], strategies: Mapping[str, Strategy]) -> None:
+        self._thread = LogThread(open_reader)
+        snapshots = SnapshotStore(beside(db, ".snapshots"), lambda _: None, only_looks=True)
+        self._past = Past(self._thread, strategies, snapshots)
+
+    async def __call__(self, seq: int, symbol: str) -> tuple[ConditionsView, ...]:
+        """Both sides of every strategy that trades a symbol. Raises what `Past.look` raises."""
+
+        def ask(world: World) -> list[tuple[str, Conditions]]:
+            index = world.symbols.get(symbol)
+            if index is None:
+                return []  # It is configured and not listed yet.
+            names = [runner.strategy.name for runner in world.runners if runner.active[index]]
+            return [(name, one) for name in names for one in conditions(world, name, symbol)]
+
+        found = await self._past.look(seq, ask)
+        return tuple(conditions_view(_untold(one), name, symbol, seq) for name, one in found)
+
+    def close(self) -> None:
+        """Let go of the log. Closing twice is harmless."""
+        self._thread.close()
+
+
+def _untold(one: Conditions) -> Conditions:
+    return replace(one, holds=tuple(hold for hold in one.holds if hold.reason in UNTOLD))

@@ -1,0 +1,71 @@
+"""What a running engine says of itself through its door."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from events.copying import log_bytes
+from events.proof import read_proof
+from projections.site.ports import EngineStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from cli.service.engine_services import Attendance
+    from engine.process_health import VitalSigns
+    from engine.startup import Engine
+
+
+def saying(
+    running: Engine, signs: VitalSigns, attended: Attendance | None
+) -> Callable[[], Awaitable[dict[str, object]]]:
+    """Says the status whenever it is asked. Without companions nobody watches: then there is no dog and no alert."""
+
+    async def say() -> dict[str, object]:
+        found: dict[str, object] = msgspec.to_builtins(await status_of(running, signs, attended))
+        return found
+
+    return say
+
+
+async def status_of(running: Engine, signs: VitalSigns, attended: Attendance | None) -> EngineStatus:
+    """Everything that is known now: figures of the start, measurements, and what the companions say."""
+    measured = await signs.measure()
+    recovered, db = running.recovered, running.log.path
+    proof = None if attended is None else await asyncio.to_thread(attended.newest_backup)
+    read_back = await asyncio.to_thread(read_proof, db)
+    return EngineStatus(
+        version=version("papertape"),
+        pid=os.getpid(),
+        at_ms=running.clock.now_ms(),
+        started_at_ms=running.started_at_ms,
+        head_seq=running.bus.head_seq,
+        ending=running.ending,
+        recovered_seq=recovered.seq,
+        snapshot_seq=recovered.snapshot_seq,
+        replayed_events=recovered.replayed_events,
+        recovery_ms=recovered.took_ms,
+        digest_at_start=running.digest_at_start,
+        newest_snapshot_seq=running.loop.newest_snapshot_seq,
+        commit_p99_ms=measured.commit_latency_ms,
+        loop_lag_ms=measured.loop_lag_ms,
+        disk_free_bytes=measured.disk_free_bytes,
+        log_bytes=await asyncio.to_thread(log_bytes, db),
+        tasks=len(asyncio.all_tasks()),
+        proved_seq=None if proof is None else proof.seq,
+        proved_at_ms=None if proof is None else proof.at_ms,
+        read_back_seq=None if read_back is None else read_back.proven.seq,
+        read_back_at_ms=None if read_back is None else read_back.proven_at_ms or None,
+        read_back_failure=running.integrity.failure,
+        oldest_alert_age_s=None if attended is None else attended.oldest_alert_age_s,
+        alerts_parked="" if attended is None else attended.delivery.parked,
+        alerts_moved_to=0 if attended is None else attended.delivery.moved_to,
+        backup_age_s=None if attended is None else attended.backup_age_s,
+        dog=None if attended is None else attended.dog_view,
+        market_ended=running.market_ended,
+    )

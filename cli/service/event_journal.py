@@ -1,0 +1,39 @@
+"""Every event of interest in words, on its way into the log files: for whoever reads files rather than views."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from cli.service.log_files import ROOT
+from events.facts import ContractListed
+from projections.host import Cursor, follow
+from projections.text.event_lines import interesting, words
+
+if TYPE_CHECKING:
+    from engine.startup import Engine
+    from events.log import Recorded
+
+
+class Journal:
+    """A fold that says each event it takes, with its seq."""
+
+    def __init__(self, contracts: dict[str, ContractListed]) -> None:
+        self._contracts = contracts
+        self._logger = logging.getLogger(f"{ROOT}.events")
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one event."""
+        event = recorded.event
+        if isinstance(event, ContractListed):
+            self._contracts[event.symbol] = event
+        if interesting(event) and self._logger.isEnabledFor(logging.INFO):
+            self._logger.info("%s", words(recorded, self._contracts).text, extra={"seq": recorded.seq})
+
+
+async def journal(running: Engine) -> None:
+    """Follow the log from where this start began, until the bus is closed."""
+    listed = {event.symbol: event for event in running.loop.world.listed}
+    with closing(running.log.reader()) as reader:
+        await follow(reader, running.bus, [Journal(listed)], Cursor(running.recovered.seq))

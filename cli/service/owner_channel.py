@@ -1,0 +1,118 @@
+"""How heartbeats and faults reach the owner: into the chat, or without a token into a file beside the log."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from functools import partial
+from logging.handlers import RotatingFileHandler
+from typing import TYPE_CHECKING, Final, Protocol
+
+from cli.service.log_files import ROOT
+from projections.telegram.errors import ChatMigrated, RequestRefused, TelegramBusy
+from projections.telegram.secret import Redaction
+from projections.telegram.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AsyncExitStack
+    from pathlib import Path
+
+    from events.cursors import Cursors
+    from projections.telegram.address import ChatAddress
+    from projections.telegram.client import TelegramClient
+    from projections.telegram.rate_limit import Pace
+
+ALERT_FILE_BYTES_MAX: Final = 1_000_000
+ALERT_FILES_KEPT: Final = 3
+LOGGER: Final = f"{ROOT}.chat"
+HEARTBEAT_CURSOR: Final = "telegram.heartbeat."
+"""The prefix before the chat id: a message id is valid only within its chat."""
+PING_S_MAX: Final = 10.0
+
+
+class Telling(Protocol):
+    """Where a message goes that no event of the log stands for. Raises PapertapeError when it does not get there."""
+
+    async def beat(self, html: str) -> None:
+        """A heartbeat, in the place of the one before."""
+
+    async def say(self, html: str, *, silent: bool) -> None:
+        """One message."""
+
+
+class InChat:
+    """Into the owner's chat. `pace` is shared with whoever else sends there."""
+
+    def __init__(self, client: TelegramClient, address: ChatAddress, cursors: Cursors, pace: Pace) -> None:
+        self._client, self._address, self._cursors, self._pace = client, address, cursors, pace
+
+    async def beat(self, html: str) -> None:
+        """Edit the last heartbeat, or send the first one; its id is remembered."""
+        chat_id = self._address.id
+        last_id = self._cursors.position(f"{HEARTBEAT_CURSOR}{chat_id}")
+        if last_id:
+            with suppress(RequestRefused, ChatMigrated):  # The owner may have deleted it, or the chat has moved.
+                self._pace.took()
+                await self._client.edit_message_text(chat_id, last_id, html)
+                return
+        sent = await self._send(html, silent=True)
+        cursor = f"{HEARTBEAT_CURSOR}{self._address.id}"
+        self._cursors.advance(cursor, max(self._cursors.position(cursor), sent))
+
+    async def say(self, html: str, *, silent: bool) -> None:
+        """See `Telling.say`."""
+        await self._send(html, silent=silent)
+
+    async def _send(self, html: str, *, silent: bool) -> int:
+        self._pace.took()
+        try:
+            send = partial(self._client.send_message, text=html, silent=silent)
+            return (await self._address.sent(send)).message_id
+        except TelegramBusy as busy:
+            self._pace.busy(busy.retry_after_s)
+            raise
+
+
+class InFile:
+    """Into the file that takes alerts where there is no token."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    async def beat(self, html: str) -> None:
+        """See `Telling.beat`."""
+        self._tell(one_line(html))
+
+    async def say(self, html: str, *, silent: bool) -> None:  # noqa: ARG002 - a file makes no sound.
+        """See `Telling.say`."""
+        self._tell(one_line(html))
+
+
+def file_of_alerts(path: Path, stack: AsyncExitStack) -> Callable[[str], None]:
+    """A rotating file that takes alerts, a line each; the same lines go to the log of the program."""
+    handler = RotatingFileHandler(path, maxBytes=ALERT_FILE_BYTES_MAX, backupCount=ALERT_FILES_KEPT, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler.addFilter(Redaction())
+    stack.callback(handler.close)
+
+    logger = logging.getLogger(LOGGER)
+
+    def tell(line: str) -> None:
+        logger.info("%s", line)
+        handler.handle(logging.makeLogRecord({"msg": line, "levelno": logging.INFO, "levelname": "INFO"}))
+
+    return tell
+
+
+async def ping(url: str) -> None:
+    """Tell an outside dead man's switch that all is well. Raises OSError when it does not hear."""
+    import httpx  # noqa: PLC0415 - slow to import, and wanted by few.
+
+    try:
+        async with httpx.AsyncClient(timeout=PING_S_MAX) as client:
+            answer = await client.get(url)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise OSError(f"the dead man's switch does not hear: {type(error).__name__}") from None
+    if not answer.is_success:
+        raise OSError(f"the dead man's switch answered {answer.status_code}")

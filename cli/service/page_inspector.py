@@ -1,0 +1,199 @@
+"""The kernel asked what it knew as of an event, for the pages: conditions, charts, digests, causes."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from msgspec.structs import asdict, replace
+
+from cli.explainer import condition_views, explaining
+from engine.inspect.chart_reader import Charts
+from engine.inspect.entry_conditions import Conditions, conditions
+from engine.inspect.state_history import Past
+from engine.reducer.snapshot_codec import world_digest
+from events.beside import beside
+from events.errors import LogBusy, LogReplaced, PapertapeError, UsageError
+from events.log_thread import LogThread
+from events.snapshots import SnapshotStore
+from events.sqlite_log import SqliteLogReader
+from projections.site.last_evaluation import held_at_last_look
+from projections.site.ports import CandleView, ChartView, ConditionsView, Progress, Readiness, SettlementView
+from projections.text.causes import explained, why
+from projections.text.reasons import hold_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from engine.inspect.chart_fold import Candle, Chart
+    from engine.kernel.strategy import Strategy
+    from engine.reducer.state import World
+    from events.log import LogReader, Recorded
+    from projections.site.ports import Timeline
+    from projections.text.causes import Chain
+    from projections.text.event_lines import Contracts
+
+
+T = TypeVar("T")
+
+LOOK_S_MAX: Final = 5.0
+"""Nobody waits longer for the log to be read; whoever asks again finds it further."""
+AGAIN_S: Final = 1.0
+
+
+class _OneLog:
+    """Everything that was read of one file; another file begins with another one of these."""
+
+    def __init__(self, db: Path, strategies: Mapping[str, Strategy]) -> None:
+        self.file = _identity(db)
+        self.thread = LogThread(lambda: SqliteLogReader(db))
+        snapshots = SnapshotStore(beside(db, ".snapshots"), lambda _: None, only_looks=True)
+        self.past, self.charts = Past(self.thread, strategies, snapshots), Charts(self.thread)
+
+
+class LogInspector:
+    """`projections.site.ports.Inspector` of the log at a path. It only reads. Close it at the end."""
+
+    def __init__(
+        self, db: Path, strategies: Mapping[str, Strategy], timeline: Timeline, look_s_max: float = LOOK_S_MAX
+    ) -> None:
+        self._db, self._strategies, self._timeline, self._look_s_max = db, strategies, timeline, look_s_max
+        self._log = _OneLog(db, strategies)
+        self._closed = False
+
+    def progress(self, seq: int) -> Progress:
+        """See `projections.site.ports.Inspector.progress`."""
+        return Progress(self._log.past.near(seq), seq)
+
+    async def run(self) -> None:
+        """Read the log beside everything else, as it grows, so that no look has far to go; until it is closed.
+
+        What cannot be folded here is no fault of the pages: whoever looks is told.
+        """
+        while not self._closed:
+            past = self._now().past
+            try:
+                # The head comes first: until it is there nobody looks back.
+                await self._timeline.wait_beyond(self._timeline.head_seq - 1)
+                laid_seq = await past.lay(self._timeline.head_seq)
+                await self._timeline.wait_beyond(laid_seq + past.places.distance_events)
+            except (LogBusy, LogReplaced):
+                await asyncio.sleep(AGAIN_S)
+            except PapertapeError:
+                return
+
+    async def conditions(self, seq: int, strategy: str, symbols: Sequence[str]) -> tuple[ConditionsView, ...]:
+        """See `projections.site.ports.Inspector.conditions`."""
+        found = await self._look(seq, lambda world: [(one, conditions(world, strategy, one)) for one in symbols])
+        views = self._timeline.views
+        then = views if views.seq == seq else await self._timeline.as_of(seq)
+        shown = [conditions_view(side, strategy, symbol, seq) for symbol, sides in found for side in sides]
+        return tuple(
+            replace(one, holds=one.holds + held_at_last_look(then, strategy, one.symbol, one.side)) for one in shown
+        )
+
+    async def chart(
+        self, seq: int, symbol: str, timeframe_ms: int, candles: int, before_ms: int | None = None
+    ) -> ChartView:
+        """See `projections.site.ports.Inspector.chart`."""
+        contract = self._contracts().get(symbol)
+        if contract is None:
+            there = ", ".join(self._contracts()) or "none yet"
+            raise UsageError(f"there is no symbol {symbol!r}; there are: {there}")
+        if not 1 <= seq <= self._timeline.head_seq:
+            raise UsageError(f"there is no event {seq:,}: the log holds the events 1 to {self._timeline.head_seq:,}")
+        found = await self._now().charts.chart(seq, symbol, contract.timeframe_ms, timeframe_ms, candles, before_ms)
+        return _chart_view(found, symbol, timeframe_ms)
+
+    async def digest(self, seq: int) -> str:
+        """See `projections.site.ports.Inspector.digest`."""
+        return await self._look(seq, world_digest)
+
+    async def why(self, seq: int) -> Chain:
+        """See `projections.site.ports.Inspector.why`."""
+        chain = await self._now().thread.run(partial(_chain, seq, self._contracts()))
+        await self._timeline.wait_beyond(seq - 1)  # What was configured up to there is known then.
+        return explained(chain, self._timeline.views.in_force, explaining(self._strategies))
+
+    def close(self) -> None:
+        """Let go of the log. Closing twice is harmless."""
+        self._closed = True
+        self._log.thread.close()
+
+    async def _look(self, seq: int, ask: Callable[[World], T]) -> T:
+        past = self._now().past
+        try:
+            async with asyncio.timeout(self._look_s_max):
+                return await past.look(seq, ask)
+        except TimeoutError:
+            so_far = f"event {past.near(seq):,} of {seq:,}"
+            raise LogBusy(f"the log is being read up to there for the first time: {so_far}; ask again") from None
+
+    def _contracts(self) -> Contracts:
+        return self._timeline.views.contracts.by_symbol
+
+    def _now(self) -> _OneLog:
+        """What is known of the file that stands at the path: another one is read from its beginning."""
+        found = _identity(self._db)
+        if found is not None and found != self._log.file:
+            self._log.thread.close()
+            self._log = _OneLog(self._db, self._strategies)
+        return self._log
+
+
+def _identity(db: Path) -> tuple[int, int] | None:
+    """Which file stands at a path; None where none does."""
+    try:
+        found = db.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _chain(seq: int, contracts: Contracts, reader: LogReader) -> Chain:
+    """The causes of an event. Raises UsageError where there is none."""
+
+    def lookup(at: int) -> Recorded:
+        found = reader.read(at - 1, 1) if at > 0 else []
+        if not found:
+            raise UsageError(f"there is no event {at:,}: the log ends at {reader.head().seq:,}")
+        return found[0]
+
+    return why(seq, lookup, contracts)
+
+
+# ---------------------------------------------------------------- the engine's Structs as those of the pages
+
+
+def conditions_view(one: Conditions, strategy: str, symbol: str, seq: int) -> ConditionsView:
+    """One side's conditions in words."""
+    return ConditionsView(
+        strategy=strategy,
+        symbol=symbol,
+        side=one.side,
+        seq=seq,
+        at_ms=one.at_ms,
+        explained=one.explained,
+        conditions=condition_views(one.conditions),
+        readiness=tuple(Readiness(**asdict(frame)) for frame in one.readiness),
+        holds=tuple(hold_words(hold.reason, hold.detail) for hold in one.holds),
+    )
+
+
+def _chart_view(found: Chart, symbol: str, timeframe_ms: int) -> ChartView:
+    return ChartView(
+        symbol=symbol,
+        timeframe_ms=timeframe_ms,
+        seq=found.seq,
+        candles=tuple(map(_candle_view, found.candles)),
+        vwap=tuple(one.vwap for one in found.candles),
+        rsi=tuple(one.rsi for one in found.candles),
+        funding=tuple(SettlementView(*one) for one in found.funding),
+    )
+
+
+def _candle_view(one: Candle) -> CandleView:
+    prices = (one.open, one.high, one.low, one.close)
+    return CandleView(one.open_time_ms, *prices, one.volume, complete=one.complete, late=one.late)

@@ -1,0 +1,56 @@
+"""A log that is looked at by a process of its own: followed read-only, its views kept from one look to the next."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from events.beside import beside
+from events.errors import LogError
+from events.log_thread import LogThread
+from events.snapshots import SnapshotStore
+from events.sqlite_log import SqliteLogReader
+from events.tail import tail_of
+from projections.persistence.fold_store import Keeping
+from projections.site.timeline import LogTimeline
+from projections.site.views import Views
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from projections.alerts.settings import AlertSettings
+
+KEPT_FOLDER = "web"
+
+
+class _Hashes:
+    """The hashes of a log's rows: asked once a minute, so the log is opened and closed each time."""
+
+    def __init__(self, db: Path) -> None:
+        self._db = db
+
+    def hash_at(self, seq: int) -> bytes | None:
+        """See `projections.persistence.fold_store.Hashing`; a log that cannot be read now has no hash now."""
+        try:
+            with closing(SqliteLogReader(self._db)) as reader:
+                return reader.hash_at(seq)
+        except LogError:
+            return None
+
+
+def timeline_of(
+    db: Path, timeframes_ms: Mapping[str, int], settings: AlertSettings, warn: Callable[[str], None]
+) -> LogTimeline:
+    """The views of the log at `db` over time, also of one that comes later. Somebody must run and close it.
+
+    `timeframes_ms` says on whose close each strategy is evaluated, `settings` of what the owner is told. What is kept
+    lies in a folder beside the log.
+    """
+    given = dict(timeframes_ms)
+    store = SnapshotStore(beside(db, ".folds") / KEPT_FOLDER, warn)
+    keeping = Keeping(store, _Hashes(db), lambda: int(time.time() * 1_000.0), warn, (given, settings))
+    return LogTimeline(
+        lambda: (tail_of(db), LogThread(lambda: SqliteLogReader(db))), lambda: Views(dict(given), settings), keeping
+    )

@@ -1,0 +1,89 @@
+"""`papertape twin bitget`: a stand-in of the exchange on this machine, to try the live feed without the internet."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Final
+
+from cli.environment.streams import tell
+from cli.environment.tasks import run_tasks
+from engine.feeds.bitget.settings import DEFAULT_SYMBOLS
+from engine.feeds.files.feed import FileFeed, FileSettings
+from engine.feeds.sim.episodes import DAY_MS
+from engine.ports.clock import ScaledClock, SystemClock
+from events.errors import UsageError
+from sandbox.bitget.market import SimTwinMarket
+from sandbox.bitget.recorded import FileTwinMarket, shift_to
+from sandbox.bitget.script import FaultScript
+from sandbox.bitget.twin import Twin
+
+if TYPE_CHECKING:
+    from engine.ports.clock import Clock
+    from sandbox.bitget.market import TwinMarket
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+UPDATE_MS, UPDATE_MS_MAX = 500, 20_000
+TICKER_MS, TICKER_MS_MAX = 300, 20_000
+"""At a higher speed frames come less often in market time, so that no more of them come in real time."""
+HISTORY_DAYS: Final = 2
+SCRIPT_DAYS: Final = 3_650
+
+
+def serve_bitget(
+    port: int,
+    host: str,
+    speed: float,
+    symbols: list[str],
+    candles: list[str],
+    faults: int | None = None,
+    seed: int = 7,
+) -> None:
+    """Serve a simulated market from now on, or recorded candles shifted to now, until SIGINT or SIGTERM.
+
+    `speed` is market seconds per wall second; `faults` is the seed of a script of faults. Raise UsageError if the
+    speed is not a positive number or the port is taken.
+    """
+    if not 0.0 < speed < float("inf"):
+        raise UsageError(f"--speed {speed}: a number above 0; 1 is real time")
+    run_tasks(lambda: _serve(_twin(port, host, speed, symbols, candles, faults, seed), speed))
+
+
+def _twin(
+    port: int, host: str, speed: float, symbols: list[str], candles: list[str], faults: int | None, seed: int
+) -> Twin:
+    clock = ScaledClock(SystemClock(), speed)
+    market: TwinMarket = _recorded(candles, clock) if candles else SimTwinMarket(symbols or DEFAULT_SYMBOLS, seed)
+    now_ms, script = clock.now_ms(), None
+    if faults is not None:
+        script = FaultScript(faults, market.symbols, now_ms, now_ms + SCRIPT_DAYS * DAY_MS)
+    return Twin(
+        market,
+        clock,
+        script=script,
+        update_ms=int(min(UPDATE_MS_MAX, UPDATE_MS * max(1.0, speed))),
+        ticker_ms=int(min(TICKER_MS_MAX, TICKER_MS * max(1.0, speed))),
+        host=host,
+        port=port,
+    )
+
+
+def _recorded(candles: list[str], clock: Clock) -> FileTwinMarket:
+    """Return the files' market, whose first days are already history. It stands still where the record ends."""
+    feed = FileFeed(FileSettings(candles=tuple(candles)), clock)
+    return FileTwinMarket(feed, shift_to(feed, clock.now_ms() - HISTORY_DAYS * DAY_MS))
+
+
+async def _serve(twin: Twin, speed: float) -> None:
+    stop = asyncio.Event()
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        async with twin:
+            tell(
+                f"bitget stand-in at {twin.rest_url} and {twin.ws_url}: papertape run --feed bitget --speed {speed:g} "
+                f"--set feed.bitget.rest_url={twin.rest_url} --set feed.bitget.ws_url={twin.ws_url}\n"
+            )
+            await stop.wait()
+    except OSError as error:
+        raise UsageError(f"{twin.rest_url} cannot be served: {error.strerror or error}") from error

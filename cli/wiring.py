@@ -1,0 +1,190 @@
+"""The object graph: from a configuration to a feed and an engine's settings. Nothing else builds them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from bisect import bisect_left
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from cli.config.sections import (
+    bitget_settings,
+    config_digest,
+    enabled_names,
+    file_settings,
+    runner_settings,
+    sim_settings,
+    strategies_of,
+)
+from cli.environment.streams import say
+from engine.feeds.files import csv_polars
+from engine.feeds.files.feed import FileFeed
+from engine.feeds.files.table_source import moved
+from engine.feeds.sim.feed import SimFeed
+from engine.runner_settings import nothing_runs, playable
+from engine.startup import EngineSettings
+from events.errors import ConfigError, UsageError
+from projections.text.formats import utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cli.config.sections import Config
+    from engine.feeds.files.csv_reader import QuickReader
+    from engine.kernel.strategy import Strategy
+    from engine.ports.clock import Clock
+    from engine.ports.feed import Feed, RefusalLog
+    from engine.runner_settings import RunnerSettings
+
+REFUSALS_SHOWN_MAX = 10
+
+
+def warn(text: str) -> None:
+    """Say something that stops nothing: on stderr, and in the log files where there are any."""
+    if logging.getLogger().handlers:
+        logging.getLogger("papertape.engine").warning(text)
+    else:
+        say(f"warning: {text}\n", sys.stderr)
+
+
+def note(text: str) -> None:
+    """Print a harmless note to stderr, and to the log files if there are any."""
+    if logging.getLogger().handlers:
+        logging.getLogger("papertape.engine").info(text)
+    else:
+        say(f"note: {text}\n", sys.stderr)
+
+
+def make_feed(config: Config, clock: Clock) -> Feed:
+    """The configured feed. Raises UsageError for a file feed without candles."""
+    if config.feed.kind == "bitget":
+        from engine.feeds.bitget.feed import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
+
+        check_address(config.feed.bitget.rest_url, "feed.bitget.rest_url", ("http://", "https://"))
+        check_address(config.feed.bitget.ws_url, "feed.bitget.ws_url", ("ws://", "wss://"))
+        return BitgetFeed(bitget_settings(config, warm_up_ms(config)), clock)
+    if config.feed.kind == "sim":
+        return SimFeed(sim_settings(config), clock)
+    return file_feed(config, clock)
+
+
+def file_feed(config: Config, clock: Clock, quick: QuickReader = csv_polars.candles) -> FileFeed:
+    """The recorded market, its files read by the `quick` reader. Raises UsageError when there are none."""
+    if not config.feed.file.candles:
+        raise UsageError("--feed file needs --candles FILE..., or feed.file.candles in the configuration")
+    settings = file_settings(config)
+    feed = FileFeed(settings, clock, quick)
+    check_period(feed, settings.start_ms, settings.end_ms)
+    return feed
+
+
+def check_period(feed: FileFeed, start_ms: int | None, end_ms: int | None) -> None:
+    """Raise UsageError with the range of the candles if no candle opens in the period."""
+    first_ms = min(table.open_time_ms[0] for table in feed.candles.values())
+    until_ms = max(table.open_time_ms[-1] + table.timeframe_ms for table in feed.candles.values())
+    covered = f"the candles cover {utc(first_ms)} to {utc(until_ms)} UTC"
+    if start_ms is not None and end_ms is not None and end_ms <= start_ms:
+        raise UsageError(f"the period {_words(start_ms, end_ms)} ends before it begins; {covered}")
+    for table in feed.candles.values():
+        first = 0 if start_ms is None else bisect_left(table.open_time_ms, start_ms)
+        if first < len(table.open_time_ms) and (end_ms is None or table.open_time_ms[first] < end_ms):
+            return
+    raise UsageError(f"no candle opens in the period {_words(start_ms, end_ms)}; {covered}")
+
+
+def _words(start_ms: int | None, end_ms: int | None) -> str:
+    """Return a period in words; an open end is omitted."""
+    start = "" if start_ms is None else f"from {utc(start_ms)}"
+    return f"{start} {'on' if end_ms is None else f'to {utc(end_ms)}'}".strip()
+
+
+def check_address(url: str, key: str, schemes: tuple[str, ...]) -> None:
+    """Raises ConfigError for an address that cannot be one."""
+    if not url.startswith(schemes):
+        raise ConfigError(f"{key} = {url!r}: must begin with {' or '.join(schemes)}")
+
+
+def warm_up_ms(config: Config) -> int:
+    """The history that the slowest indicator of the enabled strategies needs, and half of that beyond.
+
+    Raises ConfigError for an enabled strategy that is not there.
+    """
+    strategies, spans_ms = strategies_of(config), [0]
+    for name, said in runner_settings(config, strategies).items():
+        own = [said.parameters | changed for changed in said.symbol_parameters.values()]
+        spans_ms += [_history_ms(strategies[name], parameters) for parameters in (said.parameters, *own)]
+    return max(spans_ms) * 3 // 2
+
+
+def _history_ms(strategy: Strategy, given: dict[str, int | float]) -> int:
+    """How long the candles take that a strategy needs under these parameters."""
+    needed, filter_needed = strategy.candles_needed(msgspec.convert(given, strategy.parameters))
+    return max(needed * strategy.timeframe_ms, filter_needed * strategy.filter_timeframe_ms)
+
+
+def make_runners(
+    config: Config, strategies: dict[str, Strategy], base_ms: int, warn: Callable[[str], None]
+) -> dict[str, RunnerSettings]:
+    """The settings of every strategy that can run on this base timeframe; those left out are named in a warning.
+
+    Raises ConfigError when none can.
+    """
+    names, too_fine = playable(strategies, enabled_names(config), base_ms)
+    if too_fine and not names:
+        raise ConfigError(nothing_runs(strategies, too_fine, base_ms))
+    if too_fine:
+        warn(f"left out, as they need finer candles: {', '.join(too_fine)}")
+    settings = runner_settings(config, strategies)
+    return {name: settings[name] for name in names}
+
+
+def make_engine_settings(config: Config, db: Path, base_ms: int, warn: Callable[[str], None]) -> EngineSettings:
+    """What the engine needs besides its feed."""
+    strategies = strategies_of(config)
+    runners = make_runners(config, strategies, base_ms, warn)
+    return EngineSettings(
+        db=db,
+        version=version("papertape"),
+        strategies=strategies,
+        runners=runners,
+        config_digest=config_digest(config),
+        snapshot_every_events=config.engine.snapshot_every_events,
+    )
+
+
+def with_files(config: Config, candles: list[str], funding: list[str], open_interest: list[str]) -> Config:
+    """The configuration with files from the command line; they are relative to where one stands."""
+
+    def absolute(given: list[str]) -> tuple[str, ...]:
+        return tuple(moved(one, Path.cwd()) for one in given)
+
+    if not (candles or funding or open_interest):
+        return config
+    files = replace(
+        config.feed.file, candles=absolute(candles), funding=absolute(funding), open_interest=absolute(open_interest)
+    )
+    return replace(config, feed=replace(config.feed, kind="file", file=files))
+
+
+def report_files(feed: Feed, start_ms: int | None, end_ms: int | None, warn: Callable[[str], None]) -> None:
+    """Report how recorded files were read, doubts about them within the period, and refused rows."""
+    if isinstance(feed, FileFeed):
+        for text in feed.notes:
+            note(text)
+        for warning in feed.warnings(start_ms, end_ms):
+            warn(warning)
+    report_refusals(feed.refusals, warn)
+
+
+def report_refusals(refusals: RefusalLog, warn: Callable[[str], None]) -> None:
+    """Name the first refused rows with file and line, and count the rest."""
+    for refusal in refusals.kept[:REFUSALS_SHOWN_MAX]:
+        warn(f"refused {refusal.source}:{refusal.line}: {refusal.reason.value}: {refusal.text}")
+    if refusals.total:
+        counts = ", ".join(f"{count} {reason.value}" for reason, count in sorted(refusals.counts.items()))
+        warn(f"{refusals.total} rows were refused: {counts}")

@@ -1,0 +1,1 @@
+"""Bitget's USDT futures as a feed: streams, REST history, contracts and settlements."""

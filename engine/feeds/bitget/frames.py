@@ -1,0 +1,194 @@
+"""Bitget's socket frames: decoded with strict types into a handful of messages, or refused by reason.
+
+The order of looking is the exchange's own: the text `pong` before JSON, then `event`, then `action`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from engine.feeds.candle_row import CandleRow, candle_row, number, time_of
+from engine.ports.feed import RefusalReason
+
+INSTRUMENTS: Final = "USDT-FUTURES"
+CANDLES: Final = "candle"
+TICKER: Final = "ticker"
+CHANNELS: Final = {60_000: "candle1m", 300_000: "candle5m", 900_000: "candle15m", 3_600_000: "candle1H"}
+PING: Final = "ping"
+PONG: Final = "pong"
+ROWS_MAX: Final = 1_000
+
+
+class Pong(Struct, frozen=True):
+    """The exchange heard our ping."""
+
+
+class Ack(Struct, frozen=True):
+    """A subscription was taken. That is no proof of data."""
+
+    channel: str
+    symbol: str
+
+
+class Denied(Struct, frozen=True):
+    """The exchange said no; channel and symbol are empty where it does not say to what."""
+
+    channel: str
+    symbol: str
+    code: int
+    text: str
+
+
+class CandleFrame(Struct, frozen=True):
+    """Rows of one symbol, oldest first; `refused` are those that are no candles."""
+
+    symbol: str
+    snapshot: bool
+    at_ms: int
+    rows: list[CandleRow]
+    refused: list[tuple[RefusalReason, str]]
+
+
+class TickerFrame(Struct, frozen=True):
+    """What the ticker says of one symbol: mark price in USDT, open interest in coins, the next settlement."""
+
+    symbol: str
+    at_ms: int
+    mark_usdt: float
+    open_interest_base: float
+    funding_rate: float
+    next_settlement_ms: int
+
+
+class Refused(Struct, frozen=True):
+    """A frame that is none of these. `symbol` is empty where it could not be seen."""
+
+    reason: RefusalReason
+    symbol: str = ""
+
+
+Message = Pong | Ack | Denied | CandleFrame | TickerFrame | Refused
+
+
+class _Arg(Struct):
+    instType: str = ""  # noqa: N815 - the exchange's own names.
+    channel: str = ""
+    instId: str = ""  # noqa: N815
+
+
+class _Frame(Struct):
+    event: str | None = None
+    action: str | None = None
+    arg: _Arg | None = None
+    data: Raw = Raw()
+    ts: int | str | None = None
+    code: int | str | None = None
+    msg: str | None = None
+
+
+class _Ticker(Struct):
+    instId: str  # noqa: N815
+    markPrice: str  # noqa: N815
+    holdingAmount: str  # noqa: N815
+    fundingRate: str  # noqa: N815
+    nextFundingTime: str  # noqa: N815
+
+
+_FRAMES: Final = msgspec.json.Decoder(_Frame)
+_ROWS: Final = msgspec.json.Decoder(list[list[str | int | float | bool | None]])
+_TICKERS: Final = msgspec.json.Decoder(list[_Ticker])
+_WHOLE: Final = re.compile(r"[0-9]{1,13}")
+
+
+def subscription(channel: str, symbol: str) -> dict[str, str]:
+    """The argument that names one channel of one symbol."""
+    return {"instType": INSTRUMENTS, "channel": channel, "instId": symbol}
+
+
+def request(op: str, args: list[dict[str, str]]) -> str:
+    """A subscribe or unsubscribe frame."""
+    return msgspec.json.encode({"op": op, "args": args}).decode()
+
+
+def read_frame(text: str | bytes, timeframe_ms: int) -> Message:
+    """What a frame says. Nothing that arrives makes this raise."""
+    if text == PONG:
+        return Pong()
+    try:
+        frame = _FRAMES.decode(text)
+    except msgspec.ValidationError:
+        return Refused(RefusalReason.WRONG_SHAPE)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return Refused(RefusalReason.NOT_JSON)
+    arg = frame.arg or _Arg()
+    if frame.event is not None:
+        return _answer(frame, arg)
+    if frame.action not in ("snapshot", "update") or not bytes(frame.data) or frame.arg is None:
+        return Refused(RefusalReason.WRONG_SHAPE, arg.instId)
+    if arg.instType != INSTRUMENTS:
+        return Refused(RefusalReason.WRONG_SYMBOL)
+    at_ms = _time(frame.ts)
+    if at_ms is None:
+        return Refused(RefusalReason.WRONG_SHAPE, arg.instId)
+    if arg.channel == CHANNELS[timeframe_ms]:
+        return _candles(frame.data, arg.instId, frame.action == "snapshot", at_ms, timeframe_ms)
+    if arg.channel == TICKER:
+        return _ticker(frame.data, arg.instId, at_ms)
+    return Refused(RefusalReason.WRONG_SYMBOL)
+
+
+def _answer(frame: _Frame, arg: _Arg) -> Message:
+    if frame.event in ("subscribe", "unsubscribe"):
+        return Ack(arg.channel, arg.instId)
+    if frame.event == "error":
+        code = str(frame.code or "")
+        number_ = int(code) if _WHOLE.fullmatch(code) else 0
+        return Denied(arg.channel, arg.instId, number_, (frame.msg or "")[:200])
+    return Refused(RefusalReason.WRONG_SHAPE, arg.instId)
+
+
+def _time(ts: int | str | None) -> int | None:
+    """The outer time: a number on the wire, a text in older samples."""
+    found = time_of(str(ts)) if ts is not None and not isinstance(ts, bool) else RefusalReason.WRONG_SHAPE
+    return None if isinstance(found, RefusalReason) else found
+
+
+def _candles(data: Raw, symbol: str, snapshot: bool, at_ms: int, timeframe_ms: int) -> Message:
+    try:
+        found = _ROWS.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return Refused(RefusalReason.WRONG_SHAPE, symbol)
+    if len(found) > ROWS_MAX:
+        return Refused(RefusalReason.TOO_LARGE, symbol)
+    rows: list[CandleRow] = []
+    refused: list[tuple[RefusalReason, str]] = []
+    for fields in found:
+        row = candle_row(fields, timeframe_ms)
+        if isinstance(row, CandleRow):
+            rows.append(row)
+        else:
+            refused.append((row, str(fields)))
+    return CandleFrame(symbol, snapshot, at_ms, rows, refused)
+
+
+def _ticker(data: Raw, symbol: str, at_ms: int) -> Message:
+    try:
+        (ticker,) = _TICKERS.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError):
+        return Refused(RefusalReason.WRONG_SHAPE, symbol)
+    if ticker.instId != symbol:
+        return Refused(RefusalReason.WRONG_SYMBOL, symbol)
+    mark, held, rate = number(ticker.markPrice), number(ticker.holdingAmount), number(ticker.fundingRate)
+    settles = time_of(ticker.nextFundingTime)
+    for value in (mark, held, rate, settles):
+        if isinstance(value, RefusalReason):
+            return Refused(value, symbol)
+    assert isinstance(mark, float) and isinstance(held, float) and isinstance(rate, float)  # noqa: PT018
+    assert isinstance(settles, int)
+    if mark <= 0.0 or held <= 0.0:
+        return Refused(RefusalReason.NOT_POSITIVE, symbol)
+    return TickerFrame(symbol, at_ms, mark, held, rate, settles)

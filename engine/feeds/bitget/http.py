@@ -1,0 +1,193 @@
+"""One exchange of messages with Bitget's REST service: paced, bounded in time and size, every failure by name.
+
+Nothing is tried again here. `ExchangeUnreachable` is no answer or none that is the exchange's own,
+`ExchangeBusy` a request too many (the next ones then wait), `ExchangeRefused` an error with its code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import re
+from email.utils import parsedate_to_datetime
+from typing import Final
+from urllib.parse import parse_qsl, urlencode
+
+import httpx
+import msgspec
+from msgspec import Raw, Struct
+
+from engine.feeds.bitget.responses import UNREADABLE, Body
+from engine.feeds.bitget.settings import BitgetSettings
+from engine.feeds.rate_limit import Pacer
+from engine.ports.clock import Clock
+from engine.ports.feed import RefusalLog, RefusalReason
+from events.errors import ConfigError, ExchangeBusy, ExchangeRefused, ExchangeUnreachable
+
+CONCURRENT_MAX: Final = 4
+TIMEOUT_WALL_S_MIN: Final = 1.0
+"""Against a market that runs fast the machine still needs its own time."""
+WORDS_CHARS_MAX: Final = 200
+SUCCESS: Final = "00000"
+BUSY_CODE: Final = "429"
+_ERRNO: Final = re.compile(r"^\[Errno [^\]]*\] ")
+LATER_CODES: Final = frozenset({"40015", "45001", "30038"})
+"""System abnormal, unknown error, matching engine being upgraded: worth another try."""
+
+
+class Reply(Struct, frozen=True):
+    """What came over the wire, whole."""
+
+    status: int
+    retry_after_s: float
+    content: bytes
+
+
+class Envelope(Struct):
+    """What every answer is wrapped in. The code is a text; a number is understood too."""
+
+    code: str | int
+    msg: str | None = None
+    requestTime: int | None = None  # noqa: N815 - the exchange's own name.
+    data: Raw = Raw(b"null")
+
+
+class BitgetHttp:
+    """The connections to one address of the exchange. `close` may be followed by further requests."""
+
+    def __init__(self, settings: BitgetSettings, clock: Clock, refusals: RefusalLog) -> None:
+        self._base_url = settings.rest_url.rstrip("/")
+        self._timeout_s = max(TIMEOUT_WALL_S_MIN, settings.request_timeout_s / settings.speed)
+        self._bytes_max = settings.body_bytes_max
+        self._clock = clock
+        self._refusals = refusals
+        self._pacer = Pacer(settings.requests_per_s, clock)
+        self._slots = asyncio.Semaphore(CONCURRENT_MAX)
+        self._client: httpx.AsyncClient | None = None
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def ask(self, path: str, **params: str | int) -> Body:
+        """The `data` of a successful answer.
+
+        Raises ExchangeUnreachable, ExchangeBusy (which holds all following requests back) and ExchangeRefused.
+        """
+        source = f"GET {path}?{urlencode(params)}" if params else f"GET {path}"
+        async with self._slots:
+            ticket = await self._pacer.turn()
+            sent_ms = self._clock.now_ms()
+            reply = await self._exchange(self._base_url + path, params, source)
+            received_ms = self._clock.now_ms()
+        envelope = self._opened(reply, source, ticket)
+        self._pacer.served(ticket)
+        return Body(source, envelope.data, self._refusals, sent_ms, received_ms, envelope.requestTime)
+
+    async def _exchange(self, url: str, params: dict[str, str | int], source: str) -> Reply:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._read(url, params, source)
+        except TimeoutError:
+            words = f"no whole answer within {self._timeout_s:g} s"
+            raise ExchangeUnreachable(f"{self._base_url}, {_said(source)}: {words}") from None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            words = _ERRNO.sub("", _words(str(error))) or type(error).__name__
+            raise ExchangeUnreachable(f"{self._base_url} cannot be reached: {words}") from error
+
+    async def _read(self, url: str, params: dict[str, str | int], source: str) -> Reply:
+        content = bytearray()
+        async with self._opened_client().stream("GET", url, params=params) as response:
+            async for part in response.aiter_bytes():
+                content += part
+                if len(content) > self._bytes_max:
+                    self._refusals.refuse(source, 0, RefusalReason.TOO_LARGE, f"HTTP {response.status_code}")
+                    raise ExchangeUnreachable(f"{_said(source)}: the answer is larger than {self._bytes_max} bytes")
+            return Reply(response.status_code, _retry_after_s(response.headers), bytes(content))
+
+    def _opened_client(self) -> httpx.AsyncClient:
+        if self._client is None:
+            # It writes every address at INFO, several a second.
+            logging.getLogger("httpx").setLevel(logging.WARNING)
+            limits = httpx.Limits(max_connections=CONCURRENT_MAX, max_keepalive_connections=CONCURRENT_MAX)
+            # The timeout around the whole exchange is the only one: one that begins anew with every byte ends nothing.
+            try:
+                self._client = httpx.AsyncClient(timeout=None, limits=limits, headers={"user-agent": "papertape"})  # noqa: S113
+            except (ImportError, ValueError, httpx.InvalidURL) as error:
+                raise ConfigError(f"the proxy of the environment cannot be used: {error}") from error
+        return self._client
+
+    def _opened(self, reply: Reply, source: str, ticket: int) -> Envelope:
+        """The envelope of a success; everything else is raised."""
+        if reply.status == httpx.codes.TOO_MANY_REQUESTS:
+            raise self._busy(source, reply, ticket)
+        envelope = _envelope(reply.content)
+        code = "" if envelope is None else SUCCESS if envelope.code == 0 else str(envelope.code)
+        if code == BUSY_CODE:
+            raise self._busy(source, reply, ticket)
+        words = _words(envelope.msg or "") if envelope is not None else ""
+        if reply.status >= httpx.codes.INTERNAL_SERVER_ERROR or code in LATER_CODES:
+            raise ExchangeUnreachable(f"{_said(source)}: HTTP {reply.status} {code} {words}".rstrip())
+        if envelope is None:
+            raise self._foreign(reply, source)
+        if code != SUCCESS:
+            raise ExchangeRefused(f"{_said(source)}: {code} {words}".rstrip(), code)
+        if not httpx.codes.is_success(reply.status):
+            raise self._foreign(reply, source)
+        return envelope
+
+    def _busy(self, source: str, reply: Reply, ticket: int) -> ExchangeBusy:
+        pause_s = self._pacer.busy(ticket, reply.retry_after_s)
+        text = f"{_said(source)}: too many requests; the next one waits {pause_s:.3g} s"
+        return ExchangeBusy(text, reply.retry_after_s)
+
+    def _foreign(self, reply: Reply, source: str) -> ExchangeUnreachable:
+        """The error for an answer that is not the exchange's own; it is counted as refused."""
+        try:
+            msgspec.json.decode(reply.content)
+            reason = RefusalReason.WRONG_SHAPE
+        except UNREADABLE:
+            reason = RefusalReason.NOT_JSON
+        self._refusals.refuse(source, 0, reason, reply.content[:WORDS_CHARS_MAX].decode("utf-8", "replace"))
+        return ExchangeUnreachable(
+            f"{_said(source)}: HTTP {reply.status} with a body that is not Bitget's ({reason.value})"
+        )
+
+
+def _said(source: str) -> str:
+    """A request as its owner reads it: `candles BTCUSDT`. The whole of it stands with the refusals."""
+    path, _, query = source.partition("?")
+    symbol = dict(parse_qsl(query)).get("symbol", "")
+    return f"{path.rpartition('/')[2]} {symbol}".rstrip()
+
+
+def _envelope(content: bytes) -> Envelope | None:
+    try:
+        return msgspec.json.decode(content, type=Envelope)
+    except UNREADABLE:
+        return None
+
+
+def _retry_after_s(headers: httpx.Headers) -> float:
+    """The seconds of `Retry-After`, a number or a date (seen from the date of the answer); 0 when there are none."""
+    text = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = _seconds_until(text, headers.get("date", ""))
+    return max(0.0, seconds) if math.isfinite(seconds) else 0.0
+
+
+def _seconds_until(date: str, answered: str) -> float:
+    try:
+        return (parsedate_to_datetime(date) - parsedate_to_datetime(answered)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _words(text: str) -> str:
+    """A text of the exchange in one line of bounded length."""
+    return " ".join(text.split())[:WORDS_CHARS_MAX]

@@ -1,0 +1,335 @@
+"""The bodies of Bitget's REST answers: what is in them, typed, and refused by row and reason where it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, field
+
+from engine.feeds.candle_row import CandleRow, candle_row, number, time_of
+from engine.ports.feed import RefusalLog, RefusalReason
+from events.errors import ExchangeUnreachable
+
+PERPETUAL: Final = "perpetual"
+MINUTE_MS: Final = 60_000
+PRICE_PLACES_MAX: Final = 12
+STEP_PARTS_MAX: Final = 10**12
+"""Numerators and denominators of steps stay below this: the product with a price fits into 64 bits."""
+FEE_FRACTION_MAX: Final = 0.05
+FUNDING_RATE_MAX: Final = 1.0
+FAULT_CHARS_MAX: Final = 60
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises: no JSON or another shape; bytes that are no text; brackets without end."""
+
+T = TypeVar("T")
+
+
+class Settlement(Struct, frozen=True):
+    """A funding settlement: its time cut to the minute in UTC ms, the rate as a fraction of the whole interval."""
+
+    time_ms: int
+    rate: float
+
+
+class Reading(Struct, frozen=True):
+    """The open interest standing at `time_ms` (UTC ms), in coins."""
+
+    time_ms: int
+    open_interest_base: float
+
+
+class ContractBody(Struct, frozen=True):
+    """What the exchange says of a perpetual. Tick (USDT) and lot (coins) are reduced ratios of integers.
+
+    `status` is `normal` while positions may be opened; `maintain`, `off` and others mean that they may not. A fee is
+    None where the exchange says none that can be.
+    """
+
+    symbol: str
+    tick_numerator: int
+    tick_denominator: int
+    lot_numerator: int
+    lot_denominator: int
+    minimum_notional_usdt: float
+    maker_fee_fraction: float | None
+    taker_fee_fraction: float | None
+    status: str
+
+
+class ContractList(Struct, frozen=True):
+    """The exchange's perpetuals by symbol, and the invalid field of each row that cannot be read."""
+
+    readable: dict[str, ContractBody]
+    unreadable: dict[str, str]
+
+
+class Body(Struct, frozen=True):
+    """The `data` of an answer, the request it belongs to, and where refused rows are counted."""
+
+    source: str
+    data: Raw
+    refusals: RefusalLog
+    sent_ms: int = 0
+    received_ms: int = 0
+    said_ms: int | None = None
+    """When the answer was made, by the exchange's own clock."""
+
+    def refuse(self, line: int, reason: RefusalReason, text: object) -> None:
+        """Count a row that is not taken."""
+        shown = bytes(text).decode("utf-8", "replace") if isinstance(text, Raw) else str(text)
+        self.refusals.refuse(self.source, line, reason, shown)
+
+    def useless(self, reason: RefusalReason) -> ExchangeUnreachable:
+        """The error for an answer that holds nothing of what was asked for; it is counted as refused."""
+        self.refuse(0, reason, self.data)
+        return ExchangeUnreachable(f"{self.source}: the answer is not what was asked for ({reason.value})")
+
+
+class _TimeBody(Struct, rename="camel"):
+    server_time: str
+
+
+class _ContractRow(Struct, rename="camel", kw_only=True):
+    symbol: str
+    symbol_status: Any = UNSET
+    price_end_step: Any = UNSET
+    price_place: Any = UNSET
+    size_multiplier: Any = UNSET
+    min_trade_usdt: Any = field(default=UNSET, name="minTradeUSDT")
+    maker_fee_rate: Any = UNSET
+    taker_fee_rate: Any = UNSET
+    symbol_type: Any = PERPETUAL
+
+
+class _TierRow(Struct, rename="camel"):
+    symbol: str
+    start_unit: str
+    keep_margin_rate: str
+
+
+class _SettlementRow(Struct, rename="camel"):
+    symbol: str
+    funding_rate: str
+    funding_time: str
+
+
+class _FundingRow(Struct, rename="camel"):
+    symbol: str
+    next_update: str
+
+
+class _OpenInterestRow(Struct, rename="camel"):
+    symbol: str
+    size: str
+
+
+class _OpenInterestBody(Struct, rename="camel"):
+    open_interest_list: list[Raw]
+    ts: str
+
+
+def typed(body: Body, kind: type[T]) -> T:
+    """The whole of `data` as `kind`. Raises ExchangeUnreachable when it is something else."""
+    try:
+        return msgspec.json.decode(body.data, type=kind)
+    except UNREADABLE:
+        raise body.useless(RefusalReason.WRONG_SHAPE) from None
+
+
+def rows_of(body: Body, found: Sequence[Raw], kind: type[T], symbol: str | None = None) -> Iterator[tuple[int, T]]:
+    """The rows that are a `kind` (of this symbol, if one is named) with their index; the others are refused."""
+    for line, raw in enumerate(found):
+        try:
+            row = msgspec.json.decode(raw, type=kind)
+        except UNREADABLE:
+            body.refuse(line, RefusalReason.WRONG_SHAPE, raw)
+            continue
+        if symbol is not None and getattr(row, "symbol", None) != symbol:
+            body.refuse(line, RefusalReason.WRONG_SYMBOL, raw)
+        else:
+            yield line, row
+
+
+def only_row(body: Body, found: Sequence[Raw], kind: type[T], symbol: str) -> T:
+    """The first row of the symbol. Raises ExchangeUnreachable when there is none."""
+    for _, row in rows_of(body, found, kind, symbol):
+        return row
+    raise body.useless(RefusalReason.WRONG_SHAPE)
+
+
+def server_time_of(body: Body) -> int:
+    """The time of the server in UTC ms. Raises ExchangeUnreachable when there is none in the body."""
+    time_ms = time_of(typed(body, _TimeBody).server_time)
+    if isinstance(time_ms, RefusalReason):
+        raise body.useless(time_ms)
+    return time_ms
+
+
+def candles_of(body: Body, timeframe_ms: int) -> dict[int, CandleRow]:
+    """The rows that are candles by open time; the others are refused, also a second one of a time that differs."""
+    candles: dict[int, CandleRow] = {}
+    for line, row in enumerate(typed(body, list[Any])):
+        candle = candle_row(row, timeframe_ms) if isinstance(row, list) else RefusalReason.WRONG_SHAPE
+        if isinstance(candle, RefusalReason):
+            body.refuse(line, candle, row)
+        elif candles.setdefault(candle.open_time_ms, candle) != candle:
+            body.refuse(line, RefusalReason.DUPLICATE, row)
+    return candles
+
+
+def contracts_of(body: Body) -> ContractList:
+    """Return the perpetuals by symbol. An invalid row affects only its own symbol; dated futures are left out."""
+    contracts = ContractList({}, {})
+    found = typed(body, list[Raw])
+    for line, row in rows_of(body, found, _ContractRow):
+        if row.symbol_type != PERPETUAL or not row.symbol:
+            continue
+        contract = _contract(row)
+        if isinstance(contract, _Fault):
+            body.refuse(line, contract.reason, found[line])
+            contracts.unreadable.setdefault(row.symbol, contract.text)
+        elif row.symbol in contracts.readable:
+            body.refuse(line, RefusalReason.DUPLICATE, found[line])
+        else:
+            contracts.readable[row.symbol] = contract
+    return contracts
+
+
+class _Fault(Struct, frozen=True):
+    """The reason why a contract cannot be read, and its field, such as `sizeMultiplier '0'`."""
+
+    reason: RefusalReason
+    text: str
+
+
+def _contract(row: _ContractRow) -> ContractBody | _Fault:
+    places = _whole(row.price_place, 0, PRICE_PLACES_MAX)
+    tick = places if isinstance(places, RefusalReason) else _ratio(row.price_end_step, places)
+    lot, notional_usdt, status = _ratio(row.size_multiplier, 0), _notional(row.min_trade_usdt), row.symbol_status
+    if not isinstance(status, str) or not status:
+        return _fault("symbolStatus", status, RefusalReason.WRONG_SHAPE)
+    if isinstance(places, RefusalReason):
+        return _fault("pricePlace", row.price_place, places)
+    if isinstance(tick, RefusalReason):
+        return _fault("priceEndStep", row.price_end_step, tick)
+    if isinstance(lot, RefusalReason):
+        return _fault("sizeMultiplier", row.size_multiplier, lot)
+    if isinstance(notional_usdt, RefusalReason):
+        return _fault("minTradeUSDT", row.min_trade_usdt, notional_usdt)
+    fees = _fee(row.maker_fee_rate), _fee(row.taker_fee_rate)
+    return ContractBody(row.symbol, *tick, *lot, notional_usdt, *fees, status)
+
+
+def _fault(name: str, value: object, reason: RefusalReason) -> _Fault:
+    shown = "missing" if value is UNSET else repr(value)[:FAULT_CHARS_MAX]
+    return _Fault(reason, f"{name} {shown}")
+
+
+def _notional(text: object) -> float | RefusalReason:
+    value = number(text)
+    return RefusalReason.INCONSISTENT if isinstance(value, float) and value < 0.0 else value
+
+
+def _fee(text: object) -> float | None:
+    """Return a published fee for reports. Accounts pay the fee in their settings, so an invalid one is harmless."""
+    value = number(text)
+    return value if isinstance(value, float) and abs(value) <= FEE_FRACTION_MAX else None
+
+
+def _numbers(*texts: str) -> list[float] | RefusalReason:
+    values: list[float] = []
+    for text in texts:
+        value = number(text)
+        if isinstance(value, RefusalReason):
+            return value
+        values.append(value)
+    return values
+
+
+def _whole(text: object, least: int, most: int) -> int | RefusalReason:
+    if not isinstance(text, str):
+        return RefusalReason.WRONG_SHAPE
+    if not (text.isascii() and text.isdigit()):
+        return RefusalReason.NOT_A_NUMBER
+    return int(text) if len(text) <= 3 and least <= int(text) <= most else RefusalReason.INCONSISTENT
+
+
+def _ratio(text: Any, places: int) -> tuple[int, int] | RefusalReason:
+    """The step `text` x 10^-places as a reduced ratio of integers."""
+    value = number(text)
+    if isinstance(value, RefusalReason):
+        return value
+    if value <= 0.0:
+        return RefusalReason.NOT_POSITIVE
+    ratio = Decimal(text).scaleb(-places).as_integer_ratio()
+    return ratio if max(ratio) <= STEP_PARTS_MAX else RefusalReason.INCONSISTENT
+
+
+def tiers_of(body: Body, symbol: str) -> tuple[tuple[float, float], ...]:
+    """(lowest notional in USDT, maintenance margin as a fraction) of every tier, rising.
+
+    Raises ExchangeUnreachable unless every row is good and the first tier begins at 0: with a tier missing a
+    position would be liquidated too late.
+    """
+    tiers: list[tuple[float, float]] = []
+    found = typed(body, list[Raw])
+    for _, row in rows_of(body, found, _TierRow, symbol):
+        tier = _numbers(row.start_unit, row.keep_margin_rate)
+        if isinstance(tier, RefusalReason):
+            raise body.useless(tier)
+        tiers.append((tier[0], tier[1]))
+    tiers.sort()
+    whole = bool(tiers) and len(tiers) == len(found) and tiers[0][0] == 0.0
+    rising = all(low < high and before <= after for (low, before), (high, after) in pairwise(tiers))
+    if not whole or not rising or not all(0.0 < fraction < 1.0 for _, fraction in tiers):
+        raise body.useless(RefusalReason.INCONSISTENT)
+    return tuple(tiers)
+
+
+def settlements_of(body: Body, symbol: str) -> tuple[dict[int, Settlement], int]:
+    """The settlements by time, and how many rows there were, refused ones included."""
+    settlements: dict[int, Settlement] = {}
+    found = typed(body, list[Raw])
+    for line, row in rows_of(body, found, _SettlementRow, symbol):
+        settlement = _settlement(row)
+        if isinstance(settlement, RefusalReason):
+            body.refuse(line, settlement, found[line])
+        elif settlements.setdefault(settlement.time_ms, settlement) != settlement:
+            body.refuse(line, RefusalReason.DUPLICATE, found[line])
+    return settlements, len(found)
+
+
+def _settlement(row: _SettlementRow) -> Settlement | RefusalReason:
+    time_ms, rate = time_of(row.funding_time), number(row.funding_rate)
+    if isinstance(time_ms, RefusalReason):
+        return time_ms
+    if isinstance(rate, RefusalReason):
+        return rate
+    if abs(rate) > FUNDING_RATE_MAX:
+        return RefusalReason.INCONSISTENT
+    return Settlement(time_ms // MINUTE_MS * MINUTE_MS, rate)
+
+
+def next_settlement_of(body: Body, symbol: str) -> int:
+    """When funding is settled next, UTC ms. Raises ExchangeUnreachable when the body does not say it."""
+    time_ms = time_of(only_row(body, typed(body, list[Raw]), _FundingRow, symbol).next_update)
+    if isinstance(time_ms, RefusalReason):
+        raise body.useless(time_ms)
+    return time_ms
+
+
+def open_interest_of(body: Body, symbol: str) -> Reading:
+    """The open interest of the symbol. Raises ExchangeUnreachable when the body does not say it."""
+    whole = typed(body, _OpenInterestBody)
+    time_ms, size = time_of(whole.ts), number(only_row(body, whole.open_interest_list, _OpenInterestRow, symbol).size)
+    if isinstance(time_ms, RefusalReason):
+        raise body.useless(time_ms)
+    if isinstance(size, RefusalReason):
+        raise body.useless(size)
+    if size <= 0.0:
+        raise body.useless(RefusalReason.NOT_POSITIVE)
+    return Reading(time_ms, size)

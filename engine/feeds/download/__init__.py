@@ -1,0 +1,1 @@
+"""Download candles and funding into files, resumable part by part."""

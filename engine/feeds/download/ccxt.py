@@ -1,0 +1,214 @@
+"""Any exchange of ccxt as a download sees it (extra `exchanges`).
+
+Exchanges differ in what they make of a window: some serve its oldest rows, some its newest, some fewer than asked.
+What an answer leaves open on either side is therefore asked for again, until nothing more comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from difflib import get_close_matches
+from importlib import import_module
+from math import isfinite
+from types import ModuleType
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from engine.feeds.candle_row import TIME_MS_MAX, implausible
+from engine.feeds.download.download import WINDOW_ROWS
+from engine.feeds.download.partial_file import MINUTE_MS, Kind, Row, Wanted
+from engine.feeds.files.csv_reader import TIMEFRAMES_MS
+from engine.ports.clock import Clock
+from engine.ports.feed import RefusalLog, RefusalReason
+from events.errors import ExchangeBusy, ExchangeError, ExchangeRefused, ExchangeUnreachable, UsageError
+
+ROWS_A_PAGE: Final = 500
+"""Where ccxt does not know how many rows an exchange serves at once."""
+SETTLEMENTS_A_PAGE: Final = 100
+ASKS_MAX: Final = 2_000
+"""Requests for one window; each but the last of a stretch brings rows."""
+WORDS_CHARS_MAX: Final = 200
+FUNDING_WINDOW_MS: Final = 90 * 86_400_000
+
+T = TypeVar("T")
+
+
+class CcxtSource:
+    """The history of one exchange's linear USDT perpetuals. `rest_url` replaces the exchange's own addresses."""
+
+    def __init__(self, name: str, clock: Clock, rest_url: str | None = None) -> None:
+        """Raises UsageError when ccxt is not there or does not know the exchange."""
+        self._ccxt = _library()
+        if name not in self._ccxt.exchanges:
+            near = get_close_matches(name, self._ccxt.exchanges, n=3)
+            meant = f"; did you mean {', '.join(near)}?" if near else ""
+            raise UsageError(f"--exchange {name}: ccxt does not know it{meant}")
+        self.name = name
+        self.refusals = RefusalLog()
+        self._clock = clock
+        self._exchange = getattr(self._ccxt, name)({"enableRateLimit": True, "aiohttp_trust_env": True})
+        if rest_url is not None:
+            self._exchange.urls["api"] = rebased(self._exchange.urls["api"], rest_url)
+        self._symbols: dict[str, str] = {}
+        self._offset_ms = 0
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._exchange.close()
+
+    async def now_ms(self) -> int:
+        """The exchange's clock, UTC ms; ours where it shows none."""
+        if self._exchange.has.get("fetchTime"):
+            self._offset_ms = int(await self._called(self._exchange.fetch_time)) - self._clock.now_ms()
+        return self._clock.now_ms() + self._offset_ms
+
+    async def rows(self, wanted: Wanted, from_ms: int, until_ms: int) -> list[Row]:
+        """Closed rows with from <= time < until, rising."""
+        symbol = await self._symbol(wanted.symbol)
+        now_ms = self._clock.now_ms() + self._offset_ms
+        closed_ms = min(until_ms, now_ms // wanted.step_ms * wanted.step_ms)
+
+        async def ask(begin_ms: int, end_ms: int) -> list[Row]:
+            if wanted.kind is Kind.FUNDING:
+                return await self._settlements(symbol, begin_ms, end_ms)
+            return await self._candles(wanted, symbol, begin_ms, end_ms)
+
+        return await filled(ask, from_ms, closed_ms, wanted.step_ms)
+
+    async def look(self, wanted: Wanted, from_ms: int, until_ms: int) -> tuple[bool, int]:  # noqa: ARG002
+        """Nothing is known in advance: the next window has to show it."""
+        return True, from_ms
+
+    def window_ms(self, wanted: Wanted) -> int:
+        """How much is written at once."""
+        return FUNDING_WINDOW_MS if wanted.kind is Kind.FUNDING else WINDOW_ROWS * wanted.timeframe_ms
+
+    def reach(self, kind: Kind) -> str:  # noqa: ARG002
+        """Not known."""
+        return ""
+
+    async def _symbol(self, name: str) -> str:
+        """The name of a perpetual in ccxt: BTC/USDT:USDT for BTCUSDT. Raises UsageError when there is none."""
+        if not self._symbols:
+            markets = await self._called(self._exchange.load_markets)
+            linear = [one for one in markets.values() if one["swap"] and one["linear"] and one["settle"] == "USDT"]
+            self._symbols = {f"{one['base']}{one['quote']}": one["symbol"] for one in linear}
+        if name not in self._symbols:
+            near = get_close_matches(name, self._symbols, n=3)
+            meant = f"; did you mean {', '.join(near)}?" if near else ""
+            raise UsageError(f"--symbol {name}: no linear USDT perpetual of {self.name}{meant}")
+        return self._symbols[name]
+
+    async def _candles(self, wanted: Wanted, symbol: str, begin_ms: int, end_ms: int) -> list[Row]:
+        """One page of candles."""
+        name, exchange = TIMEFRAMES_MS[wanted.timeframe_ms], self._exchange
+        if name not in exchange.timeframes:
+            raise UsageError(f"--timeframe {name}: {self.name} has {', '.join(exchange.timeframes)}")
+        of_mark = wanted.kind is Kind.MARK
+        if of_mark and not exchange.has.get("fetchMarkOHLCV"):
+            raise UsageError(f"--kind mark: {self.name} has no candles of the mark price")
+        limit = exchange.feature_value(symbol, "fetchOHLCV", "limit", ROWS_A_PAGE) or ROWS_A_PAGE
+        params = {"until": end_ms, **({"price": "mark"} if of_mark else {})}
+        count = min(limit, (end_ms - begin_ms) // wanted.step_ms)
+        found = await self._called(lambda: exchange.fetch_ohlcv(symbol, name, begin_ms, count, params))
+        return self._good((_candle(line, wanted) for line in found), found, f"fetch_ohlcv {symbol}")
+
+    async def _settlements(self, symbol: str, begin_ms: int, end_ms: int) -> list[Row]:
+        """One page of settlements, their times cut to the minute."""
+        exchange, params = self._exchange, {"until": end_ms}
+        found = await self._called(
+            lambda: exchange.fetch_funding_rate_history(symbol, begin_ms, SETTLEMENTS_A_PAGE, params)
+        )
+        return self._good(map(_settlement, found), found, f"fetch_funding_rate_history {symbol}")
+
+    def _good(self, rows: Iterable[Row | RefusalReason], found: list[Any], source: str) -> list[Row]:
+        """The rows that are facts; the others are refused."""
+        good: list[Row] = []
+        for line, row in enumerate(rows):
+            if isinstance(row, RefusalReason):
+                self.refusals.refuse(source, line, row, str(found[line]))
+            else:
+                good.append(row)
+        return good
+
+    async def _called(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What ccxt answers; its errors by our names."""
+        ccxt = self._ccxt
+        try:
+            return await call()
+        except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as error:
+            raise ExchangeBusy(self._words(error)) from error
+        except ccxt.NetworkError as error:
+            raise ExchangeUnreachable(self._words(error)) from error
+        except ccxt.BaseError as error:
+            raise ExchangeRefused(self._words(error), type(error).__name__) from error
+
+    def _words(self, error: BaseException) -> str:
+        text = " ".join(str(error).split())[:WORDS_CHARS_MAX]
+        return f"{self.name}: {text or type(error).__name__}"
+
+
+async def filled(
+    ask: Callable[[int, int], Awaitable[list[Row]]], from_ms: int, until_ms: int, step_ms: int
+) -> list[Row]:
+    """The rows of a window, asked for again wherever an answer leaves room for a row on a side."""
+    found: dict[int, Row] = {}
+    spans = [(from_ms, until_ms)]
+    for _ in range(ASKS_MAX):
+        if not spans:
+            return [found[time_ms] for time_ms in sorted(found)]
+        begin_ms, end_ms = spans.pop()
+        inside = {row[0]: row for row in await ask(begin_ms, end_ms) if begin_ms <= row[0] < end_ms}
+        if inside:
+            found |= inside
+            oldest_ms, newest_ms = min(inside), max(inside)
+            if oldest_ms - begin_ms >= step_ms:
+                spans.append((begin_ms, oldest_ms))
+            if end_ms - newest_ms > step_ms:
+                spans.append((newest_ms + step_ms, end_ms))
+    raise ExchangeError(f"no end after {ASKS_MAX} requests for one window")
+
+
+def rebased(urls: Any, rest_url: str) -> Any:
+    """The same tree of addresses at another place: paths stay."""
+    if isinstance(urls, dict):
+        return {name: rebased(one, rest_url) for name, one in urls.items()}
+    if not isinstance(urls, str):
+        return urls
+    place, old = urlsplit(rest_url), urlsplit(urls)
+    return urlunsplit((place.scheme, place.netloc, place.path.rstrip("/") + old.path, old.query, ""))
+
+
+def _library() -> ModuleType:
+    try:
+        return import_module("ccxt.async_support")
+    except ImportError:
+        raise UsageError("--exchange: anything but bitget needs ccxt: pip install 'papertape[exchanges]'") from None
+
+
+def _candle(line: Any, wanted: Wanted) -> Row | RefusalReason:
+    count = 5 if wanted.kind is Kind.MARK else 6
+    if not isinstance(line, list | tuple) or len(line) < count:
+        return RefusalReason.WRONG_SHAPE
+    time_ms, values = line[0], list(line[1:count])
+    if reason := _unusable(time_ms, values):
+        return reason
+    if time_ms % wanted.step_ms:
+        return RefusalReason.OFF_GRID
+    volume = [] if count == 6 else [0.0]
+    return implausible([*values, *volume]) or (time_ms, tuple(map(float, values)))
+
+
+def _settlement(entry: Any) -> Row | RefusalReason:
+    if not isinstance(entry, dict):
+        return RefusalReason.WRONG_SHAPE
+    time_ms, rate = entry.get("timestamp", -1), entry.get("fundingRate", "")
+    return _unusable(time_ms, [rate]) or (time_ms // MINUTE_MS * MINUTE_MS, (float(rate),))
+
+
+def _unusable(time_ms: Any, values: list[Any]) -> RefusalReason | None:
+    if not isinstance(time_ms, int) or not all(isinstance(value, int | float) for value in values):
+        return RefusalReason.WRONG_SHAPE
+    if not all(map(isfinite, values)):
+        return RefusalReason.NOT_FINITE
+    return None if 0 <= time_ms <= TIME_MS_MAX else RefusalReason.TIME_OUT_OF_RANGE

@@ -1,0 +1,257 @@
+"""The file of a download while it grows and when it is whole: rows as text, in time order, nothing twice.
+
+A download writes `OUT.part`, plain CSV whose first line names the columns. Whole windows are appended and forced to
+the disk, so that after an interruption all but the last, perhaps cut, line stands. From it the final file is made
+beside and renamed in one step.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from io import BytesIO
+from math import isfinite
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+
+from msgspec import Struct
+
+from engine.feeds.files.csv_reader import CANDLE_COLUMNS, FUNDING_COLUMNS
+from events.durable import rename_durably
+from events.errors import MarketDataError, UsageError
+
+SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
+HOLES_NAMED_MAX: Final = 10
+LINE_BYTES_MAX: Final = 1_024
+COPY_BYTES: Final = 1 << 20
+GZIP_LEVEL: Final = 6
+MINUTE_MS: Final = 60_000
+FUNDING_GAP_MS_MAX: Final = 8 * 3_600_000
+"""Settlements are 1 to 8 hours apart, and the interval may change: only a longer gap is a hole for certain."""
+
+Row = tuple[int, tuple[float, ...]]
+"""Open or settlement time in UTC ms, and the values of the other columns."""
+
+
+class Kind(StrEnum):
+    """What is downloaded."""
+
+    CANDLES = "candles"
+    FUNDING = "funding"
+    MARK = "mark"
+
+
+COLUMNS: Final = {
+    Kind.CANDLES: CANDLE_COLUMNS,
+    Kind.FUNDING: FUNDING_COLUMNS,
+    Kind.MARK: CANDLE_COLUMNS[:-1],
+}
+
+
+class Wanted(Struct, frozen=True):
+    """A request: rows with from <= time < until, UTC ms. Without `until_ms` up to the last closed candle."""
+
+    kind: Kind
+    symbol: str
+    timeframe_ms: int
+    from_ms: int
+    until_ms: int | None = None
+
+    @property
+    def step_ms(self) -> int:
+        """The grid of the times: the timeframe, or minutes for settlements."""
+        return MINUTE_MS if self.kind is Kind.FUNDING else self.timeframe_ms
+
+    @property
+    def longest_ms(self) -> int:
+        """From one row to the next it is no longer where nothing is missing."""
+        return FUNDING_GAP_MS_MAX if self.kind is Kind.FUNDING else self.timeframe_ms
+
+
+class Hole(Struct, frozen=True):
+    """Rows that are missing between two others; `missing` counts them (for settlements: at least so many)."""
+
+    from_ms: int
+    until_ms: int
+    missing: int
+
+
+class Survey(Struct):
+    """What a file holds. Times are -1 in an empty one; `holes` are the first `HOLES_NAMED_MAX`."""
+
+    rows: int = 0
+    first: Row = (-1, ())
+    last: Row = (-1, ())
+    holes: list[Hole] = []
+    hole_count: int = 0
+    missing: int = 0
+
+    def take(self, row: Row, longest_ms: int) -> None:
+        """Count the next row; a step longer than `longest_ms` is a hole."""
+        if self.rows == 0:
+            self.first = row
+        elif row[0] - self.last[0] > longest_ms:
+            missing = (row[0] - self.last[0] - 1) // longest_ms
+            self.hole_count += 1
+            self.missing += missing
+            if len(self.holes) < HOLES_NAMED_MAX:
+                self.holes.append(Hole(self.last[0] + longest_ms, row[0], missing))
+        self.rows += 1
+        self.last = row
+
+
+def shortest(value: float) -> str:
+    """A number in its shortest form: 95478, 0.1, 1e-05."""
+    return repr(value).removesuffix(".0")
+
+
+def line_of(row: Row) -> str:
+    """A row as it stands in the file."""
+    return ",".join([str(row[0]), *map(shortest, row[1])]) + "\n"
+
+
+class Part:
+    """`OUT.part`, held by one download at a time. Use as a context; an empty one is removed at the end."""
+
+    def __init__(self, out: Path, wanted: Wanted) -> None:
+        self.out = out
+        self.path = out.with_name(f"{out.name}.part")
+        self._wanted = wanted
+        self._header = (",".join(COLUMNS[wanted.kind]) + "\n").encode()
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        """Open it, drop a cut last line.
+
+        Raises UsageError when another download holds it or it holds other columns; MarketDataError when it cannot
+        be written.
+        """
+        try:
+            self._file = self.path.open("a+b")
+        except OSError as error:
+            raise MarketDataError(f"{self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._begin()
+            self._drop_cut_line()
+        except UsageError:
+            self._file.close()
+            raise
+        except OSError:
+            self._file.close()
+            raise UsageError(f"{self.path}: another download is writing it") from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        if self.path.exists() and self.path.stat().st_size <= len(self._header):
+            self.path.unlink()
+        self._opened().close()
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add rows and force them to the disk. Raises MarketDataError when there is no room."""
+        file = self._opened()
+        try:
+            file.write("".join(map(line_of, rows)).encode("ascii"))
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:
+            raise MarketDataError(f"{self.path}: {error.strerror}") from error
+
+    def survey(self) -> Survey:
+        """Read it all and check that it is what was asked for: on the grid, in order, nothing twice.
+
+        Raises UsageError for a row outside of the request, MarketDataError for a line that is no row.
+        """
+        wanted, found = self._wanted, Survey()
+        end_ms = wanted.until_ms
+        for number, row in enumerate(self._rows(), 2):
+            if row[0] < wanted.from_ms or (end_ms is not None and row[0] >= end_ms) or row[0] % wanted.step_ms:
+                raise self.foreign(f"line {number} is of {row[0]}")
+            if row[0] <= found.last[0]:
+                raise self._damaged(number)
+            found.take(row, wanted.longest_ms)
+        return found
+
+    def foreign(self, why: str) -> UsageError:
+        """The error for a file that another request has begun."""
+        return UsageError(
+            f"{self.path} belongs to another request ({why}): remove it, or write to another file with --out"
+        )
+
+    def finish(self) -> None:
+        """Make the final file, atomically, and remove this one."""
+        new = self.out.with_name(f"{self.out.name}.new")
+        self._opened().seek(0)
+        try:
+            with new.open("wb") as target:
+                self._convert(target)
+            rename_durably(new, self.out)
+            self.path.unlink()
+        except OSError as error:
+            new.unlink(missing_ok=True)
+            raise MarketDataError(f"{self.out}: {error.strerror}") from error
+
+    def _convert(self, target: BinaryIO) -> None:
+        source = self._opened()
+        if self.out.name.endswith(".parquet"):
+            import polars as pl  # noqa: PLC0415 - an extra.
+
+            time_name, *names = COLUMNS[self._wanted.kind]
+            schema = {time_name: pl.Int64(), **dict.fromkeys(names, pl.Float64())}
+            packed = BytesIO()  # polars names a full disk otherwise than as an OSError.
+            pl.read_csv(self.path, schema=schema).write_parquet(packed)
+            target.write(packed.getbuffer())
+        elif self.out.name.endswith(".gz"):
+            # Without name and time in its head the same rows always give the same bytes.
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=target, mtime=0) as zipped:
+                shutil.copyfileobj(source, zipped, COPY_BYTES)
+        else:
+            shutil.copyfileobj(source, target, COPY_BYTES)
+
+    def _begin(self) -> None:
+        """Write the header, unless it is there."""
+        file = self._opened()
+        file.seek(0)
+        found = file.readline(LINE_BYTES_MAX)
+        if self._header.startswith(found) and found != self._header:
+            file.truncate(0)
+            file.write(self._header)
+            file.flush()
+        elif found != self._header:
+            raise self.foreign(f"its columns are {found.decode('utf-8', 'replace').strip()[:120]!r}")
+
+    def _drop_cut_line(self) -> None:
+        file = self._opened()
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - LINE_BYTES_MAX))
+        tail = file.read()
+        file.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
+
+    def _rows(self) -> Iterator[Row]:
+        file = self._opened()
+        file.seek(len(self._header))
+        values_count = len(COLUMNS[self._wanted.kind]) - 1
+        for number, line in enumerate(file, 2):
+            try:
+                first, *others = line.decode("ascii").rstrip("\n").split(",")
+                row = int(first), tuple(map(float, others))
+            except ValueError:
+                raise self._damaged(number) from None
+            if len(row[1]) != values_count or not all(map(isfinite, row[1])):
+                raise self._damaged(number)
+            yield row
+
+    def _damaged(self, number: int) -> MarketDataError:
+        return MarketDataError(f"{self.path} line {number}: no row that follows the one before; remove the file")
+
+    def _opened(self) -> BinaryIO:
+        assert self._file is not None, "a part is used as a context"
+        return self._file

@@ -1,0 +1,1 @@
+"""Candle and funding files as a feed: names, layouts, columns and coverage."""

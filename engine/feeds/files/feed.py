@@ -1,0 +1,190 @@
+"""Recorded markets: candles, settlements and open interest from files, merged by time and served at a pace."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from engine.feeds.files import csv_polars
+from engine.feeds.files.columns import CandleColumns, SeriesColumns, join_candles, join_series
+from engine.feeds.files.containers import broken
+from engine.feeds.files.coverage import coverage_warnings
+from engine.feeds.files.csv_reader import QuickReader, read_candles, read_funding, read_open_interest
+from engine.feeds.files.derived_contract import DEFAULT_GROUP, derived_contract
+from engine.feeds.files.table_source import TableSource, table_source
+from engine.feeds.playback import Step, serve
+from engine.ports.clock import Clock
+from engine.ports.feed import NOTHING_SEEN, RefusalLog, Seen
+from events.facts import (
+    CandleClosed,
+    ContractListed,
+    FeedConnected,
+    FeedFact,
+    FundingRateSettled,
+    OpenInterestObserved,
+    Timing,
+)
+
+TIME_END_MS: Final = 1 << 62
+_CANDLE, _FUNDING, _OPEN_INTEREST = 0, 1, 2
+
+_Ranked = tuple[int, int, int, FeedFact]
+"""A fact behind what orders it: time, kind, place of its symbol. The three never repeat: no fact is compared."""
+
+
+class FileSettings(Struct, frozen=True, kw_only=True):
+    """Which files, which part of them, and how fast.
+
+    Files are named `exchange_SYMBOL_kind_...` or given as `SYMBOL=path`; the order of the candle files is the
+    order of the symbols. Candles that open before `start_ms` only warm up, those from `end_ms` on are not read.
+    `speed` is market seconds a wall second, 0 as fast as facts are taken. `timeframe_ms` overrules what is seen.
+    """
+
+    candles: tuple[Path | str, ...]
+    funding: tuple[Path | str, ...] = ()
+    open_interest: tuple[Path | str, ...] = ()
+    start_ms: int | None = None
+    end_ms: int | None = None
+    speed: float = 0.0
+    timeframe_ms: int | None = None
+    groups: Mapping[str, str] = {}
+
+
+class FileFeed:
+    """The feed of recorded files. All files are read when it is made, clean ones by the `quick` reader.
+
+    `notes` describe how files of other programs were read.
+    Raises `MarketDataError` for a file that is no table, names no symbol, has another timeframe than the
+    first, or holds settlements or readings of a symbol without candles.
+    """
+
+    name = "file"
+
+    def __init__(self, settings: FileSettings, clock: Clock, quick: QuickReader = csv_polars.candles) -> None:
+        self._settings = settings
+        self._clock = clock
+        start_ms, end_ms = settings.start_ms, settings.end_ms
+        self._limits_ms = (0 if start_ms is None else start_ms, TIME_END_MS if end_ms is None else end_ms)
+        self.candles = _candles_by_symbol(settings, quick)
+        self.funding = _series_by_symbol(settings.funding, read_funding, self.candles)
+        self.open_interest = _series_by_symbol(settings.open_interest, read_open_interest, self.candles)
+        self.refusals = RefusalLog()
+        for candles in self.candles.values():
+            self.refusals.extend(candles.refusals)
+        for series in (*self.funding.values(), *self.open_interest.values()):
+            self.refusals.extend(series.refusals)
+        tables: list[CandleColumns | SeriesColumns] = [
+            *self.candles.values(),
+            *self.funding.values(),
+            *self.open_interest.values(),
+        ]
+        self.notes = [note for table in tables for note in table.notes]
+
+    def warnings(self, start_ms: int | None = None, end_ms: int | None = None) -> list[str]:
+        """Return warnings about the files: rates in percent, and series that cover only part of the candles."""
+        series = (*self.funding.values(), *self.open_interest.values())
+        found = [warning for columns in series for warning in columns.warnings]
+        for name, of_symbol in (("settlements", self.funding), ("readings of open interest", self.open_interest)):
+            for symbol, columns in of_symbol.items():
+                found += coverage_warnings(f"{symbol} {name}", columns, self.candles[symbol], start_ms, end_ms)
+        return found
+
+    def contracts(self) -> list[ContractListed]:
+        """The specifications derived from the files, in the order of the candle files."""
+        groups = self._settings.groups
+        return [
+            derived_contract(symbol, columns, groups.get(symbol, DEFAULT_GROUP))
+            for symbol, columns in self.candles.items()
+        ]
+
+    def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:  # noqa: ARG002
+        """The facts not yet seen, in batches. A file waits for its reader: the anchor changes nothing here."""
+        return serve(self.name, self._steps(seen), self._clock)
+
+    def _steps(self, seen: Mapping[str, Seen]) -> Iterator[Step]:
+        start_ms, _ = self._limits_ms
+        for at_ms, ranked in groupby(self._merged(seen), key=itemgetter(0)):
+            # The history before the start is not waited for.
+            speed = self._settings.speed if at_ms > start_ms else 0.0
+            yield Step(at_ms, [fact for _, _, _, fact in ranked], speed)
+
+    def _merged(self, seen: Mapping[str, Seen]) -> Iterator[_Ranked]:
+        _, end_ms = self._limits_ms
+        streams: list[Iterator[_Ranked]] = []
+        for place, (symbol, columns) in enumerate(self.candles.items()):
+            newest = seen.get(symbol, NOTHING_SEEN)
+            streams.append(_candle_facts(symbol, place, columns, newest.candle_open_ms, self._limits_ms))
+            if rates := self.funding.get(symbol):
+                streams.append(_funding_facts(symbol, place, rates, newest.funding_ms, end_ms))
+            if readings := self.open_interest.get(symbol):
+                streams.append(_open_interest_facts(symbol, place, readings, newest.open_interest_ms, end_ms))
+        return merge(*streams)
+
+
+def _candle_facts(
+    symbol: str, place: int, columns: CandleColumns, seen_ms: int, limits_ms: tuple[int, int]
+) -> Iterator[_Ranked]:
+    step_ms, times = columns.timeframe_ms, columns.open_time_ms
+    start_ms, end_ms = limits_ms
+    opens, highs, lows, closes, volumes = columns.values()
+    for row in range(bisect_right(times, seen_ms), bisect_left(times, end_ms)):
+        at_ms = times[row] + step_ms
+        timing = Timing.WARM_UP if times[row] < start_ms else Timing.ON_TIME
+        candle = CandleClosed(
+            at_ms, symbol, step_ms, opens[row], highs[row], lows[row], closes[row], volumes[row], timing
+        )
+        yield at_ms, _CANDLE, place, candle
+
+
+def _funding_facts(symbol: str, place: int, rates: SeriesColumns, seen_ms: int, end_ms: int) -> Iterator[_Ranked]:
+    for row in range(bisect_right(rates.time_ms, seen_ms), bisect_left(rates.time_ms, end_ms)):
+        at_ms = rates.time_ms[row]
+        yield at_ms, _FUNDING, place, FundingRateSettled(at_ms, symbol, rates.value[row])
+
+
+def _open_interest_facts(
+    symbol: str, place: int, readings: SeriesColumns, seen_ms: int, end_ms: int
+) -> Iterator[_Ranked]:
+    for row in range(bisect_right(readings.time_ms, seen_ms), bisect_left(readings.time_ms, end_ms)):
+        at_ms = readings.time_ms[row]
+        yield at_ms, _OPEN_INTEREST, place, OpenInterestObserved(at_ms, symbol, readings.value[row])
+
+
+def _by_symbol(given: Sequence[Path | str]) -> dict[str, list[TableSource]]:
+    sources: dict[str, list[TableSource]] = {}
+    for one in map(table_source, given):
+        sources.setdefault(one.symbol, []).append(one)
+    return sources
+
+
+def _candles_by_symbol(settings: FileSettings, quick: QuickReader) -> dict[str, CandleColumns]:
+    joined = {
+        symbol: join_candles([read_candles(source.path, settings.timeframe_ms, quick) for source in sources])
+        for symbol, sources in _by_symbol(settings.candles).items()
+    }
+    if not joined:
+        raise broken("no file", "candles of at least one symbol are needed")
+    first, *others = joined.values()
+    for columns in others:
+        if columns.timeframe_ms != first.timeframe_ms:
+            raise broken(
+                columns.source, f"timeframe {columns.timeframe_ms} ms, but {first.source} has {first.timeframe_ms}"
+            )
+    return joined
+
+
+def _series_by_symbol(
+    given: Sequence[Path | str], read: Callable[[Path], SeriesColumns], candles: Mapping[str, CandleColumns]
+) -> dict[str, SeriesColumns]:
+    sources = _by_symbol(given)
+    for symbol, files in sources.items():
+        if symbol not in candles:
+            raise broken(str(files[0].path), f"there are no candles of its symbol {symbol}")
+    return {symbol: join_series([read(file.path) for file in files]) for symbol, files in sources.items()}

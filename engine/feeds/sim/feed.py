@@ -1,0 +1,88 @@
+"""The feed of the simulated market: warm-up, pace, outages, and what was missed while the engine was down."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from engine.feeds.files.derived_contract import DEFAULT_GROUP, MAINTENANCE_TIERS, MINIMUM_NOTIONAL_USDT
+from engine.feeds.playback import chunks, market_now_ms, serve
+from engine.feeds.sim.episodes import DAY_MS
+from engine.feeds.sim.market import MINUTE_MS, SimMarket
+from engine.feeds.sim.script import SIM_NAME, Script, SimSettings
+from engine.ports.clock import Clock
+from engine.ports.feed import RefusalLog, Seen
+from events.facts import CandleClosed, ContractListed, FeedConnected, FeedFact, GapFilled
+
+CATCH_UP_DAYS_MAX: Final = 30
+"""A longer absence is taken as a market that waited: its facts would be of no use, and a boot has to end."""
+
+
+class SimFeed:
+    """The simulated market as a feed. The same settings show the same market after every restart."""
+
+    name = SIM_NAME
+
+    def __init__(self, settings: SimSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self.market = SimMarket(settings.seed, settings.outage_every_hours)
+        self.refusals = RefusalLog()
+
+    def contracts(self) -> list[ContractListed]:
+        """The specifications of the simulated symbols, in configured order."""
+        return [self._contract(symbol) for symbol in self._settings.symbols]
+
+    async def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:
+        """The facts not yet seen. What a running market brought during an absence comes first, late."""
+        script = Script(self.market, self._settings, seen)
+        if anchor is None or anchor.feed != self.name or anchor.speed <= 0.0:
+            steps = script.steps(script.resume_ms)
+        else:
+            now_ms = min(market_now_ms(anchor, self._clock.now_ms()), self._settings.last_ms)
+            newest_ms = max(script.newest_ms, self._settings.first_ms)
+            now_ms = max(newest_ms, min(now_ms, newest_ms + CATCH_UP_DAYS_MAX * DAY_MS))
+            missed = _Missed()
+            for facts in script.missed(now_ms):
+                for batch in chunks(missed.noted(facts)):
+                    yield batch
+                await self._clock.sleep(0.0)
+            steps = script.rest(now_ms, missed.filled(now_ms))
+        async for batch in serve(self.name, steps, self._clock):
+            yield batch
+
+    def _contract(self, symbol: str) -> ContractListed:
+        listing = self.market.listing(symbol)
+        return ContractListed(
+            at_ms=self._settings.first_ms,
+            symbol=symbol,
+            timeframe_ms=MINUTE_MS,
+            tick_numerator=listing.tick[0],
+            tick_denominator=listing.tick[1],
+            lot_numerator=listing.lot[0],
+            lot_denominator=listing.lot[1],
+            minimum_notional_usdt=MINIMUM_NOTIONAL_USDT,
+            maintenance_tiers=MAINTENANCE_TIERS,
+            group=self._settings.groups.get(symbol, DEFAULT_GROUP),
+            source="sim",
+        )
+
+
+class _Missed:
+    """Counts the candles that came late, to say afterwards which silence was filled."""
+
+    def __init__(self) -> None:
+        self._gaps: dict[str, GapFilled] = {}
+
+    def noted(self, facts: list[FeedFact]) -> list[FeedFact]:
+        """The facts, unchanged."""
+        for fact in facts:
+            if isinstance(fact, CandleClosed):
+                before = self._gaps.get(fact.symbol)
+                from_ms, candles = (fact.open_time_ms, 0) if before is None else (before.from_ms, before.candles)
+                self._gaps[fact.symbol] = GapFilled(fact.at_ms, fact.symbol, from_ms, fact.at_ms, candles + 1)
+        return facts
+
+    def filled(self, at_ms: int) -> list[FeedFact]:
+        """What was filled, as of `at_ms`."""
+        return [GapFilled(at_ms, gap.symbol, gap.from_ms, gap.until_ms, gap.candles) for gap in self._gaps.values()]

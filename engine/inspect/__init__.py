@@ -1,0 +1,1 @@
+"""Rebuild the engine's state as of any past event and explain it."""

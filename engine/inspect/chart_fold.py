@@ -1,0 +1,122 @@
+"""Candles of any timeframe out of recorded ones, with the kernel's own VWAP and RSI beside them.
+
+The fold hands every base candle to the very functions the strategies' series are made with, so a candle exists here
+where it exists for a strategy: an interval with a hole in it completes none.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from engine.kernel.codes import CANDLE
+from engine.kernel.indicators import RSI_READY_ROW, VWAP_READY_ROW
+from engine.kernel.series import watch_candle, watch_series
+from engine.kernel.state import HISTORY_BARS_MAX, Bar, Fact, Market, Series
+from engine.kernel.strategy import TIMEFRAMES_MS
+from engine.reducer.state import GAP_RESET_MS
+from events.facts import CandleClosed, FundingRateSettled, Timing
+
+if TYPE_CHECKING:
+    from events.facts import Event
+
+CHART_TIMEFRAMES_MS: Final = {**TIMEFRAMES_MS, "4h": 14_400_000, "1d": 86_400_000}
+CANDLES_MAX: Final = 1_500
+SETTLEMENTS_KEPT_MAX: Final = 5_000
+WARM_UP_CANDLES: Final = 512
+"""Behind so many candles Wilder's averages have forgotten how they began, further than a float can tell."""
+
+
+class Candle(Struct, frozen=True):
+    """One candle; `late` where a part of it was fetched after the fact. An indicator that is not ready is None."""
+
+    open_time_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    complete: bool
+    late: bool
+    vwap: float | None = None
+    rsi: float | None = None
+
+
+class Chart(Struct, frozen=True):
+    """Candles, oldest first, the forming one last; settlements (UTC ms, rate) within them. They stand at `seq`."""
+
+    seq: int
+    candles: tuple[Candle, ...]
+    funding: tuple[tuple[int, float], ...]
+
+
+class ChartFold:
+    """Fold of one symbol's candles into those of a timeframe.
+
+    `from_ms` is the beginning of the first one; `whole` says that the log holds none before it. Else indicators are
+    shown behind WARM_UP_CANDLES only, where they equal those of a series that began earlier.
+    """
+
+    def __init__(self, symbol: str, timeframe_ms: int, base_ms: int, kept: int, from_ms: int, *, whole: bool) -> None:
+        self.symbol, self._from_ms = symbol, from_ms
+        self._market = Market(base_ms=base_ms, gap_reset_ms=GAP_RESET_MS)
+        self._series = Series(timeframe_ms=timeframe_ms, base_ms=base_ms)
+        self._bars = [Bar() for _ in range(HISTORY_BARS_MAX)]
+        self._rows: deque[Candle] = deque(maxlen=kept)
+        self._funding: deque[tuple[int, float]] = deque(maxlen=SETTLEMENTS_KEPT_MAX)
+        self._warm_up = 0 if whole else WARM_UP_CANDLES
+        self._end_ms, self._late = -1, False
+
+    def apply(self, event: Event) -> None:
+        """Take one event."""
+        if type(event) is CandleClosed:
+            if event.symbol == self.symbol and event.open_time_ms >= self._from_ms:
+                self._take(event)
+        elif isinstance(event, FundingRateSettled) and event.symbol == self.symbol:
+            self._funding.append((event.at_ms, event.rate))
+
+    def _take(self, event: CandleClosed) -> None:
+        """Let the series see a base candle, as a runner's would."""
+        series, market = self._series, self._market
+        opened_ms = event.open_time_ms
+        prices = (event.open, event.high, event.low, event.close)
+        fact = Fact(CANDLE, 0, event.timing, opened_ms, event.at_ms, *prices, event.volume)
+        watch_candle(market, fact, ())
+        if market.reset == 1:
+            self._warm_up = 0  # Nothing from before counts any more, also for a series that began earlier.
+        watch_series(series, self._bars, fact, market.reset)
+        if series.end_ms != self._end_ms:
+            self._end_ms, self._late = series.end_ms, False
+        self._late = self._late or event.timing is Timing.LATE
+        if series.completed == 1:
+            self._complete(series)
+
+    def _complete(self, series: Series) -> None:
+        """Keep the candle that was just completed, with what the indicators say behind it."""
+        shown = self._warm_up == 0
+        self._warm_up = max(0, self._warm_up - 1)
+        vwap = series.vwap.value if shown and series.row >= VWAP_READY_ROW and series.vwap.traded > 0 else None
+        rsi = series.rsi.value if shown and series.row >= RSI_READY_ROW else None
+        opened_ms = series.end_ms - series.timeframe_ms
+        prices = (series.open, series.high, series.low, series.close)
+        self._rows.append(Candle(opened_ms, *prices, series.volume, complete=True, late=self._late, vwap=vwap, rsi=rsi))
+
+    def chart(self, seq: int, candles: int) -> Chart:
+        """The last candles, the forming one among them."""
+        shown = [*self._rows, *self._forming()][-candles:]
+        if not shown:
+            return Chart(seq, (), ())
+        first_ms, last_ms = shown[0].open_time_ms, self._market.close_time_ms
+        funding = tuple(one for one in self._funding if first_ms <= one[0] <= last_ms)
+        return Chart(seq, tuple(shown), funding)
+
+    def _forming(self) -> list[Candle]:
+        """The candle that is not complete yet, as far as it has come."""
+        series = self._series
+        if series.end_ms < 0 or series.completed == 1:
+            return []
+        prices = (series.forming_open, series.forming_high, series.forming_low, self._market.close)
+        opened_ms = series.end_ms - series.timeframe_ms
+        return [Candle(opened_ms, *prices, series.forming_volume, complete=False, late=self._late)]

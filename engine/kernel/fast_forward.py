@@ -1,0 +1,121 @@
+"""Quiet stretches: candles up to the next close of a timeframe, while an account holds nothing and waits for nothing.
+
+A tape is mostly made of them. Before the last one nothing can be decided, so they are taken at once; market,
+series and desk are left exactly as `watch_candle`, `watch_series` and `trade` leave them one by one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.kernel.codes import NO_ORDER
+from engine.kernel.series import complete_candle
+
+if TYPE_CHECKING:
+    from engine.kernel.state import Account, Bars, Desk, Fact, FactColumns, Market, Series
+
+
+def take_fact(fact: Fact, facts: FactColumns, f: int) -> None:
+    """Put the fact at index `f` into `fact`."""
+    fact.kind = facts.kind[f]
+    fact.symbol = facts.symbol[f]
+    fact.timing = facts.timing[f]
+    fact.open_time_ms = facts.open_time_ms[f]
+    fact.time_ms = facts.time_ms[f]
+    fact.open = facts.open[f]
+    fact.high = facts.high[f]
+    fact.low = facts.low[f]
+    fact.close = facts.close[f]
+    fact.volume = facts.volume[f]
+
+
+def take_quiet(
+    facts: FactColumns,
+    f: int,
+    end: int,
+    market: Market,
+    main: Series,
+    bars: Bars,
+    filtered: Series,
+    filter_bars: Bars,
+    two_series: bool,
+    desk: Desk,
+    account: Account,
+) -> int:
+    """Let market and series take the quiet stretch that begins at `f`, inside a run of candles that ends at `end`.
+
+    Returns the index of its last candle, on which the strategy may be asked; `f - 1` when no stretch begins.
+    """
+    last = _last_quiet(facts, f, end, market, main, filtered, desk, account)
+    if last < f:
+        return last
+    market.reset = 0
+    market.open_time_ms = facts.open_time_ms[last]
+    market.close_time_ms = facts.time_ms[last]
+    market.close = facts.close[last]
+    highs, lows, volumes = facts.high, facts.low, facts.volume
+    high, low, volume = highs[f], lows[f], _begin(main, facts, f)
+    filter_volume = _begin(filtered, facts, f) if two_series else 0.0
+    for k in range(f + 1, last + 1):
+        if highs[k] > high:
+            high = highs[k]
+        if lows[k] < low:
+            low = lows[k]
+        volume += volumes[k]
+        filter_volume += volumes[k]
+    _form(main, bars, facts, last, high, low, volume)
+    if two_series:
+        _form(filtered, filter_bars, facts, last, high, low, filter_volume)
+    return last
+
+
+def _last_quiet(
+    facts: FactColumns, f: int, end: int, market: Market, main: Series, filtered: Series, desk: Desk, account: Account
+) -> int:
+    """The index of the last candle of the stretch that begins at `f`; `f - 1` when none does.
+
+    A run of candles rises on the grid of its timeframe: where there are as many as fit, there is no hole.
+    """
+    open_ms, base_ms = facts.open_time_ms[f], market.base_ms
+    if account.positions != 0 or desk.order.action != NO_ORDER:
+        return f - 1
+    if open_ms != market.close_time_ms or market.booked != market.settled:
+        return f - 1
+    until_ms = min(account.day_end_ms, _next_end_ms(main, open_ms), _next_end_ms(filtered, open_ms))
+    last: int = min(f + (until_ms - open_ms) // base_ms, end) - 1
+    if last < f or facts.open_time_ms[last] - open_ms != (last - f) * base_ms:
+        return f - 1
+    return last
+
+
+def _next_end_ms(series: Series, open_ms: int) -> int:
+    """When the candle closes that a base candle at `open_ms` goes on with or begins; 0 when it does neither."""
+    if open_ms != series.next_ms or open_ms > series.end_ms:
+        return 0
+    return series.end_ms if open_ms < series.end_ms else series.end_ms + series.timeframe_ms
+
+
+def _begin(series: Series, facts: FactColumns, f: int) -> float:
+    """A series before the stretch that begins at `f`; returns its volume with that first candle."""
+    series.turbulent_at_open = series.turbulent
+    series.completed = 0
+    volume: float = facts.volume[f]
+    if facts.open_time_ms[f] != series.end_ms:
+        return series.forming_volume + volume
+    series.whole = 1
+    series.end_ms += series.timeframe_ms
+    series.forming_open = facts.open[f]
+    series.forming_high = facts.high[f]
+    series.forming_low = facts.low[f]
+    return volume
+
+
+def _form(series: Series, bars: Bars, facts: FactColumns, last: int, high: float, low: float, volume: float) -> None:
+    """A series after the stretch that ends with `last`, which may complete one of its candles."""
+    series.forming_high = high if high > series.forming_high else series.forming_high
+    series.forming_low = low if low < series.forming_low else series.forming_low
+    series.forming_volume = volume
+    series.next_ms = facts.time_ms[last]
+    if series.next_ms == series.end_ms and series.whole == 1:
+        series.completed = 1
+        complete_candle(series, bars, facts.close[last])

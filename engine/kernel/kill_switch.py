@@ -1,0 +1,135 @@
+"""Kill switches: a strategy's session and day, and the global one over a rolling window of hours.
+
+They look at equity, so open losses count. A trip stops entries and cancels pending ones; it closes nothing,
+and only a human's reset ends it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.kernel.codes import (
+    DAILY_LOSS,
+    ENTRY,
+    GLOBAL_LOSS,
+    KILL_SWITCH,
+    KILL_SWITCH_TRIPPED,
+    NO_REASON,
+    SESSION_LOSS,
+)
+from engine.kernel.evolve import evolve
+from engine.kernel.fills import cancel_entry
+
+if TYPE_CHECKING:
+    from collections.abc import MutableSequence
+
+    from engine.kernel.state import Account, Decision, Decisions, Desks, Guard, Rules
+
+HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
+GUARD_HOURS_MAX = 169
+
+
+def roll_day(account: Account, open_time_ms: int) -> None:
+    """With the first candle of a new UTC day the day's base becomes the equity as it stands."""
+    if open_time_ms >= account.day_end_ms:
+        account.day_end_ms = open_time_ms - open_time_ms % DAY_MS + DAY_MS
+        account.day_base_usdt = account.equity_usdt
+
+
+def loss_reached(account: Account, rules: Rules) -> int:
+    """The limit the account's loss has reached, session first; 0 for none."""
+    session, day = account.session_base_usdt, account.day_base_usdt
+    if session - account.equity_usdt >= session * rules.session_loss:
+        return SESSION_LOSS
+    if day - account.equity_usdt >= day * rules.daily_loss:
+        return DAILY_LOSS
+    return NO_REASON
+
+
+def guard_account(at_ms: int, account: Account, desks: Desks, rules: Rules, out: Decisions, n: int) -> int:
+    """Trip the strategy's kill switch when a limit is reached, and cancel its pending entries."""
+    reason = loss_reached(account, rules)
+    if reason == NO_REASON:
+        return n
+    decision = out[n]
+    decision.kind = KILL_SWITCH_TRIPPED
+    decision.symbol = 0
+    decision.reason = reason
+    decision.at_ms = at_ms
+    decision.base_usdt = account.session_base_usdt if reason == SESSION_LOSS else account.day_base_usdt
+    decision.peak_usdt = account.peak_usdt
+    decision.equity_usdt = account.equity_usdt
+    decision.threshold_percent = rules.session_loss_percent if reason == SESSION_LOSS else rules.daily_loss_percent
+    evolve(desks[0], account, decision)
+    return cancel_entries(at_ms, account, desks, out, n + 1)
+
+
+def cancel_entries(at_ms: int, account: Account, desks: Desks, out: Decisions, n: int) -> int:
+    """Cancel every pending entry of a strategy that was stopped."""
+    for k in range(len(desks)):
+        if desks[k].order.action == ENTRY:
+            cancel_entry(KILL_SWITCH, at_ms, k, desks[k], out[n])
+            evolve(desks[k], account, out[n])
+            n += 1
+    return n
+
+
+def guard_total(guard: Guard, maxima: MutableSequence[float], total_usdt: float, at_ms: int) -> bool:
+    """Take the sum of all equities after a candle; whether the global kill switch trips now.
+
+    `maxima` holds the highest total of each of the last hours, the current one at `guard.hour % guard.hours`.
+    """
+    # The hour's maximum is never below the last total, so within an hour only a higher one is looked at.
+    news = total_usdt > guard.total_usdt
+    if at_ms >= guard.hour_end_ms:
+        _roll_hours(guard, maxima, at_ms)
+        news = True
+    guard.total_usdt = total_usdt
+    if news:
+        _raise_maximum(guard, maxima, total_usdt)
+    return guard.tripped == 0 and guard.peak_usdt - total_usdt >= guard.peak_usdt * guard.max_loss
+
+
+def _raise_maximum(guard: Guard, maxima: MutableSequence[float], total_usdt: float) -> None:
+    """The total counts in the current hour and in the window."""
+    slot = guard.hour % guard.hours
+    if total_usdt > maxima[slot]:
+        maxima[slot] = total_usdt
+        if total_usdt > guard.peak_usdt:
+            guard.peak_usdt = total_usdt
+
+
+def _roll_hours(guard: Guard, maxima: MutableSequence[float], at_ms: int) -> None:
+    """Forget the hours that left the window; the total at the very start counts in the first hour."""
+    hour = at_ms // HOUR_MS
+    if guard.hour < 0:
+        maxima[hour % guard.hours] = guard.total_usdt
+    else:
+        for k in range(guard.hour + 1, min(hour, guard.hour + guard.hours) + 1):
+            maxima[k % guard.hours] = 0.0
+    guard.hour = hour
+    guard.hour_end_ms = (hour + 1) * HOUR_MS
+    guard.peak_usdt = 0.0
+    for k in range(guard.hours):
+        guard.peak_usdt = max(guard.peak_usdt, maxima[k])
+
+
+def trip_global(guard: Guard, at_ms: int, decision: Decision) -> None:
+    """Decide that the global kill switch trips, with its numbers."""
+    decision.kind = KILL_SWITCH_TRIPPED
+    decision.reason = GLOBAL_LOSS
+    decision.at_ms = at_ms
+    decision.base_usdt = guard.peak_usdt
+    decision.peak_usdt = guard.peak_usdt
+    decision.equity_usdt = guard.total_usdt
+    decision.threshold_percent = guard.max_loss_percent
+
+
+def reset_guard(guard: Guard, maxima: MutableSequence[float]) -> None:
+    """A human ended the global trip: the window starts again from the total as it stands."""
+    for k in range(guard.hours):
+        maxima[k] = 0.0
+    maxima[guard.hour % guard.hours] = guard.total_usdt
+    guard.peak_usdt = guard.total_usdt
+    guard.tripped = 0

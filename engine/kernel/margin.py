@@ -1,0 +1,83 @@
+"""Margin, equity and isolated liquidation of USDT-margined linear perpetuals. Contract size is one coin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.kernel.codes import ENTRY
+
+if TYPE_CHECKING:
+    from engine.kernel.state import Account, Desk, Desks, Rules, Tiers
+
+TIER_STEPS_MAX = 12
+
+
+def profit(side: int, quantity_base: float, entry_usdt: float, price_usdt: float) -> float:
+    """Gross profit of a position at a price, in USDT: d * q * (P - E)."""
+    return side * quantity_base * (price_usdt - entry_usdt)
+
+
+def pending_margin(quantity_base: float, price_usdt: float, rules: Rules) -> float:
+    """What an entry ties up before its fill: initial margin, opening fee and the reserve for closing."""
+    notional = quantity_base * price_usdt
+    return notional / rules.leverage + 2.0 * rules.taker_fee * notional
+
+
+def tied_margin(desk: Desk, rules: Rules) -> float:
+    """What a desk's position or pending entry ties up of the account, in USDT."""
+    position = desk.position
+    if position.side != 0:
+        notional = position.quantity_base * position.entry_price_usdt
+        return notional / rules.leverage + rules.taker_fee * notional
+    if desk.order.action == ENTRY:
+        return pending_margin(desk.order.quantity_base, desk.order.planned_price_usdt, rules)
+    return 0.0
+
+
+def available_margin(account: Account, desks: Desks, rules: Rules) -> float:
+    """Cash that nothing ties up; open profit never adds to it."""
+    tied = 0.0
+    for k in range(len(desks)):
+        tied += tied_margin(desks[k], rules)
+    return account.cash_usdt - tied
+
+
+def equity(account: Account, desks: Desks) -> float:
+    """Cash and the open profit of every symbol at its last close."""
+    if account.positions == 0:
+        return account.cash_usdt
+    unrealised = 0.0
+    for k in range(len(desks)):
+        position = desks[k].position
+        if position.side != 0:
+            unrealised += profit(position.side, position.quantity_base, position.entry_price_usdt, desks[k].mark_usdt)
+    return account.cash_usdt + unrealised
+
+
+def liquidation_price(
+    side: int, quantity_base: float, entry_usdt: float, rules: Rules, tiers: Tiers, tier_count: int
+) -> float:
+    """Where margin plus loss meets the maintenance margin, in USDT, not rounded; 0 or less means nowhere.
+
+    (IM + o - q*E*d) / (q * (k + t - d)); the tier follows from the notional at that price, so it is iterated.
+    """
+    notional = quantity_base * entry_usdt
+    tier = tier_of(notional, tiers, tier_count)
+    price = 0.0
+    for _ in range(TIER_STEPS_MAX):
+        row = tiers[tier]
+        margin = notional / rules.leverage + row.offset_usdt
+        price = (margin - notional * side) / (quantity_base * (row.maintenance_fraction + rules.taker_fee - side))
+        following = tier_of(quantity_base * price, tiers, tier_count)
+        if following == tier:
+            break
+        tier = following
+    return price
+
+
+def tier_of(notional_usdt: float, tiers: Tiers, tier_count: int) -> int:
+    """The highest tier whose start the notional reaches."""
+    tier = 0
+    while tier + 1 < tier_count and notional_usdt >= tiers[tier + 1].start_usdt:
+        tier += 1
+    return tier

@@ -1,0 +1,61 @@
+"""The loop that follows a record: facts are observed, recorded decisions applied, and nothing is decided.
+
+Like `engine.kernel.tape_loop` a plain closure for CPython and numba; it needs of a strategy only what observes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.kernel.codes import CANDLE, WARM_UP
+from engine.kernel.evolve import evolve
+from engine.kernel.kill_switch import roll_day
+from engine.kernel.series import watch_fact
+from engine.kernel.stages import mark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def make_follow(look: Callable[..., None], digest: str) -> Callable[..., Any]:
+    """The loop over a stretch of facts for one runner; `recorded` decisions name the fact they answer."""
+
+    def follow(
+        facts: Any,
+        markets: Any,
+        mains: Any,
+        bars: Any,
+        filters: Any,
+        filter_bars: Any,
+        two_series: bool,
+        settlements: Any,
+        readings: Any,
+        active: Any,
+        desks: Any,
+        states: Any,
+        params: Any,
+        accounts: Any,
+        recorded: Any,
+        equities: Any,
+    ) -> str:
+        account, n = accounts[0], 0
+        for f in range(len(facts)):
+            fact = facts[f]
+            s = fact.symbol
+            market, main = markets[s], mains[s]
+            watch_fact(fact, market, main, bars[s], filters[s], filter_bars[s], two_series, settlements[s], readings[s])
+            trading = fact.kind == CANDLE and fact.timing != WARM_UP and active[s]
+            if trading:
+                roll_day(account, fact.open_time_ms)
+            if fact.kind != CANDLE or main.completed == 1 or market.reset == 1:
+                look(fact, market, main, bars[s], readings[s], states[s], params[s])
+            while n < len(recorded) and recorded[n].fact == f:
+                evolve(desks[recorded[n].symbol], account, recorded[n])
+                n += 1
+            if trading:
+                desks[s].mark_usdt = fact.close
+                mark(account, desks)
+            equities[f] = account.equity_usdt
+        return digest
+
+    return follow

@@ -1,0 +1,370 @@
+"""The state: small Structs whose leaves are integers and floats.
+
+CPython uses them as they are; for numba the same tree becomes one record of a structured array
+(`engine.research.records`), and the same source works on both. Hence no strings, lists, dicts, booleans
+or None inside: flags are 0 or 1, and an absent time is -1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct, field
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Rings have a power of two rows, so that a row is found with one `&`. They bound every window.
+HISTORY_BARS_MAX = 512
+HISTORY_MASK = HISTORY_BARS_MAX - 1
+SETTLEMENTS_MAX = 256
+SETTLEMENTS_MASK = SETTLEMENTS_MAX - 1
+READINGS_MAX = 1_024
+READINGS_MASK = READINGS_MAX - 1
+
+
+class Fact(Struct, array_like=True, gc=False):
+    """One market fact. A settlement's rate and an open-interest reading stand in `close`."""
+
+    kind: int = 0
+    symbol: int = 0
+    timing: int = 0
+    open_time_ms: int = 0
+    time_ms: int = 0
+    open: float = 0.0
+    high: float = 0.0
+    low: float = 0.0
+    close: float = 0.0
+    volume: float = 0.0
+
+
+class FactColumns(NamedTuple):
+    """Facts in columns named as the fields of `Fact`: plain arrays, or numpy's. They cost little to make of tables.
+
+    `run_end` is the index behind the facts without a break of one kind and symbol that are warm-up or are none.
+    """
+
+    kind: Any
+    symbol: Any
+    timing: Any
+    open_time_ms: Any
+    time_ms: Any
+    open: Any
+    high: Any
+    low: Any
+    close: Any
+    volume: Any
+    run_end: Any
+
+    @property
+    def total(self) -> int:
+        """How many facts there are."""
+        return len(self.time_ms)
+
+    def at(self, index: int) -> Fact:
+        """The fact at an index."""
+        return Fact(*(column[index] for column in self[:-1]))
+
+
+class Bar(Struct, array_like=True, gc=False):
+    """What a rolling window may have to forget later: one row of a series' history."""
+
+    high: float = 0.0
+    low: float = 0.0
+    close: float = 0.0
+    volume: float = 0.0
+    atr: float = 0.0
+
+
+class Settlement(Struct, array_like=True, gc=False):
+    """A funding settlement waiting to be booked."""
+
+    time_ms: int = 0
+    rate: float = 0.0
+
+
+class OpenInterest(Struct, array_like=True, gc=False):
+    """A reading of open interest, in coins."""
+
+    time_ms: int = 0
+    value: float = 0.0
+
+
+# ---------------------------------------------------------------- indicators
+
+
+class Rsi(Struct, array_like=True):
+    """Wilder's relative strength; `value` is ready at row 14."""
+
+    average_gain: float = 0.0
+    average_loss: float = 0.0
+    value: float = 0.0
+
+
+class Atr(Struct, array_like=True):
+    """Wilder's average true range, ready at row 14, and its mean over 20 values, ready at row 33."""
+
+    value: float = 0.0
+    sum_20: float = 0.0
+    sma: float = 0.0
+
+
+class Adx(Struct, array_like=True):
+    """Directional movement: the indicators are ready at row 14, the index at row 27."""
+
+    plus_sum: float = 0.0
+    minus_sum: float = 0.0
+    range_sum: float = 0.0
+    plus_di: float = 0.0
+    minus_di: float = 0.0
+    dx_sum: float = 0.0
+    value: float = 0.0
+
+
+class Vwap(Struct, array_like=True):
+    """Volume-weighted mean price of the last 288 candles; `traded` counts those with volume."""
+
+    turnover_sum: float = 0.0
+    volume_sum: float = 0.0
+    traded: int = 0
+    value: float = 0.0
+
+
+class VolumeAverage(Struct, array_like=True):
+    """Mean volume of the last 20 candles; `traded` counts those with volume."""
+
+    volume_sum: float = 0.0
+    traded: int = 0
+    value: float = 0.0
+
+
+class Extreme(Struct, array_like=True):
+    """The highest or lowest price of a window of `lookback` candles, and the row it stands in."""
+
+    value: float = 0.0
+    row: int = -1
+    lookback: int = 0
+
+
+class Series(Struct, array_like=True):
+    """One symbol in one timeframe: the forming candle, the last complete one, and its indicators.
+
+    `row` counts complete candles since the start or the last reset, from 0. `completed` says whether the
+    base candle just seen completed one; `turbulent_at_open` keeps the high-volatility flag of before it.
+    """
+
+    timeframe_ms: int = 0
+    base_ms: int = 0
+    end_ms: int = -1
+    next_ms: int = -1
+    whole: int = 0
+    forming_open: float = 0.0
+    forming_high: float = 0.0
+    forming_low: float = 0.0
+    forming_volume: float = 0.0
+    completed: int = 0
+    turbulent_at_open: int = 0
+    turbulent: int = 0
+    row: int = -1
+    open: float = 0.0
+    high: float = 0.0
+    low: float = 0.0
+    close: float = 0.0
+    volume: float = 0.0
+    rsi: Rsi = field(default_factory=Rsi)
+    atr: Atr = field(default_factory=Atr)
+    adx: Adx = field(default_factory=Adx)
+    vwap: Vwap = field(default_factory=Vwap)
+    volume_average: VolumeAverage = field(default_factory=VolumeAverage)
+    regime: int = 0
+
+
+class Market(Struct, array_like=True):
+    """One symbol: what is known of it besides its series.
+
+    Settlements `booked .. due - 1` of the ring are due at the open of the candle just seen; `readings`
+    counts the open-interest readings in the ring since the last reset. A `suspended` symbol (1, or 2 when its
+    contract was ended) opens nothing.
+    """
+
+    base_ms: int = 0
+    gap_reset_ms: int = 0
+    open_time_ms: int = -1
+    close_time_ms: int = -1
+    close: float = 0.0
+    reset: int = 0
+    rate: float = 0.0
+    rate_time_ms: int = -1
+    settled: int = 0
+    booked: int = 0
+    due: int = 0
+    readings: int = 0
+    reading_time_ms: int = -1
+    suspended: int = 0
+
+
+# ---------------------------------------------------------------- trading
+
+
+class Contract(Struct, array_like=True):
+    """The contract specification inside the kernel. `tiers` counts the rows of the symbol's tier table."""
+
+    tick_numerator: int = 1
+    tick_denominator: int = 1
+    lot_numerator: int = 1
+    lot_denominator: int = 1
+    minimum_notional_usdt: float = 5.0
+    tiers: int = 1
+    group: int = 0
+
+
+class Tier(Struct, array_like=True):
+    """One maintenance tier: from which notional, at what rate, with which offset in USDT."""
+
+    start_usdt: float = 0.0
+    maintenance_fraction: float = 0.01
+    offset_usdt: float = 0.0
+
+
+class Rules(Struct, array_like=True):
+    """The rules of one account as fractions, made from `engine.kernel.risk_settings.Risk`."""
+
+    capital_usdt: float = 0.0
+    leverage: float = 0.0
+    maker_fee: float = 0.0
+    taker_fee: float = 0.0
+    slippage: float = 0.0
+    high_volatility_multiplier: float = 0.0
+    risk_per_trade: float = 0.0
+    positions_max: int = 0
+    same_direction_max: int = 0
+    free_margin: float = 0.0
+    liquidation_distance_min: float = 0.0
+    cost_to_stop_max: float = 0.0
+    session_loss: float = 0.0
+    daily_loss: float = 0.0
+    session_loss_percent: float = 0.0
+    daily_loss_percent: float = 0.0
+
+
+class Order(Struct, array_like=True):
+    """A market order waiting for the next open."""
+
+    action: int = 0
+    side: int = 0
+    reason: int = 0
+    placed_at_ms: int = 0
+    quantity_base: float = 0.0
+    planned_price_usdt: float = 0.0
+    stop_fraction: float = 0.0
+    target_fraction: float = 0.0
+    risk_usdt: float = 0.0
+
+
+class Position(Struct, array_like=True):
+    """An open position; side 0 is flat. Fees and slippage are those of the entry."""
+
+    side: int = 0
+    entry_time_ms: int = 0
+    quantity_base: float = 0.0
+    entry_price_usdt: float = 0.0
+    stop_price_usdt: float = 0.0
+    target_price_usdt: float = 0.0
+    liquidation_price_usdt: float = 0.0
+    margin_usdt: float = 0.0
+    fee_usdt: float = 0.0
+    slippage_usdt: float = 0.0
+    funding_usdt: float = 0.0
+    risk_usdt: float = 0.0
+
+
+class Desk(Struct, array_like=True):
+    """One strategy on one symbol. `entry_placed_ms` is when it last placed an entry, -1 for never."""
+
+    mark_usdt: float = 0.0
+    entry_placed_ms: int = -1
+    order: Order = field(default_factory=Order)
+    position: Position = field(default_factory=Position)
+
+
+class Account(Struct, array_like=True):
+    """One strategy's isolated capital. `tripped` is 0 or the reason its kill switch tripped for."""
+
+    cash_usdt: float = 0.0
+    equity_usdt: float = 0.0
+    peak_usdt: float = 0.0
+    session_base_usdt: float = 0.0
+    day_base_usdt: float = 0.0
+    day_end_ms: int = -1
+    positions: int = 0
+    tripped: int = 0
+    paused: int = 0
+
+
+class Guard(Struct, array_like=True):
+    """The global kill switch; `hours` of maxima stand in an array beside it, the current one at `hour`."""
+
+    max_loss: float = 0.0
+    max_loss_percent: float = 0.0
+    hours: int = 25
+    hour: int = -1
+    hour_end_ms: int = -1
+    total_usdt: float = 0.0
+    peak_usdt: float = 0.0
+    tripped: int = 0
+
+
+class Decision(Struct, array_like=True):
+    """One decision with all its numbers; the fields are named as in the events they become.
+
+    `fact` is the index of the fact it answers; `reading` holds the strategy's own numbers.
+    """
+
+    reading: Any = None
+    fact: int = 0
+    kind: int = 0
+    symbol: int = 0
+    action: int = 0
+    side: int = 0
+    reason: int = 0
+    ambiguous: int = 0
+    at_ms: int = 0
+    entry_time_ms: int = 0
+    settled_at_ms: int = 0
+    quantity_base: float = 0.0
+    planned_price_usdt: float = 0.0
+    stop_fraction: float = 0.0
+    target_fraction: float = 0.0
+    risk_usdt: float = 0.0
+    score: float = 0.0
+    entry_price_usdt: float = 0.0
+    price_usdt: float = 0.0
+    reference_price_usdt: float = 0.0
+    fee_usdt: float = 0.0
+    fees_usdt: float = 0.0
+    gross_usdt: float = 0.0
+    slippage_usdt: float = 0.0
+    funding_usdt: float = 0.0
+    net_usdt: float = 0.0
+    r_multiple: float = 0.0
+    stop_price_usdt: float = 0.0
+    target_price_usdt: float = 0.0
+    liquidation_price_usdt: float = 0.0
+    margin_usdt: float = 0.0
+    rate: float = 0.0
+    amount_usdt: float = 0.0
+    base_usdt: float = 0.0
+    peak_usdt: float = 0.0
+    equity_usdt: float = 0.0
+    threshold_percent: float = 0.0
+
+
+if TYPE_CHECKING:
+    Bars = Sequence[Bar]
+    Settlements = Sequence[Settlement]
+    Readings = Sequence[OpenInterest]
+    Desks = Sequence[Desk]
+    Contracts = Sequence[Contract]
+    Tiers = Sequence[Tier]
+    TierTables = Sequence[Tiers]
+    Decisions = Sequence[Decision]

@@ -1,0 +1,109 @@
+"""The loop over a tape for one runner, and the one that shows totals to the global kill switch.
+
+Both are plain closures: CPython runs them as they are, numba compiles them (`engine.research.compiled`). What
+is captured besides functions is `digest`, which ties a compiled loop to the sources it was made from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.kernel.codes import CANDLE, WARM_UP
+from engine.kernel.fast_forward import take_fact, take_quiet
+from engine.kernel.kill_switch import guard_total
+from engine.kernel.series import watch_fact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: str) -> Callable[..., Any]:
+    """The loop over a stretch of tape for one runner; it stops early when `out` may run full."""
+
+    def advance(
+        facts: Any,
+        scratch: Any,
+        first: int,
+        end: int,
+        room: int,
+        markets: Any,
+        mains: Any,
+        bars: Any,
+        filters: Any,
+        filter_bars: Any,
+        paired: bool,
+        settlements: Any,
+        readings: Any,
+        active: Any,
+        desks: Any,
+        states: Any,
+        params: Any,
+        accounts: Any,
+        rules: Any,
+        contracts: Any,
+        tiers: Any,
+        out: Any,
+        equities: Any,
+    ) -> tuple[int, int, str]:
+        n, full, account, fact, f = 0, len(out) - room, accounts[0], scratch[0], first
+        # An index that may count from the end costs more than a tenth, looking up what stays in a run a fifth.
+        while 0 <= f < end and n < full:
+            s, run_end = facts.symbol[f], min(facts.run_end[f], end)
+            trading = facts.kind[f] == CANDLE and facts.timing[f] != WARM_UP and active[s]
+            market, main, ring, filtered, filter_ring = markets[s], mains[s], bars[s], filters[s], filter_bars[s]
+            desk, state, param, quiet_end = desks[s], states[s], params[s], run_end if trading else f
+            while 0 <= f < run_end and n < full:
+                last = take_quiet(facts, f, quiet_end, market, main, ring, filtered, filter_ring, paired, desk, account)
+                for quiet in range(f - first, last - first):
+                    equities[quiet] = account.equity_usdt
+                taken, f = last >= f, max(last, f)
+                take_fact(fact, facts, f)
+                if not taken:
+                    watch_fact(fact, market, main, ring, filtered, filter_ring, paired, settlements[s], readings[s])
+                if main.completed == 1 or market.reset == 1 or fact.kind != CANDLE:
+                    look(fact, market, main, ring, readings[s], state, param)
+                if trading:
+                    before = n
+                    n = trade(
+                        fact,
+                        market,
+                        main,
+                        filtered,
+                        settlements[s],
+                        desks,
+                        state,
+                        param,
+                        account,
+                        rules[0],
+                        contracts,
+                        tiers,
+                        out,
+                        n,
+                    )
+                    for decided in range(before, n):
+                        out[decided].fact = f
+                equities[f - first] = account.equity_usdt
+                f += 1
+        return f, n, digest
+
+    return advance
+
+
+def make_guard_watch(digest: str) -> Callable[..., Any]:
+    """Show the totals of a stretch to the global switch; returns the fact on which it trips, or the end."""
+
+    def watch(facts: Any, first: int, end: int, totals: Any, guards: Any, maxima: Any) -> tuple[int, str]:
+        guard = guards[0]
+        kinds, timings, times_ms = facts.kind, facts.timing, facts.time_ms
+        known_usdt, hour_end_ms = guard.total_usdt, guard.hour_end_ms
+        for f in range(first, end):
+            total, at_ms = totals[f - first], times_ms[f]
+            if total == known_usdt and at_ms < hour_end_ms:
+                continue  # Nothing has changed since it was looked at last.
+            if kinds[f] == CANDLE and timings[f] != WARM_UP:
+                if guard_total(guard, maxima, total, at_ms):
+                    return f, digest
+                known_usdt, hour_end_ms = guard.total_usdt, guard.hour_end_ms
+        return end, digest
+
+    return watch

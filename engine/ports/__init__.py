@@ -1,0 +1,1 @@
+"""The interfaces through which the outside world reaches the engine."""

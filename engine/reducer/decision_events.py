@@ -1,0 +1,144 @@
+"""Between the kernel's decisions, numbers only, and the events of the log, with names.
+
+The two carry the same field names, so the way there and back is one table. What a decision needs to be
+applied again is in its event, to the last bit.
+"""
+
+from __future__ import annotations
+
+from array import array
+from functools import cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import astuple
+
+from engine.kernel.codes import (
+    ENTRY,
+    EXIT,
+    FUNDING_PAID,
+    KILL_SWITCH_TRIPPED,
+    LIQUIDATION,
+    LONG,
+    ORDER_CANCELLED,
+    ORDER_PLACED,
+    ORDER_REJECTED,
+    POSITION_CLOSED,
+    POSITION_OPENED,
+    SHORT,
+    SIGNAL,
+    reason_code,
+    reason_names,
+)
+from events.facts import (
+    Event,
+    FundingPaid,
+    KillSwitchTripped,
+    Liquidated,
+    OrderCancelled,
+    OrderPlaced,
+    OrderRejected,
+    PositionClosed,
+    PositionOpened,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from engine.kernel.state import Decision
+
+DECISION_EVENTS: dict[int, type[Event]] = {
+    FUNDING_PAID: FundingPaid,
+    ORDER_PLACED: OrderPlaced,
+    ORDER_REJECTED: OrderRejected,
+    ORDER_CANCELLED: OrderCancelled,
+    POSITION_OPENED: PositionOpened,
+    POSITION_CLOSED: PositionClosed,
+    KILL_SWITCH_TRIPPED: KillSwitchTripped,
+}
+DECISION_KINDS: dict[type[Event], int] = {event: kind for kind, event in DECISION_EVENTS.items()}
+DECISION_KINDS[Liquidated] = POSITION_CLOSED
+SIDE_NAMES = {LONG: "long", SHORT: "short"}
+SIDE_CODES = {name: code for code, name in SIDE_NAMES.items()}
+ACTION_NAMES = {ENTRY: "entry", EXIT: "exit"}
+ACTION_CODES = {name: code for code, name in ACTION_NAMES.items()}
+NAMES: dict[str, dict[int, Any]] = {
+    "side": SIDE_NAMES,
+    "action": ACTION_NAMES,
+    "ambiguous": {0: False, 1: True},
+}
+SOURCES = {"readings": "reading", "strategy": "kind", "scope": "kind"}
+"""Where a field of an event stands in a decision under another name, or something stands that is replaced."""
+NAMED = frozenset({"strategy", "symbol", "side", "reason", "action", "readings", "scope", "ambiguous", "who", "why"})
+OF_HUMANS = frozenset({"who", "why"})
+"""Nobody stands behind a decision: these keep their defaults, and come last."""
+
+
+def event_of(decision: Decision, strategy: str, symbol: str, exit_reasons: tuple[str, ...]) -> Event:
+    """The event a decision becomes. For a kill switch `strategy` is its scope."""
+    kind = event_kind(decision.kind, decision.reason)
+    values = list(_values_of(kind)(decision))
+    if "readings" in kind.__struct_fields__:
+        reading = values[-1]
+        values[-1] = readings_of(reading.__struct_fields__, astuple(reading))
+    return event_from(kind, values, strategy, symbol, exit_reasons)
+
+
+def event_kind(kind: int, reason: int) -> type[Event]:
+    """The type of the event that a decision of this kind and reason becomes."""
+    return Liquidated if kind == POSITION_CLOSED and reason == LIQUIDATION else DECISION_EVENTS[kind]
+
+
+@cache
+def sources_of(kind: type[Event]) -> tuple[str, ...]:
+    """The fields of a decision that an event of this kind is made of, in the event's order; readings come last."""
+    return tuple(SOURCES.get(name, name) for name in kind.__struct_fields__ if name not in OF_HUMANS)
+
+
+def event_from(
+    kind: type[Event], values: list[Any], strategy: str, symbol: str, exit_reasons: tuple[str, ...]
+) -> Event:
+    """The event made of the values of a decision's `sources_of(kind)`, readings by name; numbers become names in it."""
+    for place, names in _named(kind, exit_reasons):
+        values[place] = names[values[place]]
+    values[1] = strategy
+    if kind is not KillSwitchTripped:
+        values[2] = symbol
+    return kind(*values)
+
+
+@cache
+def _values_of(kind: type[Event]) -> Callable[[Decision], tuple[Any, ...]]:
+    """What takes the values of an event out of a decision."""
+    return attrgetter(*sources_of(kind))
+
+
+@cache
+def _named(kind: type[Event], exit_reasons: tuple[str, ...]) -> tuple[tuple[int, Mapping[int, Any]], ...]:
+    """The places of an event's fields that are numbers in a decision, each with the names of the numbers."""
+    names = NAMES | {"reason": reason_names(exit_reasons)}
+    return tuple((place, names[name]) for place, name in enumerate(kind.__struct_fields__) if name in names)
+
+
+def readings_of(names: tuple[str, ...], values: Iterable[float]) -> dict[str, float]:
+    """Return the numbers behind a decision by name, without non-finite ones."""
+    return {name: value for name, value in zip(names, array("d", values), strict=True) if value - value == 0.0}
+
+
+def decision_of(event: Event, symbol: int, exit_reasons: tuple[str, ...], decision: Decision) -> None:
+    """Write an event's numbers into `decision`, so that `evolve` can apply it again."""
+    decision.kind = DECISION_KINDS[type(event)]
+    decision.symbol = symbol
+    decision.reason = SIGNAL
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        if name not in NAMED:
+            setattr(decision, name, value)
+        elif name == "side":
+            decision.side = SIDE_CODES[value]
+        elif name == "action":
+            decision.action = ACTION_CODES[value]
+        elif name == "reason":
+            decision.reason = reason_code(value, exit_reasons)
+        elif name == "ambiguous":
+            decision.ambiguous = 1 if value else 0

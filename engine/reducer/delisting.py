@@ -1,0 +1,47 @@
+"""The end of a contract: the exchange no longer lists it, so no candle can fill orders on it.
+
+A position is settled at the contract's last close with the taker fee and no slippage, 24 hours after its last candle
+or as soon as its owner asks to close it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.kernel.codes import DELISTED, ENDED, EXIT, MANUAL
+from engine.kernel.fills import close_position
+from engine.kernel.kill_switch import guard_account
+from engine.kernel.stages import mark
+from engine.kernel.state import Fact
+
+if TYPE_CHECKING:
+    from engine.reducer.state import Runner, World
+    from events.facts import ContractDelisted
+
+SETTLED_AFTER_MS = 86_400_000
+
+
+def is_delisted(world: World, symbol: int) -> bool:
+    """Return whether the exchange has delisted a symbol's contract."""
+    return world.markets[symbol].suspended == ENDED
+
+
+def is_due(world: World, runner: Runner, event: ContractDelisted) -> bool:
+    """Return whether this event settles a runner's position in the contract."""
+    symbol = world.symbols[event.symbol]
+    desk = runner.desks[symbol]
+    wanted = desk.order.action == EXIT and desk.order.reason == MANUAL
+    over = event.at_ms >= world.markets[symbol].close_time_ms + SETTLED_AFTER_MS
+    return desk.position.side != 0 and (wanted or over)
+
+
+def settle(world: World, runner: Runner, symbol: int, at_ms: int) -> int:
+    """Settle a runner's position at the last close, apply it, and return the number of decisions in its `out`.
+
+    The fee may trip the runner's kill switch.
+    """
+    account, desks, out, price = runner.account, runner.desks, runner.out, world.markets[symbol].close
+    fee, fact = runner.rules.taker_fee, Fact(symbol=symbol)
+    count = close_position(DELISTED, price, price, fee, 0, at_ms, fact, desks[symbol], account, out, 0)
+    mark(account, desks)
+    return count if account.tripped else guard_account(at_ms, account, desks, runner.rules, out, count)

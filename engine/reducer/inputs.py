@@ -1,0 +1,133 @@
+"""Configuration and commands: inputs that are no market facts, and what they change.
+
+Both ways through the log come here: `react` with a new input, `follow` with a recorded one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.kernel.codes import ENDED, EXIT, SUSPENDED, TRADABLE
+from engine.kernel.evolve import reset_account
+from engine.kernel.kill_switch import reset_guard
+from engine.kernel.state import Decision
+from engine.reducer.decision_events import decision_of
+from engine.reducer.delisting import is_delisted
+from engine.reducer.state import configure_runner, hold, list_contract
+from events.errors import CommandRefused
+from events.facts import (
+    GLOBAL_SCOPE,
+    CloseRequested,
+    ContractDelisted,
+    ContractListed,
+    Event,
+    FeedConnected,
+    KillSwitchReset,
+    KillSwitchTripped,
+    RunnerConfigured,
+    RunnerPaused,
+    RunnerResumed,
+    SymbolResumed,
+    SymbolSuspended,
+)
+
+if TYPE_CHECKING:
+    from engine.reducer.state import World
+
+CONFIGURATION = "configuration"
+PAUSED_BY_HAND = 1
+PAUSED_BY_CONFIGURATION = 2
+
+
+def take(world: World, event: Event, seq: int) -> None:
+    """Apply an input that is not a market fact."""
+    match event:
+        case ContractListed():
+            list_contract(world, event)
+        case RunnerConfigured():
+            configure_runner(world, event)
+        case FeedConnected():
+            world.anchor = event
+        case RunnerPaused():
+            paused = PAUSED_BY_CONFIGURATION if event.who == CONFIGURATION else PAUSED_BY_HAND
+            world.runner(event.strategy).account.paused = paused
+        case RunnerResumed():
+            world.runner(event.strategy).account.paused = 0
+        case SymbolSuspended():
+            _suspend(world, event.symbol, SUSPENDED)
+        case SymbolResumed():
+            _suspend(world, event.symbol, TRADABLE)
+        case ContractDelisted():
+            _suspend(world, event.symbol, ENDED)
+        case CloseRequested():
+            _check_position(world, event)
+        case KillSwitchTripped():
+            if standing_trip(world, event.scope) != 0:
+                raise CommandRefused(f"{event.scope}: its kill switch is tripped already")
+            trip(world, event, seq)
+        case KillSwitchReset():
+            reset(world, event)
+        case _:
+            pass
+
+
+def _suspend(world: World, symbol: str, state: int) -> None:
+    """A symbol that waits for its contract has no market yet, so events about it change nothing."""
+    if symbol in world.symbols:
+        world.markets[world.symbols[symbol]].suspended = state
+
+
+def _check_position(world: World, event: CloseRequested) -> None:
+    """Raises CommandRefused where there is no position to close, or it is being closed already."""
+    runner, symbol = world.runner(event.strategy), world.symbols.get(event.symbol)
+    desk = None if symbol is None else runner.desks[symbol]
+    if desk is None or desk.position.side == 0:
+        raise CommandRefused(f"{event.strategy} holds no position in {event.symbol}")
+    if desk.order.action == EXIT and not is_delisted(world, world.symbols[event.symbol]):
+        raise CommandRefused(f"{event.strategy} closes {event.symbol} at the next open already")
+
+
+def trip(world: World, event: KillSwitchTripped, seq: int) -> None:
+    """A kill switch tripped: of one strategy, or of all that were not stopped before.
+
+    One that only the global switch holds can have a trip of its own on top of it.
+    """
+    decision = Decision()
+    decision_of(event, 0, (), decision)
+    if event.scope == GLOBAL_SCOPE:
+        world.guard.tripped = decision.reason
+        world.guard_trip_seq = seq
+        stopped = [runner for runner in world.runners if runner.account.tripped == 0]
+    else:
+        stopped = [world.runner(event.scope)]
+    for runner in stopped:
+        runner.account.tripped = decision.reason
+        runner.trip_seq = seq
+
+
+def reset(world: World, event: KillSwitchReset) -> None:
+    """A human ends the trip it names. Raises CommandRefused when that trip is not the one that stands."""
+    standing = standing_trip(world, event.scope)
+    if standing == 0:
+        raise CommandRefused(f"{event.scope}: no kill switch is tripped, there is nothing to reset")
+    if standing != event.trip_seq:
+        raise CommandRefused(
+            f"{event.scope}: the trip at seq {event.trip_seq} is over; the one that stands is {standing}"
+        )
+    if event.scope != GLOBAL_SCOPE:
+        reset_account(world.runner(event.scope).account)
+        hold(world, world.runner(event.scope))
+        return
+    for runner in world.runners:
+        if runner.account.tripped != 0 and runner.trip_seq == event.trip_seq:
+            reset_account(runner.account)
+    reset_guard(world.guard, world.maxima)
+
+
+def standing_trip(world: World, scope: str) -> int:
+    """The seq of the trip that stands for a scope, 0 for none. One stopped by the global switch has none of its own."""
+    if scope == GLOBAL_SCOPE:
+        return world.guard_trip_seq if world.guard.tripped != 0 else 0
+    runner = world.runner(scope)
+    own = runner.account.tripped != 0 and runner.trip_seq != world.guard_trip_seq
+    return runner.trip_seq if own else 0

@@ -1,0 +1,261 @@
+"""The whole state of the engine: markets, runners and the global kill switch, built from events alone.
+
+`ContractListed` and `RunnerConfigured` grow it, market facts and decisions move it. Nothing in here is
+configuration from outside: a log explains itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from engine.kernel.risk_settings import Risk, guard_of, rules_of
+from engine.kernel.stages import make_look, make_trade
+from engine.kernel.state import (
+    HISTORY_BARS_MAX,
+    READINGS_MAX,
+    SETTLEMENTS_MAX,
+    Account,
+    Bar,
+    Contract,
+    Decision,
+    Desk,
+    Guard,
+    Market,
+    OpenInterest,
+    Rules,
+    Series,
+    Settlement,
+    Tier,
+)
+from events.errors import CommandRefused, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from engine.kernel.state import Bars, Readings
+    from engine.kernel.strategy import Strategy
+    from events.facts import ContractListed, FeedConnected, RunnerConfigured
+
+GAP_RESET_MS = 240 * 60_000
+SYMBOLS_MAX = 512
+DECISIONS_A_FACT_MAX = SETTLEMENTS_MAX + 8
+
+
+class SeriesSet(Struct):
+    """One timeframe over all symbols: its series and their histories, by symbol index."""
+
+    timeframe_ms: int
+    series: list[Series]
+    bars: list[Bars]
+
+
+class Runner(Struct):
+    """One strategy with its isolated account. `*_seq` are the causes that later events refer to."""
+
+    strategy: Strategy
+    configured: RunnerConfigured
+    look: Callable[..., None]
+    trade: Callable[..., int]
+    main: SeriesSet
+    filtered: SeriesSet
+    rules: Rules
+    account: Account
+    params: list[Any]
+    desks: list[Desk]
+    states: list[Any]
+    active: list[bool]
+    out: list[Decision]
+    order_seq: list[int]
+    trip_seq: int = 0
+
+
+class World(Struct):
+    """Everything. Lists run over symbols in the order they were listed.
+
+    A `bare` one is being put together: what is listed gets no rings, and a runner no room to decide.
+    """
+
+    strategies: Mapping[str, Strategy]
+    symbols: dict[str, int]
+    listed: list[ContractListed]
+    contracts: list[Contract]
+    tiers: list[list[Tier]]
+    groups: dict[str, int]
+    markets: list[Market]
+    settlements: list[list[Settlement]]
+    readings: list[Readings]
+    series: dict[int, SeriesSet]
+    runners: list[Runner]
+    guard: Guard
+    maxima: list[float]
+    guard_trip_seq: int = 0
+    base_ms: int = 0
+    anchor: FeedConnected | None = None
+    bare: bool = False
+
+    def runner(self, name: str) -> Runner:
+        """The runner of a strategy. Raises CommandRefused when there is none."""
+        for runner in self.runners:
+            if runner.strategy.name == name:
+                return runner
+        raise CommandRefused(f"no runner of strategy {name!r} is configured")
+
+
+def new_world(strategies: Mapping[str, Strategy]) -> World:
+    """An empty world that knows the given strategies."""
+    return World(strategies, {}, [], [], [], {}, [], [], [], {}, [], Guard(), [])
+
+
+# ---------------------------------------------------------------- symbols
+
+
+def list_contract(world: World, event: ContractListed) -> None:
+    """A symbol can be traded, or its specification changed."""
+    if world.base_ms not in (0, event.timeframe_ms):
+        raise ConfigError(
+            f"{event.symbol}: the candles are of {event.timeframe_ms // 60_000} min, "
+            f"the log holds {world.base_ms // 60_000} min; another base timeframe needs a log of its own"
+        )
+    if event.symbol not in world.symbols:
+        _add_symbol(world, event)
+    index = world.symbols[event.symbol]
+    world.listed[index] = event
+    world.tiers[index] = tiers_of(event)
+    world.contracts[index] = Contract(
+        event.tick_numerator,
+        event.tick_denominator,
+        event.lot_numerator,
+        event.lot_denominator,
+        event.minimum_notional_usdt,
+        len(world.tiers[index]),
+        world.groups.setdefault(event.group, len(world.groups)),
+    )
+
+
+def tiers_of(event: ContractListed) -> list[Tier]:
+    """The tier table with its offsets: o_i = o_(i-1) + start_i * (k_i - k_(i-1))."""
+    tiers: list[Tier] = []
+    for start_usdt, maintenance in event.maintenance_tiers:
+        before = tiers[-1] if tiers else Tier(0.0, maintenance, 0.0)
+        offset = before.offset_usdt + start_usdt * (maintenance - before.maintenance_fraction)
+        tiers.append(Tier(start_usdt, maintenance, offset))
+    return tiers
+
+
+def _add_symbol(world: World, event: ContractListed) -> None:
+    """Room for one more symbol everywhere."""
+    if len(world.symbols) >= SYMBOLS_MAX:
+        raise ConfigError(f"{event.symbol}: at most {SYMBOLS_MAX} symbols can be watched")
+    world.base_ms = event.timeframe_ms
+    world.symbols[event.symbol] = len(world.symbols)
+    world.listed.append(event)
+    world.contracts.append(Contract())
+    world.tiers.append([])
+    world.markets.append(Market(base_ms=event.timeframe_ms, gap_reset_ms=GAP_RESET_MS))
+    world.settlements.append([Settlement() for _ in range(SETTLEMENTS_MAX)])
+    world.readings.append([] if world.bare else [OpenInterest() for _ in range(READINGS_MAX)])
+    for series in world.series.values():
+        _grow_series(world, series)
+    for runner in world.runners:
+        _grow_runner(world, runner)
+
+
+def _grow_series(world: World, series: SeriesSet) -> None:
+    """A series and its history for every symbol that has none yet."""
+    while len(series.series) < len(world.symbols):
+        series.series.append(Series(timeframe_ms=series.timeframe_ms, base_ms=world.base_ms))
+        series.bars.append([] if world.bare else [Bar() for _ in range(HISTORY_BARS_MAX)])
+
+
+def series_set(world: World, timeframe_ms: int) -> SeriesSet:
+    """The series of a timeframe, shared by all who look at it."""
+    if timeframe_ms not in world.series:
+        world.series[timeframe_ms] = SeriesSet(timeframe_ms, [], [])
+        _grow_series(world, world.series[timeframe_ms])
+    return world.series[timeframe_ms]
+
+
+# ---------------------------------------------------------------- runners
+
+
+def configure_runner(world: World, event: RunnerConfigured) -> None:
+    """A strategy starts with its own capital, or goes on under other numbers."""
+    strategy = world.strategies.get(event.strategy)
+    if strategy is None:
+        raise ConfigError(f"strategy {event.strategy!r} is not among {', '.join(world.strategies)}")
+    if strategy.timeframe_ms < world.base_ms:
+        raise ConfigError(f"strategy {event.strategy}: its timeframe is finer than the base of {world.base_ms} ms")
+    risk = msgspec.convert(event.risk, Risk)
+    for runner in world.runners:
+        if runner.strategy.name == event.strategy:
+            runner.configured, runner.rules = event, rules_of(risk)
+            runner.params, runner.active = [], []
+            _grow_runner(world, runner)
+            _guard(world, risk)
+            return
+    runner = _new_runner(world, strategy, event, risk)
+    world.runners.append(runner)
+    _grow_runner(world, runner)
+    _guard(world, risk)
+    hold(world, runner)
+
+
+def hold(world: World, runner: Runner) -> None:
+    """A global trip that stands holds every runner: one that is new, and one whose own trip is over."""
+    if world.guard.tripped != 0:
+        runner.account.tripped = world.guard.tripped
+        runner.trip_seq = world.guard_trip_seq
+
+
+def _new_runner(world: World, strategy: Strategy, event: RunnerConfigured, risk: Risk) -> Runner:
+    """A runner before it has desks."""
+    capital = risk.capital_usdt
+    return Runner(
+        strategy=strategy,
+        configured=event,
+        look=make_look(strategy.hooks),
+        trade=make_trade(strategy.hooks, len(strategy.exit_reasons)),
+        main=series_set(world, strategy.timeframe_ms),
+        filtered=series_set(world, strategy.filter_timeframe_ms),
+        rules=rules_of(risk),
+        account=Account(capital, capital, capital, capital, capital),
+        params=[],
+        desks=[],
+        states=[],
+        active=[],
+        out=[],
+        order_seq=[],
+    )
+
+
+def _grow_runner(world: World, runner: Runner) -> None:
+    """A desk, a state and parameters for every symbol that has none yet, and room for its decisions."""
+    names, event = list(world.symbols), runner.configured
+    while len(runner.desks) < len(names):
+        runner.desks.append(Desk())
+        runner.states.append(runner.strategy.state())
+        runner.order_seq.append(0)
+    while len(runner.params) < len(names):
+        name = names[len(runner.params)]
+        values = {**event.parameters, **event.symbol_parameters.get(name, {})}
+        runner.params.append(msgspec.convert(values, runner.strategy.parameters))
+        runner.active.append(name in event.symbols)
+    while len(runner.out) < (1 if world.bare else len(names) + DECISIONS_A_FACT_MAX):
+        runner.out.append(Decision(reading=runner.strategy.reading()))
+
+
+def _guard(world: World, risk: Risk) -> None:
+    """The global switch over the accounts there are; its window starts again only when its length changed."""
+    total = 0.0
+    for runner in world.runners:
+        total += runner.account.equity_usdt
+    fresh = guard_of(risk, total)
+    if world.guard.hours == fresh.hours and world.guard.hour >= 0:
+        world.guard.max_loss, world.guard.max_loss_percent = fresh.max_loss, fresh.max_loss_percent
+        return
+    fresh.tripped = world.guard.tripped
+    world.guard = fresh
+    world.maxima = [0.0] * fresh.hours

@@ -1,0 +1,114 @@
+"""From settings to the events that configure an engine: contracts first, then runners.
+
+A log explains itself: whoever replays it needs the events only, never the configuration file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from engine.kernel.risk_settings import Risk
+from engine.kernel.strategy import TIMEFRAME_NAMES, Strategy
+from engine.strategy_registry import code_digest
+from events.errors import ConfigError
+from events.facts import ContractListed, Event, RunnerConfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class RunnerSettings(Struct, frozen=True):
+    """What the owner says about one strategy: parameters that differ from their defaults, also by symbol."""
+
+    parameters: dict[str, int | float] = {}
+    symbol_parameters: dict[str, dict[str, int | float]] = {}
+    symbols: tuple[str, ...] | None = None
+    risk: Risk = Risk()
+
+
+def playable(
+    strategies: Mapping[str, Strategy], names: Sequence[str] | None, base_ms: int
+) -> tuple[list[str], list[str]]:
+    """The strategies that can run on a base timeframe, and those left out because they need a finer one.
+
+    `names` None asks for all. Raises ConfigError for an unknown name, and for a named one that needs a finer base.
+    """
+    for name in names or ():
+        if name not in strategies:
+            raise ConfigError(f"strategy {name!r} is unknown; there are {', '.join(strategies)}")
+    wanted = list(strategies) if names is None else list(names)
+    too_fine = [name for name in wanted if strategies[name].timeframe_ms < base_ms]
+    if too_fine and names is not None:
+        frame = TIMEFRAME_NAMES[strategies[too_fine[0]].timeframe_ms]
+        raise ConfigError(f"strategy {too_fine[0]} needs {frame} candles, the base is {TIMEFRAME_NAMES[base_ms]}")
+    return [name for name in wanted if name not in too_fine], too_fine
+
+
+def nothing_runs(strategies: Mapping[str, Strategy], too_fine: Sequence[str], base_ms: int) -> str:
+    """Return the error that no strategy can run on a base timeframe, with the timeframe each one needs."""
+    names: dict[int, list[str]] = {}
+    for name in too_fine:
+        names.setdefault(strategies[name].timeframe_ms, []).append(name)
+    (frame_ms, first), *others = names.items()
+    needs = [f"{', '.join(first)} {'need' if len(first) > 1 else 'needs'} {TIMEFRAME_NAMES[frame_ms]}"]
+    needs += [f"{', '.join(found)} {TIMEFRAME_NAMES[other_ms]}" for other_ms, found in others]
+    return f"no strategy can run on {TIMEFRAME_NAMES[base_ms]} candles: {', '.join(needs)}"
+
+
+def configuration(
+    strategies: Mapping[str, Strategy],
+    contracts: Sequence[ContractListed],
+    runners: Mapping[str, RunnerSettings],
+) -> list[Event]:
+    """The events that list the contracts and configure the runners, in the given order.
+
+    Raises ConfigError for an unknown parameter, a value of the wrong type or outside its valid range.
+    """
+    symbols = tuple(contract.symbol for contract in contracts)
+    at_ms = min(contract.at_ms for contract in contracts)
+    return [*contracts, *configured_runners(strategies, symbols, at_ms, runners)]
+
+
+def configured_runners(
+    strategies: Mapping[str, Strategy], symbols: tuple[str, ...], at_ms: int, runners: Mapping[str, RunnerSettings]
+) -> list[RunnerConfigured]:
+    """The events that configure the runners alone; their symbols may be listed later. Raises ConfigError likewise."""
+    return [
+        RunnerConfigured(
+            at_ms=at_ms,
+            strategy=name,
+            symbols=_symbols(name, symbols, settings),
+            parameters=checked_parameters(strategies[name], settings.parameters),
+            symbol_parameters={
+                symbol: checked_parameters(strategies[name], {**settings.parameters, **given})
+                for symbol, given in settings.symbol_parameters.items()
+            },
+            risk=asdict(settings.risk),
+            code_digest=code_digest([strategies[name]]),
+        )
+        for name, settings in runners.items()
+    ]
+
+
+def _symbols(name: str, symbols: tuple[str, ...], settings: RunnerSettings) -> tuple[str, ...]:
+    """The symbols a runner trades: those it is restricted to, or all."""
+    for symbol in (*(settings.symbols or ()), *settings.symbol_parameters):
+        if symbol not in symbols:
+            raise ConfigError(f"strategies.{name}: symbol {symbol} is not watched; there are {', '.join(symbols)}")
+    return symbols if settings.symbols is None else settings.symbols
+
+
+def checked_parameters(strategy: Strategy, given: Mapping[str, int | float]) -> dict[str, int | float]:
+    """All parameters of a strategy, the given ones in place of the defaults, checked against their ranges."""
+    names = strategy.parameters.__struct_fields__
+    for name in given:
+        if name not in names:
+            raise ConfigError(f"{strategy.name}.{name} is unknown; {strategy.name} has {', '.join(names)}")
+    try:
+        return asdict(msgspec.convert({**asdict(strategy.parameters()), **given}, strategy.parameters))
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{strategy.name}: {error}") from error

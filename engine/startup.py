@@ -1,0 +1,252 @@
+"""Taking a log and bringing an engine to where it left off; letting go of it again.
+
+What the configuration says now is compared with what the log says: only differences become events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager, closing, suppress
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from engine.command_queue import CommandDesk, events_of
+from engine.integrity import Integrity
+from engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
+from engine.recovery import Recovered, recover
+from engine.reducer.inputs import CONFIGURATION, PAUSED_BY_CONFIGURATION
+from engine.reducer.reducer import is_news
+from engine.reducer.snapshot_codec import world_digest
+from engine.runner_settings import RunnerSettings, configured_runners
+from engine.startup_progress import tell, tell_end
+from engine.strategy_registry import code_digest
+from events import durable
+from events.beside import beside
+from events.bus import Bus
+from events.errors import ConfigError, LogDamaged, LogError
+from events.facts import (
+    ContractListed,
+    EngineStarted,
+    EngineStopped,
+    Event,
+    RunnerConfigured,
+    RunnerPaused,
+    RunnerResumed,
+)
+from events.proof import note_damage
+from events.snapshots import SnapshotStore
+from events.sqlite_log import SqliteEventLog, SqliteLogReader
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from engine.kernel.strategy import Strategy
+    from engine.ports.clock import Clock
+    from engine.reducer.state import World
+    from events.commands import Accepted, Command
+
+NOT_ENABLED = "the configuration does not name this strategy"
+
+
+class EngineSettings(Struct, frozen=True):
+    """What an engine needs besides its feed."""
+
+    db: Path
+    version: str
+    strategies: Mapping[str, Strategy]
+    runners: Mapping[str, RunnerSettings]
+    config_digest: str = ""
+    snapshot_every_events: int = SNAPSHOT_EVERY_EVENTS
+
+
+class Engine(Struct):
+    """A running engine: its log, its loop, and how it came to its state.
+
+    `digest_at_start` is that of the recovered world, before it took anything new at `started_at_ms`.
+    """
+
+    log: SqliteEventLog
+    loop: Loop
+    bus: Bus
+    recovered: Recovered
+    clock: Clock
+    desk: CommandDesk
+    integrity: Integrity
+    ending: bool = False
+    market_ended: bool = False
+    """A recorded or limited market was played to its end."""
+    started_at_ms: int = 0
+    digest_at_start: str = ""
+
+    async def finish(self, why: str = "asked to stop") -> None:
+        """Write down the stop, save a snapshot, tell the watchers that nothing follows. Twice is harmless."""
+        if self.bus.closed:
+            return
+        self.ending = True
+        self.desk.close()
+        await self.loop.take([EngineStopped(self.clock.now_ms(), why)])
+        await self.loop.snapshot()
+        self.log.sync_head()
+        self.bus.close()
+
+
+def snapshot_store(db: Path, warn: Callable[[str], None]) -> SnapshotStore:
+    """The snapshots of the log at `db`: a folder beside it."""
+    return SnapshotStore(beside(db, ".snapshots"), warn)
+
+
+def make_folder(db: Path) -> None:
+    """The folder of a log. Raises LogError where there can be none."""
+    try:
+        durable.make_folder(db.parent)
+    except OSError as error:
+        raise LogError(f"there can be no log at {db}: {error.strerror}") from error
+
+
+@asynccontextmanager
+async def engine(
+    settings: EngineSettings,
+    contracts: Sequence[ContractListed],
+    clock: Clock,
+    warn: Callable[[str], None],
+    symbols: Sequence[str] = (),
+    refuse: Callable[[World], None] = lambda _: None,
+) -> AsyncIterator[Engine]:
+    """Take the log, recover, configure; at the end write down the stop, save a snapshot and let go.
+
+    `symbols` are those whose contracts the feed lists later, with its facts; else they are those of the contracts.
+    `refuse` raises for a recovered world that this engine must not go on with, before anything is written.
+    Raises LogHeld, LogDamaged, ConfigError. When the block ends by an error nothing more is written:
+    the log is the truth, and the next start goes on from there.
+    """
+    make_folder(settings.db)
+    log = await SqliteEventLog.open(settings.db, clock_ms=clock.now_ms)
+    try:
+        for warning in log.warnings:
+            warn(warning)
+        made = _recovered_engine(settings, log, clock, warn)
+        refuse(made.loop.world)
+        made.started_at_ms, made.digest_at_start = clock.now_ms(), world_digest(made.recovered.world)
+        started = EngineStarted(
+            made.started_at_ms, settings.version, code_digest(settings.strategies.values()), settings.config_digest
+        )
+        watched = tuple(symbols) or tuple(contract.symbol for contract in contracts)
+        for symbol, names in unconfigured_positions(made.loop.world, watched).items():
+            warn(_left_text(symbol, names, live=bool(symbols)))
+        at_ms = min((contract.at_ms for contract in contracts), default=started.at_ms)
+        await made.loop.take([started, *changes(made.loop.world, settings, contracts, watched, at_ms)])
+        yield made
+        await made.finish()
+    except LogDamaged as damage:
+        with suppress(LogError, OSError), closing(log.reader()) as reader:
+            note_damage(log.path, reader, damage)
+        raise
+    finally:
+        await asyncio.shield(log.close())
+
+
+def _recovered_engine(
+    settings: EngineSettings, log: SqliteEventLog, clock: Clock, warn: Callable[[str], None]
+) -> Engine:
+    """The engine at the head of its log, before it takes anything new."""
+    snapshots = snapshot_store(settings.db, warn)
+    reader = log.reader()
+    head_seq = log.head.seq
+    try:
+        recovered = recover(
+            reader, snapshots, settings.strategies, on_progress=lambda seq: tell(settings.db, seq, head_seq)
+        )
+    finally:
+        tell_end(settings.db)
+        reader.close()
+    bus = Bus(log.head.seq)
+    version = code_digest(settings.strategies.values())
+    every, newest_seq = settings.snapshot_every_events, recovered.snapshot_seq
+    loop = Loop(recovered.world, log, bus, snapshots, version, warn, every, newest_seq)
+    integrity = Integrity(log, bus, warn, f"{os.getpid()} {clock.now_ms()}")
+    return Engine(log, loop, bus, recovered, clock, CommandDesk(loop), integrity)
+
+
+async def command(settings: EngineSettings, asked: Command, clock: Clock, warn: Callable[[str], None]) -> Accepted:
+    """Take one human's command into a log that no engine holds.
+
+    Raises LogHeld, LogMissing, LogDamaged, and CommandRefused for a command that does not fit the state.
+    """
+    SqliteLogReader(settings.db).close()  # There must be a log: a command does not begin one.
+    log = await SqliteEventLog.open(settings.db, clock_ms=clock.now_ms)
+    try:
+        made = _recovered_engine(settings, log, clock, warn)
+        accepted = await made.loop.order(lambda world: events_of(world, asked))
+        await made.loop.snapshot()
+        log.sync_head()
+        return accepted
+    finally:
+        await asyncio.shield(log.close())
+
+
+def changes(
+    world: World, settings: EngineSettings, contracts: Sequence[ContractListed], symbols: tuple[str, ...], at_ms: int
+) -> list[Event]:
+    """What the configuration says that the log does not say yet.
+
+    Raises ConfigError where the log cannot follow: another base timeframe, another capital.
+    """
+    events: list[Event] = [event for event in contracts if is_news(world, event)]
+    left = unconfigured_positions(world, symbols)
+    for configured in configured_runners(settings.strategies, symbols, at_ms, settings.runners):
+        own = tuple(symbol for symbol, names in left.items() if configured.strategy in names)
+        events += _runner_changes(world, replace(configured, symbols=(*configured.symbols, *own)))
+    for runner in world.runners:
+        name = runner.strategy.name
+        if name not in settings.runners and runner.account.paused == 0:
+            events.append(RunnerPaused(runner.configured.at_ms, name, CONFIGURATION, NOT_ENABLED))
+    return events
+
+
+def unconfigured_positions(world: World, watched: Sequence[str]) -> dict[str, list[str]]:
+    """Return the symbols with open positions that are no longer configured, and the strategies that hold them.
+
+    Those strategies keep the symbol until the position is closed, so its stop and target stay in force.
+    """
+    held = {symbol: _holders(world, index) for symbol, index in world.symbols.items() if symbol not in watched}
+    return {symbol: names for symbol, names in held.items() if names}
+
+
+def _holders(world: World, symbol: int) -> list[str]:
+    return [runner.strategy.name for runner in world.runners if runner.desks[symbol].position.side != 0]
+
+
+def _left_text(symbol: str, names: Sequence[str], *, live: bool) -> str:
+    goes_on = (
+        "it is watched until the position is closed, and no new one is opened" if live else "no candles arrive for it"
+    )
+    return f"{symbol} is no longer configured, but {', '.join(names)} holds a position in it: {goes_on}"
+
+
+def _runner_changes(world: World, event: RunnerConfigured) -> list[Event]:
+    """The runner, when it is new or differs; and its return from a pause by the configuration."""
+    known = next((runner for runner in world.runners if runner.strategy.name == event.strategy), None)
+    if known is None:
+        return [event]
+    capital = known.configured.risk["capital_usdt"]
+    if capital != event.risk["capital_usdt"]:
+        raise ConfigError(
+            f"strategies.{event.strategy}: the log began with {capital:,.2f} USDT; "
+            f"capital_usdt = {event.risk['capital_usdt']:,.2f} needs a log of its own"
+        )
+    for symbol, index in world.symbols.items():
+        if symbol not in event.symbols and known.desks[index].position.side != 0:
+            raise ConfigError(
+                f"{event.strategy}.only_symbols: {event.strategy} holds a position in {symbol}; "
+                "start with that symbol, close the position, then remove it"
+            )
+    events: list[Event] = []
+    if replace(known.configured, at_ms=0) != replace(event, at_ms=0):
+        events.append(event)
+    if known.account.paused == PAUSED_BY_CONFIGURATION:
+        events.append(RunnerResumed(event.at_ms, event.strategy, CONFIGURATION, "the configuration names it again"))
+    return events

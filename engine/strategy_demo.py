@@ -1,0 +1,57 @@
+"""One strategy looked at alone: its signals on a few days of the simulated market.
+
+`python -m engine.strategies.momentum` prints every order with the numbers that led to it and the conditions met.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+
+import msgspec
+
+from engine.feeds.sim.feed import SimFeed
+from engine.feeds.sim.script import SimSettings
+from engine.kernel.strategy import Strategy
+from engine.ports.clock import SystemClock
+from engine.reducer.reducer import react
+from engine.reducer.state import new_world
+from engine.runner_settings import RunnerSettings, configuration
+from engine.strategy_registry import load_strategies
+from events.facts import OrderPlaced
+
+DAYS = 5
+
+
+def show(name: str) -> None:
+    """Print the orders of one strategy over a few days of the simulated market."""
+    asyncio.run(_show(load_strategies()[name]))
+
+
+async def _show(strategy: Strategy) -> None:
+    """Run the strategy alone and print what it places."""
+    feed = SimFeed(SimSettings(days=DAYS), SystemClock())
+    world = new_world({strategy.name: strategy})
+    for event in configuration(world.strategies, feed.contracts(), {strategy.name: RunnerSettings()}):
+        react(world, event, 1)
+    sys.stdout.write(f"{strategy.about}\n\n")
+    async for batch in feed.facts({}, None):
+        for fact in batch:
+            for entry in react(world, fact, 1)[1:]:
+                if isinstance(entry.event, OrderPlaced):
+                    sys.stdout.write(_words(strategy, entry.event))
+
+
+def _words(strategy: Strategy, order: OrderPlaced) -> str:
+    """An order with its reason and the numbers behind it."""
+    at = datetime.fromtimestamp(order.at_ms / 1000, UTC).strftime("%m-%d %H:%M")
+    lines = [f"{at}  {order.symbol:<9} {order.action} {order.side:<5} {order.reason}"]
+    if order.action == "entry" and strategy.explain is not None:
+        reading = msgspec.convert(order.readings, strategy.reading, strict=False)
+        side = 1 if order.side == "long" else -1
+        lines += [
+            f"      {'x' if one.met else ' '} {one.name}: {one.value:g} {one.relation} {one.threshold:g}"
+            for one in strategy.explain(reading, strategy.parameters(), side)
+        ]
+    return "\n".join(lines) + "\n"

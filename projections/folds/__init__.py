@@ -1,0 +1,1 @@
+"""Pure folds over events: ledger, positions, trades, metrics, arena and market status."""

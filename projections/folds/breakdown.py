@@ -1,0 +1,106 @@
+"""Closed trades taken apart: by symbol, side, hour of the entry and reason of the exit; how their results spread."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from math import floor
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from projections.folds import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from projections.folds.trades import TradeView
+
+HOUR_MS = 3_600_000
+HOURS = 24
+HOUR_NAMES = tuple(f"{hour:02d}:00" for hour in range(HOURS))
+BINS_A_R = 2
+"""Results are counted in bins of half an R."""
+BIN_FROM, BIN_UNTIL = -6, 10
+"""From -3 R to +5 R; what lies beyond is counted in the outermost bins."""
+
+
+class GroupRow(Struct, frozen=True):
+    """The trades that share a name. `expectancy_usdt` is their mean net result."""
+
+    name: str
+    trades: int
+    wins: int
+    win_rate_percent: float
+    net_usdt: float
+    expectancy_usdt: float
+
+
+class Bin(Struct, frozen=True):
+    """How many trades ended with a result in R of at least `from_r` and below `until_r`."""
+
+    from_r: float
+    until_r: float
+    trades: int
+
+
+class BreakdownView(Struct, frozen=True):
+    """Closed trades taken apart. `by_hour` goes by the UTC hour of the entry; the other groups by their size.
+
+    `net_by_hour_usdt` has one value for each of the 24 hours.
+    """
+
+    trades: int
+    by_symbol: tuple[GroupRow, ...]
+    by_side: tuple[GroupRow, ...]
+    by_hour: tuple[GroupRow, ...]
+    by_exit_reason: tuple[GroupRow, ...]
+    net_by_hour_usdt: tuple[float, ...]
+    results_r: tuple[Bin, ...]
+
+
+def breakdown(trades: Sequence[TradeView]) -> BreakdownView:
+    """Take closed trades apart."""
+    nets = [trade.net_usdt for trade in trades]
+    hours = [trade.entry_time_ms // HOUR_MS % HOURS for trade in trades]
+    return BreakdownView(
+        trades=len(trades),
+        by_symbol=_by_size([trade.symbol for trade in trades], nets),
+        by_side=_by_size([trade.side for trade in trades], nets),
+        by_hour=_groups([HOUR_NAMES[hour] for hour in hours], nets),
+        by_exit_reason=_by_size([trade.reason for trade in trades], nets),
+        net_by_hour_usdt=_by_hour(hours, nets),
+        results_r=bins([trade.r_multiple for trade in trades]),
+    )
+
+
+def bins(results_r: Sequence[float]) -> tuple[Bin, ...]:
+    """The results counted in bins of half an R, empty bins between included."""
+    counts = dict.fromkeys(range(BIN_FROM, BIN_UNTIL), 0)
+    for result in results_r:
+        counts[min(max(floor(result * BINS_A_R), BIN_FROM), BIN_UNTIL - 1)] += 1
+    return tuple(Bin(at / BINS_A_R, (at + 1) / BINS_A_R, count) for at, count in counts.items())
+
+
+def _by_hour(hours: Sequence[int], nets: Sequence[float]) -> tuple[float, ...]:
+    found = [0.0] * HOURS
+    for hour, net in zip(hours, nets, strict=True):
+        found[hour] += net
+    return tuple(found)
+
+
+def _by_size(names: Sequence[str], nets: Sequence[float]) -> tuple[GroupRow, ...]:
+    """The largest group first."""
+    return tuple(sorted(_groups(names, nets), key=lambda row: (-row.trades, row.name)))
+
+
+def _groups(names: Sequence[str], nets: Sequence[float]) -> tuple[GroupRow, ...]:
+    """A row for every name there is, by name."""
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for name, net in zip(names, nets, strict=True):
+        found[name].append(net)
+    return tuple(_row(name, found[name]) for name in sorted(found))
+
+
+def _row(name: str, nets: Sequence[float]) -> GroupRow:
+    won, net = len(metrics.wins(nets)), sum(nets)
+    return GroupRow(name, len(nets), won, won / len(nets) * 100.0, net, net / len(nets))

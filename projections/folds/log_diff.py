@@ -1,0 +1,286 @@
+"""Two logs side by side: their arenas, and the first decision in which they differ."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
+from events.facts import GLOBAL_SCOPE, Event, type_name
+from projections.folds.arena import Arena, ArenaRow
+from projections.folds.contracts import Contracts
+from projections.folds.decisions import Decisions, essence, unplaced
+from projections.folds.portfolio import Portfolio
+from projections.folds.trades import Trades
+from projections.text.event_lines import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from events.log import Recorded
+    from projections.text.causes import Condition
+
+FIELDS_SHOWN_MAX: Final = 40
+
+Value = str | int | float | bool | None
+
+
+class FieldDifference(Struct, frozen=True):
+    """One number or word that differs; None where a side has none."""
+
+    name: str
+    a: Value
+    b: Value
+
+
+class Told(Struct, frozen=True):
+    """One event of one log, in words."""
+
+    seq: int
+    at_ms: int
+    type: str
+    text: str
+
+
+class Reasons(Struct, frozen=True):
+    """Why one side decided as it did: the causes of its decision, nearest first, and the conditions of an entry.
+
+    `holds` says what else stood between the strategy and an entry. All are empty where there is nothing to say.
+    """
+
+    causes: tuple[Told, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    holds: tuple[str, ...] = ()
+
+
+NO_REASONS: Final = Reasons()
+
+
+class MarketDifference(Struct, frozen=True):
+    """The first fact of a symbol's market that the logs do not share; None where a log has none of that time."""
+
+    at_ms: int
+    a: str | None
+    b: str | None
+
+
+class Difference(Struct, frozen=True):
+    """The first decision in which two logs differ. `number` counts the decisions of its strategy from 1.
+
+    `kind`: both decided something then and it differs, or only one of them decided anything. A log that ended before
+    has nothing to say (`ended`). `fields` are the numbers that differ, `settings` those the strategy ran under.
+    """
+
+    scope: str
+    number: int
+    at_ms: int
+    kind: Literal["other", "only_a", "only_b"]
+    ended: Literal["", "a", "b"]
+    a: Told | None
+    b: Told | None
+    fields: tuple[FieldDifference, ...]
+    settings: tuple[FieldDifference, ...]
+    market: MarketDifference | None = None
+    reasons_a: Reasons = NO_REASONS
+    reasons_b: Reasons = NO_REASONS
+
+
+class Pair(Struct, frozen=True):
+    """One strategy in both logs; None where a log does not know it.
+
+    `same_decisions` is how many they share from the beginning; `differs_at_ms` is 0 where nothing differs.
+    """
+
+    strategy: str
+    a: ArenaRow | None
+    b: ArenaRow | None
+    same_decisions: int
+    differs_at_ms: int
+
+
+class Extent(Struct, frozen=True):
+    """One of the two logs: its name, its head, how far its market goes, how much was decided."""
+
+    name: str
+    head_seq: int
+    until_ms: int
+    decisions: int
+
+
+class Comparison(Struct, frozen=True):
+    """Two logs. `equal`: the same strategies made the same decisions, wherever and whenever they were written down."""
+
+    a: Extent
+    b: Extent
+    pairs: tuple[Pair, ...]
+    difference: Difference | None
+    equal: bool
+
+
+class Compared:
+    """The folds of one log that a comparison stands on."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.seq = 0
+        self.decisions, self.contracts = Decisions(), Contracts()
+        self._portfolio, self._trades = Portfolio(), Trades()
+        self._arena = Arena(self._portfolio, self._trades)
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one event."""
+        for fold in (self.decisions, self.contracts, self._portfolio, self._trades):
+            fold.apply(recorded)
+        self.seq = recorded.seq
+
+    def extent(self) -> Extent:
+        """What it covers."""
+        return Extent(self.name, self.seq, self.decisions.until_ms, self.decisions.count)
+
+    def rows(self) -> dict[str, ArenaRow]:
+        """Its arena by strategy."""
+        return {row.strategy: row for row in self._arena.rows()}
+
+    def told(self, recorded: Recorded) -> Told:
+        """An event in words."""
+        event = recorded.event
+        text = words(recorded, self.contracts.by_symbol).text
+        return Told(recorded.seq, event.at_ms, type_name(event), text)
+
+
+class Parting(Struct, frozen=True):
+    """Where the decisions of one strategy part: how many are shared, and the next one of each log."""
+
+    scope: str
+    shared: int
+    a: Recorded | None
+    b: Recorded | None
+
+    @property
+    def at_ms(self) -> int:
+        """Market time of the earlier one."""
+        return min(one.event.at_ms for one in (self.a, self.b) if one is not None)
+
+
+def partings(a: Decisions, b: Decisions) -> dict[str, Parting | None]:
+    """By strategy where it parts, in the order in which the first log, then the second one, knows them."""
+    scopes = dict.fromkeys([*a.by_scope, *b.by_scope])
+    return {scope: _parting(scope, a.by_scope.get(scope, []), b.by_scope.get(scope, [])) for scope in scopes}
+
+
+def _parting(scope: str, a: list[Recorded], b: list[Recorded]) -> Parting | None:
+    for shared, (one, other) in enumerate(zip_longest(a, b)):
+        if one is None or other is None or essence(one.event) != essence(other.event):
+            return Parting(scope, shared, one, other)
+    return None
+
+
+def first_parting(found: dict[str, Parting | None]) -> Parting | None:
+    """The earliest in market time; of equals the one that is known first."""
+    return min((one for one in found.values() if one is not None), key=lambda one: one.at_ms, default=None)
+
+
+def comparison(a: Compared, b: Compared) -> Comparison:
+    """The two logs side by side; market and reasons of the difference are added by who can read the logs again."""
+    found = partings(a.decisions, b.decisions)
+    first, rows_a, rows_b = first_parting(found), a.rows(), b.rows()
+    pairs = [
+        _pair(scope, parting, a.decisions, rows_a.get(scope), rows_b.get(scope)) for scope, parting in found.items()
+    ]
+    return Comparison(
+        a=a.extent(),
+        b=b.extent(),
+        pairs=tuple(pairs),
+        difference=None if first is None else _difference(first, a, b),
+        equal=first is None and all(_known_to_both(pair) for pair in pairs),
+    )
+
+
+def _known_to_both(pair: Pair) -> bool:
+    return pair.strategy == GLOBAL_SCOPE or (pair.a is not None and pair.b is not None)
+
+
+def _pair(scope: str, parting: Parting | None, a: Decisions, row_a: ArenaRow | None, row_b: ArenaRow | None) -> Pair:
+    shared = len(a.by_scope.get(scope, ())) if parting is None else parting.shared
+    return Pair(scope, row_a, row_b, shared, 0 if parting is None else parting.at_ms)
+
+
+# ---------------------------------------------------------------- the difference
+
+
+def _difference(parting: Parting, a: Compared, b: Compared) -> Difference:
+    kind = _kind(parting)
+    told_a = None if parting.a is None else a.told(parting.a)
+    told_b = None if parting.b is None else b.told(parting.b)
+    both = parting.a is not None and parting.b is not None and kind == "other"
+    return Difference(
+        scope=parting.scope,
+        number=parting.shared + 1,
+        at_ms=parting.at_ms,
+        kind=kind,
+        ended=_ended(parting, a.decisions, b.decisions),
+        a=told_a,
+        b=told_b,
+        fields=_fields(parting.a.event, parting.b.event) if both and parting.a and parting.b else (),
+        settings=_settings(parting, a.decisions, b.decisions),
+    )
+
+
+def _kind(parting: Parting) -> Literal["other", "only_a", "only_b"]:
+    if parting.b is None:
+        return "only_a"
+    if parting.a is None:
+        return "only_b"
+    at_a, at_b = parting.a.event.at_ms, parting.b.event.at_ms
+    return "other" if at_a == at_b else "only_a" if at_a < at_b else "only_b"
+
+
+def _ended(parting: Parting, a: Decisions, b: Decisions) -> Literal["", "a", "b"]:
+    """The log whose market does not reach the difference."""
+    if b.until_ms < parting.at_ms and parting.b is None:
+        return "b"
+    return "a" if a.until_ms < parting.at_ms and parting.a is None else ""
+
+
+def _settings(parting: Parting, a: Decisions, b: Decisions) -> tuple[FieldDifference, ...]:
+    """What the strategy ran under, where it differs."""
+    of_a, of_b = a.in_force(parting.scope, parting.a), b.in_force(parting.scope, parting.b)
+    return _fields(of_a, of_b) if of_a is not None and of_b is not None else ()
+
+
+def _fields(a: Event, b: Event) -> tuple[FieldDifference, ...]:
+    """Every leaf in which two events differ, under its path; their time is that of the market."""
+    flat_a, flat_b = dict(_flat("type", type_name(a))), dict(_flat("type", type_name(b)))
+    flat_a |= dict(_leaves(replace(a, at_ms=0)))
+    flat_b |= dict(_leaves(replace(b, at_ms=0)))
+    names = dict.fromkeys([*flat_a, *flat_b])
+    found = [FieldDifference(name, flat_a.get(name), flat_b.get(name)) for name in names]
+    return tuple(one for one in found if one.a != one.b)[:FIELDS_SHOWN_MAX]
+
+
+def _leaves(event: Event) -> Iterator[tuple[str, Value]]:
+    for name, value in asdict(unplaced(event)).items():
+        yield from _flat(name, value)
+
+
+def _flat(name: str, value: object) -> Iterator[tuple[str, Value]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(f"{name}.{key}", inner)
+    elif value is None or isinstance(value, str | int | float):
+        yield name, value
+    else:
+        yield name, str(value)
+
+
+def market_difference(a: Iterable[Event], b: Iterable[Event]) -> tuple[Event | None, Event | None] | None:
+    """The first facts of two markets that differ; one of them is None where its log has none of that time."""
+    for one, other in zip_longest(a, b):
+        if one == other:
+            continue
+        if one is None or other is None or one.at_ms == other.at_ms:
+            return one, other
+        return (one, None) if one.at_ms < other.at_ms else (None, other)
+    return None

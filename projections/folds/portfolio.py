@@ -1,0 +1,296 @@
+"""The portfolio: accounts, open positions, pending orders and kill switches as they stand.
+
+It stands on the equity courses and the ledger below them; the three are folded once, here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from events.facts import Action, CandleClosed, Closing, OrderCancelled, OrderPlaced, PositionOpened, Side
+from projections.folds.equity import Equity, EquityView
+from projections.folds.excursions import Excursions
+from projections.folds.kill_switches import State, Switches, TripView
+from projections.folds.market_status import AnomalyView, Feeding, FeedView, RefusedView, SuspendedView
+
+if TYPE_CHECKING:
+    from events.log import Recorded
+    from projections.folds.ledger import Account, Holding
+
+
+class AccountView(Struct, frozen=True):
+    """One strategy's account. Fees, funding (received is positive) and slippage include open positions.
+
+    `day_result_usdt` is the equity less that at the end of the UTC day before (the capital on the first day).
+    `trip` is the trip that stops the strategy; its `trip_seq` is what a reset must name.
+    """
+
+    strategy: str
+    symbols: tuple[str, ...]
+    capital_usdt: float
+    cash_usdt: float
+    equity_usdt: float
+    unrealised_usdt: float
+    day_result_usdt: float
+    day_result_percent: float
+    net_return_percent: float
+    peak_usdt: float
+    drawdown_percent: float
+    max_drawdown_percent: float
+    margin_usdt: float
+    fees_usdt: float
+    funding_usdt: float
+    slippage_usdt: float
+    leverage: float
+    open_positions: int
+    state: State
+    why: str
+    trip: TripView | None
+
+
+class PositionView(Struct, frozen=True):
+    """An open position marked at its symbol's last close.
+
+    `unrealised_usdt` is U = d*q*(close - entry) before fees and funding, `unrealised_r` the same in units of
+    the risk taken at the signal (None without risk), `unrealised_percent` that of the entry's notional.
+    A stop, target or liquidation price of 0 means none. `age_ms` runs in market time. `best_usdt` and `worst_usdt`
+    are how far it went for and against its owner.
+    """
+
+    strategy: str
+    symbol: str
+    side: Side
+    quantity_base: float
+    entry_price_usdt: float
+    entry_time_ms: int
+    mark_price_usdt: float
+    notional_usdt: float
+    unrealised_usdt: float
+    unrealised_percent: float
+    unrealised_r: float | None
+    stop_price_usdt: float
+    target_price_usdt: float
+    liquidation_price_usdt: float
+    margin_usdt: float
+    risk_usdt: float
+    fees_usdt: float
+    funding_usdt: float
+    slippage_usdt: float
+    age_ms: int
+    opened_seq: int
+    best_usdt: float = 0.0
+    worst_usdt: float = 0.0
+
+    @property
+    def stop_distance_percent(self) -> float | None:
+        """How far the mark may move to the stop, in percent of the mark; None without a stop."""
+        return self._distance_percent(self.stop_price_usdt)
+
+    @property
+    def target_distance_percent(self) -> float | None:
+        """How far the mark must move to the target, likewise."""
+        return self._distance_percent(self.target_price_usdt)
+
+    @property
+    def liquidation_distance_percent(self) -> float | None:
+        """How far the mark may move to the liquidation, likewise."""
+        return self._distance_percent(self.liquidation_price_usdt)
+
+    def _distance_percent(self, price_usdt: float) -> float | None:
+        return _percent_of(price_usdt - self.mark_price_usdt, self.mark_price_usdt) if price_usdt > 0.0 else None
+
+
+class OrderView(Struct, frozen=True):
+    """An order waiting for the next candle's open."""
+
+    strategy: str
+    symbol: str
+    action: Action
+    side: Side
+    reason: str
+    quantity_base: float
+    planned_price_usdt: float
+    score: float
+    placed_at_ms: int
+    seq: int
+
+
+class PortfolioView(Struct, frozen=True):
+    """Everything that stands at seq `seq` and market time `at_ms`. Totals are sums over the accounts."""
+
+    seq: int
+    at_ms: int
+    capital_usdt: float
+    equity_usdt: float
+    day_result_usdt: float
+    accounts: tuple[AccountView, ...]
+    positions: tuple[PositionView, ...]
+    orders: tuple[OrderView, ...]
+    trips: tuple[TripView, ...]
+    feed: FeedView | None
+    suspended: tuple[SuspendedView, ...]
+    anomalies: tuple[AnomalyView, ...]
+    refused: tuple[RefusedView, ...]
+
+    @property
+    def day_result_percent(self) -> float:
+        """The result of the day in percent of the equity with which it began."""
+        return _percent_of(self.day_result_usdt, self.equity_usdt - self.day_result_usdt)
+
+
+class Portfolio:
+    """Fold of everything that stands: `equity`, `excursions`, `switches` and `feeding` are its public parts."""
+
+    def __init__(self) -> None:
+        self.equity = Equity()
+        self.excursions = Excursions()
+        self.switches = Switches()
+        self.feeding = Feeding()
+        self.seq = 0
+        self.at_ms = 0
+        self._orders: dict[tuple[str, str], OrderView] = {}
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one event."""
+        self.seq = recorded.seq
+        self.equity.apply(recorded)
+        self.excursions.apply(recorded)
+        event = recorded.event
+        if type(event) is CandleClosed:
+            self.at_ms = max(self.at_ms, event.at_ms)
+            return
+        self.switches.apply(recorded)
+        self.feeding.apply(recorded)
+        self._apply_order(recorded)
+
+    def _apply_order(self, recorded: Recorded) -> None:
+        event = recorded.event
+        match event:
+            case OrderPlaced():
+                self._orders[event.strategy, event.symbol] = _order_view(event, recorded.seq)
+            case PositionOpened() | OrderCancelled() | Closing():
+                self._orders.pop((event.strategy, event.symbol), None)
+            case _:
+                pass
+
+    def view(self) -> PortfolioView:
+        """Everything at once."""
+        accounts = self.accounts()
+        return PortfolioView(
+            seq=self.seq,
+            at_ms=self.at_ms,
+            capital_usdt=sum(account.capital_usdt for account in accounts),
+            equity_usdt=sum(account.equity_usdt for account in accounts),
+            day_result_usdt=sum(account.day_result_usdt for account in accounts),
+            accounts=accounts,
+            positions=self.positions(),
+            orders=self.orders(),
+            trips=self.switches.active(),
+            feed=self.feeding.feed,
+            suspended=self.feeding.suspended(),
+            anomalies=self.feeding.anomalies(),
+            refused=self.feeding.refused(),
+        )
+
+    def accounts(self) -> tuple[AccountView, ...]:
+        """All accounts in configured order."""
+        return tuple(self.account(strategy) for strategy in self.equity.ledger.accounts)
+
+    def account(self, strategy: str) -> AccountView:
+        """One account. Raises KeyError for an unknown name."""
+        account = self.equity.ledger.accounts[strategy]
+        course = self.equity.view(strategy)
+        standing = self.switches.standing(strategy)
+        unrealised, _ = account.marked_usdt(self.equity.ledger.closes)
+        equity = account.cash_usdt + unrealised
+        day_result = equity - course.day_base_usdt
+        return AccountView(
+            strategy=strategy,
+            symbols=account.symbols,
+            capital_usdt=account.capital_usdt,
+            cash_usdt=account.cash_usdt,
+            equity_usdt=equity,
+            unrealised_usdt=unrealised,
+            day_result_usdt=day_result,
+            day_result_percent=_percent_of(day_result, course.day_base_usdt),
+            net_return_percent=_percent_of(equity - account.capital_usdt, account.capital_usdt),
+            peak_usdt=course.peak_usdt,
+            drawdown_percent=course.drawdown_fraction * 100.0,
+            max_drawdown_percent=course.max_drawdown_fraction * 100.0,
+            margin_usdt=sum(held.opened.margin_usdt for held in account.holdings),
+            fees_usdt=account.fees_usdt,
+            funding_usdt=account.funding_usdt,
+            slippage_usdt=account.slippage_usdt,
+            leverage=account.leverage,
+            open_positions=len(account.holdings),
+            state=standing.state,
+            why=standing.why,
+            trip=standing.trip,
+        )
+
+    def positions(self, strategy: str | None = None) -> tuple[PositionView, ...]:
+        """Open positions by strategy and symbol as configured, of one strategy or of all."""
+        accounts = self.equity.ledger.accounts.values()
+        chosen = [a for a in accounts if strategy is None or a.strategy == strategy]
+        return tuple(self._position(account, held) for account in chosen for held in account.holdings)
+
+    def orders(self) -> tuple[OrderView, ...]:
+        """Pending orders, oldest first."""
+        return tuple(sorted(self._orders.values(), key=lambda order: order.seq))
+
+    def course(self, strategy: str) -> EquityView:
+        """The equity course of one strategy. Raises KeyError for an unknown name."""
+        return self.equity.view(strategy)
+
+    def _position(self, account: Account, held: Holding) -> PositionView:
+        opened = held.opened
+        mark = self.equity.ledger.closes[opened.symbol]
+        unrealised = held.unrealised_usdt(mark)
+        excursion = self.excursions.of(account.strategy, opened.symbol)
+        return PositionView(
+            strategy=account.strategy,
+            symbol=opened.symbol,
+            side=opened.side,
+            quantity_base=opened.quantity_base,
+            entry_price_usdt=opened.price_usdt,
+            entry_time_ms=opened.at_ms,
+            mark_price_usdt=mark,
+            notional_usdt=opened.quantity_base * mark,
+            unrealised_usdt=unrealised,
+            unrealised_percent=_percent_of(unrealised, opened.quantity_base * opened.price_usdt),
+            unrealised_r=unrealised / opened.risk_usdt if opened.risk_usdt > 0.0 else None,
+            stop_price_usdt=opened.stop_price_usdt,
+            target_price_usdt=opened.target_price_usdt,
+            liquidation_price_usdt=opened.liquidation_price_usdt,
+            margin_usdt=opened.margin_usdt,
+            risk_usdt=opened.risk_usdt,
+            fees_usdt=opened.fee_usdt,
+            funding_usdt=held.funding_usdt,
+            slippage_usdt=opened.slippage_usdt,
+            age_ms=max(self.at_ms - opened.at_ms, 0),
+            opened_seq=held.seq,
+            best_usdt=excursion.best_usdt,
+            worst_usdt=excursion.worst_usdt,
+        )
+
+
+def _order_view(event: OrderPlaced, seq: int) -> OrderView:
+    return OrderView(
+        strategy=event.strategy,
+        symbol=event.symbol,
+        action=event.action,
+        side=event.side,
+        reason=event.reason,
+        quantity_base=event.quantity_base,
+        planned_price_usdt=event.planned_price_usdt,
+        score=event.score,
+        placed_at_ms=event.at_ms,
+        seq=seq,
+    )
+
+
+def _percent_of(part: float, whole: float) -> float:
+    """`part` in percent of `whole`; 0 without a whole."""
+    return part / whole * 100.0 if whole > 0.0 else 0.0

@@ -1,0 +1,216 @@
+"""Closed trades, in the order of closing, and the trades file."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, TextIO
+
+from msgspec import Struct, structs
+
+from events.errors import MarketDataError
+from events.facts import Closing, OrderPlaced, PositionOpened, Side
+from projections.persistence.append_only import Appended
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from events.log import Recorded
+    from projections.folds.excursions import Excursion, Excursions
+
+CSV_COLUMNS = (
+    "strategy",
+    "symbol",
+    "side",
+    "quantity_base",
+    "entry_time_ms",
+    "entry_price_usdt",
+    "exit_time_ms",
+    "exit_price_usdt",
+    "reason",
+    "gross_usdt",
+    "fees_usdt",
+    "funding_usdt",
+    "slippage_usdt",
+    "net_usdt",
+    "r_multiple",
+    "ambiguous",
+)
+
+
+class TradeView(Struct, frozen=True):
+    """One closed trade (exchange model, section 9): net = gross - fees + funding, all in USDT.
+
+    `fees_usdt` are those of both fills, `funding_usdt` is positive when received, `slippage_usdt` is already
+    inside gross, `r_multiple` is net over the risk taken at the signal. Beyond the file's columns stand
+    the seqs of the entry order, the opening and the closing (0 where there is no log), why it was entered,
+    the risk in USDT, and how far it went for and against its owner (None where that was not folded).
+    """
+
+    strategy: str
+    symbol: str
+    side: Side
+    quantity_base: float
+    entry_time_ms: int
+    entry_price_usdt: float
+    exit_time_ms: int
+    exit_price_usdt: float
+    reason: str
+    gross_usdt: float
+    fees_usdt: float
+    funding_usdt: float
+    slippage_usdt: float
+    net_usdt: float
+    r_multiple: float
+    ambiguous: bool
+    seq: int = 0
+    opened_seq: int = 0
+    order_seq: int = 0
+    entry_reason: str = ""
+    risk_usdt: float = 0.0
+    best_usdt: float | None = None
+    worst_usdt: float | None = None
+
+    @property
+    def holding_ms(self) -> int:
+        """How long the position was open."""
+        return self.exit_time_ms - self.entry_time_ms
+
+    @property
+    def turnover_usdt(self) -> float:
+        """The notional of both fills, N = q*P."""
+        return self.quantity_base * (self.entry_price_usdt + self.exit_price_usdt)
+
+
+class _Entry(Struct, frozen=True):
+    """What is known of a trade before it closes."""
+
+    order_seq: int = 0
+    reason: str = ""
+    opened_seq: int = 0
+    risk_usdt: float = 0.0
+
+
+class Trades:
+    """Fold of the closed trades. `excursions`, where they are given, are folded by their owner before this."""
+
+    def __init__(self, excursions: Excursions | None = None) -> None:
+        self._excursions = excursions
+        self._all: Appended[TradeView] = Appended()
+        self._by_strategy: dict[str, Appended[TradeView]] = {}
+        self._entries: dict[tuple[str, str], _Entry] = {}
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one event."""
+        event = recorded.event
+        match event:
+            case OrderPlaced(action="entry"):
+                self._entries[event.strategy, event.symbol] = _Entry(recorded.seq, event.reason)
+            case PositionOpened():
+                key = (event.strategy, event.symbol)
+                order = self._entries.get(key, _Entry())
+                self._entries[key] = structs.replace(order, opened_seq=recorded.seq, risk_usdt=event.risk_usdt)
+            case Closing():
+                entry = self._entries.pop((event.strategy, event.symbol), _Entry())
+                ended = None if self._excursions is None else self._excursions.ended
+                trade = _trade(event, recorded.seq, entry, ended)
+                self._all.append(trade)
+                self._by_strategy.setdefault(event.strategy, Appended()).append(trade)
+            case _:
+                pass
+
+    def count(self, strategy: str) -> int:
+        """How many trades a strategy has closed."""
+        return len(self._by_strategy.get(strategy, ()))
+
+    def closed(self, strategy: str | None = None, symbol: str | None = None) -> tuple[TradeView, ...]:
+        """The closed trades, oldest first, of one strategy or all, on one symbol or all."""
+        chosen = self._all if strategy is None else self._by_strategy.get(strategy, ())
+        return tuple(trade for trade in chosen if symbol is None or trade.symbol == symbol)
+
+    def latest(self, limit: int) -> tuple[TradeView, ...]:
+        """The last `limit` trades of all strategies, newest first."""
+        return tuple(self._all.latest(limit))
+
+
+def _trade(event: Closing, seq: int, entry: _Entry, ended: Excursion | None) -> TradeView:
+    return TradeView(
+        strategy=event.strategy,
+        symbol=event.symbol,
+        side=event.side,
+        quantity_base=event.quantity_base,
+        entry_time_ms=event.entry_time_ms,
+        entry_price_usdt=event.entry_price_usdt,
+        exit_time_ms=event.at_ms,
+        exit_price_usdt=event.price_usdt,
+        reason=event.reason,
+        gross_usdt=event.gross_usdt,
+        fees_usdt=event.fees_usdt,
+        funding_usdt=event.funding_usdt,
+        slippage_usdt=event.slippage_usdt,
+        net_usdt=event.net_usdt,
+        r_multiple=event.r_multiple,
+        ambiguous=event.ambiguous,
+        seq=seq,
+        opened_seq=entry.opened_seq,
+        order_seq=entry.order_seq,
+        entry_reason=entry.reason,
+        risk_usdt=entry.risk_usdt,
+        best_usdt=None if ended is None else ended.best_usdt,
+        worst_usdt=None if ended is None else ended.worst_usdt,
+    )
+
+
+def write_trades_csv(file: TextIO, trades: Iterable[TradeView]) -> None:
+    """Write the trades with header; floats in their shortest form that reads back equal, ambiguous as 0 or 1."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    writer.writerows([_cell(getattr(trade, column)) for column in CSV_COLUMNS] for trade in trades)
+
+
+def _cell(value: str | float | bool) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def read_trades_csv(file: TextIO) -> list[TradeView]:
+    """The trades of a file as `write_trades_csv` wrote it. Raises MarketDataError with the line that is wrong."""
+    rows = csv.reader(file)
+    if tuple(next(rows, ())) != CSV_COLUMNS:
+        raise MarketDataError(f"line 1: the header must be {','.join(CSV_COLUMNS)}")
+    return [_read(row, number) for number, row in enumerate(rows, start=2)]
+
+
+def _read(row: Sequence[str], number: int) -> TradeView:
+    if len(row) != len(CSV_COLUMNS):
+        raise MarketDataError(f"line {number}: {len(row)} columns instead of {len(CSV_COLUMNS)}")
+    cell = dict(zip(CSV_COLUMNS, row, strict=True))
+    try:
+        return TradeView(
+            strategy=cell["strategy"],
+            symbol=cell["symbol"],
+            side=_side(cell["side"]),
+            quantity_base=float(cell["quantity_base"]),
+            entry_time_ms=int(cell["entry_time_ms"]),
+            entry_price_usdt=float(cell["entry_price_usdt"]),
+            exit_time_ms=int(cell["exit_time_ms"]),
+            exit_price_usdt=float(cell["exit_price_usdt"]),
+            reason=cell["reason"],
+            gross_usdt=float(cell["gross_usdt"]),
+            fees_usdt=float(cell["fees_usdt"]),
+            funding_usdt=float(cell["funding_usdt"]),
+            slippage_usdt=float(cell["slippage_usdt"]),
+            net_usdt=float(cell["net_usdt"]),
+            r_multiple=float(cell["r_multiple"]),
+            ambiguous=bool(int(cell["ambiguous"])),
+        )
+    except ValueError as error:
+        raise MarketDataError(f"line {number}: {error}") from error
+
+
+def _side(text: str) -> Side:
+    if text == "long":
+        return "long"
+    if text == "short":
+        return "short"
+    raise ValueError(f"side {text!r} is neither long nor short")

@@ -1,0 +1,1 @@
+"""Keep folded state on disk and share it between views."""

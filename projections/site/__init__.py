@@ -1,0 +1,1 @@
+"""What the API and the pages read: views, the timeline and the queries."""

@@ -1,0 +1,109 @@
+"""Courses of equity as a picture shows them: thinned, in USDT and in percent; and the result of every day."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from projections.folds.curve import EquityPoint
+from projections.folds.metrics import DAY_MS
+from projections.folds.total import DrawdownPoint, drawdowns
+from projections.site.plot_geometry import thinned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from projections.alerts.daily import DayFigures, Days
+    from projections.folds.equity import EquityView
+    from projections.folds.total import TotalView
+
+TOTAL = "total"
+
+
+class CoursePoint(Struct, frozen=True, array_like=True):
+    """The equity at a moment of market time, and what it is more than the capital, in percent of that."""
+
+    at_ms: int
+    equity_usdt: float
+    net_percent: float
+
+
+class CourseView(Struct, frozen=True):
+    """The course of one strategy, or of all together under the name `total`."""
+
+    name: str
+    points: tuple[CoursePoint, ...]
+
+
+class DayResult(Struct, frozen=True):
+    """What all strategies together made in the UTC day that began at `day_ms`; of the last one, so far.
+
+    The result is the change of the equity, open positions included; trades and wins are those closed in it.
+    """
+
+    day_ms: int
+    equity_usdt: float
+    result_usdt: float
+    result_percent: float
+    trades: int
+    wins: int
+    trips: int
+
+
+def courses(total: TotalView, views: Sequence[EquityView], points_max: int) -> tuple[CourseView, ...]:
+    """The total first, then every strategy as configured; all from the same moment on, each from its capital."""
+    curves = [(TOTAL, total.capital_usdt, total.curve), *((one.strategy, one.capital_usdt, one.curve) for one in views)]
+    begun_ms = min((curve[0].at_ms for _, _, curve in curves if curve), default=0)
+    return tuple(
+        _course(name, capital, _begun(curve, capital, begun_ms), points_max) for name, capital, curve in curves
+    )
+
+
+def course_drawdowns(view: EquityView, points_max: int) -> tuple[DrawdownPoint, ...]:
+    """How far one strategy's equity stood below its highest point so far, from its capital on."""
+    return thinned(drawdowns(tuple(_begun(view.curve, view.capital_usdt, view.from_ms))), points_max)
+
+
+def _begun(curve: Sequence[EquityPoint], capital_usdt: float, begun_ms: int) -> Sequence[EquityPoint]:
+    """A curve holds the last equity of an hour: what it began with may no longer be in it."""
+    return (EquityPoint(begun_ms, capital_usdt), *curve) if curve and curve[0].at_ms > begun_ms else curve
+
+
+def _course(name: str, capital_usdt: float, curve: Sequence[EquityPoint], points_max: int) -> CourseView:
+    share = 100.0 / capital_usdt if capital_usdt > 0.0 else 0.0
+    points = thinned(curve, points_max)
+    shown = (_point(point, capital_usdt, share) for point in points)
+    return CourseView(name, tuple(shown))
+
+
+def _point(point: EquityPoint, capital_usdt: float, share: float) -> CoursePoint:
+    """Cents and ten thousandths of a percent: a picture shows no more, and is sent every few seconds."""
+    net_percent = (point.equity_usdt - capital_usdt) * share
+    return CoursePoint(point.at_ms, round(point.equity_usdt, 2), round(net_percent, 4))
+
+
+def day_results(views: Sequence[EquityView], days: Days, limit: int) -> tuple[DayResult, ...]:
+    """The last `limit` days, oldest first."""
+    told = (*days.finished(), *([days.today] if days.today is not None else []))
+    return tuple(_day(figures, views) for figures in told[-limit:])
+
+
+def _day(figures: DayFigures, views: Sequence[EquityView]) -> DayResult:
+    begin = sum(_equity_at_end(one, figures.day - 1) for one in views)
+    end = sum(_equity_at_end(one, figures.day) for one in views)
+    return DayResult(
+        day_ms=figures.day * DAY_MS,
+        equity_usdt=end,
+        result_usdt=end - begin,
+        result_percent=(end - begin) / begin * 100.0 if begin > 0.0 else 0.0,
+        trades=figures.trades,
+        wins=figures.wins,
+        trips=len(figures.trips),
+    )
+
+
+def _equity_at_end(view: EquityView, day: int) -> float:
+    """The equity at the end of a day; the capital before the first one, the newest after the last."""
+    known, at = view.day_equities_usdt, day - view.from_ms // DAY_MS
+    return known[min(at, len(known) - 1)] if known and at >= 0 else view.capital_usdt

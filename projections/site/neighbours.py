@@ -1,0 +1,52 @@
+"""Where to step in the log: the fill or the trip before and after an event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from projections.site.views import Views
+
+
+class Steps(Struct, frozen=True):
+    """The nearest fills and trips of a kill switch around an event, by seq; None where there is none."""
+
+    previous_fill: int | None
+    next_fill: int | None
+    previous_trip: int | None
+    next_trip: int | None
+
+
+def steps(views: Views, seq: int) -> Steps:
+    """The nearest among everything the views know."""
+    fills = _around(_fills(views), seq)
+    trips = _around(_trips(views), seq)
+    return Steps(*fills, *trips)
+
+
+def _fills(views: Views) -> Iterable[int]:
+    for trade in views.trades.closed():
+        yield trade.opened_seq
+        yield trade.seq
+    for position in views.portfolio.positions():
+        yield position.opened_seq
+
+
+def _trips(views: Views) -> Iterable[int]:
+    switches = views.portfolio.switches
+    return (trip.trip_seq for trip in (*switches.past(), *switches.active()))
+
+
+def _around(seqs: Iterable[int], seq: int) -> tuple[int | None, int | None]:
+    """The largest below and the smallest above; 0 stands for unknown."""
+    before, after = 0, None
+    for one in seqs:
+        if one < seq:
+            before = max(before, one)
+        elif one > seq and (after is None or one < after):
+            after = one
+    return before or None, after

@@ -1,0 +1,119 @@
+"""Closed trades chosen by what they have in common, in an order and in pages."""
+
+from __future__ import annotations
+
+from itertools import islice
+from math import fsum
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from events.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from projections.folds.trades import Trades, TradeView
+
+
+ORDERS: Final[Mapping[str, tuple[str, bool]]] = {
+    "newest": ("seq", True),
+    "best": ("net_usdt", True),
+    "worst": ("net_usdt", False),
+    "longest": ("holding_ms", True),
+}
+"""What trades are ordered by, and whether the largest comes first."""
+
+
+class Choice(Struct, frozen=True):
+    """Which trades are meant; what is empty leaves all. `result` is `won` or `lost` (a flat trade is neither).
+
+    `from_ms` and `until_ms` are the first and the last moment of the exit, 0 leaves all.
+    """
+
+    strategy: str = ""
+    symbol: str = ""
+    side: str = ""
+    reason: str = ""
+    result: str = ""
+    from_ms: int = 0
+    until_ms: int = 0
+
+    def takes(self, trade: TradeView) -> bool:
+        """Whether a trade is meant."""
+        named = (
+            (self.strategy, trade.strategy),
+            (self.symbol, trade.symbol),
+            (self.side, trade.side),
+            (self.reason, trade.reason),
+        )
+        within = self.from_ms <= trade.exit_time_ms and (self.until_ms == 0 or trade.exit_time_ms <= self.until_ms)
+        return within and all(wanted in ("", has) for wanted, has in named) and self._ended_so(trade.net_usdt)
+
+    def _ended_so(self, net_usdt: float) -> bool:
+        return not self.result or (net_usdt > 0.0 if self.result == "won" else net_usdt < 0.0)
+
+
+class TradesPage(Struct, frozen=True):
+    """One page of the chosen trades. Pages count from 1; counts and sums are of all chosen ones, in USDT.
+
+    `reasons` are those of all exits there are, for choosing.
+    """
+
+    trades: tuple[TradeView, ...]
+    page: int
+    pages: int
+    chosen: int
+    wins: int
+    gross_usdt: float
+    fees_usdt: float
+    funding_usdt: float
+    slippage_usdt: float
+    net_usdt: float
+    mean_r: float | None
+    reasons: tuple[str, ...]
+
+    @property
+    def win_rate_percent(self) -> float | None:
+        """How many of the chosen ones won; None of none."""
+        return self.wins / self.chosen * 100.0 if self.chosen else None
+
+
+def trades_page(trades: Trades, choice: Choice, page: int, size: int, order: str = "newest") -> TradesPage:
+    """A page of `size` trades; a page beyond the end is the last one. Raises UsageError for an order there is not."""
+    if order not in ORDERS:
+        raise UsageError(f"there is no order {order!r}; there are: {', '.join(ORDERS)}")
+    all_trades = trades.closed(choice.strategy or None)
+    unasked = choice == Choice(choice.strategy)
+    chosen = list(all_trades) if unasked else [trade for trade in all_trades if choice.takes(trade)]
+    pages = max((len(chosen) + size - 1) // size, 1)
+    page = min(max(page, 1), pages)
+    name, falling = ORDERS[order]
+    first = (page - 1) * size
+    return TradesPage(
+        trades=tuple(sorted(chosen, key=attrgetter(name), reverse=falling)[first : first + size]),
+        page=page,
+        pages=pages,
+        chosen=len(chosen),
+        wins=len([trade for trade in chosen if trade.net_usdt > 0.0]),
+        gross_usdt=_sum(chosen, "gross_usdt"),
+        fees_usdt=_sum(chosen, "fees_usdt"),
+        funding_usdt=_sum(chosen, "funding_usdt"),
+        slippage_usdt=_sum(chosen, "slippage_usdt"),
+        net_usdt=_sum(chosen, "net_usdt"),
+        mean_r=_sum(chosen, "r_multiple") / len(chosen) if chosen else None,
+        reasons=tuple(sorted({trade.reason for trade in all_trades})),
+    )
+
+
+def newest(trades: Trades, choice: Choice, before_seq: int, limit: int) -> tuple[TradeView, ...]:
+    """At most `limit` of the chosen trades that closed before an event (0: all of them), the newest first."""
+    earlier = (
+        one for one in reversed(trades.closed(choice.strategy or None)) if before_seq == 0 or one.seq < before_seq
+    )
+    return tuple(islice((one for one in earlier if choice.takes(one)), limit))
+
+
+def _sum(trades: Sequence[TradeView], name: str) -> float:
+    return fsum(map(attrgetter(name), trades))

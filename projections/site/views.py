@@ -1,0 +1,197 @@
+"""Everything the answers stand on: the folds of the log, put together once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from events.facts import (
+    CandleClosed,
+    EngineStarted,
+    EngineStopped,
+    FeedConnected,
+    FeedLost,
+    OrderCancelled,
+    OrderRejected,
+    RunnerConfigured,
+    Timing,
+)
+from events.log import Recorded
+from projections.alerts.alert import Alert
+from projections.alerts.daily import Days
+from projections.alerts.derive import Derivation
+from projections.alerts.settings import AlertSettings
+from projections.folds.arena import Arena
+from projections.folds.contracts import Contracts
+from projections.folds.coverage import Coverage
+from projections.folds.limits import Limits
+from projections.folds.marks import Marks
+from projections.folds.portfolio import Portfolio
+from projections.folds.trades import Trades
+from projections.text.event_lines import interesting
+
+LOG_KEPT_MAX: Final = 100
+ALERTS_KEPT_MAX: Final = 50
+CONFIGURATIONS_KEPT_MAX: Final = 200
+"""Of each strategy. There is a new one only where a start changes something."""
+
+
+class Refusal(Struct, frozen=True):
+    """The last signal of a strategy on a symbol that came to nothing: why, and when in market time."""
+
+    at_ms: int
+    side: str
+    reason: str
+    seq: int
+
+
+class Configured(Struct, frozen=True):
+    """A configuration of a strategy, in force from `seq` on."""
+
+    seq: int
+    event: RunnerConfigured
+
+
+class Seen(Struct, frozen=True):
+    """The newest candle of a symbol that is no warm-up, and the newest one that was late; 0 is none. Market time.
+
+    `heard_at_ms` is the machine's clock when the newest one was recorded.
+    """
+
+    at_ms: int = 0
+    late_at_ms: int = 0
+    heard_at_ms: int = 0
+
+    def age_ms(self, now_ms: int) -> int:
+        """How long ago the newest candle was recorded, by the machine's clock."""
+        return max(now_ms - self.heard_at_ms, 0)
+
+
+class Views:
+    """The folds behind all answers. `timeframes_ms` says on whose close each strategy is evaluated.
+
+    `settings` say which kinds of alerts the owner is told of.
+    """
+
+    def __init__(self, timeframes_ms: Mapping[str, int] | None = None, settings: AlertSettings | None = None) -> None:
+        self.portfolio = Portfolio()
+        self.trades = Trades(self.portfolio.excursions)
+        self.days = Days(self.portfolio, self.trades)
+        self.arena = Arena(self.portfolio, self.trades)
+        self.contracts = Contracts()
+        self.limits = Limits(self.portfolio)
+        self.coverage = Coverage(self.portfolio)
+        self.marks = Marks(self.portfolio)
+        self.started: EngineStarted | None = None
+        self.stopped: EngineStopped | None = None
+        """How the engine that started last ended; None while it runs, and where it said nothing."""
+        self.connected = False
+        """Whether the feed delivers, of the engine that started last."""
+        self.runners: dict[str, RunnerConfigured] = {}
+        self._configured: dict[str, deque[Configured]] = {}
+        self.refusals: dict[tuple[str, str], Refusal] = {}
+        self.evaluated_ms: dict[tuple[str, str], int] = {}
+        """The newest close on which a strategy looked at a symbol, in market time."""
+        self.seen: dict[str, Seen] = {}
+        self.recent: deque[Recorded] = deque(maxlen=LOG_KEPT_MAX)
+        """The last events that people want to see, oldest first."""
+        self.alerts: deque[Alert] = deque(maxlen=ALERTS_KEPT_MAX)
+        """The last alerts as the owner gets them, oldest first."""
+        self._derivation = Derivation(settings, self.portfolio, self.trades, self.days, self.contracts)
+        self._feed = self._derivation.feed
+        self._timeframes_ms = dict(timeframes_ms or {})
+        self._due: dict[str, list[tuple[int, tuple[str, str]]]] = {}
+
+    @property
+    def seq(self) -> int:
+        """The event that was taken last."""
+        return self.portfolio.seq
+
+    @property
+    def at_ms(self) -> int:
+        """Market time."""
+        return self.portfolio.at_ms
+
+    @property
+    def heard(self) -> Seen:
+        """The candle that was recorded last, of whichever symbol."""
+        return max(self.seen.values(), key=lambda seen: seen.heard_at_ms, default=Seen())
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """As they were configured."""
+        return tuple(self.runners)
+
+    def in_force(self, strategy: str, seq: int) -> RunnerConfigured | None:
+        """The configuration a strategy ran under when an event was decided; None where it is not known any more."""
+        found = (one.event for one in reversed(self._configured.get(strategy, ())) if one.seq <= seq)
+        return next(found, None)
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one event."""
+        event = recorded.event
+        if type(event) is CandleClosed:
+            self._feed.take_candle(event)
+            self.portfolio.apply(recorded)
+            self.coverage.apply(recorded)
+            if event.timing is not Timing.WARM_UP:
+                self._look(event, recorded.recorded_at_ms)
+        else:
+            self._derivation.before(event)
+            self.portfolio.apply(recorded)
+            self.contracts.apply(recorded)
+            self.trades.apply(recorded)
+            self.limits.apply(recorded)
+            self.coverage.apply(recorded)
+            self.marks.apply(recorded)
+            self._note(recorded)
+        # One event yields one alert: where the feed has news the summary waits for the next candle.
+        self.days.apply(recorded, may_tell=self._feed.news is None)
+        if self._derivation.may_tell(event):
+            self._tell(recorded)
+
+    def _tell(self, recorded: Recorded) -> None:
+        """Keep the alert that an event is worth, if it is worth one."""
+        alert = self._derivation.alert_of(recorded)
+        if alert is not None:
+            self.alerts.append(alert)
+
+    def _look(self, candle: CandleClosed, recorded_at_ms: int) -> None:
+        seen = self.seen.get(candle.symbol, Seen())
+        late_at_ms = candle.at_ms if candle.timing is Timing.LATE else seen.late_at_ms
+        self.seen[candle.symbol] = Seen(max(seen.at_ms, candle.at_ms), late_at_ms, recorded_at_ms)
+        for timeframe_ms, key in self._due.get(candle.symbol, ()):
+            if candle.at_ms % timeframe_ms == 0:
+                self.evaluated_ms[key] = candle.at_ms
+
+    def _note(self, recorded: Recorded) -> None:
+        event = recorded.event
+        match event:
+            case EngineStarted():
+                self.started, self.stopped, self.connected = event, None, False
+            case EngineStopped():
+                self.stopped, self.connected = event, False
+            case FeedConnected() | FeedLost():
+                self.connected = isinstance(event, FeedConnected)
+            case RunnerConfigured():
+                kept = self._configured.setdefault(event.strategy, deque(maxlen=CONFIGURATIONS_KEPT_MAX))
+                kept.append(Configured(recorded.seq, event))
+                self._configure(event)
+            case OrderRejected() | OrderCancelled():
+                refusal = Refusal(event.at_ms, event.side, event.reason, recorded.seq)
+                self.refusals[event.strategy, event.symbol] = refusal
+            case _:
+                pass
+        if interesting(event):
+            self.recent.append(recorded)
+
+    def _configure(self, event: RunnerConfigured) -> None:
+        self.runners[event.strategy] = event
+        self._due = {}
+        for name, runner in self.runners.items():
+            for symbol in runner.symbols:
+                due = (self._timeframes_ms.get(name, 1), (name, symbol))
+                self._due.setdefault(symbol, []).append(due)

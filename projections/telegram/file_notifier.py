@@ -1,0 +1,69 @@
+"""Without a token every alert goes to a function instead, one line each: to the log of the program."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from events.log import Recorded
+from projections.host import FOLLOW_EVENTS_MAX, Announcer, Source
+from projections.persistence.fold_store import Keeper, KeptNowhere
+from projections.telegram.delivery_queues import Deriving
+from projections.telegram.statistics import DeliveryStatistics
+from projections.telegram.text import one_line
+
+
+class QuietNotifier:
+    """Tells what comes after the end of the log at the start, or after `begin_after_seq`. `alerts` is a new fold.
+
+    `notes` are for the start of this process, by its seq.
+    """
+
+    def __init__(
+        self,
+        reader: Source,
+        bus: Announcer,
+        alerts: Deriving,
+        tell: Callable[[str], None],
+        *,
+        begin_after_seq: int | None = None,
+        notes: Mapping[int, str] | None = None,
+        keeper: Keeper | None = None,
+    ) -> None:
+        self._reader = reader
+        self._bus = bus
+        self._keeper = keeper or KeptNowhere()
+        self._notes = notes or {}
+        self._tell = tell
+        self._begin_seq = begin_after_seq
+        self._alerts, self._seq = self._keeper.restored(alerts)
+        self._head_seq = 0
+        self._told = 0
+
+    def statistics(self) -> DeliveryStatistics:
+        """What was told, and how far behind the log this is."""
+        return DeliveryStatistics(sent=self._told, lag_events=self._head_seq - self._seq)
+
+    async def run(self) -> None:
+        """Tell alerts until the bus is closed and everything is told."""
+        self._head_seq = await self._bus.wait_beyond(-1)
+        begin_seq = self._head_seq if self._begin_seq is None else self._begin_seq
+        while True:
+            self._head_seq = await self._bus.wait_beyond(self._seq)
+            if self._head_seq <= self._seq:
+                await self._keeper.keep(self._seq, self._alerts, last=True)
+                return
+            for recorded in self._reader.read(self._seq, FOLLOW_EVENTS_MAX):
+                self._alerts.apply(recorded)
+                self._seq = recorded.seq
+                if recorded.seq > begin_seq:
+                    self._tell_of(recorded)
+            await self._keeper.keep(self._seq, self._alerts)
+            # A long catch-up must let others have their turn between pages.
+            await asyncio.sleep(0)
+
+    def _tell_of(self, recorded: Recorded) -> None:
+        alert = self._alerts.alert_of(recorded, self._notes.get(recorded.seq, ""))
+        if alert is not None and (line := one_line(alert.html)):
+            self._tell(line)
+            self._told += 1

@@ -1,0 +1,1 @@
+"""Turn events, reasons and numbers into words."""

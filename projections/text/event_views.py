@@ -1,0 +1,88 @@
+"""An event as a view: what it is called, whom it concerns, what it says in words, and its own fields by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from events.facts import EVENT_TYPES, Event, type_name
+from projections.text.causes import Condition, Reading
+from projections.text.event_lines import Contracts, Kind, words
+
+if TYPE_CHECKING:
+    from events.log import Recorded
+    from projections.text.causes import Chain
+
+TYPE_NAMES: tuple[str, ...] = tuple(sorted(map(type_name, EVENT_TYPES)))
+"""Every type of event there is."""
+
+
+class EventView(Struct, frozen=True):
+    """An event of the log. `cause` is the seq that led to it, 0 for what came from outside.
+
+    `symbol` and `strategy` are empty where it concerns none; a kill switch's scope counts as a strategy.
+    """
+
+    seq: int
+    recorded_at_ms: int
+    cause: int
+    type: str
+    at_ms: int
+    symbol: str
+    strategy: str
+    kind: Kind
+    text: str
+    fields: dict[str, Any]
+
+
+class LinkView(Struct, frozen=True):
+    """One event of a chain of causes, with the numbers and conditions of a decision."""
+
+    event: EventView
+    readings: tuple[Reading, ...]
+    conditions: tuple[Condition, ...]
+    note: str
+    """What is to be said of the conditions, as that the strategy was changed since."""
+
+
+class ChainView(Struct, frozen=True):
+    """From the event asked about, first, to its root cause, last. `complete` is False when it was cut short."""
+
+    links: tuple[LinkView, ...]
+    complete: bool
+
+
+def event_view(recorded: Recorded, contracts: Contracts) -> EventView:
+    """The view of an event."""
+    event, line = recorded.event, words(recorded, contracts)
+    return EventView(
+        seq=recorded.seq,
+        recorded_at_ms=recorded.recorded_at_ms,
+        cause=recorded.cause,
+        type=type_name(event),
+        at_ms=event.at_ms,
+        symbol=symbol_of(event),
+        strategy=strategy_of(event),
+        kind=line.kind,
+        text=line.text,
+        fields={name: getattr(event, name) for name in event.__struct_fields__ if name != "at_ms"},
+    )
+
+
+def symbol_of(event: Event) -> str:
+    """The symbol an event concerns; empty without one."""
+    return getattr(event, "symbol", "")
+
+
+def strategy_of(event: Event) -> str:
+    """The strategy an event concerns, or the scope of its kill switch; empty without one."""
+    return getattr(event, "strategy", "") or getattr(event, "scope", "")
+
+
+def chain_view(chain: Chain, contracts: Contracts) -> ChainView:
+    """The view of a chain of causes."""
+    links = [
+        LinkView(event_view(one.recorded, contracts), one.readings, one.conditions, one.note) for one in chain.links
+    ]
+    return ChainView(tuple(links), chain.complete)

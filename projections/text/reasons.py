@@ -1,0 +1,86 @@
+"""Reasons spelled out: the names that stand in events, as people say them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from events.facts import GLOBAL_SCOPE
+from projections.text.formats import money, percent
+
+if TYPE_CHECKING:
+    from events.facts import KillSwitchTripped, RunnerPaused
+
+REASONS: dict[str, str] = {
+    "signal": "signal",
+    "stop": "stop",
+    "target": "target",
+    "liquidation": "liquidation",
+    "delisted": "delisted, settled at the last close",
+    "unnamed_exit": "a reason the strategy does not declare",
+    "not_a_number": "not a number",
+    "stop_wrong_side": "the stop is on the wrong side of the entry",
+    "target_wrong_side": "the target is on the wrong side of the entry",
+    "max_positions": "the most positions allowed at once are open",
+    "correlation": "too many positions of one direction in the group",
+    "stop_too_close": "the stop is too close to the entry",
+    "stop_beyond_liquidation": "the stop lies beyond the liquidation price",
+    "cost_to_stop": "fees and slippage cost too much of the way to the stop",
+    "below_minimum": "the size is below the exchange's minimum",
+    "next_candle_missing": "the next candle did not come",
+    "late_candle": "the next candle came late",
+    "kill_switch": "kill switch",
+    "margin": "not enough free margin",
+    "not_tradable": "the symbol is not tradable",
+    "session_loss": "session loss",
+    "daily_loss": "daily loss",
+    "global_loss": "global loss",
+    "manual": "by hand",
+}
+
+
+def reason_words(reason: str) -> str:
+    """A reason as people say it; a strategy's own reason reads as its name does."""
+    return REASONS.get(reason, reason.replace("_", " "))
+
+
+HOLDS: dict[str, str] = {
+    "inactive": "it does not trade this symbol",
+    "paused": "it is paused",
+}
+
+
+def hold_words(reason: str, detail: str) -> str:
+    """What keeps a strategy from an entry: a reason of the kernel's, and what its name does not say."""
+    match reason:
+        case "kill_switch":
+            return f"kill switch: {reason_words(detail)}"
+        case "position":
+            return f"a {detail} position is open"
+        case "order":
+            return f"its {detail} waits for the next open"
+        case "own":
+            return detail
+        case _:
+            return HOLDS.get(reason) or reason_words(reason)
+
+
+def loss_percent(base_usdt: float, equity_usdt: float) -> float:
+    """How much of the base is lost, in percent; 0 without a base."""
+    return (base_usdt - equity_usdt) / base_usdt * 100.0 if base_usdt > 0.0 else 0.0
+
+
+def trip_words(event: KillSwitchTripped) -> str:
+    """Why a kill switch tripped: `kill switch: session loss 5.02 % of 10,000.00 reached the limit of 5 %`."""
+    name = "global kill switch" if event.scope == GLOBAL_SCOPE else "kill switch"
+    if event.reason == "manual":
+        by = f" by {event.who}" if event.who else ""
+        why = f": {event.why}" if event.why else ""
+        return f"{name}: pulled{by or ' by hand'} at an equity of {money(event.equity_usdt)}{why}"
+    loss = percent(loss_percent(event.base_usdt, event.equity_usdt))
+    limit = percent(event.threshold_percent)
+    return f"{name}: {reason_words(event.reason)} {loss} of {money(event.base_usdt)} reached the limit of {limit}"
+
+
+def pause_words(event: RunnerPaused) -> str:
+    """Who paused a strategy and why: `paused by anna: holiday`."""
+    return f"paused by {event.who}: {event.why}"

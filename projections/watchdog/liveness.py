@@ -1,0 +1,236 @@
+"""What the log says of the engine's life: the feed, each symbol's newest candle, how often strategies are evaluated.
+
+Ages are measured from a candle's commit, on a timeline that does not jump with the machine's clock: market
+time may run faster or slower than that clock, or in another year.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from events.facts import (
+    AnomalyCleared,
+    AnomalyRaised,
+    CandleClosed,
+    ContractDelisted,
+    DataRefused,
+    EngineStarted,
+    FeedConnected,
+    FeedLost,
+    RunnerConfigured,
+    SymbolResumed,
+    SymbolSuspended,
+    Timing,
+)
+from projections.folds.kill_switches import Switches
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from events.log import Recorded
+    from projections.folds.kill_switches import Standing
+
+HOUR_MS = 3_600_000
+BUCKET_MS = 10_000
+"""Evaluations are counted by these: an hour of a market at any pace is a few hundred numbers."""
+CLAIMS_MAX = 100
+REASONS_MAX = 100
+
+
+class Pulse(Struct, frozen=True):
+    """A symbol's newest candle: when it closed in market time, when it was recorded, and its length."""
+
+    closed_at_ms: int
+    recorded_at_ms: int
+    timeframe_ms: int
+
+
+class FeedState(Struct, frozen=True):
+    """What the feed said last, since the engine started. `speed` is market seconds a second, 0 as fast as it can."""
+
+    name: str
+    delivers: bool
+    since_ms: int
+    why: str
+
+
+class Refused(Struct, frozen=True):
+    """What the feed said last of data it refused for a reason: how often, the newest, and when that was recorded."""
+
+    count: int
+    newest: str
+    recorded_at_ms: int
+
+
+class Evaluations:
+    """How often a strategy was evaluated within the last hour, and when last."""
+
+    def __init__(self) -> None:
+        self.newest_ms = 0
+        self._buckets: deque[tuple[int, int]] = deque(maxlen=HOUR_MS // BUCKET_MS + 1)
+
+    def count(self, recorded_at_ms: int) -> None:
+        """One more."""
+        self.newest_ms = max(self.newest_ms, recorded_at_ms)
+        bucket, before = recorded_at_ms // BUCKET_MS, 0
+        if self._buckets and self._buckets[-1][0] == bucket:
+            before = self._buckets.pop()[1]
+        self._buckets.append((bucket, before + 1))
+
+    def within_the_hour(self, now_ms: int) -> int:
+        """How many there were in the hour that ends now."""
+        return sum(count for bucket, count in self._buckets if (bucket + 1) * BUCKET_MS > now_ms - HOUR_MS)
+
+
+class Vitals:
+    """Fold of everything the watchdog and the heartbeat look at.
+
+    `timeframes_ms` are the strategies that run now, with the timeframe on whose close each is evaluated.
+    """
+
+    def __init__(self, timeframes_ms: Mapping[str, int]) -> None:
+        self.timeframes_ms = dict(timeframes_ms)
+        self.seq = 0
+        self.recorded_at_ms = 0
+        self.started_at_ms = 0
+        self.feed: FeedState | None = None
+        self.speed = 1.0
+        self.newest: dict[str, Pulse] = {}
+        self.last_candle: Pulse | None = None
+        self.candles = 0
+        self.suspended: dict[str, str] = {}
+        self.claims: dict[tuple[str, str], str] = {}
+        """Anomalies that stand since the engine started, with their details: also those the feed raises itself."""
+        self.refused: dict[str, Refused] = {}
+        self._resumed_at_ms: dict[str, int] = {}
+        self._symbols: dict[str, tuple[str, ...]] = {}
+        self._evaluated: dict[str, Evaluations] = {}
+        self._due: dict[str, list[tuple[int, Evaluations]]] = {}
+        self._switches = Switches()
+
+    # ------------------------------------------------------------ what is asked
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The strategies that run, as they were configured."""
+        return tuple(self._symbols)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that a strategy trades."""
+        return tuple(self._due)
+
+    def symbols_of(self, strategy: str) -> tuple[str, ...]:
+        """The symbols a strategy trades."""
+        return self._symbols[strategy]
+
+    def standing(self, strategy: str) -> Standing:
+        """Whether a strategy may open positions, and why not."""
+        return self._switches.standing(strategy)
+
+    @property
+    def global_trip(self) -> str:
+        """Why the global kill switch is tripped; empty when it is not."""
+        trip = self._switches.global_trip
+        return "" if trip is None else trip.why
+
+    def candle_age_ms(self, symbol: str, now_ms: int) -> int:
+        """How long ago the symbol's newest candle was recorded."""
+        pulse = self.newest.get(symbol)
+        return now_ms - (self.started_at_ms if pulse is None else pulse.recorded_at_ms)
+
+    def waited_ms(self, symbol: str, now_ms: int) -> int:
+        """How long a candle has been waited for: not while the engine, the feed or the symbol was away."""
+        resumed_ms = now_ms - self._resumed_at_ms.get(symbol, 0)
+        return min(self.candle_age_ms(symbol, now_ms), resumed_ms, self.delivering_ms(now_ms))
+
+    def delivering_ms(self, now_ms: int) -> int:
+        """How long the feed has been delivering in this life; 0 while it does not."""
+        feed = self.feed
+        return min(self.up_ms(now_ms), now_ms - feed.since_ms) if feed is not None and feed.delivers else 0
+
+    def unevaluated_ms(self, strategy: str, now_ms: int) -> int:
+        """How long ago a strategy was evaluated; since the start of the engine where it never was."""
+        return now_ms - (self._evaluated[strategy].newest_ms or self.started_at_ms)
+
+    def evaluations(self, strategy: str, now_ms: int) -> int:
+        """How often a strategy was evaluated within the last hour."""
+        return self._evaluated[strategy].within_the_hour(now_ms)
+
+    def without_candle_ms(self, now_ms: int) -> int:
+        """How long no symbol at all has had a candle."""
+        return now_ms - (self.started_at_ms if self.last_candle is None else self.last_candle.recorded_at_ms)
+
+    def up_ms(self, now_ms: int) -> int:
+        """How long the engine runs."""
+        return now_ms - self.started_at_ms
+
+    def real_ms(self, market_ms: int) -> int:
+        """How long a span of market time takes on this machine's clock."""
+        return int(market_ms / self.speed) if self.speed > 0.0 else 0
+
+    # ------------------------------------------------------------ the fold
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one event."""
+        self.seq, self.recorded_at_ms = recorded.seq, recorded.recorded_at_ms
+        event = recorded.event
+        match event:
+            case CandleClosed():
+                self._candle(event, recorded.recorded_at_ms)
+            case EngineStarted():
+                self.started_at_ms, self.feed = recorded.recorded_at_ms, None
+                self.claims.clear()
+                self.refused.clear()
+            case FeedConnected():
+                self.feed, self.speed = self._said(event.feed, recorded.recorded_at_ms), event.speed
+            case FeedLost():
+                self.feed = self._said(event.feed, recorded.recorded_at_ms, event.reason, delivers=False)
+            case SymbolSuspended() | ContractDelisted():
+                self.suspended[event.symbol] = event.reason
+            case SymbolResumed():
+                self.suspended.pop(event.symbol, None)
+                self._resumed_at_ms[event.symbol] = recorded.recorded_at_ms
+            case DataRefused() if event.reason in self.refused or len(self.refused) < REASONS_MAX:
+                self.refused[event.reason] = Refused(event.count, event.newest, recorded.recorded_at_ms)
+            case RunnerConfigured():
+                self._configure(event)
+            case AnomalyRaised():
+                self._claim(event)
+            case AnomalyCleared():
+                self.claims.pop((event.kind, event.subject), None)
+            case _:
+                self._switches.apply(recorded)
+
+    def _candle(self, event: CandleClosed, recorded_at_ms: int) -> None:
+        self.candles += 1
+        self.last_candle = Pulse(event.at_ms, recorded_at_ms, event.timeframe_ms)
+        self.newest[event.symbol] = self.last_candle
+        if event.timing is Timing.WARM_UP:
+            return
+        for timeframe_ms, evaluations in self._due.get(event.symbol, ()):
+            if event.at_ms % timeframe_ms == 0:
+                evaluations.count(recorded_at_ms)
+
+    def _said(self, name: str, recorded_at_ms: int, why: str = "", *, delivers: bool = True) -> FeedState:
+        """A feed that says the same again has been so since it said it first."""
+        before = self.feed
+        since_ms = before.since_ms if before is not None and before.delivers is delivers else recorded_at_ms
+        return FeedState(name, delivers, since_ms, why)
+
+    def _configure(self, event: RunnerConfigured) -> None:
+        if event.strategy not in self.timeframes_ms:
+            return
+        self._symbols[event.strategy] = event.symbols
+        self._evaluated.setdefault(event.strategy, Evaluations())
+        self._due = {}
+        for name, symbols in self._symbols.items():
+            for symbol in symbols:
+                self._due.setdefault(symbol, []).append((self.timeframes_ms[name], self._evaluated[name]))
+
+    def _claim(self, event: AnomalyRaised) -> None:
+        if len(self.claims) < CLAIMS_MAX:
+            self.claims[event.kind, event.subject] = event.detail

@@ -1,0 +1,265 @@
+"""The watchdog at work: every half minute fold what came, look, mend, and tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from events.errors import PapertapeError
+from events.facts import AnomalyPersists, Event, RepairTried
+from projections.folds.portfolio import Portfolio
+from projections.host import FOLLOW_EVENTS_MAX, Cursor, Projection, fold
+from projections.persistence.fold_store import KeptNowhere
+from projections.watchdog.anomalies import Anomalies, Anomaly, Case, Rules
+from projections.watchdog.checks import Measured, Trouble, check, unmeasured
+from projections.watchdog.liveness import Vitals
+from projections.watchdog.steady import SteadyTime
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from events.log import Recorded
+    from projections.host import Source
+    from projections.persistence.fold_store import Keeper
+    from projections.watchdog.settings import WatchdogSettings
+
+REPAIR_S_MAX = 20.0
+REPAIRS_A_LOOK_MAX = 5
+"""More are left for the next look, so that a look ends."""
+MEASURE_S_MAX = 10.0
+REPAIRS_KEPT_MAX = 20
+SLEPT_TIMES = 3.0
+"""When the pause between two looks took so many times as long, the machine slept."""
+AWAKE_MS = 120_000
+"""Then everything looks old, and the feed gets so long to catch up."""
+SEQ_NEVER = 1 << 62
+OUTSIDE_ERRORS = (PapertapeError, OSError, TimeoutError)
+"""What a repair, a measurement or a message may fail with; anything else is a bug and stops the engine."""
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now_ms(self) -> int:
+        """The machine's clock, UTC ms."""
+
+    def steady_ms(self) -> int:
+        """Return the milliseconds of a monotonic clock."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+
+
+class Bus(Protocol):
+    """The part of the bus that is needed here."""
+
+    @property
+    def head_seq(self) -> int:
+        """The newest seq that was published."""
+
+    @property
+    def closed(self) -> bool:
+        """Nothing will be published any more."""
+
+    async def wait_beyond(self, seq: int) -> int:
+        """The newest seq, as soon as it is beyond `seq` or the bus is closed."""
+
+
+class Following:
+    """Folds that are brought up to date when asked. It may be shared: who asks folds for all."""
+
+    def __init__(
+        self,
+        source: Source,
+        bus: Bus,
+        folds: Sequence[Projection],
+        clock: Clock,
+        cursor: Cursor | None = None,
+        keeper: Keeper | None = None,
+    ) -> None:
+        """`keeper` is shown the folds, as one tuple, when they are up to date.
+
+        The folds see recording times on the timeline of `time`, so that ages are real elapsed time.
+        """
+        self.bus = bus
+        self.time = SteadyTime(clock)
+        self.cursor = cursor or Cursor()
+        self._source = source
+        self._folds = tuple(folds)
+        self._keeper = keeper or KeptNowhere()
+        self._one_at_a_time = asyncio.Lock()
+
+    async def catch_up(self, *, last: bool = False) -> None:
+        """Fold what is committed by now. Raises LogDamaged when the log skips or repeats an event."""
+        head_seq = self.bus.head_seq
+        async with self._one_at_a_time:
+            self.time.look()
+            while self.cursor.seq < head_seq:
+                events = self._source.read(self.cursor.seq, FOLLOW_EVENTS_MAX)
+                if not events:
+                    return
+                self.cursor.advance(events)
+                fold(self._folds, self._placed(events))
+                await asyncio.sleep(0)
+            if not self.time.has_jumped:  # Another run has another timeline.
+                await self._keeper.keep(self.cursor.seq, self._folds, last=last)
+
+    def _placed(self, events: Sequence[Recorded]) -> Sequence[Recorded]:
+        if not self.time.has_jumped:
+            return events
+        return [replace(one, recorded_at_ms=self.time.to_steady_ms(one.recorded_at_ms)) for one in events]
+
+
+async def closed_within(bus: Bus, clock: Clock, seconds: float) -> bool:
+    """Wait for so long, or until the bus is closed; whether it is."""
+    sleeping = asyncio.ensure_future(clock.sleep(seconds))
+    closing = asyncio.ensure_future(bus.wait_beyond(SEQ_NEVER))
+    try:
+        done, _ = await asyncio.wait({sleeping, closing}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (sleeping, closing):
+            task.cancel()
+        await asyncio.gather(sleeping, closing, return_exceptions=True)
+    return bus.closed
+
+
+class RepairView(Struct, frozen=True):
+    """One try to mend something."""
+
+    at_ms: int
+    kind: str
+    subject: str
+    detail: str
+
+
+class DogView(Struct, frozen=True):
+    """The watchdog's status. `checked_at_ms` is 0 before the first look; `troubles` is what the last one saw."""
+
+    checked_at_ms: int
+    checks: int
+    anomalies: tuple[Case, ...]
+    troubles: tuple[Trouble, ...]
+    repairs: tuple[RepairView, ...]
+
+
+class Dog:
+    """The watchdog. `following` must fold its three views; `watchdog` below puts them together.
+
+    `portfolio` is there for a heartbeat beside it.
+
+    `repairs` are asked by kind with the trouble's subject, and say what they did. What they and `measure` may fail
+    with stands in `OUTSIDE_ERRORS`. `report` commits facts; what it raises ends the dog.
+    """
+
+    def __init__(
+        self,
+        following: Following,
+        vitals: Vitals,
+        anomalies: Anomalies,
+        portfolio: Portfolio,
+        clock: Clock,
+        measure: Callable[[], Awaitable[Measured]],
+        repairs: Mapping[str, Callable[[str], Awaitable[str]]],
+        report: Callable[[Sequence[Event]], Awaitable[None]],
+        settings: WatchdogSettings,
+    ) -> None:
+        self.following, self.vitals, self.anomalies, self.portfolio = following, vitals, anomalies, portfolio
+        self._clock, self._measure, self._report = clock, measure, report
+        self._repairs, self._settings = dict(repairs), settings
+        self._troubles: tuple[Trouble, ...] = ()
+        self._tried: deque[RepairView] = deque(maxlen=REPAIRS_KEPT_MAX)
+        self._checked_at_ms = self._checks = 0
+
+    @property
+    def view(self) -> DogView:
+        """What it saw and did."""
+        ahead_ms = self.following.time.ahead_ms
+        standing = tuple(
+            replace(case, raised_at_ms=case.raised_at_ms + ahead_ms, told_at_ms=case.told_at_ms + ahead_ms)
+            for case in self.anomalies.standing()
+        )
+        return DogView(self._checked_at_ms, self._checks, standing, self._troubles, tuple(self._tried))
+
+    async def run(self) -> None:
+        """Look again and again, until the bus is closed."""
+        every_s, steady = self._settings.every_s, self.following.time
+        before_ms = look_from_ms = steady.now_ms()
+        while not await closed_within(self.following.bus, self._clock, every_s):
+            now_ms = steady.now_ms()
+            if now_ms - before_ms > SLEPT_TIMES * every_s * 1_000.0:
+                look_from_ms = now_ms + AWAKE_MS
+            if not look_from_ms - AWAKE_MS <= now_ms < look_from_ms:
+                await self.look()
+            before_ms = steady.now_ms()
+        await self.following.catch_up(last=True)
+
+    async def look(self) -> None:
+        """Fold what came, see what is wrong, try to mend it, and tell what is new, still there, or over."""
+        await self.following.catch_up()
+        now_ms = self.following.time.now_ms()
+        measured = await self._measured()
+        troubles = check(self.vitals, measured, now_ms, self._settings)
+        for trouble in self.anomalies.to_repair(troubles, now_ms, tuple(self._repairs))[:REPAIRS_A_LOOK_MAX]:
+            await self._tell([await self._repaired(trouble)])
+        told = self.anomalies.to_tell(troubles, self.following.time.now_ms(), unmeasured(measured))
+        await self._tell([self._by_the_clock(event) for event in told])
+        self._troubles, self._checked_at_ms = tuple(troubles), self._clock.now_ms()
+        self._checks += 1
+
+    async def _tell(self, events: Sequence[Event]) -> None:
+        """Commit and fold. An engine that has said goodbye writes nothing more."""
+        if events and not self.following.bus.closed:
+            await self._report(events)
+            await self.following.catch_up()
+
+    def _by_the_clock(self, event: Anomaly) -> Event:
+        """Convert an anomaly's times to the machine's clock; the intervals between them stay."""
+        ahead_ms = self.following.time.ahead_ms
+        moved = replace(event, at_ms=event.at_ms + ahead_ms)
+        return (
+            replace(moved, raised_at_ms=moved.raised_at_ms + ahead_ms) if isinstance(moved, AnomalyPersists) else moved
+        )
+
+    async def _measured(self) -> Measured:
+        try:
+            async with asyncio.timeout(MEASURE_S_MAX):
+                return await self._measure()
+        except OUTSIDE_ERRORS:
+            return Measured()
+
+    async def _repaired(self, trouble: Trouble) -> RepairTried:
+        try:
+            async with asyncio.timeout(REPAIR_S_MAX):
+                done = await self._repairs[trouble.kind](trouble.subject)
+        except TimeoutError:
+            done = f"failed: it took longer than {REPAIR_S_MAX:g} s"
+        except OUTSIDE_ERRORS as error:
+            done = f"failed: {error}"
+        tried = RepairTried(self._clock.now_ms(), trouble.kind.value, trouble.subject, done[:500])
+        self._tried.append(RepairView(tried.at_ms, tried.kind, tried.subject, tried.detail))
+        return tried
+
+
+def watchdog(
+    source: Source,
+    bus: Bus,
+    clock: Clock,
+    timeframes_ms: Mapping[str, int],
+    measure: Callable[[], Awaitable[Measured]],
+    repairs: Mapping[str, Callable[[str], Awaitable[str]]],
+    report: Callable[[Sequence[Event]], Awaitable[None]],
+    settings: WatchdogSettings,
+    keeper: Keeper | None = None,
+) -> Dog:
+    """A watchdog with folds of its own, which `keeper` may know from before."""
+    keeper = keeper or KeptNowhere()
+    fresh = (Vitals(timeframes_ms), Anomalies(Rules.of(settings)), Portfolio())
+    folds, seq = keeper.restored(fresh)
+    following = Following(source, bus, folds, clock, Cursor(seq), keeper)
+    return Dog(following, *folds, clock, measure, repairs, report, settings)

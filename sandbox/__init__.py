@@ -1,0 +1,1 @@
+"""Stand-ins of the exchange and of Telegram, for trying and testing papertape without the internet."""

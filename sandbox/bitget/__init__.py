@@ -1,0 +1,1 @@
+"""A stand-in of Bitget's public REST and WebSocket interfaces, with faults on demand."""

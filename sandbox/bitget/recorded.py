@@ -1,0 +1,86 @@
+"""A market of recorded files behind the stand-in; its days can be moved so that they happen now."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Final
+
+from engine.feeds.candle_row import CandleRow
+from engine.feeds.files.columns import CandleColumns, SeriesColumns, row_at
+from engine.feeds.files.feed import FileFeed
+from engine.feeds.sim.episodes import DAY_MS
+from sandbox.bitget.market import LARGE_TIERS, MINUTE_MS, Listing, draw, marked
+
+UNKNOWN_INTEREST_BASE: Final = 1_000.0
+"""The open interest of a symbol of which no reading was recorded."""
+
+
+def shift_to(feed: FileFeed, begin_ms: int) -> int:
+    """By how many ms (whole days) records have to move for their first candle to lie at `begin_ms` or just before."""
+    first_ms = min(columns.open_time_ms[0] for columns in feed.candles.values())
+    return (begin_ms - first_ms) // DAY_MS * DAY_MS
+
+
+class FileTwinMarket:
+    """The columns of a file feed. A hole in a record is flat and without trades, as the exchange shows it."""
+
+    def __init__(self, feed: FileFeed, shift_ms: int = 0) -> None:
+        self.symbols = tuple(feed.candles)
+        self.step_ms = next(iter(feed.candles.values())).timeframe_ms
+        assert shift_ms % DAY_MS == 0, f"{shift_ms} ms: whole days keep the grid of funding"
+        self._shift_ms = shift_ms
+        self._candles: dict[str, CandleColumns] = feed.candles
+        self._interest: dict[str, SeriesColumns] = feed.open_interest
+        self._rates = {
+            symbol: {
+                at_ms // MINUTE_MS * MINUTE_MS: rate for at_ms, rate in zip(series.time_ms, series.value, strict=True)
+            }
+            for symbol, series in feed.funding.items()
+        }
+        self._listings = {
+            contract.symbol: Listing(
+                contract.symbol,
+                (contract.tick_numerator, contract.tick_denominator),
+                (contract.lot_numerator, contract.lot_denominator),
+                LARGE_TIERS,
+                listed_ms=self._candles[contract.symbol].open_time_ms[0] + shift_ms,
+            )
+            for contract in feed.contracts()
+        }
+
+    def listing(self, symbol: str) -> Listing:
+        """The contract that the file suggests."""
+        return self._listings[symbol]
+
+    def candle(self, symbol: str, open_ms: int) -> CandleRow | None:
+        """The recorded candle; None before the record. In a hole and after the end nobody trades: the last price."""
+        columns, recorded_ms = self._candles[symbol], open_ms - self._shift_ms
+        times = columns.open_time_ms
+        if recorded_ms < times[0]:
+            return None
+        row = row_at(recorded_ms, times)
+        if row < 0:
+            close = columns.close[bisect_right(times, recorded_ms) - 1]
+            return CandleRow(open_ms, close, close, close, close, 0.0)
+        open_, high, low, close, volume = (column[row] for column in columns.values())
+        return CandleRow(open_ms, open_, high, low, close, volume)
+
+    def mark_candle(self, symbol: str, open_ms: int) -> CandleRow | None:
+        """Derived from the candle of trades."""
+        return marked(self.candle(symbol, open_ms), self._listings[symbol])
+
+    def index_price(self, symbol: str, last_usdt: float, at_ms: int) -> float:
+        """Up to 0.05 % from the last price."""
+        return round(last_usdt * (1.0 + (draw("index", symbol, at_ms // MINUTE_MS) - 0.5) / 1_000.0), 8)
+
+    def settled_rate(self, symbol: str, at_ms: int) -> float:
+        """The recorded rate; 0 where none was recorded."""
+        return self._rates.get(symbol, {}).get(at_ms - self._shift_ms, 0.0)
+
+    def open_interest(self, symbol: str, at_ms: int) -> float:
+        """The last reading before this time."""
+        readings = self._interest.get(symbol)
+        if readings is None:
+            return UNKNOWN_INTEREST_BASE
+        row = bisect_right(readings.time_ms, at_ms - self._shift_ms) - 1
+        return readings.value[max(0, row)]

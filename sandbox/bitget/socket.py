@@ -1,0 +1,187 @@
+"""One client on the WebSocket: what it may ask, what it follows, and the limits that hold for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, Protocol
+
+from sandbox.bitget.faults import Fault
+from sandbox.bitget.history import STREAMED
+from sandbox.bitget.limits import (
+    AGE_MS_MAX,
+    ARGS_BYTES_MAX,
+    CHANNELS_MAX,
+    MESSAGES_A_SECOND_MAX,
+    PING_MS_MAX,
+    SUBSCRIBES_AN_HOUR_MAX,
+    Window,
+)
+from sandbox.bitget.stream import CANDLE, TICKER, Key
+from sandbox.bitget.text import INSTRUMENTS, arg_text, frame_of
+from sandbox.bitget.venue import Venue
+
+ENVELOPE_BYTES: Final = len('{"op":"subscribe","args":[]}')
+CHANNELS: Final = frozenset({TICKER, *(CANDLE + name for name in STREAMED)})
+NO_ENTRY: Final = 30_001
+ILLEGAL_REQUEST: Final = 30_002
+INVALID_OP: Final = 30_003
+TOO_MANY_REQUESTS: Final = 30_006
+OVER_LIMIT: Final = 30_007
+PARAM_ERROR: Final = 30_016
+POLICY_VIOLATION: Final = 1_008
+NEVER_MS: Final = 1 << 62
+
+
+class Line(Protocol):
+    """Where a session's messages go."""
+
+    def send(self, message: str | bytes) -> None:
+        """One message: text, or binary."""
+        ...
+
+    def send_frame(self, frame: bytes) -> None:
+        """A frame as bytes."""
+        ...
+
+    def close(self, code: int) -> None:
+        """With a close frame."""
+        ...
+
+    def abort(self) -> None:
+        """Without one."""
+        ...
+
+
+class Board(Protocol):
+    """Who follows which channel."""
+
+    def follow(self, session: Session, key: Key) -> str | None:
+        """From now on; the channel's first frame."""
+        ...
+
+    def leave(self, session: Session, key: Key) -> None:
+        """No more."""
+        ...
+
+
+class Session:
+    """A connected client."""
+
+    def __init__(self, venue: Venue, board: Board, line: Line) -> None:
+        now_ms = venue.now_ms()
+        self.line = line
+        self.keys: dict[Key, None] = {}
+        self.unserved: set[Key] = set()
+        """Acknowledged, but no data is sent."""
+        self.stalled = False
+        """Pongs are sent, data is not."""
+        self.silent = False
+        """Nothing is sent."""
+        self.opened_ms = now_ms
+        self.pinged_ms = now_ms
+        self._venue = venue
+        self._board = board
+        self._messages = Window(MESSAGES_A_SECOND_MAX, 1_000)
+        self._subscribes = Window(SUBSCRIBES_AN_HOUR_MAX, 3_600_000)
+
+    @property
+    def deadline_ms(self) -> int:
+        """When it is cut off: without pings, or for its age. A silent one is left alone: nobody sees its end."""
+        if self.silent:
+            return NEVER_MS
+        return min(self.pinged_ms + PING_MS_MAX, self.opened_ms + AGE_MS_MAX)
+
+    def push(self, key: Key, frame: bytes) -> None:
+        """A frame of a channel it follows."""
+        if not self.stalled and key not in self.unserved:
+            self.line.send_frame(frame)
+
+    def take(self, message: str | bytes) -> None:
+        """A message of the client."""
+        now_ms, statistics = self._venue.now_ms(), self._venue.statistics
+        statistics.messages += 1
+        if not self._messages.allows(now_ms):
+            statistics.breach(now_ms, "messages_a_second", f"more than {MESSAGES_A_SECOND_MAX} messages in a second")
+            if self._venue.manner.limits:
+                self._error(OVER_LIMIT, "request over limit")
+                self.line.close(POLICY_VIOLATION)
+                return
+        if message == "ping":
+            self.pinged_ms = now_ms
+            if not self._venue.faults.hits(Fault.NO_PONG):
+                self.line.send("pong")
+            return
+        self._request(message, now_ms)
+
+    def _request(self, message: str | bytes, now_ms: int) -> None:
+        request = _decoded(message)
+        op, args = request.get("op"), request.get("args")
+        if op not in ("subscribe", "unsubscribe"):
+            known = "op" in request and op != "ping"
+            self._error(INVALID_OP if known else ILLEGAL_REQUEST, "Invalid op" if known else "Illegal request")
+        elif not isinstance(args, list) or not args or not all(isinstance(arg, dict) for arg in args):
+            self._error(ILLEGAL_REQUEST, "Illegal request", op=op)
+        elif self._is_allowed(op, len(message), now_ms):
+            for arg in args:
+                self._one(op, arg)
+
+    def _is_allowed(self, op: str, length: int, now_ms: int) -> bool:
+        statistics, limits = self._venue.statistics, self._venue.manner.limits
+        if length - ENVELOPE_BYTES > ARGS_BYTES_MAX:
+            statistics.breach(now_ms, "args_bytes", f"{length} bytes of args")
+            if limits:
+                self._error(ILLEGAL_REQUEST, "Illegal request", op=op)
+                return False
+        if op == "subscribe" and not self._subscribes.allows(now_ms):
+            statistics.breach(now_ms, "subscribes_an_hour", f"more than {SUBSCRIBES_AN_HOUR_MAX} in an hour")
+            if limits:
+                self._error(TOO_MANY_REQUESTS, "Too many requests", op=op)
+                return False
+        return True
+
+    def _one(self, op: str, arg: dict[str, Any]) -> None:
+        instruments, channel, symbol = (str(arg.get(name, "")) for name in ("instType", "channel", "instId"))
+        text, key = arg_text(channel, symbol, instruments), (channel, symbol)
+        if channel not in CHANNELS:
+            self._error(PARAM_ERROR, "Param error", text, op)
+        elif self._is_refused(op, instruments, symbol):
+            about = f"instType:{instruments},channel:{channel},instId:{symbol},precision:null"
+            self._error(NO_ENTRY, f"{about} doesn't exist", text, op)
+        elif op == "unsubscribe":
+            self._venue.statistics.unsubscribes += 1
+            self._board.leave(self, key)
+            self.line.send(f'{{"event":"unsubscribe","arg":{text}}}')
+        elif len(self.keys) >= CHANNELS_MAX and key not in self.keys:
+            self._venue.statistics.breach(self._venue.now_ms(), "channels", f"more than {CHANNELS_MAX}")
+            self._error(OVER_LIMIT, "request over limit", text, op)
+            self.line.close(POLICY_VIOLATION)
+        else:
+            self._subscribe(key, text)
+
+    def _is_refused(self, op: str, instruments: str, symbol: str) -> bool:
+        if instruments != INSTRUMENTS or not self._venue.is_known(symbol):
+            return True
+        return op == "subscribe" and self._venue.faults.hits(Fault.REFUSED_SUBSCRIBE, symbol) is not None
+
+    def _subscribe(self, key: Key, text: str) -> None:
+        self._venue.statistics.subscribes += 1
+        self.unserved.discard(key)
+        if self._venue.faults.hits(Fault.FALSE_ACK, key[1]):
+            self.unserved.add(key)
+        self.line.send(f'{{"event":"subscribe","arg":{text}}}')
+        first = self._board.follow(self, key)
+        if first is not None and not self._venue.faults.sees(Fault.SILENT_SYMBOL, key[1]):
+            self.push(key, frame_of(first))
+
+    def _error(self, code: int, text: str, arg: str | None = None, op: str | None = None) -> None:
+        about = "" if arg is None else f'"arg":{arg},'
+        after = "" if op is None else f',"op":"{op}"'
+        self.line.send(f'{{"event":"error",{about}"code":{code},"msg":{json.dumps(text)}{after}}}')
+
+
+def _decoded(message: str | bytes) -> dict[str, Any]:
+    try:
+        decoded = json.loads(message)
+    except ValueError:
+        return {}
+    return decoded if isinstance(decoded, dict) else {}

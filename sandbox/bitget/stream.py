@@ -1,0 +1,180 @@
+"""The stream: which frames a channel sends at a moment, and what faults make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from engine.feeds.candle_row import CandleRow
+from sandbox.bitget.faults import Fault
+from sandbox.bitget.garbage import garbage_frame
+from sandbox.bitget.history import GRANULARITIES
+from sandbox.bitget.market import moved
+from sandbox.bitget.pages import stream_ticker_text
+from sandbox.bitget.text import arg_text, push_text, stream_row, turnover
+from sandbox.bitget.venue import Venue
+
+TICKER: Final = "ticker"
+CANDLE: Final = "candle"
+STALE_BARS: Final = 3
+CORRECTION_MS: Final = (200, 1_500)
+OLDER_MS: Final = 7_000
+CLOSE_TICK_MS: Final = 250
+"""So long before the end of a candle its last update is sent; its last trade was earlier."""
+
+Key = tuple[str, str]
+"""Channel and symbol."""
+Later = Callable[[int, Key, str], None]
+"""Send a text at a time to whoever follows a channel then."""
+
+
+class Stream:
+    """What was pushed last on every channel that somebody follows, and what comes next."""
+
+    def __init__(self, venue: Venue, later: Later) -> None:
+        self._venue = venue
+        self._history = venue.history
+        self._later = later
+        self._pushed: dict[Key, CandleRow] = {}
+        self._skipped: dict[Key, int] = {}
+
+    def forget(self, key: Key) -> None:
+        """Nobody follows the channel any more."""
+        self._pushed.pop(key, None)
+        self._skipped.pop(key, None)
+
+    # ------------------------------------------------------------ snapshots
+
+    def snapshot(self, key: Key, now_ms: int) -> str | None:
+        """The first frame after a subscription; None where there is nothing yet."""
+        channel, symbol = key
+        if channel == TICKER:
+            return self.ticker(symbol, now_ms)
+        granularity = channel.removeprefix(CANDLE)
+        forming = self._history.forming(symbol, granularity, now_ms)
+        if forming is not None:
+            self._pushed.setdefault(key, forming)
+        if switch := self._venue.faults.hits(Fault.STALE_SNAPSHOT, symbol):
+            rows = self._stale_rows(symbol, granularity, now_ms, switch.value or STALE_BARS)
+        else:
+            rows = self._history.bars(symbol, granularity, now_ms, self._venue.manner.snapshot_rows - 1)
+            rows += [] if forming is None else [forming]
+        return push_text("snapshot", arg_text(*key), ",".join(map(_row_text, rows)), now_ms)
+
+    def _stale_rows(self, symbol: str, granularity: str, now_ms: int, bars_ago: int) -> list[CandleRow]:
+        length_ms, _ = GRANULARITIES[granularity]
+        count = self._venue.manner.snapshot_rows
+        rows = self._history.bars(symbol, granularity, now_ms - bars_ago * length_ms, count)
+        halves = (self._history.forming(symbol, granularity, row.open_time_ms + length_ms // 2) for row in rows[-2:])
+        return [*rows[:-2], *(row for row in halves if row is not None)]
+
+    # ------------------------------------------------------------ tickers
+
+    def ticker(self, symbol: str, now_ms: int) -> str:
+        """The whole object, on every push."""
+        return push_text(
+            "snapshot", arg_text(TICKER, symbol), stream_ticker_text(self._history, symbol, now_ms), now_ms
+        )
+
+    def tickers(self, key: Key, now_ms: int) -> list[str | bytes]:
+        """What the channel sends now. Bytes are a binary message."""
+        faults, symbol = self._venue.faults, key[1]
+        if not faults.active:
+            return [self.ticker(symbol, now_ms)]
+        if faults.hits(Fault.SILENT_SYMBOL, symbol):
+            return []
+        text = self.ticker(symbol, now_ms)
+        return [text, *self._garbage(symbol, text)]
+
+    # ------------------------------------------------------------ candles
+
+    def candles(self, key: Key, now_ms: int) -> list[str | bytes]:
+        """The updates of a channel, if its candle has changed. A candle without trades is not pushed."""
+        channel, symbol = key
+        granularity = channel.removeprefix(CANDLE)
+        row = self._history.forming(symbol, granularity, now_ms)
+        before = self._pushed.get(key)
+        if row is None or row == before:
+            return []
+        faulty = bool(self._venue.faults.active)
+        if faulty and self._silenced(key, row, before):
+            return []
+        together = self._is_together(symbol, row, before)
+        rows = self._fresh(key, row, before, together)
+        self._pushed[key] = row
+        if not rows:
+            return []
+        if faulty and self._is_last(granularity, row, now_ms):
+            rows = [*rows[:-1], self._corrected(key, rows[-1])]
+        frames = _framed(key, rows, now_ms, together)
+        return self._spoilt(key, frames, now_ms) if faulty else [*frames]
+
+    def _is_together(self, symbol: str, row: CandleRow, before: CandleRow | None) -> bool:
+        if before is None or row.open_time_ms == before.open_time_ms:
+            return False
+        return self._venue.manner.two_rows or self._venue.faults.hits(Fault.TWO_ROWS, symbol) is not None
+
+    def _fresh(self, key: Key, row: CandleRow, before: CandleRow | None, together: bool) -> list[CandleRow]:
+        """The whole candle before, where its last trades were not pushed yet, and the one now forming."""
+        rows = []
+        if before is not None and row.open_time_ms > before.open_time_ms:
+            whole = self._history.bar(key[1], key[0].removeprefix(CANDLE), before.open_time_ms)
+            if whole is not None and (together or whole != before) and whole.volume > 0.0:
+                rows.append(whole)
+        return [*rows, row] if row.volume > 0.0 else rows
+
+    def _silenced(self, key: Key, row: CandleRow, before: CandleRow | None) -> bool:
+        faults, symbol = self._venue.faults, key[1]
+        if faults.hits(Fault.SILENT_SYMBOL, symbol):
+            return True
+        if before is None or row.open_time_ms <= before.open_time_ms:
+            return False
+        if self._skipped.get(key, 0) < row.open_time_ms and faults.hits(Fault.SKIPPED_BAR, symbol):
+            self._skipped[key] = row.open_time_ms
+        return self._skipped.get(key) == row.open_time_ms
+
+    def _is_last(self, granularity: str, row: CandleRow, now_ms: int) -> bool:
+        return row.open_time_ms + GRANULARITIES[granularity][0] - now_ms <= CLOSE_TICK_MS
+
+    def _corrected(self, key: Key, row: CandleRow) -> CandleRow:
+        """The last row with a wrong close and volume; the right one is sent after the close."""
+        faults = self._venue.faults
+        if not faults.hits(Fault.CORRECTED, key[1]):
+            return row
+        length_ms, _ = GRANULARITIES[key[0].removeprefix(CANDLE)]
+        at_ms = row.open_time_ms + length_ms + faults.rng.randint(*CORRECTION_MS)
+        self._later(at_ms, key, push_text("update", arg_text(*key), _row_text(row), at_ms))
+        tick = self._history.listing(key[1]).tick
+        close = moved(row.close, tick, -1) if row.close > row.low else moved(row.close, tick, 1)
+        close = close if row.low <= close <= row.high else row.close
+        volume = int(row.volume * 970.0) / 1_000.0
+        return CandleRow(row.open_time_ms, row.open, row.high, row.low, close, volume)
+
+    # ------------------------------------------------------------ spoiling
+
+    def _spoilt(self, key: Key, frames: list[str], now_ms: int) -> list[str | bytes]:
+        faults, (channel, symbol) = self._venue.faults, key
+        sent: list[str | bytes] = [*frames]
+        if faults.hits(Fault.DUPLICATE, symbol):
+            sent = [frame for frame in frames for _ in range(2)]
+        if faults.hits(Fault.OUT_OF_ORDER, symbol):
+            older = self._history.forming(symbol, channel.removeprefix(CANDLE), now_ms - OLDER_MS)
+            if older is not None and older.volume > 0.0:
+                sent += _framed(key, [older], now_ms, together=False)
+        return [*sent, *self._garbage(symbol, frames[-1])]
+
+    def _garbage(self, symbol: str, text: str) -> list[str | bytes]:
+        faults = self._venue.faults
+        switch = faults.hits(Fault.GARBAGE, symbol)
+        return [] if switch is None else [garbage_frame(switch.value, text, faults.rng)]
+
+
+def _framed(key: Key, rows: list[CandleRow], now_ms: int, together: bool) -> list[str]:
+    arg = arg_text(*key)
+    if together:
+        return [push_text("update", arg, ",".join(map(_row_text, rows)), now_ms)]
+    return [push_text("update", arg, _row_text(row), now_ms) for row in rows]
+
+
+def _row_text(row: CandleRow) -> str:
+    return stream_row(row, turnover(row))

@@ -1,0 +1,347 @@
+"""A truthful stand-in of Bitget's public USDT-M market: one server with the WebSocket and the REST pages.
+
+Its time is a clock that is handed in, so it works on the real one, on a quicker one, and in virtual time. What it
+shows is a `TwinMarket`; what goes wrong is switched by `Faults`, by hand or by a `FaultScript`. Channels are
+`ticker` and `candle...`; bars of 3 days and longer, trades and books are left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from heapq import heappop, heappush
+from types import TracebackType
+from typing import Final, Self
+
+from engine.feeds.candle_row import CandleRow
+from engine.ports.clock import Clock
+from sandbox.bitget.faults import Fault, Faults, Switch
+from sandbox.bitget.history import History
+from sandbox.bitget.limits import ATTEMPTS_MAX, CONNECTIONS_MAX, PING_MS_MAX, Statistics
+from sandbox.bitget.market import HOUR_MS, TwinMarket
+from sandbox.bitget.rest import Reply, Rest
+from sandbox.bitget.script import FaultScript
+from sandbox.bitget.socket import Session
+from sandbox.bitget.stream import CLOSE_TICK_MS, TICKER, Key, Stream
+from sandbox.bitget.text import envelope, frame_of
+from sandbox.bitget.venue import Manner, Venue
+from sandbox.bitget.wire import WS_PATH, Wire
+
+LATER_MAX: Final = 10_000
+WIRES_MAX: Final = 2_000
+WAIT_MS_MAX: Final = 60_000
+LISTEN_AGAIN_MS: Final = 250
+GIANT_BYTES: Final = 104_857_600
+GOING_AWAY: Final = 1_001
+BACKLOG: Final = 100
+
+
+class Twin:
+    """The server. `async with Twin(market, clock) as twin` serves until the block ends."""
+
+    def __init__(
+        self,
+        market: TwinMarket,
+        clock: Clock,
+        *,
+        faults: Faults | None = None,
+        script: FaultScript | None = None,
+        manner: Manner | None = None,
+        update_ms: int = 500,
+        ticker_ms: int = 300,
+        skew_ms: int = 0,
+        estimate_noise: float = 0.0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self.faults = faults or Faults()
+        self._manner = manner or Manner(update_ms=update_ms, ticker_ms=ticker_ms)
+        self._venue = Venue(History(market, estimate_noise), clock, self.faults, self._manner, skew_ms)
+        self._rest = Rest(self._venue)
+        self._stream = Stream(self._venue, self._later)
+        self._script = script
+        self._host, self._port = host, port
+        self._server: asyncio.Server | None = None
+        self._ticking: asyncio.Task[None] | None = None
+        self._nap: asyncio.Future[None] | None = None
+        self._wires: dict[Wire, None] = {}
+        self._followers: dict[Key, dict[Session, None]] = {}
+        self._queue: list[tuple[int, int, Key, str]] = []
+        self._queued = 0
+        self._candles_ms = self._tickers_ms = 0
+        self.faults.bind(self._venue.now_ms, self._act)
+
+    # ------------------------------------------------------------ the face
+
+    @property
+    def ws_url(self) -> str:
+        """Where the WebSocket is."""
+        return f"ws://{self._host}:{self._port}{WS_PATH}"
+
+    @property
+    def rest_url(self) -> str:
+        """What the paths of the pages are put behind."""
+        return f"http://{self._host}:{self._port}"
+
+    @property
+    def statistics(self) -> Statistics:
+        """What was asked, sent and refused so far."""
+        return self._venue.statistics
+
+    def now_ms(self) -> int:
+        """The server's time, with its skew."""
+        return self._venue.now_ms()
+
+    def history(self, symbol: str, from_ms: int, until_ms: int) -> list[CandleRow]:
+        """The truth: the market's whole candles that open in from <= time < until."""
+        market = self._venue.history.market
+        times = range(-(-from_ms // market.step_ms) * market.step_ms, until_ms, market.step_ms)
+        return [row for at_ms in times if (row := market.candle(symbol, at_ms)) is not None]
+
+    def settlements(self, symbol: str, from_ms: int, until_ms: int) -> list[tuple[int, float]]:
+        """The truth: times and rates of settlements in from <= time < until."""
+        return self._venue.history.settlements(symbol, from_ms, until_ms)
+
+    def open_interest(self, symbol: str, at_ms: int) -> float:
+        """The truth: the open interest that stands at a time."""
+        return self._venue.history.market.open_interest(symbol, at_ms)
+
+    async def __aenter__(self) -> Self:
+        await self._listen()
+        self._ticking = asyncio.create_task(self._tick_on())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+        for wire in [*self._wires]:
+            wire.abort()
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.wait([self._ticking])
+            if not self._ticking.cancelled():
+                self._ticking.result()
+        # The transports that were aborted say goodbye in the next round of the loop.
+        await asyncio.sleep(0)
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Wire(self), self._host, self._port, backlog=BACKLOG)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    # ------------------------------------------------------------ the beat
+
+    async def _tick_on(self) -> None:
+        while True:
+            now_ms = self._venue.now_ms()
+            self._run_script(now_ms)
+            self._send_queued(now_ms)
+            self._send_due(now_ms)
+            self._cut_overdue(now_ms)
+            await self._listen_as_told()
+            wait_ms = min(WAIT_MS_MAX, self._next_ms(now_ms) - self._venue.now_ms())
+            await self._pause(max(1, wait_ms) / 1_000.0)
+
+    async def _pause(self, seconds: float) -> None:
+        if self._followers:
+            await self._venue.clock.sleep(seconds)
+            return
+        # Nobody follows anything: a long sleep, from which the first follower wakes the server.
+        nap = self._nap = asyncio.ensure_future(self._venue.clock.sleep(seconds))
+        try:
+            await asyncio.wait([nap])
+        finally:
+            nap.cancel()
+            self._nap = None
+
+    def _wake(self) -> None:
+        if self._nap is not None:
+            self._nap.cancel()
+
+    def _next_ms(self, now_ms: int) -> int:
+        times = [now_ms + WAIT_MS_MAX]
+        if self._followers:
+            times += [self._candles_ms, self._tickers_ms]
+        if self._server is None:
+            times.append(now_ms + LISTEN_AGAIN_MS)
+        if self._queue:
+            times.append(self._queue[0][0])
+        if self._script is not None:
+            times.append(self._script.next_ms)
+        times += [wire.session.deadline_ms for wire in self._wires if wire.session is not None]
+        return min(times)
+
+    def _send_due(self, now_ms: int) -> None:
+        if now_ms >= self._candles_ms:
+            self._candles_ms = self._next_candles_ms(now_ms)
+            for key in [key for key in self._followers if key[0] != TICKER]:
+                for message in self._stream.candles(key, now_ms):
+                    self._push(key, message)
+        if now_ms >= self._tickers_ms:
+            self._tickers_ms = (now_ms // self._manner.ticker_ms + 1) * self._manner.ticker_ms
+            for key in [key for key in self._followers if key[0] == TICKER]:
+                for message in self._stream.tickers(key, now_ms):
+                    self._push(key, message)
+
+    def _next_candles_ms(self, now_ms: int) -> int:
+        """The next push: on the grid from each minute's begin, and once more shortly before its end."""
+        step_ms = self._venue.history.market.step_ms
+        begin_ms, every_ms = now_ms // step_ms * step_ms, self._manner.update_ms
+        last_ms = begin_ms + step_ms - CLOSE_TICK_MS
+        next_ms = begin_ms + ((now_ms - begin_ms) // every_ms + 1) * every_ms
+        return begin_ms + step_ms if now_ms >= last_ms else min(next_ms, last_ms)
+
+    def _push(self, key: Key, message: str | bytes) -> None:
+        followers = self._followers.get(key)
+        if followers:
+            frame = frame_of(message)
+            for session in [*followers]:
+                session.push(key, frame)
+
+    def _later(self, at_ms: int, key: Key, text: str) -> None:
+        if len(self._queue) < LATER_MAX:
+            self._queued += 1
+            heappush(self._queue, (at_ms, self._queued, key, text))
+
+    def _send_queued(self, now_ms: int) -> None:
+        while self._queue and self._queue[0][0] <= now_ms:
+            _, _, key, text = heappop(self._queue)
+            self._push(key, text)
+
+    def _cut_overdue(self, now_ms: int) -> None:
+        for wire in [*self._wires]:
+            session = wire.session
+            if session is not None and session.deadline_ms <= now_ms:
+                # Who has said goodbye owes no ping, though the rest of a giant frame may still be on its way there.
+                if now_ms - session.pinged_ms >= PING_MS_MAX and not wire.is_leaving:
+                    self.statistics.breach(now_ms, "ping", "no ping for two minutes")
+                wire.abort()
+
+    def _run_script(self, now_ms: int) -> None:
+        if self._script is not None:
+            self._script.run(now_ms, self.faults)
+
+    async def _listen_as_told(self) -> None:
+        refused = self.faults.sees(Fault.REFUSED_CONNECTION) is not None
+        if self._server is None and not refused:
+            await self._listen()
+
+    # ------------------------------------------------------------ what wires ask
+
+    def arrived(self, wire: Wire) -> None:
+        """A connection is there; what it wants is not known yet."""
+        if len(self._wires) >= WIRES_MAX:
+            self.statistics.breach(self._venue.now_ms(), "wires", f"more than {WIRES_MAX} TCP connections")
+            wire.abort()
+        else:
+            self._wires[wire] = None
+
+    def left(self, wire: Wire) -> None:
+        """A connection is gone, with all it followed."""
+        self._wires.pop(wire, None)
+        session, wire.session = wire.session, None
+        if session is not None:
+            self.statistics.connections -= 1
+            self._venue.address(wire.ip).sockets -= 1
+            for key in [*session.keys]:
+                self.leave(session, key)
+
+    def answer(self, target: str, ip: str) -> Reply:
+        """A page."""
+        return self._rest.reply(target, ip)
+
+    def welcome(self, wire: Wire) -> Session | Reply:
+        """A WebSocket, or why not: maintenance, too many attempts, too many connections."""
+        now_ms, address = self._venue.now_ms(), self._venue.address(wire.ip)
+        self.statistics.attempts += 1
+        if self.faults.hits(Fault.MAINTENANCE):
+            return Reply(503, b"")
+        if not address.attempts.allows(now_ms):
+            self.statistics.breach(now_ms, "attempts", f"more than {ATTEMPTS_MAX} connections in 5 minutes")
+        elif address.sockets >= CONNECTIONS_MAX:
+            self.statistics.breach(now_ms, "connections", f"more than {CONNECTIONS_MAX} at once")
+        else:
+            return self._seated(wire)
+        return Reply(429, envelope("429", "Too Many Requests", now_ms)) if self._manner.limits else self._seated(wire)
+
+    def _seated(self, wire: Wire) -> Session:
+        self._venue.address(wire.ip).sockets += 1
+        self.statistics.connections += 1
+        self.statistics.connected += 1
+        return Session(self._venue, self, wire)
+
+    def sent(self, byte_count: int) -> None:
+        """A frame went out."""
+        self.statistics.frames += 1
+        self.statistics.frame_bytes += byte_count
+
+    def overflowed(self, wire: Wire) -> None:
+        """A client did not read."""
+        self.statistics.breach(self._venue.now_ms(), "backlog", f"{wire.ip} does not read what it asked for")
+
+    def follow(self, session: Session, key: Key) -> str | None:
+        """A session follows a channel from now on; its first frame."""
+        self._wake()
+        session.keys[key] = None
+        self._followers.setdefault(key, {})[session] = None
+        return self._stream.snapshot(key, self._venue.now_ms())
+
+    def leave(self, session: Session, key: Key) -> None:
+        """And no more."""
+        session.keys.pop(key, None)
+        followers = self._followers.get(key, {})
+        followers.pop(session, None)
+        if not followers and key in self._followers:
+            del self._followers[key]
+            self._stream.forget(key)
+
+    # ------------------------------------------------------------ what happens at once
+
+    def _act(self, switch: Switch) -> None:
+        now_ms = self._venue.now_ms()
+        self._wake()
+        if switch.fault is Fault.SKEW:
+            self._venue.skew_ms = int(switch.value)
+        elif switch.fault is Fault.FUNDING_INTERVAL:
+            symbols = self._venue.history.market.symbols if switch.symbol is None else (switch.symbol,)
+            for symbol in symbols:
+                self._venue.history.change_interval(symbol, now_ms, int(switch.value) * HOUR_MS)
+        elif switch.fault is Fault.REFUSED_CONNECTION:
+            if self._server is not None:
+                self._server.close()
+            self._server = None
+        else:
+            self._hurt(switch)
+            return
+        self.faults.count(switch.fault)
+
+    def _hurt(self, switch: Switch) -> None:
+        open_wires = [wire for wire in self._wires if wire.session is not None and not wire.session.silent]
+        for wire in open_wires[: switch.times]:
+            self.faults.count(switch.fault)
+            _end(wire, switch)
+
+    def followed(self) -> Counter[str]:
+        """How many sessions follow each channel, by its name and symbol."""
+        return Counter(
+            {f"{channel}:{symbol}": len(sessions) for (channel, symbol), sessions in self._followers.items()}
+        )
+
+
+def _end(wire: Wire, switch: Switch) -> None:
+    session = wire.session
+    assert session is not None
+    if switch.fault in (Fault.CLOSE, Fault.MAINTENANCE):
+        wire.close(int(switch.value) if switch.fault is Fault.CLOSE and switch.value is not None else GOING_AWAY)
+    elif switch.fault is Fault.RESET:
+        wire.reset()
+    elif switch.fault is Fault.SILENT:
+        session.silent = True
+    elif switch.fault is Fault.STALLED:
+        session.stalled = True
+    elif switch.fault is Fault.GIANT:
+        wire.send_giant(GIANT_BYTES if switch.value is None else int(switch.value))
+    else:
+        wire.abort()

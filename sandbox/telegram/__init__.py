@@ -1,0 +1,1 @@
+"""A stand-in of the Telegram Bot API, with faults on demand."""

@@ -1,0 +1,84 @@
+"""Arguments as the Bot API reads them: numbers may be texts, objects may be JSON in a text; and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from sandbox.telegram.wire import Upload
+
+TRUE: Final = frozenset({"true", "1", "yes"})
+
+
+class Refused(Exception):
+    """The server says no: a status, the description, and parameters that help."""
+
+    def __init__(self, code: int, description: str, **parameters: int) -> None:
+        super().__init__(description)
+        self.code = code
+        self.description = description
+        self.parameters = parameters
+
+
+def bad(description: str) -> Refused:
+    """A 400."""
+    return Refused(400, f"Bad Request: {description}")
+
+
+class Arguments:
+    """What a request carries."""
+
+    def __init__(self, given: dict[str, Any], files: dict[str, Upload]) -> None:
+        self.given = given
+        self.files = files
+
+    def text(self, name: str) -> str:
+        """A text; empty when it is absent."""
+        value = self.given.get(name, "")
+        return value if isinstance(value, str) else json.dumps(value)
+
+    def number(self, name: str, default: int | None = None) -> int | None:
+        """A whole number."""
+        value = self.given.get(name, default)
+        try:
+            return None if value is None or value == "" else int(value)
+        except (TypeError, ValueError):
+            raise bad(f"invalid {name} specified") from None
+
+    def flag(self, name: str) -> bool:
+        """A yes or no."""
+        return str(self.given.get(name, "")).lower() in TRUE
+
+    def structure(self, name: str) -> Any:
+        """An object or array, as itself or as JSON in a text; None when it is absent."""
+        value = self.given.get(name)
+        if not isinstance(value, str) or not value:
+            return value if value != "" else None
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise bad(f"can't parse {name} JSON object") from None
+
+
+def keyboard_of(arguments: Arguments) -> list[list[dict[str, Any]]]:
+    """The rows of an inline keyboard, checked."""
+    markup = arguments.structure("reply_markup")
+    if markup is None:
+        return []
+    if not isinstance(markup, dict) or not isinstance(markup.get("inline_keyboard"), list):
+        raise bad("object expected as reply markup")
+    rows: list[list[dict[str, Any]]] = markup["inline_keyboard"]
+    for row in rows:
+        for button in row:
+            _check_button(button)
+    return [row for row in rows if row]
+
+
+def _check_button(button: Any) -> None:
+    if not isinstance(button, dict) or not str(button.get("text", "")):
+        raise bad("can't parse inline keyboard button: Text must be non-empty")
+    data = button.get("callback_data")
+    if data is None and not button.get("url"):
+        raise bad("can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard")
+    if data is not None and not 1 <= len(str(data).encode()) <= 64:
+        raise bad("BUTTON_DATA_INVALID")

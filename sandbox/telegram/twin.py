@@ -1,0 +1,348 @@
+"""A truthful stand-in of Telegram's Bot API: one bot, the chats it knows, and people who write and press.
+
+Its time is a clock that is handed in, so it works on the real one and in virtual time. What goes wrong is switched by
+`faults`. It keeps everything it received, in order. Left out: MarkdownV2, `entities`, webhooks (`webhook` only makes
+polling conflict), file downloads, and that short polls are slowed down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self
+
+from msgspec import Struct
+
+from engine.ports.clock import Clock
+from sandbox.telegram.arguments import Arguments, Refused, bad
+from sandbox.telegram.faults import Fault, Faults
+from sandbox.telegram.limits import Limits, RateLimit, Statistics
+from sandbox.telegram.messages import BOT, Button, Chats, Message, chat_face, face
+from sandbox.telegram.updates import Pressed, Updates
+from sandbox.telegram.wire import Delivery, Reply, Request, converse
+
+TOKEN: Final = "100000001:AAtelegram-stand-in_never_a_secret0"  # noqa: S105 - it opens nothing.
+"""It opens nothing but this stand-in."""
+CHAT_ID: Final = 111_222_333
+RECEIVED_MAX: Final = 200_000
+COMMANDS_MAX: Final = 100
+COMMAND_CHARS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
+KINDS: Final = {"sendmessage": "text", "sendphoto": "photo", "senddocument": "document"}
+EDITS: Final = {"editmessagetext": True, "editmessagereplymarkup": False}
+HTML_502: Final = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+REFUSALS: Final = {
+    Fault.SERVER_ERROR: (500, "Internal Server Error"),
+    Fault.UNAUTHORIZED: (401, "Unauthorized"),
+    Fault.FORBIDDEN: (403, "Forbidden: bot was blocked by the user"),
+    Fault.NOT_FOUND: (404, "Not Found"),
+    Fault.CONFLICT: (
+        409,
+        "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
+    ),
+}
+
+
+class Received(Struct, frozen=True):
+    """A request as it came, and the status it was answered with; 0 stands for no answer."""
+
+    at_ms: int
+    method: str
+    arguments: dict[str, Any]
+    status: int
+    description: str = ""
+
+
+class TelegramTwin:
+    """The server. `async with TelegramTwin(clock) as twin` serves until the block ends."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        token: str = TOKEN,
+        chats: tuple[int, ...] = (CHAT_ID,),
+        limits: Limits | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        on_received: Callable[[Received], None] | None = None,
+    ) -> None:
+        self.token = token
+        self.faults = Faults(clock.now_ms)
+        self.statistics = Statistics()
+        self.received: deque[Received] = deque(maxlen=RECEIVED_MAX)
+        self.commands: dict[str, list[dict[str, str]]] = {}
+        self.webhook = ""
+        self._clock = clock
+        self._chats = Chats(chats)
+        self._updates = Updates(clock)
+        self._moves: dict[int, int] = {}
+        self._limit = RateLimit(limits or Limits())
+        self._on_received = on_received or (lambda _received: None)
+        self._host, self._port = host, port
+        self._server: asyncio.Server | None = None
+        self._talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    # ------------------------------------------------------------ the face
+
+    @property
+    def api_url(self) -> str:
+        """What `/bot<token>/<method>` is put behind."""
+        return f"http://{self._host}:{self._port}"
+
+    @property
+    def messages(self) -> list[Message]:
+        """All messages that were accepted, oldest first."""
+        return self._chats.messages
+
+    @property
+    def texts(self) -> list[str]:
+        """Their texts as they are read."""
+        return [message.text for message in self.messages]
+
+    def button(self, text: str) -> Button:
+        """The newest button whose text holds these words."""
+        found = [one for message in self.messages for one in message.buttons if text in one.text]
+        assert found, f"nobody offers a button {text!r}"
+        return found[-1]
+
+    def press(self, button: Button, user: int = CHAT_ID, *, inaccessible: bool = False, chat: int = 0) -> Pressed:
+        """Somebody presses a button; what comes of it shows in the result."""
+        message: dict[str, Any] = {"message_id": button.message_id, "chat": chat_face(chat or button.chat_id)}
+        message |= {"date": 0} if inaccessible else {"date": self._clock.now_ms() // 1_000, "text": "..."}
+        return self._updates.press(button.data, {"from": _person(user), "message": message})
+
+    def say(self, text: str, user: int = CHAT_ID, chat: int = CHAT_ID, *, age_s: int = 0, **more: Any) -> int:
+        """Somebody writes to the bot, `age_s` ago; the update's id. `more` goes into the message as it is."""
+        self._chats.known.add(chat)
+        message: dict[str, Any] = {
+            "message_id": self._chats.next_id(chat),
+            "from": _person(user),
+            "chat": chat_face(chat),
+            "date": self._clock.now_ms() // 1_000 - age_s,
+            "text": text,
+        }
+        if text.startswith("/"):
+            message["entities"] = [{"offset": 0, "length": len(text.split(maxsplit=1)[0]), "type": "bot_command"}]
+        return self._updates.add("message", message | more)
+
+    def update(self, kind: str, body: dict[str, Any]) -> int:
+        """Any other update, as it is: an edited message, a channel's post."""
+        return self._updates.add(kind, body)
+
+    def jump(self, by: int = 1_000_000) -> None:
+        """The ids of updates go on somewhere else."""
+        self._updates.jump(by)
+
+    def move(self, chat: int, new_id: int, *, says_so: bool = False) -> None:
+        """A group becomes a supergroup: who writes to it as before is told its new id. `says_so`: so is who polls."""
+        self._moves[chat] = new_id
+        self._chats.known.add(new_id)
+        if says_so:
+            self.say("", chat=chat, migrate_to_chat_id=new_id)
+
+    async def down(self) -> None:
+        """Nobody listens any more, and connections are gone."""
+        if self._server is not None:
+            self._server.close()
+        self._server = None
+        for task, writer in self._talks.items():
+            writer.transport.abort()
+            task.cancel()
+        if self._talks:
+            await asyncio.wait([*self._talks])
+        # The transports that were aborted say goodbye in the next round of the loop.
+        await asyncio.sleep(0)
+
+    async def up(self) -> None:
+        """Listen, again at the same address."""
+        self._server = await asyncio.start_server(self._talk, self._host, self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def __aenter__(self) -> Self:
+        await self.up()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.down()
+
+    # ------------------------------------------------------------ a request
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._talks[task] = writer
+        self.statistics.connections += 1
+        try:
+            await converse(reader, writer, self._answer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+            del self._talks[task]
+
+    async def _answer(self, request: Request) -> Reply:
+        at_ms = self._clock.now_ms()
+        method = request.path.rpartition("/")[2]
+        self.statistics.requests[method] += 1
+        try:
+            reply = await self._instead(method, request) or _success(await self._result(method.lower(), request))
+            description = ""
+        except Refused as refused:
+            reply, description = _refusal(refused), refused.description
+        if reply.status == 200 and (self._hits(Fault.RESET_AFTER, method)):
+            reply = Reply(0, b"", delivery=Delivery.RESET)
+        elif reply.status == 200 and self._hits(Fault.TIMEOUT_AFTER, method):
+            reply = Reply(0, b"", delivery=Delivery.NEVER)
+        self.statistics.statuses[reply.status] += 1
+        received = Received(at_ms, method, request.arguments, reply.status, description)
+        self.received.append(received)
+        self._on_received(received)
+        return reply
+
+    def _hits(self, fault: Fault, method: str) -> bool:
+        return self.faults.hits(fault, method) is not None
+
+    async def _instead(self, method: str, request: Request) -> Reply | None:
+        """The answer of a fault that is on. Raises Refused."""
+        if slow := self.faults.hits(Fault.SLOW, method):
+            await self._clock.sleep(slow.value or 5.0)
+        if self._hits(Fault.RESET_BEFORE, method):
+            return Reply(0, b"", delivery=Delivery.RESET)
+        if self._hits(Fault.HANGING, method):
+            return Reply(0, b"", delivery=Delivery.NEVER)
+        if self._hits(Fault.BAD_GATEWAY, method):
+            return Reply(502, HTML_502, "text/html")
+        if self._hits(Fault.GARBAGE, method):
+            return Reply(200, b"<html>Welcome to the hotel's network", "text/html")
+        for fault, (code, description) in REFUSALS.items():
+            if switch := self.faults.hits(fault, method):
+                raise Refused(code, switch.value or description)
+        if busy := self.faults.hits(Fault.BUSY, method):
+            raise _busy(busy.value or 7)
+        if wrong := self.faults.hits(Fault.BAD_REQUEST, method):
+            raise bad(wrong.value or "MESSAGE_INVALID")
+        if moved := self.faults.hits(Fault.MIGRATED, method):
+            words = "Bad Request: group chat was upgraded to a supergroup chat"
+            raise Refused(400, words, migrate_to_chat_id=moved.value or -1_001_234_567_890)
+        chat_id = _chat_of(request)
+        if chat_id is not None and (new_id := self._moves.get(chat_id)) is not None:
+            raise Refused(400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=new_id)
+        poison = self.faults.find(Fault.POISON, method)
+        if poison is not None and poison.value in str(request.arguments.get("text", "")):
+            self.faults.counts[Fault.POISON] += 1
+            raise bad("MESSAGE_STRANGE")
+        if request.arguments.get("parse_mode") and self._hits(Fault.PARSE, method):
+            raise bad('can\'t parse entities: Unsupported start tag "x" at byte offset 3')
+        return None
+
+    async def _result(self, method: str, request: Request) -> Any:
+        """What a method gives back. Raises Refused."""
+        _, _, rest = request.path.partition("/bot")
+        if not rest or request.path.count("/") != 2:
+            raise Refused(404, "Not Found")
+        if rest.partition("/")[0] != self.token:
+            raise Refused(401, "Unauthorized")
+        arguments = Arguments(request.arguments, request.files)
+        if method in KINDS:
+            return self._send(arguments, KINDS[method])
+        if method in EDITS or method == "deletemessage":
+            return self._edit(arguments, method)
+        if method == "getupdates":
+            return await self._poll(arguments, method)
+        return self._other(arguments, method)
+
+    def _send(self, arguments: Arguments, kind: str) -> dict[str, Any]:
+        chat_id = self._chats.checked(arguments)
+        self._check_rate(chat_id)
+        return face(self._chats.add(self._clock.now_ms(), chat_id, arguments, kind))
+
+    def _edit(self, arguments: Arguments, method: str) -> Any:
+        chat_id = self._chats.checked(arguments)
+        self._check_rate(chat_id)
+        message = self._chats.found(chat_id, arguments)
+        if method == "deletemessage":
+            self._chats.delete(message)
+            return True
+        self._chats.edit(self._clock.now_ms(), message, arguments, text=EDITS[method])
+        return face(message)
+
+    def _check_rate(self, chat_id: int) -> None:
+        retry_after_s = self._limit.retry_after_s(chat_id, self._clock.now_ms())
+        if retry_after_s:
+            self.statistics.limited += 1
+            raise _busy(retry_after_s)
+
+    async def _poll(self, arguments: Arguments, method: str) -> Any:
+        if self.webhook:
+            why = "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
+            raise Refused(409, f"Conflict: {why}")
+        if self._hits(Fault.DUPLICATE_UPDATES, method):
+            found = await self._updates.poll(arguments)
+            self._updates.repeat_confirmed()
+            return found or await self._updates.poll(Arguments({}, {}))
+        return await self._updates.poll(arguments)
+
+    def _other(self, arguments: Arguments, method: str) -> Any:
+        if method == "getme":
+            return BOT | {"can_join_groups": True, "can_read_all_group_messages": False}
+        if method == "answercallbackquery":
+            self._updates.answer(arguments)
+        elif method == "setmycommands":
+            self.commands[_scope(arguments)] = _commands(arguments)
+        elif method == "getmycommands":
+            return self.commands.get(_scope(arguments), [])
+        elif method == "deletewebhook":
+            self.webhook = ""
+            if arguments.flag("drop_pending_updates"):
+                self._updates.drop()
+        else:
+            raise Refused(404, "Not Found")
+        return True
+
+
+def _chat_of(request: Request) -> int | None:
+    """The chat that a request names, if it names one by its id."""
+    named = str(request.arguments.get("chat_id") or (request.arguments.get("scope") or {}).get("chat_id"))
+    return int(named) if named.removeprefix("-").isdecimal() else None
+
+
+def _busy(retry_after_s: int) -> Refused:
+    return Refused(429, f"Too Many Requests: retry after {retry_after_s}", retry_after=retry_after_s)
+
+
+def _success(result: Any) -> Reply:
+    return Reply(200, json.dumps({"ok": True, "result": result}).encode())
+
+
+def _refusal(refused: Refused) -> Reply:
+    body: dict[str, Any] = {"ok": False, "error_code": refused.code, "description": refused.description}
+    if refused.parameters:
+        body["parameters"] = refused.parameters
+    seconds = refused.parameters.get("retry_after")
+    headers = () if seconds is None else (("Retry-After", str(seconds)),)
+    return Reply(refused.code, json.dumps(body).encode(), headers=headers)
+
+
+def _person(user: int) -> dict[str, Any]:
+    return {"id": user, "is_bot": False, "first_name": "Ann" if user == CHAT_ID else "Stranger"}
+
+
+def _scope(arguments: Arguments) -> str:
+    return json.dumps(arguments.structure("scope") or {"type": "default"}, sort_keys=True)
+
+
+def _commands(arguments: Arguments) -> list[dict[str, str]]:
+    commands: list[dict[str, str]] = arguments.structure("commands") or []
+    if len(commands) > COMMANDS_MAX:
+        raise bad("BOT_COMMANDS_TOO_MUCH")
+    for one in commands:
+        if not 1 <= len(one["command"]) <= 32 or not set(one["command"]) <= COMMAND_CHARS:
+            raise bad("BOT_COMMAND_INVALID")
+        if not 1 <= len(one["description"]) <= 256:
+            raise bad("BOT_COMMAND_DESCRIPTION_INVALID")
+    return commands
