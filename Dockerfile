@@ -26,6 +26,7 @@ COPY api api
 COPY ui ui
 COPY cli cli
 COPY sandbox sandbox
+COPY papertape papertape
 COPY tools/assets.py tools/build_pages.py tools/
 COPY --from=modules /modules/node_modules /modules
 RUN python tools/assets.py /modules

@@ -11,17 +11,17 @@ from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.gate import Access
-from api.query import SEQ_MAX, Query, read
-from api.routes import GuardedRoute, Operation
-from projections.site.ports import newest_views
-from projections.text.formats import moment_ms
+from papertape.api.gate import Access
+from papertape.api.query import SEQ_MAX, Query, read
+from papertape.api.routes import GuardedRoute, Operation
+from papertape.projections.site.ports import newest_views
+from papertape.projections.text.formats import moment_ms
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from projections.site.ports import Site
-    from projections.site.views import Views
+    from papertape.projections.site.ports import Site
+    from papertape.projections.site.views import Views
 
 T = TypeVar("T")
 JSON: Final = "application/json"

@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from api import (
+from papertape.api import (
     commands,
     docs,
     following,
@@ -22,11 +22,11 @@ from api import (
     trades,
     trading,
 )
-from api.answers import Viewing
-from api.gate import SCOPE_KEY, Access
-from api.guard import BODY_BYTES_MAX, Guard
-from api.problems import HANDLERS, Handler, stated
-from api.routes import Guarded
+from papertape.api.answers import Viewing
+from papertape.api.gate import SCOPE_KEY, Access
+from papertape.api.guard import BODY_BYTES_MAX, Guard
+from papertape.api.problems import HANDLERS, Handler, stated
+from papertape.api.routes import Guarded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from api.gate import Gate
-    from api.streams import Streams
-    from projections.site.ports import Site
+    from papertape.api.gate import Gate
+    from papertape.api.streams import Streams
+    from papertape.projections.site.ports import Site
 
 
 VIEWS = (*trading.VIEWS, *trades.VIEWS, *market.VIEWS, *history.VIEWS, *installation.VIEWS)

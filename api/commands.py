@@ -11,21 +11,21 @@ from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.gate import Access
-from api.problems import problem
-from api.query import SEQ_MAX, Name, body
-from api.routes import GuardedRoute, Operation
-from events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
-from events.errors import UsageError
-from events.facts import GLOBAL_SCOPE
-from events.names import unknown_name
+from papertape.api.gate import Access
+from papertape.api.problems import problem
+from papertape.api.query import SEQ_MAX, Name, body
+from papertape.api.routes import GuardedRoute, Operation
+from papertape.events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
+from papertape.events.errors import UsageError
+from papertape.events.facts import GLOBAL_SCOPE
+from papertape.events.names import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from starlette.requests import Request
 
-    from projections.site.ports import Site
+    from papertape.projections.site.ports import Site
 
 WORDS_CHARS_MAX = 200
 SEEN_S_MAX = 2.0

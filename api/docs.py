@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from starlette.responses import Response
 
-from api.gate import Access
-from api.openapi import description
-from api.routes import GuardedRoute
+from papertape.api.gate import Access
+from papertape.api.openapi import description
+from papertape.api.routes import GuardedRoute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from starlette.requests import Request
 
-    from api.routes import Guarded
+    from papertape.api.routes import Guarded
 
 PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

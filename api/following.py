@@ -8,23 +8,23 @@ from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.gate import Access
-from api.problems import busy, problem
-from api.query import SEQ_MAX, read
-from api.routes import GuardedRoute, GuardedSocket, Operation
-from api.sockets import Names, converse
-from api.streams import EventStream, Streams, events_of
-from api.tape import Filter
-from events.errors import LogBusy
-from projections.site.ports import newest_views
-from projections.text.event_views import TYPE_NAMES, EventView
+from papertape.api.gate import Access
+from papertape.api.problems import busy, problem
+from papertape.api.query import SEQ_MAX, read
+from papertape.api.routes import GuardedRoute, GuardedSocket, Operation
+from papertape.api.sockets import Names, converse
+from papertape.api.streams import EventStream, Streams, events_of
+from papertape.api.tape import Filter
+from papertape.events.errors import LogBusy
+from papertape.projections.site.ports import newest_views
+from papertape.projections.text.event_views import TYPE_NAMES, EventView
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.websockets import WebSocket
 
-    from api.routes import Guarded
-    from projections.site.ports import Timeline
+    from papertape.api.routes import Guarded
+    from papertape.projections.site.ports import Timeline
 
 ID_DIGITS_MAX = len(str(SEQ_MAX))
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from starlette.responses import RedirectResponse, Response
 
-from api.problems import problem
+from papertape.api.problems import problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
     from starlette.types import Receive, Scope, Send
 
-    from api.hosts import Hosts
-    from api.token import Token
+    from papertape.api.hosts import Hosts
+    from papertape.api.token import Token
 
 SCOPE_KEY: Final = "papertape.gate"
 LOGIN_PATH: Final = "/login"

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from api.gate import SCOPE_KEY
-from api.problems import problem
+from papertape.api.gate import SCOPE_KEY
+from papertape.api.problems import problem
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from api.gate import Gate
+    from papertape.api.gate import Gate
 
 BODY_BYTES_MAX: Final = 16_384
 LENGTH_DIGITS_MAX: Final = 15

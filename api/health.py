@@ -9,19 +9,19 @@ import msgspec
 from msgspec import Struct
 from starlette.responses import Response
 
-from api.answers import AsOf
-from api.gate import Access
-from api.routes import GuardedRoute, Operation
-from projections.folds.market_status import AnomalyView, FeedView, SuspendedView
-from projections.folds.marks import Repairs
-from projections.site.ports import EngineStatus, newest_views
-from projections.site.readiness import ReadyView, Reason, readiness
+from papertape.api.answers import AsOf
+from papertape.api.gate import Access
+from papertape.api.routes import GuardedRoute, Operation
+from papertape.projections.folds.market_status import AnomalyView, FeedView, SuspendedView
+from papertape.projections.folds.marks import Repairs
+from papertape.projections.site.ports import EngineStatus, newest_views
+from papertape.projections.site.readiness import ReadyView, Reason, readiness
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from api.streams import Streams
-    from projections.site.ports import Site
+    from papertape.api.streams import Streams
+    from papertape.projections.site.ports import Site
 
 Make = Callable[[], Awaitable[tuple[int, Any]]]
 

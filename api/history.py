@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 
-from api.answers import View
-from api.query import LIMIT_DEFAULT, Limit, Query, Seq
-from api.searching import SEARCH_S_MAX, run
-from projections.folds.portfolio import PortfolioView
-from projections.site.event_query import SEARCHED_EVENTS_MAX, SEARCHED_IN_VAIN_MAX, Search, Wanted
-from projections.site.messages import Message, messages
-from projections.text.event_views import TYPE_NAMES, ChainView, EventView, chain_view, event_view
+from papertape.api.answers import View
+from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq
+from papertape.api.searching import SEARCH_S_MAX, run
+from papertape.projections.folds.portfolio import PortfolioView
+from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, SEARCHED_IN_VAIN_MAX, Search, Wanted
+from papertape.projections.site.messages import Message, messages
+from papertape.projections.text.event_views import TYPE_NAMES, ChainView, EventView, chain_view, event_view
 
 if TYPE_CHECKING:
-    from api.answers import Scene
-    from projections.site.event_query import Found
+    from papertape.api.answers import Scene
+    from papertape.projections.site.event_query import Found
 
 OF_MESSAGES = "As in the chat, without a token as they would have gone: the last 50 alerts, faults, the last heartbeat"
 Text = Annotated[str, Meta(max_length=100)]

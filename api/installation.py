@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from api.answers import View
-from projections.site.ports import StrategyView
+from papertape.api.answers import View
+from papertape.projections.site.ports import StrategyView
 
 if TYPE_CHECKING:
-    from api.answers import Scene
-    from api.query import Query
+    from papertape.api.answers import Scene
+    from papertape.api.query import Query
 
 
 class ConfigView(Struct, frozen=True):

@@ -7,7 +7,7 @@ import os
 import socket
 from typing import Final
 
-from events.errors import AddressTaken
+from papertape.events.errors import AddressTaken
 
 UNREAD_S_MAX: Final = 20
 """A client that takes nothing of what was sent for so long is cut off by the system."""

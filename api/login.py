@@ -9,14 +9,14 @@ from urllib.parse import parse_qs
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from api.gate import LOGIN_PATH, SCOPE_KEY, Access
-from api.routes import GuardedRoute, Operation
-from api.token import COOKIE_HOURS_MAX
+from papertape.api.gate import LOGIN_PATH, SCOPE_KEY, Access
+from papertape.api.routes import GuardedRoute, Operation
+from papertape.api.token import COOKIE_HOURS_MAX
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from api.gate import Gate
+    from papertape.api.gate import Gate
 
 FORM = "application/x-www-form-urlencoded"
 FIELDS_MAX = 10

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from api.answers import View
-from api.query import LIMIT_DEFAULT, SEQ_MAX, Limit, Name, Query
-from projections.site.chart_fills import FillView, fills
-from projections.site.ports import ChartView, ConditionsView
+from papertape.api.answers import View
+from papertape.api.query import LIMIT_DEFAULT, SEQ_MAX, Limit, Name, Query
+from papertape.projections.site.chart_fills import FillView, fills
+from papertape.projections.site.ports import ChartView, ConditionsView
 
 if TYPE_CHECKING:
-    from api.answers import Scene
+    from papertape.api.answers import Scene
 
 UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 

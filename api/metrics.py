@@ -11,9 +11,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
-from api.gate import Access
-from api.routes import GuardedRoute, Operation
-from projections.site.readiness import readiness
+from papertape.api.gate import Access
+from papertape.api.routes import GuardedRoute, Operation
+from papertape.projections.site.readiness import readiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
     from starlette.requests import Request
 
-    from api.streams import Streams
-    from projections.folds.portfolio import AccountView
-    from projections.site.ports import EngineStatus, Site
+    from papertape.api.streams import Streams
+    from papertape.projections.folds.portfolio import AccountView
+    from papertape.projections.site.ports import EngineStatus, Site
 
 STATES = ("active", "paused", "stopped")
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 import msgspec
 from starlette.responses import Response
 
-from api.gate import Access
-from api.problems import MEDIA_TYPE, Problem
-from api.routes import Guarded, GuardedRoute, Operation
+from papertape.api.gate import Access
+from papertape.api.problems import MEDIA_TYPE, Problem
+from papertape.api.routes import Guarded, GuardedRoute, Operation
 
 if TYPE_CHECKING:
     from starlette.requests import Request

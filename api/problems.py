@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from events.errors import CommandRefused, CommandUnanswered, LogBusy, PapertapeError, UsageError
+from papertape.events.errors import CommandRefused, CommandUnanswered, LogBusy, PapertapeError, UsageError
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 
-from events.lenient_json import decode_json
+from papertape.events.lenient_json import decode_json
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection, Request

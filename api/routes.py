@@ -8,7 +8,7 @@ from msgspec import Struct
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from api.gate import SCOPE_KEY, Access, Gate
+from papertape.api.gate import SCOPE_KEY, Access, Gate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from events.errors import LogReplaced
+from papertape.events.errors import LogReplaced
 
 if TYPE_CHECKING:
-    from projections.site.event_query import Found, Search
-    from projections.site.ports import Timeline
+    from papertape.projections.site.event_query import Found, Search
+    from papertape.projections.site.ports import Timeline
 
 SEARCH_S_MAX: Final = 3.0
 """The time limit of a request without a hit; its `next` continues the search."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from api.streams import Streams
+    from papertape.api.streams import Streams
 
 CONNECTIONS_MAX: Final = 4_000
 GRACE_S: Final = 1

@@ -9,14 +9,14 @@ import msgspec
 from msgspec import Meta, Struct
 from starlette.websockets import WebSocketDisconnect
 
-from api.query import NAME_CHARS_MAX, SEQ_MAX
-from api.tape import Filter
+from papertape.api.query import NAME_CHARS_MAX, SEQ_MAX
+from papertape.api.tape import Filter
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
-    from api.streams import Streams
-    from api.tape import Frame
+    from papertape.api.streams import Streams
+    from papertape.api.tape import Frame
 
 NAMES_MAX: Final = 100
 MESSAGES_MAX: Final = 1_000

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from starlette.responses import Response
 
-from api.problems import busy
-from api.settings import STREAMS_MAX
-from api.tape import Filter, Tape
-from events.errors import PapertapeError
+from papertape.api.problems import busy
+from papertape.api.settings import STREAMS_MAX
+from papertape.api.tape import Filter, Tape
+from papertape.events.errors import PapertapeError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Iterator
 
     from starlette.types import Receive, Scope, Send
 
-    from projections.site.ports import Timeline
+    from papertape.projections.site.ports import Timeline
 
 SEND_S_MAX: Final = 10.0
 """Whoever takes longer to read what is sent is dropped."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
-from projections.text.event_views import event_view
+from papertape.projections.text.event_views import event_view
 
 if TYPE_CHECKING:
-    from projections.site.ports import Progress, Timeline
+    from papertape.projections.site.ports import Progress, Timeline
 
 FRAMES_KEPT_MAX: Final = 4_096
 """The newest events; who is further behind reads the log."""

@@ -11,7 +11,7 @@ import secrets
 from hashlib import sha256
 from typing import Final, NoReturn
 
-from events.errors import ConfigError
+from papertape.events.errors import ConfigError
 
 TOKEN_VARIABLE: Final = "PAPERTAPE_TOKEN"  # noqa: S105 - a name, not a secret.
 TOKEN_BYTES: Final = 32

@@ -11,21 +11,21 @@ from msgspec import Meta, field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from api.answers import Page, View, Viewing, seq_of
-from api.gate import Access
-from api.query import LIMIT_DEFAULT, Limit, Query, Seq, read
-from api.routes import GuardedRoute, Operation
-from projections.folds.trades import TradeView, write_trades_csv
-from projections.site.ports import newest_views
-from projections.site.trade_query import Choice, newest
-from projections.text.formats import moment_ms
+from papertape.api.answers import Page, View, Viewing, seq_of
+from papertape.api.gate import Access
+from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq, read
+from papertape.api.routes import GuardedRoute, Operation
+from papertape.projections.folds.trades import TradeView, write_trades_csv
+from papertape.projections.site.ports import newest_views
+from papertape.projections.site.trade_query import Choice, newest
+from papertape.projections.text.formats import moment_ms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from starlette.requests import Request
 
-    from api.answers import Scene
+    from papertape.api.answers import Scene
 
 ROWS_A_TURN = 500
 Text = Annotated[str, Meta(max_length=100)]

@@ -6,25 +6,25 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from api.answers import View
-from api.query import LIMIT_DEFAULT, Limit, Name, Query
-from events.errors import UsageError
-from events.facts import RunnerConfigured
-from projections.folds.arena import ArenaRow
-from projections.folds.breakdown import BreakdownView, breakdown
-from projections.folds.coverage import CoverageView
-from projections.folds.equity import EquityView
-from projections.folds.kill_switches import TripView
-from projections.folds.limits import LimitView
-from projections.folds.marks import Mark
-from projections.folds.performance import Performance
-from projections.folds.portfolio import AccountView, OrderView, PositionView
-from projections.folds.total import TotalView
-from projections.site.equity_curves import DayResult, day_results
+from papertape.api.answers import View
+from papertape.api.query import LIMIT_DEFAULT, Limit, Name, Query
+from papertape.events.errors import UsageError
+from papertape.events.facts import RunnerConfigured
+from papertape.projections.folds.arena import ArenaRow
+from papertape.projections.folds.breakdown import BreakdownView, breakdown
+from papertape.projections.folds.coverage import CoverageView
+from papertape.projections.folds.equity import EquityView
+from papertape.projections.folds.kill_switches import TripView
+from papertape.projections.folds.limits import LimitView
+from papertape.projections.folds.marks import Mark
+from papertape.projections.folds.performance import Performance
+from papertape.projections.folds.portfolio import AccountView, OrderView, PositionView
+from papertape.projections.folds.total import TotalView
+from papertape.projections.site.equity_curves import DayResult, day_results
 
 if TYPE_CHECKING:
-    from api.answers import Scene
-    from projections.site.views import Views
+    from papertape.api.answers import Scene
+    from papertape.projections.site.views import Views
 
 
 class OneRunner(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):

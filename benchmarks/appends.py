@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from benchmarks.market import SYMBOL, minutes
 from benchmarks.measure import Bench, Result, Times, ratio, times_as_fast
-from events.chain import next_row
-from events.codec import CODEC
-from events.facts import CandleClosed
-from events.log import Entry, Head
-from events.sqlite_file import LAY_OUT
-from events.sqlite_log import SqliteEventLog
+from papertape.events.chain import next_row
+from papertape.events.codec import CODEC
+from papertape.events.facts import CandleClosed
+from papertape.events.log import Entry, Head
+from papertape.events.sqlite_file import LAY_OUT
+from papertape.events.sqlite_log import SqliteEventLog
 
 try:
     from uvloop import run as run_loop  # As `papertape run` does.
@@ -24,8 +24,8 @@ except ImportError:
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from events.chain import Row
-    from events.facts import Event
+    from papertape.events.chain import Row
+    from papertape.events.facts import Event
 
 TARGET_BARE, TARGET_LIBRARY = 0.8, 5.0
 EVENTS_A_COMMIT = 100

@@ -20,19 +20,19 @@ from benchmarks.measure import (
     ratio,
     times_as_fast,
 )
-from engine.reducer.reducer import react
-from engine.reducer.state import new_world
-from engine.research.backtest import Backtest, backtest
-from engine.research.compiled import CompiledEngine
-from engine.research.guarded import run_tape
-from engine.research.tape import tape_of
-from engine.runner_settings import configuration
-from events.facts import PositionClosed
+from papertape.engine.reducer.reducer import react
+from papertape.engine.reducer.state import new_world
+from papertape.engine.research.backtest import Backtest, backtest
+from papertape.engine.research.compiled import CompiledEngine
+from papertape.engine.research.guarded import run_tape
+from papertape.engine.research.tape import tape_of
+from papertape.engine.runner_settings import configuration
+from papertape.events.facts import PositionClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.kernel.state import FactColumns
+    from papertape.engine.kernel.state import FactColumns
 
 STRATEGY = "vwap_rsi"
 QUICK_DAYS = 60

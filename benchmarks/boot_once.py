@@ -6,15 +6,15 @@ import asyncio
 import sys
 from pathlib import Path
 
-from engine.feeds.sim.feed import SimFeed
-from engine.feeds.sim.script import SimSettings
-from engine.loop import Loop
-from engine.ports.clock import SystemClock
-from engine.recovery import recover
-from engine.startup import snapshot_store
-from engine.strategy_registry import code_digest, load_strategies
-from events.bus import Bus
-from events.sqlite_log import SqliteEventLog
+from papertape.engine.feeds.sim.feed import SimFeed
+from papertape.engine.feeds.sim.script import SimSettings
+from papertape.engine.loop import Loop
+from papertape.engine.ports.clock import SystemClock
+from papertape.engine.recovery import recover
+from papertape.engine.startup import snapshot_store
+from papertape.engine.strategy_registry import code_digest, load_strategies
+from papertape.events.bus import Bus
+from papertape.events.sqlite_log import SqliteEventLog
 
 
 def warn(text: str) -> None:

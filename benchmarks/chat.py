@@ -18,26 +18,26 @@ from msgspec import Struct
 from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
 from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
 from benchmarks.processes import environment
-from engine.command_queue import CommandDesk
-from engine.loop import Loop
-from engine.ports.clock import SystemClock
-from engine.reducer.state import new_world
-from engine.runner_settings import configuration
-from engine.startup import snapshot_store
-from engine.strategy_registry import code_digest
-from events.bus import Bus
-from events.cursors import SqliteCursors
-from events.facts import EngineStarted
-from events.sqlite_log import SqliteEventLog
-from projections.alerts.derive import Alerts
-from projections.alerts.digest import Digest
-from projections.telegram.address import ChatAddress
-from projections.telegram.bot import Bot
-from projections.telegram.client import TelegramClient
-from projections.telegram.delivery import Notifier
-from projections.telegram.poll import Gate
-from projections.telegram.rate_limit import Pace
-from projections.telegram.secret import Token
+from papertape.engine.command_queue import CommandDesk
+from papertape.engine.loop import Loop
+from papertape.engine.ports.clock import SystemClock
+from papertape.engine.reducer.state import new_world
+from papertape.engine.runner_settings import configuration
+from papertape.engine.startup import snapshot_store
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.bus import Bus
+from papertape.events.cursors import SqliteCursors
+from papertape.events.facts import EngineStarted
+from papertape.events.sqlite_log import SqliteEventLog
+from papertape.projections.alerts.derive import Alerts
+from papertape.projections.alerts.digest import Digest
+from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.bot import Bot
+from papertape.projections.telegram.client import TelegramClient
+from papertape.projections.telegram.delivery import Notifier
+from papertape.projections.telegram.poll import Gate
+from papertape.projections.telegram.rate_limit import Pace
+from papertape.projections.telegram.secret import Token
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -74,7 +74,7 @@ class Chat(Struct, frozen=True):
 def chat(folder: Path) -> Iterator[Chat]:
     """Start one, and end it."""
     file = folder / "chat.txt"
-    command = [sys.executable, "-m", "cli", "twin", "telegram", "--port", "0"]
+    command = [sys.executable, "-m", "papertape", "twin", "telegram", "--port", "0"]
     with file.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=out)
     try:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from benchmarks.market import drawn_symbols
-from engine.ports.clock import SystemClock
-from sandbox.bitget.market import SimTwinMarket
-from sandbox.bitget.twin import Twin
-from sandbox.bitget.venue import Manner
+from papertape.engine.ports.clock import SystemClock
+from papertape.sandbox.bitget.market import SimTwinMarket
+from papertape.sandbox.bitget.twin import Twin
+from papertape.sandbox.bitget.venue import Manner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.feeds.candle_row import CandleRow
+    from papertape.engine.feeds.candle_row import CandleRow
 
 UPDATE_MS = 500
 TICKER_MS = 5_000

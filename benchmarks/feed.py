@@ -15,25 +15,25 @@ from msgspec import Struct, field
 from benchmarks.exchange import TICKER_MS, UPDATE_MS
 from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
 from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
-from engine.feeds.bitget.feed import BitgetFeed
-from engine.feeds.bitget.session import Watch
-from engine.feeds.bitget.settings import BitgetSettings
-from engine.loop import Loop
-from engine.ports.clock import SystemClock
-from engine.reducer.state import new_world
-from engine.runner_settings import configuration
-from engine.startup import EngineSettings, engine, snapshot_store
-from engine.strategy_registry import code_digest
-from events.bus import Bus
-from events.facts import CandleClosed, Timing
-from events.sqlite_log import SqliteEventLog
+from papertape.engine.feeds.bitget.feed import BitgetFeed
+from papertape.engine.feeds.bitget.session import Watch
+from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.loop import Loop
+from papertape.engine.ports.clock import SystemClock
+from papertape.engine.reducer.state import new_world
+from papertape.engine.runner_settings import configuration
+from papertape.engine.startup import EngineSettings, engine, snapshot_store
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.bus import Bus
+from papertape.events.facts import CandleClosed, Timing
+from papertape.events.sqlite_log import SqliteEventLog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
-    from engine.ports.feed import Seen
-    from events.facts import FeedConnected, FeedFact
+    from papertape.engine.ports.feed import Seen
+    from papertape.events.facts import FeedConnected, FeedFact
 
 SIZES = (50, 500)
 SYMBOLS_CPU = 50

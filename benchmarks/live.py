@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
 from benchmarks.measure import Bench, Result, milliseconds, percentile
-from engine.loop import Loop
-from engine.reducer.state import new_world
-from engine.runner_settings import configuration
-from engine.startup import snapshot_store
-from engine.strategy_registry import code_digest
-from events.bus import Bus
-from events.sqlite_log import SqliteEventLog
+from papertape.engine.loop import Loop
+from papertape.engine.reducer.state import new_world
+from papertape.engine.runner_settings import configuration
+from papertape.engine.startup import snapshot_store
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.bus import Bus
+from papertape.events.sqlite_log import SqliteEventLog
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 SYMBOLS = 50
 WARM_UP_MINUTES = 1_500

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from benchmarks.market import listed, minutes, runners, strategies
-from engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
-from engine.reducer.state import World, new_world
-from engine.runner_settings import configuration
-from engine.startup import snapshot_store
-from engine.strategy_registry import code_digest
-from events.bus import Bus
-from events.facts import CandleClosed, EngineStarted, Event
-from events.sqlite_log import SqliteEventLog
+from papertape.engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
+from papertape.engine.reducer.state import World, new_world
+from papertape.engine.runner_settings import configuration
+from papertape.engine.startup import snapshot_store
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.bus import Bus
+from papertape.events.facts import CandleClosed, EngineStarted, Event
+from papertape.events.sqlite_log import SqliteEventLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

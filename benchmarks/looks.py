@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 from benchmarks.logs import SYMBOLS, Grower
 from benchmarks.market import strategies
 from benchmarks.measure import Bench, Result, milliseconds, percentile
-from engine.inspect.chart_reader import Charts
-from engine.inspect.entry_conditions import conditions
-from engine.inspect.state_history import Past
-from engine.reducer.snapshot_codec import world_digest
-from events.log_thread import LogThread
-from events.sqlite_log import SqliteLogReader
+from papertape.engine.inspect.chart_reader import Charts
+from papertape.engine.inspect.entry_conditions import conditions
+from papertape.engine.inspect.state_history import Past
+from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.events.log_thread import LogThread
+from papertape.events.sqlite_log import SqliteLogReader
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -7,23 +7,30 @@ from array import array
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from engine.feeds.files.columns import CandleColumns
-from engine.feeds.sim.episodes import DAY_MINUTES, DAY_MS, FUNDING_MS
-from engine.feeds.sim.feed import SimFeed
-from engine.feeds.sim.market import KNOWN, MINUTE_MS, SimMarket
-from engine.feeds.sim.script import READING_MS, START_MS, SimSettings
-from engine.kernel.risk_settings import Risk
-from engine.ports.clock import ManualClock
-from engine.runner_settings import RunnerSettings
-from engine.strategy_registry import load_strategies
-from events.facts import CandleClosed, ContractListed, FundingRateSettled, MarketFact, OpenInterestObserved, Timing
+from papertape.engine.feeds.files.columns import CandleColumns
+from papertape.engine.feeds.sim.episodes import DAY_MINUTES, DAY_MS, FUNDING_MS
+from papertape.engine.feeds.sim.feed import SimFeed
+from papertape.engine.feeds.sim.market import KNOWN, MINUTE_MS, SimMarket
+from papertape.engine.feeds.sim.script import READING_MS, START_MS, SimSettings
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.engine.strategy_registry import load_strategies
+from papertape.events.facts import (
+    CandleClosed,
+    ContractListed,
+    FundingRateSettled,
+    MarketFact,
+    OpenInterestObserved,
+    Timing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from engine.feeds.files.feed import FileFeed
-    from engine.kernel.strategy import Strategy
+    from papertape.engine.feeds.files.feed import FileFeed
+    from papertape.engine.kernel.strategy import Strategy
 
 SEED = 7
 SYMBOL = "BTCUSDT"

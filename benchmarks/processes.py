@@ -26,7 +26,7 @@ def environment() -> dict[str, str]:
 
 def backtest_command(path: Path, *options: str) -> list[str]:
     """`papertape backtest` as its own process."""
-    command = [sys.executable, *options, "-m", "cli", "backtest", "--candles", f"{SYMBOL}={path}"]
+    command = [sys.executable, *options, "-m", "papertape", "backtest", "--candles", f"{SYMBOL}={path}"]
     return [*command, "--strategy", STRATEGY]
 
 

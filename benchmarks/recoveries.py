@@ -15,14 +15,14 @@ from benchmarks.logs import SYMBOLS, TAIL_EVENTS, Grower, grown
 from benchmarks.market import strategies
 from benchmarks.measure import ROOT, Bench, Result, million, milliseconds
 from benchmarks.processes import IMPORTS_SHOWN, environment, imports
-from engine.recovery import recover
-from engine.reducer.snapshot_codec import world_digest
-from events.sqlite_log import SqliteLogReader
+from papertape.engine.recovery import recover
+from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.events.sqlite_log import SqliteLogReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.reducer.state import World
+    from papertape.engine.reducer.state import World
 
 READY_S, FLATNESS = 0.3, 1.2
 PLAIN_S, COMPILED_S = 60.0, 5.0
@@ -113,7 +113,7 @@ def replay(bench: Bench) -> Result:
         f"< {PLAIN_S * part:g} s",
         plain < PLAIN_S * part,
     )
-    if find_spec("engine.research.replay") is None:
+    if find_spec("papertape.engine.research.replay") is None:
         result.add("compiled", "not built", f"< {COMPILED_S:g} s", False)
         return result
     first, _ = _timed(grower.db, _compiled)
@@ -147,6 +147,6 @@ def _plain(reader: SqliteLogReader) -> World:
 
 def _compiled(reader: SqliteLogReader) -> World:
     """The compiled one."""
-    from engine.research.replay import replay_compiled  # noqa: PLC0415 - may not be there
+    from papertape.engine.research.replay import replay_compiled  # noqa: PLC0415 - may not be there
 
     return replay_compiled(reader, strategies())

@@ -11,7 +11,7 @@ import pandas as pd
 from benchmarks.signals import DOWN, UP, signals
 
 if TYPE_CHECKING:
-    from engine.feeds.files.columns import CandleColumns
+    from papertape.engine.feeds.files.columns import CandleColumns
 
 LEAVES_OUT = (
     "It leaves out kill switches, liquidation, limits on positions, funding, holes in the data, the slippage of exits "

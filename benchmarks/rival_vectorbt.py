@@ -17,7 +17,7 @@ from vectorbt.portfolio.nb import order_nb
 from benchmarks.signals import DOWN, HIGH, UP, signals
 
 if TYPE_CHECKING:
-    from engine.feeds.files.columns import CandleColumns
+    from papertape.engine.feeds.files.columns import CandleColumns
 
 LEAVES_OUT = (
     "Both leave out kill switches, liquidation and margin, limits on positions, funding, holes in the data, the equity "

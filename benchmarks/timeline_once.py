@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct, field
 
-from cli.service.gc_freeze import Sparing
-from cli.service.page_timeline import timeline_of
-from projections.alerts.settings import AlertSettings
-from projections.persistence.fork import fork
+from papertape.cli.service.gc_freeze import Sparing
+from papertape.cli.service.page_timeline import timeline_of
+from papertape.projections.alerts.settings import AlertSettings
+from papertape.projections.persistence.fork import fork
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from projections.site.timeline import LogTimeline
-    from projections.site.views import Views
+    from papertape.projections.site.timeline import LogTimeline
+    from papertape.projections.site.views import Views
 
 SEED = 3
 SEEKS = 300

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 from benchmarks.logs import SYMBOLS
 from benchmarks.market import listed, minutes, runners, strategies
-from engine.runner_settings import configuration
-from engine.strategy_registry import code_digest
-from events.chain import end_of, next_row
-from events.codec import CODEC
-from events.facts import CandleClosed, EngineStarted, Event, OrderPlaced, PositionClosed, PositionOpened
-from events.log import Entry, Head
-from events.sqlite_file import INSERT
-from events.sqlite_log import SqliteEventLog
+from papertape.engine.runner_settings import configuration
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.chain import end_of, next_row
+from papertape.events.codec import CODEC
+from papertape.events.facts import CandleClosed, EngineStarted, Event, OrderPlaced, PositionClosed, PositionOpened
+from papertape.events.log import Entry, Head
+from papertape.events.sqlite_file import INSERT
+from papertape.events.sqlite_log import SqliteEventLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from events.chain import Row
+    from papertape.events.chain import Row
 
 HELD_MINUTES = 30
 EVENTS_A_MINUTE = 6.2

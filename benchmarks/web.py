@@ -17,19 +17,19 @@ from msgspec import Struct, field
 from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
 from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
 from benchmarks.processes import environment
-from engine.loop import Loop
-from engine.reducer.state import new_world
-from engine.runner_settings import configuration
-from engine.startup import snapshot_store
-from engine.strategy_registry import code_digest
-from events.bus import Bus
-from events.sqlite_log import SqliteEventLog
+from papertape.engine.loop import Loop
+from papertape.engine.reducer.state import new_world
+from papertape.engine.runner_settings import configuration
+from papertape.engine.startup import snapshot_store
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.bus import Bus
+from papertape.events.sqlite_log import SqliteEventLog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
-    from events.facts import Event
+    from papertape.events.facts import Event
 
     Market = Iterator[Sequence[Event]]
 
@@ -55,7 +55,7 @@ class Felt(Struct):
 @contextmanager
 def page_of(db: Path) -> Iterator[tuple[str, int]]:
     """`papertape ui` beside the engine; where it is."""
-    command = [sys.executable, "-m", "cli", "ui", "--db", str(db), "--port", "0"]
+    command = [sys.executable, "-m", "papertape", "ui", "--db", str(db), "--port", "0"]
     with subprocess.Popen(command, cwd=db.parent, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -1,16 +1,16 @@
-"""`papertape`, and `python -m cli`: light, so that a Ctrl-C while all the rest is imported ends quietly too."""
+"""`papertape`, and `python -m papertape`: light, so that a Ctrl-C while all the rest is imported ends quietly too."""
 
 from __future__ import annotations
 
 import sys
 
-from cli import INTERRUPTED
+from papertape.cli import INTERRUPTED
 
 
 def main() -> None:
     """The entry point `papertape`."""
     try:
-        from cli.app import main as run  # noqa: PLC0415 - it is what takes its time.
+        from papertape.cli.app import main as run  # noqa: PLC0415 - it is what takes its time.
 
         run()
     except KeyboardInterrupt:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import INTERRUPTED
-from cli.arguments import expand
-from cli.commands.table import GROUPS, VERBS
-from cli.environment.streams import prepare_streams, whole_output
-from cli.keeper.child import end_with_keeper
-from cli.keeper.status_board import leave_last_words
-from events.errors import PapertapeError
-from events.text import printable
+from papertape.cli import INTERRUPTED
+from papertape.cli.arguments import expand
+from papertape.cli.commands.table import GROUPS, VERBS
+from papertape.cli.environment.streams import prepare_streams, whole_output
+from papertape.cli.keeper.child import end_with_keeper
+from papertape.cli.keeper.status_board import leave_last_words
+from papertape.events.errors import PapertapeError
+from papertape.events.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def _printable_refusal() -> Iterator[None]:
 
 
 def _tell(error: PapertapeError) -> None:
-    from cli.render.console import stderr  # noqa: PLC0415 - only a failure needs colours here.
+    from papertape.cli.render.console import stderr  # noqa: PLC0415 - only a failure needs colours here.
 
     stderr().print(f"error: {error}", style="red", markup=False, soft_wrap=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from events.errors import UsageError
+from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
 
 def moment_ms(text: str, option: str) -> int:
     """Return the UTC milliseconds of a moment. Raises UsageError that names the option and the accepted forms."""
-    from projections.text import formats  # noqa: PLC0415 - `papertape --help` must not import a command's modules.
+    from papertape.projections.text import formats  # noqa: PLC0415 - `papertape --help` must not import a command's modules.
 
     found = formats.moment_ms(text)
     if found is None:

@@ -8,22 +8,22 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from cli.config.sections import load_config, strategies_of
-from cli.log_reader import backwards
-from engine.kernel.strategy import Condition, Strategy
-from engine.strategy_registry import code_digest, load_strategies
-from events.errors import ConfigError
-from events.facts import OrderPlaced, OrderRejected, RunnerConfigured
-from projections.text.causes import Condition as Shown
-from projections.text.causes import is_entry
+from papertape.cli.config.sections import load_config, strategies_of
+from papertape.cli.log_reader import backwards
+from papertape.engine.kernel.strategy import Condition, Strategy
+from papertape.engine.strategy_registry import code_digest, load_strategies
+from papertape.events.errors import ConfigError
+from papertape.events.facts import OrderPlaced, OrderRejected, RunnerConfigured
+from papertape.projections.text.causes import Condition as Shown
+from papertape.projections.text.causes import is_entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from events.log import Recorded
-    from events.sqlite_log import SqliteLogReader
-    from projections.text.causes import Explain
+    from papertape.events.log import Recorded
+    from papertape.events.sqlite_log import SqliteLogReader
+    from papertape.projections.text.causes import Explain
 
 
 class Explanation(Struct, frozen=True):

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from cli.config.sections import load_config, strategies_of
-from cli.explainer import Explainer
-from cli.log_reader import forwards
-from engine.inspect.entry_conditions import conditions as conditions_of
-from engine.recovery import recover
-from events.beside import beside
-from events.errors import ConfigError
-from events.facts import CandleClosed, Event, OrderPlaced, OrderRejected, Timing
-from events.snapshots import SnapshotStore
-from events.sqlite_log import SqliteLogReader
-from projections.folds.decisions import market_of
-from projections.folds.log_diff import (
+from papertape.cli.config.sections import load_config, strategies_of
+from papertape.cli.explainer import Explainer
+from papertape.cli.log_reader import forwards
+from papertape.engine.inspect.entry_conditions import conditions as conditions_of
+from papertape.engine.recovery import recover
+from papertape.events.beside import beside
+from papertape.events.errors import ConfigError
+from papertape.events.facts import CandleClosed, Event, OrderPlaced, OrderRejected, Timing
+from papertape.events.snapshots import SnapshotStore
+from papertape.events.sqlite_log import SqliteLogReader
+from papertape.projections.folds.decisions import market_of
+from papertape.projections.folds.log_diff import (
     Compared,
     Comparison,
     Difference,
@@ -29,21 +29,21 @@ from projections.folds.log_diff import (
     market_difference,
     partings,
 )
-from projections.host import fold
-from projections.text.causes import Condition
-from projections.text.causes import why as chain_of
-from projections.text.event_lines import line
-from projections.text.reasons import hold_words
+from papertape.projections.host import fold
+from papertape.projections.text.causes import Condition
+from papertape.projections.text.causes import why as chain_of
+from papertape.projections.text.event_lines import line
+from papertape.projections.text.reasons import hold_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from engine.kernel.strategy import Condition as KernelCondition
-    from engine.kernel.strategy import Strategy
-    from engine.reducer.state import World
-    from events.log import Recorded
-    from projections.folds.log_diff import Parting
+    from papertape.engine.kernel.strategy import Condition as KernelCondition
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.engine.reducer.state import World
+    from papertape.events.log import Recorded
+    from papertape.projections.folds.log_diff import Parting
 
 LATE: Final = "the candle came late, and a late one opens nothing"
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from cli.render.console import BAD, DOUBT, GOOD
+from papertape.cli.render.console import BAD, DOUBT, GOOD
 
 Level = Literal["ok", "warn", "fail"]
 MARKS = {"ok": ("✓ ok", GOOD), "warn": ("! warn", DOUBT), "fail": ("✗ fail", BAD)}

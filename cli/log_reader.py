@@ -6,20 +6,20 @@ from contextlib import closing, contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from cli.progress import counting
-from events.errors import UsageError
-from events.facts import CandleClosed, ContractListed, RunnerConfigured
-from events.log import READ_EVENTS_MAX, Head
-from events.sqlite_log import SqliteLogReader
-from projections.folds.contracts import Contracts
-from projections.host import fold
+from papertape.cli.progress import counting
+from papertape.events.errors import UsageError
+from papertape.events.facts import CandleClosed, ContractListed, RunnerConfigured
+from papertape.events.log import READ_EVENTS_MAX, Head
+from papertape.events.sqlite_log import SqliteLogReader
+from papertape.projections.folds.contracts import Contracts
+from papertape.projections.host import fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from events.log import Recorded
-    from projections.host import Projection
+    from papertape.events.log import Recorded
+    from papertape.projections.host import Projection
 
 PROGRESS_EVENTS_MIN = 200_000
 PROGRESS_STEP_EVENTS = 10_000
@@ -29,7 +29,7 @@ def database(db: Path | None, config: Path | None) -> Path:
     """The log's file: the one named, else that of the configuration. Raises ConfigError."""
     if db is not None:
         return db
-    from cli.config.sections import load_config  # noqa: PLC0415 - a log that is named needs no configuration.
+    from papertape.cli.config.sections import load_config  # noqa: PLC0415 - a log that is named needs no configuration.
 
     return load_config(config).database
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from api.hosts import is_loopback
-from api.token import TOKEN_VARIABLE, Token, new_token
-from events.errors import ConfigError
-from projections.telegram.secret import secret, variables_of
+from papertape.api.hosts import is_loopback
+from papertape.api.token import TOKEN_VARIABLE, Token, new_token
+from papertape.events.errors import ConfigError
+from papertape.projections.telegram.secret import secret, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    from cli.render.console import stderr  # noqa: PLC0415 - only for a terminal
+    from papertape.cli.render.console import stderr  # noqa: PLC0415 - only for a terminal
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=stderr(), transient=True) as progress:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cli.arguments import speed_of
-from cli.config.sections import load_config
-from cli.wiring import with_files
-from engine.feeds.bitget.settings import BITGET
-from events.errors import UsageError
+from papertape.cli.arguments import speed_of
+from papertape.cli.config.sections import load_config
+from papertape.cli.wiring import with_files
+from papertape.engine.feeds.bitget.settings import BITGET
+from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
-    from cli.config.sections import Config
+    from papertape.cli.config.sections import Config
 
 FEED_KINDS: tuple[Literal["sim", "file", "bitget"], ...] = ("sim", "file", "bitget")
 

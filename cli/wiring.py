@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from cli.config.sections import (
+from papertape.cli.config.sections import (
     bitget_settings,
     config_digest,
     enabled_names,
@@ -21,25 +21,25 @@ from cli.config.sections import (
     sim_settings,
     strategies_of,
 )
-from cli.environment.streams import say
-from engine.feeds.files import csv_polars
-from engine.feeds.files.feed import FileFeed
-from engine.feeds.files.table_source import moved
-from engine.feeds.sim.feed import SimFeed
-from engine.runner_settings import nothing_runs, playable
-from engine.startup import EngineSettings
-from events.errors import ConfigError, UsageError
-from projections.text.formats import utc
+from papertape.cli.environment.streams import say
+from papertape.engine.feeds.files import csv_polars
+from papertape.engine.feeds.files.feed import FileFeed
+from papertape.engine.feeds.files.table_source import moved
+from papertape.engine.feeds.sim.feed import SimFeed
+from papertape.engine.runner_settings import nothing_runs, playable
+from papertape.engine.startup import EngineSettings
+from papertape.events.errors import ConfigError, UsageError
+from papertape.projections.text.formats import utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cli.config.sections import Config
-    from engine.feeds.files.csv_reader import QuickReader
-    from engine.kernel.strategy import Strategy
-    from engine.ports.clock import Clock
-    from engine.ports.feed import Feed, RefusalLog
-    from engine.runner_settings import RunnerSettings
+    from papertape.cli.config.sections import Config
+    from papertape.engine.feeds.files.csv_reader import QuickReader
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.engine.ports.clock import Clock
+    from papertape.engine.ports.feed import Feed, RefusalLog
+    from papertape.engine.runner_settings import RunnerSettings
 
 REFUSALS_SHOWN_MAX = 10
 
@@ -63,7 +63,7 @@ def note(text: str) -> None:
 def make_feed(config: Config, clock: Clock) -> Feed:
     """The configured feed. Raises UsageError for a file feed without candles."""
     if config.feed.kind == "bitget":
-        from engine.feeds.bitget.feed import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
+        from papertape.engine.feeds.bitget.feed import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
 
         check_address(config.feed.bitget.rest_url, "feed.bitget.rest_url", ("http://", "https://"))
         check_address(config.feed.bitget.ws_url, "feed.bitget.ws_url", ("ws://", "wss://"))

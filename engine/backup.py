@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from engine.recovery import recover
-from engine.reducer.snapshot_codec import world_digest
-from events.beside import real_path
-from events.copying import copy_log, log_bytes, put_back
-from events.durable import make_folder, rename_durably
-from events.errors import BackupFailed, LogError
-from events.sqlite_log import SqliteLogReader
+from papertape.engine.recovery import recover
+from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.events.beside import real_path
+from papertape.events.copying import copy_log, log_bytes, put_back
+from papertape.events.durable import make_folder, rename_durably
+from papertape.events.errors import BackupFailed, LogError
+from papertape.events.sqlite_log import SqliteLogReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from engine.kernel.strategy import Strategy
-    from events.snapshots import SnapshotStore
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.events.snapshots import SnapshotStore
 
 SUFFIX = ".backup"
 PROVING = ".proving-"

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from engine.reducer.delisting import is_delisted
-from engine.reducer.inputs import standing_trip
-from engine.reducer.reducer import total_equity
-from events.commands import ALL, TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
-from events.errors import CommandRefused, PapertapeError
-from events.facts import (
+from papertape.engine.reducer.delisting import is_delisted
+from papertape.engine.reducer.inputs import standing_trip
+from papertape.engine.reducer.reducer import total_equity
+from papertape.events.commands import ALL, TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
+from papertape.events.errors import CommandRefused, PapertapeError
+from papertape.events.facts import (
     GLOBAL_SCOPE,
     CloseRequested,
     Event,
@@ -23,14 +23,14 @@ from events.facts import (
     RunnerPaused,
     RunnerResumed,
 )
-from events.names import unknown_name
-from events.text import one_line
+from papertape.events.names import unknown_name
+from papertape.events.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.loop import Loop
-    from engine.reducer.state import Runner, World
+    from papertape.engine.loop import Loop
+    from papertape.engine.reducer.state import Runner, World
 
 WAITING_MAX: Final = 64
 

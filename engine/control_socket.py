@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
-from events.commands import TEXT_CHARS_MAX, Accepted, Command
-from events.errors import CommandRefused, CommandUnanswered, UsageError
-from events.lenient_json import decode_json
-from events.text import one_line
+from papertape.events.commands import TEXT_CHARS_MAX, Accepted, Command
+from papertape.events.errors import CommandRefused, CommandUnanswered, UsageError
+from papertape.events.lenient_json import decode_json
+from papertape.events.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from events.commands import Commands
+    from papertape.events.commands import Commands
 
 PATH_BYTES_MAX: Final = 100
 """The system takes a little more; longer paths go to the folder for temporary files."""

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from engine.programs import own_command, own_environment
-from events.errors import LogDamaged
-from events.proving import DamageReport
+from papertape.engine.programs import own_command, own_environment
+from papertape.events.errors import LogDamaged
+from papertape.events.proving import DamageReport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from events.bus import Bus
-    from events.sqlite_log import SqliteEventLog
+    from papertape.events.bus import Bus
+    from papertape.events.sqlite_log import SqliteEventLog
 
 LOOK_EVERY_S: Final = 5.0
 LOOK_S_MAX: Final = 10.0
@@ -41,7 +41,7 @@ class Integrity:
     def __init__(self, log: SqliteEventLog, bus: Bus, warn: Callable[[str], None], life: str) -> None:
         """`life` identifies this run of the engine; the whole log is read once per run."""
         self._log, self._bus, self._warn = log, bus, warn
-        self._command = own_command("events.proving", str(log.path), life)
+        self._command = own_command("papertape.events.proving", str(log.path), life)
         self.failure = ""
 
     def watchers(self) -> dict[str, Callable[[], Awaitable[None]]]:

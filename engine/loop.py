@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from engine.ports.feed import Seen
-from engine.process_health import Latencies
-from engine.reducer.reducer import is_news, react
-from engine.reducer.snapshot_codec import encode_world
-from events.commands import Accepted
-from events.errors import CommandRefused, EngineFault, SnapshotRefused
-from events.failpoints import reach
+from papertape.engine.ports.feed import Seen
+from papertape.engine.process_health import Latencies
+from papertape.engine.reducer.reducer import is_news, react
+from papertape.engine.reducer.snapshot_codec import encode_world
+from papertape.events.commands import Accepted
+from papertape.events.errors import CommandRefused, EngineFault, SnapshotRefused
+from papertape.events.failpoints import reach
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from engine.ports.feed import Feed
-    from engine.reducer.state import World
-    from events.bus import Bus
-    from events.facts import Event, FeedFact
-    from events.log import Entry, EventLog
-    from events.snapshots import SnapshotStore
+    from papertape.engine.ports.feed import Feed
+    from papertape.engine.reducer.state import World
+    from papertape.events.bus import Bus
+    from papertape.events.facts import Event, FeedFact
+    from papertape.events.log import Entry, EventLog
+    from papertape.events.snapshots import SnapshotStore
 
 COMMIT_ENTRIES_SOFT_MAX = 2_048
 SNAPSHOT_EVERY_EVENTS = 5_000

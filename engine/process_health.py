@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from engine.loop_lag import LagWatch
+    from papertape.engine.loop_lag import LagWatch
 
 SAMPLES_MAX = 1_000
 WINDOW_S = 300.0

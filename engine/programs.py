@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+ROOT: Final = Path(__file__).absolute().parents[2]
+"""The folder that holds the package: of the installed one, or of the checkout, whose rooms are links."""
 
 
 def own_command(module: str, *arguments: str) -> list[str]:

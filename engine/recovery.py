@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from engine.reducer.reducer import fold
-from engine.reducer.snapshot_codec import decode_world
-from engine.reducer.state import World, new_world
-from engine.strategy_registry import code_digest
-from events.errors import SnapshotRefused
-from events.failpoints import reach
+from papertape.engine.reducer.reducer import fold
+from papertape.engine.reducer.snapshot_codec import decode_world
+from papertape.engine.reducer.state import World, new_world
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.errors import SnapshotRefused
+from papertape.events.failpoints import reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from engine.kernel.strategy import Strategy
-    from events.log import LogReader, Recorded
-    from events.snapshots import Snapshot, SnapshotStore
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.events.log import LogReader, Recorded
+    from papertape.events.snapshots import Snapshot, SnapshotStore
 
 
 class Recovered(Struct):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.backup import backups
-from events.beside import beside, real_path
-from events.copying import BOUND, REPLACED, RESTORING, set_aside
-from events.durable import make_folder, move_durably
-from events.errors import LogError, LogGone
-from events.head_file import head_path, read_head
+from papertape.engine.backup import backups
+from papertape.events.beside import beside, real_path
+from papertape.events.copying import BOUND, REPLACED, RESTORING, set_aside
+from papertape.events.durable import make_folder, move_durably
+from papertape.events.errors import LogError, LogGone
+from papertape.events.head_file import head_path, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from engine.kernel.risk_settings import Risk
-from engine.kernel.strategy import TIMEFRAME_NAMES, Strategy
-from engine.strategy_registry import code_digest
-from events.errors import ConfigError
-from events.facts import ContractListed, Event, RunnerConfigured
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.strategy import TIMEFRAME_NAMES, Strategy
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.errors import ConfigError
+from papertape.events.facts import ContractListed, Event, RunnerConfigured
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.command_queue import CommandDesk, events_of
-from engine.integrity import Integrity
-from engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
-from engine.recovery import Recovered, recover
-from engine.reducer.inputs import CONFIGURATION, PAUSED_BY_CONFIGURATION
-from engine.reducer.reducer import is_news
-from engine.reducer.snapshot_codec import world_digest
-from engine.runner_settings import RunnerSettings, configured_runners
-from engine.startup_progress import tell, tell_end
-from engine.strategy_registry import code_digest
-from events import durable
-from events.beside import beside
-from events.bus import Bus
-from events.errors import ConfigError, LogDamaged, LogError
-from events.facts import (
+from papertape.engine.command_queue import CommandDesk, events_of
+from papertape.engine.integrity import Integrity
+from papertape.engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
+from papertape.engine.recovery import Recovered, recover
+from papertape.engine.reducer.inputs import CONFIGURATION, PAUSED_BY_CONFIGURATION
+from papertape.engine.reducer.reducer import is_news
+from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.engine.runner_settings import RunnerSettings, configured_runners
+from papertape.engine.startup_progress import tell, tell_end
+from papertape.engine.strategy_registry import code_digest
+from papertape.events import durable
+from papertape.events.beside import beside
+from papertape.events.bus import Bus
+from papertape.events.errors import ConfigError, LogDamaged, LogError
+from papertape.events.facts import (
     ContractListed,
     EngineStarted,
     EngineStopped,
@@ -36,18 +36,18 @@ from events.facts import (
     RunnerPaused,
     RunnerResumed,
 )
-from events.proof import note_damage
-from events.snapshots import SnapshotStore
-from events.sqlite_log import SqliteEventLog, SqliteLogReader
+from papertape.events.proof import note_damage
+from papertape.events.snapshots import SnapshotStore
+from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
-    from engine.kernel.strategy import Strategy
-    from engine.ports.clock import Clock
-    from engine.reducer.state import World
-    from events.commands import Accepted, Command
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.engine.ports.clock import Clock
+    from papertape.engine.reducer.state import World
+    from papertape.events.commands import Accepted, Command
 
 NOT_ENABLED = "the configuration does not name this strategy"
 

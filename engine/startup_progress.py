@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from events.beside import beside
+from papertape.events.beside import beside
 
 SUFFIX = ".replaying"
 

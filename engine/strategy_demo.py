@@ -1,6 +1,6 @@
 """One strategy looked at alone: its signals on a few days of the simulated market.
 
-`python -m engine.strategies.momentum` prints every order with the numbers that led to it and the conditions met.
+`python -m papertape.engine.strategies.momentum` prints every order, the numbers that led to it and the conditions met.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from engine.feeds.sim.feed import SimFeed
-from engine.feeds.sim.script import SimSettings
-from engine.kernel.strategy import Strategy
-from engine.ports.clock import SystemClock
-from engine.reducer.reducer import react
-from engine.reducer.state import new_world
-from engine.runner_settings import RunnerSettings, configuration
-from engine.strategy_registry import load_strategies
-from events.facts import OrderPlaced
+from papertape.engine.feeds.sim.feed import SimFeed
+from papertape.engine.feeds.sim.script import SimSettings
+from papertape.engine.kernel.strategy import Strategy
+from papertape.engine.ports.clock import SystemClock
+from papertape.engine.reducer.reducer import react
+from papertape.engine.reducer.state import new_world
+from papertape.engine.runner_settings import RunnerSettings, configuration
+from papertape.engine.strategy_registry import load_strategies
+from papertape.events.facts import OrderPlaced
 
 DAYS = 5
 

@@ -15,11 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import engine.kernel
-import engine.reducer
-import engine.strategies
-from engine.kernel.strategy import Strategy, strategy_from
-from events.errors import ConfigError
+import papertape.engine.kernel
+import papertape.engine.reducer
+import papertape.engine.strategies
+from papertape.engine.kernel.strategy import Strategy, strategy_from
+from papertape.events.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -64,9 +64,9 @@ def load_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
 
 def _built_in() -> list[ModuleType]:
     """The modules of `engine.strategies`, the four known ones first."""
-    names = sorted(module.name for module in pkgutil.iter_modules(engine.strategies.__path__))
+    names = sorted(module.name for module in pkgutil.iter_modules(papertape.engine.strategies.__path__))
     ordered = [*BUILT_IN_ORDER, *(name for name in names if name not in BUILT_IN_ORDER)]
-    return [importlib.import_module(f"engine.strategies.{name}") for name in ordered]
+    return [importlib.import_module(f"papertape.engine.strategies.{name}") for name in ordered]
 
 
 def _files(folder: Path) -> list[Path]:
@@ -86,6 +86,10 @@ def _load(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        room = (error.name or "").split(".")[0]
+        hint = f"; import it from papertape.{room}" if room in ("engine", "events") else ""
+        raise ConfigError(f"strategy {path}: {error}{hint}") from error
     except _OWNERS_ERRORS as error:
         raise ConfigError(f"strategy {path}: {type(error).__name__}: {error}") from error
     return module
@@ -125,7 +129,7 @@ def _shipped() -> dict[str, Strategy]:
 def _kernel_digest() -> hashlib.blake2b:
     """The digest as far as the kernel's sources, read once: what a process has imported does not change any more."""
     digest = hashlib.blake2b(digest_size=16)
-    for room in (engine.kernel, engine.reducer):
+    for room in (papertape.engine.kernel, papertape.engine.reducer):
         for path in sorted(Path(str(room.__file__)).parent.glob("*.py")):
             digest.update(path.read_bytes())
     return digest

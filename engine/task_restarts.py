@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from events.errors import LogDamaged
-from events.facts import RepairTried
-from events.tasks import failure_of
+from papertape.events.errors import LogDamaged
+from papertape.events.facts import RepairTried
+from papertape.events.tasks import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from engine.ports.clock import Clock
-    from events.bus import Bus
-    from events.facts import Event
+    from papertape.engine.ports.clock import Clock
+    from papertape.events.bus import Bus
+    from papertape.events.facts import Event
 
 PAUSE_S_MAX: Final = 60.0
 WORDS_CHARS_MAX: Final = 200

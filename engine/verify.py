@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from engine.reducer.reducer import follow, groups, is_decision, is_news, react
-from engine.reducer.snapshot_codec import decode_world, encode_world, world_digest
-from engine.reducer.state import new_world
-from engine.strategy_registry import code_digest
-from events.errors import CommandRefused, SnapshotRefused
-from events.facts import EngineStarted
+from papertape.engine.reducer.reducer import follow, groups, is_decision, is_news, react
+from papertape.engine.reducer.snapshot_codec import decode_world, encode_world, world_digest
+from papertape.engine.reducer.state import new_world
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.errors import CommandRefused, SnapshotRefused
+from papertape.events.facts import EngineStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from engine.kernel.strategy import Strategy
-    from events.log import Entry, LogReader, Recorded
-    from events.snapshots import Snapshot, SnapshotStore
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.events.log import Entry, LogReader, Recorded
+    from papertape.events.snapshots import Snapshot, SnapshotStore
 
 PROGRESS_EVENTS = 5_000
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from events.errors import UsageError
+from papertape.events.errors import UsageError
 
 WAITERS_MAX = 1_024
 

@@ -10,9 +10,9 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 
-from events.codec import Codec
-from events.errors import LogDamaged, UsageError
-from events.log import COMMIT_EVENTS_MAX, READ_EVENTS_MAX, Commit, Entry, Head, Recorded
+from papertape.events.codec import Codec
+from papertape.events.errors import LogDamaged, UsageError
+from papertape.events.log import COMMIT_EVENTS_MAX, READ_EVENTS_MAX, Commit, Entry, Head, Recorded
 
 Row = tuple[int, int, int, bytes, bytes]
 """(seq of its first event, count, recorded_at_ms, blob, hash)."""

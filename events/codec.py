@@ -11,10 +11,10 @@ from typing import Any, Union
 
 import msgspec
 
-from events.errors import LogDamaged, LogFromNewerVersion, UsageError
-from events.facts import EVENT_TYPES, Event
-from events.log import Entry
-from events.upcast import UPCASTERS, Upcaster
+from papertape.events.errors import LogDamaged, LogFromNewerVersion, UsageError
+from papertape.events.facts import EVENT_TYPES, Event
+from papertape.events.log import Entry
+from papertape.events.upcast import UPCASTERS, Upcaster
 
 Decoded = tuple[list[Event], list[int]]
 

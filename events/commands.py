@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from events.facts import GLOBAL_SCOPE
+from papertape.events.facts import GLOBAL_SCOPE
 
 ALL = "all"
 TEXT_CHARS_MAX: Final = 200

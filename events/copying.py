@@ -15,14 +15,14 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from events.beside import beside, real_path
-from events.durable import make_folder, move_durably, rename_durably, sync
-from events.errors import LogBusy, LogDamaged, LogError, LogNewer
-from events.failpoints import reach
-from events.head_file import HeadFile, LogLock, head_path, read_head
-from events.log import Head
-from events.sqlite_file import BUSY_TIMEOUT_S, connect_to_read, driver_errors_named, holds_log
-from events.sqlite_log import SqliteLogReader
+from papertape.events.beside import beside, real_path
+from papertape.events.durable import make_folder, move_durably, rename_durably, sync
+from papertape.events.errors import LogBusy, LogDamaged, LogError, LogNewer
+from papertape.events.failpoints import reach
+from papertape.events.head_file import HeadFile, LogLock, head_path, read_head
+from papertape.events.log import Head
+from papertape.events.sqlite_file import BUSY_TIMEOUT_S, connect_to_read, driver_errors_named, holds_log
+from papertape.events.sqlite_log import SqliteLogReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Protocol
 
-from events.errors import LogError, UsageError
+from papertape.events.errors import LogError, UsageError
 
 CURSORS_MAX = 1_000
 _APPLICATION_ID = 0x50544355

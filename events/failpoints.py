@@ -12,7 +12,7 @@ import signal
 
 from msgspec import Struct
 
-from events.errors import ConfigError
+from papertape.events.errors import ConfigError
 
 VARIABLE = "PAPERTAPE_FAILPOINT"
 FAILPOINTS = ("before_commit", "after_commit", "before_publish", "during_snapshot", "during_recovery")

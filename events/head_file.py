@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Self
 from zlib import crc32
 
-from events.beside import beside
-from events.durable import sync
-from events.errors import LogError, LogHeld
-from events.log import Head
+from papertape.events.beside import beside
+from papertape.events.durable import sync
+from papertape.events.errors import LogError, LogHeld
+from papertape.events.log import Head
 
 _MAGIC = b"PTHEAD1\n"
 _FIELDS = struct.Struct(">8sq32s")

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from events.text import repair_texts
+from papertape.events.text import repair_texts
 
 
 def decode_json(content: bytes, kind: Any) -> Any:

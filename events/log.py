@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from events.facts import Event
+from papertape.events.facts import Event
 
 GENESIS_HASH = bytes(32)
 COMMIT_EVENTS_MAX = 4_096

@@ -6,13 +6,13 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from events.errors import LogBusy
-from events.log import READ_EVENTS_MAX
+from papertape.events.errors import LogBusy
+from papertape.events.log import READ_EVENTS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from events.log import LogReader, Recorded
+    from papertape.events.log import LogReader, Recorded
 
 WAITING_MAX: Final = 256
 

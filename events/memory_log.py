@@ -9,10 +9,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import dropwhile
 
-from events.chain import Row, end_of, next_row, recorded_beyond, verified
-from events.codec import CODEC, Codec
-from events.errors import LogWriteFailed, SequenceConflict, UsageError
-from events.log import READ_EVENTS_MAX, Commit, Entry, Head, Recorded
+from papertape.events.chain import Row, end_of, next_row, recorded_beyond, verified
+from papertape.events.codec import CODEC, Codec
+from papertape.events.errors import LogWriteFailed, SequenceConflict, UsageError
+from papertape.events.log import READ_EVENTS_MAX, Commit, Entry, Head, Recorded
 
 BLOB_BYTES_MAX = 1 << 30
 

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from events.errors import LogReplaced
+from papertape.events.errors import LogReplaced
 
 Identity = tuple[int, int]
 PROCESSES: Final = Path("/proc")

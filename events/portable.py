@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from events.chain import end_of, next_row
-from events.codec import Codec
-from events.errors import PortableDamaged, UsageError
-from events.facts import EVENT_TYPES, Event, FeedLost
-from events.log import COMMIT_EVENTS_MAX, Commit, Entry, Head
+from papertape.events.chain import end_of, next_row
+from papertape.events.codec import Codec
+from papertape.events.errors import PortableDamaged, UsageError
+from papertape.events.facts import EVENT_TYPES, Event, FeedLost
+from papertape.events.log import COMMIT_EVENTS_MAX, Commit, Entry, Head
 
 REDACTED = "redacted"
 PERSONAL = ("who", "why", "detail", "newest")

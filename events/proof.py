@@ -11,15 +11,15 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from events.durable import write_durably
-from events.log import GENESIS_HASH, Head
+from papertape.events.durable import write_durably
+from papertape.events.log import GENESIS_HASH, Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from events.errors import LogDamaged
-    from events.log import Commit
+    from papertape.events.errors import LogDamaged
+    from papertape.events.log import Commit
 
 SUFFIX = ".proof"
 FILE_BYTES_MAX = 100_000

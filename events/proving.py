@@ -1,4 +1,4 @@
-"""Read a log back in the background: `python -m events.proving LOG LIFE`, a process beside the engine.
+"""Read a log back in the background: `python -m papertape.events.proving LOG LIFE`, a process beside the engine.
 
 It reads rows that were never proven first, then all rows again once per run of the engine and once a week. It uses a
 bounded share of CPU and disk time, opens the log read-only, and ends with its parent process. It exits with 0 if all
@@ -19,10 +19,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from events.errors import LogDamaged, LogError
-from events.log import Head
-from events.proof import Damage, Proof, holds, read_proof, write_proof
-from events.sqlite_log import SqliteLogReader
+from papertape.events.errors import LogDamaged, LogError
+from papertape.events.log import Head
+from papertape.events.proof import Damage, Proof, holds, read_proof, write_proof
+from papertape.events.sqlite_log import SqliteLogReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from events.durable import make_folder, rename_durably, write_durably
-from events.errors import SnapshotRefused
-from events.failpoints import reach
+from papertape.events.durable import make_folder, rename_durably, write_durably
+from papertape.events.errors import SnapshotRefused
+from papertape.events.failpoints import reach
 
 KEPT_MAX = 3
 REFUSED_MAX = 4

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import aiosqlite
 
-from events.errors import LogBusy, LogDamaged, LogError, LogForeign, LogFromNewerVersion, LogMissing
-from events.head_file import head_path, read_head
+from papertape.events.errors import LogBusy, LogDamaged, LogError, LogForeign, LogFromNewerVersion, LogMissing
+from papertape.events.head_file import head_path, read_head
 
 APPLICATION_ID = 0x50544150
 SCHEMA_VERSION = 1

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import aiosqlite
 
-from events.chain import Row, end_of, next_row, recorded_beyond, verified
-from events.codec import CODEC, Codec
-from events.errors import LogBusy, LogDamaged, LogWriteFailed, SequenceConflict, UsageError
-from events.failpoints import reach
-from events.head_file import HeadFile, LogLock, head_path, read_head
-from events.log import READ_EVENTS_MAX, Commit, Entry, Head, Recorded
-from events.place import Place
-from events.proof import check_known_damage
-from events.sqlite_file import (
+from papertape.events.chain import Row, end_of, next_row, recorded_beyond, verified
+from papertape.events.codec import CODEC, Codec
+from papertape.events.errors import LogBusy, LogDamaged, LogWriteFailed, SequenceConflict, UsageError
+from papertape.events.failpoints import reach
+from papertape.events.head_file import HeadFile, LogLock, head_path, read_head
+from papertape.events.log import READ_EVENTS_MAX, Commit, Entry, Head, Recorded
+from papertape.events.place import Place
+from papertape.events.proof import check_known_damage
+from papertape.events.sqlite_file import (
     BUSY_TIMEOUT_S,
     INSERT,
     PAGES_MAX,

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from events.errors import LogBusy, LogDamaged, LogError, LogForeign, LogMissing, LogReplaced, UsageError
-from events.sqlite_file import connect_to_read, driver_errors_named
+from papertape.events.errors import LogBusy, LogDamaged, LogError, LogForeign, LogMissing, LogReplaced, UsageError
+from papertape.events.sqlite_file import connect_to_read, driver_errors_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable

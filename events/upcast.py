@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from events.facts import ContractListed, Event, KillSwitchTripped
+from papertape.events.facts import ContractListed, Event, KillSwitchTripped
 
 Upcaster = Callable[[Any], Event]
 

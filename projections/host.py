@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from events.errors import LogDamaged
-from projections.persistence.fold_store import KeptNowhere
+from papertape.events.errors import LogDamaged
+from papertape.projections.persistence.fold_store import KeptNowhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from events.log import Recorded
-    from projections.persistence.fold_store import Keeper
+    from papertape.events.log import Recorded
+    from papertape.projections.persistence.fold_store import Keeper
 
 FOLLOW_EVENTS_MAX = 2_000
 

@@ -9,7 +9,7 @@ import logging
 import mmap
 from typing import TYPE_CHECKING, Final
 
-from sandbox.telegram.twin import TOKEN
+from papertape.sandbox.telegram.twin import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

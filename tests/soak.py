@@ -22,12 +22,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from cli.config.sections import load_config, strategies_of
-from engine.reducer.snapshot_codec import decode_world, world_digest
-from engine.startup import snapshot_store
-from engine.strategy_registry import code_digest
-from events.facts import CandleClosed
-from sandbox.bitget.market import SimTwinMarket
+from papertape.cli.config.sections import load_config, strategies_of
+from papertape.engine.reducer.snapshot_codec import decode_world, world_digest
+from papertape.engine.startup import snapshot_store
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.facts import CandleClosed
+from papertape.sandbox.bitget.market import SimTwinMarket
 from tests.deploy.box import free_port
 from tests.engine.logs import recorded
 from tests.engine.processes import command, environment, papertape

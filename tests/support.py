@@ -12,21 +12,21 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 
-from engine.feeds.files.feed import FileFeed, FileSettings
-from engine.kernel.risk_settings import Risk
-from engine.ports.clock import ManualClock
-from engine.reducer.reducer import is_news, react
-from engine.reducer.state import World, new_world
-from engine.research.tape import Tape, tape_of
-from engine.runner_settings import RunnerSettings, configuration
-from engine.strategy_registry import code_digest, load_strategies
-from events.facts import CandleClosed, ContractListed, Event, FundingRateSettled, OpenInterestObserved, Timing
-from events.log import Recorded
+from papertape.engine.feeds.files.feed import FileFeed, FileSettings
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.reducer.reducer import is_news, react
+from papertape.engine.reducer.state import World, new_world
+from papertape.engine.research.tape import Tape, tape_of
+from papertape.engine.runner_settings import RunnerSettings, configuration
+from papertape.engine.strategy_registry import code_digest, load_strategies
+from papertape.events.facts import CandleClosed, ContractListed, Event, FundingRateSettled, OpenInterestObserved, Timing
+from papertape.events.log import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from engine.kernel.strategy import Strategy
+    from papertape.engine.kernel.strategy import Strategy
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("PAPERTAPE_SHARED", REPOSITORY.parent / "shared"))

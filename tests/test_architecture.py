@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROOMS = ("events", "engine", "projections", "api", "ui", "cli", "sandbox")
+PACKAGE = "papertape."
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 BROAD_EXCEPTS_MAX = 1
@@ -121,12 +122,12 @@ def at(path: Path, line: int) -> str:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and name of every module a file imports, at the top, in a function, or for types only."""
+    """Yield line and name of every module a file imports; those of the package as their room calls them."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            yield from ((node.lineno, alias.name.removeprefix(PACKAGE)) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.lineno, node.module
+            yield node.lineno, node.module.removeprefix(PACKAGE)
 
 
 def room_of(path: Path) -> str:
@@ -156,6 +157,17 @@ def test_every_room_imports_only_what_the_table_allows() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_every_module_is_imported_by_the_one_name_that_is_installed() -> None:
+    wrong = [
+        f"{at(path, node.lineno)} imports {name}; write papertape.{name}: a bare name may be another package's"
+        for path, node in nodes(".")
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+        if name.split(".")[0] in ROOMS
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_what_must_run_without_the_research_extra_never_imports_it() -> None:
     wrong = [
         f"{at(path, line)} imports {module}; keep it in engine/research, which alone may need numpy and numba"
@@ -170,8 +182,8 @@ def test_the_live_engine_runs_without_numpy_numba_and_polars() -> None:
     program = f"""
 import importlib, sys
 for name in {LIVE!r}:
-    importlib.import_module(name)
-from engine.strategy_registry import load_strategies
+    importlib.import_module("papertape." + name)
+from papertape.engine.strategy_registry import load_strategies
 load_strategies()
 print(",".join(sorted(name for name in sys.modules if name in {HEAVY!r})))
 """

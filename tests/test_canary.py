@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from sandbox.telegram.twin import TOKEN
+from papertape.sandbox.telegram.twin import TOKEN
 from tests.canary import CANARY, Listening, leaks, outputs, sings
 
 if TYPE_CHECKING:

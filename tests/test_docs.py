@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.runner_settings import RunnerSettings
-from engine.strategy_registry import load_strategies
-from events import errors
-from events.facts import PositionOpened
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.engine.strategy_registry import load_strategies
+from papertape.events import errors
+from papertape.events.facts import PositionOpened
 from tests.core.random_market import Recipe, market
 from tests.core.runs import begin
 from tests.support import NO_LIMITS, REPOSITORY, feed

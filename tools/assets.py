@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-UI = Path(__file__).resolve().parents[1] / "ui"
+UI = Path(__file__).resolve().parents[1] / "papertape" / "ui"
 ASSETS = UI / "assets"
 STAMP = ".lock"
 FILES = {

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cli.render.dashboard import Screen
-from events.log import Recorded
-from events.sqlite_log import SqliteLogReader
-from projections.host import fold
+from papertape.cli.render.dashboard import Screen
+from papertape.events.log import Recorded
+from papertape.events.sqlite_log import SqliteLogReader
+from papertape.projections.host import fold
 
 COLUMNS = 150
 SPEED = 900.0

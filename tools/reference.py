@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import typer.main
 from msgspec.structs import fields
 
-from cli.app import EXIT_CODES, app
-from cli.config.loader import schema
-from cli.config.schema import Key, Table, range_text, value_text
-from engine.strategy_registry import load_strategies
-from events.facts import EVENT_TYPES, type_name
+from papertape.cli.app import EXIT_CODES, app
+from papertape.cli.config.loader import schema
+from papertape.cli.config.schema import Key, Table, range_text, value_text
+from papertape.engine.strategy_registry import load_strategies
+from papertape.events.facts import EVENT_TYPES, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.errors import LogBusy, UsageError
-from events.facts import GLOBAL_SCOPE
-from projections.folds.breakdown import BreakdownView
-from projections.site.equity_curves import course_drawdowns, courses
-from projections.site.ports import ConditionsView
-from ui.overview import CoursesPicture, all_courses, course_points
+from papertape.events.errors import LogBusy, UsageError
+from papertape.events.facts import GLOBAL_SCOPE
+from papertape.projections.folds.breakdown import BreakdownView
+from papertape.projections.site.equity_curves import course_drawdowns, courses
+from papertape.projections.site.ports import ConditionsView
+from papertape.ui.overview import CoursesPicture, all_courses, course_points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from events.facts import RunnerConfigured
-    from projections.folds.arena import ArenaRow
-    from projections.folds.coverage import CoverageView, DataView
-    from projections.folds.limits import LimitView
-    from projections.folds.performance import Performance
-    from projections.folds.portfolio import AccountView, PositionView
-    from projections.folds.trades import TradeView
-    from projections.site.ports import Progress, StrategyView
-    from projections.site.views import Refusal
-    from ui.look import Look
+    from papertape.events.facts import RunnerConfigured
+    from papertape.projections.folds.arena import ArenaRow
+    from papertape.projections.folds.coverage import CoverageView, DataView
+    from papertape.projections.folds.limits import LimitView
+    from papertape.projections.folds.performance import Performance
+    from papertape.projections.folds.portfolio import AccountView, PositionView
+    from papertape.projections.folds.trades import TradeView
+    from papertape.projections.site.ports import Progress, StrategyView
+    from papertape.projections.site.views import Refusal
+    from papertape.ui.look import Look
 
 TRADES_SHOWN_MAX = 12
 SYMBOLS_EXPLAINED_MAX = 12

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.errors import UsageError
-from projections.text.formats import decimals
+from papertape.events.errors import UsageError
+from papertape.projections.text.formats import decimals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projections.folds.portfolio import PositionView
-    from projections.folds.trades import TradeView
-    from projections.site.ports import ChartView
-    from ui.look import Look
+    from papertape.projections.folds.portfolio import PositionView
+    from papertape.projections.folds.trades import TradeView
+    from papertape.projections.site.ports import ChartView
+    from papertape.ui.look import Look
 
 TIMEFRAMES_MS = {"1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000, "4h": 14_400_000, "1d": 86_400_000}
 TIMEFRAME_DEFAULT = "5m"

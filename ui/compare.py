@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from projections.folds.log_diff import Comparison
-    from ui.look import Look
+    from papertape.projections.folds.log_diff import Comparison
+    from papertape.ui.look import Look
 
 
 class ComparePage(Struct, frozen=True):

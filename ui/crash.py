@@ -8,15 +8,15 @@ import msgspec
 from msgspec import Struct
 from starlette.responses import Response
 
-from api.gate import Access
-from api.problems import problem
-from api.routes import GuardedRoute
-from events.errors import UsageError
+from papertape.api.gate import Access
+from papertape.api.problems import problem
+from papertape.api.routes import GuardedRoute
+from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from projections.site.ports import Site
+    from papertape.projections.site.ports import Site
 
 JSON = "application/json"
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from starlette.responses import HTMLResponse
 
-from events.errors import PapertapeError, UsageError
-from projections.site.neighbours import steps
-from projections.site.readiness import readiness
-from ui.look import Look, views_of
-from ui.rendering import ASSETS, environment, render
-from ui.searches import Searches
+from papertape.events.errors import PapertapeError, UsageError
+from papertape.projections.site.neighbours import steps
+from papertape.projections.site.readiness import readiness
+from papertape.ui.look import Look, views_of
+from papertape.ui.rendering import ASSETS, environment, render
+from papertape.ui.searches import Searches
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from projections.site.ports import Site
-    from projections.site.views import Views
+    from papertape.projections.site.ports import Site
+    from papertape.projections.site.views import Views
 
 BASE, BARE = "base.html", "bare.html"
 NOT_OF_A_PAGE = frozenset({"as_of", "part"})

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from api.searching import run
-from events.errors import UsageError
-from projections.site.event_query import Found, Search, Wanted
-from projections.site.neighbours import Steps, steps
-from projections.text.event_views import TYPE_NAMES
-from ui.searches import SEARCH_S_MAX, newest
+from papertape.api.searching import run
+from papertape.events.errors import UsageError
+from papertape.projections.site.event_query import Found, Search, Wanted
+from papertape.projections.site.neighbours import Steps, steps
+from papertape.projections.text.event_views import TYPE_NAMES
+from papertape.ui.searches import SEARCH_S_MAX, newest
 
 if TYPE_CHECKING:
-    from events.log import Recorded
-    from projections.text.causes import Chain
-    from ui.look import Look
+    from papertape.events.log import Recorded
+    from papertape.projections.text.causes import Chain
+    from papertape.ui.look import Look
 
 EVENTS_A_PAGE = 60
 EFFECTS_LOOKED_AT_MAX = 2_000

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.facts import GLOBAL_SCOPE
-from projections.folds.marks import Mark, Repairs
-from projections.folds.portfolio import PortfolioView
-from projections.site.readiness import ENDED, STALE, readiness
-from projections.telegram.address import moved_words
-from projections.text.reasons import reason_words
+from papertape.events.facts import GLOBAL_SCOPE
+from papertape.projections.folds.marks import Mark, Repairs
+from papertape.projections.folds.portfolio import PortfolioView
+from papertape.projections.site.readiness import ENDED, STALE, readiness
+from papertape.projections.telegram.address import moved_words
+from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from events.facts import EngineStarted
-    from projections.site.ports import EngineStatus
-    from projections.site.views import Seen
-    from ui.look import Look
+    from papertape.events.facts import EngineStarted
+    from papertape.projections.site.ports import EngineStatus
+    from papertape.projections.site.views import Seen
+    from papertape.ui.look import Look
 
 OUTAGES_SHOWN_MAX = 12
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import HTMLResponse
 
-from api.gate import LOGIN_PATH, SCOPE_KEY, Access
-from api.login import local_path
-from api.routes import GuardedRoute
-from ui.rendering import render
+from papertape.api.gate import LOGIN_PATH, SCOPE_KEY, Access
+from papertape.api.login import local_path
+from papertape.api.routes import GuardedRoute
+from papertape.ui.rendering import render
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from api.gate import Gate
+    from papertape.api.gate import Gate
 
 
 async def _login(request: Request) -> Response:

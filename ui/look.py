@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.errors import UsageError
-from projections.site.ports import newest_views
-from projections.text.formats import moment_ms
+from papertape.events.errors import UsageError
+from papertape.projections.site.ports import newest_views
+from papertape.projections.text.formats import moment_ms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from projections.site.ports import EngineStatus, Progress, Site
-    from projections.site.views import Views
-    from ui.searches import Searches
+    from papertape.projections.site.ports import EngineStatus, Progress, Site
+    from papertape.projections.site.views import Views
+    from papertape.ui.searches import Searches
 
 QUERY_CHARS_MAX = 200
 SEQ_DIGITS_MAX = 18

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from projections.site.messages import messages as told
-from projections.site.views import ALERTS_KEPT_MAX
+from papertape.projections.site.messages import messages as told
+from papertape.projections.site.views import ALERTS_KEPT_MAX
 
 if TYPE_CHECKING:
-    from projections.site.messages import Message
-    from ui.look import Look
+    from papertape.projections.site.messages import Message
+    from papertape.ui.look import Look
 
 
 class MessagesPage(Struct, frozen=True):

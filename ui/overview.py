@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from projections.site.equity_curves import CourseView, DayResult, courses, day_results
-from projections.site.plot_geometry import thinned
-from projections.text.formats import gain
-from ui.rendering import tone
+from papertape.projections.site.equity_curves import CourseView, DayResult, courses, day_results
+from papertape.projections.site.plot_geometry import thinned
+from papertape.projections.text.formats import gain
+from papertape.ui.rendering import tone
 
 if TYPE_CHECKING:
-    from events.log import Recorded
-    from projections.folds.arena import ArenaRow
-    from projections.folds.marks import Mark
-    from projections.folds.portfolio import PortfolioView
-    from projections.folds.total import DrawdownPoint, TotalView
-    from projections.site.views import Views
-    from ui.look import Look
+    from papertape.events.log import Recorded
+    from papertape.projections.folds.arena import ArenaRow
+    from papertape.projections.folds.marks import Mark
+    from papertape.projections.folds.portfolio import PortfolioView
+    from papertape.projections.folds.total import DrawdownPoint, TotalView
+    from papertape.projections.site.views import Views
+    from papertape.ui.look import Look
 
 COURSE_POINTS_MAX = 300
 EVENTS_SHOWN_MAX = 14

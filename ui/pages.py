@@ -6,32 +6,32 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.staticfiles import StaticFiles
 
-from api.gate import Access
-from api.routes import Guarded, GuardedMount, GuardedRoute
-from api.streams import EventStream
-from ui import crash
-from ui.arena import arena, strategy
-from ui.chart import chart
-from ui.compare import compare
-from ui.desk import Desk, Page
-from ui.events import event, events
-from ui.health import health
-from ui.login import login_route
-from ui.messages import messages
-from ui.overview import overview
-from ui.rendering import ASSETS, STATIC
-from ui.risk import risk
-from ui.stream import Pulse
-from ui.trades import trades
+from papertape.api.gate import Access
+from papertape.api.routes import Guarded, GuardedMount, GuardedRoute
+from papertape.api.streams import EventStream
+from papertape.ui import crash
+from papertape.ui.arena import arena, strategy
+from papertape.ui.chart import chart
+from papertape.ui.compare import compare
+from papertape.ui.desk import Desk, Page
+from papertape.ui.events import event, events
+from papertape.ui.health import health
+from papertape.ui.login import login_route
+from papertape.ui.messages import messages
+from papertape.ui.overview import overview
+from papertape.ui.rendering import ASSETS, STATIC
+from papertape.ui.risk import risk
+from papertape.ui.stream import Pulse
+from papertape.ui.trades import trades
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import Scope
 
-    from api.problems import Handler
-    from api.streams import Streams
-    from projections.site.ports import Site
+    from papertape.api.problems import Handler
+    from papertape.api.streams import Streams
+    from papertape.projections.site.ports import Site
 
 KEPT: Final = "public, max-age=31536000, immutable"
 """The address of a file changes with the file, so it may be kept."""

@@ -13,22 +13,22 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from markupsafe import Markup
 
-from events.facts import type_name
-from events.text import UNSAFE, printable
-from projections.site import plot_geometry
-from projections.text import formats
-from projections.text.event_lines import words
-from projections.text.event_views import event_view
-from projections.text.reasons import reason_words
+from papertape.events.facts import type_name
+from papertape.events.text import UNSAFE, printable
+from papertape.projections.site import plot_geometry
+from papertape.projections.text import formats
+from papertape.projections.text.event_lines import words
+from papertape.projections.text.event_views import event_view
+from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from jinja2.runtime import Context
 
-    from events.log import Recorded
-    from projections.site.messages import Message
-    from projections.text.event_lines import Line
+    from papertape.events.log import Recorded
+    from papertape.projections.site.messages import Message
+    from papertape.projections.text.event_lines import Line
 
 FOLDER = Path(__file__).parent
 TEMPLATES, STATIC, ASSETS = FOLDER / "templates", FOLDER / "static", FOLDER / "assets"

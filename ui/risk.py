@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.facts import GLOBAL_SCOPE
+from papertape.events.facts import GLOBAL_SCOPE
 
 if TYPE_CHECKING:
-    from projections.folds.kill_switches import TripView
-    from projections.folds.limits import LimitView
-    from projections.folds.portfolio import AccountView
-    from ui.look import Look
+    from papertape.projections.folds.kill_switches import TripView
+    from papertape.projections.folds.limits import LimitView
+    from papertape.projections.folds.portfolio import AccountView
+    from papertape.ui.look import Look
 
 PAST_SHOWN_MAX = 200
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from api.searching import run
-from projections.site.event_query import SEARCHED_EVENTS_MAX, Found, Search, Wanted
+from papertape.api.searching import run
+from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, Found, Search, Wanted
 
 if TYPE_CHECKING:
-    from projections.site.views import Views
-    from ui.look import Look
+    from papertape.projections.site.views import Views
+    from papertape.ui.look import Look
 
 SEARCH_S_MAX: Final = 1.5
 """The time limit of a page's search; the page then shows the progress and continues by itself."""

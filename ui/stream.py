@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from ui.desk import Page
-from ui.rendering import day, render
+from papertape.ui.desk import Page
+from papertape.ui.rendering import day, render
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from api.streams import Streams
-    from ui.desk import Desk
-    from ui.look import Look
+    from papertape.api.streams import Streams
+    from papertape.ui.desk import Desk
+    from papertape.ui.look import Look
 
 HEADER_S: Final = 0.5
 """At most so often is a header sent."""

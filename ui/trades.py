@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from projections.site.trade_query import Choice, TradesPage, trades_page
+from papertape.projections.site.trade_query import Choice, TradesPage, trades_page
 
 if TYPE_CHECKING:
-    from projections.folds.portfolio import OrderView, PositionView
-    from ui.look import Look
+    from papertape.projections.folds.portfolio import OrderView, PositionView
+    from papertape.ui.look import Look
 
 TRADES_A_PAGE = 50
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.options import ConfigOption, DbOption, JsonOption
+from papertape.cli.commands.options import ConfigOption, DbOption, JsonOption
 
 FormatOption = Annotated[
     str | None, typer.Option("--format", metavar="jsonl|csv|parquet", help="Without it what the file's name says.")
@@ -25,7 +25,7 @@ def backup(
     as_json: JsonOption = False,
 ) -> None:
     """Copy the log while the engine goes on, and prove the copy: put back, folded, the same digest."""
-    from cli.offline.backup import back_up
+    from papertape.cli.offline.backup import back_up
 
     back_up(db, config, to, keep, as_json=as_json)
 
@@ -42,7 +42,7 @@ def restore(
     as_json: JsonOption = False,
 ) -> None:
     """Put a backup in the place of the log, every row checked. Alerts that were sent are not sent again."""
-    from cli.offline.backup import restore as put_back
+    from papertape.cli.offline.backup import restore as put_back
 
     put_back(copy, db, config, why, who, new_epoch=new_epoch, as_json=as_json)
 
@@ -58,7 +58,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the events to one file. One that begins at event 1 can be imported and replayed by anybody."""
-    from cli.offline.export import export as write
+    from papertape.cli.offline.export import export as write
 
     write(db, config, out, form, from_seq, to_seq, redact=redact, as_json=as_json)
 
@@ -71,7 +71,7 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Make a new log of exported events; every commit is compared with the one that was exported."""
-    from cli.offline.export import import_file
+    from papertape.cli.offline.export import import_file
 
     import_file(file, db, config, form, as_json=as_json)
 
@@ -84,6 +84,6 @@ def refold(
     as_json: JsonOption = False,
 ) -> None:
     """Fold a log from its first event and compare the state with that of another version, before an upgrade."""
-    from cli.offline.refold import refold as fold
+    from papertape.cli.offline.refold import refold as fold
 
     fold(db, config, expect, to_seq, as_json=as_json)

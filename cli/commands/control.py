@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.options import ConfigOption, DbOption
+from papertape.cli.commands.options import ConfigOption, DbOption
 
 ALL = "all"
 GLOBAL_SCOPE = "global"
@@ -17,7 +17,7 @@ StrategyOrAll = Annotated[str, typer.Argument(metavar="[STRATEGY]", help="Which 
 
 
 def _who(given: str) -> str:
-    from cli.offline.send_command import owner
+    from papertape.cli.offline.send_command import owner
 
     return given or owner()
 
@@ -26,8 +26,8 @@ def pause(
     why: Why, strategy: StrategyOrAll = ALL, who: Who = "", db: DbOption = None, config: ConfigOption = None
 ) -> None:
     """Open nothing more with a strategy, or with all. Open positions go on."""
-    from cli.offline.send_command import give
-    from events.commands import Pause
+    from papertape.cli.offline.send_command import give
+    from papertape.events.commands import Pause
 
     give(db, config, Pause(_who(who), why, strategy))
 
@@ -36,8 +36,8 @@ def resume(
     why: Why, strategy: StrategyOrAll = ALL, who: Who = "", db: DbOption = None, config: ConfigOption = None
 ) -> None:
     """End a pause. A tripped kill switch stays tripped."""
-    from cli.offline.send_command import give
-    from events.commands import Resume
+    from papertape.cli.offline.send_command import give
+    from papertape.events.commands import Resume
 
     give(db, config, Resume(_who(who), why, strategy))
 
@@ -51,8 +51,8 @@ def close(
     config: ConfigOption = None,
 ) -> None:
     """Leave open positions at the next open: of a strategy, in a symbol, or all there are."""
-    from cli.offline.send_command import give
-    from events.commands import Close
+    from papertape.cli.offline.send_command import give
+    from papertape.events.commands import Close
 
     give(db, config, Close(_who(who), why, strategy, symbol))
 
@@ -65,8 +65,8 @@ def kill(
     config: ConfigOption = None,
 ) -> None:
     """Trip a kill switch by hand: nothing is opened until a human resets it. Open positions go on."""
-    from cli.offline.send_command import give
-    from events.commands import Kill
+    from papertape.cli.offline.send_command import give
+    from papertape.events.commands import Kill
 
     give(db, config, Kill(_who(who), why, scope))
 
@@ -83,7 +83,7 @@ def reset(
 
     Session and day begin again from the equity as it stands.
     """
-    from cli.offline.send_command import give
-    from events.commands import Reset
+    from papertape.cli.offline.send_command import give
+    from papertape.events.commands import Reset
 
     give(db, config, Reset(_who(who), why, scope, trip))

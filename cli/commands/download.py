@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.options import ConfigOption, JsonOption
+from papertape.cli.commands.options import ConfigOption, JsonOption
 
 
 def download(
@@ -40,6 +40,6 @@ def download(
 
     Interrupted, the same command goes on where it was. At the end the file is checked, and every hole is named.
     """
-    from cli.offline.download import Asked, show  # noqa: PLC0415 - clients are slow to import.
+    from papertape.cli.offline.download import Asked, show  # noqa: PLC0415 - clients are slow to import.
 
     show(Asked(symbol, start, end, timeframe, kind, out, exchange, rest_url, config), as_json=as_json)

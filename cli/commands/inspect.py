@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.options import ConfigOption, DbOption, JsonOption, SetOption, StrategyOption, SymbolOption
+from papertape.cli.commands.options import ConfigOption, DbOption, JsonOption, SetOption, StrategyOption, SymbolOption
 
 TABLE_TRADES = 30
 
@@ -34,9 +34,9 @@ def log(
 
     The newest ones, oldest first; with --json one object a line.
     """
-    from cli.log_reader import opened
-    from cli.render.events import show_log
-    from projections.site.event_query import Wanted
+    from papertape.cli.log_reader import opened
+    from papertape.cli.render.events import show_log
+    from papertape.projections.site.event_query import Wanted
 
     with opened(db, config) as reader:
         wanted = Wanted(frozenset(types or ()), symbol, strategy, everything)
@@ -53,8 +53,8 @@ def why(
 
     Its causes back to the candle, with the readings and conditions of every decision.
     """
-    from cli.log_reader import opened
-    from cli.render.explanation import show_why
+    from papertape.cli.log_reader import opened
+    from papertape.cli.render.explanation import show_why
 
     with opened(db, config) as reader:
         show_why(reader, seq, config, as_json=as_json)
@@ -65,8 +65,8 @@ def arena(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption 
 
     Measures of few trades are dim: they are counts, not verdicts.
     """
-    from cli.log_reader import opened
-    from cli.render.arena import show_arena
+    from papertape.cli.log_reader import opened
+    from papertape.cli.render.arena import show_arena
 
     with opened(db, config) as reader:
         show_arena(reader, as_json=as_json)
@@ -87,12 +87,12 @@ def trades(
     as_json: JsonOption = False,
 ) -> None:
     """List the closed trades, newest first."""
-    from cli.log_reader import opened
-    from cli.render.trades import STDOUT, Chosen, show_trades
+    from papertape.cli.log_reader import opened
+    from papertape.cli.render.trades import STDOUT, Chosen, show_trades
 
     if csv is not None and csv != STDOUT:
-        from cli.config.sections import load_config
-        from cli.offline.output_files import check_output, log_files
+        from papertape.cli.config.sections import load_config
+        from papertape.cli.offline.output_files import check_output, log_files
 
         check_output("--csv", csv, log_files(db or load_config(config).database))
     with opened(db, config) as reader:
@@ -101,8 +101,8 @@ def trades(
 
 def positions(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show open positions, pending orders and kill switches."""
-    from cli.log_reader import opened
-    from cli.render.positions import show_positions
+    from papertape.cli.log_reader import opened
+    from papertape.cli.render.positions import show_positions
 
     with opened(db, config) as reader:
         show_positions(reader, as_json=as_json)
@@ -119,15 +119,15 @@ def compare(
     Seqs, starts and stops, and times of the machine do not count. Shows both arenas and the first decision that
     differs, with its causes and conditions. Ends with 1 when the logs differ.
     """
-    from cli.log_comparison import compared
+    from papertape.cli.log_comparison import compared
 
     found = compared(a, b, config)
     if as_json:
-        from cli.render.console import emit
+        from papertape.cli.render.console import emit
 
         emit(found)
     else:
-        from cli.render.comparison import show_comparison
+        from papertape.cli.render.comparison import show_comparison
 
         show_comparison(found)
     if not found.equal:
@@ -143,7 +143,7 @@ def strategies(
 
     Each parameter with its default, valid range, unit and meaning.
     """
-    from cli.render.strategies import show_strategies
+    from papertape.cli.render.strategies import show_strategies
 
     show_strategies(name, config, as_json=as_json)
 
@@ -156,7 +156,7 @@ def config_check(
 
     Prints a summary when it is valid, else every mistake with its line, and ends with 4.
     """
-    from cli.render.config import show_config
+    from papertape.cli.render.config import show_config
 
     show_config(file, as_json=as_json)
 
@@ -175,7 +175,7 @@ def doctor(
 
     Each line says ok, warn or fail, and what to do. Ends with 1 when something failed.
     """
-    from cli.offline.doctor import show_findings
+    from papertape.cli.offline.doctor import show_findings
 
     if not show_findings(db, config, sets or [], exchange=exchange, full=full, as_json=as_json):
         raise typer.Exit(1)

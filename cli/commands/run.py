@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.options import CompareOption, ConfigOption, DbOption, JsonOption
+from papertape.cli.commands.options import CompareOption, ConfigOption, DbOption, JsonOption
 
 Candles = Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Candle files (CSV, CSV.gz).")]
 Funding = Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Files of funding settlements.")]
@@ -42,8 +42,8 @@ def run(
 
     SIGTERM and Ctrl-C stop it within 2 seconds. Started again, it goes on exactly where it was.
     """
-    from cli.run_options import Asked  # noqa: PLC0415 - engines are slow to import.
-    from cli.service.engine import start  # noqa: PLC0415 - likewise.
+    from papertape.cli.run_options import Asked  # noqa: PLC0415 - engines are slow to import.
+    from papertape.cli.service.engine import start  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])
     start(Asked(config, feed, *files, speed, db, until_end, seed, sets or [], new_log), as_json=as_json)
@@ -71,8 +71,8 @@ def up(
     Each is a process of its own, started again when it died. The page stays up when the engine cannot go on, and says
     why. SIGTERM and Ctrl-C end both within 2 seconds.
     """
-    from cli.run_options import Asked  # noqa: PLC0415 - engines are slow to import.
-    from cli.service.up import keep  # noqa: PLC0415 - likewise.
+    from papertape.cli.run_options import Asked  # noqa: PLC0415 - engines are slow to import.
+    from papertape.cli.service.up import keep  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])
     asked = Asked(config, feed, *files, speed, db, until_end, seed, sets or [], new_log)
@@ -106,7 +106,7 @@ def backtest(
 
     T is 2025-01-31, 20250131, 2025-01-31T12:00 in UTC, or seconds (10 digits) or milliseconds (13) since 1970.
     """
-    from cli.offline.backtest import Asked, show  # noqa: PLC0415 - likewise.
+    from papertape.cli.offline.backtest import Asked, show  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])
     asked = Asked(config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip)
@@ -126,7 +126,7 @@ def replay(
 
     Nothing is decided again (`verify` does that), so this works also after a strategy was changed.
     """
-    from cli.offline.replay import show  # noqa: PLC0415 - likewise.
+    from papertape.cli.offline.replay import show  # noqa: PLC0415 - likewise.
 
     show(db, config, to, at, only_digest=digest, from_start=from_start, as_json=as_json)
 
@@ -136,6 +136,6 @@ def verify(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption
 
     Exit code 1 at the first difference, 5 at a damaged row.
     """
-    from cli.offline.verify import prove  # noqa: PLC0415 - likewise.
+    from papertape.cli.offline.verify import prove  # noqa: PLC0415 - likewise.
 
     prove(db, config, as_json=as_json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.options import CompareOption, ConfigOption, DbOption, SetOption
+from papertape.cli.commands.options import CompareOption, ConfigOption, DbOption, SetOption
 
 
 def ui(
@@ -24,13 +24,13 @@ def ui(
 
     The log is only read, so this may come and go beside an engine. SIGTERM and Ctrl-C end it within 2 seconds.
     """
-    from cli.service.page import show
+    from papertape.cli.service.page import show
 
     show(db, config, sets or [], host, port, compare)
 
 
 def token() -> None:
     """Print a fresh token of 32 random bytes, for PAPERTAPE_TOKEN."""
-    from api.token import new_token
+    from papertape.api.token import new_token
 
     typer.echo(new_token())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cli.commands.archive import backup, export, import_, refold, restore
-from cli.commands.control import close, kill, pause, reset, resume
-from cli.commands.download import download
-from cli.commands.inspect import arena, compare, config_check, doctor, log, positions, strategies, trades, why
-from cli.commands.run import backtest, replay, run, up, verify
-from cli.commands.serve import token, ui
-from cli.commands.twins import bitget, telegram
+from papertape.cli.commands.archive import backup, export, import_, refold, restore
+from papertape.cli.commands.control import close, kill, pause, reset, resume
+from papertape.cli.commands.download import download
+from papertape.cli.commands.inspect import arena, compare, config_check, doctor, log, positions, strategies, trades, why
+from papertape.cli.commands.run import backtest, replay, run, up, verify
+from papertape.cli.commands.serve import token, ui
+from papertape.cli.commands.twins import bitget, telegram
 
 if TYPE_CHECKING:
     from collections.abc import Callable

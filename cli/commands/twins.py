@@ -22,7 +22,7 @@ def bitget(
 
     It speaks the exchange's protocol and keeps its limits. Point the engine to the addresses it prints.
     """
-    from cli.twins.bitget import serve_bitget  # noqa: PLC0415 - its server is imported only here.
+    from papertape.cli.twins.bitget import serve_bitget  # noqa: PLC0415 - its server is imported only here.
 
     serve_bitget(port, host, speed, symbols or [], candles or [], faults, seed)
 
@@ -32,6 +32,6 @@ def telegram(
     host: Annotated[str, typer.Option(help="The address.")] = "127.0.0.1",
 ) -> None:
     """Serve a stand-in of Telegram's Bot API on this machine, and print what it receives."""
-    from cli.twins.telegram import serve_telegram  # noqa: PLC0415 - likewise.
+    from papertape.cli.twins.telegram import serve_telegram  # noqa: PLC0415 - likewise.
 
     serve_telegram(port, host)

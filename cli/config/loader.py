@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 
-from api.settings import WebSettings
-from cli.config.schema import Key, Table, table_of, value_text
-from cli.config.sections import (
+from papertape.api.settings import WebSettings
+from papertape.cli.config.schema import Key, Table, table_of, value_text
+from papertape.cli.config.sections import (
     ALL_STRATEGIES,
     SYMBOL_PATTERN,
     BackupSection,
@@ -27,21 +27,21 @@ from cli.config.sections import (
     StrategySection,
     TelegramSection,
 )
-from cli.config.toml_lines import Places, places
-from cli.config.validation import Problem, checked, error_of, moment_ms, unknown
-from engine.feeds.bitget.settings import BITGET
-from engine.feeds.files.table_source import table_source
-from engine.feeds.sim.script import OUTAGE_EVERY_HOURS_MIN
-from engine.kernel.risk_settings import Risk
-from engine.strategy_registry import load_strategies
-from events.errors import ConfigError, MarketDataError
-from projections.alerts.settings import AlertSettings
-from projections.watchdog.settings import WatchdogSettings
+from papertape.cli.config.toml_lines import Places, places
+from papertape.cli.config.validation import Problem, checked, error_of, moment_ms, unknown
+from papertape.engine.feeds.bitget.settings import BITGET
+from papertape.engine.feeds.files.table_source import table_source
+from papertape.engine.feeds.sim.script import OUTAGE_EVERY_HOURS_MIN
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.strategy_registry import load_strategies
+from papertape.events.errors import ConfigError, MarketDataError
+from papertape.projections.alerts.settings import AlertSettings
+from papertape.projections.watchdog.settings import WatchdogSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from engine.kernel.strategy import Strategy
+    from papertape.engine.kernel.strategy import Strategy
 
 Tree = dict[str, Any]
 FILE_BYTES_MAX = 4 << 20

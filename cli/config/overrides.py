@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cli.config.loader import config_of, plain, schema, strategies_in
-from cli.config.schema import PLURAL, Key, Node, Table, range_text
-from cli.config.toml_lines import split_key
-from cli.config.validation import Problem, error_of, unknown
-from events.errors import UsageError
+from papertape.cli.config.loader import config_of, plain, schema, strategies_in
+from papertape.cli.config.schema import PLURAL, Key, Node, Table, range_text
+from papertape.cli.config.toml_lines import split_key
+from papertape.cli.config.validation import Problem, error_of, unknown
+from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cli.config.sections import Config
-    from cli.config.toml_lines import Path as TomlPath
+    from papertape.cli.config.sections import Config
+    from papertape.cli.config.toml_lines import Path as TomlPath
 
 Tree = dict[str, Any]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec import Struct
 
-from events.errors import ConfigError
+from papertape.events.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

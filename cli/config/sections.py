@@ -13,22 +13,28 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from api.settings import WebSettings
-from cli.config.validation import moment_ms
-from engine.feeds.bitget.settings import DEFAULT_SYMBOLS, MINUTE_MS, REST_URL, WS_URL, BitgetSettings
-from engine.feeds.files import names
-from engine.feeds.files.feed import FileSettings
-from engine.feeds.files.table_source import moved
-from engine.feeds.sim.market import KNOWN, OUTAGE_EVERY_HOURS
-from engine.feeds.sim.script import OUTAGE_EVERY_HOURS_MAX, START_MS, SYMBOLS_MAX, WARM_UP_DAYS_MAX, SimSettings
-from engine.kernel.risk_settings import Risk
-from engine.kernel.strategy import Strategy
-from engine.runner_settings import RunnerSettings
-from engine.strategy_registry import load_strategies
-from events.errors import ConfigError
-from events.text import repair_texts
-from projections.alerts.settings import AlertSettings
-from projections.watchdog.settings import WatchdogSettings
+from papertape.api.settings import WebSettings
+from papertape.cli.config.validation import moment_ms
+from papertape.engine.feeds.bitget.settings import DEFAULT_SYMBOLS, MINUTE_MS, REST_URL, WS_URL, BitgetSettings
+from papertape.engine.feeds.files import names
+from papertape.engine.feeds.files.feed import FileSettings
+from papertape.engine.feeds.files.table_source import moved
+from papertape.engine.feeds.sim.market import KNOWN, OUTAGE_EVERY_HOURS
+from papertape.engine.feeds.sim.script import (
+    OUTAGE_EVERY_HOURS_MAX,
+    START_MS,
+    SYMBOLS_MAX,
+    WARM_UP_DAYS_MAX,
+    SimSettings,
+)
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.strategy import Strategy
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.engine.strategy_registry import load_strategies
+from papertape.events.errors import ConfigError
+from papertape.events.text import repair_texts
+from papertape.projections.alerts.settings import AlertSettings
+from papertape.projections.watchdog.settings import WatchdogSettings
 
 FILE_NAME = "papertape.toml"
 ALL_STRATEGIES = "all"
@@ -270,7 +276,7 @@ def load_config(path: str | Path | None = None, sets: list[str] | tuple[str, ...
     Without a path it is `./papertape.toml` if there is one, else the defaults. Raises ConfigError naming file,
     line, key, value and valid range of everything that is wrong, UsageError for a `--set` that is not KEY=VALUE.
     """
-    from cli.config.loader import read_config  # noqa: PLC0415 - the reader builds the sections above.
+    from papertape.cli.config.loader import read_config  # noqa: PLC0415 - the reader builds the sections above.
 
     if path is None and not Path(FILE_NAME).exists():
         config = Config()
@@ -284,7 +290,7 @@ def apply_sets(config: Config, sets: list[str] | tuple[str, ...]) -> Config:
 
     Raises UsageError for what is not KEY=VALUE, ConfigError for an unknown key or a bad value.
     """
-    from cli.config.overrides import applied  # noqa: PLC0415 - likewise.
+    from papertape.cli.config.overrides import applied  # noqa: PLC0415 - likewise.
 
     return applied(config, sets)
 

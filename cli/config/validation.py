@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from cli.config.schema import PLURAL, Key, Node, Table, number_text, range_text, value_text
-from events.errors import ConfigError
-from projections.text import formats
+from papertape.cli.config.schema import PLURAL, Key, Node, Table, number_text, range_text, value_text
+from papertape.events.errors import ConfigError
+from papertape.projections.text import formats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from cli.config.toml_lines import Path
+    from papertape.cli.config.toml_lines import Path
 
 PROBLEMS_MAX = 20
 MINUTE_MS = 60_000

@@ -14,7 +14,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from events.text import printable
+from papertape.events.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,19 +7,19 @@ import ssl
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from api.token import TOKEN_VARIABLE as WEB_TOKEN
-from api.token import Token
-from engine.feeds.bitget.settings import BITGET
-from events.errors import ConfigError
-from projections.telegram.secret import CHAT_VARIABLE as TELEGRAM_CHAT
-from projections.telegram.secret import FILE_SUFFIX, access, secret, variables_of
-from projections.telegram.secret import TOKEN_VARIABLE as TELEGRAM_TOKEN
-from projections.watchdog.settings import heartbeat_s
+from papertape.api.token import TOKEN_VARIABLE as WEB_TOKEN
+from papertape.api.token import Token
+from papertape.engine.feeds.bitget.settings import BITGET
+from papertape.events.errors import ConfigError
+from papertape.projections.telegram.secret import CHAT_VARIABLE as TELEGRAM_CHAT
+from papertape.projections.telegram.secret import FILE_SUFFIX, access, secret, variables_of
+from papertape.projections.telegram.secret import TOKEN_VARIABLE as TELEGRAM_TOKEN
+from papertape.projections.watchdog.settings import heartbeat_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from cli.config.sections import Config
+    from papertape.cli.config.sections import Config
 
 PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 NO_PROXY: Final = "no_proxy"

@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import Final
 
-from cli.keeper.status_board import KEEPER
+from papertape.cli.keeper.status_board import KEEPER
 
 PAGE: Final = "PAPERTAPE_PAGE"
 """What the engine's live view says of the page: its address, and the token where the keeper made one."""

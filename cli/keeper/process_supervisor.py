@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
-from cli.keeper.restart_policy import ENDED_WELL, STEADY_S, Again, Life, NoMore, Restarts, how
-from cli.keeper.status_board import BOARD_FD, SLOT, Board, Slot
-from projections.telegram.secret import redact
+from papertape.cli.keeper.restart_policy import ENDED_WELL, STEADY_S, Again, Life, NoMore, Restarts, how
+from papertape.cli.keeper.status_board import BOARD_FD, SLOT, Board, Slot
+from papertape.projections.telegram.secret import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from cli.keeper.hang_detector import Pulse
-    from cli.keeper.systemd import Notify
+    from papertape.cli.keeper.hang_detector import Pulse
+    from papertape.cli.keeper.systemd import Notify
 
 ENDS_S_MAX: Final = 8.0
 """An engine may need some seconds for its last words; then it is killed, and the log is whole all the same."""

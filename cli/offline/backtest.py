@@ -8,36 +8,36 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cli.arguments import moment_ms
-from cli.config.sections import load_config, strategies_of
-from cli.environment.tasks import run_tasks
-from cli.offline.backtest_trades import open_path, write_trades
-from cli.offline.output_files import check_output, log_files, read_files, whole_log
-from cli.progress import counting
-from cli.render.console import emit
-from cli.service.log_admission import ANOTHER, admit_log
-from cli.wiring import check_period, file_feed, make_runners, report_files, warn, with_files
-from engine.ports.clock import SystemClock
-from engine.research.backtest import Backtest, import_ahead
-from engine.research.backtest import backtest as run_backtest
-from engine.research.excerpt import excerpt
-from engine.startup import make_folder
-from events.errors import UsageError
-from events.log import Recorded
-from projections.folds.coverage import Coverage, CoverageView, DataView
-from projections.folds.performance import Performance, TradeFigures, performance, trade_figures
-from projections.folds.portfolio import OrderView, Portfolio, PositionView
-from projections.folds.trades import Trades
-from projections.host import fold
+from papertape.cli.arguments import moment_ms
+from papertape.cli.config.sections import load_config, strategies_of
+from papertape.cli.environment.tasks import run_tasks
+from papertape.cli.offline.backtest_trades import open_path, write_trades
+from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_log
+from papertape.cli.progress import counting
+from papertape.cli.render.console import emit
+from papertape.cli.service.log_admission import ANOTHER, admit_log
+from papertape.cli.wiring import check_period, file_feed, make_runners, report_files, warn, with_files
+from papertape.engine.ports.clock import SystemClock
+from papertape.engine.research.backtest import Backtest, import_ahead
+from papertape.engine.research.backtest import backtest as run_backtest
+from papertape.engine.research.excerpt import excerpt
+from papertape.engine.startup import make_folder
+from papertape.events.errors import UsageError
+from papertape.events.log import Recorded
+from papertape.projections.folds.coverage import Coverage, CoverageView, DataView
+from papertape.projections.folds.performance import Performance, TradeFigures, performance, trade_figures
+from papertape.projections.folds.portfolio import OrderView, Portfolio, PositionView
+from papertape.projections.folds.trades import Trades
+from papertape.projections.host import fold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cli.config.sections import Config
-    from engine.feeds.files.csv_reader import QuickReader
-    from engine.feeds.files.feed import FileFeed
-    from engine.reducer.state import Runner
-    from engine.research.course import Course
+    from papertape.cli.config.sections import Config
+    from papertape.engine.feeds.files.csv_reader import QuickReader
+    from papertape.engine.feeds.files.feed import FileFeed
+    from papertape.engine.reducer.state import Runner
+    from papertape.engine.research.course import Course
 
 SPARKLINE_POINTS = 60
 
@@ -122,7 +122,7 @@ def show(asked: Asked, *, as_json: bool) -> None:
     if as_json:
         emit(summary)
         return
-    from cli.render.backtest import show_backtest  # noqa: PLC0415 - tables are slow to import.
+    from papertape.cli.render.backtest import show_backtest  # noqa: PLC0415 - tables are slow to import.
 
     show_backtest(summary, {contract.symbol: contract for contract in result.tape.contracts})
 
@@ -229,7 +229,7 @@ def _strategy(runner: Runner, course: Course, equities: Sequence[float], ending:
 
 def _write(result: Backtest, path: Path, config: Config) -> None:
     """Write the run as a log that every other verb can open."""
-    from cli.offline.backtest_log import write_log  # noqa: PLC0415 - only when it is asked for
+    from papertape.cli.offline.backtest_log import write_log  # noqa: PLC0415 - only when it is asked for
 
     with counting("writing the log", result.facts.total) as on_progress, whole_log(path) as half:
         run_tasks(lambda: write_log(result, half, config, on_progress))

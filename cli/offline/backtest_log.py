@@ -5,20 +5,20 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from cli.config.sections import config_digest
-from engine.ports.clock import SystemClock
-from engine.startup import make_folder
-from engine.strategy_registry import code_digest
-from events.facts import EngineStarted, EngineStopped
-from events.log import Entry
-from events.sqlite_log import SqliteEventLog
+from papertape.cli.config.sections import config_digest
+from papertape.engine.ports.clock import SystemClock
+from papertape.engine.startup import make_folder
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.facts import EngineStarted, EngineStopped
+from papertape.events.log import Entry
+from papertape.events.sqlite_log import SqliteEventLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cli.config.sections import Config
-    from engine.research.backtest import Backtest
+    from papertape.cli.config.sections import Config
+    from papertape.engine.research.backtest import Backtest
 
 COMMIT_ENTRIES = 2_048
 

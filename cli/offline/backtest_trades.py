@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING, TextIO
 
-from cli.offline.output_files import whole_file
-from projections.folds.trades import write_trades_csv
+from papertape.cli.offline.output_files import whole_file
+from papertape.projections.folds.trades import write_trades_csv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from projections.folds.portfolio import PositionView
-    from projections.folds.trades import TradeView
+    from papertape.projections.folds.portfolio import PositionView
+    from papertape.projections.folds.trades import TradeView
 
 OPEN_COLUMNS = (
     "strategy",

@@ -6,29 +6,29 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from cli.config.sections import load_config, strategies_of
-from cli.environment.streams import say
-from cli.environment.tasks import run_tasks
-from cli.offline.send_command import owner
-from cli.progress import counting
-from cli.render.console import emit
-from cli.wiring import warn
-from engine.backup import KEEP_MAX, make_backup
-from engine.ports.clock import SystemClock
-from engine.startup import snapshot_store
-from events.beside import beside, real_path
-from events.copying import Placed, put_back
-from events.cursors import SqliteCursors, stored_positions
-from events.errors import LogNewer, UsageError
-from events.facts import EpochBegan
-from events.log import Entry, Head
-from events.sqlite_log import SqliteEventLog
-from projections.telegram.delivery_queues import stepped_back
+from papertape.cli.config.sections import load_config, strategies_of
+from papertape.cli.environment.streams import say
+from papertape.cli.environment.tasks import run_tasks
+from papertape.cli.offline.send_command import owner
+from papertape.cli.progress import counting
+from papertape.cli.render.console import emit
+from papertape.cli.wiring import warn
+from papertape.engine.backup import KEEP_MAX, make_backup
+from papertape.engine.ports.clock import SystemClock
+from papertape.engine.startup import snapshot_store
+from papertape.events.beside import beside, real_path
+from papertape.events.copying import Placed, put_back
+from papertape.events.cursors import SqliteCursors, stored_positions
+from papertape.events.errors import LogNewer, UsageError
+from papertape.events.facts import EpochBegan
+from papertape.events.log import Entry, Head
+from papertape.events.sqlite_log import SqliteEventLog
+from papertape.projections.telegram.delivery_queues import stepped_back
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.backup import Made
+    from papertape.engine.backup import Made
 
 CURSORS_SUFFIX = ".cursors"
 

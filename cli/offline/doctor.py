@@ -17,25 +17,25 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from cli.config.sections import FILE_NAME, bitget_settings, load_config
-from cli.environment.variables import network_problems, variable_problems
-from cli.log_finder import MARKS, Finding, Level
-from cli.log_reader import backwards, database, progress
-from cli.offline.doctor_alerts import alerts
-from cli.render.config import problem_of
-from cli.render.console import emit, fields_of, stdout
-from engine.feeds.bitget.settings import BITGET
-from engine.startup import snapshot_store
-from events.errors import ConfigError, LogError, LogForeign, LogMissing
-from events.head_file import read_head
-from events.proof import read_proof
-from events.sqlite_file import connect_to_read
-from events.sqlite_log import SqliteLogReader
-from projections.folds.market_status import Feeding
-from projections.host import fold
-from projections.text.formats import duration, utc
-from projections.text.reasons import reason_words
-from projections.watchdog.checks import REFUSED_AN_HOUR_MAX
+from papertape.cli.config.sections import FILE_NAME, bitget_settings, load_config
+from papertape.cli.environment.variables import network_problems, variable_problems
+from papertape.cli.log_finder import MARKS, Finding, Level
+from papertape.cli.log_reader import backwards, database, progress
+from papertape.cli.offline.doctor_alerts import alerts
+from papertape.cli.render.config import problem_of
+from papertape.cli.render.console import emit, fields_of, stdout
+from papertape.engine.feeds.bitget.settings import BITGET
+from papertape.engine.startup import snapshot_store
+from papertape.events.errors import ConfigError, LogError, LogForeign, LogMissing
+from papertape.events.head_file import read_head
+from papertape.events.proof import read_proof
+from papertape.events.sqlite_file import connect_to_read
+from papertape.events.sqlite_log import SqliteLogReader
+from papertape.projections.folds.market_status import Feeding
+from papertape.projections.host import fold
+from papertape.projections.text.formats import duration, utc
+from papertape.projections.text.reasons import reason_words
+from papertape.projections.watchdog.checks import REFUSED_AN_HOUR_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -142,7 +142,7 @@ def _configuration(config: Path | None) -> Finding:
 
 
 def _page(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
-    from cli.offline.doctor_page import page  # noqa: PLC0415 - a server is slow to import.
+    from papertape.cli.offline.doctor_page import page  # noqa: PLC0415 - a server is slow to import.
 
     yield from page(config, sets)
 
@@ -170,7 +170,7 @@ def _exchange(config: Path | None, sets: Sequence[str], *, asked: bool) -> Itera
     if problems := list(network_problems(os.environ)):
         yield Finding("fail", "exchange", "; ".join(problems), "correct or unset it; the exchange was not contacted")
         return
-    from cli.offline.doctor_exchange import findings, look_at_exchange  # noqa: PLC0415 - its clients are slow to import.
+    from papertape.cli.offline.doctor_exchange import findings, look_at_exchange  # noqa: PLC0415 - its clients are slow to import.
 
     settings = bitget_settings(loaded)
     yield from findings(settings, look_at_exchange(settings))

@@ -6,19 +6,19 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Final
 
-from cli.log_finder import Finding
-from cli.service.engine_client import DoorEngine
-from events.cursors import stored_positions
-from events.errors import ConfigError, LogError
-from projections.telegram.address import CURSOR, moved_words
-from projections.telegram.secret import access, variables_of
-from projections.text.formats import duration
+from papertape.cli.log_finder import Finding
+from papertape.cli.service.engine_client import DoorEngine
+from papertape.events.cursors import stored_positions
+from papertape.events.errors import ConfigError, LogError
+from papertape.projections.telegram.address import CURSOR, moved_words
+from papertape.projections.telegram.secret import access, variables_of
+from papertape.projections.text.formats import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from projections.site.ports import EngineStatus
+    from papertape.projections.site.ports import EngineStatus
 
 NAME: Final = "alerts"
 MOVED_ADVICE: Final = "in the environment or in .env, then start papertape again"

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from cli.environment.tasks import run_tasks
-from cli.environment.variables import prepare_network
-from cli.log_finder import Finding
-from cli.wiring import warn
-from engine.feeds.bitget.connection import ARGS_AN_HOUR_MAX, Stream
-from engine.feeds.bitget.rest import BitgetRest
-from engine.feeds.bitget.stream_state import Board
-from engine.ports.clock import ScaledClock, SystemClock
-from engine.ports.feed import RefusalLog
-from events.errors import ExchangeError, ExchangeUnreachable
+from papertape.cli.environment.tasks import run_tasks
+from papertape.cli.environment.variables import prepare_network
+from papertape.cli.log_finder import Finding
+from papertape.cli.wiring import warn
+from papertape.engine.feeds.bitget.connection import ARGS_AN_HOUR_MAX, Stream
+from papertape.engine.feeds.bitget.rest import BitgetRest
+from papertape.engine.feeds.bitget.stream_state import Board
+from papertape.engine.ports.clock import ScaledClock, SystemClock
+from papertape.engine.ports.feed import RefusalLog
+from papertape.events.errors import ExchangeError, ExchangeUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.feeds.bitget.settings import BitgetSettings
+    from papertape.engine.feeds.bitget.settings import BitgetSettings
 
 SKEW_MS_WARN: Final = 2_000
 DATA_WITHIN_S: Final = 10.0

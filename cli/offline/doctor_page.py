@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from api.hosts import is_loopback
-from api.token import TOKEN_VARIABLE
-from cli.config.sections import load_config
-from cli.log_finder import Finding
-from cli.page_token import entrance, web_variables
-from events.errors import ConfigError
+from papertape.api.hosts import is_loopback
+from papertape.api.token import TOKEN_VARIABLE
+from papertape.cli.config.sections import load_config
+from papertape.cli.log_finder import Finding
+from papertape.cli.page_token import entrance, web_variables
+from papertape.events.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

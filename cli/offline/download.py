@@ -14,19 +14,19 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cli.arguments import moment_ms
-from cli.config.sections import SYMBOL_PATTERN, bitget_settings, load_config
-from cli.environment.tasks import run_tasks
-from cli.environment.variables import prepare_network
-from cli.progress import counting
-from cli.render.console import emit
-from cli.wiring import warn
-from engine.feeds.bitget.settings import BITGET, BitgetSettings
-from engine.feeds.download.download import Report, Source, download
-from engine.feeds.download.partial_file import SUFFIXES, Kind, Wanted
-from engine.feeds.files.csv_reader import TIMEFRAMES_MS
-from engine.ports.clock import SystemClock
-from events.errors import ExchangeRefused, MarketDataError, PapertapeError, UsageError
+from papertape.cli.arguments import moment_ms
+from papertape.cli.config.sections import SYMBOL_PATTERN, bitget_settings, load_config
+from papertape.cli.environment.tasks import run_tasks
+from papertape.cli.environment.variables import prepare_network
+from papertape.cli.progress import counting
+from papertape.cli.render.console import emit
+from papertape.cli.wiring import warn
+from papertape.engine.feeds.bitget.settings import BITGET, BitgetSettings
+from papertape.engine.feeds.download.download import Report, Source, download
+from papertape.engine.feeds.download.partial_file import SUFFIXES, Kind, Wanted
+from papertape.engine.feeds.files.csv_reader import TIMEFRAMES_MS
+from papertape.engine.ports.clock import SystemClock
+from papertape.events.errors import ExchangeRefused, MarketDataError, PapertapeError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +74,7 @@ def show(asked: Asked, *, as_json: bool) -> None:
         if as_json:
             emit(report)
         else:
-            from cli.render.download import show_report  # noqa: PLC0415 - consoles are slow to import.
+            from papertape.cli.render.download import show_report  # noqa: PLC0415 - consoles are slow to import.
 
             show_report(report)
     if failures:
@@ -92,10 +92,10 @@ async def _run(job: Job, asked: Asked, settings: BitgetSettings, *, quiet: bool)
 
 def _source(asked: Asked, settings: BitgetSettings) -> Source:
     if asked.exchange == BITGET:
-        from engine.feeds.download.bitget import BitgetSource  # noqa: PLC0415 - only the client that is needed.
+        from papertape.engine.feeds.download.bitget import BitgetSource  # noqa: PLC0415 - only the client that is needed.
 
         return BitgetSource(settings, SystemClock())
-    from engine.feeds.download.ccxt import CcxtSource  # noqa: PLC0415 - likewise.
+    from papertape.engine.feeds.download.ccxt import CcxtSource  # noqa: PLC0415 - likewise.
 
     return CcxtSource(asked.exchange, SystemClock(), asked.rest_url)
 

@@ -6,27 +6,27 @@ from contextlib import closing
 from glob import escape
 from typing import TYPE_CHECKING
 
-from cli.config.sections import load_config
-from cli.environment.streams import say
-from cli.environment.tasks import run_tasks
-from cli.offline.portable_files import format_of, read_rows, write_rows
-from cli.progress import counting
-from cli.render.console import emit
-from cli.service.log_admission import ANOTHER, admit_log
-from events.codec import CODEC
-from events.copying import copy_log
-from events.errors import LogNewer, PortableDamaged, UsageError
-from events.head_file import HeadFile
-from events.log import Entry, Head
-from events.portable import commits_of, event_of, rows_of
-from events.sqlite_log import SqliteEventLog, SqliteLogReader
+from papertape.cli.config.sections import load_config
+from papertape.cli.environment.streams import say
+from papertape.cli.environment.tasks import run_tasks
+from papertape.cli.offline.portable_files import format_of, read_rows, write_rows
+from papertape.cli.progress import counting
+from papertape.cli.render.console import emit
+from papertape.cli.service.log_admission import ANOTHER, admit_log
+from papertape.events.codec import CODEC
+from papertape.events.copying import copy_log
+from papertape.events.errors import LogNewer, PortableDamaged, UsageError
+from papertape.events.head_file import HeadFile
+from papertape.events.log import Entry, Head
+from papertape.events.portable import commits_of, event_of, rows_of
+from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from events.log import Commit
-    from events.portable import Row
+    from papertape.events.log import Commit
+    from papertape.events.portable import Row
 
 PROGRESS_EVENTS = 10_000
 

@@ -9,16 +9,16 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.config.sections import FILE_NAME, file_settings
-from engine.feeds.files.table_source import split_given
-from events.durable import rename_durably
-from events.errors import UsageError
+from papertape.cli.config.sections import FILE_NAME, file_settings
+from papertape.engine.feeds.files.table_source import split_given
+from papertape.events.durable import rename_durably
+from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import TextIO
 
-    from cli.config.sections import Config
+    from papertape.cli.config.sections import Config
 
 
 def check_output(option: str, path: Path, inputs: Iterable[Path], written: Iterable[Path] = ()) -> None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, TextIO, cast
 import msgspec
 from msgspec.structs import astuple
 
-from events.durable import rename_durably
-from events.errors import PortableDamaged, UsageError
-from events.portable import ROW_FIELDS, Row
+from papertape.events.durable import rename_durably
+from papertape.events.errors import PortableDamaged, UsageError
+from papertape.events.portable import ROW_FIELDS, Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

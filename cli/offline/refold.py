@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from cli.config.sections import load_config, strategies_of
-from cli.environment.streams import say
-from cli.progress import counting
-from cli.render.console import emit
-from engine.recovery import recover
-from engine.reducer.snapshot_codec import world_digest
-from events.errors import LogDiffers, UsageError
-from events.sqlite_log import SqliteLogReader
+from papertape.cli.config.sections import load_config, strategies_of
+from papertape.cli.environment.streams import say
+from papertape.cli.progress import counting
+from papertape.cli.render.console import emit
+from papertape.engine.recovery import recover
+from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.events.errors import LogDiffers, UsageError
+from papertape.events.sqlite_log import SqliteLogReader
 
 if TYPE_CHECKING:
     from pathlib import Path

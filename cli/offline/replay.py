@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from cli.arguments import moment_ms
-from cli.config.sections import load_config, strategies_of
-from cli.environment.streams import say
-from cli.progress import counting
-from cli.render.console import emit
-from cli.wiring import warn
-from engine.recovery import Recovered, recover
-from engine.reducer.snapshot_codec import world_digest
-from engine.startup import snapshot_store
-from events.errors import UsageError
-from events.sqlite_log import SqliteLogReader
-from projections.folds.contracts import Contracts
-from projections.folds.portfolio import Portfolio, PortfolioView
-from projections.host import fold
-from projections.site.market_time import Moment
+from papertape.cli.arguments import moment_ms
+from papertape.cli.config.sections import load_config, strategies_of
+from papertape.cli.environment.streams import say
+from papertape.cli.progress import counting
+from papertape.cli.render.console import emit
+from papertape.cli.wiring import warn
+from papertape.engine.recovery import Recovered, recover
+from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.engine.startup import snapshot_store
+from papertape.events.errors import UsageError
+from papertape.events.sqlite_log import SqliteLogReader
+from papertape.projections.folds.contracts import Contracts
+from papertape.projections.folds.portfolio import Portfolio, PortfolioView
+from papertape.projections.host import fold
+from papertape.projections.site.market_time import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cli.config.sections import Config
-    from events.log import Recorded
-    from events.snapshots import SnapshotStore
+    from papertape.cli.config.sections import Config
+    from papertape.events.log import Recorded
+    from papertape.events.snapshots import SnapshotStore
 
 
 class Replayed(Struct, frozen=True):
@@ -70,7 +70,7 @@ def show(
     if as_json:
         emit(Replayed(seq, digest, found.snapshot_seq, found.replayed_events, found.took_ms, state))
         return
-    from cli.render.accounts import show_accounts  # noqa: PLC0415 - tables are slow to import.
+    from papertape.cli.render.accounts import show_accounts  # noqa: PLC0415 - tables are slow to import.
 
     show_accounts(state, contracts.by_symbol, digest, found)
 

@@ -6,19 +6,19 @@ import getpass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from cli.config.sections import load_config, strategies_of
-from cli.environment.streams import tell
-from cli.environment.tasks import run_tasks
-from cli.wiring import warn
-from engine.control_socket import NoEngine, send
-from engine.ports.clock import SystemClock
-from engine.startup import EngineSettings, command
-from events.errors import LogHeld
+from papertape.cli.config.sections import load_config, strategies_of
+from papertape.cli.environment.streams import tell
+from papertape.cli.environment.tasks import run_tasks
+from papertape.cli.wiring import warn
+from papertape.engine.control_socket import NoEngine, send
+from papertape.engine.ports.clock import SystemClock
+from papertape.engine.startup import EngineSettings, command
+from papertape.events.errors import LogHeld
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from events.commands import Accepted, Command
+    from papertape.events.commands import Accepted, Command
 
 
 def give(db: Path | None, config: Path | None, asked: Command) -> None:

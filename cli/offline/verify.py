@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
 
-from cli.config.sections import load_config, strategies_of
-from cli.environment.streams import say
-from cli.progress import counting
-from cli.render.console import emit
-from cli.wiring import warn
-from engine.startup import snapshot_store
-from engine.verify import Verified, verify
-from events.errors import LogDiffers
-from events.sqlite_log import SqliteLogReader
+from papertape.cli.config.sections import load_config, strategies_of
+from papertape.cli.environment.streams import say
+from papertape.cli.progress import counting
+from papertape.cli.render.console import emit
+from papertape.cli.wiring import warn
+from papertape.engine.startup import snapshot_store
+from papertape.engine.verify import Verified, verify
+from papertape.events.errors import LogDiffers
+from papertape.events.sqlite_log import SqliteLogReader
 
 if TYPE_CHECKING:
     from pathlib import Path

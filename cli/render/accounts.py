@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.render.console import Column, gain_cell, notes, percent_cell, plain, state_cell, stdout, table
-from cli.render.positions import show_standing
-from projections.text.formats import money, utc
+from papertape.cli.render.console import Column, gain_cell, notes, percent_cell, plain, state_cell, stdout, table
+from papertape.cli.render.positions import show_standing
+from papertape.projections.text.formats import money, utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cli.render.positions import Listed
-    from engine.recovery import Recovered
-    from projections.folds.portfolio import AccountView, PortfolioView
+    from papertape.cli.render.positions import Listed
+    from papertape.engine.recovery import Recovered
+    from papertape.projections.folds.portfolio import AccountView, PortfolioView
 
 
 def show_accounts(view: PortfolioView, contracts: Listed, digest: str, found: Recovered) -> None:

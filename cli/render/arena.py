@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cli.log_reader import folded
-from cli.render.console import (
+from papertape.cli.log_reader import folded
+from papertape.cli.render.console import (
     NOTHING,
     QUIET,
     Column,
@@ -23,16 +23,16 @@ from cli.render.console import (
     stdout,
     table,
 )
-from projections.folds.arena import Arena, ArenaRow
-from projections.folds.performance import FEW_TRADES
-from projections.folds.portfolio import Portfolio
-from projections.folds.trades import Trades
-from projections.text.formats import gain, money, utc
+from papertape.projections.folds.arena import Arena, ArenaRow
+from papertape.projections.folds.performance import FEW_TRADES
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.trades import Trades
+from papertape.projections.text.formats import gain, money, utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from events.sqlite_log import SqliteLogReader
+    from papertape.events.sqlite_log import SqliteLogReader
 
 SPARKLINE_COLUMNS = 16
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cli.render.console import (
+from papertape.cli.render.console import (
     NOTHING,
     Column,
     gain_cell,
@@ -18,18 +18,18 @@ from cli.render.console import (
     stdout,
     table,
 )
-from cli.render.positions import position_columns
-from projections.folds.performance import FEW_TRADES
-from projections.text.formats import duration, money, utc
+from papertape.cli.render.positions import position_columns
+from papertape.projections.folds.performance import FEW_TRADES
+from papertape.projections.text.formats import duration, money, utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
-    from cli.offline.backtest import BacktestResult, StrategyResult
-    from events.facts import ContractListed
-    from projections.folds.coverage import CoverageView
+    from papertape.cli.offline.backtest import BacktestResult, StrategyResult
+    from papertape.events.facts import ContractListed
+    from papertape.projections.folds.coverage import CoverageView
 
 TRIPS_SHOWN_MAX = 5
 SPARKLINE_COLUMNS = 24

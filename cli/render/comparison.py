@@ -7,17 +7,29 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from rich.tree import Tree
 
-from cli.render.console import BAD, GOOD, HEADLINE, NOTHING, QUIET, Column, notes, percent_cell, plain, stdout, table
-from cli.render.explanation import condition_line, number_text
-from projections.text.formats import money, utc
+from papertape.cli.render.console import (
+    BAD,
+    GOOD,
+    HEADLINE,
+    NOTHING,
+    QUIET,
+    Column,
+    notes,
+    percent_cell,
+    plain,
+    stdout,
+    table,
+)
+from papertape.cli.render.explanation import condition_line, number_text
+from papertape.projections.text.formats import money, utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from rich.console import Console
 
-    from projections.folds.arena import ArenaRow
-    from projections.folds.log_diff import Comparison, Difference, Extent, Pair, Reasons, Told, Value
+    from papertape.projections.folds.arena import ArenaRow
+    from papertape.projections.folds.log_diff import Comparison, Difference, Extent, Pair, Reasons, Told, Value
 
 
 def show_comparison(found: Comparison) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from cli.config.sections import (
+from papertape.cli.config.sections import (
     FILE_NAME,
     Config,
     config_digest,
@@ -17,11 +17,11 @@ from cli.config.sections import (
     load_config,
     strategies_of,
 )
-from cli.environment.variables import check_variables
-from cli.render.console import GOOD, HEADLINE, emit, fields_of, notes, stdout
-from engine.feeds.bitget.settings import BITGET
-from events.errors import ConfigError
-from projections.text.formats import money
+from papertape.cli.environment.variables import check_variables
+from papertape.cli.render.console import GOOD, HEADLINE, emit, fields_of, notes, stdout
+from papertape.engine.feeds.bitget.settings import BITGET
+from papertape.events.errors import ConfigError
+from papertape.projections.text.formats import money
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +99,7 @@ def warnings(config: Config) -> Iterator[str]:
 
 
 def _missing(given: str) -> Iterator[str]:
-    from engine.feeds.files.table_source import table_source  # noqa: PLC0415 - recorded markets only.
+    from papertape.engine.feeds.files.table_source import table_source  # noqa: PLC0415 - recorded markets only.
 
     path = table_source(given).path
     if not path.is_file():

@@ -19,9 +19,9 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from cli.render.event_json import json_line
-from events.text import UNSAFE, printable
-from projections.text.formats import gain, gain_percent
+from papertape.cli.render.event_json import json_line
+from papertape.events.text import UNSAFE, printable
+from papertape.projections.text.formats import gain, gain_percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

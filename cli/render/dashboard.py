@@ -13,25 +13,25 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from cli.keeper.child import PAGE
-from cli.render.arena import arena_columns
-from cli.render.console import BAD, GOOD, QUIET, STYLES, stdout, table
-from cli.render.positions import market_lines, position_columns
-from projections.folds.arena import Arena
-from projections.folds.contracts import Contracts
-from projections.folds.portfolio import Portfolio
-from projections.folds.trades import Trades
-from projections.host import Cursor, Projection, follow
-from projections.text.event_lines import Line, interesting, words
-from projections.text.formats import gain, gain_percent, money, utc
+from papertape.cli.keeper.child import PAGE
+from papertape.cli.render.arena import arena_columns
+from papertape.cli.render.console import BAD, GOOD, QUIET, STYLES, stdout, table
+from papertape.cli.render.positions import market_lines, position_columns
+from papertape.projections.folds.arena import Arena
+from papertape.projections.folds.contracts import Contracts
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.trades import Trades
+from papertape.projections.host import Cursor, Projection, follow
+from papertape.projections.text.event_lines import Line, interesting, words
+from papertape.projections.text.formats import gain, gain_percent, money, utc
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cli.config.sections import Config
-    from engine.startup import Engine
-    from events.log import Recorded
-    from projections.folds.portfolio import PortfolioView
+    from papertape.cli.config.sections import Config
+    from papertape.engine.startup import Engine
+    from papertape.events.log import Recorded
+    from papertape.projections.folds.portfolio import PortfolioView
 
 FRAMES_A_SECOND = 4
 LAST_EVENTS = 12

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cli.render.console import DOUBT, GOOD, HEADLINE, notes, stdout
-from engine.feeds.files.csv_reader import TIMEFRAMES_MS
-from projections.text.formats import utc
+from papertape.cli.render.console import DOUBT, GOOD, HEADLINE, notes, stdout
+from papertape.engine.feeds.files.csv_reader import TIMEFRAMES_MS
+from papertape.projections.text.formats import utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.feeds.download.download import Report
+    from papertape.engine.feeds.download.download import Report
 
 KIND_WORDS = {"candles": "candles", "funding": "settlements", "mark": "candles of the mark price"}
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec.structs import asdict
 
-from events.facts import type_name
-from events.text import UNSAFE, repair_texts
+from papertape.events.facts import type_name
+from papertape.events.text import UNSAFE, repair_texts
 
 if TYPE_CHECKING:
-    from events.log import Recorded
+    from papertape.events.log import Recorded
 
 
 NOT_ASCII: Final = re.compile("[^\x00-\x7f]")

@@ -10,17 +10,17 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from cli.render.event_json import json_fields, json_line
-from cli.wiring import warn
-from events.facts import ContractListed
-from events.text import printable
-from projections.host import FOLLOW_EVENTS_MAX, Cursor, fold
-from projections.text.event_lines import interesting, words
-from projections.text.formats import utc
+from papertape.cli.render.event_json import json_fields, json_line
+from papertape.cli.wiring import warn
+from papertape.events.facts import ContractListed
+from papertape.events.text import printable
+from papertape.projections.host import FOLLOW_EVENTS_MAX, Cursor, fold
+from papertape.projections.text.event_lines import interesting, words
+from papertape.projections.text.formats import utc
 
 if TYPE_CHECKING:
-    from engine.startup import Engine
-    from events.log import Recorded
+    from papertape.engine.startup import Engine
+    from papertape.events.log import Recorded
 
 
 class Lines:

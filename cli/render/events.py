@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from cli.log_reader import backwards, check_names, contracts_of, forwards, known
-from cli.render.console import QUIET, STYLES, emit, notes, stdout
-from cli.render.event_json import json_fields
-from events.facts import EVENT_TYPES, type_name
-from projections.site.event_query import Wanted
-from projections.text.event_lines import words
-from projections.text.formats import utc
+from papertape.cli.log_reader import backwards, check_names, contracts_of, forwards, known
+from papertape.cli.render.console import QUIET, STYLES, emit, notes, stdout
+from papertape.cli.render.event_json import json_fields
+from papertape.events.facts import EVENT_TYPES, type_name
+from papertape.projections.site.event_query import Wanted
+from papertape.projections.text.event_lines import words
+from papertape.projections.text.formats import utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from events.log import Head, Recorded
-    from events.sqlite_log import SqliteLogReader
-    from projections.folds.contracts import Contracts
+    from papertape.events.log import Head, Recorded
+    from papertape.events.sqlite_log import SqliteLogReader
+    from papertape.projections.folds.contracts import Contracts
 
 POLL_SECONDS = 0.5
 NARROW_COLUMNS = 60

@@ -8,23 +8,23 @@ from msgspec.structs import asdict
 from rich.text import Text
 from rich.tree import Tree
 
-from cli.explainer import Explainer, Explanation
-from cli.log_reader import backwards, contracts_of
-from cli.render.console import BAD, GOOD, HEADLINE, QUIET, emit, notes, stdout
-from cli.render.event_json import json_fields
-from events.errors import UsageError
-from events.facts import Closing, KillSwitchTripped, PositionOpened
-from projections.text.causes import Chain, Link
-from projections.text.causes import why as chain_of
-from projections.text.formats import duration, money, percent, signed, utc
-from projections.text.reasons import loss_percent
+from papertape.cli.explainer import Explainer, Explanation
+from papertape.cli.log_reader import backwards, contracts_of
+from papertape.cli.render.console import BAD, GOOD, HEADLINE, QUIET, emit, notes, stdout
+from papertape.cli.render.event_json import json_fields
+from papertape.events.errors import UsageError
+from papertape.events.facts import Closing, KillSwitchTripped, PositionOpened
+from papertape.projections.text.causes import Chain, Link
+from papertape.projections.text.causes import why as chain_of
+from papertape.projections.text.formats import duration, money, percent, signed, utc
+from papertape.projections.text.reasons import loss_percent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from events.log import Recorded
-    from events.sqlite_log import SqliteLogReader
-    from projections.text.event_lines import Contracts
+    from papertape.events.log import Recorded
+    from papertape.events.sqlite_log import SqliteLogReader
+    from papertape.projections.text.event_lines import Contracts
 
 LARGE = 1_000.0
 

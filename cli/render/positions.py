@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cli.log_reader import folded
-from cli.render.console import (
+from papertape.cli.log_reader import folded
+from papertape.cli.render.console import (
     BAD,
     DOUBT,
     GOOD,
@@ -23,19 +23,19 @@ from cli.render.console import (
     stdout,
     table,
 )
-from events.facts import GLOBAL_SCOPE
-from projections.folds.contracts import Contracts
-from projections.folds.portfolio import OrderView, Portfolio, PortfolioView, PositionView
-from projections.text.formats import duration, gain, money, price, quantity, utc
-from projections.text.reasons import reason_words
+from papertape.events.facts import GLOBAL_SCOPE
+from papertape.projections.folds.contracts import Contracts
+from papertape.projections.folds.portfolio import OrderView, Portfolio, PortfolioView, PositionView
+from papertape.projections.text.formats import duration, gain, money, price, quantity, utc
+from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
 
-    from events.facts import ContractListed
-    from events.sqlite_log import SqliteLogReader
+    from papertape.events.facts import ContractListed
+    from papertape.events.sqlite_log import SqliteLogReader
 
 Listed = dict[str, "ContractListed"]
 _SIDES = {"long": "▲ long", "short": "▼ short"}

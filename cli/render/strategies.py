@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from rich.text import Text
 
-from cli.config.schema import Key, number_text, range_text, table_of
-from cli.config.sections import enabled_names, load_config, strategies_of
-from cli.log_reader import known
-from cli.render.console import HEADLINE, Column, emit, notes, plain, stdout, table
-from engine.kernel.strategy import TIMEFRAME_NAMES, Strategy
-from projections.site.ports import StrategyView
+from papertape.cli.config.schema import Key, number_text, range_text, table_of
+from papertape.cli.config.sections import enabled_names, load_config, strategies_of
+from papertape.cli.log_reader import known
+from papertape.cli.render.console import HEADLINE, Column, emit, notes, plain, stdout, table
+from papertape.engine.kernel.strategy import TIMEFRAME_NAMES, Strategy
+from papertape.projections.site.ports import StrategyView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

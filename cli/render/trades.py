@@ -9,21 +9,32 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from rich.text import Text
 
-from cli.commands.inspect import TABLE_TRADES
-from cli.log_reader import Names, folded
-from cli.offline.output_files import whole_file
-from cli.render.console import Column, emit, fields_of, gain_cell, notes, plain, signed_cell, stderr, stdout, table
-from projections.folds.contracts import Contracts
-from projections.folds.performance import FEW_TRADES, trade_figures
-from projections.folds.trades import Trades, TradeView, write_trades_csv
-from projections.text.formats import duration, gain, money, price, quantity, utc
-from projections.text.reasons import reason_words
+from papertape.cli.commands.inspect import TABLE_TRADES
+from papertape.cli.log_reader import Names, folded
+from papertape.cli.offline.output_files import whole_file
+from papertape.cli.render.console import (
+    Column,
+    emit,
+    fields_of,
+    gain_cell,
+    notes,
+    plain,
+    signed_cell,
+    stderr,
+    stdout,
+    table,
+)
+from papertape.projections.folds.contracts import Contracts
+from papertape.projections.folds.performance import FEW_TRADES, trade_figures
+from papertape.projections.folds.trades import Trades, TradeView, write_trades_csv
+from papertape.projections.text.formats import duration, gain, money, price, quantity, utc
+from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from events.facts import ContractListed
-    from events.sqlite_log import SqliteLogReader
+    from papertape.events.facts import ContractListed
+    from papertape.events.sqlite_log import SqliteLogReader
 
 STDOUT = Path("-")
 _SIDES = {"long": "▲ long", "short": "▼ short"}

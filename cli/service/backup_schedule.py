@@ -7,17 +7,17 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from cli.keeper.restart_policy import how
-from engine.backup import newest_backup, remove_leftovers
-from engine.programs import own_command, own_environment
-from projections.watchdog.watchdog import closed_within
+from papertape.cli.keeper.restart_policy import how
+from papertape.engine.backup import newest_backup, remove_leftovers
+from papertape.engine.programs import own_command, own_environment
+from papertape.projections.watchdog.watchdog import closed_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from engine.ports.clock import Clock
-    from projections.watchdog.watchdog import Bus
+    from papertape.engine.ports.clock import Clock
+    from papertape.projections.watchdog.watchdog import Bus
 
 LOOK_S: Final = 300.0
 FIRST_AFTER_S: Final = 600.0

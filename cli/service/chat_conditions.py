@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from cli.service.page_inspector import conditions_view
-from engine.inspect.entry_conditions import Conditions, conditions
-from engine.inspect.state_history import Past
-from events.beside import beside
-from events.log_thread import LogThread
-from events.snapshots import SnapshotStore
+from papertape.cli.service.page_inspector import conditions_view
+from papertape.engine.inspect.entry_conditions import Conditions, conditions
+from papertape.engine.inspect.state_history import Past
+from papertape.events.beside import beside
+from papertape.events.log_thread import LogThread
+from papertape.events.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from engine.kernel.strategy import Strategy
-    from engine.reducer.state import World
-    from events.log import LogReader
-    from projections.site.ports import ConditionsView
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.engine.reducer.state import World
+    from papertape.events.log import LogReader
+    from papertape.projections.site.ports import ConditionsView
 
 UNTOLD = ("max_positions", "correlation", "own")
 """What holds a strategy back and does not stand in the chat's own words beside it."""

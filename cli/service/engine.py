@@ -12,30 +12,30 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.config.sections import bitget_settings, file_settings
-from cli.environment.tasks import leave_within, run_tasks
-from cli.environment.variables import check_variables, prepare_network
-from cli.run_options import Asked, configured, is_attended, logs_folder
-from cli.service.engine_status import saying
-from cli.service.log_admission import admit_log, note_log, refuse_vanished
-from cli.service.log_files import ROOT, TOLD, logs
-from cli.service.log_handover import after_leaver
-from cli.wiring import make_engine_settings, make_feed, report_files, warn
-from engine.control_socket import Door
-from engine.ports.clock import SystemClock
-from engine.process_health import VitalSigns
-from engine.startup import Engine, engine
-from engine.task_supervisor import supervise
-from events.beside import real_path
-from events.errors import ConfigError, PapertapeError
+from papertape.cli.config.sections import bitget_settings, file_settings
+from papertape.cli.environment.tasks import leave_within, run_tasks
+from papertape.cli.environment.variables import check_variables, prepare_network
+from papertape.cli.run_options import Asked, configured, is_attended, logs_folder
+from papertape.cli.service.engine_status import saying
+from papertape.cli.service.log_admission import admit_log, note_log, refuse_vanished
+from papertape.cli.service.log_files import ROOT, TOLD, logs
+from papertape.cli.service.log_handover import after_leaver
+from papertape.cli.wiring import make_engine_settings, make_feed, report_files, warn
+from papertape.engine.control_socket import Door
+from papertape.engine.ports.clock import SystemClock
+from papertape.engine.process_health import VitalSigns
+from papertape.engine.startup import Engine, engine
+from papertape.engine.task_supervisor import supervise
+from papertape.events.beside import real_path
+from papertape.events.errors import ConfigError, PapertapeError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from cli.config.sections import Config
-    from cli.service.engine_services import Attendance
-    from engine.ports.feed import Feed
-    from engine.reducer.state import World
+    from papertape.cli.config.sections import Config
+    from papertape.cli.service.engine_services import Attendance
+    from papertape.engine.ports.feed import Feed
+    from papertape.engine.reducer.state import World
 
 THREADS_END_S = 0.5
 """The log is closed by then."""
@@ -97,7 +97,7 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
         stop = _stop_on_signals(running)
         attended = None
         if is_attended(config):
-            from cli.service.engine_services import attendance  # noqa: PLC0415 - a rehearsal has no companions, and starts sooner.
+            from papertape.cli.service.engine_services import attendance  # noqa: PLC0415 - a rehearsal has no companions, and starts sooner.
 
             attended = await stack.enter_async_context(attendance(running, config, feed, db))
         watchers: dict[str, Callable[[], Awaitable[None]]] = {
@@ -157,9 +157,9 @@ def _stop_on_signals(running: Engine) -> asyncio.Event:
 def _view(running: Engine, config: Config, as_json: bool) -> Awaitable[None]:
     """What the owner sees: a live view on a terminal, lines elsewhere."""
     if sys.stdout.isatty() and not as_json:
-        from cli.render.dashboard import watch  # noqa: PLC0415 - rich is imported only for a terminal
+        from papertape.cli.render.dashboard import watch  # noqa: PLC0415 - rich is imported only for a terminal
 
         return watch(running, config)
-    from cli.render.event_lines import tell  # noqa: PLC0415 - likewise
+    from papertape.cli.render.event_lines import tell  # noqa: PLC0415 - likewise
 
     return tell(running, as_json)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from engine.control_socket import NoEngine, ask_crash, ask_status, send
-from engine.startup_progress import replaying
-from projections.site.ports import EngineStatus
+from papertape.engine.control_socket import NoEngine, ask_crash, ask_status, send
+from papertape.engine.startup_progress import replaying
+from papertape.projections.site.ports import EngineStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from events.commands import Accepted, Command
+    from papertape.events.commands import Accepted, Command
 
 KEPT_S: Final = 1.0
 

@@ -12,56 +12,56 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import asdict
 
-from cli.explainer import explaining
-from cli.service.backup_schedule import Backing, backup_command
-from cli.service.chat_conditions import ChatConditions
-from cli.service.event_journal import journal
-from cli.service.owner_channel import InChat, InFile, Telling, file_of_alerts, ping
-from cli.service.unlogged_messages import ToldFile, told_path
-from cli.wiring import warn
-from engine.backup import Backup, newest_backup
-from engine.feeds.bitget.settings import BITGET
-from engine.loop_lag import LagWatch, stacks_file
-from engine.process_health import VitalSigns
-from engine.task_restarts import Companions
-from events.beside import real_path
-from events.copying import log_bytes
-from events.cursors import SqliteCursors
-from events.errors import LogDamaged, LogReplaced, PapertapeError
-from events.place import other_users
-from events.snapshots import SnapshotStore
-from projections.alerts.derive import Alerts
-from projections.alerts.digest import Digest
-from projections.alerts.heartbeat import heartbeat_text, heartbeat_view
-from projections.alerts.texts import Stamp, fault_text
-from projections.persistence.fold_store import Keeping
-from projections.site.views import Views
-from projections.telegram.address import ChatAddress
-from projections.telegram.file_notifier import QuietNotifier
-from projections.telegram.rate_limit import Pace
-from projections.telegram.secret import access, redact, variables_of
-from projections.text.formats import utc
-from projections.watchdog.checks import Kind, Measured
-from projections.watchdog.heartbeat import Heart
-from projections.watchdog.settings import heartbeat_s
-from projections.watchdog.watchdog import OUTSIDE_ERRORS, watchdog
+from papertape.cli.explainer import explaining
+from papertape.cli.service.backup_schedule import Backing, backup_command
+from papertape.cli.service.chat_conditions import ChatConditions
+from papertape.cli.service.event_journal import journal
+from papertape.cli.service.owner_channel import InChat, InFile, Telling, file_of_alerts, ping
+from papertape.cli.service.unlogged_messages import ToldFile, told_path
+from papertape.cli.wiring import warn
+from papertape.engine.backup import Backup, newest_backup
+from papertape.engine.feeds.bitget.settings import BITGET
+from papertape.engine.loop_lag import LagWatch, stacks_file
+from papertape.engine.process_health import VitalSigns
+from papertape.engine.task_restarts import Companions
+from papertape.events.beside import real_path
+from papertape.events.copying import log_bytes
+from papertape.events.cursors import SqliteCursors
+from papertape.events.errors import LogDamaged, LogReplaced, PapertapeError
+from papertape.events.place import other_users
+from papertape.events.snapshots import SnapshotStore
+from papertape.projections.alerts.derive import Alerts
+from papertape.projections.alerts.digest import Digest
+from papertape.projections.alerts.heartbeat import heartbeat_text, heartbeat_view
+from papertape.projections.alerts.texts import Stamp, fault_text
+from papertape.projections.persistence.fold_store import Keeping
+from papertape.projections.site.views import Views
+from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.file_notifier import QuietNotifier
+from papertape.projections.telegram.rate_limit import Pace
+from papertape.projections.telegram.secret import access, redact, variables_of
+from papertape.projections.text.formats import utc
+from papertape.projections.watchdog.checks import Kind, Measured
+from papertape.projections.watchdog.heartbeat import Heart
+from papertape.projections.watchdog.settings import heartbeat_s
+from papertape.projections.watchdog.watchdog import OUTSIDE_ERRORS, watchdog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-    from cli.config.sections import Config
-    from engine.feeds.bitget.feed import BitgetFeed
-    from engine.ports.feed import Feed
-    from engine.startup import Engine
-    from events.facts import Event
-    from events.sqlite_log import SqliteLogReader
-    from projections.telegram.bot import Bot
-    from projections.telegram.client import TelegramClient
-    from projections.telegram.delivery import Notifier
-    from projections.telegram.secret import Access
-    from projections.telegram.statistics import DeliveryStatistics
-    from projections.watchdog.heartbeat import Heartbeat
-    from projections.watchdog.watchdog import Dog, DogView
+    from papertape.cli.config.sections import Config
+    from papertape.engine.feeds.bitget.feed import BitgetFeed
+    from papertape.engine.ports.feed import Feed
+    from papertape.engine.startup import Engine
+    from papertape.events.facts import Event
+    from papertape.events.sqlite_log import SqliteLogReader
+    from papertape.projections.telegram.bot import Bot
+    from papertape.projections.telegram.client import TelegramClient
+    from papertape.projections.telegram.delivery import Notifier
+    from papertape.projections.telegram.secret import Access
+    from papertape.projections.telegram.statistics import DeliveryStatistics
+    from papertape.projections.watchdog.heartbeat import Heartbeat
+    from papertape.projections.watchdog.watchdog import Dog, DogView
 
 LAST_WORDS_S: Final = 5.0
 """An engine that a fault stopped tries for so long to say so."""
@@ -185,7 +185,7 @@ class Attendance:
         )
 
     def _client(self, found: Access) -> TelegramClient:
-        from projections.telegram.client import TelegramClient  # noqa: PLC0415 - slow to import, as all of the chat.
+        from papertape.projections.telegram.client import TelegramClient  # noqa: PLC0415 - slow to import, as all of the chat.
 
         client = TelegramClient(found.token, self._config.telegram.api_url)
         self._stack.push_async_callback(client.close)
@@ -193,11 +193,11 @@ class Attendance:
 
     def _with_telegram(self, found: Access, dog: Dog) -> None:
         """The notifier of the owner's chat, and who answers there."""
-        from cli.render.config import summary  # noqa: PLC0415 - the chat is slow to import.
-        from projections.telegram.answers import Outside  # noqa: PLC0415 - likewise
-        from projections.telegram.bot import Bot  # noqa: PLC0415 - likewise
-        from projections.telegram.delivery import Notifier  # noqa: PLC0415 - likewise
-        from projections.telegram.poll import Gate  # noqa: PLC0415 - likewise
+        from papertape.cli.render.config import summary  # noqa: PLC0415 - the chat is slow to import.
+        from papertape.projections.telegram.answers import Outside  # noqa: PLC0415 - likewise
+        from papertape.projections.telegram.bot import Bot  # noqa: PLC0415 - likewise
+        from papertape.projections.telegram.delivery import Notifier  # noqa: PLC0415 - likewise
+        from papertape.projections.telegram.poll import Gate  # noqa: PLC0415 - likewise
 
         client, pace = self._client(found), Pace(self._running.clock)
         cursors = SqliteCursors(self._beside(".cursors"))
@@ -357,7 +357,7 @@ class Attendance:
         """The live feed, where it is one."""
         if self._feed.name != BITGET:
             return None
-        from engine.feeds.bitget.feed import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
+        from papertape.engine.feeds.bitget.feed import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
 
         assert isinstance(self._feed, BitgetFeed)
         return self._feed

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from events.copying import log_bytes
-from events.proof import read_proof
-from projections.site.ports import EngineStatus
+from papertape.events.copying import log_bytes
+from papertape.events.proof import read_proof
+from papertape.projections.site.ports import EngineStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from cli.service.engine_services import Attendance
-    from engine.process_health import VitalSigns
-    from engine.startup import Engine
+    from papertape.cli.service.engine_services import Attendance
+    from papertape.engine.process_health import VitalSigns
+    from papertape.engine.startup import Engine
 
 
 def saying(

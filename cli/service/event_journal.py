@@ -6,14 +6,14 @@ import logging
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from cli.service.log_files import ROOT
-from events.facts import ContractListed
-from projections.host import Cursor, follow
-from projections.text.event_lines import interesting, words
+from papertape.cli.service.log_files import ROOT
+from papertape.events.facts import ContractListed
+from papertape.projections.host import Cursor, follow
+from papertape.projections.text.event_lines import interesting, words
 
 if TYPE_CHECKING:
-    from engine.startup import Engine
-    from events.log import Recorded
+    from papertape.engine.startup import Engine
+    from papertape.events.log import Recorded
 
 
 class Journal:

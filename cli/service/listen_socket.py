@@ -10,8 +10,8 @@ import os
 import socket
 from typing import Final
 
-from api.listening import listen
-from events.errors import UsageError
+from papertape.api.listening import listen
+from papertape.events.errors import UsageError
 
 HANDED: Final = "PAPERTAPE_LISTEN_FD"
 """The environment variable with the number of the descriptor that was handed over."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from cli.keeper.status_board import own_board
-from cli.wiring import warn
-from engine.ports.clock import SystemClock
-from engine.remains import refuse_remains, set_remains_aside
-from events.beside import real_path
-from events.errors import LogGone
+from papertape.cli.keeper.status_board import own_board
+from papertape.cli.wiring import warn
+from papertape.engine.ports.clock import SystemClock
+from papertape.engine.remains import refuse_remains, set_remains_aside
+from papertape.events.beside import real_path
+from papertape.events.errors import LogGone
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cli.config.sections import Config
+    from papertape.cli.config.sections import Config
 
 NEW_LOG: Final = "start a new log with --new-log, which moves the remains aside and deletes nothing"
 ANOTHER: Final = "name another file (--db)"

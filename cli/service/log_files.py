@@ -21,13 +21,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from events.text import printable
-from projections.telegram.secret import Redaction
+from papertape.events.text import printable
+from papertape.projections.telegram.secret import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cli.config.sections import LogsSection
+    from papertape.cli.config.sections import LogsSection
 
 ROOT: Final = "papertape"
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}

@@ -9,10 +9,10 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from cli.keeper.status_board import KEEPER
-from cli.wiring import warn
-from engine.control_socket import NoEngine, ask_status
-from events.errors import LogHeld
+from papertape.cli.keeper.status_board import KEEPER
+from papertape.cli.wiring import warn
+from papertape.engine.control_socket import NoEngine, ask_status
+from papertape.events.errors import LogHeld
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,20 +8,20 @@ from functools import partial
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Final, Protocol
 
-from cli.service.log_files import ROOT
-from projections.telegram.errors import ChatMigrated, RequestRefused, TelegramBusy
-from projections.telegram.secret import Redaction
-from projections.telegram.text import one_line
+from papertape.cli.service.log_files import ROOT
+from papertape.projections.telegram.errors import ChatMigrated, RequestRefused, TelegramBusy
+from papertape.projections.telegram.secret import Redaction
+from papertape.projections.telegram.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AsyncExitStack
     from pathlib import Path
 
-    from events.cursors import Cursors
-    from projections.telegram.address import ChatAddress
-    from projections.telegram.client import TelegramClient
-    from projections.telegram.rate_limit import Pace
+    from papertape.events.cursors import Cursors
+    from papertape.projections.telegram.address import ChatAddress
+    from papertape.projections.telegram.client import TelegramClient
+    from papertape.projections.telegram.rate_limit import Pace
 
 ALERT_FILE_BYTES_MAX: Final = 1_000_000
 ALERT_FILES_KEPT: Final = 3

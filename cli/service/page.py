@@ -15,41 +15,41 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from api.app import application
-from api.gate import Gate
-from api.hosts import Hosts
-from api.server import CONNECTIONS_MAX, serve
-from api.streams import Streams
-from cli.config.sections import config_digest, load_config, strategies_of
-from cli.environment.streams import tell
-from cli.environment.tasks import leave_within, run_tasks
-from cli.keeper.status_board import KEEPER, own_board
-from cli.page_token import Entrance, entrance, web_variables
-from cli.render.config import summary
-from cli.render.strategies import strategy_views
-from cli.run_options import logs_folder
-from cli.service.engine_client import DoorEngine
-from cli.service.gc_freeze import Sparing
-from cli.service.listen_socket import listener, url_of
-from cli.service.log_files import ROOT, logs
-from cli.service.page_comparison import LogComparer
-from cli.service.page_inspector import LogInspector
-from cli.service.page_timeline import timeline_of
-from cli.service.unlogged_messages import ToldFile, told_path
-from cli.wiring import warn
-from engine.task_supervisor import supervise
-from events.errors import LogMissing
-from events.facts import EngineStopped
-from events.sqlite_file import holds_log
-from events.sqlite_log import SqliteLogReader
-from projections.site.ports import Site, SiteSettings
-from projections.site.readiness import BACKTEST_ENDED
-from ui.pages import not_found_page, pages
+from papertape.api.app import application
+from papertape.api.gate import Gate
+from papertape.api.hosts import Hosts
+from papertape.api.server import CONNECTIONS_MAX, serve
+from papertape.api.streams import Streams
+from papertape.cli.config.sections import config_digest, load_config, strategies_of
+from papertape.cli.environment.streams import tell
+from papertape.cli.environment.tasks import leave_within, run_tasks
+from papertape.cli.keeper.status_board import KEEPER, own_board
+from papertape.cli.page_token import Entrance, entrance, web_variables
+from papertape.cli.render.config import summary
+from papertape.cli.render.strategies import strategy_views
+from papertape.cli.run_options import logs_folder
+from papertape.cli.service.engine_client import DoorEngine
+from papertape.cli.service.gc_freeze import Sparing
+from papertape.cli.service.listen_socket import listener, url_of
+from papertape.cli.service.log_files import ROOT, logs
+from papertape.cli.service.page_comparison import LogComparer
+from papertape.cli.service.page_inspector import LogInspector
+from papertape.cli.service.page_timeline import timeline_of
+from papertape.cli.service.unlogged_messages import ToldFile, told_path
+from papertape.cli.wiring import warn
+from papertape.engine.task_supervisor import supervise
+from papertape.events.errors import LogMissing
+from papertape.events.facts import EngineStopped
+from papertape.events.sqlite_file import holds_log
+from papertape.events.sqlite_log import SqliteLogReader
+from papertape.projections.site.ports import Site, SiteSettings
+from papertape.projections.site.readiness import BACKTEST_ENDED
+from papertape.ui.pages import not_found_page, pages
 
 if TYPE_CHECKING:
     import socket
 
-    from cli.config.sections import Config
+    from papertape.cli.config.sections import Config
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FILES_BESIDE_CONNECTIONS_MAX = 200

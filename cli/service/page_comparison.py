@@ -7,13 +7,13 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from cli.log_comparison import compared
+from papertape.cli.log_comparison import compared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from projections.folds.log_diff import Comparison
+    from papertape.projections.folds.log_diff import Comparison
 
 KEPT_S_MIN: Final = 10.0
 KEPT_TIMES: Final = 10.0

@@ -8,32 +8,32 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec.structs import asdict, replace
 
-from cli.explainer import condition_views, explaining
-from engine.inspect.chart_reader import Charts
-from engine.inspect.entry_conditions import Conditions, conditions
-from engine.inspect.state_history import Past
-from engine.reducer.snapshot_codec import world_digest
-from events.beside import beside
-from events.errors import LogBusy, LogReplaced, PapertapeError, UsageError
-from events.log_thread import LogThread
-from events.snapshots import SnapshotStore
-from events.sqlite_log import SqliteLogReader
-from projections.site.last_evaluation import held_at_last_look
-from projections.site.ports import CandleView, ChartView, ConditionsView, Progress, Readiness, SettlementView
-from projections.text.causes import explained, why
-from projections.text.reasons import hold_words
+from papertape.cli.explainer import condition_views, explaining
+from papertape.engine.inspect.chart_reader import Charts
+from papertape.engine.inspect.entry_conditions import Conditions, conditions
+from papertape.engine.inspect.state_history import Past
+from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.events.beside import beside
+from papertape.events.errors import LogBusy, LogReplaced, PapertapeError, UsageError
+from papertape.events.log_thread import LogThread
+from papertape.events.snapshots import SnapshotStore
+from papertape.events.sqlite_log import SqliteLogReader
+from papertape.projections.site.last_evaluation import held_at_last_look
+from papertape.projections.site.ports import CandleView, ChartView, ConditionsView, Progress, Readiness, SettlementView
+from papertape.projections.text.causes import explained, why
+from papertape.projections.text.reasons import hold_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from engine.inspect.chart_fold import Candle, Chart
-    from engine.kernel.strategy import Strategy
-    from engine.reducer.state import World
-    from events.log import LogReader, Recorded
-    from projections.site.ports import Timeline
-    from projections.text.causes import Chain
-    from projections.text.event_lines import Contracts
+    from papertape.engine.inspect.chart_fold import Candle, Chart
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.engine.reducer.state import World
+    from papertape.events.log import LogReader, Recorded
+    from papertape.projections.site.ports import Timeline
+    from papertape.projections.text.causes import Chain
+    from papertape.projections.text.event_lines import Contracts
 
 
 T = TypeVar("T")

@@ -6,21 +6,21 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from events.beside import beside
-from events.errors import LogError
-from events.log_thread import LogThread
-from events.snapshots import SnapshotStore
-from events.sqlite_log import SqliteLogReader
-from events.tail import tail_of
-from projections.persistence.fold_store import Keeping
-from projections.site.timeline import LogTimeline
-from projections.site.views import Views
+from papertape.events.beside import beside
+from papertape.events.errors import LogError
+from papertape.events.log_thread import LogThread
+from papertape.events.snapshots import SnapshotStore
+from papertape.events.sqlite_log import SqliteLogReader
+from papertape.events.tail import tail_of
+from papertape.projections.persistence.fold_store import Keeping
+from papertape.projections.site.timeline import LogTimeline
+from papertape.projections.site.views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from projections.alerts.settings import AlertSettings
+    from papertape.projections.alerts.settings import AlertSettings
 
 KEPT_FOLDER = "web"
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from events.beside import beside
-from events.durable import write_durably
-from projections.site.messages import Unlogged
+from papertape.events.beside import beside
+from papertape.events.durable import write_durably
+from papertape.projections.site.messages import Unlogged
 
 if TYPE_CHECKING:
     from collections.abc import Callable

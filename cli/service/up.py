@@ -11,27 +11,27 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from cli.environment.streams import tell
-from cli.environment.variables import check_variables
-from cli.keeper.child import PAGE
-from cli.keeper.hang_detector import Pulse
-from cli.keeper.process_supervisor import INHERITED_FD, Keeper, Program
-from cli.keeper.status_board import KEEPER, new_board
-from cli.keeper.systemd import VARIABLES, Notify
-from cli.page_token import SESSION_VARIABLE, entrance, web_variables
-from cli.run_options import Asked, configured, logs_folder
-from cli.service.listen_socket import HANDED, listener, url_of
-from cli.service.log_admission import admit_log
-from cli.service.log_files import ROOT as LOGGER
-from cli.service.log_files import TOLD, logs
-from engine.control_socket import ANSWER_BYTES_MAX, Answer, AskStatus, socket_path
-from engine.programs import own_command, own_environment
-from events.errors import LogMissing
+from papertape.cli.environment.streams import tell
+from papertape.cli.environment.variables import check_variables
+from papertape.cli.keeper.child import PAGE
+from papertape.cli.keeper.hang_detector import Pulse
+from papertape.cli.keeper.process_supervisor import INHERITED_FD, Keeper, Program
+from papertape.cli.keeper.status_board import KEEPER, new_board
+from papertape.cli.keeper.systemd import VARIABLES, Notify
+from papertape.cli.page_token import SESSION_VARIABLE, entrance, web_variables
+from papertape.cli.run_options import Asked, configured, logs_folder
+from papertape.cli.service.listen_socket import HANDED, listener, url_of
+from papertape.cli.service.log_admission import admit_log
+from papertape.cli.service.log_files import ROOT as LOGGER
+from papertape.cli.service.log_files import TOLD, logs
+from papertape.engine.control_socket import ANSWER_BYTES_MAX, Answer, AskStatus, socket_path
+from papertape.engine.programs import own_command, own_environment
+from papertape.events.errors import LogMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from cli.config.sections import Config
+    from papertape.cli.config.sections import Config
 
 KEEPER_LOGGER: Final = f"{LOGGER}.keeper"
 DOOR_S_MAX: Final = 1.0

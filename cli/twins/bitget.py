@@ -6,21 +6,21 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING, Final
 
-from cli.environment.streams import tell
-from cli.environment.tasks import run_tasks
-from engine.feeds.bitget.settings import DEFAULT_SYMBOLS
-from engine.feeds.files.feed import FileFeed, FileSettings
-from engine.feeds.sim.episodes import DAY_MS
-from engine.ports.clock import ScaledClock, SystemClock
-from events.errors import UsageError
-from sandbox.bitget.market import SimTwinMarket
-from sandbox.bitget.recorded import FileTwinMarket, shift_to
-from sandbox.bitget.script import FaultScript
-from sandbox.bitget.twin import Twin
+from papertape.cli.environment.streams import tell
+from papertape.cli.environment.tasks import run_tasks
+from papertape.engine.feeds.bitget.settings import DEFAULT_SYMBOLS
+from papertape.engine.feeds.files.feed import FileFeed, FileSettings
+from papertape.engine.feeds.sim.episodes import DAY_MS
+from papertape.engine.ports.clock import ScaledClock, SystemClock
+from papertape.events.errors import UsageError
+from papertape.sandbox.bitget.market import SimTwinMarket
+from papertape.sandbox.bitget.recorded import FileTwinMarket, shift_to
+from papertape.sandbox.bitget.script import FaultScript
+from papertape.sandbox.bitget.twin import Twin
 
 if TYPE_CHECKING:
-    from engine.ports.clock import Clock
-    from sandbox.bitget.market import TwinMarket
+    from papertape.engine.ports.clock import Clock
+    from papertape.sandbox.bitget.market import TwinMarket
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 UPDATE_MS, UPDATE_MS_MAX = 500, 20_000

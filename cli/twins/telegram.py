@@ -12,14 +12,14 @@ from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
-from cli.environment.streams import tell
-from cli.environment.tasks import run_tasks
-from engine.ports.clock import SystemClock
-from events.errors import UsageError
-from sandbox.telegram.twin import CHAT_ID, TOKEN, TelegramTwin
+from papertape.cli.environment.streams import tell
+from papertape.cli.environment.tasks import run_tasks
+from papertape.engine.ports.clock import SystemClock
+from papertape.events.errors import UsageError
+from papertape.sandbox.telegram.twin import CHAT_ID, TOKEN, TelegramTwin
 
 if TYPE_CHECKING:
-    from sandbox.telegram.twin import Received
+    from papertape.sandbox.telegram.twin import Received
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 LINE_CHARS_MAX: Final = 1_000

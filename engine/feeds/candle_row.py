@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.ports.feed import RefusalReason
+from papertape.engine.ports.feed import RefusalReason
 
 TIME_MS_MIN: Final = 100_000_000_000
 """The year 1973: a smaller number is a time in seconds, or damage."""

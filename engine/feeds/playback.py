@@ -7,9 +7,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.ports.clock import Clock
-from engine.ports.feed import BATCH_FACTS_MAX
-from events.facts import FeedConnected, FeedFact
+from papertape.engine.ports.clock import Clock
+from papertape.engine.ports.feed import BATCH_FACTS_MAX
+from papertape.events.facts import FeedConnected, FeedFact
 
 SLEEP_SECONDS_MAX: Final = 60.0
 """After this the wall clock is asked again: it may have been corrected, or the machine may have slept."""

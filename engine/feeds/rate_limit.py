@@ -10,8 +10,8 @@ from collections import deque
 from random import Random
 from typing import Final
 
-from engine.ports.clock import Clock
-from events.errors import ExchangeBusy
+from papertape.engine.ports.clock import Clock
+from papertape.events.errors import ExchangeBusy
 
 BURST_MAX: Final = 10
 """So many requests may go at once after a rest."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from events.facts import DataRefused, FeedFact
+from papertape.events.facts import DataRefused, FeedFact
 
 if TYPE_CHECKING:
-    from engine.ports.feed import RefusalLog, RefusalReason
+    from papertape.engine.ports.feed import RefusalLog, RefusalReason
 
 TOLD_EVERY_MS: Final = 3_600_000
 

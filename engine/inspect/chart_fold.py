@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from engine.kernel.codes import CANDLE
-from engine.kernel.indicators import RSI_READY_ROW, VWAP_READY_ROW
-from engine.kernel.series import watch_candle, watch_series
-from engine.kernel.state import HISTORY_BARS_MAX, Bar, Fact, Market, Series
-from engine.kernel.strategy import TIMEFRAMES_MS
-from engine.reducer.state import GAP_RESET_MS
-from events.facts import CandleClosed, FundingRateSettled, Timing
+from papertape.engine.kernel.codes import CANDLE
+from papertape.engine.kernel.indicators import RSI_READY_ROW, VWAP_READY_ROW
+from papertape.engine.kernel.series import watch_candle, watch_series
+from papertape.engine.kernel.state import HISTORY_BARS_MAX, Bar, Fact, Market, Series
+from papertape.engine.kernel.strategy import TIMEFRAMES_MS
+from papertape.engine.reducer.state import GAP_RESET_MS
+from papertape.events.facts import CandleClosed, FundingRateSettled, Timing
 
 if TYPE_CHECKING:
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 CHART_TIMEFRAMES_MS: Final = {**TIMEFRAMES_MS, "4h": 14_400_000, "1d": 86_400_000}
 CANDLES_MAX: Final = 1_500

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from engine.inspect.chart_fold import CANDLES_MAX, CHART_TIMEFRAMES_MS, WARM_UP_CANDLES, Chart, ChartFold
-from events.errors import UsageError
-from events.facts import CandleClosed
-from events.log import READ_EVENTS_MAX
+from papertape.engine.inspect.chart_fold import CANDLES_MAX, CHART_TIMEFRAMES_MS, WARM_UP_CANDLES, Chart, ChartFold
+from papertape.events.errors import UsageError
+from papertape.events.facts import CandleClosed
+from papertape.events.log import READ_EVENTS_MAX
 
 if TYPE_CHECKING:
-    from events.log import LogReader
-    from events.log_thread import LogThread
+    from papertape.events.log import LogReader
+    from papertape.events.log_thread import LogThread
 
 STEP_EVENTS_MAX: Final = 16_384
 """So many are read in a turn of the thread, about 20 ms, before others have theirs."""

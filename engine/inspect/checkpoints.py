@@ -11,13 +11,13 @@ from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
-from engine.inspect.state_chunks import parts_of, world_of
+from papertape.engine.inspect.state_chunks import parts_of, world_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.kernel.strategy import Strategy
-    from engine.reducer.state import World
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.engine.reducer.state import World
 
 DISTANCE_EVENTS_MIN: Final = 1_024
 PLACES_MAX: Final = 1_024

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from engine.kernel.codes import CORRELATION, ENTRY, LONG, MAX_POSITIONS, NO_ORDER, REASON_NAMES, SHORT
-from engine.kernel.sizing import crowding
-from engine.kernel.strategy import Condition
-from events.errors import UsageError
+from papertape.engine.kernel.codes import CORRELATION, ENTRY, LONG, MAX_POSITIONS, NO_ORDER, REASON_NAMES, SHORT
+from papertape.engine.kernel.sizing import crowding
+from papertape.engine.kernel.strategy import Condition
+from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
-    from engine.kernel.state import Market, Series
-    from engine.reducer.state import Runner, World
+    from papertape.engine.kernel.state import Market, Series
+    from papertape.engine.reducer.state import Runner, World
 
 SIDE_NAMES = {LONG: "long", SHORT: "short"}
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
-from engine.kernel.state import HISTORY_BARS_MAX, READINGS_MAX, Bar, OpenInterest
-from engine.reducer.snapshot_codec import Saved, restored, saved_without_rings
-from engine.reducer.state import new_world
+from papertape.engine.kernel.state import HISTORY_BARS_MAX, READINGS_MAX, Bar, OpenInterest
+from papertape.engine.reducer.snapshot_codec import Saved, restored, saved_without_rings
+from papertape.engine.reducer.state import new_world
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from engine.kernel.strategy import Strategy
-    from engine.reducer.state import World
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.engine.reducer.state import World
 
 Row = TypeVar("Row")
 

@@ -12,19 +12,19 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from engine.inspect.checkpoints import Places
-from engine.recovery import from_snapshot
-from engine.reducer.reducer import fold
-from engine.reducer.state import World, new_world
-from events.errors import LogBusy, UsageError
+from papertape.engine.inspect.checkpoints import Places
+from papertape.engine.recovery import from_snapshot
+from papertape.engine.reducer.reducer import fold
+from papertape.engine.reducer.state import World, new_world
+from papertape.events.errors import LogBusy, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from engine.kernel.strategy import Strategy
-    from events.log import LogReader
-    from events.log_thread import LogThread
-    from events.snapshots import SnapshotStore
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.events.log import LogReader
+    from papertape.events.log_thread import LogThread
+    from papertape.events.snapshots import SnapshotStore
 
 T = TypeVar("T")
 

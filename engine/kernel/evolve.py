@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.kernel.codes import (
+from papertape.engine.kernel.codes import (
     ENTRY,
     FUNDING_PAID,
     KILL_SWITCH_TRIPPED,
@@ -20,7 +20,7 @@ from engine.kernel.codes import (
 )
 
 if TYPE_CHECKING:
-    from engine.kernel.state import Account, Decision, Desk
+    from papertape.engine.kernel.state import Account, Decision, Desk
 
 
 def evolve(desk: Desk, account: Account, decision: Decision) -> None:

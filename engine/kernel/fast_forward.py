@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.kernel.codes import NO_ORDER
-from engine.kernel.series import complete_candle
+from papertape.engine.kernel.codes import NO_ORDER
+from papertape.engine.kernel.series import complete_candle
 
 if TYPE_CHECKING:
-    from engine.kernel.state import Account, Bars, Desk, Fact, FactColumns, Market, Series
+    from papertape.engine.kernel.state import Account, Bars, Desk, Fact, FactColumns, Market, Series
 
 
 def take_fact(fact: Fact, facts: FactColumns, f: int) -> None:

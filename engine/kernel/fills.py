@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.kernel.codes import (
+from papertape.engine.kernel.codes import (
     ENTRY,
     EXIT,
     FUNDING_PAID,
@@ -27,13 +27,13 @@ from engine.kernel.codes import (
     STOP,
     TARGET,
 )
-from engine.kernel.evolve import evolve
-from engine.kernel.margin import available_margin, liquidation_price, pending_margin, profit
-from engine.kernel.rounding import market_price, stop_price, target_price, traded_through
-from engine.kernel.state import SETTLEMENTS_MASK
+from papertape.engine.kernel.evolve import evolve
+from papertape.engine.kernel.margin import available_margin, liquidation_price, pending_margin, profit
+from papertape.engine.kernel.rounding import market_price, stop_price, target_price, traded_through
+from papertape.engine.kernel.state import SETTLEMENTS_MASK
 
 if TYPE_CHECKING:
-    from engine.kernel.state import (
+    from papertape.engine.kernel.state import (
         Account,
         Contract,
         Contracts,

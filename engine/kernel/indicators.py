@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.kernel.codes import HIGH_VOLATILITY, LOW_VOLATILITY, RANGING, REGIME_UNKNOWN, TRENDING_DOWN, TRENDING_UP
-from engine.kernel.state import HISTORY_MASK
+from papertape.engine.kernel.codes import (
+    HIGH_VOLATILITY,
+    LOW_VOLATILITY,
+    RANGING,
+    REGIME_UNKNOWN,
+    TRENDING_DOWN,
+    TRENDING_UP,
+)
+from papertape.engine.kernel.state import HISTORY_MASK
 
 if TYPE_CHECKING:
-    from engine.kernel.state import Adx, Atr, Bars, Extreme, Rsi, Series, VolumeAverage, Vwap
+    from papertape.engine.kernel.state import Adx, Atr, Bars, Extreme, Rsi, Series, VolumeAverage, Vwap
 
 RSI_READY_ROW = 14
 ATR_READY_ROW = 14

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.kernel.codes import (
+from papertape.engine.kernel.codes import (
     DAILY_LOSS,
     ENTRY,
     GLOBAL_LOSS,
@@ -17,13 +17,13 @@ from engine.kernel.codes import (
     NO_REASON,
     SESSION_LOSS,
 )
-from engine.kernel.evolve import evolve
-from engine.kernel.fills import cancel_entry
+from papertape.engine.kernel.evolve import evolve
+from papertape.engine.kernel.fills import cancel_entry
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
 
-    from engine.kernel.state import Account, Decision, Decisions, Desks, Guard, Rules
+    from papertape.engine.kernel.state import Account, Decision, Decisions, Desks, Guard, Rules
 
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.kernel.codes import ENTRY
+from papertape.engine.kernel.codes import ENTRY
 
 if TYPE_CHECKING:
-    from engine.kernel.state import Account, Desk, Desks, Rules, Tiers
+    from papertape.engine.kernel.state import Account, Desk, Desks, Rules, Tiers
 
 TIER_STEPS_MAX = 12
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.kernel.codes import CANDLE, WARM_UP
-from engine.kernel.evolve import evolve
-from engine.kernel.kill_switch import roll_day
-from engine.kernel.series import watch_fact
-from engine.kernel.stages import mark
+from papertape.engine.kernel.codes import CANDLE, WARM_UP
+from papertape.engine.kernel.evolve import evolve
+from papertape.engine.kernel.kill_switch import roll_day
+from papertape.engine.kernel.series import watch_fact
+from papertape.engine.kernel.stages import mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable

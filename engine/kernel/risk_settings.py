@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from engine.kernel.state import Guard, Rules
+from papertape.engine.kernel.state import Guard, Rules
 
 Percent = Annotated[float, Meta(ge=0.0, le=100.0, extra={"unit": "%"})]
 

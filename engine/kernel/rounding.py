@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engine.kernel.state import Contract
+    from papertape.engine.kernel.state import Contract
 
 
 STEPS_MAX = 9_007_199_254_740_992.0

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.kernel.codes import CANDLE, FUNDING, HIGH_VOLATILITY
-from engine.kernel.indicators import (
+from papertape.engine.kernel.codes import CANDLE, FUNDING, HIGH_VOLATILITY
+from papertape.engine.kernel.indicators import (
     classify_regime,
     true_range,
     update_adx,
@@ -18,10 +18,10 @@ from engine.kernel.indicators import (
     update_volume_average,
     update_vwap,
 )
-from engine.kernel.state import HISTORY_MASK, READINGS_MASK, SETTLEMENTS_MASK, SETTLEMENTS_MAX
+from papertape.engine.kernel.state import HISTORY_MASK, READINGS_MASK, SETTLEMENTS_MASK, SETTLEMENTS_MAX
 
 if TYPE_CHECKING:
-    from engine.kernel.state import Adx, Atr, Bars, Fact, Market, Readings, Rsi, Series, Settlements
+    from papertape.engine.kernel.state import Adx, Atr, Bars, Fact, Market, Readings, Rsi, Series, Settlements
 
 
 def watch_fact(

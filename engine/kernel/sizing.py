@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.kernel.codes import (
+from papertape.engine.kernel.codes import (
     BELOW_MINIMUM,
     CORRELATION,
     COST_TO_STOP,
@@ -25,11 +25,11 @@ from engine.kernel.codes import (
     STOP_WRONG_SIDE,
     TARGET_WRONG_SIDE,
 )
-from engine.kernel.margin import available_margin, liquidation_price
-from engine.kernel.rounding import fits_grid, market_price, quantity_down, stop_price, target_price
+from papertape.engine.kernel.margin import available_margin, liquidation_price
+from papertape.engine.kernel.rounding import fits_grid, market_price, quantity_down, stop_price, target_price
 
 if TYPE_CHECKING:
-    from engine.kernel.state import (
+    from papertape.engine.kernel.state import (
         Account,
         Contract,
         Contracts,

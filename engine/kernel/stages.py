@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.kernel.codes import (
+from papertape.engine.kernel.codes import (
     CANDLE,
     EXIT,
     FIRST_EXIT_REASON,
@@ -20,17 +20,17 @@ from engine.kernel.codes import (
     ORDER_PLACED,
     UNNAMED_EXIT,
 )
-from engine.kernel.evolve import evolve
-from engine.kernel.fills import book_funding, slippage_now, trade_candle
-from engine.kernel.kill_switch import guard_account, roll_day
-from engine.kernel.margin import equity
-from engine.kernel.sizing import size_entry
-from engine.kernel.strategy import clear_reading
+from papertape.engine.kernel.evolve import evolve
+from papertape.engine.kernel.fills import book_funding, slippage_now, trade_candle
+from papertape.engine.kernel.kill_switch import guard_account, roll_day
+from papertape.engine.kernel.margin import equity
+from papertape.engine.kernel.sizing import size_entry
+from papertape.engine.kernel.strategy import clear_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.kernel.state import (
+    from papertape.engine.kernel.state import (
         Account,
         Bars,
         Contracts,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         Settlements,
         TierTables,
     )
-    from engine.kernel.strategy import Hooks
+    from papertape.engine.kernel.strategy import Hooks
 
 
 def profit_after_costs(desk: Desk, close: float, slippage: float, rules: Rules) -> float:

@@ -37,8 +37,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from engine.kernel.codes import REASON_CODES
-from events.errors import ConfigError
+from papertape.engine.kernel.codes import REASON_CODES
+from papertape.events.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.kernel.codes import CANDLE, WARM_UP
-from engine.kernel.fast_forward import take_fact, take_quiet
-from engine.kernel.kill_switch import guard_total
-from engine.kernel.series import watch_fact
+from papertape.engine.kernel.codes import CANDLE, WARM_UP
+from papertape.engine.kernel.fast_forward import take_fact, take_quiet
+from papertape.engine.kernel.kill_switch import guard_total
+from papertape.engine.kernel.series import watch_fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

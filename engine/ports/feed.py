@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from events.facts import ContractListed, FeedConnected, FeedFact
+from papertape.events.facts import ContractListed, FeedConnected, FeedFact
 
 BATCH_FACTS_MAX: Final = 256
 REFUSALS_KEPT_MAX: Final = 100

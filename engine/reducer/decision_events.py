@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import astuple
 
-from engine.kernel.codes import (
+from papertape.engine.kernel.codes import (
     ENTRY,
     EXIT,
     FUNDING_PAID,
@@ -30,7 +30,7 @@ from engine.kernel.codes import (
     reason_code,
     reason_names,
 )
-from events.facts import (
+from papertape.events.facts import (
     Event,
     FundingPaid,
     KillSwitchTripped,
@@ -45,7 +45,7 @@ from events.facts import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from engine.kernel.state import Decision
+    from papertape.engine.kernel.state import Decision
 
 DECISION_EVENTS: dict[int, type[Event]] = {
     FUNDING_PAID: FundingPaid,

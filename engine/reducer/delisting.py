@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.kernel.codes import DELISTED, ENDED, EXIT, MANUAL
-from engine.kernel.fills import close_position
-from engine.kernel.kill_switch import guard_account
-from engine.kernel.stages import mark
-from engine.kernel.state import Fact
+from papertape.engine.kernel.codes import DELISTED, ENDED, EXIT, MANUAL
+from papertape.engine.kernel.fills import close_position
+from papertape.engine.kernel.kill_switch import guard_account
+from papertape.engine.kernel.stages import mark
+from papertape.engine.kernel.state import Fact
 
 if TYPE_CHECKING:
-    from engine.reducer.state import Runner, World
-    from events.facts import ContractDelisted
+    from papertape.engine.reducer.state import Runner, World
+    from papertape.events.facts import ContractDelisted
 
 SETTLED_AFTER_MS = 86_400_000
 

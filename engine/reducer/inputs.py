@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.kernel.codes import ENDED, EXIT, SUSPENDED, TRADABLE
-from engine.kernel.evolve import reset_account
-from engine.kernel.kill_switch import reset_guard
-from engine.kernel.state import Decision
-from engine.reducer.decision_events import decision_of
-from engine.reducer.delisting import is_delisted
-from engine.reducer.state import configure_runner, hold, list_contract
-from events.errors import CommandRefused
-from events.facts import (
+from papertape.engine.kernel.codes import ENDED, EXIT, SUSPENDED, TRADABLE
+from papertape.engine.kernel.evolve import reset_account
+from papertape.engine.kernel.kill_switch import reset_guard
+from papertape.engine.kernel.state import Decision
+from papertape.engine.reducer.decision_events import decision_of
+from papertape.engine.reducer.delisting import is_delisted
+from papertape.engine.reducer.state import configure_runner, hold, list_contract
+from papertape.events.errors import CommandRefused
+from papertape.events.facts import (
     GLOBAL_SCOPE,
     CloseRequested,
     ContractDelisted,
@@ -32,7 +32,7 @@ from events.facts import (
 )
 
 if TYPE_CHECKING:
-    from engine.reducer.state import World
+    from papertape.engine.reducer.state import World
 
 CONFIGURATION = "configuration"
 PAUSED_BY_HAND = 1

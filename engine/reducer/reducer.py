@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from engine.kernel.codes import (
+from papertape.engine.kernel.codes import (
     CANDLE,
     DELISTED,
     ENDED,
@@ -23,17 +23,17 @@ from engine.kernel.codes import (
     TRADABLE,
     WARM_UP,
 )
-from engine.kernel.evolve import evolve
-from engine.kernel.fills import cancel_entry
-from engine.kernel.kill_switch import cancel_entries, guard_total, roll_day, trip_global
-from engine.kernel.series import watch_candle, watch_reading, watch_series, watch_settlement
-from engine.kernel.stages import mark, place_exit
-from engine.kernel.state import Decision, Fact
-from engine.reducer.decision_events import DECISION_KINDS, decision_of, event_of
-from engine.reducer.delisting import is_delisted, is_due, settle
-from engine.reducer.inputs import take, trip
-from events.errors import EngineFault
-from events.facts import (
+from papertape.engine.kernel.evolve import evolve
+from papertape.engine.kernel.fills import cancel_entry
+from papertape.engine.kernel.kill_switch import cancel_entries, guard_total, roll_day, trip_global
+from papertape.engine.kernel.series import watch_candle, watch_reading, watch_series, watch_settlement
+from papertape.engine.kernel.stages import mark, place_exit
+from papertape.engine.kernel.state import Decision, Fact
+from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of, event_of
+from papertape.engine.reducer.delisting import is_delisted, is_due, settle
+from papertape.engine.reducer.inputs import take, trip
+from papertape.events.errors import EngineFault
+from papertape.events.facts import (
     GLOBAL_SCOPE,
     CandleClosed,
     CloseRequested,
@@ -53,13 +53,13 @@ from events.facts import (
     SymbolResumed,
     SymbolSuspended,
 )
-from events.log import Entry, Recorded
+from papertape.events.log import Entry, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from engine.kernel.state import Market, Series
-    from engine.reducer.state import Runner, World
+    from papertape.engine.kernel.state import Market, Series
+    from papertape.engine.reducer.state import Runner, World
 
 MARKET_FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
 SYMBOL_FACTS = (*MARKET_FACTS, ContractListed, ContractDelisted, SymbolSuspended, SymbolResumed)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from engine.kernel.state import (
+from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
     HISTORY_MASK,
     READINGS_MASK,
@@ -27,17 +27,17 @@ from engine.kernel.state import (
     Series,
     Settlement,
 )
-from engine.reducer.reducer import react
-from engine.reducer.state import configure_runner, list_contract, new_world
-from events.errors import SnapshotRefused
-from events.facts import ContractListed, Event, FeedConnected, RunnerConfigured
-from events.log import Entry
+from papertape.engine.reducer.reducer import react
+from papertape.engine.reducer.state import configure_runner, list_contract, new_world
+from papertape.events.errors import SnapshotRefused
+from papertape.events.facts import ContractListed, Event, FeedConnected, RunnerConfigured
+from papertape.events.log import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from engine.kernel.strategy import Strategy
-    from engine.reducer.state import Runner, World
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.engine.reducer.state import Runner, World
 
 
 class SavedRunner(Struct, array_like=True):

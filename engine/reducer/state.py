@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from engine.kernel.risk_settings import Risk, guard_of, rules_of
-from engine.kernel.stages import make_look, make_trade
-from engine.kernel.state import (
+from papertape.engine.kernel.risk_settings import Risk, guard_of, rules_of
+from papertape.engine.kernel.stages import make_look, make_trade
+from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
     READINGS_MAX,
     SETTLEMENTS_MAX,
@@ -30,14 +30,14 @@ from engine.kernel.state import (
     Settlement,
     Tier,
 )
-from events.errors import CommandRefused, ConfigError
+from papertape.events.errors import CommandRefused, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from engine.kernel.state import Bars, Readings
-    from engine.kernel.strategy import Strategy
-    from events.facts import ContractListed, FeedConnected, RunnerConfigured
+    from papertape.engine.kernel.state import Bars, Readings
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured
 
 GAP_RESET_MS = 240 * 60_000
 SYMBOLS_MAX = 512

@@ -14,28 +14,28 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.feeds.files import csv_polars
-from engine.reducer.reducer import cause_of, gap_before, react
-from engine.reducer.state import World, new_world
-from engine.research.course import DAYS_MAX, Course, course_of, make_walk
-from engine.research.guarded import Decided, TapeEngine, run_tape
-from engine.research.plain import PlainEngine
-from engine.research.tape import Tape, fact_event, tape_of
-from engine.runner_settings import RunnerSettings, configuration
-from engine.strategy_registry import shipped_digest
-from events.errors import UsageError
-from events.facts import GLOBAL_SCOPE, CandleClosed, Event, KillSwitchReset, KillSwitchTripped, OrderPlaced
-from events.log import Entry
+from papertape.engine.feeds.files import csv_polars
+from papertape.engine.reducer.reducer import cause_of, gap_before, react
+from papertape.engine.reducer.state import World, new_world
+from papertape.engine.research.course import DAYS_MAX, Course, course_of, make_walk
+from papertape.engine.research.guarded import Decided, TapeEngine, run_tape
+from papertape.engine.research.plain import PlainEngine
+from papertape.engine.research.tape import Tape, fact_event, tape_of
+from papertape.engine.runner_settings import RunnerSettings, configuration
+from papertape.engine.strategy_registry import shipped_digest
+from papertape.events.errors import UsageError
+from papertape.events.facts import GLOBAL_SCOPE, CandleClosed, Event, KillSwitchReset, KillSwitchTripped, OrderPlaced
+from papertape.events.log import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from engine.feeds.files.columns import CandleColumns
-    from engine.feeds.files.csv_reader import QuickReader
-    from engine.feeds.files.feed import FileFeed
-    from engine.feeds.files.table_source import TableText
-    from engine.kernel.state import FactColumns
-    from engine.kernel.strategy import Strategy
+    from papertape.engine.feeds.files.columns import CandleColumns
+    from papertape.engine.feeds.files.csv_reader import QuickReader
+    from papertape.engine.feeds.files.feed import FileFeed
+    from papertape.engine.feeds.files.table_source import TableText
+    from papertape.engine.kernel.state import FactColumns
+    from papertape.engine.kernel.strategy import Strategy
 
 ENGINES = ("auto", "python", "compiled")
 AFTER_TRIP = ("stop", "continue")
@@ -124,7 +124,7 @@ def import_ahead(engine: str) -> Iterator[QuickReader]:
         return
     collecting = gc.isenabled()
     gc.disable()
-    importing = Thread(target=import_module, args=("engine.research.compiled",), daemon=True)
+    importing = Thread(target=import_module, args=("papertape.engine.research.compiled",), daemon=True)
     importing.start()
     try:
         yield _compiled_reader
@@ -137,7 +137,7 @@ def import_ahead(engine: str) -> Iterator[QuickReader]:
 
 def _compiled_reader(table: TableText, grid_ms: int) -> CandleColumns | None:
     """The compiled reader; waits for the import."""
-    from engine.research.tables import candles  # noqa: PLC0415 - belongs to an extra
+    from papertape.engine.research.tables import candles  # noqa: PLC0415 - belongs to an extra
 
     return candles(table, grid_ms)
 
@@ -156,7 +156,7 @@ def _engine(world: World, tape: Tape, compiled: bool) -> TapeEngine:
     """The engine for the tape; numba is imported only when it is used."""
     if not compiled:
         return PlainEngine(world, tape)
-    from engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
+    from papertape.engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
 
     return CompiledEngine(world, tape)
 
@@ -166,8 +166,8 @@ def _courses(world: World, made: TapeEngine, equities: list[Any], compiled: bool
     days: Any = array("d", bytes(8 * DAYS_MAX))
     walk = make_walk(shipped_digest())
     if compiled:
-        from engine.research.compiled import compiled_walk  # noqa: PLC0415 - belongs to an extra
-        from engine.research.rows import floats  # noqa: PLC0415 - likewise
+        from papertape.engine.research.compiled import compiled_walk  # noqa: PLC0415 - belongs to an extra
+        from papertape.engine.research.rows import floats  # noqa: PLC0415 - likewise
 
         walk, days = compiled_walk(shipped_digest()), floats(days)
     return [

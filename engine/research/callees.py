@@ -21,8 +21,8 @@ from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import DumpParforDiagnostics, InlineOverloads, NativeLowering, NopythonRewrites
 from numba.extending import intrinsic, overload, register_jitable
 
-from engine.kernel.strategy import clear_reading
-from engine.research.loop_cache import loop_cache
+from papertape.engine.kernel.strategy import clear_reading
+from papertape.engine.research.loop_cache import loop_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable

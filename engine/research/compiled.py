@@ -13,47 +13,47 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import engine.kernel.evolve
-import engine.kernel.fast_forward
-import engine.kernel.fills
-import engine.kernel.indicators
-import engine.kernel.kill_switch
-import engine.kernel.margin
-import engine.kernel.rounding
-import engine.kernel.series
-import engine.kernel.sizing
-import engine.kernel.stages
-import engine.kernel.strategy
-from engine.kernel.kill_switch import reset_guard
-from engine.kernel.stages import make_look, make_trade
-from engine.kernel.state import Guard
-from engine.kernel.tape_loop import make_advance, make_guard_watch
-from engine.research.callees import make_clearing_known, make_loop, make_part
-from engine.research.course import make_walk
-from engine.research.guarded import STRETCH_FACTS
-from engine.research.records import Array, records_of, struct_of
-from engine.research.runner import CompiledRunner
-from engine.strategy_registry import loop_digest, shipped_digest
+import papertape.engine.kernel.evolve
+import papertape.engine.kernel.fast_forward
+import papertape.engine.kernel.fills
+import papertape.engine.kernel.indicators
+import papertape.engine.kernel.kill_switch
+import papertape.engine.kernel.margin
+import papertape.engine.kernel.rounding
+import papertape.engine.kernel.series
+import papertape.engine.kernel.sizing
+import papertape.engine.kernel.stages
+import papertape.engine.kernel.strategy
+from papertape.engine.kernel.kill_switch import reset_guard
+from papertape.engine.kernel.stages import make_look, make_trade
+from papertape.engine.kernel.state import Guard
+from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
+from papertape.engine.research.callees import make_clearing_known, make_loop, make_part
+from papertape.engine.research.course import make_walk
+from papertape.engine.research.guarded import STRETCH_FACTS
+from papertape.engine.research.records import Array, records_of, struct_of
+from papertape.engine.research.runner import CompiledRunner
+from papertape.engine.strategy_registry import loop_digest, shipped_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from engine.kernel.strategy import Strategy
-    from engine.reducer.state import World
-    from engine.research.tape import Tape
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.engine.reducer.state import World
+    from papertape.engine.research.tape import Tape
 
 KERNEL_MODULES = (
-    engine.kernel.evolve,
-    engine.kernel.fills,
-    engine.kernel.kill_switch,
-    engine.kernel.indicators,
-    engine.kernel.margin,
-    engine.kernel.fast_forward,
-    engine.kernel.rounding,
-    engine.kernel.series,
-    engine.kernel.sizing,
-    engine.kernel.stages,
+    papertape.engine.kernel.evolve,
+    papertape.engine.kernel.fills,
+    papertape.engine.kernel.kill_switch,
+    papertape.engine.kernel.indicators,
+    papertape.engine.kernel.margin,
+    papertape.engine.kernel.fast_forward,
+    papertape.engine.kernel.rounding,
+    papertape.engine.kernel.series,
+    papertape.engine.kernel.sizing,
+    papertape.engine.kernel.stages,
 )
 IGNORED = ("ignore_bar", "ignore_settlement", "ignore_reading", "ignore_reset", "never_leave", "clip")
 
@@ -64,7 +64,7 @@ def make_known() -> None:
     for module in KERNEL_MODULES:
         _make_module_known(module)
     for name in IGNORED:
-        make_part(getattr(engine.kernel.strategy, name))
+        make_part(getattr(papertape.engine.kernel.strategy, name))
     make_clearing_known()
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from engine.kernel.codes import CANDLE, WARM_UP
-from engine.kernel.kill_switch import DAY_MS
+from papertape.engine.kernel.codes import CANDLE, WARM_UP
+from papertape.engine.kernel.kill_switch import DAY_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from engine.kernel.state import Decision
-from engine.reducer.decision_events import event_from, event_kind, readings_of, sources_of
-from engine.research.records import dtype_of, leaves_taken
+from papertape.engine.kernel.state import Decision
+from papertape.engine.reducer.decision_events import event_from, event_kind, readings_of, sources_of
+from papertape.engine.research.records import dtype_of, leaves_taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     from msgspec import Struct
 
-    from engine.kernel.strategy import Strategy
-    from engine.research.records import Array
-    from events.facts import Event
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.engine.research.records import Array
+    from papertape.events.facts import Event
 
 
 @cache

@@ -10,18 +10,18 @@ from bisect import bisect_left
 from heapq import merge
 from typing import TYPE_CHECKING
 
-from engine.kernel.codes import CANDLE
-from engine.research.tape import fact_event
-from events.facts import KillSwitchReset, KillSwitchTripped
+from papertape.engine.kernel.codes import CANDLE
+from papertape.engine.research.tape import fact_event
+from papertape.events.facts import KillSwitchReset, KillSwitchTripped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.kernel.state import FactColumns
-    from engine.reducer.state import World
-    from engine.research.backtest import Backtest
-    from engine.research.tape import Tape
-    from events.facts import Event
+    from papertape.engine.kernel.state import FactColumns
+    from papertape.engine.reducer.state import World
+    from papertape.engine.research.backtest import Backtest
+    from papertape.engine.research.tape import Tape
+    from papertape.events.facts import Event
 
 
 def excerpt(run: Backtest) -> Iterator[Event]:

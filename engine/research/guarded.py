@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from engine.kernel.codes import GLOBAL_LOSS
-from engine.kernel.evolve import reset_account
-from engine.kernel.kill_switch import DAY_MS, cancel_entries, trip_global
-from engine.kernel.state import Decision, FactColumns, Guard
-from engine.reducer.decision_events import event_of
-from events.facts import GLOBAL_SCOPE, Event, KillSwitchReset
+from papertape.engine.kernel.codes import GLOBAL_LOSS
+from papertape.engine.kernel.evolve import reset_account
+from papertape.engine.kernel.kill_switch import DAY_MS, cancel_entries, trip_global
+from papertape.engine.kernel.state import Decision, FactColumns, Guard
+from papertape.engine.reducer.decision_events import event_of
+from papertape.events.facts import GLOBAL_SCOPE, Event, KillSwitchReset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableSequence, Sequence
 
-    from engine.reducer.state import Runner, World
+    from papertape.engine.reducer.state import Runner, World
 
 STRETCH_FACTS = 131_072
 GLOBAL_RUNNER = -1

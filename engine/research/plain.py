@@ -6,21 +6,21 @@ import copy
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from engine.kernel.kill_switch import reset_guard
-from engine.kernel.stages import make_look
-from engine.kernel.state import Decision, Fact, Guard
-from engine.kernel.tape_loop import make_advance, make_guard_watch
-from engine.reducer.decision_events import event_of
-from engine.reducer.state import DECISIONS_A_FACT_MAX
-from engine.research.copying import copied
+from papertape.engine.kernel.kill_switch import reset_guard
+from papertape.engine.kernel.stages import make_look
+from papertape.engine.kernel.state import Decision, Fact, Guard
+from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
+from papertape.engine.reducer.decision_events import event_of
+from papertape.engine.reducer.state import DECISIONS_A_FACT_MAX
+from papertape.engine.research.copying import copied
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
 
-    from engine.kernel.state import FactColumns
-    from engine.reducer.state import Runner, World
-    from engine.research.tape import Tape
-    from events.facts import Event
+    from papertape.engine.kernel.state import FactColumns
+    from papertape.engine.reducer.state import Runner, World
+    from papertape.engine.research.tape import Tape
+    from papertape.events.facts import Event
 
 OUT_ROWS = 256
 

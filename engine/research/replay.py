@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.kernel.codes import CANDLE, FUNDING, OPEN_INTEREST
-from engine.kernel.replay_loop import make_follow
-from engine.kernel.stages import make_look
-from engine.kernel.state import Decision, Fact, Guard
-from engine.reducer.decision_events import DECISION_KINDS, decision_of
-from engine.reducer.reducer import follow, follow_decision, is_decision, remember
-from engine.reducer.state import World, new_world
-from engine.research.callees import make_loop, make_part
-from engine.research.compiled import guard_watch, know_strategy
-from engine.research.guarded import STRETCH_FACTS
-from engine.research.records import dtype_of, records_of, struct_of, values_of
-from engine.research.rows import columns_of_rows
-from engine.research.runner import CompiledRunner
-from engine.strategy_registry import loop_digest, shipped_digest
-from events.facts import (
+from papertape.engine.kernel.codes import CANDLE, FUNDING, OPEN_INTEREST
+from papertape.engine.kernel.replay_loop import make_follow
+from papertape.engine.kernel.stages import make_look
+from papertape.engine.kernel.state import Decision, Fact, Guard
+from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of
+from papertape.engine.reducer.reducer import follow, follow_decision, is_decision, remember
+from papertape.engine.reducer.state import World, new_world
+from papertape.engine.research.callees import make_loop, make_part
+from papertape.engine.research.compiled import guard_watch, know_strategy
+from papertape.engine.research.guarded import STRETCH_FACTS
+from papertape.engine.research.records import dtype_of, records_of, struct_of, values_of
+from papertape.engine.research.rows import columns_of_rows
+from papertape.engine.research.runner import CompiledRunner
+from papertape.engine.strategy_registry import loop_digest, shipped_digest
+from papertape.events.facts import (
     GLOBAL_SCOPE,
     CandleClosed,
     DataRefused,
@@ -41,13 +41,13 @@ from events.facts import (
     KillSwitchTripped,
     OpenInterestObserved,
 )
-from events.log import Recorded
+from papertape.events.log import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from engine.kernel.strategy import Strategy
-    from events.log import LogReader
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.events.log import LogReader
 
 FACT_TYPE = dtype_of(Fact)
 PACKED = Struct("=5q5d")

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.kernel.codes import CANDLE, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
-from engine.kernel.state import FactColumns
+from papertape.engine.kernel.codes import CANDLE, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
+from papertape.engine.kernel.state import FactColumns
 
 if TYPE_CHECKING:
     from array import array
 
-    from engine.feeds.files.columns import CandleColumns, SeriesColumns
-    from engine.research.records import Array
-    from engine.research.tape import Tape
+    from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
+    from papertape.engine.research.records import Array
+    from papertape.engine.research.tape import Tape
 
 
 def floats(column: array[float]) -> Array:

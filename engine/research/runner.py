@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.kernel.state import Account, Bar, Desk, Fact, Market, OpenInterest, Series, Settlement
-from engine.reducer.state import DECISIONS_A_FACT_MAX
-from engine.research.decisions import decision_type, events_of
-from engine.research.records import Array, records_of, struct_of, structs_of
+from papertape.engine.kernel.state import Account, Bar, Desk, Fact, Market, OpenInterest, Series, Settlement
+from papertape.engine.reducer.state import DECISIONS_A_FACT_MAX
+from papertape.engine.research.decisions import decision_type, events_of
+from papertape.engine.research.records import Array, records_of, struct_of, structs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.kernel.state import FactColumns
-    from engine.reducer.state import Runner, World
-    from events.facts import Event
+    from papertape.engine.kernel.state import FactColumns
+    from papertape.engine.reducer.state import Runner, World
+    from papertape.events.facts import Event
 
 OUT_ROWS = 4_096
 

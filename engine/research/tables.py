@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from engine.feeds.candle_row import PRICE_USDT_MAX, TIME_MS_MAX, TIME_MS_MIN
-from engine.feeds.files import csv_polars
-from engine.feeds.files.columns import CandleColumns
-from engine.research.callees import make_loop
+from papertape.engine.feeds.candle_row import PRICE_USDT_MAX, TIME_MS_MAX, TIME_MS_MIN
+from papertape.engine.feeds.files import csv_polars
+from papertape.engine.feeds.files.columns import CandleColumns
+from papertape.engine.research.callees import make_loop
 
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Callable
 
-    from engine.feeds.files.table_source import TableText
-    from engine.research.records import Array
+    from papertape.engine.feeds.files.table_source import TableText
+    from papertape.engine.research.records import Array
 
 COMMA, NEWLINE, POINT, ZERO, NINE = b",\n.09"
 DIGITS_MAX: Final = 18

@@ -9,15 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from engine.kernel.codes import CANDLE, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
-from engine.kernel.state import Fact, FactColumns
-from events.facts import CandleClosed, ContractListed, FundingRateSettled, MarketFact, OpenInterestObserved, Timing
+from papertape.engine.kernel.codes import CANDLE, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
+from papertape.engine.kernel.state import Fact, FactColumns
+from papertape.events.facts import (
+    CandleClosed,
+    ContractListed,
+    FundingRateSettled,
+    MarketFact,
+    OpenInterestObserved,
+    Timing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from engine.feeds.files.columns import CandleColumns, SeriesColumns
-    from engine.feeds.files.feed import FileFeed
+    from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
+    from papertape.engine.feeds.files.feed import FileFeed
 
 
 class Tape(Struct):
@@ -50,7 +57,7 @@ class Tape(Struct):
 
     def arrays(self) -> FactColumns:
         """The facts as numpy's arrays."""
-        from engine.research.rows import columns_of  # noqa: PLC0415 - numpy belongs to an extra
+        from papertape.engine.research.rows import columns_of  # noqa: PLC0415 - numpy belongs to an extra
 
         return columns_of(self)
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
-from engine.kernel.strategy import Condition
+from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
+from papertape.engine.kernel.strategy import Condition
 
 if TYPE_CHECKING:
-    from engine.kernel.state import Decision, Desk, Market, Series
+    from papertape.engine.kernel.state import Decision, Desk, Market, Series
 
 NAME = "funding"
 TIMEFRAME_MS = 900_000
@@ -146,6 +146,6 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
 
 
 if __name__ == "__main__":
-    from engine.strategy_demo import show
+    from papertape.engine.strategy_demo import show
 
     show(NAME)

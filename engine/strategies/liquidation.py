@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
-from engine.kernel.state import READINGS_MASK, READINGS_MAX
-from engine.kernel.strategy import Condition, clip
+from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
+from papertape.engine.kernel.state import READINGS_MASK, READINGS_MAX
+from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from engine.kernel.state import Bars, Decision, Desk, Market, Readings, Series
+    from papertape.engine.kernel.state import Bars, Decision, Desk, Market, Readings, Series
 
 NAME = "liquidation"
 TIMEFRAME_MS = 300_000
@@ -224,6 +224,6 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
 
 
 if __name__ == "__main__":
-    from engine.strategy_demo import show
+    from papertape.engine.strategy_demo import show
 
     show(NAME)

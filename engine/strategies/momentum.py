@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct, field
 
-from engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
-from engine.kernel.indicators import ADX_READY_ROW, roll_highest, roll_lowest, spike
-from engine.kernel.state import Extreme
-from engine.kernel.strategy import Condition, clip
+from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
+from papertape.engine.kernel.indicators import ADX_READY_ROW, roll_highest, roll_lowest, spike
+from papertape.engine.kernel.state import Extreme
+from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from engine.kernel.state import Bars, Decision, Desk, Market, Series
+    from papertape.engine.kernel.state import Bars, Decision, Desk, Market, Series
 
 NAME = "momentum"
 TIMEFRAME_MS = 300_000
@@ -169,6 +169,6 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
 
 
 if __name__ == "__main__":
-    from engine.strategy_demo import show
+    from papertape.engine.strategy_demo import show
 
     show(NAME)

@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from engine.kernel.codes import FIRST_EXIT_REASON, LOW_VOLATILITY, NO_REASON, RANGING, TRENDING_DOWN, TRENDING_UP
-from engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW, spike
-from engine.kernel.strategy import Condition, clip
+from papertape.engine.kernel.codes import (
+    FIRST_EXIT_REASON,
+    LOW_VOLATILITY,
+    NO_REASON,
+    RANGING,
+    TRENDING_DOWN,
+    TRENDING_UP,
+)
+from papertape.engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW, spike
+from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from engine.kernel.state import Decision, Desk, Market, Series
-    from engine.kernel.strategy import NoState
+    from papertape.engine.kernel.state import Decision, Desk, Market, Series
+    from papertape.engine.kernel.strategy import NoState
 
 NAME = "vwap_rsi"
 TIMEFRAME_MS = 300_000
@@ -160,6 +167,6 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
 
 
 if __name__ == "__main__":
-    from engine.strategy_demo import show
+    from papertape.engine.strategy_demo import show
 
     show(NAME)

@@ -11,8 +11,8 @@ currency, `_ms` UTC milliseconds, `_percent` percent, `_fraction` and `rate` pla
 
 from __future__ import annotations
 
-from events.facts.base import GLOBAL_SCOPE, Action, Event, Side, Timing
-from events.facts.market import (
+from papertape.events.facts.base import GLOBAL_SCOPE, Action, Event, Side, Timing
+from papertape.events.facts.market import (
     CandleClosed,
     ContractDelisted,
     ContractListed,
@@ -26,7 +26,7 @@ from events.facts.market import (
     SymbolResumed,
     SymbolSuspended,
 )
-from events.facts.operation import (
+from papertape.events.facts.operation import (
     AnomalyCleared,
     AnomalyPersists,
     AnomalyRaised,
@@ -39,8 +39,8 @@ from events.facts.operation import (
     RunnerPaused,
     RunnerResumed,
 )
-from events.facts.risk import KillSwitchReset, KillSwitchTripped
-from events.facts.trading import (
+from papertape.events.facts.risk import KillSwitchReset, KillSwitchTripped
+from papertape.events.facts.trading import (
     Closing,
     FundingPaid,
     Liquidated,

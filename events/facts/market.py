@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from events.facts.base import Event, Timing
+from papertape.events.facts.base import Event, Timing
 
 
 class ContractListed(Event, frozen=True, tag="ContractListed.2"):

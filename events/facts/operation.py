@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from events.facts.base import Event
+from papertape.events.facts.base import Event
 
 
 class EngineStarted(Event, frozen=True, tag="EngineStarted.1"):

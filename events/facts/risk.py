@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from events.facts.base import Event
+from papertape.events.facts.base import Event
 
 
 class KillSwitchTripped(Event, frozen=True, tag="KillSwitchTripped.2"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from events.facts.base import Action, Event, Side
+from papertape.events.facts.base import Action, Event, Side
 
 
 class OrderPlaced(Event, frozen=True, tag="OrderPlaced.1"):

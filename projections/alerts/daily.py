@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
-from events.facts import CandleClosed, Closing, FundingPaid, KillSwitchTripped, PositionOpened, Timing
-from projections.alerts.markup import foot, message, table, text
-from projections.alerts.texts import POSITIONS_NAMED_MAX, Stamp, of_position, position_line, trip_line
-from projections.folds.metrics import DAY_MS
-from projections.text.formats import gain, gain_percent, money, percent, utc
+from papertape.events.facts import CandleClosed, Closing, FundingPaid, KillSwitchTripped, PositionOpened, Timing
+from papertape.projections.alerts.markup import foot, message, table, text
+from papertape.projections.alerts.texts import POSITIONS_NAMED_MAX, Stamp, of_position, position_line, trip_line
+from papertape.projections.folds.metrics import DAY_MS
+from papertape.projections.text.formats import gain, gain_percent, money, percent, utc
 
 if TYPE_CHECKING:
-    from events.log import Recorded
-    from projections.folds.kill_switches import State, TripView
-    from projections.folds.portfolio import Portfolio, PositionView
-    from projections.folds.trades import Trades, TradeView
+    from papertape.events.log import Recorded
+    from papertape.projections.folds.kill_switches import State, TripView
+    from papertape.projections.folds.portfolio import Portfolio, PositionView
+    from papertape.projections.folds.trades import Trades, TradeView
 
 DAYS_KEPT_MAX = 400
 DUE_AFTER_MS = 300_000

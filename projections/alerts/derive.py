@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.facts import (
+from papertape.events.facts import (
     GLOBAL_SCOPE,
     AnomalyCleared,
     AnomalyPersists,
@@ -46,21 +46,21 @@ from events.facts import (
     SymbolResumed,
     SymbolSuspended,
 )
-from projections.alerts import texts
-from projections.alerts.alert import Alert, AlertKind
-from projections.alerts.daily import Days, daily_summary
-from projections.alerts.feed_story import FeedStory, Lost
-from projections.alerts.settings import AlertSettings
-from projections.folds.contracts import Contracts
-from projections.folds.market_status import DELISTED
-from projections.folds.portfolio import Portfolio
-from projections.folds.trades import Trades
+from papertape.projections.alerts import texts
+from papertape.projections.alerts.alert import Alert, AlertKind
+from papertape.projections.alerts.daily import Days, daily_summary
+from papertape.projections.alerts.feed_story import FeedStory, Lost
+from papertape.projections.alerts.settings import AlertSettings
+from papertape.projections.folds.contracts import Contracts
+from papertape.projections.folds.market_status import DELISTED
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.trades import Trades
 
 if TYPE_CHECKING:
-    from events.log import Recorded
-    from projections.folds.kill_switches import TripView
-    from projections.folds.market_status import AnomalyView
-    from projections.folds.portfolio import OrderView
+    from papertape.events.log import Recorded
+    from papertape.projections.folds.kill_switches import TripView
+    from papertape.projections.folds.market_status import AnomalyView
+    from papertape.projections.folds.portfolio import OrderView
 
 NEVER_TOLD: frozenset[type[Event]] = frozenset(
     {

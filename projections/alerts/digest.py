@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.facts import GLOBAL_SCOPE, Closing, KillSwitchReset, KillSwitchTripped, PositionOpened
-from projections.alerts.alert import AlertKind
-from projections.alerts.markup import bold, code, message, name, text
-from projections.alerts.texts import RESET, TRIPPED, loss_words, span
-from projections.text.formats import duration, gain, market_time
+from papertape.events.facts import GLOBAL_SCOPE, Closing, KillSwitchReset, KillSwitchTripped, PositionOpened
+from papertape.projections.alerts.alert import AlertKind
+from papertape.projections.alerts.markup import bold, code, message, name, text
+from papertape.projections.alerts.texts import RESET, TRIPPED, loss_words, span
+from papertape.projections.text.formats import duration, gain, market_time
 
 if TYPE_CHECKING:
-    from events.log import Recorded
-    from projections.alerts.alert import Alert
+    from papertape.events.log import Recorded
+    from papertape.projections.alerts.alert import Alert
 
 DIGEST = "≡"
 NAMED_MAX = 20

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.facts import CandleClosed, EngineStarted, FeedConnected, FeedLost, GapFound, Timing
+from papertape.events.facts import CandleClosed, EngineStarted, FeedConnected, FeedLost, GapFound, Timing
 
 if TYPE_CHECKING:
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 UNSTEADY_MS = 900_000
 _LATE, _ON_TIME = Timing.LATE, Timing.ON_TIME

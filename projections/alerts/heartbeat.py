@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from projections.alerts.markup import bold, foot, message, text
-from projections.text.formats import duration, gain, money
+from papertape.projections.alerts.markup import bold, foot, message, text
+from papertape.projections.text.formats import duration, gain, money
 
 if TYPE_CHECKING:
-    from projections.folds.portfolio import PortfolioView
+    from papertape.projections.folds.portfolio import PortfolioView
 
 HEARTBEAT = "♡"
 

@@ -15,7 +15,7 @@ from unicodedata import combining, east_asian_width
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-from projections.text.formats import utc
+from papertape.projections.text.formats import utc
 
 TEXT_UNITS_MAX = 4_096
 """Telegram's limit after parsing; kept before it, which is stricter. UTF-16 units."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from projections.alerts.alert import AlertKind, Loudness
+from papertape.projections.alerts.alert import AlertKind, Loudness
 
 FUNDING_PAID_USDT_MIN = 5.0
 

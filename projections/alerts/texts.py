@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.facts import GLOBAL_SCOPE
-from projections.alerts.markup import bold, code, foot, message, name, text
-from projections.folds.ledger import direction
-from projections.text.formats import (
+from papertape.events.facts import GLOBAL_SCOPE
+from papertape.projections.alerts.markup import bold, code, foot, message, name, text
+from papertape.projections.folds.ledger import direction
+from papertape.projections.text.formats import (
     duration,
     gain,
     gain_percent,
@@ -26,12 +26,12 @@ from projections.text.formats import (
     signed,
     utc,
 )
-from projections.text.reasons import loss_percent, reason_words
+from papertape.projections.text.reasons import loss_percent, reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from events.facts import (
+    from papertape.events.facts import (
         AnomalyCleared,
         AnomalyPersists,
         AnomalyRaised,
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
         RunnerResumed,
         Side,
     )
-    from projections.alerts.feed_story import Back, Lost
-    from projections.folds.kill_switches import TripView
-    from projections.folds.market_status import AnomalyView
-    from projections.folds.portfolio import AccountView, OrderView, PortfolioView, PositionView
-    from projections.folds.trades import TradeView
-    from projections.text.event_lines import Contracts
+    from papertape.projections.alerts.feed_story import Back, Lost
+    from papertape.projections.folds.kill_switches import TripView
+    from papertape.projections.folds.market_status import AnomalyView
+    from papertape.projections.folds.portfolio import AccountView, OrderView, PortfolioView, PositionView
+    from papertape.projections.folds.trades import TradeView
+    from papertape.projections.text.event_lines import Contracts
 
 STARTED, STOPPED, FAULT = "●", "○", "✗"
 ENTRY: dict[Side, str] = {"long": "▲", "short": "▼"}

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from projections.folds import metrics
-from projections.folds.breakdown import BreakdownView, breakdown
-from projections.folds.kill_switches import State
-from projections.folds.performance import Performance, TradeFigures, performance, trade_figures
+from papertape.projections.folds import metrics
+from papertape.projections.folds.breakdown import BreakdownView, breakdown
+from papertape.projections.folds.kill_switches import State
+from papertape.projections.folds.performance import Performance, TradeFigures, performance, trade_figures
 
 if TYPE_CHECKING:
-    from projections.folds.portfolio import AccountView, Portfolio
-    from projections.folds.trades import Trades
+    from papertape.projections.folds.portfolio import AccountView, Portfolio
+    from papertape.projections.folds.trades import Trades
 
 
 class ArenaRow(Struct, frozen=True):

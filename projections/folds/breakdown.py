@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from projections.folds import metrics
+from papertape.projections.folds import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projections.folds.trades import TradeView
+    from papertape.projections.folds.trades import TradeView
 
 HOUR_MS = 3_600_000
 HOURS = 24

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from events.facts import ContractListed
+from papertape.events.facts import ContractListed
 
 if TYPE_CHECKING:
-    from events.log import Recorded
+    from papertape.events.log import Recorded
 
 
 class Contracts:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from events.facts import (
+from papertape.events.facts import (
     CandleClosed,
     Closing,
     ContractListed,
@@ -23,13 +23,13 @@ from events.facts import (
     RunnerPaused,
     RunnerResumed,
 )
-from projections.folds.kill_switches import TripView
-from projections.text.formats import duration, utc
-from projections.text.reasons import reason_words
+from papertape.projections.folds.kill_switches import TripView
+from papertape.projections.text.formats import duration, utc
+from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
-    from events.log import Recorded
-    from projections.folds.portfolio import Portfolio
+    from papertape.events.log import Recorded
+    from papertape.projections.folds.portfolio import Portfolio
 
 REASONS_SHOWN_MAX = 8
 

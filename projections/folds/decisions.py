@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from events.facts import (
+from papertape.events.facts import (
     CandleClosed,
     CloseRequested,
     Closing,
@@ -32,7 +32,7 @@ from events.facts import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from events.log import Recorded
+    from papertape.events.log import Recorded
 
 Decision = (
     OrderPlaced

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from events.facts import CandleClosed, RunnerConfigured, Timing
-from projections.folds.curve import Curve, EquityPoint
-from projections.folds.ledger import Account, Ledger
-from projections.folds.total import Total
+from papertape.events.facts import CandleClosed, RunnerConfigured, Timing
+from papertape.projections.folds.curve import Curve, EquityPoint
+from papertape.projections.folds.ledger import Account, Ledger
+from papertape.projections.folds.total import Total
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from events.log import Recorded
+    from papertape.events.log import Recorded
 
 DAY_MS = 86_400_000
 DAYS_MAX = 36_600

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.facts import CandleClosed, Closing, PositionOpened
-from projections.folds.ledger import direction
+from papertape.events.facts import CandleClosed, Closing, PositionOpened
+from papertape.projections.folds.ledger import direction
 
 if TYPE_CHECKING:
-    from events.log import Recorded
+    from papertape.events.log import Recorded
 
 
 class Excursion(Struct, frozen=True):

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, structs
 
-from events.facts import GLOBAL_SCOPE, KillSwitchReset, KillSwitchTripped, RunnerPaused, RunnerResumed
-from projections.text.reasons import pause_words, trip_words
+from papertape.events.facts import GLOBAL_SCOPE, KillSwitchReset, KillSwitchTripped, RunnerPaused, RunnerResumed
+from papertape.projections.text.reasons import pause_words, trip_words
 
 if TYPE_CHECKING:
-    from events.log import Recorded
+    from papertape.events.log import Recorded
 
 State = Literal["active", "stopped", "paused"]
 TRIPS_KEPT_MAX = 1_000

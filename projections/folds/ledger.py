@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from events.errors import LogDamaged
-from events.facts import Closing, FundingPaid, PositionOpened, RunnerConfigured, Side
+from papertape.events.errors import LogDamaged
+from papertape.events.facts import Closing, FundingPaid, PositionOpened, RunnerConfigured, Side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from events.facts import CandleClosed, Event
-    from events.log import Recorded
+    from papertape.events.facts import CandleClosed, Event
+    from papertape.events.log import Recorded
 
 CAPITAL_DEFAULT_USDT = 10_000.0
 LEVERAGE_DEFAULT = 3.0

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from events.facts import GLOBAL_SCOPE, ContractListed, KillSwitchReset, RunnerConfigured
-from projections.folds.metrics import DAY_MS
+from papertape.events.facts import GLOBAL_SCOPE, ContractListed, KillSwitchReset, RunnerConfigured
+from papertape.projections.folds.metrics import DAY_MS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from events.log import Recorded
-    from projections.folds.portfolio import AccountView, Portfolio
-    from projections.folds.total import Total
+    from papertape.events.log import Recorded
+    from papertape.projections.folds.portfolio import AccountView, Portfolio
+    from papertape.projections.folds.total import Total
 
 Unit = Literal["usdt", "positions"]
 

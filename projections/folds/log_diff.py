@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Final, Literal
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from events.facts import GLOBAL_SCOPE, Event, type_name
-from projections.folds.arena import Arena, ArenaRow
-from projections.folds.contracts import Contracts
-from projections.folds.decisions import Decisions, essence, unplaced
-from projections.folds.portfolio import Portfolio
-from projections.folds.trades import Trades
-from projections.text.event_lines import words
+from papertape.events.facts import GLOBAL_SCOPE, Event, type_name
+from papertape.projections.folds.arena import Arena, ArenaRow
+from papertape.projections.folds.contracts import Contracts
+from papertape.projections.folds.decisions import Decisions, essence, unplaced
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.trades import Trades
+from papertape.projections.text.event_lines import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from events.log import Recorded
-    from projections.text.causes import Condition
+    from papertape.events.log import Recorded
+    from papertape.projections.text.causes import Condition
 
 FIELDS_SHOWN_MAX: Final = 40
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from events.facts import (
+from papertape.events.facts import (
     AnomalyCleared,
     AnomalyPersists,
     AnomalyRaised,
@@ -21,7 +21,7 @@ from events.facts import (
 )
 
 if TYPE_CHECKING:
-    from events.log import Recorded
+    from papertape.events.log import Recorded
 
 ANOMALIES_KEPT_MAX = 100
 DELISTED = "delisted: "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, structs
 
-from events.facts import (
+from papertape.events.facts import (
     EngineStarted,
     FeedConnected,
     FeedLost,
@@ -21,11 +21,11 @@ from events.facts import (
     KillSwitchTripped,
     RunnerConfigured,
 )
-from projections.text.reasons import trip_words
+from papertape.projections.text.reasons import trip_words
 
 if TYPE_CHECKING:
-    from events.log import Recorded
-    from projections.folds.portfolio import Portfolio
+    from papertape.events.log import Recorded
+    from papertape.projections.folds.portfolio import Portfolio
 
 MARKS_KEPT_MAX = 1_000
 Kind = Literal["kill", "reset", "configuration", "outage", "hole", "start"]

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from projections.folds import metrics
-from projections.folds.intervals import Interval, mean_interval, wilson_interval
+from papertape.projections.folds import metrics
+from papertape.projections.folds.intervals import Interval, mean_interval, wilson_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projections.folds.trades import TradeView
+    from papertape.projections.folds.trades import TradeView
 
 FEW_TRADES = 30
 FEW_DAYS = 30

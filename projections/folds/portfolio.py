@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.facts import Action, CandleClosed, Closing, OrderCancelled, OrderPlaced, PositionOpened, Side
-from projections.folds.equity import Equity, EquityView
-from projections.folds.excursions import Excursions
-from projections.folds.kill_switches import State, Switches, TripView
-from projections.folds.market_status import AnomalyView, Feeding, FeedView, RefusedView, SuspendedView
+from papertape.events.facts import Action, CandleClosed, Closing, OrderCancelled, OrderPlaced, PositionOpened, Side
+from papertape.projections.folds.equity import Equity, EquityView
+from papertape.projections.folds.excursions import Excursions
+from papertape.projections.folds.kill_switches import State, Switches, TripView
+from papertape.projections.folds.market_status import AnomalyView, Feeding, FeedView, RefusedView, SuspendedView
 
 if TYPE_CHECKING:
-    from events.log import Recorded
-    from projections.folds.ledger import Account, Holding
+    from papertape.events.log import Recorded
+    from papertape.projections.folds.ledger import Account, Holding
 
 
 class AccountView(Struct, frozen=True):

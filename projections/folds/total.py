@@ -6,7 +6,7 @@ from copy import copy
 
 from msgspec import Struct, field
 
-from projections.folds.curve import Curve, EquityPoint
+from papertape.projections.folds.curve import Curve, EquityPoint
 
 HOUR_MS = 3_600_000
 WINDOW_HOURS_MAX = 169

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, TextIO
 
 from msgspec import Struct, structs
 
-from events.errors import MarketDataError
-from events.facts import Closing, OrderPlaced, PositionOpened, Side
-from projections.persistence.append_only import Appended
+from papertape.events.errors import MarketDataError
+from papertape.events.facts import Closing, OrderPlaced, PositionOpened, Side
+from papertape.projections.persistence.append_only import Appended
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from events.log import Recorded
-    from projections.folds.excursions import Excursion, Excursions
+    from papertape.events.log import Recorded
+    from papertape.projections.folds.excursions import Excursion, Excursions
 
 CSV_COLUMNS = (
     "strategy",

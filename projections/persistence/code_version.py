@@ -13,15 +13,15 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import events
-import projections
+import papertape.events
+import papertape.projections
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-ROOM: Final = projections.__name__
-FOLDER: Final = Path(projections.__file__ or "").parent
-EVENTS_FOLDER: Final = Path(events.__file__ or "").parent
+ROOM: Final = papertape.projections.__name__
+FOLDER: Final = Path(papertape.projections.__file__ or "").parent
+EVENTS_FOLDER: Final = Path(papertape.events.__file__ or "").parent
 DIGEST_BYTES: Final = 16
 IMPORT: Final = re.compile(
     r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]*(\([^)]*\)|[^\n]*)|import[ \t]+([^\n]*))", re.MULTILINE
@@ -37,7 +37,9 @@ def modules_of(folds: Iterable[type], folder: Path = FOLDER) -> frozenset[str]:
     """The modules of `projections` that folds of these classes depend on."""
     there = files_of(folder)
     found: set[str] = set()
-    waiting = [module for kind in folds for module in _with_packages(kind.__module__)]
+    waiting = [
+        name for kind in folds for name in _with_packages(kind.__module__) if name in there or name == kind.__module__
+    ]
     while waiting:
         module = waiting.pop()
         if module in found:

@@ -20,20 +20,20 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
-import events
-from events.errors import SnapshotRefused
-from projections.persistence.code_version import DIGEST_BYTES, ROOM, digest_of, modules_of
+import papertape.events
+from papertape.events.errors import SnapshotRefused
+from papertape.projections.persistence.code_version import DIGEST_BYTES, ROOM, digest_of, modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from events.snapshots import Snapshot, SnapshotStore
+    from papertape.events.snapshots import Snapshot, SnapshotStore
 
 KEEP_EVENTS_MIN: Final = 20_000
 """So many events are folded again at a start at most, where they did not come within `KEEP_MS_MIN`."""
 KEEP_MS_MIN: Final = 60_000
 SEQ_MAX: Final = (1 << 63) - 1
-EVENTS: Final = events.__name__
+EVENTS: Final = papertape.events.__name__
 OTHERS: Final = {
     ("collections", "deque"): deque,
     ("array", "array"): array,

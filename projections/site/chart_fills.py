@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.facts import Action, Side
+from papertape.events.facts import Action, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from projections.folds.portfolio import PositionView
-    from projections.folds.trades import TradeView
+    from papertape.projections.folds.portfolio import PositionView
+    from papertape.projections.folds.trades import TradeView
 
 
 class FillView(Struct, frozen=True):

@@ -12,8 +12,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from projections.persistence.fork import fork
-from projections.site.views import Views
+from papertape.projections.persistence.fork import fork
+from papertape.projections.site.views import Views
 
 DISTANCE_EVENTS_MIN: Final = 1_024
 CHECKPOINTS_MAX: Final = 512

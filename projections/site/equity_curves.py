@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from projections.folds.curve import EquityPoint
-from projections.folds.metrics import DAY_MS
-from projections.folds.total import DrawdownPoint, drawdowns
-from projections.site.plot_geometry import thinned
+from papertape.projections.folds.curve import EquityPoint
+from papertape.projections.folds.metrics import DAY_MS
+from papertape.projections.folds.total import DrawdownPoint, drawdowns
+from papertape.projections.site.plot_geometry import thinned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projections.alerts.daily import DayFigures, Days
-    from projections.folds.equity import EquityView
-    from projections.folds.total import TotalView
+    from papertape.projections.alerts.daily import DayFigures, Days
+    from papertape.projections.folds.equity import EquityView
+    from papertape.projections.folds.total import TotalView
 
 TOTAL = "total"
 

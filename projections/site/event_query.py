@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.facts import ContractListed, type_name
-from projections.text.event_lines import interesting, words
+from papertape.events.facts import ContractListed, type_name
+from papertape.projections.text.event_lines import interesting, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from events.log import Recorded
+    from papertape.events.log import Recorded
 
 PAGE_EVENTS = 2_000
 SEARCHED_EVENTS_MAX = 20_000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from projections.text.reasons import reason_words
+from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
-    from projections.site.views import Views
+    from papertape.projections.site.views import Views
 
 
 def held_at_last_look(views: Views, strategy: str, symbol: str, side: str) -> tuple[str, ...]:

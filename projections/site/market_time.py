@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from events.errors import UsageError
-from events.facts import CandleClosed, Timing
-from projections.text.formats import utc
+from papertape.events.errors import UsageError
+from papertape.events.facts import CandleClosed, Timing
+from papertape.projections.text.formats import utc
 
 if TYPE_CHECKING:
-    from events.log import Recorded
+    from papertape.events.log import Recorded
 
 _WARM_UP = Timing.WARM_UP
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
 
-from projections.alerts.alert import AlertKind
-from projections.alerts.markup import plain_text
-from projections.alerts.texts import with_note
+from papertape.projections.alerts.alert import AlertKind
+from papertape.projections.alerts.markup import plain_text
+from papertape.projections.alerts.texts import with_note
 
 if TYPE_CHECKING:
-    from projections.alerts.alert import Alert
-    from projections.site.views import Views
+    from papertape.projections.alerts.alert import Alert
+    from papertape.projections.site.views import Views
 
 HEARTBEAT: Final = "heartbeat"
 FAULTS_KEPT_MAX: Final = 8

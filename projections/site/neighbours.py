@@ -9,7 +9,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from projections.site.views import Views
+    from papertape.projections.site.views import Views
 
 
 class Steps(Struct, frozen=True):

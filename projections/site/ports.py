@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct
 
-from events.errors import LogBusy
-from projections.site.messages import Unlogged
-from projections.text.causes import Condition
-from projections.watchdog.watchdog import DogView
+from papertape.events.errors import LogBusy
+from papertape.projections.site.messages import Unlogged
+from papertape.projections.text.causes import Condition
+from papertape.projections.watchdog.watchdog import DogView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from events.commands import Accepted, Command
-    from events.facts import EngineStarted
-    from events.log import Recorded
-    from projections.folds.log_diff import Comparison
-    from projections.site.views import Views
-    from projections.text.causes import Chain
+    from papertape.events.commands import Accepted, Command
+    from papertape.events.facts import EngineStarted
+    from papertape.events.log import Recorded
+    from papertape.projections.folds.log_diff import Comparison
+    from papertape.projections.site.views import Views
+    from papertape.projections.text.causes import Chain
 
 
 CANDLES_MAX: Final = 1_500

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
-from projections.watchdog.checks import Kind
+from papertape.projections.watchdog.checks import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from projections.site.ports import EngineStatus, Progress
-    from projections.site.views import Views
+    from papertape.projections.site.ports import EngineStatus, Progress
+    from papertape.projections.site.views import Views
 
 BEHIND_EVENTS_MAX: Final = 10_000
 """Views that are further behind the log say how it stood, not how it stands."""

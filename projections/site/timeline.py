@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
-from events.bus import Bus
-from events.errors import LogBusy, LogDamaged, LogReplaced, UsageError
-from events.log import READ_EVENTS_MAX
-from projections.host import Cursor, fold
-from projections.persistence.fold_store import KeptNowhere
-from projections.persistence.fork import fork
-from projections.site.checkpoints import Checkpoints, Results
-from projections.site.market_time import Moment
-from projections.site.ports import Progress
+from papertape.events.bus import Bus
+from papertape.events.errors import LogBusy, LogDamaged, LogReplaced, UsageError
+from papertape.events.log import READ_EVENTS_MAX
+from papertape.projections.host import Cursor, fold
+from papertape.projections.persistence.fold_store import KeptNowhere
+from papertape.projections.persistence.fork import fork
+from papertape.projections.site.checkpoints import Checkpoints, Results
+from papertape.projections.site.market_time import Moment
+from papertape.projections.site.ports import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from events.log import Recorded
-    from projections.persistence.fold_store import Keeper
-    from projections.site.views import Views
+    from papertape.events.log import Recorded
+    from papertape.projections.persistence.fold_store import Keeper
+    from papertape.projections.site.views import Views
 
 PAGE_EVENTS_MAX: Final = 2_048
 GO_EVENTS_MAX: Final = 128

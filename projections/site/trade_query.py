@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from events.errors import UsageError
+from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from projections.folds.trades import Trades, TradeView
+    from papertape.projections.folds.trades import Trades, TradeView
 
 
 ORDERS: Final[Mapping[str, tuple[str, bool]]] = {

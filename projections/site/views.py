@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from events.facts import (
+from papertape.events.facts import (
     CandleClosed,
     EngineStarted,
     EngineStopped,
@@ -19,19 +19,19 @@ from events.facts import (
     RunnerConfigured,
     Timing,
 )
-from events.log import Recorded
-from projections.alerts.alert import Alert
-from projections.alerts.daily import Days
-from projections.alerts.derive import Derivation
-from projections.alerts.settings import AlertSettings
-from projections.folds.arena import Arena
-from projections.folds.contracts import Contracts
-from projections.folds.coverage import Coverage
-from projections.folds.limits import Limits
-from projections.folds.marks import Marks
-from projections.folds.portfolio import Portfolio
-from projections.folds.trades import Trades
-from projections.text.event_lines import interesting
+from papertape.events.log import Recorded
+from papertape.projections.alerts.alert import Alert
+from papertape.projections.alerts.daily import Days
+from papertape.projections.alerts.derive import Derivation
+from papertape.projections.alerts.settings import AlertSettings
+from papertape.projections.folds.arena import Arena
+from papertape.projections.folds.contracts import Contracts
+from papertape.projections.folds.coverage import Coverage
+from papertape.projections.folds.limits import Limits
+from papertape.projections.folds.marks import Marks
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.trades import Trades
+from papertape.projections.text.event_lines import interesting
 
 LOG_KEPT_MAX: Final = 100
 ALERTS_KEPT_MAX: Final = 50

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from events.cursors import Cursors
-from projections.telegram.errors import ChatMigrated
-from projections.telegram.secret import CHAT_ID_MAX, CHAT_VARIABLE
+from papertape.events.cursors import Cursors
+from papertape.projections.telegram.errors import ChatMigrated
+from papertape.projections.telegram.secret import CHAT_ID_MAX, CHAT_VARIABLE
 
 CURSOR: Final = "telegram.moved."
 """The prefix before the configured id. The cursor's position is the new id without its sign."""

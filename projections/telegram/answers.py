@@ -9,13 +9,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from events.errors import PapertapeError, UsageError
-from events.log import Recorded
-from projections.alerts.markup import text
-from projections.host import Source
-from projections.site.views import Views
-from projections.telegram.asof import as_of
-from projections.telegram.explain import (
+from papertape.events.errors import PapertapeError, UsageError
+from papertape.events.log import Recorded
+from papertape.projections.alerts.markup import text
+from papertape.projections.host import Source
+from papertape.projections.site.views import Views
+from papertape.projections.telegram.asof import as_of
+from papertape.projections.telegram.explain import (
     Conditions,
     as_of_text,
     config_text,
@@ -28,10 +28,20 @@ from projections.telegram.explain import (
     why_not_text,
     why_text,
 )
-from projections.telegram.parse import AsOf, Daily, LastEvents, LastTrades, Profit, Question, Show, Why, WhyNot
-from projections.telegram.pictures import Curve, picture, total_of
-from projections.telegram.rate_limit import Clock
-from projections.telegram.replies import (
+from papertape.projections.telegram.parse import (
+    AsOf,
+    Daily,
+    LastEvents,
+    LastTrades,
+    Profit,
+    Question,
+    Show,
+    Why,
+    WhyNot,
+)
+from papertape.projections.telegram.pictures import Curve, picture, total_of
+from papertape.projections.telegram.rate_limit import Clock
+from papertape.projections.telegram.replies import (
     arena,
     daily_text,
     last_trades,
@@ -41,11 +51,11 @@ from projections.telegram.replies import (
     status,
     weekly_text,
 )
-from projections.telegram.results import courses_of
-from projections.telegram.statistics import DeliveryStatistics
-from projections.telegram.wire import Message
-from projections.text.causes import Explain, explained, why
-from projections.watchdog.watchdog import DogView
+from papertape.projections.telegram.results import courses_of
+from papertape.projections.telegram.statistics import DeliveryStatistics
+from papertape.projections.telegram.wire import Message
+from papertape.projections.text.causes import Explain, explained, why
+from papertape.projections.watchdog.watchdog import DogView
 
 PROGRESS_MS: Final = 3_000
 CURVES_MAX: Final = 12

@@ -8,10 +8,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from projections.host import Source
-from projections.site.market_time import Moment
-from projections.site.views import Views
-from projections.telegram.parse import AsOf
+from papertape.projections.host import Source
+from papertape.projections.site.market_time import Moment
+from papertape.projections.site.views import Views
+from papertape.projections.telegram.parse import AsOf
 
 PAGE_EVENTS_MAX: Final = 500
 ASOF_EVENTS_MAX: Final = 20_000_000

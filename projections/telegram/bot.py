@@ -14,26 +14,26 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from events.commands import Commands
-from events.cursors import Cursors
-from events.errors import PapertapeError
-from events.tasks import failure_of
-from projections.host import Announcer, Cursor, Source, follow
-from projections.persistence.fold_store import Keeper, KeptNowhere
-from projections.site.views import Views
-from projections.telegram.address import ChatAddress
-from projections.telegram.answers import Answering, Outside, Ways
-from projections.telegram.client import Keyboard, TelegramClient
-from projections.telegram.commands import Refused, command_of, done_words, question, settled, who_of
-from projections.telegram.confirm import NOT_YOURS, Confirmations, Go, Offer, Stay
-from projections.telegram.errors import ChatRefused, RequestRefused
-from projections.telegram.explain import failed_text, still_reading, wrong_text
-from projections.telegram.parse import MENU, Act, AskKill, Question, Wrong, request_of, usage
-from projections.telegram.poll import Gate, Poller
-from projections.telegram.rate_limit import Clock, Pace
-from projections.telegram.reply_queue import Outbox
-from projections.telegram.text import escape, plain, split
-from projections.telegram.wire import BotCommand, CallbackQuery, Message, Update, User
+from papertape.events.commands import Commands
+from papertape.events.cursors import Cursors
+from papertape.events.errors import PapertapeError
+from papertape.events.tasks import failure_of
+from papertape.projections.host import Announcer, Cursor, Source, follow
+from papertape.projections.persistence.fold_store import Keeper, KeptNowhere
+from papertape.projections.site.views import Views
+from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.answers import Answering, Outside, Ways
+from papertape.projections.telegram.client import Keyboard, TelegramClient
+from papertape.projections.telegram.commands import Refused, command_of, done_words, question, settled, who_of
+from papertape.projections.telegram.confirm import NOT_YOURS, Confirmations, Go, Offer, Stay
+from papertape.projections.telegram.errors import ChatRefused, RequestRefused
+from papertape.projections.telegram.explain import failed_text, still_reading, wrong_text
+from papertape.projections.telegram.parse import MENU, Act, AskKill, Question, Wrong, request_of, usage
+from papertape.projections.telegram.poll import Gate, Poller
+from papertape.projections.telegram.rate_limit import Clock, Pace
+from papertape.projections.telegram.reply_queue import Outbox
+from papertape.projections.telegram.text import escape, plain, split
+from papertape.projections.telegram.wire import BotCommand, CallbackQuery, Message, Update, User
 
 LATE_S: Final = 60
 SUBMIT_S_MAX: Final = 20.0

@@ -16,11 +16,11 @@ import httpx
 import msgspec
 from msgspec import Raw, Struct
 
-from events.text import printable
-from projections.telegram.errors import RequestRefused, TelegramBusy, TelegramError, TelegramUnreachable
-from projections.telegram.refusals import error_of, seconds_of
-from projections.telegram.secret import MASK, Token
-from projections.telegram.wire import UNREADABLE, BotCommand, Envelope, Key, Message, Update, User, updates_of
+from papertape.events.text import printable
+from papertape.projections.telegram.errors import RequestRefused, TelegramBusy, TelegramError, TelegramUnreachable
+from papertape.projections.telegram.refusals import error_of, seconds_of
+from papertape.projections.telegram.secret import MASK, Token
+from papertape.projections.telegram.wire import UNREADABLE, BotCommand, Envelope, Key, Message, Update, User, updates_of
 
 API_URL: Final = "https://api.telegram.org"
 CONNECT_S_MAX: Final = 5.0

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
-from events.facts import GLOBAL_SCOPE
-from projections.alerts.markup import bold, code, name, text
-from projections.alerts.texts import of_position, positions_part, trip_line
-from projections.telegram.parse import Act, AskClose, AskKill, AskPause, AskReset, AskResume
-from projections.text.formats import gain, market_time
+from papertape.events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
+from papertape.events.facts import GLOBAL_SCOPE
+from papertape.projections.alerts.markup import bold, code, name, text
+from papertape.projections.alerts.texts import of_position, positions_part, trip_line
+from papertape.projections.telegram.parse import Act, AskClose, AskKill, AskPause, AskReset, AskResume
+from papertape.projections.text.formats import gain, market_time
 
 if TYPE_CHECKING:
-    from projections.folds.kill_switches import TripView
-    from projections.folds.portfolio import PositionView
-    from projections.site.views import Views
+    from papertape.projections.folds.kill_switches import TripView
+    from papertape.projections.folds.portfolio import PositionView
+    from papertape.projections.site.views import Views
 
 WHO_CHARS_MAX: Final = 40
 IDS_NAMED_MAX: Final = 10

@@ -13,8 +13,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from projections.telegram.parse import Act
-from projections.telegram.wire import Key
+from papertape.projections.telegram.parse import Act
+from papertape.projections.telegram.wire import Key
 
 EXPIRES_MS: Final = 60_000
 NONCE_BYTES: Final = 12

@@ -22,15 +22,15 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from events.cursors import Cursors
-from events.failpoints import reach as die_here
-from projections.host import Announcer, Source
-from projections.persistence.fold_store import Keeper, KeptNowhere
-from projections.telegram.address import ChatAddress
-from projections.telegram.client import TelegramClient
-from projections.telegram.delivery_queues import Deriving, Form, Lane, Parcel, Receipts
-from projections.telegram.digest import OUTAGE_MS, URGENT_SINGLE_MAX, AlertDigest, Backlog, Digesting
-from projections.telegram.errors import (
+from papertape.events.cursors import Cursors
+from papertape.events.failpoints import reach as die_here
+from papertape.projections.host import Announcer, Source
+from papertape.projections.persistence.fold_store import Keeper, KeptNowhere
+from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.client import TelegramClient
+from papertape.projections.telegram.delivery_queues import Deriving, Form, Lane, Parcel, Receipts
+from papertape.projections.telegram.digest import OUTAGE_MS, URGENT_SINGLE_MAX, AlertDigest, Backlog, Digesting
+from papertape.projections.telegram.errors import (
     ChatMigrated,
     ChatRefused,
     RequestRefused,
@@ -39,10 +39,10 @@ from projections.telegram.errors import (
     TelegramUnreachable,
     TokenRefused,
 )
-from projections.telegram.parking import Parking
-from projections.telegram.rate_limit import Clock, Pace
-from projections.telegram.statistics import DeliveryStatistics
-from projections.telegram.text import cut, one_line
+from papertape.projections.telegram.parking import Parking
+from papertape.projections.telegram.rate_limit import Clock, Pace
+from papertape.projections.telegram.statistics import DeliveryStatistics
+from papertape.projections.telegram.text import cut, one_line
 
 LAST_WORDS_MS: Final = 10_000
 """After the bus was closed alerts still go for so long; what is left goes at the next start."""

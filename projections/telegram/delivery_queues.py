@@ -19,13 +19,13 @@ from typing import Final, Protocol
 
 from msgspec import Struct, field
 
-from events.cursors import Cursors
-from events.errors import LogDamaged
-from events.log import Recorded
-from projections.alerts.alert import Alert
-from projections.host import Source
-from projections.telegram.errors import MessageTooLong, TelegramError
-from projections.telegram.text import PARTS_MAX, marked, plain, split, utf16_units
+from papertape.events.cursors import Cursors
+from papertape.events.errors import LogDamaged
+from papertape.events.log import Recorded
+from papertape.projections.alerts.alert import Alert
+from papertape.projections.host import Source
+from papertape.projections.telegram.errors import MessageTooLong, TelegramError
+from papertape.projections.telegram.text import PARTS_MAX, marked, plain, split, utf16_units
 
 PAGE_EVENTS_MAX: Final = 500
 REMEMBER_EVENTS: Final = 1_000

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from events.log import Recorded
-from projections.alerts.alert import Alert
-from projections.alerts.digest import Digest, digest_text
-from projections.telegram.delivery_queues import Form, Lane, Parcel
-from projections.telegram.text import CUT_MARK, MARK_UNITS_MAX, TEXT_UNITS_MAX, split
+from papertape.events.log import Recorded
+from papertape.projections.alerts.alert import Alert
+from papertape.projections.alerts.digest import Digest, digest_text
+from papertape.projections.telegram.delivery_queues import Form, Lane, Parcel
+from papertape.projections.telegram.text import CUT_MARK, MARK_UNITS_MAX, TEXT_UNITS_MAX, split
 
 OUTAGE_MS: Final = 3_600_000
 """When the oldest unsent alert is older than this, a digest stands for all of them."""

@@ -21,7 +21,7 @@ PapertapeError
 
 from __future__ import annotations
 
-from events.errors import ConfigError, PapertapeError
+from papertape.events.errors import ConfigError, PapertapeError
 
 
 class TokenMalformed(ConfigError):

@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from events.names import near_names
-from projections.alerts.markup import bold, code, foot, message, name, text
-from projections.alerts.texts import OVER, WRONG, positions_part
-from projections.site.ports import ConditionsView, Readiness
-from projections.telegram.address import moved_words
-from projections.telegram.parse import MENU, Wrong, usage
-from projections.telegram.replies import answer, feed_lines, status
-from projections.telegram.secret import redact
-from projections.telegram.text import escape
-from projections.text.causes import Chain, Condition, Link
-from projections.text.event_lines import words
-from projections.text.formats import duration, market_time, reading, utc
-from projections.text.reasons import reason_words
+from papertape.events.names import near_names
+from papertape.projections.alerts.markup import bold, code, foot, message, name, text
+from papertape.projections.alerts.texts import OVER, WRONG, positions_part
+from papertape.projections.site.ports import ConditionsView, Readiness
+from papertape.projections.telegram.address import moved_words
+from papertape.projections.telegram.parse import MENU, Wrong, usage
+from papertape.projections.telegram.replies import answer, feed_lines, status
+from papertape.projections.telegram.secret import redact
+from papertape.projections.telegram.text import escape
+from papertape.projections.text.causes import Chain, Condition, Link
+from papertape.projections.text.event_lines import words
+from papertape.projections.text.formats import duration, market_time, reading, utc
+from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
-    from events.log import Recorded
-    from projections.folds.market_status import AnomalyView, RefusedView
-    from projections.folds.portfolio import AccountView
-    from projections.site.views import Views
-    from projections.telegram.statistics import DeliveryStatistics
-    from projections.watchdog.watchdog import DogView
+    from papertape.events.log import Recorded
+    from papertape.projections.folds.market_status import AnomalyView, RefusedView
+    from papertape.projections.folds.portfolio import AccountView
+    from papertape.projections.site.views import Views
+    from papertape.projections.telegram.statistics import DeliveryStatistics
+    from papertape.projections.watchdog.watchdog import DogView
 
 LINKS_SHOWN_MAX: Final = 12
 READINGS_SHOWN_MAX: Final = 16

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from events.log import Recorded
-from projections.host import FOLLOW_EVENTS_MAX, Announcer, Source
-from projections.persistence.fold_store import Keeper, KeptNowhere
-from projections.telegram.delivery_queues import Deriving
-from projections.telegram.statistics import DeliveryStatistics
-from projections.telegram.text import one_line
+from papertape.events.log import Recorded
+from papertape.projections.host import FOLLOW_EVENTS_MAX, Announcer, Source
+from papertape.projections.persistence.fold_store import Keeper, KeptNowhere
+from papertape.projections.telegram.delivery_queues import Deriving
+from papertape.projections.telegram.statistics import DeliveryStatistics
+from papertape.projections.telegram.text import one_line
 
 
 class QuietNotifier:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from projections.telegram.rate_limit import DOUBLINGS_MAX, Clock
+from papertape.projections.telegram.rate_limit import DOUBLINGS_MAX, Clock
 
 FIRST_S: Final = 2.0
 CHAT_S_MAX: Final = 600.0

@@ -11,10 +11,10 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from events.commands import ALL
-from events.facts import GLOBAL_SCOPE
-from events.names import NAMED_MAX, near_names, unknown_name
-from projections.text.formats import moment_ms
+from papertape.events.commands import ALL
+from papertape.events.facts import GLOBAL_SCOPE
+from papertape.events.names import NAMED_MAX, near_names, unknown_name
+from papertape.projections.text.formats import moment_ms
 
 TEXT_CHARS_MAX: Final = 1_000
 REASON_CHARS_MAX: Final = 200

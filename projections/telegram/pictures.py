@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from PIL import Image, ImageDraw, ImageFont
 
-from projections.folds.curve import EquityPoint
-from projections.text.formats import gain_percent, utc
+from papertape.projections.folds.curve import EquityPoint
+from papertape.projections.text.formats import gain_percent, utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,9 +19,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from events.cursors import Cursors
-from projections.telegram.client import TelegramClient
-from projections.telegram.errors import (
+from papertape.events.cursors import Cursors
+from papertape.projections.telegram.client import TelegramClient
+from papertape.projections.telegram.errors import (
     ChatRefused,
     PollConflict,
     TelegramBusy,
@@ -29,8 +29,14 @@ from projections.telegram.errors import (
     TelegramUnreachable,
     TokenRefused,
 )
-from projections.telegram.rate_limit import BACKOFF_S_MAX, BUSY_EXTRA_S, DOUBLINGS_MAX, RETRY_AFTER_S_MAX, Clock
-from projections.telegram.wire import CallbackQuery, Message, Update
+from papertape.projections.telegram.rate_limit import (
+    BACKOFF_S_MAX,
+    BUSY_EXTRA_S,
+    DOUBLINGS_MAX,
+    RETRY_AFTER_S_MAX,
+    Clock,
+)
+from papertape.projections.telegram.wire import CallbackQuery, Message, Update
 
 POLL_S: Final = 25
 CONFLICT_S: Final = 15.0

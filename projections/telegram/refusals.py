@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from projections.telegram.errors import (
+from papertape.projections.telegram.errors import (
     ChatMigrated,
     ChatRefused,
     EntitiesRefused,
@@ -32,7 +32,7 @@ from projections.telegram.errors import (
     TelegramUnreachable,
     TokenRefused,
 )
-from projections.telegram.wire import Envelope
+from papertape.projections.telegram.wire import Envelope
 
 RETRY_AFTER_S_DEFAULT: Final = 5.0
 SLOW_MODE: Final = re.compile(r"slow_?mode_wait(?:_(\d{1,6}))?")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from projections.alerts.markup import bold, code, foot, message, name, table, text
-from projections.alerts.texts import (
+from papertape.projections.alerts.markup import bold, code, foot, message, name, table, text
+from papertape.projections.alerts.texts import (
     FEED_LOST,
     LOST,
     PAUSED,
@@ -19,18 +19,28 @@ from projections.alerts.texts import (
     of_position,
     trip_line,
 )
-from projections.telegram.results import Period, ProfitView, daily, profit, weekly
-from projections.text.formats import duration, gain, gain_percent, money, percent, price, quantity, signed, utc
-from projections.text.reasons import reason_words
+from papertape.projections.telegram.results import Period, ProfitView, daily, profit, weekly
+from papertape.projections.text.formats import (
+    duration,
+    gain,
+    gain_percent,
+    money,
+    percent,
+    price,
+    quantity,
+    signed,
+    utc,
+)
+from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projections.folds.arena import ArenaRow
-    from projections.folds.portfolio import AccountView, PortfolioView, PositionView
-    from projections.folds.trades import TradeView
-    from projections.site.views import Views
-    from projections.text.event_lines import Contracts
+    from papertape.projections.folds.arena import ArenaRow
+    from papertape.projections.folds.portfolio import AccountView, PortfolioView, PositionView
+    from papertape.projections.folds.trades import TradeView
+    from papertape.projections.site.views import Views
+    from papertape.projections.text.event_lines import Contracts
 
 TABLE_CHARS_MAX: Final = 34
 NAME_CHARS: Final = 11

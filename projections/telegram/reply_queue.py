@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from events.tasks import failure_of
-from projections.telegram.errors import RequestRefused, TelegramBusy, TelegramError, TelegramUnreachable
-from projections.telegram.rate_limit import Clock, Pace
+from papertape.events.tasks import failure_of
+from papertape.projections.telegram.errors import RequestRefused, TelegramBusy, TelegramError, TelegramUnreachable
+from papertape.projections.telegram.rate_limit import Clock, Pace
 
 SENDERS: Final = 3
 WAITING_MAX: Final = 100

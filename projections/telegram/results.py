@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from projections.folds.metrics import DAY_MS
+from papertape.projections.folds.metrics import DAY_MS
 
 if TYPE_CHECKING:
-    from projections.alerts.daily import DayFigures
-    from projections.folds.equity import EquityView
-    from projections.site.views import Views
+    from papertape.projections.alerts.daily import DayFigures
+    from papertape.projections.folds.equity import EquityView
+    from papertape.projections.site.views import Views
 
 WEEK_DAYS: Final = 7
 MONDAY: Final = 3

@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 
 from msgspec import Struct
 
-from projections.telegram.errors import ChatIdMalformed, SecretUnreadable, TokenMalformed
+from papertape.projections.telegram.errors import ChatIdMalformed, SecretUnreadable, TokenMalformed
 
 TOKEN_VARIABLE: Final = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - a name, not a secret.
 CHAT_VARIABLE: Final = "TELEGRAM_CHAT_ID"

@@ -6,7 +6,7 @@ import html as markup
 import re
 from typing import Final
 
-from events.text import UNSAFE
+from papertape.events.text import UNSAFE
 
 TEXT_UNITS_MAX: Final = 4_096
 CAPTION_UNITS_MAX: Final = 1_024

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, TypeGuard
 from msgspec import Struct
 from msgspec.structs import replace
 
-from events.facts import OrderPlaced, OrderRejected, RunnerConfigured
-from events.log import Recorded
-from projections.text.event_lines import Contracts, Line, words
+from papertape.events.facts import OrderPlaced, OrderRejected, RunnerConfigured
+from papertape.events.log import Recorded
+from papertape.projections.text.event_lines import Contracts, Line, words
 
 if TYPE_CHECKING:
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 CHAIN_LINKS_MAX = 64
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from events.facts import (
+from papertape.events.facts import (
     GLOBAL_SCOPE,
     AnomalyCleared,
     AnomalyPersists,
@@ -49,11 +49,21 @@ from events.facts import (
     SymbolSuspended,
     Timing,
 )
-from projections.text.formats import duration, gain, gain_percent, money, price, quantity, rate_percent, signed, utc
-from projections.text.reasons import pause_words, reason_words, trip_words
+from papertape.projections.text.formats import (
+    duration,
+    gain,
+    gain_percent,
+    money,
+    price,
+    quantity,
+    rate_percent,
+    signed,
+    utc,
+)
+from papertape.projections.text.reasons import pause_words, reason_words, trip_words
 
 if TYPE_CHECKING:
-    from events.log import Recorded
+    from papertape.events.log import Recorded
 
 Contracts = Mapping[str, ContractListed]
 Kind = Literal["market", "feed", "order", "entry", "won", "lost", "funding", "alarm", "good", "engine"]

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from events.facts import EVENT_TYPES, Event, type_name
-from projections.text.causes import Condition, Reading
-from projections.text.event_lines import Contracts, Kind, words
+from papertape.events.facts import EVENT_TYPES, Event, type_name
+from papertape.projections.text.causes import Condition, Reading
+from papertape.projections.text.event_lines import Contracts, Kind, words
 
 if TYPE_CHECKING:
-    from events.log import Recorded
-    from projections.text.causes import Chain
+    from papertape.events.log import Recorded
+    from papertape.projections.text.causes import Chain
 
 TYPE_NAMES: tuple[str, ...] = tuple(sorted(map(type_name, EVENT_TYPES)))
 """Every type of event there is."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from events.facts import ContractListed
+    from papertape.events.facts import ContractListed
 
 DECIMALS_MAX = 12
 MOMENT_FORMS = "2025-01-31, 20250131, 2025-01-31T12:00 (UTC), or seconds (10 digits) or milliseconds (13) since 1970"

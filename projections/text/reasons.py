@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from events.facts import GLOBAL_SCOPE
-from projections.text.formats import money, percent
+from papertape.events.facts import GLOBAL_SCOPE
+from papertape.projections.text.formats import money, percent
 
 if TYPE_CHECKING:
-    from events.facts import KillSwitchTripped, RunnerPaused
+    from papertape.events.facts import KillSwitchTripped, RunnerPaused
 
 REASONS: dict[str, str] = {
     "signal": "signal",

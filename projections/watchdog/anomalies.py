@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, Event, RepairTried
-from projections.text.formats import duration
-from projections.watchdog.checks import Kind
+from papertape.events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, Event, RepairTried
+from papertape.projections.text.formats import duration
+from papertape.projections.watchdog.checks import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from events.log import Recorded
-    from projections.watchdog.checks import Trouble
-    from projections.watchdog.settings import WatchdogSettings
+    from papertape.events.log import Recorded
+    from papertape.projections.watchdog.checks import Trouble
+    from papertape.projections.watchdog.settings import WatchdogSettings
 
 STANDING_MAX = 100
 """So many stand at once; what is beyond is raised when one of them is over."""

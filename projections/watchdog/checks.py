@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from projections.text.formats import duration, file_size, utc
-from projections.text.reasons import reason_words
+from papertape.projections.text.formats import duration, file_size, utc
+from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
-    from projections.watchdog.liveness import Vitals
-    from projections.watchdog.settings import WatchdogSettings
+    from papertape.projections.watchdog.liveness import Vitals
+    from papertape.projections.watchdog.settings import WatchdogSettings
 
 STALE_NAMED_MAX = 5
 """Where more symbols are stale at once it is one trouble of the whole market."""

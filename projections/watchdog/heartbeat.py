@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from projections.watchdog.checks import progress_limit_ms
-from projections.watchdog.watchdog import OUTSIDE_ERRORS, closed_within
+from papertape.projections.watchdog.checks import progress_limit_ms
+from papertape.projections.watchdog.watchdog import OUTSIDE_ERRORS, closed_within
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from projections.folds.portfolio import Portfolio
-    from projections.watchdog.liveness import Vitals
-    from projections.watchdog.watchdog import Clock, Following
+    from papertape.projections.folds.portfolio import Portfolio
+    from papertape.projections.watchdog.liveness import Vitals
+    from papertape.projections.watchdog.watchdog import Clock, Following
 
 SEND_S_MAX = 60.0
 PING_S_MAX = 10.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.facts import (
+from papertape.events.facts import (
     AnomalyCleared,
     AnomalyRaised,
     CandleClosed,
@@ -25,13 +25,13 @@ from events.facts import (
     SymbolSuspended,
     Timing,
 )
-from projections.folds.kill_switches import Switches
+from papertape.projections.folds.kill_switches import Switches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from events.log import Recorded
-    from projections.folds.kill_switches import Standing
+    from papertape.events.log import Recorded
+    from papertape.projections.folds.kill_switches import Standing
 
 HOUR_MS = 3_600_000
 BUCKET_MS = 10_000

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from events.errors import ConfigError
+from papertape.events.errors import ConfigError
 
 INTERVAL_VARIABLE: Final = "HEARTBEAT_INTERVAL"
 INTERVAL_S_MIN, INTERVAL_S_MAX = 60.0, 86_400.0

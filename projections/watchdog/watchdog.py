@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from events.errors import PapertapeError
-from events.facts import AnomalyPersists, Event, RepairTried
-from projections.folds.portfolio import Portfolio
-from projections.host import FOLLOW_EVENTS_MAX, Cursor, Projection, fold
-from projections.persistence.fold_store import KeptNowhere
-from projections.watchdog.anomalies import Anomalies, Anomaly, Case, Rules
-from projections.watchdog.checks import Measured, Trouble, check, unmeasured
-from projections.watchdog.liveness import Vitals
-from projections.watchdog.steady import SteadyTime
+from papertape.events.errors import PapertapeError
+from papertape.events.facts import AnomalyPersists, Event, RepairTried
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.host import FOLLOW_EVENTS_MAX, Cursor, Projection, fold
+from papertape.projections.persistence.fold_store import KeptNowhere
+from papertape.projections.watchdog.anomalies import Anomalies, Anomaly, Case, Rules
+from papertape.projections.watchdog.checks import Measured, Trouble, check, unmeasured
+from papertape.projections.watchdog.liveness import Vitals
+from papertape.projections.watchdog.steady import SteadyTime
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from events.log import Recorded
-    from projections.host import Source
-    from projections.persistence.fold_store import Keeper
-    from projections.watchdog.settings import WatchdogSettings
+    from papertape.events.log import Recorded
+    from papertape.projections.host import Source
+    from papertape.projections.persistence.fold_store import Keeper
+    from papertape.projections.watchdog.settings import WatchdogSettings
 
 REPAIR_S_MAX = 20.0
 REPAIRS_A_LOOK_MAX = 5

@@ -11,9 +11,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.feeds.candle_row import CandleRow
-from engine.feeds.sim.episodes import DAY_MS
-from sandbox.bitget.market import HOUR_MS, MINUTE_MS, Listing, TwinMarket, draw, forming
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.feeds.sim.episodes import DAY_MS
+from papertape.sandbox.bitget.market import HOUR_MS, MINUTE_MS, Listing, TwinMarket, draw, forming
 
 GRANULARITIES: Final[dict[str, tuple[int, int]]] = {
     "1m": (MINUTE_MS, 0),

@@ -12,9 +12,9 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from engine.feeds.candle_row import CandleRow
-from engine.feeds.sim.episodes import DAY_MS, FUNDING_MS
-from engine.feeds.sim.market import Block, SimMarket
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.feeds.sim.episodes import DAY_MS, FUNDING_MS
+from papertape.engine.feeds.sim.market import Block, SimMarket
 
 MINUTE_MS: Final = 60_000
 READING_MS: Final = 5 * MINUTE_MS

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from sandbox.bitget.history import History
-from sandbox.bitget.market import HOUR_MS, Listing, draw
-from sandbox.bitget.text import decimals_of, ratio_text, rounded, text_of
+from papertape.sandbox.bitget.history import History
+from papertape.sandbox.bitget.market import HOUR_MS, Listing, draw
+from papertape.sandbox.bitget.text import decimals_of, ratio_text, rounded, text_of
 
 RATE_MAX: Final = "0.003"
 

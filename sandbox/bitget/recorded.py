@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
-from engine.feeds.candle_row import CandleRow
-from engine.feeds.files.columns import CandleColumns, SeriesColumns, row_at
-from engine.feeds.files.feed import FileFeed
-from engine.feeds.sim.episodes import DAY_MS
-from sandbox.bitget.market import LARGE_TIERS, MINUTE_MS, Listing, draw, marked
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns, row_at
+from papertape.engine.feeds.files.feed import FileFeed
+from papertape.engine.feeds.sim.episodes import DAY_MS
+from papertape.sandbox.bitget.market import LARGE_TIERS, MINUTE_MS, Listing, draw, marked
 
 UNKNOWN_INTEREST_BASE: Final = 1_000.0
 """The open interest of a symbol of which no reading was recorded."""

@@ -10,11 +10,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Struct
 
-from engine.feeds.candle_row import CandleRow
-from sandbox.bitget.faults import Fault
-from sandbox.bitget.history import GRANULARITIES, Candle
-from sandbox.bitget.limits import REQUESTS_A_MINUTE_MAX
-from sandbox.bitget.pages import (
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.history import GRANULARITIES, Candle
+from papertape.sandbox.bitget.limits import REQUESTS_A_MINUTE_MAX
+from papertape.sandbox.bitget.pages import (
     contract_text,
     fund_rate_text,
     funding_time_text,
@@ -23,8 +23,8 @@ from sandbox.bitget.pages import (
     symbol_price_text,
     tier_texts,
 )
-from sandbox.bitget.text import INSTRUMENTS, envelope, rest_row, text_of
-from sandbox.bitget.venue import Venue
+from papertape.sandbox.bitget.text import INSTRUMENTS, envelope, rest_row, text_of
+from papertape.sandbox.bitget.venue import Venue
 
 PREFIX: Final = "/api/v2/mix/market/"
 TIME_PATH: Final = "/api/v2/public/time"

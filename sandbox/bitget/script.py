@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from sandbox.bitget.faults import AT_ONCE, OF_CONTRACTS, Fault, Faults
+from papertape.sandbox.bitget.faults import AT_ONCE, OF_CONTRACTS, Fault, Faults
 
 HOUR_MS: Final = 3_600_000
 FUNDING_HOURS: Final = (1, 2, 4, 8)

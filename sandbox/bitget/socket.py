@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, Final, Protocol
 
-from sandbox.bitget.faults import Fault
-from sandbox.bitget.history import STREAMED
-from sandbox.bitget.limits import (
+from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.history import STREAMED
+from papertape.sandbox.bitget.limits import (
     AGE_MS_MAX,
     ARGS_BYTES_MAX,
     CHANNELS_MAX,
@@ -16,9 +16,9 @@ from sandbox.bitget.limits import (
     SUBSCRIBES_AN_HOUR_MAX,
     Window,
 )
-from sandbox.bitget.stream import CANDLE, TICKER, Key
-from sandbox.bitget.text import INSTRUMENTS, arg_text, frame_of
-from sandbox.bitget.venue import Venue
+from papertape.sandbox.bitget.stream import CANDLE, TICKER, Key
+from papertape.sandbox.bitget.text import INSTRUMENTS, arg_text, frame_of
+from papertape.sandbox.bitget.venue import Venue
 
 ENVELOPE_BYTES: Final = len('{"op":"subscribe","args":[]}')
 CHANNELS: Final = frozenset({TICKER, *(CANDLE + name for name in STREAMED)})

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from engine.feeds.candle_row import CandleRow
-from sandbox.bitget.faults import Fault
-from sandbox.bitget.garbage import garbage_frame
-from sandbox.bitget.history import GRANULARITIES
-from sandbox.bitget.market import moved
-from sandbox.bitget.pages import stream_ticker_text
-from sandbox.bitget.text import arg_text, push_text, stream_row, turnover
-from sandbox.bitget.venue import Venue
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.garbage import garbage_frame
+from papertape.sandbox.bitget.history import GRANULARITIES
+from papertape.sandbox.bitget.market import moved
+from papertape.sandbox.bitget.pages import stream_ticker_text
+from papertape.sandbox.bitget.text import arg_text, push_text, stream_row, turnover
+from papertape.sandbox.bitget.venue import Venue
 
 TICKER: Final = "ticker"
 CANDLE: Final = "candle"

@@ -7,7 +7,7 @@ import struct
 from decimal import Decimal
 from typing import Final
 
-from engine.feeds.candle_row import CandleRow
+from papertape.engine.feeds.candle_row import CandleRow
 
 INSTRUMENTS: Final = "USDT-FUTURES"
 

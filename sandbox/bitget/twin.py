@@ -13,19 +13,19 @@ from heapq import heappop, heappush
 from types import TracebackType
 from typing import Final, Self
 
-from engine.feeds.candle_row import CandleRow
-from engine.ports.clock import Clock
-from sandbox.bitget.faults import Fault, Faults, Switch
-from sandbox.bitget.history import History
-from sandbox.bitget.limits import ATTEMPTS_MAX, CONNECTIONS_MAX, PING_MS_MAX, Statistics
-from sandbox.bitget.market import HOUR_MS, TwinMarket
-from sandbox.bitget.rest import Reply, Rest
-from sandbox.bitget.script import FaultScript
-from sandbox.bitget.socket import Session
-from sandbox.bitget.stream import CLOSE_TICK_MS, TICKER, Key, Stream
-from sandbox.bitget.text import envelope, frame_of
-from sandbox.bitget.venue import Manner, Venue
-from sandbox.bitget.wire import WS_PATH, Wire
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.ports.clock import Clock
+from papertape.sandbox.bitget.faults import Fault, Faults, Switch
+from papertape.sandbox.bitget.history import History
+from papertape.sandbox.bitget.limits import ATTEMPTS_MAX, CONNECTIONS_MAX, PING_MS_MAX, Statistics
+from papertape.sandbox.bitget.market import HOUR_MS, TwinMarket
+from papertape.sandbox.bitget.rest import Reply, Rest
+from papertape.sandbox.bitget.script import FaultScript
+from papertape.sandbox.bitget.socket import Session
+from papertape.sandbox.bitget.stream import CLOSE_TICK_MS, TICKER, Key, Stream
+from papertape.sandbox.bitget.text import envelope, frame_of
+from papertape.sandbox.bitget.venue import Manner, Venue
+from papertape.sandbox.bitget.wire import WS_PATH, Wire
 
 LATER_MAX: Final = 10_000
 WIRES_MAX: Final = 2_000

@@ -7,10 +7,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.ports.clock import Clock
-from sandbox.bitget.faults import Fault, Faults
-from sandbox.bitget.history import History
-from sandbox.bitget.limits import (
+from papertape.engine.ports.clock import Clock
+from papertape.sandbox.bitget.faults import Fault, Faults
+from papertape.sandbox.bitget.history import History
+from papertape.sandbox.bitget.limits import (
     ATTEMPTS_MAX,
     ATTEMPTS_WINDOW_MS,
     REQUESTS_A_MINUTE_MAX,

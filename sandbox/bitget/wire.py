@@ -13,10 +13,10 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from sandbox.bitget.limits import BACKLOG_BYTES_MAX, MESSAGE_BYTES_MAX
-from sandbox.bitget.rest import Delivery, Reply
-from sandbox.bitget.socket import Session
-from sandbox.bitget.text import frame_of
+from papertape.sandbox.bitget.limits import BACKLOG_BYTES_MAX, MESSAGE_BYTES_MAX
+from papertape.sandbox.bitget.rest import Delivery, Reply
+from papertape.sandbox.bitget.socket import Session
+from papertape.sandbox.bitget.text import frame_of
 
 WS_PATH: Final = "/v2/ws/public"
 HEAD_BYTES_MAX: Final = 16_384

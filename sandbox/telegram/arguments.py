@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from sandbox.telegram.wire import Upload
+from papertape.sandbox.telegram.wire import Upload
 
 TRUE: Final = frozenset({"true", "1", "yes"})
 

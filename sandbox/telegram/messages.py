@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from sandbox.telegram.arguments import Arguments, bad, keyboard_of
-from sandbox.telegram.html import HtmlWrong, Parsed, parse, utf16_units
-from sandbox.telegram.wire import Upload
+from papertape.sandbox.telegram.arguments import Arguments, bad, keyboard_of
+from papertape.sandbox.telegram.html import HtmlWrong, Parsed, parse, utf16_units
+from papertape.sandbox.telegram.wire import Upload
 
 TEXT_UNITS_MAX: Final = 4_096
 CAPTION_UNITS_MAX: Final = 1_024

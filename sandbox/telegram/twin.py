@@ -16,13 +16,13 @@ from typing import Any, Final, Self
 
 from msgspec import Struct
 
-from engine.ports.clock import Clock
-from sandbox.telegram.arguments import Arguments, Refused, bad
-from sandbox.telegram.faults import Fault, Faults
-from sandbox.telegram.limits import Limits, RateLimit, Statistics
-from sandbox.telegram.messages import BOT, Button, Chats, Message, chat_face, face
-from sandbox.telegram.updates import Pressed, Updates
-from sandbox.telegram.wire import Delivery, Reply, Request, converse
+from papertape.engine.ports.clock import Clock
+from papertape.sandbox.telegram.arguments import Arguments, Refused, bad
+from papertape.sandbox.telegram.faults import Fault, Faults
+from papertape.sandbox.telegram.limits import Limits, RateLimit, Statistics
+from papertape.sandbox.telegram.messages import BOT, Button, Chats, Message, chat_face, face
+from papertape.sandbox.telegram.updates import Pressed, Updates
+from papertape.sandbox.telegram.wire import Delivery, Reply, Request, converse
 
 TOKEN: Final = "100000001:AAtelegram-stand-in_never_a_secret0"  # noqa: S105 - it opens nothing.
 """It opens nothing but this stand-in."""

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from engine.ports.clock import Clock
-from sandbox.telegram.arguments import Arguments, Refused, bad
+from papertape.engine.ports.clock import Clock
+from papertape.sandbox.telegram.arguments import Arguments, Refused, bad
 
 UPDATES_MAX: Final = 10_000
 POLL_S_MAX: Final = 50

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from events.facts import (
+from papertape.events.facts import (
     GLOBAL_SCOPE,
     AnomalyCleared,
     AnomalyPersists,
@@ -30,15 +30,15 @@ from events.facts import (
     SymbolSuspended,
     Timing,
 )
-from projections.alerts.derive import Alerts
+from papertape.projections.alerts.derive import Alerts
 from tests.projections.tape import DAY_0_MS, DAY_MS, HOUR_MS, MINUTE_MS, configured, listed, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from events.facts import Event
-    from events.log import Recorded
-    from projections.alerts.alert import Alert
+    from papertape.events.facts import Event
+    from papertape.events.log import Recorded
+    from papertape.projections.alerts.alert import Alert
 
 NOON_MS = DAY_0_MS + 12 * HOUR_MS
 BTC, GALA = "BTCUSDT", "GALAUSDT"

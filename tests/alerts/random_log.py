@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from events.facts import (
+from papertape.events.facts import (
     GLOBAL_SCOPE,
     AnomalyCleared,
     AnomalyPersists,
@@ -41,8 +41,8 @@ from tests.projections.tape import DAY_MS, configured, listed, recorded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from events.facts import Event
-    from events.log import Recorded
+    from papertape.events.facts import Event
+    from papertape.events.log import Recorded
 
 WIDE = "\U0001d49c"
 """A letter of two UTF-16 units."""

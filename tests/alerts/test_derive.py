@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from events.facts import (
+from papertape.events.facts import (
     GLOBAL_SCOPE,
     AnomalyCleared,
     AnomalyPersists,
@@ -18,12 +18,12 @@ from events.facts import (
     KillSwitchReset,
     RunnerPaused,
 )
-from projections.alerts.alert import Alert, AlertKind
-from projections.alerts.derive import Alerts
-from projections.alerts.digest import Digest
-from projections.alerts.settings import AlertSettings
-from projections.alerts.texts import NONE_ACTIVE
-from projections.host import fold
+from papertape.projections.alerts.alert import Alert, AlertKind
+from papertape.projections.alerts.derive import Alerts
+from papertape.projections.alerts.digest import Digest
+from papertape.projections.alerts.settings import AlertSettings
+from papertape.projections.alerts.texts import NONE_ACTIVE
+from papertape.projections.host import fold
 from tests.alerts.given import (
     A_DAY,
     BOTH_OPEN,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from events.facts import EngineStarted, GapFound, Timing
-from projections.alerts.feed_story import UNSTEADY_MS, Back, FeedStory, Lost
+from papertape.events.facts import EngineStarted, GapFound, Timing
+from papertape.projections.alerts.feed_story import UNSTEADY_MS, Back, FeedStory, Lost
 from tests.alerts.given import BACK_MS, BTC, GALA, GAPS, candle, connected, late, lost, started
 from tests.projections.tape import HOUR_MS, MINUTE_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 LOST_MS = BACK_MS - 12 * MINUTE_MS
 LIVE: list[Event] = [started(), connected(LOST_MS - HOUR_MS), candle(LOST_MS, BTC), candle(LOST_MS, GALA)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from events.facts import (
+from papertape.events.facts import (
     EVENT_TYPES,
     CloseRequested,
     DataRefused,
@@ -19,13 +19,13 @@ from events.facts import (
     OrderRejected,
     RepairTried,
 )
-from projections.alerts.alert import AlertKind
-from projections.alerts.derive import NEVER_TOLD, Alerts
-from projections.alerts.digest import Digest, digest_text
-from projections.alerts.heartbeat import heartbeat_text, heartbeat_view
-from projections.alerts.texts import Stamp, fault_text
-from projections.folds.portfolio import Portfolio
-from projections.host import fold
+from papertape.projections.alerts.alert import AlertKind
+from papertape.projections.alerts.derive import NEVER_TOLD, Alerts
+from papertape.projections.alerts.digest import Digest, digest_text
+from papertape.projections.alerts.heartbeat import heartbeat_text, heartbeat_view
+from papertape.projections.alerts.texts import Stamp, fault_text
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.host import fold
 from tests.alerts.given import (
     A_DAY,
     BOTH_OPEN,

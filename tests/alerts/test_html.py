@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.alerts import markup
-from projections.alerts.derive import Alerts
-from projections.alerts.digest import Digest, digest_text
-from projections.alerts.settings import AlertSettings
-from projections.alerts.texts import Stamp, fault_text
+from papertape.projections.alerts import markup
+from papertape.projections.alerts.derive import Alerts
+from papertape.projections.alerts.digest import Digest, digest_text
+from papertape.projections.alerts.settings import AlertSettings
+from papertape.projections.alerts.texts import Stamp, fault_text
 from tests.alerts.given import alerts_of
 from tests.alerts.html_rules import faults
 from tests.alerts.random_log import EXTREME, NASTY, WIDE, lengths, pools, random_log, seeds, words

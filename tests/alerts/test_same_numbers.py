@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from hypothesis import given
 
-from events.facts import GLOBAL_SCOPE, Closing, KillSwitchTripped, PositionOpened
-from projections.alerts.alert import AlertKind
-from projections.alerts.derive import Alerts
-from projections.alerts.digest import Digest, digest_text
-from projections.alerts.heartbeat import heartbeat_text, heartbeat_view
-from projections.alerts.markup import plain_text
-from projections.folds.contracts import Contracts
-from projections.folds.performance import trade_figures
-from projections.folds.portfolio import Portfolio
-from projections.folds.trades import Trades
-from projections.host import fold
-from projections.text.formats import gain, money, price, quantity, signed
+from papertape.events.facts import GLOBAL_SCOPE, Closing, KillSwitchTripped, PositionOpened
+from papertape.projections.alerts.alert import AlertKind
+from papertape.projections.alerts.derive import Alerts
+from papertape.projections.alerts.digest import Digest, digest_text
+from papertape.projections.alerts.heartbeat import heartbeat_text, heartbeat_view
+from papertape.projections.alerts.markup import plain_text
+from papertape.projections.folds.contracts import Contracts
+from papertape.projections.folds.performance import trade_figures
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.trades import Trades
+from papertape.projections.host import fold
+from papertape.projections.text.formats import gain, money, price, quantity, signed
 from tests.alerts.given import A_DAY, BOTH_OPEN, CASES, MOVED, NEXT_DAY_MS, alerts_of, last_alert, market
 from tests.alerts.random_log import lengths, random_log, seeds
 from tests.projections.tape import recorded
@@ -27,9 +27,9 @@ from tests.projections.tape import recorded
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from events.facts import ContractListed
-    from events.log import Recorded
-    from projections.folds.portfolio import PortfolioView
+    from papertape.events.facts import ContractListed
+    from papertape.events.log import Recorded
+    from papertape.projections.folds.portfolio import PortfolioView
 
 _NUMBER = re.compile(r"[+-]?\d+(?:,\d{3})*(?:\.\d+)?")
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.config.sections import Config, apply_sets, load_config
-from events.errors import ConfigError
-from projections.alerts.settings import AlertSettings
+from papertape.cli.config.sections import Config, apply_sets, load_config
+from papertape.events.errors import ConfigError
+from papertape.projections.alerts.settings import AlertSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

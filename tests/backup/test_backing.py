@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.service.backup_schedule import Backing
-from engine.backup import backups
-from engine.ports.clock import ManualClock
-from events.bus import Bus
+from papertape.cli.service.backup_schedule import Backing
+from papertape.engine.backup import backups
+from papertape.engine.ports.clock import ManualClock
+from papertape.events.bus import Bus
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.backup import _folder_lock, backups, make_backup, remove_leftovers
-from engine.recovery import recover
-from engine.reducer.snapshot_codec import decode_world, encode_world, world_digest
-from engine.startup import snapshot_store
-from engine.strategy_registry import code_digest
-from events.errors import BackupFailed, LogDamaged, LogMissing
-from events.sqlite_log import SqliteLogReader
+from papertape.engine.backup import _folder_lock, backups, make_backup, remove_leftovers
+from papertape.engine.recovery import recover
+from papertape.engine.reducer.snapshot_codec import decode_world, encode_world, world_digest
+from papertape.engine.startup import snapshot_store
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.errors import BackupFailed, LogDamaged, LogMissing
+from papertape.events.sqlite_log import SqliteLogReader
 from tests.engine.logs import STRATEGIES
 from tests.engine.processes import command, environment, ok
 from tests.patience import PATIENCE_S

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.codec import Codec
-from events.facts import EVENT_TYPES, ContractListed
-from events.log import Entry
-from events.sqlite_log import SqliteEventLog
-from events.upcast import ContractListed1, KillSwitchTripped1
+from papertape.events.codec import Codec
+from papertape.events.facts import EVENT_TYPES, ContractListed
+from papertape.events.log import Entry
+from papertape.events.sqlite_log import SqliteEventLog
+from papertape.events.upcast import ContractListed1, KillSwitchTripped1
 from tests.cli.written_log import entries, write_log
 from tests.engine.processes import ok, papertape
 

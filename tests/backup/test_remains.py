@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.keeper.status_board import BOARD_FD, new_board
-from engine.backup import backups
-from engine.remains import refuse_remains
-from events.beside import real_path
-from events.errors import LogGone
+from papertape.cli.keeper.status_board import BOARD_FD, new_board
+from papertape.engine.backup import backups
+from papertape.engine.remains import refuse_remains
+from papertape.events.beside import real_path
+from papertape.events.errors import LogGone
 from tests.backup.test_restore import SIM, back_up, play
 from tests.cli.test_up import UP
 from tests.engine.logs import recorded

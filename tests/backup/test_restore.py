@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from events.cursors import SqliteCursors, stored_positions
-from events.facts import EpochBegan
-from events.head_file import LogLock, read_head
-from events.sqlite_log import SqliteLogReader
-from projections.telegram.delivery_queues import PLACES, stepped_back
+from papertape.events.cursors import SqliteCursors, stored_positions
+from papertape.events.facts import EpochBegan
+from papertape.events.head_file import LogLock, read_head
+from papertape.events.sqlite_log import SqliteLogReader
+from papertape.projections.telegram.delivery_queues import PLACES, stepped_back
 from tests.engine.logs import of_type, recorded
 from tests.engine.processes import ok, papertape
 

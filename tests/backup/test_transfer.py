@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from msgspec import structs
 
-from events.codec import CODEC
-from events.errors import PortableDamaged
-from events.log import Commit, Entry
-from events.portable import REDACTED, event_of, redacted, rows_of
-from events.sqlite_log import SqliteLogReader
+from papertape.events.codec import CODEC
+from papertape.events.errors import PortableDamaged
+from papertape.events.log import Commit, Entry
+from papertape.events.portable import REDACTED, event_of, redacted, rows_of
+from papertape.events.sqlite_log import SqliteLogReader
 from tests.cli.written_log import write_log
 from tests.engine.logs import recorded
 from tests.engine.processes import ok, papertape
@@ -26,7 +26,7 @@ from tests.support import examples
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 NAMES = ("all.jsonl", "all.jsonl.gz", "all.csv", "all.csv.gz", "all.parquet")
 

@@ -76,7 +76,7 @@ def test_the_candle_under_the_cursor_is_read_with_its_indicators(visitor: Visito
 
 def utc(at_ms: int) -> str:
     """A time as the pages write it."""
-    from projections.text.formats import utc as written  # noqa: PLC0415
+    from papertape.projections.text.formats import utc as written  # noqa: PLC0415
 
     return written(at_ms)
 

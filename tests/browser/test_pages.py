@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.facts import PositionOpened
+from papertape.events.facts import PositionOpened
+from papertape.ui.pages import PAGES
 from tests.browser.conftest import Scheme, Visitor, assert_fits
 from tests.browser.served import showing, told_day
 from tests.engine.logs import recorded
-from ui.pages import PAGES
 
 if TYPE_CHECKING:
     from pathlib import Path

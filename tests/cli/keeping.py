@@ -12,10 +12,10 @@ import signal
 import sys
 from pathlib import Path
 
-from cli.keeper.hang_detector import Pulse
-from cli.keeper.process_supervisor import Keeper, Program
-from cli.keeper.status_board import Slot, new_board
-from cli.keeper.systemd import Notify
+from papertape.cli.keeper.hang_detector import Pulse
+from papertape.cli.keeper.process_supervisor import Keeper, Program
+from papertape.cli.keeper.status_board import Slot, new_board
+from papertape.cli.keeper.systemd import Notify
 
 PR_SET_CHILD_SUBREAPER = 36
 SILENT_S_MAX = 0.6

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.service.unlogged_messages import ToldFile
-from projections.telegram.text import one_line
+from papertape.cli.service.unlogged_messages import ToldFile
+from papertape.projections.telegram.text import one_line
 from tests.engine.processes import ROOT, command, environment, ok
 from tests.patience import PATIENCE_S
 

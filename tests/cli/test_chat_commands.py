@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from cli.config.sections import Config, EngineSection, LogsSection
-from cli.service.engine_services import attendance
-from cli.service.engine_status import status_of
-from engine.ports.clock import ScaledClock, SystemClock
-from engine.startup import engine
-from projections.telegram.parse import MENU
-from sandbox.telegram.faults import Fault
-from sandbox.telegram.limits import UNLIMITED
-from sandbox.telegram.twin import CHAT_ID, TelegramTwin
+from papertape.cli.config.sections import Config, EngineSection, LogsSection
+from papertape.cli.service.engine_services import attendance
+from papertape.cli.service.engine_status import status_of
+from papertape.engine.ports.clock import ScaledClock, SystemClock
+from papertape.engine.startup import engine
+from papertape.projections.telegram.parse import MENU
+from papertape.sandbox.telegram.faults import Fault
+from papertape.sandbox.telegram.limits import UNLIMITED
+from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.core.scripted.scripted import BUY, LEAVE
 from tests.engine.parts import Given, settings
 from tests.events.tape import in_loop
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from projections.site.ports import EngineStatus
+    from papertape.projections.site.ports import EngineStatus
 
 SPEED = 300.0
 """The bot keeps to twenty messages a minute: its minutes are short here."""

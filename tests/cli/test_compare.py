@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from cli.log_comparison import compared as compared_of
-from cli.service.page_comparison import KEPT_S_MIN, LogComparer
-from projections.folds.log_diff import Comparison
+from papertape.cli.log_comparison import compared as compared_of
+from papertape.cli.service.page_comparison import KEPT_S_MIN, LogComparer
+from papertape.projections.folds.log_diff import Comparison
 from tests.engine.processes import ok, papertape, run_and_kill
 
 SIM = (

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from cli.config.loader import schema
-from cli.config.schema import Key, Table, range_text
-from cli.config.sections import (
+from papertape.cli.config.loader import schema
+from papertape.cli.config.schema import Key, Table, range_text
+from papertape.cli.config.sections import (
     Config,
     apply_sets,
     bitget_settings,
@@ -23,7 +23,7 @@ from cli.config.sections import (
     sim_settings,
     strategies_of,
 )
-from events.errors import ConfigError, UsageError
+from papertape.events.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

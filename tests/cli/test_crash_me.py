@@ -7,8 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from cli.service.engine_client import DoorEngine
-from events.facts import EngineStarted, EngineStopped
+from papertape.cli.service.engine_client import DoorEngine
+from papertape.events.facts import EngineStarted, EngineStopped
 from tests.cli.test_up import UP, child_named
 from tests.engine.logs import recorded
 from tests.engine.processes import ok, running
@@ -17,7 +17,7 @@ from tests.patience import PATIENCE_S
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from projections.site.ports import EngineStatus
+    from papertape.projections.site.ports import EngineStatus
 
 CRASHES = 3
 

@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from cli.app import app
-from events.facts import DataRefused
-from events.log import Entry
-from events.proof import Damage, write_proof
-from events.proving import Throttle, prove
+from papertape.cli.app import app
+from papertape.events.facts import DataRefused
+from papertape.events.log import Entry
+from papertape.events.proof import Damage, write_proof
+from papertape.events.proving import Throttle, prove
 from tests.cli.written_log import entries, write_log
 from tests.projections.tape import DAY_0_MS
 from tests.web.given import TOKEN

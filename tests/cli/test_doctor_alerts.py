@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cli.offline.doctor_alerts import alerts
-from engine.control_socket import Door
-from events.cursors import SqliteCursors
-from projections.telegram.address import ChatAddress
-from sandbox.telegram.twin import TOKEN
+from papertape.cli.offline.doctor_alerts import alerts
+from papertape.engine.control_socket import Door
+from papertape.events.cursors import SqliteCursors
+from papertape.projections.telegram.address import ChatAddress
+from papertape.sandbox.telegram.twin import TOKEN
 from tests.events.tape import in_loop
 from tests.telegram.bot_given import Clerk
 from tests.web.given import status
@@ -19,7 +19,7 @@ from tests.web.given import status
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cli.log_finder import Finding
+    from papertape.cli.log_finder import Finding
 
 GROUP, SUPERGROUP = -4_001_234_567, -1_001_557_912_345
 RIGHTS = "sendMessage: 400 Bad Request: not enough rights to send text messages to the chat"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from cli.offline.doctor_exchange import Seen, findings, look_at_exchange
-from engine.feeds.bitget.settings import BitgetSettings
-from engine.ports.clock import SystemClock
-from sandbox.bitget.faults import Fault
-from sandbox.bitget.market import SimTwinMarket
-from sandbox.bitget.twin import Twin
+from papertape.cli.offline.doctor_exchange import Seen, findings, look_at_exchange
+from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.ports.clock import SystemClock
+from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.market import SimTwinMarket
+from papertape.sandbox.bitget.twin import Twin
 
 BTC, ETH, NOPE = "BTCUSDT", "ETHUSDT", "NOPEUSDT"
 

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli.app import app
-from engine.feeds.download.partial_file import line_of
-from engine.ports.clock import SystemClock
-from sandbox.bitget.market import SimTwinMarket
-from sandbox.bitget.twin import Twin
+from papertape.cli.app import app
+from papertape.engine.feeds.download.partial_file import line_of
+from papertape.engine.ports.clock import SystemClock
+from papertape.sandbox.bitget.market import SimTwinMarket
+from papertape.sandbox.bitget.twin import Twin
 from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY
 

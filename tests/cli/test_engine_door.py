@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.service.engine_client import KEPT_S, DoorEngine
-from cli.service.engine_status import saying
-from engine.control_socket import STATUS_S_MAX, Door, NoEngine, ask_status, socket_path
-from engine.ports.clock import ManualClock
-from engine.process_health import VitalSigns
-from engine.startup import engine
-from events.commands import Kill
-from events.errors import CommandRefused, UsageError
+from papertape.cli.service.engine_client import KEPT_S, DoorEngine
+from papertape.cli.service.engine_status import saying
+from papertape.engine.control_socket import STATUS_S_MAX, Door, NoEngine, ask_status, socket_path
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.process_health import VitalSigns
+from papertape.engine.startup import engine
+from papertape.events.commands import Kill
+from papertape.events.errors import CommandRefused, UsageError
 from tests.engine.logs import recorded
 from tests.engine.parts import settings
 from tests.engine.processes import ok, running
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from engine.startup import Engine
-    from projections.site.ports import Engine as EnginePort
-    from projections.site.ports import EngineStatus
+    from papertape.engine.startup import Engine
+    from papertape.projections.site.ports import Engine as EnginePort
+    from papertape.projections.site.ports import EngineStatus
 
 SIM = ("run", "--feed", "sim", "--json", "--db", "log.db", "--set", "feed.sim.warm_up_days=0", "feed.sim.days=1")
 ANNA = ("anna", "looked at it")

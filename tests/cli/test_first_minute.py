@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.config.sections import load_config
-from events.facts import CandleClosed, FeedLost, GapFilled, KillSwitchTripped, PositionOpened, RunnerConfigured, Timing
-from projections.folds.arena import Arena
-from projections.folds.portfolio import Portfolio
-from projections.folds.trades import Trades
-from projections.host import fold
+from papertape.cli.config.sections import load_config
+from papertape.events.facts import (
+    CandleClosed,
+    FeedLost,
+    GapFilled,
+    KillSwitchTripped,
+    PositionOpened,
+    RunnerConfigured,
+    Timing,
+)
+from papertape.projections.folds.arena import Arena
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.trades import Trades
+from papertape.projections.host import fold
 from tests.cli.test_up import DEMO
 from tests.engine.logs import recorded
 from tests.engine.processes import ok
@@ -23,8 +31,8 @@ from tests.engine.processes import ok
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from events.facts import Event
-    from events.log import Recorded
+    from papertape.events.facts import Event
+    from papertape.events.log import Recorded
 
 START_S_MAX = 8.0
 """Until the market runs, on a machine that is busy with something else."""

@@ -12,22 +12,22 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from cli.app import app
-from cli.explainer import Explainer
-from cli.render.strategies import parameters_schema, strategy_views
-from cli.service.page_inspector import LOOK_S_MAX, LogInspector
-from engine.runner_settings import RunnerSettings, configured_runners
-from engine.strategy_registry import load_strategies
-from events.errors import LogBusy, UsageError
-from events.facts import CandleClosed, OrderPlaced, OrderRejected
-from events.log import Entry
-from events.log_thread import LogThread
-from events.sqlite_log import SqliteLogReader
-from events.tail import tail_of
-from projections.site.ports import Inspector, Progress, Readiness
-from projections.site.timeline import LogTimeline
-from projections.site.views import Views
-from projections.text.reasons import REASONS, hold_words, reason_words
+from papertape.cli.app import app
+from papertape.cli.explainer import Explainer
+from papertape.cli.render.strategies import parameters_schema, strategy_views
+from papertape.cli.service.page_inspector import LOOK_S_MAX, LogInspector
+from papertape.engine.runner_settings import RunnerSettings, configured_runners
+from papertape.engine.strategy_registry import load_strategies
+from papertape.events.errors import LogBusy, UsageError
+from papertape.events.facts import CandleClosed, OrderPlaced, OrderRejected
+from papertape.events.log import Entry
+from papertape.events.log_thread import LogThread
+from papertape.events.sqlite_log import SqliteLogReader
+from papertape.events.tail import tail_of
+from papertape.projections.site.ports import Inspector, Progress, Readiness
+from papertape.projections.site.timeline import LogTimeline
+from papertape.projections.site.views import Views
+from papertape.projections.text.reasons import REASONS, hold_words, reason_words
 from tests.cli.written_log import ORDER, REJECTED, entries, write_log
 from tests.core.random_market import Recipe
 from tests.core.runs import BUILT_IN, eager
@@ -40,7 +40,7 @@ from tests.support import FIVE_MINUTES_MS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from events.log import Recorded
+    from papertape.events.log import Recorded
 
 STRATEGIES = load_strategies()
 FIFTEEN_MS = 3 * FIVE_MINUTES_MS

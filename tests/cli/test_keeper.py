@@ -14,8 +14,8 @@ from types import FrameType
 
 import pytest
 
-from cli.keeper.process_supervisor import _noted, _signals, _taken
-from cli.keeper.restart_policy import KILLS_MAX
+from papertape.cli.keeper.process_supervisor import _noted, _signals, _taken
+from papertape.cli.keeper.restart_policy import KILLS_MAX
 from tests.engine.processes import environment
 from tests.patience import PATIENCE_S, stretched
 

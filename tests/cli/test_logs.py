@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.config.sections import LevelsSection, LogsSection
-from cli.service.log_files import QUEUE_RECORDS_MAX, Bounded, logs
+from papertape.cli.config.sections import LevelsSection, LogsSection
+from papertape.cli.service.log_files import QUEUE_RECORDS_MAX, Bounded, logs
 from tests.cli.test_keeper import wait_for
 from tests.engine.processes import ok, papertape
 

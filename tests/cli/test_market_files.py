@@ -15,11 +15,11 @@ import pytest
 from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
-from cli.app import app
-from events.log import Recorded
-from events.sqlite_log import SqliteLogReader
-from projections.alerts.markup import table
-from projections.telegram.parse import WhyNot, request_of
+from papertape.cli.app import app
+from papertape.events.log import Recorded
+from papertape.events.sqlite_log import SqliteLogReader
+from papertape.projections.alerts.markup import table
+from papertape.projections.telegram.parse import WhyNot, request_of
 from tests.core.scripted.scripted import BUY, LEAVE
 from tests.events.tape import in_loop
 from tests.support import SCRIPTED_FOLDER

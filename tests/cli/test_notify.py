@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.keeper.systemd import Notify
+from papertape.cli.keeper.systemd import Notify
 from tests.cli.test_keeper import STAYS, keeping, life, wait_for
 from tests.cli.test_up import children
 from tests.engine.processes import command, environment

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.backup import backups
+from papertape.engine.backup import backups
 from tests.cli.written_log import write_log
 from tests.engine.processes import ROOT, environment
 from tests.patience import PATIENCE_S
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 BACK_UP = """
 import asyncio
 from pathlib import Path
-from cli.backing import Backing, backup_command
-from engine.clock import SystemClock
-from events.bus import Bus
+from papertape.cli.service.backup_schedule import Backing, backup_command
+from papertape.engine.ports.clock import SystemClock
+from papertape.events.bus import Bus
 
 db, folder = Path("log.db"), Path("backups")
 backing = Backing(db, folder, 24.0, backup_command(db, folder, ""), Bus(0), SystemClock(), print)
@@ -59,7 +59,9 @@ def test_the_backup_that_an_engine_starts_is_made_by_its_own_sources(bot: Path, 
 
 def test_an_engine_and_its_page_are_of_the_keepers_own_sources(bot: Path) -> None:
     market = ("--feed", "sim", "--speed", "max", "--until-end", "--set", "feed.sim.days=1", "feed.sim.warm_up_days=0")
-    done = started(bot, "-W", "error::RuntimeWarning", "-m", "cli", "up", *market, "--port", "0", "--db", "new.db")
+    done = started(
+        bot, "-W", "error::RuntimeWarning", "-m", "papertape", "up", *market, "--port", "0", "--db", "new.db"
+    )
     assert done.returncode == 0, done.stderr
     assert "HIJACK" not in done.stdout + done.stderr
     assert "engine stopped: the market ended" in done.stdout

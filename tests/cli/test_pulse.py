@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cli.keeper.hang_detector import ASKS_MIN, Pulse
+from papertape.cli.keeper.hang_detector import ASKS_MIN, Pulse
 
 
 class Patient:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.app import app
-from engine.strategy_registry import BUILT_IN_ORDER
-from events.log import Entry
-from projections.folds.arena import ArenaRow
-from projections.folds.portfolio import PortfolioView
-from projections.folds.trades import CSV_COLUMNS, TradeView
+from papertape.cli.app import app
+from papertape.engine.strategy_registry import BUILT_IN_ORDER
+from papertape.events.log import Entry
+from papertape.projections.folds.arena import ArenaRow
+from papertape.projections.folds.portfolio import PortfolioView
+from papertape.projections.folds.trades import CSV_COLUMNS, TradeView
 from tests.cli.written_log import CLOSING, FILL, HEAD, ORDER, REJECTED, TRIP, write_log
 from tests.patience import PATIENCE_S
 from tests.projections.tape import candle, closed, opened
@@ -166,7 +166,7 @@ def test_an_empty_selection_says_why(db: Path) -> None:
 
 def test_following_shows_what_is_appended_and_ends_quietly_on_ctrl_c(tmp_path: Path) -> None:
     path = write_log(tmp_path / "small.db")
-    command = [sys.executable, "-m", "cli", "log", "--db", str(path), "--follow", "--json", "--limit", "1"]
+    command = [sys.executable, "-m", "papertape", "log", "--db", str(path), "--follow", "--json", "--limit", "1"]
     # Whoever runs the tests in the background may have SIGINT ignored, and that is inherited.
     ready = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **ready) as process:
@@ -181,7 +181,7 @@ def test_following_shows_what_is_appended_and_ends_quietly_on_ctrl_c(tmp_path: P
 
 def test_a_reader_that_goes_away_is_no_error_text(tmp_path: Path) -> None:
     path = write_log(tmp_path / "long.db", [[Entry(candle(minute, 100.0)) for minute in range(4_000)]])
-    command = [sys.executable, "-m", "cli", "log", "--db", str(path), "--all", "--limit", "4000"]
+    command = [sys.executable, "-m", "papertape", "log", "--db", str(path), "--all", "--limit", "4000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -317,14 +317,14 @@ def test_a_log_without_trading_says_so(verb: str, tmp_path: Path) -> None:
 def test_a_log_is_read_while_an_engine_holds_it(tmp_path: Path) -> None:
     import asyncio  # noqa: PLC0415
 
-    from events.sqlite_log import SqliteEventLog  # noqa: PLC0415
+    from papertape.events.sqlite_log import SqliteEventLog  # noqa: PLC0415
 
     path = write_log(tmp_path / "held.db")
 
     async def held() -> subprocess.CompletedProcess[str]:
         log = await SqliteEventLog.open(path, clock_ms=lambda: 1)
         await log.append(log.head.seq, [Entry(candle(9, 100.0))])
-        command = [sys.executable, "-m", "cli", "positions", "--json", "--db", str(path)]
+        command = [sys.executable, "-m", "papertape", "positions", "--json", "--db", str(path)]
         found = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
         await log.close()
         return found
@@ -376,7 +376,7 @@ def test_the_doctor_fails_on_a_damaged_log_and_a_bad_configuration(tmp_path: Pat
 
 def test_reading_verbs_load_no_array_library(db: Path) -> None:
     code = (
-        "import sys; from typer.testing import CliRunner; from cli.app import app\n"
+        "import sys; from typer.testing import CliRunner; from papertape.cli.app import app\n"
         f"for verb in (['arena'], ['log'], ['why', '9'], ['doctor'], ['trades'], ['positions']):\n"
         f"    assert CliRunner().invoke(app, [*verb, '--db', {str(db)!r}]).exit_code == 0\n"
         "print({'numpy', 'numba', 'polars', 'pandas'} & set(sys.modules))"

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from cli.keeper.restart_policy import (
+from papertape.cli.keeper.restart_policy import (
     FAULTS_TOLD_MAX,
     KILLS_MAX,
     KILLS_WINDOW_S,

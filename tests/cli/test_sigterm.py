@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.facts import EngineStopped
+from papertape.events.facts import EngineStopped
 from tests.cli.test_keeper import wait_for
 from tests.cli.test_up import child_named, children
 from tests.engine.logs import of_type
@@ -100,7 +100,7 @@ def test_an_engine_that_is_still_coming_up_ends_in_time(tmp_path: Path, after_s:
 
 DROPPED = """
 import signal, sys, weakref
-from cli.main import main
+from papertape.cli.app import main
 
 class Thing:
     pass
@@ -135,7 +135,7 @@ def test_a_signal_whose_exception_python_drops_ends_an_engine_all_the_same(tmp_p
 
 STUCK = """
 import asyncio, time
-from cli.tasks import leave_within, run_tasks
+from papertape.cli.environment.tasks import leave_within, run_tasks
 
 async def main() -> None:
     looking = asyncio.ensure_future(asyncio.to_thread(time.sleep, 300))
@@ -215,7 +215,19 @@ def test_a_start_that_fails_leaves_no_coroutine_behind(tmp_path: Path, arguments
 
 
 def test_a_system_without_descriptors_leaves_no_coroutine_behind(tmp_path: Path) -> None:
-    arguments = ["sh", "-c", 'ulimit -n 7; exec "$@"', "sh", sys.executable, "-X", "dev", "-m", "cli", "run", *MARKET]
+    arguments = [
+        "sh",
+        "-c",
+        'ulimit -n 7; exec "$@"',
+        "sh",
+        sys.executable,
+        "-X",
+        "dev",
+        "-m",
+        "papertape",
+        "run",
+        *MARKET,
+    ]
     done = subprocess.run(
         arguments, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.service.gc_freeze import Sparing
+from papertape.cli.service.gc_freeze import Sparing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.facts import RunnerPaused
-from events.log import Entry
+from papertape.events.facts import RunnerPaused
+from papertape.events.log import Entry
 from tests.cli.written_log import FILL, PAUSE, entries, write_log
 from tests.engine.processes import command, environment, papertape
 from tests.patience import PATIENCE_S

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from cli.service.owner_channel import InChat, InFile, file_of_alerts, ping
-from events.cursors import Cursors, MemoryCursors
-from projections.telegram.address import ChatAddress
-from projections.telegram.client import TelegramClient
-from projections.telegram.errors import TelegramBusy
-from projections.telegram.rate_limit import Pace
-from projections.telegram.secret import Token
-from sandbox.telegram.faults import Fault
-from sandbox.telegram.twin import CHAT_ID, TOKEN, TelegramTwin
+from papertape.cli.service.owner_channel import InChat, InFile, file_of_alerts, ping
+from papertape.events.cursors import Cursors, MemoryCursors
+from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.client import TelegramClient
+from papertape.projections.telegram.errors import TelegramBusy
+from papertape.projections.telegram.rate_limit import Pace
+from papertape.projections.telegram.secret import Token
+from papertape.sandbox.telegram.faults import Fault
+from papertape.sandbox.telegram.twin import CHAT_ID, TOKEN, TelegramTwin
 from tests.feeds.http_script import http, scripted
 from tests.twins.given import START_MS
 from tests.twins.virtual_time import VirtualClock, run

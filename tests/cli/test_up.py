@@ -15,8 +15,8 @@ from secrets import token_urlsafe
 import httpx
 import pytest
 
-from cli.run_options import Asked
-from cli.service.up import run_arguments
+from papertape.cli.run_options import Asked
+from papertape.cli.service.up import run_arguments
 from tests.cli.test_keeper import is_alive, wait_for
 from tests.engine.processes import command, environment, ok, papertape, running
 from tests.patience import PATIENCE_S, stretched

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from api.listening import listen
-from cli.service.up import _serves
-from events.head_file import LogLock
+from papertape.api.listening import listen
+from papertape.cli.service.up import _serves
+from papertape.events.head_file import LogLock
 from tests.cli.test_keeper import is_alive, wait_for
 from tests.cli.test_up import UP, child_named
 from tests.cli.written_log import write_log

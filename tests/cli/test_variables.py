@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.environment.variables import network_problems, readable_entries
+from papertape.cli.environment.variables import network_problems, readable_entries
 from tests.cli.test_attend import chat
 from tests.engine.processes import papertape, running
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import typer.main
 
-from cli.app import app
-from cli.arguments import expand
-from cli.commands.table import GROUPS, VERBS, Verb
+from papertape.cli.app import app
+from papertape.cli.arguments import expand
+from papertape.cli.commands.table import GROUPS, VERBS, Verb
 
 ALL = [verb for verbs in VERBS.values() for verb in verbs]
 

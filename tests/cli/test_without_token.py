@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.service.owner_channel import LOGGER, InFile, file_of_alerts
-from cli.service.unlogged_messages import ToldFile
-from events.bus import Bus
-from projections.alerts.alert import AlertKind
-from projections.alerts.derive import Alerts
-from projections.site.messages import HEARTBEAT, Unlogged
-from projections.telegram.file_notifier import QuietNotifier
-from projections.telegram.text import one_line
+from papertape.cli.service.owner_channel import LOGGER, InFile, file_of_alerts
+from papertape.cli.service.unlogged_messages import ToldFile
+from papertape.events.bus import Bus
+from papertape.projections.alerts.alert import AlertKind
+from papertape.projections.alerts.derive import Alerts
+from papertape.projections.site.messages import HEARTBEAT, Unlogged
+from papertape.projections.telegram.file_notifier import QuietNotifier
+from papertape.projections.telegram.text import one_line
 from tests.alerts.given import CASES, last_alert
 from tests.alerts.test_golden import fault, heartbeat
 from tests.projections.tape import recorded
@@ -27,7 +27,7 @@ from tests.web.given import site_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from events.log import Recorded
+    from papertape.events.log import Recorded
 
 NOTE = "12 events replayed in 3 ms"
 

@@ -6,11 +6,11 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from engine.runner_settings import RunnerSettings, configuration
-from engine.strategy_registry import load_strategies
-from events.facts import EngineStarted, OrderRejected, RunnerPaused
-from events.log import Entry
-from events.sqlite_log import SqliteEventLog
+from papertape.engine.runner_settings import RunnerSettings, configuration
+from papertape.engine.strategy_registry import load_strategies
+from papertape.events.facts import EngineStarted, OrderRejected, RunnerPaused
+from papertape.events.log import Entry
+from papertape.events.sqlite_log import SqliteEventLog
 from tests.projections.tape import DAY_0_MS, candle, closed, listed, opened, ordered, tripped
 
 if TYPE_CHECKING:

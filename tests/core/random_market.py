@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from engine.feeds.files.columns import CandleColumns, SeriesColumns
-from engine.kernel.codes import CANDLE, LATE
-from engine.research.tape import Tape, fact_event
+from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
+from papertape.engine.kernel.codes import CANDLE, LATE
+from papertape.engine.research.tape import Tape, fact_event
 from tests.support import DAY_0_MS, FIVE_MINUTES_MS, MINUTE_MS, listed
 
 if TYPE_CHECKING:
-    from engine.kernel.state import FactColumns
-    from events.facts import MarketFact
+    from papertape.engine.kernel.state import FactColumns
+    from papertape.events.facts import MarketFact
 
 NAMES = ("AAA", "BBB", "CCC")
 CLEARLY_LONGER_THAN_A_RESET_MS = 400 * MINUTE_MS

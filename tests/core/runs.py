@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.kernel.risk_settings import Risk
-from engine.reducer.state import World, new_world
-from engine.runner_settings import RunnerSettings, configuration
-from events.log import Recorded
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.reducer.state import World, new_world
+from papertape.engine.runner_settings import RunnerSettings, configuration
+from papertape.events.log import Recorded
 from tests.support import FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, feed, take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from engine.kernel.strategy import Strategy
-    from events.facts import ContractListed, Event
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.events.facts import ContractListed, Event
     from tests.core.random_market import RandomTape
 
 BUILT_IN = ("vwap_rsi", "momentum", "funding", "liquidation")

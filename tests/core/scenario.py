@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from engine.kernel.risk_settings import Risk
-from engine.runner_settings import RunnerSettings
-from events.facts import Event, GapFound, Timing
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.events.facts import Event, GapFound, Timing
 from tests.support import candle, configured_world, listed, observed, settled, take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.kernel.state import Account, Desk
-    from events.facts import ContractListed
-    from events.log import Recorded
+    from papertape.engine.kernel.state import Account, Desk
+    from papertape.events.facts import ContractListed
+    from papertape.events.log import Recorded
 
 E = TypeVar("E", bound=Event)
 Prices = float | tuple[float, float, float, float]

@@ -6,15 +6,15 @@ import asyncio
 
 import pytest
 
-from engine.command_queue import events_of
-from engine.kernel.risk_settings import Risk
-from engine.reducer.reducer import fold, is_news
-from engine.reducer.snapshot_codec import decode_world, encode_world, world_digest
-from engine.reducer.state import new_world
-from engine.verify import verify
-from events.commands import Close
-from events.errors import CommandRefused
-from events.facts import (
+from papertape.engine.command_queue import events_of
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.reducer.reducer import fold, is_news
+from papertape.engine.reducer.snapshot_codec import decode_world, encode_world, world_digest
+from papertape.engine.reducer.state import new_world
+from papertape.engine.verify import verify
+from papertape.events.commands import Close
+from papertape.events.errors import CommandRefused
+from papertape.events.facts import (
     CloseRequested,
     ContractDelisted,
     KillSwitchTripped,
@@ -25,11 +25,11 @@ from events.facts import (
     SymbolResumed,
     SymbolSuspended,
 )
-from events.log import Entry
-from events.memory_log import MemoryEventLog
-from projections.folds.portfolio import Portfolio
-from projections.folds.trades import Trades
-from projections.host import fold as fold_views
+from papertape.events.log import Entry
+from papertape.events.memory_log import MemoryEventLog
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.trades import Trades
+from papertape.projections.host import fold as fold_views
 from tests.core.scenario import BUY, LEAVE, SELL, Scenario, only
 from tests.support import DAY_0_MS, DAY_MS, HOUR_MS, MINUTE_MS, STRATEGIES, listed
 
@@ -159,7 +159,7 @@ def test_every_reader_of_the_log_ends_in_the_same_state() -> None:
     account = portfolio.account("scripted")
     assert account.equity_usdt == account.cash_usdt == scenario.account.equity_usdt
     pytest.importorskip("numba")
-    from engine.research.replay import replay_compiled  # noqa: PLC0415 - belongs to an extra
+    from papertape.engine.research.replay import replay_compiled  # noqa: PLC0415 - belongs to an extra
 
     assert world_digest(replay_compiled(log.reader(), STRATEGIES)) == digest
     assert verify(log.reader(), None, STRATEGIES).difference is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from events.facts import Liquidated, OrderPlaced, PositionClosed, PositionOpened
+from papertape.events.facts import Liquidated, OrderPlaced, PositionClosed, PositionOpened
 from tests.core.scenario import BUY, LEAVE, SELL, Scenario, only
 from tests.support import DAY_0_MS, MINUTE_MS, NO_LIMITS
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.kernel.risk_settings import Risk
-from events.facts import FundingPaid, PositionClosed, PositionOpened, Timing
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.events.facts import FundingPaid, PositionClosed, PositionOpened, Timing
 from tests.core.scenario import BUY, LEAVE, SELL, Scenario, only
 from tests.support import DAY_0_MS, MINUTE_MS
 
@@ -100,7 +100,7 @@ def test_nobody_pays_for_a_settlement_of_before_the_position() -> None:
 
 
 def test_an_update_that_repeats_a_settlement_is_no_news() -> None:
-    from engine.reducer.reducer import is_news  # noqa: PLC0415 - the one question of this test
+    from papertape.engine.reducer.reducer import is_news  # noqa: PLC0415 - the one question of this test
     from tests.support import settled  # noqa: PLC0415
 
     scenario = standing()

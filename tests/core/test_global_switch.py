@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from engine.kernel.codes import GLOBAL_LOSS
-from engine.kernel.kill_switch import guard_total
-from engine.kernel.state import Guard
-from engine.reducer.reducer import react
-from engine.reducer.state import World
-from engine.runner_settings import RunnerSettings, configuration
-from events.errors import CommandRefused
-from events.facts import GLOBAL_SCOPE, Event, KillSwitchReset, KillSwitchTripped, OrderCancelled, OrderPlaced
-from events.log import Recorded
+from papertape.engine.kernel.codes import GLOBAL_LOSS
+from papertape.engine.kernel.kill_switch import guard_total
+from papertape.engine.kernel.state import Guard
+from papertape.engine.reducer.reducer import react
+from papertape.engine.reducer.state import World
+from papertape.engine.runner_settings import RunnerSettings, configuration
+from papertape.events.errors import CommandRefused
+from papertape.events.facts import GLOBAL_SCOPE, Event, KillSwitchReset, KillSwitchTripped, OrderCancelled, OrderPlaced
+from papertape.events.log import Recorded
 from tests.core.scenario import BUY, NOTHING, Prices
 from tests.support import DAY_0_MS, HOUR_MS, NO_COSTS, STRATEGIES, candle, configured_world, listed, state_of, take
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.kernel.codes import CANDLE, REGIME_NAMES
-from engine.kernel.indicators import (
+from papertape.engine.kernel.codes import CANDLE, REGIME_NAMES
+from papertape.engine.kernel.indicators import (
     ADX_READY_ROW,
     ATR_READY_ROW,
     DI_READY_ROW,
@@ -20,8 +20,8 @@ from engine.kernel.indicators import (
     true_range,
     update_adx,
 )
-from engine.kernel.series import watch_series
-from engine.kernel.state import HISTORY_BARS_MAX, Adx, Atr, Bar, Fact, Series, VolumeAverage
+from papertape.engine.kernel.series import watch_series
+from papertape.engine.kernel.state import HISTORY_BARS_MAX, Adx, Atr, Bar, Fact, Series, VolumeAverage
 from tests.support import MINUTE_MS, indicator_table, needs_data
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from engine.reducer.reducer import is_decision
-from events.errors import CommandRefused
-from events.facts import (
+from papertape.engine.reducer.reducer import is_decision
+from papertape.events.errors import CommandRefused
+from papertape.events.facts import (
     FundingPaid,
     KillSwitchReset,
     KillSwitchTripped,

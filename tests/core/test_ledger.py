@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.kernel.margin import profit
-from engine.reducer.reducer import total_equity
-from events.facts import CandleClosed, Closing, Event, FundingPaid, OrderPlaced, PositionOpened
+from papertape.engine.kernel.margin import profit
+from papertape.engine.reducer.reducer import total_equity
+from papertape.events.facts import CandleClosed, Closing, Event, FundingPaid, OrderPlaced, PositionOpened
 from tests.core.random_market import Recipe, market, recipes
 from tests.core.runs import Run, played
 from tests.core.scenario import BUY, LEAVE, SELL, Scenario

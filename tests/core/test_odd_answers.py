@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.kernel.risk_settings import Risk
-from engine.reducer.reducer import react
-from engine.reducer.snapshot_codec import decode_world, encode_world
-from engine.strategy_registry import load_strategies
-from events.errors import ConfigError
-from events.facts import OrderPlaced, OrderRejected, PositionClosed, PositionOpened
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.reducer.reducer import react
+from papertape.engine.reducer.snapshot_codec import decode_world, encode_world
+from papertape.engine.strategy_registry import load_strategies
+from papertape.events.errors import ConfigError
+from papertape.events.facts import OrderPlaced, OrderRejected, PositionClosed, PositionOpened
 from tests.core.scenario import BUY, SELL, Scenario, only
 from tests.core.scripted.scripted import ODD, ODD_ENTRIES
 from tests.support import SCRIPTED_FOLDER, STRATEGIES, candle, listed

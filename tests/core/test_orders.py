@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from engine.kernel.risk_settings import Risk
-from engine.reducer.reducer import is_news
-from events.errors import CommandRefused
-from events.facts import (
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.reducer.reducer import is_news
+from papertape.events.errors import CommandRefused
+from papertape.events.facts import (
     CloseRequested,
     Event,
     OrderCancelled,

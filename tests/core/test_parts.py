@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.inspect.state_chunks import parts_of, world_of
-from engine.kernel.state import HISTORY_BARS_MAX, READINGS_MAX
-from engine.reducer.reducer import fold, is_decision
-from engine.reducer.snapshot_codec import encode_world
-from engine.reducer.state import new_world
-from engine.runner_settings import configuration
+from papertape.engine.inspect.state_chunks import parts_of, world_of
+from papertape.engine.kernel.state import HISTORY_BARS_MAX, READINGS_MAX
+from papertape.engine.reducer.reducer import fold, is_decision
+from papertape.engine.reducer.snapshot_codec import encode_world
+from papertape.engine.reducer.state import new_world
+from papertape.engine.runner_settings import configuration
 from tests.core.random_market import Recipe, market
 from tests.core.runs import BUILT_IN, begin, eager
 from tests.support import FIVE_MINUTES_MS, STRATEGIES, feed, take
@@ -20,8 +20,8 @@ from tests.support import FIVE_MINUTES_MS, STRATEGIES, feed, take
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.reducer.state import World
-    from events.log import Recorded
+    from papertape.engine.reducer.state import World
+    from papertape.events.log import Recorded
 
 RECIPE = Recipe(
     seed=3, symbols=3, candles=2_600, timeframe_ms=FIVE_MINUTES_MS, told_of=0.1, holes=2, long_holes=1, warm_up=50

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.reducer.inputs import standing_trip
-from engine.reducer.reducer import fold, groups, is_decision, is_news
-from engine.reducer.state import new_world
-from events.errors import CommandRefused, EngineFault
-from events.facts import (
+from papertape.engine.reducer.inputs import standing_trip
+from papertape.engine.reducer.reducer import fold, groups, is_decision, is_news
+from papertape.engine.reducer.state import new_world
+from papertape.events.errors import CommandRefused, EngineFault
+from papertape.events.facts import (
     GLOBAL_SCOPE,
     CandleClosed,
     ContractListed,
@@ -27,7 +27,7 @@ from events.facts import (
     PositionOpened,
     RunnerConfigured,
 )
-from events.log import Recorded
+from papertape.events.log import Recorded
 from tests.core.random_market import Recipe, market, recipes
 from tests.core.runs import BUILT_IN, TWO, Run, begin, eager, played, players
 from tests.core.scenario import Scenario

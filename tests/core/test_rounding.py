@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.kernel.rounding import (
+from papertape.engine.kernel.rounding import (
     ceil_steps,
     floor_steps,
     market_price,
@@ -19,7 +19,7 @@ from engine.kernel.rounding import (
     target_price,
     traded_through,
 )
-from engine.kernel.state import Contract
+from papertape.engine.kernel.state import Contract
 from tests.support import examples
 
 TENTH = Contract(tick_numerator=1, tick_denominator=10, lot_numerator=1, lot_denominator=10_000)

@@ -6,11 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.kernel.codes import CANDLE
-from engine.kernel.indicators import roll_highest, roll_lowest
-from engine.kernel.series import watch_candle, watch_series
-from engine.kernel.state import HISTORY_BARS_MAX, SETTLEMENTS_MAX, Bar, Extreme, Fact, Market, Series, Settlement
-from engine.reducer.state import GAP_RESET_MS
+from papertape.engine.kernel.codes import CANDLE
+from papertape.engine.kernel.indicators import roll_highest, roll_lowest
+from papertape.engine.kernel.series import watch_candle, watch_series
+from papertape.engine.kernel.state import (
+    HISTORY_BARS_MAX,
+    SETTLEMENTS_MAX,
+    Bar,
+    Extreme,
+    Fact,
+    Market,
+    Series,
+    Settlement,
+)
+from papertape.engine.reducer.state import GAP_RESET_MS
 from tests.support import FIVE_MINUTES_MS, MINUTE_MS, examples, file_tape, needs_data
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from engine.kernel.risk_settings import Risk
-from events.facts import OrderPlaced, OrderRejected
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.events.facts import OrderPlaced, OrderRejected
 from tests.core.scenario import BUY, SELL, Scenario, only
 from tests.support import NO_COSTS, listed
 

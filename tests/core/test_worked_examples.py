@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from engine.kernel.margin import liquidation_price, pending_margin, profit, tied_margin, tier_of
-from engine.kernel.risk_settings import Risk, rules_of
-from engine.kernel.state import Desk, Order, Position, Tier
-from engine.reducer.state import tiers_of
-from events.facts import FundingPaid, OrderPlaced, PositionClosed
+from papertape.engine.kernel.margin import liquidation_price, pending_margin, profit, tied_margin, tier_of
+from papertape.engine.kernel.risk_settings import Risk, rules_of
+from papertape.engine.kernel.state import Desk, Order, Position, Tier
+from papertape.engine.reducer.state import tiers_of
+from papertape.events.facts import FundingPaid, OrderPlaced, PositionClosed
 from tests.core.scenario import BUY, LEAVE, Scenario, only
 from tests.support import listed
 

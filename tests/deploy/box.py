@@ -15,7 +15,7 @@ import urllib.request
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from events.sqlite_log import SqliteLogReader
+from papertape.events.sqlite_log import SqliteLogReader
 from tests.cli.test_keeper import is_alive
 from tests.support import REPOSITORY
 
@@ -156,7 +156,7 @@ class Box:
     def papertape(self, *arguments: str) -> str:
         """A verb on this box's log."""
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "cli", *arguments, "--db", "data/papertape.db"],
+            [sys.executable, "-P", "-m", "papertape", *arguments, "--db", "data/papertape.db"],
             cwd=self.home, env={**self.environment, "PYTHONPATH": str(REPOSITORY)},
             capture_output=True, text=True, check=True,
         )  # fmt: skip

@@ -26,8 +26,11 @@ STATE = Path(os.environ["STAND_IN_STATE"])
 SOURCES = os.environ["STAND_IN_SOURCES"]
 PORT = os.environ["STAND_IN_PORT"]
 HERE = Path.cwd()
-SALT = "import cli.offline.refold as r; r.world_digest = lambda world: 'f' * 32; "
-MAIN = "import sys; from cli.app import app; sys.argv[0] = 'papertape'; app(args=sys.argv[1:], prog_name='papertape')"
+SALT = "import papertape.cli.offline.refold as r; r.world_digest = lambda world: 'f' * 32; "
+MAIN = (
+    "import sys; from papertape.cli.app import app; sys.argv[0] = 'papertape'; "
+    "app(args=sys.argv[1:], prog_name='papertape')"
+)
 
 
 @contextmanager
@@ -88,11 +91,11 @@ def start() -> int:
         digest = known["tags"]["papertape:current"]
         character = known["images"][digest]
         options = ["--feed", "sim", "--speed", "600", "--db", "data/papertape.db", "--set", "feed.sim.symbols=BTCUSDT"]
-        command = [sys.executable, "-P", "-m", "cli", "up", *options, "--port", PORT, "--json"]
+        command = [sys.executable, "-P", "-m", "papertape", "up", *options, "--port", PORT, "--json"]
         if character == "ends at once":
             command = [sys.executable, "-c", "print('it does not know this processor'); raise SystemExit(1)"]
         if character == "is never ready":
-            command = [sys.executable, "-P", "-m", "cli", "ui", "--db", "data/papertape.db", "--port", PORT]
+            command = [sys.executable, "-P", "-m", "papertape", "ui", "--db", "data/papertape.db", "--port", PORT]
         with Path("container.log").open("ab") as out:
             process = subprocess.Popen(
                 command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment(character),

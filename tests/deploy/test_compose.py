@@ -19,10 +19,10 @@ import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from api.hosts import Hosts
-from api.metrics import _Scrape
-from api.streams import Streams
-from engine.backup import backups
+from papertape.api.hosts import Hosts
+from papertape.api.metrics import _Scrape
+from papertape.api.streams import Streams
+from papertape.engine.backup import backups
 from tests.cli.test_keeper import wait_for
 from tests.engine.processes import environment, ok
 from tests.support import REPOSITORY
@@ -180,7 +180,7 @@ def test_the_backup_profile_copies_at_intervals_and_ends_when_it_is_asked_to(tmp
     one_day = ("--set", "feed.sim.days=1", "--set", "feed.sim.symbols=BTCUSDT", "--db", "data/papertape.db", "--json")
     ok(tmp_path, "run", "--feed", "sim", "--speed", "max", "--until-end", *one_day)
     shim = tmp_path / "papertape"
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cli "$@"\n')
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m papertape "$@"\n')
     shim.chmod(0o755)
     [script] = [VARIABLE.sub(r"\2", word).replace("$$", "$") for word in service["command"]]
     assert "sleep 86400" in script

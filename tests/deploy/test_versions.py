@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 import pytest
 
-from events.sqlite_log import SqliteLogReader
+from papertape.events.sqlite_log import SqliteLogReader
 from tests.support import REPOSITORY
 
-ROOMS = ("events", "engine", "projections", "api", "ui", "cli")
 RUN = ("run", "--feed", "sim", "--until-end", "--json")
 DAMAGED = 5
 
@@ -43,9 +42,9 @@ def of_a_pause(tmp_path_factory: pytest.TempPathFactory) -> Changed:
 
 def changed(folder: Path, event: str) -> Changed:
     """The second version."""
-    for room in ROOMS:
-        shutil.copytree(REPOSITORY / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
-    facts, upcast = folder / "events" / "facts" / "operation.py", folder / "events" / "upcast.py"
+    shutil.copytree(REPOSITORY / "papertape", folder / "papertape", ignore=shutil.ignore_patterns("__pycache__"))
+    events = folder / "papertape" / "events"
+    facts, upcast = events / "facts" / "operation.py", events / "upcast.py"
     text = facts.read_text()
     [shape] = re.findall(
         rf'class {event}\(Event, frozen=True, tag="{event}.1"\):\n.*?(?=\n\n\nclass )', text, re.DOTALL
@@ -55,7 +54,9 @@ def changed(folder: Path, event: str) -> Changed:
     old = shape.replace(f"class {event}(", f"class {event}1(")
     way = f"def with_venue(old: {event}1) -> {event}:\n    return {event}(**asdict(old))"
     table = "UPCASTERS: Mapping[type[Event], Upcaster] = {"
-    written = upcast.read_text().replace("from events.facts import ", f"from events.facts import {event}, ")
+    written = upcast.read_text().replace(
+        "from papertape.events.facts import ", f"from papertape.events.facts import {event}, "
+    )
     assert table in written
     upcast.write_text(written.replace(table, f"{old}\n\n\n{way}\n\n\n{table}\n    {event}1: with_venue,"))
     return Changed(event, folder)
@@ -65,7 +66,7 @@ def version(sources: Path, folder: Path, *arguments: str) -> subprocess.Complete
     """A verb as a version of the sources does it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PAPERTAPE_")}
     return subprocess.run(
-        [sys.executable, "-P", "-m", "cli", *arguments, "--db", "log.db"],
+        [sys.executable, "-P", "-m", "papertape", *arguments, "--db", "log.db"],
         cwd=folder, env={**kept, "PYTHONPATH": str(sources)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -7,11 +7,11 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from engine.recovery import Recovered, recover
-from engine.reducer.snapshot_codec import world_digest
-from engine.startup import snapshot_store
-from engine.strategy_registry import load_strategies
-from events.facts import (
+from papertape.engine.recovery import Recovered, recover
+from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.engine.startup import snapshot_store
+from papertape.engine.strategy_registry import load_strategies
+from papertape.events.facts import (
     ContractListed,
     DataRefused,
     EngineStarted,
@@ -22,16 +22,16 @@ from events.facts import (
     GapFilled,
     RunnerConfigured,
 )
-from events.sqlite_log import SqliteEventLog, SqliteLogReader
-from projections.folds.trades import Trades, write_trades_csv
-from projections.host import fold
+from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
+from papertape.projections.folds.trades import Trades, write_trades_csv
+from papertape.projections.host import fold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from engine.kernel.strategy import Strategy
-    from events.log import Entry, Recorded
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.events.log import Entry, Recorded
 
 LIFE = (EngineStarted, EngineStopped, FeedConnected, FeedLost, GapFilled, DataRefused)
 STRATEGIES: dict[str, Strategy] = load_strategies()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.ports.clock import ManualClock
-from engine.ports.feed import RefusalLog, Seen
-from engine.runner_settings import RunnerSettings
-from engine.startup import EngineSettings, engine
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.ports.feed import RefusalLog, Seen
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.engine.startup import EngineSettings, engine
 from tests.core.random_market import RandomTape, Recipe, market
 from tests.core.runs import eager
 from tests.support import NO_LIMITS, STRATEGIES
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from engine.kernel.risk_settings import Risk
-    from engine.kernel.strategy import Strategy
-    from engine.ports.feed import Feed
-    from engine.startup import Engine
-    from events.facts import ContractListed, FeedConnected, FeedFact
+    from papertape.engine.kernel.risk_settings import Risk
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.engine.ports.feed import Feed
+    from papertape.engine.startup import Engine
+    from papertape.events.facts import ContractListed, FeedConnected, FeedFact
 
 BUSY = Recipe(seed=5, symbols=3, candles=300, told_of=0.2, late_share=0.02, holes=2, warm_up=30)
 

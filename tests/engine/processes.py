@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def command(*arguments: str) -> list[str]:
     """The command line of the real program."""
-    return [sys.executable, "-m", "cli", *arguments]
+    return [sys.executable, "-m", "papertape", *arguments]
 
 
 def environment(**extra: str) -> dict[str, str]:

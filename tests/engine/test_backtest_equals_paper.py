@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from events.facts import KillSwitchTripped, Liquidated, OrderPlaced, PositionClosed
+from papertape.events.facts import KillSwitchTripped, Liquidated, OrderPlaced, PositionClosed
 from tests.engine.logs import digest, of_type, recorded, story, trades_csv
 from tests.engine.processes import ok
 from tests.support import needs_data, path_of

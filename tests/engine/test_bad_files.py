@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.facts import CandleClosed, GapFound
+from papertape.events.facts import CandleClosed, GapFound
 from tests.engine.logs import of_type
 from tests.engine.processes import papertape
 

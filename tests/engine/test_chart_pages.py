@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.facts import Timing
+from papertape.events.facts import Timing
 from tests.engine.test_charts import chart_of, given
 from tests.support import DAY_0_MS, FIVE_MINUTES_MS, candle, listed
 
 if TYPE_CHECKING:
-    from engine.inspect.chart_fold import Candle
+    from papertape.engine.inspect.chart_fold import Candle
 
 
 @pytest.mark.parametrize("candles", [1, 7, 400])

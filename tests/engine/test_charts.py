@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import Struct
 
-from engine.inspect.chart_fold import CANDLES_MAX, WARM_UP_CANDLES, Candle, Chart
-from engine.inspect.chart_reader import CHARTS_KEPT_MAX, NEAR_EVENTS, Charts, seq_before
-from engine.reducer.reducer import is_news, react
-from engine.research.tape import fact_event
-from engine.runner_settings import RunnerSettings
-from events.errors import UsageError
-from events.facts import CandleClosed, Event, OrderPlaced, Timing
-from events.log import Entry, Recorded
-from events.log_thread import LogThread
-from events.memory_log import MemoryEventLog
+from papertape.engine.inspect.chart_fold import CANDLES_MAX, WARM_UP_CANDLES, Candle, Chart
+from papertape.engine.inspect.chart_reader import CHARTS_KEPT_MAX, NEAR_EVENTS, Charts, seq_before
+from papertape.engine.reducer.reducer import is_news, react
+from papertape.engine.research.tape import fact_event
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.events.errors import UsageError
+from papertape.events.facts import CandleClosed, Event, OrderPlaced, Timing
+from papertape.events.log import Entry, Recorded
+from papertape.events.log_thread import LogThread
+from papertape.events.memory_log import MemoryEventLog
 from tests.core.random_market import Recipe, market
 from tests.support import (
     DAY_0_MS,
@@ -40,7 +40,7 @@ from tests.support import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from events.log import LogReader
+    from papertape.events.log import LogReader
 
 FIRST_FIVE_MS = 1_735_603_200_000
 PERIOD = "2024-12-31_2025-09-30"

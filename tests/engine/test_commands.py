@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.command_queue import WAITING_MAX, events_of
-from engine.control_socket import Door, NoEngine, send, socket_path
-from engine.ports.clock import ManualClock
-from engine.startup import engine
-from events.commands import TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
-from events.errors import CommandRefused
-from events.facts import (
+from papertape.engine.command_queue import WAITING_MAX, events_of
+from papertape.engine.control_socket import Door, NoEngine, send, socket_path
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.startup import engine
+from papertape.events.commands import TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
+from papertape.events.errors import CommandRefused
+from papertape.events.facts import (
     CloseRequested,
     KillSwitchReset,
     KillSwitchTripped,
@@ -37,7 +37,7 @@ from tests.support import DAY_0_MS, MINUTE_MS, candle, listed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.startup import Engine
+    from papertape.engine.startup import Engine
 
 ANNA = ("anna", "looked at it")
 

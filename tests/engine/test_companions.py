@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.task_restarts import PAUSE_S_MAX, Companions
-from events.bus import Bus
-from events.facts import RepairTried
+from papertape.engine.task_restarts import PAUSE_S_MAX, Companions
+from papertape.events.bus import Bus
+from papertape.events.facts import RepairTried
 from tests.twins.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 
 class Home:

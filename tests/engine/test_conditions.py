@@ -9,14 +9,14 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from engine.inspect.entry_conditions import Conditions, Hold, Readiness, conditions
-from engine.reducer.inputs import standing_trip
-from engine.reducer.reducer import is_news, react
-from engine.reducer.snapshot_codec import world_digest
-from engine.research.tape import Tape, fact_event
-from engine.runner_settings import RunnerSettings
-from events.errors import UsageError
-from events.facts import (
+from papertape.engine.inspect.entry_conditions import Conditions, Hold, Readiness, conditions
+from papertape.engine.reducer.inputs import standing_trip
+from papertape.engine.reducer.reducer import is_news, react
+from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.engine.research.tape import Tape, fact_event
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.events.errors import UsageError
+from papertape.events.facts import (
     CandleClosed,
     KillSwitchReset,
     KillSwitchTripped,
@@ -47,8 +47,8 @@ from tests.support import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.kernel.state import Desk
-    from engine.reducer.state import World
+    from papertape.engine.kernel.state import Desk
+    from papertape.engine.reducer.state import World
 
 FIRST_FIVE_MS = 1_735_603_200_000
 BINANCE = "binance_{}_{}_{}.csv.gz"

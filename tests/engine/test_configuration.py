@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from engine.runner_settings import RunnerSettings
-from events.errors import ConfigError
-from events.facts import ContractListed, Event, RunnerConfigured, RunnerPaused, RunnerResumed
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.events.errors import ConfigError
+from papertape.events.facts import ContractListed, Event, RunnerConfigured, RunnerPaused, RunnerResumed
 from tests.core.runs import TWO
 from tests.engine.logs import recorded
 from tests.engine.parts import Given, live, settings
@@ -20,7 +20,7 @@ from tests.support import FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, listed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.kernel.strategy import Strategy
+    from papertape.engine.kernel.strategy import Strategy
 
 CALM = RunnerSettings(risk=NO_LIMITS)
 BOTH = {"scripted": CALM, "second": CALM}

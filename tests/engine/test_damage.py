@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from events.chain import row_hash
+from papertape.events.chain import row_hash
 from tests.engine.logs import damage, recorded
 from tests.engine.processes import ok, papertape
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.loop import Loop
-from engine.ports.clock import ManualClock
-from engine.recovery import recover
-from engine.reducer.snapshot_codec import encode_world
-from engine.startup import engine, snapshot_store
-from engine.strategy_registry import code_digest
-from events.bus import Bus
-from events.errors import LogWriteFailed, PapertapeError
-from events.sqlite_log import SqliteEventLog
+from papertape.engine.loop import Loop
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.recovery import recover
+from papertape.engine.reducer.snapshot_codec import encode_world
+from papertape.engine.startup import engine, snapshot_store
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.bus import Bus
+from papertape.events.errors import LogWriteFailed, PapertapeError
+from papertape.events.sqlite_log import SqliteEventLog
 from tests.engine.logs import digest, recorded, story, trades_csv
 from tests.engine.parts import Given, busy, busy_tape, live, settings
 from tests.engine.processes import command, environment, ok

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.integrity import Integrity
-from events.bus import Bus
-from events.errors import LogDamaged, LogReplaced
-from events.proof import read_proof
-from events.sqlite_log import SqliteEventLog
+from papertape.engine.integrity import Integrity
+from papertape.events.bus import Bus
+from papertape.events.errors import LogDamaged, LogReplaced
+from papertape.events.proof import read_proof
+from papertape.events.sqlite_log import SqliteEventLog
 from tests.engine.processes import command, environment, ok, papertape
 from tests.engine.test_damage import flip_a_byte
 from tests.events.tape import candles, clock_ms
@@ -203,4 +203,4 @@ def test_the_reader_in_the_background_ends_with_a_killed_engine(
 def readers_of(db: Path) -> list[str]:
     """The command lines of the processes that prove this log."""
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if "events.proving" in line and str(db) in line]
+    return [line for line in listed.splitlines() if "papertape.events.proving" in line and str(db) in line]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from cli.render.event_json import json_fields
-from events.facts import CandleClosed, FundingRateSettled, OpenInterestObserved
-from events.failpoints import FAILPOINTS
+from papertape.cli.render.event_json import json_fields
+from papertape.events.facts import CandleClosed, FundingRateSettled, OpenInterestObserved
+from papertape.events.failpoints import FAILPOINTS
 from tests.engine.logs import digest, recorded, story, trades_csv
 from tests.engine.processes import kill_until_done, ok, run_and_kill
 from tests.support import PROVING

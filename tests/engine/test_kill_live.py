@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.facts import CandleClosed, FeedConnected, FundingRateSettled, PositionOpened, Timing
-from sandbox.bitget.market import SimTwinMarket
+from papertape.events.facts import CandleClosed, FeedConnected, FundingRateSettled, PositionOpened, Timing
+from papertape.sandbox.bitget.market import SimTwinMarket
 from tests.engine.logs import recorded
 from tests.engine.processes import ROOT, command, environment, papertape
 from tests.patience import PATIENCE_S

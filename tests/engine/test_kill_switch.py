@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from engine.kernel.codes import SESSION_LOSS
-from engine.ports.clock import ManualClock
-from engine.startup import engine
-from events.errors import CommandRefused
-from events.facts import KillSwitchReset, KillSwitchTripped, OrderPlaced
+from papertape.engine.kernel.codes import SESSION_LOSS
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.startup import engine
+from papertape.events.errors import CommandRefused
+from papertape.events.facts import KillSwitchReset, KillSwitchTripped, OrderPlaced
 from tests.core.scripted.scripted import BUY
 from tests.engine.logs import digest, of_type, recorded, recovered
 from tests.engine.parts import Given, live, settings

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.config.sections import load_config, sim_settings
-from engine.feeds.sim.feed import SimFeed
-from engine.ports.clock import ManualClock
-from engine.runner_settings import RunnerSettings
-from events.facts import (
+from papertape.cli.config.sections import load_config, sim_settings
+from papertape.engine.feeds.sim.feed import SimFeed
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.events.facts import (
     CandleClosed,
     Event,
     FundingPaid,
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from engine.ports.feed import Feed, Seen
-    from events.facts import ContractListed, FeedConnected, FeedFact
+    from papertape.engine.ports.feed import Feed, Seen
+    from papertape.events.facts import ContractListed, FeedConnected, FeedFact
 
 NAMES = [f"S{number:02d}" for number in range(20)]
 MANY = [listed(name) for name in NAMES]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.ports.clock import ManualClock
-from engine.reducer.reducer import react
-from engine.reducer.snapshot_codec import copy_world, encode_world, reduce
-from engine.startup import engine
-from events.errors import CommandRefused, EngineFault, UsageError
-from events.facts import KillSwitchReset, KillSwitchTripped, RunnerPaused
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.reducer.reducer import react
+from papertape.engine.reducer.snapshot_codec import copy_world, encode_world, reduce
+from papertape.engine.startup import engine
+from papertape.events.errors import CommandRefused, EngineFault, UsageError
+from papertape.events.facts import KillSwitchReset, KillSwitchTripped, RunnerPaused
 from tests.engine.logs import of_type, recorded
 from tests.engine.parts import Given, busy, busy_tape, settings
 from tests.events.tape import in_loop
@@ -21,7 +21,7 @@ from tests.support import DAY_0_MS, candle, configured_world, listed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.startup import Engine
+    from papertape.engine.startup import Engine
 
 LISTED = [listed("X")]
 STALE = KillSwitchReset(DAY_0_MS, "scripted", 3, "anna", "why not")

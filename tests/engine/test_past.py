@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import Struct
 
-from engine.inspect.checkpoints import Places
-from engine.inspect.state_history import LOOKS_WAITING_MAX, STEP_EVENTS_MAX, Past
-from engine.recovery import recover
-from engine.reducer.reducer import is_decision
-from engine.reducer.snapshot_codec import encode_world, world_digest
-from engine.reducer.state import new_world
-from engine.startup import snapshot_store
-from events.errors import ConfigError, LogBusy, LogDamaged, UsageError
-from events.log_thread import LogThread
-from events.snapshots import SnapshotStore
-from events.sqlite_log import SqliteLogReader
+from papertape.engine.inspect.checkpoints import Places
+from papertape.engine.inspect.state_history import LOOKS_WAITING_MAX, STEP_EVENTS_MAX, Past
+from papertape.engine.recovery import recover
+from papertape.engine.reducer.reducer import is_decision
+from papertape.engine.reducer.snapshot_codec import encode_world, world_digest
+from papertape.engine.reducer.state import new_world
+from papertape.engine.startup import snapshot_store
+from papertape.events.errors import ConfigError, LogBusy, LogDamaged, UsageError
+from papertape.events.log_thread import LogThread
+from papertape.events.snapshots import SnapshotStore
+from papertape.events.sqlite_log import SqliteLogReader
 from tests.core.random_market import Recipe
 from tests.engine.logs import damage, recorded
 from tests.engine.parts import busy, live, settings
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from engine.kernel.strategy import Strategy
+    from papertape.engine.kernel.strategy import Strategy
 
 LONG = Recipe(seed=6, symbols=3, candles=2_000, told_of=0.2, late_share=0.01, holes=3, warm_up=100)
 

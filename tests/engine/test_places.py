@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.inspect.checkpoints import PACKING, PART_BYTES_MIN, Places
-from engine.inspect.state_chunks import parts_of
-from engine.reducer.snapshot_codec import encode_world
-from engine.reducer.state import list_contract, new_world
+from papertape.engine.inspect.checkpoints import PACKING, PART_BYTES_MIN, Places
+from papertape.engine.inspect.state_chunks import parts_of
+from papertape.engine.reducer.snapshot_codec import encode_world
+from papertape.engine.reducer.state import list_contract, new_world
 from tests.support import STRATEGIES, listed
 
 if TYPE_CHECKING:
-    from engine.reducer.state import World
+    from papertape.engine.reducer.state import World
 
 
 def marked(seq: int) -> World:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.ports.clock import ManualClock
-from engine.recovery import Recovered, recover
-from engine.reducer.reducer import fold
-from engine.reducer.snapshot_codec import encode_world, world_digest
-from engine.reducer.state import new_world
-from engine.startup import engine, snapshot_store
-from engine.strategy_registry import code_digest
-from events.facts import FundingPaid
-from events.log import Head
-from events.snapshots import SnapshotStore
-from events.sqlite_log import SqliteLogReader
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.recovery import Recovered, recover
+from papertape.engine.reducer.reducer import fold
+from papertape.engine.reducer.snapshot_codec import encode_world, world_digest
+from papertape.engine.reducer.state import new_world
+from papertape.engine.startup import engine, snapshot_store
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.facts import FundingPaid
+from papertape.events.log import Head
+from papertape.events.snapshots import SnapshotStore
+from papertape.events.sqlite_log import SqliteLogReader
 from tests.core.random_market import Recipe
 from tests.engine.logs import of_type, recorded, story
 from tests.engine.parts import BUSY, Given, busy, busy_tape, live, settings

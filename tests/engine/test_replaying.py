@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.service.engine_client import DoorEngine
-from engine.startup_progress import replaying, tell, tell_end
-from projections.site.readiness import readiness
-from projections.site.views import Views
+from papertape.cli.service.engine_client import DoorEngine
+from papertape.engine.startup_progress import replaying, tell, tell_end
+from papertape.projections.site.readiness import readiness
+from papertape.projections.site.views import Views
 from tests.engine.processes import command, environment, ok
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from projections.site.ports import EngineStatus
+    from papertape.projections.site.ports import EngineStatus
 
 
 def status(db: Path) -> EngineStatus | None:

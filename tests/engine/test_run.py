@@ -11,8 +11,8 @@ from threading import Thread
 
 import pytest
 
-from events.facts import CandleClosed, EngineStopped
-from events.sqlite_log import SqliteLogReader
+from papertape.events.facts import CandleClosed, EngineStopped
+from papertape.events.sqlite_log import SqliteLogReader
 from tests.engine.logs import recorded, recovered
 from tests.engine.processes import command, ended_s, environment, ok, papertape, running
 from tests.patience import PATIENCE_S, stretched

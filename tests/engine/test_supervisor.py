@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.ports.clock import ManualClock
-from engine.startup import engine
-from engine.task_supervisor import LAST_WORDS_S, WATCHERS_END_S, supervise
-from events.errors import ConfigError, EngineFault, LogHeld, MarketDataError
-from events.facts import EngineStopped
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.startup import engine
+from papertape.engine.task_supervisor import LAST_WORDS_S, WATCHERS_END_S, supervise
+from papertape.events.errors import ConfigError, EngineFault, LogHeld, MarketDataError
+from papertape.events.facts import EngineStopped
 from tests.engine.logs import recorded
 from tests.engine.parts import Given, busy, busy_tape, settings
 from tests.events.tape import in_loop
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
-    from engine.ports.feed import Seen
-    from engine.startup import Engine
-    from events.facts import FeedConnected, FeedFact
+    from papertape.engine.ports.feed import Seen
+    from papertape.engine.startup import Engine
+    from papertape.events.facts import FeedConnected, FeedFact
 
     Made = Callable[[], Awaitable[None]]
 

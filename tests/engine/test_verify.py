@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from engine.reducer.reducer import is_decision
-from engine.startup import snapshot_store
-from engine.strategy_registry import code_digest
-from engine.verify import Verified, verify
-from events.facts import CandleClosed, OrderPlaced, OrderRejected, PositionOpened
-from events.log import Entry
-from events.sqlite_log import SqliteLogReader
+from papertape.engine.reducer.reducer import is_decision
+from papertape.engine.startup import snapshot_store
+from papertape.engine.strategy_registry import code_digest
+from papertape.engine.verify import Verified, verify
+from papertape.events.facts import CandleClosed, OrderPlaced, OrderRejected, PositionOpened
+from papertape.events.log import Entry
+from papertape.events.sqlite_log import SqliteLogReader
 from tests.engine.logs import recorded, write
 from tests.engine.parts import busy, live, settings
 from tests.engine.processes import ok, papertape
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from events.facts import Event
-    from events.log import Recorded
+    from papertape.events.facts import Event
+    from papertape.events.log import Recorded
 
 
 @pytest.fixture(scope="module")

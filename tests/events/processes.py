@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from events.copying import put_back
-from events.failpoints import VARIABLE
-from events.log import Head
-from events.snapshots import SnapshotStore
-from events.sqlite_log import SqliteEventLog
+from papertape.events.copying import put_back
+from papertape.events.failpoints import VARIABLE
+from papertape.events.log import Head
+from papertape.events.snapshots import SnapshotStore
+from papertape.events.sqlite_log import SqliteEventLog
 from tests.events.tape import candles, clock_ms
 from tests.patience import PATIENCE_S
 

@@ -11,8 +11,8 @@ from typing import Any, ParamSpec, get_type_hints
 
 from hypothesis import strategies as st
 
-from events.facts import EVENT_TYPES, CandleClosed, Event, FundingRateSettled, OrderPlaced
-from events.log import Entry
+from papertape.events.facts import EVENT_TYPES, CandleClosed, Event, FundingRateSettled, OrderPlaced
+from papertape.events.log import Entry
 
 P = ParamSpec("P")
 RECORDED_AT_MS = 1_700_000_000_123

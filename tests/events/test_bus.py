@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from events.bus import WAITERS_MAX, Bus
-from events.errors import UsageError
+from papertape.events.bus import WAITERS_MAX, Bus
+from papertape.events.errors import UsageError
 from tests.events.tape import in_loop
 
 

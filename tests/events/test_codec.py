@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from events.codec import CODEC, Codec
-from events.errors import LogDamaged, LogFromNewerVersion, UsageError
-from events.facts import EVENT_TYPES, ContractListed, Event, FundingRateSettled
-from events.log import Entry
-from events.upcast import ContractListed1
+from papertape.events.codec import CODEC, Codec
+from papertape.events.errors import LogDamaged, LogFromNewerVersion, UsageError
+from papertape.events.facts import EVENT_TYPES, ContractListed, Event, FundingRateSettled
+from papertape.events.log import Entry
+from papertape.events.upcast import ContractListed1
 from tests.events.tape import any_fact, candle, candles, facts_of, funding, order
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.copying import copy_log, put_back
-from events.errors import LogBusy, LogDamaged, LogHeld
-from events.failpoints import RESTORE_FAILPOINTS
-from events.head_file import LogLock, read_head
-from events.sqlite_log import SqliteEventLog, SqliteLogReader
+from papertape.events.copying import copy_log, put_back
+from papertape.events.errors import LogBusy, LogDamaged, LogHeld
+from papertape.events.failpoints import RESTORE_FAILPOINTS
+from papertape.events.head_file import LogLock, read_head
+from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from tests.events.processes import holding, run_until_killed, started
 from tests.events.tape import candles, clock_ms
 from tests.patience import PATIENCE_S

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from events.cursors import CURSORS_MAX, Cursors, MemoryCursors, SqliteCursors
-from events.errors import LogError, UsageError
+from papertape.events.cursors import CURSORS_MAX, Cursors, MemoryCursors, SqliteCursors
+from papertape.events.errors import LogError, UsageError
 from tests.events.tape import open_files
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from events.chain import row_hash
-from events.codec import CODEC
-from events.errors import LogDamaged, LogError, LogForeign, LogFromNewerVersion
-from events.facts import Event
-from events.head_file import HeadFile, head_path
-from events.log import Head
-from events.memory_log import MemoryEventLog
-from events.sqlite_log import SqliteEventLog, SqliteLogReader
+from papertape.events.chain import row_hash
+from papertape.events.codec import CODEC
+from papertape.events.errors import LogDamaged, LogError, LogForeign, LogFromNewerVersion
+from papertape.events.facts import Event
+from papertape.events.head_file import HeadFile, head_path
+from papertape.events.log import Head
+from papertape.events.memory_log import MemoryEventLog
+from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from tests.events.tape import candles, clock_ms, in_loop, open_files
 
 ROWS = 6

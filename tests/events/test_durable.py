@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.backup import make_backup
-from events.durable import make_folder, move_durably, rename_durably, write_durably
-from events.facts import EngineStarted
-from events.log import Entry
-from events.snapshots import SnapshotStore
-from events.sqlite_log import SqliteEventLog
+from papertape.engine.backup import make_backup
+from papertape.events.durable import make_folder, move_durably, rename_durably, write_durably
+from papertape.events.facts import EngineStarted
+from papertape.events.log import Entry
+from papertape.events.snapshots import SnapshotStore
+from papertape.events.sqlite_log import SqliteEventLog
 from tests.events.tape import clock_ms
 from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY, STRATEGIES

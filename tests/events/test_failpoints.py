@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from events.errors import ConfigError
-from events.failpoints import FAILPOINTS, VARIABLE, reach
+from papertape.events.errors import ConfigError
+from papertape.events.failpoints import FAILPOINTS, VARIABLE, reach
 
 PROGRAM = """
 import sys
-from events.errors import ConfigError
-from events.failpoints import reach
+from papertape.events.errors import ConfigError
+from papertape.events.failpoints import reach
 try:
     for number in range(5):
         reach("during_recovery")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from events.chain import row_hash
-from events.codec import CODEC
-from events.errors import LogWriteFailed, SequenceConflict, UsageError
-from events.log import COMMIT_EVENTS_MAX, READ_EVENTS_MAX, Entry, EventLog, Head
-from events.memory_log import MemoryEventLog
-from events.sqlite_log import PAGE_ROWS_MAX, SqliteEventLog
+from papertape.events.chain import row_hash
+from papertape.events.codec import CODEC
+from papertape.events.errors import LogWriteFailed, SequenceConflict, UsageError
+from papertape.events.log import COMMIT_EVENTS_MAX, READ_EVENTS_MAX, Entry, EventLog, Head
+from papertape.events.memory_log import MemoryEventLog
+from papertape.events.sqlite_log import PAGE_ROWS_MAX, SqliteEventLog
 from tests.events.tape import RECORDED_AT_MS, candle, candles, clock_ms, funding, in_loop, order
 
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.errors import LogBusy, LogMissing
-from events.log_thread import WAITING_MAX, LogThread
-from events.memory_log import MemoryEventLog, MemoryLogReader
-from events.sqlite_log import SqliteLogReader
+from papertape.events.errors import LogBusy, LogMissing
+from papertape.events.log_thread import WAITING_MAX, LogThread
+from papertape.events.memory_log import MemoryEventLog, MemoryLogReader
+from papertape.events.sqlite_log import SqliteLogReader
 from tests.events.tape import candles, clock_ms, in_loop
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from events.log import Recorded
+    from papertape.events.log import Recorded
 
 
 class SlowReader(MemoryLogReader):

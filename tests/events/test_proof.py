@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.errors import LogDamaged
-from events.head_file import head_path
-from events.log import Head
-from events.proof import Proof, proof_path, read_proof, write_proof
-from events.proving import ROUND_MS_MAX, SLICE_S, Orphaned, Throttle, prove
-from events.sqlite_log import SqliteEventLog
+from papertape.events.errors import LogDamaged
+from papertape.events.head_file import head_path
+from papertape.events.log import Head
+from papertape.events.proof import Proof, proof_path, read_proof, write_proof
+from papertape.events.proving import ROUND_MS_MAX, SLICE_S, Orphaned, Throttle, prove
+from papertape.events.sqlite_log import SqliteEventLog
 from tests.events.tape import candles, clock_ms
 from tests.events.test_damage import tamper
 from tests.support import examples
@@ -112,7 +112,7 @@ def test_the_next_life_reads_everything_again_and_what_was_never_read_first(path
 
 
 def kept_hash(path: Path, seq: int) -> bytes:
-    from events.sqlite_log import SqliteLogReader  # noqa: PLC0415 - for this check alone.
+    from papertape.events.sqlite_log import SqliteLogReader  # noqa: PLC0415 - for this check alone.
 
     with closing(SqliteLogReader(path)) as reader:
         return reader.hash_at(seq) or b""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from events.errors import SnapshotRefused
-from events.snapshots import KEPT_MAX, REFUSED_MAX, STATE_BYTES_MAX, SnapshotStore
+from papertape.events.errors import SnapshotRefused
+from papertape.events.snapshots import KEPT_MAX, REFUSED_MAX, STATE_BYTES_MAX, SnapshotStore
 from tests.events.processes import run_until_killed
 
 ROW_HASH = bytes(range(32))

@@ -12,11 +12,19 @@ from shutil import copyfile
 import aiosqlite
 import pytest
 
-from events.errors import LogBusy, LogError, LogForeign, LogFromNewerVersion, LogHeld, LogMissing, LogWriteFailed
-from events.head_file import read_head
-from events.log import Head
-from events.sqlite_file import _SCHEMA, PAGES_MAX, WAL_BYTES, _is_log, holds_log, prepare
-from events.sqlite_log import SqliteEventLog, SqliteLogReader
+from papertape.events.errors import (
+    LogBusy,
+    LogError,
+    LogForeign,
+    LogFromNewerVersion,
+    LogHeld,
+    LogMissing,
+    LogWriteFailed,
+)
+from papertape.events.head_file import read_head
+from papertape.events.log import Head
+from papertape.events.sqlite_file import _SCHEMA, PAGES_MAX, WAL_BYTES, _is_log, holds_log, prepare
+from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from tests.events.processes import APPENDS, holding, run_until_killed
 from tests.events.tape import candles, clock_ms, in_loop
 

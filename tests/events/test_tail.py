@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.bus import Bus
-from events.errors import LogBusy, LogError, LogForeign, LogReplaced, UsageError
-from events.memory_log import MemoryEventLog
-from events.sqlite_log import SqliteEventLog
-from events.tail import FAILED_LOOKS_MAX, WAITERS_MAX, FileEnd, Tail, tail_of
+from papertape.events.bus import Bus
+from papertape.events.errors import LogBusy, LogError, LogForeign, LogReplaced, UsageError
+from papertape.events.memory_log import MemoryEventLog
+from papertape.events.sqlite_log import SqliteEventLog
+from papertape.events.tail import FAILED_LOOKS_MAX, WAITERS_MAX, FileEnd, Tail, tail_of
 from tests.events.tape import candles, clock_ms, in_loop
 from tests.patience import PATIENCE_S
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from events.log import EventLog
+    from papertape.events.log import EventLog
 
 OFTEN_S = 0.002
 A_WHILE_S = 0.05

@@ -8,9 +8,9 @@ import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from events.place import other_users
-from events.sqlite_file import WAL_LONG_BYTES, wal_bytes
-from events.sqlite_log import SqliteEventLog
+from papertape.events.place import other_users
+from papertape.events.sqlite_file import WAL_LONG_BYTES, wal_bytes
+from papertape.events.sqlite_log import SqliteEventLog
 from tests.events.tape import candles, clock_ms, in_loop
 
 if TYPE_CHECKING:

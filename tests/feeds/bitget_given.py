@@ -13,10 +13,10 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.feeds.bitget.feed import BitgetFeed
-from engine.feeds.bitget.settings import BitgetSettings
-from engine.ports.feed import Seen
-from events.facts import (
+from papertape.engine.feeds.bitget.feed import BitgetFeed
+from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.ports.feed import Seen
+from papertape.events.facts import (
     CandleClosed,
     FeedFact,
     FundingRateSettled,
@@ -26,14 +26,14 @@ from events.facts import (
     SymbolSuspended,
     Timing,
 )
-from sandbox.bitget.faults import Fault, Faults, Switch
-from sandbox.bitget.market import SimTwinMarket, TwinMarket
-from sandbox.bitget.rest import Reply
-from sandbox.bitget.script import FaultScript
-from sandbox.bitget.socket import Session
-from sandbox.bitget.twin import Twin
-from sandbox.bitget.venue import Manner
-from sandbox.bitget.wire import Wire
+from papertape.sandbox.bitget.faults import Fault, Faults, Switch
+from papertape.sandbox.bitget.market import SimTwinMarket, TwinMarket
+from papertape.sandbox.bitget.rest import Reply
+from papertape.sandbox.bitget.script import FaultScript
+from papertape.sandbox.bitget.socket import Session
+from papertape.sandbox.bitget.twin import Twin
+from papertape.sandbox.bitget.venue import Manner
+from papertape.sandbox.bitget.wire import Wire
 from tests.twins.virtual_time import VirtualClock, run
 
 MINUTE_MS: Final = 60_000

@@ -11,8 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.ports.feed import NOTHING_SEEN, Feed, Seen
-from events.facts import CandleClosed, FeedConnected, FeedFact, FundingRateSettled, MarketFact, OpenInterestObserved
+from papertape.engine.ports.feed import NOTHING_SEEN, Feed, Seen
+from papertape.events.facts import (
+    CandleClosed,
+    FeedConnected,
+    FeedFact,
+    FundingRateSettled,
+    MarketFact,
+    OpenInterestObserved,
+)
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from engine.feeds.bitget.rest import BitgetRest
-from engine.feeds.bitget.settings import BitgetSettings
-from engine.ports.feed import RefusalLog
+from papertape.engine.feeds.bitget.rest import BitgetRest
+from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.ports.feed import RefusalLog
 from tests.twins.virtual_time import VirtualClock, run
 
 T = TypeVar("T")

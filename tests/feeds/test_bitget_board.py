@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from engine.feeds.bitget.frames import CandleFrame, TickerFrame
-from engine.feeds.bitget.stream_state import ROWS_KEPT_MAX, Board
-from engine.feeds.candle_row import CandleRow
-from engine.ports.feed import RefusalLog, RefusalReason
+from papertape.engine.feeds.bitget.frames import CandleFrame, TickerFrame
+from papertape.engine.feeds.bitget.stream_state import ROWS_KEPT_MAX, Board
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.ports.feed import RefusalLog, RefusalReason
 
 MINUTE_MS = 60_000
 T_MS = 1_790_000_040_000

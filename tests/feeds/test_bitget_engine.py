@@ -10,21 +10,21 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cli.config.sections import load_config
-from cli.wiring import warm_up_ms
-from engine.feeds.bitget.feed import BitgetFeed
-from engine.feeds.bitget.settings import BitgetSettings
-from engine.feeds.candle_row import CandleRow
-from engine.loop import Loop
-from engine.ports.clock import ManualClock
-from engine.reducer.reducer import fold, is_decision, react
-from engine.reducer.state import new_world
-from engine.runner_settings import RunnerSettings
-from engine.startup import EngineSettings, changes
-from engine.strategy_registry import code_digest
-from engine.verify import verify
-from events.bus import Bus
-from events.facts import (
+from papertape.cli.config.sections import load_config
+from papertape.cli.wiring import warm_up_ms
+from papertape.engine.feeds.bitget.feed import BitgetFeed
+from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.loop import Loop
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.reducer.reducer import fold, is_decision, react
+from papertape.engine.reducer.state import new_world
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.engine.startup import EngineSettings, changes
+from papertape.engine.strategy_registry import code_digest
+from papertape.engine.verify import verify
+from papertape.events.bus import Bus
+from papertape.events.facts import (
     ContractListed,
     EngineStarted,
     Event,
@@ -39,13 +39,13 @@ from events.facts import (
     SymbolSuspended,
     Timing,
 )
-from events.log import Recorded
-from events.memory_log import MemoryEventLog
-from events.snapshots import SnapshotStore
-from sandbox.bitget.faults import Fault
-from sandbox.bitget.market import LARGE_TIERS, SMALL_TIERS, SimTwinMarket, Tier
-from sandbox.bitget.script import FaultScript
-from sandbox.bitget.venue import Manner
+from papertape.events.log import Recorded
+from papertape.events.memory_log import MemoryEventLog
+from papertape.events.snapshots import SnapshotStore
+from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.market import LARGE_TIERS, SMALL_TIERS, SimTwinMarket, Tier
+from papertape.sandbox.bitget.script import FaultScript
+from papertape.sandbox.bitget.venue import Manner
 from tests.core.runs import BUILT_IN, eager
 from tests.core.scripted.scripted import BUY
 from tests.feeds.bitget_given import (

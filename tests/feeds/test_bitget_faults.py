@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import pytest
 
-from events.facts import DataRefused, FeedConnected, FeedLost, SymbolResumed, SymbolSuspended
-from sandbox.bitget.faults import AT_ONCE, Fault
-from sandbox.bitget.garbage import Garbage
-from sandbox.bitget.script import ALL
+from papertape.events.facts import DataRefused, FeedConnected, FeedLost, SymbolResumed, SymbolSuspended
+from papertape.sandbox.bitget.faults import AT_ONCE, Fault
+from papertape.sandbox.bitget.garbage import Garbage
+from papertape.sandbox.bitget.script import ALL
 from tests.feeds.bitget_given import (
     BTC,
     MINUTE_MS,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.feeds.bitget.session import Watch
-from engine.ports.feed import RefusalLog
-from events.errors import ConfigError
-from events.facts import (
+from papertape.engine.feeds.bitget.session import Watch
+from papertape.engine.ports.feed import RefusalLog
+from papertape.events.errors import ConfigError
+from papertape.events.facts import (
     AnomalyCleared,
     AnomalyRaised,
     ContractListed,
@@ -23,10 +23,10 @@ from events.facts import (
     SymbolSuspended,
     Timing,
 )
-from sandbox.bitget.faults import Fault
-from sandbox.bitget.garbage import Garbage
-from sandbox.bitget.market import SimTwinMarket
-from sandbox.bitget.venue import Manner
+from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.garbage import Garbage
+from papertape.sandbox.bitget.market import SimTwinMarket
+from papertape.sandbox.bitget.venue import Manner
 from tests.feeds.bitget_given import (
     BTC,
     ETH,
@@ -53,7 +53,7 @@ from tests.feeds.bitget_given import (
 from tests.twins.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
-    from engine.feeds.bitget.reconnect import LineStatistics
+    from papertape.engine.feeds.bitget.reconnect import LineStatistics
 
 FIFTY = tuple(f"C{number:02d}USDT" for number in range(50))
 RARE = Manner(update_ms=60_000, ticker_ms=60_000, snapshot_rows=5)

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from engine.feeds.bitget.frames import (
+from papertape.engine.feeds.bitget.frames import (
     ROWS_MAX,
     Ack,
     CandleFrame,
@@ -21,9 +21,9 @@ from engine.feeds.bitget.frames import (
     request,
     subscription,
 )
-from engine.feeds.candle_row import CandleRow
-from engine.ports.feed import RefusalReason
-from sandbox.bitget.garbage import Garbage, garbage_frame
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.ports.feed import RefusalReason
+from papertape.sandbox.bitget.garbage import Garbage, garbage_frame
 from tests.feeds.given import shared_data
 
 MINUTE_MS = 60_000

@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
-from events.facts import CandleClosed, FeedConnected, FeedLost, FundingRateSettled, SymbolSuspended, Timing
-from sandbox.bitget.faults import Fault
-from sandbox.bitget.venue import Manner
+from papertape.events.facts import CandleClosed, FeedConnected, FeedLost, FundingRateSettled, SymbolSuspended, Timing
+from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.venue import Manner
 from tests.feeds.bitget_given import (
     BTC,
     MINUTE_MS,

@@ -10,11 +10,11 @@ from math import isfinite
 from random import Random
 from typing import Any, Final
 
-from engine.feeds.bitget.connection import Stream
-from engine.feeds.bitget.settings import BitgetSettings
-from engine.feeds.bitget.stream_state import ROWS_KEPT_MAX, Board
-from engine.ports.clock import ManualClock
-from engine.ports.feed import REFUSALS_KEPT_MAX, RefusalLog
+from papertape.engine.feeds.bitget.connection import Stream
+from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.feeds.bitget.stream_state import ROWS_KEPT_MAX, Board
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.ports.feed import REFUSALS_KEPT_MAX, RefusalLog
 from tests.feeds.given import shared_data
 from tests.feeds.test_bitget_frames import ROW, TICKER, texts
 from tests.support import PROVING

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from engine.feeds.candle_row import CandleRow
-from engine.ports.feed import Seen
-from events.facts import (
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.ports.feed import Seen
+from papertape.events.facts import (
     FeedConnected,
     FeedLost,
     FundingRateSettled,
@@ -17,8 +17,8 @@ from events.facts import (
     SymbolSuspended,
     Timing,
 )
-from sandbox.bitget.faults import Fault
-from sandbox.bitget.market import SimTwinMarket
+from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.market import SimTwinMarket
 from tests.feeds.bitget_given import (
     BTC,
     ETH,

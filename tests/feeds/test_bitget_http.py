@@ -9,10 +9,10 @@ from itertools import pairwise
 
 import pytest
 
-from engine.feeds.bitget.rest import BitgetRest
-from engine.feeds.bitget.settings import BitgetSettings
-from engine.ports.feed import RefusalLog, RefusalReason
-from events.errors import ExchangeBusy, ExchangeRefused, ExchangeUnreachable
+from papertape.engine.feeds.bitget.rest import BitgetRest
+from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.ports.feed import RefusalLog, RefusalReason
+from papertape.events.errors import ExchangeBusy, ExchangeRefused, ExchangeUnreachable
 from tests.feeds.http_script import T0_MS, Answer, Parts, Script, failure, http, scripted, success, timed, used
 from tests.twins.virtual_time import VirtualClock, run
 

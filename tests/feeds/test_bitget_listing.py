@@ -10,18 +10,18 @@ from typing import Any, TypeVar
 import pytest
 from msgspec.structs import replace
 
-from engine.command_queue import events_of
-from engine.feeds.bitget.contracts import NOT_CONFIGURED
-from engine.ports.feed import Seen
-from engine.reducer.reducer import fold, react
-from engine.reducer.snapshot_codec import world_digest
-from engine.reducer.state import World, new_world
-from engine.runner_settings import RunnerSettings
-from engine.startup import EngineSettings, changes, unconfigured_positions
-from engine.verify import verify
-from events.commands import Close
-from events.errors import ConfigError
-from events.facts import (
+from papertape.engine.command_queue import events_of
+from papertape.engine.feeds.bitget.contracts import NOT_CONFIGURED
+from papertape.engine.ports.feed import Seen
+from papertape.engine.reducer.reducer import fold, react
+from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.engine.reducer.state import World, new_world
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.engine.startup import EngineSettings, changes, unconfigured_positions
+from papertape.engine.verify import verify
+from papertape.events.commands import Close
+from papertape.events.errors import ConfigError
+from papertape.events.facts import (
     CandleClosed,
     ContractDelisted,
     ContractListed,
@@ -34,9 +34,9 @@ from events.facts import (
     SymbolSuspended,
     Timing,
 )
-from events.memory_log import MemoryEventLog
-from sandbox.bitget.faults import Fault
-from sandbox.bitget.market import SimTwinMarket
+from papertape.events.memory_log import MemoryEventLog
+from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.market import SimTwinMarket
 from tests.feeds.bitget_given import (
     BTC,
     DAY_MS,

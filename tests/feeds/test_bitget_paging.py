@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from engine.feeds.bitget.responses import Settlement
-from engine.feeds.bitget.rest import HISTORY, MARK, RECENT, BitgetRest
-from engine.ports.feed import RefusalLog, RefusalReason
+from papertape.engine.feeds.bitget.responses import Settlement
+from papertape.engine.feeds.bitget.rest import HISTORY, MARK, RECENT, BitgetRest
+from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from tests.feeds.http_script import T0_MS, Answer, Parts, Script, rows, success, timed, used
 from tests.support import examples
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engine.ports.feed import Seen
-from events.facts import FeedConnected, FeedLost, SymbolResumed, SymbolSuspended, Timing
-from sandbox.bitget.faults import Fault
+from papertape.engine.ports.feed import Seen
+from papertape.events.facts import FeedConnected, FeedLost, SymbolResumed, SymbolSuspended, Timing
+from papertape.sandbox.bitget.faults import Fault
 from tests.feeds.bitget_given import (
     BTC,
     ETH,

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from engine.feeds.bitget.responses import ContractBody, ContractList, Reading, Settlement
-from engine.feeds.bitget.rest import BitgetRest
-from engine.feeds.bitget.settings import BitgetSettings
-from engine.feeds.candle_row import CandleRow
-from engine.ports.feed import RefusalLog, RefusalReason
-from events.errors import ConfigError, ExchangeUnreachable, UsageError
+from papertape.engine.feeds.bitget.responses import ContractBody, ContractList, Reading, Settlement
+from papertape.engine.feeds.bitget.rest import BitgetRest
+from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.ports.feed import RefusalLog, RefusalReason
+from papertape.events.errors import ConfigError, ExchangeUnreachable, UsageError
 from tests.feeds.http_script import T0_MS, Parts, Script, http, rows, success, timed, used
 from tests.support import needs_data, path_of
 from tests.twins.virtual_time import VirtualClock, run

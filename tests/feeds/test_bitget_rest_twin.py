@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.feeds.bitget.responses import Settlement
-from engine.feeds.bitget.rest import BitgetRest
-from engine.feeds.bitget.settings import BitgetSettings
-from engine.feeds.candle_row import CandleRow
-from engine.ports.feed import RefusalLog
-from events.errors import ExchangeBusy, ExchangeRefused, ExchangeUnreachable
-from sandbox.bitget.faults import Fault
-from sandbox.bitget.market import SimTwinMarket
-from sandbox.bitget.twin import Twin
-from sandbox.bitget.venue import Manner
+from papertape.engine.feeds.bitget.responses import Settlement
+from papertape.engine.feeds.bitget.rest import BitgetRest
+from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.ports.feed import RefusalLog
+from papertape.events.errors import ExchangeBusy, ExchangeRefused, ExchangeUnreachable
+from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.market import SimTwinMarket
+from papertape.sandbox.bitget.twin import Twin
+from papertape.sandbox.bitget.venue import Manner
 from tests.support import examples
 from tests.twins.virtual_time import VirtualClock, run
 

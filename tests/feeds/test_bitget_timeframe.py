@@ -6,10 +6,10 @@ from typing import Final
 
 import pytest
 
-from engine.runner_settings import playable
-from engine.verify import verify
-from events.facts import FundingRateSettled, OpenInterestObserved, PositionClosed, PositionOpened, Timing
-from sandbox.bitget.script import FaultScript
+from papertape.engine.runner_settings import playable
+from papertape.engine.verify import verify
+from papertape.events.facts import FundingRateSettled, OpenInterestObserved, PositionClosed, PositionOpened, Timing
+from papertape.sandbox.bitget.script import FaultScript
 from tests.core.runs import BUILT_IN, eager
 from tests.feeds.bitget_given import (
     HOUR_MS,

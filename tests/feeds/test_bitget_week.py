@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from engine.ports.feed import BATCH_FACTS_MAX
-from engine.reducer.reducer import is_news, react
-from engine.reducer.state import World, new_world
-from engine.runner_settings import configured_runners
-from events.facts import CandleClosed, FeedFact, FundingRateSettled, MarketFact, Timing
-from sandbox.bitget.market import SimTwinMarket
-from sandbox.bitget.script import FaultScript
-from sandbox.bitget.venue import Manner
+from papertape.engine.ports.feed import BATCH_FACTS_MAX
+from papertape.engine.reducer.reducer import is_news, react
+from papertape.engine.reducer.state import World, new_world
+from papertape.engine.runner_settings import configured_runners
+from papertape.events.facts import CandleClosed, FeedFact, FundingRateSettled, MarketFact, Timing
+from papertape.sandbox.bitget.market import SimTwinMarket
+from papertape.sandbox.bitget.script import FaultScript
+from papertape.sandbox.bitget.venue import Manner
 from tests.core.runs import BUILT_IN, eager
 from tests.feeds.bitget_given import (
     DAY_MS,
@@ -37,8 +37,8 @@ from tests.support import STRATEGIES
 from tests.twins.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
-    from engine.feeds.bitget.feed import BitgetFeed
-    from engine.feeds.sim.market import Block
+    from papertape.engine.feeds.bitget.feed import BitgetFeed
+    from papertape.engine.feeds.sim.market import Block
 
 DAYS: Final = float(os.environ.get("PAPERTAPE_WEEK_DAYS", "7"))
 SYMBOLS: Final = tuple(f"C{number:02d}USDT" for number in range(int(os.environ.get("PAPERTAPE_WEEK_SYMBOLS", "50"))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.ports.clock import ManualClock, SystemClock
+from papertape.engine.ports.clock import ManualClock, SystemClock
 
 
 def test_sleeping_advances_the_manual_clock_by_exactly_what_was_asked() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.feeds.files.columns import join_candles, join_series
-from engine.feeds.files.csv_reader import read_candles, read_funding
-from engine.feeds.files.derived_contract import derived_contract, lot_ratio
-from engine.ports.feed import RefusalReason
-from events.errors import MarketDataError
+from papertape.engine.feeds.files.columns import join_candles, join_series
+from papertape.engine.feeds.files.csv_reader import read_candles, read_funding
+from papertape.engine.feeds.files.derived_contract import derived_contract, lot_ratio
+from papertape.engine.ports.feed import RefusalReason
+from papertape.events.errors import MarketDataError
 from tests.feeds.given import CANDLE_HEADER, FUNDING_HEADER, HOUR_MS, MINUTE_MS, T0_MS, candle_rows, minutes, table
 
 

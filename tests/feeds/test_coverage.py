@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.feeds.files.feed import FileFeed, FileSettings
-from engine.ports.clock import ManualClock
+from papertape.engine.feeds.files.feed import FileFeed, FileSettings
+from papertape.engine.ports.clock import ManualClock
 from tests.feeds.given import CANDLE_HEADER, FUNDING_HEADER, HOUR_MS, T0_MS, candle_rows, minutes, table
 
 

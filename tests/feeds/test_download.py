@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.feeds.bitget.settings import BitgetSettings
-from engine.feeds.candle_row import CandleRow
-from engine.feeds.download.bitget import BitgetSource
-from engine.feeds.download.download import WINDOW_ROWS, Report, download
-from engine.feeds.download.partial_file import Hole, Kind, Part, Wanted, line_of, shortest
-from engine.feeds.files.csv_reader import read_candles
-from engine.feeds.files.feed import FileFeed, FileSettings
-from engine.ports.clock import ManualClock
-from events.errors import ExchangeRefused, ExchangeUnreachable, MarketDataError, UsageError
-from sandbox.bitget.faults import Fault
-from sandbox.bitget.market import SimTwinMarket
-from sandbox.bitget.twin import Twin
+from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.feeds.download.bitget import BitgetSource
+from papertape.engine.feeds.download.download import WINDOW_ROWS, Report, download
+from papertape.engine.feeds.download.partial_file import Hole, Kind, Part, Wanted, line_of, shortest
+from papertape.engine.feeds.files.csv_reader import read_candles
+from papertape.engine.feeds.files.feed import FileFeed, FileSettings
+from papertape.engine.ports.clock import ManualClock
+from papertape.events.errors import ExchangeRefused, ExchangeUnreachable, MarketDataError, UsageError
+from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.market import SimTwinMarket
+from papertape.sandbox.bitget.twin import Twin
 from tests.feeds.given import candles_only, facts
 from tests.support import examples
 from tests.twins.virtual_time import VirtualClock, run

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.feeds.download.ccxt import _candle, _settlement, filled, rebased
-from engine.feeds.download.partial_file import Kind, Row, Wanted
-from engine.ports.feed import RefusalReason
+from papertape.engine.feeds.download.ccxt import _candle, _settlement, filled, rebased
+from papertape.engine.feeds.download.partial_file import Kind, Row, Wanted
+from papertape.engine.ports.feed import RefusalReason
 from tests.support import examples
 
 STEP_MS = 60_000

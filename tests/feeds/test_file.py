@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.feeds.files.feed import FileFeed, FileSettings
-from engine.ports.clock import ManualClock
-from engine.ports.feed import BATCH_FACTS_MAX, RefusalReason
-from events.errors import MarketDataError
-from events.facts import CandleClosed, FeedConnected, FundingRateSettled, OpenInterestObserved, Timing
+from papertape.engine.feeds.files.feed import FileFeed, FileSettings
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.ports.feed import BATCH_FACTS_MAX, RefusalReason
+from papertape.events.errors import MarketDataError
+from papertape.events.facts import CandleClosed, FeedConnected, FundingRateSettled, OpenInterestObserved, Timing
 from tests.feeds.given import (
     CANDLE_HEADER,
     FUNDING_HEADER,

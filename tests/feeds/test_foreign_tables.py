@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.feeds.files.csv_reader import read_candles, read_funding, read_open_interest
-from engine.ports.feed import RefusalReason
-from events.errors import MarketDataError
+from papertape.engine.feeds.files.csv_reader import read_candles, read_funding, read_open_interest
+from papertape.engine.ports.feed import RefusalReason
+from papertape.events.errors import MarketDataError
 from tests.feeds.given import (
     CANDLE_HEADER,
     FUNDING_HEADER,
@@ -245,8 +245,8 @@ WITHOUT_POLARS = """
 import sys
 from pathlib import Path
 sys.modules["polars"] = None
-from engine.feeds.tables import read_candles
-from events.errors import MarketDataError
+from papertape.engine.feeds.files.csv_reader import read_candles
+from papertape.events.errors import MarketDataError
 print(len(read_candles(Path(sys.argv[1])).open_time_ms))
 try:
     read_candles(Path(sys.argv[2]))

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from engine.feeds.rate_limit import SLEEP_S_MAX, Pacer
-from engine.ports.clock import ManualClock
+from papertape.engine.feeds.rate_limit import SLEEP_S_MAX, Pacer
+from papertape.engine.ports.clock import ManualClock
 
 HOUR_S = 3_600.0
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.feeds.sim.episodes import DAY_MS
-from engine.feeds.sim.feed import CATCH_UP_DAYS_MAX, SimFeed
-from engine.feeds.sim.market import Outage, SimMarket
-from engine.feeds.sim.script import START_MS, SimSettings
-from engine.ports.clock import ManualClock
-from engine.ports.feed import BATCH_FACTS_MAX, Seen
-from events.errors import ConfigError
-from events.facts import (
+from papertape.engine.feeds.sim.episodes import DAY_MS
+from papertape.engine.feeds.sim.feed import CATCH_UP_DAYS_MAX, SimFeed
+from papertape.engine.feeds.sim.market import Outage, SimMarket
+from papertape.engine.feeds.sim.script import START_MS, SimSettings
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.ports.feed import BATCH_FACTS_MAX, Seen
+from papertape.events.errors import ConfigError
+from papertape.events.facts import (
     CandleClosed,
     FeedConnected,
     FeedFact,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.feeds.sim.episodes import CRASH_BLOCK_DAYS, DAY_MS, EXTREME_RATE
-from engine.feeds.sim.market import KNOWN, Block, SimMarket, sim_symbol
+from papertape.engine.feeds.sim.episodes import CRASH_BLOCK_DAYS, DAY_MS, EXTREME_RATE
+from papertape.engine.feeds.sim.market import KNOWN, Block, SimMarket, sim_symbol
 
 DAY = 20_089
 """2025-01-01."""

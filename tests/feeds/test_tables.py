@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.feeds.files.csv_reader import read_candles, read_funding, read_open_interest
-from engine.feeds.files.table_source import table_source
-from engine.ports.feed import REFUSAL_TEXT_CHARS_MAX, REFUSALS_KEPT_MAX, Refusal, RefusalReason
-from events.errors import MarketDataError
+from papertape.engine.feeds.files.csv_reader import read_candles, read_funding, read_open_interest
+from papertape.engine.feeds.files.table_source import table_source
+from papertape.engine.ports.feed import REFUSAL_TEXT_CHARS_MAX, REFUSALS_KEPT_MAX, Refusal, RefusalReason
+from papertape.events.errors import MarketDataError
 from tests.feeds.given import (
     CANDLE_HEADER,
     FUNDING_HEADER,

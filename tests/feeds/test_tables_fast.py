@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.feeds.files import csv_polars
-from engine.feeds.files.columns import CandleColumns
-from engine.feeds.files.csv_polars import ROWS_MIN
-from engine.feeds.files.csv_reader import CANDLE_COLUMNS, QuickReader, read_candles
-from engine.feeds.files.table_source import read_table
-from engine.feeds.sim.episodes import stream
+from papertape.engine.feeds.files import csv_polars
+from papertape.engine.feeds.files.columns import CandleColumns
+from papertape.engine.feeds.files.csv_polars import ROWS_MIN
+from papertape.engine.feeds.files.csv_reader import CANDLE_COLUMNS, QuickReader, read_candles
+from papertape.engine.feeds.files.table_source import read_table
+from papertape.engine.feeds.sim.episodes import stream
 from tests.feeds.given import CANDLE_HEADER, MINUTE_MS, T0_MS, candle_rows, minutes, shared_data, table
 
 ROWS = 3_000
@@ -35,7 +35,7 @@ def by_polars() -> QuickReader:
 def compiled() -> QuickReader:
     """The compiled reader alone, which leaves nothing to the one with polars."""
     pytest.importorskip("numba")
-    from engine.research.tables import compiled_candles  # noqa: PLC0415 - belongs to an extra
+    from papertape.engine.research.tables import compiled_candles  # noqa: PLC0415 - belongs to an extra
 
     return compiled_candles
 
@@ -141,8 +141,8 @@ import sys
 from functools import cache
 from pathlib import Path
 sys.modules["polars"] = None
-import engine.feeds.file, engine.feeds.sim
-from engine.feeds.tables import read_candles
+import papertape.engine.feeds.files.feed, papertape.engine.feeds.sim.feed
+from papertape.engine.feeds.files.csv_reader import read_candles
 print(len(read_candles(Path(sys.argv[1])).open_time_ms), "numpy" in sys.modules, "numba" in sys.modules)
 """
 

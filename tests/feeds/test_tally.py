@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from engine.feeds.refusal_report import TOLD_EVERY_MS, Tally
-from engine.ports.feed import REFUSAL_TEXT_CHARS_MAX, RefusalLog, RefusalReason
-from events.codec import CODEC
-from events.facts import DataRefused
-from events.log import Entry
+from papertape.engine.feeds.refusal_report import TOLD_EVERY_MS, Tally
+from papertape.engine.ports.feed import REFUSAL_TEXT_CHARS_MAX, RefusalLog, RefusalReason
+from papertape.events.codec import CODEC
+from papertape.events.facts import DataRefused
+from papertape.events.log import Entry
 
 BEGUN_MS = 1_800_000_000_000
 MINUTE_MS = 60_000

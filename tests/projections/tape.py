@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from events.facts import (
+from papertape.events.facts import (
     CandleClosed,
     ContractListed,
     FundingPaid,
@@ -18,13 +18,13 @@ from events.facts import (
     Side,
     Timing,
 )
-from events.log import Recorded
+from papertape.events.log import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from events.facts import Action, Event
-    from projections.folds.trades import TradeView
+    from papertape.events.facts import Action, Event
+    from papertape.projections.folds.trades import TradeView
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -139,7 +139,7 @@ def trade(net_usdt: float, **changes: float | str | bool) -> TradeView:
     """A closed trade with this result, through the fold that makes trades."""
     from msgspec.structs import replace  # noqa: PLC0415 - keeps the facts above free of views.
 
-    from projections.folds.trades import Trades  # noqa: PLC0415
+    from papertape.projections.folds.trades import Trades  # noqa: PLC0415
 
     trades = Trades()
     trades.apply(Recorded(1, 0, 0, closed(net_usdt + 0.12)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.persistence.append_only import PIECE_LENGTH, Appended
-from projections.persistence.fork import fork
+from papertape.projections.persistence.append_only import PIECE_LENGTH, Appended
+from papertape.projections.persistence.fork import fork
 from tests.support import examples
 
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.folds.arena import Arena
-from projections.folds.breakdown import breakdown
-from projections.folds.portfolio import Portfolio
-from projections.folds.trades import Trades
-from projections.host import fold
+from papertape.projections.folds.arena import Arena
+from papertape.projections.folds.breakdown import breakdown
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.trades import Trades
+from papertape.projections.host import fold
 from tests.projections.tape import candle, closed, configured, funding_paid, opened, recorded, tripped
 
 if TYPE_CHECKING:
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 
 def arena(*events: Event) -> Arena:

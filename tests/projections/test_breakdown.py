@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.folds.breakdown import BIN_FROM, BIN_UNTIL, BINS_A_R, bins, breakdown
+from papertape.projections.folds.breakdown import BIN_FROM, BIN_UNTIL, BINS_A_R, bins, breakdown
 from tests.projections.tape import DAY_0_MS, HOUR_MS, trade
 
 

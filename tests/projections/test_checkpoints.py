@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.site.checkpoints import Checkpoints, Results
-from projections.site.views import Views
+from papertape.projections.site.checkpoints import Checkpoints, Results
+from papertape.projections.site.views import Views
 from tests.projections.portrait import portrait
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, recorded
 from tests.support import examples

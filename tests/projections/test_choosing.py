@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from events.errors import UsageError
-from projections.folds.trades import Trades
-from projections.host import fold
-from projections.site.trade_query import Choice, TradesPage, trades_page
+from papertape.events.errors import UsageError
+from papertape.projections.folds.trades import Trades
+from papertape.projections.host import fold
+from papertape.projections.site.trade_query import Choice, TradesPage, trades_page
 from tests.projections.tape import closed, recorded
 
 

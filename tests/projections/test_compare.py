@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from events.facts import (
+from papertape.events.facts import (
     EngineStarted,
     EngineStopped,
     FeedConnected,
@@ -18,13 +18,13 @@ from events.facts import (
     OrderPlaced,
     Timing,
 )
-from projections.folds.decisions import market_of
-from projections.folds.log_diff import Compared, Comparison, comparison, market_difference
-from projections.host import fold
+from papertape.projections.folds.decisions import market_of
+from papertape.projections.folds.log_diff import Compared, Comparison, comparison, market_difference
+from papertape.projections.host import fold
 from tests.projections.tape import DAY_0_MS, HOUR_MS, MINUTE_MS, candle, closed, configured, opened, ordered, recorded
 
 if TYPE_CHECKING:
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 RUNNER = configured()
 STORY: list[Event] = [RUNNER, candle(0, 100.0), ordered(), opened(), closed(5.0), candle(90, 105.0)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from projections.folds.curve import EquityPoint
-from projections.host import fold
-from projections.site.equity_curves import CoursePoint, courses, day_results
-from projections.site.neighbours import steps
-from projections.site.views import Views
+from papertape.projections.folds.curve import EquityPoint
+from papertape.projections.host import fold
+from papertape.projections.site.equity_curves import CoursePoint, courses, day_results
+from papertape.projections.site.neighbours import steps
+from papertape.projections.site.views import Views
 from tests.web.given import told_day
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from events.facts import GLOBAL_SCOPE, OrderRejected, RunnerPaused, RunnerResumed, Timing
-from projections.folds.coverage import REASONS_SHOWN_MAX, Coverage, CoverageView
-from projections.folds.portfolio import Portfolio
-from projections.host import fold
+from papertape.events.facts import GLOBAL_SCOPE, OrderRejected, RunnerPaused, RunnerResumed, Timing
+from papertape.projections.folds.coverage import REASONS_SHOWN_MAX, Coverage, CoverageView
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.host import fold
 from tests.projections.tape import (
     DAY_0_MS,
     HOUR_MS,
@@ -27,7 +27,7 @@ from tests.projections.tape import (
 )
 
 if TYPE_CHECKING:
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 PAUSED = RunnerPaused(DAY_0_MS, "momentum", "anna", "holiday")
 RESUMED = RunnerResumed(DAY_0_MS, "momentum", "anna", "back")

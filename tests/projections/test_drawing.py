@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.site.plot_geometry import Scale, area, columns, polyline, thinned
+from papertape.projections.site.plot_geometry import Scale, area, columns, polyline, thinned
 from tests.support import examples
 
 values = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=50)

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.facts import OpenInterestObserved, Timing
-from projections.folds.curve import CURVE_POINTS_MAX
-from projections.folds.equity import Equity
-from projections.host import fold
+from papertape.events.facts import OpenInterestObserved, Timing
+from papertape.projections.folds.curve import CURVE_POINTS_MAX
+from papertape.projections.folds.equity import Equity
+from papertape.projections.host import fold
 from tests.projections.tape import DAY_0_MS, DAY_MS, HOUR_MS, MINUTE_MS, candle, closed, configured, opened, recorded
 
 if TYPE_CHECKING:
-    from events.facts import Event
-    from projections.folds.equity import EquityView
+    from papertape.events.facts import Event
+    from papertape.projections.folds.equity import EquityView
 
 FREE = opened(fee_usdt=0.0)
 

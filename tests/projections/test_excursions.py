@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from projections.folds.portfolio import Portfolio
-from projections.folds.trades import Trades
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.trades import Trades
 from tests.projections.tape import candle, closed, configured, opened, recorded
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from events.facts import (
+from papertape.events.facts import (
     AnomalyCleared,
     AnomalyPersists,
     AnomalyRaised,
@@ -15,8 +15,14 @@ from events.facts import (
     SymbolResumed,
     SymbolSuspended,
 )
-from projections.folds.market_status import ANOMALIES_KEPT_MAX, AnomalyView, FeedView, RefusedView, SuspendedView
-from projections.folds.portfolio import Portfolio, PortfolioView
+from papertape.projections.folds.market_status import (
+    ANOMALIES_KEPT_MAX,
+    AnomalyView,
+    FeedView,
+    RefusedView,
+    SuspendedView,
+)
+from papertape.projections.folds.portfolio import Portfolio, PortfolioView
 from tests.projections.tape import DAY_0_MS, HOUR_MS, recorded
 
 CONNECTED = FeedConnected(DAY_0_MS, "bitget", DAY_0_MS, 1.0)

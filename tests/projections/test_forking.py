@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from projections.folds.trades import Trades
-from projections.host import fold
-from projections.persistence.fork import fork
-from projections.site.views import Views
+from papertape.projections.folds.trades import Trades
+from papertape.projections.host import fold
+from papertape.projections.persistence.fork import fork
+from papertape.projections.site.views import Views
 from tests.alerts.given import A_DAY, BOTH_OPEN, MOVED, market
 from tests.alerts.random_log import EVENTS_MAX, lengths, random_log, seeds
 from tests.projections.portrait import portrait

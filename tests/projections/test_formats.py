@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from projections.text import formats
+from papertape.projections.text import formats
 
 SECOND_MS = 1_000
 

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.bus import Bus
-from events.errors import LogDamaged
-from events.log import Entry
-from events.memory_log import MemoryEventLog
-from projections.folds.portfolio import Portfolio
-from projections.folds.trades import Trades
-from projections.host import FOLLOW_EVENTS_MAX, Cursor, fold, follow
+from papertape.events.bus import Bus
+from papertape.events.errors import LogDamaged
+from papertape.events.log import Entry
+from papertape.events.memory_log import MemoryEventLog
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.trades import Trades
+from papertape.projections.host import FOLLOW_EVENTS_MAX, Cursor, fold, follow
 from tests.patience import PATIENCE_S
 from tests.projections.tape import candle, closed, configured, opened, recorded
 
 if TYPE_CHECKING:
-    from events.facts import Event
-    from events.log import Recorded
+    from papertape.events.facts import Event
+    from papertape.events.log import Recorded
 
 STORY: list[Event] = [configured(), candle(0, 100.0), opened(), candle(1, 105.0), closed(5.0), candle(2, 90.0)]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.folds.intervals import (
+from papertape.projections.folds.intervals import (
     BOOTSTRAP_RESAMPLES,
     BOOTSTRAP_TRADES_MAX,
     Interval,
@@ -68,7 +68,8 @@ def test_beyond_the_bound_students_interval_is_taken() -> None:
 
 def test_the_bootstrap_is_the_same_in_another_process() -> None:
     values = [1.5 * i % 7.3 for i in range(40)]
-    script = f"from projections.folds.intervals import bootstrap_interval as b; i = b({values}); print(i.low, i.high)"
+    program = "from papertape.projections.folds.intervals import bootstrap_interval as b"
+    script = f"{program}; i = b({values}); print(i.low, i.high)"
     other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     found = bootstrap_interval(values)
     assert other.stdout.split() == [str(found.low), str(found.high)]

@@ -14,24 +14,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.bus import Bus
-from events.errors import SnapshotRefused
-from events.log import Entry
-from events.memory_log import MemoryEventLog
-from events.snapshots import KEPT_MAX, SnapshotStore
-from projections.alerts.derive import Alerts
-from projections.alerts.settings import AlertSettings
-from projections.folds.arena import Arena
-from projections.folds.excursions import Excursions
-from projections.folds.portfolio import Portfolio
-from projections.folds.trades import Trades
-from projections.host import Cursor, fold, follow
-from projections.persistence.code_version import DIGEST_BYTES, digest_of, modules_of
-from projections.persistence.fold_store import KEEP_EVENTS_MIN, KEEP_MS_MIN, Keeping, packed, unpacked, version_of
-from projections.site.views import Views
-from projections.watchdog.anomalies import Anomalies, Rules
-from projections.watchdog.liveness import Vitals
-from projections.watchdog.settings import WatchdogSettings
+from papertape.events.bus import Bus
+from papertape.events.errors import SnapshotRefused
+from papertape.events.log import Entry
+from papertape.events.memory_log import MemoryEventLog
+from papertape.events.snapshots import KEPT_MAX, SnapshotStore
+from papertape.projections.alerts.derive import Alerts
+from papertape.projections.alerts.settings import AlertSettings
+from papertape.projections.folds.arena import Arena
+from papertape.projections.folds.excursions import Excursions
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.trades import Trades
+from papertape.projections.host import Cursor, fold, follow
+from papertape.projections.persistence.code_version import DIGEST_BYTES, digest_of, modules_of
+from papertape.projections.persistence.fold_store import (
+    KEEP_EVENTS_MIN,
+    KEEP_MS_MIN,
+    Keeping,
+    packed,
+    unpacked,
+    version_of,
+)
+from papertape.projections.site.views import Views
+from papertape.projections.watchdog.anomalies import Anomalies, Rules
+from papertape.projections.watchdog.liveness import Vitals
+from papertape.projections.watchdog.settings import WatchdogSettings
 from tests.alerts.random_log import PLAIN, lengths, pools, random_log, seeds
 from tests.projections.portrait import portrait
 from tests.projections.tape import candle, closed, configured, opened
@@ -40,8 +47,8 @@ from tests.support import examples
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from events.facts import Event
-    from events.log import Recorded
+    from papertape.events.facts import Event
+    from papertape.events.log import Recorded
 
 TIMEFRAMES = {PLAIN[0]: 900_000, PLAIN[2]: 60_000}
 RULES = Rules.of(WatchdogSettings())
@@ -244,7 +251,7 @@ def test_what_was_made_with_something_else_is_not_read(tmp_path: Path) -> None:
 
 
 def test_the_version_is_that_of_the_code_of_these_very_folds(tmp_path: Path) -> None:
-    modules = modules_of([Portfolio]) | {"projections.persistence.fold_store"}
+    modules = modules_of([Portfolio]) | {"papertape.projections.persistence.fold_store"}
     assert version_of(Portfolio(), b"") == blake2b(digest_of(modules), digest_size=DIGEST_BYTES).hexdigest()
     assert version_of((Portfolio(), Alerts()), b"") != version_of(Portfolio(), b"") != version_of(Portfolio(), b"1")
     kept(tmp_path)

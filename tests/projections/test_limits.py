@@ -9,20 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.kernel.codes import ENTRY
-from engine.reducer.reducer import total_equity
-from engine.runner_settings import RunnerSettings
-from events.facts import KillSwitchReset, KillSwitchTripped
-from projections.folds.limits import Limits
-from projections.folds.portfolio import Portfolio
+from papertape.engine.kernel.codes import ENTRY
+from papertape.engine.reducer.reducer import total_equity
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.events.facts import KillSwitchReset, KillSwitchTripped
+from papertape.projections.folds.limits import Limits
+from papertape.projections.folds.portfolio import Portfolio
 from tests.core.random_market import Recipe, market
 from tests.core.runs import TWO, begin, eager
 from tests.core.scenario import BUY
 from tests.support import NO_LIMITS, STRATEGIES, candle, examples, feed, listed, take
 
 if TYPE_CHECKING:
-    from engine.reducer.state import World
-    from events.log import Recorded
+    from papertape.engine.reducer.state import World
+    from papertape.events.log import Recorded
 
 RISK = replace(NO_LIMITS, max_session_loss_percent=60.0, max_daily_loss_percent=40.0, global_window_hours=3)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from events.facts import CandleClosed, Event, OrderRejected, Timing
-from projections.host import fold
-from projections.site.last_evaluation import held_at_last_look
-from projections.site.views import Views
+from papertape.events.facts import CandleClosed, Event, OrderRejected, Timing
+from papertape.projections.host import fold
+from papertape.projections.site.last_evaluation import held_at_last_look
+from papertape.projections.site.views import Views
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, configured, listed, recorded
 
 SYMBOL = "BTCUSDT"

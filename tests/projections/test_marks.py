@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from events.facts import EngineStarted, FeedConnected, FeedLost, GapFilled, GapFound
-from projections.folds.marks import MARKS_KEPT_MAX, Marks
-from projections.folds.portfolio import Portfolio
-from projections.host import fold
+from papertape.events.facts import EngineStarted, FeedConnected, FeedLost, GapFilled, GapFound
+from papertape.projections.folds.marks import MARKS_KEPT_MAX, Marks
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.host import fold
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, recorded, reset, tripped
 
 if TYPE_CHECKING:
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 WALL_MS = DAY_0_MS + 900 * MINUTE_MS
 LOST = FeedLost(DAY_0_MS + MINUTE_MS, "sim", "silence")

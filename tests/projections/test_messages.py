@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from projections.host import fold
-from projections.site.messages import FAULTS_KEPT_MAX, HEARTBEAT, NOTES_KEPT_MAX, Unlogged, messages
-from projections.site.views import ALERTS_KEPT_MAX, Views
+from papertape.projections.host import fold
+from papertape.projections.site.messages import FAULTS_KEPT_MAX, HEARTBEAT, NOTES_KEPT_MAX, Unlogged, messages
+from papertape.projections.site.views import ALERTS_KEPT_MAX, Views
 from tests.alerts.given import CASES, alerts_of, last_alert
 from tests.alerts.random_log import lengths, random_log, seeds
 from tests.projections.tape import recorded

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from projections.folds import metrics
+from papertape.projections.folds import metrics
 
 DAY_MS = 86_400_000
 MIXED = [10.0, -5.0, 0.0, 20.0, -5.0]

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from cli.app import app
-from events.errors import UsageError
-from events.facts import Timing
-from events.log import Entry
-from projections.site.market_time import Moment
-from projections.site.views import Views
-from projections.telegram.answers import Answering, Outside, Ways
-from projections.telegram.asof import as_of
-from projections.telegram.parse import AsOf
+from papertape.cli.app import app
+from papertape.events.errors import UsageError
+from papertape.events.facts import Timing
+from papertape.events.log import Entry
+from papertape.projections.site.market_time import Moment
+from papertape.projections.site.views import Views
+from papertape.projections.telegram.answers import Answering, Outside, Ways
+from papertape.projections.telegram.asof import as_of
+from papertape.projections.telegram.parse import AsOf
 from tests.cli.written_log import entries, write_log
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, recorded
 from tests.projections.timeline_given import given as given_log
@@ -29,7 +29,7 @@ from tests.twins.virtual_time import VirtualClock, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 ROWS = st.lists(st.tuples(st.integers(0, 30), st.sampled_from(Timing)), min_size=1, max_size=30)
 MINUTES = st.integers(0, 40)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from projections.folds.performance import Performance, performance
+from papertape.projections.folds.performance import Performance, performance
 from tests.projections.tape import DAY_0_MS, DAY_MS, HOUR_MS, trade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projections.folds.trades import TradeView
+    from papertape.projections.folds.trades import TradeView
 
 
 def measured(trades: Sequence[TradeView], days: Sequence[float], max_drawdown: float = 0.0) -> Performance:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.errors import LogDamaged
-from events.facts import Liquidated, RunnerPaused, RunnerResumed, Timing
-from projections.folds.portfolio import Portfolio
-from projections.host import fold
+from papertape.events.errors import LogDamaged
+from papertape.events.facts import Liquidated, RunnerPaused, RunnerResumed, Timing
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.host import fold
 from tests.projections.tape import (
     DAY_0_MS,
     DAY_MS,
@@ -27,7 +27,7 @@ from tests.projections.tape import (
 )
 
 if TYPE_CHECKING:
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 
 def portfolio(*events: Event) -> Portfolio:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from projections.alerts.derive import Alerts
-from projections.folds.portfolio import Portfolio
-from projections.persistence import code_version
-from projections.persistence.code_version import FOLDER, digest_of, files_of, imports_of, modules_of
-from projections.site.views import Views
-from projections.watchdog.anomalies import Anomalies
-from projections.watchdog.liveness import Vitals
+from papertape.projections.alerts.derive import Alerts
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.persistence import code_version
+from papertape.projections.persistence.code_version import FOLDER, digest_of, files_of, imports_of, modules_of
+from papertape.projections.site.views import Views
+from papertape.projections.watchdog.anomalies import Anomalies
+from papertape.projections.watchdog.liveness import Vitals
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ def test_whatever_python_loads_for_a_fold_counts(kind: type) -> None:
 
 def test_what_only_sends_or_shows_does_not_count() -> None:
     away = (
-        "projections.telegram.delivery",
-        "projections.site.timeline",
-        "projections.site.ports",
-        "projections.watchdog.watchdog",
+        "papertape.projections.telegram.delivery",
+        "papertape.projections.site.timeline",
+        "papertape.projections.site.ports",
+        "papertape.projections.watchdog.watchdog",
     )
     for kind in KEPT:
         assert modules_of([kind]).isdisjoint(away)
@@ -80,11 +80,12 @@ def test_who_is_none_of_ours_or_imports_at_runtime_depends_on_everything(tmp_pat
 def test_an_import_counts_wherever_it_stands(tmp_path: Path) -> None:
     path = tmp_path / "one.py"
     path.write_text(
-        "def f():\n    from projections.a import (\n        b,\n        c as d,\n    )\nimport projections.e as g\n"
+        "def f():\n    from papertape.projections.a import (\n        b,\n        c as d,\n    )\n"
+        "import papertape.projections.e as g\n"
     )
     found = imports_of(path)
     assert found is not None
-    assert {"projections", "projections.a", "projections.a.b", "projections.a.c", "projections.e"} <= found
+    assert {f"papertape.projections{name}" for name in ("", ".a", ".a.b", ".a.c", ".e")} <= found
 
 
 def test_a_change_of_any_line_that_folds_is_a_change_of_the_digest(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_a_change_of_any_line_that_folds_is_a_change_of_the_digest(tmp_path: Pat
         folder.mkdir(parents=True)
     for package in (room, room / "deep"):
         (package / "__init__.py").touch()
-    (room / "one.py").write_text("from projections.deep import two")
+    (room / "one.py").write_text("from papertape.projections.deep import two")
     (room / "deep" / "two.py").write_text("a = 1")
     (room / "three.py").write_text("a = 1")
     (facts / "fact.py").write_text("a = 1")
@@ -101,7 +102,7 @@ def test_a_change_of_any_line_that_folds_is_a_change_of_the_digest(tmp_path: Pat
     def digest() -> bytes:
         code_version.files_of.cache_clear()
         code_version.imports_of.cache_clear()
-        one = type("One", (), {"__module__": "projections.one"})
+        one = type("One", (), {"__module__": "papertape.projections.one"})
         return digest_of(modules_of([one], room), room, facts)
 
     seen = [digest()]

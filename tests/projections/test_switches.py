@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from events.facts import GLOBAL_SCOPE, RunnerPaused
-from projections.folds.kill_switches import TRIPS_KEPT_MAX, Switches
-from projections.host import fold
+from papertape.events.facts import GLOBAL_SCOPE, RunnerPaused
+from papertape.projections.folds.kill_switches import TRIPS_KEPT_MAX, Switches
+from papertape.projections.host import fold
 from tests.projections.tape import DAY_0_MS, HOUR_MS, configured, recorded, reset, tripped
 
 if TYPE_CHECKING:
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 TWO = (configured("a"), configured("b"))
 

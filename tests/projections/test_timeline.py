@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.errors import LogBusy, LogDamaged, LogForeign, LogReplaced, UsageError
-from events.facts import Timing
-from events.log import Entry
-from events.log_thread import LogThread
-from events.sqlite_log import SqliteEventLog, SqliteLogReader
-from events.tail import tail_of
-from projections.site.checkpoints import DISTANCE_EVENTS_MIN
-from projections.site.timeline import SEEKS_WAITING_MAX, LogTimeline
-from projections.site.views import Views
+from papertape.events.errors import LogBusy, LogDamaged, LogForeign, LogReplaced, UsageError
+from papertape.events.facts import Timing
+from papertape.events.log import Entry
+from papertape.events.log_thread import LogThread
+from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
+from papertape.events.tail import tail_of
+from papertape.projections.site.checkpoints import DISTANCE_EVENTS_MIN
+from papertape.projections.site.timeline import SEEKS_WAITING_MAX, LogTimeline
+from papertape.projections.site.views import Views
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from events.facts import Event
-    from events.log import Recorded
-    from projections.site.ports import Timeline
+    from papertape.events.facts import Event
+    from papertape.events.log import Recorded
+    from papertape.projections.site.ports import Timeline
 
 OFTEN_S, SELDOM_S = 0.002, 60.0
 

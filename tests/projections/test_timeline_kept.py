@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.bus import Bus
-from events.errors import LogDamaged
-from events.log import Entry
-from events.snapshots import SnapshotStore
-from projections.persistence.fold_store import Keeping
-from projections.site.checkpoints import DISTANCE_EVENTS_MIN
-from projections.site.views import Views
+from papertape.events.bus import Bus
+from papertape.events.errors import LogDamaged
+from papertape.events.log import Entry
+from papertape.events.snapshots import SnapshotStore
+from papertape.projections.persistence.fold_store import Keeping
+from papertape.projections.site.checkpoints import DISTANCE_EVENTS_MIN
+from papertape.projections.site.views import Views
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait

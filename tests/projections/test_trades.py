@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from events.errors import MarketDataError
-from projections.folds.trades import Trades, TradeView, read_trades_csv, write_trades_csv
-from projections.host import fold
+from papertape.events.errors import MarketDataError
+from papertape.projections.folds.trades import Trades, TradeView, read_trades_csv, write_trades_csv
+from papertape.projections.host import fold
 from tests.projections.tape import DAY_0_MS, HOUR_MS, closed, configured, opened, ordered, recorded, trade
 
 if TYPE_CHECKING:
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 HEADER = (
     "strategy,symbol,side,quantity_base,entry_time_ms,entry_price_usdt,exit_time_ms,exit_price_usdt,reason,"

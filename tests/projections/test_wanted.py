@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.facts import GLOBAL_SCOPE
-from projections.site.event_query import Found, Search, Wanted
+from papertape.events.facts import GLOBAL_SCOPE
+from papertape.projections.site.event_query import Found, Search, Wanted
 from tests.projections.tape import candle, closed, configured, opened, recorded, tripped
 
 if TYPE_CHECKING:
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 
 def search(

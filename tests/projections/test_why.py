@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from events.facts import GapFound
-from events.log import Recorded
-from projections.text.causes import CHAIN_LINKS_MAX, Condition, explained, why
+from papertape.events.facts import GapFound
+from papertape.events.log import Recorded
+from papertape.projections.text.causes import CHAIN_LINKS_MAX, Condition, explained, why
 from tests.projections.tape import DAY_0_MS, candle, configured, opened, ordered
 
 if TYPE_CHECKING:
-    from events.facts import Event, OrderPlaced, OrderRejected, RunnerConfigured
+    from papertape.events.facts import Event, OrderPlaced, OrderRejected, RunnerConfigured
 
 
 def log(*rows: tuple[Event, int]) -> dict[int, Recorded]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.facts import (
+from papertape.events.facts import (
     EVENT_TYPES,
     GLOBAL_SCOPE,
     AnomalyCleared,
@@ -38,10 +38,10 @@ from events.facts import (
     Timing,
     type_name,
 )
-from events.log import Recorded
-from projections.folds.contracts import Contracts
-from projections.host import fold
-from projections.text.event_lines import ICONS, interesting, line, words
+from papertape.events.log import Recorded
+from papertape.projections.folds.contracts import Contracts
+from papertape.projections.host import fold
+from papertape.projections.text.event_lines import ICONS, interesting, line, words
 from tests.projections.tape import (
     DAY_0_MS,
     HOUR_MS,
@@ -62,7 +62,7 @@ from tests.projections.tape import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from events.facts import ContractListed
+    from papertape.events.facts import ContractListed
 
 
 def contracts() -> Mapping[str, ContractListed]:

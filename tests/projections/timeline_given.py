@@ -6,21 +6,21 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from events.bus import Bus
-from events.log import Entry
-from events.log_thread import LogThread
-from events.memory_log import MemoryEventLog
-from projections.host import fold
-from projections.site.timeline import LogTimeline
-from projections.site.views import Views
+from papertape.events.bus import Bus
+from papertape.events.log import Entry
+from papertape.events.log_thread import LogThread
+from papertape.events.memory_log import MemoryEventLog
+from papertape.projections.host import fold
+from papertape.projections.site.timeline import LogTimeline
+from papertape.projections.site.views import Views
 from tests.alerts.random_log import EVENTS_MAX, random_log
 from tests.projections.tape import candle, closed, configured, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from events.facts import Event
-    from projections.persistence.fold_store import Keeper
+    from papertape.events.facts import Event
+    from papertape.projections.persistence.fold_store import Keeper
 
 
 class Given:

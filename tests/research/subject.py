@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.reducer.reducer import is_decision
-from engine.reducer.snapshot_codec import world_digest
-from engine.runner_settings import RunnerSettings
-from engine.strategy_registry import load_strategies
-from events.log import Entry
-from events.memory_log import MemoryEventLog
+from papertape.engine.reducer.reducer import is_decision
+from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.engine.strategy_registry import load_strategies
+from papertape.events.log import Entry
+from papertape.events.memory_log import MemoryEventLog
 from tests.core.random_market import Recipe, market
 from tests.core.runs import begin, eager, feed, played
 from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world, state_of
 
 if TYPE_CHECKING:
-    from events.log import LogReader, Recorded
+    from papertape.events.log import LogReader, Recorded
 
 
 def decisions() -> str:
@@ -41,9 +41,9 @@ def decisions() -> str:
 
 def loops(names: list[str]) -> list[bool]:
     """Whether strategies, compiled or from the cache one after the other, decide what CPython decides."""
-    from engine.research.compiled import CompiledEngine  # noqa: PLC0415 - the other subjects do without numba
-    from engine.research.guarded import run_tape  # noqa: PLC0415
-    from engine.research.plain import PlainEngine  # noqa: PLC0415
+    from papertape.engine.research.compiled import CompiledEngine  # noqa: PLC0415 - the other subjects do without numba
+    from papertape.engine.research.guarded import run_tape  # noqa: PLC0415
+    from papertape.engine.research.plain import PlainEngine  # noqa: PLC0415
 
     tape, same = market(Recipe(3, 2, 400, FIVE_MINUTES_MS)), []
     for name in names:
@@ -56,7 +56,7 @@ def loops(names: list[str]) -> list[bool]:
 
 def replays(path: Path, names: list[str]) -> list[bool]:
     """Whether the compiled replay of a log ends in the world that wrote it, for each of a folder's strategies."""
-    from engine.research.replay import replay_compiled  # noqa: PLC0415 - the other subjects do without numba
+    from papertape.engine.research.replay import replay_compiled  # noqa: PLC0415 - the other subjects do without numba
 
     tape, strategies, same = market(Recipe(3, 2, 400, FIVE_MINUTES_MS, holes=1)), load_strategies([path]), []
     for name in names:
@@ -69,7 +69,7 @@ def replays(path: Path, names: list[str]) -> list[bool]:
 
 def symbol() -> str:
     """The name numba gives the machine code of a loop that is compiled here."""
-    from engine.research.callees import make_loop  # noqa: PLC0415 - the other subjects do without numba
+    from papertape.engine.research.callees import make_loop  # noqa: PLC0415 - the other subjects do without numba
 
     loop: Any = make_loop(_following)
     assert loop(1) == 2
@@ -91,9 +91,9 @@ def _reader(recorded: list[Recorded]) -> LogReader:
 
 def folder(path: Path, names: list[str]) -> dict[str, object]:
     """The strategy `dropped` of a folder, by CPython and compiled, on the same market; then `loops` beside it."""
-    from engine.research.compiled import CompiledEngine  # noqa: PLC0415 - the other subjects do without numba
-    from engine.research.guarded import run_tape  # noqa: PLC0415
-    from engine.research.plain import PlainEngine  # noqa: PLC0415
+    from papertape.engine.research.compiled import CompiledEngine  # noqa: PLC0415 - the other subjects do without numba
+    from papertape.engine.research.guarded import run_tape  # noqa: PLC0415
+    from papertape.engine.research.plain import PlainEngine  # noqa: PLC0415
 
     strategies = load_strategies([path])
     tape, settings = market(Recipe(6, candles=400, holes=1)), {"dropped": RunnerSettings(risk=NO_LIMITS)}

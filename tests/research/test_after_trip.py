@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from engine.reducer.reducer import fold
-from engine.reducer.snapshot_codec import world_digest
-from engine.reducer.state import new_world
-from engine.research.backtest import RESET_BY, Backtest
-from engine.research.guarded import Outcome, run_tape
-from engine.research.plain import PlainEngine
-from engine.runner_settings import RunnerSettings, configuration
-from engine.verify import verify
-from events.facts import (
+from papertape.engine.reducer.reducer import fold
+from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.engine.reducer.state import new_world
+from papertape.engine.research.backtest import RESET_BY, Backtest
+from papertape.engine.research.guarded import Outcome, run_tape
+from papertape.engine.research.plain import PlainEngine
+from papertape.engine.runner_settings import RunnerSettings, configuration
+from papertape.engine.verify import verify
+from papertape.events.facts import (
     GLOBAL_SCOPE,
     CandleClosed,
     Event,
@@ -27,7 +27,7 @@ from events.facts import (
     KillSwitchTripped,
     PositionOpened,
 )
-from events.memory_log import MemoryEventLog
+from papertape.events.memory_log import MemoryEventLog
 from tests.core.random_market import Recipe, market
 from tests.core.runs import BUILT_IN, EAGER
 from tests.engine.processes import ok, papertape
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from engine.kernel.risk_settings import Risk
-    from engine.research.guarded import TapeEngine
+    from papertape.engine.kernel.risk_settings import Risk
+    from papertape.engine.research.guarded import TapeEngine
 
 pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")
 
-from engine.research.compiled import CompiledEngine
-from engine.research.replay import replay_compiled
+from papertape.engine.research.compiled import CompiledEngine
+from papertape.engine.research.replay import replay_compiled
 
 OWN = replace(NO_LIMITS, max_session_loss_percent=1.2, max_daily_loss_percent=0.7)
 BOTH = replace(NO_LIMITS, max_session_loss_percent=1.2, global_max_loss_percent=0.8)

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from engine.reducer.reducer import is_decision, react
-from engine.research.guarded import run_tape
-from engine.research.plain import PlainEngine
-from engine.runner_settings import RunnerSettings
-from engine.strategy_registry import load_strategies
-from events.facts import GLOBAL_SCOPE, GapFound, KillSwitchTripped, RunnerConfigured
+from papertape.engine.reducer.reducer import is_decision, react
+from papertape.engine.research.guarded import run_tape
+from papertape.engine.research.plain import PlainEngine
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.engine.strategy_registry import load_strategies
+from papertape.events.facts import GLOBAL_SCOPE, GapFound, KillSwitchTripped, RunnerConfigured
 from tests.core.random_market import Recipe, market, recipes
 from tests.core.runs import BUILT_IN, EAGER, eager
 from tests.core.scripted.scripted import ODD, ODD_ENTRIES, ODD_EXITS
@@ -24,7 +24,7 @@ from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world, examples
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.kernel.risk_settings import Risk
+    from papertape.engine.kernel.risk_settings import Risk
     from tests.core.random_market import RandomTape
 
 CAREFUL = replace(NO_LIMITS, max_session_loss_percent=3.0, max_risk_per_trade_percent=10.0)
@@ -99,7 +99,7 @@ def leave(state, market, main, filtered, desk, profit_usdt, params, decision):
 
 
 def test_loose_answers_are_the_same(tmp_path: Path) -> None:
-    from engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
+    from papertape.engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
 
     (tmp_path / "loose.py").write_text(LOOSE, encoding="utf-8")
     strategies, tape, found = load_strategies([tmp_path]), market(Recipe(6, candles=400, holes=1)), []
@@ -142,7 +142,7 @@ def enter(state, market, main, filtered, desk, params, decision):
 
 
 def test_a_strategy_of_empty_structs_is_the_same(tmp_path: Path) -> None:
-    from engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
+    from papertape.engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
 
     (tmp_path / "bare.py").write_text(BARE, encoding="utf-8")
     strategies, tape, found = load_strategies([tmp_path]), market(Recipe(6, candles=400, holes=1)), []

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.reducer.state import new_world
-from engine.research.backtest import Backtest
-from engine.research.excerpt import excerpt
-from engine.research.guarded import run_tape
-from engine.research.plain import PlainEngine
-from engine.runner_settings import configuration
-from events.log import Recorded
-from projections.folds.coverage import Coverage
-from projections.folds.portfolio import Portfolio
-from projections.host import fold
+from papertape.engine.reducer.state import new_world
+from papertape.engine.research.backtest import Backtest
+from papertape.engine.research.excerpt import excerpt
+from papertape.engine.research.guarded import run_tape
+from papertape.engine.research.plain import PlainEngine
+from papertape.engine.runner_settings import configuration
+from papertape.events.log import Recorded
+from papertape.projections.folds.coverage import Coverage
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.host import fold
 from tests.core.random_market import Recipe, market, recipes
 from tests.core.runs import eager
 from tests.research.ways import CompiledEngine, compile_once
@@ -26,10 +26,10 @@ from tests.support import NO_LIMITS, STRATEGIES, configured_world, examples
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from engine.kernel.risk_settings import Risk
-    from engine.reducer.state import World
-    from engine.research.guarded import TapeEngine
-    from engine.research.tape import Tape
+    from papertape.engine.kernel.risk_settings import Risk
+    from papertape.engine.reducer.state import World
+    from papertape.engine.research.guarded import TapeEngine
+    from papertape.engine.research.tape import Tape
 
 SESSIONS = replace(NO_LIMITS, max_session_loss_percent=2.0, max_risk_per_trade_percent=10.0)
 GLOBAL = replace(NO_LIMITS, global_max_loss_percent=1.0, max_risk_per_trade_percent=50.0)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from engine.runner_settings import RunnerSettings
-from events.facts import KillSwitchTripped, OrderCancelled, OrderPlaced, OrderRejected
-from events.log import Recorded
-from projections.folds.trades import Trades, write_trades_csv
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.events.facts import KillSwitchTripped, OrderCancelled, OrderPlaced, OrderRejected
+from papertape.events.log import Recorded
+from papertape.projections.folds.trades import Trades, write_trades_csv
 from tests.core.random_market import Recipe, market
 from tests.core.runs import BUILT_IN, EAGER, eager
 from tests.oracle.rounding import Contract, Step
@@ -22,9 +22,9 @@ from tests.support import DAY_MS, FIVE_MINUTES_MS, NO_LIMITS, file_tape, needs_d
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.kernel.risk_settings import Risk
-    from engine.research.guarded import Outcome
-    from events.facts import Event
+    from papertape.engine.kernel.risk_settings import Risk
+    from papertape.engine.research.guarded import Outcome
+    from papertape.events.facts import Event
     from tests.core.random_market import RandomTape
 
 GRID = Contract(Step(1, 100), Step(1, 1_000))

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.kernel.state import FactColumns
-from engine.reducer.reducer import is_decision, react
-from engine.research.tape import Tape
-from events.facts import CandleClosed, GapFound, Timing
+from papertape.engine.kernel.state import FactColumns
+from papertape.engine.reducer.reducer import is_decision, react
+from papertape.engine.research.tape import Tape
+from papertape.events.facts import CandleClosed, GapFound, Timing
 from tests.core.random_market import Recipe, market
 from tests.core.runs import BUILT_IN, eager
 from tests.research.ways import Ending, assert_same_bits, compiled, encoded, in_python
@@ -22,8 +22,8 @@ from tests.support import NO_LIMITS, configured_world, examples
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.reducer.state import World
-    from engine.runner_settings import RunnerSettings
+    from papertape.engine.reducer.state import World
+    from papertape.engine.runner_settings import RunnerSettings
     from tests.core.random_market import RandomTape
 
 MINUTES = 2_200

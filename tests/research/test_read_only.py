@@ -59,7 +59,7 @@ class ReadOnly:
             "TMPDIR": str(self.temporary), "NUMBA_CACHE_DIR": "", "XDG_CACHE_HOME": str(self.folder / "home"),
         }  # fmt: skip
         return subprocess.run(
-            [*bound, sys.executable, "-P", "-m", "cli", "backtest", "--candles", "BTCUSDT=ok.csv", "--strategy",
+            [*bound, sys.executable, "-P", "-m", "papertape", "backtest", "--candles", "BTCUSDT=ok.csv", "--strategy",
              "momentum"],
             cwd=self.folder, env=environment(**here, **extra), capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip

@@ -14,23 +14,23 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from engine.research.guarded import run_tape
-from engine.research.plain import PlainEngine
-from engine.runner_settings import RunnerSettings
+from papertape.engine.research.guarded import run_tape
+from papertape.engine.research.plain import PlainEngine
+from papertape.engine.runner_settings import RunnerSettings
 from tests.core.random_market import Recipe, market
 from tests.support import DIGEST, MINUTE_MS, STRATEGIES, configured_world, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.reducer.state import World
-    from engine.research.guarded import Outcome, TapeEngine
-    from engine.research.tape import Tape
-    from events.facts import Event
+    from papertape.engine.reducer.state import World
+    from papertape.engine.research.guarded import Outcome, TapeEngine
+    from papertape.engine.research.tape import Tape
+    from papertape.events.facts import Event
 
 pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")
 
-from engine.research.compiled import CompiledEngine
+from papertape.engine.research.compiled import CompiledEngine
 
 
 class Ending(Struct, frozen=True):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from engine.research.guarded import run_tape
-from engine.research.plain import PlainEngine
-from engine.runner_settings import RunnerSettings
-from events.facts import OrderPlaced, OrderRejected
+from papertape.engine.research.guarded import run_tape
+from papertape.engine.research.plain import PlainEngine
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.events.facts import OrderPlaced, OrderRejected
 from tests.core.random_market import Recipe, market
 from tests.core.runs import BUILT_IN, EAGER, eager
 from tests.support import DAY_MS, FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, configured_world, file_tape, needs_data
@@ -19,8 +19,8 @@ from tests.support import DAY_MS, FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, config
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.kernel.strategy import Condition
-    from engine.research.tape import Tape
+    from papertape.engine.kernel.strategy import Condition
+    from papertape.engine.research.tape import Tape
 
 FIRST_FIVE_MS = 1_735_603_200_000
 Signal = OrderPlaced | OrderRejected

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from engine.kernel.state import Decision, Desk, Market, Series
-from engine.runner_settings import RunnerSettings
-from engine.strategies.funding import FUNDING_NORMAL, Parameters, Reading, State, enter, leave, settle
-from events.facts import OrderPlaced, OrderRejected
-from events.log import Recorded
+from papertape.engine.kernel.state import Decision, Desk, Market, Series
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.engine.strategies.funding import FUNDING_NORMAL, Parameters, Reading, State, enter, leave, settle
+from papertape.events.facts import OrderPlaced, OrderRejected
+from papertape.events.log import Recorded
 from tests.support import HOUR_MS, MINUTE_MS, NO_LIMITS, candle, configured_world, feed, listed, settled
 
 NEGATIVE, POSITIVE, NORMAL = -0.0003, 0.0003, 0.0002

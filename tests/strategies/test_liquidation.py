@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from engine.kernel.series import watch_reading
-from engine.kernel.state import READINGS_MAX, Bar, Decision, Desk, Fact, Market, OpenInterest, Series
-from engine.strategies.liquidation import (
+from papertape.engine.kernel.series import watch_reading
+from papertape.engine.kernel.state import READINGS_MAX, Bar, Decision, Desk, Fact, Market, OpenInterest, Series
+from papertape.engine.strategies.liquidation import (
     OPEN_INTEREST_FELL,
     Parameters,
     Reading,

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from engine.kernel.indicators import ADX_READY_ROW
-from engine.kernel.state import Adx, Atr, Decision, Desk, Extreme, Market, Series, VolumeAverage
-from engine.strategies.momentum import MOMENTUM_LOST, Parameters, Reading, State, enter, leave
+from papertape.engine.kernel.indicators import ADX_READY_ROW
+from papertape.engine.kernel.state import Adx, Atr, Decision, Desk, Extreme, Market, Series, VolumeAverage
+from papertape.engine.strategies.momentum import MOMENTUM_LOST, Parameters, Reading, State, enter, leave
 
 LONG: dict[str, Any] = {"row": 40, "close": 101.0, "atr": 0.2, "adx": 20.0, "volume": 2.1}
 SHORT: dict[str, Any] = LONG | {"close": 89.0}

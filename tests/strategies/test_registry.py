@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.runner_settings import RunnerSettings, checked_parameters, configuration, playable
-from engine.strategy_registry import BUILT_IN_ORDER, code_digest, load_strategies, loop_digest, shipped_digest
-from events.errors import ConfigError
-from events.facts import RunnerConfigured
+from papertape.engine.runner_settings import RunnerSettings, checked_parameters, configuration, playable
+from papertape.engine.strategy_registry import BUILT_IN_ORDER, code_digest, load_strategies, loop_digest, shipped_digest
+from papertape.events.errors import ConfigError
+from papertape.events.facts import RunnerConfigured
 from tests.research.processes import asked
 from tests.support import STRATEGIES, listed
 
@@ -28,7 +28,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from engine.core.codes import FIRST_EXIT_REASON, NO_REASON
+from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 
 NAME = "dropped"
 TIMEFRAME_MS = 300_000

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from engine.kernel.codes import REASON_CODES, REGIME_NAMES
-from engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW
-from engine.kernel.risk_settings import Risk, rules_of
-from engine.kernel.stages import profit_after_costs
-from engine.kernel.state import Adx, Decision, Desk, Market, Position, Rsi, Series, VolumeAverage, Vwap
-from engine.kernel.strategy import NoState
-from engine.strategies.vwap_rsi import REGIME_CHANGE, RSI_EXIT, Parameters, Reading, enter, leave
+from papertape.engine.kernel.codes import REASON_CODES, REGIME_NAMES
+from papertape.engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW
+from papertape.engine.kernel.risk_settings import Risk, rules_of
+from papertape.engine.kernel.stages import profit_after_costs
+from papertape.engine.kernel.state import Adx, Decision, Desk, Market, Position, Rsi, Series, VolumeAverage, Vwap
+from papertape.engine.kernel.strategy import NoState
+from papertape.engine.strategies.vwap_rsi import REGIME_CHANGE, RSI_EXIT, Parameters, Reading, enter, leave
 from tests.support import STRATEGIES
 
 

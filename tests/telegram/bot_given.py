@@ -7,19 +7,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from events.commands import Accepted, Command, Commands
-from events.cursors import Cursors, MemoryCursors
-from events.errors import CommandRefused
-from events.facts import Event
-from projections.host import fold
-from projections.site.views import Views
-from projections.telegram.bot import Bot
-from projections.telegram.client import TelegramClient
-from projections.telegram.poll import Gate
-from projections.telegram.secret import Token
-from sandbox.telegram.limits import UNLIMITED
-from sandbox.telegram.messages import Message
-from sandbox.telegram.twin import CHAT_ID, TelegramTwin
+from papertape.events.commands import Accepted, Command, Commands
+from papertape.events.cursors import Cursors, MemoryCursors
+from papertape.events.errors import CommandRefused
+from papertape.events.facts import Event
+from papertape.projections.host import fold
+from papertape.projections.site.views import Views
+from papertape.projections.telegram.bot import Bot
+from papertape.projections.telegram.client import TelegramClient
+from papertape.projections.telegram.poll import Gate
+from papertape.projections.telegram.secret import Token
+from papertape.sandbox.telegram.limits import UNLIMITED
+from papertape.sandbox.telegram.messages import Message
+from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.alerts.given import A_DAY, market
 from tests.projections.tape import recorded
 from tests.telegram.given import Tape

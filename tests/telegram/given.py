@@ -7,19 +7,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from engine.ports.clock import Clock
-from events.bus import Bus
-from events.cursors import Cursors, MemoryCursors
-from events.facts import AnomalyRaised, Event, FeedLost, KillSwitchTripped
-from events.log import Recorded
-from projections.alerts.alert import Alert, AlertKind
-from projections.telegram.address import ChatAddress
-from projections.telegram.client import TelegramClient
-from projections.telegram.delivery import Notifier
-from projections.telegram.secret import Token
-from projections.telegram.text import escape
-from sandbox.telegram.limits import UNLIMITED
-from sandbox.telegram.twin import CHAT_ID, TelegramTwin
+from papertape.engine.ports.clock import Clock
+from papertape.events.bus import Bus
+from papertape.events.cursors import Cursors, MemoryCursors
+from papertape.events.facts import AnomalyRaised, Event, FeedLost, KillSwitchTripped
+from papertape.events.log import Recorded
+from papertape.projections.alerts.alert import Alert, AlertKind
+from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.client import TelegramClient
+from papertape.projections.telegram.delivery import Notifier
+from papertape.projections.telegram.secret import Token
+from papertape.projections.telegram.text import escape
+from papertape.sandbox.telegram.limits import UNLIMITED
+from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.twins.given import START_MS
 from tests.twins.virtual_time import VirtualClock, run
 

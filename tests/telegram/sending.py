@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from engine.ports.clock import SystemClock
-from events.cursors import SqliteCursors
-from projections.telegram.address import ChatAddress
-from projections.telegram.client import TelegramClient
-from projections.telegram.delivery import Notifier
-from projections.telegram.rate_limit import Pace
-from projections.telegram.secret import Token
-from sandbox.telegram.twin import CHAT_ID
+from papertape.engine.ports.clock import SystemClock
+from papertape.events.cursors import SqliteCursors
+from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.client import TelegramClient
+from papertape.projections.telegram.delivery import Notifier
+from papertape.projections.telegram.rate_limit import Pace
+from papertape.projections.telegram.secret import Token
+from papertape.sandbox.telegram.twin import CHAT_ID
 from tests.telegram.given import Plain, Tape, news
 
 

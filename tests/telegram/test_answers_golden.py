@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.commands import Accepted
-from events.facts import GLOBAL_SCOPE
-from projections.telegram import explain, replies
-from projections.telegram.commands import Asked, Refused, done_words, question, settled
-from projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, TWICE
-from projections.telegram.parse import MENU, Wrong, request_of
-from projections.telegram.statistics import DeliveryStatistics
-from projections.text.causes import why
-from projections.watchdog.checks import Kind, Trouble
-from projections.watchdog.watchdog import DogView, RepairView
-from sandbox.telegram.html import parse
+from papertape.events.commands import Accepted
+from papertape.events.facts import GLOBAL_SCOPE
+from papertape.projections.telegram import explain, replies
+from papertape.projections.telegram.commands import Asked, Refused, done_words, question, settled
+from papertape.projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, TWICE
+from papertape.projections.telegram.parse import MENU, Wrong, request_of
+from papertape.projections.telegram.statistics import DeliveryStatistics
+from papertape.projections.text.causes import why
+from papertape.projections.watchdog.checks import Kind, Trouble
+from papertape.projections.watchdog.watchdog import DogView, RepairView
+from papertape.sandbox.telegram.html import parse
 from tests.alerts.given import BOTH_OPEN, BTC, GALA, MOVED, NOON_MS, candle, liquidated, lost, market, tripped
 from tests.projections.tape import HOUR_MS, MINUTE_MS, recorded
 from tests.telegram.bot_given import TELLING, views_of
@@ -29,7 +29,7 @@ from tests.telegram.bot_given import TELLING, views_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from projections.site.views import Views
+    from papertape.projections.site.views import Views
 
 GOLDEN = Path(__file__).parent / "golden"
 OPEN = [*market(), *BOTH_OPEN, *MOVED]

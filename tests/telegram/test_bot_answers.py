@@ -9,20 +9,20 @@ from random import Random
 import pytest
 from PIL import Image
 
-from engine.ports.clock import ManualClock
-from events.facts import EngineStarted
-from events.log import Recorded
-from projections.folds.curve import EquityPoint
-from projections.site.views import Views
-from projections.telegram import explain, replies
-from projections.telegram.answers import Answering, Outside, Ways
-from projections.telegram.asof import as_of
-from projections.telegram.parse import MENU, AsOf
-from projections.telegram.pictures import Curve, nice_step, picture, total_of
-from projections.telegram.text import plain
-from projections.telegram.wire import Chat, Message
-from sandbox.telegram.faults import Fault
-from sandbox.telegram.messages import PNG
+from papertape.engine.ports.clock import ManualClock
+from papertape.events.facts import EngineStarted
+from papertape.events.log import Recorded
+from papertape.projections.folds.curve import EquityPoint
+from papertape.projections.site.views import Views
+from papertape.projections.telegram import explain, replies
+from papertape.projections.telegram.answers import Answering, Outside, Ways
+from papertape.projections.telegram.asof import as_of
+from papertape.projections.telegram.parse import MENU, AsOf
+from papertape.projections.telegram.pictures import Curve, nice_step, picture, total_of
+from papertape.projections.telegram.text import plain
+from papertape.projections.telegram.wire import Chat, Message
+from papertape.sandbox.telegram.faults import Fault
+from papertape.sandbox.telegram.messages import PNG
 from tests.alerts.given import BOTH_OPEN, BTC, MOVED, NOON_MS, candle, market
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_0_MS, HOUR_MS, MINUTE_MS, recorded

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from events.commands import Close, Command, Kill, Pause, Reset, Resume
-from events.facts import KillSwitchReset, KillSwitchTripped
-from projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, TWICE
-from projections.telegram.poll import Gate
-from sandbox.telegram.faults import Fault
-from sandbox.telegram.twin import CHAT_ID
+from papertape.events.commands import Close, Command, Kill, Pause, Reset, Resume
+from papertape.events.facts import KillSwitchReset, KillSwitchTripped
+from papertape.projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, TWICE
+from papertape.projections.telegram.poll import Gate
+from papertape.sandbox.telegram.faults import Fault
+from papertape.sandbox.telegram.twin import CHAT_ID
 from tests.alerts.given import BOTH_OPEN, MOVED, NOON_MS, TRIP_SEQ, closed_gala, market, tripped
 from tests.telegram.bot_given import STRANGER, TELLING, Rig, rigged
 

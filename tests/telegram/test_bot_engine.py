@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from engine.ports.clock import ManualClock, SystemClock
-from engine.startup import engine
-from events.cursors import MemoryCursors
-from events.facts import CloseRequested, KillSwitchReset, KillSwitchTripped, PositionClosed, RunnerPaused, RunnerResumed
-from projections.telegram.bot import Bot
-from projections.telegram.client import TelegramClient
-from projections.telegram.poll import Gate
-from projections.telegram.rate_limit import Pace
-from projections.telegram.secret import Token
-from projections.text.formats import money
-from sandbox.telegram.limits import UNLIMITED
-from sandbox.telegram.twin import CHAT_ID, TelegramTwin
+from papertape.engine.ports.clock import ManualClock, SystemClock
+from papertape.engine.startup import engine
+from papertape.events.cursors import MemoryCursors
+from papertape.events.facts import (
+    CloseRequested,
+    KillSwitchReset,
+    KillSwitchTripped,
+    PositionClosed,
+    RunnerPaused,
+    RunnerResumed,
+)
+from papertape.projections.telegram.bot import Bot
+from papertape.projections.telegram.client import TelegramClient
+from papertape.projections.telegram.poll import Gate
+from papertape.projections.telegram.rate_limit import Pace
+from papertape.projections.telegram.secret import Token
+from papertape.projections.text.formats import money
+from papertape.sandbox.telegram.limits import UNLIMITED
+from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.core.scripted.scripted import BUY
 from tests.engine.logs import of_type
 from tests.engine.parts import settings
@@ -28,9 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from engine.startup import Engine
-    from events.sqlite_log import SqliteLogReader
-    from sandbox.telegram.messages import Message
+    from papertape.engine.startup import Engine
+    from papertape.events.sqlite_log import SqliteLogReader
+    from papertape.sandbox.telegram.messages import Message
 
 
 class Eager(Pace):

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from events.commands import Accepted, Command
-from events.errors import LogError
-from projections.site.ports import ConditionsView
-from projections.telegram.answers import Outside
-from projections.telegram.rate_limit import Pace
-from projections.telegram.reply_queue import Outbox
-from sandbox.telegram.faults import Fault
+from papertape.events.commands import Accepted, Command
+from papertape.events.errors import LogError
+from papertape.projections.site.ports import ConditionsView
+from papertape.projections.telegram.answers import Outside
+from papertape.projections.telegram.rate_limit import Pace
+from papertape.projections.telegram.reply_queue import Outbox
+from papertape.sandbox.telegram.faults import Fault
 from tests.telegram.bot_given import Rig, rigged
 
 

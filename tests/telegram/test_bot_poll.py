@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from events.cursors import SqliteCursors
-from events.facts import AnomalyRaised
-from projections.telegram.parse import MENU
-from projections.telegram.poll import Gate
-from sandbox.telegram.faults import Fault
-from sandbox.telegram.limits import Limits
-from sandbox.telegram.twin import CHAT_ID
+from papertape.events.cursors import SqliteCursors
+from papertape.events.facts import AnomalyRaised
+from papertape.projections.telegram.parse import MENU
+from papertape.projections.telegram.poll import Gate
+from papertape.sandbox.telegram.faults import Fault
+from papertape.sandbox.telegram.limits import Limits
+from papertape.sandbox.telegram.twin import CHAT_ID
 from tests.alerts.given import BOTH_OPEN, NOON_MS, market
 from tests.telegram.bot_given import STRANGER, Rig, rigged
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from projections.telegram.client import TelegramClient
-from projections.telegram.errors import (
+from papertape.projections.telegram.client import TelegramClient
+from papertape.projections.telegram.errors import (
     ChatMigrated,
     ChatRefused,
     EntitiesRefused,
@@ -23,11 +23,11 @@ from projections.telegram.errors import (
     TelegramUnreachable,
     TokenRefused,
 )
-from projections.telegram.secret import Token
-from projections.telegram.wire import BotCommand, Key
-from sandbox.telegram.faults import Fault
-from sandbox.telegram.limits import UNLIMITED
-from sandbox.telegram.twin import CHAT_ID, TelegramTwin
+from papertape.projections.telegram.secret import Token
+from papertape.projections.telegram.wire import BotCommand, Key
+from papertape.sandbox.telegram.faults import Fault
+from papertape.sandbox.telegram.limits import UNLIMITED
+from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.canary import CANARY
 from tests.twins.given import START_MS
 from tests.twins.test_telegram_twin import PNG

@@ -7,22 +7,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from events.commands import Accepted
-from events.facts import GLOBAL_SCOPE, DataRefused, FeedLost, OrderRejected, SymbolSuspended
-from events.log import Recorded
-from projections.site.ports import ConditionsView, Readiness
-from projections.site.views import Views
-from projections.telegram import explain, replies, results
-from projections.telegram.commands import Asked, done_words, question, settled, who_of
-from projections.telegram.parse import Act, AskClose, AskKill, AskPause, AskReset, AskResume, Wrong, request_of
-from projections.telegram.statistics import DeliveryStatistics
-from projections.telegram.text import plain, split
-from projections.text.causes import Condition, why
-from projections.text.formats import gain, gain_percent, money, price, signed, utc
-from projections.text.reasons import reason_words
-from projections.watchdog.checks import Kind, Trouble
-from projections.watchdog.watchdog import DogView, RepairView
-from sandbox.telegram.html import parse, utf16_units
+from papertape.events.commands import Accepted
+from papertape.events.facts import GLOBAL_SCOPE, DataRefused, FeedLost, OrderRejected, SymbolSuspended
+from papertape.events.log import Recorded
+from papertape.projections.site.ports import ConditionsView, Readiness
+from papertape.projections.site.views import Views
+from papertape.projections.telegram import explain, replies, results
+from papertape.projections.telegram.commands import Asked, done_words, question, settled, who_of
+from papertape.projections.telegram.parse import (
+    Act,
+    AskClose,
+    AskKill,
+    AskPause,
+    AskReset,
+    AskResume,
+    Wrong,
+    request_of,
+)
+from papertape.projections.telegram.statistics import DeliveryStatistics
+from papertape.projections.telegram.text import plain, split
+from papertape.projections.text.causes import Condition, why
+from papertape.projections.text.formats import gain, gain_percent, money, price, signed, utc
+from papertape.projections.text.reasons import reason_words
+from papertape.projections.watchdog.checks import Kind, Trouble
+from papertape.projections.watchdog.watchdog import DogView, RepairView
+from papertape.sandbox.telegram.html import parse, utf16_units
 from tests.alerts.given import BOTH_OPEN, BTC, GALA, MOVED, NOON_MS, market
 from tests.alerts.random_log import lengths, pools, random_log, seeds
 from tests.projections.tape import MINUTE_MS, configured, recorded

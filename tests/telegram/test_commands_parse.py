@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.telegram.parse import (
+from papertape.projections.telegram.parse import (
     MENU,
     NO_REASON,
     AskClose,
@@ -26,7 +26,7 @@ from projections.telegram.parse import (
     Wrong,
     request_of,
 )
-from projections.telegram.text import utf16_units
+from papertape.projections.telegram.text import utf16_units
 from tests.support import DAY_0_MS, HOUR_MS, examples
 
 SAID = st.builds("/{} {}".format, st.sampled_from(list(MENU)), st.text(max_size=60))

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.ports.clock import SystemClock
-from events.cursors import SqliteCursors
-from events.facts import Event
-from events.failpoints import NOTIFIER_FAILPOINTS, VARIABLE
-from projections.telegram.text import REPEAT_MARK
-from sandbox.telegram.limits import UNLIMITED
-from sandbox.telegram.twin import TelegramTwin
+from papertape.engine.ports.clock import SystemClock
+from papertape.events.cursors import SqliteCursors
+from papertape.events.facts import Event
+from papertape.events.failpoints import NOTIFIER_FAILPOINTS, VARIABLE
+from papertape.projections.telegram.text import REPEAT_MARK
+from papertape.sandbox.telegram.limits import UNLIMITED
+from papertape.sandbox.telegram.twin import TelegramTwin
 from tests.engine.processes import ROOT
 from tests.telegram.given import HOUR_S, Rig, news, noise, rigged, trip
 

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from events.cursors import MemoryCursors
-from projections.telegram.delivery_queues import PAGE_EVENTS_MAX, REMEMBER_EVENTS
-from projections.telegram.rate_limit import Pace
-from projections.telegram.text import REPEAT_MARK
-from sandbox.telegram.faults import Fault
-from sandbox.telegram.limits import Limits
+from papertape.events.cursors import MemoryCursors
+from papertape.projections.telegram.delivery_queues import PAGE_EVENTS_MAX, REMEMBER_EVENTS
+from papertape.projections.telegram.rate_limit import Pace
+from papertape.projections.telegram.text import REPEAT_MARK
+from papertape.sandbox.telegram.faults import Fault
+from papertape.sandbox.telegram.limits import Limits
 from tests.telegram.given import Rig, news, noise, rigged, trip
 from tests.twins.given import START_MS
 

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import pytest
 
-from events.log import Recorded
-from projections.alerts.alert import Alert
-from projections.telegram.digest import URGENT_SINGLE_MAX
-from projections.telegram.text import REPEAT_MARK
-from sandbox.telegram.faults import Fault
-from sandbox.telegram.limits import Limits
+from papertape.events.log import Recorded
+from papertape.projections.alerts.alert import Alert
+from papertape.projections.telegram.digest import URGENT_SINGLE_MAX
+from papertape.projections.telegram.text import REPEAT_MARK
+from papertape.sandbox.telegram.faults import Fault
+from papertape.sandbox.telegram.limits import Limits
 from tests.telegram.given import HOUR_S, Plain, Rig, Tape, news, noise, rigged, trip
 from tests.twins.given import START_MS
 

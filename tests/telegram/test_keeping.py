@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.snapshots import SnapshotStore
-from projections.alerts.derive import Alerts
-from projections.persistence.fold_store import KEEP_MS_MIN, Keeping
-from projections.telegram.file_notifier import QuietNotifier
-from sandbox.telegram.faults import Fault
+from papertape.events.snapshots import SnapshotStore
+from papertape.projections.alerts.derive import Alerts
+from papertape.projections.persistence.fold_store import KEEP_MS_MIN, Keeping
+from papertape.projections.telegram.file_notifier import QuietNotifier
+from papertape.sandbox.telegram.faults import Fault
 from tests.alerts.given import CASES, recorded
 from tests.telegram.given import Rig, Tape, rigged
 from tests.twins.given import START_MS
@@ -21,8 +21,8 @@ from tests.twins.virtual_time import VirtualClock, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from events.facts import Event
-    from events.log import Recorded
+    from papertape.events.facts import Event
+    from papertape.events.log import Recorded
 
 ENDS: dict[str, int] = {"daily": 0, "kill_switch": -1, "liquidation": -5, "feed_back": -30}
 STORY: list[Event] = [event for name, begin in ENDS.items() for event in CASES[name][begin:]]

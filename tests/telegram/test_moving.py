@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from events.cursors import Cursors, MemoryCursors, SqliteCursors
-from projections.telegram.address import ChatAddress
-from projections.telegram.poll import Gate
-from sandbox.telegram.faults import Fault
-from sandbox.telegram.twin import CHAT_ID
+from papertape.events.cursors import Cursors, MemoryCursors, SqliteCursors
+from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.poll import Gate
+from papertape.sandbox.telegram.faults import Fault
+from papertape.sandbox.telegram.twin import CHAT_ID
 from tests.telegram import bot_given
 from tests.telegram.given import HOUR_S, Rig, news, rigged, trip
 

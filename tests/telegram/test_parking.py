@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from projections.telegram.errors import (
+from papertape.projections.telegram.errors import (
     ChatMigrated,
     ChatRefused,
     EntitiesRefused,
@@ -16,10 +16,10 @@ from projections.telegram.errors import (
     TelegramError,
     TokenRefused,
 )
-from projections.telegram.parking import CHAT_S_MAX, TOKEN_S_MAX
-from projections.telegram.refusals import error_of
-from projections.telegram.wire import Envelope, Parameters
-from sandbox.telegram.faults import Fault
+from papertape.projections.telegram.parking import CHAT_S_MAX, TOKEN_S_MAX
+from papertape.projections.telegram.refusals import error_of
+from papertape.projections.telegram.wire import Envelope, Parameters
+from papertape.sandbox.telegram.faults import Fault
 from tests.telegram.given import HOUR_S, Rig, news, noise, rigged, trip
 
 OF_THE_CHAT = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from projections.telegram.file_notifier import QuietNotifier
+from papertape.projections.telegram.file_notifier import QuietNotifier
 from tests.telegram.given import Plain, Tape, news, noise, trip
 from tests.twins.given import START_MS
 from tests.twins.virtual_time import VirtualClock, run

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from events.errors import ConfigError
-from projections.telegram.errors import ChatIdMalformed, SecretUnreadable, TokenMalformed
-from projections.telegram.secret import Redaction, Token, access, env_lines, redact, variables_of
+from papertape.events.errors import ConfigError
+from papertape.projections.telegram.errors import ChatIdMalformed, SecretUnreadable, TokenMalformed
+from papertape.projections.telegram.secret import Redaction, Token, access, env_lines, redact, variables_of
 from tests.canary import CANARY
 
 TOKEN = CANARY

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.telegram.text import (
+from papertape.projections.telegram.text import (
     PARTS_MAX,
     UNSAFE,
     cut,
@@ -17,8 +17,8 @@ from projections.telegram.text import (
     split,
     utf16_units,
 )
-from sandbox.telegram.html import parse
-from sandbox.telegram.html import utf16_units as units_of_the_twin
+from papertape.sandbox.telegram.html import parse
+from papertape.sandbox.telegram.html import utf16_units as units_of_the_twin
 
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=60)
 NASTY = st.one_of(

@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.app import app
-from cli.explainer import explaining
-from engine.runner_settings import RunnerSettings, configured_runners
-from engine.strategy_registry import load_strategies
-from events.log import Entry
-from events.sqlite_log import SqliteLogReader
-from projections.host import fold
-from projections.site.views import Views
-from projections.telegram.answers import Answering, Outside
-from projections.telegram.parse import Why
-from projections.telegram.text import plain
-from projections.text.formats import reading
-from projections.text.reasons import reason_words
+from papertape.cli.app import app
+from papertape.cli.explainer import explaining
+from papertape.engine.runner_settings import RunnerSettings, configured_runners
+from papertape.engine.strategy_registry import load_strategies
+from papertape.events.log import Entry
+from papertape.events.sqlite_log import SqliteLogReader
+from papertape.projections.host import fold
+from papertape.projections.site.views import Views
+from papertape.projections.telegram.answers import Answering, Outside
+from papertape.projections.telegram.parse import Why
+from papertape.projections.telegram.text import plain
+from papertape.projections.text.formats import reading
+from papertape.projections.text.reasons import reason_words
 from tests.cli.written_log import FILL, ORDER, REJECTED, entries, write_log
 from tests.projections.tape import DAY_0_MS
 from tests.twins.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
-    from projections.telegram.answers import Given
+    from papertape.projections.telegram.answers import Given
 
 GOLDEN = Path(__file__).parent / "golden"
 STRATEGIES = load_strategies()

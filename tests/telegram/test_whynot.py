@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.service.chat_conditions import ChatConditions
-from engine.inspect.entry_conditions import conditions
-from engine.ports.clock import ManualClock, SystemClock
-from engine.startup import engine
-from engine.strategy_registry import load_strategies
-from events.cursors import MemoryCursors
-from events.errors import LogBusy
-from projections.site.ports import ConditionsView
-from projections.telegram.answers import Outside
-from projections.telegram.bot import Bot
-from projections.telegram.client import TelegramClient
-from projections.telegram.explain import Conditions
-from projections.telegram.poll import Gate
-from projections.telegram.secret import Token
-from sandbox.telegram.limits import UNLIMITED
-from sandbox.telegram.twin import CHAT_ID, TelegramTwin
+from papertape.cli.service.chat_conditions import ChatConditions
+from papertape.engine.inspect.entry_conditions import conditions
+from papertape.engine.ports.clock import ManualClock, SystemClock
+from papertape.engine.startup import engine
+from papertape.engine.strategy_registry import load_strategies
+from papertape.events.cursors import MemoryCursors
+from papertape.events.errors import LogBusy
+from papertape.projections.site.ports import ConditionsView
+from papertape.projections.telegram.answers import Outside
+from papertape.projections.telegram.bot import Bot
+from papertape.projections.telegram.client import TelegramClient
+from papertape.projections.telegram.explain import Conditions
+from papertape.projections.telegram.poll import Gate
+from papertape.projections.telegram.secret import Token
+from papertape.sandbox.telegram.limits import UNLIMITED
+from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.core.random_market import Recipe
 from tests.core.runs import BUILT_IN, eager
 from tests.engine.parts import busy, settings
@@ -36,7 +36,7 @@ from tests.telegram.test_bot_engine import PATIENCE_S, Chatting, Eager, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from engine.startup import Engine
+    from papertape.engine.startup import Engine
 
 GOLDEN = Path(__file__).parent / "golden" / "whynot.txt"
 STRATEGIES = load_strategies()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from events.cursors import SqliteCursors
-from events.facts import AnomalyCleared, AnomalyRaised, EngineStarted, EngineStopped, KillSwitchTripped
-from events.log import Entry
-from events.memory_log import MemoryEventLog
-from projections.alerts.derive import Alerts
+from papertape.events.cursors import SqliteCursors
+from papertape.events.facts import AnomalyCleared, AnomalyRaised, EngineStarted, EngineStopped, KillSwitchTripped
+from papertape.events.log import Entry
+from papertape.events.memory_log import MemoryEventLog
+from papertape.projections.alerts.derive import Alerts
 from tests.telegram.given import HOUR_S, Rig, rigged
 from tests.twins.given import START_MS
 

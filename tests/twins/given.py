@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
-from engine.feeds.candle_row import CandleRow
-from sandbox.bitget.market import Listing, SimTwinMarket
-from sandbox.bitget.twin import Twin
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.sandbox.bitget.market import Listing, SimTwinMarket
+from papertape.sandbox.bitget.twin import Twin
 from tests.twins.virtual_time import VirtualClock, run
 
 MINUTE_MS = 60_000

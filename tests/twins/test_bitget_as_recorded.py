@@ -11,7 +11,7 @@ from tests.feeds.given import shared_data
 from tests.twins.given import BTC, Client, served
 
 if TYPE_CHECKING:
-    from sandbox.bitget.twin import Twin
+    from papertape.sandbox.bitget.twin import Twin
 
 ABSENT_LIVE = {"deliveryPrice"}
 """Recorded in some frames only."""

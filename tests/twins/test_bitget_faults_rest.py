@@ -8,12 +8,12 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from sandbox.bitget.faults import Fault, Faults
-from sandbox.bitget.script import ALL, FaultScript
+from papertape.sandbox.bitget.faults import Fault, Faults
+from papertape.sandbox.bitget.script import ALL, FaultScript
 from tests.twins.given import BTC, DAY_MS, ETH, HOUR_MS, MARKET, START_MS, Client, connected, served
 
 if TYPE_CHECKING:
-    from sandbox.bitget.twin import Twin
+    from papertape.sandbox.bitget.twin import Twin
 
 CANDLES: dict[str, Any] = {"symbol": BTC, "granularity": "1m"}
 

@@ -9,10 +9,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from engine.feeds.candle_row import CandleRow, candle_row
-from sandbox.bitget.faults import Fault
-from sandbox.bitget.garbage import Garbage
-from sandbox.bitget.market import forming
+from papertape.engine.feeds.candle_row import CandleRow, candle_row
+from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.garbage import Garbage
+from papertape.sandbox.bitget.market import forming
 from tests.twins.given import (
     BTC,
     ETH,
@@ -29,7 +29,7 @@ from tests.twins.given import (
 )
 
 if TYPE_CHECKING:
-    from sandbox.bitget.twin import Twin
+    from papertape.sandbox.bitget.twin import Twin
 
 OPEN_MS = START_MS // MINUTE_MS * MINUTE_MS
 TRUE_SHAPES = (Garbage.NUMBER_FOR_TEXT, Garbage.TEXT_FOR_NUMBER, Garbage.EXTRA_FIELDS)

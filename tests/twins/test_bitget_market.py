@@ -6,14 +6,14 @@ import math
 
 import pytest
 
-from engine.feeds.candle_row import CandleRow, candle_row
-from engine.feeds.files.feed import FileFeed, FileSettings
-from engine.feeds.sim.market import SimMarket
-from engine.ports.clock import ManualClock
-from sandbox.bitget.history import History, joined
-from sandbox.bitget.market import SimTwinMarket, forming
-from sandbox.bitget.recorded import FileTwinMarket, shift_to
-from sandbox.bitget.text import ratio_text, stream_row, text_of
+from papertape.engine.feeds.candle_row import CandleRow, candle_row
+from papertape.engine.feeds.files.feed import FileFeed, FileSettings
+from papertape.engine.feeds.sim.market import SimMarket
+from papertape.engine.ports.clock import ManualClock
+from papertape.sandbox.bitget.history import History, joined
+from papertape.sandbox.bitget.market import SimTwinMarket, forming
+from papertape.sandbox.bitget.recorded import FileTwinMarket, shift_to
+from papertape.sandbox.bitget.text import ratio_text, stream_row, text_of
 from tests.feeds.given import shared_data
 from tests.twins.given import BTC, DAY_MS, HOUR_MS, MARKET, MINUTE_MS, PAPER, START_MS
 

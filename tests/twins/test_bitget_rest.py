@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from sandbox.bitget.market import SimTwinMarket
-from sandbox.bitget.text import text_of
-from sandbox.bitget.twin import Twin
-from sandbox.bitget.venue import Manner
+from papertape.sandbox.bitget.market import SimTwinMarket
+from papertape.sandbox.bitget.text import text_of
+from papertape.sandbox.bitget.twin import Twin
+from papertape.sandbox.bitget.venue import Manner
 from tests.twins.given import BTC, DAY_MS, FUTURES, HOUR_MS, MARKET, MINUTE_MS, PAPER, START_MS, Client, served
 
 OPEN_MS = START_MS // MINUTE_MS * MINUTE_MS

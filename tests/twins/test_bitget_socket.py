@@ -11,8 +11,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from sandbox.bitget.twin import Twin
-from sandbox.bitget.venue import Manner
+from papertape.sandbox.bitget.twin import Twin
+from papertape.sandbox.bitget.venue import Manner
 from tests.twins.given import (
     BTC,
     ETH,

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from sandbox.telegram.faults import Fault
-from sandbox.telegram.html import HtmlWrong, Span, parse, utf16_units
-from sandbox.telegram.twin import CHAT_ID, TelegramTwin
+from papertape.sandbox.telegram.faults import Fault
+from papertape.sandbox.telegram.html import HtmlWrong, Span, parse, utf16_units
+from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.twins.given import START_MS
 from tests.twins.virtual_time import VirtualClock, run
 

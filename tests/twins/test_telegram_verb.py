@@ -11,13 +11,13 @@ from functools import partial
 import httpx
 import pytest
 
-from cli.twins.telegram import serve_telegram
-from events.errors import UsageError
+from papertape.cli.twins.telegram import serve_telegram
+from papertape.events.errors import UsageError
 from tests.engine.processes import ROOT
 from tests.patience import PATIENCE_S
 
 post = partial(httpx.post, timeout=PATIENCE_S)
-PROGRAM = "from cli.twins.telegram import serve_telegram; serve_telegram(0, '127.0.0.1')"
+PROGRAM = "from papertape.cli.twins.telegram import serve_telegram; serve_telegram(0, '127.0.0.1')"
 
 
 def test_it_prints_what_it_receives_a_line_a_message() -> None:

@@ -16,8 +16,8 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from cli.twins.bitget import serve_bitget
-from events.errors import UsageError
+from papertape.cli.twins.bitget import serve_bitget
+from papertape.events.errors import UsageError
 from tests.feeds.given import shared_data
 from tests.patience import PATIENCE_S
 from tests.twins.given import BTC, FUTURES, PAGES, arg
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROGRAM = (
-    "import sys; from cli.twins.bitget import serve_bitget; "
+    "import sys; from papertape.cli.twins.bitget import serve_bitget; "
     "serve_bitget(0, '127.0.0.1', {speed}, {symbols}, {candles}{more})"
 )
 SPEED = 20.0

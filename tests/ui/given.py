@@ -10,16 +10,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-from api.app import application
-from api.streams import Streams
+from papertape.api.app import application
+from papertape.api.streams import Streams
+from papertape.ui.pages import not_found_page, pages
 from tests.web.given import ORIGIN, gate_of, site_of, told_day
-from ui.pages import not_found_page, pages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from api.gate import Gate
-    from projections.site.ports import Site
+    from papertape.api.gate import Gate
+    from papertape.projections.site.ports import Site
 
 DAY = told_day()
 PAGES = (

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import asdict, replace
 
-from api.app import VIEWS
-from engine.kernel.risk_settings import Risk
-from events.facts import EngineStarted, EngineStopped, FeedLost
+from papertape.api.app import VIEWS
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.events.facts import EngineStarted, EngineStopped, FeedLost
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_0_MS, configured, recorded, tripped
 from tests.support import listed
@@ -17,7 +17,7 @@ from tests.ui.given import PAGES, visiting
 from tests.web.given import site_of
 
 if TYPE_CHECKING:
-    from events.log import Recorded
+    from papertape.events.log import Recorded
 
 NOBODY_KNOWS = ("1970", "1969", "NaN", "Infinity")
 LOGS: dict[str, list[Recorded]] = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from papertape.ui.chart import TIMEFRAMES_MS
 from tests.events.tape import in_loop
 from tests.projections.tape import configured, recorded
 from tests.support import candle, listed
 from tests.ui.given import Elements, visiting
 from tests.web.given import site_of
-from ui.chart import TIMEFRAMES_MS
 
 
 @in_loop

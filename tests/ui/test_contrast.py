@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ui.rendering import STATIC
+from papertape.ui.rendering import STATIC
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from events.facts import OrderRejected
-from projections.text.formats import utc
+from papertape.events.facts import OrderRejected
+from papertape.projections.text.formats import utc
 from tests.alerts.given import BTC, GALA, NOON_MS, candle
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_MS, recorded, tripped
@@ -13,7 +13,7 @@ from tests.ui.given import DAY, Elements, visiting
 from tests.web.given import site_of
 
 if TYPE_CHECKING:
-    from events.facts import Event
+    from papertape.events.facts import Event
 
 LATER: list[Event] = [
     tripped("momentum"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.reducer.state import new_world
+from papertape.engine.reducer.state import new_world
 from tests.events.tape import in_loop
 from tests.support import STRATEGIES
 from tests.ui.given import DAY, Elements, visiting

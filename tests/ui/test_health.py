@@ -9,7 +9,7 @@ from tests.ui.given import DAY, visiting
 from tests.web.given import site_of, status
 
 if TYPE_CHECKING:
-    from projections.site.ports import EngineStatus
+    from papertape.projections.site.ports import EngineStatus
 
 SUPERGROUP = -1_001_557_912_345
 RIGHTS = "sendMessage: 400 Bad Request: not enough <rights> to send text messages to the chat"

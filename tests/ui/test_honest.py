@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import asdict, replace
 
-from engine.kernel.risk_settings import Risk
-from events.facts import AnomalyRaised, EngineStarted, EngineStopped, FeedConnected, FeedLost, SymbolSuspended
-from projections.text.formats import gain, utc
-from projections.watchdog.checks import Kind, Trouble
-from projections.watchdog.watchdog import DogView
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.events.facts import AnomalyRaised, EngineStarted, EngineStopped, FeedConnected, FeedLost, SymbolSuspended
+from papertape.projections.text.formats import gain, utc
+from papertape.projections.watchdog.checks import Kind, Trouble
+from papertape.projections.watchdog.watchdog import DogView
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_MS, candle, configured, opened, recorded, tripped
 from tests.ui.given import Elements, visiting
 from tests.web.given import Absent, site_of, status
 
 if TYPE_CHECKING:
-    from events.facts import Event
-    from projections.site.ports import EngineStatus, Site
+    from papertape.events.facts import Event
+    from papertape.projections.site.ports import EngineStatus, Site
 
 TODAY_MS = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
 FINE = "Nothing is wrong"

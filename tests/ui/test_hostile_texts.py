@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from events.facts import RunnerPaused
-from events.log import Recorded
+from papertape.events.facts import RunnerPaused
+from papertape.events.log import Recorded
 from tests.events.tape import in_loop
 from tests.ui.given import DAY, PAGES, visiting
 from tests.web.given import site_of

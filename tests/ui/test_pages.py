@@ -11,27 +11,34 @@ from urllib.parse import quote
 import pytest
 from msgspec.structs import replace
 
-from api.gate import LOGIN_PATH
-from api.guard import CONTENT_POLICY
-from events.errors import LogBusy
-from events.facts import Closing, ContractListed, KillSwitchTripped, OrderPlaced, PositionOpened, RunnerConfigured
-from projections.site.ports import Progress
-from projections.text import formats
-from projections.text.reasons import reason_words
+from papertape.api.gate import LOGIN_PATH
+from papertape.api.guard import CONTENT_POLICY
+from papertape.events.errors import LogBusy
+from papertape.events.facts import (
+    Closing,
+    ContractListed,
+    KillSwitchTripped,
+    OrderPlaced,
+    PositionOpened,
+    RunnerConfigured,
+)
+from papertape.projections.site.ports import Progress
+from papertape.projections.text import formats
+from papertape.projections.text.reasons import reason_words
+from papertape.ui.desk import Desk
+from papertape.ui.pages import PAGES as DECLARED
+from papertape.ui.rendering import ASSETS, near, tone
 from tests.events.tape import in_loop
 from tests.ui.given import DAY, PAGES, Elements, moment_of, visiting, with_query
 from tests.web.given import TapeInspector, gate_of, site_of
-from ui.desk import Desk
-from ui.pages import PAGES as DECLARED
-from ui.rendering import ASSETS, near, tone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jinja2.runtime import Context
 
-    from events.log import Recorded
-    from projections.site.ports import ConditionsView
+    from papertape.events.log import Recorded
+    from papertape.projections.site.ports import ConditionsView
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 

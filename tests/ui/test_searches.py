@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from events.log import Recorded
+from papertape.events.log import Recorded
 from tests.events.tape import in_loop
 from tests.projections.tape import candle, configured
 from tests.ui.given import Elements, visiting
@@ -17,7 +17,7 @@ from tests.web.given import ListTimeline, site_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projections.site.ports import Site
+    from papertape.projections.site.ports import Site
 
 QUIET = 30_000
 RARE = "/events?type=RunnerConfigured"

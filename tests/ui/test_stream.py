@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from api.streams import Streams
+from papertape.api.streams import Streams
+from papertape.ui.desk import Desk
+from papertape.ui.stream import BEAT_S, Pulse
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S, stretched
 from tests.ui.given import DAY
 from tests.web.given import site_of
-from ui.desk import Desk
-from ui.stream import BEAT_S, Pulse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -7,11 +7,11 @@ import re
 
 import pytest
 
+from papertape.ui.rendering import ASSETS, STATIC, TEMPLATES
 from tests.events.tape import in_loop
 from tests.support import REPOSITORY
 from tests.ui.given import PAGES, Elements, visiting
 from tools.assets import FILES, PINNED, UI
-from ui.rendering import ASSETS, STATIC, TEMPLATES
 
 OWN = sorted([*TEMPLATES.rglob("*.html"), *STATIC.glob("*.js")])
 INLINE = {

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from events.bus import Bus
-from events.facts import (
+from papertape.events.bus import Bus
+from papertape.events.facts import (
     AnomalyCleared,
     AnomalyPersists,
     AnomalyRaised,
@@ -19,12 +19,12 @@ from events.facts import (
     RepairTried,
     Timing,
 )
-from events.log import Entry, Recorded
-from events.memory_log import MemoryEventLog
-from projections.watchdog.checks import Measured
-from projections.watchdog.liveness import Vitals
-from projections.watchdog.settings import WatchdogSettings
-from projections.watchdog.watchdog import Dog, watchdog
+from papertape.events.log import Entry, Recorded
+from papertape.events.memory_log import MemoryEventLog
+from papertape.projections.watchdog.checks import Measured
+from papertape.projections.watchdog.liveness import Vitals
+from papertape.projections.watchdog.settings import WatchdogSettings
+from papertape.projections.watchdog.watchdog import Dog, watchdog
 from tests.projections.tape import configured
 from tests.twins.virtual_time import VirtualClock
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, Event, RepairTried
-from events.log import Recorded
-from projections.watchdog.anomalies import CASES_MAX, STANDING_MAX, Anomalies, Case, Rules
-from projections.watchdog.checks import Kind, Trouble
+from papertape.events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, Event, RepairTried
+from papertape.events.log import Recorded
+from papertape.projections.watchdog.anomalies import CASES_MAX, STANDING_MAX, Anomalies, Case, Rules
+from papertape.projections.watchdog.checks import Kind, Trouble
 from tests.support import examples
 from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, TOLD, outline, story
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from events.facts import (
+from papertape.events.facts import (
     AnomalyRaised,
     DataRefused,
     EngineStarted,
@@ -18,9 +18,9 @@ from events.facts import (
     SymbolSuspended,
     Timing,
 )
-from events.log import Recorded
-from projections.watchdog.checks import REFUSED_AN_HOUR_MAX, Kind, Measured, Trouble, check, unmeasured
-from projections.watchdog.liveness import Vitals
+from papertape.events.log import Recorded
+from papertape.projections.watchdog.checks import REFUSED_AN_HOUR_MAX, Kind, Measured, Trouble, check, unmeasured
+from papertape.projections.watchdog.liveness import Vitals
 from tests.projections.tape import configured
 from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, SYMBOLS, candle, opening, vitals_of
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.ports.clock import ManualClock
-from events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, FeedLost
-from projections.text.event_lines import words
-from projections.text.formats import duration
-from projections.watchdog.steady import JUMP_MS_MIN, SteadyTime
+from papertape.engine.ports.clock import ManualClock
+from papertape.events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, FeedLost
+from papertape.projections.text.event_lines import words
+from papertape.projections.text.formats import duration
+from papertape.projections.watchdog.steady import JUMP_MS_MIN, SteadyTime
 from tests.twins.virtual_time import VirtualClock, run
 from tests.watchdog.given import HOUR_MS, MINUTE_MS, START_MS, Kennel, opening, outline
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.errors import ExchangeUnreachable
-from events.facts import (
+from papertape.events.errors import ExchangeUnreachable
+from papertape.events.facts import (
     DataRefused,
     FeedConnected,
     FeedLost,
@@ -17,9 +17,9 @@ from events.facts import (
     RepairTried,
     RunnerPaused,
 )
-from projections.watchdog.checks import Measured
-from projections.watchdog.liveness import Vitals
-from projections.watchdog.watchdog import REPAIR_S_MAX, Following
+from papertape.projections.watchdog.checks import Measured
+from papertape.projections.watchdog.liveness import Vitals
+from papertape.projections.watchdog.watchdog import REPAIR_S_MAX, Following
 from tests.twins.virtual_time import VirtualClock, run
 from tests.watchdog.given import (
     HOUR_MS,

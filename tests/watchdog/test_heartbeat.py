@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import Struct
 
-from events.errors import ConfigError, ExchangeUnreachable
-from projections.folds.portfolio import Portfolio
-from projections.watchdog.heartbeat import Heart, Heartbeat
-from projections.watchdog.liveness import Vitals
-from projections.watchdog.settings import heartbeat_s
-from projections.watchdog.watchdog import Following
+from papertape.events.errors import ConfigError, ExchangeUnreachable
+from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.watchdog.heartbeat import Heart, Heartbeat
+from papertape.projections.watchdog.liveness import Vitals
+from papertape.projections.watchdog.settings import heartbeat_s
+from papertape.projections.watchdog.watchdog import Following
 from tests.twins.virtual_time import run
 from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, SYMBOLS, TIMEFRAMES, Kennel, opening
 

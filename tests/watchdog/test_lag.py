@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from engine.loop_lag import FILE_BYTES_MAX, HANG_S, STACKS_CHARS_MAX, LagWatch, stacks, stacks_file
+from papertape.engine.loop_lag import FILE_BYTES_MAX, HANG_S, STACKS_CHARS_MAX, LagWatch, stacks, stacks_file
 from tests.patience import stretched
 
 if TYPE_CHECKING:

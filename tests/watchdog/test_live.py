@@ -7,24 +7,32 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.feeds.bitget.feed import BitgetFeed
-from engine.feeds.bitget.settings import BitgetSettings
-from engine.loop import Loop
-from engine.reducer.state import new_world
-from engine.runner_settings import RunnerSettings
-from engine.startup import EngineSettings, changes
-from engine.strategy_registry import code_digest
-from events.bus import Bus
-from events.facts import AnomalyRaised, CandleClosed, EngineStarted, Event, FeedConnected, FeedLost, SymbolSuspended
-from events.memory_log import MemoryEventLog
-from events.snapshots import SnapshotStore
-from projections.watchdog.checks import Measured
-from projections.watchdog.settings import WatchdogSettings
-from projections.watchdog.watchdog import watchdog
-from sandbox.bitget.faults import Fault, Faults
-from sandbox.bitget.market import SimTwinMarket
-from sandbox.bitget.twin import Twin
-from sandbox.bitget.venue import Manner
+from papertape.engine.feeds.bitget.feed import BitgetFeed
+from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.loop import Loop
+from papertape.engine.reducer.state import new_world
+from papertape.engine.runner_settings import RunnerSettings
+from papertape.engine.startup import EngineSettings, changes
+from papertape.engine.strategy_registry import code_digest
+from papertape.events.bus import Bus
+from papertape.events.facts import (
+    AnomalyRaised,
+    CandleClosed,
+    EngineStarted,
+    Event,
+    FeedConnected,
+    FeedLost,
+    SymbolSuspended,
+)
+from papertape.events.memory_log import MemoryEventLog
+from papertape.events.snapshots import SnapshotStore
+from papertape.projections.watchdog.checks import Measured
+from papertape.projections.watchdog.settings import WatchdogSettings
+from papertape.projections.watchdog.watchdog import watchdog
+from papertape.sandbox.bitget.faults import Fault, Faults
+from papertape.sandbox.bitget.market import SimTwinMarket
+from papertape.sandbox.bitget.twin import Twin
+from papertape.sandbox.bitget.venue import Manner
 from tests.support import STRATEGIES
 from tests.twins.virtual_time import VirtualClock, run
 from tests.watchdog.given import MINUTE_MS, START_MS, TOLD, outline, story
@@ -32,9 +40,9 @@ from tests.watchdog.given import MINUTE_MS, START_MS, TOLD, outline, story
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-    from engine.ports.feed import Seen
-    from events.facts import ContractListed, FeedFact
-    from projections.watchdog.watchdog import Dog
+    from papertape.engine.ports.feed import Seen
+    from papertape.events.facts import ContractListed, FeedFact
+    from papertape.projections.watchdog.watchdog import Dog
 
 SYMBOLS = ("BTCUSDT", "GALAUSDT")
 SPARSE = Manner(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from events.facts import AnomalyPersists, FeedConnected, FeedLost
-from projections.alerts.alert import AlertKind
-from projections.alerts.markup import plain_text
+from papertape.events.facts import AnomalyPersists, FeedConnected, FeedLost
+from papertape.projections.alerts.alert import AlertKind
+from papertape.projections.alerts.markup import plain_text
 from tests.alerts.given import alerts_of
 from tests.twins.virtual_time import VirtualClock, run
 from tests.watchdog.given import HOUR_MS, START_MS, Kennel, opening
 
 if TYPE_CHECKING:
-    from projections.alerts.alert import Alert
+    from papertape.projections.alerts.alert import Alert
 
 HOURS_MESSAGES_MAX = 5
 

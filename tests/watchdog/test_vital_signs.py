@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import asdict
 
-from engine.process_health import SAMPLES_MAX, WINDOW_S, Latencies, VitalSigns
-from projections.watchdog.checks import Measured
+from papertape.engine.process_health import SAMPLES_MAX, WINDOW_S, Latencies, VitalSigns
+from papertape.projections.watchdog.checks import Measured
 
 
 class Stopwatch:

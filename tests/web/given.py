@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 import httpx
 from msgspec.structs import asdict, replace
 
-from api.app import application
-from api.gate import LATE_S, Gate
-from api.hosts import Hosts
-from api.listening import listen
-from api.server import serve
-from api.streams import Streams
-from api.token import Token
-from engine.command_queue import events_of
-from engine.kernel.risk_settings import Risk
-from events.commands import Accepted
-from events.errors import CommandRefused, UsageError
-from events.facts import CandleClosed, RunnerConfigured
-from projections.folds.contracts import Contracts
-from projections.host import fold
-from projections.site.market_time import Moment
-from projections.site.messages import Unlogged
-from projections.site.ports import (
+from papertape.api.app import application
+from papertape.api.gate import LATE_S, Gate
+from papertape.api.hosts import Hosts
+from papertape.api.listening import listen
+from papertape.api.server import serve
+from papertape.api.streams import Streams
+from papertape.api.token import Token
+from papertape.engine.command_queue import events_of
+from papertape.engine.kernel.risk_settings import Risk
+from papertape.events.commands import Accepted
+from papertape.events.errors import CommandRefused, UsageError
+from papertape.events.facts import CandleClosed, RunnerConfigured
+from papertape.projections.folds.contracts import Contracts
+from papertape.projections.host import fold
+from papertape.projections.site.market_time import Moment
+from papertape.projections.site.messages import Unlogged
+from papertape.projections.site.ports import (
     CandleView,
     ChartView,
     ConditionsView,
@@ -35,8 +35,8 @@ from projections.site.ports import (
     SiteSettings,
     StrategyView,
 )
-from projections.site.views import Views
-from projections.text.causes import Chain, Condition, why
+from papertape.projections.site.views import Views
+from papertape.projections.text.causes import Chain, Condition, why
 from tests.alerts.given import A_DAY, market
 from tests.projections.tape import recorded
 from tests.support import STRATEGIES, take
@@ -44,11 +44,11 @@ from tests.support import STRATEGIES, take
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from api.routes import Guarded
-    from engine.reducer.state import World
-    from events.commands import Command
-    from events.facts import Event
-    from events.log import Recorded
+    from papertape.api.routes import Guarded
+    from papertape.engine.reducer.state import World
+    from papertape.events.commands import Command
+    from papertape.events.facts import Event
+    from papertape.events.log import Recorded
 
 TOKEN = "kM3vX0aTz9Qe7LrB2wYc5NfHs8UjD1pGiOqRtVxZbEo"
 OTHER_TOKEN = "aB4dE6gH8jK0mN2pQ4sT6vW8yZ0cF2hJ4lO6qS8uX0z"

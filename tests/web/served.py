@@ -7,12 +7,12 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from api.app import application
-from api.listening import listen
-from api.server import serve
-from api.streams import Streams
-from events.log import Recorded
-from events.sqlite_log import SqliteLogReader
+from papertape.api.app import application
+from papertape.api.listening import listen
+from papertape.api.server import serve
+from papertape.api.streams import Streams
+from papertape.events.log import Recorded
+from papertape.events.sqlite_log import SqliteLogReader
 from tests.web.given import TOKEN, gate_of, site_of, told_day
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.reducer.state import new_world
-from engine.runner_settings import RunnerSettings, configuration
-from events.errors import CommandUnanswered
-from events.facts import FeedConnected, KillSwitchReset, KillSwitchTripped, RunnerPaused
+from papertape.engine.reducer.state import new_world
+from papertape.engine.runner_settings import RunnerSettings, configuration
+from papertape.events.errors import CommandUnanswered
+from papertape.events.facts import FeedConnected, KillSwitchReset, KillSwitchTripped, RunnerPaused
 from tests.core.scenario import BUY, Scenario
 from tests.events.tape import in_loop
 from tests.support import DAY_0_MS, STRATEGIES, listed, take
@@ -18,8 +18,8 @@ from tests.web.given import BEARER, Absent, ListTimeline, Present, client_of, si
 if TYPE_CHECKING:
     import httpx
 
-    from events.commands import Accepted, Command
-    from projections.site.ports import Site
+    from papertape.events.commands import Accepted, Command
+    from papertape.projections.site.ports import Site
 
 SAID = {"actor": "anna", "reason": "looked at it"}
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.app import application
-from api.gate import Access
-from api.routes import GuardedMount, GuardedSocket
-from api.streams import Streams
+from papertape.api.app import application
+from papertape.api.gate import Access
+from papertape.api.routes import GuardedMount, GuardedSocket
+from papertape.api.streams import Streams
 from tests.events.tape import in_loop
 from tests.support import REPOSITORY
 from tests.web.given import client_of, gate_of, site_of, told_day

@@ -10,8 +10,8 @@ import pytest
 import websockets
 from websockets.asyncio.client import connect
 
-from api.server import GRACE_S, HEADER_BYTES_MAX, SOCKET_MESSAGE_BYTES_MAX
-from api.streams import Streams
+from papertape.api.server import GRACE_S, HEADER_BYTES_MAX, SOCKET_MESSAGE_BYTES_MAX
+from papertape.api.streams import Streams
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S, stretched
 from tests.web.given import TOKEN, served, site_of, told_day

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from api.streams import Streams, events_of
-from api.tape import Filter
-from projections.site.ports import Progress
+from papertape.api.streams import Streams, events_of
+from papertape.api.tape import Filter
+from papertape.projections.site.ports import Progress
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.ui.given import PAGES, visiting
 from tests.web.given import client_of, served, site_of, told_day
 
 if TYPE_CHECKING:
-    from projections.site.ports import Site
+    from papertape.projections.site.ports import Site
 
 VIEWS = (
     "state", "status", "runners", "runners/momentum", "arena", "positions", "orders", "equity", "days", "risk",

@@ -16,9 +16,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api.app import application
-from api.openapi import description
-from api.streams import Streams
+from papertape.api.app import application
+from papertape.api.openapi import description
+from papertape.api.streams import Streams
 from tests.patience import PATIENCE_S
 from tests.support import examples
 from tests.web.given import BEARER, gate_of, served, site_of

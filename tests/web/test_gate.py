@@ -12,20 +12,20 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from api.app import application
-from api.commands import KINDS
-from api.gate import ADDRESSES_MAX, WRONG_MAX, Access, Gate, Wrongs
-from api.guard import BODY_BYTES_MAX, HEADERS
-from api.hosts import Hosts, is_loopback
-from api.login import local_path
-from api.routes import GuardedRoute, GuardedSocket
-from api.streams import Streams
-from api.token import COOKIE_HOURS_MAX, Token
+from papertape.api.app import application
+from papertape.api.commands import KINDS
+from papertape.api.gate import ADDRESSES_MAX, WRONG_MAX, Access, Gate, Wrongs
+from papertape.api.guard import BODY_BYTES_MAX, HEADERS
+from papertape.api.hosts import Hosts, is_loopback
+from papertape.api.login import local_path
+from papertape.api.routes import GuardedRoute, GuardedSocket
+from papertape.api.streams import Streams
+from papertape.api.token import COOKIE_HOURS_MAX, Token
+from papertape.ui.pages import pages
 from tests.events.tape import in_loop
 from tests.patience import stretched
 from tests.support import PROVING
 from tests.web.given import BEARER, ORIGIN, OTHER_TOKEN, TOKEN, client_of, gate_of, site_of, told_day
-from ui.pages import pages
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from events.facts import EngineStarted, EngineStopped, Event, FeedConnected, FeedLost, KillSwitchTripped
-from projections.site.ports import EngineStatus
-from projections.site.readiness import BEHIND_EVENTS_MAX, DISK_BYTES_MIN, readiness
-from projections.watchdog.anomalies import Case
-from projections.watchdog.checks import Kind, Trouble
-from projections.watchdog.watchdog import DogView
+from papertape.events.facts import EngineStarted, EngineStopped, Event, FeedConnected, FeedLost, KillSwitchTripped
+from papertape.projections.site.ports import EngineStatus
+from papertape.projections.site.readiness import BEHIND_EVENTS_MAX, DISK_BYTES_MIN, readiness
+from papertape.projections.watchdog.anomalies import Case
+from papertape.projections.watchdog.checks import Kind, Trouble
+from papertape.projections.watchdog.watchdog import DogView
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_0_MS, candle, configured, recorded, tripped
 from tests.telegram.bot_given import views_of

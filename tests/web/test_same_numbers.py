@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from projections.alerts.markup import plain_text
-from projections.telegram import replies
-from projections.text.formats import gain, gain_percent, money, price, quantity
+from papertape.projections.alerts.markup import plain_text
+from papertape.projections.telegram import replies
+from papertape.projections.text.formats import gain, gain_percent, money, price, quantity
 from tests.events.tape import in_loop
 from tests.ui.given import DAY, TAG, visiting
 from tests.web.given import site_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from events.facts import ContractListed
+    from papertape.events.facts import ContractListed
 
 HEAD = len(DAY)
 NUMBER = re.compile(r"[+-]?\d+(?:,\d{3})*(?:\.\d+)?")

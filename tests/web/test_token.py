@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from api.token import Token, TokenWeak, new_token
+from papertape.api.token import Token, TokenWeak, new_token
 from tests.web.given import TOKEN
 
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from api.token import new_token
-from cli.service.unlogged_messages import ToldFile, told_path
-from events.facts import KillSwitchTripped
+from papertape.api.token import new_token
+from papertape.cli.service.unlogged_messages import ToldFile, told_path
+from papertape.events.facts import KillSwitchTripped
 from tests.cli.written_log import HEAD, write_log
 from tests.engine.logs import of_type
 from tests.engine.processes import ROOT, ended_s, environment, ok, papertape, running

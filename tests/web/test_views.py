@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from api.app import VIEWS
-from api.gate import Access
-from api.routes import GuardedRoute
-from api.searching import run
-from events.log import Recorded
-from projections.folds.trades import write_trades_csv
-from projections.site.event_query import PAGE_EVENTS, Found, Search, Wanted
-from projections.text.event_lines import interesting
-from projections.text.formats import utc
+from papertape.api.app import VIEWS
+from papertape.api.gate import Access
+from papertape.api.routes import GuardedRoute
+from papertape.api.searching import run
+from papertape.events.log import Recorded
+from papertape.projections.folds.trades import write_trades_csv
+from papertape.projections.site.event_query import PAGE_EVENTS, Found, Search, Wanted
+from papertape.projections.text.event_lines import interesting
+from papertape.projections.text.formats import utc
 from tests.alerts.given import closed_btc, opened_btc
 from tests.events.tape import in_loop
 from tests.projections.tape import candle, configured

@@ -15,7 +15,7 @@ from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from engine.feeds.bitget.frames import (
+from papertape.engine.feeds.bitget.frames import (
     CANDLES,
     CHANNELS,
     PING,
@@ -29,14 +29,14 @@ from engine.feeds.bitget.frames import (
     request,
     subscription,
 )
-from engine.ports.feed import RefusalReason
-from events.errors import ExchangeUnreachable
+from papertape.engine.ports.feed import RefusalReason
+from papertape.events.errors import ExchangeUnreachable
 
 if TYPE_CHECKING:
-    from engine.feeds.bitget.settings import BitgetSettings
-    from engine.feeds.bitget.stream_state import Board
-    from engine.ports.clock import Clock
-    from engine.ports.feed import RefusalLog
+    from papertape.engine.feeds.bitget.settings import BitgetSettings
+    from papertape.engine.feeds.bitget.stream_state import Board
+    from papertape.engine.ports.clock import Clock
+    from papertape.engine.ports.feed import RefusalLog
 
 ARGS_A_REQUEST: Final = 15
 """Of 4,096 bytes a request may have, these take about a quarter."""

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
-from engine.feeds.bitget.responses import ContractList
-from engine.feeds.bitget.settings import BITGET
-from engine.feeds.bitget.symbol_cursor import Track, make_tracks
-from engine.feeds.files.derived_contract import DEFAULT_GROUP
-from events.errors import ConfigError, ExchangeBusy, ExchangeError, ExchangeUnreachable
-from events.facts import ContractDelisted, ContractListed, FeedFact, SymbolResumed, SymbolSuspended
+from papertape.engine.feeds.bitget.responses import ContractList
+from papertape.engine.feeds.bitget.settings import BITGET
+from papertape.engine.feeds.bitget.symbol_cursor import Track, make_tracks
+from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP
+from papertape.events.errors import ConfigError, ExchangeBusy, ExchangeError, ExchangeUnreachable
+from papertape.events.facts import ContractDelisted, ContractListed, FeedFact, SymbolResumed, SymbolSuspended
 
 if TYPE_CHECKING:
-    from engine.feeds.bitget.responses import ContractBody
-    from engine.feeds.bitget.rest import BitgetRest
-    from engine.feeds.bitget.settings import BitgetSettings
-    from engine.ports.feed import Seen
+    from papertape.engine.feeds.bitget.responses import ContractBody
+    from papertape.engine.feeds.bitget.rest import BitgetRest
+    from papertape.engine.feeds.bitget.settings import BitgetSettings
+    from papertape.engine.ports.feed import Seen
 
 NORMAL: Final = "normal"
 OFF: Final = "off"

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from engine.feeds.bitget.reconnect import BACKOFF_S, JITTER_FRACTION
-from events.errors import ExchangeError
-from events.facts import AnomalyCleared, AnomalyRaised, FeedFact
+from papertape.engine.feeds.bitget.reconnect import BACKOFF_S, JITTER_FRACTION
+from papertape.events.errors import ExchangeError
+from papertape.events.facts import AnomalyCleared, AnomalyRaised, FeedFact
 
 if TYPE_CHECKING:
-    from engine.feeds.bitget.rest import BitgetRest
-    from engine.feeds.bitget.settings import BitgetSettings
-    from engine.ports.clock import Clock
+    from papertape.engine.feeds.bitget.rest import BitgetRest
+    from papertape.engine.feeds.bitget.settings import BitgetSettings
+    from papertape.engine.ports.clock import Clock
 
 LOOK_S_MAX: Final = 5.0
 """So often at least the clock is asked while waiting: it may have been set."""

@@ -12,12 +12,12 @@ from contextlib import aclosing
 
 from msgspec.structs import replace
 
-from engine.feeds.bitget.session import Watch
-from engine.feeds.bitget.settings import BITGET, BitgetSettings
-from engine.feeds.playback import chunks
-from engine.ports.clock import Clock, ScaledClock
-from engine.ports.feed import RefusalLog, Seen
-from events.facts import ContractListed, FeedConnected, FeedFact
+from papertape.engine.feeds.bitget.session import Watch
+from papertape.engine.feeds.bitget.settings import BITGET, BitgetSettings
+from papertape.engine.feeds.playback import chunks
+from papertape.engine.ports.clock import Clock, ScaledClock
+from papertape.engine.ports.feed import RefusalLog, Seen
+from papertape.events.facts import ContractListed, FeedConnected, FeedFact
 
 
 class BitgetFeed:

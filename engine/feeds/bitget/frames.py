@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from engine.feeds.candle_row import CandleRow, candle_row, number, time_of
-from engine.ports.feed import RefusalReason
+from papertape.engine.feeds.candle_row import CandleRow, candle_row, number, time_of
+from papertape.engine.ports.feed import RefusalReason
 
 INSTRUMENTS: Final = "USDT-FUTURES"
 CANDLES: Final = "candle"

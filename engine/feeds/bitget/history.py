@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from engine.feeds.bitget.symbol_cursor import Ranked, Track, holes
-from engine.feeds.candle_row import CandleRow, jumps
-from engine.ports.feed import RefusalReason
-from events.errors import ExchangeError, ExchangeRefused
+from papertape.engine.feeds.bitget.symbol_cursor import Ranked, Track, holes
+from papertape.engine.feeds.candle_row import CandleRow, jumps
+from papertape.engine.ports.feed import RefusalReason
+from papertape.events.errors import ExchangeError, ExchangeRefused
 
 if TYPE_CHECKING:
-    from engine.feeds.bitget.responses import Reading, Settlement
-    from engine.feeds.bitget.rest import BitgetRest
-    from engine.ports.clock import Clock
-    from engine.ports.feed import RefusalLog
+    from papertape.engine.feeds.bitget.responses import Reading, Settlement
+    from papertape.engine.feeds.bitget.rest import BitgetRest
+    from papertape.engine.ports.clock import Clock
+    from papertape.engine.ports.feed import RefusalLog
 
 T = TypeVar("T")
 Rows = list[CandleRow]

@@ -18,12 +18,12 @@ import httpx
 import msgspec
 from msgspec import Raw, Struct
 
-from engine.feeds.bitget.responses import UNREADABLE, Body
-from engine.feeds.bitget.settings import BitgetSettings
-from engine.feeds.rate_limit import Pacer
-from engine.ports.clock import Clock
-from engine.ports.feed import RefusalLog, RefusalReason
-from events.errors import ConfigError, ExchangeBusy, ExchangeRefused, ExchangeUnreachable
+from papertape.engine.feeds.bitget.responses import UNREADABLE, Body
+from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.feeds.rate_limit import Pacer
+from papertape.engine.ports.clock import Clock
+from papertape.engine.ports.feed import RefusalLog, RefusalReason
+from papertape.events.errors import ConfigError, ExchangeBusy, ExchangeRefused, ExchangeUnreachable
 
 CONCURRENT_MAX: Final = 4
 TIMEOUT_WALL_S_MIN: Final = 1.0

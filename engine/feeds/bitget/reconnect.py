@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from engine.feeds.bitget.connection import Stream
-from events.errors import ExchangeBusy, ExchangeUnreachable
+from papertape.engine.feeds.bitget.connection import Stream
+from papertape.events.errors import ExchangeBusy, ExchangeUnreachable
 
 if TYPE_CHECKING:
-    from engine.feeds.bitget.settings import BitgetSettings
-    from engine.feeds.bitget.stream_state import Board
-    from engine.feeds.rate_limit import Pacer
-    from engine.ports.clock import Clock
+    from papertape.engine.feeds.bitget.settings import BitgetSettings
+    from papertape.engine.feeds.bitget.stream_state import Board
+    from papertape.engine.feeds.rate_limit import Pacer
+    from papertape.engine.ports.clock import Clock
 
 BACKOFF_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 JITTER_FRACTION: Final = 0.25

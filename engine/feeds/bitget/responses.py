@@ -10,9 +10,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, Struct, field
 
-from engine.feeds.candle_row import CandleRow, candle_row, number, time_of
-from engine.ports.feed import RefusalLog, RefusalReason
-from events.errors import ExchangeUnreachable
+from papertape.engine.feeds.candle_row import CandleRow, candle_row, number, time_of
+from papertape.engine.ports.feed import RefusalLog, RefusalReason
+from papertape.events.errors import ExchangeUnreachable
 
 PERPETUAL: Final = "perpetual"
 MINUTE_MS: Final = 60_000

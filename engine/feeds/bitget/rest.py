@@ -11,8 +11,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.feeds.bitget.http import BitgetHttp
-from engine.feeds.bitget.responses import (
+from papertape.engine.feeds.bitget.http import BitgetHttp
+from papertape.engine.feeds.bitget.responses import (
     Body,
     ContractList,
     Reading,
@@ -25,11 +25,11 @@ from engine.feeds.bitget.responses import (
     settlements_of,
     tiers_of,
 )
-from engine.feeds.bitget.settings import MINUTE_MS, BitgetSettings
-from engine.feeds.candle_row import CandleRow
-from engine.ports.clock import Clock
-from engine.ports.feed import RefusalLog
-from events.errors import ConfigError, ExchangeUnreachable, UsageError
+from papertape.engine.feeds.bitget.settings import MINUTE_MS, BitgetSettings
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.ports.clock import Clock
+from papertape.engine.ports.feed import RefusalLog
+from papertape.events.errors import ConfigError, ExchangeUnreachable, UsageError
 
 PRODUCT: Final = "USDT-FUTURES"
 MARKET: Final = "/api/v2/mix/market"

@@ -6,26 +6,26 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from engine.feeds.bitget.connection import Stream
-from engine.feeds.bitget.contracts import Listing
-from engine.feeds.bitget.exchange_clock import Pulse
-from engine.feeds.bitget.history import Answers, Past, Stretch, facts_of, window_ms
-from engine.feeds.bitget.reconnect import BACKOFF_S, CONNECTIONS_PER_S, Line
-from engine.feeds.bitget.rest import BitgetRest
-from engine.feeds.bitget.settings import BITGET
-from engine.feeds.bitget.settlements import Funding
-from engine.feeds.bitget.stream_state import READING_MS, ROWS_KEPT_MAX, Board
-from engine.feeds.bitget.symbol_cursor import BEFORE, HOUR_MS, Ranked, Track, holes, in_order, utc_text
-from engine.feeds.rate_limit import Pacer
-from engine.feeds.refusal_report import Tally
-from events.errors import ExchangeError
-from events.facts import FeedConnected, FeedFact, FeedLost
+from papertape.engine.feeds.bitget.connection import Stream
+from papertape.engine.feeds.bitget.contracts import Listing
+from papertape.engine.feeds.bitget.exchange_clock import Pulse
+from papertape.engine.feeds.bitget.history import Answers, Past, Stretch, facts_of, window_ms
+from papertape.engine.feeds.bitget.reconnect import BACKOFF_S, CONNECTIONS_PER_S, Line
+from papertape.engine.feeds.bitget.rest import BitgetRest
+from papertape.engine.feeds.bitget.settings import BITGET
+from papertape.engine.feeds.bitget.settlements import Funding
+from papertape.engine.feeds.bitget.stream_state import READING_MS, ROWS_KEPT_MAX, Board
+from papertape.engine.feeds.bitget.symbol_cursor import BEFORE, HOUR_MS, Ranked, Track, holes, in_order, utc_text
+from papertape.engine.feeds.rate_limit import Pacer
+from papertape.engine.feeds.refusal_report import Tally
+from papertape.events.errors import ExchangeError
+from papertape.events.facts import FeedConnected, FeedFact, FeedLost
 
 if TYPE_CHECKING:
-    from engine.feeds.bitget.settings import BitgetSettings
-    from engine.feeds.candle_row import CandleRow
-    from engine.ports.clock import Clock
-    from engine.ports.feed import RefusalLog, Seen
+    from papertape.engine.feeds.bitget.settings import BitgetSettings
+    from papertape.engine.feeds.candle_row import CandleRow
+    from papertape.engine.ports.clock import Clock
+    from papertape.engine.ports.feed import RefusalLog, Seen
 
 HOUSEKEEPING_S_MAX: Final = 20.0
 MEND_S_MAX: Final = 12.0

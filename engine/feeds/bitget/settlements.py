@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from engine.feeds.bitget.symbol_cursor import HOUR_MS
+from papertape.engine.feeds.bitget.symbol_cursor import HOUR_MS
 
 if TYPE_CHECKING:
-    from engine.feeds.bitget.history import Past
-    from engine.feeds.bitget.settings import BitgetSettings
-    from engine.feeds.bitget.stream_state import Board
-    from engine.feeds.bitget.symbol_cursor import Ranked, Track
-    from engine.ports.clock import Clock
+    from papertape.engine.feeds.bitget.history import Past
+    from papertape.engine.feeds.bitget.settings import BitgetSettings
+    from papertape.engine.feeds.bitget.stream_state import Board
+    from papertape.engine.feeds.bitget.symbol_cursor import Ranked, Track
+    from papertape.engine.ports.clock import Clock
 
 SHOWN_MS: Final = 2_000
 """So long after its time a settlement is in the exchange's history for certain, unless something is wrong there."""

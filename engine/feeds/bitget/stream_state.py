@@ -12,9 +12,9 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from engine.feeds.bitget.frames import CANDLES, CandleFrame, TickerFrame
-from engine.feeds.candle_row import CandleRow, jumps
-from engine.ports.feed import RefusalLog, RefusalReason
+from papertape.engine.feeds.bitget.frames import CANDLES, CandleFrame, TickerFrame
+from papertape.engine.feeds.candle_row import CandleRow, jumps
+from papertape.engine.ports.feed import RefusalLog, RefusalReason
 
 ROWS_KEPT_MAX: Final = 6
 READING_MS: Final = 300_000

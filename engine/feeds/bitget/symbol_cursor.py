@@ -9,10 +9,10 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from engine.feeds.bitget.responses import Settlement
-from engine.feeds.candle_row import CandleRow
-from engine.ports.feed import Seen
-from events.facts import (
+from papertape.engine.feeds.bitget.responses import Settlement
+from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.ports.feed import Seen
+from papertape.events.facts import (
     CandleClosed,
     FeedFact,
     FundingRateSettled,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.feeds.bitget.rest import BitgetRest
-from engine.feeds.bitget.settings import BITGET, BitgetSettings
-from engine.feeds.download.download import WINDOW_ROWS
-from engine.feeds.download.partial_file import Kind, Row, Wanted
-from engine.ports.clock import Clock
-from engine.ports.feed import RefusalLog
+from papertape.engine.feeds.bitget.rest import BitgetRest
+from papertape.engine.feeds.bitget.settings import BITGET, BitgetSettings
+from papertape.engine.feeds.download.download import WINDOW_ROWS
+from papertape.engine.feeds.download.partial_file import Kind, Row, Wanted
+from papertape.engine.ports.clock import Clock
+from papertape.engine.ports.feed import RefusalLog
 
 HOUR_MS: Final = 3_600_000
 LOOK_HOURS: Final = 990

@@ -14,13 +14,13 @@ from types import ModuleType
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from engine.feeds.candle_row import TIME_MS_MAX, implausible
-from engine.feeds.download.download import WINDOW_ROWS
-from engine.feeds.download.partial_file import MINUTE_MS, Kind, Row, Wanted
-from engine.feeds.files.csv_reader import TIMEFRAMES_MS
-from engine.ports.clock import Clock
-from engine.ports.feed import RefusalLog, RefusalReason
-from events.errors import ExchangeBusy, ExchangeError, ExchangeRefused, ExchangeUnreachable, UsageError
+from papertape.engine.feeds.candle_row import TIME_MS_MAX, implausible
+from papertape.engine.feeds.download.download import WINDOW_ROWS
+from papertape.engine.feeds.download.partial_file import MINUTE_MS, Kind, Row, Wanted
+from papertape.engine.feeds.files.csv_reader import TIMEFRAMES_MS
+from papertape.engine.ports.clock import Clock
+from papertape.engine.ports.feed import RefusalLog, RefusalReason
+from papertape.events.errors import ExchangeBusy, ExchangeError, ExchangeRefused, ExchangeUnreachable, UsageError
 
 ROWS_A_PAGE: Final = 500
 """Where ccxt does not know how many rows an exchange serves at once."""

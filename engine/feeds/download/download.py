@@ -14,10 +14,10 @@ from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
 
-from engine.feeds.download.partial_file import Hole, Kind, Part, Row, Survey, Wanted
-from engine.ports.clock import Clock
-from engine.ports.feed import RefusalLog
-from events.errors import ExchangeBusy, ExchangeUnreachable, MarketDataError, UsageError
+from papertape.engine.feeds.download.partial_file import Hole, Kind, Part, Row, Survey, Wanted
+from papertape.engine.ports.clock import Clock
+from papertape.engine.ports.feed import RefusalLog
+from papertape.events.errors import ExchangeBusy, ExchangeUnreachable, MarketDataError, UsageError
 
 WINDOW_ROWS: Final = 1_980
 """Ten full pages of Bitget's history; so much work an interruption may cost."""

@@ -21,9 +21,9 @@ from typing import BinaryIO, Final, Self
 
 from msgspec import Struct
 
-from engine.feeds.files.csv_reader import CANDLE_COLUMNS, FUNDING_COLUMNS
-from events.durable import rename_durably
-from events.errors import MarketDataError, UsageError
+from papertape.engine.feeds.files.csv_reader import CANDLE_COLUMNS, FUNDING_COLUMNS
+from papertape.events.durable import rename_durably
+from papertape.events.errors import MarketDataError, UsageError
 
 SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
 HOLES_NAMED_MAX: Final = 10

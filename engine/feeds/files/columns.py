@@ -9,10 +9,10 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from engine.feeds.candle_row import JUMP_FACTOR_MAX, jumps
-from engine.feeds.files.containers import broken
-from engine.ports.feed import RefusalLog, RefusalReason
-from events.errors import MarketDataError
+from papertape.engine.feeds.candle_row import JUMP_FACTOR_MAX, jumps
+from papertape.engine.feeds.files.containers import broken
+from papertape.engine.ports.feed import RefusalLog, RefusalReason
+from papertape.events.errors import MarketDataError
 
 
 def _integers() -> array[int]:

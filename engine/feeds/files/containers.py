@@ -8,7 +8,7 @@ import zlib
 from io import BytesIO
 from typing import Final
 
-from events.errors import MarketDataError
+from papertape.events.errors import MarketDataError
 
 TABLE_BYTES_MAX: Final = 1 << 30
 """A larger file is refused: it would not fit into memory as text."""

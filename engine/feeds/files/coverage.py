@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median_low
 from typing import Final
 
-from engine.feeds.files.columns import CandleColumns, SeriesColumns
+from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
 
 INTERVAL_MS_MIN: Final = 8 * 3_600_000
 """The span that may be missing at each end: settlements are up to eight hours apart."""

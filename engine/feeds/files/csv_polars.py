@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from engine.feeds.candle_row import PRICE_USDT_MAX, TIME_MS_MAX, TIME_MS_MIN
-from engine.feeds.files.columns import CandleColumns
-from engine.feeds.files.table_source import TableText
+from papertape.engine.feeds.candle_row import PRICE_USDT_MAX, TIME_MS_MAX, TIME_MS_MIN
+from papertape.engine.feeds.files.columns import CandleColumns
+from papertape.engine.feeds.files.table_source import TableText
 
 if TYPE_CHECKING:
     import polars as pl

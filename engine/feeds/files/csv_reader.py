@@ -18,14 +18,14 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from engine.feeds.candle_row import PRICE_USDT_MAX, TIME_MS_MAX, TIME_MS_MIN, implausible
-from engine.feeds.files import csv_polars
-from engine.feeds.files.columns import CandleColumns, SeriesColumns, row_at
-from engine.feeds.files.containers import broken
-from engine.feeds.files.decimals import price_decimals
-from engine.feeds.files.table_source import TableText, read_table
-from engine.ports.feed import RefusalLog, RefusalReason
-from events.errors import MarketDataError
+from papertape.engine.feeds.candle_row import PRICE_USDT_MAX, TIME_MS_MAX, TIME_MS_MIN, implausible
+from papertape.engine.feeds.files import csv_polars
+from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns, row_at
+from papertape.engine.feeds.files.containers import broken
+from papertape.engine.feeds.files.decimals import price_decimals
+from papertape.engine.feeds.files.table_source import TableText, read_table
+from papertape.engine.ports.feed import RefusalLog, RefusalReason
+from papertape.events.errors import MarketDataError
 
 CANDLE_COLUMNS: Final = ("open_time_ms", "open", "high", "low", "close", "volume")
 FUNDING_COLUMNS: Final = ("funding_time_ms", "rate")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from engine.feeds.files.table_source import TableText
+from papertape.engine.feeds.files.table_source import TableText
 
 DECIMALS_MAX: Final = 18
 """More decimals are ignored."""

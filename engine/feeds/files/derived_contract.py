@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from engine.feeds.files.columns import CandleColumns
-from events.facts import ContractListed
+from papertape.engine.feeds.files.columns import CandleColumns
+from papertape.events.facts import ContractListed
 
 LOT_WORTH_USDT_MAX: Final = Decimal(10)
 MINIMUM_NOTIONAL_USDT: Final = 5.0

@@ -12,17 +12,17 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.feeds.files import csv_polars
-from engine.feeds.files.columns import CandleColumns, SeriesColumns, join_candles, join_series
-from engine.feeds.files.containers import broken
-from engine.feeds.files.coverage import coverage_warnings
-from engine.feeds.files.csv_reader import QuickReader, read_candles, read_funding, read_open_interest
-from engine.feeds.files.derived_contract import DEFAULT_GROUP, derived_contract
-from engine.feeds.files.table_source import TableSource, table_source
-from engine.feeds.playback import Step, serve
-from engine.ports.clock import Clock
-from engine.ports.feed import NOTHING_SEEN, RefusalLog, Seen
-from events.facts import (
+from papertape.engine.feeds.files import csv_polars
+from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns, join_candles, join_series
+from papertape.engine.feeds.files.containers import broken
+from papertape.engine.feeds.files.coverage import coverage_warnings
+from papertape.engine.feeds.files.csv_reader import QuickReader, read_candles, read_funding, read_open_interest
+from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP, derived_contract
+from papertape.engine.feeds.files.table_source import TableSource, table_source
+from papertape.engine.feeds.playback import Step, serve
+from papertape.engine.ports.clock import Clock
+from papertape.engine.ports.feed import NOTHING_SEEN, RefusalLog, Seen
+from papertape.events.facts import (
     CandleClosed,
     ContractListed,
     FeedConnected,

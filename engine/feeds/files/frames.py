@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from engine.feeds.files.containers import ARROW, PARQUET, broken
+from papertape.engine.feeds.files.containers import ARROW, PARQUET, broken
 
 if TYPE_CHECKING:
     import polars as pl

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from engine.feeds.files.containers import broken
+from papertape.engine.feeds.files.containers import broken
 
 _TIME_NAMES = ("timestamp", "open time", "time", "date", "datetime")
 _NAMES: Final = {

@@ -11,11 +11,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.feeds.files.containers import TABLE_BYTES_MAX, broken, unpack
-from engine.feeds.files.frames import columnar
-from engine.feeds.files.layouts import select_columns
-from engine.feeds.files.names import SYMBOL_PATTERN, symbol_of
-from engine.feeds.files.times import MILLISECONDS, runs_backwards, to_ms, unit_of
+from papertape.engine.feeds.files.containers import TABLE_BYTES_MAX, broken, unpack
+from papertape.engine.feeds.files.frames import columnar
+from papertape.engine.feeds.files.layouts import select_columns
+from papertape.engine.feeds.files.names import SYMBOL_PATTERN, symbol_of
+from papertape.engine.feeds.files.times import MILLISECONDS, runs_backwards, to_ms, unit_of
 
 PROBE_ROWS_MAX: Final = 1_000
 """The number of rows that determine a file's base timeframe, time unit and order."""

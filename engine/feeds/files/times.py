@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
-from engine.feeds.candle_row import TIME_MS_MAX, TIME_MS_MIN
+from papertape.engine.feeds.candle_row import TIME_MS_MAX, TIME_MS_MIN
 
 MILLISECONDS: Final = "milliseconds"
 _WHOLE = re.compile(r"\d{9,19}")

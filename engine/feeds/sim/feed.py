@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-from engine.feeds.files.derived_contract import DEFAULT_GROUP, MAINTENANCE_TIERS, MINIMUM_NOTIONAL_USDT
-from engine.feeds.playback import chunks, market_now_ms, serve
-from engine.feeds.sim.episodes import DAY_MS
-from engine.feeds.sim.market import MINUTE_MS, SimMarket
-from engine.feeds.sim.script import SIM_NAME, Script, SimSettings
-from engine.ports.clock import Clock
-from engine.ports.feed import RefusalLog, Seen
-from events.facts import CandleClosed, ContractListed, FeedConnected, FeedFact, GapFilled
+from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP, MAINTENANCE_TIERS, MINIMUM_NOTIONAL_USDT
+from papertape.engine.feeds.playback import chunks, market_now_ms, serve
+from papertape.engine.feeds.sim.episodes import DAY_MS
+from papertape.engine.feeds.sim.market import MINUTE_MS, SimMarket
+from papertape.engine.feeds.sim.script import SIM_NAME, Script, SimSettings
+from papertape.engine.ports.clock import Clock
+from papertape.engine.ports.feed import RefusalLog, Seen
+from papertape.events.facts import CandleClosed, ContractListed, FeedConnected, FeedFact, GapFilled
 
 CATCH_UP_DAYS_MAX: Final = 30
 """A longer absence is taken as a market that waited: its facts would be of no use, and a boot has to end."""

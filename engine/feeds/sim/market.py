@@ -13,8 +13,17 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.feeds.files.derived_contract import lot_ratio
-from engine.feeds.sim.episodes import DAY_MINUTES, DayPlan, Move, between, day_plan, funding_rate, stream, total
+from papertape.engine.feeds.files.derived_contract import lot_ratio
+from papertape.engine.feeds.sim.episodes import (
+    DAY_MINUTES,
+    DayPlan,
+    Move,
+    between,
+    day_plan,
+    funding_rate,
+    stream,
+    total,
+)
 
 MINUTE_MS: Final = 60_000
 READING_MINUTES: Final = 5

@@ -7,12 +7,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.feeds.playback import Step
-from engine.feeds.sim.episodes import DAY_MS, FUNDING_MS
-from engine.feeds.sim.market import KNOWN, MINUTE_MS, OUTAGE_EVERY_HOURS, READING_MINUTES, Outage, SimMarket
-from engine.ports.feed import BATCH_FACTS_MAX, NOTHING_SEEN, Seen
-from events.errors import ConfigError
-from events.facts import (
+from papertape.engine.feeds.playback import Step
+from papertape.engine.feeds.sim.episodes import DAY_MS, FUNDING_MS
+from papertape.engine.feeds.sim.market import KNOWN, MINUTE_MS, OUTAGE_EVERY_HOURS, READING_MINUTES, Outage, SimMarket
+from papertape.engine.ports.feed import BATCH_FACTS_MAX, NOTHING_SEEN, Seen
+from papertape.events.errors import ConfigError
+from papertape.events.facts import (
     CandleClosed,
     FeedFact,
     FeedLost,

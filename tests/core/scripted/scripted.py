@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
+from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 
 if TYPE_CHECKING:
-    from engine.kernel.state import Decision, Desk, Market, Series
-    from engine.kernel.strategy import NoState
+    from papertape.engine.kernel.state import Decision, Desk, Market, Series
+    from papertape.engine.kernel.strategy import NoState
 
 NAME = "scripted"
 TIMEFRAME_MS = 60_000
