@@ -50,7 +50,7 @@ class Page(Struct, Generic[T], frozen=True):
     next: int | None
 
 
-class Scene(Struct, frozen=True):
+class ViewContext(Struct, frozen=True):
     """What a view is made of: the site, and the views as of the event that is asked about."""
 
     site: Site
@@ -59,10 +59,10 @@ class Scene(Struct, frozen=True):
     """Where the views stood when they were asked for: those of the head move on while others are waited for."""
 
 
-Make = Callable[[Scene, Any], Awaitable[Any]]
+Make = Callable[[ViewContext, Any], Awaitable[Any]]
 
 
-class View(Struct, frozen=True):
+class ViewEndpoint(Struct, frozen=True):
     """A question by GET: where, what it may say, what comes back, and who makes it."""
 
     path: str
@@ -89,14 +89,14 @@ async def seq_of(site: Site, moment: str) -> int | None:
     return await site.timeline.seq_at(at_ms)
 
 
-class Viewing:
+class ViewHandler:
     """Answers the questions about one log. Its ETags hold as long as this process reads this log."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self._life, self._of = secrets.token_hex(4), site.timeline.views
 
-    def route(self, view: View) -> GuardedRoute:
+    def route(self, view: ViewEndpoint) -> GuardedRoute:
         """The route of a view."""
         operation = Operation(view.summary, Answer[view.answer], view.query, refusals=view.refusals, about=view.about)  # type: ignore[name-defined]
 
@@ -105,7 +105,7 @@ class Viewing:
 
         return GuardedRoute(f"/api/v1/{view.path}", endpoint, access=Access.READ, operation=operation)
 
-    async def answer(self, request: Request, view: View) -> Response:
+    async def answer(self, request: Request, view: ViewEndpoint) -> Response:
         """Look only where the client does not know it yet."""
         query = read(view.query, request)
         seq = await seq_of(self.site, query.as_of)
@@ -117,11 +117,11 @@ class Viewing:
         content = msgspec.json.encode(Answer(scene.as_of, data))
         return Response(content, headers=self.headers(scene.as_of.seq), media_type=JSON)
 
-    async def scene(self, seq: int | None) -> Scene:
+    async def scene(self, seq: int | None) -> ViewContext:
         """The views as of a seq, the newest without one."""
         timeline = self.site.timeline
         views = newest_views(timeline) if seq is None else await timeline.as_of(seq)
-        return Scene(self.site, views, AsOf(views.seq, views.at_ms))
+        return ViewContext(self.site, views, AsOf(views.seq, views.at_ms))
 
     def headers(self, seq: int) -> dict[str, str]:
         """What lets a client ask whether anything has changed."""

@@ -22,9 +22,9 @@ from papertape.api import (
     trades,
     trading,
 )
-from papertape.api.answers import Viewing
+from papertape.api.answers import ViewHandler
 from papertape.api.gate import SCOPE_KEY, Access
-from papertape.api.guard import BODY_BYTES_MAX, Guard
+from papertape.api.guard import BODY_BYTES_MAX, SecurityMiddleware
 from papertape.api.problems import HANDLERS, Handler, stated
 from papertape.api.routes import Guarded
 
@@ -45,7 +45,7 @@ VIEWS = (*trading.VIEWS, *trades.VIEWS, *market.VIEWS, *history.VIEWS, *installa
 
 def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
     """Every route of the API, and its description."""
-    viewing = Viewing(site)
+    viewing = ViewHandler(site)
 
     def wrong_tokens() -> int:
         return gate.wrongs.total
@@ -82,7 +82,7 @@ def application(
         routes=routes,
         exception_handlers={**HANDLERS, 404: _not_found(not_found_page)},
         middleware=[
-            Middleware(Guard, gate=gate),
+            Middleware(SecurityMiddleware, gate=gate),
             Middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES_MAX),
         ],
     )

@@ -32,14 +32,14 @@ SEEN_S_MAX = 2.0
 Said = Annotated[str, Meta(min_length=1, max_length=WORDS_CHARS_MAX, pattern=r"\S", description="Kept in the log.")]
 
 
-class Asked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class CommandRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who asks, and why; both are kept in the log."""
 
     actor: Said
     reason: Said
 
 
-class AskedPause(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PauseRequest(CommandRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Open nothing with a strategy, or with all. Open positions go on."""
 
     strategy: Name = ALL
@@ -49,7 +49,7 @@ class AskedPause(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return Pause(self.actor, self.reason, self.strategy)
 
 
-class AskedResume(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ResumeRequest(CommandRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """End a pause. A tripped kill switch stays tripped."""
 
     strategy: Name = ALL
@@ -59,7 +59,7 @@ class AskedResume(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return Resume(self.actor, self.reason, self.strategy)
 
 
-class AskedClose(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class CloseRequest(CommandRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Leave positions at the next open: of a strategy, in a symbol, or all there are."""
 
     strategy: Name = ALL
@@ -70,7 +70,7 @@ class AskedClose(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return Close(self.actor, self.reason, self.strategy, self.symbol)
 
 
-class AskedKill(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class KillRequest(CommandRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Trip a kill switch by hand, a strategy's or the global one: nothing is opened until it is reset."""
 
     scope: Name = GLOBAL_SCOPE
@@ -80,7 +80,7 @@ class AskedKill(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return Kill(self.actor, self.reason, self.scope)
 
 
-class AskedReset(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ResetRequest(CommandRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """End the trip that stands at `trip_seq`. A stale or second reset is refused with 409."""
 
     scope: Name
@@ -92,11 +92,11 @@ class AskedReset(Asked, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 KINDS: dict[str, tuple[type[Any], str]] = {
-    "pause": (AskedPause, "Open nothing more with a strategy, or with all"),
-    "resume": (AskedResume, "End a pause"),
-    "close": (AskedClose, "Leave open positions at the next open"),
-    "kill": (AskedKill, "Trip a kill switch by hand"),
-    "reset": (AskedReset, "End a kill switch's trip, which is named"),
+    "pause": (PauseRequest, "Open nothing more with a strategy, or with all"),
+    "resume": (ResumeRequest, "End a pause"),
+    "close": (CloseRequest, "Leave open positions at the next open"),
+    "kill": (KillRequest, "Trip a kill switch by hand"),
+    "reset": (ResetRequest, "End a kill switch's trip, which is named"),
 }
 
 

@@ -14,7 +14,7 @@ from papertape.api.query import SEQ_MAX, read
 from papertape.api.routes import GuardedRoute, GuardedSocket, Operation
 from papertape.api.sockets import Names, converse
 from papertape.api.streams import EventStream, Streams, events_of
-from papertape.api.tape import Filter
+from papertape.api.tape import StreamFilter
 from papertape.events.errors import LogBusy
 from papertape.projections.site.ports import newest_views
 from papertape.projections.text.event_views import TYPE_NAMES, EventView
@@ -38,11 +38,11 @@ class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True):
     strategy: Names = ()
 
 
-def _filter(query: StreamQuery) -> Filter:
+def _filter(query: StreamQuery) -> StreamFilter:
     unknown = [name for name in query.type if name not in TYPE_NAMES]
     if unknown:
         raise HTTPException(422, f"there is no type of event {unknown[0]!r}; there are {', '.join(TYPE_NAMES)}")
-    return Filter(query.type, query.symbol, query.strategy)
+    return StreamFilter(query.type, query.symbol, query.strategy)
 
 
 def _after(request: Request, query: StreamQuery) -> int | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
     from starlette.types import Receive, Scope, Send
 
-    from papertape.api.hosts import Hosts
+    from papertape.api.hosts import AllowedHosts
     from papertape.api.token import Token
 
 SCOPE_KEY: Final = "papertape.gate"
@@ -47,7 +47,7 @@ class Access(Enum):
     COMMAND = "the token, always"
 
 
-class Wrongs:
+class FailedAttempts:
     """How often an address was wrong lately. It remembers a bounded number of them, the newest."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -80,7 +80,7 @@ def _network(address: str) -> str:
     return str(ip_network((found, IPV6_NETWORK_BITS), strict=False)) if isinstance(found, IPv6Address) else address
 
 
-class Late(Response):
+class DelayedResponse(Response):
     """An answer that comes some seconds later. How many wait is limited by how many connections there may be."""
 
     def __init__(self, answer: Response, late_s: float) -> None:
@@ -99,7 +99,7 @@ class Gate:
     def __init__(
         self,
         token: Token,
-        hosts: Hosts,
+        hosts: AllowedHosts,
         *,
         reading_open: bool,
         clock: Callable[[], float] = time.monotonic,
@@ -108,7 +108,7 @@ class Gate:
         self.token = token
         self.hosts = hosts
         self.reading_open = reading_open
-        self.wrongs = Wrongs(clock)
+        self.wrongs = FailedAttempts(clock)
         self._late_s = late_s
         self._left: OrderedDict[str, None] = OrderedDict()
 
@@ -148,7 +148,9 @@ class Gate:
         and 32 random bytes are not guessed at any rate.
         """
         if self.wrongs.note(asking.client.host if asking.client else ""):
-            return Late(problem(429, "too many wrong tokens", {"retry-after": str(int(WINDOW_S))}), self._late_s)
+            return DelayedResponse(
+                problem(429, "too many wrong tokens", {"retry-after": str(int(WINDOW_S))}), self._late_s
+            )
         return problem(401, "this is not the token", CHALLENGE)
 
     def _foreign(self, asking: HTTPConnection, *, live: bool) -> Response | None:

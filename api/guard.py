@@ -32,7 +32,7 @@ HEADERS: Final = {
 }
 
 
-class Guard:
+class SecurityMiddleware:
     """Hands the gate to the routes, refuses foreign hosts and large bodies, and writes the headers of every answer."""
 
     def __init__(self, app: ASGIApp, gate: Gate) -> None:

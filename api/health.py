@@ -13,9 +13,9 @@ from papertape.api.answers import AsOf
 from papertape.api.gate import Access
 from papertape.api.routes import GuardedRoute, Operation
 from papertape.projections.folds.market_status import AnomalyView, FeedView, SuspendedView
-from papertape.projections.folds.marks import Repairs
+from papertape.projections.folds.marks import FeedRepairs
 from papertape.projections.site.ports import EngineStatus, newest_views
-from papertape.projections.site.readiness import ReadyView, Reason, readiness
+from papertape.projections.site.readiness import NotReadyReason, ReadyView, readiness
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Make = Callable[[], Awaitable[tuple[int, Any]]]
 
 
-class Live(Struct, frozen=True):
+class LiveView(Struct, frozen=True):
     """This process answers."""
 
     live: bool = True
@@ -40,7 +40,7 @@ class StatusView(Struct, frozen=True):
     head_seq: int
     ready: bool
     idle: str
-    reasons: tuple[Reason, ...]
+    reasons: tuple[NotReadyReason, ...]
     simulated: bool
     commands_allowed: bool
     feed: FeedView | None
@@ -75,7 +75,7 @@ class HealthView(Struct, frozen=True):
     feed: FeedView | None
     suspended: tuple[SuspendedView, ...]
     anomalies: tuple[AnomalyView, ...]
-    repairs: Repairs
+    repairs: FeedRepairs
     engine: EngineStatus | None
     web: WebView
 
@@ -86,9 +86,9 @@ class Health:
     def __init__(self, site: Site, streams: Streams) -> None:
         self._site, self._streams = site, streams
 
-    async def live(self) -> tuple[int, Live]:
+    async def live(self) -> tuple[int, LiveView]:
         """Always, while there is somebody to answer."""
-        return 200, Live()
+        return 200, LiveView()
 
     async def ready(self) -> tuple[int, ReadyView]:
         """200 while it trades or rightly does nothing, 503 with the reasons."""
@@ -163,7 +163,7 @@ def routes(site: Site, streams: Streams, wrong_tokens: Callable[[], int]) -> lis
     few = Operation("The whole in a few numbers", StatusView, refusals=(503,))
     late = "503 has the same form and says why not."
     return [
-        route("/live", health.live, Access.OPEN, Operation("Whether this process answers", Live)),
+        route("/live", health.live, Access.OPEN, Operation("Whether this process answers", LiveView)),
         route("/ready", health.ready, Access.OPEN, Operation("Whether it trades", ReadyView, also=(503,), about=late)),
         route(
             "/health",

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 
-from papertape.api.answers import View
+from papertape.api.answers import ViewEndpoint
 from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq
 from papertape.api.searching import SEARCH_S_MAX, run
 from papertape.projections.folds.portfolio import PortfolioView
-from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, SEARCHED_IN_VAIN_MAX, Search, Wanted
+from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, SEARCHED_IN_VAIN_MAX, EventFilter, Search
 from papertape.projections.site.messages import Message, messages
 from papertape.projections.text.event_views import TYPE_NAMES, ChainView, EventView, chain_view, event_view
 
 if TYPE_CHECKING:
-    from papertape.api.answers import Scene
-    from papertape.projections.site.event_query import Found
+    from papertape.api.answers import ViewContext
+    from papertape.projections.site.event_query import SearchResult
 
 OF_MESSAGES = "As in the chat, without a token as they would have gone: the last 50 alerts, faults, the last heartbeat"
 Text = Annotated[str, Meta(max_length=100)]
@@ -53,7 +53,7 @@ class EventsFound(Struct, frozen=True):
     to_seq: int
 
 
-class OneEvent(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class EventSeqQuery(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One event of the log."""
 
     seq: Seq
@@ -65,20 +65,20 @@ class StateQuery(Query, frozen=True, forbid_unknown_fields=True):
     digest: bool = False
 
 
-class State(Struct, frozen=True):
+class StateView(Struct, frozen=True):
     """Accounts, positions, orders and kill switches, and the digest of everything the engine knew."""
 
     portfolio: PortfolioView
     digest: str | None
 
 
-async def _events(scene: Scene, query: EventQuery) -> EventsFound:
+async def _events(scene: ViewContext, query: EventQuery) -> EventsFound:
     """Return the events found; `next` continues the search even if this part had no match."""
     unknown = [name for name in query.type if name not in TYPE_NAMES]
     if unknown:
         raise HTTPException(422, f"there is no type of event {unknown[0]!r}; there are {', '.join(TYPE_NAMES)}")
     kinds = frozenset(query.type)
-    wanted = Wanted(kinds, query.symbol or None, query.strategy or None, query.all, query.text)
+    wanted = EventFilter(kinds, query.symbol or None, query.strategy or None, query.all, query.text)
     contracts, head, backward = scene.views.contracts.by_symbol, scene.as_of.seq, query.order == "newest"
     first = 1 if backward else min(query.after, head) + 1
     last = min(query.before or head + 1, head + 1) - 1 if backward else head
@@ -87,13 +87,13 @@ async def _events(scene: Scene, query: EventQuery) -> EventsFound:
     return EventsFound(items, _next(found, backward=backward), found.from_seq, found.to_seq)
 
 
-def _next(found: Found, *, backward: bool) -> int | None:
+def _next(found: SearchResult, *, backward: bool) -> int | None:
     if found.complete:
         return None
     return found.from_seq if backward else found.to_seq
 
 
-async def _event(scene: Scene, query: OneEvent) -> EventView:
+async def _event(scene: ViewContext, query: EventSeqQuery) -> EventView:
     contracts = scene.views.contracts.by_symbol
     found = await scene.site.timeline.events(query.seq - 1, 1) if 0 < query.seq <= scene.as_of.seq else ()
     if not found:
@@ -101,23 +101,23 @@ async def _event(scene: Scene, query: OneEvent) -> EventView:
     return event_view(found[0], contracts)
 
 
-async def _why(scene: Scene, query: OneEvent) -> ChainView:
+async def _why(scene: ViewContext, query: EventSeqQuery) -> ChainView:
     contracts = scene.views.contracts.by_symbol
     return chain_view(await scene.site.inspector.why(query.seq), contracts)
 
 
-async def _messages(scene: Scene, _: Query) -> tuple[Message, ...]:
+async def _messages(scene: ViewContext, _: Query) -> tuple[Message, ...]:
     return messages(scene.views, scene.site.unlogged())
 
 
-async def _state(scene: Scene, query: StateQuery) -> State:
+async def _state(scene: ViewContext, query: StateQuery) -> StateView:
     view = scene.views.portfolio.view()
     digest = await scene.site.inspector.digest(scene.as_of.seq) if query.digest else None
-    return State(view, digest)
+    return StateView(view, digest)
 
 
 VIEWS = (
-    View(
+    ViewEndpoint(
         "events",
         "The events of the log in words, in pages",
         EventsFound,
@@ -127,8 +127,10 @@ VIEWS = (
         f"searched events; if none matched, after {SEARCH_S_MAX:g} s or {SEARCHED_IN_VAIN_MAX:,} events. A page may be "
         "short or even empty and still have a `next`; only a null `next` is the end. It covers `from_seq` to `to_seq`.",
     ),
-    View("events/{seq}", "One event", EventView, _event, OneEvent),
-    View("why/{seq}", "Why an event happened, back to its root cause", ChainView, _why, OneEvent),
-    View("messages", "What the owner was told, newest first", tuple[Message, ...], _messages, about=OF_MESSAGES),
-    View("state", "How everything stood as of an event or a time", State, _state, StateQuery),
+    ViewEndpoint("events/{seq}", "One event", EventView, _event, EventSeqQuery),
+    ViewEndpoint("why/{seq}", "Why an event happened, back to its root cause", ChainView, _why, EventSeqQuery),
+    ViewEndpoint(
+        "messages", "What the owner was told, newest first", tuple[Message, ...], _messages, about=OF_MESSAGES
+    ),
+    ViewEndpoint("state", "How everything stood as of an event or a time", StateView, _state, StateQuery),
 )

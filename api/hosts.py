@@ -28,7 +28,7 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-class Hosts:
+class AllowedHosts:
     """The names that are taken."""
 
     def __init__(self, bound: str, trusted: Iterable[str] = ()) -> None:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.api.answers import View
+from papertape.api.answers import ViewEndpoint
 from papertape.projections.site.ports import StrategyView
 
 if TYPE_CHECKING:
-    from papertape.api.answers import Scene
+    from papertape.api.answers import ViewContext
     from papertape.api.query import Query
 
 
@@ -24,19 +24,19 @@ class ConfigView(Struct, frozen=True):
     text: str
 
 
-async def _config(scene: Scene, _: Query) -> ConfigView:
+async def _config(scene: ViewContext, _: Query) -> ConfigView:
     said = scene.site.settings
     text = said.config_of(scene.views.started)
     return ConfigView(said.version, said.database, said.simulated, said.commands_allowed, text)
 
 
-async def _strategies(scene: Scene, _: Query) -> tuple[StrategyView, ...]:
+async def _strategies(scene: ViewContext, _: Query) -> tuple[StrategyView, ...]:
     return scene.site.strategies
 
 
 VIEWS = (
-    View("config", "The configuration, secrets left out", ConfigView, _config),
-    View(
+    ViewEndpoint("config", "The configuration, secrets left out", ConfigView, _config),
+    ViewEndpoint(
         "strategies",
         "The strategies there are, with the schema of their parameters",
         tuple[StrategyView, ...],

@@ -20,28 +20,9 @@ Tree = dict[str, Any]
 REFERENCE: Final = "#/components/schemas/{name}"
 SCHEMA_NAMES: Final = {
     "Accepted": "CommandAccepted",
-    "AskedClose": "CloseRequest",
-    "AskedKill": "KillRequest",
-    "AskedPause": "PauseRequest",
-    "AskedReset": "ResetRequest",
-    "AskedResume": "ResumeRequest",
-    "Bin": "HistogramBin",
-    "Candles": "CandlesView",
-    "Case": "AnomalyCase",
-    "Condition": "ConditionView",
-    "Courses": "EquityCurvesView",
-    "DogView": "WatchdogView",
-    "Kind": "AnomalyKind",
-    "LinkView": "CauseView",
-    "Live": "LiveView",
-    "Mark": "EquityMarkView",
-    "Readiness": "ReadinessView",
-    "Reading": "ReadingView",
-    "Reason": "NotReadyReason",
-    "Repairs": "FeedRepairsView",
-    "Risk": "RiskView",
-    "State": "StateView",
-    "Trouble": "TroubleView",
+    "EquityMarker": "EquityMarkView",
+    "FeedRepairs": "FeedRepairsView",
+    "DetectedProblem": "TroubleView",
 }
 """The public names of schemas that differ from the class names. Generated clients rely on them, so never change one."""
 STREAM: Final = "text/event-stream"

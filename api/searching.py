@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 from papertape.events.errors import LogReplaced
 
 if TYPE_CHECKING:
-    from papertape.projections.site.event_query import Found, Search
+    from papertape.projections.site.event_query import Search, SearchResult
     from papertape.projections.site.ports import Timeline
 
 SEARCH_S_MAX: Final = 3.0
 """The time limit of a request without a hit; its `next` continues the search."""
 
 
-async def run(search: Search, timeline: Timeline, search_s_max: float = SEARCH_S_MAX) -> Found:
+async def run(search: Search, timeline: Timeline, search_s_max: float = SEARCH_S_MAX) -> SearchResult:
     """Read the pages that a search asks for, at least one. Raise LogReplaced if the log has shrunk."""
     ends_s = time.monotonic() + search_s_max
     while (page := search.page) is not None and not (search.in_vain and time.monotonic() >= ends_s):

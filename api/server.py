@@ -56,7 +56,7 @@ class _Protocol(H11Protocol):
         cycle.message_event.set()
 
 
-class _Counted(logging.Filter):
+class _DisconnectLogFilter(logging.Filter):
     """Drops what the server says of each client that was turned away or cut off: they are counted, and are no fault."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -66,7 +66,7 @@ class _Counted(logging.Filter):
 
 @contextmanager
 def _counted() -> Iterator[None]:
-    logger, counted = logging.getLogger("uvicorn.error"), _Counted()
+    logger, counted = logging.getLogger("uvicorn.error"), _DisconnectLogFilter()
     logger.addFilter(counted)
     try:
         yield

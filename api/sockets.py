@@ -10,13 +10,13 @@ from msgspec import Meta, Struct
 from starlette.websockets import WebSocketDisconnect
 
 from papertape.api.query import NAME_CHARS_MAX, SEQ_MAX
-from papertape.api.tape import Filter
+from papertape.api.tape import StreamFilter
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from papertape.api.streams import Streams
-    from papertape.api.tape import Frame
+    from papertape.api.tape import EventFrame
 
 NAMES_MAX: Final = 100
 MESSAGES_MAX: Final = 1_000
@@ -27,7 +27,7 @@ POLICY_VIOLATED, GOING_AWAY = 1008, 1001
 Names = Annotated[tuple[Annotated[str, Meta(max_length=NAME_CHARS_MAX)], ...], Meta(max_length=NAMES_MAX)]
 
 
-class Subscribe(Struct, frozen=True, forbid_unknown_fields=True):
+class SubscriptionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What a client may say at any time: which events it wants from now on, empty lists are all.
 
     With `after_seq` the events beyond it are told, else the telling goes on where it is.
@@ -39,22 +39,22 @@ class Subscribe(Struct, frozen=True, forbid_unknown_fields=True):
     after_seq: Annotated[int, Meta(ge=0, le=SEQ_MAX)] | None = None
 
 
-class Subscribed(Struct, frozen=True):
+class SubscriptionAck(Struct, frozen=True):
     """The answer to a subscription: the events beyond `after_seq` follow."""
 
     after_seq: int
 
 
-class Mistaken(Struct, frozen=True):
+class SubscriptionRefusal(Struct, frozen=True):
     """The answer to what is no subscription."""
 
     error: str
 
 
-class Conversation:
+class EventSocket:
     """One client: what it wants, and where it stands."""
 
-    def __init__(self, socket: WebSocket, streams: Streams, chosen: Filter, after_seq: int) -> None:
+    def __init__(self, socket: WebSocket, streams: Streams, chosen: StreamFilter, after_seq: int) -> None:
         self._socket, self._streams = socket, streams
         self._filter = chosen
         self._seq = min(after_seq, streams.tape.head_seq)
@@ -65,20 +65,20 @@ class Conversation:
         """Take subscriptions until the client leaves, or says too much."""
         for _ in range(MESSAGES_MAX):
             try:
-                asked = msgspec.json.decode(await self._socket.receive_text(), type=Subscribe)
+                asked = msgspec.json.decode(await self._socket.receive_text(), type=SubscriptionRequest)
             except WebSocketDisconnect:
                 return
             except (KeyError, msgspec.DecodeError) as error:  # KeyError: a message of bytes.
                 self._mistakes += 1
                 if self._mistakes > MISTAKES_MAX:
                     return
-                await self._say(Mistaken(str(error)))
+                await self._say(SubscriptionRefusal(str(error)))
                 continue
-            self._filter = Filter(asked.types, asked.symbols, asked.strategies)
+            self._filter = StreamFilter(asked.types, asked.symbols, asked.strategies)
             if asked.after_seq is not None:
                 self._seq = min(asked.after_seq, self._streams.tape.head_seq)
                 self._turned.set()
-            await self._say(Subscribed(self._seq))
+            await self._say(SubscriptionAck(self._seq))
 
     async def tell(self) -> None:
         """Send what is chosen, as it comes."""
@@ -93,7 +93,7 @@ class Conversation:
             else:
                 await self._streams.until_end(self._streams.moved(begin), self._turned.wait())
 
-    async def _send(self, frames: list[Frame]) -> None:
+    async def _send(self, frames: list[EventFrame]) -> None:
         for frame in frames:
             if self._seq != frame.seq - 1:
                 return  # A subscription moved on to another place meanwhile.
@@ -101,18 +101,18 @@ class Conversation:
             if self._filter.takes(frame):
                 await self._socket.send({"type": "websocket.send", "text": frame.text})
 
-    async def _say(self, what: Subscribed | Mistaken) -> None:
+    async def _say(self, what: SubscriptionAck | SubscriptionRefusal) -> None:
         await self._streams.sent(self._socket.send_text(msgspec.json.encode(what).decode()))
 
 
-async def converse(socket: WebSocket, streams: Streams, chosen: Filter, after_seq: int) -> None:
+async def converse(socket: WebSocket, streams: Streams, chosen: StreamFilter, after_seq: int) -> None:
     """Serve one client from its handshake to its end."""
     with streams.seat() as found:
         if not found:
             await socket.send_denial_response(streams.no_seat())
             return
         await socket.accept()
-        conversation = Conversation(socket, streams, chosen, after_seq)
+        conversation = EventSocket(socket, streams, chosen, after_seq)
         try:
             await streams.until_end(conversation.listen(), conversation.tell())
             await streams.sent(socket.close(GOING_AWAY))

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from papertape.api.problems import busy
 from papertape.api.settings import STREAMS_MAX
-from papertape.api.tape import Filter, Tape
+from papertape.api.tape import SharedEventReader, StreamFilter
 from papertape.events.errors import PapertapeError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Streams:
         send_s_max: float = SEND_S_MAX,
         keep_alive_s: float = KEEP_ALIVE_S,
     ) -> None:
-        self.tape = Tape(timeline)
+        self.tape = SharedEventReader(timeline)
         self.streams_max = streams_max
         self.keep_alive_s = keep_alive_s
         self.open = 0
@@ -147,7 +147,7 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def events_of(streams: Streams, after_seq: int | None, chosen: Filter) -> AsyncGenerator[bytes, None]:
+async def events_of(streams: Streams, after_seq: int | None, chosen: StreamFilter) -> AsyncGenerator[bytes, None]:
     """Yield the events after a seq as server-sent events, with the seq as id, and comments while idle.
 
     During the first read of the log, comments report the progress: a browser does not reconnect after an error.

@@ -19,7 +19,7 @@ FRAMES_KEPT_MAX: Final = 4_096
 FRAMES_A_TURN_MAX: Final = 200
 
 
-class Frame(Struct, frozen=True):
+class EventFrame(Struct, frozen=True):
     """One event, ready to be sent."""
 
     seq: int
@@ -31,7 +31,7 @@ class Frame(Struct, frozen=True):
     """As a server-sent event with the seq as its id."""
 
 
-class Filter(Struct, frozen=True, forbid_unknown_fields=True):
+class StreamFilter(Struct, frozen=True, forbid_unknown_fields=True):
     """Which events; an empty list is all."""
 
     types: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Filter(Struct, frozen=True, forbid_unknown_fields=True):
         """Whether nothing is left out."""
         return not (self.types or self.symbols or self.strategies)
 
-    def takes(self, frame: Frame) -> bool:
+    def takes(self, frame: EventFrame) -> bool:
         """Whether this is one."""
         return (
             (not self.types or frame.type in self.types)
@@ -52,12 +52,12 @@ class Filter(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-class Tape:
+class SharedEventReader:
     """Reads on behalf of everybody who follows the log."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._newest: deque[Frame] = deque(maxlen=FRAMES_KEPT_MAX)
+        self._newest: deque[EventFrame] = deque(maxlen=FRAMES_KEPT_MAX)
         self._of = timeline.views
         self._joined: tuple[tuple[int, int], bytes] = ((0, 0), b"")
         self._moving: asyncio.Task[int] | None = None
@@ -72,7 +72,7 @@ class Tape:
         """The progress of the first fold of the log; None once the views show all of it."""
         return self._timeline.folding
 
-    async def after(self, seq: int) -> list[Frame]:
+    async def after(self, seq: int) -> list[EventFrame]:
         """The next events beyond `seq`, not more than FRAMES_A_TURN_MAX."""
         if self._of is not self._timeline.views:  # Another log stands at its place.
             self._of = self._timeline.views
@@ -90,11 +90,11 @@ class Tape:
             view = event_view(recorded, contracts)
             json = msgspec.json.encode(view)
             sse = b"id: %d\ndata: %b\n\n" % (view.seq, json)
-            frames.append(Frame(view.seq, view.type, view.symbol, view.strategy, json.decode(), sse))
+            frames.append(EventFrame(view.seq, view.type, view.symbol, view.strategy, json.decode(), sse))
         self._keep(frames)
         return frames
 
-    def joined(self, frames: list[Frame], chosen: Filter) -> bytes:
+    def joined(self, frames: list[EventFrame], chosen: StreamFilter) -> bytes:
         """The chosen ones of these as server-sent events. Most who follow stand at the same place and want all."""
         if not chosen.takes_all:
             return b"".join(frame.sse for frame in frames if chosen.takes(frame))
@@ -103,7 +103,7 @@ class Tape:
             self._joined = (span, b"".join(frame.sse for frame in frames))
         return self._joined[1]
 
-    def _keep(self, frames: list[Frame]) -> None:
+    def _keep(self, frames: list[EventFrame]) -> None:
         """Keep what goes on where the kept ones end; without them, what lies at the head."""
         newest_seq = self._newest[-1].seq if self._newest else self.head_seq - FRAMES_A_TURN_MAX
         if frames and frames[0].seq > newest_seq + 1:

@@ -11,13 +11,13 @@ from msgspec import Meta, field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from papertape.api.answers import Page, View, Viewing, seq_of
+from papertape.api.answers import Page, ViewEndpoint, ViewHandler, seq_of
 from papertape.api.gate import Access
 from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq, read
 from papertape.api.routes import GuardedRoute, Operation
 from papertape.projections.folds.trades import TradeView, write_trades_csv
 from papertape.projections.site.ports import newest_views
-from papertape.projections.site.trade_query import Choice, newest
+from papertape.projections.site.trade_query import TradeFilter, newest
 from papertape.projections.text.formats import moment_ms
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from papertape.api.answers import Scene
+    from papertape.api.answers import ViewContext
 
 ROWS_A_TURN = 500
 Text = Annotated[str, Meta(max_length=100)]
@@ -34,7 +34,7 @@ Time = Annotated[
 ]
 
 
-class Chosen(Query, frozen=True, forbid_unknown_fields=True):
+class TradeQuery(Query, frozen=True, forbid_unknown_fields=True):
     """Which closed trades; what is empty leaves all. `from` and `to` are moments of the exit, both included."""
 
     strategy: Text = ""
@@ -46,15 +46,17 @@ class Chosen(Query, frozen=True, forbid_unknown_fields=True):
     to: Time = ""
 
 
-class ChosenPage(Chosen, frozen=True, forbid_unknown_fields=True):
+class TradePageQuery(TradeQuery, frozen=True, forbid_unknown_fields=True):
     """And which part of them: the newest that closed before the event `before`, 0 for the newest of all."""
 
     before: Seq = 0
     limit: Limit = LIMIT_DEFAULT
 
 
-def _choice(query: Chosen) -> Choice:
-    return Choice(query.strategy, query.symbol, query.side, query.reason, query.result, _ms(query.from_), _ms(query.to))
+def _choice(query: TradeQuery) -> TradeFilter:
+    return TradeFilter(
+        query.strategy, query.symbol, query.side, query.reason, query.result, _ms(query.from_), _ms(query.to)
+    )
 
 
 def _ms(text: str) -> int:
@@ -64,20 +66,20 @@ def _ms(text: str) -> int:
     return at_ms
 
 
-async def _trades(scene: Scene, query: ChosenPage) -> Page[TradeView]:
+async def _trades(scene: ViewContext, query: TradePageQuery) -> Page[TradeView]:
     found = newest(scene.views.trades, _choice(query), query.before, query.limit + 1)
     shown = found[: query.limit]
     return Page(shown, shown[-1].seq if len(found) > len(shown) else None)
 
 
-VIEWS = (View("trades", "The closed trades, newest first", Page[TradeView], _trades, ChosenPage),)
+VIEWS = (ViewEndpoint("trades", "The closed trades, newest first", Page[TradeView], _trades, TradePageQuery),)
 
 
-def csv_route(viewing: Viewing) -> GuardedRoute:
+def csv_route(viewing: ViewHandler) -> GuardedRoute:
     """The chosen trades as a file, oldest first, without an end to their number: it is written as it is read."""
 
     async def endpoint(request: Request) -> Response:
-        query = read(Chosen, request)
+        query = read(TradeQuery, request)
         choice, seq = _choice(query), await seq_of(viewing.site, query.as_of)
         known = viewing.unchanged(request, newest_views(viewing.site.timeline).seq if seq is None else seq)
         if known is not None:
@@ -88,7 +90,7 @@ def csv_route(viewing: Viewing) -> GuardedRoute:
         return StreamingResponse(_lines(chosen), headers=viewing.headers(scene.as_of.seq) | name, media_type="text/csv")
 
     operation = Operation(
-        "The closed trades as CSV, oldest first", str, Chosen, media_type="text/csv", refusals=(404, 422, 503)
+        "The closed trades as CSV, oldest first", str, TradeQuery, media_type="text/csv", refusals=(404, 422, 503)
     )
     return GuardedRoute("/api/v1/trades.csv", endpoint, access=Access.READ, operation=operation)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from papertape.api.answers import View
+from papertape.api.answers import ViewEndpoint
 from papertape.api.query import LIMIT_DEFAULT, Limit, Name, Query
 from papertape.events.errors import UsageError
 from papertape.events.facts import RunnerConfigured
@@ -16,30 +16,30 @@ from papertape.projections.folds.coverage import CoverageView
 from papertape.projections.folds.equity import EquityView
 from papertape.projections.folds.kill_switches import TripView
 from papertape.projections.folds.limits import LimitView
-from papertape.projections.folds.marks import Mark
+from papertape.projections.folds.marks import EquityMarker
 from papertape.projections.folds.performance import Performance
 from papertape.projections.folds.portfolio import AccountView, OrderView, PositionView
 from papertape.projections.folds.total import TotalView
 from papertape.projections.site.equity_curves import DayResult, day_results
 
 if TYPE_CHECKING:
-    from papertape.api.answers import Scene
+    from papertape.api.answers import ViewContext
     from papertape.projections.site.views import Views
 
 
-class OneRunner(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class StrategyQuery(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One strategy."""
 
     strategy: Name
 
 
-class SomeRunner(Query, frozen=True, forbid_unknown_fields=True):
+class OptionalStrategyQuery(Query, frozen=True, forbid_unknown_fields=True):
     """One strategy, or all without a name."""
 
     strategy: Annotated[str, Meta(max_length=100)] = ""
 
 
-class LastDays(Query, frozen=True, forbid_unknown_fields=True):
+class DaysQuery(Query, frozen=True, forbid_unknown_fields=True):
     """The last days that are over, and the one that goes on."""
 
     limit: Limit = LIMIT_DEFAULT
@@ -61,15 +61,15 @@ class RunnerDetail(Struct, frozen=True):
     orders: tuple[OrderView, ...]
 
 
-class Courses(Struct, frozen=True):
+class EquityCurvesView(Struct, frozen=True):
     """Equity over time: of all strategies together, of each, and the marks beside it."""
 
     total: TotalView
     strategies: tuple[EquityView, ...]
-    marks: tuple[Mark, ...]
+    marks: tuple[EquityMarker, ...]
 
 
-class Risk(Struct, frozen=True):
+class RiskView(Struct, frozen=True):
     """Every limit as used and allowed, the trips that stand, and the last ones that were reset."""
 
     limits: tuple[LimitView, ...]
@@ -86,11 +86,11 @@ def configured(views: Views, strategy: str) -> RunnerConfigured:
     return views.runners[strategy]
 
 
-async def _runners(scene: Scene, _: Query) -> tuple[AccountView, ...]:
+async def _runners(scene: ViewContext, _: Query) -> tuple[AccountView, ...]:
     return scene.views.portfolio.accounts()
 
 
-async def _runner(scene: Scene, query: OneRunner) -> RunnerDetail:
+async def _runner(scene: ViewContext, query: StrategyQuery) -> RunnerDetail:
     views, name = scene.views, query.strategy
     runner = configured(views, name)
     return RunnerDetail(
@@ -108,48 +108,62 @@ async def _runner(scene: Scene, query: OneRunner) -> RunnerDetail:
     )
 
 
-async def _arena(scene: Scene, _: Query) -> tuple[ArenaRow, ...]:
+async def _arena(scene: ViewContext, _: Query) -> tuple[ArenaRow, ...]:
     return scene.views.arena.rows()
 
 
-async def _positions(scene: Scene, query: SomeRunner) -> tuple[PositionView, ...]:
+async def _positions(scene: ViewContext, query: OptionalStrategyQuery) -> tuple[PositionView, ...]:
     return scene.views.portfolio.positions(_known(scene, query) or None)
 
 
-async def _orders(scene: Scene, query: SomeRunner) -> tuple[OrderView, ...]:
+async def _orders(scene: ViewContext, query: OptionalStrategyQuery) -> tuple[OrderView, ...]:
     name = _known(scene, query)
     return tuple(order for order in scene.views.portfolio.orders() if name in ("", order.strategy))
 
 
-def _known(scene: Scene, query: SomeRunner) -> str:
+def _known(scene: ViewContext, query: OptionalStrategyQuery) -> str:
     """The strategy that is asked for. Raises UsageError for one that there is not."""
     return configured(scene.views, query.strategy).strategy if query.strategy else ""
 
 
-async def _equity(scene: Scene, query: SomeRunner) -> Courses:
+async def _equity(scene: ViewContext, query: OptionalStrategyQuery) -> EquityCurvesView:
     views, name = scene.views, _known(scene, query)
     portfolio = views.portfolio
     capital = sum(account.capital_usdt for account in portfolio.accounts())
     strategies = tuple(view for view in portfolio.equity.views() if name in ("", view.strategy))
-    return Courses(portfolio.equity.total().view(capital), strategies, views.marks.views())
+    return EquityCurvesView(portfolio.equity.total().view(capital), strategies, views.marks.views())
 
 
-async def _risk(scene: Scene, _: Query) -> Risk:
+async def _risk(scene: ViewContext, _: Query) -> RiskView:
     switches = scene.views.portfolio.switches
-    return Risk(scene.views.limits.views(), switches.active(), switches.past())
+    return RiskView(scene.views.limits.views(), switches.active(), switches.past())
 
 
-async def _days(scene: Scene, query: LastDays) -> tuple[DayResult, ...]:
+async def _days(scene: ViewContext, query: DaysQuery) -> tuple[DayResult, ...]:
     return day_results(scene.views.portfolio.equity.views(), scene.views.days, query.limit)
 
 
 VIEWS = (
-    View("runners", "The accounts of all strategies, as configured", tuple[AccountView, ...], _runners),
-    View("runners/{strategy}", "One strategy with its parameters and results", RunnerDetail, _runner, OneRunner),
-    View("arena", "The strategies side by side, the best first", tuple[ArenaRow, ...], _arena),
-    View("positions", "The open positions, marked at the last close", tuple[PositionView, ...], _positions, SomeRunner),
-    View("orders", "The orders that wait for the next open", tuple[OrderView, ...], _orders, SomeRunner),
-    View("equity", "Equity over time, of all together and of each", Courses, _equity, SomeRunner),
-    View("days", "The results of UTC days, oldest first, the last one so far", tuple[DayResult, ...], _days, LastDays),
-    View("risk", "Limits as used and allowed, kill switches that stand, and past ones", Risk, _risk),
+    ViewEndpoint("runners", "The accounts of all strategies, as configured", tuple[AccountView, ...], _runners),
+    ViewEndpoint(
+        "runners/{strategy}", "One strategy with its parameters and results", RunnerDetail, _runner, StrategyQuery
+    ),
+    ViewEndpoint("arena", "The strategies side by side, the best first", tuple[ArenaRow, ...], _arena),
+    ViewEndpoint(
+        "positions",
+        "The open positions, marked at the last close",
+        tuple[PositionView, ...],
+        _positions,
+        OptionalStrategyQuery,
+    ),
+    ViewEndpoint(
+        "orders", "The orders that wait for the next open", tuple[OrderView, ...], _orders, OptionalStrategyQuery
+    ),
+    ViewEndpoint(
+        "equity", "Equity over time, of all together and of each", EquityCurvesView, _equity, OptionalStrategyQuery
+    ),
+    ViewEndpoint(
+        "days", "The results of UTC days, oldest first, the last one so far", tuple[DayResult, ...], _days, DaysQuery
+    ),
+    ViewEndpoint("risk", "Limits as used and allowed, kill switches that stand, and past ones", RiskView, _risk),
 )

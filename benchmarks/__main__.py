@@ -62,20 +62,20 @@ def arguments() -> argparse.Namespace:
     return given
 
 
-def run(name: str, bench: Bench) -> rivals.Told:
+def run(name: str, bench: Bench) -> rivals.RivalResult:
     """One measure, by the Python it needs."""
     if name in WITH_RIVALS and not rivals.at_home():
         return rivals.elsewhere(name, bench)
     busy = load()
     result = MEASURES[name](bench)
     result.load = busy
-    return rivals.Told(result, versions())
+    return rivals.RivalResult(result, versions())
 
 
 def main() -> None:
     """Measure, show, and write when asked to. A missed target is told, it is no failure of the run."""
     given = arguments()
-    told: list[rivals.Told] = []
+    told: list[rivals.RivalResult] = []
     with tempfile.TemporaryDirectory(prefix="papertape-bench-") as folder:
         for name in given.names or MEASURES:
             own = Path(folder) / name

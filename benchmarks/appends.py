@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.market import SYMBOL, minutes
-from benchmarks.measure import Bench, Result, Times, ratio, times_as_fast
+from benchmarks.measure import Bench, Result, Timings, ratio, times_as_fast
 from papertape.events.chain import next_row
 from papertape.events.codec import CODEC
 from papertape.events.facts import CandleClosed
@@ -85,9 +85,9 @@ def ours(path: Path, commits: Sequence[Sequence[Event]]) -> float:
     return run_loop(write())
 
 
-def rounds_of(bench: Bench, runs: dict[str, Callable[[Path], float]], rounds: int) -> dict[str, Times]:
+def rounds_of(bench: Bench, runs: dict[str, Callable[[Path], float]], rounds: int) -> dict[str, Timings]:
     """Alternate, each time on fresh files."""
-    times = {name: Times() for name in runs}
+    times = {name: Timings() for name in runs}
     names = list(runs)
     for number in range(rounds + 1):
         for place in range(len(names)):

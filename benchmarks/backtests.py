@@ -11,7 +11,7 @@ from benchmarks.market import YEAR_DAYS, candles, feed, runners, strategies
 from benchmarks.measure import (
     Bench,
     Result,
-    Times,
+    Timings,
     alternate,
     best_ratio,
     million,
@@ -95,7 +95,7 @@ def closed(result: Backtest) -> int:
     return sum(isinstance(item.event, PositionClosed) for item in result.decided)
 
 
-def speed(result: Result, bench: Bench, what: str, times: Times, note: str) -> None:
+def speed(result: Result, bench: Bench, what: str, times: Timings, note: str) -> None:
     """Add one row: candles a second, the middle and the best round, what the best one cost, what it found."""
     best = times.best
     user, system = times.cpu[best] - times.system[best], times.system[best]
@@ -137,7 +137,7 @@ def against_vectorbt(bench: Bench) -> Result:
     return result
 
 
-def _ratios(result: Result, times: dict[str, Times], rate: float) -> None:
+def _ratios(result: Result, times: dict[str, Timings], rate: float) -> None:
     """Hold the targets against vectorbt's quicker formulation, though it carries fewer rules, best round by best."""
     for ours_name, words in (("whole", "whole call"), ("ready", "ready rows")):
         factor = best_ratio(times["signals"], times[ours_name])

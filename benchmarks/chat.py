@@ -18,7 +18,7 @@ from msgspec import Struct
 from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
 from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
 from benchmarks.processes import environment
-from papertape.engine.command_queue import CommandDesk
+from papertape.engine.command_queue import CommandQueue
 from papertape.engine.loop import Loop
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.reducer.state import new_world
@@ -35,9 +35,9 @@ from papertape.projections.telegram.address import ChatAddress
 from papertape.projections.telegram.bot import Bot
 from papertape.projections.telegram.client import TelegramClient
 from papertape.projections.telegram.delivery import Notifier
-from papertape.projections.telegram.poll import Gate
-from papertape.projections.telegram.rate_limit import Pace
-from papertape.projections.telegram.secret import Token
+from papertape.projections.telegram.poll import ChatAllowlist
+from papertape.projections.telegram.rate_limit import MessageRateLimiter
+from papertape.projections.telegram.secret import BotToken
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -54,7 +54,7 @@ RATIO_MAX = 1.2
 STARTS_S_MAX = 30.0
 
 
-class Chat(Struct, frozen=True):
+class BotApiProcess(Struct, frozen=True):
     """A stand-in of the Bot API as a process of its own."""
 
     process: subprocess.Popen[bytes]
@@ -71,7 +71,7 @@ class Chat(Struct, frozen=True):
 
 
 @contextmanager
-def chat(folder: Path) -> Iterator[Chat]:
+def chat(folder: Path) -> Iterator[BotApiProcess]:
     """Start one, and end it."""
     file = folder / "chat.txt"
     command = [sys.executable, "-m", "papertape", "twin", "telegram", "--port", "0"]
@@ -82,13 +82,13 @@ def chat(folder: Path) -> Iterator[Chat]:
         while "\n" not in (said := file.read_text(encoding="utf-8")):
             assert time.monotonic() < until_s, "the stand-in does not start"
             time.sleep(0.05)
-        yield Chat(process, dict(word.split("=", 1) for word in said.split() if "=" in word), file)
+        yield BotApiProcess(process, dict(word.split("=", 1) for word in said.split() if "=" in word), file)
     finally:
         process.kill()
         process.wait()
 
 
-class Desk:
+class EngineWithChat:
     """An engine's loop, and beside it a notifier and a bot as in a live engine."""
 
     def __init__(self, db: Path, log: SqliteEventLog, words: dict[str, str]) -> None:
@@ -96,16 +96,16 @@ class Desk:
         digest = code_digest(strategies().values())
         self.loop = Loop(new_world(strategies()), log, self.bus, snapshot_store(db, print), digest, print)
         self._readers = [log.reader(), log.reader()]
-        self._clients = [TelegramClient(Token(words["TELEGRAM_BOT_TOKEN"]), words["telegram.api_url"]) for _ in "ab"]
+        self._clients = [TelegramClient(BotToken(words["TELEGRAM_BOT_TOKEN"]), words["telegram.api_url"]) for _ in "ab"]
         self._cursors = SqliteCursors(db.with_name("cursors"))
-        chat_id, pace = int(words["TELEGRAM_CHAT_ID"]), Pace(self.clock)
+        chat_id, pace = int(words["TELEGRAM_CHAT_ID"]), MessageRateLimiter(self.clock)
         self.notifier = Notifier(
             self._readers[0], self.bus, self._cursors, Alerts, self._clients[0], ChatAddress(chat_id, self._cursors),
             self.clock, lambda _: None, digest=Digest, pace=pace,
         )  # fmt: skip
         self.bot = Bot(
-            self._clients[1], Gate(chat_id), CommandDesk(self.loop), self._readers[1], self.bus, self._cursors,
-            self.clock, lambda _: None, pace=pace,
+            self._clients[1], ChatAllowlist(chat_id), CommandQueue(self.loop), self._readers[1], self.bus,
+            self._cursors, self.clock, lambda _: None, pace=pace,
         )  # fmt: skip
 
     def start(self) -> list[asyncio.Future[Any]]:
@@ -122,11 +122,13 @@ class Desk:
         self._cursors.close()
 
 
-async def measured(folder: Path, here: Chat, minutes_a_block: int) -> tuple[dict[bool, list[list[float]]], int, int]:
+async def measured(
+    folder: Path, here: BotApiProcess, minutes_a_block: int
+) -> tuple[dict[bool, list[list[float]]], int, int]:
     """Seconds of every minute by whether Telegram lived, in blocks; alerts that waited at the end, and messages."""
     db = folder / "log.db"
     log = await SqliteEventLog.open(db, clock_ms=SystemClock().now_ms)
-    desk = Desk(db, log, here.words)
+    desk = EngineWithChat(db, log, here.words)
     started = EngineStarted(0, "benchmark", "", "")
     await desk.loop.take([started, *configuration(strategies(), listed(drawn_symbols(SYMBOLS)), runners())])
     market = minutes(drawn_symbols(SYMBOLS), warm_up=WARM_UP_MINUTES)

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from benchmarks.market import drawn_symbols
 from papertape.engine.ports.clock import SystemClock
 from papertape.sandbox.bitget.market import SimTwinMarket
-from papertape.sandbox.bitget.twin import Twin
-from papertape.sandbox.bitget.venue import Manner
+from papertape.sandbox.bitget.twin import BitgetTwin
+from papertape.sandbox.bitget.venue import ExchangeBehaviour
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ TICKER_MS = 5_000
 MARKETS = 10
 
 
-class Many(SimTwinMarket):
+class ReplicatedSimMarket(SimTwinMarket):
     """Symbols that trade at the prices of the first few: what is measured is the feed, not the drawing of a market."""
 
     def __init__(self, symbols: Sequence[str]) -> None:
@@ -49,8 +49,10 @@ class Many(SimTwinMarket):
 
 async def serve(symbols: int) -> None:
     """Serve until nobody holds the other end of stdin."""
-    market = Many(drawn_symbols(symbols))
-    async with Twin(market, SystemClock(), manner=Manner(update_ms=UPDATE_MS, ticker_ms=TICKER_MS)) as twin:
+    market = ReplicatedSimMarket(drawn_symbols(symbols))
+    async with BitgetTwin(
+        market, SystemClock(), manner=ExchangeBehaviour(update_ms=UPDATE_MS, ticker_ms=TICKER_MS)
+    ) as twin:
         print(twin.rest_url, twin.ws_url, flush=True)
         await asyncio.to_thread(sys.stdin.read)
 

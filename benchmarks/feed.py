@@ -16,7 +16,7 @@ from benchmarks.exchange import TICKER_MS, UPDATE_MS
 from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
 from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
 from papertape.engine.feeds.bitget.feed import BitgetFeed
-from papertape.engine.feeds.bitget.session import Watch
+from papertape.engine.feeds.bitget.session import FeedSession
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.loop import Loop
 from papertape.engine.ports.clock import SystemClock
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
-    from papertape.engine.ports.feed import Seen
+    from papertape.engine.ports.feed import ResumePoint
     from papertape.events.facts import FeedConnected, FeedFact
 
 SIZES = (50, 500)
@@ -41,7 +41,7 @@ WARM_UP_MS = 3_600_000
 DAY_MINUTES = 1_440
 
 
-class Taken(Struct):
+class CommitDelays(Struct):
     """What was measured, in seconds from a frame to the commit of the candle that it ended; the processor's share.
 
     `own` counts from each symbol's own frame, `last` from the last one of the minute.
@@ -53,18 +53,22 @@ class Taken(Struct):
     cpu_share: float = 0.0
 
 
-class Measured(BitgetFeed):
+class MeasuredFeed(BitgetFeed):
     """The feed, looked at after every commit, from the first minute on that the streams have shown whole."""
 
     def __init__(self, settings: BitgetSettings, minutes: int) -> None:
         super().__init__(settings, SystemClock())
-        self.taken = Taken()
+        self.taken = CommitDelays()
         self._minutes = minutes
 
-    async def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:  # noqa: ARG002
+    async def facts(
+        self,
+        seen: Mapping[str, ResumePoint],
+        anchor: FeedConnected | None,  # noqa: ARG002
+    ) -> AsyncIterator[list[FeedFact]]:
         """The feed's batches; after each the loop has committed it when it asks for the next one."""
         clock = SystemClock()
-        watch = Watch(self.settings, clock, clock, self.refusals)
+        watch = FeedSession(self.settings, clock, clock, self.refusals)
         begun = (0.0, 0.0)
         try:
             async with aclosing(watch.facts(dict(seen))) as batches:  # type: ignore[type-var]
@@ -86,11 +90,11 @@ class Measured(BitgetFeed):
             await watch.close()
 
     @staticmethod
-    def _is_whole(watch: Watch, closed: list[CandleClosed]) -> bool:
+    def _is_whole(watch: FeedSession, closed: list[CandleClosed]) -> bool:
         """Whether the streams were there before the candles began."""
         return all(fact.open_time_ms >= watch.board.symbols[fact.symbol].whole_from_ms for fact in closed)
 
-    def _measure(self, watch: Watch, closed: list[CandleClosed]) -> None:
+    def _measure(self, watch: FeedSession, closed: list[CandleClosed]) -> None:
         now_ms = watch.now_ms()
         begun_ms = [watch.board.symbols[fact.symbol].begun_ms for fact in closed]
         self.taken.own += [(now_ms - at_ms) / 1_000.0 for at_ms in begun_ms]
@@ -111,12 +115,12 @@ def exchange(symbols: int) -> Iterator[tuple[str, str]]:
             process.kill()
 
 
-async def watched(db: Path, symbols: int, minutes: int) -> Taken:
+async def watched(db: Path, symbols: int, minutes: int) -> CommitDelays:
     """Some minutes of the live engine over the stand-in. No waiting for corrections: what is measured is the way."""
     names = tuple(drawn_symbols(symbols))
     with exchange(symbols) as (rest_url, ws_url):
         settings = BitgetSettings(symbols=names, rest_url=rest_url, ws_url=ws_url, warm_up_ms=WARM_UP_MS, settle_s=0.0)
-        feed = Measured(settings, minutes)
+        feed = MeasuredFeed(settings, minutes)
         what = EngineSettings(db, "bench", strategies(), runners())
         async with engine(what, [], SystemClock(), print, names) as running:
             await running.loop.run(feed)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from benchmarks.market import listed, minutes, runners, strategies
 from papertape.engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
-from papertape.engine.reducer.state import World, new_world
+from papertape.engine.reducer.state import EngineState, new_world
 from papertape.engine.runner_settings import configuration
 from papertape.engine.startup import snapshot_store
 from papertape.engine.strategy_registry import code_digest
@@ -30,7 +30,7 @@ TAIL_EVENTS = SNAPSHOT_EVERY_EVENTS - 500
 NEVER = 1 << 62
 
 
-class Grown(Struct, frozen=True):
+class GrownLog(Struct, frozen=True):
     """A log of a length: stopped with a snapshot at its head, and killed with a long tail behind the snapshot."""
 
     events: int
@@ -38,13 +38,13 @@ class Grown(Struct, frozen=True):
     killed: Path | None
 
 
-class Grower:
+class LogGrower:
     """Grows one log. Its world stays in memory while the files are copied."""
 
     def __init__(self, folder: Path) -> None:
         self.db = folder / "grow" / "papertape.db"
         self.db.parent.mkdir()
-        self.world: World = new_world(strategies())
+        self.world: EngineState = new_world(strategies())
         self.candles = 0
         self._facts = _facts()
 
@@ -86,9 +86,9 @@ def _facts() -> Iterator[list[Event]]:
         yield [*facts]
 
 
-def grown(folder: Path, lengths: list[int]) -> tuple[list[Grown], Grower]:
+def grown(folder: Path, lengths: list[int]) -> tuple[list[GrownLog], LogGrower]:
     """A log of each length, and what grew them."""
-    grower, found = Grower(folder), []
+    grower, found = LogGrower(folder), []
     for events in lengths:
         killed = None
         if events > 2 * TAIL_EVENTS:
@@ -96,5 +96,5 @@ def grown(folder: Path, lengths: list[int]) -> tuple[list[Grown], Grower]:
             asyncio.run(grower.grow(events, 0, snapshot=False))
             killed = grower.copy(f"killed-{events}")
         reached = asyncio.run(grower.grow(events, 0, snapshot=True))
-        found.append(Grown(reached, grower.copy(f"stopped-{events}"), killed))
+        found.append(GrownLog(reached, grower.copy(f"stopped-{events}"), killed))
     return found, grower

@@ -9,12 +9,12 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from benchmarks.logs import SYMBOLS, Grower
+from benchmarks.logs import SYMBOLS, LogGrower
 from benchmarks.market import strategies
 from benchmarks.measure import Bench, Result, milliseconds, percentile
-from papertape.engine.inspect.chart_reader import Charts
+from papertape.engine.inspect.chart_reader import ChartReader
 from papertape.engine.inspect.entry_conditions import conditions
-from papertape.engine.inspect.state_history import Past
+from papertape.engine.inspect.state_history import StateHistory
 from papertape.engine.reducer.snapshot_codec import world_digest
 from papertape.events.log_thread import LogThread
 from papertape.events.sqlite_log import SqliteLogReader
@@ -37,7 +37,7 @@ def looks(bench: Bench) -> Result:
     result = Result("looks", f"what a page asks of a log of {events:,} events, {len(SYMBOLS)} symbols, four strategies")
     folder = bench.folder / "looks"
     folder.mkdir()
-    grower = Grower(folder)
+    grower = LogGrower(folder)
     head = asyncio.run(grower.grow(events, 0, snapshot=False))
     with closing(LogThread(lambda: SqliteLogReader(grower.db))) as thread:
         asyncio.run(_measure(result, thread, head, world_digest(grower.world)))
@@ -45,7 +45,7 @@ def looks(bench: Bench) -> Result:
 
 
 async def _measure(result: Result, thread: LogThread, head: int, expected: str) -> None:
-    past, charts, chance = Past(thread, strategies(), None), Charts(thread), random.Random(1)
+    past, charts, chance = StateHistory(thread, strategies(), None), ChartReader(thread), random.Random(1)
     first, found = await _timed(lambda: past.look(head, world_digest))
     result.add("the first look of all, which folds the whole log once", milliseconds(first))
     result.add("it ends in the state that wrote the log", "digest", "equal", found == expected)
@@ -62,7 +62,7 @@ async def _measure(result: Result, thread: LogThread, head: int, expected: str) 
         await _charts(result, charts, name, frame_ms, head)
 
 
-async def _charts(result: Result, charts: Charts, name: str, frame_ms: int, head: int) -> None:
+async def _charts(result: Result, charts: ChartReader, name: str, frame_ms: int, head: int) -> None:
     """A chart at several places that nobody looked at, and the same a moment later."""
     fresh: list[float] = []
     again: list[float] = []

@@ -12,7 +12,7 @@ from papertape.engine.feeds.sim.episodes import DAY_MINUTES, DAY_MS, FUNDING_MS
 from papertape.engine.feeds.sim.feed import SimFeed
 from papertape.engine.feeds.sim.market import KNOWN, MINUTE_MS, SimMarket
 from papertape.engine.feeds.sim.script import READING_MS, START_MS, SimSettings
-from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.ports.clock import ManualClock
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SEED = 7
 SYMBOL = "BTCUSDT"
 YEAR_DAYS = 365
-NO_LIMITS = Risk(max_session_loss_percent=100.0, max_daily_loss_percent=100.0, global_max_loss_percent=100.0)
+NO_LIMITS = RiskSettings(max_session_loss_percent=100.0, max_daily_loss_percent=100.0, global_max_loss_percent=100.0)
 """The kill switches are asked on every candle and never trip: a stopped account would be quick and prove nothing."""
 
 

@@ -60,7 +60,7 @@ class Bench(Struct, frozen=True):
         return full if self.full and full is not None else normal
 
 
-class Times(Struct):
+class Timings(Struct):
     """Seconds of every round, by the wall clock and by the processor, and what the system had to do for them."""
 
     wall: list[float] = field(default_factory=list)
@@ -93,9 +93,9 @@ class Times(Struct):
         return statistics.median(self.cpu)
 
 
-def alternate(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
+def alternate(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timings]:
     """Run everything once a round, in turning order, so that what disturbs the machine disturbs all alike."""
-    names, times = list(runs), {name: Times() for name in runs}
+    names, times = list(runs), {name: Timings() for name in runs}
     gc.collect()
     gc.freeze()  # What the imports left behind is nobody's work: no collection inside a round walks through it.
     for number in range(rounds):
@@ -109,12 +109,12 @@ def alternate(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
     return times
 
 
-def best_ratio(slower: Times, faster: Times) -> float:
+def best_ratio(slower: Timings, faster: Timings) -> float:
     """Return how many times as fast the best rounds are, in processor time: a disturbance only makes a round longer."""
     return min(slower.cpu) / min(faster.cpu)
 
 
-def ratio(slower: Times, faster: Times) -> float:
+def ratio(slower: Timings, faster: Timings) -> float:
     """How many times as fast: the median of the rounds' own ratios."""
     return statistics.median(a / b for a, b in zip(slower.wall, faster.wall, strict=True))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.backtests import STRATEGY, count, days
 from benchmarks.market import SYMBOL, candles, write_csv
-from benchmarks.measure import ROOT, Bench, Result, Times, milliseconds
+from benchmarks.measure import ROOT, Bench, Result, Timings, milliseconds
 
 TARGET_S = 1.5
 IMPORTS_SHOWN = 8
@@ -30,9 +30,9 @@ def backtest_command(path: Path, *options: str) -> list[str]:
     return [*command, "--strategy", STRATEGY]
 
 
-def timed(command: list[str], folder: Path, rounds: int) -> Times:
+def timed(command: list[str], folder: Path, rounds: int) -> Timings:
     """Run a command again and again."""
-    times = Times()
+    times = Timings()
     for _ in range(rounds):
         before, started = os.times(), time.perf_counter()
         subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True, timeout=TIMEOUT_S)

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.logs import SYMBOLS, TAIL_EVENTS, Grower, grown
+from benchmarks.logs import SYMBOLS, TAIL_EVENTS, LogGrower, grown
 from benchmarks.market import strategies
 from benchmarks.measure import ROOT, Bench, Result, million, milliseconds
 from benchmarks.processes import IMPORTS_SHOWN, environment, imports
@@ -22,7 +22,7 @@ from papertape.events.sqlite_log import SqliteLogReader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
 
 READY_S, FLATNESS = 0.3, 1.2
 PLAIN_S, COMPILED_S = 60.0, 5.0
@@ -99,7 +99,7 @@ def replay(bench: Bench) -> Result:
     result = Result("replay", f"{candles:,} candles with four runners followed again, no snapshot")
     folder = bench.folder / "replay"
     folder.mkdir()
-    grower = Grower(folder)
+    grower = LogGrower(folder)
     events = asyncio.run(grower.grow(0, candles, snapshot=False))
     plain, expected = _timed(grower.db, _plain)
     part = candles / REPLAYED_CANDLES
@@ -130,7 +130,7 @@ def replay(bench: Bench) -> Result:
     return result
 
 
-def _timed(db: Path, way: Callable[[SqliteLogReader], World]) -> tuple[float, str]:
+def _timed(db: Path, way: Callable[[SqliteLogReader], EngineState]) -> tuple[float, str]:
     """Seconds of one replay, and the digest of its end."""
     reader = SqliteLogReader(db)
     started = time.perf_counter()
@@ -140,12 +140,12 @@ def _timed(db: Path, way: Callable[[SqliteLogReader], World]) -> tuple[float, st
     return took, world_digest(world)
 
 
-def _plain(reader: SqliteLogReader) -> World:
+def _plain(reader: SqliteLogReader) -> EngineState:
     """The engine's own recovery."""
     return recover(reader, None, strategies()).world
 
 
-def _compiled(reader: SqliteLogReader) -> World:
+def _compiled(reader: SqliteLogReader) -> EngineState:
     """The compiled one."""
     from papertape.engine.research.replay import replay_compiled  # noqa: PLC0415 - may not be there
 

@@ -20,7 +20,7 @@ FOLDER = Path(os.environ.get("PAPERTAPE_BENCH_VENV", ROOT / ".venv-bench"))
 TIMEOUT_S = 1_800.0
 
 
-class Told(Struct):
+class RivalResult(Struct):
     """What the other Python says: a result, and the versions it was found with."""
 
     result: Result
@@ -47,7 +47,7 @@ def python() -> Path:
     return found
 
 
-def elsewhere(name: str, bench: Bench) -> Told:
+def elsewhere(name: str, bench: Bench) -> RivalResult:
     """Run one measure with the rivals' Python."""
     options = ["--quick"] if bench.quick else []
     done = subprocess.run(
@@ -58,4 +58,4 @@ def elsewhere(name: str, bench: Bench) -> Told:
         stdout=subprocess.PIPE,
         timeout=TIMEOUT_S,
     )
-    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Told)
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=RivalResult)

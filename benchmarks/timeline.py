@@ -12,7 +12,7 @@ import msgspec
 from benchmarks import traded
 from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
 from benchmarks.processes import environment
-from benchmarks.timeline_once import Told
+from benchmarks.timeline_once import TimelineMeasurements
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,14 +41,14 @@ def timeline(bench: Bench) -> Result:
     return result
 
 
-def _told(db: Path) -> Told:
+def _told(db: Path) -> TimelineMeasurements:
     """What a fresh process says."""
     command = [sys.executable, "-m", "benchmarks.timeline_once", str(db)]
     done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, check=True)
-    return msgspec.json.decode(done.stdout, type=Told)
+    return msgspec.json.decode(done.stdout, type=TimelineMeasurements)
 
 
-def _starts(result: Result, first: Told, again: Told | None) -> None:
+def _starts(result: Result, first: TimelineMeasurements, again: TimelineMeasurements | None) -> None:
     result.add("until the head is there, nothing kept", _with_cpu(first.head_s, first.head_cpu_s))
     if again is not None:
         result.add("until the head is there, from what was kept", _with_cpu(again.head_s, again.head_cpu_s))
@@ -57,7 +57,7 @@ def _starts(result: Result, first: Told, again: Told | None) -> None:
     result.add("the longest that others wait meanwhile", milliseconds(held), f"< {milliseconds(HOLD_S)}", held < HOLD_S)
 
 
-def _seeks(result: Result, told: Told) -> None:
+def _seeks(result: Result, told: TimelineMeasurements) -> None:
     p95 = percentile(told.seeks_s, 95.0)
     result.add("any moment, p50", _both(told, 50.0))
     result.add("any moment, p95", _both(told, 95.0), f"< {SEEK_S:g} s", p95 < SEEK_S)
@@ -67,7 +67,7 @@ def _seeks(result: Result, told: Told) -> None:
     result.add("a fork of all views", milliseconds(told.fork_s))
 
 
-def _both(told: Told, percent: float) -> str:
+def _both(told: TimelineMeasurements, percent: float) -> str:
     return _with_cpu(percentile(told.seeks_s, percent), percentile(told.seeks_cpu_s, percent))
 
 
@@ -75,7 +75,7 @@ def _with_cpu(wall_s: float, cpu_s: float) -> str:
     return f"{milliseconds(wall_s)} (processor {milliseconds(cpu_s)})"
 
 
-def _pages(result: Result, told: Told) -> None:
+def _pages(result: Result, told: TimelineMeasurements) -> None:
     for name, seconds in told.pictures_s.items():
         result.add(f"views of a page: {name}", milliseconds(seconds))
     whole = sum(told.pictures_s.values())

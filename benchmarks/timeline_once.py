@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct, field
 
-from papertape.cli.service.gc_freeze import Sparing
+from papertape.cli.service.gc_freeze import GcFreeze
 from papertape.cli.service.page_timeline import timeline_of
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.persistence.fork import fork
@@ -35,7 +35,7 @@ TURN_S = 0.001
 STATM_RESIDENT = 1
 
 
-class Told(Struct):
+class TimelineMeasurements(Struct):
     """What one process found. Times in seconds; of the processor where the name says so."""
 
     events: int = 0
@@ -74,11 +74,11 @@ async def running(timeline: LogTimeline) -> AsyncIterator[None]:
         await task
 
 
-async def tell(db: Path) -> Told:
+async def tell(db: Path) -> TimelineMeasurements:
     """Open, wait for the head and for all checkpoints, seek, draw."""
     gc.freeze()  # This and the next line: as the web does.
-    gc.callbacks.append(Sparing())
-    told = Told(memory_before_mb=memory_mb())
+    gc.callbacks.append(GcFreeze())
+    told = TimelineMeasurements(memory_before_mb=memory_mb())
     timeline = timeline_of(db, {}, AlertSettings(), _warn)
     async with running(timeline):
         await _start(timeline, told)
@@ -91,7 +91,7 @@ def _warn(text: str) -> None:
     sys.exit(f"unexpected: {text}")
 
 
-async def _start(timeline: LogTimeline, told: Told) -> None:
+async def _start(timeline: LogTimeline, told: TimelineMeasurements) -> None:
     """Until the head is there, and until every moment is near; how long the loop was held at most."""
     wall, cpu = time.perf_counter(), time.process_time()
     told.folded_of = await timeline.wait_beyond(0)
@@ -107,14 +107,14 @@ async def _start(timeline: LogTimeline, told: Told) -> None:
     told.fork_s = _seconds(lambda: fork(timeline.views))
 
 
-async def _turn(told: Told) -> None:
+async def _turn(told: TimelineMeasurements) -> None:
     """Wait for the next turn of the loop. What the system gave to other processes meanwhile is no hold."""
     held = time.thread_time()
     await asyncio.sleep(TURN_S)
     told.longest_hold_s = max(told.longest_hold_s, time.thread_time() - held)
 
 
-async def _seek(timeline: LogTimeline, told: Told) -> None:
+async def _seek(timeline: LogTimeline, told: TimelineMeasurements) -> None:
     chance = Random(SEED)
     for _ in range(SEEKS):
         seq = chance.randint(1, told.events)
@@ -130,7 +130,7 @@ async def _seek(timeline: LogTimeline, told: Told) -> None:
         told.moments_s.append(await _awaited(lambda asked=at_ms: timeline.seq_at(asked)))  # type: ignore[misc]
 
 
-def _draw(views: Views, told: Told) -> None:
+def _draw(views: Views, told: TimelineMeasurements) -> None:
     """What pages show, each as often as it must be to be measured."""
     one = views.strategies[0]
     shown: dict[str, Callable[[], Any]] = {

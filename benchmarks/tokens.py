@@ -26,7 +26,7 @@ BOUNDARY_EVERY_S = 0.25
 REFUSED = ("401", "429")
 
 
-class Felt(Struct):
+class TokenGuessImpact(Struct):
     """Seconds of every boundary in peace and under guessing; what the guesser was answered, and for how long."""
 
     idle: list[float] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Felt(Struct):
 
 
 @contextmanager
-def guesser(host: str, port: int, count: int, felt: Felt) -> Iterator[None]:
+def guesser(host: str, port: int, count: int, felt: TokenGuessImpact) -> Iterator[None]:
     """Somebody guesses while the block lasts, and until it is at least so often."""
     command = [sys.executable, "-m", "benchmarks.web_guesser", host, str(port), str(count)]
     with subprocess.Popen(
@@ -53,9 +53,9 @@ def guesser(host: str, port: int, count: int, felt: Felt) -> Iterator[None]:
         felt.took_s += time.perf_counter() - begun_s
 
 
-async def measured(db: Path, tokens: int, count: int, rounds: int) -> Felt:
+async def measured(db: Path, tokens: int, count: int, rounds: int) -> TokenGuessImpact:
     """Alternate: boundaries in peace, then while somebody guesses."""
-    felt = Felt()
+    felt = TokenGuessImpact()
     async with warmed_up(db) as (loop, log, market):
         with page_of(db) as (host, port):
             await up(host, port, log.head.seq)

@@ -51,7 +51,7 @@ async def _create(db: Path) -> None:
 
 
 def _rows(events: int, trade_every_minutes: int) -> Iterator[Row]:
-    head, trading = Head(), _Trading(trade_every_minutes)
+    head, trading = Head(), _TradeGenerator(trade_every_minutes)
     started = EngineStarted(0, "benchmark", code_digest(strategies().values()), "")
     first: list[Event] = [started, *configuration(strategies(), listed(SYMBOLS), runners())]
     for number, facts in enumerate(minutes(SYMBOLS)):
@@ -63,7 +63,7 @@ def _rows(events: int, trade_every_minutes: int) -> Iterator[Row]:
             return
 
 
-class _Trading:
+class _TradeGenerator:
     """Every few minutes another strategy opens a position on another symbol, and closes it half an hour later."""
 
     def __init__(self, every_minutes: int) -> None:

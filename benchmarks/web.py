@@ -42,7 +42,7 @@ TIMES_IDLE_MAX = 2.0
 UP_S_MAX = 120.0
 
 
-class Felt(Struct):
+class ClientLoadImpact(Struct):
     """Seconds of every boundary without clients and with them, and what the clients met with."""
 
     idle: list[float] = field(default_factory=list)
@@ -66,7 +66,7 @@ def page_of(db: Path) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def crowd(host: str, port: int, felt: Felt) -> Iterator[None]:
+def crowd(host: str, port: int, felt: ClientLoadImpact) -> Iterator[None]:
     """A thousand clients while the block lasts."""
     command = [sys.executable, "-m", "benchmarks.web_clients", host, str(port), str(CLIENTS)]
     with subprocess.Popen(
@@ -120,9 +120,9 @@ async def warmed_up(db: Path) -> AsyncIterator[tuple[Loop, SqliteEventLog, Marke
         await log.close()
 
 
-async def measured(db: Path, count: int, rounds: int) -> Felt:
+async def measured(db: Path, count: int, rounds: int) -> ClientLoadImpact:
     """Alternate: boundaries without clients, then with a thousand."""
-    felt = Felt()
+    felt = ClientLoadImpact()
     async with warmed_up(db) as (loop, log, market):
         with page_of(db) as (host, port):
             await up(host, port, log.head.seq)

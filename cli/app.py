@@ -32,7 +32,7 @@ WRONG_USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__na
 _EXAMPLE = "Example: papertape arena --db data/papertape.db"
 
 
-class Group(TyperGroup):
+class CommandGroup(TyperGroup):
     """The group of all verbs: a `PapertapeError` becomes its text in red on stderr and its exit code."""
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
@@ -102,7 +102,7 @@ def _application() -> typer.Typer:
     """All verbs of the table, each under its heading."""
     made = typer.Typer(
         name="papertape",
-        cls=Group,
+        cls=CommandGroup,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

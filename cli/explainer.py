@@ -14,7 +14,7 @@ from papertape.engine.kernel.strategy import Condition, Strategy
 from papertape.engine.strategy_registry import code_digest, load_strategies
 from papertape.events.errors import ConfigError
 from papertape.events.facts import OrderPlaced, OrderRejected, RunnerConfigured
-from papertape.projections.text.causes import Condition as Shown
+from papertape.projections.text.causes import ConditionView as Shown
 from papertape.projections.text.causes import is_entry
 
 if TYPE_CHECKING:

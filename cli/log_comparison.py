@@ -19,18 +19,18 @@ from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.folds.decisions import market_of
 from papertape.projections.folds.log_diff import (
-    Compared,
+    ComparedLog,
     Comparison,
-    Difference,
+    DecisionDifference,
+    DecisionReasons,
     MarketDifference,
-    Reasons,
     comparison,
     first_parting,
     market_difference,
     partings,
 )
 from papertape.projections.host import fold
-from papertape.projections.text.causes import Condition
+from papertape.projections.text.causes import ConditionView
 from papertape.projections.text.causes import why as chain_of
 from papertape.projections.text.event_lines import line
 from papertape.projections.text.reasons import hold_words
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
     from papertape.engine.kernel.strategy import Condition as KernelCondition
     from papertape.engine.kernel.strategy import Strategy
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
     from papertape.events.log import Recorded
-    from papertape.projections.folds.log_diff import Parting
+    from papertape.projections.folds.log_diff import Divergence
 
 LATE: Final = "the candle came late, and a late one opens nothing"
 
@@ -61,7 +61,7 @@ def compared(db_a: Path, db_b: Path, config: Path | None) -> Comparison:
         return replace(found, difference=_explained(found.difference, parting, a, b))
 
 
-def _explained(difference: Difference, parting: Parting, a: _Side, b: _Side) -> Difference:
+def _explained(difference: DecisionDifference, parting: Divergence, a: _Side, b: _Side) -> DecisionDifference:
     of_a = None if difference.kind == "only_b" else parting.a
     of_b = None if difference.kind == "only_a" else parting.b
     return replace(
@@ -93,7 +93,7 @@ class _Side:
     ) -> None:
         self.reader, self._strategies = reader, strategies
         self._snapshots = SnapshotStore(beside(db, ".snapshots"), lambda _: None, only_looks=True)
-        self.folds = Compared(str(db))
+        self.folds = ComparedLog(str(db))
         self._explainer = Explainer(reader, config)
         fold([self.folds], forwards(reader))
 
@@ -101,12 +101,12 @@ class _Side:
         """An event in words; None where there is none."""
         return None if event is None else line(event, self.folds.contracts.by_symbol).text
 
-    def reasons(self, decision: Recorded | None, others: Recorded | None) -> Reasons:
+    def reasons(self, decision: Recorded | None, others: Recorded | None) -> DecisionReasons:
         """Why this side decided so; where only the other one decided an entry, why this one did not."""
         if decision is None:
-            return self._why_not(others.event) if others is not None else Reasons()
+            return self._why_not(others.event) if others is not None else DecisionReasons()
         chain = chain_of(decision.seq, self._event, self.folds.contracts.by_symbol)
-        return Reasons(
+        return DecisionReasons(
             causes=tuple(self.folds.told(link.recorded) for link in chain.links[1:]),
             conditions=_plain(self._explainer.explanation(decision).conditions),
         )
@@ -114,18 +114,18 @@ class _Side:
     def _event(self, seq: int) -> Recorded:
         return self.reader.read(seq - 1, 1)[0]
 
-    def _why_not(self, event: Event) -> Reasons:
+    def _why_not(self, event: Event) -> DecisionReasons:
         """The conditions of an entry as they stood here on the candle on which the other log saw them met."""
         if not isinstance(event, OrderPlaced | OrderRejected):
-            return Reasons()
+            return DecisionReasons()
         candle = self._candle(event.symbol, event.at_ms)
         world = None if candle is None else self._world(candle.seq)
         if candle is None or world is None or all(one.strategy.name != event.strategy for one in world.runners):
-            return Reasons()
+            return DecisionReasons()
         found = next(one for one in conditions_of(world, event.strategy, event.symbol) if one.side == event.side)
         late = [LATE] if isinstance(candle.event, CandleClosed) and candle.event.timing is Timing.LATE else []
         holds = (*late, *(hold_words(one.reason, one.detail) for one in found.holds))
-        return Reasons((self.folds.told(candle),), _plain(found.conditions), holds)
+        return DecisionReasons((self.folds.told(candle),), _plain(found.conditions), holds)
 
     def _candle(self, symbol: str, at_ms: int) -> Recorded | None:
         """The candle of this log that closed then."""
@@ -135,7 +135,7 @@ class _Side:
                 return recorded if event.at_ms == at_ms else None
         return None
 
-    def _world(self, seq: int) -> World | None:
+    def _world(self, seq: int) -> EngineState | None:
         """What the engine knew; None where a strategy of the log is not there."""
         try:
             return recover(self.reader, self._snapshots, self._strategies, seq).world
@@ -143,5 +143,5 @@ class _Side:
             return None
 
 
-def _plain(conditions: Iterable[KernelCondition]) -> tuple[Condition, ...]:
-    return tuple(Condition(one.name, one.value, one.relation, one.threshold, one.met) for one in conditions)
+def _plain(conditions: Iterable[KernelCondition]) -> tuple[ConditionView, ...]:
+    return tuple(ConditionView(one.name, one.value, one.relation, one.threshold, one.met) for one in conditions)

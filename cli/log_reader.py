@@ -90,7 +90,7 @@ def progress(events: int) -> Iterator[Callable[[int], None]]:
         yield step
 
 
-class Names:
+class KnownNames:
     """Fold of the symbols and strategies that a log knows, in the order of their appearance."""
 
     def __init__(self) -> None:
@@ -122,10 +122,10 @@ def known(name: str | None, names: Iterable[str], noun: str, there: str = "there
 
 
 def check_names(reader: SqliteLogReader, symbol: str | None, strategy: str | None) -> None:
-    """Like `Names.check`, reading the log only as far as it must."""
+    """Like `KnownNames.check`, reading the log only as far as it must."""
     if symbol is None and strategy is None:
         return
-    names = Names()
+    names = KnownNames()
     fold([names], reader.read(0, READ_EVENTS_MAX))
     try:
         names.check(symbol, strategy)

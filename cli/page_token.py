@@ -23,7 +23,7 @@ SESSION_VARIABLE: Final = "PAPERTAPE_SESSION_TOKEN"
 """How the keeper hands over the token of its session, which outlives a restart of the page."""
 
 
-class Entrance(Struct, frozen=True):
+class PageAccess(Struct, frozen=True):
     """The token; whether looking is free; and the token's text where it was made here and has to be told."""
 
     token: Token
@@ -31,14 +31,14 @@ class Entrance(Struct, frozen=True):
     made: str = ""
 
 
-def entrance(variables: Mapping[str, str], bound: str) -> Entrance:
+def entrance(variables: Mapping[str, str], bound: str) -> PageAccess:
     """How to get in where the page is served on `bound`.
 
     Raises ConfigError for an address that others reach without a token of the owner's, TokenWeak, SecretUnreadable.
     """
     given = secret(variables, TOKEN_VARIABLE)
     if given:
-        return Entrance(Token(given), reading_open=False)
+        return PageAccess(Token(given), reading_open=False)
     if not is_loopback(bound):
         raise ConfigError(
             f"the address {bound} is reached by other machines, so it needs a token: `papertape token` makes one, "
@@ -46,7 +46,7 @@ def entrance(variables: Mapping[str, str], bound: str) -> Entrance:
         )
     session = variables.get(SESSION_VARIABLE, "")
     made = session or new_token()
-    return Entrance(Token(made), reading_open=True, made="" if session else made)
+    return PageAccess(Token(made), reading_open=True, made="" if session else made)
 
 
 def web_variables(environment: Mapping[str, str], folder: Path) -> dict[str, str]:

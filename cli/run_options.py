@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FEED_KINDS: tuple[Literal["sim", "file", "bitget"], ...] = ("sim", "file", "bitget")
 
 
-class Asked(Struct, frozen=True):
+class RunOptions(Struct, frozen=True):
     """What the command line says."""
 
     config: Path | None
@@ -36,7 +36,7 @@ class Asked(Struct, frozen=True):
     new_log: bool = False
 
 
-def configured(asked: Asked) -> Config:
+def configured(asked: RunOptions) -> Config:
     """The configuration with everything the command line says."""
     sets = [*asked.sets, *([f"feed.sim.seed={asked.seed}"] if asked.seed is not None else [])]
     config = with_files(load_config(asked.config, sets), asked.candles, asked.funding, asked.open_interest)

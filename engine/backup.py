@@ -53,7 +53,7 @@ class Backup(Struct, frozen=True):
     seq: int
 
 
-class Made(Struct, frozen=True):
+class CompletedBackup(Struct, frozen=True):
     """A backup as it was just made and proved. `digest` is that of the state its events fold to."""
 
     path: Path
@@ -117,7 +117,7 @@ def make_backup(
     snapshots: SnapshotStore | None,
     now_ms: int,
     on_progress: Callable[[int], None] = lambda _: None,
-) -> Made:
+) -> CompletedBackup:
     """Copy the log, prove the copy, give it its name, and keep the newest `keep`.
 
     The proof puts the copy back in a folder of its own, folds it from its first event without any snapshot, and
@@ -145,7 +145,7 @@ def make_backup(
     except OSError as error:
         raise LogError(f"no backup in {folder}: {error.strerror}") from error
     took_ms = (time.perf_counter() - started) * 1_000.0
-    return Made(path, head.seq, head.hash.hex(), digest, size, took_ms, let_go)
+    return CompletedBackup(path, head.seq, head.hash.hex(), digest, size, took_ms, let_go)
 
 
 def _refuse_without_room(db: Path, folder: Path) -> None:

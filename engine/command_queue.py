@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from papertape.engine.loop import Loop
-    from papertape.engine.reducer.state import Runner, World
+    from papertape.engine.reducer.state import EngineState, Runner
 
 WAITING_MAX: Final = 64
 
 
-def events_of(world: World, command: Command) -> list[Event]:
+def events_of(world: EngineState, command: Command) -> list[Event]:
     """The inputs a command means now. Raises CommandRefused where it means nothing."""
     who, why = _said(command.who, "who"), _said(command.why, "why")
     at_ms = market_ms(world)
@@ -55,7 +55,7 @@ def events_of(world: World, command: Command) -> list[Event]:
             return [KillSwitchReset(at_ms, scope, trip_seq, who, why)]
 
 
-def _check_names(world: World, command: Command) -> None:
+def _check_names(world: EngineState, command: Command) -> None:
     """Raise CommandRefused for an unknown strategy or symbol, with the nearest names."""
     strategies = [runner.strategy.name for runner in world.runners]
     match command:
@@ -73,7 +73,7 @@ def _check(what: str, name: str, names: Sequence[str]) -> None:
         raise CommandRefused(unknown_name(what, name, names))
 
 
-def market_ms(world: World) -> int:
+def market_ms(world: EngineState) -> int:
     """Market time: the close of the newest candle."""
     return max((market.close_time_ms for market in world.markets), default=0)
 
@@ -85,7 +85,7 @@ def _said(text: str, what: str) -> str:
     return kept
 
 
-def _chosen(world: World, strategy: str) -> list[Runner]:
+def _chosen(world: EngineState, strategy: str) -> list[Runner]:
     return list(world.runners) if strategy == ALL else [world.runner(strategy)]
 
 
@@ -95,7 +95,7 @@ def _some(events: list[Event], otherwise: str) -> list[Event]:
     return events
 
 
-def _closes(world: World, strategy: str, symbol: str, at_ms: int, who: str, why: str) -> list[Event]:
+def _closes(world: EngineState, strategy: str, symbol: str, at_ms: int, who: str, why: str) -> list[Event]:
     """One request a position. One position that is named must be there; of all, those that are not closing yet."""
     names = list(world.symbols)
     if ALL not in (strategy, symbol):
@@ -111,7 +111,7 @@ def _closes(world: World, strategy: str, symbol: str, at_ms: int, who: str, why:
     return found
 
 
-def _trip(world: World, scope: str, at_ms: int, who: str, why: str) -> KillSwitchTripped:
+def _trip(world: EngineState, scope: str, at_ms: int, who: str, why: str) -> KillSwitchTripped:
     """A trip by hand, with the numbers of the moment."""
     if standing_trip(world, scope) != 0:
         raise CommandRefused(f"{scope}: its kill switch is tripped already")
@@ -124,7 +124,7 @@ def _trip(world: World, scope: str, at_ms: int, who: str, why: str) -> KillSwitc
     )
 
 
-class CommandDesk:
+class CommandQueue:
     """Where commands are handed in while an engine runs (`events.commands.Commands`)."""
 
     def __init__(self, loop: Loop) -> None:

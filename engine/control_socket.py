@@ -39,15 +39,15 @@ ANSWER_S_MAX: Final = 30.0
 STATUS_S_MAX: Final = 2.0
 
 
-class AskStatus(Struct, frozen=True, tag="status"):
+class StatusRequest(Struct, frozen=True, tag="status"):
     """What the engine says of itself."""
 
 
-class AskCrash(Struct, frozen=True, tag="crash"):
+class CrashRequest(Struct, frozen=True, tag="crash"):
     """The engine's process is to end at once, as if somebody had killed it."""
 
 
-class Answer(Struct, frozen=True, omit_defaults=True):
+class ControlReply(Struct, frozen=True, omit_defaults=True):
     """What became of what was asked: where a command's events stand, a status, a promise, or why it was refused."""
 
     accepted: Accepted | None = None
@@ -56,11 +56,11 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     refused: str = ""
 
 
-_REQUEST: Final = Command | AskStatus | AskCrash
+_REQUEST: Final = Command | StatusRequest | CrashRequest
 NO_CRASH: Final = "only an engine on a simulated market crashes when it is asked to"
 
 
-class NoEngine(UsageError):
+class EngineNotRunning(UsageError):
     """No running engine listens beside this log."""
 
 
@@ -74,7 +74,7 @@ def socket_path(db: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"papertape-{os.getuid()}-{name}.sock"
 
 
-class Door:
+class ControlServer:
     """Serves the door while an engine runs. Whoever holds the log's lock may replace a door that was left behind."""
 
     def __init__(
@@ -128,35 +128,35 @@ class Door:
             self._visitors -= 1
             writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader) -> Answer:
+    async def _answer(self, reader: asyncio.StreamReader) -> ControlReply:
         try:
             async with asyncio.timeout(READ_S_MAX):
                 line = await reader.readline()
             asked = decode_json(line, _REQUEST)
         except (TimeoutError, ValueError, msgspec.DecodeError) as error:
-            return Answer(refused=f"no command: {error}")
+            return ControlReply(refused=f"no command: {error}")
         match asked:
-            case AskStatus():
+            case StatusRequest():
                 return await self._told()
-            case AskCrash():
-                return Answer(crashing=True) if self._may_crash else Answer(refused=NO_CRASH)
+            case CrashRequest():
+                return ControlReply(crashing=True) if self._may_crash else ControlReply(refused=NO_CRASH)
             case _:
                 return await self._taken(asked)
 
-    async def _told(self) -> Answer:
+    async def _told(self) -> ControlReply:
         if self._status is None:
-            return Answer(refused="this engine says nothing of itself")
+            return ControlReply(refused="this engine says nothing of itself")
         try:
             async with asyncio.timeout(STATUS_S_MAX):
-                return Answer(status=await self._status())
+                return ControlReply(status=await self._status())
         except TimeoutError:
-            return Answer(refused="the engine cannot be measured in time")
+            return ControlReply(refused="the engine cannot be measured in time")
 
-    async def _taken(self, command: Command) -> Answer:
+    async def _taken(self, command: Command) -> ControlReply:
         try:
-            return Answer(accepted=await self._desk.submit(command))
+            return ControlReply(accepted=await self._desk.submit(command))
         except CommandRefused as refused:
-            return Answer(refused=str(refused))
+            return ControlReply(refused=str(refused))
 
 
 async def _end_now(writer: asyncio.StreamWriter) -> None:
@@ -179,36 +179,36 @@ async def send(db: Path, command: Command) -> Accepted:
 
 async def ask_status(db: Path) -> dict[str, object] | None:
     """What the engine that runs on this log says of itself; None where it does not in time. Raises NoEngine."""
-    answer = await _asked(db, AskStatus(), STATUS_S_MAX)
+    answer = await _asked(db, StatusRequest(), STATUS_S_MAX)
     return answer.status if answer is not None else None
 
 
 async def ask_crash(db: Path) -> None:
     """Have the engine that runs on this log end with SIGKILL. Raises NoEngine, CommandRefused where it does not."""
-    answer = await _asked(db, AskCrash(), ANSWER_S_MAX)
+    answer = await _asked(db, CrashRequest(), ANSWER_S_MAX)
     if answer is None or not answer.crashing:
         raise CommandRefused(answer.refused if answer is not None else "the engine gave no answer")
 
 
-async def _asked(db: Path, asked: Command | AskStatus | AskCrash, seconds_max: float) -> Answer | None:
+async def _asked(db: Path, asked: Command | StatusRequest | CrashRequest, seconds_max: float) -> ControlReply | None:
     """The answer; None where none comes in time or it is none. Raises NoEngine."""
     try:
         reader, writer = await asyncio.open_unix_connection(socket_path(db), limit=ANSWER_BYTES_MAX)
     except OSError as error:
-        raise NoEngine(f"no engine takes commands for {db}: {error.strerror}") from error
+        raise EngineNotRunning(f"no engine takes commands for {db}: {error.strerror}") from error
     try:
         async with asyncio.timeout(seconds_max):
             writer.write(_line_of(asked))
             await writer.drain()
             line = await reader.readline()
-        return msgspec.json.decode(line, type=Answer)
+        return msgspec.json.decode(line, type=ControlReply)
     except (OSError, TimeoutError, ValueError, msgspec.DecodeError):
         return None
     finally:
         writer.close()
 
 
-def _line_of(asked: Command | AskStatus | AskCrash) -> bytes:
+def _line_of(asked: Command | StatusRequest | CrashRequest) -> bytes:
     """Return the line to send through the socket: encodable, and within the length limit."""
     fields = msgspec.to_builtins(asked)
     texts = {name: one_line(value, TEXT_CHARS_MAX) for name, value in fields.items() if isinstance(value, str)}

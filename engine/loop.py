@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.engine.ports.feed import Seen
+from papertape.engine.ports.feed import ResumePoint
 from papertape.engine.process_health import Latencies
 from papertape.engine.reducer.reducer import is_news, react
 from papertape.engine.reducer.snapshot_codec import encode_world
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from papertape.engine.ports.feed import Feed
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
     from papertape.events.bus import Bus
     from papertape.events.facts import Event, FeedFact
     from papertape.events.log import Entry, EventLog
@@ -50,7 +50,7 @@ class Loop:
 
     def __init__(
         self,
-        world: World,
+        world: EngineState,
         log: EventLog,
         bus: Bus,
         snapshots: SnapshotStore,
@@ -94,7 +94,7 @@ class Loop:
         """
         await self.order(lambda _: events)
 
-    async def order(self, make: Callable[[World], Sequence[Event]]) -> Accepted:
+    async def order(self, make: Callable[[EngineState], Sequence[Event]]) -> Accepted:
         """Take the inputs that `make` finds right for the state as it is; where they and what followed stand.
 
         Raises what `make` raises, and then nothing has happened; else like `take`.
@@ -172,12 +172,12 @@ class Loop:
             await asyncio.gather(coming, stopping, return_exceptions=True)
 
 
-def seen_of(world: World) -> dict[str, Seen]:
+def seen_of(world: EngineState) -> dict[str, ResumePoint]:
     """The newest facts the world holds of each symbol, for a feed to go on from."""
-    found: dict[str, Seen] = {}
+    found: dict[str, ResumePoint] = {}
     for symbol, index in world.symbols.items():
         market = world.markets[index]
         held = any(runner.desks[index].position.side != 0 for runner in world.runners)
         times = market.open_time_ms, market.rate_time_ms, market.reading_time_ms
-        found[symbol] = Seen(*times, market.suspended != 0, held)
+        found[symbol] = ResumePoint(*times, market.suspended != 0, held)
     return found

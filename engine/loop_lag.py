@@ -35,7 +35,7 @@ ASLEEP_TIMES = 3.0
 JOIN_S_MAX = 5.0
 
 
-class LagStatistics(Struct, frozen=True):
+class LoopLagStatistics(Struct, frozen=True):
     """Lags of the last minute in ms (None before the first), and what happened since the start."""
 
     last_ms: float | None
@@ -47,7 +47,7 @@ class LagStatistics(Struct, frozen=True):
     failed_tells: int
 
 
-class LagWatch:
+class LoopLagMonitor:
     """The thread. `tell` gets the stacks, in the thread; what it raises as an OSError is counted.
 
     `with LagWatch(loop, tell):` starts and stops it. A loop that is closed, or does not run, does not hang.
@@ -92,14 +92,14 @@ class LagWatch:
         if self._thread.is_alive():
             self._thread.join(JOIN_S_MAX)
 
-    def statistics(self) -> LagStatistics:
+    def statistics(self) -> LoopLagStatistics:
         """What was measured so far."""
         with self._lock:
             lags = sorted(self._lags_s)
             last = self._lags_s[-1] * 1_000.0 if lags else None
             counts = (self._probes, self._hangs, self._told, self._failed)
         p99 = lags[(len(lags) - 1) * 99 // 100] * 1_000.0 if lags else None
-        return LagStatistics(last, p99, lags[-1] * 1_000.0 if lags else None, *counts)
+        return LoopLagStatistics(last, p99, lags[-1] * 1_000.0 if lags else None, *counts)
 
     # ------------------------------------------------------------ in the thread
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from papertape.engine.loop_lag import LagWatch
+    from papertape.engine.loop_lag import LoopLagMonitor
 
 SAMPLES_MAX = 1_000
 WINDOW_S = 300.0
@@ -52,7 +52,7 @@ class Latencies:
         return ordered[-1 - len(ordered) // 100] * 1_000.0 if ordered else None
 
 
-class Signs(Struct, frozen=True):
+class ProcessHealth(Struct, frozen=True):
     """One measurement; the watchdog's `Measured` has the same names. None is not known."""
 
     commit_latency_ms: float | None
@@ -60,16 +60,16 @@ class Signs(Struct, frozen=True):
     loop_lag_ms: float | None
 
 
-class VitalSigns:
+class ProcessHealthProbe:
     """Measures when asked. `folder` is where the log lies; a disk that does not answer is asked once, not again."""
 
-    def __init__(self, folder: Path, latencies: Latencies, lag: LagWatch | None = None) -> None:
+    def __init__(self, folder: Path, latencies: Latencies, lag: LoopLagMonitor | None = None) -> None:
         self._folder, self._latencies, self._lag = folder, latencies, lag
         self._asking: asyncio.Future[int | None] | None = None
 
-    async def measure(self) -> Signs:
+    async def measure(self) -> ProcessHealth:
         """What is known now."""
-        return Signs(
+        return ProcessHealth(
             commit_latency_ms=self._latencies.p99_ms(),
             disk_free_bytes=await self._disk_free_bytes(),
             loop_lag_ms=None if self._lag is None else self._lag.statistics().max_ms,

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from papertape.engine.reducer.reducer import fold
 from papertape.engine.reducer.snapshot_codec import decode_world
-from papertape.engine.reducer.state import World, new_world
+from papertape.engine.reducer.state import EngineState, new_world
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import SnapshotRefused
 from papertape.events.failpoints import reach
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from papertape.events.snapshots import Snapshot, SnapshotStore
 
 
-class Recovered(Struct):
+class RecoveredState(Struct):
     """A world at the head of a log, and how it came there."""
 
-    world: World
+    world: EngineState
     seq: int
     snapshot_seq: int
     replayed_events: int
@@ -41,7 +41,7 @@ def recover(
     strategies: Mapping[str, Strategy],
     until_seq: int | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
-) -> Recovered:
+) -> RecoveredState:
     """The world after the event `until_seq`, the newest by default.
 
     Raises LogDamaged or LogFromNewerVersion when the log does not hold, ConfigError when it needs a strategy
@@ -50,10 +50,10 @@ def recover(
     started = time.perf_counter()
     world, snapshot_seq = from_snapshot(reader, snapshots, strategies, until_seq)
     reach("during_recovery")
-    counted = _Counted(snapshot_seq, on_progress)
+    counted = _ProgressReporter(snapshot_seq, on_progress)
     fold(world, counted.events(reader, until_seq))
     took_ms = (time.perf_counter() - started) * 1000.0
-    return Recovered(world, counted.seq, snapshot_seq, counted.seq - snapshot_seq, took_ms)
+    return RecoveredState(world, counted.seq, snapshot_seq, counted.seq - snapshot_seq, took_ms)
 
 
 def from_snapshot(
@@ -61,7 +61,7 @@ def from_snapshot(
     snapshots: SnapshotStore | None,
     strategies: Mapping[str, Strategy],
     until_seq: int | None,
-) -> tuple[World, int]:
+) -> tuple[EngineState, int]:
     """The world of the newest snapshot up to an event that fits log and code, or an empty one at the beginning."""
     for snapshot in _fitting(reader, snapshots, strategies):
         if until_seq is not None and snapshot.seq > until_seq:
@@ -87,7 +87,7 @@ def _fitting(
             snapshots.set_aside(snapshot, f"the log has another event at seq {snapshot.seq}")
 
 
-class _Counted:
+class _ProgressReporter:
     """Counts the events on their way, and tells the progress now and then."""
 
     EVENTS_A_STEP = 10_000

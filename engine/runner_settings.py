@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.kernel.strategy import TIMEFRAME_NAMES, Strategy
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import ConfigError
@@ -27,7 +27,7 @@ class RunnerSettings(Struct, frozen=True):
     parameters: dict[str, int | float] = {}
     symbol_parameters: dict[str, dict[str, int | float]] = {}
     symbols: tuple[str, ...] | None = None
-    risk: Risk = Risk()
+    risk: RiskSettings = RiskSettings()
 
 
 def playable(

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from papertape.engine.command_queue import CommandDesk, events_of
+from papertape.engine.command_queue import CommandQueue, events_of
 from papertape.engine.integrity import Integrity
 from papertape.engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
-from papertape.engine.recovery import Recovered, recover
+from papertape.engine.recovery import RecoveredState, recover
 from papertape.engine.reducer.inputs import CONFIGURATION, PAUSED_BY_CONFIGURATION
 from papertape.engine.reducer.reducer import is_news
 from papertape.engine.reducer.snapshot_codec import world_digest
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.ports.clock import Clock
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
     from papertape.events.commands import Accepted, Command
 
 NOT_ENABLED = "the configuration does not name this strategy"
@@ -72,9 +72,9 @@ class Engine(Struct):
     log: SqliteEventLog
     loop: Loop
     bus: Bus
-    recovered: Recovered
+    recovered: RecoveredState
     clock: Clock
-    desk: CommandDesk
+    desk: CommandQueue
     integrity: Integrity
     ending: bool = False
     market_ended: bool = False
@@ -114,7 +114,7 @@ async def engine(
     clock: Clock,
     warn: Callable[[str], None],
     symbols: Sequence[str] = (),
-    refuse: Callable[[World], None] = lambda _: None,
+    refuse: Callable[[EngineState], None] = lambda _: None,
 ) -> AsyncIterator[Engine]:
     """Take the log, recover, configure; at the end write down the stop, save a snapshot and let go.
 
@@ -168,7 +168,7 @@ def _recovered_engine(
     every, newest_seq = settings.snapshot_every_events, recovered.snapshot_seq
     loop = Loop(recovered.world, log, bus, snapshots, version, warn, every, newest_seq)
     integrity = Integrity(log, bus, warn, f"{os.getpid()} {clock.now_ms()}")
-    return Engine(log, loop, bus, recovered, clock, CommandDesk(loop), integrity)
+    return Engine(log, loop, bus, recovered, clock, CommandQueue(loop), integrity)
 
 
 async def command(settings: EngineSettings, asked: Command, clock: Clock, warn: Callable[[str], None]) -> Accepted:
@@ -189,7 +189,11 @@ async def command(settings: EngineSettings, asked: Command, clock: Clock, warn: 
 
 
 def changes(
-    world: World, settings: EngineSettings, contracts: Sequence[ContractListed], symbols: tuple[str, ...], at_ms: int
+    world: EngineState,
+    settings: EngineSettings,
+    contracts: Sequence[ContractListed],
+    symbols: tuple[str, ...],
+    at_ms: int,
 ) -> list[Event]:
     """What the configuration says that the log does not say yet.
 
@@ -207,7 +211,7 @@ def changes(
     return events
 
 
-def unconfigured_positions(world: World, watched: Sequence[str]) -> dict[str, list[str]]:
+def unconfigured_positions(world: EngineState, watched: Sequence[str]) -> dict[str, list[str]]:
     """Return the symbols with open positions that are no longer configured, and the strategies that hold them.
 
     Those strategies keep the symbol until the position is closed, so its stop and target stay in force.
@@ -216,7 +220,7 @@ def unconfigured_positions(world: World, watched: Sequence[str]) -> dict[str, li
     return {symbol: names for symbol, names in held.items() if names}
 
 
-def _holders(world: World, symbol: int) -> list[str]:
+def _holders(world: EngineState, symbol: int) -> list[str]:
     return [runner.strategy.name for runner in world.runners if runner.desks[symbol].position.side != 0]
 
 
@@ -227,7 +231,7 @@ def _left_text(symbol: str, names: Sequence[str], *, live: bool) -> str:
     return f"{symbol} is no longer configured, but {', '.join(names)} holds a position in it: {goes_on}"
 
 
-def _runner_changes(world: World, event: RunnerConfigured) -> list[Event]:
+def _runner_changes(world: EngineState, event: RunnerConfigured) -> list[Event]:
     """The runner, when it is new or differs; and its return from a pause by the configuration."""
     known = next((runner for runner in world.runners if runner.strategy.name == event.strategy), None)
     if known is None:

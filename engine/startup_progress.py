@@ -17,7 +17,7 @@ from papertape.events.beside import beside
 SUFFIX = ".replaying"
 
 
-class Replaying(Struct, frozen=True):
+class StartupProgress(Struct, frozen=True):
     """The process that replays, the seq it has come to, and where the log ends."""
 
     pid: int
@@ -28,7 +28,7 @@ class Replaying(Struct, frozen=True):
 def tell(db: Path, seq: int, head_seq: int) -> None:
     """Say how far this process has come. A file that cannot be written is no fault: nobody hears of it."""
     with suppress(OSError):
-        _path(db).write_bytes(msgspec.json.encode(Replaying(os.getpid(), seq, head_seq)))
+        _path(db).write_bytes(msgspec.json.encode(StartupProgress(os.getpid(), seq, head_seq)))
 
 
 def tell_end(db: Path) -> None:
@@ -37,10 +37,10 @@ def tell_end(db: Path) -> None:
         _path(db).unlink(missing_ok=True)
 
 
-def replaying(db: Path) -> Replaying | None:
+def replaying(db: Path) -> StartupProgress | None:
     """How far an engine has come that is starting on this log; None where none is."""
     try:
-        found = msgspec.json.decode(_path(db).read_bytes(), type=Replaying)
+        found = msgspec.json.decode(_path(db).read_bytes(), type=StartupProgress)
     except (OSError, msgspec.MsgspecError):
         return None
     return found if Path(f"/proc/{found.pid}").exists() else None

@@ -19,7 +19,7 @@ PAUSE_S_MAX: Final = 60.0
 WORDS_CHARS_MAX: Final = 200
 
 
-class Companions:
+class TaskRestarter:
     """Keeps tasks alive until the bus is closed. `dead` names those that are down now."""
 
     def __init__(

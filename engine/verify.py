@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PROGRESS_EVENTS = 5_000
 
 
-class Difference(Struct, frozen=True):
+class ReplayMismatch(Struct, frozen=True):
     """The first place where the log and the code do not say the same."""
 
     seq: int
@@ -35,7 +35,7 @@ class Difference(Struct, frozen=True):
     decided: str
 
 
-class Verified(Struct, frozen=True):
+class VerificationReport(Struct, frozen=True):
     """What a proof found. `changed_code` is the digest of other code that wrote a part of the log, if any did."""
 
     events: int
@@ -43,7 +43,7 @@ class Verified(Struct, frozen=True):
     decisions: int
     snapshots: int
     digest: str
-    difference: Difference | None
+    difference: ReplayMismatch | None
     changed_code: str | None
 
 
@@ -52,7 +52,7 @@ def verify(
     snapshots: SnapshotStore | None,
     strategies: Mapping[str, Strategy],
     on_progress: Callable[[int], None] = lambda _: None,
-) -> Verified:
+) -> VerificationReport:
     """Prove the log up to its head, or up to the first difference. Raises LogDamaged where it does not hold."""
     proof = _Proof(strategies, _by_seq(snapshots, strategies))
     for group in groups(_events(reader, on_progress)):
@@ -89,19 +89,19 @@ class _Proof:
         self.changed_code: str | None = None
         self.code = code_digest(strategies.values())
 
-    def take(self, group: Sequence[Recorded]) -> Difference | None:
+    def take(self, group: Sequence[Recorded]) -> ReplayMismatch | None:
         """An input and its recorded consequences; the first difference, if there is one."""
         head = group[0]
         if is_decision(head.event):
-            return Difference(head.seq, repr(head.event), "nothing: there is no input before it")
+            return ReplayMismatch(head.seq, repr(head.event), "nothing: there is no input before it")
         if not is_news(self.deciding, head.event):
-            return Difference(head.seq, repr(head.event), "nothing: it is no news")
+            return ReplayMismatch(head.seq, repr(head.event), "nothing: it is no news")
         if isinstance(head.event, EngineStarted) and head.event.code_digest != self.code:
             self.changed_code = head.event.code_digest
         try:
             entries = react(self.deciding, head.event, head.seq)
         except CommandRefused as refused:
-            return Difference(head.seq, repr(head.event), f"refused: {refused}")
+            return ReplayMismatch(head.seq, repr(head.event), f"refused: {refused}")
         difference = first_difference(group, entries)
         if difference is not None:
             return difference
@@ -110,28 +110,28 @@ class _Proof:
         self.decisions += len(group) - 1
         return self._snapshot() if self.seq in self.snapshots else None
 
-    def _snapshot(self) -> Difference | None:
+    def _snapshot(self) -> ReplayMismatch | None:
         """Compare the snapshot that stands here with the state the log gives."""
         snapshot = self.snapshots[self.seq]
         try:
             same = encode_world(decode_world(snapshot.state, self.strategies)) == encode_world(self.following)
         except SnapshotRefused as refused:
-            return Difference(self.seq, f"snapshot: {refused}", "a snapshot that can be read")
+            return ReplayMismatch(self.seq, f"snapshot: {refused}", "a snapshot that can be read")
         if not same:
-            return Difference(self.seq, "a snapshot with another state", f"state {world_digest(self.following)}")
+            return ReplayMismatch(self.seq, "a snapshot with another state", f"state {world_digest(self.following)}")
         self.proved_snapshots += 1
         return None
 
-    def end(self) -> Difference | None:
+    def end(self) -> ReplayMismatch | None:
         """At the end both worlds must know the same."""
         decided, followed = world_digest(self.deciding), world_digest(self.following)
         if decided != followed:
-            return Difference(self.seq, f"followed state {followed}", f"decided state {decided}")
+            return ReplayMismatch(self.seq, f"followed state {followed}", f"decided state {decided}")
         return None
 
-    def result(self, difference: Difference | None) -> Verified:
+    def result(self, difference: ReplayMismatch | None) -> VerificationReport:
         """What was found so far."""
-        return Verified(
+        return VerificationReport(
             events=self.seq,
             head_seq=self.seq,
             decisions=self.decisions,
@@ -142,15 +142,15 @@ class _Proof:
         )
 
 
-def first_difference(group: Sequence[Recorded], entries: Sequence[Entry]) -> Difference | None:
+def first_difference(group: Sequence[Recorded], entries: Sequence[Entry]) -> ReplayMismatch | None:
     """Where recorded and decided consequences of one input part ways; both events and causes count."""
     for recorded, entry in zip(group, entries, strict=False):
         if recorded.event != entry.event:
-            return Difference(recorded.seq, repr(recorded.event), repr(entry.event))
+            return ReplayMismatch(recorded.seq, repr(recorded.event), repr(entry.event))
         if recorded.cause != entry.cause:
-            return Difference(recorded.seq, f"cause {recorded.cause}", f"cause {entry.cause}")
+            return ReplayMismatch(recorded.seq, f"cause {recorded.cause}", f"cause {entry.cause}")
     if len(group) > len(entries):
-        return Difference(group[len(entries)].seq, repr(group[len(entries)].event), "nothing")
+        return ReplayMismatch(group[len(entries)].seq, repr(group[len(entries)].event), "nothing")
     if len(entries) > len(group):
-        return Difference(group[-1].seq, "nothing more", repr(entries[len(group)].event))
+        return ReplayMismatch(group[-1].seq, "nothing more", repr(entries[len(group)].event))
     return None

@@ -6,13 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from papertape.events.errors import LogDamaged
-from papertape.projections.persistence.fold_store import KeptNowhere
+from papertape.projections.persistence.fold_store import NullFoldStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from papertape.events.log import Recorded
-    from papertape.projections.persistence.fold_store import Keeper
+    from papertape.projections.persistence.fold_store import FoldPersistence
 
 FOLLOW_EVENTS_MAX = 2_000
 
@@ -24,7 +24,7 @@ class Projection(Protocol):
         """Take one event."""
 
 
-class Source(Protocol):
+class EventSource(Protocol):
     """The part of a log reader that following needs."""
 
     def read(self, after_seq: int, limit: int = ..., /) -> list[Recorded]:
@@ -65,7 +65,11 @@ def fold(projections: Sequence[Projection], events: Iterable[Recorded]) -> None:
 
 
 async def follow(
-    reader: Source, bus: Announcer, projections: Sequence[Projection], cursor: Cursor, keeper: Keeper | None = None
+    reader: EventSource,
+    bus: Announcer,
+    projections: Sequence[Projection],
+    cursor: Cursor,
+    keeper: FoldPersistence | None = None,
 ) -> None:
     """Catch up from the cursor, then follow live; returns when the bus is closed and everything is folded.
 
@@ -73,7 +77,7 @@ async def follow(
     the next `follow`. `keeper` is shown the projections, as one tuple, between pages and at the end. Raises
     LogDamaged when the log skips or repeats an event.
     """
-    keeper = keeper or KeptNowhere()
+    keeper = keeper or NullFoldStore()
     folds = tuple(projections)
     while True:
         head_seq = await bus.wait_beyond(cursor.seq)

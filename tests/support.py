@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from papertape.engine.feeds.files.feed import FileFeed, FileSettings
-from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.ports.clock import ManualClock
 from papertape.engine.reducer.reducer import is_news, react
-from papertape.engine.reducer.state import World, new_world
+from papertape.engine.reducer.state import EngineState, new_world
 from papertape.engine.research.tape import Tape, tape_of
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.engine.strategy_registry import code_digest, load_strategies
@@ -43,8 +43,8 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 DAY_0_MS = 20_089 * DAY_MS
 """2025-01-01 00:00 UTC."""
-NO_LIMITS = Risk(max_session_loss_percent=100.0, max_daily_loss_percent=100.0, global_max_loss_percent=100.0)
-NO_COSTS = Risk(taker_fee_percent=0.0, maker_fee_percent=0.0, slippage_percent=0.0)
+NO_LIMITS = RiskSettings(max_session_loss_percent=100.0, max_daily_loss_percent=100.0, global_max_loss_percent=100.0)
+NO_COSTS = RiskSettings(taker_fee_percent=0.0, maker_fee_percent=0.0, slippage_percent=0.0)
 STRATEGIES: dict[str, Strategy] = load_strategies([SCRIPTED_FOLDER])
 """The built-in strategies and `scripted`. One set for all tests, so that each is compiled once."""
 DIGEST = code_digest(STRATEGIES.values())
@@ -108,7 +108,7 @@ def configured_world(
     contracts: Sequence[ContractListed],
     runners: Mapping[str, RunnerSettings],
     strategies: Mapping[str, Strategy] = STRATEGIES,
-) -> World:
+) -> EngineState:
     """A world that took the configuration's events and nothing else."""
     world = new_world(strategies)
     for seq, event in enumerate(configuration(strategies, contracts, runners), start=1):
@@ -116,7 +116,7 @@ def configured_world(
     return world
 
 
-def take(world: World, log: list[Recorded], event: Event) -> list[Event]:
+def take(world: EngineState, log: list[Recorded], event: Event) -> list[Event]:
     """Let a world react to an input, write both to the log; the consequences."""
     entries = react(world, event, len(log) + 1)
     for entry in entries:
@@ -124,14 +124,14 @@ def take(world: World, log: list[Recorded], event: Event) -> list[Event]:
     return [entry.event for entry in entries[1:]]
 
 
-def feed(world: World, log: list[Recorded], events: Iterable[Event]) -> None:
+def feed(world: EngineState, log: list[Recorded], events: Iterable[Event]) -> None:
     """Let a world react to market facts, leaving out those that are no news, as the loop does."""
     for event in events:
         if not isinstance(event, CandleClosed | FundingRateSettled | OpenInterestObserved) or is_news(world, event):
             take(world, log, event)
 
 
-def state_of(world: World) -> bytes:
+def state_of(world: EngineState) -> bytes:
     """Everything in a world that a log determines, to the last bit; the runners' scratch rows are left out."""
     runners = [
         [
@@ -150,7 +150,7 @@ def state_of(world: World) -> bytes:
         ]
         for runner in world.runners
     ]
-    names = [name for name in World.__struct_fields__ if name not in ("strategies", "runners")]
+    names = [name for name in EngineState.__struct_fields__ if name not in ("strategies", "runners")]
     return msgspec.msgpack.encode([[getattr(world, name) for name in names], runners])
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from papertape.cli.render.dashboard import Screen
+from papertape.cli.render.dashboard import Dashboard
 from papertape.events.log import Recorded
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.host import fold
@@ -24,7 +24,7 @@ SPEED = 900.0
 
 def record(db: Path, picture: Path, until_seq: int | None) -> None:
     """Fold the log into a screen and save one frame of it."""
-    screen, seq, seconds = Screen("sim", SPEED), 0, 1.0
+    screen, seq, seconds = Dashboard("sim", SPEED), 0, 1.0
     with closing(SqliteLogReader(db)) as reader:
         events: list[Recorded] = [one for commit in reader.commits() for one in commit.recorded()]
         shown = [one for one in events if until_seq is None or one.seq <= until_seq]

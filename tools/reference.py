@@ -16,7 +16,7 @@ from msgspec.structs import fields
 
 from papertape.cli.app import EXIT_CODES, app
 from papertape.cli.config.loader import schema
-from papertape.cli.config.schema import Key, Table, range_text, value_text
+from papertape.cli.config.schema import ConfigKey, ConfigTable, range_text, value_text
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.facts import EVENT_TYPES, type_name
 
@@ -53,22 +53,24 @@ def configuration() -> str:
     return _joined(lines)
 
 
-def _tables(table: Table, path: tuple[str, ...]) -> Iterator[tuple[str, Table]]:
+def _tables(table: ConfigTable, path: tuple[str, ...]) -> Iterator[tuple[str, ConfigTable]]:
     """The tables that hold keys, in order. What a strategy may say of its own risk stands under `[risk]`."""
-    own: dict[str, Key | Table] = {name: node for name, node in table.keys.items() if isinstance(node, Key)}
+    own: dict[str, ConfigKey | ConfigTable] = {
+        name: node for name, node in table.keys.items() if isinstance(node, ConfigKey)
+    }
     if path and (own or table.rest is not None):
-        yield ".".join(path), Table(own, table.noun, table.rest)
+        yield ".".join(path), ConfigTable(own, table.noun, table.rest)
     for name, node in table.keys.items():
-        if isinstance(node, Table) and not (path[:1] == ("strategies",) and name == "risk"):
+        if isinstance(node, ConfigTable) and not (path[:1] == ("strategies",) and name == "risk"):
             yield from _tables(node, (*path, name))
 
 
-def _keys(table: Table) -> list[str]:
+def _keys(table: ConfigTable) -> list[str]:
     rows: list[tuple[str, ...]] = [("key", "default", "valid", "meaning")]
     for name, key in table.keys.items():
-        if isinstance(key, Key):
+        if isinstance(key, ConfigKey):
             rows.append((f"`{name}`", f"`{value_text(key.default)}`", range_text(key), key.meaning))
-    if isinstance(table.rest, Key):
+    if isinstance(table.rest, ConfigKey):
         rows.append(("any symbol", f"`{value_text(table.rest.default)}`", range_text(table.rest), table.rest.meaning))
     return _table(rows)
 

@@ -12,7 +12,7 @@ from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.folds.breakdown import BreakdownView
 from papertape.projections.site.equity_curves import course_drawdowns, courses
 from papertape.projections.site.ports import ConditionsView
-from papertape.ui.overview import CoursesPicture, all_courses, course_points
+from papertape.ui.overview import EquityCurvesPicture, all_courses, course_points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import AccountView, PositionView
     from papertape.projections.folds.trades import TradeView
     from papertape.projections.site.ports import Progress, StrategyView
-    from papertape.projections.site.views import Refusal
-    from papertape.ui.look import Look
+    from papertape.projections.site.views import RejectedSignal
+    from papertape.ui.look import PageRequest
 
 TRADES_SHOWN_MAX = 12
 SYMBOLS_EXPLAINED_MAX = 12
@@ -44,10 +44,10 @@ class ArenaPage(Struct, frozen=True):
 
     rows: tuple[ArenaRow, ...]
     coverage: Mapping[str, CoverageView]
-    picture: CoursesPicture
+    picture: EquityCurvesPicture
 
 
-async def arena(look: Look) -> ArenaPage:
+async def arena(look: PageRequest) -> ArenaPage:
     """The ranking."""
     portfolio = look.views.portfolio
     total = portfolio.equity.total().view(portfolio.view().capital_usdt)
@@ -85,12 +85,12 @@ class StrategyPage(Struct, frozen=True):
     coverage: CoverageView
     early_ends: tuple[DataView, ...]
     limits: tuple[LimitView, ...]
-    refusals: Mapping[str, Refusal]
+    refusals: Mapping[str, RejectedSignal]
     names: tuple[str, ...]
-    picture: CoursesPicture
+    picture: EquityCurvesPicture
 
 
-async def strategy(look: Look) -> StrategyPage:
+async def strategy(look: PageRequest) -> StrategyPage:
     """One strategy. Raises UsageError for a name that was never configured."""
     name, views = look.path["name"], look.views
     if name not in views.runners:
@@ -119,11 +119,11 @@ async def strategy(look: Look) -> StrategyPage:
     )
 
 
-def _picture(look: Look, name: str) -> CoursesPicture:
+def _picture(look: PageRequest, name: str) -> EquityCurvesPicture:
     """Its own course with the drawdown beneath, and the marks that say something of it."""
     equity, marks = look.views.portfolio.equity, look.views.marks.views()
     view, most = equity.view(name), course_points(look)
-    return CoursesPicture(
+    return EquityCurvesPicture(
         courses=courses(equity.total().view(view.capital_usdt), [view], most)[1:],
         drawdowns=course_drawdowns(view, most),
         marks=tuple(mark for mark in marks if mark.kind in FEED_MARKS or mark.subject in {name, GLOBAL_SCOPE})[
@@ -132,7 +132,7 @@ def _picture(look: Look, name: str) -> CoursesPicture:
     )
 
 
-async def _conditions(look: Look, runner: RunnerConfigured) -> BySymbol | None:
+async def _conditions(look: PageRequest, runner: RunnerConfigured) -> BySymbol | None:
     """Both sides' conditions of every symbol, of the first ones where there are many; None where they take long."""
     symbols = runner.symbols[:SYMBOLS_EXPLAINED_MAX]
     try:

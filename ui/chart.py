@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import PositionView
     from papertape.projections.folds.trades import TradeView
     from papertape.projections.site.ports import ChartView
-    from papertape.ui.look import Look
+    from papertape.ui.look import PageRequest
 
 TIMEFRAMES_MS = {"1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000, "4h": 14_400_000, "1d": 86_400_000}
 TIMEFRAME_DEFAULT = "5m"
@@ -46,7 +46,7 @@ class ChartPage(Struct, frozen=True):
     positions: tuple[PositionView, ...]
 
 
-async def chart(look: Look) -> ChartPage:
+async def chart(look: PageRequest) -> ChartPage:
     """One symbol's chart, that of the first symbol without a name. Raises UsageError for one that there is not."""
     views = look.views
     symbols = tuple(views.seen)
@@ -76,14 +76,14 @@ async def chart(look: Look) -> ChartPage:
     )
 
 
-def timeframes_of(look: Look, symbol: str) -> tuple[str, ...]:
+def timeframes_of(look: PageRequest, symbol: str) -> tuple[str, ...]:
     """Return the timeframes that a symbol's candles can form: their own and longer ones."""
     contract = look.views.contracts.by_symbol.get(symbol)
     base_ms = 0 if contract is None else contract.timeframe_ms
     return tuple(name for name, ms in TIMEFRAMES_MS.items() if ms >= base_ms)
 
 
-async def _chart(look: Look, symbol: str, timeframe_ms: int, before_ms: int | None) -> ChartView:
+async def _chart(look: PageRequest, symbol: str, timeframe_ms: int, before_ms: int | None) -> ChartView:
     return await look.site.inspector.chart(look.seq, symbol, timeframe_ms, CANDLES_SHOWN_MAX, before_ms)
 
 
@@ -97,7 +97,7 @@ def _trades_in(view: ChartView, trades: Sequence[TradeView], before_ms: int | No
 
 
 def _picture(
-    look: Look, view: ChartView, trades: tuple[TradeView, ...], positions: tuple[PositionView, ...]
+    look: PageRequest, view: ChartView, trades: tuple[TradeView, ...], positions: tuple[PositionView, ...]
 ) -> ChartPicture:
     contract = look.views.contracts.by_symbol.get(view.symbol)
     places = decimals(contract.tick_numerator, contract.tick_denominator) if contract is not None else 2

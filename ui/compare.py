@@ -8,7 +8,7 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from papertape.projections.folds.log_diff import Comparison
-    from papertape.ui.look import Look
+    from papertape.ui.look import PageRequest
 
 
 class ComparePage(Struct, frozen=True):
@@ -17,7 +17,7 @@ class ComparePage(Struct, frozen=True):
     found: Comparison | None
 
 
-async def compare(look: Look) -> ComparePage:
+async def compare(look: PageRequest) -> ComparePage:
     """This log beside the other one. Raises what reading a log raises."""
     comparer = look.site.comparer
     return ComparePage(None if comparer is None else await comparer.comparison())

@@ -37,7 +37,7 @@ class Recovery(Struct, frozen=True):
     same: bool
 
 
-class Crashed(Struct, frozen=True):
+class CrashedProcess(Struct, frozen=True):
     """The process that was killed."""
 
     pid: int
@@ -68,7 +68,7 @@ def routes(site: Site) -> list[GuardedRoute]:
         if said is None:
             return problem(503, "no engine runs on this log")
         await site.engine.crash()
-        return Response(msgspec.json.encode(Crashed(said.pid)), media_type=JSON)
+        return Response(msgspec.json.encode(CrashedProcess(said.pid)), media_type=JSON)
 
     async def came_back(_: Request) -> Response:
         try:

@@ -11,9 +11,9 @@ from starlette.responses import HTMLResponse
 from papertape.events.errors import PapertapeError, UsageError
 from papertape.projections.site.neighbours import steps
 from papertape.projections.site.readiness import readiness
-from papertape.ui.look import Look, views_of
+from papertape.ui.look import PageRequest, views_of
 from papertape.ui.rendering import ASSETS, environment, render
-from papertape.ui.searches import Searches
+from papertape.ui.searches import SearchCache
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,37 +31,37 @@ NOT_FOUND, UNAVAILABLE = 404, 503
 ADDRESS_CHARS_MAX = 200
 
 
-class Page(Struct, frozen=True):
+class PageDefinition(Struct, frozen=True):
     """A page: its address, the folder of its templates, its title, and who makes its context."""
 
     path: str
     name: str
     title: str
-    load: Callable[[Look], Awaitable[Struct]]
+    load: Callable[[PageRequest], Awaitable[Struct]]
     moves: bool = True
     """Whether what it shows changes with every event, so that it fetches itself anew."""
 
 
-class Desk:
+class PageHandler:
     """Answers requests for pages of one site."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.searches = Searches()
+        self.searches = SearchCache()
         self.with_scripts = (ASSETS / "htmx.js").is_file()
 
-    async def look(self, request: Request) -> Look:
+    async def look(self, request: Request) -> PageRequest:
         """Return the view for a request. Raise UsageError for an unknown time, LogBusy during the first fold."""
         as_of = request.query_params.get("as_of", "").strip()
         return await self._look_at(*await views_of(self.site, as_of), request)
 
-    async def look_at_head(self) -> Look:
+    async def look_at_head(self) -> PageRequest:
         """Return the newest view, even while it shows only part of the log."""
         return await self._look_at(self.site.timeline.views, live=True)
 
-    async def _look_at(self, views: Views, live: bool, request: Request | None = None) -> Look:
+    async def _look_at(self, views: Views, live: bool, request: Request | None = None) -> PageRequest:
         query = {} if request is None else dict(request.query_params)
-        return Look(
+        return PageRequest(
             site=self.site,
             views=views,
             live=live,
@@ -73,7 +73,7 @@ class Desk:
             searches=self.searches,
         )
 
-    async def answer(self, request: Request, page: Page) -> Response:
+    async def answer(self, request: Request, page: PageDefinition) -> Response:
         """A page, or the part of it that is asked for."""
         try:
             look = await self.look(request)
@@ -83,13 +83,13 @@ class Desk:
         except PapertapeError as error:
             return await self._sorry(request, str(error), UNAVAILABLE)
 
-    async def _render(self, request: Request, page: Page, look: Look) -> str:
+    async def _render(self, request: Request, page: PageDefinition, look: PageRequest) -> str:
         template, layout = _template(page, look.part)
         # The views move while others have their turn: from here on nobody has.
         loaded = await page.load(look)
         return render(template, {**self.context(look, request.scope["path"], page), "page": loaded, "layout": layout})
 
-    def context(self, look: Look, address: str, page: Page) -> dict[str, Any]:
+    def context(self, look: PageRequest, address: str, page: PageDefinition) -> dict[str, Any]:
         """What every template may use."""
         return {
             "look": look,
@@ -112,16 +112,16 @@ class Desk:
         """Return an error page with a link to the overview."""
         look = await self.look_at_head()
         title = "Not found" if status == NOT_FOUND else "Reading the log" if look.folding else "Not available"
-        page = Page("", "sorry", title, _nothing, moves=False)
+        page = PageDefinition("", "sorry", title, _nothing, moves=False)
         context = {**self.context(look, request.scope["path"], page), "text": text, "status": status, "layout": BASE}
         return HTMLResponse(render("sorry.html", context), status)
 
 
-async def _nothing(_: Look) -> Struct:
+async def _nothing(_: PageRequest) -> Struct:
     return Struct()
 
 
-def _template(page: Page, part: str) -> tuple[str, str]:
+def _template(page: PageDefinition, part: str) -> tuple[str, str]:
     """The template of a page or a part of it, and the frame around it. Raises UsageError for a part there is not.
 
     `content` is everything that changes while one looks, `picture` what a drawing is made of.

@@ -8,15 +8,15 @@ from msgspec import Struct
 
 from papertape.api.searching import run
 from papertape.events.errors import UsageError
-from papertape.projections.site.event_query import Found, Search, Wanted
-from papertape.projections.site.neighbours import Steps, steps
+from papertape.projections.site.event_query import EventFilter, Search, SearchResult
+from papertape.projections.site.neighbours import EventNeighbours, steps
 from papertape.projections.text.event_views import TYPE_NAMES
 from papertape.ui.searches import SEARCH_S_MAX, newest
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
-    from papertape.projections.text.causes import Chain
-    from papertape.ui.look import Look
+    from papertape.projections.text.causes import CauseChain
+    from papertape.ui.look import PageRequest
 
 EVENTS_A_PAGE = 60
 EFFECTS_LOOKED_AT_MAX = 2_000
@@ -26,9 +26,9 @@ EFFECTS_SHOWN_MAX = 20
 class EventsPage(Struct, frozen=True):
     """The page's context. `looked_to` is the seq at which the continued search began."""
 
-    found: Found
-    wanted: Wanted
-    steps: Steps
+    found: SearchResult
+    wanted: EventFilter
+    steps: EventNeighbours
     types: tuple[str, ...]
     strategies: tuple[str, ...]
     symbols: tuple[str, ...]
@@ -38,16 +38,16 @@ class EventsPage(Struct, frozen=True):
     @property
     def is_narrowed(self) -> bool:
         """Whether a filter hides some events."""
-        return self.wanted not in (Wanted(), Wanted(everything=True))
+        return self.wanted not in (EventFilter(), EventFilter(everything=True))
 
 
-async def events(look: Look) -> EventsPage:
+async def events(look: PageRequest) -> EventsPage:
     """The newest events that were asked for. Raises UsageError for a type that there is not."""
     views = look.views
     kind = look.asked("type")
     if kind and kind not in TYPE_NAMES:
         raise UsageError(f"there is no event type {kind!r}; there are: {', '.join(TYPE_NAMES)}")
-    wanted = Wanted(
+    wanted = EventFilter(
         types=frozenset([kind] if kind else []),
         symbol=look.asked("symbol") or None,
         strategy=look.asked("strategy") or None,
@@ -78,11 +78,11 @@ class EventPage(Struct, frozen=True):
     """The page's context of one event: what led to it, and what followed from it."""
 
     recorded: Recorded
-    chain: Chain
+    chain: CauseChain
     effects: tuple[Recorded, ...]
 
 
-async def event(look: Look) -> EventPage:
+async def event(look: PageRequest) -> EventPage:
     """One event. Raises UsageError for a seq that the log does not hold."""
     text = look.path["seq"]
     seq = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from papertape.events.facts import GLOBAL_SCOPE
-from papertape.projections.folds.marks import Mark, Repairs
+from papertape.projections.folds.marks import EquityMarker, FeedRepairs
 from papertape.projections.folds.portfolio import PortfolioView
 from papertape.projections.site.readiness import ENDED, STALE, readiness
 from papertape.projections.telegram.address import moved_words
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from papertape.events.facts import EngineStarted
     from papertape.projections.site.ports import EngineStatus
-    from papertape.projections.site.views import Seen
-    from papertape.ui.look import Look
+    from papertape.projections.site.views import CandleFreshness
+    from papertape.ui.look import PageRequest
 
 OUTAGES_SHOWN_MAX = 12
 
@@ -40,13 +40,13 @@ class HealthPage(Struct, frozen=True):
     portfolio: PortfolioView
     wrong: tuple[HealthProblem, ...]
     started: EngineStarted | None
-    repairs: Repairs
-    outages: tuple[Mark, ...]
-    seen: tuple[tuple[str, Seen], ...]
+    repairs: FeedRepairs
+    outages: tuple[EquityMarker, ...]
+    seen: tuple[tuple[str, CandleFreshness], ...]
     config_text: str
 
 
-async def health(look: Look) -> HealthPage:
+async def health(look: PageRequest) -> HealthPage:
     """Everything on the page."""
     views = look.views
     marks = [mark for mark in views.marks.views() if mark.kind in ("outage", "hole", "start")]
@@ -71,7 +71,7 @@ def _engine_troubles(engine: EngineStatus | None) -> Iterator[HealthProblem]:
         yield HealthProblem("the chat's id has changed", "", moved_words(engine.alerts_moved_to), 0)
 
 
-def _wrong(look: Look) -> Iterator[HealthProblem]:
+def _wrong(look: PageRequest) -> Iterator[HealthProblem]:
     """Yield every current problem, whatever component noticed it."""
     portfolio = look.views.portfolio
     feed, feeding = portfolio.feeding.feed, portfolio.feeding

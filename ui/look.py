@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from papertape.projections.site.ports import EngineStatus, Progress, Site
     from papertape.projections.site.views import Views
-    from papertape.ui.searches import Searches
+    from papertape.ui.searches import SearchCache
 
 QUERY_CHARS_MAX = 200
 SEQ_DIGITS_MAX = 18
 
 
-class Look(Struct, frozen=True):
+class PageRequest(Struct, frozen=True):
     """One visit. `live` is False for a page as of an event; `now_ms` is the machine's clock when it was asked for.
 
     `part` is what of the page is asked for, empty for all. `path` and `query` are what its address names.
@@ -35,7 +35,7 @@ class Look(Struct, frozen=True):
     part: str
     path: Mapping[str, str]
     query: Mapping[str, str]
-    searches: Searches
+    searches: SearchCache
 
     @property
     def head_seq(self) -> int:

@@ -11,7 +11,7 @@ from papertape.projections.site.views import ALERTS_KEPT_MAX
 
 if TYPE_CHECKING:
     from papertape.projections.site.messages import Message
-    from papertape.ui.look import Look
+    from papertape.ui.look import PageRequest
 
 
 class MessagesPage(Struct, frozen=True):
@@ -21,7 +21,7 @@ class MessagesPage(Struct, frozen=True):
     older_seq: int
 
 
-async def messages(look: Look) -> MessagesPage:
+async def messages(look: PageRequest) -> MessagesPage:
     """The newest ones first."""
     alerts = look.views.alerts
     older_seq = alerts[0].seq - 1 if len(alerts) == ALERTS_KEPT_MAX else 0

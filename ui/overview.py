@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from papertape.projections.site.equity_curves import CourseView, DayResult, courses, day_results
+from papertape.projections.site.equity_curves import DayResult, EquityCurveView, courses, day_results
 from papertape.projections.site.plot_geometry import thinned
 from papertape.projections.text.formats import gain
 from papertape.ui.rendering import tone
@@ -15,11 +15,11 @@ from papertape.ui.rendering import tone
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
     from papertape.projections.folds.arena import ArenaRow
-    from papertape.projections.folds.marks import Mark
+    from papertape.projections.folds.marks import EquityMarker
     from papertape.projections.folds.portfolio import PortfolioView
     from papertape.projections.folds.total import DrawdownPoint, TotalView
     from papertape.projections.site.views import Views
-    from papertape.ui.look import Look
+    from papertape.ui.look import PageRequest
 
 COURSE_POINTS_MAX = 300
 EVENTS_SHOWN_MAX = 14
@@ -28,18 +28,18 @@ DAYS_SHOWN_MAX = 30
 MARKS_SHOWN_MAX = 200
 
 
-class CoursesPicture(Struct, frozen=True):
+class EquityCurvesPicture(Struct, frozen=True):
     """What the picture of the courses is drawn from."""
 
-    courses: tuple[CourseView, ...]
+    courses: tuple[EquityCurveView, ...]
     drawdowns: tuple[DrawdownPoint, ...]
-    marks: tuple[Mark, ...]
+    marks: tuple[EquityMarker, ...]
 
     @property
-    def newest(self) -> CoursesPicture:
+    def newest(self) -> EquityCurvesPicture:
         """Where the courses stand: it comes with the figures around the picture, which is sent less often."""
         last = tuple(replace(course, points=course.points[-1:]) for course in self.courses)
-        return CoursesPicture(last, self.drawdowns[-1:], ())
+        return EquityCurvesPicture(last, self.drawdowns[-1:], ())
 
 
 class Overview(Struct, frozen=True):
@@ -53,10 +53,10 @@ class Overview(Struct, frozen=True):
     rows: tuple[ArenaRow, ...]
     days: tuple[DayResult, ...]
     recent: tuple[Recorded, ...]
-    picture: CoursesPicture
+    picture: EquityCurvesPicture
 
 
-async def overview(look: Look) -> Overview:
+async def overview(look: PageRequest) -> Overview:
     """Everything on the page."""
     views = look.views
     portfolio = views.portfolio.view()
@@ -81,15 +81,15 @@ def _days(views: Views) -> tuple[DayResult, ...]:
     return tuple(told)[-DAYS_SHOWN_MAX:]
 
 
-def course_points(look: Look) -> int:
+def course_points(look: PageRequest) -> int:
     """So many points are looked at: where the content is asked for, the picture is there and only goes on."""
     return 2 if look.part == "content" else COURSE_POINTS_MAX
 
 
-def all_courses(look: Look, total: TotalView) -> CoursesPicture:
+def all_courses(look: PageRequest, total: TotalView) -> EquityCurvesPicture:
     """The courses of all strategies and of their total."""
     views, most = look.views, course_points(look)
-    return CoursesPicture(
+    return EquityCurvesPicture(
         courses=courses(total, views.portfolio.equity.views(), most),
         drawdowns=thinned(total.drawdowns, most),
         marks=views.marks.views()[-MARKS_SHOWN_MAX:],

@@ -13,7 +13,7 @@ from papertape.ui import crash
 from papertape.ui.arena import arena, strategy
 from papertape.ui.chart import chart
 from papertape.ui.compare import compare
-from papertape.ui.desk import Desk, Page
+from papertape.ui.desk import PageDefinition, PageHandler
 from papertape.ui.events import event, events
 from papertape.ui.health import health
 from papertape.ui.login import login_route
@@ -21,7 +21,7 @@ from papertape.ui.messages import messages
 from papertape.ui.overview import overview
 from papertape.ui.rendering import ASSETS, STATIC
 from papertape.ui.risk import risk
-from papertape.ui.stream import Pulse
+from papertape.ui.stream import LiveHeader
 from papertape.ui.trades import trades
 
 if TYPE_CHECKING:
@@ -38,25 +38,25 @@ KEPT: Final = "public, max-age=31536000, immutable"
 
 
 PAGES: Final = (
-    Page("/", "overview", "Overview", overview),
-    Page("/arena", "arena", "Arena", arena),
-    Page("/strategy/{name}", "strategy", "Strategy", strategy),
-    Page("/chart", "chart", "Chart", chart),
-    Page("/chart/{symbol}", "chart", "Chart", chart),
-    Page("/trades", "trades", "Positions and trades", trades),
-    Page("/risk", "risk", "Risk", risk),
-    Page("/events", "events", "Events", events),
-    Page("/events/{seq}", "event", "Event", event, moves=False),
-    Page("/messages", "messages", "Messages", messages),
-    Page("/system", "health", "Health", health),
-    Page("/compare", "compare", "Compare", compare, moves=False),
+    PageDefinition("/", "overview", "Overview", overview),
+    PageDefinition("/arena", "arena", "Arena", arena),
+    PageDefinition("/strategy/{name}", "strategy", "Strategy", strategy),
+    PageDefinition("/chart", "chart", "Chart", chart),
+    PageDefinition("/chart/{symbol}", "chart", "Chart", chart),
+    PageDefinition("/trades", "trades", "Positions and trades", trades),
+    PageDefinition("/risk", "risk", "Risk", risk),
+    PageDefinition("/events", "events", "Events", events),
+    PageDefinition("/events/{seq}", "event", "Event", event, moves=False),
+    PageDefinition("/messages", "messages", "Messages", messages),
+    PageDefinition("/system", "health", "Health", health),
+    PageDefinition("/compare", "compare", "Compare", compare, moves=False),
 )
 
 
 def pages(site: Site, streams: Streams) -> list[Guarded]:
     """The routes of all pages, of what keeps them alive, and of the files they load."""
-    desk = Desk(site)
-    pulse = Pulse(desk, streams)
+    desk = PageHandler(site)
+    pulse = LiveHeader(desk, streams)
 
     async def stream(_: Request) -> Response:
         return EventStream(streams, pulse.frames)
@@ -66,24 +66,24 @@ def pages(site: Site, streams: Streams) -> list[Guarded]:
         login_route(),
         *crash.routes(site),
         GuardedRoute("/pages/stream", stream, access=Access.READ, live=True),
-        GuardedMount("/static", Kept(directory=STATIC), access=Access.OPEN),
-        GuardedMount("/assets", Kept(directory=ASSETS, check_dir=False), access=Access.OPEN),
+        GuardedMount("/static", CachedStaticFiles(directory=STATIC), access=Access.OPEN),
+        GuardedMount("/assets", CachedStaticFiles(directory=ASSETS, check_dir=False), access=Access.OPEN),
     ]
 
 
 def not_found_page(site: Site) -> Handler:
     """Return the page of an address that does not exist."""
-    return Desk(site).not_found
+    return PageHandler(site).not_found
 
 
-def _route(desk: Desk, page: Page) -> GuardedRoute:
+def _route(desk: PageHandler, page: PageDefinition) -> GuardedRoute:
     async def endpoint(request: Request) -> Response:
         return await desk.answer(request, page)
 
     return GuardedRoute(page.path, endpoint, access=Access.PAGE)
 
 
-class Kept(StaticFiles):
+class CachedStaticFiles(StaticFiles):
     """Files that browsers keep as long as they like."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:

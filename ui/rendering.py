@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from papertape.events.log import Recorded
     from papertape.projections.site.messages import Message
-    from papertape.projections.text.event_lines import Line
+    from papertape.projections.text.event_lines import EventLine
 
 FOLDER = Path(__file__).parent
 TEMPLATES, STATIC, ASSETS = FOLDER / "templates", FOLDER / "static", FOLDER / "assets"
@@ -193,7 +193,7 @@ def quantity(context: Context, value: float, symbol: str) -> str:
 
 
 @pass_context
-def in_words(context: Context, recorded: Recorded) -> Line:
+def in_words(context: Context, recorded: Recorded) -> EventLine:
     """An event as a line."""
     return words(recorded, context["contracts"])
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.kill_switches import TripView
     from papertape.projections.folds.limits import LimitView
     from papertape.projections.folds.portfolio import AccountView
-    from papertape.ui.look import Look
+    from papertape.ui.look import PageRequest
 
 PAST_SHOWN_MAX = 200
 
@@ -28,7 +28,7 @@ class RiskPage(Struct, frozen=True):
     symbols: tuple[str, ...]
 
 
-async def risk(look: Look) -> RiskPage:
+async def risk(look: PageRequest) -> RiskPage:
     """Everything on the page."""
     views = look.views
     switches = views.portfolio.switches

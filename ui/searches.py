@@ -6,32 +6,32 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from papertape.api.searching import run
-from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, Found, Search, Wanted
+from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, EventFilter, Search, SearchResult
 
 if TYPE_CHECKING:
     from papertape.projections.site.views import Views
-    from papertape.ui.look import Look
+    from papertape.ui.look import PageRequest
 
 SEARCH_S_MAX: Final = 1.5
 """The time limit of a page's search; the page then shows the progress and continues by itself."""
 SEARCHES_KEPT_MAX: Final = 16
 
 
-class Searches:
+class SearchCache:
     """The results of the latest searches from the head of one log."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Wanted, Found] = OrderedDict()
+        self._kept: OrderedDict[EventFilter, SearchResult] = OrderedDict()
         self._of: Views | None = None
 
-    def known(self, wanted: Wanted, views: Views) -> Found | None:
+    def known(self, wanted: EventFilter, views: Views) -> SearchResult | None:
         """Return the earlier result in the log of these views, or None."""
         if self._of is not views:  # Another log stands at its place.
             self._kept.clear()
             self._of = views
         return self._kept.get(wanted)
 
-    def keep(self, wanted: Wanted, found: Found) -> None:
+    def keep(self, wanted: EventFilter, found: SearchResult) -> None:
         """Store a result, and drop the least recently used one beyond the limit."""
         self._kept[wanted] = found
         self._kept.move_to_end(wanted)
@@ -39,7 +39,7 @@ class Searches:
             self._kept.popitem(last=False)
 
 
-async def newest(look: Look, wanted: Wanted, limit: int) -> Found:
+async def newest(look: PageRequest, wanted: EventFilter, limit: int) -> SearchResult:
     """Return the newest matching events: new ones since the last search, then the known ones."""
     head, contracts, timeline = look.seq, look.views.contracts.by_symbol, look.site.timeline
     known = look.searches.known(wanted, look.views)
@@ -52,7 +52,7 @@ async def newest(look: Look, wanted: Wanted, limit: int) -> Found:
     return found
 
 
-def _joined(fresh: Found, known: Found, limit: int) -> Found:
+def _joined(fresh: SearchResult, known: SearchResult, limit: int) -> SearchResult:
     """Join both results; events beyond the limit belong to the next page."""
     if not fresh.to_seq:
         return known
@@ -60,5 +60,5 @@ def _joined(fresh: Found, known: Found, limit: int) -> Found:
         return fresh
     events = (*fresh.events, *known.events)
     if len(events) <= limit:
-        return Found(events, known.from_seq or fresh.from_seq, fresh.to_seq, known.complete)
-    return Found(events[:limit], events[limit - 1].seq, fresh.to_seq, complete=False)
+        return SearchResult(events, known.from_seq or fresh.from_seq, fresh.to_seq, known.complete)
+    return SearchResult(events[:limit], events[limit - 1].seq, fresh.to_seq, complete=False)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from papertape.ui.desk import Page
+from papertape.ui.desk import PageDefinition
 from papertape.ui.rendering import day, render
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from papertape.api.streams import Streams
-    from papertape.ui.desk import Desk
-    from papertape.ui.look import Look
+    from papertape.ui.desk import PageHandler
+    from papertape.ui.look import PageRequest
 
 HEADER_S: Final = 0.5
 """At most so often is a header sent."""
@@ -27,17 +27,17 @@ BEAT_S: Final = 3.0
 RETRY_MS: Final = 1_000
 
 
-async def _no_context(_: Look) -> Struct:
+async def _no_context(_: PageRequest) -> Struct:
     return Struct()
 
 
-HEADER: Final = Page("/", "header", "", _no_context)
+HEADER: Final = PageDefinition("/", "header", "", _no_context)
 
 
-class Pulse:
+class LiveHeader:
     """The header of the live pages, rendered once however many look, and the frames for each of them."""
 
-    def __init__(self, desk: Desk, streams: Streams) -> None:
+    def __init__(self, desk: PageHandler, streams: Streams) -> None:
         self._desk, self._streams = desk, streams
         self.rendered = 0
         """How often a header was rendered."""

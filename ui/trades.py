@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.projections.site.trade_query import Choice, TradesPage, trades_page
+from papertape.projections.site.trade_query import TradeFilter, TradesPage, trades_page
 
 if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import OrderView, PositionView
-    from papertape.ui.look import Look
+    from papertape.ui.look import PageRequest
 
 TRADES_A_PAGE = 50
 
@@ -20,17 +20,17 @@ class TradesView(Struct, frozen=True):
 
     positions: tuple[PositionView, ...]
     orders: tuple[OrderView, ...]
-    choice: Choice
+    choice: TradeFilter
     order: str
     closed: TradesPage
     strategies: tuple[str, ...]
     symbols: tuple[str, ...]
 
 
-async def trades(look: Look) -> TradesView:
+async def trades(look: PageRequest) -> TradesView:
     """What was asked for. Raises UsageError for a page that is not a number, and an order there is not."""
     views = look.views
-    choice = Choice(
+    choice = TradeFilter(
         strategy=look.asked("strategy"),
         symbol=look.asked("symbol"),
         side=look.asked("side"),

@@ -40,6 +40,6 @@ def download(
 
     Interrupted, the same command goes on where it was. At the end the file is checked, and every hole is named.
     """
-    from papertape.cli.offline.download import Asked, show  # noqa: PLC0415 - clients are slow to import.
+    from papertape.cli.offline.download import DownloadOptions, show  # noqa: PLC0415 - clients are slow to import.
 
-    show(Asked(symbol, start, end, timeframe, kind, out, exchange, rest_url, config), as_json=as_json)
+    show(DownloadOptions(symbol, start, end, timeframe, kind, out, exchange, rest_url, config), as_json=as_json)

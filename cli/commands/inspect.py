@@ -36,10 +36,10 @@ def log(
     """
     from papertape.cli.log_reader import opened
     from papertape.cli.render.events import show_log
-    from papertape.projections.site.event_query import Wanted
+    from papertape.projections.site.event_query import EventFilter
 
     with opened(db, config) as reader:
-        wanted = Wanted(frozenset(types or ()), symbol, strategy, everything)
+        wanted = EventFilter(frozenset(types or ()), symbol, strategy, everything)
         show_log(reader, wanted, from_seq=from_seq, limit=limit, follow=follow, as_json=as_json)
 
 
@@ -88,7 +88,7 @@ def trades(
 ) -> None:
     """List the closed trades, newest first."""
     from papertape.cli.log_reader import opened
-    from papertape.cli.render.trades import STDOUT, Chosen, show_trades
+    from papertape.cli.render.trades import STDOUT, TradeListOptions, show_trades
 
     if csv is not None and csv != STDOUT:
         from papertape.cli.config.sections import load_config
@@ -96,7 +96,7 @@ def trades(
 
         check_output("--csv", csv, log_files(db or load_config(config).database))
     with opened(db, config) as reader:
-        show_trades(reader, Chosen(strategy, symbol, limit), csv, as_json=as_json)
+        show_trades(reader, TradeListOptions(strategy, symbol, limit), csv, as_json=as_json)
 
 
 def positions(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:

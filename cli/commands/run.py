@@ -42,11 +42,11 @@ def run(
 
     SIGTERM and Ctrl-C stop it within 2 seconds. Started again, it goes on exactly where it was.
     """
-    from papertape.cli.run_options import Asked  # noqa: PLC0415 - engines are slow to import.
+    from papertape.cli.run_options import RunOptions  # noqa: PLC0415 - engines are slow to import.
     from papertape.cli.service.engine import start  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])
-    start(Asked(config, feed, *files, speed, db, until_end, seed, sets or [], new_log), as_json=as_json)
+    start(RunOptions(config, feed, *files, speed, db, until_end, seed, sets or [], new_log), as_json=as_json)
 
 
 def up(
@@ -71,11 +71,11 @@ def up(
     Each is a process of its own, started again when it died. The page stays up when the engine cannot go on, and says
     why. SIGTERM and Ctrl-C end both within 2 seconds.
     """
-    from papertape.cli.run_options import Asked  # noqa: PLC0415 - engines are slow to import.
+    from papertape.cli.run_options import RunOptions  # noqa: PLC0415 - engines are slow to import.
     from papertape.cli.service.up import keep  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])
-    asked = Asked(config, feed, *files, speed, db, until_end, seed, sets or [], new_log)
+    asked = RunOptions(config, feed, *files, speed, db, until_end, seed, sets or [], new_log)
     raise typer.Exit(keep(asked, host, port, compare, as_json=as_json))
 
 
@@ -106,10 +106,10 @@ def backtest(
 
     T is 2025-01-31, 20250131, 2025-01-31T12:00 in UTC, or seconds (10 digits) or milliseconds (13) since 1970.
     """
-    from papertape.cli.offline.backtest import Asked, show  # noqa: PLC0415 - likewise.
+    from papertape.cli.offline.backtest import BacktestOptions, show  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])
-    asked = Asked(config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip)
+    asked = BacktestOptions(config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip)
     show(asked, as_json=as_json)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import msgspec
 
 from papertape.api.settings import WebSettings
-from papertape.cli.config.schema import Key, Table, table_of, value_text
+from papertape.cli.config.schema import ConfigKey, ConfigTable, table_of, value_text
 from papertape.cli.config.sections import (
     ALL_STRATEGIES,
     SYMBOL_PATTERN,
@@ -27,12 +27,12 @@ from papertape.cli.config.sections import (
     StrategySection,
     TelegramSection,
 )
-from papertape.cli.config.toml_lines import Places, places
-from papertape.cli.config.validation import Problem, checked, error_of, moment_ms, unknown
+from papertape.cli.config.toml_lines import TomlLocations, places
+from papertape.cli.config.validation import ConfigProblem, checked, error_of, moment_ms, unknown
 from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.files.table_source import table_source
 from papertape.engine.feeds.sim.script import OUTAGE_EVERY_HOURS_MIN
-from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.errors import ConfigError, MarketDataError
 from papertape.projections.alerts.settings import AlertSettings
@@ -47,21 +47,23 @@ Tree = dict[str, Any]
 FILE_BYTES_MAX = 4 << 20
 _AT_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _GLOBAL = "global_"
-_SYMBOLS = Key("list", (), pattern=SYMBOL_PATTERN, meaning="trade these alone; empty: all")
+_SYMBOLS = ConfigKey("list", (), pattern=SYMBOL_PATTERN, meaning="trade these alone; empty: all")
 
 
-def schema(strategies: Mapping[str, Strategy]) -> Table:
+def schema(strategies: Mapping[str, Strategy]) -> ConfigTable:
     """Everything a configuration may hold, given the strategies there are."""
     markets: dict[str, type[msgspec.Struct]] = {"sim": SimSection, "file": FileSection, "bitget": BitgetSection}
     feed = table_of_sections(FeedSection, **{name: table_of(kind) for name, kind in markets.items()})
     named = table_of_sections(StrategiesSection, **{name: _strategy_table(one) for name, one in strategies.items()})
-    return Table(
+    return ConfigTable(
         {
             "engine": table_of(EngineSection),
             "feed": feed,
-            "risk": table_of(Risk),
-            "groups": Table({}, rest=Key("text", "crypto", may_be_empty=False, meaning="the symbol's group")),
-            "strategies": Table(named.keys, "strategy"),
+            "risk": table_of(RiskSettings),
+            "groups": ConfigTable(
+                {}, rest=ConfigKey("text", "crypto", may_be_empty=False, meaning="the symbol's group")
+            ),
+            "strategies": ConfigTable(named.keys, "strategy"),
             "alerts": table_of(AlertSettings),
             "telegram": table_of(TelegramSection),
             "backup": table_of(BackupSection),
@@ -73,11 +75,11 @@ def schema(strategies: Mapping[str, Strategy]) -> Table:
     )
 
 
-def table_of_sections(kind: type[msgspec.Struct], **sections: Table) -> Table:
+def table_of_sections(kind: type[msgspec.Struct], **sections: ConfigTable) -> ConfigTable:
     """A Struct's own keys, and tables in the place of its other fields."""
     own = [name for name in kind.__struct_fields__ if name not in sections and name != "by_name"]
     plain = msgspec.defstruct("Own", [_field(kind, name) for name in own])
-    return Table({**table_of(plain).keys, **sections})
+    return ConfigTable({**table_of(plain).keys, **sections})
 
 
 def _field(kind: type[msgspec.Struct], name: str) -> tuple[str, Any, Any]:
@@ -85,16 +87,16 @@ def _field(kind: type[msgspec.Struct], name: str) -> tuple[str, Any, Any]:
     return name, get_type_hints(kind, include_extras=True)[name], default
 
 
-def _strategy_table(strategy: Strategy) -> Table:
+def _strategy_table(strategy: Strategy) -> ConfigTable:
     parameters = table_of(strategy.parameters, "parameter")
-    by_symbol = Table({}, "symbol", rest=parameters)
-    own: dict[str, Key | Table] = {"only_symbols": _SYMBOLS, "symbols": by_symbol, "risk": _own_risk()}
-    return Table({**parameters.keys, **own}, "parameter")
+    by_symbol = ConfigTable({}, "symbol", rest=parameters)
+    own: dict[str, ConfigKey | ConfigTable] = {"only_symbols": _SYMBOLS, "symbols": by_symbol, "risk": _own_risk()}
+    return ConfigTable({**parameters.keys, **own}, "parameter")
 
 
-def _own_risk() -> Table:
+def _own_risk() -> ConfigTable:
     """What may be risked by one strategy alone; the global limits belong to all."""
-    return Table({name: key for name, key in table_of(Risk).keys.items() if not name.startswith(_GLOBAL)})
+    return ConfigTable({name: key for name, key in table_of(RiskSettings).keys.items() if not name.startswith(_GLOBAL)})
 
 
 def read_config(path: Path) -> Config:
@@ -143,18 +145,18 @@ def _syntax(path: Path, text: str, message: str) -> str:
     return f"{path}:{said[1]}: not TOML: {reason}, column {said[2]}: {_line(found, int(said[1]))}"
 
 
-def _line(found: Places, line: int) -> str:
+def _line(found: TomlLocations, line: int) -> str:
     return found.text[line - 1].strip()[:80] if line <= len(found.text) else ""
 
 
-def config_of(tree: Tree, path: Path | None, place: Callable[[Problem], str]) -> Config:
+def config_of(tree: Tree, path: Path | None, place: Callable[[ConfigProblem], str]) -> Config:
     """The configuration of a decoded file. Raises ConfigError with every problem, each where `place` says."""
-    problems = list[Problem]()
+    problems = list[ConfigProblem]()
     try:
         strategies = strategies_in(tree, path)
     except ConfigError as error:
         reason = str(error).removeprefix("strategies.folders: ")
-        problem = Problem(("strategies", "folders"), f"= {value_text(_folders(tree))}: {reason}")
+        problem = ConfigProblem(("strategies", "folders"), f"= {value_text(_folders(tree))}: {reason}")
         raise error_of([problem], place) from error
     whole = checked(tree, schema(strategies), (), problems)
     if not problems:
@@ -177,36 +179,38 @@ def _folders(tree: Tree) -> list[str]:
     return [one for one in given if isinstance(one, str)] if isinstance(given, list | tuple) else []
 
 
-def _misfits(tree: Tree, strategies: Mapping[str, Strategy]) -> Iterable[Problem]:
+def _misfits(tree: Tree, strategies: Mapping[str, Strategy]) -> Iterable[ConfigProblem]:
     """What is wrong although every value is right by itself."""
     yield from _unknown_names(tree.get("strategies", {}).get("enabled", ()), strategies)
     feed = tree.get("feed", {})
     if 0 < (hours := feed.get("sim", {}).get("outage_every_hours", 0)) < OUTAGE_EVERY_HOURS_MIN:
         text = f"= {hours}: must be 0 for none, or {OUTAGE_EVERY_HOURS_MIN} or more"
-        yield Problem(("feed", "sim", "outage_every_hours"), text)
+        yield ConfigProblem(("feed", "sim", "outage_every_hours"), text)
     try:
         watched = _watched(feed)
     except MarketDataError as error:
-        yield Problem(("feed", "file", "candles"), f"= {value_text(feed['file']['candles'])}: {error}")
+        yield ConfigProblem(("feed", "file", "candles"), f"= {value_text(feed['file']['candles'])}: {error}")
         return
     if not watched:
-        yield Problem(("feed", "file", "candles"), '= []: must name at least one file when feed.kind is "file"')
+        yield ConfigProblem(("feed", "file", "candles"), '= []: must name at least one file when feed.kind is "file"')
         return
     files = feed.get("file", {})
     start_ms, end_ms = moment_ms(files.get("start", "")), moment_ms(files.get("end", ""))
     if start_ms is not None and end_ms is not None and end_ms <= start_ms:
-        yield Problem(("feed", "file", "end"), f'= "{files["end"]}": must be later than start, "{files["start"]}"')
+        yield ConfigProblem(
+            ("feed", "file", "end"), f'= "{files["end"]}": must be later than start, "{files["start"]}"'
+        )
     yield from _unwatched(tree.get("strategies", {}), strategies, watched)
 
 
-def _unknown_names(enabled: Iterable[str], strategies: Mapping[str, Strategy]) -> Iterable[Problem]:
+def _unknown_names(enabled: Iterable[str], strategies: Mapping[str, Strategy]) -> Iterable[ConfigProblem]:
     names = list(enabled)
     for at, name in enumerate(names):
         path = ("strategies", f"enabled[{at}]")
         if name == ALL_STRATEGIES and len(names) > 1:
-            yield Problem(path, f'= "{name}": must stand alone, or name the strategies', name)
+            yield ConfigProblem(path, f'= "{name}": must stand alone, or name the strategies', name)
         elif name != ALL_STRATEGIES and name not in strategies:
-            yield Problem(path, f'= "{name}" {unknown(name, [*strategies, ALL_STRATEGIES], "strategy")}', name)
+            yield ConfigProblem(path, f'= "{name}" {unknown(name, [*strategies, ALL_STRATEGIES], "strategy")}', name)
 
 
 def _watched(feed: Tree) -> list[str]:
@@ -218,16 +222,16 @@ def _watched(feed: Tree) -> list[str]:
     return list(dict.fromkeys(table_source(one).symbol for one in feed.get("file", {}).get("candles", ())))
 
 
-def _unwatched(section: Tree, strategies: Mapping[str, Strategy], watched: list[str]) -> Iterable[Problem]:
+def _unwatched(section: Tree, strategies: Mapping[str, Strategy], watched: list[str]) -> Iterable[ConfigProblem]:
     for name in strategies:
         said = section.get(name, {})
         for at, symbol in enumerate(said.get("only_symbols", ())):
             if symbol not in watched:
                 path = ("strategies", name, f"only_symbols[{at}]")
-                yield Problem(path, f'= "{symbol}" {unknown(symbol, watched, "symbol")}', symbol)
+                yield ConfigProblem(path, f'= "{symbol}" {unknown(symbol, watched, "symbol")}', symbol)
         for symbol in said.get("symbols", {}):
             if symbol not in watched:
-                yield Problem(("strategies", name, "symbols", symbol), unknown(symbol, watched, "symbol"))
+                yield ConfigProblem(("strategies", name, "symbols", symbol), unknown(symbol, watched, "symbol"))
 
 
 def _config(tree: Tree, strategies: Mapping[str, Strategy], file: str) -> Config:
@@ -259,7 +263,7 @@ def _said(given: Tree, strategy: Strategy) -> StrategySection:
 
 def _of_risk(given: Tree) -> dict[str, int | float]:
     """What is said of the risk, as its own types."""
-    typed = msgspec.structs.asdict(msgspec.convert(given, Risk))
+    typed = msgspec.structs.asdict(msgspec.convert(given, RiskSettings))
     return {name: typed[name] for name in given}
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from papertape.cli.config.loader import config_of, plain, schema, strategies_in
-from papertape.cli.config.schema import PLURAL, Key, Node, Table, range_text
+from papertape.cli.config.schema import PLURAL, ConfigKey, ConfigTable, Node, range_text
 from papertape.cli.config.toml_lines import split_key
-from papertape.cli.config.validation import Problem, error_of, unknown
+from papertape.cli.config.validation import ConfigProblem, error_of, unknown
 from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,25 +48,25 @@ def _tree(config: Config) -> Tree:
     return tree
 
 
-def _resolved(path: tuple[str, ...], known: Table, where: str) -> tuple[tuple[str, ...], Key]:
+def _resolved(path: tuple[str, ...], known: ConfigTable, where: str) -> tuple[tuple[str, ...], ConfigKey]:
     """The full path of a key, and the key. A strategy's name may stand without `strategies.` before it."""
     named = known.keys["strategies"]
     sections = list(known.keys)
     full = path
-    if path[0] not in sections and isinstance(named, Table):
-        names = [name for name, node in named.keys.items() if isinstance(node, Table)]
+    if path[0] not in sections and isinstance(named, ConfigTable):
+        names = [name for name, node in named.keys.items() if isinstance(node, ConfigTable)]
         if path[0] not in names:
-            raise error_of([Problem(path, unknown(path[0], [*sections, *names], "key"))], lambda _: where)
+            raise error_of([ConfigProblem(path, unknown(path[0], [*sections, *names], "key"))], lambda _: where)
         full = ("strategies", *path)
     node: Node | None = known
     for depth, name in enumerate(full):
         table = node
-        node = table.at(name) if isinstance(table, Table) else None
+        node = table.at(name) if isinstance(table, ConfigTable) else None
         if node is None:
-            text = unknown(name, table.keys, table.noun) if isinstance(table, Table) else "holds no keys"
-            raise error_of([Problem(full[: depth + 1], text)], lambda _: where)
-    if not isinstance(node, Key):
-        raise error_of([Problem(full, "is a table, not a key")], lambda _: where)
+            text = unknown(name, table.keys, table.noun) if isinstance(table, ConfigTable) else "holds no keys"
+            raise error_of([ConfigProblem(full[: depth + 1], text)], lambda _: where)
+    if not isinstance(node, ConfigKey):
+        raise error_of([ConfigProblem(full, "is a table, not a key")], lambda _: where)
     return full, node
 
 
@@ -77,7 +77,7 @@ def _put(tree: Tree, path: tuple[str, ...], value: object) -> None:
     tree[key] = value
 
 
-def _value(text: str, key: Key, path: tuple[str, ...], where: str) -> object:
+def _value(text: str, key: ConfigKey, path: tuple[str, ...], where: str) -> object:
     """The text as the key's type reads it."""
     try:
         match key.kind:
@@ -90,5 +90,5 @@ def _value(text: str, key: Key, path: tuple[str, ...], where: str) -> object:
             case _:
                 return text
     except ValueError:
-        problem = Problem(path, f'= "{text}": must be {PLURAL[key.kind]}, {range_text(key)}')
+        problem = ConfigProblem(path, f'= "{text}": must be {PLURAL[key.kind]}, {range_text(key)}')
         raise error_of([problem], lambda _: where) from None

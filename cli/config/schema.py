@@ -26,7 +26,7 @@ PLURAL: dict[Kind, str] = {
 }
 
 
-class Key(Struct, frozen=True):
+class ConfigKey(Struct, frozen=True):
     """A key with its type, default, valid range, unit and meaning. Bounds are None where there are none."""
 
     kind: Kind
@@ -43,28 +43,28 @@ class Key(Struct, frozen=True):
     meaning: str = ""
 
 
-class Table(Struct, frozen=True):
+class ConfigTable(Struct, frozen=True):
     """A table: its known keys, and what every other key holds where any name may stand (symbols)."""
 
-    keys: dict[str, Key | Table]
+    keys: dict[str, ConfigKey | ConfigTable]
     noun: str = "key"
-    rest: Key | Table | None = None
+    rest: ConfigKey | ConfigTable | None = None
 
-    def at(self, name: str) -> Key | Table | None:
+    def at(self, name: str) -> ConfigKey | ConfigTable | None:
         """What stands behind a name; None where nothing may."""
         return self.keys.get(name, self.rest)
 
 
-Node = Key | Table
+Node = ConfigKey | ConfigTable
 
 
-def table_of(kind: type[Struct], noun: str = "key") -> Table:
+def table_of(kind: type[Struct], noun: str = "key") -> ConfigTable:
     """The table that a Struct describes. Raises ConfigError for a field of a type that no key has."""
     fields = msgspec.inspect.type_info(kind).fields  # type: ignore[attr-defined]
-    return Table({field.name: _key(kind, field) for field in fields}, noun)
+    return ConfigTable({field.name: _key(kind, field) for field in fields}, noun)
 
 
-def _key(kind: type[Struct], field: msgspec.inspect.Field) -> Key:
+def _key(kind: type[Struct], field: msgspec.inspect.Field) -> ConfigKey:
     """A field with what its annotation says of it."""
     info, extra, meaning = field.type, {}, ""
     if isinstance(info, msgspec.inspect.Metadata):
@@ -73,16 +73,16 @@ def _key(kind: type[Struct], field: msgspec.inspect.Field) -> Key:
     said = {"default": field.default, "unit": extra.get("unit", ""), "meaning": meaning}
     match info:
         case msgspec.inspect.IntType():
-            return Key("whole number", **_bounds(info), **said)
+            return ConfigKey("whole number", **_bounds(info), **said)
         case msgspec.inspect.FloatType():
-            return Key("number", **_bounds(info), **said)
+            return ConfigKey("number", **_bounds(info), **said)
         case msgspec.inspect.LiteralType():
-            return Key("choice", choices=tuple(str(value) for value in info.values), **said)
+            return ConfigKey("choice", choices=tuple(str(value) for value in info.values), **said)
         case msgspec.inspect.StrType():
             empty = not info.min_length
-            return Key("moment" if extra.get("moment") else "text", may_be_empty=empty, **said)
+            return ConfigKey("moment" if extra.get("moment") else "text", may_be_empty=empty, **said)
         case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.StrType(pattern=pattern)):
-            return Key(
+            return ConfigKey(
                 "list", pattern=pattern or "", may_be_empty=not info.min_length, items_max=info.max_length, **said
             )
         case _:
@@ -93,7 +93,7 @@ def _bounds(info: msgspec.inspect.IntType | msgspec.inspect.FloatType) -> Mappin
     return {"ge": info.ge, "gt": info.gt, "le": info.le, "lt": info.lt}
 
 
-def range_text(key: Key) -> str:
+def range_text(key: ConfigKey) -> str:
     """The valid range in words: `1 to 500 candles`, `above 0 to 50 %`, `"sim" or "file"`."""
     if key.choices:
         return " or ".join(f'"{choice}"' for choice in key.choices)

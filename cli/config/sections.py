@@ -27,7 +27,7 @@ from papertape.engine.feeds.sim.script import (
     WARM_UP_DAYS_MAX,
     SimSettings,
 )
-from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.kernel.strategy import Strategy
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
@@ -243,7 +243,7 @@ class Config(Struct, frozen=True):
 
     engine: EngineSection = EngineSection()
     feed: FeedSection = FeedSection()
-    risk: Risk = Risk()
+    risk: RiskSettings = RiskSettings()
     groups: dict[str, str] = {}
     strategies: StrategiesSection = StrategiesSection()
     alerts: AlertSettings = AlertSettings()

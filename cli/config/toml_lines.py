@@ -18,7 +18,7 @@ _PARTS = re.compile(_PART)
 _MARK = re.compile(r"""\"""|'''|"(?:\\.|[^"\\])*"|'[^']*'|[\[\]{}#]""")
 
 
-class Places(Struct):
+class TomlLocations(Struct):
     """The lines of all tables and keys, keys that stand twice, and the line of a value that never ends (0: none)."""
 
     lines: dict[Path, int] = field(default_factory=dict)
@@ -68,9 +68,9 @@ class _Extent(Struct):
             self.depth -= 1
 
 
-def places(text: str) -> Places:
+def places(text: str) -> TomlLocations:
     """Scan a TOML text."""
-    found = Places(text=text.splitlines())
+    found = TomlLocations(text=text.splitlines())
     named: set[Path] = set()
     table: Path = ()
     extent = _Extent()
@@ -106,7 +106,7 @@ def split_key(text: str) -> Path:
     return tuple(part[1:-1] if part[0] in "\"'" else part for part in _PARTS.findall(text))
 
 
-def _note(found: Places, named: set[Path], path: Path, line: int) -> None:
+def _note(found: TomlLocations, named: set[Path], path: Path, line: int) -> None:
     if path in named:
         found.twice.append((path, line))
     named.add(path)

@@ -1,6 +1,6 @@
 """Checking a configuration's values against what may stand there, and saying what is wrong.
 
-A `Problem` knows the path of its key; where that key stands (a line of a file, a `--set`) is added by the one
+A `ConfigProblem` knows the path of its key; where that key stands (a line of a file, a `--set`) is added by the one
 who knows the source.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from papertape.cli.config.schema import PLURAL, Key, Node, Table, number_text, range_text, value_text
+from papertape.cli.config.schema import PLURAL, ConfigKey, ConfigTable, Node, number_text, range_text, value_text
 from papertape.events.errors import ConfigError
 from papertape.projections.text import formats
 
@@ -29,7 +29,7 @@ VALUE_CHARS_MAX = 60
 KNOWN_MAX = 24
 
 
-class Problem(Struct, frozen=True):
+class ConfigProblem(Struct, frozen=True):
     """One mistake: the key's full path, what is wrong with it, and the item of a list where one is meant."""
 
     path: Path
@@ -42,20 +42,20 @@ class Problem(Struct, frozen=True):
         return ".".join(self.path)
 
 
-def error_of(problems: Iterable[Problem], place: Callable[[Problem], str]) -> ConfigError:
+def error_of(problems: Iterable[ConfigProblem], place: Callable[[ConfigProblem], str]) -> ConfigError:
     """All problems as one error, a line each; `place` says where a problem stands."""
     lines = [f"{place(problem)}: {problem.name} {problem.text}" for problem in problems]
     more = len(lines) - PROBLEMS_MAX
     return ConfigError("\n".join([*lines[:PROBLEMS_MAX], *([f"... and {more} more"] if more > 0 else [])]))
 
 
-def checked(value: object, node: Node, path: Path, problems: list[Problem]) -> Any:
+def checked(value: object, node: Node, path: Path, problems: list[ConfigProblem]) -> Any:
     """The value in its plain form; what is wrong with it is added to `problems`."""
-    if isinstance(node, Table):
+    if isinstance(node, ConfigTable):
         return _checked_table(value, node, path, problems)
     found: list[str] = []
     plain = _checked_key(value, node, path, problems, found)
-    problems.extend(Problem(path, f"= {_short(value)}: {text}{_default(node)}") for text in found)
+    problems.extend(ConfigProblem(path, f"= {_short(value)}: {text}{_default(node)}") for text in found)
     return plain
 
 
@@ -69,21 +69,21 @@ def unknown(name: str, known: Iterable[str], noun: str) -> str:
     return f"is an unknown {noun}; {hint}There are: {shown}" if meant else f"is an unknown {noun}; there are: {shown}"
 
 
-def _checked_table(value: object, table: Table, path: Path, problems: list[Problem]) -> dict[str, Any]:
+def _checked_table(value: object, table: ConfigTable, path: Path, problems: list[ConfigProblem]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        problems.append(Problem(path, f"= {_short(value)}: must be a table"))
+        problems.append(ConfigProblem(path, f"= {_short(value)}: must be a table"))
         return {}
     plain = {}
     for name, given in value.items():
         node = table.at(name)
         if node is None:
-            problems.append(Problem((*path, name), unknown(name, table.keys, table.noun)))
+            problems.append(ConfigProblem((*path, name), unknown(name, table.keys, table.noun)))
         else:
             plain[name] = checked(given, node, (*path, name), problems)
     return plain
 
 
-def _checked_key(value: object, key: Key, path: Path, problems: list[Problem], found: list[str]) -> object:
+def _checked_key(value: object, key: ConfigKey, path: Path, problems: list[ConfigProblem], found: list[str]) -> object:
     match key.kind:
         case "whole number" | "number":
             found += _number_faults(value, key)
@@ -100,7 +100,7 @@ def _checked_key(value: object, key: Key, path: Path, problems: list[Problem], f
     return value
 
 
-def _number_faults(value: object, key: Key) -> list[str]:
+def _number_faults(value: object, key: ConfigKey) -> list[str]:
     whole = key.kind == "whole number"
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return [f"must be {PLURAL[key.kind]}, {range_text(key)}"]
@@ -115,7 +115,9 @@ def _number_faults(value: object, key: Key) -> list[str]:
     return [] if inside else [f"must be {range_text(key)}"]
 
 
-def _checked_list(value: object, key: Key, path: Path, problems: list[Problem], found: list[str]) -> list[str]:
+def _checked_list(
+    value: object, key: ConfigKey, path: Path, problems: list[ConfigProblem], found: list[str]
+) -> list[str]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         found.append(f"must be {PLURAL['list']}")
         return []
@@ -127,14 +129,14 @@ def _checked_list(value: object, key: Key, path: Path, problems: list[Problem], 
     for place, item in enumerate(items):
         name = (*path[:-1], f"{path[-1]}[{place}]")
         if item in items[:place]:
-            problems.append(Problem(name, f"= {_short(item)}: stands twice", item))
+            problems.append(ConfigProblem(name, f"= {_short(item)}: stands twice", item))
         elif not item or (key.pattern and not re.search(key.pattern, item)):
             must = "must be written like BTCUSDT: capitals and digits" if key.pattern else "must not be empty"
-            problems.append(Problem(name, f"= {_short(item)}: {must}", item))
+            problems.append(ConfigProblem(name, f"= {_short(item)}: {must}", item))
     return items
 
 
-def _checked_moment(value: object, key: Key, found: list[str]) -> str:
+def _checked_moment(value: object, key: ConfigKey, found: list[str]) -> str:
     if value == "" and key.default == "":
         return ""
     at_ms = _moment_ms(value)
@@ -163,7 +165,7 @@ def moment_ms(text: str) -> int | None:
     return formats.moment_ms(text) if text else None
 
 
-def _default(key: Key) -> str:
+def _default(key: ConfigKey) -> str:
     shown = number_text(key.default) if isinstance(key.default, int | float) else value_text(key.default)
     return f" (default {shown})"
 

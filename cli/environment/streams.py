@@ -38,7 +38,7 @@ class OutputLost(OSError):
         self.cause = cause
 
 
-class Output(io.FileIO):
+class OutputStream(io.FileIO):
     """The descriptor of standard output. The first failed write raises OutputLost; later writes are dropped."""
 
     def __init__(self, descriptor: int, *, was_closed: bool) -> None:
@@ -61,7 +61,7 @@ class Output(io.FileIO):
         return memoryview(content).nbytes
 
 
-class Messages(io.FileIO):
+class ErrorStream(io.FileIO):
     """The descriptor of standard error: a message that cannot be written is dropped."""
 
     def write(self, content: Buffer) -> int:
@@ -83,8 +83,8 @@ def prepare_streams() -> None:
     """Replace Python's standard streams by ones that tolerate any text and any reader."""
     was_closed = sys.stdout is None
     occupy_closed_streams()
-    sys.stdout = _text(Output(1, was_closed=was_closed), sys.stdout)
-    sys.stderr = _text(Messages(2, "w", closefd=False), sys.stderr, line_buffering=True)
+    sys.stdout = _text(OutputStream(1, was_closed=was_closed), sys.stdout)
+    sys.stderr = _text(ErrorStream(2, "w", closefd=False), sys.stderr, line_buffering=True)
 
 
 def _text(raw: io.FileIO, before: TextIO | None, *, line_buffering: bool = False) -> io.TextIOWrapper:

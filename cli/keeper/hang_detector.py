@@ -14,7 +14,7 @@ ASKS_MIN: Final = 6
 """So many questions without an answer: a machine that slept for a minute has asked only once."""
 
 
-class Pulse:
+class HangDetector:
     """Asks at intervals. Only who has answered once in this life can hang: a start may take its time."""
 
     def __init__(

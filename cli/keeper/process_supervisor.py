@@ -17,15 +17,23 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
-from papertape.cli.keeper.restart_policy import ENDED_WELL, STEADY_S, Again, Life, NoMore, Restarts, how
-from papertape.cli.keeper.status_board import BOARD_FD, SLOT, Board, Slot
+from papertape.cli.keeper.restart_policy import (
+    ENDED_WELL,
+    STEADY_S,
+    PermanentStop,
+    ProcessRun,
+    RestartAfter,
+    RestartPolicy,
+    how,
+)
+from papertape.cli.keeper.status_board import BOARD_FD, SLOT, Slot, StatusBoard
 from papertape.projections.telegram.secret import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from papertape.cli.keeper.hang_detector import Pulse
-    from papertape.cli.keeper.systemd import Notify
+    from papertape.cli.keeper.hang_detector import HangDetector
+    from papertape.cli.keeper.systemd import SystemdNotifier
 
 ENDS_S_MAX: Final = 8.0
 """An engine may need some seconds for its last words; then it is killed, and the log is whole all the same."""
@@ -52,36 +60,36 @@ class Program(Struct, frozen=True):
     is_silent: bool = False
 
 
-class Kept(Struct):
+class SupervisedProcess(Struct):
     """A program and its current process, if any. `pulse` tells whether the process still answers."""
 
     program: Program
-    pulse: Pulse
-    restarts: Restarts = field(default_factory=Restarts)
+    pulse: HangDetector
+    restarts: RestartPolicy = field(default_factory=RestartPolicy)
     pid: int | None = None
     started_s: float = 0.0
     due_s: float | None = 0.0
     """When it is to be started; None while it runs, and when it is not started any more."""
-    ended: NoMore | None = None
+    ended: PermanentStop | None = None
     code: int = 0
     """The exit code of the last process."""
     asked_to_end: bool = False
 
 
-class Keeper:
+class ProcessSupervisor:
     """Keeps an engine and its page alive until the engine's work is done or a signal comes."""
 
     def __init__(
         self,
-        engine: tuple[Program, Pulse],
-        web: tuple[Program, Pulse],
+        engine: tuple[Program, HangDetector],
+        web: tuple[Program, HangDetector],
         tell: Callable[[str], None],
-        notify: Notify,
-        board: Board,
+        notify: SystemdNotifier,
+        board: StatusBoard,
         ends_s_max: float = ENDS_S_MAX,
     ) -> None:
         """`tell` informs the owner, `notify` the service manager, and `board` the kept processes."""
-        self._engine, self._web = Kept(*engine), Kept(*web, Restarts(may_end=False))
+        self._engine, self._web = SupervisedProcess(*engine), SupervisedProcess(*web, RestartPolicy(may_end=False))
         self._tell, self._notify, self._board, self._ends_s_max = tell, notify, board, ends_s_max
         self._stopping = False
 
@@ -160,21 +168,21 @@ class Keeper:
                 if kept.pid == pid:
                     self._note(kept, code)
 
-    def _note(self, kept: Kept, code: int) -> None:
+    def _note(self, kept: SupervisedProcess, code: int) -> None:
         assert kept.pid is not None, "only a running one ends"
         _signal_group(kept.pid, signal.SIGKILL)  # What it started and left behind.
         kept.pid = None
         if kept.asked_to_end:
             # One that was asked before it could listen had not begun yet.
-            kept.ended = NoMore(ENDED_WELL if code == -signal.SIGTERM else code)
+            kept.ended = PermanentStop(ENDED_WELL if code == -signal.SIGTERM else code)
             return
         self._decide(kept, code)
 
-    def _decide(self, kept: Kept, code: int) -> None:
+    def _decide(self, kept: SupervisedProcess, code: int) -> None:
         """Decide whether to restart a process that ended, and report it."""
         now_s, kept.code = time.monotonic(), code
-        verdict = kept.restarts.after(Life(code, kept.started_s, now_s, kept.pulse.was_heard))
-        if isinstance(verdict, Again):
+        verdict = kept.restarts.after(ProcessRun(code, kept.started_s, now_s, kept.pulse.was_heard))
+        if isinstance(verdict, RestartAfter):
             kept.due_s = now_s + verdict.after_s
             ended, pause = f"the {kept.program.name} {self._how(kept)}", _pause(verdict)
             text = f"{ended}; it is started again until it stays up"  # It stays the same after each try.
@@ -186,12 +194,12 @@ class Keeper:
         if kept is self._engine and kept.due_s != now_s:
             self._board.write("outage", text)
 
-    def _how(self, kept: Kept) -> str:
+    def _how(self, kept: SupervisedProcess) -> str:
         """Describe how a process ended, with its last words."""
         words = redact(" ".join(self._board.read(kept.program.slot).split()))[:WORDS_CHARS_MAX]
         return how(kept.code) + (f": {words}" if words else "")
 
-    def _tell_end(self, kept: Kept, verdict: NoMore) -> str:
+    def _tell_end(self, kept: SupervisedProcess, verdict: PermanentStop) -> str:
         """Report a permanent end that has a reason, and return the reported text."""
         if not verdict.why:
             return ""
@@ -222,7 +230,7 @@ class Keeper:
                 _signal_group(kept.pid, signal.SIGKILL)
 
 
-def _pause(again: Again) -> str:
+def _pause(again: RestartAfter) -> str:
     """Describe when the process is restarted."""
     pause = f"in {again.after_s:g} s" if again.after_s else "at once"
     return f"{pause} ({again.note})" if again.note else pause

@@ -30,7 +30,7 @@ KILLS_WINDOW_S: Final = 60.0
 """`KILLS_MAX` kills within this time are no accident: the machine may be out of memory, so restarts pause too."""
 
 
-class Life(Struct, frozen=True):
+class ProcessRun(Struct, frozen=True):
     """One run of a process: its exit code (or minus the number of the signal that ended it), start and end.
 
     `was_up` tells whether it ever did its work: a long replay that ends in a fault is not a steady run.
@@ -47,7 +47,7 @@ class Life(Struct, frozen=True):
         return self.was_up and self.ended_s - self.started_s >= STEADY_S
 
 
-class Again(Struct, frozen=True):
+class RestartAfter(Struct, frozen=True):
     """Restart it after a pause. `note` explains the pause; a `quiet` restart is not reported."""
 
     after_s: float
@@ -55,14 +55,14 @@ class Again(Struct, frozen=True):
     quiet: bool = False
 
 
-class NoMore(Struct, frozen=True):
+class PermanentStop(Struct, frozen=True):
     """It is not started again. `why` is empty where it ended well and on purpose."""
 
     code: int
     why: str = ""
 
 
-class Restarts:
+class RestartPolicy:
     """The restarts of one process: at once after a kill, with doubling pauses after failures."""
 
     def __init__(self, *, may_end: bool = True) -> None:
@@ -83,23 +83,23 @@ class Restarts:
         self._faults = self._waits = 0
         return was_told
 
-    def after(self, life: Life) -> Again | NoMore:
+    def after(self, life: ProcessRun) -> RestartAfter | PermanentStop:
         """Return what to do after a run of the process has ended."""
         if life.code == ENDED_WELL and self._may_end:
-            return NoMore(life.code)
+            return PermanentStop(life.code)
         if life.code in STOPS and self._may_end:
-            return NoMore(life.code, STOPS[life.code])
+            return PermanentStop(life.code, STOPS[life.code])
         if life.is_steady:
             self.settle()
         if life.code in OWNER_MENDS or life.code in STOPS:
             self._waits += 1
             why = (OWNER_MENDS | STOPS)[life.code]
-            return Again(PAUSE_S_MAX, f"{why}; this is reported once", quiet=self._waits > 1)
+            return RestartAfter(PAUSE_S_MAX, f"{why}; this is reported once", quiet=self._waits > 1)
         if life.code == -signal.SIGKILL and not self._is_killed_often(life):
-            return Again(0.0)
+            return RestartAfter(0.0)
         return self._after_fault()
 
-    def _after_fault(self) -> Again:
+    def _after_fault(self) -> RestartAfter:
         self._faults += 1
         pause_s = min(PAUSE_S_MAX, PAUSE_S * 2.0 ** min(self._faults - 1, DOUBLINGS_MAX))
         note = ""
@@ -108,9 +108,9 @@ class Restarts:
                 f"after {FAULTS_TOLD_MAX} failures in a row it is retried as long as it takes, at most every "
                 f"{PAUSE_S_MAX:g} s and without further messages until it stays up"
             )
-        return Again(pause_s, note, quiet=self._faults > FAULTS_TOLD_MAX)
+        return RestartAfter(pause_s, note, quiet=self._faults > FAULTS_TOLD_MAX)
 
-    def _is_killed_often(self, life: Life) -> bool:
+    def _is_killed_often(self, life: ProcessRun) -> bool:
         self._kills_s.append(life.ended_s)
         return len(self._kills_s) == KILLS_MAX and life.ended_s - self._kills_s[0] < KILLS_WINDOW_S
 

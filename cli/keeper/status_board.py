@@ -27,7 +27,7 @@ Slot = Literal["engine", "page", "outage", "log"]
 SLOTS: Final[tuple[Slot, ...]] = ("engine", "page", "outage", "log")
 
 
-class Board:
+class StatusBoard:
     """Slots for short texts. A reader never sees half a text, because a slot is one small write."""
 
     def __init__(self, descriptor: int) -> None:
@@ -44,7 +44,7 @@ class Board:
         return content.rstrip(b"\0").decode(errors="ignore")
 
 
-def new_board() -> Board:
+def new_board() -> StatusBoard:
     """Create a board, in an unnamed file on disk if the system has no in-memory files."""
     if hasattr(os, "memfd_create"):
         made = os.memfd_create("papertape-board")
@@ -54,15 +54,15 @@ def new_board() -> Board:
     descriptor = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, OWN_FD_MIN)
     os.close(made)
     os.ftruncate(descriptor, len(SLOTS) * SLOT_BYTES_MAX)
-    return Board(descriptor)
+    return StatusBoard(descriptor)
 
 
-def own_board(environment: Mapping[str, str]) -> Board | None:
+def own_board(environment: Mapping[str, str]) -> StatusBoard | None:
     """Return the board that the keeper passed to this process, or None.
 
     A child of a kept process inherits the variables but has another parent; its descriptor may be any file.
     """
-    return Board(BOARD_FD) if SLOT in environment and environment.get(KEEPER) == str(os.getppid()) else None
+    return StatusBoard(BOARD_FD) if SLOT in environment and environment.get(KEEPER) == str(os.getppid()) else None
 
 
 def leave_last_words(environment: Mapping[str, str], text: str) -> None:

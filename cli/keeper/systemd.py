@@ -22,7 +22,7 @@ BEATS_A_LIMIT: Final = 3.0
 """A word that is lost, or late by a busy machine, is none too few."""
 
 
-class Notify:
+class SystemdNotifier:
     """Tells systemd. `is_up` says whether what is kept does its work; it is asked until it does once."""
 
     def __init__(self, variables: Mapping[str, str], is_up: Callable[[], bool]) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from papertape.engine.feeds.files.csv_reader import QuickReader
     from papertape.engine.feeds.files.feed import FileFeed
     from papertape.engine.reducer.state import Runner
-    from papertape.engine.research.course import Course
+    from papertape.engine.research.course import EquitySummary
 
 SPARKLINE_POINTS = 60
 
@@ -76,7 +76,7 @@ class BacktestResult(Struct, frozen=True):
     strategies: tuple[StrategyResult, ...]
 
 
-class Ending(Struct, frozen=True):
+class FinalState(Struct, frozen=True):
     """The state at the end of a run, folded from its excerpt."""
 
     portfolio: Portfolio
@@ -84,7 +84,7 @@ class Ending(Struct, frozen=True):
     coverage: Coverage
 
 
-class Asked(Struct, frozen=True):
+class BacktestOptions(Struct, frozen=True):
     """What the command line says."""
 
     config: Path | None
@@ -101,7 +101,7 @@ class Asked(Struct, frozen=True):
     after_trip: str = "stop"
 
 
-def show(asked: Asked, *, as_json: bool) -> None:
+def show(asked: BacktestOptions, *, as_json: bool) -> None:
     """Run the strategies over the files and show what came of it."""
     if asked.db is not None and asked.db.exists():
         raise UsageError(f"--db {asked.db}: there is a file already; a backtest writes a log of its own")
@@ -127,7 +127,7 @@ def show(asked: Asked, *, as_json: bool) -> None:
     show_backtest(summary, {contract.symbol: contract for contract in result.tape.contracts})
 
 
-def _check_outputs(asked: Asked, config: Config) -> None:
+def _check_outputs(asked: BacktestOptions, config: Config) -> None:
     """Raise UsageError for outputs that cannot be written, before anything is computed."""
     inputs = read_files(config, asked.config)
     if asked.db is not None:
@@ -140,7 +140,7 @@ def _check_outputs(asked: Asked, config: Config) -> None:
             check_output("--trades", open_path(asked.trades), inputs, written)
 
 
-def _configured(asked: Asked) -> Config:
+def _configured(asked: BacktestOptions) -> Config:
     """The configuration with everything the command line says."""
     config = with_files(load_config(asked.config, asked.sets), asked.candles, asked.funding, asked.open_interest)
     files = config.feed.file
@@ -152,7 +152,7 @@ def _configured(asked: Asked) -> Config:
     return replace(config, feed=replace(config.feed, kind="file", file=files), strategies=strategies)
 
 
-def _run(config: Config, asked: Asked) -> tuple[Backtest, FileFeed]:
+def _run(config: Config, asked: BacktestOptions) -> tuple[Backtest, FileFeed]:
     """Read the files and run the strategies over them."""
     files = config.feed.file
     start_ms = moment_ms(files.start, "--from") if files.start or asked.start is not None else None
@@ -175,15 +175,15 @@ def _feed(config: Config, quick: QuickReader) -> FileFeed:
     return file_feed(replace(config, feed=replace(config.feed, file=whole)), SystemClock(), quick)
 
 
-def _ending(result: Backtest) -> Ending:
+def _ending(result: Backtest) -> FinalState:
     """Fold the state at the end of a run."""
     portfolio, trades = Portfolio(), Trades()
     coverage = Coverage(portfolio)
     fold([portfolio, trades, coverage], (Recorded(0, 0, 0, event) for event in excerpt(result)))
-    return Ending(portfolio, trades, coverage)
+    return FinalState(portfolio, trades, coverage)
 
 
-def _summary(result: Backtest, feed: FileFeed, ending: Ending) -> BacktestResult:
+def _summary(result: Backtest, feed: FileFeed, ending: FinalState) -> BacktestResult:
     """The whole run in figures."""
     runners = zip(result.world.runners, result.courses, result.equities, strict=True)
     return BacktestResult(
@@ -200,7 +200,7 @@ def _summary(result: Backtest, feed: FileFeed, ending: Ending) -> BacktestResult
     )
 
 
-def _strategy(runner: Runner, course: Course, equities: Sequence[float], ending: Ending) -> StrategyResult:
+def _strategy(runner: Runner, course: EquitySummary, equities: Sequence[float], ending: FinalState) -> StrategyResult:
     """One strategy in figures."""
     name, portfolio, trades = runner.strategy.name, ending.portfolio, ending.trades
     held = portfolio.positions(name)

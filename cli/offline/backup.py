@@ -28,12 +28,12 @@ from papertape.projections.telegram.delivery_queues import stepped_back
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from papertape.engine.backup import Made
+    from papertape.engine.backup import CompletedBackup
 
 CURSORS_SUFFIX = ".cursors"
 
 
-class Restored(Struct, frozen=True):
+class RestoreReport(Struct, frozen=True):
     """A log that was put back. `aside` is the folder with what was there, `epoch_seq` where a new epoch began, or 0."""
 
     db: Path
@@ -60,7 +60,7 @@ def back_up(db: Path | None, config: Path | None, to: Path | None, keep: int | N
         say(_made_words(made))
 
 
-def _made_words(made: Made) -> str:
+def _made_words(made: CompletedBackup) -> str:
     lines = [
         f"{made.path}",
         f"{made.seq:,} events, {made.bytes / 1e6:,.1f} MB, in {made.took_ms / 1_000.0:.2f} s",
@@ -98,7 +98,7 @@ def restore(
         raise LogNewer(
             f"{newer}; --new-epoch puts the older one in its place, moves the newer one aside and says so in the log"
         ) from None
-    found = Restored(path, head.seq, head.hash.hex(), aside, epoch_seq)
+    found = RestoreReport(path, head.seq, head.hash.hex(), aside, epoch_seq)
     if as_json:
         emit(found)
     else:
@@ -128,7 +128,7 @@ async def _begin_epoch(db: Path, fact: EpochBegan, clock: SystemClock) -> Head:
         await log.close()
 
 
-def _restored_words(found: Restored) -> str:
+def _restored_words(found: RestoreReport) -> str:
     lines = [f"{found.db} holds {found.seq:,} events again, every row of them checked"]
     if found.aside is not None:
         lines.append(f"what was there was moved to {found.aside}")

@@ -31,7 +31,7 @@ from papertape.events.head_file import read_head
 from papertape.events.proof import read_proof
 from papertape.events.sqlite_file import connect_to_read
 from papertape.events.sqlite_log import SqliteLogReader
-from papertape.projections.folds.market_status import Feeding
+from papertape.projections.folds.market_status import MarketStatus
 from papertape.projections.host import fold
 from papertape.projections.text.formats import duration, utc
 from papertape.projections.text.reasons import reason_words
@@ -286,7 +286,7 @@ def _read_back(path: Path, head_seq: int) -> Finding:
 
 def _refused(reader: SqliteLogReader, head_seq: int) -> Finding:
     """What the feed did not take since the engine's newest start, as far as the tail of the log tells."""
-    feeding = Feeding()
+    feeding = MarketStatus()
     for commit in reader.commits(max(0, head_seq - TAIL_EVENTS_MAX)):
         fold([feeding], commit.recorded())
         if commit.last_seq >= head_seq:

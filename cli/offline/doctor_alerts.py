@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from papertape.cli.log_finder import Finding
-from papertape.cli.service.engine_client import DoorEngine
+from papertape.cli.service.engine_client import EngineClient
 from papertape.events.cursors import stored_positions
 from papertape.events.errors import ConfigError, LogError
 from papertape.projections.telegram.address import CURSOR, moved_words
@@ -27,7 +27,7 @@ PARKED_ADVICE: Final = "restore the bot's rights in the chat; no alert is lost, 
 
 def alerts(db: Path, folder: Path) -> Iterator[Finding]:
     """Yield findings about the alerts of a log. `folder` may contain `.env`."""
-    engine = asyncio.run(DoorEngine(db).status())
+    engine = asyncio.run(EngineClient(db).status())
     moved_to = engine.alerts_moved_to if engine is not None else _remembered_move(db, folder)
     if moved_to:
         yield Finding("warn", NAME, moved_words(moved_to), MOVED_ADVICE)

@@ -11,9 +11,9 @@ from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.environment.variables import prepare_network
 from papertape.cli.log_finder import Finding
 from papertape.cli.wiring import warn
-from papertape.engine.feeds.bitget.connection import ARGS_AN_HOUR_MAX, Stream
+from papertape.engine.feeds.bitget.connection import ARGS_AN_HOUR_MAX, StreamConnection
 from papertape.engine.feeds.bitget.rest import BitgetRest
-from papertape.engine.feeds.bitget.stream_state import Board
+from papertape.engine.feeds.bitget.stream_state import StreamState
 from papertape.engine.ports.clock import ScaledClock, SystemClock
 from papertape.engine.ports.feed import RefusalLog
 from papertape.events.errors import ExchangeError, ExchangeUnreachable
@@ -29,7 +29,7 @@ SYMBOLS_ASKED_MAX: Final = 3
 SYMBOLS_SHOWN_MAX: Final = 10
 
 
-class Seen(Struct):
+class ExchangeCheckResult(Struct):
     """What the exchange showed; a text in `rest_fault` or `stream_fault` says why it did not."""
 
     rest_fault: str = ""
@@ -43,14 +43,14 @@ class Seen(Struct):
     first_data_s: float = 0.0
 
 
-def look_at_exchange(settings: BitgetSettings) -> Seen:
+def look_at_exchange(settings: BitgetSettings) -> ExchangeCheckResult:
     """Ask the exchange once for everything; never longer than half a minute."""
     prepare_network(warn)
     return run_tasks(lambda: _look(settings))
 
 
-async def _look(settings: BitgetSettings) -> Seen:
-    seen, clock = Seen(), ScaledClock(SystemClock(), settings.speed)
+async def _look(settings: BitgetSettings) -> ExchangeCheckResult:
+    seen, clock = ExchangeCheckResult(), ScaledClock(SystemClock(), settings.speed)
     refusals = RefusalLog()
     rest = BitgetRest(settings, clock, refusals)
     try:
@@ -63,7 +63,7 @@ async def _look(settings: BitgetSettings) -> Seen:
     return seen
 
 
-async def _ask(rest: BitgetRest, clock: ScaledClock, settings: BitgetSettings, seen: Seen) -> None:
+async def _ask(rest: BitgetRest, clock: ScaledClock, settings: BitgetSettings, seen: ExchangeCheckResult) -> None:
     """The time and the contracts."""
     before_ms = clock.now_ms()
     await rest.server_time_ms()
@@ -77,12 +77,12 @@ async def _ask(rest: BitgetRest, clock: ScaledClock, settings: BitgetSettings, s
 
 
 async def _listen(
-    rest: BitgetRest, clock: ScaledClock, settings: BitgetSettings, refusals: RefusalLog, seen: Seen
+    rest: BitgetRest, clock: ScaledClock, settings: BitgetSettings, refusals: RefusalLog, seen: ExchangeCheckResult
 ) -> None:
     """Subscribe a few symbols on one connection, and wait for the first data of every channel."""
     symbols = settings.symbols[:SYMBOLS_ASKED_MAX]
-    board = Board(symbols, settings.timeframe_ms, refusals)
-    stream = Stream(symbols, settings, clock, rest.server_now_ms, board, refusals)
+    board = StreamState(symbols, settings.timeframe_ms, refusals)
+    stream = StreamConnection(symbols, settings, clock, rest.server_now_ms, board, refusals)
     running, whole = asyncio.ensure_future(stream.run()), asyncio.ensure_future(stream.whole.wait())
     began_ms = clock.now_ms()
     try:
@@ -99,7 +99,7 @@ async def _listen(
     seen.silent = tuple(f"{one.symbol} {one.name}" for one in stream.channels.values() if one.heard_s < 0.0)
 
 
-def findings(settings: BitgetSettings, seen: Seen) -> Iterator[Finding]:
+def findings(settings: BitgetSettings, seen: ExchangeCheckResult) -> Iterator[Finding]:
     """Everything that was looked at, a line each."""
     if seen.rest_fault:
         advice = "look at the network, a proxy or a firewall; the engine keeps trying and makes up for what it missed"
@@ -115,7 +115,7 @@ def findings(settings: BitgetSettings, seen: Seen) -> Iterator[Finding]:
     yield Finding("ok", "limits", text)
 
 
-def _skew(seen: Seen) -> Finding:
+def _skew(seen: ExchangeCheckResult) -> Finding:
     where = "behind" if seen.offset_ms > 0 else "ahead of"
     text = f"this machine's clock is {abs(seen.offset_ms)} ms {where} the exchange's"
     if abs(seen.offset_ms) > SKEW_MS_WARN:
@@ -123,7 +123,7 @@ def _skew(seen: Seen) -> Finding:
     return Finding("ok", "clock skew", text)
 
 
-def _symbols(settings: BitgetSettings, seen: Seen) -> Iterator[Finding]:
+def _symbols(settings: BitgetSettings, seen: ExchangeCheckResult) -> Iterator[Finding]:
     if seen.unknown:
         names = ", ".join(seen.unknown)
         yield Finding("fail", "symbols", f"not traded there: {names}", "correct feed.bitget.symbols")
@@ -139,7 +139,7 @@ def _symbols(settings: BitgetSettings, seen: Seen) -> Iterator[Finding]:
         yield Finding("ok", "symbols", names + (f" and {more} more" if more > 0 else ""))
 
 
-def _subscription(settings: BitgetSettings, seen: Seen) -> Finding:
+def _subscription(settings: BitgetSettings, seen: ExchangeCheckResult) -> Finding:
     if seen.stream_fault:
         advice = "meanwhile every symbol is asked for once a candle"
         return Finding("fail", "subscription", seen.stream_fault, advice)

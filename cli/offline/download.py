@@ -22,8 +22,8 @@ from papertape.cli.progress import counting
 from papertape.cli.render.console import emit
 from papertape.cli.wiring import warn
 from papertape.engine.feeds.bitget.settings import BITGET, BitgetSettings
-from papertape.engine.feeds.download.download import Report, Source, download
-from papertape.engine.feeds.download.partial_file import SUFFIXES, Kind, Wanted
+from papertape.engine.feeds.download.download import DownloadReport, DownloadSource, download
+from papertape.engine.feeds.download.partial_file import SUFFIXES, DownloadKind, DownloadRequest
 from papertape.engine.feeds.files.csv_reader import TIMEFRAMES_MS
 from papertape.engine.ports.clock import SystemClock
 from papertape.events.errors import ExchangeRefused, MarketDataError, PapertapeError, UsageError
@@ -36,7 +36,7 @@ ALL: Final = "all"
 ANY_DAY: Final = "????-??-??"
 
 
-class Asked(Struct, frozen=True):
+class DownloadOptions(Struct, frozen=True):
     """What the command line says."""
 
     symbol: str
@@ -50,14 +50,14 @@ class Asked(Struct, frozen=True):
     config: Path | None
 
 
-class Job(Struct, frozen=True):
+class DownloadJob(Struct, frozen=True):
     """One file to be made."""
 
-    wanted: Wanted
+    wanted: DownloadRequest
     out: Path
 
 
-def show(asked: Asked, *, as_json: bool) -> None:
+def show(asked: DownloadOptions, *, as_json: bool) -> None:
     """Download what is asked for and show what came of each file."""
     settings = replace(bitget_settings(load_config(asked.config)), speed=1.0)
     if asked.rest_url is not None:
@@ -81,7 +81,7 @@ def show(asked: Asked, *, as_json: bool) -> None:
         raise failures[0] if len(failures) == 1 else MarketDataError("; ".join(map(str, failures)))
 
 
-async def _run(job: Job, asked: Asked, settings: BitgetSettings, *, quiet: bool) -> Report:
+async def _run(job: DownloadJob, asked: DownloadOptions, settings: BitgetSettings, *, quiet: bool) -> DownloadReport:
     source = _source(asked, settings)
     try:
         with _bar(job, quiet=quiet) as on_progress:
@@ -90,7 +90,7 @@ async def _run(job: Job, asked: Asked, settings: BitgetSettings, *, quiet: bool)
         await source.close()
 
 
-def _source(asked: Asked, settings: BitgetSettings) -> Source:
+def _source(asked: DownloadOptions, settings: BitgetSettings) -> DownloadSource:
     if asked.exchange == BITGET:
         from papertape.engine.feeds.download.bitget import BitgetSource  # noqa: PLC0415 - only the client that is needed.
 
@@ -100,7 +100,7 @@ def _source(asked: Asked, settings: BitgetSettings) -> Source:
     return CcxtSource(asked.exchange, SystemClock(), asked.rest_url)
 
 
-def _bar(job: Job, *, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
+def _bar(job: DownloadJob, *, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
     """A bar of percents on a terminal."""
     if quiet:
         return nullcontext(lambda _done_ms, _of_ms: None)
@@ -116,11 +116,11 @@ def _percents(what: str) -> Iterator[Callable[[int, int], None]]:
 # ---------------------------------------------------------------- what is asked for
 
 
-def _jobs(asked: Asked) -> list[Job]:
+def _jobs(asked: DownloadOptions) -> list[DownloadJob]:
     """The files to be made. Raises UsageError for whatever cannot be asked."""
-    kinds = tuple(Kind) if asked.kind == ALL else tuple(kind for kind in Kind if kind == asked.kind)
+    kinds = tuple(DownloadKind) if asked.kind == ALL else tuple(kind for kind in DownloadKind if kind == asked.kind)
     if not kinds:
-        raise UsageError(f"--kind {asked.kind}: there are {', '.join(Kind)} and {ALL}")
+        raise UsageError(f"--kind {asked.kind}: there are {', '.join(DownloadKind)} and {ALL}")
     if asked.out is not None and len(kinds) > 1:
         raise UsageError(f"--out {asked.out}: {ALL} makes three files; leave it out, or ask for one kind")
     if re.fullmatch(SYMBOL_PATTERN, asked.symbol) is None:
@@ -133,7 +133,7 @@ def _jobs(asked: Asked) -> list[Job]:
     return missing
 
 
-def _range(asked: Asked) -> tuple[int, int | None]:
+def _range(asked: DownloadOptions) -> tuple[int, int | None]:
     from_ms = moment_ms(asked.start, "--from")
     until_ms = None if asked.end is None else moment_ms(asked.end, "--to")
     if until_ms is not None and until_ms <= from_ms:
@@ -141,7 +141,7 @@ def _range(asked: Asked) -> tuple[int, int | None]:
     return from_ms, until_ms
 
 
-def _job(asked: Asked, kind: Kind, from_ms: int, until_ms: int | None) -> Job:
+def _job(asked: DownloadOptions, kind: DownloadKind, from_ms: int, until_ms: int | None) -> DownloadJob:
     steps = {name: step_ms for step_ms, name in TIMEFRAMES_MS.items()}
     if asked.timeframe not in steps:
         raise UsageError(f"--timeframe {asked.timeframe}: there are {', '.join(steps)}")
@@ -152,12 +152,16 @@ def _job(asked: Asked, kind: Kind, from_ms: int, until_ms: int | None) -> Job:
         raise UsageError(f"--out {out}: Parquet needs polars: pip install 'papertape[research]'")
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: there is no folder {out.parent}")
-    return Job(Wanted(kind, asked.symbol, steps[asked.timeframe], from_ms, until_ms), out)
+    return DownloadJob(DownloadRequest(kind, asked.symbol, steps[asked.timeframe], from_ms, until_ms), out)
 
 
-def _named(asked: Asked, kind: Kind, from_ms: int, until_ms: int | None) -> Path:
+def _named(asked: DownloadOptions, kind: DownloadKind, from_ms: int, until_ms: int | None) -> Path:
     """The file's name; a download without --to that began on another day goes on under the name it has."""
-    words = {Kind.CANDLES: asked.timeframe, Kind.FUNDING: kind.value, Kind.MARK: f"{kind}_{asked.timeframe}"}
+    words = {
+        DownloadKind.CANDLES: asked.timeframe,
+        DownloadKind.FUNDING: kind.value,
+        DownloadKind.MARK: f"{kind}_{asked.timeframe}",
+    }
     begin = f"{asked.exchange}_{asked.symbol}_{words[kind]}_{_day(from_ms)}_"
     if until_ms is None:
         begun = sorted(Path().glob(f"{begin}{ANY_DAY}.csv.gz.part"))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DIGEST_CHARS = 32
 
 
-class Refolded(Struct, frozen=True):
+class RefoldReport(Struct, frozen=True):
     """A log folded from its first event. `upcast` counts the events of old shapes, which are read as newer ones."""
 
     seq: int
@@ -44,7 +44,7 @@ def refold(db: Path | None, config: Path | None, expect: str, seq: int | None, *
             raise UsageError(f"--to {until}: the log holds the events 1 to {head}")
         with counting("folding", until) as on_progress:
             digest = world_digest(recover(reader, None, strategies_of(loaded), until, on_progress).world)
-        found = Refolded(until, digest, expect, digest == expect, reader.old_tags() if digest != expect else {})
+        found = RefoldReport(until, digest, expect, digest == expect, reader.old_tags() if digest != expect else {})
     if as_json:
         emit(found)
     else:
@@ -53,7 +53,7 @@ def refold(db: Path | None, config: Path | None, expect: str, seq: int | None, *
         raise LogDiffers(f"this version folds the log to {digest} at seq {until}, not to {expect}")
 
 
-def _words(found: Refolded) -> str:
+def _words(found: RefoldReport) -> str:
     if found.same:
         return f"the same state at seq {found.seq:,}: digest {found.digest}\n"
     if not found.upcast:

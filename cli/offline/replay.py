@@ -14,7 +14,7 @@ from papertape.cli.environment.streams import say
 from papertape.cli.progress import counting
 from papertape.cli.render.console import emit
 from papertape.cli.wiring import warn
-from papertape.engine.recovery import Recovered, recover
+from papertape.engine.recovery import RecoveredState, recover
 from papertape.engine.reducer.snapshot_codec import world_digest
 from papertape.engine.startup import snapshot_store
 from papertape.events.errors import UsageError
@@ -22,7 +22,7 @@ from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.folds.portfolio import Portfolio, PortfolioView
 from papertape.projections.host import fold
-from papertape.projections.site.market_time import Moment
+from papertape.projections.site.market_time import MarketTimeCutoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from papertape.events.snapshots import SnapshotStore
 
 
-class Replayed(Struct, frozen=True):
+class ReplayReport(Struct, frozen=True):
     """The state as of one event. `digest` is that of everything the engine knew then."""
 
     seq: int
@@ -68,14 +68,14 @@ def show(
         fold([portfolio, contracts], _until(reader, seq))
     state = portfolio.view()
     if as_json:
-        emit(Replayed(seq, digest, found.snapshot_seq, found.replayed_events, found.took_ms, state))
+        emit(ReplayReport(seq, digest, found.snapshot_seq, found.replayed_events, found.took_ms, state))
         return
     from papertape.cli.render.accounts import show_accounts  # noqa: PLC0415 - tables are slow to import.
 
     show_accounts(state, contracts.by_symbol, digest, found)
 
 
-def _recover(config: Config, reader: SqliteLogReader, store: SnapshotStore | None, seq: int) -> Recovered:
+def _recover(config: Config, reader: SqliteLogReader, store: SnapshotStore | None, seq: int) -> RecoveredState:
     """The world at `seq`, with a bar where somebody looks."""
     with counting("replaying", seq) as on_progress:
         return recover(reader, store, strategies_of(config), seq, on_progress)
@@ -95,7 +95,7 @@ def _as_of(reader: SqliteLogReader, to: int | None, at_ms: int | None) -> int:
 
 def _seq_at(reader: SqliteLogReader, at_ms: int, head: int) -> int:
     """The last event that was known at `at_ms`. Raises UsageError where the log begins later."""
-    moment = Moment(at_ms)
+    moment = MarketTimeCutoff(at_ms)
     for commit in reader.commits():
         for recorded in commit.recorded():
             if not moment.takes(recorded):

@@ -10,7 +10,7 @@ from papertape.cli.config.sections import load_config, strategies_of
 from papertape.cli.environment.streams import tell
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.wiring import warn
-from papertape.engine.control_socket import NoEngine, send
+from papertape.engine.control_socket import EngineNotRunning, send
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.startup import EngineSettings, command
 from papertape.events.errors import LogHeld
@@ -37,7 +37,7 @@ def give(db: Path | None, config: Path | None, asked: Command) -> None:
 async def _given(path: Path, settings: EngineSettings, asked: Command) -> tuple[Accepted, str]:
     try:
         return await send(path, asked), "by the running engine"
-    except NoEngine:
+    except EngineNotRunning:
         pass
     try:
         return await command(settings, asked, SystemClock(), warn), "into the log"

@@ -14,7 +14,7 @@ from papertape.cli.progress import counting
 from papertape.cli.render.console import emit
 from papertape.cli.wiring import warn
 from papertape.engine.startup import snapshot_store
-from papertape.engine.verify import Verified, verify
+from papertape.engine.verify import VerificationReport, verify
 from papertape.events.errors import LogDiffers
 from papertape.events.sqlite_log import SqliteLogReader
 
@@ -39,7 +39,7 @@ def prove(db: Path | None, config: Path | None, *, as_json: bool) -> None:
         raise LogDiffers(f"the log and the code part ways at seq {found.difference.seq}")
 
 
-def _words(found: Verified, seconds: float) -> str:
+def _words(found: VerificationReport, seconds: float) -> str:
     """The proof in words."""
     lines = [
         f"{found.events:,} events, {found.decisions:,} decisions made again, {found.snapshots} snapshots compared",

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from papertape.cli.render.positions import Listed
-    from papertape.engine.recovery import Recovered
+    from papertape.engine.recovery import RecoveredState
     from papertape.projections.folds.portfolio import AccountView, PortfolioView
 
 
-def show_accounts(view: PortfolioView, contracts: Listed, digest: str, found: Recovered) -> None:
+def show_accounts(view: PortfolioView, contracts: Listed, digest: str, found: RecoveredState) -> None:
     """Show the state, and how it was found."""
     console = stdout()
     at = f"{utc(view.at_ms)} UTC" if view.at_ms else "before the first candle"

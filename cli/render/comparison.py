@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from papertape.projections.folds.arena import ArenaRow
-    from papertape.projections.folds.log_diff import Comparison, Difference, Extent, Pair, Reasons, Told, Value
+    from papertape.projections.folds.log_diff import (
+        Comparison,
+        DecisionDifference,
+        DecisionReasons,
+        DescribedEvent,
+        LogExtent,
+        StrategyPair,
+        Value,
+    )
 
 
 def show_comparison(found: Comparison) -> None:
@@ -50,13 +58,13 @@ def show_comparison(found: Comparison) -> None:
         console.print(Text("No decision differs, but a strategy runs in one log only.", style=BAD))
 
 
-def _extent(letter: str, extent: Extent) -> Text:
+def _extent(letter: str, extent: LogExtent) -> Text:
     until = f"to {utc(extent.until_ms)} UTC" if extent.until_ms else "without a candle"
     said = f"  {extent.name}  {until}, seq {extent.head_seq:,}, {extent.decisions:,} decisions"
     return Text.assemble((letter, HEADLINE), said)
 
 
-def _columns(pairs: Iterable[Pair]) -> list[Column]:
+def _columns(pairs: Iterable[StrategyPair]) -> list[Column]:
     """Each measure twice, side by side."""
     rows = [pair for pair in pairs if pair.a is not None or pair.b is not None]
     return [
@@ -69,12 +77,12 @@ def _columns(pairs: Iterable[Pair]) -> list[Column]:
     ]
 
 
-def _both(title: str, pairs: list[Pair], cell: Callable[[ArenaRow], Text], rank: int = 0) -> Iterator[Column]:
+def _both(title: str, pairs: list[StrategyPair], cell: Callable[[ArenaRow], Text], rank: int = 0) -> Iterator[Column]:
     for letter, rows in (("A", [pair.a for pair in pairs]), ("B", [pair.b for pair in pairs])):
         yield Column(f"{title} {letter}", [NOTHING if row is None else cell(row) for row in rows], rank=rank)
 
 
-def _shared(pair: Pair) -> Text:
+def _shared(pair: StrategyPair) -> Text:
     if pair.a is None or pair.b is None:
         return Text(f"only in {'A' if pair.b is None else 'B'}", style=BAD)
     if not pair.differs_at_ms:
@@ -82,7 +90,7 @@ def _shared(pair: Pair) -> Text:
     return Text(f"{pair.same_decisions:,} the same, then differ at {utc(pair.differs_at_ms)}", style=BAD)
 
 
-def _show_difference(console: Console, found: Comparison, difference: Difference) -> None:
+def _show_difference(console: Console, found: Comparison, difference: DecisionDifference) -> None:
     title = f"First difference: {difference.scope}, decision {difference.number:,}, {utc(difference.at_ms)} UTC"
     console.print(Text(title, style=HEADLINE))
     for letter in ("A", "B"):
@@ -95,7 +103,7 @@ def _show_difference(console: Console, found: Comparison, difference: Difference
         notes(console, [f"{text}{market.b or nothing}"])
 
 
-def _tree(letter: str, found: Comparison, difference: Difference) -> Tree:
+def _tree(letter: str, found: Comparison, difference: DecisionDifference) -> Tree:
     """What one side decided, its causes below it; or why it did not."""
     mine, reasons, extent = (
         (difference.a, difference.reasons_a, found.a)
@@ -111,7 +119,7 @@ def _tree(letter: str, found: Comparison, difference: Difference) -> Tree:
     return root
 
 
-def _silence(letter: str, following: Told | None, difference: Difference, extent: Extent) -> str:
+def _silence(letter: str, following: DescribedEvent | None, difference: DecisionDifference, extent: LogExtent) -> str:
     if difference.ended == letter.lower():
         return f"the market ends before, at {utc(extent.until_ms)} UTC"
     if following is None:
@@ -119,7 +127,7 @@ def _silence(letter: str, following: Told | None, difference: Difference, extent
     return f"no such decision; the next is seq {following.seq:,} at {utc(following.at_ms)} UTC: {following.text}"
 
 
-def _add_reasons(root: Tree, reasons: Reasons) -> None:
+def _add_reasons(root: Tree, reasons: DecisionReasons) -> None:
     at = root
     for cause in reasons.causes:
         at = at.add(_told("", cause, ""))
@@ -129,7 +137,7 @@ def _add_reasons(root: Tree, reasons: Reasons) -> None:
         root.add(Text(f"held back: {hold}"))
 
 
-def _told(before: str, told: Told, style: str) -> Text:
+def _told(before: str, told: DescribedEvent, style: str) -> Text:
     return Text.assemble(before, (f"seq {told.seq:,}  {utc(told.at_ms)}  ", QUIET), (told.text, style))
 
 

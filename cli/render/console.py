@@ -48,7 +48,7 @@ NOTHING = Text("-", style=QUIET)
 BARS = "▁▂▃▄▅▆▇█"
 
 
-class Screen(Console):
+class SafeConsole(Console):
     """A console that sends only its own control sequences to the terminal, never those of a text."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
@@ -61,12 +61,12 @@ class Screen(Console):
 def stdout() -> Console:
     """Where results go."""
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Screen(highlight=False, width=None if known else PIPE_COLUMNS)
+    return SafeConsole(highlight=False, width=None if known else PIPE_COLUMNS)
 
 
 def stderr() -> Console:
     """Where errors, notes and progress go."""
-    return Screen(stderr=True, highlight=False)
+    return SafeConsole(stderr=True, highlight=False)
 
 
 def emit(value: object) -> None:

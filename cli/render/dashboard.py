@@ -22,7 +22,7 @@ from papertape.projections.folds.contracts import Contracts
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.host import Cursor, Projection, follow
-from papertape.projections.text.event_lines import Line, interesting, words
+from papertape.projections.text.event_lines import EventLine, interesting, words
 from papertape.projections.text.formats import gain, gain_percent, money, utc
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ MARKET_LINES_MAX = 4
 RATE_WINDOW_S = 5.0
 
 
-class Last:
+class RecentEvents:
     """The newest events of interest in words."""
 
     def __init__(self, contracts: Contracts) -> None:
         self._contracts = contracts
-        self.lines: deque[tuple[Recorded, Line]] = deque(maxlen=LAST_EVENTS)
+        self.lines: deque[tuple[Recorded, EventLine]] = deque(maxlen=LAST_EVENTS)
 
     def apply(self, recorded: Recorded) -> None:
         """Take one event."""
@@ -53,7 +53,7 @@ class Last:
             self.lines.append((recorded, words(recorded, self._contracts.by_symbol)))
 
 
-class Rate:
+class EventRate:
     """Events a second over the last seconds."""
 
     def __init__(self) -> None:
@@ -68,13 +68,13 @@ class Rate:
         return (seq - first_seq) / (now_s - first_s) if now_s > first_s else 0.0
 
 
-class Screen:
+class Dashboard:
     """Everything the live view shows, as folds over the log."""
 
     def __init__(self, feed: str, speed: float) -> None:
         self.feed, self.speed = feed, speed
         self.portfolio, self.trades, self.contracts = Portfolio(), Trades(), Contracts()
-        self.last = Last(self.contracts)
+        self.last = RecentEvents(self.contracts)
         self.arena = Arena(self.portfolio, self.trades)
         self.folds: list[Projection] = [self.contracts, self.portfolio, self.trades, self.last]
 
@@ -134,10 +134,10 @@ def _header(view: PortfolioView, feed: str, speed: float, seq: int, rate: float)
 
 async def watch(running: Engine, config: Config) -> None:
     """Show the engine until it ends; the log is followed from its beginning, so that the arena is whole."""
-    screen, console = Screen(config.feed.kind, config.feed.speed), stdout()
+    screen, console = Dashboard(config.feed.kind, config.feed.speed), stdout()
     cursor, reader = Cursor(), running.log.reader()
     following = asyncio.ensure_future(follow(reader, running.bus, screen.folds, cursor))
-    rate = Rate()
+    rate = EventRate()
     try:
         with Live(console=console, auto_refresh=False, screen=True) as live:
             while not following.done():

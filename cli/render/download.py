@@ -14,12 +14,12 @@ from papertape.projections.text.formats import utc
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from papertape.engine.feeds.download.download import Report
+    from papertape.engine.feeds.download.download import DownloadReport
 
 KIND_WORDS = {"candles": "candles", "funding": "settlements", "mark": "candles of the mark price"}
 
 
-def show_report(report: Report) -> None:
+def show_report(report: DownloadReport) -> None:
     """Show one file."""
     console = stdout()
     console.print(Text(report.file, style=HEADLINE), soft_wrap=True)
@@ -28,7 +28,7 @@ def show_report(report: Report) -> None:
     notes(console, [*_named_holes(report), *report.notes, _refused(report)])
 
 
-def _rows(report: Report) -> str:
+def _rows(report: DownloadReport) -> str:
     length = "" if report.kind == "funding" else f" of {TIMEFRAMES_MS[report.timeframe_ms]}"
     resumed = f", {report.resumed_rows:,} of them from before" if report.resumed_rows else ""
     size = Path(report.file).stat().st_size
@@ -36,7 +36,7 @@ def _rows(report: Report) -> str:
     return f"{report.rows:,} {KIND_WORDS[report.kind]}{length}, {span}, {size:,} bytes{resumed}"
 
 
-def _holes(report: Report) -> str:
+def _holes(report: DownloadReport) -> str:
     if not report.hole_count:
         return "no holes"
     holes = "1 hole" if report.hole_count == 1 else f"{report.hole_count:,} holes"
@@ -44,14 +44,14 @@ def _holes(report: Report) -> str:
     return f"{holes}, {least}{report.missing:,} rows missing"
 
 
-def _named_holes(report: Report) -> Iterator[str]:
+def _named_holes(report: DownloadReport) -> Iterator[str]:
     for hole in report.holes:
         yield f"{utc(hole.from_ms)} to {utc(hole.until_ms)}: {hole.missing:,}"
     if report.hole_count > len(report.holes):
         yield f"and {report.hole_count - len(report.holes):,} more"
 
 
-def _refused(report: Report) -> str:
+def _refused(report: DownloadReport) -> str:
     if not report.refused:
         return ""
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(report.refused.items()))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from papertape.events.log import Recorded
 
 
-class Lines:
+class EventLineFold:
     """A projection that turns each event it takes into a line."""
 
     def __init__(self, contracts: dict[str, ContractListed], as_json: bool) -> None:
@@ -91,7 +91,7 @@ def _settle(written: asyncio.Future[None], failure: OSError | None) -> None:
 async def tell(running: Engine, as_json: bool) -> None:
     """Follow the log from where this start began, line by line."""
     before = {event.symbol: event for event in running.loop.world.listed}
-    lines, out = Lines(before, as_json), Pipe(sys.stdout.fileno())
+    lines, out = EventLineFold(before, as_json), Pipe(sys.stdout.fileno())
     recovered = running.recovered
     cursor, reader = Cursor(recovered.seq), running.log.reader()
     try:

@@ -14,7 +14,7 @@ from papertape.cli.log_reader import backwards, check_names, contracts_of, forwa
 from papertape.cli.render.console import QUIET, STYLES, emit, notes, stdout
 from papertape.cli.render.event_json import json_fields
 from papertape.events.facts import EVENT_TYPES, type_name
-from papertape.projections.site.event_query import Wanted
+from papertape.projections.site.event_query import EventFilter
 from papertape.projections.text.event_lines import words
 from papertape.projections.text.formats import utc
 
@@ -30,7 +30,7 @@ NARROW_COLUMNS = 60
 
 
 def show_log(
-    reader: SqliteLogReader, wanted: Wanted, *, from_seq: int | None, limit: int, follow: bool, as_json: bool
+    reader: SqliteLogReader, wanted: EventFilter, *, from_seq: int | None, limit: int, follow: bool, as_json: bool
 ) -> None:
     """Show events, and go on with new ones when following. Raises UsageError for an unknown name."""
     for kind in sorted(wanted.types):
@@ -46,21 +46,23 @@ def show_log(
         notes(stdout(), [_nothing(wanted, head.seq)])
 
 
-def _found(reader: SqliteLogReader, wanted: Wanted, from_seq: int | None, limit: int, head: Head) -> list[Recorded]:
+def _found(
+    reader: SqliteLogReader, wanted: EventFilter, from_seq: int | None, limit: int, head: Head
+) -> list[Recorded]:
     """What there is already, oldest first: the newest, or those from a seq on."""
     if from_seq is None:
         return list(islice(filter(wanted.takes, backwards(reader, head.seq)), limit))[::-1]
     return list(islice(filter(wanted.takes, forwards(reader, from_seq - 1, head)), limit))
 
 
-def _nothing(wanted: Wanted, head_seq: int) -> str:
+def _nothing(wanted: EventFilter, head_seq: int) -> str:
     if not head_seq:
         return "The log is empty: no engine has written to it yet."
     hint = "" if wanted.everything or wanted.types else " Candles, rates and open interest are shown with --all."
     return f"None of the {head_seq:,} events of the log is one of those asked for.{hint}"
 
 
-def _follow(reader: SqliteLogReader, wanted: Wanted, writer: _Lines | _Json, seq: int) -> None:
+def _follow(reader: SqliteLogReader, wanted: EventFilter, writer: _Lines | _Json, seq: int) -> None:
     """Poll for new events, read-only, until Ctrl-C."""
     try:
         while True:

@@ -14,7 +14,7 @@ from papertape.cli.render.console import BAD, GOOD, HEADLINE, QUIET, emit, notes
 from papertape.cli.render.event_json import json_fields
 from papertape.events.errors import UsageError
 from papertape.events.facts import Closing, KillSwitchTripped, PositionOpened
-from papertape.projections.text.causes import Chain, Link
+from papertape.projections.text.causes import CauseChain, CauseLink
 from papertape.projections.text.causes import why as chain_of
 from papertape.projections.text.formats import duration, money, percent, signed, utc
 from papertape.projections.text.reasons import loss_percent
@@ -55,11 +55,11 @@ def _event(reader: SqliteLogReader, seq: int) -> Recorded:
     return found[0]
 
 
-def _chain(reader: SqliteLogReader, seq: int, contracts: Contracts) -> Chain:
+def _chain(reader: SqliteLogReader, seq: int, contracts: Contracts) -> CauseChain:
     return chain_of(seq, lambda at: _event(reader, at), contracts)
 
 
-def _origin(reader: SqliteLogReader, chain: Chain, contracts: Contracts) -> Chain | None:
+def _origin(reader: SqliteLogReader, chain: CauseChain, contracts: Contracts) -> CauseChain | None:
     """The chain of the entry, when the event asked about ended a position."""
     event = chain.links[0].recorded.event
     if not isinstance(event, Closing):
@@ -72,7 +72,7 @@ def _origin(reader: SqliteLogReader, chain: Chain, contracts: Contracts) -> Chai
     return None
 
 
-def _tree(chain: Chain, explainer: Explainer) -> Tree:
+def _tree(chain: CauseChain, explainer: Explainer) -> Tree:
     """Each cause below its effect."""
     root: Tree | None = None
     at: Tree | None = None
@@ -88,7 +88,7 @@ def _tree(chain: Chain, explainer: Explainer) -> Tree:
     return root
 
 
-def _label(link: Link) -> Text:
+def _label(link: CauseLink) -> Text:
     recorded = link.recorded
     place = f"seq {recorded.seq:,}  {utc(recorded.event.at_ms)}  "
     return Text.assemble((place, QUIET), (f"{link.line.icon} {link.line.text}", HEADLINE))
@@ -128,7 +128,7 @@ def condition_line(condition: Any) -> Text:
     return Text.assemble((mark, style), f" {condition.name}: {numbers}")
 
 
-def _json(chain: Chain, origin: Chain | None, explainer: Explainer) -> dict[str, Any]:
+def _json(chain: CauseChain, origin: CauseChain | None, explainer: Explainer) -> dict[str, Any]:
     return {
         "complete": chain.complete,
         "links": [_json_link(link, explainer) for link in chain.links],
@@ -137,7 +137,7 @@ def _json(chain: Chain, origin: Chain | None, explainer: Explainer) -> dict[str,
     }
 
 
-def _json_link(link: Link, explainer: Explainer) -> dict[str, Any]:
+def _json_link(link: CauseLink, explainer: Explainer) -> dict[str, Any]:
     explained = explainer.explanation(link.recorded)
     conditions = [asdict(condition) for condition in explained.conditions]
     return {**json_fields(link.recorded), "text": link.line.text, "conditions": conditions}

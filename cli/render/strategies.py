@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from rich.text import Text
 
-from papertape.cli.config.schema import Key, number_text, range_text, table_of
+from papertape.cli.config.schema import ConfigKey, number_text, range_text, table_of
 from papertape.cli.config.sections import enabled_names, load_config, strategies_of
 from papertape.cli.log_reader import known
 from papertape.cli.render.console import HEADLINE, Column, emit, notes, plain, stdout, table
@@ -70,11 +70,11 @@ def strategy_views(strategies: Mapping[str, Strategy]) -> tuple[StrategyView, ..
     )
 
 
-def _keys(strategy: Strategy) -> list[tuple[str, Key]]:
-    return [(name, key) for name, key in table_of(strategy.parameters).keys.items() if isinstance(key, Key)]
+def _keys(strategy: Strategy) -> list[tuple[str, ConfigKey]]:
+    return [(name, key) for name, key in table_of(strategy.parameters).keys.items() if isinstance(key, ConfigKey)]
 
 
-def _parameter(name: str, key: Key) -> dict[str, Any]:
+def _parameter(name: str, key: ConfigKey) -> dict[str, Any]:
     bounds = {"ge": key.ge, "gt": key.gt, "le": key.le, "lt": key.lt}
     kind = "int" if key.kind == "whole number" else "float"
     return {"name": name, "type": kind, "default": key.default, **bounds, "unit": key.unit, "meaning": key.meaning}

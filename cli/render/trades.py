@@ -10,7 +10,7 @@ from msgspec import Struct
 from rich.text import Text
 
 from papertape.cli.commands.inspect import TABLE_TRADES
-from papertape.cli.log_reader import Names, folded
+from papertape.cli.log_reader import KnownNames, folded
 from papertape.cli.offline.output_files import whole_file
 from papertape.cli.render.console import (
     Column,
@@ -40,7 +40,7 @@ STDOUT = Path("-")
 _SIDES = {"long": "▲ long", "short": "▼ short"}
 
 
-class Chosen(Struct, frozen=True):
+class TradeListOptions(Struct, frozen=True):
     """Which trades: of a strategy, on a symbol, the newest so many."""
 
     strategy: str | None = None
@@ -53,9 +53,9 @@ class Chosen(Struct, frozen=True):
         return f"{of} on {self.symbol}" if self.symbol else of
 
 
-def show_trades(reader: SqliteLogReader, chosen: Chosen, csv: Path | None, *, as_json: bool) -> None:
+def show_trades(reader: SqliteLogReader, chosen: TradeListOptions, csv: Path | None, *, as_json: bool) -> None:
     """Show or write the trades. Raises UsageError for an unknown name, and for a file that cannot be written."""
-    trades, names, contracts = Trades(), Names(), Contracts()
+    trades, names, contracts = Trades(), KnownNames(), Contracts()
     head = folded(reader, [trades, names, contracts])
     names.check(chosen.symbol, chosen.strategy)
     found = trades.closed(chosen.strategy, chosen.symbol)
@@ -83,7 +83,10 @@ def _write(path: Path, trades: Sequence[TradeView]) -> None:
 
 
 def _print(
-    found: Sequence[TradeView], shown: Sequence[TradeView], chosen: Chosen, contracts: dict[str, ContractListed]
+    found: Sequence[TradeView],
+    shown: Sequence[TradeView],
+    chosen: TradeListOptions,
+    contracts: dict[str, ContractListed],
 ) -> None:
     console = stdout()
     title = f"Closed trades{chosen.words()}, newest first"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from papertape.engine.ports.clock import Clock
-    from papertape.projections.watchdog.watchdog import Bus
+    from papertape.projections.watchdog.watchdog import HeadAnnouncer
 
 LOOK_S: Final = 300.0
 FIRST_AFTER_S: Final = 600.0
@@ -30,7 +30,7 @@ HOUR_S: Final = 3_600.0
 HOUR_MS: Final = 3_600_000.0
 
 
-class Backing:
+class BackupSchedule:
     """Makes a backup whenever the newest is `every_hours` old. One that fails is warned of and tried again later."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Backing:
         folder: Path,
         every_hours: float,
         command: Sequence[str],
-        bus: Bus,
+        bus: HeadAnnouncer,
         clock: Clock,
         warn: Callable[[str], None],
     ) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from papertape.cli.service.page_inspector import conditions_view
-from papertape.engine.inspect.entry_conditions import Conditions, conditions
-from papertape.engine.inspect.state_history import Past
+from papertape.engine.inspect.entry_conditions import EntryConditions, conditions
+from papertape.engine.inspect.state_history import StateHistory
 from papertape.events.beside import beside
 from papertape.events.log_thread import LogThread
 from papertape.events.snapshots import SnapshotStore
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from papertape.engine.kernel.strategy import Strategy
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
     from papertape.events.log import LogReader
     from papertape.projections.site.ports import ConditionsView
 
@@ -32,12 +32,12 @@ class ChatConditions:
     def __init__(self, db: Path, open_reader: Callable[[], LogReader], strategies: Mapping[str, Strategy]) -> None:
         self._thread = LogThread(open_reader)
         snapshots = SnapshotStore(beside(db, ".snapshots"), lambda _: None, only_looks=True)
-        self._past = Past(self._thread, strategies, snapshots)
+        self._past = StateHistory(self._thread, strategies, snapshots)
 
     async def __call__(self, seq: int, symbol: str) -> tuple[ConditionsView, ...]:
-        """Both sides of every strategy that trades a symbol. Raises what `Past.look` raises."""
+        """Both sides of every strategy that trades a symbol. Raises what `StateHistory.look` raises."""
 
-        def ask(world: World) -> list[tuple[str, Conditions]]:
+        def ask(world: EngineState) -> list[tuple[str, EntryConditions]]:
             index = world.symbols.get(symbol)
             if index is None:
                 return []  # It is configured and not listed yet.
@@ -52,5 +52,5 @@ class ChatConditions:
         self._thread.close()
 
 
-def _untold(one: Conditions) -> Conditions:
+def _untold(one: EntryConditions) -> EntryConditions:
     return replace(one, holds=tuple(hold for hold in one.holds if hold.reason in UNTOLD))

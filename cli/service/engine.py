@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 from papertape.cli.config.sections import bitget_settings, file_settings
 from papertape.cli.environment.tasks import leave_within, run_tasks
 from papertape.cli.environment.variables import check_variables, prepare_network
-from papertape.cli.run_options import Asked, configured, is_attended, logs_folder
+from papertape.cli.run_options import RunOptions, configured, is_attended, logs_folder
 from papertape.cli.service.engine_status import saying
 from papertape.cli.service.log_admission import admit_log, note_log, refuse_vanished
 from papertape.cli.service.log_files import ROOT, TOLD, logs
 from papertape.cli.service.log_handover import after_leaver
 from papertape.cli.wiring import make_engine_settings, make_feed, report_files, warn
-from papertape.engine.control_socket import Door
+from papertape.engine.control_socket import ControlServer
 from papertape.engine.ports.clock import SystemClock
-from papertape.engine.process_health import VitalSigns
+from papertape.engine.process_health import ProcessHealthProbe
 from papertape.engine.startup import Engine, engine
 from papertape.engine.task_supervisor import supervise
 from papertape.events.beside import real_path
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from papertape.cli.config.sections import Config
-    from papertape.cli.service.engine_services import Attendance
+    from papertape.cli.service.engine_services import EngineServices
     from papertape.engine.ports.feed import Feed
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
 
 THREADS_END_S = 0.5
 """The log is closed by then."""
@@ -45,7 +45,7 @@ _early_signals: list[int] = []
 callback of a weak reference, as every import runs one: who takes over the signals looks here too."""
 
 
-def start(asked: Asked, *, as_json: bool) -> None:
+def start(asked: RunOptions, *, as_json: bool) -> None:
     """Run the engine until the market ends or a signal comes."""
     config = configured(asked)
     db = asked.db or config.database
@@ -113,13 +113,13 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
         await supervise(work, watchers, lambda: running.log.head.seq, ("alerts",))
 
 
-def _door(running: Engine, config: Config, db: Path, attended: Attendance | None) -> Door:
+def _door(running: Engine, config: Config, db: Path, attended: EngineServices | None) -> ControlServer:
     """Where commands come in and the status goes out."""
-    signs = VitalSigns(real_path(db).parent, running.loop.latencies) if attended is None else attended.signs
-    return Door(db, running.desk, warn, saying(running, signs, attended), may_crash=config.feed.kind == "sim")
+    signs = ProcessHealthProbe(real_path(db).parent, running.loop.latencies) if attended is None else attended.signs
+    return ControlServer(db, running.desk, warn, saying(running, signs, attended), may_crash=config.feed.kind == "sim")
 
 
-def refuse_foreign(world: World, feed: str, db: Path) -> None:
+def refuse_foreign(world: EngineState, feed: str, db: Path) -> None:
     """A log goes on with the market it began with. Raises ConfigError for another one."""
     if world.anchor is not None and world.anchor.feed != feed:
         raise ConfigError(
@@ -127,7 +127,9 @@ def refuse_foreign(world: World, feed: str, db: Path) -> None:
         )
 
 
-async def _work(running: Engine, feed: Feed, stop: asyncio.Event, until_end: bool, attended: Attendance | None) -> None:
+async def _work(
+    running: Engine, feed: Feed, stop: asyncio.Event, until_end: bool, attended: EngineServices | None
+) -> None:
     """The loop over the feed; without `--until-end` the engine stays up when the market has ended."""
     await running.loop.run(feed)
     running.market_ended = not stop.is_set()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from papertape.engine.control_socket import NoEngine, ask_crash, ask_status, send
+from papertape.engine.control_socket import EngineNotRunning, ask_crash, ask_status, send
 from papertape.engine.startup_progress import replaying
 from papertape.projections.site.ports import EngineStatus
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 KEPT_S: Final = 1.0
 
 
-class DoorEngine:
-    """`projections.site.ports.Engine` over the door. A status is asked for once a second at most, by whom it may be."""
+class EngineClient:
+    """`projections.site.ports.EnginePort` over the control socket. Ask for a status at most once a second."""
 
     def __init__(self, db: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._db, self._clock_s = db, clock_s
@@ -31,7 +31,7 @@ class DoorEngine:
         self._known_until_s = -1.0
 
     async def status(self) -> EngineStatus | None:
-        """See `projections.site.ports.Engine.status`."""
+        """See `projections.site.ports.EnginePort.status`."""
         async with self._asking:
             if self._clock_s() >= self._known_until_s:
                 self._known = await self._asked()
@@ -39,11 +39,11 @@ class DoorEngine:
             return self._known
 
     async def submit(self, command: Command) -> Accepted:
-        """See `projections.site.ports.Engine.submit`."""
+        """See `projections.site.ports.EnginePort.submit`."""
         return await send(self._db, command)
 
     async def crash(self) -> None:
-        """See `projections.site.ports.Engine.crash`. Raises NoEngine where none runs."""
+        """See `projections.site.ports.EnginePort.crash`. Raises NoEngine where none runs."""
         try:
             await ask_crash(self._db)
         finally:
@@ -53,7 +53,7 @@ class DoorEngine:
         try:
             said = await ask_status(self._db)
             return self._starting() if said is None else msgspec.convert(said, EngineStatus)
-        except NoEngine:
+        except EngineNotRunning:
             return self._starting()
         except msgspec.ValidationError:  # An engine of another version may say other things.
             return None

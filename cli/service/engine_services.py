@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import asdict
 
 from papertape.cli.explainer import explaining
-from papertape.cli.service.backup_schedule import Backing, backup_command
+from papertape.cli.service.backup_schedule import BackupSchedule, backup_command
 from papertape.cli.service.chat_conditions import ChatConditions
 from papertape.cli.service.event_journal import journal
-from papertape.cli.service.owner_channel import InChat, InFile, Telling, file_of_alerts, ping
-from papertape.cli.service.unlogged_messages import ToldFile, told_path
+from papertape.cli.service.owner_channel import FileChannel, OwnerChannel, TelegramChannel, file_of_alerts, ping
+from papertape.cli.service.unlogged_messages import UnloggedMessages, told_path
 from papertape.cli.wiring import warn
 from papertape.engine.backup import Backup, newest_backup
 from papertape.engine.feeds.bitget.settings import BITGET
-from papertape.engine.loop_lag import LagWatch, stacks_file
-from papertape.engine.process_health import VitalSigns
-from papertape.engine.task_restarts import Companions
+from papertape.engine.loop_lag import LoopLagMonitor, stacks_file
+from papertape.engine.process_health import ProcessHealthProbe
+from papertape.engine.task_restarts import TaskRestarter
 from papertape.events.beside import real_path
 from papertape.events.copying import log_bytes
 from papertape.events.cursors import SqliteCursors
@@ -34,15 +34,15 @@ from papertape.projections.alerts.derive import Alerts
 from papertape.projections.alerts.digest import Digest
 from papertape.projections.alerts.heartbeat import heartbeat_text, heartbeat_view
 from papertape.projections.alerts.texts import Stamp, fault_text
-from papertape.projections.persistence.fold_store import Keeping
+from papertape.projections.persistence.fold_store import FoldStore
 from papertape.projections.site.views import Views
 from papertape.projections.telegram.address import ChatAddress
-from papertape.projections.telegram.file_notifier import QuietNotifier
-from papertape.projections.telegram.rate_limit import Pace
+from papertape.projections.telegram.file_notifier import FileNotifier
+from papertape.projections.telegram.rate_limit import MessageRateLimiter
 from papertape.projections.telegram.secret import access, redact, variables_of
 from papertape.projections.text.formats import utc
-from papertape.projections.watchdog.checks import Kind, Measured
-from papertape.projections.watchdog.heartbeat import Heart
+from papertape.projections.watchdog.checks import AnomalyKind, ProcessMeasurements
+from papertape.projections.watchdog.heartbeat import HeartbeatSender
 from papertape.projections.watchdog.settings import heartbeat_s
 from papertape.projections.watchdog.watchdog import OUTSIDE_ERRORS, watchdog
 
@@ -58,31 +58,31 @@ if TYPE_CHECKING:
     from papertape.projections.telegram.bot import Bot
     from papertape.projections.telegram.client import TelegramClient
     from papertape.projections.telegram.delivery import Notifier
-    from papertape.projections.telegram.secret import Access
+    from papertape.projections.telegram.secret import ChatCredentials
     from papertape.projections.telegram.statistics import DeliveryStatistics
     from papertape.projections.watchdog.heartbeat import Heartbeat
-    from papertape.projections.watchdog.watchdog import Dog, DogView
+    from papertape.projections.watchdog.watchdog import Watchdog, WatchdogView
 
 LAST_WORDS_S: Final = 5.0
 """An engine that a fault stopped tries for so long to say so."""
 
 
-class Attendance:
+class EngineServices:
     """One engine's companions, and what they share."""
 
     def __init__(self, running: Engine, config: Config, feed: Feed, db: Path, stack: AsyncExitStack) -> None:
         self._running, self._config, self._feed, self._db, self._stack = running, config, feed, real_path(db), stack
         self._variables = variables_of(os.environ, config.folder / ".env")
         self.market_ended = False
-        self.companions = Companions(running.bus, running.clock, warn, self._report)
-        self._lag = LagWatch(asyncio.get_running_loop(), stacks_file(self._beside(".stacks"), self._now_text))
-        self._notifier: Notifier | QuietNotifier
-        self._dog: Dog | None = None
-        self._heart: Heart | None = None
+        self.companions = TaskRestarter(running.bus, running.clock, warn, self._report)
+        self._lag = LoopLagMonitor(asyncio.get_running_loop(), stacks_file(self._beside(".stacks"), self._now_text))
+        self._notifier: Notifier | FileNotifier
+        self._dog: Watchdog | None = None
+        self._heart: HeartbeatSender | None = None
         self._bot: Bot | None = None
-        self._telling: Telling | None = None
-        self._told = ToldFile(told_path(self._db), warn)
-        self.signs = VitalSigns(self._db.parent, running.loop.latencies, self._lag)
+        self._telling: OwnerChannel | None = None
+        self._told = UnloggedMessages(told_path(self._db), warn)
+        self.signs = ProcessHealthProbe(self._db.parent, running.loop.latencies, self._lag)
         self._backing = self._scheduled_backups()
 
     def _now_text(self) -> str:
@@ -96,19 +96,21 @@ class Attendance:
         self._stack.callback(reader.close)
         return reader
 
-    def _keeping(self, name: str, made_with: object) -> Keeping:
+    def _keeping(self, name: str, made_with: object) -> FoldStore:
         """Where a follower's folds are kept between two runs: a folder of its own beside the log."""
         store = SnapshotStore(self._beside(".folds") / name, warn)
-        return Keeping(store, self._reader(), self._running.clock.now_ms, warn, made_with)
+        return FoldStore(store, self._reader(), self._running.clock.now_ms, warn, made_with)
 
-    def _scheduled_backups(self) -> Backing | None:
+    def _scheduled_backups(self) -> BackupSchedule | None:
         """Backups of a market that cannot be had again; none of a simulated or recorded one."""
         settings = self._config.backup
         if self._live() is None or not settings.every_hours:
             return None
         folder = self._db.parent / settings.folder
         command = backup_command(self._db, folder, self._config.file)
-        return Backing(self._db, folder, settings.every_hours, command, self._running.bus, self._running.clock, warn)
+        return BackupSchedule(
+            self._db, folder, settings.every_hours, command, self._running.bus, self._running.clock, warn
+        )
 
     async def _report(self, events: Sequence[Event]) -> None:
         """Into the log, while the engine takes anything."""
@@ -142,7 +144,7 @@ class Attendance:
         if self._bot is not None:
             made["chat"] = self._bot.run
         url = self._config.telegram.dead_mans_switch_url
-        self._heart = heart = Heart(
+        self._heart = heart = HeartbeatSender(
             dog.following,
             dog.vitals,
             dog.portfolio,
@@ -173,8 +175,8 @@ class Attendance:
     def _without_telegram(self) -> None:
         """Without a token all messages go to a small file beside the log."""
         tell = file_of_alerts(self._beside(".alerts.log"), self._stack)
-        self._telling = InFile(tell)
-        self._notifier = QuietNotifier(
+        self._telling = FileChannel(tell)
+        self._notifier = FileNotifier(
             self._reader(),
             self._running.bus,
             Alerts(self._config.alerts),
@@ -184,26 +186,26 @@ class Attendance:
             keeper=self._keeping("alerts", self._config.alerts),
         )
 
-    def _client(self, found: Access) -> TelegramClient:
+    def _client(self, found: ChatCredentials) -> TelegramClient:
         from papertape.projections.telegram.client import TelegramClient  # noqa: PLC0415 - slow to import, as all of the chat.
 
         client = TelegramClient(found.token, self._config.telegram.api_url)
         self._stack.push_async_callback(client.close)
         return client
 
-    def _with_telegram(self, found: Access, dog: Dog) -> None:
+    def _with_telegram(self, found: ChatCredentials, dog: Watchdog) -> None:
         """The notifier of the owner's chat, and who answers there."""
         from papertape.cli.render.config import summary  # noqa: PLC0415 - the chat is slow to import.
-        from papertape.projections.telegram.answers import Outside  # noqa: PLC0415 - likewise
+        from papertape.projections.telegram.answers import RuntimeInfo  # noqa: PLC0415 - likewise
         from papertape.projections.telegram.bot import Bot  # noqa: PLC0415 - likewise
         from papertape.projections.telegram.delivery import Notifier  # noqa: PLC0415 - likewise
-        from papertape.projections.telegram.poll import Gate  # noqa: PLC0415 - likewise
+        from papertape.projections.telegram.poll import ChatAllowlist  # noqa: PLC0415 - likewise
 
-        client, pace = self._client(found), Pace(self._running.clock)
+        client, pace = self._client(found), MessageRateLimiter(self._running.clock)
         cursors = SqliteCursors(self._beside(".cursors"))
         self._stack.callback(cursors.close)
         address = ChatAddress(found.chat_id, cursors, warn)
-        self._telling = InChat(client, address, cursors, pace)
+        self._telling = TelegramChannel(client, address, cursors, pace)
         self._notifier = Notifier(
             self._reader(),
             self._running.bus,
@@ -224,14 +226,14 @@ class Attendance:
         self._stack.callback(conditions.close)
         self._bot = Bot(
             self._client(found),  # Its own: a poll keeps a connection.
-            Gate(found.chat_id),
+            ChatAllowlist(found.chat_id),
             self._running.desk,
             self._reader(),
             self._running.bus,
             cursors,
             self._running.clock,
             warn,
-            outside=Outside(
+            outside=RuntimeInfo(
                 version=lambda: version("papertape"),
                 config=lambda: summary(self._config, self._db.name),
                 dog=lambda: dog.view,
@@ -294,7 +296,7 @@ class Attendance:
     # ------------------------------------------------------------ what others see of them
 
     @property
-    def dog_view(self) -> DogView | None:
+    def dog_view(self) -> WatchdogView | None:
         """What the watchdog saw and did; None before there is one."""
         return self._dog.view if self._dog is not None else None
 
@@ -320,11 +322,11 @@ class Attendance:
 
     # ------------------------------------------------------------ what the watchdog needs
 
-    async def _measure(self) -> Measured:
+    async def _measure(self) -> ProcessMeasurements:
         signs = await self.signs.measure()
         told, log = self._notifier.statistics(), self._running.log
         blocked = await log.blocked_wal_bytes()
-        return Measured(
+        return ProcessMeasurements(
             **asdict(signs),
             oldest_alert_age_s=self.oldest_alert_age_s,
             projection_lag_events={"alerts": told.lag_events, **self._chat_lag()},
@@ -351,7 +353,11 @@ class Attendance:
     def _repairs(self) -> Mapping[str, Callable[[str], Awaitable[str]]]:
         """What can be mended by hand: the live feed's connections."""
         live = self._live()
-        return {} if live is None else {Kind.WS_DISCONNECTED: live.reconnect, Kind.DATA_STALE: live.resubscribe}
+        return (
+            {}
+            if live is None
+            else {AnomalyKind.WS_DISCONNECTED: live.reconnect, AnomalyKind.DATA_STALE: live.resubscribe}
+        )
 
     def _live(self) -> BitgetFeed | None:
         """The live feed, where it is one."""
@@ -364,10 +370,10 @@ class Attendance:
 
 
 @asynccontextmanager
-async def attendance(running: Engine, config: Config, feed: Feed, db: Path) -> AsyncIterator[Attendance]:
+async def attendance(running: Engine, config: Config, feed: Feed, db: Path) -> AsyncIterator[EngineServices]:
     """The companions of an engine; what they hold is let go of at the end."""
     async with AsyncExitStack() as stack:
-        attended = Attendance(running, config, feed, db, stack)
+        attended = EngineServices(running, config, feed, db, stack)
         try:
             yield attended
         except PapertapeError as error:

@@ -16,13 +16,13 @@ from papertape.projections.site.ports import EngineStatus
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from papertape.cli.service.engine_services import Attendance
-    from papertape.engine.process_health import VitalSigns
+    from papertape.cli.service.engine_services import EngineServices
+    from papertape.engine.process_health import ProcessHealthProbe
     from papertape.engine.startup import Engine
 
 
 def saying(
-    running: Engine, signs: VitalSigns, attended: Attendance | None
+    running: Engine, signs: ProcessHealthProbe, attended: EngineServices | None
 ) -> Callable[[], Awaitable[dict[str, object]]]:
     """Says the status whenever it is asked. Without companions nobody watches: then there is no dog and no alert."""
 
@@ -33,7 +33,7 @@ def saying(
     return say
 
 
-async def status_of(running: Engine, signs: VitalSigns, attended: Attendance | None) -> EngineStatus:
+async def status_of(running: Engine, signs: ProcessHealthProbe, attended: EngineServices | None) -> EngineStatus:
     """Everything that is known now: figures of the start, measurements, and what the companions say."""
     measured = await signs.measure()
     recovered, db = running.recovered, running.log.path

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from papertape.events.log import Recorded
 
 
-class Journal:
+class EventJournal:
     """A fold that says each event it takes, with its seq."""
 
     def __init__(self, contracts: dict[str, ContractListed]) -> None:
@@ -36,4 +36,4 @@ async def journal(running: Engine) -> None:
     """Follow the log from where this start began, until the bus is closed."""
     listed = {event.symbol: event for event in running.loop.world.listed}
     with closing(running.log.reader()) as reader:
-        await follow(reader, running.bus, [Journal(listed)], Cursor(running.recovered.seq))
+        await follow(reader, running.bus, [EventJournal(listed)], Cursor(running.recovered.seq))

@@ -19,7 +19,7 @@ FULL: Final = 2
 """The generation with which everything is collected."""
 
 
-class Sparing:
+class GcFreeze:
     """A callback of `gc`: what a full collection of more than a moment has left over is passed by from then on.
 
     It may become garbage later, and what is bound in a ring is only found by walking through it: so one of many full

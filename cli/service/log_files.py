@@ -40,7 +40,7 @@ TOLD: Final = {"told": True}
 """For a record that stands on stderr in another form already."""
 
 
-class Said(Struct, frozen=True, omit_defaults=True):
+class JsonRecord(Struct, frozen=True, omit_defaults=True):
     """One record as JSON: `time` is UTC, `seq` where the log stood."""
 
     time: str
@@ -51,7 +51,7 @@ class Said(Struct, frozen=True, omit_defaults=True):
     trace: str = ""
 
 
-class Seq(logging.Filter):
+class SeqFilter(logging.Filter):
     """Gives each record the seq at which the log stands, where the record does not say its own."""
 
     def __init__(self, head_seq: Callable[[], int]) -> None:
@@ -65,12 +65,12 @@ class Seq(logging.Filter):
         return True
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """A record as one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The object."""
-        said = Said(
+        said = JsonRecord(
             time=datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             level=record.levelname.lower(),
             logger=record.name,
@@ -81,7 +81,7 @@ class JsonLines(logging.Formatter):
         return msgspec.json.encode(said).decode()
 
 
-class Readable(logging.Formatter):
+class PlainFormatter(logging.Formatter):
     """A record as a line for people: `warning: text`."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -90,7 +90,7 @@ class Readable(logging.Formatter):
         return printable(f"{record.levelname.lower()}: {record.getMessage()}{trace}")
 
 
-class Stderr(logging.StreamHandler):  # type: ignore[type-arg]
+class StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to whatever stderr is now. A reader who left is no fault, and a closed stderr no reader."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Stderr(logging.StreamHandler):  # type: ignore[type-arg]
         """Nobody is left to hear of it."""
 
 
-class Bounded(QueueHandler):
+class BoundedQueueHandler(QueueHandler):
     """Hands records to the thread that writes; what does not fit is counted."""
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class Bounded(QueueHandler):
             self.lost += 1
 
 
-class Rotating(RotatingFileHandler):
+class ResilientFileHandler(RotatingFileHandler):
     """A file that somebody may delete, on a disk that may be full: it is written again as soon as it can be."""
 
     _fails = False
@@ -181,7 +181,7 @@ def logs(settings: LogsSection, folder: Path | None, name: str, head_seq: Callab
             except OSError as error:
                 refused = f"no log files in {folder}: {error.strerror}"
         for handler in handlers:
-            handler.addFilter(Seq(head_seq))
+            handler.addFilter(SeqFilter(head_seq))
             handler.addFilter(Redaction())
         stack.enter_context(_configured(settings, handlers))
         if refused:
@@ -191,9 +191,9 @@ def logs(settings: LogsSection, folder: Path | None, name: str, head_seq: Callab
 
 def _stderr(settings: LogsSection) -> logging.Handler:
     """What people are warned of. Events have a way of their own, to stdout."""
-    handler = Stderr()
+    handler = StderrHandler()
     handler.setLevel(logging.WARNING)
-    handler.setFormatter(JsonLines() if settings.format == "json" else Readable())
+    handler.setFormatter(JsonFormatter() if settings.format == "json" else PlainFormatter())
     return handler
 
 
@@ -201,11 +201,11 @@ def _stderr(settings: LogsSection) -> logging.Handler:
 def _file(settings: LogsSection, folder: Path, name: str) -> Iterator[logging.Handler]:
     """A rotating file behind a bounded queue. Raises OSError where it cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = Rotating(
+    file = ResilientFileHandler(
         folder / f"{name}.log", maxBytes=settings.file_bytes_max, backupCount=settings.files_kept, encoding="utf-8"
     )
-    file.setFormatter(JsonLines())
-    bounded = Bounded()
+    file.setFormatter(JsonFormatter())
+    bounded = BoundedQueueHandler()
     listener = QueueListener(bounded.waiting, file)
     listener.start()
     try:

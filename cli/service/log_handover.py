@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from papertape.cli.keeper.status_board import KEEPER
 from papertape.cli.wiring import warn
-from papertape.engine.control_socket import NoEngine, ask_status
+from papertape.engine.control_socket import EngineNotRunning, ask_status
 from papertape.events.errors import LogHeld
 
 if TYPE_CHECKING:
@@ -48,6 +48,6 @@ async def _stays(db: Path) -> bool:
     """Whether an engine answers at the door and means to go on; one that leaves says so, or has shut its door."""
     try:
         said = await ask_status(db)
-    except NoEngine:
+    except EngineNotRunning:
         return False
     return said is not None and not said.get("ending")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from papertape.events.cursors import Cursors
     from papertape.projections.telegram.address import ChatAddress
     from papertape.projections.telegram.client import TelegramClient
-    from papertape.projections.telegram.rate_limit import Pace
+    from papertape.projections.telegram.rate_limit import MessageRateLimiter
 
 ALERT_FILE_BYTES_MAX: Final = 1_000_000
 ALERT_FILES_KEPT: Final = 3
@@ -31,7 +31,7 @@ HEARTBEAT_CURSOR: Final = "telegram.heartbeat."
 PING_S_MAX: Final = 10.0
 
 
-class Telling(Protocol):
+class OwnerChannel(Protocol):
     """Where a message goes that no event of the log stands for. Raises PapertapeError when it does not get there."""
 
     async def beat(self, html: str) -> None:
@@ -41,10 +41,12 @@ class Telling(Protocol):
         """One message."""
 
 
-class InChat:
+class TelegramChannel:
     """Into the owner's chat. `pace` is shared with whoever else sends there."""
 
-    def __init__(self, client: TelegramClient, address: ChatAddress, cursors: Cursors, pace: Pace) -> None:
+    def __init__(
+        self, client: TelegramClient, address: ChatAddress, cursors: Cursors, pace: MessageRateLimiter
+    ) -> None:
         self._client, self._address, self._cursors, self._pace = client, address, cursors, pace
 
     async def beat(self, html: str) -> None:
@@ -61,7 +63,7 @@ class InChat:
         self._cursors.advance(cursor, max(self._cursors.position(cursor), sent))
 
     async def say(self, html: str, *, silent: bool) -> None:
-        """See `Telling.say`."""
+        """See `OwnerChannel.say`."""
         await self._send(html, silent=silent)
 
     async def _send(self, html: str, *, silent: bool) -> int:
@@ -74,18 +76,18 @@ class InChat:
             raise
 
 
-class InFile:
+class FileChannel:
     """Into the file that takes alerts where there is no token."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
 
     async def beat(self, html: str) -> None:
-        """See `Telling.beat`."""
+        """See `OwnerChannel.beat`."""
         self._tell(one_line(html))
 
     async def say(self, html: str, *, silent: bool) -> None:  # noqa: ARG002 - a file makes no sound.
-        """See `Telling.say`."""
+        """See `OwnerChannel.say`."""
         self._tell(one_line(html))
 
 

@@ -17,25 +17,25 @@ from msgspec import Struct
 
 from papertape.api.app import application
 from papertape.api.gate import Gate
-from papertape.api.hosts import Hosts
+from papertape.api.hosts import AllowedHosts
 from papertape.api.server import CONNECTIONS_MAX, serve
 from papertape.api.streams import Streams
 from papertape.cli.config.sections import config_digest, load_config, strategies_of
 from papertape.cli.environment.streams import tell
 from papertape.cli.environment.tasks import leave_within, run_tasks
 from papertape.cli.keeper.status_board import KEEPER, own_board
-from papertape.cli.page_token import Entrance, entrance, web_variables
+from papertape.cli.page_token import PageAccess, entrance, web_variables
 from papertape.cli.render.config import summary
 from papertape.cli.render.strategies import strategy_views
 from papertape.cli.run_options import logs_folder
-from papertape.cli.service.engine_client import DoorEngine
-from papertape.cli.service.gc_freeze import Sparing
+from papertape.cli.service.engine_client import EngineClient
+from papertape.cli.service.gc_freeze import GcFreeze
 from papertape.cli.service.listen_socket import listener, url_of
 from papertape.cli.service.log_files import ROOT, logs
 from papertape.cli.service.page_comparison import LogComparer
 from papertape.cli.service.page_inspector import LogInspector
 from papertape.cli.service.page_timeline import timeline_of
-from papertape.cli.service.unlogged_messages import ToldFile, told_path
+from papertape.cli.service.unlogged_messages import UnloggedMessages, told_path
 from papertape.cli.wiring import warn
 from papertape.engine.task_supervisor import supervise
 from papertape.events.errors import LogMissing
@@ -61,13 +61,13 @@ OF_A_BACKTEST = "a backtest: each strategy's page shows the parameters and limit
 """The environment variable with the commit an image was made of."""
 
 
-class Serving(Struct, frozen=True):
+class PageServerSettings(Struct, frozen=True):
     """What is served, where, and to whom."""
 
     config: Config
     db: Path
     listening: socket.socket
-    entrance: Entrance
+    entrance: PageAccess
     comparer: LogComparer | None
     config_given: bool
     """The configuration is that of the log because somebody said so; else it may be anybody's."""
@@ -100,7 +100,7 @@ def show(
             _say(f"commands need this token: {found.made}")
         comparer = None if other is None else LogComparer(path, other, config)
         given = config is not None or KEEPER in os.environ
-        serving = Serving(loaded, path, listening, found, comparer, given)
+        serving = PageServerSettings(loaded, path, listening, found, comparer, given)
         run_tasks(lambda: _served(serving), quick=True)
 
 
@@ -118,10 +118,10 @@ def _say(text: str) -> None:
     tell(f"{text}\n")
 
 
-async def _served(serving: Serving) -> None:
+async def _served(serving: PageServerSettings) -> None:
     """Follow the log and serve its views until a signal comes."""
     gc.freeze()  # What the imports left behind stays: no collection holds up the pages by walking through it.
-    gc.callbacks.append(Sparing())
+    gc.callbacks.append(GcFreeze())
     config, db, web = serving.config, serving.db, serving.config.web
     stop = asyncio.Event()
 
@@ -135,14 +135,14 @@ async def _served(serving: Serving) -> None:
     timeframes_ms = {name: strategy.timeframe_ms for name, strategy in strategies.items()}
     timeline = timeline_of(db, timeframes_ms, config.alerts, warn)
     with closing(timeline), closing(LogInspector(db, strategies, timeline)) as inspector:
-        engine, views = DoorEngine(db), strategy_views(strategies)
-        told = ToldFile(told_path(db))
+        engine, views = EngineClient(db), strategy_views(strategies)
+        told = UnloggedMessages(told_path(db))
         said = site_settings(config, db, given=serving.config_given)
         board = own_board(os.environ)
         outage = (lambda: "") if board is None else (lambda: board.read("outage"))
         site = Site(said, timeline, inspector, engine, views, serving.comparer, told.read, outage)
         streams = Streams(timeline, web.streams_max)
-        hosts = Hosts(serving.listening.getsockname()[0], web.trusted_hosts)
+        hosts = AllowedHosts(serving.listening.getsockname()[0], web.trusted_hosts)
         gate = Gate(serving.entrance.token, hosts, reading_open=serving.entrance.reading_open)
         app = application(site, gate, streams, pages(site, streams), not_found_page(site))
 

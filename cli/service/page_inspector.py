@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec.structs import asdict, replace
 
 from papertape.cli.explainer import condition_views, explaining
-from papertape.engine.inspect.chart_reader import Charts
-from papertape.engine.inspect.entry_conditions import Conditions, conditions
-from papertape.engine.inspect.state_history import Past
+from papertape.engine.inspect.chart_reader import ChartReader
+from papertape.engine.inspect.entry_conditions import EntryConditions, conditions
+from papertape.engine.inspect.state_history import StateHistory
 from papertape.engine.reducer.snapshot_codec import world_digest
 from papertape.events.beside import beside
 from papertape.events.errors import LogBusy, LogReplaced, PapertapeError, UsageError
@@ -19,7 +19,14 @@ from papertape.events.log_thread import LogThread
 from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.site.last_evaluation import held_at_last_look
-from papertape.projections.site.ports import CandleView, ChartView, ConditionsView, Progress, Readiness, SettlementView
+from papertape.projections.site.ports import (
+    CandleView,
+    ChartView,
+    ConditionsView,
+    Progress,
+    ReadinessView,
+    SettlementView,
+)
 from papertape.projections.text.causes import explained, why
 from papertape.projections.text.reasons import hold_words
 
@@ -29,10 +36,10 @@ if TYPE_CHECKING:
 
     from papertape.engine.inspect.chart_fold import Candle, Chart
     from papertape.engine.kernel.strategy import Strategy
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
     from papertape.events.log import LogReader, Recorded
     from papertape.projections.site.ports import Timeline
-    from papertape.projections.text.causes import Chain
+    from papertape.projections.text.causes import CauseChain
     from papertape.projections.text.event_lines import Contracts
 
 
@@ -43,14 +50,14 @@ LOOK_S_MAX: Final = 5.0
 AGAIN_S: Final = 1.0
 
 
-class _OneLog:
+class _InspectedLog:
     """Everything that was read of one file; another file begins with another one of these."""
 
     def __init__(self, db: Path, strategies: Mapping[str, Strategy]) -> None:
         self.file = _identity(db)
         self.thread = LogThread(lambda: SqliteLogReader(db))
         snapshots = SnapshotStore(beside(db, ".snapshots"), lambda _: None, only_looks=True)
-        self.past, self.charts = Past(self.thread, strategies, snapshots), Charts(self.thread)
+        self.past, self.charts = StateHistory(self.thread, strategies, snapshots), ChartReader(self.thread)
 
 
 class LogInspector:
@@ -60,7 +67,7 @@ class LogInspector:
         self, db: Path, strategies: Mapping[str, Strategy], timeline: Timeline, look_s_max: float = LOOK_S_MAX
     ) -> None:
         self._db, self._strategies, self._timeline, self._look_s_max = db, strategies, timeline, look_s_max
-        self._log = _OneLog(db, strategies)
+        self._log = _InspectedLog(db, strategies)
         self._closed = False
 
     def progress(self, seq: int) -> Progress:
@@ -111,7 +118,7 @@ class LogInspector:
         """See `projections.site.ports.Inspector.digest`."""
         return await self._look(seq, world_digest)
 
-    async def why(self, seq: int) -> Chain:
+    async def why(self, seq: int) -> CauseChain:
         """See `projections.site.ports.Inspector.why`."""
         chain = await self._now().thread.run(partial(_chain, seq, self._contracts()))
         await self._timeline.wait_beyond(seq - 1)  # What was configured up to there is known then.
@@ -122,7 +129,7 @@ class LogInspector:
         self._closed = True
         self._log.thread.close()
 
-    async def _look(self, seq: int, ask: Callable[[World], T]) -> T:
+    async def _look(self, seq: int, ask: Callable[[EngineState], T]) -> T:
         past = self._now().past
         try:
             async with asyncio.timeout(self._look_s_max):
@@ -134,12 +141,12 @@ class LogInspector:
     def _contracts(self) -> Contracts:
         return self._timeline.views.contracts.by_symbol
 
-    def _now(self) -> _OneLog:
+    def _now(self) -> _InspectedLog:
         """What is known of the file that stands at the path: another one is read from its beginning."""
         found = _identity(self._db)
         if found is not None and found != self._log.file:
             self._log.thread.close()
-            self._log = _OneLog(self._db, self._strategies)
+            self._log = _InspectedLog(self._db, self._strategies)
         return self._log
 
 
@@ -152,7 +159,7 @@ def _identity(db: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _chain(seq: int, contracts: Contracts, reader: LogReader) -> Chain:
+def _chain(seq: int, contracts: Contracts, reader: LogReader) -> CauseChain:
     """The causes of an event. Raises UsageError where there is none."""
 
     def lookup(at: int) -> Recorded:
@@ -167,7 +174,7 @@ def _chain(seq: int, contracts: Contracts, reader: LogReader) -> Chain:
 # ---------------------------------------------------------------- the engine's Structs as those of the pages
 
 
-def conditions_view(one: Conditions, strategy: str, symbol: str, seq: int) -> ConditionsView:
+def conditions_view(one: EntryConditions, strategy: str, symbol: str, seq: int) -> ConditionsView:
     """One side's conditions in words."""
     return ConditionsView(
         strategy=strategy,
@@ -177,7 +184,7 @@ def conditions_view(one: Conditions, strategy: str, symbol: str, seq: int) -> Co
         at_ms=one.at_ms,
         explained=one.explained,
         conditions=condition_views(one.conditions),
-        readiness=tuple(Readiness(**asdict(frame)) for frame in one.readiness),
+        readiness=tuple(ReadinessView(**asdict(frame)) for frame in one.readiness),
         holds=tuple(hold_words(hold.reason, hold.detail) for hold in one.holds),
     )
 

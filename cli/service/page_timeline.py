@@ -12,7 +12,7 @@ from papertape.events.log_thread import LogThread
 from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.events.tail import tail_of
-from papertape.projections.persistence.fold_store import Keeping
+from papertape.projections.persistence.fold_store import FoldStore
 from papertape.projections.site.timeline import LogTimeline
 from papertape.projections.site.views import Views
 
@@ -32,7 +32,7 @@ class _Hashes:
         self._db = db
 
     def hash_at(self, seq: int) -> bytes | None:
-        """See `projections.persistence.fold_store.Hashing`; a log that cannot be read now has no hash now."""
+        """See `projections.persistence.fold_store.RowHashReader`; a log that cannot be read now has no hash now."""
         try:
             with closing(SqliteLogReader(self._db)) as reader:
                 return reader.hash_at(seq)
@@ -50,7 +50,7 @@ def timeline_of(
     """
     given = dict(timeframes_ms)
     store = SnapshotStore(beside(db, ".folds") / KEPT_FOLDER, warn)
-    keeping = Keeping(store, _Hashes(db), lambda: int(time.time() * 1_000.0), warn, (given, settings))
+    keeping = FoldStore(store, _Hashes(db), lambda: int(time.time() * 1_000.0), warn, (given, settings))
     return LogTimeline(
         lambda: (tail_of(db), LogThread(lambda: SqliteLogReader(db))), lambda: Views(dict(given), settings), keeping
     )

@@ -11,7 +11,7 @@ import msgspec
 
 from papertape.events.beside import beside
 from papertape.events.durable import write_durably
-from papertape.projections.site.messages import Unlogged
+from papertape.projections.site.messages import UnloggedContents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".told"
 FILE_BYTES_MAX: Final = 1_000_000
-NOTHING: Final = Unlogged()
+NOTHING: Final = UnloggedContents()
 
 
 def told_path(db: Path) -> Path:
@@ -27,25 +27,25 @@ def told_path(db: Path) -> Path:
     return beside(db, SUFFIX)
 
 
-class ToldFile:
+class UnloggedMessages:
     """The file at a path: `read` for whoever looks, `change` for the engine."""
 
     def __init__(self, path: Path, warn: Callable[[str], None] = lambda _: None) -> None:
         self._path, self._warn = path, warn
         self._known, self._of = NOTHING, (0, 0, 0)
 
-    def read(self) -> Unlogged:
+    def read(self) -> UnloggedContents:
         """What stands in it; it is read again only where it has changed. What cannot be read is nothing."""
         try:
             found = self._path.stat()
             of = (found.st_mtime_ns, found.st_size, found.st_ino)
             if of != self._of and found.st_size <= FILE_BYTES_MAX:
-                self._known, self._of = msgspec.json.decode(self._path.read_bytes(), type=Unlogged), of
+                self._known, self._of = msgspec.json.decode(self._path.read_bytes(), type=UnloggedContents), of
         except (OSError, msgspec.DecodeError):
             self._known, self._of = NOTHING, (0, 0, 0)
         return self._known
 
-    def change(self, change: Callable[[Unlogged], Unlogged]) -> None:
+    def change(self, change: Callable[[UnloggedContents], UnloggedContents]) -> None:
         """Put something else in its place, whole or not at all. What cannot be written is a warning."""
         try:
             write_durably(self._path, msgspec.json.encode(change(self.read())))

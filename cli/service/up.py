@@ -14,17 +14,17 @@ import msgspec
 from papertape.cli.environment.streams import tell
 from papertape.cli.environment.variables import check_variables
 from papertape.cli.keeper.child import PAGE
-from papertape.cli.keeper.hang_detector import Pulse
-from papertape.cli.keeper.process_supervisor import INHERITED_FD, Keeper, Program
+from papertape.cli.keeper.hang_detector import HangDetector
+from papertape.cli.keeper.process_supervisor import INHERITED_FD, ProcessSupervisor, Program
 from papertape.cli.keeper.status_board import KEEPER, new_board
-from papertape.cli.keeper.systemd import VARIABLES, Notify
+from papertape.cli.keeper.systemd import VARIABLES, SystemdNotifier
 from papertape.cli.page_token import SESSION_VARIABLE, entrance, web_variables
-from papertape.cli.run_options import Asked, configured, logs_folder
+from papertape.cli.run_options import RunOptions, configured, logs_folder
 from papertape.cli.service.listen_socket import HANDED, listener, url_of
 from papertape.cli.service.log_admission import admit_log
 from papertape.cli.service.log_files import ROOT as LOGGER
 from papertape.cli.service.log_files import TOLD, logs
-from papertape.engine.control_socket import ANSWER_BYTES_MAX, Answer, AskStatus, socket_path
+from papertape.engine.control_socket import ANSWER_BYTES_MAX, ControlReply, StatusRequest, socket_path
 from papertape.engine.programs import own_command, own_environment
 from papertape.events.errors import LogMissing
 
@@ -37,7 +37,7 @@ KEEPER_LOGGER: Final = f"{LOGGER}.keeper"
 DOOR_S_MAX: Final = 1.0
 
 
-def keep(asked: Asked, host: str | None, port: int | None, other: Path | None = None, *, as_json: bool) -> int:
+def keep(asked: RunOptions, host: str | None, port: int | None, other: Path | None = None, *, as_json: bool) -> int:
     """Run both until the engine's work is done or a signal comes; the exit code. `other` is a log the page compares.
 
     Raises ConfigError, UsageError and LogMissing for what cannot be, before anything is started.
@@ -69,12 +69,12 @@ def keep(asked: Asked, host: str | None, port: int | None, other: Path | None = 
             is_silent=True,
         )
         door = socket_path(database)
-        notify, board = Notify(os.environ, lambda: _trades(door)), new_board()
-        pulses = Pulse(lambda: _status(door) is not None), Pulse(lambda: _serves(listening))
+        notify, board = SystemdNotifier(os.environ, lambda: _trades(door)), new_board()
+        pulses = HangDetector(lambda: _status(door) is not None), HangDetector(lambda: _serves(listening))
         with logs(config.logs, logs_folder(config), "keeper", lambda: 0):
             logging.getLogger(KEEPER_LOGGER).info("keeps the engine and the page of %s at %s", database, url)
             both = (engine, pulses[0]), (web, pulses[1])
-            code = Keeper(*both, _teller(config, as_json=as_json), notify, board).run()
+            code = ProcessSupervisor(*both, _teller(config, as_json=as_json), notify, board).run()
             logging.getLogger(KEEPER_LOGGER).info("ended with %d", code)
             return code
 
@@ -105,9 +105,9 @@ def _status(door: Path) -> dict[str, object] | None:
         visitor.settimeout(DOOR_S_MAX)
         try:
             visitor.connect(str(door))
-            visitor.sendall(msgspec.json.encode(AskStatus()) + b"\n")
+            visitor.sendall(msgspec.json.encode(StatusRequest()) + b"\n")
             with visitor.makefile("rb") as lines:
-                return msgspec.json.decode(lines.readline(ANSWER_BYTES_MAX), type=Answer).status
+                return msgspec.json.decode(lines.readline(ANSWER_BYTES_MAX), type=ControlReply).status
         except (OSError, msgspec.MsgspecError):
             return None
 
@@ -130,7 +130,7 @@ def _say(text: str, *, as_json: bool) -> None:
     tell(f"{text}\n", stream)
 
 
-def run_arguments(asked: Asked, *, as_json: bool) -> list[str]:
+def run_arguments(asked: RunOptions, *, as_json: bool) -> list[str]:
     """The command line of `run` that asks for the same."""
     several: Mapping[str, Sequence[str]] = {
         "--candles": asked.candles,
@@ -147,7 +147,7 @@ def run_arguments(asked: Asked, *, as_json: bool) -> list[str]:
     return [*arguments, *(["--until-end"] if asked.until_end else []), *(["--json"] if as_json else [])]
 
 
-def _page_arguments(asked: Asked, config: Config) -> list[str]:
+def _page_arguments(asked: RunOptions, config: Config) -> list[str]:
     """What the page has to know of the configuration as it is asked for."""
     feed = config.feed
     sets = [*asked.sets, f"feed.kind={feed.kind}", f"feed.speed={feed.speed}", f"feed.sim.seed={feed.sim.seed}"]
@@ -159,5 +159,5 @@ def _beside(other: Path | None) -> list[str]:
     return [] if other is None else ["--compare", str(other)]
 
 
-def _config_arguments(asked: Asked) -> list[str]:
+def _config_arguments(asked: RunOptions) -> list[str]:
     return [] if asked.config is None else ["--config", str(asked.config)]

@@ -16,7 +16,7 @@ from papertape.events.errors import UsageError
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.recorded import FileTwinMarket, shift_to
 from papertape.sandbox.bitget.script import FaultScript
-from papertape.sandbox.bitget.twin import Twin
+from papertape.sandbox.bitget.twin import BitgetTwin
 
 if TYPE_CHECKING:
     from papertape.engine.ports.clock import Clock
@@ -51,13 +51,13 @@ def serve_bitget(
 
 def _twin(
     port: int, host: str, speed: float, symbols: list[str], candles: list[str], faults: int | None, seed: int
-) -> Twin:
+) -> BitgetTwin:
     clock = ScaledClock(SystemClock(), speed)
     market: TwinMarket = _recorded(candles, clock) if candles else SimTwinMarket(symbols or DEFAULT_SYMBOLS, seed)
     now_ms, script = clock.now_ms(), None
     if faults is not None:
         script = FaultScript(faults, market.symbols, now_ms, now_ms + SCRIPT_DAYS * DAY_MS)
-    return Twin(
+    return BitgetTwin(
         market,
         clock,
         script=script,
@@ -74,7 +74,7 @@ def _recorded(candles: list[str], clock: Clock) -> FileTwinMarket:
     return FileTwinMarket(feed, shift_to(feed, clock.now_ms() - HISTORY_DAYS * DAY_MS))
 
 
-async def _serve(twin: Twin, speed: float) -> None:
+async def _serve(twin: BitgetTwin, speed: float) -> None:
     stop = asyncio.Event()
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

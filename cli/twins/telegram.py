@@ -19,7 +19,7 @@ from papertape.events.errors import UsageError
 from papertape.sandbox.telegram.twin import CHAT_ID, TOKEN, TelegramTwin
 
 if TYPE_CHECKING:
-    from papertape.sandbox.telegram.twin import Received
+    from papertape.sandbox.telegram.twin import ReceivedRequest
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 LINE_CHARS_MAX: Final = 1_000
@@ -50,7 +50,7 @@ async def _serve(port: int, host: str) -> None:
         raise UsageError(f"{twin.api_url} cannot be served: {error.strerror or error}") from error
 
 
-def _print(received: Received) -> None:
+def _print(received: ReceivedRequest) -> None:
     """What came, in one line; polls are left out, they come every few seconds and say nothing."""
     if received.method.lower() == "getupdates":
         return

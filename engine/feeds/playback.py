@@ -15,7 +15,7 @@ SLEEP_SECONDS_MAX: Final = 60.0
 """After this the wall clock is asked again: it may have been corrected, or the machine may have slept."""
 
 
-class Step(Struct, frozen=True):
+class PlaybackStep(Struct, frozen=True):
     """Facts that are delivered together at the market time `at_ms`.
 
     `speed` is market seconds a wall second, 0 as fast as they are taken. Where it changes, and where
@@ -33,7 +33,7 @@ def market_now_ms(anchor: FeedConnected, wall_ms: int) -> int:
     return anchor.at_ms + int(max(0, wall_ms - anchor.wall_at_ms) * anchor.speed)
 
 
-async def serve(feed: str, steps: Iterable[Step], clock: Clock) -> AsyncIterator[list[FeedFact]]:
+async def serve(feed: str, steps: Iterable[PlaybackStep], clock: Clock) -> AsyncIterator[list[FeedFact]]:
     """Batches of the steps' facts, each when its time has come, with the connections announced.
 
     At speed 0 batches are filled up over many steps; at a pace a batch is a step, and steps that
@@ -62,7 +62,7 @@ def chunks(facts: list[FeedFact]) -> Iterator[list[FeedFact]]:
         yield facts[first : first + BATCH_FACTS_MAX]
 
 
-def _full(batch: list[FeedFact], step: Step) -> bool:
+def _full(batch: list[FeedFact], step: PlaybackStep) -> bool:
     return len(batch) + len(step.facts) > BATCH_FACTS_MAX
 
 

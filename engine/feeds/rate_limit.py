@@ -26,7 +26,7 @@ SLEEP_S_MAX: Final = 60.0
 LOOKS_MAX: Final = 1_000
 
 
-class Pacer:
+class RateLimiter:
     """Lets requests go one after another: after a rest up to `BURST_MAX` at once, then `requests_per_s`.
 
     A token comes back a fixed time after it was taken, so that no span of one second ever holds more requests than

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 TOLD_EVERY_MS: Final = 3_600_000
 
 
-class Tally:
+class RefusalReporter:
     """Watches a log of refusals. The first of a reason is told at once, what follows is counted for an hour."""
 
     def __init__(self, refusals: RefusalLog, feed: str, since_ms: int) -> None:

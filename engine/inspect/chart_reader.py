@@ -44,7 +44,7 @@ class _Window(Struct):
         return self.kept >= candles and 0 <= seq - self.seq <= max(STEP_EVENTS_MAX, self.seq - self.begun_seq)
 
 
-class _Kept:
+class _ChartWindows:
     """The windows of one symbol and timeframe: one near the head, one wherever somebody looked back."""
 
     def __init__(self) -> None:
@@ -65,12 +65,12 @@ class _Kept:
             self.back = window
 
 
-class Charts:
+class ChartReader:
     """The charts of one log."""
 
     def __init__(self, thread: LogThread) -> None:
         self._thread = thread
-        self._kept: OrderedDict[tuple[str, int], _Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], _ChartWindows] = OrderedDict()
 
     async def chart(
         self,
@@ -105,10 +105,10 @@ class Charts:
                 pass
             return await self._thread.run(lambda _: window.fold.chart(seq, candles))
 
-    def _of(self, symbol: str, timeframe_ms: int) -> _Kept:
+    def _of(self, symbol: str, timeframe_ms: int) -> _ChartWindows:
         """What is kept of a chart; those that were not asked for the longest are forgotten."""
         key = symbol, timeframe_ms
-        kept = self._kept.setdefault(key, _Kept())
+        kept = self._kept.setdefault(key, _ChartWindows())
         self._kept.move_to_end(key)
         while len(self._kept) > CHARTS_KEPT_MAX:
             self._kept.popitem(last=False)

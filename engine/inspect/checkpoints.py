@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from papertape.engine.kernel.strategy import Strategy
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
 
 DISTANCE_EVENTS_MIN: Final = 1_024
 PLACES_MAX: Final = 1_024
@@ -28,7 +28,7 @@ PART_BYTES_MIN: Final = 300
 """What a part takes beside its content."""
 
 
-class _Part(Struct, frozen=True, weakref=True):
+class _StateChunk(Struct, frozen=True, weakref=True):
     """A piece of one world or of many, packed."""
 
     packed: bytes
@@ -38,14 +38,14 @@ class _Part(Struct, frozen=True, weakref=True):
         return len(self.packed) + PART_BYTES_MIN
 
 
-class _Place(Struct, frozen=True):
+class _StateCheckpoint(Struct, frozen=True):
     """The world after an event."""
 
     seq: int
-    parts: tuple[_Part, ...]
+    parts: tuple[_StateChunk, ...]
 
 
-class Places:
+class StateCheckpoints:
     """The places of a log, oldest first. When they are too many, or too large, the distance doubles."""
 
     def __init__(
@@ -55,8 +55,8 @@ class Places:
         distance_events: int = DISTANCE_EVENTS_MIN,
     ) -> None:
         self._count_max, self._bytes_max = count_max, bytes_max
-        self._kept: list[_Place] = []
-        self._parts: WeakValueDictionary[bytes, _Part] = WeakValueDictionary()
+        self._kept: list[_StateCheckpoint] = []
+        self._parts: WeakValueDictionary[bytes, _StateChunk] = WeakValueDictionary()
         self.distance_events = distance_events
         self.total_bytes = 0
 
@@ -74,33 +74,33 @@ class Places:
             seq = next_seq
         return seq
 
-    def world(self, seq: int, strategies: Mapping[str, Strategy]) -> World:
+    def world(self, seq: int, strategies: Mapping[str, Strategy]) -> EngineState:
         """The world of the place at an event."""
         at = bisect_right(self._kept, seq, key=lambda one: one.seq)
         return world_of([partial(zlib.decompress, part.packed) for part in self._kept[at - 1].parts], strategies)
 
-    def pass_by(self, seq: int, world: World) -> None:
+    def pass_by(self, seq: int, world: EngineState) -> None:
         """Keep the world where no place is near before it."""
         if seq - self.before(seq) < self.distance_events:
             return
         at = bisect_right(self._kept, seq, key=lambda one: one.seq)
-        self._kept.insert(at, _Place(seq, tuple(map(self._part, parts_of(world)))))
+        self._kept.insert(at, _StateCheckpoint(seq, tuple(map(self._part, parts_of(world)))))
         while len(self._kept) > self._count_max or (len(self._kept) > 1 and self.total_bytes > self._bytes_max):
             self._thin()
 
-    def _part(self, content: bytes) -> _Part:
+    def _part(self, content: bytes) -> _StateChunk:
         """The part with a content: the one there is, or a new one."""
         key = blake2b(content, digest_size=16).digest()
         part = self._parts.get(key)
         if part is None:
-            part = self._parts[key] = _Part(zlib.compress(content, PACKING))
+            part = self._parts[key] = _StateChunk(zlib.compress(content, PACKING))
             self.total_bytes += part.bytes
         return part
 
     def _thin(self) -> None:
         """Double the distance, and let those go that stand too near to the one before, with what only they had."""
         self.distance_events *= 2
-        kept: list[_Place] = []
+        kept: list[_StateCheckpoint] = []
         for place in self._kept:
             if place.seq - (kept[-1].seq if kept else 0) >= self.distance_events:
                 kept.append(place)

@@ -16,7 +16,7 @@ from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.state import Market, Series
-    from papertape.engine.reducer.state import Runner, World
+    from papertape.engine.reducer.state import EngineState, Runner
 
 SIDE_NAMES = {LONG: "long", SHORT: "short"}
 
@@ -33,7 +33,7 @@ class Readiness(Struct, frozen=True):
     ready_at_ms: int
 
 
-class Hold(Struct, frozen=True):
+class EntryBlocker(Struct, frozen=True):
     """What else keeps a strategy from an entry. `detail` is the part of it that a name does not say.
 
     `inactive`, `kill_switch` (detail: the limit), `paused`, `not_tradable`, `position` (its side), `order` (what it
@@ -44,7 +44,7 @@ class Hold(Struct, frozen=True):
     detail: str = ""
 
 
-class Conditions(Struct, frozen=True):
+class EntryConditions(Struct, frozen=True):
     """One side: conditions are empty for a strategy that does not explain itself.
 
     Their numbers mean little before every timeframe is ready. `at_ms` is the symbol's last close in market time, 0
@@ -56,10 +56,10 @@ class Conditions(Struct, frozen=True):
     explained: bool
     conditions: tuple[Condition, ...]
     readiness: tuple[Readiness, ...]
-    holds: tuple[Hold, ...]
+    holds: tuple[EntryBlocker, ...]
 
 
-def conditions(world: World, strategy: str, symbol: str) -> tuple[Conditions, Conditions]:
+def conditions(world: EngineState, strategy: str, symbol: str) -> tuple[EntryConditions, EntryConditions]:
     """An entry long and one short, as they stand. Raises UsageError for a strategy or a symbol that there is not."""
     runner, index = _runner(world, strategy), world.symbols.get(symbol)
     if index is None:
@@ -68,7 +68,7 @@ def conditions(world: World, strategy: str, symbol: str) -> tuple[Conditions, Co
     return _side(world, runner, index, LONG, ready), _side(world, runner, index, SHORT, ready)
 
 
-def _runner(world: World, name: str) -> Runner:
+def _runner(world: EngineState, name: str) -> Runner:
     for runner in world.runners:
         if runner.strategy.name == name:
             return runner
@@ -76,15 +76,15 @@ def _runner(world: World, name: str) -> Runner:
     raise UsageError(f"no strategy {name!r} runs; there are: {there or 'none yet'}")
 
 
-def _side(world: World, runner: Runner, index: int, side: int, ready: tuple[Readiness, ...]) -> Conditions:
+def _side(world: EngineState, runner: Runner, index: int, side: int, ready: tuple[Readiness, ...]) -> EntryConditions:
     explain, reading = runner.strategy.explain, _reading(world, runner, index)
     explained = explain is not None and reading is not None
     found = tuple(explain(reading, runner.params[index], side)) if explain is not None and explained else ()
     at_ms = max(0, world.markets[index].close_time_ms)
-    return Conditions(SIDE_NAMES[side], at_ms, explained, found, ready, tuple(_holds(world, runner, index, side)))
+    return EntryConditions(SIDE_NAMES[side], at_ms, explained, found, ready, tuple(_holds(world, runner, index, side)))
 
 
-def _reading(world: World, runner: Runner, index: int) -> Any:
+def _reading(world: EngineState, runner: Runner, index: int) -> Any:
     """The strategy's numbers of this moment; None where it does not say them."""
     if runner.strategy.read is None:
         return None
@@ -104,7 +104,7 @@ def _reading(world: World, runner: Runner, index: int) -> Any:
 # ---------------------------------------------------------------- readiness
 
 
-def readiness(world: World, runner: Runner, index: int) -> tuple[Readiness, ...]:
+def readiness(world: EngineState, runner: Runner, index: int) -> tuple[Readiness, ...]:
     """The strategy's timeframe, and that of its filter where it has another one."""
     main, filtered = runner.main, runner.filtered
     needed, filter_needed = runner.strategy.candles_needed(runner.params[index])
@@ -116,7 +116,7 @@ def readiness(world: World, runner: Runner, index: int) -> tuple[Readiness, ...]
     )
 
 
-def _ready(world: World, index: int, series: Series, needed: int) -> Readiness:
+def _ready(world: EngineState, index: int, series: Series, needed: int) -> Readiness:
     candles = series.row + 1
     missing, ready_at_ms = max(0, needed - candles), 0
     if missing:
@@ -124,7 +124,7 @@ def _ready(world: World, index: int, series: Series, needed: int) -> Readiness:
     return Readiness(series.timeframe_ms, candles, needed, ready_at_ms)
 
 
-def _next_close_ms(world: World, market: Market, series: Series) -> int:
+def _next_close_ms(world: EngineState, market: Market, series: Series) -> int:
     """When the next candle of a series closes that can be complete."""
     frame_ms = series.timeframe_ms
     if series.end_ms >= 0:
@@ -138,30 +138,30 @@ def _next_close_ms(world: World, market: Market, series: Series) -> int:
 # ---------------------------------------------------------------- what holds it back
 
 
-def _holds(world: World, runner: Runner, index: int, side: int) -> list[Hold]:
+def _holds(world: EngineState, runner: Runner, index: int, side: int) -> list[EntryBlocker]:
     """In the order in which the kernel asks."""
     account, desk, market = runner.account, runner.desks[index], world.markets[index]
-    found: list[Hold] = []
+    found: list[EntryBlocker] = []
     if not runner.active[index]:
-        found.append(Hold("inactive"))
+        found.append(EntryBlocker("inactive"))
     if account.tripped:
-        found.append(Hold("kill_switch", REASON_NAMES[account.tripped]))
+        found.append(EntryBlocker("kill_switch", REASON_NAMES[account.tripped]))
     if account.paused:
-        found.append(Hold("paused"))
+        found.append(EntryBlocker("paused"))
     if market.suspended:
-        found.append(Hold("not_tradable"))
+        found.append(EntryBlocker("not_tradable"))
     if desk.position.side != 0:
-        found.append(Hold("position", SIDE_NAMES[desk.position.side]))
+        found.append(EntryBlocker("position", SIDE_NAMES[desk.position.side]))
     if desk.order.action != NO_ORDER:
-        found.append(Hold("order", "entry" if desk.order.action == ENTRY else "exit"))
+        found.append(EntryBlocker("order", "entry" if desk.order.action == ENTRY else "exit"))
     if desk.position.side == 0 and desk.order.action == NO_ORDER:
         found += _crowded(world, runner, index, side)
     own = runner.strategy.holds
     words = [] if own is None else own(runner.states[index], market, desk, runner.params[index])
-    return found + [Hold("own", text) for text in words]
+    return found + [EntryBlocker("own", text) for text in words]
 
 
-def _crowded(world: World, runner: Runner, index: int, side: int) -> list[Hold]:
+def _crowded(world: EngineState, runner: Runner, index: int, side: int) -> list[EntryBlocker]:
     """The limit on positions that would refuse an entry on this side."""
     reason = crowding(side, index, runner.desks, world.contracts, runner.rules)
-    return [Hold(REASON_NAMES[reason])] if reason in (MAX_POSITIONS, CORRELATION) else []
+    return [EntryBlocker(REASON_NAMES[reason])] if reason in (MAX_POSITIONS, CORRELATION) else []

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import msgspec
 
 from papertape.engine.kernel.state import HISTORY_BARS_MAX, READINGS_MAX, Bar, OpenInterest
-from papertape.engine.reducer.snapshot_codec import Saved, restored, saved_without_rings
+from papertape.engine.reducer.snapshot_codec import SavedState, restored, saved_without_rings
 from papertape.engine.reducer.state import new_world
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from papertape.engine.kernel.strategy import Strategy
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
 
 Row = TypeVar("Row")
 
@@ -29,12 +29,12 @@ PART_ROWS: Final = 16
 """Rows of each symbol in a part: a power of two that divides every ring."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Saved).decode
+_decode = msgspec.msgpack.Decoder(SavedState).decode
 _decode_readings = msgspec.msgpack.Decoder(list[list[OpenInterest]]).decode
 _decode_bars = msgspec.msgpack.Decoder(list[list[Bar]]).decode
 
 
-class _LatePart(Generic[Row]):
+class _LazyChunk(Generic[Row]):
     """Some rows of every symbol's ring, which are unpacked when one of them is first looked at."""
 
     __slots__ = ("_rows", "_unpack")
@@ -50,12 +50,12 @@ class _LatePart(Generic[Row]):
         return self._rows[symbol]
 
 
-class LateRing(Sequence[Row], Generic[Row]):
+class LazyRing(Sequence[Row], Generic[Row]):
     """One symbol's ring, made of parts."""
 
     __slots__ = ("_parts", "_symbol")
 
-    def __init__(self, symbol: int, parts: Sequence[_LatePart[Row]]) -> None:
+    def __init__(self, symbol: int, parts: Sequence[_LazyChunk[Row]]) -> None:
         self._symbol, self._parts = symbol, parts
 
     def __len__(self) -> int:
@@ -69,7 +69,7 @@ class LateRing(Sequence[Row], Generic[Row]):
             yield from part.of(self._symbol)
 
 
-def parts_of(world: World) -> Iterator[bytes]:
+def parts_of(world: EngineState) -> Iterator[bytes]:
     """Everything but the rings, then the rings piece by piece."""
     yield _encode(saved_without_rings(world))
     for rings in _rings(world):
@@ -78,14 +78,14 @@ def parts_of(world: World) -> Iterator[bytes]:
             yield _encode([ring[first : first + PART_ROWS] for ring in rows])
 
 
-def _rings(world: World) -> Iterator[Sequence[Sequence[Any]]]:
+def _rings(world: EngineState) -> Iterator[Sequence[Sequence[Any]]]:
     """The rings of all symbols by what they hold, in an order that depends on what they are only."""
     yield world.readings
     for timeframe_ms in sorted(world.series):
         yield world.series[timeframe_ms].bars
 
 
-def world_of(parts: Sequence[Callable[[], bytes]], strategies: Mapping[str, Strategy]) -> World:
+def world_of(parts: Sequence[Callable[[], bytes]], strategies: Mapping[str, Strategy]) -> EngineState:
     """The world of its parts, each of which is asked for once at most; it shares nothing with another one.
 
     It follows what was recorded: to decide, its runners have no room.
@@ -96,13 +96,15 @@ def world_of(parts: Sequence[Callable[[], bytes]], strategies: Mapping[str, Stra
     world.bare = False
     symbols, following = range(len(world.symbols)), iter(parts[1:])
     readings = _late(_decode_readings, islice(following, READINGS_MAX // PART_ROWS))
-    world.readings = [LateRing(symbol, readings) for symbol in symbols]
+    world.readings = [LazyRing(symbol, readings) for symbol in symbols]
     for timeframe_ms in sorted(world.series):
         bars = _late(_decode_bars, islice(following, HISTORY_BARS_MAX // PART_ROWS))
-        world.series[timeframe_ms].bars = [LateRing(symbol, bars) for symbol in symbols]
+        world.series[timeframe_ms].bars = [LazyRing(symbol, bars) for symbol in symbols]
     return world
 
 
-def _late(decode: Callable[[bytes], list[list[Row]]], parts: Iterable[Callable[[], bytes]]) -> Sequence[_LatePart[Row]]:
+def _late(
+    decode: Callable[[bytes], list[list[Row]]], parts: Iterable[Callable[[], bytes]]
+) -> Sequence[_LazyChunk[Row]]:
     """Parts that are decoded when they are needed."""
-    return [_LatePart(lambda part=part: decode(part())) for part in parts]  # type: ignore[misc]
+    return [_LazyChunk(lambda part=part: decode(part())) for part in parts]  # type: ignore[misc]

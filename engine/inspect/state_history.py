@@ -12,10 +12,10 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from papertape.engine.inspect.checkpoints import Places
+from papertape.engine.inspect.checkpoints import StateCheckpoints
 from papertape.engine.recovery import from_snapshot
 from papertape.engine.reducer.reducer import fold
-from papertape.engine.reducer.state import World, new_world
+from papertape.engine.reducer.state import EngineState, new_world
 from papertape.events.errors import LogBusy, UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class _Walker:
         self.turn = asyncio.Lock()
         self.world, self.seq = new_world(strategies), 0
 
-    def stand(self, world: World, seq: int) -> None:
+    def stand(self, world: EngineState, seq: int) -> None:
         """Go on from another place."""
         self.world, self.seq = world, seq
 
@@ -52,7 +52,7 @@ class _Walker:
         self.stand(new_world(self._strategies), 0)
 
 
-class Past:
+class StateHistory:
     """The worlds of one log. One walker keeps near the head, one goes to wherever somebody looks back."""
 
     def __init__(
@@ -60,11 +60,11 @@ class Past:
         thread: LogThread,
         strategies: Mapping[str, Strategy],
         snapshots: SnapshotStore | None,
-        places: Places | None = None,
+        places: StateCheckpoints | None = None,
     ) -> None:
         """`snapshots` are the engine's; they are only looked at."""
         self._thread, self._strategies, self._snapshots = thread, strategies, snapshots
-        self.places = Places() if places is None else places
+        self.places = StateCheckpoints() if places is None else places
         self._front, self._back = _Walker(strategies), _Walker(strategies)
         self._begun = False
         self._looking = 0
@@ -75,7 +75,7 @@ class Past:
         walked = (walker.seq for walker in (self._front, self._back) if walker.seq <= seq)
         return max(self.places.before(seq), *walked, 0)
 
-    async def look(self, seq: int, ask: Callable[[World], T]) -> T:
+    async def look(self, seq: int, ask: Callable[[EngineState], T]) -> T:
         """What `ask` says of the world after an event; it runs in the thread, and must change nothing.
 
         Raises UsageError for a seq that the log does not hold, LogBusy when more than LOOKS_WAITING_MAX ask at once,
@@ -90,7 +90,7 @@ class Past:
         finally:
             self._looking -= 1
 
-    async def _look(self, seq: int, ask: Callable[[World], T]) -> T:
+    async def _look(self, seq: int, ask: Callable[[EngineState], T]) -> T:
         while True:
             walker = self._front if seq >= self._front.seq else self._back
             async with walker.turn:
@@ -166,7 +166,7 @@ class Past:
                 walker.begin()  # What was folded in part is no state that ever was.
         return True
 
-    def _answer(self, walker: _Walker, seq: int, ask: Callable[[World], T], reader: LogReader) -> T:
+    def _answer(self, walker: _Walker, seq: int, ask: Callable[[EngineState], T], reader: LogReader) -> T:
         """Ask the walker's world. Where the event stands inside a commit it goes into that, and no further."""
         if walker.seq == seq:
             return ask(walker.world)

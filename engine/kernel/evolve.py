@@ -20,10 +20,10 @@ from papertape.engine.kernel.codes import (
 )
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Account, Decision, Desk
+    from papertape.engine.kernel.state import Account, Decision, SymbolState
 
 
-def evolve(desk: Desk, account: Account, decision: Decision) -> None:
+def evolve(desk: SymbolState, account: Account, decision: Decision) -> None:
     """Apply one decision to the desk it is about and to the account."""
     kind = decision.kind
     if kind == ORDER_PLACED:
@@ -41,7 +41,7 @@ def evolve(desk: Desk, account: Account, decision: Decision) -> None:
         account.tripped = decision.reason
 
 
-def _place(desk: Desk, decision: Decision) -> None:
+def _place(desk: SymbolState, decision: Decision) -> None:
     """An order waits for the next open."""
     order = desk.order
     order.action = decision.action
@@ -57,7 +57,7 @@ def _place(desk: Desk, decision: Decision) -> None:
         desk.entry_placed_ms = decision.at_ms
 
 
-def _open(desk: Desk, account: Account, decision: Decision) -> None:
+def _open(desk: SymbolState, account: Account, decision: Decision) -> None:
     """The entry is filled and its fee debited."""
     position = desk.position
     position.side = decision.side
@@ -77,7 +77,7 @@ def _open(desk: Desk, account: Account, decision: Decision) -> None:
     account.cash_usdt -= decision.fee_usdt
 
 
-def _close(desk: Desk, account: Account, decision: Decision) -> None:
+def _close(desk: SymbolState, account: Account, decision: Decision) -> None:
     """The position is gone, and with it a pending exit."""
     desk.position.side = 0
     desk.order.action = NO_ORDER

@@ -12,7 +12,7 @@ from papertape.engine.kernel.codes import NO_ORDER
 from papertape.engine.kernel.series import complete_candle
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Account, Bars, Desk, Fact, FactColumns, Market, Series
+    from papertape.engine.kernel.state import Account, Bars, Fact, FactColumns, Market, Series, SymbolState
 
 
 def take_fact(fact: Fact, facts: FactColumns, f: int) -> None:
@@ -39,7 +39,7 @@ def take_quiet(
     filtered: Series,
     filter_bars: Bars,
     two_series: bool,
-    desk: Desk,
+    desk: SymbolState,
     account: Account,
 ) -> int:
     """Let market and series take the quiet stretch that begins at `f`, inside a run of candles that ends at `end`.
@@ -70,7 +70,14 @@ def take_quiet(
 
 
 def _last_quiet(
-    facts: FactColumns, f: int, end: int, market: Market, main: Series, filtered: Series, desk: Desk, account: Account
+    facts: FactColumns,
+    f: int,
+    end: int,
+    market: Market,
+    main: Series,
+    filtered: Series,
+    desk: SymbolState,
+    account: Account,
 ) -> int:
     """The index of the last candle of the stretch that begins at `f`; `f - 1` when none does.
 

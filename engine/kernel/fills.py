@@ -35,23 +35,23 @@ from papertape.engine.kernel.state import SETTLEMENTS_MASK
 if TYPE_CHECKING:
     from papertape.engine.kernel.state import (
         Account,
+        AccountRules,
         Contract,
         Contracts,
         Decision,
         Decisions,
-        Desk,
         Desks,
         Fact,
         Market,
         Position,
-        Rules,
         Settlements,
+        SymbolState,
         Tiers,
         TierTables,
     )
 
 
-def slippage_now(rules: Rules, turbulent: int) -> float:
+def slippage_now(rules: AccountRules, turbulent: int) -> float:
     """The slippage fraction of a market order, raised in high volatility."""
     return rules.slippage * rules.high_volatility_multiplier if turbulent == 1 else rules.slippage
 
@@ -60,7 +60,7 @@ def slippage_now(rules: Rules, turbulent: int) -> float:
 
 
 def book_funding(
-    market: Market, settlements: Settlements, fact: Fact, desk: Desk, account: Account, out: Decisions, n: int
+    market: Market, settlements: Settlements, fact: Fact, desk: SymbolState, account: Account, out: Decisions, n: int
 ) -> int:
     """Book every settlement that is due at this open on the position that was open before it, oldest first."""
     for k in range(market.booked, market.due):
@@ -88,10 +88,10 @@ def book_funding(
 def trade_candle(
     fact: Fact,
     turbulent: int,
-    desk: Desk,
+    desk: SymbolState,
     desks: Desks,
     account: Account,
-    rules: Rules,
+    rules: AccountRules,
     contracts: Contracts,
     tiers: TierTables,
     out: Decisions,
@@ -110,7 +110,14 @@ def trade_candle(
 
 
 def _meet_open(
-    fact: Fact, slippage: float, desk: Desk, account: Account, rules: Rules, contract: Contract, out: Decisions, n: int
+    fact: Fact,
+    slippage: float,
+    desk: SymbolState,
+    account: Account,
+    rules: AccountRules,
+    contract: Contract,
+    out: Decisions,
+    n: int,
 ) -> int:
     """What the open does to a carried position."""
     position = desk.position
@@ -139,7 +146,14 @@ def _meet_open(
 
 
 def _meet_range(
-    fact: Fact, slippage: float, desk: Desk, account: Account, rules: Rules, contract: Contract, out: Decisions, n: int
+    fact: Fact,
+    slippage: float,
+    desk: SymbolState,
+    account: Account,
+    rules: AccountRules,
+    contract: Contract,
+    out: Decisions,
+    n: int,
 ) -> int:
     """What the range of the candle does to a position, also to one opened at its open."""
     position = desk.position
@@ -165,10 +179,10 @@ def _meet_range(
 def _fill_entry(
     fact: Fact,
     slippage: float,
-    desk: Desk,
+    desk: SymbolState,
     desks: Desks,
     account: Account,
-    rules: Rules,
+    rules: AccountRules,
     contract: Contract,
     tiers: Tiers,
     out: Decisions,
@@ -192,7 +206,7 @@ def _fill_entry(
     return n + 1
 
 
-def _expiry(fact: Fact, desk: Desk, account: Account) -> int:
+def _expiry(fact: Fact, desk: SymbolState, account: Account) -> int:
     """Why an entry can no longer be filled at this open, 0 when it can."""
     if fact.open_time_ms != desk.order.placed_at_ms:
         return NEXT_CANDLE_MISSING
@@ -203,7 +217,7 @@ def _expiry(fact: Fact, desk: Desk, account: Account) -> int:
     return NO_REASON
 
 
-def cancel_entry(reason: int, at_ms: int, symbol: int, desk: Desk, decision: Decision) -> None:
+def cancel_entry(reason: int, at_ms: int, symbol: int, desk: SymbolState, decision: Decision) -> None:
     """Decide that a pending entry is never filled."""
     decision.kind = ORDER_CANCELLED
     decision.symbol = symbol
@@ -221,8 +235,8 @@ def _open(
     price: float,
     slippage_usdt: float,
     fact: Fact,
-    desk: Desk,
-    rules: Rules,
+    desk: SymbolState,
+    rules: AccountRules,
     contract: Contract,
     tiers: Tiers,
     decision: Decision,
@@ -255,7 +269,7 @@ def close_position(
     ambiguous: int,
     at_ms: int,
     fact: Fact,
-    desk: Desk,
+    desk: SymbolState,
     account: Account,
     out: Decisions,
     n: int,

@@ -23,7 +23,7 @@ from papertape.engine.kernel.fills import cancel_entry
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
 
-    from papertape.engine.kernel.state import Account, Decision, Decisions, Desks, Guard, Rules
+    from papertape.engine.kernel.state import Account, AccountRules, Decision, Decisions, Desks, GlobalKillSwitch
 
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
@@ -37,7 +37,7 @@ def roll_day(account: Account, open_time_ms: int) -> None:
         account.day_base_usdt = account.equity_usdt
 
 
-def loss_reached(account: Account, rules: Rules) -> int:
+def loss_reached(account: Account, rules: AccountRules) -> int:
     """The limit the account's loss has reached, session first; 0 for none."""
     session, day = account.session_base_usdt, account.day_base_usdt
     if session - account.equity_usdt >= session * rules.session_loss:
@@ -47,7 +47,7 @@ def loss_reached(account: Account, rules: Rules) -> int:
     return NO_REASON
 
 
-def guard_account(at_ms: int, account: Account, desks: Desks, rules: Rules, out: Decisions, n: int) -> int:
+def guard_account(at_ms: int, account: Account, desks: Desks, rules: AccountRules, out: Decisions, n: int) -> int:
     """Trip the strategy's kill switch when a limit is reached, and cancel its pending entries."""
     reason = loss_reached(account, rules)
     if reason == NO_REASON:
@@ -75,7 +75,7 @@ def cancel_entries(at_ms: int, account: Account, desks: Desks, out: Decisions, n
     return n
 
 
-def guard_total(guard: Guard, maxima: MutableSequence[float], total_usdt: float, at_ms: int) -> bool:
+def guard_total(guard: GlobalKillSwitch, maxima: MutableSequence[float], total_usdt: float, at_ms: int) -> bool:
     """Take the sum of all equities after a candle; whether the global kill switch trips now.
 
     `maxima` holds the highest total of each of the last hours, the current one at `guard.hour % guard.hours`.
@@ -91,7 +91,7 @@ def guard_total(guard: Guard, maxima: MutableSequence[float], total_usdt: float,
     return guard.tripped == 0 and guard.peak_usdt - total_usdt >= guard.peak_usdt * guard.max_loss
 
 
-def _raise_maximum(guard: Guard, maxima: MutableSequence[float], total_usdt: float) -> None:
+def _raise_maximum(guard: GlobalKillSwitch, maxima: MutableSequence[float], total_usdt: float) -> None:
     """The total counts in the current hour and in the window."""
     slot = guard.hour % guard.hours
     if total_usdt > maxima[slot]:
@@ -100,7 +100,7 @@ def _raise_maximum(guard: Guard, maxima: MutableSequence[float], total_usdt: flo
             guard.peak_usdt = total_usdt
 
 
-def _roll_hours(guard: Guard, maxima: MutableSequence[float], at_ms: int) -> None:
+def _roll_hours(guard: GlobalKillSwitch, maxima: MutableSequence[float], at_ms: int) -> None:
     """Forget the hours that left the window; the total at the very start counts in the first hour."""
     hour = at_ms // HOUR_MS
     if guard.hour < 0:
@@ -115,7 +115,7 @@ def _roll_hours(guard: Guard, maxima: MutableSequence[float], at_ms: int) -> Non
         guard.peak_usdt = max(guard.peak_usdt, maxima[k])
 
 
-def trip_global(guard: Guard, at_ms: int, decision: Decision) -> None:
+def trip_global(guard: GlobalKillSwitch, at_ms: int, decision: Decision) -> None:
     """Decide that the global kill switch trips, with its numbers."""
     decision.kind = KILL_SWITCH_TRIPPED
     decision.reason = GLOBAL_LOSS
@@ -126,7 +126,7 @@ def trip_global(guard: Guard, at_ms: int, decision: Decision) -> None:
     decision.threshold_percent = guard.max_loss_percent
 
 
-def reset_guard(guard: Guard, maxima: MutableSequence[float]) -> None:
+def reset_guard(guard: GlobalKillSwitch, maxima: MutableSequence[float]) -> None:
     """A human ended the global trip: the window starts again from the total as it stands."""
     for k in range(guard.hours):
         maxima[k] = 0.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from papertape.engine.kernel.codes import ENTRY
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Account, Desk, Desks, Rules, Tiers
+    from papertape.engine.kernel.state import Account, AccountRules, Desks, SymbolState, Tiers
 
 TIER_STEPS_MAX = 12
 
@@ -17,13 +17,13 @@ def profit(side: int, quantity_base: float, entry_usdt: float, price_usdt: float
     return side * quantity_base * (price_usdt - entry_usdt)
 
 
-def pending_margin(quantity_base: float, price_usdt: float, rules: Rules) -> float:
+def pending_margin(quantity_base: float, price_usdt: float, rules: AccountRules) -> float:
     """What an entry ties up before its fill: initial margin, opening fee and the reserve for closing."""
     notional = quantity_base * price_usdt
     return notional / rules.leverage + 2.0 * rules.taker_fee * notional
 
 
-def tied_margin(desk: Desk, rules: Rules) -> float:
+def tied_margin(desk: SymbolState, rules: AccountRules) -> float:
     """What a desk's position or pending entry ties up of the account, in USDT."""
     position = desk.position
     if position.side != 0:
@@ -34,7 +34,7 @@ def tied_margin(desk: Desk, rules: Rules) -> float:
     return 0.0
 
 
-def available_margin(account: Account, desks: Desks, rules: Rules) -> float:
+def available_margin(account: Account, desks: Desks, rules: AccountRules) -> float:
     """Cash that nothing ties up; open profit never adds to it."""
     tied = 0.0
     for k in range(len(desks)):
@@ -55,7 +55,7 @@ def equity(account: Account, desks: Desks) -> float:
 
 
 def liquidation_price(
-    side: int, quantity_base: float, entry_usdt: float, rules: Rules, tiers: Tiers, tier_count: int
+    side: int, quantity_base: float, entry_usdt: float, rules: AccountRules, tiers: Tiers, tier_count: int
 ) -> float:
     """Where margin plus loss meets the maintenance margin, in USDT, not rounded; 0 or less means nowhere.
 

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from papertape.engine.kernel.state import Guard, Rules
+from papertape.engine.kernel.state import AccountRules, GlobalKillSwitch
 
 Percent = Annotated[float, Meta(ge=0.0, le=100.0, extra={"unit": "%"})]
 
 
-class Risk(Struct, frozen=True, forbid_unknown_fields=True):
+class RiskSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Capital, costs and limits of one strategy's account."""
 
     capital_usdt: Annotated[float, Meta(gt=0.0, le=1e12, description="virtual capital", extra={"unit": "USDT"})] = (
@@ -76,9 +76,9 @@ class Risk(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 24
 
 
-def rules_of(risk: Risk) -> Rules:
+def rules_of(risk: RiskSettings) -> AccountRules:
     """The kernel's form: every percent divided by 100 once."""
-    return Rules(
+    return AccountRules(
         capital_usdt=risk.capital_usdt,
         leverage=risk.leverage,
         maker_fee=risk.maker_fee_percent / 100.0,
@@ -98,9 +98,9 @@ def rules_of(risk: Risk) -> Rules:
     )
 
 
-def guard_of(risk: Risk, total_usdt: float) -> Guard:
+def guard_of(risk: RiskSettings, total_usdt: float) -> GlobalKillSwitch:
     """The global kill switch over accounts that start with `total_usdt` together."""
-    return Guard(
+    return GlobalKillSwitch(
         max_loss=risk.global_max_loss_percent / 100.0,
         max_loss_percent=risk.global_max_loss_percent,
         hours=risk.global_window_hours + 1,

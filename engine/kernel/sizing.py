@@ -31,26 +31,26 @@ from papertape.engine.kernel.rounding import fits_grid, market_price, quantity_d
 if TYPE_CHECKING:
     from papertape.engine.kernel.state import (
         Account,
+        AccountRules,
         Contract,
         Contracts,
         Decision,
-        Desk,
         Desks,
         Fact,
-        Rules,
+        SymbolState,
         Tiers,
         TierTables,
     )
 
 
-def direction(desk: Desk) -> int:
+def direction(desk: SymbolState) -> int:
     """The side a desk stands on, with a position or a pending entry; 0 for none."""
     if desk.position.side != 0:
         return desk.position.side
     return desk.order.side if desk.order.action == ENTRY else 0
 
 
-def crowding(side: int, symbol: int, desks: Desks, contracts: Contracts, rules: Rules) -> int:
+def crowding(side: int, symbol: int, desks: Desks, contracts: Contracts, rules: AccountRules) -> int:
     """The refusal by the number of positions or by correlated ones of the same direction, 0 for none."""
     held, together = 0, 0
     for k in range(len(desks)):
@@ -72,7 +72,7 @@ def size_entry(
     slippage: float,
     account: Account,
     desks: Desks,
-    rules: Rules,
+    rules: AccountRules,
     contracts: Contracts,
     tiers: TierTables,
     decision: Decision,
@@ -125,7 +125,7 @@ def _size(
     slippage: float,
     account: Account,
     desks: Desks,
-    rules: Rules,
+    rules: AccountRules,
     contracts: Contracts,
     tiers: TierTables,
     decision: Decision,
@@ -162,7 +162,7 @@ def _refusal(
     entry: float,
     stop: float,
     cost: float,
-    rules: Rules,
+    rules: AccountRules,
     contract: Contract,
     tiers: Tiers,
 ) -> int:

@@ -32,24 +32,24 @@ if TYPE_CHECKING:
 
     from papertape.engine.kernel.state import (
         Account,
+        AccountRules,
         Bars,
         Contracts,
         Decision,
         Decisions,
-        Desk,
         Desks,
         Fact,
         Market,
         Readings,
-        Rules,
         Series,
         Settlements,
+        SymbolState,
         TierTables,
     )
     from papertape.engine.kernel.strategy import Hooks
 
 
-def profit_after_costs(desk: Desk, close: float, slippage: float, rules: Rules) -> float:
+def profit_after_costs(desk: SymbolState, close: float, slippage: float, rules: AccountRules) -> float:
     """What leaving at this close would bring after all costs of the trade, in USDT; the price is not rounded."""
     position = desk.position
     side, quantity = position.side, position.quantity_base
@@ -58,7 +58,7 @@ def profit_after_costs(desk: Desk, close: float, slippage: float, rules: Rules) 
     return gross - position.fee_usdt + position.funding_usdt - quantity * price * rules.taker_fee
 
 
-def place_exit(symbol: int, at_ms: int, desk: Desk, account: Account, reason: int, decision: Decision) -> None:
+def place_exit(symbol: int, at_ms: int, desk: SymbolState, account: Account, reason: int, decision: Decision) -> None:
     """Decide to leave the position at the next open."""
     decision.kind = ORDER_PLACED
     decision.symbol = symbol
@@ -133,7 +133,7 @@ def make_trade(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
         state: Any,
         params: Any,
         account: Account,
-        rules: Rules,
+        rules: AccountRules,
         contracts: Contracts,
         tiers: TierTables,
         out: Decisions,

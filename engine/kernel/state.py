@@ -226,8 +226,8 @@ class Tier(Struct, array_like=True):
     offset_usdt: float = 0.0
 
 
-class Rules(Struct, array_like=True):
-    """The rules of one account as fractions, made from `engine.kernel.risk_settings.Risk`."""
+class AccountRules(Struct, array_like=True):
+    """The rules of one account as fractions, made from `engine.kernel.risk_settings.RiskSettings`."""
 
     capital_usdt: float = 0.0
     leverage: float = 0.0
@@ -278,7 +278,7 @@ class Position(Struct, array_like=True):
     risk_usdt: float = 0.0
 
 
-class Desk(Struct, array_like=True):
+class SymbolState(Struct, array_like=True):
     """One strategy on one symbol. `entry_placed_ms` is when it last placed an entry, -1 for never."""
 
     mark_usdt: float = 0.0
@@ -301,7 +301,7 @@ class Account(Struct, array_like=True):
     paused: int = 0
 
 
-class Guard(Struct, array_like=True):
+class GlobalKillSwitch(Struct, array_like=True):
     """The global kill switch; `hours` of maxima stand in an array beside it, the current one at `hour`."""
 
     max_loss: float = 0.0
@@ -363,7 +363,7 @@ if TYPE_CHECKING:
     Bars = Sequence[Bar]
     Settlements = Sequence[Settlement]
     Readings = Sequence[OpenInterest]
-    Desks = Sequence[Desk]
+    Desks = Sequence[SymbolState]
     Contracts = Sequence[Contract]
     Tiers = Sequence[Tier]
     TierTables = Sequence[Tiers]

@@ -20,7 +20,7 @@ REFUSALS_KEPT_MAX: Final = 100
 REFUSAL_TEXT_CHARS_MAX: Final = 200
 
 
-class Seen(Struct, frozen=True):
+class ResumePoint(Struct, frozen=True):
     """The times of the newest facts about a symbol that the engine holds, -1 if there are none.
 
     `suspended` means that it is not tradable, `in_position` that a strategy holds a position in it.
@@ -33,7 +33,7 @@ class Seen(Struct, frozen=True):
     in_position: bool = False
 
 
-NOTHING_SEEN: Final = Seen()
+NOTHING_SEEN: Final = ResumePoint()
 
 
 class RefusalReason(StrEnum):
@@ -118,7 +118,7 @@ class Feed(Protocol):
         """The specifications of the symbols, in configured order."""
         ...
 
-    def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:
+    def facts(self, seen: Mapping[str, ResumePoint], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:
         """Batches of at most `BATCH_FACTS_MAX` facts in time order; ends when the market ends.
 
         Facts that `seen` says the engine holds are left out. `anchor` is the newest `FeedConnected` of the

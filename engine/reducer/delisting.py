@@ -15,18 +15,18 @@ from papertape.engine.kernel.stages import mark
 from papertape.engine.kernel.state import Fact
 
 if TYPE_CHECKING:
-    from papertape.engine.reducer.state import Runner, World
+    from papertape.engine.reducer.state import EngineState, Runner
     from papertape.events.facts import ContractDelisted
 
 SETTLED_AFTER_MS = 86_400_000
 
 
-def is_delisted(world: World, symbol: int) -> bool:
+def is_delisted(world: EngineState, symbol: int) -> bool:
     """Return whether the exchange has delisted a symbol's contract."""
     return world.markets[symbol].suspended == ENDED
 
 
-def is_due(world: World, runner: Runner, event: ContractDelisted) -> bool:
+def is_due(world: EngineState, runner: Runner, event: ContractDelisted) -> bool:
     """Return whether this event settles a runner's position in the contract."""
     symbol = world.symbols[event.symbol]
     desk = runner.desks[symbol]
@@ -35,7 +35,7 @@ def is_due(world: World, runner: Runner, event: ContractDelisted) -> bool:
     return desk.position.side != 0 and (wanted or over)
 
 
-def settle(world: World, runner: Runner, symbol: int, at_ms: int) -> int:
+def settle(world: EngineState, runner: Runner, symbol: int, at_ms: int) -> int:
     """Settle a runner's position at the last close, apply it, and return the number of decisions in its `out`.
 
     The fee may trip the runner's kill switch.

@@ -32,14 +32,14 @@ from papertape.events.facts import (
 )
 
 if TYPE_CHECKING:
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
 
 CONFIGURATION = "configuration"
 PAUSED_BY_HAND = 1
 PAUSED_BY_CONFIGURATION = 2
 
 
-def take(world: World, event: Event, seq: int) -> None:
+def take(world: EngineState, event: Event, seq: int) -> None:
     """Apply an input that is not a market fact."""
     match event:
         case ContractListed():
@@ -71,13 +71,13 @@ def take(world: World, event: Event, seq: int) -> None:
             pass
 
 
-def _suspend(world: World, symbol: str, state: int) -> None:
+def _suspend(world: EngineState, symbol: str, state: int) -> None:
     """A symbol that waits for its contract has no market yet, so events about it change nothing."""
     if symbol in world.symbols:
         world.markets[world.symbols[symbol]].suspended = state
 
 
-def _check_position(world: World, event: CloseRequested) -> None:
+def _check_position(world: EngineState, event: CloseRequested) -> None:
     """Raises CommandRefused where there is no position to close, or it is being closed already."""
     runner, symbol = world.runner(event.strategy), world.symbols.get(event.symbol)
     desk = None if symbol is None else runner.desks[symbol]
@@ -87,7 +87,7 @@ def _check_position(world: World, event: CloseRequested) -> None:
         raise CommandRefused(f"{event.strategy} closes {event.symbol} at the next open already")
 
 
-def trip(world: World, event: KillSwitchTripped, seq: int) -> None:
+def trip(world: EngineState, event: KillSwitchTripped, seq: int) -> None:
     """A kill switch tripped: of one strategy, or of all that were not stopped before.
 
     One that only the global switch holds can have a trip of its own on top of it.
@@ -105,7 +105,7 @@ def trip(world: World, event: KillSwitchTripped, seq: int) -> None:
         runner.trip_seq = seq
 
 
-def reset(world: World, event: KillSwitchReset) -> None:
+def reset(world: EngineState, event: KillSwitchReset) -> None:
     """A human ends the trip it names. Raises CommandRefused when that trip is not the one that stands."""
     standing = standing_trip(world, event.scope)
     if standing == 0:
@@ -124,7 +124,7 @@ def reset(world: World, event: KillSwitchReset) -> None:
     reset_guard(world.guard, world.maxima)
 
 
-def standing_trip(world: World, scope: str) -> int:
+def standing_trip(world: EngineState, scope: str) -> int:
     """The seq of the trip that stands for a scope, 0 for none. One stopped by the global switch has none of its own."""
     if scope == GLOBAL_SCOPE:
         return world.guard_trip_seq if world.guard.tripped != 0 else 0

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from papertape.engine.kernel.state import Market, Series
-    from papertape.engine.reducer.state import Runner, World
+    from papertape.engine.reducer.state import EngineState, Runner
 
 MARKET_FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
 SYMBOL_FACTS = (*MARKET_FACTS, ContractListed, ContractDelisted, SymbolSuspended, SymbolResumed)
@@ -72,7 +72,7 @@ def is_decision(event: Event) -> bool:
     return type(event) in DECISION_KINDS or isinstance(event, GapFound)
 
 
-def is_news(world: World, event: Event) -> bool:
+def is_news(world: EngineState, event: Event) -> bool:
     """Whether a fact of the market says more than is known of its symbol; feeding one twice changes nothing."""
     if not isinstance(event, SYMBOL_FACTS):
         return True
@@ -93,7 +93,7 @@ def is_news(world: World, event: Event) -> bool:
     return event.at_ms > market.reading_time_ms
 
 
-def fact_of(world: World, event: MarketFact) -> Fact:
+def fact_of(world: EngineState, event: MarketFact) -> Fact:
     """A market fact in the kernel's form."""
     index = world.symbols[event.symbol]
     if isinstance(event, CandleClosed):
@@ -117,7 +117,7 @@ def fact_of(world: World, event: MarketFact) -> Fact:
 # ---------------------------------------------------------------- react
 
 
-def react(world: World, event: Event, seq: int) -> list[Entry]:
+def react(world: EngineState, event: Event, seq: int) -> list[Entry]:
     """Take an input that will stand at `seq`, decide, apply; returns it with its consequences.
 
     Raises CommandRefused for a command that does not fit, and then nothing has changed.
@@ -139,7 +139,7 @@ def react(world: World, event: Event, seq: int) -> list[Entry]:
     return entries
 
 
-def _react_to_market(world: World, event: MarketFact, seq: int) -> list[Entry]:
+def _react_to_market(world: EngineState, event: MarketFact, seq: int) -> list[Entry]:
     """A market fact and everything that follows from it."""
     fact = fact_of(world, event)
     symbol = fact.symbol
@@ -162,7 +162,7 @@ def _react_to_market(world: World, event: MarketFact, seq: int) -> list[Entry]:
     return entries
 
 
-def _decide(world: World, runner: Runner, fact: Fact, market: Market, main: Series) -> int:
+def _decide(world: EngineState, runner: Runner, fact: Fact, market: Market, main: Series) -> int:
     """Let one runner take a candle; how many decisions stand in its `out`."""
     symbol = fact.symbol
     return runner.trade(
@@ -183,7 +183,7 @@ def _decide(world: World, runner: Runner, fact: Fact, market: Market, main: Seri
     )
 
 
-def _watch(world: World, fact: Fact) -> None:
+def _watch(world: EngineState, fact: Fact) -> None:
     """What every runner sees of a fact: the market and the series."""
     symbol = fact.symbol
     market = world.markets[symbol]
@@ -205,7 +205,7 @@ def gap_before(event: MarketFact, known_until_ms: int, seq: int) -> list[Entry]:
     return [Entry(GapFound(event.at_ms, event.symbol, known_until_ms, event.open_time_ms, missing), seq)]
 
 
-def _guard(world: World, fact: Fact, entries: list[Entry], seq: int) -> None:
+def _guard(world: EngineState, fact: Fact, entries: list[Entry], seq: int) -> None:
     """The global kill switch after a candle; it stops every runner that was not stopped before."""
     if not guard_total(world.guard, world.maxima, total_equity(world), fact.time_ms):
         return
@@ -221,13 +221,15 @@ def _guard(world: World, fact: Fact, entries: list[Entry], seq: int) -> None:
             _cancel_entries(world, runner, fact.time_ms, entries, seq)
 
 
-def _cancel_entries(world: World, runner: Runner, at_ms: int, entries: list[Entry], seq: int) -> None:
+def _cancel_entries(world: EngineState, runner: Runner, at_ms: int, entries: list[Entry], seq: int) -> None:
     """The pending entries of a runner that was just stopped are cancelled."""
     count = cancel_entries(at_ms, runner.account, runner.desks, runner.out, 0)
     _record(world, runner, runner.out[:count], entries, seq)
 
 
-def _cancel_entries_of(world: World, event: SymbolSuspended | ContractDelisted, entries: list[Entry], seq: int) -> None:
+def _cancel_entries_of(
+    world: EngineState, event: SymbolSuspended | ContractDelisted, entries: list[Entry], seq: int
+) -> None:
     """The pending entries on a symbol that is not tradable any more are cancelled."""
     symbol = world.symbols.get(event.symbol)
     if symbol is None:
@@ -240,7 +242,7 @@ def _cancel_entries_of(world: World, event: SymbolSuspended | ContractDelisted, 
             _record(world, runner, [decision], entries, seq)
 
 
-def _settle_due(world: World, event: ContractDelisted, entries: list[Entry], seq: int) -> None:
+def _settle_due(world: EngineState, event: ContractDelisted, entries: list[Entry], seq: int) -> None:
     """Settle the positions in a delisted contract that are due, or that the owner asked to close."""
     for runner in world.runners:
         if is_due(world, runner, event):
@@ -248,7 +250,7 @@ def _settle_due(world: World, event: ContractDelisted, entries: list[Entry], seq
             _record(world, runner, runner.out[:count], entries, seq)
 
 
-def _place_close(world: World, event: CloseRequested, entries: list[Entry], seq: int) -> None:
+def _place_close(world: EngineState, event: CloseRequested, entries: list[Entry], seq: int) -> None:
     """Place the exit order that a human asked for; it fills like any other if a candle can still arrive."""
     runner, symbol = world.runner(event.strategy), world.symbols[event.symbol]
     if is_delisted(world, symbol):
@@ -262,7 +264,7 @@ def _place_close(world: World, event: CloseRequested, entries: list[Entry], seq:
     _record(world, runner, [decision], entries, seq)
 
 
-def total_equity(world: World) -> float:
+def total_equity(world: EngineState) -> float:
     """The sum of all accounts' equity, in USDT, in the order of the runners."""
     total = 0.0
     for runner in world.runners:
@@ -273,7 +275,7 @@ def total_equity(world: World) -> float:
 # ---------------------------------------------------------------- events and their causes
 
 
-def _record(world: World, runner: Runner, decisions: Sequence[Decision], entries: list[Entry], seq: int) -> None:
+def _record(world: EngineState, runner: Runner, decisions: Sequence[Decision], entries: list[Entry], seq: int) -> None:
     """Append a runner's decisions as events, each with the seq that led to it."""
     names = list(world.symbols)
     for decision in decisions:
@@ -309,7 +311,7 @@ def remember(runner: Runner, event: Event, symbol: int, seq: int) -> None:
 # ---------------------------------------------------------------- follow
 
 
-def follow(world: World, group: Sequence[Recorded]) -> None:
+def follow(world: EngineState, group: Sequence[Recorded]) -> None:
     """Apply a recorded group, an input and its consequences, without deciding anything."""
     head = group[0]
     event = head.event
@@ -327,7 +329,7 @@ def follow(world: World, group: Sequence[Recorded]) -> None:
         _finish(world, fact)
 
 
-def _follow_fact(world: World, runner: Runner, fact: Fact) -> None:
+def _follow_fact(world: EngineState, runner: Runner, fact: Fact) -> None:
     """What a runner does with a fact before it decides."""
     symbol = fact.symbol
     market, main = world.markets[symbol], runner.main.series[symbol]
@@ -338,7 +340,7 @@ def _follow_fact(world: World, runner: Runner, fact: Fact) -> None:
         roll_day(runner.account, fact.open_time_ms)
 
 
-def follow_decision(world: World, recorded: Recorded) -> None:
+def follow_decision(world: EngineState, recorded: Recorded) -> None:
     """Apply one recorded decision."""
     event = recorded.event
     if isinstance(event, GapFound):
@@ -356,7 +358,7 @@ def follow_decision(world: World, recorded: Recorded) -> None:
     remember(runner, event, symbol, recorded.seq)
 
 
-def _finish(world: World, fact: Fact) -> None:
+def _finish(world: EngineState, fact: Fact) -> None:
     """Value every account after a candle, and let the global switch see the total."""
     for runner in world.runners:
         if runner.active[fact.symbol]:
@@ -378,7 +380,7 @@ def groups(recorded: Iterable[Recorded]) -> Iterable[list[Recorded]]:
         yield group
 
 
-def fold(world: World, recorded: Iterable[Recorded]) -> None:
+def fold(world: EngineState, recorded: Iterable[Recorded]) -> None:
     """Follow a stretch of the log that begins with an input."""
     for group in groups(recorded):
         if is_decision(group[0].event):

@@ -20,12 +20,12 @@ from papertape.engine.kernel.state import (
     SETTLEMENTS_MASK,
     Account,
     Bar,
-    Desk,
-    Guard,
+    GlobalKillSwitch,
     Market,
     OpenInterest,
     Series,
     Settlement,
+    SymbolState,
 )
 from papertape.engine.reducer.reducer import react
 from papertape.engine.reducer.state import configure_runner, list_contract, new_world
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from papertape.engine.kernel.strategy import Strategy
-    from papertape.engine.reducer.state import Runner, World
+    from papertape.engine.reducer.state import EngineState, Runner
 
 
 class SavedRunner(Struct, array_like=True):
     """A runner without its functions. States are encoded apart: each strategy has its own type."""
 
     account: Account
-    desks: list[Desk]
+    desks: list[SymbolState]
     states: list[bytes]
     order_seq: list[int]
     trip_seq: int
@@ -58,7 +58,7 @@ class SavedSeries(Struct, array_like=True):
     bars: list[list[Bar]]
 
 
-class Saved(Struct, array_like=True):
+class SavedState(Struct, array_like=True):
     """The world without functions and without dead rows."""
 
     listed: list[ContractListed]
@@ -68,14 +68,14 @@ class Saved(Struct, array_like=True):
     readings: list[list[OpenInterest]]
     series: list[SavedSeries]
     runners: list[SavedRunner]
-    guard: Guard
+    guard: GlobalKillSwitch
     maxima: list[float]
     guard_trip_seq: int
     anchor: FeedConnected | None
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(Saved)
+_decoder = msgspec.msgpack.Decoder(SavedState)
 
 
 def live_rows(ring: Sequence[Any], newest: int, size: int, mask: int, oldest: int = 0) -> list[Any]:
@@ -83,7 +83,7 @@ def live_rows(ring: Sequence[Any], newest: int, size: int, mask: int, oldest: in
     return [ring[row & mask] for row in range(max(oldest, newest - size + 1), newest + 1)]
 
 
-def saved(world: World) -> Saved:
+def saved(world: EngineState) -> SavedState:
     """The world in the form that is written."""
     found = saved_without_rings(world)
     found.readings = [
@@ -98,9 +98,9 @@ def saved(world: World) -> Saved:
     return found
 
 
-def saved_without_rings(world: World) -> Saved:
+def saved_without_rings(world: EngineState) -> SavedState:
     """All but what is far the most of it: the readings of open interest and the histories of the series."""
-    return Saved(
+    return SavedState(
         listed=world.listed,
         configured=[runner.configured for runner in world.runners],
         markets=world.markets,
@@ -124,12 +124,12 @@ def _saved_runner(runner: Runner) -> SavedRunner:
     return SavedRunner(runner.account, runner.desks, states, runner.order_seq, runner.trip_seq)
 
 
-def encode_world(world: World) -> bytes:
+def encode_world(world: EngineState) -> bytes:
     """The world as bytes, from which `decode_world` makes an equal one."""
     return _encode(saved(world))
 
 
-def decode_world(content: bytes, strategies: Mapping[str, Strategy]) -> World:
+def decode_world(content: bytes, strategies: Mapping[str, Strategy]) -> EngineState:
     """The world behind the bytes. Raises SnapshotRefused when they do not fit this version's state."""
     try:
         found = _decoder.decode(content)
@@ -140,7 +140,7 @@ def decode_world(content: bytes, strategies: Mapping[str, Strategy]) -> World:
     return world
 
 
-def restored(found: Saved, world: World) -> World:
+def restored(found: SavedState, world: EngineState) -> EngineState:
     """An empty world that now knows what was saved, but for the rows of readings and histories."""
     for listed in found.listed:
         list_contract(world, listed)
@@ -158,7 +158,7 @@ def restored(found: Saved, world: World) -> World:
     return world
 
 
-def _fill_rings(world: World, found: Saved) -> None:
+def _fill_rings(world: EngineState, found: SavedState) -> None:
     """The rows of readings and histories."""
     for readings, rows, market in zip(world.readings, found.readings, found.markets, strict=True):
         _fill_ring(readings, rows, market.readings - 1, READINGS_MASK)
@@ -180,7 +180,7 @@ def _fill_runner(runner: Runner, kept: SavedRunner) -> None:
     runner.states[:] = [msgspec.msgpack.decode(state, type=runner.strategy.state) for state in kept.states]
 
 
-def world_digest(world: World) -> str:
+def world_digest(world: EngineState) -> str:
     """The digest of everything the world knows; equal for equal inputs, on every machine and in both engines."""
     found = saved(world)
     for position, runner in enumerate(found.runners):
@@ -191,12 +191,12 @@ def world_digest(world: World) -> str:
     return hashlib.blake2b(_encode(found), digest_size=16).hexdigest()
 
 
-def copy_world(world: World) -> World:
+def copy_world(world: EngineState) -> EngineState:
     """A world of its own that knows the same."""
     return decode_world(encode_world(world), world.strategies)
 
 
-def reduce(world: World, event: Event, seq: int) -> tuple[World, list[Entry]]:
+def reduce(world: EngineState, event: Event, seq: int) -> tuple[EngineState, list[Entry]]:
     """The pure face of `react`: the given world stays as it is, the answer is a new one and what follows."""
     following = copy_world(world)
     return following, react(following, event, seq)

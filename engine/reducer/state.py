@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from papertape.engine.kernel.risk_settings import Risk, guard_of, rules_of
+from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
 from papertape.engine.kernel.stages import make_look, make_trade
 from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
     READINGS_MAX,
     SETTLEMENTS_MAX,
     Account,
+    AccountRules,
     Bar,
     Contract,
     Decision,
-    Desk,
-    Guard,
+    GlobalKillSwitch,
     Market,
     OpenInterest,
-    Rules,
     Series,
     Settlement,
+    SymbolState,
     Tier,
 )
 from papertape.events.errors import CommandRefused, ConfigError
@@ -61,10 +61,10 @@ class Runner(Struct):
     trade: Callable[..., int]
     main: SeriesSet
     filtered: SeriesSet
-    rules: Rules
+    rules: AccountRules
     account: Account
     params: list[Any]
-    desks: list[Desk]
+    desks: list[SymbolState]
     states: list[Any]
     active: list[bool]
     out: list[Decision]
@@ -72,7 +72,7 @@ class Runner(Struct):
     trip_seq: int = 0
 
 
-class World(Struct):
+class EngineState(Struct):
     """Everything. Lists run over symbols in the order they were listed.
 
     A `bare` one is being put together: what is listed gets no rings, and a runner no room to decide.
@@ -89,7 +89,7 @@ class World(Struct):
     readings: list[Readings]
     series: dict[int, SeriesSet]
     runners: list[Runner]
-    guard: Guard
+    guard: GlobalKillSwitch
     maxima: list[float]
     guard_trip_seq: int = 0
     base_ms: int = 0
@@ -104,15 +104,15 @@ class World(Struct):
         raise CommandRefused(f"no runner of strategy {name!r} is configured")
 
 
-def new_world(strategies: Mapping[str, Strategy]) -> World:
+def new_world(strategies: Mapping[str, Strategy]) -> EngineState:
     """An empty world that knows the given strategies."""
-    return World(strategies, {}, [], [], [], {}, [], [], [], {}, [], Guard(), [])
+    return EngineState(strategies, {}, [], [], [], {}, [], [], [], {}, [], GlobalKillSwitch(), [])
 
 
 # ---------------------------------------------------------------- symbols
 
 
-def list_contract(world: World, event: ContractListed) -> None:
+def list_contract(world: EngineState, event: ContractListed) -> None:
     """A symbol can be traded, or its specification changed."""
     if world.base_ms not in (0, event.timeframe_ms):
         raise ConfigError(
@@ -145,7 +145,7 @@ def tiers_of(event: ContractListed) -> list[Tier]:
     return tiers
 
 
-def _add_symbol(world: World, event: ContractListed) -> None:
+def _add_symbol(world: EngineState, event: ContractListed) -> None:
     """Room for one more symbol everywhere."""
     if len(world.symbols) >= SYMBOLS_MAX:
         raise ConfigError(f"{event.symbol}: at most {SYMBOLS_MAX} symbols can be watched")
@@ -163,14 +163,14 @@ def _add_symbol(world: World, event: ContractListed) -> None:
         _grow_runner(world, runner)
 
 
-def _grow_series(world: World, series: SeriesSet) -> None:
+def _grow_series(world: EngineState, series: SeriesSet) -> None:
     """A series and its history for every symbol that has none yet."""
     while len(series.series) < len(world.symbols):
         series.series.append(Series(timeframe_ms=series.timeframe_ms, base_ms=world.base_ms))
         series.bars.append([] if world.bare else [Bar() for _ in range(HISTORY_BARS_MAX)])
 
 
-def series_set(world: World, timeframe_ms: int) -> SeriesSet:
+def series_set(world: EngineState, timeframe_ms: int) -> SeriesSet:
     """The series of a timeframe, shared by all who look at it."""
     if timeframe_ms not in world.series:
         world.series[timeframe_ms] = SeriesSet(timeframe_ms, [], [])
@@ -181,14 +181,14 @@ def series_set(world: World, timeframe_ms: int) -> SeriesSet:
 # ---------------------------------------------------------------- runners
 
 
-def configure_runner(world: World, event: RunnerConfigured) -> None:
+def configure_runner(world: EngineState, event: RunnerConfigured) -> None:
     """A strategy starts with its own capital, or goes on under other numbers."""
     strategy = world.strategies.get(event.strategy)
     if strategy is None:
         raise ConfigError(f"strategy {event.strategy!r} is not among {', '.join(world.strategies)}")
     if strategy.timeframe_ms < world.base_ms:
         raise ConfigError(f"strategy {event.strategy}: its timeframe is finer than the base of {world.base_ms} ms")
-    risk = msgspec.convert(event.risk, Risk)
+    risk = msgspec.convert(event.risk, RiskSettings)
     for runner in world.runners:
         if runner.strategy.name == event.strategy:
             runner.configured, runner.rules = event, rules_of(risk)
@@ -203,14 +203,14 @@ def configure_runner(world: World, event: RunnerConfigured) -> None:
     hold(world, runner)
 
 
-def hold(world: World, runner: Runner) -> None:
+def hold(world: EngineState, runner: Runner) -> None:
     """A global trip that stands holds every runner: one that is new, and one whose own trip is over."""
     if world.guard.tripped != 0:
         runner.account.tripped = world.guard.tripped
         runner.trip_seq = world.guard_trip_seq
 
 
-def _new_runner(world: World, strategy: Strategy, event: RunnerConfigured, risk: Risk) -> Runner:
+def _new_runner(world: EngineState, strategy: Strategy, event: RunnerConfigured, risk: RiskSettings) -> Runner:
     """A runner before it has desks."""
     capital = risk.capital_usdt
     return Runner(
@@ -231,11 +231,11 @@ def _new_runner(world: World, strategy: Strategy, event: RunnerConfigured, risk:
     )
 
 
-def _grow_runner(world: World, runner: Runner) -> None:
+def _grow_runner(world: EngineState, runner: Runner) -> None:
     """A desk, a state and parameters for every symbol that has none yet, and room for its decisions."""
     names, event = list(world.symbols), runner.configured
     while len(runner.desks) < len(names):
-        runner.desks.append(Desk())
+        runner.desks.append(SymbolState())
         runner.states.append(runner.strategy.state())
         runner.order_seq.append(0)
     while len(runner.params) < len(names):
@@ -247,7 +247,7 @@ def _grow_runner(world: World, runner: Runner) -> None:
         runner.out.append(Decision(reading=runner.strategy.reading()))
 
 
-def _guard(world: World, risk: Risk) -> None:
+def _guard(world: EngineState, risk: RiskSettings) -> None:
     """The global switch over the accounts there are; its window starts again only when its length changed."""
     total = 0.0
     for runner in world.runners:

@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from papertape.engine.feeds.files import csv_polars
 from papertape.engine.reducer.reducer import cause_of, gap_before, react
-from papertape.engine.reducer.state import World, new_world
-from papertape.engine.research.course import DAYS_MAX, Course, course_of, make_walk
-from papertape.engine.research.guarded import Decided, TapeEngine, run_tape
+from papertape.engine.reducer.state import EngineState, new_world
+from papertape.engine.research.course import DAYS_MAX, EquitySummary, course_of, make_walk
+from papertape.engine.research.guarded import DecidedEvent, TapeEngine, run_tape
 from papertape.engine.research.plain import PlainEngine
 from papertape.engine.research.tape import Tape, fact_event, tape_of
 from papertape.engine.runner_settings import RunnerSettings, configuration
@@ -50,10 +50,10 @@ class Backtest(Struct):
     tape: Tape
     facts: FactColumns
     configuration: list[Event]
-    world: World
-    decided: list[Decided]
+    world: EngineState
+    decided: list[DecidedEvent]
     equities: list[Any]
-    courses: list[Course]
+    courses: list[EquitySummary]
     took_s: float
 
     def entries(self, before: Sequence[Entry]) -> Iterator[list[Entry]]:
@@ -152,7 +152,7 @@ def _is_compiled(engine: str) -> bool:
     return installed and engine != "python"
 
 
-def _engine(world: World, tape: Tape, compiled: bool) -> TapeEngine:
+def _engine(world: EngineState, tape: Tape, compiled: bool) -> TapeEngine:
     """The engine for the tape; numba is imported only when it is used."""
     if not compiled:
         return PlainEngine(world, tape)
@@ -161,7 +161,7 @@ def _engine(world: World, tape: Tape, compiled: bool) -> TapeEngine:
     return CompiledEngine(world, tape)
 
 
-def _courses(world: World, made: TapeEngine, equities: list[Any], compiled: bool) -> list[Course]:
+def _courses(world: EngineState, made: TapeEngine, equities: list[Any], compiled: bool) -> list[EquitySummary]:
     """The course of every runner."""
     days: Any = array("d", bytes(8 * DAYS_MAX))
     walk = make_walk(shipped_digest())
@@ -176,9 +176,9 @@ def _courses(world: World, made: TapeEngine, equities: list[Any], compiled: bool
     ]
 
 
-def _by_fact(decided: Sequence[Decided]) -> dict[int, list[Decided]]:
+def _by_fact(decided: Sequence[DecidedEvent]) -> dict[int, list[DecidedEvent]]:
     """Decisions by the index of the fact they answer."""
-    found: dict[int, list[Decided]] = {}
+    found: dict[int, list[DecidedEvent]] = {}
     for item in decided:
         found.setdefault(item.fact, []).append(item)
     return found
@@ -192,7 +192,7 @@ class _Causes:
         self._trips: dict[str, int] = {}
         self._closes: dict[str, int] = {}
 
-    def group(self, event: Any, decided: Sequence[Decided], seq: int) -> list[Entry]:
+    def group(self, event: Any, decided: Sequence[DecidedEvent], seq: int) -> list[Entry]:
         """An input that stands at `seq`, with its consequences."""
         entries = [Entry(event), *gap_before(event, self._closes.get(event.symbol, -1), seq)]
         if isinstance(event, CandleClosed):

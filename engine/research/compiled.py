@@ -26,7 +26,7 @@ import papertape.engine.kernel.stages
 import papertape.engine.kernel.strategy
 from papertape.engine.kernel.kill_switch import reset_guard
 from papertape.engine.kernel.stages import make_look, make_trade
-from papertape.engine.kernel.state import Guard
+from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
 from papertape.engine.research.callees import make_clearing_known, make_loop, make_part
 from papertape.engine.research.course import make_walk
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from papertape.engine.kernel.strategy import Strategy
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
     from papertape.engine.research.tape import Tape
 
 KERNEL_MODULES = (
@@ -121,7 +121,7 @@ class CompiledEngine:
 
     name = "compiled"
 
-    def __init__(self, world: World, tape: Tape) -> None:
+    def __init__(self, world: EngineState, tape: Tape) -> None:
         self.facts = tape.arrays()
         self.watch = guard_watch(shipped_digest())
         self.runners = [
@@ -147,9 +147,9 @@ class CompiledEngine:
             totals = np.add(totals, one[first:end], out=self._totals[: end - first])
         return totals
 
-    def guard(self) -> Guard:
+    def guard(self) -> GlobalKillSwitch:
         """The global switch as it stands."""
-        return struct_of(Guard, self.guards[0].tolist())
+        return struct_of(GlobalKillSwitch, self.guards[0].tolist())
 
     def trip_guard(self, reason: int) -> None:
         """The global switch is tripped."""
@@ -161,7 +161,7 @@ class CompiledEngine:
         reset_guard(guard, self.maxima)
         self.guards[...] = records_of([guard])
 
-    def write_back(self, world: World) -> None:
+    def write_back(self, world: EngineState) -> None:
         """Put the end state into the world."""
         for runner in self.runners:
             runner.write_back(world)

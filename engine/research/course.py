@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DAYS_MAX = 36_600
 
 
-class Course(Struct, frozen=True):
+class EquitySummary(Struct, frozen=True):
     """Drawdown is a fraction of the peak so far, which starts with the capital.
 
     `day_equities_usdt` has every calendar day from the first candle's to the last's; the last day ends with
@@ -78,8 +78,8 @@ def make_walk(digest: str) -> Callable[..., Any]:
     return walk
 
 
-def course_of(walk: Callable[..., Any], facts: Any, equities: Any, capital_usdt: float, days: Any) -> Course:
+def course_of(walk: Callable[..., Any], facts: Any, equities: Any, capital_usdt: float, days: Any) -> EquitySummary:
     """The course of one account; `walk` is the loop, plain or compiled, `days` room for the day ends."""
     from_ms, until_ms, equity, deepest, longest_ms, count, _ = walk(facts, equities, capital_usdt, days)
     ends = [float(days[k]) for k in range(count)] if until_ms else []
-    return Course(int(from_ms), int(until_ms), float(equity), float(deepest), int(longest_ms), ends)
+    return EquitySummary(int(from_ms), int(until_ms), float(equity), float(deepest), int(longest_ms), ends)

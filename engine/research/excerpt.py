@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from papertape.engine.kernel.state import FactColumns
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
     from papertape.engine.research.backtest import Backtest
     from papertape.engine.research.tape import Tape
     from papertape.events.facts import Event
@@ -44,7 +44,7 @@ def _indices(run: Backtest) -> set[int]:
     return {*switched, *candles}
 
 
-def _rows(tape: Tape, world: World, symbol: int) -> set[int]:
+def _rows(tape: Tape, world: EngineState, symbol: int) -> set[int]:
     """Return the rows of a symbol's first, first traded and last candle, and of its open positions' extremes."""
     table = tape.candles[symbol]
     count, warm_up = tape.counted(table.open_time_ms)

@@ -16,20 +16,20 @@ from msgspec import Struct
 from papertape.engine.kernel.codes import GLOBAL_LOSS
 from papertape.engine.kernel.evolve import reset_account
 from papertape.engine.kernel.kill_switch import DAY_MS, cancel_entries, trip_global
-from papertape.engine.kernel.state import Decision, FactColumns, Guard
+from papertape.engine.kernel.state import Decision, FactColumns, GlobalKillSwitch
 from papertape.engine.reducer.decision_events import event_of
 from papertape.events.facts import GLOBAL_SCOPE, Event, KillSwitchReset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableSequence, Sequence
 
-    from papertape.engine.reducer.state import Runner, World
+    from papertape.engine.reducer.state import EngineState, Runner
 
 STRETCH_FACTS = 131_072
 GLOBAL_RUNNER = -1
 
 
-class Decided(Struct, frozen=True):
+class DecidedEvent(Struct, frozen=True):
     """An event decided on the fact at index `fact`, by the runner at index `runner` (-1: the global switch).
 
     A KillSwitchReset follows that fact and its decisions; its `trip_seq` is known only in a log.
@@ -40,10 +40,10 @@ class Decided(Struct, frozen=True):
     event: Event
 
 
-class Outcome(Struct):
+class TapeRunResult(Struct):
     """What a run over a tape brought: all decisions in log order, and the equity after every fact by runner."""
 
-    decided: list[Decided]
+    decided: list[DecidedEvent]
     equities: list[MutableSequence[float]]
 
 
@@ -67,7 +67,7 @@ class TapeRunner(Protocol):
     def load(self) -> None:
         """Take account and desks from the runner's Structs."""
 
-    def write_back(self, world: World) -> None:
+    def write_back(self, world: EngineState) -> None:
         """Put the state into the world's Structs."""
 
 
@@ -93,7 +93,7 @@ class TapeEngine(Protocol):
     def totals(self, equities: list[Any], first: int, end: int) -> Any:
         """Sums over the runners, in their order."""
 
-    def guard(self) -> Guard:
+    def guard(self) -> GlobalKillSwitch:
         """The global switch as it stands."""
 
     def trip_guard(self, reason: int) -> None:
@@ -102,17 +102,17 @@ class TapeEngine(Protocol):
     def reset_guard(self) -> None:
         """Reset the global switch; its window restarts from the current total."""
 
-    def write_back(self, world: World) -> None:
+    def write_back(self, world: EngineState) -> None:
         """Put the end state into the world."""
 
 
 def run_tape(
-    world: World,
+    world: EngineState,
     engine: TapeEngine,
     on_progress: Callable[[int], None] = lambda _: None,
     *,
     reset_by: tuple[str, str] | None = None,
-) -> Outcome:
+) -> TapeRunResult:
     """Run every runner of `world` over the tape; the world stands at the end of it afterwards.
 
     With `reset_by` (who resets, and why), tripped kill switches are reset at the next UTC day.
@@ -127,7 +127,7 @@ def run_tape(
         on_progress(at)
     engine.write_back(world)
     run.decided.sort(key=lambda item: item.fact)
-    return Outcome(run.decided, run.equities)
+    return TapeRunResult(run.decided, run.equities)
 
 
 def _day_end(facts: FactColumns, first: int, base_ms: int) -> int:
@@ -139,10 +139,10 @@ def _day_end(facts: FactColumns, first: int, base_ms: int) -> int:
 class _GuardedRun:
     """One run over a tape."""
 
-    def __init__(self, world: World, engine: TapeEngine) -> None:
+    def __init__(self, world: EngineState, engine: TapeEngine) -> None:
         self.world, self.engine = world, engine
         self.equities = [engine.equities() for _ in engine.runners]
-        self.decided: list[Decided] = []
+        self.decided: list[DecidedEvent] = []
 
     def stretch(self, first: int, end: int) -> int:
         """Run facts `first .. end - 1`, or up to the one on which the global switch trips; returns the next fact."""
@@ -160,13 +160,13 @@ class _GuardedRun:
         self._trip(int(tripped))
         return int(tripped) + 1
 
-    def _advance(self, first: int, end: int) -> list[Decided]:
+    def _advance(self, first: int, end: int) -> list[DecidedEvent]:
         """Every runner over a stretch; what each decided, runner by runner."""
-        decided: list[Decided] = []
+        decided: list[DecidedEvent] = []
         for index, runner in enumerate(self.engine.runners):
             part = self.engine.part(self.equities[index], first, end)
             made = runner.advance(self.engine.facts, first, end, part)
-            decided += [Decided(fact, index, event) for fact, event in made]
+            decided += [DecidedEvent(fact, index, event) for fact, event in made]
         return decided
 
     def _trip(self, fact: int) -> None:
@@ -174,7 +174,7 @@ class _GuardedRun:
         decision = Decision()
         trip_global(self.engine.guard(), int(self.engine.facts.time_ms[fact]), decision)
         self.engine.trip_guard(GLOBAL_LOSS)
-        self.decided.append(Decided(fact, GLOBAL_RUNNER, event_of(decision, GLOBAL_SCOPE, "", ())))
+        self.decided.append(DecidedEvent(fact, GLOBAL_RUNNER, event_of(decision, GLOBAL_SCOPE, "", ())))
         for index, tape_runner in enumerate(self.engine.runners):
             if not tape_runner.tripped():
                 self._stop(fact, index, tape_runner, decision.at_ms)
@@ -185,7 +185,7 @@ class _GuardedRun:
         runner = tape_runner.runner
         runner.account.tripped = GLOBAL_LOSS
         count = cancel_entries(at_ms, runner.account, runner.desks, runner.out, 0)
-        self.decided += [Decided(fact, index, self._event(runner, decision)) for decision in runner.out[:count]]
+        self.decided += [DecidedEvent(fact, index, self._event(runner, decision)) for decision in runner.out[:count]]
         tape_runner.load()
 
     def reset(self, fact: int, who: str, why: str) -> None:
@@ -194,14 +194,14 @@ class _GuardedRun:
         at_ms = (int(self.engine.facts.time_ms[fact]) - base_ms) // DAY_MS * DAY_MS + DAY_MS
         if self.engine.guard().tripped:
             self.engine.reset_guard()
-            self.decided.append(Decided(fact, GLOBAL_RUNNER, KillSwitchReset(at_ms, GLOBAL_SCOPE, 0, who, why)))
+            self.decided.append(DecidedEvent(fact, GLOBAL_RUNNER, KillSwitchReset(at_ms, GLOBAL_SCOPE, 0, who, why)))
         for index, tape_runner in enumerate(self.engine.runners):
             if not tape_runner.tripped():
                 continue
             tape_runner.write_back(self.world)
             account, name = tape_runner.runner.account, tape_runner.runner.strategy.name
             if account.tripped != GLOBAL_LOSS:
-                self.decided.append(Decided(fact, index, KillSwitchReset(at_ms, name, 0, who, why)))
+                self.decided.append(DecidedEvent(fact, index, KillSwitchReset(at_ms, name, 0, who, why)))
             reset_account(account)
             tape_runner.load()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from papertape.engine.kernel.kill_switch import reset_guard
 from papertape.engine.kernel.stages import make_look
-from papertape.engine.kernel.state import Decision, Fact, Guard
+from papertape.engine.kernel.state import Decision, Fact, GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
 from papertape.engine.reducer.decision_events import event_of
 from papertape.engine.reducer.state import DECISIONS_A_FACT_MAX
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import MutableSequence
 
     from papertape.engine.kernel.state import FactColumns
-    from papertape.engine.reducer.state import Runner, World
+    from papertape.engine.reducer.state import EngineState, Runner
     from papertape.engine.research.tape import Tape
     from papertape.events.facts import Event
 
@@ -28,7 +28,7 @@ OUT_ROWS = 256
 class PlainRunner:
     """One runner over a tape. It keeps its own copy of markets and series, as runners share nothing."""
 
-    def __init__(self, world: World, runner: Runner) -> None:
+    def __init__(self, world: EngineState, runner: Runner) -> None:
         self.runner = runner
         self.loop = make_advance(make_look(runner.strategy.hooks), runner.trade, "")
         self.two_series = runner.main is not runner.filtered
@@ -38,7 +38,7 @@ class PlainRunner:
         self.world, self.symbols = world, list(world.symbols)
         self.moving = copied(self._moving_of(world, runner))
 
-    def _moving_of(self, world: World, runner: Runner) -> tuple[Any, ...]:
+    def _moving_of(self, world: EngineState, runner: Runner) -> tuple[Any, ...]:
         """Everything the loop moves."""
         main, filtered = runner.main, runner.filtered
         market = (world.markets, main.series, main.bars, filtered.series, filtered.bars)
@@ -105,7 +105,7 @@ class PlainRunner:
         *market, _, states, _ = self.moving
         self.moving = (*market, copied(self.runner.desks), states, [copied(self.runner.account)])
 
-    def write_back(self, world: World) -> None:
+    def write_back(self, world: EngineState) -> None:
         """Put the state into the world's Structs."""
         runner = self.runner
         for target, source in zip(self._moving_of(world, runner)[:-1], self.moving[:-1], strict=True):
@@ -118,7 +118,7 @@ class PlainEngine:
 
     name = "python"
 
-    def __init__(self, world: World, tape: Tape) -> None:
+    def __init__(self, world: EngineState, tape: Tape) -> None:
         self.facts = tape.columns()
         self.watch = make_guard_watch("")
         self.runners = [PlainRunner(world, runner) for runner in world.runners]
@@ -140,7 +140,7 @@ class PlainEngine:
             totals = [total + value for total, value in zip(totals, one[first:end], strict=True)]
         return totals
 
-    def guard(self) -> Guard:
+    def guard(self) -> GlobalKillSwitch:
         """The global switch as it stands."""
         return self.guards[0]
 
@@ -152,7 +152,7 @@ class PlainEngine:
         """Reset the global switch."""
         reset_guard(self.guards[0], self.maxima)
 
-    def write_back(self, world: World) -> None:
+    def write_back(self, world: EngineState) -> None:
         """Put the end state into the world."""
         for runner in self.runners:
             runner.write_back(world)

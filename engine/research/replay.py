@@ -15,10 +15,10 @@ import numpy as np
 from papertape.engine.kernel.codes import CANDLE, FUNDING, OPEN_INTEREST
 from papertape.engine.kernel.replay_loop import make_follow
 from papertape.engine.kernel.stages import make_look
-from papertape.engine.kernel.state import Decision, Fact, Guard
+from papertape.engine.kernel.state import Decision, Fact, GlobalKillSwitch
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of
 from papertape.engine.reducer.reducer import follow, follow_decision, is_decision, remember
-from papertape.engine.reducer.state import World, new_world
+from papertape.engine.reducer.state import EngineState, new_world
 from papertape.engine.research.callees import make_loop, make_part
 from papertape.engine.research.compiled import guard_watch, know_strategy
 from papertape.engine.research.guarded import STRETCH_FACTS
@@ -60,12 +60,12 @@ def replay_compiled(
     strategies: Mapping[str, Strategy],
     until_seq: int | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
-) -> World:
+) -> EngineState:
     """The world after `until_seq` (the head by default), equal to the last bit to what `recover` finds.
 
     Raises LogDamaged, LogFromNewerVersion, ConfigError as `recover` does.
     """
-    stretch = _Stretch(strategies)
+    stretch = _ReplayBatch(strategies)
     for commit in reader.commits():
         events = commit.events if until_seq is None else commit.events[: max(0, until_seq + 1 - commit.seq)]
         stretch.take_all(events, commit.seq)
@@ -81,7 +81,7 @@ def _loop(strategy_name: str, source: str, digest: str, hooks: Any) -> Callable[
     return make_loop(make_follow(make_part(make_look(hooks)), digest))  # type: ignore[arg-type]
 
 
-class _Stretch:
+class _ReplayBatch:
     """Facts and decisions gathered since the last event of another kind."""
 
     def __init__(self, strategies: Mapping[str, Strategy]) -> None:
@@ -195,10 +195,13 @@ class _Stretch:
         for runner in self.runners:
             runner.write_back(self.world)
         if self.runners:
-            self.world.guard, self.world.maxima = struct_of(Guard, self.guards[0].tolist()), self.maxima.tolist()
+            self.world.guard, self.world.maxima = (
+                struct_of(GlobalKillSwitch, self.guards[0].tolist()),
+                self.maxima.tolist(),
+            )
         self.runners = None
 
-    def end(self) -> World:
+    def end(self) -> EngineState:
         """The world at the end."""
         self.run()
         self._to_structs()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from papertape.engine.kernel.state import Account, Bar, Desk, Fact, Market, OpenInterest, Series, Settlement
+from papertape.engine.kernel.state import Account, Bar, Fact, Market, OpenInterest, Series, Settlement, SymbolState
 from papertape.engine.reducer.state import DECISIONS_A_FACT_MAX
 from papertape.engine.research.decisions import decision_type, events_of
 from papertape.engine.research.records import Array, records_of, struct_of, structs_of
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from papertape.engine.kernel.state import FactColumns
-    from papertape.engine.reducer.state import Runner, World
+    from papertape.engine.reducer.state import EngineState, Runner
     from papertape.events.facts import Event
 
 OUT_ROWS = 4_096
@@ -24,7 +24,7 @@ OUT_ROWS = 4_096
 class CompiledRunner:
     """One runner over a tape. It keeps its own copy of markets and series, as runners share nothing."""
 
-    def __init__(self, world: World, runner: Runner, loop: Callable[..., Any] | None) -> None:
+    def __init__(self, world: EngineState, runner: Runner, loop: Callable[..., Any] | None) -> None:
         self.runner = runner
         self.loop = loop
         self.two_series = runner.main is not runner.filtered
@@ -121,11 +121,11 @@ class CompiledRunner:
         """All arrays that the loop writes to, but for the decisions."""
         return self.state | {"settlements": self.settlements}
 
-    def write_back(self, world: World) -> None:
+    def write_back(self, world: EngineState) -> None:
         """Put the arrays' state into the world's Structs."""
         runner, s = self.runner, self.state
         runner.account = struct_of(Account, s["accounts"][0].tolist())
-        runner.desks[:] = [struct_of(Desk, row) for row in s["desks"].tolist()]
+        runner.desks[:] = [struct_of(SymbolState, row) for row in s["desks"].tolist()]
         runner.states[:] = [struct_of(runner.strategy.state, row) for row in s["states"].tolist()]
         runner.main.series[:] = [struct_of(Series, row) for row in s["mains"].tolist()]
         runner.main.bars[:] = [structs_of(Bar, rows) for rows in s["bars"]]

@@ -14,7 +14,7 @@ from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 from papertape.engine.kernel.strategy import Condition
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Decision, Desk, Market, Series
+    from papertape.engine.kernel.state import Decision, Market, Series, SymbolState
 
 NAME = "funding"
 TIMEFRAME_MS = 900_000
@@ -72,7 +72,13 @@ def settle(state: State, time_ms: int, rate: float, params: Parameters) -> None:
 
 
 def enter(
-    state: State, market: Market, main: Series, filtered: Series, desk: Desk, params: Parameters, decision: Decision
+    state: State,
+    market: Market,
+    main: Series,
+    filtered: Series,
+    desk: SymbolState,
+    params: Parameters,
+    decision: Decision,
 ) -> int:
     """One entry per settlement on the side that is paid, after the delay."""
     now_ms = market.close_time_ms
@@ -91,7 +97,13 @@ def enter(
 
 
 def read(
-    state: State, market: Market, main: Series, filtered: Series, desk: Desk, params: Parameters, reading: Reading
+    state: State,
+    market: Market,
+    main: Series,
+    filtered: Series,
+    desk: SymbolState,
+    params: Parameters,
+    reading: Reading,
 ) -> None:
     """The numbers of this moment; a rate that is not extreme has not been so for any time."""
     if market.rate_time_ms >= 0:
@@ -112,7 +124,7 @@ def leave(
     market: Market,
     main: Series,
     filtered: Series,
-    desk: Desk,
+    desk: SymbolState,
     profit_usdt: float,
     params: Parameters,
     decision: Decision,
@@ -126,7 +138,7 @@ def leave(
     return FUNDING_NORMAL
 
 
-def holds(state: State, market: Market, desk: Desk, params: Parameters) -> list[str]:
+def holds(state: State, market: Market, desk: SymbolState, params: Parameters) -> list[str]:
     """No rate is known yet, or the entry on this settlement was placed already."""
     if market.rate_time_ms < 0:
         return ["no settlement is known yet"]

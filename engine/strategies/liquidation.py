@@ -15,7 +15,7 @@ from papertape.engine.kernel.state import READINGS_MASK, READINGS_MAX
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Bars, Decision, Desk, Market, Readings, Series
+    from papertape.engine.kernel.state import Bars, Decision, Market, Readings, Series, SymbolState
 
 NAME = "liquidation"
 TIMEFRAME_MS = 300_000
@@ -138,7 +138,13 @@ def _ready(state: State, main: Series, params: Parameters) -> bool:
 
 
 def enter(
-    state: State, market: Market, main: Series, filtered: Series, desk: Desk, params: Parameters, decision: Decision
+    state: State,
+    market: Market,
+    main: Series,
+    filtered: Series,
+    desk: SymbolState,
+    params: Parameters,
+    decision: Decision,
 ) -> int:
     """Long near the short-liquidation zone, short near the long-liquidation zone, while open interest rises."""
     if not _ready(state, main, params):
@@ -162,7 +168,13 @@ def enter(
 
 
 def read(
-    state: State, market: Market, main: Series, filtered: Series, desk: Desk, params: Parameters, reading: Reading
+    state: State,
+    market: Market,
+    main: Series,
+    filtered: Series,
+    desk: SymbolState,
+    params: Parameters,
+    reading: Reading,
 ) -> None:
     """The numbers of this moment; a change of -200 % is one that is not known."""
     crowd = state.weighted_price / state.weight if state.weight > 0.0 else 0.0
@@ -180,7 +192,7 @@ def leave(
     market: Market,
     main: Series,
     filtered: Series,
-    desk: Desk,
+    desk: SymbolState,
     profit_usdt: float,
     params: Parameters,
     decision: Decision,
@@ -193,7 +205,7 @@ def leave(
     return OPEN_INTEREST_FELL
 
 
-def holds(state: State, market: Market, desk: Desk, params: Parameters) -> list[str]:
+def holds(state: State, market: Market, desk: SymbolState, params: Parameters) -> list[str]:
     """Nothing can be said of a crowd while the change of open interest is not known."""
     return [] if _change(state, market, params) >= -1.0 else ["the change of open interest is not known"]
 

@@ -16,7 +16,7 @@ from papertape.engine.kernel.state import Extreme
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Bars, Decision, Desk, Market, Series
+    from papertape.engine.kernel.state import Bars, Decision, Market, Series, SymbolState
 
 NAME = "momentum"
 TIMEFRAME_MS = 300_000
@@ -82,7 +82,13 @@ def needs(params: Parameters) -> int:
 
 
 def enter(
-    state: State, market: Market, main: Series, filtered: Series, desk: Desk, params: Parameters, decision: Decision
+    state: State,
+    market: Market,
+    main: Series,
+    filtered: Series,
+    desk: SymbolState,
+    params: Parameters,
+    decision: Decision,
 ) -> int:
     """Long above the highest high, short below the lowest low, with trend and volume."""
     if main.row + 1 < needs(params) or filtered.row < ADX_READY_ROW:
@@ -115,7 +121,13 @@ def _score(side: int, state: State, main: Series, filtered: Series, params: Para
 
 
 def read(
-    state: State, market: Market, main: Series, filtered: Series, desk: Desk, params: Parameters, reading: Reading
+    state: State,
+    market: Market,
+    main: Series,
+    filtered: Series,
+    desk: SymbolState,
+    params: Parameters,
+    reading: Reading,
 ) -> None:
     """The numbers of this moment."""
     reading.close = main.close
@@ -135,7 +147,7 @@ def leave(
     market: Market,
     main: Series,
     filtered: Series,
-    desk: Desk,
+    desk: SymbolState,
     profit_usdt: float,
     params: Parameters,
     decision: Decision,

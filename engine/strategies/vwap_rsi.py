@@ -22,7 +22,7 @@ from papertape.engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWA
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Decision, Desk, Market, Series
+    from papertape.engine.kernel.state import Decision, Market, Series, SymbolState
     from papertape.engine.kernel.strategy import NoState
 
 NAME = "vwap_rsi"
@@ -73,7 +73,13 @@ class Reading(Struct):
 
 
 def enter(
-    state: NoState, market: Market, main: Series, filtered: Series, desk: Desk, params: Parameters, decision: Decision
+    state: NoState,
+    market: Market,
+    main: Series,
+    filtered: Series,
+    desk: SymbolState,
+    params: Parameters,
+    decision: Decision,
 ) -> int:
     """Long below, short above the VWAP when the RSI is exhausted, volume spikes and no trend stands against it."""
     if main.row < VWAP_READY_ROW or main.vwap.traded == 0 or filtered.row < ADX_READY_ROW:
@@ -110,7 +116,13 @@ def _score(side: int, main: Series, filtered: Series, params: Parameters) -> flo
 
 
 def read(
-    state: NoState, market: Market, main: Series, filtered: Series, desk: Desk, params: Parameters, reading: Reading
+    state: NoState,
+    market: Market,
+    main: Series,
+    filtered: Series,
+    desk: SymbolState,
+    params: Parameters,
+    reading: Reading,
 ) -> None:
     """The numbers of this moment; what a trade would bring is known to an exit only."""
     reading.close = main.close
@@ -130,7 +142,7 @@ def leave(
     market: Market,
     main: Series,
     filtered: Series,
-    desk: Desk,
+    desk: SymbolState,
     profit_usdt: float,
     params: Parameters,
     decision: Decision,

@@ -49,7 +49,7 @@ from papertape.events.facts import (
 from papertape.projections.alerts import texts
 from papertape.projections.alerts.alert import Alert, AlertKind
 from papertape.projections.alerts.daily import Days, daily_summary
-from papertape.projections.alerts.feed_story import FeedStory, Lost
+from papertape.projections.alerts.feed_story import FeedOutage, FeedOutageTracker
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.folds.market_status import DELISTED
@@ -92,7 +92,7 @@ TOLD_OTHERWISE = frozenset({"ws_disconnected", "kill_switch_global", "all_strate
 """What the watchdog raises here, a feed that is lost or a kill switch has told already; its reminders are told."""
 
 
-class Before(Struct, frozen=True):
+class PriorState(Struct, frozen=True):
     """What stood before the event and is gone, or changed, with it."""
 
     active: int = 0
@@ -145,10 +145,10 @@ class Derivation:
         """The folds are only read here. `days` may tell of a day only where `feed` has no news."""
         self._settings = AlertSettings() if settings is None else settings
         self._portfolio, self._trades, self._days, self._contracts = portfolio, trades, days, contracts
-        self.feed = FeedStory()
+        self.feed = FeedOutageTracker()
         self._running = False
         self._filled: dict[str, int] = {}
-        self._before = Before()
+        self._before = PriorState()
 
     def before(self, event: Event) -> None:
         """Remember what an event is about to change. For a candle `feed.take_candle` does all of it."""
@@ -183,28 +183,28 @@ class Derivation:
 
     # ------------------------------------------------------------ what texts need
 
-    def _remember(self, event: Event) -> Before:
+    def _remember(self, event: Event) -> PriorState:
         """What the event is about to change."""
         match event:
             case PositionOpened():
-                return Before(order=self._order(event.strategy, event.symbol))
+                return PriorState(order=self._order(event.strategy, event.symbol))
             case KillSwitchTripped() | RunnerPaused():
-                return Before(active=self._active())
+                return PriorState(active=self._active())
             case KillSwitchReset():
                 trips = self._portfolio.switches.active()
-                return Before(trip=next((trip for trip in trips if trip.trip_seq == event.trip_seq), None))
+                return PriorState(trip=next((trip for trip in trips if trip.trip_seq == event.trip_seq), None))
             case AnomalyRaised() | AnomalyPersists() | AnomalyCleared():
-                return Before(anomaly=self._anomaly(event.kind, event.subject))
+                return PriorState(anomaly=self._anomaly(event.kind, event.subject))
             case SymbolResumed():
                 suspended = {one.symbol: one.since_ms for one in self._portfolio.feeding.suspended()}
-                return Before(suspended_ms=suspended.get(event.symbol), filled=self._filled.get(event.symbol, 0))
+                return PriorState(suspended_ms=suspended.get(event.symbol), filled=self._filled.get(event.symbol, 0))
             case ContractDelisted():
                 texts_of = {one.symbol: one.why for one in self._portfolio.feeding.suspended()}
-                return Before(delisted=texts_of.get(event.symbol, "").startswith(DELISTED))
+                return PriorState(delisted=texts_of.get(event.symbol, "").startswith(DELISTED))
             case EngineStarted():
-                return Before(crashed=self._running)
+                return PriorState(crashed=self._running)
             case _:
-                return Before()
+                return PriorState()
 
     def _note(self, event: Event) -> None:
         match event:
@@ -258,7 +258,7 @@ class Derivation:
         news = self.feed.news
         if news is None:
             return None
-        if isinstance(news, Lost):
+        if isinstance(news, FeedOutage):
             return AlertKind.FEED, texts.feed_lost_text(stamp, news, self._portfolio.positions())
         return AlertKind.FEED, texts.feed_back_text(stamp, news)
 

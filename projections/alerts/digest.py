@@ -37,7 +37,7 @@ WORDS: dict[AlertKind, tuple[str, str]] = {
 }
 
 
-class Named(Struct, frozen=True):
+class DigestHighlight(Struct, frozen=True):
     """A trip or a reset that the digest names by itself. `what` is plain text."""
 
     at_ms: int
@@ -62,7 +62,7 @@ class DigestView(Struct, frozen=True):
     closed: int
     wins: int
     net_usdt: float
-    named: tuple[Named, ...]
+    named: tuple[DigestHighlight, ...]
     unnamed: int
 
     @property
@@ -81,7 +81,7 @@ class Digest:
         self._counts = dict.fromkeys(AlertKind, 0)
         self._opened = self._closed = self._wins = self._unnamed = 0
         self._net_usdt = 0.0
-        self._named: list[Named] = []
+        self._named: list[DigestHighlight] = []
 
     def apply(self, recorded: Recorded, alert: Alert | None) -> None:
         """Take one event, and the alert it yields if any."""
@@ -100,9 +100,9 @@ class Digest:
                 self._wins += event.net_usdt > 0.0
                 self._net_usdt += event.net_usdt
             case KillSwitchTripped():
-                self._name(Named(event.at_ms, event.scope, loss_words(event), trip=True))
+                self._name(DigestHighlight(event.at_ms, event.scope, loss_words(event), trip=True))
             case KillSwitchReset():
-                self._name(Named(event.at_ms, event.scope, f"reset by {event.who}: {event.why}", trip=False))
+                self._name(DigestHighlight(event.at_ms, event.scope, f"reset by {event.who}: {event.why}", trip=False))
             case _:
                 pass
 
@@ -110,7 +110,7 @@ class Digest:
         """The message."""
         return digest_text(self.view())
 
-    def _name(self, named: Named) -> None:
+    def _name(self, named: DigestHighlight) -> None:
         if len(self._named) < NAMED_MAX:
             self._named.append(named)
         else:
@@ -152,7 +152,7 @@ def digest_text(view: DigestView) -> str:
     return message(head, details, f"{code(f'#{view.first_seq}')} to {code(f'#{view.last_seq}')}")
 
 
-def _named_line(named: Named) -> str:
+def _named_line(named: DigestHighlight) -> str:
     scope = "all strategies" if named.scope == GLOBAL_SCOPE else named.scope
     icon = TRIPPED if named.trip else RESET
     return f"{icon} {name(scope)}: {text(named.what, WHAT_CHARS_MAX)}, {text(market_time(named.at_ms))}"

@@ -25,7 +25,7 @@ UNSTEADY_MS = 900_000
 _LATE, _ON_TIME = Timing.LATE, Timing.ON_TIME
 
 
-class Lost(Struct, frozen=True):
+class FeedOutage(Struct, frozen=True):
     """The feed was lost. `back_for_ms` is how long it had been back when it was lost again soon, else 0."""
 
     feed: str
@@ -33,7 +33,7 @@ class Lost(Struct, frozen=True):
     back_for_ms: int = 0
 
 
-class Back(Struct, frozen=True):
+class FeedRecovery(Struct, frozen=True):
     """The feed is back, or the engine has caught up (`absence`).
 
     The hole reaches from `from_ms` to `until_ms` in market time; `candles` of `symbols` symbols came late,
@@ -51,7 +51,7 @@ class Back(Struct, frozen=True):
     steady_ms: int = 0
 
 
-class Hole(Struct):
+class PendingGap(Struct):
     """A hole that is not told as healed yet. `connected_ms` is -1 while the feed does not deliver."""
 
     from_ms: int
@@ -62,12 +62,12 @@ class Hole(Struct):
     back_for_ms: int = 0
 
 
-class FeedStory:
+class FeedOutageTracker:
     """Fold of the story; `news` is what the last event made worth telling."""
 
     def __init__(self) -> None:
-        self.news: Lost | Back | None = None
-        self._hole: Hole | None = None
+        self.news: FeedOutage | FeedRecovery | None = None
+        self._hole: PendingGap | None = None
         self._late: dict[str, int] = {}
         self._feed = ""
         self._newest_ms = 0
@@ -102,15 +102,15 @@ class FeedStory:
         if self._hole is not None:
             self._take_in(self._hole, candle)
 
-    def _take_in(self, hole: Hole, candle: CandleClosed) -> None:
+    def _take_in(self, hole: PendingGap, candle: CandleClosed) -> None:
         if candle.timing is _LATE:
             self._late[candle.symbol] = self._late.get(candle.symbol, 0) + 1
         elif candle.timing is _ON_TIME and hole.connected_ms >= 0:
             self._close(hole, candle.at_ms)
 
-    def _open(self, from_ms: int, *, absence: bool) -> Hole:
+    def _open(self, from_ms: int, *, absence: bool) -> PendingGap:
         if self._hole is None:
-            self._hole = Hole(from_ms, absence)
+            self._hole = PendingGap(from_ms, absence)
         return self._hole
 
     def _lose(self, event: FeedLost) -> None:
@@ -121,7 +121,7 @@ class FeedStory:
         if hole.losses == 1:
             back_for_ms = event.at_ms - self._back_ms
             hole.back_for_ms = max(back_for_ms, 1) if back_for_ms < UNSTEADY_MS else 0
-            self.news = Lost(event.feed, event.reason, hole.back_for_ms)
+            self.news = FeedOutage(event.feed, event.reason, hole.back_for_ms)
 
     def _connect(self, event: FeedConnected) -> None:
         self._feed = event.feed
@@ -132,7 +132,7 @@ class FeedStory:
         if self._newest_ms > 0 and event.at_ms - self._newest_ms < self._timeframe_ms:
             self._close(hole, event.at_ms)
 
-    def _close(self, hole: Hole, at_ms: int) -> None:
+    def _close(self, hole: PendingGap, at_ms: int) -> None:
         """Tell the end of the hole, unless the feed has to prove itself first."""
         held_ms = at_ms - hole.connected_ms
         if hole.back_for_ms and held_ms < UNSTEADY_MS:
@@ -144,8 +144,8 @@ class FeedStory:
         self._hole = None
         self._late = {}
 
-    def _back(self, hole: Hole, steady_ms: int) -> Back:
-        return Back(
+    def _back(self, hole: PendingGap, steady_ms: int) -> FeedRecovery:
+        return FeedRecovery(
             feed=self._feed,
             from_ms=hole.from_ms,
             until_ms=hole.connected_ms,

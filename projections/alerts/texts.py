@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         RunnerResumed,
         Side,
     )
-    from papertape.projections.alerts.feed_story import Back, Lost
+    from papertape.projections.alerts.feed_story import FeedOutage, FeedRecovery
     from papertape.projections.folds.kill_switches import TripView
     from papertape.projections.folds.market_status import AnomalyView
     from papertape.projections.folds.portfolio import AccountView, OrderView, PortfolioView, PositionView
@@ -325,7 +325,7 @@ def fault_text(stamp: Stamp, reason: str, positions: Sequence[PositionView] = ()
 # ---------------------------------------------------------------- the market
 
 
-def feed_lost_text(stamp: Stamp, lost: Lost, positions: Sequence[PositionView]) -> str:
+def feed_lost_text(stamp: Stamp, lost: FeedOutage, positions: Sequence[PositionView]) -> str:
     """The feed does not deliver; `positions` are not watched meanwhile."""
     details = [text(lost.why)]
     if lost.back_for_ms:
@@ -334,7 +334,7 @@ def feed_lost_text(stamp: Stamp, lost: Lost, positions: Sequence[PositionView]) 
     return _message(stamp, f"{FEED_LOST} <b>feed {name(lost.feed)} LOST</b>", [*details, *stays_open(positions)])
 
 
-def feed_back_text(stamp: Stamp, back: Back) -> str:
+def feed_back_text(stamp: Stamp, back: FeedRecovery) -> str:
     """The feed is back, or the engine has caught up after an absence."""
     away = text(duration(max(back.until_ms - back.from_ms, 0)))
     head = f"caught up after {away}" if back.absence else f"feed {name(back.feed)} back after {away}"

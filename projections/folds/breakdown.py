@@ -35,7 +35,7 @@ class GroupRow(Struct, frozen=True):
     expectancy_usdt: float
 
 
-class Bin(Struct, frozen=True):
+class HistogramBin(Struct, frozen=True):
     """How many trades ended with a result in R of at least `from_r` and below `until_r`."""
 
     from_r: float
@@ -55,7 +55,7 @@ class BreakdownView(Struct, frozen=True):
     by_hour: tuple[GroupRow, ...]
     by_exit_reason: tuple[GroupRow, ...]
     net_by_hour_usdt: tuple[float, ...]
-    results_r: tuple[Bin, ...]
+    results_r: tuple[HistogramBin, ...]
 
 
 def breakdown(trades: Sequence[TradeView]) -> BreakdownView:
@@ -73,12 +73,12 @@ def breakdown(trades: Sequence[TradeView]) -> BreakdownView:
     )
 
 
-def bins(results_r: Sequence[float]) -> tuple[Bin, ...]:
+def bins(results_r: Sequence[float]) -> tuple[HistogramBin, ...]:
     """The results counted in bins of half an R, empty bins between included."""
     counts = dict.fromkeys(range(BIN_FROM, BIN_UNTIL), 0)
     for result in results_r:
         counts[min(max(floor(result * BINS_A_R), BIN_FROM), BIN_UNTIL - 1)] += 1
-    return tuple(Bin(at / BINS_A_R, (at + 1) / BINS_A_R, count) for at, count in counts.items())
+    return tuple(HistogramBin(at / BINS_A_R, (at + 1) / BINS_A_R, count) for at, count in counts.items())
 
 
 def _by_hour(hours: Sequence[int], nets: Sequence[float]) -> tuple[float, ...]:

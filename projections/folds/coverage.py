@@ -100,7 +100,7 @@ class _Span(Struct):
     until_ms: int = 0
 
 
-class _Share(Struct):
+class _CoverageState(Struct):
     """The running state behind a `CoverageView`. `blocked_since_ms` is -1 while entries are allowed."""
 
     blocked_since_ms: int = -1
@@ -117,7 +117,7 @@ class Coverage:
     def __init__(self, portfolio: Portfolio) -> None:
         self._portfolio = portfolio
         self._spans: dict[str, _Span] = {}
-        self._shares: dict[str, _Share] = {}
+        self._shares: dict[str, _CoverageState] = {}
 
     def apply(self, recorded: Recorded) -> None:
         """Take one event."""
@@ -190,11 +190,11 @@ class Coverage:
             elif not allowed and share.blocked_since_ms < 0:
                 share.blocked_since_ms = at_ms
 
-    def _share(self, strategy: str) -> _Share:
-        return self._shares.setdefault(strategy, _Share())
+    def _share(self, strategy: str) -> _CoverageState:
+        return self._shares.setdefault(strategy, _CoverageState())
 
 
-def _block_ms(share: _Share, from_ms: int, until_ms: int) -> int:
+def _block_ms(share: _CoverageState, from_ms: int, until_ms: int) -> int:
     """Return the length of the current block, without the time before the strategy's period."""
     if share.blocked_since_ms < 0 or not from_ms:
         return 0

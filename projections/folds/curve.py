@@ -17,7 +17,7 @@ class EquityPoint(Struct, frozen=True):
     equity_usdt: float
 
 
-class Curve(Struct):
+class EquityCurve(Struct):
     """The last equity of every bucket of time; when there are too many, buckets double in width.
 
     Numbers lie in arrays: many copies are kept of a curve, and the collector of garbage passes arrays by.
@@ -49,9 +49,9 @@ class Curve(Struct):
         self.times_ms = array("q", [at_ms for at_ms, _ in last_of_bucket.values()])
         self.equities_usdt = array("d", [equity for _, equity in last_of_bucket.values()])
 
-    def fork(self) -> Curve:
+    def fork(self) -> EquityCurve:
         """A copy that can grow without touching this one."""
-        return Curve(self.step_ms, self.bucket, self.times_ms[:], self.equities_usdt[:])
+        return EquityCurve(self.step_ms, self.bucket, self.times_ms[:], self.equities_usdt[:])
 
     def points(self) -> tuple[EquityPoint, ...]:
         """The curve as it stands."""

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from papertape.events.facts import CandleClosed, RunnerConfigured, Timing
-from papertape.projections.folds.curve import Curve, EquityPoint
-from papertape.projections.folds.ledger import Account, Ledger
-from papertape.projections.folds.total import Total
+from papertape.projections.folds.curve import EquityCurve, EquityPoint
+from papertape.projections.folds.ledger import Ledger, LedgerAccount
+from papertape.projections.folds.total import TotalEquity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,31 +65,31 @@ class EquityView(Struct, frozen=True):
         return (*values, self.equity_usdt)
 
 
-class Lane(Struct):
+class SymbolSampler(Struct):
     """One symbol's stream of candles, and the courses that are sampled after each.
 
     `candles` and `until_ms` count those whose group is complete. While no course is `awake` and the day has
     not rolled, a candle cannot change any equity: then it is only counted here.
     """
 
-    courses: tuple[Course, ...] = ()
+    courses: tuple[EquityState, ...] = ()
     candles: int = 0
     until_ms: int = 0
     awake: bool = True
     day_end_ms: int = 0
 
 
-class Course(Struct):
+class EquityState(Struct):
     """The running state behind an `EquityView`. `moving`: the next candle may change the equity.
 
     Its candles are those of its `lanes` less `before`, and it reaches at least to `floor_ms`.
     """
 
-    account: Account
+    account: LedgerAccount
     equity_usdt: float
     peak_usdt: float
     trough_usdt: float
-    lanes: tuple[Lane, ...] = ()
+    lanes: tuple[SymbolSampler, ...] = ()
     before: int = 0
     floor_ms: int = 0
     max_drawdown_fraction: float = 0.0
@@ -101,7 +101,7 @@ class Course(Struct):
     exposure_sum: float = 0.0
     moving: bool = True
     past_days: list[float] = field(default_factory=list)
-    curve: Curve = field(default_factory=Curve)
+    curve: EquityCurve = field(default_factory=EquityCurve)
 
     def sample(self, open_ms: int, at_ms: int, closes: Mapping[str, float]) -> None:
         """Take the equity after a candle; its lane has not counted it yet."""
@@ -160,7 +160,7 @@ class Course(Struct):
     def _under_ms(self, at_ms: int) -> int:
         return at_ms - self.under_since_ms if self.under_since_ms >= 0 else 0
 
-    def fork(self) -> Course:
+    def fork(self) -> EquityState:
         """A copy that can take a sample without touching this one."""
         twin = copy.copy(self)
         twin.past_days = list(self.past_days)
@@ -192,9 +192,9 @@ class Equity:
 
     def __init__(self) -> None:
         self.ledger = Ledger()
-        self._total = Total()
-        self._courses: dict[str, Course] = {}
-        self._lanes: dict[str, Lane] = {}
+        self._total = TotalEquity()
+        self._courses: dict[str, EquityState] = {}
+        self._lanes: dict[str, SymbolSampler] = {}
         self._pending: CandleClosed | None = None
 
     def apply(self, recorded: Recorded) -> None:
@@ -226,7 +226,7 @@ class Equity:
         twin.sample(candle.open_time_ms, candle.at_ms, self.ledger.closes)
         return twin.view(max(twin.until_ms, candle.at_ms), twin.samples + 1)
 
-    def total(self) -> Total:
+    def total(self) -> TotalEquity:
         """The course of all strategies together, the newest group included. It may be changed by whoever asked."""
         twin, candle = self._total.fork(), self._pending
         if candle is not None:
@@ -255,7 +255,7 @@ class Equity:
         if at_ms > lane.until_ms:  # noqa: PLR1730 - max() is slower, and this runs for every candle.
             lane.until_ms = at_ms
 
-    def _sample(self, lane: Lane, open_ms: int, at_ms: int) -> None:
+    def _sample(self, lane: SymbolSampler, open_ms: int, at_ms: int) -> None:
         for course in lane.courses:
             if course.moving or open_ms >= course.day_end_ms:
                 course.sample(open_ms, at_ms, self.ledger.closes)
@@ -268,7 +268,7 @@ class Equity:
         """The close of the newest candle that is counted."""
         return max((lane.until_ms for lane in self._lanes.values()), default=0)
 
-    def _wake(self, course: Course) -> None:
+    def _wake(self, course: EquityState) -> None:
         course.moving = True
         for lane in course.lanes:
             lane.awake = True
@@ -285,17 +285,17 @@ class Equity:
         course = self._courses.get(account.strategy)
         if course is None:
             cash = account.cash_usdt
-            course = self._courses[account.strategy] = Course(account, cash, peak_usdt=cash, trough_usdt=cash)
+            course = self._courses[account.strategy] = EquityState(account, cash, peak_usdt=cash, trough_usdt=cash)
             self._total.widen(cash)
         self._assign_lanes(course)
         self._wake(course)
 
-    def _assign_lanes(self, course: Course) -> None:
+    def _assign_lanes(self, course: EquityState) -> None:
         """Put a course on the lanes of its symbols; what it has counted so far stays counted."""
         samples, course.floor_ms = course.samples, course.until_ms if course.day >= 0 else 0
         for lane in course.lanes:
             lane.courses = tuple(other for other in lane.courses if other is not course)
-        course.lanes = tuple(self._lanes.setdefault(symbol, Lane()) for symbol in course.account.symbols)
+        course.lanes = tuple(self._lanes.setdefault(symbol, SymbolSampler()) for symbol in course.account.symbols)
         for lane in course.lanes:
             lane.courses = (*lane.courses, course)
         course.before = sum(lane.candles for lane in course.lanes) - samples

@@ -31,7 +31,7 @@ class Excursion(Struct, frozen=True):
 NOWHERE = Excursion()
 
 
-class _Open(Struct):
+class _OpenPosition(Struct):
     """An open position, and how far it went in the candles it outlived."""
 
     signed_base: float
@@ -49,7 +49,7 @@ class Excursions:
 
     def __init__(self) -> None:
         self.ended = NOWHERE
-        self._open: dict[str, dict[str, _Open]] = {}
+        self._open: dict[str, dict[str, _OpenPosition]] = {}
         self._newest: dict[str, CandleClosed] = {}
 
     def apply(self, recorded: Recorded) -> None:
@@ -62,7 +62,7 @@ class Excursions:
             return
         match event:
             case PositionOpened():
-                held = _Open(direction(event.side) * event.quantity_base, event.price_usdt)
+                held = _OpenPosition(direction(event.side) * event.quantity_base, event.price_usdt)
                 self._open.setdefault(event.symbol, {})[event.strategy] = held
             case Closing():
                 ended = self._open.get(event.symbol, {}).pop(event.strategy, None)

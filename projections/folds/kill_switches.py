@@ -39,7 +39,7 @@ class TripView(Struct, frozen=True):
     reset_why: str = ""
 
 
-class Standing(Struct, frozen=True):
+class EntryPermission(Struct, frozen=True):
     """Whether a strategy may open positions: its state, why not, and the trip that stops it."""
 
     state: State
@@ -47,10 +47,10 @@ class Standing(Struct, frozen=True):
     trip: TripView | None
 
 
-ACTIVE = Standing("active", "", None)
+ACTIVE = EntryPermission("active", "", None)
 
 
-class Switches:
+class KillSwitches:
     """Fold of trips, resets, pauses and resumptions."""
 
     def __init__(self) -> None:
@@ -75,13 +75,13 @@ class Switches:
             case _:
                 pass
 
-    def standing(self, strategy: str) -> Standing:
+    def standing(self, strategy: str) -> EntryPermission:
         """Whether a strategy may open positions. A trip is named before a pause."""
         trip = self._own.get(strategy, self.global_trip)
         if trip is not None:
-            return Standing("stopped", trip.why, trip)
+            return EntryPermission("stopped", trip.why, trip)
         if strategy in self._paused:
-            return Standing("paused", self._paused[strategy], None)
+            return EntryPermission("paused", self._paused[strategy], None)
         return ACTIVE
 
     def active(self) -> tuple[TripView, ...]:

@@ -46,7 +46,7 @@ class Holding(Struct, frozen=True):
         return self.signed_base * (close_usdt - self.entry_price_usdt)
 
 
-class Account(Struct):
+class LedgerAccount(Struct):
     """One strategy's isolated capital. Totals of fees, funding and slippage include open positions.
 
     `holdings` stand in the configured order of the symbols, so that sums run in the engine's order.
@@ -92,14 +92,14 @@ class Ledger:
     """Fold of the accounts, in the order in which the strategies were first configured."""
 
     def __init__(self) -> None:
-        self.accounts: dict[str, Account] = {}
+        self.accounts: dict[str, LedgerAccount] = {}
         self.closes: dict[str, float] = {}
 
     def mark(self, candle: CandleClosed) -> None:
         """Take the last price of a symbol: candles have an entrance of their own, for they are many."""
         self.closes[candle.symbol] = candle.close
 
-    def book(self, recorded: Recorded) -> Account | None:
+    def book(self, recorded: Recorded) -> LedgerAccount | None:
         """Take any other event; the account whose money, positions or rules it changed, if any."""
         event = recorded.event
         match event:
@@ -112,26 +112,26 @@ class Ledger:
             case _:
                 return None
 
-    def _configure(self, event: RunnerConfigured) -> Account:
+    def _configure(self, event: RunnerConfigured) -> LedgerAccount:
         """The first configuration opens the account; a later one changes the rules, never the money."""
         account = self.accounts.get(event.strategy)
         leverage = event.risk.get("leverage", LEVERAGE_DEFAULT)
         if account is None:
             capital = event.risk.get("capital_usdt", CAPITAL_DEFAULT_USDT)
-            account = Account(event.strategy, capital, leverage, event.symbols, cash_usdt=capital)
+            account = LedgerAccount(event.strategy, capital, leverage, event.symbols, cash_usdt=capital)
             self.accounts[event.strategy] = account
         account.leverage = leverage
         account.symbols = event.symbols
         return account
 
-    def _account(self, seq: int, strategy: str) -> Account:
+    def _account(self, seq: int, strategy: str) -> LedgerAccount:
         account = self.accounts.get(strategy)
         if account is None:
             raise LogDamaged(seq, f"strategy {strategy!r} was never configured")
         return account
 
 
-def _book(account: Account, event: Event, seq: int) -> None:
+def _book(account: LedgerAccount, event: Event, seq: int) -> None:
     match event:
         case PositionOpened():
             _open(account, event, seq)
@@ -141,7 +141,7 @@ def _book(account: Account, event: Event, seq: int) -> None:
             _close(account, event)
 
 
-def _open(account: Account, event: PositionOpened, seq: int) -> None:
+def _open(account: LedgerAccount, event: PositionOpened, seq: int) -> None:
     account.cash_usdt -= event.fee_usdt
     account.fees_usdt += event.fee_usdt
     account.slippage_usdt += event.slippage_usdt
@@ -149,7 +149,7 @@ def _open(account: Account, event: PositionOpened, seq: int) -> None:
     account.put(event.symbol, Holding(event, seq, event.symbol, event.price_usdt, signed_base))
 
 
-def _pay(account: Account, event: FundingPaid) -> None:
+def _pay(account: LedgerAccount, event: FundingPaid) -> None:
     account.cash_usdt += event.amount_usdt
     account.funding_usdt += event.amount_usdt
     held = account.holding(event.symbol)
@@ -157,7 +157,7 @@ def _pay(account: Account, event: FundingPaid) -> None:
         account.put(event.symbol, structs.replace(held, funding_usdt=held.funding_usdt + event.amount_usdt))
 
 
-def _close(account: Account, event: Closing) -> None:
+def _close(account: LedgerAccount, event: Closing) -> None:
     held = account.holding(event.symbol)
     entry_slippage = held.opened.slippage_usdt if held is not None else 0.0
     # Two additions in the engine's order, so that cash is equal to the last bit.

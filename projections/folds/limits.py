@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from papertape.events.log import Recorded
     from papertape.projections.folds.portfolio import AccountView, Portfolio
-    from papertape.projections.folds.total import Total
+    from papertape.projections.folds.total import TotalEquity
 
 Unit = Literal["usdt", "positions"]
 
@@ -160,7 +160,7 @@ class Limits:
         return (global_limit(self._portfolio.equity.total(), risk),)
 
 
-def global_limit(total: Total, risk: Mapping[str, int | float]) -> LimitView:
+def global_limit(total: TotalEquity, risk: Mapping[str, int | float]) -> LimitView:
     """The fall of the total equity from its peak of the last hours, as used and allowed."""
     hours, percent = int(risk["global_window_hours"]), risk["global_max_loss_percent"]
     peak = total.peak_within(hours)

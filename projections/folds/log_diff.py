@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from papertape.events.log import Recorded
-    from papertape.projections.text.causes import Condition
+    from papertape.projections.text.causes import ConditionView
 
 FIELDS_SHOWN_MAX: Final = 40
 
@@ -35,7 +35,7 @@ class FieldDifference(Struct, frozen=True):
     b: Value
 
 
-class Told(Struct, frozen=True):
+class DescribedEvent(Struct, frozen=True):
     """One event of one log, in words."""
 
     seq: int
@@ -44,18 +44,18 @@ class Told(Struct, frozen=True):
     text: str
 
 
-class Reasons(Struct, frozen=True):
+class DecisionReasons(Struct, frozen=True):
     """Why one side decided as it did: the causes of its decision, nearest first, and the conditions of an entry.
 
     `holds` says what else stood between the strategy and an entry. All are empty where there is nothing to say.
     """
 
-    causes: tuple[Told, ...] = ()
-    conditions: tuple[Condition, ...] = ()
+    causes: tuple[DescribedEvent, ...] = ()
+    conditions: tuple[ConditionView, ...] = ()
     holds: tuple[str, ...] = ()
 
 
-NO_REASONS: Final = Reasons()
+NO_REASONS: Final = DecisionReasons()
 
 
 class MarketDifference(Struct, frozen=True):
@@ -66,7 +66,7 @@ class MarketDifference(Struct, frozen=True):
     b: str | None
 
 
-class Difference(Struct, frozen=True):
+class DecisionDifference(Struct, frozen=True):
     """The first decision in which two logs differ. `number` counts the decisions of its strategy from 1.
 
     `kind`: both decided something then and it differs, or only one of them decided anything. A log that ended before
@@ -78,16 +78,16 @@ class Difference(Struct, frozen=True):
     at_ms: int
     kind: Literal["other", "only_a", "only_b"]
     ended: Literal["", "a", "b"]
-    a: Told | None
-    b: Told | None
+    a: DescribedEvent | None
+    b: DescribedEvent | None
     fields: tuple[FieldDifference, ...]
     settings: tuple[FieldDifference, ...]
     market: MarketDifference | None = None
-    reasons_a: Reasons = NO_REASONS
-    reasons_b: Reasons = NO_REASONS
+    reasons_a: DecisionReasons = NO_REASONS
+    reasons_b: DecisionReasons = NO_REASONS
 
 
-class Pair(Struct, frozen=True):
+class StrategyPair(Struct, frozen=True):
     """One strategy in both logs; None where a log does not know it.
 
     `same_decisions` is how many they share from the beginning; `differs_at_ms` is 0 where nothing differs.
@@ -100,7 +100,7 @@ class Pair(Struct, frozen=True):
     differs_at_ms: int
 
 
-class Extent(Struct, frozen=True):
+class LogExtent(Struct, frozen=True):
     """One of the two logs: its name, its head, how far its market goes, how much was decided."""
 
     name: str
@@ -112,14 +112,14 @@ class Extent(Struct, frozen=True):
 class Comparison(Struct, frozen=True):
     """Two logs. `equal`: the same strategies made the same decisions, wherever and whenever they were written down."""
 
-    a: Extent
-    b: Extent
-    pairs: tuple[Pair, ...]
-    difference: Difference | None
+    a: LogExtent
+    b: LogExtent
+    pairs: tuple[StrategyPair, ...]
+    difference: DecisionDifference | None
     equal: bool
 
 
-class Compared:
+class ComparedLog:
     """The folds of one log that a comparison stands on."""
 
     def __init__(self, name: str) -> None:
@@ -135,22 +135,22 @@ class Compared:
             fold.apply(recorded)
         self.seq = recorded.seq
 
-    def extent(self) -> Extent:
+    def extent(self) -> LogExtent:
         """What it covers."""
-        return Extent(self.name, self.seq, self.decisions.until_ms, self.decisions.count)
+        return LogExtent(self.name, self.seq, self.decisions.until_ms, self.decisions.count)
 
     def rows(self) -> dict[str, ArenaRow]:
         """Its arena by strategy."""
         return {row.strategy: row for row in self._arena.rows()}
 
-    def told(self, recorded: Recorded) -> Told:
+    def told(self, recorded: Recorded) -> DescribedEvent:
         """An event in words."""
         event = recorded.event
         text = words(recorded, self.contracts.by_symbol).text
-        return Told(recorded.seq, event.at_ms, type_name(event), text)
+        return DescribedEvent(recorded.seq, event.at_ms, type_name(event), text)
 
 
-class Parting(Struct, frozen=True):
+class Divergence(Struct, frozen=True):
     """Where the decisions of one strategy part: how many are shared, and the next one of each log."""
 
     scope: str
@@ -164,25 +164,25 @@ class Parting(Struct, frozen=True):
         return min(one.event.at_ms for one in (self.a, self.b) if one is not None)
 
 
-def partings(a: Decisions, b: Decisions) -> dict[str, Parting | None]:
+def partings(a: Decisions, b: Decisions) -> dict[str, Divergence | None]:
     """By strategy where it parts, in the order in which the first log, then the second one, knows them."""
     scopes = dict.fromkeys([*a.by_scope, *b.by_scope])
     return {scope: _parting(scope, a.by_scope.get(scope, []), b.by_scope.get(scope, [])) for scope in scopes}
 
 
-def _parting(scope: str, a: list[Recorded], b: list[Recorded]) -> Parting | None:
+def _parting(scope: str, a: list[Recorded], b: list[Recorded]) -> Divergence | None:
     for shared, (one, other) in enumerate(zip_longest(a, b)):
         if one is None or other is None or essence(one.event) != essence(other.event):
-            return Parting(scope, shared, one, other)
+            return Divergence(scope, shared, one, other)
     return None
 
 
-def first_parting(found: dict[str, Parting | None]) -> Parting | None:
+def first_parting(found: dict[str, Divergence | None]) -> Divergence | None:
     """The earliest in market time; of equals the one that is known first."""
     return min((one for one in found.values() if one is not None), key=lambda one: one.at_ms, default=None)
 
 
-def comparison(a: Compared, b: Compared) -> Comparison:
+def comparison(a: ComparedLog, b: ComparedLog) -> Comparison:
     """The two logs side by side; market and reasons of the difference are added by who can read the logs again."""
     found = partings(a.decisions, b.decisions)
     first, rows_a, rows_b = first_parting(found), a.rows(), b.rows()
@@ -198,24 +198,26 @@ def comparison(a: Compared, b: Compared) -> Comparison:
     )
 
 
-def _known_to_both(pair: Pair) -> bool:
+def _known_to_both(pair: StrategyPair) -> bool:
     return pair.strategy == GLOBAL_SCOPE or (pair.a is not None and pair.b is not None)
 
 
-def _pair(scope: str, parting: Parting | None, a: Decisions, row_a: ArenaRow | None, row_b: ArenaRow | None) -> Pair:
+def _pair(
+    scope: str, parting: Divergence | None, a: Decisions, row_a: ArenaRow | None, row_b: ArenaRow | None
+) -> StrategyPair:
     shared = len(a.by_scope.get(scope, ())) if parting is None else parting.shared
-    return Pair(scope, row_a, row_b, shared, 0 if parting is None else parting.at_ms)
+    return StrategyPair(scope, row_a, row_b, shared, 0 if parting is None else parting.at_ms)
 
 
 # ---------------------------------------------------------------- the difference
 
 
-def _difference(parting: Parting, a: Compared, b: Compared) -> Difference:
+def _difference(parting: Divergence, a: ComparedLog, b: ComparedLog) -> DecisionDifference:
     kind = _kind(parting)
     told_a = None if parting.a is None else a.told(parting.a)
     told_b = None if parting.b is None else b.told(parting.b)
     both = parting.a is not None and parting.b is not None and kind == "other"
-    return Difference(
+    return DecisionDifference(
         scope=parting.scope,
         number=parting.shared + 1,
         at_ms=parting.at_ms,
@@ -228,7 +230,7 @@ def _difference(parting: Parting, a: Compared, b: Compared) -> Difference:
     )
 
 
-def _kind(parting: Parting) -> Literal["other", "only_a", "only_b"]:
+def _kind(parting: Divergence) -> Literal["other", "only_a", "only_b"]:
     if parting.b is None:
         return "only_a"
     if parting.a is None:
@@ -237,14 +239,14 @@ def _kind(parting: Parting) -> Literal["other", "only_a", "only_b"]:
     return "other" if at_a == at_b else "only_a" if at_a < at_b else "only_b"
 
 
-def _ended(parting: Parting, a: Decisions, b: Decisions) -> Literal["", "a", "b"]:
+def _ended(parting: Divergence, a: Decisions, b: Decisions) -> Literal["", "a", "b"]:
     """The log whose market does not reach the difference."""
     if b.until_ms < parting.at_ms and parting.b is None:
         return "b"
     return "a" if a.until_ms < parting.at_ms and parting.a is None else ""
 
 
-def _settings(parting: Parting, a: Decisions, b: Decisions) -> tuple[FieldDifference, ...]:
+def _settings(parting: Divergence, a: Decisions, b: Decisions) -> tuple[FieldDifference, ...]:
     """What the strategy ran under, where it differs."""
     of_a, of_b = a.in_force(parting.scope, parting.a), b.in_force(parting.scope, parting.b)
     return _fields(of_a, of_b) if of_a is not None and of_b is not None else ()

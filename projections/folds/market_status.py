@@ -64,7 +64,7 @@ class RefusedView(Struct, frozen=True):
     newest: str
 
 
-class Feeding:
+class MarketStatus:
     """Fold of what the feed says of itself and of its symbols."""
 
     def __init__(self) -> None:

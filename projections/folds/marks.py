@@ -31,7 +31,7 @@ MARKS_KEPT_MAX = 1_000
 Kind = Literal["kill", "reset", "configuration", "outage", "hole", "start"]
 
 
-class Mark(Struct, frozen=True):
+class EquityMarker(Struct, frozen=True):
     """Something that happened at `at_ms`, or lasted until `until_ms`; of an outage that goes on `until_ms` is 0."""
 
     seq: int
@@ -42,7 +42,7 @@ class Mark(Struct, frozen=True):
     text: str
 
 
-class Repairs(Struct, frozen=True):
+class FeedRepairs(Struct, frozen=True):
     """What the feed went through: how often it was lost, and which holes were found and healed since the log began."""
 
     losses: int = 0
@@ -52,17 +52,17 @@ class Repairs(Struct, frozen=True):
     candles_healed: int = 0
 
 
-class Marks:
+class EquityMarkers:
     """Fold of the newest marks, over a portfolio that its owner folds before this."""
 
     def __init__(self, portfolio: Portfolio) -> None:
-        self.repairs = Repairs()
+        self.repairs = FeedRepairs()
         self._portfolio = portfolio
-        self._marks: deque[Mark] = deque(maxlen=MARKS_KEPT_MAX)
-        self._outage: Mark | None = None
+        self._marks: deque[EquityMarker] = deque(maxlen=MARKS_KEPT_MAX)
+        self._outage: EquityMarker | None = None
         self._digest = ""
 
-    def views(self) -> tuple[Mark, ...]:
+    def views(self) -> tuple[EquityMarker, ...]:
         """The newest marks, oldest first; an outage that goes on comes last."""
         return tuple(self._marks) if self._outage is None else (*self._marks, self._outage)
 
@@ -87,7 +87,7 @@ class Marks:
 
     def _put(self, seq: int, kind: Kind, subject: str, text: str) -> None:
         at_ms = self._portfolio.at_ms
-        self._marks.append(Mark(seq, kind, subject, at_ms, at_ms, text))
+        self._marks.append(EquityMarker(seq, kind, subject, at_ms, at_ms, text))
 
     def _start(self, event: EngineStarted, seq: int) -> None:
         changed = " with a changed configuration" if self._digest not in ("", event.config_digest) else ""
@@ -97,7 +97,7 @@ class Marks:
     def _feed(self, event: FeedLost | FeedConnected, seq: int) -> None:
         if isinstance(event, FeedLost):
             if self._outage is None:
-                self._outage = Mark(seq, "outage", event.feed, self._portfolio.at_ms, 0, event.reason)
+                self._outage = EquityMarker(seq, "outage", event.feed, self._portfolio.at_ms, 0, event.reason)
                 self.repairs = structs.replace(self.repairs, losses=self.repairs.losses + 1)
         elif self._outage is not None:
             self._marks.append(structs.replace(self._outage, until_ms=max(event.at_ms, self._outage.at_ms)))
@@ -117,4 +117,4 @@ class Marks:
             self.repairs = structs.replace(
                 past, holes_healed=past.holes_healed + 1, candles_healed=past.candles_healed + event.candles
             )
-        self._marks.append(Mark(seq, "hole", event.symbol, event.from_ms, event.until_ms, text))
+        self._marks.append(EquityMarker(seq, "hole", event.symbol, event.from_ms, event.until_ms, text))

@@ -12,12 +12,12 @@ from msgspec import Struct
 from papertape.events.facts import Action, CandleClosed, Closing, OrderCancelled, OrderPlaced, PositionOpened, Side
 from papertape.projections.folds.equity import Equity, EquityView
 from papertape.projections.folds.excursions import Excursions
-from papertape.projections.folds.kill_switches import State, Switches, TripView
-from papertape.projections.folds.market_status import AnomalyView, Feeding, FeedView, RefusedView, SuspendedView
+from papertape.projections.folds.kill_switches import KillSwitches, State, TripView
+from papertape.projections.folds.market_status import AnomalyView, FeedView, MarketStatus, RefusedView, SuspendedView
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
-    from papertape.projections.folds.ledger import Account, Holding
+    from papertape.projections.folds.ledger import Holding, LedgerAccount
 
 
 class AccountView(Struct, frozen=True):
@@ -146,8 +146,8 @@ class Portfolio:
     def __init__(self) -> None:
         self.equity = Equity()
         self.excursions = Excursions()
-        self.switches = Switches()
-        self.feeding = Feeding()
+        self.switches = KillSwitches()
+        self.feeding = MarketStatus()
         self.seq = 0
         self.at_ms = 0
         self._orders: dict[tuple[str, str], OrderView] = {}
@@ -244,7 +244,7 @@ class Portfolio:
         """The equity course of one strategy. Raises KeyError for an unknown name."""
         return self.equity.view(strategy)
 
-    def _position(self, account: Account, held: Holding) -> PositionView:
+    def _position(self, account: LedgerAccount, held: Holding) -> PositionView:
         opened = held.opened
         mark = self.equity.ledger.closes[opened.symbol]
         unrealised = held.unrealised_usdt(mark)

@@ -6,7 +6,7 @@ from copy import copy
 
 from msgspec import Struct, field
 
-from papertape.projections.folds.curve import Curve, EquityPoint
+from papertape.projections.folds.curve import EquityCurve, EquityPoint
 
 HOUR_MS = 3_600_000
 WINDOW_HOURS_MAX = 169
@@ -41,13 +41,13 @@ class TotalView(Struct, frozen=True):
         return self.net_usdt / self.capital_usdt * 100.0 if self.capital_usdt > 0.0 else 0.0
 
 
-class Total(Struct):
+class TotalEquity(Struct):
     """The running state behind a `TotalView`: it takes the sum of all equities after a candle."""
 
     equity_usdt: float = 0.0
     peak_usdt: float = 0.0
     max_drawdown_fraction: float = 0.0
-    curve: Curve = field(default_factory=Curve)
+    curve: EquityCurve = field(default_factory=EquityCurve)
     hour: int = -1
     hours: dict[int, float] = field(default_factory=dict)
     """The highest total of each of the last hours."""
@@ -89,7 +89,7 @@ class Total(Struct):
         since = self.hour - hours - 1
         return max((highest for hour, highest in self.hours.items() if hour > since), default=self.equity_usdt)
 
-    def fork(self) -> Total:
+    def fork(self) -> TotalEquity:
         """A copy that can take a sample without touching this one."""
         twin = copy(self)
         twin.curve, twin.hours = self.curve.fork(), dict(self.hours)

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from papertape.events.errors import MarketDataError
 from papertape.events.facts import Closing, OrderPlaced, PositionOpened, Side
-from papertape.projections.persistence.append_only import Appended
+from papertape.projections.persistence.append_only import AppendOnlyList
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -95,8 +95,8 @@ class Trades:
 
     def __init__(self, excursions: Excursions | None = None) -> None:
         self._excursions = excursions
-        self._all: Appended[TradeView] = Appended()
-        self._by_strategy: dict[str, Appended[TradeView]] = {}
+        self._all: AppendOnlyList[TradeView] = AppendOnlyList()
+        self._by_strategy: dict[str, AppendOnlyList[TradeView]] = {}
         self._entries: dict[tuple[str, str], _Entry] = {}
 
     def apply(self, recorded: Recorded) -> None:
@@ -114,7 +114,7 @@ class Trades:
                 ended = None if self._excursions is None else self._excursions.ended
                 trade = _trade(event, recorded.seq, entry, ended)
                 self._all.append(trade)
-                self._by_strategy.setdefault(event.strategy, Appended()).append(trade)
+                self._by_strategy.setdefault(event.strategy, AppendOnlyList()).append(trade)
             case _:
                 pass
 

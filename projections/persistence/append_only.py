@@ -18,24 +18,24 @@ T = TypeVar("T")
 PIECE_LENGTH: Final = 128
 
 
-class _Piece(Struct, frozen=True):
+class _Chunk(Struct, frozen=True):
     """So many that follow each other."""
 
     items: tuple[Any, ...]
 
 
-class Appended(Generic[T]):
+class AppendOnlyList(Generic[T]):
     """Takes what never changes itself."""
 
     def __init__(self) -> None:
-        self._pieces: list[_Piece] = []
+        self._pieces: list[_Chunk] = []
         self._rest: list[T] = []
 
     def append(self, item: T) -> None:
         """One more at the end."""
         self._rest.append(item)
         if len(self._rest) == PIECE_LENGTH:
-            self._pieces.append(_Piece(tuple(self._rest)))
+            self._pieces.append(_Chunk(tuple(self._rest)))
             self._rest = []
 
     def __len__(self) -> int:

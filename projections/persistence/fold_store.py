@@ -44,14 +44,14 @@ OTHERS: Final = {
 F = TypeVar("F")
 
 
-class Hashing(Protocol):
+class RowHashReader(Protocol):
     """The part of a log reader that is needed here."""
 
     def hash_at(self, seq: int) -> bytes | None:
         """The stored hash of the row whose last event is `seq`; None when no row ends there."""
 
 
-class Keeper(Protocol):
+class FoldPersistence(Protocol):
     """Where a follower's folds come from at its start, and go to now and then."""
 
     def restored(self, fresh: F, until_seq: int = SEQ_MAX, /) -> tuple[F, int]:
@@ -67,28 +67,28 @@ class Keeper(Protocol):
         """Save folds as of `seq` if that is due. They must stand still meanwhile."""
 
 
-class KeptNowhere:
+class NullFoldStore:
     """For tests, and for logs that are folded once."""
 
     def restored(self, fresh: F, until_seq: int = SEQ_MAX, /) -> tuple[F, int]:  # noqa: ARG002
-        """See `Keeper.restored`."""
+        """See `FoldPersistence.restored`."""
         return fresh, 0
 
     def is_due(self, seq: int, *, last: bool = False) -> bool:  # noqa: ARG002
-        """See `Keeper.is_due`."""
+        """See `FoldPersistence.is_due`."""
         return False
 
     async def keep(self, seq: int, folds: object, *, last: bool = False) -> None:
-        """See `Keeper.keep`."""
+        """See `FoldPersistence.keep`."""
 
 
-class Keeping:
+class FoldStore:
     """Folds in a folder of their own. One process saves."""
 
     def __init__(
         self,
         store: SnapshotStore,
-        reader: Hashing,
+        reader: RowHashReader,
         now_ms: Callable[[], int],
         warn: Callable[[str], None],
         made_with: object = None,
@@ -101,7 +101,7 @@ class Keeping:
         self._kept_at_ms = -KEEP_MS_MIN
 
     def restored(self, fresh: F, until_seq: int = SEQ_MAX, /) -> tuple[F, int]:
-        """See `Keeper.restored`. What does not hold is set aside with a warning."""
+        """See `FoldPersistence.restored`. What does not hold is set aside with a warning."""
         for snapshot in self._store.newest(version_of(fresh, self._made_with)):
             if snapshot.seq > until_seq:
                 continue
@@ -115,7 +115,7 @@ class Keeping:
         return fresh, 0
 
     def is_due(self, seq: int, *, last: bool = False) -> bool:
-        """See `Keeper.is_due`."""
+        """See `FoldPersistence.is_due`."""
         if last:
             return seq > self._kept_seq
         # A time that lies ahead is of a clock that was set back.
@@ -123,7 +123,7 @@ class Keeping:
         return seq - self._kept_seq >= self._events_min and not soon
 
     async def keep(self, seq: int, folds: object, *, last: bool = False) -> None:
-        """See `Keeper.keep`. What cannot be written is a warning. The loop goes on meanwhile."""
+        """See `FoldPersistence.keep`. What cannot be written is a warning. The loop goes on meanwhile."""
         row_hash = self._reader.hash_at(seq) if self.is_due(seq, last=last) else None
         if row_hash is None:
             return  # Not due; or a page ended inside a row, then the next one will do.

@@ -74,7 +74,7 @@ def seen_until_ms(views: Views) -> int:
     return max((seen.at_ms for seen in views.seen.values()), default=0)
 
 
-class Results:
+class ViewCache:
     """The views that were asked for last. They are shared: whoever has them reads and never folds."""
 
     def __init__(self, count_max: int = RESULTS_KEPT_MAX) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TOTAL = "total"
 
 
-class CoursePoint(Struct, frozen=True, array_like=True):
+class EquityCurvePoint(Struct, frozen=True, array_like=True):
     """The equity at a moment of market time, and what it is more than the capital, in percent of that."""
 
     at_ms: int
@@ -29,11 +29,11 @@ class CoursePoint(Struct, frozen=True, array_like=True):
     net_percent: float
 
 
-class CourseView(Struct, frozen=True):
+class EquityCurveView(Struct, frozen=True):
     """The course of one strategy, or of all together under the name `total`."""
 
     name: str
-    points: tuple[CoursePoint, ...]
+    points: tuple[EquityCurvePoint, ...]
 
 
 class DayResult(Struct, frozen=True):
@@ -51,7 +51,7 @@ class DayResult(Struct, frozen=True):
     trips: int
 
 
-def courses(total: TotalView, views: Sequence[EquityView], points_max: int) -> tuple[CourseView, ...]:
+def courses(total: TotalView, views: Sequence[EquityView], points_max: int) -> tuple[EquityCurveView, ...]:
     """The total first, then every strategy as configured; all from the same moment on, each from its capital."""
     curves = [(TOTAL, total.capital_usdt, total.curve), *((one.strategy, one.capital_usdt, one.curve) for one in views)]
     begun_ms = min((curve[0].at_ms for _, _, curve in curves if curve), default=0)
@@ -70,17 +70,17 @@ def _begun(curve: Sequence[EquityPoint], capital_usdt: float, begun_ms: int) -> 
     return (EquityPoint(begun_ms, capital_usdt), *curve) if curve and curve[0].at_ms > begun_ms else curve
 
 
-def _course(name: str, capital_usdt: float, curve: Sequence[EquityPoint], points_max: int) -> CourseView:
+def _course(name: str, capital_usdt: float, curve: Sequence[EquityPoint], points_max: int) -> EquityCurveView:
     share = 100.0 / capital_usdt if capital_usdt > 0.0 else 0.0
     points = thinned(curve, points_max)
     shown = (_point(point, capital_usdt, share) for point in points)
-    return CourseView(name, tuple(shown))
+    return EquityCurveView(name, tuple(shown))
 
 
-def _point(point: EquityPoint, capital_usdt: float, share: float) -> CoursePoint:
+def _point(point: EquityPoint, capital_usdt: float, share: float) -> EquityCurvePoint:
     """Cents and ten thousandths of a percent: a picture shows no more, and is sent every few seconds."""
     net_percent = (point.equity_usdt - capital_usdt) * share
-    return CoursePoint(point.at_ms, round(point.equity_usdt, 2), round(net_percent, 4))
+    return EquityCurvePoint(point.at_ms, round(point.equity_usdt, 2), round(net_percent, 4))
 
 
 def day_results(views: Sequence[EquityView], days: Days, limit: int) -> tuple[DayResult, ...]:

@@ -23,7 +23,7 @@ SEARCHED_IN_VAIN_MAX = 2_000_000
 _NO_CONTRACTS: Mapping[str, ContractListed] = {}
 
 
-class Wanted(Struct, frozen=True):
+class EventFilter(Struct, frozen=True):
     """Which events are shown. `text` is looked for in their words, whatever its case."""
 
     types: frozenset[str] = frozenset()
@@ -50,7 +50,7 @@ class Wanted(Struct, frozen=True):
         return not self.text or self.text.casefold() in words(recorded, contracts).text.casefold()
 
 
-class Found(Struct, frozen=True):
+class SearchResult(Struct, frozen=True):
     """The result of a search, in search order.
 
     It searched the events `from_seq` to `to_seq`; both are 0 if it searched none. `complete` is False if
@@ -72,7 +72,7 @@ class Search:
 
     def __init__(
         self,
-        wanted: Wanted,
+        wanted: EventFilter,
         contracts: Mapping[str, ContractListed],
         first_seq: int,
         last_seq: int,
@@ -119,10 +119,10 @@ class Search:
         return (self._last - self._high) + (self._low - self._first)
 
     @property
-    def found(self) -> Found:
+    def found(self) -> SearchResult:
         """What was found so far."""
         events, complete = tuple(self._found), self._low > self._high
         if not self._looked:
-            return Found(events, 0, 0, complete)
+            return SearchResult(events, 0, 0, complete)
         span = (self._high + 1, self._last) if self._backward else (self._first, self._low - 1)
-        return Found(events, *span, complete)
+        return SearchResult(events, *span, complete)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _WARM_UP = Timing.WARM_UP
 
 
-class Moment:
+class MarketTimeCutoff:
     """A moment of market time, shown the events of a log one after the other."""
 
     def __init__(self, at_ms: int, *, begun: bool = False) -> None:

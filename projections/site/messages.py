@@ -37,7 +37,7 @@ class Message(Struct, frozen=True):
     html: str
 
 
-class Unlogged(Struct, frozen=True):
+class UnloggedContents(Struct, frozen=True):
     """What the log does not hold: the newest heartbeat, the last faults, and a line on each of the last starts by seq.
 
     A fault ends the engine after the log took its last event.
@@ -47,23 +47,23 @@ class Unlogged(Struct, frozen=True):
     faults: tuple[Message, ...] = ()
     notes: dict[int, str] = {}
 
-    def with_beat(self, seq: int, at_ms: int, html: str) -> Unlogged:
+    def with_beat(self, seq: int, at_ms: int, html: str) -> UnloggedContents:
         """With another heartbeat in the place of the last."""
         return structs.replace(self, heartbeat=message(seq, at_ms, HEARTBEAT, html, silent=True))
 
-    def with_fault(self, seq: int, at_ms: int, html: str, *, silent: bool) -> Unlogged:
+    def with_fault(self, seq: int, at_ms: int, html: str, *, silent: bool) -> UnloggedContents:
         """With a fault; the oldest goes where there are too many."""
         fault = message(seq, at_ms, AlertKind.FAULT.value, html, silent=silent)
         return structs.replace(self, faults=(*self.faults, fault)[-FAULTS_KEPT_MAX:])
 
-    def with_note(self, seq: int, note: str) -> Unlogged:
+    def with_note(self, seq: int, note: str) -> UnloggedContents:
         """With a line on the start at `seq`."""
         notes = {**self.notes, seq: note}
         return structs.replace(self, notes=dict(sorted(notes.items())[-NOTES_KEPT_MAX:]))
 
-    def up_to(self, seq: int) -> Unlogged:
+    def up_to(self, seq: int) -> UnloggedContents:
         """Without what lies beyond an event: a log that was set back, or is another one, knows nothing of it."""
-        return Unlogged(
+        return UnloggedContents(
             heartbeat=self.heartbeat if self.heartbeat is not None and self.heartbeat.seq <= seq else None,
             faults=tuple(one for one in self.faults if one.seq <= seq),
             notes={at: note for at, note in self.notes.items() if at <= seq},
@@ -75,7 +75,7 @@ def message(seq: int, at_ms: int, kind: str, html: str, *, silent: bool) -> Mess
     return Message(seq, at_ms, kind, silent, plain_text(html), html)
 
 
-def messages(views: Views, unlogged: Unlogged) -> tuple[Message, ...]:
+def messages(views: Views, unlogged: UnloggedContents) -> tuple[Message, ...]:
     """The last messages as of where the views stand, newest first."""
     then = unlogged.up_to(views.seq)
     alerts = [_of_alert(alert, then.notes.get(alert.seq, "")) for alert in views.alerts]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from papertape.projections.site.views import Views
 
 
-class Steps(Struct, frozen=True):
+class EventNeighbours(Struct, frozen=True):
     """The nearest fills and trips of a kill switch around an event, by seq; None where there is none."""
 
     previous_fill: int | None
@@ -21,11 +21,11 @@ class Steps(Struct, frozen=True):
     next_trip: int | None
 
 
-def steps(views: Views, seq: int) -> Steps:
+def steps(views: Views, seq: int) -> EventNeighbours:
     """The nearest among everything the views know."""
     fills = _around(_fills(views), seq)
     trips = _around(_trips(views), seq)
-    return Steps(*fills, *trips)
+    return EventNeighbours(*fills, *trips)
 
 
 def _fills(views: Views) -> Iterable[int]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Point = TypeVar("Point")
 
 
-class Box(Struct, frozen=True):
+class PlotBar(Struct, frozen=True):
     """A bar: its upper left corner, its size, and the value it stands for."""
 
     x: float
@@ -22,7 +22,7 @@ class Box(Struct, frozen=True):
     value: float
 
 
-class Scale(Struct, frozen=True):
+class PlotScale(Struct, frozen=True):
     """A line of values from `low` to `high` over `width` pixels."""
 
     low: float
@@ -43,7 +43,7 @@ def polyline(values: Sequence[float], width: float, height: float, pad: float = 
     line = (*values, values[0]) if len(values) == 1 else values
     low, high = min(line), max(line)
     step = width / (len(line) - 1)
-    across = Scale(low, high, height - 2.0 * pad)
+    across = PlotScale(low, high, height - 2.0 * pad)
     return " ".join(f"{_short(i * step)},{_short(height - pad - across.at(value))}" for i, value in enumerate(line))
 
 
@@ -55,7 +55,7 @@ def area(values: Sequence[float], width: float, height: float, pad: float = 1.0)
 
 def columns(
     values: Sequence[float], width: float, height: float, gap: float = 1.0, places_min: int = 1
-) -> tuple[Box, ...]:
+) -> tuple[PlotBar, ...]:
     """Upright bars side by side. Where a value is negative they grow from a line of zero, up and down.
 
     With fewer values than `places_min` the places on the right stay empty.
@@ -70,9 +70,9 @@ def columns(
     )
 
 
-def _column(x: float, value: float, zero: float, width: float, height: float) -> Box:
+def _column(x: float, value: float, zero: float, width: float, height: float) -> PlotBar:
     y = zero - height if value > 0.0 else zero
-    return Box(_short(x), _short(y), _short(max(width, 0.5)), _short(height), value)
+    return PlotBar(_short(x), _short(y), _short(max(width, 0.5)), _short(height), value)
 
 
 def thinned(points: Sequence[Point], most: int) -> tuple[Point, ...]:

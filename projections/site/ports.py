@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from msgspec import Struct
 
 from papertape.events.errors import LogBusy
-from papertape.projections.site.messages import Unlogged
-from papertape.projections.text.causes import Condition
-from papertape.projections.watchdog.watchdog import DogView
+from papertape.projections.site.messages import UnloggedContents
+from papertape.projections.text.causes import ConditionView
+from papertape.projections.watchdog.watchdog import WatchdogView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from papertape.events.log import Recorded
     from papertape.projections.folds.log_diff import Comparison
     from papertape.projections.site.views import Views
-    from papertape.projections.text.causes import Chain
+    from papertape.projections.text.causes import CauseChain
 
 
 CANDLES_MAX: Final = 1_500
@@ -75,14 +75,14 @@ class EngineStatus(Struct, frozen=True):
     """The id of the supergroup that the configured group became; 0 if the configured chat is current."""
     backup_age_s: float | None = None
     """How old the newest proved backup is; None where none is made, and in the first hour of an engine."""
-    dog: DogView | None = None
+    dog: WatchdogView | None = None
     replaying: bool = False
     """It is starting: it has replayed its log up to `recovered_seq`, and answers nothing else yet."""
     market_ended: bool = False
     """A recorded or limited market was played to its end: nothing more is to come."""
 
 
-class Engine(Protocol):
+class EnginePort(Protocol):
     """The running engine, through its door beside the log."""
 
     async def status(self) -> EngineStatus | None:
@@ -144,7 +144,7 @@ def newest_views(timeline: Timeline) -> Views:
     return timeline.views
 
 
-class Readiness(Struct, frozen=True):
+class ReadinessView(Struct, frozen=True):
     """How many complete candles of a timeframe a strategy has, how many it needs, and when it will have them.
 
     `ready_at_ms` is market time, the close of the last candle that is missing; 0 where it is ready.
@@ -170,8 +170,8 @@ class ConditionsView(Struct, frozen=True):
     seq: int
     at_ms: int
     explained: bool
-    conditions: tuple[Condition, ...]
-    readiness: tuple[Readiness, ...]
+    conditions: tuple[ConditionView, ...]
+    readiness: tuple[ReadinessView, ...]
     holds: tuple[str, ...]
 
 
@@ -236,7 +236,7 @@ class Inspector(Protocol):
     async def digest(self, seq: int) -> str:
         """The digest of everything the engine knew after an event. Raises UsageError for a seq that there is not."""
 
-    async def why(self, seq: int) -> Chain:
+    async def why(self, seq: int) -> CauseChain:
         """The chain of causes of an event, with the conditions of its decisions. Raises UsageError likewise."""
 
 
@@ -290,8 +290,8 @@ class Site(Struct, frozen=True):
     settings: SiteSettings
     timeline: Timeline
     inspector: Inspector
-    engine: Engine
+    engine: EnginePort
     strategies: tuple[StrategyView, ...]
     comparer: Comparer | None = None
-    unlogged: Callable[[], Unlogged] = Unlogged
+    unlogged: Callable[[], UnloggedContents] = UnloggedContents
     outage: Callable[[], str] = str

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
-from papertape.projections.watchdog.checks import Kind
+from papertape.projections.watchdog.checks import AnomalyKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,14 +21,14 @@ DISK_BYTES_MIN: Final = 16 << 20
 MARKET_ENDED: Final = "the market ended"
 BACKTEST_ENDED: Final = "the backtest ended"
 ENDED: Final = frozenset({MARKET_ENDED, BACKTEST_ENDED})
-STALE: Final = frozenset({Kind.DATA_STALE, Kind.NO_PROGRESS})
+STALE: Final = frozenset({AnomalyKind.DATA_STALE, AnomalyKind.NO_PROGRESS})
 
 Code = Literal[
     "no_engine", "stopped_by_fault", "stopping", "recovering", "feed_lost", "feed_stale", "log_not_writable", "no_log"
 ]
 
 
-class Reason(Struct, frozen=True):
+class NotReadyReason(Struct, frozen=True):
     """Why it does not trade: a code for machines, and the same in words."""
 
     code: Code
@@ -40,7 +40,7 @@ class ReadyView(Struct, frozen=True):
 
     ready: bool
     idle: str
-    reasons: tuple[Reason, ...]
+    reasons: tuple[NotReadyReason, ...]
 
 
 def readiness(
@@ -53,15 +53,15 @@ def readiness(
     says it.
     """
     if engine is None and outage:
-        return ReadyView(ready=False, idle="", reasons=(Reason("stopped_by_fault", outage),))
+        return ReadyView(ready=False, idle="", reasons=(NotReadyReason("stopped_by_fault", outage),))
     if folding is not None:
         text = f"reading the log: {folding.seq:,}/{folding.goal_seq:,}"
-        return ReadyView(ready=False, idle="", reasons=(Reason("recovering", text),))
+        return ReadyView(ready=False, idle="", reasons=(NotReadyReason("recovering", text),))
     if engine is None:
         return _without_engine(views, head_seq)
     if engine.replaying:
         text = f"the engine replays its log: {engine.recovered_seq:,}/{engine.head_seq:,}"
-        return ReadyView(ready=False, idle="", reasons=(Reason("recovering", text),))
+        return ReadyView(ready=False, idle="", reasons=(NotReadyReason("recovering", text),))
     reasons = [*_behind(views, head_seq, BEHIND_EVENTS_MAX), *_process(engine)]
     idle = MARKET_ENDED if engine.market_ended else _held(views)
     if not engine.market_ended:
@@ -77,9 +77,9 @@ def _without_engine(views: Views, head_seq: int) -> ReadyView:
     return ReadyView(not reasons, over, tuple(reasons))
 
 
-def _behind(views: Views, head_seq: int, events_max: int) -> Iterator[Reason]:
+def _behind(views: Views, head_seq: int, events_max: int) -> Iterator[NotReadyReason]:
     if head_seq - views.seq > events_max:
-        yield Reason("recovering", f"reading the log: {views.seq:,}/{head_seq:,}")
+        yield NotReadyReason("recovering", f"reading the log: {views.seq:,}/{head_seq:,}")
 
 
 def _over(views: Views) -> str:
@@ -88,32 +88,32 @@ def _over(views: Views) -> str:
     return stopped.reason if stopped is not None and stopped.reason in ENDED else ""
 
 
-def _absent(views: Views) -> Reason:
+def _absent(views: Views) -> NotReadyReason:
     if views.started is None:
-        return Reason("no_log", "no engine has ever started on this log")
+        return NotReadyReason("no_log", "no engine has ever started on this log")
     if views.stopped is None:
-        return Reason(
+        return NotReadyReason(
             "stopped_by_fault", f"no engine answers, and none said that it stopped; the log ends at {views.seq:,}"
         )
-    return Reason("no_engine", f"the engine was stopped: {views.stopped.reason}")
+    return NotReadyReason("no_engine", f"the engine was stopped: {views.stopped.reason}")
 
 
-def _process(engine: EngineStatus) -> Iterator[Reason]:
+def _process(engine: EngineStatus) -> Iterator[NotReadyReason]:
     if engine.ending:
-        yield Reason("stopping", "the engine is ending")
+        yield NotReadyReason("stopping", "the engine is ending")
     free = engine.disk_free_bytes
     if free is not None and free < DISK_BYTES_MIN:
-        yield Reason("log_not_writable", f"{free:,} bytes are free where the log is")
+        yield NotReadyReason("log_not_writable", f"{free:,} bytes are free where the log is")
 
 
-def _feed(views: Views, engine: EngineStatus) -> Iterator[Reason]:
+def _feed(views: Views, engine: EngineStatus) -> Iterator[NotReadyReason]:
     feed = views.portfolio.feeding.feed
     if feed is None or not views.connected:
         why = feed.why if feed is not None and feed.why else "it has not connected since the start"
-        yield Reason("feed_lost", f"the feed does not deliver: {why}")
+        yield NotReadyReason("feed_lost", f"the feed does not deliver: {why}")
     for trouble in engine.dog.troubles if engine.dog is not None else ():
         if trouble.kind in STALE and not trouble.covered:
-            yield Reason("feed_stale", f"{trouble.subject}: {trouble.detail}")
+            yield NotReadyReason("feed_stale", f"{trouble.subject}: {trouble.detail}")
 
 
 def _held(views: Views) -> str:

@@ -15,17 +15,17 @@ from papertape.events.bus import Bus
 from papertape.events.errors import LogBusy, LogDamaged, LogReplaced, UsageError
 from papertape.events.log import READ_EVENTS_MAX
 from papertape.projections.host import Cursor, fold
-from papertape.projections.persistence.fold_store import KeptNowhere
+from papertape.projections.persistence.fold_store import NullFoldStore
 from papertape.projections.persistence.fork import fork
-from papertape.projections.site.checkpoints import Checkpoints, Results
-from papertape.projections.site.market_time import Moment
+from papertape.projections.site.checkpoints import Checkpoints, ViewCache
+from papertape.projections.site.market_time import MarketTimeCutoff
 from papertape.projections.site.ports import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from papertape.events.log import Recorded
-    from papertape.projections.persistence.fold_store import Keeper
+    from papertape.projections.persistence.fold_store import FoldPersistence
     from papertape.projections.site.views import Views
 
 PAGE_EVENTS_MAX: Final = 2_048
@@ -36,7 +36,7 @@ SEEKS_WAITING_MAX: Final = 64
 EMPTY_PAUSE_S: Final = 0.05
 
 
-class Tail(Protocol):
+class LogTail(Protocol):
     """What says how far a log is committed: `events.tail.Tail`, or `events.bus.Bus` inside the writing process."""
 
     @property
@@ -54,7 +54,7 @@ class Tail(Protocol):
         """Wake everybody for the last time."""
 
 
-class Pages(Protocol):
+class EventReader(Protocol):
     """Where events are read: `events.log_thread.LogThread`."""
 
     async def read(self, after_seq: int, limit: int = ..., /) -> list[Recorded]:
@@ -76,15 +76,17 @@ class TimelineStatistics(Struct, frozen=True):
     seeking: int
 
 
-class _OneLog:
+class _FollowedLog:
     """Everything that is known of one log; another log begins with another one of these."""
 
-    def __init__(self, tail: Tail, pages: Pages, make_views: Callable[[], Views], keeper: Keeper) -> None:
+    def __init__(
+        self, tail: LogTail, pages: EventReader, make_views: Callable[[], Views], keeper: FoldPersistence
+    ) -> None:
         self.tail, self.pages = tail, pages
         self._make_views, self._keeper = make_views, keeper
         self.views = make_views()
         self.moved = Bus()
-        self.checkpoints, self.results = Checkpoints(), Results()
+        self.checkpoints, self.results = Checkpoints(), ViewCache()
         self.near_everywhere = False
         self._read_seq = 0
         self._first_goal_seq = 0
@@ -197,7 +199,7 @@ class _OneLog:
         """See `LogTimeline.seq_at`."""
         checkpoint = self.checkpoints.before_moment(at_ms)
         seq, begun = (checkpoint.seq, checkpoint.at_ms > 0) if checkpoint is not None else (0, False)
-        moment = Moment(at_ms, begun=begun)
+        moment = MarketTimeCutoff(at_ms, begun=begun)
         while page := await self.pages.read(seq, PAGE_EVENTS_MAX):
             self._read_seq = max(self._read_seq, page[-1].seq)
             for recorded in page:
@@ -214,15 +216,15 @@ class LogTimeline:
 
     def __init__(
         self,
-        open_log: Callable[[], tuple[Tail, Pages]],
+        open_log: Callable[[], tuple[LogTail, EventReader]],
         make_views: Callable[[], Views],
-        keeper: Keeper | None = None,
+        keeper: FoldPersistence | None = None,
     ) -> None:
         """`open_log` is asked again where another log has taken the place of the one that was read.
 
         `keeper` saves the views between two runs, so that the head is there at once.
         """
-        self._open_log, self._make_views, self._keeper = open_log, make_views, keeper or KeptNowhere()
+        self._open_log, self._make_views, self._keeper = open_log, make_views, keeper or NullFoldStore()
         self._seeks = asyncio.Semaphore(SEEKS_AT_ONCE_MAX)
         self._seeking = 0
         self._closed = False
@@ -328,10 +330,10 @@ class LogTimeline:
         """At most `limit` events beyond `after_seq`. Raises UsageError for a limit that cannot be, LogBusy."""
         return await self._now.pages.read(after_seq, limit)
 
-    def _opened(self) -> _OneLog:
-        return _OneLog(*self._open_log(), self._make_views, self._keeper)
+    def _opened(self) -> _FollowedLog:
+        return _FollowedLog(*self._open_log(), self._make_views, self._keeper)
 
-    def _check_same(self, then: _OneLog) -> None:
+    def _check_same(self, then: _FollowedLog) -> None:
         if then is not self._now:
             raise LogReplaced("another log took the place of the one that was asked")
 

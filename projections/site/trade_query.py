@@ -26,7 +26,7 @@ ORDERS: Final[Mapping[str, tuple[str, bool]]] = {
 """What trades are ordered by, and whether the largest comes first."""
 
 
-class Choice(Struct, frozen=True):
+class TradeFilter(Struct, frozen=True):
     """Which trades are meant; what is empty leaves all. `result` is `won` or `lost` (a flat trade is neither).
 
     `from_ms` and `until_ms` are the first and the last moment of the exit, 0 leaves all.
@@ -80,12 +80,12 @@ class TradesPage(Struct, frozen=True):
         return self.wins / self.chosen * 100.0 if self.chosen else None
 
 
-def trades_page(trades: Trades, choice: Choice, page: int, size: int, order: str = "newest") -> TradesPage:
+def trades_page(trades: Trades, choice: TradeFilter, page: int, size: int, order: str = "newest") -> TradesPage:
     """A page of `size` trades; a page beyond the end is the last one. Raises UsageError for an order there is not."""
     if order not in ORDERS:
         raise UsageError(f"there is no order {order!r}; there are: {', '.join(ORDERS)}")
     all_trades = trades.closed(choice.strategy or None)
-    unasked = choice == Choice(choice.strategy)
+    unasked = choice == TradeFilter(choice.strategy)
     chosen = list(all_trades) if unasked else [trade for trade in all_trades if choice.takes(trade)]
     pages = max((len(chosen) + size - 1) // size, 1)
     page = min(max(page, 1), pages)
@@ -107,7 +107,7 @@ def trades_page(trades: Trades, choice: Choice, page: int, size: int, order: str
     )
 
 
-def newest(trades: Trades, choice: Choice, before_seq: int, limit: int) -> tuple[TradeView, ...]:
+def newest(trades: Trades, choice: TradeFilter, before_seq: int, limit: int) -> tuple[TradeView, ...]:
     """At most `limit` of the chosen trades that closed before an event (0: all of them), the newest first."""
     earlier = (
         one for one in reversed(trades.closed(choice.strategy or None)) if before_seq == 0 or one.seq < before_seq

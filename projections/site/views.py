@@ -28,7 +28,7 @@ from papertape.projections.folds.arena import Arena
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.folds.coverage import Coverage
 from papertape.projections.folds.limits import Limits
-from papertape.projections.folds.marks import Marks
+from papertape.projections.folds.marks import EquityMarkers
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.text.event_lines import interesting
@@ -39,7 +39,7 @@ CONFIGURATIONS_KEPT_MAX: Final = 200
 """Of each strategy. There is a new one only where a start changes something."""
 
 
-class Refusal(Struct, frozen=True):
+class RejectedSignal(Struct, frozen=True):
     """The last signal of a strategy on a symbol that came to nothing: why, and when in market time."""
 
     at_ms: int
@@ -48,14 +48,14 @@ class Refusal(Struct, frozen=True):
     seq: int
 
 
-class Configured(Struct, frozen=True):
+class EffectiveConfiguration(Struct, frozen=True):
     """A configuration of a strategy, in force from `seq` on."""
 
     seq: int
     event: RunnerConfigured
 
 
-class Seen(Struct, frozen=True):
+class CandleFreshness(Struct, frozen=True):
     """The newest candle of a symbol that is no warm-up, and the newest one that was late; 0 is none. Market time.
 
     `heard_at_ms` is the machine's clock when the newest one was recorded.
@@ -84,18 +84,18 @@ class Views:
         self.contracts = Contracts()
         self.limits = Limits(self.portfolio)
         self.coverage = Coverage(self.portfolio)
-        self.marks = Marks(self.portfolio)
+        self.marks = EquityMarkers(self.portfolio)
         self.started: EngineStarted | None = None
         self.stopped: EngineStopped | None = None
         """How the engine that started last ended; None while it runs, and where it said nothing."""
         self.connected = False
         """Whether the feed delivers, of the engine that started last."""
         self.runners: dict[str, RunnerConfigured] = {}
-        self._configured: dict[str, deque[Configured]] = {}
-        self.refusals: dict[tuple[str, str], Refusal] = {}
+        self._configured: dict[str, deque[EffectiveConfiguration]] = {}
+        self.refusals: dict[tuple[str, str], RejectedSignal] = {}
         self.evaluated_ms: dict[tuple[str, str], int] = {}
         """The newest close on which a strategy looked at a symbol, in market time."""
-        self.seen: dict[str, Seen] = {}
+        self.seen: dict[str, CandleFreshness] = {}
         self.recent: deque[Recorded] = deque(maxlen=LOG_KEPT_MAX)
         """The last events that people want to see, oldest first."""
         self.alerts: deque[Alert] = deque(maxlen=ALERTS_KEPT_MAX)
@@ -116,9 +116,9 @@ class Views:
         return self.portfolio.at_ms
 
     @property
-    def heard(self) -> Seen:
+    def heard(self) -> CandleFreshness:
         """The candle that was recorded last, of whichever symbol."""
-        return max(self.seen.values(), key=lambda seen: seen.heard_at_ms, default=Seen())
+        return max(self.seen.values(), key=lambda seen: seen.heard_at_ms, default=CandleFreshness())
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -160,9 +160,9 @@ class Views:
             self.alerts.append(alert)
 
     def _look(self, candle: CandleClosed, recorded_at_ms: int) -> None:
-        seen = self.seen.get(candle.symbol, Seen())
+        seen = self.seen.get(candle.symbol, CandleFreshness())
         late_at_ms = candle.at_ms if candle.timing is Timing.LATE else seen.late_at_ms
-        self.seen[candle.symbol] = Seen(max(seen.at_ms, candle.at_ms), late_at_ms, recorded_at_ms)
+        self.seen[candle.symbol] = CandleFreshness(max(seen.at_ms, candle.at_ms), late_at_ms, recorded_at_ms)
         for timeframe_ms, key in self._due.get(candle.symbol, ()):
             if candle.at_ms % timeframe_ms == 0:
                 self.evaluated_ms[key] = candle.at_ms
@@ -178,10 +178,10 @@ class Views:
                 self.connected = isinstance(event, FeedConnected)
             case RunnerConfigured():
                 kept = self._configured.setdefault(event.strategy, deque(maxlen=CONFIGURATIONS_KEPT_MAX))
-                kept.append(Configured(recorded.seq, event))
+                kept.append(EffectiveConfiguration(recorded.seq, event))
                 self._configure(event)
             case OrderRejected() | OrderCancelled():
-                refusal = Refusal(event.at_ms, event.side, event.reason, recorded.seq)
+                refusal = RejectedSignal(event.at_ms, event.side, event.reason, recorded.seq)
                 self.refusals[event.strategy, event.symbol] = refusal
             case _:
                 pass

@@ -12,7 +12,7 @@ from msgspec import Struct
 from papertape.events.errors import PapertapeError, UsageError
 from papertape.events.log import Recorded
 from papertape.projections.alerts.markup import text
-from papertape.projections.host import Source
+from papertape.projections.host import EventSource
 from papertape.projections.site.views import Views
 from papertape.projections.telegram.asof import as_of
 from papertape.projections.telegram.explain import (
@@ -29,18 +29,18 @@ from papertape.projections.telegram.explain import (
     why_text,
 )
 from papertape.projections.telegram.parse import (
-    AsOf,
-    Daily,
-    LastEvents,
-    LastTrades,
-    Profit,
+    AsOfQuery,
+    CauseQuery,
+    DailyResultsQuery,
+    NoPositionQuery,
+    ProfitQuery,
     Question,
-    Show,
-    Why,
-    WhyNot,
+    RecentEventsQuery,
+    RecentTradesQuery,
+    SummaryQuery,
 )
-from papertape.projections.telegram.pictures import Curve, picture, total_of
-from papertape.projections.telegram.rate_limit import Clock
+from papertape.projections.telegram.pictures import PlotSeries, picture, total_of
+from papertape.projections.telegram.rate_limit import TelegramClock
 from papertape.projections.telegram.replies import (
     arena,
     daily_text,
@@ -53,36 +53,36 @@ from papertape.projections.telegram.replies import (
 )
 from papertape.projections.telegram.results import courses_of
 from papertape.projections.telegram.statistics import DeliveryStatistics
-from papertape.projections.telegram.wire import Message
+from papertape.projections.telegram.wire import ChatMessage
 from papertape.projections.text.causes import Explain, explained, why
-from papertape.projections.watchdog.watchdog import DogView
+from papertape.projections.watchdog.watchdog import WatchdogView
 
 PROGRESS_MS: Final = 3_000
 CURVES_MAX: Final = 12
 """More lines than these cannot be told apart: the best and the worst ones are drawn."""
 
 
-class Ways(Struct, frozen=True):
+class ReplyChannel(Struct, frozen=True):
     """How something slow reaches the chat: a new text, another text in its place, a picture."""
 
-    post: Callable[[str], Awaitable[Message | None]]
+    post: Callable[[str], Awaitable[ChatMessage | None]]
     edit: Callable[[int, str], Awaitable[object]]
     photo: Callable[[bytes], Awaitable[object]]
 
 
-class Given(Struct, frozen=True):
+class ChatAnswer(Struct, frozen=True):
     """An answer: the text that goes at once, and what follows when it is ready."""
 
     html: str = ""
-    later: Callable[[Ways], Awaitable[None]] | None = None
+    later: Callable[[ReplyChannel], Awaitable[None]] | None = None
 
 
-class Outside(Struct, frozen=True):
+class RuntimeInfo(Struct, frozen=True):
     """What the log does not say; whoever starts the engine knows it. `health` are further lines of plain text."""
 
     version: Callable[[], str] = lambda: ""
     config: Callable[[], str] = lambda: ""
-    dog: Callable[[], DogView] | None = None
+    dog: Callable[[], WatchdogView] | None = None
     delivery: Callable[[], DeliveryStatistics] | None = None
     health: Callable[[], Sequence[str]] | None = None
     conditions: Conditions | None = None
@@ -93,54 +93,54 @@ class _NoSuchEvent(Exception):
     """The log has no event of that number."""
 
 
-class Answering:
+class QueryHandler:
     """Answers from views that somebody else folds."""
 
-    def __init__(self, views: Views, outside: Outside, source: Source, clock: Clock) -> None:
+    def __init__(self, views: Views, outside: RuntimeInfo, source: EventSource, clock: TelegramClock) -> None:
         self._views, self._outside, self._source, self._clock = views, outside, source, clock
 
-    def answer(self, asked: Question, head_seq: int) -> Given:
+    def answer(self, asked: Question, head_seq: int) -> ChatAnswer:
         """The answer to a question; `head_seq` is where the log ends."""
         views = self._views
         match asked:
-            case Show():
+            case SummaryQuery():
                 return self._show(asked)
-            case Profit(days=days):
-                return Given(profit_text(views, days), self._picture("equity, all strategies", total=True))
-            case Daily(days=days):
-                return Given(daily_text(views, days))
-            case LastTrades(count=count):
-                return Given(last_trades(views, count))
-            case LastEvents(count=count):
-                return Given(log_text(views, count))
-            case Why(seq=seq):
-                return Given(self._why(seq))
-            case WhyNot(symbol=symbol):
+            case ProfitQuery(days=days):
+                return ChatAnswer(profit_text(views, days), self._picture("equity, all strategies", total=True))
+            case DailyResultsQuery(days=days):
+                return ChatAnswer(daily_text(views, days))
+            case RecentTradesQuery(count=count):
+                return ChatAnswer(last_trades(views, count))
+            case RecentEventsQuery(count=count):
+                return ChatAnswer(log_text(views, count))
+            case CauseQuery(seq=seq):
+                return ChatAnswer(self._why(seq))
+            case NoPositionQuery(symbol=symbol):
                 return self._why_not(symbol)
-            case AsOf():
-                return Given(later=partial(self._as_of, asked, head_seq))
+            case AsOfQuery():
+                return ChatAnswer(later=partial(self._as_of, asked, head_seq))
 
-    def _show(self, asked: Show) -> Given:
+    def _show(self, asked: SummaryQuery) -> ChatAnswer:
         views, outside = self._views, self._outside
         match asked.what:
             case "status":
-                return Given(status(views))
+                return ChatAnswer(status(views))
             case "positions":
-                return Given(positions(views))
+                return ChatAnswer(positions(views))
             case "arena":
-                return Given(arena(views), self._picture("equity by strategy", total=False))
+                return ChatAnswer(arena(views), self._picture("equity by strategy", total=False))
             case "weekly":
-                return Given(weekly_text(views))
+                return ChatAnswer(weekly_text(views))
             case "risk":
-                return Given(risk(views))
+                return ChatAnswer(risk(views))
             case "health":
-                return Given(self._health())
+                return ChatAnswer(self._health())
             case "config":
-                return Given(config_text(outside.config()))
+                return ChatAnswer(config_text(outside.config()))
             case "version":
-                return Given(version_text(views, outside.version()))
+                return ChatAnswer(version_text(views, outside.version()))
             case "help":
-                return Given(help_text())
+                return ChatAnswer(help_text())
 
     def _health(self) -> str:
         outside = self._outside
@@ -171,15 +171,15 @@ class Answering:
             raise _NoSuchEvent
         return found[0]
 
-    def _why_not(self, asked: str) -> Given:
+    def _why_not(self, asked: str) -> ChatAnswer:
         symbol, conditions = symbol_of(self._views, asked), self._outside.conditions
         if symbol is None:
-            return Given(unknown_symbol(self._views, asked))
+            return ChatAnswer(unknown_symbol(self._views, asked))
         if conditions is None:
-            return Given(why_not_text(self._views, symbol))
-        return Given(later=partial(self._why_not_now, symbol, conditions))
+            return ChatAnswer(why_not_text(self._views, symbol))
+        return ChatAnswer(later=partial(self._why_not_now, symbol, conditions))
 
-    async def _why_not_now(self, symbol: str, conditions: Conditions, ways: Ways) -> None:
+    async def _why_not_now(self, symbol: str, conditions: Conditions, ways: ReplyChannel) -> None:
         """Ask for the conditions where the views stand; what the log says goes also without them."""
         try:
             html = why_not_text(self._views, symbol, await conditions(self._views.seq, symbol))
@@ -189,13 +189,13 @@ class Answering:
 
     # ------------------------------------------------------------ what takes longer
 
-    def _picture(self, title: str, *, total: bool) -> Callable[[Ways], Awaitable[None]] | None:
+    def _picture(self, title: str, *, total: bool) -> Callable[[ReplyChannel], Awaitable[None]] | None:
         """The picture that follows; None while there is nothing to draw."""
         curves = curves_of(self._views)
         drawn = (total_of(curves),) if total and len(curves) > 1 else curves
         return partial(_draw, title, drawn) if any(len(one.points) > 1 for one in drawn) else None
 
-    async def _as_of(self, asked: AsOf, head_seq: int, ways: Ways) -> None:
+    async def _as_of(self, asked: AsOfQuery, head_seq: int, ways: ReplyChannel) -> None:
         """Read the log again; while that takes long, one message says how far it is, and becomes the answer."""
         progress = _Progress(ways, self._clock, head_seq if asked.seq is None else min(asked.seq, head_seq))
         try:
@@ -209,10 +209,10 @@ class Answering:
 class _Progress:
     """One message that says how far something is, and becomes its answer."""
 
-    def __init__(self, ways: Ways, clock: Clock, goal_seq: int) -> None:
+    def __init__(self, ways: ReplyChannel, clock: TelegramClock, goal_seq: int) -> None:
         self._ways, self._clock, self._goal_seq = ways, clock, goal_seq
         self._told_ms = clock.now_ms()
-        self._message: Message | None = None
+        self._message: ChatMessage | None = None
 
     async def told(self, seq: int) -> None:
         """Say how far it is, now and then."""
@@ -234,13 +234,13 @@ class _Progress:
             await self._ways.edit(self._message.message_id, html)
 
 
-async def _draw(title: str, curves: tuple[Curve, ...], ways: Ways) -> None:
+async def _draw(title: str, curves: tuple[PlotSeries, ...], ways: ReplyChannel) -> None:
     await ways.photo(await asyncio.to_thread(picture, title, curves))
 
 
-def curves_of(views: Views) -> tuple[Curve, ...]:
+def curves_of(views: Views) -> tuple[PlotSeries, ...]:
     """The equity curves, the best strategy first; of many the best and the worst ones."""
     courses = sorted(courses_of(views), key=lambda one: (one.capital_usdt - one.equity_usdt, one.strategy))
     if len(courses) > CURVES_MAX:
         courses = [*courses[: CURVES_MAX // 2], *courses[-CURVES_MAX // 2 :]]
-    return tuple(Curve(one.strategy, one.capital_usdt, one.from_ms, one.until_ms, one.curve) for one in courses)
+    return tuple(PlotSeries(one.strategy, one.capital_usdt, one.from_ms, one.until_ms, one.curve) for one in courses)

@@ -8,10 +8,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from papertape.projections.host import Source
-from papertape.projections.site.market_time import Moment
+from papertape.projections.host import EventSource
+from papertape.projections.site.market_time import MarketTimeCutoff
 from papertape.projections.site.views import Views
-from papertape.projections.telegram.parse import AsOf
+from papertape.projections.telegram.parse import AsOfQuery
 
 PAGE_EVENTS_MAX: Final = 500
 ASOF_EVENTS_MAX: Final = 20_000_000
@@ -26,8 +26,8 @@ class AsOfAnswer(Struct, frozen=True):
 
 
 async def as_of(
-    asked: AsOf,
-    source: Source,
+    asked: AsOfQuery,
+    source: EventSource,
     head_seq: int,
     progress: Callable[[int], Awaitable[None]],
     events_max: int = ASOF_EVENTS_MAX,
@@ -37,7 +37,7 @@ async def as_of(
     `progress` is told the seq after each page. Others have their turn between pages. Raises UsageError for a time
     before the log begins.
     """
-    views, moment = Views(), None if asked.at_ms is None else Moment(asked.at_ms)
+    views, moment = Views(), None if asked.at_ms is None else MarketTimeCutoff(asked.at_ms)
     until_seq = min(head_seq if asked.seq is None else asked.seq, head_seq)
     while views.seq < min(until_seq, events_max):
         page = source.read(views.seq, min(PAGE_EVENTS_MAX, until_seq - views.seq))

@@ -18,22 +18,35 @@ from papertape.events.commands import Commands
 from papertape.events.cursors import Cursors
 from papertape.events.errors import PapertapeError
 from papertape.events.tasks import failure_of
-from papertape.projections.host import Announcer, Cursor, Source, follow
-from papertape.projections.persistence.fold_store import Keeper, KeptNowhere
+from papertape.projections.host import Announcer, Cursor, EventSource, follow
+from papertape.projections.persistence.fold_store import FoldPersistence, NullFoldStore
 from papertape.projections.site.views import Views
 from papertape.projections.telegram.address import ChatAddress
-from papertape.projections.telegram.answers import Answering, Outside, Ways
+from papertape.projections.telegram.answers import QueryHandler, ReplyChannel, RuntimeInfo
 from papertape.projections.telegram.client import Keyboard, TelegramClient
-from papertape.projections.telegram.commands import Refused, command_of, done_words, question, settled, who_of
-from papertape.projections.telegram.confirm import NOT_YOURS, Confirmations, Go, Offer, Stay
+from papertape.projections.telegram.commands import (
+    CommandUnavailable,
+    command_of,
+    done_words,
+    question,
+    settled,
+    who_of,
+)
+from papertape.projections.telegram.confirm import (
+    NOT_YOURS,
+    AcceptedPress,
+    Confirmations,
+    PendingCommand,
+    RejectedPress,
+)
 from papertape.projections.telegram.errors import ChatRefused, RequestRefused
 from papertape.projections.telegram.explain import failed_text, still_reading, wrong_text
-from papertape.projections.telegram.parse import MENU, Act, AskKill, Question, Wrong, request_of, usage
-from papertape.projections.telegram.poll import Gate, Poller
-from papertape.projections.telegram.rate_limit import Clock, Pace
-from papertape.projections.telegram.reply_queue import Outbox
+from papertape.projections.telegram.parse import MENU, Act, InvalidRequest, KillCommand, Question, request_of, usage
+from papertape.projections.telegram.poll import ChatAllowlist, Poller
+from papertape.projections.telegram.rate_limit import MessageRateLimiter, TelegramClock
+from papertape.projections.telegram.reply_queue import ReplyQueue
 from papertape.projections.telegram.text import escape, plain, split
-from papertape.projections.telegram.wire import BotCommand, CallbackQuery, Message, Update, User
+from papertape.projections.telegram.wire import BotCommand, CallbackQuery, ChatMessage, Update, User
 
 LATE_S: Final = 60
 SUBMIT_S_MAX: Final = 20.0
@@ -70,20 +83,20 @@ class Bot:
     def __init__(
         self,
         client: TelegramClient,
-        gate: Gate,
+        gate: ChatAllowlist,
         commands: Commands,
-        source: Source,
+        source: EventSource,
         bus: Announcer,
         cursors: Cursors,
-        clock: Clock,
+        clock: TelegramClock,
         tell: Callable[[str], None],
         *,
-        outside: Outside | None = None,
+        outside: RuntimeInfo | None = None,
         views: Views | None = None,
-        pace: Pace | None = None,
+        pace: MessageRateLimiter | None = None,
         confirmations: Confirmations | None = None,
         name: str = "telegram",
-        keeper: Keeper | None = None,
+        keeper: FoldPersistence | None = None,
         address: ChatAddress | None = None,
     ) -> None:
         """`client` is the bot's own: a poll keeps one of its connections. `pace` is shared with whoever else sends.
@@ -93,22 +106,22 @@ class Bot:
         `views` are new: they are folded here, from what `keeper` knows from before. `tell` takes a line for the local
         log.
         """
-        self._keeper = keeper or KeptNowhere()
+        self._keeper = keeper or NullFoldStore()
         (self.views,), seq = self._keeper.restored((views or Views(),))
         self._cursor = Cursor(seq)
         self.confirmations = confirmations or Confirmations(clock.now_ms)
         self._client, self._configured_gate, self._commands = client, gate, commands
         self._address = address or ChatAddress(gate.chat_id, cursors)
         self._source, self._bus, self._clock, self._tell = source, bus, clock, tell
-        self._outbox = Outbox(pace or Pace(clock), clock, tell)
-        self._answering = Answering(self.views, outside or Outside(), source, clock)
+        self._outbox = ReplyQueue(pace or MessageRateLimiter(clock), clock, tell)
+        self._answering = QueryHandler(self.views, outside or RuntimeInfo(), source, clock)
         self._poller = Poller(client, cursors, self._handle, self._greet, clock, tell, f"{name}.updates")
         self._goal_seq = 0
         self._bot_name = ""
         self._counts = BotStatistics()
 
     @property
-    def _gate(self) -> Gate:
+    def _gate(self) -> ChatAllowlist:
         """The gate for the chat's current id."""
         return replace(self._configured_gate, chat_id=self._address.id)
 
@@ -178,7 +191,7 @@ class Bot:
         elif message is not None:
             self._said(message)
 
-    def _said(self, message: Message) -> None:
+    def _said(self, message: ChatMessage) -> None:
         sender = message.sender
         if sender is None or not self._gate.admits(message):
             self._poller.ignore(None if sender is None else sender.id)
@@ -188,7 +201,7 @@ class Bot:
         if request is None or not message.text.strip() or (is_group and not message.text.startswith("/")):
             return
         self._counts.asked += 1
-        if isinstance(request, Wrong):
+        if isinstance(request, InvalidRequest):
             self._reply(wrong_text(request))
         elif isinstance(request, Question):
             self._outbox.put(partial(self._guarded, partial(self._answer, request)))
@@ -214,7 +227,7 @@ class Bot:
 
     # ------------------------------------------------------------ commands that act
 
-    def _ask(self, act: Act, message: Message, sender: User) -> None:
+    def _ask(self, act: Act, message: ChatMessage, sender: User) -> None:
         """Ask once more, with buttons; a command from a backlog is not meant any more."""
         age_s = self._clock.now_ms() // 1_000 - message.date
         if age_s > LATE_S:
@@ -223,11 +236,11 @@ class Bot:
                 f"this came {age_s:,} s after it was written: nothing was done\nif you still mean it, ask again"
             )
             return
-        if self._cursor.seq < self._goal_seq and not isinstance(act, AskKill):
+        if self._cursor.seq < self._goal_seq and not isinstance(act, KillCommand):
             self._reply(self._noted("only /kill is taken meanwhile"))
             return
         asked = question(act, self.views, fresh=self._cursor.seq >= self._goal_seq)
-        if isinstance(asked, Refused):
+        if isinstance(asked, CommandUnavailable):
             self._reply(asked.html)
             return
         keyboard = self.confirmations.offer(act, asked.html, message.chat.id, sender.id, asked.trip_seq)
@@ -241,23 +254,23 @@ class Bot:
                 self._toast(query, NOT_YOURS)
             return
         verdict = self.confirmations.press(query.data, self._gate.chat_id, query.sender.id)
-        if isinstance(verdict, Go):
+        if isinstance(verdict, AcceptedPress):
             mark, outcome = await self._do(verdict.offer, query.sender)
             self._toast(query, outcome)
             self._edit(query, settled(verdict.offer.html, outcome, mark))
         else:
             self._stay(query, verdict)
 
-    def _stay(self, query: CallbackQuery, verdict: Stay) -> None:
+    def _stay(self, query: CallbackQuery, verdict: RejectedPress) -> None:
         self._toast(query, verdict.why)
         if verdict.over and query.message is not None:
             html = escape(query.message.text, 2_000) if verdict.known is None else verdict.known.html
             self._edit(query, settled(html, verdict.why, NOT_DONE) if html else escape(verdict.why))
 
-    async def _do(self, offer: Offer, sender: User) -> tuple[str, str]:
+    async def _do(self, offer: PendingCommand, sender: User) -> tuple[str, str]:
         """Hand the command in; a mark and what came of it."""
         command = command_of(offer.act, who_of(sender.id, sender.first_name), offer.trip_seq, self.views)
-        if isinstance(command, Refused):
+        if isinstance(command, CommandUnavailable):
             self._counts.refused += 1
             return NOT_DONE, f"refused: {plain(command.html)}"
         try:
@@ -279,7 +292,7 @@ class Bot:
     async def _send_text(self, html: str, keyboard: Keyboard) -> None:
         await self._post(html, keyboard)
 
-    async def _post(self, html: str, keyboard: Keyboard = ()) -> Message | None:
+    async def _post(self, html: str, keyboard: Keyboard = ()) -> ChatMessage | None:
         """Send a text in as many parts as it needs; the last one carries the buttons. None where it could not go."""
         sent = None
         parts = split(html)
@@ -293,13 +306,13 @@ class Bot:
                 break
         return sent
 
-    async def _send_part(self, text: str, *, html: bool = True, keyboard: Keyboard = ()) -> Message:
+    async def _send_part(self, text: str, *, html: bool = True, keyboard: Keyboard = ()) -> ChatMessage:
         return await self._address.sent(partial(self._client.send_message, text=text, html=html, keyboard=keyboard))
 
-    def _ways(self) -> Ways:
+    def _ways(self) -> ReplyChannel:
         # A message is edited in the chat where it was sent.
         chat_id, client, sent = self._address.id, self._client, self._outbox.sent
-        return Ways(
+        return ReplyChannel(
             post=self._post,
             edit=lambda message_id, html: sent(partial(client.edit_message_text, chat_id, message_id, html)),
             photo=lambda png: sent(lambda: self._address.sent(partial(client.send_photo, picture=png, silent=True))),

@@ -19,8 +19,17 @@ from msgspec import Raw, Struct
 from papertape.events.text import printable
 from papertape.projections.telegram.errors import RequestRefused, TelegramBusy, TelegramError, TelegramUnreachable
 from papertape.projections.telegram.refusals import error_of, seconds_of
-from papertape.projections.telegram.secret import MASK, Token
-from papertape.projections.telegram.wire import UNREADABLE, BotCommand, Envelope, Key, Message, Update, User, updates_of
+from papertape.projections.telegram.secret import MASK, BotToken
+from papertape.projections.telegram.wire import (
+    UNREADABLE,
+    BotCommand,
+    ChatMessage,
+    InlineKeyboardButton,
+    TelegramEnvelope,
+    Update,
+    User,
+    updates_of,
+)
 
 API_URL: Final = "https://api.telegram.org"
 CONNECT_S_MAX: Final = 5.0
@@ -36,10 +45,10 @@ ADDRESS: Final = re.compile(r"https?://\S+")
 UPDATE_KINDS: Final = ("message", "callback_query")
 
 T = TypeVar("T")
-Keyboard = Sequence[Sequence[Key]]
+Keyboard = Sequence[Sequence[InlineKeyboardButton]]
 
 
-class Reply(Struct, frozen=True):
+class TelegramHttpResponse(Struct, frozen=True):
     """What came over the wire, whole."""
 
     status: int
@@ -47,7 +56,7 @@ class Reply(Struct, frozen=True):
     content: bytes
 
 
-class Silence(Struct, frozen=True):
+class NoResponse(Struct, frozen=True):
     """Why nothing came, and whether the request may have been acted upon."""
 
     why: str
@@ -60,7 +69,7 @@ class TelegramClient:
     Every method raises a TelegramError: TelegramUnreachable, TelegramBusy and the refusals by name.
     """
 
-    def __init__(self, token: Token, api_url: str = API_URL) -> None:
+    def __init__(self, token: BotToken, api_url: str = API_URL) -> None:
         self._token = token
         self._api_url = api_url.rstrip("/")
         self._client: httpx.AsyncClient | None = None
@@ -88,13 +97,13 @@ class TelegramClient:
         silent: bool = False,
         keyboard: Keyboard = (),
         reply_to: int | None = None,
-    ) -> Message:
+    ) -> ChatMessage:
         """Send a text of at most 4,096 units; its id is the receipt and the handle for edits."""
         fields = {"chat_id": chat_id, "text": text, "link_preview_options": {"is_disabled": True}}
         fields |= _manner(html=html, silent=silent, keyboard=keyboard)
         if reply_to is not None:
             fields["reply_parameters"] = {"message_id": reply_to, "allow_sending_without_reply": True}
-        return _typed(await self._ask("sendMessage", fields), Message, "sendMessage")
+        return _typed(await self._ask("sendMessage", fields), ChatMessage, "sendMessage")
 
     async def edit_message_text(
         self, chat_id: int, message_id: int, text: str, *, html: bool = True, keyboard: Keyboard = ()
@@ -108,13 +117,13 @@ class TelegramClient:
             if "message is not modified" not in str(refused):
                 raise
 
-    async def send_photo(self, chat_id: int, picture: bytes, *, caption: str = "", silent: bool = False) -> Message:
+    async def send_photo(self, chat_id: int, picture: bytes, *, caption: str = "", silent: bool = False) -> ChatMessage:
         """Send a PNG of at most 10 MB with an HTML caption of at most 1,024 units."""
         return await self._upload("sendPhoto", chat_id, ("photo", "chart.png", picture, "image/png"), caption, silent)
 
     async def send_document(
         self, chat_id: int, name: str, content: bytes, *, caption: str = "", silent: bool = False
-    ) -> Message:
+    ) -> ChatMessage:
         """Send a file of at most 50 MB as it is."""
         file = ("document", name, content, "application/octet-stream")
         return await self._upload("sendDocument", chat_id, file, caption, silent)
@@ -152,12 +161,12 @@ class TelegramClient:
 
     async def _upload(
         self, method: str, chat_id: int, file: tuple[str, str, bytes, str], caption: str, silent: bool
-    ) -> Message:
+    ) -> ChatMessage:
         field, name, content, kind = file
         form = {"chat_id": str(chat_id), "caption": printable(caption), "parse_mode": "HTML"}
         form["disable_notification"] = "true" if silent else "false"
         body = {"data": form, "files": {field: (name, content, kind)}}
-        return _typed(await self._result(method, body, UPLOAD_S_MAX), Message, method)
+        return _typed(await self._result(method, body, UPLOAD_S_MAX), ChatMessage, method)
 
     async def _ask(self, method: str, fields: Mapping[str, Any], answer_s_max: float = ANSWER_S_MAX) -> Raw:
         kept = {name: printable(value) if isinstance(value, str) else value for name, value in fields.items()}
@@ -167,7 +176,7 @@ class TelegramClient:
     async def _result(self, method: str, body: dict[str, Any], answer_s_max: float) -> Raw:
         """The result of a success; everything else is raised."""
         reply = await self._exchange(method, body, answer_s_max)
-        if isinstance(reply, Silence):
+        if isinstance(reply, NoResponse):
             raise TelegramUnreachable(f"{method}: {reply.why}", may_have_acted=reply.may_have_acted)
         envelope = _envelope(reply.content)
         if envelope is None:
@@ -177,30 +186,32 @@ class TelegramClient:
             raise error_of(method, envelope, words, reply.status, reply.retry_after)
         return envelope.result
 
-    async def _exchange(self, method: str, body: dict[str, Any], answer_s_max: float) -> Reply | Silence:
+    async def _exchange(
+        self, method: str, body: dict[str, Any], answer_s_max: float
+    ) -> TelegramHttpResponse | NoResponse:
         try:
             async with asyncio.timeout(answer_s_max):
                 return await self._read(method, body)
         except TimeoutError:
-            return Silence(f"no whole answer within {answer_s_max:g} s", may_have_acted=True)
+            return NoResponse(f"no whole answer within {answer_s_max:g} s", may_have_acted=True)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return Silence(self._words(str(error)) or type(error).__name__, may_have_acted=False)
+            return NoResponse(self._words(str(error)) or type(error).__name__, may_have_acted=False)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
-            return Silence("the address of the Bot API is not a URL", may_have_acted=False)
+            return NoResponse("the address of the Bot API is not a URL", may_have_acted=False)
         except (httpx.HTTPError, httpx.StreamError) as error:
-            return Silence(self._words(str(error)) or type(error).__name__, may_have_acted=True)
+            return NoResponse(self._words(str(error)) or type(error).__name__, may_have_acted=True)
 
-    async def _read(self, method: str, body: dict[str, Any]) -> Reply | Silence:
+    async def _read(self, method: str, body: dict[str, Any]) -> TelegramHttpResponse | NoResponse:
         content = bytearray()
         url = f"{self._api_url}/bot{self._token.reveal()}/{method}"
         async with self._opened().stream("POST", url, **body) as response:
             async for part in response.aiter_bytes():
                 content += part
                 if len(content) > BODY_BYTES_MAX:
-                    return Silence(f"an answer of more than {BODY_BYTES_MAX} bytes", may_have_acted=True)
+                    return NoResponse(f"an answer of more than {BODY_BYTES_MAX} bytes", may_have_acted=True)
             # Should anybody send it back, it is gone before an error could quote it.
             hidden = bytes(content).replace(self._token.reveal().encode(), MASK.encode())
-            return Reply(response.status_code, response.headers.get("retry-after", ""), hidden)
+            return TelegramHttpResponse(response.status_code, response.headers.get("retry-after", ""), hidden)
 
     def _opened(self) -> httpx.AsyncClient:
         if self._client is None:
@@ -229,7 +240,7 @@ def _manner(*, html: bool, silent: bool, keyboard: Keyboard) -> dict[str, Any]:
     return fields
 
 
-def _not_its_own(method: str, reply: Reply) -> TelegramError:
+def _not_its_own(method: str, reply: TelegramHttpResponse) -> TelegramError:
     """The error for a body that is no envelope: something on the way answered instead."""
     if reply.status == 429:
         return TelegramBusy(f"{method}: 429 from something on the way", seconds_of(reply.retry_after))
@@ -240,9 +251,9 @@ def _foreign(method: str, what: str) -> TelegramUnreachable:
     return TelegramUnreachable(f"{method}: {what}", may_have_acted=True)
 
 
-def _envelope(content: bytes) -> Envelope | None:
+def _envelope(content: bytes) -> TelegramEnvelope | None:
     try:
-        return msgspec.json.decode(content, type=Envelope)
+        return msgspec.json.decode(content, type=TelegramEnvelope)
     except UNREADABLE:
         return None
 

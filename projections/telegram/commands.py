@@ -10,7 +10,14 @@ from papertape.events.commands import ALL, Accepted, Close, Command, Kill, Pause
 from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.alerts.markup import bold, code, name, text
 from papertape.projections.alerts.texts import of_position, positions_part, trip_line
-from papertape.projections.telegram.parse import Act, AskClose, AskKill, AskPause, AskReset, AskResume
+from papertape.projections.telegram.parse import (
+    Act,
+    CloseCommand,
+    KillCommand,
+    PauseCommand,
+    ResetCommand,
+    ResumeCommand,
+)
 from papertape.projections.text.formats import gain, market_time
 
 if TYPE_CHECKING:
@@ -23,14 +30,14 @@ IDS_NAMED_MAX: Final = 10
 SURE: Final = "Confirm within 60 s."
 
 
-class Asked(Struct, frozen=True):
+class ConfirmationPrompt(Struct, frozen=True):
     """The question before a command, and the trip it names (0 without one)."""
 
     html: str
     trip_seq: int = 0
 
 
-class Refused(Struct, frozen=True):
+class CommandUnavailable(Struct, frozen=True):
     """Why a command cannot be meant now."""
 
     html: str
@@ -45,29 +52,29 @@ def who_of(user_id: int, first_name: str) -> str:
 # ---------------------------------------------------------------- before
 
 
-def question(act: Act, views: Views, *, fresh: bool = True) -> Asked | Refused:
+def question(act: Act, views: Views, *, fresh: bool = True) -> ConfirmationPrompt | CommandUnavailable:
     """What a command would do now. Views that are not `fresh` refuse no kill: they may tell of long ago."""
     match act:
-        case AskPause() | AskResume():
+        case PauseCommand() | ResumeCommand():
             return _pausing(act, views)
-        case AskClose():
+        case CloseCommand():
             return _closing(act, views)
-        case AskKill():
+        case KillCommand():
             return _killing(act, views, fresh=fresh)
-        case AskReset():
+        case ResetCommand():
             return _resetting(act, views)
 
 
-def _asked(head: str, details: list[str], reason: str, trip_seq: int = 0) -> Asked:
-    return Asked("\n".join([f"<b>{head}</b>", f"reason: {text(reason)}", *details, "", SURE]), trip_seq)
+def _asked(head: str, details: list[str], reason: str, trip_seq: int = 0) -> ConfirmationPrompt:
+    return ConfirmationPrompt("\n".join([f"<b>{head}</b>", f"reason: {text(reason)}", *details, "", SURE]), trip_seq)
 
 
-def _pausing(act: AskPause | AskResume, views: Views) -> Asked | Refused:
+def _pausing(act: PauseCommand | ResumeCommand, views: Views) -> ConfirmationPrompt | CommandUnavailable:
     chosen = [one for one in views.portfolio.accounts() if act.strategy in (ALL, one.strategy)]
     if not chosen:
-        return Refused("there is no such strategy")
+        return CommandUnavailable("there is no such strategy")
     who = "ALL STRATEGIES" if act.strategy == ALL else name(act.strategy)
-    if isinstance(act, AskPause):
+    if isinstance(act, PauseCommand):
         return _asked(f"Pause {who}?", ["nothing more is opened", *_stays(views, act.strategy)], act.reason)
     stopped = [f"{name(one.strategy)} stays stopped: {text(one.why)}" for one in chosen if one.state == "stopped"]
     return _asked(f"Resume {who}?", ["positions may be opened again", *stopped[:IDS_NAMED_MAX]], act.reason)
@@ -78,16 +85,16 @@ def _stays(views: Views, strategy: str) -> list[str]:
     return positions_part("stays open", positions) or ["no position is open"]
 
 
-def _closing(act: AskClose, views: Views) -> Asked | Refused:
+def _closing(act: CloseCommand, views: Views) -> ConfirmationPrompt | CommandUnavailable:
     positions = views.portfolio.positions()
     if act.opened_seq is None:
         if not positions:
-            return Refused("no position is open")
+            return CommandUnavailable("no position is open")
         return _asked(f"Close {len(positions)} at the next open?", positions_part("open", positions), act.reason)
     position = position_of(act.opened_seq, views)
     if position is None:
         ids = [_id_line(one) for one in positions[:IDS_NAMED_MAX]] or ["no position is open"]
-        return Refused("\n".join([f"no open position has the ID {code(str(act.opened_seq))}", *ids]))
+        return CommandUnavailable("\n".join([f"no open position has the ID {code(str(act.opened_seq))}", *ids]))
     head = f"Close {of_position(position.strategy, position.symbol, position.side)}?"
     return _asked(head, [f"at the next open, now {bold(gain(position.unrealised_usdt))} USDT"], act.reason)
 
@@ -96,25 +103,25 @@ def _id_line(position: PositionView) -> str:
     return f"{code(f'/close {position.opened_seq}')} {of_position(position.strategy, position.symbol, position.side)}"
 
 
-def _killing(act: AskKill, views: Views, *, fresh: bool) -> Asked | Refused:
+def _killing(act: KillCommand, views: Views, *, fresh: bool) -> ConfirmationPrompt | CommandUnavailable:
     everything = act.scope == GLOBAL_SCOPE
     standing = trip_of(act.scope, views)
     if standing is not None and fresh:
         who = "everything" if everything else name(act.scope)
-        return Refused(f"{who} is stopped already\n{trip_line(standing)}")
+        return CommandUnavailable(f"{who} is stopped already\n{trip_line(standing)}")
     known = _stays(views, ALL if everything else act.scope) if fresh else ["what is open is not known yet"]
     head = "■ STOP ALL STRATEGIES?" if everything else f"■ STOP {name(act.scope)}?"
     others = [] if everything else ["the other strategies continue"]
     return _asked(head, ["nothing is opened before a reset", *others, *known], act.reason)
 
 
-def _resetting(act: AskReset, views: Views) -> Asked | Refused:
+def _resetting(act: ResetCommand, views: Views) -> ConfirmationPrompt | CommandUnavailable:
     trip = trip_of(act.scope, views)
     if trip is None:
         held = views.portfolio.switches.global_trip
         also = f"\nthe global one is: {code('/reset global REASON')}" if held is not None else ""
         who = "the global kill switch" if act.scope == GLOBAL_SCOPE else f"the kill switch of {name(act.scope)}"
-        return Refused(f"{who} is not tripped{also}")
+        return CommandUnavailable(f"{who} is not tripped{also}")
     who = "ALL STRATEGIES" if act.scope == GLOBAL_SCOPE else name(act.scope)
     since = text(market_time(trip.tripped_at_ms))
     details = [f"stopped since {since}" if trip.tripped_at_ms else f"stopped {since}", text(trip.why)]
@@ -134,27 +141,27 @@ def trip_of(scope: str, views: Views) -> TripView | None:
 # ---------------------------------------------------------------- the command
 
 
-def command_of(act: Act, who: str, trip_seq: int, views: Views) -> Command | Refused:
+def command_of(act: Act, who: str, trip_seq: int, views: Views) -> Command | CommandUnavailable:
     """What is handed in after the press; a position that is gone meanwhile is not closed under another's name."""
     match act:
-        case AskPause():
+        case PauseCommand():
             return Pause(who, act.reason, act.strategy)
-        case AskResume():
+        case ResumeCommand():
             return Resume(who, act.reason, act.strategy)
-        case AskClose():
+        case CloseCommand():
             return _close(act, who, views)
-        case AskKill():
+        case KillCommand():
             return Kill(who, act.reason, act.scope)
-        case AskReset():
+        case ResetCommand():
             return Reset(who, act.reason, act.scope, trip_seq)
 
 
-def _close(act: AskClose, who: str, views: Views) -> Command | Refused:
+def _close(act: CloseCommand, who: str, views: Views) -> Command | CommandUnavailable:
     if act.opened_seq is None:
         return Close(who, act.reason)
     position = position_of(act.opened_seq, views)
     if position is None:
-        return Refused("the position is not open any more")
+        return CommandUnavailable("the position is not open any more")
     return Close(who, act.reason, position.strategy, position.symbol)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from papertape.projections.telegram.parse import Act
-from papertape.projections.telegram.wire import Key
+from papertape.projections.telegram.wire import InlineKeyboardButton
 
 EXPIRES_MS: Final = 60_000
 NONCE_BYTES: Final = 12
@@ -26,7 +26,7 @@ NOT_YOURS: Final = "Only who asked may press this: nothing was done."
 CANCELLED: Final = "Cancelled: nothing was done."
 
 
-class Offer(Struct, frozen=True):
+class PendingCommand(Struct, frozen=True):
     """A command that waits for its press: exactly what it was when it was asked, for whom and where."""
 
     act: Act
@@ -37,18 +37,18 @@ class Offer(Struct, frozen=True):
     html: str
 
 
-class Go(Struct, frozen=True):
+class AcceptedPress(Struct, frozen=True):
     """The press counts: this is to be done, once."""
 
-    offer: Offer
+    offer: PendingCommand
 
 
-class Stay(Struct, frozen=True):
+class RejectedPress(Struct, frozen=True):
     """The press does nothing. `over`: the buttons have no use any more; `known` is what they stood for."""
 
     why: str
     over: bool = False
-    known: Offer | None = None
+    known: PendingCommand | None = None
 
 
 class Confirmations:
@@ -56,16 +56,18 @@ class Confirmations:
 
     def __init__(self, now_ms: Callable[[], int], random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._now_ms, self._random_bytes = now_ms, random_bytes
-        self._offers: dict[bytes, Offer] = {}
-        self._pressed: dict[bytes, Offer] = {}
+        self._offers: dict[bytes, PendingCommand] = {}
+        self._pressed: dict[bytes, PendingCommand] = {}
 
-    def offer(self, act: Act, html: str, chat_id: int, user_id: int, trip_seq: int = 0) -> tuple[tuple[Key, Key], ...]:
+    def offer(
+        self, act: Act, html: str, chat_id: int, user_id: int, trip_seq: int = 0
+    ) -> tuple[tuple[InlineKeyboardButton, InlineKeyboardButton], ...]:
         """The keyboard for a command; the oldest offer goes where too many stand."""
         nonce = self._random_bytes(NONCE_BYTES).hex()
-        _put(self._offers, _hash(nonce), Offer(act, trip_seq, chat_id, user_id, self._now_ms(), html))
-        return ((Key("Confirm", f"{YES}:{nonce}"), Key("Cancel", f"{NO}:{nonce}")),)
+        _put(self._offers, _hash(nonce), PendingCommand(act, trip_seq, chat_id, user_id, self._now_ms(), html))
+        return ((InlineKeyboardButton("Confirm", f"{YES}:{nonce}"), InlineKeyboardButton("Cancel", f"{NO}:{nonce}")),)
 
-    def press(self, data: str, chat_id: int, user_id: int) -> Go | Stay:
+    def press(self, data: str, chat_id: int, user_id: int) -> AcceptedPress | RejectedPress:
         """What a press means. `data` is whatever a client sent. An offer that is pressed is used up before it acts."""
         word, _, nonce = data.partition(":")
         key = _hash(nonce)
@@ -73,22 +75,22 @@ class Confirmations:
         if offer is None:
             return self._without_offer(key, user_id)
         if offer.chat_id != chat_id or offer.user_id != user_id:
-            return Stay(NOT_YOURS)
+            return RejectedPress(NOT_YOURS)
         if word not in (YES, NO):
-            return Stay(EXPIRED)
+            return RejectedPress(EXPIRED)
         del self._offers[key]
         if not self._in_time(offer):
-            return Stay(EXPIRED, over=True, known=offer)
+            return RejectedPress(EXPIRED, over=True, known=offer)
         _put(self._pressed, key, offer)
-        return Go(offer) if word == YES else Stay(CANCELLED, over=True, known=offer)
+        return AcceptedPress(offer) if word == YES else RejectedPress(CANCELLED, over=True, known=offer)
 
-    def _without_offer(self, key: bytes, user_id: int) -> Stay:
+    def _without_offer(self, key: bytes, user_id: int) -> RejectedPress:
         pressed = self._pressed.get(key)
         if pressed is None:
-            return Stay(EXPIRED, over=True)
-        return Stay(TWICE) if pressed.user_id == user_id else Stay(NOT_YOURS)
+            return RejectedPress(EXPIRED, over=True)
+        return RejectedPress(TWICE) if pressed.user_id == user_id else RejectedPress(NOT_YOURS)
 
-    def _in_time(self, offer: Offer) -> bool:
+    def _in_time(self, offer: PendingCommand) -> bool:
         """A clock that was set back makes an offer expire too: nobody knows how old it is."""
         return 0 <= self._now_ms() - offer.asked_at_ms <= EXPIRES_MS
 
@@ -97,7 +99,7 @@ def _hash(nonce: str) -> bytes:
     return hashlib.sha256(nonce.encode("utf-8", "replace")).digest()
 
 
-def _put(offers: dict[bytes, Offer], key: bytes, offer: Offer) -> None:
+def _put(offers: dict[bytes, PendingCommand], key: bytes, offer: PendingCommand) -> None:
     if len(offers) >= OFFERS_MAX:
         del offers[next(iter(offers))]
     offers[key] = offer

@@ -24,12 +24,18 @@ from typing import Final
 
 from papertape.events.cursors import Cursors
 from papertape.events.failpoints import reach as die_here
-from papertape.projections.host import Announcer, Source
-from papertape.projections.persistence.fold_store import Keeper, KeptNowhere
+from papertape.projections.host import Announcer, EventSource
+from papertape.projections.persistence.fold_store import FoldPersistence, NullFoldStore
 from papertape.projections.telegram.address import ChatAddress
 from papertape.projections.telegram.client import TelegramClient
-from papertape.projections.telegram.delivery_queues import Deriving, Form, Lane, Parcel, Receipts
-from papertape.projections.telegram.digest import OUTAGE_MS, URGENT_SINGLE_MAX, AlertDigest, Backlog, Digesting
+from papertape.projections.telegram.delivery_queues import (
+    AlertFold,
+    DeliveryQueue,
+    DeliveryReceipts,
+    MessageForm,
+    OutgoingMessage,
+)
+from papertape.projections.telegram.digest import OUTAGE_MS, URGENT_SINGLE_MAX, AlertDigest, Backlog, DigestFold
 from papertape.projections.telegram.errors import (
     ChatMigrated,
     ChatRefused,
@@ -39,8 +45,8 @@ from papertape.projections.telegram.errors import (
     TelegramUnreachable,
     TokenRefused,
 )
-from papertape.projections.telegram.parking import Parking
-from papertape.projections.telegram.rate_limit import Clock, Pace
+from papertape.projections.telegram.parking import DeliveryPause
+from papertape.projections.telegram.rate_limit import MessageRateLimiter, TelegramClock
 from papertape.projections.telegram.statistics import DeliveryStatistics
 from papertape.projections.telegram.text import cut, one_line
 
@@ -55,21 +61,21 @@ class Notifier:
 
     def __init__(
         self,
-        reader: Source,
+        reader: EventSource,
         bus: Announcer,
         cursors: Cursors,
-        alerts: Callable[[], Deriving],
+        alerts: Callable[[], AlertFold],
         client: TelegramClient,
         address: ChatAddress,
-        clock: Clock,
+        clock: TelegramClock,
         tell: Callable[[str], None],
         *,
-        digest: Callable[[], Digesting] = AlertDigest,
-        pace: Pace | None = None,
+        digest: Callable[[], DigestFold] = AlertDigest,
+        pace: MessageRateLimiter | None = None,
         name: str = "telegram",
         begin_after_seq: int | None = None,
         notes: Mapping[int, str] | None = None,
-        keeper: Keeper | None = None,
+        keeper: FoldPersistence | None = None,
         reach: Callable[[str], None] = die_here,
     ) -> None:
         """`alerts` makes a new fold for each lane, which `keeper` may know from before; `digest` one a backlog.
@@ -80,20 +86,20 @@ class Notifier:
         are for the start of this process, by its seq.
         """
         self._reader, self._bus, self._cursors = reader, bus, cursors
-        self._alerts, self._digest, self._keeper = alerts, digest, keeper or KeptNowhere()
+        self._alerts, self._digest, self._keeper = alerts, digest, keeper or NullFoldStore()
         self._client, self._address = client, address
         self._clock, self._tell, self._reach = clock, tell, reach
-        self._pace = pace or Pace(clock)
+        self._pace = pace or MessageRateLimiter(clock)
         self._name, self._begin_after_seq, self._notes = name, begin_after_seq, notes or {}
-        self._digest_receipts = Receipts(cursors, f"{name}.digest")
-        self._lanes: tuple[Lane, ...] = ()
+        self._digest_receipts = DeliveryReceipts(cursors, f"{name}.digest")
+        self._lanes: tuple[DeliveryQueue, ...] = ()
         self._head_seq = 0
         self._sent = self._repeated = self._skipped = 0
         self._urgent_in_outage = 0
         self._backlog: Backlog | None = None
-        self._digest_form = Form.HTML
+        self._digest_form = MessageForm.HTML
         self._digest_repeat = self._digest_receipts.may_have_come(self._digest_receipts.sent_seq + 1, 0)
-        self._parking = Parking(clock, tell)
+        self._parking = DeliveryPause(clock, tell)
         self._silent_since_ms: int | None = None
         self._closed_at_ms: int | None = None
 
@@ -129,12 +135,12 @@ class Notifier:
         self._head_seq = head_seq
         self._lanes = (self._lane("urgent", floor_seq), self._lane("normal", floor_seq))
 
-    def _lane(self, kind: str, floor_seq: int) -> Lane:
-        receipts = Receipts(self._cursors, f"{self._name}.{kind}")
+    def _lane(self, kind: str, floor_seq: int) -> DeliveryQueue:
+        receipts = DeliveryReceipts(self._cursors, f"{self._name}.{kind}")
         # What is not sent yet is derived once more: the fold must not be further than that.
         fold, seq = self._keeper.restored(self._alerts(), max(floor_seq, receipts.sent_seq))
         is_urgent = kind == "urgent"
-        return Lane(
+        return DeliveryQueue(
             self._reader, receipts, fold, urgent=is_urgent, floor_seq=floor_seq, folded_seq=seq, notes=self._notes
         )
 
@@ -222,17 +228,17 @@ class Notifier:
 
     # ------------------------------------------------------------ what is due
 
-    def _age_ms(self, parcel: Parcel) -> int:
+    def _age_ms(self, parcel: OutgoingMessage) -> int:
         return max(0, self._clock.now_ms() - parcel.oldest_ms)
 
-    def _is_old(self, parcel: Parcel | None) -> bool:
+    def _is_old(self, parcel: OutgoingMessage | None) -> bool:
         return parcel is not None and self._age_ms(parcel) > OUTAGE_MS
 
     def _is_urgent_due(self) -> bool:
         pending = self._lanes[0].pending
         return pending is not None and not self._is_overflow(pending)
 
-    def _is_overflow(self, parcel: Parcel) -> bool:
+    def _is_overflow(self, parcel: OutgoingMessage) -> bool:
         """Whether an urgent alert has to wait for the digest: after an outage too many came before it."""
         if self._backlog is not None and self._backlog.collector.urgent:
             return True
@@ -243,12 +249,12 @@ class Notifier:
 
     # ------------------------------------------------------------ sending
 
-    async def _send(self, lane: Lane, parcel: Parcel) -> None:
+    async def _send(self, lane: DeliveryQueue, parcel: OutgoingMessage) -> None:
         """Send the next part of an alert; afterwards it is over, or stays where it is."""
         if await self._post(parcel, lane.receipts):
             self._took(lane, parcel)
 
-    def _took(self, lane: Lane, parcel: Parcel) -> None:
+    def _took(self, lane: DeliveryQueue, parcel: OutgoingMessage) -> None:
         """Go on behind a part that is over."""
         if not parcel.is_last:
             taken = parcel.part
@@ -278,7 +284,7 @@ class Notifier:
         self._digest_receipts.done(parcel.seq)
         for lane in self._lanes:
             lane.skip_to(parcel.seq)
-        self._backlog, self._digest_form, self._digest_repeat, self._urgent_in_outage = None, Form.HTML, False, 0
+        self._backlog, self._digest_form, self._digest_repeat, self._urgent_in_outage = None, MessageForm.HTML, False, 0
         self._reach("after_alert_cursor")
         if not parcel.is_skipped:
             self._sent += 1
@@ -299,7 +305,7 @@ class Notifier:
         self._address.notice = ""
         return True
 
-    async def _post(self, parcel: Parcel, receipts: Receipts) -> bool:
+    async def _post(self, parcel: OutgoingMessage, receipts: DeliveryReceipts) -> bool:
         """Send one request, after storing its place durably; return whether the part is done, sent or given up."""
         receipts.sending(parcel.seq, parcel.part)
         self._pace.took()
@@ -307,7 +313,7 @@ class Notifier:
         try:
             await self._address.sent(
                 lambda chat_id: self._client.send_message(
-                    chat_id, parcel.text(), html=parcel.form is Form.HTML, silent=parcel.silent
+                    chat_id, parcel.text(), html=parcel.form is MessageForm.HTML, silent=parcel.silent
                 )
             )
         except TelegramError as error:
@@ -315,14 +321,14 @@ class Notifier:
         self._reach("after_alert")
         self._repeated += parcel.repeat
         self._heard()
-        if parcel.form is Form.NOTICE:
-            parcel.form = Form.AGAIN
+        if parcel.form is MessageForm.NOTICE:
+            parcel.form = MessageForm.AGAIN
             return False
         return True
 
     # ------------------------------------------------------------ answers
 
-    def _answer(self, error: TelegramError, parcel: Parcel | None) -> bool:
+    def _answer(self, error: TelegramError, parcel: OutgoingMessage | None) -> bool:
         """Handle an error; return whether a part of the parcel is given up."""
         match error:
             case TelegramBusy():
@@ -348,20 +354,20 @@ class Notifier:
                 self._pace.failed()  # A refused question says nothing about an alert.
         return False
 
-    def _refused(self, error: RequestRefused, parcel: Parcel) -> bool:
+    def _refused(self, error: RequestRefused, parcel: OutgoingMessage) -> bool:
         """Try the next form after a refusal of the text or, in unknown words, the chat; return whether it is over."""
         self._answers()
-        if parcel.form is Form.AGAIN:
+        if parcel.form is MessageForm.AGAIN:
             self._skip(parcel, error)
             return True
-        is_first = parcel.form is Form.HTML and not self._parking.why
+        is_first = parcel.form is MessageForm.HTML and not self._parking.why
         if not parcel.simplify(error):
             self._parking.by_chat(str(error))
         elif is_first:
             self._tell(f"Telegram: a defect in the text of alert {parcel.key}: {error}; sending it in a simpler form")
         return False
 
-    def _skip(self, parcel: Parcel, error: TelegramError) -> None:
+    def _skip(self, parcel: OutgoingMessage, error: TelegramError) -> None:
         """Record a text that Telegram refuses while the chat accepts others; the chat has received a notice."""
         self._skipped += not parcel.is_skipped
         parcel.is_skipped = True

@@ -23,7 +23,7 @@ from papertape.events.cursors import Cursors
 from papertape.events.errors import LogDamaged
 from papertape.events.log import Recorded
 from papertape.projections.alerts.alert import Alert
-from papertape.projections.host import Source
+from papertape.projections.host import EventSource
 from papertape.projections.telegram.errors import MessageTooLong, TelegramError
 from papertape.projections.telegram.text import PARTS_MAX, marked, plain, split, utf16_units
 
@@ -37,7 +37,7 @@ PIECE_UNITS_MIN: Final = 256
 """A part that is too long for Telegram is halved until it is shorter than this."""
 
 
-class Form(IntEnum):
+class MessageForm(IntEnum):
     """How a part is sent. If Telegram refuses one form, the next one is tried."""
 
     HTML = 0
@@ -49,7 +49,7 @@ class Form(IntEnum):
     """The plain text again after the chat has accepted a notice: a refusal now concerns the text."""
 
 
-class Deriving(Protocol):
+class AlertFold(Protocol):
     """A fold that knows the alert of the event it took last. It is handed every event of the log, from the first."""
 
     def apply(self, recorded: Recorded, /) -> None:
@@ -62,7 +62,7 @@ class Deriving(Protocol):
         """
 
 
-class Receipts:
+class DeliveryReceipts:
     """The durable trace of what was sent."""
 
     def __init__(self, cursors: Cursors, name: str) -> None:
@@ -116,7 +116,7 @@ def stepped_back(positions: Mapping[str, int], head_seq: int) -> dict[str, int]:
     return kept
 
 
-class Parcel(Struct):
+class OutgoingMessage(Struct):
     """An alert, or a digest, on its way: the part that is next, and how it goes."""
 
     key: str
@@ -127,7 +127,7 @@ class Parcel(Struct):
     repeat: bool
     silent: bool = False
     urgent: bool = False
-    form: Form = Form.HTML
+    form: MessageForm = MessageForm.HTML
     pieces: list[str] = field(default_factory=list)
     """The rest of a part that was too long. Receipts do not cover it: after a crash the whole part is sent again."""
     is_skipped: bool = False
@@ -144,11 +144,11 @@ class Parcel(Struct):
         """Return the text to send now."""
         part = self.parts[self.part]
         match self.form:
-            case Form.HTML:
+            case MessageForm.HTML:
                 shown = part
-            case Form.PLAIN | Form.AGAIN:
+            case MessageForm.PLAIN | MessageForm.AGAIN:
                 shown = plain(part)
-            case Form.NOTICE:
+            case MessageForm.NOTICE:
                 shown = f"Telegram refused the text of alert {self.key}; read it in papertape's log."
         return marked(shown) if self.repeat else shown
 
@@ -156,15 +156,15 @@ class Parcel(Struct):
         """Choose the next form after a refusal; return False if the notice was refused, so the text is not to blame."""
         if isinstance(error, MessageTooLong) and self._halve():
             return True
-        if self.form is Form.NOTICE:
-            self.form = Form.HTML
+        if self.form is MessageForm.NOTICE:
+            self.form = MessageForm.HTML
             return False
-        self.form = Form(self.form + 1)
+        self.form = MessageForm(self.form + 1)
         return True
 
     def step(self) -> bool:
         """Advance past an accepted piece or part; return whether the whole part is done."""
-        self.form = Form.HTML
+        self.form = MessageForm.HTML
         if self.pieces:
             self.parts[self.part] = self.pieces.pop(0)
             return False
@@ -176,21 +176,21 @@ class Parcel(Struct):
         part = self.parts[self.part]
         units = utf16_units(plain(part))
         units_max = units // 2 + units // 8  # Parts end at words: with less there would be a third, tiny one.
-        if self.told is None or self.form is Form.NOTICE or units_max < PIECE_UNITS_MIN:
+        if self.told is None or self.form is MessageForm.NOTICE or units_max < PIECE_UNITS_MIN:
             return False
         first, *more = split(part, units_max)
         self.parts[self.part], self.pieces = first, [*more, *self.pieces]
         return bool(more)
 
 
-class Lane:
+class DeliveryQueue:
     """The alerts of one urgency, in the order of the log."""
 
     def __init__(
         self,
-        reader: Source,
-        receipts: Receipts,
-        fold: Deriving,
+        reader: EventSource,
+        receipts: DeliveryReceipts,
+        fold: AlertFold,
         *,
         urgent: bool,
         floor_seq: int,
@@ -200,7 +200,7 @@ class Lane:
         """Nothing up to `floor_seq` is sent; `fold` belongs to the lane and has taken everything up to `folded_seq`."""
         self.urgent = urgent
         self.receipts = receipts
-        self.pending: Parcel | None = None
+        self.pending: OutgoingMessage | None = None
         self.done_seq = max(floor_seq, receipts.sent_seq)
         """Everything up to here is sent, or is none of this lane's."""
         self.fold = fold
@@ -256,7 +256,7 @@ class Lane:
         self.fold.apply(recorded)
         self.folded_seq = recorded.seq
 
-    def _parcel(self, recorded: Recorded) -> Parcel | None:
+    def _parcel(self, recorded: Recorded) -> OutgoingMessage | None:
         """The alert of the event that was taken last, where it is this lane's."""
         alert = self.fold.alert_of(recorded, self._notes.get(recorded.seq, ""))
         if alert is None or alert.urgent is not self.urgent:
@@ -265,7 +265,7 @@ class Lane:
         if not parts:
             return None
         part = min(self.receipts.first_part(recorded.seq), len(parts) - 1)
-        return Parcel(
+        return OutgoingMessage(
             key=alert.key,
             seq=recorded.seq,
             oldest_ms=recorded.recorded_at_ms,

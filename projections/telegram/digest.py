@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from papertape.events.log import Recorded
 from papertape.projections.alerts.alert import Alert
 from papertape.projections.alerts.digest import Digest, digest_text
-from papertape.projections.telegram.delivery_queues import Form, Lane, Parcel
+from papertape.projections.telegram.delivery_queues import DeliveryQueue, MessageForm, OutgoingMessage
 from papertape.projections.telegram.text import CUT_MARK, MARK_UNITS_MAX, TEXT_UNITS_MAX, split
 
 OUTAGE_MS: Final = 3_600_000
@@ -17,7 +17,7 @@ URGENT_SINGLE_MAX: Final = 18
 """So many urgent alerts still come one by one before a digest; with it they fit into the limit of a minute."""
 
 
-class Digesting(Protocol):
+class DigestFold(Protocol):
     """A fold of a backlog. Its size does not grow with the outage."""
 
     def apply(self, recorded: Recorded, alert: Alert | None, /) -> None:
@@ -45,7 +45,7 @@ class AlertDigest:
 class Backlog:
     """What waits in both lanes, folded while it is being collected. It goes on where it stopped."""
 
-    def __init__(self, urgent: Lane, normal: Lane, digest: Digesting) -> None:
+    def __init__(self, urgent: DeliveryQueue, normal: DeliveryQueue, digest: DigestFold) -> None:
         self.count = 0
         self._lanes = {True: urgent, False: normal}
         self.collector = min(urgent, normal, key=lambda lane: (lane.folded_seq, lane.pending is None))
@@ -64,14 +64,14 @@ class Backlog:
             await asyncio.sleep(0)
             is_more = self.collector.collect(head_seq, self._take)
 
-    def parcel(self, *, form: Form, repeat: bool) -> Parcel:
+    def parcel(self, *, form: MessageForm, repeat: bool) -> OutgoingMessage:
         """The one message."""
         parts = split(self._digest.html(), TEXT_UNITS_MAX - MARK_UNITS_MAX)
         text = parts[0] if parts else f"{self.count} alerts could not be sent in time; they stand in the log."
         if len(parts) > 1:
             text += f"\n{CUT_MARK}"
         seq = self.collector.folded_seq
-        return Parcel(f"{seq}:digest", seq, self._oldest_ms, [text], 0, repeat, form=form)
+        return OutgoingMessage(f"{seq}:digest", seq, self._oldest_ms, [text], 0, repeat, form=form)
 
     def _take(self, recorded: Recorded, alert: Alert | None) -> None:
         held_back = alert is not None and recorded.seq > self._lanes[alert.urgent].done_seq

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 from papertape.events.names import near_names
 from papertape.projections.alerts.markup import bold, code, foot, message, name, text
 from papertape.projections.alerts.texts import OVER, WRONG, positions_part
-from papertape.projections.site.ports import ConditionsView, Readiness
+from papertape.projections.site.ports import ConditionsView, ReadinessView
 from papertape.projections.telegram.address import moved_words
-from papertape.projections.telegram.parse import MENU, Wrong, usage
+from papertape.projections.telegram.parse import MENU, InvalidRequest, usage
 from papertape.projections.telegram.replies import answer, feed_lines, status
 from papertape.projections.telegram.secret import redact
 from papertape.projections.telegram.text import escape
-from papertape.projections.text.causes import Chain, Condition, Link
+from papertape.projections.text.causes import CauseChain, CauseLink, ConditionView
 from papertape.projections.text.event_lines import words
 from papertape.projections.text.formats import duration, market_time, reading, utc
 from papertape.projections.text.reasons import reason_words
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import AccountView
     from papertape.projections.site.views import Views
     from papertape.projections.telegram.statistics import DeliveryStatistics
-    from papertape.projections.watchdog.watchdog import DogView
+    from papertape.projections.watchdog.watchdog import WatchdogView
 
 LINKS_SHOWN_MAX: Final = 12
 READINGS_SHOWN_MAX: Final = 16
@@ -45,7 +45,7 @@ what the views do not tell."""
 # ---------------------------------------------------------------- /why
 
 
-def why_text(views: Views, chain: Chain) -> str:
+def why_text(views: Views, chain: CauseChain) -> str:
     """The event that is asked about, and what led to it."""
     first, *causes = chain.links[:LINKS_SHOWN_MAX]
     lines = [line for link in causes for line in ["", *_link(link, f"{CAUSE} ")]]
@@ -56,12 +56,12 @@ def why_text(views: Views, chain: Chain) -> str:
     return message(head, details or ["it came from outside"], foot(recorded.seq, recorded.event.at_ms or views.at_ms))
 
 
-def _link(link: Link, mark: str) -> list[str]:
+def _link(link: CauseLink, mark: str) -> list[str]:
     recorded = link.recorded
     return [f"{mark}{code(f'#{recorded.seq}')} {text(link.line.text)}", *_detail(link)]
 
 
-def _detail(link: Link) -> list[str]:
+def _detail(link: CauseLink) -> list[str]:
     """The conditions of a decision, met or not; else the numbers it was made on."""
     note = [text(link.note)] if link.note else []
     if link.conditions:
@@ -70,7 +70,7 @@ def _detail(link: Link) -> list[str]:
     return [*[f"{text(reason_words(one.name), 40)} {code(reading(one.value))}" for one in shown], *note]
 
 
-def condition_lines(conditions: Sequence[Condition]) -> list[str]:
+def condition_lines(conditions: Sequence[ConditionView]) -> list[str]:
     """Conditions with their numbers: `✓ 15m ADX: 31.5 > 25`."""
     return [
         f"{MET if one.met else NOT_MET} {text(reason_words(one.name), 40)}: "
@@ -144,7 +144,7 @@ def _nearer(sides: Sequence[ConditionsView]) -> list[str]:
     return [*held, head, *condition_lines(one.conditions)]
 
 
-def _missing(frame: Readiness) -> str:
+def _missing(frame: ReadinessView) -> str:
     """Candles that are not there yet: `13 of 28 candles of 15m, ready 2025-01-01 14:35`."""
     there = f"{frame.candles:,} of {frame.needed:,} candles of {duration(frame.timeframe_ms)}"
     return text(f"{there}, ready {utc(frame.ready_at_ms)}")
@@ -204,7 +204,7 @@ def still_reading(seq: int, head_seq: int) -> str:
 
 def health_text(
     views: Views,
-    dog: DogView | None = None,
+    dog: WatchdogView | None = None,
     delivery: DeliveryStatistics | None = None,
     more: Sequence[str] = (),
     now_ms: int = 0,
@@ -232,7 +232,7 @@ def _parked(delivery: DeliveryStatistics | None) -> list[str]:
     return [f"{WRONG} {bold('alerts are parked')}: {text(delivery.parked)}"] if delivery and delivery.parked else []
 
 
-def _troubles(anomalies: Sequence[AnomalyView], dog: DogView | None) -> list[str]:
+def _troubles(anomalies: Sequence[AnomalyView], dog: WatchdogView | None) -> list[str]:
     """What stands in the log, and what the watchdog saw last, each once."""
     found = {(str(one.kind), one.subject): one.detail for one in anomalies}
     seen = () if dog is None else dog.troubles
@@ -247,7 +247,7 @@ def _refused_data(refused: Sequence[RefusedView]) -> list[str]:
     return [f"refused data: {named}"] if named else []
 
 
-def _dog(dog: DogView | None, now_ms: int) -> list[str]:
+def _dog(dog: WatchdogView | None, now_ms: int) -> list[str]:
     if dog is None:
         return []
     if not dog.checks:
@@ -296,7 +296,7 @@ def help_text() -> str:
     return "\n".join(["<b>papertape</b>", *shown, "", "What changes something is asked again, with buttons."])
 
 
-def wrong_text(wrong: Wrong) -> str:
+def wrong_text(wrong: InvalidRequest) -> str:
     """What is wrong with a message, and what to write instead."""
     return "\n".join([text(wrong.why), *map(code, wrong.instead)])
 

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from papertape.events.log import Recorded
-from papertape.projections.host import FOLLOW_EVENTS_MAX, Announcer, Source
-from papertape.projections.persistence.fold_store import Keeper, KeptNowhere
-from papertape.projections.telegram.delivery_queues import Deriving
+from papertape.projections.host import FOLLOW_EVENTS_MAX, Announcer, EventSource
+from papertape.projections.persistence.fold_store import FoldPersistence, NullFoldStore
+from papertape.projections.telegram.delivery_queues import AlertFold
 from papertape.projections.telegram.statistics import DeliveryStatistics
 from papertape.projections.telegram.text import one_line
 
 
-class QuietNotifier:
+class FileNotifier:
     """Tells what comes after the end of the log at the start, or after `begin_after_seq`. `alerts` is a new fold.
 
     `notes` are for the start of this process, by its seq.
@@ -21,18 +21,18 @@ class QuietNotifier:
 
     def __init__(
         self,
-        reader: Source,
+        reader: EventSource,
         bus: Announcer,
-        alerts: Deriving,
+        alerts: AlertFold,
         tell: Callable[[str], None],
         *,
         begin_after_seq: int | None = None,
         notes: Mapping[int, str] | None = None,
-        keeper: Keeper | None = None,
+        keeper: FoldPersistence | None = None,
     ) -> None:
         self._reader = reader
         self._bus = bus
-        self._keeper = keeper or KeptNowhere()
+        self._keeper = keeper or NullFoldStore()
         self._notes = notes or {}
         self._tell = tell
         self._begin_seq = begin_after_seq

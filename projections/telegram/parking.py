@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from papertape.projections.telegram.rate_limit import DOUBLINGS_MAX, Clock
+from papertape.projections.telegram.rate_limit import DOUBLINGS_MAX, TelegramClock
 
 FIRST_S: Final = 2.0
 CHAT_S_MAX: Final = 600.0
@@ -14,10 +14,10 @@ TOKEN_S_MAX: Final = 3_600.0
 """The pause after a refused token; not shorter, because Telegram counts wrong tokens."""
 
 
-class Parking:
+class DeliveryPause:
     """Whether, since when and why sending is parked. It ends with the first accepted message."""
 
-    def __init__(self, clock: Clock, tell: Callable[[str], None]) -> None:
+    def __init__(self, clock: TelegramClock, tell: Callable[[str], None]) -> None:
         self.why = ""
         self._clock, self._tell = clock, tell
         self._failures = 0

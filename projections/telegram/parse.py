@@ -28,100 +28,109 @@ COMMAND: Final = re.compile(r"/([A-Za-z0-9_]{1,32})(?:@([A-Za-z0-9_]{1,64}))?(?:
 Plain = Literal["status", "positions", "arena", "weekly", "risk", "health", "config", "version", "help"]
 
 
-class Show(Struct, frozen=True):
+class SummaryQuery(Struct, frozen=True):
     """A question without arguments."""
 
     what: Plain
 
 
-class Profit(Struct, frozen=True):
+class ProfitQuery(Struct, frozen=True):
     """The result of the last `days` UTC days, today included; 0 is since the beginning."""
 
     days: int = 0
 
 
-class Daily(Struct, frozen=True):
+class DailyResultsQuery(Struct, frozen=True):
     """The results of the last `days` UTC days, one by one."""
 
     days: int = 7
 
 
-class LastTrades(Struct, frozen=True):
+class RecentTradesQuery(Struct, frozen=True):
     """The last `count` closed trades."""
 
     count: int = 5
 
 
-class LastEvents(Struct, frozen=True):
+class RecentEventsQuery(Struct, frozen=True):
     """The last `count` events that people want to see."""
 
     count: int = 10
 
 
-class Why(Struct, frozen=True):
+class CauseQuery(Struct, frozen=True):
     """The causes of the event at `seq`."""
 
     seq: int
 
 
-class WhyNot(Struct, frozen=True):
+class NoPositionQuery(Struct, frozen=True):
     """Why nobody holds a position in `symbol`."""
 
     symbol: str
 
 
-class AsOf(Struct, frozen=True):
+class AsOfQuery(Struct, frozen=True):
     """How it stood at an event, or at a time of the market; the other one is None."""
 
     seq: int | None = None
     at_ms: int | None = None
 
 
-class AskPause(Struct, frozen=True):
+class PauseCommand(Struct, frozen=True):
     """Open nothing with a strategy, or with all."""
 
     strategy: str
     reason: str
 
 
-class AskResume(Struct, frozen=True):
+class ResumeCommand(Struct, frozen=True):
     """End a pause, or all."""
 
     strategy: str
     reason: str
 
 
-class AskClose(Struct, frozen=True):
+class CloseCommand(Struct, frozen=True):
     """Leave the position that `opened_seq` opened; None means every one."""
 
     opened_seq: int | None
     reason: str
 
 
-class AskKill(Struct, frozen=True):
+class KillCommand(Struct, frozen=True):
     """Trip the kill switch of a strategy, or the global one."""
 
     scope: str
     reason: str
 
 
-class AskReset(Struct, frozen=True):
+class ResetCommand(Struct, frozen=True):
     """End the trip of a strategy or the global one."""
 
     scope: str
     reason: str
 
 
-class Wrong(Struct, frozen=True):
+class InvalidRequest(Struct, frozen=True):
     """What cannot be understood, why, and what to write instead."""
 
     why: str
     instead: tuple[str, ...] = ()
 
 
-Act = AskPause | AskResume | AskClose | AskKill | AskReset
-Question = Show | Profit | Daily | LastTrades | LastEvents | Why | WhyNot | AsOf
-Request = Question | Act | Wrong
+Act = PauseCommand | ResumeCommand | CloseCommand | KillCommand | ResetCommand
+Question = (
+    SummaryQuery
+    | ProfitQuery
+    | DailyResultsQuery
+    | RecentTradesQuery
+    | RecentEventsQuery
+    | CauseQuery
+    | NoPositionQuery
+    | AsOfQuery
+)
+Request = Question | Act | InvalidRequest
 
 MENU: Final[dict[str, tuple[str, str]]] = {
     "status": ("", "equity, today, what stands"),
@@ -154,16 +163,16 @@ def request_of(message: str, strategies: Sequence[str] = (), bot_name: str = "")
     text = message.strip()[:TEXT_CHARS_MAX]
     found = COMMAND.match(text)
     if found is None:
-        return Wrong("commands begin with /", ("/help",))
+        return InvalidRequest("commands begin with /", ("/help",))
     name, addressed = found[1].lower(), found[2]
     if addressed and bot_name and addressed.lower() != bot_name.lower():
         return None
     rest = " ".join(text[found.end() :].split())
     if name == "start":
-        return Show("help")
+        return SummaryQuery("help")
     if name not in MENU:
         close = near_names(name, MENU, 0.5)
-        return Wrong(f"there is no command /{name}", tuple(f"/{one}" for one in close) or ("/help",))
+        return InvalidRequest(f"there is no command /{name}", tuple(f"/{one}" for one in close) or ("/help",))
     return _asked(name, rest, tuple(strategies))
 
 
@@ -175,7 +184,7 @@ def usage(name: str) -> str:
 def _asked(name: str, rest: str, strategies: tuple[str, ...]) -> Request:
     match name:
         case "status" | "positions" | "arena" | "weekly" | "risk" | "health" | "config" | "version" | "help":
-            return Show(name)
+            return SummaryQuery(name)
         case "pause" | "resume":
             return _pause_or_resume(name, rest, strategies)
         case "close":
@@ -185,7 +194,7 @@ def _asked(name: str, rest: str, strategies: tuple[str, ...]) -> Request:
         case "reset":
             return _reset(rest, strategies)
         case "whynot":
-            return WhyNot(rest.split(maxsplit=1)[0]) if rest else _wrong(name, "which symbol?")
+            return NoPositionQuery(rest.split(maxsplit=1)[0]) if rest else _wrong(name, "which symbol?")
         case "asof":
             return _as_of(rest)
         case _:
@@ -197,23 +206,23 @@ def _numbered(name: str, rest: str) -> Request:
     if rest and number is None:
         return _wrong(name, f"{rest[:40]!r} is no whole number")
     if name == "why":
-        return Why(number) if number else _wrong(name, "which event? Every message ends with its number")
+        return CauseQuery(number) if number else _wrong(name, "which event? Every message ends with its number")
     if number == 0:
         return _wrong(name, "that would be nothing")
     match name:
         case "profit":
-            return Profit(min(number or 0, DAYS_MAX))
+            return ProfitQuery(min(number or 0, DAYS_MAX))
         case "daily":
-            return Daily(min(number or 7, COUNT_MAX))
+            return DailyResultsQuery(min(number or 7, COUNT_MAX))
         case "trades":
-            return LastTrades(min(number or 5, COUNT_MAX))
+            return RecentTradesQuery(min(number or 5, COUNT_MAX))
         case _:
-            return LastEvents(min(number or 10, COUNT_MAX))
+            return RecentEventsQuery(min(number or 10, COUNT_MAX))
 
 
 def _pause_or_resume(name: str, rest: str, strategies: tuple[str, ...]) -> Request:
     """Parse a strategy's name or `all`, then a reason; without a name, a reason must be quoted."""
-    kind = AskPause if name == "pause" else AskResume
+    kind = PauseCommand if name == "pause" else ResumeCommand
     first, _, after = rest.partition(" ")
     if not first or first[0] in QUOTES:
         return kind(ALL, _reason(rest) or NO_REASON)
@@ -231,30 +240,30 @@ def _kill(rest: str, strategies: tuple[str, ...]) -> Request:
     """
     first, _, after = rest.partition(" ")
     if not first or first[0] in QUOTES:
-        return AskKill(GLOBAL_SCOPE, _reason(rest) or NO_REASON)
+        return KillCommand(GLOBAL_SCOPE, _reason(rest) or NO_REASON)
     known = _known(first, (*strategies, ALL, GLOBAL_SCOPE))
     if known is not None:
-        return AskKill(GLOBAL_SCOPE if known == ALL else known, _reason(after) or NO_REASON)
+        return KillCommand(GLOBAL_SCOPE if known == ALL else known, _reason(after) or NO_REASON)
     if strategies and (not after or near_names(first, strategies)):
         return _unknown("kill", first, after, strategies)
-    return AskKill(GLOBAL_SCOPE, _reason(rest))
+    return KillCommand(GLOBAL_SCOPE, _reason(rest))
 
 
-def _unknown(name: str, first: str, after: str, strategies: tuple[str, ...]) -> Wrong:
+def _unknown(name: str, first: str, after: str, strategies: tuple[str, ...]) -> InvalidRequest:
     """Refuse an unknown strategy, and suggest the command with similar names, or with every name and `all`."""
     near = [f"/{name} {one} {after}".rstrip() for one in near_names(first, strategies)]
     every = [f"/{name} {one} {after}".rstrip() for one in strategies[:NAMED_MAX]]
     instead = near or [*every, f"/{name} {ALL} {first} {after}".rstrip()]
-    return Wrong(unknown_name("strategy", first, strategies), tuple(instead))
+    return InvalidRequest(unknown_name("strategy", first, strategies), tuple(instead))
 
 
 def _close(rest: str) -> Request:
     first, _, after = rest.partition(" ")
     reason = _reason(after) or NO_REASON
     if first.lower() == ALL:
-        return AskClose(None, reason)
+        return CloseCommand(None, reason)
     seq = _whole(first.removeprefix("#"))
-    return AskClose(seq, reason) if seq else _wrong("close", "which position? /positions shows the IDs")
+    return CloseCommand(seq, reason) if seq else _wrong("close", "which position? /positions shows the IDs")
 
 
 def _reset(rest: str, strategies: tuple[str, ...]) -> Request:
@@ -265,24 +274,24 @@ def _reset(rest: str, strategies: tuple[str, ...]) -> Request:
         scopes = (*strategies[:NAMED_MAX], GLOBAL_SCOPE)
         close = near_names(first, scopes, 0.5) or [*scopes]
         why = unknown_name("strategy", first, scopes) if first else "which kill switch?"
-        return Wrong(why, tuple(f"/reset {one} REASON" for one in close))
+        return InvalidRequest(why, tuple(f"/reset {one} REASON" for one in close))
     if not reason:
-        return Wrong("a reset needs a reason: it is kept in the log", (f"/reset {scope} REASON",))
-    return AskReset(scope, reason)
+        return InvalidRequest("a reset needs a reason: it is kept in the log", (f"/reset {scope} REASON",))
+    return ResetCommand(scope, reason)
 
 
 def _as_of(rest: str) -> Request:
     seq = _whole(rest.removeprefix("#"))
     if seq:
-        return AsOf(seq=seq)
+        return AsOfQuery(seq=seq)
     at_ms = moment_ms(rest)
     if at_ms is not None:
-        return AsOf(at_ms=at_ms)
-    return Wrong(f"when? {usage('asof')}", ("/asof 4711", "/asof 2025-03-01", "/asof 2025-03-01 14:05"))
+        return AsOfQuery(at_ms=at_ms)
+    return InvalidRequest(f"when? {usage('asof')}", ("/asof 4711", "/asof 2025-03-01", "/asof 2025-03-01 14:05"))
 
 
-def _wrong(name: str, why: str) -> Wrong:
-    return Wrong(why, (usage(name),))
+def _wrong(name: str, why: str) -> InvalidRequest:
+    return InvalidRequest(why, (usage(name),))
 
 
 def _whole(text: str) -> int | None:

@@ -51,7 +51,7 @@ PERCENT_MAX: Final = 1e9
 DAY_MS: Final = 86_400_000
 
 
-class Curve(Struct, frozen=True):
+class PlotSeries(Struct, frozen=True):
     """A strategy's course: what it began with and when, its points, oldest first, and until when they hold."""
 
     name: str
@@ -71,7 +71,7 @@ class Curve(Struct, frozen=True):
         return min(max(percent, -PERCENT_MAX), PERCENT_MAX)
 
 
-def total_of(curves: Sequence[Curve]) -> Curve:
+def total_of(curves: Sequence[PlotSeries]) -> PlotSeries:
     """All strategies as one; a strategy that has not begun counts with its capital."""
     times_ms = sorted({point.at_ms for curve in curves for point in curve.points})
     capital = sum(curve.capital_usdt for curve in curves)
@@ -79,10 +79,10 @@ def total_of(curves: Sequence[Curve]) -> Curve:
     sums = [sum(own * (1.0 + percents[i] / 100.0) for own, percents in each) for i in range(len(times_ms))]
     points = tuple(map(EquityPoint, times_ms, sums))
     begun = [curve.from_ms for curve in curves if curve.points]
-    return Curve("all", capital, min(begun, default=0), max((one.until_ms for one in curves), default=0), points)
+    return PlotSeries("all", capital, min(begun, default=0), max((one.until_ms for one in curves), default=0), points)
 
 
-class Frame(Struct, frozen=True):
+class PlotArea(Struct, frozen=True):
     """What is shown where: times and percents, and the panel's edges in pixels."""
 
     from_ms: int
@@ -101,7 +101,7 @@ class Frame(Struct, frozen=True):
         return self.bottom - (value - self.low) / (self.high - self.low) * (self.bottom - TOP)
 
 
-def picture(title: str, curves: Sequence[Curve]) -> bytes:
+def picture(title: str, curves: Sequence[PlotSeries]) -> bytes:
     """A PNG of 1,000 x 600 pixels."""
     drawn = [curve for curve in curves if curve.points][: len(COLOURS)]
     frame = _frame(drawn)
@@ -119,7 +119,7 @@ def picture(title: str, curves: Sequence[Curve]) -> bytes:
     return png.getvalue()
 
 
-def _frame(curves: Sequence[Curve]) -> Frame:
+def _frame(curves: Sequence[PlotSeries]) -> PlotArea:
     from_ms = min((curve.from_ms for curve in curves), default=0)
     until_ms = max((curve.until_ms for curve in curves), default=0)
     values = [0.0, *(value for curve in curves for value in curve.percents([p.at_ms for p in curve.points]))]
@@ -129,7 +129,7 @@ def _frame(curves: Sequence[Curve]) -> Frame:
     step = nice_step((high - low) / (LABELS_MAX - 1))
     rows = -(-len(curves) // LEGEND_COLUMNS)
     bottom = HEIGHT - BOTTOM_PX - LEGEND_PX * max(1, rows)
-    return Frame(from_ms, until_ms, low // step * step, -(-high // step) * step, step, bottom)
+    return PlotArea(from_ms, until_ms, low // step * step, -(-high // step) * step, step, bottom)
 
 
 def nice_step(raw: float) -> float:
@@ -142,7 +142,7 @@ def nice_step(raw: float) -> float:
     return next((power * step for step in STEPS if power * step >= raw), power * 10.0)
 
 
-def _panel(pen: _Pen, title: str, frame: Frame) -> None:
+def _panel(pen: _Pen, title: str, frame: PlotArea) -> None:
     pen.text((LEFT, 22), title[:TITLE_CHARS_MAX], INK, 30)
     pen.text((WIDTH - RIGHT, 26), f"until {utc(frame.until_ms)} UTC", FAINT, 22, anchor="ra")
     pen.box((LEFT, TOP, WIDTH - RIGHT, frame.bottom), PANEL)
@@ -164,7 +164,7 @@ def _places(step: float) -> int:
     return next((places for places in range(6) if abs(step * 10**places - round(step * 10**places)) < 1e-6), 6)
 
 
-def _times(frame: Frame) -> list[tuple[float, str, str]]:
+def _times(frame: PlotArea) -> list[tuple[float, str, str]]:
     """Five times along the bottom: days, or minutes where the span is short."""
     span = frame.until_ms - frame.from_ms
     part = slice(5, 10) if span > 4 * DAY_MS else slice(5, 16) if span > DAY_MS else slice(11, 16)
@@ -173,7 +173,7 @@ def _times(frame: Frame) -> list[tuple[float, str, str]]:
     return [(at_ms, utc(int(at_ms))[part], anchor) for at_ms, anchor in found]
 
 
-def _legend(pen: _Pen, curves: Sequence[Curve]) -> None:
+def _legend(pen: _Pen, curves: Sequence[PlotSeries]) -> None:
     """The names with their results, the best first, in columns."""
     width = (WIDTH - LEFT - RIGHT) / LEGEND_COLUMNS
     rows = max(1, -(-len(curves) // LEGEND_COLUMNS))

@@ -34,9 +34,9 @@ from papertape.projections.telegram.rate_limit import (
     BUSY_EXTRA_S,
     DOUBLINGS_MAX,
     RETRY_AFTER_S_MAX,
-    Clock,
+    TelegramClock,
 )
-from papertape.projections.telegram.wire import CallbackQuery, Message, Update
+from papertape.projections.telegram.wire import CallbackQuery, ChatMessage, Update
 
 POLL_S: Final = 25
 CONFLICT_S: Final = 15.0
@@ -47,7 +47,7 @@ HASTE_S: Final = 0.5
 LAST_DIGITS: Final = 1_000
 
 
-class Gate(Struct, frozen=True):
+class ChatAllowlist(Struct, frozen=True):
     """Who is listened to: this chat, and in it these users; without any, the one whose private chat it is."""
 
     chat_id: int
@@ -59,7 +59,7 @@ class Gate(Struct, frozen=True):
         own = (self.chat_id,) if self.chat_id > 0 else ()
         return frozenset(self.user_ids or own)
 
-    def admits(self, message: Message) -> bool:
+    def admits(self, message: ChatMessage) -> bool:
         """Whether a message counts: written now, by an allowed human, in this chat."""
         sender = message.sender
         if sender is None or sender.is_bot or message.forwarded:
@@ -97,7 +97,7 @@ class Poller:
         cursors: Cursors,
         handle: Callable[[Update], Awaitable[None]],
         greet: Callable[[], Awaitable[None]],
-        clock: Clock,
+        clock: TelegramClock,
         tell: Callable[[str], None],
         name: str = "telegram.updates",
         chance: Random | None = None,

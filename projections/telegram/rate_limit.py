@@ -27,7 +27,7 @@ BUSY_EXTRA_S: Final = 0.5
 RETRY_AFTER_S_MAX: Final = 86_400.0
 
 
-class Clock(Protocol):
+class TelegramClock(Protocol):
     """Where the time comes from, and what waits for it."""
 
     def now_ms(self) -> int:
@@ -37,10 +37,10 @@ class Clock(Protocol):
         """Let `seconds` pass."""
 
 
-class Pace:
+class MessageRateLimiter:
     """Says how long the next message has to wait. Nothing here sleeps."""
 
-    def __init__(self, clock: Clock, chance: Random | None = None) -> None:
+    def __init__(self, clock: TelegramClock, chance: Random | None = None) -> None:
         self._clock = clock
         self._chance = chance or Random()  # noqa: S311 - jitter is no secret.
         self._taken_ms: deque[int] = deque(maxlen=A_MINUTE_MAX)

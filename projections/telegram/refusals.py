@@ -2,7 +2,7 @@
 
 The Bot API describes errors only in words, which may change. A wrong guess must lose nothing: an error known to
 concern the chat makes alerts wait; otherwise simpler forms are tried
-(`projections.telegram.delivery_queues.Form`), the last of which the chat takes if it takes anything.
+(`projections.telegram.delivery_queues.MessageForm`), the last of which the chat takes if it takes anything.
 
 | speaks of             | examples                                                              | error            |
 |-----------------------|-----------------------------------------------------------------------|------------------|
@@ -32,7 +32,7 @@ from papertape.projections.telegram.errors import (
     TelegramUnreachable,
     TokenRefused,
 )
-from papertape.projections.telegram.wire import Envelope
+from papertape.projections.telegram.wire import TelegramEnvelope
 
 RETRY_AFTER_S_DEFAULT: Final = 5.0
 SLOW_MODE: Final = re.compile(r"slow_?mode_wait(?:_(\d{1,6}))?")
@@ -55,7 +55,7 @@ OF_THE_KEYS: Final = re.compile(r"\bbutton_|reply_markup|user_privacy_restricted
 """These mention users and bots too, but concern a button."""
 
 
-def error_of(method: str, envelope: Envelope, words: str, status: int, retry_after: str) -> TelegramError:
+def error_of(method: str, envelope: TelegramEnvelope, words: str, status: int, retry_after: str) -> TelegramError:
     """Return the error for a failed answer from Telegram itself; `words` is its cleaned description."""
     code, lower = envelope.error_code or status, words.lower()
     text = f"{method}: {code} {words}"

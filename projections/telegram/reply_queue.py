@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from papertape.events.tasks import failure_of
 from papertape.projections.telegram.errors import RequestRefused, TelegramBusy, TelegramError, TelegramUnreachable
-from papertape.projections.telegram.rate_limit import Clock, Pace
+from papertape.projections.telegram.rate_limit import MessageRateLimiter, TelegramClock
 
 SENDERS: Final = 3
 WAITING_MAX: Final = 100
@@ -26,10 +26,10 @@ T = TypeVar("T")
 Errand = Callable[[], Awaitable[None]]
 
 
-class Outbox:
+class ReplyQueue:
     """Errands and who runs them. `run` belongs to one task; it ends when it is cancelled."""
 
-    def __init__(self, pace: Pace, clock: Clock, tell: Callable[[str], None]) -> None:
+    def __init__(self, pace: MessageRateLimiter, clock: TelegramClock, tell: Callable[[str], None]) -> None:
         self.dropped = 0
         self._pace, self._clock, self._tell = pace, clock, tell
         self._urgent: asyncio.Queue[Errand] = asyncio.Queue(WAITING_MAX)

@@ -29,7 +29,7 @@ MASK: Final = "<token>"
 LINE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
 
 
-class Token:
+class BotToken:
     """A bot's token. Every text of it is a mask, and it cannot be copied into a file by pickling."""
 
     __slots__ = ("_text",)
@@ -56,14 +56,14 @@ class Token:
         raise TypeError("a token is not pickled")
 
 
-class Access(Struct, frozen=True):
+class ChatCredentials(Struct, frozen=True):
     """What sending needs."""
 
-    token: Token
+    token: BotToken
     chat_id: int
 
     def __repr__(self) -> str:
-        return f"Access(token={MASK}, chat_id=...{self.chat_id % 1_000:03d})"
+        return f"ChatCredentials(token={MASK}, chat_id=...{self.chat_id % 1_000:03d})"
 
 
 def redact(text: str) -> str:
@@ -85,7 +85,7 @@ class Redaction(logging.Filter):
         return True
 
 
-def access(variables: Mapping[str, str]) -> Access | None:
+def access(variables: Mapping[str, str]) -> ChatCredentials | None:
     """What the variables give; None without a token.
 
     Raises TokenMalformed, ChatIdMalformed and SecretUnreadable; none of them shows what was given.
@@ -93,8 +93,8 @@ def access(variables: Mapping[str, str]) -> Access | None:
     text = secret(variables, TOKEN_VARIABLE)
     if not text:
         return None
-    token = Token(text)
-    return Access(token, _chat_id(secret(variables, CHAT_VARIABLE)))
+    token = BotToken(text)
+    return ChatCredentials(token, _chat_id(secret(variables, CHAT_VARIABLE)))
 
 
 def variables_of(

@@ -26,7 +26,7 @@ class Chat(Struct, frozen=True):
     type: str = ""
 
 
-class Message(Struct, frozen=True):
+class ChatMessage(Struct, frozen=True):
     """A message of anybody. An inaccessible one has the date 0 and no text."""
 
     message_id: int
@@ -49,7 +49,7 @@ class CallbackQuery(Struct, frozen=True):
 
     id: str
     sender: User = field(name="from")
-    message: Message | None = None
+    message: ChatMessage | None = None
     data: str = ""
     inline_message_id: str = ""
 
@@ -58,7 +58,7 @@ class Update(Struct, frozen=True):
     """Something happened. Where both fields are None it is something that is not understood here."""
 
     update_id: int
-    message: Message | None = None
+    message: ChatMessage | None = None
     callback_query: CallbackQuery | None = None
 
 
@@ -69,28 +69,28 @@ class BotCommand(Struct, frozen=True):
     description: str
 
 
-class Key(Struct, frozen=True):
+class InlineKeyboardButton(Struct, frozen=True):
     """A button under a message. `data` has 1 to 64 bytes."""
 
     text: str
     data: str = field(name="callback_data")
 
 
-class Parameters(Struct, frozen=True):
+class ResponseParameters(Struct, frozen=True):
     """What helps to answer an error."""
 
     retry_after: float | None = None
     migrate_to_chat_id: int | None = None
 
 
-class Envelope(Struct, frozen=True):
+class TelegramEnvelope(Struct, frozen=True):
     """What every answer is wrapped in."""
 
     ok: bool
     result: Raw = Raw(b"null")
     error_code: int = 0
     description: str = ""
-    parameters: Parameters = Parameters()
+    parameters: ResponseParameters = ResponseParameters()
 
 
 class _Numbered(Struct, frozen=True):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from papertape.events.facts import OrderPlaced, OrderRejected, RunnerConfigured
 from papertape.events.log import Recorded
-from papertape.projections.text.event_lines import Contracts, Line, words
+from papertape.projections.text.event_lines import Contracts, EventLine, words
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CHAIN_LINKS_MAX = 64
 
 
-class Condition(Struct, frozen=True):
+class ConditionView(Struct, frozen=True):
     """One condition of a strategy as it stood at a decision: `value relation threshold`, met or not."""
 
     name: str
@@ -30,60 +30,60 @@ class Condition(Struct, frozen=True):
 
 InForce = Callable[[str, int], RunnerConfigured | None]
 """Which configuration a strategy ran under when an event was decided."""
-Explain = Callable[[OrderPlaced | OrderRejected, RunnerConfigured | None], tuple[Sequence[Condition], str]]
+Explain = Callable[[OrderPlaced | OrderRejected, RunnerConfigured | None], tuple[Sequence[ConditionView], str]]
 """The conditions of an entry under a configuration, and what is to be said of them."""
 
 
-class Reading(Struct, frozen=True):
+class ReadingView(Struct, frozen=True):
     """One number a decision was made on."""
 
     name: str
     value: float
 
 
-class Link(Struct, frozen=True):
+class CauseLink(Struct, frozen=True):
     """One event of the chain. Only orders have readings, and conditions where the strategy explains them.
 
     `note` is what is to be said of the conditions, as that the code was changed since; mostly nothing.
     """
 
     recorded: Recorded
-    line: Line
-    readings: tuple[Reading, ...]
-    conditions: tuple[Condition, ...] = ()
+    line: EventLine
+    readings: tuple[ReadingView, ...]
+    conditions: tuple[ConditionView, ...] = ()
     note: str = ""
 
 
-class Chain(Struct, frozen=True):
+class CauseChain(Struct, frozen=True):
     """From the event asked about, first, to its root cause, last. `complete` is False when it was cut short."""
 
-    links: tuple[Link, ...]
+    links: tuple[CauseLink, ...]
     complete: bool
 
 
-def why(seq: int, lookup: Callable[[int], Recorded], contracts: Contracts) -> Chain:
+def why(seq: int, lookup: Callable[[int], Recorded], contracts: Contracts) -> CauseChain:
     """The chain of the event at `seq`; `lookup` finds an event by its seq and raises what it raises.
 
     A cause lies before its effect: a chain that says otherwise, or is longer than `CHAIN_LINKS_MAX`, is cut.
     """
-    links: list[Link] = []
+    links: list[CauseLink] = []
     while len(links) < CHAIN_LINKS_MAX:
         recorded = lookup(seq)
-        links.append(Link(recorded, words(recorded, contracts), _readings(recorded.event)))
+        links.append(CauseLink(recorded, words(recorded, contracts), _readings(recorded.event)))
         if recorded.cause == 0:
-            return Chain(tuple(links), complete=True)
+            return CauseChain(tuple(links), complete=True)
         if not 0 < recorded.cause < seq:
             break
         seq = recorded.cause
-    return Chain(tuple(links), complete=False)
+    return CauseChain(tuple(links), complete=False)
 
 
-def explained(chain: Chain, in_force: InForce, explain: Explain) -> Chain:
+def explained(chain: CauseChain, in_force: InForce, explain: Explain) -> CauseChain:
     """A chain with the conditions of its decided entries."""
     return replace(chain, links=tuple(_explained(link, in_force, explain) for link in chain.links))
 
 
-def _explained(link: Link, in_force: InForce, explain: Explain) -> Link:
+def _explained(link: CauseLink, in_force: InForce, explain: Explain) -> CauseLink:
     event = link.recorded.event
     if not is_entry(event):
         return link
@@ -96,7 +96,7 @@ def is_entry(event: Event) -> TypeGuard[OrderPlaced | OrderRejected]:
     return isinstance(event, OrderRejected) or (isinstance(event, OrderPlaced) and event.action == "entry")
 
 
-def _readings(event: Event) -> tuple[Reading, ...]:
+def _readings(event: Event) -> tuple[ReadingView, ...]:
     if not isinstance(event, OrderPlaced | OrderRejected):
         return ()
-    return tuple(Reading(name, value) for name, value in event.readings.items())
+    return tuple(ReadingView(name, value) for name, value in event.readings.items())

@@ -83,7 +83,7 @@ _TIMING = {Timing.ON_TIME: "", Timing.LATE: ", late", Timing.WARM_UP: ", warm-up
 _BACKGROUND = (CandleClosed, FundingRateSettled, OpenInterestObserved)
 
 
-class Line(Struct, frozen=True):
+class EventLine(Struct, frozen=True):
     """One event in words. `kind` is for colours, `icon` a single character for a terminal."""
 
     kind: Kind
@@ -95,7 +95,7 @@ class Line(Struct, frozen=True):
         return ICONS[self.kind]
 
 
-def words(recorded: Recorded, contracts: Contracts) -> Line:
+def words(recorded: Recorded, contracts: Contracts) -> EventLine:
     """The line of a recorded event."""
     return line(recorded.event, contracts)
 
@@ -106,7 +106,7 @@ def interesting(event: Event) -> bool:
 
 
 @singledispatch
-def line(event: Event, _: Contracts) -> Line:
+def line(event: Event, _: Contracts) -> EventLine:
     """The line of an event. Raises TypeError for a type that has no words yet."""
     raise TypeError(f"{type(event).__name__} has no words: add them in projections/text/event_lines.py")
 
@@ -115,115 +115,117 @@ def line(event: Event, _: Contracts) -> Line:
 
 
 @line.register
-def _contract_listed(event: ContractListed, _: Contracts) -> Line:
+def _contract_listed(event: ContractListed, _: Contracts) -> EventLine:
     own = {event.symbol: event}
     tick = price(event.tick_numerator / event.tick_denominator, event.symbol, own)
     lot = quantity(event.lot_numerator / event.lot_denominator, event.symbol, own)
     text = f"{event.symbol} is traded in {duration(event.timeframe_ms)} candles, tick {tick}, lot {lot}"
-    return Line("market", f"{text} ({event.source})")
+    return EventLine("market", f"{text} ({event.source})")
 
 
 @line.register
-def _contract_delisted(event: ContractDelisted, _: Contracts) -> Line:
+def _contract_delisted(event: ContractDelisted, _: Contracts) -> EventLine:
     when = "open positions are settled at its last close 24 h after its last candle, or when they are closed"
-    return Line("alarm", f"{event.symbol} is delisted: {event.reason}; {when}")
+    return EventLine("alarm", f"{event.symbol} is delisted: {event.reason}; {when}")
 
 
 @line.register
-def _candle_closed(event: CandleClosed, contracts: Contracts) -> Line:
+def _candle_closed(event: CandleClosed, contracts: Contracts) -> EventLine:
     prices = (event.close, event.open, event.high, event.low)
     close, first, high, low = (price(value, event.symbol, contracts) for value in prices)
     text = f"{event.symbol} closed at {close}, open {first}, high {high}, low {low}, volume {event.volume:,.10g}"
-    return Line("market", text + _TIMING[event.timing])
+    return EventLine("market", text + _TIMING[event.timing])
 
 
 @line.register
-def _funding_rate_settled(event: FundingRateSettled, _: Contracts) -> Line:
-    return Line("market", f"{event.symbol} funding settled at {rate_percent(event.rate)}")
+def _funding_rate_settled(event: FundingRateSettled, _: Contracts) -> EventLine:
+    return EventLine("market", f"{event.symbol} funding settled at {rate_percent(event.rate)}")
 
 
 @line.register
-def _open_interest_observed(event: OpenInterestObserved, _: Contracts) -> Line:
-    return Line("market", f"{event.symbol} open interest {event.open_interest_base:,.10g} coins")
+def _open_interest_observed(event: OpenInterestObserved, _: Contracts) -> EventLine:
+    return EventLine("market", f"{event.symbol} open interest {event.open_interest_base:,.10g} coins")
 
 
 @line.register
-def _feed_connected(event: FeedConnected, _: Contracts) -> Line:
+def _feed_connected(event: FeedConnected, _: Contracts) -> EventLine:
     pace = "as fast as it can" if event.speed == 0.0 else f"at {event.speed:g} times real time"
-    return Line("feed", f"feed {event.feed} connected" + ("" if event.speed == 1.0 else f", {pace}"))
+    return EventLine("feed", f"feed {event.feed} connected" + ("" if event.speed == 1.0 else f", {pace}"))
 
 
 @line.register
-def _feed_lost(event: FeedLost, _: Contracts) -> Line:
-    return Line("alarm", f"feed {event.feed} lost: {event.reason}")
+def _feed_lost(event: FeedLost, _: Contracts) -> EventLine:
+    return EventLine("alarm", f"feed {event.feed} lost: {event.reason}")
 
 
 @line.register
-def _gap_found(event: GapFound, _: Contracts) -> Line:
+def _gap_found(event: GapFound, _: Contracts) -> EventLine:
     span = f"from {utc(event.from_ms)} to {utc(event.until_ms)} UTC"
-    return Line("alarm", f"{event.symbol} misses {_count(event.missing_candles, 'candle')} {span}")
+    return EventLine("alarm", f"{event.symbol} misses {_count(event.missing_candles, 'candle')} {span}")
 
 
 @line.register
-def _gap_filled(event: GapFilled, _: Contracts) -> Line:
+def _gap_filled(event: GapFilled, _: Contracts) -> EventLine:
     span = f"from {utc(event.from_ms)} to {utc(event.until_ms)} UTC"
-    return Line("feed", f"{event.symbol} got {_count(event.candles, 'candle')} after the fact, {span}")
+    return EventLine("feed", f"{event.symbol} got {_count(event.candles, 'candle')} after the fact, {span}")
 
 
 @line.register
-def _data_refused(event: DataRefused, _: Contracts) -> Line:
+def _data_refused(event: DataRefused, _: Contracts) -> EventLine:
     times, lasted = _count(event.count, "time"), duration(event.at_ms - event.since_ms)
-    return Line("feed", f"{event.feed} refused data {times} in {lasted}, {reason_words(event.reason)}: {event.newest}")
+    return EventLine(
+        "feed", f"{event.feed} refused data {times} in {lasted}, {reason_words(event.reason)}: {event.newest}"
+    )
 
 
 @line.register
-def _symbol_suspended(event: SymbolSuspended, _: Contracts) -> Line:
-    return Line("alarm", f"{event.symbol} is not tradable: {event.reason}")
+def _symbol_suspended(event: SymbolSuspended, _: Contracts) -> EventLine:
+    return EventLine("alarm", f"{event.symbol} is not tradable: {event.reason}")
 
 
 @line.register
-def _symbol_resumed(event: SymbolResumed, _: Contracts) -> Line:
-    return Line("good", f"{event.symbol} is tradable again: {event.reason}")
+def _symbol_resumed(event: SymbolResumed, _: Contracts) -> EventLine:
+    return EventLine("good", f"{event.symbol} is tradable again: {event.reason}")
 
 
 # ---------------------------------------------------------------- trading
 
 
 @line.register
-def _order_placed(event: OrderPlaced, contracts: Contracts) -> Line:
+def _order_placed(event: OrderPlaced, contracts: Contracts) -> EventLine:
     size = quantity(event.quantity_base, event.symbol, contracts)
     start = f"{_position(event)}: {event.strategy} orders to"
     if event.action == "exit":
-        return Line("order", f"{start} close {size} at the next open: {reason_words(event.reason)}")
+        return EventLine("order", f"{start} close {size} at the next open: {reason_words(event.reason)}")
     plan = f"at about {price(event.planned_price_usdt, event.symbol, contracts)}"
     text = f"{start} open {size} {plan} at the next open: {reason_words(event.reason)}, score {event.score:.2f}"
-    return Line("order", f"{text}, risk {money(event.risk_usdt)}")
+    return EventLine("order", f"{text}, risk {money(event.risk_usdt)}")
 
 
 @line.register
-def _order_rejected(event: OrderRejected, _: Contracts) -> Line:
+def _order_rejected(event: OrderRejected, _: Contracts) -> EventLine:
     text = f"{_position(event)}: signal of {event.strategy} refused, {reason_words(event.reason)}"
-    return Line("order", f"{text}, score {event.score:.2f}")
+    return EventLine("order", f"{text}, score {event.score:.2f}")
 
 
 @line.register
-def _order_cancelled(event: OrderCancelled, _: Contracts) -> Line:
-    return Line("order", f"{_position(event)}: entry of {event.strategy} cancelled, {reason_words(event.reason)}")
+def _order_cancelled(event: OrderCancelled, _: Contracts) -> EventLine:
+    return EventLine("order", f"{_position(event)}: entry of {event.strategy} cancelled, {reason_words(event.reason)}")
 
 
 @line.register
-def _position_opened(event: PositionOpened, contracts: Contracts) -> Line:
+def _position_opened(event: PositionOpened, contracts: Contracts) -> EventLine:
     size = quantity(event.quantity_base, event.symbol, contracts)
     at, stop, target = (
         price(p, event.symbol, contracts) for p in (event.price_usdt, event.stop_price_usdt, event.target_price_usdt)
     )
     notional = money(event.quantity_base * event.price_usdt)
     text = f"{_position(event)}: {event.strategy} opened {size} at {at} ({notional} USDT)"
-    return Line("entry", f"{text}, stop {stop}, target {target}, fee {money(event.fee_usdt)}")
+    return EventLine("entry", f"{text}, stop {stop}, target {target}, fee {money(event.fee_usdt)}")
 
 
 @line.register
-def _closing(event: Closing, contracts: Contracts) -> Line:
+def _closing(event: Closing, contracts: Contracts) -> EventLine:
     at = price(event.price_usdt, event.symbol, contracts)
     done = "was liquidated" if isinstance(event, Liquidated) else "closed"
     why = "" if isinstance(event, Liquidated) else f": {reason_words(event.reason)}"
@@ -233,87 +235,89 @@ def _closing(event: Closing, contracts: Contracts) -> Line:
     result = f"{gain(event.net_usdt)} USDT ({share}, {signed(event.r_multiple)} R) after {held}"
     doubt = ", stop and target in one candle" if event.ambiguous else ""
     kind: Kind = "won" if event.net_usdt > 0.0 else "lost"
-    return Line(kind, f"{_position(event)}: {event.strategy} {done} at {at}{why}, {result}{doubt}")
+    return EventLine(kind, f"{_position(event)}: {event.strategy} {done} at {at}{why}, {result}{doubt}")
 
 
 @line.register
-def _funding_paid(event: FundingPaid, _: Contracts) -> Line:
+def _funding_paid(event: FundingPaid, _: Contracts) -> EventLine:
     verb = "received" if event.amount_usdt > 0.0 else "paid"
     text = f"{_position(event)}: {event.strategy} {verb} funding {gain(event.amount_usdt)} USDT"
-    return Line("funding", f"{text} at a rate of {rate_percent(event.rate)}")
+    return EventLine("funding", f"{text} at a rate of {rate_percent(event.rate)}")
 
 
 # ---------------------------------------------------------------- risk and operation
 
 
 @line.register
-def _kill_switch_tripped(event: KillSwitchTripped, _: Contracts) -> Line:
-    return Line("alarm", f"{_scope(event.scope)} stopped, {trip_words(event)}")
+def _kill_switch_tripped(event: KillSwitchTripped, _: Contracts) -> EventLine:
+    return EventLine("alarm", f"{_scope(event.scope)} stopped, {trip_words(event)}")
 
 
 @line.register
-def _kill_switch_reset(event: KillSwitchReset, _: Contracts) -> Line:
-    return Line("good", f"{_scope(event.scope)} reset by {event.who}: {event.why} (trip {event.trip_seq})")
+def _kill_switch_reset(event: KillSwitchReset, _: Contracts) -> EventLine:
+    return EventLine("good", f"{_scope(event.scope)} reset by {event.who}: {event.why} (trip {event.trip_seq})")
 
 
 @line.register
-def _engine_started(event: EngineStarted, _: Contracts) -> Line:
-    return Line("engine", f"engine {event.version} started, code {event.code_digest}, config {event.config_digest}")
+def _engine_started(event: EngineStarted, _: Contracts) -> EventLine:
+    return EventLine(
+        "engine", f"engine {event.version} started, code {event.code_digest}, config {event.config_digest}"
+    )
 
 
 @line.register
-def _engine_stopped(event: EngineStopped, _: Contracts) -> Line:
-    return Line("engine", f"engine stopped: {event.reason}")
+def _engine_stopped(event: EngineStopped, _: Contracts) -> EventLine:
+    return EventLine("engine", f"engine stopped: {event.reason}")
 
 
 @line.register
-def _epoch_began(event: EpochBegan, _: Contracts) -> Line:
+def _epoch_began(event: EpochBegan, _: Contracts) -> EventLine:
     lost = f"what came after seq {event.restored_seq:,}, up to {event.replaced_seq:,}, is set aside"
-    return Line("engine", f"restored from a copy by {event.who}: {event.why}; {lost}")
+    return EventLine("engine", f"restored from a copy by {event.who}: {event.why}; {lost}")
 
 
 @line.register
-def _runner_configured(event: RunnerConfigured, _: Contracts) -> Line:
+def _runner_configured(event: RunnerConfigured, _: Contracts) -> EventLine:
     capital, leverage = event.risk.get("capital_usdt"), event.risk.get("leverage")
     money_text = f" with {money(capital)} USDT" if capital is not None else ""
     leverage_text = f" at leverage {leverage:g}" if leverage is not None else ""
-    return Line("engine", f"{event.strategy} runs on {', '.join(event.symbols)}{money_text}{leverage_text}")
+    return EventLine("engine", f"{event.strategy} runs on {', '.join(event.symbols)}{money_text}{leverage_text}")
 
 
 @line.register
-def _runner_paused(event: RunnerPaused, _: Contracts) -> Line:
-    return Line("alarm", f"{event.strategy} {pause_words(event)}")
+def _runner_paused(event: RunnerPaused, _: Contracts) -> EventLine:
+    return EventLine("alarm", f"{event.strategy} {pause_words(event)}")
 
 
 @line.register
-def _runner_resumed(event: RunnerResumed, _: Contracts) -> Line:
-    return Line("good", f"{event.strategy} resumed by {event.who}: {event.why}")
+def _runner_resumed(event: RunnerResumed, _: Contracts) -> EventLine:
+    return EventLine("good", f"{event.strategy} resumed by {event.who}: {event.why}")
 
 
 @line.register
-def _anomaly_raised(event: AnomalyRaised, _: Contracts) -> Line:
-    return Line("alarm", f"{reason_words(event.kind)}, {event.subject}: {event.detail}")
+def _anomaly_raised(event: AnomalyRaised, _: Contracts) -> EventLine:
+    return EventLine("alarm", f"{reason_words(event.kind)}, {event.subject}: {event.detail}")
 
 
 @line.register
-def _anomaly_cleared(event: AnomalyCleared, _: Contracts) -> Line:
-    return Line("good", f"over: {reason_words(event.kind)}, {event.subject}: {event.detail}")
+def _anomaly_cleared(event: AnomalyCleared, _: Contracts) -> EventLine:
+    return EventLine("good", f"over: {reason_words(event.kind)}, {event.subject}: {event.detail}")
 
 
 @line.register
-def _anomaly_persists(event: AnomalyPersists, _: Contracts) -> Line:
+def _anomaly_persists(event: AnomalyPersists, _: Contracts) -> EventLine:
     lasts = duration(event.at_ms - event.raised_at_ms)
-    return Line("alarm", f"still {reason_words(event.kind)}, {event.subject}, for {lasts}: {event.detail}")
+    return EventLine("alarm", f"still {reason_words(event.kind)}, {event.subject}, for {lasts}: {event.detail}")
 
 
 @line.register
-def _repair_tried(event: RepairTried, _: Contracts) -> Line:
-    return Line("engine", f"repair of {reason_words(event.kind)}, {event.subject}: {event.detail}")
+def _repair_tried(event: RepairTried, _: Contracts) -> EventLine:
+    return EventLine("engine", f"repair of {reason_words(event.kind)}, {event.subject}: {event.detail}")
 
 
 @line.register
-def _close_requested(event: CloseRequested, _: Contracts) -> Line:
-    return Line("order", f"{event.symbol}: {event.who} asks {event.strategy} to close: {event.why}")
+def _close_requested(event: CloseRequested, _: Contracts) -> EventLine:
+    return EventLine("order", f"{event.symbol}: {event.who} asks {event.strategy} to close: {event.why}")
 
 
 def _position(event: OrderPlaced | OrderRejected | OrderCancelled | PositionOpened | Closing | FundingPaid) -> str:

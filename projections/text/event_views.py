@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from papertape.events.facts import EVENT_TYPES, Event, type_name
-from papertape.projections.text.causes import Condition, Reading
+from papertape.projections.text.causes import ConditionView, ReadingView
 from papertape.projections.text.event_lines import Contracts, Kind, words
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
-    from papertape.projections.text.causes import Chain
+    from papertape.projections.text.causes import CauseChain
 
 TYPE_NAMES: tuple[str, ...] = tuple(sorted(map(type_name, EVENT_TYPES)))
 """Every type of event there is."""
@@ -36,12 +36,12 @@ class EventView(Struct, frozen=True):
     fields: dict[str, Any]
 
 
-class LinkView(Struct, frozen=True):
+class CauseView(Struct, frozen=True):
     """One event of a chain of causes, with the numbers and conditions of a decision."""
 
     event: EventView
-    readings: tuple[Reading, ...]
-    conditions: tuple[Condition, ...]
+    readings: tuple[ReadingView, ...]
+    conditions: tuple[ConditionView, ...]
     note: str
     """What is to be said of the conditions, as that the strategy was changed since."""
 
@@ -49,7 +49,7 @@ class LinkView(Struct, frozen=True):
 class ChainView(Struct, frozen=True):
     """From the event asked about, first, to its root cause, last. `complete` is False when it was cut short."""
 
-    links: tuple[LinkView, ...]
+    links: tuple[CauseView, ...]
     complete: bool
 
 
@@ -80,9 +80,9 @@ def strategy_of(event: Event) -> str:
     return getattr(event, "strategy", "") or getattr(event, "scope", "")
 
 
-def chain_view(chain: Chain, contracts: Contracts) -> ChainView:
+def chain_view(chain: CauseChain, contracts: Contracts) -> ChainView:
     """The view of a chain of causes."""
     links = [
-        LinkView(event_view(one.recorded, contracts), one.readings, one.conditions, one.note) for one in chain.links
+        CauseView(event_view(one.recorded, contracts), one.readings, one.conditions, one.note) for one in chain.links
     ]
     return ChainView(tuple(links), chain.complete)

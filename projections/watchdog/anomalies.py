@@ -20,13 +20,13 @@ from msgspec.structs import replace
 
 from papertape.events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, Event, RepairTried
 from papertape.projections.text.formats import duration
-from papertape.projections.watchdog.checks import Kind
+from papertape.projections.watchdog.checks import AnomalyKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from papertape.events.log import Recorded
-    from papertape.projections.watchdog.checks import Trouble
+    from papertape.projections.watchdog.checks import DetectedProblem
     from papertape.projections.watchdog.settings import WatchdogSettings
 
 STANDING_MAX = 100
@@ -46,7 +46,7 @@ Key = tuple[str, str]
 Anomaly = AnomalyRaised | AnomalyPersists | AnomalyCleared
 
 
-class Case(Struct, frozen=True):
+class AnomalyCase(Struct, frozen=True):
     """One kind and subject: whether it stands, and when it was raised, told, cleared and tried to be mended last.
 
     `hoped_at_ms` is when it was met by the first repair within a reminder's time; `returns` counts how often it came
@@ -66,7 +66,7 @@ class Case(Struct, frozen=True):
     renewals: int = 0
 
 
-class Rules(Struct, frozen=True):
+class AnomalyTimings(Struct, frozen=True):
     """The times of the state machine, in ms."""
 
     cooldown_ms: int
@@ -74,13 +74,13 @@ class Rules(Struct, frozen=True):
     calm_ms: int
 
     @classmethod
-    def of(cls, settings: WatchdogSettings) -> Rules:
+    def of(cls, settings: WatchdogSettings) -> AnomalyTimings:
         """As the settings say."""
         return cls(
             int(settings.cooldown_s * 1_000.0), int(settings.reminder_s * 1_000.0), int(settings.calm_s * 1_000.0)
         )
 
-    def calm_of(self, case: Case) -> int:
+    def calm_of(self, case: AnomalyCase) -> int:
         """How long a case must stay away before it is over."""
         grown_ms: int = self.calm_ms * CALM_GROWS**case.returns
         return min(grown_ms, max(self.reminder_ms, self.calm_ms))
@@ -89,17 +89,17 @@ class Rules(Struct, frozen=True):
 class Anomalies:
     """Fold of the anomaly facts of the watchdog's own kinds, and what is to be told next."""
 
-    def __init__(self, rules: Rules, kinds: Collection[str] = tuple(Kind)) -> None:
+    def __init__(self, rules: AnomalyTimings, kinds: Collection[str] = tuple(AnomalyKind)) -> None:
         self._rules = rules
         self._kinds = frozenset(str(kind) for kind in kinds)
-        self._cases: dict[Key, Case] = {}
+        self._cases: dict[Key, AnomalyCase] = {}
         self._calm_since_ms: dict[Key, int] = {}
 
     def __getstate__(self) -> dict[str, object]:
         """Without what is not in the log."""
         return vars(self) | {"_calm_since_ms": {}}
 
-    def standing(self) -> tuple[Case, ...]:
+    def standing(self) -> tuple[AnomalyCase, ...]:
         """What was raised and is not over, oldest first."""
         return tuple(case for case in self._cases.values() if case.standing)
 
@@ -116,14 +116,14 @@ class Anomalies:
             case _:
                 pass
 
-    def _opened(self, key: Key) -> Case:
+    def _opened(self, key: Key) -> AnomalyCase:
         """A case not known yet. The oldest that does not stand makes room."""
         if len(self._cases) >= CASES_MAX:
             over = next((known for known, case in self._cases.items() if not case.standing), next(iter(self._cases)))
             del self._cases[over]
-        return Case(*key)
+        return AnomalyCase(*key)
 
-    def _after(self, case: Case, event: Event, at_ms: int) -> Case:
+    def _after(self, case: AnomalyCase, event: Event, at_ms: int) -> AnomalyCase:
         """The case after an event that was recorded at a time."""
         match event:
             case AnomalyRaised() if not case.standing:
@@ -150,23 +150,27 @@ class Anomalies:
 
     # ------------------------------------------------------------ what to do
 
-    def to_repair(self, troubles: Sequence[Trouble], now_ms: int, repairable: Collection[str]) -> list[Trouble]:
+    def to_repair(
+        self, troubles: Sequence[DetectedProblem], now_ms: int, repairable: Collection[str]
+    ) -> list[DetectedProblem]:
         """The troubles that are to be mended before they are told: when new, and with each reminder."""
         chosen = []
         for trouble in _open(troubles):
             key = (trouble.kind.value, trouble.subject)
-            case = self._cases.get(key, Case(*key))
+            case = self._cases.get(key, AnomalyCase(*key))
             due = self._is_reminder_due(case, now_ms) if case.standing else self._may_raise(case, now_ms)
             if trouble.kind in repairable and due and _passed(case.tried_at_ms, now_ms, self._rules.cooldown_ms):
                 chosen.append(trouble)
         return chosen
 
-    def to_tell(self, troubles: Sequence[Trouble], now_ms: int, unmeasured: Collection[str] = ()) -> list[Anomaly]:
+    def to_tell(
+        self, troubles: Sequence[DetectedProblem], now_ms: int, unmeasured: Collection[str] = ()
+    ) -> list[Anomaly]:
         """The facts to tell now. What was just met by its first repair in a reminder's time is held back a little."""
         seen = {(trouble.kind.value, trouble.subject): trouble for trouble in troubles}
         return [*self._over(seen, now_ms, unmeasured), *self._still(seen, now_ms), *self._new(seen, now_ms)]
 
-    def _over(self, seen: Mapping[Key, Trouble], now_ms: int, unmeasured: Collection[str]) -> list[Anomaly]:
+    def _over(self, seen: Mapping[Key, DetectedProblem], now_ms: int, unmeasured: Collection[str]) -> list[Anomaly]:
         told: list[Anomaly] = []
         calm_since_ms: dict[Key, int] = {}
         for case in self.standing():
@@ -180,7 +184,7 @@ class Anomalies:
         self._calm_since_ms = calm_since_ms
         return told
 
-    def _still(self, seen: Mapping[Key, Trouble], now_ms: int) -> list[Anomaly]:
+    def _still(self, seen: Mapping[Key, DetectedProblem], now_ms: int) -> list[Anomaly]:
         told: list[Anomaly] = []
         for case in self.standing():
             trouble = seen.get((case.kind, case.subject))
@@ -192,25 +196,25 @@ class Anomalies:
                 told.append(AnomalyPersists(now_ms, case.kind, case.subject, detail, case.raised_at_ms))
         return told
 
-    def _new(self, seen: Mapping[Key, Trouble], now_ms: int) -> list[Anomaly]:
+    def _new(self, seen: Mapping[Key, DetectedProblem], now_ms: int) -> list[Anomaly]:
         room = STANDING_MAX - len(self.standing())
         told: list[Anomaly] = []
         for key, trouble in seen.items():
-            case = self._cases.get(key, Case(*key))
+            case = self._cases.get(key, AnomalyCase(*key))
             hopes = not _passed(case.hoped_at_ms, now_ms, PATIENCE_MS)
             if trouble.covered or case.standing or hopes or not self._may_raise(case, now_ms):
                 continue
             told.append(AnomalyRaised(now_ms, *key, _cut(trouble.detail)))
         return told[: max(0, room)]
 
-    def _may_raise(self, case: Case, now_ms: int) -> bool:
+    def _may_raise(self, case: AnomalyCase, now_ms: int) -> bool:
         return _passed(case.cleared_at_ms, now_ms, self._rules.cooldown_ms)
 
-    def _is_reminder_due(self, case: Case, now_ms: int) -> bool:
+    def _is_reminder_due(self, case: AnomalyCase, now_ms: int) -> bool:
         return _passed(case.told_at_ms, now_ms, self._rules.reminder_ms)
 
 
-def _open(troubles: Sequence[Trouble]) -> list[Trouble]:
+def _open(troubles: Sequence[DetectedProblem]) -> list[DetectedProblem]:
     return [trouble for trouble in troubles if not trouble.covered]
 
 

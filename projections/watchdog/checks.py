@@ -12,7 +12,7 @@ from papertape.projections.text.formats import duration, file_size, utc
 from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
-    from papertape.projections.watchdog.liveness import Vitals
+    from papertape.projections.watchdog.liveness import Liveness
     from papertape.projections.watchdog.settings import WatchdogSettings
 
 STALE_NAMED_MAX = 5
@@ -31,7 +31,7 @@ REFUSED_STANDS_MS = 3_900_000
 """The feed counts for an hour before it speaks again."""
 
 
-class Kind(StrEnum):
+class AnomalyKind(StrEnum):
     """Everything the watchdog looks for."""
 
     WS_DISCONNECTED = "ws_disconnected"
@@ -53,7 +53,7 @@ class Kind(StrEnum):
     LOG_NOT_READ_BACK = "log_not_read_back"
 
 
-class Measured(Struct, frozen=True, kw_only=True):
+class ProcessMeasurements(Struct, frozen=True, kw_only=True):
     """What only the process knows. None is not measured: what was raised on it stands until it is again.
 
     `commit_latency_ms` and `loop_lag_ms` are of the last minutes; `clock_skew_ms` is how far the exchange's clock is
@@ -80,21 +80,23 @@ class Measured(Struct, frozen=True, kw_only=True):
     market_ended: bool = False
 
 
-class Trouble(Struct, frozen=True):
+class DetectedProblem(Struct, frozen=True):
     """Something that is wrong now.
 
     `covered`: another trouble says it already, or it is too early to tell. It keeps a raised anomaly raised, and
     raises none. `renews`: it is reported again when its text changes, not only with every reminder.
     """
 
-    kind: Kind
+    kind: AnomalyKind
     subject: str
     detail: str
     covered: bool = False
     renews: bool = False
 
 
-def check(vitals: Vitals, measured: Measured, now_ms: int, settings: WatchdogSettings) -> list[Trouble]:
+def check(
+    vitals: Liveness, measured: ProcessMeasurements, now_ms: int, settings: WatchdogSettings
+) -> list[DetectedProblem]:
     """Everything that is wrong now. `now_ms` is the machine's clock."""
     troubles = [*_strategies_stopped(vitals), *_process(measured, settings), *_skew(vitals, measured, settings)]
     if not measured.market_ended:
@@ -106,20 +108,20 @@ def check(vitals: Vitals, measured: Measured, now_ms: int, settings: WatchdogSet
     return troubles
 
 
-MEASURED_BY: dict[str, Kind] = {
-    "commit_latency_ms": Kind.COMMIT_SLOW,
-    "disk_free_bytes": Kind.DISK_LOW,
-    "oldest_alert_age_s": Kind.ALERTS_STUCK,
-    "projection_lag_events": Kind.PROJECTION_BEHIND,
-    "loop_lag_ms": Kind.LOOP_LAG,
-    "dead_tasks": Kind.TASK_DEAD,
-    "backup_age_s": Kind.BACKUP_OLD,
-    "wal_blocked_bytes": Kind.WAL_GROWING,
-    "read_back_failure": Kind.LOG_NOT_READ_BACK,
+MEASURED_BY: dict[str, AnomalyKind] = {
+    "commit_latency_ms": AnomalyKind.COMMIT_SLOW,
+    "disk_free_bytes": AnomalyKind.DISK_LOW,
+    "oldest_alert_age_s": AnomalyKind.ALERTS_STUCK,
+    "projection_lag_events": AnomalyKind.PROJECTION_BEHIND,
+    "loop_lag_ms": AnomalyKind.LOOP_LAG,
+    "dead_tasks": AnomalyKind.TASK_DEAD,
+    "backup_age_s": AnomalyKind.BACKUP_OLD,
+    "wal_blocked_bytes": AnomalyKind.WAL_GROWING,
+    "read_back_failure": AnomalyKind.LOG_NOT_READ_BACK,
 }
 
 
-def unmeasured(measured: Measured) -> frozenset[Kind]:
+def unmeasured(measured: ProcessMeasurements) -> frozenset[AnomalyKind]:
     """The kinds of which nothing is known this time. A skew that is not measured is known by the feed's word."""
     return frozenset(kind for name, kind in MEASURED_BY.items() if getattr(measured, name) is None)
 
@@ -127,27 +129,31 @@ def unmeasured(measured: Measured) -> frozenset[Kind]:
 # ---------------------------------------------------------------- the market
 
 
-def _feed(vitals: Vitals, now_ms: int, settings: WatchdogSettings) -> Iterator[Trouble]:
+def _feed(vitals: Liveness, now_ms: int, settings: WatchdogSettings) -> Iterator[DetectedProblem]:
     feed = vitals.feed
     if feed is None:
         # Before its first word a feed may have a long history to fetch: that it delivers is enough.
         waited_ms = min(vitals.without_candle_ms(now_ms), vitals.up_ms(now_ms))
         detail = f"has not connected since the start {duration(vitals.up_ms(now_ms))} ago"
-        yield Trouble(Kind.WS_DISCONNECTED, NOT_CONNECTED, detail, covered=waited_ms < _ms(settings.stale_s))
+        yield DetectedProblem(
+            AnomalyKind.WS_DISCONNECTED, NOT_CONNECTED, detail, covered=waited_ms < _ms(settings.stale_s)
+        )
     elif not feed.delivers:
-        yield Trouble(
-            Kind.WS_DISCONNECTED, NOT_CONNECTED, f"{feed.name} lost for {duration(now_ms - feed.since_ms)}: {feed.why}"
+        yield DetectedProblem(
+            AnomalyKind.WS_DISCONNECTED,
+            NOT_CONNECTED,
+            f"{feed.name} lost for {duration(now_ms - feed.since_ms)}: {feed.why}",
         )
 
 
-def stale_after_ms(vitals: Vitals, symbol: str, settings: WatchdogSettings) -> int:
+def stale_after_ms(vitals: Liveness, symbol: str, settings: WatchdogSettings) -> int:
     """How old the newest candle of a symbol may be on the machine's clock, at the pace of its market."""
     pulse = vitals.newest.get(symbol)
     candles_ms = 0 if pulse is None else vitals.real_ms(STALE_CANDLES * pulse.timeframe_ms)
     return max(_ms(settings.stale_s), candles_ms)
 
 
-def _stale(vitals: Vitals, now_ms: int, settings: WatchdogSettings) -> Iterator[Trouble]:
+def _stale(vitals: Liveness, now_ms: int, settings: WatchdogSettings) -> Iterator[DetectedProblem]:
     limits_ms = {symbol: stale_after_ms(vitals, symbol, settings) for symbol in vitals.symbols}
     old = [symbol for symbol, limit_ms in limits_ms.items() if vitals.candle_age_ms(symbol, now_ms) >= limit_ms]
     told = [
@@ -158,28 +164,32 @@ def _stale(vitals: Vitals, now_ms: int, settings: WatchdogSettings) -> Iterator[
     many = len(told) > STALE_NAMED_MAX
     if many:
         names = ", ".join(told[:STALE_NAMED_MAX])
-        yield Trouble(Kind.DATA_STALE, WHOLE_MARKET, f"{len(told)} symbols without candles: {names} and more")
+        yield DetectedProblem(
+            AnomalyKind.DATA_STALE, WHOLE_MARKET, f"{len(told)} symbols without candles: {names} and more"
+        )
     elif old and len(old) > STALE_NAMED_MAX:
-        yield Trouble(Kind.DATA_STALE, WHOLE_MARKET, f"{len(old)} symbols without candles", covered=True)
+        yield DetectedProblem(AnomalyKind.DATA_STALE, WHOLE_MARKET, f"{len(old)} symbols without candles", covered=True)
     for symbol in old:
-        yield Trouble(Kind.DATA_STALE, symbol, _age_text(vitals, symbol, now_ms), covered=many or symbol not in told)
+        yield DetectedProblem(
+            AnomalyKind.DATA_STALE, symbol, _age_text(vitals, symbol, now_ms), covered=many or symbol not in told
+        )
 
 
-def _refused(vitals: Vitals, now_ms: int) -> Iterator[Trouble]:
+def _refused(vitals: Liveness, now_ms: int) -> Iterator[DetectedProblem]:
     stands_ms = vitals.real_ms(REFUSED_STANDS_MS)
     for reason, refused in vitals.refused.items():
         if refused.count > REFUSED_AN_HOUR_MAX and now_ms - refused.recorded_at_ms < stands_ms:
             detail = f"{refused.count:,} times within an hour; the newest: {refused.newest}"
-            yield Trouble(Kind.DATA_REFUSED, reason_words(reason), detail)
+            yield DetectedProblem(AnomalyKind.DATA_REFUSED, reason_words(reason), detail)
 
 
-def _age_text(vitals: Vitals, symbol: str, now_ms: int) -> str:
+def _age_text(vitals: Liveness, symbol: str, now_ms: int) -> str:
     age, pulse = duration(vitals.candle_age_ms(symbol, now_ms)), vitals.newest.get(symbol)
     newest = "there was none yet" if pulse is None else f"the newest closed at {utc(pulse.closed_at_ms)} UTC"
     return f"no candle for {age}; {newest}"
 
 
-def _silent(vitals: Vitals, now_ms: int, settings: WatchdogSettings) -> Iterator[Trouble]:
+def _silent(vitals: Liveness, now_ms: int, settings: WatchdogSettings) -> Iterator[DetectedProblem]:
     for name in vitals.strategies:
         timeframe_ms = vitals.timeframes_ms[name]
         limit_ms = max(_ms(settings.silent_strategy_s), vitals.real_ms(timeframe_ms) + _ms(settings.stale_s))
@@ -189,91 +199,95 @@ def _silent(vitals: Vitals, now_ms: int, settings: WatchdogSettings) -> Iterator
         away = all(symbol in vitals.suspended for symbol in vitals.symbols_of(name))
         detail = f"no candle completed its {duration(timeframe_ms)} for {duration(silent_ms)}"
         early = vitals.delivering_ms(now_ms) < limit_ms
-        yield Trouble(Kind.STRATEGY_SILENT, name, detail, covered=away or early)
+        yield DetectedProblem(AnomalyKind.STRATEGY_SILENT, name, detail, covered=away or early)
 
 
-def _no_progress(vitals: Vitals, now_ms: int, interval_s: float) -> Iterator[Trouble]:
+def _no_progress(vitals: Liveness, now_ms: int, interval_s: float) -> Iterator[DetectedProblem]:
     limit_ms = progress_limit_ms(vitals, interval_s)
     idle_ms = vitals.without_candle_ms(now_ms)
     if idle_ms >= limit_ms:
         # While the feed is lost that is said already, and said again every hour.
         early = vitals.delivering_ms(now_ms) < limit_ms
-        yield Trouble(Kind.NO_PROGRESS, "engine", f"no candle of any symbol for {duration(idle_ms)}", covered=early)
+        yield DetectedProblem(
+            AnomalyKind.NO_PROGRESS, "engine", f"no candle of any symbol for {duration(idle_ms)}", covered=early
+        )
 
 
-def progress_limit_ms(vitals: Vitals, interval_s: float) -> int:
+def progress_limit_ms(vitals: Liveness, interval_s: float) -> int:
     """Within this time there has to be a candle: the heartbeat's interval, or two candles at the market's pace."""
     candle = vitals.last_candle
     return max(_ms(interval_s), 0 if candle is None else vitals.real_ms(STALE_CANDLES * candle.timeframe_ms))
 
 
-def _skew(vitals: Vitals, measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble]:
+def _skew(vitals: Liveness, measured: ProcessMeasurements, settings: WatchdogSettings) -> Iterator[DetectedProblem]:
     """By measurement, or by the word of a feed that measures it itself."""
     skew_ms = measured.clock_skew_ms
     if skew_ms is None:
-        claimed = vitals.claims.get((Kind.CLOCK_SKEW.value, CLOCK))
+        claimed = vitals.claims.get((AnomalyKind.CLOCK_SKEW.value, CLOCK))
         if claimed is not None:
-            yield Trouble(Kind.CLOCK_SKEW, CLOCK, claimed)
+            yield DetectedProblem(AnomalyKind.CLOCK_SKEW, CLOCK, claimed)
     elif abs(skew_ms) > settings.clock_skew_ms:
         side = "behind" if skew_ms > 0.0 else "ahead of"
         detail = f"{abs(skew_ms) / 1_000.0:.1f} s {side} the exchange's"
-        yield Trouble(Kind.CLOCK_SKEW, CLOCK, detail, renews=True)
+        yield DetectedProblem(AnomalyKind.CLOCK_SKEW, CLOCK, detail, renews=True)
 
 
 # ---------------------------------------------------------------- the strategies
 
 
-def _strategies_stopped(vitals: Vitals) -> Iterator[Trouble]:
+def _strategies_stopped(vitals: Liveness) -> Iterator[DetectedProblem]:
     trip = vitals.global_trip
     if trip:
-        yield Trouble(Kind.KILL_SWITCH_GLOBAL, "all strategies", trip)
+        yield DetectedProblem(AnomalyKind.KILL_SWITCH_GLOBAL, "all strategies", trip)
     standings = {name: vitals.standing(name) for name in vitals.strategies}
     if standings and all(standing.state != "active" for standing in standings.values()):
         detail = "; ".join(f"{name}: {standing.why}" for name, standing in standings.items())
-        yield Trouble(Kind.ALL_STRATEGIES_STOPPED, "all strategies", detail, covered=bool(trip))
+        yield DetectedProblem(AnomalyKind.ALL_STRATEGIES_STOPPED, "all strategies", detail, covered=bool(trip))
 
 
 # ---------------------------------------------------------------- the process
 
 
-def _process(measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble]:
+def _process(measured: ProcessMeasurements, settings: WatchdogSettings) -> Iterator[DetectedProblem]:
     latency_ms, lag_ms = measured.commit_latency_ms, measured.loop_lag_ms
     if latency_ms is not None and latency_ms > settings.commit_latency_ms:
         detail = f"1 of 100 commits takes {latency_ms:,.0f} ms, the limit is {settings.commit_latency_ms:,.0f}"
-        yield Trouble(Kind.COMMIT_SLOW, "log", detail, renews=True)
+        yield DetectedProblem(AnomalyKind.COMMIT_SLOW, "log", detail, renews=True)
     free, of_log = measured.disk_free_bytes, LOGS_FREE_MIN * (measured.log_bytes or 0)
     least = max(settings.disk_free_warn_bytes, of_log)
     if free is not None and free < least:
         why = f", {LOGS_FREE_MIN} times the log: a backup needs twice its size" if least == of_log else ""
         detail = f"{free / GIGABYTE:.2f} GB are free, the limit is {least / GIGABYTE:.2f}{why}"
-        yield Trouble(Kind.DISK_LOW, "disk", detail, renews=True)
+        yield DetectedProblem(AnomalyKind.DISK_LOW, "disk", detail, renews=True)
     age_s = measured.oldest_alert_age_s
     if age_s is not None and age_s > settings.alert_queue_age_s:
-        yield Trouble(Kind.ALERTS_STUCK, "alerts", f"the oldest has waited for {duration(_ms(age_s))}")
+        yield DetectedProblem(AnomalyKind.ALERTS_STUCK, "alerts", f"the oldest has waited for {duration(_ms(age_s))}")
     if lag_ms is not None and lag_ms > settings.loop_lag_ms:
         detail = f"what was due began {lag_ms:,.0f} ms late, the limit is {settings.loop_lag_ms:,.0f}"
-        yield Trouble(Kind.LOOP_LAG, "event loop", detail, renews=True)
+        yield DetectedProblem(AnomalyKind.LOOP_LAG, "event loop", detail, renews=True)
     backup_s, oldest_s = measured.backup_age_s, settings.backup_age_hours * 3_600.0
     if backup_s is not None and backup_s > oldest_s:
         detail = f"the newest backup is {duration(_ms(backup_s))} old, the limit is {duration(_ms(oldest_s))}"
-        yield Trouble(Kind.BACKUP_OLD, "backup", detail)
+        yield DetectedProblem(AnomalyKind.BACKUP_OLD, "backup", detail)
     yield from _log_file(measured, settings)
     for name, behind in sorted((measured.projection_lag_events or {}).items()):
         if behind > settings.projection_lag_events:
             detail = f"{behind:,} events behind the log"
-            yield Trouble(Kind.PROJECTION_BEHIND, name, detail, renews=True)
+            yield DetectedProblem(AnomalyKind.PROJECTION_BEHIND, name, detail, renews=True)
     for task in (measured.dead_tasks or ())[:TASKS_NAMED_MAX]:
-        yield Trouble(Kind.TASK_DEAD, task, "this task has ended")
+        yield DetectedProblem(AnomalyKind.TASK_DEAD, task, "this task has ended")
 
 
-def _log_file(measured: Measured, settings: WatchdogSettings) -> Iterator[Trouble]:
+def _log_file(measured: ProcessMeasurements, settings: WatchdogSettings) -> Iterator[DetectedProblem]:
     blocked = measured.wal_blocked_bytes
     if blocked is not None and blocked > settings.wal_warn_bytes:
         users = f"; the log is open in {', '.join(measured.log_users)}" if measured.log_users else ""
         detail = f"a reader holds an old state of the log and keeps {file_size(blocked)} of its -wal in use{users}"
-        yield Trouble(Kind.WAL_GROWING, "log", detail, renews=True)
+        yield DetectedProblem(AnomalyKind.WAL_GROWING, "log", detail, renews=True)
     if measured.read_back_failure:
-        yield Trouble(Kind.LOG_NOT_READ_BACK, "log", f"cannot be read back: {measured.read_back_failure}")
+        yield DetectedProblem(
+            AnomalyKind.LOG_NOT_READ_BACK, "log", f"cannot be read back: {measured.read_back_failure}"
+        )
 
 
 def _ms(seconds: float) -> int:

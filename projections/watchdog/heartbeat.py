@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from papertape.projections.folds.portfolio import Portfolio
-    from papertape.projections.watchdog.liveness import Vitals
-    from papertape.projections.watchdog.watchdog import Clock, Following
+    from papertape.projections.watchdog.liveness import Liveness
+    from papertape.projections.watchdog.watchdog import FoldFollower, WatchdogClock
 
 SEND_S_MAX = 60.0
 PING_S_MAX = 10.0
@@ -46,7 +46,7 @@ class Heartbeat(Struct, frozen=True):
     market_ended: bool
 
 
-class HeartView(Struct, frozen=True):
+class HeartbeatStatus(Struct, frozen=True):
     """What the heart did in this life. `last` is the last beat that was sent."""
 
     last: Heartbeat | None
@@ -56,7 +56,7 @@ class HeartView(Struct, frozen=True):
     failed_pings: int
 
 
-class Heart:
+class HeartbeatSender:
     """Beats on the multiples of `interval_s`, so a restart neither skips nor doubles one.
 
     `following` must fold `vitals` and `portfolio`. `send` and `ping` (an outside dead-man's switch) may fail with
@@ -65,10 +65,10 @@ class Heart:
 
     def __init__(
         self,
-        following: Following,
-        vitals: Vitals,
+        following: FoldFollower,
+        vitals: Liveness,
         portfolio: Portfolio,
-        clock: Clock,
+        clock: WatchdogClock,
         send: Callable[[Heartbeat], Awaitable[None]],
         interval_s: float,
         ping: Callable[[], Awaitable[None]] | None = None,
@@ -82,9 +82,9 @@ class Heart:
         self._beats = self._without_progress = self._failed_sends = self._failed_pings = 0
 
     @property
-    def view(self) -> HeartView:
+    def view(self) -> HeartbeatStatus:
         """What it did."""
-        return HeartView(self._last, self._beats, self._without_progress, self._failed_sends, self._failed_pings)
+        return HeartbeatStatus(self._last, self._beats, self._without_progress, self._failed_sends, self._failed_pings)
 
     async def run(self) -> None:
         """Beat until the bus is closed."""

@@ -25,13 +25,13 @@ from papertape.events.facts import (
     SymbolSuspended,
     Timing,
 )
-from papertape.projections.folds.kill_switches import Switches
+from papertape.projections.folds.kill_switches import KillSwitches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from papertape.events.log import Recorded
-    from papertape.projections.folds.kill_switches import Standing
+    from papertape.projections.folds.kill_switches import EntryPermission
 
 HOUR_MS = 3_600_000
 BUCKET_MS = 10_000
@@ -40,7 +40,7 @@ CLAIMS_MAX = 100
 REASONS_MAX = 100
 
 
-class Pulse(Struct, frozen=True):
+class CandleArrival(Struct, frozen=True):
     """A symbol's newest candle: when it closed in market time, when it was recorded, and its length."""
 
     closed_at_ms: int
@@ -57,7 +57,7 @@ class FeedState(Struct, frozen=True):
     why: str
 
 
-class Refused(Struct, frozen=True):
+class RefusalSummary(Struct, frozen=True):
     """What the feed said last of data it refused for a reason: how often, the newest, and when that was recorded."""
 
     count: int
@@ -85,7 +85,7 @@ class Evaluations:
         return sum(count for bucket, count in self._buckets if (bucket + 1) * BUCKET_MS > now_ms - HOUR_MS)
 
 
-class Vitals:
+class Liveness:
     """Fold of everything the watchdog and the heartbeat look at.
 
     `timeframes_ms` are the strategies that run now, with the timeframe on whose close each is evaluated.
@@ -98,18 +98,18 @@ class Vitals:
         self.started_at_ms = 0
         self.feed: FeedState | None = None
         self.speed = 1.0
-        self.newest: dict[str, Pulse] = {}
-        self.last_candle: Pulse | None = None
+        self.newest: dict[str, CandleArrival] = {}
+        self.last_candle: CandleArrival | None = None
         self.candles = 0
         self.suspended: dict[str, str] = {}
         self.claims: dict[tuple[str, str], str] = {}
         """Anomalies that stand since the engine started, with their details: also those the feed raises itself."""
-        self.refused: dict[str, Refused] = {}
+        self.refused: dict[str, RefusalSummary] = {}
         self._resumed_at_ms: dict[str, int] = {}
         self._symbols: dict[str, tuple[str, ...]] = {}
         self._evaluated: dict[str, Evaluations] = {}
         self._due: dict[str, list[tuple[int, Evaluations]]] = {}
-        self._switches = Switches()
+        self._switches = KillSwitches()
 
     # ------------------------------------------------------------ what is asked
 
@@ -127,7 +127,7 @@ class Vitals:
         """The symbols a strategy trades."""
         return self._symbols[strategy]
 
-    def standing(self, strategy: str) -> Standing:
+    def standing(self, strategy: str) -> EntryPermission:
         """Whether a strategy may open positions, and why not."""
         return self._switches.standing(strategy)
 
@@ -195,7 +195,7 @@ class Vitals:
                 self.suspended.pop(event.symbol, None)
                 self._resumed_at_ms[event.symbol] = recorded.recorded_at_ms
             case DataRefused() if event.reason in self.refused or len(self.refused) < REASONS_MAX:
-                self.refused[event.reason] = Refused(event.count, event.newest, recorded.recorded_at_ms)
+                self.refused[event.reason] = RefusalSummary(event.count, event.newest, recorded.recorded_at_ms)
             case RunnerConfigured():
                 self._configure(event)
             case AnomalyRaised():
@@ -207,7 +207,7 @@ class Vitals:
 
     def _candle(self, event: CandleClosed, recorded_at_ms: int) -> None:
         self.candles += 1
-        self.last_candle = Pulse(event.at_ms, recorded_at_ms, event.timeframe_ms)
+        self.last_candle = CandleArrival(event.at_ms, recorded_at_ms, event.timeframe_ms)
         self.newest[event.symbol] = self.last_candle
         if event.timing is Timing.WARM_UP:
             return

@@ -13,7 +13,7 @@ JUMP_MS_MIN: Final = 2_000
 SLACK_MS: Final = 5_000
 
 
-class Clock(Protocol):
+class WallAndMonotonicClock(Protocol):
     """The machine's clock, and a monotonic one."""
 
     def now_ms(self) -> int:
@@ -26,7 +26,7 @@ class Clock(Protocol):
 class SteadyTime:
     """The timeline. `look` detects jumps; call it before converting times recorded since the last call."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: WallAndMonotonicClock) -> None:
         self._clock = clock
         self._line_ms, self._at_steady_ms = clock.now_ms(), clock.steady_ms()
         self._looked_ms = self._line_ms

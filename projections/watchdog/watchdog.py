@@ -13,18 +13,18 @@ from papertape.events.errors import PapertapeError
 from papertape.events.facts import AnomalyPersists, Event, RepairTried
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import FOLLOW_EVENTS_MAX, Cursor, Projection, fold
-from papertape.projections.persistence.fold_store import KeptNowhere
-from papertape.projections.watchdog.anomalies import Anomalies, Anomaly, Case, Rules
-from papertape.projections.watchdog.checks import Measured, Trouble, check, unmeasured
-from papertape.projections.watchdog.liveness import Vitals
+from papertape.projections.persistence.fold_store import NullFoldStore
+from papertape.projections.watchdog.anomalies import Anomalies, Anomaly, AnomalyCase, AnomalyTimings
+from papertape.projections.watchdog.checks import DetectedProblem, ProcessMeasurements, check, unmeasured
+from papertape.projections.watchdog.liveness import Liveness
 from papertape.projections.watchdog.steady import SteadyTime
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from papertape.events.log import Recorded
-    from papertape.projections.host import Source
-    from papertape.projections.persistence.fold_store import Keeper
+    from papertape.projections.host import EventSource
+    from papertape.projections.persistence.fold_store import FoldPersistence
     from papertape.projections.watchdog.settings import WatchdogSettings
 
 REPAIR_S_MAX = 20.0
@@ -41,7 +41,7 @@ OUTSIDE_ERRORS = (PapertapeError, OSError, TimeoutError)
 """What a repair, a measurement or a message may fail with; anything else is a bug and stops the engine."""
 
 
-class Clock(Protocol):
+class WatchdogClock(Protocol):
     """Where the time comes from."""
 
     def now_ms(self) -> int:
@@ -54,7 +54,7 @@ class Clock(Protocol):
         """Let time pass."""
 
 
-class Bus(Protocol):
+class HeadAnnouncer(Protocol):
     """The part of the bus that is needed here."""
 
     @property
@@ -69,17 +69,17 @@ class Bus(Protocol):
         """The newest seq, as soon as it is beyond `seq` or the bus is closed."""
 
 
-class Following:
+class FoldFollower:
     """Folds that are brought up to date when asked. It may be shared: who asks folds for all."""
 
     def __init__(
         self,
-        source: Source,
-        bus: Bus,
+        source: EventSource,
+        bus: HeadAnnouncer,
         folds: Sequence[Projection],
-        clock: Clock,
+        clock: WatchdogClock,
         cursor: Cursor | None = None,
-        keeper: Keeper | None = None,
+        keeper: FoldPersistence | None = None,
     ) -> None:
         """`keeper` is shown the folds, as one tuple, when they are up to date.
 
@@ -90,7 +90,7 @@ class Following:
         self.cursor = cursor or Cursor()
         self._source = source
         self._folds = tuple(folds)
-        self._keeper = keeper or KeptNowhere()
+        self._keeper = keeper or NullFoldStore()
         self._one_at_a_time = asyncio.Lock()
 
     async def catch_up(self, *, last: bool = False) -> None:
@@ -114,7 +114,7 @@ class Following:
         return [replace(one, recorded_at_ms=self.time.to_steady_ms(one.recorded_at_ms)) for one in events]
 
 
-async def closed_within(bus: Bus, clock: Clock, seconds: float) -> bool:
+async def closed_within(bus: HeadAnnouncer, clock: WatchdogClock, seconds: float) -> bool:
     """Wait for so long, or until the bus is closed; whether it is."""
     sleeping = asyncio.ensure_future(clock.sleep(seconds))
     closing = asyncio.ensure_future(bus.wait_beyond(SEQ_NEVER))
@@ -138,17 +138,17 @@ class RepairView(Struct, frozen=True):
     detail: str
 
 
-class DogView(Struct, frozen=True):
+class WatchdogView(Struct, frozen=True):
     """The watchdog's status. `checked_at_ms` is 0 before the first look; `troubles` is what the last one saw."""
 
     checked_at_ms: int
     checks: int
-    anomalies: tuple[Case, ...]
-    troubles: tuple[Trouble, ...]
+    anomalies: tuple[AnomalyCase, ...]
+    troubles: tuple[DetectedProblem, ...]
     repairs: tuple[RepairView, ...]
 
 
-class Dog:
+class Watchdog:
     """The watchdog. `following` must fold its three views; `watchdog` below puts them together.
 
     `portfolio` is there for a heartbeat beside it.
@@ -159,12 +159,12 @@ class Dog:
 
     def __init__(
         self,
-        following: Following,
-        vitals: Vitals,
+        following: FoldFollower,
+        vitals: Liveness,
         anomalies: Anomalies,
         portfolio: Portfolio,
-        clock: Clock,
-        measure: Callable[[], Awaitable[Measured]],
+        clock: WatchdogClock,
+        measure: Callable[[], Awaitable[ProcessMeasurements]],
         repairs: Mapping[str, Callable[[str], Awaitable[str]]],
         report: Callable[[Sequence[Event]], Awaitable[None]],
         settings: WatchdogSettings,
@@ -172,19 +172,19 @@ class Dog:
         self.following, self.vitals, self.anomalies, self.portfolio = following, vitals, anomalies, portfolio
         self._clock, self._measure, self._report = clock, measure, report
         self._repairs, self._settings = dict(repairs), settings
-        self._troubles: tuple[Trouble, ...] = ()
+        self._troubles: tuple[DetectedProblem, ...] = ()
         self._tried: deque[RepairView] = deque(maxlen=REPAIRS_KEPT_MAX)
         self._checked_at_ms = self._checks = 0
 
     @property
-    def view(self) -> DogView:
+    def view(self) -> WatchdogView:
         """What it saw and did."""
         ahead_ms = self.following.time.ahead_ms
         standing = tuple(
             replace(case, raised_at_ms=case.raised_at_ms + ahead_ms, told_at_ms=case.told_at_ms + ahead_ms)
             for case in self.anomalies.standing()
         )
-        return DogView(self._checked_at_ms, self._checks, standing, self._troubles, tuple(self._tried))
+        return WatchdogView(self._checked_at_ms, self._checks, standing, self._troubles, tuple(self._tried))
 
     async def run(self) -> None:
         """Look again and again, until the bus is closed."""
@@ -226,14 +226,14 @@ class Dog:
             replace(moved, raised_at_ms=moved.raised_at_ms + ahead_ms) if isinstance(moved, AnomalyPersists) else moved
         )
 
-    async def _measured(self) -> Measured:
+    async def _measured(self) -> ProcessMeasurements:
         try:
             async with asyncio.timeout(MEASURE_S_MAX):
                 return await self._measure()
         except OUTSIDE_ERRORS:
-            return Measured()
+            return ProcessMeasurements()
 
-    async def _repaired(self, trouble: Trouble) -> RepairTried:
+    async def _repaired(self, trouble: DetectedProblem) -> RepairTried:
         try:
             async with asyncio.timeout(REPAIR_S_MAX):
                 done = await self._repairs[trouble.kind](trouble.subject)
@@ -247,19 +247,19 @@ class Dog:
 
 
 def watchdog(
-    source: Source,
-    bus: Bus,
-    clock: Clock,
+    source: EventSource,
+    bus: HeadAnnouncer,
+    clock: WatchdogClock,
     timeframes_ms: Mapping[str, int],
-    measure: Callable[[], Awaitable[Measured]],
+    measure: Callable[[], Awaitable[ProcessMeasurements]],
     repairs: Mapping[str, Callable[[str], Awaitable[str]]],
     report: Callable[[Sequence[Event]], Awaitable[None]],
     settings: WatchdogSettings,
-    keeper: Keeper | None = None,
-) -> Dog:
+    keeper: FoldPersistence | None = None,
+) -> Watchdog:
     """A watchdog with folds of its own, which `keeper` may know from before."""
-    keeper = keeper or KeptNowhere()
-    fresh = (Vitals(timeframes_ms), Anomalies(Rules.of(settings)), Portfolio())
+    keeper = keeper or NullFoldStore()
+    fresh = (Liveness(timeframes_ms), Anomalies(AnomalyTimings.of(settings)), Portfolio())
     folds, seq = keeper.restored(fresh)
-    following = Following(source, bus, folds, clock, Cursor(seq), keeper)
-    return Dog(following, *folds, clock, measure, repairs, report, settings)
+    following = FoldFollower(source, bus, folds, clock, Cursor(seq), keeper)
+    return Watchdog(following, *folds, clock, measure, repairs, report, settings)

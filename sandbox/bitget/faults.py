@@ -17,7 +17,7 @@ SWITCHES_MAX: Final = 1_000
 FOR_EVER_MS: Final = 1 << 62
 
 
-class Fault(StrEnum):
+class BitgetFault(StrEnum):
     """One way to fail. `value` and `symbol` say more where the text names them."""
 
     # At once, to the connections that are open now (`times` of them, or all).
@@ -91,49 +91,49 @@ class Fault(StrEnum):
 
 AT_ONCE: Final = frozenset(
     {
-        Fault.CLOSE,
-        Fault.ABORT,
-        Fault.RESET,
-        Fault.DAY_CUT,
-        Fault.SILENT,
-        Fault.STALLED,
-        Fault.GIANT,
-        Fault.SKEW,
-        Fault.FUNDING_INTERVAL,
+        BitgetFault.CLOSE,
+        BitgetFault.ABORT,
+        BitgetFault.RESET,
+        BitgetFault.DAY_CUT,
+        BitgetFault.SILENT,
+        BitgetFault.STALLED,
+        BitgetFault.GIANT,
+        BitgetFault.SKEW,
+        BitgetFault.FUNDING_INTERVAL,
     }
 )
 
-OF_CONTRACTS: Final = frozenset({Fault.ODD_CONTRACT, Fault.DELISTED})
+OF_CONTRACTS: Final = frozenset({BitgetFault.ODD_CONTRACT, BitgetFault.DELISTED})
 """What the exchange decides of one contract: nothing that passes by itself, so no script throws it."""
 
 
-class Switch(Struct):
+class ActiveBitgetFault(Struct):
     """A fault that is on: for which symbol (None: all), until when, how often still (None: always)."""
 
-    fault: Fault
+    fault: BitgetFault
     symbol: str | None
     until_ms: int
     times: int | None
     value: Any
 
 
-class Faults:
+class BitgetFaultInjector:
     """All switches of a server. `counts` says how often each fault has been applied."""
 
     def __init__(self, seed: int = 0) -> None:
         self.rng = Random(seed)  # noqa: S311 - faults, not secrets.
-        self.counts: Counter[Fault] = Counter()
-        self.active: dict[Fault, list[Switch]] = {}
+        self.counts: Counter[BitgetFault] = Counter()
+        self.active: dict[BitgetFault, list[ActiveBitgetFault]] = {}
         self._now_ms: Callable[[], int] = _no_server
-        self._act: Callable[[Switch], None] = lambda _switch: _no_server()
+        self._act: Callable[[ActiveBitgetFault], None] = lambda _switch: _no_server()
 
-    def bind(self, now_ms: Callable[[], int], act: Callable[[Switch], None]) -> None:
+    def bind(self, now_ms: Callable[[], int], act: Callable[[ActiveBitgetFault], None]) -> None:
         """The server's clock, and who does what happens at once."""
         self._now_ms, self._act = now_ms, act
 
     def on(
         self,
-        fault: Fault,
+        fault: BitgetFault,
         *,
         symbol: str | None = None,
         for_s: float | None = None,
@@ -142,15 +142,15 @@ class Faults:
     ) -> None:
         """Switch a fault on: for some seconds, for some times, or until it is switched off."""
         until_ms = FOR_EVER_MS if for_s is None else self._now_ms() + int(for_s * 1_000.0)
-        switch = Switch(fault, symbol, until_ms, times, value)
+        switch = ActiveBitgetFault(fault, symbol, until_ms, times, value)
         if fault not in AT_ONCE:
             switches = self.active.setdefault(fault, [])
             assert len(switches) < SWITCHES_MAX, f"{fault} is on {SWITCHES_MAX} times"
             switches.append(switch)
-        if fault in AT_ONCE or (symbol is None and fault in (Fault.MAINTENANCE, Fault.REFUSED_CONNECTION)):
+        if fault in AT_ONCE or (symbol is None and fault in (BitgetFault.MAINTENANCE, BitgetFault.REFUSED_CONNECTION)):
             self._act(switch)
 
-    def off(self, fault: Fault, symbol: str | None = None) -> None:
+    def off(self, fault: BitgetFault, symbol: str | None = None) -> None:
         """Switch a fault off; with a symbol only for that one."""
         kept = [one for one in self.active.get(fault, ()) if symbol is not None and one.symbol != symbol]
         self.active.pop(fault, None)
@@ -161,7 +161,7 @@ class Faults:
         """Switch everything off. Connections that were made silent stay so: the client has to notice."""
         self.active.clear()
 
-    def sees(self, fault: Fault, symbol: str | None = None) -> Switch | None:
+    def sees(self, fault: BitgetFault, symbol: str | None = None) -> ActiveBitgetFault | None:
         """The switch that concerns a symbol now, if there is one. Nothing is counted."""
         switches = self.active.get(fault)
         if not switches:
@@ -174,7 +174,7 @@ class Faults:
             del self.active[fault]
         return next((one for one in kept if one.symbol is None or one.symbol == symbol), None)
 
-    def hits(self, fault: Fault, symbol: str | None = None) -> Switch | None:
+    def hits(self, fault: BitgetFault, symbol: str | None = None) -> ActiveBitgetFault | None:
         """The same, counted and used up once."""
         if fault not in self.active:
             return None
@@ -185,7 +185,7 @@ class Faults:
                 switch.times -= 1
         return switch
 
-    def count(self, fault: Fault, times: int = 1) -> None:
+    def count(self, fault: BitgetFault, times: int = 1) -> None:
         """A fault was applied."""
         self.counts[fault] += times
 

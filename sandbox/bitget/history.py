@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.feeds.sim.episodes import DAY_MS
-from papertape.sandbox.bitget.market import HOUR_MS, MINUTE_MS, Listing, TwinMarket, draw, forming
+from papertape.sandbox.bitget.market import HOUR_MS, MINUTE_MS, TwinContract, TwinMarket, draw, forming
 
 GRANULARITIES: Final[dict[str, tuple[int, int]]] = {
     "1m": (MINUTE_MS, 0),
@@ -42,7 +42,7 @@ NOISE_RATE_MAX: Final = 0.00002
 Candle = Callable[[str, int], CandleRow | None]
 
 
-class DayFigures(Struct, frozen=True):
+class Ticker24h(Struct, frozen=True):
     """A ticker's figures of the last 24 hours, as of a whole hour, in USDT and coins."""
 
     open: float
@@ -74,7 +74,7 @@ def hour_figures(rows: list[CandleRow]) -> HourFigures:
     )
 
 
-class History:
+class MarketHistory:
     """The published side of a market."""
 
     def __init__(self, market: TwinMarket, estimate_noise: float = 0.0) -> None:
@@ -82,7 +82,7 @@ class History:
         self.market = market
         self._estimate_noise = estimate_noise
         self._changes: dict[str, list[tuple[int, int]]] = {}
-        self._figures: dict[str, tuple[int, DayFigures]] = {}
+        self._figures: dict[str, tuple[int, Ticker24h]] = {}
         self._hours: OrderedDict[tuple[str, int], HourFigures | None] = OrderedDict()
         self._whole: dict[str, CandleRow | None] = {}
         self._latest: dict[str, tuple[int, CandleRow | None]] = {}
@@ -197,7 +197,7 @@ class History:
 
     # ------------------------------------------------------------ figures
 
-    def day_figures(self, symbol: str, now_ms: int) -> DayFigures:
+    def day_figures(self, symbol: str, now_ms: int) -> Ticker24h:
         """The last 24 hours, renewed each hour."""
         hour = now_ms // HOUR_MS
         kept = self._figures.get(symbol)
@@ -205,13 +205,13 @@ class History:
             kept = self._figures[symbol] = (hour, self._day_figures(symbol, hour * HOUR_MS))
         return kept[1]
 
-    def _day_figures(self, symbol: str, until_ms: int) -> DayFigures:
+    def _day_figures(self, symbol: str, until_ms: int) -> Ticker24h:
         hours = [self._hour_figures(symbol, until_ms - back * HOUR_MS) for back in range(DAY_MS // HOUR_MS, 0, -1)]
         known = [hour for hour in hours if hour is not None]
         today = self.market.candle(symbol, until_ms // DAY_MS * DAY_MS)
         if not known:
-            return DayFigures(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-        return DayFigures(
+            return Ticker24h(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return Ticker24h(
             known[0].open,
             max(hour.high for hour in known),
             min(hour.low for hour in known),
@@ -231,7 +231,7 @@ class History:
                 self._hours.popitem(last=False)
         return self._hours[key]
 
-    def listing(self, symbol: str) -> Listing:
+    def listing(self, symbol: str) -> TwinContract:
         """The contract."""
         return self.market.listing(symbol)
 

@@ -25,7 +25,7 @@ MESSAGE_BYTES_MAX: Final = 65_536
 BREACHES_KEPT_MAX: Final = 200
 
 
-class Window:
+class RateWindow:
     """At most `most` events in any `window_ms`."""
 
     def __init__(self, most: int, window_ms: int) -> None:
@@ -49,7 +49,7 @@ class Window:
         return self._most - len(self._times)
 
 
-class Breach(Struct, frozen=True):
+class LimitBreach(Struct, frozen=True):
     """A client went beyond a limit."""
 
     at_ms: int
@@ -57,7 +57,7 @@ class Breach(Struct, frozen=True):
     text: str
 
 
-class Statistics(Struct):
+class BitgetTwinStatistics(Struct):
     """What the server has seen and sent since it began."""
 
     connections: int = 0
@@ -73,11 +73,11 @@ class Statistics(Struct):
     too_many: int = 0
     """Answers 429, deserved or thrown as a fault."""
     refused_by_limit: Counter[str] = field(default_factory=Counter)
-    breaches: list[Breach] = field(default_factory=list)
+    breaches: list[LimitBreach] = field(default_factory=list)
     """The first `BREACHES_KEPT_MAX`; `refused_by_limit` counts all."""
 
     def breach(self, at_ms: int, limit: str, text: str) -> None:
         """Count a client that went too far."""
         self.refused_by_limit[limit] += 1
         if len(self.breaches) < BREACHES_KEPT_MAX:
-            self.breaches.append(Breach(at_ms, limit, text))
+            self.breaches.append(LimitBreach(at_ms, limit, text))

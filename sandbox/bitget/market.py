@@ -47,7 +47,7 @@ SMALL_TIERS: Final[tuple[Tier, ...]] = (
 )
 
 
-class Listing(Struct, frozen=True):
+class TwinContract(Struct, frozen=True):
     """A contract: its grids as ratios of integers, its tiers, how often it settles funding, since when it trades."""
 
     symbol: str
@@ -65,7 +65,7 @@ class TwinMarket(Protocol):
     symbols: tuple[str, ...]
     step_ms: int
 
-    def listing(self, symbol: str) -> Listing:
+    def listing(self, symbol: str) -> TwinContract:
         """The contract."""
         ...
 
@@ -107,7 +107,7 @@ def moved(price_usdt: float, tick: tuple[int, int], ticks: int) -> float:
     return max(1, round(price_usdt * tick[1] / tick[0]) + ticks) * tick[0] / tick[1]
 
 
-def marked(row: CandleRow | None, listing: Listing) -> CandleRow | None:
+def marked(row: CandleRow | None, listing: TwinContract) -> CandleRow | None:
     """The candle of the mark price beside one of trades."""
     if row is None:
         return None
@@ -187,7 +187,7 @@ class SimTwinMarket:
             for symbol in symbols
         }
 
-    def listing(self, symbol: str) -> Listing:
+    def listing(self, symbol: str) -> TwinContract:
         """The contract."""
         return self._listings[symbol]
 
@@ -229,10 +229,10 @@ class SimTwinMarket:
         """The reading of the last whole five minutes."""
         return block_of(self.seed, symbol, at_ms // DAY_MS).open_interest[at_ms % DAY_MS // READING_MS]
 
-    def _listing(self, symbol: str, funding_hours: int, listed_ms: int) -> Listing:
+    def _listing(self, symbol: str, funding_hours: int, listed_ms: int) -> TwinContract:
         known = self.sim.listing(symbol)
         tiers = LARGE_TIERS if symbol in ("BTCUSDT", "ETHUSDT") else SMALL_TIERS
-        return Listing(symbol, known.tick, known.lot, tiers, funding_hours * HOUR_MS, 5.0, listed_ms)
+        return TwinContract(symbol, known.tick, known.lot, tiers, funding_hours * HOUR_MS, 5.0, listed_ms)
 
     def _traded(self, symbol: str, open_ms: int) -> CandleRow:
         block, minute = block_of(self.seed, symbol, open_ms // DAY_MS), open_ms % DAY_MS // MINUTE_MS

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from papertape.sandbox.bitget.history import History
-from papertape.sandbox.bitget.market import HOUR_MS, Listing, draw
+from papertape.sandbox.bitget.history import MarketHistory
+from papertape.sandbox.bitget.market import HOUR_MS, TwinContract, draw
 from papertape.sandbox.bitget.text import decimals_of, ratio_text, rounded, text_of
 
 RATE_MAX: Final = "0.003"
 
 
-def contract_text(history: History, symbol: str, now_ms: int, status: str) -> str:
+def contract_text(history: MarketHistory, symbol: str, now_ms: int, status: str) -> str:
     """A contract of the page `contracts`."""
     listing = history.listing(symbol)
     coin, lot = symbol.removesuffix("USDT"), ratio_text(listing.lot)
@@ -60,7 +60,7 @@ def contract_text(history: History, symbol: str, now_ms: int, status: str) -> st
     )
 
 
-def tier_texts(listing: Listing) -> Iterator[str]:
+def tier_texts(listing: TwinContract) -> Iterator[str]:
     """The rows of `query-position-lever`."""
     for level, (start, end, leverage, rate) in enumerate(listing.tiers, start=1):
         yield (
@@ -69,7 +69,7 @@ def tier_texts(listing: Listing) -> Iterator[str]:
         )
 
 
-def ticker_pairs(history: History, symbol: str, now_ms: int) -> str:
+def ticker_pairs(history: MarketHistory, symbol: str, now_ms: int) -> str:
     """What REST and stream say alike of a symbol: the inside of an object."""
     row = history.last(symbol, now_ms)
     last = 0.0 if row is None else row.close
@@ -92,7 +92,7 @@ def ticker_pairs(history: History, symbol: str, now_ms: int) -> str:
     )
 
 
-def stream_ticker_text(history: History, symbol: str, now_ms: int) -> str:
+def stream_ticker_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
     """The object of the channel `ticker`."""
     return (
         f'{{"instId":{json.dumps(symbol)},{ticker_pairs(history, symbol, now_ms)},'
@@ -100,7 +100,7 @@ def stream_ticker_text(history: History, symbol: str, now_ms: int) -> str:
     )
 
 
-def rest_ticker_text(history: History, symbol: str, now_ms: int) -> str:
+def rest_ticker_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
     """A row of `ticker` and `tickers`."""
     day = history.day_figures(symbol, now_ms)
     row = history.last(symbol, now_ms)
@@ -112,7 +112,7 @@ def rest_ticker_text(history: History, symbol: str, now_ms: int) -> str:
     )
 
 
-def symbol_price_text(history: History, symbol: str, now_ms: int) -> str:
+def symbol_price_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
     """The row of `symbol-price`."""
     row = history.last(symbol, now_ms)
     last = 0.0 if row is None else row.close
@@ -123,7 +123,7 @@ def symbol_price_text(history: History, symbol: str, now_ms: int) -> str:
     )
 
 
-def fund_rate_text(history: History, symbol: str, now_ms: int) -> str:
+def fund_rate_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
     """A row of `current-fund-rate`."""
     return (
         f'{{"symbol":{json.dumps(symbol)},"fundingRate":"{text_of(history.estimated_rate(symbol, now_ms))}",'
@@ -138,7 +138,7 @@ def settlement_text(symbol: str, at_ms: int, rate: float) -> str:
     return f'{{"symbol":{json.dumps(symbol)},"fundingRate":"{text_of(rate)}","fundingTime":"{at_ms}"}}'
 
 
-def funding_time_text(history: History, symbol: str, now_ms: int) -> str:
+def funding_time_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
     """The row of `funding-time`."""
     return (
         f'{{"symbol":{json.dumps(symbol)},"nextFundingTime":"{history.next_settlement_ms(symbol, now_ms)}",'

@@ -9,7 +9,7 @@ from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns, row_at
 from papertape.engine.feeds.files.feed import FileFeed
 from papertape.engine.feeds.sim.episodes import DAY_MS
-from papertape.sandbox.bitget.market import LARGE_TIERS, MINUTE_MS, Listing, draw, marked
+from papertape.sandbox.bitget.market import LARGE_TIERS, MINUTE_MS, TwinContract, draw, marked
 
 UNKNOWN_INTEREST_BASE: Final = 1_000.0
 """The open interest of a symbol of which no reading was recorded."""
@@ -38,7 +38,7 @@ class FileTwinMarket:
             for symbol, series in feed.funding.items()
         }
         self._listings = {
-            contract.symbol: Listing(
+            contract.symbol: TwinContract(
                 contract.symbol,
                 (contract.tick_numerator, contract.tick_denominator),
                 (contract.lot_numerator, contract.lot_denominator),
@@ -48,7 +48,7 @@ class FileTwinMarket:
             for contract in feed.contracts()
         }
 
-    def listing(self, symbol: str) -> Listing:
+    def listing(self, symbol: str) -> TwinContract:
         """The contract that the file suggests."""
         return self._listings[symbol]
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from msgspec import Struct
 
 from papertape.engine.feeds.candle_row import CandleRow
-from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.history import GRANULARITIES, Candle
 from papertape.sandbox.bitget.limits import REQUESTS_A_MINUTE_MAX
 from papertape.sandbox.bitget.pages import (
@@ -43,7 +43,7 @@ HTML_ERROR: Final = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<
 BUSY_BODY: Final = '{{"code":"429","msg":"Too Many Requests","requestTime":{0},"data":null}}'
 
 
-class Delivery(StrEnum):
+class RestDelivery(StrEnum):
     """How an answer reaches the client."""
 
     WHOLE = "whole"
@@ -53,17 +53,17 @@ class Delivery(StrEnum):
     RESET = "reset"
 
 
-class Reply(Struct, frozen=True):
+class RestResponse(Struct, frozen=True):
     """One answer."""
 
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
-    delivery: Delivery = Delivery.WHOLE
+    delivery: RestDelivery = RestDelivery.WHOLE
     kind: str = "application/json"
 
 
-class Refused(Exception):
+class RestError(Exception):
     """A business error: HTTP 400 with a code of its own."""
 
     def __init__(self, code: str, text: str) -> None:
@@ -74,7 +74,7 @@ class Refused(Exception):
 Query = Mapping[str, str]
 
 
-class Rest:
+class RestApi:
     """All pages."""
 
     def __init__(self, venue: Venue) -> None:
@@ -95,7 +95,7 @@ class Rest:
             "query-position-lever": self._tiers,
         }
 
-    def reply(self, target: str, ip: str) -> Reply:
+    def reply(self, target: str, ip: str) -> RestResponse:
         """The answer to a request, with whatever fault is on."""
         now_ms, split = self._venue.now_ms(), urlsplit(target)
         name = split.path.removeprefix(PREFIX)
@@ -109,8 +109,8 @@ class Rest:
         if faulty is not None:
             return faulty
         reply = self._page(split.path, name, query, now_ms, left)
-        if self._venue.faults.hits(Fault.CUT_BODY, symbol):
-            return Reply(reply.status, reply.body, reply.headers, Delivery.CUT)
+        if self._venue.faults.hits(BitgetFault.CUT_BODY, symbol):
+            return RestResponse(reply.status, reply.body, reply.headers, RestDelivery.CUT)
         return reply
 
     def _allowance(self, name: str, ip: str, now_ms: int) -> int:
@@ -124,58 +124,58 @@ class Rest:
             return page.left
         return -1 if self._venue.manner.limits else 0
 
-    def _busy(self, now_ms: int, headers: tuple[tuple[str, str], ...]) -> Reply:
+    def _busy(self, now_ms: int, headers: tuple[tuple[str, str], ...]) -> RestResponse:
         self._venue.statistics.too_many += 1
-        return Reply(429, BUSY_BODY.format(now_ms).encode(), headers)
+        return RestResponse(429, BUSY_BODY.format(now_ms).encode(), headers)
 
-    def _faulty(self, name: str, symbol: str | None, now_ms: int) -> Reply | None:
+    def _faulty(self, name: str, symbol: str | None, now_ms: int) -> RestResponse | None:
         faults = self._venue.faults
         if not faults.active:
             return None
-        if name != "contracts" and faults.hits(Fault.MAINTENANCE):
-            return Reply(503, envelope("40015", "System is abnormal, please try again later", now_ms))
-        if faults.hits(Fault.REST_RESET, symbol):
-            return Reply(0, b"", delivery=Delivery.RESET)
-        if faults.hits(Fault.HANGING, symbol):
-            return Reply(0, b"", delivery=Delivery.NEVER)
-        if switch := faults.hits(Fault.BUSY, symbol):
+        if name != "contracts" and faults.hits(BitgetFault.MAINTENANCE):
+            return RestResponse(503, envelope("40015", "System is abnormal, please try again later", now_ms))
+        if faults.hits(BitgetFault.REST_RESET, symbol):
+            return RestResponse(0, b"", delivery=RestDelivery.RESET)
+        if faults.hits(BitgetFault.HANGING, symbol):
+            return RestResponse(0, b"", delivery=RestDelivery.NEVER)
+        if switch := faults.hits(BitgetFault.BUSY, symbol):
             return self._busy(now_ms, (("Retry-After", str(switch.value)),) if switch.value is not None else ())
-        if faults.hits(Fault.SERVER_ERROR, symbol):
-            return Reply(500, envelope("45001", "Unknown error", now_ms))
-        if faults.hits(Fault.HTML_OK, symbol):
-            return Reply(200, HTML_ERROR, kind="text/html")
-        if faults.hits(Fault.HTML_BAD_GATEWAY, symbol):
-            return Reply(502, HTML_ERROR, kind="text/html")
+        if faults.hits(BitgetFault.SERVER_ERROR, symbol):
+            return RestResponse(500, envelope("45001", "Unknown error", now_ms))
+        if faults.hits(BitgetFault.HTML_OK, symbol):
+            return RestResponse(200, HTML_ERROR, kind="text/html")
+        if faults.hits(BitgetFault.HTML_BAD_GATEWAY, symbol):
+            return RestResponse(502, HTML_ERROR, kind="text/html")
         return None
 
-    def _page(self, path: str, name: str, query: Query, now_ms: int, left: int) -> Reply:
+    def _page(self, path: str, name: str, query: Query, now_ms: int, left: int) -> RestResponse:
         headers = (("x-mbx-used-remain-limit", str(left)),)
         if path == TIME_PATH:
-            return Reply(200, envelope("00000", "success", now_ms, f'{{"serverTime":"{now_ms}"}}'), headers)
+            return RestResponse(200, envelope("00000", "success", now_ms, f'{{"serverTime":"{now_ms}"}}'), headers)
         page = self._pages.get(name)
         if page is None:
-            return Reply(404, envelope("40404", "Request URL NOT FOUND", now_ms), headers)
+            return RestResponse(404, envelope("40404", "Request URL NOT FOUND", now_ms), headers)
         try:
-            return Reply(200, envelope("00000", "success", now_ms, page(query)), headers)
-        except Refused as refused:
-            return Reply(400, envelope(refused.code, str(refused), now_ms), headers)
+            return RestResponse(200, envelope("00000", "success", now_ms, page(query)), headers)
+        except RestError as refused:
+            return RestResponse(400, envelope(refused.code, str(refused), now_ms), headers)
 
     # ------------------------------------------------------------ parameters
 
     def _product(self, query: Query) -> None:
         product = query.get("productType")
         if product is None:
-            raise Refused("400172", "Parameter verification failed productType")
+            raise RestError("400172", "Parameter verification failed productType")
         if product.upper() != INSTRUMENTS:
-            raise Refused("40019", "Parameter productType cannot be empty")
+            raise RestError("40019", "Parameter productType cannot be empty")
 
     def _symbol(self, query: Query) -> str:
         self._product(query)
         symbol = query.get("symbol", "")
         if not symbol:
-            raise Refused("40019", "Parameter symbol cannot be empty")
-        if not self._venue.is_known(symbol) or self._venue.faults.hits(Fault.UNKNOWN_SYMBOL, symbol):
-            raise Refused("40034", f"Parameter {symbol} does not exist")
+            raise RestError("40019", "Parameter symbol cannot be empty")
+        if not self._venue.is_known(symbol) or self._venue.faults.hits(BitgetFault.UNKNOWN_SYMBOL, symbol):
+            raise RestError("40034", f"Parameter {symbol} does not exist")
         return symbol
 
     def _symbols(self, query: Query) -> list[str]:
@@ -185,7 +185,7 @@ class Rest:
         return [symbol for symbol in self._history.market.symbols if self._venue.is_known(symbol)]
 
     def _list(self, items: Iterable[str], symbol: str | None) -> str:
-        if self._venue.faults.hits(Fault.EMPTY_DATA, symbol):
+        if self._venue.faults.hits(BitgetFault.EMPTY_DATA, symbol):
             return "[]"
         return f"[{','.join(items)}]"
 
@@ -223,14 +223,14 @@ class Rest:
         return self._list(odd, query.get("symbol"))
 
     def _odd(self, symbol: str, contract: str) -> str:
-        switch = self._venue.faults.hits(Fault.ODD_CONTRACT, symbol)
+        switch = self._venue.faults.hits(BitgetFault.ODD_CONTRACT, symbol)
         if switch is None:
             return contract
         fields = json.loads(contract) | switch.value
         return json.dumps({name: value for name, value in fields.items() if value is not None})
 
     def _status(self, symbol: str) -> str:
-        switch = self._venue.faults.sees(Fault.MAINTENANCE, symbol)
+        switch = self._venue.faults.sees(BitgetFault.MAINTENANCE, symbol)
         return "normal" if switch is None else str(switch.value or "maintain")
 
     def _ticker(self, query: Query) -> str:
@@ -280,9 +280,9 @@ class Rest:
 def _granularity(query: Query) -> str:
     granularity = query.get("granularity", "")
     if not granularity:
-        raise Refused("400172", "Parameter verification failed granularity")
+        raise RestError("400172", "Parameter verification failed granularity")
     if granularity not in GRANULARITIES:
-        raise Refused("400171", f"Parameter verification failed granularity {granularity}")
+        raise RestError("400171", f"Parameter verification failed granularity {granularity}")
     return granularity
 
 
@@ -300,7 +300,7 @@ def _whole(query: Query, name: str, otherwise: int, most: int) -> int:
     if text is None:
         return otherwise
     if not text.isdecimal() or not 1 <= int(text) <= most:
-        raise Refused("40053", f"{name} should be between 1~{most}")
+        raise RestError("40053", f"{name} should be between 1~{most}")
     return int(text)
 
 
@@ -309,8 +309,8 @@ def _span(query: Query) -> tuple[int, int | None]:
     for name in ("startTime", "endTime"):
         if (text := query.get(name)) is not None:
             if not text.isdecimal():
-                raise Refused("400172", f"Parameter verification failed {name}")
+                raise RestError("400172", f"Parameter verification failed {name}")
             times[name] = int(text)
     if len(times) == 2 and times["endTime"] - times["startTime"] > SPAN_MS_MAX:
-        raise Refused("00001", "startTime and endTime interval cannot be greater than 90 days")
+        raise RestError("00001", "startTime and endTime interval cannot be greater than 90 days")
     return times.get("startTime", 0), times.get("endTime")

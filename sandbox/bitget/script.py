@@ -8,51 +8,57 @@ from typing import Final
 
 from msgspec import Struct
 
-from papertape.sandbox.bitget.faults import AT_ONCE, OF_CONTRACTS, Fault, Faults
+from papertape.sandbox.bitget.faults import AT_ONCE, OF_CONTRACTS, BitgetFault, BitgetFaultInjector
 
 HOUR_MS: Final = 3_600_000
 FUNDING_HOURS: Final = (1, 2, 4, 8)
 SKEW_MS_MAX: Final = 5_000
 NEVER_MS: Final = 1 << 62
 
-SECONDS: Final[dict[Fault, tuple[float, float]]] = {
-    Fault.NO_PONG: (30.0, 180.0),
-    Fault.SILENT_SYMBOL: (30.0, 900.0),
-    Fault.REFUSED_SUBSCRIBE: (30.0, 300.0),
-    Fault.FALSE_ACK: (10.0, 120.0),
-    Fault.DUPLICATE: (60.0, 600.0),
-    Fault.OUT_OF_ORDER: (60.0, 600.0),
-    Fault.STALE_SNAPSHOT: (60.0, 600.0),
-    Fault.TWO_ROWS: (120.0, 1_200.0),
-    Fault.SKIPPED_BAR: (60.0, 180.0),
-    Fault.CORRECTED: (120.0, 1_200.0),
-    Fault.GARBAGE: (10.0, 120.0),
-    Fault.BUSY: (1.0, 60.0),
-    Fault.SERVER_ERROR: (1.0, 60.0),
-    Fault.HTML_OK: (1.0, 60.0),
-    Fault.HTML_BAD_GATEWAY: (1.0, 60.0),
-    Fault.REST_RESET: (1.0, 60.0),
-    Fault.HANGING: (1.0, 60.0),
-    Fault.CUT_BODY: (1.0, 60.0),
-    Fault.EMPTY_DATA: (1.0, 60.0),
-    Fault.UNKNOWN_SYMBOL: (10.0, 120.0),
-    Fault.REFUSED_CONNECTION: (1.0, 120.0),
-    Fault.MAINTENANCE: (30.0, 600.0),
+SECONDS: Final[dict[BitgetFault, tuple[float, float]]] = {
+    BitgetFault.NO_PONG: (30.0, 180.0),
+    BitgetFault.SILENT_SYMBOL: (30.0, 900.0),
+    BitgetFault.REFUSED_SUBSCRIBE: (30.0, 300.0),
+    BitgetFault.FALSE_ACK: (10.0, 120.0),
+    BitgetFault.DUPLICATE: (60.0, 600.0),
+    BitgetFault.OUT_OF_ORDER: (60.0, 600.0),
+    BitgetFault.STALE_SNAPSHOT: (60.0, 600.0),
+    BitgetFault.TWO_ROWS: (120.0, 1_200.0),
+    BitgetFault.SKIPPED_BAR: (60.0, 180.0),
+    BitgetFault.CORRECTED: (120.0, 1_200.0),
+    BitgetFault.GARBAGE: (10.0, 120.0),
+    BitgetFault.BUSY: (1.0, 60.0),
+    BitgetFault.SERVER_ERROR: (1.0, 60.0),
+    BitgetFault.HTML_OK: (1.0, 60.0),
+    BitgetFault.HTML_BAD_GATEWAY: (1.0, 60.0),
+    BitgetFault.REST_RESET: (1.0, 60.0),
+    BitgetFault.HANGING: (1.0, 60.0),
+    BitgetFault.CUT_BODY: (1.0, 60.0),
+    BitgetFault.EMPTY_DATA: (1.0, 60.0),
+    BitgetFault.UNKNOWN_SYMBOL: (10.0, 120.0),
+    BitgetFault.REFUSED_CONNECTION: (1.0, 120.0),
+    BitgetFault.MAINTENANCE: (30.0, 600.0),
 }
 """How long a fault lasts that is not over at once."""
 OF_ONE_SYMBOL: Final = frozenset(
-    {Fault.SILENT_SYMBOL, Fault.REFUSED_SUBSCRIBE, Fault.FALSE_ACK, Fault.UNKNOWN_SYMBOL, Fault.FUNDING_INTERVAL}
+    {
+        BitgetFault.SILENT_SYMBOL,
+        BitgetFault.REFUSED_SUBSCRIBE,
+        BitgetFault.FALSE_ACK,
+        BitgetFault.UNKNOWN_SYMBOL,
+        BitgetFault.FUNDING_INTERVAL,
+    }
 )
-OF_ALL_SYMBOLS: Final = AT_ONCE | {Fault.NO_PONG, Fault.REFUSED_CONNECTION, Fault.MAINTENANCE}
+OF_ALL_SYMBOLS: Final = AT_ONCE | {BitgetFault.NO_PONG, BitgetFault.REFUSED_CONNECTION, BitgetFault.MAINTENANCE}
 """What concerns a connection or the whole server. Everything else is thrown at one symbol or at all."""
-ALL: Final = tuple(fault for fault in Fault if fault not in OF_CONTRACTS)
+ALL: Final = tuple(fault for fault in BitgetFault if fault not in OF_CONTRACTS)
 
 
-class Throw(Struct, frozen=True):
+class ScriptedFault(Struct, frozen=True):
     """One fault of the script."""
 
     at_ms: int
-    fault: Fault
+    fault: BitgetFault
     symbol: str | None
     seconds: float | None
     value: int | None
@@ -74,7 +80,7 @@ class FaultScript:
         *,
         an_hour: float = 6.0,
         calm: Sequence[tuple[int, int]] = (),
-        faults: Sequence[Fault] = ALL,
+        faults: Sequence[BitgetFault] = ALL,
     ) -> None:
         assert 0.0 < an_hour <= 3_600.0, an_hour
         self._rng = Random(seed)  # noqa: S311 - faults, not secrets.
@@ -93,7 +99,7 @@ class FaultScript:
         throw_ms = NEVER_MS if self._next is None else self._next.at_ms
         return min(throw_ms, self._calm[self._calmed][0] if self._calmed < len(self._calm) else NEVER_MS)
 
-    def run(self, now_ms: int, faults: Faults) -> None:
+    def run(self, now_ms: int, faults: BitgetFaultInjector) -> None:
         """Do what is due."""
         while self._calmed < len(self._calm) and self._calm[self._calmed][0] <= now_ms:
             self._calmed += 1
@@ -104,22 +110,22 @@ class FaultScript:
                 self.thrown += 1
                 faults.on(throw.fault, symbol=throw.symbol, for_s=throw.seconds, value=throw.value)
 
-    def _drawn(self, after_ms: int) -> Throw | None:
+    def _drawn(self, after_ms: int) -> ScriptedFault | None:
         rng = self._rng
         at_ms = after_ms + 1 + int(rng.expovariate(1.0 / self._mean_ms))
         fault, symbol = rng.choice(self._faults), rng.choice(self._symbols)
         seconds = None if fault in AT_ONCE else rng.uniform(*SECONDS[fault])
         by_symbol = fault in OF_ONE_SYMBOL or (fault not in OF_ALL_SYMBOLS and rng.random() < 0.5)
-        throw = Throw(at_ms, fault, symbol if by_symbol else None, seconds, self._value(fault))
+        throw = ScriptedFault(at_ms, fault, symbol if by_symbol else None, seconds, self._value(fault))
         return throw if at_ms < self._until_ms else None
 
-    def _value(self, fault: Fault) -> int | None:
+    def _value(self, fault: BitgetFault) -> int | None:
         rng = self._rng
-        if fault is Fault.SKEW:
+        if fault is BitgetFault.SKEW:
             return rng.randint(-SKEW_MS_MAX, SKEW_MS_MAX)
-        if fault is Fault.FUNDING_INTERVAL:
+        if fault is BitgetFault.FUNDING_INTERVAL:
             return rng.choice(FUNDING_HOURS)
-        return rng.randint(1, 10) if fault is Fault.BUSY and rng.random() < 0.5 else None
+        return rng.randint(1, 10) if fault is BitgetFault.BUSY and rng.random() < 0.5 else None
 
     def _is_calm(self, at_ms: int) -> bool:
         return any(from_ms <= at_ms < until_ms for from_ms, until_ms in self._calm)

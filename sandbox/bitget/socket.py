@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final, Protocol
 
-from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.history import STREAMED
 from papertape.sandbox.bitget.limits import (
     AGE_MS_MAX,
@@ -14,7 +14,7 @@ from papertape.sandbox.bitget.limits import (
     MESSAGES_A_SECOND_MAX,
     PING_MS_MAX,
     SUBSCRIBES_AN_HOUR_MAX,
-    Window,
+    RateWindow,
 )
 from papertape.sandbox.bitget.stream import CANDLE, TICKER, Key
 from papertape.sandbox.bitget.text import INSTRUMENTS, arg_text, frame_of
@@ -32,7 +32,7 @@ POLICY_VIOLATION: Final = 1_008
 NEVER_MS: Final = 1 << 62
 
 
-class Line(Protocol):
+class MessageTransport(Protocol):
     """Where a session's messages go."""
 
     def send(self, message: str | bytes) -> None:
@@ -52,7 +52,7 @@ class Line(Protocol):
         ...
 
 
-class Board(Protocol):
+class SubscriptionRegistry(Protocol):
     """Who follows which channel."""
 
     def follow(self, session: Session, key: Key) -> str | None:
@@ -67,7 +67,7 @@ class Board(Protocol):
 class Session:
     """A connected client."""
 
-    def __init__(self, venue: Venue, board: Board, line: Line) -> None:
+    def __init__(self, venue: Venue, board: SubscriptionRegistry, line: MessageTransport) -> None:
         now_ms = venue.now_ms()
         self.line = line
         self.keys: dict[Key, None] = {}
@@ -81,8 +81,8 @@ class Session:
         self.pinged_ms = now_ms
         self._venue = venue
         self._board = board
-        self._messages = Window(MESSAGES_A_SECOND_MAX, 1_000)
-        self._subscribes = Window(SUBSCRIBES_AN_HOUR_MAX, 3_600_000)
+        self._messages = RateWindow(MESSAGES_A_SECOND_MAX, 1_000)
+        self._subscribes = RateWindow(SUBSCRIBES_AN_HOUR_MAX, 3_600_000)
 
     @property
     def deadline_ms(self) -> int:
@@ -108,7 +108,7 @@ class Session:
                 return
         if message == "ping":
             self.pinged_ms = now_ms
-            if not self._venue.faults.hits(Fault.NO_PONG):
+            if not self._venue.faults.hits(BitgetFault.NO_PONG):
                 self.line.send("pong")
             return
         self._request(message, now_ms)
@@ -161,16 +161,16 @@ class Session:
     def _is_refused(self, op: str, instruments: str, symbol: str) -> bool:
         if instruments != INSTRUMENTS or not self._venue.is_known(symbol):
             return True
-        return op == "subscribe" and self._venue.faults.hits(Fault.REFUSED_SUBSCRIBE, symbol) is not None
+        return op == "subscribe" and self._venue.faults.hits(BitgetFault.REFUSED_SUBSCRIBE, symbol) is not None
 
     def _subscribe(self, key: Key, text: str) -> None:
         self._venue.statistics.subscribes += 1
         self.unserved.discard(key)
-        if self._venue.faults.hits(Fault.FALSE_ACK, key[1]):
+        if self._venue.faults.hits(BitgetFault.FALSE_ACK, key[1]):
             self.unserved.add(key)
         self.line.send(f'{{"event":"subscribe","arg":{text}}}')
         first = self._board.follow(self, key)
-        if first is not None and not self._venue.faults.sees(Fault.SILENT_SYMBOL, key[1]):
+        if first is not None and not self._venue.faults.sees(BitgetFault.SILENT_SYMBOL, key[1]):
             self.push(key, frame_of(first))
 
     def _error(self, code: int, text: str, arg: str | None = None, op: str | None = None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from papertape.engine.feeds.candle_row import CandleRow
-from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.garbage import garbage_frame
 from papertape.sandbox.bitget.history import GRANULARITIES
 from papertape.sandbox.bitget.market import moved
@@ -28,7 +28,7 @@ Later = Callable[[int, Key, str], None]
 """Send a text at a time to whoever follows a channel then."""
 
 
-class Stream:
+class ChannelPublisher:
     """What was pushed last on every channel that somebody follows, and what comes next."""
 
     def __init__(self, venue: Venue, later: Later) -> None:
@@ -54,7 +54,7 @@ class Stream:
         forming = self._history.forming(symbol, granularity, now_ms)
         if forming is not None:
             self._pushed.setdefault(key, forming)
-        if switch := self._venue.faults.hits(Fault.STALE_SNAPSHOT, symbol):
+        if switch := self._venue.faults.hits(BitgetFault.STALE_SNAPSHOT, symbol):
             rows = self._stale_rows(symbol, granularity, now_ms, switch.value or STALE_BARS)
         else:
             rows = self._history.bars(symbol, granularity, now_ms, self._venue.manner.snapshot_rows - 1)
@@ -81,7 +81,7 @@ class Stream:
         faults, symbol = self._venue.faults, key[1]
         if not faults.active:
             return [self.ticker(symbol, now_ms)]
-        if faults.hits(Fault.SILENT_SYMBOL, symbol):
+        if faults.hits(BitgetFault.SILENT_SYMBOL, symbol):
             return []
         text = self.ticker(symbol, now_ms)
         return [text, *self._garbage(symbol, text)]
@@ -112,7 +112,7 @@ class Stream:
     def _is_together(self, symbol: str, row: CandleRow, before: CandleRow | None) -> bool:
         if before is None or row.open_time_ms == before.open_time_ms:
             return False
-        return self._venue.manner.two_rows or self._venue.faults.hits(Fault.TWO_ROWS, symbol) is not None
+        return self._venue.manner.two_rows or self._venue.faults.hits(BitgetFault.TWO_ROWS, symbol) is not None
 
     def _fresh(self, key: Key, row: CandleRow, before: CandleRow | None, together: bool) -> list[CandleRow]:
         """The whole candle before, where its last trades were not pushed yet, and the one now forming."""
@@ -125,11 +125,11 @@ class Stream:
 
     def _silenced(self, key: Key, row: CandleRow, before: CandleRow | None) -> bool:
         faults, symbol = self._venue.faults, key[1]
-        if faults.hits(Fault.SILENT_SYMBOL, symbol):
+        if faults.hits(BitgetFault.SILENT_SYMBOL, symbol):
             return True
         if before is None or row.open_time_ms <= before.open_time_ms:
             return False
-        if self._skipped.get(key, 0) < row.open_time_ms and faults.hits(Fault.SKIPPED_BAR, symbol):
+        if self._skipped.get(key, 0) < row.open_time_ms and faults.hits(BitgetFault.SKIPPED_BAR, symbol):
             self._skipped[key] = row.open_time_ms
         return self._skipped.get(key) == row.open_time_ms
 
@@ -139,7 +139,7 @@ class Stream:
     def _corrected(self, key: Key, row: CandleRow) -> CandleRow:
         """The last row with a wrong close and volume; the right one is sent after the close."""
         faults = self._venue.faults
-        if not faults.hits(Fault.CORRECTED, key[1]):
+        if not faults.hits(BitgetFault.CORRECTED, key[1]):
             return row
         length_ms, _ = GRANULARITIES[key[0].removeprefix(CANDLE)]
         at_ms = row.open_time_ms + length_ms + faults.rng.randint(*CORRECTION_MS)
@@ -155,9 +155,9 @@ class Stream:
     def _spoilt(self, key: Key, frames: list[str], now_ms: int) -> list[str | bytes]:
         faults, (channel, symbol) = self._venue.faults, key
         sent: list[str | bytes] = [*frames]
-        if faults.hits(Fault.DUPLICATE, symbol):
+        if faults.hits(BitgetFault.DUPLICATE, symbol):
             sent = [frame for frame in frames for _ in range(2)]
-        if faults.hits(Fault.OUT_OF_ORDER, symbol):
+        if faults.hits(BitgetFault.OUT_OF_ORDER, symbol):
             older = self._history.forming(symbol, channel.removeprefix(CANDLE), now_ms - OLDER_MS)
             if older is not None and older.volume > 0.0:
                 sent += _framed(key, [older], now_ms, together=False)
@@ -165,7 +165,7 @@ class Stream:
 
     def _garbage(self, symbol: str, text: str) -> list[str | bytes]:
         faults = self._venue.faults
-        switch = faults.hits(Fault.GARBAGE, symbol)
+        switch = faults.hits(BitgetFault.GARBAGE, symbol)
         return [] if switch is None else [garbage_frame(switch.value, text, faults.rng)]
 
 

@@ -1,8 +1,8 @@
 """A truthful stand-in of Bitget's public USDT-M market: one server with the WebSocket and the REST pages.
 
 Its time is a clock that is handed in, so it works on the real one, on a quicker one, and in virtual time. What it
-shows is a `TwinMarket`; what goes wrong is switched by `Faults`, by hand or by a `FaultScript`. Channels are
-`ticker` and `candle...`; bars of 3 days and longer, trades and books are left out.
+shows is a `TwinMarket`; what goes wrong is switched by `BitgetFaultInjector`, by hand or by a `FaultScript`. Channels
+are `ticker` and `candle...`; bars of 3 days and longer, trades and books are left out.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Final, Self
 
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.ports.clock import Clock
-from papertape.sandbox.bitget.faults import Fault, Faults, Switch
-from papertape.sandbox.bitget.history import History
-from papertape.sandbox.bitget.limits import ATTEMPTS_MAX, CONNECTIONS_MAX, PING_MS_MAX, Statistics
+from papertape.sandbox.bitget.faults import ActiveBitgetFault, BitgetFault, BitgetFaultInjector
+from papertape.sandbox.bitget.history import MarketHistory
+from papertape.sandbox.bitget.limits import ATTEMPTS_MAX, CONNECTIONS_MAX, PING_MS_MAX, BitgetTwinStatistics
 from papertape.sandbox.bitget.market import HOUR_MS, TwinMarket
-from papertape.sandbox.bitget.rest import Reply, Rest
+from papertape.sandbox.bitget.rest import RestApi, RestResponse
 from papertape.sandbox.bitget.script import FaultScript
 from papertape.sandbox.bitget.socket import Session
-from papertape.sandbox.bitget.stream import CLOSE_TICK_MS, TICKER, Key, Stream
+from papertape.sandbox.bitget.stream import CLOSE_TICK_MS, TICKER, ChannelPublisher, Key
 from papertape.sandbox.bitget.text import envelope, frame_of
-from papertape.sandbox.bitget.venue import Manner, Venue
-from papertape.sandbox.bitget.wire import WS_PATH, Wire
+from papertape.sandbox.bitget.venue import ExchangeBehaviour, Venue
+from papertape.sandbox.bitget.wire import WS_PATH, TwinConnection
 
 LATER_MAX: Final = 10_000
 WIRES_MAX: Final = 2_000
@@ -36,7 +36,7 @@ GOING_AWAY: Final = 1_001
 BACKLOG: Final = 100
 
 
-class Twin:
+class BitgetTwin:
     """The server. `async with Twin(market, clock) as twin` serves until the block ends."""
 
     def __init__(
@@ -44,9 +44,9 @@ class Twin:
         market: TwinMarket,
         clock: Clock,
         *,
-        faults: Faults | None = None,
+        faults: BitgetFaultInjector | None = None,
         script: FaultScript | None = None,
-        manner: Manner | None = None,
+        manner: ExchangeBehaviour | None = None,
         update_ms: int = 500,
         ticker_ms: int = 300,
         skew_ms: int = 0,
@@ -54,17 +54,17 @@ class Twin:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        self.faults = faults or Faults()
-        self._manner = manner or Manner(update_ms=update_ms, ticker_ms=ticker_ms)
-        self._venue = Venue(History(market, estimate_noise), clock, self.faults, self._manner, skew_ms)
-        self._rest = Rest(self._venue)
-        self._stream = Stream(self._venue, self._later)
+        self.faults = faults or BitgetFaultInjector()
+        self._manner = manner or ExchangeBehaviour(update_ms=update_ms, ticker_ms=ticker_ms)
+        self._venue = Venue(MarketHistory(market, estimate_noise), clock, self.faults, self._manner, skew_ms)
+        self._rest = RestApi(self._venue)
+        self._stream = ChannelPublisher(self._venue, self._later)
         self._script = script
         self._host, self._port = host, port
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._nap: asyncio.Future[None] | None = None
-        self._wires: dict[Wire, None] = {}
+        self._wires: dict[TwinConnection, None] = {}
         self._followers: dict[Key, dict[Session, None]] = {}
         self._queue: list[tuple[int, int, Key, str]] = []
         self._queued = 0
@@ -84,7 +84,7 @@ class Twin:
         return f"http://{self._host}:{self._port}"
 
     @property
-    def statistics(self) -> Statistics:
+    def statistics(self) -> BitgetTwinStatistics:
         """What was asked, sent and refused so far."""
         return self._venue.statistics
 
@@ -128,7 +128,7 @@ class Twin:
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Wire(self), self._host, self._port, backlog=BACKLOG)
+        self._server = await loop.create_server(lambda: TwinConnection(self), self._host, self._port, backlog=BACKLOG)
         self._port = self._server.sockets[0].getsockname()[1]
 
     # ------------------------------------------------------------ the beat
@@ -224,13 +224,13 @@ class Twin:
             self._script.run(now_ms, self.faults)
 
     async def _listen_as_told(self) -> None:
-        refused = self.faults.sees(Fault.REFUSED_CONNECTION) is not None
+        refused = self.faults.sees(BitgetFault.REFUSED_CONNECTION) is not None
         if self._server is None and not refused:
             await self._listen()
 
     # ------------------------------------------------------------ what wires ask
 
-    def arrived(self, wire: Wire) -> None:
+    def arrived(self, wire: TwinConnection) -> None:
         """A connection is there; what it wants is not known yet."""
         if len(self._wires) >= WIRES_MAX:
             self.statistics.breach(self._venue.now_ms(), "wires", f"more than {WIRES_MAX} TCP connections")
@@ -238,7 +238,7 @@ class Twin:
         else:
             self._wires[wire] = None
 
-    def left(self, wire: Wire) -> None:
+    def left(self, wire: TwinConnection) -> None:
         """A connection is gone, with all it followed."""
         self._wires.pop(wire, None)
         session, wire.session = wire.session, None
@@ -248,25 +248,29 @@ class Twin:
             for key in [*session.keys]:
                 self.leave(session, key)
 
-    def answer(self, target: str, ip: str) -> Reply:
+    def answer(self, target: str, ip: str) -> RestResponse:
         """A page."""
         return self._rest.reply(target, ip)
 
-    def welcome(self, wire: Wire) -> Session | Reply:
+    def welcome(self, wire: TwinConnection) -> Session | RestResponse:
         """A WebSocket, or why not: maintenance, too many attempts, too many connections."""
         now_ms, address = self._venue.now_ms(), self._venue.address(wire.ip)
         self.statistics.attempts += 1
-        if self.faults.hits(Fault.MAINTENANCE):
-            return Reply(503, b"")
+        if self.faults.hits(BitgetFault.MAINTENANCE):
+            return RestResponse(503, b"")
         if not address.attempts.allows(now_ms):
             self.statistics.breach(now_ms, "attempts", f"more than {ATTEMPTS_MAX} connections in 5 minutes")
         elif address.sockets >= CONNECTIONS_MAX:
             self.statistics.breach(now_ms, "connections", f"more than {CONNECTIONS_MAX} at once")
         else:
             return self._seated(wire)
-        return Reply(429, envelope("429", "Too Many Requests", now_ms)) if self._manner.limits else self._seated(wire)
+        return (
+            RestResponse(429, envelope("429", "Too Many Requests", now_ms))
+            if self._manner.limits
+            else self._seated(wire)
+        )
 
-    def _seated(self, wire: Wire) -> Session:
+    def _seated(self, wire: TwinConnection) -> Session:
         self._venue.address(wire.ip).sockets += 1
         self.statistics.connections += 1
         self.statistics.connected += 1
@@ -277,7 +281,7 @@ class Twin:
         self.statistics.frames += 1
         self.statistics.frame_bytes += byte_count
 
-    def overflowed(self, wire: Wire) -> None:
+    def overflowed(self, wire: TwinConnection) -> None:
         """A client did not read."""
         self.statistics.breach(self._venue.now_ms(), "backlog", f"{wire.ip} does not read what it asked for")
 
@@ -299,16 +303,16 @@ class Twin:
 
     # ------------------------------------------------------------ what happens at once
 
-    def _act(self, switch: Switch) -> None:
+    def _act(self, switch: ActiveBitgetFault) -> None:
         now_ms = self._venue.now_ms()
         self._wake()
-        if switch.fault is Fault.SKEW:
+        if switch.fault is BitgetFault.SKEW:
             self._venue.skew_ms = int(switch.value)
-        elif switch.fault is Fault.FUNDING_INTERVAL:
+        elif switch.fault is BitgetFault.FUNDING_INTERVAL:
             symbols = self._venue.history.market.symbols if switch.symbol is None else (switch.symbol,)
             for symbol in symbols:
                 self._venue.history.change_interval(symbol, now_ms, int(switch.value) * HOUR_MS)
-        elif switch.fault is Fault.REFUSED_CONNECTION:
+        elif switch.fault is BitgetFault.REFUSED_CONNECTION:
             if self._server is not None:
                 self._server.close()
             self._server = None
@@ -317,7 +321,7 @@ class Twin:
             return
         self.faults.count(switch.fault)
 
-    def _hurt(self, switch: Switch) -> None:
+    def _hurt(self, switch: ActiveBitgetFault) -> None:
         open_wires = [wire for wire in self._wires if wire.session is not None and not wire.session.silent]
         for wire in open_wires[: switch.times]:
             self.faults.count(switch.fault)
@@ -330,18 +334,18 @@ class Twin:
         )
 
 
-def _end(wire: Wire, switch: Switch) -> None:
+def _end(wire: TwinConnection, switch: ActiveBitgetFault) -> None:
     session = wire.session
     assert session is not None
-    if switch.fault in (Fault.CLOSE, Fault.MAINTENANCE):
-        wire.close(int(switch.value) if switch.fault is Fault.CLOSE and switch.value is not None else GOING_AWAY)
-    elif switch.fault is Fault.RESET:
+    if switch.fault in (BitgetFault.CLOSE, BitgetFault.MAINTENANCE):
+        wire.close(int(switch.value) if switch.fault is BitgetFault.CLOSE and switch.value is not None else GOING_AWAY)
+    elif switch.fault is BitgetFault.RESET:
         wire.reset()
-    elif switch.fault is Fault.SILENT:
+    elif switch.fault is BitgetFault.SILENT:
         session.silent = True
-    elif switch.fault is Fault.STALLED:
+    elif switch.fault is BitgetFault.STALLED:
         session.stalled = True
-    elif switch.fault is Fault.GIANT:
+    elif switch.fault is BitgetFault.GIANT:
         wire.send_giant(GIANT_BYTES if switch.value is None else int(switch.value))
     else:
         wire.abort()

@@ -8,23 +8,23 @@ from typing import Final
 from msgspec import Struct
 
 from papertape.engine.ports.clock import Clock
-from papertape.sandbox.bitget.faults import Fault, Faults
-from papertape.sandbox.bitget.history import History
+from papertape.sandbox.bitget.faults import BitgetFault, BitgetFaultInjector
+from papertape.sandbox.bitget.history import MarketHistory
 from papertape.sandbox.bitget.limits import (
     ATTEMPTS_MAX,
     ATTEMPTS_WINDOW_MS,
     REQUESTS_A_MINUTE_MAX,
     REQUESTS_A_SECOND_MAX,
     SLOW_REQUESTS_A_SECOND_MAX,
-    Statistics,
-    Window,
+    BitgetTwinStatistics,
+    RateWindow,
 )
 
 ADDRESSES_MAX: Final = 256
 SLOW_PAGES: Final = frozenset({"query-position-lever", "fills-history", "vip-fee-rate", "oi-limit"})
 
 
-class Manner(Struct, frozen=True, kw_only=True):
+class ExchangeBehaviour(Struct, frozen=True, kw_only=True):
     """How this exchange behaves, where Bitget leaves it open or where a long run needs it calmer."""
 
     update_ms: int = 500
@@ -42,51 +42,58 @@ class Manner(Struct, frozen=True, kw_only=True):
     """Whether limits are enforced; breaches are counted anyway."""
 
 
-class Address:
+class ClientUsage:
     """One client address and what it has used up."""
 
     def __init__(self) -> None:
-        self.attempts = Window(ATTEMPTS_MAX, ATTEMPTS_WINDOW_MS)
-        self.minute = Window(REQUESTS_A_MINUTE_MAX, 60_000)
-        self.pages: dict[str, Window] = {}
+        self.attempts = RateWindow(ATTEMPTS_MAX, ATTEMPTS_WINDOW_MS)
+        self.minute = RateWindow(REQUESTS_A_MINUTE_MAX, 60_000)
+        self.pages: dict[str, RateWindow] = {}
         self.sockets = 0
 
-    def page(self, name: str) -> Window:
+    def page(self, name: str) -> RateWindow:
         """The window of one endpoint."""
         if name not in self.pages:
             most = SLOW_REQUESTS_A_SECOND_MAX if name in SLOW_PAGES else REQUESTS_A_SECOND_MAX
-            self.pages[name] = Window(most, 1_000)
+            self.pages[name] = RateWindow(most, 1_000)
         return self.pages[name]
 
 
 class Venue:
     """The shared state. Its time is the clock's, with a skew, and never goes back: it waits instead."""
 
-    def __init__(self, history: History, clock: Clock, faults: Faults, manner: Manner, skew_ms: int = 0) -> None:
+    def __init__(
+        self,
+        history: MarketHistory,
+        clock: Clock,
+        faults: BitgetFaultInjector,
+        manner: ExchangeBehaviour,
+        skew_ms: int = 0,
+    ) -> None:
         self.history = history
         self.clock = clock
         self.faults = faults
         self.manner = manner
         self.skew_ms = skew_ms
-        self.statistics = Statistics()
+        self.statistics = BitgetTwinStatistics()
         self._shown_ms = 0
-        self._addresses: OrderedDict[str, Address] = OrderedDict()
+        self._addresses: OrderedDict[str, ClientUsage] = OrderedDict()
 
     def now_ms(self) -> int:
         """The server's time."""
         self._shown_ms = max(self._shown_ms, self.clock.now_ms() + self.skew_ms)
         return self._shown_ms
 
-    def address(self, ip: str) -> Address:
+    def address(self, ip: str) -> ClientUsage:
         """A client's account of limits; the oldest is forgotten."""
         if ip not in self._addresses:
-            self._addresses[ip] = Address()
+            self._addresses[ip] = ClientUsage()
             if len(self._addresses) > ADDRESSES_MAX:
                 self._addresses.popitem(last=False)
         return self._addresses[ip]
 
     def is_known(self, symbol: str) -> bool:
         """Whether the exchange lists a symbol."""
-        if symbol not in self.history.market.symbols or self.faults.sees(Fault.DELISTED, symbol):
+        if symbol not in self.history.market.symbols or self.faults.sees(BitgetFault.DELISTED, symbol):
             return False
         return self.history.listing(symbol).listed_ms <= self.now_ms()

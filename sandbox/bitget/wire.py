@@ -14,7 +14,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from papertape.sandbox.bitget.limits import BACKLOG_BYTES_MAX, MESSAGE_BYTES_MAX
-from papertape.sandbox.bitget.rest import Delivery, Reply
+from papertape.sandbox.bitget.rest import RestDelivery, RestResponse
 from papertape.sandbox.bitget.socket import Session
 from papertape.sandbox.bitget.text import frame_of
 
@@ -29,19 +29,19 @@ ABRUPT: Final = struct.pack("ii", 1, 0)
 class Host(Protocol):
     """The server behind a wire."""
 
-    def arrived(self, wire: Wire) -> None:
+    def arrived(self, wire: TwinConnection) -> None:
         """It is connected."""
         ...
 
-    def left(self, wire: Wire) -> None:
+    def left(self, wire: TwinConnection) -> None:
         """It is gone."""
         ...
 
-    def answer(self, target: str, ip: str) -> Reply:
+    def answer(self, target: str, ip: str) -> RestResponse:
         """The answer to a GET."""
         ...
 
-    def welcome(self, wire: Wire) -> Session | Reply:
+    def welcome(self, wire: TwinConnection) -> Session | RestResponse:
         """Whether it may become a WebSocket."""
         ...
 
@@ -49,12 +49,12 @@ class Host(Protocol):
         """A frame went out."""
         ...
 
-    def overflowed(self, wire: Wire) -> None:
+    def overflowed(self, wire: TwinConnection) -> None:
         """A client that does not read is cut off."""
         ...
 
 
-class Wire(asyncio.Protocol):
+class TwinConnection(asyncio.Protocol):
     """One connection of a client."""
 
     def __init__(self, host: Host) -> None:
@@ -111,13 +111,13 @@ class Wire(asyncio.Protocol):
         if target.partition("?")[0] == WS_PATH and "upgrade: websocket" in head.decode("latin-1").lower():
             self._upgrade(head)
         elif method != "GET":
-            self._reply(Reply(405, b"{}"))
+            self._reply(RestResponse(405, b"{}"))
         else:
             self._reply(self._host.answer(target, self.ip))
 
     def _upgrade(self, head: bytes) -> None:
         welcome = self._host.welcome(self)
-        if isinstance(welcome, Reply):
+        if isinstance(welcome, RestResponse):
             self._reply(welcome)
             self._transport.close()
             return
@@ -132,10 +132,10 @@ class Wire(asyncio.Protocol):
         if data:
             self.data_received(data)
 
-    def _reply(self, reply: Reply) -> None:
-        if reply.delivery is Delivery.NEVER:
+    def _reply(self, reply: RestResponse) -> None:
+        if reply.delivery is RestDelivery.NEVER:
             return
-        if reply.delivery is Delivery.RESET:
+        if reply.delivery is RestDelivery.RESET:
             self.reset()
             return
         lines = [
@@ -145,7 +145,7 @@ class Wire(asyncio.Protocol):
             *(f"{name}: {value}" for name, value in reply.headers),
         ]
         head = "\r\n".join(lines).encode() + HEAD_END
-        if reply.delivery is Delivery.CUT:
+        if reply.delivery is RestDelivery.CUT:
             self._transport.write(head + reply.body[: len(reply.body) // 2])
             self._transport.close()
         else:

@@ -10,7 +10,7 @@ from papertape.sandbox.telegram.wire import Upload
 TRUE: Final = frozenset({"true", "1", "yes"})
 
 
-class Refused(Exception):
+class BotApiError(Exception):
     """The server says no: a status, the description, and parameters that help."""
 
     def __init__(self, code: int, description: str, **parameters: int) -> None:
@@ -20,9 +20,9 @@ class Refused(Exception):
         self.parameters = parameters
 
 
-def bad(description: str) -> Refused:
+def bad(description: str) -> BotApiError:
     """A 400."""
-    return Refused(400, f"Bad Request: {description}")
+    return BotApiError(400, f"Bad Request: {description}")
 
 
 class Arguments:

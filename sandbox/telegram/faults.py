@@ -13,7 +13,7 @@ SWITCHES_MAX: Final = 1_000
 FOR_EVER_MS: Final = 1 << 62
 
 
-class Fault(StrEnum):
+class TelegramFault(StrEnum):
     """One way to fail. `value` says more where the text names it."""
 
     SLOW = "slow"
@@ -58,27 +58,27 @@ class Fault(StrEnum):
     """The last update that was confirmed is delivered once more."""
 
 
-class Switch(Struct):
+class ActiveTelegramFault(Struct):
     """A fault that is on: for which method (None: all), until when, how often still (None: always)."""
 
-    fault: Fault
+    fault: TelegramFault
     method: str | None
     until_ms: int
     times: int | None
     value: Any
 
 
-class Faults:
+class TelegramFaultInjector:
     """All switches of a server. `counts` says how often each fault has been applied."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
-        self.counts: Counter[Fault] = Counter()
+        self.counts: Counter[TelegramFault] = Counter()
         self._now_ms = now_ms
-        self._active: list[Switch] = []
+        self._active: list[ActiveTelegramFault] = []
 
     def on(
         self,
-        fault: Fault,
+        fault: TelegramFault,
         *,
         method: str | None = None,
         for_s: float | None = None,
@@ -88,9 +88,9 @@ class Faults:
         """Switch a fault on: for some seconds, for some times, or until it is switched off."""
         assert len(self._active) < SWITCHES_MAX, f"more than {SWITCHES_MAX} faults are on"
         until_ms = FOR_EVER_MS if for_s is None else self._now_ms() + int(for_s * 1_000.0)
-        self._active.append(Switch(fault, method and method.lower(), until_ms, times, value))
+        self._active.append(ActiveTelegramFault(fault, method and method.lower(), until_ms, times, value))
 
-    def off(self, fault: Fault) -> None:
+    def off(self, fault: TelegramFault) -> None:
         """Switch a fault off."""
         self._active = [one for one in self._active if one.fault is not fault]
 
@@ -98,13 +98,13 @@ class Faults:
         """Switch everything off."""
         self._active.clear()
 
-    def find(self, fault: Fault, method: str) -> Switch | None:
+    def find(self, fault: TelegramFault, method: str) -> ActiveTelegramFault | None:
         """The switch that concerns a method now; it is neither counted nor used up."""
         now_ms = self._now_ms()
         self._active = [one for one in self._active if one.until_ms > now_ms and one.times != 0]
         return next((one for one in self._active if one.fault is fault and one.method in (None, method.lower())), None)
 
-    def hits(self, fault: Fault, method: str) -> Switch | None:
+    def hits(self, fault: TelegramFault, method: str) -> ActiveTelegramFault | None:
         """The switch that concerns a method now, counted and used up once."""
         switch = self.find(fault, method)
         if switch is not None:

@@ -19,7 +19,7 @@ TOKEN_CHARS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUV
 SPACES: Final = frozenset(" \t\r\n\0\x0b")
 
 
-class HtmlWrong(ValueError):
+class InvalidHtml(ValueError):
     """The text cannot be parsed; the words are those of the server."""
 
 
@@ -32,14 +32,14 @@ class Span(Struct, frozen=True):
     argument: str = ""
 
 
-class Parsed(Struct, frozen=True):
+class ParsedHtml(Struct, frozen=True):
     """What is left of an HTML text: the text and its tags."""
 
     text: str
     spans: tuple[Span, ...] = ()
 
 
-class _Open(Struct):
+class _OpenTag(Struct):
     tag: str
     argument: str
     offset: int
@@ -50,7 +50,7 @@ def utf16_units(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def parse(text: str) -> Parsed:
+def parse(text: str) -> ParsedHtml:
     """Parse a text in parse mode HTML. Raises HtmlWrong with the byte offset."""
     return _Parser(text).parsed()
 
@@ -61,18 +61,18 @@ class _Parser:
         self._at = 0
         self._out: list[str] = []
         self._units = 0
-        self._open: list[_Open] = []
+        self._open: list[_OpenTag] = []
         self._spans: list[Span] = []
 
-    def parsed(self) -> Parsed:
+    def parsed(self) -> ParsedHtml:
         while self._at < len(self._text):
             if self._text[self._at] == "<":
                 self._tag()
             else:
                 self._put(self._character())
         if self._open:
-            raise HtmlWrong(f'Can\'t find end tag corresponding to start tag "{self._open[-1].tag}"')
-        return Parsed("".join(self._out), tuple(sorted(self._spans, key=lambda span: (span.offset, -span.length))))
+            raise InvalidHtml(f'Can\'t find end tag corresponding to start tag "{self._open[-1].tag}"')
+        return ParsedHtml("".join(self._out), tuple(sorted(self._spans, key=lambda span: (span.offset, -span.length))))
 
     def _put(self, character: str) -> None:
         self._out.append(character)
@@ -107,7 +107,7 @@ class _Parser:
         self._at += 1
         if tag == "span" and argument != "tg-spoiler":
             self._wrong('Tag "span" must have class "tg-spoiler"', begin)
-        self._open.append(_Open(tag, argument, self._units))
+        self._open.append(_OpenTag(tag, argument, self._units))
 
     def _attributes(self, tag: str, begin: int) -> str:
         argument = ""
@@ -174,7 +174,7 @@ class _Parser:
             self._at += 1
 
     def _wrong(self, words: str, at: int, more: str = "") -> NoReturn:
-        raise HtmlWrong(f"{words} at byte offset {len(self._text[:at].encode('utf-8', 'surrogatepass'))}{more}")
+        raise InvalidHtml(f"{words} at byte offset {len(self._text[:at].encode('utf-8', 'surrogatepass'))}{more}")
 
 
 def _decoded(entity: re.Match[str]) -> str:

@@ -12,7 +12,7 @@ CHATS_MAX: Final = 10_000
 MINUTE_MS: Final = 60_000
 
 
-class Limits(Struct, frozen=True):
+class ChatLimits(Struct, frozen=True):
     """A chat takes one a second after a burst, a group (a negative id) so many a minute, all together 30 a second."""
 
     chat_a_second: float = 1.0
@@ -21,10 +21,10 @@ class Limits(Struct, frozen=True):
     all_a_second: int = 30
 
 
-UNLIMITED: Final = Limits(1e6, 1_000_000, 1_000_000, 1_000_000)
+UNLIMITED: Final = ChatLimits(1e6, 1_000_000, 1_000_000, 1_000_000)
 
 
-class Statistics(Struct):
+class TelegramTwinStatistics(Struct):
     """What was asked and answered so far, by method and by HTTP status."""
 
     requests: Counter[str] = field(default_factory=Counter)
@@ -36,7 +36,7 @@ class Statistics(Struct):
 class RateLimit:
     """Counts the messages of chats."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ChatLimits) -> None:
         self._limits = limits
         self._all: deque[int] = deque()
         self._groups: dict[int, deque[int]] = {}

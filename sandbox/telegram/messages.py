@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from papertape.sandbox.telegram.arguments import Arguments, bad, keyboard_of
-from papertape.sandbox.telegram.html import HtmlWrong, Parsed, parse, utf16_units
+from papertape.sandbox.telegram.html import InvalidHtml, ParsedHtml, parse, utf16_units
 from papertape.sandbox.telegram.wire import Upload
 
 TEXT_UNITS_MAX: Final = 4_096
@@ -30,7 +30,7 @@ class Button(Struct, frozen=True):
     message_id: int
 
 
-class Message(Struct):
+class BotMessage(Struct):
     """A message of the bot. `text` is what is read, `html` what was sent; a photo's or document's is its caption."""
 
     at_ms: int
@@ -61,8 +61,8 @@ class Chats:
 
     def __init__(self, chats: tuple[int, ...]) -> None:
         self.known = set(chats)
-        self.messages: list[Message] = []
-        self._by_id: dict[tuple[int, int], Message] = {}
+        self.messages: list[BotMessage] = []
+        self._by_id: dict[tuple[int, int], BotMessage] = {}
         self._last_ids: dict[int, int] = {}
 
     def checked(self, arguments: Arguments) -> int:
@@ -79,14 +79,14 @@ class Chats:
         self._last_ids[chat_id] = self._last_ids.get(chat_id, 0) + 1
         return self._last_ids[chat_id]
 
-    def add(self, at_ms: int, chat_id: int, arguments: Arguments, kind: str = "text") -> Message:
+    def add(self, at_ms: int, chat_id: int, arguments: Arguments, kind: str = "text") -> BotMessage:
         """Accept a message. Raises Refused for what is wrong with it."""
         parsed = _text(arguments) if kind == "text" else _caption(arguments)
         upload = None if kind == "text" else _file(arguments, kind)
         reply = arguments.structure("reply_parameters") or {}
         keyboard = keyboard_of(arguments)
         assert len(self.messages) < MESSAGES_MAX
-        message = Message(
+        message = BotMessage(
             at_ms=at_ms,
             chat_id=chat_id,
             message_id=self.next_id(chat_id),
@@ -103,7 +103,7 @@ class Chats:
         self._by_id[chat_id, message.message_id] = message
         return message
 
-    def found(self, chat_id: int, arguments: Arguments) -> Message:
+    def found(self, chat_id: int, arguments: Arguments) -> BotMessage:
         """The message a request names. Raises Refused when the bot wrote none such."""
         message_id = arguments.number("message_id")
         message = None if message_id is None else self._by_id.get((chat_id, message_id))
@@ -111,7 +111,7 @@ class Chats:
             raise bad("message to edit not found")
         return message
 
-    def edit(self, at_ms: int, message: Message, arguments: Arguments, *, text: bool) -> None:
+    def edit(self, at_ms: int, message: BotMessage, arguments: Arguments, *, text: bool) -> None:
         """Change a message. Raises Refused when nothing changes."""
         new_text = _text(arguments).text if text else message.text
         keyboard = keyboard_of(arguments)
@@ -123,12 +123,12 @@ class Chats:
         if text:
             message.html = arguments.text("text")
 
-    def delete(self, message: Message) -> None:
+    def delete(self, message: BotMessage) -> None:
         """It is gone from the chat; the record keeps it."""
         del self._by_id[message.chat_id, message.message_id]
 
 
-def face(message: Message) -> dict[str, Any]:
+def face(message: BotMessage) -> dict[str, Any]:
     """A message as the wire shows it."""
     shown: dict[str, Any] = {
         "message_id": message.message_id,
@@ -153,18 +153,18 @@ def chat_face(chat_id: int) -> dict[str, Any]:
     return {"id": chat_id, "type": "private" if chat_id > 0 else "supergroup"}
 
 
-def _parsed(text: str, mode: str) -> Parsed:
+def _parsed(text: str, mode: str) -> ParsedHtml:
     if not mode:
-        return Parsed(text)
+        return ParsedHtml(text)
     if mode.lower() != "html":
         raise bad(f'unsupported parse_mode "{mode}": this stand-in reads HTML only')
     try:
         return parse(text)
-    except HtmlWrong as error:
+    except InvalidHtml as error:
         raise bad(f"can't parse entities: {error}") from None
 
 
-def _text(arguments: Arguments) -> Parsed:
+def _text(arguments: Arguments) -> ParsedHtml:
     parsed = _parsed(arguments.text("text"), arguments.text("parse_mode"))
     if not parsed.text.strip():
         raise bad("message text is empty")
@@ -173,7 +173,7 @@ def _text(arguments: Arguments) -> Parsed:
     return parsed
 
 
-def _caption(arguments: Arguments) -> Parsed:
+def _caption(arguments: Arguments) -> ParsedHtml:
     parsed = _parsed(arguments.text("caption"), arguments.text("parse_mode"))
     if utf16_units(parsed.text) > CAPTION_UNITS_MAX:
         raise bad("message caption is too long")

@@ -17,12 +17,12 @@ from typing import Any, Final, Self
 from msgspec import Struct
 
 from papertape.engine.ports.clock import Clock
-from papertape.sandbox.telegram.arguments import Arguments, Refused, bad
-from papertape.sandbox.telegram.faults import Fault, Faults
-from papertape.sandbox.telegram.limits import Limits, RateLimit, Statistics
-from papertape.sandbox.telegram.messages import BOT, Button, Chats, Message, chat_face, face
-from papertape.sandbox.telegram.updates import Pressed, Updates
-from papertape.sandbox.telegram.wire import Delivery, Reply, Request, converse
+from papertape.sandbox.telegram.arguments import Arguments, BotApiError, bad
+from papertape.sandbox.telegram.faults import TelegramFault, TelegramFaultInjector
+from papertape.sandbox.telegram.limits import ChatLimits, RateLimit, TelegramTwinStatistics
+from papertape.sandbox.telegram.messages import BOT, BotMessage, Button, Chats, chat_face, face
+from papertape.sandbox.telegram.updates import ButtonPress, Updates
+from papertape.sandbox.telegram.wire import BotApiDelivery, BotApiResponse, Request, converse
 
 TOKEN: Final = "100000001:AAtelegram-stand-in_never_a_secret0"  # noqa: S105 - it opens nothing.
 """It opens nothing but this stand-in."""
@@ -34,18 +34,18 @@ KINDS: Final = {"sendmessage": "text", "sendphoto": "photo", "senddocument": "do
 EDITS: Final = {"editmessagetext": True, "editmessagereplymarkup": False}
 HTML_502: Final = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 REFUSALS: Final = {
-    Fault.SERVER_ERROR: (500, "Internal Server Error"),
-    Fault.UNAUTHORIZED: (401, "Unauthorized"),
-    Fault.FORBIDDEN: (403, "Forbidden: bot was blocked by the user"),
-    Fault.NOT_FOUND: (404, "Not Found"),
-    Fault.CONFLICT: (
+    TelegramFault.SERVER_ERROR: (500, "Internal Server Error"),
+    TelegramFault.UNAUTHORIZED: (401, "Unauthorized"),
+    TelegramFault.FORBIDDEN: (403, "Forbidden: bot was blocked by the user"),
+    TelegramFault.NOT_FOUND: (404, "Not Found"),
+    TelegramFault.CONFLICT: (
         409,
         "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
     ),
 }
 
 
-class Received(Struct, frozen=True):
+class ReceivedRequest(Struct, frozen=True):
     """A request as it came, and the status it was answered with; 0 stands for no answer."""
 
     at_ms: int
@@ -64,22 +64,22 @@ class TelegramTwin:
         *,
         token: str = TOKEN,
         chats: tuple[int, ...] = (CHAT_ID,),
-        limits: Limits | None = None,
+        limits: ChatLimits | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
-        on_received: Callable[[Received], None] | None = None,
+        on_received: Callable[[ReceivedRequest], None] | None = None,
     ) -> None:
         self.token = token
-        self.faults = Faults(clock.now_ms)
-        self.statistics = Statistics()
-        self.received: deque[Received] = deque(maxlen=RECEIVED_MAX)
+        self.faults = TelegramFaultInjector(clock.now_ms)
+        self.statistics = TelegramTwinStatistics()
+        self.received: deque[ReceivedRequest] = deque(maxlen=RECEIVED_MAX)
         self.commands: dict[str, list[dict[str, str]]] = {}
         self.webhook = ""
         self._clock = clock
         self._chats = Chats(chats)
         self._updates = Updates(clock)
         self._moves: dict[int, int] = {}
-        self._limit = RateLimit(limits or Limits())
+        self._limit = RateLimit(limits or ChatLimits())
         self._on_received = on_received or (lambda _received: None)
         self._host, self._port = host, port
         self._server: asyncio.Server | None = None
@@ -93,7 +93,7 @@ class TelegramTwin:
         return f"http://{self._host}:{self._port}"
 
     @property
-    def messages(self) -> list[Message]:
+    def messages(self) -> list[BotMessage]:
         """All messages that were accepted, oldest first."""
         return self._chats.messages
 
@@ -108,7 +108,7 @@ class TelegramTwin:
         assert found, f"nobody offers a button {text!r}"
         return found[-1]
 
-    def press(self, button: Button, user: int = CHAT_ID, *, inaccessible: bool = False, chat: int = 0) -> Pressed:
+    def press(self, button: Button, user: int = CHAT_ID, *, inaccessible: bool = False, chat: int = 0) -> ButtonPress:
         """Somebody presses a button; what comes of it shows in the result."""
         message: dict[str, Any] = {"message_id": button.message_id, "chat": chat_face(chat or button.chat_id)}
         message |= {"date": 0} if inaccessible else {"date": self._clock.now_ms() // 1_000, "text": "..."}
@@ -185,58 +185,60 @@ class TelegramTwin:
             writer.close()
             del self._talks[task]
 
-    async def _answer(self, request: Request) -> Reply:
+    async def _answer(self, request: Request) -> BotApiResponse:
         at_ms = self._clock.now_ms()
         method = request.path.rpartition("/")[2]
         self.statistics.requests[method] += 1
         try:
             reply = await self._instead(method, request) or _success(await self._result(method.lower(), request))
             description = ""
-        except Refused as refused:
+        except BotApiError as refused:
             reply, description = _refusal(refused), refused.description
-        if reply.status == 200 and (self._hits(Fault.RESET_AFTER, method)):
-            reply = Reply(0, b"", delivery=Delivery.RESET)
-        elif reply.status == 200 and self._hits(Fault.TIMEOUT_AFTER, method):
-            reply = Reply(0, b"", delivery=Delivery.NEVER)
+        if reply.status == 200 and (self._hits(TelegramFault.RESET_AFTER, method)):
+            reply = BotApiResponse(0, b"", delivery=BotApiDelivery.RESET)
+        elif reply.status == 200 and self._hits(TelegramFault.TIMEOUT_AFTER, method):
+            reply = BotApiResponse(0, b"", delivery=BotApiDelivery.NEVER)
         self.statistics.statuses[reply.status] += 1
-        received = Received(at_ms, method, request.arguments, reply.status, description)
+        received = ReceivedRequest(at_ms, method, request.arguments, reply.status, description)
         self.received.append(received)
         self._on_received(received)
         return reply
 
-    def _hits(self, fault: Fault, method: str) -> bool:
+    def _hits(self, fault: TelegramFault, method: str) -> bool:
         return self.faults.hits(fault, method) is not None
 
-    async def _instead(self, method: str, request: Request) -> Reply | None:
+    async def _instead(self, method: str, request: Request) -> BotApiResponse | None:
         """The answer of a fault that is on. Raises Refused."""
-        if slow := self.faults.hits(Fault.SLOW, method):
+        if slow := self.faults.hits(TelegramFault.SLOW, method):
             await self._clock.sleep(slow.value or 5.0)
-        if self._hits(Fault.RESET_BEFORE, method):
-            return Reply(0, b"", delivery=Delivery.RESET)
-        if self._hits(Fault.HANGING, method):
-            return Reply(0, b"", delivery=Delivery.NEVER)
-        if self._hits(Fault.BAD_GATEWAY, method):
-            return Reply(502, HTML_502, "text/html")
-        if self._hits(Fault.GARBAGE, method):
-            return Reply(200, b"<html>Welcome to the hotel's network", "text/html")
+        if self._hits(TelegramFault.RESET_BEFORE, method):
+            return BotApiResponse(0, b"", delivery=BotApiDelivery.RESET)
+        if self._hits(TelegramFault.HANGING, method):
+            return BotApiResponse(0, b"", delivery=BotApiDelivery.NEVER)
+        if self._hits(TelegramFault.BAD_GATEWAY, method):
+            return BotApiResponse(502, HTML_502, "text/html")
+        if self._hits(TelegramFault.GARBAGE, method):
+            return BotApiResponse(200, b"<html>Welcome to the hotel's network", "text/html")
         for fault, (code, description) in REFUSALS.items():
             if switch := self.faults.hits(fault, method):
-                raise Refused(code, switch.value or description)
-        if busy := self.faults.hits(Fault.BUSY, method):
+                raise BotApiError(code, switch.value or description)
+        if busy := self.faults.hits(TelegramFault.BUSY, method):
             raise _busy(busy.value or 7)
-        if wrong := self.faults.hits(Fault.BAD_REQUEST, method):
+        if wrong := self.faults.hits(TelegramFault.BAD_REQUEST, method):
             raise bad(wrong.value or "MESSAGE_INVALID")
-        if moved := self.faults.hits(Fault.MIGRATED, method):
+        if moved := self.faults.hits(TelegramFault.MIGRATED, method):
             words = "Bad Request: group chat was upgraded to a supergroup chat"
-            raise Refused(400, words, migrate_to_chat_id=moved.value or -1_001_234_567_890)
+            raise BotApiError(400, words, migrate_to_chat_id=moved.value or -1_001_234_567_890)
         chat_id = _chat_of(request)
         if chat_id is not None and (new_id := self._moves.get(chat_id)) is not None:
-            raise Refused(400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=new_id)
-        poison = self.faults.find(Fault.POISON, method)
+            raise BotApiError(
+                400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=new_id
+            )
+        poison = self.faults.find(TelegramFault.POISON, method)
         if poison is not None and poison.value in str(request.arguments.get("text", "")):
-            self.faults.counts[Fault.POISON] += 1
+            self.faults.counts[TelegramFault.POISON] += 1
             raise bad("MESSAGE_STRANGE")
-        if request.arguments.get("parse_mode") and self._hits(Fault.PARSE, method):
+        if request.arguments.get("parse_mode") and self._hits(TelegramFault.PARSE, method):
             raise bad('can\'t parse entities: Unsupported start tag "x" at byte offset 3')
         return None
 
@@ -244,9 +246,9 @@ class TelegramTwin:
         """What a method gives back. Raises Refused."""
         _, _, rest = request.path.partition("/bot")
         if not rest or request.path.count("/") != 2:
-            raise Refused(404, "Not Found")
+            raise BotApiError(404, "Not Found")
         if rest.partition("/")[0] != self.token:
-            raise Refused(401, "Unauthorized")
+            raise BotApiError(401, "Unauthorized")
         arguments = Arguments(request.arguments, request.files)
         if method in KINDS:
             return self._send(arguments, KINDS[method])
@@ -280,8 +282,8 @@ class TelegramTwin:
     async def _poll(self, arguments: Arguments, method: str) -> Any:
         if self.webhook:
             why = "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
-            raise Refused(409, f"Conflict: {why}")
-        if self._hits(Fault.DUPLICATE_UPDATES, method):
+            raise BotApiError(409, f"Conflict: {why}")
+        if self._hits(TelegramFault.DUPLICATE_UPDATES, method):
             found = await self._updates.poll(arguments)
             self._updates.repeat_confirmed()
             return found or await self._updates.poll(Arguments({}, {}))
@@ -301,7 +303,7 @@ class TelegramTwin:
             if arguments.flag("drop_pending_updates"):
                 self._updates.drop()
         else:
-            raise Refused(404, "Not Found")
+            raise BotApiError(404, "Not Found")
         return True
 
 
@@ -311,21 +313,21 @@ def _chat_of(request: Request) -> int | None:
     return int(named) if named.removeprefix("-").isdecimal() else None
 
 
-def _busy(retry_after_s: int) -> Refused:
-    return Refused(429, f"Too Many Requests: retry after {retry_after_s}", retry_after=retry_after_s)
+def _busy(retry_after_s: int) -> BotApiError:
+    return BotApiError(429, f"Too Many Requests: retry after {retry_after_s}", retry_after=retry_after_s)
 
 
-def _success(result: Any) -> Reply:
-    return Reply(200, json.dumps({"ok": True, "result": result}).encode())
+def _success(result: Any) -> BotApiResponse:
+    return BotApiResponse(200, json.dumps({"ok": True, "result": result}).encode())
 
 
-def _refusal(refused: Refused) -> Reply:
+def _refusal(refused: BotApiError) -> BotApiResponse:
     body: dict[str, Any] = {"ok": False, "error_code": refused.code, "description": refused.description}
     if refused.parameters:
         body["parameters"] = refused.parameters
     seconds = refused.parameters.get("retry_after")
     headers = () if seconds is None else (("Retry-After", str(seconds)),)
-    return Reply(refused.code, json.dumps(body).encode(), headers=headers)
+    return BotApiResponse(refused.code, json.dumps(body).encode(), headers=headers)
 
 
 def _person(user: int) -> dict[str, Any]:

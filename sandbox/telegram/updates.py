@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from papertape.engine.ports.clock import Clock
-from papertape.sandbox.telegram.arguments import Arguments, Refused, bad
+from papertape.sandbox.telegram.arguments import Arguments, BotApiError, bad
 
 UPDATES_MAX: Final = 10_000
 POLL_S_MAX: Final = 50
@@ -20,7 +20,7 @@ FIRST_ID: Final = 700_001
 KINDS: Final = ("message", "edited_message", "channel_post", "callback_query")
 
 
-class Pressed(Struct):
+class ButtonPress(Struct):
     """A button that was pressed; `answered` is the text of the answer, None before it."""
 
     callback_id: str
@@ -40,7 +40,7 @@ class Updates:
         self._allowed: tuple[str, ...] = KINDS
         self._polling: asyncio.Future[bool] | None = None
         self._confirmed: tuple[int, int, str, dict[str, Any]] | None = None
-        self.pressed: dict[str, Pressed] = {}
+        self.pressed: dict[str, ButtonPress] = {}
 
     def add(self, kind: str, body: dict[str, Any]) -> int:
         """Something happened in a chat; the update's id."""
@@ -51,10 +51,10 @@ class Updates:
             self._wake(True)
         return update_id
 
-    def press(self, data: str, body: dict[str, Any]) -> Pressed:
+    def press(self, data: str, body: dict[str, Any]) -> ButtonPress:
         """A button was pressed."""
         callback_id = f"4382bfdwdsb{len(self.pressed):08d}"
-        pressed = self.pressed[callback_id] = Pressed(callback_id, self._clock.now_ms(), data)
+        pressed = self.pressed[callback_id] = ButtonPress(callback_id, self._clock.now_ms(), data)
         self.add("callback_query", {"id": callback_id, "chat_instance": "-3755", "data": data} | body)
         return pressed
 
@@ -108,7 +108,7 @@ class Updates:
                 self._polling = None
         if arrival.done() and not arrival.result():
             other = "terminated by other getUpdates request; make sure that only one bot instance is running"
-            raise Refused(409, f"Conflict: {other}")
+            raise BotApiError(409, f"Conflict: {other}")
 
     def _wake(self, arrived: bool) -> None:
         polling, self._polling = self._polling, None

@@ -35,7 +35,7 @@ class Request(Struct, frozen=True):
     files: dict[str, Upload]
 
 
-class Delivery(Enum):
+class BotApiDelivery(Enum):
     """How an answer comes."""
 
     WHOLE = "whole"
@@ -43,31 +43,31 @@ class Delivery(Enum):
     NEVER = "never"
 
 
-class Reply(Struct, frozen=True):
+class BotApiResponse(Struct, frozen=True):
     """An answer."""
 
     status: int
     body: bytes
     kind: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
-    delivery: Delivery = Delivery.WHOLE
+    delivery: BotApiDelivery = BotApiDelivery.WHOLE
 
 
-class BodyWrong(ValueError):
+class InvalidBody(ValueError):
     """A body that is none of those that are understood."""
 
 
 async def converse(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Callable[[Request], Awaitable[Reply]]
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Callable[[Request], Awaitable[BotApiResponse]]
 ) -> None:
     """Answer the requests of one connection until somebody ends it."""
     while True:
         request = await _request(reader)
-        reply = Reply(400, b"") if request is None else await answer(request)
-        if reply.delivery is Delivery.RESET:
+        reply = BotApiResponse(400, b"") if request is None else await answer(request)
+        if reply.delivery is BotApiDelivery.RESET:
             _reset(writer)
             return
-        if reply.delivery is Delivery.NEVER:
+        if reply.delivery is BotApiDelivery.NEVER:
             await reader.read()
             return
         writer.write(_bytes(reply))
@@ -85,7 +85,7 @@ async def _request(reader: asyncio.StreamReader) -> Request | None:
     target = urlsplit(first.split(" ")[1])
     try:
         arguments, files = body_of(headers.get("content-type", ""), body)
-    except BodyWrong:
+    except InvalidBody:
         return None
     return Request(unquote(target.path), dict(parse_qsl(target.query)) | arguments, files)
 
@@ -103,8 +103,8 @@ def body_of(kind: str, body: bytes) -> tuple[dict[str, Any], dict[str, Upload]]:
         if kind.startswith("multipart/form-data"):
             return _multipart(kind.partition("boundary=")[2].strip('"').encode(), body)
     except ValueError as error:
-        raise BodyWrong(str(error)) from error
-    raise BodyWrong(f"a body of type {kind!r}")
+        raise InvalidBody(str(error)) from error
+    raise InvalidBody(f"a body of type {kind!r}")
 
 
 def _multipart(boundary: bytes, body: bytes) -> tuple[dict[str, Any], dict[str, Upload]]:
@@ -133,7 +133,7 @@ def _disposition(head: str) -> dict[str, str]:
     return found
 
 
-def _bytes(reply: Reply) -> bytes:
+def _bytes(reply: BotApiResponse) -> bytes:
     lines = [
         f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}",
         f"Content-Type: {reply.kind}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from papertape.events.facts import EngineStarted, GapFound, Timing
-from papertape.projections.alerts.feed_story import UNSTEADY_MS, Back, FeedStory, Lost
+from papertape.projections.alerts.feed_story import UNSTEADY_MS, FeedOutage, FeedOutageTracker, FeedRecovery
 from tests.alerts.given import BACK_MS, BTC, GALA, GAPS, candle, connected, late, lost, started
 from tests.projections.tape import HOUR_MS, MINUTE_MS
 
@@ -18,9 +18,9 @@ LOST_MS = BACK_MS - 12 * MINUTE_MS
 LIVE: list[Event] = [started(), connected(LOST_MS - HOUR_MS), candle(LOST_MS, BTC), candle(LOST_MS, GALA)]
 
 
-def news(events: Iterable[Event]) -> list[tuple[int, Lost | Back]]:
+def news(events: Iterable[Event]) -> list[tuple[int, FeedOutage | FeedRecovery]]:
     """What was told, each with its place."""
-    story, told = FeedStory(), []
+    story, told = FeedOutageTracker(), []
     for place, event in enumerate(events):
         story.apply(event)
         if story.news is not None:
@@ -40,15 +40,15 @@ def test_a_new_log_was_not_absent_before_its_first_candle() -> None:
     assert news([started(LOST_MS), started(BACK_MS), *late(12, LOST_MS), connected(BACK_MS)]) == []
     later_ms = BACK_MS + 4 * MINUTE_MS
     ((_, back),) = news([*first, started(later_ms), *late(3, BACK_MS + MINUTE_MS), connected(later_ms)])
-    assert isinstance(back, Back) and back.from_ms == BACK_MS + MINUTE_MS
+    assert isinstance(back, FeedRecovery) and back.from_ms == BACK_MS + MINUTE_MS
 
 
 def test_a_feed_that_catches_up_first_is_back_when_it_connects() -> None:
     events = [*LIVE, lost(LOST_MS), *late(12, LOST_MS), *GAPS, connected(BACK_MS), candle(BACK_MS + MINUTE_MS)]
     (_, first), (place, back) = news(events)
-    assert first == Lost("bitget", "no message for 90 s; it is tried again")
+    assert first == FeedOutage("bitget", "no message for 90 s; it is tried again")
     assert events[place] == connected(BACK_MS)
-    assert back == Back("bitget", LOST_MS, BACK_MS, 24, 2, 0, 1, absence=False)
+    assert back == FeedRecovery("bitget", LOST_MS, BACK_MS, 24, 2, 0, 1, absence=False)
 
 
 def test_a_feed_that_connects_first_is_back_when_the_hole_is_filled() -> None:
@@ -56,26 +56,26 @@ def test_a_feed_that_connects_first_is_back_when_the_hole_is_filled() -> None:
     events = [*LIVE, lost(LOST_MS), connected(BACK_MS), *late(12, LOST_MS), *GAPS, live]
     _, (place, back) = news(events)
     assert events[place] == live
-    assert back == Back("bitget", LOST_MS, BACK_MS, 24, 2, 0, 1, absence=False)
+    assert back == FeedRecovery("bitget", LOST_MS, BACK_MS, 24, 2, 0, 1, absence=False)
 
 
 def test_a_loss_too_short_to_miss_a_candle_is_over_at_once() -> None:
     told = news([*LIVE, lost(LOST_MS + 1_000), connected(LOST_MS + 21_000)])
-    assert [type(one) for _, one in told] == [Lost, Back]
-    assert told[1][1] == Back("bitget", LOST_MS + 1_000, LOST_MS + 21_000, 0, 0, 0, 1, absence=False)
+    assert [type(one) for _, one in told] == [FeedOutage, FeedRecovery]
+    assert told[1][1] == FeedRecovery("bitget", LOST_MS + 1_000, LOST_MS + 21_000, 0, 0, 0, 1, absence=False)
 
 
 def test_the_absence_of_the_engine_is_told_by_what_it_fetched() -> None:
     absence: list[Event] = [*late(12, LOST_MS), connected(BACK_MS)]
     ((_, back),) = news([*LIVE, started(BACK_MS), *absence])
-    assert back == Back("bitget", LOST_MS, BACK_MS, 24, 2, 0, 0, absence=True)
+    assert back == FeedRecovery("bitget", LOST_MS, BACK_MS, 24, 2, 0, 0, absence=True)
     assert news([*LIVE, started(LOST_MS + 1_000), connected(LOST_MS + 30_000)]) == []
 
 
 def test_a_loss_goes_on_through_a_restart() -> None:
     restart = EngineStarted(BACK_MS, "1.4.0", "a", "b")
     told = news([*LIVE, lost(LOST_MS), restart, lost(BACK_MS), *late(12, LOST_MS), connected(BACK_MS)])
-    assert [type(one) for _, one in told] == [Lost, Back]
+    assert [type(one) for _, one in told] == [FeedOutage, FeedRecovery]
     assert told[1][1].losses == 2
 
 
@@ -104,7 +104,7 @@ def test_a_feed_that_flaps_for_an_hour_is_at_most_five_messages() -> None:
     end_ms = LOST_MS + HOUR_MS
     calm = [connected(end_ms), *[candle(end_ms + minute * MINUTE_MS) for minute in range(1, 30)]]
     told = [one for _, one in news([*flapping(1), *calm])]
-    assert [type(one) for one in told] == [Lost, Back, Lost, Back]
+    assert [type(one) for one in told] == [FeedOutage, FeedRecovery, FeedOutage, FeedRecovery]
     assert told[2].back_for_ms > 0
     assert told[3].losses == 89
     assert told[3].steady_ms >= UNSTEADY_MS
@@ -117,4 +117,4 @@ def test_a_day_of_flapping_is_no_more() -> None:
 def test_a_loss_long_after_the_last_is_told_plainly() -> None:
     later_ms = BACK_MS + UNSTEADY_MS
     told = news([*LIVE, lost(LOST_MS), *late(12, LOST_MS), connected(BACK_MS), lost(later_ms)])
-    assert told[-1][1] == Lost("bitget", "no message for 90 s; it is tried again")
+    assert told[-1][1] == FeedOutage("bitget", "no message for 90 s; it is tried again")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.cli.service.backup_schedule import Backing
+from papertape.cli.service.backup_schedule import BackupSchedule
 from papertape.engine.backup import backups
 from papertape.engine.ports.clock import ManualClock
 from papertape.events.bus import Bus
@@ -47,11 +47,11 @@ class Hours(ManualClock):
             self._bus.close()
 
 
-def watched(folder: Path, script: str, hours: int, ahead_h: int = 0) -> tuple[Backing, list[str]]:
-    async def run() -> tuple[Backing, list[str]]:
+def watched(folder: Path, script: str, hours: int, ahead_h: int = 0) -> tuple[BackupSchedule, list[str]]:
+    async def run() -> tuple[BackupSchedule, list[str]]:
         bus, said = Bus(), []
         command = [sys.executable, "-S", "-c", script, str(folder)]
-        backing = Backing(
+        backing = BackupSchedule(
             folder / "log.db", folder, 24.0, command, bus, Hours(folder, bus, hours, ahead_h), said.append
         )
         await backing.run()

@@ -12,10 +12,10 @@ import signal
 import sys
 from pathlib import Path
 
-from papertape.cli.keeper.hang_detector import Pulse
-from papertape.cli.keeper.process_supervisor import Keeper, Program
+from papertape.cli.keeper.hang_detector import HangDetector
+from papertape.cli.keeper.process_supervisor import ProcessSupervisor, Program
 from papertape.cli.keeper.status_board import Slot, new_board
-from papertape.cli.keeper.systemd import Notify
+from papertape.cli.keeper.systemd import SystemdNotifier
 
 PR_SET_CHILD_SUBREAPER = 36
 SILENT_S_MAX = 0.6
@@ -36,7 +36,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Also where the tests themselves are to outlive a hang-up.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     engine, web, ends_s_max, shell = sys.argv[1:]
-    notify = Notify(os.environ, Path("engine.up").exists)
-    answers = [Pulse(Path(f"{name}.answers").exists, SILENT_S_MAX) for name in ("engine", "web")]
+    notify = SystemdNotifier(os.environ, Path("engine.up").exists)
+    answers = [HangDetector(Path(f"{name}.answers").exists, SILENT_S_MAX) for name in ("engine", "web")]
     both = (script("engine", engine, "engine", shell), answers[0]), (script("web", web, "page", shell), answers[1])
-    sys.exit(Keeper(*both, tell, notify, new_board(), float(ends_s_max)).run())
+    sys.exit(ProcessSupervisor(*both, tell, notify, new_board(), float(ends_s_max)).run())

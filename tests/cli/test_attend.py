@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.cli.service.unlogged_messages import ToldFile
+from papertape.cli.service.unlogged_messages import UnloggedMessages
 from papertape.projections.telegram.text import one_line
 from tests.engine.processes import ROOT, command, environment, ok
 from tests.patience import PATIENCE_S
@@ -218,7 +218,7 @@ def test_without_a_token_alerts_go_to_a_file_beside_the_log(tmp_path: Path) -> N
     assert any("papertape.chat" in line and "papertape 0.1.0 started" in line for line in lines), (
         "the program's own log"
     )
-    (note,) = ToldFile(tmp_path / "log.db.told").read().notes.values()
+    (note,) = UnloggedMessages(tmp_path / "log.db.told").read().notes.values()
     assert note in file.read_text()
 
 
@@ -228,7 +228,7 @@ def test_a_heartbeat_is_kept_for_the_page_and_stands_in_the_file(tmp_path: Path)
     with (tmp_path / "stderr.txt").open("ab") as errors:
         variables = environment(HEARTBEAT_INTERVAL="60")
         engine = subprocess.Popen(command(*RUN), cwd=tmp_path, env=variables, stdout=subprocess.DEVNULL, stderr=errors)
-    limit_s, told = time.monotonic() + PATIENCE_S, ToldFile(tmp_path / "log.db.told")
+    limit_s, told = time.monotonic() + PATIENCE_S, UnloggedMessages(tmp_path / "log.db.told")
     while (beat := told.read().heartbeat) is None:
         assert time.monotonic() < limit_s
         time.sleep(0.2)
@@ -249,7 +249,7 @@ def test_an_engine_that_a_fault_stops_says_so_and_the_next_start_too(tmp_path: P
         here.until(lambda text: "opened" in text)
         fails_to_write(engine, 50_000)
         text = here.until(lambda text: "STOPPED BY A FAULT" in text)
-        (fault,) = ToldFile(tmp_path / "log.db.told").read().faults
+        (fault,) = UnloggedMessages(tmp_path / "log.db.told").read().faults
         assert "LogWriteFailed" in fault.text
         assert "LogWriteFailed" in text
         assert "the log is whole up to the number below" in text

@@ -15,7 +15,7 @@ from papertape.cli.service.engine_status import status_of
 from papertape.engine.ports.clock import ScaledClock, SystemClock
 from papertape.engine.startup import engine
 from papertape.projections.telegram.parse import MENU
-from papertape.sandbox.telegram.faults import Fault
+from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.core.scripted.scripted import BUY, LEAVE
@@ -121,7 +121,7 @@ async def test_every_command_is_answered_by_the_running_program(tmp_path: Path) 
 @in_loop
 async def test_the_running_program_says_that_alerts_are_parked_and_why(tmp_path: Path) -> None:
     async with talking(tmp_path) as chat:
-        chat.twin.faults.on(Fault.BAD_REQUEST, method="sendMessage", value="TOPIC_CLOSED")
+        chat.twin.faults.on(TelegramFault.BAD_REQUEST, method="sendMessage", value="TOPIC_CLOSED")
         assert await said(chat, lambda status: "TOPIC_CLOSED" in status.alerts_parked)
         chat.twin.faults.clear()
         assert await said(chat, lambda status: not status.alerts_parked)

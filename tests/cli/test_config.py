@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.cli.config.loader import schema
-from papertape.cli.config.schema import Key, Table, range_text
+from papertape.cli.config.schema import ConfigKey, ConfigTable, range_text
 from papertape.cli.config.sections import (
     Config,
     apply_sets,
@@ -152,11 +152,11 @@ def test_the_example_file_says_every_valid_range() -> None:
             assert any(f"; {bounds}" in line for line in stated), f"{'.'.join(path)}: the example does not say {bounds}"
 
 
-def _keys(table: Table, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Key]]:
+def _keys(table: ConfigTable, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], ConfigKey]]:
     for name, node in table.keys.items():
         if path[:1] == ("strategies",) and name == "risk":
             continue  # A strategy's own risk has the keys of [risk], which stand there.
-        if isinstance(node, Key):
+        if isinstance(node, ConfigKey):
             yield (*path, name), node
         else:
             yield from _keys(node, (*path, name))

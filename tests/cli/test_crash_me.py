@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from papertape.cli.service.engine_client import DoorEngine
+from papertape.cli.service.engine_client import EngineClient
 from papertape.events.facts import EngineStarted, EngineStopped
 from tests.cli.test_up import UP, child_named
 from tests.engine.logs import recorded
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CRASHES = 3
 
 
-async def engine_of(door: DoorEngine, not_pid: int = 0, beyond_seq: int = 0) -> EngineStatus:
+async def engine_of(door: EngineClient, not_pid: int = 0, beyond_seq: int = 0) -> EngineStatus:
     """What the engine says, as soon as there is one of another pid, and it has come that far."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -32,7 +32,7 @@ async def engine_of(door: DoorEngine, not_pid: int = 0, beyond_seq: int = 0) -> 
             await asyncio.sleep(0.05)
 
 
-async def crashed(door: DoorEngine) -> tuple[EngineStatus, EngineStatus, float]:
+async def crashed(door: EngineClient) -> tuple[EngineStatus, EngineStatus, float]:
     """The engine before and after a crash, and the seconds in between."""
     before = await engine_of(door)
     started = time.monotonic()
@@ -47,7 +47,7 @@ def test_a_crashed_engine_is_back_at_once_with_the_digest_it_had(tmp_path: Path)
 
         async def crash_often() -> None:
             for _ in range(CRASHES):
-                door = DoorEngine(db)
+                door = EngineClient(db)
                 lives.append(await crashed(door))
                 await engine_of(door, beyond_seq=lives[-1][1].head_seq + 100)
 

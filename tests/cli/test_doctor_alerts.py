@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from papertape.cli.offline.doctor_alerts import alerts
-from papertape.engine.control_socket import Door
+from papertape.engine.control_socket import ControlServer
 from papertape.events.cursors import SqliteCursors
 from papertape.projections.telegram.address import ChatAddress
 from papertape.sandbox.telegram.twin import TOKEN
@@ -33,7 +33,7 @@ async def found(folder: Path, **said: Any) -> list[Finding]:
         return told
 
     db = folder / "log.db"
-    door = Door(db, Clerk(), print, say)
+    door = ControlServer(db, Clerk(), print, say)
     await door.open()
     try:
         return await asyncio.to_thread(lambda: list(alerts(db, folder)))

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
-from papertape.cli.offline.doctor_exchange import Seen, findings, look_at_exchange
+from papertape.cli.offline.doctor_exchange import ExchangeCheckResult, findings, look_at_exchange
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.ports.clock import SystemClock
-from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.market import SimTwinMarket
-from papertape.sandbox.bitget.twin import Twin
+from papertape.sandbox.bitget.twin import BitgetTwin
 
 BTC, ETH, NOPE = "BTCUSDT", "ETHUSDT", "NOPEUSDT"
 
 
-async def looked_at() -> tuple[BitgetSettings, Seen]:
+async def looked_at() -> tuple[BitgetSettings, ExchangeCheckResult]:
     """What is seen of an exchange that has one good contract and one that cannot be read."""
-    async with Twin(SimTwinMarket((BTC, ETH)), SystemClock()) as twin:
-        twin.faults.on(Fault.ODD_CONTRACT, symbol=ETH, value={"minTradeUSDT": ""})
+    async with BitgetTwin(SimTwinMarket((BTC, ETH)), SystemClock()) as twin:
+        twin.faults.on(BitgetFault.ODD_CONTRACT, symbol=ETH, value={"minTradeUSDT": ""})
         settings = BitgetSettings(symbols=(BTC, ETH, NOPE), rest_url=twin.rest_url, ws_url=twin.ws_url)
         return settings, await asyncio.to_thread(look_at_exchange, settings)
 

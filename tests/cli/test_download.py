@@ -19,7 +19,7 @@ from papertape.cli.app import app
 from papertape.engine.feeds.download.partial_file import line_of
 from papertape.engine.ports.clock import SystemClock
 from papertape.sandbox.bitget.market import SimTwinMarket
-from papertape.sandbox.bitget.twin import Twin
+from papertape.sandbox.bitget.twin import BitgetTwin
 from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY
 
@@ -45,7 +45,7 @@ class Serving(threading.Thread):
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        async with Twin(MARKET, SystemClock()) as twin:
+        async with BitgetTwin(MARKET, SystemClock()) as twin:
             self.url = twin.rest_url
             self.ready.set()
             await self._end.wait()

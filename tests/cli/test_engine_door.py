@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.cli.service.engine_client import KEPT_S, DoorEngine
+from papertape.cli.service.engine_client import KEPT_S, EngineClient
 from papertape.cli.service.engine_status import saying
-from papertape.engine.control_socket import STATUS_S_MAX, Door, NoEngine, ask_status, socket_path
+from papertape.engine.control_socket import STATUS_S_MAX, ControlServer, EngineNotRunning, ask_status, socket_path
 from papertape.engine.ports.clock import ManualClock
-from papertape.engine.process_health import VitalSigns
+from papertape.engine.process_health import ProcessHealthProbe
 from papertape.engine.startup import engine
 from papertape.events.commands import Kill
 from papertape.events.errors import CommandRefused, UsageError
@@ -29,15 +29,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from papertape.engine.startup import Engine
-    from papertape.projections.site.ports import Engine as EnginePort
-    from papertape.projections.site.ports import EngineStatus
+    from papertape.projections.site.ports import EnginePort, EngineStatus
 
 SIM = ("run", "--feed", "sim", "--json", "--db", "log.db", "--set", "feed.sim.warm_up_days=0", "feed.sim.days=1")
 ANNA = ("anna", "looked at it")
 CSV = "open_time_ms,open,high,low,close,volume\n"
 
 
-def as_port(door: DoorEngine) -> EnginePort:
+def as_port(door: EngineClient) -> EnginePort:
     """It is what the pages stand on, says the type checker."""
     return door
 
@@ -56,7 +55,9 @@ class Hand:
 async def opened(
     made: Engine, db: Path, status: Callable[[], Awaitable[dict[str, object]]] | None = None
 ) -> AsyncIterator[None]:
-    door = Door(db, made.desk, print, status or saying(made, VitalSigns(db.parent, made.loop.latencies), None))
+    door = ControlServer(
+        db, made.desk, print, status or saying(made, ProcessHealthProbe(db.parent, made.loop.latencies), None)
+    )
     await door.open()
     serving = asyncio.ensure_future(made.desk.serve())
     try:
@@ -72,7 +73,7 @@ async def test_without_companions_the_status_is_what_the_engine_knows_alone(tmp_
     db = tmp_path / "log.db"
     async with engine(settings(db), [listed("X")], ManualClock(), print) as made, opened(made, db):
         await made.loop.take([candle(0, 100.0)])
-        said = await as_port(DoorEngine(db)).status()
+        said = await as_port(EngineClient(db)).status()
         assert said is not None
         assert (said.head_seq, said.recovered_seq, said.ending) == (made.log.head.seq, 0, False)
         assert (said.digest_at_start, said.started_at_ms) == (made.digest_at_start, made.started_at_ms)
@@ -87,7 +88,7 @@ async def test_without_companions_the_status_is_what_the_engine_knows_alone(tmp_
 async def test_the_newest_snapshot_is_one_that_was_saved(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
     async with engine(settings(db), [listed("X")], ManualClock(), lambda _: None) as made:
-        say = saying(made, VitalSigns(db.parent, made.loop.latencies), None)
+        say = saying(made, ProcessHealthProbe(db.parent, made.loop.latencies), None)
         await made.loop.take([candle(0, 100.0)])
         await made.loop.snapshot()
         saved_seq = made.log.head.seq
@@ -103,7 +104,7 @@ async def test_the_newest_snapshot_is_one_that_was_saved(tmp_path: Path) -> None
 async def test_it_is_asked_once_a_second_however_many_want_to_know(tmp_path: Path) -> None:
     db, asked, clock = tmp_path / "log.db", 0, Hand()
     async with engine(settings(db), [listed("X")], ManualClock(), print) as made:
-        say = saying(made, VitalSigns(db.parent, made.loop.latencies), None)
+        say = saying(made, ProcessHealthProbe(db.parent, made.loop.latencies), None)
 
         async def counted() -> dict[str, object]:
             nonlocal asked
@@ -111,7 +112,7 @@ async def test_it_is_asked_once_a_second_however_many_want_to_know(tmp_path: Pat
             return await say()
 
         async with opened(made, db, counted):
-            door = DoorEngine(db, clock)
+            door = EngineClient(db, clock)
             found = await asyncio.gather(*[door.status() for _ in range(50)])
             assert asked == 1 and found[0] is not None and set(found) == {found[0]}
             clock.now_s += KEPT_S
@@ -121,11 +122,11 @@ async def test_it_is_asked_once_a_second_however_many_want_to_know(tmp_path: Pat
 
 @in_loop
 async def test_nobody_there_is_none_and_commands_say_so(tmp_path: Path) -> None:
-    door = DoorEngine(tmp_path / "log.db")
+    door = EngineClient(tmp_path / "log.db")
     assert await door.status() is None
     with pytest.raises(UsageError):
         await door.submit(Kill(*ANNA))
-    with pytest.raises(NoEngine):
+    with pytest.raises(EngineNotRunning):
         await door.crash()
 
 
@@ -139,7 +140,7 @@ async def test_an_engine_that_takes_its_time_is_not_waited_for(tmp_path: Path) -
 
     async with engine(settings(db), [listed("X")], ManualClock(), print) as made, opened(made, db, never):
         begun_s = asyncio.get_running_loop().time()
-        assert await DoorEngine(db).status() is None
+        assert await EngineClient(db).status() is None
         assert asyncio.get_running_loop().time() - begun_s < STATUS_S_MAX + 1.0
 
 
@@ -154,9 +155,9 @@ def test_whoever_else_answers_there_is_no_engine(tmp_path: Path, line: bytes) ->
     async def story() -> None:
         db = tmp_path / "log.db"
         async with await asyncio.start_unix_server(visited, socket_path(db)):
-            assert await DoorEngine(db).status() is None
+            assert await EngineClient(db).status() is None
             with pytest.raises(CommandRefused):
-                await DoorEngine(db).crash()
+                await EngineClient(db).crash()
 
     asyncio.run(story())
 
@@ -177,15 +178,15 @@ async def test_only_a_simulated_market_crashes(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
     async with engine(settings(db), [listed("X")], ManualClock(), print) as made, opened(made, db):
         with pytest.raises(CommandRefused, match="simulated"):
-            await DoorEngine(db).crash()
-        assert await DoorEngine(db).status() is not None
+            await EngineClient(db).crash()
+        assert await EngineClient(db).status() is not None
 
 
 # ---------------------------------------------------------------- the real program
 
 
 def asked(db: Path) -> EngineStatus:
-    said = asyncio.run(DoorEngine(db).status())
+    said = asyncio.run(EngineClient(db).status())
     assert said is not None
     return said
 
@@ -197,7 +198,7 @@ def test_a_crash_is_a_kill_and_the_next_start_has_the_state_that_the_log_says(tm
         before = asked(db)
         assert (before.pid, before.recovered_seq, before.replayed_events) == (process.pid, 0, 0)
         assert (before.dog is None) == (speed == "max"), "at full speed nobody attends"
-        asyncio.run(DoorEngine(db).crash())
+        asyncio.run(EngineClient(db).crash())
         assert process.wait(PATIENCE_S) == -signal.SIGKILL
     head_seq = recorded(db)[-1].seq
     with running(tmp_path, *arguments, until='"EngineStarted"') as process:
@@ -217,5 +218,5 @@ def test_a_recorded_market_does_not_crash(tmp_path: Path) -> None:
     arguments = ("run", "--feed", "file", "--candles", f"X={file}", "--speed", "max", "--json", "--db", "log.db")
     with running(tmp_path, *arguments, until='"CandleClosed"') as process:
         with pytest.raises(CommandRefused, match="simulated"):
-            asyncio.run(DoorEngine(tmp_path / "log.db").crash())
+            asyncio.run(EngineClient(tmp_path / "log.db").crash())
         assert process.poll() is None

@@ -24,7 +24,7 @@ from papertape.events.log import Entry
 from papertape.events.log_thread import LogThread
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.events.tail import tail_of
-from papertape.projections.site.ports import Inspector, Progress, Readiness
+from papertape.projections.site.ports import Inspector, Progress, ReadinessView
 from papertape.projections.site.timeline import LogTimeline
 from papertape.projections.site.views import Views
 from papertape.projections.text.reasons import REASONS, hold_words, reason_words
@@ -174,8 +174,8 @@ def test_before_enough_candles_it_says_how_many_there_are_and_when_there_will_be
     async def use(inspector: LogInspector) -> None:
         found = await inspector.conditions(candles[9].seq, "momentum", ["AAA"])
         assert found[0].readiness == (
-            Readiness(FIVE_MINUTES_MS, 10, 28, DAY_0_MS + 28 * FIVE_MINUTES_MS),
-            Readiness(FIFTEEN_MS, 3, 28, DAY_0_MS + 28 * FIFTEEN_MS),
+            ReadinessView(FIVE_MINUTES_MS, 10, 28, DAY_0_MS + 28 * FIVE_MINUTES_MS),
+            ReadinessView(FIFTEEN_MS, 3, 28, DAY_0_MS + 28 * FIFTEEN_MS),
         )
         for name, symbol, words in (("nobody", "AAA", "no strategy 'nobody'"), ("momentum", "ZZZ", "no symbol 'ZZZ'")):
             with pytest.raises(UsageError, match=words):

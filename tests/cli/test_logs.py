@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from papertape.cli.config.sections import LevelsSection, LogsSection
-from papertape.cli.service.log_files import QUEUE_RECORDS_MAX, Bounded, logs
+from papertape.cli.service.log_files import QUEUE_RECORDS_MAX, BoundedQueueHandler, logs
 from tests.cli.test_keeper import wait_for
 from tests.engine.processes import ok, papertape
 
@@ -102,7 +102,7 @@ def test_a_full_disk_is_one_warning_and_not_one_a_line(tmp_path: Path, capsys: p
     with logs(LogsSection(), tmp_path, "engine", lambda: 0):
         for number in range(5):
             logging.getLogger("papertape.engine").info("line %d", number)
-        [bounded] = [one for one in logging.getLogger().handlers if isinstance(one, Bounded)]
+        [bounded] = [one for one in logging.getLogger().handlers if isinstance(one, BoundedQueueHandler)]
         wait_for(bounded.waiting.empty)
     [told] = capsys.readouterr().err.splitlines()
     assert told.endswith("engine.log cannot be written now, lines are lost")
@@ -126,7 +126,7 @@ def test_json_on_stderr_is_one_object_a_line(capsys: pytest.CaptureFixture[str])
 
 
 def test_what_the_disk_is_too_slow_for_is_counted_and_said() -> None:
-    bounded = Bounded()
+    bounded = BoundedQueueHandler()
     for _ in range(QUEUE_RECORDS_MAX + 3):
         bounded.handle(logging.makeLogRecord({"msg": "much"}))
     assert bounded.lost == 3

@@ -19,7 +19,7 @@ from papertape.cli.app import app
 from papertape.events.log import Recorded
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.alerts.markup import table
-from papertape.projections.telegram.parse import WhyNot, request_of
+from papertape.projections.telegram.parse import NoPositionQuery, request_of
 from tests.core.scripted.scripted import BUY, LEAVE
 from tests.events.tape import in_loop
 from tests.support import SCRIPTED_FOLDER
@@ -246,4 +246,4 @@ def test_a_chinese_symbol_is_served_and_linked_on_the_pages(tmp_path: Path) -> N
 def test_a_chinese_symbol_keeps_the_columns_of_a_telegram_table_and_can_be_asked_for() -> None:
     shown = table([(CHINESE, "+1.00"), ("BTCUSDT", "-12.00")]).removeprefix("<pre>").removesuffix("</pre>")
     assert {cell_len(line) for line in shown.split("\n")} == {len(CHINESE) + 4 + 2 + 6}
-    assert request_of(f"/whynot {CHINESE}") == WhyNot(CHINESE)
+    assert request_of(f"/whynot {CHINESE}") == NoPositionQuery(CHINESE)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.cli.keeper.systemd import Notify
+from papertape.cli.keeper.systemd import SystemdNotifier
 from tests.cli.test_keeper import STAYS, keeping, life, wait_for
 from tests.cli.test_up import children
 from tests.engine.processes import command, environment
@@ -129,7 +129,7 @@ def test_a_real_engine_is_ready_and_its_children_know_nothing_of_systemd(tmp_pat
 
 def test_without_systemd_nothing_is_asked_and_the_keeper_sleeps() -> None:
     asked: list[int] = []
-    silent = Notify({}, lambda: bool(asked.append(1)))
+    silent = SystemdNotifier({}, lambda: bool(asked.append(1)))
     silent.turn(lives=True)
     silent.stopping()
     assert (asked, silent.look_s) == ([], 60.0)
@@ -139,7 +139,7 @@ def test_an_abstract_socket_and_a_watchdog_that_means_another() -> None:
     name = f"papertape-{os.getpid()}"
     manager = Manager(f"\0{name}")
     variables = {"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}
-    told = Notify(variables, lambda: True)
+    told = SystemdNotifier(variables, lambda: True)
     told.turn(lives=True)
     told.stopping()
     assert [manager.next(), manager.next()] == ["READY=1", "STOPPING=1"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from papertape.cli.keeper.hang_detector import ASKS_MIN, Pulse
+from papertape.cli.keeper.hang_detector import ASKS_MIN, HangDetector
 
 
 class Patient:
@@ -10,7 +10,7 @@ class Patient:
 
     def __init__(self) -> None:
         self.now_s, self.is_well, self.asked = 1_000.0, True, 0
-        self.pulse = Pulse(self.answers, 60.0, lambda: self.now_s)
+        self.pulse = HangDetector(self.answers, 60.0, lambda: self.now_s)
 
     def answers(self) -> bool:
         self.asked += 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.cli.service.gc_freeze import Sparing
+from papertape.cli.service.gc_freeze import GcFreeze
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ class Ring:
 
 
 @contextmanager
-def collected_by(sparing: Sparing) -> Iterator[None]:
+def collected_by(sparing: GcFreeze) -> Iterator[None]:
     """No collection but those that are asked for, each of which the callback is told of."""
     gc.collect()
     gc.freeze()
@@ -48,7 +48,7 @@ def collection_s() -> float:
 
 
 def test_what_made_a_collection_long_is_passed_by_from_then_on() -> None:
-    with collected_by(Sparing(pause_s_max=0.002)):
+    with collected_by(GcFreeze(pause_s_max=0.002)):
         kept = [[number] for number in range(MANY)]
         first_s, frozen = collection_s(), gc.get_freeze_count()
         assert frozen > MANY
@@ -57,7 +57,7 @@ def test_what_made_a_collection_long_is_passed_by_from_then_on() -> None:
 
 
 def test_short_collections_spare_nothing() -> None:
-    with collected_by(Sparing(pause_s_max=60.0)):
+    with collected_by(GcFreeze(pause_s_max=60.0)):
         frozen = gc.get_freeze_count()
         kept = [[number] for number in range(1_000)]
         gc.collect()
@@ -67,7 +67,7 @@ def test_short_collections_spare_nothing() -> None:
 
 @pytest.mark.parametrize("whole_every", [3, 8])
 def test_what_was_spared_and_let_go_of_is_found_in_the_end(whole_every: int) -> None:
-    sparing = Sparing(pause_s_max=0.0, whole_every=whole_every)
+    sparing = GcFreeze(pause_s_max=0.0, whole_every=whole_every)
     with collected_by(sparing):
         ring = Ring()
         gone = weakref.ref(ring)
@@ -83,7 +83,7 @@ def test_what_was_spared_and_let_go_of_is_found_in_the_end(whole_every: int) -> 
 
 
 def test_what_was_let_go_of_is_found_too_where_every_collection_is_long() -> None:
-    with collected_by(Sparing(pause_s_max=-1.0, whole_every=3)):
+    with collected_by(GcFreeze(pause_s_max=-1.0, whole_every=3)):
         ring = Ring()
         gone = weakref.ref(ring)
         gc.collect()
@@ -94,7 +94,7 @@ def test_what_was_let_go_of_is_found_too_where_every_collection_is_long() -> Non
 
 
 def test_everything_is_walked_through_seldom() -> None:
-    with collected_by(Sparing(pause_s_max=0.002, whole_every=6)):
+    with collected_by(GcFreeze(pause_s_max=0.002, whole_every=6)):
         kept = [[number] for number in range(MANY)]
         first_s = collection_s()
         seconds = [collection_s() for _ in range(24)]

@@ -9,28 +9,28 @@ from pathlib import Path
 
 import pytest
 
-from papertape.cli.service.owner_channel import InChat, InFile, file_of_alerts, ping
+from papertape.cli.service.owner_channel import FileChannel, TelegramChannel, file_of_alerts, ping
 from papertape.events.cursors import Cursors, MemoryCursors
 from papertape.projections.telegram.address import ChatAddress
 from papertape.projections.telegram.client import TelegramClient
 from papertape.projections.telegram.errors import TelegramBusy
-from papertape.projections.telegram.rate_limit import Pace
-from papertape.projections.telegram.secret import Token
-from papertape.sandbox.telegram.faults import Fault
+from papertape.projections.telegram.rate_limit import MessageRateLimiter
+from papertape.projections.telegram.secret import BotToken
+from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.twin import CHAT_ID, TOKEN, TelegramTwin
 from tests.feeds.http_script import http, scripted
 from tests.twins.given import START_MS
 from tests.twins.virtual_time import VirtualClock, run
 
-Use = Callable[[Callable[[], InChat], TelegramTwin, Pace], Awaitable[None]]
+Use = Callable[[Callable[[], TelegramChannel], TelegramTwin, MessageRateLimiter], Awaitable[None]]
 
 
 def in_chat(use: Use, cursors: Cursors | None = None) -> TelegramTwin:
     async def main(clock: VirtualClock) -> TelegramTwin:
-        kept, pace = cursors or MemoryCursors(), Pace(clock)
+        kept, pace = cursors or MemoryCursors(), MessageRateLimiter(clock)
         async with TelegramTwin(clock) as twin:
-            client = TelegramClient(Token(twin.token), twin.api_url)
-            await use(lambda: InChat(client, ChatAddress(CHAT_ID, kept), kept, pace), twin, pace)
+            client = TelegramClient(BotToken(twin.token), twin.api_url)
+            await use(lambda: TelegramChannel(client, ChatAddress(CHAT_ID, kept), kept, pace), twin, pace)
             await client.close()
         return twin
 
@@ -38,7 +38,7 @@ def in_chat(use: Use, cursors: Cursors | None = None) -> TelegramTwin:
 
 
 def test_a_heartbeat_is_silent_and_the_next_one_takes_its_place_also_after_a_restart() -> None:
-    async def use(here: Callable[[], InChat], twin: TelegramTwin, _: Pace) -> None:
+    async def use(here: Callable[[], TelegramChannel], twin: TelegramTwin, _: MessageRateLimiter) -> None:
         await here().beat("<b>first</b>")
         await asyncio.sleep(3_600)
         await here().beat("<b>second</b>")
@@ -49,9 +49,9 @@ def test_a_heartbeat_is_silent_and_the_next_one_takes_its_place_also_after_a_res
 
 
 def test_a_heartbeat_that_the_owner_deleted_is_sent_anew() -> None:
-    async def use(here: Callable[[], InChat], twin: TelegramTwin, _: Pace) -> None:
+    async def use(here: Callable[[], TelegramChannel], twin: TelegramTwin, _: MessageRateLimiter) -> None:
         await here().beat("first")
-        twin.faults.on(Fault.BAD_REQUEST, method="editMessageText", value="message to edit not found", times=1)
+        twin.faults.on(TelegramFault.BAD_REQUEST, method="editMessageText", value="message to edit not found", times=1)
         await here().beat("second")
         await here().beat("third")
         assert twin.texts == ["first", "third"]
@@ -65,8 +65,8 @@ def test_after_the_group_moved_a_heartbeat_is_sent_anew_and_no_other_message_is_
     async def main(clock: VirtualClock) -> None:
         kept = MemoryCursors()
         async with TelegramTwin(clock, chats=(group, supergroup)) as twin:
-            client = TelegramClient(Token(twin.token), twin.api_url)
-            here = InChat(client, ChatAddress(group, kept), kept, Pace(clock))
+            client = TelegramClient(BotToken(twin.token), twin.api_url)
+            here = TelegramChannel(client, ChatAddress(group, kept), kept, MessageRateLimiter(clock))
             await here.beat("first")
             await client.send_message(supergroup, "an alert with the same id")
             twin.move(group, supergroup)
@@ -83,10 +83,10 @@ def test_after_the_group_moved_a_heartbeat_is_sent_anew_and_no_other_message_is_
 
 
 def test_a_message_rings_where_it_should_and_everybody_waits_when_telegram_asks_to() -> None:
-    async def use(here: Callable[[], InChat], twin: TelegramTwin, pace: Pace) -> None:
+    async def use(here: Callable[[], TelegramChannel], twin: TelegramTwin, pace: MessageRateLimiter) -> None:
         await here().say("a fault", silent=False)
         assert not twin.messages[0].silent
-        twin.faults.on(Fault.BUSY, value=30, times=1)
+        twin.faults.on(TelegramFault.BUSY, value=30, times=1)
         with pytest.raises(TelegramBusy):
             await here().say("another", silent=True)
         assert pace.wait_s(urgent=True) >= 30.0
@@ -97,7 +97,7 @@ def test_a_message_rings_where_it_should_and_everybody_waits_when_telegram_asks_
 def test_without_a_token_everything_is_a_line_of_a_file(tmp_path: Path) -> None:
     async def story() -> None:
         async with AsyncExitStack() as stack:
-            told = InFile(file_of_alerts(tmp_path / "log.db.alerts.log", stack))
+            told = FileChannel(file_of_alerts(tmp_path / "log.db.alerts.log", stack))
             await told.beat("<b>20,010.25 USDT</b>\nopen positions 2")
             await told.say(f"a fault at https://x/bot{TOKEN}/getMe", silent=True)
 

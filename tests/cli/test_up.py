@@ -15,7 +15,7 @@ from secrets import token_urlsafe
 import httpx
 import pytest
 
-from papertape.cli.run_options import Asked
+from papertape.cli.run_options import RunOptions
 from papertape.cli.service.up import run_arguments
 from tests.cli.test_keeper import is_alive, wait_for
 from tests.engine.processes import command, environment, ok, papertape, running
@@ -78,12 +78,14 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_started(tmp_path: Pa
 
 
 def test_the_engine_is_asked_for_what_was_asked_for() -> None:
-    asked = Asked(Path("a.toml"), "file", ["X=a", "b"], [], ["c"], "max", Path("l.db"), True, 3, ["risk.leverage=5"])
+    asked = RunOptions(
+        Path("a.toml"), "file", ["X=a", "b"], [], ["c"], "max", Path("l.db"), True, 3, ["risk.leverage=5"]
+    )
     assert run_arguments(asked, as_json=True) == [
         "--config", "a.toml", "--candles", "X=a", "--candles", "b", "--open-interest", "c", "--set", "risk.leverage=5",
         "--feed", "file", "--speed", "max", "--db", "l.db", "--seed", "3", "--until-end", "--json",
     ]  # fmt: skip
-    assert run_arguments(Asked(None, None, [], [], [], None, None, False, None, []), as_json=False) == []
+    assert run_arguments(RunOptions(None, None, [], [], [], None, None, False, None, []), as_json=False) == []
 
 
 def test_one_address_is_printed_first_and_a_token_that_commands_need(tmp_path: Path) -> None:

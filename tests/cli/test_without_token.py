@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.cli.service.owner_channel import LOGGER, InFile, file_of_alerts
-from papertape.cli.service.unlogged_messages import ToldFile
+from papertape.cli.service.owner_channel import LOGGER, FileChannel, file_of_alerts
+from papertape.cli.service.unlogged_messages import UnloggedMessages
 from papertape.events.bus import Bus
 from papertape.projections.alerts.alert import AlertKind
 from papertape.projections.alerts.derive import Alerts
-from papertape.projections.site.messages import HEARTBEAT, Unlogged
-from papertape.projections.telegram.file_notifier import QuietNotifier
+from papertape.projections.site.messages import HEARTBEAT, UnloggedContents
+from papertape.projections.telegram.file_notifier import FileNotifier
 from papertape.projections.telegram.text import one_line
 from tests.alerts.given import CASES, last_alert
 from tests.alerts.test_golden import fault, heartbeat
@@ -49,12 +49,12 @@ async def told_of(log: list[Recorded], folder: Path, heartbeat_html: str, fault_
         bus = Bus(len(log))
         bus.close()
         notes = {len(log): NOTE}
-        await QuietNotifier(Listed(log), bus, Alerts(), tell, begin_after_seq=0, notes=notes).run()
-        await InFile(tell).beat(heartbeat_html)
-        await InFile(tell).say(fault_html, silent=False)
+        await FileNotifier(Listed(log), bus, Alerts(), tell, begin_after_seq=0, notes=notes).run()
+        await FileChannel(tell).beat(heartbeat_html)
+        await FileChannel(tell).say(fault_html, silent=False)
 
 
-def list_of(log: list[Recorded], unlogged: Unlogged) -> tuple[list[dict[str, object]], str]:
+def list_of(log: list[Recorded], unlogged: UnloggedContents) -> tuple[list[dict[str, object]], str]:
     """The messages as JSON, and the page as it is read without a script."""
 
     async def visit() -> tuple[list[dict[str, object]], str]:
@@ -70,14 +70,14 @@ def test_every_kind_stands_in_the_log_in_the_file_and_in_the_list(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     log, beat, broken = recorded(CASES[name]), heartbeat(540), fault()
-    file = ToldFile(tmp_path / "log.db.told")
+    file = UnloggedMessages(tmp_path / "log.db.told")
     file.change(lambda before: before.with_note(len(log), NOTE).with_beat(len(log), 1, beat))
     file.change(lambda before: before.with_fault(len(log), 2, broken, silent=False))
     with caplog.at_level(logging.INFO, LOGGER):
         asyncio.run(told_of(log, tmp_path, beat, broken))
     lines = (tmp_path / "log.db.alerts.log").read_text().splitlines()
     said = [one.getMessage() for one in caplog.records if one.name == LOGGER]
-    items, page = list_of(log, ToldFile(tmp_path / "log.db.told").read())
+    items, page = list_of(log, UnloggedMessages(tmp_path / "log.db.told").read())
     assert len(lines) == len(said) == len(items), "the same number everywhere"
     last = last_alert(CASES[name], NOTE)
     by_kind = {one["kind"]: one for one in reversed(items)}
@@ -101,15 +101,15 @@ def test_what_stands_beside_the_log_survives_and_harms_nobody_when_it_is_damaged
     warnings: list[str] = []
     folder = tmp_path / "there"
     folder.mkdir()
-    file, other = ToldFile(folder / "log.db.told", warnings.append), ToldFile(folder / "log.db.told")
-    assert other.read() == Unlogged()
+    file, other = UnloggedMessages(folder / "log.db.told", warnings.append), UnloggedMessages(folder / "log.db.told")
+    assert other.read() == UnloggedContents()
     file.change(lambda before: before.with_beat(7, 1, "one"))
     file.change(lambda before: before.with_note(3, "note"))
-    assert other.read() == Unlogged().with_beat(7, 1, "one").with_note(3, "note")
+    assert other.read() == UnloggedContents().with_beat(7, 1, "one").with_note(3, "note")
     (folder / "log.db.told").write_bytes(b'{"heartbeat": 5')
-    assert other.read() == Unlogged()
+    assert other.read() == UnloggedContents()
     file.change(lambda before: before.with_beat(8, 1, "two"))
-    assert other.read() == Unlogged().with_beat(8, 1, "two")
+    assert other.read() == UnloggedContents().with_beat(8, 1, "two")
     assert not warnings
     shutil.rmtree(folder)
     file.change(lambda before: before.with_beat(9, 1, "three"))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from papertape.engine.kernel.risk_settings import Risk
-from papertape.engine.reducer.state import World, new_world
+from papertape.engine.kernel.risk_settings import RiskSettings
+from papertape.engine.reducer.state import EngineState, new_world
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.log import Recorded
 from tests.support import FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, feed, take
@@ -48,7 +48,7 @@ EAGER: dict[str, dict[str, int | float]] = {
 class Run(Struct):
     """A world at the end of a market, and the log that led there."""
 
-    world: World
+    world: EngineState
     log: list[Recorded]
 
     def events(self) -> list[Event]:
@@ -56,7 +56,7 @@ class Run(Struct):
         return [item.event for item in self.log]
 
 
-def eager(names: Sequence[str], risk: Risk = NO_LIMITS) -> dict[str, RunnerSettings]:
+def eager(names: Sequence[str], risk: RiskSettings = NO_LIMITS) -> dict[str, RunnerSettings]:
     """Everybody eager, under one risk."""
     return {name: RunnerSettings(EAGER[name], risk=risk) for name in names}
 
@@ -76,7 +76,7 @@ def begin(
     return run
 
 
-def played(tape: RandomTape, risk: Risk = NO_LIMITS) -> Run:
+def played(tape: RandomTape, risk: RiskSettings = NO_LIMITS) -> Run:
     """The run of a tape by those who can play on it."""
     run = begin(tape.contracts, eager(players(tape), risk), {**STRATEGIES, **TWO})
     feed(run.world, run.log, tape.events())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.facts import Event, GapFound, Timing
 from tests.support import candle, configured_world, listed, observed, settled, take
@@ -12,7 +12,7 @@ from tests.support import candle, configured_world, listed, observed, settled, t
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from papertape.engine.kernel.state import Account, Desk
+    from papertape.engine.kernel.state import Account, SymbolState
     from papertape.events.facts import ContractListed
     from papertape.events.log import Recorded
 
@@ -27,7 +27,7 @@ class Scenario:
     def __init__(
         self,
         contracts: Sequence[ContractListed] = (),
-        risk: Risk = Risk(),  # noqa: B008 - frozen
+        risk: RiskSettings = RiskSettings(),  # noqa: B008 - frozen
         stop_percent: float = 1.0,
         target_percent: float = 2.0,
     ) -> None:
@@ -42,7 +42,7 @@ class Scenario:
         """The account."""
         return self.world.runners[0].account
 
-    def desk(self, symbol: str = "X") -> Desk:
+    def desk(self, symbol: str = "X") -> SymbolState:
         """The desk of a symbol."""
         return self.world.runners[0].desks[self.world.symbols[symbol]]
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from papertape.engine.command_queue import events_of
-from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.reducer.reducer import fold, is_news
 from papertape.engine.reducer.snapshot_codec import decode_world, encode_world, world_digest
 from papertape.engine.reducer.state import new_world
@@ -100,7 +100,7 @@ def test_nothing_is_opened_on_it_and_a_pending_entry_is_cancelled() -> None:
 
 
 def test_a_place_that_a_delisted_position_took_is_free_afterwards() -> None:
-    scenario = Scenario([listed("X"), listed("Y")], Risk(max_concurrent_positions=1))
+    scenario = Scenario([listed("X"), listed("Y")], RiskSettings(max_concurrent_positions=1))
     scenario.enter()
     scenario.tell(delisted(0))
     assert only(scenario.candle(100.0, BUY, "Y"), OrderRejected).reason == "max_positions"
@@ -119,7 +119,7 @@ def test_a_contract_that_is_listed_again_is_traded_again() -> None:
 
 
 def test_the_fee_of_a_settlement_may_trip_the_kill_switch() -> None:
-    risk = Risk(taker_fee_percent=0.1, max_session_loss_percent=1.0, max_risk_per_trade_percent=10.0)
+    risk = RiskSettings(taker_fee_percent=0.1, max_session_loss_percent=1.0, max_risk_per_trade_percent=10.0)
     scenario = Scenario(risk=risk, stop_percent=20.0)
     scenario.enter()
     scenario.candle(98.2)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.events.facts import FundingPaid, PositionClosed, PositionOpened, Timing
 from tests.core.scenario import BUY, LEAVE, SELL, Scenario, only
 from tests.support import DAY_0_MS, MINUTE_MS
 
-SMOOTH = Risk(slippage_percent=0.0)
+SMOOTH = RiskSettings(slippage_percent=0.0)
 
 
 def standing(told: float = BUY) -> Scenario:

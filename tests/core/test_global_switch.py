@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from papertape.engine.kernel.codes import GLOBAL_LOSS
 from papertape.engine.kernel.kill_switch import guard_total
-from papertape.engine.kernel.state import Guard
+from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.reducer.reducer import react
-from papertape.engine.reducer.state import World
+from papertape.engine.reducer.state import EngineState
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import GLOBAL_SCOPE, Event, KillSwitchReset, KillSwitchTripped, OrderCancelled, OrderPlaced
@@ -34,7 +34,7 @@ class Pair:
             "second": RunnerSettings(FAR, risk=second),  # type: ignore[arg-type]
         }
         self.contracts = [listed("X", tick=(1, 100)), listed("Y", tick=(1, 100))]
-        self.world: World = configured_world(self.contracts, settings, TWO)
+        self.world: EngineState = configured_world(self.contracts, settings, TWO)
         self.log: list[Recorded] = []
 
     def candle(self, minute: int, prices: Prices, told: float = NOTHING, symbol: str = "X") -> list[Event]:
@@ -98,14 +98,14 @@ def test_the_window_is_this_hour_and_the_24_before(last_minute: int, trips: bool
 
 
 def test_the_total_at_the_start_counts_in_the_first_hour() -> None:
-    guard, maxima = Guard(max_loss=0.45, hours=25, total_usdt=100.0), [0.0] * 25
+    guard, maxima = GlobalKillSwitch(max_loss=0.45, hours=25, total_usdt=100.0), [0.0] * 25
     assert not guard_total(guard, maxima, 90.0, 5 * HOUR_MS)
     assert guard.peak_usdt == 100.0
     assert guard_total(guard, maxima, 55.0, 29 * HOUR_MS)
 
 
 def test_an_hour_that_left_the_window_is_forgotten() -> None:
-    guard, maxima = Guard(max_loss=0.45, hours=25, total_usdt=100.0), [0.0] * 25
+    guard, maxima = GlobalKillSwitch(max_loss=0.45, hours=25, total_usdt=100.0), [0.0] * 25
     guard_total(guard, maxima, 90.0, 5 * HOUR_MS)
     assert not guard_total(guard, maxima, 50.0, 30 * HOUR_MS)
     assert guard.peak_usdt == 50.0

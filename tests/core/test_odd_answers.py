@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.reducer.reducer import react
 from papertape.engine.reducer.snapshot_codec import decode_world, encode_world
 from papertape.engine.strategy_registry import load_strategies
@@ -50,7 +50,7 @@ def test_an_answer_that_makes_no_sense_is_refused_by_name(number: int, side: str
 
 
 def test_the_refusals_of_an_answer_come_before_those_of_the_account() -> None:
-    contracts, risk = [listed("A"), listed("B")], Risk(max_concurrent_positions=1)
+    contracts, risk = [listed("A"), listed("B")], RiskSettings(max_concurrent_positions=1)
     scenario = Scenario(contracts, risk)
     scenario.enter(symbol="A")
     reasons = [only(scenario.candle(100.0, ODD + n, "B"), OrderRejected).reason for n in (14, 10, 12)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.reducer.reducer import is_news
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import (
@@ -64,7 +64,7 @@ def test_an_entry_that_meets_a_late_candle_expires() -> None:
 
 def test_an_entry_whose_margin_no_longer_suffices_expires() -> None:
     scenario = Scenario(
-        risk=Risk(free_margin_percent=0.0, max_concurrent_positions=1, max_risk_per_trade_percent=100.0)
+        risk=RiskSettings(free_margin_percent=0.0, max_concurrent_positions=1, max_risk_per_trade_percent=100.0)
     )
     scenario.candle(100.0, BUY)
     assert cancelled(scenario, scenario.candle(100.5)).reason == "margin"
@@ -72,14 +72,14 @@ def test_an_entry_whose_margin_no_longer_suffices_expires() -> None:
 
 def test_an_entry_whose_margin_just_suffices_is_filled() -> None:
     scenario = Scenario(
-        risk=Risk(free_margin_percent=0.0, max_concurrent_positions=1, max_risk_per_trade_percent=100.0)
+        risk=RiskSettings(free_margin_percent=0.0, max_concurrent_positions=1, max_risk_per_trade_percent=100.0)
     )
     scenario.candle(100.0, BUY)
     only(scenario.candle(100.0), PositionOpened)
 
 
 def test_a_trip_cancels_the_pending_entries_of_all_symbols_at_once() -> None:
-    scenario = Scenario([listed("A"), listed("B")], Risk(max_session_loss_percent=0.5))
+    scenario = Scenario([listed("A"), listed("B")], RiskSettings(max_session_loss_percent=0.5))
     scenario.enter(symbol="A")
     scenario.candle(100.0, BUY, "B")
     *_, cancellation = scenario.candle(98.0, symbol="A")
@@ -127,7 +127,7 @@ def test_a_paused_strategy_opens_nothing_until_it_is_resumed() -> None:
 # ---------------------------------------------------------------- high volatility
 
 
-def quiet(risk: Risk = Risk(slippage_percent=0.1)) -> Scenario:  # noqa: B008 - frozen
+def quiet(risk: RiskSettings = RiskSettings(slippage_percent=0.1)) -> Scenario:  # noqa: B008 - frozen
     """Fifty candles of a narrow range: the ATR and its mean are ready."""
     scenario = Scenario(risk=risk, stop_percent=5.0, target_percent=20.0)
     for _ in range(50):

@@ -20,7 +20,7 @@ from tests.support import FIVE_MINUTES_MS, STRATEGIES, feed, take
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
     from papertape.events.log import Recorded
 
 RECIPE = Recipe(
@@ -63,7 +63,7 @@ def asked(parts: Sequence[bytes], told: Callable[[int], object] = lambda _: None
     return [partial(hand, number) for number in range(len(parts))]
 
 
-def rebuilt(world: World) -> World:
+def rebuilt(world: EngineState) -> EngineState:
     """The world of a world's parts."""
     return world_of(asked(list(parts_of(world))), STRATEGIES)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.events.facts import OrderPlaced, OrderRejected
 from tests.core.scenario import BUY, SELL, Scenario, only
 from tests.support import NO_COSTS, listed
@@ -16,17 +16,17 @@ COINS = [listed("A"), listed("B"), listed("C"), listed("D")]
 @pytest.mark.parametrize(
     ("reason", "risk", "stop_percent", "lot"),
     [
-        ("stop_too_close", Risk(), 0.0, (1, 1_000)),
+        ("stop_too_close", RiskSettings(), 0.0, (1, 1_000)),
         ("stop_too_close", NO_COSTS, 0.0, (1, 1_000)),
-        ("stop_beyond_liquidation", Risk(), 25.0, (1, 1_000)),
-        ("stop_beyond_liquidation", Risk(leverage=100.0), 0.3, (1, 1_000)),
-        ("cost_to_stop", Risk(max_cost_to_stop=0.25), 0.3, (1, 1_000)),
-        ("below_minimum", Risk(capital_usdt=5.0), 1.0, (1, 1_000)),
-        ("below_minimum", Risk(capital_usdt=100.0), 1.0, (10, 1)),
+        ("stop_beyond_liquidation", RiskSettings(), 25.0, (1, 1_000)),
+        ("stop_beyond_liquidation", RiskSettings(leverage=100.0), 0.3, (1, 1_000)),
+        ("cost_to_stop", RiskSettings(max_cost_to_stop=0.25), 0.3, (1, 1_000)),
+        ("below_minimum", RiskSettings(capital_usdt=5.0), 1.0, (1, 1_000)),
+        ("below_minimum", RiskSettings(capital_usdt=100.0), 1.0, (10, 1)),
     ],
 )
 def test_a_signal_is_refused_with_its_reason(
-    reason: str, risk: Risk, stop_percent: float, lot: tuple[int, int]
+    reason: str, risk: RiskSettings, stop_percent: float, lot: tuple[int, int]
 ) -> None:
     scenario = Scenario([listed(lot=lot)], risk, stop_percent)
     assert only(scenario.candle(100.0, BUY), OrderRejected).reason == reason
@@ -34,14 +34,14 @@ def test_a_signal_is_refused_with_its_reason(
 
 
 def test_a_position_or_pending_entry_takes_one_of_the_places() -> None:
-    scenario = Scenario(COINS, Risk(max_concurrent_positions=2))
+    scenario = Scenario(COINS, RiskSettings(max_concurrent_positions=2))
     scenario.enter(symbol="A")
     scenario.candle(100.0, SELL, "B")
     assert only(scenario.candle(100.0, SELL, "C"), OrderRejected).reason == "max_positions"
 
 
 def test_the_same_direction_in_one_group_is_bounded() -> None:
-    scenario = Scenario([*COINS[:3], listed("D", group="metals")], Risk(max_concurrent_positions=4))
+    scenario = Scenario([*COINS[:3], listed("D", group="metals")], RiskSettings(max_concurrent_positions=4))
     scenario.enter(BUY, symbol="A")
     scenario.candle(100.0, BUY, "B")
     assert only(scenario.candle(100.0, BUY, "C"), OrderRejected).reason == "correlation"
@@ -51,7 +51,9 @@ def test_the_same_direction_in_one_group_is_bounded() -> None:
 
 def test_the_reasons_are_asked_in_their_order() -> None:
     """A signal against which everything speaks names the first; each limit taken away uncovers the next."""
-    everything = Risk(max_concurrent_positions=1, max_same_direction=1, max_cost_to_stop=0.001, capital_usdt=14.0)
+    everything = RiskSettings(
+        max_concurrent_positions=1, max_same_direction=1, max_cost_to_stop=0.001, capital_usdt=14.0
+    )
     steps = [
         ("max_positions", everything, 30.0),
         ("correlation", replace(everything, max_concurrent_positions=2), 30.0),
@@ -72,7 +74,7 @@ def test_the_reasons_are_asked_in_their_order() -> None:
 
 
 def test_the_last_place_gets_what_margin_is_left() -> None:
-    scenario = Scenario(COINS, Risk(max_same_direction=4))
+    scenario = Scenario(COINS, RiskSettings(max_same_direction=4))
     sizes = [only(scenario.candle(100.0, BUY, symbol), OrderPlaced).quantity_base for symbol in "ABC"]
     assert sizes[0] == sizes[1] == 79.92
     assert sizes[2] < sizes[0], "the fees of the first two come out of the third"
@@ -84,7 +86,7 @@ def test_a_size_is_floored_never_rounded() -> None:
 
 
 def test_open_profit_adds_no_margin() -> None:
-    scenario = Scenario(COINS, Risk(max_concurrent_positions=1, free_margin_percent=0.0), target_percent=60.0)
+    scenario = Scenario(COINS, RiskSettings(max_concurrent_positions=1, free_margin_percent=0.0), target_percent=60.0)
     scenario.enter(symbol="A")
     before = scenario.account.cash_usdt
     scenario.candle(150.0, symbol="A")

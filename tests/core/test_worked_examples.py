@@ -5,30 +5,30 @@ from __future__ import annotations
 import pytest
 
 from papertape.engine.kernel.margin import liquidation_price, pending_margin, profit, tied_margin, tier_of
-from papertape.engine.kernel.risk_settings import Risk, rules_of
-from papertape.engine.kernel.state import Desk, Order, Position, Tier
+from papertape.engine.kernel.risk_settings import RiskSettings, rules_of
+from papertape.engine.kernel.state import Order, Position, SymbolState, Tier
 from papertape.engine.reducer.state import tiers_of
 from papertape.events.facts import FundingPaid, OrderPlaced, PositionClosed
 from tests.core.scenario import BUY, LEAVE, Scenario, only
 from tests.support import listed
 
-TEN_X = rules_of(Risk(leverage=10.0))
-TWENTY_X = rules_of(Risk(leverage=20.0))
+TEN_X = rules_of(RiskSettings(leverage=10.0))
+TWENTY_X = rules_of(RiskSettings(leverage=20.0))
 FINE = listed(tick=(1, 1_000_000), lot=(1, 10_000))
 
 
 def test_section_2_a_pending_entry_ties_up_margin_opening_fee_and_the_reserve_for_closing() -> None:
-    pending = Desk(order=Order(action=1, side=1, quantity_base=0.05, planned_price_usdt=84_000.0))
-    filled = Desk(position=Position(side=1, quantity_base=0.05, entry_price_usdt=84_000.0))
+    pending = SymbolState(order=Order(action=1, side=1, quantity_base=0.05, planned_price_usdt=84_000.0))
+    filled = SymbolState(position=Position(side=1, quantity_base=0.05, entry_price_usdt=84_000.0))
     assert pending_margin(0.05, 84_000.0, TEN_X) == pytest.approx(420.0 + 2.52 + 2.52, rel=1e-12)
     assert tied_margin(pending, TEN_X) == pytest.approx(425.04, rel=1e-12)
     assert tied_margin(filled, TEN_X) == pytest.approx(422.52, rel=1e-12)
-    assert tied_margin(Desk(), TEN_X) == 0.0
+    assert tied_margin(SymbolState(), TEN_X) == 0.0
 
 
 @pytest.mark.parametrize(("slippage_percent", "percent"), [(0.02, 0.1601), (0.05, 0.2202)])
 def test_section_3_market_in_and_out_breaks_even_at_the_given_move(slippage_percent: float, percent: float) -> None:
-    scenario = Scenario([FINE], Risk(slippage_percent=slippage_percent), stop_percent=2.0, target_percent=5.0)
+    scenario = Scenario([FINE], RiskSettings(slippage_percent=slippage_percent), stop_percent=2.0, target_percent=5.0)
     scenario.enter(at=1_000.0)
     cost = 0.0006 + slippage_percent / 100.0
     exact = (1.0 + cost) / (1.0 - cost) - 1.0
@@ -39,7 +39,7 @@ def test_section_3_market_in_and_out_breaks_even_at_the_given_move(slippage_perc
 
 
 def test_section_4_a_funding_payment() -> None:
-    scenario = Scenario([listed(lot=(1, 100))], Risk(capital_usdt=5_300.0, slippage_percent=0.0))
+    scenario = Scenario([listed(lot=(1, 100))], RiskSettings(capital_usdt=5_300.0, slippage_percent=0.0))
     scenario.enter(at=84_018.7)
     assert scenario.desk().position.quantity_base == 0.05
     scenario.settle(2, 0.0001)
@@ -92,11 +92,11 @@ def test_section_5_a_tier_begins_at_its_start(notional: float, tier: int) -> Non
 
 
 def test_section_5_without_leverage_a_long_has_no_liquidation() -> None:
-    assert liquidation_price(1, 1.0, 100.0, rules_of(Risk(leverage=1.0)), [Tier()], 1) <= 0.0
+    assert liquidation_price(1, 1.0, 100.0, rules_of(RiskSettings(leverage=1.0)), [Tier()], 1) <= 0.0
 
 
 def test_section_6_risk_decides_the_size() -> None:
-    risk = Risk(leverage=20.0, max_risk_per_trade_percent=1.0, slippage_percent=0.02)
+    risk = RiskSettings(leverage=20.0, max_risk_per_trade_percent=1.0, slippage_percent=0.02)
     scenario = Scenario([listed(lot=(1, 10_000))], risk, stop_percent=70.0 / 84.0)
     order = only(scenario.candle(83_983.2, BUY), OrderPlaced)
     assert order.planned_price_usdt == 84_000.0

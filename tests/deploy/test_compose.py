@@ -19,7 +19,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from papertape.api.hosts import Hosts
+from papertape.api.hosts import AllowedHosts
 from papertape.api.metrics import _Scrape
 from papertape.api.streams import Streams
 from papertape.engine.backup import backups
@@ -214,7 +214,7 @@ def test_profiles_leave_the_engine_alone() -> None:
 
 
 def test_the_page_takes_the_names_by_which_proxy_and_prometheus_call_it() -> None:
-    hosts = Hosts("0.0.0.0", said("--set=web.trusted_hosts="))
+    hosts = AllowedHosts("0.0.0.0", said("--set=web.trusted_hosts="))
     alias = SERVICES["papertape"]["networks"]["inside"]["aliases"][0]
     [scrape] = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())["scrape_configs"]
     assert scrape["static_configs"] == [{"targets": [f"{alias}:8700"]}]

@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from papertape.engine.recovery import Recovered, recover
+from papertape.engine.recovery import RecoveredState, recover
 from papertape.engine.reducer.snapshot_codec import world_digest
 from papertape.engine.startup import snapshot_store
 from papertape.engine.strategy_registry import load_strategies
@@ -60,7 +60,7 @@ def story(db: Path) -> list[tuple[int, Event]]:
     return found
 
 
-def recovered(db: Path, until_seq: int | None = None, *, snapshots: bool = True) -> Recovered:
+def recovered(db: Path, until_seq: int | None = None, *, snapshots: bool = True) -> RecoveredState:
     """The world of a log, the way an engine comes to it."""
     with closing(SqliteLogReader(db)) as reader:
         store = snapshot_store(db, lambda _: None) if snapshots else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from papertape.engine.ports.clock import ManualClock
-from papertape.engine.ports.feed import RefusalLog, Seen
+from papertape.engine.ports.feed import RefusalLog, ResumePoint
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.startup import EngineSettings, engine
 from tests.core.random_market import RandomTape, Recipe, market
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from papertape.engine.kernel.risk_settings import Risk
+    from papertape.engine.kernel.risk_settings import RiskSettings
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.ports.feed import Feed
     from papertape.engine.startup import Engine
@@ -39,7 +39,7 @@ class Given:
 
     async def facts(
         self,
-        seen: Mapping[str, Seen],  # noqa: ARG002
+        seen: Mapping[str, ResumePoint],  # noqa: ARG002
         anchor: FeedConnected | None,  # noqa: ARG002
     ) -> AsyncIterator[list[FeedFact]]:
         for first in range(0, len(self._facts), self._a_batch):
@@ -48,7 +48,7 @@ class Given:
 
 def settings(
     db: Path,
-    risk: Risk = NO_LIMITS,
+    risk: RiskSettings = NO_LIMITS,
     strategies: Mapping[str, Strategy] = STRATEGIES,
     runners: Mapping[str, RunnerSettings] | None = None,
     snapshot_every_events: int = 20_000,

@@ -12,7 +12,7 @@ import pytest
 from msgspec import Struct
 
 from papertape.engine.inspect.chart_fold import CANDLES_MAX, WARM_UP_CANDLES, Candle, Chart
-from papertape.engine.inspect.chart_reader import CHARTS_KEPT_MAX, NEAR_EVENTS, Charts, seq_before
+from papertape.engine.inspect.chart_reader import CHARTS_KEPT_MAX, NEAR_EVENTS, ChartReader, seq_before
 from papertape.engine.reducer.reducer import is_news, react
 from papertape.engine.research.tape import fact_event
 from papertape.engine.runner_settings import RunnerSettings
@@ -67,11 +67,11 @@ def given(events: Sequence[Event], a_row: int = 100) -> Given:
 
 
 @asynccontextmanager
-async def charts_of(log: MemoryEventLog) -> AsyncIterator[Charts]:
+async def charts_of(log: MemoryEventLog) -> AsyncIterator[ChartReader]:
     """Charts over it."""
     thread = LogThread(log.reader)
     try:
-        yield Charts(thread)
+        yield ChartReader(thread)
     finally:
         thread.close()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.engine.command_queue import WAITING_MAX, events_of
-from papertape.engine.control_socket import Door, NoEngine, send, socket_path
+from papertape.engine.control_socket import ControlServer, EngineNotRunning, send, socket_path
 from papertape.engine.ports.clock import ManualClock
 from papertape.engine.startup import engine
 from papertape.events.commands import TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
@@ -159,7 +159,7 @@ async def test_no_more_commands_wait_than_anybody_means(tmp_path: Path) -> None:
 async def test_the_door_takes_commands_refuses_nonsense_and_is_the_owner_s_alone(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
     async with engine(settings(db), [listed("X")], ManualClock(), print) as made:
-        door = Door(db, made.desk, print)
+        door = ControlServer(db, made.desk, print)
         await door.open()
         serving = asyncio.ensure_future(made.desk.serve())
         assert stat.S_IMODE(socket_path(db).stat().st_mode) == 0o600
@@ -174,7 +174,7 @@ async def test_the_door_takes_commands_refuses_nonsense_and_is_the_owner_s_alone
         await door.close()
         made.desk.close()
         await serving
-    with pytest.raises(NoEngine):
+    with pytest.raises(EngineNotRunning):
         await send(db, Kill(*ANNA))
 
 
@@ -220,7 +220,7 @@ def test_a_reset_over_the_desk_names_its_trip() -> None:
 async def test_a_broken_character_does_not_keep_a_kill_switch_from_tripping(tmp_path: Path, line: bytes) -> None:
     db = tmp_path / "log.db"
     async with engine(settings(db), [listed("X")], ManualClock(), print) as made:
-        door = Door(db, made.desk, print)
+        door = ControlServer(db, made.desk, print)
         await door.open()
         serving = asyncio.ensure_future(made.desk.serve())
         reader, writer = await asyncio.open_unix_connection(socket_path(db))

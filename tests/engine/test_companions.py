@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.engine.task_restarts import PAUSE_S_MAX, Companions
+from papertape.engine.task_restarts import PAUSE_S_MAX, TaskRestarter
 from papertape.events.bus import Bus
 from papertape.events.facts import RepairTried
 from tests.twins.virtual_time import VirtualClock, run
@@ -27,7 +27,7 @@ class Home:
         self.warned: list[str] = []
         self.reported: list[Event] = []
         self.begun_s: list[float] = []
-        self.companions = Companions(self.bus, clock, self.warned.append, self._report)
+        self.companions = TaskRestarter(self.bus, clock, self.warned.append, self._report)
 
     async def _report(self, events: Sequence[Event]) -> None:
         self.reported += events

@@ -9,7 +9,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from papertape.engine.inspect.entry_conditions import Conditions, Hold, Readiness, conditions
+from papertape.engine.inspect.entry_conditions import EntryBlocker, EntryConditions, Readiness, conditions
 from papertape.engine.reducer.inputs import standing_trip
 from papertape.engine.reducer.reducer import is_news, react
 from papertape.engine.reducer.snapshot_codec import world_digest
@@ -47,8 +47,8 @@ from tests.support import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from papertape.engine.kernel.state import Desk
-    from papertape.engine.reducer.state import World
+    from papertape.engine.kernel.state import SymbolState
+    from papertape.engine.reducer.state import EngineState
 
 FIRST_FIVE_MS = 1_735_603_200_000
 BINANCE = "binance_{}_{}_{}.csv.gz"
@@ -63,20 +63,22 @@ class Asked(Struct):
     wrong: list[str] = []
 
 
-def fulfilled(one: Conditions) -> bool:
+def fulfilled(one: EntryConditions) -> bool:
     """Nothing stands between the strategy and an entry on this side."""
     ready = all(frame.ready_at_ms == 0 for frame in one.readiness)
     return ready and not one.holds and all(condition.met for condition in one.conditions)
 
 
-def before_the_order(desk: Desk, told: OrderPlaced | OrderRejected | None, entry_placed_ms: int) -> Desk:
+def before_the_order(desk: SymbolState, told: OrderPlaced | OrderRejected | None, entry_placed_ms: int) -> SymbolState:
     """The desk as it stood when the strategy was asked: without the entry that it placed."""
     if not isinstance(told, OrderPlaced):
         return desk
     return replace(desk, order=replace(desk.order, action=0), entry_placed_ms=entry_placed_ms)
 
 
-def compare(world: World, event: CandleClosed, entries: list[object], placed_ms: dict[str, int], seen: Asked) -> None:
+def compare(
+    world: EngineState, event: CandleClosed, entries: list[object], placed_ms: dict[str, int], seen: Asked
+) -> None:
     """Every strategy that was asked on this candle, against what it decided."""
     index = world.symbols[event.symbol]
     for runner in world.runners:
@@ -95,7 +97,9 @@ def compare(world: World, event: CandleClosed, entries: list[object], placed_ms:
             check_readings(world, name, event.symbol, told)
 
 
-def check(sides: tuple[Conditions, ...], told: OrderPlaced | OrderRejected | None, seen: Asked, place: str) -> None:
+def check(
+    sides: tuple[EntryConditions, ...], told: OrderPlaced | OrderRejected | None, seen: Asked, place: str
+) -> None:
     """An entry that was decided has everything met on its side; where none was, something was missing on both."""
     for one in sides:
         assert one.explained
@@ -103,7 +107,7 @@ def check(sides: tuple[Conditions, ...], told: OrderPlaced | OrderRejected | Non
             seen.decisions += 1
             seen.sides.add((told.strategy, one.side))
             crowded = isinstance(told, OrderRejected) and told.reason in ("max_positions", "correlation")
-            if not (crowded and one.holds == (Hold(told.reason),)) and not fulfilled(one):
+            if not (crowded and one.holds == (EntryBlocker(told.reason),)) and not fulfilled(one):
                 seen.wrong.append(f"{place}: decided {one}")
         else:
             seen.silences += 1
@@ -111,7 +115,7 @@ def check(sides: tuple[Conditions, ...], told: OrderPlaced | OrderRejected | Non
                 seen.wrong.append(f"{place}: nothing decided {one}")
 
 
-def check_readings(world: World, name: str, symbol: str, told: OrderPlaced | OrderRejected) -> None:
+def check_readings(world: EngineState, name: str, symbol: str, told: OrderPlaced | OrderRejected) -> None:
     """The numbers are the very numbers of the decision."""
     strategy, index = STRATEGIES[name], world.symbols[symbol]
     runner = world.runner(name)
@@ -188,7 +192,7 @@ def test_conditions_agree_with_the_liquidation_strategy_on_recorded_open_interes
 # ---------------------------------------------------------------- by hand
 
 
-def both(scenario: Scenario) -> tuple[Conditions, Conditions]:
+def both(scenario: Scenario) -> tuple[EntryConditions, EntryConditions]:
     """The two sides of the scripted strategy."""
     return conditions(scenario.world, "scripted", "X")
 
@@ -204,19 +208,23 @@ def test_a_strategy_that_does_not_say_its_numbers_is_shown_as_one_that_explains_
 def test_everything_that_holds_a_strategy_back_is_named() -> None:
     scenario = Scenario([listed("X"), listed("Y")])
     scenario.candle(100.0, BUY)
-    assert both(scenario)[0].holds == (Hold("order", "entry"),)
+    assert both(scenario)[0].holds == (EntryBlocker("order", "entry"),)
     scenario.candle(100.0)
-    assert both(scenario)[1].holds == (Hold("position", "long"),)
+    assert both(scenario)[1].holds == (EntryBlocker("position", "long"),)
     scenario.candle(100.0, LEAVE)
-    assert both(scenario)[0].holds == (Hold("position", "long"), Hold("order", "exit"))
+    assert both(scenario)[0].holds == (EntryBlocker("position", "long"), EntryBlocker("order", "exit"))
     scenario.candle(100.0)
     assert both(scenario)[0].holds == ()
     scenario.tell(RunnerPaused(DAY_0_MS, "scripted", "anna", "holiday"))
     scenario.tell(SymbolSuspended(DAY_0_MS, "X", "delisted"))
     scenario.tell(KillSwitchTripped(DAY_0_MS, "scripted", "manual", 0.0, 0.0, 0.0, 0.0, "anna", "news"))
-    assert both(scenario)[0].holds == (Hold("kill_switch", "manual"), Hold("paused"), Hold("not_tradable"))
+    assert both(scenario)[0].holds == (
+        EntryBlocker("kill_switch", "manual"),
+        EntryBlocker("paused"),
+        EntryBlocker("not_tradable"),
+    )
     scenario.tell(KillSwitchReset(DAY_0_MS, "scripted", standing_trip(scenario.world, "scripted"), "anna", "over"))
-    assert both(scenario)[0].holds == (Hold("paused"), Hold("not_tradable"))
+    assert both(scenario)[0].holds == (EntryBlocker("paused"), EntryBlocker("not_tradable"))
 
 
 def test_limits_on_positions_hold_back_the_side_they_would_refuse() -> None:
@@ -224,15 +232,15 @@ def test_limits_on_positions_hold_back_the_side_they_would_refuse() -> None:
     scenario = Scenario([listed("X"), listed("Y"), listed("Z", group="other")], risk=risk)
     scenario.enter(BUY, symbol="Y")
     long, short = both(scenario)
-    assert (long.holds, short.holds) == ((Hold("correlation"),), ())
+    assert (long.holds, short.holds) == ((EntryBlocker("correlation"),), ())
     scenario.enter(SELL, symbol="Z")
-    assert [one.holds for one in both(scenario)] == [(Hold("max_positions"),)] * 2
+    assert [one.holds for one in both(scenario)] == [(EntryBlocker("max_positions"),)] * 2
 
 
 def test_a_symbol_that_a_strategy_does_not_trade_is_said() -> None:
     contracts = [listed("X", timeframe_ms=FIVE_MINUTES_MS), listed("Y", timeframe_ms=FIVE_MINUTES_MS)]
     world = configured_world(contracts, {"momentum": RunnerSettings(symbols=("X",))})
-    assert [one.holds for one in conditions(world, "momentum", "Y")] == [(Hold("inactive"),)] * 2
+    assert [one.holds for one in conditions(world, "momentum", "Y")] == [(EntryBlocker("inactive"),)] * 2
 
 
 def test_a_name_that_there_is_not_is_refused_with_those_there_are() -> None:
@@ -242,18 +250,18 @@ def test_a_name_that_there_is_not_is_refused_with_those_there_are() -> None:
         conditions(Scenario().world, "scripted", "Z")
 
 
-def momentum(lookback: int = 20) -> World:
+def momentum(lookback: int = 20) -> EngineState:
     """A world of minutes in which momentum runs: it needs 28 candles of 5 and of 15 minutes, or lookback + 1."""
     return configured_world([listed()], {"momentum": RunnerSettings({"breakout_lookback": lookback})})
 
 
-def frames(world: World) -> list[tuple[int, int, int]]:
+def frames(world: EngineState) -> list[tuple[int, int, int]]:
     """What it has and needs of each timeframe, and the minutes since the start at which it will have it."""
     ready = conditions(world, "momentum", "X")[0].readiness
     return [(one.candles, one.needed, max(0, one.ready_at_ms - DAY_0_MS) // MINUTE_MS) for one in ready]
 
 
-def feed_minutes(world: World, first: int, end: int) -> None:
+def feed_minutes(world: EngineState, first: int, end: int) -> None:
     for number in range(first, end):
         react(world, candle(number, 100.0 + number % 3), number + 1)
 

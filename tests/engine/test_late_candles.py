@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from papertape.engine.ports.feed import Feed, Seen
+    from papertape.engine.ports.feed import Feed, ResumePoint
     from papertape.events.facts import ContractListed, FeedConnected, FeedFact
 
 NAMES = [f"S{number:02d}" for number in range(20)]
@@ -88,7 +88,9 @@ class Until:
     def contracts(self) -> list[ContractListed]:
         return self.feed.contracts()
 
-    async def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:
+    async def facts(
+        self, seen: Mapping[str, ResumePoint], anchor: FeedConnected | None
+    ) -> AsyncIterator[list[FeedFact]]:
         left = self.minutes * len(PACED.symbols)
         async for batch in self.feed.facts(seen, anchor):
             yield batch

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import Struct
 
-from papertape.engine.inspect.checkpoints import Places
-from papertape.engine.inspect.state_history import LOOKS_WAITING_MAX, STEP_EVENTS_MAX, Past
+from papertape.engine.inspect.checkpoints import StateCheckpoints
+from papertape.engine.inspect.state_history import LOOKS_WAITING_MAX, STEP_EVENTS_MAX, StateHistory
 from papertape.engine.recovery import recover
 from papertape.engine.reducer.reducer import is_decision
 from papertape.engine.reducer.snapshot_codec import encode_world, world_digest
@@ -71,14 +71,14 @@ def replay(db: Path, seq: int) -> str:
 @contextmanager
 def past_of(
     db: Path,
-    places: Places | None = None,
+    places: StateCheckpoints | None = None,
     snapshots: SnapshotStore | None = None,
     strategies: Mapping[str, Strategy] = STRATEGIES,
-) -> Iterator[Past]:
+) -> Iterator[StateHistory]:
     """A past over a log on disk."""
     thread = LogThread(lambda: SqliteLogReader(db))
     try:
-        yield Past(thread, strategies, snapshots, places)
+        yield StateHistory(thread, strategies, snapshots, places)
     finally:
         thread.close()
 
@@ -117,7 +117,7 @@ WAYS = (
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 def test_every_way_to_an_event_ends_in_the_same_bits(db: Path, worlds: dict[int, bytes], way: Way) -> None:
     async def look() -> None:
-        places, head = Places(way.count_max, distance_events=way.distance_events), max(worlds)
+        places, head = StateCheckpoints(way.count_max, distance_events=way.distance_events), max(worlds)
         with past_of(db, places, only_looking(db) if way.snapshots else None) as past:
             for share in way.shares:
                 await past.look(int(head * share), world_digest)
@@ -138,7 +138,7 @@ def test_any_look_in_any_order_is_the_replay_up_to_there(
     db: Path, replayed: dict[int, str], seed: int, *, with_snapshots: bool
 ) -> None:
     async def look() -> None:
-        with past_of(db, Places(distance_events=500), only_looking(db) if with_snapshots else None) as past:
+        with past_of(db, StateCheckpoints(distance_events=500), only_looking(db) if with_snapshots else None) as past:
             order = [seq for seq in replayed for _ in range(2)]
             Random(seed).shuffle(order)
             for seq in order:
@@ -204,7 +204,7 @@ def test_it_follows_a_log_that_grows(tmp_path: Path) -> None:
 def test_what_was_laid_leaves_no_event_far_and_changes_no_answer(db: Path, replayed: dict[int, str]) -> None:
     async def look() -> None:
         head = recorded(db)[-1].seq
-        with past_of(db, Places(distance_events=500)) as past:
+        with past_of(db, StateCheckpoints(distance_events=500)) as past:
             laying = asyncio.ensure_future(past.lay(head))
             for seq, digest in list(replayed.items())[:4]:
                 assert await past.look(seq, world_digest) == digest, "a look comes between the steps"
@@ -220,7 +220,7 @@ def test_what_was_laid_leaves_no_event_far_and_changes_no_answer(db: Path, repla
 def test_what_a_look_has_folded_is_not_laid_again(db: Path) -> None:
     async def look() -> None:
         head = recorded(db)[-1].seq
-        with past_of(db, Places(distance_events=500)) as past:
+        with past_of(db, StateCheckpoints(distance_events=500)) as past:
             await past.look(head, world_digest)
             known = len(past.places)
             begun_s = process_time()
@@ -228,7 +228,7 @@ def test_what_a_look_has_folded_is_not_laid_again(db: Path) -> None:
             laid_s = process_time() - begun_s
             assert len(past.places) == known
             begun_s = process_time()
-            with past_of(db, Places(distance_events=500)) as other:
+            with past_of(db, StateCheckpoints(distance_events=500)) as other:
                 await other.lay(head)
             assert laid_s < (process_time() - begun_s) / 2
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.engine.inspect.checkpoints import PACKING, PART_BYTES_MIN, Places
+from papertape.engine.inspect.checkpoints import PACKING, PART_BYTES_MIN, StateCheckpoints
 from papertape.engine.inspect.state_chunks import parts_of
 from papertape.engine.reducer.snapshot_codec import encode_world
 from papertape.engine.reducer.state import list_contract, new_world
 from tests.support import STRATEGIES, listed
 
 if TYPE_CHECKING:
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
 
 
-def marked(seq: int) -> World:
+def marked(seq: int) -> EngineState:
     """A world that differs from others in what is not in a ring."""
     world = new_world(STRATEGIES)
     list_contract(world, listed("AAA"))
@@ -34,10 +34,10 @@ def own_bytes() -> int:
 def test_places_are_bounded_in_number_and_in_bytes_however_long_the_log_is(*, by_bytes: bool) -> None:
     if by_bytes:
         bytes_max = 15 * own_bytes()
-        places = Places(bytes_max=bytes_max, distance_events=100)
+        places = StateCheckpoints(bytes_max=bytes_max, distance_events=100)
     else:
         bytes_max = 10**9
-        places = Places(count_max=10, distance_events=100)
+        places = StateCheckpoints(count_max=10, distance_events=100)
     for seq in range(50, 200_000, 50):
         places.pass_by(seq, marked(seq))
         assert len(places) <= (15 if by_bytes else 10)
@@ -52,7 +52,7 @@ def test_places_are_bounded_in_number_and_in_bytes_however_long_the_log_is(*, by
 
 
 def test_what_two_places_have_in_common_is_kept_once_and_goes_with_the_last() -> None:
-    places = Places(count_max=4, distance_events=100)
+    places = StateCheckpoints(count_max=4, distance_events=100)
     places.pass_by(100, marked(100))
     first = places.total_bytes
     places.pass_by(200, marked(200))
@@ -66,7 +66,7 @@ def test_what_two_places_have_in_common_is_kept_once_and_goes_with_the_last() ->
 
 
 def test_places_found_on_the_way_back_stand_in_order() -> None:
-    places, world = Places(distance_events=100), new_world(STRATEGIES)
+    places, world = StateCheckpoints(distance_events=100), new_world(STRATEGIES)
     for seq in (900, 500, 100, 700, 650, 300):
         places.pass_by(seq, world)
     assert [places.before(seq) for seq in (150, 350, 550, 750, 950)] == [100, 300, 500, 700, 900]

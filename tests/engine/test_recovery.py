@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.engine.ports.clock import ManualClock
-from papertape.engine.recovery import Recovered, recover
+from papertape.engine.recovery import RecoveredState, recover
 from papertape.engine.reducer.reducer import fold
 from papertape.engine.reducer.snapshot_codec import encode_world, world_digest
 from papertape.engine.reducer.state import new_world
@@ -36,7 +36,7 @@ def version() -> str:
     return code_digest(STRATEGIES.values())
 
 
-def come_back(db: Path, until_seq: int | None = None) -> tuple[Recovered, list[str]]:
+def come_back(db: Path, until_seq: int | None = None) -> tuple[RecoveredState, list[str]]:
     """The world the way an engine comes to it, and what was warned of."""
     warnings: list[str] = []
     with closing(SqliteLogReader(db)) as reader:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.cli.service.engine_client import DoorEngine
+from papertape.cli.service.engine_client import EngineClient
 from papertape.engine.startup_progress import replaying, tell, tell_end
 from papertape.projections.site.readiness import readiness
 from papertape.projections.site.views import Views
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def status(db: Path) -> EngineStatus | None:
-    return asyncio.run(DoorEngine(db).status())
+    return asyncio.run(EngineClient(db).status())
 
 
 def test_what_is_told_is_ready_s_reason_and_over_when_it_ends(tmp_path: Path) -> None:

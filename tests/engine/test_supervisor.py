@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
-    from papertape.engine.ports.feed import Seen
+    from papertape.engine.ports.feed import ResumePoint
     from papertape.engine.startup import Engine
     from papertape.events.facts import FeedConnected, FeedFact
 
@@ -38,7 +38,9 @@ class Breaking(Given):
         super().__init__(busy().contracts(), busy_tape().events()[:100])
         self.error = error
 
-    async def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:
+    async def facts(
+        self, seen: Mapping[str, ResumePoint], anchor: FeedConnected | None
+    ) -> AsyncIterator[list[FeedFact]]:
         async for batch in super().facts(seen, anchor):
             yield batch
         raise self.error

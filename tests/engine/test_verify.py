@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from papertape.engine.reducer.reducer import is_decision
 from papertape.engine.startup import snapshot_store
 from papertape.engine.strategy_registry import code_digest
-from papertape.engine.verify import Verified, verify
+from papertape.engine.verify import VerificationReport, verify
 from papertape.events.facts import CandleClosed, OrderPlaced, OrderRejected, PositionOpened
 from papertape.events.log import Entry
 from papertape.events.sqlite_log import SqliteLogReader
@@ -37,7 +37,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return db
 
 
-def proved(db: Path) -> Verified:
+def proved(db: Path) -> VerificationReport:
     with closing(SqliteLogReader(db)) as reader:
         return verify(reader, snapshot_store(db, print), STRATEGIES)
 

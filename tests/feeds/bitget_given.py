@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from papertape.engine.feeds.bitget.feed import BitgetFeed
 from papertape.engine.feeds.bitget.settings import BitgetSettings
-from papertape.engine.ports.feed import Seen
+from papertape.engine.ports.feed import ResumePoint
 from papertape.events.facts import (
     CandleClosed,
     FeedFact,
@@ -26,14 +26,14 @@ from papertape.events.facts import (
     SymbolSuspended,
     Timing,
 )
-from papertape.sandbox.bitget.faults import Fault, Faults, Switch
+from papertape.sandbox.bitget.faults import ActiveBitgetFault, BitgetFault, BitgetFaultInjector
 from papertape.sandbox.bitget.market import SimTwinMarket, TwinMarket
-from papertape.sandbox.bitget.rest import Reply
+from papertape.sandbox.bitget.rest import RestResponse
 from papertape.sandbox.bitget.script import FaultScript
 from papertape.sandbox.bitget.socket import Session
-from papertape.sandbox.bitget.twin import Twin
-from papertape.sandbox.bitget.venue import Manner
-from papertape.sandbox.bitget.wire import Wire
+from papertape.sandbox.bitget.twin import BitgetTwin
+from papertape.sandbox.bitget.venue import ExchangeBehaviour
+from papertape.sandbox.bitget.wire import TwinConnection
 from tests.twins.virtual_time import VirtualClock, run
 
 MINUTE_MS: Final = 60_000
@@ -44,7 +44,7 @@ START_MS: Final = 20_600 * DAY_MS + 6 * HOUR_MS + 40 * MINUTE_MS + 17_300
 NOW_MS: Final = START_MS // MINUTE_MS * MINUTE_MS
 BTC, ETH, SOL = "BTCUSDT", "ETHUSDT", "SOLUSDT"
 THREE: Final = (BTC, ETH, SOL)
-SPARSE: Final = Manner(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20)
+SPARSE: Final = ExchangeBehaviour(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20)
 """Few frames a minute: what counts is shown all the same, the last row shortly before each close."""
 
 
@@ -62,7 +62,7 @@ class Asked(Struct, frozen=True):
     served: bool
 
 
-class WatchedTwin(Twin):
+class WatchedTwin(BitgetTwin):
     """The stand-in, writing down what it is asked. `states` are contracts' states that are not `normal`."""
 
     def __init__(self, *given: Any, **more: Any) -> None:
@@ -72,18 +72,18 @@ class WatchedTwin(Twin):
         self.states: dict[str, str] = {}
         self.set_ms: deque[int] = deque(maxlen=ASKED_KEPT_MAX)
 
-    def answer(self, target: str, ip: str) -> Reply:
+    def answer(self, target: str, ip: str) -> RestResponse:
         reply = super().answer(target, ip)
         served = reply.status == 200 and reply.body.startswith(b'{"code":"00000"')
         self.asked.append(Asked(self.now_ms(), target, served))
         return self._stated(reply) if self.states and "/contracts" in target else reply
 
-    def _stated(self, reply: Reply) -> Reply:
+    def _stated(self, reply: RestResponse) -> RestResponse:
         rows = reply.body.decode().split('{"symbol":"')
         for number, row in enumerate(rows):
             state = self.states.get(row.split('"', 1)[0])
             rows[number] = row if state is None else row.replace('"normal"', f'"{state}"')
-        return Reply(reply.status, '{"symbol":"'.join(rows).encode(), reply.headers, reply.delivery, reply.kind)
+        return RestResponse(reply.status, '{"symbol":"'.join(rows).encode(), reply.headers, reply.delivery, reply.kind)
 
     def _next_candles_ms(self, now_ms: int) -> int:
         """One more push where the real exchange makes many: when the corrections of the last candle are over."""
@@ -91,8 +91,8 @@ class WatchedTwin(Twin):
         next_ms = super()._next_candles_ms(now_ms)
         return min(next_ms, settled_ms) if now_ms < settled_ms else next_ms
 
-    def _act(self, switch: Switch) -> None:
-        if switch.fault is Fault.SKEW:
+    def _act(self, switch: ActiveBitgetFault) -> None:
+        if switch.fault is BitgetFault.SKEW:
             self.set_ms.append(self.now_ms())
         super()._act(switch)
 
@@ -100,7 +100,7 @@ class WatchedTwin(Twin):
         """Whether its clock may have been standing still: set back, it shows one moment for some seconds."""
         return any(0 <= at_ms - set_ms <= STANDS_MS_MAX for set_ms in self.set_ms)
 
-    def welcome(self, wire: Wire) -> Session | Reply:
+    def welcome(self, wire: TwinConnection) -> Session | RestResponse:
         self.attempts_ms.append(self.now_ms())
         return super().welcome(wire)
 
@@ -168,11 +168,11 @@ class Plan(Struct, kw_only=True):
     minutes: float = 30.0
     symbols: Sequence[str] = THREE
     market: TwinMarket | None = None
-    manner: Manner = SPARSE
+    manner: ExchangeBehaviour = SPARSE
     script: FaultScript | None = None
     then: Sequence[tuple[float, Then]] = ()
     before: Then = lambda _twin: None
-    seen: Mapping[str, Seen] = {}
+    seen: Mapping[str, ResumePoint] = {}
     start_ms: int = START_MS
     skew_ms: int = 0
     warm_up_minutes: int = 5
@@ -200,7 +200,12 @@ def twin_of(plan: Plan, clock: VirtualClock) -> WatchedTwin:
     """The exchange of a plan."""
     market = plan.market or market_of(tuple(plan.symbols))
     return WatchedTwin(
-        market, clock, manner=plan.manner, script=plan.script, skew_ms=plan.skew_ms, faults=Faults(plan.start_ms)
+        market,
+        clock,
+        manner=plan.manner,
+        script=plan.script,
+        skew_ms=plan.skew_ms,
+        faults=BitgetFaultInjector(plan.start_ms),
     )
 
 
@@ -210,12 +215,12 @@ def market_of(symbols: tuple[str, ...]) -> SimTwinMarket:
     return SimTwinMarket(symbols)
 
 
-def feed_of(plan: Plan, twin: Twin, clock: VirtualClock) -> BitgetFeed:
+def feed_of(plan: Plan, twin: BitgetTwin, clock: VirtualClock) -> BitgetFeed:
     """The feed of a plan."""
     return BitgetFeed(settings_of(plan, twin), clock)
 
 
-def settings_of(plan: Plan, twin: Twin) -> BitgetSettings:
+def settings_of(plan: Plan, twin: BitgetTwin) -> BitgetSettings:
     """Where the exchange is, and what of it is watched."""
     warm_up_ms = plan.warm_up_minutes * MINUTE_MS
     named = {"symbols": tuple(plan.symbols), "rest_url": twin.rest_url, "ws_url": twin.ws_url, "warm_up_ms": warm_up_ms}
@@ -257,7 +262,7 @@ def values(candle: CandleClosed) -> tuple[float, ...]:
     return candle.open_time_ms, candle.open, candle.high, candle.low, candle.close, candle.volume
 
 
-def truth(twin: Twin, symbol: str, from_ms: int, until_ms: int) -> list[tuple[float, ...]]:
+def truth(twin: BitgetTwin, symbol: str, from_ms: int, until_ms: int) -> list[tuple[float, ...]]:
     """The exchange's own candles in the same form."""
     return [
         (row.open_time_ms, row.open, row.high, row.low, row.close, row.volume)
@@ -374,7 +379,7 @@ def _repeats(asked: Iterable[Asked]) -> list[tuple[Asked, Asked]]:
     return pairs
 
 
-def true_fact(twin: Twin, fact: MarketFact) -> MarketFact:
+def true_fact(twin: BitgetTwin, fact: MarketFact) -> MarketFact:
     """The fact with the numbers of the exchange's own history; its time and timing stay."""
     match fact:
         case CandleClosed():

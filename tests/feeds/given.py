@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from papertape.engine.ports.feed import NOTHING_SEEN, Feed, Seen
+from papertape.engine.ports.feed import NOTHING_SEEN, Feed, ResumePoint
 from papertape.events.facts import (
     CandleClosed,
     FeedConnected,
@@ -57,7 +57,10 @@ def minutes(count: int, start_ms: int = T0_MS, step_ms: int = MINUTE_MS) -> list
 
 
 def batches(
-    feed: Feed, seen: Mapping[str, Seen] | None = None, anchor: FeedConnected | None = None, most: int = BATCHES_MAX
+    feed: Feed,
+    seen: Mapping[str, ResumePoint] | None = None,
+    anchor: FeedConnected | None = None,
+    most: int = BATCHES_MAX,
 ) -> list[list[FeedFact]]:
     """The batches of a feed, to its end or the first `most` of them."""
 
@@ -74,7 +77,10 @@ def batches(
 
 
 def facts(
-    feed: Feed, seen: Mapping[str, Seen] | None = None, anchor: FeedConnected | None = None, most: int = BATCHES_MAX
+    feed: Feed,
+    seen: Mapping[str, ResumePoint] | None = None,
+    anchor: FeedConnected | None = None,
+    most: int = BATCHES_MAX,
 ) -> list[FeedFact]:
     """The same, in one list."""
     return [fact for batch in batches(feed, seen, anchor, most) for fact in batch]
@@ -90,9 +96,9 @@ def candles_only(given: Iterable[FeedFact]) -> list[CandleClosed]:
     return [fact for fact in given if isinstance(fact, CandleClosed)]
 
 
-def seen_after(given: Sequence[FeedFact]) -> dict[str, Seen]:
+def seen_after(given: Sequence[FeedFact]) -> dict[str, ResumePoint]:
     """What an engine holds that took these facts."""
-    seen: dict[str, Seen] = {}
+    seen: dict[str, ResumePoint] = {}
     for fact in market_only(given):
         before = seen.get(fact.symbol, NOTHING_SEEN)
         candle_ms, funding_ms, reading_ms = before.candle_open_ms, before.funding_ms, before.open_interest_ms
@@ -103,7 +109,7 @@ def seen_after(given: Sequence[FeedFact]) -> dict[str, Seen]:
                 funding_ms = fact.at_ms
             case OpenInterestObserved():
                 reading_ms = fact.at_ms
-        seen[fact.symbol] = Seen(candle_ms, funding_ms, reading_ms)
+        seen[fact.symbol] = ResumePoint(candle_ms, funding_ms, reading_ms)
     return seen
 
 

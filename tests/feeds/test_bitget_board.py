@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from papertape.engine.feeds.bitget.frames import CandleFrame, TickerFrame
-from papertape.engine.feeds.bitget.stream_state import ROWS_KEPT_MAX, Board
+from papertape.engine.feeds.bitget.stream_state import ROWS_KEPT_MAX, StreamState
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 
@@ -18,7 +18,7 @@ class Shown:
 
     def __init__(self) -> None:
         self.refusals = RefusalLog()
-        self.board = Board([BTC], MINUTE_MS, self.refusals)
+        self.board = StreamState([BTC], MINUTE_MS, self.refusals)
         self.show(-10.0, (-1, 100.0, 5.0), snapshot=True)
 
     def show(self, at_s: float, *rows: tuple[int, float, float], snapshot: bool = False, now_s: float = 0.0) -> None:

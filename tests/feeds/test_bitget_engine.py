@@ -42,10 +42,10 @@ from papertape.events.facts import (
 from papertape.events.log import Recorded
 from papertape.events.memory_log import MemoryEventLog
 from papertape.events.snapshots import SnapshotStore
-from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.market import LARGE_TIERS, SMALL_TIERS, SimTwinMarket, Tier
 from papertape.sandbox.bitget.script import FaultScript
-from papertape.sandbox.bitget.venue import Manner
+from papertape.sandbox.bitget.venue import ExchangeBehaviour
 from tests.core.runs import BUILT_IN, eager
 from tests.core.scripted.scripted import BUY
 from tests.feeds.bitget_given import (
@@ -193,7 +193,14 @@ def test_under_mixed_faults_the_log_is_the_history_and_the_decisions_are_those_o
 
 
 def test_a_fault_of_the_whole_exchange_disturbs_no_order() -> None:
-    faults = (Fault.MAINTENANCE, Fault.REFUSED_CONNECTION, Fault.RESET, Fault.STALLED, Fault.SILENT, Fault.GIANT)
+    faults = (
+        BitgetFault.MAINTENANCE,
+        BitgetFault.REFUSED_CONNECTION,
+        BitgetFault.RESET,
+        BitgetFault.STALLED,
+        BitgetFault.SILENT,
+        BitgetFault.GIANT,
+    )
     until_ms = START_MS + 2 * HOUR_MS
     script = FaultScript(5, THREE, START_MS + 5 * MINUTE_MS, until_ms - 20 * MINUTE_MS, an_hour=20.0, faults=faults)
     made = traded(disturbed(5, THREE, hours=2.0, an_hour=1.0, script=script), eager(BUILT_IN))
@@ -247,7 +254,7 @@ def test_the_warm_up_makes_every_indicator_ready_and_trades_nothing() -> None:
 
 
 def test_funding_and_liquidation_open_and_close_on_what_the_exchange_says() -> None:
-    sparse = Manner(update_ms=60_000, ticker_ms=60_000, snapshot_rows=5)
+    sparse = ExchangeBehaviour(update_ms=60_000, ticker_ms=60_000, snapshot_rows=5)
     plan = Plan(minutes=14 * 60, symbols=(BTC, SOL), manner=sparse, more={"silence_s": 75.0}, warm_up_minutes=300)
     made = traded(plan, eager(("funding", "liquidation")))
     for name in ("funding", "liquidation"):

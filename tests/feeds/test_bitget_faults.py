@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from papertape.events.facts import DataRefused, FeedConnected, FeedLost, SymbolResumed, SymbolSuspended
-from papertape.sandbox.bitget.faults import AT_ONCE, Fault
+from papertape.sandbox.bitget.faults import AT_ONCE, BitgetFault
 from papertape.sandbox.bitget.garbage import Garbage
 from papertape.sandbox.bitget.script import ALL
 from tests.feeds.bitget_given import (
@@ -31,48 +31,54 @@ AT_MS: Final = START_MS + int(AT_MINUTE * MINUTE_MS)
 LASTS_S: Final = 200.0
 NOTICED_S_MAX: Final = 60.0
 DECLARED_S_MAX: Final = 120.0
-ON_SUBSCRIBING: Final = (Fault.REFUSED_SUBSCRIBE, Fault.FALSE_ACK, Fault.STALE_SNAPSHOT)
+ON_SUBSCRIBING: Final = (BitgetFault.REFUSED_SUBSCRIBE, BitgetFault.FALSE_ACK, BitgetFault.STALE_SNAPSHOT)
 ON_ASKING: Final = (
-    Fault.BUSY,
-    Fault.SERVER_ERROR,
-    Fault.HTML_OK,
-    Fault.HTML_BAD_GATEWAY,
-    Fault.REST_RESET,
-    Fault.HANGING,
-    Fault.CUT_BODY,
-    Fault.EMPTY_DATA,
-    Fault.UNKNOWN_SYMBOL,
+    BitgetFault.BUSY,
+    BitgetFault.SERVER_ERROR,
+    BitgetFault.HTML_OK,
+    BitgetFault.HTML_BAD_GATEWAY,
+    BitgetFault.REST_RESET,
+    BitgetFault.HANGING,
+    BitgetFault.CUT_BODY,
+    BitgetFault.EMPTY_DATA,
+    BitgetFault.UNKNOWN_SYMBOL,
 )
 """Both kinds are met by who subscribes, or asks for a candle: the connections are closed with them."""
 RECONNECTS: Final = (
-    Fault.CLOSE,
-    Fault.ABORT,
-    Fault.RESET,
-    Fault.DAY_CUT,
-    Fault.SILENT,
-    Fault.STALLED,
-    Fault.GIANT,
-    Fault.NO_PONG,
-    Fault.MAINTENANCE,
+    BitgetFault.CLOSE,
+    BitgetFault.ABORT,
+    BitgetFault.RESET,
+    BitgetFault.DAY_CUT,
+    BitgetFault.SILENT,
+    BitgetFault.STALLED,
+    BitgetFault.GIANT,
+    BitgetFault.NO_PONG,
+    BitgetFault.MAINTENANCE,
     *ON_SUBSCRIBING,
     *ON_ASKING,
 )
 """A new connection is the answer."""
-POLLS: Final = (Fault.SILENT, Fault.STALLED, Fault.SILENT_SYMBOL, Fault.SKIPPED_BAR, Fault.OUT_OF_ORDER)
+POLLS: Final = (
+    BitgetFault.SILENT,
+    BitgetFault.STALLED,
+    BitgetFault.SILENT_SYMBOL,
+    BitgetFault.SKIPPED_BAR,
+    BitgetFault.OUT_OF_ORDER,
+)
 """Candles are asked for meanwhile."""
 
 
-def throw(fault: Fault, value: Any = None, symbol: str | None = None, for_s: float = LASTS_S) -> Then:
+def throw(fault: BitgetFault, value: Any = None, symbol: str | None = None, for_s: float = LASTS_S) -> Then:
     """Switch a fault on."""
 
     def then(twin: WatchedTwin) -> None:
-        if fault is Fault.FUNDING_INTERVAL:
+        if fault is BitgetFault.FUNDING_INTERVAL:
             value_, symbol_ = 2, BTC
         else:
-            value_, symbol_ = (40_000 if fault is Fault.SKEW else value), symbol
+            value_, symbol_ = (40_000 if fault is BitgetFault.SKEW else value), symbol
         twin.faults.on(fault, symbol=symbol_, for_s=None if fault in AT_ONCE else for_s, value=value_)
         if fault in (*ON_SUBSCRIBING, *ON_ASKING):
-            twin.faults.on(Fault.CLOSE)
+            twin.faults.on(BitgetFault.CLOSE)
 
     return then
 
@@ -102,7 +108,7 @@ def is_declared(seen: Watching, symbol: str, by_ms: int) -> bool:
 
 
 @pytest.mark.parametrize("fault", ALL)
-def test_a_fault_is_noticed_and_repaired_or_declared_and_nothing_is_lost(fault: Fault) -> None:
+def test_a_fault_is_noticed_and_repaired_or_declared_and_nothing_is_lost(fault: BitgetFault) -> None:
     seen = watched(minutes=14, then=[(AT_MINUTE, throw(fault))])
     assert seen.twin.faults.counts[fault] > 0
     assert_candles_are_the_history(seen)
@@ -122,7 +128,7 @@ def test_a_fault_is_noticed_and_repaired_or_declared_and_nothing_is_lost(fault: 
 
 @pytest.mark.parametrize("kind", list(Garbage))
 def test_rubbish_is_refused_and_changes_nothing(kind: Garbage) -> None:
-    seen = watched(minutes=5.5, then=[(0.1, throw(Fault.GARBAGE, kind, for_s=200.0))])
+    seen = watched(minutes=5.5, then=[(0.1, throw(BitgetFault.GARBAGE, kind, for_s=200.0))])
     assert_candles_are_the_history(seen)
     assert_readings_are_true(seen)
     assert max(seen.delays_s()) <= 30.0
@@ -132,7 +138,7 @@ def test_rubbish_is_refused_and_changes_nothing(kind: Garbage) -> None:
 
 
 def test_what_was_refused_is_told_once_an_hour_and_reason_and_nothing_of_it_is_left_out() -> None:
-    seen = watched(minutes=130, then=[(3.0, throw(Fault.GARBAGE, for_s=2_400.0))])
+    seen = watched(minutes=130, then=[(3.0, throw(BitgetFault.GARBAGE, for_s=2_400.0))])
     told: list[DataRefused] = seen.of(DataRefused)
     counts = seen.feed.refusals.counts
     for reason, count in counts.items():

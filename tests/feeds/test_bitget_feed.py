@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.engine.feeds.bitget.session import Watch
+from papertape.engine.feeds.bitget.session import FeedSession
 from papertape.engine.ports.feed import RefusalLog
 from papertape.events.errors import ConfigError
 from papertape.events.facts import (
@@ -23,10 +23,10 @@ from papertape.events.facts import (
     SymbolSuspended,
     Timing,
 )
-from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.garbage import Garbage
 from papertape.sandbox.bitget.market import SimTwinMarket
-from papertape.sandbox.bitget.venue import Manner
+from papertape.sandbox.bitget.venue import ExchangeBehaviour
 from tests.feeds.bitget_given import (
     BTC,
     ETH,
@@ -53,17 +53,17 @@ from tests.feeds.bitget_given import (
 from tests.twins.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
-    from papertape.engine.feeds.bitget.reconnect import LineStatistics
+    from papertape.engine.feeds.bitget.reconnect import StreamStatistics
 
 FIFTY = tuple(f"C{number:02d}USDT" for number in range(50))
-RARE = Manner(update_ms=60_000, ticker_ms=60_000, snapshot_rows=5)
+RARE = ExchangeBehaviour(update_ms=60_000, ticker_ms=60_000, snapshot_rows=5)
 ON_TIME_ONLY = {Timing.WARM_UP, Timing.ON_TIME}
 AT_0750 = START_MS + 70 * MINUTE_MS
 WATCHED_MS = START_MS + MINUTE_MS
 """From here on a start's candles are watched whole: none is to be asked for on a calm exchange."""
 
 
-def on(fault: Fault, **more: object) -> Then:
+def on(fault: BitgetFault, **more: object) -> Then:
     """Switch a fault on."""
     return lambda twin: twin.faults.on(fault, **more)
 
@@ -95,7 +95,7 @@ def test_a_minute_without_trades_is_asked_for_after_three_seconds_and_told_flat(
 
 
 def test_a_settlement_that_is_published_late_is_still_told_before_the_next_candle() -> None:
-    manner = Manner(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20, funding_delay_ms=70_000)
+    manner = ExchangeBehaviour(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20, funding_delay_ms=70_000)
     seen = watched(minutes=20, manner=manner, start_ms=AT_0750)
     assert len(seen.of(FundingRateSettled)) == 3
     assert order_of(seen).misplaced == 0
@@ -104,7 +104,7 @@ def test_a_settlement_that_is_published_late_is_still_told_before_the_next_candl
 
 @pytest.mark.parametrize("kind", [Garbage.FUTURE, Garbage.OFF_GRID, Garbage.JUMP])
 def test_a_ticker_that_names_a_wrong_settlement_delays_no_settlement(kind: Garbage) -> None:
-    seen = watched(minutes=20, start_ms=AT_0750, then=[(0.0, on(Fault.GARBAGE, value=kind))])
+    seen = watched(minutes=20, start_ms=AT_0750, then=[(0.0, on(BitgetFault.GARBAGE, value=kind))])
     assert_settlements_are_the_truth(seen, THREE, AT_0750, AT_0750 + 20 * MINUTE_MS)
     assert order_of(seen).misplaced == 0
     assert_readings_are_true(seen)
@@ -113,8 +113,8 @@ def test_a_ticker_that_names_a_wrong_settlement_delays_no_settlement(kind: Garba
 @pytest.mark.parametrize(("minute", "hours"), [(3.0, 1), (9.6, 1), (15.0, 2)])
 def test_a_settlement_is_told_in_its_place_also_when_the_interval_changes_unseen(minute: float, hours: int) -> None:
     start_ms = AT_0750 + HOUR_MS
-    later = (minute, on(Fault.FUNDING_INTERVAL, symbol=BTC, value=hours))
-    silent = (minute - 1.0, on(Fault.SILENT_SYMBOL, symbol=BTC, for_s=600.0))
+    later = (minute, on(BitgetFault.FUNDING_INTERVAL, symbol=BTC, value=hours))
+    silent = (minute - 1.0, on(BitgetFault.SILENT_SYMBOL, symbol=BTC, for_s=600.0))
     seen = watched(minutes=80, start_ms=start_ms, then=[silent, later])
     assert len(seen.of(FundingRateSettled)) == (2 if minute < 10.0 else 1)
     assert_settlements_are_the_truth(seen, THREE, start_ms, start_ms + 80 * MINUTE_MS)
@@ -164,7 +164,7 @@ def test_a_contract_that_is_closed_at_the_start_is_suspended_before_its_first_ca
 
 
 def test_fifty_symbols_are_subscribed_and_again_after_a_cut_without_going_beyond_a_limit() -> None:
-    cuts = [(4.0, on(Fault.ABORT)), (6.0, on(Fault.RESET)), (6.1, on(Fault.CLOSE))]
+    cuts = [(4.0, on(BitgetFault.ABORT)), (6.0, on(BitgetFault.RESET)), (6.1, on(BitgetFault.CLOSE))]
     seen = watched(minutes=9, symbols=FIFTY, then=cuts)
     assert_candles_are_the_history(seen, FIFTY)
     assert_within_limits(seen.twin)
@@ -177,7 +177,7 @@ def test_fifty_symbols_are_subscribed_and_again_after_a_cut_without_going_beyond
 
 @pytest.mark.parametrize("hours", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_an_outage_of_hours_is_survived_by_trying_patiently(hours: int) -> None:
-    away = on(Fault.MAINTENANCE, for_s=hours * 3_600.0)
+    away = on(BitgetFault.MAINTENANCE, for_s=hours * 3_600.0)
     more, until = {"silence_s": 75.0}, hours * 60 + 15
     seen = watched(minutes=until, symbols=(BTC,), then=[(5.0, away)], manner=RARE, more=more, start_ms=AT_0750)
     assert_candles_are_the_history(seen, (BTC,), from_ms=AT_0750 // MINUTE_MS * MINUTE_MS - 5 * MINUTE_MS)
@@ -192,7 +192,7 @@ def test_an_outage_of_hours_is_survived_by_trying_patiently(hours: int) -> None:
 
 
 def test_without_a_network_the_feed_says_so_once_and_begins_when_the_exchange_appears() -> None:
-    away = on(Fault.REFUSED_CONNECTION, for_s=900.0)
+    away = on(BitgetFault.REFUSED_CONNECTION, for_s=900.0)
     seen = watched(minutes=25, before=away)
     lost, connected = seen.of(FeedLost), seen.of(FeedConnected)
     assert len(lost) == len(connected) == 1
@@ -206,7 +206,7 @@ def test_without_a_network_the_feed_says_so_once_and_begins_when_the_exchange_ap
 
 
 def test_a_symbol_is_polled_while_its_stream_is_silent_and_not_any_more_afterwards() -> None:
-    seen = watched(minutes=20, then=[(4.0, on(Fault.SILENT_SYMBOL, symbol=ETH, for_s=420.0))])
+    seen = watched(minutes=20, then=[(4.0, on(BitgetFault.SILENT_SYMBOL, symbol=ETH, for_s=420.0))])
     assert_candles_are_the_history(seen)
     assert seen.twin.pages("candles", BTC, WATCHED_MS) == seen.twin.pages("candles", SOL, WATCHED_MS) == []
     polled = seen.twin.pages("candles", ETH, WATCHED_MS)
@@ -217,20 +217,20 @@ def test_a_symbol_is_polled_while_its_stream_is_silent_and_not_any_more_afterwar
 
 def test_an_acknowledgement_without_data_is_asked_again_within_seconds() -> None:
     def lie(twin: WatchedTwin) -> None:
-        twin.faults.on(Fault.FALSE_ACK, for_s=10.0)
-        twin.faults.on(Fault.CLOSE)
+        twin.faults.on(BitgetFault.FALSE_ACK, for_s=10.0)
+        twin.faults.on(BitgetFault.CLOSE)
 
     seen = watched(minutes=9, then=[(5.0, lie)])
-    assert seen.twin.faults.counts[Fault.FALSE_ACK] > 0
+    assert seen.twin.faults.counts[BitgetFault.FALSE_ACK] > 0
     assert seen.twin.pages("candles", from_ms=NOW_MS + 390_000) == [], "whole from the next minute on"
 
 
-def lines_of(plan: Plan) -> tuple[WatchedTwin, list[LineStatistics], float]:
+def lines_of(plan: Plan) -> tuple[WatchedTwin, list[StreamStatistics], float]:
     """What the feed's lines did in a run, and the longest wait for a candle in seconds."""
 
-    async def main(clock: VirtualClock) -> tuple[WatchedTwin, list[LineStatistics], float]:
+    async def main(clock: VirtualClock) -> tuple[WatchedTwin, list[StreamStatistics], float]:
         async with twin_of(plan, clock) as twin:
-            watch = Watch(settings_of(plan, twin), clock, clock, RefusalLog())
+            watch = FeedSession(settings_of(plan, twin), clock, clock, RefusalLog())
             acting = asyncio.ensure_future(act(plan, twin, clock))
             told = await read(watch.facts({}), clock, plan.minutes * 60.0)
             await acting
@@ -252,8 +252,8 @@ def test_a_connection_is_replaced_before_its_day_is_over_and_no_candle_needs_the
     assert_within_limits(twin)
 
 
-@pytest.mark.parametrize("fault", [Fault.REFUSED_SUBSCRIBE, Fault.REFUSED_CONNECTION])
-def test_a_replacement_that_fails_leaves_the_connection_that_serves(fault: Fault) -> None:
+@pytest.mark.parametrize("fault", [BitgetFault.REFUSED_SUBSCRIBE, BitgetFault.REFUSED_CONNECTION])
+def test_a_replacement_that_fails_leaves_the_connection_that_serves(fault: BitgetFault) -> None:
     plan = Plan(minutes=12, more={"rotate_s": 170.0}, then=[(2.4, on(fault, for_s=100.0))])
     twin, (line,), longest_s = lines_of(plan)
     assert line.rotations >= 3 and line.breaks == 0
@@ -278,7 +278,7 @@ def test_a_clock_that_differs_by_a_constant_is_told_once_and_disturbs_no_candle(
 
 @pytest.mark.parametrize("skew_ms", [-40_000, 40_000])
 def test_a_clock_that_jumps_is_told_and_so_is_its_return_and_every_candle_is_right(skew_ms: int) -> None:
-    jumps = [(4.3, on(Fault.SKEW, value=skew_ms)), (12.3, on(Fault.SKEW, value=0))]
+    jumps = [(4.3, on(BitgetFault.SKEW, value=skew_ms)), (12.3, on(BitgetFault.SKEW, value=0))]
     seen = watched(minutes=22, then=jumps)
     assert_candles_are_the_history(seen)
     kinds = [type(fact) for fact in seen.of(AnomalyRaised, AnomalyCleared)]
@@ -291,18 +291,21 @@ def test_a_clock_that_jumps_is_told_and_so_is_its_return_and_every_candle_is_rig
 
 @pytest.mark.parametrize("skew_ms", [-1_900, -4_000, -20_000, 4_000])
 def test_a_correction_after_the_close_is_waited_for_also_while_the_clock_is_wrong(skew_ms: int) -> None:
-    then = [(0.5, on(Fault.CORRECTED)), *((2.3 + 4 * n, on(Fault.SKEW, value=(n + 1) * skew_ms)) for n in range(4))]
+    then = [
+        (0.5, on(BitgetFault.CORRECTED)),
+        *((2.3 + 4 * n, on(BitgetFault.SKEW, value=(n + 1) * skew_ms)) for n in range(4)),
+    ]
     seen = watched(minutes=20, then=then)
-    assert seen.twin.faults.counts[Fault.CORRECTED] > 40
+    assert seen.twin.faults.counts[BitgetFault.CORRECTED] > 40
     assert_candles_are_the_history(seen)
 
 
-@pytest.mark.parametrize("fault", [Fault.SILENT, Fault.STALLED, Fault.SILENT_SYMBOL])
-def test_a_correction_that_a_dying_connection_withholds_is_had_from_the_history(fault: Fault) -> None:
+@pytest.mark.parametrize("fault", [BitgetFault.SILENT, BitgetFault.STALLED, BitgetFault.SILENT_SYMBOL])
+def test_a_correction_that_a_dying_connection_withholds_is_had_from_the_history(fault: BitgetFault) -> None:
     then = [
-        (0.5, on(Fault.CORRECTED)),
+        (0.5, on(BitgetFault.CORRECTED)),
         (5.0 - 16.9 / 60.0, on(fault, **({"for_s": 90.0} if "symbol" in fault else {}))),
     ]
     seen = watched(minutes=10, then=then)
-    assert seen.twin.faults.counts[Fault.CORRECTED] > 15
+    assert seen.twin.faults.counts[BitgetFault.CORRECTED] > 15
     assert_candles_are_the_history(seen)

@@ -12,10 +12,10 @@ from papertape.engine.feeds.bitget.frames import (
     ROWS_MAX,
     Ack,
     CandleFrame,
-    Denied,
+    ErrorFrame,
     Message,
     Pong,
-    Refused,
+    RefusedFrame,
     TickerFrame,
     read_frame,
     request,
@@ -63,7 +63,7 @@ RECORDED: list[tuple[object, str]] = [
     (FOREIGN, ""),  # a ticker of a coin-margined contract
     (FOREIGN, ""),
     (FOREIGN, ""),
-    (Denied, "BTCUSDT"),  # 20: candle1h in the wrong letter case
+    (ErrorFrame, "BTCUSDT"),  # 20: candle1h in the wrong letter case
     (FOREIGN, ""),
     (TickerFrame, "BTCUSDT"),  # the ticker of 2026
     (FOREIGN, ""),
@@ -71,12 +71,12 @@ RECORDED: list[tuple[object, str]] = [
     (Ack, "BTCUSDT"),  # 25
     (CandleFrame, "BTCUSDT"),
     (CandleFrame, "BTCUSDT"),
-    (Denied, ""),
+    (ErrorFrame, ""),
     (RefusalReason.WRONG_SHAPE, ""),  # a request of a client
     (Ack, "BTCUSDT"),  # 30
     (FOREIGN, ""),
     (FOREIGN, ""),
-    (Denied, "NOPEUSDT"),
+    (ErrorFrame, "NOPEUSDT"),
     (RefusalReason.NOT_JSON, ""),  # a client's ping
     (Pong, ""),  # 35
     (FOREIGN, ""),  # candles of twelve hours
@@ -93,7 +93,7 @@ def texts() -> list[str]:
 
 
 def told(message: Message) -> tuple[object, str]:
-    kind = message.reason if isinstance(message, Refused) else type(message)
+    kind = message.reason if isinstance(message, RefusedFrame) else type(message)
     return kind, getattr(message, "symbol", "")
 
 
@@ -120,8 +120,8 @@ def test_the_recording_of_the_first_generation_is_refused_frame_by_frame() -> No
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         frames = [read_frame(json.loads(line).get("text", ""), MINUTE_MS) for line in lines]
     assert len(frames) == 475
-    assert {type(frame) for frame in frames} == {Ack, Refused}
-    reasons = {frame.reason for frame in frames if isinstance(frame, Refused)}
+    assert {type(frame) for frame in frames} == {Ack, RefusedFrame}
+    reasons = {frame.reason for frame in frames if isinstance(frame, RefusedFrame)}
     assert reasons == {FOREIGN, RefusalReason.WRONG_SHAPE, RefusalReason.NOT_JSON}
 
 
@@ -221,14 +221,14 @@ def test_a_row_that_is_no_candle_is_refused_by_reason_and_the_others_stand(text:
 )
 def test_a_frame_that_says_nothing_is_refused_by_reason(text: str | bytes, reason: RefusalReason) -> None:
     message = read_frame(text, MINUTE_MS)
-    assert isinstance(message, Refused) and message.reason is reason
+    assert isinstance(message, RefusedFrame) and message.reason is reason
 
 
 def test_every_rubbish_of_the_stand_in_is_refused_and_true_numbers_in_another_shape_are_not() -> None:
     for channel in ("candle1m", "ticker"):
         for kind in Garbage:
             message = read_frame(garbage_frame(kind, frame(channel), Random(1)), MINUTE_MS)
-            refused = isinstance(message, Refused) or bool(getattr(message, "refused", []))
+            refused = isinstance(message, RefusedFrame) or bool(getattr(message, "refused", []))
             good = {Garbage.TEXT_FOR_NUMBER, Garbage.EXTRA_FIELDS, Garbage.NO_ROWS}
             # Only a place among others shows these to be wrong: the board looks at them.
             board = {Garbage.JUMP, Garbage.FUTURE, Garbage.WRONG_SYMBOL, Garbage.OFF_GRID}
@@ -239,8 +239,8 @@ def test_every_rubbish_of_the_stand_in_is_refused_and_true_numbers_in_another_sh
 def test_errors_carry_their_code_as_a_number_or_a_text() -> None:
     for code in (30_006, "30006"):
         text = json.dumps({"event": "error", "arg": subscription("ticker", "BTCUSDT"), "code": code, "msg": "too many"})
-        assert read_frame(text, MINUTE_MS) == Denied("ticker", "BTCUSDT", 30_006, "too many")
-    assert read_frame('{"event":"error","code":"x"}', MINUTE_MS) == Denied("", "", 0, "")
+        assert read_frame(text, MINUTE_MS) == ErrorFrame("ticker", "BTCUSDT", 30_006, "too many")
+    assert read_frame('{"event":"error","code":"x"}', MINUTE_MS) == ErrorFrame("", "", 0, "")
 
 
 def test_a_request_names_what_is_asked_for() -> None:

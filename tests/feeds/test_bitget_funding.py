@@ -7,8 +7,8 @@ from typing import Final
 import pytest
 
 from papertape.events.facts import CandleClosed, FeedConnected, FeedLost, FundingRateSettled, SymbolSuspended, Timing
-from papertape.sandbox.bitget.faults import Fault
-from papertape.sandbox.bitget.venue import Manner
+from papertape.sandbox.bitget.faults import BitgetFault
+from papertape.sandbox.bitget.venue import ExchangeBehaviour
 from tests.feeds.bitget_given import (
     BTC,
     MINUTE_MS,
@@ -77,7 +77,7 @@ def test_an_hour_without_settlements_is_looked_at_and_delays_no_candle() -> None
 
 @pytest.mark.parametrize("delay_ms", [5_000, 30_000, 59_000, 65_000])
 def test_a_settlement_that_is_shown_late_is_asked_for_again_when_the_candle_has_closed(delay_ms: int) -> None:
-    manner = Manner(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20, funding_delay_ms=delay_ms)
+    manner = ExchangeBehaviour(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20, funding_delay_ms=delay_ms)
     seen = watched(minutes=10, start_ms=AT_0755, manner=manner)
     assert_settlements_are_the_truth(seen, THREE, AT_0755, AT_0755 + 9 * MINUTE_MS)
     assert order_of(seen).misplaced == 0
@@ -85,12 +85,12 @@ def test_a_settlement_that_is_shown_late_is_asked_for_again_when_the_candle_has_
 
 
 def test_a_settlement_shown_late_of_a_symbol_whose_ticker_never_spoke_is_told_before_its_candle() -> None:
-    manner = Manner(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20, funding_delay_ms=30_000)
+    manner = ExchangeBehaviour(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20, funding_delay_ms=30_000)
     plan = Plan(
         minutes=10,
         start_ms=AT_0755,
         manner=manner,
-        before=lambda twin: twin.faults.on(Fault.SILENT_SYMBOL, symbol=BTC, for_s=900.0),
+        before=lambda twin: twin.faults.on(BitgetFault.SILENT_SYMBOL, symbol=BTC, for_s=900.0),
     )
     seen = watched(plan)
     assert_settlements_are_the_truth(seen, THREE, AT_0755, AT_0755 + 9 * MINUTE_MS)
@@ -98,7 +98,7 @@ def test_a_settlement_shown_late_of_a_symbol_whose_ticker_never_spoke_is_told_be
 
 
 def test_settlements_that_were_had_when_the_exchange_is_lost_are_told_in_their_place() -> None:
-    gone = (5.5, lambda twin: twin.faults.on(Fault.MAINTENANCE, for_s=600.0))
+    gone = (5.5, lambda twin: twin.faults.on(BitgetFault.MAINTENANCE, for_s=600.0))
     seen = watched(minutes=30, start_ms=AT_0755, then=[gone], more={"timeframe_ms": 5 * MINUTE_MS})
     asked_ms = seen.twin.pages("history-fund-rate", from_ms=OPEN_0800_MS)
     (lost,) = seen.of(FeedLost)

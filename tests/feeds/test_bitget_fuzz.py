@@ -10,9 +10,9 @@ from math import isfinite
 from random import Random
 from typing import Any, Final
 
-from papertape.engine.feeds.bitget.connection import Stream
+from papertape.engine.feeds.bitget.connection import StreamConnection
 from papertape.engine.feeds.bitget.settings import BitgetSettings
-from papertape.engine.feeds.bitget.stream_state import ROWS_KEPT_MAX, Board
+from papertape.engine.feeds.bitget.stream_state import ROWS_KEPT_MAX, StreamState
 from papertape.engine.ports.clock import ManualClock
 from papertape.engine.ports.feed import REFUSALS_KEPT_MAX, RefusalLog
 from tests.feeds.given import shared_data
@@ -98,7 +98,7 @@ class Fuzzer:
         return bytes(raw) if self.chance.random() < 0.5 else raw.decode("utf-8", "replace")
 
 
-def numbers(board: Board) -> list[float]:
+def numbers(board: StreamState) -> list[float]:
     """Every number the board holds."""
     found: list[float] = []
     for watched in board.symbols.values():
@@ -111,8 +111,8 @@ def numbers(board: Board) -> list[float]:
 def test_tens_of_thousands_of_spoilt_frames_do_no_harm() -> None:
     shared_data()
     fuzzer, clock, refusals = Fuzzer(SEED), ManualClock(START_MS), RefusalLog()
-    board = Board(SYMBOLS, 60_000, refusals)
-    stream = Stream(SYMBOLS, BitgetSettings(symbols=SYMBOLS), clock, clock.now_ms, board, refusals)
+    board = StreamState(SYMBOLS, 60_000, refusals)
+    stream = StreamConnection(SYMBOLS, BitgetSettings(symbols=SYMBOLS), clock, clock.now_ms, board, refusals)
     blocks = 0
     for number in range(FRAMES):
         clock.advance(STEP_S)

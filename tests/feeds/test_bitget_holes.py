@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from papertape.engine.feeds.candle_row import CandleRow
-from papertape.engine.ports.feed import Seen
+from papertape.engine.ports.feed import ResumePoint
 from papertape.events.facts import (
     FeedConnected,
     FeedLost,
@@ -17,7 +17,7 @@ from papertape.events.facts import (
     SymbolSuspended,
     Timing,
 )
-from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.market import SimTwinMarket
 from tests.feeds.bitget_given import (
     BTC,
@@ -55,10 +55,10 @@ class Holey(SimTwinMarket):
         return None if from_ms <= open_ms < until_ms else super().candle(symbol, open_ms)
 
 
-def seen_until(ago_minutes: int, symbols: tuple[str, ...] = TWO) -> dict[str, Seen]:
+def seen_until(ago_minutes: int, symbols: tuple[str, ...] = TWO) -> dict[str, ResumePoint]:
     """What an engine holds that was stopped so many minutes ago."""
     newest_ms = NOW_MS - (ago_minutes + 1) * MINUTE_MS
-    return {symbol: Seen(newest_ms, newest_ms // (8 * HOUR_MS) * 8 * HOUR_MS, newest_ms) for symbol in symbols}
+    return {symbol: ResumePoint(newest_ms, newest_ms // (8 * HOUR_MS) * 8 * HOUR_MS, newest_ms) for symbol in symbols}
 
 
 @pytest.mark.parametrize("minutes", [0, 1, 199, 200, 201, 989, 990, 991, 999, 1_000, 1_001, 1_981, 5_000])
@@ -92,10 +92,10 @@ def test_an_absence_longer_than_the_limit_begins_with_a_hole() -> None:
 
 def test_a_young_log_without_a_settlement_is_not_told_those_of_a_month() -> None:
     newest_ms = NOW_MS - 4 * MINUTE_MS
-    seen = watched(minutes=3, symbols=TWO, seen={symbol: Seen(newest_ms, -1, -1) for symbol in TWO})
+    seen = watched(minutes=3, symbols=TWO, seen={symbol: ResumePoint(newest_ms, -1, -1) for symbol in TWO})
     assert seen.of(FundingRateSettled) == []
     pending = watched(
-        minutes=3, symbols=TWO, start_ms=NOW_MS + 90 * MINUTE_MS, seen={BTC: Seen(NOW_MS + 84 * MINUTE_MS)}
+        minutes=3, symbols=TWO, start_ms=NOW_MS + 90 * MINUTE_MS, seen={BTC: ResumePoint(NOW_MS + 84 * MINUTE_MS)}
     )
     assert [fact.at_ms for fact in pending.of(FundingRateSettled, symbol=BTC)] == [NOW_MS + 80 * MINUTE_MS]
 
@@ -174,18 +174,18 @@ def test_one_symbol_that_stops_trading_is_suspended_and_the_others_go_on_on_time
 # ---------------------------------------------------------------- a symbol whose history fails alone
 
 
-def fail(symbol: str, *faults: Fault, for_s: float) -> Then:
+def fail(symbol: str, *faults: BitgetFault, for_s: float) -> Then:
     """Its history and its streams fail."""
 
     def then(twin: WatchedTwin) -> None:
-        for fault in (*faults, Fault.SILENT_SYMBOL):
+        for fault in (*faults, BitgetFault.SILENT_SYMBOL):
             twin.faults.on(fault, symbol=symbol, for_s=for_s)
 
     return then
 
 
 def test_a_symbol_that_fails_alone_is_suspended_and_made_up_for_while_the_others_go_on() -> None:
-    seen = watched(minutes=25, then=[(5.0, fail(ETH, Fault.UNKNOWN_SYMBOL, for_s=600.0))])
+    seen = watched(minutes=25, then=[(5.0, fail(ETH, BitgetFault.UNKNOWN_SYMBOL, for_s=600.0))])
     assert_candles_are_the_history(seen)
     assert max(seen.delays_s(BTC)) <= 30.0 and max(seen.delays_s(SOL)) <= 30.0
     told = [fact for fact in seen.facts if isinstance(fact, SymbolSuspended | SymbolResumed | GapFilled)]
@@ -200,7 +200,8 @@ def test_a_symbol_that_fails_alone_is_suspended_and_made_up_for_while_the_others
 
 def test_a_symbol_whose_requests_hang_keeps_no_other_one_from_coming_back() -> None:
     seen = watched(
-        minutes=25, then=[(5.0, fail(BTC, Fault.HANGING, for_s=3_600.0)), (5.1, fail(SOL, Fault.HANGING, for_s=120.0))]
+        minutes=25,
+        then=[(5.0, fail(BTC, BitgetFault.HANGING, for_s=3_600.0)), (5.1, fail(SOL, BitgetFault.HANGING, for_s=120.0))],
     )
     assert [one.symbol for one in seen.of(SymbolResumed)] == [SOL]
     assert_candles_are_the_history(seen, (ETH, SOL))
@@ -211,8 +212,8 @@ def test_a_suspended_symbol_is_resumed_also_after_the_whole_exchange_was_away() 
     seen = watched(
         minutes=25,
         then=[
-            (5.0, fail(ETH, Fault.UNKNOWN_SYMBOL, for_s=600.0)),
-            (8.0, lambda twin: twin.faults.on(Fault.MAINTENANCE, for_s=420.0)),
+            (5.0, fail(ETH, BitgetFault.UNKNOWN_SYMBOL, for_s=600.0)),
+            (8.0, lambda twin: twin.faults.on(BitgetFault.MAINTENANCE, for_s=420.0)),
         ],
     )
     assert_candles_are_the_history(seen)

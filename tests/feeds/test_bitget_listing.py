@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from papertape.engine.command_queue import events_of
 from papertape.engine.feeds.bitget.contracts import NOT_CONFIGURED
-from papertape.engine.ports.feed import Seen
+from papertape.engine.ports.feed import ResumePoint
 from papertape.engine.reducer.reducer import fold, react
 from papertape.engine.reducer.snapshot_codec import world_digest
-from papertape.engine.reducer.state import World, new_world
+from papertape.engine.reducer.state import EngineState, new_world
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.startup import EngineSettings, changes, unconfigured_positions
 from papertape.engine.verify import verify
@@ -35,7 +35,7 @@ from papertape.events.facts import (
     Timing,
 )
 from papertape.events.memory_log import MemoryEventLog
-from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.market import SimTwinMarket
 from tests.feeds.bitget_given import (
     BTC,
@@ -69,13 +69,13 @@ ODD_ROWS: list[tuple[dict[str, Any], str]] = [
 
 def odd(changes: dict[str, Any], symbol: str = ETH) -> Callable[[WatchedTwin], None]:
     """A contract's row becomes odd."""
-    return lambda twin: twin.faults.on(Fault.ODD_CONTRACT, symbol=symbol, value=changes)
+    return lambda twin: twin.faults.on(BitgetFault.ODD_CONTRACT, symbol=symbol, value=changes)
 
 
 def end(twin: WatchedTwin, symbol: str = ETH) -> None:
     """The exchange ends a contract: it is listed no more, and nothing of it is streamed."""
-    twin.faults.on(Fault.DELISTED, symbol=symbol)
-    twin.faults.on(Fault.SILENT_SYMBOL, symbol=symbol)
+    twin.faults.on(BitgetFault.DELISTED, symbol=symbol)
+    twin.faults.on(BitgetFault.SILENT_SYMBOL, symbol=symbol)
 
 
 # ---------------------------------------------------------------- odd rows
@@ -99,7 +99,7 @@ def test_a_funding_interval_that_is_odd_costs_nothing(value: str | None) -> None
 
 
 def test_a_symbol_joins_when_its_contract_can_be_read() -> None:
-    repaired = [(7.0, lambda twin: twin.faults.off(Fault.ODD_CONTRACT))]
+    repaired = [(7.0, lambda twin: twin.faults.off(BitgetFault.ODD_CONTRACT))]
     seen = watched(minutes=20, symbols=BOTH, before=odd({"sizeMultiplier": "0"}), then=repaired)
     (resumed,) = seen.of(SymbolResumed)
     listed = next(fact for fact in seen.of(ContractListed) if fact.symbol == ETH)
@@ -110,7 +110,7 @@ def test_a_symbol_joins_when_its_contract_can_be_read() -> None:
 
 
 def test_where_no_contract_can_be_read_the_feed_waits_for_one() -> None:
-    repaired = [(7.0, lambda twin: twin.faults.off(Fault.ODD_CONTRACT))]
+    repaired = [(7.0, lambda twin: twin.faults.off(BitgetFault.ODD_CONTRACT))]
     seen = watched(minutes=20, symbols=(ETH,), before=odd({"sizeMultiplier": "0"}), then=repaired)
     assert [type(fact) for fact in seen.facts[:1]] == [SymbolSuspended]
     assert seen.candles(ETH, Timing.ON_TIME)
@@ -118,7 +118,7 @@ def test_where_no_contract_can_be_read_the_feed_waits_for_one() -> None:
 
 
 def test_a_symbol_that_the_log_knows_goes_on_while_its_contract_cannot_be_read() -> None:
-    known = {symbol: Seen(NOW_MS - 3 * MINUTE_MS) for symbol in BOTH}
+    known = {symbol: ResumePoint(NOW_MS - 3 * MINUTE_MS) for symbol in BOTH}
     seen = watched(minutes=4, symbols=BOTH, before=odd({"sizeMultiplier": "0"}), seen=known)
     (suspended,) = seen.of(SymbolSuspended)
     assert (suspended.symbol, suspended.reason) == (ETH, "its contract cannot be read (sizeMultiplier '0')")
@@ -156,8 +156,8 @@ def test_a_lost_feed_does_not_name_an_ended_contract_as_its_reason() -> None:
 
     def away(twin: WatchedTwin) -> None:
         end(twin)
-        twin.faults.on(Fault.EMPTY_DATA, symbol=BTC, for_s=400.0)
-        twin.faults.on(Fault.SILENT_SYMBOL, symbol=BTC, for_s=400.0)
+        twin.faults.on(BitgetFault.EMPTY_DATA, symbol=BTC, for_s=400.0)
+        twin.faults.on(BitgetFault.SILENT_SYMBOL, symbol=BTC, for_s=400.0)
 
     seen = watched(minutes=20, symbols=BOTH, then=[(4.2, away)])
     assert seen.of(FeedLost) and all(ETH not in lost.reason for lost in seen.of(FeedLost))
@@ -197,7 +197,7 @@ def lived(*plans: Plan) -> Traded:
     return made
 
 
-def world_of(made: Traded) -> World:
+def world_of(made: Traded) -> EngineState:
     """The state at the end of a log."""
     world = new_world(STRATEGIES)
     fold(world, made.recorded)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from papertape.engine.feeds.bitget.responses import Settlement
+from papertape.engine.feeds.bitget.responses import FundingSettlement
 from papertape.engine.feeds.bitget.rest import HISTORY, MARK, RECENT, BitgetRest
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from tests.feeds.http_script import T0_MS, Answer, Parts, Script, rows, success, timed, used
@@ -182,11 +182,11 @@ def settlement_pages(count: int, moves: bool = False) -> Answer:
 @pytest.mark.parametrize("moves", [False, True])
 @pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 250])
 def test_settlements_are_paged_to_the_end(count: int, moves: bool) -> None:
-    async def use(rest: BitgetRest, _script: Script) -> list[Settlement]:
+    async def use(rest: BitgetRest, _script: Script) -> list[FundingSettlement]:
         return await rest.settlements(SYMBOL, 0)
 
     found = used(settlement_pages(count, moves), use)
-    assert found == [Settlement(T0_MS - n * HOUR_MS, float(f"{n}e-6")) for n in reversed(range(count))]
+    assert found == [FundingSettlement(T0_MS - n * HOUR_MS, float(f"{n}e-6")) for n in reversed(range(count))]
 
 
 def test_settlements_end_where_they_were_asked_to() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from papertape.engine.feeds.bitget.responses import ContractBody, ContractList, Reading, Settlement
+from papertape.engine.feeds.bitget.responses import ContractBody, ContractList, FundingSettlement, OpenInterestReading
 from papertape.engine.feeds.bitget.rest import BitgetRest
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.feeds.candle_row import CandleRow
@@ -51,13 +51,13 @@ RECORDED: list[tuple[str, Callable[[BitgetRest], Awaitable[Any]] | None, Any]] =
     (
         "history-fund-rate",
         lambda rest: rest.settlements(SYMBOL, 0),
-        [Settlement(1_695_715_200_000, 0.000013), Settlement(1_695_776_400_000, 0.0005)],
+        [FundingSettlement(1_695_715_200_000, 0.000013), FundingSettlement(1_695_776_400_000, 0.0005)],
     ),
     ("history-candles", all_candles, OLD_CANDLES),
     ("history-mark-candles", lambda rest: rest.mark_candles(SYMBOL, 1_695_835_800_000, 1_695_836_400_000), OLD_CANDLES),
     ("candles", all_candles, OLD_CANDLES),
     ("funding-time", lambda rest: rest.next_settlement_ms(SYMBOL), RefusalReason.WRONG_SHAPE),
-    ("open-interest", lambda rest: rest.open_interest(SYMBOL), Reading(1_695_796_781_616, 34278.06)),
+    ("open-interest", lambda rest: rest.open_interest(SYMBOL), OpenInterestReading(1_695_796_781_616, 34278.06)),
     ("symbol-price", lambda rest: rest.open_interest(SYMBOL), RefusalReason.WRONG_SHAPE),
     ("fills", all_candles, RefusalReason.WRONG_SHAPE),
     ("ticker", lambda rest: rest.tiers(SYMBOL), RefusalReason.WRONG_SHAPE),
@@ -260,10 +260,10 @@ def test_funding_and_open_interest_are_read() -> None:
             return success({"openInterestList": [{"symbol": SYMBOL, "size": "12.5"}], "ts": "1790000100007"})
         return success([{"symbol": SYMBOL, "fundingRate": "0.0001", "nextUpdate": "1790006400000"}])
 
-    async def use(rest: BitgetRest, _script: Script) -> tuple[int, Reading]:
+    async def use(rest: BitgetRest, _script: Script) -> tuple[int, OpenInterestReading]:
         return await rest.next_settlement_ms(SYMBOL), await rest.open_interest(SYMBOL)
 
-    assert used(answer, use) == (1_790_006_400_000, Reading(1_790_000_100_007, 12.5))
+    assert used(answer, use) == (1_790_006_400_000, OpenInterestReading(1_790_000_100_007, 12.5))
 
 
 # ---------------------------------------------------------------- limits

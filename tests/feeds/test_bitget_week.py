@@ -12,12 +12,12 @@ import pytest
 
 from papertape.engine.ports.feed import BATCH_FACTS_MAX
 from papertape.engine.reducer.reducer import is_news, react
-from papertape.engine.reducer.state import World, new_world
+from papertape.engine.reducer.state import EngineState, new_world
 from papertape.engine.runner_settings import configured_runners
 from papertape.events.facts import CandleClosed, FeedFact, FundingRateSettled, MarketFact, Timing
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.script import FaultScript
-from papertape.sandbox.bitget.venue import Manner
+from papertape.sandbox.bitget.venue import ExchangeBehaviour
 from tests.core.runs import BUILT_IN, eager
 from tests.feeds.bitget_given import (
     DAY_MS,
@@ -54,7 +54,7 @@ BLOCKS_KEPT_MAX: Final = 120
 """The market's own memory: two days of each symbol."""
 TASKS_MAX: Final = 60
 RSS_GROWTH_MAX: Final = 1.10
-SPARSE: Final = Manner(update_ms=20_000, ticker_ms=60_000, snapshot_rows=20)
+SPARSE: Final = ExchangeBehaviour(update_ms=20_000, ticker_ms=60_000, snapshot_rows=20)
 PATIENT: Final = {"silence_s": 75.0}
 """A ticker comes once a minute only: it is not silent before."""
 
@@ -117,14 +117,14 @@ class Judge:
         return true_fact(self.twin, fact)
 
 
-def _world() -> World:
+def _world() -> EngineState:
     world = new_world(STRATEGIES)
     for number, event in enumerate(configured_runners(STRATEGIES, SYMBOLS, START_MS, eager(BUILT_IN)), start=1):
         react(world, event, number)
     return world
 
 
-def world_decides(world: World, fact: FeedFact) -> list[object]:
+def world_decides(world: EngineState, fact: FeedFact) -> list[object]:
     """What a world makes of a fact."""
     return [entry.event for entry in react(world, fact, 1_000)[1:]]
 

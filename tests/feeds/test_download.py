@@ -14,15 +14,22 @@ from hypothesis import strategies as st
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.feeds.download.bitget import BitgetSource
-from papertape.engine.feeds.download.download import WINDOW_ROWS, Report, download
-from papertape.engine.feeds.download.partial_file import Hole, Kind, Part, Wanted, line_of, shortest
+from papertape.engine.feeds.download.download import WINDOW_ROWS, DownloadReport, download
+from papertape.engine.feeds.download.partial_file import (
+    DataGap,
+    DownloadKind,
+    DownloadRequest,
+    PartialFile,
+    line_of,
+    shortest,
+)
 from papertape.engine.feeds.files.csv_reader import read_candles
 from papertape.engine.feeds.files.feed import FileFeed, FileSettings
 from papertape.engine.ports.clock import ManualClock
 from papertape.events.errors import ExchangeRefused, ExchangeUnreachable, MarketDataError, UsageError
-from papertape.sandbox.bitget.faults import Fault
+from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.market import SimTwinMarket
-from papertape.sandbox.bitget.twin import Twin
+from papertape.sandbox.bitget.twin import BitgetTwin
 from tests.feeds.given import candles_only, facts
 from tests.support import examples
 from tests.twins.virtual_time import VirtualClock, run
@@ -33,7 +40,7 @@ NOW_MS = START_MS // MINUTE_MS * MINUTE_MS
 BTC, NEW = "BTCUSDT", "NEWUSDT"
 LISTED_MS = NOW_MS - 2 * DAY_MS + 7 * MINUTE_MS
 FROM_MS = NOW_MS - 5_000 * MINUTE_MS
-CANDLES = Wanted(Kind.CANDLES, BTC, MINUTE_MS, FROM_MS)
+CANDLES = DownloadRequest(DownloadKind.CANDLES, BTC, MINUTE_MS, FROM_MS)
 MARKET = SimTwinMarket([BTC, NEW], listed_ms={NEW: LISTED_MS})
 
 
@@ -54,16 +61,16 @@ class Holed(SimTwinMarket):
 
 
 def downloaded(
-    wanted: Wanted,
+    wanted: DownloadRequest,
     out: Path,
     market: SimTwinMarket = MARKET,
     on_progress: Callable[[int, int], None] = lambda _done_ms, _of_ms: None,
-    prepare: Callable[[Twin], None] = lambda _twin: None,
-) -> Report:
+    prepare: Callable[[BitgetTwin], None] = lambda _twin: None,
+) -> DownloadReport:
     """Download from the twin in virtual time, within all limits."""
 
-    async def main(clock: VirtualClock) -> Report:
-        async with Twin(market, clock) as twin:
+    async def main(clock: VirtualClock) -> DownloadReport:
+        async with BitgetTwin(market, clock) as twin:
             prepare(twin)
             source = BitgetSource(BitgetSettings(rest_url=twin.rest_url), clock)
             try:
@@ -75,7 +82,7 @@ def downloaded(
     return run(main, START_MS)
 
 
-def true_lines(market: SimTwinMarket = MARKET, wanted: Wanted = CANDLES) -> list[str]:
+def true_lines(market: SimTwinMarket = MARKET, wanted: DownloadRequest = CANDLES) -> list[str]:
     """The market's history as it stands in a file."""
     times = range(wanted.from_ms, min(wanted.until_ms or NOW_MS, NOW_MS), wanted.timeframe_ms)
     rows = [row for at_ms in times if (row := market.candle(wanted.symbol, at_ms)) is not None]
@@ -130,11 +137,11 @@ def test_parquet_holds_the_same_numbers(tmp_path: Path) -> None:
 
 def test_settlements_and_marks_have_files_of_their_own(tmp_path: Path) -> None:
     funding, mark = tmp_path / "funding.csv", tmp_path / "mark.csv"
-    downloaded(Wanted(Kind.FUNDING, BTC, MINUTE_MS, NOW_MS - 10 * DAY_MS), funding)
+    downloaded(DownloadRequest(DownloadKind.FUNDING, BTC, MINUTE_MS, NOW_MS - 10 * DAY_MS), funding)
     times = [at_ms for at_ms in range(0, NOW_MS + 1, 8 * HOUR_MS) if at_ms >= NOW_MS - 10 * DAY_MS]
     rates = [line_of((at_ms, (MARKET.settled_rate(BTC, at_ms),))) for at_ms in times]
     assert lines_of(funding) == ["funding_time_ms,rate\n", *rates]
-    downloaded(Wanted(Kind.MARK, BTC, MINUTE_MS, FROM_MS), mark)
+    downloaded(DownloadRequest(DownloadKind.MARK, BTC, MINUTE_MS, FROM_MS), mark)
     rows = [MARKET.mark_candle(BTC, at_ms) for at_ms in range(FROM_MS, NOW_MS, MINUTE_MS)]
     marks = [line_of((row.open_time_ms, (row.open, row.high, row.low, row.close))) for row in rows if row is not None]
     assert lines_of(mark) == ["open_time_ms,open,high,low,close\n", *marks]
@@ -142,7 +149,7 @@ def test_settlements_and_marks_have_files_of_their_own(tmp_path: Path) -> None:
 
 def test_hours_are_downloaded_as_hours(tmp_path: Path) -> None:
     out, hour_ms = tmp_path / "x.csv", NOW_MS // HOUR_MS * HOUR_MS
-    report = downloaded(Wanted(Kind.CANDLES, BTC, HOUR_MS, hour_ms - 100 * DAY_MS), out)
+    report = downloaded(DownloadRequest(DownloadKind.CANDLES, BTC, HOUR_MS, hour_ms - 100 * DAY_MS), out)
     assert (report.rows, report.hole_count) == (2_400, 0)
     assert read_candles(out).timeframe_ms == HOUR_MS
 
@@ -201,8 +208,8 @@ def test_cut_at_any_byte_it_goes_on(tmp_path_factory: pytest.TempPathFactory, wh
 def test_an_outage_in_the_middle_is_waited_for(tmp_path: Path, whole: bytes) -> None:
     out = tmp_path / "x.csv.gz"
 
-    def prepare(twin: Twin) -> None:
-        for fault in (Fault.BUSY, Fault.CUT_BODY, Fault.HTML_BAD_GATEWAY, Fault.EMPTY_DATA):
+    def prepare(twin: BitgetTwin) -> None:
+        for fault in (BitgetFault.BUSY, BitgetFault.CUT_BODY, BitgetFault.HTML_BAD_GATEWAY, BitgetFault.EMPTY_DATA):
             twin.faults.on(fault, symbol=BTC, times=2)
 
     downloaded(CANDLES, out, prepare=prepare)
@@ -214,7 +221,7 @@ def test_an_outage_without_end_says_how_to_go_on(tmp_path: Path, whole: bytes) -
 
     def fail_later(done_ms: int, _of_ms: int) -> None:
         if done_ms > 0:
-            twins[0].faults.on(Fault.SERVER_ERROR)
+            twins[0].faults.on(BitgetFault.SERVER_ERROR)
 
     with pytest.raises(ExchangeUnreachable, match=r"asked 8 times.*x.csv.gz.part, and the same command goes on"):
         downloaded(CANDLES, out, on_progress=fail_later, prepare=twins.append)
@@ -225,12 +232,12 @@ def test_an_outage_without_end_says_how_to_go_on(tmp_path: Path, whole: bytes) -
 
 def test_an_exchange_that_never_answers_is_given_up_early(tmp_path: Path) -> None:
     with pytest.raises(ExchangeUnreachable, match=r"\(asked 3 times\)"):
-        downloaded(CANDLES, tmp_path / "x.csv", prepare=lambda twin: twin.faults.on(Fault.SERVER_ERROR))
+        downloaded(CANDLES, tmp_path / "x.csv", prepare=lambda twin: twin.faults.on(BitgetFault.SERVER_ERROR))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_symbol_that_is_not_there_fails_in_the_exchanges_words(tmp_path: Path) -> None:
-    wanted = Wanted(Kind.CANDLES, "NOPEUSDT", MINUTE_MS, FROM_MS)
+    wanted = DownloadRequest(DownloadKind.CANDLES, "NOPEUSDT", MINUTE_MS, FROM_MS)
     with pytest.raises(ExchangeRefused, match="40034 Parameter NOPEUSDT does not exist"):
         downloaded(wanted, tmp_path / "x.csv")
     assert not list(tmp_path.iterdir())
@@ -269,7 +276,7 @@ def test_a_damaged_part_is_refused_by_line(tmp_path: Path, line: str) -> None:
 
 def test_two_downloads_do_not_write_one_file(tmp_path: Path) -> None:
     out = tmp_path / "x.csv"
-    with Part(out, CANDLES), pytest.raises(UsageError, match="another download is writing it"):
+    with PartialFile(out, CANDLES), pytest.raises(UsageError, match="another download is writing it"):
         downloaded(CANDLES, out)
 
 
@@ -282,7 +289,7 @@ def test_holes_are_named_and_counted(tmp_path: Path) -> None:
     market, out = Holed(first, long), tmp_path / "x.csv"
     report = downloaded(CANDLES, out, market)
     assert lines_of(out)[1:] == true_lines(market)
-    assert report.holes == (Hole(*first, 3), Hole(*long, 4_100))
+    assert report.holes == (DataGap(*first, 3), DataGap(*long, 4_100))
     assert (report.hole_count, report.missing, report.rows) == (2, 4_103, 5_000 - 4_103)
 
 
@@ -293,7 +300,7 @@ def test_ten_holes_are_named_and_all_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_young_symbol_is_said_to_begin_later(tmp_path: Path) -> None:
-    wanted, out = Wanted(Kind.CANDLES, NEW, MINUTE_MS, NOW_MS - 400 * DAY_MS), tmp_path / "x.csv"
+    wanted, out = DownloadRequest(DownloadKind.CANDLES, NEW, MINUTE_MS, NOW_MS - 400 * DAY_MS), tmp_path / "x.csv"
     requests: list[Any] = []
     report = downloaded(wanted, out, prepare=lambda twin: requests.append(twin.statistics.requests))
     assert report.first_ms == LISTED_MS
@@ -304,22 +311,24 @@ def test_a_young_symbol_is_said_to_begin_later(tmp_path: Path) -> None:
 
 
 def test_settlements_older_than_ninety_days_are_said_to_be_gone(tmp_path: Path) -> None:
-    report = downloaded(Wanted(Kind.FUNDING, BTC, MINUTE_MS, NOW_MS - 200 * DAY_MS), tmp_path / "x.csv")
+    report = downloaded(
+        DownloadRequest(DownloadKind.FUNDING, BTC, MINUTE_MS, NOW_MS - 200 * DAY_MS), tmp_path / "x.csv"
+    )
     assert report.rows == 270
     assert "Bitget keeps settlements for about 90 days" in report.notes[0]
 
 
 def test_an_end_that_is_not_there_yet_is_said(tmp_path: Path) -> None:
-    wanted = Wanted(Kind.CANDLES, BTC, MINUTE_MS, FROM_MS, NOW_MS + DAY_MS)
+    wanted = DownloadRequest(DownloadKind.CANDLES, BTC, MINUTE_MS, FROM_MS, NOW_MS + DAY_MS)
     report = downloaded(wanted, tmp_path / "x.csv")
     assert report.rows == 5_000
     assert report.notes == ("what comes after 2026-05-27 10:00 UTC is not closed yet",)
 
 
 def test_nothing_at_all_is_a_failure_and_leaves_nothing(tmp_path: Path) -> None:
-    wanted = Wanted(Kind.CANDLES, NEW, MINUTE_MS, NOW_MS - 10 * DAY_MS, NOW_MS - 9 * DAY_MS)
+    wanted = DownloadRequest(DownloadKind.CANDLES, NEW, MINUTE_MS, NOW_MS - 10 * DAY_MS, NOW_MS - 9 * DAY_MS)
     with pytest.raises(MarketDataError, match="bitget has no candles of NEWUSDT in this time"):
         downloaded(wanted, tmp_path / "x.csv")
     with pytest.raises(UsageError, match="is closed yet"):
-        downloaded(Wanted(Kind.CANDLES, BTC, MINUTE_MS, NOW_MS), tmp_path / "x.csv")
+        downloaded(DownloadRequest(DownloadKind.CANDLES, BTC, MINUTE_MS, NOW_MS), tmp_path / "x.csv")
     assert not list(tmp_path.iterdir())

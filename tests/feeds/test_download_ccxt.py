@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from papertape.engine.feeds.download.ccxt import _candle, _settlement, filled, rebased
-from papertape.engine.feeds.download.partial_file import Kind, Row, Wanted
+from papertape.engine.feeds.download.partial_file import DownloadKind, DownloadRequest, Row
 from papertape.engine.ports.feed import RefusalReason
 from tests.support import examples
 
 STEP_MS = 60_000
 T0_MS = 1_790_000_100_000
-CANDLES = Wanted(Kind.CANDLES, "BTCUSDT", STEP_MS, T0_MS)
-MARK = Wanted(Kind.MARK, "BTCUSDT", STEP_MS, T0_MS)
+CANDLES = DownloadRequest(DownloadKind.CANDLES, "BTCUSDT", STEP_MS, T0_MS)
+MARK = DownloadRequest(DownloadKind.MARK, "BTCUSDT", STEP_MS, T0_MS)
 
 
 @given(

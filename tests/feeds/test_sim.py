@@ -14,7 +14,7 @@ from papertape.engine.feeds.sim.feed import CATCH_UP_DAYS_MAX, SimFeed
 from papertape.engine.feeds.sim.market import Outage, SimMarket
 from papertape.engine.feeds.sim.script import START_MS, SimSettings
 from papertape.engine.ports.clock import ManualClock
-from papertape.engine.ports.feed import BATCH_FACTS_MAX, Seen
+from papertape.engine.ports.feed import BATCH_FACTS_MAX, ResumePoint
 from papertape.events.errors import ConfigError
 from papertape.events.facts import (
     CandleClosed,
@@ -259,7 +259,7 @@ def test_a_symbol_that_joins_later_brings_its_warm_up_late_and_nothing_before() 
 
 
 def test_a_market_that_ended_stays_ended() -> None:
-    ended = {symbol: Seen(NEAR.last_ms - MINUTE_MS, NEAR.last_ms, NEAR.last_ms) for symbol in TWO}
+    ended = {symbol: ResumePoint(NEAR.last_ms - MINUTE_MS, NEAR.last_ms, NEAR.last_ms) for symbol in TWO}
     assert facts(sim(NEAR), ended) == []
     assert facts(sim(NEAR), ended, FeedConnected(NEAR.start_ms, "sim", WALL_MS - 10**9, 1.0)) == []
 

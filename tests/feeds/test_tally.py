@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from papertape.engine.feeds.refusal_report import TOLD_EVERY_MS, Tally
+from papertape.engine.feeds.refusal_report import TOLD_EVERY_MS, RefusalReporter
 from papertape.engine.ports.feed import REFUSAL_TEXT_CHARS_MAX, RefusalLog, RefusalReason
 from papertape.events.codec import CODEC
 from papertape.events.facts import DataRefused
@@ -17,7 +17,7 @@ STALE, CUT = RefusalReason.STALE, RefusalReason.NOT_JSON
 
 def test_the_first_refusal_of_each_reason_is_told_at_once_with_its_newest_text() -> None:
     refusals = RefusalLog()
-    tally = Tally(refusals, "bitget", BEGUN_MS)
+    tally = RefusalReporter(refusals, "bitget", BEGUN_MS)
     assert tally.due(BEGUN_MS) == []
     refusals.refuse("BTCUSDT", 0, STALE, "a frame")
     refusals.refuse("BTCUSDT", 0, STALE, "another")
@@ -32,7 +32,7 @@ def test_the_first_refusal_of_each_reason_is_told_at_once_with_its_newest_text()
 
 def test_what_follows_is_counted_and_told_once_an_hour_and_reason() -> None:
     refusals = RefusalLog()
-    tally = Tally(refusals, "bitget", BEGUN_MS)
+    tally = RefusalReporter(refusals, "bitget", BEGUN_MS)
     told = []
     for minute in range(1, 6 * 60):
         refusals.refuse("BTCUSDT", 0, STALE, str(minute))
@@ -45,14 +45,14 @@ def test_what_follows_is_counted_and_told_once_an_hour_and_reason() -> None:
 def test_nothing_is_told_where_nothing_more_was_refused() -> None:
     refusals = RefusalLog()
     refusals.refuse("BTCUSDT", 0, STALE, "once")
-    tally = Tally(refusals, "bitget", BEGUN_MS)
+    tally = RefusalReporter(refusals, "bitget", BEGUN_MS)
     assert len(tally.due(BEGUN_MS)) == 1
     assert tally.due(BEGUN_MS + 10 * TOLD_EVERY_MS) == []
 
 
 def test_a_clock_that_was_set_back_holds_no_word_back() -> None:
     refusals = RefusalLog()
-    tally = Tally(refusals, "bitget", BEGUN_MS)
+    tally = RefusalReporter(refusals, "bitget", BEGUN_MS)
     refusals.refuse("BTCUSDT", 0, STALE, "first")
     tally.due(BEGUN_MS)
     refusals.refuse("BTCUSDT", 0, STALE, "second")
@@ -65,7 +65,7 @@ def test_a_clock_that_was_set_back_holds_no_word_back() -> None:
 def test_whatever_was_refused_its_text_is_one_short_line_that_the_log_takes(text: str) -> None:
     refusals = RefusalLog()
     refusals.refuse("ws://x", 0, CUT, text)
-    (fact,) = Tally(refusals, "bitget", BEGUN_MS).due(BEGUN_MS)
+    (fact,) = RefusalReporter(refusals, "bitget", BEGUN_MS).due(BEGUN_MS)
     assert isinstance(fact, DataRefused)
     assert fact.newest.isprintable() and len(fact.newest) <= REFUSAL_TEXT_CHARS_MAX + 10
     assert [*CODEC.decode(1, CODEC.encode_commit([Entry(fact)]))[0]] == [fact]

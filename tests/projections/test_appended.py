@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papertape.projections.persistence.append_only import PIECE_LENGTH, Appended
+from papertape.projections.persistence.append_only import PIECE_LENGTH, AppendOnlyList
 from papertape.projections.persistence.fork import fork
 from tests.support import examples
 
 
-def appended(count: int, first: int = 0) -> Appended[int]:
-    made: Appended[int] = Appended()
+def appended(count: int, first: int = 0) -> AppendOnlyList[int]:
+    made: AppendOnlyList[int] = AppendOnlyList()
     for number in range(first, count):
         made.append(number)
     return made

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papertape.projections.site.checkpoints import Checkpoints, Results
+from papertape.projections.site.checkpoints import Checkpoints, ViewCache
 from papertape.projections.site.views import Views
 from tests.projections.portrait import portrait
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, recorded
@@ -62,7 +62,7 @@ def test_the_same_place_is_kept_once() -> None:
 
 
 def test_results_forget_what_was_not_asked_for_the_longest() -> None:
-    results, every = Results(2), {seq: passed(seq)[1] for seq in (3, 5, 9)}
+    results, every = ViewCache(2), {seq: passed(seq)[1] for seq in (3, 5, 9)}
     results.put(every[3])
     results.put(every[5])
     assert results.get(3) is every[3]

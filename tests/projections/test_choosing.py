@@ -7,11 +7,11 @@ import pytest
 from papertape.events.errors import UsageError
 from papertape.projections.folds.trades import Trades
 from papertape.projections.host import fold
-from papertape.projections.site.trade_query import Choice, TradesPage, trades_page
+from papertape.projections.site.trade_query import TradeFilter, TradesPage, trades_page
 from tests.projections.tape import closed, recorded
 
 
-def page_of(choice: Choice, page: int = 1, size: int = 2, order: str = "newest") -> TradesPage:
+def page_of(choice: TradeFilter, page: int = 1, size: int = 2, order: str = "newest") -> TradesPage:
     trades = Trades()
     events = [closed(5.0, "a"), closed(-3.0, "a"), closed(2.0, "b", "ETHUSDT"), closed(-1.0, "b"), closed(4.0, "a")]
     fold([trades], recorded(events))
@@ -23,27 +23,27 @@ def gross(page: TradesPage) -> list[float]:
 
 
 def test_pages_begin_with_the_newest_trade() -> None:
-    assert [gross(page_of(Choice(), page)) for page in (1, 2, 3)] == [[4.0, -1.0], [2.0, -3.0], [5.0]]
-    assert page_of(Choice()).pages == 3
+    assert [gross(page_of(TradeFilter(), page)) for page in (1, 2, 3)] == [[4.0, -1.0], [2.0, -3.0], [5.0]]
+    assert page_of(TradeFilter()).pages == 3
 
 
 def test_a_page_beyond_the_end_is_the_last_one() -> None:
-    assert (page_of(Choice(), 9).page, gross(page_of(Choice(), 9))) == (3, [5.0])
-    assert page_of(Choice(), 0).page == 1
+    assert (page_of(TradeFilter(), 9).page, gross(page_of(TradeFilter(), 9))) == (3, [5.0])
+    assert page_of(TradeFilter(), 0).page == 1
 
 
 @pytest.mark.parametrize(
     ("choice", "found"),
     [
-        (Choice(strategy="b"), [-1.0, 2.0]),
-        (Choice(symbol="ETHUSDT"), [2.0]),
-        (Choice(result="won", strategy="a"), [4.0, 5.0]),
-        (Choice(result="lost"), [-1.0, -3.0]),
-        (Choice(side="nowhere"), []),
-        (Choice(reason="nothing"), []),
+        (TradeFilter(strategy="b"), [-1.0, 2.0]),
+        (TradeFilter(symbol="ETHUSDT"), [2.0]),
+        (TradeFilter(result="won", strategy="a"), [4.0, 5.0]),
+        (TradeFilter(result="lost"), [-1.0, -3.0]),
+        (TradeFilter(side="nowhere"), []),
+        (TradeFilter(reason="nothing"), []),
     ],
 )
-def test_trades_are_chosen_by_what_they_have_in_common(choice: Choice, found: list[float]) -> None:
+def test_trades_are_chosen_by_what_they_have_in_common(choice: TradeFilter, found: list[float]) -> None:
     assert gross(page_of(choice, size=9)) == found
 
 
@@ -56,31 +56,31 @@ def test_trades_are_chosen_by_what_they_have_in_common(choice: Choice, found: li
     ],
 )
 def test_trades_stand_in_the_order_that_was_asked_for(order: str, found: list[float]) -> None:
-    assert gross(page_of(Choice(), size=9, order=order)) == found
-    assert gross(page_of(Choice(), page=2, size=2, order=order)) == found[2:4]
+    assert gross(page_of(TradeFilter(), size=9, order=order)) == found
+    assert gross(page_of(TradeFilter(), page=2, size=2, order=order)) == found[2:4]
 
 
 def test_an_order_that_there_is_not_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match="no order 'luckiest'; there are: newest, best, worst, longest"):
-        page_of(Choice(), order="luckiest")
+        page_of(TradeFilter(), order="luckiest")
 
 
 def test_rates_and_means_are_of_all_that_were_chosen_and_of_none_unknown() -> None:
-    page = page_of(Choice(strategy="a"), size=1)
+    page = page_of(TradeFilter(strategy="a"), size=1)
     assert page.win_rate_percent == pytest.approx(200.0 / 3.0)
-    every = page_of(Choice(strategy="a"), size=9)
+    every = page_of(TradeFilter(strategy="a"), size=9)
     assert page.mean_r == pytest.approx(sum(trade.r_multiple for trade in every.trades) / 3.0)
-    nothing = page_of(Choice(symbol="XRPUSDT"))
+    nothing = page_of(TradeFilter(symbol="XRPUSDT"))
     assert (nothing.win_rate_percent, nothing.mean_r) == (None, None)
 
 
 def test_sums_and_counts_are_of_all_that_were_chosen_not_of_the_page() -> None:
-    page = page_of(Choice(strategy="a"), size=1)
+    page = page_of(TradeFilter(strategy="a"), size=1)
     assert (page.chosen, page.wins, page.gross_usdt) == (3, 2, 6.0)
     assert page.net_usdt == pytest.approx(page.gross_usdt - page.fees_usdt + page.funding_usdt)
 
 
 def test_nothing_chosen_is_one_empty_page() -> None:
-    page = page_of(Choice(symbol="XRPUSDT"))
+    page = page_of(TradeFilter(symbol="XRPUSDT"))
     assert (page.trades, page.page, page.pages, page.net_usdt) == ((), 1, 1, 0.0)
     assert page.reasons

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from papertape.projections.folds.curve import EquityPoint
 from papertape.projections.host import fold
-from papertape.projections.site.equity_curves import CoursePoint, courses, day_results
+from papertape.projections.site.equity_curves import EquityCurvePoint, courses, day_results
 from papertape.projections.site.neighbours import steps
 from papertape.projections.site.views import Views
 from tests.web.given import told_day
@@ -67,6 +67,6 @@ def test_all_courses_begin_at_one_moment_each_with_its_capital() -> None:
     total = equity.total().view(capital)
     late = replace(total, curve=tuple(EquityPoint(one.at_ms + 1, one.equity_usdt) for one in total.curve))
     found = courses(late, equity.views(), 50)
-    assert found[0].points[0] == CoursePoint(found[1].points[0].at_ms, capital, 0.0)
+    assert found[0].points[0] == EquityCurvePoint(found[1].points[0].at_ms, capital, 0.0)
     assert found[0].points[1].at_ms == late.curve[0].at_ms
     assert len({one.points[0].at_ms for one in found}) == 1

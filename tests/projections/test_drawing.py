@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papertape.projections.site.plot_geometry import Scale, area, columns, polyline, thinned
+from papertape.projections.site.plot_geometry import PlotScale, area, columns, polyline, thinned
 from tests.support import examples
 
 values = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=50)
@@ -38,9 +38,9 @@ def test_nothing_is_drawn_outside_the_box(given_values: list[float]) -> None:
 
 
 def test_a_scale_keeps_what_lies_outside_at_its_ends() -> None:
-    scale = Scale(0.0, 10.0, 200.0)
+    scale = PlotScale(0.0, 10.0, 200.0)
     assert [scale.at(value) for value in (-5.0, 0.0, 2.5, 10.0, 99.0)] == [0.0, 0.0, 50.0, 200.0, 200.0]
-    assert Scale(3.0, 3.0, 200.0).at(3.0) == 100.0
+    assert PlotScale(3.0, 3.0, 200.0).at(3.0) == 100.0
 
 
 @examples(100)

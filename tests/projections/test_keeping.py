@@ -30,14 +30,14 @@ from papertape.projections.persistence.code_version import DIGEST_BYTES, digest_
 from papertape.projections.persistence.fold_store import (
     KEEP_EVENTS_MIN,
     KEEP_MS_MIN,
-    Keeping,
+    FoldStore,
     packed,
     unpacked,
     version_of,
 )
 from papertape.projections.site.views import Views
-from papertape.projections.watchdog.anomalies import Anomalies, Rules
-from papertape.projections.watchdog.liveness import Vitals
+from papertape.projections.watchdog.anomalies import Anomalies, AnomalyTimings
+from papertape.projections.watchdog.liveness import Liveness
 from papertape.projections.watchdog.settings import WatchdogSettings
 from tests.alerts.random_log import PLAIN, lengths, pools, random_log, seeds
 from tests.projections.portrait import portrait
@@ -51,13 +51,13 @@ if TYPE_CHECKING:
     from papertape.events.log import Recorded
 
 TIMEFRAMES = {PLAIN[0]: 900_000, PLAIN[2]: 60_000}
-RULES = Rules.of(WatchdogSettings())
+RULES = AnomalyTimings.of(WatchdogSettings())
 STORY: list[Event] = [configured(), candle(0, 100.0), opened(), candle(1, 105.0), closed(5.0), candle(2, 90.0)]
 
 
 def everything(names: Sequence[str] = PLAIN) -> tuple[Any, ...]:
     """Every fold that is kept anywhere, and all that they stand on."""
-    return (Alerts(), Views(dict.fromkeys(names, 60_000)), Vitals(TIMEFRAMES), Anomalies(RULES, names), Portfolio())
+    return (Alerts(), Views(dict.fromkeys(names, 60_000)), Liveness(TIMEFRAMES), Anomalies(RULES, names), Portfolio())
 
 
 # ---------------------------------------------------------------- the state
@@ -177,10 +177,10 @@ class Shelf:
         self.warned: list[str] = []
         self.now_ms = 0
 
-    def keeping(self, made_with: object = None) -> Keeping:
+    def keeping(self, made_with: object = None) -> FoldStore:
         """As after a start."""
         store = SnapshotStore(self.folder / "folds", self.warned.append)
-        return Keeping(store, self.log.reader(), lambda: self.now_ms, self.warned.append, made_with)
+        return FoldStore(store, self.log.reader(), lambda: self.now_ms, self.warned.append, made_with)
 
     @property
     def files(self) -> list[Path]:

@@ -21,7 +21,7 @@ from tests.core.scenario import BUY
 from tests.support import NO_LIMITS, STRATEGIES, candle, examples, feed, listed, take
 
 if TYPE_CHECKING:
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
     from papertape.events.log import Recorded
 
 RISK = replace(NO_LIMITS, max_session_loss_percent=60.0, max_daily_loss_percent=40.0, global_window_hours=3)
@@ -49,7 +49,7 @@ def loss(base: float, equity: float) -> float:
     return pytest.approx(max(0.0, base - equity), abs=1e-6)  # type: ignore[no-any-return]
 
 
-def assert_measured_alike(watched: Watched, world: World) -> None:
+def assert_measured_alike(watched: Watched, world: EngineState) -> None:
     for runner in world.runners:
         name, account = runner.strategy.name, runner.account
         assert watched.used(name, "session loss") == loss(account.session_base_usdt, account.equity_usdt)

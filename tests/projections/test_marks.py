@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from papertape.events.facts import EngineStarted, FeedConnected, FeedLost, GapFilled, GapFound
-from papertape.projections.folds.marks import MARKS_KEPT_MAX, Marks
+from papertape.projections.folds.marks import MARKS_KEPT_MAX, EquityMarkers
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import fold
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, recorded, reset, tripped
@@ -21,9 +21,9 @@ def connected(minute: int) -> FeedConnected:
     return FeedConnected(DAY_0_MS + minute * MINUTE_MS, "sim", WALL_MS, 1.0)
 
 
-def marks(*events: Event) -> Marks:
+def marks(*events: Event) -> EquityMarkers:
     portfolio = Portfolio()
-    made = Marks(portfolio)
+    made = EquityMarkers(portfolio)
     fold([portfolio, made], recorded(events))
     return made
 

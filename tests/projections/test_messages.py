@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 
 from papertape.projections.host import fold
-from papertape.projections.site.messages import FAULTS_KEPT_MAX, HEARTBEAT, NOTES_KEPT_MAX, Unlogged, messages
+from papertape.projections.site.messages import FAULTS_KEPT_MAX, HEARTBEAT, NOTES_KEPT_MAX, UnloggedContents, messages
 from papertape.projections.site.views import ALERTS_KEPT_MAX, Views
 from tests.alerts.given import CASES, alerts_of, last_alert
 from tests.alerts.random_log import lengths, random_log, seeds
@@ -21,7 +21,7 @@ def test_the_views_keep_the_very_alerts_that_the_notifier_sends(seed: int, lengt
 
 def test_a_start_is_told_with_what_the_log_cannot_know_of_it() -> None:
     events, note = CASES["start_after_crash"], "1,234 events replayed in 56 ms"
-    views, unlogged = Views(), Unlogged().with_note(len(events), note).with_note(1, "of another start")
+    views, unlogged = Views(), UnloggedContents().with_note(len(events), note).with_note(1, "of another start")
     fold([views], recorded(events))
     newest, *_, oldest = messages(views, unlogged)
     assert newest.html == last_alert(events, note).html
@@ -33,7 +33,9 @@ def test_what_no_event_stands_for_has_its_place_between_the_events() -> None:
     events = CASES["stop"]
     views, at = Views(), len(events) - 1
     fold([views], recorded(events))
-    unlogged = Unlogged().with_beat(at, 1, "<b>1,000.00 USDT</b>").with_fault(len(events), 2, "a fault", silent=False)
+    unlogged = (
+        UnloggedContents().with_beat(at, 1, "<b>1,000.00 USDT</b>").with_fault(len(events), 2, "a fault", silent=False)
+    )
     told = messages(views, unlogged)
     assert [one.kind for one in told[:3]] == ["fault", "stop", HEARTBEAT]
     assert (told[2].text, told[2].silent, told[0].silent) == ("1,000.00 USDT", True, False)
@@ -42,7 +44,7 @@ def test_what_no_event_stands_for_has_its_place_between_the_events() -> None:
 def test_as_of_an_event_nothing_is_told_that_came_later() -> None:
     events = CASES["daily"]
     log = recorded(events)
-    unlogged = Unlogged().with_beat(20, 1, "beat").with_fault(21, 1, "fault", silent=False).with_note(1, "note")
+    unlogged = UnloggedContents().with_beat(20, 1, "beat").with_fault(21, 1, "fault", silent=False).with_note(1, "note")
     for seq in range(1, len(log) + 1):
         views = Views()
         fold([views], log[:seq])
@@ -55,12 +57,12 @@ def test_as_of_an_event_nothing_is_told_that_came_later() -> None:
 
 
 def test_what_is_kept_has_a_limit_and_forgets_what_a_log_that_was_set_back_does_not_hold() -> None:
-    unlogged = Unlogged()
+    unlogged = UnloggedContents()
     for seq in range(1, 200):
         unlogged = (
             unlogged.with_note(seq, "note").with_fault(seq, seq, "fault", silent=False).with_beat(seq, seq, "beat")
         )
     assert (len(unlogged.notes), len(unlogged.faults)) == (NOTES_KEPT_MAX, FAULTS_KEPT_MAX)
-    assert unlogged.up_to(0) == Unlogged()
+    assert unlogged.up_to(0) == UnloggedContents()
     assert unlogged.up_to(195).heartbeat is None
     assert [one.seq for one in unlogged.up_to(195).faults] == [192, 193, 194, 195]

@@ -15,11 +15,11 @@ from papertape.cli.app import app
 from papertape.events.errors import UsageError
 from papertape.events.facts import Timing
 from papertape.events.log import Entry
-from papertape.projections.site.market_time import Moment
+from papertape.projections.site.market_time import MarketTimeCutoff
 from papertape.projections.site.views import Views
-from papertape.projections.telegram.answers import Answering, Outside, Ways
+from papertape.projections.telegram.answers import QueryHandler, ReplyChannel, RuntimeInfo
 from papertape.projections.telegram.asof import as_of
-from papertape.projections.telegram.parse import AsOf
+from papertape.projections.telegram.parse import AsOfQuery
 from tests.cli.written_log import entries, write_log
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, recorded
 from tests.projections.timeline_given import given as given_log
@@ -40,7 +40,7 @@ def log_of(rows: list[tuple[int, Timing]]) -> list[Event]:
 
 
 def by_moment(events: list[Event], at_ms: int) -> int | None:
-    moment, seq = Moment(at_ms), 0
+    moment, seq = MarketTimeCutoff(at_ms), 0
     for one in recorded(events):
         if not moment.takes(one):
             break
@@ -77,7 +77,7 @@ def test_the_timeline_and_the_chat_mean_the_same(rows: list[tuple[int, Timing]],
         tape = Tape(clock)
         tape.add(*events)
         try:
-            return (await as_of(AsOf(at_ms=at_ms), tape, len(events), _nobody)).views.seq
+            return (await as_of(AsOfQuery(at_ms=at_ms), tape, len(events), _nobody)).views.seq
         except UsageError:
             return None
 
@@ -125,10 +125,10 @@ def test_before_the_log_there_is_nothing_and_everybody_says_so(tmp_path: Path) -
         async def other(*_: object) -> None:
             raise AssertionError
 
-        answering = Answering(Views(), Outside(), tape, clock)
-        later = answering.answer(AsOf(at_ms=DAY_0_MS + 7 * MINUTE_MS), 3).later
+        answering = QueryHandler(Views(), RuntimeInfo(), tape, clock)
+        later = answering.answer(AsOfQuery(at_ms=DAY_0_MS + 7 * MINUTE_MS), 3).later
         assert later is not None
-        await later(Ways(post, other, other))
+        await later(ReplyChannel(post, other, other))
         return posted
 
     assert run(ask) == ["there is nothing to show of then: the log begins later, at 2025-01-01 00:10 UTC"]

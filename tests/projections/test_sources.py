@@ -15,13 +15,13 @@ from papertape.projections.persistence import code_version
 from papertape.projections.persistence.code_version import FOLDER, digest_of, files_of, imports_of, modules_of
 from papertape.projections.site.views import Views
 from papertape.projections.watchdog.anomalies import Anomalies
-from papertape.projections.watchdog.liveness import Vitals
+from papertape.projections.watchdog.liveness import Liveness
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-KEPT = (Alerts, Views, Vitals, Anomalies, Portfolio)
+KEPT = (Alerts, Views, Liveness, Anomalies, Portfolio)
 
 
 def parsed(path: Path) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from papertape.events.facts import GLOBAL_SCOPE, RunnerPaused
-from papertape.projections.folds.kill_switches import TRIPS_KEPT_MAX, Switches
+from papertape.projections.folds.kill_switches import TRIPS_KEPT_MAX, KillSwitches
 from papertape.projections.host import fold
 from tests.projections.tape import DAY_0_MS, HOUR_MS, configured, recorded, reset, tripped
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 TWO = (configured("a"), configured("b"))
 
 
-def switches(*events: Event) -> Switches:
-    view = Switches()
+def switches(*events: Event) -> KillSwitches:
+    view = KillSwitches()
     fold([view], recorded(events))
     return view
 

@@ -11,7 +11,7 @@ from papertape.events.bus import Bus
 from papertape.events.errors import LogDamaged
 from papertape.events.log import Entry
 from papertape.events.snapshots import SnapshotStore
-from papertape.projections.persistence.fold_store import Keeping
+from papertape.projections.persistence.fold_store import FoldStore
 from papertape.projections.site.checkpoints import DISTANCE_EVENTS_MIN
 from papertape.projections.site.views import Views
 from tests.events.tape import in_loop
@@ -30,10 +30,10 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self.folder, self.warnings = folder, list[str]()
 
-    def of(self, here: Given) -> Keeping:
+    def of(self, here: Given) -> FoldStore:
         """What keeps there the views of this log."""
         store = SnapshotStore(self.folder, self.warnings.append)
-        return Keeping(store, here.log.reader(), lambda: 0, self.warnings.append, events_min=100)
+        return FoldStore(store, here.log.reader(), lambda: 0, self.warnings.append, events_min=100)
 
     def files(self) -> list[Path]:
         return sorted(self.folder.glob("*.snapshot"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.events.facts import GLOBAL_SCOPE
-from papertape.projections.site.event_query import Found, Search, Wanted
+from papertape.projections.site.event_query import EventFilter, Search, SearchResult
 from tests.projections.tape import candle, closed, configured, opened, recorded, tripped
 
 if TYPE_CHECKING:
@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 
 def search(
-    wanted: Wanted, *events: Event, first: int = 1, before: int | None = None, limit: int = 10, **limits: int | bool
-) -> Found:
+    wanted: EventFilter,
+    *events: Event,
+    first: int = 1,
+    before: int | None = None,
+    limit: int = 10,
+    **limits: int | bool,
+) -> SearchResult:
     log = recorded(events)
     found = Search(wanted, {}, first, (before or len(log) + 1) - 1, limit, **limits)  # type: ignore[arg-type]
     while found.page is not None:
@@ -25,21 +30,21 @@ def search(
     return found.found
 
 
-def seqs(wanted: Wanted, *events: Event, before: int | None = None, limit: int = 10) -> object:
+def seqs(wanted: EventFilter, *events: Event, before: int | None = None, limit: int = 10) -> object:
     found = search(wanted, *events, before=before, limit=limit)
     return [one.seq for one in found.events], 0 if found.complete else found.from_seq
 
 
 def test_market_data_is_left_out_unless_everything_is_wanted() -> None:
-    assert seqs(Wanted(), configured(), candle(1, 100.0), opened()) == ([3, 1], 0)
-    assert seqs(Wanted(everything=True), configured(), candle(1, 100.0), opened()) == ([3, 2, 1], 0)
+    assert seqs(EventFilter(), configured(), candle(1, 100.0), opened()) == ([3, 1], 0)
+    assert seqs(EventFilter(everything=True), configured(), candle(1, 100.0), opened()) == ([3, 2, 1], 0)
 
 
 def test_the_newest_come_first_and_the_search_goes_on_where_it_stopped() -> None:
     events = [configured(), opened(), closed(1.0), opened(), closed(2.0)]
-    assert seqs(Wanted(), *events, limit=2) == ([5, 4], 4)
-    assert seqs(Wanted(), *events, before=4, limit=2) == ([3, 2], 2)
-    assert seqs(Wanted(), *events, before=2, limit=2) == ([1], 0)
+    assert seqs(EventFilter(), *events, limit=2) == ([5, 4], 4)
+    assert seqs(EventFilter(), *events, before=4, limit=2) == ([3, 2], 2)
+    assert seqs(EventFilter(), *events, before=2, limit=2) == ([1], 0)
 
 
 @pytest.mark.parametrize(("backward", "hit", "span"), [(True, 1, (1, 31)), (False, 31, (2, 31))])
@@ -48,17 +53,19 @@ def test_a_search_goes_on_to_the_first_hit_and_says_how_far_it_looked(
 ) -> None:
     quiet = [candle(n, 100.0) for n in range(30)]
     events = [configured(), *quiet] if backward else [configured(), *quiet[1:], opened()]
-    found = search(Wanted(), *events, first=1 if backward else 2, backward=backward, searched_max=5)
+    found = search(EventFilter(), *events, first=1 if backward else 2, backward=backward, searched_max=5)
     assert [one.seq for one in found.events] == [hit]
     assert (found.from_seq, found.to_seq, found.complete) == (*span, True)
 
 
 def test_a_search_in_vain_ends_at_its_limit_and_goes_on_from_there() -> None:
     events = [configured(), *(candle(n, 100.0) for n in range(30))]
-    first = search(Wanted(), *events, in_vain_max=10)
-    assert first == Found((), 22, 31, complete=False)
-    assert search(Wanted(), *events, before=first.from_seq, in_vain_max=10) == Found((), 12, 21, complete=False)
-    last = search(Wanted(), *events, before=12, in_vain_max=30)
+    first = search(EventFilter(), *events, in_vain_max=10)
+    assert first == SearchResult((), 22, 31, complete=False)
+    assert search(EventFilter(), *events, before=first.from_seq, in_vain_max=10) == SearchResult(
+        (), 12, 21, complete=False
+    )
+    last = search(EventFilter(), *events, before=12, in_vain_max=30)
     assert ([one.seq for one in last.events], last.from_seq, last.complete) == ([1], 1, True)
 
 
@@ -69,25 +76,25 @@ def test_what_is_found_far_away_ends_the_search() -> None:
         opened(),
         *(candle(n, 100.0) for n in range(10, 20)),
     ]
-    found = search(Wanted(), *events, searched_max=5)
+    found = search(EventFilter(), *events, searched_max=5)
     assert ([one.seq for one in found.events], found.from_seq, found.complete) == ([12], 12, False)
 
 
 def test_a_search_of_nothing_has_looked_at_nothing() -> None:
-    assert search(Wanted()) == Found((), 0, 0, complete=True)
+    assert search(EventFilter()) == SearchResult((), 0, 0, complete=True)
 
 
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
-        (Wanted(types=frozenset({"PositionClosed"})), [3]),
-        (Wanted(symbol="ETHUSDT"), [3]),
-        (Wanted(strategy="a"), [2, 1]),
-        (Wanted(strategy=GLOBAL_SCOPE), [4]),
-        (Wanted(text="b CLOSED"), [3]),
-        (Wanted(text="<script>"), []),
+        (EventFilter(types=frozenset({"PositionClosed"})), [3]),
+        (EventFilter(symbol="ETHUSDT"), [3]),
+        (EventFilter(strategy="a"), [2, 1]),
+        (EventFilter(strategy=GLOBAL_SCOPE), [4]),
+        (EventFilter(text="b CLOSED"), [3]),
+        (EventFilter(text="<script>"), []),
     ],
 )
-def test_events_are_chosen_by_type_symbol_strategy_and_words(wanted: Wanted, found: list[int]) -> None:
+def test_events_are_chosen_by_type_symbol_strategy_and_words(wanted: EventFilter, found: list[int]) -> None:
     events = [configured("a"), opened("a"), closed(1.0, "b", "ETHUSDT"), tripped(GLOBAL_SCOPE)]
     assert seqs(wanted, *events) == (found, 0)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from papertape.events.facts import GapFound
 from papertape.events.log import Recorded
-from papertape.projections.text.causes import CHAIN_LINKS_MAX, Condition, explained, why
+from papertape.projections.text.causes import CHAIN_LINKS_MAX, ConditionView, explained, why
 from tests.projections.tape import DAY_0_MS, candle, configured, opened, ordered
 
 if TYPE_CHECKING:
@@ -42,12 +42,16 @@ def test_conditions_come_from_whoever_can_explain_the_order() -> None:
     def in_force(strategy: str, seq: int) -> RunnerConfigured | None:
         return then if (strategy, seq) == ("momentum", 2) else None
 
-    def explain(order: OrderPlaced | OrderRejected, runner: RunnerConfigured | None) -> tuple[list[Condition], str]:
+    def explain(order: OrderPlaced | OrderRejected, runner: RunnerConfigured | None) -> tuple[list[ConditionView], str]:
         assert runner is then
-        return [Condition("adx_15m", order.readings["adx_15m"], ">=", 25.0, met=True)], "changed since"
+        return [ConditionView("adx_15m", order.readings["adx_15m"], ">=", 25.0, met=True)], "changed since"
 
     chain = explained(why(4, STORY.__getitem__, {}), in_force, explain)
-    assert [link.conditions for link in chain.links] == [(), (Condition("adx_15m", 31.5, ">=", 25.0, met=True),), ()]
+    assert [link.conditions for link in chain.links] == [
+        (),
+        (ConditionView("adx_15m", 31.5, ">=", 25.0, met=True),),
+        (),
+    ]
     assert [link.note for link in chain.links] == ["", "changed since", ""]
 
 

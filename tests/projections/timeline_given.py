@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from papertape.events.facts import Event
-    from papertape.projections.persistence.fold_store import Keeper
+    from papertape.projections.persistence.fold_store import FoldPersistence
 
 
 class Given:
@@ -31,7 +31,7 @@ class Given:
         self.timeline = self.over()
         self.events: list[Event] = []
 
-    def over(self, keeper: Keeper | None = None) -> LogTimeline:
+    def over(self, keeper: FoldPersistence | None = None) -> LogTimeline:
         """Another timeline over the same log."""
         return LogTimeline(lambda: (self.bus, LogThread(self.log.reader)), Views, keeper)
 

@@ -15,7 +15,7 @@ from papertape.engine.reducer.reducer import fold
 from papertape.engine.reducer.snapshot_codec import world_digest
 from papertape.engine.reducer.state import new_world
 from papertape.engine.research.backtest import RESET_BY, Backtest
-from papertape.engine.research.guarded import Outcome, run_tape
+from papertape.engine.research.guarded import TapeRunResult, run_tape
 from papertape.engine.research.plain import PlainEngine
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.engine.verify import verify
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from papertape.engine.kernel.risk_settings import Risk
+    from papertape.engine.kernel.risk_settings import RiskSettings
     from papertape.engine.research.guarded import TapeEngine
 
 pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")
@@ -53,18 +53,18 @@ FLAT_AFTER = 900
 DAYS = Recipe(7, symbols=2, candles=3 * 288 + 50, timeframe_ms=FIVE_MINUTES_MS, holes=2, long_holes=1)
 
 
-def settings(risk: Risk) -> dict[str, RunnerSettings]:
+def settings(risk: RiskSettings) -> dict[str, RunnerSettings]:
     """Everybody eager, under one risk."""
     return {name: RunnerSettings(EAGER[name], risk=risk) for name in BUILT_IN}
 
 
 @cache
-def run(risk: Risk, engine: type[TapeEngine]) -> tuple[Ending, Backtest]:
+def run(risk: RiskSettings, engine: type[TapeEngine]) -> tuple[Ending, Backtest]:
     """A run that goes on after trips, as bytes and as a backtest."""
     tape = market(DAYS)
     world = configured_world(tape.contracts, settings(risk))
     made = engine(world, tape)  # type: ignore[call-arg]
-    outcome: Outcome = run_tape(world, made, reset_by=RESET_BY)
+    outcome: TapeRunResult = run_tape(world, made, reset_by=RESET_BY)
     decided = [(int(item.fact), item.runner, encoded(item.event)) for item in outcome.decided]
     ending = Ending(decided, [bytes(memoryview(one)) for one in outcome.equities], state_of(world))
     events = configuration(STRATEGIES, tape.contracts, settings(risk))
@@ -83,7 +83,7 @@ def of(events: Sequence[Event], *kinds: type[Event]) -> list[Event]:
 
 
 @pytest.mark.parametrize("risk", LIMITS.values(), ids=LIMITS)
-def test_both_engines_go_on_alike_and_the_log_holds(risk: Risk) -> None:
+def test_both_engines_go_on_alike_and_the_log_holds(risk: RiskSettings) -> None:
     python, _ = run(risk, PlainEngine)
     compiled, made = run(risk, CompiledEngine)
     assert compiled == python
@@ -99,7 +99,7 @@ def test_both_engines_go_on_alike_and_the_log_holds(risk: Risk) -> None:
 
 
 @pytest.mark.parametrize("risk", LIMITS.values(), ids=LIMITS)
-def test_every_trip_is_reset_before_the_first_candle_of_the_next_utc_day(risk: Risk) -> None:
+def test_every_trip_is_reset_before_the_first_candle_of_the_next_utc_day(risk: RiskSettings) -> None:
     _, made = run(risk, PlainEngine)
     events = [entry.event for group in made.entries([]) for entry in group]
     standing: dict[str, int] = {}

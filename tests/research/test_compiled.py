@@ -24,7 +24,7 @@ from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world, examples
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from papertape.engine.kernel.risk_settings import Risk
+    from papertape.engine.kernel.risk_settings import RiskSettings
     from tests.core.random_market import RandomTape
 
 CAREFUL = replace(NO_LIMITS, max_session_loss_percent=3.0, max_risk_per_trade_percent=10.0)
@@ -34,7 +34,7 @@ EVERYTHING = Recipe(
 )
 
 
-def everybody(tape: RandomTape, risk: Risk) -> dict[str, RunnerSettings]:
+def everybody(tape: RandomTape, risk: RiskSettings) -> dict[str, RunnerSettings]:
     """All who can play on a tape; on minutes the built-in ones play beside the scripted one."""
     names = BUILT_IN if tape.contracts[0].timeframe_ms == FIVE_MINUTES_MS else ("scripted", *BUILT_IN)
     return eager(names, risk)
@@ -163,7 +163,7 @@ def test_all_four_strategies_together_are_the_same(recipe: Recipe) -> None:
 
 @pytest.mark.parametrize("long_holes", [0, 1])
 @pytest.mark.parametrize("risk", [NO_LIMITS, CAREFUL, ONE_FOR_ALL], ids=["no limits", "sessions", "global"])
-def test_a_market_with_everything_in_it_is_the_same(risk: Risk, long_holes: int) -> None:
+def test_a_market_with_everything_in_it_is_the_same(risk: RiskSettings, long_holes: int) -> None:
     tape = market(replace(EVERYTHING, long_holes=long_holes))
     assert_same_bits(tape, everybody(tape, risk), at_least=30)
 
@@ -180,7 +180,7 @@ def test_a_global_trip_that_takes_a_stretch_back_is_the_same(seed: int) -> None:
 
 @pytest.mark.parametrize("risk", [NO_LIMITS, CAREFUL, ONE_FOR_ALL], ids=["no limits", "sessions", "global"])
 @pytest.mark.parametrize("frame_ms", [60_000, FIVE_MINUTES_MS])
-def test_a_tape_decides_what_the_live_engine_decides(risk: Risk, frame_ms: int) -> None:
+def test_a_tape_decides_what_the_live_engine_decides(risk: RiskSettings, frame_ms: int) -> None:
     """The loop over a tape and `react`, fact by fact: the same decisions in the same order."""
     tape = market(replace(EVERYTHING, timeframe_ms=frame_ms, told_of=0.2, seed=12))
     settings = everybody(tape, risk)

@@ -26,8 +26,8 @@ from tests.support import NO_LIMITS, STRATEGIES, configured_world, examples
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from papertape.engine.kernel.risk_settings import Risk
-    from papertape.engine.reducer.state import World
+    from papertape.engine.kernel.risk_settings import RiskSettings
+    from papertape.engine.reducer.state import EngineState
     from papertape.engine.research.guarded import TapeEngine
     from papertape.engine.research.tape import Tape
 
@@ -35,9 +35,9 @@ SESSIONS = replace(NO_LIMITS, max_session_loss_percent=2.0, max_risk_per_trade_p
 GLOBAL = replace(NO_LIMITS, global_max_loss_percent=1.0, max_risk_per_trade_percent=50.0)
 
 
-def backtest_of(tape: Tape, risk: Risk, engine: type[PlainEngine | CompiledEngine]) -> Backtest:
+def backtest_of(tape: Tape, risk: RiskSettings, engine: type[PlainEngine | CompiledEngine]) -> Backtest:
     settings = eager(["scripted", "momentum"], risk)
-    world: World = configured_world(tape.contracts, settings)
+    world: EngineState = configured_world(tape.contracts, settings)
     made: TapeEngine = engine(world, tape)
     outcome = run_tape(world, made)
     events = configuration(STRATEGIES, tape.contracts, settings)
@@ -63,7 +63,7 @@ def ending(events: Iterable[Any], numbered: bool) -> tuple[Any, ...]:
 
 @examples(10)
 @given(recipes(told_of=0.05), st.sampled_from([NO_LIMITS, SESSIONS, GLOBAL]))
-def test_an_excerpt_ends_as_the_whole_run_does(recipe: Recipe, risk: Risk) -> None:
+def test_an_excerpt_ends_as_the_whole_run_does(recipe: Recipe, risk: RiskSettings) -> None:
     compile_once()
     # No file can say that a candle before the start came late.
     tape = market(replace(recipe, late_share=0.0 if recipe.warm_up else recipe.late_share))

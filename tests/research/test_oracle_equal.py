@@ -22,8 +22,8 @@ from tests.support import DAY_MS, FIVE_MINUTES_MS, NO_LIMITS, file_tape, needs_d
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from papertape.engine.kernel.risk_settings import Risk
-    from papertape.engine.research.guarded import Outcome
+    from papertape.engine.kernel.risk_settings import RiskSettings
+    from papertape.engine.research.guarded import TapeRunResult
     from papertape.events.facts import Event
     from tests.core.random_market import RandomTape
 
@@ -37,7 +37,7 @@ OFF: Settings = {
 }
 
 
-def our_file(outcome: Outcome) -> str:
+def our_file(outcome: TapeRunResult) -> str:
     """The trades file of a run."""
     trades, text = Trades(), io.StringIO()
     for seq, item in enumerate(outcome.decided, start=1):
@@ -52,7 +52,7 @@ def their_file(result: Result, folder: Path) -> str:
     return (folder / "oracle.csv").read_text(encoding="utf-8")
 
 
-def assert_same(outcome: Outcome, result: Result, folder: Path, at_least: int) -> None:
+def assert_same(outcome: TapeRunResult, result: Result, folder: Path, at_least: int) -> None:
     """The same file, letter by letter, and the same orders, refusals, cancellations and trips."""
     theirs = their_file(result, folder)
     assert our_file(outcome) == theirs
@@ -152,7 +152,7 @@ def test_open_interest(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- random markets
 
 
-def oracle_on(tape: RandomTape, risk: Risk) -> Result:
+def oracle_on(tape: RandomTape, risk: RiskSettings) -> Result:
     """The oracle over a random market, holes, late candles and all."""
     names = [contract.symbol for contract in tape.contracts]
     rows = [
@@ -180,7 +180,7 @@ def oracle_on(tape: RandomTape, risk: Risk) -> Result:
     return simulate(rows, rates, interest, BUILT_IN, given, tape.start_ms, base_ms=frame_ms, contracts=grids)
 
 
-def vars_of(risk: Risk) -> dict[str, float]:
+def vars_of(risk: RiskSettings) -> dict[str, float]:
     """The limits that these tests move."""
     names = (
         "max_session_loss_percent",

@@ -22,7 +22,7 @@ from tests.support import NO_LIMITS, configured_world, examples
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
     from papertape.engine.runner_settings import RunnerSettings
     from tests.core.random_market import RandomTape
 
@@ -38,7 +38,7 @@ def candles_only(recipe: Recipe) -> RandomTape:
     return tape
 
 
-def live(tape: RandomTape, settings: Mapping[str, RunnerSettings]) -> tuple[World, list[bytes], list[bytes]]:
+def live(tape: RandomTape, settings: Mapping[str, RunnerSettings]) -> tuple[EngineState, list[bytes], list[bytes]]:
     """The tape taken candle by candle: the world, the decisions, and every runner's equities."""
     world, decided = configured_world(tape.contracts, settings), []
     equities = [array("d") for _ in world.runners]

@@ -23,8 +23,8 @@ from tests.support import DIGEST, MINUTE_MS, STRATEGIES, configured_world, state
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from papertape.engine.reducer.state import World
-    from papertape.engine.research.guarded import Outcome, TapeEngine
+    from papertape.engine.reducer.state import EngineState
+    from papertape.engine.research.guarded import TapeEngine, TapeRunResult
     from papertape.engine.research.tape import Tape
     from papertape.events.facts import Event
 
@@ -71,7 +71,7 @@ def compile_once() -> None:
             run_tape(world, CompiledEngine(world, tape))
 
 
-def _ending(world: World, engine: TapeEngine) -> Ending:
+def _ending(world: EngineState, engine: TapeEngine) -> Ending:
     """Run and keep."""
     outcome = run_tape(world, engine)
     return Ending(
@@ -86,7 +86,7 @@ def encoded(event: Event) -> bytes:
     return msgspec.msgpack.encode(event)
 
 
-def outcome_of(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Outcome:
+def outcome_of(tape: Tape, settings: Mapping[str, RunnerSettings]) -> TapeRunResult:
     """The decisions of a tape, the fast way."""
     compile_once()
     world = configured_world(tape.contracts, settings)

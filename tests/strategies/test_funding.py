@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from papertape.engine.kernel.state import Decision, Desk, Market, Series
+from papertape.engine.kernel.state import Decision, Market, Series, SymbolState
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategies.funding import FUNDING_NORMAL, Parameters, Reading, State, enter, leave, settle
 from papertape.events.facts import OrderPlaced, OrderRejected
@@ -46,7 +46,7 @@ def ask(minutes: float, rate: float = NEGATIVE, since: int = 0, placed: int = -1
     settle(state, 0, rate, Parameters())
     state.since_ms = since
     market = Market(close_time_ms=int(minutes * MINUTE_MS), rate=rate, rate_time_ms=0)
-    desk = Desk(entry_placed_ms=placed)
+    desk = SymbolState(entry_placed_ms=placed)
     return enter(state, market, Series(), Series(), desk, Parameters(), decision), decision
 
 
@@ -90,12 +90,12 @@ def test_the_score_is_never_above_one(rate: float, score: float) -> None:
 )
 def test_it_leaves_when_the_rate_is_normal_and_known(rate: float, minutes: int, reason: int) -> None:
     market, decision = Market(close_time_ms=minutes * MINUTE_MS, rate=rate, rate_time_ms=0), Decision(reading=Reading())
-    assert leave(State(), market, Series(), Series(), Desk(), 0.0, Parameters(), decision) == reason
+    assert leave(State(), market, Series(), Series(), SymbolState(), 0.0, Parameters(), decision) == reason
 
 
 def test_without_any_settlement_nothing_is_known() -> None:
     decision = Decision(reading=Reading())
-    assert leave(State(), Market(), Series(), Series(), Desk(), 0.0, Parameters(), decision) == 0
+    assert leave(State(), Market(), Series(), Series(), SymbolState(), 0.0, Parameters(), decision) == 0
 
 
 def entries(

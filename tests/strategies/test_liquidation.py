@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.engine.kernel.series import watch_reading
-from papertape.engine.kernel.state import READINGS_MAX, Bar, Decision, Desk, Fact, Market, OpenInterest, Series
+from papertape.engine.kernel.state import READINGS_MAX, Bar, Decision, Fact, Market, OpenInterest, Series, SymbolState
 from papertape.engine.strategies.liquidation import (
     OPEN_INTEREST_FELL,
     Parameters,
@@ -40,13 +40,13 @@ class Crowd:
         """The side entered on a close."""
         self.market.close_time_ms, self.main.close = minute * MINUTE_MS, close
         decision = Decision(reading=Reading())
-        return enter(self.state, self.market, self.main, Series(), Desk(), parameters, decision)
+        return enter(self.state, self.market, self.main, Series(), SymbolState(), parameters, decision)
 
     def leaving(self, minute: int, parameters: Parameters = Parameters()) -> int:  # noqa: B008 - frozen
         """The reason it leaves for."""
         self.market.close_time_ms = minute * MINUTE_MS
         decision = Decision(reading=Reading())
-        return leave(self.state, self.market, self.main, Series(), Desk(), 0.0, parameters, decision)
+        return leave(self.state, self.market, self.main, Series(), SymbolState(), 0.0, parameters, decision)
 
 
 def risen(percent: float = 2.0) -> Crowd:

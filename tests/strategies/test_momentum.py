@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.engine.kernel.indicators import ADX_READY_ROW
-from papertape.engine.kernel.state import Adx, Atr, Decision, Desk, Extreme, Market, Series, VolumeAverage
+from papertape.engine.kernel.state import Adx, Atr, Decision, Extreme, Market, Series, SymbolState, VolumeAverage
 from papertape.engine.strategies.momentum import MOMENTUM_LOST, Parameters, Reading, State, enter, leave
 
 LONG: dict[str, Any] = {"row": 40, "close": 101.0, "atr": 0.2, "adx": 20.0, "volume": 2.1}
@@ -36,7 +36,7 @@ def fifteen(adx: float = 25.0, plus: float = 20.0, minus: float = 10.0, row: int
 def ask(main: Series, filtered: Series, parameters: Parameters = Parameters()) -> tuple[int, Decision]:  # noqa: B008
     """The side that is entered, over a range of 90 to 100, and its numbers."""
     decision, state = Decision(reading=Reading()), State(Extreme(100.0, 39), Extreme(90.0, 39))
-    return enter(state, Market(), main, filtered, Desk(), parameters, decision), decision
+    return enter(state, Market(), main, filtered, SymbolState(), parameters, decision), decision
 
 
 DOWN = fifteen(plus=10.0, minus=20.0)
@@ -91,4 +91,4 @@ def test_the_score_weighs_distance_volume_and_trend() -> None:
 )
 def test_it_leaves_when_the_trend_has_faded(changes: dict[str, Any], reason: int) -> None:
     decision = Decision(reading=Reading())
-    assert leave(State(), Market(), five(changes), fifteen(), Desk(), 0.0, Parameters(), decision) == reason
+    assert leave(State(), Market(), five(changes), fifteen(), SymbolState(), 0.0, Parameters(), decision) == reason

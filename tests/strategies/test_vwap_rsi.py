@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from papertape.engine.kernel.codes import REASON_CODES, REGIME_NAMES
 from papertape.engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW
-from papertape.engine.kernel.risk_settings import Risk, rules_of
+from papertape.engine.kernel.risk_settings import RiskSettings, rules_of
 from papertape.engine.kernel.stages import profit_after_costs
-from papertape.engine.kernel.state import Adx, Decision, Desk, Market, Position, Rsi, Series, VolumeAverage, Vwap
+from papertape.engine.kernel.state import Adx, Decision, Market, Position, Rsi, Series, SymbolState, VolumeAverage, Vwap
 from papertape.engine.kernel.strategy import NoState
 from papertape.engine.strategies.vwap_rsi import REGIME_CHANGE, RSI_EXIT, Parameters, Reading, enter, leave
 from tests.support import STRATEGIES
@@ -48,7 +48,7 @@ def fifteen(adx: float = 15.0, plus: float = 10.0, minus: float = 10.0, row: int
 def asked(main: Series, filtered: Series | None = None, parameters: Parameters = Parameters()) -> int:  # noqa: B008
     """The side that is entered."""
     decision = Decision(reading=Reading())
-    return enter(NoState(), Market(), main, filtered or fifteen(), Desk(), parameters, decision)
+    return enter(NoState(), Market(), main, filtered or fifteen(), SymbolState(), parameters, decision)
 
 
 BELOW_AT, ABOVE_AT = 100.0 * (1.0 - 0.3 / 100.0), 100.0 * (1.0 + 0.3 / 100.0)
@@ -119,9 +119,11 @@ def test_each_parameter_moves_its_condition(name: str, value: float) -> None:
 
 def test_the_score_weighs_exhaustion_distance_volume_and_trend() -> None:
     decision = Decision(reading=Reading())
-    assert enter(NoState(), Market(), five(rsi=15.0), fifteen(21.0, plus=20.0), Desk(), Parameters(), decision) == 1
+    assert (
+        enter(NoState(), Market(), five(rsi=15.0), fifteen(21.0, plus=20.0), SymbolState(), Parameters(), decision) == 1
+    )
     assert decision.score == pytest.approx(0.35 * 0.5 + 0.25 * 1.0 + 0.20 * (1.1 / 4.0) + 0.20)
-    enter(NoState(), Market(), five(rsi=15.0), fifteen(), Desk(), Parameters(), decision)
+    enter(NoState(), Market(), five(rsi=15.0), fifteen(), SymbolState(), Parameters(), decision)
     assert decision.score == pytest.approx(0.35 * 0.5 + 0.25 * 1.0 + 0.20 * (1.1 / 4.0) + 0.10)
     assert (decision.stop_fraction, decision.target_fraction) == (0.003, 0.008)
 
@@ -142,7 +144,7 @@ def test_the_score_weighs_exhaustion_distance_volume_and_trend() -> None:
     ],
 )
 def test_it_leaves_in_this_order(side: int, rsi: float, profit: float, regime: str, row: int, reason: int) -> None:
-    desk, main = Desk(position=Position(side=side)), five(rsi=rsi, regime=regime, row=row)
+    desk, main = SymbolState(position=Position(side=side)), five(rsi=rsi, regime=regime, row=row)
     decision = Decision(reading=Reading())
     assert leave(NoState(), Market(), main, fifteen(), desk, profit, Parameters(), decision) == reason
 
@@ -150,7 +152,7 @@ def test_it_leaves_in_this_order(side: int, rsi: float, profit: float, regime: s
 def test_the_profit_it_asks_for_is_after_all_costs_of_the_trade() -> None:
     """q*d*(X - E) - open fee + funding - q*X*t, where X is slipped and not rounded."""
     position = Position(side=1, quantity_base=2.0, entry_price_usdt=100.0, fee_usdt=0.12, funding_usdt=-0.5)
-    got = profit_after_costs(Desk(position=position), 101.0, 0.001, rules_of(Risk()))
+    got = profit_after_costs(SymbolState(position=position), 101.0, 0.001, rules_of(RiskSettings()))
     left_at = 101.0 * 0.999
     assert got == pytest.approx(2.0 * (left_at - 100.0) - 0.12 - 0.5 - 2.0 * left_at * 0.0006, abs=1e-12)
 

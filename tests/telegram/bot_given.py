@@ -15,10 +15,10 @@ from papertape.projections.host import fold
 from papertape.projections.site.views import Views
 from papertape.projections.telegram.bot import Bot
 from papertape.projections.telegram.client import TelegramClient
-from papertape.projections.telegram.poll import Gate
-from papertape.projections.telegram.secret import Token
+from papertape.projections.telegram.poll import ChatAllowlist
+from papertape.projections.telegram.secret import BotToken
 from papertape.sandbox.telegram.limits import UNLIMITED
-from papertape.sandbox.telegram.messages import Message
+from papertape.sandbox.telegram.messages import BotMessage
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.alerts.given import A_DAY, market
 from tests.projections.tape import recorded
@@ -70,13 +70,18 @@ class Rig:
 
     @asynccontextmanager
     async def running(
-        self, gate: Gate | None = None, commands: Commands | None = None, **more: Any
+        self, gate: ChatAllowlist | None = None, commands: Commands | None = None, **more: Any
     ) -> AsyncIterator[Bot]:
         """A bot at work; cut off at the end, as a crash would."""
-        client = TelegramClient(Token(self.twin.token), self.twin.api_url)
+        client = TelegramClient(BotToken(self.twin.token), self.twin.api_url)
         given: dict[str, Any] = {"source": self.tape, "bus": self.tape.bus, "clock": self.clock, **more}
         bot = Bot(
-            client, gate or Gate(CHAT_ID), commands or self.clerk, cursors=self.cursors, tell=self.told.append, **given
+            client,
+            gate or ChatAllowlist(CHAT_ID),
+            commands or self.clerk,
+            cursors=self.cursors,
+            tell=self.told.append,
+            **given,
         )
         task = asyncio.ensure_future(bot.run())
         try:
@@ -96,7 +101,7 @@ class Rig:
             assert self.clock.now_ms() < until_ms, (self.twin.texts[-4:], self.told)
             await asyncio.sleep(PATIENCE_S)
 
-    async def ask(self, text: str, **manner: Any) -> Message:
+    async def ask(self, text: str, **manner: Any) -> BotMessage:
         """Say something and wait for the answer."""
         before = len(self.twin.messages)
         self.twin.say(text, **manner)

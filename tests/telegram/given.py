@@ -16,7 +16,7 @@ from papertape.projections.alerts.alert import Alert, AlertKind
 from papertape.projections.telegram.address import ChatAddress
 from papertape.projections.telegram.client import TelegramClient
 from papertape.projections.telegram.delivery import Notifier
-from papertape.projections.telegram.secret import Token
+from papertape.projections.telegram.secret import BotToken
 from papertape.projections.telegram.text import escape
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
@@ -81,11 +81,11 @@ class Tape:
         return len(self.events)
 
     def read(self, after_seq: int, limit: int = 1_000) -> list[Recorded]:
-        """See `projections.host.Source`."""
+        """See `projections.host.EventSource`."""
         return self.events[after_seq : after_seq + limit]
 
     def hash_at(self, seq: int) -> bytes | None:
-        """See `projections.persistence.fold_store.Hashing`: each event is a row of its own."""
+        """See `projections.persistence.fold_store.RowHashReader`: each event is a row of its own."""
         return seq.to_bytes(32, "big") if 0 < seq <= len(self.events) else None
 
 
@@ -115,7 +115,7 @@ class Rig:
     @asynccontextmanager
     async def running(self, **more: Any) -> AsyncIterator[Notifier]:
         """A notifier at work; cut off at the end, as a crash would."""
-        client = TelegramClient(Token(self.twin.token), self.twin.api_url)
+        client = TelegramClient(BotToken(self.twin.token), self.twin.api_url)
         notifier = self.notifier(client, **more)
         task = asyncio.ensure_future(notifier.run())
         try:

@@ -10,13 +10,13 @@ from papertape.events.cursors import SqliteCursors
 from papertape.projections.telegram.address import ChatAddress
 from papertape.projections.telegram.client import TelegramClient
 from papertape.projections.telegram.delivery import Notifier
-from papertape.projections.telegram.rate_limit import Pace
-from papertape.projections.telegram.secret import Token
+from papertape.projections.telegram.rate_limit import MessageRateLimiter
+from papertape.projections.telegram.secret import BotToken
 from papertape.sandbox.telegram.twin import CHAT_ID
 from tests.telegram.given import Plain, Tape, news
 
 
-class Hurry(Pace):
+class Hurry(MessageRateLimiter):
     """As fast as it goes: there is more to kill."""
 
     def wait_s(self, *, urgent: bool = False, answers: bool = False) -> float:  # noqa: ARG002
@@ -29,7 +29,7 @@ async def main(api_url: str, token: str, file: str, alerts: str) -> None:
     tape.add(*[news("alert") for _ in range(int(alerts))])
     tape.bus.close()
     cursors = SqliteCursors(file)
-    client = TelegramClient(Token(token), api_url)
+    client = TelegramClient(BotToken(token), api_url)
     notifier = Notifier(
         tape,
         tape.bus,

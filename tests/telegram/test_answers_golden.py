@@ -14,13 +14,19 @@ import pytest
 from papertape.events.commands import Accepted
 from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.telegram import explain, replies
-from papertape.projections.telegram.commands import Asked, Refused, done_words, question, settled
+from papertape.projections.telegram.commands import (
+    CommandUnavailable,
+    ConfirmationPrompt,
+    done_words,
+    question,
+    settled,
+)
 from papertape.projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, TWICE
-from papertape.projections.telegram.parse import MENU, Wrong, request_of
+from papertape.projections.telegram.parse import MENU, InvalidRequest, request_of
 from papertape.projections.telegram.statistics import DeliveryStatistics
 from papertape.projections.text.causes import why
-from papertape.projections.watchdog.checks import Kind, Trouble
-from papertape.projections.watchdog.watchdog import DogView, RepairView
+from papertape.projections.watchdog.checks import AnomalyKind, DetectedProblem
+from papertape.projections.watchdog.watchdog import RepairView, WatchdogView
 from papertape.sandbox.telegram.html import parse
 from tests.alerts.given import BOTH_OPEN, BTC, GALA, MOVED, NOON_MS, candle, liquidated, lost, market, tripped
 from tests.projections.tape import HOUR_MS, MINUTE_MS, recorded
@@ -40,11 +46,11 @@ VIEWS["stopped"] = views_of(STOPPED)
 PARKED = DeliveryStatistics(
     sent=12, parked="sendMessage: 400 Bad Request: TOPIC_CLOSED", moved_to=-1_001_557_912_345, oldest_unsent_ms=HOUR_MS
 )
-DOG = DogView(
+DOG = WatchdogView(
     NOON_MS,
     120,
     (),
-    (Trouble(Kind.DISK_LOW, "disk", "0.80 GB are free, the limit is 1.00"),),
+    (DetectedProblem(AnomalyKind.DISK_LOW, "disk", "0.80 GB are free, the limit is 1.00"),),
     (RepairView(NOON_MS - MINUTE_MS, "data_stale", GALA, "subscribed again"),),
 )
 
@@ -64,10 +70,10 @@ def asked(said: str, name: str) -> str:
     views = VIEWS[name]
     act = request_of(said, views.strategies)
     assert act is not None
-    if isinstance(act, Wrong):
+    if isinstance(act, InvalidRequest):
         return explain.wrong_text(act)
     found = question(act, views)  # type: ignore[arg-type]
-    assert isinstance(found, Asked | Refused)
+    assert isinstance(found, ConfirmationPrompt | CommandUnavailable)
     return found.html
 
 

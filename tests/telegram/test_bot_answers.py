@@ -15,13 +15,13 @@ from papertape.events.log import Recorded
 from papertape.projections.folds.curve import EquityPoint
 from papertape.projections.site.views import Views
 from papertape.projections.telegram import explain, replies
-from papertape.projections.telegram.answers import Answering, Outside, Ways
+from papertape.projections.telegram.answers import QueryHandler, ReplyChannel, RuntimeInfo
 from papertape.projections.telegram.asof import as_of
-from papertape.projections.telegram.parse import MENU, AsOf
-from papertape.projections.telegram.pictures import Curve, nice_step, picture, total_of
+from papertape.projections.telegram.parse import MENU, AsOfQuery
+from papertape.projections.telegram.pictures import PlotSeries, nice_step, picture, total_of
 from papertape.projections.telegram.text import plain
-from papertape.projections.telegram.wire import Chat, Message
-from papertape.sandbox.telegram.faults import Fault
+from papertape.projections.telegram.wire import Chat, ChatMessage
+from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.messages import PNG
 from tests.alerts.given import BOTH_OPEN, BTC, MOVED, NOON_MS, candle, market
 from tests.events.tape import in_loop
@@ -71,7 +71,7 @@ def test_every_question_is_answered_with_what_the_views_say() -> None:
 def test_a_picture_follows_the_text_and_the_text_never_waits_for_it(said: str) -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
-            rig.twin.faults.on(Fault.SLOW, method="sendPhoto", value=9.0)
+            rig.twin.faults.on(TelegramFault.SLOW, method="sendPhoto", value=9.0)
             asked_ms = rig.clock.now_ms()
             assert (await rig.ask(said)).kind == "text"
             assert rig.clock.now_ms() - asked_ms < 1_000
@@ -87,7 +87,7 @@ def test_a_picture_follows_the_text_and_the_text_never_waits_for_it(said: str) -
 def test_more_pictures_than_anybody_wants_are_refused() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
-            rig.twin.faults.on(Fault.SLOW, method="sendPhoto", value=30.0)
+            rig.twin.faults.on(TelegramFault.SLOW, method="sendPhoto", value=30.0)
             for _ in range(8):
                 rig.twin.say("/arena")
             await rig.until(lambda: any("waiting already" in text for text in rig.twin.texts))
@@ -123,18 +123,18 @@ async def test_as_of_in_a_long_log_is_one_message_that_says_how_far_it_is_and_be
     log = recorded([*market(), *(candle(NOON_MS + minute * MINUTE_MS) for minute in range(8_000))])
     clock, said = ManualClock(), []
 
-    async def post(html: str) -> Message:
+    async def post(html: str) -> ChatMessage:
         said.append(html)
-        return Message(7, Chat(1))
+        return ChatMessage(7, Chat(1))
 
     async def edit(message_id: int, html: str) -> None:
         assert message_id == 7
         said.append(html)
 
-    answering = Answering(Views(), Outside(), SlowSource(log, clock), clock)
-    given = answering.answer(AsOf(seq=7_000), len(log))
+    answering = QueryHandler(Views(), RuntimeInfo(), SlowSource(log, clock), clock)
+    given = answering.answer(AsOfQuery(seq=7_000), len(log))
     assert given.later is not None and not given.html
-    await given.later(Ways(post, edit, photo=post))  # type: ignore[arg-type]
+    await given.later(ReplyChannel(post, edit, photo=post))  # type: ignore[arg-type]
     assert [line for line in said if "2,000 of 7,000" in line]
     assert 3 <= len(said) <= 10
     assert "as of #7000" in said[-1]
@@ -147,7 +147,7 @@ async def test_a_log_that_is_too_long_for_a_question_is_read_in_part_and_that_is
     async def told(_seq: int) -> None:
         """Nobody listens."""
 
-    found = await as_of(AsOf(seq=2_500), SlowSource(log, ManualClock()), len(log), told, events_max=1_500)
+    found = await as_of(AsOfQuery(seq=2_500), SlowSource(log, ManualClock()), len(log), told, events_max=1_500)
     assert not found.reached and found.views.seq == 1_500
     assert "longer than is read" in explain.as_of_text(found.views, reached=found.reached)
 
@@ -163,7 +163,7 @@ def test_why_follows_the_causes_in_the_log() -> None:
 
 
 def test_config_and_version_come_from_outside_in_as_many_parts_as_they_need() -> None:
-    outside = Outside(version=lambda: "9.9 <beta>", config=lambda: "key = '<&>'\n" * 800)
+    outside = RuntimeInfo(version=lambda: "9.9 <beta>", config=lambda: "key = '<&>'\n" * 800)
 
     async def use(rig: Rig) -> None:
         async with rig.running(outside=outside):
@@ -232,9 +232,9 @@ def test_it_follows_the_log_live() -> None:
 # ---------------------------------------------------------------- pictures
 
 
-def curve(name: str, results: list[float], capital: float = 10_000.0) -> Curve:
+def curve(name: str, results: list[float], capital: float = 10_000.0) -> PlotSeries:
     points = tuple(EquityPoint(DAY_0_MS + i * HOUR_MS, capital + result) for i, result in enumerate(results))
-    return Curve(name, capital, DAY_0_MS, DAY_0_MS + max(0, len(results) - 1) * HOUR_MS, points)
+    return PlotSeries(name, capital, DAY_0_MS, DAY_0_MS + max(0, len(results) - 1) * HOUR_MS, points)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def curve(name: str, results: list[float], capital: float = 10_000.0) -> Curve:
         [curve("<b>ⵣ\U0001d49c\n" * 9, [0.0, 1.0])],
     ],
 )
-def test_any_curves_become_a_picture_of_the_same_size(curves: list[Curve], tmp_path: Path) -> None:
+def test_any_curves_become_a_picture_of_the_same_size(curves: list[PlotSeries], tmp_path: Path) -> None:
     png = picture("equity by strategy", curves)
     assert png.startswith(PNG) and len(png) < 1_500_000
     path = tmp_path / "x.png"

@@ -9,8 +9,8 @@ import pytest
 from papertape.events.commands import Close, Command, Kill, Pause, Reset, Resume
 from papertape.events.facts import KillSwitchReset, KillSwitchTripped
 from papertape.projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, TWICE
-from papertape.projections.telegram.poll import Gate
-from papertape.sandbox.telegram.faults import Fault
+from papertape.projections.telegram.poll import ChatAllowlist
+from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.twin import CHAT_ID
 from tests.alerts.given import BOTH_OPEN, MOVED, NOON_MS, TRIP_SEQ, closed_gala, market, tripped
 from tests.telegram.bot_given import STRANGER, TELLING, Rig, rigged
@@ -108,7 +108,7 @@ def test_within_the_minute_it_still_counts() -> None:
 
 def test_another_allowed_user_cannot_confirm_or_cancel_and_the_one_who_asked_still_can() -> None:
     async def use(rig: Rig) -> None:
-        async with rig.running(Gate(CHAT_ID, (CHAT_ID, STRANGER))):
+        async with rig.running(ChatAllowlist(CHAT_ID, (CHAT_ID, STRANGER))):
             await rig.ask("/kill")
             for word in ("Confirm", "Cancel"):
                 assert await rig.pressed(word, STRANGER) == NOT_YOURS
@@ -237,8 +237,8 @@ def test_a_kill_while_telegram_answers_slowly_is_taken_before_it_hears_of_it() -
                 rig.twin.say("/status")
             rig.twin.say("/kill")
             await rig.until(lambda: any(message.buttons for message in rig.twin.messages))
-            rig.twin.faults.on(Fault.SLOW, method="sendMessage", value=12.0)
-            rig.twin.faults.on(Fault.SLOW, method="answerCallbackQuery", value=12.0)
+            rig.twin.faults.on(TelegramFault.SLOW, method="sendMessage", value=12.0)
+            rig.twin.faults.on(TelegramFault.SLOW, method="answerCallbackQuery", value=12.0)
             for _ in range(5):
                 rig.twin.say("/status")
             pressed_ms = rig.clock.now_ms()
@@ -252,7 +252,7 @@ def test_a_kill_while_telegram_answers_slowly_is_taken_before_it_hears_of_it() -
 def test_the_question_for_a_kill_overtakes_answers_that_wait() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
-            rig.twin.faults.on(Fault.SLOW, method="sendMessage", value=5.0)
+            rig.twin.faults.on(TelegramFault.SLOW, method="sendMessage", value=5.0)
             for _ in range(20):
                 rig.twin.say("/version")
             rig.twin.say("/kill")

@@ -18,9 +18,9 @@ from papertape.events.facts import (
 )
 from papertape.projections.telegram.bot import Bot
 from papertape.projections.telegram.client import TelegramClient
-from papertape.projections.telegram.poll import Gate
-from papertape.projections.telegram.rate_limit import Pace
-from papertape.projections.telegram.secret import Token
+from papertape.projections.telegram.poll import ChatAllowlist
+from papertape.projections.telegram.rate_limit import MessageRateLimiter
+from papertape.projections.telegram.secret import BotToken
 from papertape.projections.text.formats import money
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
     from papertape.engine.startup import Engine
     from papertape.events.sqlite_log import SqliteLogReader
-    from papertape.sandbox.telegram.messages import Message
+    from papertape.sandbox.telegram.messages import BotMessage
 
 
-class Eager(Pace):
+class Eager(MessageRateLimiter):
     """No pauses: the stand-in has no limits."""
 
     def wait_s(self, *, urgent: bool = False, answers: bool = False) -> float:  # noqa: ARG002
@@ -53,7 +53,7 @@ class Chatting:
     def __init__(self, twin: TelegramTwin) -> None:
         self.twin = twin
 
-    async def ask(self, text: str) -> Message:
+    async def ask(self, text: str) -> BotMessage:
         before = len(self.twin.messages)
         self.twin.say(text)
         await until(lambda: len(self.twin.messages) > before)
@@ -106,9 +106,19 @@ async def test_what_is_confirmed_in_the_chat_is_in_the_log_with_who_and_why(tmp_
         engine(settings(db), [listed("X")], ManualClock(), print) as made,
     ):
         await made.loop.take([candle(0, 100.0, BUY), candle(1, 100.0)])
-        client = TelegramClient(Token(twin.token), twin.api_url)
+        client = TelegramClient(BotToken(twin.token), twin.api_url)
         reader = made.log.reader()
-        bot = Bot(client, Gate(CHAT_ID), made.desk, reader, made.bus, MemoryCursors(), clock, print, pace=Eager(clock))
+        bot = Bot(
+            client,
+            ChatAllowlist(CHAT_ID),
+            made.desk,
+            reader,
+            made.bus,
+            MemoryCursors(),
+            clock,
+            print,
+            pace=Eager(clock),
+        )
         running, serving = asyncio.ensure_future(bot.run()), asyncio.ensure_future(made.desk.serve())
         try:
             await talk(made, reader, Chatting(twin))

@@ -10,10 +10,10 @@ import pytest
 from papertape.events.commands import Accepted, Command
 from papertape.events.errors import LogError
 from papertape.projections.site.ports import ConditionsView
-from papertape.projections.telegram.answers import Outside
-from papertape.projections.telegram.rate_limit import Pace
-from papertape.projections.telegram.reply_queue import Outbox
-from papertape.sandbox.telegram.faults import Fault
+from papertape.projections.telegram.answers import RuntimeInfo
+from papertape.projections.telegram.rate_limit import MessageRateLimiter
+from papertape.projections.telegram.reply_queue import ReplyQueue
+from papertape.sandbox.telegram.faults import TelegramFault
 from tests.telegram.bot_given import Rig, rigged
 
 
@@ -45,7 +45,7 @@ class BrokenDesk:
 @pytest.mark.parametrize(("said", "error"), [("/config", "TypeError"), ("/whynot gala", "ZeroDivisionError")])
 def test_who_asks_for_what_has_a_bug_is_told_and_the_chat_goes_on(said: str, error: str) -> None:
     async def use(rig: Rig) -> None:
-        async with rig.running(outside=Outside(config=broken, conditions=broken_later)) as bot:
+        async with rig.running(outside=RuntimeInfo(config=broken, conditions=broken_later)) as bot:
             for number in range(1, 4):
                 assert f"that failed: {error}" in (await rig.ask(said)).text
                 assert (await rig.ask("/version")).text.startswith("papertape")
@@ -82,8 +82,8 @@ def test_an_error_with_a_name_is_a_refusal_and_no_bug() -> None:
 
 def test_a_bug_while_telegram_is_away_is_told_when_it_is_back() -> None:
     async def use(rig: Rig) -> None:
-        async with rig.running(outside=Outside(config=broken)):
-            rig.twin.faults.on(Fault.SERVER_ERROR, method="sendMessage", times=2)
+        async with rig.running(outside=RuntimeInfo(config=broken)):
+            rig.twin.faults.on(TelegramFault.SERVER_ERROR, method="sendMessage", times=2)
             assert "that failed" in (await rig.ask("/config")).text
 
     rigged(use)
@@ -91,7 +91,7 @@ def test_a_bug_while_telegram_is_away_is_told_when_it_is_back() -> None:
 
 def test_an_errand_with_a_bug_is_over_and_the_next_ones_run() -> None:
     async def use(rig: Rig) -> None:
-        outbox = Outbox(Pace(rig.clock), rig.clock, rig.told.append)
+        outbox = ReplyQueue(MessageRateLimiter(rig.clock), rig.clock, rig.told.append)
         running = asyncio.ensure_future(outbox.run())
         done: list[str] = []
 

@@ -10,9 +10,9 @@ import pytest
 from papertape.events.cursors import SqliteCursors
 from papertape.events.facts import AnomalyRaised
 from papertape.projections.telegram.parse import MENU
-from papertape.projections.telegram.poll import Gate
-from papertape.sandbox.telegram.faults import Fault
-from papertape.sandbox.telegram.limits import Limits
+from papertape.projections.telegram.poll import ChatAllowlist
+from papertape.sandbox.telegram.faults import TelegramFault
+from papertape.sandbox.telegram.limits import ChatLimits
 from papertape.sandbox.telegram.twin import CHAT_ID
 from tests.alerts.given import BOTH_OPEN, NOON_MS, market
 from tests.telegram.bot_given import STRANGER, Rig, rigged
@@ -87,7 +87,7 @@ def test_a_press_in_an_inline_message_is_ignored() -> None:
 
 def test_in_a_group_only_named_users_count_and_other_bots_commands_are_theirs() -> None:
     async def use(rig: Rig) -> None:
-        async with rig.running(Gate(GROUP, (CHAT_ID,))):
+        async with rig.running(ChatAllowlist(GROUP, (CHAT_ID,))):
             assert (await rig.ask("/version@alert_bot", chat=GROUP)).chat_id == GROUP
             for text, user in (("/version@other_bot", CHAT_ID), ("hello", CHAT_ID), ("/version", STRANGER)):
                 rig.twin.say(text, user, GROUP)
@@ -98,7 +98,7 @@ def test_in_a_group_only_named_users_count_and_other_bots_commands_are_theirs() 
 
 def test_a_group_without_named_users_hears_nobody_and_says_so_locally() -> None:
     async def use(rig: Rig) -> None:
-        async with rig.running(Gate(GROUP)):
+        async with rig.running(ChatAllowlist(GROUP)):
             rig.twin.say("/kill", CHAT_ID, GROUP)
             await rig.silence()
             assert "allowed users" in rig.told[0]
@@ -109,7 +109,7 @@ def test_a_group_without_named_users_hears_nobody_and_says_so_locally() -> None:
 def test_an_update_that_comes_again_is_answered_once() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running() as bot:
-            rig.twin.faults.on(Fault.DUPLICATE_UPDATES, method="getUpdates")
+            rig.twin.faults.on(TelegramFault.DUPLICATE_UPDATES, method="getUpdates")
             for _ in range(3):
                 await rig.ask("/version")
             await rig.silence(60.0)
@@ -122,7 +122,7 @@ def test_a_press_that_comes_again_acts_once() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running() as bot:
             await rig.ask("/kill")
-            rig.twin.faults.on(Fault.DUPLICATE_UPDATES, method="getUpdates")
+            rig.twin.faults.on(TelegramFault.DUPLICATE_UPDATES, method="getUpdates")
             await rig.pressed("Confirm")
             await asyncio.sleep(60.0)
             assert bot.statistics().duplicates >= 1
@@ -173,9 +173,17 @@ def test_ids_that_jump_are_followed() -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault.SERVER_ERROR, Fault.BAD_GATEWAY, Fault.GARBAGE, Fault.RESET_BEFORE, Fault.HANGING, Fault.BUSY]
+    "fault",
+    [
+        TelegramFault.SERVER_ERROR,
+        TelegramFault.BAD_GATEWAY,
+        TelegramFault.GARBAGE,
+        TelegramFault.RESET_BEFORE,
+        TelegramFault.HANGING,
+        TelegramFault.BUSY,
+    ],
 )
-def test_when_telegram_fails_asking_goes_on_with_pauses_and_hears_what_was_said_meanwhile(fault: Fault) -> None:
+def test_when_telegram_fails_asking_goes_on_with_pauses_and_hears_what_was_said_meanwhile(fault: TelegramFault) -> None:
     async def use(rig: Rig) -> None:
         rig.twin.faults.on(fault, for_s=600.0)
         async with rig.running():
@@ -192,7 +200,7 @@ def test_when_telegram_fails_asking_goes_on_with_pauses_and_hears_what_was_said_
 def test_another_poller_is_told_once_and_waited_for() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running() as bot:
-            rig.twin.faults.on(Fault.CONFLICT, method="getUpdates", for_s=300.0)
+            rig.twin.faults.on(TelegramFault.CONFLICT, method="getUpdates", for_s=300.0)
             await rig.ask("/version")
             await asyncio.sleep(320.0)
             assert 5 <= bot.statistics().conflicts <= 60
@@ -218,7 +226,7 @@ def test_a_webhook_is_taken_away() -> None:
 
 def test_a_refused_token_is_tried_once_an_hour_with_one_line_and_nothing_else() -> None:
     async def use(rig: Rig) -> None:
-        rig.twin.faults.on(Fault.UNAUTHORIZED)
+        rig.twin.faults.on(TelegramFault.UNAUTHORIZED)
         async with rig.running() as bot:
             await asyncio.sleep(3_500.0)
             assert len(rig.twin.received) == 1
@@ -253,13 +261,13 @@ def test_it_keeps_to_the_limits_of_a_chat() -> None:
             await rig.until(lambda: len(rig.twin.messages) == 15)
             assert rig.twin.statistics.limited == 0
 
-    rigged(use, OPEN, limits=Limits())
+    rigged(use, OPEN, limits=ChatLimits())
 
 
 def test_the_end_of_the_log_ends_it_after_the_last_answer() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
-            rig.twin.faults.on(Fault.SLOW, method="sendMessage", value=2.0)
+            rig.twin.faults.on(TelegramFault.SLOW, method="sendMessage", value=2.0)
             rig.twin.say("/version")
             await asyncio.sleep(0.5)
             rig.tape.bus.close()
@@ -272,15 +280,17 @@ def test_the_end_of_the_log_ends_it_after_the_last_answer() -> None:
 def test_a_refused_text_is_sent_without_tags() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
-            rig.twin.faults.on(Fault.PARSE, method="sendMessage", times=1)
+            rig.twin.faults.on(TelegramFault.PARSE, method="sendMessage", times=1)
             answer = await rig.ask("/version")
             assert not answer.parse_mode and answer.text.startswith("papertape")
 
     rigged(use, OPEN)
 
 
-@pytest.mark.parametrize("fault", [Fault.BUSY, Fault.SERVER_ERROR, Fault.RESET_BEFORE, Fault.TIMEOUT_AFTER])
-def test_an_answer_that_fails_is_tried_again_and_a_kill_meanwhile_is_taken(fault: Fault) -> None:
+@pytest.mark.parametrize(
+    "fault", [TelegramFault.BUSY, TelegramFault.SERVER_ERROR, TelegramFault.RESET_BEFORE, TelegramFault.TIMEOUT_AFTER]
+)
+def test_an_answer_that_fails_is_tried_again_and_a_kill_meanwhile_is_taken(fault: TelegramFault) -> None:
     async def use(rig: Rig) -> None:
         async with rig.running() as bot:
             await rig.ask("/kill")
@@ -297,7 +307,7 @@ def test_an_answer_that_fails_is_tried_again_and_a_kill_meanwhile_is_taken(fault
 def test_an_answer_that_nobody_takes_is_dropped_and_counted() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running() as bot:
-            rig.twin.faults.on(Fault.SERVER_ERROR, method="sendMessage", for_s=600.0)
+            rig.twin.faults.on(TelegramFault.SERVER_ERROR, method="sendMessage", for_s=600.0)
             rig.twin.say("/version")
             await rig.until(lambda: bot.statistics().unsent == 1)
             await asyncio.sleep(600.0)

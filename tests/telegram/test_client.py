@@ -23,9 +23,9 @@ from papertape.projections.telegram.errors import (
     TelegramUnreachable,
     TokenRefused,
 )
-from papertape.projections.telegram.secret import Token
-from papertape.projections.telegram.wire import BotCommand, Key
-from papertape.sandbox.telegram.faults import Fault
+from papertape.projections.telegram.secret import BotToken
+from papertape.projections.telegram.wire import BotCommand, InlineKeyboardButton
+from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.canary import CANARY
@@ -39,7 +39,7 @@ Use = Callable[[TelegramClient, TelegramTwin], Awaitable[None]]
 def used(use: Use, token: str = CANARY, **manner: Any) -> TelegramTwin:
     async def main(clock: VirtualClock) -> TelegramTwin:
         async with TelegramTwin(clock, token=CANARY, limits=UNLIMITED, **manner) as twin:
-            client = TelegramClient(Token(token), twin.api_url)
+            client = TelegramClient(BotToken(token), twin.api_url)
             await use(client, twin)
             await client.close()
         return twin
@@ -51,7 +51,7 @@ def test_messages_with_buttons_are_sent_and_edited() -> None:
     async def use(client: TelegramClient, twin: TelegramTwin) -> None:
         assert (await client.get_me()).is_bot
         sent = await client.send_message(
-            CHAT_ID, "<b>stop?</b> \ud800", keyboard=[[Key("CONFIRM", "kill:1")]], silent=True
+            CHAT_ID, "<b>stop?</b> \ud800", keyboard=[[InlineKeyboardButton("CONFIRM", "kill:1")]], silent=True
         )
         assert (sent.chat.id, sent.text) == (CHAT_ID, "stop? \ufffd")
         assert twin.button("CONFIRM").data == "kill:1"
@@ -82,7 +82,7 @@ def test_updates_are_polled_confirmed_and_answered() -> None:
         await client.delete_webhook()
         first = twin.say("/status", forward_origin={"type": "user"})
         twin.update("message", {"message_id": "a text where a number belongs"})
-        await client.send_message(CHAT_ID, "?", keyboard=[[Key("yes", "1")]])
+        await client.send_message(CHAT_ID, "?", keyboard=[[InlineKeyboardButton("yes", "1")]])
         pressed = twin.press(twin.button("yes"), user=7)
         message, strange, query = await client.get_updates(0)
         assert message.message is not None
@@ -107,22 +107,22 @@ def test_the_menu_is_filled() -> None:
     used(use)
 
 
-ERRORS: list[tuple[Fault, type[TelegramError]]] = [
-    (Fault.BUSY, TelegramBusy),
-    (Fault.SERVER_ERROR, TelegramUnreachable),
-    (Fault.BAD_GATEWAY, TelegramUnreachable),
-    (Fault.GARBAGE, TelegramUnreachable),
-    (Fault.RESET_BEFORE, TelegramUnreachable),
-    (Fault.RESET_AFTER, TelegramUnreachable),
-    (Fault.HANGING, TelegramUnreachable),
-    (Fault.TIMEOUT_AFTER, TelegramUnreachable),
-    (Fault.UNAUTHORIZED, TokenRefused),
-    (Fault.NOT_FOUND, TokenRefused),
-    (Fault.FORBIDDEN, ChatRefused),
-    (Fault.CONFLICT, PollConflict),
-    (Fault.BAD_REQUEST, RequestRefused),
-    (Fault.PARSE, EntitiesRefused),
-    (Fault.MIGRATED, ChatMigrated),
+ERRORS: list[tuple[TelegramFault, type[TelegramError]]] = [
+    (TelegramFault.BUSY, TelegramBusy),
+    (TelegramFault.SERVER_ERROR, TelegramUnreachable),
+    (TelegramFault.BAD_GATEWAY, TelegramUnreachable),
+    (TelegramFault.GARBAGE, TelegramUnreachable),
+    (TelegramFault.RESET_BEFORE, TelegramUnreachable),
+    (TelegramFault.RESET_AFTER, TelegramUnreachable),
+    (TelegramFault.HANGING, TelegramUnreachable),
+    (TelegramFault.TIMEOUT_AFTER, TelegramUnreachable),
+    (TelegramFault.UNAUTHORIZED, TokenRefused),
+    (TelegramFault.NOT_FOUND, TokenRefused),
+    (TelegramFault.FORBIDDEN, ChatRefused),
+    (TelegramFault.CONFLICT, PollConflict),
+    (TelegramFault.BAD_REQUEST, RequestRefused),
+    (TelegramFault.PARSE, EntitiesRefused),
+    (TelegramFault.MIGRATED, ChatMigrated),
 ]
 
 
@@ -133,15 +133,15 @@ async def failed(client: TelegramClient) -> TelegramError:
 
 
 @pytest.mark.parametrize(("fault", "kind"), ERRORS)
-def test_every_failure_has_its_name(fault: Fault, kind: type[TelegramError]) -> None:
+def test_every_failure_has_its_name(fault: TelegramFault, kind: type[TelegramError]) -> None:
     async def use(client: TelegramClient, twin: TelegramTwin) -> None:
-        twin.faults.on(fault, value=30 if fault is Fault.BUSY else None)
+        twin.faults.on(fault, value=30 if fault is TelegramFault.BUSY else None)
         error = await failed(client)
         assert type(error) is kind
         if isinstance(error, TelegramBusy):
             assert error.retry_after_s == 30
         if isinstance(error, TelegramUnreachable):
-            assert error.may_have_acted is (fault is not Fault.SERVER_ERROR)
+            assert error.may_have_acted is (fault is not TelegramFault.SERVER_ERROR)
 
     used(use)
 
@@ -170,12 +170,12 @@ def test_the_token_appears_nowhere() -> None:
         for fault, _ in ERRORS:
             twin.faults.on(fault, times=1)
             errors.append(await failed(client))
-        twin.faults.on(Fault.BAD_REQUEST, value=f"what does https://x/bot{CANARY}/y or {CANARY} mean", times=1)
+        twin.faults.on(TelegramFault.BAD_REQUEST, value=f"what does https://x/bot{CANARY}/y or {CANARY} mean", times=1)
         errors.append(await failed(client))
         await twin.down()
         errors.append(await failed(client))
         for address in ("nonsense", "http://127.0.0.1:1"):
-            other = TelegramClient(Token(CANARY), address)
+            other = TelegramClient(BotToken(CANARY), address)
             errors.append(await failed(other))
             await other.close()
         for error in errors:

@@ -10,27 +10,27 @@ from msgspec.structs import replace
 from papertape.events.commands import Accepted
 from papertape.events.facts import GLOBAL_SCOPE, DataRefused, FeedLost, OrderRejected, SymbolSuspended
 from papertape.events.log import Recorded
-from papertape.projections.site.ports import ConditionsView, Readiness
+from papertape.projections.site.ports import ConditionsView, ReadinessView
 from papertape.projections.site.views import Views
 from papertape.projections.telegram import explain, replies, results
-from papertape.projections.telegram.commands import Asked, done_words, question, settled, who_of
+from papertape.projections.telegram.commands import ConfirmationPrompt, done_words, question, settled, who_of
 from papertape.projections.telegram.parse import (
     Act,
-    AskClose,
-    AskKill,
-    AskPause,
-    AskReset,
-    AskResume,
-    Wrong,
+    CloseCommand,
+    InvalidRequest,
+    KillCommand,
+    PauseCommand,
+    ResetCommand,
+    ResumeCommand,
     request_of,
 )
 from papertape.projections.telegram.statistics import DeliveryStatistics
 from papertape.projections.telegram.text import plain, split
-from papertape.projections.text.causes import Condition, why
+from papertape.projections.text.causes import ConditionView, why
 from papertape.projections.text.formats import gain, gain_percent, money, price, signed, utc
 from papertape.projections.text.reasons import reason_words
-from papertape.projections.watchdog.checks import Kind, Trouble
-from papertape.projections.watchdog.watchdog import DogView, RepairView
+from papertape.projections.watchdog.checks import AnomalyKind, DetectedProblem
+from papertape.projections.watchdog.watchdog import RepairView, WatchdogView
 from papertape.sandbox.telegram.html import parse, utf16_units
 from tests.alerts.given import BOTH_OPEN, BTC, GALA, MOVED, NOON_MS, market
 from tests.alerts.random_log import lengths, pools, random_log, seeds
@@ -153,10 +153,10 @@ def test_risk_is_what_the_positions_may_lose() -> None:
 
 
 def test_health_shows_what_the_watchdog_sees_and_whether_alerts_go_out() -> None:
-    trouble = Trouble(Kind.DISK_LOW, "disk", "1 GB <free>")
-    covered = Trouble(Kind.DATA_STALE, GALA, "left alone", covered=True)
+    trouble = DetectedProblem(AnomalyKind.DISK_LOW, "disk", "1 GB <free>")
+    covered = DetectedProblem(AnomalyKind.DATA_STALE, GALA, "left alone", covered=True)
     repair = RepairView(NOON_MS, "data_stale", GALA, "subscribed again")
-    dog = DogView(NOON_MS, 12, (), (trouble, covered), (repair,))
+    dog = WatchdogView(NOON_MS, 12, (), (trouble, covered), (repair,))
     delivery = DeliveryStatistics(sent=7, parked="blocked", oldest_unsent_ms=65_000)
     html = explain.health_text(WITH_POSITIONS, dog, delivery, ["commits take 1.2 ms"], NOON_MS + 20_000)
     holds(html, "2 wrong", "1 GB <free>", "looked 20s ago, 12 times", "subscribed again", "alerts sent 7", "1m")
@@ -174,11 +174,11 @@ def test_whynot_says_of_each_strategy_what_the_log_knows() -> None:
     holds(explain.why_not_text(views, BTC), "not tradable since", "its candles are missing", "#9")
     holds(explain.why_not_text(views, BTC), f"last LONG refused: {reason_words('max_positions')}", "looked last at")
     holds(explain.why_not_text(views, GALA), "vwap_rsi holds SHORT since #11", "no signal so far")
-    met = (Condition("adx <14>", 31.5, ">", 25.0, met=True),)
+    met = (ConditionView("adx <14>", 31.5, ">", 25.0, met=True),)
     side = ConditionsView("momentum", BTC, "short", 9, NOON_MS, True, met, (), ("one <entry> only",))
     holds(explain.why_not_text(views, BTC, [side]), "SHORT: 1 of 1 met #9", "✓ adx <14>: 31.5 > 25", "one <entry> only")
     assert "SHORT: 1 of 1" not in explain.why_not_text(views, GALA, [replace(side, strategy="vwap_rsi")])
-    early = replace(side, readiness=(Readiness(300_000, 28, 28, 0), Readiness(900_000, 13, 28, NOON_MS)))
+    early = replace(side, readiness=(ReadinessView(300_000, 28, 28, 0), ReadinessView(900_000, 13, 28, NOON_MS)))
     holds(explain.why_not_text(views, BTC, [early]), f"13 of 28 candles of 15m, ready {utc(NOON_MS)}")
     assert "28 of 28" not in explain.why_not_text(views, BTC, [early])
     silent = replace(side, explained=False, conditions=())
@@ -277,12 +277,19 @@ def every_answer(views: Views) -> list[str]:
 def every_question(views: Views, reason: str) -> list[str]:
     """What is asked before each command."""
     ids = [one.opened_seq for one in views.portfolio.positions()]
-    acts: list[Act] = [AskKill(GLOBAL_SCOPE, reason), AskClose(None, reason), AskClose(0, reason)]
-    acts += [AskPause("all", reason), *(AskClose(seq, reason) for seq in ids)]
+    acts: list[Act] = [KillCommand(GLOBAL_SCOPE, reason), CloseCommand(None, reason), CloseCommand(0, reason)]
+    acts += [PauseCommand("all", reason), *(CloseCommand(seq, reason) for seq in ids)]
     for one in views.strategies:
-        acts += [AskPause(one, reason), AskResume(one, reason), AskReset(one, reason), AskKill(one, reason)]
+        acts += [
+            PauseCommand(one, reason),
+            ResumeCommand(one, reason),
+            ResetCommand(one, reason),
+            KillCommand(one, reason),
+        ]
     asked = [question(act, views) for act in acts]
-    return [one.html for one in asked] + [settled(one.html, reason, "✓") for one in asked if isinstance(one, Asked)]
+    return [one.html for one in asked] + [
+        settled(one.html, reason, "✓") for one in asked if isinstance(one, ConfirmationPrompt)
+    ]
 
 
 def test_reasons_and_words_of_exchanges_are_shown_as_text() -> None:
@@ -312,6 +319,6 @@ def test_no_name_and_no_reason_breaks_an_answer(seed: int, length: int, pool: li
 def test_whatever_is_asked_is_shown_as_text(command: str, said: str) -> None:
     for words in (said, f"<b>{said}"):
         found = request_of(command + words, ("momentum",))
-        if isinstance(found, Wrong):
+        if isinstance(found, InvalidRequest):
             parse(explain.wrong_text(found))
     parse(explain.config_text(said))

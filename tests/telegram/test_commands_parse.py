@@ -9,21 +9,21 @@ from hypothesis import strategies as st
 from papertape.projections.telegram.parse import (
     MENU,
     NO_REASON,
-    AskClose,
-    AskKill,
-    AskPause,
-    AskReset,
-    AskResume,
-    AsOf,
-    Daily,
-    LastEvents,
-    LastTrades,
-    Profit,
+    AsOfQuery,
+    CauseQuery,
+    CloseCommand,
+    DailyResultsQuery,
+    InvalidRequest,
+    KillCommand,
+    NoPositionQuery,
+    PauseCommand,
+    ProfitQuery,
+    RecentEventsQuery,
+    RecentTradesQuery,
     Request,
-    Show,
-    Why,
-    WhyNot,
-    Wrong,
+    ResetCommand,
+    ResumeCommand,
+    SummaryQuery,
     request_of,
 )
 from papertape.projections.telegram.text import utf16_units
@@ -36,41 +36,41 @@ NAMES = ("momentum", "vwap_rsi", "Odd")
 @pytest.mark.parametrize(
     ("said", "request_"),
     [
-        ("/status", Show("status")),
-        (" /STATUS@Alert_Bot  ", Show("status")),
-        ("/start", Show("help")),
-        ("/profit", Profit()),
-        ("/profit 7", Profit(7)),
-        ("/profit 99999", Profit(400)),
-        ("/daily", Daily(7)),
-        ("/daily 3", Daily(3)),
-        ("/trades 1000", LastTrades(50)),
-        ("/log\n20", LastEvents(20)),
-        ("/why 4711", Why(4711)),
-        ("/why #4711", Why(4711)),
-        ("/whynot btc", WhyNot("btc")),
-        ("/asof 12", AsOf(seq=12)),
-        ("/asof 2025-01-01", AsOf(at_ms=DAY_0_MS)),
-        ("/asof 2025-01-01 01:00 UTC", AsOf(at_ms=DAY_0_MS + HOUR_MS)),
-        ("/asof 2025-01-01T02:00+01:00", AsOf(at_ms=DAY_0_MS + HOUR_MS)),
-        ("/pause", AskPause("all", NO_REASON)),
-        ("/pause MOMENTUM", AskPause("momentum", NO_REASON)),
-        ("/pause odd news", AskPause("Odd", "news")),
-        ("/pause all the news", AskPause("all", "the news")),
-        ('/pause "because of the news"', AskPause("all", "because of the news")),
-        ("/pause “momentum is odd”", AskPause("all", "momentum is odd")),
-        ("/pause momentum 'a reason'", AskPause("momentum", "a reason")),
-        ("/resume vwap_rsi", AskResume("vwap_rsi", NO_REASON)),
-        ("/close all", AskClose(None, NO_REASON)),
-        ("/close 17 enough", AskClose(17, "enough")),
-        ("/kill", AskKill("global", NO_REASON)),
-        ("/kill all is lost", AskKill("global", "is lost")),
-        ("/kill global is lost", AskKill("global", "is lost")),
-        ("/kill MOMENTUM", AskKill("momentum", NO_REASON)),
-        ("/kill momentum is odd", AskKill("momentum", "is odd")),
-        ("/kill 'momentum is odd'", AskKill("global", "momentum is odd")),
-        ("/kill everything is odd", AskKill("global", "everything is odd")),
-        ("/reset global looked at it", AskReset("global", "looked at it")),
+        ("/status", SummaryQuery("status")),
+        (" /STATUS@Alert_Bot  ", SummaryQuery("status")),
+        ("/start", SummaryQuery("help")),
+        ("/profit", ProfitQuery()),
+        ("/profit 7", ProfitQuery(7)),
+        ("/profit 99999", ProfitQuery(400)),
+        ("/daily", DailyResultsQuery(7)),
+        ("/daily 3", DailyResultsQuery(3)),
+        ("/trades 1000", RecentTradesQuery(50)),
+        ("/log\n20", RecentEventsQuery(20)),
+        ("/why 4711", CauseQuery(4711)),
+        ("/why #4711", CauseQuery(4711)),
+        ("/whynot btc", NoPositionQuery("btc")),
+        ("/asof 12", AsOfQuery(seq=12)),
+        ("/asof 2025-01-01", AsOfQuery(at_ms=DAY_0_MS)),
+        ("/asof 2025-01-01 01:00 UTC", AsOfQuery(at_ms=DAY_0_MS + HOUR_MS)),
+        ("/asof 2025-01-01T02:00+01:00", AsOfQuery(at_ms=DAY_0_MS + HOUR_MS)),
+        ("/pause", PauseCommand("all", NO_REASON)),
+        ("/pause MOMENTUM", PauseCommand("momentum", NO_REASON)),
+        ("/pause odd news", PauseCommand("Odd", "news")),
+        ("/pause all the news", PauseCommand("all", "the news")),
+        ('/pause "because of the news"', PauseCommand("all", "because of the news")),
+        ("/pause “momentum is odd”", PauseCommand("all", "momentum is odd")),
+        ("/pause momentum 'a reason'", PauseCommand("momentum", "a reason")),
+        ("/resume vwap_rsi", ResumeCommand("vwap_rsi", NO_REASON)),
+        ("/close all", CloseCommand(None, NO_REASON)),
+        ("/close 17 enough", CloseCommand(17, "enough")),
+        ("/kill", KillCommand("global", NO_REASON)),
+        ("/kill all is lost", KillCommand("global", "is lost")),
+        ("/kill global is lost", KillCommand("global", "is lost")),
+        ("/kill MOMENTUM", KillCommand("momentum", NO_REASON)),
+        ("/kill momentum is odd", KillCommand("momentum", "is odd")),
+        ("/kill 'momentum is odd'", KillCommand("global", "momentum is odd")),
+        ("/kill everything is odd", KillCommand("global", "everything is odd")),
+        ("/reset global looked at it", ResetCommand("global", "looked at it")),
     ],
 )
 def test_what_is_meant(said: str, request_: Request) -> None:
@@ -115,19 +115,19 @@ def test_what_is_meant(said: str, request_: Request) -> None:
 )
 def test_what_is_wrong_comes_with_what_to_write_instead(said: str, instead: str) -> None:
     found = request_of(said, NAMES)
-    assert isinstance(found, Wrong)
+    assert isinstance(found, InvalidRequest)
     assert instead in found.instead
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "kill", "reset"])
 def test_a_name_that_does_not_exist_is_refused_with_the_nearest_one(verb: str) -> None:
     found = request_of(f"/{verb} vwap_rsy", NAMES)
-    assert isinstance(found, Wrong)
+    assert isinstance(found, InvalidRequest)
     assert found.why == "there is no strategy 'vwap_rsy'; did you mean vwap_rsi?"
 
 
 def test_a_kill_is_never_refused_while_no_strategy_is_known_yet() -> None:
-    assert request_of("/kill momentum", ()) == AskKill("global", "momentum")
+    assert request_of("/kill momentum", ()) == KillCommand("global", "momentum")
 
 
 def test_a_command_for_another_bot_is_not_ours() -> None:
@@ -137,7 +137,7 @@ def test_a_command_for_another_bot_is_not_ours() -> None:
 def test_every_entry_of_the_menu_is_understood() -> None:
     for name in MENU:
         found = request_of(f"/{name} 7", NAMES)
-        assert not isinstance(found, Wrong) or "there is no command" not in found.why
+        assert not isinstance(found, InvalidRequest) or "there is no command" not in found.why
 
 
 @examples(300)

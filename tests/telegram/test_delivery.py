@@ -8,10 +8,10 @@ import pytest
 
 from papertape.events.cursors import MemoryCursors
 from papertape.projections.telegram.delivery_queues import PAGE_EVENTS_MAX, REMEMBER_EVENTS
-from papertape.projections.telegram.rate_limit import Pace
+from papertape.projections.telegram.rate_limit import MessageRateLimiter
 from papertape.projections.telegram.text import REPEAT_MARK
-from papertape.sandbox.telegram.faults import Fault
-from papertape.sandbox.telegram.limits import Limits
+from papertape.sandbox.telegram.faults import TelegramFault
+from papertape.sandbox.telegram.limits import ChatLimits
 from tests.telegram.given import Rig, news, noise, rigged, trip
 from tests.twins.given import START_MS
 
@@ -69,7 +69,7 @@ def test_at_most_twenty_a_minute_and_never_a_burst() -> None:
         assert rig.twin.statistics.limited == 0
         assert rig.seqs() == [*range(61, 91), *range(1, 61)]
 
-    rigged(use, limits=Limits())
+    rigged(use, limits=ChatLimits())
 
 
 def test_a_kill_switch_overtakes_a_hundred_others() -> None:
@@ -87,7 +87,7 @@ def test_a_kill_switch_overtakes_a_hundred_others() -> None:
                 assert len(rig.tape.events) - len(rig.twin.messages) >= 60
         return sorted(waits)
 
-    waits = rigged(use, limits=Limits())
+    waits = rigged(use, limits=ChatLimits())
     assert waits[98] < 2_000, waits
 
 
@@ -96,7 +96,7 @@ def test_a_kill_switch_does_not_wait_for_a_conversation() -> None:
 
     async def use(rig: Rig) -> list[int]:
         waits: list[int] = []
-        pace = Pace(rig.clock)
+        pace = MessageRateLimiter(rig.clock)
         rig.tape.add(*[news() for _ in range(100)])
 
         async def answer() -> None:
@@ -123,7 +123,7 @@ def test_a_kill_switch_does_not_wait_for_a_conversation() -> None:
 
 def test_a_kill_switch_is_the_next_message_of_a_slow_telegram() -> None:
     async def use(rig: Rig) -> None:
-        rig.twin.faults.on(Fault.SLOW, value=2.0)
+        rig.twin.faults.on(TelegramFault.SLOW, value=2.0)
         rig.tape.add(*[news() for _ in range(20)])
         async with rig.running():
             await rig.sent(3)
@@ -137,7 +137,7 @@ def test_a_kill_switch_is_the_next_message_of_a_slow_telegram() -> None:
 
 def test_a_request_to_wait_is_obeyed_by_everybody() -> None:
     async def use(rig: Rig) -> None:
-        rig.twin.faults.on(Fault.BUSY, times=1, value=90)
+        rig.twin.faults.on(TelegramFault.BUSY, times=1, value=90)
         rig.tape.add(news())
         async with rig.running():
             await asyncio.sleep(5)
@@ -155,9 +155,17 @@ def test_a_request_to_wait_is_obeyed_by_everybody() -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault.SERVER_ERROR, Fault.BAD_GATEWAY, Fault.GARBAGE, Fault.RESET_BEFORE, Fault.HANGING, None]
+    "fault",
+    [
+        TelegramFault.SERVER_ERROR,
+        TelegramFault.BAD_GATEWAY,
+        TelegramFault.GARBAGE,
+        TelegramFault.RESET_BEFORE,
+        TelegramFault.HANGING,
+        None,
+    ],
 )
-def test_while_telegram_is_away_alerts_wait_in_the_log(fault: Fault | None) -> None:
+def test_while_telegram_is_away_alerts_wait_in_the_log(fault: TelegramFault | None) -> None:
     async def use(rig: Rig) -> None:
         if fault is None:
             await rig.twin.down()
@@ -179,14 +187,14 @@ def test_while_telegram_is_away_alerts_wait_in_the_log(fault: Fault | None) -> N
             assert notifier.statistics().oldest_unsent_ms == 0
         assert [text.split()[0] for text in rig.twin.texts] == ["3", "1", "2"]
         assert "answers again" in rig.told[1]
-        sure = fault in (Fault.SERVER_ERROR, None)
+        sure = fault in (TelegramFault.SERVER_ERROR, None)
         assert sum(REPEAT_MARK in text for text in rig.twin.texts) == (0 if sure else 2)
 
     rigged(use)
 
 
-@pytest.mark.parametrize("fault", [Fault.TIMEOUT_AFTER, Fault.RESET_AFTER])
-def test_after_a_lost_answer_the_repeat_is_marked(fault: Fault) -> None:
+@pytest.mark.parametrize("fault", [TelegramFault.TIMEOUT_AFTER, TelegramFault.RESET_AFTER])
+def test_after_a_lost_answer_the_repeat_is_marked(fault: TelegramFault) -> None:
     async def use(rig: Rig) -> None:
         rig.twin.faults.on(fault, times=1)
         rig.tape.add(news("a"), news("b"))
@@ -200,7 +208,7 @@ def test_after_a_lost_answer_the_repeat_is_marked(fault: Fault) -> None:
 
 def test_html_that_is_not_understood_goes_as_plain_text() -> None:
     async def use(rig: Rig) -> None:
-        rig.twin.faults.on(Fault.PARSE)
+        rig.twin.faults.on(TelegramFault.PARSE)
         rig.tape.add(news("a < b"), news("c"))
         async with rig.running():
             await rig.sent(2)

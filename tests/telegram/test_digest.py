@@ -13,8 +13,8 @@ from papertape.events.log import Recorded
 from papertape.projections.alerts.alert import Alert
 from papertape.projections.telegram.digest import URGENT_SINGLE_MAX
 from papertape.projections.telegram.text import REPEAT_MARK
-from papertape.sandbox.telegram.faults import Fault
-from papertape.sandbox.telegram.limits import Limits
+from papertape.sandbox.telegram.faults import TelegramFault
+from papertape.sandbox.telegram.limits import ChatLimits
 from tests.telegram.given import HOUR_S, Plain, Rig, Tape, news, noise, rigged, trip
 from tests.twins.given import START_MS
 
@@ -38,13 +38,15 @@ class Seqs:
         return f"digest {self.seqs}"
 
 
-def away(rig: Rig, fault: Fault | None) -> None:
+def away(rig: Rig, fault: TelegramFault | None) -> None:
     if fault is not None:
         rig.twin.faults.on(fault)
 
 
-@pytest.mark.parametrize("fault", [Fault.HANGING, pytest.param(Fault.BAD_GATEWAY, marks=pytest.mark.slow), None])
-def test_a_day_without_telegram_ends_in_one_digest_within_a_minute(fault: Fault | None) -> None:
+@pytest.mark.parametrize(
+    "fault", [TelegramFault.HANGING, pytest.param(TelegramFault.BAD_GATEWAY, marks=pytest.mark.slow), None]
+)
+def test_a_day_without_telegram_ends_in_one_digest_within_a_minute(fault: TelegramFault | None) -> None:
     async def use(rig: Rig) -> None:
         async with rig.running(digest=Seqs) as notifier:
             rig.tape.add(news())
@@ -69,12 +71,12 @@ def test_a_day_without_telegram_ends_in_one_digest_within_a_minute(fault: Fault 
             assert notifier.statistics().lag_events == 0
         assert len(rig.told) == 3
 
-    rigged(use, limits=Limits())
+    rigged(use, limits=ChatLimits())
 
 
 def test_urgent_alerts_come_one_by_one_before_the_digest_which_holds_the_others() -> None:
     async def use(rig: Rig) -> None:
-        rig.twin.faults.on(Fault.SERVER_ERROR)
+        rig.twin.faults.on(TelegramFault.SERVER_ERROR)
         rig.tape.add(news(), *[trip() for _ in range(30)], news())
         async with rig.running(digest=Seqs):
             await asyncio.sleep(2 * HOUR_S)
@@ -92,12 +94,12 @@ def test_urgent_alerts_come_one_by_one_before_the_digest_which_holds_the_others(
             await rig.sent(URGENT_SINGLE_MAX + 2)
         assert rig.twin.texts[-1] == "35 manual"
 
-    rigged(use, limits=Limits())
+    rigged(use, limits=ChatLimits())
 
 
 def test_urgent_alerts_alone_may_need_a_digest_too() -> None:
     async def use(rig: Rig) -> None:
-        rig.twin.faults.on(Fault.SERVER_ERROR)
+        rig.twin.faults.on(TelegramFault.SERVER_ERROR)
         rig.tape.add(*[trip() for _ in range(URGENT_SINGLE_MAX + 3)])
         async with rig.running(digest=Seqs):
             await asyncio.sleep(2 * HOUR_S)
@@ -113,7 +115,7 @@ def test_a_digest_that_is_refused_as_html_goes_as_plain_text_and_one_that_got_lo
     async def use(rig: Rig) -> None:
         rig.tape.add(news(), news())
         await asyncio.sleep(2 * HOUR_S)
-        rig.twin.faults.on(Fault.PARSE, times=1)
+        rig.twin.faults.on(TelegramFault.PARSE, times=1)
         async with rig.running(digest=Seqs):
             await rig.sent(1)
             assert rig.twin.messages[0].parse_mode == ""
@@ -121,7 +123,7 @@ def test_a_digest_that_is_refused_as_html_goes_as_plain_text_and_one_that_got_lo
             await asyncio.sleep(0)
         rig.twin.messages.clear()
         await asyncio.sleep(2 * HOUR_S)
-        rig.twin.faults.on(Fault.RESET_AFTER, method="sendMessage", times=1)
+        rig.twin.faults.on(TelegramFault.RESET_AFTER, method="sendMessage", times=1)
         async with rig.running(digest=Seqs):
             await rig.sent(2)
         assert rig.twin.texts == ["digest [3]", f"digest [3]\n{REPEAT_MARK}"]
@@ -133,7 +135,7 @@ def test_a_question_that_is_refused_is_asked_again_with_pauses() -> None:
     async def use(rig: Rig) -> None:
         rig.tape.add(news())
         await asyncio.sleep(2 * HOUR_S)
-        rig.twin.faults.on(Fault.BAD_REQUEST, method="getMe")
+        rig.twin.faults.on(TelegramFault.BAD_REQUEST, method="getMe")
         async with rig.running(digest=Seqs):
             await asyncio.sleep(600)
             assert 10 <= len(rig.twin.received) <= 40
@@ -220,7 +222,7 @@ def test_the_day_costs_a_fold_of_each_event_and_no_more() -> None:
         return fold
 
     async def use(rig: Rig) -> None:
-        rig.twin.faults.on(Fault.SERVER_ERROR)
+        rig.twin.faults.on(TelegramFault.SERVER_ERROR)
         reads = _Reads(rig.tape.read)
         rig.tape.add(*[news() for _ in range(500)])
         async with rig.running(alerts=counted, digest=Counting, reader=reads):

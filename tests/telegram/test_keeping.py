@@ -10,9 +10,9 @@ import pytest
 
 from papertape.events.snapshots import SnapshotStore
 from papertape.projections.alerts.derive import Alerts
-from papertape.projections.persistence.fold_store import KEEP_MS_MIN, Keeping
-from papertape.projections.telegram.file_notifier import QuietNotifier
-from papertape.sandbox.telegram.faults import Fault
+from papertape.projections.persistence.fold_store import KEEP_MS_MIN, FoldStore
+from papertape.projections.telegram.file_notifier import FileNotifier
+from papertape.sandbox.telegram.faults import TelegramFault
 from tests.alerts.given import CASES, recorded
 from tests.telegram.given import Rig, Tape, rigged
 from tests.twins.given import START_MS
@@ -40,9 +40,9 @@ class Read(list[int]):
         return self._tape.read(after_seq, limit)
 
 
-def keeping(folder: Path, tape: Tape, clock: VirtualClock) -> Keeping:
+def keeping(folder: Path, tape: Tape, clock: VirtualClock) -> FoldStore:
     store = SnapshotStore(folder, print)
-    return Keeping(store, tape, clock.now_ms, print, events_min=EVENTS_MIN)
+    return FoldStore(store, tape, clock.now_ms, print, events_min=EVENTS_MIN)
 
 
 def whole() -> list[str]:
@@ -68,7 +68,7 @@ async def told_in_lives(rig: Rig, folder: Path, lives: int, *, dead_in: int = -1
         source = Read(rig.tape)
         keeper = keeping(folder, rig.tape, rig.clock)
         if life == dead_in:
-            rig.twin.faults.on(Fault.SERVER_ERROR)
+            rig.twin.faults.on(TelegramFault.SERVER_ERROR)
         async with rig.running(reader=source, alerts=Alerts, keeper=keeper):
             for event in STORY[life * share : (life + 1) * share]:
                 rig.tape.add(event)
@@ -110,7 +110,7 @@ def test_without_a_token_lines_go_on_too(tmp_path: Path) -> None:
             tape.bus = type(tape.bus)(begin_seq)
             keeper = keeping(tmp_path, tape, clock)
             source = Read(tape)
-            quiet = QuietNotifier(source, tape.bus, Alerts(), told.append, begin_after_seq=begin_seq, keeper=keeper)
+            quiet = FileNotifier(source, tape.bus, Alerts(), told.append, begin_after_seq=begin_seq, keeper=keeper)
             tape.add(*half)
             tape.bus.close()
             await quiet.run()

@@ -9,8 +9,8 @@ import pytest
 
 from papertape.events.cursors import Cursors, MemoryCursors, SqliteCursors
 from papertape.projections.telegram.address import ChatAddress
-from papertape.projections.telegram.poll import Gate
-from papertape.sandbox.telegram.faults import Fault
+from papertape.projections.telegram.poll import ChatAllowlist
+from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.twin import CHAT_ID
 from tests.telegram import bot_given
 from tests.telegram.given import HOUR_S, Rig, news, rigged, trip
@@ -74,7 +74,7 @@ def test_the_new_id_survives_a_restart_and_is_dropped_with_the_configured_one(tm
 def test_an_id_that_no_group_can_have_become_is_not_followed(new_id: int) -> None:
     async def use(rig: Rig) -> None:
         rig.configured_id = GROUP
-        rig.twin.faults.on(Fault.MIGRATED, value=new_id)
+        rig.twin.faults.on(TelegramFault.MIGRATED, value=new_id)
         rig.tape.add(trip())
         async with rig.running() as notifier:
             await asyncio.sleep(HOUR_S)
@@ -105,7 +105,7 @@ def test_a_supergroup_that_is_said_to_move_again_is_parked_and_not_followed_in_c
 def test_commands_are_taken_from_the_new_chat_and_answered_there() -> None:
     async def use(rig: bot_given.Rig) -> None:
         address = ChatAddress(GROUP, rig.cursors, rig.told.append)
-        async with rig.running(Gate(GROUP, (CHAT_ID,)), address=address) as bot:
+        async with rig.running(ChatAllowlist(GROUP, (CHAT_ID,)), address=address) as bot:
             assert (await rig.ask("/version", chat=GROUP)).chat_id == GROUP
             rig.twin.move(GROUP, SUPERGROUP)
             assert (await rig.ask("/version", chat=GROUP)).chat_id == SUPERGROUP
@@ -124,7 +124,7 @@ def test_commands_are_taken_from_the_new_chat_and_answered_there() -> None:
 def test_the_message_that_a_group_moved_counts_only_where_it_is_the_owner_s(chat: int, goes_to: int) -> None:
     async def use(rig: bot_given.Rig) -> None:
         address = ChatAddress(GROUP, rig.cursors, rig.told.append)
-        async with rig.running(Gate(GROUP, (CHAT_ID,)), address=address):
+        async with rig.running(ChatAllowlist(GROUP, (CHAT_ID,)), address=address):
             rig.twin.move(chat, SUPERGROUP, says_so=True)
             await asyncio.sleep(5.0)
             assert address.id == goes_to

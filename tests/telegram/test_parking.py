@@ -18,8 +18,8 @@ from papertape.projections.telegram.errors import (
 )
 from papertape.projections.telegram.parking import CHAT_S_MAX, TOKEN_S_MAX
 from papertape.projections.telegram.refusals import error_of
-from papertape.projections.telegram.wire import Envelope, Parameters
-from papertape.sandbox.telegram.faults import Fault
+from papertape.projections.telegram.wire import ResponseParameters, TelegramEnvelope
+from papertape.sandbox.telegram.faults import TelegramFault
 from tests.telegram.given import HOUR_S, Rig, news, noise, rigged, trip
 
 OF_THE_CHAT = [
@@ -78,8 +78,8 @@ OF_THE_REQUEST: dict[str, type[TelegramError]] = {
 }
 
 
-def named(code: int, words: str, parameters: Parameters = Parameters()) -> TelegramError:  # noqa: B008 - it is frozen.
-    envelope = Envelope(ok=False, error_code=code, description=words, parameters=parameters)
+def named(code: int, words: str, parameters: ResponseParameters = ResponseParameters()) -> TelegramError:  # noqa: B008 - it is frozen.
+    envelope = TelegramEnvelope(ok=False, error_code=code, description=words, parameters=parameters)
     return error_of("sendMessage", envelope, words, code, "")
 
 
@@ -98,7 +98,7 @@ def test_a_code_says_more_than_words() -> None:
     assert type(named(401, "Unauthorized")) is TokenRefused
     assert type(named(404, "Not Found")) is TokenRefused
     assert type(named(404, "Not Found: PEER_ID_INVALID")) is ChatRefused
-    moved = named(400, "Bad Request: in other words", Parameters(migrate_to_chat_id=-100_5))
+    moved = named(400, "Bad Request: in other words", ResponseParameters(migrate_to_chat_id=-100_5))
     assert isinstance(moved, ChatMigrated) and moved.chat_id == -100_5
     slow = named(420, "SLOWMODE_WAIT_17")
     assert isinstance(slow, TelegramBusy) and slow.retry_after_s == 17
@@ -109,7 +109,9 @@ def test_alerts_that_the_chat_does_not_take_for_a_day_are_parked_with_one_line_a
     words: str | None,
 ) -> None:
     async def use(rig: Rig) -> None:
-        rig.twin.faults.on(Fault.FORBIDDEN if words is None else Fault.BAD_REQUEST, method="sendMessage", value=words)
+        rig.twin.faults.on(
+            TelegramFault.FORBIDDEN if words is None else TelegramFault.BAD_REQUEST, method="sendMessage", value=words
+        )
         rig.tape.add(trip("first"))
         async with rig.running() as notifier:
             await asyncio.sleep(20 * HOUR_S)
@@ -128,7 +130,9 @@ def test_alerts_that_the_chat_does_not_take_for_a_day_are_parked_with_one_line_a
 
 def test_a_right_that_comes_back_soon_is_used_soon() -> None:
     async def use(rig: Rig) -> None:
-        rig.twin.faults.on(Fault.BAD_REQUEST, value="not enough rights to send text messages to the chat", for_s=5.0)
+        rig.twin.faults.on(
+            TelegramFault.BAD_REQUEST, value="not enough rights to send text messages to the chat", for_s=5.0
+        )
         rig.tape.add(trip())
         async with rig.running():
             await rig.sent(1, within_s=10)
@@ -136,8 +140,8 @@ def test_a_right_that_comes_back_soon_is_used_soon() -> None:
     rigged(use)
 
 
-@pytest.mark.parametrize("fault", [Fault.UNAUTHORIZED, Fault.NOT_FOUND])
-def test_a_refused_token_parks_with_one_line_and_is_tried_once_an_hour(fault: Fault) -> None:
+@pytest.mark.parametrize("fault", [TelegramFault.UNAUTHORIZED, TelegramFault.NOT_FOUND])
+def test_a_refused_token_parks_with_one_line_and_is_tried_once_an_hour(fault: TelegramFault) -> None:
     async def use(rig: Rig) -> None:
         rig.twin.faults.on(fault, for_s=10 * HOUR_S - 60)
         async with rig.running() as notifier:
@@ -154,7 +158,9 @@ def test_a_refused_token_parks_with_one_line_and_is_tried_once_an_hour(fault: Fa
 
 def test_words_that_nobody_knows_park_too_when_the_chat_takes_nothing_else_either() -> None:
     async def use(rig: Rig) -> None:
-        rig.twin.faults.on(Fault.BAD_REQUEST, method="sendMessage", value="SOMETHING_NEW_2031", for_s=5 * HOUR_S)
+        rig.twin.faults.on(
+            TelegramFault.BAD_REQUEST, method="sendMessage", value="SOMETHING_NEW_2031", for_s=5 * HOUR_S
+        )
         rig.tape.add(trip("kept"), news("too"))
         async with rig.running() as notifier:
             await asyncio.sleep(0.5 * HOUR_S)
@@ -173,7 +179,7 @@ def test_words_that_nobody_knows_park_too_when_the_chat_takes_nothing_else_eithe
 @pytest.mark.parametrize("seconds", [1.5, 2.5, 3.5, 4.5, 6.5, 9.5])
 def test_words_that_nobody_knows_lose_nothing_whenever_they_end(seconds: float) -> None:
     async def use(rig: Rig) -> None:
-        rig.twin.faults.on(Fault.BAD_REQUEST, method="sendMessage", value="SOMETHING_NEW_2031", for_s=seconds)
+        rig.twin.faults.on(TelegramFault.BAD_REQUEST, method="sendMessage", value="SOMETHING_NEW_2031", for_s=seconds)
         rig.tape.add(trip("kept"))
         async with rig.running() as notifier:
             await asyncio.sleep(60)
@@ -185,7 +191,7 @@ def test_words_that_nobody_knows_lose_nothing_whenever_they_end(seconds: float) 
 
 def test_a_text_that_is_poison_holds_nobody_up_and_leaves_a_notice_and_a_record() -> None:
     async def use(rig: Rig) -> None:
-        rig.twin.faults.on(Fault.POISON, value="poison")
+        rig.twin.faults.on(TelegramFault.POISON, value="poison")
         rig.tape.add(news("before"), news("poison"), news("after"))
         async with rig.running() as notifier:
             await rig.sent(3, within_s=30)
@@ -204,7 +210,7 @@ def test_a_text_that_is_poison_holds_nobody_up_and_leaves_a_notice_and_a_record(
 
 def test_a_poisoned_digest_leaves_a_notice_too() -> None:
     async def use(rig: Rig) -> None:
-        rig.twin.faults.on(Fault.POISON, value="the digest")
+        rig.twin.faults.on(TelegramFault.POISON, value="the digest")
         rig.tape.add(news(), news(), noise())
         await asyncio.sleep(2 * HOUR_S)
         async with rig.running(digest=Named) as notifier:
@@ -233,7 +239,7 @@ def test_a_text_that_telegram_finds_too_long_goes_in_halves_with_nothing_missing
     async def use(rig: Rig) -> None:
         words = " ".join(f"word{number}" for number in range(300))
         rig.tape.add(news(words), news("next"))
-        rig.twin.faults.on(Fault.BAD_REQUEST, method="sendMessage", value="message is too long", times=2)
+        rig.twin.faults.on(TelegramFault.BAD_REQUEST, method="sendMessage", value="message is too long", times=2)
         async with rig.running() as notifier:
             await asyncio.sleep(60)
             assert (notifier.statistics().sent, notifier.statistics().skipped) == (2, 0)
@@ -247,7 +253,7 @@ def test_after_a_crash_between_two_halves_nothing_is_missing() -> None:
     async def use(rig: Rig) -> None:
         words = " ".join(f"word{number}" for number in range(300))
         rig.tape.add(news(words))
-        rig.twin.faults.on(Fault.BAD_REQUEST, method="sendMessage", value="message is too long", times=1)
+        rig.twin.faults.on(TelegramFault.BAD_REQUEST, method="sendMessage", value="message is too long", times=1)
         async with rig.running():
             await rig.sent(1)
         async with rig.running():

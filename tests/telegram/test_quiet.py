@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from papertape.projections.telegram.file_notifier import QuietNotifier
+from papertape.projections.telegram.file_notifier import FileNotifier
 from tests.telegram.given import Plain, Tape, news, noise, trip
 from tests.twins.given import START_MS
 from tests.twins.virtual_time import VirtualClock, run
@@ -14,7 +14,7 @@ def test_every_alert_is_one_line_without_tags() -> None:
     async def main(clock: VirtualClock) -> None:
         tape, told = Tape(clock), []
         tape.add(news("old"))
-        quiet = QuietNotifier(tape, tape.bus, Plain(), told.append)
+        quiet = FileNotifier(tape, tape.bus, Plain(), told.append)
         task = asyncio.ensure_future(quiet.run())
         await asyncio.sleep(1)
         tape.add(news("a < b\nand more"), noise(), trip())
@@ -32,7 +32,7 @@ def test_it_begins_where_it_is_told_to() -> None:
         tape, told = Tape(clock), []
         tape.add(news("old"), news("start"))
         tape.bus.close()
-        await QuietNotifier(tape, tape.bus, Plain(), told.append, begin_after_seq=1).run()
+        await FileNotifier(tape, tape.bus, Plain(), told.append, begin_after_seq=1).run()
         assert told == ["2 start"]
 
     run(main, START_MS)

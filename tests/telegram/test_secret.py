@@ -12,7 +12,7 @@ import pytest
 
 from papertape.events.errors import ConfigError
 from papertape.projections.telegram.errors import ChatIdMalformed, SecretUnreadable, TokenMalformed
-from papertape.projections.telegram.secret import Redaction, Token, access, env_lines, redact, variables_of
+from papertape.projections.telegram.secret import BotToken, Redaction, access, env_lines, redact, variables_of
 from tests.canary import CANARY
 
 TOKEN = CANARY
@@ -85,7 +85,7 @@ def test_a_secret_file_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_token_shows_itself_to_nobody() -> None:
-    token = Token(TOKEN)
+    token = BotToken(TOKEN)
     found = access(GIVEN)
     texts = [repr(token), str(token), f"{token}", f"{token!r:>40}", f"{found}", repr([token]), repr({"a": found})]
     assert not any("canary" in text or "1234567890" in text for text in texts)

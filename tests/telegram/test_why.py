@@ -18,8 +18,8 @@ from papertape.events.log import Entry
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.host import fold
 from papertape.projections.site.views import Views
-from papertape.projections.telegram.answers import Answering, Outside
-from papertape.projections.telegram.parse import Why
+from papertape.projections.telegram.answers import QueryHandler, RuntimeInfo
+from papertape.projections.telegram.parse import CauseQuery
 from papertape.projections.telegram.text import plain
 from papertape.projections.text.formats import reading
 from papertape.projections.text.reasons import reason_words
@@ -28,7 +28,7 @@ from tests.projections.tape import DAY_0_MS
 from tests.twins.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
-    from papertape.projections.telegram.answers import Given
+    from papertape.projections.telegram.answers import ChatAnswer
 
 GOLDEN = Path(__file__).parent / "golden"
 STRATEGIES = load_strategies()
@@ -37,11 +37,11 @@ STRATEGIES = load_strategies()
 def why_in_chat(db: Path, seq: int, seen_until: int | None = None, *, changed: bool = False) -> str:
     """The chat's answer, from views that have come to `seen_until`. `changed`: the strategies are others now."""
 
-    async def ask(clock: VirtualClock) -> Given:
+    async def ask(clock: VirtualClock) -> ChatAnswer:
         reader, views = SqliteLogReader(db), Views()
         fold([views], reader.read(0, reader.head().seq if seen_until is None else seen_until))
-        outside = Outside(explain=explaining({} if changed else STRATEGIES))
-        answer = Answering(views, outside, reader, clock).answer(Why(seq), reader.head().seq)
+        outside = RuntimeInfo(explain=explaining({} if changed else STRATEGIES))
+        answer = QueryHandler(views, outside, reader, clock).answer(CauseQuery(seq), reader.head().seq)
         reader.close()
         return answer
 

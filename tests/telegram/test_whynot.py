@@ -18,12 +18,12 @@ from papertape.engine.strategy_registry import load_strategies
 from papertape.events.cursors import MemoryCursors
 from papertape.events.errors import LogBusy
 from papertape.projections.site.ports import ConditionsView
-from papertape.projections.telegram.answers import Outside
+from papertape.projections.telegram.answers import RuntimeInfo
 from papertape.projections.telegram.bot import Bot
 from papertape.projections.telegram.client import TelegramClient
 from papertape.projections.telegram.explain import Conditions
-from papertape.projections.telegram.poll import Gate
-from papertape.projections.telegram.secret import Token
+from papertape.projections.telegram.poll import ChatAllowlist
+from papertape.projections.telegram.secret import BotToken
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.core.random_market import Recipe
@@ -48,9 +48,9 @@ async def chatting(made: Engine, asked: Conditions | None) -> AsyncIterator[Chat
     """A bot of a running engine, and somebody who writes to it."""
     clock = SystemClock()
     async with TelegramTwin(clock, limits=UNLIMITED) as twin:
-        client, reader = TelegramClient(Token(twin.token), twin.api_url), made.log.reader()
-        outside, pace = Outside(conditions=asked), Eager(clock)
-        cursors, gate = MemoryCursors(), Gate(CHAT_ID)
+        client, reader = TelegramClient(BotToken(twin.token), twin.api_url), made.log.reader()
+        outside, pace = RuntimeInfo(conditions=asked), Eager(clock)
+        cursors, gate = MemoryCursors(), ChatAllowlist(CHAT_ID)
         bot = Bot(client, gate, made.desk, reader, made.bus, cursors, clock, print, outside=outside, pace=pace)
         running = asyncio.ensure_future(bot.run())
         try:

@@ -12,8 +12,8 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
 from papertape.engine.feeds.candle_row import CandleRow
-from papertape.sandbox.bitget.market import Listing, SimTwinMarket
-from papertape.sandbox.bitget.twin import Twin
+from papertape.sandbox.bitget.market import SimTwinMarket, TwinContract
+from papertape.sandbox.bitget.twin import BitgetTwin
 from tests.twins.virtual_time import VirtualClock, run
 
 MINUTE_MS = 60_000
@@ -40,8 +40,8 @@ class FlatMarket:
     def __init__(self, symbols: Sequence[str]) -> None:
         self.symbols = tuple(symbols)
 
-    def listing(self, symbol: str) -> Listing:
-        return Listing(symbol, (1, 10), (1, 10), ((0.0, 1e6, 10, 0.01),))
+    def listing(self, symbol: str) -> TwinContract:
+        return TwinContract(symbol, (1, 10), (1, 10), ((0.0, 1e6, 10, 0.01),))
 
     def candle(self, symbol: str, open_ms: int) -> CandleRow | None:  # noqa: ARG002
         return CandleRow(open_ms, 10.0, 10.0, 10.0, 10.0, 1.0)
@@ -59,7 +59,7 @@ class FlatMarket:
         return 1_000.0
 
 
-class Client:
+class TwinClient:
     """A plain client of a twin: a socket and the pages."""
 
     def __init__(self, socket: ClientConnection, http: httpx.AsyncClient, clock: VirtualClock) -> None:
@@ -121,12 +121,14 @@ def arg(channel: str, symbol: str) -> dict[str, str]:
     return {"instType": "USDT-FUTURES", "channel": channel, "instId": symbol}
 
 
-def served(use: Callable[[Twin, Client], Awaitable[None]], start_ms: int = START_MS, **manner: Any) -> Twin:
+def served(
+    use: Callable[[BitgetTwin, TwinClient], Awaitable[None]], start_ms: int = START_MS, **manner: Any
+) -> BitgetTwin:
     """Serve a twin in virtual time, let a client use it; the twin, for its counters."""
     market = manner.pop("market", MARKET)
 
-    async def main(clock: VirtualClock) -> Twin:
-        async with Twin(market, clock, **manner) as twin, connected(twin, clock) as client:
+    async def main(clock: VirtualClock) -> BitgetTwin:
+        async with BitgetTwin(market, clock, **manner) as twin, connected(twin, clock) as client:
             await use(twin, client)
         return twin
 
@@ -134,12 +136,12 @@ def served(use: Callable[[Twin, Client], Awaitable[None]], start_ms: int = START
 
 
 @asynccontextmanager
-async def connected(twin: Twin, clock: VirtualClock) -> AsyncIterator[Client]:
+async def connected(twin: BitgetTwin, clock: VirtualClock) -> AsyncIterator[TwinClient]:
     """A client of a twin."""
     async with httpx.AsyncClient(base_url=twin.rest_url, verify=PLAIN, trust_env=False) as http:
         socket = await connect(twin.ws_url, ping_interval=None, compression=None, max_queue=None, close_timeout=1)
         try:
-            yield Client(socket, http, clock)
+            yield TwinClient(socket, http, clock)
         finally:
             await socket.close()
 

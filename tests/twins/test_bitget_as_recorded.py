@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.feeds.given import shared_data
-from tests.twins.given import BTC, Client, served
+from tests.twins.given import BTC, TwinClient, served
 
 if TYPE_CHECKING:
-    from papertape.sandbox.bitget.twin import Twin
+    from papertape.sandbox.bitget.twin import BitgetTwin
 
 ABSENT_LIVE = {"deliveryPrice"}
 """Recorded in some frames only."""
@@ -47,7 +47,7 @@ def pushed(kind: str, channel: str) -> dict[str, Any]:
     """The first frame of a kind that the stand-in sends on a channel."""
     found: list[dict[str, Any]] = []
 
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         await client.follow((channel, BTC))
         found.extend(frame for frame in await client.frames(2.0) if kind in (frame.get("action"), frame.get("event")))
 
@@ -103,7 +103,7 @@ def test_pages_have_the_recorded_keys_and_types(page: str, query: dict[str, str]
     recorded = bodies(page)[0]
     found: list[dict[str, Any]] = []
 
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         found.append((await client.page(page, symbol=BTC, **query)).json())
 
     served(use)
@@ -122,7 +122,7 @@ def test_pages_have_the_recorded_keys_and_types(page: str, query: dict[str, str]
 def test_rows_are_in_the_recorded_order(page: str, key: Any) -> None:
     found: list[Any] = []
 
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         found.append(await client.data(page, symbol=BTC, granularity="1m"))
 
     served(use)

@@ -8,12 +8,12 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from papertape.sandbox.bitget.faults import Fault, Faults
+from papertape.sandbox.bitget.faults import BitgetFault, BitgetFaultInjector
 from papertape.sandbox.bitget.script import ALL, FaultScript
-from tests.twins.given import BTC, DAY_MS, ETH, HOUR_MS, MARKET, START_MS, Client, connected, served
+from tests.twins.given import BTC, DAY_MS, ETH, HOUR_MS, MARKET, START_MS, TwinClient, connected, served
 
 if TYPE_CHECKING:
-    from papertape.sandbox.bitget.twin import Twin
+    from papertape.sandbox.bitget.twin import BitgetTwin
 
 CANDLES: dict[str, Any] = {"symbol": BTC, "granularity": "1m"}
 
@@ -21,29 +21,29 @@ CANDLES: dict[str, Any] = {"symbol": BTC, "granularity": "1m"}
 @pytest.mark.parametrize(
     ("fault", "value", "status", "body"),
     [
-        (Fault.BUSY, None, 429, '"429"'),
-        (Fault.BUSY, 7, 429, '"429"'),
-        (Fault.SERVER_ERROR, None, 500, '"45001"'),
-        (Fault.HTML_OK, None, 200, "<html>"),
-        (Fault.HTML_BAD_GATEWAY, None, 502, "<html>"),
+        (BitgetFault.BUSY, None, 429, '"429"'),
+        (BitgetFault.BUSY, 7, 429, '"429"'),
+        (BitgetFault.SERVER_ERROR, None, 500, '"45001"'),
+        (BitgetFault.HTML_OK, None, 200, "<html>"),
+        (BitgetFault.HTML_BAD_GATEWAY, None, 502, "<html>"),
     ],
 )
-def test_an_answer_can_be_none_that_helps(fault: Fault, value: int | None, status: int, body: str) -> None:
-    async def use(twin: Twin, client: Client) -> None:
+def test_an_answer_can_be_none_that_helps(fault: BitgetFault, value: int | None, status: int, body: str) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         twin.faults.on(fault, value=value, times=1)
         answer = await client.page("candles", **CANDLES)
         assert (answer.status_code, body in answer.text) == (status, True)
         assert answer.headers.get("retry-after") == (None if value is None else str(value))
         assert len(await client.data("candles", **CANDLES)) == 100, "and the next one does"
         assert twin.faults.counts[fault] == 1
-        assert twin.statistics.too_many == (1 if fault is Fault.BUSY else 0)
+        assert twin.statistics.too_many == (1 if fault is BitgetFault.BUSY else 0)
 
     served(use)
 
 
 def test_an_answer_can_be_cut() -> None:
-    async def use(twin: Twin, client: Client) -> None:
-        twin.faults.on(Fault.CUT_BODY, times=1)
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
+        twin.faults.on(BitgetFault.CUT_BODY, times=1)
         with pytest.raises(httpx.RemoteProtocolError):
             await client.page("candles", **CANDLES)
         assert len(await client.data("candles", **CANDLES)) == 100
@@ -52,8 +52,8 @@ def test_an_answer_can_be_cut() -> None:
 
 
 def test_an_answer_can_be_a_reset() -> None:
-    async def use(twin: Twin, client: Client) -> None:
-        twin.faults.on(Fault.REST_RESET, times=1)
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
+        twin.faults.on(BitgetFault.REST_RESET, times=1)
         with pytest.raises(httpx.ReadError):
             await client.page("candles", **CANDLES)
         assert len(await client.data("candles", **CANDLES)) == 100
@@ -62,8 +62,8 @@ def test_an_answer_can_be_a_reset() -> None:
 
 
 def test_an_answer_can_never_come() -> None:
-    async def use(twin: Twin, client: Client) -> None:
-        twin.faults.on(Fault.HANGING, times=1)
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
+        twin.faults.on(BitgetFault.HANGING, times=1)
         with pytest.raises(httpx.ReadTimeout):
             await client.page("candles", **CANDLES)
         assert client.clock.now_ms() - START_MS == 5_000
@@ -73,8 +73,8 @@ def test_an_answer_can_never_come() -> None:
 
 
 def test_nobody_can_be_listening() -> None:
-    async def use(twin: Twin, client: Client) -> None:
-        twin.faults.on(Fault.REFUSED_CONNECTION, for_s=20.0)
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
+        twin.faults.on(BitgetFault.REFUSED_CONNECTION, for_s=20.0)
         async with httpx.AsyncClient(base_url=twin.rest_url) as http:
             with pytest.raises(httpx.ConnectError):
                 await http.get("/api/v2/public/time")
@@ -85,8 +85,8 @@ def test_nobody_can_be_listening() -> None:
 
 
 def test_a_page_can_be_empty_where_there_should_be_rows() -> None:
-    async def use(twin: Twin, client: Client) -> None:
-        twin.faults.on(Fault.EMPTY_DATA, symbol=BTC, for_s=10.0)
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
+        twin.faults.on(BitgetFault.EMPTY_DATA, symbol=BTC, for_s=10.0)
         for name in ("candles", "history-candles", "history-fund-rate", "ticker", "contracts"):
             assert await client.data(name, **CANDLES) == []
         assert len(await client.data("candles", symbol=ETH, granularity="1m")) == 100
@@ -95,11 +95,11 @@ def test_a_page_can_be_empty_where_there_should_be_rows() -> None:
 
 
 def test_one_symbol_can_be_unknown() -> None:
-    async def use(twin: Twin, client: Client) -> None:
-        twin.faults.on(Fault.UNKNOWN_SYMBOL, symbol=BTC)
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
+        twin.faults.on(BitgetFault.UNKNOWN_SYMBOL, symbol=BTC)
         assert (await client.page("candles", **CANDLES)).json()["code"] == "40034"
         assert len(await client.data("candles", symbol=ETH, granularity="1m")) == 100
-        twin.faults.off(Fault.UNKNOWN_SYMBOL, BTC)
+        twin.faults.off(BitgetFault.UNKNOWN_SYMBOL, BTC)
         assert len(await client.data("candles", **CANDLES)) == 100
 
     served(use)
@@ -107,25 +107,25 @@ def test_one_symbol_can_be_unknown() -> None:
 
 def test_a_switch_ends_by_itself_and_switches_of_two_symbols_are_apart() -> None:
     now_ms = 0
-    faults = Faults()
+    faults = BitgetFaultInjector()
     faults.bind(lambda: now_ms, print)
-    faults.on(Fault.EMPTY_DATA, symbol=BTC, for_s=10.0)
-    faults.on(Fault.EMPTY_DATA, symbol=ETH, times=2)
-    assert [faults.hits(Fault.EMPTY_DATA, ETH) is not None for _ in range(3)] == [True, True, False]
+    faults.on(BitgetFault.EMPTY_DATA, symbol=BTC, for_s=10.0)
+    faults.on(BitgetFault.EMPTY_DATA, symbol=ETH, times=2)
+    assert [faults.hits(BitgetFault.EMPTY_DATA, ETH) is not None for _ in range(3)] == [True, True, False]
     now_ms = 9_999
-    assert faults.hits(Fault.EMPTY_DATA, BTC) is not None
+    assert faults.hits(BitgetFault.EMPTY_DATA, BTC) is not None
     now_ms = 10_000
-    assert faults.hits(Fault.EMPTY_DATA, BTC) is None
-    assert faults.counts == {Fault.EMPTY_DATA: 3}
+    assert faults.hits(BitgetFault.EMPTY_DATA, BTC) is None
+    assert faults.counts == {BitgetFault.EMPTY_DATA: 3}
 
 
 # ---------------------------------------------------------------- the script
 
 
-def thrown(script: FaultScript, until_ms: int) -> list[tuple[int, Fault]]:
+def thrown(script: FaultScript, until_ms: int) -> list[tuple[int, BitgetFault]]:
     """What a script throws until then."""
     now_ms, events = START_MS, []
-    faults = Faults()
+    faults = BitgetFaultInjector()
     faults.bind(lambda: now_ms, lambda switch: events.append((now_ms, switch.fault)))
     while (now_ms := script.next_ms) < until_ms:
         before = {fault: len(switches) for fault, switches in faults.active.items()}
@@ -156,7 +156,7 @@ def test_calm_windows_are_calm() -> None:
 def test_a_script_runs_for_days_and_a_client_that_comes_back_is_served_in_the_calm() -> None:
     calm = (START_MS + 6 * HOUR_MS, START_MS + DAY_MS)
 
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         for _ in range(8):
             try:
                 async with connected(twin, client.clock) as again:
@@ -176,7 +176,7 @@ def test_a_script_runs_for_days_and_a_client_that_comes_back_is_served_in_the_ca
 
 
 def test_the_history_is_the_same_whatever_was_thrown() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         await client.clock.sleep(14_400.0)
         twin.faults.clear()
         rows = await client.data("history-candles", **CANDLES, limit=200, endTime=START_MS + HOUR_MS)

@@ -10,7 +10,7 @@ from papertape.engine.feeds.candle_row import CandleRow, candle_row
 from papertape.engine.feeds.files.feed import FileFeed, FileSettings
 from papertape.engine.feeds.sim.market import SimMarket
 from papertape.engine.ports.clock import ManualClock
-from papertape.sandbox.bitget.history import History, joined
+from papertape.sandbox.bitget.history import MarketHistory, joined
 from papertape.sandbox.bitget.market import SimTwinMarket, forming
 from papertape.sandbox.bitget.recorded import FileTwinMarket, shift_to
 from papertape.sandbox.bitget.text import ratio_text, stream_row, text_of
@@ -98,7 +98,7 @@ def test_a_minute_without_trades_is_flat_at_the_last_price() -> None:
 
 
 def test_a_longer_bar_is_its_minutes_put_together() -> None:
-    history = History(MARKET)
+    history = MarketHistory(MARKET)
     minutes = [traded(BTC, open_ms) for open_ms in HOUR]
     bar = history.bar(BTC, "1H", HOUR.start)
     assert bar == joined(HOUR.start, minutes)
@@ -109,14 +109,14 @@ def test_a_longer_bar_is_its_minutes_put_together() -> None:
 
 @pytest.mark.parametrize(("granularity", "hour"), [("1D", 16), ("1Dutc", 0), ("6Hutc", 0), ("6H", 4), ("12H", 4)])
 def test_long_bars_open_on_the_grid_of_utc_8_unless_they_say_utc(granularity: str, hour: int) -> None:
-    opens = [row.open_time_ms for row in History(MARKET).bars(BTC, granularity, START_MS, 3)]
+    opens = [row.open_time_ms for row in MarketHistory(MARKET).bars(BTC, granularity, START_MS, 3)]
     assert len(opens) == 3
     assert hour in {open_ms % DAY_MS // HOUR_MS for open_ms in opens}
     assert {open_ms % HOUR_MS for open_ms in opens} == {0}
 
 
 def test_a_forming_long_bar_holds_its_minutes_so_far() -> None:
-    history = History(MARKET)
+    history = MarketHistory(MARKET)
     row = history.forming(BTC, "5m", START_MS + 2 * MINUTE_MS)
     first = history.bar(BTC, "1m", START_MS // HOUR_MS * HOUR_MS)
     latest = history.forming(BTC, "1m", START_MS + 2 * MINUTE_MS)
@@ -132,12 +132,12 @@ def test_the_mark_stays_within_some_ticks_and_often_is_the_last_price() -> None:
         assert mark is not None and mark.volume == 0.0
         assert abs(mark.close - row.close) < 0.35
         same += mark.close == row.close
-        assert History(MARKET).mark_price(BTC, open_ms + MINUTE_MS - 1) == mark.close
+        assert MarketHistory(MARKET).mark_price(BTC, open_ms + MINUTE_MS - 1) == mark.close
     assert 5 < same < 40
 
 
 def test_a_changed_interval_of_funding_moves_the_settlements_from_then_on() -> None:
-    history, day_ms = History(MARKET), START_MS // DAY_MS * DAY_MS
+    history, day_ms = MarketHistory(MARKET), START_MS // DAY_MS * DAY_MS
     history.change_interval(BTC, day_ms + 9 * HOUR_MS, 2 * HOUR_MS)
     hours = [(at_ms - day_ms) // HOUR_MS for at_ms, _ in history.settlements(BTC, day_ms, day_ms + 15 * HOUR_MS)]
     assert hours == [0, 8, 10, 12, 14]
@@ -146,7 +146,7 @@ def test_a_changed_interval_of_funding_moves_the_settlements_from_then_on() -> N
 
 
 def test_an_estimate_of_funding_ends_as_the_rate_that_is_settled() -> None:
-    history, next_ms = History(MARKET, estimate_noise=1.0), START_MS // DAY_MS * DAY_MS + 16 * HOUR_MS
+    history, next_ms = MarketHistory(MARKET, estimate_noise=1.0), START_MS // DAY_MS * DAY_MS + 16 * HOUR_MS
     settled = MARKET.settled_rate(BTC, next_ms)
     estimates = {history.estimated_rate(BTC, next_ms - minutes * MINUTE_MS) for minutes in range(1, 90)}
     assert len(estimates) > 10

@@ -8,9 +8,9 @@ import pytest
 
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.text import text_of
-from papertape.sandbox.bitget.twin import Twin
-from papertape.sandbox.bitget.venue import Manner
-from tests.twins.given import BTC, DAY_MS, FUTURES, HOUR_MS, MARKET, MINUTE_MS, PAPER, START_MS, Client, served
+from papertape.sandbox.bitget.twin import BitgetTwin
+from papertape.sandbox.bitget.venue import ExchangeBehaviour
+from tests.twins.given import BTC, DAY_MS, FUTURES, HOUR_MS, MARKET, MINUTE_MS, PAPER, START_MS, TwinClient, served
 
 OPEN_MS = START_MS // MINUTE_MS * MINUTE_MS
 """The candle that is forming."""
@@ -28,7 +28,7 @@ def minutes(until_ms: int, count: int) -> list[int]:
 
 
 def test_candles_end_with_the_forming_one() -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         rows = await client.data("candles", **ONE_MINUTE, limit=5)
         assert opens(rows) == [*minutes(OPEN_MS, 4), OPEN_MS]
         assert {len(row) for row in rows} == {7}
@@ -39,7 +39,7 @@ def test_candles_end_with_the_forming_one() -> None:
 
 
 def test_a_page_of_history_holds_what_had_ended_at_its_end_time() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         end_ms = OPEN_MS - 10 * MINUTE_MS
         for late_ms in (0, 1, MINUTE_MS - 1):
             rows = await client.data("history-candles", **ONE_MINUTE, limit=3, endTime=end_ms + late_ms)
@@ -53,7 +53,7 @@ def test_a_page_of_history_holds_what_had_ended_at_its_end_time() -> None:
 
 
 def test_history_never_shows_the_forming_candle() -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         for name in ("history-candles", "history-mark-candles"):
             for query in ({}, {"endTime": OPEN_MS + DAY_MS}):
                 rows = await client.data(name, **ONE_MINUTE, limit=200, **query)
@@ -63,7 +63,7 @@ def test_history_never_shows_the_forming_candle() -> None:
 
 
 def test_paging_backwards_from_the_oldest_open_loses_nothing() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         found: list[list[str]] = []
         end_ms = OPEN_MS
         for _ in range(4):
@@ -76,7 +76,7 @@ def test_paging_backwards_from_the_oldest_open_loses_nothing() -> None:
 
 
 def test_minutes_reach_thirty_days_back() -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         end_ms = OPEN_MS - 30 * DAY_MS + 10 * MINUTE_MS
         assert len(await client.data("candles", **ONE_MINUTE, endTime=end_ms)) == 9
         assert len(await client.data("history-candles", **ONE_MINUTE, endTime=end_ms)) == 100
@@ -86,24 +86,24 @@ def test_minutes_reach_thirty_days_back() -> None:
 
 
 def test_the_start_of_a_window_means_nothing_unless_it_is_said_to() -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         query: dict[str, Any] = {**ONE_MINUTE, "limit": 50, "startTime": OPEN_MS - 5 * MINUTE_MS, "endTime": OPEN_MS}
         sizes.append(len(await client.data("history-candles", **query)))
 
     sizes: list[int] = []
     served(use)
-    served(use, manner=Manner(start_bounds=True))
+    served(use, manner=ExchangeBehaviour(start_bounds=True))
     assert sizes == [50, 5]
 
 
 def test_a_closed_candle_can_come_late_into_the_history() -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         await client.clock.sleep((OPEN_MS + MINUTE_MS - client.clock.now_ms()) / 1_000.0 + 1.0)
         newest.append(opens(await client.data("history-candles", **ONE_MINUTE))[-1])
 
     newest: list[int] = []
     served(use)
-    served(use, manner=Manner(rest_delay_ms=2_000))
+    served(use, manner=ExchangeBehaviour(rest_delay_ms=2_000))
     assert newest == [OPEN_MS, OPEN_MS - MINUTE_MS]
 
 
@@ -127,7 +127,7 @@ def test_a_closed_candle_can_come_late_into_the_history() -> None:
     ],
 )
 def test_a_wrong_request_is_refused_with_its_code(name: str, query: dict[str, Any], code: str) -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         answer = await client.page(name, **query)
         body = answer.json()
         assert (answer.status_code, body["code"], body["data"]) == (400, code, None)
@@ -137,7 +137,7 @@ def test_a_wrong_request_is_refused_with_its_code(name: str, query: dict[str, An
 
 
 def test_a_product_has_to_be_named_and_may_be_in_lower_case() -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         answer = await client.http.get("/api/v2/mix/market/contracts")
         assert answer.json()["code"] == "400172"
         assert len(await client.data("contracts", productType="usdt-futures")) == len(MARKET.symbols)
@@ -146,7 +146,7 @@ def test_a_product_has_to_be_named_and_may_be_in_lower_case() -> None:
 
 
 def test_funding_history_is_newest_first_and_ends_after_ninety_days() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         found: list[tuple[int, float]] = []
         for number in range(1, 9):
             page = await client.data("history-fund-rate", symbol=BTC, pageSize=40, pageNo=number)
@@ -159,7 +159,7 @@ def test_funding_history_is_newest_first_and_ends_after_ninety_days() -> None:
 
 
 def test_a_settlement_is_in_the_history_in_the_first_second_after_it() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         before = (await client.data("current-fund-rate", symbol=BTC))[0]
         settled_ms = int(before["nextUpdate"])
         await client.clock.sleep((settled_ms - client.clock.now_ms()) / 1_000.0)
@@ -173,7 +173,7 @@ def test_a_settlement_is_in_the_history_in_the_first_second_after_it() -> None:
 
 
 def test_prices_of_all_pages_agree() -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         ticker = (await client.data("ticker", symbol=BTC))[0]
         price = (await client.data("symbol-price", symbol=BTC))[0]
         interest = await client.data("open-interest", symbol=BTC)
@@ -187,7 +187,7 @@ def test_prices_of_all_pages_agree() -> None:
 
 
 def test_twenty_requests_a_second_are_answered_and_no_more() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         answers = [await client.page("ticker", symbol=BTC) for _ in range(21)]
         assert [answer.status_code for answer in answers] == [200] * 20 + [429]
         assert answers[-1].json() == {
@@ -205,17 +205,17 @@ def test_twenty_requests_a_second_are_answered_and_no_more() -> None:
 
 
 def test_six_thousand_requests_a_minute_are_the_most_of_all_pages() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         for _ in range(6_000):
             twin.answer("/api/v2/public/time", "127.0.0.1")
             await client.clock.sleep(0.001)
         assert (await client.page("ticker", symbol=BTC)).status_code == 429
 
-    served(use, manner=Manner(limits=True))
+    served(use, manner=ExchangeBehaviour(limits=True))
 
 
 def test_a_symbol_is_unknown_until_it_is_listed() -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         assert (await client.page("candles", symbol="NEWUSDT", granularity="1m")).json()["code"] == "40034"
         await client.clock.sleep(600.0)
         rows = await client.data("candles", symbol="NEWUSDT", granularity="1m")
@@ -225,7 +225,7 @@ def test_a_symbol_is_unknown_until_it_is_listed() -> None:
 
 
 def test_a_minute_without_trades_is_in_the_pages() -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         rows = await client.data("history-candles", symbol=PAPER, granularity="1m", limit=200)
         assert opens(rows) == minutes(OPEN_MS, 200)
         flat = [row for row in rows if row[5] == "0"]
@@ -236,7 +236,7 @@ def test_a_minute_without_trades_is_in_the_pages() -> None:
 
 
 def test_requests_are_counted_by_page() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         await client.page("ticker", symbol=BTC)
         await client.page("/api/v2/public/time")
         await client.http.get("/api/v2/mix/market/orderbook", params=FUTURES)

@@ -11,8 +11,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from papertape.sandbox.bitget.twin import Twin
-from papertape.sandbox.bitget.venue import Manner
+from papertape.sandbox.bitget.twin import BitgetTwin
+from papertape.sandbox.bitget.venue import ExchangeBehaviour
 from tests.twins.given import (
     BTC,
     ETH,
@@ -21,8 +21,8 @@ from tests.twins.given import (
     MINUTE_MS,
     PAPER,
     START_MS,
-    Client,
     FlatMarket,
+    TwinClient,
     arg,
     connected,
     rows_of,
@@ -34,7 +34,7 @@ OPEN_MS = START_MS // MINUTE_MS * MINUTE_MS
 
 
 def test_a_text_ping_is_answered_by_a_text_pong() -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         await client.socket.send("ping")
         assert await client.socket.recv() == "pong"
 
@@ -42,7 +42,7 @@ def test_a_text_ping_is_answered_by_a_text_pong() -> None:
 
 
 def test_each_arg_is_acknowledged_and_its_snapshot_follows() -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         await client.follow(("candle1m", BTC), ("ticker", BTC), ("candle5m", ETH))
         frames = await client.frames(0.1)
         acks = [frame for frame in frames if "event" in frame]
@@ -54,7 +54,7 @@ def test_each_arg_is_acknowledged_and_its_snapshot_follows() -> None:
 
 
 def test_a_snapshot_holds_five_hundred_rows_oldest_first_and_the_forming_one_last() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         await client.follow(("candle1m", BTC))
         _, snapshot = await client.frames(0.1)
         rows = snapshot["data"]
@@ -81,7 +81,7 @@ def test_a_snapshot_holds_five_hundred_rows_oldest_first_and_the_forming_one_las
     ],
 )
 def test_a_wrong_arg_is_refused_with_a_number_and_the_others_are_served(channel: str, symbol: str, code: int) -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         await client.follow((channel, symbol), ("ticker", BTC))
         error, ack, *_ = await client.frames(0.1)
         assert (error["event"], error["code"], error["arg"], error["op"]) == (
@@ -104,7 +104,7 @@ def test_a_wrong_arg_is_refused_with_a_number_and_the_others_are_served(channel:
     ],
 )
 def test_a_request_that_is_none_is_refused_and_the_socket_stays_open(message: str, code: int) -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         await client.socket.send(message)
         (error,) = await client.frames(0.1)
         assert (error["event"], error["code"]) == ("error", code)
@@ -115,7 +115,7 @@ def test_a_request_that_is_none_is_refused_and_the_socket_stays_open(message: st
 
 
 def test_updates_come_twice_a_second_and_end_exactly_on_the_candle_of_the_history() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         await client.follow(("candle1m", BTC))
         updates = await client.updates(180.0)
         assert {len(frame["data"]) for frame in updates} == {1}
@@ -132,7 +132,7 @@ def test_updates_come_twice_a_second_and_end_exactly_on_the_candle_of_the_histor
 
 
 def test_the_last_update_of_a_candle_comes_before_its_end_and_the_next_one_at_once_after() -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         await client.follow(("candle1m", BTC))
         updates = await client.updates(120.0)
         last_ms = max(one["ts"] for one in updates if one["data"][0][0] == str(OPEN_MS))
@@ -143,7 +143,7 @@ def test_the_last_update_of_a_candle_comes_before_its_end_and_the_next_one_at_on
 
 
 def test_a_calm_server_sends_few_updates_and_still_whole_candles() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         await client.follow(("candle1m", BTC), ("ticker", BTC))
         frames = await client.frames(110.0)
         rows = [values(row) for row in rows_of([one for one in frames if one.get("action") == "update"])]
@@ -156,7 +156,7 @@ def test_a_calm_server_sends_few_updates_and_still_whole_candles() -> None:
 
 
 def test_no_update_is_pushed_for_a_candle_without_trades() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         await client.follow(("candle1m", PAPER))
         pushed = {int(row[0]) for row in rows_of(await client.updates(1_800.0, PAPER))}
         truth = twin.history(PAPER, OPEN_MS, OPEN_MS + 31 * MINUTE_MS)
@@ -167,7 +167,7 @@ def test_no_update_is_pushed_for_a_candle_without_trades() -> None:
 
 
 def test_a_ticker_is_a_whole_snapshot_each_time() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         await client.follow(("ticker", BTC))
         pushes = (await client.frames(3.0))[1:]
         assert len(pushes) == 11
@@ -183,7 +183,7 @@ def test_a_ticker_is_a_whole_snapshot_each_time() -> None:
 
 
 def test_after_unsubscribing_nothing_more_comes() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         await client.follow(("ticker", BTC), ("ticker", ETH))
         await client.frames(0.5)
         await client.ask("unsubscribe", ("ticker", BTC))
@@ -196,7 +196,7 @@ def test_after_unsubscribing_nothing_more_comes() -> None:
 
 
 def test_asking_again_brings_a_new_snapshot_and_no_second_stream() -> None:
-    async def use(_twin: Twin, client: Client) -> None:
+    async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         await client.follow(("candle1m", BTC))
         await client.frames(1.0)
         await client.follow(("candle1m", BTC))
@@ -208,7 +208,7 @@ def test_asking_again_brings_a_new_snapshot_and_no_second_stream() -> None:
 
 
 def test_all_followers_of_a_channel_get_the_same_frames() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         async with connected(twin, client.clock) as other:
             for one in (client, other):
                 await one.follow(("candle1m", BTC))
@@ -221,7 +221,7 @@ def test_all_followers_of_a_channel_get_the_same_frames() -> None:
 # ---------------------------------------------------------------- limits
 
 
-async def closed_within(client: Client, seconds: float) -> ConnectionClosed:
+async def closed_within(client: TwinClient, seconds: float) -> ConnectionClosed:
     """How the connection ended that sends no pings."""
     client.pings = False
     with pytest.raises(ConnectionClosed) as caught:
@@ -230,7 +230,7 @@ async def closed_within(client: Client, seconds: float) -> ConnectionClosed:
 
 
 def test_without_a_ping_the_connection_is_cut_after_two_minutes_though_data_flows() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         await client.follow(("ticker", BTC))
         ended = await closed_within(client, 200.0)
         assert ended.rcvd is None, "no close frame"
@@ -242,7 +242,7 @@ def test_without_a_ping_the_connection_is_cut_after_two_minutes_though_data_flow
 
 
 def test_with_pings_it_lives_until_it_is_a_day_old() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         await client.raw(86_370.0)
         assert twin.statistics.connections == 1
         await client.socket.send("ping")
@@ -255,7 +255,7 @@ def test_with_pings_it_lives_until_it_is_a_day_old() -> None:
 
 
 def test_more_than_ten_messages_a_second_end_the_connection() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         for _ in range(11):
             await client.socket.send("ping")
         messages = [await client.socket.recv() for _ in range(11)]
@@ -268,7 +268,7 @@ def test_more_than_ten_messages_a_second_end_the_connection() -> None:
 
 
 def test_two_hundred_and_forty_subscriptions_an_hour_are_the_most() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         for _ in range(241):
             await client.socket.send("ping")
             await client.ask("subscribe", ("candle1m", BTC))
@@ -277,11 +277,11 @@ def test_two_hundred_and_forty_subscriptions_an_hour_are_the_most() -> None:
         await client.clock.sleep(60.0)
         assert twin.statistics.subscribes == 240
 
-    served(use, manner=Manner(snapshot_rows=2))
+    served(use, manner=ExchangeBehaviour(snapshot_rows=2))
 
 
 def test_a_request_beyond_4096_bytes_of_args_is_refused() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         args: list[dict[str, Any]] = [arg("candle1m", BTC)] * 70
         await client.socket.send(json.dumps({"op": "subscribe", "args": args[:60]}, separators=(",", ":")))
         assert len([one for one in await client.frames(0.1) if "event" in one]) == 60
@@ -290,11 +290,11 @@ def test_a_request_beyond_4096_bytes_of_args_is_refused() -> None:
         assert [one["code"] for one in frames] == [30_002]
         assert twin.statistics.refused_by_limit == {"args_bytes": 1}
 
-    served(use, manner=Manner(snapshot_rows=2))
+    served(use, manner=ExchangeBehaviour(snapshot_rows=2))
 
 
 def test_one_address_has_at_most_a_hundred_connections() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         more = [await connect(twin.ws_url, ping_interval=None) for _ in range(99)]
         with pytest.raises(InvalidStatus) as refused:
             await connect(twin.ws_url)
@@ -310,7 +310,7 @@ def test_one_address_has_at_most_a_hundred_connections() -> None:
 
 
 def test_three_hundred_attempts_in_five_minutes_are_the_most() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         for _ in range(299):
             async with connect(twin.ws_url, ping_interval=None):
                 pass
@@ -326,7 +326,7 @@ def test_three_hundred_attempts_in_five_minutes_are_the_most() -> None:
 
 
 def test_a_client_that_does_not_read_is_cut_off() -> None:
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         deaf = await connect(twin.ws_url, ping_interval=None, compression=None, max_queue=1)
         symbols = [arg("candle1m", symbol) for symbol in MARKET.symbols]
         for _ in range(200):
@@ -345,7 +345,7 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
 def test_a_thousand_channels_are_the_most_of_a_connection() -> None:
     names = [f"C{number}USDT" for number in range(110)]
 
-    async def use(twin: Twin, client: Client) -> None:
+    async def use(twin: BitgetTwin, client: TwinClient) -> None:
         kinds = ("1m", "5m", "15m", "30m", "1H", "4H", "6H", "12H", "1D", "1Dutc")
         for name in names[:101]:
             await client.ask("subscribe", *((f"candle{kind}", name) for kind in kinds))
@@ -353,4 +353,4 @@ def test_a_thousand_channels_are_the_most_of_a_connection() -> None:
         assert twin.statistics.subscribes == 1_000
         assert twin.statistics.refused_by_limit["channels"] > 0
 
-    served(use, market=FlatMarket(names), manner=Manner(snapshot_rows=1, update_ms=60_000))
+    served(use, market=FlatMarket(names), manner=ExchangeBehaviour(snapshot_rows=1, update_ms=60_000))

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from papertape.sandbox.telegram.faults import Fault
-from papertape.sandbox.telegram.html import HtmlWrong, Span, parse, utf16_units
+from papertape.sandbox.telegram.faults import TelegramFault
+from papertape.sandbox.telegram.html import InvalidHtml, Span, parse, utf16_units
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.twins.given import START_MS
 from tests.twins.virtual_time import VirtualClock, run
@@ -71,7 +71,7 @@ def called(use: Callable[[Caller], Awaitable[None]], **manner: Any) -> TelegramT
     ],
 )
 def test_html_that_makes_no_sense_is_refused_with_the_servers_words(html: str, words: str) -> None:
-    with pytest.raises(HtmlWrong) as wrong:
+    with pytest.raises(InvalidHtml) as wrong:
         parse(html)
     assert str(wrong.value) == words
 
@@ -251,7 +251,7 @@ def test_updates_jump_repeat_are_filtered_and_fade() -> None:
         got = (await call("getUpdates", allowed_updates=["message"]))["result"]
         assert got[1]["message"]["from"]["id"] == STRANGER
         call.twin.update("edited_message", {"message_id": 1})
-        call.twin.faults.on(Fault.DUPLICATE_UPDATES, times=1)
+        call.twin.faults.on(TelegramFault.DUPLICATE_UPDATES, times=1)
         again = (await call("getUpdates", offset=two))["result"]
         assert [update["update_id"] for update in again] == [two]
         repeated = (await call("getUpdates", offset=0))["result"]
@@ -299,11 +299,13 @@ def test_the_menu_is_checked_and_kept_by_chat() -> None:
 
 @pytest.mark.parametrize(
     ("fault", "status"),
-    [(Fault.SERVER_ERROR, 500), (Fault.BAD_GATEWAY, 502), (Fault.UNAUTHORIZED, 401), (Fault.FORBIDDEN, 403),
-     (Fault.NOT_FOUND, 404), (Fault.BAD_REQUEST, 400), (Fault.PARSE, 400), (Fault.CONFLICT, 409), (Fault.BUSY, 429),
-     (Fault.MIGRATED, 400)],
+    [(TelegramFault.SERVER_ERROR, 500), (TelegramFault.BAD_GATEWAY, 502), (TelegramFault.UNAUTHORIZED, 401),
+     (TelegramFault.FORBIDDEN, 403),
+     (TelegramFault.NOT_FOUND, 404), (TelegramFault.BAD_REQUEST, 400), (TelegramFault.PARSE, 400),
+     (TelegramFault.CONFLICT, 409), (TelegramFault.BUSY, 429),
+     (TelegramFault.MIGRATED, 400)],
 )  # fmt: skip
-def test_a_fault_answers_instead_and_nothing_is_sent(fault: Fault, status: int) -> None:
+def test_a_fault_answers_instead_and_nothing_is_sent(fault: TelegramFault, status: int) -> None:
     async def use(call: Caller) -> None:
         call.twin.faults.on(fault, method="sendMessage", times=1)
         body = {"chat_id": CHAT_ID, "text": "x", "parse_mode": "HTML"}
@@ -319,13 +321,13 @@ def test_a_fault_answers_instead_and_nothing_is_sent(fault: Fault, status: int) 
 @pytest.mark.parametrize(
     ("fault", "sent"),
     [
-        (Fault.RESET_BEFORE, []),
-        (Fault.HANGING, []),
-        (Fault.RESET_AFTER, ["x"]),
-        (Fault.TIMEOUT_AFTER, ["x"]),
+        (TelegramFault.RESET_BEFORE, []),
+        (TelegramFault.HANGING, []),
+        (TelegramFault.RESET_AFTER, ["x"]),
+        (TelegramFault.TIMEOUT_AFTER, ["x"]),
     ],
 )
-def test_a_lost_answer_says_nothing_about_the_message(fault: Fault, sent: list[str]) -> None:
+def test_a_lost_answer_says_nothing_about_the_message(fault: TelegramFault, sent: list[str]) -> None:
     async def use(call: Caller) -> None:
         call.twin.faults.on(fault)
         with pytest.raises(httpx.TransportError):
@@ -337,7 +339,7 @@ def test_a_lost_answer_says_nothing_about_the_message(fault: Fault, sent: list[s
 def test_slowness_lasts_as_long_as_it_is_on_and_nobody_listens_when_it_is_down() -> None:
     async def use(call: Caller) -> None:
         loop = asyncio.get_running_loop()
-        call.twin.faults.on(Fault.SLOW, value=9.0, for_s=5.0)
+        call.twin.faults.on(TelegramFault.SLOW, value=9.0, for_s=5.0)
         await call.send("x")
         assert loop.time() == pytest.approx(9.0)
         await call.twin.down()

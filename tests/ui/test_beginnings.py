@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import asdict, replace
 
 from papertape.api.app import VIEWS
-from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.events.facts import EngineStarted, EngineStopped, FeedLost
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_0_MS, configured, recorded, tripped
@@ -26,7 +26,7 @@ LOGS: dict[str, list[Recorded]] = {
         [
             EngineStarted(DAY_0_MS, "test", "code", "config"),
             listed("BTCUSDT"),
-            *(replace(configured(name), risk=asdict(Risk())) for name in ("momentum", "vwap_rsi")),
+            *(replace(configured(name), risk=asdict(RiskSettings())) for name in ("momentum", "vwap_rsi")),
             FeedLost(DAY_0_MS, "bitget", "cannot be reached"),
             tripped("momentum"),
             EngineStopped(DAY_0_MS, "asked to stop"),

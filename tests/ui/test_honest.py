@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import asdict, replace
 
-from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.events.facts import AnomalyRaised, EngineStarted, EngineStopped, FeedConnected, FeedLost, SymbolSuspended
 from papertape.projections.text.formats import gain, utc
-from papertape.projections.watchdog.checks import Kind, Trouble
-from papertape.projections.watchdog.watchdog import DogView
+from papertape.projections.watchdog.checks import AnomalyKind, DetectedProblem
+from papertape.projections.watchdog.watchdog import WatchdogView
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_MS, candle, configured, opened, recorded, tripped
 from tests.ui.given import Elements, visiting
@@ -31,7 +31,7 @@ def begun(at_ms: int) -> list[Event]:
     minutes = [candle(number, 100.0 + number, start_ms=at_ms - 3 * 60_000) for number in range(3)]
     return [
         EngineStarted(at_ms, "test", "code", "config"),
-        replace(configured("momentum"), risk=asdict(Risk())),
+        replace(configured("momentum"), risk=asdict(RiskSettings())),
         FeedConnected(at_ms, "bitget", at_ms, 1.0),
         *minutes,
     ]
@@ -76,9 +76,11 @@ async def test_the_day_of_figures_of_this_day_is_today_and_a_page_of_the_past_be
     assert f"{utc(TODAY_MS)[:10]} {gain(0.0)}" in then
 
 
-def dog(kind: Kind, *, covered: bool = False) -> DogView:
+def dog(kind: AnomalyKind, *, covered: bool = False) -> WatchdogView:
     """A watchdog that sees one thing."""
-    return DogView(1, 1, (), (Trouble(kind, "BTCUSDT", "the newest candle is 9m old", covered=covered),), ())
+    return WatchdogView(
+        1, 1, (), (DetectedProblem(kind, "BTCUSDT", "the newest candle is 9m old", covered=covered),), ()
+    )
 
 
 @in_loop
@@ -93,8 +95,8 @@ async def test_nothing_is_wrong_only_where_nothing_is() -> None:
         ([EngineStarted(TODAY_MS, "test", "code", "config")], {}, "it has not connected since the start"),
         ([], {"disk_free_bytes": 1_000}, "1,000 bytes are free where the log is"),
         ([], {"ending": True}, "the engine is ending"),
-        ([], {"dog": dog(Kind.DATA_STALE)}, "the newest candle is 9m old"),
-        ([], {"dog": dog(Kind.COMMIT_SLOW)}, "the newest candle is 9m old"),
+        ([], {"dog": dog(AnomalyKind.DATA_STALE)}, "the newest candle is 9m old"),
+        ([], {"dog": dog(AnomalyKind.COMMIT_SLOW)}, "the newest candle is 9m old"),
         ([AnomalyRaised(TODAY_MS, "disk_low", "log", "2 % are free")], {}, "2 % are free"),
         ([SymbolSuspended(TODAY_MS, "BTCUSDT", "delisted")], {}, "BTCUSDT is not tradable"),
         ([tripped("momentum")], {}, "momentum stopped"),
@@ -131,7 +133,7 @@ async def test_without_an_engine_the_feed_is_not_called_connected() -> None:
 
 @in_loop
 async def test_the_entry_of_a_strategy_is_never_taken_for_the_price_of_a_liquidation() -> None:
-    trades = [replace(configured("liquidation"), risk=asdict(Risk())), candle(0, 100.0), opened("liquidation")]
+    trades = [replace(configured("liquidation"), risk=asdict(RiskSettings())), candle(0, 100.0), opened("liquidation")]
     page = await text_of(site_of(recorded(trades)), "/trades")
     assert "Liquidation price" in page
     assert "Liquidation distance" not in page

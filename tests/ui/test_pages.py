@@ -25,7 +25,7 @@ from papertape.events.facts import (
 from papertape.projections.site.ports import Progress
 from papertape.projections.text import formats
 from papertape.projections.text.reasons import reason_words
-from papertape.ui.desk import Desk
+from papertape.ui.desk import PageHandler
 from papertape.ui.pages import PAGES as DECLARED
 from papertape.ui.rendering import ASSETS, near, tone
 from tests.events.tape import in_loop
@@ -357,7 +357,7 @@ async def test_with_its_figures_a_page_says_where_the_courses_of_its_picture_sta
 @in_loop
 async def test_the_newest_event_is_never_less_than_the_one_that_is_shown() -> None:
     site = site_of(list(DAY)[:-1])
-    look = await Desk(site).look_at_head()
+    look = await PageHandler(site).look_at_head()
     site.timeline.grow([DAY[-1]])
     assert look.head_seq == DAY[-1].seq >= look.seq
 

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from papertape.api.streams import Streams
-from papertape.ui.desk import Desk
-from papertape.ui.stream import BEAT_S, Pulse
+from papertape.ui.desk import PageHandler
+from papertape.ui.stream import BEAT_S, LiveHeader
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S, stretched
 from tests.ui.given import DAY
@@ -40,10 +40,10 @@ class Read:
         raise AssertionError(f"the stream ended before {name}")
 
 
-def begun() -> tuple[ListTimeline, Pulse]:
+def begun() -> tuple[ListTimeline, LiveHeader]:
     site = site_of(list(DAY[:BEGUN]))
     timeline: ListTimeline = site.timeline  # type: ignore[assignment]
-    return timeline, Pulse(Desk(site), Streams(site.timeline))
+    return timeline, LiveHeader(PageHandler(site), Streams(site.timeline))
 
 
 @in_loop

@@ -21,10 +21,10 @@ from papertape.events.facts import (
 )
 from papertape.events.log import Entry, Recorded
 from papertape.events.memory_log import MemoryEventLog
-from papertape.projections.watchdog.checks import Measured
-from papertape.projections.watchdog.liveness import Vitals
+from papertape.projections.watchdog.checks import ProcessMeasurements
+from papertape.projections.watchdog.liveness import Liveness
 from papertape.projections.watchdog.settings import WatchdogSettings
-from papertape.projections.watchdog.watchdog import Dog, watchdog
+from papertape.projections.watchdog.watchdog import Watchdog, watchdog
 from tests.projections.tape import configured
 from tests.twins.virtual_time import VirtualClock
 
@@ -51,9 +51,9 @@ def opening(speed: float = 1.0, strategies: Iterable[str] = TIMEFRAMES, at_ms: i
     return [EngineStarted(at_ms, "test", "", ""), *runners, FeedConnected(at_ms, "bitget", at_ms, speed)]
 
 
-def vitals_of(events: Iterable[tuple[int, Event]], timeframes_ms: Mapping[str, int] = TIMEFRAMES) -> Vitals:
+def vitals_of(events: Iterable[tuple[int, Event]], timeframes_ms: Mapping[str, int] = TIMEFRAMES) -> Liveness:
     """The vitals after some events, each with the time at which it was recorded."""
-    vitals = Vitals(timeframes_ms)
+    vitals = Liveness(timeframes_ms)
     for seq, (recorded_at_ms, event) in enumerate(events, start=1):
         vitals.apply(Recorded(seq, recorded_at_ms, 0, event))
     return vitals
@@ -74,18 +74,18 @@ class Kennel:
         self.clock, self.settings, self.repairs = clock, settings, dict(repairs or {})
         self.log = MemoryEventLog(clock_ms=clock.now_ms)
         self.bus = Bus()
-        self.measured = Measured()
+        self.measured = ProcessMeasurements()
         self.delivering: dict[str, None] = dict.fromkeys(SYMBOLS)
         self.dog = self.new_dog()
 
-    def new_dog(self) -> Dog:
+    def new_dog(self) -> Watchdog:
         """As after a restart: all it knows is in the log."""
         reader = self.log.reader()
         made = (TIMEFRAMES, self.measure, self.repairs, self.report, self.settings)
         self.dog = watchdog(reader, self.bus, self.clock, *made)
         return self.dog
 
-    async def measure(self) -> Measured:
+    async def measure(self) -> ProcessMeasurements:
         return self.measured
 
     async def report(self, events: Sequence[Event]) -> None:

@@ -10,17 +10,17 @@ from msgspec import Struct
 
 from papertape.events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, Event, RepairTried
 from papertape.events.log import Recorded
-from papertape.projections.watchdog.anomalies import CASES_MAX, STANDING_MAX, Anomalies, Case, Rules
-from papertape.projections.watchdog.checks import Kind, Trouble
+from papertape.projections.watchdog.anomalies import CASES_MAX, STANDING_MAX, Anomalies, AnomalyCase, AnomalyTimings
+from papertape.projections.watchdog.checks import AnomalyKind, DetectedProblem
 from tests.support import examples
 from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, TOLD, outline, story
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-RULES = Rules.of(SETTINGS)
+RULES = AnomalyTimings.of(SETTINGS)
 EVERY_MS = 30_000
-LOST = Trouble(Kind.WS_DISCONNECTED, "feed", "no answer")
+LOST = DetectedProblem(AnomalyKind.WS_DISCONNECTED, "feed", "no answer")
 LOOKS_A_DAY = 24 * HOUR_MS // EVERY_MS
 
 
@@ -42,7 +42,7 @@ class Machine(Struct):
             self.state.apply(Recorded(1, event.at_ms, 0, event))
 
     def look(
-        self, troubles: Sequence[Trouble], repairable: Collection[str] = (), unknown: Collection[str] = ()
+        self, troubles: Sequence[DetectedProblem], repairable: Collection[str] = (), unknown: Collection[str] = ()
     ) -> None:
         """One look of the dog."""
         for one in self.state.to_repair(troubles, self.now_ms, repairable):
@@ -168,7 +168,7 @@ def test_repairs_are_tried_again_with_each_reminder_only() -> None:
 
 
 def test_a_covered_trouble_raises_nothing_and_keeps_what_was_raised() -> None:
-    covered = Trouble(LOST.kind, LOST.subject, LOST.detail, covered=True)
+    covered = DetectedProblem(LOST.kind, LOST.subject, LOST.detail, covered=True)
     machine = Machine([], Anomalies(RULES))
     for trouble in [covered] * 100 + [LOST] + [covered] * 100:
         machine.look([trouble], ["ws_disconnected"])
@@ -181,9 +181,9 @@ def test_a_covered_trouble_raises_nothing_and_keeps_what_was_raised() -> None:
 
 def test_what_is_not_measured_stays_as_it_is() -> None:
     machine = Machine([], Anomalies(RULES))
-    machine.look([Trouble(Kind.DISK_LOW, "disk", "full")])
+    machine.look([DetectedProblem(AnomalyKind.DISK_LOW, "disk", "full")])
     for _ in range(100):
-        machine.look([], unknown=[Kind.DISK_LOW])
+        machine.look([], unknown=[AnomalyKind.DISK_LOW])
     assert outline(machine.events) == ["raised disk_low disk"]
     for _ in range(12):
         machine.look([])
@@ -192,7 +192,7 @@ def test_what_is_not_measured_stays_as_it_is() -> None:
 
 def test_every_subject_has_its_own_state() -> None:
     machine = Machine([], Anomalies(RULES))
-    btc, gala = (Trouble(Kind.DATA_STALE, symbol, "") for symbol in ("BTCUSDT", "GALAUSDT"))
+    btc, gala = (DetectedProblem(AnomalyKind.DATA_STALE, symbol, "") for symbol in ("BTCUSDT", "GALAUSDT"))
     for troubles in [[btc]] * 3 + [[btc, gala]] * 3:
         machine.look(troubles)
     assert outline(machine.events) == ["raised data_stale BTCUSDT", "raised data_stale GALAUSDT"]
@@ -219,7 +219,9 @@ def test_a_clock_that_is_set_back_silences_nothing_for_long() -> None:
 
 def test_so_many_stand_at_once_and_no_more() -> None:
     machine = Machine([], Anomalies(RULES))
-    many = [Trouble(Kind.TASK_DEAD, f"task {number}", "x" * 10_000) for number in range(STANDING_MAX + 50)]
+    many = [
+        DetectedProblem(AnomalyKind.TASK_DEAD, f"task {number}", "x" * 10_000) for number in range(STANDING_MAX + 50)
+    ]
     machine.look(many)
     machine.look(many)
     assert len(machine.events) == STANDING_MAX == len(machine.state.standing())
@@ -235,14 +237,16 @@ def test_what_is_known_of_the_past_is_bounded() -> None:
 
 
 def test_calm_grows_up_to_a_reminders_time() -> None:
-    times = [RULES.calm_of(Case("a", "b", returns=returns)) // 1_000 for returns in range(5)]
+    times = [RULES.calm_of(AnomalyCase("a", "b", returns=returns)) // 1_000 for returns in range(5)]
     assert times == [300, 900, 2_700, 3_600, 3_600]
 
 
 def test_a_text_that_says_something_else_all_the_time_is_told_anew_twice_between_two_reminders() -> None:
     machine = Machine([], Anomalies(RULES))
     for number in range(3 * 60 * 2):
-        machine.look([Trouble(Kind.LOOP_LAG, "event loop", f"{10 ** (number % 5)} ms late", renews=True)])
+        machine.look(
+            [DetectedProblem(AnomalyKind.LOOP_LAG, "event loop", f"{10 ** (number % 5)} ms late", renews=True)]
+        )
     assert in_any_hour(machine.events, AnomalyPersists) <= 4, story(machine.events)
     assert len(machine.events) >= 6
 
@@ -250,5 +254,5 @@ def test_a_text_that_says_something_else_all_the_time_is_told_anew_twice_between
 def test_a_number_that_changes_a_little_is_not_told_anew() -> None:
     machine = Machine([], Anomalies(RULES))
     for number in range(100):
-        machine.look([Trouble(Kind.DISK_LOW, "disk", f"0.{99 - number % 40} GB are free", renews=True)])
+        machine.look([DetectedProblem(AnomalyKind.DISK_LOW, "disk", f"0.{99 - number % 40} GB are free", renews=True)])
     assert outline(machine.events) == ["raised disk_low disk"]

@@ -19,15 +19,22 @@ from papertape.events.facts import (
     Timing,
 )
 from papertape.events.log import Recorded
-from papertape.projections.watchdog.checks import REFUSED_AN_HOUR_MAX, Kind, Measured, Trouble, check, unmeasured
-from papertape.projections.watchdog.liveness import Vitals
+from papertape.projections.watchdog.checks import (
+    REFUSED_AN_HOUR_MAX,
+    AnomalyKind,
+    DetectedProblem,
+    ProcessMeasurements,
+    check,
+    unmeasured,
+)
+from papertape.projections.watchdog.liveness import Liveness
 from tests.projections.tape import configured
 from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, SYMBOLS, candle, opening, vitals_of
 
-NOTHING = Measured()
+NOTHING = ProcessMeasurements()
 
 
-def lived(minutes: int, *more: Event, speed: float = 1.0, symbols: tuple[str, ...] = SYMBOLS) -> Vitals:
+def lived(minutes: int, *more: Event, speed: float = 1.0, symbols: tuple[str, ...] = SYMBOLS) -> Liveness:
     """An engine that had candles every minute; then some events in the last of them."""
     events: list[tuple[int, Event]] = [(START_MS, event) for event in opening(speed)]
     for minute in range(1, minutes + 1):
@@ -36,23 +43,23 @@ def lived(minutes: int, *more: Event, speed: float = 1.0, symbols: tuple[str, ..
     return vitals_of([*events, *((START_MS + minutes * MINUTE_MS, event) for event in more)])
 
 
-def at(vitals: Vitals, minute: float, event: Event) -> None:
+def at(vitals: Liveness, minute: float, event: Event) -> None:
     """One more event, recorded so many minutes after the start."""
     vitals.apply(Recorded(vitals.seq + 1, START_MS + int(minute * MINUTE_MS), 0, event))
 
 
-def candle_at(vitals: Vitals, minute: int, timing: Timing = Timing.ON_TIME, symbol: str = "BTCUSDT") -> None:
+def candle_at(vitals: Liveness, minute: int, timing: Timing = Timing.ON_TIME, symbol: str = "BTCUSDT") -> None:
     """The candle that closes then."""
     at(vitals, minute, candle(START_MS + minute * MINUTE_MS, symbol, timing))
 
 
-def seen(vitals: Vitals, minute: float, measured: Measured = NOTHING) -> list[Trouble]:
+def seen(vitals: Liveness, minute: float, measured: ProcessMeasurements = NOTHING) -> list[DetectedProblem]:
     """What is wrong and to be told."""
     troubles = check(vitals, measured, START_MS + int(minute * MINUTE_MS), SETTINGS)
     return [trouble for trouble in troubles if not trouble.covered]
 
 
-def names(vitals: Vitals, minute: float, measured: Measured = NOTHING) -> list[tuple[str, str]]:
+def names(vitals: Liveness, minute: float, measured: ProcessMeasurements = NOTHING) -> list[tuple[str, str]]:
     return [(trouble.kind.value, trouble.subject) for trouble in seen(vitals, minute, measured)]
 
 
@@ -86,32 +93,32 @@ MEASUREMENTS = {
 @pytest.mark.parametrize("kind", MEASUREMENTS)
 def test_what_the_process_measures_is_wrong_beyond_its_limit(kind: str) -> None:
     bad, good, subject, words = MEASUREMENTS[kind]
-    (trouble,) = seen(lived(5), 5, Measured(**bad))  # type: ignore[arg-type]
+    (trouble,) = seen(lived(5), 5, ProcessMeasurements(**bad))  # type: ignore[arg-type]
     assert (trouble.kind.value, trouble.subject) == (kind, subject)
     assert words in trouble.detail
-    assert seen(lived(5), 5, Measured(**good)) == []  # type: ignore[arg-type]
+    assert seen(lived(5), 5, ProcessMeasurements(**good)) == []  # type: ignore[arg-type]
 
 
 def test_the_disk_is_low_where_little_more_than_a_backup_fits() -> None:
     log_bytes, vitals = 20 * 10**9, lived(5)
-    (trouble,) = seen(vitals, 5, Measured(disk_free_bytes=3 * log_bytes - 1, log_bytes=log_bytes))
-    assert trouble.kind is Kind.DISK_LOW
+    (trouble,) = seen(vitals, 5, ProcessMeasurements(disk_free_bytes=3 * log_bytes - 1, log_bytes=log_bytes))
+    assert trouble.kind is AnomalyKind.DISK_LOW
     assert "60.00 GB are free, the limit is 60.00, 3 times the log" in trouble.detail
-    assert seen(vitals, 5, Measured(disk_free_bytes=3 * log_bytes, log_bytes=log_bytes)) == []
-    assert seen(vitals, 5, Measured(disk_free_bytes=10**9, log_bytes=10**6)) == []
+    assert seen(vitals, 5, ProcessMeasurements(disk_free_bytes=3 * log_bytes, log_bytes=log_bytes)) == []
+    assert seen(vitals, 5, ProcessMeasurements(disk_free_bytes=10**9, log_bytes=10**6)) == []
 
 
 def test_what_is_not_measured_is_named() -> None:
-    assert Kind.DISK_LOW in unmeasured(NOTHING)
-    assert Kind.DISK_LOW not in unmeasured(Measured(disk_free_bytes=0))
-    assert Kind.DATA_STALE not in unmeasured(NOTHING)
+    assert AnomalyKind.DISK_LOW in unmeasured(NOTHING)
+    assert AnomalyKind.DISK_LOW not in unmeasured(ProcessMeasurements(disk_free_bytes=0))
+    assert AnomalyKind.DATA_STALE not in unmeasured(NOTHING)
 
 
 def test_a_lost_feed_is_wrong_and_the_stale_symbols_behind_it_are_said_by_it() -> None:
     vitals = lived(5, FeedLost(0, "bitget", "no answer"))
     at(vitals, 15, FeedLost(0, "bitget", "still none"))
     (trouble,) = seen(vitals, 30)
-    assert (trouble.kind, trouble.subject) == (Kind.WS_DISCONNECTED, "feed")
+    assert (trouble.kind, trouble.subject) == (AnomalyKind.WS_DISCONNECTED, "feed")
     assert trouble.detail == "bitget lost for 25m: still none"
     covered = {one.subject for one in check(vitals, NOTHING, START_MS + 30 * MINUTE_MS, SETTINGS) if one.covered}
     assert covered == set(SYMBOLS)
@@ -141,7 +148,7 @@ def test_data_that_is_refused_again_and_again_is_wrong_until_an_hour_went_withou
     at(vitals, 5, refused(REFUSED_AN_HOUR_MAX + 1))
     at(vitals, 5, refused(3, "stale"))
     (trouble,) = seen(vitals, 5)
-    assert (trouble.kind, trouble.subject) == (Kind.DATA_REFUSED, "not json")
+    assert (trouble.kind, trouble.subject) == (AnomalyKind.DATA_REFUSED, "not json")
     assert trouble.detail == "1,001 times within an hour; the newest: ws://x: <html>"
     for minute in range(6, 71):
         candle_at(vitals, minute)
@@ -163,7 +170,7 @@ def test_one_symbol_without_candles_is_stale_after_five_minutes() -> None:
         candle_at(vitals, minute)
     assert names(vitals, 14) == []
     (trouble,) = seen(vitals, 15.1)
-    assert (trouble.kind, trouble.subject) == (Kind.DATA_STALE, "GALAUSDT")
+    assert (trouble.kind, trouble.subject) == (AnomalyKind.DATA_STALE, "GALAUSDT")
     assert trouble.detail == "no candle for 5m; the newest closed at 2026-05-27 00:10 UTC"
 
 
@@ -198,7 +205,7 @@ def test_many_stale_symbols_are_one_trouble_of_the_market() -> None:
     events: list[tuple[int, Event]] = [(START_MS, event) for event in opening(strategies=())]
     events.append((START_MS, configured("momentum", many)))
     (trouble,) = seen(vitals_of(events), 10)
-    assert (trouble.kind, trouble.subject) == (Kind.DATA_STALE, "market")
+    assert (trouble.kind, trouble.subject) == (AnomalyKind.DATA_STALE, "market")
     assert trouble.detail.startswith("40 symbols without candles: C0USDT, C1USDT")
 
 
@@ -241,7 +248,7 @@ def test_no_candle_at_all_within_the_heartbeats_time_is_no_progress() -> None:
 
 
 def test_a_market_that_was_played_to_its_end_is_not_wrong() -> None:
-    assert seen(lived(10, speed=900.0), 6_000, Measured(market_ended=True)) == []
+    assert seen(lived(10, speed=900.0), 6_000, ProcessMeasurements(market_ended=True)) == []
 
 
 def trip(scope: str) -> KillSwitchTripped:
@@ -251,7 +258,7 @@ def trip(scope: str) -> KillSwitchTripped:
 def test_the_global_kill_switch_is_wrong_and_says_that_all_are_stopped() -> None:
     vitals = lived(10, trip("global"))
     (trouble,) = seen(vitals, 10)
-    assert trouble.kind is Kind.KILL_SWITCH_GLOBAL
+    assert trouble.kind is AnomalyKind.KILL_SWITCH_GLOBAL
     assert "daily loss 11 % of 100.00" in trouble.detail
     number = vitals.seq
     at(vitals, 10, KillSwitchReset(0, "global", number, "x", "y"))
@@ -261,12 +268,12 @@ def test_the_global_kill_switch_is_wrong_and_says_that_all_are_stopped() -> None
 def test_all_strategies_stopped_is_wrong_whatever_stops_them() -> None:
     assert seen(lived(10, trip("momentum")), 10) == []
     (trouble,) = seen(lived(10, trip("momentum"), RunnerPaused(0, "funding", "anna", "holiday")), 10)
-    assert (trouble.kind, trouble.subject) == (Kind.ALL_STRATEGIES_STOPPED, "all strategies")
+    assert (trouble.kind, trouble.subject) == (AnomalyKind.ALL_STRATEGIES_STOPPED, "all strategies")
     assert "funding: paused by anna: holiday" in trouble.detail
 
 
 def test_a_skew_that_is_not_measured_is_known_by_the_feeds_word_of_this_life() -> None:
     word = AnomalyRaised(0, "clock_skew", "this machine's clock", "3.0 s behind the exchange's")
     assert names(lived(5, word), 5) == [("clock_skew", "this machine's clock")]
-    assert names(lived(5, word), 5, Measured(clock_skew_ms=0.0)) == []
+    assert names(lived(5, word), 5, ProcessMeasurements(clock_skew_ms=0.0)) == []
     assert names(lived(5, word, EngineStarted(0, "test", "", "")), 5) == []

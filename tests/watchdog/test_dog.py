@@ -17,9 +17,9 @@ from papertape.events.facts import (
     RepairTried,
     RunnerPaused,
 )
-from papertape.projections.watchdog.checks import Measured
-from papertape.projections.watchdog.liveness import Vitals
-from papertape.projections.watchdog.watchdog import REPAIR_S_MAX, Following
+from papertape.projections.watchdog.checks import ProcessMeasurements
+from papertape.projections.watchdog.liveness import Liveness
+from papertape.projections.watchdog.watchdog import REPAIR_S_MAX, FoldFollower
 from tests.twins.virtual_time import VirtualClock, run
 from tests.watchdog.given import (
     HOUR_MS,
@@ -226,12 +226,12 @@ def test_a_measurement_that_fails_or_hangs_leaves_what_was_raised_as_it_is() -> 
         kennel.set(disk_free_bytes=1)
         await kennel.live(2)
 
-        async def fails() -> Measured:
+        async def fails() -> ProcessMeasurements:
             raise OSError("no such device")
 
-        async def hangs() -> Measured:
+        async def hangs() -> ProcessMeasurements:
             await asyncio.Event().wait()
-            return Measured()
+            return ProcessMeasurements()
 
         for measure in (fails, hangs):
             kennel.measure = measure  # type: ignore[method-assign]
@@ -284,8 +284,8 @@ def test_two_who_fold_at_once_fold_every_event_once() -> None:
         kennel = Kennel(clock)
         for number in range(5_000):
             await kennel.say(candle(START_MS + number))
-        vitals = Vitals(TIMEFRAMES)
-        following = Following(kennel.log.reader(), kennel.bus, [vitals], clock)
+        vitals = Liveness(TIMEFRAMES)
+        following = FoldFollower(kennel.log.reader(), kennel.bus, [vitals], clock)
         await asyncio.gather(*(following.catch_up() for _ in range(3)))
         return vitals.candles, following.cursor.seq
 

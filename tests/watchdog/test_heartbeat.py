@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from papertape.events.errors import ConfigError, ExchangeUnreachable
 from papertape.projections.folds.portfolio import Portfolio
-from papertape.projections.watchdog.heartbeat import Heart, Heartbeat
-from papertape.projections.watchdog.liveness import Vitals
+from papertape.projections.watchdog.heartbeat import Heartbeat, HeartbeatSender
+from papertape.projections.watchdog.liveness import Liveness
 from papertape.projections.watchdog.settings import heartbeat_s
-from papertape.projections.watchdog.watchdog import Following
+from papertape.projections.watchdog.watchdog import FoldFollower
 from tests.twins.virtual_time import run
 from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, SYMBOLS, TIMEFRAMES, Kennel, opening
 
@@ -27,7 +27,7 @@ class Beating(Struct):
     """An engine with a heart; what it sent and how often it pinged."""
 
     kennel: Kennel
-    heart: Heart
+    heart: HeartbeatSender
     sent: list[Heartbeat]
     pings: list[int]
     fails: bool = False
@@ -37,8 +37,8 @@ class Beating(Struct):
 def beating(act: Callable[[Beating], Awaitable[None]], interval_s: float = 3_600.0) -> Beating:
     async def main(clock: VirtualClock) -> Beating:
         kennel = Kennel(clock)
-        vitals, portfolio = Vitals(TIMEFRAMES), Portfolio()
-        following = Following(kennel.log.reader(), kennel.bus, [vitals, portfolio], kennel.clock)
+        vitals, portfolio = Liveness(TIMEFRAMES), Portfolio()
+        following = FoldFollower(kennel.log.reader(), kennel.bus, [vitals, portfolio], kennel.clock)
 
         async def send(beat: Heartbeat) -> None:
             if made.fails:
@@ -50,7 +50,7 @@ def beating(act: Callable[[Beating], Awaitable[None]], interval_s: float = 3_600
                 raise TimeoutError
             made.pings.append(clock.now_ms())
 
-        heart = Heart(following, vitals, portfolio, clock, send, interval_s, ping, lambda: made.ended)
+        heart = HeartbeatSender(following, vitals, portfolio, clock, send, interval_s, ping, lambda: made.ended)
         made = Beating(kennel, heart, [], [])
         await kennel.say(*opening(at_ms=clock.now_ms()))
         running = asyncio.ensure_future(heart.run())

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from papertape.engine.loop_lag import FILE_BYTES_MAX, HANG_S, STACKS_CHARS_MAX, LagWatch, stacks, stacks_file
+from papertape.engine.loop_lag import FILE_BYTES_MAX, HANG_S, STACKS_CHARS_MAX, LoopLagMonitor, stacks, stacks_file
 from tests.patience import stretched
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ def a_function_that_blocks(seconds: float) -> None:
 
 async def watched(
     tell: Callable[[str], None], *blocks_s: float, tell_every_s: float = 60.0, hang_s: float = HANG_S
-) -> LagWatch:
+) -> LoopLagMonitor:
     """A loop that blocks for so long, again and again, and lives between."""
-    with LagWatch(asyncio.get_running_loop(), tell, hang_s=hang_s, tell_every_s=tell_every_s) as lag:
+    with LoopLagMonitor(asyncio.get_running_loop(), tell, hang_s=hang_s, tell_every_s=tell_every_s) as lag:
         await asyncio.sleep(0.3)
         for seconds in blocks_s:
             a_function_that_blocks(seconds)
@@ -60,8 +60,8 @@ def test_stopping_in_the_middle_of_a_hang_is_quick_and_no_hang() -> None:
     """An engine that shuts down blocks its loop: it ends the watch first, or just does not answer any more."""
     told: list[str] = []
 
-    async def main() -> LagWatch:
-        lag = LagWatch(asyncio.get_running_loop(), told.append)
+    async def main() -> LoopLagMonitor:
+        lag = LoopLagMonitor(asyncio.get_running_loop(), told.append)
         lag.start()
         await asyncio.sleep(0.25)
         a_function_that_blocks(0.3)
@@ -80,8 +80,8 @@ def test_stopping_in_the_middle_of_a_hang_is_quick_and_no_hang() -> None:
 def test_a_loop_that_was_closed_ends_the_watch_without_a_word() -> None:
     told: list[str] = []
 
-    async def main() -> LagWatch:
-        lag = LagWatch(asyncio.get_running_loop(), told.append)
+    async def main() -> LoopLagMonitor:
+        lag = LoopLagMonitor(asyncio.get_running_loop(), told.append)
         lag.start()
         await asyncio.sleep(0.2)
         return lag

@@ -26,13 +26,13 @@ from papertape.events.facts import (
 )
 from papertape.events.memory_log import MemoryEventLog
 from papertape.events.snapshots import SnapshotStore
-from papertape.projections.watchdog.checks import Measured
+from papertape.projections.watchdog.checks import ProcessMeasurements
 from papertape.projections.watchdog.settings import WatchdogSettings
 from papertape.projections.watchdog.watchdog import watchdog
-from papertape.sandbox.bitget.faults import Fault, Faults
+from papertape.sandbox.bitget.faults import BitgetFault, BitgetFaultInjector
 from papertape.sandbox.bitget.market import SimTwinMarket
-from papertape.sandbox.bitget.twin import Twin
-from papertape.sandbox.bitget.venue import Manner
+from papertape.sandbox.bitget.twin import BitgetTwin
+from papertape.sandbox.bitget.venue import ExchangeBehaviour
 from tests.support import STRATEGIES
 from tests.twins.virtual_time import VirtualClock, run
 from tests.watchdog.given import MINUTE_MS, START_MS, TOLD, outline, story
@@ -40,12 +40,12 @@ from tests.watchdog.given import MINUTE_MS, START_MS, TOLD, outline, story
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-    from papertape.engine.ports.feed import Seen
+    from papertape.engine.ports.feed import ResumePoint
     from papertape.events.facts import ContractListed, FeedFact
-    from papertape.projections.watchdog.watchdog import Dog
+    from papertape.projections.watchdog.watchdog import Watchdog
 
 SYMBOLS = ("BTCUSDT", "GALAUSDT")
-SPARSE = Manner(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20)
+SPARSE = ExchangeBehaviour(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20)
 RUNNERS = {"momentum": RunnerSettings(), "vwap_rsi": RunnerSettings()}
 
 
@@ -55,7 +55,9 @@ class LeakyFeed(BitgetFeed):
     withheld: dict[str, None]
     stuck: asyncio.Event
 
-    async def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:
+    async def facts(
+        self, seen: Mapping[str, ResumePoint], anchor: FeedConnected | None
+    ) -> AsyncIterator[list[FeedFact]]:
         self.withheld, self.stuck = {}, asyncio.Event()
         self.stuck.set()
         async with aclosing(super().facts(seen, anchor)) as batches:  # type: ignore[type-var]
@@ -70,21 +72,21 @@ class LeakyFeed(BitgetFeed):
 class Engine:
     """Everything of one run."""
 
-    def __init__(self, twin: Twin, clock: VirtualClock) -> None:
+    def __init__(self, twin: BitgetTwin, clock: VirtualClock) -> None:
         self.twin, self.clock = twin, clock
         self.log = MemoryEventLog(clock_ms=clock.now_ms)
         settings = BitgetSettings(symbols=SYMBOLS, rest_url=twin.rest_url, ws_url=twin.ws_url, warm_up_ms=5 * MINUTE_MS)
         self.feed = LeakyFeed(settings, clock)
-        self.measured = Measured()
+        self.measured = ProcessMeasurements()
         self.repairs: dict[str, Callable[[str], Awaitable[str]]] = {"data_stale": self.resubscribe}
-        self.dog: Dog
+        self.dog: Watchdog
 
     async def resubscribe(self, subject: str) -> str:
         self.feed.withheld.pop(subject, None)
         self.feed.stuck.set()
         return f"asked for {subject} again"
 
-    async def measure(self) -> Measured:
+    async def measure(self) -> ProcessMeasurements:
         return self.measured
 
     async def live(self, minutes: float, act: Callable[[Engine], Awaitable[None]]) -> None:
@@ -124,7 +126,7 @@ class Engine:
 
 def lived(minutes: float, act: Callable[[Engine], Awaitable[None]]) -> Engine:
     async def main(clock: VirtualClock) -> Engine:
-        async with Twin(SimTwinMarket(SYMBOLS), clock, manner=SPARSE, faults=Faults(7)) as twin:
+        async with BitgetTwin(SimTwinMarket(SYMBOLS), clock, manner=SPARSE, faults=BitgetFaultInjector(7)) as twin:
             made = Engine(twin, clock)
             await made.live(minutes, act)
             return made
@@ -152,7 +154,7 @@ def test_an_exchange_in_maintenance_is_a_lost_feed_and_over_when_it_is_back() ->
         made.repairs["ws_disconnected"] = reconnect
         made.dog._repairs = made.repairs
         await made.until(20)
-        made.twin.faults.on(Fault.MAINTENANCE, for_s=30 * 60.0)
+        made.twin.faults.on(BitgetFault.MAINTENANCE, for_s=30 * 60.0)
 
     made = lived(80, act)
     lost = made.of(FeedLost)[0]
@@ -212,7 +214,7 @@ def test_a_feed_that_hangs_without_a_word_is_noticed_by_the_age_of_its_candles()
 def test_a_symbol_the_exchange_withholds_is_said_by_the_feed_and_not_again() -> None:
     async def act(made: Engine) -> None:
         await made.until(20)
-        for fault in (Fault.SILENT_SYMBOL, Fault.EMPTY_DATA):
+        for fault in (BitgetFault.SILENT_SYMBOL, BitgetFault.EMPTY_DATA):
             made.twin.faults.on(fault, symbol="GALAUSDT", for_s=1_200.0)
 
     made = lived(60, act)
@@ -223,9 +225,9 @@ def test_a_symbol_the_exchange_withholds_is_said_by_the_feed_and_not_again() -> 
 def test_a_clock_that_is_off_is_told_once_and_over_when_it_is_right() -> None:
     async def act(made: Engine) -> None:
         await made.until(20)
-        made.twin.faults.on(Fault.SKEW, value=20_000)
+        made.twin.faults.on(BitgetFault.SKEW, value=20_000)
         await made.until(110)
-        made.twin.faults.on(Fault.SKEW, value=0)
+        made.twin.faults.on(BitgetFault.SKEW, value=0)
 
     made = lived(140, act)
     assert outline(made.events) == [

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import asdict
 
-from papertape.engine.process_health import SAMPLES_MAX, WINDOW_S, Latencies, VitalSigns
-from papertape.projections.watchdog.checks import Measured
+from papertape.engine.process_health import SAMPLES_MAX, WINDOW_S, Latencies, ProcessHealthProbe
+from papertape.projections.watchdog.checks import ProcessMeasurements
 
 
 class Stopwatch:
@@ -66,12 +66,12 @@ def test_the_ring_is_bounded() -> None:
 def test_free_space_is_that_of_the_logs_folder_and_unknown_where_there_is_none(tmp_path: Path) -> None:
     latencies = Latencies()
     latencies.add(0.002)
-    known = asyncio.run(VitalSigns(tmp_path, latencies).measure())
+    known = asyncio.run(ProcessHealthProbe(tmp_path, latencies).measure())
     assert known.disk_free_bytes is not None and 0 < known.disk_free_bytes <= shutil.disk_usage(tmp_path).total
     assert known.commit_latency_ms == pytest.approx(2.0) and known.loop_lag_ms is None
-    assert asyncio.run(VitalSigns(tmp_path / "gone", Latencies()).measure()).disk_free_bytes is None
+    assert asyncio.run(ProcessHealthProbe(tmp_path / "gone", Latencies()).measure()).disk_free_bytes is None
 
 
 def test_signs_are_what_the_watchdog_measures(tmp_path: Path) -> None:
-    signs = asyncio.run(VitalSigns(tmp_path, Latencies()).measure())
-    assert Measured(**asdict(signs)).disk_free_bytes == signs.disk_free_bytes
+    signs = asyncio.run(ProcessHealthProbe(tmp_path, Latencies()).measure())
+    assert ProcessMeasurements(**asdict(signs)).disk_free_bytes == signs.disk_free_bytes

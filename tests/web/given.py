@@ -11,20 +11,20 @@ from msgspec.structs import asdict, replace
 
 from papertape.api.app import application
 from papertape.api.gate import LATE_S, Gate
-from papertape.api.hosts import Hosts
+from papertape.api.hosts import AllowedHosts
 from papertape.api.listening import listen
 from papertape.api.server import serve
 from papertape.api.streams import Streams
 from papertape.api.token import Token
 from papertape.engine.command_queue import events_of
-from papertape.engine.kernel.risk_settings import Risk
+from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.events.commands import Accepted
 from papertape.events.errors import CommandRefused, UsageError
 from papertape.events.facts import CandleClosed, RunnerConfigured
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.host import fold
-from papertape.projections.site.market_time import Moment
-from papertape.projections.site.messages import Unlogged
+from papertape.projections.site.market_time import MarketTimeCutoff
+from papertape.projections.site.messages import UnloggedContents
 from papertape.projections.site.ports import (
     CandleView,
     ChartView,
@@ -36,7 +36,7 @@ from papertape.projections.site.ports import (
     StrategyView,
 )
 from papertape.projections.site.views import Views
-from papertape.projections.text.causes import Chain, Condition, why
+from papertape.projections.text.causes import CauseChain, ConditionView, why
 from tests.alerts.given import A_DAY, market
 from tests.projections.tape import recorded
 from tests.support import STRATEGIES, take
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from papertape.api.routes import Guarded
-    from papertape.engine.reducer.state import World
+    from papertape.engine.reducer.state import EngineState
     from papertape.events.commands import Command
     from papertape.events.facts import Event
     from papertape.events.log import Recorded
@@ -64,7 +64,7 @@ def told_day() -> list[Recorded]:
 
 def _whole(event: Event) -> Event:
     if isinstance(event, RunnerConfigured):
-        return replace(event, risk={**asdict(Risk()), **event.risk})
+        return replace(event, risk={**asdict(RiskSettings()), **event.risk})
     return event
 
 
@@ -112,7 +112,7 @@ class ListTimeline:
         return views
 
     async def seq_at(self, at_ms: int) -> int:
-        moment = Moment(at_ms)
+        moment = MarketTimeCutoff(at_ms)
         later = next((one.seq for one in self.log if not moment.takes(one)), len(self.log) + 1)
         moment.check_begun()
         return later - 1
@@ -137,7 +137,7 @@ class TapeInspector:
     async def conditions(self, seq: int, strategy: str, symbols: Sequence[str]) -> tuple[ConditionsView, ...]:
         if strategy not in ("momentum", "vwap_rsi", "scripted"):
             raise UsageError(f"there is no strategy {strategy!r}")
-        met = (Condition("close", 101.0, ">", 100.0, met=True),)
+        met = (ConditionView("close", 101.0, ">", 100.0, met=True),)
         return tuple(ConditionsView(strategy, one, "long", seq, 0, True, met, (), ()) for one in symbols)
 
     async def chart(
@@ -160,7 +160,7 @@ class TapeInspector:
             raise UsageError(f"there is no event {seq}")
         return f"{seq:032x}"
 
-    async def why(self, seq: int) -> Chain:
+    async def why(self, seq: int) -> CauseChain:
         contracts = Contracts()
         fold([contracts], self._log)
         if not 0 < seq <= len(self._log):
@@ -184,7 +184,7 @@ class Absent:
 class Present:
     """The engine's own decisions on commands, over a world in memory; what it says of itself is `said`."""
 
-    def __init__(self, world: World, timeline: ListTimeline, said: EngineStatus) -> None:
+    def __init__(self, world: EngineState, timeline: ListTimeline, said: EngineStatus) -> None:
         self.world, self.timeline, self.said = world, timeline, said
         self.crashed = False
 
@@ -216,7 +216,7 @@ def status(**changes: object) -> EngineStatus:
 def site_of(
     log: list[Recorded],
     engine: Present | Absent | None = None,
-    unlogged: Callable[[], Unlogged] = Unlogged,
+    unlogged: Callable[[], UnloggedContents] = UnloggedContents,
     **settings: object,
 ) -> Site:
     """A site over a log; a backtest's unless there is an engine."""
@@ -243,7 +243,7 @@ def gate_of(
     *, reading_open: bool = True, bound: str = "127.0.0.1", trusted: Sequence[str] = (), late_s: float = LATE_S
 ) -> Gate:
     """A gate with the token of the tests."""
-    return Gate(Token(TOKEN), Hosts(bound, trusted), reading_open=reading_open, late_s=late_s)
+    return Gate(Token(TOKEN), AllowedHosts(bound, trusted), reading_open=reading_open, late_s=late_s)
 
 
 @asynccontextmanager

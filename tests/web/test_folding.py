@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from papertape.api.streams import Streams, events_of
-from papertape.api.tape import Filter
+from papertape.api.tape import StreamFilter
 from papertape.projections.site.ports import Progress
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
@@ -73,7 +73,7 @@ async def test_health_says_that_the_log_is_read_and_metrics_leave_its_figures_ou
 @in_loop
 async def test_a_stream_of_events_begins_when_the_log_is_read() -> None:
     site = folding_site()
-    source = events_of(Streams(site.timeline), None, Filter())
+    source = events_of(Streams(site.timeline), None, StreamFilter())
     assert await anext(source) == b": reading the log, event 5 of 1000\n\n"
     site.timeline.first_fold = None  # type: ignore[attr-defined]
     assert await anext(source) == b"retry: 2000\n: %d\n\n" % site.timeline.head_seq

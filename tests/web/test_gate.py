@@ -14,9 +14,9 @@ from starlette.routing import Route
 
 from papertape.api.app import application
 from papertape.api.commands import KINDS
-from papertape.api.gate import ADDRESSES_MAX, WRONG_MAX, Access, Gate, Wrongs
+from papertape.api.gate import ADDRESSES_MAX, WRONG_MAX, Access, FailedAttempts, Gate
 from papertape.api.guard import BODY_BYTES_MAX, HEADERS
-from papertape.api.hosts import Hosts, is_loopback
+from papertape.api.hosts import AllowedHosts, is_loopback
 from papertape.api.login import local_path
 from papertape.api.routes import GuardedRoute, GuardedSocket
 from papertape.api.streams import Streams
@@ -207,7 +207,7 @@ def test_nobody_is_led_elsewhere_by_a_login(path: str) -> None:
 )
 def test_only_own_names_are_taken(bound: str, host: str, taken: bool) -> None:
     trusted = ["box.lan"]
-    assert Hosts(bound, trusted).takes(host) is taken
+    assert AllowedHosts(bound, trusted).takes(host) is taken
 
 
 @in_loop
@@ -232,7 +232,7 @@ async def test_a_name_that_was_pointed_at_this_machine_is_refused() -> None:
     ],
 )
 def test_a_port_that_goes_without_saying_is_no_other_origin(origin: str, host: str, *, same: bool) -> None:
-    assert Hosts.same_origin(origin, host) is same
+    assert AllowedHosts.same_origin(origin, host) is same
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ async def test_who_guesses_waits_and_nobody_else_does() -> None:
 
 def test_what_is_remembered_of_wrong_tokens_is_bounded_and_passes() -> None:
     now = 0.0
-    wrongs = Wrongs(lambda: now)
+    wrongs = FailedAttempts(lambda: now)
     for address in range(3 * ADDRESSES_MAX):
         wrongs.note(f"10.{address >> 16}.{address >> 8 & 255}.{address & 255}")
     assert len(wrongs) == ADDRESSES_MAX

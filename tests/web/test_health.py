@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from papertape.events.facts import EngineStarted, EngineStopped, Event, FeedConnected, FeedLost, KillSwitchTripped
 from papertape.projections.site.ports import EngineStatus
 from papertape.projections.site.readiness import BEHIND_EVENTS_MAX, DISK_BYTES_MIN, readiness
-from papertape.projections.watchdog.anomalies import Case
-from papertape.projections.watchdog.checks import Kind, Trouble
-from papertape.projections.watchdog.watchdog import DogView
+from papertape.projections.watchdog.anomalies import AnomalyCase
+from papertape.projections.watchdog.checks import AnomalyKind, DetectedProblem
+from papertape.projections.watchdog.watchdog import WatchdogView
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_0_MS, candle, configured, recorded, tripped
 from tests.telegram.bot_given import views_of
@@ -25,14 +25,14 @@ RUNNING: list[Event] = [
     candle(0, 100.0),
 ]
 LOST = FeedLost(DAY_0_MS, "sim", "no route to host")
-STALE = Trouble(Kind.DATA_STALE, "BTCUSDT", "no candle for 6m")
+STALE = DetectedProblem(AnomalyKind.DATA_STALE, "BTCUSDT", "no candle for 6m")
 GLOBAL = KillSwitchTripped(DAY_0_MS, "global", "manual", 1.0, 1.0, 1.0, 0.0, "anna", "odd")
 
 
-def dog(*troubles: Trouble) -> DogView:
+def dog(*troubles: DetectedProblem) -> WatchdogView:
     """What the watchdog saw."""
-    anomalies: tuple[Case, ...] = ()
-    return DogView(1, 1, anomalies, troubles, ())
+    anomalies: tuple[AnomalyCase, ...] = ()
+    return WatchdogView(1, 1, anomalies, troubles, ())
 
 
 CASES: dict[str, tuple[list[Event], EngineStatus | None, list[str], str]] = {

@@ -14,7 +14,7 @@ from papertape.api.routes import GuardedRoute
 from papertape.api.searching import run
 from papertape.events.log import Recorded
 from papertape.projections.folds.trades import write_trades_csv
-from papertape.projections.site.event_query import PAGE_EVENTS, Found, Search, Wanted
+from papertape.projections.site.event_query import PAGE_EVENTS, EventFilter, Search, SearchResult
 from papertape.projections.text.event_lines import interesting
 from papertape.projections.text.formats import utc
 from tests.alerts.given import closed_btc, opened_btc
@@ -216,10 +216,10 @@ async def test_a_search_for_a_rare_event_finds_it_in_one_answer(order: str) -> N
 async def test_a_search_in_vain_is_bounded_in_time_and_goes_on_where_it_stopped() -> None:
     log = [Recorded(1 + at, 0, 0, candle(at, 100.0)) for at in range(3 * PAGE_EVENTS)]
     timeline = site_of(log).timeline
-    first = await run(Search(Wanted(), {}, 1, len(log), 10), timeline, search_s_max=0.0)
-    assert first == Found((), 2 * PAGE_EVENTS + 1, 3 * PAGE_EVENTS, complete=False), "one page at least"
-    second = await run(Search(Wanted(), {}, 1, first.from_seq - 1, 10), timeline)
-    assert second == Found((), 1, 2 * PAGE_EVENTS, complete=True)
+    first = await run(Search(EventFilter(), {}, 1, len(log), 10), timeline, search_s_max=0.0)
+    assert first == SearchResult((), 2 * PAGE_EVENTS + 1, 3 * PAGE_EVENTS, complete=False), "one page at least"
+    second = await run(Search(EventFilter(), {}, 1, first.from_seq - 1, 10), timeline)
+    assert second == SearchResult((), 1, 2 * PAGE_EVENTS, complete=True)
 
 
 @in_loop

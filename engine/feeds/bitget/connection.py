@@ -21,9 +21,9 @@ from papertape.engine.feeds.bitget.frames import (
     PING,
     TICKER,
     CandleFrame,
-    Denied,
+    ErrorFrame,
     Pong,
-    Refused,
+    RefusedFrame,
     TickerFrame,
     read_frame,
     request,
@@ -34,7 +34,7 @@ from papertape.events.errors import ExchangeUnreachable
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.bitget.settings import BitgetSettings
-    from papertape.engine.feeds.bitget.stream_state import Board
+    from papertape.engine.feeds.bitget.stream_state import StreamState
     from papertape.engine.ports.clock import Clock
     from papertape.engine.ports.feed import RefusalLog
 
@@ -68,7 +68,7 @@ class Channel(Struct):
         return now_s - max(self.asked_s, self.heard_s)
 
 
-class Stream:
+class StreamConnection:
     """One connection and the channels of its symbols.
 
     `served` says whether any data came, `whole` is set when every channel has brought some. Intervals are counted by
@@ -81,7 +81,7 @@ class Stream:
         settings: BitgetSettings,
         clock: Clock,
         market_now_ms: Callable[[], int],
-        board: Board,
+        board: StreamState,
         refusals: RefusalLog,
     ) -> None:
         self.symbols = tuple(symbols)
@@ -164,9 +164,9 @@ class Stream:
                 self.ponged_s = now_s
             case CandleFrame() | TickerFrame():
                 self._take_data(message, now_s)
-            case Refused():
+            case RefusedFrame():
                 self._refuse(message, text)
-            case Denied():
+            case ErrorFrame():
                 self._denied(message, now_s)
             case _:
                 pass
@@ -192,13 +192,13 @@ class Stream:
             if all(channel.heard_s >= 0.0 for channel in self.channels.values()):
                 self.whole.set()
 
-    def _refuse(self, message: Refused, text: str | bytes) -> None:
+    def _refuse(self, message: RefusedFrame, text: str | bytes) -> None:
         shown = text if isinstance(text, str) else text[:200].decode("utf-8", "replace")
         self._refusals.refuse(self._settings.ws_url, 0, message.reason, shown)
         if message.symbol in self._board.symbols:
             self._board.doubt(message.symbol)
 
-    def _denied(self, message: Denied, now_s: float) -> None:
+    def _denied(self, message: ErrorFrame, now_s: float) -> None:
         """Keep a refusal to its channel: the others of the connection go on."""
         channel = self.channels.get((message.channel, message.symbol))
         if channel is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from papertape.engine.feeds.bitget.responses import ContractList
 from papertape.engine.feeds.bitget.settings import BITGET
-from papertape.engine.feeds.bitget.symbol_cursor import Track, make_tracks
+from papertape.engine.feeds.bitget.symbol_cursor import SymbolCursor, make_tracks
 from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP
 from papertape.events.errors import ConfigError, ExchangeBusy, ExchangeError, ExchangeUnreachable
 from papertape.events.facts import ContractDelisted, ContractListed, FeedFact, SymbolResumed, SymbolSuspended
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from papertape.engine.feeds.bitget.responses import ContractBody
     from papertape.engine.feeds.bitget.rest import BitgetRest
     from papertape.engine.feeds.bitget.settings import BitgetSettings
-    from papertape.engine.ports.feed import Seen
+    from papertape.engine.ports.feed import ResumePoint
 
 NORMAL: Final = "normal"
 OFF: Final = "off"
@@ -27,7 +27,7 @@ STATES_EVERY_MS: Final = 300_000
 BUSY_TRIES_MAX: Final = 10
 
 
-class Listing:
+class ContractRegistry:
     """What the exchange lists. Tiers are asked for once a run, states every five minutes.
 
     `left` are symbols with a position that are no longer configured: they are watched, but nothing is opened.
@@ -43,7 +43,7 @@ class Listing:
         self._absent: list[str] = []
         """The configured symbols that the log does not know and whose contract could not be read yet."""
 
-    async def listed(self, seen: dict[str, Seen]) -> list[FeedFact]:
+    async def listed(self, seen: dict[str, ResumePoint]) -> list[FeedFact]:
         """The specifications of the symbols there are, in configured order, and which symbols must wait for theirs.
 
         Raises ExchangeError, and ConfigError for a symbol that neither the exchange nor the log knows.
@@ -62,11 +62,11 @@ class Listing:
         now_ms = self._rest.server_now_ms()
         return [*contracts, *(SymbolSuspended(now_ms, one, _fault(unreadable[one])) for one in self._absent)]
 
-    def make_tracks(self, seen: dict[str, Seen], now_ms: int) -> list[Track]:
+    def make_tracks(self, seen: dict[str, ResumePoint], now_ms: int) -> list[SymbolCursor]:
         """Return a track for every symbol that can be watched."""
         return [track for track in self._tracks(seen, now_ms) if track.symbol not in self._absent]
 
-    def _tracks(self, seen: dict[str, Seen], now_ms: int) -> list[Track]:
+    def _tracks(self, seen: dict[str, ResumePoint], now_ms: int) -> list[SymbolCursor]:
         settings = self._settings
         limits_ms = (settings.warm_up_ms, settings.catch_up_ms_max)
         return make_tracks(settings.symbols, settings.timeframe_ms, seen, now_ms, limits_ms)
@@ -83,14 +83,14 @@ class Listing:
                     raise
             return
 
-    async def states(self, tracks: list[Track], now_ms: int) -> list[FeedFact]:
+    async def states(self, tracks: list[SymbolCursor], now_ms: int) -> list[FeedFact]:
         """Return facts about contracts that were closed, opened or became readable. Raise ExchangeError."""
         if 0 <= now_ms - self._asked_ms < STATES_EVERY_MS:  # The exchange's clock may have been set back.
             return []
         await self._ask()
         return [*await self._join(tracks, now_ms), *self.tradable(tracks, now_ms)]
 
-    async def _join(self, tracks: list[Track], now_ms: int) -> list[FeedFact]:
+    async def _join(self, tracks: list[SymbolCursor], now_ms: int) -> list[FeedFact]:
         """Begin to watch the symbols whose contract has become readable; they catch up like any late symbol."""
         facts: list[FeedFact] = []
         for symbol in [one for one in self._absent if one in self._list.readable]:
@@ -109,7 +109,7 @@ class Listing:
             raise ExchangeUnreachable("contracts: the exchange lists nothing at all")
         self._list, self._asked_ms = found, self._rest.server_now_ms()
 
-    def tradable(self, tracks: Sequence[Track], now_ms: int) -> list[FeedFact]:
+    def tradable(self, tracks: Sequence[SymbolCursor], now_ms: int) -> list[FeedFact]:
         """Suspend every symbol that is not open for trading, release the others, and report delisted ones."""
         facts: list[FeedFact] = []
         for track in tracks:

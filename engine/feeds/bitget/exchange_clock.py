@@ -23,7 +23,7 @@ SKEW_MS_MAX: Final = 2_000
 CLOCK: Final = "this machine's clock"
 
 
-class Pulse:
+class ExchangeClock:
     """One exchange's time and life. `heard_ms` says when a stream brought something last, by the clock given."""
 
     def __init__(self, rest: BitgetRest, clock: Clock, settings: BitgetSettings, heard_ms: Callable[[], float]) -> None:

@@ -12,11 +12,11 @@ from contextlib import aclosing
 
 from msgspec.structs import replace
 
-from papertape.engine.feeds.bitget.session import Watch
+from papertape.engine.feeds.bitget.session import FeedSession
 from papertape.engine.feeds.bitget.settings import BITGET, BitgetSettings
 from papertape.engine.feeds.playback import chunks
 from papertape.engine.ports.clock import Clock, ScaledClock
-from papertape.engine.ports.feed import RefusalLog, Seen
+from papertape.engine.ports.feed import RefusalLog, ResumePoint
 from papertape.events.facts import ContractListed, FeedConnected, FeedFact
 
 
@@ -28,7 +28,7 @@ class BitgetFeed:
     def __init__(self, settings: BitgetSettings, clock: Clock) -> None:
         self.settings = settings
         self.refusals = RefusalLog()
-        self._watch: Watch | None = None
+        self._watch: FeedSession | None = None
         self._clock = clock
 
     def contracts(self) -> list[ContractListed]:
@@ -48,7 +48,11 @@ class BitgetFeed:
         """Repair: subscribe a symbol again; what was done, in words."""
         return "not begun yet" if self._watch is None else self._watch.resubscribe(symbol)
 
-    async def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:  # noqa: ARG002
+    async def facts(
+        self,
+        seen: Mapping[str, ResumePoint],
+        anchor: FeedConnected | None,  # noqa: ARG002
+    ) -> AsyncIterator[list[FeedFact]]:
         """The market from where the log ends, for ever; what was missed comes first, late.
 
         A symbol that is not configured any more is watched as long as a strategy holds a position in it.
@@ -58,7 +62,7 @@ class BitgetFeed:
         left = tuple(symbol for symbol, one in seen.items() if one.in_position and symbol not in chosen)
         settings = replace(self.settings, symbols=(*chosen, *left))
         clock = ScaledClock(self._clock, settings.speed)
-        watch = self._watch = Watch(settings, clock, self._clock, self.refusals, left)
+        watch = self._watch = FeedSession(settings, clock, self._clock, self.refusals, left)
         try:
             async with aclosing(watch.facts(dict(seen))) as batches:  # type: ignore[type-var]
                 async for batch in batches:

@@ -34,7 +34,7 @@ class Ack(Struct, frozen=True):
     symbol: str
 
 
-class Denied(Struct, frozen=True):
+class ErrorFrame(Struct, frozen=True):
     """The exchange said no; channel and symbol are empty where it does not say to what."""
 
     channel: str
@@ -64,14 +64,14 @@ class TickerFrame(Struct, frozen=True):
     next_settlement_ms: int
 
 
-class Refused(Struct, frozen=True):
+class RefusedFrame(Struct, frozen=True):
     """A frame that is none of these. `symbol` is empty where it could not be seen."""
 
     reason: RefusalReason
     symbol: str = ""
 
 
-Message = Pong | Ack | Denied | CandleFrame | TickerFrame | Refused
+Message = Pong | Ack | ErrorFrame | CandleFrame | TickerFrame | RefusedFrame
 
 
 class _Arg(Struct):
@@ -121,24 +121,24 @@ def read_frame(text: str | bytes, timeframe_ms: int) -> Message:
     try:
         frame = _FRAMES.decode(text)
     except msgspec.ValidationError:
-        return Refused(RefusalReason.WRONG_SHAPE)
+        return RefusedFrame(RefusalReason.WRONG_SHAPE)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return Refused(RefusalReason.NOT_JSON)
+        return RefusedFrame(RefusalReason.NOT_JSON)
     arg = frame.arg or _Arg()
     if frame.event is not None:
         return _answer(frame, arg)
     if frame.action not in ("snapshot", "update") or not bytes(frame.data) or frame.arg is None:
-        return Refused(RefusalReason.WRONG_SHAPE, arg.instId)
+        return RefusedFrame(RefusalReason.WRONG_SHAPE, arg.instId)
     if arg.instType != INSTRUMENTS:
-        return Refused(RefusalReason.WRONG_SYMBOL)
+        return RefusedFrame(RefusalReason.WRONG_SYMBOL)
     at_ms = _time(frame.ts)
     if at_ms is None:
-        return Refused(RefusalReason.WRONG_SHAPE, arg.instId)
+        return RefusedFrame(RefusalReason.WRONG_SHAPE, arg.instId)
     if arg.channel == CHANNELS[timeframe_ms]:
         return _candles(frame.data, arg.instId, frame.action == "snapshot", at_ms, timeframe_ms)
     if arg.channel == TICKER:
         return _ticker(frame.data, arg.instId, at_ms)
-    return Refused(RefusalReason.WRONG_SYMBOL)
+    return RefusedFrame(RefusalReason.WRONG_SYMBOL)
 
 
 def _answer(frame: _Frame, arg: _Arg) -> Message:
@@ -147,8 +147,8 @@ def _answer(frame: _Frame, arg: _Arg) -> Message:
     if frame.event == "error":
         code = str(frame.code or "")
         number_ = int(code) if _WHOLE.fullmatch(code) else 0
-        return Denied(arg.channel, arg.instId, number_, (frame.msg or "")[:200])
-    return Refused(RefusalReason.WRONG_SHAPE, arg.instId)
+        return ErrorFrame(arg.channel, arg.instId, number_, (frame.msg or "")[:200])
+    return RefusedFrame(RefusalReason.WRONG_SHAPE, arg.instId)
 
 
 def _time(ts: int | str | None) -> int | None:
@@ -161,9 +161,9 @@ def _candles(data: Raw, symbol: str, snapshot: bool, at_ms: int, timeframe_ms: i
     try:
         found = _ROWS.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return Refused(RefusalReason.WRONG_SHAPE, symbol)
+        return RefusedFrame(RefusalReason.WRONG_SHAPE, symbol)
     if len(found) > ROWS_MAX:
-        return Refused(RefusalReason.TOO_LARGE, symbol)
+        return RefusedFrame(RefusalReason.TOO_LARGE, symbol)
     rows: list[CandleRow] = []
     refused: list[tuple[RefusalReason, str]] = []
     for fields in found:
@@ -179,16 +179,16 @@ def _ticker(data: Raw, symbol: str, at_ms: int) -> Message:
     try:
         (ticker,) = _TICKERS.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError):
-        return Refused(RefusalReason.WRONG_SHAPE, symbol)
+        return RefusedFrame(RefusalReason.WRONG_SHAPE, symbol)
     if ticker.instId != symbol:
-        return Refused(RefusalReason.WRONG_SYMBOL, symbol)
+        return RefusedFrame(RefusalReason.WRONG_SYMBOL, symbol)
     mark, held, rate = number(ticker.markPrice), number(ticker.holdingAmount), number(ticker.fundingRate)
     settles = time_of(ticker.nextFundingTime)
     for value in (mark, held, rate, settles):
         if isinstance(value, RefusalReason):
-            return Refused(value, symbol)
+            return RefusedFrame(value, symbol)
     assert isinstance(mark, float) and isinstance(held, float) and isinstance(rate, float)  # noqa: PT018
     assert isinstance(settles, int)
     if mark <= 0.0 or held <= 0.0:
-        return Refused(RefusalReason.NOT_POSITIVE, symbol)
+        return RefusedFrame(RefusalReason.NOT_POSITIVE, symbol)
     return TickerFrame(symbol, at_ms, mark, held, rate, settles)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from papertape.engine.feeds.bitget.symbol_cursor import Ranked, Track, holes
+from papertape.engine.feeds.bitget.symbol_cursor import Ranked, SymbolCursor, holes
 from papertape.engine.feeds.candle_row import CandleRow, jumps
 from papertape.engine.ports.feed import RefusalReason
 from papertape.events.errors import ExchangeError, ExchangeRefused
 
 if TYPE_CHECKING:
-    from papertape.engine.feeds.bitget.responses import Reading, Settlement
+    from papertape.engine.feeds.bitget.responses import FundingSettlement, OpenInterestReading
     from papertape.engine.feeds.bitget.rest import BitgetRest
     from papertape.engine.ports.clock import Clock
     from papertape.engine.ports.feed import RefusalLog
@@ -35,7 +35,7 @@ WINDOW_CANDLES_MIN: Final = 60
 LIMIT_WALL_S_MIN: Final = 2.0
 
 
-class Answers(Struct, Generic[T]):
+class SymbolResults(Struct, Generic[T]):
     """What a round of questions brought, by symbol, and why it brought nothing for the others."""
 
     found: dict[str, T]
@@ -59,14 +59,14 @@ def _words(error: ExchangeError | None) -> str:
     return "the exchange does not show them" if error is None else str(error)
 
 
-class Stretch(Struct, frozen=True):
+class HistoryWindow(Struct, frozen=True):
     """What happened to a symbol between two times: its candles, and all settlements not delivered yet."""
 
     rows: Rows
-    settled: list[Settlement]
+    settled: list[FundingSettlement]
 
 
-class Past:
+class History:
     """Questions to the exchange's history. `now_ms` is the exchange's own time."""
 
     def __init__(
@@ -79,13 +79,13 @@ class Past:
         self._refusals = refusals
 
     async def candle(
-        self, tracks: Sequence[Track], open_ms: int, limits_ms: tuple[int, int], enough: int
-    ) -> Answers[CandleRow]:
+        self, tracks: Sequence[SymbolCursor], open_ms: int, limits_ms: tuple[int, int], enough: int
+    ) -> SymbolResults[CandleRow]:
         """One closed candle of each symbol, asked for in rounds.
 
         It is asked until the second limit, with `enough` candles found only until the first.
         """
-        answers: Answers[CandleRow] = Answers({}, {})
+        answers: SymbolResults[CandleRow] = SymbolResults({}, {})
         for round_ in range(ROUNDS_MAX):
             missing = [track for track in tracks if track.symbol not in answers.found]
             limit_ms = limits_ms[0] if len(answers.found) >= enough else limits_ms[1]
@@ -98,11 +98,11 @@ class Past:
             answers.failed = more.failed
         return answers
 
-    async def _one(self, track: Track, open_ms: int) -> CandleRow | None:
+    async def _one(self, track: SymbolCursor, open_ms: int) -> CandleRow | None:
         rows = await self._rest.candles(track.symbol, open_ms, open_ms + track.timeframe_ms)
         return next(iter(self._believed(track, rows)), None)
 
-    def _believed(self, track: Track, rows: Sequence[CandleRow]) -> list[CandleRow]:
+    def _believed(self, track: SymbolCursor, rows: Sequence[CandleRow]) -> list[CandleRow]:
         """The rows up to one that jumps absurdly, unless the exchange has said just that before."""
         kept: list[CandleRow] = []
         known_usdt = track.close_usdt
@@ -115,13 +115,15 @@ class Past:
             known_usdt = row.close
         return kept
 
-    async def window(self, tracks: Sequence[Track], from_ms: int, until_ms: int, limit_ms: int) -> Answers[Rows]:
+    async def window(
+        self, tracks: Sequence[SymbolCursor], from_ms: int, until_ms: int, limit_ms: int
+    ) -> SymbolResults[Rows]:
         """The candles of each symbol that open in a window; asked again where some are missing.
 
         After `MEND_ATTEMPTS_MAX` times a hole between candles is believed. One that reaches the end of the window
         never is: an exchange that shows nothing has failed.
         """
-        answers: Answers[Rows] = Answers({}, {})
+        answers: SymbolResults[Rows] = SymbolResults({}, {})
         for round_ in range(MEND_ATTEMPTS_MAX):
             open_ = [track for track in tracks if not self._whole(track, answers, from_ms, until_ms)]
             if not open_ or (round_ and self._now_ms() >= limit_ms):
@@ -137,29 +139,29 @@ class Past:
         return answers
 
     @staticmethod
-    def _reaches(track: Track, answers: Answers[Rows], until_ms: int) -> bool:
+    def _reaches(track: SymbolCursor, answers: SymbolResults[Rows], until_ms: int) -> bool:
         rows = answers.found.get(track.symbol)
         newest_ms = rows[-1].open_time_ms + track.timeframe_ms if rows else 0
         return max(newest_ms, track.next_open_ms) >= until_ms
 
-    async def _rows(self, track: Track, from_ms: int, until_ms: int) -> list[CandleRow]:
+    async def _rows(self, track: SymbolCursor, from_ms: int, until_ms: int) -> list[CandleRow]:
         rows = await self._rest.candles(track.symbol, max(from_ms, track.next_open_ms), until_ms)
         return self._believed(track, rows)
 
     @staticmethod
-    def _whole(track: Track, answers: Answers[Rows], from_ms: int, until_ms: int) -> bool:
+    def _whole(track: SymbolCursor, answers: SymbolResults[Rows], from_ms: int, until_ms: int) -> bool:
         rows = answers.found.get(track.symbol)
         first_ms = max(from_ms, track.next_open_ms)
         return rows is not None and holes(rows, first_ms, until_ms, track.timeframe_ms) == 0
 
     async def stretch(
         self,
-        tracks: Sequence[Track],
+        tracks: Sequence[SymbolCursor],
         from_ms: int,
         until_ms: int,
         limit_ms: int,
         shown: Mapping[str, Rows] = MappingProxyType({}),
-    ) -> Answers[Stretch]:
+    ) -> SymbolResults[HistoryWindow]:
         """The candles of a window and the settlements of its time. A symbol without one of the two has failed.
 
         Symbols of which the streams have `shown` all the candles are not asked for them.
@@ -168,8 +170,8 @@ class Past:
         candles = await self.window(unseen, from_ms, until_ms, limit_ms)
         candles.found |= shown
         asked_before = [track.symbol for track in tracks if track.was_looked_at(until_ms)]
-        none = {symbol: Stretch(rows, []) for symbol, rows in candles.found.items() if symbol in asked_before}
-        answers: Answers[Stretch] = Answers(none, candles.failed)
+        none = {symbol: HistoryWindow(rows, []) for symbol, rows in candles.found.items() if symbol in asked_before}
+        answers: SymbolResults[HistoryWindow] = SymbolResults(none, candles.failed)
         for round_ in range(MEND_ATTEMPTS_MAX):
             open_ = [one for one in tracks if one.symbol in candles.found and one.symbol not in answers.found]
             if not open_ or (round_ and self._now_ms() >= limit_ms):
@@ -179,28 +181,28 @@ class Past:
             more = await self._ask(open_, limit_ms, self._settled)
             answers.failed |= more.failed
             for symbol, settled in more.found.items():
-                answers.found[symbol] = Stretch(candles.found[symbol], settled)
+                answers.found[symbol] = HistoryWindow(candles.found[symbol], settled)
         return answers
 
-    async def settlements(self, tracks: Sequence[Track], until_ms: int) -> dict[str, list[Settlement]]:
+    async def settlements(self, tracks: Sequence[SymbolCursor], until_ms: int) -> dict[str, list[FundingSettlement]]:
         """The settlements of each symbol that were not delivered yet; a symbol that failed is left out."""
         return (await self._ask(tracks, until_ms, self._settled)).found
 
-    def _settled(self, track: Track) -> Awaitable[list[Settlement]]:
+    def _settled(self, track: SymbolCursor) -> Awaitable[list[FundingSettlement]]:
         return self._rest.settlements(track.symbol, track.funding_ms + 1)
 
-    async def readings(self, tracks: Sequence[Track], until_ms: int) -> dict[str, Reading]:
+    async def readings(self, tracks: Sequence[SymbolCursor], until_ms: int) -> dict[str, OpenInterestReading]:
         """The open interest of now of each symbol; a symbol that failed is left out."""
         answers = await self._ask(tracks, until_ms, lambda track: self._rest.open_interest(track.symbol))
         return answers.found
 
     async def _ask(
-        self, tracks: Sequence[Track], until_ms: int, question: Callable[[Track], Awaitable[T]]
-    ) -> Answers[T]:
+        self, tracks: Sequence[SymbolCursor], until_ms: int, question: Callable[[SymbolCursor], Awaitable[T]]
+    ) -> SymbolResults[T]:
         """One question for every symbol at once, as fast as the exchange may be asked, until `until_ms`."""
-        answers: Answers[T] = Answers({}, {})
+        answers: SymbolResults[T] = SymbolResults({}, {})
 
-        async def ask(track: Track) -> None:
+        async def ask(track: SymbolCursor) -> None:
             try:
                 answers.found[track.symbol] = await question(track)
             except ExchangeError as error:
@@ -225,7 +227,9 @@ def window_ms(symbols: int, timeframe_ms: int) -> int:
     return candles * timeframe_ms
 
 
-def facts_of(track: Track, rows: Sequence[CandleRow], settled: Sequence[Settlement], until_ms: int) -> list[Ranked]:
+def facts_of(
+    track: SymbolCursor, rows: Sequence[CandleRow], settled: Sequence[FundingSettlement], until_ms: int
+) -> list[Ranked]:
     """Candles and settlements of a stretch of history as facts, all late."""
     ranked = [track.candle(row, on_time=False) for row in rows]
     due = [one for one in settled if track.funding_ms < one.time_ms <= until_ms]

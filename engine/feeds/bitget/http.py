@@ -18,9 +18,9 @@ import httpx
 import msgspec
 from msgspec import Raw, Struct
 
-from papertape.engine.feeds.bitget.responses import UNREADABLE, Body
+from papertape.engine.feeds.bitget.responses import UNREADABLE, ResponseBody
 from papertape.engine.feeds.bitget.settings import BitgetSettings
-from papertape.engine.feeds.rate_limit import Pacer
+from papertape.engine.feeds.rate_limit import RateLimiter
 from papertape.engine.ports.clock import Clock
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from papertape.events.errors import ConfigError, ExchangeBusy, ExchangeRefused, ExchangeUnreachable
@@ -36,7 +36,7 @@ LATER_CODES: Final = frozenset({"40015", "45001", "30038"})
 """System abnormal, unknown error, matching engine being upgraded: worth another try."""
 
 
-class Reply(Struct, frozen=True):
+class BitgetHttpResponse(Struct, frozen=True):
     """What came over the wire, whole."""
 
     status: int
@@ -44,7 +44,7 @@ class Reply(Struct, frozen=True):
     content: bytes
 
 
-class Envelope(Struct):
+class BitgetEnvelope(Struct):
     """What every answer is wrapped in. The code is a text; a number is understood too."""
 
     code: str | int
@@ -62,7 +62,7 @@ class BitgetHttp:
         self._bytes_max = settings.body_bytes_max
         self._clock = clock
         self._refusals = refusals
-        self._pacer = Pacer(settings.requests_per_s, clock)
+        self._pacer = RateLimiter(settings.requests_per_s, clock)
         self._slots = asyncio.Semaphore(CONCURRENT_MAX)
         self._client: httpx.AsyncClient | None = None
 
@@ -72,7 +72,7 @@ class BitgetHttp:
         if client is not None:
             await client.aclose()
 
-    async def ask(self, path: str, **params: str | int) -> Body:
+    async def ask(self, path: str, **params: str | int) -> ResponseBody:
         """The `data` of a successful answer.
 
         Raises ExchangeUnreachable, ExchangeBusy (which holds all following requests back) and ExchangeRefused.
@@ -85,9 +85,9 @@ class BitgetHttp:
             received_ms = self._clock.now_ms()
         envelope = self._opened(reply, source, ticket)
         self._pacer.served(ticket)
-        return Body(source, envelope.data, self._refusals, sent_ms, received_ms, envelope.requestTime)
+        return ResponseBody(source, envelope.data, self._refusals, sent_ms, received_ms, envelope.requestTime)
 
-    async def _exchange(self, url: str, params: dict[str, str | int], source: str) -> Reply:
+    async def _exchange(self, url: str, params: dict[str, str | int], source: str) -> BitgetHttpResponse:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._read(url, params, source)
@@ -98,7 +98,7 @@ class BitgetHttp:
             words = _ERRNO.sub("", _words(str(error))) or type(error).__name__
             raise ExchangeUnreachable(f"{self._base_url} cannot be reached: {words}") from error
 
-    async def _read(self, url: str, params: dict[str, str | int], source: str) -> Reply:
+    async def _read(self, url: str, params: dict[str, str | int], source: str) -> BitgetHttpResponse:
         content = bytearray()
         async with self._opened_client().stream("GET", url, params=params) as response:
             async for part in response.aiter_bytes():
@@ -106,7 +106,7 @@ class BitgetHttp:
                 if len(content) > self._bytes_max:
                     self._refusals.refuse(source, 0, RefusalReason.TOO_LARGE, f"HTTP {response.status_code}")
                     raise ExchangeUnreachable(f"{_said(source)}: the answer is larger than {self._bytes_max} bytes")
-            return Reply(response.status_code, _retry_after_s(response.headers), bytes(content))
+            return BitgetHttpResponse(response.status_code, _retry_after_s(response.headers), bytes(content))
 
     def _opened_client(self) -> httpx.AsyncClient:
         if self._client is None:
@@ -120,7 +120,7 @@ class BitgetHttp:
                 raise ConfigError(f"the proxy of the environment cannot be used: {error}") from error
         return self._client
 
-    def _opened(self, reply: Reply, source: str, ticket: int) -> Envelope:
+    def _opened(self, reply: BitgetHttpResponse, source: str, ticket: int) -> BitgetEnvelope:
         """The envelope of a success; everything else is raised."""
         if reply.status == httpx.codes.TOO_MANY_REQUESTS:
             raise self._busy(source, reply, ticket)
@@ -139,12 +139,12 @@ class BitgetHttp:
             raise self._foreign(reply, source)
         return envelope
 
-    def _busy(self, source: str, reply: Reply, ticket: int) -> ExchangeBusy:
+    def _busy(self, source: str, reply: BitgetHttpResponse, ticket: int) -> ExchangeBusy:
         pause_s = self._pacer.busy(ticket, reply.retry_after_s)
         text = f"{_said(source)}: too many requests; the next one waits {pause_s:.3g} s"
         return ExchangeBusy(text, reply.retry_after_s)
 
-    def _foreign(self, reply: Reply, source: str) -> ExchangeUnreachable:
+    def _foreign(self, reply: BitgetHttpResponse, source: str) -> ExchangeUnreachable:
         """The error for an answer that is not the exchange's own; it is counted as refused."""
         try:
             msgspec.json.decode(reply.content)
@@ -164,9 +164,9 @@ def _said(source: str) -> str:
     return f"{path.rpartition('/')[2]} {symbol}".rstrip()
 
 
-def _envelope(content: bytes) -> Envelope | None:
+def _envelope(content: bytes) -> BitgetEnvelope | None:
     try:
-        return msgspec.json.decode(content, type=Envelope)
+        return msgspec.json.decode(content, type=BitgetEnvelope)
     except UNREADABLE:
         return None
 

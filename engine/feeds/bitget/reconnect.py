@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from papertape.engine.feeds.bitget.connection import Stream
+from papertape.engine.feeds.bitget.connection import StreamConnection
 from papertape.events.errors import ExchangeBusy, ExchangeUnreachable
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.bitget.settings import BitgetSettings
-    from papertape.engine.feeds.bitget.stream_state import Board
-    from papertape.engine.feeds.rate_limit import Pacer
+    from papertape.engine.feeds.bitget.stream_state import StreamState
+    from papertape.engine.feeds.rate_limit import RateLimiter
     from papertape.engine.ports.clock import Clock
 
 BACKOFF_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -28,7 +28,7 @@ CONNECTIONS_PER_S: Final = 0.9
 """The exchange takes 300 attempts in 5 minutes from one address."""
 
 
-class LineStatistics(Struct, frozen=True):
+class StreamStatistics(Struct, frozen=True):
     """How often the line connected, was broken, and was rotated on purpose; and what broke it last."""
 
     connections: int
@@ -37,7 +37,7 @@ class LineStatistics(Struct, frozen=True):
     last_fault: str
 
 
-class Line:
+class ReconnectingStream:
     """Keeps a part of the symbols watched, for ever. `connected` says whether data comes now."""
 
     def __init__(
@@ -45,9 +45,9 @@ class Line:
         symbols: Sequence[str],
         settings: BitgetSettings,
         clock: Clock,
-        board: Board,
-        pacer: Pacer,
-        make_stream: Callable[[Sequence[str]], Stream],
+        board: StreamState,
+        pacer: RateLimiter,
+        make_stream: Callable[[Sequence[str]], StreamConnection],
     ) -> None:
         self.symbols = tuple(symbols)
         self._settings = settings
@@ -59,12 +59,12 @@ class Line:
         self._connections = self._breaks = self._rotations = 0
         self._failures = 0
         self.last_fault = ""
-        self.stream: Stream | None = None
+        self.stream: StreamConnection | None = None
 
     @property
-    def statistics(self) -> LineStatistics:
+    def statistics(self) -> StreamStatistics:
         """What was done since the start."""
-        return LineStatistics(self._connections, self._breaks, self._rotations, self.last_fault)
+        return StreamStatistics(self._connections, self._breaks, self._rotations, self.last_fault)
 
     @property
     def connected(self) -> bool:
@@ -103,7 +103,7 @@ class Line:
         except ExchangeBusy:
             await self._clock.sleep(BACKOFF_S[-1])
 
-    async def _takes_over(self, before: asyncio.Task[str], stream: Stream, fresh: asyncio.Task[str]) -> bool:
+    async def _takes_over(self, before: asyncio.Task[str], stream: StreamConnection, fresh: asyncio.Task[str]) -> bool:
         """Let the old stream go when the new one shows everything, or data when a minute is over; else keep it."""
         whole = asyncio.ensure_future(stream.whole.wait())
         done = {whole, fresh}

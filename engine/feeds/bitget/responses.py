@@ -28,14 +28,14 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 T = TypeVar("T")
 
 
-class Settlement(Struct, frozen=True):
+class FundingSettlement(Struct, frozen=True):
     """A funding settlement: its time cut to the minute in UTC ms, the rate as a fraction of the whole interval."""
 
     time_ms: int
     rate: float
 
 
-class Reading(Struct, frozen=True):
+class OpenInterestReading(Struct, frozen=True):
     """The open interest standing at `time_ms` (UTC ms), in coins."""
 
     time_ms: int
@@ -67,7 +67,7 @@ class ContractList(Struct, frozen=True):
     unreadable: dict[str, str]
 
 
-class Body(Struct, frozen=True):
+class ResponseBody(Struct, frozen=True):
     """The `data` of an answer, the request it belongs to, and where refused rows are counted."""
 
     source: str
@@ -132,7 +132,7 @@ class _OpenInterestBody(Struct, rename="camel"):
     ts: str
 
 
-def typed(body: Body, kind: type[T]) -> T:
+def typed(body: ResponseBody, kind: type[T]) -> T:
     """The whole of `data` as `kind`. Raises ExchangeUnreachable when it is something else."""
     try:
         return msgspec.json.decode(body.data, type=kind)
@@ -140,7 +140,9 @@ def typed(body: Body, kind: type[T]) -> T:
         raise body.useless(RefusalReason.WRONG_SHAPE) from None
 
 
-def rows_of(body: Body, found: Sequence[Raw], kind: type[T], symbol: str | None = None) -> Iterator[tuple[int, T]]:
+def rows_of(
+    body: ResponseBody, found: Sequence[Raw], kind: type[T], symbol: str | None = None
+) -> Iterator[tuple[int, T]]:
     """The rows that are a `kind` (of this symbol, if one is named) with their index; the others are refused."""
     for line, raw in enumerate(found):
         try:
@@ -154,14 +156,14 @@ def rows_of(body: Body, found: Sequence[Raw], kind: type[T], symbol: str | None 
             yield line, row
 
 
-def only_row(body: Body, found: Sequence[Raw], kind: type[T], symbol: str) -> T:
+def only_row(body: ResponseBody, found: Sequence[Raw], kind: type[T], symbol: str) -> T:
     """The first row of the symbol. Raises ExchangeUnreachable when there is none."""
     for _, row in rows_of(body, found, kind, symbol):
         return row
     raise body.useless(RefusalReason.WRONG_SHAPE)
 
 
-def server_time_of(body: Body) -> int:
+def server_time_of(body: ResponseBody) -> int:
     """The time of the server in UTC ms. Raises ExchangeUnreachable when there is none in the body."""
     time_ms = time_of(typed(body, _TimeBody).server_time)
     if isinstance(time_ms, RefusalReason):
@@ -169,7 +171,7 @@ def server_time_of(body: Body) -> int:
     return time_ms
 
 
-def candles_of(body: Body, timeframe_ms: int) -> dict[int, CandleRow]:
+def candles_of(body: ResponseBody, timeframe_ms: int) -> dict[int, CandleRow]:
     """The rows that are candles by open time; the others are refused, also a second one of a time that differs."""
     candles: dict[int, CandleRow] = {}
     for line, row in enumerate(typed(body, list[Any])):
@@ -181,7 +183,7 @@ def candles_of(body: Body, timeframe_ms: int) -> dict[int, CandleRow]:
     return candles
 
 
-def contracts_of(body: Body) -> ContractList:
+def contracts_of(body: ResponseBody) -> ContractList:
     """Return the perpetuals by symbol. An invalid row affects only its own symbol; dated futures are left out."""
     contracts = ContractList({}, {})
     found = typed(body, list[Raw])
@@ -269,7 +271,7 @@ def _ratio(text: Any, places: int) -> tuple[int, int] | RefusalReason:
     return ratio if max(ratio) <= STEP_PARTS_MAX else RefusalReason.INCONSISTENT
 
 
-def tiers_of(body: Body, symbol: str) -> tuple[tuple[float, float], ...]:
+def tiers_of(body: ResponseBody, symbol: str) -> tuple[tuple[float, float], ...]:
     """(lowest notional in USDT, maintenance margin as a fraction) of every tier, rising.
 
     Raises ExchangeUnreachable unless every row is good and the first tier begins at 0: with a tier missing a
@@ -290,9 +292,9 @@ def tiers_of(body: Body, symbol: str) -> tuple[tuple[float, float], ...]:
     return tuple(tiers)
 
 
-def settlements_of(body: Body, symbol: str) -> tuple[dict[int, Settlement], int]:
+def settlements_of(body: ResponseBody, symbol: str) -> tuple[dict[int, FundingSettlement], int]:
     """The settlements by time, and how many rows there were, refused ones included."""
-    settlements: dict[int, Settlement] = {}
+    settlements: dict[int, FundingSettlement] = {}
     found = typed(body, list[Raw])
     for line, row in rows_of(body, found, _SettlementRow, symbol):
         settlement = _settlement(row)
@@ -303,7 +305,7 @@ def settlements_of(body: Body, symbol: str) -> tuple[dict[int, Settlement], int]
     return settlements, len(found)
 
 
-def _settlement(row: _SettlementRow) -> Settlement | RefusalReason:
+def _settlement(row: _SettlementRow) -> FundingSettlement | RefusalReason:
     time_ms, rate = time_of(row.funding_time), number(row.funding_rate)
     if isinstance(time_ms, RefusalReason):
         return time_ms
@@ -311,10 +313,10 @@ def _settlement(row: _SettlementRow) -> Settlement | RefusalReason:
         return rate
     if abs(rate) > FUNDING_RATE_MAX:
         return RefusalReason.INCONSISTENT
-    return Settlement(time_ms // MINUTE_MS * MINUTE_MS, rate)
+    return FundingSettlement(time_ms // MINUTE_MS * MINUTE_MS, rate)
 
 
-def next_settlement_of(body: Body, symbol: str) -> int:
+def next_settlement_of(body: ResponseBody, symbol: str) -> int:
     """When funding is settled next, UTC ms. Raises ExchangeUnreachable when the body does not say it."""
     time_ms = time_of(only_row(body, typed(body, list[Raw]), _FundingRow, symbol).next_update)
     if isinstance(time_ms, RefusalReason):
@@ -322,7 +324,7 @@ def next_settlement_of(body: Body, symbol: str) -> int:
     return time_ms
 
 
-def open_interest_of(body: Body, symbol: str) -> Reading:
+def open_interest_of(body: ResponseBody, symbol: str) -> OpenInterestReading:
     """The open interest of the symbol. Raises ExchangeUnreachable when the body does not say it."""
     whole = typed(body, _OpenInterestBody)
     time_ms, size = time_of(whole.ts), number(only_row(body, whole.open_interest_list, _OpenInterestRow, symbol).size)
@@ -332,4 +334,4 @@ def open_interest_of(body: Body, symbol: str) -> Reading:
         raise body.useless(size)
     if size <= 0.0:
         raise body.useless(RefusalReason.NOT_POSITIVE)
-    return Reading(time_ms, size)
+    return OpenInterestReading(time_ms, size)

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from papertape.engine.feeds.bitget.http import BitgetHttp
 from papertape.engine.feeds.bitget.responses import (
-    Body,
     ContractList,
-    Reading,
-    Settlement,
+    FundingSettlement,
+    OpenInterestReading,
+    ResponseBody,
     candles_of,
     contracts_of,
     next_settlement_of,
@@ -47,7 +47,7 @@ SETTLEMENT_PAGES_MAX: Final = 100
 """90 days settled every hour are 22 pages."""
 
 
-class Pages(Struct, frozen=True):
+class CandleEndpoint(Struct, frozen=True):
     """A way to past candles: its path and how many a request brings."""
 
     path: str
@@ -58,19 +58,19 @@ class Pages(Struct, frozen=True):
         return (self.rows_max - 2) * timeframe_ms
 
 
-class _Wanted(Struct):
+class _CandleRequest(Struct):
     """What one call asks for, by which ways (the history last), and what it has found so far, by open time."""
 
     symbol: str
     step_ms: int
-    ways: tuple[Pages, ...]
+    ways: tuple[CandleEndpoint, ...]
     first_ms: int = 0
     found: dict[int, CandleRow] = {}
 
 
-RECENT: Final = Pages(f"{MARKET}/candles", 1_000)
-HISTORY: Final = Pages(f"{MARKET}/history-candles", 200)
-MARK: Final = Pages(f"{MARKET}/history-mark-candles", 200)
+RECENT: Final = CandleEndpoint(f"{MARKET}/candles", 1_000)
+HISTORY: Final = CandleEndpoint(f"{MARKET}/history-candles", 200)
+MARK: Final = CandleEndpoint(f"{MARKET}/history-mark-candles", 200)
 
 
 class BitgetRest:
@@ -120,18 +120,18 @@ class BitgetRest:
         The timeframe is that of the settings unless another one is named. Raises UsageError for a range of more
         than `CANDLES_A_CALL_MAX`.
         """
-        wanted = _Wanted(symbol, timeframe_ms or self._timeframe_ms, (RECENT, HISTORY))
+        wanted = _CandleRequest(symbol, timeframe_ms or self._timeframe_ms, (RECENT, HISTORY))
         return await self._range(wanted, from_ms, until_ms)
 
     async def mark_candles(
         self, symbol: str, from_ms: int, until_ms: int, timeframe_ms: int | None = None
     ) -> list[CandleRow]:
         """The same of the mark price; the volume means nothing."""
-        return await self._range(_Wanted(symbol, timeframe_ms or self._timeframe_ms, (MARK,)), from_ms, until_ms)
+        return await self._range(_CandleRequest(symbol, timeframe_ms or self._timeframe_ms, (MARK,)), from_ms, until_ms)
 
-    async def settlements(self, symbol: str, from_ms: int) -> list[Settlement]:
+    async def settlements(self, symbol: str, from_ms: int) -> list[FundingSettlement]:
         """The settlements from `from_ms` on that the exchange still has (about 90 days), rising."""
-        found: dict[int, Settlement] = {}
+        found: dict[int, FundingSettlement] = {}
         for page in range(1, SETTLEMENT_PAGES_MAX + 1):
             body = await self._of_symbol("history-fund-rate", symbol, pageSize=SETTLEMENTS_A_PAGE, pageNo=page)
             rows, count = settlements_of(body, symbol)
@@ -146,14 +146,14 @@ class BitgetRest:
         """When funding is settled next, UTC ms."""
         return next_settlement_of(await self._of_symbol("current-fund-rate", symbol), symbol)
 
-    async def open_interest(self, symbol: str) -> Reading:
+    async def open_interest(self, symbol: str) -> OpenInterestReading:
         """The open interest now, in coins."""
         return open_interest_of(await self._of_symbol("open-interest", symbol), symbol)
 
-    async def _of_symbol(self, name: str, symbol: str, **params: str | int) -> Body:
+    async def _of_symbol(self, name: str, symbol: str, **params: str | int) -> ResponseBody:
         return await self._http.ask(f"{MARKET}/{name}", symbol=symbol, productType=PRODUCT, **params)
 
-    async def _range(self, wanted: _Wanted, from_ms: int, until_ms: int) -> list[CandleRow]:
+    async def _range(self, wanted: _CandleRequest, from_ms: int, until_ms: int) -> list[CandleRow]:
         """Page backward from the newest closed candle; each page ends where the oldest known candle opens."""
         step_ms = wanted.step_ms
         if self._offset_ms is None:
@@ -170,7 +170,7 @@ class BitgetRest:
             end_ms = await self._page(wanted, end_ms, wanted.ways if recent else wanted.ways[-1:])
         raise ExchangeUnreachable(f"candles of {wanted.symbol}: no end after {PAGES_A_CALL_MAX} pages")
 
-    async def _page(self, wanted: _Wanted, end_ms: int, ways: Sequence[Pages]) -> int:
+    async def _page(self, wanted: _CandleRequest, end_ms: int, ways: Sequence[CandleEndpoint]) -> int:
         """Take the candles of one page; where the next one ends, always earlier than this one.
 
         `candles` is empty for large windows at times, and reaches less far back than it is said to: where it shows
@@ -184,7 +184,7 @@ class BitgetRest:
                 return oldest_ms
         return begin_ms
 
-    async def _take(self, way: Pages, wanted: _Wanted, begin_ms: int, end_ms: int) -> int | None:
+    async def _take(self, way: CandleEndpoint, wanted: _CandleRequest, begin_ms: int, end_ms: int) -> int | None:
         """Ask for a window and take what opens before its end; the oldest open time, None when there was nothing.
 
         The exchange promises a candle only if it closes at `endTime` or before, and may ignore `startTime`: one bar

@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from papertape.engine.feeds.bitget.connection import Stream
-from papertape.engine.feeds.bitget.contracts import Listing
-from papertape.engine.feeds.bitget.exchange_clock import Pulse
-from papertape.engine.feeds.bitget.history import Answers, Past, Stretch, facts_of, window_ms
-from papertape.engine.feeds.bitget.reconnect import BACKOFF_S, CONNECTIONS_PER_S, Line
+from papertape.engine.feeds.bitget.connection import StreamConnection
+from papertape.engine.feeds.bitget.contracts import ContractRegistry
+from papertape.engine.feeds.bitget.exchange_clock import ExchangeClock
+from papertape.engine.feeds.bitget.history import History, HistoryWindow, SymbolResults, facts_of, window_ms
+from papertape.engine.feeds.bitget.reconnect import BACKOFF_S, CONNECTIONS_PER_S, ReconnectingStream
 from papertape.engine.feeds.bitget.rest import BitgetRest
 from papertape.engine.feeds.bitget.settings import BITGET
-from papertape.engine.feeds.bitget.settlements import Funding
-from papertape.engine.feeds.bitget.stream_state import READING_MS, ROWS_KEPT_MAX, Board
-from papertape.engine.feeds.bitget.symbol_cursor import BEFORE, HOUR_MS, Ranked, Track, holes, in_order, utc_text
-from papertape.engine.feeds.rate_limit import Pacer
-from papertape.engine.feeds.refusal_report import Tally
+from papertape.engine.feeds.bitget.settlements import SettlementFetcher
+from papertape.engine.feeds.bitget.stream_state import READING_MS, ROWS_KEPT_MAX, StreamState
+from papertape.engine.feeds.bitget.symbol_cursor import BEFORE, HOUR_MS, Ranked, SymbolCursor, holes, in_order, utc_text
+from papertape.engine.feeds.rate_limit import RateLimiter
+from papertape.engine.feeds.refusal_report import RefusalReporter
 from papertape.events.errors import ExchangeError
 from papertape.events.facts import FeedConnected, FeedFact, FeedLost
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from papertape.engine.feeds.bitget.settings import BitgetSettings
     from papertape.engine.feeds.candle_row import CandleRow
     from papertape.engine.ports.clock import Clock
-    from papertape.engine.ports.feed import RefusalLog, Seen
+    from papertape.engine.ports.feed import RefusalLog, ResumePoint
 
 HOUSEKEEPING_S_MAX: Final = 20.0
 MEND_S_MAX: Final = 12.0
@@ -36,7 +36,7 @@ HOLE_MS: Final = 3_600_000
 """After a hole that cannot be filled a symbol is tradable again when an hour of candles was whole."""
 
 
-class Watch:
+class FeedSession:
     """Everything of one run: the lines, the history, and how far each symbol was delivered."""
 
     def __init__(
@@ -46,29 +46,31 @@ class Watch:
         self._clock = clock
         self._wall = wall
         self._refusals = refusals
-        self._tally = Tally(refusals, BITGET, clock.now_ms())
+        self._tally = RefusalReporter(refusals, BITGET, clock.now_ms())
         self._rest = BitgetRest(settings, clock, refusals)
-        self._past = Past(self._rest, clock, self.now_ms, settings.speed, refusals)
-        self._listing = Listing(self._rest, settings, left)
-        self.board = Board(settings.symbols, settings.timeframe_ms, refusals)
-        self._funding = Funding(self._past, self.board, clock, self.now_ms, settings)
+        self._past = History(self._rest, clock, self.now_ms, settings.speed, refusals)
+        self._listing = ContractRegistry(self._rest, settings, left)
+        self.board = StreamState(settings.symbols, settings.timeframe_ms, refusals)
+        self._funding = SettlementFetcher(self._past, self.board, clock, self.now_ms, settings)
         self._news = asyncio.Event()
         self.board.on_news = self._news.set
-        pacer = Pacer(CONNECTIONS_PER_S, clock)
+        pacer = RateLimiter(CONNECTIONS_PER_S, clock)
         size = settings.symbols_a_connection
         parts = [settings.symbols[first : first + size] for first in range(0, len(settings.symbols), size)]
-        self._lines = [Line(part, settings, clock, self.board, pacer, self._make_stream) for part in parts]
+        self._lines = [
+            ReconnectingStream(part, settings, clock, self.board, pacer, self._make_stream) for part in parts
+        ]
         self._heard_ms = 0.0
-        self.pulse = Pulse(self._rest, clock, settings, self._last_heard_ms)
+        self.pulse = ExchangeClock(self._rest, clock, settings, self._last_heard_ms)
         self._tasks: list[asyncio.Task[None]] = []
-        self._tracks: list[Track] = []
+        self._tracks: list[SymbolCursor] = []
         self._held: list[Ranked] = []
         """What is told with the next batch: a settlement of the same time, known a minute later, goes before it."""
         self._lost = True
         self._told_lost = False
 
-    def _make_stream(self, symbols: Sequence[str]) -> Stream:
-        return Stream(symbols, self._settings, self._clock, self.now_ms, self.board, self._refusals)
+    def _make_stream(self, symbols: Sequence[str]) -> StreamConnection:
+        return StreamConnection(symbols, self._settings, self._clock, self.now_ms, self.board, self._refusals)
 
     def _last_heard_ms(self) -> float:
         """When any stream brought something last, by our clock."""
@@ -102,7 +104,7 @@ class Watch:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._rest.close()
 
-    async def facts(self, seen: dict[str, Seen]) -> AsyncIterator[list[FeedFact]]:
+    async def facts(self, seen: dict[str, ResumePoint]) -> AsyncIterator[list[FeedFact]]:
         """Batches in time order, for ever."""
         async for batch in self._open(seen):
             yield batch
@@ -129,7 +131,7 @@ class Watch:
 
     # ------------------------------------------------------------ opening
 
-    async def _open(self, seen: dict[str, Seen]) -> AsyncIterator[list[FeedFact]]:
+    async def _open(self, seen: dict[str, ResumePoint]) -> AsyncIterator[list[FeedFact]]:
         """Learn the time and the contracts, however long the exchange cannot be reached."""
         for attempt in range(1 << 62):
             try:
@@ -152,7 +154,7 @@ class Watch:
 
     # ------------------------------------------------------------ catching up
 
-    def _waited_for(self) -> list[Track]:
+    def _waited_for(self) -> list[SymbolCursor]:
         return [track for track in self._tracks if not track.lagging and not track.ended]
 
     def _is_behind(self) -> bool:
@@ -186,7 +188,7 @@ class Watch:
         step_ms = self._settings.timeframe_ms
         return (self.now_ms() - int(self._settings.grace_s * 1_000)) // step_ms * step_ms
 
-    async def _window(self, tracks: list[Track], from_ms: int, until_ms: int) -> AsyncIterator[list[FeedFact]]:
+    async def _window(self, tracks: list[SymbolCursor], from_ms: int, until_ms: int) -> AsyncIterator[list[FeedFact]]:
         """One window of all symbols. Where none answers it is waited; one that alone fails is left behind."""
         for attempt in range(1 << 62):
             # Two questions a symbol take their time, where there are many.
@@ -207,7 +209,7 @@ class Watch:
         held, self._held = self._held, []
         yield in_order(held + ranked) + facts
 
-    def _shown(self, tracks: Sequence[Track], until_ms: int) -> dict[str, list[CandleRow]]:
+    def _shown(self, tracks: Sequence[SymbolCursor], until_ms: int) -> dict[str, list[CandleRow]]:
         """The candles up to a time of the symbols whose streams have shown all of them since they were told last.
 
         While many symbols catch up minutes go by; without this they would be behind again at the end of it.
@@ -225,7 +227,7 @@ class Watch:
         return shown
 
     def _made_up(
-        self, tracks: Sequence[Track], answers: Answers[Stretch], until_ms: int
+        self, tracks: Sequence[SymbolCursor], answers: SymbolResults[HistoryWindow], until_ms: int
     ) -> tuple[list[Ranked], list[FeedFact]]:
         """The history of some symbols, and what is to be told of them; those that failed are left behind."""
         ranked: list[Ranked] = []
@@ -253,7 +255,7 @@ class Watch:
             facts += track.release(BEFORE, "its candles are whole", self.now_ms())
         return facts
 
-    def _holes(self, track: Track, rows: list[CandleRow], until_ms: int) -> list[FeedFact]:
+    def _holes(self, track: SymbolCursor, rows: list[CandleRow], until_ms: int) -> list[FeedFact]:
         """A hole that the exchange has itself makes a symbol that is traded already untradable for a while."""
         first_ms = track.next_open_ms
         if first_ms < track.start_ms and rows:
@@ -261,13 +263,13 @@ class Watch:
         missing = holes(rows, first_ms, until_ms, track.timeframe_ms)
         return [] if missing <= 0 or first_ms < track.start_ms else self._hole(track, missing, first_ms)
 
-    def _hole(self, track: Track, missing: int, from_ms: int) -> list[FeedFact]:
+    def _hole(self, track: SymbolCursor, missing: int, from_ms: int) -> list[FeedFact]:
         """Candles that never come: nothing is opened before an hour of them was whole."""
         track.whole_again_ms = self.now_ms() + HOLE_MS
         text = f"{missing} of its candles cannot be had, from {utc_text(from_ms)} UTC on"
         return list(track.hold("hole", text, self.now_ms()))
 
-    def _leave_behind(self, track: Track, why: str) -> list[FeedFact]:
+    def _leave_behind(self, track: SymbolCursor, why: str) -> list[FeedFact]:
         """Nobody waits for this symbol any more; it is asked for again every minute."""
         track.lagging = True
         return list(track.hold("missing", f"its candles are missing: {why}", self.now_ms()))
@@ -318,7 +320,7 @@ class Watch:
                 facts += track.release("hole", "an hour of candles was whole", close_ms)
         return in_order(held + candles) + facts
 
-    async def _until_over(self, tracks: Sequence[Track], close_ms: int) -> str:
+    async def _until_over(self, tracks: Sequence[SymbolCursor], close_ms: int) -> str:
         """Wait for the end of a candle, its corrections, and for the streams to begin the next one, up to a limit.
 
         Why the exchange is lost meanwhile; empty while it lives.
@@ -338,13 +340,13 @@ class Watch:
                 break
         return ""
 
-    def _is_shown(self, track: Track, close_ms: int, settle_ms: int) -> bool:
+    def _is_shown(self, track: SymbolCursor, close_ms: int, settle_ms: int) -> bool:
         """Whether the streams showed all that belongs to this time: the candle, and the reading where one is due."""
         reading_ms = max(track.reading_ms, self.board.symbols[track.symbol].reading_ms)
         is_read = close_ms % READING_MS != 0 or reading_ms >= close_ms
         return is_read and self.board.is_over(track.symbol, close_ms, settle_ms)
 
-    async def _readings(self, tracks: Sequence[Track], close_ms: int) -> list[Ranked]:
+    async def _readings(self, tracks: Sequence[SymbolCursor], close_ms: int) -> list[Ranked]:
         """The open interest standing at this time, from the ticker or, where that is silent, from the exchange."""
         if close_ms % READING_MS != 0:
             return []
@@ -382,7 +384,7 @@ class Watch:
         except (ExchangeError, TimeoutError):
             return []
 
-    async def _mend(self, lagging: list[Track]) -> list[FeedFact]:
+    async def _mend(self, lagging: list[SymbolCursor]) -> list[FeedFact]:
         """What symbols miss up to where the others are, late; then they are waited for again."""
         waited = self._waited_for()
         if not lagging or not waited:

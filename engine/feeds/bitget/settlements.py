@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 from papertape.engine.feeds.bitget.symbol_cursor import HOUR_MS
 
 if TYPE_CHECKING:
-    from papertape.engine.feeds.bitget.history import Past
+    from papertape.engine.feeds.bitget.history import History
     from papertape.engine.feeds.bitget.settings import BitgetSettings
-    from papertape.engine.feeds.bitget.stream_state import Board
-    from papertape.engine.feeds.bitget.symbol_cursor import Ranked, Track
+    from papertape.engine.feeds.bitget.stream_state import StreamState
+    from papertape.engine.feeds.bitget.symbol_cursor import Ranked, SymbolCursor
     from papertape.engine.ports.clock import Clock
 
 SHOWN_MS: Final = 2_000
@@ -27,16 +27,16 @@ LATE_MS_MAX: Final = 600_000
 """A settlement that the exchange does not show so long after its time is not waited for: intervals may change."""
 
 
-class Funding:
+class SettlementFetcher:
     """Asks for settlements. `now_ms` is the exchange's own time."""
 
     def __init__(
-        self, past: Past, board: Board, clock: Clock, now_ms: Callable[[], int], settings: BitgetSettings
+        self, past: History, board: StreamState, clock: Clock, now_ms: Callable[[], int], settings: BitgetSettings
     ) -> None:
         self._past, self._board, self._clock, self._now_ms = past, board, clock, now_ms
         self._settings = settings
 
-    async def ahead(self, tracks: Sequence[Track], open_ms: int) -> list[Ranked]:
+    async def ahead(self, tracks: Sequence[SymbolCursor], open_ms: int) -> list[Ranked]:
         """While a candle forms: what was settled up to its open, until it closes. Whoever is expected goes first.
 
         Symbols that were settled against their ticker's word are found here too, and nobody waits for these.
@@ -49,7 +49,7 @@ class Funding:
         due.sort(key=lambda track: not track.expects(open_ms))
         return await self._asked(due, open_ms, close_ms)
 
-    async def behind(self, tracks: Sequence[Track], open_ms: int) -> list[Ranked]:
+    async def behind(self, tracks: Sequence[SymbolCursor], open_ms: int) -> list[Ranked]:
         """When a candle has closed: what it cannot be decided on without, asked for in rounds up to a limit."""
         close_ms, hour_ms = open_ms + self._settings.timeframe_ms, open_ms - open_ms % HOUR_MS
         limit_ms = close_ms + int(self._settings.wait_s * 1_000)
@@ -66,11 +66,13 @@ class Funding:
             self._expect(track, open_ms)
         return ranked
 
-    def _is_unheard(self, track: Track, hour_ms: int) -> bool:
+    def _is_unheard(self, track: SymbolCursor, hour_ms: int) -> bool:
         """Whether neither the exchange's history nor the ticker has said anything since the hour."""
         return track.settled_hour_ms < hour_ms and self._board.symbols[track.symbol].ticker_ms < hour_ms
 
-    async def _asked(self, due: Sequence[Track], open_ms: int, until_ms: int, *, whole: bool = False) -> list[Ranked]:
+    async def _asked(
+        self, due: Sequence[SymbolCursor], open_ms: int, until_ms: int, *, whole: bool = False
+    ) -> list[Ranked]:
         """One question for each; `whole`: a minute after the hour even an answer without a word says enough."""
         close_ms, hour_ms = open_ms + self._settings.timeframe_ms, open_ms - open_ms % HOUR_MS
         found = await self._past.settlements(due, until_ms)
@@ -82,7 +84,7 @@ class Funding:
                 ranked += [track.settlement(one) for one in found[track.symbol] if one.time_ms < close_ms]
         return ranked
 
-    def _expect(self, track: Track, open_ms: int) -> None:
+    def _expect(self, track: SymbolCursor, open_ms: int) -> None:
         """When funding is settled next, as the ticker says; what it said before is not forgotten until it is known."""
         known_ms = self._board.symbols[track.symbol].next_settlement_ms
         known = track.funding_ms >= track.settles_ms or open_ms - track.settles_ms > LATE_MS_MAX

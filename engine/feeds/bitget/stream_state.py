@@ -29,7 +29,7 @@ AHEAD_MS_MAX: Final = 5_000
 NEVER_MS: Final = 1 << 62
 
 
-class Watched(Struct):
+class SymbolStreamState(Struct):
     """One symbol as its streams show it. Times are UTC ms of the exchange."""
 
     rows: dict[int, CandleRow] = field(default_factory=dict)
@@ -51,13 +51,13 @@ class Watched(Struct):
     """A mark price that was taken for an error; the next one near it is believed."""
 
 
-class Board:
+class StreamState:
     """All symbols. `on_news` is called with every frame that was taken."""
 
     def __init__(self, symbols: Iterable[str], timeframe_ms: int, refusals: RefusalLog) -> None:
         self._timeframe_ms = timeframe_ms
         self._refusals = refusals
-        self.symbols = {symbol: Watched() for symbol in symbols}
+        self.symbols = {symbol: SymbolStreamState() for symbol in symbols}
         self.on_news: Callable[[], None] = lambda: None
 
     def final(self, symbol: str, open_ms: int, settle_ms: int = 0) -> CandleRow | None:
@@ -119,7 +119,9 @@ class Board:
                 self._keep(watched, row, frame.at_ms, now_ms)
         self.on_news()
 
-    def _wrong(self, watched: Watched, row: CandleRow, now_ms: int, *, snapshot: bool) -> RefusalReason | None:
+    def _wrong(
+        self, watched: SymbolStreamState, row: CandleRow, now_ms: int, *, snapshot: bool
+    ) -> RefusalReason | None:
         if row.open_time_ms > now_ms + AHEAD_MS_MAX:
             return RefusalReason.TIME_OUT_OF_RANGE
         known = watched.rows.get(row.open_time_ms)
@@ -134,7 +136,7 @@ class Board:
             return RefusalReason.ABSURD_JUMP
         return None
 
-    def _keep(self, watched: Watched, row: CandleRow, at_ms: int, now_ms: int) -> None:
+    def _keep(self, watched: SymbolStreamState, row: CandleRow, at_ms: int, now_ms: int) -> None:
         open_ms = row.open_time_ms
         watched.rows[open_ms] = row
         # What is shown of a candle only after its end may be an old state of it.

@@ -9,9 +9,9 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from papertape.engine.feeds.bitget.responses import Settlement
+from papertape.engine.feeds.bitget.responses import FundingSettlement
 from papertape.engine.feeds.candle_row import CandleRow
-from papertape.engine.ports.feed import Seen
+from papertape.engine.ports.feed import ResumePoint
 from papertape.events.facts import (
     CandleClosed,
     FeedFact,
@@ -34,7 +34,7 @@ Ranked = tuple[int, int, int, FeedFact]
 """A fact behind what orders it: time, kind, place of its symbol."""
 
 
-class Track(Struct):
+class SymbolCursor(Struct):
     """One symbol's place in its own history. Times are UTC ms; `place` is that in the configured order.
 
     Candles that open before `start_ms` only warm up. `lagging`: its candles are missing and nobody waits for them.
@@ -81,7 +81,7 @@ class Track(Struct):
         fact = CandleClosed(close_ms, self.symbol, self.timeframe_ms, opened, high, low, closed, volume, timing)
         return close_ms, _CANDLE, self.place, fact
 
-    def settlement(self, settled: Settlement) -> Ranked:
+    def settlement(self, settled: FundingSettlement) -> Ranked:
         """The next settlement as a fact."""
         self.funding_ms = settled.time_ms
         fact = FundingRateSettled(settled.time_ms, self.symbol, settled.rate)
@@ -121,8 +121,8 @@ class Track(Struct):
 
 
 def make_tracks(
-    symbols: Sequence[str], timeframe_ms: int, seen: dict[str, Seen], now_ms: int, limits_ms: tuple[int, int]
-) -> list[Track]:
+    symbols: Sequence[str], timeframe_ms: int, seen: dict[str, ResumePoint], now_ms: int, limits_ms: tuple[int, int]
+) -> list[SymbolCursor]:
     """Where each symbol goes on. `limits_ms`: how long a new one warms up, and how long an absence is made up for."""
     warm_up_ms, catch_up_ms = limits_ms
     present_ms = now_ms - now_ms % timeframe_ms
@@ -131,13 +131,13 @@ def make_tracks(
         known = seen.get(symbol)
         if known is None or known.candle_open_ms < 0:
             first_ms = present_ms - warm_up_ms // timeframe_ms * timeframe_ms
-            tracks.append(Track(symbol, place, timeframe_ms, first_ms, present_ms, first_ms - 1))
+            tracks.append(SymbolCursor(symbol, place, timeframe_ms, first_ms, present_ms, first_ms - 1))
         else:
             first_ms = max(known.candle_open_ms + timeframe_ms, present_ms - catch_up_ms)
             # Without a settlement in the log only one that was not shown before its end can be missing.
             least_ms = first_ms - (PENDING_MS if known.funding_ms < 0 else catch_up_ms)
             funding_ms, reading_ms = max(known.funding_ms, least_ms), known.open_interest_ms
-            track = Track(symbol, place, timeframe_ms, first_ms, 0, funding_ms, reading_ms)
+            track = SymbolCursor(symbol, place, timeframe_ms, first_ms, 0, funding_ms, reading_ms)
             track.cut_candles = max(0, first_ms - known.candle_open_ms - timeframe_ms) // timeframe_ms
             if known.suspended:
                 track.held[BEFORE] = "it was not tradable when the engine stopped"

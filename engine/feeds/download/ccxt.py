@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from papertape.engine.feeds.candle_row import TIME_MS_MAX, implausible
 from papertape.engine.feeds.download.download import WINDOW_ROWS
-from papertape.engine.feeds.download.partial_file import MINUTE_MS, Kind, Row, Wanted
+from papertape.engine.feeds.download.partial_file import MINUTE_MS, DownloadKind, DownloadRequest, Row
 from papertape.engine.feeds.files.csv_reader import TIMEFRAMES_MS
 from papertape.engine.ports.clock import Clock
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
@@ -62,28 +62,28 @@ class CcxtSource:
             self._offset_ms = int(await self._called(self._exchange.fetch_time)) - self._clock.now_ms()
         return self._clock.now_ms() + self._offset_ms
 
-    async def rows(self, wanted: Wanted, from_ms: int, until_ms: int) -> list[Row]:
+    async def rows(self, wanted: DownloadRequest, from_ms: int, until_ms: int) -> list[Row]:
         """Closed rows with from <= time < until, rising."""
         symbol = await self._symbol(wanted.symbol)
         now_ms = self._clock.now_ms() + self._offset_ms
         closed_ms = min(until_ms, now_ms // wanted.step_ms * wanted.step_ms)
 
         async def ask(begin_ms: int, end_ms: int) -> list[Row]:
-            if wanted.kind is Kind.FUNDING:
+            if wanted.kind is DownloadKind.FUNDING:
                 return await self._settlements(symbol, begin_ms, end_ms)
             return await self._candles(wanted, symbol, begin_ms, end_ms)
 
         return await filled(ask, from_ms, closed_ms, wanted.step_ms)
 
-    async def look(self, wanted: Wanted, from_ms: int, until_ms: int) -> tuple[bool, int]:  # noqa: ARG002
+    async def look(self, wanted: DownloadRequest, from_ms: int, until_ms: int) -> tuple[bool, int]:  # noqa: ARG002
         """Nothing is known in advance: the next window has to show it."""
         return True, from_ms
 
-    def window_ms(self, wanted: Wanted) -> int:
+    def window_ms(self, wanted: DownloadRequest) -> int:
         """How much is written at once."""
-        return FUNDING_WINDOW_MS if wanted.kind is Kind.FUNDING else WINDOW_ROWS * wanted.timeframe_ms
+        return FUNDING_WINDOW_MS if wanted.kind is DownloadKind.FUNDING else WINDOW_ROWS * wanted.timeframe_ms
 
-    def reach(self, kind: Kind) -> str:  # noqa: ARG002
+    def reach(self, kind: DownloadKind) -> str:  # noqa: ARG002
         """Not known."""
         return ""
 
@@ -99,12 +99,12 @@ class CcxtSource:
             raise UsageError(f"--symbol {name}: no linear USDT perpetual of {self.name}{meant}")
         return self._symbols[name]
 
-    async def _candles(self, wanted: Wanted, symbol: str, begin_ms: int, end_ms: int) -> list[Row]:
+    async def _candles(self, wanted: DownloadRequest, symbol: str, begin_ms: int, end_ms: int) -> list[Row]:
         """One page of candles."""
         name, exchange = TIMEFRAMES_MS[wanted.timeframe_ms], self._exchange
         if name not in exchange.timeframes:
             raise UsageError(f"--timeframe {name}: {self.name} has {', '.join(exchange.timeframes)}")
-        of_mark = wanted.kind is Kind.MARK
+        of_mark = wanted.kind is DownloadKind.MARK
         if of_mark and not exchange.has.get("fetchMarkOHLCV"):
             raise UsageError(f"--kind mark: {self.name} has no candles of the mark price")
         limit = exchange.feature_value(symbol, "fetchOHLCV", "limit", ROWS_A_PAGE) or ROWS_A_PAGE
@@ -186,8 +186,8 @@ def _library() -> ModuleType:
         raise UsageError("--exchange: anything but bitget needs ccxt: pip install 'papertape[exchanges]'") from None
 
 
-def _candle(line: Any, wanted: Wanted) -> Row | RefusalReason:
-    count = 5 if wanted.kind is Kind.MARK else 6
+def _candle(line: Any, wanted: DownloadRequest) -> Row | RefusalReason:
+    count = 5 if wanted.kind is DownloadKind.MARK else 6
     if not isinstance(line, list | tuple) or len(line) < count:
         return RefusalReason.WRONG_SHAPE
     time_ms, values = line[0], list(line[1:count])

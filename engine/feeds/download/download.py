@@ -14,7 +14,14 @@ from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
 
-from papertape.engine.feeds.download.partial_file import Hole, Kind, Part, Row, Survey, Wanted
+from papertape.engine.feeds.download.partial_file import (
+    DataGap,
+    DownloadKind,
+    DownloadRequest,
+    PartialFile,
+    PartialFileSummary,
+    Row,
+)
 from papertape.engine.ports.clock import Clock
 from papertape.engine.ports.feed import RefusalLog
 from papertape.events.errors import ExchangeBusy, ExchangeUnreachable, MarketDataError, UsageError
@@ -32,7 +39,7 @@ JITTER_FRACTION_MAX: Final = 0.25
 T = TypeVar("T")
 
 
-class Source(Protocol):
+class DownloadSource(Protocol):
     """An exchange as a download sees it. Its calls raise the `ExchangeError` family."""
 
     name: str
@@ -46,24 +53,24 @@ class Source(Protocol):
         """The exchange's clock, UTC ms."""
         ...
 
-    async def rows(self, wanted: Wanted, from_ms: int, until_ms: int) -> list[Row]:
+    async def rows(self, wanted: DownloadRequest, from_ms: int, until_ms: int) -> list[Row]:
         """Closed rows with from <= time < until, rising; at most `WINDOW_ROWS` candles are asked for at once."""
         ...
 
-    async def look(self, wanted: Wanted, from_ms: int, until_ms: int) -> tuple[bool, int]:
+    async def look(self, wanted: DownloadRequest, from_ms: int, until_ms: int) -> tuple[bool, int]:
         """Look ahead from where an empty window ended: whether there are rows again, and where to go on, UTC ms."""
         ...
 
-    def window_ms(self, wanted: Wanted) -> int:
+    def window_ms(self, wanted: DownloadRequest) -> int:
         """How much `rows` is asked for at once."""
         ...
 
-    def reach(self, kind: Kind) -> str:
+    def reach(self, kind: DownloadKind) -> str:
         """How far back the exchange keeps this kind, in words; empty where nothing is known."""
         ...
 
 
-class Report(Struct, frozen=True):
+class DownloadReport(Struct, frozen=True):
     """What came of a download. Times in UTC ms; `holes` are the first ten of `hole_count`, `missing` rows in all."""
 
     exchange: str
@@ -77,12 +84,12 @@ class Report(Struct, frozen=True):
     last_ms: int
     hole_count: int
     missing: int
-    holes: tuple[Hole, ...]
+    holes: tuple[DataGap, ...]
     notes: tuple[str, ...]
     refused: dict[str, int]
 
 
-class Patience:
+class RetryPolicy:
     """Asks again what found no answer, with pauses of 1 to 30 s; the exchange's own pauses count too."""
 
     def __init__(self, clock: Clock, chance: Random | None = None) -> None:
@@ -109,17 +116,17 @@ class Patience:
 
 
 async def download(
-    wanted: Wanted, source: Source, out: Path, clock: Clock, on_progress: Callable[[int, int], None]
-) -> Report:
+    wanted: DownloadRequest, source: DownloadSource, out: Path, clock: Clock, on_progress: Callable[[int, int], None]
+) -> DownloadReport:
     """Download what is wanted into `out`; `on_progress` is told how much of how many milliseconds is done.
 
     Raises UsageError when nothing of the range is closed yet, or `OUT.part` is of another request; MarketDataError
     when the exchange has nothing or the disk does not take it; the `ExchangeError` family when it does not answer.
     What was loaded until then stays in `OUT.part`, and the same call goes on from there.
     """
-    patience = Patience(clock)
+    patience = RetryPolicy(clock)
     until_ms = await _until_ms(wanted, source, patience)
-    with Part(out, wanted) as part:
+    with PartialFile(out, wanted) as part:
         known = part.survey()
         try:
             if known.rows:
@@ -137,7 +144,7 @@ async def download(
     return _report(wanted, source, out, (known, found), until_ms)
 
 
-async def _until_ms(wanted: Wanted, source: Source, patience: Patience) -> int:
+async def _until_ms(wanted: DownloadRequest, source: DownloadSource, patience: RetryPolicy) -> int:
     """The end of what can be had now."""
     now_ms = await patience.ask(source.now_ms)
     until_ms = now_ms // wanted.step_ms * wanted.step_ms
@@ -148,7 +155,9 @@ async def _until_ms(wanted: Wanted, source: Source, patience: Patience) -> int:
     return until_ms
 
 
-async def _belongs(part: Part, known: Survey, wanted: Wanted, source: Source, patience: Patience) -> None:
+async def _belongs(
+    part: PartialFile, known: PartialFileSummary, wanted: DownloadRequest, source: DownloadSource, patience: RetryPolicy
+) -> None:
     """Ask the exchange whether the rows there are were begun by the same request. Raises UsageError if not."""
     last_ms, first_ms = known.last[0], known.first[0]
     same = await patience.ask(lambda: source.rows(wanted, last_ms, last_ms + wanted.step_ms))
@@ -161,11 +170,11 @@ async def _belongs(part: Part, known: Survey, wanted: Wanted, source: Source, pa
 
 
 async def _load(
-    wanted: Wanted,
-    source: Source,
-    part: Part,
-    patience: Patience,
-    state: tuple[Survey, int],
+    wanted: DownloadRequest,
+    source: DownloadSource,
+    part: PartialFile,
+    patience: RetryPolicy,
+    state: tuple[PartialFileSummary, int],
     on_progress: Callable[[int, int], None],
 ) -> None:
     """Append window after window. Where one is empty, the source is asked where it goes on."""
@@ -191,9 +200,15 @@ async def _load(
     raise AssertionError(f"at {at_ms} of {until_ms}: a window or a look did not advance")
 
 
-def _report(wanted: Wanted, source: Source, out: Path, surveys: tuple[Survey, Survey], until_ms: int) -> Report:
+def _report(
+    wanted: DownloadRequest,
+    source: DownloadSource,
+    out: Path,
+    surveys: tuple[PartialFileSummary, PartialFileSummary],
+    until_ms: int,
+) -> DownloadReport:
     known, found = surveys
-    return Report(
+    return DownloadReport(
         exchange=source.name,
         kind=wanted.kind,
         symbol=wanted.symbol,
@@ -211,7 +226,7 @@ def _report(wanted: Wanted, source: Source, out: Path, surveys: tuple[Survey, Su
     )
 
 
-def _notes(wanted: Wanted, source: Source, found: Survey, until_ms: int) -> list[str]:
+def _notes(wanted: DownloadRequest, source: DownloadSource, found: PartialFileSummary, until_ms: int) -> list[str]:
     """What the exchange does not have at both ends of the range."""
     notes, longest_ms = [], wanted.longest_ms
     if found.first[0] - wanted.from_ms >= longest_ms:

@@ -38,7 +38,7 @@ Row = tuple[int, tuple[float, ...]]
 """Open or settlement time in UTC ms, and the values of the other columns."""
 
 
-class Kind(StrEnum):
+class DownloadKind(StrEnum):
     """What is downloaded."""
 
     CANDLES = "candles"
@@ -47,16 +47,16 @@ class Kind(StrEnum):
 
 
 COLUMNS: Final = {
-    Kind.CANDLES: CANDLE_COLUMNS,
-    Kind.FUNDING: FUNDING_COLUMNS,
-    Kind.MARK: CANDLE_COLUMNS[:-1],
+    DownloadKind.CANDLES: CANDLE_COLUMNS,
+    DownloadKind.FUNDING: FUNDING_COLUMNS,
+    DownloadKind.MARK: CANDLE_COLUMNS[:-1],
 }
 
 
-class Wanted(Struct, frozen=True):
+class DownloadRequest(Struct, frozen=True):
     """A request: rows with from <= time < until, UTC ms. Without `until_ms` up to the last closed candle."""
 
-    kind: Kind
+    kind: DownloadKind
     symbol: str
     timeframe_ms: int
     from_ms: int
@@ -65,15 +65,15 @@ class Wanted(Struct, frozen=True):
     @property
     def step_ms(self) -> int:
         """The grid of the times: the timeframe, or minutes for settlements."""
-        return MINUTE_MS if self.kind is Kind.FUNDING else self.timeframe_ms
+        return MINUTE_MS if self.kind is DownloadKind.FUNDING else self.timeframe_ms
 
     @property
     def longest_ms(self) -> int:
         """From one row to the next it is no longer where nothing is missing."""
-        return FUNDING_GAP_MS_MAX if self.kind is Kind.FUNDING else self.timeframe_ms
+        return FUNDING_GAP_MS_MAX if self.kind is DownloadKind.FUNDING else self.timeframe_ms
 
 
-class Hole(Struct, frozen=True):
+class DataGap(Struct, frozen=True):
     """Rows that are missing between two others; `missing` counts them (for settlements: at least so many)."""
 
     from_ms: int
@@ -81,13 +81,13 @@ class Hole(Struct, frozen=True):
     missing: int
 
 
-class Survey(Struct):
+class PartialFileSummary(Struct):
     """What a file holds. Times are -1 in an empty one; `holes` are the first `HOLES_NAMED_MAX`."""
 
     rows: int = 0
     first: Row = (-1, ())
     last: Row = (-1, ())
-    holes: list[Hole] = []
+    holes: list[DataGap] = []
     hole_count: int = 0
     missing: int = 0
 
@@ -100,7 +100,7 @@ class Survey(Struct):
             self.hole_count += 1
             self.missing += missing
             if len(self.holes) < HOLES_NAMED_MAX:
-                self.holes.append(Hole(self.last[0] + longest_ms, row[0], missing))
+                self.holes.append(DataGap(self.last[0] + longest_ms, row[0], missing))
         self.rows += 1
         self.last = row
 
@@ -115,10 +115,10 @@ def line_of(row: Row) -> str:
     return ",".join([str(row[0]), *map(shortest, row[1])]) + "\n"
 
 
-class Part:
+class PartialFile:
     """`OUT.part`, held by one download at a time. Use as a context; an empty one is removed at the end."""
 
-    def __init__(self, out: Path, wanted: Wanted) -> None:
+    def __init__(self, out: Path, wanted: DownloadRequest) -> None:
         self.out = out
         self.path = out.with_name(f"{out.name}.part")
         self._wanted = wanted
@@ -165,12 +165,12 @@ class Part:
         except OSError as error:
             raise MarketDataError(f"{self.path}: {error.strerror}") from error
 
-    def survey(self) -> Survey:
+    def survey(self) -> PartialFileSummary:
         """Read it all and check that it is what was asked for: on the grid, in order, nothing twice.
 
         Raises UsageError for a row outside of the request, MarketDataError for a line that is no row.
         """
-        wanted, found = self._wanted, Survey()
+        wanted, found = self._wanted, PartialFileSummary()
         end_ms = wanted.until_ms
         for number, row in enumerate(self._rows(), 2):
             if row[0] < wanted.from_ms or (end_ms is not None and row[0] >= end_ms) or row[0] % wanted.step_ms:

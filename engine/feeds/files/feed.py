@@ -19,9 +19,9 @@ from papertape.engine.feeds.files.coverage import coverage_warnings
 from papertape.engine.feeds.files.csv_reader import QuickReader, read_candles, read_funding, read_open_interest
 from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP, derived_contract
 from papertape.engine.feeds.files.table_source import TableSource, table_source
-from papertape.engine.feeds.playback import Step, serve
+from papertape.engine.feeds.playback import PlaybackStep, serve
 from papertape.engine.ports.clock import Clock
-from papertape.engine.ports.feed import NOTHING_SEEN, RefusalLog, Seen
+from papertape.engine.ports.feed import NOTHING_SEEN, RefusalLog, ResumePoint
 from papertape.events.facts import (
     CandleClosed,
     ContractListed,
@@ -104,18 +104,18 @@ class FileFeed:
             for symbol, columns in self.candles.items()
         ]
 
-    def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:  # noqa: ARG002
+    def facts(self, seen: Mapping[str, ResumePoint], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:  # noqa: ARG002
         """The facts not yet seen, in batches. A file waits for its reader: the anchor changes nothing here."""
         return serve(self.name, self._steps(seen), self._clock)
 
-    def _steps(self, seen: Mapping[str, Seen]) -> Iterator[Step]:
+    def _steps(self, seen: Mapping[str, ResumePoint]) -> Iterator[PlaybackStep]:
         start_ms, _ = self._limits_ms
         for at_ms, ranked in groupby(self._merged(seen), key=itemgetter(0)):
             # The history before the start is not waited for.
             speed = self._settings.speed if at_ms > start_ms else 0.0
-            yield Step(at_ms, [fact for _, _, _, fact in ranked], speed)
+            yield PlaybackStep(at_ms, [fact for _, _, _, fact in ranked], speed)
 
-    def _merged(self, seen: Mapping[str, Seen]) -> Iterator[_Ranked]:
+    def _merged(self, seen: Mapping[str, ResumePoint]) -> Iterator[_Ranked]:
         _, end_ms = self._limits_ms
         streams: list[Iterator[_Ranked]] = []
         for place, (symbol, columns) in enumerate(self.candles.items()):

@@ -9,9 +9,9 @@ from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP, MAINTEN
 from papertape.engine.feeds.playback import chunks, market_now_ms, serve
 from papertape.engine.feeds.sim.episodes import DAY_MS
 from papertape.engine.feeds.sim.market import MINUTE_MS, SimMarket
-from papertape.engine.feeds.sim.script import SIM_NAME, Script, SimSettings
+from papertape.engine.feeds.sim.script import SIM_NAME, SimSchedule, SimSettings
 from papertape.engine.ports.clock import Clock
-from papertape.engine.ports.feed import RefusalLog, Seen
+from papertape.engine.ports.feed import RefusalLog, ResumePoint
 from papertape.events.facts import CandleClosed, ContractListed, FeedConnected, FeedFact, GapFilled
 
 CATCH_UP_DAYS_MAX: Final = 30
@@ -33,16 +33,18 @@ class SimFeed:
         """The specifications of the simulated symbols, in configured order."""
         return [self._contract(symbol) for symbol in self._settings.symbols]
 
-    async def facts(self, seen: Mapping[str, Seen], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:
+    async def facts(
+        self, seen: Mapping[str, ResumePoint], anchor: FeedConnected | None
+    ) -> AsyncIterator[list[FeedFact]]:
         """The facts not yet seen. What a running market brought during an absence comes first, late."""
-        script = Script(self.market, self._settings, seen)
+        script = SimSchedule(self.market, self._settings, seen)
         if anchor is None or anchor.feed != self.name or anchor.speed <= 0.0:
             steps = script.steps(script.resume_ms)
         else:
             now_ms = min(market_now_ms(anchor, self._clock.now_ms()), self._settings.last_ms)
             newest_ms = max(script.newest_ms, self._settings.first_ms)
             now_ms = max(newest_ms, min(now_ms, newest_ms + CATCH_UP_DAYS_MAX * DAY_MS))
-            missed = _Missed()
+            missed = _LateCandleCounter()
             for facts in script.missed(now_ms):
                 for batch in chunks(missed.noted(facts)):
                     yield batch
@@ -68,7 +70,7 @@ class SimFeed:
         )
 
 
-class _Missed:
+class _LateCandleCounter:
     """Counts the candles that came late, to say afterwards which silence was filled."""
 
     def __init__(self) -> None:

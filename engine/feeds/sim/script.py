@@ -7,10 +7,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from papertape.engine.feeds.playback import Step
+from papertape.engine.feeds.playback import PlaybackStep
 from papertape.engine.feeds.sim.episodes import DAY_MS, FUNDING_MS
 from papertape.engine.feeds.sim.market import KNOWN, MINUTE_MS, OUTAGE_EVERY_HOURS, READING_MINUTES, Outage, SimMarket
-from papertape.engine.ports.feed import BATCH_FACTS_MAX, NOTHING_SEEN, Seen
+from papertape.engine.ports.feed import BATCH_FACTS_MAX, NOTHING_SEEN, ResumePoint
 from papertape.events.errors import ConfigError
 from papertape.events.facts import (
     CandleClosed,
@@ -77,10 +77,10 @@ class SimSettings(Struct, frozen=True, kw_only=True):
         return min(ends if self.days is None else [*ends, self.start_ms + self.days * DAY_MS])
 
 
-class Script:
+class SimSchedule:
     """The facts in the order of delivery, without those the engine has seen."""
 
-    def __init__(self, market: SimMarket, settings: SimSettings, seen: Mapping[str, Seen]) -> None:
+    def __init__(self, market: SimMarket, settings: SimSettings, seen: Mapping[str, ResumePoint]) -> None:
         self._market = market
         self._settings = settings
         self._seen = [(symbol, seen.get(symbol, NOTHING_SEEN)) for symbol in settings.symbols]
@@ -90,7 +90,7 @@ class Script:
         floor_ms = max(settings.first_ms + MINUTE_MS, self.newest_ms - settings.warm_up_days * DAY_MS)
         self.resume_ms = max(floor_ms, min(closes))
 
-    def steps(self, from_ms: int) -> Iterator[Step]:
+    def steps(self, from_ms: int) -> Iterator[PlaybackStep]:
         """What is delivered from `from_ms` on, to the end of the market. Withheld facts come when an outage ends."""
         settings, at_ms = self._settings, -(-from_ms // MINUTE_MS) * MINUTE_MS
         if (outage := self._outage(at_ms)) is not None:
@@ -104,7 +104,7 @@ class Script:
                 facts.append(lost(at_ms))
             reconnects = ended is not None and ended.back_ms > self.newest_ms
             if facts:
-                yield Step(at_ms, facts, speed, reconnects)
+                yield PlaybackStep(at_ms, facts, speed, reconnects)
             at_ms = begun.back_ms if begun is not None else at_ms + MINUTE_MS
 
     def missed(self, now_ms: int) -> Iterator[list[FeedFact]]:
@@ -119,13 +119,13 @@ class Script:
                 batch = []
         yield batch
 
-    def rest(self, now_ms: int, first: list[FeedFact]) -> Iterator[Step]:
+    def rest(self, now_ms: int, first: list[FeedFact]) -> Iterator[PlaybackStep]:
         """The market from `now_ms` on, beginning with the facts given; nothing when it is over."""
         running = now_ms < self._settings.last_ms
         if self.outage_at(now_ms) is not None:
             first = [*first, lost(now_ms)]
         if first or running:
-            yield Step(now_ms, first, self._settings.speed)
+            yield PlaybackStep(now_ms, first, self._settings.speed)
         if running:
             yield from self.steps(max(self.resume_ms, now_ms + 1))
 

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Decision, Desk, Market, Series
+    from papertape.engine.kernel.state import Decision, Market, Series, SymbolState
     from papertape.engine.kernel.strategy import NoState
 
 NAME = "scripted"
@@ -42,7 +42,13 @@ class Reading(Struct):
 
 
 def enter(
-    state: NoState, market: Market, main: Series, filtered: Series, desk: Desk, params: Parameters, decision: Decision
+    state: NoState,
+    market: Market,
+    main: Series,
+    filtered: Series,
+    desk: SymbolState,
+    params: Parameters,
+    decision: Decision,
 ) -> int:
     """Long or short when told so."""
     side = 0
@@ -66,7 +72,7 @@ def leave(
     market: Market,
     main: Series,
     filtered: Series,
-    desk: Desk,
+    desk: SymbolState,
     profit_usdt: float,
     params: Parameters,
     decision: Decision,
