@@ -25,7 +25,7 @@ from papertape.api import (
 from papertape.api.answers import ViewHandler
 from papertape.api.gate import SCOPE_KEY, Access
 from papertape.api.guard import BODY_BYTES_MAX, SecurityMiddleware
-from papertape.api.problems import HANDLERS, Handler, stated
+from papertape.api.problems import HANDLERS, Handler, http_problem
 from papertape.api.routes import Guarded
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _not_found(page: Handler | None) -> Handler:
 
     async def answer(request: Request, error: HTTPException) -> Response:
         if page is None or "text/html" not in request.headers.get("accept", ""):
-            return await stated(request, error)
+            return await http_problem(request, error)
         gate: Gate = request.scope[SCOPE_KEY]
         return gate.refusal(Access.PAGE, request) or await page(request, error)
 

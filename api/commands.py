@@ -18,7 +18,7 @@ from papertape.api.routes import GuardedRoute, Operation
 from papertape.events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
 from papertape.events.errors import UsageError
 from papertape.events.facts import GLOBAL_SCOPE
-from papertape.events.names import unknown_name
+from papertape.events.names import unknown_name_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,7 +109,7 @@ def _route(site: Site, name: str, kind: type[Any], summary: str) -> GuardedRoute
     async def endpoint(request: Request) -> Response:
         command: Command = (await body(kind, request)).command()
         _check_names(site, command)
-        return await _given(site, command)
+        return await _submit(site, command)
 
     operation = Operation(
         summary,
@@ -121,7 +121,7 @@ def _route(site: Site, name: str, kind: type[Any], summary: str) -> GuardedRoute
     return GuardedRoute(f"/api/v1/commands/{name}", endpoint, access=Access.COMMAND, method="POST", operation=operation)
 
 
-async def _given(site: Site, command: Command) -> Response:
+async def _submit(site: Site, command: Command) -> Response:
     """Have it taken. A refusal is 409; no engine is 503, as it may come."""
     if not site.settings.commands_allowed:
         return problem(503, "this log is only looked at: no engine takes commands for it")
@@ -129,11 +129,11 @@ async def _given(site: Site, command: Command) -> Response:
         accepted = await site.engine.submit(command)
     except UsageError as error:
         return problem(503, str(error))
-    await _seen(site, accepted.last_seq)
+    await _wait_for_views(site, accepted.last_seq)
     return Response(msgspec.json.encode(accepted), media_type="application/json")
 
 
-async def _seen(site: Site, seq: int) -> None:
+async def _wait_for_views(site: Site, seq: int) -> None:
     """Wait a moment until the views hold what came of a command: whoever asks next finds it there."""
     with suppress(TimeoutError):
         async with asyncio.timeout(SEEN_S_MAX):
@@ -158,4 +158,4 @@ def _check_names(site: Site, command: Command) -> None:
 def _known(what: str, name: str, there: Iterable[str]) -> None:
     names = list(there)
     if name not in names:
-        raise HTTPException(422, f"{what}: {unknown_name(what, name, names)}")
+        raise HTTPException(422, f"{what}: {unknown_name_text(what, name, names)}")

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from papertape.api.gate import Access
-from papertape.api.problems import busy, problem
+from papertape.api.problems import busy_problem, problem
 from papertape.api.query import SEQ_MAX, read
 from papertape.api.routes import GuardedRoute, GuardedSocket, Operation
 from papertape.api.sockets import Names, converse
@@ -67,7 +67,7 @@ def routes(streams: Streams, timeline: Timeline) -> list[Guarded]:
             chosen = _filter(query)
             newest_views(timeline)
         except LogBusy as folding:
-            await asking.send_denial_response(busy(str(folding)))
+            await asking.send_denial_response(busy_problem(str(folding)))
             return
         except HTTPException as wrong:
             await asking.send_denial_response(problem(wrong.status_code, wrong.detail))

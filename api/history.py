@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from papertape.api.answers import ViewEndpoint
 from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq
-from papertape.api.searching import SEARCH_S_MAX, run
+from papertape.api.searching import SEARCH_S_MAX, run_search
 from papertape.projections.folds.portfolio import PortfolioView
 from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, SEARCHED_IN_VAIN_MAX, EventFilter, Search
 from papertape.projections.site.messages import Message, messages
@@ -82,7 +82,9 @@ async def _events(scene: ViewContext, query: EventQuery) -> EventsFound:
     contracts, head, backward = scene.views.contracts.by_symbol, scene.as_of.seq, query.order == "newest"
     first = 1 if backward else min(query.after, head) + 1
     last = min(query.before or head + 1, head + 1) - 1 if backward else head
-    found = await run(Search(wanted, contracts, first, last, query.limit, backward=backward), scene.site.timeline)
+    found = await run_search(
+        Search(wanted, contracts, first, last, query.limit, backward=backward), scene.site.timeline
+    )
     items = tuple(event_view(one, contracts) for one in found.events)
     return EventsFound(items, _next(found, backward=backward), found.from_seq, found.to_seq)
 

@@ -28,14 +28,14 @@ SCHEMA_NAMES: Final = {
 STREAM: Final = "text/event-stream"
 
 
-def described(routes: Iterable[Guarded]) -> list[GuardedRoute]:
+def documented_routes(routes: Iterable[Guarded]) -> list[GuardedRoute]:
     """The routes that say what they do."""
     return [route for route in routes if isinstance(route, GuardedRoute) and route.operation is not None]
 
 
 def description(routes: Sequence[Guarded], version: str) -> Tree:
     """The whole description, OpenAPI 3.1."""
-    told = described(routes)
+    told = documented_routes(routes)
     kinds = [one for kind in _all_kinds(told) for one in _with_parts(kind)]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
     by_kind = {_key(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}

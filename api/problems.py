@@ -39,12 +39,12 @@ def problem(status: int, detail: str = "", headers: Mapping[str, str] | None = N
     return Response(msgspec.json.encode(body), status, kept, MEDIA_TYPE)
 
 
-def busy(detail: str) -> Response:
+def busy_problem(detail: str) -> Response:
     """The problem of a limit that is reached: try again a little later."""
     return problem(503, detail, {"retry-after": str(BUSY_RETRY_S)})
 
 
-async def stated(_: Request, error: HTTPException) -> Response:
+async def http_problem(_: Request, error: HTTPException) -> Response:
     """What a route says itself, and what the framework says: not found, method not allowed, body too large."""
     said = "" if error.detail == HTTPStatus(error.status_code).phrase else error.detail
     return problem(error.status_code, said, error.headers)
@@ -67,7 +67,7 @@ async def _unanswered(_: Request, error: CommandUnanswered) -> Response:
 
 async def _waits(_: Request, error: LogBusy) -> Response:
     """Too many read at once."""
-    return busy(str(error))
+    return busy_problem(str(error))
 
 
 async def _log_says_no(_: Request, error: PapertapeError) -> Response:
@@ -86,7 +86,7 @@ async def _bug(_: Request, error: Exception) -> Response:
 
 
 HANDLERS: Final[Mapping[Any, Handler]] = {
-    HTTPException: stated,
+    HTTPException: http_problem,
     UsageError: _not_there,
     CommandRefused: _refused,
     CommandUnanswered: _unanswered,

@@ -15,7 +15,7 @@ SEARCH_S_MAX: Final = 3.0
 """The time limit of a request without a hit; its `next` continues the search."""
 
 
-async def run(search: Search, timeline: Timeline, search_s_max: float = SEARCH_S_MAX) -> SearchResult:
+async def run_search(search: Search, timeline: Timeline, search_s_max: float = SEARCH_S_MAX) -> SearchResult:
     """Read the pages that a search asks for, at least one. Raise LogReplaced if the log has shrunk."""
     ends_s = time.monotonic() + search_s_max
     while (page := search.page) is not None and not (search.in_vain and time.monotonic() >= ends_s):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from starlette.responses import Response
 
-from papertape.api.problems import busy
+from papertape.api.problems import busy_problem
 from papertape.api.settings import STREAMS_MAX
 from papertape.api.tape import SharedEventReader, StreamFilter
 from papertape.events.errors import PapertapeError
@@ -66,7 +66,9 @@ class Streams:
 
     def no_seat(self) -> Response:
         """The answer to whoever finds none."""
-        return busy(f"all {self.streams_max} streams are taken; web.streams_max in the configuration allows more")
+        return busy_problem(
+            f"all {self.streams_max} streams are taken; web.streams_max in the configuration allows more"
+        )
 
     async def sent(self, sending: Awaitable[None]) -> None:
         """Send. Raises TimeoutError where the client does not read."""

@@ -17,7 +17,7 @@ from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq, read
 from papertape.api.routes import GuardedRoute, Operation
 from papertape.projections.folds.trades import TradeView, write_trades_csv
 from papertape.projections.site.ports import newest_views
-from papertape.projections.site.trade_query import TradeFilter, newest
+from papertape.projections.site.trade_query import TradeFilter, newest_trades
 from papertape.projections.text.formats import moment_ms
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _ms(text: str) -> int:
 
 
 async def _trades(scene: ViewContext, query: TradePageQuery) -> Page[TradeView]:
-    found = newest(scene.views.trades, _choice(query), query.before, query.limit + 1)
+    found = newest_trades(scene.views.trades, _choice(query), query.before, query.limit + 1)
     shown = found[: query.limit]
     return Page(shown, shown[-1].seq if len(found) > len(shown) else None)
 

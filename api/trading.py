@@ -77,7 +77,7 @@ class RiskView(Struct, frozen=True):
     past: tuple[TripView, ...]
 
 
-def configured(views: Views, strategy: str) -> RunnerConfigured:
+def runner_configuration(views: Views, strategy: str) -> RunnerConfigured:
     """The runner of a strategy. Raises UsageError for a name that this log does not have."""
     if strategy not in views.runners:
         raise UsageError(
@@ -92,7 +92,7 @@ async def _runners(scene: ViewContext, _: Query) -> tuple[AccountView, ...]:
 
 async def _runner(scene: ViewContext, query: StrategyQuery) -> RunnerDetail:
     views, name = scene.views, query.strategy
-    runner = configured(views, name)
+    runner = runner_configuration(views, name)
     return RunnerDetail(
         account=views.portfolio.account(name),
         parameters=runner.parameters,
@@ -123,7 +123,7 @@ async def _orders(scene: ViewContext, query: OptionalStrategyQuery) -> tuple[Ord
 
 def _known(scene: ViewContext, query: OptionalStrategyQuery) -> str:
     """The strategy that is asked for. Raises UsageError for one that there is not."""
-    return configured(scene.views, query.strategy).strategy if query.strategy else ""
+    return runner_configuration(scene.views, query.strategy).strategy if query.strategy else ""
 
 
 async def _equity(scene: ViewContext, query: OptionalStrategyQuery) -> EquityCurvesView:

@@ -21,7 +21,7 @@ from benchmarks.looks import looks
 from benchmarks.measure import Bench, Result, load, versions
 from benchmarks.processes import process
 from benchmarks.recoveries import recovery, replay
-from benchmarks.report import PATH, page, renewed, show
+from benchmarks.report import PATH, page, replace_sections, show
 from benchmarks.timeline import timeline
 from benchmarks.tokens import tokens
 from benchmarks.web import web
@@ -65,7 +65,7 @@ def arguments() -> argparse.Namespace:
 def run(name: str, bench: Bench) -> rivals.RivalResult:
     """One measure, by the Python it needs."""
     if name in WITH_RIVALS and not rivals.at_home():
-        return rivals.elsewhere(name, bench)
+        return rivals.run_with_rivals(name, bench)
     busy = load()
     result = MEASURES[name](bench)
     result.load = busy
@@ -86,7 +86,7 @@ def main() -> None:
             else:
                 show(told[-1].result)
     if given.write and given.names:
-        text = renewed(PATH.read_text(encoding="utf-8"), [one.result for one in told], quick=given.quick)
+        text = replace_sections(PATH.read_text(encoding="utf-8"), [one.result for one in told], quick=given.quick)
         PATH.write_text(text, encoding="utf-8")
     elif given.write:
         numbers = {package: number for one in told for package, number in one.versions.items()}

@@ -55,7 +55,7 @@ def rows(written: Sequence[Event]) -> list[Row]:
     return made
 
 
-def bare(path: Path, written: Sequence[Row], prepared: str = "") -> float:
+def time_sqlite(path: Path, written: Sequence[Row], prepared: str = "") -> float:
     """Seconds in which SQLite inserts the rows, each in its own commit, after a script of preparation."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
@@ -70,7 +70,7 @@ def bare(path: Path, written: Sequence[Row], prepared: str = "") -> float:
     return took
 
 
-def ours(path: Path, commits: Sequence[Sequence[Event]]) -> float:
+def time_log(path: Path, commits: Sequence[Sequence[Event]]) -> float:
     """Seconds in which our log appends them, a row a commit, with the hash chain and its head file."""
 
     async def write() -> float:
@@ -105,9 +105,9 @@ def append_one(bench: Bench) -> Result:
     written = events(commits)
     made, single = rows(written), [[event] for event in written]
     runs = {
-        "bare": lambda path: bare(path, made),
-        "long": lambda path: bare(path, made, LAY_OUT),
-        "ours": lambda path: ours(path, single),
+        "bare": lambda path: time_sqlite(path, made),
+        "long": lambda path: time_sqlite(path, made, LAY_OUT),
+        "ours": lambda path: time_log(path, single),
     }
     times = rounds_of(bench, runs, bench.choose(5, 11))
     factor = ratio(times["bare"], times["ours"])
@@ -136,7 +136,7 @@ def append_many(bench: Bench) -> Result:
     result = Result("eventsourcing", f"durable append, {EVENTS_A_COMMIT} events a commit")
     written = events(commits * EVENTS_A_COMMIT)
     groups = [written[at : at + EVENTS_A_COMMIT] for at in range(0, len(written), EVENTS_A_COMMIT)]
-    runs = {"theirs": lambda path: rival.write(path, groups), "ours": lambda path: ours(path, groups)}
+    runs = {"theirs": lambda path: rival.write(path, groups), "ours": lambda path: time_log(path, groups)}
     times = rounds_of(bench, runs, bench.choose(3, 9))
     factor = ratio(times["theirs"], times["ours"])
     for name, words in (("ours", "papertape"), ("theirs", "eventsourcing, Application with its SQLite recorder")):

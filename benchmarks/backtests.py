@@ -20,8 +20,8 @@ from benchmarks.measure import (
     ratio,
     times_as_fast,
 )
-from papertape.engine.reducer.reducer import react
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.reducer import decide
+from papertape.engine.reducer.state import new_state
 from papertape.engine.research.backtest import Backtest, backtest
 from papertape.engine.research.compiled import CompiledEngine
 from papertape.engine.research.guarded import run_tape
@@ -72,7 +72,7 @@ def count(bench: Bench) -> int:
     return days(bench) * 1_440
 
 
-def ours(bench: Bench, engine: str) -> Backtest:
+def run_backtest(bench: Bench, engine: str) -> Backtest:
     """The whole call: tables to rows, configuration, the run, decisions as events, equities, daily course."""
     return backtest(feed(days(bench)), strategies(), runners(STRATEGY), engine)
 
@@ -82,15 +82,15 @@ def ready_run(bench: Bench) -> Callable[[], object]:
     tape = ReadyTape(bench)
 
     def run() -> object:
-        world = new_world(strategies())
+        world = new_state(strategies())
         for seq, event in enumerate(configuration(strategies(), tape.contracts, runners(STRATEGY)), 1):
-            react(world, event, seq)
+            decide(world, event, seq)
         return run_tape(world, CompiledEngine(world, tape))  # type: ignore[arg-type]
 
     return run
 
 
-def closed(result: Backtest) -> int:
+def closed_trades(result: Backtest) -> int:
     """How many trades were closed."""
     return sum(isinstance(item.event, PositionClosed) for item in result.decided)
 
@@ -114,7 +114,7 @@ def against_vectorbt(bench: Bench) -> Result:
     result = Result("vectorbt", f"vwap_rsi over {count(bench):,} candles, compiled, one core, after the first pass")
     tape = rival.columns(candles(days(bench)))
     runs: dict[str, Callable[[], object]] = {
-        "whole": lambda: ours(bench, "compiled"),
+        "whole": lambda: run_backtest(bench, "compiled"),
         "ready": ready_run(bench),
         "signals": lambda: rival.by_signals(tape),
     }
@@ -122,7 +122,7 @@ def against_vectorbt(bench: Bench) -> Result:
         runs["orders"] = lambda: rival.by_orders(tape)
     with one_core(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = f"{closed(ours(bench, 'compiled'))} trades"
+        found = f"{closed_trades(run_backtest(bench, 'compiled'))} trades"
         by_signals = f"{rival.trades(rival.by_signals(tape))} trades"
         by_orders = "" if bench.quick else f"{rival.trades(rival.by_orders(tape))} trades"
         alternate(runs, 1)
@@ -155,12 +155,12 @@ def against_backtesting(bench: Bench) -> Result:
     result = Result("backtesting", f"vwap_rsi over {count(bench):,} candles, compiled and in CPython, one core")
     with one_core(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        prepared = rival.prepared(rival.frame(candles(days(bench))))
-        found = f"{closed(ours(bench, 'compiled'))} trades"
+        prepared = rival.prepare(rival.frame(candles(days(bench))))
+        found = f"{closed_trades(run_backtest(bench, 'compiled'))} trades"
         theirs = f"{rival.trades(prepared.run())} trades"
         runs: dict[str, Callable[[], object]] = {
-            "compiled": lambda: ours(bench, "compiled"),
-            "python": lambda: ours(bench, "python"),
+            "compiled": lambda: run_backtest(bench, "compiled"),
+            "python": lambda: run_backtest(bench, "python"),
             "backtesting": prepared.run,
         }
         times = alternate(runs, bench.choose(2, 5))
@@ -177,7 +177,7 @@ def against_backtesting(bench: Bench) -> Result:
 def identical(bench: Bench) -> Result:
     """The two engines decide the same, to the last bit."""
     result = Result("identical", f"the two engines over {count(bench):,} candles, vwap_rsi")
-    plain, fast = ours(bench, "python"), ours(bench, "compiled")
+    plain, fast = run_backtest(bench, "python"), run_backtest(bench, "compiled")
     decisions = plain.decided == fast.decided
     equities = all(
         np.array_equal(np.asarray(a).view(np.int64), np.asarray(b).view(np.int64))

@@ -21,7 +21,7 @@ from benchmarks.processes import environment
 from papertape.engine.command_queue import CommandQueue
 from papertape.engine.loop import Loop
 from papertape.engine.ports.clock import SystemClock
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import configuration
 from papertape.engine.startup import snapshot_store
 from papertape.engine.strategy_registry import code_digest
@@ -94,7 +94,7 @@ class EngineWithChat:
     def __init__(self, db: Path, log: SqliteEventLog, words: dict[str, str]) -> None:
         self.bus, self.clock = Bus(), SystemClock()
         digest = code_digest(strategies().values())
-        self.loop = Loop(new_world(strategies()), log, self.bus, snapshot_store(db, print), digest, print)
+        self.loop = Loop(new_state(strategies()), log, self.bus, snapshot_store(db, print), digest, print)
         self._readers = [log.reader(), log.reader()]
         self._clients = [TelegramClient(BotToken(words["TELEGRAM_BOT_TOKEN"]), words["telegram.api_url"]) for _ in "ab"]
         self._cursors = SqliteCursors(db.with_name("cursors"))
@@ -122,7 +122,7 @@ class EngineWithChat:
         self._cursors.close()
 
 
-async def measured(
+async def measure_minutes(
     folder: Path, here: BotApiProcess, minutes_a_block: int
 ) -> tuple[dict[bool, list[list[float]]], int, int]:
     """Seconds of every minute by whether Telegram lived, in blocks; alerts that waited at the end, and messages."""
@@ -171,7 +171,7 @@ def telegram_dead(bench: Bench) -> Result:
     folder = bench.folder / "telegram"
     folder.mkdir()
     with chat(folder) as here:
-        taken, behind, sent = asyncio.run(measured(folder, here, a_block))
+        taken, behind, sent = asyncio.run(measure_minutes(folder, here, a_block))
     for percent in (50.0, 99.0):
         alive, dead = (statistics.median(percentile(block, percent) for block in taken[live]) for live in (True, False))
         share = dead / alive

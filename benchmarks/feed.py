@@ -20,9 +20,9 @@ from papertape.engine.feeds.bitget.session import FeedSession
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.loop import Loop
 from papertape.engine.ports.clock import SystemClock
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import configuration
-from papertape.engine.startup import EngineSettings, engine, snapshot_store
+from papertape.engine.startup import EngineSettings, open_engine, snapshot_store
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.bus import Bus
 from papertape.events.facts import CandleClosed, Timing
@@ -115,14 +115,14 @@ def exchange(symbols: int) -> Iterator[tuple[str, str]]:
             process.kill()
 
 
-async def watched(db: Path, symbols: int, minutes: int) -> CommitDelays:
+async def run_engine(db: Path, symbols: int, minutes: int) -> CommitDelays:
     """Some minutes of the live engine over the stand-in. No waiting for corrections: what is measured is the way."""
     names = tuple(drawn_symbols(symbols))
     with exchange(symbols) as (rest_url, ws_url):
         settings = BitgetSettings(symbols=names, rest_url=rest_url, ws_url=ws_url, warm_up_ms=WARM_UP_MS, settle_s=0.0)
         feed = MeasuredFeed(settings, minutes)
         what = EngineSettings(db, "bench", strategies(), runners())
-        async with engine(what, [], SystemClock(), print, names) as running:
+        async with open_engine(what, [], SystemClock(), print, names) as running:
             await running.loop.run(feed)
         return feed.taken
 
@@ -132,7 +132,7 @@ async def a_day(db: Path) -> None:
     names = drawn_symbols(SYMBOLS_CPU)
     log = await SqliteEventLog.open(db, clock_ms=lambda: 0)
     digest = code_digest(strategies().values())
-    loop = Loop(new_world(strategies()), log, Bus(), snapshot_store(db, print), digest, print)
+    loop = Loop(new_state(strategies()), log, Bus(), snapshot_store(db, print), digest, print)
     await loop.take(configuration(strategies(), listed(names), runners()))
     for facts in islice(minutes(names), DAY_MINUTES):
         await loop.take([*facts])
@@ -144,7 +144,7 @@ def feed(bench: Bench) -> Result:
     result = Result("feed", "the live feed over loopback, a frame in to its event committed")
     count = bench.choose(1, 6)
     for symbols in SIZES[:1] if bench.quick else SIZES:
-        taken = asyncio.run(watched(bench.folder / f"feed{symbols}.db", symbols, count))
+        taken = asyncio.run(run_engine(bench.folder / f"feed{symbols}.db", symbols, count))
         for percent in (50.0, 99.0):
             seconds = percentile(taken.own, percent)
             result.add(f"{symbols} symbols, p{percent:g} of {len(taken.own):,} candles", milliseconds(seconds))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
 from benchmarks.measure import Bench, Result, milliseconds, percentile
 from papertape.engine.loop import Loop
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import configuration
 from papertape.engine.startup import snapshot_store
 from papertape.engine.strategy_registry import code_digest
@@ -30,11 +30,11 @@ TARGET_S = 0.05
 SOON_MS = 5
 
 
-async def measured(db: Path, count: int) -> tuple[list[float], list[float], int]:
+async def measure_boundaries(db: Path, count: int) -> tuple[list[float], list[float], int]:
     """Seconds of every boundary in one batch, then of boundaries taken fact by fact; decisions made."""
     log = await SqliteEventLog.open(db, clock_ms=lambda: 0)
     digest = code_digest(strategies().values())
-    loop = Loop(new_world(strategies()), log, Bus(), snapshot_store(db, print), digest, print)
+    loop = Loop(new_state(strategies()), log, Bus(), snapshot_store(db, print), digest, print)
     await loop.take(configuration(strategies(), listed(drawn_symbols(SYMBOLS)), runners()))
     market = minutes(drawn_symbols(SYMBOLS), warm_up=WARM_UP_MINUTES)
     for _ in range(WARM_UP_MINUTES // BATCH_MINUTES):
@@ -64,7 +64,7 @@ def live(bench: Bench) -> Result:
     result = Result(
         "live", f"{SYMBOLS} symbols x {len(strategies())} strategies at a minute's boundary, fact in to commit done"
     )
-    whole, singly, decisions = asyncio.run(measured(bench.folder / "live.db", count))
+    whole, singly, decisions = asyncio.run(measure_boundaries(bench.folder / "live.db", count))
     for name, values, target in (
         ("all facts of the minute at once", whole, True),
         ("fact by fact, the last one", singly, False),

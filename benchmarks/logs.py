@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from benchmarks.market import listed, minutes, runners, strategies
 from papertape.engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
-from papertape.engine.reducer.state import EngineState, new_world
+from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.runner_settings import configuration
 from papertape.engine.startup import snapshot_store
 from papertape.engine.strategy_registry import code_digest
@@ -44,7 +44,7 @@ class LogGrower:
     def __init__(self, folder: Path) -> None:
         self.db = folder / "grow" / "papertape.db"
         self.db.parent.mkdir()
-        self.world: EngineState = new_world(strategies())
+        self.world: EngineState = new_state(strategies())
         self.candles = 0
         self._facts = _facts()
 
@@ -86,7 +86,7 @@ def _facts() -> Iterator[list[Event]]:
         yield [*facts]
 
 
-def grown(folder: Path, lengths: list[int]) -> tuple[list[GrownLog], LogGrower]:
+def grow_logs(folder: Path, lengths: list[int]) -> tuple[list[GrownLog], LogGrower]:
     """A log of each length, and what grew them."""
     grower, found = LogGrower(folder), []
     for events in lengths:

@@ -30,7 +30,7 @@ def backtest_command(path: Path, *options: str) -> list[str]:
     return [*command, "--strategy", STRATEGY]
 
 
-def timed(command: list[str], folder: Path, rounds: int) -> Timings:
+def time_command(command: list[str], folder: Path, rounds: int) -> Timings:
     """Run a command again and again."""
     times = Timings()
     for _ in range(rounds):
@@ -61,10 +61,10 @@ def process(bench: Bench) -> Result:
     result = Result("process", f"papertape backtest as a process: {count(bench):,} candles from a .csv.gz")
     path = bench.folder / f"sim_{SYMBOL}_1m.csv.gz"
     write_csv(path, candles(days(bench)))
-    timed(backtest_command(path), bench.folder, 1)
+    time_command(backtest_command(path), bench.folder, 1)
     rounds = bench.choose(3, 9)
-    whole = timed(backtest_command(path), bench.folder, rounds)
-    bare = timed([sys.executable, "-c", "pass"], bench.folder, rounds)
+    whole = time_command(backtest_command(path), bench.folder, rounds)
+    bare = time_command([sys.executable, "-c", "pass"], bench.folder, rounds)
     parts = f"processor {milliseconds(whole.median_cpu)}, quickest {milliseconds(min(whole.wall))}"
     result.add("start to end", f"{milliseconds(whole.median)} ({parts})", f"< {TARGET_S:g} s", whole.median < TARGET_S)
     result.add("of which a bare Python", milliseconds(bare.median))

@@ -11,12 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.logs import SYMBOLS, TAIL_EVENTS, LogGrower, grown
+from benchmarks.logs import SYMBOLS, TAIL_EVENTS, LogGrower, grow_logs
 from benchmarks.market import strategies
 from benchmarks.measure import ROOT, Bench, Result, million, milliseconds
 from benchmarks.processes import IMPORTS_SHOWN, environment, imports
 from papertape.engine.recovery import recover
-from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.engine.reducer.snapshot_codec import state_digest
 from papertape.events.sqlite_log import SqliteLogReader
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def recovery(bench: Bench) -> Result:
     result = Result("recovery", "a fresh process to ready: imports, recovery with a snapshot, loop and feed")
     folder = bench.folder / "recovery"
     folder.mkdir()
-    logs, _ = grown(folder, lengths(bench))
+    logs, _ = grow_logs(folder, lengths(bench))
     rounds = bench.choose(5, 11)
     _kind(result, "stopped", {log.events: log.stopped for log in logs}, rounds)
     killed = {log.events: log.killed for log in logs if log.killed is not None}
@@ -125,7 +125,7 @@ def replay(bench: Bench) -> Result:
         "both end in the same state, which is the one that wrote it",
         "digest",
         "equal",
-        expected == found == world_digest(grower.world),
+        expected == found == state_digest(grower.world),
     )
     return result
 
@@ -137,7 +137,7 @@ def _timed(db: Path, way: Callable[[SqliteLogReader], EngineState]) -> tuple[flo
     world = way(reader)
     took = time.perf_counter() - started
     reader.close()
-    return took, world_digest(world)
+    return took, state_digest(world)
 
 
 def _plain(reader: SqliteLogReader) -> EngineState:

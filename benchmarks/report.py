@@ -63,7 +63,7 @@ def page(results: Iterable[Result], versions: Mapping[str, str], *, quick: bool)
     return "\n".join(lines) + "\n"
 
 
-def renewed(text: str, results: Iterable[Result], *, quick: bool) -> str:
+def replace_sections(text: str, results: Iterable[Result], *, quick: bool) -> str:
     """The page with the sections of some measures in place of those that were there; a new one comes last."""
     head, *sections = text.rstrip("\n").split("\n## ")
     named = {section.partition(":")[0]: section.rstrip("\n") + "\n" for section in sections}

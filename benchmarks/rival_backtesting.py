@@ -77,7 +77,7 @@ def frame(table: CandleColumns) -> pd.DataFrame:
     return made
 
 
-def prepared(data: pd.DataFrame) -> backtesting.Backtest:
+def prepare(data: pd.DataFrame) -> backtesting.Backtest:
     """A backtest ready to run."""
     VwapRsi.tape = {name: data[name].to_numpy() for name in data.columns}
     return backtesting.Backtest(

@@ -47,7 +47,7 @@ def python() -> Path:
     return found
 
 
-def elsewhere(name: str, bench: Bench) -> RivalResult:
+def run_with_rivals(name: str, bench: Bench) -> RivalResult:
     """Run one measure with the rivals' Python."""
     options = ["--quick"] if bench.quick else []
     done = subprocess.run(

@@ -26,8 +26,8 @@ def timeline(bench: Bench) -> Result:
     """Twice: without anything kept, and with what the first process kept."""
     db = bench.folder / "papertape.db"
     traded.write(db, bench.choose(QUICK_EVENTS, EVENTS), bench.choose(QUICK_TRADES, TRADES))
-    first = _told(db)
-    again = _told(db) if db.with_name(db.name + ".folds").exists() else None
+    first = _measure_once(db)
+    again = _measure_once(db) if db.with_name(db.name + ".folds").exists() else None
     result = Result("timeline", f"{first.events:,} events with {first.trades:,} closed trades, as the web opens them")
     _starts(result, first, again)
     _seeks(result, first)
@@ -41,7 +41,7 @@ def timeline(bench: Bench) -> Result:
     return result
 
 
-def _told(db: Path) -> TimelineMeasurements:
+def _measure_once(db: Path) -> TimelineMeasurements:
     """What a fresh process says."""
     command = [sys.executable, "-m", "benchmarks.timeline_once", str(db)]
     done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, check=True)

@@ -74,7 +74,7 @@ async def running(timeline: LogTimeline) -> AsyncIterator[None]:
         await task
 
 
-async def tell(db: Path) -> TimelineMeasurements:
+async def measure(db: Path) -> TimelineMeasurements:
     """Open, wait for the head and for all checkpoints, seek, draw."""
     gc.freeze()  # This and the next line: as the web does.
     gc.callbacks.append(GcFreeze())
@@ -160,4 +160,4 @@ async def _awaited(make: Callable[[], Awaitable[object]]) -> float:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(tell(Path(sys.argv[1])))))
+    sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(measure(Path(sys.argv[1])))))

@@ -53,7 +53,7 @@ def guesser(host: str, port: int, count: int, felt: TokenGuessImpact) -> Iterato
         felt.took_s += time.perf_counter() - begun_s
 
 
-async def measured(db: Path, tokens: int, count: int, rounds: int) -> TokenGuessImpact:
+async def measure_guessing(db: Path, tokens: int, count: int, rounds: int) -> TokenGuessImpact:
     """Alternate: boundaries in peace, then while somebody guesses."""
     felt = TokenGuessImpact()
     async with warmed_up(db) as (loop, log, market):
@@ -72,7 +72,7 @@ def tokens(bench: Bench) -> Result:
     wanted, rounds = bench.choose(QUICK_TOKENS, TOKENS), bench.choose(1, 3)
     title = f"{wanted:,} wrong tokens a round: fact in to commit done, {SYMBOLS} symbols at a minute's boundary"
     result = Result("tokens", title)
-    felt = asyncio.run(measured(bench.folder / "tokens.db", wanted, bench.choose(20, 80), rounds))
+    felt = asyncio.run(measure_guessing(bench.folder / "tokens.db", wanted, bench.choose(20, 80), rounds))
     for percent in (50.0, 99.0):
         idle, attacked = percentile(felt.idle, percent), percentile(felt.attacked, percent)
         limit = TIMES_IDLE_MAX * idle

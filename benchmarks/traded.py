@@ -14,7 +14,7 @@ from benchmarks.logs import SYMBOLS
 from benchmarks.market import listed, minutes, runners, strategies
 from papertape.engine.runner_settings import configuration
 from papertape.engine.strategy_registry import code_digest
-from papertape.events.chain import end_of, next_row
+from papertape.events.chain import next_row, row_head
 from papertape.events.codec import CODEC
 from papertape.events.facts import CandleClosed, EngineStarted, Event, OrderPlaced, PositionClosed, PositionOpened
 from papertape.events.log import Entry, Head
@@ -40,7 +40,7 @@ def write(db: Path, events: int, trades: int) -> int:
         connection.execute("BEGIN")
         for row in _rows(events, max(1, int(events / EVENTS_A_MINUTE / trades))):
             connection.execute(INSERT, row)
-            head = end_of(row)
+            head = row_head(row)
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return head.seq
@@ -58,7 +58,7 @@ def _rows(events: int, trade_every_minutes: int) -> Iterator[Row]:
         batch = [*(first if number == 0 else ()), *facts, *trading.after(number, list(facts))]
         row = next_row(head, [Entry(event) for event in batch], 0, CODEC)
         yield row
-        head = end_of(row)
+        head = row_head(row)
         if head.seq >= events:
             return
 

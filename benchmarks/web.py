@@ -18,7 +18,7 @@ from benchmarks.market import drawn_symbols, listed, minutes, runners, strategie
 from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
 from benchmarks.processes import environment
 from papertape.engine.loop import Loop
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import configuration
 from papertape.engine.startup import snapshot_store
 from papertape.engine.strategy_registry import code_digest
@@ -109,7 +109,7 @@ async def warmed_up(db: Path) -> AsyncIterator[tuple[Loop, SqliteEventLog, Marke
     """An engine's loop with its log, and the market it has seen the warm-up of."""
     log = await SqliteEventLog.open(db, clock_ms=lambda: time.time_ns() // 1_000_000)
     digest = code_digest(strategies().values())
-    loop = Loop(new_world(strategies()), log, Bus(), snapshot_store(db, print), digest, print)
+    loop = Loop(new_state(strategies()), log, Bus(), snapshot_store(db, print), digest, print)
     await loop.take(configuration(strategies(), listed(drawn_symbols(SYMBOLS)), runners()))
     market = minutes(drawn_symbols(SYMBOLS), warm_up=WARM_UP_MINUTES)
     for _ in range(WARM_UP_MINUTES // BATCH_MINUTES):
@@ -120,7 +120,7 @@ async def warmed_up(db: Path) -> AsyncIterator[tuple[Loop, SqliteEventLog, Marke
         await log.close()
 
 
-async def measured(db: Path, count: int, rounds: int) -> ClientLoadImpact:
+async def measure_crowd(db: Path, count: int, rounds: int) -> ClientLoadImpact:
     """Alternate: boundaries without clients, then with a thousand."""
     felt = ClientLoadImpact()
     async with warmed_up(db) as (loop, log, market):
@@ -139,7 +139,7 @@ def web(bench: Bench) -> Result:
     """An engine in this process, the page in another, its clients in a third."""
     title = f"{CLIENTS:,} clients of the page: fact in to commit done, {SYMBOLS} symbols at a minute's boundary"
     result = Result("web", title)
-    felt = asyncio.run(measured(bench.folder / "web.db", bench.choose(15, 60), bench.choose(1, 3)))
+    felt = asyncio.run(measure_crowd(bench.folder / "web.db", bench.choose(15, 60), bench.choose(1, 3)))
     for percent in (50.0, 99.0):
         idle, crowded = percentile(felt.idle, percent), percentile(felt.crowded, percent)
         limit = max(TIMES_IDLE_MAX * idle, 0.0)

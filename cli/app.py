@@ -15,10 +15,10 @@ from papertape.cli import INTERRUPTED
 from papertape.cli.arguments import expand
 from papertape.cli.commands.table import GROUPS, VERBS
 from papertape.cli.environment.streams import prepare_streams, whole_output
-from papertape.cli.keeper.child import end_with_keeper
+from papertape.cli.keeper.child import exit_with_parent
 from papertape.cli.keeper.status_board import leave_last_words
 from papertape.events.errors import PapertapeError
-from papertape.events.text import printable
+from papertape.events.text import replace_unsafe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ class CommandGroup(TyperGroup):
         try:
             return super().main(*args, **extra)
         except PapertapeError as error:
-            _tell(error)
+            _print_error(error)
             leave_last_words(os.environ, str(error))
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
@@ -63,11 +63,11 @@ def _printable_refusal() -> Iterator[None]:
     try:
         yield
     except WRONG_USAGE as error:
-        error.message = printable(error.message)
+        error.message = replace_unsafe(error.message)
         raise
 
 
-def _tell(error: PapertapeError) -> None:
+def _print_error(error: PapertapeError) -> None:
     from papertape.cli.render.console import stderr  # noqa: PLC0415 - only a failure needs colours here.
 
     stderr().print(f"error: {error}", style="red", markup=False, soft_wrap=True)
@@ -136,7 +136,7 @@ def main() -> None:
     prepare_streams()
     if os.getpid() == 1:  # The first process of a container gets only the signals that it has a handler for.
         signal.signal(signal.SIGTERM, _end)
-    end_with_keeper()
+    exit_with_parent()
     with whole_output():
         app(args=expand(sys.argv[1:]), prog_name="papertape")
 

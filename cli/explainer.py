@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from papertape.cli.config.sections import load_config, strategies_of
-from papertape.cli.log_reader import backwards
+from papertape.cli.log_reader import read_backwards
 from papertape.engine.kernel.strategy import Condition, Strategy
 from papertape.engine.strategy_registry import code_digest, load_strategies
 from papertape.events.errors import ConfigError
@@ -65,7 +65,7 @@ class Explainer:
 
     def _in_force(self, name: str, seq: int) -> RunnerConfigured | None:
         """The configuration a strategy ran under when the event at `seq` was decided."""
-        for recorded in backwards(self._reader, seq):
+        for recorded in read_backwards(self._reader, seq):
             event = recorded.event
             if isinstance(event, RunnerConfigured) and event.strategy == name:
                 return event
@@ -103,7 +103,7 @@ def conditions_then(
     return strategy.explain(reading, params, 1 if event.side == "long" else -1), note if changed else ""
 
 
-def explaining(strategies: Mapping[str, Strategy]) -> Explain:
+def make_explainer(strategies: Mapping[str, Strategy]) -> Explain:
     """What explains entries for whoever shows chains: the pages, the API, the chat."""
 
     def explain(

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from papertape.cli.config.sections import load_config, strategies_of
 from papertape.cli.explainer import Explainer
-from papertape.cli.log_reader import forwards
-from papertape.engine.inspect.entry_conditions import conditions as conditions_of
+from papertape.cli.log_reader import read_forwards
+from papertape.engine.inspect.entry_conditions import entry_conditions as conditions_of
 from papertape.engine.recovery import recover
-from papertape.events.beside import beside
+from papertape.events.beside import sibling_path
 from papertape.events.errors import ConfigError
 from papertape.events.facts import CandleClosed, Event, OrderPlaced, OrderRejected, Timing
 from papertape.events.snapshots import SnapshotStore
@@ -24,14 +24,14 @@ from papertape.projections.folds.log_diff import (
     DecisionDifference,
     DecisionReasons,
     MarketDifference,
-    comparison,
-    first_parting,
+    compare_sides,
+    find_divergences,
+    first_divergence,
     market_difference,
-    partings,
 )
 from papertape.projections.host import fold
 from papertape.projections.text.causes import ConditionView
-from papertape.projections.text.causes import why as chain_of
+from papertape.projections.text.causes import cause_chain as chain_of
 from papertape.projections.text.event_lines import line
 from papertape.projections.text.reasons import hold_words
 
@@ -48,15 +48,15 @@ if TYPE_CHECKING:
 LATE: Final = "the candle came late, and a late one opens nothing"
 
 
-def compared(db_a: Path, db_b: Path, config: Path | None) -> Comparison:
+def compare_logs(db_a: Path, db_b: Path, config: Path | None) -> Comparison:
     """Two logs side by side. Raises what opening a log raises."""
     strategies = strategies_of(load_config(config))
     with closing(SqliteLogReader(db_a)) as reader_a, closing(SqliteLogReader(db_b)) as reader_b:
         a, b = (_Side(*one, config, strategies) for one in ((reader_a, db_a), (reader_b, db_b)))
-        found = comparison(a.folds, b.folds)
+        found = compare_sides(a.folds, b.folds)
         if found.difference is None:
             return found
-        parting = first_parting(partings(a.folds.decisions, b.folds.decisions))
+        parting = first_divergence(find_divergences(a.folds.decisions, b.folds.decisions))
         assert parting is not None, "there is a difference"
         return replace(found, difference=_explained(found.difference, parting, a, b))
 
@@ -78,7 +78,7 @@ def _market(decision: Recorded | None, a: _Side, b: _Side) -> MarketDifference |
     if decision is None or not symbol:
         return None
     until_ms = decision.event.at_ms
-    found = market_difference(*(market_of(forwards(one.reader), symbol, until_ms) for one in (a, b)))
+    found = market_difference(*(market_of(read_forwards(one.reader), symbol, until_ms) for one in (a, b)))
     if found is None:
         return None
     at_ms = min(event.at_ms for event in found if event is not None)
@@ -92,10 +92,10 @@ class _Side:
         self, reader: SqliteLogReader, db: Path, config: Path | None, strategies: Mapping[str, Strategy]
     ) -> None:
         self.reader, self._strategies = reader, strategies
-        self._snapshots = SnapshotStore(beside(db, ".snapshots"), lambda _: None, only_looks=True)
+        self._snapshots = SnapshotStore(sibling_path(db, ".snapshots"), lambda _: None, only_looks=True)
         self.folds = ComparedLog(str(db))
         self._explainer = Explainer(reader, config)
-        fold([self.folds], forwards(reader))
+        fold([self.folds], read_forwards(reader))
 
     def words_of(self, event: Event | None) -> str | None:
         """An event in words; None where there is none."""
@@ -129,7 +129,7 @@ class _Side:
 
     def _candle(self, symbol: str, at_ms: int) -> Recorded | None:
         """The candle of this log that closed then."""
-        for recorded in forwards(self.reader):
+        for recorded in read_forwards(self.reader):
             event = recorded.event
             if isinstance(event, CandleClosed) and event.symbol == symbol and event.at_ms >= at_ms:
                 return recorded if event.at_ms == at_ms else None

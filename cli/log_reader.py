@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from papertape.cli.progress import counting
+from papertape.cli.progress import progress_bar
 from papertape.events.errors import UsageError
 from papertape.events.facts import CandleClosed, ContractListed, RunnerConfigured
 from papertape.events.log import READ_EVENTS_MAX, Head
@@ -25,7 +25,7 @@ PROGRESS_EVENTS_MIN = 200_000
 PROGRESS_STEP_EVENTS = 10_000
 
 
-def database(db: Path | None, config: Path | None) -> Path:
+def database_path(db: Path | None, config: Path | None) -> Path:
     """The log's file: the one named, else that of the configuration. Raises ConfigError."""
     if db is not None:
         return db
@@ -35,13 +35,13 @@ def database(db: Path | None, config: Path | None) -> Path:
 
 
 @contextmanager
-def opened(db: Path | None, config: Path | None) -> Iterator[SqliteLogReader]:
+def open_log(db: Path | None, config: Path | None) -> Iterator[SqliteLogReader]:
     """A reader of the log, closed afterwards. Raises LogMissing, LogForeign, LogDamaged, ConfigError."""
-    with closing(SqliteLogReader(database(db, config))) as reader:
+    with closing(SqliteLogReader(database_path(db, config))) as reader:
         yield reader
 
 
-def forwards(reader: SqliteLogReader, after_seq: int = 0, head: Head | None = None) -> Iterator[Recorded]:
+def read_forwards(reader: SqliteLogReader, after_seq: int = 0, head: Head | None = None) -> Iterator[Recorded]:
     """The events beyond `after_seq` up to the head as it stands now: an engine may go on writing."""
     until_seq = (reader.head() if head is None else head).seq
     with progress(until_seq - after_seq) as step:
@@ -54,7 +54,7 @@ def forwards(reader: SqliteLogReader, after_seq: int = 0, head: Head | None = No
             step(commit.last_seq - after_seq)
 
 
-def backwards(reader: SqliteLogReader, from_seq: int) -> Iterator[Recorded]:
+def read_backwards(reader: SqliteLogReader, from_seq: int) -> Iterator[Recorded]:
     """The events at and before `from_seq`, newest first."""
     with progress(from_seq) as step:
         until = from_seq
@@ -65,10 +65,10 @@ def backwards(reader: SqliteLogReader, from_seq: int) -> Iterator[Recorded]:
             until = after
 
 
-def folded(reader: SqliteLogReader, projections: Sequence[Projection]) -> Head:
+def fold_log(reader: SqliteLogReader, projections: Sequence[Projection]) -> Head:
     """Fold the whole log into the projections; the head they stand on."""
     head = reader.head()
-    fold(projections, forwards(reader, head=head))
+    fold(projections, read_forwards(reader, head=head))
     return head
 
 
@@ -79,7 +79,7 @@ def progress(events: int) -> Iterator[Callable[[int], None]]:
         yield lambda _: None
         return
     shown = 0
-    with counting("reading the log", events) as count:
+    with progress_bar("reading the log", events) as count:
 
         def step(done: int) -> None:
             nonlocal shown
@@ -107,11 +107,11 @@ class KnownNames:
 
     def check(self, symbol: str | None, strategy: str | None) -> None:
         """Raises UsageError for a name that the log does not know."""
-        known(symbol, self.symbols, "symbol", "the log has")
-        known(strategy, self.strategies, "strategy", "the log has")
+        require_known(symbol, self.symbols, "symbol", "the log has")
+        require_known(strategy, self.strategies, "strategy", "the log has")
 
 
-def known(name: str | None, names: Iterable[str], noun: str, there: str = "there are") -> None:
+def require_known(name: str | None, names: Iterable[str], noun: str, there: str = "there are") -> None:
     """Raises UsageError, with the known names and the one that was probably meant, for an unknown name."""
     listed = list(names)
     if name is None or name in listed:
@@ -130,7 +130,7 @@ def check_names(reader: SqliteLogReader, symbol: str | None, strategy: str | Non
     try:
         names.check(symbol, strategy)
     except UsageError:
-        folded(reader, [names])
+        fold_log(reader, [names])
         names.check(symbol, strategy)
 
 
@@ -144,5 +144,5 @@ def contracts_of(reader: SqliteLogReader, events: Iterable[Recorded]) -> Contrac
     fold([contracts], reader.read(0, READ_EVENTS_MAX))
     wanted = {symbol for recorded in events if (symbol := getattr(recorded.event, "symbol", None)) is not None}
     if not wanted <= contracts.by_symbol.keys():
-        folded(reader, [contracts])
+        fold_log(reader, [contracts])
     return contracts

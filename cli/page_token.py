@@ -31,7 +31,7 @@ class PageAccess(Struct, frozen=True):
     made: str = ""
 
 
-def entrance(variables: Mapping[str, str], bound: str) -> PageAccess:
+def resolve_access(variables: Mapping[str, str], bound: str) -> PageAccess:
     """How to get in where the page is served on `bound`.
 
     Raises ConfigError for an address that others reach without a token of the owner's, TokenWeak, SecretUnreadable.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar that is told how far the work has come; silent where nobody looks."""
     if not sys.stderr.isatty():
         yield lambda done: None  # noqa: ARG005 - nobody looks

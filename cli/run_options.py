@@ -36,7 +36,7 @@ class RunOptions(Struct, frozen=True):
     new_log: bool = False
 
 
-def configured(asked: RunOptions) -> Config:
+def config_with_options(asked: RunOptions) -> Config:
     """The configuration with everything the command line says."""
     sets = [*asked.sets, *([f"feed.sim.seed={asked.seed}"] if asked.seed is not None else [])]
     config = with_files(load_config(asked.config, sets), asked.candles, asked.funding, asked.open_interest)

@@ -24,9 +24,9 @@ from papertape.cli.config.sections import (
 from papertape.cli.environment.streams import say
 from papertape.engine.feeds.files import csv_polars
 from papertape.engine.feeds.files.feed import FileFeed
-from papertape.engine.feeds.files.table_source import moved
+from papertape.engine.feeds.files.table_source import rebase_path
 from papertape.engine.feeds.sim.feed import SimFeed
-from papertape.engine.runner_settings import nothing_runs, playable
+from papertape.engine.runner_settings import no_runnable_strategy_text, split_by_timeframe
 from papertape.engine.startup import EngineSettings
 from papertape.events.errors import ConfigError, UsageError
 from papertape.projections.text.formats import utc
@@ -134,9 +134,9 @@ def make_runners(
 
     Raises ConfigError when none can.
     """
-    names, too_fine = playable(strategies, enabled_names(config), base_ms)
+    names, too_fine = split_by_timeframe(strategies, enabled_names(config), base_ms)
     if too_fine and not names:
-        raise ConfigError(nothing_runs(strategies, too_fine, base_ms))
+        raise ConfigError(no_runnable_strategy_text(strategies, too_fine, base_ms))
     if too_fine:
         warn(f"left out, as they need finer candles: {', '.join(too_fine)}")
     settings = runner_settings(config, strategies)
@@ -161,7 +161,7 @@ def with_files(config: Config, candles: list[str], funding: list[str], open_inte
     """The configuration with files from the command line; they are relative to where one stands."""
 
     def absolute(given: list[str]) -> tuple[str, ...]:
-        return tuple(moved(one, Path.cwd()) for one in given)
+        return tuple(rebase_path(one, Path.cwd()) for one in given)
 
     if not (candles or funding or open_interest):
         return config

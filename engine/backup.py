@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from papertape.engine.recovery import recover
-from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.engine.reducer.snapshot_codec import state_digest
 from papertape.events.beside import real_path
 from papertape.events.copying import copy_log, log_bytes, put_back
 from papertape.events.durable import make_folder, rename_durably
@@ -65,7 +65,7 @@ class CompletedBackup(Struct, frozen=True):
     let_go: tuple[Path, ...]
 
 
-def backups(folder: Path, name: str, now_ms: int | None = None) -> list[Backup]:
+def list_backups(folder: Path, name: str, now_ms: int | None = None) -> list[Backup]:
     """The proved backups of the log `name` in a folder, oldest first.
 
     Those that a wrong clock dated after `now_ms` come first, because their real age is unknown.
@@ -83,7 +83,7 @@ def backups(folder: Path, name: str, now_ms: int | None = None) -> list[Backup]:
 
 def newest_backup(folder: Path, name: str, now_ms: int) -> Backup | None:
     """Return the newest proved backup with a plausible date, or None."""
-    found = [one for one in backups(folder, name) if one.at_ms <= now_ms + CLOCK_AHEAD_MS_MAX]
+    found = [one for one in list_backups(folder, name) if one.at_ms <= now_ms + CLOCK_AHEAD_MS_MAX]
     return found[-1] if found else None
 
 
@@ -140,7 +140,7 @@ def make_backup(
             stamp = datetime.fromtimestamp(now_ms / 1_000.0, UTC).strftime(_STAMP)
             path = folder / f"{db.name}-{stamp}-{head.seq:012d}{SUFFIX}"
             rename_durably(copied, path)
-        let_go = _let_go(backups(folder, db.name, now_ms)[:-keep])
+        let_go = _let_go(list_backups(folder, db.name, now_ms)[:-keep])
         size = path.stat().st_size
     except OSError as error:
         raise LogError(f"no backup in {folder}: {error.strerror}") from error
@@ -167,9 +167,9 @@ def _same_digest(
 ) -> str:
     """The digest to which both ways lead. Raises BackupFailed where they part."""
     with closing(SqliteLogReader(restored)) as reader:
-        folded = world_digest(recover(reader, None, strategies, seq, on_progress).world)
+        folded = state_digest(recover(reader, None, strategies, seq, on_progress).world)
     with closing(SqliteLogReader(db)) as reader:
-        living = world_digest(recover(reader, snapshots, strategies, seq).world)
+        living = state_digest(recover(reader, snapshots, strategies, seq).world)
     if folded != living:
         raise BackupFailed(f"the copy folds to {folded} at seq {seq}, the living log to {living}")
     return folded

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from papertape.engine.reducer.delisting import is_delisted
-from papertape.engine.reducer.inputs import standing_trip
+from papertape.engine.reducer.inputs import active_trip_seq
 from papertape.engine.reducer.reducer import total_equity
 from papertape.events.commands import ALL, TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
 from papertape.events.errors import CommandRefused, PapertapeError
@@ -23,7 +23,7 @@ from papertape.events.facts import (
     RunnerPaused,
     RunnerResumed,
 )
-from papertape.events.names import unknown_name
+from papertape.events.names import unknown_name_text
 from papertape.events.text import one_line
 
 if TYPE_CHECKING:
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
 WAITING_MAX: Final = 64
 
 
-def events_of(world: EngineState, command: Command) -> list[Event]:
+def command_events(world: EngineState, command: Command) -> list[Event]:
     """The inputs a command means now. Raises CommandRefused where it means nothing."""
-    who, why = _said(command.who, "who"), _said(command.why, "why")
+    who, why = _require_text(command.who, "who"), _require_text(command.why, "why")
     at_ms = market_ms(world)
     _check_names(world, command)
     match command:
         case Pause(strategy=strategy):
-            chosen = [one for one in _chosen(world, strategy) if one.account.paused == 0]
+            chosen = [one for one in _select_runners(world, strategy) if one.account.paused == 0]
             return _some([RunnerPaused(at_ms, one.strategy.name, who, why) for one in chosen], "is paused already")
         case Resume(strategy=strategy):
-            chosen = [one for one in _chosen(world, strategy) if one.account.paused != 0]
+            chosen = [one for one in _select_runners(world, strategy) if one.account.paused != 0]
             return _some([RunnerResumed(at_ms, one.strategy.name, who, why) for one in chosen], "is not paused")
         case Close(strategy=strategy, symbol=symbol):
             return _closes(world, strategy, symbol, at_ms, who, why)
@@ -70,7 +70,7 @@ def _check_names(world: EngineState, command: Command) -> None:
 
 def _check(what: str, name: str, names: Sequence[str]) -> None:
     if name not in names:
-        raise CommandRefused(unknown_name(what, name, names))
+        raise CommandRefused(unknown_name_text(what, name, names))
 
 
 def market_ms(world: EngineState) -> int:
@@ -78,14 +78,14 @@ def market_ms(world: EngineState) -> int:
     return max((market.close_time_ms for market in world.markets), default=0)
 
 
-def _said(text: str, what: str) -> str:
+def _require_text(text: str, what: str) -> str:
     kept = one_line(text, TEXT_CHARS_MAX)
     if not kept:
         raise CommandRefused(f"a command says {what}: it is kept in the log")
     return kept
 
 
-def _chosen(world: EngineState, strategy: str) -> list[Runner]:
+def _select_runners(world: EngineState, strategy: str) -> list[Runner]:
     return list(world.runners) if strategy == ALL else [world.runner(strategy)]
 
 
@@ -101,7 +101,7 @@ def _closes(world: EngineState, strategy: str, symbol: str, at_ms: int, who: str
     if ALL not in (strategy, symbol):
         return [CloseRequested(at_ms, strategy, symbol, who, why)]
     found: list[Event] = []
-    for runner in _chosen(world, strategy):
+    for runner in _select_runners(world, strategy):
         for name, desk in zip(names, runner.desks, strict=True):
             waits = desk.order.action != 0 and not is_delisted(world, world.symbols[name])
             if desk.position.side != 0 and not waits and symbol in (ALL, name):
@@ -113,7 +113,7 @@ def _closes(world: EngineState, strategy: str, symbol: str, at_ms: int, who: str
 
 def _trip(world: EngineState, scope: str, at_ms: int, who: str, why: str) -> KillSwitchTripped:
     """A trip by hand, with the numbers of the moment."""
-    if standing_trip(world, scope) != 0:
+    if active_trip_seq(world, scope) != 0:
         raise CommandRefused(f"{scope}: its kill switch is tripped already")
     if scope == GLOBAL_SCOPE:
         peak = world.guard.peak_usdt
@@ -150,7 +150,7 @@ class CommandQueue:
         while (waiting := await self._waiting.get()) is not None:
             command, done = waiting
             try:
-                accepted = await self._loop.order(lambda world, asked=command: events_of(world, asked))  # type: ignore[misc]
+                accepted = await self._loop.order(lambda world, asked=command: command_events(world, asked))  # type: ignore[misc]
             except CommandRefused as refused:
                 _settle(done, refused)
             except PapertapeError as error:

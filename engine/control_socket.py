@@ -167,9 +167,9 @@ async def _end_now(writer: asyncio.StreamWriter) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def send(db: Path, command: Command) -> Accepted:
+async def send_command(db: Path, command: Command) -> Accepted:
     """Give a command to the engine that runs on this log. Raises NoEngine, CommandRefused."""
-    answer = await _asked(db, command, ANSWER_S_MAX)
+    answer = await _request(db, command, ANSWER_S_MAX)
     if answer is None:
         raise CommandUnanswered("the engine gave no answer; whether it took the command stands in the log")
     if answer.accepted is None:
@@ -177,20 +177,20 @@ async def send(db: Path, command: Command) -> Accepted:
     return answer.accepted
 
 
-async def ask_status(db: Path) -> dict[str, object] | None:
+async def request_status(db: Path) -> dict[str, object] | None:
     """What the engine that runs on this log says of itself; None where it does not in time. Raises NoEngine."""
-    answer = await _asked(db, StatusRequest(), STATUS_S_MAX)
+    answer = await _request(db, StatusRequest(), STATUS_S_MAX)
     return answer.status if answer is not None else None
 
 
-async def ask_crash(db: Path) -> None:
+async def request_crash(db: Path) -> None:
     """Have the engine that runs on this log end with SIGKILL. Raises NoEngine, CommandRefused where it does not."""
-    answer = await _asked(db, CrashRequest(), ANSWER_S_MAX)
+    answer = await _request(db, CrashRequest(), ANSWER_S_MAX)
     if answer is None or not answer.crashing:
         raise CommandRefused(answer.refused if answer is not None else "the engine gave no answer")
 
 
-async def _asked(db: Path, asked: Command | StatusRequest | CrashRequest, seconds_max: float) -> ControlReply | None:
+async def _request(db: Path, asked: Command | StatusRequest | CrashRequest, seconds_max: float) -> ControlReply | None:
     """The answer; None where none comes in time or it is none. Raises NoEngine."""
     try:
         reader, writer = await asyncio.open_unix_connection(socket_path(db), limit=ANSWER_BYTES_MAX)

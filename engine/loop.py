@@ -13,11 +13,11 @@ from msgspec import Struct
 
 from papertape.engine.ports.feed import ResumePoint
 from papertape.engine.process_health import Latencies
-from papertape.engine.reducer.reducer import is_news, react
-from papertape.engine.reducer.snapshot_codec import encode_world
+from papertape.engine.reducer.reducer import decide, is_new
+from papertape.engine.reducer.snapshot_codec import encode
 from papertape.events.commands import Accepted
 from papertape.events.errors import CommandRefused, EngineFault, SnapshotRefused
-from papertape.events.failpoints import reach
+from papertape.events.failpoints import hit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -81,7 +81,7 @@ class Loop:
 
     async def run(self, feed: Feed) -> None:
         """Take what the feed delivers until it ends or `stop` is called."""
-        batches = feed.facts(seen_of(self.world), self.world.anchor)
+        batches = feed.facts(last_seen(self.world), self.world.anchor)
         while (batch := await self._next(batches)) is not None:
             await self.take(batch)
 
@@ -120,11 +120,11 @@ class Loop:
         head = self.log.head.seq
         for event in events:
             self._facts += 1
-            if not is_news(self.world, event):
+            if not is_new(self.world, event):
                 self._repeated += 1
                 continue
             try:
-                entries += react(self.world, event, head + len(entries) + 1)
+                entries += decide(self.world, event, head + len(entries) + 1)
             except CommandRefused:
                 await self._commit(entries)
                 raise
@@ -142,13 +142,13 @@ class Loop:
         with self.latencies.timed():
             head = await self.log.append(self.log.head.seq, entries)
         self._commits += 1
-        reach("before_publish")
+        hit("before_publish")
         self.bus.publish(head.seq)
         return head.seq
 
     async def snapshot(self) -> None:
         """Save the state beside the log. One that cannot be written is a warning: nothing is lost by it."""
-        head, state = self.log.head, encode_world(self.world)
+        head, state = self.log.head, encode(self.world)
         self._snapshot_seq = head.seq
         try:
             await asyncio.to_thread(self.snapshots.save, head.seq, head.hash, self.reducer_version, state)
@@ -172,7 +172,7 @@ class Loop:
             await asyncio.gather(coming, stopping, return_exceptions=True)
 
 
-def seen_of(world: EngineState) -> dict[str, ResumePoint]:
+def last_seen(world: EngineState) -> dict[str, ResumePoint]:
     """The newest facts the world holds of each symbol, for a feed to go on from."""
     found: dict[str, ResumePoint] = {}
     for symbol, index in world.symbols.items():

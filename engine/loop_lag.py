@@ -48,7 +48,7 @@ class LoopLagStatistics(Struct, frozen=True):
 
 
 class LoopLagMonitor:
-    """The thread. `tell` gets the stacks, in the thread; what it raises as an OSError is counted.
+    """The thread. `append_entry` gets the stacks, in the thread; what it raises as an OSError is counted.
 
     `with LagWatch(loop, tell):` starts and stops it. A loop that is closed, or does not run, does not hang.
     """
@@ -146,7 +146,7 @@ class LoopLagMonitor:
             return
         self._told_at_s = now_s
         try:
-            self._tell(f"the event loop gave no sign for {waited_s:.1f} s\n{stacks(self._loop_thread_id)}")
+            self._tell(f"the event loop gave no sign for {waited_s:.1f} s\n{format_stacks(self._loop_thread_id)}")
         except OSError:
             with self._lock:
                 self._failed += 1
@@ -155,7 +155,7 @@ class LoopLagMonitor:
                 self._told += 1
 
 
-def stacks(first_thread_id: int = 0) -> str:
+def format_stacks(first_thread_id: int = 0) -> str:
     """What every thread is doing now, newest call last, the given one first; of limited length."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     frames: dict[int, FrameType] = sys._current_frames()  # noqa: SLF001 - there is no other way to a running thread.
@@ -169,12 +169,12 @@ def _stack(frame: FrameType) -> str:
 
 
 def stacks_file(path: Path, now: Callable[[], str]) -> Callable[[str], None]:
-    """A `tell` that appends to a file, each entry under the time `now` says; a full file begins anew."""
+    """A `append_entry` that appends to a file, each entry under the time `now` says; a full file begins anew."""
 
-    def tell(text: str) -> None:
+    def append_entry(text: str) -> None:
         entry = f"== {now()} {text}\n"
         full = path.exists() and path.stat().st_size + len(entry) > FILE_BYTES_MAX
         with path.open("w" if full else "a", encoding="utf-8") as file:
             file.write(entry)
 
-    return tell
+    return append_entry

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from papertape.engine.reducer.reducer import fold
-from papertape.engine.reducer.snapshot_codec import decode_world
-from papertape.engine.reducer.state import EngineState, new_world
+from papertape.engine.reducer.snapshot_codec import decode
+from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import SnapshotRefused
-from papertape.events.failpoints import reach
+from papertape.events.failpoints import hit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,7 +49,7 @@ def recover(
     """
     started = time.perf_counter()
     world, snapshot_seq = from_snapshot(reader, snapshots, strategies, until_seq)
-    reach("during_recovery")
+    hit("during_recovery")
     counted = _ProgressReporter(snapshot_seq, on_progress)
     fold(world, counted.events(reader, until_seq))
     took_ms = (time.perf_counter() - started) * 1000.0
@@ -67,11 +67,11 @@ def from_snapshot(
         if until_seq is not None and snapshot.seq > until_seq:
             continue
         try:
-            return decode_world(snapshot.state, strategies), snapshot.seq
+            return decode(snapshot.state, strategies), snapshot.seq
         except SnapshotRefused as refused:
             assert snapshots is not None
             snapshots.set_aside(snapshot, str(refused))
-    return new_world(strategies), 0
+    return new_state(strategies), 0
 
 
 def _fitting(

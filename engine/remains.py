@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from papertape.engine.backup import backups
-from papertape.events.beside import beside, real_path
+from papertape.engine.backup import list_backups
+from papertape.events.beside import real_path, sibling_path
 from papertape.events.copying import BOUND, REPLACED, RESTORING, set_aside
 from papertape.events.durable import make_folder, move_durably
 from papertape.events.errors import LogError, LogGone
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NAMED_MAX = 4
 
 
-def refuse_remains(db: Path, backup_folder: Path, way_on: str) -> None:
+def reject_leftovers(db: Path, backup_folder: Path, way_on: str) -> None:
     """Raise LogGone if remains of a log exist at `db`; `way_on` names an alternative to a restore. Raise LogError."""
     try:
         _refuse(db, backup_folder, way_on)
@@ -31,7 +31,7 @@ def _refuse(db: Path, backup_folder: Path, way_on: str) -> None:
         return
     if db.is_symlink() and not db.exists():
         raise LogGone(f"{db} links to {real_path(db)}, where there is no log; is its disk mounted? If it is, {way_on}")
-    copies, found = backups(backup_folder, real_path(db).name), [path.name for path in _traces(db)]
+    copies, found = list_backups(backup_folder, real_path(db).name), [path.name for path in _traces(db)]
     if copies:
         found.append(f"{len(copies)} backup{'s' if len(copies) > 1 else ''} in {backup_folder}")
     if not found:
@@ -52,7 +52,7 @@ def set_remains_aside(db: Path, backup_folder: Path, now_ms: int) -> list[Path]:
     if _is_there(db):
         return []
     aside = set_aside(db, now_ms)
-    made, copies = [] if aside is None else [aside], backups(backup_folder, real_path(db).name)
+    made, copies = [] if aside is None else [aside], list_backups(backup_folder, real_path(db).name)
     if copies:  # They may be on another disk, and remain on it.
         name = aside.name if aside is not None else f"{real_path(db).name}{REPLACED}{now_ms}"
         folder = backup_folder / name
@@ -75,15 +75,15 @@ def _traces(db: Path) -> Iterator[Path]:
     head = read_head(db)
     if head_path(db).exists() and (head is None or head.seq):
         yield head_path(db)
-    wal = beside(db, BOUND[0])
+    wal = sibling_path(db, BOUND[0])
     if wal.exists() and wal.stat().st_size:
         yield wal
     for suffix in (".snapshots", ".folds", RESTORING):
-        folder = beside(db, suffix)
+        folder = sibling_path(db, suffix)
         if folder.is_dir() and any(folder.iterdir()):
             yield folder
     real = real_path(db)
     yield from (path for path in real.parent.glob("*") if path.name.startswith(f"{real.name}{REPLACED}"))
-    cursors = beside(db, ".cursors")
+    cursors = sibling_path(db, ".cursors")
     if cursors.exists():
         yield cursors

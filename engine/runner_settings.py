@@ -30,7 +30,7 @@ class RunnerSettings(Struct, frozen=True):
     risk: RiskSettings = RiskSettings()
 
 
-def playable(
+def split_by_timeframe(
     strategies: Mapping[str, Strategy], names: Sequence[str] | None, base_ms: int
 ) -> tuple[list[str], list[str]]:
     """The strategies that can run on a base timeframe, and those left out because they need a finer one.
@@ -48,7 +48,7 @@ def playable(
     return [name for name in wanted if name not in too_fine], too_fine
 
 
-def nothing_runs(strategies: Mapping[str, Strategy], too_fine: Sequence[str], base_ms: int) -> str:
+def no_runnable_strategy_text(strategies: Mapping[str, Strategy], too_fine: Sequence[str], base_ms: int) -> str:
     """Return the error that no strategy can run on a base timeframe, with the timeframe each one needs."""
     names: dict[int, list[str]] = {}
     for name in too_fine:
@@ -70,10 +70,10 @@ def configuration(
     """
     symbols = tuple(contract.symbol for contract in contracts)
     at_ms = min(contract.at_ms for contract in contracts)
-    return [*contracts, *configured_runners(strategies, symbols, at_ms, runners)]
+    return [*contracts, *runner_configurations(strategies, symbols, at_ms, runners)]
 
 
-def configured_runners(
+def runner_configurations(
     strategies: Mapping[str, Strategy], symbols: tuple[str, ...], at_ms: int, runners: Mapping[str, RunnerSettings]
 ) -> list[RunnerConfigured]:
     """The events that configure the runners alone; their symbols may be listed later. Raises ConfigError likewise."""
@@ -82,9 +82,9 @@ def configured_runners(
             at_ms=at_ms,
             strategy=name,
             symbols=_symbols(name, symbols, settings),
-            parameters=checked_parameters(strategies[name], settings.parameters),
+            parameters=validate_parameters(strategies[name], settings.parameters),
             symbol_parameters={
-                symbol: checked_parameters(strategies[name], {**settings.parameters, **given})
+                symbol: validate_parameters(strategies[name], {**settings.parameters, **given})
                 for symbol, given in settings.symbol_parameters.items()
             },
             risk=asdict(settings.risk),
@@ -102,7 +102,7 @@ def _symbols(name: str, symbols: tuple[str, ...], settings: RunnerSettings) -> t
     return symbols if settings.symbols is None else settings.symbols
 
 
-def checked_parameters(strategy: Strategy, given: Mapping[str, int | float]) -> dict[str, int | float]:
+def validate_parameters(strategy: Strategy, given: Mapping[str, int | float]) -> dict[str, int | float]:
     """All parameters of a strategy, the given ones in place of the defaults, checked against their ranges."""
     names = strategy.parameters.__struct_fields__
     for name in given:

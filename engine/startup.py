@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from papertape.engine.command_queue import CommandQueue, events_of
+from papertape.engine.command_queue import CommandQueue, command_events
 from papertape.engine.integrity import Integrity
 from papertape.engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
 from papertape.engine.recovery import RecoveredState, recover
 from papertape.engine.reducer.inputs import CONFIGURATION, PAUSED_BY_CONFIGURATION
-from papertape.engine.reducer.reducer import is_news
-from papertape.engine.reducer.snapshot_codec import world_digest
-from papertape.engine.runner_settings import RunnerSettings, configured_runners
-from papertape.engine.startup_progress import tell, tell_end
+from papertape.engine.reducer.reducer import is_new
+from papertape.engine.reducer.snapshot_codec import state_digest
+from papertape.engine.runner_settings import RunnerSettings, runner_configurations
+from papertape.engine.startup_progress import clear_progress, write_progress
 from papertape.engine.strategy_registry import code_digest
 from papertape.events import durable
-from papertape.events.beside import beside
+from papertape.events.beside import sibling_path
 from papertape.events.bus import Bus
 from papertape.events.errors import ConfigError, LogDamaged, LogError
 from papertape.events.facts import (
@@ -36,7 +36,7 @@ from papertape.events.facts import (
     RunnerPaused,
     RunnerResumed,
 )
-from papertape.events.proof import note_damage
+from papertape.events.proof import record_damage
 from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 
@@ -96,7 +96,7 @@ class Engine(Struct):
 
 def snapshot_store(db: Path, warn: Callable[[str], None]) -> SnapshotStore:
     """The snapshots of the log at `db`: a folder beside it."""
-    return SnapshotStore(beside(db, ".snapshots"), warn)
+    return SnapshotStore(sibling_path(db, ".snapshots"), warn)
 
 
 def make_folder(db: Path) -> None:
@@ -108,7 +108,7 @@ def make_folder(db: Path) -> None:
 
 
 @asynccontextmanager
-async def engine(
+async def open_engine(
     settings: EngineSettings,
     contracts: Sequence[ContractListed],
     clock: Clock,
@@ -130,7 +130,7 @@ async def engine(
             warn(warning)
         made = _recovered_engine(settings, log, clock, warn)
         refuse(made.loop.world)
-        made.started_at_ms, made.digest_at_start = clock.now_ms(), world_digest(made.recovered.world)
+        made.started_at_ms, made.digest_at_start = clock.now_ms(), state_digest(made.recovered.world)
         started = EngineStarted(
             made.started_at_ms, settings.version, code_digest(settings.strategies.values()), settings.config_digest
         )
@@ -138,12 +138,12 @@ async def engine(
         for symbol, names in unconfigured_positions(made.loop.world, watched).items():
             warn(_left_text(symbol, names, live=bool(symbols)))
         at_ms = min((contract.at_ms for contract in contracts), default=started.at_ms)
-        await made.loop.take([started, *changes(made.loop.world, settings, contracts, watched, at_ms)])
+        await made.loop.take([started, *configuration_changes(made.loop.world, settings, contracts, watched, at_ms)])
         yield made
         await made.finish()
     except LogDamaged as damage:
         with suppress(LogError, OSError), closing(log.reader()) as reader:
-            note_damage(log.path, reader, damage)
+            record_damage(log.path, reader, damage)
         raise
     finally:
         await asyncio.shield(log.close())
@@ -158,10 +158,10 @@ def _recovered_engine(
     head_seq = log.head.seq
     try:
         recovered = recover(
-            reader, snapshots, settings.strategies, on_progress=lambda seq: tell(settings.db, seq, head_seq)
+            reader, snapshots, settings.strategies, on_progress=lambda seq: write_progress(settings.db, seq, head_seq)
         )
     finally:
-        tell_end(settings.db)
+        clear_progress(settings.db)
         reader.close()
     bus = Bus(log.head.seq)
     version = code_digest(settings.strategies.values())
@@ -171,7 +171,9 @@ def _recovered_engine(
     return Engine(log, loop, bus, recovered, clock, CommandQueue(loop), integrity)
 
 
-async def command(settings: EngineSettings, asked: Command, clock: Clock, warn: Callable[[str], None]) -> Accepted:
+async def submit_offline(
+    settings: EngineSettings, asked: Command, clock: Clock, warn: Callable[[str], None]
+) -> Accepted:
     """Take one human's command into a log that no engine holds.
 
     Raises LogHeld, LogMissing, LogDamaged, and CommandRefused for a command that does not fit the state.
@@ -180,7 +182,7 @@ async def command(settings: EngineSettings, asked: Command, clock: Clock, warn: 
     log = await SqliteEventLog.open(settings.db, clock_ms=clock.now_ms)
     try:
         made = _recovered_engine(settings, log, clock, warn)
-        accepted = await made.loop.order(lambda world: events_of(world, asked))
+        accepted = await made.loop.order(lambda world: command_events(world, asked))
         await made.loop.snapshot()
         log.sync_head()
         return accepted
@@ -188,7 +190,7 @@ async def command(settings: EngineSettings, asked: Command, clock: Clock, warn: 
         await asyncio.shield(log.close())
 
 
-def changes(
+def configuration_changes(
     world: EngineState,
     settings: EngineSettings,
     contracts: Sequence[ContractListed],
@@ -199,9 +201,9 @@ def changes(
 
     Raises ConfigError where the log cannot follow: another base timeframe, another capital.
     """
-    events: list[Event] = [event for event in contracts if is_news(world, event)]
+    events: list[Event] = [event for event in contracts if is_new(world, event)]
     left = unconfigured_positions(world, symbols)
-    for configured in configured_runners(settings.strategies, symbols, at_ms, settings.runners):
+    for configured in runner_configurations(settings.strategies, symbols, at_ms, settings.runners):
         own = tuple(symbol for symbol, names in left.items() if configured.strategy in names)
         events += _runner_changes(world, replace(configured, symbols=(*configured.symbols, *own)))
     for runner in world.runners:

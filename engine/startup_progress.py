@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from papertape.events.beside import beside
+from papertape.events.beside import sibling_path
 
 SUFFIX = ".replaying"
 
@@ -25,19 +25,19 @@ class StartupProgress(Struct, frozen=True):
     head_seq: int
 
 
-def tell(db: Path, seq: int, head_seq: int) -> None:
+def write_progress(db: Path, seq: int, head_seq: int) -> None:
     """Say how far this process has come. A file that cannot be written is no fault: nobody hears of it."""
     with suppress(OSError):
         _path(db).write_bytes(msgspec.json.encode(StartupProgress(os.getpid(), seq, head_seq)))
 
 
-def tell_end(db: Path) -> None:
+def clear_progress(db: Path) -> None:
     """It is done, or it failed."""
     with suppress(OSError):
         _path(db).unlink(missing_ok=True)
 
 
-def replaying(db: Path) -> StartupProgress | None:
+def read_progress(db: Path) -> StartupProgress | None:
     """How far an engine has come that is starting on this log; None where none is."""
     try:
         found = msgspec.json.decode(_path(db).read_bytes(), type=StartupProgress)
@@ -47,4 +47,4 @@ def replaying(db: Path) -> StartupProgress | None:
 
 
 def _path(db: Path) -> Path:
-    return beside(db, SUFFIX)
+    return sibling_path(db, SUFFIX)

@@ -15,8 +15,8 @@ from papertape.engine.feeds.sim.feed import SimFeed
 from papertape.engine.feeds.sim.script import SimSettings
 from papertape.engine.kernel.strategy import Strategy
 from papertape.engine.ports.clock import SystemClock
-from papertape.engine.reducer.reducer import react
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.reducer import decide
+from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.facts import OrderPlaced
@@ -24,7 +24,7 @@ from papertape.events.facts import OrderPlaced
 DAYS = 5
 
 
-def show(name: str) -> None:
+def show_orders(name: str) -> None:
     """Print the orders of one strategy over a few days of the simulated market."""
     asyncio.run(_show(load_strategies()[name]))
 
@@ -32,13 +32,13 @@ def show(name: str) -> None:
 async def _show(strategy: Strategy) -> None:
     """Run the strategy alone and print what it places."""
     feed = SimFeed(SimSettings(days=DAYS), SystemClock())
-    world = new_world({strategy.name: strategy})
+    world = new_state({strategy.name: strategy})
     for event in configuration(world.strategies, feed.contracts(), {strategy.name: RunnerSettings()}):
-        react(world, event, 1)
+        decide(world, event, 1)
     sys.stdout.write(f"{strategy.about}\n\n")
     async for batch in feed.facts({}, None):
         for fact in batch:
-            for entry in react(world, fact, 1)[1:]:
+            for entry in decide(world, fact, 1)[1:]:
                 if isinstance(entry.event, OrderPlaced):
                     sys.stdout.write(_words(strategy, entry.event))
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.engine.reducer.reducer import follow, groups, is_decision, is_news, react
-from papertape.engine.reducer.snapshot_codec import decode_world, encode_world, world_digest
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.reducer import apply, decide, groups, is_decision, is_new
+from papertape.engine.reducer.snapshot_codec import decode, encode, state_digest
+from papertape.engine.reducer.state import new_state
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import CommandRefused, SnapshotRefused
 from papertape.events.facts import EngineStarted
@@ -83,7 +83,7 @@ class _Proof:
 
     def __init__(self, strategies: Mapping[str, Strategy], snapshots: dict[int, Snapshot]) -> None:
         self.strategies = strategies
-        self.deciding, self.following = new_world(strategies), new_world(strategies)
+        self.deciding, self.following = new_state(strategies), new_state(strategies)
         self.snapshots = snapshots
         self.seq = self.decisions = self.proved_snapshots = 0
         self.changed_code: str | None = None
@@ -94,18 +94,18 @@ class _Proof:
         head = group[0]
         if is_decision(head.event):
             return ReplayMismatch(head.seq, repr(head.event), "nothing: there is no input before it")
-        if not is_news(self.deciding, head.event):
+        if not is_new(self.deciding, head.event):
             return ReplayMismatch(head.seq, repr(head.event), "nothing: it is no news")
         if isinstance(head.event, EngineStarted) and head.event.code_digest != self.code:
             self.changed_code = head.event.code_digest
         try:
-            entries = react(self.deciding, head.event, head.seq)
+            entries = decide(self.deciding, head.event, head.seq)
         except CommandRefused as refused:
             return ReplayMismatch(head.seq, repr(head.event), f"refused: {refused}")
         difference = first_difference(group, entries)
         if difference is not None:
             return difference
-        follow(self.following, group)
+        apply(self.following, group)
         self.seq = group[-1].seq
         self.decisions += len(group) - 1
         return self._snapshot() if self.seq in self.snapshots else None
@@ -114,17 +114,17 @@ class _Proof:
         """Compare the snapshot that stands here with the state the log gives."""
         snapshot = self.snapshots[self.seq]
         try:
-            same = encode_world(decode_world(snapshot.state, self.strategies)) == encode_world(self.following)
+            same = encode(decode(snapshot.state, self.strategies)) == encode(self.following)
         except SnapshotRefused as refused:
             return ReplayMismatch(self.seq, f"snapshot: {refused}", "a snapshot that can be read")
         if not same:
-            return ReplayMismatch(self.seq, "a snapshot with another state", f"state {world_digest(self.following)}")
+            return ReplayMismatch(self.seq, "a snapshot with another state", f"state {state_digest(self.following)}")
         self.proved_snapshots += 1
         return None
 
     def end(self) -> ReplayMismatch | None:
         """At the end both worlds must know the same."""
-        decided, followed = world_digest(self.deciding), world_digest(self.following)
+        decided, followed = state_digest(self.deciding), state_digest(self.following)
         if decided != followed:
             return ReplayMismatch(self.seq, f"followed state {followed}", f"decided state {decided}")
         return None
@@ -136,7 +136,7 @@ class _Proof:
             head_seq=self.seq,
             decisions=self.decisions,
             snapshots=self.proved_snapshots,
-            digest=world_digest(self.following),
+            digest=state_digest(self.following),
             difference=difference,
             changed_code=self.changed_code,
         )

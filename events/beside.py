@@ -17,7 +17,7 @@ def real_path(db: Path) -> Path:
     return db.resolve() if db.is_symlink() else db
 
 
-def beside(db: Path, suffix: str) -> Path:
+def sibling_path(db: Path, suffix: str) -> Path:
     """Return the path of the log's real file with a suffix appended to its name."""
     real = real_path(db)
     return real.with_name(real.name + suffix)

@@ -39,12 +39,12 @@ def next_row(head: Head, entries: Sequence[Entry], recorded_at_ms: int, codec: C
     return seq, count, recorded_at_ms, blob, row_hash(head.hash, seq, count, recorded_at_ms, blob)
 
 
-def end_of(row: Row) -> Head:
+def row_head(row: Row) -> Head:
     """The head of a log that ends with this row."""
     return Head(row[0] + row[1] - 1, row[4])
 
 
-def verified(rows: Iterable[Row], predecessor: Head, codec: Codec) -> Iterator[Commit]:
+def verify_rows(rows: Iterable[Row], predecessor: Head, codec: Codec) -> Iterator[Commit]:
     """The rows as commits, each checked against the chain that begins at `predecessor`.
 
     Raises LogDamaged or LogFromNewerVersion at the first row that does not hold.
@@ -66,7 +66,7 @@ def verified(rows: Iterable[Row], predecessor: Head, codec: Codec) -> Iterator[C
         next_seq, previous_hash = seq + count, stored_hash
 
 
-def recorded_beyond(commits: Iterable[Commit], after_seq: int, limit: int) -> list[Recorded]:
+def events_after(commits: Iterable[Commit], after_seq: int, limit: int) -> list[Recorded]:
     """At most `limit` events beyond `after_seq`. Raises UsageError for a limit outside 1 to READ_EVENTS_MAX."""
     if not 1 <= limit <= READ_EVENTS_MAX:
         raise UsageError(f"a read returns 1 to {READ_EVENTS_MAX} events, not {limit}")

@@ -15,13 +15,13 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from papertape.events.beside import beside, real_path
+from papertape.events.beside import real_path, sibling_path
 from papertape.events.durable import make_folder, move_durably, rename_durably, sync
 from papertape.events.errors import LogBusy, LogDamaged, LogError, LogNewer
-from papertape.events.failpoints import reach
+from papertape.events.failpoints import hit
 from papertape.events.head_file import HeadFile, LogLock, head_path, read_head
 from papertape.events.log import Head
-from papertape.events.sqlite_file import BUSY_TIMEOUT_S, connect_to_read, driver_errors_named, holds_log
+from papertape.events.sqlite_file import BUSY_TIMEOUT_S, connect_to_read, holds_log, translate_driver_errors
 from papertape.events.sqlite_log import SqliteLogReader
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ BOUND = ("-wal", "-shm", "-journal")
 def log_bytes(db: Path) -> int | None:
     """Return the size of a log with its -wal, or None if there is no log. No file is opened."""
     try:
-        wal = beside(db, "-wal")
+        wal = sibling_path(db, "-wal")
         return db.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
     except OSError:
         return None
@@ -68,7 +68,7 @@ def copy_log(source: Path, target: Path) -> Head:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with closing(connect_to_read(source)) as connection, driver_errors_named(source):
+    with closing(connect_to_read(source)) as connection, translate_driver_errors(source):
         made = sqlite3.connect(target, isolation_level=None)
         with closing(made):
             connection.backup(made)
@@ -113,7 +113,7 @@ def put_back(
             head = reader.head()
             if not replace_newer:
                 _refuse_newer(Placed(db), reader, head, db)
-        staging = beside(db, RESTORING)
+        staging = sibling_path(db, RESTORING)
         try:
             shutil.rmtree(staging, ignore_errors=True)  # The leftovers of a killed restore.
             staging.mkdir()
@@ -121,7 +121,7 @@ def put_back(
             copy_log(copy, staged)
             HeadFile(staged, amend(staged, head)).close()
             sync(staging)
-            reach("restore_staged")
+            hit("restore_staged")
             aside = _switch(staged, db, now_ms)
         except OSError as error:
             raise LogError(f"{copy} could not be put back: {error.strerror}") from error
@@ -145,26 +145,26 @@ def _switch(staged: Path, db: Path, now_ms: int) -> Path | None:
     the old log and the new one, and missing cursors promise nothing: one renaming decides which log it is.
     """
     found = sorted(companion_files(db))
-    of_file = [db, *(beside(db, suffix) for suffix in BOUND)]
+    of_file = [db, *(sibling_path(db, suffix) for suffix in BOUND)]
     head, cursors = head_path(db), [path for path in found if path.name.startswith(f"{db.name}.cursors")]
     aside = _new_folder(db, now_ms) if found else None
     if aside is not None:
         is_whole = _empty_wal(db)
         for path in (*of_file, head):
             if path.exists():
-                _keep(path, aside)
+                _link_or_copy(path, aside)
         sync(aside)
-        reach("restore_kept")
+        hit("restore_kept")
         for path in (head, *of_file[1:]) if is_whole else of_file[1:]:
             path.unlink(missing_ok=True)
-            reach("restore_unlinked")
+            hit("restore_unlinked")
         move_durably(cursors, aside)
     rename_durably(staged, db)
-    reach("restore_switched")
+    hit("restore_switched")
     for path in sorted(staged.parent.iterdir()):
         if path.name != f"{db.name}.lock":
             rename_durably(path, db.with_name(path.name))
-            reach("restore_laid")
+            hit("restore_laid")
     if aside is not None:
         move_durably([path for path in found if path not in (*of_file, head, *cursors)], aside)
     return aside
@@ -187,7 +187,7 @@ def _empty_wal(db: Path) -> bool:
     return True
 
 
-def _keep(path: Path, folder: Path) -> None:
+def _link_or_copy(path: Path, folder: Path) -> None:
     """Hard-link a file into a folder, or copy it if the file system has no hard links. Raise OSError."""
     kept = folder / path.name
     try:

@@ -29,7 +29,7 @@ class _Armed(Struct):
     reaches_left: int
 
 
-def reach(name: str) -> None:
+def hit(name: str) -> None:
     """Die here when this failpoint is armed. Raises ConfigError for a name that is not in `KNOWN`."""
     armed = _armed()
     if name not in KNOWN:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 from zlib import crc32
 
-from papertape.events.beside import beside
+from papertape.events.beside import sibling_path
 from papertape.events.durable import sync
 from papertape.events.errors import LogError, LogHeld
 from papertape.events.log import Head
@@ -27,7 +27,7 @@ RECORD_BYTES = _FIELDS.size + _CHECKSUM_BYTES
 
 def head_path(log_path: Path) -> Path:
     """Where the head of this log is kept."""
-    return beside(log_path, ".head")
+    return sibling_path(log_path, ".head")
 
 
 def read_head(log_path: Path) -> Head | None:
@@ -81,7 +81,7 @@ class LogLock:
 
     def __init__(self, log_path: Path) -> None:
         """Name the lock; entering it takes it."""
-        self._path = beside(log_path, ".lock")
+        self._path = sibling_path(log_path, ".lock")
         self._log_path = log_path
         self._descriptor = -1
 

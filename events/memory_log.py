@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import dropwhile
 
-from papertape.events.chain import Row, end_of, next_row, recorded_beyond, verified
+from papertape.events.chain import Row, events_after, next_row, row_head, verify_rows
 from papertape.events.codec import CODEC, Codec
 from papertape.events.errors import LogWriteFailed, SequenceConflict, UsageError
 from papertape.events.log import READ_EVENTS_MAX, Commit, Entry, Head, Recorded
@@ -27,7 +27,7 @@ class MemoryLogReader:
 
     def head(self) -> Head:
         """The newest seq and hash that is committed."""
-        return end_of(self._rows[-1]) if self._rows else Head()
+        return row_head(self._rows[-1]) if self._rows else Head()
 
     def hash_at(self, seq: int) -> bytes | None:
         """The hash of the row whose last event is `seq`; None when no row ends there."""
@@ -41,18 +41,18 @@ class MemoryLogReader:
 
     def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:
         """See `events.log.LogReader.read`."""
-        return recorded_beyond(self.commits(after_seq), after_seq, limit)
+        return events_after(self.commits(after_seq), after_seq, limit)
 
     def close(self) -> None:
         """Nothing to let go of."""
 
     def _end_at_or_before(self, seq: int) -> Head:
-        index = bisect_right(self._rows, seq, key=lambda row: end_of(row).seq)
-        return end_of(self._rows[index - 1]) if index else Head()
+        index = bisect_right(self._rows, seq, key=lambda row: row_head(row).seq)
+        return row_head(self._rows[index - 1]) if index else Head()
 
     def _from(self, predecessor: Head) -> Iterator[Commit]:
         first = bisect_right(self._rows, predecessor.seq, key=lambda row: row[0])
-        return verified(self._rows_from(first), predecessor, self._codec)
+        return verify_rows(self._rows_from(first), predecessor, self._codec)
 
     def _rows_from(self, index: int) -> Iterator[Row]:
         while index < len(self._rows):  # Rows that are appended while this is being read belong to it.
@@ -106,4 +106,4 @@ class MemoryEventLog:
             raise LogWriteFailed(self._refusal)
         self._bytes_left -= len(row[3])
         self.rows.append(row)
-        self._head = end_of(row)
+        self._head = row_head(row)

@@ -15,7 +15,7 @@ NAMED_MAX: Final = 20
 TYPED_CHARS_MAX: Final = 40
 
 
-def near_names(typed: str, names: Iterable[str], cutoff: float = NEAR_CUTOFF) -> list[str]:
+def close_matches(typed: str, names: Iterable[str], cutoff: float = NEAR_CUTOFF) -> list[str]:
     """Return the names that resemble a typed one, nearest first, ignoring case.
 
     A name that begins with the typed text also counts: `vwap` is near `vwap_rsi`.
@@ -27,10 +27,10 @@ def near_names(typed: str, names: Iterable[str], cutoff: float = NEAR_CUTOFF) ->
     return list(dict.fromkeys([*close, *begun]))[:NEAR_MAX]
 
 
-def unknown_name(what: str, typed: str, names: Iterable[str]) -> str:
+def unknown_name_text(what: str, typed: str, names: Iterable[str]) -> str:
     """Return a one-line error for an unknown name: `there is no strategy 'fundng'; did you mean funding?`."""
     known = list(names)
-    near = near_names(typed, known)
+    near = close_matches(typed, known)
     shown = typed if len(typed) <= TYPED_CHARS_MAX else f"{typed[: TYPED_CHARS_MAX - 1]}…"
     if near:
         return f"there is no {what} {shown!r}; did you mean {' or '.join(near)}?"

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from papertape.events.chain import end_of, next_row
+from papertape.events.chain import next_row, row_head
 from papertape.events.codec import Codec
 from papertape.events.errors import PortableDamaged, UsageError
 from papertape.events.facts import EVENT_TYPES, Event, FeedLost
@@ -43,7 +43,7 @@ class Row(Struct, frozen=True):
 ROW_FIELDS = Row.__struct_fields__
 
 
-def redacted(event: Event) -> Event:
+def redact_event(event: Event) -> Event:
     """The event without what people wrote in it; what the engine decides by stays."""
     names = [name for name in PERSONAL if name in event.__struct_fields__]
     if isinstance(event, FeedLost):
@@ -52,19 +52,19 @@ def redacted(event: Event) -> Event:
     return replace(event, **changes) if changes else event
 
 
-def rows_of(commits: Iterable[Commit], codec: Codec, *, redact: bool) -> Iterator[Row]:
+def encode_rows(commits: Iterable[Commit], codec: Codec, *, redact: bool) -> Iterator[Row]:
     """The rows of whole commits; from the log's beginning on with the hashes that an import must find again.
 
     Raises PortableDamaged for a number that no other program could read.
     """
     head: Head | None = Head()
     for commit in commits:
-        events = [redacted(event) for event in commit.events] if redact else commit.events
+        events = [redact_event(event) for event in commit.events] if redact else commit.events
         if head is not None and head.seq + 1 != commit.seq:
             head = None  # A part of a log has no chain of its own.
         if head is not None:
             entries = list(map(Entry, events, commit.causes))
-            head = end_of(next_row(head, entries, commit.recorded_at_ms, codec))
+            head = row_head(next_row(head, entries, commit.recorded_at_ms, codec))
         for offset, (event, cause) in enumerate(zip(events, commit.causes, strict=True)):
             seq = commit.seq + offset
             row_hash = head.hash.hex() if head is not None and seq == commit.last_seq else ""
@@ -89,7 +89,7 @@ def _is_finite(value: object) -> bool:
     return not isinstance(value, float) or isfinite(value)
 
 
-def event_of(row: Row) -> Event:
+def decode_event(row: Row) -> Event:
     """The event of a row. Raises PortableDamaged naming what does not fit."""
     kind = _KINDS.get(row.type)
     if kind is None:
@@ -103,7 +103,7 @@ def event_of(row: Row) -> Event:
         raise PortableDamaged(f"seq {row.seq}: {row.type} cannot be read: {error}") from error
 
 
-def commits_of(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def group_commits(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """The rows by commit. Raises PortableDamaged where one is missing, comes twice, or belongs to no commit."""
     found: list[Row] = []
     for seq, row in enumerate(rows, start=1):

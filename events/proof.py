@@ -80,12 +80,12 @@ def write_proof(log_path: Path, proof: Proof) -> None:
     write_durably(proof_path(log_path), msgspec.json.encode(proof))
 
 
-def holds(rows: Rows, head: Head) -> bool:
+def contains_row(rows: Rows, head: Head) -> bool:
     """Return whether the log contains this row; every log contains the empty head. Raise LogError on failure."""
     return head.seq == 0 or rows.hash_at(head.seq) == head.hash
 
 
-def note_damage(log_path: Path, rows: Rows, found: LogDamaged) -> None:
+def record_damage(log_path: Path, rows: Rows, found: LogDamaged) -> None:
     """Record damage that another reader found, so that the next start checks it first. Raise LogError, OSError."""
     row_hash = rows.hash_at(found.seq - 1) if found.seq > 1 else GENESIS_HASH
     if row_hash is None:
@@ -98,6 +98,6 @@ def note_damage(log_path: Path, rows: Rows, found: LogDamaged) -> None:
 def check_known_damage(log_path: Path, rows: Rows) -> None:
     """Re-read the row that a proof recorded as damaged. Raise LogDamaged if it is still damaged."""
     proof = read_proof(log_path)
-    if proof is None or proof.damage is None or not holds(rows, proof.damage.after):
+    if proof is None or proof.damage is None or not contains_row(rows, proof.damage.after):
         return
     next(rows.commits(proof.damage.after.seq), None)

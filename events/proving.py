@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from papertape.events.errors import LogDamaged, LogError
 from papertape.events.log import Head
-from papertape.events.proof import Damage, Proof, holds, read_proof, write_proof
+from papertape.events.proof import Damage, Proof, contains_row, read_proof, write_proof
 from papertape.events.sqlite_log import SqliteLogReader
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class ProofRun:
         self._path, self._reader, self._life, self._pace = path, reader, life, pace
         self._saved_s = time.monotonic()
         found = read_proof(path)
-        if found is None or not holds(reader, found.proven) or not holds(reader, found.again or Head()):
+        if found is None or not contains_row(reader, found.proven) or not contains_row(reader, found.again or Head()):
             found = Proof(path.stat().st_ino, life=life, round_began_at_ms=_now_ms())
         self.proof = replace(found, damage=None)
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from papertape.events.durable import make_folder, rename_durably, write_durably
 from papertape.events.errors import SnapshotRefused
-from papertape.events.failpoints import reach
+from papertape.events.failpoints import hit
 
 KEPT_MAX = 3
 REFUSED_MAX = 4
@@ -67,7 +67,7 @@ class SnapshotStore:
         try:
             make_folder(self.folder)
             content = _encode(Snapshot(seq, row_hash, reducer_version, state))
-            write_durably(path, content, lambda: reach("during_snapshot"))
+            write_durably(path, content, lambda: hit("during_snapshot"))
             self._prune(path)
         except OSError as error:
             raise SnapshotRefused(f"{path} could not be written: {error}") from error

@@ -63,7 +63,7 @@ ROLLBACK;
 
 
 @contextmanager
-def driver_errors_named(path: Path, seq: int = 0) -> Iterator[None]:
+def translate_driver_errors(path: Path, seq: int = 0) -> Iterator[None]:
     """Turn SQLite's errors into ours: LogDamaged at `seq` for a malformed file, LogBusy, LogError for the rest."""
     try:
         yield
@@ -109,7 +109,7 @@ def undo_half_done(path: Path) -> None:
     Afterwards there is no rollback journal. Raises LogError where the file cannot be written.
     """
     if path.with_name(path.name + "-journal").exists():
-        with driver_errors_named(path), closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+        with translate_driver_errors(path), closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
@@ -117,7 +117,7 @@ def _connect_read_only(path: Path, busy_s: float = BUSY_TIMEOUT_S, query: str = 
     if not path.is_file():
         raise LogMissing(f"there is no log at {path}")
     uri = f"{path.absolute().as_uri()}?{query}"
-    with driver_errors_named(path):
+    with translate_driver_errors(path):
         connection = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False)
     connection.text_factory = bytes  # A torn column may claim to be text that no codec can read.
     return connection
@@ -125,7 +125,7 @@ def _connect_read_only(path: Path, busy_s: float = BUSY_TIMEOUT_S, query: str = 
 
 def _is_log(path: Path, connection: sqlite3.Connection) -> bool:
     try:
-        with driver_errors_named(path), _at_one_moment(connection):
+        with translate_driver_errors(path), _at_one_moment(connection):
             application_id, version = _number(connection, "application_id"), _number(connection, "user_version")
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except LogError as error:
@@ -185,7 +185,7 @@ async def prepare(path: Path, connection: aiosqlite.Connection, pages_max: int) 
 
     Raises LogError when SQLite does not take the settings that durability rests on.
     """
-    with driver_errors_named(path):
+    with translate_driver_errors(path):
         journal_mode = await _pragma(connection, "journal_mode = WAL")
         await _pragma(connection, "synchronous = FULL")
         synchronous = await _pragma(connection, "synchronous")

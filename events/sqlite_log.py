@@ -14,10 +14,10 @@ from pathlib import Path
 
 import aiosqlite
 
-from papertape.events.chain import Row, end_of, next_row, recorded_beyond, verified
+from papertape.events.chain import Row, events_after, next_row, row_head, verify_rows
 from papertape.events.codec import CODEC, Codec
 from papertape.events.errors import LogBusy, LogDamaged, LogWriteFailed, SequenceConflict, UsageError
-from papertape.events.failpoints import reach
+from papertape.events.failpoints import hit
 from papertape.events.head_file import HeadFile, LogLock, head_path, read_head
 from papertape.events.log import READ_EVENTS_MAX, Commit, Entry, Head, Recorded
 from papertape.events.place import Place
@@ -29,9 +29,9 @@ from papertape.events.sqlite_file import (
     WAL_FRAME_BYTES,
     WAL_LONG_BYTES,
     connect_to_read,
-    driver_errors_named,
     holds_log,
     prepare,
+    translate_driver_errors,
     undo_half_done,
     wal_bytes,
 )
@@ -70,12 +70,12 @@ class SqliteLogReader:
     def commits(self, after_seq: int = 0) -> Iterator[Commit]:
         """See `events.log.LogReader.commits`. Rows that are committed while this is being read belong to it."""
         predecessor = self._end_at_or_before(after_seq)
-        found = verified(self._rows_behind(predecessor.seq), predecessor, self._codec)
+        found = verify_rows(self._rows_behind(predecessor.seq), predecessor, self._codec)
         return dropwhile(lambda commit: commit.last_seq <= after_seq, found)
 
     def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:
         """See `events.log.LogReader.read`."""
-        return recorded_beyond(self.commits(after_seq), after_seq, limit)
+        return events_after(self.commits(after_seq), after_seq, limit)
 
     def old_tags(self) -> dict[str, int]:
         """How many events of each old shape the log holds; they are read as newer ones."""
@@ -93,8 +93,8 @@ class SqliteLogReader:
         kept = read_head(self._path)  # Read before the log: a living writer moves the log first.
         newest = self._newest_rows()
         for last in newest[:1]:
-            predecessor = end_of(newest[1]) if len(newest) > 1 else Head()
-            list(verified([last], predecessor, self._codec))
+            predecessor = row_head(newest[1]) if len(newest) > 1 else Head()
+            list(verify_rows([last], predecessor, self._codec))
         if kept is not None and kept.seq and self.hash_at(kept.seq) != kept.hash:
             raise LogDamaged(kept.seq, _cut(head_path(self._path)))
 
@@ -110,7 +110,10 @@ class SqliteLogReader:
     def _page(self, seq: int) -> list[Row]:
         rows: list[Row] = []
         events = 0
-        with driver_errors_named(self._path, seq + 1), closing(self._connection.execute(_NEXT_ROWS, (seq,))) as cursor:
+        with (
+            translate_driver_errors(self._path, seq + 1),
+            closing(self._connection.execute(_NEXT_ROWS, (seq,))) as cursor,
+        ):
             for row in cursor:
                 rows.append(row)
                 events += row[1]
@@ -119,14 +122,14 @@ class SqliteLogReader:
         return rows
 
     def _end_at_or_before(self, seq: int) -> Head:
-        with driver_errors_named(self._path, seq):
+        with translate_driver_errors(self._path, seq):
             for end, row_hash in self._connection.execute(_ENDS_BEFORE, (seq,)).fetchall():
                 if end <= seq:
                     return Head(end, row_hash)
         return Head()
 
     def _newest_rows(self) -> list[Row]:
-        with driver_errors_named(self._path):
+        with translate_driver_errors(self._path):
             return self._connection.execute(_NEWEST_ROWS).fetchall()
 
 
@@ -177,7 +180,7 @@ class SqliteEventLog:
             stack.enter_context(LogLock(file))
             undo_half_done(file)
             head, warnings = _checked_head(file, codec)
-            with driver_errors_named(file):
+            with translate_driver_errors(file):
                 connecting = aiosqlite.connect(file, timeout=BUSY_TIMEOUT_S, isolation_level=None)
                 connection = await stack.enter_async_context(connecting)
             await prepare(file, connection, pages_max)
@@ -212,7 +215,7 @@ class SqliteEventLog:
         """
         self._admit(expected_seq)
         row = next_row(self._tail, entries, self._clock_ms(), self._codec)
-        self._tail = end_of(row)
+        self._tail = row_head(row)
         known = False
         try:
             await self._commit(row)
@@ -222,7 +225,7 @@ class SqliteEventLog:
                 self._refusal = (
                     f"whether seq {row[0]} was committed is unknown; the log refuses until it is opened again"
                 )
-        return end_of(row)
+        return row_head(row)
 
     def sync_head(self) -> None:
         """Make the kept head durable; waits for the disk. Call it where a snapshot is saved."""
@@ -242,7 +245,7 @@ class SqliteEventLog:
         """
         if wal_bytes(self.path) <= WAL_LONG_BYTES:
             return 0
-        with driver_errors_named(self.path):
+        with translate_driver_errors(self.path):
             rows = list(await self._connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)"))
         _, frames, moved = rows[0]
         return max(0, int(frames) - int(moved)) * WAL_FRAME_BYTES
@@ -254,7 +257,7 @@ class SqliteEventLog:
     async def close(self) -> None:
         """Let go of the log; it needs no other file than itself then. Closing twice is harmless."""
         self._closed = True
-        with driver_errors_named(self.path):
+        with translate_driver_errors(self.path):
             await self._stack.aclose()
 
     def _admit(self, expected_seq: int) -> None:
@@ -268,11 +271,11 @@ class SqliteEventLog:
     async def _commit(self, row: Row) -> None:
         # Nothing is awaited before the statement is queued, so rows are queued in the order of their seqs. When
         # one fails, those behind it fail too: the table refuses a row that does not begin where the last ended.
-        reach("before_commit")
+        hit("before_commit")
         try:
             await self._connection.execute(INSERT, row)
-            reach("after_commit")
-            self._head = end_of(row)
+            hit("after_commit")
+            self._head = row_head(row)
             self._head_file.keep(self._head)
         except (sqlite3.Error, OSError) as error:
             raise _write_failure(error) from error

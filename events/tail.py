@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from papertape.events.errors import LogBusy, LogDamaged, LogError, LogForeign, LogMissing, LogReplaced, UsageError
-from papertape.events.sqlite_file import connect_to_read, driver_errors_named
+from papertape.events.sqlite_file import connect_to_read, translate_driver_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +123,7 @@ class FileEnd:
         """
         try:
             connection = self._opened()
-            with driver_errors_named(self._path):
+            with translate_driver_errors(self._path):
                 newest = connection.execute(_HEAD).fetchone()
         except LogMissing:
             return 0
@@ -156,7 +156,7 @@ class FileEnd:
         return found.st_dev, found.st_ino
 
 
-def tail_of(path: Path, every_s: float = LOOK_EVERY_S) -> Tail:
+def make_tail(path: Path, every_s: float = LOOK_EVERY_S) -> Tail:
     """The tail of the log at a path."""
     end = FileEnd(path)
     return Tail(end.look, end.close, every_s)

@@ -16,25 +16,25 @@ UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202
 HALVES: Final = re.compile("[\ud800-\udfff]")
 
 
-def printable(text: str) -> str:
+def replace_unsafe(text: str) -> str:
     """Return the text with each character that is unsafe to show replaced by U+FFFD."""
     return UNSAFE.sub(REPLACEMENT, text)
 
 
-def encodable(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Return the text with each lone surrogate replaced by U+FFFD."""
     return HALVES.sub(REPLACEMENT, text)
 
 
 def one_line(text: str, chars_max: int) -> str:
     """Return the text on one line, encodable and cut to `chars_max` characters."""
-    return encodable(" ".join(text.split()))[:chars_max]
+    return replace_surrogates(" ".join(text.split()))[:chars_max]
 
 
 def repair_texts(value: Any) -> Any:
     """Return decoded JSON in which every text can be encoded."""
     if isinstance(value, str):
-        return encodable(value)
+        return replace_surrogates(value)
     if isinstance(value, list | tuple):
         return [repair_texts(one) for one in value]
     if isinstance(value, dict):

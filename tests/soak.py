@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from papertape.cli.config.sections import load_config, strategies_of
-from papertape.engine.reducer.snapshot_codec import decode_world, world_digest
+from papertape.engine.reducer.snapshot_codec import decode, state_digest
 from papertape.engine.startup import snapshot_store
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.facts import CandleClosed
@@ -226,7 +226,7 @@ def check_state(folder: Path) -> list[str]:
     strategies = strategies_of(load_config(None))
     saved = snapshot_store(folder / "log.db", print).newest(code_digest(strategies.values()))
     last = next(iter(saved))
-    lived = world_digest(decode_world(last.state, strategies))
+    lived = state_digest(decode(last.state, strategies))
     print(f"seq {last.seq} of {undisturbed['head_seq']}: digest {lived}, undisturbed {undisturbed['digest']}")
     print(f"{undisturbed['decisions']} decisions and {undisturbed['snapshots']} snapshots are the same")
     same = (last.seq, lived) == (undisturbed["head_seq"], undisturbed["digest"])

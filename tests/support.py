@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, settings
 from papertape.engine.feeds.files.feed import FileFeed, FileSettings
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.ports.clock import ManualClock
-from papertape.engine.reducer.reducer import is_news, react
-from papertape.engine.reducer.state import EngineState, new_world
+from papertape.engine.reducer.reducer import decide, is_new
+from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.research.tape import Tape, tape_of
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.engine.strategy_registry import code_digest, load_strategies
@@ -110,15 +110,15 @@ def configured_world(
     strategies: Mapping[str, Strategy] = STRATEGIES,
 ) -> EngineState:
     """A world that took the configuration's events and nothing else."""
-    world = new_world(strategies)
+    world = new_state(strategies)
     for seq, event in enumerate(configuration(strategies, contracts, runners), start=1):
-        react(world, event, seq)
+        decide(world, event, seq)
     return world
 
 
 def take(world: EngineState, log: list[Recorded], event: Event) -> list[Event]:
     """Let a world react to an input, write both to the log; the consequences."""
-    entries = react(world, event, len(log) + 1)
+    entries = decide(world, event, len(log) + 1)
     for entry in entries:
         log.append(Recorded(len(log) + 1, 0, entry.cause, entry.event))
     return [entry.event for entry in entries[1:]]
@@ -127,7 +127,7 @@ def take(world: EngineState, log: list[Recorded], event: Event) -> list[Event]:
 def feed(world: EngineState, log: list[Recorded], events: Iterable[Event]) -> None:
     """Let a world react to market facts, leaving out those that are no news, as the loop does."""
     for event in events:
-        if not isinstance(event, CandleClosed | FundingRateSettled | OpenInterestObserved) or is_news(world, event):
+        if not isinstance(event, CandleClosed | FundingRateSettled | OpenInterestObserved) or is_new(world, event):
             take(world, log, event)
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from starlette.responses import HTMLResponse
 
 from papertape.events.errors import PapertapeError, UsageError
-from papertape.projections.site.neighbours import steps
+from papertape.projections.site.neighbours import find_neighbours
 from papertape.projections.site.readiness import readiness
 from papertape.ui.look import PageRequest, views_of
 from papertape.ui.rendering import ASSETS, environment, render
@@ -98,7 +98,7 @@ class PageHandler:
             "this": page,
             "contracts": look.views.contracts.by_symbol,
             "desk": look.views.portfolio.view(),
-            "steps": None if look.live else steps(self.site.timeline.views, look.seq),
+            "steps": None if look.live else find_neighbours(self.site.timeline.views, look.seq),
             "ready": readiness(look.views, look.engine, look.head_seq, look.folding, look.outage),
             "with_scripts": self.with_scripts,
         }

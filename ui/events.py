@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.api.searching import run
+from papertape.api.searching import run_search
 from papertape.events.errors import UsageError
 from papertape.projections.site.event_query import EventFilter, Search, SearchResult
-from papertape.projections.site.neighbours import EventNeighbours, steps
+from papertape.projections.site.neighbours import EventNeighbours, find_neighbours
 from papertape.projections.text.event_views import TYPE_NAMES
-from papertape.ui.searches import SEARCH_S_MAX, newest
+from papertape.ui.searches import SEARCH_S_MAX, newest_events
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
@@ -57,15 +57,15 @@ async def events(look: PageRequest) -> EventsPage:
     before = min(look.number("before", look.seq + 1), look.seq + 1)
     looked_to = look.number("looked_to", 0)
     if look.live and before > look.seq:
-        found = await newest(look, wanted, EVENTS_A_PAGE)
+        found = await newest_events(look, wanted, EVENTS_A_PAGE)
     else:
-        found = await run(
+        found = await run_search(
             Search(wanted, views.contracts.by_symbol, 1, before - 1, EVENTS_A_PAGE), look.site.timeline, SEARCH_S_MAX
         )
     return EventsPage(
         found=found,
         wanted=wanted,
-        steps=steps(look.site.timeline.views, look.seq),
+        steps=find_neighbours(look.site.timeline.views, look.seq),
         types=TYPE_NAMES,
         strategies=views.strategies,
         symbols=tuple(views.seen),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from papertape.projections.site.equity_curves import DayResult, EquityCurveView, courses, day_results
-from papertape.projections.site.plot_geometry import thinned
+from papertape.projections.site.equity_curves import DayResult, EquityCurveView, day_results, equity_curves
+from papertape.projections.site.plot_geometry import thin_points
 from papertape.projections.text.formats import gain
 from papertape.ui.rendering import tone
 
@@ -90,7 +90,7 @@ def all_courses(look: PageRequest, total: TotalView) -> EquityCurvesPicture:
     """The courses of all strategies and of their total."""
     views, most = look.views, course_points(look)
     return EquityCurvesPicture(
-        courses=courses(total, views.portfolio.equity.views(), most),
-        drawdowns=thinned(total.drawdowns, most),
+        courses=equity_curves(total, views.portfolio.equity.views(), most),
+        drawdowns=thin_points(total.drawdowns, most),
         marks=views.marks.views()[-MARKS_SHOWN_MAX:],
     )

@@ -14,10 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from markupsafe import Markup
 
 from papertape.events.facts import type_name
-from papertape.events.text import UNSAFE, printable
+from papertape.events.text import UNSAFE, replace_unsafe
 from papertape.projections.site import plot_geometry
 from papertape.projections.text import formats
-from papertape.projections.text.event_lines import words
+from papertape.projections.text.event_lines import event_line
 from papertape.projections.text.event_views import event_view
 from papertape.projections.text.reasons import reason_words
 
@@ -98,7 +98,7 @@ def environment() -> Environment:
 
 def _printable(value: Any) -> Any:
     """Return a value that is safe to show, without control characters and bidirectional overrides; HTML stays HTML."""
-    return type(value)(printable(value)) if isinstance(value, str) and UNSAFE.search(value) else value
+    return type(value)(replace_unsafe(value)) if isinstance(value, str) and UNSAFE.search(value) else value
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
@@ -195,7 +195,7 @@ def quantity(context: Context, value: float, symbol: str) -> str:
 @pass_context
 def in_words(context: Context, recorded: Recorded) -> EventLine:
     """An event as a line."""
-    return words(recorded, context["contracts"])
+    return event_line(recorded, context["contracts"])
 
 
 def tone(shown: float | str | None) -> str:

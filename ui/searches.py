@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from papertape.api.searching import run
+from papertape.api.searching import run_search
 from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, EventFilter, Search, SearchResult
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ class SearchCache:
             self._kept.popitem(last=False)
 
 
-async def newest(look: PageRequest, wanted: EventFilter, limit: int) -> SearchResult:
+async def newest_events(look: PageRequest, wanted: EventFilter, limit: int) -> SearchResult:
     """Return the newest matching events: new ones since the last search, then the known ones."""
     head, contracts, timeline = look.seq, look.views.contracts.by_symbol, look.site.timeline
     known = look.searches.known(wanted, look.views)
     if known is None or not known.to_seq <= head <= known.to_seq + SEARCHED_EVENTS_MAX:
-        found = await run(Search(wanted, contracts, 1, head, limit), timeline, SEARCH_S_MAX)
+        found = await run_search(Search(wanted, contracts, 1, head, limit), timeline, SEARCH_S_MAX)
     else:
-        fresh = await run(Search(wanted, contracts, known.to_seq + 1, head, limit), timeline)
+        fresh = await run_search(Search(wanted, contracts, known.to_seq + 1, head, limit), timeline)
         found = _joined(fresh, known, limit)
     look.searches.keep(wanted, found)
     return found

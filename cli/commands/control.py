@@ -16,7 +16,7 @@ Who = Annotated[str, typer.Option(help="Who decides it; without it the user of t
 StrategyOrAll = Annotated[str, typer.Argument(metavar="[STRATEGY]", help="Which strategy; all without it.")]
 
 
-def _who(given: str) -> str:
+def _resolve_owner(given: str) -> str:
     from papertape.cli.offline.send_command import owner
 
     return given or owner()
@@ -26,20 +26,20 @@ def pause(
     why: Why, strategy: StrategyOrAll = ALL, who: Who = "", db: DbOption = None, config: ConfigOption = None
 ) -> None:
     """Open nothing more with a strategy, or with all. Open positions go on."""
-    from papertape.cli.offline.send_command import give
+    from papertape.cli.offline.send_command import submit_command
     from papertape.events.commands import Pause
 
-    give(db, config, Pause(_who(who), why, strategy))
+    submit_command(db, config, Pause(_resolve_owner(who), why, strategy))
 
 
 def resume(
     why: Why, strategy: StrategyOrAll = ALL, who: Who = "", db: DbOption = None, config: ConfigOption = None
 ) -> None:
     """End a pause. A tripped kill switch stays tripped."""
-    from papertape.cli.offline.send_command import give
+    from papertape.cli.offline.send_command import submit_command
     from papertape.events.commands import Resume
 
-    give(db, config, Resume(_who(who), why, strategy))
+    submit_command(db, config, Resume(_resolve_owner(who), why, strategy))
 
 
 def close(
@@ -51,10 +51,10 @@ def close(
     config: ConfigOption = None,
 ) -> None:
     """Leave open positions at the next open: of a strategy, in a symbol, or all there are."""
-    from papertape.cli.offline.send_command import give
+    from papertape.cli.offline.send_command import submit_command
     from papertape.events.commands import Close
 
-    give(db, config, Close(_who(who), why, strategy, symbol))
+    submit_command(db, config, Close(_resolve_owner(who), why, strategy, symbol))
 
 
 def kill(
@@ -65,10 +65,10 @@ def kill(
     config: ConfigOption = None,
 ) -> None:
     """Trip a kill switch by hand: nothing is opened until a human resets it. Open positions go on."""
-    from papertape.cli.offline.send_command import give
+    from papertape.cli.offline.send_command import submit_command
     from papertape.events.commands import Kill
 
-    give(db, config, Kill(_who(who), why, scope))
+    submit_command(db, config, Kill(_resolve_owner(who), why, scope))
 
 
 def reset(
@@ -83,7 +83,7 @@ def reset(
 
     Session and day begin again from the equity as it stands.
     """
-    from papertape.cli.offline.send_command import give
+    from papertape.cli.offline.send_command import submit_command
     from papertape.events.commands import Reset
 
-    give(db, config, Reset(_who(who), why, scope, trip))
+    submit_command(db, config, Reset(_resolve_owner(who), why, scope, trip))

@@ -34,11 +34,11 @@ def log(
 
     The newest ones, oldest first; with --json one object a line.
     """
-    from papertape.cli.log_reader import opened
+    from papertape.cli.log_reader import open_log
     from papertape.cli.render.events import show_log
     from papertape.projections.site.event_query import EventFilter
 
-    with opened(db, config) as reader:
+    with open_log(db, config) as reader:
         wanted = EventFilter(frozenset(types or ()), symbol, strategy, everything)
         show_log(reader, wanted, from_seq=from_seq, limit=limit, follow=follow, as_json=as_json)
 
@@ -53,10 +53,10 @@ def why(
 
     Its causes back to the candle, with the readings and conditions of every decision.
     """
-    from papertape.cli.log_reader import opened
+    from papertape.cli.log_reader import open_log
     from papertape.cli.render.explanation import show_why
 
-    with opened(db, config) as reader:
+    with open_log(db, config) as reader:
         show_why(reader, seq, config, as_json=as_json)
 
 
@@ -65,10 +65,10 @@ def arena(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption 
 
     Measures of few trades are dim: they are counts, not verdicts.
     """
-    from papertape.cli.log_reader import opened
+    from papertape.cli.log_reader import open_log
     from papertape.cli.render.arena import show_arena
 
-    with opened(db, config) as reader:
+    with open_log(db, config) as reader:
         show_arena(reader, as_json=as_json)
 
 
@@ -87,7 +87,7 @@ def trades(
     as_json: JsonOption = False,
 ) -> None:
     """List the closed trades, newest first."""
-    from papertape.cli.log_reader import opened
+    from papertape.cli.log_reader import open_log
     from papertape.cli.render.trades import STDOUT, TradeListOptions, show_trades
 
     if csv is not None and csv != STDOUT:
@@ -95,16 +95,16 @@ def trades(
         from papertape.cli.offline.output_files import check_output, log_files
 
         check_output("--csv", csv, log_files(db or load_config(config).database))
-    with opened(db, config) as reader:
+    with open_log(db, config) as reader:
         show_trades(reader, TradeListOptions(strategy, symbol, limit), csv, as_json=as_json)
 
 
 def positions(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show open positions, pending orders and kill switches."""
-    from papertape.cli.log_reader import opened
+    from papertape.cli.log_reader import open_log
     from papertape.cli.render.positions import show_positions
 
-    with opened(db, config) as reader:
+    with open_log(db, config) as reader:
         show_positions(reader, as_json=as_json)
 
 
@@ -119,9 +119,9 @@ def compare(
     Seqs, starts and stops, and times of the machine do not count. Shows both arenas and the first decision that
     differs, with its causes and conditions. Ends with 1 when the logs differ.
     """
-    from papertape.cli.log_comparison import compared
+    from papertape.cli.log_comparison import compare_logs
 
-    found = compared(a, b, config)
+    found = compare_logs(a, b, config)
     if as_json:
         from papertape.cli.render.console import emit
 

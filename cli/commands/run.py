@@ -72,11 +72,11 @@ def up(
     why. SIGTERM and Ctrl-C end both within 2 seconds.
     """
     from papertape.cli.run_options import RunOptions  # noqa: PLC0415 - engines are slow to import.
-    from papertape.cli.service.up import keep  # noqa: PLC0415 - likewise.
+    from papertape.cli.service.up import run_supervised  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])
     asked = RunOptions(config, feed, *files, speed, db, until_end, seed, sets or [], new_log)
-    raise typer.Exit(keep(asked, host, port, compare, as_json=as_json))
+    raise typer.Exit(run_supervised(asked, host, port, compare, as_json=as_json))
 
 
 def backtest(

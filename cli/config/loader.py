@@ -28,7 +28,7 @@ from papertape.cli.config.sections import (
     TelegramSection,
 )
 from papertape.cli.config.toml_lines import TomlLocations, places
-from papertape.cli.config.validation import ConfigProblem, checked, error_of, moment_ms, unknown
+from papertape.cli.config.validation import ConfigProblem, error_of, moment_ms, unknown_key_text, validate_value
 from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.files.table_source import table_source
 from papertape.engine.feeds.sim.script import OUTAGE_EVERY_HOURS_MIN
@@ -158,7 +158,7 @@ def config_of(tree: Tree, path: Path | None, place: Callable[[ConfigProblem], st
         reason = str(error).removeprefix("strategies.folders: ")
         problem = ConfigProblem(("strategies", "folders"), f"= {value_text(_folders(tree))}: {reason}")
         raise error_of([problem], place) from error
-    whole = checked(tree, schema(strategies), (), problems)
+    whole = validate_value(tree, schema(strategies), (), problems)
     if not problems:
         problems += _misfits(whole, strategies)
     if problems:
@@ -210,7 +210,9 @@ def _unknown_names(enabled: Iterable[str], strategies: Mapping[str, Strategy]) -
         if name == ALL_STRATEGIES and len(names) > 1:
             yield ConfigProblem(path, f'= "{name}": must stand alone, or name the strategies', name)
         elif name != ALL_STRATEGIES and name not in strategies:
-            yield ConfigProblem(path, f'= "{name}" {unknown(name, [*strategies, ALL_STRATEGIES], "strategy")}', name)
+            yield ConfigProblem(
+                path, f'= "{name}" {unknown_key_text(name, [*strategies, ALL_STRATEGIES], "strategy")}', name
+            )
 
 
 def _watched(feed: Tree) -> list[str]:
@@ -228,15 +230,19 @@ def _unwatched(section: Tree, strategies: Mapping[str, Strategy], watched: list[
         for at, symbol in enumerate(said.get("only_symbols", ())):
             if symbol not in watched:
                 path = ("strategies", name, f"only_symbols[{at}]")
-                yield ConfigProblem(path, f'= "{symbol}" {unknown(symbol, watched, "symbol")}', symbol)
+                yield ConfigProblem(path, f'= "{symbol}" {unknown_key_text(symbol, watched, "symbol")}', symbol)
         for symbol in said.get("symbols", {}):
             if symbol not in watched:
-                yield ConfigProblem(("strategies", name, "symbols", symbol), unknown(symbol, watched, "symbol"))
+                yield ConfigProblem(
+                    ("strategies", name, "symbols", symbol), unknown_key_text(symbol, watched, "symbol")
+                )
 
 
 def _config(tree: Tree, strategies: Mapping[str, Strategy], file: str) -> Config:
     section = tree.get("strategies", {})
-    said = {name: _said(section[name], strategy) for name, strategy in strategies.items() if name in section}
+    said = {
+        name: _strategy_section(section[name], strategy) for name, strategy in strategies.items() if name in section
+    }
     by_name = {name: one for name, one in said.items() if one != StrategySection()}
     own = {key: section[key] for key in ("enabled", "folders") if key in section}
     sections = {key: value for key, value in tree.items() if key != "strategies"}
@@ -247,7 +253,7 @@ def _config(tree: Tree, strategies: Mapping[str, Strategy], file: str) -> Config
     )
 
 
-def _said(given: Tree, strategy: Strategy) -> StrategySection:
+def _strategy_section(given: Tree, strategy: Strategy) -> StrategySection:
     """What differs from the defaults; what is said of a symbol stands as it is."""
     given = dict(given)
     only, symbols, risk = tuple(given.pop("only_symbols", ())), given.pop("symbols", {}), given.pop("risk", {})

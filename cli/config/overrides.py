@@ -10,7 +10,7 @@ import msgspec
 from papertape.cli.config.loader import config_of, plain, schema, strategies_in
 from papertape.cli.config.schema import PLURAL, ConfigKey, ConfigTable, Node, range_text
 from papertape.cli.config.toml_lines import split_key
-from papertape.cli.config.validation import ConfigProblem, error_of, unknown
+from papertape.cli.config.validation import ConfigProblem, error_of, unknown_key_text
 from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 
 
-def applied(config: Config, sets: Sequence[str]) -> Config:
+def set_values(config: Config, sets: Sequence[str]) -> Config:
     """See `cli.config.sections.apply_sets`."""
     tree, file = _tree(config), Path(config.file) if config.file else None
     said: dict[TomlPath, str] = {}
@@ -56,14 +56,16 @@ def _resolved(path: tuple[str, ...], known: ConfigTable, where: str) -> tuple[tu
     if path[0] not in sections and isinstance(named, ConfigTable):
         names = [name for name, node in named.keys.items() if isinstance(node, ConfigTable)]
         if path[0] not in names:
-            raise error_of([ConfigProblem(path, unknown(path[0], [*sections, *names], "key"))], lambda _: where)
+            raise error_of(
+                [ConfigProblem(path, unknown_key_text(path[0], [*sections, *names], "key"))], lambda _: where
+            )
         full = ("strategies", *path)
     node: Node | None = known
     for depth, name in enumerate(full):
         table = node
         node = table.at(name) if isinstance(table, ConfigTable) else None
         if node is None:
-            text = unknown(name, table.keys, table.noun) if isinstance(table, ConfigTable) else "holds no keys"
+            text = unknown_key_text(name, table.keys, table.noun) if isinstance(table, ConfigTable) else "holds no keys"
             raise error_of([ConfigProblem(full[: depth + 1], text)], lambda _: where)
     if not isinstance(node, ConfigKey):
         raise error_of([ConfigProblem(full, "is a table, not a key")], lambda _: where)

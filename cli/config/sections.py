@@ -18,7 +18,7 @@ from papertape.cli.config.validation import moment_ms
 from papertape.engine.feeds.bitget.settings import DEFAULT_SYMBOLS, MINUTE_MS, REST_URL, WS_URL, BitgetSettings
 from papertape.engine.feeds.files import names
 from papertape.engine.feeds.files.feed import FileSettings
-from papertape.engine.feeds.files.table_source import moved
+from papertape.engine.feeds.files.table_source import rebase_path
 from papertape.engine.feeds.sim.market import KNOWN, OUTAGE_EVERY_HOURS
 from papertape.engine.feeds.sim.script import (
     OUTAGE_EVERY_HOURS_MAX,
@@ -290,9 +290,9 @@ def apply_sets(config: Config, sets: list[str] | tuple[str, ...]) -> Config:
 
     Raises UsageError for what is not KEY=VALUE, ConfigError for an unknown key or a bad value.
     """
-    from papertape.cli.config.overrides import applied  # noqa: PLC0415 - likewise.
+    from papertape.cli.config.overrides import set_values  # noqa: PLC0415 - likewise.
 
-    return applied(config, sets)
+    return set_values(config, sets)
 
 
 def strategies_of(config: Config) -> dict[str, Strategy]:
@@ -385,7 +385,7 @@ def bitget_settings(config: Config, warm_up_ms: int = 0) -> BitgetSettings:
 
 def _resolved(folder: Path, given: tuple[str, ...]) -> tuple[str, ...]:
     """`path` and `SYMBOL=path` with the path seen from the configuration's folder."""
-    return tuple(moved(one, folder) for one in given)
+    return tuple(rebase_path(one, folder) for one in given)
 
 
 def config_digest(config: Config) -> str:

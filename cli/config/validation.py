@@ -49,7 +49,7 @@ def error_of(problems: Iterable[ConfigProblem], place: Callable[[ConfigProblem],
     return ConfigError("\n".join([*lines[:PROBLEMS_MAX], *([f"... and {more} more"] if more > 0 else [])]))
 
 
-def checked(value: object, node: Node, path: Path, problems: list[ConfigProblem]) -> Any:
+def validate_value(value: object, node: Node, path: Path, problems: list[ConfigProblem]) -> Any:
     """The value in its plain form; what is wrong with it is added to `problems`."""
     if isinstance(node, ConfigTable):
         return _checked_table(value, node, path, problems)
@@ -59,7 +59,7 @@ def checked(value: object, node: Node, path: Path, problems: list[ConfigProblem]
     return plain
 
 
-def unknown(name: str, known: Iterable[str], noun: str) -> str:
+def unknown_key_text(name: str, known: Iterable[str], noun: str) -> str:
     """`is an unknown key; did you mean x? There are a, b, c`."""
     names = list(known)
     close = get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.6)
@@ -77,9 +77,9 @@ def _checked_table(value: object, table: ConfigTable, path: Path, problems: list
     for name, given in value.items():
         node = table.at(name)
         if node is None:
-            problems.append(ConfigProblem((*path, name), unknown(name, table.keys, table.noun)))
+            problems.append(ConfigProblem((*path, name), unknown_key_text(name, table.keys, table.noun)))
         else:
-            plain[name] = checked(given, node, (*path, name), problems)
+            plain[name] = validate_value(given, node, (*path, name), problems)
     return plain
 
 

@@ -14,7 +14,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from papertape.events.text import printable
+from papertape.events.text import replace_unsafe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,10 +117,10 @@ def whole_output() -> Iterator[None]:
 
 def say(text: str, stream: TextIO | None = None) -> None:
     """Write text to standard output or another stream, with unsafe characters replaced."""
-    (stream or sys.stdout).write(printable(text))
+    (stream or sys.stdout).write(replace_unsafe(text))
 
 
-def tell(text: str, stream: TextIO | None = None) -> None:
+def write_message(text: str, stream: TextIO | None = None) -> None:
     """Write and flush the text. Ignore a reader that has gone: the work continues regardless."""
     with suppress(OSError):
         say(text, stream)

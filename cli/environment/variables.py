@@ -12,7 +12,7 @@ from papertape.api.token import Token
 from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.events.errors import ConfigError
 from papertape.projections.telegram.secret import CHAT_VARIABLE as TELEGRAM_CHAT
-from papertape.projections.telegram.secret import FILE_SUFFIX, access, secret, variables_of
+from papertape.projections.telegram.secret import FILE_SUFFIX, read_access, secret, variables_of
 from papertape.projections.telegram.secret import TOKEN_VARIABLE as TELEGRAM_TOKEN
 from papertape.projections.watchdog.settings import heartbeat_s
 
@@ -40,7 +40,11 @@ def variable_problems(config: Config, environment: Mapping[str, str]) -> Iterato
     except ConfigError as error:
         yield str(error)
         return
-    checks = (lambda: access(variables), lambda: heartbeat_s(config.watchdog, variables), lambda: _web_token(variables))
+    checks = (
+        lambda: read_access(variables),
+        lambda: heartbeat_s(config.watchdog, variables),
+        lambda: _web_token(variables),
+    )
     for check in checks:
         try:
             check()

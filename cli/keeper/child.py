@@ -14,7 +14,7 @@ PAGE: Final = "PAPERTAPE_PAGE"
 PR_SET_PDEATHSIG: Final = 1
 
 
-def end_with_keeper() -> None:
+def exit_with_parent() -> None:
     """Ask the system for SIGTERM at the keeper's end; where there is no keeper, or no Linux, nothing is asked."""
     keeper = os.environ.get(KEEPER, "")
     if not keeper.isdecimal() or sys.platform != "linux":

@@ -24,7 +24,7 @@ from papertape.cli.keeper.restart_policy import (
     ProcessRun,
     RestartAfter,
     RestartPolicy,
-    how,
+    describe_exit,
 )
 from papertape.cli.keeper.status_board import BOARD_FD, SLOT, Slot, StatusBoard
 from papertape.projections.telegram.secret import redact
@@ -130,7 +130,7 @@ class ProcessSupervisor:
                 self._board.write(kept.program.slot, "")
                 kept.pulse.begin()
                 try:
-                    kept.pid = _spawned(kept.program, self._board.descriptor)
+                    kept.pid = _spawn(kept.program, self._board.descriptor)
                 except OSError as error:  # No memory, no process left, or Python itself is on a missing mount.
                     self._board.write(kept.program.slot, f"could not be started: {error.strerror}")
                     self._decide(kept, NOT_STARTED)
@@ -156,13 +156,13 @@ class ProcessSupervisor:
         due_s = [kept.due_s - now_s for kept in both if kept.due_s is not None]
         looks_s = [kept.pulse.look_s for kept in both if kept.pid is not None]
         seconds = max(0.0, min([*due_s, *looks_s, self._notify.look_s]))
-        return any(number in STOP_SIGNALS for number in _taken(coming, seconds))
+        return any(number in STOP_SIGNALS for number in _receive_signals(coming, seconds))
 
     # ------------------------------------------------------------ ends
 
     def _reap(self) -> None:
         """Take note of whoever has ended; strangers too, whose parents are gone."""
-        while (found := _reaped()) is not None:
+        while (found := _reap_child()) is not None:
             pid, code = found
             for kept in (self._engine, self._web):
                 if kept.pid == pid:
@@ -197,7 +197,7 @@ class ProcessSupervisor:
     def _how(self, kept: SupervisedProcess) -> str:
         """Describe how a process ended, with its last words."""
         words = redact(" ".join(self._board.read(kept.program.slot).split()))[:WORDS_CHARS_MAX]
-        return how(kept.code) + (f": {words}" if words else "")
+        return describe_exit(kept.code) + (f": {words}" if words else "")
 
     def _tell_end(self, kept: SupervisedProcess, verdict: PermanentStop) -> str:
         """Report a permanent end that has a reason, and return the reported text."""
@@ -220,7 +220,7 @@ class ProcessSupervisor:
             if (left_s := ends_s - time.monotonic()) <= 0.0:
                 self._kill_all()
                 left_s = KILLED_S_MAX
-            _taken(coming, left_s)
+            _receive_signals(coming, left_s)
             self._reap()
 
     def _kill_all(self) -> None:
@@ -236,7 +236,7 @@ def _pause(again: RestartAfter) -> str:
     return f"{pause} ({again.note})" if again.note else pause
 
 
-def _spawned(program: Program, board_fd: int) -> int:
+def _spawn(program: Program, board_fd: int) -> int:
     """Start a program as leader of a process group, without stdin; return its pid. Raise OSError."""
     actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = []
     if program.inherits is not None:
@@ -257,7 +257,7 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
 
 
-def _reaped() -> tuple[int, int] | None:
+def _reap_child() -> tuple[int, int] | None:
     """A child that has ended, with its exit code; None where none has."""
     try:
         pid, status = os.waitpid(-1, os.WNOHANG)
@@ -266,7 +266,7 @@ def _reaped() -> tuple[int, int] | None:
     return (pid, os.waitstatus_to_exitcode(status)) if pid else None
 
 
-def _taken(coming: socket.socket, seconds: float) -> bytes:
+def _receive_signals(coming: socket.socket, seconds: float) -> bytes:
     """The numbers of the signals that came, after at most so many seconds."""
     ready, _, _ = select.select([coming], [], [], seconds)
     return coming.recv(SIGNALS_READ_MAX) if ready else b""
@@ -282,7 +282,7 @@ def _signals() -> Iterator[socket.socket]:
     heard = [one for one in STOP_SIGNALS if one is not signal.SIGHUP or signal.getsignal(one) is not signal.SIG_IGN]
     # The socket comes first: a signal whose handler was there before it would be lost, and nobody would ever end.
     before = signal.set_wakeup_fd(noted.fileno(), warn_on_full_buffer=False)
-    handlers = {number: signal.signal(number, _noted) for number in (*heard, signal.SIGCHLD)}
+    handlers = {number: signal.signal(number, _ignore_signal) for number in (*heard, signal.SIGCHLD)}
     try:
         yield coming
     finally:
@@ -293,5 +293,5 @@ def _signals() -> Iterator[socket.socket]:
         noted.close()
 
 
-def _noted(number: int, frame: object) -> None:
+def _ignore_signal(number: int, frame: object) -> None:
     """The number arrives on the socket; nothing else is to be done."""

@@ -115,7 +115,7 @@ class RestartPolicy:
         return len(self._kills_s) == KILLS_MAX and life.ended_s - self._kills_s[0] < KILLS_WINDOW_S
 
 
-def how(code: int) -> str:
+def describe_exit(code: int) -> str:
     """How a process ended, in words."""
     if code >= 0:
         return f"ended with {code}"

@@ -13,7 +13,7 @@ from papertape.cli.config.sections import load_config, strategies_of
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.offline.backtest_trades import open_path, write_trades
 from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_log
-from papertape.cli.progress import counting
+from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit
 from papertape.cli.service.log_admission import ANOTHER, admit_log
 from papertape.cli.wiring import check_period, file_feed, make_runners, report_files, warn, with_files
@@ -164,7 +164,7 @@ def _run(config: Config, asked: BacktestOptions) -> tuple[Backtest, FileFeed]:
     strategies = strategies_of(config)
     base_ms = next(iter(feed.candles.values())).timeframe_ms
     runners = make_runners(config, strategies, base_ms, warn)
-    with counting("backtest", sum(len(table.open_time_ms) for table in feed.candles.values())) as progress:
+    with progress_bar("backtest", sum(len(table.open_time_ms) for table in feed.candles.values())) as progress:
         result = run_backtest(feed, strategies, runners, asked.engine, start_ms, end_ms, progress, asked.after_trip)
     return result, feed
 
@@ -231,5 +231,5 @@ def _write(result: Backtest, path: Path, config: Config) -> None:
     """Write the run as a log that every other verb can open."""
     from papertape.cli.offline.backtest_log import write_log  # noqa: PLC0415 - only when it is asked for
 
-    with counting("writing the log", result.facts.total) as on_progress, whole_log(path) as half:
+    with progress_bar("writing the log", result.facts.total) as on_progress, whole_log(path) as half:
         run_tasks(lambda: write_log(result, half, config, on_progress))

@@ -10,20 +10,20 @@ from papertape.cli.config.sections import load_config, strategies_of
 from papertape.cli.environment.streams import say
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.offline.send_command import owner
-from papertape.cli.progress import counting
+from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit
 from papertape.cli.wiring import warn
 from papertape.engine.backup import KEEP_MAX, make_backup
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.startup import snapshot_store
-from papertape.events.beside import beside, real_path
+from papertape.events.beside import real_path, sibling_path
 from papertape.events.copying import Placed, put_back
 from papertape.events.cursors import SqliteCursors, stored_positions
 from papertape.events.errors import LogNewer, UsageError
 from papertape.events.facts import EpochBegan
 from papertape.events.log import Entry, Head
 from papertape.events.sqlite_log import SqliteEventLog
-from papertape.projections.telegram.delivery_queues import stepped_back
+from papertape.projections.telegram.delivery_queues import rewind_positions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def back_up(db: Path | None, config: Path | None, to: Path | None, keep: int | N
     if not 1 <= kept <= KEEP_MAX:
         raise UsageError(f"--keep {kept}: must be 1 to {KEEP_MAX}")
     folder = to or real_path(path).parent / loaded.backup.folder
-    with counting("proving the copy", 0) as on_progress:
+    with progress_bar("proving the copy", 0) as on_progress:
         made = make_backup(
             path, folder, kept, strategies_of(loaded), snapshot_store(path, warn), SystemClock().now_ms(), on_progress
         )
@@ -84,7 +84,7 @@ def restore(
     def amend(staged: Path, head: Head) -> Head:
         """The cursors as they were by then, and the word of a new epoch, are there with the log itself."""
         nonlocal epoch_seq
-        _set_cursors(_cursors(staged), stepped_back(positions, head.seq))
+        _set_cursors(_cursors(staged), rewind_positions(positions, head.seq))
         if not new_epoch or not there.known_seq:
             return head
         fact = EpochBegan(clock.now_ms(), head.seq, head.hash.hex(), there.known_seq, who or owner(), why)
@@ -106,7 +106,7 @@ def restore(
 
 
 def _cursors(db: Path) -> Path:
-    return beside(db, CURSORS_SUFFIX)
+    return sibling_path(db, CURSORS_SUFFIX)
 
 
 def _set_cursors(path: Path, positions: dict[str, int]) -> None:

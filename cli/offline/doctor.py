@@ -20,7 +20,7 @@ from rich.text import Text
 from papertape.cli.config.sections import FILE_NAME, bitget_settings, load_config
 from papertape.cli.environment.variables import network_problems, variable_problems
 from papertape.cli.log_finder import MARKS, Finding, Level
-from papertape.cli.log_reader import backwards, database, progress
+from papertape.cli.log_reader import database_path, progress, read_backwards
 from papertape.cli.offline.doctor_alerts import alerts
 from papertape.cli.render.config import problem_of
 from papertape.cli.render.console import emit, fields_of, stdout
@@ -90,7 +90,7 @@ def examine(
     yield from _environment(config, sets)
     yield from _page(config, sets)
     try:
-        path = database(db, config)
+        path = database_path(db, config)
     except ConfigError:
         yield Finding("warn", "log", "not looked at: the configuration does not say where it is", "give --db FILE")
         yield _clock(0)
@@ -220,7 +220,7 @@ def _log(path: Path, *, full: bool) -> Iterator[Finding]:
         yield _chain(reader, head.seq, full=full)
         yield _read_back(path, head.seq)
         yield _refused(reader, head.seq)
-        newest = next(backwards(reader, head.seq), None)
+        newest = next(read_backwards(reader, head.seq), None)
         yield _clock(newest.recorded_at_ms if newest else 0)
         yield from _snapshots(snapshot_store(path, _unheard).folder, head.seq, reader.hash_at)
 

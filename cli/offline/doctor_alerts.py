@@ -11,7 +11,7 @@ from papertape.cli.service.engine_client import EngineClient
 from papertape.events.cursors import stored_positions
 from papertape.events.errors import ConfigError, LogError
 from papertape.projections.telegram.address import CURSOR, moved_words
-from papertape.projections.telegram.secret import access, variables_of
+from papertape.projections.telegram.secret import read_access, variables_of
 from papertape.projections.text.formats import duration
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _delivery(engine: EngineStatus) -> Finding:
 def _remembered_move(db: Path, folder: Path) -> int:
     """Return the configured chat's new id that an engine stored; 0 if the chat has not moved."""
     try:
-        found = access(variables_of(os.environ, folder / ".env"))
+        found = read_access(variables_of(os.environ, folder / ".env"))
         positions = stored_positions(db.with_name(f"{db.name}.cursors"))
     except (ConfigError, LogError):
         return 0  # The engine refuses an invalid variable by name when it starts.

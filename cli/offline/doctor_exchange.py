@@ -54,7 +54,7 @@ async def _look(settings: BitgetSettings) -> ExchangeCheckResult:
     refusals = RefusalLog()
     rest = BitgetRest(settings, clock, refusals)
     try:
-        await _ask(rest, clock, settings, seen)
+        await _fetch_exchange(rest, clock, settings, seen)
     except ExchangeError as error:
         seen.rest_fault = str(error)
     finally:
@@ -63,7 +63,9 @@ async def _look(settings: BitgetSettings) -> ExchangeCheckResult:
     return seen
 
 
-async def _ask(rest: BitgetRest, clock: ScaledClock, settings: BitgetSettings, seen: ExchangeCheckResult) -> None:
+async def _fetch_exchange(
+    rest: BitgetRest, clock: ScaledClock, settings: BitgetSettings, seen: ExchangeCheckResult
+) -> None:
     """The time and the contracts."""
     before_ms = clock.now_ms()
     await rest.server_time_ms()

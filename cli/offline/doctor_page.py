@@ -9,7 +9,7 @@ from papertape.api.hosts import is_loopback
 from papertape.api.token import TOKEN_VARIABLE
 from papertape.cli.config.sections import load_config
 from papertape.cli.log_finder import Finding
-from papertape.cli.page_token import entrance, web_variables
+from papertape.cli.page_token import resolve_access, web_variables
 from papertape.events.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def page(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
     host, port = loaded.web.host, loaded.web.port
     where = f"{host}, port {port}"
     try:
-        found = entrance(web_variables(os.environ, loaded.folder), host)
+        found = resolve_access(web_variables(os.environ, loaded.folder), host)
     except ConfigError as error:
         yield Finding("fail", "page", f"{where}: {error}", "give it a token, or let it listen on 127.0.0.1")
         return

@@ -18,7 +18,7 @@ from papertape.cli.arguments import moment_ms
 from papertape.cli.config.sections import SYMBOL_PATTERN, bitget_settings, load_config
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.environment.variables import prepare_network
-from papertape.cli.progress import counting
+from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit
 from papertape.cli.wiring import warn
 from papertape.engine.feeds.bitget.settings import BITGET, BitgetSettings
@@ -109,7 +109,7 @@ def _bar(job: DownloadJob, *, quiet: bool) -> AbstractContextManager[Callable[[i
 
 @contextmanager
 def _percents(what: str) -> Iterator[Callable[[int, int], None]]:
-    with counting(what, 100) as told:
+    with progress_bar(what, 100) as told:
         yield lambda done_ms, of_ms: told(100 * done_ms // max(1, of_ms))
 
 

@@ -10,7 +10,7 @@ from papertape.cli.config.sections import load_config
 from papertape.cli.environment.streams import say
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.offline.portable_files import format_of, read_rows, write_rows
-from papertape.cli.progress import counting
+from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit
 from papertape.cli.service.log_admission import ANOTHER, admit_log
 from papertape.events.codec import CODEC
@@ -18,7 +18,7 @@ from papertape.events.copying import copy_log
 from papertape.events.errors import LogNewer, PortableDamaged, UsageError
 from papertape.events.head_file import HeadFile
 from papertape.events.log import Entry, Head
-from papertape.events.portable import commits_of, event_of, rows_of
+from papertape.events.portable import decode_event, encode_rows, group_commits
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ def export(
         last = head if to_seq is None else to_seq
         if not 1 <= from_seq <= last <= head:
             raise UsageError(f"--from {from_seq} --to {last}: the log holds the events 1 to {head}")
-        with counting("exporting", last) as on_progress:
-            commits = _told(_until(reader.commits(from_seq - 1), last), on_progress)
-            write_rows(out, rows_of(commits, CODEC, redact=redact), form)
+        with progress_bar("exporting", last) as on_progress:
+            commits = _count_events(_until(reader.commits(from_seq - 1), last), on_progress)
+            write_rows(out, encode_rows(commits, CODEC, redact=redact), form)
     if as_json:
         emit({"path": out, "from_seq": from_seq, "to_seq": last, "redacted": redact})
     else:
@@ -67,7 +67,7 @@ def _until(commits: Iterable[Commit], seq: int) -> Iterator[Commit]:
         yield commit
 
 
-def _told(commits: Iterable[Commit], on_progress: Callable[[int], None]) -> Iterator[Commit]:
+def _count_events(commits: Iterable[Commit], on_progress: Callable[[int], None]) -> Iterator[Commit]:
     told = 0
     for commit in commits:
         yield commit
@@ -87,7 +87,7 @@ def import_file(file: Path, db: Path | None, config: Path | None, asked: str | N
     half = path.with_name(f".{path.name}.importing")
     try:
         _remove(half)
-        head = run_tasks(lambda: _imported(half, commits_of(read_rows(file, form))))
+        head = run_tasks(lambda: _imported(half, group_commits(read_rows(file, form))))
         copy_log(half, path)
         HeadFile(path, head).close()
     finally:
@@ -105,7 +105,7 @@ async def _imported(half: Path, commits: Iterable[list[Row]]) -> Head:
     try:
         for rows in commits:
             at_ms = rows[0].recorded_at_ms
-            head = await log.append(log.head.seq, [Entry(event_of(row), row.cause) for row in rows])
+            head = await log.append(log.head.seq, [Entry(decode_event(row), row.cause) for row in rows])
             if rows[-1].hash and rows[-1].hash != head.hash.hex():
                 raise PortableDamaged(f"the events {rows[0].seq} to {rows[-1].seq} are not those that were exported")
         return log.head

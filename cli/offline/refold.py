@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from papertape.cli.config.sections import load_config, strategies_of
 from papertape.cli.environment.streams import say
-from papertape.cli.progress import counting
+from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit
 from papertape.engine.recovery import recover
-from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.engine.reducer.snapshot_codec import state_digest
 from papertape.events.errors import LogDiffers, UsageError
 from papertape.events.sqlite_log import SqliteLogReader
 
@@ -42,8 +42,8 @@ def refold(db: Path | None, config: Path | None, expect: str, seq: int | None, *
         until = head if seq is None else seq
         if not 1 <= until <= head:
             raise UsageError(f"--to {until}: the log holds the events 1 to {head}")
-        with counting("folding", until) as on_progress:
-            digest = world_digest(recover(reader, None, strategies_of(loaded), until, on_progress).world)
+        with progress_bar("folding", until) as on_progress:
+            digest = state_digest(recover(reader, None, strategies_of(loaded), until, on_progress).world)
         found = RefoldReport(until, digest, expect, digest == expect, reader.old_tags() if digest != expect else {})
     if as_json:
         emit(found)

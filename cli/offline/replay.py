@@ -11,11 +11,11 @@ from msgspec import Struct
 from papertape.cli.arguments import moment_ms
 from papertape.cli.config.sections import load_config, strategies_of
 from papertape.cli.environment.streams import say
-from papertape.cli.progress import counting
+from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit
 from papertape.cli.wiring import warn
 from papertape.engine.recovery import RecoveredState, recover
-from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.engine.reducer.snapshot_codec import state_digest
 from papertape.engine.startup import snapshot_store
 from papertape.events.errors import UsageError
 from papertape.events.sqlite_log import SqliteLogReader
@@ -60,7 +60,7 @@ def show(
         seq = _as_of(reader, to, None if at is None else moment_ms(at, "--at"))
         store = None if from_start else snapshot_store(path, warn)
         found = _recover(loaded, reader, store, seq)
-        digest = world_digest(found.world)
+        digest = state_digest(found.world)
         if only_digest:
             say(f"{digest}\n")
             return
@@ -77,7 +77,7 @@ def show(
 
 def _recover(config: Config, reader: SqliteLogReader, store: SnapshotStore | None, seq: int) -> RecoveredState:
     """The world at `seq`, with a bar where somebody looks."""
-    with counting("replaying", seq) as on_progress:
+    with progress_bar("replaying", seq) as on_progress:
         return recover(reader, store, strategies_of(config), seq, on_progress)
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 
 from papertape.cli.config.sections import load_config, strategies_of
 from papertape.cli.environment.streams import say
-from papertape.cli.progress import counting
+from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit
 from papertape.cli.wiring import warn
 from papertape.engine.startup import snapshot_store
@@ -27,7 +27,7 @@ def prove(db: Path | None, config: Path | None, *, as_json: bool) -> None:
     loaded = load_config(config)
     path = db or loaded.database
     started = time.perf_counter()
-    with closing(SqliteLogReader(path)) as reader, counting("verifying", reader.head().seq) as on_progress:
+    with closing(SqliteLogReader(path)) as reader, progress_bar("verifying", reader.head().seq) as on_progress:
         reader.verify_tail()
         found = verify(reader, snapshot_store(path, warn), strategies_of(loaded), on_progress)
     seconds = time.perf_counter() - started

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from papertape.cli.log_reader import folded
+from papertape.cli.log_reader import fold_log
 from papertape.cli.render.console import (
     NOTHING,
     QUIET,
@@ -40,7 +40,7 @@ SPARKLINE_COLUMNS = 16
 def show_arena(reader: SqliteLogReader, *, as_json: bool) -> None:
     """Show the arena as it stands at the head of the log."""
     portfolio, trades = Portfolio(), Trades()
-    head = folded(reader, [portfolio, trades])
+    head = fold_log(reader, [portfolio, trades])
     rows = Arena(portfolio, trades).rows()
     if as_json:
         emit([fields_of(row) for row in rows])

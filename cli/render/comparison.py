@@ -112,7 +112,7 @@ def _tree(letter: str, found: Comparison, difference: DecisionDifference) -> Tre
     )
     decided = difference.kind in ("other", f"only_{letter.lower()}")
     if decided and mine is not None:
-        root = Tree(_told(f"{letter}  ", mine, HEADLINE), guide_style=QUIET)
+        root = Tree(_event_text(f"{letter}  ", mine, HEADLINE), guide_style=QUIET)
     else:
         root = Tree(Text(f"{letter}  {_silence(letter, mine, difference, extent)}"), guide_style=QUIET)
     _add_reasons(root, reasons)
@@ -130,14 +130,14 @@ def _silence(letter: str, following: DescribedEvent | None, difference: Decision
 def _add_reasons(root: Tree, reasons: DecisionReasons) -> None:
     at = root
     for cause in reasons.causes:
-        at = at.add(_told("", cause, ""))
+        at = at.add(_event_text("", cause, ""))
     for condition in reasons.conditions:
         root.add(condition_line(condition))
     for hold in reasons.holds:
         root.add(Text(f"held back: {hold}"))
 
 
-def _told(before: str, told: DescribedEvent, style: str) -> Text:
+def _event_text(before: str, told: DescribedEvent, style: str) -> Text:
     return Text.assemble(before, (f"seq {told.seq:,}  {utc(told.at_ms)}  ", QUIET), (told.text, style))
 
 

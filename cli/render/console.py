@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from papertape.cli.render.event_json import json_line
-from papertape.events.text import UNSAFE, printable
+from papertape.events.text import UNSAFE, replace_unsafe
 from papertape.projections.text.formats import gain, gain_percent
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class SafeConsole(Console):
         """Render with each unsafe character replaced."""
         for segment in super().render(renderable, options):
             unsafe = not segment.control and UNSAFE.search(segment.text)
-            yield Segment(printable(segment.text), segment.style) if unsafe else segment
+            yield Segment(replace_unsafe(segment.text), segment.style) if unsafe else segment
 
 
 def stdout() -> Console:
@@ -93,7 +93,7 @@ class Column(Struct, frozen=True):
         return min(widest, WRAPPED_COLUMNS) if self.wraps else widest
 
 
-def fitted(columns: Sequence[Column], width: int) -> tuple[list[Column], list[str]]:
+def fit_columns(columns: Sequence[Column], width: int) -> tuple[list[Column], list[str]]:
     """The columns that fit, and the titles of those that do not."""
     kept: set[int] = set()
     left = width
@@ -108,7 +108,7 @@ def fitted(columns: Sequence[Column], width: int) -> tuple[list[Column], list[st
 
 def table(columns: Sequence[Column], console: Console, title: str = "") -> tuple[Table, str]:
     """A table of the columns that fit, and a sentence on those that do not."""
-    kept, left_out = fitted(columns, console.width)
+    kept, left_out = fit_columns(columns, console.width)
     made = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,

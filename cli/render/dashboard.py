@@ -22,7 +22,7 @@ from papertape.projections.folds.contracts import Contracts
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.host import Cursor, Projection, follow
-from papertape.projections.text.event_lines import EventLine, interesting, words
+from papertape.projections.text.event_lines import EventLine, event_line, is_notable
 from papertape.projections.text.formats import gain, gain_percent, money, utc
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class RecentEvents:
 
     def apply(self, recorded: Recorded) -> None:
         """Take one event."""
-        if interesting(recorded.event):
-            self.lines.append((recorded, words(recorded, self._contracts.by_symbol)))
+        if is_notable(recorded.event):
+            self.lines.append((recorded, event_line(recorded, self._contracts.by_symbol)))
 
 
 class EventRate:

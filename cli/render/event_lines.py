@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from papertape.cli.render.event_json import json_fields, json_line
 from papertape.cli.wiring import warn
 from papertape.events.facts import ContractListed
-from papertape.events.text import printable
+from papertape.events.text import replace_unsafe
 from papertape.projections.host import FOLLOW_EVENTS_MAX, Cursor, fold
-from papertape.projections.text.event_lines import interesting, words
+from papertape.projections.text.event_lines import event_line, is_notable
 from papertape.projections.text.formats import utc
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class EventLineFold:
             self.contracts[event.symbol] = event
         if self.as_json:
             self._lines.append(json_line(json_fields(recorded)))
-        elif interesting(event):
-            line = words(recorded, self.contracts)
-            self._lines.append(printable(f"{recorded.seq:>9}  {utc(event.at_ms)}  {line.icon} {line.text}\n"))
+        elif is_notable(event):
+            line = event_line(recorded, self.contracts)
+            self._lines.append(replace_unsafe(f"{recorded.seq:>9}  {utc(event.at_ms)}  {line.icon} {line.text}\n"))
 
     def taken(self) -> str:
         """The lines since this was asked last."""
@@ -88,7 +88,7 @@ def _settle(written: asyncio.Future[None], failure: OSError | None) -> None:
         written.set_exception(failure)
 
 
-async def tell(running: Engine, as_json: bool) -> None:
+async def print_events(running: Engine, as_json: bool) -> None:
     """Follow the log from where this start began, line by line."""
     before = {event.symbol: event for event in running.loop.world.listed}
     lines, out = EventLineFold(before, as_json), Pipe(sys.stdout.fileno())

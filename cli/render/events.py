@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from papertape.cli.log_reader import backwards, check_names, contracts_of, forwards, known
+from papertape.cli.log_reader import check_names, contracts_of, read_backwards, read_forwards, require_known
 from papertape.cli.render.console import QUIET, STYLES, emit, notes, stdout
 from papertape.cli.render.event_json import json_fields
 from papertape.events.facts import EVENT_TYPES, type_name
 from papertape.projections.site.event_query import EventFilter
-from papertape.projections.text.event_lines import words
+from papertape.projections.text.event_lines import event_line
 from papertape.projections.text.formats import utc
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ def show_log(
 ) -> None:
     """Show events, and go on with new ones when following. Raises UsageError for an unknown name."""
     for kind in sorted(wanted.types):
-        known(kind, map(type_name, EVENT_TYPES), "event type")
+        require_known(kind, map(type_name, EVENT_TYPES), "event type")
     check_names(reader, wanted.symbol, wanted.strategy)
     head = reader.head()
-    found = _found(reader, wanted, from_seq, 0 if follow and from_seq else limit, head)
+    found = _read_matching(reader, wanted, from_seq, 0 if follow and from_seq else limit, head)
     writer = _Json() if as_json else _Lines(contracts_of(reader, found), len(f"{head.seq:,}"))
     writer.write(found)
     if follow:
@@ -46,13 +46,13 @@ def show_log(
         notes(stdout(), [_nothing(wanted, head.seq)])
 
 
-def _found(
+def _read_matching(
     reader: SqliteLogReader, wanted: EventFilter, from_seq: int | None, limit: int, head: Head
 ) -> list[Recorded]:
     """What there is already, oldest first: the newest, or those from a seq on."""
     if from_seq is None:
-        return list(islice(filter(wanted.takes, backwards(reader, head.seq)), limit))[::-1]
-    return list(islice(filter(wanted.takes, forwards(reader, from_seq - 1, head)), limit))
+        return list(islice(filter(wanted.takes, read_backwards(reader, head.seq)), limit))[::-1]
+    return list(islice(filter(wanted.takes, read_forwards(reader, from_seq - 1, head)), limit))
 
 
 def _nothing(wanted: EventFilter, head_seq: int) -> str:
@@ -111,7 +111,7 @@ class _Lines:
             self._console.print(grid)
 
     def _cells(self, recorded: Recorded) -> tuple[Text, Text, Text]:
-        said = words(recorded, self._contracts.by_symbol)
+        said = event_line(recorded, self._contracts.by_symbol)
         style = STYLES[said.kind]
         seq = Text(f"{recorded.seq:,}".rjust(self._seq_width), style=QUIET)
         return seq, Text(utc(recorded.event.at_ms), style=QUIET), Text(f"{said.icon} {said.text}", style=style)

@@ -9,13 +9,13 @@ from rich.text import Text
 from rich.tree import Tree
 
 from papertape.cli.explainer import Explainer, Explanation
-from papertape.cli.log_reader import backwards, contracts_of
+from papertape.cli.log_reader import contracts_of, read_backwards
 from papertape.cli.render.console import BAD, GOOD, HEADLINE, QUIET, emit, notes, stdout
 from papertape.cli.render.event_json import json_fields
 from papertape.events.errors import UsageError
 from papertape.events.facts import Closing, KillSwitchTripped, PositionOpened
 from papertape.projections.text.causes import CauseChain, CauseLink
-from papertape.projections.text.causes import why as chain_of
+from papertape.projections.text.causes import cause_chain as chain_of
 from papertape.projections.text.formats import duration, money, percent, signed, utc
 from papertape.projections.text.reasons import loss_percent
 
@@ -64,7 +64,7 @@ def _origin(reader: SqliteLogReader, chain: CauseChain, contracts: Contracts) ->
     event = chain.links[0].recorded.event
     if not isinstance(event, Closing):
         return None
-    for recorded in backwards(reader, chain.links[0].recorded.seq - 1):
+    for recorded in read_backwards(reader, chain.links[0].recorded.seq - 1):
         entry = recorded.event
         if not isinstance(entry, PositionOpened) or (entry.strategy, entry.symbol) != (event.strategy, event.symbol):
             continue

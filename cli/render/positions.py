@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from papertape.cli.log_reader import folded
+from papertape.cli.log_reader import fold_log
 from papertape.cli.render.console import (
     BAD,
     DOUBT,
@@ -44,7 +44,7 @@ _SIDES = {"long": "▲ long", "short": "▼ short"}
 def show_positions(reader: SqliteLogReader, *, as_json: bool) -> None:
     """Show what stands at the head of the log."""
     portfolio, contracts = Portfolio(), Contracts()
-    folded(reader, [portfolio, contracts])
+    fold_log(reader, [portfolio, contracts])
     view = portfolio.view()
     if as_json:
         emit(fields_of(view))

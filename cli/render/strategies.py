@@ -9,7 +9,7 @@ from rich.text import Text
 
 from papertape.cli.config.schema import ConfigKey, number_text, range_text, table_of
 from papertape.cli.config.sections import enabled_names, load_config, strategies_of
-from papertape.cli.log_reader import known
+from papertape.cli.log_reader import require_known
 from papertape.cli.render.console import HEADLINE, Column, emit, notes, plain, stdout, table
 from papertape.engine.kernel.strategy import TIMEFRAME_NAMES, Strategy
 from papertape.projections.site.ports import StrategyView
@@ -25,7 +25,7 @@ def show_strategies(name: str | None, config: Path | None, *, as_json: bool) -> 
     """List all strategies, or show one. Raises UsageError for an unknown name, ConfigError."""
     configured = load_config(config)
     there = strategies_of(configured)
-    known(name, there, "strategy")
+    require_known(name, there, "strategy")
     chosen = list(there.values()) if name is None else [there[name]]
     console = stdout()
     if as_json:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from rich.text import Text
 
 from papertape.cli.commands.inspect import TABLE_TRADES
-from papertape.cli.log_reader import KnownNames, folded
+from papertape.cli.log_reader import KnownNames, fold_log
 from papertape.cli.offline.output_files import whole_file
 from papertape.cli.render.console import (
     Column,
@@ -56,7 +56,7 @@ class TradeListOptions(Struct, frozen=True):
 def show_trades(reader: SqliteLogReader, chosen: TradeListOptions, csv: Path | None, *, as_json: bool) -> None:
     """Show or write the trades. Raises UsageError for an unknown name, and for a file that cannot be written."""
     trades, names, contracts = Trades(), KnownNames(), Contracts()
-    head = folded(reader, [trades, names, contracts])
+    head = fold_log(reader, [trades, names, contracts])
     names.check(chosen.symbol, chosen.strategy)
     found = trades.closed(chosen.strategy, chosen.symbol)
     if csv is not None:

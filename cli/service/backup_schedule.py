@@ -7,7 +7,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from papertape.cli.keeper.restart_policy import how
+from papertape.cli.keeper.restart_policy import describe_exit
 from papertape.engine.backup import newest_backup, remove_leftovers
 from papertape.engine.programs import own_command, own_environment
 from papertape.projections.watchdog.watchdog import closed_within
@@ -108,7 +108,7 @@ class BackupSchedule:
             return "" if self._is_made() else "the command succeeded, but made no new backup"
         assert process.returncode is not None
         words = said.decode(errors="replace").strip()[-WORDS_CHARS_MAX:]
-        return f"it {how(process.returncode)}" + (f": {words}" if words else "")
+        return f"it {describe_exit(process.returncode)}" + (f": {words}" if words else "")
 
     def _is_made(self) -> bool:
         """Return whether the newest backup is recent enough."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from papertape.cli.service.page_inspector import conditions_view
-from papertape.engine.inspect.entry_conditions import EntryConditions, conditions
+from papertape.engine.inspect.entry_conditions import EntryConditions, entry_conditions
 from papertape.engine.inspect.state_history import StateHistory
-from papertape.events.beside import beside
+from papertape.events.beside import sibling_path
 from papertape.events.log_thread import LogThread
 from papertape.events.snapshots import SnapshotStore
 
@@ -31,20 +31,20 @@ class ChatConditions:
 
     def __init__(self, db: Path, open_reader: Callable[[], LogReader], strategies: Mapping[str, Strategy]) -> None:
         self._thread = LogThread(open_reader)
-        snapshots = SnapshotStore(beside(db, ".snapshots"), lambda _: None, only_looks=True)
+        snapshots = SnapshotStore(sibling_path(db, ".snapshots"), lambda _: None, only_looks=True)
         self._past = StateHistory(self._thread, strategies, snapshots)
 
     async def __call__(self, seq: int, symbol: str) -> tuple[ConditionsView, ...]:
         """Both sides of every strategy that trades a symbol. Raises what `StateHistory.look` raises."""
 
-        def ask(world: EngineState) -> list[tuple[str, EntryConditions]]:
+        def read_conditions(world: EngineState) -> list[tuple[str, EntryConditions]]:
             index = world.symbols.get(symbol)
             if index is None:
                 return []  # It is configured and not listed yet.
             names = [runner.strategy.name for runner in world.runners if runner.active[index]]
-            return [(name, one) for name in names for one in conditions(world, name, symbol)]
+            return [(name, one) for name in names for one in entry_conditions(world, name, symbol)]
 
-        found = await self._past.look(seq, ask)
+        found = await self._past.look(seq, read_conditions)
         return tuple(conditions_view(_untold(one), name, symbol, seq) for name, one in found)
 
     def close(self) -> None:

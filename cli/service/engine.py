@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 from papertape.cli.config.sections import bitget_settings, file_settings
 from papertape.cli.environment.tasks import leave_within, run_tasks
 from papertape.cli.environment.variables import check_variables, prepare_network
-from papertape.cli.run_options import RunOptions, configured, is_attended, logs_folder
-from papertape.cli.service.engine_status import saying
+from papertape.cli.run_options import RunOptions, config_with_options, is_attended, logs_folder
+from papertape.cli.service.engine_status import make_status_report
 from papertape.cli.service.log_admission import admit_log, note_log, refuse_vanished
 from papertape.cli.service.log_files import ROOT, TOLD, logs
-from papertape.cli.service.log_handover import after_leaver
+from papertape.cli.service.log_handover import wait_for_log
 from papertape.cli.wiring import make_engine_settings, make_feed, report_files, warn
 from papertape.engine.control_socket import ControlServer
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.process_health import ProcessHealthProbe
-from papertape.engine.startup import Engine, engine
+from papertape.engine.startup import Engine, open_engine
 from papertape.engine.task_supervisor import supervise
 from papertape.events.beside import real_path
 from papertape.events.errors import ConfigError, PapertapeError
@@ -47,7 +47,7 @@ callback of a weak reference, as every import runs one: who takes over the signa
 
 def start(asked: RunOptions, *, as_json: bool) -> None:
     """Run the engine until the market ends or a signal comes."""
-    config = configured(asked)
+    config = config_with_options(asked)
     db = asked.db or config.database
     check_variables(config, os.environ)
     refuse_vanished(db)
@@ -89,9 +89,9 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
     symbols = () if contracts else config.feed.bitget.symbols
     async with AsyncExitStack() as stack:
         made = partial(
-            engine, settings, contracts, clock, warn, symbols, lambda world: refuse_foreign(world, feed.name, db)
+            open_engine, settings, contracts, clock, warn, symbols, lambda world: refuse_foreign(world, feed.name, db)
         )
-        running = await after_leaver(db, lambda: stack.enter_async_context(made()))
+        running = await wait_for_log(db, lambda: stack.enter_async_context(made()))
         up(running)
         note_log(db)
         stop = _stop_on_signals(running)
@@ -116,7 +116,9 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
 def _door(running: Engine, config: Config, db: Path, attended: EngineServices | None) -> ControlServer:
     """Where commands come in and the status goes out."""
     signs = ProcessHealthProbe(real_path(db).parent, running.loop.latencies) if attended is None else attended.signs
-    return ControlServer(db, running.desk, warn, saying(running, signs, attended), may_crash=config.feed.kind == "sim")
+    return ControlServer(
+        db, running.desk, warn, make_status_report(running, signs, attended), may_crash=config.feed.kind == "sim"
+    )
 
 
 def refuse_foreign(world: EngineState, feed: str, db: Path) -> None:
@@ -145,14 +147,14 @@ def _stop_on_signals(running: Engine) -> asyncio.Event:
     """SIGTERM and SIGINT ask the loop to stop."""
     stop = asyncio.Event()
 
-    def ask() -> None:
+    def request_stop() -> None:
         stop.set()
         running.loop.stop()
 
     for number in STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, ask)
+        asyncio.get_running_loop().add_signal_handler(number, request_stop)
     if _early_signals:
-        ask()
+        request_stop()
     return stop
 
 
@@ -162,6 +164,6 @@ def _view(running: Engine, config: Config, as_json: bool) -> Awaitable[None]:
         from papertape.cli.render.dashboard import watch  # noqa: PLC0415 - rich is imported only for a terminal
 
         return watch(running, config)
-    from papertape.cli.render.event_lines import tell  # noqa: PLC0415 - likewise
+    from papertape.cli.render.event_lines import print_events  # noqa: PLC0415 - likewise
 
-    return tell(running, as_json)
+    return print_events(running, as_json)

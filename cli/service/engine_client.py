@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from papertape.engine.control_socket import EngineNotRunning, ask_crash, ask_status, send
-from papertape.engine.startup_progress import replaying
+from papertape.engine.control_socket import EngineNotRunning, request_crash, request_status, send_command
+from papertape.engine.startup_progress import read_progress
 from papertape.projections.site.ports import EngineStatus
 
 if TYPE_CHECKING:
@@ -40,18 +40,18 @@ class EngineClient:
 
     async def submit(self, command: Command) -> Accepted:
         """See `projections.site.ports.EnginePort.submit`."""
-        return await send(self._db, command)
+        return await send_command(self._db, command)
 
     async def crash(self) -> None:
         """See `projections.site.ports.EnginePort.crash`. Raises NoEngine where none runs."""
         try:
-            await ask_crash(self._db)
+            await request_crash(self._db)
         finally:
             self._known_until_s = -1.0
 
     async def _asked(self) -> EngineStatus | None:
         try:
-            said = await ask_status(self._db)
+            said = await request_status(self._db)
             return self._starting() if said is None else msgspec.convert(said, EngineStatus)
         except EngineNotRunning:
             return self._starting()
@@ -60,7 +60,7 @@ class EngineClient:
 
     def _starting(self) -> EngineStatus | None:
         """What is known of an engine whose door is not open yet."""
-        found = replaying(self._db)
+        found = read_progress(self._db)
         if found is None:
             return None
         return EngineStatus(

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import asdict
 
-from papertape.cli.explainer import explaining
+from papertape.cli.explainer import make_explainer
 from papertape.cli.service.backup_schedule import BackupSchedule, backup_command
 from papertape.cli.service.chat_conditions import ChatConditions
 from papertape.cli.service.event_journal import journal
 from papertape.cli.service.owner_channel import FileChannel, OwnerChannel, TelegramChannel, file_of_alerts, ping
-from papertape.cli.service.unlogged_messages import UnloggedMessages, told_path
+from papertape.cli.service.unlogged_messages import UnloggedMessages, unlogged_path
 from papertape.cli.wiring import warn
 from papertape.engine.backup import Backup, newest_backup
 from papertape.engine.feeds.bitget.settings import BITGET
@@ -39,12 +39,12 @@ from papertape.projections.site.views import Views
 from papertape.projections.telegram.address import ChatAddress
 from papertape.projections.telegram.file_notifier import FileNotifier
 from papertape.projections.telegram.rate_limit import MessageRateLimiter
-from papertape.projections.telegram.secret import access, redact, variables_of
+from papertape.projections.telegram.secret import read_access, redact, variables_of
 from papertape.projections.text.formats import utc
 from papertape.projections.watchdog.checks import AnomalyKind, ProcessMeasurements
 from papertape.projections.watchdog.heartbeat import HeartbeatSender
 from papertape.projections.watchdog.settings import heartbeat_s
-from papertape.projections.watchdog.watchdog import OUTSIDE_ERRORS, watchdog
+from papertape.projections.watchdog.watchdog import OUTSIDE_ERRORS, make_watchdog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -81,7 +81,7 @@ class EngineServices:
         self._heart: HeartbeatSender | None = None
         self._bot: Bot | None = None
         self._telling: OwnerChannel | None = None
-        self._told = UnloggedMessages(told_path(self._db), warn)
+        self._told = UnloggedMessages(unlogged_path(self._db), warn)
         self.signs = ProcessHealthProbe(self._db.parent, running.loop.latencies, self._lag)
         self._backing = self._scheduled_backups()
 
@@ -124,7 +124,7 @@ class EngineServices:
         self._lag.start()
         self._stack.callback(self._lag.stop)
         timeframes_ms, settings = self._timeframes_ms(), self._config.watchdog
-        self._dog = dog = watchdog(
+        self._dog = dog = make_watchdog(
             self._reader(),
             self._running.bus,
             self._running.clock,
@@ -135,7 +135,7 @@ class EngineServices:
             settings,
             self._keeping("watchdog", (timeframes_ms, settings)),
         )
-        found = access(self._variables)
+        found = read_access(self._variables)
         made: dict[str, Callable[[], Awaitable[None]]] = {"watchdog": dog.run}
         if found is None:
             self._without_telegram()
@@ -239,7 +239,7 @@ class EngineServices:
                 dog=lambda: dog.view,
                 delivery=self._notifier.statistics,
                 conditions=conditions,
-                explain=explaining(strategies),
+                explain=make_explainer(strategies),
                 health=self._health,
             ),
             views=Views(self._timeframes_ms()),

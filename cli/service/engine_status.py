@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from papertape.engine.startup import Engine
 
 
-def saying(
+def make_status_report(
     running: Engine, signs: ProcessHealthProbe, attended: EngineServices | None
 ) -> Callable[[], Awaitable[dict[str, object]]]:
     """Says the status whenever it is asked. Without companions nobody watches: then there is no dog and no alert."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from papertape.cli.service.log_files import ROOT
 from papertape.events.facts import ContractListed
 from papertape.projections.host import Cursor, follow
-from papertape.projections.text.event_lines import interesting, words
+from papertape.projections.text.event_lines import event_line, is_notable
 
 if TYPE_CHECKING:
     from papertape.engine.startup import Engine
@@ -28,8 +28,8 @@ class EventJournal:
         event = recorded.event
         if isinstance(event, ContractListed):
             self._contracts[event.symbol] = event
-        if interesting(event) and self._logger.isEnabledFor(logging.INFO):
-            self._logger.info("%s", words(recorded, self._contracts).text, extra={"seq": recorded.seq})
+        if is_notable(event) and self._logger.isEnabledFor(logging.INFO):
+            self._logger.info("%s", event_line(recorded, self._contracts).text, extra={"seq": recorded.seq})
 
 
 async def journal(running: Engine) -> None:

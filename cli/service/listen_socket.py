@@ -18,7 +18,7 @@ HANDED: Final = "PAPERTAPE_LISTEN_FD"
 PORT_MAX: Final = 65_535
 
 
-def listener(host: str, port: int) -> socket.socket:
+def open_listener(host: str, port: int) -> socket.socket:
     """A socket that listens there, or the one handed over; port 0 is any free one.
 
     Raises UsageError for a port that there is not, AddressTaken for an address that cannot be had now.

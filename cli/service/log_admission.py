@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from papertape.cli.keeper.status_board import own_board
 from papertape.cli.wiring import warn
 from papertape.engine.ports.clock import SystemClock
-from papertape.engine.remains import refuse_remains, set_remains_aside
+from papertape.engine.remains import reject_leftovers, set_remains_aside
 from papertape.events.beside import real_path
 from papertape.events.errors import LogGone
 
@@ -28,7 +28,7 @@ def admit_log(db: Path, config: Config, *, new_log: bool = False, way_on: str = 
         for aside in set_remains_aside(db, folder, SystemClock().now_ms()):
             warn(f"the remains of another log were moved to {aside}")
         return
-    refuse_remains(db, folder, way_on)
+    reject_leftovers(db, folder, way_on)
 
 
 def refuse_vanished(db: Path) -> None:

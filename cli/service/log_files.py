@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from papertape.events.text import printable
+from papertape.events.text import replace_unsafe
 from papertape.projections.telegram.secret import Redaction
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class JsonFormatter(logging.Formatter):
             time=datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             level=record.levelname.lower(),
             logger=record.name,
-            message=printable(record.getMessage()),
+            message=replace_unsafe(record.getMessage()),
             seq=getattr(record, "seq", 0),
             trace=record.exc_text or "",
         )
@@ -87,7 +87,7 @@ class PlainFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         trace = f"\n{record.exc_text}" if record.exc_text else ""
-        return printable(f"{record.levelname.lower()}: {record.getMessage()}{trace}")
+        return replace_unsafe(f"{record.levelname.lower()}: {record.getMessage()}{trace}")
 
 
 class StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]

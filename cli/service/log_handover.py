@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from papertape.cli.keeper.status_board import KEEPER
 from papertape.cli.wiring import warn
-from papertape.engine.control_socket import EngineNotRunning, ask_status
+from papertape.engine.control_socket import EngineNotRunning, request_status
 from papertape.events.errors import LogHeld
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ LEAVES_S_MAX: Final = 15.0
 LOOK_EVERY_S: Final = 0.1
 
 
-async def after_leaver(db: Path, take: Callable[[], Awaitable[T]], leaves_s_max: float = LEAVES_S_MAX) -> T:
+async def wait_for_log(db: Path, take: Callable[[], Awaitable[T]], leaves_s_max: float = LEAVES_S_MAX) -> T:
     """Take a log; where an engine that answers no more holds it, once that one has left.
 
     Only who has a keeper waits: a person is told at once. Raises LogHeld where the other engine stays.
@@ -36,7 +36,7 @@ async def after_leaver(db: Path, take: Callable[[], Awaitable[T]], leaves_s_max:
         try:
             return await take()
         except LogHeld:
-            if KEEPER not in os.environ or loop.time() > ends_s or await _stays(db):
+            if KEEPER not in os.environ or loop.time() > ends_s or await _is_held(db):
                 raise
         if not said:
             said = True
@@ -44,10 +44,10 @@ async def after_leaver(db: Path, take: Callable[[], Awaitable[T]], leaves_s_max:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _stays(db: Path) -> bool:
+async def _is_held(db: Path) -> bool:
     """Whether an engine answers at the door and means to go on; one that leaves says so, or has shut its door."""
     try:
-        said = await ask_status(db)
+        said = await request_status(db)
     except EngineNotRunning:
         return False
     return said is not None and not said.get("ending")

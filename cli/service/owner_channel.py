@@ -100,11 +100,11 @@ def file_of_alerts(path: Path, stack: AsyncExitStack) -> Callable[[str], None]:
 
     logger = logging.getLogger(LOGGER)
 
-    def tell(line: str) -> None:
+    def write_line(line: str) -> None:
         logger.info("%s", line)
         handler.handle(logging.makeLogRecord({"msg": line, "levelno": logging.INFO, "levelname": "INFO"}))
 
-    return tell
+    return write_line
 
 
 async def ping(url: str) -> None:

@@ -21,21 +21,21 @@ from papertape.api.hosts import AllowedHosts
 from papertape.api.server import CONNECTIONS_MAX, serve
 from papertape.api.streams import Streams
 from papertape.cli.config.sections import config_digest, load_config, strategies_of
-from papertape.cli.environment.streams import tell
+from papertape.cli.environment.streams import write_message
 from papertape.cli.environment.tasks import leave_within, run_tasks
 from papertape.cli.keeper.status_board import KEEPER, own_board
-from papertape.cli.page_token import PageAccess, entrance, web_variables
+from papertape.cli.page_token import PageAccess, resolve_access, web_variables
 from papertape.cli.render.config import summary
 from papertape.cli.render.strategies import strategy_views
 from papertape.cli.run_options import logs_folder
 from papertape.cli.service.engine_client import EngineClient
 from papertape.cli.service.gc_freeze import GcFreeze
-from papertape.cli.service.listen_socket import listener, url_of
+from papertape.cli.service.listen_socket import open_listener, url_of
 from papertape.cli.service.log_files import ROOT, logs
 from papertape.cli.service.page_comparison import LogComparer
 from papertape.cli.service.page_inspector import LogInspector
 from papertape.cli.service.page_timeline import timeline_of
-from papertape.cli.service.unlogged_messages import UnloggedMessages, told_path
+from papertape.cli.service.unlogged_messages import UnloggedMessages, unlogged_path
 from papertape.cli.wiring import warn
 from papertape.engine.task_supervisor import supervise
 from papertape.events.errors import LogMissing
@@ -93,8 +93,8 @@ def show(
     if other is not None and not other.exists():
         raise LogMissing(f"there is no log at {other}")
     _allow_connections()
-    with listener(host or loaded.web.host, loaded.web.port if port is None else port) as listening:
-        found = entrance(web_variables(os.environ, loaded.folder), listening.getsockname()[0])
+    with open_listener(host or loaded.web.host, loaded.web.port if port is None else port) as listening:
+        found = resolve_access(web_variables(os.environ, loaded.folder), listening.getsockname()[0])
         _say(f"papertape: {url_of(listening)}")
         if found.made:
             _say(f"commands need this token: {found.made}")
@@ -115,7 +115,7 @@ def _allow_connections() -> None:
 
 def _say(text: str) -> None:
     """Tell the owner. A reader who left is no fault."""
-    tell(f"{text}\n")
+    write_message(f"{text}\n")
 
 
 async def _served(serving: PageServerSettings) -> None:
@@ -136,7 +136,7 @@ async def _served(serving: PageServerSettings) -> None:
     timeline = timeline_of(db, timeframes_ms, config.alerts, warn)
     with closing(timeline), closing(LogInspector(db, strategies, timeline)) as inspector:
         engine, views = EngineClient(db), strategy_views(strategies)
-        told = UnloggedMessages(told_path(db))
+        told = UnloggedMessages(unlogged_path(db))
         said = site_settings(config, db, given=serving.config_given)
         board = own_board(os.environ)
         outage = (lambda: "") if board is None else (lambda: board.read("outage"))

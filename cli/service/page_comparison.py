@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from papertape.cli.log_comparison import compared
+from papertape.cli.log_comparison import compare_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ class LogComparer:
     def __init__(
         self, db_a: Path, db_b: Path, config: Path | None, clock_s: Callable[[], float] = time.monotonic
     ) -> None:
-        self._work = partial(compared, db_a, db_b, config)
+        self._work = partial(compare_logs, db_a, db_b, config)
         self._clock_s = clock_s
         self._turn = asyncio.Lock()
         self._known: Comparison | None = None

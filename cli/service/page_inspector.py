@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec.structs import asdict, replace
 
-from papertape.cli.explainer import condition_views, explaining
+from papertape.cli.explainer import condition_views, make_explainer
 from papertape.engine.inspect.chart_reader import ChartReader
-from papertape.engine.inspect.entry_conditions import EntryConditions, conditions
+from papertape.engine.inspect.entry_conditions import EntryConditions, entry_conditions
 from papertape.engine.inspect.state_history import StateHistory
-from papertape.engine.reducer.snapshot_codec import world_digest
-from papertape.events.beside import beside
+from papertape.engine.reducer.snapshot_codec import state_digest
+from papertape.events.beside import sibling_path
 from papertape.events.errors import LogBusy, LogReplaced, PapertapeError, UsageError
 from papertape.events.log_thread import LogThread
 from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteLogReader
-from papertape.projections.site.last_evaluation import held_at_last_look
+from papertape.projections.site.last_evaluation import last_hold_reasons
 from papertape.projections.site.ports import (
     CandleView,
     ChartView,
@@ -27,7 +27,7 @@ from papertape.projections.site.ports import (
     ReadinessView,
     SettlementView,
 )
-from papertape.projections.text.causes import explained, why
+from papertape.projections.text.causes import cause_chain, explain_chain
 from papertape.projections.text.reasons import hold_words
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class _InspectedLog:
     def __init__(self, db: Path, strategies: Mapping[str, Strategy]) -> None:
         self.file = _identity(db)
         self.thread = LogThread(lambda: SqliteLogReader(db))
-        snapshots = SnapshotStore(beside(db, ".snapshots"), lambda _: None, only_looks=True)
+        snapshots = SnapshotStore(sibling_path(db, ".snapshots"), lambda _: None, only_looks=True)
         self.past, self.charts = StateHistory(self.thread, strategies, snapshots), ChartReader(self.thread)
 
 
@@ -93,12 +93,12 @@ class LogInspector:
 
     async def conditions(self, seq: int, strategy: str, symbols: Sequence[str]) -> tuple[ConditionsView, ...]:
         """See `projections.site.ports.Inspector.conditions`."""
-        found = await self._look(seq, lambda world: [(one, conditions(world, strategy, one)) for one in symbols])
+        found = await self._look(seq, lambda world: [(one, entry_conditions(world, strategy, one)) for one in symbols])
         views = self._timeline.views
         then = views if views.seq == seq else await self._timeline.as_of(seq)
         shown = [conditions_view(side, strategy, symbol, seq) for symbol, sides in found for side in sides]
         return tuple(
-            replace(one, holds=one.holds + held_at_last_look(then, strategy, one.symbol, one.side)) for one in shown
+            replace(one, holds=one.holds + last_hold_reasons(then, strategy, one.symbol, one.side)) for one in shown
         )
 
     async def chart(
@@ -116,13 +116,13 @@ class LogInspector:
 
     async def digest(self, seq: int) -> str:
         """See `projections.site.ports.Inspector.digest`."""
-        return await self._look(seq, world_digest)
+        return await self._look(seq, state_digest)
 
     async def why(self, seq: int) -> CauseChain:
         """See `projections.site.ports.Inspector.why`."""
         chain = await self._now().thread.run(partial(_chain, seq, self._contracts()))
         await self._timeline.wait_beyond(seq - 1)  # What was configured up to there is known then.
-        return explained(chain, self._timeline.views.in_force, explaining(self._strategies))
+        return explain_chain(chain, self._timeline.views.in_force, make_explainer(self._strategies))
 
     def close(self) -> None:
         """Let go of the log. Closing twice is harmless."""
@@ -168,7 +168,7 @@ def _chain(seq: int, contracts: Contracts, reader: LogReader) -> CauseChain:
             raise UsageError(f"there is no event {at:,}: the log ends at {reader.head().seq:,}")
         return found[0]
 
-    return why(seq, lookup, contracts)
+    return cause_chain(seq, lookup, contracts)
 
 
 # ---------------------------------------------------------------- the engine's Structs as those of the pages

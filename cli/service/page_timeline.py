@@ -6,12 +6,12 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from papertape.events.beside import beside
+from papertape.events.beside import sibling_path
 from papertape.events.errors import LogError
 from papertape.events.log_thread import LogThread
 from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteLogReader
-from papertape.events.tail import tail_of
+from papertape.events.tail import make_tail
 from papertape.projections.persistence.fold_store import FoldStore
 from papertape.projections.site.timeline import LogTimeline
 from papertape.projections.site.views import Views
@@ -49,8 +49,8 @@ def timeline_of(
     lies in a folder beside the log.
     """
     given = dict(timeframes_ms)
-    store = SnapshotStore(beside(db, ".folds") / KEPT_FOLDER, warn)
+    store = SnapshotStore(sibling_path(db, ".folds") / KEPT_FOLDER, warn)
     keeping = FoldStore(store, _Hashes(db), lambda: int(time.time() * 1_000.0), warn, (given, settings))
     return LogTimeline(
-        lambda: (tail_of(db), LogThread(lambda: SqliteLogReader(db))), lambda: Views(dict(given), settings), keeping
+        lambda: (make_tail(db), LogThread(lambda: SqliteLogReader(db))), lambda: Views(dict(given), settings), keeping
     )

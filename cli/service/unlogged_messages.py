@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from papertape.events.beside import beside
+from papertape.events.beside import sibling_path
 from papertape.events.durable import write_durably
 from papertape.projections.site.messages import UnloggedContents
 
@@ -22,9 +22,9 @@ FILE_BYTES_MAX: Final = 1_000_000
 NOTHING: Final = UnloggedContents()
 
 
-def told_path(db: Path) -> Path:
+def unlogged_path(db: Path) -> Path:
     """Where it stands."""
-    return beside(db, SUFFIX)
+    return sibling_path(db, SUFFIX)
 
 
 class UnloggedMessages:

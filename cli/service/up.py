@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from papertape.cli.environment.streams import tell
+from papertape.cli.environment.streams import write_message
 from papertape.cli.environment.variables import check_variables
 from papertape.cli.keeper.child import PAGE
 from papertape.cli.keeper.hang_detector import HangDetector
 from papertape.cli.keeper.process_supervisor import INHERITED_FD, ProcessSupervisor, Program
 from papertape.cli.keeper.status_board import KEEPER, new_board
 from papertape.cli.keeper.systemd import VARIABLES, SystemdNotifier
-from papertape.cli.page_token import SESSION_VARIABLE, entrance, web_variables
-from papertape.cli.run_options import RunOptions, configured, logs_folder
-from papertape.cli.service.listen_socket import HANDED, listener, url_of
+from papertape.cli.page_token import SESSION_VARIABLE, resolve_access, web_variables
+from papertape.cli.run_options import RunOptions, config_with_options, logs_folder
+from papertape.cli.service.listen_socket import HANDED, open_listener, url_of
 from papertape.cli.service.log_admission import admit_log
 from papertape.cli.service.log_files import ROOT as LOGGER
 from papertape.cli.service.log_files import TOLD, logs
@@ -37,19 +37,21 @@ KEEPER_LOGGER: Final = f"{LOGGER}.keeper"
 DOOR_S_MAX: Final = 1.0
 
 
-def keep(asked: RunOptions, host: str | None, port: int | None, other: Path | None = None, *, as_json: bool) -> int:
+def run_supervised(
+    asked: RunOptions, host: str | None, port: int | None, other: Path | None = None, *, as_json: bool
+) -> int:
     """Run both until the engine's work is done or a signal comes; the exit code. `other` is a log the page compares.
 
     Raises ConfigError, UsageError and LogMissing for what cannot be, before anything is started.
     """
-    config = configured(asked)
+    config = config_with_options(asked)
     if other is not None and not other.exists():
         raise LogMissing(f"there is no log at {other}")
     check_variables(config, os.environ)
     admit_log(asked.db or config.database, config, new_log=asked.new_log)
     host = config.web.host if host is None else host
-    entered = entrance(web_variables(os.environ, config.folder), host)
-    with listener(host, config.web.port if port is None else port) as listening:
+    entered = resolve_access(web_variables(os.environ, config.folder), host)
+    with open_listener(host, config.web.port if port is None else port) as listening:
         url, made = url_of(listening), entered.made
         page = url + (f"  commands need this token: {made}" if made else "")
         _say(f"papertape: {url}", as_json=as_json)
@@ -83,14 +85,14 @@ def _teller(config: Config, *, as_json: bool) -> Callable[[str], None]:
     """Tells the owner, and the log files: as an object on stderr where that is how everything is said."""
     logger = logging.getLogger(KEEPER_LOGGER)
 
-    def tell(text: str) -> None:
+    def report_line(text: str) -> None:
         if config.logs.format == "json":
             logger.warning(text)
         else:
             _say(f"papertape: {text}", as_json=as_json)
             logger.warning(text, extra=TOLD)
 
-    return tell
+    return report_line
 
 
 def _trades(door: Path) -> bool:
@@ -127,7 +129,7 @@ def _serves(listening: socket.socket) -> bool:
 def _say(text: str, *, as_json: bool) -> None:
     """Tell the owner; stdout belongs to the events where they are objects. A reader who left is no fault."""
     stream = sys.stderr if as_json else sys.stdout
-    tell(f"{text}\n", stream)
+    write_message(f"{text}\n", stream)
 
 
 def run_arguments(asked: RunOptions, *, as_json: bool) -> list[str]:

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING, Final
 
-from papertape.cli.environment.streams import tell
+from papertape.cli.environment.streams import write_message
 from papertape.cli.environment.tasks import run_tasks
 from papertape.engine.feeds.bitget.settings import DEFAULT_SYMBOLS
 from papertape.engine.feeds.files.feed import FileFeed, FileSettings
@@ -80,7 +80,7 @@ async def _serve(twin: BitgetTwin, speed: float) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         async with twin:
-            tell(
+            write_message(
                 f"bitget stand-in at {twin.rest_url} and {twin.ws_url}: papertape run --feed bitget --speed {speed:g} "
                 f"--set feed.bitget.rest_url={twin.rest_url} --set feed.bitget.ws_url={twin.ws_url}\n"
             )

@@ -12,7 +12,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
-from papertape.cli.environment.streams import tell
+from papertape.cli.environment.streams import write_message
 from papertape.cli.environment.tasks import run_tasks
 from papertape.engine.ports.clock import SystemClock
 from papertape.events.errors import UsageError
@@ -86,4 +86,4 @@ def _typed(twin: TelegramTwin, line: str) -> None:
 
 
 def _say(line: str) -> None:
-    tell(f"{line}\n")
+    write_message(f"{line}\n")

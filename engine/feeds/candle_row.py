@@ -35,7 +35,7 @@ class CandleRow(Struct, frozen=True, array_like=True):
     volume: float
 
 
-def number(text: object) -> float | RefusalReason:
+def parse_number(text: object) -> float | RefusalReason:
     """A finite number from text. Python would also take nan, 1_000 and blanks."""
     if not isinstance(text, str):
         return RefusalReason.WRONG_SHAPE
@@ -66,14 +66,14 @@ def candle_row(fields: Sequence[object], timeframe_ms: int) -> CandleRow | Refus
         return RefusalReason.OFF_GRID
     values: list[float] = []
     for field in fields[1:CANDLE_FIELDS_MIN]:
-        value = number(field)
+        value = parse_number(field)
         if isinstance(value, RefusalReason):
             return value
         values.append(value)
-    return implausible(values) or CandleRow(open_time_ms, *values)
+    return find_implausible(values) or CandleRow(open_time_ms, *values)
 
 
-def implausible(values: Sequence[float]) -> RefusalReason | None:
+def find_implausible(values: Sequence[float]) -> RefusalReason | None:
     """What cannot be true of open, high, low, close and volume, all finite."""
     open_, high, low, close, volume = values
     if min(open_, high, low, close) <= 0.0:
@@ -87,6 +87,6 @@ def implausible(values: Sequence[float]) -> RefusalReason | None:
     return RefusalReason.INCONSISTENT if high < max(open_, close) or low > min(open_, close) else None
 
 
-def jumps(price_usdt: float, known_usdt: float) -> bool:
+def is_price_jump(price_usdt: float, known_usdt: float) -> bool:
     """Whether a price lies absurdly far from the last known one; 0 is none known."""
     return known_usdt > 0.0 and not (known_usdt / JUMP_FACTOR_MAX <= price_usdt <= known_usdt * JUMP_FACTOR_MAX)

@@ -33,7 +33,7 @@ def market_now_ms(anchor: FeedConnected, wall_ms: int) -> int:
     return anchor.at_ms + int(max(0, wall_ms - anchor.wall_at_ms) * anchor.speed)
 
 
-async def serve(feed: str, steps: Iterable[PlaybackStep], clock: Clock) -> AsyncIterator[list[FeedFact]]:
+async def play_back(feed: str, steps: Iterable[PlaybackStep], clock: Clock) -> AsyncIterator[list[FeedFact]]:
     """Batches of the steps' facts, each when its time has come, with the connections announced.
 
     At speed 0 batches are filled up over many steps; at a pace a batch is a step, and steps that

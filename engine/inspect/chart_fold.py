@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.indicators import RSI_READY_ROW, VWAP_READY_ROW
-from papertape.engine.kernel.series import watch_candle, watch_series
+from papertape.engine.kernel.series import observe_candle, observe_series
 from papertape.engine.kernel.state import HISTORY_BARS_MAX, Bar, Fact, Market, Series
 from papertape.engine.kernel.strategy import TIMEFRAMES_MS
 from papertape.engine.reducer.state import GAP_RESET_MS
@@ -83,10 +83,10 @@ class ChartFold:
         opened_ms = event.open_time_ms
         prices = (event.open, event.high, event.low, event.close)
         fact = Fact(CANDLE, 0, event.timing, opened_ms, event.at_ms, *prices, event.volume)
-        watch_candle(market, fact, ())
+        observe_candle(market, fact, ())
         if market.reset == 1:
             self._warm_up = 0  # Nothing from before counts any more, also for a series that began earlier.
-        watch_series(series, self._bars, fact, market.reset)
+        observe_series(series, self._bars, fact, market.reset)
         if series.end_ms != self._end_ms:
             self._end_ms, self._late = series.end_ms, False
         self._late = self._late or event.timing is Timing.LATE

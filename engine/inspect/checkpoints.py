@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
-from papertape.engine.inspect.state_chunks import parts_of, world_of
+from papertape.engine.inspect.state_chunks import join_state, split_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,14 +77,14 @@ class StateCheckpoints:
     def world(self, seq: int, strategies: Mapping[str, Strategy]) -> EngineState:
         """The world of the place at an event."""
         at = bisect_right(self._kept, seq, key=lambda one: one.seq)
-        return world_of([partial(zlib.decompress, part.packed) for part in self._kept[at - 1].parts], strategies)
+        return join_state([partial(zlib.decompress, part.packed) for part in self._kept[at - 1].parts], strategies)
 
     def pass_by(self, seq: int, world: EngineState) -> None:
         """Keep the world where no place is near before it."""
         if seq - self.before(seq) < self.distance_events:
             return
         at = bisect_right(self._kept, seq, key=lambda one: one.seq)
-        self._kept.insert(at, _StateCheckpoint(seq, tuple(map(self._part, parts_of(world)))))
+        self._kept.insert(at, _StateCheckpoint(seq, tuple(map(self._part, split_state(world)))))
         while len(self._kept) > self._count_max or (len(self._kept) > 1 and self.total_bytes > self._bytes_max):
             self._thin()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from papertape.engine.kernel.codes import CORRELATION, ENTRY, LONG, MAX_POSITIONS, NO_ORDER, REASON_NAMES, SHORT
-from papertape.engine.kernel.sizing import crowding
+from papertape.engine.kernel.sizing import exposure_refusal
 from papertape.engine.kernel.strategy import Condition
 from papertape.events.errors import UsageError
 
@@ -59,7 +59,7 @@ class EntryConditions(Struct, frozen=True):
     holds: tuple[EntryBlocker, ...]
 
 
-def conditions(world: EngineState, strategy: str, symbol: str) -> tuple[EntryConditions, EntryConditions]:
+def entry_conditions(world: EngineState, strategy: str, symbol: str) -> tuple[EntryConditions, EntryConditions]:
     """An entry long and one short, as they stand. Raises UsageError for a strategy or a symbol that there is not."""
     runner, index = _runner(world, strategy), world.symbols.get(symbol)
     if index is None:
@@ -163,5 +163,5 @@ def _holds(world: EngineState, runner: Runner, index: int, side: int) -> list[En
 
 def _crowded(world: EngineState, runner: Runner, index: int, side: int) -> list[EntryBlocker]:
     """The limit on positions that would refuse an entry on this side."""
-    reason = crowding(side, index, runner.desks, world.contracts, runner.rules)
+    reason = exposure_refusal(side, index, runner.desks, world.contracts, runner.rules)
     return [EntryBlocker(REASON_NAMES[reason])] if reason in (MAX_POSITIONS, CORRELATION) else []

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import msgspec
 
 from papertape.engine.kernel.state import HISTORY_BARS_MAX, READINGS_MAX, Bar, OpenInterest
-from papertape.engine.reducer.snapshot_codec import SavedState, restored, saved_without_rings
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.snapshot_codec import SavedState, restore_state, to_snapshot_without_rings
+from papertape.engine.reducer.state import new_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -69,9 +69,9 @@ class LazyRing(Sequence[Row], Generic[Row]):
             yield from part.of(self._symbol)
 
 
-def parts_of(world: EngineState) -> Iterator[bytes]:
+def split_state(world: EngineState) -> Iterator[bytes]:
     """Everything but the rings, then the rings piece by piece."""
-    yield _encode(saved_without_rings(world))
+    yield _encode(to_snapshot_without_rings(world))
     for rings in _rings(world):
         rows = [list(ring) for ring in rings]
         for first in range(0, len(rows[0]) if rows else 0, PART_ROWS):
@@ -85,14 +85,14 @@ def _rings(world: EngineState) -> Iterator[Sequence[Sequence[Any]]]:
         yield world.series[timeframe_ms].bars
 
 
-def world_of(parts: Sequence[Callable[[], bytes]], strategies: Mapping[str, Strategy]) -> EngineState:
+def join_state(parts: Sequence[Callable[[], bytes]], strategies: Mapping[str, Strategy]) -> EngineState:
     """The world of its parts, each of which is asked for once at most; it shares nothing with another one.
 
     It follows what was recorded: to decide, its runners have no room.
     """
-    world = new_world(strategies)
+    world = new_state(strategies)
     world.bare = True
-    restored(_decode(parts[0]()), world)
+    restore_state(_decode(parts[0]()), world)
     world.bare = False
     symbols, following = range(len(world.symbols)), iter(parts[1:])
     readings = _late(_decode_readings, islice(following, READINGS_MAX // PART_ROWS))

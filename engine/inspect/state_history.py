@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from papertape.engine.inspect.checkpoints import StateCheckpoints
 from papertape.engine.recovery import from_snapshot
 from papertape.engine.reducer.reducer import fold
-from papertape.engine.reducer.state import EngineState, new_world
+from papertape.engine.reducer.state import EngineState, new_state
 from papertape.events.errors import LogBusy, UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class _Walker:
     def __init__(self, strategies: Mapping[str, Strategy]) -> None:
         self._strategies = strategies
         self.turn = asyncio.Lock()
-        self.world, self.seq = new_world(strategies), 0
+        self.world, self.seq = new_state(strategies), 0
 
     def stand(self, world: EngineState, seq: int) -> None:
         """Go on from another place."""
@@ -49,7 +49,7 @@ class _Walker:
 
     def begin(self) -> None:
         """Go back to the beginning."""
-        self.stand(new_world(self._strategies), 0)
+        self.stand(new_state(self._strategies), 0)
 
 
 class StateHistory:

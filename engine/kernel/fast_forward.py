@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.state import Account, Bars, Fact, FactColumns, Market, Series, SymbolState
 
 
-def take_fact(fact: Fact, facts: FactColumns, f: int) -> None:
+def load_fact(fact: Fact, facts: FactColumns, f: int) -> None:
     """Put the fact at index `f` into `fact`."""
     fact.kind = facts.kind[f]
     fact.symbol = facts.symbol[f]
@@ -29,7 +29,7 @@ def take_fact(fact: Fact, facts: FactColumns, f: int) -> None:
     fact.volume = facts.volume[f]
 
 
-def take_quiet(
+def fast_forward(
     facts: FactColumns,
     f: int,
     end: int,

@@ -181,7 +181,7 @@ def _rescan_lowest(lowest: Extreme, bars: Bars, row: int, lookback: int) -> None
             lowest.row = k
 
 
-def spike(volume: float, average: VolumeAverage, multiplier: float) -> bool:
+def is_volume_spike(volume: float, average: VolumeAverage, multiplier: float) -> bool:
     """Whether a candle's volume stands out of the mean of the last 20."""
     return volume > multiplier * average.value and volume > 0.0
 

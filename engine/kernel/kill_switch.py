@@ -37,7 +37,7 @@ def roll_day(account: Account, open_time_ms: int) -> None:
         account.day_base_usdt = account.equity_usdt
 
 
-def loss_reached(account: Account, rules: AccountRules) -> int:
+def reached_loss_limit(account: Account, rules: AccountRules) -> int:
     """The limit the account's loss has reached, session first; 0 for none."""
     session, day = account.session_base_usdt, account.day_base_usdt
     if session - account.equity_usdt >= session * rules.session_loss:
@@ -47,9 +47,11 @@ def loss_reached(account: Account, rules: AccountRules) -> int:
     return NO_REASON
 
 
-def guard_account(at_ms: int, account: Account, desks: Desks, rules: AccountRules, out: Decisions, n: int) -> int:
+def check_account_limits(
+    at_ms: int, account: Account, desks: Desks, rules: AccountRules, out: Decisions, n: int
+) -> int:
     """Trip the strategy's kill switch when a limit is reached, and cancel its pending entries."""
-    reason = loss_reached(account, rules)
+    reason = reached_loss_limit(account, rules)
     if reason == NO_REASON:
         return n
     decision = out[n]
@@ -75,7 +77,7 @@ def cancel_entries(at_ms: int, account: Account, desks: Desks, out: Decisions, n
     return n
 
 
-def guard_total(guard: GlobalKillSwitch, maxima: MutableSequence[float], total_usdt: float, at_ms: int) -> bool:
+def update_total(guard: GlobalKillSwitch, maxima: MutableSequence[float], total_usdt: float, at_ms: int) -> bool:
     """Take the sum of all equities after a candle; whether the global kill switch trips now.
 
     `maxima` holds the highest total of each of the last hours, the current one at `guard.hour % guard.hours`.
@@ -126,7 +128,7 @@ def trip_global(guard: GlobalKillSwitch, at_ms: int, decision: Decision) -> None
     decision.threshold_percent = guard.max_loss_percent
 
 
-def reset_guard(guard: GlobalKillSwitch, maxima: MutableSequence[float]) -> None:
+def reset_global(guard: GlobalKillSwitch, maxima: MutableSequence[float]) -> None:
     """A human ended the global trip: the window starts again from the total as it stands."""
     for k in range(guard.hours):
         maxima[k] = 0.0

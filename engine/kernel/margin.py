@@ -23,7 +23,7 @@ def pending_margin(quantity_base: float, price_usdt: float, rules: AccountRules)
     return notional / rules.leverage + 2.0 * rules.taker_fee * notional
 
 
-def tied_margin(desk: SymbolState, rules: AccountRules) -> float:
+def committed_margin(desk: SymbolState, rules: AccountRules) -> float:
     """What a desk's position or pending entry ties up of the account, in USDT."""
     position = desk.position
     if position.side != 0:
@@ -38,7 +38,7 @@ def available_margin(account: Account, desks: Desks, rules: AccountRules) -> flo
     """Cash that nothing ties up; open profit never adds to it."""
     tied = 0.0
     for k in range(len(desks)):
-        tied += tied_margin(desks[k], rules)
+        tied += committed_margin(desks[k], rules)
     return account.cash_usdt - tied
 
 

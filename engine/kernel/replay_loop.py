@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from papertape.engine.kernel.codes import CANDLE, WARM_UP
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.kill_switch import roll_day
-from papertape.engine.kernel.series import watch_fact
-from papertape.engine.kernel.stages import mark
+from papertape.engine.kernel.series import observe
+from papertape.engine.kernel.stages import mark_to_market
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def make_follow(look: Callable[..., None], digest: str) -> Callable[..., Any]:
+def make_replay(look: Callable[..., None], digest: str) -> Callable[..., Any]:
     """The loop over a stretch of facts for one runner; `recorded` decisions name the fact they answer."""
 
-    def follow(
+    def replay_facts(
         facts: Any,
         markets: Any,
         mains: Any,
@@ -43,7 +43,7 @@ def make_follow(look: Callable[..., None], digest: str) -> Callable[..., Any]:
             fact = facts[f]
             s = fact.symbol
             market, main = markets[s], mains[s]
-            watch_fact(fact, market, main, bars[s], filters[s], filter_bars[s], two_series, settlements[s], readings[s])
+            observe(fact, market, main, bars[s], filters[s], filter_bars[s], two_series, settlements[s], readings[s])
             trading = fact.kind == CANDLE and fact.timing != WARM_UP and active[s]
             if trading:
                 roll_day(account, fact.open_time_ms)
@@ -54,8 +54,8 @@ def make_follow(look: Callable[..., None], digest: str) -> Callable[..., Any]:
                 n += 1
             if trading:
                 desks[s].mark_usdt = fact.close
-                mark(account, desks)
+                mark_to_market(account, desks)
             equities[f] = account.equity_usdt
         return digest
 
-    return follow
+    return replay_facts

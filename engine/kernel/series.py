@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.state import Adx, Atr, Bars, Fact, Market, Readings, Rsi, Series, Settlements
 
 
-def watch_fact(
+def observe(
     fact: Fact,
     market: Market,
     main: Series,
@@ -37,17 +37,17 @@ def watch_fact(
 ) -> None:
     """What one runner's market and series take of a fact."""
     if fact.kind == CANDLE:
-        watch_candle(market, fact, settlements)
-        watch_series(main, bars, fact, market.reset)
+        observe_candle(market, fact, settlements)
+        observe_series(main, bars, fact, market.reset)
         if two_series:
-            watch_series(filtered, filter_bars, fact, market.reset)
+            observe_series(filtered, filter_bars, fact, market.reset)
     elif fact.kind == FUNDING:
-        watch_settlement(market, fact, settlements)
+        observe_settlement(market, fact, settlements)
     else:
-        watch_reading(market, fact, readings)
+        observe_open_interest(market, fact, readings)
 
 
-def watch_candle(market: Market, fact: Fact, settlements: Settlements) -> None:
+def observe_candle(market: Market, fact: Fact, settlements: Settlements) -> None:
     """The market takes a candle: was there a hole, and which settlements are due at its open."""
     open_ms, known_until_ms = fact.open_time_ms, market.close_time_ms
     market.reset = 0
@@ -70,7 +70,7 @@ def _settle(market: Market, open_ms: int, settlements: Settlements) -> None:
     market.due = due
 
 
-def watch_settlement(market: Market, fact: Fact, settlements: Settlements) -> None:
+def observe_settlement(market: Market, fact: Fact, settlements: Settlements) -> None:
     """The market takes a funding settlement: it is the known rate from now on, and waits to be booked.
 
     More than `SETTLEMENTS_MAX` unbooked ones (ten days of hourly funding without a candle) push out the oldest.
@@ -85,7 +85,7 @@ def watch_settlement(market: Market, fact: Fact, settlements: Settlements) -> No
     market.rate_time_ms = fact.time_ms
 
 
-def watch_reading(market: Market, fact: Fact, readings: Readings) -> None:
+def observe_open_interest(market: Market, fact: Fact, readings: Readings) -> None:
     """The market takes a reading of open interest."""
     row = readings[market.readings & READINGS_MASK]
     row.time_ms = fact.time_ms
@@ -94,7 +94,7 @@ def watch_reading(market: Market, fact: Fact, readings: Readings) -> None:
     market.reading_time_ms = fact.time_ms
 
 
-def watch_series(series: Series, bars: Bars, fact: Fact, reset: int) -> None:
+def observe_series(series: Series, bars: Bars, fact: Fact, reset: int) -> None:
     """A series takes a base candle; `completed` tells whether that completed one of its own."""
     if reset == 1:
         reset_series(series)

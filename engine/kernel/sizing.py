@@ -50,7 +50,7 @@ def direction(desk: SymbolState) -> int:
     return desk.order.side if desk.order.action == ENTRY else 0
 
 
-def crowding(side: int, symbol: int, desks: Desks, contracts: Contracts, rules: AccountRules) -> int:
+def exposure_refusal(side: int, symbol: int, desks: Desks, contracts: Contracts, rules: AccountRules) -> int:
     """The refusal by the number of positions or by correlated ones of the same direction, 0 for none."""
     held, together = 0, 0
     for k in range(len(desks)):
@@ -146,7 +146,7 @@ def _size(
     spare = available_margin(account, desks, rules) - rules.free_margin * account.equity_usdt
     by_margin = spare / (entry / rules.leverage + 2.0 * rules.taker_fee * entry)
     quantity = quantity_down(min(by_risk, by_slot, by_margin), contract)
-    reason = crowding(side, symbol, desks, contracts, rules)
+    reason = exposure_refusal(side, symbol, desks, contracts, rules)
     if reason == NO_REASON:
         reason = _refusal(side, quantity, by_margin, entry, stop, cost, rules, contract, tiers[symbol])
     decision.reason = reason

@@ -22,7 +22,7 @@ from papertape.engine.kernel.codes import (
 )
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.fills import book_funding, slippage_now, trade_candle
-from papertape.engine.kernel.kill_switch import guard_account, roll_day
+from papertape.engine.kernel.kill_switch import check_account_limits, roll_day
 from papertape.engine.kernel.margin import equity
 from papertape.engine.kernel.sizing import size_entry
 from papertape.engine.kernel.strategy import clear_reading
@@ -91,18 +91,20 @@ def clear_answer(decision: Decision) -> None:
     clear_reading(decision.reading)
 
 
-def mark(account: Account, desks: Desks) -> None:
+def mark_to_market(account: Account, desks: Desks) -> None:
     """Value the account at the last closes."""
     account.equity_usdt = equity(account, desks)
     if account.equity_usdt > account.peak_usdt:
         account.peak_usdt = account.equity_usdt
 
 
-def make_look(hooks: Hooks) -> Callable[..., None]:
-    """Bind a strategy's observing functions: `look(...)` shows it a fact and decides nothing."""
+def make_strategy_update(hooks: Hooks) -> Callable[..., None]:
+    """Bind a strategy's observing functions: `update_strategy(...)` shows it a fact and decides nothing."""
     observe, settle, measure, reset = hooks.observe, hooks.settle, hooks.measure, hooks.reset
 
-    def look(fact: Fact, market: Market, main: Series, bars: Bars, readings: Readings, state: Any, params: Any) -> None:
+    def update_strategy(
+        fact: Fact, market: Market, main: Series, bars: Bars, readings: Readings, state: Any, params: Any
+    ) -> None:
         if fact.kind == CANDLE:
             if market.reset == 1:
                 reset(state)
@@ -113,17 +115,17 @@ def make_look(hooks: Hooks) -> Callable[..., None]:
         else:
             measure(state, market, main, readings, params)
 
-    return look
+    return update_strategy
 
 
-def make_trade(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
-    """Bind a strategy's deciding functions: `trade(...)` takes a candle that was looked at, decides and applies.
+def make_decide(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
+    """Bind a strategy's deciding functions: `decide(...)` takes a candle that was looked at, decides and applies.
 
     It writes its decisions to `out[n:]` and returns the new count. `exit_reasons` is how many of its own it has.
     """
     enter, leave = hooks.enter, hooks.leave
 
-    def trade(
+    def decide(
         fact: Fact,
         market: Market,
         main: Series,
@@ -156,9 +158,9 @@ def make_trade(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
                 n += 1
         desk.mark_usdt = fact.close
         if account.positions > 0 or n != first:
-            mark(account, desks)
+            mark_to_market(account, desks)
             if account.tripped == 0:
-                n = guard_account(fact.time_ms, account, desks, rules, out, n)
+                n = check_account_limits(fact.time_ms, account, desks, rules, out, n)
         if (
             asked
             and desk.position.side == 0
@@ -175,4 +177,4 @@ def make_trade(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
                 n += 1
         return n
 
-    return trade
+    return decide

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from papertape.engine.kernel.codes import CANDLE, WARM_UP
-from papertape.engine.kernel.fast_forward import take_fact, take_quiet
-from papertape.engine.kernel.kill_switch import guard_total
-from papertape.engine.kernel.series import watch_fact
+from papertape.engine.kernel.fast_forward import fast_forward, load_fact
+from papertape.engine.kernel.kill_switch import update_total
+from papertape.engine.kernel.series import observe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,13 +53,15 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
             market, main, ring, filtered, filter_ring = markets[s], mains[s], bars[s], filters[s], filter_bars[s]
             desk, state, param, quiet_end = desks[s], states[s], params[s], run_end if trading else f
             while 0 <= f < run_end and n < full:
-                last = take_quiet(facts, f, quiet_end, market, main, ring, filtered, filter_ring, paired, desk, account)
+                last = fast_forward(
+                    facts, f, quiet_end, market, main, ring, filtered, filter_ring, paired, desk, account
+                )
                 for quiet in range(f - first, last - first):
                     equities[quiet] = account.equity_usdt
                 taken, f = last >= f, max(last, f)
-                take_fact(fact, facts, f)
+                load_fact(fact, facts, f)
                 if not taken:
-                    watch_fact(fact, market, main, ring, filtered, filter_ring, paired, settlements[s], readings[s])
+                    observe(fact, market, main, ring, filtered, filter_ring, paired, settlements[s], readings[s])
                 if main.completed == 1 or market.reset == 1 or fact.kind != CANDLE:
                     look(fact, market, main, ring, readings[s], state, param)
                 if trading:
@@ -101,7 +103,7 @@ def make_guard_watch(digest: str) -> Callable[..., Any]:
             if total == known_usdt and at_ms < hour_end_ms:
                 continue  # Nothing has changed since it was looked at last.
             if kinds[f] == CANDLE and timings[f] != WARM_UP:
-                if guard_total(guard, maxima, total, at_ms):
+                if update_total(guard, maxima, total, at_ms):
                     return f, digest
                 known_usdt, hour_end_ms = guard.total_usdt, guard.hour_end_ms
         return end, digest

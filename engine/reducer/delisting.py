@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from papertape.engine.kernel.codes import DELISTED, ENDED, EXIT, MANUAL
 from papertape.engine.kernel.fills import close_position
-from papertape.engine.kernel.kill_switch import guard_account
-from papertape.engine.kernel.stages import mark
+from papertape.engine.kernel.kill_switch import check_account_limits
+from papertape.engine.kernel.stages import mark_to_market
 from papertape.engine.kernel.state import Fact
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def is_due(world: EngineState, runner: Runner, event: ContractDelisted) -> bool:
     return desk.position.side != 0 and (wanted or over)
 
 
-def settle(world: EngineState, runner: Runner, symbol: int, at_ms: int) -> int:
+def settle_position(world: EngineState, runner: Runner, symbol: int, at_ms: int) -> int:
     """Settle a runner's position at the last close, apply it, and return the number of decisions in its `out`.
 
     The fee may trip the runner's kill switch.
@@ -43,5 +43,5 @@ def settle(world: EngineState, runner: Runner, symbol: int, at_ms: int) -> int:
     account, desks, out, price = runner.account, runner.desks, runner.out, world.markets[symbol].close
     fee, fact = runner.rules.taker_fee, Fact(symbol=symbol)
     count = close_position(DELISTED, price, price, fee, 0, at_ms, fact, desks[symbol], account, out, 0)
-    mark(account, desks)
-    return count if account.tripped else guard_account(at_ms, account, desks, runner.rules, out, count)
+    mark_to_market(account, desks)
+    return count if account.tripped else check_account_limits(at_ms, account, desks, runner.rules, out, count)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from papertape.engine.kernel.codes import ENDED, EXIT, SUSPENDED, TRADABLE
 from papertape.engine.kernel.evolve import reset_account
-from papertape.engine.kernel.kill_switch import reset_guard
+from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.state import Decision
 from papertape.engine.reducer.decision_events import decision_of
 from papertape.engine.reducer.delisting import is_delisted
-from papertape.engine.reducer.state import configure_runner, hold, list_contract
+from papertape.engine.reducer.state import apply_global_trip, configure_runner, list_contract
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -39,7 +39,7 @@ PAUSED_BY_HAND = 1
 PAUSED_BY_CONFIGURATION = 2
 
 
-def take(world: EngineState, event: Event, seq: int) -> None:
+def apply_input(world: EngineState, event: Event, seq: int) -> None:
     """Apply an input that is not a market fact."""
     match event:
         case ContractListed():
@@ -62,11 +62,11 @@ def take(world: EngineState, event: Event, seq: int) -> None:
         case CloseRequested():
             _check_position(world, event)
         case KillSwitchTripped():
-            if standing_trip(world, event.scope) != 0:
+            if active_trip_seq(world, event.scope) != 0:
                 raise CommandRefused(f"{event.scope}: its kill switch is tripped already")
-            trip(world, event, seq)
+            apply_trip(world, event, seq)
         case KillSwitchReset():
-            reset(world, event)
+            apply_reset(world, event)
         case _:
             pass
 
@@ -87,7 +87,7 @@ def _check_position(world: EngineState, event: CloseRequested) -> None:
         raise CommandRefused(f"{event.strategy} closes {event.symbol} at the next open already")
 
 
-def trip(world: EngineState, event: KillSwitchTripped, seq: int) -> None:
+def apply_trip(world: EngineState, event: KillSwitchTripped, seq: int) -> None:
     """A kill switch tripped: of one strategy, or of all that were not stopped before.
 
     One that only the global switch holds can have a trip of its own on top of it.
@@ -105,9 +105,9 @@ def trip(world: EngineState, event: KillSwitchTripped, seq: int) -> None:
         runner.trip_seq = seq
 
 
-def reset(world: EngineState, event: KillSwitchReset) -> None:
+def apply_reset(world: EngineState, event: KillSwitchReset) -> None:
     """A human ends the trip it names. Raises CommandRefused when that trip is not the one that stands."""
-    standing = standing_trip(world, event.scope)
+    standing = active_trip_seq(world, event.scope)
     if standing == 0:
         raise CommandRefused(f"{event.scope}: no kill switch is tripped, there is nothing to reset")
     if standing != event.trip_seq:
@@ -116,15 +116,15 @@ def reset(world: EngineState, event: KillSwitchReset) -> None:
         )
     if event.scope != GLOBAL_SCOPE:
         reset_account(world.runner(event.scope).account)
-        hold(world, world.runner(event.scope))
+        apply_global_trip(world, world.runner(event.scope))
         return
     for runner in world.runners:
         if runner.account.tripped != 0 and runner.trip_seq == event.trip_seq:
             reset_account(runner.account)
-    reset_guard(world.guard, world.maxima)
+    reset_global(world.guard, world.maxima)
 
 
-def standing_trip(world: EngineState, scope: str) -> int:
+def active_trip_seq(world: EngineState, scope: str) -> int:
     """The seq of the trip that stands for a scope, 0 for none. One stopped by the global switch has none of its own."""
     if scope == GLOBAL_SCOPE:
         return world.guard_trip_seq if world.guard.tripped != 0 else 0

@@ -1,4 +1,4 @@
-"""`react` decides on an input and applies it; `follow` applies what was recorded and decides nothing.
+"""`decide` decides on an input and applies it; `apply` applies what was recorded and decides nothing.
 
 An input is whatever comes from outside: a market fact, a configuration, a human's command. Its consequences
 follow it in the log until the next input: that is a group. The two ways end in the same state, to the bit.
@@ -25,13 +25,13 @@ from papertape.engine.kernel.codes import (
 )
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.fills import cancel_entry
-from papertape.engine.kernel.kill_switch import cancel_entries, guard_total, roll_day, trip_global
-from papertape.engine.kernel.series import watch_candle, watch_reading, watch_series, watch_settlement
-from papertape.engine.kernel.stages import mark, place_exit
+from papertape.engine.kernel.kill_switch import cancel_entries, roll_day, trip_global, update_total
+from papertape.engine.kernel.series import observe_candle, observe_open_interest, observe_series, observe_settlement
+from papertape.engine.kernel.stages import mark_to_market, place_exit
 from papertape.engine.kernel.state import Decision, Fact
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of, event_of
-from papertape.engine.reducer.delisting import is_delisted, is_due, settle
-from papertape.engine.reducer.inputs import take, trip
+from papertape.engine.reducer.delisting import is_delisted, is_due, settle_position
+from papertape.engine.reducer.inputs import apply_input, apply_trip
 from papertape.events.errors import EngineFault
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -72,7 +72,7 @@ def is_decision(event: Event) -> bool:
     return type(event) in DECISION_KINDS or isinstance(event, GapFound)
 
 
-def is_news(world: EngineState, event: Event) -> bool:
+def is_new(world: EngineState, event: Event) -> bool:
     """Whether a fact of the market says more than is known of its symbol; feeding one twice changes nothing."""
     if not isinstance(event, SYMBOL_FACTS):
         return True
@@ -117,14 +117,14 @@ def fact_of(world: EngineState, event: MarketFact) -> Fact:
 # ---------------------------------------------------------------- react
 
 
-def react(world: EngineState, event: Event, seq: int) -> list[Entry]:
+def decide(world: EngineState, event: Event, seq: int) -> list[Entry]:
     """Take an input that will stand at `seq`, decide, apply; returns it with its consequences.
 
     Raises CommandRefused for a command that does not fit, and then nothing has changed.
     """
     if isinstance(event, MARKET_FACTS):
-        return _react_to_market(world, event, seq)
-    take(world, event, seq)
+        return _decide_on_fact(world, event, seq)
+    apply_input(world, event, seq)
     entries = [Entry(event, event.trip_seq if isinstance(event, KillSwitchReset) else 0)]
     if isinstance(event, KillSwitchTripped):
         for runner in world.runners:
@@ -139,13 +139,13 @@ def react(world: EngineState, event: Event, seq: int) -> list[Entry]:
     return entries
 
 
-def _react_to_market(world: EngineState, event: MarketFact, seq: int) -> list[Entry]:
+def _decide_on_fact(world: EngineState, event: MarketFact, seq: int) -> list[Entry]:
     """A market fact and everything that follows from it."""
     fact = fact_of(world, event)
     symbol = fact.symbol
     market, readings = world.markets[symbol], world.readings[symbol]
-    entries = [Entry(event), *gap_before(event, market.close_time_ms, seq)]
-    _watch(world, fact)
+    entries = [Entry(event), *gap_entries(event, market.close_time_ms, seq)]
+    _observe_fact(world, fact)
     is_candle = fact.kind == CANDLE
     decides = is_candle and fact.timing != WARM_UP
     for runner in world.runners:
@@ -154,7 +154,7 @@ def _react_to_market(world: EngineState, event: MarketFact, seq: int) -> list[En
             bars, state, params = runner.main.bars[symbol], runner.states[symbol], runner.params[symbol]
             runner.look(fact, market, main, bars, readings, state, params)
         if decides and runner.active[symbol]:
-            count = _decide(world, runner, fact, market, main)
+            count = _decide_for_runner(world, runner, fact, market, main)
             if count > 0:
                 _record(world, runner, runner.out[:count], entries, seq)
     if decides and world.runners:
@@ -162,7 +162,7 @@ def _react_to_market(world: EngineState, event: MarketFact, seq: int) -> list[En
     return entries
 
 
-def _decide(world: EngineState, runner: Runner, fact: Fact, market: Market, main: Series) -> int:
+def _decide_for_runner(world: EngineState, runner: Runner, fact: Fact, market: Market, main: Series) -> int:
     """Let one runner take a candle; how many decisions stand in its `out`."""
     symbol = fact.symbol
     return runner.trade(
@@ -183,21 +183,21 @@ def _decide(world: EngineState, runner: Runner, fact: Fact, market: Market, main
     )
 
 
-def _watch(world: EngineState, fact: Fact) -> None:
+def _observe_fact(world: EngineState, fact: Fact) -> None:
     """What every runner sees of a fact: the market and the series."""
     symbol = fact.symbol
     market = world.markets[symbol]
     if fact.kind == CANDLE:
-        watch_candle(market, fact, world.settlements[symbol])
+        observe_candle(market, fact, world.settlements[symbol])
         for series in world.series.values():
-            watch_series(series.series[symbol], series.bars[symbol], fact, market.reset)
+            observe_series(series.series[symbol], series.bars[symbol], fact, market.reset)
     elif fact.kind == FUNDING:
-        watch_settlement(market, fact, world.settlements[symbol])
+        observe_settlement(market, fact, world.settlements[symbol])
     else:
-        watch_reading(market, fact, world.readings[symbol])
+        observe_open_interest(market, fact, world.readings[symbol])
 
 
-def gap_before(event: MarketFact, known_until_ms: int, seq: int) -> list[Entry]:
+def gap_entries(event: MarketFact, known_until_ms: int, seq: int) -> list[Entry]:
     """The hole before a candle, told once, with the first candle after it. `known_until_ms` -1: nothing is known."""
     if not isinstance(event, CandleClosed) or known_until_ms < 0 or event.open_time_ms <= known_until_ms:
         return []
@@ -207,7 +207,7 @@ def gap_before(event: MarketFact, known_until_ms: int, seq: int) -> list[Entry]:
 
 def _guard(world: EngineState, fact: Fact, entries: list[Entry], seq: int) -> None:
     """The global kill switch after a candle; it stops every runner that was not stopped before."""
-    if not guard_total(world.guard, world.maxima, total_equity(world), fact.time_ms):
+    if not update_total(world.guard, world.maxima, total_equity(world), fact.time_ms):
         return
     decision = Decision()
     trip_global(world.guard, fact.time_ms, decision)
@@ -246,7 +246,7 @@ def _settle_due(world: EngineState, event: ContractDelisted, entries: list[Entry
     """Settle the positions in a delisted contract that are due, or that the owner asked to close."""
     for runner in world.runners:
         if is_due(world, runner, event):
-            count = settle(world, runner, world.symbols[event.symbol], event.at_ms)
+            count = settle_position(world, runner, world.symbols[event.symbol], event.at_ms)
             _record(world, runner, runner.out[:count], entries, seq)
 
 
@@ -254,7 +254,7 @@ def _place_close(world: EngineState, event: CloseRequested, entries: list[Entry]
     """Place the exit order that a human asked for; it fills like any other if a candle can still arrive."""
     runner, symbol = world.runner(event.strategy), world.symbols[event.symbol]
     if is_delisted(world, symbol):
-        count = settle(world, runner, symbol, event.at_ms)
+        count = settle_position(world, runner, symbol, event.at_ms)
         _record(world, runner, runner.out[:count], entries, seq)
         return
     decision = runner.out[0]
@@ -282,7 +282,7 @@ def _record(world: EngineState, runner: Runner, decisions: Sequence[Decision], e
         strategy = runner.strategy
         event = event_of(decision, strategy.name, names[decision.symbol], strategy.exit_reasons)
         cause = cause_of(event, seq, runner.order_seq[decision.symbol], runner.trip_seq)
-        remember(runner, event, decision.symbol, seq + len(entries))
+        record_cause(runner, event, decision.symbol, seq + len(entries))
         entries.append(Entry(event, cause))
 
 
@@ -300,7 +300,7 @@ def cause_of(event: Event, seq: int, order_seq: int, trip_seq: int) -> int:
     return seq
 
 
-def remember(runner: Runner, event: Event, symbol: int, seq: int) -> None:
+def record_cause(runner: Runner, event: Event, symbol: int, seq: int) -> None:
     """Keep what later events will name as their cause."""
     if isinstance(event, OrderPlaced):
         runner.order_seq[symbol] = seq
@@ -311,25 +311,25 @@ def remember(runner: Runner, event: Event, symbol: int, seq: int) -> None:
 # ---------------------------------------------------------------- follow
 
 
-def follow(world: EngineState, group: Sequence[Recorded]) -> None:
+def apply(world: EngineState, group: Sequence[Recorded]) -> None:
     """Apply a recorded group, an input and its consequences, without deciding anything."""
     head = group[0]
     event = head.event
     fact = None
     if isinstance(event, MARKET_FACTS):
         fact = fact_of(world, event)
-        _watch(world, fact)
+        _observe_fact(world, fact)
         for runner in world.runners:
-            _follow_fact(world, runner, fact)
+            _apply_fact(world, runner, fact)
     elif not is_decision(event):
-        take(world, event, head.seq)
+        apply_input(world, event, head.seq)
     for recorded in group[1:]:
-        follow_decision(world, recorded)
+        apply_decision(world, recorded)
     if fact is not None and fact.kind == CANDLE and fact.timing != WARM_UP:
         _finish(world, fact)
 
 
-def _follow_fact(world: EngineState, runner: Runner, fact: Fact) -> None:
+def _apply_fact(world: EngineState, runner: Runner, fact: Fact) -> None:
     """What a runner does with a fact before it decides."""
     symbol = fact.symbol
     market, main = world.markets[symbol], runner.main.series[symbol]
@@ -340,13 +340,13 @@ def _follow_fact(world: EngineState, runner: Runner, fact: Fact) -> None:
         roll_day(runner.account, fact.open_time_ms)
 
 
-def follow_decision(world: EngineState, recorded: Recorded) -> None:
+def apply_decision(world: EngineState, recorded: Recorded) -> None:
     """Apply one recorded decision."""
     event = recorded.event
     if isinstance(event, GapFound):
         return
     if isinstance(event, KillSwitchTripped):
-        trip(world, event, recorded.seq)
+        apply_trip(world, event, recorded.seq)
         return
     runner = world.runner(event.strategy)  # type: ignore[attr-defined]
     symbol = world.symbols[event.symbol]  # type: ignore[attr-defined]
@@ -354,8 +354,8 @@ def follow_decision(world: EngineState, recorded: Recorded) -> None:
     decision_of(event, symbol, runner.strategy.exit_reasons, decision)
     evolve(runner.desks[symbol], runner.account, decision)
     if decision.reason == DELISTED:  # No later candle in this group revalues the account.
-        mark(runner.account, runner.desks)
-    remember(runner, event, symbol, recorded.seq)
+        mark_to_market(runner.account, runner.desks)
+    record_cause(runner, event, symbol, recorded.seq)
 
 
 def _finish(world: EngineState, fact: Fact) -> None:
@@ -363,9 +363,9 @@ def _finish(world: EngineState, fact: Fact) -> None:
     for runner in world.runners:
         if runner.active[fact.symbol]:
             runner.desks[fact.symbol].mark_usdt = fact.close
-            mark(runner.account, runner.desks)
+            mark_to_market(runner.account, runner.desks)
     if world.runners:
-        guard_total(world.guard, world.maxima, total_equity(world), fact.time_ms)
+        update_total(world.guard, world.maxima, total_equity(world), fact.time_ms)
 
 
 def groups(recorded: Iterable[Recorded]) -> Iterable[list[Recorded]]:
@@ -385,4 +385,4 @@ def fold(world: EngineState, recorded: Iterable[Recorded]) -> None:
     for group in groups(recorded):
         if is_decision(group[0].event):
             raise EngineFault(f"seq {group[0].seq}: a decision without the input that led to it")
-        follow(world, group)
+        apply(world, group)

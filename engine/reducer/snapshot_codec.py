@@ -27,8 +27,8 @@ from papertape.engine.kernel.state import (
     Settlement,
     SymbolState,
 )
-from papertape.engine.reducer.reducer import react
-from papertape.engine.reducer.state import configure_runner, list_contract, new_world
+from papertape.engine.reducer.reducer import decide
+from papertape.engine.reducer.state import configure_runner, list_contract, new_state
 from papertape.events.errors import SnapshotRefused
 from papertape.events.facts import ContractListed, Event, FeedConnected, RunnerConfigured
 from papertape.events.log import Entry
@@ -83,9 +83,9 @@ def live_rows(ring: Sequence[Any], newest: int, size: int, mask: int, oldest: in
     return [ring[row & mask] for row in range(max(oldest, newest - size + 1), newest + 1)]
 
 
-def saved(world: EngineState) -> SavedState:
+def to_snapshot(world: EngineState) -> SavedState:
     """The world in the form that is written."""
-    found = saved_without_rings(world)
+    found = to_snapshot_without_rings(world)
     found.readings = [
         live_rows(ring, market.readings - 1, READINGS_MAX, READINGS_MASK)
         for ring, market in zip(world.readings, world.markets, strict=True)
@@ -98,7 +98,7 @@ def saved(world: EngineState) -> SavedState:
     return found
 
 
-def saved_without_rings(world: EngineState) -> SavedState:
+def to_snapshot_without_rings(world: EngineState) -> SavedState:
     """All but what is far the most of it: the readings of open interest and the histories of the series."""
     return SavedState(
         listed=world.listed,
@@ -110,7 +110,7 @@ def saved_without_rings(world: EngineState) -> SavedState:
         ],
         readings=[],
         series=[SavedSeries(timeframe, world.series[timeframe].series, []) for timeframe in sorted(world.series)],
-        runners=[_saved_runner(runner) for runner in world.runners],
+        runners=[_runner_snapshot(runner) for runner in world.runners],
         guard=world.guard,
         maxima=world.maxima,
         guard_trip_seq=world.guard_trip_seq,
@@ -118,29 +118,29 @@ def saved_without_rings(world: EngineState) -> SavedState:
     )
 
 
-def _saved_runner(runner: Runner) -> SavedRunner:
+def _runner_snapshot(runner: Runner) -> SavedRunner:
     """A runner's moving parts."""
     states = [_encode(state) for state in runner.states]
     return SavedRunner(runner.account, runner.desks, states, runner.order_seq, runner.trip_seq)
 
 
-def encode_world(world: EngineState) -> bytes:
-    """The world as bytes, from which `decode_world` makes an equal one."""
-    return _encode(saved(world))
+def encode(world: EngineState) -> bytes:
+    """The world as bytes, from which `decode` makes an equal one."""
+    return _encode(to_snapshot(world))
 
 
-def decode_world(content: bytes, strategies: Mapping[str, Strategy]) -> EngineState:
+def decode(content: bytes, strategies: Mapping[str, Strategy]) -> EngineState:
     """The world behind the bytes. Raises SnapshotRefused when they do not fit this version's state."""
     try:
         found = _decoder.decode(content)
-        world = restored(found, new_world(strategies))
+        world = restore_state(found, new_state(strategies))
         _fill_rings(world, found)
     except (msgspec.MsgspecError, ValueError, IndexError, KeyError) as error:
         raise SnapshotRefused(f"it does not fit this version's state: {error}") from error
     return world
 
 
-def restored(found: SavedState, world: EngineState) -> EngineState:
+def restore_state(found: SavedState, world: EngineState) -> EngineState:
     """An empty world that now knows what was saved, but for the rows of readings and histories."""
     for listed in found.listed:
         list_contract(world, listed)
@@ -180,9 +180,9 @@ def _fill_runner(runner: Runner, kept: SavedRunner) -> None:
     runner.states[:] = [msgspec.msgpack.decode(state, type=runner.strategy.state) for state in kept.states]
 
 
-def world_digest(world: EngineState) -> str:
+def state_digest(world: EngineState) -> str:
     """The digest of everything the world knows; equal for equal inputs, on every machine and in both engines."""
-    found = saved(world)
+    found = to_snapshot(world)
     for position, runner in enumerate(found.runners):
         found.runners[position] = msgspec.structs.replace(runner, order_seq=[], trip_seq=0)
     found.listed = [msgspec.structs.replace(event, at_ms=0) for event in found.listed]
@@ -191,12 +191,12 @@ def world_digest(world: EngineState) -> str:
     return hashlib.blake2b(_encode(found), digest_size=16).hexdigest()
 
 
-def copy_world(world: EngineState) -> EngineState:
+def copy_state(world: EngineState) -> EngineState:
     """A world of its own that knows the same."""
-    return decode_world(encode_world(world), world.strategies)
+    return decode(encode(world), world.strategies)
 
 
 def reduce(world: EngineState, event: Event, seq: int) -> tuple[EngineState, list[Entry]]:
-    """The pure face of `react`: the given world stays as it is, the answer is a new one and what follows."""
-    following = copy_world(world)
-    return following, react(following, event, seq)
+    """The pure face of `decide`: the given world stays as it is, the answer is a new one and what follows."""
+    following = copy_state(world)
+    return following, decide(following, event, seq)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
-from papertape.engine.kernel.stages import make_look, make_trade
+from papertape.engine.kernel.stages import make_decide, make_strategy_update
 from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
     READINGS_MAX,
@@ -104,7 +104,7 @@ class EngineState(Struct):
         raise CommandRefused(f"no runner of strategy {name!r} is configured")
 
 
-def new_world(strategies: Mapping[str, Strategy]) -> EngineState:
+def new_state(strategies: Mapping[str, Strategy]) -> EngineState:
     """An empty world that knows the given strategies."""
     return EngineState(strategies, {}, [], [], [], {}, [], [], [], {}, [], GlobalKillSwitch(), [])
 
@@ -200,10 +200,10 @@ def configure_runner(world: EngineState, event: RunnerConfigured) -> None:
     world.runners.append(runner)
     _grow_runner(world, runner)
     _guard(world, risk)
-    hold(world, runner)
+    apply_global_trip(world, runner)
 
 
-def hold(world: EngineState, runner: Runner) -> None:
+def apply_global_trip(world: EngineState, runner: Runner) -> None:
     """A global trip that stands holds every runner: one that is new, and one whose own trip is over."""
     if world.guard.tripped != 0:
         runner.account.tripped = world.guard.tripped
@@ -216,8 +216,8 @@ def _new_runner(world: EngineState, strategy: Strategy, event: RunnerConfigured,
     return Runner(
         strategy=strategy,
         configured=event,
-        look=make_look(strategy.hooks),
-        trade=make_trade(strategy.hooks, len(strategy.exit_reasons)),
+        look=make_strategy_update(strategy.hooks),
+        trade=make_decide(strategy.hooks, len(strategy.exit_reasons)),
         main=series_set(world, strategy.timeframe_ms),
         filtered=series_set(world, strategy.filter_timeframe_ms),
         rules=rules_of(risk),

@@ -15,8 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.engine.feeds.files import csv_polars
-from papertape.engine.reducer.reducer import cause_of, gap_before, react
-from papertape.engine.reducer.state import EngineState, new_world
+from papertape.engine.reducer.reducer import cause_of, decide, gap_entries
+from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.research.course import DAYS_MAX, EquitySummary, course_of, make_walk
 from papertape.engine.research.guarded import DecidedEvent, TapeEngine, run_tape
 from papertape.engine.research.plain import PlainEngine
@@ -101,9 +101,9 @@ def backtest(
     compiled = _is_compiled(engine)
     tape = tape_of(feed, start_ms, end_ms)
     events = configuration(strategies, tape.contracts, runners)
-    world = new_world(strategies)
+    world = new_state(strategies)
     for seq, event in enumerate(events, 1):
-        react(world, event, seq)
+        decide(world, event, seq)
     started = time.perf_counter()
     made = _engine(world, tape, compiled)
     outcome = run_tape(world, made, on_progress, reset_by=RESET_BY if after_trip == "continue" else None)
@@ -194,7 +194,7 @@ class _Causes:
 
     def group(self, event: Any, decided: Sequence[DecidedEvent], seq: int) -> list[Entry]:
         """An input that stands at `seq`, with its consequences."""
-        entries = [Entry(event), *gap_before(event, self._closes.get(event.symbol, -1), seq)]
+        entries = [Entry(event), *gap_entries(event, self._closes.get(event.symbol, -1), seq)]
         if isinstance(event, CandleClosed):
             self._closes[event.symbol] = event.at_ms
         for item in decided:

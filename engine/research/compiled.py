@@ -24,8 +24,8 @@ import papertape.engine.kernel.series
 import papertape.engine.kernel.sizing
 import papertape.engine.kernel.stages
 import papertape.engine.kernel.strategy
-from papertape.engine.kernel.kill_switch import reset_guard
-from papertape.engine.kernel.stages import make_look, make_trade
+from papertape.engine.kernel.kill_switch import reset_global
+from papertape.engine.kernel.stages import make_decide, make_strategy_update
 from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
 from papertape.engine.research.callees import make_clearing_known, make_loop, make_part
@@ -86,7 +86,7 @@ def compile_loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
     return _LOOPS[key]
 
 
-def know_strategy(strategy: Strategy) -> None:
+def register_strategy(strategy: Strategy) -> None:
     """Make the kernel's and a strategy's plain functions known to numba."""
     make_known()
     _make_module_known(inspect.getmodule(strategy.hooks.enter))  # type: ignore[arg-type]
@@ -94,9 +94,9 @@ def know_strategy(strategy: Strategy) -> None:
 
 def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """A fresh loop, made of plain functions that numba knows."""
-    know_strategy(strategy)
+    register_strategy(strategy)
     hooks = strategy.hooks
-    look, trade = make_part(make_look(hooks)), make_part(make_trade(hooks, len(strategy.exit_reasons)))  # type: ignore[arg-type]
+    look, trade = make_part(make_strategy_update(hooks)), make_part(make_decide(hooks, len(strategy.exit_reasons)))  # type: ignore[arg-type]
     advance = make_advance(look, trade, digest)
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.
     advance.__qualname__ = f"{advance.__qualname__}.{strategy.name}"
@@ -158,7 +158,7 @@ class CompiledEngine:
     def reset_guard(self) -> None:
         """Reset the global switch."""
         guard = self.guard()
-        reset_guard(guard, self.maxima)
+        reset_global(guard, self.maxima)
         self.guards[...] = records_of([guard])
 
     def write_back(self, world: EngineState) -> None:

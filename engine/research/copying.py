@@ -15,7 +15,7 @@ from msgspec.structs import fields
 T = TypeVar("T")
 
 
-def copied(tree: T) -> T:
+def deep_copy(tree: T) -> T:
     """A copy that shares nothing with `tree`; a list that stands in it twice is one list in the copy as well."""
     return _copied(tree, {})  # type: ignore[no-any-return]
 

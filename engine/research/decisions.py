@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from papertape.engine.kernel.state import Decision
 from papertape.engine.reducer.decision_events import event_from, event_kind, readings_of, sources_of
-from papertape.engine.research.records import dtype_of, leaves_taken
+from papertape.engine.research.records import dtype_of, leaf_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def events_of(rows: Array, strategy: Strategy, symbols: Sequence[str]) -> list[t
     packed, made = rows.tobytes(), []
     for index, (fact, code, reason, symbol) in enumerate(heads):
         kind = event_kind(code, reason)
-        plain, names, take = _taken(kind, strategy.reading)
+        plain, names, take = _field_plan(kind, strategy.reading)
         values = list(take(packed, index))
         if plain < len(values):
             values[plain:] = [readings_of(names, values[plain : plain + len(names)])]
@@ -41,10 +41,10 @@ def events_of(rows: Array, strategy: Strategy, symbols: Sequence[str]) -> list[t
 
 
 @cache
-def _taken(
+def _field_plan(
     kind: type[Event], reading: type[Struct]
 ) -> tuple[int, tuple[str, ...], Callable[[bytes, int], tuple[Any, ...]]]:
     """How many plain fields an event takes of a row, the names of the readings behind them, and what takes them all."""
     sources = sources_of(kind)
     names = reading.__struct_fields__ if "reading" in sources else ()
-    return len(sources) - ("reading" in sources), names, leaves_taken(decision_type(reading), sources)
+    return len(sources) - ("reading" in sources), names, leaf_reader(decision_type(reading), sources)

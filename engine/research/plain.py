@@ -6,13 +6,13 @@ import copy
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from papertape.engine.kernel.kill_switch import reset_guard
-from papertape.engine.kernel.stages import make_look
+from papertape.engine.kernel.kill_switch import reset_global
+from papertape.engine.kernel.stages import make_strategy_update
 from papertape.engine.kernel.state import Decision, Fact, GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
 from papertape.engine.reducer.decision_events import event_of
 from papertape.engine.reducer.state import DECISIONS_A_FACT_MAX
-from papertape.engine.research.copying import copied
+from papertape.engine.research.copying import deep_copy
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
@@ -30,13 +30,13 @@ class PlainRunner:
 
     def __init__(self, world: EngineState, runner: Runner) -> None:
         self.runner = runner
-        self.loop = make_advance(make_look(runner.strategy.hooks), runner.trade, "")
+        self.loop = make_advance(make_strategy_update(runner.strategy.hooks), runner.trade, "")
         self.two_series = runner.main is not runner.filtered
         self.room = len(world.symbols) + DECISIONS_A_FACT_MAX
         self.out = [Decision(reading=runner.strategy.reading()) for _ in range(self.room + OUT_ROWS)]
         self.scratch = [Fact()]
         self.world, self.symbols = world, list(world.symbols)
-        self.moving = copied(self._moving_of(world, runner))
+        self.moving = deep_copy(self._moving_of(world, runner))
 
     def _moving_of(self, world: EngineState, runner: Runner) -> tuple[Any, ...]:
         """Everything the loop moves."""
@@ -90,7 +90,7 @@ class PlainRunner:
 
     def keep(self) -> tuple[Any, ...]:
         """A copy of all state that moves."""
-        return copied(self.moving)
+        return deep_copy(self.moving)
 
     def come_back(self, kept: tuple[Any, ...]) -> None:
         """Take up a kept state again."""
@@ -103,14 +103,14 @@ class PlainRunner:
     def load(self) -> None:
         """Take account and desks from the runner's Structs."""
         *market, _, states, _ = self.moving
-        self.moving = (*market, copied(self.runner.desks), states, [copied(self.runner.account)])
+        self.moving = (*market, deep_copy(self.runner.desks), states, [deep_copy(self.runner.account)])
 
     def write_back(self, world: EngineState) -> None:
         """Put the state into the world's Structs."""
         runner = self.runner
         for target, source in zip(self._moving_of(world, runner)[:-1], self.moving[:-1], strict=True):
-            target[:] = copied(source)
-        runner.account = copied(self.moving[-1][0])
+            target[:] = deep_copy(source)
+        runner.account = deep_copy(self.moving[-1][0])
 
 
 class PlainEngine:
@@ -150,7 +150,7 @@ class PlainEngine:
 
     def reset_guard(self) -> None:
         """Reset the global switch."""
-        reset_guard(self.guards[0], self.maxima)
+        reset_global(self.guards[0], self.maxima)
 
     def write_back(self, world: EngineState) -> None:
         """Put the end state into the world."""

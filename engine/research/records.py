@@ -85,7 +85,7 @@ def structs_of(kind: type[T], rows: Array) -> list[T]:
     return [kind(*leaves) for leaves in leaves_of(rows)]
 
 
-def leaves_taken(dtype: np.dtype[Any], names: Sequence[str]) -> Callable[[bytes, int], tuple[Any, ...]]:
+def leaf_reader(dtype: np.dtype[Any], names: Sequence[str]) -> Callable[[bytes, int], tuple[Any, ...]]:
     """What takes the named fields out of the row at an index of rows as bytes, in that order; nested ones leaf by leaf.
 
     What is not asked for costs nothing.

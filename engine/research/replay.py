@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from papertape.engine.kernel.codes import CANDLE, FUNDING, OPEN_INTEREST
-from papertape.engine.kernel.replay_loop import make_follow
-from papertape.engine.kernel.stages import make_look
+from papertape.engine.kernel.replay_loop import make_replay
+from papertape.engine.kernel.stages import make_strategy_update
 from papertape.engine.kernel.state import Decision, Fact, GlobalKillSwitch
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of
-from papertape.engine.reducer.reducer import follow, follow_decision, is_decision, remember
-from papertape.engine.reducer.state import EngineState, new_world
+from papertape.engine.reducer.reducer import apply, apply_decision, is_decision, record_cause
+from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.research.callees import make_loop, make_part
-from papertape.engine.research.compiled import guard_watch, know_strategy
+from papertape.engine.research.compiled import guard_watch, register_strategy
 from papertape.engine.research.guarded import STRETCH_FACTS
 from papertape.engine.research.records import dtype_of, records_of, struct_of, values_of
 from papertape.engine.research.rows import columns_of_rows
@@ -78,14 +78,14 @@ def replay_compiled(
 @cache
 def _loop(strategy_name: str, source: str, digest: str, hooks: Any) -> Callable[..., Any]:  # noqa: ARG001
     """The compiled loop of one strategy; name, source and digest tell apart what numba must compile anew."""
-    return make_loop(make_follow(make_part(make_look(hooks)), digest))  # type: ignore[arg-type]
+    return make_loop(make_replay(make_part(make_strategy_update(hooks)), digest))  # type: ignore[arg-type]
 
 
 class _ReplayBatch:
     """Facts and decisions gathered since the last event of another kind."""
 
     def __init__(self, strategies: Mapping[str, Strategy]) -> None:
-        self.world = new_world(strategies)
+        self.world = new_state(strategies)
         self.facts = bytearray()
         self.decided: dict[str, list[Decision]] = {}
         self.runners: list[CompiledRunner] | None = None
@@ -142,7 +142,7 @@ class _ReplayBatch:
         symbol = 0 if tripped else self.world.symbols[event.symbol]
         decision = Decision(reading=runner.strategy.reading(), fact=len(self.facts) // PACKED.size - 1)
         decision_of(event, symbol, runner.strategy.exit_reasons, decision)
-        remember(runner, event, symbol, seq)
+        record_cause(runner, event, symbol, seq)
         self.decided.setdefault(name, []).append(decision)
 
     def _other(self, event: Event, seq: int) -> None:
@@ -150,9 +150,9 @@ class _ReplayBatch:
         self.run()
         self._to_structs()
         if is_decision(event):  # What the global switch caused: it stands behind facts that have been followed.
-            follow_decision(self.world, Recorded(seq, 0, 0, event))
+            apply_decision(self.world, Recorded(seq, 0, 0, event))
         else:
-            follow(self.world, [Recorded(seq, 0, 0, event)])
+            apply(self.world, [Recorded(seq, 0, 0, event)])
 
     def run(self) -> None:
         """Follow what was gathered with every runner, then show the totals to the global switch."""
@@ -176,7 +176,7 @@ class _ReplayBatch:
         strategy = runner.runner.strategy
         decided = [values_of(decision) for decision in self.decided.get(strategy.name, [])]
         recorded = np.array(decided, dtype=runner.out.dtype).view(np.recarray)
-        know_strategy(strategy)
+        register_strategy(strategy)
         digest = loop_digest(strategy, self.world.strategies)
         loop = _loop(strategy.name, strategy.source, digest, strategy.hooks)
         loop(facts, *runner.following_arguments(), recorded, equities)

@@ -158,6 +158,6 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
 
 
 if __name__ == "__main__":
-    from papertape.engine.strategy_demo import show
+    from papertape.engine.strategy_demo import show_orders
 
-    show(NAME)
+    show_orders(NAME)

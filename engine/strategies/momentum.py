@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta, Struct, field
 
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
-from papertape.engine.kernel.indicators import ADX_READY_ROW, roll_highest, roll_lowest, spike
+from papertape.engine.kernel.indicators import ADX_READY_ROW, is_volume_spike, roll_highest, roll_lowest
 from papertape.engine.kernel.state import Extreme
 from papertape.engine.kernel.strategy import Condition, clip
 
@@ -103,7 +103,7 @@ def enter(
         side = -1
     if side == 0 or main.atr.value == 0.0:
         return 0
-    if not spike(main.volume, main.volume_average, params.volume_confirmation_multiplier):
+    if not is_volume_spike(main.volume, main.volume_average, params.volume_confirmation_multiplier):
         return 0
     atr_fraction = main.atr.value * params.atr_multiplier_tp / main.close
     decision.target_fraction = min(atr_fraction, params.tp_percent / 100.0)
@@ -181,6 +181,6 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
 
 
 if __name__ == "__main__":
-    from papertape.engine.strategy_demo import show
+    from papertape.engine.strategy_demo import show_orders
 
-    show(NAME)
+    show_orders(NAME)

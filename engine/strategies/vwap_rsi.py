@@ -18,7 +18,7 @@ from papertape.engine.kernel.codes import (
     TRENDING_DOWN,
     TRENDING_UP,
 )
-from papertape.engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW, spike
+from papertape.engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW, is_volume_spike
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def enter(
         side = 1
     elif main.rsi.value > params.rsi_short_threshold and main.close > vwap * (1.0 + deviation):
         side = -1
-    if side == 0 or not spike(main.volume, main.volume_average, params.volume_spike_multiplier):
+    if side == 0 or not is_volume_spike(main.volume, main.volume_average, params.volume_spike_multiplier):
         return 0
     if adx.value > 20.0 and side * (adx.plus_di - adx.minus_di) < 0.0:
         return 0
@@ -179,6 +179,6 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
 
 
 if __name__ == "__main__":
-    from papertape.engine.strategy_demo import show
+    from papertape.engine.strategy_demo import show_orders
 
-    show(NAME)
+    show_orders(NAME)

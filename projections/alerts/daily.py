@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field, structs
 
 from papertape.events.facts import CandleClosed, Closing, FundingPaid, KillSwitchTripped, PositionOpened, Timing
-from papertape.projections.alerts.markup import foot, message, table, text
-from papertape.projections.alerts.texts import POSITIONS_NAMED_MAX, Stamp, of_position, position_line, trip_line
+from papertape.projections.alerts.markup import footer, message, table, text
+from papertape.projections.alerts.texts import POSITIONS_NAMED_MAX, Stamp, position_label, position_line, trip_line
 from papertape.projections.folds.metrics import DAY_MS
 from papertape.projections.text.formats import gain, gain_percent, money, percent, utc
 
@@ -203,7 +203,7 @@ def daily_summary(stamp: Stamp, day: DayView) -> str:
     date = utc(day.day_ms).partition(" ")[0]
     result = f"{gain(day.result_usdt)} USDT, {gain_percent(day.result_percent)}"
     details = [f"equity {text(money(day.equity_usdt))} USDT", *_rows(day), *_trades(day), *_trips(day), *_open(day)]
-    return message(f"{SUMMARY} <b>{text(date)} {text(result)}</b>", details, foot(stamp.seq, stamp.at_ms))
+    return message(f"{SUMMARY} <b>{text(date)} {text(result)}</b>", details, footer(stamp.seq, stamp.at_ms))
 
 
 def _rows(day: DayView) -> list[str]:
@@ -229,7 +229,7 @@ def _trades(day: DayView) -> list[str]:
 
 
 def _named(word: str, trade: TradeView) -> str:
-    return f"{word} {text(gain(trade.net_usdt))} {of_position(trade.strategy, trade.symbol, trade.side)}"
+    return f"{word} {text(gain(trade.net_usdt))} {position_label(trade.strategy, trade.symbol, trade.side)}"
 
 
 def _trips(day: DayView) -> list[str]:

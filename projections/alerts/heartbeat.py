@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.projections.alerts.markup import bold, foot, message, text
+from papertape.projections.alerts.markup import bold, footer, message, text
 from papertape.projections.text.formats import duration, gain, money
 
 if TYPE_CHECKING:
@@ -64,4 +64,4 @@ def heartbeat_text(view: HeartbeatView) -> str:
         candle,
     ]
     head = f"{HEARTBEAT} <b>{text(money(view.equity_usdt))} USDT, today {text(gain(view.day_result_usdt))}</b>"
-    return message(head, details, foot(view.seq, view.at_ms))
+    return message(head, details, footer(view.seq, view.at_ms))

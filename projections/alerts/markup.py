@@ -71,7 +71,7 @@ def _clean(value: str, chars_max: int) -> str:
     return line if len(line) <= chars_max else f"{line[: chars_max - 1]}…"
 
 
-def foot(seq: int, at_ms: int) -> str:
+def footer(seq: int, at_ms: int) -> str:
     """The last line: the seq that `/why` takes, and when it happened; 0 is before the first candle."""
     return f"{code(f'#{seq}')} {f'{utc(at_ms)} UTC' if at_ms else 'before the first candle'}"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from papertape.events.facts import GLOBAL_SCOPE
-from papertape.projections.alerts.markup import bold, code, foot, message, name, text
+from papertape.projections.alerts.markup import bold, code, footer, message, name, text
 from papertape.projections.folds.ledger import direction
 from papertape.projections.text.formats import (
     duration,
@@ -72,20 +72,20 @@ class Stamp(Struct, frozen=True):
 
 
 def _message(stamp: Stamp, head: str, details: Sequence[str]) -> str:
-    return message(head, details, foot(stamp.seq, stamp.at_ms))
+    return message(head, details, footer(stamp.seq, stamp.at_ms))
 
 
 # ---------------------------------------------------------------- parts
 
 
-def of_position(strategy: str, symbol: str, side: str) -> str:
+def position_label(strategy: str, symbol: str, side: str) -> str:
     """Whose position, and which: `momentum · BTCUSDT LONG`."""
     return f"{name(strategy)} · {name(symbol)} {text(side.upper())}"
 
 
 def position_line(position: PositionView) -> str:
     """An open position and its result so far."""
-    who = of_position(position.strategy, position.symbol, position.side)
+    who = position_label(position.strategy, position.symbol, position.side)
     return f"{who} {bold(gain(position.unrealised_usdt))}"
 
 
@@ -98,7 +98,7 @@ def positions_part(title: str, positions: Sequence[PositionView]) -> list[str]:
     return ["", f"{title}: {bold(str(len(positions)))}", *shown, *([f"and {more} more"] if more else [])]
 
 
-def stays_open(positions: Sequence[PositionView]) -> list[str]:
+def still_open_lines(positions: Sequence[PositionView]) -> list[str]:
     """What goes on although something stopped."""
     return positions_part("stays open", positions) or ["no position is open"]
 
@@ -122,7 +122,7 @@ def span(from_ms: int, until_ms: int) -> str:
     return f"{first_day} {first} to {last if last_day == first_day else f'{last_day} {last}'} UTC"
 
 
-def count(n: int, noun: str) -> str:
+def count_text(n: int, noun: str) -> str:
     """`1 trade`, `1,200 trades`."""
     return text(f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s")
 
@@ -134,7 +134,7 @@ def entry_text(stamp: Stamp, position: PositionView, order: OrderView | None, co
     """A position was opened; `order` is the one that led to it."""
     symbol, entry_usdt = position.symbol, position.entry_price_usdt
     size = quantity(position.quantity_base, symbol, contracts)
-    who = of_position(position.strategy, symbol, position.side)
+    who = position_label(position.strategy, symbol, position.side)
     details = [
         f"opened {code(size)} at {code(price(entry_usdt, symbol, contracts))}",
         *_levels(position, contracts),
@@ -179,7 +179,7 @@ def liquidation_text(stamp: Stamp, trade: TradeView, account: AccountView, contr
 
 
 def _trade_head(trade: TradeView) -> str:
-    return f"<b>{of_position(trade.strategy, trade.symbol, trade.side)} {text(gain(trade.net_usdt))} USDT</b>"
+    return f"<b>{position_label(trade.strategy, trade.symbol, trade.side)} {text(gain(trade.net_usdt))} USDT</b>"
 
 
 def _result(trade: TradeView, contracts: Contracts) -> list[str]:
@@ -200,7 +200,7 @@ def _account_line(account: AccountView) -> str:
 
 def funding_text(stamp: Stamp, paid: FundingPaid, position: PositionView | None) -> str:
     """Funding was paid; `position` with what it has paid so far."""
-    who = of_position(paid.strategy, paid.symbol, paid.side)
+    who = position_label(paid.strategy, paid.symbol, paid.side)
     notional = money(paid.quantity_base * paid.price_usdt)
     details = [f"funding paid at {text(rate_percent(paid.rate))} on {text(notional)} USDT"]
     if position is not None:
@@ -223,7 +223,7 @@ def trip_text(
         f"equity {text(money(trip.equity_usdt))} of {text(money(trip.base_usdt))}",
         f"highest before {text(money(trip.peak_usdt))}",
         *([] if everything or not none_active else [f"<b>{NONE_ACTIVE}</b>"]),
-        *stays_open(positions),
+        *still_open_lines(positions),
         "",
         "nothing is opened before a reset:",
         code(f"/reset {trip.scope} REASON"),
@@ -254,7 +254,7 @@ def pause_text(stamp: Stamp, paused: RunnerPaused, positions: Sequence[PositionV
     """A strategy was paused; `positions` stay open."""
     details = [f"by {name(paused.who)}: {text(paused.why)}"]
     details += [f"<b>{NONE_ACTIVE}</b>"] if none_active else []
-    return _message(stamp, f"{PAUSED} <b>{name(paused.strategy)} PAUSED</b>", [*details, *stays_open(positions)])
+    return _message(stamp, f"{PAUSED} <b>{name(paused.strategy)} PAUSED</b>", [*details, *still_open_lines(positions)])
 
 
 def resume_text(stamp: Stamp, resumed: RunnerResumed, held: TripView | None) -> str:
@@ -273,7 +273,7 @@ def start_text(stamp: Stamp, started: EngineStarted, portfolio: PortfolioView, n
     details = [f"config {code(config)} · code {code(code_digest)}"]
     details += [f"{WRONG} <b>the run before ended without a stop</b>"] if crashed else []
     head = f"{STARTED} <b>papertape {name(started.version)} started</b>"
-    return with_note(_message(stamp, head, [*details, *_found(portfolio)]), note)
+    return with_note(_message(stamp, head, [*details, *_restored_lines(portfolio)]), note)
 
 
 def with_note(start_html: str, note: str) -> str:
@@ -282,7 +282,7 @@ def with_note(start_html: str, note: str) -> str:
     return "\n".join([head, config, text(note), rest]) if note else start_html
 
 
-def _found(portfolio: PortfolioView) -> list[str]:
+def _restored_lines(portfolio: PortfolioView) -> list[str]:
     if not portfolio.accounts:
         return ["a new log: nothing to restore"]
     equity, today = text(money(portfolio.equity_usdt)), text(gain(portfolio.day_result_usdt))
@@ -308,7 +308,7 @@ def _still_stopped(trips: Sequence[TripView]) -> list[str]:
 def stop_text(stamp: Stamp, reason: str, positions: Sequence[PositionView]) -> str:
     """The engine let go of the log on purpose."""
     waits = ["", "stops and targets missed meanwhile are resolved at the next start"] if positions else []
-    details = [text(reason), *stays_open(positions), *waits]
+    details = [text(reason), *still_open_lines(positions), *waits]
     return _message(stamp, f"{STOPPED} <b>papertape stopped</b>", details)
 
 
@@ -318,7 +318,7 @@ def fault_text(stamp: Stamp, reason: str, positions: Sequence[PositionView] = ()
     `is_log_whole`: the log itself is intact up to the stamp's seq.
     """
     whole = ["the log is whole up to the number below"] if is_log_whole else []
-    details = [text(reason), *whole, *stays_open(positions)]
+    details = [text(reason), *whole, *still_open_lines(positions)]
     return _message(stamp, f"{FAULT} <b>papertape STOPPED BY A FAULT</b>", details)
 
 
@@ -331,19 +331,19 @@ def feed_lost_text(stamp: Stamp, lost: FeedOutage, positions: Sequence[PositionV
     if lost.back_for_ms:
         details.append(f"it had been back for {text(duration(lost.back_for_ms))} only")
         details.append("the next word comes when it has held for a while")
-    return _message(stamp, f"{FEED_LOST} <b>feed {name(lost.feed)} LOST</b>", [*details, *stays_open(positions)])
+    return _message(stamp, f"{FEED_LOST} <b>feed {name(lost.feed)} LOST</b>", [*details, *still_open_lines(positions)])
 
 
 def feed_back_text(stamp: Stamp, back: FeedRecovery) -> str:
     """The feed is back, or the engine has caught up after an absence."""
     away = text(duration(max(back.until_ms - back.from_ms, 0)))
     head = f"caught up after {away}" if back.absence else f"feed {name(back.feed)} back after {away}"
-    fetched = f"{count(back.candles, 'candle')} of {count(back.symbols, 'symbol')} fetched after the fact"
+    fetched = f"{count_text(back.candles, 'candle')} of {count_text(back.symbols, 'symbol')} fetched after the fact"
     details = [
         span(back.from_ms, back.until_ms),
         fetched if back.candles else "no candle was missed",
-        *([f"{count(back.missing, 'candle')} cannot be had"] if back.missing else []),
-        *([f"lost {count(back.losses, 'time')}"] if back.losses > 1 else []),
+        *([f"{count_text(back.missing, 'candle')} cannot be had"] if back.missing else []),
+        *([f"lost {count_text(back.losses, 'time')}"] if back.losses > 1 else []),
         *([f"it has held for {text(duration(back.steady_ms))}"] if back.steady_ms else []),
     ]
     return _message(stamp, f"{FEED_BACK} <b>{head}</b>", details)
@@ -351,21 +351,21 @@ def feed_back_text(stamp: Stamp, back: FeedRecovery) -> str:
 
 def suspended_text(stamp: Stamp, symbol: str, reason: str, positions: Sequence[PositionView]) -> str:
     """Nothing is opened on a symbol; `positions` in it go on."""
-    details = [text(reason), "nothing is opened on it", *stays_open(positions)]
+    details = [text(reason), "nothing is opened on it", *still_open_lines(positions)]
     return _message(stamp, f"{SUSPENDED} <b>{name(symbol)} not tradable</b>", details)
 
 
 def delisted_text(stamp: Stamp, symbol: str, reason: str, positions: Sequence[PositionView]) -> str:
     """The exchange has delisted a contract; `positions` in it are settled later, or when they are closed."""
     settled = ["settled at its last close 24 h after its last candle, or when you close it"] if positions else []
-    details = [text(reason), *stays_open(positions), *settled]
+    details = [text(reason), *still_open_lines(positions), *settled]
     return _message(stamp, f"{SUSPENDED} <b>{name(symbol)} delisted</b>", details)
 
 
 def tradable_text(stamp: Stamp, symbol: str, reason: str, since_ms: int | None, candles: int) -> str:
     """A symbol is tradable again; `candles` came late since it was not, at `since_ms` if that is known."""
     after = f" after {text(duration(max(stamp.at_ms - since_ms, 0)))}" if since_ms is not None else ""
-    details = [text(reason), *([f"{count(candles, 'candle')} fetched after the fact"] if candles else [])]
+    details = [text(reason), *([f"{count_text(candles, 'candle')} fetched after the fact"] if candles else [])]
     return _message(stamp, f"{TRADABLE} <b>{name(symbol)} tradable again{after}</b>", details)
 
 

@@ -90,14 +90,14 @@ def scope_of(event: Event) -> str:
     return str(scope)
 
 
-def essence(event: Event) -> Event:
+def strip_readings(event: Event) -> Event:
     """What was decided: without the numbers that spoke for it, and without the places in its own log that it names."""
     if isinstance(event, OrderPlaced | OrderRejected):
         return replace(event, readings={}, score=0.0)
-    return unplaced(event)
+    return strip_seqs(event)
 
 
-def unplaced(event: Event) -> Event:
+def strip_seqs(event: Event) -> Event:
     """An event without the places in its own log that it names."""
     return replace(event, trip_seq=0) if isinstance(event, KillSwitchReset) else event
 

@@ -11,10 +11,10 @@ from msgspec.structs import asdict, replace
 from papertape.events.facts import GLOBAL_SCOPE, Event, type_name
 from papertape.projections.folds.arena import Arena, ArenaRow
 from papertape.projections.folds.contracts import Contracts
-from papertape.projections.folds.decisions import Decisions, essence, unplaced
+from papertape.projections.folds.decisions import Decisions, strip_readings, strip_seqs
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
-from papertape.projections.text.event_lines import words
+from papertape.projections.text.event_lines import event_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -146,7 +146,7 @@ class ComparedLog:
     def told(self, recorded: Recorded) -> DescribedEvent:
         """An event in words."""
         event = recorded.event
-        text = words(recorded, self.contracts.by_symbol).text
+        text = event_line(recorded, self.contracts.by_symbol).text
         return DescribedEvent(recorded.seq, event.at_ms, type_name(event), text)
 
 
@@ -164,7 +164,7 @@ class Divergence(Struct, frozen=True):
         return min(one.event.at_ms for one in (self.a, self.b) if one is not None)
 
 
-def partings(a: Decisions, b: Decisions) -> dict[str, Divergence | None]:
+def find_divergences(a: Decisions, b: Decisions) -> dict[str, Divergence | None]:
     """By strategy where it parts, in the order in which the first log, then the second one, knows them."""
     scopes = dict.fromkeys([*a.by_scope, *b.by_scope])
     return {scope: _parting(scope, a.by_scope.get(scope, []), b.by_scope.get(scope, [])) for scope in scopes}
@@ -172,20 +172,20 @@ def partings(a: Decisions, b: Decisions) -> dict[str, Divergence | None]:
 
 def _parting(scope: str, a: list[Recorded], b: list[Recorded]) -> Divergence | None:
     for shared, (one, other) in enumerate(zip_longest(a, b)):
-        if one is None or other is None or essence(one.event) != essence(other.event):
+        if one is None or other is None or strip_readings(one.event) != strip_readings(other.event):
             return Divergence(scope, shared, one, other)
     return None
 
 
-def first_parting(found: dict[str, Divergence | None]) -> Divergence | None:
+def first_divergence(found: dict[str, Divergence | None]) -> Divergence | None:
     """The earliest in market time; of equals the one that is known first."""
     return min((one for one in found.values() if one is not None), key=lambda one: one.at_ms, default=None)
 
 
-def comparison(a: ComparedLog, b: ComparedLog) -> Comparison:
+def compare_sides(a: ComparedLog, b: ComparedLog) -> Comparison:
     """The two logs side by side; market and reasons of the difference are added by who can read the logs again."""
-    found = partings(a.decisions, b.decisions)
-    first, rows_a, rows_b = first_parting(found), a.rows(), b.rows()
+    found = find_divergences(a.decisions, b.decisions)
+    first, rows_a, rows_b = first_divergence(found), a.rows(), b.rows()
     pairs = [
         _pair(scope, parting, a.decisions, rows_a.get(scope), rows_b.get(scope)) for scope, parting in found.items()
     ]
@@ -263,7 +263,7 @@ def _fields(a: Event, b: Event) -> tuple[FieldDifference, ...]:
 
 
 def _leaves(event: Event) -> Iterator[tuple[str, Value]]:
-    for name, value in asdict(unplaced(event)).items():
+    for name, value in asdict(strip_seqs(event)).items():
         yield from _flat(name, value)
 
 

@@ -130,7 +130,7 @@ class FoldStore:
         self._kept_seq, self._kept_at_ms = seq, self._now_ms()
         try:
             # Two steps: whoever is cancelled in the first may fold on at once, and what is being read then is torn.
-            state = await asyncio.to_thread(packed, folds)
+            state = await asyncio.to_thread(pack, folds)
             await asyncio.to_thread(self._store.save, seq, row_hash, version_of(folds, self._made_with), state)
         except SnapshotRefused as refused:
             self._warn(f"folds at seq {seq} were not kept: {refused}")
@@ -138,7 +138,7 @@ class FoldStore:
     def _unpacked(self, snapshot: Snapshot, fresh: F) -> F:
         if self._reader.hash_at(snapshot.seq) != snapshot.hash:
             raise SnapshotRefused(f"the log has another event at seq {snapshot.seq}")
-        folds = unpacked(snapshot.state, _modules(fresh))
+        folds = unpack(snapshot.state, _modules(fresh))
         if _kinds(folds) != _kinds(fresh):
             raise SnapshotRefused(f"it holds {_kinds(folds)}, not {_kinds(fresh)}")
         return folds  # type: ignore[no-any-return]
@@ -174,7 +174,7 @@ def _digest_of(modules: frozenset[str]) -> bytes:
 # ---------------------------------------------------------------- the state
 
 
-def packed(folds: object) -> bytes:
+def pack(folds: object) -> bytes:
     """Folds as bytes. Raises SnapshotRefused for what cannot be read again."""
     content = io.BytesIO()
     try:
@@ -184,7 +184,7 @@ def packed(folds: object) -> bytes:
     return content.getvalue()
 
 
-def unpacked(state: bytes, modules: frozenset[str] | None = None) -> Any:
+def unpack(state: bytes, modules: frozenset[str] | None = None) -> Any:
     """What was packed. Raises SnapshotRefused for anything else, and for a class that is none of ours.
 
     `modules` are those of `projections` that classes may come from; all of them without it.

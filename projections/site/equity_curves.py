@@ -9,7 +9,7 @@ from msgspec import Struct
 from papertape.projections.folds.curve import EquityPoint
 from papertape.projections.folds.metrics import DAY_MS
 from papertape.projections.folds.total import DrawdownPoint, drawdowns
-from papertape.projections.site.plot_geometry import thinned
+from papertape.projections.site.plot_geometry import thin_points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ class DayResult(Struct, frozen=True):
     trips: int
 
 
-def courses(total: TotalView, views: Sequence[EquityView], points_max: int) -> tuple[EquityCurveView, ...]:
+def equity_curves(total: TotalView, views: Sequence[EquityView], points_max: int) -> tuple[EquityCurveView, ...]:
     """The total first, then every strategy as configured; all from the same moment on, each from its capital."""
     curves = [(TOTAL, total.capital_usdt, total.curve), *((one.strategy, one.capital_usdt, one.curve) for one in views)]
     begun_ms = min((curve[0].at_ms for _, _, curve in curves if curve), default=0)
@@ -62,7 +62,7 @@ def courses(total: TotalView, views: Sequence[EquityView], points_max: int) -> t
 
 def course_drawdowns(view: EquityView, points_max: int) -> tuple[DrawdownPoint, ...]:
     """How far one strategy's equity stood below its highest point so far, from its capital on."""
-    return thinned(drawdowns(tuple(_begun(view.curve, view.capital_usdt, view.from_ms))), points_max)
+    return thin_points(drawdowns(tuple(_begun(view.curve, view.capital_usdt, view.from_ms))), points_max)
 
 
 def _begun(curve: Sequence[EquityPoint], capital_usdt: float, begun_ms: int) -> Sequence[EquityPoint]:
@@ -72,7 +72,7 @@ def _begun(curve: Sequence[EquityPoint], capital_usdt: float, begun_ms: int) -> 
 
 def _course(name: str, capital_usdt: float, curve: Sequence[EquityPoint], points_max: int) -> EquityCurveView:
     share = 100.0 / capital_usdt if capital_usdt > 0.0 else 0.0
-    points = thinned(curve, points_max)
+    points = thin_points(curve, points_max)
     shown = (_point(point, capital_usdt, share) for point in points)
     return EquityCurveView(name, tuple(shown))
 

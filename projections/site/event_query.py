@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from papertape.events.facts import ContractListed, type_name
-from papertape.projections.text.event_lines import interesting, words
+from papertape.projections.text.event_lines import event_line, is_notable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ class EventFilter(Struct, frozen=True):
     def takes(self, recorded: Recorded, contracts: Mapping[str, ContractListed] = _NO_CONTRACTS) -> bool:
         """Whether an event is shown."""
         event = recorded.event
-        fits = type_name(event) in self.types if self.types else self.everything or interesting(event)
+        fits = type_name(event) in self.types if self.types else self.everything or is_notable(event)
         return fits and self._of_symbol(event) and self._of_strategy(event) and self._says(recorded, contracts)
 
     def _of_symbol(self, event: object) -> bool:
@@ -47,7 +47,7 @@ class EventFilter(Struct, frozen=True):
         return wanted is None or wanted in (getattr(event, "strategy", None), getattr(event, "scope", None))
 
     def _says(self, recorded: Recorded, contracts: Mapping[str, ContractListed]) -> bool:
-        return not self.text or self.text.casefold() in words(recorded, contracts).text.casefold()
+        return not self.text or self.text.casefold() in event_line(recorded, contracts).text.casefold()
 
 
 class SearchResult(Struct, frozen=True):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from papertape.projections.site.views import Views
 
 
-def held_at_last_look(views: Views, strategy: str, symbol: str, side: str) -> tuple[str, ...]:
+def last_hold_reasons(views: Views, strategy: str, symbol: str, side: str) -> tuple[str, ...]:
     """Words for a close on which nothing may be opened, and for a signal on this side that was refused on it.
 
     All conditions may be met then, and yet there is no order: a limit said no, or the candle came late.

@@ -21,7 +21,7 @@ class EventNeighbours(Struct, frozen=True):
     next_trip: int | None
 
 
-def steps(views: Views, seq: int) -> EventNeighbours:
+def find_neighbours(views: Views, seq: int) -> EventNeighbours:
     """The nearest among everything the views know."""
     fills = _around(_fills(views), seq)
     trips = _around(_trips(views), seq)

@@ -75,7 +75,7 @@ def _column(x: float, value: float, zero: float, width: float, height: float) ->
     return PlotBar(_short(x), _short(y), _short(max(width, 0.5)), _short(height), value)
 
 
-def thinned(points: Sequence[Point], most: int) -> tuple[Point, ...]:
+def thin_points(points: Sequence[Point], most: int) -> tuple[Point, ...]:
     """At most `most` of the points at even distances, the first and the last among them."""
     if len(points) <= most or most < 2:
         return tuple(points)

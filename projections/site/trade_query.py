@@ -107,7 +107,7 @@ def trades_page(trades: Trades, choice: TradeFilter, page: int, size: int, order
     )
 
 
-def newest(trades: Trades, choice: TradeFilter, before_seq: int, limit: int) -> tuple[TradeView, ...]:
+def newest_trades(trades: Trades, choice: TradeFilter, before_seq: int, limit: int) -> tuple[TradeView, ...]:
     """At most `limit` of the chosen trades that closed before an event (0: all of them), the newest first."""
     earlier = (
         one for one in reversed(trades.closed(choice.strategy or None)) if before_seq == 0 or one.seq < before_seq

@@ -31,7 +31,7 @@ from papertape.projections.folds.limits import Limits
 from papertape.projections.folds.marks import EquityMarkers
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
-from papertape.projections.text.event_lines import interesting
+from papertape.projections.text.event_lines import is_notable
 
 LOG_KEPT_MAX: Final = 100
 ALERTS_KEPT_MAX: Final = 50
@@ -185,7 +185,7 @@ class Views:
                 self.refusals[event.strategy, event.symbol] = refusal
             case _:
                 pass
-        if interesting(event):
+        if is_notable(event):
             self.recent.append(recorded)
 
     def _configure(self, event: RunnerConfigured) -> None:

@@ -54,7 +54,7 @@ from papertape.projections.telegram.replies import (
 from papertape.projections.telegram.results import courses_of
 from papertape.projections.telegram.statistics import DeliveryStatistics
 from papertape.projections.telegram.wire import ChatMessage
-from papertape.projections.text.causes import Explain, explained, why
+from papertape.projections.text.causes import Explain, cause_chain, explain_chain
 from papertape.projections.watchdog.watchdog import WatchdogView
 
 PROGRESS_MS: Final = 3_000
@@ -156,13 +156,13 @@ class QueryHandler:
 
     def _why(self, seq: int) -> str:
         try:
-            chain = why(seq, self._lookup, self._views.contracts.by_symbol)
+            chain = cause_chain(seq, self._lookup, self._views.contracts.by_symbol)
         except _NoSuchEvent:
             return f"there is no event #{seq}; the newest one here is #{self._views.seq}"
         explain = self._outside.explain
         # What was configured up to an event is known when the views have come there.
         if explain is not None and seq <= self._views.seq:
-            chain = explained(chain, self._views.in_force, explain)
+            chain = explain_chain(chain, self._views.in_force, explain)
         return why_text(self._views, chain)
 
     def _lookup(self, seq: int) -> Recorded:

@@ -26,10 +26,10 @@ from papertape.projections.telegram.answers import QueryHandler, ReplyChannel, R
 from papertape.projections.telegram.client import Keyboard, TelegramClient
 from papertape.projections.telegram.commands import (
     CommandUnavailable,
+    answered_html,
     command_of,
+    confirmation_for,
     done_words,
-    question,
-    settled,
     who_of,
 )
 from papertape.projections.telegram.confirm import (
@@ -45,7 +45,7 @@ from papertape.projections.telegram.parse import MENU, Act, InvalidRequest, Kill
 from papertape.projections.telegram.poll import ChatAllowlist, Poller
 from papertape.projections.telegram.rate_limit import MessageRateLimiter, TelegramClock
 from papertape.projections.telegram.reply_queue import ReplyQueue
-from papertape.projections.telegram.text import escape, plain, split
+from papertape.projections.telegram.text import escape, split, strip_tags
 from papertape.projections.telegram.wire import BotCommand, CallbackQuery, ChatMessage, Update, User
 
 LATE_S: Final = 60
@@ -239,7 +239,7 @@ class Bot:
         if self._cursor.seq < self._goal_seq and not isinstance(act, KillCommand):
             self._reply(self._noted("only /kill is taken meanwhile"))
             return
-        asked = question(act, self.views, fresh=self._cursor.seq >= self._goal_seq)
+        asked = confirmation_for(act, self.views, fresh=self._cursor.seq >= self._goal_seq)
         if isinstance(asked, CommandUnavailable):
             self._reply(asked.html)
             return
@@ -257,7 +257,7 @@ class Bot:
         if isinstance(verdict, AcceptedPress):
             mark, outcome = await self._do(verdict.offer, query.sender)
             self._toast(query, outcome)
-            self._edit(query, settled(verdict.offer.html, outcome, mark))
+            self._edit(query, answered_html(verdict.offer.html, outcome, mark))
         else:
             self._stay(query, verdict)
 
@@ -265,14 +265,14 @@ class Bot:
         self._toast(query, verdict.why)
         if verdict.over and query.message is not None:
             html = escape(query.message.text, 2_000) if verdict.known is None else verdict.known.html
-            self._edit(query, settled(html, verdict.why, NOT_DONE) if html else escape(verdict.why))
+            self._edit(query, answered_html(html, verdict.why, NOT_DONE) if html else escape(verdict.why))
 
     async def _do(self, offer: PendingCommand, sender: User) -> tuple[str, str]:
         """Hand the command in; a mark and what came of it."""
         command = command_of(offer.act, who_of(sender.id, sender.first_name), offer.trip_seq, self.views)
         if isinstance(command, CommandUnavailable):
             self._counts.refused += 1
-            return NOT_DONE, f"refused: {plain(command.html)}"
+            return NOT_DONE, f"refused: {strip_tags(command.html)}"
         try:
             async with asyncio.timeout(SUBMIT_S_MAX):
                 accepted = await self._commands.submit(command)
@@ -300,7 +300,7 @@ class Bot:
             keys = keyboard if part is parts[-1] else ()
             sent = await self._outbox.sent(
                 partial(self._send_part, part, keyboard=keys),
-                plain=partial(self._send_part, plain(part), html=False, keyboard=keys),
+                plain=partial(self._send_part, strip_tags(part), html=False, keyboard=keys),
             )
             if sent is None:
                 break

@@ -16,7 +16,7 @@ import httpx
 import msgspec
 from msgspec import Raw, Struct
 
-from papertape.events.text import printable
+from papertape.events.text import replace_unsafe
 from papertape.projections.telegram.errors import RequestRefused, TelegramBusy, TelegramError, TelegramUnreachable
 from papertape.projections.telegram.refusals import error_of, seconds_of
 from papertape.projections.telegram.secret import MASK, BotToken
@@ -163,13 +163,13 @@ class TelegramClient:
         self, method: str, chat_id: int, file: tuple[str, str, bytes, str], caption: str, silent: bool
     ) -> ChatMessage:
         field, name, content, kind = file
-        form = {"chat_id": str(chat_id), "caption": printable(caption), "parse_mode": "HTML"}
+        form = {"chat_id": str(chat_id), "caption": replace_unsafe(caption), "parse_mode": "HTML"}
         form["disable_notification"] = "true" if silent else "false"
         body = {"data": form, "files": {field: (name, content, kind)}}
         return _typed(await self._result(method, body, UPLOAD_S_MAX), ChatMessage, method)
 
     async def _ask(self, method: str, fields: Mapping[str, Any], answer_s_max: float = ANSWER_S_MAX) -> Raw:
-        kept = {name: printable(value) if isinstance(value, str) else value for name, value in fields.items()}
+        kept = {name: replace_unsafe(value) if isinstance(value, str) else value for name, value in fields.items()}
         body = {"content": msgspec.json.encode(kept), "headers": {"content-type": "application/json"}}
         return await self._result(method, body, answer_s_max)
 

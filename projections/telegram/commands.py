@@ -9,7 +9,7 @@ from msgspec import Struct
 from papertape.events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
 from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.alerts.markup import bold, code, name, text
-from papertape.projections.alerts.texts import of_position, positions_part, trip_line
+from papertape.projections.alerts.texts import position_label, positions_part, trip_line
 from papertape.projections.telegram.parse import (
     Act,
     CloseCommand,
@@ -52,7 +52,7 @@ def who_of(user_id: int, first_name: str) -> str:
 # ---------------------------------------------------------------- before
 
 
-def question(act: Act, views: Views, *, fresh: bool = True) -> ConfirmationPrompt | CommandUnavailable:
+def confirmation_for(act: Act, views: Views, *, fresh: bool = True) -> ConfirmationPrompt | CommandUnavailable:
     """What a command would do now. Views that are not `fresh` refuse no kill: they may tell of long ago."""
     match act:
         case PauseCommand() | ResumeCommand():
@@ -65,7 +65,7 @@ def question(act: Act, views: Views, *, fresh: bool = True) -> ConfirmationPromp
             return _resetting(act, views)
 
 
-def _asked(head: str, details: list[str], reason: str, trip_seq: int = 0) -> ConfirmationPrompt:
+def _confirmation(head: str, details: list[str], reason: str, trip_seq: int = 0) -> ConfirmationPrompt:
     return ConfirmationPrompt("\n".join([f"<b>{head}</b>", f"reason: {text(reason)}", *details, "", SURE]), trip_seq)
 
 
@@ -75,9 +75,9 @@ def _pausing(act: PauseCommand | ResumeCommand, views: Views) -> ConfirmationPro
         return CommandUnavailable("there is no such strategy")
     who = "ALL STRATEGIES" if act.strategy == ALL else name(act.strategy)
     if isinstance(act, PauseCommand):
-        return _asked(f"Pause {who}?", ["nothing more is opened", *_stays(views, act.strategy)], act.reason)
+        return _confirmation(f"Pause {who}?", ["nothing more is opened", *_stays(views, act.strategy)], act.reason)
     stopped = [f"{name(one.strategy)} stays stopped: {text(one.why)}" for one in chosen if one.state == "stopped"]
-    return _asked(f"Resume {who}?", ["positions may be opened again", *stopped[:IDS_NAMED_MAX]], act.reason)
+    return _confirmation(f"Resume {who}?", ["positions may be opened again", *stopped[:IDS_NAMED_MAX]], act.reason)
 
 
 def _stays(views: Views, strategy: str) -> list[str]:
@@ -90,17 +90,19 @@ def _closing(act: CloseCommand, views: Views) -> ConfirmationPrompt | CommandUna
     if act.opened_seq is None:
         if not positions:
             return CommandUnavailable("no position is open")
-        return _asked(f"Close {len(positions)} at the next open?", positions_part("open", positions), act.reason)
+        return _confirmation(f"Close {len(positions)} at the next open?", positions_part("open", positions), act.reason)
     position = position_of(act.opened_seq, views)
     if position is None:
         ids = [_id_line(one) for one in positions[:IDS_NAMED_MAX]] or ["no position is open"]
         return CommandUnavailable("\n".join([f"no open position has the ID {code(str(act.opened_seq))}", *ids]))
-    head = f"Close {of_position(position.strategy, position.symbol, position.side)}?"
-    return _asked(head, [f"at the next open, now {bold(gain(position.unrealised_usdt))} USDT"], act.reason)
+    head = f"Close {position_label(position.strategy, position.symbol, position.side)}?"
+    return _confirmation(head, [f"at the next open, now {bold(gain(position.unrealised_usdt))} USDT"], act.reason)
 
 
 def _id_line(position: PositionView) -> str:
-    return f"{code(f'/close {position.opened_seq}')} {of_position(position.strategy, position.symbol, position.side)}"
+    return (
+        f"{code(f'/close {position.opened_seq}')} {position_label(position.strategy, position.symbol, position.side)}"
+    )
 
 
 def _killing(act: KillCommand, views: Views, *, fresh: bool) -> ConfirmationPrompt | CommandUnavailable:
@@ -112,7 +114,7 @@ def _killing(act: KillCommand, views: Views, *, fresh: bool) -> ConfirmationProm
     known = _stays(views, ALL if everything else act.scope) if fresh else ["what is open is not known yet"]
     head = "■ STOP ALL STRATEGIES?" if everything else f"■ STOP {name(act.scope)}?"
     others = [] if everything else ["the other strategies continue"]
-    return _asked(head, ["nothing is opened before a reset", *others, *known], act.reason)
+    return _confirmation(head, ["nothing is opened before a reset", *others, *known], act.reason)
 
 
 def _resetting(act: ResetCommand, views: Views) -> ConfirmationPrompt | CommandUnavailable:
@@ -125,7 +127,7 @@ def _resetting(act: ResetCommand, views: Views) -> ConfirmationPrompt | CommandU
     who = "ALL STRATEGIES" if act.scope == GLOBAL_SCOPE else name(act.scope)
     since = text(market_time(trip.tripped_at_ms))
     details = [f"stopped since {since}" if trip.tripped_at_ms else f"stopped {since}", text(trip.why)]
-    return _asked(f"Reset {who}?", details, act.reason, trip.trip_seq)
+    return _confirmation(f"Reset {who}?", details, act.reason, trip.trip_seq)
 
 
 def position_of(opened_seq: int, views: Views) -> PositionView | None:
@@ -175,7 +177,7 @@ def done_words(accepted: Accepted) -> str:
     return f"accepted: seq {accepted.first_seq} to {accepted.last_seq}"
 
 
-def settled(asked_html: str, outcome: str, mark: str) -> str:
+def answered_html(asked_html: str, outcome: str, mark: str) -> str:
     """The question after its answer: what was asked, and what came of it."""
     kept = asked_html.removesuffix(f"\n\n{SURE}")
     return f"{kept}\n\n{mark} {text(outcome)}"

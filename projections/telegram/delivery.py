@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from papertape.events.cursors import Cursors
-from papertape.events.failpoints import reach as die_here
+from papertape.events.failpoints import hit as die_here
 from papertape.projections.host import Announcer, EventSource
 from papertape.projections.persistence.fold_store import FoldPersistence, NullFoldStore
 from papertape.projections.telegram.address import ChatAddress
@@ -48,7 +48,7 @@ from papertape.projections.telegram.errors import (
 from papertape.projections.telegram.parking import DeliveryPause
 from papertape.projections.telegram.rate_limit import MessageRateLimiter, TelegramClock
 from papertape.projections.telegram.statistics import DeliveryStatistics
-from papertape.projections.telegram.text import cut, one_line
+from papertape.projections.telegram.text import one_line, truncate
 
 LAST_WORDS_MS: Final = 10_000
 """After the bus was closed alerts still go for so long; what is left goes at the next start."""
@@ -371,7 +371,7 @@ class Notifier:
         """Record a text that Telegram refuses while the chat accepts others; the chat has received a notice."""
         self._skipped += not parcel.is_skipped
         parcel.is_skipped = True
-        what = cut(one_line(parcel.parts[parcel.part]), TOLD_UNITS_MAX)
+        what = truncate(one_line(parcel.parts[parcel.part]), TOLD_UNITS_MAX)
         self._tell(f"Telegram: alert {parcel.key} was refused and replaced by a notice: {error}: {what}")
 
     def _heard(self) -> None:

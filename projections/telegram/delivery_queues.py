@@ -25,7 +25,7 @@ from papertape.events.log import Recorded
 from papertape.projections.alerts.alert import Alert
 from papertape.projections.host import EventSource
 from papertape.projections.telegram.errors import MessageTooLong, TelegramError
-from papertape.projections.telegram.text import PARTS_MAX, marked, plain, split, utf16_units
+from papertape.projections.telegram.text import PARTS_MAX, mark_repeated, split, strip_tags, utf16_units
 
 PAGE_EVENTS_MAX: Final = 500
 REMEMBER_EVENTS: Final = 1_000
@@ -96,7 +96,7 @@ class DeliveryReceipts:
         self._cursors.advance(self._sent, seq)
 
 
-def stepped_back(positions: Mapping[str, int], head_seq: int) -> dict[str, int]:
+def rewind_positions(positions: Mapping[str, int], head_seq: int) -> dict[str, int]:
     """The cursors of a chat for a log that ends at `head_seq` again and will go another way from there.
 
     What was sent stays sent, what stands beyond the end is yet to happen; a place beyond it is no trace of anything.
@@ -147,10 +147,10 @@ class OutgoingMessage(Struct):
             case MessageForm.HTML:
                 shown = part
             case MessageForm.PLAIN | MessageForm.AGAIN:
-                shown = plain(part)
+                shown = strip_tags(part)
             case MessageForm.NOTICE:
                 shown = f"Telegram refused the text of alert {self.key}; read it in papertape's log."
-        return marked(shown) if self.repeat else shown
+        return mark_repeated(shown) if self.repeat else shown
 
     def simplify(self, error: TelegramError) -> bool:
         """Choose the next form after a refusal; return False if the notice was refused, so the text is not to blame."""
@@ -174,7 +174,7 @@ class OutgoingMessage(Struct):
     def _halve(self) -> bool:
         """Split the current part in two; but not a digest, which is rebuilt for every try."""
         part = self.parts[self.part]
-        units = utf16_units(plain(part))
+        units = utf16_units(strip_tags(part))
         units_max = units // 2 + units // 8  # Parts end at words: with less there would be a third, tiny one.
         if self.told is None or self.form is MessageForm.NOTICE or units_max < PIECE_UNITS_MIN:
             return False

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from papertape.events.names import near_names
-from papertape.projections.alerts.markup import bold, code, foot, message, name, text
+from papertape.events.names import close_matches
+from papertape.projections.alerts.markup import bold, code, footer, message, name, text
 from papertape.projections.alerts.texts import OVER, WRONG, positions_part
 from papertape.projections.site.ports import ConditionsView, ReadinessView
 from papertape.projections.telegram.address import moved_words
@@ -15,7 +15,7 @@ from papertape.projections.telegram.replies import answer, feed_lines, status
 from papertape.projections.telegram.secret import redact
 from papertape.projections.telegram.text import escape
 from papertape.projections.text.causes import CauseChain, CauseLink, ConditionView
-from papertape.projections.text.event_lines import words
+from papertape.projections.text.event_lines import event_line
 from papertape.projections.text.formats import duration, market_time, reading, utc
 from papertape.projections.text.reasons import reason_words
 
@@ -53,7 +53,7 @@ def why_text(views: Views, chain: CauseChain) -> str:
     details = [*_detail(first), *lines, *end]
     recorded = first.recorded
     head = f"<b>{text(first.line.text)}</b>"
-    return message(head, details or ["it came from outside"], foot(recorded.seq, recorded.event.at_ms or views.at_ms))
+    return message(head, details or ["it came from outside"], footer(recorded.seq, recorded.event.at_ms or views.at_ms))
 
 
 def _link(link: CauseLink, mark: str) -> list[str]:
@@ -95,7 +95,7 @@ def unknown_symbol(views: Views, asked: str) -> str:
     """There is no such symbol, or more than one."""
     known = dict.fromkeys(symbol for runner in views.runners.values() for symbol in runner.symbols)
     begun = [symbol for symbol in known if symbol.upper().startswith(asked.upper()[:1])]
-    meant = dict.fromkeys([*near_names(asked, known), *begun]) or known
+    meant = dict.fromkeys([*close_matches(asked, known), *begun]) or known
     lines = [code(f"/whynot {symbol}") for symbol in list(meant)[:LINES_SHOWN_MAX]]
     return answer(views, f"<b>which symbol is {name(asked)}?</b>", lines)
 
@@ -180,7 +180,7 @@ def log_text(views: Views, count: int) -> str:
 
 
 def _event(recorded: Recorded, views: Views) -> tuple[str, str]:
-    line = words(recorded, views.contracts.by_symbol)
+    line = event_line(recorded, views.contracts.by_symbol)
     return (
         f"{code(f'#{recorded.seq}')} {text(market_time(recorded.event.at_ms))}",
         f"{text(line.icon)} {text(line.text)}",

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from papertape.events.commands import ALL
 from papertape.events.facts import GLOBAL_SCOPE
-from papertape.events.names import NAMED_MAX, near_names, unknown_name
+from papertape.events.names import NAMED_MAX, close_matches, unknown_name_text
 from papertape.projections.text.formats import moment_ms
 
 TEXT_CHARS_MAX: Final = 1_000
@@ -171,9 +171,9 @@ def request_of(message: str, strategies: Sequence[str] = (), bot_name: str = "")
     if name == "start":
         return SummaryQuery("help")
     if name not in MENU:
-        close = near_names(name, MENU, 0.5)
+        close = close_matches(name, MENU, 0.5)
         return InvalidRequest(f"there is no command /{name}", tuple(f"/{one}" for one in close) or ("/help",))
-    return _asked(name, rest, tuple(strategies))
+    return _parse_command(name, rest, tuple(strategies))
 
 
 def usage(name: str) -> str:
@@ -181,7 +181,7 @@ def usage(name: str) -> str:
     return f"/{name} {MENU[name][0]}".rstrip()
 
 
-def _asked(name: str, rest: str, strategies: tuple[str, ...]) -> Request:
+def _parse_command(name: str, rest: str, strategies: tuple[str, ...]) -> Request:
     match name:
         case "status" | "positions" | "arena" | "weekly" | "risk" | "health" | "config" | "version" | "help":
             return SummaryQuery(name)
@@ -244,17 +244,17 @@ def _kill(rest: str, strategies: tuple[str, ...]) -> Request:
     known = _known(first, (*strategies, ALL, GLOBAL_SCOPE))
     if known is not None:
         return KillCommand(GLOBAL_SCOPE if known == ALL else known, _reason(after) or NO_REASON)
-    if strategies and (not after or near_names(first, strategies)):
+    if strategies and (not after or close_matches(first, strategies)):
         return _unknown("kill", first, after, strategies)
     return KillCommand(GLOBAL_SCOPE, _reason(rest))
 
 
 def _unknown(name: str, first: str, after: str, strategies: tuple[str, ...]) -> InvalidRequest:
     """Refuse an unknown strategy, and suggest the command with similar names, or with every name and `all`."""
-    near = [f"/{name} {one} {after}".rstrip() for one in near_names(first, strategies)]
+    near = [f"/{name} {one} {after}".rstrip() for one in close_matches(first, strategies)]
     every = [f"/{name} {one} {after}".rstrip() for one in strategies[:NAMED_MAX]]
     instead = near or [*every, f"/{name} {ALL} {first} {after}".rstrip()]
-    return InvalidRequest(unknown_name("strategy", first, strategies), tuple(instead))
+    return InvalidRequest(unknown_name_text("strategy", first, strategies), tuple(instead))
 
 
 def _close(rest: str) -> Request:
@@ -272,8 +272,8 @@ def _reset(rest: str, strategies: tuple[str, ...]) -> Request:
     scope = _known(first, (*strategies, GLOBAL_SCOPE))
     if scope is None:
         scopes = (*strategies[:NAMED_MAX], GLOBAL_SCOPE)
-        close = near_names(first, scopes, 0.5) or [*scopes]
-        why = unknown_name("strategy", first, scopes) if first else "which kill switch?"
+        close = close_matches(first, scopes, 0.5) or [*scopes]
+        why = unknown_name_text("strategy", first, scopes) if first else "which kill switch?"
         return InvalidRequest(why, tuple(f"/reset {one} REASON" for one in close))
     if not reason:
         return InvalidRequest("a reset needs a reason: it is kept in the log", (f"/reset {scope} REASON",))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from papertape.projections.alerts.markup import bold, code, foot, message, name, table, text
+from papertape.projections.alerts.markup import bold, code, footer, message, name, table, text
 from papertape.projections.alerts.texts import (
     FEED_LOST,
     LOST,
@@ -15,8 +15,8 @@ from papertape.projections.alerts.texts import (
     SUSPENDED,
     WON,
     WRONG,
-    count,
-    of_position,
+    count_text,
+    position_label,
     trip_line,
 )
 from papertape.projections.telegram.results import Period, ProfitView, daily, profit, weekly
@@ -59,7 +59,7 @@ def cut_name(value: str) -> str:
 
 def answer(views: Views, head: str, details: Sequence[str]) -> str:
     """A message that ends with the event and the market time it stands at."""
-    return message(head, details, foot(views.seq, views.at_ms))
+    return message(head, details, footer(views.seq, views.at_ms))
 
 
 # ---------------------------------------------------------------- /status
@@ -138,7 +138,7 @@ def _position(one: PositionView, contracts: Contracts) -> list[str]:
     entry, mark = (code(price(p, one.symbol, contracts)) for p in (one.entry_price_usdt, one.mark_price_usdt))
     return [
         "",
-        f"{of_position(one.strategy, one.symbol, one.side)} {bold(gain(one.unrealised_usdt))}",
+        f"{position_label(one.strategy, one.symbol, one.side)} {bold(gain(one.unrealised_usdt))}",
         f"{text(gain_percent(one.unrealised_percent))}{r} · held {text(duration(one.age_ms))}",
         f"{size} at {entry}, now {mark}",
         *[f"{word} {shown}" for word, shown in at.items()],
@@ -153,7 +153,7 @@ def _orders(views: Views) -> list[str]:
     if not found:
         return []
     lines = [
-        f"{text(one.action)} {of_position(one.strategy, one.symbol, one.side)}: {text(reason_words(one.reason))}"
+        f"{text(one.action)} {position_label(one.strategy, one.symbol, one.side)}: {text(reason_words(one.reason))}"
         for one in found
     ]
     return ["", "waiting for the next open:", *lines]
@@ -175,7 +175,7 @@ def _trade(one: TradeView, contracts: Contracts) -> list[str]:
     held = duration(one.holding_ms)
     return [
         "",
-        f"{icon} {of_position(one.strategy, one.symbol, one.side)} {bold(gain(one.net_usdt))}",
+        f"{icon} {position_label(one.strategy, one.symbol, one.side)} {bold(gain(one.net_usdt))}",
         f"{text(reason_words(one.reason))} after {text(held)} · {text(signed(one.r_multiple))} R",
         f"{code(entry)} {ARROW} {code(left)}",
         f"{code(f'#{one.seq}')} {text(utc(one.exit_time_ms))}",
@@ -231,7 +231,7 @@ def _periods(views: Views, found: Sequence[Period], title: str) -> str:
         (utc(one.begins_ms)[5:10], gain(one.result_usdt), signed(one.result_percent), f"{one.trades:,}")
         for one in found
     ]
-    head = f"<b>{text(gain(total))} USDT in {count(len(found), title)}</b>"
+    head = f"<b>{text(gain(total))} USDT in {count_text(len(found), title)}</b>"
     return answer(views, head, [table([(column, "USDT", "%", "n"), *rows]), "n: trades closed · times in UTC"])
 
 

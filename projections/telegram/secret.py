@@ -85,7 +85,7 @@ class Redaction(logging.Filter):
         return True
 
 
-def access(variables: Mapping[str, str]) -> ChatCredentials | None:
+def read_access(variables: Mapping[str, str]) -> ChatCredentials | None:
     """What the variables give; None without a token.
 
     Raises TokenMalformed, ChatIdMalformed and SecretUnreadable; none of them shows what was given.

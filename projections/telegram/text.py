@@ -24,7 +24,7 @@ def utf16_units(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
-def cut(value: str, units_max: int = VALUE_UNITS_MAX) -> str:
+def truncate(value: str, units_max: int = VALUE_UNITS_MAX) -> str:
     """A value of at most so many units; what is missing shows as one sign."""
     if utf16_units(value) <= units_max:
         return value
@@ -36,20 +36,20 @@ def cut(value: str, units_max: int = VALUE_UNITS_MAX) -> str:
 
 def escape(value: object, units_max: int = VALUE_UNITS_MAX) -> str:
     """Any value as it may stand in HTML: one that is too long is cut first, so that no entity is."""
-    return markup.escape(cut(UNSAFE.sub(" ", str(value)), units_max), quote=False)
+    return markup.escape(truncate(UNSAFE.sub(" ", str(value)), units_max), quote=False)
 
 
-def plain(html: str) -> str:
+def strip_tags(html: str) -> str:
     """The text without its tags, for a log line or for a message whose tags nobody understands."""
     return "".join(_shown(token) for token in TOKEN.finditer(html))
 
 
 def one_line(html: str) -> str:
     """The same in one line."""
-    return " · ".join(" ".join(line.split()) for line in plain(html).splitlines() if line.strip())
+    return " · ".join(" ".join(line.split()) for line in strip_tags(html).splitlines() if line.strip())
 
 
-def marked(html: str) -> str:
+def mark_repeated(html: str) -> str:
     """A message that may have come before."""
     return f"{html}\n{REPEAT_MARK}"
 
@@ -109,7 +109,7 @@ class _Parts:
         still_open = _still_open(self._open, body)
         text = "".join(token[0] for token in (*self._open, *body))
         text += "".join(f"</{token[2]}>" for token in reversed(still_open))
-        if plain(text).strip():
+        if strip_tags(text).strip():
             self.done.append(text)
         self._open, self._tokens = still_open, self._tokens[rest:]
         self._units = sum(utf16_units(_shown(token)) for token in self._tokens)

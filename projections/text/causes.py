@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from papertape.events.facts import OrderPlaced, OrderRejected, RunnerConfigured
 from papertape.events.log import Recorded
-from papertape.projections.text.event_lines import Contracts, EventLine, words
+from papertape.projections.text.event_lines import Contracts, EventLine, event_line
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event
@@ -61,7 +61,7 @@ class CauseChain(Struct, frozen=True):
     complete: bool
 
 
-def why(seq: int, lookup: Callable[[int], Recorded], contracts: Contracts) -> CauseChain:
+def cause_chain(seq: int, lookup: Callable[[int], Recorded], contracts: Contracts) -> CauseChain:
     """The chain of the event at `seq`; `lookup` finds an event by its seq and raises what it raises.
 
     A cause lies before its effect: a chain that says otherwise, or is longer than `CHAIN_LINKS_MAX`, is cut.
@@ -69,7 +69,7 @@ def why(seq: int, lookup: Callable[[int], Recorded], contracts: Contracts) -> Ca
     links: list[CauseLink] = []
     while len(links) < CHAIN_LINKS_MAX:
         recorded = lookup(seq)
-        links.append(CauseLink(recorded, words(recorded, contracts), _readings(recorded.event)))
+        links.append(CauseLink(recorded, event_line(recorded, contracts), _readings(recorded.event)))
         if recorded.cause == 0:
             return CauseChain(tuple(links), complete=True)
         if not 0 < recorded.cause < seq:
@@ -78,7 +78,7 @@ def why(seq: int, lookup: Callable[[int], Recorded], contracts: Contracts) -> Ca
     return CauseChain(tuple(links), complete=False)
 
 
-def explained(chain: CauseChain, in_force: InForce, explain: Explain) -> CauseChain:
+def explain_chain(chain: CauseChain, in_force: InForce, explain: Explain) -> CauseChain:
     """A chain with the conditions of its decided entries."""
     return replace(chain, links=tuple(_explained(link, in_force, explain) for link in chain.links))
 

@@ -1,4 +1,4 @@
-"""Every event as one readable line of English: `words` for the log and the live view.
+"""Every event as one readable line of English: `event_line` for the log and the live view.
 
 Prices are written by the contract's tick, results with their sign, the side of a position comes first, and
 reasons are spelled out.
@@ -95,12 +95,12 @@ class EventLine(Struct, frozen=True):
         return ICONS[self.kind]
 
 
-def words(recorded: Recorded, contracts: Contracts) -> EventLine:
+def event_line(recorded: Recorded, contracts: Contracts) -> EventLine:
     """The line of a recorded event."""
     return line(recorded.event, contracts)
 
 
-def interesting(event: Event) -> bool:
+def is_notable(event: Event) -> bool:
     """Whether a person wants to see the event: all but the steady stream of market data."""
     return not isinstance(event, _BACKGROUND)
 

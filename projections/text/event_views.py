@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from papertape.events.facts import EVENT_TYPES, Event, type_name
 from papertape.projections.text.causes import ConditionView, ReadingView
-from papertape.projections.text.event_lines import Contracts, Kind, words
+from papertape.projections.text.event_lines import Contracts, Kind, event_line
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
@@ -55,7 +55,7 @@ class ChainView(Struct, frozen=True):
 
 def event_view(recorded: Recorded, contracts: Contracts) -> EventView:
     """The view of an event."""
-    event, line = recorded.event, words(recorded, contracts)
+    event, line = recorded.event, event_line(recorded, contracts)
     return EventView(
         seq=recorded.seq,
         recorded_at_ms=recorded.recorded_at_ms,

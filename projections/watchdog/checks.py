@@ -94,7 +94,7 @@ class DetectedProblem(Struct, frozen=True):
     renews: bool = False
 
 
-def check(
+def find_troubles(
     vitals: Liveness, measured: ProcessMeasurements, now_ms: int, settings: WatchdogSettings
 ) -> list[DetectedProblem]:
     """Everything that is wrong now. `now_ms` is the machine's clock."""
@@ -121,7 +121,7 @@ MEASURED_BY: dict[str, AnomalyKind] = {
 }
 
 
-def unmeasured(measured: ProcessMeasurements) -> frozenset[AnomalyKind]:
+def unmeasured_kinds(measured: ProcessMeasurements) -> frozenset[AnomalyKind]:
     """The kinds of which nothing is known this time. A skew that is not measured is known by the feed's word."""
     return frozenset(kind for name, kind in MEASURED_BY.items() if getattr(measured, name) is None)
 

@@ -15,7 +15,7 @@ from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import FOLLOW_EVENTS_MAX, Cursor, Projection, fold
 from papertape.projections.persistence.fold_store import NullFoldStore
 from papertape.projections.watchdog.anomalies import Anomalies, Anomaly, AnomalyCase, AnomalyTimings
-from papertape.projections.watchdog.checks import DetectedProblem, ProcessMeasurements, check, unmeasured
+from papertape.projections.watchdog.checks import DetectedProblem, ProcessMeasurements, find_troubles, unmeasured_kinds
 from papertape.projections.watchdog.liveness import Liveness
 from papertape.projections.watchdog.steady import SteadyTime
 
@@ -149,7 +149,7 @@ class WatchdogView(Struct, frozen=True):
 
 
 class Watchdog:
-    """The watchdog. `following` must fold its three views; `watchdog` below puts them together.
+    """The watchdog. `following` must fold its three views; `make_watchdog` below puts them together.
 
     `portfolio` is there for a heartbeat beside it.
 
@@ -204,10 +204,10 @@ class Watchdog:
         await self.following.catch_up()
         now_ms = self.following.time.now_ms()
         measured = await self._measured()
-        troubles = check(self.vitals, measured, now_ms, self._settings)
+        troubles = find_troubles(self.vitals, measured, now_ms, self._settings)
         for trouble in self.anomalies.to_repair(troubles, now_ms, tuple(self._repairs))[:REPAIRS_A_LOOK_MAX]:
             await self._tell([await self._repaired(trouble)])
-        told = self.anomalies.to_tell(troubles, self.following.time.now_ms(), unmeasured(measured))
+        told = self.anomalies.to_tell(troubles, self.following.time.now_ms(), unmeasured_kinds(measured))
         await self._tell([self._by_the_clock(event) for event in told])
         self._troubles, self._checked_at_ms = tuple(troubles), self._clock.now_ms()
         self._checks += 1
@@ -246,7 +246,7 @@ class Watchdog:
         return tried
 
 
-def watchdog(
+def make_watchdog(
     source: EventSource,
     bus: HeadAnnouncer,
     clock: WatchdogClock,

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.feeds.sim.episodes import DAY_MS
-from papertape.sandbox.bitget.market import HOUR_MS, MINUTE_MS, TwinContract, TwinMarket, draw, forming
+from papertape.sandbox.bitget.market import HOUR_MS, MINUTE_MS, TwinContract, TwinMarket, draw, forming_candle
 
 GRANULARITIES: Final[dict[str, tuple[int, int]]] = {
     "1m": (MINUTE_MS, 0),
@@ -95,7 +95,7 @@ class MarketHistory:
         if length_ms <= self.market.step_ms:
             return one(symbol, open_ms)
         times = range(open_ms, open_ms + length_ms, self.market.step_ms)
-        return joined(open_ms, [row for at_ms in times if (row := one(symbol, at_ms)) is not None])
+        return join_rows(open_ms, [row for at_ms in times if (row := one(symbol, at_ms)) is not None])
 
     def bars(
         self, symbol: str, granularity: str, until_ms: int, count: int, from_ms: int = 0, candle: Candle | None = None
@@ -117,7 +117,7 @@ class MarketHistory:
             return latest
         times = range(open_ms, latest.open_time_ms, step_ms)
         whole = [row for at_ms in times if (row := self.market.candle(symbol, at_ms)) is not None]
-        return joined(open_ms, [*whole, latest])
+        return join_rows(open_ms, [*whole, latest])
 
     def last(self, symbol: str, now_ms: int) -> CandleRow | None:
         """The newest candle as it stands; its close is the last price. None before the listing."""
@@ -149,7 +149,7 @@ class MarketHistory:
             whole = self._whole[symbol] = self.market.candle(symbol, open_ms)
         if whole is None:
             return None
-        return forming(whole, self.market.listing(symbol).tick, now_ms - open_ms, step_ms)
+        return forming_candle(whole, self.market.listing(symbol).tick, now_ms - open_ms, step_ms)
 
     # ------------------------------------------------------------ funding
 
@@ -236,7 +236,7 @@ class MarketHistory:
         return self.market.listing(symbol)
 
 
-def joined(open_ms: int, rows: list[CandleRow]) -> CandleRow | None:
+def join_rows(open_ms: int, rows: list[CandleRow]) -> CandleRow | None:
     """Candles in time order as one."""
     if not rows:
         return None

@@ -100,23 +100,25 @@ def basis_ticks(symbol: str, open_ms: int) -> int:
     return max(-BASIS_TICKS_MAX, min(BASIS_TICKS_MAX, int((draw("basis", symbol, open_ms) - 0.5) * 11.0)))
 
 
-def moved(price_usdt: float, tick: tuple[int, int], ticks: int) -> float:
+def move_price(price_usdt: float, tick: tuple[int, int], ticks: int) -> float:
     """A price so many ticks away, on the grid and above zero; with 0 ticks the very same number."""
     if ticks == 0:
         return price_usdt
     return max(1, round(price_usdt * tick[1] / tick[0]) + ticks) * tick[0] / tick[1]
 
 
-def marked(row: CandleRow | None, listing: TwinContract) -> CandleRow | None:
+def shift_to_mark(row: CandleRow | None, listing: TwinContract) -> CandleRow | None:
     """The candle of the mark price beside one of trades."""
     if row is None:
         return None
     ticks = basis_ticks(listing.symbol, row.open_time_ms)
-    open_, high, low, close = (moved(price, listing.tick, ticks) for price in (row.open, row.high, row.low, row.close))
+    open_, high, low, close = (
+        move_price(price, listing.tick, ticks) for price in (row.open, row.high, row.low, row.close)
+    )
     return CandleRow(row.open_time_ms, open_, high, low, close, 0.0)
 
 
-def forming(row: CandleRow, tick: tuple[int, int], elapsed_ms: int, step_ms: int) -> CandleRow:
+def forming_candle(row: CandleRow, tick: tuple[int, int], elapsed_ms: int, step_ms: int) -> CandleRow:
     """The candle as it is so long after its open: on the way over one extreme and the other to its close.
 
     High and low only widen and the volume only grows. After `PATH_SHARE` of its time it is the whole candle.
@@ -131,9 +133,9 @@ def forming(row: CandleRow, tick: tuple[int, int], elapsed_ms: int, step_ms: int
         leg = abs(goal - at)
         if left < leg:
             at = _towards(at, goal, left, tick)
-            return _seen(row, max(high, at), min(low, at), at, share)
+            return _partial_row(row, max(high, at), min(low, at), at, share)
         at, left, high, low = goal, left - leg, max(high, goal), min(low, goal)
-    return _seen(row, high, low, at, share)
+    return _partial_row(row, high, low, at, share)
 
 
 def _towards(at: float, goal: float, way: float, tick: tuple[int, int]) -> float:
@@ -142,7 +144,7 @@ def _towards(at: float, goal: float, way: float, tick: tuple[int, int]) -> float
     return max(min(at, goal), min(max(at, goal), on_grid))
 
 
-def _seen(row: CandleRow, high: float, low: float, close: float, share: float) -> CandleRow:
+def _partial_row(row: CandleRow, high: float, low: float, close: float, share: float) -> CandleRow:
     volume = min(row.volume, int(row.volume * share * 1_000.0) / 1_000.0) or min(row.volume, 0.001)
     return CandleRow(row.open_time_ms, row.open, high, low, close, volume)
 
@@ -212,7 +214,7 @@ class SimTwinMarket:
 
     def mark_candle(self, symbol: str, open_ms: int) -> CandleRow | None:
         """The candle beside that of trades."""
-        return marked(self.candle(symbol, open_ms), self._listings[symbol])
+        return shift_to_mark(self.candle(symbol, open_ms), self._listings[symbol])
 
     def index_price(self, symbol: str, last_usdt: float, at_ms: int) -> float:
         """Up to 0.05 % from the last price, changing each minute."""

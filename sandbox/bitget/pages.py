@@ -8,7 +8,7 @@ from typing import Final
 
 from papertape.sandbox.bitget.history import MarketHistory
 from papertape.sandbox.bitget.market import HOUR_MS, TwinContract, draw
-from papertape.sandbox.bitget.text import decimals_of, ratio_text, rounded, text_of
+from papertape.sandbox.bitget.text import decimals_of, format_rounded, ratio_text, text_of
 
 RATE_MAX: Final = "0.003"
 
@@ -82,7 +82,7 @@ def ticker_pairs(history: MarketHistory, symbol: str, now_ms: int) -> str:
         f'"symbol":{json.dumps(symbol)},"lastPr":"{text_of(last)}","bidPr":"{text_of(last)}",'
         f'"askPr":"{text_of(ask)}","bidSz":"{size * 10.0:.4f}","askSz":"{(1.0 - size) * 10.0:.4f}",'
         f'"open24h":"{text_of(day.open)}","high24h":"{text_of(max(day.high, last))}",'
-        f'"low24h":"{text_of(min(day.low or last, last))}","change24h":"{rounded(change, 5)}",'
+        f'"low24h":"{text_of(min(day.low or last, last))}","change24h":"{format_rounded(change, 5)}",'
         f'"fundingRate":"{text_of(history.estimated_rate(symbol, now_ms))}",'
         f'"markPrice":"{text_of(history.mark_price(symbol, now_ms))}",'
         f'"indexPrice":"{text_of(history.market.index_price(symbol, last, now_ms))}",'
@@ -107,7 +107,7 @@ def rest_ticker_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
     change = 0.0 if row is None or day.open_utc == 0.0 else row.close / day.open_utc - 1.0
     return (
         f'{{{ticker_pairs(history, symbol, now_ms)},"usdtVolume":"{text_of(day.turnover)}",'
-        f'"changeUtc24h":"{rounded(change, 5)}","deliveryStartTime":"","deliveryTime":"",'
+        f'"changeUtc24h":"{format_rounded(change, 5)}","deliveryStartTime":"","deliveryTime":"",'
         f'"deliveryStatus":"delivery_normal"}}'
     )
 

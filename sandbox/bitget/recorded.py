@@ -9,7 +9,7 @@ from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns, row_at
 from papertape.engine.feeds.files.feed import FileFeed
 from papertape.engine.feeds.sim.episodes import DAY_MS
-from papertape.sandbox.bitget.market import LARGE_TIERS, MINUTE_MS, TwinContract, draw, marked
+from papertape.sandbox.bitget.market import LARGE_TIERS, MINUTE_MS, TwinContract, draw, shift_to_mark
 
 UNKNOWN_INTEREST_BASE: Final = 1_000.0
 """The open interest of a symbol of which no reading was recorded."""
@@ -67,7 +67,7 @@ class FileTwinMarket:
 
     def mark_candle(self, symbol: str, open_ms: int) -> CandleRow | None:
         """Derived from the candle of trades."""
-        return marked(self.candle(symbol, open_ms), self._listings[symbol])
+        return shift_to_mark(self.candle(symbol, open_ms), self._listings[symbol])
 
     def index_price(self, symbol: str, last_usdt: float, at_ms: int) -> float:
         """Up to 0.05 % from the last price."""

@@ -9,7 +9,7 @@ from papertape.engine.feeds.candle_row import CandleRow
 from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.garbage import garbage_frame
 from papertape.sandbox.bitget.history import GRANULARITIES
-from papertape.sandbox.bitget.market import moved
+from papertape.sandbox.bitget.market import move_price
 from papertape.sandbox.bitget.pages import stream_ticker_text
 from papertape.sandbox.bitget.text import arg_text, push_text, stream_row, turnover
 from papertape.sandbox.bitget.venue import Venue
@@ -145,7 +145,7 @@ class ChannelPublisher:
         at_ms = row.open_time_ms + length_ms + faults.rng.randint(*CORRECTION_MS)
         self._later(at_ms, key, push_text("update", arg_text(*key), _row_text(row), at_ms))
         tick = self._history.listing(key[1]).tick
-        close = moved(row.close, tick, -1) if row.close > row.low else moved(row.close, tick, 1)
+        close = move_price(row.close, tick, -1) if row.close > row.low else move_price(row.close, tick, 1)
         close = close if row.low <= close <= row.high else row.close
         volume = int(row.volume * 970.0) / 1_000.0
         return CandleRow(row.open_time_ms, row.open, row.high, row.low, close, volume)

@@ -20,7 +20,7 @@ def text_of(value: float) -> str:
     return text.removesuffix(".0")
 
 
-def rounded(value: float, decimals: int) -> str:
+def format_rounded(value: float, decimals: int) -> str:
     """With at most so many decimals."""
     return text_of(round(value, decimals) + 0.0)
 
@@ -37,7 +37,7 @@ def decimals_of(denominator: int) -> int:
 
 def turnover(row: CandleRow) -> str:
     """The volume in USDT, at the middle of the candle."""
-    return rounded(row.volume * (row.open + row.high + row.low + row.close) / 4.0, 5)
+    return format_rounded(row.volume * (row.open + row.high + row.low + row.close) / 4.0, 5)
 
 
 def rest_row(row: CandleRow) -> str:

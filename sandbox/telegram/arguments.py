@@ -20,7 +20,7 @@ class BotApiError(Exception):
         self.parameters = parameters
 
 
-def bad(description: str) -> BotApiError:
+def bad_request(description: str) -> BotApiError:
     """A 400."""
     return BotApiError(400, f"Bad Request: {description}")
 
@@ -43,7 +43,7 @@ class Arguments:
         try:
             return None if value is None or value == "" else int(value)
         except (TypeError, ValueError):
-            raise bad(f"invalid {name} specified") from None
+            raise bad_request(f"invalid {name} specified") from None
 
     def flag(self, name: str) -> bool:
         """A yes or no."""
@@ -57,7 +57,7 @@ class Arguments:
         try:
             return json.loads(value)
         except ValueError:
-            raise bad(f"can't parse {name} JSON object") from None
+            raise bad_request(f"can't parse {name} JSON object") from None
 
 
 def keyboard_of(arguments: Arguments) -> list[list[dict[str, Any]]]:
@@ -66,7 +66,7 @@ def keyboard_of(arguments: Arguments) -> list[list[dict[str, Any]]]:
     if markup is None:
         return []
     if not isinstance(markup, dict) or not isinstance(markup.get("inline_keyboard"), list):
-        raise bad("object expected as reply markup")
+        raise bad_request("object expected as reply markup")
     rows: list[list[dict[str, Any]]] = markup["inline_keyboard"]
     for row in rows:
         for button in row:
@@ -76,9 +76,9 @@ def keyboard_of(arguments: Arguments) -> list[list[dict[str, Any]]]:
 
 def _check_button(button: Any) -> None:
     if not isinstance(button, dict) or not str(button.get("text", "")):
-        raise bad("can't parse inline keyboard button: Text must be non-empty")
+        raise bad_request("can't parse inline keyboard button: Text must be non-empty")
     data = button.get("callback_data")
     if data is None and not button.get("url"):
-        raise bad("can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard")
+        raise bad_request("can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard")
     if data is not None and not 1 <= len(str(data).encode()) <= 64:
-        raise bad("BUTTON_DATA_INVALID")
+        raise bad_request("BUTTON_DATA_INVALID")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from papertape.sandbox.telegram.arguments import Arguments, bad, keyboard_of
+from papertape.sandbox.telegram.arguments import Arguments, bad_request, keyboard_of
 from papertape.sandbox.telegram.html import InvalidHtml, ParsedHtml, parse, utf16_units
 from papertape.sandbox.telegram.wire import Upload
 
@@ -68,10 +68,10 @@ class Chats:
     def checked(self, arguments: Arguments) -> int:
         """The chat of a request. Raises Refused for one that nobody knows."""
         if not arguments.text("chat_id"):
-            raise bad("chat_id is empty")
+            raise bad_request("chat_id is empty")
         chat_id = arguments.number("chat_id")
         if chat_id is None or chat_id not in self.known:
-            raise bad("chat not found")
+            raise bad_request("chat not found")
         return chat_id
 
     def next_id(self, chat_id: int) -> int:
@@ -108,7 +108,7 @@ class Chats:
         message_id = arguments.number("message_id")
         message = None if message_id is None else self._by_id.get((chat_id, message_id))
         if message is None:
-            raise bad("message to edit not found")
+            raise bad_request("message to edit not found")
         return message
 
     def edit(self, at_ms: int, message: BotMessage, arguments: Arguments, *, text: bool) -> None:
@@ -117,7 +117,7 @@ class Chats:
         keyboard = keyboard_of(arguments)
         if (new_text, keyboard) == (message.text, message.keyboard):
             same = "specified new message content and reply markup are exactly the same as a current content"
-            raise bad(f"message is not modified: {same} and reply markup of the message")
+            raise bad_request(f"message is not modified: {same} and reply markup of the message")
         message.edits.append((at_ms, message.text))
         message.text, message.keyboard = new_text, keyboard
         if text:
@@ -128,7 +128,7 @@ class Chats:
         del self._by_id[message.chat_id, message.message_id]
 
 
-def face(message: BotMessage) -> dict[str, Any]:
+def wire_message(message: BotMessage) -> dict[str, Any]:
     """A message as the wire shows it."""
     shown: dict[str, Any] = {
         "message_id": message.message_id,
@@ -157,37 +157,37 @@ def _parsed(text: str, mode: str) -> ParsedHtml:
     if not mode:
         return ParsedHtml(text)
     if mode.lower() != "html":
-        raise bad(f'unsupported parse_mode "{mode}": this stand-in reads HTML only')
+        raise bad_request(f'unsupported parse_mode "{mode}": this stand-in reads HTML only')
     try:
         return parse(text)
     except InvalidHtml as error:
-        raise bad(f"can't parse entities: {error}") from None
+        raise bad_request(f"can't parse entities: {error}") from None
 
 
 def _text(arguments: Arguments) -> ParsedHtml:
     parsed = _parsed(arguments.text("text"), arguments.text("parse_mode"))
     if not parsed.text.strip():
-        raise bad("message text is empty")
+        raise bad_request("message text is empty")
     if utf16_units(parsed.text) > TEXT_UNITS_MAX:
-        raise bad("message is too long")
+        raise bad_request("message is too long")
     return parsed
 
 
 def _caption(arguments: Arguments) -> ParsedHtml:
     parsed = _parsed(arguments.text("caption"), arguments.text("parse_mode"))
     if utf16_units(parsed.text) > CAPTION_UNITS_MAX:
-        raise bad("message caption is too long")
+        raise bad_request("message caption is too long")
     return parsed
 
 
 def _file(arguments: Arguments, kind: str) -> Upload:
     upload = arguments.files.get(kind)
     if upload is None:
-        raise bad(f"there is no {kind} in the request")
+        raise bad_request(f"there is no {kind} in the request")
     if not upload.content:
-        raise bad("file must be non-empty")
+        raise bad_request("file must be non-empty")
     if len(upload.content) > (PHOTO_BYTES_MAX if kind == "photo" else DOCUMENT_BYTES_MAX):
-        raise bad(f"file is too big for a {kind}")
+        raise bad_request(f"file is too big for a {kind}")
     if kind == "photo":
         _check_picture(upload.content)
     return upload
@@ -195,8 +195,8 @@ def _file(arguments: Arguments, kind: str) -> Upload:
 
 def _check_picture(content: bytes) -> None:
     if not content.startswith((PNG, JPEG)):
-        raise bad("IMAGE_PROCESS_FAILED")
+        raise bad_request("IMAGE_PROCESS_FAILED")
     if content.startswith(PNG) and len(content) >= 24:
         width, height = struct.unpack(">II", content[16:24])
         if not width or not height or width + height > 10_000 or max(width, height) > 20 * min(width, height):
-            raise bad("PHOTO_INVALID_DIMENSIONS")
+            raise bad_request("PHOTO_INVALID_DIMENSIONS")

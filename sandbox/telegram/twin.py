@@ -17,10 +17,10 @@ from typing import Any, Final, Self
 from msgspec import Struct
 
 from papertape.engine.ports.clock import Clock
-from papertape.sandbox.telegram.arguments import Arguments, BotApiError, bad
+from papertape.sandbox.telegram.arguments import Arguments, BotApiError, bad_request
 from papertape.sandbox.telegram.faults import TelegramFault, TelegramFaultInjector
 from papertape.sandbox.telegram.limits import ChatLimits, RateLimit, TelegramTwinStatistics
-from papertape.sandbox.telegram.messages import BOT, BotMessage, Button, Chats, chat_face, face
+from papertape.sandbox.telegram.messages import BOT, BotMessage, Button, Chats, chat_face, wire_message
 from papertape.sandbox.telegram.updates import ButtonPress, Updates
 from papertape.sandbox.telegram.wire import BotApiDelivery, BotApiResponse, Request, converse
 
@@ -225,7 +225,7 @@ class TelegramTwin:
         if busy := self.faults.hits(TelegramFault.BUSY, method):
             raise _busy(busy.value or 7)
         if wrong := self.faults.hits(TelegramFault.BAD_REQUEST, method):
-            raise bad(wrong.value or "MESSAGE_INVALID")
+            raise bad_request(wrong.value or "MESSAGE_INVALID")
         if moved := self.faults.hits(TelegramFault.MIGRATED, method):
             words = "Bad Request: group chat was upgraded to a supergroup chat"
             raise BotApiError(400, words, migrate_to_chat_id=moved.value or -1_001_234_567_890)
@@ -237,9 +237,9 @@ class TelegramTwin:
         poison = self.faults.find(TelegramFault.POISON, method)
         if poison is not None and poison.value in str(request.arguments.get("text", "")):
             self.faults.counts[TelegramFault.POISON] += 1
-            raise bad("MESSAGE_STRANGE")
+            raise bad_request("MESSAGE_STRANGE")
         if request.arguments.get("parse_mode") and self._hits(TelegramFault.PARSE, method):
-            raise bad('can\'t parse entities: Unsupported start tag "x" at byte offset 3')
+            raise bad_request('can\'t parse entities: Unsupported start tag "x" at byte offset 3')
         return None
 
     async def _result(self, method: str, request: Request) -> Any:
@@ -261,7 +261,7 @@ class TelegramTwin:
     def _send(self, arguments: Arguments, kind: str) -> dict[str, Any]:
         chat_id = self._chats.checked(arguments)
         self._check_rate(chat_id)
-        return face(self._chats.add(self._clock.now_ms(), chat_id, arguments, kind))
+        return wire_message(self._chats.add(self._clock.now_ms(), chat_id, arguments, kind))
 
     def _edit(self, arguments: Arguments, method: str) -> Any:
         chat_id = self._chats.checked(arguments)
@@ -271,7 +271,7 @@ class TelegramTwin:
             self._chats.delete(message)
             return True
         self._chats.edit(self._clock.now_ms(), message, arguments, text=EDITS[method])
-        return face(message)
+        return wire_message(message)
 
     def _check_rate(self, chat_id: int) -> None:
         retry_after_s = self._limit.retry_after_s(chat_id, self._clock.now_ms())
@@ -341,10 +341,10 @@ def _scope(arguments: Arguments) -> str:
 def _commands(arguments: Arguments) -> list[dict[str, str]]:
     commands: list[dict[str, str]] = arguments.structure("commands") or []
     if len(commands) > COMMANDS_MAX:
-        raise bad("BOT_COMMANDS_TOO_MUCH")
+        raise bad_request("BOT_COMMANDS_TOO_MUCH")
     for one in commands:
         if not 1 <= len(one["command"]) <= 32 or not set(one["command"]) <= COMMAND_CHARS:
-            raise bad("BOT_COMMAND_INVALID")
+            raise bad_request("BOT_COMMAND_INVALID")
         if not 1 <= len(one["description"]) <= 256:
-            raise bad("BOT_COMMAND_DESCRIPTION_INVALID")
+            raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
     return commands

@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from papertape.engine.ports.clock import Clock
-from papertape.sandbox.telegram.arguments import Arguments, BotApiError, bad
+from papertape.sandbox.telegram.arguments import Arguments, BotApiError, bad_request
 
 UPDATES_MAX: Final = 10_000
 POLL_S_MAX: Final = 50
@@ -63,9 +63,9 @@ class Updates:
         pressed = self.pressed.get(arguments.text("callback_query_id"))
         too_old = pressed is not None and self._clock.now_ms() - pressed.at_ms > ANSWERABLE_MS
         if pressed is None or too_old or pressed.answered is not None:
-            raise bad("query is too old and response timeout expired or query ID is invalid")
+            raise bad_request("query is too old and response timeout expired or query ID is invalid")
         if len(arguments.text("text")) > 200:
-            raise bad("MESSAGE_TOO_LONG")
+            raise bad_request("MESSAGE_TOO_LONG")
         pressed.answered, pressed.alert = arguments.text("text"), arguments.flag("show_alert")
 
     def jump(self, by: int) -> None:

@@ -65,7 +65,7 @@ def test_a_value_stays_on_one_line_within_its_limit(value: str, chars_max: int) 
 
 @given(st.lists(words.map(markup.bold), max_size=60), words.map(markup.bold))
 def test_a_message_that_is_too_long_loses_whole_lines_from_its_end(details: list[str], head: str) -> None:
-    html = markup.message(head, details, markup.foot(7, 0))
+    html = markup.message(head, details, markup.footer(7, 0))
     assert faults(html) == []
     assert html.startswith(head)
     if len(html.splitlines()) < len(details) + 2:
@@ -86,7 +86,7 @@ def test_a_text_without_markup_says_the_same(value: str) -> None:
 
 def test_the_longest_lines_there_can_be_are_cut_between_lines() -> None:
     line = markup.bold("&" * 1_000)
-    html = markup.message(line, [line] * 40, markup.foot(7, 0))
+    html = markup.message(line, [line] * 40, markup.footer(7, 0))
     assert faults(html) == []
     assert html.splitlines()[:2] == [line, line]
     assert html.splitlines()[-2] == "and 39 more lines"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.cli.service.backup_schedule import BackupSchedule
-from papertape.engine.backup import backups
+from papertape.engine.backup import list_backups
 from papertape.engine.ports.clock import ManualClock
 from papertape.events.bus import Bus
 
@@ -62,7 +62,7 @@ def watched(folder: Path, script: str, hours: int, ahead_h: int = 0) -> tuple[Ba
 
 def test_one_is_made_soon_after_the_start_and_then_one_a_day(tmp_path: Path) -> None:
     backing, said = watched(tmp_path, MAKE, hours=50)
-    hours = [(backup.at_ms - START_MS) / 3_600_000 for backup in backups(tmp_path, "log.db")]
+    hours = [(backup.at_ms - START_MS) / 3_600_000 for backup in list_backups(tmp_path, "log.db")]
     assert said == []
     assert [round(hour) for hour in hours] == [0, 24, 48]
     assert backing.age_s() == pytest.approx((50 - hours[-1]) * HOUR_S)
@@ -78,7 +78,7 @@ def test_one_that_fails_is_warned_of_and_tried_again_after_an_hour(tmp_path: Pat
 def test_a_newer_one_made_by_hand_counts(tmp_path: Path) -> None:
     (tmp_path / "log.db-20260101T000000Z-000000000007.backup").touch()
     watched(tmp_path, MAKE, hours=23)
-    assert len(backups(tmp_path, "log.db")) == 1
+    assert len(list_backups(tmp_path, "log.db")) == 1
 
 
 def test_in_its_first_hour_nothing_is_said_of_the_age(tmp_path: Path) -> None:
@@ -110,12 +110,14 @@ def test_one_that_a_wrong_clock_dated_into_the_future_stops_none(tmp_path: Path)
     future = tmp_path / "log.db-20990101T000000Z-000000000007.backup"
     future.touch()
     backing, said = watched(tmp_path, MAKE, hours=50)
-    hours = [round((one.at_ms - START_MS) / 3_600_000) for one in backups(tmp_path, "log.db") if one.path != future]
+    hours = [
+        round((one.at_ms - START_MS) / 3_600_000) for one in list_backups(tmp_path, "log.db") if one.path != future
+    ]
     assert (hours, said) == ([0, 24, 48], [])
     assert backing.age_s() == pytest.approx(2 * HOUR_S, abs=HOUR_S)
 
 
 def test_a_clock_that_is_set_back_stops_none(tmp_path: Path) -> None:
     watched(tmp_path, MAKE, hours=50, ahead_h=24 * 365)
-    hours = [round((one.at_ms - START_MS) / 3_600_000) for one in backups(tmp_path, "log.db")]
+    hours = [round((one.at_ms - START_MS) / 3_600_000) for one in list_backups(tmp_path, "log.db")]
     assert hours == [0, 24, 48]

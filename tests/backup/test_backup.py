@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.engine.backup import _folder_lock, backups, make_backup, remove_leftovers
+from papertape.engine.backup import _folder_lock, list_backups, make_backup, remove_leftovers
 from papertape.engine.recovery import recover
-from papertape.engine.reducer.snapshot_codec import decode_world, encode_world, world_digest
+from papertape.engine.reducer.snapshot_codec import decode, encode, state_digest
 from papertape.engine.startup import snapshot_store
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import BackupFailed, LogDamaged, LogMissing
@@ -68,7 +68,7 @@ def back_up(folder: Path, now_ms: int, keep: int = 100) -> str:
 
 def digest_at(db: Path, seq: int) -> str:
     with closing(SqliteLogReader(db)) as reader:
-        return world_digest(recover(reader, None, STRATEGIES, seq).world)
+        return state_digest(recover(reader, None, STRATEGIES, seq).world)
 
 
 def backed_up_beside_readers(folder: Path, count: int) -> None:
@@ -81,10 +81,10 @@ def backed_up_beside_readers(folder: Path, count: int) -> None:
             for reader in readers:  # Everybody reads in between: nobody is locked out, nobody holds up the writer.
                 assert reader.read(max(0, reader.head().seq - 20))
             assert engine.poll() is None
-            wait_beyond(folder / "log.db", backups(folder / "backups", "log.db")[-1].seq)
+            wait_beyond(folder / "log.db", list_backups(folder / "backups", "log.db")[-1].seq)
         for reader in readers:
             reader.close()
-    found = backups(folder / "backups", "log.db")
+    found = list_backups(folder / "backups", "log.db")
     seqs = [backup.seq for backup in found]
     assert len(found) == count
     assert seqs == sorted(set(seqs)), "the engine went on between two backups"
@@ -116,8 +116,8 @@ def test_only_the_newest_are_kept_and_other_logs_and_files_are_left_alone(tmp_pa
         other.write_text("mine")
     for number in range(4):
         back_up(tmp_path, number * 60_000, keep=2)
-    assert [backup.at_ms for backup in backups(folder, "log.db")] == [120_000, 180_000]
-    assert sorted(folder.iterdir()) == sorted([*others, *[one.path for one in backups(folder, "log.db")]])
+    assert [backup.at_ms for backup in list_backups(folder, "log.db")] == [120_000, 180_000]
+    assert sorted(folder.iterdir()) == sorted([*others, *[one.path for one in list_backups(folder, "log.db")]])
 
 
 def test_those_of_a_wrong_clock_are_let_go_first_and_the_one_just_made_is_kept(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_those_of_a_wrong_clock_are_let_go_first_and_the_one_just_made_is_kept(t
     (folder / "log.db-99999999T999999Z-000000000007.backup").touch()
     for number in range(3):
         back_up(tmp_path, number * 60_000, keep=3)
-    assert [backup.at_ms for backup in backups(folder, "log.db")] == [0, 60_000, 120_000]
+    assert [backup.at_ms for backup in list_backups(folder, "log.db")] == [0, 60_000, 120_000]
 
 
 def test_without_room_for_twice_the_log_there_is_no_backup(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_what_a_killed_backup_left_is_removed_and_one_that_is_being_made_is_not(
         assert left.exists()
     back_up(tmp_path, 60_000)
     assert not left.exists()
-    assert len(backups(left.parent, "log.db")) == 2
+    assert len(list_backups(left.parent, "log.db")) == 2
 
 
 def test_a_damaged_log_gives_no_backup(tmp_path: Path) -> None:
@@ -173,9 +173,9 @@ def test_a_copy_that_folds_to_another_state_than_the_living_log_is_not_kept(tmp_
     db = sim_log(tmp_path)
     store = snapshot_store(db, lambda _: None)
     newest = next(iter(store.newest(code_digest(STRATEGIES.values()))))
-    world = decode_world(newest.state, STRATEGIES)
+    world = decode(newest.state, STRATEGIES)
     world.runners[0].account.cash_usdt += 0.01
-    store.save(newest.seq, newest.hash, newest.reducer_version, encode_world(world))
+    store.save(newest.seq, newest.hash, newest.reducer_version, encode(world))
     with pytest.raises(BackupFailed, match="folds to"):
         back_up(tmp_path, 0)
     assert list((tmp_path / "backups").iterdir()) == []

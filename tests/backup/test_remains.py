@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.cli.keeper.status_board import BOARD_FD, new_board
-from papertape.engine.backup import backups
-from papertape.engine.remains import refuse_remains
+from papertape.engine.backup import list_backups
+from papertape.engine.remains import reject_leftovers
 from papertape.events.beside import real_path
 from papertape.events.errors import LogGone
 from tests.backup.test_restore import SIM, back_up, play
@@ -81,14 +81,14 @@ def an_empty_file(folder: Path) -> None:
 def test_whatever_is_left_of_a_log_is_reason_enough(gone: Path, leave: Callable[[Path], None]) -> None:
     leave(gone)
     with pytest.raises(LogGone, match=r"remains of one exist: .* papertape restore .* or go on"):
-        refuse_remains(gone / "log.db", gone / "backups", "go on")
+        reject_leftovers(gone / "log.db", gone / "backups", "go on")
 
 
 def test_a_first_start_that_was_killed_leaves_nothing_that_stops_the_next(tmp_path: Path) -> None:
     for name in ("log.db.lock", "log.db.sock", "log.db.alerts.log", "other.db.head"):
         (tmp_path / name).touch()
     (tmp_path / "log.db.snapshots").mkdir()
-    refuse_remains(tmp_path / "log.db", tmp_path / "backups", "")
+    reject_leftovers(tmp_path / "log.db", tmp_path / "backups", "")
 
 
 def test_every_verb_that_makes_a_log_refuses_and_says_how_to_go_on(gone: Path) -> None:
@@ -113,7 +113,7 @@ def test_every_verb_that_makes_a_log_refuses_and_says_how_to_go_on(gone: Path) -
 
 
 def test_a_restore_brings_it_back(gone: Path, one_day: Path) -> None:
-    [copy] = backups(gone / "backups", "log.db")
+    [copy] = list_backups(gone / "backups", "log.db")
     ok(gone, "restore", str(copy.path), "--db", "log.db", "--new-epoch", "--why", "the file is gone")
     ok(gone, *DAY)
     assert recorded(gone / "log.db")[: copy.seq] == recorded(one_day / "log.db")[: copy.seq]

@@ -13,7 +13,7 @@ from papertape.events.cursors import SqliteCursors, stored_positions
 from papertape.events.facts import EpochBegan
 from papertape.events.head_file import LogLock, read_head
 from papertape.events.sqlite_log import SqliteLogReader
-from papertape.projections.telegram.delivery_queues import PLACES, stepped_back
+from papertape.projections.telegram.delivery_queues import PLACES, rewind_positions
 from tests.engine.logs import of_type, recorded
 from tests.engine.processes import ok, papertape
 
@@ -146,4 +146,4 @@ def test_places_beyond_the_end_are_no_trace_of_anything() -> None:
         "t.heartbeat": 5,
     }
     after = {"t.urgent.sending": 0, "t.urgent.accepted": 40 * PLACES + 2, "t.begun": 51, "t.heartbeat": 5}
-    assert stepped_back(before, 50) == after
+    assert rewind_positions(before, 50) == after

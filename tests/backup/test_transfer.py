@@ -15,7 +15,7 @@ from msgspec import structs
 from papertape.events.codec import CODEC
 from papertape.events.errors import PortableDamaged
 from papertape.events.log import Commit, Entry
-from papertape.events.portable import REDACTED, event_of, redacted, rows_of
+from papertape.events.portable import REDACTED, decode_event, encode_rows, redact_event
 from papertape.events.sqlite_log import SqliteLogReader
 from tests.cli.written_log import write_log
 from tests.engine.logs import recorded
@@ -54,12 +54,12 @@ def test_what_was_exported_is_the_same_log_to_the_last_bit_when_imported(small: 
 @examples(300)
 def test_every_fact_comes_back_from_its_row(event: Event) -> None:
     [entry] = CODEC.decode(1, CODEC.encode_commit([Entry(event)]))[0]
-    rows = rows_of([Commit(1, 7, [entry], [0], b"")], CODEC, redact=False)
+    rows = encode_rows([Commit(1, 7, [entry], [0], b"")], CODEC, redact=False)
     if re.search(r"\b(inf|nan)\b", repr(structs.astuple(entry))):
         with pytest.raises(PortableDamaged, match="not finite"):
             list(rows)
     else:
-        assert [event_of(row) for row in rows] == [entry]
+        assert [decode_event(row) for row in rows] == [entry]
 
 
 def test_redacted_says_no_name_and_no_reason_and_replays_alike(small: Path) -> None:
@@ -75,8 +75,8 @@ def test_redacted_says_no_name_and_no_reason_and_replays_alike(small: Path) -> N
 @given(any_fact())
 @examples(300)
 def test_redacting_twice_is_redacting_once_and_leaves_numbers_alone(event: Event) -> None:
-    once = redacted(event)
-    assert redacted(once) == once
+    once = redact_event(event)
+    assert redact_event(once) == once
     for name in event.__struct_fields__:
         before, after = getattr(event, name), getattr(once, name)
         assert after in (before, REDACTED)

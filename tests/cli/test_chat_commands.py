@@ -13,7 +13,7 @@ from papertape.cli.config.sections import Config, EngineSection, LogsSection
 from papertape.cli.service.engine_services import attendance
 from papertape.cli.service.engine_status import status_of
 from papertape.engine.ports.clock import ScaledClock, SystemClock
-from papertape.engine.startup import engine
+from papertape.engine.startup import open_engine
 from papertape.projections.telegram.parse import MENU
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.limits import UNLIMITED
@@ -91,7 +91,7 @@ async def talking(folder: Path) -> AsyncIterator[Chat]:
         )
         config = replace(config, telegram=replace(config.telegram, api_url=twin.api_url))
         warnings: list[str] = []
-        async with engine(settings(db), [listed("X")], clock, warnings.append) as running:
+        async with open_engine(settings(db), [listed("X")], clock, warnings.append) as running:
             facts = [candle(0, 100.0, BUY), candle(1, 100.0, LEAVE), candle(2, 100.0), candle(3, 100.0, BUY)]
             await running.loop.take([*facts, candle(4, 100.0)])
             async with attendance(running, config, feed, db) as attended:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from papertape.cli.log_comparison import compared as compared_of
+from papertape.cli.log_comparison import compare_logs as compared_of
 from papertape.cli.service.page_comparison import KEPT_S_MIN, LogComparer
 from papertape.projections.folds.log_diff import Comparison
 from tests.engine.processes import ok, papertape, run_and_kill

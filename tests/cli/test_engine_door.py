@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.cli.service.engine_client import KEPT_S, EngineClient
-from papertape.cli.service.engine_status import saying
-from papertape.engine.control_socket import STATUS_S_MAX, ControlServer, EngineNotRunning, ask_status, socket_path
+from papertape.cli.service.engine_status import make_status_report
+from papertape.engine.control_socket import STATUS_S_MAX, ControlServer, EngineNotRunning, request_status, socket_path
 from papertape.engine.ports.clock import ManualClock
 from papertape.engine.process_health import ProcessHealthProbe
-from papertape.engine.startup import engine
+from papertape.engine.startup import open_engine
 from papertape.events.commands import Kill
 from papertape.events.errors import CommandRefused, UsageError
 from tests.engine.logs import recorded
@@ -56,7 +56,10 @@ async def opened(
     made: Engine, db: Path, status: Callable[[], Awaitable[dict[str, object]]] | None = None
 ) -> AsyncIterator[None]:
     door = ControlServer(
-        db, made.desk, print, status or saying(made, ProcessHealthProbe(db.parent, made.loop.latencies), None)
+        db,
+        made.desk,
+        print,
+        status or make_status_report(made, ProcessHealthProbe(db.parent, made.loop.latencies), None),
     )
     await door.open()
     serving = asyncio.ensure_future(made.desk.serve())
@@ -71,7 +74,7 @@ async def opened(
 @in_loop
 async def test_without_companions_the_status_is_what_the_engine_knows_alone(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
-    async with engine(settings(db), [listed("X")], ManualClock(), print) as made, opened(made, db):
+    async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made, opened(made, db):
         await made.loop.take([candle(0, 100.0)])
         said = await as_port(EngineClient(db)).status()
         assert said is not None
@@ -87,8 +90,8 @@ async def test_without_companions_the_status_is_what_the_engine_knows_alone(tmp_
 @in_loop
 async def test_the_newest_snapshot_is_one_that_was_saved(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
-    async with engine(settings(db), [listed("X")], ManualClock(), lambda _: None) as made:
-        say = saying(made, ProcessHealthProbe(db.parent, made.loop.latencies), None)
+    async with open_engine(settings(db), [listed("X")], ManualClock(), lambda _: None) as made:
+        say = make_status_report(made, ProcessHealthProbe(db.parent, made.loop.latencies), None)
         await made.loop.take([candle(0, 100.0)])
         await made.loop.snapshot()
         saved_seq = made.log.head.seq
@@ -103,8 +106,8 @@ async def test_the_newest_snapshot_is_one_that_was_saved(tmp_path: Path) -> None
 @in_loop
 async def test_it_is_asked_once_a_second_however_many_want_to_know(tmp_path: Path) -> None:
     db, asked, clock = tmp_path / "log.db", 0, Hand()
-    async with engine(settings(db), [listed("X")], ManualClock(), print) as made:
-        say = saying(made, ProcessHealthProbe(db.parent, made.loop.latencies), None)
+    async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made:
+        say = make_status_report(made, ProcessHealthProbe(db.parent, made.loop.latencies), None)
 
         async def counted() -> dict[str, object]:
             nonlocal asked
@@ -138,7 +141,7 @@ async def test_an_engine_that_takes_its_time_is_not_waited_for(tmp_path: Path) -
         await asyncio.sleep(60.0)
         raise AssertionError
 
-    async with engine(settings(db), [listed("X")], ManualClock(), print) as made, opened(made, db, never):
+    async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made, opened(made, db, never):
         begun_s = asyncio.get_running_loop().time()
         assert await EngineClient(db).status() is None
         assert asyncio.get_running_loop().time() - begun_s < STATUS_S_MAX + 1.0
@@ -169,14 +172,14 @@ async def test_a_long_status_comes_whole(tmp_path: Path) -> None:
     async def say() -> dict[str, object]:
         return long
 
-    async with engine(settings(db), [listed("X")], ManualClock(), print) as made, opened(made, db, say):
-        assert await ask_status(db) == long
+    async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made, opened(made, db, say):
+        assert await request_status(db) == long
 
 
 @in_loop
 async def test_only_a_simulated_market_crashes(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
-    async with engine(settings(db), [listed("X")], ManualClock(), print) as made, opened(made, db):
+    async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made, opened(made, db):
         with pytest.raises(CommandRefused, match="simulated"):
             await EngineClient(db).crash()
         assert await EngineClient(db).status() is not None

@@ -16,14 +16,14 @@ from papertape.cli.app import app
 from papertape.cli.explainer import Explainer
 from papertape.cli.render.strategies import parameters_schema, strategy_views
 from papertape.cli.service.page_inspector import LOOK_S_MAX, LogInspector
-from papertape.engine.runner_settings import RunnerSettings, configured_runners
+from papertape.engine.runner_settings import RunnerSettings, runner_configurations
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.errors import LogBusy, UsageError
 from papertape.events.facts import CandleClosed, OrderPlaced, OrderRejected
 from papertape.events.log import Entry
 from papertape.events.log_thread import LogThread
 from papertape.events.sqlite_log import SqliteLogReader
-from papertape.events.tail import tail_of
+from papertape.events.tail import make_tail
 from papertape.projections.site.ports import Inspector, Progress, ReadinessView
 from papertape.projections.site.timeline import LogTimeline
 from papertape.projections.site.views import Views
@@ -58,7 +58,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @asynccontextmanager
 async def inspector_of(db: Path, look_s_max: float = LOOK_S_MAX) -> AsyncIterator[LogInspector]:
     """An inspector beside a timeline, as the web process has them."""
-    timeline = LogTimeline(lambda: (tail_of(db, 0.005), LogThread(lambda: SqliteLogReader(db))), Views)
+    timeline = LogTimeline(lambda: (make_tail(db, 0.005), LogThread(lambda: SqliteLogReader(db))), Views)
     running = asyncio.ensure_future(timeline.run())
     inspector = LogInspector(db, STRATEGIES, timeline, look_s_max)
     try:
@@ -211,7 +211,7 @@ def test_a_chart_shows_the_numbers_of_the_orders_in_it(db: Path) -> None:
 def test_causes_are_those_of_why_under_the_parameters_of_then(tmp_path: Path) -> None:
     """The configuration changed behind the order: its conditions are those it was decided on."""
     later = RunnerSettings(parameters={"trend_adx_threshold": 99.0})
-    changed = configured_runners(STRATEGIES, ("BTCUSDT",), DAY_0_MS, {"momentum": later})
+    changed = runner_configurations(STRATEGIES, ("BTCUSDT",), DAY_0_MS, {"momentum": later})
     path = write_log(tmp_path / "log.db", [*entries(), [Entry(changed[0])]])
     reader = SqliteLogReader(path)
     explainer = Explainer(reader, None)
@@ -244,7 +244,7 @@ def test_another_log_at_the_same_path_is_read_from_its_beginning(tmp_path: Path)
             await inspector.digest(12)
 
     async def main() -> None:
-        timeline = LogTimeline(lambda: (tail_of(path), LogThread(lambda: SqliteLogReader(path))), Views)
+        timeline = LogTimeline(lambda: (make_tail(path), LogThread(lambda: SqliteLogReader(path))), Views)
         inspector = LogInspector(path, STRATEGIES, timeline)
         try:
             await use(inspector)

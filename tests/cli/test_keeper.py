@@ -14,7 +14,7 @@ from types import FrameType
 
 import pytest
 
-from papertape.cli.keeper.process_supervisor import _noted, _signals, _taken
+from papertape.cli.keeper.process_supervisor import _ignore_signal, _receive_signals, _signals
 from papertape.cli.keeper.restart_policy import KILLS_MAX
 from tests.engine.processes import environment
 from tests.patience import PATIENCE_S, stretched
@@ -221,7 +221,7 @@ def test_who_is_asked_to_end_before_it_listens_has_ended_well(tmp_path: Path) ->
 
 def test_a_signal_that_comes_as_soon_as_it_is_heard_is_not_lost() -> None:
     def at_once(_: FrameType, event: str, __: object) -> None:
-        if event == "return" and signal.getsignal(signal.SIGHUP) is _noted:
+        if event == "return" and signal.getsignal(signal.SIGHUP) is _ignore_signal:
             sys.setprofile(None)
             signal.raise_signal(signal.SIGHUP)
 
@@ -229,7 +229,7 @@ def test_a_signal_that_comes_as_soon_as_it_is_heard_is_not_lost() -> None:
     sys.setprofile(at_once)
     try:
         with _signals() as coming:
-            assert _taken(coming, 0.0) == bytes([signal.SIGHUP])
+            assert _receive_signals(coming, 0.0) == bytes([signal.SIGHUP])
     finally:
         sys.setprofile(None)
         signal.signal(signal.SIGHUP, before)

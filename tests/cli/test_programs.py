@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.engine.backup import backups
+from papertape.engine.backup import list_backups
 from tests.cli.written_log import write_log
 from tests.engine.processes import ROOT, environment
 from tests.patience import PATIENCE_S
@@ -54,7 +54,7 @@ def started(folder: Path, *arguments: str, **extra: str) -> subprocess.Completed
 def test_the_backup_that_an_engine_starts_is_made_by_its_own_sources(bot: Path, path: str) -> None:
     done = started(bot, "-c", BACK_UP, PYTHONPATH=f"{ROOT}{path}")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert len(backups(bot / "backups", "log.db")) == 1
+    assert len(list_backups(bot / "backups", "log.db")) == 1
 
 
 def test_an_engine_and_its_page_are_of_the_keepers_own_sources(bot: Path) -> None:

@@ -18,7 +18,7 @@ from papertape.cli.keeper.restart_policy import (
     ProcessRun,
     RestartAfter,
     RestartPolicy,
-    how,
+    describe_exit,
 )
 
 SHORT_S = 1.0
@@ -93,6 +93,6 @@ def test_a_killed_one_returns_at_once_and_after_pauses_where_it_is_killed_all_th
 
 
 def test_ends_are_told_in_words() -> None:
-    assert how(5) == "ended with 5"
-    assert how(-signal.SIGSEGV) == "was ended by SIGSEGV"
-    assert how(-63) == "was ended by signal 63"
+    assert describe_exit(5) == "ended with 5"
+    assert describe_exit(-signal.SIGSEGV) == "was ended by SIGSEGV"
+    assert describe_exit(-63) == "was ended by signal 63"

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.engine.kernel.risk_settings import RiskSettings
-from papertape.engine.reducer.state import EngineState, new_world
+from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.log import Recorded
 from tests.support import FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, feed, take
@@ -70,7 +70,7 @@ def begin(
     contracts: Sequence[ContractListed], settings: Mapping[str, RunnerSettings], strategies: Mapping[str, Strategy]
 ) -> Run:
     """A world that took its configuration from its own log."""
-    run = Run(new_world(strategies), [])
+    run = Run(new_state(strategies), [])
     for event in configuration(strategies, contracts, settings):
         take(run.world, run.log, event)
     return run

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from papertape.engine.command_queue import events_of
+from papertape.engine.command_queue import command_events
 from papertape.engine.kernel.risk_settings import RiskSettings
-from papertape.engine.reducer.reducer import fold, is_news
-from papertape.engine.reducer.snapshot_codec import decode_world, encode_world, world_digest
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.reducer import fold, is_new
+from papertape.engine.reducer.snapshot_codec import decode, encode, state_digest
+from papertape.engine.reducer.state import new_state
 from papertape.engine.verify import verify
 from papertape.events.commands import Close
 from papertape.events.errors import CommandRefused
@@ -53,14 +53,14 @@ def test_a_position_is_settled_at_the_last_close_24_hours_after_the_last_candle(
     position = scenario.desk().position
     quantity, entry, fee = position.quantity_base, position.entry_price_usdt, position.fee_usdt
     assert scenario.tell(delisted(5 * MINUTE_MS)) == []
-    assert not is_news(scenario.world, delisted(DAY_MS - 1)), "it is known, and nothing is due"
+    assert not is_new(scenario.world, delisted(DAY_MS - 1)), "it is known, and nothing is due"
     closed = only(scenario.tell(delisted(DAY_MS)), PositionClosed)
     assert (closed.reason, closed.price_usdt, closed.reference_price_usdt) == ("delisted", 100.0, 100.0)
     assert closed.at_ms == LAST_CLOSE_MS + DAY_MS
     assert closed.fee_usdt == quantity * 100.0 * 0.0006, "the taker fee, and no slippage"
     assert closed.net_usdt == pytest.approx(quantity * (100.0 - entry) - fee - closed.fee_usdt)
     assert scenario.account.equity_usdt == scenario.account.cash_usdt == pytest.approx(10_000.0 + closed.net_usdt)
-    assert not is_news(scenario.world, delisted(2 * DAY_MS)), "once"
+    assert not is_new(scenario.world, delisted(2 * DAY_MS)), "once"
 
 
 def test_the_owner_s_close_settles_a_delisted_position_at_once() -> None:
@@ -86,7 +86,7 @@ def test_a_strategy_s_own_exit_waits_for_the_settlement_or_its_owner() -> None:
     scenario.enter()
     scenario.candle(100.0, LEAVE)
     assert scenario.tell(delisted(5 * MINUTE_MS)) == []
-    (request,) = events_of(scenario.world, Close("anna", "delisted"))
+    (request,) = command_events(scenario.world, Close("anna", "delisted"))
     assert only(scenario.tell(request), PositionClosed).reason == "delisted"
 
 
@@ -95,7 +95,7 @@ def test_nothing_is_opened_on_it_and_a_pending_entry_is_cancelled() -> None:
     scenario.candle(100.0, BUY)
     assert only(scenario.tell(delisted(0)), OrderCancelled).reason == "not_tradable"
     assert scenario.candle(100.0, BUY) == []
-    assert not is_news(scenario.world, SymbolSuspended(DAY_0_MS, "X", "a hole"))
+    assert not is_new(scenario.world, SymbolSuspended(DAY_0_MS, "X", "a hole"))
     assert only(scenario.candle(100.0, BUY, "Y"), OrderPlaced).symbol == "Y"
 
 
@@ -113,7 +113,7 @@ def test_a_contract_that_is_listed_again_is_traded_again() -> None:
     scenario.enter()
     scenario.tell(delisted(MINUTE_MS))
     scenario.tell(SymbolResumed(LAST_CLOSE_MS + HOUR_MS, "X", "the exchange trades it again"))
-    assert is_news(scenario.world, delisted(2 * HOUR_MS))
+    assert is_new(scenario.world, delisted(2 * HOUR_MS))
     scenario.skip(60)
     assert only(scenario.candle((100.0, 100.0, 90.0, 95.0)), PositionClosed).reason == "stop"
 
@@ -135,12 +135,12 @@ def test_every_reader_of_the_log_ends_in_the_same_state() -> None:
     scenario.enter(symbol="X")
     scenario.enter(SELL, symbol="Y")
     scenario.tell(delisted(0, "X"))
-    restarted = decode_world(encode_world(scenario.world), STRATEGIES)
+    restarted = decode(encode(scenario.world), STRATEGIES)
     known = len(scenario.log)
     scenario.tell(delisted(0, "Y"))
     scenario.tell(asked(HOUR_MS))
     scenario.tell(delisted(DAY_MS, "Y"))
-    followed = new_world(STRATEGIES)
+    followed = new_state(STRATEGIES)
     configuration = [Entry(event) for event in scenario.world.listed]
     configuration += [Entry(runner.configured) for runner in scenario.world.runners]
     log = MemoryEventLog(clock_ms=lambda: 0)
@@ -150,8 +150,8 @@ def test_every_reader_of_the_log_ends_in_the_same_state() -> None:
     recorded = [item for commit in log.reader().commits() for item in commit.recorded()]
     fold(followed, recorded)
     fold(restarted, scenario.log[known:])
-    digest = world_digest(scenario.world)
-    assert world_digest(followed) == world_digest(restarted) == digest
+    digest = state_digest(scenario.world)
+    assert state_digest(followed) == state_digest(restarted) == digest
     portfolio, trades = Portfolio(), Trades()
     fold_views([portfolio, trades], recorded)
     assert portfolio.positions() == portfolio.orders() == ()
@@ -161,5 +161,5 @@ def test_every_reader_of_the_log_ends_in_the_same_state() -> None:
     pytest.importorskip("numba")
     from papertape.engine.research.replay import replay_compiled  # noqa: PLC0415 - belongs to an extra
 
-    assert world_digest(replay_compiled(log.reader(), STRATEGIES)) == digest
+    assert state_digest(replay_compiled(log.reader(), STRATEGIES)) == digest
     assert verify(log.reader(), None, STRATEGIES).difference is None

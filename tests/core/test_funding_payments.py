@@ -100,10 +100,10 @@ def test_nobody_pays_for_a_settlement_of_before_the_position() -> None:
 
 
 def test_an_update_that_repeats_a_settlement_is_no_news() -> None:
-    from papertape.engine.reducer.reducer import is_news  # noqa: PLC0415 - the one question of this test
+    from papertape.engine.reducer.reducer import is_new  # noqa: PLC0415 - the one question of this test
     from tests.support import settled  # noqa: PLC0415
 
     scenario = standing()
     scenario.settle(2, 0.001)
-    assert not is_news(scenario.world, settled(2 * MINUTE_MS, 0.001))
-    assert is_news(scenario.world, settled(3 * MINUTE_MS, 0.001))
+    assert not is_new(scenario.world, settled(2 * MINUTE_MS, 0.001))
+    assert is_new(scenario.world, settled(3 * MINUTE_MS, 0.001))

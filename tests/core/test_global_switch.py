@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.engine.kernel.codes import GLOBAL_LOSS
-from papertape.engine.kernel.kill_switch import guard_total
+from papertape.engine.kernel.kill_switch import update_total
 from papertape.engine.kernel.state import GlobalKillSwitch
-from papertape.engine.reducer.reducer import react
+from papertape.engine.reducer.reducer import decide
 from papertape.engine.reducer.state import EngineState
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.errors import CommandRefused
@@ -99,15 +99,15 @@ def test_the_window_is_this_hour_and_the_24_before(last_minute: int, trips: bool
 
 def test_the_total_at_the_start_counts_in_the_first_hour() -> None:
     guard, maxima = GlobalKillSwitch(max_loss=0.45, hours=25, total_usdt=100.0), [0.0] * 25
-    assert not guard_total(guard, maxima, 90.0, 5 * HOUR_MS)
+    assert not update_total(guard, maxima, 90.0, 5 * HOUR_MS)
     assert guard.peak_usdt == 100.0
-    assert guard_total(guard, maxima, 55.0, 29 * HOUR_MS)
+    assert update_total(guard, maxima, 55.0, 29 * HOUR_MS)
 
 
 def test_an_hour_that_left_the_window_is_forgotten() -> None:
     guard, maxima = GlobalKillSwitch(max_loss=0.45, hours=25, total_usdt=100.0), [0.0] * 25
-    guard_total(guard, maxima, 90.0, 5 * HOUR_MS)
-    assert not guard_total(guard, maxima, 50.0, 30 * HOUR_MS)
+    update_total(guard, maxima, 90.0, 5 * HOUR_MS)
+    assert not update_total(guard, maxima, 50.0, 30 * HOUR_MS)
     assert guard.peak_usdt == 50.0
 
 
@@ -188,7 +188,7 @@ def test_a_strategy_configured_while_the_global_switch_stands_is_held_by_it() ->
 def test_a_trip_by_hand_stops_everything() -> None:
     pair = Pair()
     by_hand = KillSwitchTripped(DAY_0_MS, GLOBAL_SCOPE, "manual", 20_000.0, 20_000.0, 20_000.0, 0.0)
-    react(pair.world, by_hand, 7)
+    decide(pair.world, by_hand, 7)
     assert pair.tripped() == [True, True]
     assert pair.world.guard.tripped != GLOBAL_LOSS
     assert pair.candle(0, 100.0, BUY) == []

@@ -16,11 +16,11 @@ from papertape.engine.kernel.indicators import (
     VOLUME_READY_ROW,
     VWAP_READY_ROW,
     classify_regime,
-    spike,
+    is_volume_spike,
     true_range,
     update_adx,
 )
-from papertape.engine.kernel.series import watch_series
+from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.state import HISTORY_BARS_MAX, Adx, Atr, Bar, Fact, Series, VolumeAverage
 from tests.support import MINUTE_MS, indicator_table, needs_data
 
@@ -43,7 +43,7 @@ def fold(
     series = Series(timeframe_ms=MINUTE_MS, base_ms=MINUTE_MS)
     bars = [Bar() for _ in range(HISTORY_BARS_MAX)]
     for row, (h, low_, c, v) in enumerate(zip(high, low, close, volume, strict=True)):
-        watch_series(series, bars, Fact(CANDLE, 0, 0, row * MINUTE_MS, (row + 1) * MINUTE_MS, c, h, low_, c, v), 0)
+        observe_series(series, bars, Fact(CANDLE, 0, 0, row * MINUTE_MS, (row + 1) * MINUTE_MS, c, h, low_, c, v), 0)
         yield series
 
 
@@ -181,4 +181,4 @@ def test_the_regime_is_the_first_match(
 def test_a_spike_is_more_than_the_multiple_of_the_mean_and_more_than_nothing(
     volume: float, mean: float, stands_out: bool
 ) -> None:
-    assert spike(volume, VolumeAverage(value=mean), 2.0) is stands_out
+    assert is_volume_spike(volume, VolumeAverage(value=mean), 2.0) is stands_out

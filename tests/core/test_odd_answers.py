@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.engine.kernel.risk_settings import RiskSettings
-from papertape.engine.reducer.reducer import react
-from papertape.engine.reducer.snapshot_codec import decode_world, encode_world
+from papertape.engine.reducer.reducer import decide
+from papertape.engine.reducer.snapshot_codec import decode, encode
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.errors import ConfigError
 from papertape.events.facts import OrderPlaced, OrderRejected, PositionClosed, PositionOpened
@@ -81,9 +81,9 @@ def test_an_answer_says_the_same_after_a_start_as_without_one() -> None:
     """What an earlier answer left in a row is in no snapshot: it must not count."""
     scenario = Scenario()
     _signal_and_forget(scenario)
-    restarted = decode_world(encode_world(scenario.world), STRATEGIES)
+    restarted = decode(encode(scenario.world), STRATEGIES)
     fact = candle(scenario.minute["X"], 100.0, ODD + 17)
-    going_on, anew = (react(world, fact, 10)[1].event for world in (scenario.world, restarted))
+    going_on, anew = (decide(world, fact, 10)[1].event for world in (scenario.world, restarted))
     assert isinstance(going_on, OrderPlaced)
     assert going_on == anew
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.engine.kernel.risk_settings import RiskSettings
-from papertape.engine.reducer.reducer import is_news
+from papertape.engine.reducer.reducer import is_new
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import (
     CloseRequested,
@@ -217,12 +217,12 @@ def test_a_position_on_a_suspended_symbol_still_meets_its_stop_and_its_exit() ->
 def test_what_is_known_of_a_symbol_is_no_news() -> None:
     scenario = Scenario([listed("A")])
     suspended, resumed = SymbolSuspended(DAY_0_MS, "A", "a hole"), SymbolResumed(DAY_0_MS, "A", "healed")
-    assert is_news(scenario.world, suspended) and not is_news(scenario.world, resumed)
+    assert is_new(scenario.world, suspended) and not is_new(scenario.world, resumed)
     scenario.tell(suspended)
-    assert is_news(scenario.world, resumed) and not is_news(scenario.world, suspended)
-    assert not is_news(scenario.world, replace(listed("A"), at_ms=DAY_0_MS + 1))
-    assert is_news(scenario.world, replace(listed("A"), minimum_notional_usdt=7.0))
-    assert is_news(scenario.world, SymbolSuspended(DAY_0_MS, "Z", "its contract cannot be read"))
+    assert is_new(scenario.world, resumed) and not is_new(scenario.world, suspended)
+    assert not is_new(scenario.world, replace(listed("A"), at_ms=DAY_0_MS + 1))
+    assert is_new(scenario.world, replace(listed("A"), minimum_notional_usdt=7.0))
+    assert is_new(scenario.world, SymbolSuspended(DAY_0_MS, "Z", "its contract cannot be read"))
 
 
 def test_a_human_s_close_becomes_an_exit_order_that_is_filled_at_the_next_open() -> None:

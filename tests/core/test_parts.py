@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.engine.inspect.state_chunks import parts_of, world_of
+from papertape.engine.inspect.state_chunks import join_state, split_state
 from papertape.engine.kernel.state import HISTORY_BARS_MAX, READINGS_MAX
 from papertape.engine.reducer.reducer import fold, is_decision
-from papertape.engine.reducer.snapshot_codec import encode_world
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.snapshot_codec import encode
+from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import configuration
 from tests.core.random_market import Recipe, market
 from tests.core.runs import BUILT_IN, begin, eager
@@ -65,19 +65,19 @@ def asked(parts: Sequence[bytes], told: Callable[[int], object] = lambda _: None
 
 def rebuilt(world: EngineState) -> EngineState:
     """The world of a world's parts."""
-    return world_of(asked(list(parts_of(world))), STRATEGIES)
+    return join_state(asked(list(split_state(world))), STRATEGIES)
 
 
 def test_a_world_of_its_parts_goes_on_to_the_same_bits(events: list[Recorded]) -> None:
-    world, at = new_world(STRATEGIES), 0
+    world, at = new_state(STRATEGIES), 0
     symbols, readings, bars = set[int](), list[int](), list[int]()
     other = rebuilt(world)
     for cut in cuts(events, 25):
         fold(world, events[at:cut])
         fold(other, events[at:cut])
-        assert encode_world(other) == encode_world(world), cut
+        assert encode(other) == encode(world), cut
         other, at = rebuilt(other), cut
-        assert encode_world(rebuilt(other)) == encode_world(world), cut
+        assert encode(rebuilt(other)) == encode(world), cut
         symbols.add(len(world.symbols))
         readings.append(max(market.readings for market in world.markets))
         bars.append(max(one.row for one in world.series[FIVE_MINUTES_MS].series))
@@ -89,15 +89,15 @@ def test_a_world_of_its_parts_goes_on_to_the_same_bits(events: list[Recorded]) -
 
 def test_worlds_of_the_same_parts_share_nothing(events: list[Recorded]) -> None:
     middle = cuts(events, 2)[0]
-    world = new_world(STRATEGIES)
+    world = new_state(STRATEGIES)
     fold(world, events[:middle])
-    before, parts = encode_world(world), list(parts_of(world))
-    moved, kept = world_of(asked(parts), STRATEGIES), world_of(asked(parts), STRATEGIES)
-    assert encode_world(moved) == before
+    before, parts = encode(world), list(split_state(world))
+    moved, kept = join_state(asked(parts), STRATEGIES), join_state(asked(parts), STRATEGIES)
+    assert encode(moved) == before
     fold(moved, events[middle : cuts(events, 4)[2]])
-    assert encode_world(moved) != before
-    assert encode_world(kept) == before
-    assert encode_world(world_of(asked(parts), STRATEGIES)) == before
+    assert encode(moved) != before
+    assert encode(kept) == before
+    assert encode(join_state(asked(parts), STRATEGIES)) == before
 
 
 def test_near_worlds_have_most_parts_in_common(events: list[Recorded]) -> None:
@@ -105,24 +105,24 @@ def test_near_worlds_have_most_parts_in_common(events: list[Recorded]) -> None:
     near = middle + 100
     while is_decision(events[near].event):
         near += 1
-    world = new_world(STRATEGIES)
+    world = new_state(STRATEGIES)
     fold(world, events[:middle])
-    earlier = set(parts_of(world))
+    earlier = set(split_state(world))
     fold(world, events[middle:near])
-    later = list(parts_of(world))
+    later = list(split_state(world))
     changed = [part for part in later if part not in earlier]
     assert 1 < len(changed) < len(later) / 8
 
 
 def test_only_the_rows_that_are_looked_at_are_unpacked(events: list[Recorded]) -> None:
     middle = cuts(events, 2)[0]
-    world, told = new_world(STRATEGIES), list[int]()
+    world, told = new_state(STRATEGIES), list[int]()
     fold(world, events[:middle])
-    parts = list(parts_of(world))
-    late = world_of(asked(parts, told.append), STRATEGIES)
+    parts = list(split_state(world))
+    late = join_state(asked(parts, told.append), STRATEGIES)
     assert told == [0]
     fold(late, events[middle : middle + 1])
     assert len(told) < 12
-    encode_world(late)
-    encode_world(late)
+    encode(late)
+    encode(late)
     assert len(told) == len(set(told)), "each is asked for once"

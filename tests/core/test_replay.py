@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from papertape.engine.reducer.inputs import standing_trip
-from papertape.engine.reducer.reducer import fold, groups, is_decision, is_news
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.inputs import active_trip_seq
+from papertape.engine.reducer.reducer import fold, groups, is_decision, is_new
+from papertape.engine.reducer.state import new_state
 from papertape.events.errors import CommandRefused, EngineFault
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -63,13 +63,13 @@ def with_resets(recipe: Recipe) -> Run:
         feed(run.world, run.log, [event])
         if random.random() < 0.02:
             scope = random.choice([*(runner.strategy.name for runner in run.world.runners), GLOBAL_SCOPE])
-            try_reset(run, scope, standing_trip(run.world, scope) + random.choice([0, 0, 1]))
+            try_reset(run, scope, active_trip_seq(run.world, scope) + random.choice([0, 0, 1]))
     return run
 
 
 def try_reset(run: Run, scope: str, trip_seq: int) -> None:
     """A reset, which is refused without a trace unless it names the trip that stands."""
-    fits = trip_seq != 0 and trip_seq == standing_trip(run.world, scope)
+    fits = trip_seq != 0 and trip_seq == active_trip_seq(run.world, scope)
     command, before = KillSwitchReset(DAY_0_MS, scope, trip_seq, "anna", "go on"), state_of(run.world)
     if fits:
         take(run.world, run.log, command)
@@ -117,7 +117,7 @@ def test_the_markets_of_that_property_trip_every_switch() -> None:
 
 def replayed(log: list[Recorded]) -> bytes:
     """The state of a world that only followed the log."""
-    world = new_world({**STRATEGIES, **TWO})
+    world = new_state({**STRATEGIES, **TWO})
     fold(world, log)
     return state_of(world)
 
@@ -138,7 +138,7 @@ def test_following_the_log_of_the_built_in_strategies_ends_in_the_same_world(rec
 
 def test_a_replay_begins_anew_after_a_long_hole_in_the_middle_of_a_higher_candle() -> None:
     tape = market(Recipe(seed=2, candles=900, long_holes=2))
-    run, world = begin(tape.contracts, eager(BUILT_IN), STRATEGIES), new_world(STRATEGIES)
+    run, world = begin(tape.contracts, eager(BUILT_IN), STRATEGIES), new_state(STRATEGIES)
     fold(world, run.log)
     anew = 0
     for fact in tape.events():
@@ -160,7 +160,7 @@ def test_a_world_rebuilt_from_any_point_of_the_log_goes_on_as_if_nothing_happene
     whole, facts = played(tape), tape.events()
     first = begin(tape.contracts, eager(players(tape)), {**STRATEGIES, **TWO})
     feed(first.world, first.log, facts[: cut % len(facts)])
-    second = Run(new_world({**STRATEGIES, **TWO}), list(first.log))
+    second = Run(new_state({**STRATEGIES, **TWO}), list(first.log))
     fold(second.world, first.log)
     feed(second.world, second.log, facts)
     assert second.log == whole.log
@@ -174,7 +174,7 @@ def test_replay_decides_nothing() -> None:
         name: replace(one, hooks=STRATEGIES["funding"].hooks, state=STRATEGIES["funding"].state)
         for name, one in TWO.items()
     }
-    world = new_world(changed)
+    world = new_state(changed)
     for runner_name in ("scripted", "second"):
         assert changed[runner_name].hooks is not TWO[runner_name].hooks
     fold(world, [item for item in run.log if isinstance(item.event, ContractListed | RunnerConfigured)])
@@ -189,7 +189,7 @@ def test_a_stretch_of_the_log_that_begins_with_a_decision_is_refused() -> None:
     run = played(market(Recipe(seed=5, told_of=0.2)))
     decision = next(item for item in run.log if is_decision(item.event))
     with pytest.raises(EngineFault, match=f"seq {decision.seq}"):
-        fold(new_world({**STRATEGIES, **TWO}), [decision])
+        fold(new_state({**STRATEGIES, **TWO}), [decision])
 
 
 def test_a_group_is_an_input_and_its_consequences() -> None:
@@ -219,12 +219,12 @@ def test_a_reading_of_before_a_long_hole_is_no_news_after_it() -> None:
     scenario.observe(1, 5_000.0)
     scenario.skip(500)
     scenario.candle(100.0)
-    assert not is_news(scenario.world, observed(MINUTE_MS, 5_000.0))
-    assert is_news(scenario.world, observed(503 * MINUTE_MS, 5_000.0))
+    assert not is_new(scenario.world, observed(MINUTE_MS, 5_000.0))
+    assert is_new(scenario.world, observed(503 * MINUTE_MS, 5_000.0))
 
 
 def test_a_fact_of_an_unknown_symbol_is_no_news() -> None:
-    assert not is_news(Scenario().world, observed(0, 1.0, "Y"))
+    assert not is_new(Scenario().world, observed(0, 1.0, "Y"))
 
 
 def test_a_hole_is_told_once_with_the_first_candle_after_it() -> None:

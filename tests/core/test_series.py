@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.indicators import roll_highest, roll_lowest
-from papertape.engine.kernel.series import watch_candle, watch_series
+from papertape.engine.kernel.series import observe_candle, observe_series
 from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
     SETTLEMENTS_MAX,
@@ -37,8 +37,8 @@ class Chart:
     ) -> bool:
         """The candle of a minute; whether it completed a 5m candle."""
         fact = Fact(CANDLE, 0, 0, minute * MINUTE_MS, (minute + 1) * MINUTE_MS, o, h, low, c, v)
-        watch_candle(self.market, fact, self.settlements)
-        watch_series(self.series, self.bars, fact, self.market.reset)
+        observe_candle(self.market, fact, self.settlements)
+        observe_series(self.series, self.bars, fact, self.market.reset)
         return self.series.completed == 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from papertape.engine.kernel.margin import liquidation_price, pending_margin, profit, tied_margin, tier_of
+from papertape.engine.kernel.margin import committed_margin, liquidation_price, pending_margin, profit, tier_of
 from papertape.engine.kernel.risk_settings import RiskSettings, rules_of
 from papertape.engine.kernel.state import Order, Position, SymbolState, Tier
 from papertape.engine.reducer.state import tiers_of
@@ -21,9 +21,9 @@ def test_section_2_a_pending_entry_ties_up_margin_opening_fee_and_the_reserve_fo
     pending = SymbolState(order=Order(action=1, side=1, quantity_base=0.05, planned_price_usdt=84_000.0))
     filled = SymbolState(position=Position(side=1, quantity_base=0.05, entry_price_usdt=84_000.0))
     assert pending_margin(0.05, 84_000.0, TEN_X) == pytest.approx(420.0 + 2.52 + 2.52, rel=1e-12)
-    assert tied_margin(pending, TEN_X) == pytest.approx(425.04, rel=1e-12)
-    assert tied_margin(filled, TEN_X) == pytest.approx(422.52, rel=1e-12)
-    assert tied_margin(SymbolState(), TEN_X) == 0.0
+    assert committed_margin(pending, TEN_X) == pytest.approx(425.04, rel=1e-12)
+    assert committed_margin(filled, TEN_X) == pytest.approx(422.52, rel=1e-12)
+    assert committed_margin(SymbolState(), TEN_X) == 0.0
 
 
 @pytest.mark.parametrize(("slippage_percent", "percent"), [(0.02, 0.1601), (0.05, 0.2202)])

@@ -22,7 +22,7 @@ from prometheus_client.exposition import generate_latest
 from papertape.api.hosts import AllowedHosts
 from papertape.api.metrics import _Scrape
 from papertape.api.streams import Streams
-from papertape.engine.backup import backups
+from papertape.engine.backup import list_backups
 from tests.cli.test_keeper import wait_for
 from tests.engine.processes import environment, ok
 from tests.support import REPOSITORY
@@ -192,8 +192,8 @@ def test_the_backup_profile_copies_at_intervals_and_ends_when_it_is_asked_to(tmp
         [*service["entrypoint"], script.replace("86400", "0.2")], cwd=tmp_path, env=environment(**path)
     )
     try:
-        wait_for(lambda: len(backups(tmp_path / "backups", "papertape.db")) == 1)
-        wait_for(lambda: len(backups(tmp_path / "backups", "papertape.db")) > 1)
+        wait_for(lambda: len(list_backups(tmp_path / "backups", "papertape.db")) == 1)
+        wait_for(lambda: len(list_backups(tmp_path / "backups", "papertape.db")) > 1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(KEEPER_ENDS_S) == 0, "a shell without a trap would hear nothing as the first process"
     finally:

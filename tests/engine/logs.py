@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from papertape.engine.recovery import RecoveredState, recover
-from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.engine.reducer.snapshot_codec import state_digest
 from papertape.engine.startup import snapshot_store
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.facts import (
@@ -69,7 +69,7 @@ def recovered(db: Path, until_seq: int | None = None, *, snapshots: bool = True)
 
 def digest(db: Path, *, snapshots: bool = True) -> str:
     """The digest of the state at the end of a log."""
-    return world_digest(recovered(db, snapshots=snapshots).world)
+    return state_digest(recovered(db, snapshots=snapshots).world)
 
 
 def trades_csv(db: Path) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from papertape.engine.ports.clock import ManualClock
 from papertape.engine.ports.feed import RefusalLog, ResumePoint
 from papertape.engine.runner_settings import RunnerSettings
-from papertape.engine.startup import EngineSettings, engine
+from papertape.engine.startup import EngineSettings, open_engine
 from tests.core.random_market import RandomTape, Recipe, market
 from tests.core.runs import eager
 from tests.support import NO_LIMITS, STRATEGIES
@@ -66,7 +66,7 @@ async def live(
 ) -> list[str]:
     """One life of an engine, from its start over the whole feed to its end; what it warned of."""
     warnings: list[str] = []
-    async with engine(what, feed.contracts(), clock or ManualClock(), warnings.append) as running:
+    async with open_engine(what, feed.contracts(), clock or ManualClock(), warnings.append) as running:
         await running.loop.run(feed)
         then(running)
     return warnings

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from papertape.engine.inspect.chart_fold import CANDLES_MAX, WARM_UP_CANDLES, Candle, Chart
 from papertape.engine.inspect.chart_reader import CHARTS_KEPT_MAX, NEAR_EVENTS, ChartReader, seq_before
-from papertape.engine.reducer.reducer import is_news, react
+from papertape.engine.reducer.reducer import decide, is_new
 from papertape.engine.research.tape import fact_event
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.errors import UsageError
@@ -216,8 +216,8 @@ def traded(days: int) -> tuple[Given, list[Order]]:
     events: list[Event] = []
     for fact in tape.structs():
         event = fact_event(tape.contracts, fact)
-        if is_news(world, event):
-            events += [entry.event for entry in react(world, event, len(events) + 1)]
+        if is_new(world, event):
+            events += [entry.event for entry in decide(world, event, len(events) + 1)]
     orders = [Order(seq, one) for seq, one in enumerate(events, start=1) if isinstance(one, OrderPlaced)]
     return given(events, a_row=1_000), [order for order in orders if order.event.action == "entry"]
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.engine.command_queue import WAITING_MAX, events_of
-from papertape.engine.control_socket import ControlServer, EngineNotRunning, send, socket_path
+from papertape.engine.command_queue import WAITING_MAX, command_events
+from papertape.engine.control_socket import ControlServer, EngineNotRunning, send_command, socket_path
 from papertape.engine.ports.clock import ManualClock
-from papertape.engine.startup import engine
+from papertape.engine.startup import open_engine
 from papertape.events.commands import TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import (
@@ -54,19 +54,19 @@ def test_close_all_asks_once_for_every_position_that_is_not_closing_yet() -> Non
     scenario = scenario_with_positions()
     at_ms = DAY_0_MS + 2 * MINUTE_MS
     scenario.tell(CloseRequested(at_ms, "scripted", "B", *ANNA))
-    assert events_of(scenario.world, Close(*ANNA)) == [CloseRequested(at_ms, "scripted", "A", *ANNA)]
-    assert events_of(scenario.world, Close(*ANNA, symbol="A")) == [CloseRequested(at_ms, "scripted", "A", *ANNA)]
+    assert command_events(scenario.world, Close(*ANNA)) == [CloseRequested(at_ms, "scripted", "A", *ANNA)]
+    assert command_events(scenario.world, Close(*ANNA, symbol="A")) == [CloseRequested(at_ms, "scripted", "A", *ANNA)]
     with pytest.raises(CommandRefused, match="no open position"):
-        events_of(scenario.world, Close(*ANNA, symbol="C"))
+        command_events(scenario.world, Close(*ANNA, symbol="C"))
 
 
 def test_pause_and_resume_mean_those_that_are_not_in_that_state() -> None:
     world = scenario_with_positions().world
-    assert events_of(world, Pause(*ANNA)) == [RunnerPaused(DAY_0_MS + 2 * MINUTE_MS, "scripted", *ANNA)]
+    assert command_events(world, Pause(*ANNA)) == [RunnerPaused(DAY_0_MS + 2 * MINUTE_MS, "scripted", *ANNA)]
     with pytest.raises(CommandRefused, match="is not paused"):
-        events_of(world, Resume(*ANNA))
+        command_events(world, Resume(*ANNA))
     with pytest.raises(CommandRefused, match="there is no strategy 'nobody'; there are scripted, all"):
-        events_of(world, Pause(*ANNA, strategy="nobody"))
+        command_events(world, Pause(*ANNA, strategy="nobody"))
 
 
 @pytest.mark.parametrize(
@@ -83,24 +83,24 @@ def test_pause_and_resume_mean_those_that_are_not_in_that_state() -> None:
 )
 def test_a_name_that_does_not_exist_is_refused_with_the_nearest_one(command: Command, words: str) -> None:
     with pytest.raises(CommandRefused, match=re.escape(words)):
-        events_of(scenario_with_positions().world, command)
+        command_events(scenario_with_positions().world, command)
 
 
 def test_a_kill_carries_the_numbers_of_the_moment_and_stands_once() -> None:
     scenario = scenario_with_positions()
-    (trip,) = events_of(scenario.world, Kill(*ANNA))
+    (trip,) = command_events(scenario.world, Kill(*ANNA))
     assert isinstance(trip, KillSwitchTripped)
     assert (trip.scope, trip.reason, trip.who, trip.why) == ("global", "manual", *ANNA)
     assert trip.equity_usdt == scenario.account.equity_usdt
     scenario.tell(trip)
     with pytest.raises(CommandRefused, match="tripped already"):
-        events_of(scenario.world, Kill(*ANNA))
+        command_events(scenario.world, Kill(*ANNA))
 
 
 @pytest.mark.parametrize("command", [Pause("", "why"), Pause("anna", " \n "), Kill("anna", "")])
 def test_a_command_says_who_and_why(command: Command) -> None:
     with pytest.raises(CommandRefused, match="a command says wh"):
-        events_of(scenario_with_positions().world, command)
+        command_events(scenario_with_positions().world, command)
 
 
 async def with_position(made: Engine) -> None:
@@ -110,7 +110,7 @@ async def with_position(made: Engine) -> None:
 @in_loop
 async def test_a_command_to_a_running_engine_is_committed_before_it_is_answered(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
-    async with engine(settings(db), [listed("X")], ManualClock(), print) as made:
+    async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made:
         await with_position(made)
         serving = asyncio.ensure_future(made.desk.serve())
         accepted = await made.desk.submit(Close(*ANNA))
@@ -132,7 +132,7 @@ async def test_a_command_to_a_running_engine_is_committed_before_it_is_answered(
 @in_loop
 async def test_who_asked_may_go_away_and_the_command_is_taken_all_the_same(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
-    async with engine(settings(db), [listed("X")], ManualClock(), print) as made:
+    async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made:
         asking = asyncio.ensure_future(made.desk.submit(Kill(*ANNA)))
         await asyncio.sleep(0)
         asking.cancel()
@@ -145,7 +145,7 @@ async def test_who_asked_may_go_away_and_the_command_is_taken_all_the_same(tmp_p
 
 @in_loop
 async def test_no_more_commands_wait_than_anybody_means(tmp_path: Path) -> None:
-    async with engine(settings(tmp_path / "log.db"), [listed("X")], ManualClock(), print) as made:
+    async with open_engine(settings(tmp_path / "log.db"), [listed("X")], ManualClock(), print) as made:
         asking = [asyncio.ensure_future(made.desk.submit(Pause(*ANNA))) for _ in range(WAITING_MAX)]
         await asyncio.sleep(0)
         with pytest.raises(CommandRefused, match="waiting already"):
@@ -158,14 +158,14 @@ async def test_no_more_commands_wait_than_anybody_means(tmp_path: Path) -> None:
 @in_loop
 async def test_the_door_takes_commands_refuses_nonsense_and_is_the_owner_s_alone(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
-    async with engine(settings(db), [listed("X")], ManualClock(), print) as made:
+    async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made:
         door = ControlServer(db, made.desk, print)
         await door.open()
         serving = asyncio.ensure_future(made.desk.serve())
         assert stat.S_IMODE(socket_path(db).stat().st_mode) == 0o600
-        assert await send(db, Kill(*ANNA)) == Accepted(made.log.head.seq, made.log.head.seq)
+        assert await send_command(db, Kill(*ANNA)) == Accepted(made.log.head.seq, made.log.head.seq)
         with pytest.raises(CommandRefused, match="tripped already"):
-            await send(db, Kill(*ANNA))
+            await send_command(db, Kill(*ANNA))
         for line in (b"rubbish\n", b'{"type":"kill"}\n', b"x" * 10_000 + b"\n", b"\n"):
             reader, writer = await asyncio.open_unix_connection(socket_path(db))
             writer.write(line)
@@ -175,7 +175,7 @@ async def test_the_door_takes_commands_refuses_nonsense_and_is_the_owner_s_alone
         made.desk.close()
         await serving
     with pytest.raises(EngineNotRunning):
-        await send(db, Kill(*ANNA))
+        await send_command(db, Kill(*ANNA))
 
 
 def test_verbs_reach_the_running_engine_and_the_log_that_nobody_holds(tmp_path: Path) -> None:
@@ -198,13 +198,13 @@ def test_verbs_reach_the_running_engine_and_the_log_that_nobody_holds(tmp_path: 
 
 def test_a_reset_over_the_desk_names_its_trip() -> None:
     scenario = scenario_with_positions()
-    (trip,) = events_of(scenario.world, Kill(*ANNA))
+    (trip,) = command_events(scenario.world, Kill(*ANNA))
     scenario.tell(trip)
     seq = scenario.log[-1].seq
-    (reset,) = events_of(scenario.world, Reset(*ANNA, "global", seq))
+    (reset,) = command_events(scenario.world, Reset(*ANNA, "global", seq))
     assert reset == KillSwitchReset(DAY_0_MS + 2 * MINUTE_MS, "global", seq, *ANNA)
     with pytest.raises(CommandRefused, match="there is no strategy 'nobody'"):
-        events_of(scenario.world, Reset(*ANNA, "nobody", seq))
+        command_events(scenario.world, Reset(*ANNA, "nobody", seq))
     assert not isinstance(reset, OrderPlaced | RunnerResumed)
 
 
@@ -219,7 +219,7 @@ def test_a_reset_over_the_desk_names_its_trip() -> None:
 @in_loop
 async def test_a_broken_character_does_not_keep_a_kill_switch_from_tripping(tmp_path: Path, line: bytes) -> None:
     db = tmp_path / "log.db"
-    async with engine(settings(db), [listed("X")], ManualClock(), print) as made:
+    async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made:
         door = ControlServer(db, made.desk, print)
         await door.open()
         serving = asyncio.ensure_future(made.desk.serve())
@@ -227,7 +227,7 @@ async def test_a_broken_character_does_not_keep_a_kill_switch_from_tripping(tmp_
         writer.write(line)
         assert b"accepted" in await reader.readline()
         writer.close()
-        await send(db, Pause("\udcff" * 5_000, "Gr\udcfcn" + "x" * 5_000))
+        await send_command(db, Pause("\udcff" * 5_000, "Gr\udcfcn" + "x" * 5_000))
         await door.close()
         made.desk.close()
         await serving

@@ -9,10 +9,10 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from papertape.engine.inspect.entry_conditions import EntryBlocker, EntryConditions, Readiness, conditions
-from papertape.engine.reducer.inputs import standing_trip
-from papertape.engine.reducer.reducer import is_news, react
-from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.engine.inspect.entry_conditions import EntryBlocker, EntryConditions, Readiness, entry_conditions
+from papertape.engine.reducer.inputs import active_trip_seq
+from papertape.engine.reducer.reducer import decide, is_new
+from papertape.engine.reducer.snapshot_codec import state_digest
 from papertape.engine.research.tape import Tape, fact_event
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.errors import UsageError
@@ -89,7 +89,7 @@ def compare(
         told = next((one for one in signals if not isinstance(one, OrderPlaced) or one.action == "entry"), None)
         runner.desks[index] = before_the_order(own, told, placed_ms[name])
         try:
-            sides = conditions(world, name, event.symbol)
+            sides = entry_conditions(world, name, event.symbol)
         finally:
             runner.desks[index] = own
         check(sides, told, seen, f"{name} {event.symbol} {event.at_ms}")
@@ -130,11 +130,11 @@ def asked(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Asked:
     """A run over a tape that is asked for its conditions at every candle."""
     world, seen = configured_world(tape.contracts, settings), Asked()
     for seq, event in enumerate(events_of(tape), start=1):
-        if not is_news(world, event):
+        if not is_new(world, event):
             continue
         index = world.symbols[event.symbol]
         placed_ms = {runner.strategy.name: runner.desks[index].entry_placed_ms for runner in world.runners}
-        entries = [entry.event for entry in react(world, event, seq)]
+        entries = [entry.event for entry in decide(world, event, seq)]
         if isinstance(event, CandleClosed) and event.timing is Timing.ON_TIME:
             compare(world, event, entries, placed_ms, seen)
     return seen
@@ -194,7 +194,7 @@ def test_conditions_agree_with_the_liquidation_strategy_on_recorded_open_interes
 
 def both(scenario: Scenario) -> tuple[EntryConditions, EntryConditions]:
     """The two sides of the scripted strategy."""
-    return conditions(scenario.world, "scripted", "X")
+    return entry_conditions(scenario.world, "scripted", "X")
 
 
 def test_a_strategy_that_does_not_say_its_numbers_is_shown_as_one_that_explains_nothing() -> None:
@@ -223,7 +223,7 @@ def test_everything_that_holds_a_strategy_back_is_named() -> None:
         EntryBlocker("paused"),
         EntryBlocker("not_tradable"),
     )
-    scenario.tell(KillSwitchReset(DAY_0_MS, "scripted", standing_trip(scenario.world, "scripted"), "anna", "over"))
+    scenario.tell(KillSwitchReset(DAY_0_MS, "scripted", active_trip_seq(scenario.world, "scripted"), "anna", "over"))
     assert both(scenario)[0].holds == (EntryBlocker("paused"), EntryBlocker("not_tradable"))
 
 
@@ -240,14 +240,14 @@ def test_limits_on_positions_hold_back_the_side_they_would_refuse() -> None:
 def test_a_symbol_that_a_strategy_does_not_trade_is_said() -> None:
     contracts = [listed("X", timeframe_ms=FIVE_MINUTES_MS), listed("Y", timeframe_ms=FIVE_MINUTES_MS)]
     world = configured_world(contracts, {"momentum": RunnerSettings(symbols=("X",))})
-    assert [one.holds for one in conditions(world, "momentum", "Y")] == [(EntryBlocker("inactive"),)] * 2
+    assert [one.holds for one in entry_conditions(world, "momentum", "Y")] == [(EntryBlocker("inactive"),)] * 2
 
 
 def test_a_name_that_there_is_not_is_refused_with_those_there_are() -> None:
     with pytest.raises(UsageError, match="no strategy 'nobody' runs; there are: scripted"):
-        conditions(Scenario().world, "nobody", "X")
+        entry_conditions(Scenario().world, "nobody", "X")
     with pytest.raises(UsageError, match="no symbol 'Z'; there are: X"):
-        conditions(Scenario().world, "scripted", "Z")
+        entry_conditions(Scenario().world, "scripted", "Z")
 
 
 def momentum(lookback: int = 20) -> EngineState:
@@ -257,13 +257,13 @@ def momentum(lookback: int = 20) -> EngineState:
 
 def frames(world: EngineState) -> list[tuple[int, int, int]]:
     """What it has and needs of each timeframe, and the minutes since the start at which it will have it."""
-    ready = conditions(world, "momentum", "X")[0].readiness
+    ready = entry_conditions(world, "momentum", "X")[0].readiness
     return [(one.candles, one.needed, max(0, one.ready_at_ms - DAY_0_MS) // MINUTE_MS) for one in ready]
 
 
 def feed_minutes(world: EngineState, first: int, end: int) -> None:
     for number in range(first, end):
-        react(world, candle(number, 100.0 + number % 3), number + 1)
+        decide(world, candle(number, 100.0 + number % 3), number + 1)
 
 
 def test_readiness_counts_complete_candles_and_says_when_the_last_one_closes() -> None:
@@ -288,7 +288,7 @@ def test_the_moment_it_names_is_the_one_at_which_it_is_ready_also_after_a_hole()
     named = [minute for _, _, minute in frames(world)]
     assert named == [150, 435]
     for number in range(38, 500):
-        react(world, candle(number, 100.0), number)
+        decide(world, candle(number, 100.0), number)
         for at, (candles, needed, _) in zip(named, frames(world), strict=True):
             assert (candles >= needed) == (number + 1 >= at)
 
@@ -304,16 +304,16 @@ def test_a_hole_that_resets_everything_starts_the_count_again() -> None:
 def test_parameters_that_need_more_candles_are_counted() -> None:
     assert frames(momentum(lookback=60))[0][:2] == (0, 61)
     world = configured_world([listed()], {"liquidation": RunnerSettings({"anchor_halflife_minutes": 481})})
-    assert conditions(world, "liquidation", "X")[0].readiness[0].needed == 97
+    assert entry_conditions(world, "liquidation", "X")[0].readiness[0].needed == 97
 
 
 def test_asking_changes_nothing() -> None:
     tape = market(Recipe(4, 2, 400, FIVE_MINUTES_MS))
     world = configured_world(tape.contracts, {name: RunnerSettings(EAGER[name]) for name in BUILT_IN})
     for seq, event in enumerate(tape.events(), start=1):
-        react(world, event, seq)
+        decide(world, event, seq)
         if seq % 50 == 0:
-            before = world_digest(world)
-            first = [conditions(world, name, "AAA") for name in BUILT_IN]
-            assert [conditions(world, name, "AAA") for name in BUILT_IN] == first
-            assert world_digest(world) == before
+            before = state_digest(world)
+            first = [entry_conditions(world, name, "AAA") for name in BUILT_IN]
+            assert [entry_conditions(world, name, "AAA") for name in BUILT_IN] == first
+            assert state_digest(world) == before

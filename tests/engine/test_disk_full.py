@@ -12,8 +12,8 @@ import pytest
 from papertape.engine.loop import Loop
 from papertape.engine.ports.clock import ManualClock
 from papertape.engine.recovery import recover
-from papertape.engine.reducer.snapshot_codec import encode_world
-from papertape.engine.startup import engine, snapshot_store
+from papertape.engine.reducer.snapshot_codec import encode
+from papertape.engine.startup import open_engine, snapshot_store
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.bus import Bus
 from papertape.events.errors import LogWriteFailed, PapertapeError
@@ -45,10 +45,10 @@ async def fill(db: Path, pages_max: int) -> int:
         loop = Loop(world, log, bus, snapshot_store(db, print), code_digest(STRATEGIES.values()), print)
         with pytest.raises(LogWriteFailed, match="the disk is full"):
             await loop.run(Given(busy().contracts(), busy_tape().events()))
-        state, head = encode_world(loop.world), log.head
+        state, head = encode(loop.world), log.head
         with pytest.raises(PapertapeError):
             await loop.take(busy_tape().events())
-        assert (encode_world(loop.world), log.head) == (state, head), "nothing is decided behind the failure"
+        assert (encode(loop.world), log.head) == (state, head), "nothing is decided behind the failure"
     finally:
         await log.close()
     return bus.head_seq
@@ -57,7 +57,7 @@ async def fill(db: Path, pages_max: int) -> int:
 @in_loop
 async def test_nothing_acknowledged_is_lost_and_the_next_start_goes_on(tmp_path: Path) -> None:
     what = settings(tmp_path / "log.db")
-    async with engine(what, busy().contracts(), ManualClock(), print):
+    async with open_engine(what, busy().contracts(), ManualClock(), print):
         pass
     acknowledged = await fill(what.db, pages_max=14)
     assert recorded(what.db)[-1].seq >= acknowledged > 100

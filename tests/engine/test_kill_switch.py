@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from papertape.engine.kernel.codes import SESSION_LOSS
 from papertape.engine.ports.clock import ManualClock
-from papertape.engine.startup import engine
+from papertape.engine.startup import open_engine
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import KillSwitchReset, KillSwitchTripped, OrderPlaced
 from tests.core.scripted.scripted import BUY
@@ -83,7 +83,7 @@ async def test_a_reset_names_the_trip_and_a_stale_or_second_one_writes_nothing(
     (trip_seq,) = [item.seq for item in recorded(what.db) if isinstance(item.event, KillSwitchTripped)]
     if not keep_snapshots:
         shutil.rmtree(tmp_path / "log.db.snapshots")
-    async with engine(what, [listed()], ManualClock(), print) as again:
+    async with open_engine(what, [listed()], ManualClock(), print) as again:
         assert again.loop.world.runners[0].account.tripped == SESSION_LOSS
         reset = KillSwitchReset(DAY_0_MS, "scripted", trip_seq, "anna", "looked at it")
         head = again.log.head
@@ -106,7 +106,7 @@ async def test_after_the_reset_and_another_start_it_trades_again(tmp_path: Path)
     await live(what, Given([listed()], LOSS))
     assert len(of_type(what.db, OrderPlaced)) == 1, "the second signal came behind the trip"
     (trip_seq,) = [item.seq for item in recorded(what.db) if isinstance(item.event, KillSwitchTripped)]
-    async with engine(what, [listed()], ManualClock(), print) as again:
+    async with open_engine(what, [listed()], ManualClock(), print) as again:
         await again.loop.take([KillSwitchReset(DAY_0_MS, "scripted", trip_seq, "anna", "looked at it")])
     await live(what, Given([listed()], [candle(5, 50.0, BUY), candle(6, 50.0)]))
     assert len(of_type(what.db, OrderPlaced)) == 2

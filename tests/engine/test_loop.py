@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.engine.ports.clock import ManualClock
-from papertape.engine.reducer.reducer import react
-from papertape.engine.reducer.snapshot_codec import copy_world, encode_world, reduce
-from papertape.engine.startup import engine
+from papertape.engine.reducer.reducer import decide
+from papertape.engine.reducer.snapshot_codec import copy_state, encode, reduce
+from papertape.engine.startup import open_engine
 from papertape.events.errors import CommandRefused, EngineFault, UsageError
 from papertape.events.facts import KillSwitchReset, KillSwitchTripped, RunnerPaused
 from tests.engine.logs import of_type, recorded
@@ -35,11 +35,11 @@ def test_reduce_leaves_the_given_world_as_it_is_and_says_what_react_says() -> No
     tape = busy_tape()
     world = configured_world(tape.contracts, settings(None).runners)  # type: ignore[arg-type]
     for seq, event in enumerate(tape.events(), start=10):
-        before, copy = encode_world(world), copy_world(world)
+        before, copy = encode(world), copy_state(world)
         following, entries = reduce(world, event, seq)
-        assert encode_world(world) == before
-        assert react(copy, event, seq) == entries
-        assert encode_world(copy) == encode_world(following)
+        assert encode(world) == before
+        assert decide(copy, event, seq) == entries
+        assert encode(copy) == encode(following)
         if seq == 150:
             break
         world = following
@@ -48,12 +48,12 @@ def test_reduce_leaves_the_given_world_as_it_is_and_says_what_react_says() -> No
 @in_loop
 async def test_feeding_any_suffix_of_the_facts_again_changes_nothing(tmp_path: Path) -> None:
     what, facts = settings(tmp_path / "log.db"), busy_tape().events()
-    async with engine(what, busy().contracts(), ManualClock(), print) as running:
+    async with open_engine(what, busy().contracts(), ManualClock(), print) as running:
         await running.loop.run(busy())
-        head, state = running.log.head, encode_world(running.loop.world)
+        head, state = running.log.head, encode(running.loop.world)
         for first in (0, 1, len(facts) // 2, len(facts) - 1):
             await running.loop.run(Given(busy().contracts(), facts[first:], a_batch=50))
-            assert (running.log.head, encode_world(running.loop.world)) == (head, state)
+            assert (running.log.head, encode(running.loop.world)) == (head, state)
         assert running.loop.statistics.repeated_facts > len(facts)
 
 
@@ -68,7 +68,7 @@ async def test_a_follower_never_hears_of_what_the_log_does_not_hold(tmp_path: Pa
             heard.append((seq, reader.head().seq))
         reader.close()
 
-    async with engine(what, busy().contracts(), ManualClock(), print) as running:
+    async with open_engine(what, busy().contracts(), ManualClock(), print) as running:
         listening = asyncio.ensure_future(listen(running))
         await running.loop.run(busy())
     await listening
@@ -79,12 +79,12 @@ async def test_a_follower_never_hears_of_what_the_log_does_not_hold(tmp_path: Pa
 @in_loop
 async def test_a_refused_command_writes_nothing_and_what_stood_before_it_is_committed(tmp_path: Path) -> None:
     what = settings(tmp_path / "log.db")
-    async with engine(what, LISTED, ManualClock(), print) as running:
-        head, state = running.log.head, encode_world(running.loop.world)
+    async with open_engine(what, LISTED, ManualClock(), print) as running:
+        head, state = running.log.head, encode(running.loop.world)
         for refused in (STALE, KillSwitchReset(DAY_0_MS, "nobody", 3, "anna", ""), RunnerPaused(0, "nobody", "a", "b")):
             with pytest.raises(CommandRefused):
                 await running.loop.take([refused])
-            assert (running.log.head, encode_world(running.loop.world)) == (head, state)
+            assert (running.log.head, encode(running.loop.world)) == (head, state)
         with pytest.raises(CommandRefused):
             await running.loop.take([candle(0, 100.0), STALE, candle(1, 100.0)])
         assert (running.log.head.seq, running.bus.head_seq) == (head.seq + 1, head.seq + 1)
@@ -95,7 +95,7 @@ async def test_a_refused_command_writes_nothing_and_what_stood_before_it_is_comm
 @in_loop
 async def test_commands_and_facts_at_the_same_time_wait_for_each_other(tmp_path: Path) -> None:
     what = settings(tmp_path / "log.db")
-    async with engine(what, LISTED, ManualClock(), print) as running:
+    async with open_engine(what, LISTED, ManualClock(), print) as running:
         takes = [running.loop.take([candle(number, 100.0)]) for number in range(20)]
         takes.insert(7, running.loop.take([by_hand()]))
         await asyncio.gather(*takes)
@@ -110,7 +110,7 @@ async def test_commands_and_facts_at_the_same_time_wait_for_each_other(tmp_path:
 async def test_behind_an_input_that_could_not_be_written_nothing_is_taken(tmp_path: Path) -> None:
     what = settings(tmp_path / "log.db")
     with pytest.raises(EngineFault, match="whole up to seq 4"):  # noqa: PT012 - the end of the engine raises too
-        async with engine(what, LISTED, ManualClock(), print) as running:
+        async with open_engine(what, LISTED, ManualClock(), print) as running:
             await running.loop.take([by_hand()])
             unwritable = KillSwitchReset(DAY_0_MS, "scripted", running.log.head.seq, "anna", "\ud800")
             with pytest.raises(UsageError):

@@ -16,8 +16,8 @@ from papertape.engine.inspect.checkpoints import StateCheckpoints
 from papertape.engine.inspect.state_history import LOOKS_WAITING_MAX, STEP_EVENTS_MAX, StateHistory
 from papertape.engine.recovery import recover
 from papertape.engine.reducer.reducer import is_decision
-from papertape.engine.reducer.snapshot_codec import encode_world, world_digest
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.snapshot_codec import encode, state_digest
+from papertape.engine.reducer.state import new_state
 from papertape.engine.startup import snapshot_store
 from papertape.events.errors import ConfigError, LogBusy, LogDamaged, UsageError
 from papertape.events.log_thread import LogThread
@@ -59,13 +59,13 @@ def replayed(db: Path) -> dict[int, str]:
 def worlds(db: Path, replayed: dict[int, str]) -> dict[int, bytes]:
     """All that was known at these places, also where in the log it stands, folded from the first event on."""
     with closing(SqliteLogReader(db)) as reader:
-        return {seq: encode_world(recover(reader, None, STRATEGIES, seq).world) for seq in replayed}
+        return {seq: encode(recover(reader, None, STRATEGIES, seq).world) for seq in replayed}
 
 
 def replay(db: Path, seq: int) -> str:
     """The digest as of an event, from the beginning of the log."""
     with closing(SqliteLogReader(db)) as reader:
-        return world_digest(recover(reader, None, STRATEGIES, seq).world)
+        return state_digest(recover(reader, None, STRATEGIES, seq).world)
 
 
 @contextmanager
@@ -120,13 +120,13 @@ def test_every_way_to_an_event_ends_in_the_same_bits(db: Path, worlds: dict[int,
         places, head = StateCheckpoints(way.count_max, distance_events=way.distance_events), max(worlds)
         with past_of(db, places, only_looking(db) if way.snapshots else None) as past:
             for share in way.shares:
-                await past.look(int(head * share), world_digest)
+                await past.look(int(head * share), state_digest)
             if way.laid:
                 await past.lay(head)
             for seq, bits in worlds.items():
-                await past.look(max(1, seq - way.last_look_events), world_digest)
+                await past.look(max(1, seq - way.last_look_events), state_digest)
                 assert seq - past.near(seq) <= way.way_events_max
-                assert await past.look(seq, encode_world) == bits, seq
+                assert await past.look(seq, encode) == bits, seq
             assert (len(places) > 3) == (way.distance_events < head)
 
     asyncio.run(look())
@@ -142,7 +142,7 @@ def test_any_look_in_any_order_is_the_replay_up_to_there(
             order = [seq for seq in replayed for _ in range(2)]
             Random(seed).shuffle(order)
             for seq in order:
-                assert await past.look(seq, world_digest) == replayed[seq], seq
+                assert await past.look(seq, state_digest) == replayed[seq], seq
             assert len(past.places) > 3
 
     asyncio.run(look())
@@ -151,7 +151,7 @@ def test_any_look_in_any_order_is_the_replay_up_to_there(
 def test_many_at_once_each_see_their_own_event(db: Path, replayed: dict[int, str]) -> None:
     async def look() -> None:
         with past_of(db) as past:
-            found = await asyncio.gather(*(past.look(seq, world_digest) for seq in replayed))
+            found = await asyncio.gather(*(past.look(seq, state_digest) for seq in replayed))
             assert dict(zip(replayed, found, strict=True)) == replayed
 
     asyncio.run(look())
@@ -162,13 +162,13 @@ def test_who_goes_away_in_the_middle_spoils_nothing(db: Path, replayed: dict[int
         head = max(replayed)
         with past_of(db) as past:
             for steps in range(1, 12):
-                looking = asyncio.ensure_future(past.look(head - steps, world_digest))
+                looking = asyncio.ensure_future(past.look(head - steps, state_digest))
                 for _ in range(steps):
                     await asyncio.sleep(0.003)
                 looking.cancel()
                 await asyncio.wait([looking])
             for seq, digest in replayed.items():
-                assert await past.look(seq, world_digest) == digest
+                assert await past.look(seq, state_digest) == digest
 
     asyncio.run(look())
 
@@ -177,7 +177,7 @@ def test_it_says_how_far_it_is(db: Path) -> None:
     async def look() -> None:
         with past_of(db) as past:
             head, seen = recorded(db)[-1].seq, set[int]()
-            looking = asyncio.ensure_future(past.look(head, world_digest))
+            looking = asyncio.ensure_future(past.look(head, state_digest))
             while not looking.done():
                 seen.add(past.near(head))
                 await asyncio.sleep(0)
@@ -196,7 +196,7 @@ def test_it_follows_a_log_that_grows(tmp_path: Path) -> None:
             for candles in (50, 150, 300):
                 await live(settings(path), busy(Recipe(5, 2, candles, told_of=0.2)))
                 head = recorded(path)[-1].seq
-                assert await past.look(head, world_digest) == replay(path, head)
+                assert await past.look(head, state_digest) == replay(path, head)
 
     asyncio.run(grow())
 
@@ -207,12 +207,12 @@ def test_what_was_laid_leaves_no_event_far_and_changes_no_answer(db: Path, repla
         with past_of(db, StateCheckpoints(distance_events=500)) as past:
             laying = asyncio.ensure_future(past.lay(head))
             for seq, digest in list(replayed.items())[:4]:
-                assert await past.look(seq, world_digest) == digest, "a look comes between the steps"
+                assert await past.look(seq, state_digest) == digest, "a look comes between the steps"
             assert await laying == head
             assert max(seq - past.near(seq) for seq in range(1, head)) < 500 + STEP_EVENTS_MAX
             assert len(past.places) >= head // 1_000
             for seq, digest in replayed.items():
-                assert await past.look(seq, world_digest) == digest
+                assert await past.look(seq, state_digest) == digest
 
     asyncio.run(look())
 
@@ -221,7 +221,7 @@ def test_what_a_look_has_folded_is_not_laid_again(db: Path) -> None:
     async def look() -> None:
         head = recorded(db)[-1].seq
         with past_of(db, StateCheckpoints(distance_events=500)) as past:
-            await past.look(head, world_digest)
+            await past.look(head, state_digest)
             known = len(past.places)
             begun_s = process_time()
             assert await past.lay(head) == head
@@ -239,7 +239,7 @@ def test_what_a_look_has_folded_is_not_laid_again(db: Path) -> None:
 def test_an_event_that_the_log_does_not_hold_is_refused(db: Path, seq: int) -> None:
     async def look() -> None:
         with past_of(db) as past, pytest.raises(UsageError, match="there is no event"):
-            await past.look(seq, world_digest)
+            await past.look(seq, state_digest)
 
     asyncio.run(look())
 
@@ -247,11 +247,11 @@ def test_an_event_that_the_log_does_not_hold_is_refused(db: Path, seq: int) -> N
 def test_more_than_can_wait_are_refused_and_the_others_served(db: Path, replayed: dict[int, str]) -> None:
     async def look() -> None:
         with past_of(db) as past:
-            asked = [past.look(7, world_digest) for _ in range(LOOKS_WAITING_MAX + 3)]
+            asked = [past.look(7, state_digest) for _ in range(LOOKS_WAITING_MAX + 3)]
             found = await asyncio.gather(*asked, return_exceptions=True)
             assert sum(isinstance(one, LogBusy) for one in found) == 3
             assert {one for one in found if isinstance(one, str)} == {replay(db, 7)}
-            assert await past.look(2, world_digest) == replayed[2]
+            assert await past.look(2, state_digest) == replayed[2]
 
     asyncio.run(look())
 
@@ -266,7 +266,7 @@ def test_snapshots_of_another_process_are_looked_at_and_never_touched(db: Path) 
         async def look() -> None:
             with past_of(db, snapshots=store) as past:
                 head = recorded(db)[-1].seq
-                assert await past.look(head, world_digest) == replay(db, head)
+                assert await past.look(head, state_digest) == replay(db, head)
                 assert len(past.places) == 0, "a snapshot was nearer than the beginning"
 
         asyncio.run(look())
@@ -283,8 +283,8 @@ def test_a_strategy_that_is_not_there_is_named_and_a_later_look_is_whole_again(d
         with past_of(db, strategies=there) as past:
             for _ in range(2):
                 with pytest.raises(ConfigError, match="scripted"):
-                    await past.look(500, world_digest)
-            assert await past.look(1, world_digest) == world_digest(new_world(there))
+                    await past.look(500, state_digest)
+            assert await past.look(1, state_digest) == state_digest(new_state(there))
 
     asyncio.run(look())
 
@@ -301,7 +301,7 @@ def test_damage_is_told_and_what_lies_before_it_can_still_be_seen(tmp_path: Path
         with past_of(path) as past:
             for _ in range(2):
                 with pytest.raises(LogDamaged):
-                    await past.look(seq + 200, world_digest)
-            assert await past.look(seq - 200, world_digest) == whole
+                    await past.look(seq + 200, state_digest)
+            assert await past.look(seq - 200, state_digest) == whole
 
     look()

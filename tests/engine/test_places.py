@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.engine.inspect.checkpoints import PACKING, PART_BYTES_MIN, StateCheckpoints
-from papertape.engine.inspect.state_chunks import parts_of
-from papertape.engine.reducer.snapshot_codec import encode_world
-from papertape.engine.reducer.state import list_contract, new_world
+from papertape.engine.inspect.state_chunks import split_state
+from papertape.engine.reducer.snapshot_codec import encode
+from papertape.engine.reducer.state import list_contract, new_state
 from tests.support import STRATEGIES, listed
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def marked(seq: int) -> EngineState:
     """A world that differs from others in what is not in a ring."""
-    world = new_world(STRATEGIES)
+    world = new_state(STRATEGIES)
     list_contract(world, listed("AAA"))
     world.guard_trip_seq = seq
     return world
@@ -27,7 +27,7 @@ def marked(seq: int) -> EngineState:
 
 def own_bytes() -> int:
     """What such a world takes beside the others."""
-    return len(zlib.compress(next(iter(parts_of(marked(10**6)))), PACKING)) + PART_BYTES_MIN
+    return len(zlib.compress(next(iter(split_state(marked(10**6)))), PACKING)) + PART_BYTES_MIN
 
 
 @pytest.mark.parametrize("by_bytes", [False, True])
@@ -48,7 +48,7 @@ def test_places_are_bounded_in_number_and_in_bytes_however_long_the_log_is(*, by
     assert places.before(places.distance_events - 1) == 0
     for seq in range(1_000, 200_000, 7_000):
         if (at := places.before(seq)) > 0:
-            assert encode_world(places.world(seq, STRATEGIES)) == encode_world(marked(at))
+            assert encode(places.world(seq, STRATEGIES)) == encode(marked(at))
 
 
 def test_what_two_places_have_in_common_is_kept_once_and_goes_with_the_last() -> None:
@@ -66,7 +66,7 @@ def test_what_two_places_have_in_common_is_kept_once_and_goes_with_the_last() ->
 
 
 def test_places_found_on_the_way_back_stand_in_order() -> None:
-    places, world = StateCheckpoints(distance_events=100), new_world(STRATEGIES)
+    places, world = StateCheckpoints(distance_events=100), new_state(STRATEGIES)
     for seq in (900, 500, 100, 700, 650, 300):
         places.pass_by(seq, world)
     assert [places.before(seq) for seq in (150, 350, 550, 750, 950)] == [100, 300, 500, 700, 900]

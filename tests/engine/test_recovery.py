@@ -12,9 +12,9 @@ import pytest
 from papertape.engine.ports.clock import ManualClock
 from papertape.engine.recovery import RecoveredState, recover
 from papertape.engine.reducer.reducer import fold
-from papertape.engine.reducer.snapshot_codec import encode_world, world_digest
-from papertape.engine.reducer.state import new_world
-from papertape.engine.startup import engine, snapshot_store
+from papertape.engine.reducer.snapshot_codec import encode, state_digest
+from papertape.engine.reducer.state import new_state
+from papertape.engine.startup import open_engine, snapshot_store
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.facts import FundingPaid
 from papertape.events.log import Head
@@ -45,9 +45,9 @@ def come_back(db: Path, until_seq: int | None = None) -> tuple[RecoveredState, l
 
 def from_scratch(db: Path, until_seq: int) -> bytes:
     """The world folded from the first event on, to the last bit."""
-    world = new_world(STRATEGIES)
+    world = new_state(STRATEGIES)
     fold(world, [item for item in recorded(db) if item.seq <= until_seq])
-    return encode_world(world)
+    return encode(world)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_a_bad_snapshot_is_set_aside_with_one_warning_and_an_older_one_serves(
     assert len(warnings) == 1, warnings
     assert "was set aside" in warnings[0]
     assert found.snapshot_seq == int(older.stem)
-    assert encode_world(found.world) == from_scratch(db, found.seq)
+    assert encode(found.world) == from_scratch(db, found.seq)
     assert come_back(db)[1] == [], "it is not warned of twice"
 
 
@@ -135,7 +135,7 @@ def test_without_any_good_snapshot_the_whole_log_is_replayed(db: Path) -> None:
         harm(path)
     found, warnings = come_back(db)
     assert (found.snapshot_seq, found.replayed_events, len(warnings)) == (0, found.seq, 3)
-    assert encode_world(found.world) == encode_world(whole.world)
+    assert encode(found.world) == encode(whole.world)
 
 
 def test_losing_every_snapshot_loses_nothing(db: Path) -> None:
@@ -143,7 +143,7 @@ def test_losing_every_snapshot_loses_nothing(db: Path) -> None:
     shutil.rmtree(db.with_name("log.db.snapshots"))
     found, warnings = come_back(db)
     assert warnings == []
-    assert encode_world(found.world) == encode_world(whole.world)
+    assert encode(found.world) == encode(whole.world)
 
 
 def test_snapshots_of_other_code_are_passed_over_with_one_warning_and_kept(db: Path) -> None:
@@ -162,7 +162,7 @@ def test_every_snapshot_leads_to_the_world_of_a_full_replay(db: Path) -> None:
     for path in snapshots(db):
         found, _ = come_back(db)
         assert found.snapshot_seq == int(path.stem)
-        assert encode_world(found.world) == from_scratch(db, end.seq)
+        assert encode(found.world) == from_scratch(db, end.seq)
         path.unlink()
     assert come_back(db)[0].snapshot_seq == 0
 
@@ -173,7 +173,7 @@ def test_the_past_at_any_seq_is_the_fold_up_to_there(lived: Path) -> None:
     for seq in [1, head, *(chance.randint(1, head) for _ in range(12))]:
         found, _ = come_back(lived, seq)
         assert found.seq == seq
-        assert encode_world(found.world) == from_scratch(lived, seq)
+        assert encode(found.world) == from_scratch(lived, seq)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -186,7 +186,7 @@ async def test_a_life_cut_into_many_is_one_life(tmp_path: Path, seed: int) -> No
     await live(settings(tmp_path / "cut.db"), Given(tape.contracts, facts))
     await live(settings(tmp_path / "one.db"), Given(tape.contracts, facts))
     cut, one = come_back(tmp_path / "cut.db")[0], come_back(tmp_path / "one.db")[0]
-    assert world_digest(cut.world) == world_digest(one.world)
+    assert state_digest(cut.world) == state_digest(one.world)
 
 
 @in_loop
@@ -195,7 +195,7 @@ async def test_a_start_far_behind_its_snapshot_saves_one_at_once(tmp_path: Path)
     what = settings(tmp_path / "log.db", snapshot_every_events=200)
     await live(what, busy(BUSY))
     shutil.rmtree(tmp_path / "log.db.snapshots")
-    async with engine(what, busy_tape().contracts, ManualClock(), print) as running:
+    async with open_engine(what, busy_tape().contracts, ManualClock(), print) as running:
         assert running.recovered.replayed_events > 200
         assert running.loop.statistics.snapshots == 1
 
@@ -211,4 +211,4 @@ async def test_a_life_cut_behind_every_single_fact_is_one_life(tmp_path: Path) -
     assert of_type(tmp_path / "one.db", FundingPaid)
     assert story(tmp_path / "cut.db") == story(tmp_path / "one.db")
     cut, one = come_back(tmp_path / "cut.db")[0], come_back(tmp_path / "one.db")[0]
-    assert world_digest(cut.world) == world_digest(one.world)
+    assert state_digest(cut.world) == state_digest(one.world)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.cli.service.engine_client import EngineClient
-from papertape.engine.startup_progress import replaying, tell, tell_end
+from papertape.engine.startup_progress import clear_progress, read_progress, write_progress
 from papertape.projections.site.readiness import readiness
 from papertape.projections.site.views import Views
 from tests.engine.processes import command, environment, ok
@@ -29,7 +29,7 @@ def status(db: Path) -> EngineStatus | None:
 
 def test_what_is_told_is_ready_s_reason_and_over_when_it_ends(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
-    tell(db, 40_000, 1_000_000)
+    write_progress(db, 40_000, 1_000_000)
     told = status(db)
     assert told is not None
     view = readiness(Views(), told, 1_000_000)
@@ -37,21 +37,21 @@ def test_what_is_told_is_ready_s_reason_and_over_when_it_ends(tmp_path: Path) ->
     assert [(one.code, one.text) for one in view.reasons] == [
         ("recovering", "the engine replays its log: 40,000/1,000,000")
     ]
-    tell_end(db)
+    clear_progress(db)
     assert status(db) is None
 
 
 def test_a_process_that_is_gone_replays_nothing(tmp_path: Path) -> None:
-    tell(tmp_path / "log.db", 1, 2)
+    write_progress(tmp_path / "log.db", 1, 2)
     path = tmp_path / "log.db.replaying"
     path.write_text(path.read_text().replace(str(os.getpid()), "4194305"))
-    assert replaying(tmp_path / "log.db") is None
+    assert read_progress(tmp_path / "log.db") is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid":"x"}'])
 def test_a_torn_file_says_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "log.db.replaying").write_bytes(content)
-    assert replaying(tmp_path / "log.db") is None
+    assert read_progress(tmp_path / "log.db") is None
 
 
 def test_a_real_start_without_snapshots_is_seen_on_its_way(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_real_start_without_snapshots_is_seen_on_its_way(tmp_path: Path) -> No
         command(*market, "--json"), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL
     )  # fmt: skip
     while process.poll() is None:
-        found = replaying(tmp_path / "log.db")
+        found = read_progress(tmp_path / "log.db")
         if found is not None:
             seen.add(found.seq)
         time.sleep(0.002)

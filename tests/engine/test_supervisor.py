@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.engine.ports.clock import ManualClock
-from papertape.engine.startup import engine
+from papertape.engine.startup import open_engine
 from papertape.engine.task_supervisor import LAST_WORDS_S, WATCHERS_END_S, supervise
 from papertape.events.errors import ConfigError, EngineFault, LogHeld, MarketDataError
 from papertape.events.facts import EngineStopped
@@ -62,7 +62,7 @@ async def failing(error: Exception) -> None:
 async def ended(db: Path, work: Made | None, watchers: Mapping[str, Made], feed: Given) -> int:
     """An engine under its supervisor; the seq at which it stood."""
     running: Engine
-    async with engine(settings(db), feed.contracts(), ManualClock(), print) as running:
+    async with open_engine(settings(db), feed.contracts(), ManualClock(), print) as running:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await supervise(work or partial(running.loop.run, feed), watchers, lambda: running.log.head.seq)

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from papertape.events.errors import ConfigError
-from papertape.events.failpoints import FAILPOINTS, VARIABLE, reach
+from papertape.events.failpoints import FAILPOINTS, VARIABLE, hit
 
 PROGRAM = """
 import sys
@@ -58,4 +58,4 @@ def test_a_variable_that_makes_no_sense_is_refused_by_name(value: str) -> None:
 
 def test_a_place_that_is_not_registered_is_refused() -> None:
     with pytest.raises(ConfigError, match=", ".join(FAILPOINTS)):
-        reach("at_lunch")
+        hit("at_lunch")

@@ -14,7 +14,7 @@ from papertape.events.bus import Bus
 from papertape.events.errors import LogBusy, LogError, LogForeign, LogReplaced, UsageError
 from papertape.events.memory_log import MemoryEventLog
 from papertape.events.sqlite_log import SqliteEventLog
-from papertape.events.tail import FAILED_LOOKS_MAX, WAITERS_MAX, FileEnd, Tail, tail_of
+from papertape.events.tail import FAILED_LOOKS_MAX, WAITERS_MAX, FileEnd, Tail, make_tail
 from tests.events.tape import candles, clock_ms, in_loop
 from tests.patience import PATIENCE_S
 
@@ -103,7 +103,7 @@ class TestTailInMemory(Announced):
 class TestTailOfFile(Announced):
     @asynccontextmanager
     async def opened(self, folder: Path, /) -> AsyncIterator[tuple[EventLog, Bus | Tail]]:
-        log, tail = await written(folder / "log.db", 0), tail_of(folder / "log.db", OFTEN_S)
+        log, tail = await written(folder / "log.db", 0), make_tail(folder / "log.db", OFTEN_S)
         try:
             yield log, tail
         finally:
@@ -124,7 +124,7 @@ async def written(path: Path, count: int) -> SqliteEventLog:
 @in_loop
 async def test_a_log_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "later.db"
-    tail = tail_of(path, OFTEN_S)
+    tail = make_tail(path, OFTEN_S)
     waiting = asyncio.ensure_future(tail.wait_beyond(0))
     await asyncio.sleep(A_WHILE_S)
     assert not waiting.done() and tail.head_seq == 0
@@ -138,7 +138,7 @@ async def test_a_log_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None
 async def test_a_writer_that_leaves_and_comes_again_is_followed_on(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     await (await written(path, 3)).close()
-    tail = tail_of(path, OFTEN_S)
+    tail = make_tail(path, OFTEN_S)
     assert await tail.wait_beyond(0) == 3
     for seq in (3, 4, 5):
         log = await SqliteEventLog.open(path, clock_ms=clock_ms)
@@ -153,7 +153,7 @@ async def test_another_log_at_its_place_is_noticed_for_good(tmp_path: Path) -> N
     path, other = tmp_path / "log.db", tmp_path / "other.db"
     await (await written(path, 3)).close()
     await (await written(other, 9)).close()
-    tail = tail_of(path, OFTEN_S)
+    tail = make_tail(path, OFTEN_S)
     assert await tail.wait_beyond(0) == 3
     waiting = asyncio.ensure_future(tail.wait_beyond(3))
     await asyncio.sleep(A_WHILE_S)
@@ -171,7 +171,7 @@ async def test_a_log_that_was_removed_stands_still_until_another_one_comes(tmp_p
     (tmp_path / "logs").mkdir()
     path = tmp_path / "logs" / "log.db"
     await (await written(path, 3)).close()
-    tail = tail_of(path, OFTEN_S)
+    tail = make_tail(path, OFTEN_S)
     assert await tail.wait_beyond(0) == 3
     shutil.move(tmp_path / "logs", tmp_path / "gone")
     (tmp_path / "logs").mkdir()
@@ -197,7 +197,7 @@ async def test_a_busy_log_is_asked_again(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     log = await written(path, 3)
     await log.close()
-    tail = tail_of(path, OFTEN_S)
+    tail = make_tail(path, OFTEN_S)
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("PRAGMA locking_mode = EXCLUSIVE")
         holder.execute("PRAGMA journal_mode = DELETE")
@@ -229,7 +229,7 @@ async def test_a_log_that_stays_busy_is_an_error_by_name() -> None:
 async def test_what_is_no_log_is_an_error_by_name(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no log " * 1_000)
-    tail = tail_of(path, OFTEN_S)
+    tail = make_tail(path, OFTEN_S)
     for _ in range(2):
         with pytest.raises(LogForeign):
             await tail.wait_beyond(0)

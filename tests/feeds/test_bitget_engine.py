@@ -17,10 +17,10 @@ from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.loop import Loop
 from papertape.engine.ports.clock import ManualClock
-from papertape.engine.reducer.reducer import fold, is_decision, react
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.reducer import decide, fold, is_decision
+from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import RunnerSettings
-from papertape.engine.startup import EngineSettings, changes
+from papertape.engine.startup import EngineSettings, configuration_changes
 from papertape.engine.strategy_registry import code_digest
 from papertape.engine.verify import verify
 from papertape.events.bus import Bus
@@ -124,13 +124,13 @@ async def live(
     plan: Plan, made: Traded, runners: Mapping[str, RunnerSettings], clock: VirtualClock, until_ms: int
 ) -> None:
     """One life of an engine: what it knows comes from the log alone."""
-    world, version = new_world(STRATEGIES), code_digest(STRATEGIES.values())
+    world, version = new_state(STRATEGIES), code_digest(STRATEGIES.values())
     fold(world, made.recorded)
     store = SnapshotStore(Path("/nonexistent"), made.warnings.append)
     loop = Loop(world, made.log, Bus(made.log.head.seq), store, version, made.warnings.append, 1 << 40)
     settings = EngineSettings(Path(), "test", STRATEGIES, runners)
     started = EngineStarted(clock.now_ms(), "test", version, "")
-    await loop.take([started, *changes(world, settings, [], tuple(plan.symbols), clock.now_ms())])
+    await loop.take([started, *configuration_changes(world, settings, [], tuple(plan.symbols), clock.now_ms())])
     running = asyncio.ensure_future(loop.run(feed_of(plan, made.twin, clock)))
     await asyncio.wait({running}, timeout=(until_ms - clock.now_ms()) / 1_000.0)
     loop.stop()
@@ -148,9 +148,9 @@ def replayed(made: Traded, symbols: Sequence[str]) -> list[Event]:
     if order_of(made.watching(), symbols).misplaced == 0:
         facts.sort(key=lambda fact: rank(fact, symbols))
     ordered = iter(facts)
-    world, decided, seq = new_world(STRATEGIES), [], 1
+    world, decided, seq = new_state(STRATEGIES), [], 1
     for event in inputs:
-        entries = react(world, next(ordered) if isinstance(event, MarketFact) else event, seq)
+        entries = decide(world, next(ordered) if isinstance(event, MarketFact) else event, seq)
         seq += len(entries)
         decided += [entry.event for entry in entries[1:]]
     return decided
@@ -244,7 +244,7 @@ def test_the_warm_up_makes_every_indicator_ready_and_trades_nothing() -> None:
     assert live_ms <= START_MS + 2 * MINUTE_MS
     before = [event for event in made.events if event.at_ms < live_ms]
     assert not any(is_decision(event) for event in before)
-    world = new_world(STRATEGIES)
+    world = new_state(STRATEGIES)
     fold(world, [item for item in made.recorded if item.event.at_ms < live_ms])
     for runner in world.runners:
         main, filtered = runner.main.series[0], runner.filtered.series[0]

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 import pytest
 from msgspec.structs import replace
 
-from papertape.engine.command_queue import events_of
+from papertape.engine.command_queue import command_events
 from papertape.engine.feeds.bitget.contracts import NOT_CONFIGURED
 from papertape.engine.ports.feed import ResumePoint
-from papertape.engine.reducer.reducer import fold, react
-from papertape.engine.reducer.snapshot_codec import world_digest
-from papertape.engine.reducer.state import EngineState, new_world
+from papertape.engine.reducer.reducer import decide, fold
+from papertape.engine.reducer.snapshot_codec import state_digest
+from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.runner_settings import RunnerSettings
-from papertape.engine.startup import EngineSettings, changes, unconfigured_positions
+from papertape.engine.startup import EngineSettings, configuration_changes, unconfigured_positions
 from papertape.engine.verify import verify
 from papertape.events.commands import Close
 from papertape.events.errors import ConfigError
@@ -193,13 +193,13 @@ def lived(*plans: Plan) -> Traded:
     for plan in plans:
         made = run(partial(main, plan=plan), plan.start_ms)
     assert verify(made.log.reader(), None, STRATEGIES).difference is None
-    assert world_digest(world_of(made)) == verify(made.log.reader(), None, STRATEGIES).digest
+    assert state_digest(world_of(made)) == verify(made.log.reader(), None, STRATEGIES).digest
     return made
 
 
 def world_of(made: Traded) -> EngineState:
     """The state at the end of a log."""
-    world = new_world(STRATEGIES)
+    world = new_state(STRATEGIES)
     fold(world, made.recorded)
     return world
 
@@ -224,8 +224,8 @@ def test_the_owner_settles_a_position_in_an_ended_contract_at_any_time() -> None
     made = lived(FIRST, later(12, 2, BOTH, end))
     assert of(made, ContractDelisted, ETH) and not of(made, PositionClosed, ETH)
     world = world_of(made)
-    (request,) = events_of(world, Close("anna", "delisted", symbol=ETH))
-    ended = [entry.event for entry in react(world, request, made.recorded[-1].seq + 1)]
+    (request,) = command_events(world, Close("anna", "delisted", symbol=ETH))
+    ended = [entry.event for entry in decide(world, request, made.recorded[-1].seq + 1)]
     assert isinstance(ended[1], PositionClosed) and ended[1].reason == "delisted"
 
 
@@ -256,4 +256,4 @@ def test_a_strategy_keeps_a_symbol_in_which_it_holds_a_position() -> None:
     world = world_of(lived(FIRST))
     chosen = {"scripted": replace(HOLDING["scripted"], symbols=(BTC,))}
     with pytest.raises(ConfigError, match=r"scripted.only_symbols: scripted holds a position in ETHUSDT"):
-        changes(world, EngineSettings(Path(), "test", STRATEGIES, chosen), [], BOTH, START_MS)
+        configuration_changes(world, EngineSettings(Path(), "test", STRATEGIES, chosen), [], BOTH, START_MS)

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from papertape.engine.runner_settings import playable
+from papertape.engine.runner_settings import split_by_timeframe
 from papertape.engine.verify import verify
 from papertape.events.facts import FundingRateSettled, OpenInterestObserved, PositionClosed, PositionOpened, Timing
 from papertape.sandbox.bitget.script import FaultScript
@@ -57,7 +57,7 @@ def assert_bars_are_the_history(made: Traded, minutes: int) -> None:
 
 @pytest.mark.parametrize("minutes", [5, 15, 60])
 def test_longer_candles_are_the_history_on_time_and_traded_on(minutes: int) -> None:
-    names, _ = playable({name: STRATEGIES[name] for name in BUILT_IN}, None, minutes * MINUTE_MS)
+    names, _ = split_by_timeframe({name: STRATEGIES[name] for name in BUILT_IN}, None, minutes * MINUTE_MS)
     made = traded(plan_of(minutes), eager(tuple(names)))
     facts = made.watching()
     assert_bars_are_the_history(made, minutes)

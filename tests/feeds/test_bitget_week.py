@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from papertape.engine.ports.feed import BATCH_FACTS_MAX
-from papertape.engine.reducer.reducer import is_news, react
-from papertape.engine.reducer.state import EngineState, new_world
-from papertape.engine.runner_settings import configured_runners
+from papertape.engine.reducer.reducer import decide, is_new
+from papertape.engine.reducer.state import EngineState, new_state
+from papertape.engine.runner_settings import runner_configurations
 from papertape.events.facts import CandleClosed, FeedFact, FundingRateSettled, MarketFact, Timing
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.script import FaultScript
@@ -89,7 +89,7 @@ class Judge:
                 prices = (row.open, row.high, row.low, row.close, row.volume)
                 at_ms = row.open_time_ms + MINUTE_MS
                 for world in (self.told, self.true):
-                    react(world, CandleClosed(at_ms, symbol, MINUTE_MS, *prices, Timing.WARM_UP), 1)
+                    decide(world, CandleClosed(at_ms, symbol, MINUTE_MS, *prices, Timing.WARM_UP), 1)
 
     def take(self, fact: FeedFact) -> None:
         if isinstance(fact, MarketFact) and not self.lived:
@@ -97,7 +97,7 @@ class Judge:
         true = self._true(fact) if isinstance(fact, MarketFact) else fact
         assert fact == true
         self.order.take(fact)
-        assert is_news(self.told, fact), fact
+        assert is_new(self.told, fact), fact
         decided = [world_decides(world, event) for world, event in ((self.told, fact), (self.true, true))]
         assert decided[0] == decided[1]
         self.decisions += len(decided[0])
@@ -118,15 +118,15 @@ class Judge:
 
 
 def _world() -> EngineState:
-    world = new_world(STRATEGIES)
-    for number, event in enumerate(configured_runners(STRATEGIES, SYMBOLS, START_MS, eager(BUILT_IN)), start=1):
-        react(world, event, number)
+    world = new_state(STRATEGIES)
+    for number, event in enumerate(runner_configurations(STRATEGIES, SYMBOLS, START_MS, eager(BUILT_IN)), start=1):
+        decide(world, event, number)
     return world
 
 
 def world_decides(world: EngineState, fact: FeedFact) -> list[object]:
     """What a world makes of a fact."""
-    return [entry.event for entry in react(world, fact, 1_000)[1:]]
+    return [entry.event for entry in decide(world, fact, 1_000)[1:]]
 
 
 def rss_bytes() -> int:

@@ -20,8 +20,8 @@ from papertape.engine.feeds.download.partial_file import (
     DownloadKind,
     DownloadRequest,
     PartialFile,
+    format_number,
     line_of,
-    shortest,
 )
 from papertape.engine.feeds.files.csv_reader import read_candles
 from papertape.engine.feeds.files.feed import FileFeed, FileSettings
@@ -156,7 +156,7 @@ def test_hours_are_downloaded_as_hours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("value", "text"), [(95_478.0, "95478"), (0.1, "0.1"), (1e-05, "1e-05"), (-0.0001, "-0.0001")])
 def test_numbers_are_written_in_their_shortest_form(value: float, text: str) -> None:
-    assert shortest(value) == text
+    assert format_number(value) == text
     assert float(text) == value
 
 

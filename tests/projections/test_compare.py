@@ -19,7 +19,7 @@ from papertape.events.facts import (
     Timing,
 )
 from papertape.projections.folds.decisions import market_of
-from papertape.projections.folds.log_diff import ComparedLog, Comparison, comparison, market_difference
+from papertape.projections.folds.log_diff import ComparedLog, Comparison, compare_sides, market_difference
 from papertape.projections.host import fold
 from tests.projections.tape import DAY_0_MS, HOUR_MS, MINUTE_MS, candle, closed, configured, opened, ordered, recorded
 
@@ -34,7 +34,7 @@ def compare(a: list[Event], b: list[Event], b_first_seq: int = 1) -> Comparison:
     one, other = ComparedLog("a.db"), ComparedLog("b.db")
     fold([one], recorded(a))
     fold([other], recorded(b, b_first_seq))
-    return comparison(one, other)
+    return compare_sides(one, other)
 
 
 def changed(number: int, **fields: object) -> list[Event]:

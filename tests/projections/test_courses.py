@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from papertape.projections.folds.curve import EquityPoint
 from papertape.projections.host import fold
-from papertape.projections.site.equity_curves import EquityCurvePoint, courses, day_results
-from papertape.projections.site.neighbours import steps
+from papertape.projections.site.equity_curves import EquityCurvePoint, day_results, equity_curves
+from papertape.projections.site.neighbours import find_neighbours
 from papertape.projections.site.views import Views
 from tests.web.given import told_day
 
@@ -23,7 +23,7 @@ def test_the_total_comes_first_and_percents_are_of_the_capital() -> None:
     views = seen()
     portfolio = views.portfolio.view()
     total = views.portfolio.equity.total().view(portfolio.capital_usdt)
-    found = courses(total, views.portfolio.equity.views(), 50)
+    found = equity_curves(total, views.portfolio.equity.views(), 50)
     assert [one.name for one in found] == ["total", *views.strategies]
     assert found[0].points[-1].equity_usdt == pytest.approx(portfolio.equity_usdt, abs=0.005)
     assert found[0].points[-1].net_percent == pytest.approx(total.net_percent, abs=1e-4)
@@ -53,7 +53,7 @@ def test_one_steps_to_the_nearest_fill_and_trip_on_either_side() -> None:
     trips = [seq for seq, name in names.items() if name == "KillSwitchTripped"]
     assert fills and trips
     for seq in range(1, len(log) + 1):
-        found = steps(views, seq)
+        found = find_neighbours(views, seq)
         assert found.previous_fill == max((one for one in fills if one < seq), default=None)
         assert found.next_fill == min((one for one in fills if one > seq), default=None)
         assert found.previous_trip == max((one for one in trips if one < seq), default=None)
@@ -66,7 +66,7 @@ def test_all_courses_begin_at_one_moment_each_with_its_capital() -> None:
     equity, capital = views.portfolio.equity, views.portfolio.view().capital_usdt
     total = equity.total().view(capital)
     late = replace(total, curve=tuple(EquityPoint(one.at_ms + 1, one.equity_usdt) for one in total.curve))
-    found = courses(late, equity.views(), 50)
+    found = equity_curves(late, equity.views(), 50)
     assert found[0].points[0] == EquityCurvePoint(found[1].points[0].at_ms, capital, 0.0)
     assert found[0].points[1].at_ms == late.curve[0].at_ms
     assert len({one.points[0].at_ms for one in found}) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papertape.projections.site.plot_geometry import PlotScale, area, columns, polyline, thinned
+from papertape.projections.site.plot_geometry import PlotScale, area, columns, polyline, thin_points
 from tests.support import examples
 
 values = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=50)
@@ -47,7 +47,7 @@ def test_a_scale_keeps_what_lies_outside_at_its_ends() -> None:
 @given(st.lists(st.integers(), max_size=300), st.integers(2, 50))
 def test_a_thinned_course_keeps_its_ends_and_its_order(points: list[int], most: int) -> None:
     numbered = list(enumerate(points))
-    kept = thinned(numbered, most)
+    kept = thin_points(numbered, most)
     assert len(kept) == min(len(numbered), most)
     assert list(kept) == sorted(set(kept))
     if numbered:

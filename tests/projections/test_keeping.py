@@ -31,8 +31,8 @@ from papertape.projections.persistence.fold_store import (
     KEEP_EVENTS_MIN,
     KEEP_MS_MIN,
     FoldStore,
-    packed,
-    unpacked,
+    pack,
+    unpack,
     version_of,
 )
 from papertape.projections.site.views import Views
@@ -71,7 +71,7 @@ def test_folding_with_a_pause_at_any_event_equals_folding_at_once(seed: int, len
     whole, before = everything(), everything()
     fold(whole, log)
     fold(before, log[:cut])
-    after = unpacked(packed(before))
+    after = unpack(pack(before))
     assert portrait(after) == portrait(before)
     fold(after, log[cut:])
     assert portrait(after) == portrait(whole)
@@ -86,7 +86,7 @@ def test_whatever_names_and_reasons_there_are_the_alerts_are_the_same(seed: int,
     whole, resumed = Alerts(), Alerts()
     for recorded in log:
         whole.apply(recorded)
-        resumed = unpacked(packed(resumed))
+        resumed = unpack(pack(resumed))
         resumed.apply(recorded)
         assert resumed.alert_of(recorded) == whole.alert_of(recorded)
 
@@ -96,7 +96,7 @@ def test_many_accounts_and_symbols_in_a_circle_are_no_recursion_too_deep() -> No
     events = [configured(f"runner{number}", symbols) for number in range(64)]
     portfolio = Portfolio()
     fold([portfolio], recorded_of(events))
-    assert portrait(unpacked(packed(portfolio))) == portrait(portfolio)
+    assert portrait(unpack(pack(portfolio))) == portrait(portfolio)
 
 
 def recorded_of(events: Sequence[Event]) -> list[Recorded]:
@@ -109,7 +109,7 @@ def test_the_figures_that_somebody_looks_at_meanwhile_are_not_kept() -> None:
     arena = Arena(portfolio, trades)
     fold([portfolio, trades], recorded_of(STORY))
     seen = arena.rows()
-    _, _, found = unpacked(packed((portfolio, trades, arena)))
+    _, _, found = unpack(pack((portfolio, trades, arena)))
     assert found._figures == {}
     assert found.rows() == seen
 
@@ -117,13 +117,13 @@ def test_the_figures_that_somebody_looks_at_meanwhile_are_not_kept() -> None:
 def test_how_long_a_trouble_stayed_away_is_counted_anew_after_a_restart() -> None:
     anomalies = Anomalies(RULES)
     anomalies._calm_since_ms["data_stale", "BTCUSDT"] = 1
-    assert unpacked(packed(anomalies))._calm_since_ms == {}
+    assert unpack(pack(anomalies))._calm_since_ms == {}
 
 
 @pytest.mark.parametrize("thing", [print, pickle.Pickler, Path("/"), open, type, Bus.close])
 def test_a_state_that_names_something_foreign_is_refused(thing: object) -> None:
     with pytest.raises(SnapshotRefused):
-        unpacked(pickle.dumps(thing))
+        unpack(pickle.dumps(thing))
 
 
 class Reaching:
@@ -145,17 +145,17 @@ class Reaching:
         b"\x80\x05\x8c\x10projections.host\x8c\x0basyncio.run\x93.",
         b"",
         b"\x80\x05.",
-        packed(Portfolio())[:-20],
+        pack(Portfolio())[:-20],
     ],
 )
 def test_no_state_reaches_beyond_our_classes(state: bytes) -> None:
     with pytest.raises(SnapshotRefused):
-        unpacked(state)
+        unpack(state)
 
 
 def test_what_cannot_be_packed_is_refused_by_name() -> None:
     with pytest.raises(SnapshotRefused, match="cannot be packed"):
-        packed({"a": (one for one in ())})
+        pack({"a": (one for one in ())})
 
 
 # ---------------------------------------------------------------- the shelf
@@ -260,17 +260,17 @@ def test_the_version_is_that_of_the_code_of_these_very_folds(tmp_path: Path) -> 
 
 
 def test_a_state_names_no_class_of_a_module_that_was_not_digested() -> None:
-    state = packed(Alerts())
+    state = pack(Alerts())
     with pytest.raises(SnapshotRefused, match=r"a state names projections\.alerts"):
-        unpacked(state, modules_of([Portfolio]))
-    assert isinstance(unpacked(state, modules_of([Alerts])), Alerts)
+        unpack(state, modules_of([Portfolio]))
+    assert isinstance(unpack(state, modules_of([Alerts])), Alerts)
 
 
 @pytest.mark.parametrize("fold", everything(), ids=lambda fold: type(fold).__name__)
 def test_everything_that_is_kept_comes_from_modules_that_are_digested(fold: Any) -> None:
     for one in random_log(7, 200):
         fold.apply(one)
-    assert unpacked(packed(fold), modules_of([type(fold)]))
+    assert unpack(pack(fold), modules_of([type(fold)]))
 
 
 def test_one_is_kept_after_so_many_events_and_not_again_so_soon(tmp_path: Path) -> None:

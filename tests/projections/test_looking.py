@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from papertape.events.facts import CandleClosed, Event, OrderRejected, Timing
 from papertape.projections.host import fold
-from papertape.projections.site.last_evaluation import held_at_last_look
+from papertape.projections.site.last_evaluation import last_hold_reasons
 from papertape.projections.site.views import Views
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, configured, listed, recorded
 
@@ -24,7 +24,7 @@ def held(*events: Event, side: str = "long") -> tuple[str, ...]:
     """What is said of a strategy that looks every five minutes."""
     views = Views({"momentum": 5 * MINUTE_MS})
     fold([views], recorded([listed(SYMBOL, (1, 100)), configured("momentum", (SYMBOL,)), *events]))
-    return held_at_last_look(views, "momentum", SYMBOL, side)
+    return last_hold_reasons(views, "momentum", SYMBOL, side)
 
 
 def test_a_refusal_is_told_until_the_next_look_and_on_its_side_only() -> None:

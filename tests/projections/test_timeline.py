@@ -13,7 +13,7 @@ from papertape.events.facts import Timing
 from papertape.events.log import Entry
 from papertape.events.log_thread import LogThread
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
-from papertape.events.tail import tail_of
+from papertape.events.tail import make_tail
 from papertape.projections.site.checkpoints import DISTANCE_EVENTS_MIN
 from papertape.projections.site.timeline import SEEKS_WAITING_MAX, LogTimeline
 from papertape.projections.site.views import Views
@@ -224,7 +224,7 @@ async def test_events_are_those_of_the_log() -> None:
 
 
 def of_file(path: Path, every_s: float = OFTEN_S) -> LogTimeline:
-    return LogTimeline(lambda: (tail_of(path, every_s), LogThread(lambda: SqliteLogReader(path))), Views)
+    return LogTimeline(lambda: (make_tail(path, every_s), LogThread(lambda: SqliteLogReader(path))), Views)
 
 
 async def write(path: Path, events: Sequence[Event]) -> None:
@@ -251,7 +251,7 @@ class Overtaken:
 async def test_the_head_is_never_behind_what_was_folded(tmp_path: Path) -> None:
     path, events = tmp_path / "log.db", story(20)
     await write(path, events)
-    timeline = LogTimeline(lambda: (tail_of(path, SELDOM_S), Overtaken(path, candle(999, 1.0))), Views)
+    timeline = LogTimeline(lambda: (make_tail(path, SELDOM_S), Overtaken(path, candle(999, 1.0))), Views)
     async with following(timeline), asyncio.timeout(PATIENCE_S):
         await timeline.wait_beyond(len(events))
         assert timeline.head_seq == timeline.views.seq == len(events) + 1

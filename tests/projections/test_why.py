@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from papertape.events.facts import GapFound
 from papertape.events.log import Recorded
-from papertape.projections.text.causes import CHAIN_LINKS_MAX, ConditionView, explained, why
+from papertape.projections.text.causes import CHAIN_LINKS_MAX, ConditionView, cause_chain, explain_chain
 from tests.projections.tape import DAY_0_MS, candle, configured, opened, ordered
 
 if TYPE_CHECKING:
@@ -21,19 +21,19 @@ STORY = log((candle(0, 100.0), 0), (ordered(), 1), (candle(1, 100.0), 0), (opene
 
 
 def test_the_chain_goes_from_the_event_to_its_root() -> None:
-    chain = why(4, STORY.__getitem__, {})
+    chain = cause_chain(4, STORY.__getitem__, {})
     assert [link.recorded.seq for link in chain.links] == [4, 2, 1]
     assert chain.complete
     assert chain.links[0].line.text.startswith("LONG BTCUSDT: momentum opened")
 
 
 def test_an_order_shows_the_readings_it_was_decided_on() -> None:
-    order = why(4, STORY.__getitem__, {}).links[1]
+    order = cause_chain(4, STORY.__getitem__, {}).links[1]
     assert [(reading.name, reading.value) for reading in order.readings] == [
         ("adx_15m", 31.5),
         ("rolling_high", 84_000.0),
     ]
-    assert why(1, STORY.__getitem__, {}).links[0].readings == ()
+    assert cause_chain(1, STORY.__getitem__, {}).links[0].readings == ()
 
 
 def test_conditions_come_from_whoever_can_explain_the_order() -> None:
@@ -46,7 +46,7 @@ def test_conditions_come_from_whoever_can_explain_the_order() -> None:
         assert runner is then
         return [ConditionView("adx_15m", order.readings["adx_15m"], ">=", 25.0, met=True)], "changed since"
 
-    chain = explained(why(4, STORY.__getitem__, {}), in_force, explain)
+    chain = explain_chain(cause_chain(4, STORY.__getitem__, {}), in_force, explain)
     assert [link.conditions for link in chain.links] == [
         (),
         (ConditionView("adx_15m", 31.5, ">=", 25.0, met=True),),
@@ -56,18 +56,18 @@ def test_conditions_come_from_whoever_can_explain_the_order() -> None:
 
 
 def test_a_root_is_its_own_chain() -> None:
-    chain = why(1, STORY.__getitem__, {})
+    chain = cause_chain(1, STORY.__getitem__, {})
     assert (len(chain.links), chain.complete) == (1, True)
 
 
 def test_a_chain_that_points_forward_is_cut() -> None:
     rows = log((candle(0, 100.0), 2), (candle(1, 100.0), 1))
-    chain = why(2, rows.__getitem__, {})
+    chain = cause_chain(2, rows.__getitem__, {})
     assert ([link.recorded.seq for link in chain.links], chain.complete) == ([2, 1], False)
 
 
 def test_a_chain_has_a_bounded_length() -> None:
     gap = GapFound(DAY_0_MS, "BTCUSDT", 0, 1, 1)
     rows = log(*[(gap, seq) for seq in range(CHAIN_LINKS_MAX + 10)])
-    chain = why(CHAIN_LINKS_MAX + 10, rows.__getitem__, {})
+    chain = cause_chain(CHAIN_LINKS_MAX + 10, rows.__getitem__, {})
     assert (len(chain.links), chain.complete) == (CHAIN_LINKS_MAX, False)

@@ -41,7 +41,7 @@ from papertape.events.facts import (
 from papertape.events.log import Recorded
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.host import fold
-from papertape.projections.text.event_lines import ICONS, interesting, line, words
+from papertape.projections.text.event_lines import ICONS, event_line, is_notable, line
 from tests.projections.tape import (
     DAY_0_MS,
     HOUR_MS,
@@ -72,7 +72,7 @@ def contracts() -> Mapping[str, ContractListed]:
 
 
 def said(event: Event) -> str:
-    return words(Recorded(1, 0, 0, event), contracts()).text
+    return event_line(Recorded(1, 0, 0, event), contracts()).text
 
 
 LIQUIDATED = Liquidated(
@@ -197,7 +197,7 @@ def test_an_event_without_words_is_refused_by_name() -> None:
 
 
 def test_every_kind_has_an_icon_of_its_own() -> None:
-    kinds = {words(Recorded(1, 0, 0, event), contracts()).kind for event, _ in LINES}
+    kinds = {event_line(Recorded(1, 0, 0, event), contracts()).kind for event, _ in LINES}
     assert kinds == set(ICONS)
     assert len(set(ICONS.values())) == len(ICONS)
 
@@ -212,5 +212,5 @@ def test_a_win_and_a_loss_are_told_apart() -> None:
 
 
 def test_the_stream_of_market_data_is_not_interesting() -> None:
-    dull = {type(event) for event, _ in LINES if not interesting(event)}
+    dull = {type(event) for event, _ in LINES if not is_notable(event)}
     assert dull == {CandleClosed, FundingRateSettled, OpenInterestObserved}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from papertape.engine.reducer.reducer import is_decision
-from papertape.engine.reducer.snapshot_codec import world_digest
+from papertape.engine.reducer.snapshot_codec import state_digest
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.log import Entry
@@ -63,7 +63,7 @@ def replays(path: Path, names: list[str]) -> list[bool]:
         run = begin(tape.contracts, {name: RunnerSettings(risk=NO_LIMITS)}, strategies)
         feed(run.world, run.log, tape.events())
         assert sum(is_decision(item.event) for item in run.log) > 10
-        same.append(world_digest(replay_compiled(_reader(run.log), strategies)) == world_digest(run.world))
+        same.append(state_digest(replay_compiled(_reader(run.log), strategies)) == state_digest(run.world))
     return same
 
 

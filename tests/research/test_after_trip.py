@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.engine.reducer.reducer import fold
-from papertape.engine.reducer.snapshot_codec import world_digest
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.snapshot_codec import state_digest
+from papertape.engine.reducer.state import new_state
 from papertape.engine.research.backtest import RESET_BY, Backtest
 from papertape.engine.research.guarded import TapeRunResult, run_tape
 from papertape.engine.research.plain import PlainEngine
@@ -92,10 +92,10 @@ def test_both_engines_go_on_alike_and_the_log_holds(risk: RiskSettings) -> None:
     asyncio.run(write(log, made))
     proof = verify(log.reader(), None, STRATEGIES)
     assert proof.difference is None
-    assert proof.digest == world_digest(made.world) == world_digest(replay_compiled(log.reader(), STRATEGIES))
-    followed = new_world(STRATEGIES)
+    assert proof.digest == state_digest(made.world) == state_digest(replay_compiled(log.reader(), STRATEGIES))
+    followed = new_state(STRATEGIES)
     fold(followed, [item for commit in log.reader().commits() for item in commit.recorded()])
-    assert world_digest(followed) == proof.digest
+    assert state_digest(followed) == proof.digest
 
 
 @pytest.mark.parametrize("risk", LIMITS.values(), ids=LIMITS)

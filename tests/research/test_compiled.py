@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from papertape.engine.reducer.reducer import is_decision, react
+from papertape.engine.reducer.reducer import decide, is_decision
 from papertape.engine.research.guarded import run_tape
 from papertape.engine.research.plain import PlainEngine
 from papertape.engine.runner_settings import RunnerSettings
@@ -181,12 +181,12 @@ def test_a_global_trip_that_takes_a_stretch_back_is_the_same(seed: int) -> None:
 @pytest.mark.parametrize("risk", [NO_LIMITS, CAREFUL, ONE_FOR_ALL], ids=["no limits", "sessions", "global"])
 @pytest.mark.parametrize("frame_ms", [60_000, FIVE_MINUTES_MS])
 def test_a_tape_decides_what_the_live_engine_decides(risk: RiskSettings, frame_ms: int) -> None:
-    """The loop over a tape and `react`, fact by fact: the same decisions in the same order."""
+    """The loop over a tape and `decide`, fact by fact: the same decisions in the same order."""
     tape = market(replace(EVERYTHING, timeframe_ms=frame_ms, told_of=0.2, seed=12))
     settings = everybody(tape, risk)
     world, live = configured_world(tape.contracts, settings), []
     for seq, event in enumerate(tape.events(), start=1):
-        live += [entry.event for entry in react(world, event, seq) if is_decision(entry.event)]
+        live += [entry.event for entry in decide(world, event, seq) if is_decision(entry.event)]
     decided = [encoded(event) for event in live if not isinstance(event, GapFound)]
     assert compiled(tape, settings).events() == decided
     assert any(isinstance(event, KillSwitchTripped) for event in live) is (risk is not NO_LIMITS)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.state import new_state
 from papertape.engine.research.backtest import Backtest
 from papertape.engine.research.excerpt import excerpt
 from papertape.engine.research.guarded import run_tape
@@ -89,6 +89,6 @@ def test_open_positions_pending_orders_and_trips_are_among_what_is_compared() ->
 def test_a_world_without_runners_runs_over_nothing() -> None:
     tape = market(Recipe(1))
     for engine in (PlainEngine, CompiledEngine):
-        world = new_world(STRATEGIES)
+        world = new_state(STRATEGIES)
         outcome = run_tape(world, engine(world, tape))
         assert (outcome.decided, outcome.equities) == ([], [])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from papertape.engine.kernel.state import FactColumns
-from papertape.engine.reducer.reducer import is_decision, react
+from papertape.engine.reducer.reducer import decide, is_decision
 from papertape.engine.research.tape import Tape
 from papertape.events.facts import CandleClosed, GapFound, Timing
 from tests.core.random_market import Recipe, market
@@ -43,7 +43,7 @@ def live(tape: RandomTape, settings: Mapping[str, RunnerSettings]) -> tuple[Engi
     world, decided = configured_world(tape.contracts, settings), []
     equities = [array("d") for _ in world.runners]
     for seq, event in enumerate(tape.events(), start=1):
-        answers = [entry.event for entry in react(world, event, seq) if is_decision(entry.event)]
+        answers = [entry.event for entry in decide(world, event, seq) if is_decision(entry.event)]
         decided += [encoded(answer) for answer in answers if not isinstance(answer, GapFound)]
         for runner, into in zip(world.runners, equities, strict=True):
             into.append(runner.account.equity_usdt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from papertape.engine.kernel.series import watch_reading
+from papertape.engine.kernel.series import observe_open_interest
 from papertape.engine.kernel.state import READINGS_MAX, Bar, Decision, Fact, Market, OpenInterest, Series, SymbolState
 from papertape.engine.strategies.liquidation import (
     OPEN_INTEREST_FELL,
@@ -33,7 +33,7 @@ class Crowd:
     def read(self, minute: int, value: float) -> None:
         """A reading, when its turn comes."""
         fact = Fact(2, 0, 0, minute * MINUTE_MS, minute * MINUTE_MS, close=value)
-        watch_reading(self.market, fact, self.readings)
+        observe_open_interest(self.market, fact, self.readings)
         measure(self.state, self.market, self.main, self.readings, Parameters())
 
     def ask(self, minute: int, close: float, parameters: Parameters = Parameters()) -> int:  # noqa: B008 - frozen

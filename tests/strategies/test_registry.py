@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.engine.runner_settings import RunnerSettings, checked_parameters, configuration, playable
+from papertape.engine.runner_settings import RunnerSettings, configuration, split_by_timeframe, validate_parameters
 from papertape.engine.strategy_registry import BUILT_IN_ORDER, code_digest, load_strategies, loop_digest, shipped_digest
 from papertape.events.errors import ConfigError
 from papertape.events.facts import RunnerConfigured
@@ -194,17 +194,17 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
 )
 def test_a_parameter_outside_its_range_is_refused_by_name(given: dict[str, int | float], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        checked_parameters(STRATEGIES["momentum"], given)
+        validate_parameters(STRATEGIES["momentum"], given)
 
 
 def test_a_strategy_finer_than_the_base_is_refused_by_name_and_left_out_otherwise() -> None:
     built_in = load_strategies()
-    assert playable(built_in, None, 900_000) == (["funding"], ["vwap_rsi", "momentum", "liquidation"])
-    assert playable(built_in, None, 60_000) == (list(BUILT_IN_ORDER), [])
+    assert split_by_timeframe(built_in, None, 900_000) == (["funding"], ["vwap_rsi", "momentum", "liquidation"])
+    assert split_by_timeframe(built_in, None, 60_000) == (list(BUILT_IN_ORDER), [])
     with pytest.raises(ConfigError, match="momentum needs 5m candles, the base is 15m"):
-        playable(built_in, ["momentum"], 900_000)
+        split_by_timeframe(built_in, ["momentum"], 900_000)
     with pytest.raises(ConfigError, match="'martingale' is unknown"):
-        playable(built_in, ["martingale"], 60_000)
+        split_by_timeframe(built_in, ["martingale"], 60_000)
 
 
 def test_a_symbol_that_nobody_watches_is_refused() -> None:

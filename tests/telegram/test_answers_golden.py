@@ -17,14 +17,14 @@ from papertape.projections.telegram import explain, replies
 from papertape.projections.telegram.commands import (
     CommandUnavailable,
     ConfirmationPrompt,
+    answered_html,
+    confirmation_for,
     done_words,
-    question,
-    settled,
 )
 from papertape.projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, TWICE
 from papertape.projections.telegram.parse import MENU, InvalidRequest, request_of
 from papertape.projections.telegram.statistics import DeliveryStatistics
-from papertape.projections.text.causes import why
+from papertape.projections.text.causes import cause_chain
 from papertape.projections.watchdog.checks import AnomalyKind, DetectedProblem
 from papertape.projections.watchdog.watchdog import RepairView, WatchdogView
 from papertape.sandbox.telegram.html import parse
@@ -62,7 +62,7 @@ def of_all(make: Callable[[Views], str], *names: str) -> str:
 
 def why_closed(views: Views) -> str:
     log = {one.seq: one for one in recorded(OPEN)}
-    return explain.why_text(views, why(10, log.__getitem__, views.contracts.by_symbol))
+    return explain.why_text(views, cause_chain(10, log.__getitem__, views.contracts.by_symbol))
 
 
 def asked(said: str, name: str) -> str:
@@ -72,7 +72,7 @@ def asked(said: str, name: str) -> str:
     assert act is not None
     if isinstance(act, InvalidRequest):
         return explain.wrong_text(act)
-    found = question(act, views)  # type: ignore[arg-type]
+    found = confirmation_for(act, views)  # type: ignore[arg-type]
     assert isinstance(found, ConfirmationPrompt | CommandUnavailable)
     return found.html
 
@@ -122,7 +122,7 @@ ANSWERS: dict[str, Callable[[], str]] = {
     "reset_without_reason": lambda: asked("/reset momentum", "stopped"),
     "unknown_command": lambda: asked("/positons", "open"),
     "unknown_strategy": lambda: asked("/pause momentun", "open"),
-    "confirmed": lambda: settled(asked("/close all weekend", "open"), done_words(Accepted(4_711, 4_714)), "✓"),
+    "confirmed": lambda: answered_html(asked("/close all weekend", "open"), done_words(Accepted(4_711, 4_714)), "✓"),
     "not_confirmed": lambda: f"{EXPIRED}\n\n{TWICE}\n\n{NOT_YOURS}\n\n{CANCELLED}",
 }
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from papertape.engine.ports.clock import ManualClock, SystemClock
-from papertape.engine.startup import engine
+from papertape.engine.startup import open_engine
 from papertape.events.cursors import MemoryCursors
 from papertape.events.facts import (
     CloseRequested,
@@ -103,7 +103,7 @@ async def test_what_is_confirmed_in_the_chat_is_in_the_log_with_who_and_why(tmp_
     clock = SystemClock()
     async with (
         TelegramTwin(clock, limits=UNLIMITED) as twin,
-        engine(settings(db), [listed("X")], ManualClock(), print) as made,
+        open_engine(settings(db), [listed("X")], ManualClock(), print) as made,
     ):
         await made.loop.take([candle(0, 100.0, BUY), candle(1, 100.0)])
         client = TelegramClient(BotToken(twin.token), twin.api_url)

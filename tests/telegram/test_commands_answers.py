@@ -13,7 +13,13 @@ from papertape.events.log import Recorded
 from papertape.projections.site.ports import ConditionsView, ReadinessView
 from papertape.projections.site.views import Views
 from papertape.projections.telegram import explain, replies, results
-from papertape.projections.telegram.commands import ConfirmationPrompt, done_words, question, settled, who_of
+from papertape.projections.telegram.commands import (
+    ConfirmationPrompt,
+    answered_html,
+    confirmation_for,
+    done_words,
+    who_of,
+)
 from papertape.projections.telegram.parse import (
     Act,
     CloseCommand,
@@ -25,8 +31,8 @@ from papertape.projections.telegram.parse import (
     request_of,
 )
 from papertape.projections.telegram.statistics import DeliveryStatistics
-from papertape.projections.telegram.text import plain, split
-from papertape.projections.text.causes import ConditionView, why
+from papertape.projections.telegram.text import split, strip_tags
+from papertape.projections.text.causes import ConditionView, cause_chain
 from papertape.projections.text.formats import gain, gain_percent, money, price, signed, utc
 from papertape.projections.text.reasons import reason_words
 from papertape.projections.watchdog.checks import AnomalyKind, DetectedProblem
@@ -44,7 +50,7 @@ A_DAY_LATER, WITH_POSITIONS = views_of(TELLING), views_of(OPEN)
 
 def holds(html: str, *values: str) -> None:
     """A well-formed answer shows all of these."""
-    shown = plain(html)
+    shown = strip_tags(html)
     assert parse(html).text == shown
     for value in values:
         assert value in shown, f"{value!r} is missing in:\n{shown}"
@@ -161,9 +167,9 @@ def test_health_shows_what_the_watchdog_sees_and_whether_alerts_go_out() -> None
     html = explain.health_text(WITH_POSITIONS, dog, delivery, ["commits take 1.2 ms"], NOON_MS + 20_000)
     holds(html, "2 wrong", "1 GB <free>", "looked 20s ago, 12 times", "subscribed again", "alerts sent 7", "1m")
     holds(html, "parked: blocked", "commits take 1.2 ms", "feed bitget delivers")
-    assert "left alone" not in plain(html)
+    assert "left alone" not in strip_tags(html)
     holds(explain.health_text(WITH_POSITIONS), "healthy")
-    assert "refused" not in plain(html)
+    assert "refused" not in strip_tags(html)
     refused = DataRefused(NOON_MS, "bitget", "stale", 1_234, NOON_MS, "BTCUSDT: <a frame>")
     holds(explain.health_text(views_of([*market(), refused])), "healthy", "refused data: 1,234 stale")
 
@@ -207,14 +213,14 @@ def test_symbols_are_found_by_their_beginning() -> None:
 
 def test_why_shows_the_chain_down_to_its_root() -> None:
     log = [Recorded(one.seq, 0, one.seq - 1 if one.seq > 9 else 0, one.event) for one in recorded(OPEN)]
-    chain = why(10, lambda seq: log[seq - 1], WITH_POSITIONS.contracts.by_symbol)
+    chain = cause_chain(10, lambda seq: log[seq - 1], WITH_POSITIONS.contracts.by_symbol)
     holds(explain.why_text(WITH_POSITIONS, chain), "LONG BTCUSDT: momentum opened", "↳ #9", "#10")
 
 
 def test_the_log_is_newest_first() -> None:
     html = explain.log_text(A_DAY_LATER, 3)
     seqs = [recorded.seq for recorded in A_DAY_LATER.recent][-3:]
-    shown = plain(html)
+    shown = strip_tags(html)
     assert shown.index(f"#{seqs[2]}") < shown.index(f"#{seqs[1]}") < shown.index(f"#{seqs[0]}")
 
 
@@ -238,13 +244,13 @@ def test_tables_fit_a_phone() -> None:
         replies.daily_text(views, 9),
     ):
         inside = html.partition("<pre>")[2].partition("</pre>")[0]
-        assert max(map(len, plain(inside).splitlines())) <= replies.TABLE_CHARS_MAX
+        assert max(map(len, strip_tags(inside).splitlines())) <= replies.TABLE_CHARS_MAX
 
 
 def test_the_end_of_a_command_says_what_happened() -> None:
     assert done_words(Accepted(4711, 4711)) == "accepted: seq 4711"
     assert done_words(Accepted(4711, 4713)) == "accepted: seq 4711 to 4713"
-    assert plain(settled("<b>Kill?</b>\n\nConfirm within 60 s.", "no <b>", "✗")) == "Kill?\n\n✗ no <b>"
+    assert strip_tags(answered_html("<b>Kill?</b>\n\nConfirm within 60 s.", "no <b>", "✗")) == "Kill?\n\n✗ no <b>"
     assert who_of(7, "\u202eAnn\n") == "telegram:Ann"
 
 
@@ -286,9 +292,9 @@ def every_question(views: Views, reason: str) -> list[str]:
             ResetCommand(one, reason),
             KillCommand(one, reason),
         ]
-    asked = [question(act, views) for act in acts]
+    asked = [confirmation_for(act, views) for act in acts]
     return [one.html for one in asked] + [
-        settled(one.html, reason, "✓") for one in asked if isinstance(one, ConfirmationPrompt)
+        answered_html(one.html, reason, "✓") for one in asked if isinstance(one, ConfirmationPrompt)
     ]
 
 
@@ -308,7 +314,7 @@ def test_no_name_and_no_reason_breaks_an_answer(seed: int, length: int, pool: li
     views = Views()
     for one in log:
         views.apply(one)
-    chain = why(len(log), lambda seq: log[seq - 1], views.contracts.by_symbol)
+    chain = cause_chain(len(log), lambda seq: log[seq - 1], views.contracts.by_symbol)
     for html in (*every_answer(views), *every_question(views, pool[-1]), explain.why_text(views, chain)):
         for part in split(html):
             assert utf16_units(parse(part).text) <= 4_096

@@ -12,7 +12,7 @@ import pytest
 
 from papertape.events.errors import ConfigError
 from papertape.projections.telegram.errors import ChatIdMalformed, SecretUnreadable, TokenMalformed
-from papertape.projections.telegram.secret import BotToken, Redaction, access, env_lines, redact, variables_of
+from papertape.projections.telegram.secret import BotToken, Redaction, env_lines, read_access, redact, variables_of
 from tests.canary import CANARY
 
 TOKEN = CANARY
@@ -20,18 +20,18 @@ GIVEN = {"TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_CHAT_ID": "-1001234567890"}
 
 
 def test_the_environment_gives_token_and_chat() -> None:
-    found = access(GIVEN)
+    found = read_access(GIVEN)
     assert found is not None
     assert (found.token.reveal(), found.chat_id) == (TOKEN, -1_001_234_567_890)
-    assert access({}) is None
-    assert access({"TELEGRAM_BOT_TOKEN": " ", "TELEGRAM_CHAT_ID": "5"}) is None
+    assert read_access({}) is None
+    assert read_access({"TELEGRAM_BOT_TOKEN": " ", "TELEGRAM_CHAT_ID": "5"}) is None
 
 
 def test_files_give_them_too(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     (tmp_path / "chat").write_text(" 77 \n")
     given = {"TELEGRAM_BOT_TOKEN_FILE": str(tmp_path / "token"), "TELEGRAM_CHAT_ID_FILE": str(tmp_path / "chat")}
-    found = access(given)
+    found = read_access(given)
     assert found is not None
     assert (found.token.reveal(), found.chat_id) == (TOKEN, 77)
 
@@ -39,11 +39,11 @@ def test_files_give_them_too(tmp_path: Path) -> None:
 def test_an_env_file_gives_what_the_environment_does_not(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text(f"# ours\n\nexport TELEGRAM_BOT_TOKEN='{TOKEN}'\nTELEGRAM_CHAT_ID=5 # me\nHEARTBEAT_INTERVAL=60\n")
-    found = access(variables_of({}, file))
+    found = read_access(variables_of({}, file))
     assert found is not None
     assert (found.token.reveal(), found.chat_id) == (TOKEN, 5)
     (tmp_path / "chat").write_text("6")
-    over = access(variables_of({"TELEGRAM_CHAT_ID_FILE": str(tmp_path / "chat")}, file))
+    over = read_access(variables_of({"TELEGRAM_CHAT_ID_FILE": str(tmp_path / "chat")}, file))
     assert over is not None
     assert over.chat_id == 6
     assert variables_of({}, file)["HEARTBEAT_INTERVAL"] == "60"
@@ -66,7 +66,7 @@ def test_what_is_malformed_is_refused_by_name_without_its_value(
     change: dict[str, str], error: type[ConfigError], word: str
 ) -> None:
     with pytest.raises(error, match=word) as refused:
-        access(GIVEN | change)
+        read_access(GIVEN | change)
     assert "canary" not in str(refused.value)
     assert refused.value.__cause__ is None
 
@@ -76,7 +76,7 @@ def test_a_secret_file_that_is_none_is_refused(tmp_path: Path) -> None:
     for content in (b"\xff\xfecanary", b"x" * 70_000):
         file.write_bytes(content)
         with pytest.raises(SecretUnreadable) as refused:
-            access({"TELEGRAM_BOT_TOKEN_FILE": str(file)})
+            read_access({"TELEGRAM_BOT_TOKEN_FILE": str(file)})
         assert refused.value.__context__ is None
     file.write_text("no variable canary")
     with pytest.raises(SecretUnreadable, match="line 1") as refused:
@@ -86,7 +86,7 @@ def test_a_secret_file_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_a_token_shows_itself_to_nobody() -> None:
     token = BotToken(TOKEN)
-    found = access(GIVEN)
+    found = read_access(GIVEN)
     texts = [repr(token), str(token), f"{token}", f"{token!r:>40}", f"{found}", repr([token]), repr({"a": found})]
     assert not any("canary" in text or "1234567890" in text for text in texts)
     for write in (pickle.dumps, copy.deepcopy, msgspec.json.encode, msgspec.msgpack.encode):

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from papertape.projections.telegram.text import (
     PARTS_MAX,
     UNSAFE,
-    cut,
     escape,
-    marked,
+    mark_repeated,
     one_line,
-    plain,
     split,
+    strip_tags,
+    truncate,
     utf16_units,
 )
 from papertape.sandbox.telegram.html import parse
@@ -45,13 +45,13 @@ def documents(draw: st.DrawFn) -> str:
 @given(st.lists(NASTY, max_size=5))
 def test_whatever_is_escaped_reads_as_it_was(values: list[str]) -> None:
     read = parse("<b>" + "</b><i>".join(escape(value) for value in values).replace("</b><i>", "</b> <b>") + "</b>").text
-    assert read == " ".join(cut(UNSAFE.sub(" ", value)) for value in values)
+    assert read == " ".join(truncate(UNSAFE.sub(" ", value)) for value in values)
 
 
 @given(NASTY, st.integers(1, 40))
 def test_a_cut_value_is_short_enough_and_no_entity_is_broken(value: str, units_max: int) -> None:
-    assert utf16_units(cut(value, units_max)) <= units_max
-    assert parse(escape(value, units_max)).text == cut(UNSAFE.sub(" ", value), units_max)
+    assert utf16_units(truncate(value, units_max)) <= units_max
+    assert parse(escape(value, units_max)).text == truncate(UNSAFE.sub(" ", value), units_max)
 
 
 @given(documents(), st.integers(5, 60))
@@ -78,7 +78,7 @@ def test_parts_keep_the_tags_of_every_character(html: str, units_max: int) -> No
 
 @given(documents())
 def test_plain_is_what_is_read(html: str) -> None:
-    assert plain(html) == parse(html).text
+    assert strip_tags(html) == parse(html).text
     assert "\n" not in one_line(html)
 
 
@@ -93,7 +93,7 @@ def test_a_text_without_end_has_a_last_part_that_says_so() -> None:
     parts = split("x" * 100_000)
     assert len(parts) == PARTS_MAX
     assert parts[-1].endswith("…")
-    assert utf16_units(marked(parts[-1])) <= 4_096
+    assert utf16_units(mark_repeated(parts[-1])) <= 4_096
 
 
 @pytest.mark.parametrize("empty", ["", " \n ", "<b> </b>"])

@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from papertape.cli.app import app
-from papertape.cli.explainer import explaining
-from papertape.engine.runner_settings import RunnerSettings, configured_runners
+from papertape.cli.explainer import make_explainer
+from papertape.engine.runner_settings import RunnerSettings, runner_configurations
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.log import Entry
 from papertape.events.sqlite_log import SqliteLogReader
@@ -20,7 +20,7 @@ from papertape.projections.host import fold
 from papertape.projections.site.views import Views
 from papertape.projections.telegram.answers import QueryHandler, RuntimeInfo
 from papertape.projections.telegram.parse import CauseQuery
-from papertape.projections.telegram.text import plain
+from papertape.projections.telegram.text import strip_tags
 from papertape.projections.text.formats import reading
 from papertape.projections.text.reasons import reason_words
 from tests.cli.written_log import FILL, ORDER, REJECTED, entries, write_log
@@ -40,7 +40,7 @@ def why_in_chat(db: Path, seq: int, seen_until: int | None = None, *, changed: b
     async def ask(clock: VirtualClock) -> ChatAnswer:
         reader, views = SqliteLogReader(db), Views()
         fold([views], reader.read(0, reader.head().seq if seen_until is None else seen_until))
-        outside = RuntimeInfo(explain=explaining({} if changed else STRATEGIES))
+        outside = RuntimeInfo(explain=make_explainer({} if changed else STRATEGIES))
         answer = QueryHandler(views, outside, reader, clock).answer(CauseQuery(seq), reader.head().seq)
         reader.close()
         return answer
@@ -59,7 +59,7 @@ def why_by_cli(db: Path, seq: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("seq", [ORDER, FILL, REJECTED])
 def test_the_chat_shows_the_conditions_that_papertape_why_shows(tmp_path: Path, seq: int) -> None:
     db = write_log(tmp_path / "log.db")
-    said = plain(why_in_chat(db, seq))
+    said = strip_tags(why_in_chat(db, seq))
     conditions = [one for link in why_by_cli(db, seq) for one in link["conditions"]]
     assert conditions
     for one in conditions:
@@ -78,7 +78,7 @@ def test_a_why_reads_as_its_golden_file(tmp_path: Path) -> None:
 
 def test_the_parameters_are_those_of_then_not_of_a_later_start(tmp_path: Path) -> None:
     later = RunnerSettings(parameters={"trend_adx_threshold": 99.0})
-    changed = configured_runners(STRATEGIES, ("BTCUSDT",), DAY_0_MS, {"momentum": later})
+    changed = runner_configurations(STRATEGIES, ("BTCUSDT",), DAY_0_MS, {"momentum": later})
     said = why_in_chat(write_log(tmp_path / "log.db", [*entries(), [Entry(changed[0])]]), FILL)
     assert said == why_in_chat(write_log(tmp_path / "other.db"), FILL)
     assert "✓ 15m ADX: 31.5 &gt;= 31\n" in said

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.cli.service.chat_conditions import ChatConditions
-from papertape.engine.inspect.entry_conditions import conditions
+from papertape.engine.inspect.entry_conditions import entry_conditions
 from papertape.engine.ports.clock import ManualClock, SystemClock
-from papertape.engine.startup import engine
+from papertape.engine.startup import open_engine
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.cursors import MemoryCursors
 from papertape.events.errors import LogBusy
@@ -67,7 +67,7 @@ async def chatting(made: Engine, asked: Conditions | None) -> AsyncIterator[Chat
 async def played(db: Path) -> AsyncIterator[Engine]:
     """An engine of the built-in strategies that has taken a whole market and still runs."""
     what, feed = settings(db, strategies=STRATEGIES, runners=eager(BUILT_IN)), busy(MARKET)
-    async with engine(what, feed.contracts(), ManualClock(), print) as made:
+    async with open_engine(what, feed.contracts(), ManualClock(), print) as made:
         await made.loop.run(feed)
         yield made
 
@@ -92,7 +92,7 @@ async def test_the_numbers_are_those_the_engine_would_decide_on(tmp_path: Path) 
     async with played(db) as made:
         asked = ChatConditions(db, made.log.reader, STRATEGIES)
         found = await asked(made.log.head.seq, "BBB")
-        own = {name: conditions(made.loop.world, name, "BBB") for name in BUILT_IN}
+        own = {name: entry_conditions(made.loop.world, name, "BBB") for name in BUILT_IN}
         assert [(one.strategy, one.side) for one in found] == [(name, side) for name in BUILT_IN for side in SIDES]
         for one in found:
             live = own[one.strategy][SIDES.index(one.side)]

@@ -121,14 +121,14 @@ def arg(channel: str, symbol: str) -> dict[str, str]:
     return {"instType": "USDT-FUTURES", "channel": channel, "instId": symbol}
 
 
-def served(
+def serve_twin(
     use: Callable[[BitgetTwin, TwinClient], Awaitable[None]], start_ms: int = START_MS, **manner: Any
 ) -> BitgetTwin:
     """Serve a twin in virtual time, let a client use it; the twin, for its counters."""
     market = manner.pop("market", MARKET)
 
     async def main(clock: VirtualClock) -> BitgetTwin:
-        async with BitgetTwin(market, clock, **manner) as twin, connected(twin, clock) as client:
+        async with BitgetTwin(market, clock, **manner) as twin, connect_client(twin, clock) as client:
             await use(twin, client)
         return twin
 
@@ -136,7 +136,7 @@ def served(
 
 
 @asynccontextmanager
-async def connected(twin: BitgetTwin, clock: VirtualClock) -> AsyncIterator[TwinClient]:
+async def connect_client(twin: BitgetTwin, clock: VirtualClock) -> AsyncIterator[TwinClient]:
     """A client of a twin."""
     async with httpx.AsyncClient(base_url=twin.rest_url, verify=PLAIN, trust_env=False) as http:
         socket = await connect(twin.ws_url, ping_interval=None, compression=None, max_queue=None, close_timeout=1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.feeds.given import shared_data
-from tests.twins.given import BTC, TwinClient, served
+from tests.twins.given import BTC, TwinClient, serve_twin
 
 if TYPE_CHECKING:
     from papertape.sandbox.bitget.twin import BitgetTwin
@@ -51,7 +51,7 @@ def pushed(kind: str, channel: str) -> dict[str, Any]:
         await client.follow((channel, BTC))
         found.extend(frame for frame in await client.frames(2.0) if kind in (frame.get("action"), frame.get("event")))
 
-    served(use)
+    serve_twin(use)
     return found[0]
 
 
@@ -106,7 +106,7 @@ def test_pages_have_the_recorded_keys_and_types(page: str, query: dict[str, str]
     async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         found.append((await client.page(page, symbol=BTC, **query)).json())
 
-    served(use)
+    serve_twin(use)
     mine = found[0]
     assert list(mine) == list(recorded) == ["code", "msg", "requestTime", "data"]
     data, real = mine["data"], recorded["data"]
@@ -125,7 +125,7 @@ def test_rows_are_in_the_recorded_order(page: str, key: Any) -> None:
     async def use(_twin: BitgetTwin, client: TwinClient) -> None:
         found.append(await client.data(page, symbol=BTC, granularity="1m"))
 
-    served(use)
+    serve_twin(use)
     rising = [
         [int(row[key]) for row in rows] == sorted(int(row[key]) for row in rows)
         for rows in (found[0], bodies(page)[0]["data"])

@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from papertape.sandbox.bitget.faults import BitgetFault, BitgetFaultInjector
 from papertape.sandbox.bitget.script import ALL, FaultScript
-from tests.twins.given import BTC, DAY_MS, ETH, HOUR_MS, MARKET, START_MS, TwinClient, connected, served
+from tests.twins.given import BTC, DAY_MS, ETH, HOUR_MS, MARKET, START_MS, TwinClient, connect_client, serve_twin
 
 if TYPE_CHECKING:
     from papertape.sandbox.bitget.twin import BitgetTwin
@@ -38,7 +38,7 @@ def test_an_answer_can_be_none_that_helps(fault: BitgetFault, value: int | None,
         assert twin.faults.counts[fault] == 1
         assert twin.statistics.too_many == (1 if fault is BitgetFault.BUSY else 0)
 
-    served(use)
+    serve_twin(use)
 
 
 def test_an_answer_can_be_cut() -> None:
@@ -48,7 +48,7 @@ def test_an_answer_can_be_cut() -> None:
             await client.page("candles", **CANDLES)
         assert len(await client.data("candles", **CANDLES)) == 100
 
-    served(use)
+    serve_twin(use)
 
 
 def test_an_answer_can_be_a_reset() -> None:
@@ -58,7 +58,7 @@ def test_an_answer_can_be_a_reset() -> None:
             await client.page("candles", **CANDLES)
         assert len(await client.data("candles", **CANDLES)) == 100
 
-    served(use)
+    serve_twin(use)
 
 
 def test_an_answer_can_never_come() -> None:
@@ -69,7 +69,7 @@ def test_an_answer_can_never_come() -> None:
         assert client.clock.now_ms() - START_MS == 5_000
         assert len(await client.data("candles", **CANDLES)) == 100
 
-    served(use)
+    serve_twin(use)
 
 
 def test_nobody_can_be_listening() -> None:
@@ -81,7 +81,7 @@ def test_nobody_can_be_listening() -> None:
             await client.clock.sleep(21.0)
             assert (await http.get("/api/v2/public/time")).status_code == 200
 
-    served(use)
+    serve_twin(use)
 
 
 def test_a_page_can_be_empty_where_there_should_be_rows() -> None:
@@ -91,7 +91,7 @@ def test_a_page_can_be_empty_where_there_should_be_rows() -> None:
             assert await client.data(name, **CANDLES) == []
         assert len(await client.data("candles", symbol=ETH, granularity="1m")) == 100
 
-    served(use)
+    serve_twin(use)
 
 
 def test_one_symbol_can_be_unknown() -> None:
@@ -102,7 +102,7 @@ def test_one_symbol_can_be_unknown() -> None:
         twin.faults.off(BitgetFault.UNKNOWN_SYMBOL, BTC)
         assert len(await client.data("candles", **CANDLES)) == 100
 
-    served(use)
+    serve_twin(use)
 
 
 def test_a_switch_ends_by_itself_and_switches_of_two_symbols_are_apart() -> None:
@@ -159,20 +159,20 @@ def test_a_script_runs_for_days_and_a_client_that_comes_back_is_served_in_the_ca
     async def use(twin: BitgetTwin, client: TwinClient) -> None:
         for _ in range(8):
             try:
-                async with connected(twin, client.clock) as again:
+                async with connect_client(twin, client.clock) as again:
                     await again.follow(("candle1m", BTC), ("ticker", BTC))
                     await again.raw(60.0)
             except (ConnectionClosed, InvalidHandshake, OSError):
                 pass
             await client.clock.sleep(1_800.0)
         await client.clock.sleep((calm[0] - client.clock.now_ms()) / 1_000.0 + 1.0)
-        async with connected(twin, client.clock) as again:
+        async with connect_client(twin, client.clock) as again:
             await again.follow(("ticker", BTC))
             assert len(await again.frames(60.0)) > 150
         assert len(await client.data("candles", **CANDLES)) == 100
         assert sum(twin.faults.counts.values()) > 30
 
-    served(use, script=script(3, (calm,), 60.0), update_ms=5_000)
+    serve_twin(use, script=script(3, (calm,), 60.0), update_ms=5_000)
 
 
 def test_the_history_is_the_same_whatever_was_thrown() -> None:
@@ -183,6 +183,6 @@ def test_the_history_is_the_same_whatever_was_thrown() -> None:
         truths.append([row[1:6] for row in rows])
 
     truths: list[Any] = []
-    served(use)
-    served(use, script=FaultScript(5, MARKET.symbols, START_MS, START_MS + DAY_MS, an_hour=60.0))
+    serve_twin(use)
+    serve_twin(use, script=FaultScript(5, MARKET.symbols, START_MS, START_MS + DAY_MS, an_hour=60.0))
     assert truths[0] == truths[1]

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from papertape.engine.feeds.candle_row import CandleRow, candle_row
 from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.garbage import Garbage
-from papertape.sandbox.bitget.market import forming
+from papertape.sandbox.bitget.market import forming_candle
 from tests.twins.given import (
     BTC,
     ETH,
@@ -22,9 +22,9 @@ from tests.twins.given import (
     START_MS,
     TwinClient,
     arg,
-    connected,
+    connect_client,
     rows_of,
-    served,
+    serve_twin,
     values,
 )
 
@@ -56,22 +56,22 @@ def test_a_connection_ends_with_a_close_frame_or_without(fault: BitgetFault, cod
         assert isinstance(end.__cause__, ConnectionResetError) == (fault is BitgetFault.RESET)
         assert twin.faults.counts == {fault: 1}
         assert twin.statistics.connections == 0
-        async with connected(twin, client.clock) as again:
+        async with connect_client(twin, client.clock) as again:
             await again.follow(("ticker", BTC))
             assert len(await again.frames(1.0)) > 3
 
-    served(use)
+    serve_twin(use)
 
 
 def test_only_some_connections_can_be_hurt() -> None:
     async def use(twin: BitgetTwin, client: TwinClient) -> None:
-        async with connected(twin, client.clock) as other:
+        async with connect_client(twin, client.clock) as other:
             twin.faults.on(BitgetFault.ABORT, times=1)
             await ended(client)
             await other.socket.send("ping")
             assert await other.socket.recv() == "pong"
 
-    served(use)
+    serve_twin(use)
 
 
 @pytest.mark.parametrize(("fault", "pongs"), [(BitgetFault.SILENT, 0), (BitgetFault.STALLED, 2)])
@@ -82,11 +82,11 @@ def test_a_stale_socket_stays_open_and_sends_nothing(fault: BitgetFault, pongs: 
         twin.faults.on(fault)
         assert await client.raw(60.0) == ["pong"] * pongs
         assert twin.statistics.connections == 1
-        async with connected(twin, client.clock) as again:
+        async with connect_client(twin, client.clock) as again:
             await again.follow(("ticker", BTC))
             assert len(await again.frames(1.0)) > 3, "a new connection is served"
 
-    served(use)
+    serve_twin(use)
 
 
 def test_pings_can_stay_unanswered_while_data_flows() -> None:
@@ -98,7 +98,7 @@ def test_pings_can_stay_unanswered_while_data_flows() -> None:
         assert len(messages) > 200
         assert twin.faults.counts == {BitgetFault.NO_PONG: 1}
 
-    served(use)
+    serve_twin(use)
 
 
 def test_one_symbol_can_be_silent() -> None:
@@ -109,7 +109,7 @@ def test_one_symbol_can_be_silent() -> None:
         assert {frame["arg"]["instId"] for frame in await client.frames(50.0)} == {ETH}
         assert {frame["arg"]["instId"] for frame in await client.frames(20.0)} == {BTC, ETH}
 
-    served(use)
+    serve_twin(use)
 
 
 def test_a_symbol_that_exists_can_be_refused_for_a_while() -> None:
@@ -122,7 +122,7 @@ def test_a_symbol_that_exists_can_be_refused_for_a_while() -> None:
         await client.follow(("ticker", BTC))
         assert arg("ticker", BTC) in [frame["arg"] for frame in await client.frames(1.0) if "action" in frame]
 
-    served(use)
+    serve_twin(use)
 
 
 def test_an_acknowledgement_can_be_all_that_comes() -> None:
@@ -133,7 +133,7 @@ def test_an_acknowledgement_can_be_all_that_comes() -> None:
         await client.follow(("ticker", BTC))
         assert len(await client.frames(3.0)) > 10
 
-    served(use)
+    serve_twin(use)
 
 
 def test_frames_can_come_twice() -> None:
@@ -143,7 +143,7 @@ def test_frames_can_come_twice() -> None:
         updates = await client.updates(10.0)
         assert len(updates) == 2 * 20 and updates[::2] == updates[1::2]
 
-    served(use)
+    serve_twin(use)
 
 
 def test_an_older_version_of_a_row_can_follow_a_newer_one() -> None:
@@ -156,7 +156,7 @@ def test_an_older_version_of_a_row_can_follow_a_newer_one() -> None:
         assert any(old[0] == new[0] and old[5] < new[5] for new, old in zip(newer, older, strict=False))
         assert any(old[0] < new[0] for new, old in zip(newer, older, strict=False)), "of a closed candle too"
 
-    served(use)
+    serve_twin(use)
 
 
 def test_a_snapshot_can_be_some_minutes_old() -> None:
@@ -167,10 +167,10 @@ def test_a_snapshot_can_be_some_minutes_old() -> None:
         last = values(snapshot["data"][-1])
         assert last[0] == OPEN_MS - 5 * MINUTE_MS
         (truth,) = twin.history(BTC, int(last[0]), int(last[0]) + 1)
-        half = forming(truth, MARKET.listing(BTC).tick, MINUTE_MS // 2, MINUTE_MS)
+        half = forming_candle(truth, MARKET.listing(BTC).tick, MINUTE_MS // 2, MINUTE_MS)
         assert last[4:] == (half.close, half.volume) and half.volume < truth.volume
 
-    served(use)
+    serve_twin(use)
 
 
 def test_two_rows_can_come_in_one_frame() -> None:
@@ -180,7 +180,7 @@ def test_two_rows_can_come_in_one_frame() -> None:
         rows = [len(frame["data"]) for frame in await client.updates(70.0)]
         assert set(rows) == {1, 2} and rows.count(2) == 1
 
-    served(use)
+    serve_twin(use)
 
 
 def test_a_candle_can_be_left_out_altogether() -> None:
@@ -190,7 +190,7 @@ def test_a_candle_can_be_left_out_altogether() -> None:
         opens = {int(row[0]) for row in rows_of(await client.updates(170.0))}
         assert opens == {OPEN_MS, OPEN_MS + 2 * MINUTE_MS, OPEN_MS + 3 * MINUTE_MS}
 
-    served(use)
+    serve_twin(use)
 
 
 def test_a_last_row_can_be_wrong_and_be_corrected_after_the_close() -> None:
@@ -208,7 +208,7 @@ def test_a_last_row_can_be_wrong_and_be_corrected_after_the_close() -> None:
         rows = await client.data("history-candles", symbol=BTC, granularity="1m", endTime=OPEN_MS + MINUTE_MS, limit=1)
         assert float(rows[0][4]) == truth.close
 
-    served(use)
+    serve_twin(use)
 
 
 @pytest.mark.parametrize("kind", list(Garbage))
@@ -226,7 +226,7 @@ def test_rubbish_comes_beside_the_good_frames(kind: Garbage) -> None:
         truth = await client.data("candles", symbol=BTC, granularity="1m", limit=1)
         assert isinstance(candle_row(truth[0], MINUTE_MS), CandleRow)
 
-    served(use)
+    serve_twin(use)
 
 
 def is_good(message: str | bytes) -> bool:
@@ -254,7 +254,7 @@ def test_a_giant_frame_is_sent_as_fast_as_it_is_read() -> None:
             await patient.send("ping")
             assert await patient.recv() == "pong"
 
-    served(use)
+    serve_twin(use)
 
 
 def test_in_maintenance_sockets_are_closed_and_refused() -> None:
@@ -271,7 +271,7 @@ def test_in_maintenance_sockets_are_closed_and_refused() -> None:
         assert (await client.data("contracts", symbol=BTC))[0]["symbolStatus"] == "normal"
         await (await connect(twin.ws_url)).close()
 
-    served(use)
+    serve_twin(use)
 
 
 def test_one_contract_can_be_in_maintenance() -> None:
@@ -283,7 +283,7 @@ def test_one_contract_can_be_in_maintenance() -> None:
         await client.socket.send("ping")
         assert await client.socket.recv() == "pong"
 
-    served(use)
+    serve_twin(use)
 
 
 def test_the_clock_of_the_server_can_be_off_and_never_goes_back() -> None:
@@ -298,7 +298,7 @@ def test_the_clock_of_the_server_can_be_off_and_never_goes_back() -> None:
         await client.clock.sleep(60.0)
         assert await server_ms() == START_MS + 55_000
 
-    served(use)
+    serve_twin(use)
 
 
 def test_the_interval_of_funding_can_change() -> None:
@@ -315,4 +315,4 @@ def test_the_interval_of_funding_can_change() -> None:
             at_ms for at_ms, _ in twin.settlements(BTC, START_MS, twin.now_ms())
         ][::-1]
 
-    served(use)
+    serve_twin(use)

@@ -10,8 +10,8 @@ from papertape.engine.feeds.candle_row import CandleRow, candle_row
 from papertape.engine.feeds.files.feed import FileFeed, FileSettings
 from papertape.engine.feeds.sim.market import SimMarket
 from papertape.engine.ports.clock import ManualClock
-from papertape.sandbox.bitget.history import MarketHistory, joined
-from papertape.sandbox.bitget.market import SimTwinMarket, forming
+from papertape.sandbox.bitget.history import MarketHistory, join_rows
+from papertape.sandbox.bitget.market import SimTwinMarket, forming_candle
 from papertape.sandbox.bitget.recorded import FileTwinMarket, shift_to
 from papertape.sandbox.bitget.text import ratio_text, stream_row, text_of
 from tests.feeds.given import shared_data
@@ -58,16 +58,16 @@ def test_prices_have_no_more_decimals_than_the_tick() -> None:
     decimals = len(ratio_text(MARKET.listing(BTC).tick).partition(".")[2])
     for open_ms in HOUR:
         for offset_ms in range(0, MINUTE_MS, 7_000):
-            row = forming(traded(BTC, open_ms), MARKET.listing(BTC).tick, offset_ms, MINUTE_MS)
+            row = forming_candle(traded(BTC, open_ms), MARKET.listing(BTC).tick, offset_ms, MINUTE_MS)
             assert len(text_of(row.close).partition(".")[2]) <= decimals
 
 
 def test_a_candle_forms_from_its_open_to_exactly_itself() -> None:
     for open_ms in HOUR:
         whole, tick = traded(BTC, open_ms), MARKET.listing(BTC).tick
-        stages = [forming(whole, tick, offset_ms, MINUTE_MS) for offset_ms in range(0, MINUTE_MS, 500)]
+        stages = [forming_candle(whole, tick, offset_ms, MINUTE_MS) for offset_ms in range(0, MINUTE_MS, 500)]
         assert stages[0].close == stages[0].open == whole.open
-        assert forming(whole, tick, MINUTE_MS - 250, MINUTE_MS) == whole
+        assert forming_candle(whole, tick, MINUTE_MS - 250, MINUTE_MS) == whole
         assert len({stage.close for stage in stages}) > 3
         for stage in stages:
             assert isinstance(candle_row(stream_row_texts(stage), MINUTE_MS), CandleRow)
@@ -76,9 +76,9 @@ def test_a_candle_forms_from_its_open_to_exactly_itself() -> None:
 def test_a_forming_candle_only_widens_and_its_volume_only_grows() -> None:
     for open_ms in HOUR:
         whole, tick = traded(BTC, open_ms), MARKET.listing(BTC).tick
-        before = forming(whole, tick, 0, MINUTE_MS)
+        before = forming_candle(whole, tick, 0, MINUTE_MS)
         for offset_ms in range(100, MINUTE_MS, 100):
-            row = forming(whole, tick, offset_ms, MINUTE_MS)
+            row = forming_candle(whole, tick, offset_ms, MINUTE_MS)
             assert before.high <= row.high <= whole.high
             assert before.low >= row.low >= whole.low
             assert 0.0 < before.volume <= row.volume <= whole.volume
@@ -101,7 +101,7 @@ def test_a_longer_bar_is_its_minutes_put_together() -> None:
     history = MarketHistory(MARKET)
     minutes = [traded(BTC, open_ms) for open_ms in HOUR]
     bar = history.bar(BTC, "1H", HOUR.start)
-    assert bar == joined(HOUR.start, minutes)
+    assert bar == join_rows(HOUR.start, minutes)
     assert bar is not None
     assert bar.close == minutes[-1].close
     assert bar.high == max(row.high for row in minutes)

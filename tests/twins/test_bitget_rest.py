@@ -10,7 +10,7 @@ from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.text import text_of
 from papertape.sandbox.bitget.twin import BitgetTwin
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
-from tests.twins.given import BTC, DAY_MS, FUTURES, HOUR_MS, MARKET, MINUTE_MS, PAPER, START_MS, TwinClient, served
+from tests.twins.given import BTC, DAY_MS, FUTURES, HOUR_MS, MARKET, MINUTE_MS, PAPER, START_MS, TwinClient, serve_twin
 
 OPEN_MS = START_MS // MINUTE_MS * MINUTE_MS
 """The candle that is forming."""
@@ -35,7 +35,7 @@ def test_candles_end_with_the_forming_one() -> None:
         assert all(isinstance(value, str) for row in rows for value in row)
         assert len(await client.data("candles", **ONE_MINUTE)) == 100
 
-    served(use)
+    serve_twin(use)
 
 
 def test_a_page_of_history_holds_what_had_ended_at_its_end_time() -> None:
@@ -49,7 +49,7 @@ def test_a_page_of_history_holds_what_had_ended_at_its_end_time() -> None:
             [row.open, row.high, row.low, row.close, row.volume] for row in truth
         ]
 
-    served(use)
+    serve_twin(use)
 
 
 def test_history_never_shows_the_forming_candle() -> None:
@@ -59,7 +59,7 @@ def test_history_never_shows_the_forming_candle() -> None:
                 rows = await client.data(name, **ONE_MINUTE, limit=200, **query)
                 assert opens(rows) == minutes(OPEN_MS, 200)
 
-    served(use)
+    serve_twin(use)
 
 
 def test_paging_backwards_from_the_oldest_open_loses_nothing() -> None:
@@ -72,7 +72,7 @@ def test_paging_backwards_from_the_oldest_open_loses_nothing() -> None:
         truth = twin.history(BTC, OPEN_MS - 600 * MINUTE_MS, OPEN_MS)
         assert [(int(row[0]), row[4]) for row in found] == [(row.open_time_ms, text_of(row.close)) for row in truth]
 
-    served(use)
+    serve_twin(use)
 
 
 def test_minutes_reach_thirty_days_back() -> None:
@@ -82,7 +82,7 @@ def test_minutes_reach_thirty_days_back() -> None:
         assert len(await client.data("history-candles", **ONE_MINUTE, endTime=end_ms)) == 100
         assert len(await client.data("candles", symbol=BTC, granularity="1H", endTime=end_ms)) == 100
 
-    served(use)
+    serve_twin(use)
 
 
 def test_the_start_of_a_window_means_nothing_unless_it_is_said_to() -> None:
@@ -91,8 +91,8 @@ def test_the_start_of_a_window_means_nothing_unless_it_is_said_to() -> None:
         sizes.append(len(await client.data("history-candles", **query)))
 
     sizes: list[int] = []
-    served(use)
-    served(use, manner=ExchangeBehaviour(start_bounds=True))
+    serve_twin(use)
+    serve_twin(use, manner=ExchangeBehaviour(start_bounds=True))
     assert sizes == [50, 5]
 
 
@@ -102,8 +102,8 @@ def test_a_closed_candle_can_come_late_into_the_history() -> None:
         newest.append(opens(await client.data("history-candles", **ONE_MINUTE))[-1])
 
     newest: list[int] = []
-    served(use)
-    served(use, manner=ExchangeBehaviour(rest_delay_ms=2_000))
+    serve_twin(use)
+    serve_twin(use, manner=ExchangeBehaviour(rest_delay_ms=2_000))
     assert newest == [OPEN_MS, OPEN_MS - MINUTE_MS]
 
 
@@ -133,7 +133,7 @@ def test_a_wrong_request_is_refused_with_its_code(name: str, query: dict[str, An
         assert (answer.status_code, body["code"], body["data"]) == (400, code, None)
         assert body["msg"] and body["requestTime"] == START_MS
 
-    served(use)
+    serve_twin(use)
 
 
 def test_a_product_has_to_be_named_and_may_be_in_lower_case() -> None:
@@ -142,7 +142,7 @@ def test_a_product_has_to_be_named_and_may_be_in_lower_case() -> None:
         assert answer.json()["code"] == "400172"
         assert len(await client.data("contracts", productType="usdt-futures")) == len(MARKET.symbols)
 
-    served(use)
+    serve_twin(use)
 
 
 def test_funding_history_is_newest_first_and_ends_after_ninety_days() -> None:
@@ -155,7 +155,7 @@ def test_funding_history_is_newest_first_and_ends_after_ninety_days() -> None:
         assert len(found) == 270
         assert len(await client.data("history-fund-rate", symbol=BTC)) == 20
 
-    served(use)
+    serve_twin(use)
 
 
 def test_a_settlement_is_in_the_history_in_the_first_second_after_it() -> None:
@@ -169,7 +169,7 @@ def test_a_settlement_is_in_the_history_in_the_first_second_after_it() -> None:
         after = (await client.data("current-fund-rate", symbol=BTC))[0]
         assert int(after["nextUpdate"]) == settled_ms + 8 * HOUR_MS
 
-    served(use)
+    serve_twin(use)
 
 
 def test_prices_of_all_pages_agree() -> None:
@@ -183,7 +183,7 @@ def test_prices_of_all_pages_agree() -> None:
         assert ticker["holdingAmount"] == interest["openInterestList"][0]["size"]
         assert (await client.data("funding-time", symbol=BTC))[0]["ratePeriod"] == "8"
 
-    served(use)
+    serve_twin(use)
 
 
 def test_twenty_requests_a_second_are_answered_and_no_more() -> None:
@@ -201,7 +201,7 @@ def test_twenty_requests_a_second_are_answered_and_no_more() -> None:
         assert twin.statistics.too_many == 1
         assert [breach.limit for breach in twin.statistics.breaches] == ["requests_a_second"]
 
-    served(use)
+    serve_twin(use)
 
 
 def test_six_thousand_requests_a_minute_are_the_most_of_all_pages() -> None:
@@ -211,7 +211,7 @@ def test_six_thousand_requests_a_minute_are_the_most_of_all_pages() -> None:
             await client.clock.sleep(0.001)
         assert (await client.page("ticker", symbol=BTC)).status_code == 429
 
-    served(use, manner=ExchangeBehaviour(limits=True))
+    serve_twin(use, manner=ExchangeBehaviour(limits=True))
 
 
 def test_a_symbol_is_unknown_until_it_is_listed() -> None:
@@ -221,7 +221,7 @@ def test_a_symbol_is_unknown_until_it_is_listed() -> None:
         rows = await client.data("candles", symbol="NEWUSDT", granularity="1m")
         assert opens(rows)[0] == OPEN_MS + 5 * MINUTE_MS
 
-    served(use, market=SimTwinMarket([BTC, "NEWUSDT"], listed_ms={"NEWUSDT": OPEN_MS + 5 * MINUTE_MS}))
+    serve_twin(use, market=SimTwinMarket([BTC, "NEWUSDT"], listed_ms={"NEWUSDT": OPEN_MS + 5 * MINUTE_MS}))
 
 
 def test_a_minute_without_trades_is_in_the_pages() -> None:
@@ -232,7 +232,7 @@ def test_a_minute_without_trades_is_in_the_pages() -> None:
         assert len(flat) > 20
         assert all(len(set(row[1:5])) == 1 for row in flat)
 
-    served(use)
+    serve_twin(use)
 
 
 def test_requests_are_counted_by_page() -> None:
@@ -242,4 +242,4 @@ def test_requests_are_counted_by_page() -> None:
         await client.http.get("/api/v2/mix/market/orderbook", params=FUTURES)
         assert dict(twin.statistics.requests) == {"ticker": 1, "time": 1, "orderbook": 1}
 
-    served(use)
+    serve_twin(use)

@@ -24,9 +24,9 @@ from tests.twins.given import (
     FlatMarket,
     TwinClient,
     arg,
-    connected,
+    connect_client,
     rows_of,
-    served,
+    serve_twin,
     values,
 )
 
@@ -38,7 +38,7 @@ def test_a_text_ping_is_answered_by_a_text_pong() -> None:
         await client.socket.send("ping")
         assert await client.socket.recv() == "pong"
 
-    served(use)
+    serve_twin(use)
 
 
 def test_each_arg_is_acknowledged_and_its_snapshot_follows() -> None:
@@ -50,7 +50,7 @@ def test_each_arg_is_acknowledged_and_its_snapshot_follows() -> None:
         assert acks == [{"event": "subscribe", "arg": one} for one in asked]
         assert [frame["arg"] for frame in frames if frame.get("action") == "snapshot"] == asked
 
-    served(use)
+    serve_twin(use)
 
 
 def test_a_snapshot_holds_five_hundred_rows_oldest_first_and_the_forming_one_last() -> None:
@@ -67,7 +67,7 @@ def test_a_snapshot_holds_five_hundred_rows_oldest_first_and_the_forming_one_las
         assert {len(row) for row in rows} == {8}
         assert snapshot["ts"] == START_MS
 
-    served(use)
+    serve_twin(use)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_wrong_arg_is_refused_with_a_number_and_the_others_are_served(channel:
         )  # fmt: skip
         assert ack == {"event": "subscribe", "arg": arg("ticker", BTC)}
 
-    served(use)
+    serve_twin(use)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_request_that_is_none_is_refused_and_the_socket_stays_open(message: st
         await client.socket.send("ping")
         assert await client.socket.recv() == "pong"
 
-    served(use)
+    serve_twin(use)
 
 
 def test_updates_come_twice_a_second_and_end_exactly_on_the_candle_of_the_history() -> None:
@@ -128,7 +128,7 @@ def test_updates_come_twice_a_second_and_end_exactly_on_the_candle_of_the_histor
         assert times == sorted(times)
         assert all(later["ts"] - earlier["ts"] >= 250 for earlier, later in pairwise(updates))
 
-    served(use)
+    serve_twin(use)
 
 
 def test_the_last_update_of_a_candle_comes_before_its_end_and_the_next_one_at_once_after() -> None:
@@ -139,7 +139,7 @@ def test_the_last_update_of_a_candle_comes_before_its_end_and_the_next_one_at_on
         next_ms = min(one["ts"] for one in updates if one["data"][0][0] == str(OPEN_MS + MINUTE_MS))
         assert (last_ms, next_ms) == (OPEN_MS + MINUTE_MS - 250, OPEN_MS + MINUTE_MS)
 
-    served(use)
+    serve_twin(use)
 
 
 def test_a_calm_server_sends_few_updates_and_still_whole_candles() -> None:
@@ -152,7 +152,7 @@ def test_a_calm_server_sends_few_updates_and_still_whole_candles() -> None:
         assert [row for row in rows if row[0] == OPEN_MS][-1][4] == truth.close
         assert len([one for one in frames if one.get("arg") == arg("ticker", BTC)]) == 1 + 1 + 6
 
-    served(use, update_ms=20_000, ticker_ms=20_000)
+    serve_twin(use, update_ms=20_000, ticker_ms=20_000)
 
 
 def test_no_update_is_pushed_for_a_candle_without_trades() -> None:
@@ -163,7 +163,7 @@ def test_no_update_is_pushed_for_a_candle_without_trades() -> None:
         assert pushed == {row.open_time_ms for row in truth if row.volume > 0.0}
         assert len(pushed) < 25
 
-    served(use, update_ms=10_000)
+    serve_twin(use, update_ms=10_000)
 
 
 def test_a_ticker_is_a_whole_snapshot_each_time() -> None:
@@ -179,7 +179,7 @@ def test_a_ticker_is_a_whole_snapshot_each_time() -> None:
             assert int(ticker["nextFundingTime"]) == OPEN_MS // HOUR_MS * HOUR_MS + 6 * HOUR_MS
             assert float(ticker["fundingRate"]) == MARKET.settled_rate(BTC, int(ticker["nextFundingTime"]))
 
-    served(use)
+    serve_twin(use)
 
 
 def test_after_unsubscribing_nothing_more_comes() -> None:
@@ -192,7 +192,7 @@ def test_after_unsubscribing_nothing_more_comes() -> None:
         assert {frame["arg"]["instId"] for frame in frames[gone + 1 :]} == {ETH}
         assert twin.followed() == {f"ticker:{ETH}": 1}
 
-    served(use)
+    serve_twin(use)
 
 
 def test_asking_again_brings_a_new_snapshot_and_no_second_stream() -> None:
@@ -204,18 +204,18 @@ def test_asking_again_brings_a_new_snapshot_and_no_second_stream() -> None:
         assert [frame.get("event", frame.get("action")) for frame in frames].count("snapshot") == 1
         assert len([frame for frame in frames if frame.get("action") == "update"]) == 2
 
-    served(use)
+    serve_twin(use)
 
 
 def test_all_followers_of_a_channel_get_the_same_frames() -> None:
     async def use(twin: BitgetTwin, client: TwinClient) -> None:
-        async with connected(twin, client.clock) as other:
+        async with connect_client(twin, client.clock) as other:
             for one in (client, other):
                 await one.follow(("candle1m", BTC))
                 await one.frames(0.001)
             assert await client.updates(10.0) == await other.updates(0.001)
 
-    served(use)
+    serve_twin(use)
 
 
 # ---------------------------------------------------------------- limits
@@ -238,7 +238,7 @@ def test_without_a_ping_the_connection_is_cut_after_two_minutes_though_data_flow
         assert twin.statistics.refused_by_limit == {"ping": 1}
         assert twin.statistics.connections == 0
 
-    served(use)
+    serve_twin(use)
 
 
 def test_with_pings_it_lives_until_it_is_a_day_old() -> None:
@@ -251,7 +251,7 @@ def test_with_pings_it_lives_until_it_is_a_day_old() -> None:
         assert client.clock.now_ms() - START_MS == 86_400_000
         assert not twin.statistics.breaches
 
-    served(use)
+    serve_twin(use)
 
 
 def test_more_than_ten_messages_a_second_end_the_connection() -> None:
@@ -264,7 +264,7 @@ def test_more_than_ten_messages_a_second_end_the_connection() -> None:
         await closed_within(client, 1.0)
         assert twin.statistics.refused_by_limit == {"messages_a_second": 1}
 
-    served(use)
+    serve_twin(use)
 
 
 def test_two_hundred_and_forty_subscriptions_an_hour_are_the_most() -> None:
@@ -277,7 +277,7 @@ def test_two_hundred_and_forty_subscriptions_an_hour_are_the_most() -> None:
         await client.clock.sleep(60.0)
         assert twin.statistics.subscribes == 240
 
-    served(use, manner=ExchangeBehaviour(snapshot_rows=2))
+    serve_twin(use, manner=ExchangeBehaviour(snapshot_rows=2))
 
 
 def test_a_request_beyond_4096_bytes_of_args_is_refused() -> None:
@@ -290,7 +290,7 @@ def test_a_request_beyond_4096_bytes_of_args_is_refused() -> None:
         assert [one["code"] for one in frames] == [30_002]
         assert twin.statistics.refused_by_limit == {"args_bytes": 1}
 
-    served(use, manner=ExchangeBehaviour(snapshot_rows=2))
+    serve_twin(use, manner=ExchangeBehaviour(snapshot_rows=2))
 
 
 def test_one_address_has_at_most_a_hundred_connections() -> None:
@@ -306,7 +306,7 @@ def test_one_address_has_at_most_a_hundred_connections() -> None:
             await socket.close()
         assert twin.statistics.refused_by_limit == {"connections": 1}
 
-    served(use)
+    serve_twin(use)
 
 
 def test_three_hundred_attempts_in_five_minutes_are_the_most() -> None:
@@ -322,7 +322,7 @@ def test_three_hundred_attempts_in_five_minutes_are_the_most() -> None:
             pass
         assert twin.statistics.connected == 301
 
-    served(use)
+    serve_twin(use)
 
 
 def test_a_client_that_does_not_read_is_cut_off() -> None:
@@ -339,7 +339,7 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
         assert twin.statistics.connections == 1
         deaf.transport.abort()
 
-    served(use)
+    serve_twin(use)
 
 
 def test_a_thousand_channels_are_the_most_of_a_connection() -> None:
@@ -353,4 +353,4 @@ def test_a_thousand_channels_are_the_most_of_a_connection() -> None:
         assert twin.statistics.subscribes == 1_000
         assert twin.statistics.refused_by_limit["channels"] > 0
 
-    served(use, market=FlatMarket(names), manner=ExchangeBehaviour(snapshot_rows=1, update_ms=60_000))
+    serve_twin(use, market=FlatMarket(names), manner=ExchangeBehaviour(snapshot_rows=1, update_ms=60_000))

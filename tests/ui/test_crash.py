@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.state import new_state
 from tests.events.tape import in_loop
 from tests.support import STRATEGIES
 from tests.ui.given import DAY, Elements, visiting
@@ -14,7 +14,7 @@ ORIGIN = {"origin": "http://127.0.0.1:8700"}
 def running(**changes: object) -> Present:
     log = list(DAY)
     timeline = site_of(log).timeline
-    return Present(new_world(STRATEGIES), timeline, status(pid=4711, recovered_seq=9, **changes))  # type: ignore[arg-type]
+    return Present(new_state(STRATEGIES), timeline, status(pid=4711, recovered_seq=9, **changes))  # type: ignore[arg-type]
 
 
 @in_loop

@@ -24,7 +24,7 @@ from papertape.events.memory_log import MemoryEventLog
 from papertape.projections.watchdog.checks import ProcessMeasurements
 from papertape.projections.watchdog.liveness import Liveness
 from papertape.projections.watchdog.settings import WatchdogSettings
-from papertape.projections.watchdog.watchdog import Watchdog, watchdog
+from papertape.projections.watchdog.watchdog import Watchdog, make_watchdog
 from tests.projections.tape import configured
 from tests.twins.virtual_time import VirtualClock
 
@@ -82,7 +82,7 @@ class Kennel:
         """As after a restart: all it knows is in the log."""
         reader = self.log.reader()
         made = (TIMEFRAMES, self.measure, self.repairs, self.report, self.settings)
-        self.dog = watchdog(reader, self.bus, self.clock, *made)
+        self.dog = make_watchdog(reader, self.bus, self.clock, *made)
         return self.dog
 
     async def measure(self) -> ProcessMeasurements:

@@ -24,8 +24,8 @@ from papertape.projections.watchdog.checks import (
     AnomalyKind,
     DetectedProblem,
     ProcessMeasurements,
-    check,
-    unmeasured,
+    find_troubles,
+    unmeasured_kinds,
 )
 from papertape.projections.watchdog.liveness import Liveness
 from tests.projections.tape import configured
@@ -55,7 +55,7 @@ def candle_at(vitals: Liveness, minute: int, timing: Timing = Timing.ON_TIME, sy
 
 def seen(vitals: Liveness, minute: float, measured: ProcessMeasurements = NOTHING) -> list[DetectedProblem]:
     """What is wrong and to be told."""
-    troubles = check(vitals, measured, START_MS + int(minute * MINUTE_MS), SETTINGS)
+    troubles = find_troubles(vitals, measured, START_MS + int(minute * MINUTE_MS), SETTINGS)
     return [trouble for trouble in troubles if not trouble.covered]
 
 
@@ -109,9 +109,9 @@ def test_the_disk_is_low_where_little_more_than_a_backup_fits() -> None:
 
 
 def test_what_is_not_measured_is_named() -> None:
-    assert AnomalyKind.DISK_LOW in unmeasured(NOTHING)
-    assert AnomalyKind.DISK_LOW not in unmeasured(ProcessMeasurements(disk_free_bytes=0))
-    assert AnomalyKind.DATA_STALE not in unmeasured(NOTHING)
+    assert AnomalyKind.DISK_LOW in unmeasured_kinds(NOTHING)
+    assert AnomalyKind.DISK_LOW not in unmeasured_kinds(ProcessMeasurements(disk_free_bytes=0))
+    assert AnomalyKind.DATA_STALE not in unmeasured_kinds(NOTHING)
 
 
 def test_a_lost_feed_is_wrong_and_the_stale_symbols_behind_it_are_said_by_it() -> None:
@@ -120,7 +120,9 @@ def test_a_lost_feed_is_wrong_and_the_stale_symbols_behind_it_are_said_by_it() -
     (trouble,) = seen(vitals, 30)
     assert (trouble.kind, trouble.subject) == (AnomalyKind.WS_DISCONNECTED, "feed")
     assert trouble.detail == "bitget lost for 25m: still none"
-    covered = {one.subject for one in check(vitals, NOTHING, START_MS + 30 * MINUTE_MS, SETTINGS) if one.covered}
+    covered = {
+        one.subject for one in find_troubles(vitals, NOTHING, START_MS + 30 * MINUTE_MS, SETTINGS) if one.covered
+    }
     assert covered == set(SYMBOLS)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from papertape.engine.ports.clock import ManualClock
 from papertape.events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, FeedLost
-from papertape.projections.text.event_lines import words
+from papertape.projections.text.event_lines import event_line
 from papertape.projections.text.formats import duration
 from papertape.projections.watchdog.steady import JUMP_MS_MIN, SteadyTime
 from tests.twins.virtual_time import VirtualClock, run
@@ -103,7 +103,7 @@ def test_what_stands_when_the_clock_is_set_lasts_as_long_as_it_did(hours: float)
     lost = next(one for one in persists if one.kind == "ws_disconnected")
     assert lost.at_ms - lost.raised_at_ms == HOUR_MS
     assert lost.detail.startswith("bitget lost for 1h")
-    lines = [words(one, {}).text for one in kennel.recorded]
+    lines = [event_line(one, {}).text for one in kennel.recorded]
     assert not [line for line in lines if "for -" in line]
 
 

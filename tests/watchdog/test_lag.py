@@ -7,7 +7,14 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from papertape.engine.loop_lag import FILE_BYTES_MAX, HANG_S, STACKS_CHARS_MAX, LoopLagMonitor, stacks, stacks_file
+from papertape.engine.loop_lag import (
+    FILE_BYTES_MAX,
+    HANG_S,
+    STACKS_CHARS_MAX,
+    LoopLagMonitor,
+    format_stacks,
+    stacks_file,
+)
 from tests.patience import stretched
 
 if TYPE_CHECKING:
@@ -109,7 +116,7 @@ def test_the_file_of_stacks_is_bounded(tmp_path: Path) -> None:
 
 def test_stacks_are_of_limited_length() -> None:
     def deep(depth: int) -> str:
-        return deep(depth - 1) if depth else stacks(threading.get_ident())
+        return deep(depth - 1) if depth else format_stacks(threading.get_ident())
 
     text = deep(200)
     assert len(text) <= STACKS_CHARS_MAX

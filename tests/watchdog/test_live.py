@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from papertape.engine.feeds.bitget.feed import BitgetFeed
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.loop import Loop
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import RunnerSettings
-from papertape.engine.startup import EngineSettings, changes
+from papertape.engine.startup import EngineSettings, configuration_changes
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.bus import Bus
 from papertape.events.facts import (
@@ -28,7 +28,7 @@ from papertape.events.memory_log import MemoryEventLog
 from papertape.events.snapshots import SnapshotStore
 from papertape.projections.watchdog.checks import ProcessMeasurements
 from papertape.projections.watchdog.settings import WatchdogSettings
-from papertape.projections.watchdog.watchdog import watchdog
+from papertape.projections.watchdog.watchdog import make_watchdog
 from papertape.sandbox.bitget.faults import BitgetFault, BitgetFaultInjector
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.twin import BitgetTwin
@@ -91,19 +91,19 @@ class Engine:
 
     async def live(self, minutes: float, act: Callable[[Engine], Awaitable[None]]) -> None:
         """The engine's loop over the feed, the dog beside it, and what happens to them."""
-        world, version = new_world(STRATEGIES), code_digest(STRATEGIES.values())
+        world, version = new_state(STRATEGIES), code_digest(STRATEGIES.values())
         store = SnapshotStore(Path("/nonexistent"), lambda _: None)
         loop = Loop(world, self.log, Bus(), store, version, lambda _: None, 1 << 40)
         started = EngineStarted(self.clock.now_ms(), "test", version, "")
         settings = EngineSettings(Path(), "test", STRATEGIES, RUNNERS)
-        await loop.take([started, *changes(world, settings, [], SYMBOLS, self.clock.now_ms())])
+        await loop.take([started, *configuration_changes(world, settings, [], SYMBOLS, self.clock.now_ms())])
 
         async def report(events: Sequence[Event]) -> None:
             await loop.take(events)
 
         frames = {name: STRATEGIES[name].timeframe_ms for name in RUNNERS}
         given = (frames, self.measure, self.repairs, report, WatchdogSettings())
-        self.dog = watchdog(self.log.reader(), loop.bus, self.clock, *given)
+        self.dog = make_watchdog(self.log.reader(), loop.bus, self.clock, *given)
         tasks = [asyncio.ensure_future(one) for one in (loop.run(self.feed), self.dog.run(), act(self))]
         await asyncio.wait(tasks, timeout=minutes * 60.0)
         loop.stop()

@@ -16,7 +16,7 @@ from papertape.api.listening import listen
 from papertape.api.server import serve
 from papertape.api.streams import Streams
 from papertape.api.token import Token
-from papertape.engine.command_queue import events_of
+from papertape.engine.command_queue import command_events
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.events.commands import Accepted
 from papertape.events.errors import CommandRefused, UsageError
@@ -36,7 +36,7 @@ from papertape.projections.site.ports import (
     StrategyView,
 )
 from papertape.projections.site.views import Views
-from papertape.projections.text.causes import CauseChain, ConditionView, why
+from papertape.projections.text.causes import CauseChain, ConditionView, cause_chain
 from tests.alerts.given import A_DAY, market
 from tests.projections.tape import recorded
 from tests.support import STRATEGIES, take
@@ -165,7 +165,7 @@ class TapeInspector:
         fold([contracts], self._log)
         if not 0 < seq <= len(self._log):
             raise UsageError(f"there is no event {seq}")
-        return why(seq, lambda at: self._log[at - 1], contracts.by_symbol)
+        return cause_chain(seq, lambda at: self._log[at - 1], contracts.by_symbol)
 
 
 class Absent:
@@ -193,7 +193,7 @@ class Present:
 
     async def submit(self, command: Command) -> Accepted:
         first_seq = len(self.timeline.log) + 1
-        for event in events_of(self.world, command):
+        for event in command_events(self.world, command):
             take(self.world, self.timeline.log, event)
         self.timeline.tell()
         return Accepted(first_seq, len(self.timeline.log))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from papertape.engine.reducer.state import new_world
+from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.errors import CommandUnanswered
 from papertape.events.facts import FeedConnected, KillSwitchReset, KillSwitchTripped, RunnerPaused
@@ -28,7 +28,7 @@ def trading() -> tuple[Site, Scenario]:
     """A site with an engine: one strategy that holds A, and B flat."""
     contracts = [listed("A"), listed("B")]
     scenario, chosen = Scenario(contracts), {"scripted": RunnerSettings({"stop_percent": 1.0, "target_percent": 2.0})}
-    scenario.world = new_world(STRATEGIES)
+    scenario.world = new_state(STRATEGIES)
     connected = FeedConnected(DAY_0_MS, "sim", DAY_0_MS, 1.0)
     for event in [*configuration(STRATEGIES, contracts, chosen), connected]:
         take(scenario.world, scenario.log, event)

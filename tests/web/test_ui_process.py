@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from papertape.api.token import new_token
-from papertape.cli.service.unlogged_messages import UnloggedMessages, told_path
+from papertape.cli.service.unlogged_messages import UnloggedMessages, unlogged_path
 from papertape.events.facts import KillSwitchTripped
 from tests.cli.written_log import HEAD, write_log
 from tests.engine.logs import of_type
@@ -99,7 +99,7 @@ def test_a_log_is_served_and_left_as_it_was(tmp_path: Path) -> None:
 
 def test_messages_are_those_of_the_log_its_configuration_and_the_file_beside_it(tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.db")
-    UnloggedMessages(told_path(log)).change(
+    UnloggedMessages(unlogged_path(log)).change(
         lambda before: (
             before.with_note(1, "5 events replayed in 1 ms")
             .with_beat(HEAD, 1, "<b>a beat</b>")

@@ -11,11 +11,11 @@ import pytest
 from papertape.api.app import VIEWS
 from papertape.api.gate import Access
 from papertape.api.routes import GuardedRoute
-from papertape.api.searching import run
+from papertape.api.searching import run_search
 from papertape.events.log import Recorded
 from papertape.projections.folds.trades import write_trades_csv
 from papertape.projections.site.event_query import PAGE_EVENTS, EventFilter, Search, SearchResult
-from papertape.projections.text.event_lines import interesting
+from papertape.projections.text.event_lines import is_notable
 from papertape.projections.text.formats import utc
 from tests.alerts.given import closed_btc, opened_btc
 from tests.events.tape import in_loop
@@ -188,7 +188,7 @@ async def test_pages_of_events_hold_each_once_in_their_order(order: str, query: 
 def takes(event: dict[str, Any], query: dict[str, Any]) -> bool:
     """Whether an event is asked for."""
     kinds, symbol = query.get("type"), query.get("symbol")
-    fits = event["type"] in kinds if kinds else query.get("all") or interesting(LOG[event["seq"] - 1].event)
+    fits = event["type"] in kinds if kinds else query.get("all") or is_notable(LOG[event["seq"] - 1].event)
     own = symbol is None or symbol == event["symbol"] or symbol in event["fields"].get("symbols", ())
     return bool(fits) and own and query.get("text", "") in event["text"]
 
@@ -216,9 +216,9 @@ async def test_a_search_for_a_rare_event_finds_it_in_one_answer(order: str) -> N
 async def test_a_search_in_vain_is_bounded_in_time_and_goes_on_where_it_stopped() -> None:
     log = [Recorded(1 + at, 0, 0, candle(at, 100.0)) for at in range(3 * PAGE_EVENTS)]
     timeline = site_of(log).timeline
-    first = await run(Search(EventFilter(), {}, 1, len(log), 10), timeline, search_s_max=0.0)
+    first = await run_search(Search(EventFilter(), {}, 1, len(log), 10), timeline, search_s_max=0.0)
     assert first == SearchResult((), 2 * PAGE_EVENTS + 1, 3 * PAGE_EVENTS, complete=False), "one page at least"
-    second = await run(Search(EventFilter(), {}, 1, first.from_seq - 1, 10), timeline)
+    second = await run_search(Search(EventFilter(), {}, 1, first.from_seq - 1, 10), timeline)
     assert second == SearchResult((), 1, 2 * PAGE_EVENTS, complete=True)
 
 

@@ -125,7 +125,7 @@ class StreamConnection:
                 max_queue=QUEUE_FRAMES_MAX,
             )
         except (OSError, WebSocketException, EOFError) as error:
-            raise ExchangeUnreachable(f"{settings.ws_url} cannot be reached: {words(error)}") from error
+            raise ExchangeUnreachable(f"{settings.ws_url} cannot be reached: {error_text(error)}") from error
         try:
             return await self._serve(socket)
         finally:
@@ -153,7 +153,7 @@ class StreamConnection:
             while True:
                 self.take(await socket.recv())
         except ConnectionClosed as closed:
-            return words(closed)
+            return error_text(closed)
 
     def take(self, text: str | bytes) -> None:
         """Take one frame. Whatever it is, it does not raise."""
@@ -217,7 +217,7 @@ class StreamConnection:
                 await self._subscribe(socket, self._to_renew(), again=True)
                 await self._clock.sleep(LOOK_EVERY_S)
         except ConnectionClosed as closed:
-            return words(closed)
+            return error_text(closed)
         return reason
 
     def _fault(self) -> str | None:
@@ -263,7 +263,7 @@ class StreamConnection:
             await self._clock.sleep(REQUEST_EVERY_S)
 
 
-def words(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """What a driver's error says, in one line, never empty."""
     if isinstance(error, TimeoutError):
         return "no answer in time"

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from papertape.engine.feeds.candle_row import CandleRow, candle_row, number, time_of
+from papertape.engine.feeds.candle_row import CandleRow, candle_row, parse_number, time_of
 from papertape.engine.ports.feed import RefusalReason
 
 INSTRUMENTS: Final = "USDT-FUTURES"
@@ -182,7 +182,11 @@ def _ticker(data: Raw, symbol: str, at_ms: int) -> Message:
         return RefusedFrame(RefusalReason.WRONG_SHAPE, symbol)
     if ticker.instId != symbol:
         return RefusedFrame(RefusalReason.WRONG_SYMBOL, symbol)
-    mark, held, rate = number(ticker.markPrice), number(ticker.holdingAmount), number(ticker.fundingRate)
+    mark, held, rate = (
+        parse_number(ticker.markPrice),
+        parse_number(ticker.holdingAmount),
+        parse_number(ticker.fundingRate),
+    )
     settles = time_of(ticker.nextFundingTime)
     for value in (mark, held, rate, settles):
         if isinstance(value, RefusalReason):

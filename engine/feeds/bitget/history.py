@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from papertape.engine.feeds.bitget.symbol_cursor import Ranked, SymbolCursor, holes
-from papertape.engine.feeds.candle_row import CandleRow, jumps
+from papertape.engine.feeds.bitget.symbol_cursor import Ranked, SymbolCursor, count_missing
+from papertape.engine.feeds.candle_row import CandleRow, is_price_jump
 from papertape.engine.ports.feed import RefusalReason
 from papertape.events.errors import ExchangeError, ExchangeRefused
 
@@ -107,7 +107,7 @@ class History:
         kept: list[CandleRow] = []
         known_usdt = track.close_usdt
         for row in rows:
-            if jumps(row.close, known_usdt) and track.doubtful != row:
+            if is_price_jump(row.close, known_usdt) and track.doubtful != row:
                 self._refusals.refuse(track.symbol, 0, RefusalReason.ABSURD_JUMP, str(row))
                 track.doubtful = row
                 break
@@ -152,7 +152,7 @@ class History:
     def _whole(track: SymbolCursor, answers: SymbolResults[Rows], from_ms: int, until_ms: int) -> bool:
         rows = answers.found.get(track.symbol)
         first_ms = max(from_ms, track.next_open_ms)
-        return rows is not None and holes(rows, first_ms, until_ms, track.timeframe_ms) == 0
+        return rows is not None and count_missing(rows, first_ms, until_ms, track.timeframe_ms) == 0
 
     async def stretch(
         self,
@@ -202,14 +202,14 @@ class History:
         """One question for every symbol at once, as fast as the exchange may be asked, until `until_ms`."""
         answers: SymbolResults[T] = SymbolResults({}, {})
 
-        async def ask(track: SymbolCursor) -> None:
+        async def fetch_one(track: SymbolCursor) -> None:
             try:
                 answers.found[track.symbol] = await question(track)
             except ExchangeError as error:
                 answers.failed[track.symbol] = error
 
         limit_s = max(LIMIT_WALL_S_MIN, (until_ms - self._now_ms()) / 1_000.0 / self._speed)
-        tasks = [asyncio.ensure_future(ask(track)) for track in tracks]
+        tasks = [asyncio.ensure_future(fetch_one(track)) for track in tracks]
         try:
             done, _ = await asyncio.wait(tasks, timeout=limit_s) if tasks else (set(), None)
             for task in done:

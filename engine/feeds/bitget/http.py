@@ -93,7 +93,7 @@ class BitgetHttp:
                 return await self._read(url, params, source)
         except TimeoutError:
             words = f"no whole answer within {self._timeout_s:g} s"
-            raise ExchangeUnreachable(f"{self._base_url}, {_said(source)}: {words}") from None
+            raise ExchangeUnreachable(f"{self._base_url}, {_request_label(source)}: {words}") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             words = _ERRNO.sub("", _words(str(error))) or type(error).__name__
             raise ExchangeUnreachable(f"{self._base_url} cannot be reached: {words}") from error
@@ -105,7 +105,9 @@ class BitgetHttp:
                 content += part
                 if len(content) > self._bytes_max:
                     self._refusals.refuse(source, 0, RefusalReason.TOO_LARGE, f"HTTP {response.status_code}")
-                    raise ExchangeUnreachable(f"{_said(source)}: the answer is larger than {self._bytes_max} bytes")
+                    raise ExchangeUnreachable(
+                        f"{_request_label(source)}: the answer is larger than {self._bytes_max} bytes"
+                    )
             return BitgetHttpResponse(response.status_code, _retry_after_s(response.headers), bytes(content))
 
     def _opened_client(self) -> httpx.AsyncClient:
@@ -130,18 +132,18 @@ class BitgetHttp:
             raise self._busy(source, reply, ticket)
         words = _words(envelope.msg or "") if envelope is not None else ""
         if reply.status >= httpx.codes.INTERNAL_SERVER_ERROR or code in LATER_CODES:
-            raise ExchangeUnreachable(f"{_said(source)}: HTTP {reply.status} {code} {words}".rstrip())
+            raise ExchangeUnreachable(f"{_request_label(source)}: HTTP {reply.status} {code} {words}".rstrip())
         if envelope is None:
             raise self._foreign(reply, source)
         if code != SUCCESS:
-            raise ExchangeRefused(f"{_said(source)}: {code} {words}".rstrip(), code)
+            raise ExchangeRefused(f"{_request_label(source)}: {code} {words}".rstrip(), code)
         if not httpx.codes.is_success(reply.status):
             raise self._foreign(reply, source)
         return envelope
 
     def _busy(self, source: str, reply: BitgetHttpResponse, ticket: int) -> ExchangeBusy:
         pause_s = self._pacer.busy(ticket, reply.retry_after_s)
-        text = f"{_said(source)}: too many requests; the next one waits {pause_s:.3g} s"
+        text = f"{_request_label(source)}: too many requests; the next one waits {pause_s:.3g} s"
         return ExchangeBusy(text, reply.retry_after_s)
 
     def _foreign(self, reply: BitgetHttpResponse, source: str) -> ExchangeUnreachable:
@@ -153,11 +155,11 @@ class BitgetHttp:
             reason = RefusalReason.NOT_JSON
         self._refusals.refuse(source, 0, reason, reply.content[:WORDS_CHARS_MAX].decode("utf-8", "replace"))
         return ExchangeUnreachable(
-            f"{_said(source)}: HTTP {reply.status} with a body that is not Bitget's ({reason.value})"
+            f"{_request_label(source)}: HTTP {reply.status} with a body that is not Bitget's ({reason.value})"
         )
 
 
-def _said(source: str) -> str:
+def _request_label(source: str) -> str:
     """A request as its owner reads it: `candles BTCUSDT`. The whole of it stands with the refusals."""
     path, _, query = source.partition("?")
     symbol = dict(parse_qsl(query)).get("symbol", "")

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, Struct, field
 
-from papertape.engine.feeds.candle_row import CandleRow, candle_row, number, time_of
+from papertape.engine.feeds.candle_row import CandleRow, candle_row, parse_number, time_of
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from papertape.events.errors import ExchangeUnreachable
 
@@ -132,7 +132,7 @@ class _OpenInterestBody(Struct, rename="camel"):
     ts: str
 
 
-def typed(body: ResponseBody, kind: type[T]) -> T:
+def convert_data(body: ResponseBody, kind: type[T]) -> T:
     """The whole of `data` as `kind`. Raises ExchangeUnreachable when it is something else."""
     try:
         return msgspec.json.decode(body.data, type=kind)
@@ -165,7 +165,7 @@ def only_row(body: ResponseBody, found: Sequence[Raw], kind: type[T], symbol: st
 
 def server_time_of(body: ResponseBody) -> int:
     """The time of the server in UTC ms. Raises ExchangeUnreachable when there is none in the body."""
-    time_ms = time_of(typed(body, _TimeBody).server_time)
+    time_ms = time_of(convert_data(body, _TimeBody).server_time)
     if isinstance(time_ms, RefusalReason):
         raise body.useless(time_ms)
     return time_ms
@@ -174,7 +174,7 @@ def server_time_of(body: ResponseBody) -> int:
 def candles_of(body: ResponseBody, timeframe_ms: int) -> dict[int, CandleRow]:
     """The rows that are candles by open time; the others are refused, also a second one of a time that differs."""
     candles: dict[int, CandleRow] = {}
-    for line, row in enumerate(typed(body, list[Any])):
+    for line, row in enumerate(convert_data(body, list[Any])):
         candle = candle_row(row, timeframe_ms) if isinstance(row, list) else RefusalReason.WRONG_SHAPE
         if isinstance(candle, RefusalReason):
             body.refuse(line, candle, row)
@@ -186,7 +186,7 @@ def candles_of(body: ResponseBody, timeframe_ms: int) -> dict[int, CandleRow]:
 def contracts_of(body: ResponseBody) -> ContractList:
     """Return the perpetuals by symbol. An invalid row affects only its own symbol; dated futures are left out."""
     contracts = ContractList({}, {})
-    found = typed(body, list[Raw])
+    found = convert_data(body, list[Raw])
     for line, row in rows_of(body, found, _ContractRow):
         if row.symbol_type != PERPETUAL or not row.symbol:
             continue
@@ -232,20 +232,20 @@ def _fault(name: str, value: object, reason: RefusalReason) -> _Fault:
 
 
 def _notional(text: object) -> float | RefusalReason:
-    value = number(text)
+    value = parse_number(text)
     return RefusalReason.INCONSISTENT if isinstance(value, float) and value < 0.0 else value
 
 
 def _fee(text: object) -> float | None:
     """Return a published fee for reports. Accounts pay the fee in their settings, so an invalid one is harmless."""
-    value = number(text)
+    value = parse_number(text)
     return value if isinstance(value, float) and abs(value) <= FEE_FRACTION_MAX else None
 
 
 def _numbers(*texts: str) -> list[float] | RefusalReason:
     values: list[float] = []
     for text in texts:
-        value = number(text)
+        value = parse_number(text)
         if isinstance(value, RefusalReason):
             return value
         values.append(value)
@@ -262,7 +262,7 @@ def _whole(text: object, least: int, most: int) -> int | RefusalReason:
 
 def _ratio(text: Any, places: int) -> tuple[int, int] | RefusalReason:
     """The step `text` x 10^-places as a reduced ratio of integers."""
-    value = number(text)
+    value = parse_number(text)
     if isinstance(value, RefusalReason):
         return value
     if value <= 0.0:
@@ -278,7 +278,7 @@ def tiers_of(body: ResponseBody, symbol: str) -> tuple[tuple[float, float], ...]
     position would be liquidated too late.
     """
     tiers: list[tuple[float, float]] = []
-    found = typed(body, list[Raw])
+    found = convert_data(body, list[Raw])
     for _, row in rows_of(body, found, _TierRow, symbol):
         tier = _numbers(row.start_unit, row.keep_margin_rate)
         if isinstance(tier, RefusalReason):
@@ -295,7 +295,7 @@ def tiers_of(body: ResponseBody, symbol: str) -> tuple[tuple[float, float], ...]
 def settlements_of(body: ResponseBody, symbol: str) -> tuple[dict[int, FundingSettlement], int]:
     """The settlements by time, and how many rows there were, refused ones included."""
     settlements: dict[int, FundingSettlement] = {}
-    found = typed(body, list[Raw])
+    found = convert_data(body, list[Raw])
     for line, row in rows_of(body, found, _SettlementRow, symbol):
         settlement = _settlement(row)
         if isinstance(settlement, RefusalReason):
@@ -306,7 +306,7 @@ def settlements_of(body: ResponseBody, symbol: str) -> tuple[dict[int, FundingSe
 
 
 def _settlement(row: _SettlementRow) -> FundingSettlement | RefusalReason:
-    time_ms, rate = time_of(row.funding_time), number(row.funding_rate)
+    time_ms, rate = time_of(row.funding_time), parse_number(row.funding_rate)
     if isinstance(time_ms, RefusalReason):
         return time_ms
     if isinstance(rate, RefusalReason):
@@ -318,7 +318,7 @@ def _settlement(row: _SettlementRow) -> FundingSettlement | RefusalReason:
 
 def next_settlement_of(body: ResponseBody, symbol: str) -> int:
     """When funding is settled next, UTC ms. Raises ExchangeUnreachable when the body does not say it."""
-    time_ms = time_of(only_row(body, typed(body, list[Raw]), _FundingRow, symbol).next_update)
+    time_ms = time_of(only_row(body, convert_data(body, list[Raw]), _FundingRow, symbol).next_update)
     if isinstance(time_ms, RefusalReason):
         raise body.useless(time_ms)
     return time_ms
@@ -326,8 +326,11 @@ def next_settlement_of(body: ResponseBody, symbol: str) -> int:
 
 def open_interest_of(body: ResponseBody, symbol: str) -> OpenInterestReading:
     """The open interest of the symbol. Raises ExchangeUnreachable when the body does not say it."""
-    whole = typed(body, _OpenInterestBody)
-    time_ms, size = time_of(whole.ts), number(only_row(body, whole.open_interest_list, _OpenInterestRow, symbol).size)
+    whole = convert_data(body, _OpenInterestBody)
+    time_ms, size = (
+        time_of(whole.ts),
+        parse_number(only_row(body, whole.open_interest_list, _OpenInterestRow, symbol).size),
+    )
     if isinstance(time_ms, RefusalReason):
         raise body.useless(time_ms)
     if isinstance(size, RefusalReason):

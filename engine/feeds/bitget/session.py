@@ -15,7 +15,15 @@ from papertape.engine.feeds.bitget.rest import BitgetRest
 from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.bitget.settlements import SettlementFetcher
 from papertape.engine.feeds.bitget.stream_state import READING_MS, ROWS_KEPT_MAX, StreamState
-from papertape.engine.feeds.bitget.symbol_cursor import BEFORE, HOUR_MS, Ranked, SymbolCursor, holes, in_order, utc_text
+from papertape.engine.feeds.bitget.symbol_cursor import (
+    BEFORE,
+    HOUR_MS,
+    Ranked,
+    SymbolCursor,
+    count_missing,
+    sort_facts,
+    utc_text,
+)
 from papertape.engine.feeds.rate_limit import RateLimiter
 from papertape.engine.feeds.refusal_report import RefusalReporter
 from papertape.events.errors import ExchangeError
@@ -207,7 +215,7 @@ class FeedSession:
                 until_ms = max(until_ms, min(self._present_ms(), further_ms))
         ranked, facts = self._made_up(tracks, answers, until_ms)
         held, self._held = self._held, []
-        yield in_order(held + ranked) + facts
+        yield sort_facts(held + ranked) + facts
 
     def _shown(self, tracks: Sequence[SymbolCursor], until_ms: int) -> dict[str, list[CandleRow]]:
         """The candles up to a time of the symbols whose streams have shown all of them since they were told last.
@@ -260,7 +268,7 @@ class FeedSession:
         first_ms = track.next_open_ms
         if first_ms < track.start_ms and rows:
             first_ms = rows[0].open_time_ms  # A contract may be younger than the warm-up.
-        missing = holes(rows, first_ms, until_ms, track.timeframe_ms)
+        missing = count_missing(rows, first_ms, until_ms, track.timeframe_ms)
         return [] if missing <= 0 or first_ms < track.start_ms else self._hole(track, missing, first_ms)
 
     def _hole(self, track: SymbolCursor, missing: int, from_ms: int) -> list[FeedFact]:
@@ -318,7 +326,7 @@ class FeedSession:
             facts += track.filled(close_ms) if decidable else ()
             if close_ms >= track.whole_again_ms:
                 facts += track.release("hole", "an hour of candles was whole", close_ms)
-        return in_order(held + candles) + facts
+        return sort_facts(held + candles) + facts
 
     async def _until_over(self, tracks: Sequence[SymbolCursor], close_ms: int) -> str:
         """Wait for the end of a candle, its corrections, and for the streams to begin the next one, up to a limit.
@@ -399,4 +407,4 @@ class FeedSession:
         ranked, facts = self._made_up(mended, answers, until_ms)
         for track in mended:
             track.lagging = track.next_open_ms < others_ms
-        return in_order(ranked) + facts
+        return sort_facts(ranked) + facts

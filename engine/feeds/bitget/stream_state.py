@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from papertape.engine.feeds.bitget.frames import CANDLES, CandleFrame, TickerFrame
-from papertape.engine.feeds.candle_row import CandleRow, jumps
+from papertape.engine.feeds.candle_row import CandleRow, is_price_jump
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 
 ROWS_KEPT_MAX: Final = 6
@@ -129,8 +129,8 @@ class StreamState:
             return RefusalReason.STALE
         newest = watched.rows.get(watched.newest_open_ms)
         odd_usdt, watched.odd_close_usdt = watched.odd_close_usdt, 0.0
-        if not snapshot and newest is not None and jumps(row.close, newest.close):
-            if odd_usdt > 0.0 and not jumps(row.close, odd_usdt):
+        if not snapshot and newest is not None and is_price_jump(row.close, newest.close):
+            if odd_usdt > 0.0 and not is_price_jump(row.close, odd_usdt):
                 return None  # Said twice: it is the market. The candle stays in doubt all the same.
             watched.odd_close_usdt = row.close
             return RefusalReason.ABSURD_JUMP
@@ -155,7 +155,9 @@ class StreamState:
             self._refuse(frame.symbol, RefusalReason.STALE, f"ticker of {frame.at_ms}", doubt=False)
             return
         odd_usdt, watched.odd_mark_usdt = watched.odd_mark_usdt, 0.0
-        if jumps(frame.mark_usdt, watched.mark_usdt) and (odd_usdt <= 0.0 or jumps(frame.mark_usdt, odd_usdt)):
+        if is_price_jump(frame.mark_usdt, watched.mark_usdt) and (
+            odd_usdt <= 0.0 or is_price_jump(frame.mark_usdt, odd_usdt)
+        ):
             watched.odd_mark_usdt = frame.mark_usdt
             self._refuse(frame.symbol, RefusalReason.ABSURD_JUMP, f"mark price {frame.mark_usdt}", doubt=False)
             return

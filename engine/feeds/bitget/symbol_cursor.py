@@ -150,11 +150,11 @@ def utc_text(at_ms: int) -> str:
     return f"{datetime.fromtimestamp(at_ms / 1_000.0, UTC):%Y-%m-%d %H:%M}"
 
 
-def in_order(ranked: Sequence[Ranked]) -> list[FeedFact]:
+def sort_facts(ranked: Sequence[Ranked]) -> list[FeedFact]:
     """Facts in the order of the port: by time, candles before settlements before readings, symbols as configured."""
     return [fact for *_, fact in sorted(ranked, key=itemgetter(0, 1, 2))]
 
 
-def holes(rows: Sequence[CandleRow], from_ms: int, until_ms: int, timeframe_ms: int) -> int:
+def count_missing(rows: Sequence[CandleRow], from_ms: int, until_ms: int, timeframe_ms: int) -> int:
     """How many candles are missing between two open times."""
     return max(0, (until_ms - from_ms) // timeframe_ms - len(rows))

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from papertape.engine.feeds.candle_row import TIME_MS_MAX, implausible
+from papertape.engine.feeds.candle_row import TIME_MS_MAX, find_implausible
 from papertape.engine.feeds.download.download import WINDOW_ROWS
 from papertape.engine.feeds.download.partial_file import MINUTE_MS, DownloadKind, DownloadRequest, Row
 from papertape.engine.feeds.files.csv_reader import TIMEFRAMES_MS
@@ -48,7 +48,7 @@ class CcxtSource:
         self._clock = clock
         self._exchange = getattr(self._ccxt, name)({"enableRateLimit": True, "aiohttp_trust_env": True})
         if rest_url is not None:
-            self._exchange.urls["api"] = rebased(self._exchange.urls["api"], rest_url)
+            self._exchange.urls["api"] = replace_base_url(self._exchange.urls["api"], rest_url)
         self._symbols: dict[str, str] = {}
         self._offset_ms = 0
 
@@ -68,12 +68,12 @@ class CcxtSource:
         now_ms = self._clock.now_ms() + self._offset_ms
         closed_ms = min(until_ms, now_ms // wanted.step_ms * wanted.step_ms)
 
-        async def ask(begin_ms: int, end_ms: int) -> list[Row]:
+        async def fetch_page(begin_ms: int, end_ms: int) -> list[Row]:
             if wanted.kind is DownloadKind.FUNDING:
                 return await self._settlements(symbol, begin_ms, end_ms)
             return await self._candles(wanted, symbol, begin_ms, end_ms)
 
-        return await filled(ask, from_ms, closed_ms, wanted.step_ms)
+        return await fetch_filled(fetch_page, from_ms, closed_ms, wanted.step_ms)
 
     async def look(self, wanted: DownloadRequest, from_ms: int, until_ms: int) -> tuple[bool, int]:  # noqa: ARG002
         """Nothing is known in advance: the next window has to show it."""
@@ -148,7 +148,7 @@ class CcxtSource:
         return f"{self.name}: {text or type(error).__name__}"
 
 
-async def filled(
+async def fetch_filled(
     ask: Callable[[int, int], Awaitable[list[Row]]], from_ms: int, until_ms: int, step_ms: int
 ) -> list[Row]:
     """The rows of a window, asked for again wherever an answer leaves room for a row on a side."""
@@ -169,10 +169,10 @@ async def filled(
     raise ExchangeError(f"no end after {ASKS_MAX} requests for one window")
 
 
-def rebased(urls: Any, rest_url: str) -> Any:
+def replace_base_url(urls: Any, rest_url: str) -> Any:
     """The same tree of addresses at another place: paths stay."""
     if isinstance(urls, dict):
-        return {name: rebased(one, rest_url) for name, one in urls.items()}
+        return {name: replace_base_url(one, rest_url) for name, one in urls.items()}
     if not isinstance(urls, str):
         return urls
     place, old = urlsplit(rest_url), urlsplit(urls)
@@ -196,7 +196,7 @@ def _candle(line: Any, wanted: DownloadRequest) -> Row | RefusalReason:
     if time_ms % wanted.step_ms:
         return RefusalReason.OFF_GRID
     volume = [] if count == 6 else [0.0]
-    return implausible([*values, *volume]) or (time_ms, tuple(map(float, values)))
+    return find_implausible([*values, *volume]) or (time_ms, tuple(map(float, values)))
 
 
 def _settlement(entry: Any) -> Row | RefusalReason:

@@ -105,14 +105,14 @@ class PartialFileSummary(Struct):
         self.last = row
 
 
-def shortest(value: float) -> str:
+def format_number(value: float) -> str:
     """A number in its shortest form: 95478, 0.1, 1e-05."""
     return repr(value).removesuffix(".0")
 
 
 def line_of(row: Row) -> str:
     """A row as it stands in the file."""
-    return ",".join([str(row[0]), *map(shortest, row[1])]) + "\n"
+    return ",".join([str(row[0]), *map(format_number, row[1])]) + "\n"
 
 
 class PartialFile:

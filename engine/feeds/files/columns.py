@@ -9,8 +9,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from papertape.engine.feeds.candle_row import JUMP_FACTOR_MAX, jumps
-from papertape.engine.feeds.files.containers import broken
+from papertape.engine.feeds.candle_row import JUMP_FACTOR_MAX, is_price_jump
+from papertape.engine.feeds.files.containers import broken_file_error
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from papertape.events.errors import MarketDataError
 
@@ -77,7 +77,7 @@ def join_candles(parts: Sequence[CandleColumns]) -> CandleColumns:
     joined, *others = sorted(parts, key=lambda part: part.open_time_ms[0])
     for part in others:
         if part.timeframe_ms != joined.timeframe_ms:
-            raise broken(
+            raise broken_file_error(
                 part.source, f"timeframe {part.timeframe_ms} ms, but {joined.source} has {joined.timeframe_ms}"
             )
         _add_candles(joined, part)
@@ -119,17 +119,17 @@ def _check_seams(joined: CandleColumns, part: CandleColumns) -> None:
         time_ms = part.open_time_ms[row]
         after = bisect_left(joined.open_time_ms, time_ms)
         is_seam = row == 0 or part.open_time_ms[row - 1] < joined.open_time_ms[after - 1]
-        if after and is_seam and jumps(part.open[row], joined.close[after - 1]):
+        if after and is_seam and is_price_jump(part.open[row], joined.close[after - 1]):
             raise _two_coins(part, joined, joined.close[after - 1], part.open[row])
         last_before = row + 1 == len(part.line) or (
             after < len(joined.line) and joined.open_time_ms[after] <= part.open_time_ms[row + 1]
         )
-        if after < len(joined.line) and last_before and jumps(joined.open[after], part.close[row]):
+        if after < len(joined.line) and last_before and is_price_jump(joined.open[after], part.close[row]):
             raise _two_coins(part, joined, joined.open[after], part.close[row])
 
 
 def _two_coins(part: CandleColumns, joined: CandleColumns, known_usdt: float, price_usdt: float) -> MarketDataError:
-    return broken(
+    return broken_file_error(
         part.source,
         f"its price {price_usdt:g} differs from {known_usdt:g} by more than a factor of {JUMP_FACTOR_MAX:g} where "
         f"{joined.source} meets it: two coins or two units? Give each file its own symbol, as SYMBOL=path",

@@ -35,7 +35,7 @@ _FOREIGN: Final = {
 READABLE: Final = "CSV, CSV.gz, zipped CSV, JSON, feather or Parquet"
 
 
-def broken(source: str, reason: str) -> MarketDataError:
+def broken_file_error(source: str, reason: str) -> MarketDataError:
     """Return the error that refuses a whole file."""
     return MarketDataError(f"{source}: {reason}")
 
@@ -59,7 +59,7 @@ def unpack(source: str, data: bytes) -> tuple[bytes, list[str]]:
     if foreign is None and b"\0" in data and not data.startswith((PARQUET, ARROW)):
         foreign = "a binary file"
     if foreign is not None:
-        raise broken(source, f"this is {foreign}: {READABLE} is needed")
+        raise broken_file_error(source, f"this is {foreign}: {READABLE} is needed")
     return data, words
 
 
@@ -67,9 +67,9 @@ def _gunzip(source: str, data: bytes) -> bytes:
     try:
         return gzip.decompress(data)
     except EOFError as error:
-        raise broken(source, "the gzip data is cut short") from error
+        raise broken_file_error(source, "the gzip data is cut short") from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise broken(source, f"the gzip data is corrupt: {error}") from error
+        raise broken_file_error(source, f"the gzip data is corrupt: {error}") from error
 
 
 def _unzip(source: str, data: bytes) -> bytes:
@@ -77,18 +77,20 @@ def _unzip(source: str, data: bytes) -> bytes:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             members = [one for one in archive.infolist() if not one.is_dir()]
             if any(one.filename == "[Content_Types].xml" for one in members):
-                raise broken(source, f"this is an Excel file: {READABLE} is needed")
+                raise broken_file_error(source, f"this is an Excel file: {READABLE} is needed")
             if len(members) != 1:
-                raise broken(source, f"the zip holds {len(members)} files: unpack it, and give them one by one")
+                raise broken_file_error(
+                    source, f"the zip holds {len(members)} files: unpack it, and give them one by one"
+                )
             if members[0].file_size > TABLE_BYTES_MAX:
-                raise broken(source, f"the file in the zip is larger than {TABLE_BYTES_MAX} bytes")
+                raise broken_file_error(source, f"the file in the zip is larger than {TABLE_BYTES_MAX} bytes")
             return archive.read(members[0])
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
-        raise broken(source, f"the zip cannot be read: {error}") from error
+        raise broken_file_error(source, f"the zip cannot be read: {error}") from error
 
 
 def _from_utf_16(source: str, data: bytes) -> bytes:
     try:
         return data.decode("utf-16").encode()
     except UnicodeDecodeError as error:
-        raise broken(source, f"the UTF-16 text is damaged: {error.reason}") from error
+        raise broken_file_error(source, f"the UTF-16 text is damaged: {error.reason}") from error

@@ -18,10 +18,10 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from papertape.engine.feeds.candle_row import PRICE_USDT_MAX, TIME_MS_MAX, TIME_MS_MIN, implausible
+from papertape.engine.feeds.candle_row import PRICE_USDT_MAX, TIME_MS_MAX, TIME_MS_MIN, find_implausible
 from papertape.engine.feeds.files import csv_polars
 from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns, row_at
-from papertape.engine.feeds.files.containers import broken
+from papertape.engine.feeds.files.containers import broken_file_error
 from papertape.engine.feeds.files.decimals import price_decimals
 from papertape.engine.feeds.files.table_source import TableText, read_table
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
@@ -150,7 +150,7 @@ def _take_row(source: str, line: int, text: str, into: CandleColumns) -> None:
 
 def _refuted(fields: list[str], into: CandleColumns) -> RefusalReason | None:
     misplaced = _misplaced(int(fields[0]), into.timeframe_ms, into.open_time_ms)
-    return misplaced or implausible([float(value) for value in fields[1:]])
+    return misplaced or find_implausible([float(value) for value in fields[1:]])
 
 
 def _unreadable(fields: list[str], count: int) -> RefusalReason | None:
@@ -206,8 +206,8 @@ def _no_good_row(table: TableText, refusals: RefusalLog) -> MarketDataError:
     percent = f"; {_PERCENT_WORDS}" if RefusalReason.IMPLAUSIBLE_RATE in refusals.counts else ""
     words = f"; recognised {', '.join(table.words)}" if table.words else ""
     if not refusals.total:
-        return broken(table.source, "no row below the header")
-    return broken(table.source, f"no good row ({refusals.total} refused){reasons}{percent}{words}")
+        return broken_file_error(table.source, "no row below the header")
+    return broken_file_error(table.source, f"no good row ({refusals.total} refused){reasons}{percent}{words}")
 
 
 def _add_reading(fields: list[str], line: int, unit_ms: int, doubt: Doubt, into: SeriesColumns) -> RefusalReason | None:
@@ -235,8 +235,8 @@ def _timeframe_ms(source: str, probe: list[str]) -> int:
     times = [time_ms for time_ms in times if time_ms % MINUTE_MS == 0 and time_ms <= TIME_MS_MAX]
     steps = [after - before for before, after in pairwise(times) if after > before]
     if times and not steps:
-        raise broken(source, "the timeframe cannot be seen: fewer than two different open times")
+        raise broken_file_error(source, "the timeframe cannot be seen: fewer than two different open times")
     if steps and min(steps) not in TIMEFRAMES_MS:
         allowed = " ".join(TIMEFRAMES_MS.values())
-        raise broken(source, f"the smallest step between rows is {min(steps)} ms, allowed are {allowed}")
+        raise broken_file_error(source, f"the smallest step between rows is {min(steps)} ms, allowed are {allowed}")
     return min(steps, default=MINUTE_MS)

@@ -14,12 +14,12 @@ from msgspec import Struct
 
 from papertape.engine.feeds.files import csv_polars
 from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns, join_candles, join_series
-from papertape.engine.feeds.files.containers import broken
+from papertape.engine.feeds.files.containers import broken_file_error
 from papertape.engine.feeds.files.coverage import coverage_warnings
 from papertape.engine.feeds.files.csv_reader import QuickReader, read_candles, read_funding, read_open_interest
 from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP, derived_contract
 from papertape.engine.feeds.files.table_source import TableSource, table_source
-from papertape.engine.feeds.playback import PlaybackStep, serve
+from papertape.engine.feeds.playback import PlaybackStep, play_back
 from papertape.engine.ports.clock import Clock
 from papertape.engine.ports.feed import NOTHING_SEEN, RefusalLog, ResumePoint
 from papertape.events.facts import (
@@ -106,7 +106,7 @@ class FileFeed:
 
     def facts(self, seen: Mapping[str, ResumePoint], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:  # noqa: ARG002
         """The facts not yet seen, in batches. A file waits for its reader: the anchor changes nothing here."""
-        return serve(self.name, self._steps(seen), self._clock)
+        return play_back(self.name, self._steps(seen), self._clock)
 
     def _steps(self, seen: Mapping[str, ResumePoint]) -> Iterator[PlaybackStep]:
         start_ms, _ = self._limits_ms
@@ -170,11 +170,11 @@ def _candles_by_symbol(settings: FileSettings, quick: QuickReader) -> dict[str, 
         for symbol, sources in _by_symbol(settings.candles).items()
     }
     if not joined:
-        raise broken("no file", "candles of at least one symbol are needed")
+        raise broken_file_error("no file", "candles of at least one symbol are needed")
     first, *others = joined.values()
     for columns in others:
         if columns.timeframe_ms != first.timeframe_ms:
-            raise broken(
+            raise broken_file_error(
                 columns.source, f"timeframe {columns.timeframe_ms} ms, but {first.source} has {first.timeframe_ms}"
             )
     return joined
@@ -186,5 +186,5 @@ def _series_by_symbol(
     sources = _by_symbol(given)
     for symbol, files in sources.items():
         if symbol not in candles:
-            raise broken(str(files[0].path), f"there are no candles of its symbol {symbol}")
+            raise broken_file_error(str(files[0].path), f"there are no candles of its symbol {symbol}")
     return {symbol: join_series([read(file.path) for file in files]) for symbol, files in sources.items()}

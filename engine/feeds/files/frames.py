@@ -5,13 +5,13 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from papertape.engine.feeds.files.containers import ARROW, PARQUET, broken
+from papertape.engine.feeds.files.containers import ARROW, PARQUET, broken_file_error
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-def columnar(source: str, data: bytes) -> tuple[bytes, str] | None:
+def convert_columnar(source: str, data: bytes) -> tuple[bytes, str] | None:
     """Return a columnar file as CSV with its header, and the format's name; None for any other file.
 
     Raise `MarketDataError` for a columnar file that is damaged, or if polars is not installed.
@@ -22,7 +22,7 @@ def columnar(source: str, data: bytes) -> tuple[bytes, str] | None:
     try:
         import polars as pl  # noqa: PLC0415 - an extra: this module must be importable without it.
     except ImportError:
-        raise broken(
+        raise broken_file_error(
             source, f"this is a {name} file, which needs polars: pip install 'papertape[research]', or give CSV"
         ) from None
     try:
@@ -30,7 +30,7 @@ def columnar(source: str, data: bytes) -> tuple[bytes, str] | None:
         return _as_csv(frame), name
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise broken(source, f"the {name} file is damaged: {reason}") from error
+        raise broken_file_error(source, f"the {name} file is damaged: {reason}") from error
 
 
 def _as_csv(frame: pl.DataFrame) -> bytes:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from papertape.engine.feeds.files.containers import broken
+from papertape.engine.feeds.files.containers import broken_file_error
 
 _TIME_NAMES = ("timestamp", "open time", "time", "date", "datetime")
 _NAMES: Final = {
@@ -91,7 +91,7 @@ def _layout(source: str, lines: Sequence[str], columns: tuple[str, ...]) -> Layo
     title = len(header) == 1 and len(lines) > 1 and len(_cells(lines[1])) > 1
     found = _named(_cells(lines[1]), columns, 2) if title else _named(header, columns, 1)
     if found is None:
-        raise broken(source, _wrong_header(_cells(lines[1]) if title else header, columns))
+        raise broken_file_error(source, _wrong_header(_cells(lines[1]) if title else header, columns))
     return found
 
 
@@ -145,7 +145,7 @@ def _check_one_symbol(source: str, rows: Sequence[str], layout: Layout) -> None:
     found = {cells[layout.symbol_at] for cells in map(_cells, rows) if len(cells) == layout.width}
     if len(found) > 1:
         some = ", ".join(sorted(found)[:3])
-        raise broken(source, f"it holds {len(found)} symbols ({some}): give each a file of its own")
+        raise broken_file_error(source, f"it holds {len(found)} symbols ({some}): give each a file of its own")
 
 
 def _is_number(text: str) -> bool:
@@ -161,9 +161,9 @@ def _json_as_csv(source: str, data: bytes, columns: tuple[str, ...]) -> bytes:
     try:
         rows = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise broken(source, f"this is JSON, but it cannot be read: {error}") from error
+        raise broken_file_error(source, f"this is JSON, but it cannot be read: {error}") from error
     if not isinstance(rows, list) or not rows:
-        raise broken(source, "this is JSON, but not a list of rows")
+        raise broken_file_error(source, "this is JSON, but not a list of rows")
     if isinstance(rows[0], dict):
         header = [str(name) for name in rows[0] if not isinstance(rows[0][name], dict | list)]
         cells = [[row.get(name) if isinstance(row, dict) else None for name in header] for row in rows]

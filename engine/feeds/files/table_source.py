@@ -11,8 +11,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from papertape.engine.feeds.files.containers import TABLE_BYTES_MAX, broken, unpack
-from papertape.engine.feeds.files.frames import columnar
+from papertape.engine.feeds.files.containers import TABLE_BYTES_MAX, broken_file_error, unpack
+from papertape.engine.feeds.files.frames import convert_columnar
 from papertape.engine.feeds.files.layouts import select_columns
 from papertape.engine.feeds.files.names import SYMBOL_PATTERN, symbol_of
 from papertape.engine.feeds.files.times import MILLISECONDS, runs_backwards, to_ms, unit_of
@@ -67,7 +67,7 @@ def split_given(given: str) -> tuple[str, Path]:
     return ("", Path(given)) if named is None else (named["symbol"], Path(named["path"]))
 
 
-def moved(given: str, folder: Path) -> str:
+def rebase_path(given: str, folder: Path) -> str:
     """Return `path` or `SYMBOL=path` with the path relative to a folder."""
     symbol, path = split_given(given)
     return f"{symbol}{'=' if symbol else ''}{folder / path}"
@@ -83,7 +83,7 @@ def table_source(given: Path | str) -> TableSource:
         return TableSource(named, path)
     symbol = symbol_of(path.name)
     if symbol is None:
-        raise broken(
+        raise broken_file_error(
             str(path), "the name does not say the symbol: name it exchange_SYMBOL_kind_... or give SYMBOL=path"
         )
     return TableSource(symbol, path)
@@ -98,8 +98,8 @@ def read_table(path: Path, columns: tuple[str, ...]) -> TableText:
     source = str(path)
     data, words = unpack(source, _bytes_of(path))
     if not data.strip():
-        raise broken(source, "the file is empty")
-    frame = columnar(source, data)
+        raise broken_file_error(source, "the file is empty")
+    frame = convert_columnar(source, data)
     if frame is not None:
         data = frame[0]
     rows, first_line, layout = select_columns(source, data, columns)
@@ -131,12 +131,12 @@ def _sort_and_convert(table: TableText) -> TableText:
 
 def _bytes_of(path: Path) -> bytes:
     if not path.exists():
-        raise broken(str(path), "there is no such file")
+        raise broken_file_error(str(path), "there is no such file")
     if not path.is_file():
-        raise broken(str(path), "is not a file")
+        raise broken_file_error(str(path), "is not a file")
     try:
         if path.stat().st_size > TABLE_BYTES_MAX:
-            raise broken(str(path), f"is larger than {TABLE_BYTES_MAX} bytes")
+            raise broken_file_error(str(path), f"is larger than {TABLE_BYTES_MAX} bytes")
         return path.read_bytes()
     except OSError as error:
-        raise broken(str(path), f"cannot be read: {error.strerror}") from error
+        raise broken_file_error(str(path), f"cannot be read: {error.strerror}") from error

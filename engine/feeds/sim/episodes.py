@@ -75,7 +75,7 @@ def stream(seed: int, *names: object) -> Random:
     return Random(int.from_bytes(sha256(text.encode()).digest()[:8], "big"))  # noqa: S311 (a market, not a secret)
 
 
-def between(rng: Random, low: float, high: float) -> float:
+def uniform(rng: Random, low: float, high: float) -> float:
     """A number between the two, all equally likely."""
     return low + (high - low) * rng.random()
 
@@ -83,11 +83,11 @@ def between(rng: Random, low: float, high: float) -> float:
 def day_plan(seed: int, symbol: str, day: int, volatility: float) -> DayPlan:
     """What happens to a symbol on a day (days since 1970)."""
     shared, own = stream(seed, "market", day), stream(seed, symbol, "plan", day)
-    plan = DayPlan(nervousness=between(shared, 0.7, 1.2) * between(own, 0.85, 1.15))
+    plan = DayPlan(nervousness=uniform(shared, 0.7, 1.2) * uniform(own, 0.85, 1.15))
     trend_share = TREND_BELOW if shared.random() < 0.5 else CALM_TREND_BELOW
-    minute = between(shared, 0.0, 40.0)
+    minute = uniform(shared, 0.0, 40.0)
     while minute < DAY_MINUTES - 90:
-        length = min(between(shared, 110.0, 300.0), DAY_MINUTES - minute)
+        length = min(uniform(shared, 110.0, 300.0), DAY_MINUTES - minute)
         market = (shared.random(), shared.random())
         mine = (own.random(), own.random())
         kind, direction = market if own.random() < 0.55 else mine
@@ -105,8 +105,8 @@ def funding_rate(seed: int, symbol: str, settlement: int) -> float:
     rng = stream(seed, symbol, "funding", settlement)
     if mood < 0.45 and rng.random() < 0.85:
         side = 1.0 if mood < 0.27 else -1.0
-        return side * int(between(rng, 310.0, 900.0)) / 1_000_000
-    return 0.0001 if rng.random() < 0.3 else int(between(rng, -30.0, 140.0)) / 1_000_000
+        return side * int(uniform(rng, 310.0, 900.0)) / 1_000_000
+    return 0.0001 if rng.random() < 0.3 else int(uniform(rng, -30.0, 140.0)) / 1_000_000
 
 
 @lru_cache(ERAS_KEPT_MAX)
@@ -132,61 +132,61 @@ def _episode(rng: Random, plan: DayPlan, slot: Slot, kind: float, trend_share: f
 
 def _trend(rng: Random, plan: DayPlan, slot: Slot) -> None:
     minute, length = slot.minute, slot.length
-    total = slot.side * between(rng, 0.012, 0.032) * slot.volatility
-    thrusts = max(2, int(length / between(rng, 38.0, 55.0)))
+    total = slot.side * uniform(rng, 0.012, 0.032) * slot.volatility
+    thrusts = max(2, int(length / uniform(rng, 38.0, 55.0)))
     every, part = length / thrusts, total / thrusts
     for number in range(thrusts):
-        at, burst = minute + number * every + between(rng, 2.0, every - 24.0), between(rng, 3.0, 9.0)
+        at, burst = minute + number * every + uniform(rng, 2.0, every - 24.0), uniform(rng, 3.0, 9.0)
         noticed = rng.random() < 0.2
         plan.move(minute + number * every, every, 0.4 * part)
-        plan.move(at, burst, 0.7 * part, between(rng, 3.0, 6.0) if noticed else 1.3)
+        plan.move(at, burst, 0.7 * part, uniform(rng, 3.0, 6.0) if noticed else 1.3)
         if rng.random() < (0.6 if noticed else 0.3):
-            plan.move(at + burst + 1.0, between(rng, 6.0, 20.0), -0.8 * part)
+            plan.move(at + burst + 1.0, uniform(rng, 6.0, 20.0), -0.8 * part)
     if rng.random() < 0.6:
-        built = between(rng, 0.02, 0.045)
+        built = uniform(rng, 0.02, 0.045)
         plan.build(minute - 40.0, 40.0 + 0.9 * length, built)
-        plan.build(minute + length, between(rng, 40.0, 100.0), -built * between(rng, 0.5, 1.1))
+        plan.build(minute + length, uniform(rng, 40.0, 100.0), -built * uniform(rng, 0.5, 1.1))
 
 
 def _overshoot(rng: Random, plan: DayPlan, slot: Slot) -> None:
     # It ends with a five-minute candle, on whose close the crowd decides.
-    burst = int(between(rng, 3.0, 7.0))
-    at = int((slot.minute + between(rng, 25.0, slot.length - 80.0)) / 5.0) * 5 - burst
-    size = slot.side * between(rng, 0.007, 0.015) * (0.5 + 0.5 * slot.volatility)
-    plan.move(at, burst, size, between(rng, 4.0, 8.0))
+    burst = int(uniform(rng, 3.0, 7.0))
+    at = int((slot.minute + uniform(rng, 25.0, slot.length - 80.0)) / 5.0) * 5 - burst
+    size = slot.side * uniform(rng, 0.007, 0.015) * (0.5 + 0.5 * slot.volatility)
+    plan.move(at, burst, size, uniform(rng, 4.0, 8.0))
     if rng.random() < 0.75:
-        plan.move(at + burst, between(rng, 12.0, 45.0), -size * between(rng, 0.7, 1.2))
+        plan.move(at + burst, uniform(rng, 12.0, 45.0), -size * uniform(rng, 0.7, 1.2))
     else:
-        plan.move(at + burst + 2.0, between(rng, 15.0, 50.0), size * between(rng, 0.2, 0.5))
+        plan.move(at + burst + 2.0, uniform(rng, 15.0, 50.0), size * uniform(rng, 0.2, 0.5))
 
 
 def _squeeze(rng: Random, plan: DayPlan, slot: Slot) -> None:
     # Leveraged positions gather while the price stands still; then it runs to where they would be liquidated.
     minute, side = slot.minute, slot.side
-    gather, run = 0.6 * slot.length, between(rng, 20.0, 45.0)
-    plan.build(minute, gather, between(rng, 0.025, 0.05))
-    plan.build(minute + gather, run + 20.0, between(rng, 0.008, 0.016))
-    plan.move(minute + gather, run, side * between(rng, 0.016, 0.022), between(rng, 1.5, 2.5))
-    after = minute + gather + run + between(rng, 4.0, 15.0)
+    gather, run = 0.6 * slot.length, uniform(rng, 20.0, 45.0)
+    plan.build(minute, gather, uniform(rng, 0.025, 0.05))
+    plan.build(minute + gather, run + 20.0, uniform(rng, 0.008, 0.016))
+    plan.move(minute + gather, run, side * uniform(rng, 0.016, 0.022), uniform(rng, 1.5, 2.5))
+    after = minute + gather + run + uniform(rng, 4.0, 15.0)
     if rng.random() < 0.35:
-        plan.move(after, between(rng, 8.0, 20.0), side * between(rng, 0.008, 0.014), between(rng, 3.0, 6.0))
-        plan.build(after + 10.0, between(rng, 20.0, 60.0), -between(rng, 0.03, 0.05))
+        plan.move(after, uniform(rng, 8.0, 20.0), side * uniform(rng, 0.008, 0.014), uniform(rng, 3.0, 6.0))
+        plan.build(after + 10.0, uniform(rng, 20.0, 60.0), -uniform(rng, 0.03, 0.05))
     else:
-        plan.move(after, between(rng, 25.0, 60.0), -side * between(rng, 0.008, 0.018))
-        plan.build(after, between(rng, 40.0, 90.0), -between(rng, 0.02, 0.045))
+        plan.move(after, uniform(rng, 25.0, 60.0), -side * uniform(rng, 0.008, 0.018))
+        plan.build(after, uniform(rng, 40.0, 90.0), -uniform(rng, 0.02, 0.045))
 
 
 def _crash(seed: int, plan: DayPlan, rng: Random, day: int, volatility: float) -> None:
     block, place = divmod(day, CRASH_BLOCK_DAYS)
     shared = stream(seed, "crash", block)
     chosen, happens = int(shared.random() * CRASH_BLOCK_DAYS), shared.random() < 0.9
-    minute, minutes = between(shared, 120.0, 1_100.0), between(shared, 12.0, 30.0)
+    minute, minutes = uniform(shared, 120.0, 1_100.0), uniform(shared, 12.0, 30.0)
     if place != chosen or not happens:
         return
-    size = between(shared, 0.035, 0.065) * volatility * between(rng, 0.8, 1.2)
+    size = uniform(shared, 0.035, 0.065) * volatility * uniform(rng, 0.8, 1.2)
     plan.move(minute, minutes, -size, 8.0)
-    plan.move(minute + minutes, 130.0, size * between(rng, 0.25, 0.5), 2.0)
-    plan.build(minute + 2.0, minutes, -between(rng, 0.06, 0.11))
+    plan.move(minute + minutes, 130.0, size * uniform(rng, 0.25, 0.5), 2.0)
+    plan.build(minute + 2.0, minutes, -uniform(rng, 0.06, 0.11))
 
 
 def _aftermath(seed: int, symbol: str, plan: DayPlan, rng: Random, day: int) -> None:
@@ -194,8 +194,8 @@ def _aftermath(seed: int, symbol: str, plan: DayPlan, rng: Random, day: int) -> 
     for number in range(per_day):
         rate = funding_rate(seed, symbol, day * per_day + number)
         if abs(rate) >= EXTREME_RATE and rng.random() < 0.5:
-            size = between(rng, 0.003, 0.008) * (-1.0 if rate > 0.0 else 1.0)
-            plan.move(number * 480 + between(rng, 14.0, 30.0), between(rng, 20.0, 70.0), size, 1.3)
+            size = uniform(rng, 0.003, 0.008) * (-1.0 if rate > 0.0 else 1.0)
+            plan.move(number * 480 + uniform(rng, 14.0, 30.0), uniform(rng, 20.0, 70.0), size, 1.3)
 
 
 def _within_day(minute: float, minutes: float, size: float, activity: float) -> Move:
@@ -203,6 +203,6 @@ def _within_day(minute: float, minutes: float, size: float, activity: float) -> 
     return Move(max(0, min(int(minute), DAY_MINUTES - whole)), whole, size, activity)
 
 
-def total(moves: Sequence[Move]) -> float:
+def total_move(moves: Sequence[Move]) -> float:
     """By how much all the moves of a day change the level."""
     return sum(move.size for move in moves)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP, MAINTENANCE_TIERS, MINIMUM_NOTIONAL_USDT
-from papertape.engine.feeds.playback import chunks, market_now_ms, serve
+from papertape.engine.feeds.playback import chunks, market_now_ms, play_back
 from papertape.engine.feeds.sim.episodes import DAY_MS
 from papertape.engine.feeds.sim.market import MINUTE_MS, SimMarket
 from papertape.engine.feeds.sim.script import SIM_NAME, SimSchedule, SimSettings
@@ -50,7 +50,7 @@ class SimFeed:
                     yield batch
                 await self._clock.sleep(0.0)
             steps = script.rest(now_ms, missed.filled(now_ms))
-        async for batch in serve(self.name, steps, self._clock):
+        async for batch in play_back(self.name, steps, self._clock):
             yield batch
 
     def _contract(self, symbol: str) -> ContractListed:

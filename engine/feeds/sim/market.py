@@ -18,11 +18,11 @@ from papertape.engine.feeds.sim.episodes import (
     DAY_MINUTES,
     DayPlan,
     Move,
-    between,
     day_plan,
     funding_rate,
     stream,
-    total,
+    total_move,
+    uniform,
 )
 
 MINUTE_MS: Final = 60_000
@@ -89,16 +89,16 @@ def sim_symbol(seed: int, symbol: str) -> SimSymbol:
     if symbol in KNOWN:
         return KNOWN[symbol]
     rng = stream(seed, symbol, "listing")
-    magnitude = int(between(rng, 0.0, 5.0))
-    price_usdt = between(rng, 0.1, 1.0) * (0.1, 1.0, 10.0, 100.0, 1_000.0)[magnitude]
+    magnitude = int(uniform(rng, 0.0, 5.0))
+    price_usdt = uniform(rng, 0.1, 1.0) * (0.1, 1.0, 10.0, 100.0, 1_000.0)[magnitude]
     decimals = (6, 5, 4, 3, 2)[magnitude]
-    worth_usdt = between(rng, 2e7, 2e8)
+    worth_usdt = uniform(rng, 2e7, 2e8)
     return SimSymbol(
         symbol=symbol,
         price_usdt=price_usdt,
         tick=(1, 10**decimals),
         lot=lot_ratio(price_usdt),
-        volatility=between(rng, 0.9, 1.4),
+        volatility=uniform(rng, 0.9, 1.4),
         open_interest_base=worth_usdt / price_usdt,
         minute_volume_base=worth_usdt / 1_000.0 / price_usdt,
     )
@@ -154,8 +154,8 @@ class SimMarket:
         if rng.random() < 0.2:
             return None
         latest = self._outage_span_minutes - OUTAGE_MARGIN_MINUTES
-        lost_ms = from_ms + int(between(rng, OUTAGE_MARGIN_MINUTES, latest)) * MINUTE_MS
-        return Outage(lost_ms, lost_ms + int(between(rng, 5.0, 41.0)) * MINUTE_MS)
+        lost_ms = from_ms + int(uniform(rng, OUTAGE_MARGIN_MINUTES, latest)) * MINUTE_MS
+        return Outage(lost_ms, lost_ms + int(uniform(rng, 5.0, 41.0)) * MINUTE_MS)
 
     def _plan(self, symbol: str, day: int) -> DayPlan:
         key = (symbol, day)
@@ -170,14 +170,14 @@ class SimMarket:
         keep, days = PRICE_MEMORY
         level = 0.0
         for before in range(day - days, day):
-            level = level * keep + total(self._plan(symbol, before).price)
+            level = level * keep + total_move(self._plan(symbol, before).price)
         return level
 
     def _interest_level(self, symbol: str, day: int) -> float:
         keep, days = INTEREST_MEMORY
         level = 0.0
         for before in range(day - days, day):
-            level = level * keep + total(self._plan(symbol, before).interest)
+            level = level * keep + total_move(self._plan(symbol, before).interest)
         return level
 
     def _computed(self, symbol: str, day: int) -> Block:
@@ -223,7 +223,7 @@ def _path(first: float, last: float, moves: list[Move], noise: list[float], scal
     for move in moves:
         for minute in range(move.minute, move.minute + move.minutes):
             steps[minute] += move.size / move.minutes
-    pull = (last - first - total(moves) - scale * noise[-1]) / DAY_MINUTES
+    pull = (last - first - total_move(moves) - scale * noise[-1]) / DAY_MINUTES
     path, level = [first], first
     for minute, step in enumerate(steps):
         level += step + pull
@@ -238,7 +238,7 @@ def _noise(seed: int, *names: object) -> list[float]:
     draw = rng.random
     noise, at, walk = 0.0, 1.0, []
     for hour in range(24):
-        goal = between(rng, 0.6, 1.5) * (1.0 + 0.2 * (1.0 - abs(hour - 15) / 9.0))
+        goal = uniform(rng, 0.6, 1.5) * (1.0 + 0.2 * (1.0 - abs(hour - 15) / 9.0))
         for _ in range(60):
             at += (goal - at) / 45.0
             noise += at * 2.0 * (draw() + draw() + draw() - 1.5) - NOISE_PULL * noise

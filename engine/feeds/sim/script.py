@@ -101,7 +101,7 @@ class SimSchedule:
             facts = self._withheld(ended) if ended is not None else []
             facts += self._facts(at_ms, late=at_ms < self.newest_ms)
             if begun is not None and begun.lost_ms >= self.newest_ms:
-                facts.append(lost(at_ms))
+                facts.append(feed_lost(at_ms))
             reconnects = ended is not None and ended.back_ms > self.newest_ms
             if facts:
                 yield PlaybackStep(at_ms, facts, speed, reconnects)
@@ -123,7 +123,7 @@ class SimSchedule:
         """The market from `now_ms` on, beginning with the facts given; nothing when it is over."""
         running = now_ms < self._settings.last_ms
         if self.outage_at(now_ms) is not None:
-            first = [*first, lost(now_ms)]
+            first = [*first, feed_lost(now_ms)]
         if first or running:
             yield PlaybackStep(now_ms, first, self._settings.speed)
         if running:
@@ -190,6 +190,6 @@ class SimSchedule:
                 )
 
 
-def lost(at_ms: int) -> FeedLost:
+def feed_lost(at_ms: int) -> FeedLost:
     """The simulated connection broke."""
     return FeedLost(at_ms, SIM_NAME, "simulated outage")
