@@ -109,7 +109,7 @@ class ViewHandler:
         """Look only where the client does not know it yet."""
         query = read(view.query, request)
         seq = await seq_of(self.site, query.as_of)
-        known = self.unchanged(request, newest_views(self.site.timeline).seq if seq is None else seq)
+        known = self.not_modified(request, newest_views(self.site.timeline).seq if seq is None else seq)
         if known is not None:
             return known
         scene = await self.scene(seq)
@@ -127,7 +127,7 @@ class ViewHandler:
         """What lets a client ask whether anything has changed."""
         return {"etag": self._etag(seq), "cache-control": REVALIDATE}
 
-    def unchanged(self, request: Request, seq: int) -> Response | None:
+    def not_modified(self, request: Request, seq: int) -> Response | None:
         """304 where the client has this very answer."""
         known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
         return Response(status_code=304, headers=self.headers(seq)) if self._etag(seq) in known else None

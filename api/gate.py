@@ -122,26 +122,26 @@ class Gate:
             return None
         bearer = _bearer(asking)
         if bearer is not None:
-            return None if self.token.matches(bearer) else self.wrong(asking)
-        if self.knows(asking) or (self.reading_open and access is not Access.COMMAND):
+            return None if self.token.matches(bearer) else self.wrong_token_response(asking)
+        if self.is_logged_in(asking) or (self.reading_open and access is not Access.COMMAND):
             return None
         if access is Access.PAGE:
             return RedirectResponse(f"{LOGIN_PATH}?next={quote(_path(asking)[:NEXT_CHARS_MAX], safe='')}", 303)
         return problem(401, "this needs the token: Authorization: Bearer TOKEN, or a login", CHALLENGE)
 
-    def knows(self, asking: HTTPConnection) -> bool:
+    def is_logged_in(self, asking: HTTPConnection) -> bool:
         """Whether the request carries the cookie of a login."""
         cookie = asking.cookies.get(self.token.cookie_name, "")
         return bool(cookie) and cookie not in self._left and self.token.takes_cookie(cookie, int(time.time()))
 
-    def leave(self, asking: HTTPConnection) -> None:
+    def log_out(self, asking: HTTPConnection) -> None:
         """Take the cookie of a request no longer."""
-        if self.knows(asking):
+        if self.is_logged_in(asking):
             self._left[asking.cookies[self.token.cookie_name]] = None
             while len(self._left) > LEFT_MAX:
                 self._left.popitem(last=False)
 
-    def wrong(self, asking: HTTPConnection) -> Response:
+    def wrong_token_response(self, asking: HTTPConnection) -> Response:
         """The answer to a wrong token.
 
         The right one is always taken: whoever shares an address with a guesser must still be able to stop the engine,

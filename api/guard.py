@@ -56,7 +56,7 @@ class SecurityMiddleware:
 
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._gate.hosts.takes(hosts[0]):
+        if len(hosts) != 1 or not self._gate.hosts.allows(hosts[0]):
             detail = "this server does not go by that name; web.trusted_hosts in the configuration may name it"
             await problem(421, detail)(scope, receive, with_headers)
         elif _declared_bytes(headers) > BODY_BYTES_MAX:

@@ -132,7 +132,7 @@ class Health:
             as_of=AsOf(views.seq, views.at_ms),
             head_seq=self._site.timeline.head_seq,
             feed=feeding.feed,
-            suspended=feeding.suspended(),
+            suspended=feeding.suspended_symbols(),
             anomalies=feeding.anomalies(),
             repairs=views.marks.repairs,
             engine=engine,

@@ -36,7 +36,7 @@ class AllowedHosts:
         self._addresses = not is_loopback(bound)
         self._names = LOCAL_NAMES | {name.lower() for name in trusted} | {bound.lower()}
 
-    def takes(self, host: str) -> bool:
+    def allows(self, host: str) -> bool:
         """Whether a `Host` header names this server."""
         split = _split(f"http://{host}")
         if split is None or any(one in host for one in "/@?#\\ "):

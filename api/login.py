@@ -27,7 +27,7 @@ async def _login(request: Request) -> Response:
     gate: Gate = request.scope[SCOPE_KEY]
     fields = await _fields(request)
     if not gate.token.matches(fields.get("token", "")):
-        return gate.wrong(request)
+        return gate.wrong_token_response(request)
     response = RedirectResponse(local_path(fields.get("next", "")), 303)
     _set_cookie(request, response, gate.token.cookie(int(time.time())), COOKIE_HOURS_MAX * 3_600)
     return response
@@ -35,7 +35,7 @@ async def _login(request: Request) -> Response:
 
 async def _logout(request: Request) -> Response:
     gate: Gate = request.scope[SCOPE_KEY]
-    gate.leave(request)
+    gate.log_out(request)
     response = RedirectResponse(LOGIN_PATH, 303)
     _set_cookie(request, response, "", 0)
     return response

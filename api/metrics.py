@@ -57,7 +57,7 @@ class _Scrape(Collector):
         yield _gauge("market_time_seconds", "Close of the newest candle, seconds since 1970 UTC", views.at_ms / 1_000.0)
         yield _gauge("feed_connected", "1 while the feed delivers", float(views.connected))
         yield _gauge("anomalies", "Anomalies that stand", len(feeding.anomalies()))
-        yield _gauge("symbols_suspended", "Symbols on which nothing is opened", len(feeding.suspended()))
+        yield _gauge("symbols_suspended", "Symbols on which nothing is opened", len(feeding.suspended_symbols()))
         tripped = views.portfolio.switches.global_trip is not None
         yield _gauge("global_kill_switch", "1 while the global kill switch is tripped", float(tripped))
         repairs = views.marks.repairs

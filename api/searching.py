@@ -23,4 +23,4 @@ async def run_search(search: Search, timeline: Timeline, search_s_max: float = S
         if not events:
             raise LogReplaced("the log was replaced; try again")
         search.take(events)
-    return search.found
+    return search.result

@@ -80,29 +80,29 @@ class EventSocket:
                 self._turned.set()
             await self._say(SubscriptionAck(self._seq))
 
-    async def tell(self) -> None:
+    async def send_frames(self) -> None:
         """Send what is chosen, as it comes."""
         tape = self._streams.tape
         while True:
             self._turned.clear()
             begin = self._seq
-            frames = await tape.after(begin) if tape.head_seq > begin else []
+            frames = await tape.frames_after(begin) if tape.head_seq > begin else []
             if frames:
-                await self._streams.sent(self._send(frames))
+                await self._streams.send_in_time(self._send(frames))
                 await asyncio.sleep(0)
             else:
-                await self._streams.until_end(self._streams.moved(begin), self._turned.wait())
+                await self._streams.until_end(self._streams.wait_for_event(begin), self._turned.wait())
 
     async def _send(self, frames: list[EventFrame]) -> None:
         for frame in frames:
             if self._seq != frame.seq - 1:
                 return  # A subscription moved on to another place meanwhile.
             self._seq = frame.seq
-            if self._filter.takes(frame):
+            if self._filter.matches(frame):
                 await self._socket.send({"type": "websocket.send", "text": frame.text})
 
     async def _say(self, what: SubscriptionAck | SubscriptionRefusal) -> None:
-        await self._streams.sent(self._socket.send_text(msgspec.json.encode(what).decode()))
+        await self._streams.send_in_time(self._socket.send_text(msgspec.json.encode(what).decode()))
 
 
 async def converse(socket: WebSocket, streams: Streams, chosen: StreamFilter, after_seq: int) -> None:
@@ -114,8 +114,8 @@ async def converse(socket: WebSocket, streams: Streams, chosen: StreamFilter, af
         await socket.accept()
         conversation = EventSocket(socket, streams, chosen, after_seq)
         try:
-            await streams.until_end(conversation.listen(), conversation.tell())
-            await streams.sent(socket.close(GOING_AWAY))
+            await streams.until_end(conversation.listen(), conversation.send_frames())
+            await streams.send_in_time(socket.close(GOING_AWAY))
         except (TimeoutError, WebSocketDisconnect, RuntimeError):
             # It does not read, or it is gone: a socket that is closed on the other side says so in several ways.
             return

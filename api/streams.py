@@ -70,7 +70,7 @@ class Streams:
             f"all {self.streams_max} streams are taken; web.streams_max in the configuration allows more"
         )
 
-    async def sent(self, sending: Awaitable[None]) -> None:
+    async def send_in_time(self, sending: Awaitable[None]) -> None:
         """Send. Raises TimeoutError where the client does not read."""
         try:
             async with asyncio.timeout(self._send_s_max):
@@ -79,7 +79,7 @@ class Streams:
             self.dropped += 1
             raise
 
-    async def moved(self, seq: int) -> bool:
+    async def wait_for_event(self, seq: int) -> bool:
         """Wait for an event beyond `seq`, but not longer than a stream may be silent; whether there is one."""
         try:
             async with asyncio.timeout(self.keep_alive_s):
@@ -134,13 +134,13 @@ class EventStream(Response):
                 return  # Nobody reads: the server closes what was begun and not ended.
             except PapertapeError as error:
                 last = b"event: fault\ndata: %b\n\n" % msgspec.json.encode(str(error))
-            await self._streams.sent(send({"type": "http.response.body", "body": last, "more_body": False}))
+            await self._streams.send_in_time(send({"type": "http.response.body", "body": last, "more_body": False}))
 
     async def _pump(self, send: Send) -> None:
         async with aclosing(self._source()) as source:
             async for chunk in source:
                 message = {"type": "http.response.body", "body": chunk, "more_body": True}
-                await self._streams.sent(send(message))
+                await self._streams.send_in_time(send(message))
 
 
 async def _gone(receive: Receive) -> None:
@@ -161,13 +161,13 @@ async def events_of(streams: Streams, after_seq: int | None, chosen: StreamFilte
     seq = head_seq if after_seq is None else min(after_seq, head_seq)
     yield b"retry: 2000\n: %d\n\n" % seq
     while True:
-        frames = await streams.tape.after(seq) if streams.tape.head_seq > seq else []
+        frames = await streams.tape.frames_after(seq) if streams.tape.head_seq > seq else []
         if frames:
             seq = frames[-1].seq
-            if taken := streams.tape.joined(frames, chosen):
+            if taken := streams.tape.join_frames(frames, chosen):
                 yield taken
             else:
                 await asyncio.sleep(0)
-        elif not await streams.moved(seq):
+        elif not await streams.wait_for_event(seq):
             # The id goes along, so that a filtered stream resumes where it was.
             yield b": keep-alive\nid: %d\n\n" % seq

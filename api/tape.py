@@ -43,7 +43,7 @@ class StreamFilter(Struct, frozen=True, forbid_unknown_fields=True):
         """Whether nothing is left out."""
         return not (self.types or self.symbols or self.strategies)
 
-    def takes(self, frame: EventFrame) -> bool:
+    def matches(self, frame: EventFrame) -> bool:
         """Whether this is one."""
         return (
             (not self.types or frame.type in self.types)
@@ -72,7 +72,7 @@ class SharedEventReader:
         """The progress of the first fold of the log; None once the views show all of it."""
         return self._timeline.folding
 
-    async def after(self, seq: int) -> list[EventFrame]:
+    async def frames_after(self, seq: int) -> list[EventFrame]:
         """The next events beyond `seq`, not more than FRAMES_A_TURN_MAX."""
         if self._of is not self._timeline.views:  # Another log stands at its place.
             self._of = self._timeline.views
@@ -91,19 +91,19 @@ class SharedEventReader:
             json = msgspec.json.encode(view)
             sse = b"id: %d\ndata: %b\n\n" % (view.seq, json)
             frames.append(EventFrame(view.seq, view.type, view.symbol, view.strategy, json.decode(), sse))
-        self._keep(frames)
+        self._retain(frames)
         return frames
 
-    def joined(self, frames: list[EventFrame], chosen: StreamFilter) -> bytes:
+    def join_frames(self, frames: list[EventFrame], chosen: StreamFilter) -> bytes:
         """The chosen ones of these as server-sent events. Most who follow stand at the same place and want all."""
         if not chosen.takes_all:
-            return b"".join(frame.sse for frame in frames if chosen.takes(frame))
+            return b"".join(frame.sse for frame in frames if chosen.matches(frame))
         span = (frames[0].seq, frames[-1].seq)
         if self._joined[0] != span:
             self._joined = (span, b"".join(frame.sse for frame in frames))
         return self._joined[1]
 
-    def _keep(self, frames: list[EventFrame]) -> None:
+    def _retain(self, frames: list[EventFrame]) -> None:
         """Keep what goes on where the kept ones end; without them, what lies at the head."""
         newest_seq = self._newest[-1].seq if self._newest else self.head_seq - FRAMES_A_TURN_MAX
         if frames and frames[0].seq > newest_seq + 1:

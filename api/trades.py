@@ -81,11 +81,11 @@ def csv_route(viewing: ViewHandler) -> GuardedRoute:
     async def endpoint(request: Request) -> Response:
         query = read(TradeQuery, request)
         choice, seq = _choice(query), await seq_of(viewing.site, query.as_of)
-        known = viewing.unchanged(request, newest_views(viewing.site.timeline).seq if seq is None else seq)
+        known = viewing.not_modified(request, newest_views(viewing.site.timeline).seq if seq is None else seq)
         if known is not None:
             return known
         scene = await viewing.scene(seq)
-        chosen = (trade for trade in scene.views.trades.closed(choice.strategy or None) if choice.takes(trade))
+        chosen = (trade for trade in scene.views.trades.closed(choice.strategy or None) if choice.matches(trade))
         name = {"content-disposition": 'attachment; filename="trades.csv"'}
         return StreamingResponse(_lines(chosen), headers=viewing.headers(scene.as_of.seq) | name, media_type="text/csv")
 

@@ -136,7 +136,7 @@ async def _equity(scene: ViewContext, query: OptionalStrategyQuery) -> EquityCur
 
 async def _risk(scene: ViewContext, _: Query) -> RiskView:
     switches = scene.views.portfolio.switches
-    return RiskView(scene.views.limits.views(), switches.active(), switches.past())
+    return RiskView(scene.views.limits.views(), switches.active_trips(), switches.past_trips())
 
 
 async def _days(scene: ViewContext, query: DaysQuery) -> tuple[DayResult, ...]:

@@ -46,17 +46,17 @@ def looks(bench: Bench) -> Result:
 
 async def _measure(result: Result, thread: LogThread, head: int, expected: str) -> None:
     past, charts, chance = StateHistory(thread, strategies(), None), ChartReader(thread), random.Random(1)
-    first, found = await _timed(lambda: past.look(head, state_digest))
+    first, found = await _timed(lambda: past.query(head, state_digest))
     result.add("the first look of all, which folds the whole log once", milliseconds(first))
     result.add("it ends in the state that wrote the log", "digest", "equal", found == expected)
     places = f"{len(past.places)} places, {past.places.total_bytes / 1e6:.0f} MB"
     result.add("what is kept of it, so that no event is far", places)
     seqs = [chance.randrange(1, head) for _ in range(LOOKS)]
-    took = [(await _timed(partial(past.look, seq, state_digest)))[0] for seq in seqs]
+    took = [(await _timed(partial(past.query, seq, state_digest)))[0] for seq in seqs]
     middle, slowest = percentile(took, 50.0), percentile(took, 99.0)
     result.add("the state as of any event, middle", milliseconds(middle), f"< {LOOK_S:g} s", middle < LOOK_S)
     result.add("the state as of any event, slowest of 60", milliseconds(slowest))
-    now, _ = await _timed(lambda: past.look(head, lambda world: entry_conditions(world, "momentum", SYMBOLS[0])))
+    now, _ = await _timed(lambda: past.query(head, lambda world: entry_conditions(world, "momentum", SYMBOLS[0])))
     result.add("conditions now", milliseconds(now), f"< {milliseconds(HEAD_S)}", now < HEAD_S)
     for name, frame_ms in FRAMES.items():
         await _charts(result, charts, name, frame_ms, head)

@@ -46,14 +46,14 @@ class Guesser:
         bearer = f"Authorization: Bearer {token}\r\n"
         match number % 4:
             case 0:
-                return self._asked("POST", "/login", FORM, urlencode({"token": token, "next": "/"}))
+                return self._encode_request("POST", "/login", FORM, urlencode({"token": token, "next": "/"}))
             case 1:
-                return self._asked("POST", "/api/v1/commands/pause", JSON, PAUSE, bearer)
+                return self._encode_request("POST", "/api/v1/commands/pause", JSON, PAUSE, bearer)
             case 2:
-                return self._asked("GET", "/", "", "", bearer)
-        return self._asked("GET", "/api/v1/arena", "", "", bearer)
+                return self._encode_request("GET", "/", "", "", bearer)
+        return self._encode_request("GET", "/api/v1/arena", "", "", bearer)
 
-    def _asked(self, method: str, path: str, kind: str, body: str, more: str = "") -> bytes:
+    def _encode_request(self, method: str, path: str, kind: str, body: str, more: str = "") -> bytes:
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}:{self.port}", f"Content-Length: {len(body)}"]
         lines += [f"Content-Type: {kind}", f"Origin: http://{self.host}:{self.port}"] if kind else []
         return ("\r\n".join(lines) + "\r\n" + more + "\r\n" + body).encode()

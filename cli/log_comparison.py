@@ -107,7 +107,7 @@ class _Side:
             return self._why_not(others.event) if others is not None else DecisionReasons()
         chain = chain_of(decision.seq, self._event, self.folds.contracts.by_symbol)
         return DecisionReasons(
-            causes=tuple(self.folds.told(link.recorded) for link in chain.links[1:]),
+            causes=tuple(self.folds.describe_event(link.recorded) for link in chain.links[1:]),
             conditions=_plain(self._explainer.explanation(decision).conditions),
         )
 
@@ -125,7 +125,7 @@ class _Side:
         found = next(one for one in conditions_of(world, event.strategy, event.symbol) if one.side == event.side)
         late = [LATE] if isinstance(candle.event, CandleClosed) and candle.event.timing is Timing.LATE else []
         holds = (*late, *(hold_words(one.reason, one.detail) for one in found.holds))
-        return DecisionReasons((self.folds.told(candle),), _plain(found.conditions), holds)
+        return DecisionReasons((self.folds.describe_event(candle),), _plain(found.conditions), holds)
 
     def _candle(self, symbol: str, at_ms: int) -> Recorded | None:
         """The candle of this log that closed then."""

@@ -137,13 +137,13 @@ class ControlServer:
             return ControlReply(refused=f"no command: {error}")
         match asked:
             case StatusRequest():
-                return await self._told()
+                return await self._answer_status()
             case CrashRequest():
                 return ControlReply(crashing=True) if self._may_crash else ControlReply(refused=NO_CRASH)
             case _:
-                return await self._taken(asked)
+                return await self._submit_command(asked)
 
-    async def _told(self) -> ControlReply:
+    async def _answer_status(self) -> ControlReply:
         if self._status is None:
             return ControlReply(refused="this engine says nothing of itself")
         try:
@@ -152,7 +152,7 @@ class ControlServer:
         except TimeoutError:
             return ControlReply(refused="the engine cannot be measured in time")
 
-    async def _taken(self, command: Command) -> ControlReply:
+    async def _submit_command(self, command: Command) -> ControlReply:
         try:
             return ControlReply(accepted=await self._desk.submit(command))
         except CommandRefused as refused:

@@ -139,7 +139,7 @@ class Loop:
         """One row; only behind it the bus moves. Nothing to commit is no row."""
         if not entries:
             return self.log.head.seq
-        with self.latencies.timed():
+        with self.latencies.time_block():
             head = await self.log.append(self.log.head.seq, entries)
         self._commits += 1
         hit("before_publish")

@@ -31,7 +31,7 @@ class Latencies:
         self._samples: deque[tuple[float, float]] = deque(maxlen=SAMPLES_MAX)
 
     @contextmanager
-    def timed(self) -> Iterator[None]:
+    def time_block(self) -> Iterator[None]:
         """Measure what happens inside, also when it fails."""
         begun_s = self._clock_s()
         try:

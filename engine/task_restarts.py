@@ -32,7 +32,7 @@ class TaskRestarter:
         self._bus, self._clock, self._warn, self._report = bus, clock, warn, report
         self.dead: set[str] = set()
 
-    async def keep(self, name: str, make: Callable[[], Awaitable[None]]) -> None:
+    async def run_with_restarts(self, name: str, make: Callable[[], Awaitable[None]]) -> None:
         """Run what `make` makes to its end; after a failure again, with pauses that grow to a minute.
 
         Raises LogDamaged, whoever meets it: nothing may be appended behind a damaged row.

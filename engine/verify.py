@@ -56,7 +56,7 @@ def verify(
     """Prove the log up to its head, or up to the first difference. Raises LogDamaged where it does not hold."""
     proof = _Proof(strategies, _by_seq(snapshots, strategies))
     for group in groups(_events(reader, on_progress)):
-        difference = proof.take(group)
+        difference = proof.check_group(group)
         if difference is not None:
             return proof.result(difference)
     return proof.result(proof.end())
@@ -89,7 +89,7 @@ class _Proof:
         self.changed_code: str | None = None
         self.code = code_digest(strategies.values())
 
-    def take(self, group: Sequence[Recorded]) -> ReplayMismatch | None:
+    def check_group(self, group: Sequence[Recorded]) -> ReplayMismatch | None:
         """An input and its recorded consequences; the first difference, if there is one."""
         head = group[0]
         if is_decision(head.event):

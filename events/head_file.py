@@ -53,14 +53,14 @@ class HeadFile:
             with ExitStack() as undo:
                 self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
                 undo.callback(os.close, self._descriptor)
-                self.keep(head)
+                self.write(head)
                 self.sync()
                 sync(path.parent)
                 undo.pop_all()
         except OSError as error:
             raise LogError(f"{path}: {error}") from error
 
-    def keep(self, head: Head) -> None:
+    def write(self, head: Head) -> None:
         """Write the head; it outlives the process at once and the machine after `sync`. Raises OSError."""
         fields = _FIELDS.pack(_MAGIC, head.seq, head.hash)
         os.pwrite(self._descriptor, fields + _checksum(fields), 0)

@@ -276,7 +276,7 @@ class SqliteEventLog:
             await self._connection.execute(INSERT, row)
             hit("after_commit")
             self._head = row_head(row)
-            self._head_file.keep(self._head)
+            self._head_file.write(self._head)
         except (sqlite3.Error, OSError) as error:
             raise _write_failure(error) from error
 

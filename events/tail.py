@@ -116,7 +116,7 @@ class FileEnd:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
 
-    def look(self) -> int:
+    def read_head_seq(self) -> int:
         """The newest seq; 0 before there is a log. It waits for nobody.
 
         Raises LogReplaced, LogBusy where it is to be asked again, LogForeign, LogDamaged, LogFromNewerVersion.
@@ -159,4 +159,4 @@ class FileEnd:
 def make_tail(path: Path, every_s: float = LOOK_EVERY_S) -> Tail:
     """The tail of the log at a path."""
     end = FileEnd(path)
-    return Tail(end.look, end.close, every_s)
+    return Tail(end.read_head_seq, end.close, every_s)

@@ -82,11 +82,11 @@ async def follow(
     while True:
         head_seq = await bus.wait_beyond(cursor.seq)
         if head_seq <= cursor.seq:
-            await keeper.keep(cursor.seq, folds, last=True)
+            await keeper.save(cursor.seq, folds, last=True)
             return
         events = reader.read(cursor.seq, FOLLOW_EVENTS_MAX)
         cursor.advance(events)
         fold(projections, events)
-        await keeper.keep(cursor.seq, folds)
+        await keeper.save(cursor.seq, folds)
         # A long catch-up must let others have their turn between pages.
         await asyncio.sleep(0)

@@ -109,7 +109,7 @@ async def strategy(look: PageRequest) -> StrategyPage:
         progress=look.site.inspector.progress(look.seq),
         positions=views.portfolio.positions(name),
         trades=closed[: -TRADES_SHOWN_MAX - 1 : -1],
-        parts=views.arena.parts(name),
+        parts=views.arena.breakdown(name),
         coverage=views.coverage.of(name),
         early_ends=tuple(data for data in views.coverage.early_ends() if data.symbol in runner.symbols),
         limits=views.limits.of(name),

@@ -56,7 +56,7 @@ async def chart(look: PageRequest) -> ChartPage:
     if symbol and symbol not in symbols:
         raise UsageError(f"there is no symbol {symbol!r}; there are: {', '.join(symbols) or 'none yet'}")
     timeframes = timeframes_of(look, symbol)
-    timeframe = look.asked("tf") or (TIMEFRAME_DEFAULT if TIMEFRAME_DEFAULT in timeframes else timeframes[0])
+    timeframe = look.parameter("tf") or (TIMEFRAME_DEFAULT if TIMEFRAME_DEFAULT in timeframes else timeframes[0])
     if timeframe not in timeframes:
         raise UsageError(f"there is no timeframe {timeframe!r}; there are: {', '.join(timeframes)}")
     before_ms = look.number("before_ms", 0) or None

@@ -44,15 +44,15 @@ class EventsPage(Struct, frozen=True):
 async def events(look: PageRequest) -> EventsPage:
     """The newest events that were asked for. Raises UsageError for a type that there is not."""
     views = look.views
-    kind = look.asked("type")
+    kind = look.parameter("type")
     if kind and kind not in TYPE_NAMES:
         raise UsageError(f"there is no event type {kind!r}; there are: {', '.join(TYPE_NAMES)}")
     wanted = EventFilter(
         types=frozenset([kind] if kind else []),
-        symbol=look.asked("symbol") or None,
-        strategy=look.asked("strategy") or None,
-        everything=look.asked("all") == "1",
-        text=look.asked("q"),
+        symbol=look.parameter("symbol") or None,
+        strategy=look.parameter("strategy") or None,
+        everything=look.parameter("all") == "1",
+        text=look.parameter("q"),
     )
     before = min(look.number("before", look.seq + 1), look.seq + 1)
     looked_to = look.number("looked_to", 0)

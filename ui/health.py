@@ -90,8 +90,8 @@ def _wrong(look: PageRequest) -> Iterator[HealthProblem]:
         # A stale feed is one of the reasons above.
         if not trouble.covered and trouble.kind not in STALE and (trouble.kind, trouble.subject) not in raised:
             yield HealthProblem(reason_words(trouble.kind), trouble.subject, trouble.detail, 0)
-    for held in feeding.suspended():
+    for held in feeding.suspended_symbols():
         yield HealthProblem(f"{held.symbol} is not tradable", "", held.why, held.since_ms, grave=False)
-    for trip in portfolio.switches.active():
+    for trip in portfolio.switches.active_trips():
         scope = "all strategies" if trip.scope == GLOBAL_SCOPE else trip.scope
         yield HealthProblem(f"{scope} stopped", "", trip.why, trip.tripped_at_ms, grave=False)

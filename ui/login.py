@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 async def _login(request: Request) -> Response:
     gate: Gate = request.scope[SCOPE_KEY]
     asked = local_path(request.query_params.get("next", "/"))
-    return HTMLResponse(render("login.html", {"action": LOGIN_PATH, "next": asked, "known": gate.knows(request)}))
+    return HTMLResponse(
+        render("login.html", {"action": LOGIN_PATH, "next": asked, "known": gate.is_logged_in(request)})
+    )
 
 
 def login_route() -> GuardedRoute:

@@ -57,13 +57,13 @@ class PageRequest(Struct, frozen=True):
         """The event the views stand at."""
         return self.views.seq
 
-    def asked(self, name: str) -> str:
+    def parameter(self, name: str) -> str:
         """A parameter, empty where it was not given."""
         return self.query.get(name, "").strip()[:QUERY_CHARS_MAX]
 
     def number(self, name: str, default: int) -> int:
         """A parameter that is a whole number of at least 0. Raises UsageError for anything else."""
-        text = self.asked(name)
+        text = self.parameter(name)
         if not text:
             return default
         if not (text.isascii() and text.isdigit() and len(text) <= SEQ_DIGITS_MAX):

@@ -38,8 +38,8 @@ async def risk(look: PageRequest) -> RiskPage:
     return RiskPage(
         accounts=views.portfolio.accounts(),
         limits=tuple((scope, tuple(limits)) for scope, limits in by_scope.items()),
-        active=switches.active(),
-        past=tuple(reversed(switches.past()))[:PAST_SHOWN_MAX],
+        active=switches.active_trips(),
+        past=tuple(reversed(switches.past_trips()))[:PAST_SHOWN_MAX],
         scopes=(GLOBAL_SCOPE, *views.strategies),
         symbols=tuple(views.seen),
     )

@@ -24,14 +24,14 @@ class SearchCache:
         self._kept: OrderedDict[EventFilter, SearchResult] = OrderedDict()
         self._of: Views | None = None
 
-    def known(self, wanted: EventFilter, views: Views) -> SearchResult | None:
+    def find(self, wanted: EventFilter, views: Views) -> SearchResult | None:
         """Return the earlier result in the log of these views, or None."""
         if self._of is not views:  # Another log stands at its place.
             self._kept.clear()
             self._of = views
         return self._kept.get(wanted)
 
-    def keep(self, wanted: EventFilter, found: SearchResult) -> None:
+    def store(self, wanted: EventFilter, found: SearchResult) -> None:
         """Store a result, and drop the least recently used one beyond the limit."""
         self._kept[wanted] = found
         self._kept.move_to_end(wanted)
@@ -42,13 +42,13 @@ class SearchCache:
 async def newest_events(look: PageRequest, wanted: EventFilter, limit: int) -> SearchResult:
     """Return the newest matching events: new ones since the last search, then the known ones."""
     head, contracts, timeline = look.seq, look.views.contracts.by_symbol, look.site.timeline
-    known = look.searches.known(wanted, look.views)
+    known = look.searches.find(wanted, look.views)
     if known is None or not known.to_seq <= head <= known.to_seq + SEARCHED_EVENTS_MAX:
         found = await run_search(Search(wanted, contracts, 1, head, limit), timeline, SEARCH_S_MAX)
     else:
         fresh = await run_search(Search(wanted, contracts, known.to_seq + 1, head, limit), timeline)
         found = _joined(fresh, known, limit)
-    look.searches.keep(wanted, found)
+    look.searches.store(wanted, found)
     return found
 
 

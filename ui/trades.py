@@ -31,13 +31,13 @@ async def trades(look: PageRequest) -> TradesView:
     """What was asked for. Raises UsageError for a page that is not a number, and an order there is not."""
     views = look.views
     choice = TradeFilter(
-        strategy=look.asked("strategy"),
-        symbol=look.asked("symbol"),
-        side=look.asked("side"),
-        reason=look.asked("reason"),
-        result=look.asked("result"),
+        strategy=look.parameter("strategy"),
+        symbol=look.parameter("symbol"),
+        side=look.parameter("side"),
+        reason=look.parameter("reason"),
+        result=look.parameter("result"),
     )
-    order = look.asked("sort") or "newest"
+    order = look.parameter("sort") or "newest"
     return TradesView(
         positions=views.portfolio.positions(),
         orders=views.portfolio.orders(),

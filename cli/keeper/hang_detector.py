@@ -42,7 +42,7 @@ class HangDetector:
         """Begin to watch a new process, which has not answered yet."""
         self._unanswered = None
 
-    def is_gone(self) -> bool:
+    def is_hung(self) -> bool:
         """Whether who answered once has been silent for too long; asks where it is time to."""
         if self._clock_s() - self._asked_s >= self.look_s:
             self._asked_s = self._clock_s()

@@ -140,7 +140,7 @@ class ProcessSupervisor:
         for kept in (self._engine, self._web):
             if kept.pid is None:
                 continue
-            if kept.pulse.is_gone():
+            if kept.pulse.is_hung():
                 self._tell(f"the {kept.program.name} lives but has not answered for long; it is killed")
                 _signal_group(kept.pid, signal.SIGKILL)
                 kept.pulse.begin()
@@ -181,10 +181,10 @@ class ProcessSupervisor:
     def _decide(self, kept: SupervisedProcess, code: int) -> None:
         """Decide whether to restart a process that ended, and report it."""
         now_s, kept.code = time.monotonic(), code
-        verdict = kept.restarts.after(ProcessRun(code, kept.started_s, now_s, kept.pulse.was_heard))
+        verdict = kept.restarts.next_step(ProcessRun(code, kept.started_s, now_s, kept.pulse.was_heard))
         if isinstance(verdict, RestartAfter):
             kept.due_s = now_s + verdict.after_s
-            ended, pause = f"the {kept.program.name} {self._how(kept)}", _pause(verdict)
+            ended, pause = f"the {kept.program.name} {self._describe_end(kept)}", _pause(verdict)
             text = f"{ended}; it is started again until it stays up"  # It stays the same after each try.
             if not verdict.quiet:
                 self._tell(f"{ended}; it is started again {pause}")
@@ -194,7 +194,7 @@ class ProcessSupervisor:
         if kept is self._engine and kept.due_s != now_s:
             self._board.write("outage", text)
 
-    def _how(self, kept: SupervisedProcess) -> str:
+    def _describe_end(self, kept: SupervisedProcess) -> str:
         """Describe how a process ended, with its last words."""
         words = redact(" ".join(self._board.read(kept.program.slot).split()))[:WORDS_CHARS_MAX]
         return describe_exit(kept.code) + (f": {words}" if words else "")
@@ -205,7 +205,7 @@ class ProcessSupervisor:
             return ""
         name, other = kept.program.name, self._web if kept is self._engine else self._engine
         rest = f"; the {other.program.name} stays up, Ctrl-C ends it" if other.ended is None else ""
-        text = f"the {name} {self._how(kept)}, and is not started again: {verdict.why}{rest}"
+        text = f"the {name} {self._describe_end(kept)}, and is not started again: {verdict.why}{rest}"
         self._tell(text)
         return text
 

@@ -83,7 +83,7 @@ class RestartPolicy:
         self._faults = self._waits = 0
         return was_told
 
-    def after(self, life: ProcessRun) -> RestartAfter | PermanentStop:
+    def next_step(self, life: ProcessRun) -> RestartAfter | PermanentStop:
         """Return what to do after a run of the process has ended."""
         if life.code == ENDED_WELL and self._may_end:
             return PermanentStop(life.code)

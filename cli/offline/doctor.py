@@ -291,7 +291,7 @@ def _refused(reader: SqliteLogReader, head_seq: int) -> Finding:
         fold([feeding], commit.recorded())
         if commit.last_seq >= head_seq:
             break
-    refused = sorted(feeding.refused(), key=lambda one: -one.count)[:REFUSED_SHOWN_MAX]
+    refused = sorted(feeding.refusals(), key=lambda one: -one.count)[:REFUSED_SHOWN_MAX]
     named = ", ".join(f"{one.count:,} times {reason_words(one.reason)}" for one in refused)
     many = [one for one in refused if one.newest_count > REFUSED_AN_HOUR_MAX]
     if not many:

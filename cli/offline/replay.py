@@ -98,7 +98,7 @@ def _seq_at(reader: SqliteLogReader, at_ms: int, head: int) -> int:
     moment = MarketTimeCutoff(at_ms)
     for commit in reader.commits():
         for recorded in commit.recorded():
-            if not moment.takes(recorded):
+            if not moment.includes(recorded):
                 moment.check_begun()
                 return recorded.seq - 1
     moment.check_begun()

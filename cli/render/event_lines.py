@@ -42,7 +42,7 @@ class EventLineFold:
             line = event_line(recorded, self.contracts)
             self._lines.append(replace_unsafe(f"{recorded.seq:>9}  {utc(event.at_ms)}  {line.icon} {line.text}\n"))
 
-    def taken(self) -> str:
+    def drain(self) -> str:
         """The lines since this was asked last."""
         lines, self._lines = self._lines, []
         return "".join(lines)
@@ -104,7 +104,7 @@ async def print_events(running: Engine, as_json: bool) -> None:
             events = reader.read(cursor.seq, FOLLOW_EVENTS_MAX)
             cursor.advance(events)
             fold([lines], events)
-            await out.write(lines.taken())
+            await out.write(lines.drain())
     except OSError as error:
         warn(f"stdout takes no more lines, the engine goes on without: {error.strerror}")
     finally:

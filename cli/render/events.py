@@ -51,8 +51,8 @@ def _read_matching(
 ) -> list[Recorded]:
     """What there is already, oldest first: the newest, or those from a seq on."""
     if from_seq is None:
-        return list(islice(filter(wanted.takes, read_backwards(reader, head.seq)), limit))[::-1]
-    return list(islice(filter(wanted.takes, read_forwards(reader, from_seq - 1, head)), limit))
+        return list(islice(filter(wanted.matches, read_backwards(reader, head.seq)), limit))[::-1]
+    return list(islice(filter(wanted.matches, read_forwards(reader, from_seq - 1, head)), limit))
 
 
 def _nothing(wanted: EventFilter, head_seq: int) -> str:
@@ -69,7 +69,7 @@ def _follow(reader: SqliteLogReader, wanted: EventFilter, writer: _Lines | _Json
             events = reader.read(seq)
             if events:
                 seq = events[-1].seq
-                writer.write([recorded for recorded in events if wanted.takes(recorded)], events)
+                writer.write([recorded for recorded in events if wanted.matches(recorded)], events)
             else:
                 time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:

@@ -44,7 +44,7 @@ class ChatConditions:
             names = [runner.strategy.name for runner in world.runners if runner.active[index]]
             return [(name, one) for name in names for one in entry_conditions(world, name, symbol)]
 
-        found = await self._past.look(seq, read_conditions)
+        found = await self._past.query(seq, read_conditions)
         return tuple(conditions_view(_untold(one), name, symbol, seq) for name, one in found)
 
     def close(self) -> None:

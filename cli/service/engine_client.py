@@ -34,7 +34,7 @@ class EngineClient:
         """See `projections.site.ports.EnginePort.status`."""
         async with self._asking:
             if self._clock_s() >= self._known_until_s:
-                self._known = await self._asked()
+                self._known = await self._request_status()
                 self._known_until_s = self._clock_s() + KEPT_S
             return self._known
 
@@ -49,7 +49,7 @@ class EngineClient:
         finally:
             self._known_until_s = -1.0
 
-    async def _asked(self) -> EngineStatus | None:
+    async def _request_status(self) -> EngineStatus | None:
         try:
             said = await request_status(self._db)
             return self._starting() if said is None else msgspec.convert(said, EngineStatus)

@@ -159,7 +159,7 @@ class EngineServices:
             made["journal"] = lambda: journal(self._running)
         if self._backing is not None:
             made["backup"] = self._backing.run
-        return {name: partial(self.companions.keep, name, run) for name, run in made.items()}
+        return {name: partial(self.companions.run_with_restarts, name, run) for name, run in made.items()}
 
     def _timeframes_ms(self) -> dict[str, int]:
         runners = self._running.loop.world.runners

@@ -55,7 +55,7 @@ class TelegramChannel:
         last_id = self._cursors.position(f"{HEARTBEAT_CURSOR}{chat_id}")
         if last_id:
             with suppress(RequestRefused, ChatMigrated):  # The owner may have deleted it, or the chat has moved.
-                self._pace.took()
+                self._pace.record_sent()
                 await self._client.edit_message_text(chat_id, last_id, html)
                 return
         sent = await self._send(html, silent=True)
@@ -67,12 +67,12 @@ class TelegramChannel:
         await self._send(html, silent=silent)
 
     async def _send(self, html: str, *, silent: bool) -> int:
-        self._pace.took()
+        self._pace.record_sent()
         try:
             send = partial(self._client.send_message, text=html, silent=silent)
-            return (await self._address.sent(send)).message_id
+            return (await self._address.send_to_chat(send)).message_id
         except TelegramBusy as busy:
-            self._pace.busy(busy.retry_after_s)
+            self._pace.back_off(busy.retry_after_s)
             raise
 
 

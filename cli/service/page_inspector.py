@@ -72,7 +72,7 @@ class LogInspector:
 
     def progress(self, seq: int) -> Progress:
         """See `projections.site.ports.Inspector.progress`."""
-        return Progress(self._log.past.near(seq), seq)
+        return Progress(self._log.past.known_until(seq), seq)
 
     async def run(self) -> None:
         """Read the log beside everything else, as it grows, so that no look has far to go; until it is closed.
@@ -84,7 +84,7 @@ class LogInspector:
             try:
                 # The head comes first: until it is there nobody looks back.
                 await self._timeline.wait_beyond(self._timeline.head_seq - 1)
-                laid_seq = await past.lay(self._timeline.head_seq)
+                laid_seq = await past.prefold(self._timeline.head_seq)
                 await self._timeline.wait_beyond(laid_seq + past.places.distance_events)
             except (LogBusy, LogReplaced):
                 await asyncio.sleep(AGAIN_S)
@@ -133,9 +133,9 @@ class LogInspector:
         past = self._now().past
         try:
             async with asyncio.timeout(self._look_s_max):
-                return await past.look(seq, ask)
+                return await past.query(seq, ask)
         except TimeoutError:
-            so_far = f"event {past.near(seq):,} of {seq:,}"
+            so_far = f"event {past.known_until(seq):,} of {seq:,}"
             raise LogBusy(f"the log is being read up to there for the first time: {so_far}; ask again") from None
 
     def _contracts(self) -> Contracts:

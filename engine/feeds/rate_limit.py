@@ -47,7 +47,7 @@ class RateLimiter:
         self._paused_at_ms = 0
         self._pause_ms = 0.0
 
-    async def turn(self) -> int:
+    async def acquire(self) -> int:
         """Wait until the next request may go; its ticket, to be shown to `busy` or `served`.
 
         Raises ExchangeBusy when one pause follows on the other without end.
@@ -61,7 +61,7 @@ class RateLimiter:
                 await self._clock.sleep(min(SLEEP_S_MAX, early_ms / 1_000.0))
         raise ExchangeBusy(f"still asked to wait after {LOOKS_MAX} looks at the clock")
 
-    def busy(self, ticket: int, retry_after_s: float) -> float:
+    def back_off(self, ticket: int, retry_after_s: float) -> float:
         """Begin a pause because the request of this ticket was refused as one too many; its length in seconds.
 
         Requests that were under way together begin one pause together. Without `retry_after_s` pauses in a row
@@ -75,7 +75,7 @@ class RateLimiter:
             self._pause(0.0, retry_after_s)
         return self._pause_left_ms() / 1_000.0
 
-    def served(self, ticket: int) -> None:
+    def record_success(self, ticket: int) -> None:
         """A request was answered: pauses begin at 1 s again, unless it had gone before the newest one."""
         if ticket == self._pauses:
             self._pauses_in_a_row = 0

@@ -39,7 +39,7 @@ class _Window(Struct):
     begun_seq: int
     seq: int
 
-    def reaches(self, seq: int, candles: int) -> bool:
+    def is_shorter_way(self, seq: int, candles: int) -> bool:
         """Whether going on from here is shorter than beginning anew."""
         return self.kept >= candles and 0 <= seq - self.seq <= max(STEP_EVENTS_MAX, self.seq - self.begun_seq)
 
@@ -52,9 +52,9 @@ class _ChartWindows:
         self.front: _Window | None = None
         self.back: _Window | None = None
 
-    def reaching(self, seq: int, candles: int) -> _Window | None:
+    def nearest(self, seq: int, candles: int) -> _Window | None:
         """The one that is nearest before an event."""
-        found = [one for one in (self.front, self.back) if one is not None and one.reaches(seq, candles)]
+        found = [one for one in (self.front, self.back) if one is not None and one.is_shorter_way(seq, candles)]
         return max(found, key=lambda one: one.seq, default=None)
 
     def put(self, window: _Window) -> None:
@@ -96,7 +96,7 @@ class ChartReader:
     async def _read(self, seq: int, symbol: str, base_ms: int, timeframe_ms: int, candles: int) -> Chart:
         kept = self._of(symbol, timeframe_ms)
         async with kept.turn:
-            window = kept.reaching(seq, candles)
+            window = kept.nearest(seq, candles)
             if window is None:
                 made = partial(_begun, symbol, base_ms, timeframe_ms, min(CANDLES_MAX, _rounded_up(candles)), seq)
                 window = await self._thread.run(made)

@@ -63,14 +63,14 @@ class StateCheckpoints:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def before(self, seq: int) -> int:
+    def last_before(self, seq: int) -> int:
         """Where the last one at or before an event stands, 0 where there is none."""
         at = bisect_right(self._kept, seq, key=lambda one: one.seq)
         return self._kept[at - 1].seq if at else 0
 
-    def reach(self, seq: int) -> int:
+    def contiguous_until(self, seq: int) -> int:
         """The last place that is come to from an event without a gap between two of them."""
-        while (next_seq := self.before(seq + 2 * self.distance_events)) > seq:
+        while (next_seq := self.last_before(seq + 2 * self.distance_events)) > seq:
             seq = next_seq
         return seq
 
@@ -79,9 +79,9 @@ class StateCheckpoints:
         at = bisect_right(self._kept, seq, key=lambda one: one.seq)
         return join_state([partial(zlib.decompress, part.packed) for part in self._kept[at - 1].parts], strategies)
 
-    def pass_by(self, seq: int, world: EngineState) -> None:
+    def offer(self, seq: int, world: EngineState) -> None:
         """Keep the world where no place is near before it."""
-        if seq - self.before(seq) < self.distance_events:
+        if seq - self.last_before(seq) < self.distance_events:
             return
         at = bisect_right(self._kept, seq, key=lambda one: one.seq)
         self._kept.insert(at, _StateCheckpoint(seq, tuple(map(self._part, split_state(world)))))

@@ -43,7 +43,7 @@ class _LazyChunk(Generic[Row]):
         self._unpack = unpack
         self._rows: list[list[Row]] | None = None
 
-    def of(self, symbol: int) -> list[Row]:
+    def rows_of_symbol(self, symbol: int) -> list[Row]:
         """The rows of a symbol."""
         if self._rows is None:
             self._rows = self._unpack()
@@ -62,11 +62,11 @@ class LazyRing(Sequence[Row], Generic[Row]):
         return len(self._parts) * PART_ROWS
 
     def __getitem__(self, at: int) -> Row:  # type: ignore[override]
-        return self._parts[at // PART_ROWS].of(self._symbol)[at % PART_ROWS]
+        return self._parts[at // PART_ROWS].rows_of_symbol(self._symbol)[at % PART_ROWS]
 
     def __iter__(self) -> Iterator[Row]:
         for part in self._parts:
-            yield from part.of(self._symbol)
+            yield from part.rows_of_symbol(self._symbol)
 
 
 def split_state(world: EngineState) -> Iterator[bytes]:

@@ -43,13 +43,13 @@ class _Walker:
         self.turn = asyncio.Lock()
         self.world, self.seq = new_state(strategies), 0
 
-    def stand(self, world: EngineState, seq: int) -> None:
+    def move_to(self, world: EngineState, seq: int) -> None:
         """Go on from another place."""
         self.world, self.seq = world, seq
 
-    def begin(self) -> None:
+    def rewind(self) -> None:
         """Go back to the beginning."""
-        self.stand(new_state(self._strategies), 0)
+        self.move_to(new_state(self._strategies), 0)
 
 
 class StateHistory:
@@ -70,12 +70,12 @@ class StateHistory:
         self._looking = 0
         self._laid_seq = 0
 
-    def near(self, seq: int) -> int:
+    def known_until(self, seq: int) -> int:
         """Up to where the way to an event is known: what lies between has to be folded by a look."""
         walked = (walker.seq for walker in (self._front, self._back) if walker.seq <= seq)
-        return max(self.places.before(seq), *walked, 0)
+        return max(self.places.last_before(seq), *walked, 0)
 
-    async def look(self, seq: int, ask: Callable[[EngineState], T]) -> T:
+    async def query(self, seq: int, ask: Callable[[EngineState], T]) -> T:
         """What `ask` says of the world after an event; it runs in the thread, and must change nothing.
 
         Raises UsageError for a seq that the log does not hold, LogBusy when more than LOOKS_WAITING_MAX ask at once,
@@ -86,11 +86,11 @@ class StateHistory:
         self._looking += 1
         try:
             await self._thread.run(partial(self._begin, seq))
-            return await self._look(seq, ask)
+            return await self._query(seq, ask)
         finally:
             self._looking -= 1
 
-    async def _look(self, seq: int, ask: Callable[[EngineState], T]) -> T:
+    async def _query(self, seq: int, ask: Callable[[EngineState], T]) -> T:
         while True:
             walker = self._front if seq >= self._front.seq else self._back
             async with walker.turn:
@@ -101,7 +101,7 @@ class StateHistory:
                     pass
                 return await self._thread.run(partial(self._answer, walker, seq, ask))
 
-    async def lay(self, seq: int) -> int:
+    async def prefold(self, seq: int) -> int:
         """Fold the log up to an event, resting between the steps, for the places; where the next ones go on from.
 
         A look that comes meanwhile waits for one step. Raises LogBusy when the log was let go of, LogDamaged and
@@ -111,15 +111,15 @@ class StateHistory:
         while not there:
             begun_s = time.monotonic()
             async with self._back.turn:
-                there = await self._thread.run(partial(self._lay, seq))
+                there = await self._thread.run(partial(self._prefold_step, seq))
             await asyncio.sleep(LAYING_RESTS * (time.monotonic() - begun_s))
         return self._laid_seq
 
     # ------------------------------------------------------------ in the thread
 
-    def _lay(self, seq: int, reader: LogReader) -> bool:
+    def _prefold_step(self, seq: int, reader: LogReader) -> bool:
         """Fold one step beyond what is laid; whether that is all there is."""
-        self._laid_seq = self.places.reach(self._laid_seq)  # Who looked was here before.
+        self._laid_seq = self.places.contiguous_until(self._laid_seq)  # Who looked was here before.
         self._approach(self._back, self._laid_seq, reader)
         there = self._step(self._back, seq, reader)
         self._laid_seq = max(self._laid_seq, self._back.seq)
@@ -133,19 +133,19 @@ class StateHistory:
             raise UsageError(f"there is no event {seq:,}: the log holds {held}")
         if not self._begun:
             self._begun = True
-            self._front.stand(*from_snapshot(reader, self._snapshots, self._strategies, head_seq))
+            self._front.move_to(*from_snapshot(reader, self._snapshots, self._strategies, head_seq))
 
     def _approach(self, walker: _Walker, seq: int, reader: LogReader) -> None:
         """Let a walker stand at the nearest known place at or before an event."""
         if walker.seq > seq:
-            walker.begin()
-        place_seq = self.places.before(seq)
+            walker.rewind()
+        place_seq = self.places.last_before(seq)
         if place_seq > walker.seq:
-            walker.stand(self.places.world(place_seq, self._strategies), place_seq)
+            walker.move_to(self.places.world(place_seq, self._strategies), place_seq)
         if self._snapshots is not None and seq - walker.seq > 2 * self.places.distance_events:
             world, snapshot_seq = from_snapshot(reader, self._snapshots, self._strategies, seq)
             if snapshot_seq > walker.seq:
-                walker.stand(world, snapshot_seq)
+                walker.move_to(world, snapshot_seq)
 
     def _step(self, walker: _Walker, seq: int, reader: LogReader) -> bool:
         """Fold whole commits for a turn; whether the last one before the event is reached."""
@@ -156,14 +156,14 @@ class StateHistory:
                     break
                 fold(walker.world, commit.recorded())
                 walker.seq = commit.last_seq
-                self.places.pass_by(walker.seq, walker.world)
+                self.places.offer(walker.seq, walker.world)
                 if walker.seq - begun_seq >= STEP_EVENTS_MAX:
                     whole = True
                     return walker.seq == seq
             whole = True
         finally:
             if not whole:
-                walker.begin()  # What was folded in part is no state that ever was.
+                walker.rewind()  # What was folded in part is no state that ever was.
         return True
 
     def _answer(self, walker: _Walker, seq: int, ask: Callable[[EngineState], T], reader: LogReader) -> T:
@@ -174,4 +174,4 @@ class StateHistory:
             fold(walker.world, reader.read(walker.seq, seq - walker.seq))
             return ask(walker.world)
         finally:
-            walker.begin()
+            walker.rewind()

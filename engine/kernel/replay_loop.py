@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def make_replay(look: Callable[..., None], digest: str) -> Callable[..., Any]:
+def make_replay(update_strategy: Callable[..., None], digest: str) -> Callable[..., Any]:
     """The loop over a stretch of facts for one runner; `recorded` decisions name the fact they answer."""
 
     def replay_facts(
@@ -48,7 +48,7 @@ def make_replay(look: Callable[..., None], digest: str) -> Callable[..., Any]:
             if trading:
                 roll_day(account, fact.open_time_ms)
             if fact.kind != CANDLE or main.completed == 1 or market.reset == 1:
-                look(fact, market, main, bars[s], readings[s], states[s], params[s])
+                update_strategy(fact, market, main, bars[s], readings[s], states[s], params[s])
             while n < len(recorded) and recorded[n].fact == f:
                 evolve(desks[recorded[n].symbol], account, recorded[n])
                 n += 1

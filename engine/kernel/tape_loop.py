@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: str) -> Callable[..., Any]:
+def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int], digest: str) -> Callable[..., Any]:
     """The loop over a stretch of tape for one runner; it stops early when `out` may run full."""
 
     def advance(
@@ -63,10 +63,10 @@ def make_advance(look: Callable[..., None], trade: Callable[..., int], digest: s
                 if not taken:
                     observe(fact, market, main, ring, filtered, filter_ring, paired, settlements[s], readings[s])
                 if main.completed == 1 or market.reset == 1 or fact.kind != CANDLE:
-                    look(fact, market, main, ring, readings[s], state, param)
+                    update_strategy(fact, market, main, ring, readings[s], state, param)
                 if trading:
                     before = n
-                    n = trade(
+                    n = decide(
                         fact,
                         market,
                         main,

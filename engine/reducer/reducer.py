@@ -152,7 +152,7 @@ def _decide_on_fact(world: EngineState, event: MarketFact, seq: int) -> list[Ent
         main = runner.main.series[symbol]
         if main.completed == 1 or market.reset == 1 or not is_candle:
             bars, state, params = runner.main.bars[symbol], runner.states[symbol], runner.params[symbol]
-            runner.look(fact, market, main, bars, readings, state, params)
+            runner.update_strategy(fact, market, main, bars, readings, state, params)
         if decides and runner.active[symbol]:
             count = _decide_for_runner(world, runner, fact, market, main)
             if count > 0:
@@ -165,7 +165,7 @@ def _decide_on_fact(world: EngineState, event: MarketFact, seq: int) -> list[Ent
 def _decide_for_runner(world: EngineState, runner: Runner, fact: Fact, market: Market, main: Series) -> int:
     """Let one runner take a candle; how many decisions stand in its `out`."""
     symbol = fact.symbol
-    return runner.trade(
+    return runner.decide(
         fact,
         market,
         main,
@@ -335,7 +335,7 @@ def _apply_fact(world: EngineState, runner: Runner, fact: Fact) -> None:
     market, main = world.markets[symbol], runner.main.series[symbol]
     if main.completed == 1 or market.reset == 1 or fact.kind != CANDLE:
         state, params = runner.states[symbol], runner.params[symbol]
-        runner.look(fact, market, main, runner.main.bars[symbol], world.readings[symbol], state, params)
+        runner.update_strategy(fact, market, main, runner.main.bars[symbol], world.readings[symbol], state, params)
     if fact.kind == CANDLE and fact.timing != WARM_UP and runner.active[symbol]:
         roll_day(runner.account, fact.open_time_ms)
 

@@ -57,8 +57,8 @@ class Runner(Struct):
 
     strategy: Strategy
     configured: RunnerConfigured
-    look: Callable[..., None]
-    trade: Callable[..., int]
+    update_strategy: Callable[..., None]
+    decide: Callable[..., int]
     main: SeriesSet
     filtered: SeriesSet
     rules: AccountRules
@@ -216,8 +216,8 @@ def _new_runner(world: EngineState, strategy: Strategy, event: RunnerConfigured,
     return Runner(
         strategy=strategy,
         configured=event,
-        look=make_strategy_update(strategy.hooks),
-        trade=make_decide(strategy.hooks, len(strategy.exit_reasons)),
+        update_strategy=make_strategy_update(strategy.hooks),
+        decide=make_decide(strategy.hooks, len(strategy.exit_reasons)),
         main=series_set(world, strategy.timeframe_ms),
         filtered=series_set(world, strategy.filter_timeframe_ms),
         rules=rules_of(risk),

@@ -47,7 +47,7 @@ def _indices(run: Backtest) -> set[int]:
 def _rows(tape: Tape, world: EngineState, symbol: int) -> set[int]:
     """Return the rows of a symbol's first, first traded and last candle, and of its open positions' extremes."""
     table = tape.candles[symbol]
-    count, warm_up = tape.counted(table.open_time_ms)
+    count, warm_up = tape.count_rows(table.open_time_ms)
     if count == 0:
         return set()
     rows = {0, min(warm_up, count - 1), count - 1}

@@ -55,10 +55,10 @@ class TapeRunner(Protocol):
     def advance(self, facts: Any, first: int, end: int, equities: Any) -> list[tuple[int, Event]]:
         """Run a stretch; the events decided, each with the index of its fact, and the equities in `equities`."""
 
-    def keep(self) -> Any:
+    def checkpoint(self) -> Any:
         """A copy of all state that moves."""
 
-    def come_back(self, kept: Any) -> None:
+    def roll_back(self, kept: Any) -> None:
         """Take up a kept state again."""
 
     def tripped(self) -> bool:
@@ -147,7 +147,7 @@ class _GuardedRun:
     def stretch(self, first: int, end: int) -> int:
         """Run facts `first .. end - 1`, or up to the one on which the global switch trips; returns the next fact."""
         engine = self.engine
-        kept = [runner.keep() for runner in engine.runners]
+        kept = [runner.checkpoint() for runner in engine.runners]
         decided = self._advance(first, end)
         totals = engine.totals(self.equities, first, end)
         tripped, _ = engine.watch(engine.facts, first, end, totals, engine.guards, engine.maxima)
@@ -155,7 +155,7 @@ class _GuardedRun:
             self.decided += decided
             return end
         for runner, state in zip(engine.runners, kept, strict=True):
-            runner.come_back(state)
+            runner.roll_back(state)
         self.decided += self._advance(first, tripped + 1)
         self._trip(int(tripped))
         return int(tripped) + 1

@@ -30,7 +30,7 @@ class PlainRunner:
 
     def __init__(self, world: EngineState, runner: Runner) -> None:
         self.runner = runner
-        self.loop = make_advance(make_strategy_update(runner.strategy.hooks), runner.trade, "")
+        self.loop = make_advance(make_strategy_update(runner.strategy.hooks), runner.decide, "")
         self.two_series = runner.main is not runner.filtered
         self.room = len(world.symbols) + DECISIONS_A_FACT_MAX
         self.out = [Decision(reading=runner.strategy.reading()) for _ in range(self.room + OUT_ROWS)]
@@ -88,11 +88,11 @@ class PlainRunner:
         strategy = self.runner.strategy
         return event_of(decision, strategy.name, self.symbols[decision.symbol], strategy.exit_reasons)
 
-    def keep(self) -> tuple[Any, ...]:
+    def checkpoint(self) -> tuple[Any, ...]:
         """A copy of all state that moves."""
         return deep_copy(self.moving)
 
-    def come_back(self, kept: tuple[Any, ...]) -> None:
+    def roll_back(self, kept: tuple[Any, ...]) -> None:
         """Take up a kept state again."""
         self.moving = kept
 

@@ -47,7 +47,7 @@ def columns_of(tape: Tape) -> FactColumns:
 
 def _candles(symbol: int, table: CandleColumns, tape: Tape) -> FactColumns:
     """One symbol's candles."""
-    count, warm_up = tape.counted(table.open_time_ms)
+    count, warm_up = tape.count_rows(table.open_time_ms)
     opens_ms = np.frombuffer(table.open_time_ms, dtype=np.int64)[:count]
     times_ms, ends, symbols, kinds, timings = _columns(count, np.int64, np.int32, np.uint16, np.int8, np.int8)
     np.add(opens_ms, table.timeframe_ms, out=times_ms)
@@ -70,7 +70,7 @@ def _columns(count: int, *kinds: type[np.number[Any]]) -> list[Array]:
 
 def _series(kind: int, symbol: int, series: SeriesColumns, tape: Tape) -> FactColumns:
     """One symbol's settlements or readings."""
-    count, _ = tape.counted(series.time_ms)
+    count, _ = tape.count_rows(series.time_ms)
     times_ms, empty = np.frombuffer(series.time_ms, dtype=np.int64)[:count], np.zeros(count)
     values = np.frombuffer(series.value)[:count]
     prices = (empty, empty, empty, values, empty)

@@ -108,11 +108,11 @@ class CompiledRunner:
         market = (s["markets"], s["mains"], s["bars"], *filters, self.two_series, self.settlements, s["readings"])
         return (*market, self.active, s["desks"], s["states"], self.params, s["accounts"])
 
-    def keep(self) -> dict[str, Array]:
+    def checkpoint(self) -> dict[str, Array]:
         """A copy of all state that moves, to come back to."""
         return {name: _bytes(rows).copy() for name, rows in self._moving().items()}
 
-    def come_back(self, kept: dict[str, Array]) -> None:
+    def roll_back(self, kept: dict[str, Array]) -> None:
         """Take up a kept state again."""
         for name, rows in self._moving().items():
             _bytes(rows)[:] = kept[name]

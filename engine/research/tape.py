@@ -72,7 +72,7 @@ class Tape(Struct):
 
     def _candles(self, symbol: int, table: CandleColumns) -> FactColumns:
         """One symbol's candles."""
-        count, warm_up = self.counted(table.open_time_ms)
+        count, warm_up = self.count_rows(table.open_time_ms)
         opens_ms = table.open_time_ms[:count]
         made: list[Any] = [array("b", [CANDLE]) * count, array("H", [symbol]) * count]
         made.append(array("b", [WARM_UP]) * warm_up + array("b", [ON_TIME]) * (count - warm_up))
@@ -83,14 +83,14 @@ class Tape(Struct):
 
     def _series(self, kind: int, symbol: int, series: SeriesColumns) -> FactColumns:
         """One symbol's settlements or readings."""
-        count, _ = self.counted(series.time_ms)
+        count, _ = self.count_rows(series.time_ms)
         times_ms, empty = series.time_ms[:count], array("d", bytes(8 * count))
         heads = array("b", [kind]) * count, array("H", [symbol]) * count, array("b", [ON_TIME]) * count
         return FactColumns(
             *heads, times_ms, times_ms, empty, empty, empty, series.value[:count], empty, array("i", bytes(4 * count))
         )
 
-    def counted(self, times_ms: Sequence[int]) -> tuple[int, int]:
+    def count_rows(self, times_ms: Sequence[int]) -> tuple[int, int]:
         """How many of a table's rows count, and how many of those are warm-up."""
         count = len(times_ms) if self.end_ms is None else bisect_left(times_ms, self.end_ms)
         return count, 0 if self.start_ms is None else min(count, bisect_left(times_ms, self.start_ms))

@@ -113,7 +113,7 @@ class Days:
         """The day that goes on; None before the first candle."""
         return self._today
 
-    def finished(self) -> tuple[DayFigures, ...]:
+    def finished_days(self) -> tuple[DayFigures, ...]:
         """The days that are over, oldest first."""
         return tuple(self._finished)
 
@@ -146,7 +146,7 @@ class Days:
             case Closing():
                 self._today = today.with_close(self._trades.latest(1)[0], event.fee_usdt)
             case KillSwitchTripped() if len(today.trips) < TRIPS_KEPT_MAX:
-                tripped = [trip for trip in self._portfolio.switches.active() if trip.trip_seq == recorded.seq]
+                tripped = [trip for trip in self._portfolio.switches.active_trips() if trip.trip_seq == recorded.seq]
                 self._today = structs.replace(today, trips=(*today.trips, *tripped))
             case _:
                 pass

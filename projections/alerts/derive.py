@@ -118,7 +118,7 @@ class Alerts:
     def apply(self, recorded: Recorded) -> None:
         """Take one event."""
         derivation = self._derivation
-        derivation.before(recorded.event)
+        derivation.capture_before(recorded.event)
         if type(recorded.event) is not CandleClosed:
             self._contracts.apply(recorded)
             self.trades.apply(recorded)
@@ -150,7 +150,7 @@ class Derivation:
         self._filled: dict[str, int] = {}
         self._before = PriorState()
 
-    def before(self, event: Event) -> None:
+    def capture_before(self, event: Event) -> None:
         """Remember what an event is about to change. For a candle `feed.take_candle` does all of it."""
         kind = type(event)
         if kind is OpenInterestObserved or kind is FundingRateSettled:
@@ -171,7 +171,7 @@ class Derivation:
         `note` is a line for a start that the log cannot know, as how many events were replayed in what time.
         """
         assert recorded.seq == self._portfolio.seq, "an alert belongs to the event that was applied last"
-        told = self._told(recorded, note)
+        told = self._alert_text(recorded, note)
         if told is None:
             return None
         kind, html = told
@@ -191,15 +191,15 @@ class Derivation:
             case KillSwitchTripped() | RunnerPaused():
                 return PriorState(active=self._active())
             case KillSwitchReset():
-                trips = self._portfolio.switches.active()
+                trips = self._portfolio.switches.active_trips()
                 return PriorState(trip=next((trip for trip in trips if trip.trip_seq == event.trip_seq), None))
             case AnomalyRaised() | AnomalyPersists() | AnomalyCleared():
                 return PriorState(anomaly=self._anomaly(event.kind, event.subject))
             case SymbolResumed():
-                suspended = {one.symbol: one.since_ms for one in self._portfolio.feeding.suspended()}
+                suspended = {one.symbol: one.since_ms for one in self._portfolio.feeding.suspended_symbols()}
                 return PriorState(suspended_ms=suspended.get(event.symbol), filled=self._filled.get(event.symbol, 0))
             case ContractDelisted():
-                texts_of = {one.symbol: one.why for one in self._portfolio.feeding.suspended()}
+                texts_of = {one.symbol: one.why for one in self._portfolio.feeding.suspended_symbols()}
                 return PriorState(delisted=texts_of.get(event.symbol, "").startswith(DELISTED))
             case EngineStarted():
                 return PriorState(crashed=self._running)
@@ -239,7 +239,7 @@ class Derivation:
 
     # ------------------------------------------------------------ deciding
 
-    def _told(self, recorded: Recorded, note: str) -> Told | None:
+    def _alert_text(self, recorded: Recorded, note: str) -> Told | None:
         """Kind and text of what the event is worth."""
         event = recorded.event
         stamp = texts.Stamp(recorded.seq, event.at_ms)

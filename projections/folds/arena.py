@@ -83,7 +83,7 @@ class Arena:
             closed=self._closed(strategy),
         )
 
-    def parts(self, strategy: str) -> BreakdownView:
+    def breakdown(self, strategy: str) -> BreakdownView:
         """The closed trades of one strategy taken apart; computed again only after a close."""
         known = self._parts.get(strategy)
         if known is None or known.trades != self._trades.count(strategy):

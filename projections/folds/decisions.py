@@ -75,7 +75,7 @@ class Decisions:
         """All of them."""
         return sum(len(found) for found in self.by_scope.values())
 
-    def in_force(self, strategy: str, decision: Recorded | None) -> RunnerConfigured | None:
+    def configuration_at(self, strategy: str, decision: Recorded | None) -> RunnerConfigured | None:
         """What a strategy ran under when it decided; without a decision what it ran under last."""
         every = self.configured.get(strategy, [])
         found = [one for one in every if decision is None or one.seq < decision.seq]

@@ -23,7 +23,7 @@ class Excursion(Struct, frozen=True):
     best_usdt: float = 0.0
     worst_usdt: float = 0.0
 
-    def reached(self, result_usdt: float) -> Excursion:
+    def with_result(self, result_usdt: float) -> Excursion:
         """With one more result that was reached."""
         return Excursion(max(self.best_usdt, result_usdt), min(self.worst_usdt, result_usdt))
 
@@ -38,10 +38,10 @@ class _OpenPosition(Struct):
     entry_price_usdt: float
     so_far: Excursion = NOWHERE
 
-    def through(self, low: float, high: float) -> Excursion:
+    def with_range(self, low: float, high: float) -> Excursion:
         """With a range of prices that was passed."""
         low_usdt = self.signed_base * (low - self.entry_price_usdt)
-        return self.so_far.reached(low_usdt).reached(self.signed_base * (high - self.entry_price_usdt))
+        return self.so_far.with_result(low_usdt).with_result(self.signed_base * (high - self.entry_price_usdt))
 
 
 class Excursions:
@@ -66,7 +66,7 @@ class Excursions:
                 self._open.setdefault(event.symbol, {})[event.strategy] = held
             case Closing():
                 ended = self._open.get(event.symbol, {}).pop(event.strategy, None)
-                self.ended = NOWHERE if ended is None else ended.through(event.price_usdt, event.price_usdt)
+                self.ended = NOWHERE if ended is None else ended.with_range(event.price_usdt, event.price_usdt)
             case _:
                 pass
 
@@ -75,10 +75,10 @@ class Excursions:
         held, newest = self._open.get(symbol, {}).get(strategy), self._newest.get(symbol)
         if held is None or newest is None:
             return NOWHERE
-        return held.through(newest.low, newest.high)
+        return held.with_range(newest.low, newest.high)
 
     def _outlive(self, symbol: str) -> None:
         """The positions that are open have outlived the newest candle before this one."""
         newest = self._newest[symbol]
         for held in self._open[symbol].values():
-            held.so_far = held.through(newest.low, newest.high)
+            held.so_far = held.with_range(newest.low, newest.high)

@@ -84,18 +84,18 @@ class KillSwitches:
             return EntryPermission("paused", self._paused[strategy], None)
         return ACTIVE
 
-    def active(self) -> tuple[TripView, ...]:
+    def active_trips(self) -> tuple[TripView, ...]:
         """The trips that stand, the global one first, then in the order in which they tripped."""
         own = tuple(self._own.values())
         return (self.global_trip, *own) if self.global_trip is not None else own
 
-    def past(self) -> tuple[TripView, ...]:
+    def past_trips(self) -> tuple[TripView, ...]:
         """The last trips that were reset, oldest first."""
         return tuple(self._past)
 
     def trips_of(self, strategy: str) -> tuple[TripView, ...]:
         """Return the trips that stopped one strategy, the global ones included, oldest first."""
-        trips = (trip for trip in (*self._past, *self.active()) if trip.scope in (strategy, GLOBAL_SCOPE))
+        trips = (trip for trip in (*self._past, *self.active_trips()) if trip.scope in (strategy, GLOBAL_SCOPE))
         return tuple(sorted(trips, key=lambda trip: (trip.tripped_at_ms, trip.trip_seq)))
 
     def resets_of(self, strategy: str) -> int:

@@ -143,7 +143,7 @@ class ComparedLog:
         """Its arena by strategy."""
         return {row.strategy: row for row in self._arena.rows()}
 
-    def told(self, recorded: Recorded) -> DescribedEvent:
+    def describe_event(self, recorded: Recorded) -> DescribedEvent:
         """An event in words."""
         event = recorded.event
         text = event_line(recorded, self.contracts.by_symbol).text
@@ -214,8 +214,8 @@ def _pair(
 
 def _difference(parting: Divergence, a: ComparedLog, b: ComparedLog) -> DecisionDifference:
     kind = _kind(parting)
-    told_a = None if parting.a is None else a.told(parting.a)
-    told_b = None if parting.b is None else b.told(parting.b)
+    told_a = None if parting.a is None else a.describe_event(parting.a)
+    told_b = None if parting.b is None else b.describe_event(parting.b)
     both = parting.a is not None and parting.b is not None and kind == "other"
     return DecisionDifference(
         scope=parting.scope,
@@ -248,7 +248,7 @@ def _ended(parting: Divergence, a: Decisions, b: Decisions) -> Literal["", "a", 
 
 def _settings(parting: Divergence, a: Decisions, b: Decisions) -> tuple[FieldDifference, ...]:
     """What the strategy ran under, where it differs."""
-    of_a, of_b = a.in_force(parting.scope, parting.a), b.in_force(parting.scope, parting.b)
+    of_a, of_b = a.configuration_at(parting.scope, parting.a), b.configuration_at(parting.scope, parting.b)
     return _fields(of_a, of_b) if of_a is not None and of_b is not None else ()
 
 

@@ -119,7 +119,7 @@ class MarketStatus:
         if key in self._anomalies:
             self._anomalies[key] = replace(self._anomalies[key], detail=event.detail)
 
-    def suspended(self) -> tuple[SuspendedView, ...]:
+    def suspended_symbols(self) -> tuple[SuspendedView, ...]:
         """The symbols that are not tradable, in the order in which that was found."""
         return tuple(self._suspended.values())
 
@@ -127,6 +127,6 @@ class MarketStatus:
         """What is wrong and not over, oldest first."""
         return tuple(self._anomalies.values())
 
-    def refused(self) -> tuple[RefusedView, ...]:
+    def refusals(self) -> tuple[RefusedView, ...]:
         """What the feed did not take as facts since the engine started, by reason."""
         return tuple(self._refused[reason] for reason in sorted(self._refused))

@@ -187,11 +187,11 @@ class Portfolio:
             accounts=accounts,
             positions=self.positions(),
             orders=self.orders(),
-            trips=self.switches.active(),
+            trips=self.switches.active_trips(),
             feed=self.feeding.feed,
-            suspended=self.feeding.suspended(),
+            suspended=self.feeding.suspended_symbols(),
             anomalies=self.feeding.anomalies(),
-            refused=self.feeding.refused(),
+            refused=self.feeding.refusals(),
         )
 
     def accounts(self) -> tuple[AccountView, ...]:

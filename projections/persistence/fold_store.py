@@ -54,7 +54,7 @@ class RowHashReader(Protocol):
 class FoldPersistence(Protocol):
     """Where a follower's folds come from at its start, and go to now and then."""
 
-    def restored(self, fresh: F, until_seq: int = SEQ_MAX, /) -> tuple[F, int]:
+    def restore(self, fresh: F, until_seq: int = SEQ_MAX, /) -> tuple[F, int]:
         """Folds like `fresh` as of the newest kept event up to `until_seq`, and its seq; else `fresh` and 0.
 
         `fresh` is one fold or a tuple of them; folds that refer to each other belong into one tuple.
@@ -63,14 +63,14 @@ class FoldPersistence(Protocol):
     def is_due(self, seq: int, *, last: bool = False) -> bool:
         """Whether `keep` would save what stands at `seq`; `last` is the last chance before the end."""
 
-    async def keep(self, seq: int, folds: object, *, last: bool = False) -> None:
+    async def save(self, seq: int, folds: object, *, last: bool = False) -> None:
         """Save folds as of `seq` if that is due. They must stand still meanwhile."""
 
 
 class NullFoldStore:
     """For tests, and for logs that are folded once."""
 
-    def restored(self, fresh: F, until_seq: int = SEQ_MAX, /) -> tuple[F, int]:  # noqa: ARG002
+    def restore(self, fresh: F, until_seq: int = SEQ_MAX, /) -> tuple[F, int]:  # noqa: ARG002
         """See `FoldPersistence.restored`."""
         return fresh, 0
 
@@ -78,7 +78,7 @@ class NullFoldStore:
         """See `FoldPersistence.is_due`."""
         return False
 
-    async def keep(self, seq: int, folds: object, *, last: bool = False) -> None:
+    async def save(self, seq: int, folds: object, *, last: bool = False) -> None:
         """See `FoldPersistence.keep`."""
 
 
@@ -100,7 +100,7 @@ class FoldStore:
         self._kept_seq = 0
         self._kept_at_ms = -KEEP_MS_MIN
 
-    def restored(self, fresh: F, until_seq: int = SEQ_MAX, /) -> tuple[F, int]:
+    def restore(self, fresh: F, until_seq: int = SEQ_MAX, /) -> tuple[F, int]:
         """See `FoldPersistence.restored`. What does not hold is set aside with a warning."""
         for snapshot in self._store.newest(version_of(fresh, self._made_with)):
             if snapshot.seq > until_seq:
@@ -122,7 +122,7 @@ class FoldStore:
         soon = 0 <= self._now_ms() - self._kept_at_ms < KEEP_MS_MIN
         return seq - self._kept_seq >= self._events_min and not soon
 
-    async def keep(self, seq: int, folds: object, *, last: bool = False) -> None:
+    async def save(self, seq: int, folds: object, *, last: bool = False) -> None:
         """See `FoldPersistence.keep`. What cannot be written is a warning. The loop goes on meanwhile."""
         row_hash = self._reader.hash_at(seq) if self.is_due(seq, last=last) else None
         if row_hash is None:

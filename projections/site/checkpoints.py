@@ -42,11 +42,11 @@ class Checkpoints:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def due_in(self, seq: int) -> int:
+    def events_until_due(self, seq: int) -> int:
         """How many events there are from `seq` to the place of the next checkpoint."""
         return self.distance_events - seq % self.distance_events
 
-    def pass_by(self, views: Views) -> None:
+    def offer(self, views: Views) -> None:
         """Keep a fork of views that stand at the place of a checkpoint which there is not yet; pass by others."""
         seq = views.seq
         at = bisect_left(self._kept, seq, key=lambda one: one.seq)
@@ -58,12 +58,12 @@ class Checkpoints:
             self.distance_events *= 2
             self._kept = [one for one in self._kept if one.seq % self.distance_events == 0]
 
-    def before(self, seq: int) -> Checkpoint | None:
+    def last_before(self, seq: int) -> Checkpoint | None:
         """The last one at or before an event."""
         at = bisect_right(self._kept, seq, key=lambda one: one.seq)
         return self._kept[at - 1] if at else None
 
-    def before_moment(self, at_ms: int) -> Checkpoint | None:
+    def last_before_time(self, at_ms: int) -> Checkpoint | None:
         """The last one before which no candle closed after a moment."""
         at = bisect_right(self._kept, at_ms, key=lambda one: one.at_ms)
         return self._kept[at - 1] if at else None
@@ -91,7 +91,7 @@ class ViewCache:
             self._kept.move_to_end(seq)
         return found
 
-    def before(self, seq: int) -> Views | None:
+    def nearest_before(self, seq: int) -> Views | None:
         """The nearest ones before an event."""
         nearest = max((known for known in self._kept if known <= seq), default=None)
         return self._kept[nearest] if nearest is not None else None

@@ -85,7 +85,7 @@ def _point(point: EquityPoint, capital_usdt: float, share: float) -> EquityCurve
 
 def day_results(views: Sequence[EquityView], days: Days, limit: int) -> tuple[DayResult, ...]:
     """The last `limit` days, oldest first."""
-    told = (*days.finished(), *([days.today] if days.today is not None else []))
+    told = (*days.finished_days(), *([days.today] if days.today is not None else []))
     return tuple(_day(figures, views) for figures in told[-limit:])
 
 

@@ -32,7 +32,7 @@ class EventFilter(Struct, frozen=True):
     everything: bool = False
     text: str = ""
 
-    def takes(self, recorded: Recorded, contracts: Mapping[str, ContractListed] = _NO_CONTRACTS) -> bool:
+    def matches(self, recorded: Recorded, contracts: Mapping[str, ContractListed] = _NO_CONTRACTS) -> bool:
         """Whether an event is shown."""
         event = recorded.event
         fits = type_name(event) in self.types if self.types else self.everything or is_notable(event)
@@ -91,12 +91,12 @@ class Search:
     @property
     def in_vain(self) -> bool:
         """Whether it has searched and found nothing."""
-        return self._looked > 0 and not self._found
+        return self._searched_events > 0 and not self._found
 
     @property
     def page(self) -> tuple[int, int] | None:
         """What to read next, as (after_seq, limit); None if the search is over."""
-        left = (self._searched_max if self._found else self._in_vain_max) - self._looked
+        left = (self._searched_max if self._found else self._in_vain_max) - self._searched_events
         count = min(PAGE_EVENTS, self._high - self._low + 1, left)
         if len(self._found) >= self._limit or count <= 0:
             return None
@@ -109,20 +109,20 @@ class Search:
                 self._high = recorded.seq - 1
             else:
                 self._low = recorded.seq + 1
-            if self._wanted.takes(recorded, self._contracts):
+            if self._wanted.matches(recorded, self._contracts):
                 self._found.append(recorded)
-            if self._found and (len(self._found) >= self._limit or self._looked >= self._searched_max):
+            if self._found and (len(self._found) >= self._limit or self._searched_events >= self._searched_max):
                 return
 
     @property
-    def _looked(self) -> int:
+    def _searched_events(self) -> int:
         return (self._last - self._high) + (self._low - self._first)
 
     @property
-    def found(self) -> SearchResult:
+    def result(self) -> SearchResult:
         """What was found so far."""
         events, complete = tuple(self._found), self._low > self._high
-        if not self._looked:
+        if not self._searched_events:
             return SearchResult(events, 0, 0, complete)
         span = (self._high + 1, self._last) if self._backward else (self._first, self._low - 1)
         return SearchResult(events, *span, complete)

@@ -27,7 +27,7 @@ class MarketTimeCutoff:
         self._at_ms, self._begun = at_ms, begun
         self._later_ms = 0
 
-    def takes(self, recorded: Recorded) -> bool:
+    def includes(self, recorded: Recorded) -> bool:
         """Whether the next event was known then; after a False there is nothing more to show."""
         event = recorded.event
         if type(event) is not CandleClosed or event.timing is _WARM_UP:

@@ -38,7 +38,7 @@ def _fills(views: Views) -> Iterable[int]:
 
 def _trips(views: Views) -> Iterable[int]:
     switches = views.portfolio.switches
-    return (trip.trip_seq for trip in (*switches.past(), *switches.active()))
+    return (trip.trip_seq for trip in (*switches.past_trips(), *switches.active_trips()))
 
 
 def _around(seqs: Iterable[int], seq: int) -> tuple[int | None, int | None]:

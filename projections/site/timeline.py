@@ -105,7 +105,7 @@ class _FollowedLog:
         if self._first_goal_seq == 0 or self.tail.closed:
             return
         await self._restore()
-        helpers = [asyncio.ensure_future(work) for work in (self._fill_up(self.views.seq), self._keep())]
+        helpers = [asyncio.ensure_future(work) for work in (self._fill_up(self.views.seq), self._save_head())]
         try:
             await self._follow_head(helpers)
         finally:
@@ -126,7 +126,7 @@ class _FollowedLog:
 
     async def _restore(self) -> None:
         fresh = self._make_views()
-        views, seq = await asyncio.to_thread(self._keeper.restored, fresh, self.tail.head_seq)
+        views, seq = await asyncio.to_thread(self._keeper.restore, fresh, self.tail.head_seq)
         if seq:
             self.views, self._restored = views, fork(views)
             self.moved.publish(seq)
@@ -137,7 +137,7 @@ class _FollowedLog:
             page = await self._page(cursor.seq)
             cursor.advance(page)
             await _fold_in_goes(views, page)
-            self.checkpoints.pass_by(views)
+            self.checkpoints.offer(views)
             if self.moved.closed:
                 return
             self.moved.publish(views.seq)
@@ -151,7 +151,7 @@ class _FollowedLog:
 
     async def _page(self, after_seq: int) -> list[Recorded]:
         """The events up to the place of the next checkpoint, or as many as make a page."""
-        return await self.pages.read(after_seq, min(PAGE_EVENTS_MAX, self.checkpoints.due_in(after_seq)))
+        return await self.pages.read(after_seq, min(PAGE_EVENTS_MAX, self.checkpoints.events_until_due(after_seq)))
 
     async def _fill_up(self, until_seq: int) -> None:
         """Fold the log once more up to where what was kept begins, for the checkpoints, in half of the time."""
@@ -160,17 +160,17 @@ class _FollowedLog:
             begun_s = loop.time()
             page = await self._page(views.seq)
             await _fold_in_goes(views, page)
-            self.checkpoints.pass_by(views)
+            self.checkpoints.offer(views)
             if not page:
                 return
             await asyncio.sleep(loop.time() - begun_s)
         self._restored, self.near_everywhere = None, True
 
-    async def _keep(self) -> None:
+    async def _save_head(self) -> None:
         """Save what stands at the head now and then; the head goes on meanwhile."""
         while True:
             views = await self._to_keep.get()
-            await self._keeper.keep(views.seq, views)
+            await self._keeper.save(views.seq, views)
 
     async def as_of(self, seq: int) -> Views:
         """The views after an event that the log holds."""
@@ -189,21 +189,21 @@ class _FollowedLog:
 
     def _forked_before(self, seq: int) -> Views:
         """A fork of the nearest views at or before an event, new ones where there are none."""
-        checkpoint = self.checkpoints.before(seq)
+        checkpoint = self.checkpoints.last_before(seq)
         kept = checkpoint.views if checkpoint is not None else None
-        found = (self.views, self._restored, self.results.before(seq), kept)
+        found = (self.views, self._restored, self.results.nearest_before(seq), kept)
         usable = [views for views in found if views is not None and views.seq <= seq]
         return fork(max(usable, key=lambda views: views.seq)) if usable else self._make_views()
 
     async def seq_at(self, at_ms: int) -> int:
         """See `LogTimeline.seq_at`."""
-        checkpoint = self.checkpoints.before_moment(at_ms)
+        checkpoint = self.checkpoints.last_before_time(at_ms)
         seq, begun = (checkpoint.seq, checkpoint.at_ms > 0) if checkpoint is not None else (0, False)
         moment = MarketTimeCutoff(at_ms, begun=begun)
         while page := await self.pages.read(seq, PAGE_EVENTS_MAX):
             self._read_seq = max(self._read_seq, page[-1].seq)
             for recorded in page:
-                if not moment.takes(recorded):
+                if not moment.includes(recorded):
                     moment.check_begun()
                     return recorded.seq - 1
             seq = page[-1].seq

@@ -40,7 +40,7 @@ class TradeFilter(Struct, frozen=True):
     from_ms: int = 0
     until_ms: int = 0
 
-    def takes(self, trade: TradeView) -> bool:
+    def matches(self, trade: TradeView) -> bool:
         """Whether a trade is meant."""
         named = (
             (self.strategy, trade.strategy),
@@ -86,7 +86,7 @@ def trades_page(trades: Trades, choice: TradeFilter, page: int, size: int, order
         raise UsageError(f"there is no order {order!r}; there are: {', '.join(ORDERS)}")
     all_trades = trades.closed(choice.strategy or None)
     unasked = choice == TradeFilter(choice.strategy)
-    chosen = list(all_trades) if unasked else [trade for trade in all_trades if choice.takes(trade)]
+    chosen = list(all_trades) if unasked else [trade for trade in all_trades if choice.matches(trade)]
     pages = max((len(chosen) + size - 1) // size, 1)
     page = min(max(page, 1), pages)
     name, falling = ORDERS[order]
@@ -112,7 +112,7 @@ def newest_trades(trades: Trades, choice: TradeFilter, before_seq: int, limit: i
     earlier = (
         one for one in reversed(trades.closed(choice.strategy or None)) if before_seq == 0 or one.seq < before_seq
     )
-    return tuple(islice((one for one in earlier if choice.takes(one)), limit))
+    return tuple(islice((one for one in earlier if choice.matches(one)), limit))
 
 
 def _sum(trades: Sequence[TradeView], name: str) -> float:

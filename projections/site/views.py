@@ -140,7 +140,7 @@ class Views:
             if event.timing is not Timing.WARM_UP:
                 self._look(event, recorded.recorded_at_ms)
         else:
-            self._derivation.before(event)
+            self._derivation.capture_before(event)
             self.portfolio.apply(recorded)
             self.contracts.apply(recorded)
             self.trades.apply(recorded)
@@ -151,9 +151,9 @@ class Views:
         # One event yields one alert: where the feed has news the summary waits for the next candle.
         self.days.apply(recorded, may_tell=self._feed.news is None)
         if self._derivation.may_tell(event):
-            self._tell(recorded)
+            self._store_alert(recorded)
 
-    def _tell(self, recorded: Recorded) -> None:
+    def _store_alert(self, recorded: Recorded) -> None:
         """Keep the alert that an event is worth, if it is worth one."""
         alert = self._derivation.alert_of(recorded)
         if alert is not None:

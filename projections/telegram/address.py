@@ -41,7 +41,7 @@ class ChatAddress:
         """The supergroup that the configured group became; 0 while the configured id is right."""
         return -self._cursors.position(f"{CURSOR}{self.configured_id}")
 
-    def follow(self, new_id: int) -> bool:
+    def move_to(self, new_id: int) -> bool:
         """Use the chat's new id from now on; return False for an id that cannot be a moved group's.
 
         A supergroup has a negative id of its own and never moves again: a second move is an error on the way.
@@ -55,7 +55,7 @@ class ChatAddress:
         self._tell(f"Telegram: {self.notice}")
         return True
 
-    async def sent(self, send: Callable[[int], Awaitable[T]]) -> T:
+    async def send_to_chat(self, send: Callable[[int], Awaitable[T]]) -> T:
         """Return the result of a request to the chat; if the chat has moved, repeat it with the new id.
 
         Raises what the request raises, ChatMigrated where the move cannot be followed.
@@ -64,7 +64,7 @@ class ChatAddress:
         try:
             return await send(asked_id)
         except ChatMigrated as moved:
-            if not self.follow(moved.chat_id) or self.id == asked_id:
+            if not self.move_to(moved.chat_id) or self.id == asked_id:
                 raise
         return await send(self.id)
 

@@ -199,11 +199,11 @@ class QueryHandler:
         """Read the log again; while that takes long, one message says how far it is, and becomes the answer."""
         progress = _Progress(ways, self._clock, head_seq if asked.seq is None else min(asked.seq, head_seq))
         try:
-            answer = await as_of(asked, self._source, head_seq, progress.told)
+            answer = await as_of(asked, self._source, head_seq, progress.report)
         except UsageError as error:
-            await progress.done(text(f"there is nothing to show of then: {error}"))
+            await progress.finish(text(f"there is nothing to show of then: {error}"))
             return
-        await progress.done(as_of_text(answer.views, reached=answer.reached))
+        await progress.finish(as_of_text(answer.views, reached=answer.reached))
 
 
 class _Progress:
@@ -214,7 +214,7 @@ class _Progress:
         self._told_ms = clock.now_ms()
         self._message: ChatMessage | None = None
 
-    async def told(self, seq: int) -> None:
+    async def report(self, seq: int) -> None:
         """Say how far it is, now and then."""
         now_ms = self._clock.now_ms()
         if 0 <= now_ms - self._told_ms < PROGRESS_MS:
@@ -226,7 +226,7 @@ class _Progress:
         else:
             await self._ways.edit(self._message.message_id, line)
 
-    async def done(self, html: str) -> None:
+    async def finish(self, html: str) -> None:
         """The answer."""
         if self._message is None:
             await self._ways.post(html)

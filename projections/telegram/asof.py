@@ -44,7 +44,7 @@ async def as_of(
         if not page:
             break
         for recorded in page:
-            if moment is not None and not moment.takes(recorded):
+            if moment is not None and not moment.includes(recorded):
                 moment.check_begun()
                 return AsOfAnswer(views, reached=True)
             views.apply(recorded)

@@ -107,7 +107,7 @@ class Bot:
         log.
         """
         self._keeper = keeper or NullFoldStore()
-        (self.views,), seq = self._keeper.restored((views or Views(),))
+        (self.views,), seq = self._keeper.restore((views or Views(),))
         self._cursor = Cursor(seq)
         self.confirmations = confirmations or Confirmations(clock.now_ms)
         self._client, self._configured_gate, self._commands = client, gate, commands
@@ -152,7 +152,7 @@ class Bot:
         """What was asked just before the end is answered, where that is quick."""
         try:
             async with asyncio.timeout(LAST_WORDS_S):
-                await self._outbox.empty()
+                await self._outbox.drain()
         except TimeoutError:
             self._tell("Telegram: the last answers could not be sent in time")
 
@@ -162,7 +162,7 @@ class Bot:
         await self._client.delete_webhook()
         menu = [BotCommand(name, f"{usage(name)}: {what}"[:MENU_CHARS_MAX]) for name, (_, what) in MENU.items()]
         try:
-            await self._address.sent(lambda chat_id: self._client.set_my_commands(menu, chat_id))
+            await self._address.send_to_chat(lambda chat_id: self._client.set_my_commands(menu, chat_id))
         except ChatRefused as refused:
             # The menu is only a hint: commands work without it.
             self._tell(f"Telegram: the menu of commands could not be set: {refused}")
@@ -187,11 +187,11 @@ class Bot:
             await self._pressed(update.callback_query)
         elif message is not None and message.migrate_to_chat_id is not None:
             if message.chat.id == self._address.id:
-                self._address.follow(message.migrate_to_chat_id)
+                self._address.move_to(message.migrate_to_chat_id)
         elif message is not None:
-            self._said(message)
+            self._handle_message(message)
 
-    def _said(self, message: ChatMessage) -> None:
+    def _handle_message(self, message: ChatMessage) -> None:
         sender = message.sender
         if sender is None or not self._gate.admits(message):
             self._poller.ignore(None if sender is None else sender.id)
@@ -206,7 +206,7 @@ class Bot:
         elif isinstance(request, Question):
             self._outbox.put(partial(self._guarded, partial(self._answer, request)))
         else:
-            self._ask(request, message, sender)
+            self._offer_confirmation(request, message, sender)
 
     async def _answer(self, request: Question) -> None:
         """Work an answer out and send it; the update it came with is over by then, whatever comes of it."""
@@ -227,7 +227,7 @@ class Bot:
 
     # ------------------------------------------------------------ commands that act
 
-    def _ask(self, act: Act, message: ChatMessage, sender: User) -> None:
+    def _offer_confirmation(self, act: Act, message: ChatMessage, sender: User) -> None:
         """Ask once more, with buttons; a command from a backlog is not meant any more."""
         age_s = self._clock.now_ms() // 1_000 - message.date
         if age_s > LATE_S:
@@ -298,7 +298,7 @@ class Bot:
         parts = split(html)
         for part in parts:
             keys = keyboard if part is parts[-1] else ()
-            sent = await self._outbox.sent(
+            sent = await self._outbox.send_with_retries(
                 partial(self._send_part, part, keyboard=keys),
                 plain=partial(self._send_part, strip_tags(part), html=False, keyboard=keys),
             )
@@ -307,22 +307,26 @@ class Bot:
         return sent
 
     async def _send_part(self, text: str, *, html: bool = True, keyboard: Keyboard = ()) -> ChatMessage:
-        return await self._address.sent(partial(self._client.send_message, text=text, html=html, keyboard=keyboard))
+        return await self._address.send_to_chat(
+            partial(self._client.send_message, text=text, html=html, keyboard=keyboard)
+        )
 
     def _ways(self) -> ReplyChannel:
         # A message is edited in the chat where it was sent.
-        chat_id, client, sent = self._address.id, self._client, self._outbox.sent
+        chat_id, client, sent = self._address.id, self._client, self._outbox.send_with_retries
         return ReplyChannel(
             post=self._post,
             edit=lambda message_id, html: sent(partial(client.edit_message_text, chat_id, message_id, html)),
-            photo=lambda png: sent(lambda: self._address.sent(partial(client.send_photo, picture=png, silent=True))),
+            photo=lambda png: sent(
+                lambda: self._address.send_to_chat(partial(client.send_photo, picture=png, silent=True))
+            ),
         )
 
     def _toast(self, query: CallbackQuery, words: str) -> None:
         self._outbox.put(partial(self._end_waiting, query.id, words[:TOAST_CHARS_MAX]), urgent=True)
 
     async def _end_waiting(self, callback_id: str, words: str) -> None:
-        await self._outbox.sent(partial(self._answer_press, callback_id, words), counts=False)
+        await self._outbox.send_with_retries(partial(self._answer_press, callback_id, words), counts=False)
 
     async def _answer_press(self, callback_id: str, words: str) -> None:
         try:
@@ -337,7 +341,7 @@ class Bot:
             self._outbox.put(partial(self._send, edit), urgent=True)
 
     async def _send(self, request: Callable[[], Awaitable[object]]) -> None:
-        await self._outbox.sent(request)
+        await self._outbox.send_with_retries(request)
 
 
 def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:

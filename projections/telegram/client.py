@@ -86,7 +86,7 @@ class TelegramClient:
 
     async def get_me(self) -> User:
         """Who the bot is: the cheapest question, it proves token and connection."""
-        return _typed(await self._ask("getMe", {}), User, "getMe")
+        return _typed(await self._call("getMe", {}), User, "getMe")
 
     async def send_message(
         self,
@@ -103,7 +103,7 @@ class TelegramClient:
         fields |= _manner(html=html, silent=silent, keyboard=keyboard)
         if reply_to is not None:
             fields["reply_parameters"] = {"message_id": reply_to, "allow_sending_without_reply": True}
-        return _typed(await self._ask("sendMessage", fields), ChatMessage, "sendMessage")
+        return _typed(await self._call("sendMessage", fields), ChatMessage, "sendMessage")
 
     async def edit_message_text(
         self, chat_id: int, message_id: int, text: str, *, html: bool = True, keyboard: Keyboard = ()
@@ -112,7 +112,7 @@ class TelegramClient:
         fields: dict[str, Any] = {"chat_id": chat_id, "message_id": message_id, "text": text}
         fields |= {"link_preview_options": {"is_disabled": True}, **_manner(html=html, silent=False, keyboard=keyboard)}
         try:
-            await self._ask("editMessageText", fields)
+            await self._call("editMessageText", fields)
         except RequestRefused as refused:
             if "message is not modified" not in str(refused):
                 raise
@@ -131,7 +131,7 @@ class TelegramClient:
     async def get_updates(self, offset: int, poll_s: int = 25, limit: int = 100) -> list[Update]:
         """Confirm everything below `offset`, then wait up to `poll_s` for more. Raises PollConflict."""
         fields = {"offset": offset, "limit": limit, "timeout": poll_s, "allowed_updates": UPDATE_KINDS}
-        result = await self._ask("getUpdates", fields, poll_s + POLL_EXTRA_S)
+        result = await self._call("getUpdates", fields, poll_s + POLL_EXTRA_S)
         try:
             return updates_of(result)
         except UNREADABLE:
@@ -141,21 +141,21 @@ class TelegramClient:
     async def answer_callback_query(self, callback_id: str, text: str = "", *, alert: bool = False) -> None:
         """End the waiting of a pressed button, with at most 200 characters for whoever pressed it."""
         fields = {"callback_query_id": callback_id, "text": text, "show_alert": alert}
-        await self._ask("answerCallbackQuery", fields)
+        await self._call("answerCallbackQuery", fields)
 
     async def set_my_commands(self, commands: Sequence[BotCommand], chat_id: int) -> None:
         """Fill the menu of one chat."""
         fields = {"commands": commands, "scope": {"type": "chat", "chat_id": chat_id}}
-        await self._ask("setMyCommands", fields)
+        await self._call("setMyCommands", fields)
 
     async def get_my_commands(self, chat_id: int) -> list[BotCommand]:
         """What the menu of one chat holds."""
-        result = await self._ask("getMyCommands", {"scope": {"type": "chat", "chat_id": chat_id}})
+        result = await self._call("getMyCommands", {"scope": {"type": "chat", "chat_id": chat_id}})
         return _typed(result, list[BotCommand], "getMyCommands")
 
     async def delete_webhook(self) -> None:
         """Polling works only without a webhook."""
-        await self._ask("deleteWebhook", {})
+        await self._call("deleteWebhook", {})
 
     # ------------------------------------------------------------ the way there and back
 
@@ -168,7 +168,7 @@ class TelegramClient:
         body = {"data": form, "files": {field: (name, content, kind)}}
         return _typed(await self._result(method, body, UPLOAD_S_MAX), ChatMessage, method)
 
-    async def _ask(self, method: str, fields: Mapping[str, Any], answer_s_max: float = ANSWER_S_MAX) -> Raw:
+    async def _call(self, method: str, fields: Mapping[str, Any], answer_s_max: float = ANSWER_S_MAX) -> Raw:
         kept = {name: replace_unsafe(value) if isinstance(value, str) else value for name, value in fields.items()}
         body = {"content": msgspec.json.encode(kept), "headers": {"content-type": "application/json"}}
         return await self._result(method, body, answer_s_max)

@@ -137,7 +137,7 @@ def position_of(opened_seq: int, views: Views) -> PositionView | None:
 
 def trip_of(scope: str, views: Views) -> TripView | None:
     """The trip of exactly this scope."""
-    return next((one for one in views.portfolio.switches.active() if one.scope == scope), None)
+    return next((one for one in views.portfolio.switches.active_trips() if one.scope == scope), None)
 
 
 # ---------------------------------------------------------------- the command

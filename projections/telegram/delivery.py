@@ -138,7 +138,7 @@ class Notifier:
     def _lane(self, kind: str, floor_seq: int) -> DeliveryQueue:
         receipts = DeliveryReceipts(self._cursors, f"{self._name}.{kind}")
         # What is not sent yet is derived once more: the fold must not be further than that.
-        fold, seq = self._keeper.restored(self._alerts(), max(floor_seq, receipts.sent_seq))
+        fold, seq = self._keeper.restore(self._alerts(), max(floor_seq, receipts.sent_seq))
         is_urgent = kind == "urgent"
         return DeliveryQueue(
             self._reader, receipts, fold, urgent=is_urgent, floor_seq=floor_seq, folded_seq=seq, notes=self._notes
@@ -169,38 +169,38 @@ class Notifier:
         """Search both lanes for their next alert, the urgent one first. Others have their turn between pages."""
         await self._see_head()
         urgent, normal = self._lanes
-        is_more = urgent.look(self._head_seq)
+        is_more = urgent.find_next_alert(self._head_seq)
         while is_more:
             await asyncio.sleep(0)
-            is_more = urgent.look(self._head_seq)
-        is_more = normal.look(self._head_seq)
+            is_more = urgent.find_next_alert(self._head_seq)
+        is_more = normal.find_next_alert(self._head_seq)
         while is_more and not self._is_urgent_due():
             await asyncio.sleep(0)
             await self._see_head()
-            urgent.look(self._head_seq)
-            is_more = normal.look(self._head_seq)
+            urgent.find_next_alert(self._head_seq)
+            is_more = normal.find_next_alert(self._head_seq)
 
     async def _see_head(self) -> None:
         # Beyond -1 there is always something: this is the head as it is now.
         self._head_seq = max(self._head_seq, await self._bus.wait_beyond(-1))
 
     async def _wait_for_more(self) -> bool:
-        await self._keep()
+        await self._save_fold()
         head_seq = await self._bus.wait_beyond(self._head_seq)
         if head_seq <= self._head_seq:
-            await self._keep(last=True)
+            await self._save_fold(last=True)
             return False
         self._head_seq = head_seq
         return True
 
-    async def _keep(self, *, last: bool = False) -> None:
+    async def _save_fold(self, *, last: bool = False) -> None:
         """Nothing waits: both lanes have come to the same event, and one fold stands for both."""
         urgent, normal = self._lanes
         seq = normal.folded_seq
         if urgent.folded_seq == seq and self._keeper.is_due(seq, last=last):
             for lane in self._lanes:
                 lane.remember()
-            await self._keeper.keep(seq, normal.fold, last=last)
+            await self._keeper.save(seq, normal.fold, last=last)
 
     async def _rest(self, seconds: float) -> bool:
         """Wait so long, or until the log has grown: something urgent may have come. False to give up at the end."""
@@ -259,7 +259,7 @@ class Notifier:
         if not parcel.is_last:
             taken = parcel.part
             if parcel.step():
-                lane.receipts.accepted(parcel.seq, taken)
+                lane.receipts.mark_accepted(parcel.seq, taken)
                 parcel.repeat = lane.receipts.may_have_come(parcel.seq, parcel.part)
             return
         self._urgent_in_outage = self._urgent_in_outage + parcel.urgent if self._is_old(parcel) else 0
@@ -281,7 +281,7 @@ class Notifier:
         if not await self._post(parcel, self._digest_receipts):
             self._digest_form, self._digest_repeat = parcel.form, parcel.repeat
             return
-        self._digest_receipts.done(parcel.seq)
+        self._digest_receipts.mark_done(parcel.seq)
         for lane in self._lanes:
             lane.skip_to(parcel.seq)
         self._backlog, self._digest_form, self._digest_repeat, self._urgent_in_outage = None, MessageForm.HTML, False, 0
@@ -295,9 +295,9 @@ class Notifier:
         if (wait_s := self._pace.wait_s()) > 0.0:
             return await self._rest(wait_s)
         notice = self._address.notice
-        self._pace.took()
+        self._pace.record_sent()
         try:
-            await self._address.sent(lambda chat_id: self._client.send_message(chat_id, notice, html=False))
+            await self._address.send_to_chat(lambda chat_id: self._client.send_message(chat_id, notice, html=False))
         except TelegramError as error:
             self._answer(error, None)
             if not isinstance(error, RequestRefused):
@@ -307,11 +307,11 @@ class Notifier:
 
     async def _post(self, parcel: OutgoingMessage, receipts: DeliveryReceipts) -> bool:
         """Send one request, after storing its place durably; return whether the part is done, sent or given up."""
-        receipts.sending(parcel.seq, parcel.part)
-        self._pace.took()
+        receipts.mark_sending(parcel.seq, parcel.part)
+        self._pace.record_sent()
         self._reach("before_alert")
         try:
-            await self._address.sent(
+            await self._address.send_to_chat(
                 lambda chat_id: self._client.send_message(
                     chat_id, parcel.text(), html=parcel.form is MessageForm.HTML, silent=parcel.silent
                 )
@@ -332,11 +332,11 @@ class Notifier:
         """Handle an error; return whether a part of the parcel is given up."""
         match error:
             case TelegramBusy():
-                self._pace.busy(error.retry_after_s)
+                self._pace.back_off(error.retry_after_s)
                 if error.retry_after_s >= LONG_WAIT_S:
                     self._tell(f"Telegram: {error}; alerts wait in the log")
             case TelegramUnreachable():
-                self._pace.failed()
+                self._pace.record_failure()
                 if parcel is not None:
                     parcel.repeat = parcel.repeat or error.may_have_acted
                 if self._silent_since_ms is None:
@@ -344,14 +344,14 @@ class Notifier:
                     self._tell(f"Telegram: {error}; alerts wait in the log until it answers")
             case TokenRefused():
                 self._answers()
-                self._parking.by_token(str(error))
+                self._parking.park_bot(str(error))
             case ChatRefused() | ChatMigrated():
                 self._answers()
-                self._parking.by_chat(str(error))
+                self._parking.park_chat(str(error))
             case RequestRefused() if parcel is not None:
                 return self._refused(error, parcel)
             case _:
-                self._pace.failed()  # A refused question says nothing about an alert.
+                self._pace.record_failure()  # A refused question says nothing about an alert.
         return False
 
     def _refused(self, error: RequestRefused, parcel: OutgoingMessage) -> bool:
@@ -362,7 +362,7 @@ class Notifier:
             return True
         is_first = parcel.form is MessageForm.HTML and not self._parking.why
         if not parcel.simplify(error):
-            self._parking.by_chat(str(error))
+            self._parking.park_chat(str(error))
         elif is_first:
             self._tell(f"Telegram: a defect in the text of alert {parcel.key}: {error}; sending it in a simpler form")
         return False
@@ -381,7 +381,7 @@ class Notifier:
 
     def _answers(self) -> None:
         """Telegram answers for itself."""
-        self._pace.answered()
+        self._pace.record_success()
         if self._silent_since_ms is not None:
             silent_s = (self._clock.now_ms() - self._silent_since_ms) // 1_000
             self._tell(f"Telegram: it answers again after {silent_s:,} s")

@@ -83,15 +83,15 @@ class DeliveryReceipts:
         """Whether a part was on its way when the receipts end."""
         return self._cursors.position(self._sending) >= seq * PLACES + part
 
-    def sending(self, seq: int, part: int) -> None:
+    def mark_sending(self, seq: int, part: int) -> None:
         """A part goes out now."""
         self._cursors.advance(self._sending, seq * PLACES + part)
 
-    def accepted(self, seq: int, part: int) -> None:
+    def mark_accepted(self, seq: int, part: int) -> None:
         """Telegram took a part; others follow."""
         self._cursors.advance(self._accepted, seq * PLACES + part)
 
-    def done(self, seq: int) -> None:
+    def mark_done(self, seq: int) -> None:
         """Everything up to `seq` is over."""
         self._cursors.advance(self._sent, seq)
 
@@ -210,7 +210,7 @@ class DeliveryQueue:
         self._remembered_seq = self.done_seq
         self._notes = notes or {}
 
-    def look(self, head_seq: int) -> bool:
+    def find_next_alert(self, head_seq: int) -> bool:
         """Search one page of the log for the next alert; whether there is more to search."""
         if self.pending is not None or self.folded_seq >= head_seq:
             return False
@@ -242,7 +242,7 @@ class DeliveryQueue:
 
     def finish(self, seq: int) -> None:
         """The alert at `seq` is over: accepted or skipped."""
-        self.receipts.done(seq)
+        self.receipts.mark_done(seq)
         self.skip_to(seq)
 
     def skip_to(self, seq: int) -> None:
@@ -279,5 +279,5 @@ class DeliveryQueue:
 
     def remember(self) -> None:
         """Everything that was found to be done stays so."""
-        self.receipts.done(self.done_seq)
+        self.receipts.mark_done(self.done_seq)
         self._remembered_seq = self.done_seq

@@ -36,7 +36,7 @@ class FileNotifier:
         self._notes = notes or {}
         self._tell = tell
         self._begin_seq = begin_after_seq
-        self._alerts, self._seq = self._keeper.restored(alerts)
+        self._alerts, self._seq = self._keeper.restore(alerts)
         self._head_seq = 0
         self._told = 0
 
@@ -51,14 +51,14 @@ class FileNotifier:
         while True:
             self._head_seq = await self._bus.wait_beyond(self._seq)
             if self._head_seq <= self._seq:
-                await self._keeper.keep(self._seq, self._alerts, last=True)
+                await self._keeper.save(self._seq, self._alerts, last=True)
                 return
             for recorded in self._reader.read(self._seq, FOLLOW_EVENTS_MAX):
                 self._alerts.apply(recorded)
                 self._seq = recorded.seq
                 if recorded.seq > begin_seq:
                     self._tell_of(recorded)
-            await self._keeper.keep(self._seq, self._alerts)
+            await self._keeper.save(self._seq, self._alerts)
             # A long catch-up must let others have their turn between pages.
             await asyncio.sleep(0)
 

@@ -23,11 +23,11 @@ class DeliveryPause:
         self._failures = 0
         self._since_ms = self._until_ms = 0
 
-    def by_chat(self, why: str) -> None:
+    def park_chat(self, why: str) -> None:
         """Park because the chat accepts nothing, with pauses of 2, 4, 8 s and so on up to ten minutes."""
         self._park(why, "", min(CHAT_S_MAX, FIRST_S * 2.0 ** min(self._failures, DOUBLINGS_MAX)))
 
-    def by_token(self, why: str) -> None:
+    def park_bot(self, why: str) -> None:
         """Park for an hour because the token is refused."""
         self._park(
             why,

@@ -58,21 +58,21 @@ class MessageRateLimiter:
             free_ms.append(self._taken_ms[-a_minute] + MINUTE_MS + 1)
         return (max(free_ms) - now_ms) / 1_000.0
 
-    def took(self) -> None:
+    def record_sent(self) -> None:
         """A message goes now."""
         self._taken_ms.append(self._now_ms())
 
-    def answered(self) -> None:
+    def record_success(self) -> None:
         """Telegram lives: pauses begin at the shortest again."""
         self._failures = 0
 
-    def failed(self) -> None:
+    def record_failure(self) -> None:
         """No answer: a pause, longer with each failure in a row."""
         nominal_s = min(BACKOFF_S_MAX, 2.0 ** min(self._failures, DOUBLINGS_MAX))
         self._failures += 1
         self._pause(nominal_s * self._chance.uniform(BACKOFF_PART_MIN, BACKOFF_PART_MAX))
 
-    def busy(self, retry_after_s: float) -> None:
+    def back_off(self, retry_after_s: float) -> None:
         """Telegram asks to wait so long; nothing goes before."""
         self._pause(min(RETRY_AFTER_S_MAX, max(1.0, retry_after_s)) + BUSY_EXTRA_S)
 

@@ -61,7 +61,7 @@ class ReplyQueue:
                 group.create_task(self._send())
             group.create_task(self._send_slow())
 
-    async def empty(self) -> None:
+    async def drain(self) -> None:
         """Wait until every quick errand that was handed in is done."""
         await self._urgent.join()
         await self._normal.join()
@@ -85,7 +85,7 @@ class ReplyQueue:
         if error is not None:
             self._tell(f"Telegram: an answer failed with {type(error).__name__}: {error}")
 
-    async def sent(
+    async def send_with_retries(
         self, send: Callable[[], Awaitable[T]], *, counts: bool = True, plain: Callable[[], Awaitable[T]] | None = None
     ) -> T | None:
         """What a request gives, tried a few times; None where it fails for good. `counts`: it is a message.
@@ -99,10 +99,10 @@ class ReplyQueue:
             try:
                 result = await send()
             except TelegramBusy as busy:
-                self._pace.busy(busy.retry_after_s)
+                self._pace.back_off(busy.retry_after_s)
                 await self._pause(busy.retry_after_s, until_ms)
             except TelegramUnreachable:
-                self._pace.failed()
+                self._pace.record_failure()
                 await self._pause(self._pace.wait_s(answers=True), until_ms)
             except RequestRefused as refused:
                 self._tell(f"Telegram: an answer was refused: {refused}")
@@ -113,7 +113,7 @@ class ReplyQueue:
                 self._tell(f"Telegram: an answer could not be sent: {error}")
                 break
             else:
-                self._pace.answered()
+                self._pace.record_success()
                 return result
         self.dropped += 1
         return None
@@ -123,7 +123,7 @@ class ReplyQueue:
             if self._clock.now_ms() + wait_s * 1_000.0 > until_ms:
                 return False
             await self._clock.sleep(wait_s)
-        self._pace.took()
+        self._pace.record_sent()
         return True
 
     async def _pause(self, seconds: float, until_ms: float) -> None:

@@ -138,7 +138,7 @@ def _of_days(views: Views, rows: tuple[ProfitRow, ...], days: int, first_day: in
 def known_days(views: Views) -> tuple[DayFigures, ...]:
     """The days that are remembered, oldest first, today included."""
     today = views.days.today
-    return views.days.finished() if today is None else (*views.days.finished(), today)
+    return views.days.finished_days() if today is None else (*views.days.finished_days(), today)
 
 
 def daily(views: Views, count: int) -> tuple[Period, ...]:

@@ -99,7 +99,7 @@ class Anomalies:
         """Without what is not in the log."""
         return vars(self) | {"_calm_since_ms": {}}
 
-    def standing(self) -> tuple[AnomalyCase, ...]:
+    def open_cases(self) -> tuple[AnomalyCase, ...]:
         """What was raised and is not over, oldest first."""
         return tuple(case for case in self._cases.values() if case.standing)
 
@@ -173,7 +173,7 @@ class Anomalies:
     def _over(self, seen: Mapping[Key, DetectedProblem], now_ms: int, unmeasured: Collection[str]) -> list[Anomaly]:
         told: list[Anomaly] = []
         calm_since_ms: dict[Key, int] = {}
-        for case in self.standing():
+        for case in self.open_cases():
             key = (case.kind, case.subject)
             if key in seen or case.kind in unmeasured:
                 continue
@@ -186,7 +186,7 @@ class Anomalies:
 
     def _still(self, seen: Mapping[Key, DetectedProblem], now_ms: int) -> list[Anomaly]:
         told: list[Anomaly] = []
-        for case in self.standing():
+        for case in self.open_cases():
             trouble = seen.get((case.kind, case.subject))
             if trouble is None or trouble.covered:
                 continue
@@ -197,7 +197,7 @@ class Anomalies:
         return told
 
     def _new(self, seen: Mapping[Key, DetectedProblem], now_ms: int) -> list[Anomaly]:
-        room = STANDING_MAX - len(self.standing())
+        room = STANDING_MAX - len(self.open_cases())
         told: list[Anomaly] = []
         for key, trouble in seen.items():
             case = self._cases.get(key, AnomalyCase(*key))

@@ -186,9 +186,9 @@ class Liveness:
                 self.claims.clear()
                 self.refused.clear()
             case FeedConnected():
-                self.feed, self.speed = self._said(event.feed, recorded.recorded_at_ms), event.speed
+                self.feed, self.speed = self._feed_state(event.feed, recorded.recorded_at_ms), event.speed
             case FeedLost():
-                self.feed = self._said(event.feed, recorded.recorded_at_ms, event.reason, delivers=False)
+                self.feed = self._feed_state(event.feed, recorded.recorded_at_ms, event.reason, delivers=False)
             case SymbolSuspended() | ContractDelisted():
                 self.suspended[event.symbol] = event.reason
             case SymbolResumed():
@@ -215,7 +215,7 @@ class Liveness:
             if event.at_ms % timeframe_ms == 0:
                 evaluations.count(recorded_at_ms)
 
-    def _said(self, name: str, recorded_at_ms: int, why: str = "", *, delivers: bool = True) -> FeedState:
+    def _feed_state(self, name: str, recorded_at_ms: int, why: str = "", *, delivers: bool = True) -> FeedState:
         """A feed that says the same again has been so since it said it first."""
         before = self.feed
         since_ms = before.since_ms if before is not None and before.delivers is delivers else recorded_at_ms

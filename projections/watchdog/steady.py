@@ -36,7 +36,7 @@ class SteadyTime:
         """Return the current time on the timeline."""
         return self._line_ms + self._clock.steady_ms() - self._at_steady_ms
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Compare both clocks, and update how far the machine's clock is ahead of the timeline."""
         line_ms = self.now_ms()
         ahead_ms = self._clock.now_ms() - line_ms

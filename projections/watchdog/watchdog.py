@@ -97,7 +97,7 @@ class FoldFollower:
         """Fold what is committed by now. Raises LogDamaged when the log skips or repeats an event."""
         head_seq = self.bus.head_seq
         async with self._one_at_a_time:
-            self.time.look()
+            self.time.update()
             while self.cursor.seq < head_seq:
                 events = self._source.read(self.cursor.seq, FOLLOW_EVENTS_MAX)
                 if not events:
@@ -106,7 +106,7 @@ class FoldFollower:
                 fold(self._folds, self._placed(events))
                 await asyncio.sleep(0)
             if not self.time.has_jumped:  # Another run has another timeline.
-                await self._keeper.keep(self.cursor.seq, self._folds, last=last)
+                await self._keeper.save(self.cursor.seq, self._folds, last=last)
 
     def _placed(self, events: Sequence[Recorded]) -> Sequence[Recorded]:
         if not self.time.has_jumped:
@@ -182,7 +182,7 @@ class Watchdog:
         ahead_ms = self.following.time.ahead_ms
         standing = tuple(
             replace(case, raised_at_ms=case.raised_at_ms + ahead_ms, told_at_ms=case.told_at_ms + ahead_ms)
-            for case in self.anomalies.standing()
+            for case in self.anomalies.open_cases()
         )
         return WatchdogView(self._checked_at_ms, self._checks, standing, self._troubles, tuple(self._tried))
 
@@ -195,24 +195,24 @@ class Watchdog:
             if now_ms - before_ms > SLEPT_TIMES * every_s * 1_000.0:
                 look_from_ms = now_ms + AWAKE_MS
             if not look_from_ms - AWAKE_MS <= now_ms < look_from_ms:
-                await self.look()
+                await self.inspect()
             before_ms = steady.now_ms()
         await self.following.catch_up(last=True)
 
-    async def look(self) -> None:
+    async def inspect(self) -> None:
         """Fold what came, see what is wrong, try to mend it, and tell what is new, still there, or over."""
         await self.following.catch_up()
         now_ms = self.following.time.now_ms()
         measured = await self._measured()
         troubles = find_troubles(self.vitals, measured, now_ms, self._settings)
         for trouble in self.anomalies.to_repair(troubles, now_ms, tuple(self._repairs))[:REPAIRS_A_LOOK_MAX]:
-            await self._tell([await self._repaired(trouble)])
+            await self._commit_events([await self._repaired(trouble)])
         told = self.anomalies.to_tell(troubles, self.following.time.now_ms(), unmeasured_kinds(measured))
-        await self._tell([self._by_the_clock(event) for event in told])
+        await self._commit_events([self._by_the_clock(event) for event in told])
         self._troubles, self._checked_at_ms = tuple(troubles), self._clock.now_ms()
         self._checks += 1
 
-    async def _tell(self, events: Sequence[Event]) -> None:
+    async def _commit_events(self, events: Sequence[Event]) -> None:
         """Commit and fold. An engine that has said goodbye writes nothing more."""
         if events and not self.following.bus.closed:
             await self._report(events)
@@ -260,6 +260,6 @@ def make_watchdog(
     """A watchdog with folds of its own, which `keeper` may know from before."""
     keeper = keeper or NullFoldStore()
     fresh = (Liveness(timeframes_ms), Anomalies(AnomalyTimings.of(settings)), Portfolio())
-    folds, seq = keeper.restored(fresh)
+    folds, seq = keeper.restore(fresh)
     following = FoldFollower(source, bus, folds, clock, Cursor(seq), keeper)
     return Watchdog(following, *folds, clock, measure, repairs, report, settings)

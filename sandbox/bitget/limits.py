@@ -44,7 +44,7 @@ class RateWindow:
         return True
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         """How many more the window holds."""
         return self._most - len(self._times)
 

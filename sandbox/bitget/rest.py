@@ -121,7 +121,7 @@ class RestApi:
         elif not page.allows(now_ms):
             statistics.breach(now_ms, "requests_a_second", f"{name}: beyond its limit")
         else:
-            return page.left
+            return page.remaining
         return -1 if self._venue.manner.limits else 0
 
     def _busy(self, now_ms: int, headers: tuple[tuple[str, str], ...]) -> RestResponse:

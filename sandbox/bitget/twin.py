@@ -230,7 +230,7 @@ class BitgetTwin:
 
     # ------------------------------------------------------------ what wires ask
 
-    def arrived(self, wire: TwinConnection) -> None:
+    def on_connect(self, wire: TwinConnection) -> None:
         """A connection is there; what it wants is not known yet."""
         if len(self._wires) >= WIRES_MAX:
             self.statistics.breach(self._venue.now_ms(), "wires", f"more than {WIRES_MAX} TCP connections")
@@ -238,7 +238,7 @@ class BitgetTwin:
         else:
             self._wires[wire] = None
 
-    def left(self, wire: TwinConnection) -> None:
+    def on_disconnect(self, wire: TwinConnection) -> None:
         """A connection is gone, with all it followed."""
         self._wires.pop(wire, None)
         session, wire.session = wire.session, None
@@ -276,12 +276,12 @@ class BitgetTwin:
         self.statistics.connected += 1
         return Session(self._venue, self, wire)
 
-    def sent(self, byte_count: int) -> None:
+    def on_sent(self, byte_count: int) -> None:
         """A frame went out."""
         self.statistics.frames += 1
         self.statistics.frame_bytes += byte_count
 
-    def overflowed(self, wire: TwinConnection) -> None:
+    def on_overflow(self, wire: TwinConnection) -> None:
         """A client did not read."""
         self.statistics.breach(self._venue.now_ms(), "backlog", f"{wire.ip} does not read what it asked for")
 
@@ -327,7 +327,7 @@ class BitgetTwin:
             self.faults.count(switch.fault)
             _end(wire, switch)
 
-    def followed(self) -> Counter[str]:
+    def count_followers(self) -> Counter[str]:
         """How many sessions follow each channel, by its name and symbol."""
         return Counter(
             {f"{channel}:{symbol}": len(sessions) for (channel, symbol), sessions in self._followers.items()}

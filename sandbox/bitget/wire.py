@@ -29,11 +29,11 @@ ABRUPT: Final = struct.pack("ii", 1, 0)
 class Host(Protocol):
     """The server behind a wire."""
 
-    def arrived(self, wire: TwinConnection) -> None:
+    def on_connect(self, wire: TwinConnection) -> None:
         """It is connected."""
         ...
 
-    def left(self, wire: TwinConnection) -> None:
+    def on_disconnect(self, wire: TwinConnection) -> None:
         """It is gone."""
         ...
 
@@ -45,11 +45,11 @@ class Host(Protocol):
         """Whether it may become a WebSocket."""
         ...
 
-    def sent(self, byte_count: int) -> None:
+    def on_sent(self, byte_count: int) -> None:
         """A frame went out."""
         ...
 
-    def overflowed(self, wire: TwinConnection) -> None:
+    def on_overflow(self, wire: TwinConnection) -> None:
         """A client that does not read is cut off."""
         ...
 
@@ -75,11 +75,11 @@ class TwinConnection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self.ip = str((transport.get_extra_info("peername") or ("",))[0])
-        self._host.arrived(self)
+        self._host.on_connect(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Tell the server that the client is gone."""
-        self._host.left(self)
+        self._host.on_disconnect(self)
 
     def data_received(self, data: bytes) -> None:
         """Parse an HTTP request, or frames once the connection is a WebSocket."""
@@ -190,7 +190,7 @@ class TwinConnection(asyncio.Protocol):
     def send_frame(self, frame: bytes) -> None:
         """A whole frame, made before: one for all that follow a channel."""
         if self._is_open() and not self._giant_left:
-            self._host.sent(len(frame))
+            self._host.on_sent(len(frame))
             self._write(frame)
 
     def send_giant(self, byte_count: int) -> None:
@@ -221,7 +221,7 @@ class TwinConnection(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > BACKLOG_BYTES_MAX:
-            self._host.overflowed(self)
+            self._host.on_overflow(self)
             self.abort()
 
     # ------------------------------------------------------------ endings

@@ -52,7 +52,7 @@ def utf16_units(text: str) -> int:
 
 def parse(text: str) -> ParsedHtml:
     """Parse a text in parse mode HTML. Raises HtmlWrong with the byte offset."""
-    return _Parser(text).parsed()
+    return _Parser(text).result()
 
 
 class _Parser:
@@ -64,7 +64,7 @@ class _Parser:
         self._open: list[_OpenTag] = []
         self._spans: list[Span] = []
 
-    def parsed(self) -> ParsedHtml:
+    def result(self) -> ParsedHtml:
         while self._at < len(self._text):
             if self._text[self._at] == "<":
                 self._tag()

@@ -65,7 +65,7 @@ class Chats:
         self._by_id: dict[tuple[int, int], BotMessage] = {}
         self._last_ids: dict[int, int] = {}
 
-    def checked(self, arguments: Arguments) -> int:
+    def check_chat(self, arguments: Arguments) -> int:
         """The chat of a request. Raises Refused for one that nobody knows."""
         if not arguments.text("chat_id"):
             raise bad_request("chat_id is empty")
@@ -103,7 +103,7 @@ class Chats:
         self._by_id[chat_id, message.message_id] = message
         return message
 
-    def found(self, chat_id: int, arguments: Arguments) -> BotMessage:
+    def find(self, chat_id: int, arguments: Arguments) -> BotMessage:
         """The message a request names. Raises Refused when the bot wrote none such."""
         message_id = arguments.number("message_id")
         message = None if message_id is None else self._by_id.get((chat_id, message_id))

@@ -143,7 +143,7 @@ class TelegramTwin:
         if says_so:
             self.say("", chat=chat, migrate_to_chat_id=new_id)
 
-    async def down(self) -> None:
+    async def stop_listening(self) -> None:
         """Nobody listens any more, and connections are gone."""
         if self._server is not None:
             self._server.close()
@@ -156,19 +156,19 @@ class TelegramTwin:
         # The transports that were aborted say goodbye in the next round of the loop.
         await asyncio.sleep(0)
 
-    async def up(self) -> None:
+    async def start_listening(self) -> None:
         """Listen, again at the same address."""
         self._server = await asyncio.start_server(self._talk, self._host, self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def __aenter__(self) -> Self:
-        await self.up()
+        await self.start_listening()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.down()
+        await self.stop_listening()
 
     # ------------------------------------------------------------ a request
 
@@ -259,14 +259,14 @@ class TelegramTwin:
         return self._other(arguments, method)
 
     def _send(self, arguments: Arguments, kind: str) -> dict[str, Any]:
-        chat_id = self._chats.checked(arguments)
+        chat_id = self._chats.check_chat(arguments)
         self._check_rate(chat_id)
         return wire_message(self._chats.add(self._clock.now_ms(), chat_id, arguments, kind))
 
     def _edit(self, arguments: Arguments, method: str) -> Any:
-        chat_id = self._chats.checked(arguments)
+        chat_id = self._chats.check_chat(arguments)
         self._check_rate(chat_id)
-        message = self._chats.found(chat_id, arguments)
+        message = self._chats.find(chat_id, arguments)
         if method == "deletemessage":
             self._chats.delete(message)
             return True

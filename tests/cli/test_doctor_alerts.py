@@ -64,7 +64,7 @@ async def test_a_group_that_moved_is_a_warning_that_names_the_new_id(tmp_path: P
 
 def test_without_an_engine_the_move_is_known_as_long_as_the_old_id_is_configured(tmp_path: Path) -> None:
     cursors = SqliteCursors(tmp_path / "log.db.cursors")
-    ChatAddress(GROUP, cursors).follow(SUPERGROUP)
+    ChatAddress(GROUP, cursors).move_to(SUPERGROUP)
     cursors.close()
     levels = []
     for chat_id in (GROUP, SUPERGROUP):

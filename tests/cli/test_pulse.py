@@ -20,7 +20,7 @@ class Patient:
         """Whether it is gone at the end of a time in which it is looked at again and again."""
         for _ in range(round(seconds / step_s)):
             self.now_s += step_s
-            gone = self.pulse.is_gone()
+            gone = self.pulse.is_hung()
         return gone
 
 

@@ -28,7 +28,7 @@ def lives(code: int, *lived_s: float) -> list[RestartAfter | PermanentStop]:
     """What is decided after each of the lives, one right behind the other."""
     restarts, at_s, verdicts = RestartPolicy(), 0.0, []
     for seconds in lived_s:
-        verdicts.append(restarts.after(ProcessRun(code, at_s, at_s + seconds)))
+        verdicts.append(restarts.next_step(ProcessRun(code, at_s, at_s + seconds)))
         at_s += seconds
     return verdicts
 
@@ -46,7 +46,7 @@ def test_an_end_on_purpose_is_no_fault() -> None:
 def test_a_damaged_log_stops_an_engine_and_not_its_page(code: int) -> None:
     assert lives(code, 100.0) == [PermanentStop(code, STOPS[code])]
     page = RestartPolicy(may_end=False)
-    assert [page.after(ProcessRun(code, 0.0, 1.0)).after_s for _ in range(100)] == [PAUSE_S_MAX] * 100  # type: ignore[union-attr]
+    assert [page.next_step(ProcessRun(code, 0.0, 1.0)).after_s for _ in range(100)] == [PAUSE_S_MAX] * 100  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("code", OWNER_MENDS)
@@ -73,14 +73,14 @@ def test_who_was_well_for_a_while_begins_anew() -> None:
 
 def test_a_long_replay_that_ends_in_a_fault_is_no_steady_life() -> None:
     restarts = RestartPolicy()
-    verdicts = [restarts.after(ProcessRun(1, 0.0, 10.0 * STEADY_S, was_up=False)) for _ in range(4)]
+    verdicts = [restarts.next_step(ProcessRun(1, 0.0, 10.0 * STEADY_S, was_up=False)) for _ in range(4)]
     assert pauses(verdicts) == [0.25, 0.5, 1.0, 2.0]
 
 
 def test_what_was_told_is_told_to_be_over_once() -> None:
     restarts = RestartPolicy()
     for _ in range(FAULTS_TOLD_MAX):
-        restarts.after(ProcessRun(1, 0.0, SHORT_S))
+        restarts.next_step(ProcessRun(1, 0.0, SHORT_S))
     assert restarts.is_failing
     assert [restarts.settle(), restarts.settle(), restarts.is_failing] == [True, False, False]
 

@@ -179,7 +179,7 @@ def test_replay_decides_nothing() -> None:
         assert changed[runner_name].hooks is not TWO[runner_name].hooks
     fold(world, [item for item in run.log if isinstance(item.event, ContractListed | RunnerConfigured)])
     for runner in world.runners:
-        runner.look = run.world.runners[0].look
+        runner.update_strategy = run.world.runners[0].update_strategy
     rest = [item for item in run.log if not isinstance(item.event, ContractListed | RunnerConfigured)]
     fold(world, rest)
     assert [runner.account for runner in world.runners] == [runner.account for runner in run.world.runners]

@@ -223,8 +223,8 @@ def test_the_page_takes_the_names_by_which_proxy_and_prometheus_call_it() -> Non
     assert f"reverse_proxy {alias}:8700" in caddy
     assert "header_up Host" not in caddy, "commands are taken from the pages of the name that was called"
     for name in (f"{alias}:8700", "localhost", "127.0.0.1:8700"):
-        assert hosts.takes(name), name
-    assert not hosts.takes("rebound.example.org")
+        assert hosts.allows(name), name
+    assert not hosts.allows("rebound.example.org")
     assert said("--set=web.proxies=") == [SERVICES["proxy"]["networks"]["inside"]["ipv4_address"]]
 
 

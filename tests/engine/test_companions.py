@@ -47,7 +47,7 @@ class Home:
 def test_a_task_that_failed_is_started_again_and_each_start_is_an_event() -> None:
     async def main(clock: VirtualClock) -> Home:
         home = Home(clock)
-        await home.companions.keep("alerts", home.failing(2))
+        await home.companions.run_with_restarts("alerts", home.failing(2))
         return home
 
     home = run(main)
@@ -63,7 +63,7 @@ def test_a_task_that_failed_is_started_again_and_each_start_is_an_event() -> Non
 def test_while_it_is_away_whoever_watches_sees_it() -> None:
     async def main(clock: VirtualClock) -> list[bool]:
         home, seen = Home(clock), list[bool]()
-        keeping = asyncio.ensure_future(home.companions.keep("chat", home.failing(1)))
+        keeping = asyncio.ensure_future(home.companions.run_with_restarts("chat", home.failing(1)))
         for _ in range(4):
             await asyncio.sleep(0.9)
             seen.append("chat" in home.companions.dead)
@@ -76,7 +76,7 @@ def test_while_it_is_away_whoever_watches_sees_it() -> None:
 def test_pauses_grow_up_to_a_minute_and_no_further() -> None:
     async def main(clock: VirtualClock) -> Home:
         home = Home(clock)
-        await home.companions.keep("backup", home.failing(9))
+        await home.companions.run_with_restarts("backup", home.failing(9))
         return home
 
     begun_s = run(main).begun_s
@@ -87,7 +87,7 @@ def test_pauses_grow_up_to_a_minute_and_no_further() -> None:
 def test_an_engine_that_ends_starts_nobody_again() -> None:
     async def main(clock: VirtualClock) -> Home:
         home = Home(clock)
-        keeping = asyncio.ensure_future(home.companions.keep("alerts", home.failing(5)))
+        keeping = asyncio.ensure_future(home.companions.run_with_restarts("alerts", home.failing(5)))
         await asyncio.sleep(1)
         home.bus.close()
         await keeping
@@ -108,7 +108,7 @@ def test_who_is_cut_off_ends_with_its_companion() -> None:
             finally:
                 ended.set()
 
-        keeping = asyncio.ensure_future(home.companions.keep("alerts", endless))
+        keeping = asyncio.ensure_future(home.companions.run_with_restarts("alerts", endless))
         await asyncio.sleep(1)
         keeping.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -120,13 +120,13 @@ def test_every_way_to_an_event_ends_in_the_same_bits(db: Path, worlds: dict[int,
         places, head = StateCheckpoints(way.count_max, distance_events=way.distance_events), max(worlds)
         with past_of(db, places, only_looking(db) if way.snapshots else None) as past:
             for share in way.shares:
-                await past.look(int(head * share), state_digest)
+                await past.query(int(head * share), state_digest)
             if way.laid:
-                await past.lay(head)
+                await past.prefold(head)
             for seq, bits in worlds.items():
-                await past.look(max(1, seq - way.last_look_events), state_digest)
-                assert seq - past.near(seq) <= way.way_events_max
-                assert await past.look(seq, encode) == bits, seq
+                await past.query(max(1, seq - way.last_look_events), state_digest)
+                assert seq - past.known_until(seq) <= way.way_events_max
+                assert await past.query(seq, encode) == bits, seq
             assert (len(places) > 3) == (way.distance_events < head)
 
     asyncio.run(look())
@@ -142,7 +142,7 @@ def test_any_look_in_any_order_is_the_replay_up_to_there(
             order = [seq for seq in replayed for _ in range(2)]
             Random(seed).shuffle(order)
             for seq in order:
-                assert await past.look(seq, state_digest) == replayed[seq], seq
+                assert await past.query(seq, state_digest) == replayed[seq], seq
             assert len(past.places) > 3
 
     asyncio.run(look())
@@ -151,7 +151,7 @@ def test_any_look_in_any_order_is_the_replay_up_to_there(
 def test_many_at_once_each_see_their_own_event(db: Path, replayed: dict[int, str]) -> None:
     async def look() -> None:
         with past_of(db) as past:
-            found = await asyncio.gather(*(past.look(seq, state_digest) for seq in replayed))
+            found = await asyncio.gather(*(past.query(seq, state_digest) for seq in replayed))
             assert dict(zip(replayed, found, strict=True)) == replayed
 
     asyncio.run(look())
@@ -162,13 +162,13 @@ def test_who_goes_away_in_the_middle_spoils_nothing(db: Path, replayed: dict[int
         head = max(replayed)
         with past_of(db) as past:
             for steps in range(1, 12):
-                looking = asyncio.ensure_future(past.look(head - steps, state_digest))
+                looking = asyncio.ensure_future(past.query(head - steps, state_digest))
                 for _ in range(steps):
                     await asyncio.sleep(0.003)
                 looking.cancel()
                 await asyncio.wait([looking])
             for seq, digest in replayed.items():
-                assert await past.look(seq, state_digest) == digest
+                assert await past.query(seq, state_digest) == digest
 
     asyncio.run(look())
 
@@ -177,13 +177,13 @@ def test_it_says_how_far_it_is(db: Path) -> None:
     async def look() -> None:
         with past_of(db) as past:
             head, seen = recorded(db)[-1].seq, set[int]()
-            looking = asyncio.ensure_future(past.look(head, state_digest))
+            looking = asyncio.ensure_future(past.query(head, state_digest))
             while not looking.done():
-                seen.add(past.near(head))
+                seen.add(past.known_until(head))
                 await asyncio.sleep(0)
             assert len(seen) >= 3
             assert max(seen) - min(seen) > STEP_EVENTS_MAX
-            assert past.near(head) == head
+            assert past.known_until(head) == head
 
     asyncio.run(look())
 
@@ -196,7 +196,7 @@ def test_it_follows_a_log_that_grows(tmp_path: Path) -> None:
             for candles in (50, 150, 300):
                 await live(settings(path), busy(Recipe(5, 2, candles, told_of=0.2)))
                 head = recorded(path)[-1].seq
-                assert await past.look(head, state_digest) == replay(path, head)
+                assert await past.query(head, state_digest) == replay(path, head)
 
     asyncio.run(grow())
 
@@ -205,14 +205,14 @@ def test_what_was_laid_leaves_no_event_far_and_changes_no_answer(db: Path, repla
     async def look() -> None:
         head = recorded(db)[-1].seq
         with past_of(db, StateCheckpoints(distance_events=500)) as past:
-            laying = asyncio.ensure_future(past.lay(head))
+            laying = asyncio.ensure_future(past.prefold(head))
             for seq, digest in list(replayed.items())[:4]:
-                assert await past.look(seq, state_digest) == digest, "a look comes between the steps"
+                assert await past.query(seq, state_digest) == digest, "a look comes between the steps"
             assert await laying == head
-            assert max(seq - past.near(seq) for seq in range(1, head)) < 500 + STEP_EVENTS_MAX
+            assert max(seq - past.known_until(seq) for seq in range(1, head)) < 500 + STEP_EVENTS_MAX
             assert len(past.places) >= head // 1_000
             for seq, digest in replayed.items():
-                assert await past.look(seq, state_digest) == digest
+                assert await past.query(seq, state_digest) == digest
 
     asyncio.run(look())
 
@@ -221,15 +221,15 @@ def test_what_a_look_has_folded_is_not_laid_again(db: Path) -> None:
     async def look() -> None:
         head = recorded(db)[-1].seq
         with past_of(db, StateCheckpoints(distance_events=500)) as past:
-            await past.look(head, state_digest)
+            await past.query(head, state_digest)
             known = len(past.places)
             begun_s = process_time()
-            assert await past.lay(head) == head
+            assert await past.prefold(head) == head
             laid_s = process_time() - begun_s
             assert len(past.places) == known
             begun_s = process_time()
             with past_of(db, StateCheckpoints(distance_events=500)) as other:
-                await other.lay(head)
+                await other.prefold(head)
             assert laid_s < (process_time() - begun_s) / 2
 
     asyncio.run(look())
@@ -239,7 +239,7 @@ def test_what_a_look_has_folded_is_not_laid_again(db: Path) -> None:
 def test_an_event_that_the_log_does_not_hold_is_refused(db: Path, seq: int) -> None:
     async def look() -> None:
         with past_of(db) as past, pytest.raises(UsageError, match="there is no event"):
-            await past.look(seq, state_digest)
+            await past.query(seq, state_digest)
 
     asyncio.run(look())
 
@@ -247,11 +247,11 @@ def test_an_event_that_the_log_does_not_hold_is_refused(db: Path, seq: int) -> N
 def test_more_than_can_wait_are_refused_and_the_others_served(db: Path, replayed: dict[int, str]) -> None:
     async def look() -> None:
         with past_of(db) as past:
-            asked = [past.look(7, state_digest) for _ in range(LOOKS_WAITING_MAX + 3)]
+            asked = [past.query(7, state_digest) for _ in range(LOOKS_WAITING_MAX + 3)]
             found = await asyncio.gather(*asked, return_exceptions=True)
             assert sum(isinstance(one, LogBusy) for one in found) == 3
             assert {one for one in found if isinstance(one, str)} == {replay(db, 7)}
-            assert await past.look(2, state_digest) == replayed[2]
+            assert await past.query(2, state_digest) == replayed[2]
 
     asyncio.run(look())
 
@@ -266,7 +266,7 @@ def test_snapshots_of_another_process_are_looked_at_and_never_touched(db: Path) 
         async def look() -> None:
             with past_of(db, snapshots=store) as past:
                 head = recorded(db)[-1].seq
-                assert await past.look(head, state_digest) == replay(db, head)
+                assert await past.query(head, state_digest) == replay(db, head)
                 assert len(past.places) == 0, "a snapshot was nearer than the beginning"
 
         asyncio.run(look())
@@ -283,8 +283,8 @@ def test_a_strategy_that_is_not_there_is_named_and_a_later_look_is_whole_again(d
         with past_of(db, strategies=there) as past:
             for _ in range(2):
                 with pytest.raises(ConfigError, match="scripted"):
-                    await past.look(500, state_digest)
-            assert await past.look(1, state_digest) == state_digest(new_state(there))
+                    await past.query(500, state_digest)
+            assert await past.query(1, state_digest) == state_digest(new_state(there))
 
     asyncio.run(look())
 
@@ -301,7 +301,7 @@ def test_damage_is_told_and_what_lies_before_it_can_still_be_seen(tmp_path: Path
         with past_of(path) as past:
             for _ in range(2):
                 with pytest.raises(LogDamaged):
-                    await past.look(seq + 200, state_digest)
-            assert await past.look(seq - 200, state_digest) == whole
+                    await past.query(seq + 200, state_digest)
+            assert await past.query(seq - 200, state_digest) == whole
 
     look()

@@ -39,28 +39,28 @@ def test_places_are_bounded_in_number_and_in_bytes_however_long_the_log_is(*, by
         bytes_max = 10**9
         places = StateCheckpoints(count_max=10, distance_events=100)
     for seq in range(50, 200_000, 50):
-        places.pass_by(seq, marked(seq))
+        places.offer(seq, marked(seq))
         assert len(places) <= (15 if by_bytes else 10)
         assert places.total_bytes <= bytes_max
     assert len(places) >= 4
-    assert 200_000 - places.before(200_000) <= 2 * places.distance_events
+    assert 200_000 - places.last_before(200_000) <= 2 * places.distance_events
     assert places.distance_events < 200_000
-    assert places.before(places.distance_events - 1) == 0
+    assert places.last_before(places.distance_events - 1) == 0
     for seq in range(1_000, 200_000, 7_000):
-        if (at := places.before(seq)) > 0:
+        if (at := places.last_before(seq)) > 0:
             assert encode(places.world(seq, STRATEGIES)) == encode(marked(at))
 
 
 def test_what_two_places_have_in_common_is_kept_once_and_goes_with_the_last() -> None:
     places = StateCheckpoints(count_max=4, distance_events=100)
-    places.pass_by(100, marked(100))
+    places.offer(100, marked(100))
     first = places.total_bytes
-    places.pass_by(200, marked(200))
+    places.offer(200, marked(200))
     assert places.total_bytes - first <= own_bytes() + 8 < first
-    places.pass_by(300, marked(300))
-    places.pass_by(400, marked(400))
+    places.offer(300, marked(300))
+    places.offer(400, marked(400))
     before = places.total_bytes
-    places.pass_by(500, marked(500))
+    places.offer(500, marked(500))
     assert len(places) == 2
     assert places.total_bytes < before
 
@@ -68,5 +68,5 @@ def test_what_two_places_have_in_common_is_kept_once_and_goes_with_the_last() ->
 def test_places_found_on_the_way_back_stand_in_order() -> None:
     places, world = StateCheckpoints(distance_events=100), new_state(STRATEGIES)
     for seq in (900, 500, 100, 700, 650, 300):
-        places.pass_by(seq, world)
-    assert [places.before(seq) for seq in (150, 350, 550, 750, 950)] == [100, 300, 500, 700, 900]
+        places.offer(seq, world)
+    assert [places.last_before(seq) for seq in (150, 350, 550, 750, 950)] == [100, 300, 500, 700, 900]

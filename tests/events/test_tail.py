@@ -203,7 +203,7 @@ async def test_a_busy_log_is_asked_again(tmp_path: Path) -> None:
         holder.execute("PRAGMA journal_mode = DELETE")
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(LogBusy):
-            FileEnd(path).look()
+            FileEnd(path).read_head_seq()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(tail.wait_beyond(0), A_WHILE_S)
         holder.execute("ROLLBACK")
@@ -268,7 +268,7 @@ async def test_looking_changes_no_file(tmp_path: Path) -> None:
     await (await written(path, 3)).close()
     before = path.read_bytes()
     end = FileEnd(path)
-    assert end.look() == 3
+    assert end.read_head_seq() == 3
     end.close()
     end.close()
     assert path.read_bytes() == before
@@ -281,7 +281,7 @@ def test_every_error_of_the_driver_has_one_of_our_names(tmp_path: Path) -> None:
         file.seek(4_096)
         file.write(b"\xff" * 8_192)
     with pytest.raises(LogError):
-        FileEnd(path).look()
+        FileEnd(path).read_head_seq()
 
 
 async def _written_and_closed(path: Path) -> None:

@@ -37,7 +37,7 @@ class Shown:
 
     def final(self, minute: int = 0) -> float | None:
         """The volume of the final candle of a minute."""
-        row = self.board.final(BTC, T_MS + minute * MINUTE_MS)
+        row = self.board.final_candle(BTC, T_MS + minute * MINUTE_MS)
         return None if row is None else row.volume
 
     @property
@@ -70,7 +70,7 @@ def test_the_last_row_may_come_with_the_first_of_the_next_candle_or_after_it() -
 
 def test_a_candle_that_was_not_watched_from_its_open_is_not_final() -> None:
     shown = Shown()
-    shown.board.broke([BTC])
+    shown.board.mark_interrupted([BTC])
     shown.show(20.0, (0, 100.0, 1.0), snapshot=True)
     shown.show(59.9, (0, 101.0, 3.0))
     shown.show(60.3, (1, 101.0, 0.1))
@@ -82,7 +82,7 @@ def test_a_candle_that_was_not_watched_from_its_open_is_not_final() -> None:
 
 def test_a_break_makes_what_forms_unfinished() -> None:
     shown = whole()
-    shown.board.broke([BTC])
+    shown.board.mark_interrupted([BTC])
     shown.show(60.3, (1, 101.0, 0.1))
     assert shown.final() is None
 
@@ -153,9 +153,9 @@ def test_an_absurd_price_is_refused() -> None:
 def test_a_candle_counts_as_over_when_the_streams_still_spoke_two_seconds_later() -> None:
     shown, close_ms = whole(), T_MS + MINUTE_MS
     shown.show(60.3, (1, 101.0, 0.1))
-    assert not shown.board.is_over(BTC, close_ms, 2_000) and shown.board.final(BTC, T_MS, 2_000) is None
+    assert not shown.board.is_over(BTC, close_ms, 2_000) and shown.board.final_candle(BTC, T_MS, 2_000) is None
     shown.tick(62.1)
-    assert shown.board.is_over(BTC, close_ms, 2_000) and shown.board.final(BTC, T_MS, 2_000) is not None
+    assert shown.board.is_over(BTC, close_ms, 2_000) and shown.board.final_candle(BTC, T_MS, 2_000) is not None
 
 
 def test_few_rows_are_kept_however_many_come() -> None:

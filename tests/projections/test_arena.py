@@ -100,5 +100,5 @@ def test_trades_taken_apart_are_those_of_now() -> None:
     found = Arena(portfolio, trades)
     for number in range(1, 4):
         fold([trades], recorded([closed(float(number))], first_seq=number))
-        assert found.parts("momentum") == breakdown(trades.closed("momentum"))
-        assert found.parts("momentum").trades == number
+        assert found.breakdown("momentum") == breakdown(trades.closed("momentum"))
+        assert found.breakdown("momentum").trades == number

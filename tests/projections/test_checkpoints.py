@@ -18,7 +18,7 @@ def passed(count: int, distance: int = 4, count_max: int = 6) -> tuple[Checkpoin
     checkpoints, views = Checkpoints(count_max, distance), Views()
     for one in recorded([candle(minute, 100.0) for minute in range(count)]):
         views.apply(one)
-        checkpoints.pass_by(views)
+        checkpoints.offer(views)
     return checkpoints, views
 
 
@@ -28,7 +28,7 @@ def test_the_nearest_one_before_an_event_is_never_further_than_a_distance(count:
     checkpoints, _ = passed(count)
     assert len(checkpoints) <= 6
     assert len(checkpoints) == count // checkpoints.distance_events, "none is missing where one was due"
-    found = checkpoints.before(seq)
+    found = checkpoints.last_before(seq)
     reachable = min(seq, count)
     assert (found.seq if found is not None else 0) == reachable - reachable % checkpoints.distance_events
     if found is not None:
@@ -38,26 +38,26 @@ def test_the_nearest_one_before_an_event_is_never_further_than_a_distance(count:
 def test_a_checkpoint_stays_as_it_was() -> None:
     checkpoints, views = passed(9)
     fresh = passed(8)[1]
-    kept = checkpoints.before(8)
+    kept = checkpoints.last_before(8)
     assert kept is not None and kept.views is not views
     assert portrait(kept.views) == portrait(fresh)
 
 
 def test_the_way_to_the_next_place_is_never_nothing() -> None:
     checkpoints, _ = passed(0)
-    assert [checkpoints.due_in(seq) for seq in (0, 1, 3, 4, 5)] == [4, 3, 1, 4, 3]
+    assert [checkpoints.events_until_due(seq) for seq in (0, 1, 3, 4, 5)] == [4, 3, 1, 4, 3]
 
 
 @pytest.mark.parametrize(("minutes", "seq"), [(0, 0), (3, 0), (4, 4), (7, 4), (8, 8), (500, 20)])
 def test_before_a_moment_no_candle_closed_later(minutes: int, seq: int) -> None:
     checkpoints, _ = passed(22)
-    found = checkpoints.before_moment(DAY_0_MS + minutes * MINUTE_MS)
+    found = checkpoints.last_before_time(DAY_0_MS + minutes * MINUTE_MS)
     assert (found.seq if found is not None else 0) == seq
 
 
 def test_the_same_place_is_kept_once() -> None:
     checkpoints, views = passed(4)
-    checkpoints.pass_by(views)
+    checkpoints.offer(views)
     assert len(checkpoints) == 1
 
 
@@ -68,5 +68,5 @@ def test_results_forget_what_was_not_asked_for_the_longest() -> None:
     assert results.get(3) is every[3]
     results.put(every[9])
     assert [results.get(seq) for seq in (3, 5, 9)] == [every[3], None, every[9]]
-    assert [results.before(seq) for seq in (2, 3, 8, 9)] == [None, every[3], every[3], every[9]]
+    assert [results.nearest_before(seq) for seq in (2, 3, 8, 9)] == [None, every[3], every[3], every[9]]
     assert len(results) == 2

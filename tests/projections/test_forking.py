@@ -26,7 +26,7 @@ STORY = [*market(), *BOTH_OPEN, *MOVED, *A_DAY]
 
 def shown(views: Views) -> tuple[Any, ...]:
     """What people see of the views."""
-    days = [*views.days.finished(), *([views.days.today] if views.days.today is not None else [])]
+    days = [*views.days.finished_days(), *([views.days.today] if views.days.today is not None else [])]
     return (
         views.portfolio.view(),
         views.arena.rows(),

@@ -192,13 +192,13 @@ def kept(folder: Path, seq: int = 6, made_with: object = None, **more: Any) -> S
     shelf = Shelf(folder, asyncio.run(logged(STORY, **more)))
     portfolio = Portfolio()
     fold([portfolio], shelf.log.reader().read(0)[:seq])
-    asyncio.run(shelf.keeping(made_with).keep(seq, portfolio, last=True))
+    asyncio.run(shelf.keeping(made_with).save(seq, portfolio, last=True))
     return shelf
 
 
 def test_what_was_kept_is_found_at_the_next_start(tmp_path: Path) -> None:
     shelf = kept(tmp_path)
-    found, seq = shelf.keeping().restored(Portfolio())
+    found, seq = shelf.keeping().restore(Portfolio())
     whole = Portfolio()
     fold([whole], shelf.log.reader().read(0))
     assert (seq, found.view(), shelf.warned) == (6, whole.view(), [])
@@ -206,7 +206,7 @@ def test_what_was_kept_is_found_at_the_next_start(tmp_path: Path) -> None:
 
 def test_nothing_is_found_where_nothing_was_kept(tmp_path: Path) -> None:
     fresh = Portfolio()
-    found, seq = Shelf(tmp_path, asyncio.run(logged(STORY))).keeping().restored(fresh)
+    found, seq = Shelf(tmp_path, asyncio.run(logged(STORY))).keeping().restore(fresh)
     assert found is fresh
     assert seq == 0
 
@@ -215,8 +215,8 @@ def test_who_must_not_be_further_than_an_event_gets_an_older_one(tmp_path: Path)
     shelf = kept(tmp_path, 3)
     keeper, portfolio = shelf.keeping(), Portfolio()
     fold([portfolio], shelf.log.reader().read(0))
-    asyncio.run(keeper.keep(6, portfolio, last=True))
-    assert [keeper.restored(Portfolio(), until)[1] for until in (6, 5, 3, 2)] == [6, 3, 3, 0]
+    asyncio.run(keeper.save(6, portfolio, last=True))
+    assert [keeper.restore(Portfolio(), until)[1] for until in (6, 5, 3, 2)] == [6, 3, 3, 0]
 
 
 @pytest.mark.parametrize("spoil", [lambda c: c[:-1], lambda _: b"", lambda c: c[:-1] + bytes([c[-1] ^ 1])])
@@ -226,7 +226,7 @@ def test_a_torn_or_spoilt_one_is_set_aside_and_everything_is_folded(
     shelf = kept(tmp_path)
     (file,) = shelf.files
     file.write_bytes(spoil(file.read_bytes()))
-    assert shelf.keeping().restored(Portfolio())[1] == 0
+    assert shelf.keeping().restore(Portfolio())[1] == 0
     assert "set aside" in shelf.warned[0]
     assert shelf.files == []
 
@@ -234,20 +234,20 @@ def test_a_torn_or_spoilt_one_is_set_aside_and_everything_is_folded(
 def test_one_of_another_log_is_set_aside(tmp_path: Path) -> None:
     shelf = kept(tmp_path)
     shelf.log = asyncio.run(logged([*STORY[:5], candle(2, 91.0)]))
-    assert shelf.keeping().restored(Portfolio())[1] == 0
+    assert shelf.keeping().restore(Portfolio())[1] == 0
     assert "another event at seq 6" in shelf.warned[0]
 
 
 def test_one_of_other_folds_is_set_aside(tmp_path: Path) -> None:
     shelf = kept(tmp_path)
-    assert shelf.keeping().restored((Portfolio(), Excursions()))[1] == 0
+    assert shelf.keeping().restore((Portfolio(), Excursions()))[1] == 0
     assert "it holds ['Portfolio'], not ['Portfolio', 'Excursions']" in shelf.warned[0]
 
 
 def test_what_was_made_with_something_else_is_not_read(tmp_path: Path) -> None:
     shelf = kept(tmp_path, made_with=AlertSettings())
-    assert shelf.keeping(AlertSettings(entry="off")).restored(Portfolio())[1] == 0
-    assert shelf.keeping(AlertSettings()).restored(Portfolio())[1] == 6
+    assert shelf.keeping(AlertSettings(entry="off")).restore(Portfolio())[1] == 0
+    assert shelf.keeping(AlertSettings()).restore(Portfolio())[1] == 6
 
 
 def test_the_version_is_that_of_the_code_of_these_very_folds(tmp_path: Path) -> None:
@@ -276,9 +276,9 @@ def test_everything_that_is_kept_comes_from_modules_that_are_digested(fold: Any)
 def test_one_is_kept_after_so_many_events_and_not_again_so_soon(tmp_path: Path) -> None:
     shelf = kept(tmp_path, 3)
     keeper = shelf.keeping()
-    keeper.restored(Portfolio())
+    keeper.restore(Portfolio())
     assert [keeper.is_due(seq) for seq in (3, 2 + KEEP_EVENTS_MIN, 3 + KEEP_EVENTS_MIN)] == [False, False, True]
-    asyncio.run(keeper.keep(6, Portfolio(), last=True))
+    asyncio.run(keeper.save(6, Portfolio(), last=True))
     assert not keeper.is_due(6 + KEEP_EVENTS_MIN)
     shelf.now_ms += KEEP_MS_MIN
     assert keeper.is_due(6 + KEEP_EVENTS_MIN)
@@ -301,7 +301,7 @@ def test_losing_every_one_loses_nothing(tmp_path: Path) -> None:
     shelf = kept(tmp_path)
     for file in shelf.files:
         file.unlink()
-    assert shelf.keeping().restored(Portfolio())[1] == 0
+    assert shelf.keeping().restore(Portfolio())[1] == 0
     assert shelf.warned == []
 
 
@@ -313,7 +313,7 @@ def test_who_follows_keeps_at_its_end_and_goes_on_from_there(tmp_path: Path) -> 
         log, bus = await logged(events), Bus()
         shelf = Shelf(tmp_path, log)
         keeper = shelf.keeping()
-        (portfolio,), seq = keeper.restored((Portfolio(),))
+        (portfolio,), seq = keeper.restore((Portfolio(),))
         cursor = Cursor(seq)
         bus.publish(log.head.seq)
         bus.close()
@@ -332,7 +332,7 @@ def test_who_is_cut_off_while_packing_keeps_nothing_torn(tmp_path: Path) -> None
         shelf = Shelf(tmp_path, await logged(STORY))
         with suppress(TimeoutError):
             async with asyncio.timeout(0.0):
-                await shelf.keeping().keep(6, [Portfolio() for _ in range(20_000)], last=True)
+                await shelf.keeping().save(6, [Portfolio() for _ in range(20_000)], last=True)
         return shelf
 
     assert asyncio.run(story()).files == []
@@ -342,7 +342,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, asyncio.run(logged(STORY)))
     keeper = shelf.keeping()
     for seq in range(1, 7):
-        asyncio.run(keeper.keep(seq, Portfolio(), last=True))
+        asyncio.run(keeper.save(seq, Portfolio(), last=True))
     assert len(shelf.files) == KEPT_MAX
 
 
@@ -350,6 +350,6 @@ def test_a_kept_fold_is_shared_by_nobody() -> None:
     with tempfile.TemporaryDirectory() as folder:
         shelf = kept(Path(folder))
         keeper = shelf.keeping()
-        first, _ = keeper.restored(Portfolio())
-        second, _ = keeper.restored(Portfolio())
+        first, _ = keeper.restore(Portfolio())
+        second, _ = keeper.restore(Portfolio())
         assert first is not second

@@ -42,7 +42,7 @@ def log_of(rows: list[tuple[int, Timing]]) -> list[Event]:
 def by_moment(events: list[Event], at_ms: int) -> int | None:
     moment, seq = MarketTimeCutoff(at_ms), 0
     for one in recorded(events):
-        if not moment.takes(one):
+        if not moment.includes(one):
             break
         seq = one.seq
     try:

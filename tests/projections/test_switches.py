@@ -37,8 +37,8 @@ def test_a_trip_stops_its_strategy_alone_and_says_why() -> None:
 def test_a_reset_that_names_the_trip_frees_the_strategy_and_is_remembered() -> None:
     view = switches(*TWO, tripped("a"), reset("a", 3))
     assert view.standing("a").state == "active"
-    assert view.active() == ()
-    past = view.past()[0]
+    assert view.active_trips() == ()
+    past = view.past_trips()[0]
     assert (past.trip_seq, past.reset_at_ms, past.reset_who, past.reset_why) == (
         3,
         DAY_0_MS + HOUR_MS,
@@ -61,7 +61,7 @@ def test_a_global_trip_stops_everybody() -> None:
 def test_a_global_reset_frees_only_those_the_global_trip_stopped() -> None:
     events = (*TWO, tripped("a"), tripped(GLOBAL_SCOPE, "global_loss"), reset(GLOBAL_SCOPE, 4))
     assert states(*events) == ["stopped", "active"]
-    assert [trip.scope for trip in switches(*events).active()] == ["a"]
+    assert [trip.scope for trip in switches(*events).active_trips()] == ["a"]
 
 
 def test_resetting_a_strategys_own_trip_leaves_it_to_the_global_one() -> None:
@@ -80,7 +80,7 @@ def test_a_global_trip_holds_a_strategy_that_is_configured_later() -> None:
 
 def test_active_trips_name_the_global_one_once_and_first() -> None:
     view = switches(*TWO, tripped("b"), tripped(GLOBAL_SCOPE, "global_loss"))
-    assert [trip.scope for trip in view.active()] == [GLOBAL_SCOPE, "b"]
+    assert [trip.scope for trip in view.active_trips()] == [GLOBAL_SCOPE, "b"]
 
 
 def test_a_strategy_with_a_trip_of_its_own_names_that_one() -> None:
@@ -100,4 +100,4 @@ def test_a_trip_is_named_before_a_pause() -> None:
 
 def test_past_trips_are_bounded() -> None:
     rounds = [e for i in range(TRIPS_KEPT_MAX + 5) for e in (tripped("a"), reset("a", 3 + 2 * i))]
-    assert len(switches(*TWO, *rounds).past()) == TRIPS_KEPT_MAX
+    assert len(switches(*TWO, *rounds).past_trips()) == TRIPS_KEPT_MAX

@@ -43,7 +43,7 @@ async def kept(folder: Path, count: int) -> tuple[Given, Kept]:
     """A story, and the views at its end kept; its bus is a new one."""
     there = Kept(folder)
     async with given(*story(count)) as (here, timeline):
-        await there.of(here).keep(timeline.views.seq, await timeline.as_of(timeline.views.seq))
+        await there.of(here).save(timeline.views.seq, await timeline.as_of(timeline.views.seq))
     here.bus = Bus(here.log.head.seq)
     return here, there
 
@@ -78,7 +78,7 @@ async def test_a_timeline_keeps_its_views_itself_while_it_goes_on(tmp_path: Path
         async with asyncio.timeout(PATIENCE_S):
             while not there.files():  # noqa: ASYNC110 - a file tells nobody.
                 await asyncio.sleep(0.01)
-    views, seq = there.of(here).restored(Views())
+    views, seq = there.of(here).restore(Views())
     assert views.seq == seq == here.log.head.seq
     assert portrait(views) == portrait(here.folded(seq))
     assert not there.warnings

@@ -27,7 +27,7 @@ def search(
     while found.page is not None:
         after, n = found.page
         found.take(log[after : after + n])
-    return found.found
+    return found.result
 
 
 def seqs(wanted: EventFilter, *events: Event, before: int | None = None, limit: int = 10) -> object:

@@ -105,7 +105,7 @@ def test_an_errand_with_a_bug_is_over_and_the_next_ones_run() -> None:
             for errand in (fail, work):
                 assert put(errand)
         await rig.until(lambda: len(done) == 2)
-        await outbox.empty()
+        await outbox.drain()
         assert not running.done()
         assert [line for line in rig.told if "TypeError" not in line] == []
         running.cancel()

@@ -148,7 +148,7 @@ def test_every_failure_has_its_name(fault: TelegramFault, kind: type[TelegramErr
 
 def test_a_connection_that_never_was_did_nothing() -> None:
     async def use(client: TelegramClient, twin: TelegramTwin) -> None:
-        await twin.down()
+        await twin.stop_listening()
         error = await failed(client)
         assert isinstance(error, TelegramUnreachable)
         assert not error.may_have_acted
@@ -172,7 +172,7 @@ def test_the_token_appears_nowhere() -> None:
             errors.append(await failed(client))
         twin.faults.on(TelegramFault.BAD_REQUEST, value=f"what does https://x/bot{CANARY}/y or {CANARY} mean", times=1)
         errors.append(await failed(client))
-        await twin.down()
+        await twin.stop_listening()
         errors.append(await failed(client))
         for address in ("nonsense", "http://127.0.0.1:1"):
             other = TelegramClient(BotToken(CANARY), address)

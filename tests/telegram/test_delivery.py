@@ -103,7 +103,7 @@ def test_a_kill_switch_does_not_wait_for_a_conversation() -> None:
             while True:
                 await rig.clock.sleep(pace.wait_s(answers=True) or 0.3)
                 if pace.wait_s(answers=True) == 0.0:
-                    pace.took()
+                    pace.record_sent()
 
         talking = asyncio.ensure_future(answer())
         async with rig.running(pace=pace):
@@ -168,7 +168,7 @@ def test_a_request_to_wait_is_obeyed_by_everybody() -> None:
 def test_while_telegram_is_away_alerts_wait_in_the_log(fault: TelegramFault | None) -> None:
     async def use(rig: Rig) -> None:
         if fault is None:
-            await rig.twin.down()
+            await rig.twin.stop_listening()
         else:
             rig.twin.faults.on(fault)
         rig.tape.add(news(), news())
@@ -182,7 +182,7 @@ def test_while_telegram_is_away_alerts_wait_in_the_log(fault: TelegramFault | No
             assert len(rig.told) == 1
             rig.twin.faults.clear()
             if fault is None:
-                await rig.twin.up()
+                await rig.twin.start_listening()
             await rig.sent(3, within_s=60)
             assert notifier.statistics().oldest_unsent_ms == 0
         assert [text.split()[0] for text in rig.twin.texts] == ["3", "1", "2"]
@@ -252,7 +252,7 @@ def test_what_is_left_when_the_bus_closes_is_still_sent_for_a_while() -> None:
 
 def test_a_silent_telegram_does_not_hold_the_end_up() -> None:
     async def use(rig: Rig) -> None:
-        await rig.twin.down()
+        await rig.twin.stop_listening()
         rig.tape.add(news())
         async with rig.running():
             await asyncio.sleep(30)

@@ -52,14 +52,14 @@ def test_a_day_without_telegram_ends_in_one_digest_within_a_minute(fault: Telegr
             rig.tape.add(news())
             await rig.sent(1)
             if fault is None:
-                await rig.twin.down()
+                await rig.twin.stop_listening()
             away(rig, fault)
             for minute in range(DAY_EVENTS):
                 rig.tape.add(news() if minute % 10 == 0 else noise())
                 await asyncio.sleep(60)
             assert notifier.statistics().oldest_unsent_ms > 23 * 3_600_000
             if fault is None:
-                await rig.twin.up()
+                await rig.twin.start_listening()
             rig.twin.faults.clear()
             back_ms = rig.clock.now_ms()
             await rig.sent(2, within_s=120)
@@ -192,7 +192,7 @@ def _traced() -> int:
 def test_memory_stays_flat_for_a_day_without_telegram() -> None:
     async def use(rig: Rig) -> None:
         tape = rig.tape = Endless(rig.clock)
-        await rig.twin.down()
+        await rig.twin.stop_listening()
         sizes: list[int] = []
         tracemalloc.start()
         async with rig.running(digest=Counting):
@@ -202,7 +202,7 @@ def test_memory_stays_flat_for_a_day_without_telegram() -> None:
                     await asyncio.sleep(60)
                 if hour >= 2:
                     sizes.append(_traced())
-            await rig.twin.up()
+            await rig.twin.start_listening()
             await rig.sent(1, within_s=60)
             peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

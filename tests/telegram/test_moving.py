@@ -135,9 +135,9 @@ def test_the_message_that_a_group_moved_counts_only_where_it_is_the_owner_s(chat
 def test_a_move_is_followed_once_and_for_ever() -> None:
     cursors = MemoryCursors()
     address = ChatAddress(GROUP, cursors)
-    assert address.follow(SUPERGROUP)
-    assert address.follow(SUPERGROUP)
-    assert not address.follow(ELSEWHERE)
+    assert address.move_to(SUPERGROUP)
+    assert address.move_to(SUPERGROUP)
+    assert not address.move_to(ELSEWHERE)
     assert ChatAddress(GROUP, cursors).id == SUPERGROUP
     assert ChatAddress(SUPERGROUP, cursors).id == SUPERGROUP
     assert ChatAddress(SUPERGROUP, cursors).moved_to == 0

@@ -80,13 +80,13 @@ class TwinClient:
         assert body["code"] == "00000", body
         return body["data"]
 
-    async def ask(self, op: str, *channels: tuple[str, str]) -> None:
+    async def request(self, op: str, *channels: tuple[str, str]) -> None:
         """Subscribe or unsubscribe channels of symbols."""
         await self.socket.send(json.dumps({"op": op, "args": [arg(*channel) for channel in channels]}))
 
     async def follow(self, *channels: tuple[str, str]) -> None:
         """Subscribe."""
-        await self.ask("subscribe", *channels)
+        await self.request("subscribe", *channels)
 
     async def raw(self, seconds: float) -> list[str | bytes]:
         """Every message of the next virtual seconds, or until the connection ends."""

@@ -186,11 +186,11 @@ def test_after_unsubscribing_nothing_more_comes() -> None:
     async def use(twin: BitgetTwin, client: TwinClient) -> None:
         await client.follow(("ticker", BTC), ("ticker", ETH))
         await client.frames(0.5)
-        await client.ask("unsubscribe", ("ticker", BTC))
+        await client.request("unsubscribe", ("ticker", BTC))
         frames = await client.frames(2.0)
         gone = frames.index({"event": "unsubscribe", "arg": arg("ticker", BTC)})
         assert {frame["arg"]["instId"] for frame in frames[gone + 1 :]} == {ETH}
-        assert twin.followed() == {f"ticker:{ETH}": 1}
+        assert twin.count_followers() == {f"ticker:{ETH}": 1}
 
     serve_twin(use)
 
@@ -271,7 +271,7 @@ def test_two_hundred_and_forty_subscriptions_an_hour_are_the_most() -> None:
     async def use(twin: BitgetTwin, client: TwinClient) -> None:
         for _ in range(241):
             await client.socket.send("ping")
-            await client.ask("subscribe", ("candle1m", BTC))
+            await client.request("subscribe", ("candle1m", BTC))
             last = [frame for frame in await client.frames(1.0) if frame.get("event") == "error"]
         assert last == [{"event": "error", "code": 30_006, "msg": "Too many requests", "op": "subscribe"}]
         await client.clock.sleep(60.0)
@@ -348,7 +348,7 @@ def test_a_thousand_channels_are_the_most_of_a_connection() -> None:
     async def use(twin: BitgetTwin, client: TwinClient) -> None:
         kinds = ("1m", "5m", "15m", "30m", "1H", "4H", "6H", "12H", "1D", "1Dutc")
         for name in names[:101]:
-            await client.ask("subscribe", *((f"candle{kind}", name) for kind in kinds))
+            await client.request("subscribe", *((f"candle{kind}", name) for kind in kinds))
             await client.clock.sleep(0.2)
         assert twin.statistics.subscribes == 1_000
         assert twin.statistics.refused_by_limit["channels"] > 0

@@ -342,10 +342,10 @@ def test_slowness_lasts_as_long_as_it_is_on_and_nobody_listens_when_it_is_down()
         call.twin.faults.on(TelegramFault.SLOW, value=9.0, for_s=5.0)
         await call.send("x")
         assert loop.time() == pytest.approx(9.0)
-        await call.twin.down()
+        await call.twin.stop_listening()
         with pytest.raises(httpx.ConnectError):
             await call.send("x")
-        await call.twin.up()
+        await call.twin.start_listening()
         await call.send("y")
         assert loop.time() == pytest.approx(9.0)
 

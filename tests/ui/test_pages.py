@@ -248,7 +248,7 @@ async def test_trades_and_positions_say_every_number_a_trader_expects() -> None:
 @in_loop
 async def test_a_tripped_switch_is_in_the_header_and_can_be_reset_by_its_seq() -> None:
     site = site_of(list(DAY), commands_allowed=True)
-    trip = site.timeline.views.portfolio.switches.active()[0]
+    trip = site.timeline.views.portfolio.switches.active_trips()[0]
     async with visiting(site) as client:
         found = Elements((await client.get("/risk")).text)
     assert trip.why in found.text

@@ -203,7 +203,7 @@ def test_anomalies_of_other_kinds_are_left_to_who_raised_them() -> None:
     machine.tell([AnomalyRaised(START_MS, "something_else", "x", "")])
     for _ in range(50):
         machine.look([])
-    assert len(machine.events) == 1 and machine.state.standing() == ()
+    assert len(machine.events) == 1 and machine.state.open_cases() == ()
 
 
 def test_a_clock_that_is_set_back_silences_nothing_for_long() -> None:
@@ -224,7 +224,7 @@ def test_so_many_stand_at_once_and_no_more() -> None:
     ]
     machine.look(many)
     machine.look(many)
-    assert len(machine.events) == STANDING_MAX == len(machine.state.standing())
+    assert len(machine.events) == STANDING_MAX == len(machine.state.open_cases())
     assert all(isinstance(event, TOLD) and len(event.detail) <= 500 for event in machine.events)
 
 
@@ -233,7 +233,7 @@ def test_what_is_known_of_the_past_is_bounded() -> None:
     machine.look([LOST])
     machine.tell(RepairTried(START_MS, "task_dead", f"task {number}", "") for number in range(2 * CASES_MAX))
     assert len(machine.state._cases) == CASES_MAX
-    assert [case.kind for case in machine.state.standing()] == ["ws_disconnected"]
+    assert [case.kind for case in machine.state.open_cases()] == ["ws_disconnected"]
 
 
 def test_calm_grows_up_to_a_reminders_time() -> None:

@@ -120,7 +120,7 @@ def test_a_line_of_time_keeps_its_pace_through_jumps_and_places_what_was_recorde
     clock.set(7_200.0)
     clock.advance(5.0)
     recorded_behind_ms = clock.now_ms()
-    line.look()
+    line.update()
     assert line.now_ms() == START_MS + 20_000
     assert (line.to_steady_ms(recorded_before_ms), line.to_steady_ms(recorded_behind_ms)) == (
         START_MS + 10_000,
@@ -129,7 +129,7 @@ def test_a_line_of_time_keeps_its_pace_through_jumps_and_places_what_was_recorde
     assert line.ahead_ms == 7_200_000
     clock.set(-7_200.0)
     clock.advance(30.0)
-    line.look()
+    line.update()
     assert (line.now_ms(), line.ahead_ms, line.to_steady_ms(clock.now_ms())) == (
         START_MS + 50_000,
         0,
@@ -143,5 +143,5 @@ def test_a_clock_that_is_adjusted_slowly_is_followed() -> None:
     for _ in range(100):
         clock.advance(30.0)
         clock.set((JUMP_MS_MIN - 500) / 1_000.0)
-        line.look()
+        line.update()
     assert (line.now_ms(), line.has_jumped) == (clock.now_ms(), False)

@@ -273,7 +273,7 @@ def test_the_dog_ends_with_the_bus_and_says_nothing_behind_it() -> None:
         await clock.sleep(10.0)
         kennel.bus.close()
         await asyncio.wait_for(running, 1.0)
-        await kennel.dog.look()
+        await kennel.dog.inspect()
         return kennel
 
     assert run(main, START_MS).told() == []

@@ -34,7 +34,7 @@ def test_latencies_of_the_last_minutes_are_ranked() -> None:
 def test_a_single_slow_commit_of_a_few_is_seen_and_forgotten_after_the_window() -> None:
     clock = Stopwatch()
     latencies = Latencies(clock)
-    with latencies.timed():
+    with latencies.time_block():
         clock.now_s += 3.0
     latencies.add(0.001)
     assert latencies.p99_ms() == pytest.approx(3_000.0)
@@ -47,7 +47,7 @@ def test_a_commit_that_fails_is_measured_too() -> None:
     latencies = Latencies(clock)
 
     def fails() -> None:
-        with latencies.timed():
+        with latencies.time_block():
             clock.now_s += 2.0
             raise OSError("full")
 

@@ -113,7 +113,7 @@ class ListTimeline:
 
     async def seq_at(self, at_ms: int) -> int:
         moment = MarketTimeCutoff(at_ms)
-        later = next((one.seq for one in self.log if not moment.takes(one)), len(self.log) + 1)
+        later = next((one.seq for one in self.log if not moment.includes(one)), len(self.log) + 1)
         moment.check_begun()
         return later - 1
 

@@ -207,7 +207,7 @@ def test_nobody_is_led_elsewhere_by_a_login(path: str) -> None:
 )
 def test_only_own_names_are_taken(bound: str, host: str, taken: bool) -> None:
     trusted = ["box.lan"]
-    assert AllowedHosts(bound, trusted).takes(host) is taken
+    assert AllowedHosts(bound, trusted).allows(host) is taken
 
 
 @in_loop

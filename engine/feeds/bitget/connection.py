@@ -105,7 +105,7 @@ class StreamConnection:
         """End this connection at the next look: somebody thinks that a new one is better."""
         self._given_up = why
 
-    def renew(self, symbol: str) -> None:
+    def request_resubscribe(self, symbol: str) -> None:
         """Subscribe a symbol's channels again at the next look."""
         for channel in self.channels.values():
             if channel.symbol == symbol:
@@ -136,7 +136,7 @@ class StreamConnection:
     async def _serve(self, socket: ClientConnection) -> str:
         """Read and keep alive until one of the two says why it is over."""
         self.heard_s = self.pinged_s = self.ponged_s = self._now_s()
-        tasks = [asyncio.ensure_future(self._read(socket)), asyncio.ensure_future(self._keep(socket))]
+        tasks = [asyncio.ensure_future(self._read(socket)), asyncio.ensure_future(self._maintain(socket))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return done.pop().result()
@@ -185,7 +185,7 @@ class StreamConnection:
         else:
             for reason, text in message.refused:
                 self._refusals.refuse(message.symbol, 0, reason, text)
-                self._board.doubt(message.symbol)
+                self._board.mark_suspect(message.symbol)
             self._board.take_candles(message, now_ms)
         if first:
             self.served = True
@@ -196,7 +196,7 @@ class StreamConnection:
         shown = text if isinstance(text, str) else text[:200].decode("utf-8", "replace")
         self._refusals.refuse(self._settings.ws_url, 0, message.reason, shown)
         if message.symbol in self._board.symbols:
-            self._board.doubt(message.symbol)
+            self._board.mark_suspect(message.symbol)
 
     def _denied(self, message: ErrorFrame, now_s: float) -> None:
         """Keep a refusal to its channel: the others of the connection go on."""
@@ -206,7 +206,7 @@ class StreamConnection:
 
     # ------------------------------------------------------------ keeping alive
 
-    async def _keep(self, socket: ClientConnection) -> str:
+    async def _maintain(self, socket: ClientConnection) -> str:
         """Subscribe, ping, and look every few seconds what is silent."""
         try:
             await self._subscribe(socket, list(self.channels.values()), again=False)
@@ -254,7 +254,7 @@ class StreamConnection:
             if again:
                 await socket.send(request("unsubscribe", args))
                 await self._clock.sleep(REQUEST_EVERY_S)
-                self._board.broke({channel.symbol for channel in some if channel.name.startswith(CANDLES)})
+                self._board.mark_interrupted({channel.symbol for channel in some if channel.name.startswith(CANDLES)})
             await socket.send(request("subscribe", args))
             if again:
                 self._renewed_s.extend([self._now_s()] * len(some))

@@ -43,12 +43,12 @@ class ContractRegistry:
         self._absent: list[str] = []
         """The configured symbols that the log does not know and whose contract could not be read yet."""
 
-    async def listed(self, seen: dict[str, ResumePoint]) -> list[FeedFact]:
+    async def contract_facts(self, seen: dict[str, ResumePoint]) -> list[FeedFact]:
         """The specifications of the symbols there are, in configured order, and which symbols must wait for theirs.
 
         Raises ExchangeError, and ConfigError for a symbol that neither the exchange nor the log knows.
         """
-        await self._ask()
+        await self._fetch_contracts()
         readable, unreadable = self._list.readable, self._list.unreadable
         for symbol in self._settings.symbols:
             if symbol not in readable and symbol not in unreadable and symbol not in seen:
@@ -83,12 +83,12 @@ class ContractRegistry:
                     raise
             return
 
-    async def states(self, tracks: list[SymbolCursor], now_ms: int) -> list[FeedFact]:
+    async def state_changes(self, tracks: list[SymbolCursor], now_ms: int) -> list[FeedFact]:
         """Return facts about contracts that were closed, opened or became readable. Raise ExchangeError."""
         if 0 <= now_ms - self._asked_ms < STATES_EVERY_MS:  # The exchange's clock may have been set back.
             return []
-        await self._ask()
-        return [*await self._join(tracks, now_ms), *self.tradable(tracks, now_ms)]
+        await self._fetch_contracts()
+        return [*await self._join(tracks, now_ms), *self.tradability_changes(tracks, now_ms)]
 
     async def _join(self, tracks: list[SymbolCursor], now_ms: int) -> list[FeedFact]:
         """Begin to watch the symbols whose contract has become readable; they catch up like any late symbol."""
@@ -103,25 +103,25 @@ class ContractRegistry:
             tracks.append(track)
         return facts
 
-    async def _ask(self) -> None:
+    async def _fetch_contracts(self) -> None:
         found = await self._rest.contracts()
         if not found.readable and not found.unreadable:
             raise ExchangeUnreachable("contracts: the exchange lists nothing at all")
         self._list, self._asked_ms = found, self._rest.server_now_ms()
 
-    def tradable(self, tracks: Sequence[SymbolCursor], now_ms: int) -> list[FeedFact]:
+    def tradability_changes(self, tracks: Sequence[SymbolCursor], now_ms: int) -> list[FeedFact]:
         """Suspend every symbol that is not open for trading, release the others, and report delisted ones."""
         facts: list[FeedFact] = []
         for track in tracks:
             body, fault = self._list.readable.get(track.symbol), self._list.unreadable.get(track.symbol)
             gone = body is None and fault is None
             if track.symbol in self._left:
-                facts += track.hold("left", NOT_CONFIGURED, now_ms)
+                facts += track.suspend("left", NOT_CONFIGURED, now_ms)
             if body is not None and body.status == NORMAL:
                 facts += track.release("state", "the exchange trades it again", now_ms)
             else:
                 state = ENDED if gone else _fault(fault) if body is None else f"the exchange says: {body.status}"
-                facts += track.hold("state", state, now_ms)
+                facts += track.suspend("state", state, now_ms)
             # A contract may be missing once by mistake; if it is missing twice, it was delisted.
             if (gone and track.ended) or (body is not None and body.status == OFF):
                 facts.append(ContractDelisted(now_ms, track.symbol, ENDED if gone else f"its state is {OFF!r}"))

@@ -32,12 +32,12 @@ class ExchangeClock:
         self._chance = Random()  # noqa: S311 - jitter is no secret.
         self._skewed = False
 
-    async def learn(self) -> None:
+    async def synchronize(self) -> None:
         """Ask for the time. Raises ExchangeError."""
         await self._rest.server_time_ms()
         self._answered_ms = self._clock.now_ms()
 
-    async def until(self, at_ms: int) -> str:
+    async def wait_until(self, at_ms: int) -> str:
         """Wait for a time of the exchange; why it is to be declared lost before that, empty while it lives."""
         while (left_ms := at_ms - self._rest.server_now_ms()) > 0:
             step_s = min(LOOK_S_MAX, left_ms / 1_000.0)
@@ -66,12 +66,12 @@ class ExchangeClock:
     async def _tried(self) -> str:
         """Ask for the time; why there is no answer."""
         try:
-            await self.learn()
+            await self.synchronize()
         except ExchangeError as error:
             return str(error)
         return ""
 
-    async def answers(self) -> None:
+    async def wait_for_exchange(self) -> None:
         """Wait until the exchange answers, however long; its time is known then, whatever our clock did meanwhile."""
         for attempt in range(1 << 62):
             await self.pause(attempt)
@@ -88,7 +88,7 @@ class ExchangeClock:
         """The current skew of the exchange's clock while it counts as an anomaly, else None."""
         return float(self._rest.offset_ms) if self._skewed else None
 
-    def skew(self) -> list[FeedFact]:
+    def skew_facts(self) -> list[FeedFact]:
         """Tell when this machine's clock is far from the exchange's, and when it is not any more."""
         if self._settings.speed != 1.0:
             return []

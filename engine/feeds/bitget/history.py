@@ -41,11 +41,11 @@ class SymbolResults(Struct, Generic[T]):
     found: dict[str, T]
     failed: dict[str, ExchangeError]
 
-    def why(self, symbol: str) -> str:
+    def failure_reason(self, symbol: str) -> str:
         """Describe why there is no data for a symbol."""
         return _words(self.failed.get(symbol))
 
-    def why_none(self, symbols: int) -> str:
+    def failure_summary(self, symbols: int) -> str:
         """Describe why there is no data for any of several symbols.
 
         A refusal speaks of its own symbol; it explains the silence of all of them only if all were refused.
@@ -78,7 +78,7 @@ class History:
         self._speed = speed
         self._refusals = refusals
 
-    async def candle(
+    async def fetch_candle(
         self, tracks: Sequence[SymbolCursor], open_ms: int, limits_ms: tuple[int, int], enough: int
     ) -> SymbolResults[CandleRow]:
         """One closed candle of each symbol, asked for in rounds.
@@ -93,7 +93,7 @@ class History:
                 break
             if round_:
                 await self._clock.sleep(ROUND_EVERY_S[min(round_, len(ROUND_EVERY_S)) - 1])
-            more = await self._ask(missing, limit_ms, lambda track: self._one(track, open_ms))
+            more = await self._fetch_each(missing, limit_ms, lambda track: self._one(track, open_ms))
             answers.found |= {symbol: row for symbol, row in more.found.items() if row is not None}
             answers.failed = more.failed
         return answers
@@ -115,7 +115,7 @@ class History:
             known_usdt = row.close
         return kept
 
-    async def window(
+    async def fetch_window(
         self, tracks: Sequence[SymbolCursor], from_ms: int, until_ms: int, limit_ms: int
     ) -> SymbolResults[Rows]:
         """The candles of each symbol that open in a window; asked again where some are missing.
@@ -130,7 +130,7 @@ class History:
                 break
             if round_:
                 await self._clock.sleep(ROUND_EVERY_S[round_ - 1])
-            more = await self._ask(open_, limit_ms, lambda track: self._rows(track, from_ms, until_ms))
+            more = await self._fetch_each(open_, limit_ms, lambda track: self._rows(track, from_ms, until_ms))
             answers.found |= more.found
             answers.failed |= more.failed
         for track in tracks:
@@ -154,7 +154,7 @@ class History:
         first_ms = max(from_ms, track.next_open_ms)
         return rows is not None and count_missing(rows, first_ms, until_ms, track.timeframe_ms) == 0
 
-    async def stretch(
+    async def fetch_history(
         self,
         tracks: Sequence[SymbolCursor],
         from_ms: int,
@@ -167,9 +167,9 @@ class History:
         Symbols of which the streams have `shown` all the candles are not asked for them.
         """
         unseen = [track for track in tracks if track.symbol not in shown]
-        candles = await self.window(unseen, from_ms, until_ms, limit_ms)
+        candles = await self.fetch_window(unseen, from_ms, until_ms, limit_ms)
         candles.found |= shown
-        asked_before = [track.symbol for track in tracks if track.was_looked_at(until_ms)]
+        asked_before = [track.symbol for track in tracks if track.is_checked_until(until_ms)]
         none = {symbol: HistoryWindow(rows, []) for symbol, rows in candles.found.items() if symbol in asked_before}
         answers: SymbolResults[HistoryWindow] = SymbolResults(none, candles.failed)
         for round_ in range(MEND_ATTEMPTS_MAX):
@@ -178,7 +178,7 @@ class History:
                 break
             if round_:
                 await self._clock.sleep(ROUND_EVERY_S[round_ - 1])
-            more = await self._ask(open_, limit_ms, self._settled)
+            more = await self._fetch_each(open_, limit_ms, self._settled)
             answers.failed |= more.failed
             for symbol, settled in more.found.items():
                 answers.found[symbol] = HistoryWindow(candles.found[symbol], settled)
@@ -186,17 +186,17 @@ class History:
 
     async def settlements(self, tracks: Sequence[SymbolCursor], until_ms: int) -> dict[str, list[FundingSettlement]]:
         """The settlements of each symbol that were not delivered yet; a symbol that failed is left out."""
-        return (await self._ask(tracks, until_ms, self._settled)).found
+        return (await self._fetch_each(tracks, until_ms, self._settled)).found
 
     def _settled(self, track: SymbolCursor) -> Awaitable[list[FundingSettlement]]:
         return self._rest.settlements(track.symbol, track.funding_ms + 1)
 
     async def readings(self, tracks: Sequence[SymbolCursor], until_ms: int) -> dict[str, OpenInterestReading]:
         """The open interest of now of each symbol; a symbol that failed is left out."""
-        answers = await self._ask(tracks, until_ms, lambda track: self._rest.open_interest(track.symbol))
+        answers = await self._fetch_each(tracks, until_ms, lambda track: self._rest.open_interest(track.symbol))
         return answers.found
 
-    async def _ask(
+    async def _fetch_each(
         self, tracks: Sequence[SymbolCursor], until_ms: int, question: Callable[[SymbolCursor], Awaitable[T]]
     ) -> SymbolResults[T]:
         """One question for every symbol at once, as fast as the exchange may be asked, until `until_ms`."""

@@ -72,19 +72,19 @@ class BitgetHttp:
         if client is not None:
             await client.aclose()
 
-    async def ask(self, path: str, **params: str | int) -> ResponseBody:
+    async def fetch(self, path: str, **params: str | int) -> ResponseBody:
         """The `data` of a successful answer.
 
         Raises ExchangeUnreachable, ExchangeBusy (which holds all following requests back) and ExchangeRefused.
         """
         source = f"GET {path}?{urlencode(params)}" if params else f"GET {path}"
         async with self._slots:
-            ticket = await self._pacer.turn()
+            ticket = await self._pacer.acquire()
             sent_ms = self._clock.now_ms()
             reply = await self._exchange(self._base_url + path, params, source)
             received_ms = self._clock.now_ms()
         envelope = self._opened(reply, source, ticket)
-        self._pacer.served(ticket)
+        self._pacer.record_success(ticket)
         return ResponseBody(source, envelope.data, self._refusals, sent_ms, received_ms, envelope.requestTime)
 
     async def _exchange(self, url: str, params: dict[str, str | int], source: str) -> BitgetHttpResponse:
@@ -142,7 +142,7 @@ class BitgetHttp:
         return envelope
 
     def _busy(self, source: str, reply: BitgetHttpResponse, ticket: int) -> ExchangeBusy:
-        pause_s = self._pacer.busy(ticket, reply.retry_after_s)
+        pause_s = self._pacer.back_off(ticket, reply.retry_after_s)
         text = f"{_request_label(source)}: too many requests; the next one waits {pause_s:.3g} s"
         return ExchangeBusy(text, reply.retry_after_s)
 

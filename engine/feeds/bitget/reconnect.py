@@ -71,7 +71,7 @@ class ReconnectingStream:
         """Whether the stream of now has brought data."""
         return self.stream is not None and self.stream.served
 
-    async def watch(self) -> None:
+    async def run(self) -> None:
         """Keep one stream alive, for ever."""
         running: asyncio.Task[str] | None = None
         try:
@@ -99,7 +99,7 @@ class ReconnectingStream:
     async def _turn(self) -> None:
         """Wait for a turn to connect: all lines together stay below the exchange's limit."""
         try:
-            await self._pacer.turn()
+            await self._pacer.acquire()
         except ExchangeBusy:
             await self._clock.sleep(BACKOFF_S[-1])
 
@@ -132,7 +132,7 @@ class ReconnectingStream:
             self.last_fault = ended.result()
         except ExchangeUnreachable as unreachable:
             self.last_fault = str(unreachable)
-        self._board.broke(self.symbols)
+        self._board.mark_interrupted(self.symbols)
         self._breaks += 1
         self._failures = 0 if self.connected else self._failures + 1
         self.stream = None

@@ -83,7 +83,7 @@ class ResponseBody(Struct, frozen=True):
         shown = bytes(text).decode("utf-8", "replace") if isinstance(text, Raw) else str(text)
         self.refusals.refuse(self.source, line, reason, shown)
 
-    def useless(self, reason: RefusalReason) -> ExchangeUnreachable:
+    def empty_answer_error(self, reason: RefusalReason) -> ExchangeUnreachable:
         """The error for an answer that holds nothing of what was asked for; it is counted as refused."""
         self.refuse(0, reason, self.data)
         return ExchangeUnreachable(f"{self.source}: the answer is not what was asked for ({reason.value})")
@@ -137,7 +137,7 @@ def convert_data(body: ResponseBody, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body.data, type=kind)
     except UNREADABLE:
-        raise body.useless(RefusalReason.WRONG_SHAPE) from None
+        raise body.empty_answer_error(RefusalReason.WRONG_SHAPE) from None
 
 
 def rows_of(
@@ -160,14 +160,14 @@ def only_row(body: ResponseBody, found: Sequence[Raw], kind: type[T], symbol: st
     """The first row of the symbol. Raises ExchangeUnreachable when there is none."""
     for _, row in rows_of(body, found, kind, symbol):
         return row
-    raise body.useless(RefusalReason.WRONG_SHAPE)
+    raise body.empty_answer_error(RefusalReason.WRONG_SHAPE)
 
 
 def server_time_of(body: ResponseBody) -> int:
     """The time of the server in UTC ms. Raises ExchangeUnreachable when there is none in the body."""
     time_ms = time_of(convert_data(body, _TimeBody).server_time)
     if isinstance(time_ms, RefusalReason):
-        raise body.useless(time_ms)
+        raise body.empty_answer_error(time_ms)
     return time_ms
 
 
@@ -282,13 +282,13 @@ def tiers_of(body: ResponseBody, symbol: str) -> tuple[tuple[float, float], ...]
     for _, row in rows_of(body, found, _TierRow, symbol):
         tier = _numbers(row.start_unit, row.keep_margin_rate)
         if isinstance(tier, RefusalReason):
-            raise body.useless(tier)
+            raise body.empty_answer_error(tier)
         tiers.append((tier[0], tier[1]))
     tiers.sort()
     whole = bool(tiers) and len(tiers) == len(found) and tiers[0][0] == 0.0
     rising = all(low < high and before <= after for (low, before), (high, after) in pairwise(tiers))
     if not whole or not rising or not all(0.0 < fraction < 1.0 for _, fraction in tiers):
-        raise body.useless(RefusalReason.INCONSISTENT)
+        raise body.empty_answer_error(RefusalReason.INCONSISTENT)
     return tuple(tiers)
 
 
@@ -320,7 +320,7 @@ def next_settlement_of(body: ResponseBody, symbol: str) -> int:
     """When funding is settled next, UTC ms. Raises ExchangeUnreachable when the body does not say it."""
     time_ms = time_of(only_row(body, convert_data(body, list[Raw]), _FundingRow, symbol).next_update)
     if isinstance(time_ms, RefusalReason):
-        raise body.useless(time_ms)
+        raise body.empty_answer_error(time_ms)
     return time_ms
 
 
@@ -332,9 +332,9 @@ def open_interest_of(body: ResponseBody, symbol: str) -> OpenInterestReading:
         parse_number(only_row(body, whole.open_interest_list, _OpenInterestRow, symbol).size),
     )
     if isinstance(time_ms, RefusalReason):
-        raise body.useless(time_ms)
+        raise body.empty_answer_error(time_ms)
     if isinstance(size, RefusalReason):
-        raise body.useless(size)
+        raise body.empty_answer_error(size)
     if size <= 0.0:
-        raise body.useless(RefusalReason.NOT_POSITIVE)
+        raise body.empty_answer_error(RefusalReason.NOT_POSITIVE)
     return OpenInterestReading(time_ms, size)

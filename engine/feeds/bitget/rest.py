@@ -100,13 +100,13 @@ class BitgetRest:
 
     async def server_time_ms(self) -> int:
         """Ask for the server's time and learn its offset, the half of the round trip added; UTC ms."""
-        body = await self._http.ask("/api/v2/public/time")
+        body = await self._http.fetch("/api/v2/public/time")
         self._offset_ms = server_time_of(body) - (body.sent_ms + body.received_ms) // 2
         return self.server_now_ms()
 
     async def contracts(self) -> ContractList:
         """Return all USDT-margined perpetuals by symbol, with unreadable ones kept apart."""
-        return contracts_of(await self._http.ask(f"{MARKET}/contracts", productType=PRODUCT))
+        return contracts_of(await self._http.fetch(f"{MARKET}/contracts", productType=PRODUCT))
 
     async def tiers(self, symbol: str) -> tuple[tuple[float, float], ...]:
         """(lowest notional in USDT, maintenance margin as a fraction) of every tier, rising."""
@@ -151,7 +151,7 @@ class BitgetRest:
         return open_interest_of(await self._of_symbol("open-interest", symbol), symbol)
 
     async def _of_symbol(self, name: str, symbol: str, **params: str | int) -> ResponseBody:
-        return await self._http.ask(f"{MARKET}/{name}", symbol=symbol, productType=PRODUCT, **params)
+        return await self._http.fetch(f"{MARKET}/{name}", symbol=symbol, productType=PRODUCT, **params)
 
     async def _range(self, wanted: _CandleRequest, from_ms: int, until_ms: int) -> list[CandleRow]:
         """Page backward from the newest closed candle; each page ends where the oldest known candle opens."""
@@ -191,7 +191,7 @@ class BitgetRest:
         more is asked for on each side, and what lies outside is left out.
         """
         step_ms = wanted.step_ms
-        body = await self._http.ask(
+        body = await self._http.fetch(
             way.path,
             symbol=wanted.symbol,
             productType=PRODUCT,

@@ -101,7 +101,7 @@ class FeedSession:
         """Subscribe a symbol again; what was done, in words. Its candles come from the history meanwhile."""
         for line in self._lines:
             if symbol in line.symbols and line.stream is not None:
-                line.stream.renew(symbol)
+                line.stream.request_resubscribe(symbol)
                 return "subscribed again"
         return self.reconnect()
 
@@ -116,7 +116,7 @@ class FeedSession:
         """Batches in time order, for ever."""
         async for batch in self._open(seen):
             yield batch
-        self._tasks = [asyncio.ensure_future(line.watch()) for line in self._lines]
+        self._tasks = [asyncio.ensure_future(line.run()) for line in self._lines]
         while True:
             self._look_after_lines()
             if all(track.ended for track in self._tracks):
@@ -143,15 +143,15 @@ class FeedSession:
         """Learn the time and the contracts, however long the exchange cannot be reached."""
         for attempt in range(1 << 62):
             try:
-                await self.pulse.learn()
-                listed = await self._listing.listed(seen)
+                await self.pulse.synchronize()
+                listed = await self._listing.contract_facts(seen)
                 break
             except ExchangeError as error:
                 if attempt == 0:
                     yield [self._lost_now(str(error))]
             await self.pulse.pause(attempt)
         self._tracks = self._listing.make_tracks(seen, self.now_ms())
-        facts = [*listed, *self._listing.tradable(self._tracks, self.now_ms())]
+        facts = [*listed, *self._listing.tradability_changes(self._tracks, self.now_ms())]
         for track in self._tracks:
             facts += self._hole(track, track.cut_candles, track.next_open_ms) if track.cut_candles else ()
         yield facts
@@ -179,7 +179,7 @@ class FeedSession:
         for track in self._tracks:
             track.lagging = track.lagging and not self._lost
         if self._told_lost:
-            await self.pulse.answers()
+            await self.pulse.wait_for_exchange()
         while True:
             tracks = self._waited_for()
             present_ms = self._present_ms()
@@ -202,12 +202,12 @@ class FeedSession:
             # Two questions a symbol take their time, where there are many.
             pace_s = self._settings.declare_s + 2.0 * len(tracks) / self._settings.requests_per_s
             limit_ms = self.now_ms() + int(pace_s * 1_000)
-            answers = await self._past.stretch(tracks, from_ms, until_ms, limit_ms, self._shown(tracks, until_ms))
+            answers = await self._past.fetch_history(tracks, from_ms, until_ms, limit_ms, self._shown(tracks, until_ms))
             if answers.found:
                 break
             if not self._told_lost:
-                yield [self._lost_now(answers.why_none(len(tracks)))]
-            await self.pulse.answers() if answers.failed else await self.pulse.pause(attempt)
+                yield [self._lost_now(answers.failure_summary(len(tracks)))]
+            await self.pulse.wait_for_exchange() if answers.failed else await self.pulse.pause(attempt)
             until_ms = min(until_ms, max(from_ms, self._present_ms()))
             if not answers.failed:
                 # The exchange answers, and shows none: a hole of its own that ends behind this window.
@@ -228,7 +228,7 @@ class FeedSession:
             opens = range(track.next_open_ms, until_ms, step_ms)
             if len(opens) > ROWS_KEPT_MAX:
                 continue
-            rows = [self.board.final(track.symbol, open_ms, settle_ms) for open_ms in opens]
+            rows = [self.board.final_candle(track.symbol, open_ms, settle_ms) for open_ms in opens]
             known = [row for row in rows if row is not None]
             if len(known) == len(rows):
                 shown[track.symbol] = known
@@ -243,13 +243,13 @@ class FeedSession:
         for track in tracks:
             found = answers.found.get(track.symbol)
             if found is None:
-                facts += self._leave_behind(track, answers.why(track.symbol))
+                facts += self._leave_behind(track, answers.failure_reason(track.symbol))
                 continue
             facts += self._holes(track, found.rows, until_ms)
             ranked += facts_of(track, found.rows, found.settled, until_ms)
             track.next_open_ms = max(track.next_open_ms, until_ms)
             track.settled_hour_ms = (until_ms - 1) // HOUR_MS * HOUR_MS
-            facts += track.filled(until_ms) if track.lagging else ()
+            facts += track.gap_filled(until_ms) if track.lagging else ()
             facts += track.release("missing", "its candles are there again", self.now_ms())
         return ranked, facts
 
@@ -275,12 +275,12 @@ class FeedSession:
         """Candles that never come: nothing is opened before an hour of them was whole."""
         track.whole_again_ms = self.now_ms() + HOLE_MS
         text = f"{missing} of its candles cannot be had, from {utc_text(from_ms)} UTC on"
-        return list(track.hold("hole", text, self.now_ms()))
+        return list(track.suspend("hole", text, self.now_ms()))
 
     def _leave_behind(self, track: SymbolCursor, why: str) -> list[FeedFact]:
         """Nobody waits for this symbol any more; it is asked for again every minute."""
         track.lagging = True
-        return list(track.hold("missing", f"its candles are missing: {why}", self.now_ms()))
+        return list(track.suspend("missing", f"its candles are missing: {why}", self.now_ms()))
 
     # ------------------------------------------------------------ minute by minute
 
@@ -289,13 +289,15 @@ class FeedSession:
         settings, tracks = self._settings, self._waited_for()
         open_ms = min(track.next_open_ms for track in tracks)
         close_ms = open_ms + settings.timeframe_ms
-        why, ahead = await asyncio.gather(self._until_over(tracks, close_ms), self._funding.ahead(tracks, open_ms))
+        why, ahead = await asyncio.gather(
+            self._until_over(tracks, close_ms), self._funding.fetch_before_close(tracks, open_ms)
+        )
         self._held += ahead
         if why:
             return [self._lost_now(why)]
         due = [track for track in tracks if track.next_open_ms == open_ms]
         settle_ms = int(settings.settle_s * 1_000)
-        shown = {track.symbol: self.board.final(track.symbol, open_ms, settle_ms) for track in due}
+        shown = {track.symbol: self.board.final_candle(track.symbol, open_ms, settle_ms) for track in due}
         rows = {symbol: row for symbol, row in shown.items() if row is not None}
         open_ = [track for track in due if track.symbol not in rows]
         wait_ms, declare_ms = int(settings.wait_s * 1_000), int(settings.declare_s * 1_000)
@@ -303,14 +305,14 @@ class FeedSession:
         alive_ms = min(close_ms, self.now_ms() - int(self.pulse.silent_s() * 1_000))
         limits_ms = (close_ms + wait_ms, max(close_ms + wait_ms, alive_ms + declare_ms))
         answers, settled = await asyncio.gather(
-            self._past.candle(open_, open_ms, limits_ms, len(due) // 2 - len(rows)),
-            self._funding.behind(tracks, open_ms),
+            self._past.fetch_candle(open_, open_ms, limits_ms, len(due) // 2 - len(rows)),
+            self._funding.fetch_after_close(tracks, open_ms),
         )
         rows |= answers.found
         held, self._held = self._held + settled, []
         if not rows:
             self._held = held
-            return [self._lost_now(answers.why_none(len(open_)))]
+            return [self._lost_now(answers.failure_summary(len(open_)))]
         self._held = await self._readings(tracks, close_ms)
         on_time = self.now_ms() <= close_ms + int(settings.on_time_s * 1_000)
         facts: list[FeedFact] = []
@@ -318,12 +320,12 @@ class FeedSession:
         for track in due:
             row = rows.get(track.symbol)
             if row is None:
-                facts += self._leave_behind(track, answers.why(track.symbol))
+                facts += self._leave_behind(track, answers.failure_reason(track.symbol))
                 continue
             # A settlement that is not known yet may still change what is decided on this candle.
-            decidable = on_time and not track.expects(open_ms)
+            decidable = on_time and not track.expects_settlement(open_ms)
             candles.append(track.candle(row, on_time=decidable))
-            facts += track.filled(close_ms) if decidable else ()
+            facts += track.gap_filled(close_ms) if decidable else ()
             if close_ms >= track.whole_again_ms:
                 facts += track.release("hole", "an hour of candles was whole", close_ms)
         return sort_facts(held + candles) + facts
@@ -334,7 +336,7 @@ class FeedSession:
         Why the exchange is lost meanwhile; empty while it lives.
         """
         settle_ms = int(self._settings.settle_s * 1_000)
-        if why := await self.pulse.until(close_ms + settle_ms):
+        if why := await self.pulse.wait_until(close_ms + settle_ms):
             return why
         ask_ms = close_ms + int(self._settings.grace_s * 1_000)
         while not all(self._is_shown(track, close_ms, settle_ms) for track in tracks):
@@ -377,11 +379,11 @@ class FeedSession:
         """Between two minutes: the clock, what was refused, contracts' states, the symbols that were left behind."""
         facts = await self._done(self._mend([track for track in self._tracks if track.lagging and not track.ended]))
         await self._done(self._learned())
-        facts += self.pulse.skew() + self._tally.due(self.now_ms())
-        return facts + await self._done(self._listing.states(self._tracks, self.now_ms()))
+        facts += self.pulse.skew_facts() + self._tally.due(self.now_ms())
+        return facts + await self._done(self._listing.state_changes(self._tracks, self.now_ms()))
 
     async def _learned(self) -> list[FeedFact]:
-        await self.pulse.learn()
+        await self.pulse.synchronize()
         return []
 
     async def _done(self, work: Awaitable[list[FeedFact]]) -> list[FeedFact]:
@@ -402,7 +404,7 @@ class FeedSession:
         from_ms = min(track.next_open_ms for track in lagging)
         others_ms = min(track.next_open_ms for track in waited)
         until_ms = min(others_ms, from_ms + MEND_CANDLES_MAX * self._settings.timeframe_ms)
-        answers = await self._past.stretch(lagging, from_ms, until_ms, self.now_ms() + int(MEND_S_MAX * 1_000))
+        answers = await self._past.fetch_history(lagging, from_ms, until_ms, self.now_ms() + int(MEND_S_MAX * 1_000))
         mended = [track for track in lagging if track.symbol in answers.found]
         ranked, facts = self._made_up(mended, answers, until_ms)
         for track in mended:

@@ -36,32 +36,32 @@ class SettlementFetcher:
         self._past, self._board, self._clock, self._now_ms = past, board, clock, now_ms
         self._settings = settings
 
-    async def ahead(self, tracks: Sequence[SymbolCursor], open_ms: int) -> list[Ranked]:
+    async def fetch_before_close(self, tracks: Sequence[SymbolCursor], open_ms: int) -> list[Ranked]:
         """While a candle forms: what was settled up to its open, until it closes. Whoever is expected goes first.
 
         Symbols that were settled against their ticker's word are found here too, and nobody waits for these.
         """
         close_ms, hour_ms = open_ms + self._settings.timeframe_ms, open_ms - open_ms % HOUR_MS
-        due = [track for track in tracks if track.settled_hour_ms < hour_ms or track.expects(open_ms)]
+        due = [track for track in tracks if track.settled_hour_ms < hour_ms or track.expects_settlement(open_ms)]
         if not due or self._now_ms() >= close_ms:
             return []
         await self._clock.sleep(max(0, hour_ms + SHOWN_MS - self._now_ms()) / 1_000.0)
-        due.sort(key=lambda track: not track.expects(open_ms))
-        return await self._asked(due, open_ms, close_ms)
+        due.sort(key=lambda track: not track.expects_settlement(open_ms))
+        return await self._fetch_settlements(due, open_ms, close_ms)
 
-    async def behind(self, tracks: Sequence[SymbolCursor], open_ms: int) -> list[Ranked]:
+    async def fetch_after_close(self, tracks: Sequence[SymbolCursor], open_ms: int) -> list[Ranked]:
         """When a candle has closed: what it cannot be decided on without, asked for in rounds up to a limit."""
         close_ms, hour_ms = open_ms + self._settings.timeframe_ms, open_ms - open_ms % HOUR_MS
         limit_ms = close_ms + int(self._settings.wait_s * 1_000)
-        due = [track for track in tracks if track.expects(open_ms) or self._is_unheard(track, hour_ms)]
+        due = [track for track in tracks if track.expects_settlement(open_ms) or self._is_unheard(track, hour_ms)]
         ranked: list[Ranked] = []
         for round_ in range(ROUNDS_MAX):
             if not due or (round_ and self._now_ms() >= limit_ms):
                 break
             if round_:
                 await self._clock.sleep(ROUND_EVERY_S)
-            ranked += await self._asked(due, open_ms, close_ms + int(ASK_S_MAX * 1_000), whole=True)
-            due = [track for track in due if track.expects(open_ms)]
+            ranked += await self._fetch_settlements(due, open_ms, close_ms + int(ASK_S_MAX * 1_000), whole=True)
+            due = [track for track in due if track.expects_settlement(open_ms)]
         for track in tracks:
             self._expect(track, open_ms)
         return ranked
@@ -70,7 +70,7 @@ class SettlementFetcher:
         """Whether neither the exchange's history nor the ticker has said anything since the hour."""
         return track.settled_hour_ms < hour_ms and self._board.symbols[track.symbol].ticker_ms < hour_ms
 
-    async def _asked(
+    async def _fetch_settlements(
         self, due: Sequence[SymbolCursor], open_ms: int, until_ms: int, *, whole: bool = False
     ) -> list[Ranked]:
         """One question for each; `whole`: a minute after the hour even an answer without a word says enough."""

@@ -60,7 +60,7 @@ class StreamState:
         self.symbols = {symbol: SymbolStreamState() for symbol in symbols}
         self.on_news: Callable[[], None] = lambda: None
 
-    def final(self, symbol: str, open_ms: int, settle_ms: int = 0) -> CandleRow | None:
+    def final_candle(self, symbol: str, open_ms: int, settle_ms: int = 0) -> CandleRow | None:
         """The candle that opened at `open_ms`, when the stream is to be believed that this is all of it."""
         watched, close_ms = self.symbols[symbol], open_ms + self._timeframe_ms
         if not self.is_over(symbol, close_ms, settle_ms) or open_ms < watched.whole_from_ms:
@@ -86,12 +86,12 @@ class StreamState:
         spoke_ms = max(watched.frame_ms, watched.ticker_ms)
         return watched.newest_open_ms >= close_ms and spoke_ms >= close_ms + settle_ms
 
-    def broke(self, symbols: Iterable[str]) -> None:
+    def mark_interrupted(self, symbols: Iterable[str]) -> None:
         """The streams of these symbols are gone: what forms now was not watched whole."""
         for symbol in symbols:
             self.symbols[symbol].whole_from_ms = NEVER_MS
 
-    def doubt(self, symbol: str) -> None:
+    def mark_suspect(self, symbol: str) -> None:
         """Something was wrong on the symbol's candles: the one that forms, and the one before it, may be."""
         watched = self.symbols[symbol]
         newest_ms = watched.newest_open_ms
@@ -116,7 +116,7 @@ class StreamState:
             if reason is not None:
                 self._refuse(symbol, reason, str(row))
             elif row.open_time_ms > watched.newest_open_ms - ROWS_KEPT_MAX * self._timeframe_ms:
-                self._keep(watched, row, frame.at_ms, now_ms)
+                self._store_row(watched, row, frame.at_ms, now_ms)
         self.on_news()
 
     def _wrong(
@@ -136,7 +136,7 @@ class StreamState:
             return RefusalReason.ABSURD_JUMP
         return None
 
-    def _keep(self, watched: SymbolStreamState, row: CandleRow, at_ms: int, now_ms: int) -> None:
+    def _store_row(self, watched: SymbolStreamState, row: CandleRow, at_ms: int, now_ms: int) -> None:
         open_ms = row.open_time_ms
         watched.rows[open_ms] = row
         # What is shown of a candle only after its end may be an old state of it.
@@ -174,4 +174,4 @@ class StreamState:
     def _refuse(self, symbol: str, reason: RefusalReason, text: str, *, doubt: bool = True) -> None:
         self._refusals.refuse(symbol, 0, reason, text)
         if doubt:
-            self.doubt(symbol)
+            self.mark_suspect(symbol)

@@ -87,20 +87,20 @@ class SymbolCursor(Struct):
         fact = FundingRateSettled(settled.time_ms, self.symbol, settled.rate)
         return settled.time_ms, _FUNDING, self.place, fact
 
-    def expects(self, open_ms: int) -> bool:
+    def expects_settlement(self, open_ms: int) -> bool:
         """Whether a settlement is due before the candle of this open, and not known yet."""
         return self.funding_ms < self.settles_ms <= open_ms
 
-    def was_looked_at(self, until_ms: int) -> bool:
+    def is_checked_until(self, until_ms: int) -> bool:
         """Whether the settlements up to this time are known: it is not asked again for those of the same hour."""
-        return self.settled_hour_ms >= (until_ms - 1) // HOUR_MS * HOUR_MS and not self.expects(until_ms - 1)
+        return self.settled_hour_ms >= (until_ms - 1) // HOUR_MS * HOUR_MS and not self.expects_settlement(until_ms - 1)
 
     def reading(self, at_ms: int, open_interest_base: float) -> Ranked:
         """The next reading of open interest as a fact."""
         self.reading_ms = at_ms
         return at_ms, _READING, self.place, OpenInterestObserved(at_ms, self.symbol, open_interest_base)
 
-    def filled(self, at_ms: int) -> Iterator[FeedFact]:
+    def gap_filled(self, at_ms: int) -> Iterator[FeedFact]:
         """That what had come late is all there, once."""
         if self.late_candles:
             yield GapFilled(at_ms, self.symbol, self.late_from_ms, self.late_until_ms, self.late_candles)
@@ -108,7 +108,7 @@ class SymbolCursor(Struct):
 
     # ------------------------------------------------------------ tradable or not
 
-    def hold(self, why: str, text: str, at_ms: int) -> Iterator[FeedFact]:
+    def suspend(self, why: str, text: str, at_ms: int) -> Iterator[FeedFact]:
         """A reason why the symbol is not tradable; told when it is the first."""
         if not self.held:
             yield SymbolSuspended(at_ms, self.symbol, text)

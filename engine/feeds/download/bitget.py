@@ -45,7 +45,7 @@ class BitgetSource:
         candles = await self._rest.candles(wanted.symbol, from_ms, until_ms, wanted.timeframe_ms)
         return [(row.open_time_ms, (row.open, row.high, row.low, row.close, row.volume)) for row in candles]
 
-    async def look(self, wanted: DownloadRequest, from_ms: int, until_ms: int) -> tuple[bool, int]:
+    async def find_next_rows(self, wanted: DownloadRequest, from_ms: int, until_ms: int) -> tuple[bool, int]:
         """Look for the next hour that has a candle, and go on one hour before it: that of a listing may be left out.
 
         The newest hours are not looked at.
@@ -64,6 +64,6 @@ class BitgetSource:
         """Settlements come all at once."""
         return 1 << 50 if wanted.kind is DownloadKind.FUNDING else WINDOW_ROWS * wanted.timeframe_ms
 
-    def reach(self, kind: DownloadKind) -> str:
+    def history_limit(self, kind: DownloadKind) -> str:
         """How far back Bitget keeps a kind."""
         return FUNDING_REACH if kind is DownloadKind.FUNDING else "not listed, or older than what Bitget keeps"

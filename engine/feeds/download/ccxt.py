@@ -75,7 +75,7 @@ class CcxtSource:
 
         return await fetch_filled(fetch_page, from_ms, closed_ms, wanted.step_ms)
 
-    async def look(self, wanted: DownloadRequest, from_ms: int, until_ms: int) -> tuple[bool, int]:  # noqa: ARG002
+    async def find_next_rows(self, wanted: DownloadRequest, from_ms: int, until_ms: int) -> tuple[bool, int]:  # noqa: ARG002
         """Nothing is known in advance: the next window has to show it."""
         return True, from_ms
 
@@ -83,7 +83,7 @@ class CcxtSource:
         """How much is written at once."""
         return FUNDING_WINDOW_MS if wanted.kind is DownloadKind.FUNDING else WINDOW_ROWS * wanted.timeframe_ms
 
-    def reach(self, kind: DownloadKind) -> str:  # noqa: ARG002
+    def history_limit(self, kind: DownloadKind) -> str:  # noqa: ARG002
         """Not known."""
         return ""
 

@@ -57,7 +57,7 @@ class DownloadSource(Protocol):
         """Closed rows with from <= time < until, rising; at most `WINDOW_ROWS` candles are asked for at once."""
         ...
 
-    async def look(self, wanted: DownloadRequest, from_ms: int, until_ms: int) -> tuple[bool, int]:
+    async def find_next_rows(self, wanted: DownloadRequest, from_ms: int, until_ms: int) -> tuple[bool, int]:
         """Look ahead from where an empty window ended: whether there are rows again, and where to go on, UTC ms."""
         ...
 
@@ -65,7 +65,7 @@ class DownloadSource(Protocol):
         """How much `rows` is asked for at once."""
         ...
 
-    def reach(self, kind: DownloadKind) -> str:
+    def history_limit(self, kind: DownloadKind) -> str:
         """How far back the exchange keeps this kind, in words; empty where nothing is known."""
         ...
 
@@ -97,7 +97,7 @@ class RetryPolicy:
         self._chance = chance or Random()  # noqa: S311 - jitter is no secret.
         self._answered = False
 
-    async def ask(self, question: Callable[[], Awaitable[T]]) -> T:
+    async def retry(self, question: Callable[[], Awaitable[T]]) -> T:
         """The answer. Raises what was raised last after `ATTEMPTS_MAX` attempts in a row."""
         attempts = ATTEMPTS_MAX if self._answered else FIRST_ATTEMPTS_MAX
         for attempt in range(attempts):
@@ -137,7 +137,7 @@ async def download(
             raise type(error)(f"{error}{kept if part.survey().rows else ''}") from error
         found = part.survey()
         if not found.rows:
-            reach = source.reach(wanted.kind)
+            reach = source.history_limit(wanted.kind)
             why = f" ({reach})" if reach else ""
             raise MarketDataError(f"{source.name} has no {wanted.kind} of {wanted.symbol} in this time{why}")
         part.finish()
@@ -146,7 +146,7 @@ async def download(
 
 async def _until_ms(wanted: DownloadRequest, source: DownloadSource, patience: RetryPolicy) -> int:
     """The end of what can be had now."""
-    now_ms = await patience.ask(source.now_ms)
+    now_ms = await patience.retry(source.now_ms)
     until_ms = now_ms // wanted.step_ms * wanted.step_ms
     if wanted.until_ms is not None:
         until_ms = min(until_ms, wanted.until_ms)
@@ -160,13 +160,13 @@ async def _belongs(
 ) -> None:
     """Ask the exchange whether the rows there are were begun by the same request. Raises UsageError if not."""
     last_ms, first_ms = known.last[0], known.first[0]
-    same = await patience.ask(lambda: source.rows(wanted, last_ms, last_ms + wanted.step_ms))
+    same = await patience.retry(lambda: source.rows(wanted, last_ms, last_ms + wanted.step_ms))
     if same and same[0] != known.last:
-        raise part.foreign(f"at {_words(last_ms)} {source.name} has other values for {wanted.symbol}")
+        raise part.mismatch_error(f"at {_words(last_ms)} {source.name} has other values for {wanted.symbol}")
     begin_ms = max(wanted.from_ms, first_ms - source.window_ms(wanted))
-    earlier = await patience.ask(lambda: source.rows(wanted, begin_ms, first_ms)) if begin_ms < first_ms else []
+    earlier = await patience.retry(lambda: source.rows(wanted, begin_ms, first_ms)) if begin_ms < first_ms else []
     if earlier:
-        raise part.foreign(f"it begins at {_words(first_ms)}, and there are rows before")
+        raise part.mismatch_error(f"it begins at {_words(first_ms)}, and there are rows before")
 
 
 async def _load(
@@ -189,11 +189,11 @@ async def _load(
             return
         begin_ms = at_ms
         if dark:
-            seen, at_ms = await patience.ask(lambda: source.look(wanted, begin_ms, until_ms))  # noqa: B023 - awaited here.
+            seen, at_ms = await patience.retry(lambda: source.find_next_rows(wanted, begin_ms, until_ms))  # noqa: B023 - awaited here.
             dark = not seen
             continue
         end_ms = min(begin_ms + window_ms, until_ms)
-        rows = await patience.ask(lambda: source.rows(wanted, begin_ms, end_ms))  # noqa: B023 - likewise.
+        rows = await patience.retry(lambda: source.rows(wanted, begin_ms, end_ms))  # noqa: B023 - likewise.
         if rows:
             part.append(rows)
         at_ms, dark = end_ms, not rows
@@ -230,7 +230,7 @@ def _notes(wanted: DownloadRequest, source: DownloadSource, found: PartialFileSu
     """What the exchange does not have at both ends of the range."""
     notes, longest_ms = [], wanted.longest_ms
     if found.first[0] - wanted.from_ms >= longest_ms:
-        reach = source.reach(wanted.kind)
+        reach = source.history_limit(wanted.kind)
         why = f": {reach}" if reach else ""
         notes.append(f"{source.name} has nothing before {_words(found.first[0])}{why}")
     if until_ms - found.last[0] > longest_ms:

@@ -174,13 +174,13 @@ class PartialFile:
         end_ms = wanted.until_ms
         for number, row in enumerate(self._rows(), 2):
             if row[0] < wanted.from_ms or (end_ms is not None and row[0] >= end_ms) or row[0] % wanted.step_ms:
-                raise self.foreign(f"line {number} is of {row[0]}")
+                raise self.mismatch_error(f"line {number} is of {row[0]}")
             if row[0] <= found.last[0]:
                 raise self._damaged(number)
             found.take(row, wanted.longest_ms)
         return found
 
-    def foreign(self, why: str) -> UsageError:
+    def mismatch_error(self, why: str) -> UsageError:
         """The error for a file that another request has begun."""
         return UsageError(
             f"{self.path} belongs to another request ({why}): remove it, or write to another file with --out"
@@ -226,7 +226,7 @@ class PartialFile:
             file.write(self._header)
             file.flush()
         elif found != self._header:
-            raise self.foreign(f"its columns are {found.decode('utf-8', 'replace').strip()[:120]!r}")
+            raise self.mismatch_error(f"its columns are {found.decode('utf-8', 'replace').strip()[:120]!r}")
 
     def _drop_cut_line(self) -> None:
         file = self._opened()

@@ -45,11 +45,11 @@ class SimFeed:
             newest_ms = max(script.newest_ms, self._settings.first_ms)
             now_ms = max(newest_ms, min(now_ms, newest_ms + CATCH_UP_DAYS_MAX * DAY_MS))
             missed = _LateCandleCounter()
-            for facts in script.missed(now_ms):
-                for batch in chunks(missed.noted(facts)):
+            for facts in script.missed_facts(now_ms):
+                for batch in chunks(missed.record(facts)):
                     yield batch
                 await self._clock.sleep(0.0)
-            steps = script.rest(now_ms, missed.filled(now_ms))
+            steps = script.remaining_steps(now_ms, missed.gap_filled(now_ms))
         async for batch in play_back(self.name, steps, self._clock):
             yield batch
 
@@ -76,7 +76,7 @@ class _LateCandleCounter:
     def __init__(self) -> None:
         self._gaps: dict[str, GapFilled] = {}
 
-    def noted(self, facts: list[FeedFact]) -> list[FeedFact]:
+    def record(self, facts: list[FeedFact]) -> list[FeedFact]:
         """The facts, unchanged."""
         for fact in facts:
             if isinstance(fact, CandleClosed):
@@ -85,6 +85,6 @@ class _LateCandleCounter:
                 self._gaps[fact.symbol] = GapFilled(fact.at_ms, fact.symbol, from_ms, fact.at_ms, candles + 1)
         return facts
 
-    def filled(self, at_ms: int) -> list[FeedFact]:
+    def gap_filled(self, at_ms: int) -> list[FeedFact]:
         """What was filled, as of `at_ms`."""
         return [GapFilled(at_ms, gap.symbol, gap.from_ms, gap.until_ms, gap.candles) for gap in self._gaps.values()]

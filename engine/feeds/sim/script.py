@@ -107,7 +107,7 @@ class SimSchedule:
                 yield PlaybackStep(at_ms, facts, speed, reconnects)
             at_ms = begun.back_ms if begun is not None else at_ms + MINUTE_MS
 
-    def missed(self, now_ms: int) -> Iterator[list[FeedFact]]:
+    def missed_facts(self, now_ms: int) -> Iterator[list[FeedFact]]:
         """What the market brought up to `now_ms` while nobody listened; in an outage only what came before it."""
         outage = self.outage_at(now_ms)
         until_ms = now_ms if outage is None else outage.lost_ms
@@ -119,7 +119,7 @@ class SimSchedule:
                 batch = []
         yield batch
 
-    def rest(self, now_ms: int, first: list[FeedFact]) -> Iterator[PlaybackStep]:
+    def remaining_steps(self, now_ms: int, first: list[FeedFact]) -> Iterator[PlaybackStep]:
         """The market from `now_ms` on, beginning with the facts given; nothing when it is over."""
         running = now_ms < self._settings.last_ms
         if self.outage_at(now_ms) is not None:
