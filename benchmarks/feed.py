@@ -27,6 +27,7 @@ from papertape.engine.strategy_registry import code_digest
 from papertape.events.bus import Bus
 from papertape.events.facts import CandleClosed, Timing
 from papertape.events.sqlite_log import SqliteEventLog
+from papertape.events.units import HOUR_MS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 SIZES = (50, 500)
 SYMBOLS_CPU = 50
-WARM_UP_MS = 3_600_000
+WARM_UP_MS = HOUR_MS
 DAY_MINUTES = 1_440
 
 

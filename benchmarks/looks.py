@@ -18,6 +18,7 @@ from papertape.engine.inspect.state_history import StateHistory
 from papertape.engine.reducer.snapshot_codec import state_digest
 from papertape.events.log_thread import LogThread
 from papertape.events.sqlite_log import SqliteLogReader
+from papertape.events.units import MINUTE_MS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,7 +27,6 @@ T = TypeVar("T")
 
 LOOKS, CHARTS_A_FRAME = 60, 5
 LOOK_S, HEAD_S, CHART_S, SAME_CHART_S = 0.2, 0.01, 1.0, 0.05
-MINUTE_MS = 60_000
 FRAMES = {"1m": MINUTE_MS, "5m": 5 * MINUTE_MS, "15m": 15 * MINUTE_MS}
 CANDLES = 300
 

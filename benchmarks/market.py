@@ -8,9 +8,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from papertape.engine.feeds.files.columns import CandleColumns
-from papertape.engine.feeds.sim.episodes import DAY_MINUTES, DAY_MS, FUNDING_MS
+from papertape.engine.feeds.sim.episodes import DAY_MINUTES, FUNDING_MS
 from papertape.engine.feeds.sim.feed import SimFeed
-from papertape.engine.feeds.sim.market import KNOWN, MINUTE_MS, SimMarket
+from papertape.engine.feeds.sim.market import KNOWN, SimMarket
 from papertape.engine.feeds.sim.script import READING_MS, START_MS, SimSettings
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.ports.clock import ManualClock
@@ -24,6 +24,7 @@ from papertape.events.facts import (
     OpenInterestObserved,
     Timing,
 )
+from papertape.events.units import DAY_MS, MINUTE_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -26,6 +26,7 @@ from papertape.events.copying import copy_log, log_bytes, put_back
 from papertape.events.durable import make_folder, rename_durably
 from papertape.events.errors import BackupFailed, LogError
 from papertape.events.sqlite_log import SqliteLogReader
+from papertape.events.units import HOUR_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +39,7 @@ PROVING = ".proving-"
 """The prefix of the folder in which a copy is proved."""
 LOGS_FREE_MIN = 2
 """A backup and its proof need this many times the log's size."""
-CLOCK_AHEAD_MS_MAX = 3_600_000
+CLOCK_AHEAD_MS_MAX = HOUR_MS
 """A backup dated further into the future was dated by a wrong clock."""
 KEEP_MAX = 1_000
 _STAMP = "%Y%m%dT%H%M%SZ"

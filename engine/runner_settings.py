@@ -12,10 +12,11 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from papertape.engine.kernel.risk_settings import RiskSettings
-from papertape.engine.kernel.strategy import TIMEFRAME_NAMES, Strategy
+from papertape.engine.kernel.strategy import Strategy
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import ConfigError
 from papertape.events.facts import ContractListed, Event, RunnerConfigured
+from papertape.events.units import TIMEFRAME_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

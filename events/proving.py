@@ -23,6 +23,7 @@ from papertape.events.errors import LogDamaged, LogError
 from papertape.events.log import Head
 from papertape.events.proof import Damage, Proof, contains_row, read_proof, write_proof
 from papertape.events.sqlite_log import SqliteLogReader
+from papertape.events.units import DAY_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ SHARE: Final = 0.25
 SLICE_S: Final = 0.02
 PAUSE_S_MAX: Final = 5.0
 SAVE_EVERY_S: Final = 30.0
-ROUND_MS_MAX: Final = 7 * 86_400_000
+ROUND_MS_MAX: Final = 7 * DAY_MS
 NICENESS: Final = 19
 
 

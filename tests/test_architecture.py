@@ -26,11 +26,12 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 BROAD_EXCEPTS_MAX = 1
 
+FACTS = ("events.facts", "events.errors", "events.log", "events.units")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "events": ("events",),
-    "engine/kernel": ("engine.kernel", "events.facts", "events.errors", "events.log"),
-    "engine/reducer": ("engine.reducer", "engine.kernel", "events.facts", "events.errors", "events.log"),
-    "engine/strategies": ("engine.kernel", "engine.strategy_demo"),
+    "engine/kernel": ("engine.kernel", *FACTS),
+    "engine/reducer": ("engine.reducer", "engine.kernel", *FACTS),
+    "engine/strategies": ("engine.kernel", "engine.strategy_demo", "events.units"),
     "engine/ports": ("engine.ports", "engine.reducer.inputs", "events"),
     "engine/inspect": ("engine.inspect", "engine.reducer", "engine.kernel", "engine.recovery", "events"),
     "engine/feeds": ("engine.kernel", "engine.reducer", "engine.feeds", "engine.ports", "events"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from papertape.events.errors import UsageError
+from papertape.events.units import CHART_TIMEFRAMES_MS
 from papertape.projections.text.formats import decimals
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from papertape.projections.site.ports import ChartView
     from papertape.ui.look import PageRequest
 
-TIMEFRAMES_MS = {"1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000, "4h": 14_400_000, "1d": 86_400_000}
 TIMEFRAME_DEFAULT = "5m"
 CANDLES_SHOWN_MAX = 300
 TRADES_SHOWN_MAX = 200
@@ -62,7 +62,7 @@ async def chart(look: PageRequest) -> ChartPage:
     before_ms = look.number("before_ms", 0) or None
     # What is waited for comes first: the views move while others have their turn.
     drawn = symbol and look.part != "content"
-    view = await _chart(look, symbol, TIMEFRAMES_MS[timeframe], before_ms) if drawn else None
+    view = await _chart(look, symbol, CHART_TIMEFRAMES_MS[timeframe], before_ms) if drawn else None
     trades = views.trades.closed(symbol=symbol)[::-1]
     positions = tuple(one for one in views.portfolio.positions() if one.symbol == symbol)
     return ChartPage(
@@ -80,7 +80,7 @@ def timeframes_of(look: PageRequest, symbol: str) -> tuple[str, ...]:
     """Return the timeframes that a symbol's candles can form: their own and longer ones."""
     contract = look.views.contracts.by_symbol.get(symbol)
     base_ms = 0 if contract is None else contract.timeframe_ms
-    return tuple(name for name, ms in TIMEFRAMES_MS.items() if ms >= base_ms)
+    return tuple(name for name, ms in CHART_TIMEFRAMES_MS.items() if ms >= base_ms)
 
 
 async def _chart(look: PageRequest, symbol: str, timeframe_ms: int, before_ms: int | None) -> ChartView:

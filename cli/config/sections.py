@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from papertape.api.settings import WebSettings
 from papertape.cli.config.validation import moment_ms
-from papertape.engine.feeds.bitget.settings import DEFAULT_SYMBOLS, MINUTE_MS, REST_URL, WS_URL, BitgetSettings
+from papertape.engine.feeds.bitget.settings import DEFAULT_SYMBOLS, REST_URL, WS_URL, BitgetSettings
 from papertape.engine.feeds.files import names
 from papertape.engine.feeds.files.feed import FileSettings
 from papertape.engine.feeds.files.table_source import rebase_path
@@ -33,19 +33,18 @@ from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.errors import ConfigError
 from papertape.events.text import repair_texts
+from papertape.events.units import DAY_MS, MINUTE_MS, TIMEFRAMES_MS
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.watchdog.settings import WatchdogSettings
 
 FILE_NAME = "papertape.toml"
 ALL_STRATEGIES = "all"
-DAY_MS = 86_400_000
 WAIT_SHARE = 0.8
 """Most symbols wait for a few during this part of the time in which a candle is on time."""
 DAYS_MAX = 36_500
 SEED_MAX = 2**32 - 1
 FEED_SPEED_MAX = 1_000_000.0
 FILES_MAX = 10_000
-TIMEFRAMES_MS = {"auto": None, "1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000}
 
 SYMBOL_PATTERN = rf"^{names.SYMBOL_PATTERN}$"
 Symbol = Annotated[str, Meta(pattern=SYMBOL_PATTERN)]
@@ -352,7 +351,7 @@ def file_settings(config: Config) -> FileSettings:
         start_ms=moment_ms(files.start),
         end_ms=moment_ms(files.end),
         speed=config.feed.speed,
-        timeframe_ms=TIMEFRAMES_MS[files.timeframe],
+        timeframe_ms=TIMEFRAMES_MS.get(files.timeframe),
         groups=config.groups,
     )
 
@@ -363,7 +362,7 @@ def bitget_settings(config: Config, warm_up_ms: int = 0) -> BitgetSettings:
     days_ms = int(bitget.warm_up_days * DAY_MS)
     return BitgetSettings(
         symbols=bitget.symbols,
-        timeframe_ms=TIMEFRAMES_MS[bitget.timeframe] or MINUTE_MS,
+        timeframe_ms=TIMEFRAMES_MS.get(bitget.timeframe, MINUTE_MS),
         rest_url=bitget.rest_url,
         ws_url=bitget.ws_url,
         groups=config.groups,

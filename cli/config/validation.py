@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from papertape.cli.config.schema import PLURAL, ConfigKey, ConfigTable, Node, number_text, range_text, value_text
 from papertape.events.errors import ConfigError
+from papertape.events.units import MINUTE_MS
 from papertape.projections.text import formats
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from papertape.cli.config.toml_lines import Path
 
 PROBLEMS_MAX = 20
-MINUTE_MS = 60_000
 VALUE_CHARS_MAX = 60
 KNOWN_MAX = 24
 

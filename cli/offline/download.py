@@ -24,9 +24,9 @@ from papertape.cli.wiring import warn
 from papertape.engine.feeds.bitget.settings import BITGET, BitgetSettings
 from papertape.engine.feeds.download.download import DownloadReport, DownloadSource, download
 from papertape.engine.feeds.download.partial_file import SUFFIXES, DownloadKind, DownloadRequest
-from papertape.engine.feeds.files.csv_reader import TIMEFRAMES_MS
 from papertape.engine.ports.clock import SystemClock
 from papertape.events.errors import ExchangeRefused, MarketDataError, PapertapeError, UsageError
+from papertape.events.units import TIMEFRAMES_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,9 +142,8 @@ def _range(asked: DownloadOptions) -> tuple[int, int | None]:
 
 
 def _job(asked: DownloadOptions, kind: DownloadKind, from_ms: int, until_ms: int | None) -> DownloadJob:
-    steps = {name: step_ms for step_ms, name in TIMEFRAMES_MS.items()}
-    if asked.timeframe not in steps:
-        raise UsageError(f"--timeframe {asked.timeframe}: there are {', '.join(steps)}")
+    if asked.timeframe not in TIMEFRAMES_MS:
+        raise UsageError(f"--timeframe {asked.timeframe}: there are {', '.join(TIMEFRAMES_MS)}")
     out = asked.out or _named(asked, kind, from_ms, until_ms)
     if not out.name.endswith(SUFFIXES):
         raise UsageError(f"--out {out}: the name ends with {', '.join(SUFFIXES)}")
@@ -152,7 +151,7 @@ def _job(asked: DownloadOptions, kind: DownloadKind, from_ms: int, until_ms: int
         raise UsageError(f"--out {out}: Parquet needs polars: pip install 'papertape[research]'")
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: there is no folder {out.parent}")
-    return DownloadJob(DownloadRequest(kind, asked.symbol, steps[asked.timeframe], from_ms, until_ms), out)
+    return DownloadJob(DownloadRequest(kind, asked.symbol, TIMEFRAMES_MS[asked.timeframe], from_ms, until_ms), out)
 
 
 def _named(asked: DownloadOptions, kind: DownloadKind, from_ms: int, until_ms: int | None) -> Path:

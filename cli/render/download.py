@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from papertape.cli.render.console import DOUBT, GOOD, HEADLINE, notes, stdout
-from papertape.engine.feeds.files.csv_reader import TIMEFRAMES_MS
+from papertape.events.units import TIMEFRAME_NAMES
 from papertape.projections.text.formats import utc
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def show_report(report: DownloadReport) -> None:
 
 
 def _rows(report: DownloadReport) -> str:
-    length = "" if report.kind == "funding" else f" of {TIMEFRAMES_MS[report.timeframe_ms]}"
+    length = "" if report.kind == "funding" else f" of {TIMEFRAME_NAMES[report.timeframe_ms]}"
     resumed = f", {report.resumed_rows:,} of them from before" if report.resumed_rows else ""
     size = Path(report.file).stat().st_size
     span = f"{utc(report.first_ms)} to {utc(report.last_ms)} UTC"

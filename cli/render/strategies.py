@@ -11,7 +11,8 @@ from papertape.cli.config.schema import ConfigKey, number_text, range_text, tabl
 from papertape.cli.config.sections import enabled_names, load_config, strategies_of
 from papertape.cli.log_reader import require_known
 from papertape.cli.render.console import HEADLINE, Column, emit, notes, plain, stdout, table
-from papertape.engine.kernel.strategy import TIMEFRAME_NAMES, Strategy
+from papertape.engine.kernel.strategy import Strategy
+from papertape.events.units import TIMEFRAME_NAMES
 from papertape.projections.site.ports import StrategyView
 
 if TYPE_CHECKING:

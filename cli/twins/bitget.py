@@ -10,9 +10,9 @@ from papertape.cli.environment.streams import write_message
 from papertape.cli.environment.tasks import run_tasks
 from papertape.engine.feeds.bitget.settings import DEFAULT_SYMBOLS
 from papertape.engine.feeds.files.feed import FileFeed, FileSettings
-from papertape.engine.feeds.sim.episodes import DAY_MS
 from papertape.engine.ports.clock import ScaledClock, SystemClock
 from papertape.events.errors import UsageError
+from papertape.events.units import DAY_MS
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.recorded import FileTwinMarket, shift_to
 from papertape.sandbox.bitget.script import FaultScript

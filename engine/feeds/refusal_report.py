@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from papertape.events.facts import DataRefused, FeedFact
+from papertape.events.units import HOUR_MS
 
 if TYPE_CHECKING:
     from papertape.engine.ports.feed import RefusalLog, RefusalReason
 
-TOLD_EVERY_MS: Final = 3_600_000
+TOLD_EVERY_MS: Final = HOUR_MS
 
 
 class RefusalReporter:

@@ -15,14 +15,12 @@ from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.indicators import RSI_READY_ROW, VWAP_READY_ROW
 from papertape.engine.kernel.series import observe_candle, observe_series
 from papertape.engine.kernel.state import HISTORY_BARS_MAX, Bar, Fact, Market, Series
-from papertape.engine.kernel.strategy import TIMEFRAMES_MS
 from papertape.engine.reducer.state import GAP_RESET_MS
 from papertape.events.facts import CandleClosed, FundingRateSettled, Timing
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event
 
-CHART_TIMEFRAMES_MS: Final = {**TIMEFRAMES_MS, "4h": 14_400_000, "1d": 86_400_000}
 CANDLES_MAX: Final = 1_500
 SETTLEMENTS_KEPT_MAX: Final = 5_000
 WARM_UP_CANDLES: Final = 512

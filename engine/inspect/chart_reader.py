@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from papertape.engine.inspect.chart_fold import CANDLES_MAX, CHART_TIMEFRAMES_MS, WARM_UP_CANDLES, Chart, ChartFold
+from papertape.engine.inspect.chart_fold import CANDLES_MAX, WARM_UP_CANDLES, Chart, ChartFold
 from papertape.events.errors import UsageError
 from papertape.events.facts import CandleClosed
 from papertape.events.log import READ_EVENTS_MAX
+from papertape.events.units import CHART_TIMEFRAMES_MS
 
 if TYPE_CHECKING:
     from papertape.events.log import LogReader

@@ -19,14 +19,13 @@ from papertape.engine.kernel.codes import (
 )
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.fills import cancel_entry
+from papertape.events.units import DAY_MS, HOUR_MS
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
 
     from papertape.engine.kernel.state import Account, AccountRules, Decision, Decisions, Desks, GlobalKillSwitch
 
-HOUR_MS = 3_600_000
-DAY_MS = 86_400_000
 GUARD_HOURS_MAX = 169
 
 

@@ -39,13 +39,11 @@ from msgspec import Struct
 
 from papertape.engine.kernel.codes import REASON_CODES
 from papertape.events.errors import ConfigError
+from papertape.events.units import TIMEFRAME_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
-
-TIMEFRAMES_MS = {"1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000}
-TIMEFRAME_NAMES = {ms: name for name, ms in TIMEFRAMES_MS.items()}
 
 
 class Condition(Struct, frozen=True):

@@ -51,11 +51,9 @@ def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int
             s, run_end = facts.symbol[f], min(facts.run_end[f], end)
             trading = facts.kind[f] == CANDLE and facts.timing[f] != WARM_UP and active[s]
             market, main, ring, filtered, filter_ring = markets[s], mains[s], bars[s], filters[s], filter_bars[s]
-            desk, state, param, quiet_end = desks[s], states[s], params[s], run_end if trading else f
+            desk, state, param, until = desks[s], states[s], params[s], run_end if trading else f
             while 0 <= f < run_end and n < full:
-                last = fast_forward(
-                    facts, f, quiet_end, market, main, ring, filtered, filter_ring, paired, desk, account
-                )
+                last = fast_forward(facts, f, until, market, main, ring, filtered, filter_ring, paired, desk, account)
                 for quiet in range(f - first, last - first):
                     equities[quiet] = account.equity_usdt
                 taken, f = last >= f, max(last, f)

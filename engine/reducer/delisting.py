@@ -13,12 +13,13 @@ from papertape.engine.kernel.fills import close_position
 from papertape.engine.kernel.kill_switch import check_account_limits
 from papertape.engine.kernel.stages import mark_to_market
 from papertape.engine.kernel.state import Fact
+from papertape.events.units import DAY_MS
 
 if TYPE_CHECKING:
     from papertape.engine.reducer.state import EngineState, Runner
     from papertape.events.facts import ContractDelisted
 
-SETTLED_AFTER_MS = 86_400_000
+SETTLED_AFTER_MS = DAY_MS
 
 
 def is_delisted(world: EngineState, symbol: int) -> bool:

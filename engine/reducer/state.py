@@ -31,6 +31,7 @@ from papertape.engine.kernel.state import (
     Tier,
 )
 from papertape.events.errors import CommandRefused, ConfigError
+from papertape.events.units import MINUTE_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.strategy import Strategy
     from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured
 
-GAP_RESET_MS = 240 * 60_000
+GAP_RESET_MS = 240 * MINUTE_MS
 SYMBOLS_MAX = 512
 DECISIONS_A_FACT_MAX = SETTLEMENTS_MAX + 8
 

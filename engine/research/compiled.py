@@ -96,10 +96,8 @@ def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """A fresh loop, made of plain functions that numba knows."""
     register_strategy(strategy)
     hooks = strategy.hooks
-    update_strategy, decide = (
-        make_part(make_strategy_update(hooks)),
-        make_part(make_decide(hooks, len(strategy.exit_reasons))),
-    )  # type: ignore[arg-type]
+    update_strategy = make_part(make_strategy_update(hooks))  # type: ignore[arg-type]
+    decide = make_part(make_decide(hooks, len(strategy.exit_reasons)))  # type: ignore[arg-type]
     advance = make_advance(update_strategy, decide, digest)
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.
     advance.__qualname__ = f"{advance.__qualname__}.{strategy.name}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from papertape.engine.kernel.codes import CANDLE, WARM_UP
-from papertape.engine.kernel.kill_switch import DAY_MS
+from papertape.events.units import DAY_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,10 +15,11 @@ from msgspec import Struct
 
 from papertape.engine.kernel.codes import GLOBAL_LOSS
 from papertape.engine.kernel.evolve import reset_account
-from papertape.engine.kernel.kill_switch import DAY_MS, cancel_entries, trip_global
+from papertape.engine.kernel.kill_switch import cancel_entries, trip_global
 from papertape.engine.kernel.state import Decision, FactColumns, GlobalKillSwitch
 from papertape.engine.reducer.decision_events import event_of
 from papertape.events.facts import GLOBAL_SCOPE, Event, KillSwitchReset
+from papertape.events.units import DAY_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableSequence, Sequence

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 from papertape.engine.kernel.strategy import Condition
+from papertape.events.units import MINUTE_MS
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.state import Decision, Market, Series, SymbolState
@@ -20,7 +21,7 @@ NAME = "funding"
 TIMEFRAME_MS = 900_000
 EXIT_REASONS = ("funding_normal",)
 FUNDING_NORMAL = FIRST_EXIT_REASON
-RATE_AGE_MAX_MS = 480 * 60_000
+RATE_AGE_MAX_MS = 480 * MINUTE_MS
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field, structs
 
 from papertape.events.facts import CandleClosed, Closing, FundingPaid, KillSwitchTripped, PositionOpened, Timing
+from papertape.events.units import DAY_MS
 from papertape.projections.alerts.markup import footer, message, table, text
 from papertape.projections.alerts.texts import POSITIONS_NAMED_MAX, Stamp, position_label, position_line, trip_line
-from papertape.projections.folds.metrics import DAY_MS
 from papertape.projections.text.formats import gain, gain_percent, money, percent, utc
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from papertape.events.units import HOUR_MS
 from papertape.projections.folds import metrics
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from papertape.projections.folds.trades import TradeView
 
-HOUR_MS = 3_600_000
 HOURS = 24
 HOUR_NAMES = tuple(f"{hour:02d}:00" for hour in range(HOURS))
 BINS_A_R = 2

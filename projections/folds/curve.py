@@ -6,7 +6,8 @@ from array import array
 
 from msgspec import Struct, field
 
-HOUR_MS = 3_600_000
+from papertape.events.units import HOUR_MS
+
 CURVE_POINTS_MAX = 2_000
 
 

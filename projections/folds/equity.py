@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from papertape.events.facts import CandleClosed, RunnerConfigured, Timing
+from papertape.events.units import DAY_MS
 from papertape.projections.folds.curve import EquityCurve, EquityPoint
 from papertape.projections.folds.ledger import Ledger, LedgerAccount
 from papertape.projections.folds.total import TotalEquity
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from papertape.events.log import Recorded
 
-DAY_MS = 86_400_000
 DAYS_MAX = 36_600
 SPARKLINE_POINTS = 60
 _WARM_UP = Timing.WARM_UP

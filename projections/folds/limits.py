@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from papertape.events.facts import GLOBAL_SCOPE, ContractListed, KillSwitchReset, RunnerConfigured
-from papertape.projections.folds.metrics import DAY_MS
+from papertape.events.units import DAY_MS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

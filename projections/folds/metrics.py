@@ -10,10 +10,11 @@ from __future__ import annotations
 from math import fsum, sqrt
 from typing import TYPE_CHECKING
 
+from papertape.events.units import DAY_MS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-DAY_MS = 86_400_000
 YEAR_DAYS = 365.0
 # A spread of returns this small beside their mean is rounding noise, not risk.
 NOISE = 1e-12

@@ -6,9 +6,9 @@ from copy import copy
 
 from msgspec import Struct, field
 
+from papertape.events.units import HOUR_MS
 from papertape.projections.folds.curve import EquityCurve, EquityPoint
 
-HOUR_MS = 3_600_000
 WINDOW_HOURS_MAX = 169
 
 

@@ -22,6 +22,7 @@ import msgspec
 
 import papertape.events
 from papertape.events.errors import SnapshotRefused
+from papertape.events.units import MINUTE_MS
 from papertape.projections.persistence.code_version import DIGEST_BYTES, ROOM, digest_of, modules_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 KEEP_EVENTS_MIN: Final = 20_000
 """So many events are folded again at a start at most, where they did not come within `KEEP_MS_MIN`."""
-KEEP_MS_MIN: Final = 60_000
+KEEP_MS_MIN: Final = MINUTE_MS
 SEQ_MAX: Final = (1 << 63) - 1
 EVENTS: Final = papertape.events.__name__
 OTHERS: Final = {

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from papertape.events.units import DAY_MS
 from papertape.projections.folds.curve import EquityPoint
-from papertape.projections.folds.metrics import DAY_MS
 from papertape.projections.folds.total import DrawdownPoint, drawdowns
 from papertape.projections.site.plot_geometry import thin_points
 

@@ -13,10 +13,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from papertape.events.units import MINUTE_MS
 from papertape.projections.telegram.parse import Act
 from papertape.projections.telegram.wire import InlineKeyboardButton
 
-EXPIRES_MS: Final = 60_000
+EXPIRES_MS: Final = MINUTE_MS
 NONCE_BYTES: Final = 12
 OFFERS_MAX: Final = 64
 YES, NO = "yes", "no"

@@ -6,12 +6,13 @@ import asyncio
 from typing import Final, Protocol
 
 from papertape.events.log import Recorded
+from papertape.events.units import HOUR_MS
 from papertape.projections.alerts.alert import Alert
 from papertape.projections.alerts.digest import Digest, digest_text
 from papertape.projections.telegram.delivery_queues import DeliveryQueue, MessageForm, OutgoingMessage
 from papertape.projections.telegram.text import CUT_MARK, MARK_UNITS_MAX, TEXT_UNITS_MAX, split
 
-OUTAGE_MS: Final = 3_600_000
+OUTAGE_MS: Final = HOUR_MS
 """When the oldest unsent alert is older than this, a digest stands for all of them."""
 URGENT_SINGLE_MAX: Final = 18
 """So many urgent alerts still come one by one before a digest; with it they fit into the limit of a minute."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from PIL import Image, ImageDraw, ImageFont
 
+from papertape.events.units import DAY_MS
 from papertape.projections.folds.curve import EquityPoint
 from papertape.projections.text.formats import gain_percent, utc
 
@@ -48,7 +49,6 @@ STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 SMALLEST_SPAN: Final = 0.2
 PERCENT_MAX: Final = 1e9
 """What is beyond is drawn at the edge: no picture is worth an endless search for labels."""
-DAY_MS: Final = 86_400_000
 
 
 class PlotSeries(Struct, frozen=True):

@@ -20,6 +20,7 @@ from typing import Final
 from msgspec import Struct
 
 from papertape.events.cursors import Cursors
+from papertape.events.units import HOUR_MS
 from papertape.projections.telegram.client import TelegramClient
 from papertape.projections.telegram.errors import (
     ChatRefused,
@@ -41,7 +42,7 @@ from papertape.projections.telegram.wire import CallbackQuery, ChatMessage, Upda
 POLL_S: Final = 25
 CONFLICT_S: Final = 15.0
 TOKEN_S: Final = 3_600.0
-TOLD_AGAIN_MS: Final = 3_600_000
+TOLD_AGAIN_MS: Final = HOUR_MS
 HASTE_S: Final = 0.5
 """At most so often is asked when the answers are empty at once."""
 LAST_DIGITS: Final = 1_000

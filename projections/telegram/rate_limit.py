@@ -9,8 +9,8 @@ from collections import deque
 from random import Random
 from typing import Final, Protocol
 
-SECOND_MS: Final = 1_000
-MINUTE_MS: Final = 60_000
+from papertape.events.units import MINUTE_MS, SECOND_MS
+
 BURST_MAX: Final = 3
 """So many messages may go at once after a rest; one of them is kept for urgent ones."""
 A_MINUTE_MAX: Final = 20

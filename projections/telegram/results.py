@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from papertape.projections.folds.metrics import DAY_MS
+from papertape.events.units import DAY_MS
 
 if TYPE_CHECKING:
     from papertape.projections.alerts.daily import DayFigures

@@ -25,6 +25,7 @@ from papertape.events.facts import (
     SymbolSuspended,
     Timing,
 )
+from papertape.events.units import HOUR_MS
 from papertape.projections.folds.kill_switches import KillSwitches
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from papertape.events.log import Recorded
     from papertape.projections.folds.kill_switches import EntryPermission
 
-HOUR_MS = 3_600_000
 BUCKET_MS = 10_000
 """Evaluations are counted by these: an hour of a market at any pace is a few hundred numbers."""
 CLAIMS_MAX = 100

@@ -7,6 +7,8 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from papertape.events.units import DAY_MS
+
 MESSAGES_A_SECOND_MAX: Final = 10
 SUBSCRIBES_AN_HOUR_MAX: Final = 240
 CHANNELS_MAX: Final = 1_000
@@ -15,7 +17,7 @@ CONNECTIONS_MAX: Final = 100
 ATTEMPTS_MAX: Final = 300
 ATTEMPTS_WINDOW_MS: Final = 300_000
 PING_MS_MAX: Final = 120_000
-AGE_MS_MAX: Final = 86_400_000
+AGE_MS_MAX: Final = DAY_MS
 REQUESTS_A_SECOND_MAX: Final = 20
 SLOW_REQUESTS_A_SECOND_MAX: Final = 10
 REQUESTS_A_MINUTE_MAX: Final = 6_000

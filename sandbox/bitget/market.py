@@ -13,10 +13,10 @@ from zlib import crc32
 from msgspec import Struct
 
 from papertape.engine.feeds.candle_row import CandleRow
-from papertape.engine.feeds.sim.episodes import DAY_MS, FUNDING_MS
+from papertape.engine.feeds.sim.episodes import FUNDING_MS
 from papertape.engine.feeds.sim.market import Block, SimMarket
+from papertape.events.units import DAY_MS, MINUTE_MS
 
-MINUTE_MS: Final = 60_000
 READING_MS: Final = 5 * MINUTE_MS
 HOUR_MS: Final = 60 * MINUTE_MS
 BLOCKS_KEPT_MAX: Final = 256

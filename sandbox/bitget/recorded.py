@@ -8,8 +8,8 @@ from typing import Final
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns, row_at
 from papertape.engine.feeds.files.feed import FileFeed
-from papertape.engine.feeds.sim.episodes import DAY_MS
-from papertape.sandbox.bitget.market import LARGE_TIERS, MINUTE_MS, TwinContract, draw, shift_to_mark
+from papertape.events.units import DAY_MS, MINUTE_MS
+from papertape.sandbox.bitget.market import LARGE_TIERS, TwinContract, draw, shift_to_mark
 
 UNKNOWN_INTEREST_BASE: Final = 1_000.0
 """The open interest of a symbol of which no reading was recorded."""

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from msgspec import Struct
 
 from papertape.engine.feeds.candle_row import CandleRow
+from papertape.events.units import DAY_MS
 from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.history import GRANULARITIES, Candle
 from papertape.sandbox.bitget.limits import REQUESTS_A_MINUTE_MAX
@@ -28,7 +29,6 @@ from papertape.sandbox.bitget.venue import Venue
 
 PREFIX: Final = "/api/v2/mix/market/"
 TIME_PATH: Final = "/api/v2/public/time"
-DAY_MS: Final = 86_400_000
 SPAN_MS_MAX: Final = 90 * DAY_MS
 CANDLES_MAX: Final = 1_000
 HISTORY_CANDLES_MAX: Final = 200

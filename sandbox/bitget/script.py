@@ -8,9 +8,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from papertape.events.units import HOUR_MS
 from papertape.sandbox.bitget.faults import AT_ONCE, OF_CONTRACTS, BitgetFault, BitgetFaultInjector
 
-HOUR_MS: Final = 3_600_000
 FUNDING_HOURS: Final = (1, 2, 4, 8)
 SKEW_MS_MAX: Final = 5_000
 NEVER_MS: Final = 1 << 62

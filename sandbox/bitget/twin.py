@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.ports.clock import Clock
+from papertape.events.units import MINUTE_MS
 from papertape.sandbox.bitget.faults import ActiveBitgetFault, BitgetFault, BitgetFaultInjector
 from papertape.sandbox.bitget.history import MarketHistory
 from papertape.sandbox.bitget.limits import ATTEMPTS_MAX, CONNECTIONS_MAX, PING_MS_MAX, BitgetTwinStatistics
@@ -29,7 +30,7 @@ from papertape.sandbox.bitget.wire import WS_PATH, TwinConnection
 
 LATER_MAX: Final = 10_000
 WIRES_MAX: Final = 2_000
-WAIT_MS_MAX: Final = 60_000
+WAIT_MS_MAX: Final = MINUTE_MS
 LISTEN_AGAIN_MS: Final = 250
 GIANT_BYTES: Final = 104_857_600
 GOING_AWAY: Final = 1_001

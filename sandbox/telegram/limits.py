@@ -8,8 +8,9 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from papertape.events.units import MINUTE_MS
+
 CHATS_MAX: Final = 10_000
-MINUTE_MS: Final = 60_000
 
 
 class ChatLimits(Struct, frozen=True):

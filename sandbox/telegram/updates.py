@@ -9,12 +9,13 @@ from typing import Any, Final
 from msgspec import Struct
 
 from papertape.engine.ports.clock import Clock
+from papertape.events.units import DAY_MS, MINUTE_MS
 from papertape.sandbox.telegram.arguments import Arguments, BotApiError, bad_request
 
 UPDATES_MAX: Final = 10_000
 POLL_S_MAX: Final = 50
-KEPT_MS: Final = 86_400_000
-ANSWERABLE_MS: Final = 60_000
+KEPT_MS: Final = DAY_MS
+ANSWERABLE_MS: Final = MINUTE_MS
 """How long a pressed button waits for its answer."""
 FIRST_ID: Final = 700_001
 KINDS: Final = ("message", "edited_message", "channel_post", "callback_query")

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from papertape.engine.feeds.sim.episodes import DAY_MS
 from papertape.engine.feeds.sim.feed import CATCH_UP_DAYS_MAX, SimFeed
 from papertape.engine.feeds.sim.market import Outage, SimMarket
 from papertape.engine.feeds.sim.script import START_MS, SimSettings
@@ -27,6 +26,7 @@ from papertape.events.facts import (
     OpenInterestObserved,
     Timing,
 )
+from papertape.events.units import DAY_MS
 from tests.feeds.given import (
     HOUR_MS,
     MINUTE_MS,

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from papertape.engine.feeds.sim.episodes import CRASH_BLOCK_DAYS, DAY_MS, EXTREME_RATE
+from papertape.engine.feeds.sim.episodes import CRASH_BLOCK_DAYS, EXTREME_RATE
 from papertape.engine.feeds.sim.market import KNOWN, Block, SimMarket, sim_symbol
+from papertape.events.units import DAY_MS
 
 DAY = 20_089
 """2025-01-01."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from papertape.ui.chart import TIMEFRAMES_MS
+from papertape.events.units import CHART_TIMEFRAMES_MS
 from tests.events.tape import in_loop
 from tests.projections.tape import configured, recorded
 from tests.support import candle, listed
@@ -25,7 +25,7 @@ async def test_a_chart_offers_the_timeframes_that_the_candles_of_the_log_make() 
     )
     async with visiting(site_of(log)) as client:
         page = Elements((await client.get("/chart")).text)
-        assert [text for text in page.words if text in TIMEFRAMES_MS] == ["1h", "4h", "1d"]
+        assert [text for text in page.words if text in CHART_TIMEFRAMES_MS] == ["1h", "4h", "1d"]
         assert "/chart?tf=1h" in page.of("a", "href"), "the first of them without a choice"
         refused = await client.get("/chart/BTCUSDT?tf=5m")
         assert refused.status_code == 404

@@ -13,9 +13,9 @@ from msgspec import UNSET, Raw, Struct, field
 from papertape.engine.feeds.candle_row import CandleRow, candle_row, parse_number, time_of
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from papertape.events.errors import ExchangeUnreachable
+from papertape.events.units import MINUTE_MS
 
 PERPETUAL: Final = "perpetual"
-MINUTE_MS: Final = 60_000
 PRICE_PLACES_MAX: Final = 12
 STEP_PARTS_MAX: Final = 10**12
 """Numerators and denominators of steps stay below this: the product with a price fits into 64 bits."""

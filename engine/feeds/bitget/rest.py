@@ -25,16 +25,17 @@ from papertape.engine.feeds.bitget.responses import (
     settlements_of,
     tiers_of,
 )
-from papertape.engine.feeds.bitget.settings import MINUTE_MS, BitgetSettings
+from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.ports.clock import Clock
 from papertape.engine.ports.feed import RefusalLog
 from papertape.events.errors import ConfigError, ExchangeUnreachable, UsageError
+from papertape.events.units import DAY_MS, MINUTE_MS
 
 PRODUCT: Final = "USDT-FUTURES"
 MARKET: Final = "/api/v2/mix/market"
 GRANULARITIES: Final = {MINUTE_MS: "1m", 5 * MINUTE_MS: "5m", 15 * MINUTE_MS: "15m", 60 * MINUTE_MS: "1H"}
-RECENT_MS: Final = 29 * 86_400_000
+RECENT_MS: Final = 29 * DAY_MS
 """So far back `candles` reaches for certain; the exchange says a month."""
 SAID_FAR_MS: Final = 300_000
 """An answer's own time that is further away than this from the time we know says nothing."""

@@ -17,7 +17,6 @@ from papertape.engine.feeds.bitget.settlements import SettlementFetcher
 from papertape.engine.feeds.bitget.stream_state import READING_MS, ROWS_KEPT_MAX, StreamState
 from papertape.engine.feeds.bitget.symbol_cursor import (
     BEFORE,
-    HOUR_MS,
     Ranked,
     SymbolCursor,
     count_missing,
@@ -28,6 +27,7 @@ from papertape.engine.feeds.rate_limit import RateLimiter
 from papertape.engine.feeds.refusal_report import RefusalReporter
 from papertape.events.errors import ExchangeError
 from papertape.events.facts import FeedConnected, FeedFact, FeedLost
+from papertape.events.units import HOUR_MS
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.bitget.settings import BitgetSettings
@@ -40,7 +40,7 @@ MEND_S_MAX: Final = 12.0
 IDLE_S: Final = 60.0
 MEND_CANDLES_MAX: Final = 20_000
 """So many candles of a symbol that was left behind are fetched at once; the rest after the next minute."""
-HOLE_MS: Final = 3_600_000
+HOLE_MS: Final = HOUR_MS
 """After a hole that cannot be filled a symbol is tradable again when an hour of candles was whole."""
 
 

@@ -10,10 +10,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from papertape.events.units import MINUTE_MS
+
 BITGET: Final = "bitget"
 REST_URL: Final = "https://api.bitget.com"
 WS_URL: Final = "wss://ws.bitget.com/v2/ws/public"
-MINUTE_MS: Final = 60_000
 DEFAULT_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from papertape.engine.feeds.bitget.symbol_cursor import HOUR_MS
+from papertape.events.units import HOUR_MS
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.bitget.history import History

@@ -15,12 +15,13 @@ from msgspec import Struct, field
 from papertape.engine.feeds.bitget.frames import CANDLES, CandleFrame, TickerFrame
 from papertape.engine.feeds.candle_row import CandleRow, is_price_jump
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
+from papertape.events.units import HOUR_MS, MINUTE_MS
 
 ROWS_KEPT_MAX: Final = 6
 READING_MS: Final = 300_000
 """Open interest is read on this grid: the exchange publishes it many times a second."""
-READING_LATE_MS_MAX: Final = 60_000
-SETTLED_EVERY_MS: Final = 3_600_000
+READING_LATE_MS_MAX: Final = MINUTE_MS
+SETTLED_EVERY_MS: Final = HOUR_MS
 """Funding is settled on whole hours, every one of them at the most."""
 QUIET_MS_MAX: Final = 2_000
 """A candle last shown longer than this before its end may miss its last trades."""

@@ -22,11 +22,11 @@ from papertape.events.facts import (
     SymbolSuspended,
     Timing,
 )
+from papertape.events.units import HOUR_MS
 
 BEFORE: Final = "before"
 """Why a symbol is held that was not tradable when the engine stopped, until it is known how it stands now."""
 _CANDLE, _FUNDING, _READING = 0, 1, 2
-HOUR_MS: Final = 3_600_000
 PENDING_MS: Final = HOUR_MS
 """So long before its end a log that knows no settlement at all may have missed one."""
 

@@ -10,8 +10,8 @@ from papertape.engine.feeds.download.download import WINDOW_ROWS
 from papertape.engine.feeds.download.partial_file import DownloadKind, DownloadRequest, Row
 from papertape.engine.ports.clock import Clock
 from papertape.engine.ports.feed import RefusalLog
+from papertape.events.units import HOUR_MS
 
-HOUR_MS: Final = 3_600_000
 LOOK_HOURS: Final = 990
 """Five pages of hours: where there is nothing, this goes sixty times as quick as looking for minutes."""
 FUNDING_REACH: Final = "Bitget keeps settlements for about 90 days"

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from papertape.engine.feeds.candle_row import TIME_MS_MAX, find_implausible
 from papertape.engine.feeds.download.download import WINDOW_ROWS
-from papertape.engine.feeds.download.partial_file import MINUTE_MS, DownloadKind, DownloadRequest, Row
-from papertape.engine.feeds.files.csv_reader import TIMEFRAMES_MS
+from papertape.engine.feeds.download.partial_file import DownloadKind, DownloadRequest, Row
 from papertape.engine.ports.clock import Clock
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from papertape.events.errors import ExchangeBusy, ExchangeError, ExchangeRefused, ExchangeUnreachable, UsageError
+from papertape.events.units import DAY_MS, MINUTE_MS, TIMEFRAME_NAMES
 
 ROWS_A_PAGE: Final = 500
 """Where ccxt does not know how many rows an exchange serves at once."""
@@ -28,7 +28,7 @@ SETTLEMENTS_A_PAGE: Final = 100
 ASKS_MAX: Final = 2_000
 """Requests for one window; each but the last of a stretch brings rows."""
 WORDS_CHARS_MAX: Final = 200
-FUNDING_WINDOW_MS: Final = 90 * 86_400_000
+FUNDING_WINDOW_MS: Final = 90 * DAY_MS
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ class CcxtSource:
 
     async def _candles(self, wanted: DownloadRequest, symbol: str, begin_ms: int, end_ms: int) -> list[Row]:
         """One page of candles."""
-        name, exchange = TIMEFRAMES_MS[wanted.timeframe_ms], self._exchange
+        name, exchange = TIMEFRAME_NAMES[wanted.timeframe_ms], self._exchange
         if name not in exchange.timeframes:
             raise UsageError(f"--timeframe {name}: {self.name} has {', '.join(exchange.timeframes)}")
         of_mark = wanted.kind is DownloadKind.MARK

@@ -24,14 +24,14 @@ from msgspec import Struct
 from papertape.engine.feeds.files.csv_reader import CANDLE_COLUMNS, FUNDING_COLUMNS
 from papertape.events.durable import rename_durably
 from papertape.events.errors import MarketDataError, UsageError
+from papertape.events.units import HOUR_MS, MINUTE_MS
 
 SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
 HOLES_NAMED_MAX: Final = 10
 LINE_BYTES_MAX: Final = 1_024
 COPY_BYTES: Final = 1 << 20
 GZIP_LEVEL: Final = 6
-MINUTE_MS: Final = 60_000
-FUNDING_GAP_MS_MAX: Final = 8 * 3_600_000
+FUNDING_GAP_MS_MAX: Final = 8 * HOUR_MS
 """Settlements are 1 to 8 hours apart, and the interval may change: only a longer gap is a hole for certain."""
 
 Row = tuple[int, tuple[float, ...]]

@@ -9,8 +9,9 @@ from statistics import median_low
 from typing import Final
 
 from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
+from papertape.events.units import HOUR_MS
 
-INTERVAL_MS_MIN: Final = 8 * 3_600_000
+INTERVAL_MS_MIN: Final = 8 * HOUR_MS
 """The span that may be missing at each end: settlements are up to eight hours apart."""
 
 

@@ -26,17 +26,16 @@ from papertape.engine.feeds.files.decimals import price_decimals
 from papertape.engine.feeds.files.table_source import TableText, read_table
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from papertape.events.errors import MarketDataError
+from papertape.events.units import MINUTE_MS, TIMEFRAME_NAMES
 
 CANDLE_COLUMNS: Final = ("open_time_ms", "open", "high", "low", "close", "volume")
 FUNDING_COLUMNS: Final = ("funding_time_ms", "rate")
 OPEN_INTEREST_COLUMNS: Final = ("time_ms", "open_interest")
 
-MINUTE_MS: Final = 60_000
 FUNDING_RATE_MAX: Final = 0.03
 """Exchanges cap a settlement at this rate; a larger one is a percentage or damage."""
 PERCENT_RATE_MIN: Final = 0.005
 """A file with at least this median rate is assumed to contain percentages: 0.0001 is usual."""
-TIMEFRAMES_MS: Final = {MINUTE_MS: "1m", 5 * MINUTE_MS: "5m", 15 * MINUTE_MS: "15m", 60 * MINUTE_MS: "1h"}
 CHUNK_ROWS_MAX: Final = 256
 """How many rows are tried together; one doubtful row makes its chunk be read row by row."""
 
@@ -236,7 +235,7 @@ def _timeframe_ms(source: str, probe: list[str]) -> int:
     steps = [after - before for before, after in pairwise(times) if after > before]
     if times and not steps:
         raise broken_file_error(source, "the timeframe cannot be seen: fewer than two different open times")
-    if steps and min(steps) not in TIMEFRAMES_MS:
-        allowed = " ".join(TIMEFRAMES_MS.values())
+    if steps and min(steps) not in TIMEFRAME_NAMES:
+        allowed = " ".join(TIMEFRAME_NAMES.values())
         raise broken_file_error(source, f"the smallest step between rows is {min(steps)} ms, allowed are {allowed}")
     return min(steps, default=MINUTE_MS)

@@ -18,8 +18,9 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from papertape.events.units import DAY_MS
+
 DAY_MINUTES: Final = 1_440
-DAY_MS: Final = 86_400_000
 FUNDING_MS: Final = 28_800_000
 CRASH_BLOCK_DAYS: Final = 10
 FUNDING_ERA_SETTLEMENTS: Final = 6

@@ -7,12 +7,12 @@ from typing import Final
 
 from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP, MAINTENANCE_TIERS, MINIMUM_NOTIONAL_USDT
 from papertape.engine.feeds.playback import chunks, market_now_ms, play_back
-from papertape.engine.feeds.sim.episodes import DAY_MS
-from papertape.engine.feeds.sim.market import MINUTE_MS, SimMarket
+from papertape.engine.feeds.sim.market import SimMarket
 from papertape.engine.feeds.sim.script import SIM_NAME, SimSchedule, SimSettings
 from papertape.engine.ports.clock import Clock
 from papertape.engine.ports.feed import RefusalLog, ResumePoint
 from papertape.events.facts import CandleClosed, ContractListed, FeedConnected, FeedFact, GapFilled
+from papertape.events.units import DAY_MS, MINUTE_MS
 
 CATCH_UP_DAYS_MAX: Final = 30
 """A longer absence is taken as a market that waited: its facts would be of no use, and a boot has to end."""

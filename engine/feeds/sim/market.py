@@ -24,8 +24,8 @@ from papertape.engine.feeds.sim.episodes import (
     total_move,
     uniform,
 )
+from papertape.events.units import MINUTE_MS
 
-MINUTE_MS: Final = 60_000
 READING_MINUTES: Final = 5
 BLOCKS_KEPT_MAX: Final = 64
 PLANS_KEPT_MAX: Final = 8_192

@@ -8,8 +8,8 @@ from typing import Final
 from msgspec import Struct
 
 from papertape.engine.feeds.playback import PlaybackStep
-from papertape.engine.feeds.sim.episodes import DAY_MS, FUNDING_MS
-from papertape.engine.feeds.sim.market import KNOWN, MINUTE_MS, OUTAGE_EVERY_HOURS, READING_MINUTES, Outage, SimMarket
+from papertape.engine.feeds.sim.episodes import FUNDING_MS
+from papertape.engine.feeds.sim.market import KNOWN, OUTAGE_EVERY_HOURS, READING_MINUTES, Outage, SimMarket
 from papertape.engine.ports.feed import BATCH_FACTS_MAX, NOTHING_SEEN, ResumePoint
 from papertape.events.errors import ConfigError
 from papertape.events.facts import (
@@ -21,6 +21,7 @@ from papertape.events.facts import (
     OpenInterestObserved,
     Timing,
 )
+from papertape.events.units import DAY_MS, MINUTE_MS
 
 SIM_NAME: Final = "sim"
 READING_MS: Final = READING_MINUTES * MINUTE_MS
