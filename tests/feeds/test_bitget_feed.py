@@ -196,7 +196,7 @@ def test_without_a_network_the_feed_says_so_once_and_begins_when_the_exchange_ap
     seen = watched(minutes=25, before=away)
     lost, connected = seen.of(FeedLost), seen.of(FeedConnected)
     assert len(lost) == len(connected) == 1
-    assert "connect" in lost[0].reason.lower() and "tried again" in lost[0].reason
+    assert "connect" in lost[0].reason.lower() and "retrying" in lost[0].reason
     assert isinstance(seen.facts[0], FeedLost)
     assert_candles_are_the_history(seen, from_ms=NOW_MS + 10 * MINUTE_MS)
     assert_within_limits(seen.twin)
@@ -234,7 +234,7 @@ def lines_of(plan: Plan) -> tuple[WatchedTwin, list[StreamStatistics], float]:
             acting = asyncio.ensure_future(act(plan, twin, clock))
             told = await read(watch.facts({}), clock, plan.minutes * 60.0)
             await acting
-            done = [line.statistics for line in watch._lines]
+            done = [stream.statistics for stream in watch._streams]
             await watch.close()
             live = [one for one in told if getattr(one.fact, "timing", None) is Timing.ON_TIME]
             return twin, done, max((one.told_ms - one.fact.at_ms) / 1_000.0 for one in live)
