@@ -168,7 +168,7 @@ class Plan(Struct, kw_only=True):
     minutes: float = 30.0
     symbols: Sequence[str] = THREE
     market: TwinMarket | None = None
-    manner: ExchangeBehaviour = SPARSE
+    behaviour: ExchangeBehaviour = SPARSE
     script: FaultScript | None = None
     then: Sequence[tuple[float, Then]] = ()
     before: Then = lambda _twin: None
@@ -202,7 +202,7 @@ def twin_of(plan: Plan, clock: VirtualClock) -> WatchedTwin:
     return WatchedTwin(
         market,
         clock,
-        manner=plan.manner,
+        behaviour=plan.behaviour,
         script=plan.script,
         skew_ms=plan.skew_ms,
         faults=BitgetFaultInjector(plan.start_ms),

@@ -255,7 +255,7 @@ def test_the_warm_up_makes_every_indicator_ready_and_trades_nothing() -> None:
 
 def test_funding_and_liquidation_open_and_close_on_what_the_exchange_says() -> None:
     sparse = ExchangeBehaviour(update_ms=60_000, ticker_ms=60_000, snapshot_rows=5)
-    plan = Plan(minutes=14 * 60, symbols=(BTC, SOL), manner=sparse, more={"silence_s": 75.0}, warm_up_minutes=300)
+    plan = Plan(minutes=14 * 60, symbols=(BTC, SOL), behaviour=sparse, more={"silence_s": 75.0}, warm_up_minutes=300)
     made = traded(plan, eager(("funding", "liquidation")))
     for name in ("funding", "liquidation"):
         of_it = [event for event in made.decisions if getattr(event, "strategy", "") == name]

@@ -95,8 +95,8 @@ def test_a_minute_without_trades_is_asked_for_after_three_seconds_and_told_flat(
 
 
 def test_a_settlement_that_is_published_late_is_still_told_before_the_next_candle() -> None:
-    manner = ExchangeBehaviour(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20, funding_delay_ms=70_000)
-    seen = watched(minutes=20, manner=manner, start_ms=AT_0750)
+    behaviour = ExchangeBehaviour(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20, funding_delay_ms=70_000)
+    seen = watched(minutes=20, behaviour=behaviour, start_ms=AT_0750)
     assert len(seen.of(FundingRateSettled)) == 3
     assert order_of(seen).misplaced == 0
     assert {candle.timing for candle in seen.candles()} == ON_TIME_ONLY
@@ -179,7 +179,7 @@ def test_fifty_symbols_are_subscribed_and_again_after_a_cut_without_going_beyond
 def test_an_outage_of_hours_is_survived_by_trying_patiently(hours: int) -> None:
     away = on(BitgetFault.MAINTENANCE, for_s=hours * 3_600.0)
     more, until = {"silence_s": 75.0}, hours * 60 + 15
-    seen = watched(minutes=until, symbols=(BTC,), then=[(5.0, away)], manner=RARE, more=more, start_ms=AT_0750)
+    seen = watched(minutes=until, symbols=(BTC,), then=[(5.0, away)], behaviour=RARE, more=more, start_ms=AT_0750)
     assert_candles_are_the_history(seen, (BTC,), from_ms=AT_0750 // MINUTE_MS * MINUTE_MS - 5 * MINUTE_MS)
     assert_settlements_are_the_truth(seen, (BTC,), AT_0750, AT_0750 + until * MINUTE_MS)
     assert len(seen.of(FeedLost)) == 1 and len(seen.of(FeedConnected)) == 2

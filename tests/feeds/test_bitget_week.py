@@ -160,7 +160,7 @@ async def watch(twin: WatchedTwin, feed: BitgetFeed, clock: VirtualClock, judge:
 def test_a_week_of_fifty_symbols_under_all_faults() -> None:
     market = Forgetful(SYMBOLS, quiet=dict.fromkeys(SYMBOLS[::3], 0.3))
     script = FaultScript(7, SYMBOLS, START_MS + HOUR_MS // 2, UNTIL_MS - HOUR_MS // 2, an_hour=FAULTS_AN_HOUR)
-    given = {"warm_up_minutes": WARM_MS // MINUTE_MS, "more": PATIENT, "manner": SPARSE}
+    given = {"warm_up_minutes": WARM_MS // MINUTE_MS, "more": PATIENT, "behaviour": SPARSE}
     plan = Plan(symbols=SYMBOLS, market=market, script=script, **given)
 
     async def main(clock: VirtualClock) -> tuple[Judge, list[int]]:

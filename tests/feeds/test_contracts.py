@@ -169,7 +169,7 @@ def test_a_lost_feed_does_not_name_an_ended_contract_as_its_reason() -> None:
 
 RISK = replace(NO_LIMITS, leverage=1.0)
 HOLDING = {"scripted": RunnerSettings({"stop_percent": 60.0, "target_percent": 90.0}, risk=RISK)}
-FIRST = Plan(minutes=6, symbols=BOTH, market=Volumes(BOTH), manner=SPARSE)
+FIRST = Plan(minutes=6, symbols=BOTH, market=Volumes(BOTH), behaviour=SPARSE)
 
 
 def later(minutes: float, hours_later: float, symbols: Sequence[str], before: Then = lambda _twin: None) -> Plan:
