@@ -5,16 +5,12 @@ No fault touches the history: what the exchange publishes by REST (if it answers
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 from random import Random
 from typing import Any, Final, NoReturn
 
-from msgspec import Struct
-
-SWITCHES_MAX: Final = 1_000
-FOR_EVER_MS: Final = 1 << 62
+from papertape.sandbox.faults import ActiveFault, FaultInjector
 
 
 class BitgetFault(StrEnum):
@@ -107,27 +103,15 @@ OF_CONTRACTS: Final = frozenset({BitgetFault.ODD_CONTRACT, BitgetFault.DELISTED}
 """Faults of one contract that never end by themselves, so no script injects them."""
 
 
-class ActiveBitgetFault(Struct):
-    """A fault that is on: its symbol (None: all), its end, its remaining uses (None: unlimited)."""
-
-    fault: BitgetFault
-    symbol: str | None
-    until_ms: int
-    times: int | None
-    value: Any
-
-
-class BitgetFaultInjector:
-    """All faults of a server. `counts` says how often each was applied."""
+class BitgetFaultInjector(FaultInjector[BitgetFault]):
+    """The active faults of the exchange. A target is a symbol."""
 
     def __init__(self, seed: int = 0) -> None:
+        super().__init__(_no_server)
         self.rng = Random(seed)  # noqa: S311 - faults, not secrets.
-        self.counts: Counter[BitgetFault] = Counter()
-        self.active: dict[BitgetFault, list[ActiveBitgetFault]] = {}
-        self._now_ms: Callable[[], int] = _no_server
-        self._act: Callable[[ActiveBitgetFault], None] = lambda _switch: _no_server()
+        self._act: Callable[[ActiveFault[BitgetFault]], None] = lambda _fault: _no_server()
 
-    def bind(self, now_ms: Callable[[], int], act: Callable[[ActiveBitgetFault], None]) -> None:
+    def bind(self, now_ms: Callable[[], int], act: Callable[[ActiveFault[BitgetFault]], None]) -> None:
         """Set the server's clock, and the function that applies immediate faults."""
         self._now_ms, self._act = now_ms, act
 
@@ -141,53 +125,11 @@ class BitgetFaultInjector:
         value: Any = None,
     ) -> None:
         """Switch a fault on: for some seconds, for some uses, or until it is switched off."""
-        until_ms = FOR_EVER_MS if for_s is None else self._now_ms() + int(for_s * 1_000.0)
-        switch = ActiveBitgetFault(fault, symbol, until_ms, times, value)
+        added = ActiveFault(fault, symbol, self._until_ms(for_s), times, value)
         if fault not in AT_ONCE:
-            switches = self.active.setdefault(fault, [])
-            assert len(switches) < SWITCHES_MAX, f"{fault} is on {SWITCHES_MAX} times"
-            switches.append(switch)
+            self._add(added)
         if fault in AT_ONCE or (symbol is None and fault in (BitgetFault.MAINTENANCE, BitgetFault.REFUSED_CONNECTION)):
-            self._act(switch)
-
-    def off(self, fault: BitgetFault, symbol: str | None = None) -> None:
-        """Switch a fault off, for one symbol if it is given."""
-        kept = [one for one in self.active.get(fault, ()) if symbol is not None and one.symbol != symbol]
-        self.active.pop(fault, None)
-        if kept:
-            self.active[fault] = kept
-
-    def clear(self) -> None:
-        """Switch everything off. Silent connections stay silent: the client has to notice."""
-        self.active.clear()
-
-    def sees(self, fault: BitgetFault, symbol: str | None = None) -> ActiveBitgetFault | None:
-        """Return the active fault for a symbol, or None, without counting a use."""
-        switches = self.active.get(fault)
-        if not switches:
-            return None
-        now_ms = self._now_ms()
-        kept = [one for one in switches if one.until_ms > now_ms and one.times != 0]
-        if len(kept) < len(switches):
-            self.active[fault] = kept
-        if not kept:
-            del self.active[fault]
-        return next((one for one in kept if one.symbol is None or one.symbol == symbol), None)
-
-    def hits(self, fault: BitgetFault, symbol: str | None = None) -> ActiveBitgetFault | None:
-        """Return the active fault for a symbol, or None, and count one use."""
-        if fault not in self.active:
-            return None
-        switch = self.sees(fault, symbol)
-        if switch is not None:
-            self.count(fault)
-            if switch.times is not None:
-                switch.times -= 1
-        return switch
-
-    def count(self, fault: BitgetFault, times: int = 1) -> None:
-        """Count a fault that was applied."""
-        self.counts[fault] += times
+            self._act(added)
 
 
 def _no_server() -> NoReturn:

@@ -138,8 +138,8 @@ class RestApi:
             return RestResponse(0, b"", delivery=RestDelivery.RESET)
         if faults.hits(BitgetFault.HANGING, symbol):
             return RestResponse(0, b"", delivery=RestDelivery.NEVER)
-        if switch := faults.hits(BitgetFault.BUSY, symbol):
-            return self._busy(now_ms, (("Retry-After", str(switch.value)),) if switch.value is not None else ())
+        if active := faults.hits(BitgetFault.BUSY, symbol):
+            return self._busy(now_ms, (("Retry-After", str(active.value)),) if active.value is not None else ())
         if faults.hits(BitgetFault.SERVER_ERROR, symbol):
             return RestResponse(500, envelope("45001", "Unknown error", now_ms))
         if faults.hits(BitgetFault.HTML_OK, symbol):
@@ -225,15 +225,15 @@ class RestApi:
         return self._list(texts, query.get("symbol"))
 
     def _replace_fields(self, symbol: str, contract: str) -> str:
-        switch = self._venue.faults.hits(BitgetFault.ODD_CONTRACT, symbol)
-        if switch is None:
+        active = self._venue.faults.hits(BitgetFault.ODD_CONTRACT, symbol)
+        if active is None:
             return contract
-        fields = json.loads(contract) | switch.value
+        fields = json.loads(contract) | active.value
         return json.dumps({name: value for name, value in fields.items() if value is not None})
 
     def _status(self, symbol: str) -> str:
-        switch = self._venue.faults.sees(BitgetFault.MAINTENANCE, symbol)
-        return "normal" if switch is None else str(switch.value or "maintain")
+        active = self._venue.faults.sees(BitgetFault.MAINTENANCE, symbol)
+        return "normal" if active is None else str(active.value or "maintain")
 
     def _ticker(self, query: Query) -> str:
         symbol = self._symbol(query)

@@ -54,8 +54,8 @@ class ChannelPublisher:
         forming = self._history.forming(symbol, granularity, now_ms)
         if forming is not None:
             self._pushed.setdefault(key, forming)
-        if switch := self._venue.faults.hits(BitgetFault.STALE_SNAPSHOT, symbol):
-            rows = self._stale_rows(symbol, granularity, now_ms, switch.value or STALE_BARS)
+        if active := self._venue.faults.hits(BitgetFault.STALE_SNAPSHOT, symbol):
+            rows = self._stale_rows(symbol, granularity, now_ms, active.value or STALE_BARS)
         else:
             rows = self._history.bars(symbol, granularity, now_ms, self._venue.behaviour.snapshot_rows - 1)
             rows += [] if forming is None else [forming]
@@ -165,8 +165,8 @@ class ChannelPublisher:
 
     def _garbage(self, symbol: str, text: str) -> list[str | bytes]:
         faults = self._venue.faults
-        switch = faults.hits(BitgetFault.GARBAGE, symbol)
-        return [] if switch is None else [garbage_frame(switch.value, text, faults.rng)]
+        active = faults.hits(BitgetFault.GARBAGE, symbol)
+        return [] if active is None else [garbage_frame(active.value, text, faults.rng)]
 
 
 def _frames(key: Key, rows: list[CandleRow], now_ms: int, together: bool) -> list[str]:

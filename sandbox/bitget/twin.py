@@ -16,7 +16,7 @@ from typing import Final, Self
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.ports.clock import Clock
 from papertape.events.units import MINUTE_MS
-from papertape.sandbox.bitget.faults import ActiveBitgetFault, BitgetFault, BitgetFaultInjector
+from papertape.sandbox.bitget.faults import BitgetFault, BitgetFaultInjector
 from papertape.sandbox.bitget.history import MarketHistory
 from papertape.sandbox.bitget.limits import ATTEMPTS_MAX, CONNECTIONS_MAX, PING_MS_MAX, BitgetTwinStatistics
 from papertape.sandbox.bitget.market import HOUR_MS, TwinMarket
@@ -27,6 +27,7 @@ from papertape.sandbox.bitget.stream import CLOSE_TICK_MS, TICKER, ChannelPublis
 from papertape.sandbox.bitget.text import envelope, frame_of
 from papertape.sandbox.bitget.venue import ExchangeBehaviour, Venue
 from papertape.sandbox.bitget.wire import WS_PATH, TwinConnection
+from papertape.sandbox.faults import ActiveFault
 
 LATER_MAX: Final = 10_000
 WIRES_MAX: Final = 2_000
@@ -304,29 +305,29 @@ class BitgetTwin:
 
     # ------------------------------------------------------------ immediate faults
 
-    def _act(self, switch: ActiveBitgetFault) -> None:
+    def _act(self, active: ActiveFault[BitgetFault]) -> None:
         now_ms = self._venue.now_ms()
         self._wake()
-        if switch.fault is BitgetFault.SKEW:
-            self._venue.skew_ms = int(switch.value)
-        elif switch.fault is BitgetFault.FUNDING_INTERVAL:
-            symbols = self._venue.history.market.symbols if switch.symbol is None else (switch.symbol,)
+        if active.fault is BitgetFault.SKEW:
+            self._venue.skew_ms = int(active.value)
+        elif active.fault is BitgetFault.FUNDING_INTERVAL:
+            symbols = self._venue.history.market.symbols if active.target is None else (active.target,)
             for symbol in symbols:
-                self._venue.history.change_interval(symbol, now_ms, int(switch.value) * HOUR_MS)
-        elif switch.fault is BitgetFault.REFUSED_CONNECTION:
+                self._venue.history.change_interval(symbol, now_ms, int(active.value) * HOUR_MS)
+        elif active.fault is BitgetFault.REFUSED_CONNECTION:
             if self._server is not None:
                 self._server.close()
             self._server = None
         else:
-            self._apply_to_connections(switch)
+            self._apply_to_connections(active)
             return
-        self.faults.count(switch.fault)
+        self.faults.count(active.fault)
 
-    def _apply_to_connections(self, switch: ActiveBitgetFault) -> None:
+    def _apply_to_connections(self, active: ActiveFault[BitgetFault]) -> None:
         open_wires = [wire for wire in self._wires if wire.session is not None and not wire.session.silent]
-        for wire in open_wires[: switch.times]:
-            self.faults.count(switch.fault)
-            _end(wire, switch)
+        for wire in open_wires[: active.times]:
+            self.faults.count(active.fault)
+            _end(wire, active)
 
     def count_followers(self) -> Counter[str]:
         """Return the number of subscribers of each channel, by its name and symbol."""
@@ -335,18 +336,18 @@ class BitgetTwin:
         )
 
 
-def _end(wire: TwinConnection, switch: ActiveBitgetFault) -> None:
+def _end(wire: TwinConnection, active: ActiveFault[BitgetFault]) -> None:
     session = wire.session
     assert session is not None
-    if switch.fault in (BitgetFault.CLOSE, BitgetFault.MAINTENANCE):
-        wire.close(int(switch.value) if switch.fault is BitgetFault.CLOSE and switch.value is not None else GOING_AWAY)
-    elif switch.fault is BitgetFault.RESET:
+    if active.fault in (BitgetFault.CLOSE, BitgetFault.MAINTENANCE):
+        wire.close(int(active.value) if active.fault is BitgetFault.CLOSE and active.value is not None else GOING_AWAY)
+    elif active.fault is BitgetFault.RESET:
         wire.reset()
-    elif switch.fault is BitgetFault.SILENT:
+    elif active.fault is BitgetFault.SILENT:
         session.silent = True
-    elif switch.fault is BitgetFault.STALLED:
+    elif active.fault is BitgetFault.STALLED:
         session.stalled = True
-    elif switch.fault is BitgetFault.GIANT:
-        wire.send_giant(GIANT_BYTES if switch.value is None else int(switch.value))
+    elif active.fault is BitgetFault.GIANT:
+        wire.send_giant(GIANT_BYTES if active.value is None else int(active.value))
     else:
         wire.abort()

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
-from msgspec import Struct
-
-SWITCHES_MAX: Final = 1_000
-FOR_EVER_MS: Final = 1 << 62
+from papertape.sandbox.faults import ActiveFault, FaultInjector
 
 
 class TelegramFault(StrEnum):
@@ -58,23 +53,8 @@ class TelegramFault(StrEnum):
     """The last confirmed update is delivered again."""
 
 
-class ActiveTelegramFault(Struct):
-    """A fault that is on: its method (None: all), its end, its remaining uses (None: unlimited)."""
-
-    fault: TelegramFault
-    method: str | None
-    until_ms: int
-    times: int | None
-    value: Any
-
-
-class TelegramFaultInjector:
-    """All faults of a server. `counts` says how often each was applied."""
-
-    def __init__(self, now_ms: Callable[[], int]) -> None:
-        self.counts: Counter[TelegramFault] = Counter()
-        self._now_ms = now_ms
-        self._active: list[ActiveTelegramFault] = []
+class TelegramFaultInjector(FaultInjector[TelegramFault]):
+    """The active faults of Telegram. A target is a method in lower case."""
 
     def on(
         self,
@@ -86,29 +66,4 @@ class TelegramFaultInjector:
         value: Any = None,
     ) -> None:
         """Switch a fault on: for some seconds, for some uses, or until it is switched off."""
-        assert len(self._active) < SWITCHES_MAX, f"more than {SWITCHES_MAX} faults are on"
-        until_ms = FOR_EVER_MS if for_s is None else self._now_ms() + int(for_s * 1_000.0)
-        self._active.append(ActiveTelegramFault(fault, method and method.lower(), until_ms, times, value))
-
-    def off(self, fault: TelegramFault) -> None:
-        """Switch a fault off."""
-        self._active = [one for one in self._active if one.fault is not fault]
-
-    def clear(self) -> None:
-        """Switch everything off."""
-        self._active.clear()
-
-    def find(self, fault: TelegramFault, method: str) -> ActiveTelegramFault | None:
-        """Return the active fault for a method, or None, without counting a use."""
-        now_ms = self._now_ms()
-        self._active = [one for one in self._active if one.until_ms > now_ms and one.times != 0]
-        return next((one for one in self._active if one.fault is fault and one.method in (None, method.lower())), None)
-
-    def hits(self, fault: TelegramFault, method: str) -> ActiveTelegramFault | None:
-        """Return the active fault for a method, or None, and count one use."""
-        switch = self.find(fault, method)
-        if switch is not None:
-            self.counts[fault] += 1
-            if switch.times is not None:
-                switch.times -= 1
-        return switch
+        self._add(ActiveFault(fault, method and method.lower(), self._until_ms(for_s), times, value))

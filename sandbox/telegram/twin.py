@@ -190,10 +190,11 @@ class TelegramTwin:
 
     async def _answer(self, request: Request) -> BotApiResponse:
         at_ms = self._clock.now_ms()
-        method = request.path.rpartition("/")[2]
-        self.statistics.requests[method] += 1
+        name = request.path.rpartition("/")[2]
+        method = name.lower()
+        self.statistics.requests[name] += 1
         try:
-            reply = await self._fault_response(method, request) or _success(await self._result(method.lower(), request))
+            reply = await self._fault_response(method, request) or _success(await self._result(method, request))
             description = ""
         except BotApiError as error:
             reply, description = _refusal(error), error.description
@@ -202,7 +203,7 @@ class TelegramTwin:
         elif reply.status == 200 and self._hits(TelegramFault.TIMEOUT_AFTER, method):
             reply = BotApiResponse(0, b"", delivery=BotApiDelivery.NEVER)
         self.statistics.statuses[reply.status] += 1
-        received = ReceivedRequest(at_ms, method, request.arguments, reply.status, description)
+        received = ReceivedRequest(at_ms, name, request.arguments, reply.status, description)
         self.received.append(received)
         self._on_received(received)
         return reply
@@ -223,8 +224,8 @@ class TelegramTwin:
         if self._hits(TelegramFault.GARBAGE, method):
             return BotApiResponse(200, b"<html>Welcome to the hotel's network", "text/html")
         for fault, (code, description) in REFUSALS.items():
-            if switch := self.faults.hits(fault, method):
-                raise BotApiError(code, switch.value or description)
+            if refusal := self.faults.hits(fault, method):
+                raise BotApiError(code, refusal.value or description)
         if busy := self.faults.hits(TelegramFault.BUSY, method):
             raise _busy(busy.value or 7)
         if wrong := self.faults.hits(TelegramFault.BAD_REQUEST, method):
@@ -237,9 +238,9 @@ class TelegramTwin:
             raise BotApiError(
                 400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=new_id
             )
-        poison = self.faults.find(TelegramFault.POISON, method)
+        poison = self.faults.sees(TelegramFault.POISON, method)
         if poison is not None and poison.value in str(request.arguments.get("text", "")):
-            self.faults.counts[TelegramFault.POISON] += 1
+            self.faults.count(TelegramFault.POISON)
             raise bad_request("MESSAGE_STRANGE")
         if request.arguments.get("parse_mode") and self._hits(TelegramFault.PARSE, method):
             raise bad_request('can\'t parse entities: Unsupported start tag "x" at byte offset 3')
