@@ -179,11 +179,14 @@ class MarketHistory:
 
     def settlements(self, symbol: str, from_ms: int, until_ms: int) -> list[tuple[int, float]]:
         """Return times and rates of settlements with from <= time < until, oldest first."""
-        found, at_ms = [], self.next_settlement_ms(symbol, max(from_ms, self.market.listing(symbol).listed_ms) - 1)
+        settlements, at_ms = (
+            [],
+            self.next_settlement_ms(symbol, max(from_ms, self.market.listing(symbol).listed_ms) - 1),
+        )
         while at_ms < until_ms:
-            found.append((at_ms, self.market.settled_rate(symbol, at_ms)))
+            settlements.append((at_ms, self.market.settled_rate(symbol, at_ms)))
             at_ms = self.next_settlement_ms(symbol, at_ms)
-        return found
+        return settlements
 
     def estimated_rate(self, symbol: str, now_ms: int) -> float:
         """Return the rate of the next settlement, with optional noise that fades until the last minute."""
@@ -200,10 +203,10 @@ class MarketHistory:
     def day_figures(self, symbol: str, now_ms: int) -> Ticker24h:
         """Return the figures of the last 24 hours, updated each hour."""
         hour = now_ms // HOUR_MS
-        kept = self._figures.get(symbol)
-        if kept is None or kept[0] != hour:
-            kept = self._figures[symbol] = (hour, self._day_figures(symbol, hour * HOUR_MS))
-        return kept[1]
+        cached = self._figures.get(symbol)
+        if cached is None or cached[0] != hour:
+            cached = self._figures[symbol] = (hour, self._day_figures(symbol, hour * HOUR_MS))
+        return cached[1]
 
     def _day_figures(self, symbol: str, until_ms: int) -> Ticker24h:
         hours = [self._hour_figures(symbol, until_ms - back * HOUR_MS) for back in range(DAY_MS // HOUR_MS, 0, -1)]

@@ -139,26 +139,26 @@ class _Parser:
                 self._wrong("Unexpected end of name token", token_at)
             return self._text[token_at : self._at].lower()
         self._at += 1
-        found: list[str] = []
+        characters: list[str] = []
         while self._peek() not in ("", quote):
-            found.append(self._character())
+            characters.append(self._character())
         if not self._peek():
             self._wrong(f'Unclosed start tag "{tag}"', begin)
         self._at += 1
-        return "".join(found)
+        return "".join(characters)
 
     def _end_tag(self, begin: int) -> None:
         if not self._open:
             self._wrong("Unexpected end tag", begin)
         self._skip_until(SPACES | {">"})
-        found = self._text[begin + 2 : self._at].lower()
+        name = self._text[begin + 2 : self._at].lower()
         self._skip_spaces()
         if self._peek() != ">":
             self._wrong("Unclosed end tag", begin)
         self._at += 1
         last = self._open.pop()
-        if found and found != last.tag:
-            self._wrong("Unmatched end tag", begin, f', expected "</{last.tag}>", found "</{found}>"')
+        if name and name != last.tag:
+            self._wrong("Unmatched end tag", begin, f', expected "</{last.tag}>", found "</{name}>"')
         if self._units > last.offset:
             self._spans.append(Span(last.tag, last.offset, self._units - last.offset, last.argument))
 

@@ -104,9 +104,9 @@ class TelegramTwin:
 
     def button(self, text: str) -> Button:
         """Return the newest button whose text contains these words."""
-        found = [one for message in self.messages for one in message.buttons if text in one.text]
-        assert found, f"no message has a button {text!r}"
-        return found[-1]
+        buttons = [one for message in self.messages for one in message.buttons if text in one.text]
+        assert buttons, f"no message has a button {text!r}"
+        return buttons[-1]
 
     def press(self, button: Button, user: int = CHAT_ID, *, inaccessible: bool = False, chat: int = 0) -> ButtonPress:
         """Press a button as a user; the result shows the bot's answer."""
@@ -288,9 +288,9 @@ class TelegramTwin:
             why = "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
             raise BotApiError(409, f"Conflict: {why}")
         if self._hits(TelegramFault.DUPLICATE_UPDATES, method):
-            found = await self._updates.poll(arguments)
+            updates = await self._updates.poll(arguments)
             self._updates.repeat_confirmed()
-            return found or await self._updates.poll(Arguments({}, {}))
+            return updates or await self._updates.poll(Arguments({}, {}))
         return await self._updates.poll(arguments)
 
     def _other(self, arguments: Arguments, method: str) -> Any:

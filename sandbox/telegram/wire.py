@@ -96,8 +96,8 @@ def body_of(kind: str, body: bytes) -> tuple[dict[str, Any], dict[str, Upload]]:
         return {}, {}
     try:
         if kind.startswith("application/json"):
-            found = json.loads(body)
-            return (found if isinstance(found, dict) else {}), {}
+            arguments = json.loads(body)
+            return (arguments if isinstance(arguments, dict) else {}), {}
         if kind.startswith("application/x-www-form-urlencoded"):
             return dict(parse_qsl(body.decode(), keep_blank_values=True)), {}
         if kind.startswith("multipart/form-data"):
@@ -122,15 +122,15 @@ def _multipart(boundary: bytes, body: bytes) -> tuple[dict[str, Any], dict[str, 
 
 
 def _part_headers(head: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    headers: dict[str, str] = {}
     for line in head.split("\r\n"):
         name, _, value = line.partition(":")
         if name.lower() == "content-disposition":
             pairs = [part.strip().partition("=") for part in value.split(";")[1:]]
-            found |= {key: text.strip('"') for key, _, text in pairs}
+            headers |= {key: text.strip('"') for key, _, text in pairs}
         else:
-            found[name.lower()] = value.strip()
-    return found
+            headers[name.lower()] = value.strip()
+    return headers
 
 
 def _bytes(reply: BotApiResponse) -> bytes:

@@ -105,10 +105,10 @@ class ContractRegistry:
         return facts
 
     async def _fetch_contracts(self) -> None:
-        found = await self._rest.contracts()
-        if not found.readable and not found.unreadable:
+        contracts = await self._rest.contracts()
+        if not contracts.readable and not contracts.unreadable:
             raise ExchangeUnreachable("contracts: the exchange lists nothing at all")
-        self._list, self._fetched_ms = found, self._rest.server_now_ms()
+        self._list, self._fetched_ms = contracts, self._rest.server_now_ms()
 
     def tradability_changes(self, cursors: Sequence[SymbolCursor], now_ms: int) -> list[FeedFact]:
         """Suspend every symbol that is not open for trading, release the others, and report delisted ones."""

@@ -154,20 +154,20 @@ def _answer(frame: _Frame, arg: _Arg) -> Message:
 
 def _time(ts: int | str | None) -> int | None:
     """Parse the frame's time: a number on the wire, a text in older samples."""
-    found = time_of(str(ts)) if ts is not None and not isinstance(ts, bool) else RefusalReason.WRONG_SHAPE
-    return None if isinstance(found, RefusalReason) else found
+    time_ms = time_of(str(ts)) if ts is not None and not isinstance(ts, bool) else RefusalReason.WRONG_SHAPE
+    return None if isinstance(time_ms, RefusalReason) else time_ms
 
 
 def _candles(data: Raw, symbol: str, snapshot: bool, at_ms: int, timeframe_ms: int) -> Message:
     try:
-        found = _ROWS.decode(data)
+        texts = _ROWS.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return RefusedFrame(RefusalReason.WRONG_SHAPE, symbol)
-    if len(found) > ROWS_MAX:
+    if len(texts) > ROWS_MAX:
         return RefusedFrame(RefusalReason.TOO_LARGE, symbol)
     rows: list[CandleRow] = []
     refused: list[tuple[RefusalReason, str]] = []
-    for fields in found:
+    for fields in texts:
         row = candle_row(fields, timeframe_ms)
         if isinstance(row, CandleRow):
             rows.append(row)

@@ -171,7 +171,7 @@ class History:
         candles = await self._fetch_window(unseen, from_ms, until_ms, limit_ms)
         rows = {**candles.values, **streamed}
         settled = {cursor.symbol for cursor in cursors if cursor.is_settled_until(until_ms)}
-        windows = {symbol: HistoryWindow(found, []) for symbol, found in rows.items() if symbol in settled}
+        windows = {symbol: HistoryWindow(one, []) for symbol, one in rows.items() if symbol in settled}
         results: SymbolResults[HistoryWindow] = SymbolResults(windows, candles.errors)
         for round_ in range(MEND_ATTEMPTS_MAX):
             missing = [one for one in cursors if one.symbol in rows and one.symbol not in windows]

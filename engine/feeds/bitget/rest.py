@@ -132,15 +132,15 @@ class BitgetRest:
 
     async def settlements(self, symbol: str, from_ms: int) -> list[FundingSettlement]:
         """Return the settlements from `from_ms` on that the exchange still has (about 90 days), rising."""
-        found: dict[int, FundingSettlement] = {}
+        settlements: dict[int, FundingSettlement] = {}
         for page in range(1, SETTLEMENT_PAGES_MAX + 1):
             body = await self._fetch_symbol("history-fund-rate", symbol, pageSize=SETTLEMENTS_A_PAGE, pageNo=page)
             rows, count = settlements_of(body, symbol)
-            known = len(found)
+            known = len(settlements)
             # A settlement between two requests moves the last row of one page to the next: it comes twice.
-            found = rows | found
-            if count < SETTLEMENTS_A_PAGE or len(found) == known or min(found) < from_ms:
-                return [found[time_ms] for time_ms in sorted(found) if time_ms >= from_ms]
+            settlements = rows | settlements
+            if count < SETTLEMENTS_A_PAGE or len(settlements) == known or min(settlements) < from_ms:
+                return [settlements[time_ms] for time_ms in sorted(settlements) if time_ms >= from_ms]
         raise ExchangeUnreachable(f"history-fund-rate {symbol}: no end after {SETTLEMENT_PAGES_MAX} pages")
 
     async def next_settlement_ms(self, symbol: str) -> int:

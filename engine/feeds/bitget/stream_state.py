@@ -164,7 +164,9 @@ class StreamState:
             state.shown_ms[open_ms] = at_ms
         if open_ms > state.newest_open_ms:
             state.newest_open_ms, state.begun_ms = open_ms, now_ms
-            for old_ms in [kept for kept in state.rows if kept <= open_ms - ROWS_KEPT_MAX * self._timeframe_ms]:
+            for old_ms in [
+                known_ms for known_ms in state.rows if known_ms <= open_ms - ROWS_KEPT_MAX * self._timeframe_ms
+            ]:
                 del state.rows[old_ms]
                 state.shown_ms.pop(old_ms, None)
 

@@ -110,23 +110,23 @@ class CcxtSource:
         limit = exchange.feature_value(symbol, "fetchOHLCV", "limit", ROWS_A_PAGE) or ROWS_A_PAGE
         params = {"until": end_ms, **({"price": "mark"} if of_mark else {})}
         count = min(limit, (end_ms - begin_ms) // request.step_ms)
-        found = await self._call(lambda: exchange.fetch_ohlcv(symbol, name, begin_ms, count, params))
-        return self._valid((_candle(line, request) for line in found), found, f"fetch_ohlcv {symbol}")
+        lines = await self._call(lambda: exchange.fetch_ohlcv(symbol, name, begin_ms, count, params))
+        return self._valid((_candle(line, request) for line in lines), lines, f"fetch_ohlcv {symbol}")
 
     async def _settlements(self, symbol: str, begin_ms: int, end_ms: int) -> list[Row]:
         """Return one page of settlements, their times truncated to the minute."""
         exchange, params = self._exchange, {"until": end_ms}
-        found = await self._call(
+        lines = await self._call(
             lambda: exchange.fetch_funding_rate_history(symbol, begin_ms, SETTLEMENTS_A_PAGE, params)
         )
-        return self._valid(map(_settlement, found), found, f"fetch_funding_rate_history {symbol}")
+        return self._valid(map(_settlement, lines), lines, f"fetch_funding_rate_history {symbol}")
 
-    def _valid(self, rows: Iterable[Row | RefusalReason], found: list[Any], source: str) -> list[Row]:
+    def _valid(self, rows: Iterable[Row | RefusalReason], lines: list[Any], source: str) -> list[Row]:
         """Return the valid rows and refuse the others."""
         valid: list[Row] = []
         for line, row in enumerate(rows):
             if isinstance(row, RefusalReason):
-                self.refusals.refuse(source, line, row, str(found[line]))
+                self.refusals.refuse(source, line, row, str(lines[line]))
             else:
                 valid.append(row)
         return valid
@@ -152,15 +152,15 @@ async def fetch_filled(
     fetch: Callable[[int, int], Awaitable[list[Row]]], from_ms: int, until_ms: int, step_ms: int
 ) -> list[Row]:
     """Return the rows of a window; request again wherever an answer leaves room for rows on a side."""
-    found: dict[int, Row] = {}
+    rows: dict[int, Row] = {}
     spans = [(from_ms, until_ms)]
     for _ in range(REQUESTS_MAX):
         if not spans:
-            return [found[time_ms] for time_ms in sorted(found)]
+            return [rows[time_ms] for time_ms in sorted(rows)]
         begin_ms, end_ms = spans.pop()
         inside = {row[0]: row for row in await fetch(begin_ms, end_ms) if begin_ms <= row[0] < end_ms}
         if inside:
-            found |= inside
+            rows |= inside
             oldest_ms, newest_ms = min(inside), max(inside)
             if oldest_ms - begin_ms >= step_ms:
                 spans.append((begin_ms, oldest_ms))

@@ -133,15 +133,15 @@ async def download(
                 await _check_same_request(part, known, request, source, retries)
             await _load(request, source, part, retries, (known, until_ms), on_progress)
         except (ExchangeUnreachable, ExchangeBusy) as error:
-            kept = f"; the rows so far are in {part.path.name}, and the same command resumes there"
-            raise type(error)(f"{error}{kept if part.survey().rows else ''}") from error
-        found = part.survey()
-        if not found.rows:
+            hint = f"; the rows so far are in {part.path.name}, and the same command resumes there"
+            raise type(error)(f"{error}{hint if part.survey().rows else ''}") from error
+        summary = part.survey()
+        if not summary.rows:
             reach = source.history_limit(request.kind)
             why = f" ({reach})" if reach else ""
             raise MarketDataError(f"{source.name} has no {request.kind} of {request.symbol} in this time{why}")
         part.finish()
-    return _report(request, source, out, (known, found), until_ms)
+    return _report(request, source, out, (known, summary), until_ms)
 
 
 async def _until_ms(request: DownloadRequest, source: DownloadSource, retries: RetryPolicy) -> int:
@@ -207,34 +207,34 @@ def _report(
     surveys: tuple[PartialFileSummary, PartialFileSummary],
     until_ms: int,
 ) -> DownloadReport:
-    known, found = surveys
+    known, summary = surveys
     return DownloadReport(
         exchange=source.name,
         kind=request.kind,
         symbol=request.symbol,
         timeframe_ms=request.timeframe_ms,
         file=str(out),
-        rows=found.rows,
+        rows=summary.rows,
         resumed_rows=known.rows,
-        first_ms=found.first[0],
-        last_ms=found.last[0],
-        hole_count=found.hole_count,
-        missing=found.missing,
-        holes=tuple(found.holes),
-        notes=tuple(_notes(request, source, found, until_ms)),
+        first_ms=summary.first[0],
+        last_ms=summary.last[0],
+        hole_count=summary.hole_count,
+        missing=summary.missing,
+        holes=tuple(summary.holes),
+        notes=tuple(_notes(request, source, summary, until_ms)),
         refused={reason.value: count for reason, count in source.refusals.counts.items()},
     )
 
 
-def _notes(request: DownloadRequest, source: DownloadSource, found: PartialFileSummary, until_ms: int) -> list[str]:
+def _notes(request: DownloadRequest, source: DownloadSource, summary: PartialFileSummary, until_ms: int) -> list[str]:
     """Describe what the exchange does not have at both ends of the range."""
     notes, longest_ms = [], request.longest_ms
-    if found.first[0] - request.from_ms >= longest_ms:
+    if summary.first[0] - request.from_ms >= longest_ms:
         reach = source.history_limit(request.kind)
         why = f": {reach}" if reach else ""
-        notes.append(f"{source.name} has nothing before {_words(found.first[0])}{why}")
-    if until_ms - found.last[0] > longest_ms:
-        notes.append(f"{source.name} has nothing after {_words(found.last[0])} (yet)")
+        notes.append(f"{source.name} has nothing before {_words(summary.first[0])}{why}")
+    if until_ms - summary.last[0] > longest_ms:
+        notes.append(f"{source.name} has nothing after {_words(summary.last[0])} (yet)")
     if request.until_ms is not None and request.until_ms > until_ms:
         notes.append(f"what comes after {_words(until_ms)} is not closed yet")
     return notes

@@ -91,11 +91,11 @@ class FileFeed:
     def warnings(self, start_ms: int | None = None, end_ms: int | None = None) -> list[str]:
         """Return warnings about the files: rates in percent, and series that cover only part of the candles."""
         series = (*self.funding.values(), *self.open_interest.values())
-        found = [warning for columns in series for warning in columns.warnings]
+        warnings = [warning for columns in series for warning in columns.warnings]
         for name, of_symbol in (("settlements", self.funding), ("readings of open interest", self.open_interest)):
             for symbol, columns in of_symbol.items():
-                found += coverage_warnings(f"{symbol} {name}", columns, self.candles[symbol], start_ms, end_ms)
-        return found
+                warnings += coverage_warnings(f"{symbol} {name}", columns, self.candles[symbol], start_ms, end_ms)
+        return warnings
 
     def contracts(self) -> list[ContractListed]:
         """Return the specifications derived from the files, in the order of the candle files."""
