@@ -12,8 +12,8 @@ from typing import Final
 from msgspec import Struct
 
 from papertape.engine.feeds.candle_row import CandleRow
-from papertape.events.units import DAY_MS, MINUTE_MS
-from papertape.sandbox.bitget.market import HOUR_MS, TwinContract, TwinMarket, draw, forming_candle
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
+from papertape.sandbox.bitget.market import TwinContract, TwinMarket, draw, forming_candle
 
 GRANULARITIES: Final[dict[str, tuple[int, int]]] = {
     "1m": (MINUTE_MS, 0),

@@ -15,10 +15,9 @@ from msgspec import Struct
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.feeds.sim.episodes import FUNDING_MS
 from papertape.engine.feeds.sim.market import Block, SimMarket
-from papertape.events.units import DAY_MS, MINUTE_MS
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 READING_MS: Final = 5 * MINUTE_MS
-HOUR_MS: Final = 60 * MINUTE_MS
 BLOCKS_KEPT_MAX: Final = 256
 RATES_KEPT_MAX: Final = 16_384
 QUIET_RUN_MAX: Final = 30

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
+from papertape.events.units import HOUR_MS
 from papertape.sandbox.bitget.history import MarketHistory
-from papertape.sandbox.bitget.market import HOUR_MS, TwinContract, draw
+from papertape.sandbox.bitget.market import TwinContract, draw
 from papertape.sandbox.bitget.text import decimals_of, format_rounded, ratio_text, text_of
 
 RATE_MAX: Final = "0.003"

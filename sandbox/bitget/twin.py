@@ -15,11 +15,11 @@ from typing import Final, Self
 
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.ports.clock import Clock
-from papertape.events.units import MINUTE_MS
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.faults import BitgetFault, BitgetFaultInjector
 from papertape.sandbox.bitget.history import MarketHistory
 from papertape.sandbox.bitget.limits import ATTEMPTS_MAX, CONNECTIONS_MAX, PING_MS_MAX, BitgetTwinStatistics
-from papertape.sandbox.bitget.market import HOUR_MS, TwinMarket
+from papertape.sandbox.bitget.market import TwinMarket
 from papertape.sandbox.bitget.rest import RestApi, RestResponse
 from papertape.sandbox.bitget.script import FaultScript
 from papertape.sandbox.bitget.socket import Session
