@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import Struct
@@ -161,13 +162,13 @@ WARM_MINUTES = 1_500
 FROM_MS = NOW_MS - WARM_MINUTES * MINUTE_MS
 
 
-def disturbed(seed: int, symbols: tuple[str, ...], hours: float, an_hour: float, **more: object) -> Plan:
+def disturbed(seed: int, symbols: tuple[str, ...], hours: float, an_hour: float, **more: Any) -> Plan:
     """A market with quiet minutes and faults of all kinds, until shortly before the end."""
     until_ms = START_MS + int(hours * HOUR_MS)
     script = FaultScript(seed, symbols, START_MS + 10 * MINUTE_MS, until_ms - 25 * MINUTE_MS, an_hour=an_hour)
     market = SimTwinMarket(symbols, quiet={symbols[1]: 0.3})
-    given = {"minutes": hours * 60.0, "symbols": symbols, "warm_up_minutes": WARM_MINUTES}
-    return Plan(**{**given, "market": market, "script": script, **more})
+    options: dict[str, Any] = {"minutes": hours * 60.0, "symbols": symbols, "warm_up_minutes": WARM_MINUTES}
+    return Plan(**{**options, "market": market, "script": script, **more})
 
 
 def assert_true(made: Traded, symbols: tuple[str, ...], until_ms: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -63,7 +63,7 @@ WATCHED_MS = START_MS + MINUTE_MS
 """From here on a start's candles are watched whole: none is to be asked for on a calm exchange."""
 
 
-def on(fault: BitgetFault, **more: object) -> Then:
+def on(fault: BitgetFault, **more: Any) -> Then:
     """Switch a fault on."""
     return lambda twin: twin.faults.on(fault, **more)
 
@@ -126,7 +126,8 @@ def test_a_settlement_is_told_in_its_place_also_when_the_interval_changes_unseen
 
 def test_contracts_are_listed_first_as_the_exchange_specifies_them() -> None:
     seen = watched(minutes=1, warm_up_minutes=1)
-    contracts: list[ContractListed] = seen.facts[:3]
+    contracts: list[ContractListed] = seen.of(ContractListed)
+    assert seen.facts[:3] == contracts
     assert [contract.symbol for contract in contracts] == list(THREE)
     for contract in contracts:
         listing = seen.twin._venue.history.listing(contract.symbol)
@@ -225,17 +226,17 @@ def test_an_acknowledgement_without_data_is_asked_again_within_seconds() -> None
     assert seen.twin.pages("candles", from_ms=NOW_MS + 390_000) == [], "whole from the next minute on"
 
 
-def lines_of(plan: Plan) -> tuple[WatchedTwin, list[StreamStatistics], float]:
-    """What the feed's lines did in a run, and the longest wait for a candle in seconds."""
+def streams_of(plan: Plan) -> tuple[WatchedTwin, list[StreamStatistics], float]:
+    """Return the statistics of the feed's streams in a run, and the longest wait for a candle in seconds."""
 
     async def main(clock: VirtualClock) -> tuple[WatchedTwin, list[StreamStatistics], float]:
         async with twin_of(plan, clock) as twin:
-            watch = FeedSession(settings_of(plan, twin), clock, clock, RefusalLog())
+            session = FeedSession(settings_of(plan, twin), clock, clock, RefusalLog())
             acting = asyncio.ensure_future(act(plan, twin, clock))
-            told = await read(watch.facts({}), clock, plan.minutes * 60.0)
+            told = await read(session.facts({}), clock, plan.minutes * 60.0)
             await acting
-            done = [stream.statistics for stream in watch._streams]
-            await watch.close()
+            done = [stream.statistics for stream in session._streams]
+            await session.close()
             live = [one for one in told if getattr(one.fact, "timing", None) is Timing.ON_TIME]
             return twin, done, max((one.told_ms - one.fact.at_ms) / 1_000.0 for one in live)
 
@@ -243,9 +244,9 @@ def lines_of(plan: Plan) -> tuple[WatchedTwin, list[StreamStatistics], float]:
 
 
 def test_a_connection_is_replaced_before_its_day_is_over_and_no_candle_needs_the_history() -> None:
-    twin, (line,), longest_s = lines_of(Plan(minutes=20, more={"rotate_s": 170.0}))
-    assert line.rotations >= 6 and line.breaks == 0
-    assert line.connections == line.rotations + 1
+    twin, (stream,), longest_s = streams_of(Plan(minutes=20, more={"rotate_s": 170.0}))
+    assert stream.rotations >= 6 and stream.breaks == 0
+    assert stream.connections == stream.rotations + 1
     assert twin.pages("candles", from_ms=WATCHED_MS) == []
     assert longest_s <= 4.0
     assert twin.statistics.connections <= 1
@@ -255,8 +256,8 @@ def test_a_connection_is_replaced_before_its_day_is_over_and_no_candle_needs_the
 @pytest.mark.parametrize("fault", [BitgetFault.REFUSED_SUBSCRIBE, BitgetFault.REFUSED_CONNECTION])
 def test_a_replacement_that_fails_leaves_the_connection_that_serves(fault: BitgetFault) -> None:
     plan = Plan(minutes=12, more={"rotate_s": 170.0}, then=[(2.4, on(fault, for_s=100.0))])
-    twin, (line,), longest_s = lines_of(plan)
-    assert line.rotations >= 3 and line.breaks == 0
+    twin, (stream,), longest_s = streams_of(plan)
+    assert stream.rotations >= 3 and stream.breaks == 0
     assert longest_s <= 4.0
     assert_within_limits(twin)
 

@@ -217,7 +217,8 @@ def test_an_outage_in_the_middle_is_waited_for(tmp_path: Path, whole: bytes) -> 
 
 
 def test_an_outage_without_end_says_how_to_go_on(tmp_path: Path, whole: bytes) -> None:
-    out, twins = tmp_path / "x.csv.gz", []
+    out = tmp_path / "x.csv.gz"
+    twins: list[BitgetTwin] = []
 
     def fail_later(done_ms: int, _of_ms: int) -> None:
         if done_ms > 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -32,9 +32,9 @@ SLOWLY: Final = {"requests_per_s": 1.0}
 OPEN_0800_MS: Final = AT_0755 // MINUTE_MS * MINUTE_MS + 5 * MINUTE_MS
 
 
-def many(**given: object) -> Watching:
+def many(**given: Any) -> Watching:
     """Forty symbols, asked for slowly, over a full hour."""
-    more: dict[str, object] = {"minutes": 16, "symbols": MANY, "start_ms": AT_0750, "more": SLOWLY}
+    more: dict[str, Any] = {"minutes": 16, "symbols": MANY, "start_ms": AT_0750, "more": SLOWLY}
     return watched(**{**more, "warm_up_minutes": 2, **given})
 
 

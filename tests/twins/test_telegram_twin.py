@@ -29,7 +29,8 @@ class Caller:
         self.http = http
 
     async def __call__(self, method: str, **arguments: Any) -> Answer:
-        return (await self.post(method, json=arguments)).json()
+        answer: Answer = (await self.post(method, json=arguments)).json()
+        return answer
 
     async def post(self, method: str, **body: Any) -> httpx.Response:
         return await self.http.post(f"{self.twin.api_url}/bot{self.twin.token}/{method}", **body)
