@@ -94,10 +94,6 @@ class TwinConnection(asyncio.Protocol):
         if self._protocol is None and len(self._head) > HEAD_BYTES_MAX:
             self.abort()
 
-    def eof_received(self) -> bool | None:
-        """Close when the client has closed its side."""
-        return None
-
     def resume_writing(self) -> None:
         """Continue with a giant frame."""
         self._send_giant()

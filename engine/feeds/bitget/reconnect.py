@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -29,12 +30,11 @@ CONNECTIONS_PER_S: Final = 0.9
 
 
 class StreamStatistics(Struct, frozen=True):
-    """How often the stream connected, broke, and was rotated on purpose; and the last fault."""
+    """How often the stream connected, broke, and was rotated on purpose."""
 
     connections: int
     breaks: int
     rotations: int
-    last_fault: str
 
 
 class ReconnectingStream:
@@ -58,13 +58,12 @@ class ReconnectingStream:
         self._chance = Random()  # noqa: S311 - jitter is no secret.
         self._connections = self._breaks = self._rotations = 0
         self._failures = 0
-        self._last_fault = ""
         self.connection: StreamConnection | None = None
 
     @property
     def statistics(self) -> StreamStatistics:
         """The counts since the start."""
-        return StreamStatistics(self._connections, self._breaks, self._rotations, self._last_fault)
+        return StreamStatistics(self._connections, self._breaks, self._rotations)
 
     async def run(self) -> None:
         """Keep one connection alive, forever."""
@@ -129,11 +128,9 @@ class ReconnectingStream:
         return bool(ended)
 
     def _record_break(self, ended: asyncio.Task[str]) -> None:
-        """Record why the connection ended, and that its forming candles are incomplete."""
-        try:
-            self._last_fault = ended.result()
-        except ExchangeUnreachable as unreachable:
-            self._last_fault = str(unreachable)
+        """Record that the connection ended and its forming candles are incomplete. Raise the error of a bug."""
+        with suppress(ExchangeUnreachable):
+            ended.result()
         self._stream_state.mark_interrupted(self._symbols)
         self._breaks += 1
         served = self.connection is not None and self.connection.served
