@@ -65,12 +65,11 @@ class ContractRegistry:
 
     def make_cursors(self, seen: dict[str, ResumePoint], now_ms: int) -> list[SymbolCursor]:
         """Return a cursor for every symbol that can be watched."""
-        return [cursor for cursor in self._all_cursors(seen, now_ms) if cursor.symbol not in self._unreadable]
+        return self._cursors_of([one for one in self._settings.symbols if one not in self._unreadable], seen, now_ms)
 
-    def _all_cursors(self, seen: dict[str, ResumePoint], now_ms: int) -> list[SymbolCursor]:
-        settings = self._settings
-        limits_ms = (settings.warm_up_ms, settings.catch_up_ms_max)
-        return make_cursors(settings.symbols, settings.timeframe_ms, seen, now_ms, limits_ms)
+    def _cursors_of(self, symbols: Sequence[str], seen: dict[str, ResumePoint], now_ms: int) -> list[SymbolCursor]:
+        limits_ms = (self._settings.warm_up_ms, self._settings.catch_up_ms_max)
+        return make_cursors(symbols, self._settings.timeframe_ms, seen, now_ms, limits_ms)
 
     async def _fetch_tiers(self, symbol: str, *, known: bool) -> None:
         """Fetch a symbol's margin tiers. Raise ExchangeError unless the log knows the symbol (`known`)."""
@@ -99,7 +98,7 @@ class ContractRegistry:
             self._unreadable.remove(symbol)
             facts += [SymbolResumed(now_ms, symbol, "its contract can be read")]
             facts += [self._contract(self._list.readable[symbol])]
-            (cursor,) = (one for one in self._all_cursors({}, now_ms) if one.symbol == symbol)
+            (cursor,) = self._cursors_of([symbol], {}, now_ms)
             cursor.lagging = True
             cursors.append(cursor)
         return facts
