@@ -1,4 +1,4 @@
-"""Fills on a chart: where positions were entered and left."""
+"""Fills on a chart: where positions were entered and exited."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class FillView(Struct, frozen=True):
-    """One fill. `net_usdt` is the result of the whole trade, None for an entry; `seq` is that of the fill's event."""
+    """One fill with its event's `seq`. `net_usdt` is the result of the whole trade, None for an entry."""
 
     seq: int
     at_ms: int
@@ -33,10 +33,10 @@ class FillView(Struct, frozen=True):
 def fills(
     trades: Iterable[TradeView], positions: Iterable[PositionView], symbol: str, from_ms: int, until_ms: int
 ) -> tuple[FillView, ...]:
-    """The fills of a symbol within a span of market time, its ends included, in the order of the log."""
-    found = [fill for trade in trades if trade.symbol == symbol for fill in (_entry(trade), _exit(trade))]
-    found += [_opened(one) for one in positions if one.symbol == symbol]
-    return tuple(sorted((one for one in found if from_ms <= one.at_ms <= until_ms), key=lambda one: one.seq))
+    """Return the fills of a symbol within a span of market time, both ends included, in log order."""
+    fills = [fill for trade in trades if trade.symbol == symbol for fill in (_entry(trade), _exit(trade))]
+    fills += [_opened(one) for one in positions if one.symbol == symbol]
+    return tuple(sorted((one for one in fills if from_ms <= one.at_ms <= until_ms), key=lambda one: one.seq))
 
 
 def _entry(trade: TradeView) -> FillView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papertape.projections.persistence.append_only import PIECE_LENGTH, AppendOnlyList
+from papertape.projections.persistence.append_only import CHUNK_LENGTH, AppendOnlyList
 from papertape.projections.persistence.fork import fork
 from tests.support import examples
 
@@ -17,7 +17,7 @@ def appended(count: int, first: int = 0) -> AppendOnlyList[int]:
     return made
 
 
-@given(count=st.integers(0, 3 * PIECE_LENGTH + 1), limit=st.integers(-1, 4 * PIECE_LENGTH))
+@given(count=st.integers(0, 3 * CHUNK_LENGTH + 1), limit=st.integers(-1, 4 * CHUNK_LENGTH))
 @examples(150)
 def test_it_is_a_list_to_whoever_looks(count: int, limit: int) -> None:
     found, expected = appended(count), list(range(count))
@@ -25,11 +25,11 @@ def test_it_is_a_list_to_whoever_looks(count: int, limit: int) -> None:
     assert list(found.latest(limit)) == (expected[::-1][:limit] if limit > 0 else [])
 
 
-def test_a_copy_shares_the_full_pieces_and_grows_alone() -> None:
-    found = appended(2 * PIECE_LENGTH + 7)
+def test_a_copy_shares_the_full_chunks_and_grows_alone() -> None:
+    found = appended(2 * CHUNK_LENGTH + 7)
     twin = fork(found)
-    assert all(one is other for one, other in zip(found._pieces, twin._pieces, strict=True))
-    for number in range(PIECE_LENGTH):
+    assert all(one is other for one, other in zip(found._chunks, twin._chunks, strict=True))
+    for number in range(CHUNK_LENGTH):
         twin.append(-number)
-    assert list(found) == list(range(2 * PIECE_LENGTH + 7))
-    assert list(twin)[len(found) :] == [-number for number in range(PIECE_LENGTH)]
+    assert list(found) == list(range(2 * CHUNK_LENGTH + 7))
+    assert list(twin)[len(found) :] == [-number for number in range(CHUNK_LENGTH)]

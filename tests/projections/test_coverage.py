@@ -106,7 +106,7 @@ def test_refusals_are_counted_by_reason_the_most_frequent_first() -> None:
     assert (list(view.refused.items()), view.cancelled) == ([("below_minimum", 3), ("margin", 2)], {"late_candle": 1})
     assert view.refused_signals == 5
     assert view.refusal_words == "3 x the size is below the exchange's minimum, 2 x not enough free margin"
-    assert view.cancel_words == "1 x the next candle came late"
+    assert view.cancel_words == "1 x the next candle arrived late"
 
 
 def test_only_the_most_frequent_reasons_are_spelled_out() -> None:

@@ -16,7 +16,7 @@ from papertape.events.facts import (
     SymbolSuspended,
 )
 from papertape.projections.folds.market_status import (
-    ANOMALIES_KEPT_MAX,
+    ANOMALIES_MAX,
     AnomalyView,
     FeedView,
     RefusedView,
@@ -68,9 +68,9 @@ def test_an_anomaly_stands_until_it_is_cleared() -> None:
 
 
 def test_no_more_anomalies_are_kept_than_anybody_reads() -> None:
-    many = [AnomalyRaised(DAY_0_MS, "silent", str(number), "") for number in range(ANOMALIES_KEPT_MAX + 5)]
+    many = [AnomalyRaised(DAY_0_MS, "silent", str(number), "") for number in range(ANOMALIES_MAX + 5)]
     kept = view(*many).anomalies
-    assert (len(kept), kept[0].subject) == (ANOMALIES_KEPT_MAX, "5")
+    assert (len(kept), kept[0].subject) == (ANOMALIES_MAX, "5")
 
 
 def test_what_was_refused_is_counted_by_reason_since_the_engine_started() -> None:

@@ -139,10 +139,10 @@ class Reaching:
     "state",
     [
         pickle.dumps(Reaching()),
-        b"cprojections.host\nasyncio.run\n.",
-        b"cprojections.keeping\npickle.loads\n.",
-        b"cevents.codec\nCODEC\n.",
-        b"\x80\x05\x8c\x10projections.host\x8c\x0basyncio.run\x93.",
+        b"cpapertape.projections.host\nasyncio.run\n.",
+        b"cpapertape.projections.persistence.fold_store\npickle.loads\n.",
+        b"cpapertape.events.codec\nCODEC\n.",
+        b"\x80\x05\x8c\x1apapertape.projections.host\x8c\x0basyncio.run\x93.",
         b"",
         b"\x80\x05.",
         pack(Portfolio())[:-20],
@@ -154,7 +154,7 @@ def test_no_state_reaches_beyond_our_classes(state: bytes) -> None:
 
 
 def test_what_cannot_be_packed_is_refused_by_name() -> None:
-    with pytest.raises(SnapshotRefused, match="cannot be packed"):
+    with pytest.raises(SnapshotRefused, match="cannot be encoded"):
         pack({"a": (one for one in ())})
 
 
@@ -241,7 +241,7 @@ def test_one_of_another_log_is_set_aside(tmp_path: Path) -> None:
 def test_one_of_other_folds_is_set_aside(tmp_path: Path) -> None:
     shelf = kept(tmp_path)
     assert shelf.keeping().restore((Portfolio(), Excursions()))[1] == 0
-    assert "it holds ['Portfolio'], not ['Portfolio', 'Excursions']" in shelf.warned[0]
+    assert "it contains ['Portfolio'], not ['Portfolio', 'Excursions']" in shelf.warned[0]
 
 
 def test_what_was_made_with_something_else_is_not_read(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_the_version_is_that_of_the_code_of_these_very_folds(tmp_path: Path) -> 
 
 def test_a_state_names_no_class_of_a_module_that_was_not_digested() -> None:
     state = pack(Alerts())
-    with pytest.raises(SnapshotRefused, match=r"a state names projections\.alerts"):
+    with pytest.raises(SnapshotRefused, match=r"a state names papertape\.projections\.alerts"):
         unpack(state, modules_of([Portfolio]))
     assert isinstance(unpack(state, modules_of([Alerts])), Alerts)
 

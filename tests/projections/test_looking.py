@@ -9,7 +9,7 @@ from papertape.projections.site.views import Views
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, configured, listed, recorded
 
 SYMBOL = "BTCUSDT"
-LATE = "the candle it looked at last came late: nothing is opened on it"
+LATE = "its last evaluated candle arrived late: nothing is opened on it"
 
 
 def close(minute: int, timing: Timing = Timing.ON_TIME) -> CandleClosed:
@@ -28,7 +28,7 @@ def held(*events: Event, side: str = "long") -> tuple[str, ...]:
 
 
 def test_a_refusal_is_told_until_the_next_look_and_on_its_side_only() -> None:
-    said = ("refused at its last look: fees and slippage cost too much of the way to the stop",)
+    said = ("refused at its last evaluation: fees and slippage take too much of the distance to the stop",)
     assert held(close(5), refused(5)) == said
     assert held(close(5), refused(5), side="short") == ()
     assert held(close(5), refused(5), *map(close, range(6, 10))) == said

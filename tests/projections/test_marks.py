@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from papertape.events.facts import EngineStarted, FeedConnected, FeedLost, GapFilled, GapFound
-from papertape.projections.folds.marks import MARKS_KEPT_MAX, EquityMarkers
+from papertape.projections.folds.marks import MARKERS_MAX, EquityMarkers
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import fold
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, recorded, reset, tripped
@@ -66,6 +66,6 @@ def test_holes_are_marked_and_counted() -> None:
 
 
 def test_only_the_newest_marks_are_kept() -> None:
-    found = marks(*[configured() for _ in range(MARKS_KEPT_MAX + 5)]).views()
-    assert len(found) == MARKS_KEPT_MAX
+    found = marks(*[configured() for _ in range(MARKERS_MAX + 5)]).views()
+    assert len(found) == MARKERS_MAX
     assert found[0].seq == 6

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 
 from papertape.projections.host import fold
-from papertape.projections.site.messages import FAULTS_KEPT_MAX, HEARTBEAT, NOTES_KEPT_MAX, UnloggedContents, messages
-from papertape.projections.site.views import ALERTS_KEPT_MAX, Views
+from papertape.projections.site.messages import FAULTS_MAX, HEARTBEAT, NOTES_MAX, UnloggedContents, messages
+from papertape.projections.site.views import ALERTS_MAX, Views
 from tests.alerts.given import CASES, alerts_of, last_alert
 from tests.alerts.random_log import lengths, random_log, seeds
 from tests.projections.tape import recorded
@@ -16,7 +16,7 @@ from tests.projections.tape import recorded
 def test_the_views_keep_the_very_alerts_that_the_notifier_sends(seed: int, length: int) -> None:
     log, views = random_log(seed, length), Views()
     fold([views], log)
-    assert list(views.alerts) == alerts_of(log)[-ALERTS_KEPT_MAX:]
+    assert list(views.alerts) == alerts_of(log)[-ALERTS_MAX:]
 
 
 def test_a_start_is_told_with_what_the_log_cannot_know_of_it() -> None:
@@ -62,7 +62,7 @@ def test_what_is_kept_has_a_limit_and_forgets_what_a_log_that_was_set_back_does_
         unlogged = (
             unlogged.with_note(seq, "note").with_fault(seq, seq, "fault", silent=False).with_beat(seq, seq, "beat")
         )
-    assert (len(unlogged.notes), len(unlogged.faults)) == (NOTES_KEPT_MAX, FAULTS_KEPT_MAX)
+    assert (len(unlogged.notes), len(unlogged.faults)) == (NOTES_MAX, FAULTS_MAX)
     assert unlogged.up_to(0) == UnloggedContents()
     assert unlogged.up_to(195).heartbeat is None
     assert [one.seq for one in unlogged.up_to(195).faults] == [192, 193, 194, 195]

@@ -128,7 +128,7 @@ def test_the_days_result_starts_from_the_equity_at_the_end_of_the_day_before() -
 def test_a_warm_up_candle_sets_the_price_and_counts_for_nothing_else() -> None:
     view = portfolio(configured(), candle(-5, 100.0, timing=Timing.WARM_UP))
     assert view.equity.ledger.closes == {"BTCUSDT": 100.0}
-    assert view.course("momentum").day_equities_usdt == ()
+    assert view.equity_curve("momentum").day_equities_usdt == ()
 
 
 def test_an_order_is_pending_until_the_position_is_opened() -> None:
@@ -209,14 +209,14 @@ def test_cash_is_the_capital_plus_every_ledger_line(chosen: list[tuple[str, floa
 
 @given(steps)
 def test_a_drawdown_lies_between_nothing_and_everything(chosen: list[tuple[str, float]]) -> None:
-    course = play(chosen)[0].course("momentum")
+    course = play(chosen)[0].equity_curve("momentum")
     assert 0.0 <= course.drawdown_fraction <= course.max_drawdown_fraction <= 1.0
     assert course.peak_usdt >= max(course.equity_usdt, course.capital_usdt)
 
 
 @given(steps)
 def test_every_calendar_day_has_one_equity(chosen: list[tuple[str, float]]) -> None:
-    course = play(chosen)[0].course("momentum")
+    course = play(chosen)[0].equity_curve("momentum")
     last_open_ms = course.until_ms - MINUTE_MS
     assert len(course.day_equities_usdt) == last_open_ms // DAY_MS - course.from_ms // DAY_MS + 1
     assert course.day_equities_usdt[-1] == course.equity_usdt

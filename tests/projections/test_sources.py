@@ -12,7 +12,7 @@ import pytest
 from papertape.projections.alerts.derive import Alerts
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.persistence import code_version
-from papertape.projections.persistence.code_version import FOLDER, digest_of, files_of, imports_of, modules_of
+from papertape.projections.persistence.code_version import FOLDER, ROOM, digest_of, files_of, imports_of, modules_of
 from papertape.projections.site.views import Views
 from papertape.projections.watchdog.anomalies import Anomalies
 from papertape.projections.watchdog.liveness import Liveness
@@ -46,7 +46,7 @@ def test_no_import_of_any_file_is_overlooked(module: str) -> None:
 @pytest.mark.parametrize("kind", KEPT)
 def test_whatever_python_loads_for_a_fold_counts(kind: type) -> None:
     """In a process of its own: what is loaded there beside the events is loaded for this fold alone."""
-    code = f"import sys, {kind.__module__}; print(*[name for name in sys.modules if name.startswith('projections')])"
+    code = f"import sys, {kind.__module__}; print(*[one for one in sys.modules if one.startswith('{ROOM}')])"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= modules_of([kind])
 

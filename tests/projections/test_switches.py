@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from papertape.events.facts import GLOBAL_SCOPE, RunnerPaused
-from papertape.projections.folds.kill_switches import TRIPS_KEPT_MAX, KillSwitches
+from papertape.projections.folds.kill_switches import PAST_TRIPS_MAX, KillSwitches
 from papertape.projections.host import fold
 from tests.projections.tape import DAY_0_MS, HOUR_MS, configured, recorded, reset, tripped
 
@@ -99,5 +99,5 @@ def test_a_trip_is_named_before_a_pause() -> None:
 
 
 def test_past_trips_are_bounded() -> None:
-    rounds = [e for i in range(TRIPS_KEPT_MAX + 5) for e in (tripped("a"), reset("a", 3 + 2 * i))]
-    assert len(switches(*TWO, *rounds).past_trips()) == TRIPS_KEPT_MAX
+    rounds = [e for i in range(PAST_TRIPS_MAX + 5) for e in (tripped("a"), reset("a", 3 + 2 * i))]
+    assert len(switches(*TWO, *rounds).past_trips()) == PAST_TRIPS_MAX

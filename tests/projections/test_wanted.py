@@ -60,12 +60,12 @@ def test_a_search_goes_on_to_the_first_hit_and_says_how_far_it_looked(
 
 def test_a_search_in_vain_ends_at_its_limit_and_goes_on_from_there() -> None:
     events = [configured(), *(candle(n, 100.0) for n in range(30))]
-    first = search(EventFilter(), *events, in_vain_max=10)
+    first = search(EventFilter(), *events, no_match_max=10)
     assert first == SearchResult((), 22, 31, complete=False)
-    assert search(EventFilter(), *events, before=first.from_seq, in_vain_max=10) == SearchResult(
+    assert search(EventFilter(), *events, before=first.from_seq, no_match_max=10) == SearchResult(
         (), 12, 21, complete=False
     )
-    last = search(EventFilter(), *events, before=12, in_vain_max=30)
+    last = search(EventFilter(), *events, before=12, no_match_max=30)
     assert ([one.seq for one in last.events], last.from_seq, last.complete) == ([1], 1, True)
 
 
