@@ -14,6 +14,7 @@ from papertape.events.facts import (
     ContractDelisted,
     DataRefused,
     EngineStarted,
+    EngineStopped,
     FeedConnected,
     FeedLost,
     SymbolResumed,
@@ -72,6 +73,8 @@ class MarketStatus:
 
     def __init__(self) -> None:
         self.feed: FeedView | None = None
+        self.connected = False
+        """Whether the feed of the engine that started last delivers."""
         self._suspended: dict[str, SuspendedView] = {}
         self._anomalies: dict[tuple[str, str], AnomalyView] = {}
         self._refused: dict[str, RefusedView] = {}
@@ -81,9 +84,9 @@ class MarketStatus:
         event = recorded.event
         match event:
             case FeedConnected():
-                self.feed = FeedView(event.feed, True, event.at_ms, "")
+                self.feed, self.connected = FeedView(event.feed, True, event.at_ms, ""), True
             case FeedLost():
-                self.feed = FeedView(event.feed, False, event.at_ms, event.reason)
+                self.feed, self.connected = FeedView(event.feed, False, event.at_ms, event.reason), False
             case SymbolSuspended():
                 self._suspended[event.symbol] = SuspendedView(event.symbol, event.at_ms, event.reason)
             case SymbolResumed():
@@ -101,7 +104,10 @@ class MarketStatus:
             case DataRefused():
                 self._refuse(event)
             case EngineStarted():
+                self.connected = False
                 self._refused.clear()
+            case EngineStopped():
+                self.connected = False
             case _:
                 pass
 

@@ -12,8 +12,6 @@ from papertape.events.facts import (
     CandleClosed,
     EngineStarted,
     EngineStopped,
-    FeedConnected,
-    FeedLost,
     OrderCancelled,
     OrderRejected,
     RunnerConfigured,
@@ -88,8 +86,6 @@ class Views:
         self.started: EngineStarted | None = None
         self.stopped: EngineStopped | None = None
         """The stop of the engine that started last; None while it runs, and if it did not record its stop."""
-        self.connected = False
-        """Whether the feed of the engine that started last delivers."""
         self.runners: dict[str, RunnerConfigured] = {}
         self._configured: dict[str, deque[EffectiveConfiguration]] = {}
         self.refusals: dict[tuple[str, str], RejectedSignal] = {}
@@ -114,6 +110,11 @@ class Views:
     def at_ms(self) -> int:
         """Market time."""
         return self.portfolio.at_ms
+
+    @property
+    def connected(self) -> bool:
+        """Whether the feed of the engine that started last delivers."""
+        return self.portfolio.market_status.connected
 
     @property
     def heard(self) -> CandleFreshness:
@@ -170,11 +171,9 @@ class Views:
         event = recorded.event
         match event:
             case EngineStarted():
-                self.started, self.stopped, self.connected = event, None, False
+                self.started, self.stopped = event, None
             case EngineStopped():
-                self.stopped, self.connected = event, False
-            case FeedConnected() | FeedLost():
-                self.connected = isinstance(event, FeedConnected)
+                self.stopped = event
             case RunnerConfigured():
                 history = self._configured.setdefault(event.strategy, deque(maxlen=CONFIGURATIONS_MAX))
                 history.append(EffectiveConfiguration(recorded.seq, event))

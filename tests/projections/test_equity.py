@@ -35,14 +35,14 @@ def test_equity_is_sampled_after_the_consequences_of_a_candle() -> None:
     assert view.max_drawdown_fraction == 0.0
 
 
-def test_the_newest_group_is_in_the_view_as_far_as_it_goes() -> None:
+def test_the_view_includes_the_incomplete_newest_group() -> None:
     view = course(configured(), candle(0, 100.0), FREE, candle(1, 90.0))
     assert view.equity_usdt == 9_990.0
     assert view.drawdown_fraction == view.max_drawdown_fraction == pytest.approx(0.001)
     assert view.samples == 2
 
 
-def test_looking_changes_nothing() -> None:
+def test_taking_a_view_changes_nothing() -> None:
     equity = Equity()
     tape = recorded((configured(), candle(0, 100.0), FREE, candle(1, 90.0), closed(5.0, fee_usdt=0.0), candle(2, 95.0)))
     for event in tape:
@@ -55,7 +55,7 @@ def test_looking_changes_nothing() -> None:
     assert equity.view("momentum").max_drawdown_fraction == 0.0
 
 
-def test_drawdown_is_measured_from_the_highest_equity_starting_with_the_capital() -> None:
+def test_drawdown_is_measured_from_the_peak_which_starts_at_the_capital() -> None:
     view = course(configured(), candle(0, 100.0), FREE, candle(1, 200.0), candle(2, 99.0), candle(3, 150.0))
     assert view.peak_usdt == 10_100.0
     assert view.drawdown_fraction == pytest.approx(50.0 / 10_100.0)
@@ -68,7 +68,7 @@ def test_a_drawdown_lasts_from_the_last_sample_at_the_peak_to_the_first_back_at_
     assert course(*events).longest_drawdown_ms == 3 * MINUTE_MS
 
 
-def test_a_drawdown_that_goes_on_lasts_until_the_newest_candle() -> None:
+def test_a_continuing_drawdown_lasts_until_the_newest_candle() -> None:
     view = course(configured(), candle(0, 100.0), FREE, candle(1, 100.0), candle(2, 99.0), candle(50, 99.5))
     assert view.longest_drawdown_ms == 49 * MINUTE_MS
 
@@ -92,14 +92,14 @@ def test_days_without_candles_repeat_the_day_before() -> None:
     assert view.day_base_usdt == 10_010.0
 
 
-def test_days_roll_for_an_account_that_does_nothing() -> None:
+def test_days_roll_for_an_idle_account() -> None:
     days = [candle(720 * i, 100.0) for i in range(5)]
     assert course(configured(), *days).day_equities_usdt == (10_000.0, 10_000.0, 10_000.0)
     foreign = candle(720 * 4, 5.0, "ETHUSDT")
     assert course(configured(), *days, foreign).day_equities_usdt == (10_000.0, 10_000.0, 10_000.0)
 
 
-def test_a_day_is_that_of_the_candles_open() -> None:
+def test_a_candle_belongs_to_the_day_of_its_open() -> None:
     # The candle 23:59 to 00:00 belongs to the day that ends with it.
     view = course(configured(), candle(0, 100.0), FREE, candle(1_439, 130.0))
     assert view.day_equities_usdt == (10_030.0,)
@@ -121,17 +121,17 @@ def test_warm_up_candles_are_not_sampled() -> None:
     assert (view.samples, view.day_equities_usdt) == (1, (10_000.0,))
 
 
-def test_candles_of_foreign_symbols_are_not_sampled() -> None:
+def test_candles_of_other_symbols_are_not_sampled() -> None:
     view = course(configured(), candle(0, 100.0), candle(1, 5.0, "ETHUSDT"), candle(2, 5.0, "ETHUSDT"))
     assert (view.samples, view.until_ms) == (1, DAY_0_MS + MINUTE_MS)
 
 
-def test_an_account_takes_no_part_in_the_candle_before_its_configuration() -> None:
+def test_the_candle_before_its_configuration_does_not_count_for_an_account() -> None:
     view = course(configured("a"), candle(0, 100.0), configured("b"), candle(1, 100.0), candle(2, 100.0), strategy="b")
     assert (view.samples, view.from_ms) == (2, DAY_0_MS + MINUTE_MS)
 
 
-def test_what_was_counted_stays_counted_when_symbols_change() -> None:
+def test_samples_stay_counted_when_symbols_change() -> None:
     both = configured(symbols=("BTCUSDT", "ETHUSDT"))
     view = course(both, candle(0, 1.0), candle(0, 1.0, "ETHUSDT"), configured(), candle(1, 1.0), candle(2, 1.0))
     assert (view.samples, view.from_ms, view.until_ms) == (4, DAY_0_MS, DAY_0_MS + 3 * MINUTE_MS)
@@ -181,7 +181,7 @@ def test_equity_adds_the_symbols_in_the_configured_order() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 4_000), st.floats(60.0, 140.0), st.booleans()), min_size=1, max_size=40))
-def test_the_course_equals_one_sampled_candle_by_candle(steps: list[tuple[int, float, bool]]) -> None:
+def test_the_curve_equals_one_sampled_after_every_candle(steps: list[tuple[int, float, bool]]) -> None:
     """The fold leaves out what cannot change; the plain way looks at every candle of the account."""
     events: list[Event] = [configured()]
     minute, cash, entry = 0, 10_000.0, 0.0

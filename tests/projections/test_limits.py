@@ -63,7 +63,7 @@ def assert_measured_alike(watched: Watched, world: EngineState) -> None:
     st.builds(Recipe, seed=st.integers(0, 2**32), symbols=st.integers(1, 2), candles=st.just(600), told_of=st.just(0.1))
 )
 @examples(6)
-def test_limits_are_used_as_the_kernel_sees_it_all_along_a_run(recipe: Recipe) -> None:
+def test_used_limits_equal_the_kernels_throughout_a_run(recipe: Recipe) -> None:
     tape, watched = market(recipe), Watched()
     run = begin(tape.contracts, eager(tuple(TWO), RISK), TWO)
     for count, event in enumerate(tape.events()):
@@ -73,7 +73,7 @@ def test_limits_are_used_as_the_kernel_sees_it_all_along_a_run(recipe: Recipe) -
             assert_measured_alike(watched, run.world)
 
 
-def test_a_reset_starts_session_and_day_again_and_the_global_one_its_window() -> None:
+def test_a_reset_restarts_session_and_day_and_a_global_reset_the_window() -> None:
     run, watched = begin([listed("X")], {"scripted": RunnerSettings(risk=RISK)}, STRATEGIES), Watched()
     prices = (100.0, 100.0, 99.5, 99.2)
     feed(

@@ -13,13 +13,13 @@ from tests.projections.tape import recorded
 
 
 @given(seeds, lengths)
-def test_the_views_keep_the_very_alerts_that_the_notifier_sends(seed: int, length: int) -> None:
+def test_the_views_keep_exactly_the_alerts_that_are_sent(seed: int, length: int) -> None:
     log, views = random_log(seed, length), Views()
     fold([views], log)
     assert list(views.alerts) == alerts_of(log)[-ALERTS_MAX:]
 
 
-def test_a_start_is_told_with_what_the_log_cannot_know_of_it() -> None:
+def test_a_start_message_includes_its_unlogged_note() -> None:
     events, note = CASES["start_after_crash"], "1,234 events replayed in 56 ms"
     views, unlogged = Views(), UnloggedContents().with_note(len(events), note).with_note(1, "of another start")
     fold([views], recorded(events))
@@ -29,7 +29,7 @@ def test_a_start_is_told_with_what_the_log_cannot_know_of_it() -> None:
     assert "of another start" in oldest.text
 
 
-def test_what_no_event_stands_for_has_its_place_between_the_events() -> None:
+def test_unlogged_messages_are_sorted_among_the_events() -> None:
     events = CASES["stop"]
     views, at = Views(), len(events) - 1
     fold([views], recorded(events))
@@ -41,7 +41,7 @@ def test_what_no_event_stands_for_has_its_place_between_the_events() -> None:
     assert (told[2].text, told[2].silent, told[0].silent) == ("1,000.00 USDT", True, False)
 
 
-def test_as_of_an_event_nothing_is_told_that_came_later() -> None:
+def test_messages_as_of_an_event_include_nothing_later() -> None:
     events = CASES["daily"]
     log = recorded(events)
     unlogged = UnloggedContents().with_beat(20, 1, "beat").with_fault(21, 1, "fault", silent=False).with_note(1, "note")
@@ -56,7 +56,7 @@ def test_as_of_an_event_nothing_is_told_that_came_later() -> None:
         assert ("fault" in {one.kind for one in told}) == (seq >= 21)
 
 
-def test_what_is_kept_has_a_limit_and_forgets_what_a_log_that_was_set_back_does_not_hold() -> None:
+def test_unlogged_messages_are_bounded_and_dropped_when_the_log_was_restored() -> None:
     unlogged = UnloggedContents()
     for seq in range(1, 200):
         unlogged = (

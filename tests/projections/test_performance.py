@@ -79,12 +79,12 @@ def test_a_worked_example() -> None:
     assert (found.extrapolated, found.few_days, found.few_trades) == (True, True, True)
 
 
-def test_flags_fall_when_there_is_enough() -> None:
+def test_flags_are_cleared_with_enough_data() -> None:
     found = measured([trade(1.0)] * 30, [10_000.0 + i for i in range(120)])
     assert (found.few_trades, found.few_days, found.extrapolated) == (False, False, False)
 
 
-def test_a_position_that_is_still_open_counts_as_exposure() -> None:
+def test_an_open_position_counts_as_exposure() -> None:
     found = performance(
         [], [10_000.0], 10_000.0, 10_000.0, 0.0,
         longest_drawdown_ms=0, from_ms=0, until_ms=1_000, open_since_ms=[750], gross_exposure_fraction=0.2,

@@ -107,7 +107,7 @@ def test_accounts_are_isolated() -> None:
     assert view.view().equity_usdt == pytest.approx(19_949.94)
 
 
-def test_positions_stand_in_the_configured_order_of_symbols() -> None:
+def test_positions_are_in_the_configured_order_of_symbols() -> None:
     events = (
         configured(symbols=("A", "B")),
         candle(0, 1.0, "A"),
@@ -125,7 +125,7 @@ def test_the_days_result_starts_from_the_equity_at_the_end_of_the_day_before() -
     assert account.day_result_percent == pytest.approx(5.0 / 10_010.0 * 100.0)
 
 
-def test_a_warm_up_candle_sets_the_price_and_counts_for_nothing_else() -> None:
+def test_a_warm_up_candle_only_sets_the_price() -> None:
     view = portfolio(configured(), candle(-5, 100.0, timing=Timing.WARM_UP))
     assert view.equity.ledger.closes == {"BTCUSDT": 100.0}
     assert view.equity_curve("momentum").day_equities_usdt == ()
@@ -166,7 +166,7 @@ def test_a_pause_says_who_and_why_until_it_is_resumed() -> None:
     assert portfolio(*paused, resumed).account("momentum").state == "active"
 
 
-def test_the_view_tells_at_which_seq_and_market_time_it_stands() -> None:
+def test_the_view_names_its_seq_and_market_time() -> None:
     view = portfolio(configured(), candle(5, 100.0), candle(3, 90.0, "ETHUSDT", Timing.LATE)).view()
     assert (view.seq, view.at_ms) == (3, DAY_0_MS + 6 * MINUTE_MS)
 

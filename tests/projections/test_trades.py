@@ -40,7 +40,7 @@ def test_an_open_position_is_no_trade() -> None:
     assert trades(configured(), ordered(), opened()).closed() == ()
 
 
-def test_a_trade_knows_its_order_its_opening_and_its_close() -> None:
+def test_a_trade_has_the_seqs_of_its_order_opening_and_close() -> None:
     trade = trades(configured(), ordered(), opened(), ordered("exit"), closed(5.0)).closed()[0]
     assert (trade.order_seq, trade.opened_seq, trade.seq, trade.entry_reason) == (2, 3, 5, "signal")
     assert trade.net_usdt == pytest.approx(4.88)

@@ -19,13 +19,13 @@ def appended(count: int, first: int = 0) -> AppendOnlyList[int]:
 
 @given(count=st.integers(0, 3 * CHUNK_LENGTH + 1), limit=st.integers(-1, 4 * CHUNK_LENGTH))
 @examples(150)
-def test_it_is_a_list_to_whoever_looks(count: int, limit: int) -> None:
+def test_it_reads_like_a_list(count: int, limit: int) -> None:
     found, expected = appended(count), list(range(count))
     assert (len(found), list(found)) == (count, expected)
     assert list(found.latest(limit)) == (expected[::-1][:limit] if limit > 0 else [])
 
 
-def test_a_copy_shares_the_full_chunks_and_grows_alone() -> None:
+def test_a_fork_shares_full_chunks_and_grows_independently() -> None:
     found = appended(2 * CHUNK_LENGTH + 7)
     twin = fork(found)
     assert all(one is other for one, other in zip(found._chunks, twin._chunks, strict=True))

@@ -58,7 +58,7 @@ def test_a_delisted_symbol_is_not_tradable_and_says_so() -> None:
     assert view(*found, SymbolResumed(DAY_0_MS + 2, "A", "back")).suspended == ()
 
 
-def test_an_anomaly_stands_until_it_is_cleared() -> None:
+def test_an_anomaly_stays_open_until_it_is_cleared() -> None:
     raised = AnomalyRaised(DAY_0_MS, "clock_skew", "this machine's clock", "3 s ahead")
     assert view(raised).anomalies == (AnomalyView("clock_skew", "this machine's clock", DAY_0_MS, "3 s ahead"),)
     assert view(raised, AnomalyCleared(DAY_0_MS, "clock_skew", "this machine's clock", "right")).anomalies == ()
@@ -67,13 +67,13 @@ def test_an_anomaly_stands_until_it_is_cleared() -> None:
     assert view(raised, renewed).anomalies == (shown,)
 
 
-def test_no_more_anomalies_are_kept_than_anybody_reads() -> None:
+def test_open_anomalies_are_bounded() -> None:
     many = [AnomalyRaised(DAY_0_MS, "silent", str(number), "") for number in range(ANOMALIES_MAX + 5)]
     kept = view(*many).anomalies
     assert (len(kept), kept[0].subject) == (ANOMALIES_MAX, "5")
 
 
-def test_what_was_refused_is_counted_by_reason_since_the_engine_started() -> None:
+def test_refused_data_is_counted_by_reason_since_the_engine_started() -> None:
     def refused(hour: int, reason: str, count: int, newest: str) -> DataRefused:
         return DataRefused(DAY_0_MS + hour * HOUR_MS, "bitget", reason, count, DAY_0_MS, newest)
 

@@ -183,7 +183,7 @@ def test_an_event_in_words(event: Event, text: str) -> None:
     assert said(event) == text
 
 
-def test_every_event_type_has_words_of_its_own_and_an_example_here() -> None:
+def test_every_event_type_has_its_own_words_and_an_example_here() -> None:
     shown = {type(event) for event, _ in LINES}
     without = [
         kind.__name__ for kind in EVENT_TYPES if line.dispatch(kind) is line.dispatch(Event) or kind not in shown
@@ -199,7 +199,7 @@ def test_an_event_without_words_is_refused_by_name() -> None:
         said(CometSeen(0))
 
 
-def test_every_kind_has_an_icon_of_its_own() -> None:
+def test_every_kind_has_its_own_icon() -> None:
     kinds = {event_line(Recorded(1, 0, 0, event), contracts()).kind for event, _ in LINES}
     assert kinds == set(ICONS)
     assert len(set(ICONS.values())) == len(ICONS)
@@ -209,11 +209,11 @@ def test_an_unknown_contract_still_shows_a_small_price() -> None:
     assert said(candle(0, 0.00384, "NEWUSDT")).startswith("NEWUSDT closed at 0.00384,")
 
 
-def test_a_win_and_a_loss_are_told_apart() -> None:
+def test_a_win_and_a_loss_have_different_kinds() -> None:
     assert [line(closed(gross), {}).kind for gross in (5.0, -5.0)] == ["won", "lost"]
     assert issubclass(Liquidated, Closing)
 
 
-def test_the_stream_of_market_data_is_not_interesting() -> None:
+def test_market_data_is_not_notable() -> None:
     dull = {type(event) for event, _ in LINES if not is_notable(event)}
     assert dull == {CandleClosed, FundingRateSettled, OpenInterestObserved}

@@ -18,7 +18,7 @@ from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle
-from tests.projections.timeline_given import Given, everything, following, given, story
+from tests.projections.timeline_log import Given, everything, following, given, story
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ async def kept(folder: Path, count: int) -> tuple[Given, Kept]:
 
 
 @in_loop
-async def test_the_head_is_there_at_once_and_every_moment_before_it_too(tmp_path: Path) -> None:
+async def test_the_restored_head_and_every_earlier_event_are_available_at_once(tmp_path: Path) -> None:
     here, there = await kept(tmp_path, 3 * DISTANCE_EVENTS_MIN)
     until, timeline = len(here.events), here.over(there.of(here))
     async with following(timeline):
@@ -69,7 +69,7 @@ async def test_the_head_is_there_at_once_and_every_moment_before_it_too(tmp_path
 
 
 @in_loop
-async def test_a_timeline_keeps_its_views_itself_while_it_goes_on(tmp_path: Path) -> None:
+async def test_a_running_timeline_saves_its_views(tmp_path: Path) -> None:
     here, there = Given(), Kept(tmp_path)
     timeline = here.over(there.of(here))
     async with following(timeline):
@@ -85,7 +85,7 @@ async def test_a_timeline_keeps_its_views_itself_while_it_goes_on(tmp_path: Path
 
 
 @in_loop
-async def test_what_was_kept_of_another_log_is_not_taken(tmp_path: Path) -> None:
+async def test_views_of_another_log_are_not_restored(tmp_path: Path) -> None:
     _, there = await kept(tmp_path, 100)
     here = Given()
     await here.append(*everything())
@@ -98,7 +98,7 @@ async def test_what_was_kept_of_another_log_is_not_taken(tmp_path: Path) -> None
 
 
 @in_loop
-async def test_damage_before_what_was_kept_is_told_all_the_same(tmp_path: Path) -> None:
+async def test_damage_before_the_restored_seq_is_still_reported(tmp_path: Path) -> None:
     here, there = await kept(tmp_path, 600)
     del here.log.rows[0]
     timeline = here.over(there.of(here))

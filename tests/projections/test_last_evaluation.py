@@ -27,7 +27,7 @@ def held(*events: Event, side: str = "long") -> tuple[str, ...]:
     return last_hold_reasons(views, "momentum", SYMBOL, side)
 
 
-def test_a_refusal_is_told_until_the_next_look_and_on_its_side_only() -> None:
+def test_a_refusal_is_reported_until_the_next_evaluation_on_its_side_only() -> None:
     said = ("refused at its last evaluation: fees and slippage take too much of the distance to the stop",)
     assert held(close(5), refused(5)) == said
     assert held(close(5), refused(5), side="short") == ()
@@ -35,13 +35,13 @@ def test_a_refusal_is_told_until_the_next_look_and_on_its_side_only() -> None:
     assert held(close(5), refused(5), *map(close, range(6, 11))) == ()
 
 
-def test_a_late_candle_is_told_where_it_was_the_one_looked_at() -> None:
+def test_a_late_candle_is_reported_if_it_was_evaluated_last() -> None:
     assert held(close(5, Timing.LATE)) == (LATE,)
     assert held(close(4, Timing.LATE), close(5)) == ()
     assert held(close(5, Timing.LATE), close(6)) == (LATE,)
     assert held(close(5), close(6, Timing.LATE)) == ()
 
 
-def test_before_the_first_look_nothing_is_told() -> None:
+def test_nothing_is_reported_before_the_first_evaluation() -> None:
     assert held() == ()
     assert held(close(5, Timing.WARM_UP)) == ()

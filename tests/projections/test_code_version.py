@@ -37,21 +37,21 @@ def parsed(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("module", files_of(FOLDER))
-def test_no_import_of_any_file_is_overlooked(module: str) -> None:
+def test_no_import_is_overlooked(module: str) -> None:
     path = files_of(FOLDER)[module]
     found = imports_of(path)
     assert found is None or parsed(path) <= found
 
 
 @pytest.mark.parametrize("kind", KEPT)
-def test_whatever_python_loads_for_a_fold_counts(kind: type) -> None:
+def test_every_module_loaded_for_a_fold_counts(kind: type) -> None:
     """In a process of its own: what is loaded there beside the events is loaded for this fold alone."""
     code = f"import sys, {kind.__module__}; print(*[one for one in sys.modules if one.startswith('{ROOM}')])"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= modules_of([kind])
 
 
-def test_what_only_sends_or_shows_does_not_count() -> None:
+def test_modules_that_only_send_or_show_do_not_count() -> None:
     away = (
         "papertape.projections.telegram.delivery",
         "papertape.projections.site.timeline",
@@ -63,7 +63,7 @@ def test_what_only_sends_or_shows_does_not_count() -> None:
         assert len(modules_of([kind])) < len(files_of(FOLDER)) / 2
 
 
-def test_who_is_none_of_ours_or_imports_at_runtime_depends_on_everything(tmp_path: Path) -> None:
+def test_a_foreign_fold_or_a_runtime_import_depends_on_everything(tmp_path: Path) -> None:
     assert modules_of([type("Foreign", (), {})]) == frozenset(files_of(FOLDER))
     for source in (
         "import importlib",
@@ -77,7 +77,7 @@ def test_who_is_none_of_ours_or_imports_at_runtime_depends_on_everything(tmp_pat
         assert imports_of(path) is None, source
 
 
-def test_an_import_counts_wherever_it_stands(tmp_path: Path) -> None:
+def test_an_import_counts_anywhere_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "one.py"
     path.write_text(
         "def f():\n    from papertape.projections.a import (\n        b,\n        c as d,\n    )\n"
@@ -88,7 +88,7 @@ def test_an_import_counts_wherever_it_stands(tmp_path: Path) -> None:
     assert {f"papertape.projections{name}" for name in ("", ".a", ".a.b", ".a.c", ".e")} <= found
 
 
-def test_a_change_of_any_line_that_folds_is_a_change_of_the_digest(tmp_path: Path) -> None:
+def test_any_changed_line_changes_the_digest(tmp_path: Path) -> None:
     room, facts = tmp_path / "projections", tmp_path / "events"
     for folder in (room / "deep", facts):
         folder.mkdir(parents=True)

@@ -19,7 +19,7 @@ def seen() -> Views:
     return views
 
 
-def test_the_total_comes_first_and_percents_are_of_the_capital() -> None:
+def test_the_total_comes_first_and_percentages_are_of_the_capital() -> None:
     views = seen()
     portfolio = views.portfolio.view()
     total = views.portfolio.equity.total().view(portfolio.capital_usdt)
@@ -31,7 +31,7 @@ def test_the_total_comes_first_and_percents_are_of_the_capital() -> None:
         assert course.points[-1].net_percent == pytest.approx(account.net_return_percent, abs=1e-4)
 
 
-def test_the_results_of_the_days_add_up_to_the_result() -> None:
+def test_daily_results_add_up_to_the_total_result() -> None:
     views = seen()
     portfolio = views.portfolio.view()
     days = day_results(views.portfolio.equity.views(), views.days, 7)
@@ -46,7 +46,7 @@ def test_only_the_last_days_are_shown() -> None:
     assert day_results(views.portfolio.equity.views(), views.days, 1)[0].day_ms == views.days.today.day * 86_400_000  # type: ignore[union-attr]
 
 
-def test_one_steps_to_the_nearest_fill_and_trip_on_either_side() -> None:
+def test_neighbours_are_the_nearest_fill_and_trip_on_either_side() -> None:
     views, log = seen(), told_day()
     names = {one.seq: type(one.event).__name__ for one in log}
     fills = [seq for seq, name in names.items() if name in ("PositionOpened", "PositionClosed", "Liquidated")]
@@ -60,7 +60,7 @@ def test_one_steps_to_the_nearest_fill_and_trip_on_either_side() -> None:
         assert found.next_trip == min((one for one in trips if one > seq), default=None)
 
 
-def test_all_courses_begin_at_one_moment_each_with_its_capital() -> None:
+def test_all_curves_start_at_the_same_time_with_their_capital() -> None:
     """A curve keeps the last equity of an hour, so where one traded within the first, its beginning is gone."""
     views = seen()
     equity, capital = views.portfolio.equity, views.portfolio.view().capital_usdt
