@@ -1,4 +1,4 @@
-"""A sequence in pieces is a list to whoever looks at it, and its copies share what is full."""
+"""An append-only list reads like a list, and its forks share the full chunks."""
 
 from __future__ import annotations
 

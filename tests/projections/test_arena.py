@@ -1,4 +1,4 @@
-"""Given what strategies earned, then their ranks."""
+"""Given the results of strategies, then their ranks."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_ranks_count_from_one_and_returns_never_rise(results: list[int]) -> None
 
 
 def test_the_breakdown_follows_a_new_close() -> None:
-    """What is remembered is computed again after a close."""
+    """The cached breakdown is recomputed after a close."""
     portfolio, trades = Portfolio(), Trades()
     found = Arena(portfolio, trades)
     for number in range(1, 4):

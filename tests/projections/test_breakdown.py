@@ -1,4 +1,4 @@
-"""Given closed trades, then their groups and how their results spread."""
+"""Given closed trades, then their groups and the histogram of their results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Given causes, then the chain from an event back to its root."""
+"""Given events with causes, then the chain from an event back to its root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints stand at even distances, their number is bounded, and the nearest one is found."""
+"""Checkpoints are evenly spaced and bounded in number, and the nearest one is found."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support import examples
 
 
 def passed(count: int, distance: int = 4, count_max: int = 6) -> tuple[Checkpoints, Views]:
-    """Checkpoints that so many candles went by."""
+    """Return the checkpoints after this many candles."""
     checkpoints, views = Checkpoints(count_max, distance), Views()
     for one in recorded([candle(minute, 100.0) for minute in range(count)]):
         views.apply(one)

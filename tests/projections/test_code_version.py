@@ -1,4 +1,4 @@
-"""Which files a fold depends on: never fewer than Python imports, and each of their lines counts."""
+"""The files a fold depends on: never fewer than Python imports, and every line of them counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEPT = (Alerts, Views, Liveness, Anomalies, Portfolio)
 
 
 def parsed(path: Path) -> set[str]:
-    """What Python's own parser finds."""
+    """Return the imports that Python's own parser finds."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -45,7 +45,7 @@ def test_no_import_is_overlooked(module: str) -> None:
 
 @pytest.mark.parametrize("kind", KEPT)
 def test_every_module_loaded_for_a_fold_counts(kind: type) -> None:
-    """In a process of its own: what is loaded there beside the events is loaded for this fold alone."""
+    """A separate process loads no projections but those of this fold."""
     code = f"import sys, {kind.__module__}; print(*[one for one in sys.modules if one.startswith('{ROOM}')])"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= modules_of([kind])

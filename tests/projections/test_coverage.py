@@ -1,4 +1,4 @@
-"""How much a strategy could trade and did, from given facts."""
+"""Given facts, then how much of its period a strategy could trade and did."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Courses in percent and days as results: the same numbers as the folds they are made of."""
+"""Equity curves in percent and daily results agree with the folds they are made from."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def test_the_total_comes_first_and_percentages_are_of_the_capital() -> None:
     assert [one.name for one in found] == ["total", *views.strategies]
     assert found[0].points[-1].equity_usdt == pytest.approx(portfolio.equity_usdt, abs=0.005)
     assert found[0].points[-1].net_percent == pytest.approx(total.net_percent, abs=1e-4)
-    for course, account in zip(found[1:], portfolio.accounts, strict=True):
-        assert course.points[-1].net_percent == pytest.approx(account.net_return_percent, abs=1e-4)
+    for curve, account in zip(found[1:], portfolio.accounts, strict=True):
+        assert curve.points[-1].net_percent == pytest.approx(account.net_return_percent, abs=1e-4)
 
 
 def test_daily_results_add_up_to_the_total_result() -> None:
@@ -61,7 +61,7 @@ def test_neighbours_are_the_nearest_fill_and_trip_on_either_side() -> None:
 
 
 def test_all_curves_start_at_the_same_time_with_their_capital() -> None:
-    """A curve keeps the last equity of an hour, so where one traded within the first, its beginning is gone."""
+    """A curve keeps the last equity of an hour, so trading within the first hour replaces its start."""
     views = seen()
     equity, capital = views.portfolio.equity, views.portfolio.view().capital_usdt
     total = equity.total().view(capital)

@@ -193,7 +193,7 @@ def test_every_event_type_has_its_own_words_and_an_example_here() -> None:
 
 def test_an_event_without_words_is_refused_by_name() -> None:
     class CometSeen(Event, frozen=True):
-        """A type nobody has words for."""
+        """An event type without words."""
 
     with pytest.raises(TypeError, match="CometSeen has no words"):
         said(CometSeen(0))

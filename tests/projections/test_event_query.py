@@ -1,4 +1,4 @@
-"""Which events are wanted, and the search for them from the newest back."""
+"""The filter for events, and the search for them from the newest back."""
 
 from __future__ import annotations
 

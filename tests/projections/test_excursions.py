@@ -1,4 +1,4 @@
-"""Given positions and the candles they lived through, then how far they went for and against their owner."""
+"""Given positions and candles, then how far the positions moved for and against their owner."""
 
 from __future__ import annotations
 

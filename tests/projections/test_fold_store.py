@@ -1,4 +1,4 @@
-"""What was kept and found again goes on as if it had never stopped; what does not hold is set aside."""
+"""Restored folds continue as if they had never stopped; an invalid snapshot is set aside."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ STORY: list[Event] = [configured(), candle(0, 100.0), opened(), candle(1, 105.0)
 
 
 def everything(names: Sequence[str] = PLAIN) -> tuple[Any, ...]:
-    """Every fold that is kept anywhere, and all that they stand on."""
+    """Return every kind of kept fold."""
     return (Alerts(), Views(dict.fromkeys(names, 60_000)), Liveness(TIMEFRAMES), Anomalies(RULES, names), Portfolio())
 
 
@@ -127,7 +127,7 @@ def test_a_state_that_names_a_foreign_object_is_refused(thing: object) -> None:
 
 
 class Reaching:
-    """Something that would run a program when it is read."""
+    """An object whose pickle would run a program when it is loaded."""
 
     def __reduce__(self) -> tuple[object, tuple[str, ...]]:
         import os  # noqa: PLC0415 - only to be named in the pickle
@@ -155,14 +155,14 @@ def test_a_state_cannot_reach_beyond_our_classes(state: bytes) -> None:
 
 def test_an_object_that_cannot_be_encoded_is_refused_by_name() -> None:
     with pytest.raises(SnapshotRefused, match="cannot be encoded"):
-        pack({"a": (one for one in ())})
+        pack({"a": (one for one in "")})
 
 
-# ---------------------------------------------------------------- the shelf
+# ---------------------------------------------------------------- the store
 
 
 async def logged(events: Sequence[Event], rows_of: int = 1) -> MemoryEventLog:
-    """A log in memory, so many events a row."""
+    """Return a log in memory with `rows_of` events per row."""
     log = MemoryEventLog(clock_ms=lambda: 0)
     for start in range(0, len(events), rows_of):
         await log.append(log.head.seq, [Entry(event) for event in events[start : start + rows_of]])
@@ -170,7 +170,7 @@ async def logged(events: Sequence[Event], rows_of: int = 1) -> MemoryEventLog:
 
 
 class Shelf:
-    """A folder, a log, and a clock that stands; `warned` is what was said."""
+    """A folder, a log, and a clock that stands still; `warned` holds the warnings."""
 
     def __init__(self, folder: Path, log: MemoryEventLog) -> None:
         self.folder, self.log = folder, log
@@ -178,7 +178,7 @@ class Shelf:
         self.now_ms = 0
 
     def keeping(self, made_with: object = None) -> FoldStore:
-        """As after a start."""
+        """Return a store as after a start."""
         store = SnapshotStore(self.folder / "folds", self.warned.append)
         return FoldStore(store, self.log.reader(), lambda: self.now_ms, self.warned.append, made_with)
 
@@ -188,7 +188,7 @@ class Shelf:
 
 
 def kept(folder: Path, seq: int = 6, made_with: object = None, **more: Any) -> Shelf:
-    """A story of six events, and a portfolio kept as of one of them."""
+    """Save a portfolio as of one event of a story of six."""
     shelf = Shelf(folder, asyncio.run(logged(STORY, **more)))
     portfolio = Portfolio()
     fold([portfolio], shelf.log.reader().read(0)[:seq])
@@ -220,9 +220,7 @@ def test_a_limit_on_the_seq_restores_older_folds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [lambda c: c[:-1], lambda _: b"", lambda c: c[:-1] + bytes([c[-1] ^ 1])])
-def test_a_torn_or_corrupt_snapshot_is_set_aside(
-    tmp_path: Path, spoil: Callable[[bytes], bytes]
-) -> None:
+def test_a_torn_or_corrupt_snapshot_is_set_aside(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
     shelf = kept(tmp_path)
     (file,) = shelf.files
     file.write_bytes(spoil(file.read_bytes()))
@@ -305,7 +303,7 @@ def test_losing_every_snapshot_loses_nothing(tmp_path: Path) -> None:
     assert shelf.warned == []
 
 
-# ---------------------------------------------------------------- whoever follows
+# ---------------------------------------------------------------- followers
 
 
 def test_a_follower_saves_at_its_end_and_continues_from_there(tmp_path: Path) -> None:

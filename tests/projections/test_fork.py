@@ -1,4 +1,4 @@
-"""A fork stands where its fold stands, and the two never touch each other again."""
+"""A fork has the state of its fold, and neither changes the other afterwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STORY = [*market(), *BOTH_OPEN, *MOVED, *A_DAY]
 
 
 def shown(views: Views) -> tuple[Any, ...]:
-    """What people see of the views."""
+    """Return what people see of the views."""
     days = [*views.days.finished_days(), *([views.days.today] if views.days.today is not None else [])]
     return (
         views.portfolio.view(),
@@ -40,7 +40,7 @@ def shown(views: Views) -> tuple[Any, ...]:
 @given(seed=seeds, length=lengths, share=st.floats(0.0, 1.0), later=st.integers(0, EVENTS_MAX))
 @examples(150)
 def test_a_fork_and_its_fold_continue_independently(seed: int, length: int, share: float, later: int) -> None:
-    """The oracle is the log, folded once more from its beginning."""
+    """The oracle folds the log from its beginning."""
     log = random_log(seed, length)
     at = round(share * len(log))
     views, oracle = Views({"momentum": 60_000}), Views({"momentum": 60_000})
@@ -123,7 +123,7 @@ def test_mutable_values_are_copied_at_any_depth(held: object) -> None:
 
 
 def _changing(value: Any) -> set[int]:
-    """The identities of everything in a tree that can change."""
+    """Return the identities of all mutable objects in a tree."""
     if isinstance(value, tuple):
         return set().union(*map(_changing, value))
     if isinstance(value, str | int | Fixed):

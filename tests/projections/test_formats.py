@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Catching up and following live give the same, whatever the pages."""
+"""Catching up and following live give the same result, whatever the pages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STORY: list[Event] = [configured(), candle(0, 100.0), opened(), candle(1, 105.0)
 
 
 class Seen:
-    """A projection that remembers the seqs it took."""
+    """A projection that records the seqs it folds."""
 
     def __init__(self) -> None:
         self.seqs: list[int] = []

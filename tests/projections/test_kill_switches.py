@@ -1,4 +1,4 @@
-"""Given trips and resets, then who may trade."""
+"""Given trips and resets, then who may open positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All conditions may be met, and yet there is no order: what came of the last look says why."""
+"""If all conditions are met without an order, the result of the last evaluation explains why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def refused(minute: int) -> OrderRejected:
 
 
 def held(*events: Event, side: str = "long") -> tuple[str, ...]:
-    """What is said of a strategy that looks every five minutes."""
+    """Return the reasons shown for a strategy that is evaluated every five minutes."""
     views = Views({"momentum": 5 * MINUTE_MS})
     fold([views], recorded([listed(SYMBOL, (1, 100)), configured("momentum", (SYMBOL,)), *events]))
     return last_hold_reasons(views, "momentum", SYMBOL, side)

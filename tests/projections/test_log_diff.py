@@ -1,4 +1,4 @@
-"""Two logs side by side: what counts as a difference, which one is the first, and what is told of it."""
+"""Two logs compared: what counts as a difference, which one comes first, and how it is described."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def compare(a: list[Event], b: list[Event], b_first_seq: int = 1) -> Comparison:
 
 
 def changed(number: int, **fields: object) -> list[Event]:
-    """The story with one event changed."""
+    """Return the story with one event changed."""
     return [replace(event, **fields) if at == number else event for at, event in enumerate(STORY)]
 
 

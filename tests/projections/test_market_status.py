@@ -1,4 +1,4 @@
-"""Whether the feed delivers, which symbols are not tradable, and what is wrong, as the owner sees it."""
+"""Whether the feed delivers, which symbols are not tradable, and which anomalies are open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A time means the same to everybody who may say one: timeline, `replay --at`, the chat's /asof."""
+"""A market time means the same everywhere: the timeline, `replay --at` and the chat's /asof."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_timeline_and_chat_agree(rows: list[tuple[int, Timing]], minutes: int) -
 
 
 async def _nobody(_: int) -> None:
-    """Nobody looks how far it is."""
+    """Ignore the progress."""
 
 
 WARM = [candle(minute, 100.0, timing=Timing.WARM_UP) for minute in (-3, -2, 7)]
@@ -95,7 +95,7 @@ WARM = [candle(minute, 100.0, timing=Timing.WARM_UP) for minute in (-3, -2, 7)]
 
 @pytest.mark.parametrize("minutes", [1, 2, 3, 4, 500])
 def test_replay_agrees_with_the_timeline(tmp_path: Path, minutes: int) -> None:
-    """Also where a warm-up candle is dated later than everything else."""
+    """This holds even if a warm-up candle has a later time than everything else."""
     head, *rest = entries()
     warm = [[Entry(one)] for one in WARM]
     shifted = [[Entry(one.event, one.cause and one.cause + len(WARM)) for one in commit] for commit in rest]

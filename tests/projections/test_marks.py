@@ -1,4 +1,4 @@
-"""Given facts of risk and operation, then marks at market time, and what the feed went through."""
+"""Given facts of risk and operation, then markers at market time, and the feed's repairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of messages is what the chat gets, and stands as of any event."""
+"""The list of messages is what the chat receives, as of any event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every measure: a worked example, and where it is not defined."""
+"""Every measure: a worked example, and the cases in which it is undefined."""
 
 from __future__ import annotations
 

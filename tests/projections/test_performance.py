@@ -1,4 +1,4 @@
-"""All measures at once: none, one, only winners, constant equity, a worked example."""
+"""All measures together: no trades, one, only winners, constant equity, a worked example."""
 
 from __future__ import annotations
 

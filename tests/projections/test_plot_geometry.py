@@ -1,4 +1,4 @@
-"""Where numbers stand in a picture."""
+"""Positions of numbers in a plot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Given facts, then accounts, positions, orders."""
+"""Given facts, then accounts, positions and orders."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ steps = st.lists(
 
 
 def play(chosen: list[tuple[str, float]]) -> tuple[Portfolio, list[float]]:
-    """A life of one strategy from random steps, and its ledger lines."""
+    """Return a portfolio after random steps of one strategy, and its ledger entries."""
     events: list[Event] = [configured(), candle(0, 100.0)]
     lines: list[float] = []
     is_open = False
@@ -209,14 +209,14 @@ def test_cash_is_the_capital_plus_every_ledger_line(chosen: list[tuple[str, floa
 
 @given(steps)
 def test_a_drawdown_lies_between_nothing_and_everything(chosen: list[tuple[str, float]]) -> None:
-    course = play(chosen)[0].equity_curve("momentum")
-    assert 0.0 <= course.drawdown_fraction <= course.max_drawdown_fraction <= 1.0
-    assert course.peak_usdt >= max(course.equity_usdt, course.capital_usdt)
+    curve = play(chosen)[0].equity_curve("momentum")
+    assert 0.0 <= curve.drawdown_fraction <= curve.max_drawdown_fraction <= 1.0
+    assert curve.peak_usdt >= max(curve.equity_usdt, curve.capital_usdt)
 
 
 @given(steps)
 def test_every_calendar_day_has_one_equity(chosen: list[tuple[str, float]]) -> None:
-    course = play(chosen)[0].equity_curve("momentum")
-    last_open_ms = course.until_ms - MINUTE_MS
-    assert len(course.day_equities_usdt) == last_open_ms // DAY_MS - course.from_ms // DAY_MS + 1
-    assert course.day_equities_usdt[-1] == course.equity_usdt
+    curve = play(chosen)[0].equity_curve("momentum")
+    last_open_ms = curve.until_ms - MINUTE_MS
+    assert len(curve.day_equities_usdt) == last_open_ms // DAY_MS - curve.from_ms // DAY_MS + 1
+    assert curve.day_equities_usdt[-1] == curve.equity_usdt

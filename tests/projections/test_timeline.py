@@ -1,4 +1,4 @@
-"""The views of a log at its head and as of any event, in memory and beside a living writer."""
+"""The views of a log at its head and as of any event, in memory and beside a running writer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OFTEN_S, SELDOM_S = 0.002, 60.0
 
 
 def as_port(timeline: LogTimeline) -> Timeline:
-    """It is what the pages stand on, says the type checker."""
+    """Return the timeline as the port of the pages, for the type checker."""
     return timeline
 
 
@@ -71,7 +71,7 @@ async def test_the_first_fold_reports_progress_and_refuses_later_events() -> Non
 
 @in_loop
 async def test_a_time_after_the_newest_event_gives_the_newest_state(tmp_path: Path) -> None:
-    """Also when the log holds events that the tail has not seen yet."""
+    """This holds even if the log has events that the tail has not seen yet."""
     path = tmp_path / "log.db"
     await write(path, [configured(), candle(1, 5.0)])
     timeline = of_file(path, 0.5)
@@ -147,7 +147,7 @@ async def test_a_cancelled_request_frees_its_slot() -> None:
 
 @in_loop
 async def test_other_tasks_run_while_the_log_is_folded() -> None:
-    """In time of the processor: on a busy machine the system gives turns to others too."""
+    """Measured in processor time, because on a busy machine other processes run too."""
     here = Given()
     await here.append(*story(12_000))
     begun_s, longest_s = time.thread_time(), 0.0
@@ -159,7 +159,7 @@ async def test_other_tasks_run_while_the_log_is_folded() -> None:
     assert longest_s < (time.thread_time() - begun_s) / 4.0
 
 
-# ---------------------------------------------------------------- moments
+# ---------------------------------------------------------------- market time
 
 
 @in_loop
@@ -167,7 +167,7 @@ async def test_a_market_time_is_the_last_event_before_a_later_close() -> None:
     candles = [candle(minute, 1.0) for minute in range(5)]
     events = [configured(), *candles[:2], opened(), *candles[2:]]
     async with given(*events) as (_, timeline):
-        found = [await timeline.seq_at(DAY_0_MS + minutes * MINUTE_MS) for minutes in (1, 1.5, 2, 3, 5, 500)]
+        found = [await timeline.seq_at(int(DAY_0_MS + minutes * MINUTE_MS)) for minutes in (1, 1.5, 2, 3, 5, 500)]
         assert found == [2, 2, 4, 5, 7, 7]
         for minutes in (0.9, -5_000):
             with pytest.raises(UsageError, match="begins later"):
@@ -180,7 +180,7 @@ async def test_late_and_warm_up_candles_do_not_turn_time_back() -> None:
     late = candle(3, 1.0, timing=Timing.LATE)
     events = [configured(), *warm_up, candle(4, 1.0), candle(5, 1.0), late, candle(6, 1.0)]
     async with given(*events) as (_, timeline):
-        found = [await timeline.seq_at(DAY_0_MS + minutes * MINUTE_MS) for minutes in (5, 6, 7)]
+        found = [await timeline.seq_at(int(DAY_0_MS + minutes * MINUTE_MS)) for minutes in (5, 6, 7)]
         assert found == [5, 7, 8]
         for minutes in (1, 3, 4):
             with pytest.raises(UsageError, match="begins later"):
@@ -234,7 +234,7 @@ async def write(path: Path, events: Sequence[Event]) -> None:
 
 
 class Overtaken:
-    """The pages of a log to which one more event is written after its end was looked at, and before it is read."""
+    """A reader of a log that grows by one event after its end was determined and before it is read."""
 
     def __init__(self, path: Path, late: Event) -> None:
         self._path, self._late = path, [late]

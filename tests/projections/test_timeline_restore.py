@@ -1,4 +1,4 @@
-"""What a timeline keeps between two runs: the head is there at once, and nothing depends on it."""
+"""A restarted timeline has its head at once, and nothing depends on the kept views."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Kept:
         self.folder, self.warnings = folder, list[str]()
 
     def of(self, here: Given) -> FoldStore:
-        """What keeps there the views of this log."""
+        """Return the store of this log's views."""
         store = SnapshotStore(self.folder, self.warnings.append)
         return FoldStore(store, here.log.reader(), lambda: 0, self.warnings.append, events_min=100)
 
@@ -40,7 +40,7 @@ class Kept:
 
 
 async def kept(folder: Path, count: int) -> tuple[Given, Kept]:
-    """A story, and the views at its end kept; its bus is a new one."""
+    """Keep the views at the end of a story; the bus is new."""
     there = Kept(folder)
     async with given(*story(count)) as (here, timeline):
         await there.of(here).save(timeline.views.seq, await timeline.as_of(timeline.views.seq))

@@ -1,4 +1,4 @@
-"""Closed trades chosen and shown in pages."""
+"""Closed trades, filtered, sorted and in pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A log in memory with a timeline over it, and stories that are long enough to pass checkpoints."""
+"""A log in memory with a timeline, and stories long enough to pass checkpoints."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Given:
         self.events: list[Event] = []
 
     def over(self, keeper: FoldPersistence | None = None) -> LogTimeline:
-        """Another timeline over the same log."""
+        """Return another timeline over the same log."""
         return LogTimeline(lambda: (self.bus, LogThread(self.log.reader)), Views, keeper)
 
     async def append(self, *events: Event, a_commit: int = 500) -> None:
@@ -44,7 +44,7 @@ class Given:
             self.bus.publish(head.seq)
 
     def folded(self, seq: int) -> Views:
-        """The oracle: everything up to an event, folded from the beginning."""
+        """Return the oracle: everything up to an event, folded from the beginning."""
         views = Views()
         fold([views], self.log.reader().read(0, seq))
         return views
@@ -71,7 +71,7 @@ async def given(*events: Event) -> AsyncIterator[tuple[Given, LogTimeline]]:
 
 
 def story(count: int) -> list[Event]:
-    """A runner that trades every few minutes: the checkpoints' distance is passed several times."""
+    """Return a runner that trades every few minutes, over several checkpoint distances."""
     events: list[Event] = [configured()]
     for minute in range(count):
         events.append(candle(minute, 100.0 + minute % 7))
