@@ -28,6 +28,7 @@ from papertape.events.facts import (
     RunnerResumed,
     Timing,
 )
+from papertape.projections.text.event_views import strategy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,7 +66,7 @@ class Decisions:
         if type(event) is CandleClosed:
             self.until_ms = max(self.until_ms, event.at_ms)
         elif isinstance(event, Decision):
-            self.by_scope.setdefault(scope_of(event), []).append(recorded)
+            self.by_scope.setdefault(strategy_of(event), []).append(recorded)
         elif isinstance(event, RunnerConfigured):
             self.configured.setdefault(event.strategy, []).append(recorded)
             self.by_scope.setdefault(event.strategy, [])
@@ -81,12 +82,6 @@ class Decisions:
         event = earlier[-1].event if earlier else None
         assert event is None or isinstance(event, RunnerConfigured), "`configured` holds only configurations"
         return event
-
-
-def scope_of(event: Event) -> str:
-    """Return the scope of a decision: a strategy's name, or `global`."""
-    scope = getattr(event, "strategy", None) or getattr(event, "scope", "")
-    return str(scope)
 
 
 def strip_readings(event: Event) -> Event:

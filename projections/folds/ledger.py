@@ -6,7 +6,7 @@ the closing fee. So cash = capital + the sum of all ledger entries.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct, structs
 
@@ -16,7 +16,7 @@ from papertape.events.facts import Closing, FundingPaid, PositionOpened, RunnerC
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from papertape.events.facts import CandleClosed, Event
+    from papertape.events.facts import CandleClosed
     from papertape.events.log import Recorded
 
 CAPITAL_DEFAULT_USDT = 10_000.0
@@ -131,7 +131,7 @@ class Ledger:
         return account
 
 
-def _book(account: LedgerAccount, event: Event, seq: int) -> None:
+def _book(account: LedgerAccount, event: PositionOpened | FundingPaid | Closing, seq: int) -> None:
     match event:
         case PositionOpened():
             _open(account, event, seq)
@@ -139,6 +139,8 @@ def _book(account: LedgerAccount, event: Event, seq: int) -> None:
             _pay(account, event)
         case Closing():
             _close(account, event)
+        case _:
+            assert_never(event)
 
 
 def _open(account: LedgerAccount, event: PositionOpened, seq: int) -> None:

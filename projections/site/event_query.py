@@ -9,10 +9,12 @@ from msgspec import Struct
 
 from papertape.events.facts import ContractListed, type_name
 from papertape.projections.text.event_lines import event_line, is_notable
+from papertape.projections.text.event_views import strategy_of, symbol_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from papertape.events.facts import Event
     from papertape.events.log import Recorded
 
 PAGE_EVENTS = 2_000
@@ -35,16 +37,12 @@ class EventFilter(Struct, frozen=True):
     def matches(self, recorded: Recorded, contracts: Mapping[str, ContractListed] = _NO_CONTRACTS) -> bool:
         """Return whether an event is shown."""
         event = recorded.event
-        fits = type_name(event) in self.types if self.types else self.everything or is_notable(event)
-        return fits and self._has_symbol(event) and self._has_strategy(event) and self._has_text(recorded, contracts)
+        has_type = type_name(event) in self.types if self.types else self.everything or is_notable(event)
+        has_strategy = self.strategy is None or strategy_of(event) == self.strategy
+        return has_type and has_strategy and self._has_symbol(event) and self._has_text(recorded, contracts)
 
-    def _has_symbol(self, event: object) -> bool:
-        symbol = self.symbol
-        return symbol is None or getattr(event, "symbol", None) == symbol or symbol in getattr(event, "symbols", ())
-
-    def _has_strategy(self, event: object) -> bool:
-        strategy = self.strategy
-        return strategy is None or strategy in (getattr(event, "strategy", None), getattr(event, "scope", None))
+    def _has_symbol(self, event: Event) -> bool:
+        return self.symbol in (None, symbol_of(event)) or self.symbol in getattr(event, "symbols", ())
 
     def _has_text(self, recorded: Recorded, contracts: Mapping[str, ContractListed]) -> bool:
         return not self.text or self.text.casefold() in event_line(recorded, contracts).text.casefold()

@@ -14,7 +14,7 @@ from msgspec import Struct
 from papertape.events.bus import Bus
 from papertape.events.errors import LogBusy, LogDamaged, LogReplaced, UsageError
 from papertape.events.log import READ_EVENTS_MAX
-from papertape.projections.host import Cursor, fold
+from papertape.projections.host import Announcer, Cursor, fold
 from papertape.projections.persistence.fold_store import NullFoldStore
 from papertape.projections.persistence.fork import fork
 from papertape.projections.site.checkpoints import Checkpoints, ViewCache
@@ -36,19 +36,12 @@ SEEKS_WAITING_MAX: Final = 64
 EMPTY_PAUSE_S: Final = 0.05
 
 
-class LogTail(Protocol):
+class LogTail(Announcer, Protocol):
     """Reports how far a log is committed: `events.tail.Tail`, or `events.bus.Bus` inside the writing process."""
 
     @property
     def head_seq(self) -> int:
         """The newest known seq."""
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing follows."""
-
-    async def wait_beyond(self, seq: int) -> int:
-        """Return the newest seq once it exceeds `seq` or the tail is closed."""
 
     def close(self) -> None:
         """Wake all waiters for the last time."""
@@ -128,6 +121,7 @@ class _FollowedLog:
         fresh = self._make_views()
         views, seq = await asyncio.to_thread(self._fold_store.restore, fresh, self.tail.head_seq)
         if seq:
+            assert views.seq == seq, "kept views are at the seq of their snapshot"
             self.views, self._restored = views, fork(views)
             self.moved.publish(seq)
 
@@ -184,6 +178,7 @@ class _FollowedLog:
             if not page:
                 raise LogDamaged(seq, "the event has disappeared")
             await _fold_in_batches(views, page)
+        assert views.seq == seq, "the last page ends at the requested event"
         self.results.put(views)
         return views
 
