@@ -62,8 +62,8 @@ class Excursions:
             return
         match event:
             case PositionOpened():
-                held = _OpenPosition(direction(event.side) * event.quantity_base, event.price_usdt)
-                self._open.setdefault(event.symbol, {})[event.strategy] = held
+                position = _OpenPosition(direction(event.side) * event.quantity_base, event.price_usdt)
+                self._open.setdefault(event.symbol, {})[event.strategy] = position
             case Closing():
                 ended = self._open.get(event.symbol, {}).pop(event.strategy, None)
                 self.ended = NO_EXCURSION if ended is None else ended.with_range(event.price_usdt, event.price_usdt)
@@ -72,13 +72,13 @@ class Excursions:
 
     def of(self, strategy: str, symbol: str) -> Excursion:
         """Return the excursion of an open position, its newest candle included."""
-        held, newest = self._open.get(symbol, {}).get(strategy), self._newest.get(symbol)
-        if held is None or newest is None:
+        position, newest = self._open.get(symbol, {}).get(strategy), self._newest.get(symbol)
+        if position is None or newest is None:
             return NO_EXCURSION
-        return held.with_range(newest.low, newest.high)
+        return position.with_range(newest.low, newest.high)
 
     def _outlive(self, symbol: str) -> None:
         """Count the newest candle of a symbol for its open positions: they outlived it."""
         newest = self._newest[symbol]
-        for held in self._open[symbol].values():
-            held.so_far = held.with_range(newest.low, newest.high)
+        for position in self._open[symbol].values():
+            position.so_far = position.with_range(newest.low, newest.high)

@@ -69,21 +69,21 @@ class LedgerAccount(Struct):
     def marked_usdt(self, closes: Mapping[str, float]) -> tuple[float, float]:
         """Return the sums of U and of the notional N = q*close over the open positions, at the last closes."""
         unrealised = notional = 0.0
-        for held in self.holdings:
-            close = closes[held.symbol]
-            unrealised += held.unrealised_usdt(close)
-            notional += held.opened.quantity_base * close
+        for position in self.holdings:
+            close = closes[position.symbol]
+            unrealised += position.unrealised_usdt(close)
+            notional += position.opened.quantity_base * close
         return unrealised, notional
 
-    def put(self, symbol: str, held: Holding | None) -> None:
+    def put(self, symbol: str, position: Holding | None) -> None:
         """Replace the position on a symbol; None removes it."""
         holdings = [h for h in self.holdings if h.symbol != symbol]
-        if held is not None:
-            holdings.append(held)
+        if position is not None:
+            holdings.append(position)
         self.holdings = tuple(sorted(holdings, key=self._rank))
 
-    def _rank(self, held: Holding) -> int:
-        symbol = held.symbol
+    def _rank(self, position: Holding) -> int:
+        symbol = position.symbol
         # A symbol that a later configuration dropped may still have a position: it comes last.
         return self.symbols.index(symbol) if symbol in self.symbols else len(self.symbols)
 
@@ -154,14 +154,14 @@ def _open(account: LedgerAccount, event: PositionOpened, seq: int) -> None:
 def _pay(account: LedgerAccount, event: FundingPaid) -> None:
     account.cash_usdt += event.amount_usdt
     account.funding_usdt += event.amount_usdt
-    held = account.holding(event.symbol)
-    if held is not None:
-        account.put(event.symbol, structs.replace(held, funding_usdt=held.funding_usdt + event.amount_usdt))
+    position = account.holding(event.symbol)
+    if position is not None:
+        account.put(event.symbol, structs.replace(position, funding_usdt=position.funding_usdt + event.amount_usdt))
 
 
 def _close(account: LedgerAccount, event: Closing) -> None:
-    held = account.holding(event.symbol)
-    entry_slippage = held.opened.slippage_usdt if held is not None else 0.0
+    position = account.holding(event.symbol)
+    entry_slippage = position.opened.slippage_usdt if position is not None else 0.0
     # Two additions, in the engine's order, so that cash is equal to the last bit.
     account.cash_usdt += event.gross_usdt
     account.cash_usdt -= event.fee_usdt

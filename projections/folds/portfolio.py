@@ -218,7 +218,7 @@ class Portfolio:
             peak_usdt=curve.peak_usdt,
             drawdown_percent=curve.drawdown_fraction * 100.0,
             max_drawdown_percent=curve.max_drawdown_fraction * 100.0,
-            margin_usdt=sum(held.opened.margin_usdt for held in account.holdings),
+            margin_usdt=sum(holding.opened.margin_usdt for holding in account.holdings),
             fees_usdt=account.fees_usdt,
             funding_usdt=account.funding_usdt,
             slippage_usdt=account.slippage_usdt,
@@ -233,7 +233,7 @@ class Portfolio:
         """Return the open positions of one strategy or of all, by strategy and symbol as configured."""
         accounts = self.equity.ledger.accounts.values()
         selected = [a for a in accounts if strategy is None or a.strategy == strategy]
-        return tuple(self._position(account, held) for account in selected for held in account.holdings)
+        return tuple(self._position(account, holding) for account in selected for holding in account.holdings)
 
     def orders(self) -> tuple[OrderView, ...]:
         """Return the pending orders, oldest first."""
@@ -243,10 +243,10 @@ class Portfolio:
         """Return the equity curve of one strategy. Raises KeyError for an unknown name."""
         return self.equity.view(strategy)
 
-    def _position(self, account: LedgerAccount, held: Holding) -> PositionView:
-        opened = held.opened
+    def _position(self, account: LedgerAccount, holding: Holding) -> PositionView:
+        opened = holding.opened
         mark = self.equity.ledger.closes[opened.symbol]
-        unrealised = held.unrealised_usdt(mark)
+        unrealised = holding.unrealised_usdt(mark)
         excursion = self.excursions.of(account.strategy, opened.symbol)
         return PositionView(
             strategy=account.strategy,
@@ -266,10 +266,10 @@ class Portfolio:
             margin_usdt=opened.margin_usdt,
             risk_usdt=opened.risk_usdt,
             fees_usdt=opened.fee_usdt,
-            funding_usdt=held.funding_usdt,
+            funding_usdt=holding.funding_usdt,
             slippage_usdt=opened.slippage_usdt,
             age_ms=max(self.at_ms - opened.at_ms, 0),
-            opened_seq=held.seq,
+            opened_seq=holding.seq,
             best_usdt=excursion.best_usdt,
             worst_usdt=excursion.worst_usdt,
         )

@@ -22,9 +22,9 @@ _WARM_UP = Timing.WARM_UP
 class MarketTimeCutoff:
     """A cutoff in market time that is shown the events of a log one by one."""
 
-    def __init__(self, at_ms: int, *, begun: bool = False) -> None:
-        """Start a cutoff; `begun` says that a candle up to `at_ms` precedes the first event shown."""
-        self._at_ms, self._begun = at_ms, begun
+    def __init__(self, at_ms: int, *, has_candle: bool = False) -> None:
+        """Start a cutoff; `has_candle` says that a candle up to `at_ms` precedes the first event shown."""
+        self._at_ms, self._has_candle = at_ms, has_candle
         self._later_ms = 0
 
     def includes(self, recorded: Recorded) -> bool:
@@ -35,12 +35,12 @@ class MarketTimeCutoff:
         if event.at_ms > self._at_ms:
             self._later_ms = event.at_ms
             return False
-        self._begun = True
+        self._has_candle = True
         return True
 
     def check_begun(self) -> None:
         """Raise UsageError if no candle had closed then, naming the close of the first later candle."""
-        if self._begun:
+        if self._has_candle:
             return
         if not self._later_ms:
             raise UsageError("the log holds no candle yet")

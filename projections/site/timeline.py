@@ -193,8 +193,8 @@ class _FollowedLog:
     async def seq_at(self, at_ms: int) -> int:
         """See `LogTimeline.seq_at`."""
         checkpoint = self.checkpoints.last_before_time(at_ms)
-        seq, begun = (checkpoint.seq, checkpoint.at_ms > 0) if checkpoint is not None else (0, False)
-        cutoff = MarketTimeCutoff(at_ms, begun=begun)
+        seq, has_candle = (checkpoint.seq, checkpoint.at_ms > 0) if checkpoint is not None else (0, False)
+        cutoff = MarketTimeCutoff(at_ms, has_candle=has_candle)
         while page := await self.pages.read(seq, PAGE_EVENTS_MAX):
             self._read_seq = max(self._read_seq, page[-1].seq)
             for recorded in page:

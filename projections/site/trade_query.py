@@ -83,26 +83,26 @@ class TradesPage(Struct, frozen=True):
 def trades_page(trades: Trades, choice: TradeFilter, page: int, size: int, order: str = "newest") -> TradesPage:
     """Return a page of `size` trades; a page beyond the end is the last one. Raises UsageError for an unknown order."""
     if order not in ORDERS:
-        raise UsageError(f"there is no order {order!r}; there are: {', '.join(ORDERS)}")
+        raise UsageError(f"unknown order {order!r}; known orders: {', '.join(ORDERS)}")
     all_trades = trades.closed(choice.strategy or None)
     is_filtered = choice != TradeFilter(choice.strategy)
-    chosen = [trade for trade in all_trades if choice.matches(trade)] if is_filtered else list(all_trades)
-    pages = max((len(chosen) + size - 1) // size, 1)
+    matching = [trade for trade in all_trades if choice.matches(trade)] if is_filtered else list(all_trades)
+    pages = max((len(matching) + size - 1) // size, 1)
     page = min(max(page, 1), pages)
     name, descending = ORDERS[order]
     first = (page - 1) * size
     return TradesPage(
-        trades=tuple(sorted(chosen, key=attrgetter(name), reverse=descending)[first : first + size]),
+        trades=tuple(sorted(matching, key=attrgetter(name), reverse=descending)[first : first + size]),
         page=page,
         pages=pages,
-        chosen=len(chosen),
-        wins=len([trade for trade in chosen if trade.net_usdt > 0.0]),
-        gross_usdt=_sum(chosen, "gross_usdt"),
-        fees_usdt=_sum(chosen, "fees_usdt"),
-        funding_usdt=_sum(chosen, "funding_usdt"),
-        slippage_usdt=_sum(chosen, "slippage_usdt"),
-        net_usdt=_sum(chosen, "net_usdt"),
-        mean_r=_sum(chosen, "r_multiple") / len(chosen) if chosen else None,
+        chosen=len(matching),
+        wins=len([trade for trade in matching if trade.net_usdt > 0.0]),
+        gross_usdt=_sum(matching, "gross_usdt"),
+        fees_usdt=_sum(matching, "fees_usdt"),
+        funding_usdt=_sum(matching, "funding_usdt"),
+        slippage_usdt=_sum(matching, "slippage_usdt"),
+        net_usdt=_sum(matching, "net_usdt"),
+        mean_r=_sum(matching, "r_multiple") / len(matching) if matching else None,
         reasons=tuple(sorted({trade.reason for trade in all_trades})),
     )
 

@@ -231,8 +231,8 @@ def _closing(event: Closing, contracts: Contracts) -> EventLine:
     why = "" if isinstance(event, Liquidated) else f": {reason_words(event.reason)}"
     entry = event.quantity_base * event.entry_price_usdt
     share = gain_percent(event.net_usdt / entry * 100.0) if entry > 0.0 else "0 %"
-    held = duration(event.at_ms - event.entry_time_ms)
-    result = f"{gain(event.net_usdt)} USDT ({share}, {signed(event.r_multiple)} R) after {held}"
+    holding_time = duration(event.at_ms - event.entry_time_ms)
+    result = f"{gain(event.net_usdt)} USDT ({share}, {signed(event.r_multiple)} R) after {holding_time}"
     caveat = ", stop and target in one candle" if event.ambiguous else ""
     kind: Kind = "won" if event.net_usdt > 0.0 else "lost"
     return EventLine(kind, f"{_position(event)}: {event.strategy} {verb} at {at}{why}, {result}{caveat}")

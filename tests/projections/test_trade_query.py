@@ -61,7 +61,7 @@ def test_trades_are_sorted_by_the_requested_order(order: str, found: list[float]
 
 
 def test_an_unknown_order_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="no order 'luckiest'; there are: newest, best, worst, longest"):
+    with pytest.raises(UsageError, match="unknown order 'luckiest'; known orders: newest, best, worst, longest"):
         page_of(TradeFilter(), order="luckiest")
 
 
