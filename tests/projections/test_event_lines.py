@@ -71,7 +71,7 @@ def contracts() -> Mapping[str, ContractListed]:
     return view.by_symbol
 
 
-def said(event: Event) -> str:
+def text_of(event: Event) -> str:
     return event_line(Recorded(1, 0, 0, event), contracts()).text
 
 
@@ -180,7 +180,7 @@ LINES: list[tuple[Event, str]] = [
     ("event", "text"), LINES, ids=lambda value: type_name(value) if isinstance(value, Event) else ""
 )
 def test_an_event_in_words(event: Event, text: str) -> None:
-    assert said(event) == text
+    assert text_of(event) == text
 
 
 def test_every_event_type_has_its_own_words_and_an_example_here() -> None:
@@ -196,7 +196,7 @@ def test_an_event_without_words_is_refused_by_name() -> None:
         """An event type without words."""
 
     with pytest.raises(TypeError, match="CometSeen has no words"):
-        said(CometSeen(0))
+        text_of(CometSeen(0))
 
 
 def test_every_kind_has_its_own_icon() -> None:
@@ -206,7 +206,7 @@ def test_every_kind_has_its_own_icon() -> None:
 
 
 def test_an_unknown_contract_still_shows_a_small_price() -> None:
-    assert said(candle(0, 0.00384, "NEWUSDT")).startswith("NEWUSDT closed at 0.00384,")
+    assert text_of(candle(0, 0.00384, "NEWUSDT")).startswith("NEWUSDT closed at 0.00384,")
 
 
 def test_a_win_and_a_loss_have_different_kinds() -> None:

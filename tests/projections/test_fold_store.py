@@ -187,7 +187,7 @@ class Shelf:
         return sorted((self.folder / "folds").glob("*.snapshot"))
 
 
-def kept(folder: Path, seq: int = 6, made_with: object = None, **more: Any) -> Shelf:
+def shelf_with_snapshot(folder: Path, seq: int = 6, made_with: object = None, **more: Any) -> Shelf:
     """Save a portfolio as of one event of a story of six."""
     shelf = Shelf(folder, asyncio.run(logged(STORY, **more)))
     portfolio = Portfolio()
@@ -197,7 +197,7 @@ def kept(folder: Path, seq: int = 6, made_with: object = None, **more: Any) -> S
 
 
 def test_kept_folds_are_restored_at_the_next_start(tmp_path: Path) -> None:
-    shelf = kept(tmp_path)
+    shelf = shelf_with_snapshot(tmp_path)
     found, seq = shelf.keeping().restore(Portfolio())
     whole = Portfolio()
     fold([whole], shelf.log.reader().read(0))
@@ -212,7 +212,7 @@ def test_an_empty_folder_restores_nothing(tmp_path: Path) -> None:
 
 
 def test_a_limit_on_the_seq_restores_older_folds(tmp_path: Path) -> None:
-    shelf = kept(tmp_path, 3)
+    shelf = shelf_with_snapshot(tmp_path, 3)
     keeper, portfolio = shelf.keeping(), Portfolio()
     fold([portfolio], shelf.log.reader().read(0))
     asyncio.run(keeper.save(6, portfolio, last=True))
@@ -221,7 +221,7 @@ def test_a_limit_on_the_seq_restores_older_folds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [lambda c: c[:-1], lambda _: b"", lambda c: c[:-1] + bytes([c[-1] ^ 1])])
 def test_a_torn_or_corrupt_snapshot_is_set_aside(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
-    shelf = kept(tmp_path)
+    shelf = shelf_with_snapshot(tmp_path)
     (file,) = shelf.files
     file.write_bytes(spoil(file.read_bytes()))
     assert shelf.keeping().restore(Portfolio())[1] == 0
@@ -230,20 +230,20 @@ def test_a_torn_or_corrupt_snapshot_is_set_aside(tmp_path: Path, spoil: Callable
 
 
 def test_a_snapshot_of_another_log_is_set_aside(tmp_path: Path) -> None:
-    shelf = kept(tmp_path)
+    shelf = shelf_with_snapshot(tmp_path)
     shelf.log = asyncio.run(logged([*STORY[:5], candle(2, 91.0)]))
     assert shelf.keeping().restore(Portfolio())[1] == 0
     assert "another event at seq 6" in shelf.warned[0]
 
 
 def test_a_snapshot_of_other_folds_is_set_aside(tmp_path: Path) -> None:
-    shelf = kept(tmp_path)
+    shelf = shelf_with_snapshot(tmp_path)
     assert shelf.keeping().restore((Portfolio(), Excursions()))[1] == 0
     assert "it contains ['Portfolio'], not ['Portfolio', 'Excursions']" in shelf.warned[0]
 
 
 def test_a_snapshot_with_other_inputs_is_not_read(tmp_path: Path) -> None:
-    shelf = kept(tmp_path, made_with=AlertSettings())
+    shelf = shelf_with_snapshot(tmp_path, made_with=AlertSettings())
     assert shelf.keeping(AlertSettings(entry="off")).restore(Portfolio())[1] == 0
     assert shelf.keeping(AlertSettings()).restore(Portfolio())[1] == 6
 
@@ -252,7 +252,7 @@ def test_the_version_covers_the_code_of_exactly_these_folds(tmp_path: Path) -> N
     modules = modules_of([Portfolio]) | {"papertape.projections.persistence.fold_store"}
     assert version_of(Portfolio(), b"") == blake2b(digest_of(modules), digest_size=DIGEST_BYTES).hexdigest()
     assert version_of((Portfolio(), Alerts()), b"") != version_of(Portfolio(), b"") != version_of(Portfolio(), b"1")
-    kept(tmp_path)
+    shelf_with_snapshot(tmp_path)
     (snapshot,) = SnapshotStore(tmp_path / "folds", print).newest(version_of(Portfolio(), b"null"))
     assert snapshot.seq == len(STORY)
 
@@ -272,7 +272,7 @@ def test_every_kept_class_comes_from_a_digested_module(fold: Any) -> None:
 
 
 def test_folds_are_saved_after_enough_events_and_enough_time(tmp_path: Path) -> None:
-    shelf = kept(tmp_path, 3)
+    shelf = shelf_with_snapshot(tmp_path, 3)
     keeper = shelf.keeping()
     keeper.restore(Portfolio())
     assert [keeper.is_due(seq) for seq in (3, 2 + KEEP_EVENTS_MIN, 3 + KEEP_EVENTS_MIN)] == [False, False, True]
@@ -286,17 +286,17 @@ def test_folds_are_saved_after_enough_events_and_enough_time(tmp_path: Path) -> 
 
 
 def test_nothing_is_saved_inside_a_row(tmp_path: Path) -> None:
-    assert kept(tmp_path, 3, rows_of=2).files == []
-    assert len(kept(tmp_path, 4, rows_of=2).files) == 1
+    assert shelf_with_snapshot(tmp_path, 3, rows_of=2).files == []
+    assert len(shelf_with_snapshot(tmp_path, 4, rows_of=2).files) == 1
 
 
 def test_a_failed_save_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "folds").write_text("a file where the folder should be")
-    assert "were not kept" in kept(tmp_path).warned[0]
+    assert "were not kept" in shelf_with_snapshot(tmp_path).warned[0]
 
 
 def test_losing_every_snapshot_loses_nothing(tmp_path: Path) -> None:
-    shelf = kept(tmp_path)
+    shelf = shelf_with_snapshot(tmp_path)
     for file in shelf.files:
         file.unlink()
     assert shelf.keeping().restore(Portfolio())[1] == 0
@@ -346,7 +346,7 @@ def test_only_the_newest_snapshots_are_kept(tmp_path: Path) -> None:
 
 def test_restored_folds_share_nothing_with_the_originals() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        shelf = kept(Path(folder))
+        shelf = shelf_with_snapshot(Path(folder))
         keeper = shelf.keeping()
         first, _ = keeper.restore(Portfolio())
         second, _ = keeper.restore(Portfolio())

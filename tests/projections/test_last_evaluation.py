@@ -20,7 +20,7 @@ def refused(minute: int) -> OrderRejected:
     return OrderRejected(DAY_0_MS + minute * MINUTE_MS, "momentum", SYMBOL, "long", "cost_to_stop", 0.5, {})
 
 
-def held(*events: Event, side: str = "long") -> tuple[str, ...]:
+def hold_reasons(*events: Event, side: str = "long") -> tuple[str, ...]:
     """Return the reasons shown for a strategy that is evaluated every five minutes."""
     views = Views({"momentum": 5 * MINUTE_MS})
     fold([views], recorded([listed(SYMBOL, (1, 100)), configured("momentum", (SYMBOL,)), *events]))
@@ -28,20 +28,20 @@ def held(*events: Event, side: str = "long") -> tuple[str, ...]:
 
 
 def test_a_refusal_is_reported_until_the_next_evaluation_on_its_side_only() -> None:
-    said = ("refused at its last evaluation: fees and slippage take too much of the distance to the stop",)
-    assert held(close(5), refused(5)) == said
-    assert held(close(5), refused(5), side="short") == ()
-    assert held(close(5), refused(5), *map(close, range(6, 10))) == said
-    assert held(close(5), refused(5), *map(close, range(6, 11))) == ()
+    reasons = ("refused at its last evaluation: fees and slippage take too much of the distance to the stop",)
+    assert hold_reasons(close(5), refused(5)) == reasons
+    assert hold_reasons(close(5), refused(5), side="short") == ()
+    assert hold_reasons(close(5), refused(5), *map(close, range(6, 10))) == reasons
+    assert hold_reasons(close(5), refused(5), *map(close, range(6, 11))) == ()
 
 
 def test_a_late_candle_is_reported_if_it_was_evaluated_last() -> None:
-    assert held(close(5, Timing.LATE)) == (LATE,)
-    assert held(close(4, Timing.LATE), close(5)) == ()
-    assert held(close(5, Timing.LATE), close(6)) == (LATE,)
-    assert held(close(5), close(6, Timing.LATE)) == ()
+    assert hold_reasons(close(5, Timing.LATE)) == (LATE,)
+    assert hold_reasons(close(4, Timing.LATE), close(5)) == ()
+    assert hold_reasons(close(5, Timing.LATE), close(6)) == (LATE,)
+    assert hold_reasons(close(5), close(6, Timing.LATE)) == ()
 
 
 def test_nothing_is_reported_before_the_first_evaluation() -> None:
-    assert held() == ()
-    assert held(close(5, Timing.WARM_UP)) == ()
+    assert hold_reasons() == ()
+    assert hold_reasons(close(5, Timing.WARM_UP)) == ()

@@ -69,19 +69,19 @@ def test_an_anomaly_stays_open_until_it_is_cleared() -> None:
 
 def test_open_anomalies_are_bounded() -> None:
     many = [AnomalyRaised(DAY_0_MS, "silent", str(number), "") for number in range(ANOMALIES_MAX + 5)]
-    kept = view(*many).anomalies
-    assert (len(kept), kept[0].subject) == (ANOMALIES_MAX, "5")
+    anomalies = view(*many).anomalies
+    assert (len(anomalies), anomalies[0].subject) == (ANOMALIES_MAX, "5")
 
 
 def test_refused_data_is_counted_by_reason_since_the_engine_started() -> None:
     def refused(hour: int, reason: str, count: int, newest: str) -> DataRefused:
         return DataRefused(DAY_0_MS + hour * HOUR_MS, "bitget", reason, count, DAY_0_MS, newest)
 
-    told = [refused(1, "stale", 2, "a"), refused(1, "not_json", 1, "b"), refused(2, "stale", 40, "c")]
+    events = [refused(1, "stale", 2, "a"), refused(1, "not_json", 1, "b"), refused(2, "stale", 40, "c")]
     at_ms = DAY_0_MS + HOUR_MS
-    assert view(*told).refused == (
+    assert view(*events).refused == (
         RefusedView("not_json", 1, at_ms, 1, "b"),
         RefusedView("stale", 42, at_ms + HOUR_MS, 40, "c"),
     )
     again = EngineStarted(DAY_0_MS, "1", "code", "config")
-    assert view(*told, again, told[0]).refused == (RefusedView("stale", 2, at_ms, 2, "a"),)
+    assert view(*events, again, events[0]).refused == (RefusedView("stale", 2, at_ms, 2, "a"),)

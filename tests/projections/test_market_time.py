@@ -22,7 +22,7 @@ from papertape.projections.telegram.asof import as_of
 from papertape.projections.telegram.parse import AsOfQuery
 from tests.cli.written_log import entries, write_log
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, recorded
-from tests.projections.timeline_log import given as given_log
+from tests.projections.timeline_log import followed_log
 from tests.telegram.given import Tape
 from tests.twins.virtual_time import VirtualClock, run
 
@@ -67,7 +67,7 @@ def test_timeline_and_chat_agree(rows: list[tuple[int, Timing]], minutes: int) -
     events, at_ms = log_of(rows), DAY_0_MS + minutes * MINUTE_MS
 
     async def by_timeline() -> int | None:
-        async with given_log(*events) as (_, timeline):
+        async with followed_log(*events) as (_, timeline):
             try:
                 return await timeline.seq_at(at_ms)
             except UsageError:

@@ -36,9 +36,9 @@ def test_unlogged_messages_are_sorted_among_the_events() -> None:
     unlogged = (
         UnloggedContents().with_beat(at, 1, "<b>1,000.00 USDT</b>").with_fault(len(events), 2, "a fault", silent=False)
     )
-    told = messages(views, unlogged)
-    assert [one.kind for one in told[:3]] == ["fault", "stop", HEARTBEAT]
-    assert (told[2].text, told[2].silent, told[0].silent) == ("1,000.00 USDT", True, False)
+    shown = messages(views, unlogged)
+    assert [one.kind for one in shown[:3]] == ["fault", "stop", HEARTBEAT]
+    assert (shown[2].text, shown[2].silent, shown[0].silent) == ("1,000.00 USDT", True, False)
 
 
 def test_messages_as_of_an_event_include_nothing_later() -> None:
@@ -48,12 +48,12 @@ def test_messages_as_of_an_event_include_nothing_later() -> None:
     for seq in range(1, len(log) + 1):
         views = Views()
         fold([views], log[:seq])
-        told = messages(views, unlogged)
-        assert max(one.seq for one in told) <= seq
-        assert [one.html for one in told if one.kind not in ("fault", HEARTBEAT, "start")] == [
+        shown = messages(views, unlogged)
+        assert max(one.seq for one in shown) <= seq
+        assert [one.html for one in shown if one.kind not in ("fault", HEARTBEAT, "start")] == [
             one.html for one in reversed(alerts_of(log[:seq])) if one.kind.value != "start"
         ]
-        assert ("fault" in {one.kind for one in told}) == (seq >= 21)
+        assert ("fault" in {one.kind for one in shown}) == (seq >= 21)
 
 
 def test_unlogged_messages_are_bounded_and_dropped_when_the_log_was_restored() -> None:

@@ -47,8 +47,8 @@ def test_a_scale_clamps_values_to_its_ends() -> None:
 @given(st.lists(st.integers(), max_size=300), st.integers(2, 50))
 def test_a_thinned_curve_keeps_its_ends_and_its_order(points: list[int], most: int) -> None:
     numbered = list(enumerate(points))
-    kept = thin_points(numbered, most)
-    assert len(kept) == min(len(numbered), most)
-    assert list(kept) == sorted(set(kept))
+    thinned = thin_points(numbered, most)
+    assert len(thinned) == min(len(numbered), most)
+    assert list(thinned) == sorted(set(thinned))
     if numbered:
-        assert (kept[0], kept[-1]) == (numbered[0], numbered[-1])
+        assert (thinned[0], thinned[-1]) == (numbered[0], numbered[-1])

@@ -91,11 +91,11 @@ def test_a_closed_trade_leaves_its_net_result_in_the_cash() -> None:
 
 
 def test_a_liquidation_takes_the_margin() -> None:
-    taken = Liquidated(
+    liquidation = Liquidated(
         DAY_0_MS, "momentum", "BTCUSDT", "long", "liquidation", 1.0, DAY_0_MS, 100.0, 67.0, 67.0, 0.0,
         -33.0, 0.06, 0.0, 0.05, -33.06, -16.53, ambiguous=False,
     )  # fmt: skip
-    account = portfolio(configured(), candle(0, 100.0), opened(), candle(1, 60.0), taken).account("momentum")
+    account = portfolio(configured(), candle(0, 100.0), opened(), candle(1, 60.0), liquidation).account("momentum")
     assert account.cash_usdt == pytest.approx(10_000.0 - 33.06)
     assert account.open_positions == 0
 

@@ -21,7 +21,7 @@ from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, opened
-from tests.projections.timeline_log import Given, everything, following, given, story
+from tests.projections.timeline_log import TimelineLog, everything, followed_log, following, story
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ def as_port(timeline: LogTimeline) -> Timeline:
 
 @in_loop
 async def test_the_head_is_followed() -> None:
-    async with given(*everything()) as (here, timeline):
+    async with followed_log(*everything()) as (here, timeline):
         assert timeline.views.seq == timeline.head_seq == len(here.events)
         assert portrait(timeline.views) == portrait(here.folded(len(here.events)))
         waiting = asyncio.ensure_future(as_port(timeline).wait_beyond(timeline.views.seq))
@@ -53,7 +53,7 @@ async def test_the_head_is_followed() -> None:
 
 @in_loop
 async def test_the_first_fold_reports_progress_and_refuses_later_events() -> None:
-    here = Given()
+    here = TimelineLog()
     await here.append(*story(3_000))
     head_seq = len(here.events)
     async with following(here.timeline):
@@ -85,7 +85,7 @@ async def test_a_time_after_the_newest_event_gives_the_newest_state(tmp_path: Pa
 
 @in_loop
 async def test_the_views_as_of_every_event_are_available() -> None:
-    async with given(*everything()) as (here, timeline):
+    async with followed_log(*everything()) as (here, timeline):
         for seq in (*range(1, 40), *range(len(here.events), 40, -7), len(here.events), 1):
             views = await timeline.as_of(seq)
             assert views.seq == seq
@@ -96,14 +96,14 @@ async def test_the_views_as_of_every_event_are_available() -> None:
 @in_loop
 async def test_the_views_as_of_every_event_are_available_beyond_many_checkpoints() -> None:
     events = story(4 * DISTANCE_EVENTS_MIN)
-    async with given(*events) as (here, timeline):
+    async with followed_log(*events) as (here, timeline):
         for place in (1, DISTANCE_EVENTS_MIN - 1, DISTANCE_EVENTS_MIN, DISTANCE_EVENTS_MIN + 1, 3_333, len(events)):
             assert portrait(await timeline.as_of(place)) == portrait(here.folded(place)), place
 
 
 @in_loop
 async def test_requested_views_do_not_change_while_the_log_grows() -> None:
-    async with given(*story(300)) as (here, timeline):
+    async with followed_log(*story(300)) as (here, timeline):
         at_head, seq = await timeline.as_of(timeline.head_seq), timeline.head_seq
         before = portrait(at_head)
         await here.append(*story(50)[1:])
@@ -116,7 +116,7 @@ async def test_requested_views_do_not_change_while_the_log_grows() -> None:
 @pytest.mark.parametrize("seq", [-1, 0, 5, 1 << 70])
 def test_an_unknown_event_is_refused(seq: int) -> None:
     async def story() -> None:
-        async with given(configured(), *[candle(minute, 1.0) for minute in range(3)]) as (_, timeline):
+        async with followed_log(configured(), *[candle(minute, 1.0) for minute in range(3)]) as (_, timeline):
             with pytest.raises(UsageError, match="1 to 4"):
                 await timeline.as_of(seq)
 
@@ -125,7 +125,7 @@ def test_an_unknown_event_is_refused(seq: int) -> None:
 
 @in_loop
 async def test_many_simultaneous_requests_are_all_answered() -> None:
-    async with given(*story(3_000)) as (here, timeline):
+    async with followed_log(*story(3_000)) as (here, timeline):
         seqs = [len(here.events) - 37 * number for number in range(SEEKS_WAITING_MAX)]
         for views, seq in zip(await asyncio.gather(*map(timeline.as_of, seqs)), seqs, strict=True):
             assert views.seq == seq
@@ -135,20 +135,20 @@ async def test_many_simultaneous_requests_are_all_answered() -> None:
 
 @in_loop
 async def test_a_cancelled_request_frees_its_slot() -> None:
-    async with given(*story(1_000)) as (_, timeline):
+    async with followed_log(*story(1_000)) as (_, timeline):
         for _ in range(2):
-            asked = [asyncio.ensure_future(timeline.as_of(seq)) for seq in range(1, SEEKS_WAITING_MAX + 1)]
+            requests = [asyncio.ensure_future(timeline.as_of(seq)) for seq in range(1, SEEKS_WAITING_MAX + 1)]
             await asyncio.sleep(0)
-            for one in asked:
+            for one in requests:
                 one.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+            await asyncio.gather(*requests, return_exceptions=True)
         assert (await timeline.as_of(500)).seq == 500
 
 
 @in_loop
 async def test_other_tasks_run_while_the_log_is_folded() -> None:
     """Measured in processor time, because on a busy machine other processes run too."""
-    here = Given()
+    here = TimelineLog()
     await here.append(*story(12_000))
     begun_s, longest_s = time.thread_time(), 0.0
     async with following(here.timeline):
@@ -166,7 +166,7 @@ async def test_other_tasks_run_while_the_log_is_folded() -> None:
 async def test_a_market_time_is_the_last_event_before_a_later_close() -> None:
     candles = [candle(minute, 1.0) for minute in range(5)]
     events = [configured(), *candles[:2], opened(), *candles[2:]]
-    async with given(*events) as (_, timeline):
+    async with followed_log(*events) as (_, timeline):
         found = [await timeline.seq_at(int(DAY_0_MS + minutes * MINUTE_MS)) for minutes in (1, 1.5, 2, 3, 5, 500)]
         assert found == [2, 2, 4, 5, 7, 7]
         for minutes in (0.9, -5_000):
@@ -179,7 +179,7 @@ async def test_late_and_warm_up_candles_do_not_turn_time_back() -> None:
     warm_up = [candle(minute, 1.0, timing=Timing.WARM_UP) for minute in range(3)]
     late = candle(3, 1.0, timing=Timing.LATE)
     events = [configured(), *warm_up, candle(4, 1.0), candle(5, 1.0), late, candle(6, 1.0)]
-    async with given(*events) as (_, timeline):
+    async with followed_log(*events) as (_, timeline):
         found = [await timeline.seq_at(int(DAY_0_MS + minutes * MINUTE_MS)) for minutes in (5, 6, 7)]
         assert found == [5, 7, 8]
         for minutes in (1, 3, 4):
@@ -190,7 +190,7 @@ async def test_late_and_warm_up_candles_do_not_turn_time_back() -> None:
 @in_loop
 async def test_market_times_are_found_beyond_many_checkpoints() -> None:
     events = story(4 * DISTANCE_EVENTS_MIN)
-    async with given(*events) as (_, timeline):
+    async with followed_log(*events) as (_, timeline):
         for minutes in (1, 700, 1_024, 3_000, 4_095, 4_096):
             at_ms = DAY_0_MS + minutes * MINUTE_MS
             later = [seq for seq, event in enumerate(events, 1) if _closed_after(event, at_ms)]
@@ -203,7 +203,7 @@ def _closed_after(event: Event, at_ms: int) -> bool:
 
 @in_loop
 async def test_an_empty_log_has_no_market_time() -> None:
-    async with given() as (_, timeline):
+    async with followed_log() as (_, timeline):
         assert (timeline.head_seq, timeline.views.seq) == (0, 0)
         with pytest.raises(UsageError):
             await timeline.seq_at(DAY_0_MS)
@@ -213,7 +213,7 @@ async def test_an_empty_log_has_no_market_time() -> None:
 
 @in_loop
 async def test_events_are_read_from_the_log() -> None:
-    async with given(*story(20)) as (here, timeline):
+    async with followed_log(*story(20)) as (here, timeline):
         assert list(await timeline.events(3, 5)) == here.log.reader().read(3, 5)
         assert list(await timeline.events(1_000, 5)) == []
         with pytest.raises(UsageError):
@@ -294,7 +294,7 @@ async def test_a_foreign_or_damaged_file_ends_the_following_with_its_error(tmp_p
     foreign.write_text("no log " * 1_000)
     with pytest.raises(LogForeign):
         await of_file(foreign).run()
-    here = Given()
+    here = TimelineLog()
     await here.append(*story(50), a_commit=10)
     row = here.log.rows[2]
     here.log.rows[2] = (*row[:4], bytes(32))
@@ -306,7 +306,7 @@ async def test_a_foreign_or_damaged_file_ends_the_following_with_its_error(tmp_p
 
 @in_loop
 async def test_closing_ends_the_following_and_wakes_waiters() -> None:
-    async with given(*story(10)) as (_, timeline):
+    async with followed_log(*story(10)) as (_, timeline):
         waiting = asyncio.ensure_future(timeline.wait_beyond(10_000))
         await asyncio.sleep(0)
         timeline.close()

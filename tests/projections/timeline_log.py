@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from papertape.projections.persistence.fold_store import FoldPersistence
 
 
-class Given:
+class TimelineLog:
     """A log in memory, its bus, and a timeline that follows it."""
 
     def __init__(self) -> None:
         self.log, self.bus = MemoryEventLog(clock_ms=lambda: 0), Bus()
-        self.timeline = self.over()
+        self.timeline = self.with_store()
         self.events: list[Event] = []
 
-    def over(self, keeper: FoldPersistence | None = None) -> LogTimeline:
+    def with_store(self, fold_store: FoldPersistence | None = None) -> LogTimeline:
         """Return another timeline over the same log."""
-        return LogTimeline(lambda: (self.bus, LogThread(self.log.reader)), Views, keeper)
+        return LogTimeline(lambda: (self.bus, LogThread(self.log.reader)), Views, fold_store)
 
     async def append(self, *events: Event, a_commit: int = 500) -> None:
         self.events += events
@@ -61,8 +61,8 @@ async def following(timeline: LogTimeline) -> AsyncIterator[asyncio.Task[None]]:
 
 
 @asynccontextmanager
-async def given(*events: Event) -> AsyncIterator[tuple[Given, LogTimeline]]:
-    here = Given()
+async def followed_log(*events: Event) -> AsyncIterator[tuple[TimelineLog, LogTimeline]]:
+    here = TimelineLog()
     async with following(here.timeline):
         await here.append(*events)
         if events:
