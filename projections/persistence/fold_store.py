@@ -35,7 +35,7 @@ KEEP_EVENTS_MIN: Final = 20_000
 KEEP_MS_MIN: Final = MINUTE_MS
 SEQ_MAX: Final = (1 << 63) - 1
 EVENTS: Final = papertape.events.__name__
-OTHERS: Final = {
+OTHER_NAMES: Final = {
     ("collections", "deque"): deque,
     ("array", "array"): array,
     ("array", "_array_reconstructor"): array("d").__reduce_ex__(pickle.HIGHEST_PROTOCOL)[0],
@@ -216,8 +216,8 @@ class _Unpacker(pickle.Unpickler):
         """Return an allowed class. Raises UnpicklingError for any other name."""
         if module == __name__ and name in _MAKERS:
             return _MAKERS[name]
-        if (module, name) in OTHERS:
-            return OTHERS[module, name]
+        if (module, name) in OTHER_NAMES:
+            return OTHER_NAMES[module, name]
         room = ".".join(module.split(".")[:2])
         if room == EVENTS or (room == ROOM and (self._modules is None or module in self._modules)):
             kind = super().find_class(module, name)
