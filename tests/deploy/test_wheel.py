@@ -108,7 +108,7 @@ def test_commands_run_beside_modules_of_the_same_names(installed: Path, folder: 
     assert events.stdout.strip(), "PyPI's Events is whole: nothing of ours was written over it"
     candles = folder / "BTCUSDT.csv"
     rows = [
-        f"{1_735_689_600_000 + 300_000 * i},{100 + i % 7},{101 + i % 7},{99 + i % 7},{100 + (i + 1) % 7},5"
+        f"{1_735_689_600_000 + 300_000 * i},{100 + i % 7},{101 + i % 7},{99 + i % 7},{100 + i % 7},5"
         for i in range(600)
     ]
     candles.write_text("\n".join(["open_time_ms,open,high,low,close,volume", *rows]) + "\n")
