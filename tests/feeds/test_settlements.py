@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -32,9 +32,9 @@ SLOWLY: Final = {"requests_per_s": 1.0}
 OPEN_0800_MS: Final = AT_0755 // MINUTE_MS * MINUTE_MS + 5 * MINUTE_MS
 
 
-def many(**given: object) -> Watching:
+def many(**given: Any) -> Watching:
     """Forty symbols, asked for slowly, over a full hour."""
-    more: dict[str, object] = {"minutes": 16, "symbols": MANY, "start_ms": AT_0750, "more": SLOWLY}
+    more: dict[str, Any] = {"minutes": 16, "symbols": MANY, "start_ms": AT_0750, "more": SLOWLY}
     return watched(**{**more, "warm_up_minutes": 2, **given})
 
 
@@ -77,19 +77,19 @@ def test_an_hour_without_settlements_is_looked_at_and_delays_no_candle() -> None
 
 @pytest.mark.parametrize("delay_ms", [5_000, 30_000, 59_000, 65_000])
 def test_a_settlement_that_is_shown_late_is_asked_for_again_when_the_candle_has_closed(delay_ms: int) -> None:
-    manner = ExchangeBehaviour(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20, funding_delay_ms=delay_ms)
-    seen = watched(minutes=10, start_ms=AT_0755, manner=manner)
+    behaviour = ExchangeBehaviour(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20, funding_delay_ms=delay_ms)
+    seen = watched(minutes=10, start_ms=AT_0755, behaviour=behaviour)
     assert_settlements_are_the_truth(seen, THREE, AT_0755, AT_0755 + 9 * MINUTE_MS)
     assert order_of(seen).misplaced == 0
     assert {candle.timing for candle in seen.candles()} == {Timing.WARM_UP, Timing.ON_TIME}
 
 
 def test_a_settlement_shown_late_of_a_symbol_whose_ticker_never_spoke_is_told_before_its_candle() -> None:
-    manner = ExchangeBehaviour(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20, funding_delay_ms=30_000)
+    behaviour = ExchangeBehaviour(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20, funding_delay_ms=30_000)
     plan = Plan(
         minutes=10,
         start_ms=AT_0755,
-        manner=manner,
+        behaviour=behaviour,
         before=lambda twin: twin.faults.on(BitgetFault.SILENT_SYMBOL, symbol=BTC, for_s=900.0),
     )
     seen = watched(plan)

@@ -1,64 +1,64 @@
-"""What was refused is told as facts: the first of a reason at once, the others once an hour, none twice."""
+"""What was refused is reports as facts: the first of a reason at once, the others once an hour, none twice."""
 
 from __future__ import annotations
 
 import pytest
 
-from papertape.engine.feeds.refusal_report import TOLD_EVERY_MS, RefusalReporter
+from papertape.engine.feeds.refusal_report import REPORT_EVERY_MS, RefusalReporter
 from papertape.engine.ports.feed import REFUSAL_TEXT_CHARS_MAX, RefusalLog, RefusalReason
 from papertape.events.codec import CODEC
 from papertape.events.facts import DataRefused
 from papertape.events.log import Entry
+from papertape.events.units import MINUTE_MS
 
 BEGUN_MS = 1_800_000_000_000
-MINUTE_MS = 60_000
 STALE, CUT = RefusalReason.STALE, RefusalReason.NOT_JSON
 
 
 def test_the_first_refusal_of_each_reason_is_told_at_once_with_its_newest_text() -> None:
     refusals = RefusalLog()
-    tally = RefusalReporter(refusals, "bitget", BEGUN_MS)
-    assert tally.due(BEGUN_MS) == []
+    reporter = RefusalReporter(refusals, "bitget", BEGUN_MS)
+    assert reporter.due(BEGUN_MS) == []
     refusals.refuse("BTCUSDT", 0, STALE, "a frame")
     refusals.refuse("BTCUSDT", 0, STALE, "another")
     refusals.refuse("ws://x", 0, CUT, "{")
     now_ms = BEGUN_MS + MINUTE_MS
-    assert tally.due(now_ms) == [
+    assert reporter.due(now_ms) == [
         DataRefused(now_ms, "bitget", "stale", 2, BEGUN_MS, "BTCUSDT: another"),
         DataRefused(now_ms, "bitget", "not_json", 1, BEGUN_MS, "ws://x: {"),
     ]
-    assert tally.due(now_ms + MINUTE_MS) == []
+    assert reporter.due(now_ms + MINUTE_MS) == []
 
 
 def test_what_follows_is_counted_and_told_once_an_hour_and_reason() -> None:
     refusals = RefusalLog()
-    tally = RefusalReporter(refusals, "bitget", BEGUN_MS)
-    told = []
+    reporter = RefusalReporter(refusals, "bitget", BEGUN_MS)
+    reports: list[DataRefused] = []
     for minute in range(1, 6 * 60):
         refusals.refuse("BTCUSDT", 0, STALE, str(minute))
-        told += tally.due(BEGUN_MS + minute * MINUTE_MS)
-    assert [fact.at_ms for fact in told] == [BEGUN_MS + MINUTE_MS + n * TOLD_EVERY_MS for n in range(6)]
-    assert [fact.count for fact in told] == [1, 60, 60, 60, 60, 60]
-    assert [fact.since_ms for fact in told[1:]] == [fact.at_ms for fact in told[:-1]]
+        reports += [fact for fact in reporter.due(BEGUN_MS + minute * MINUTE_MS) if isinstance(fact, DataRefused)]
+    assert [fact.at_ms for fact in reports] == [BEGUN_MS + MINUTE_MS + n * REPORT_EVERY_MS for n in range(6)]
+    assert [fact.count for fact in reports] == [1, 60, 60, 60, 60, 60]
+    assert [fact.since_ms for fact in reports[1:]] == [fact.at_ms for fact in reports[:-1]]
 
 
 def test_nothing_is_told_where_nothing_more_was_refused() -> None:
     refusals = RefusalLog()
     refusals.refuse("BTCUSDT", 0, STALE, "once")
-    tally = RefusalReporter(refusals, "bitget", BEGUN_MS)
-    assert len(tally.due(BEGUN_MS)) == 1
-    assert tally.due(BEGUN_MS + 10 * TOLD_EVERY_MS) == []
+    reporter = RefusalReporter(refusals, "bitget", BEGUN_MS)
+    assert len(reporter.due(BEGUN_MS)) == 1
+    assert reporter.due(BEGUN_MS + 10 * REPORT_EVERY_MS) == []
 
 
 def test_a_clock_that_was_set_back_holds_no_word_back() -> None:
     refusals = RefusalLog()
-    tally = RefusalReporter(refusals, "bitget", BEGUN_MS)
+    reporter = RefusalReporter(refusals, "bitget", BEGUN_MS)
     refusals.refuse("BTCUSDT", 0, STALE, "first")
-    tally.due(BEGUN_MS)
+    reporter.due(BEGUN_MS)
     refusals.refuse("BTCUSDT", 0, STALE, "second")
-    (fact,) = tally.due(BEGUN_MS - TOLD_EVERY_MS)
+    (fact,) = reporter.due(BEGUN_MS - REPORT_EVERY_MS)
     assert isinstance(fact, DataRefused)
-    assert (fact.count, fact.since_ms) == (1, BEGUN_MS - TOLD_EVERY_MS)
+    assert (fact.count, fact.since_ms) == (1, BEGUN_MS - REPORT_EVERY_MS)
 
 
 @pytest.mark.parametrize("text", ["\ud800\x00\x1b[31m", "line\nline\r\nline", "x" * 10_000])

@@ -1,4 +1,4 @@
-"""The board: which candle of a stream is whole and final, and which is for the exchange's history to say."""
+"""The stream state: which candle of a stream is complete and final, and which the exchange's history decides."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ HOUR_MS = 3_600_000
 
 
 class Shown:
-    """A board of one symbol whose candles are watched from `T_MS` on; seconds count from there."""
+    """The stream state of one symbol whose candles are watched from `T_MS` on; seconds count from there."""
 
     def __init__(self) -> None:
         self.refusals = RefusalLog()
-        self.board = StreamState([BTC], MINUTE_MS, self.refusals)
+        self.state = StreamState([BTC], MINUTE_MS, self.refusals)
         self.show(-10.0, (-1, 100.0, 5.0), snapshot=True)
 
     def show(self, at_s: float, *rows: tuple[int, float, float], snapshot: bool = False, now_s: float = 0.0) -> None:
@@ -27,17 +27,17 @@ class Shown:
         found = [
             CandleRow(T_MS + minute * MINUTE_MS, price, price, price, price, volume) for minute, price, volume in rows
         ]
-        self.board.take_candles(CandleFrame(BTC, snapshot, at_ms, found, []), int(now_s * 1_000) + at_ms)
+        self.state.take_candles(CandleFrame(BTC, snapshot, at_ms, found, []), int(now_s * 1_000) + at_ms)
 
     def tick(
         self, at_s: float, mark: float = 100.0, held: float = 7.0, next_ms: int = T_MS // HOUR_MS * HOUR_MS
     ) -> None:
         at_ms = T_MS + int(at_s * 1_000)
-        self.board.take_ticker(TickerFrame(BTC, at_ms, mark, held, 0.0, next_ms), at_ms)
+        self.state.take_ticker(TickerFrame(BTC, at_ms, mark, held, 0.0, next_ms), at_ms)
 
     def final(self, minute: int = 0) -> float | None:
         """The volume of the final candle of a minute."""
-        row = self.board.final_candle(BTC, T_MS + minute * MINUTE_MS)
+        row = self.state.final_candle(BTC, T_MS + minute * MINUTE_MS)
         return None if row is None else row.volume
 
     @property
@@ -70,7 +70,7 @@ def test_the_last_row_may_come_with_the_first_of_the_next_candle_or_after_it() -
 
 def test_a_candle_that_was_not_watched_from_its_open_is_not_final() -> None:
     shown = Shown()
-    shown.board.mark_interrupted([BTC])
+    shown.state.mark_interrupted([BTC])
     shown.show(20.0, (0, 100.0, 1.0), snapshot=True)
     shown.show(59.9, (0, 101.0, 3.0))
     shown.show(60.3, (1, 101.0, 0.1))
@@ -82,7 +82,7 @@ def test_a_candle_that_was_not_watched_from_its_open_is_not_final() -> None:
 
 def test_a_break_makes_what_forms_unfinished() -> None:
     shown = whole()
-    shown.board.mark_interrupted([BTC])
+    shown.state.mark_interrupted([BTC])
     shown.show(60.3, (1, 101.0, 0.1))
     assert shown.final() is None
 
@@ -139,7 +139,7 @@ def test_a_candle_of_the_future_is_refused_and_changes_nothing() -> None:
     shown = whole()
     shown.show(59.9, (10, 101.0, 1.0))
     assert shown.reasons == [RefusalReason.TIME_OUT_OF_RANGE]
-    assert not shown.board.has_begun(BTC, T_MS + MINUTE_MS)
+    assert shown.state.symbols[BTC].newest_open_ms < T_MS + MINUTE_MS
 
 
 def test_an_absurd_price_is_refused() -> None:
@@ -153,9 +153,9 @@ def test_an_absurd_price_is_refused() -> None:
 def test_a_candle_counts_as_over_when_the_streams_still_spoke_two_seconds_later() -> None:
     shown, close_ms = whole(), T_MS + MINUTE_MS
     shown.show(60.3, (1, 101.0, 0.1))
-    assert not shown.board.is_over(BTC, close_ms, 2_000) and shown.board.final_candle(BTC, T_MS, 2_000) is None
+    assert not shown.state.is_over(BTC, close_ms, 2_000) and shown.state.final_candle(BTC, T_MS, 2_000) is None
     shown.tick(62.1)
-    assert shown.board.is_over(BTC, close_ms, 2_000) and shown.board.final_candle(BTC, T_MS, 2_000) is not None
+    assert shown.state.is_over(BTC, close_ms, 2_000) and shown.state.final_candle(BTC, T_MS, 2_000) is not None
 
 
 def test_few_rows_are_kept_however_many_come() -> None:
@@ -163,9 +163,9 @@ def test_few_rows_are_kept_however_many_come() -> None:
     for minute in range(500):
         shown.show(minute * 60.0 + 30.0, (minute, 100.0, 1.0))
     shown.show(30_001.0, *[(minute, 100.0, 1.0) for minute in range(500)], snapshot=True)
-    watched = shown.board.symbols[BTC]
+    watched = shown.state.symbols[BTC]
     assert len(watched.rows) <= ROWS_KEPT_MAX + 1 and len(watched.shown_ms) <= ROWS_KEPT_MAX + 1
-    assert len(watched.doubted) <= ROWS_KEPT_MAX + 2
+    assert len(watched.suspect_opens_ms) <= ROWS_KEPT_MAX + 2
 
 
 # ---------------------------------------------------------------- tickers
@@ -177,14 +177,14 @@ def test_the_first_ticker_of_five_minutes_is_the_reading() -> None:
     shown.tick(first_s - 0.1, held=7.0)
     shown.tick(first_s + 0.2, held=8.0)
     shown.tick(first_s + 0.5, held=9.0)
-    watched = shown.board.symbols[BTC]
+    watched = shown.state.symbols[BTC]
     assert (watched.reading_ms, watched.open_interest_base) == (T_MS + int(first_s * 1_000), 8.0)
 
 
 def test_a_ticker_long_after_the_five_minutes_is_no_reading_of_them() -> None:
     shown, five_ms = Shown(), 300_000
     shown.tick((five_ms - T_MS % five_ms) / 1_000.0 + 61.0)
-    assert shown.board.symbols[BTC].reading_ms == -1
+    assert shown.state.symbols[BTC].reading_ms == -1
 
 
 def test_an_absurd_mark_price_is_refused_until_the_next_one_confirms_it() -> None:
@@ -192,14 +192,14 @@ def test_an_absurd_mark_price_is_refused_until_the_next_one_confirms_it() -> Non
     for at_s, mark in ((1.0, 100.0), (2.0, 1_000.0), (3.0, 100.0), (4.0, 1_000.0), (5.0, 1_001.0)):
         shown.tick(at_s, mark)
     assert shown.reasons == [RefusalReason.ABSURD_JUMP] * 2
-    assert shown.board.symbols[BTC].mark_usdt == 1_001.0
+    assert shown.state.symbols[BTC].mark_usdt == 1_001.0
 
 
 def test_a_settlement_off_the_hour_is_refused() -> None:
     shown = Shown()
     shown.tick(1.0, next_ms=T_MS // HOUR_MS * HOUR_MS + 1)
     assert shown.reasons == [RefusalReason.OFF_GRID]
-    assert shown.board.symbols[BTC].next_settlement_ms == 0
+    assert shown.state.symbols[BTC].next_settlement_ms == 0
 
 
 def test_a_refused_ticker_leaves_the_candles_alone() -> None:

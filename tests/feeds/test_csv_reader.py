@@ -155,7 +155,7 @@ def test_a_bad_settlement_is_refused_with_line_and_reason(tmp_path: Path, row: s
         (b"open_time_ms,open,high,low,close\n1,2,3,4,5\n", "wrong header"),
         (CANDLE_HEADER.encode(), "no row below the header"),
         (CANDLE_HEADER.encode() + b"\n0,1,1,1,1,x\n60000,1,1,1,1,x\n", r"no good row \(2 refused\)"),
-        (CANDLE_HEADER.encode() + b"\n0,1,1,1,1,1\n", "the timeframe cannot be seen"),
+        (CANDLE_HEADER.encode() + b"\n0,1,1,1,1,1\n", "the timeframe is unknown"),
         (CANDLE_HEADER.encode() + b"\n0,1,1,1,1,1\n180000,1,1,1,1,1\n", "180000 ms, allowed are 1m 5m 15m 1h"),
     ],
 )

@@ -56,7 +56,7 @@ def test_an_absence_longer_than_is_made_up_for_is_a_hole_that_suspends() -> None
     seen = watched(minutes=3.0, seen=known, more={"catch_up_ms_max": 60 * MINUTE_MS})
     held = [told.fact for told in seen.told if isinstance(told.fact, SymbolSuspended)]
     assert {fact.symbol for fact in held} == set(THREE)
-    assert all("cannot be had" in fact.reason for fact in held)
+    assert all("not available" in fact.reason for fact in held)
 
 
 def test_a_contract_list_that_fails_holds_up_no_symbol_that_is_to_be_mended() -> None:
