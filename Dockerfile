@@ -30,6 +30,7 @@ COPY ui ui
 COPY cli cli
 COPY sandbox sandbox
 COPY papertape papertape
+COPY papertape.toml demo.toml ./
 COPY tools/assets.py tools/build_pages.py tools/
 COPY --from=modules /modules/node_modules /modules
 RUN python tools/assets.py /modules
