@@ -184,7 +184,7 @@ class Days:
 
     def _equities(self, strategy: str, day: int) -> tuple[float, float]:
         """A strategy's equity at the beginning and at the end of a day."""
-        course = self._portfolio.course(strategy)
+        course = self._portfolio.equity_curve(strategy)
         first_day, known = course.from_ms // DAY_MS, course.day_equities_usdt
         at = day - first_day
         return _at(known, at - 1, course.capital_usdt), _at(known, at, course.capital_usdt)

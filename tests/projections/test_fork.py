@@ -1,4 +1,4 @@
-"""A fork stands where its fold stands, and the two never touch each other again."""
+"""A fork has the state of its fold, and neither changes the other afterwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STORY = [*market(), *BOTH_OPEN, *MOVED, *A_DAY]
 
 
 def shown(views: Views) -> tuple[Any, ...]:
-    """What people see of the views."""
+    """Return what people see of the views."""
     days = [*views.days.finished_days(), *([views.days.today] if views.days.today is not None else [])]
     return (
         views.portfolio.view(),
@@ -39,8 +39,8 @@ def shown(views: Views) -> tuple[Any, ...]:
 
 @given(seed=seeds, length=lengths, share=st.floats(0.0, 1.0), later=st.integers(0, EVENTS_MAX))
 @examples(150)
-def test_a_fork_and_its_fold_go_on_alike_and_apart(seed: int, length: int, share: float, later: int) -> None:
-    """The oracle is the log, folded once more from its beginning."""
+def test_a_fork_and_its_fold_continue_independently(seed: int, length: int, share: float, later: int) -> None:
+    """The oracle folds the log from its beginning."""
     log = random_log(seed, length)
     at = round(share * len(log))
     views, oracle = Views({"momentum": 60_000}), Views({"momentum": 60_000})
@@ -58,7 +58,7 @@ def test_a_fork_and_its_fold_go_on_alike_and_apart(seed: int, length: int, share
     assert shown(twin) == shown(views)
 
 
-def test_looking_at_a_fork_changes_nothing_in_its_fold() -> None:
+def test_reading_a_fork_does_not_change_its_fold() -> None:
     views = Views()
     fold([views], recorded(STORY))
     before = portrait(views)
@@ -68,19 +68,19 @@ def test_looking_at_a_fork_changes_nothing_in_its_fold() -> None:
     assert shown(twin) == shown(views)
 
 
-def test_what_is_one_inside_a_fold_is_one_inside_its_fork() -> None:
+def test_objects_shared_inside_a_fold_are_shared_inside_its_fork() -> None:
     views = Views()
     fold([views], recorded(STORY))
     twin = fork(views)
     assert twin.days._portfolio is twin.arena._portfolio is twin.portfolio is not views.portfolio
     assert twin.days._trades is twin.arena._trades is twin.trades is not views.trades
     equity = twin.portfolio.equity
-    for course in equity._courses.values():
-        assert course.account is equity.ledger.accounts[course.account.strategy]
-        assert all(course in lane.courses and lane in equity._lanes.values() for lane in course.lanes)
+    for state in equity._equities.values():
+        assert state.account is equity.ledger.accounts[state.account.strategy]
+        assert all(state in one.equities and one in equity._samplers.values() for one in state.samplers)
 
 
-def test_closed_trades_are_shared_and_what_holds_them_is_not() -> None:
+def test_closed_trades_are_shared_but_not_their_container() -> None:
     trades = Trades()
     fold([trades], recorded([configured(), *[closed(float(number)) for number in range(50)]]))
     twin = fork(trades)
@@ -114,7 +114,7 @@ class Holder:
         Point(1, [2]),
     ],
 )
-def test_what_changes_is_copied_however_deep(held: object) -> None:
+def test_mutable_values_are_copied_at_any_depth(held: object) -> None:
     holder = Holder(held)
     twin = fork(holder)
     assert portrait(twin) == portrait(holder)
@@ -123,7 +123,7 @@ def test_what_changes_is_copied_however_deep(held: object) -> None:
 
 
 def _changing(value: Any) -> set[int]:
-    """The identities of everything in a tree that can change."""
+    """Return the identities of all mutable objects in a tree."""
     if isinstance(value, tuple):
         return set().union(*map(_changing, value))
     if isinstance(value, str | int | Fixed):
@@ -134,7 +134,7 @@ def _changing(value: Any) -> set[int]:
     return {id(value)}.union(*map(_changing, parts))
 
 
-def test_what_never_changes_is_shared() -> None:
+def test_immutable_values_are_shared() -> None:
     held = (1, "a", Fixed(2), (3.0, None))
     assert fork(Holder(held)).held is held
 
@@ -146,13 +146,13 @@ def test_a_deque_keeps_its_limit() -> None:
 
 
 @pytest.mark.parametrize("shared", [[1], {"a": 1}, {2}, deque([3]), Point(1, []), ([4],), array("d", [5.0])])
-def test_what_is_held_twice_is_one_thing_in_a_fork_too(shared: object) -> None:
+def test_a_value_referenced_twice_is_copied_once(shared: object) -> None:
     twin = fork(Holder([shared, {"again": shared}]))
     first, second = twin.held[0], twin.held[1]["again"]  # type: ignore[index]
     assert first is second is not shared
 
 
-def test_a_circle_is_a_circle_again() -> None:
+def test_a_cycle_is_copied_as_a_cycle() -> None:
     first, second = Holder(None), Holder(None)
     first.held, second.held = second, first
     twin = fork(first)
@@ -167,6 +167,6 @@ class Slotted:
 @pytest.mark.parametrize(
     "held", [lambda: None, iter([]), Slotted(), bytearray(b"x"), {Holder(1): 2}, {Holder(1)}, [].append]
 )
-def test_what_is_not_known_is_refused(held: object) -> None:
+def test_unknown_types_are_refused(held: object) -> None:
     with pytest.raises(TypeError, match="a fold"):
         fork(Holder(held))

@@ -1,4 +1,4 @@
-"""Closed trades chosen and shown in pages."""
+"""Closed trades, filtered, sorted and in pages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_page_beyond_the_end_is_the_last_one() -> None:
         (TradeFilter(reason="nothing"), []),
     ],
 )
-def test_trades_are_chosen_by_what_they_have_in_common(choice: TradeFilter, found: list[float]) -> None:
+def test_the_filter_selects_trades(choice: TradeFilter, found: list[float]) -> None:
     assert gross(page_of(choice, size=9)) == found
 
 
@@ -55,17 +55,17 @@ def test_trades_are_chosen_by_what_they_have_in_common(choice: TradeFilter, foun
         ("worst", [-3.0, -1.0, 2.0, 4.0, 5.0]),
     ],
 )
-def test_trades_stand_in_the_order_that_was_asked_for(order: str, found: list[float]) -> None:
+def test_trades_are_sorted_by_the_requested_order(order: str, found: list[float]) -> None:
     assert gross(page_of(TradeFilter(), size=9, order=order)) == found
     assert gross(page_of(TradeFilter(), page=2, size=2, order=order)) == found[2:4]
 
 
-def test_an_order_that_there_is_not_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="no order 'luckiest'; there are: newest, best, worst, longest"):
+def test_an_unknown_order_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="unknown order 'luckiest'; known orders: newest, best, worst, longest"):
         page_of(TradeFilter(), order="luckiest")
 
 
-def test_rates_and_means_are_of_all_that_were_chosen_and_of_none_unknown() -> None:
+def test_rates_and_means_cover_all_matching_trades() -> None:
     page = page_of(TradeFilter(strategy="a"), size=1)
     assert page.win_rate_percent == pytest.approx(200.0 / 3.0)
     every = page_of(TradeFilter(strategy="a"), size=9)
@@ -74,13 +74,13 @@ def test_rates_and_means_are_of_all_that_were_chosen_and_of_none_unknown() -> No
     assert (nothing.win_rate_percent, nothing.mean_r) == (None, None)
 
 
-def test_sums_and_counts_are_of_all_that_were_chosen_not_of_the_page() -> None:
+def test_sums_and_counts_cover_all_matching_trades_not_the_page() -> None:
     page = page_of(TradeFilter(strategy="a"), size=1)
     assert (page.chosen, page.wins, page.gross_usdt) == (3, 2, 6.0)
     assert page.net_usdt == pytest.approx(page.gross_usdt - page.fees_usdt + page.funding_usdt)
 
 
-def test_nothing_chosen_is_one_empty_page() -> None:
+def test_no_match_gives_one_empty_page() -> None:
     page = page_of(TradeFilter(symbol="XRPUSDT"))
     assert (page.trades, page.page, page.pages, page.net_usdt) == ((), 1, 1, 0.0)
     assert page.reasons

@@ -71,7 +71,7 @@ def contracts() -> Mapping[str, ContractListed]:
     return view.by_symbol
 
 
-def said(event: Event) -> str:
+def text_of(event: Event) -> str:
     return event_line(Recorded(1, 0, 0, event), contracts()).text
 
 
@@ -89,15 +89,15 @@ LINES: list[tuple[Event, str]] = [
     (OpenInterestObserved(DAY_0_MS, "BTCUSDT", 51_234.5), "BTCUSDT open interest 51,234.5 coins"),
     (FeedConnected(DAY_0_MS, "bitget", DAY_0_MS, 1.0), "feed bitget connected"),
     (FeedConnected(DAY_0_MS, "sim", DAY_0_MS, 60.0), "feed sim connected, at 60 times real time"),
-    (FeedConnected(DAY_0_MS, "file", DAY_0_MS, 0.0), "feed file connected, as fast as it can"),
+    (FeedConnected(DAY_0_MS, "file", DAY_0_MS, 0.0), "feed file connected, as fast as possible"),
     (FeedLost(DAY_0_MS, "bitget", "no pong"), "feed bitget lost: no pong"),
     (
         GapFound(DAY_0_MS, "BTCUSDT", DAY_0_MS, DAY_0_MS + MINUTE_MS, 1),
-        "BTCUSDT misses 1 candle from 2025-01-01 00:00 to 2025-01-01 00:01 UTC",
+        "BTCUSDT is missing 1 candle from 2025-01-01 00:00 to 2025-01-01 00:01 UTC",
     ),
     (
         GapFilled(DAY_0_MS, "BTCUSDT", DAY_0_MS, DAY_0_MS + HOUR_MS, 60),
-        "BTCUSDT got 60 candles after the fact, from 2025-01-01 00:00 to 2025-01-01 01:00 UTC",
+        "BTCUSDT received 60 late candles, from 2025-01-01 00:00 to 2025-01-01 01:00 UTC",
     ),
     (
         DataRefused(DAY_0_MS + HOUR_MS, "bitget", "not_json", 1_200, DAY_0_MS, "ws://x: <html>"),
@@ -105,14 +105,17 @@ LINES: list[tuple[Event, str]] = [
     ),
     (
         ordered(),
-        "LONG BTCUSDT: momentum orders to open 0.1000 at about 100.0 at the next open: signal, score 0.75, risk 10.00",
+        (
+            "LONG BTCUSDT: momentum orders an entry of 0.1000 (about 100.0) at the next open: signal, "
+            "score 0.75, risk 10.00"
+        ),
     ),
-    (ordered("exit"), "LONG BTCUSDT: momentum orders to close 0.1000 at the next open: signal"),
+    (ordered("exit"), "LONG BTCUSDT: momentum orders an exit of 0.1000 at the next open: signal"),
     (
         OrderRejected(DAY_0_MS, "momentum", "BTCUSDT", "short", "max_positions", 0.5, {}),
-        "SHORT BTCUSDT: signal of momentum refused, the most positions allowed at once are open, score 0.50",
+        "SHORT BTCUSDT: signal of momentum refused, the maximum number of positions is open, score 0.50",
     ),
-    (cancelled(), "LONG BTCUSDT: entry of momentum cancelled, the next candle came late"),
+    (cancelled(), "LONG BTCUSDT: entry of momentum cancelled, the next candle arrived late"),
     (
         opened(),
         "LONG BTCUSDT: momentum opened 1.0000 at 100.0 (100.00 USDT), stop 99.0, target 102.0, fee 0.06",
@@ -145,7 +148,7 @@ LINES: list[tuple[Event, str]] = [
     (EngineStopped(DAY_0_MS, "asked to"), "engine stopped: asked to"),
     (
         EpochBegan(DAY_0_MS, 120, "ab12", 1_900, "anna", "a bad disk"),
-        "restored from a copy by anna: a bad disk; what came after seq 120, up to 1,900, is set aside",
+        "restored from a backup by anna: a bad disk; the events after seq 120, up to 1,900, are set aside",
     ),
     (configured(symbols=("A", "B")), "momentum runs on A, B with 10,000.00 USDT at leverage 3"),
     (SymbolSuspended(DAY_0_MS, "BTCUSDT", "candles are missing"), "BTCUSDT is not tradable: candles are missing"),
@@ -160,16 +163,16 @@ LINES: list[tuple[Event, str]] = [
     (CloseRequested(DAY_0_MS, "momentum", "BTCUSDT", "anna", "news"), "BTCUSDT: anna asks momentum to close: news"),
     (
         AnomalyPersists(DAY_0_MS + HOUR_MS, "data_stale", "BTCUSDT", "nothing new", DAY_0_MS),
-        "still data stale, BTCUSDT, for 1h: nothing new",
+        "data stale, BTCUSDT, persists after 1h: nothing new",
     ),
     (
         RepairTried(DAY_0_MS, "data_stale", "BTCUSDT", "subscribed again"),
-        "repair of data stale, BTCUSDT: subscribed again",
+        "repair attempted for data stale, BTCUSDT: subscribed again",
     ),
     (RunnerPaused(DAY_0_MS, "momentum", "anna", "holiday"), "momentum paused by anna: holiday"),
     (RunnerResumed(DAY_0_MS, "momentum", "anna", "back"), "momentum resumed by anna: back"),
     (AnomalyRaised(DAY_0_MS, "feed_stale", "BTCUSDT", "6 min old"), "feed stale, BTCUSDT: 6 min old"),
-    (AnomalyCleared(DAY_0_MS, "feed_stale", "BTCUSDT", "fresh"), "over: feed stale, BTCUSDT: fresh"),
+    (AnomalyCleared(DAY_0_MS, "feed_stale", "BTCUSDT", "fresh"), "cleared: feed stale, BTCUSDT: fresh"),
 ]
 
 
@@ -177,10 +180,10 @@ LINES: list[tuple[Event, str]] = [
     ("event", "text"), LINES, ids=lambda value: type_name(value) if isinstance(value, Event) else ""
 )
 def test_an_event_in_words(event: Event, text: str) -> None:
-    assert said(event) == text
+    assert text_of(event) == text
 
 
-def test_every_event_type_has_words_of_its_own_and_an_example_here() -> None:
+def test_every_event_type_has_its_own_words_and_an_example_here() -> None:
     shown = {type(event) for event, _ in LINES}
     without = [
         kind.__name__ for kind in EVENT_TYPES if line.dispatch(kind) is line.dispatch(Event) or kind not in shown
@@ -190,27 +193,27 @@ def test_every_event_type_has_words_of_its_own_and_an_example_here() -> None:
 
 def test_an_event_without_words_is_refused_by_name() -> None:
     class CometSeen(Event, frozen=True):
-        """A type nobody has words for."""
+        """An event type without words."""
 
     with pytest.raises(TypeError, match="CometSeen has no words"):
-        said(CometSeen(0))
+        text_of(CometSeen(0))
 
 
-def test_every_kind_has_an_icon_of_its_own() -> None:
+def test_every_kind_has_its_own_icon() -> None:
     kinds = {event_line(Recorded(1, 0, 0, event), contracts()).kind for event, _ in LINES}
     assert kinds == set(ICONS)
     assert len(set(ICONS.values())) == len(ICONS)
 
 
 def test_an_unknown_contract_still_shows_a_small_price() -> None:
-    assert said(candle(0, 0.00384, "NEWUSDT")).startswith("NEWUSDT closed at 0.00384,")
+    assert text_of(candle(0, 0.00384, "NEWUSDT")).startswith("NEWUSDT closed at 0.00384,")
 
 
-def test_a_win_and_a_loss_are_told_apart() -> None:
+def test_a_win_and_a_loss_have_different_kinds() -> None:
     assert [line(closed(gross), {}).kind for gross in (5.0, -5.0)] == ["won", "lost"]
     assert issubclass(Liquidated, Closing)
 
 
-def test_the_stream_of_market_data_is_not_interesting() -> None:
+def test_market_data_is_not_notable() -> None:
     dull = {type(event) for event, _ in LINES if not is_notable(event)}
     assert dull == {CandleClosed, FundingRateSettled, OpenInterestObserved}

@@ -1,4 +1,4 @@
-"""Given causes, then the chain from an event back to its root."""
+"""Given events with causes, then the chain from an event back to its root."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_chain_goes_from_the_event_to_its_root() -> None:
     assert chain.links[0].line.text.startswith("LONG BTCUSDT: momentum opened")
 
 
-def test_an_order_shows_the_readings_it_was_decided_on() -> None:
+def test_an_order_shows_the_readings_of_its_decision() -> None:
     order = cause_chain(4, STORY.__getitem__, {}).links[1]
     assert [(reading.name, reading.value) for reading in order.readings] == [
         ("adx_15m", 31.5),
@@ -36,7 +36,7 @@ def test_an_order_shows_the_readings_it_was_decided_on() -> None:
     assert cause_chain(1, STORY.__getitem__, {}).links[0].readings == ()
 
 
-def test_conditions_come_from_whoever_can_explain_the_order() -> None:
+def test_conditions_come_from_the_explain_function() -> None:
     then = configured("momentum")
 
     def in_force(strategy: str, seq: int) -> RunnerConfigured | None:
@@ -55,12 +55,12 @@ def test_conditions_come_from_whoever_can_explain_the_order() -> None:
     assert [link.note for link in chain.links] == ["", "changed since", ""]
 
 
-def test_a_root_is_its_own_chain() -> None:
+def test_a_root_event_is_a_chain_of_one() -> None:
     chain = cause_chain(1, STORY.__getitem__, {})
     assert (len(chain.links), chain.complete) == (1, True)
 
 
-def test_a_chain_that_points_forward_is_cut() -> None:
+def test_a_chain_with_a_later_cause_is_cut() -> None:
     rows = log((candle(0, 100.0), 2), (candle(1, 100.0), 1))
     chain = cause_chain(2, rows.__getitem__, {})
     assert ([link.recorded.seq for link in chain.links], chain.complete) == ([2, 1], False)

@@ -1,4 +1,4 @@
-"""A time means the same to everybody who may say one: timeline, `replay --at`, the chat's /asof."""
+"""A market time means the same everywhere: the timeline, `replay --at` and the chat's /asof."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from papertape.projections.telegram.asof import as_of
 from papertape.projections.telegram.parse import AsOfQuery
 from tests.cli.written_log import entries, write_log
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, recorded
-from tests.projections.timeline_given import given as given_log
+from tests.projections.timeline_log import followed_log
 from tests.telegram.given import Tape
 from tests.twins.virtual_time import VirtualClock, run
 
@@ -53,7 +53,7 @@ def by_moment(events: list[Event], at_ms: int) -> int | None:
 
 
 @given(ROWS, MINUTES)
-def test_it_is_everything_before_the_first_candle_that_closed_later(
+def test_a_market_time_includes_everything_before_the_first_later_close(
     rows: list[tuple[int, Timing]], minutes: int
 ) -> None:
     closes = [((minute + 1), seq) for seq, (minute, timing) in enumerate(rows, 2) if timing is not Timing.WARM_UP]
@@ -63,11 +63,11 @@ def test_it_is_everything_before_the_first_candle_that_closed_later(
 
 
 @given(ROWS, MINUTES)
-def test_the_timeline_and_the_chat_mean_the_same(rows: list[tuple[int, Timing]], minutes: int) -> None:
+def test_timeline_and_chat_agree(rows: list[tuple[int, Timing]], minutes: int) -> None:
     events, at_ms = log_of(rows), DAY_0_MS + minutes * MINUTE_MS
 
     async def by_timeline() -> int | None:
-        async with given_log(*events) as (_, timeline):
+        async with followed_log(*events) as (_, timeline):
             try:
                 return await timeline.seq_at(at_ms)
             except UsageError:
@@ -87,15 +87,15 @@ def test_the_timeline_and_the_chat_mean_the_same(rows: list[tuple[int, Timing]],
 
 
 async def _nobody(_: int) -> None:
-    """Nobody looks how far it is."""
+    """Ignore the progress."""
 
 
 WARM = [candle(minute, 100.0, timing=Timing.WARM_UP) for minute in (-3, -2, 7)]
 
 
 @pytest.mark.parametrize("minutes", [1, 2, 3, 4, 500])
-def test_replay_means_the_same(tmp_path: Path, minutes: int) -> None:
-    """Also where a warm-up candle is dated later than everything else."""
+def test_replay_agrees_with_the_timeline(tmp_path: Path, minutes: int) -> None:
+    """This holds even if a warm-up candle has a later time than everything else."""
     head, *rest = entries()
     warm = [[Entry(one)] for one in WARM]
     shifted = [[Entry(one.event, one.cause and one.cause + len(WARM)) for one in commit] for commit in rest]
@@ -108,7 +108,7 @@ def test_replay_means_the_same(tmp_path: Path, minutes: int) -> None:
     assert expected is not None and expected > len(head) + len(WARM)
 
 
-def test_before_the_log_there_is_nothing_and_everybody_says_so(tmp_path: Path) -> None:
+def test_a_time_before_the_log_is_refused_everywhere(tmp_path: Path) -> None:
     head, *rest = entries()
     db = write_log(tmp_path / "log.db", [head, *rest])
     shown = CliRunner().invoke(app, ["replay", "--db", str(db), "--at", str(DAY_0_MS - MINUTE_MS)])
@@ -134,7 +134,7 @@ def test_before_the_log_there_is_nothing_and_everybody_says_so(tmp_path: Path) -
     assert run(ask) == ["there is nothing to show of then: the log begins later, at 2025-01-01 00:10 UTC"]
 
 
-def test_a_log_without_a_candle_of_its_own_says_that_it_has_none(tmp_path: Path) -> None:
+def test_a_log_with_only_warm_up_candles_has_no_candles(tmp_path: Path) -> None:
     db = write_log(tmp_path / "log.db", [entries()[0], *([Entry(one)] for one in WARM)])
     shown = CliRunner().invoke(app, ["replay", "--db", str(db), "--at", str(DAY_0_MS)])
     assert shown.exit_code == 2

@@ -1,4 +1,4 @@
-"""Whether the feed delivers, which symbols are not tradable, and what is wrong, as the owner sees it."""
+"""Whether the feed delivers, which symbols are not tradable, and which anomalies are open."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from papertape.events.facts import (
     SymbolSuspended,
 )
 from papertape.projections.folds.market_status import (
-    ANOMALIES_KEPT_MAX,
+    ANOMALIES_MAX,
     AnomalyView,
     FeedView,
     RefusedView,
@@ -58,7 +58,7 @@ def test_a_delisted_symbol_is_not_tradable_and_says_so() -> None:
     assert view(*found, SymbolResumed(DAY_0_MS + 2, "A", "back")).suspended == ()
 
 
-def test_an_anomaly_stands_until_it_is_cleared() -> None:
+def test_an_anomaly_stays_open_until_it_is_cleared() -> None:
     raised = AnomalyRaised(DAY_0_MS, "clock_skew", "this machine's clock", "3 s ahead")
     assert view(raised).anomalies == (AnomalyView("clock_skew", "this machine's clock", DAY_0_MS, "3 s ahead"),)
     assert view(raised, AnomalyCleared(DAY_0_MS, "clock_skew", "this machine's clock", "right")).anomalies == ()
@@ -67,21 +67,21 @@ def test_an_anomaly_stands_until_it_is_cleared() -> None:
     assert view(raised, renewed).anomalies == (shown,)
 
 
-def test_no_more_anomalies_are_kept_than_anybody_reads() -> None:
-    many = [AnomalyRaised(DAY_0_MS, "silent", str(number), "") for number in range(ANOMALIES_KEPT_MAX + 5)]
-    kept = view(*many).anomalies
-    assert (len(kept), kept[0].subject) == (ANOMALIES_KEPT_MAX, "5")
+def test_open_anomalies_are_bounded() -> None:
+    many = [AnomalyRaised(DAY_0_MS, "silent", str(number), "") for number in range(ANOMALIES_MAX + 5)]
+    anomalies = view(*many).anomalies
+    assert (len(anomalies), anomalies[0].subject) == (ANOMALIES_MAX, "5")
 
 
-def test_what_was_refused_is_counted_by_reason_since_the_engine_started() -> None:
+def test_refused_data_is_counted_by_reason_since_the_engine_started() -> None:
     def refused(hour: int, reason: str, count: int, newest: str) -> DataRefused:
         return DataRefused(DAY_0_MS + hour * HOUR_MS, "bitget", reason, count, DAY_0_MS, newest)
 
-    told = [refused(1, "stale", 2, "a"), refused(1, "not_json", 1, "b"), refused(2, "stale", 40, "c")]
+    events = [refused(1, "stale", 2, "a"), refused(1, "not_json", 1, "b"), refused(2, "stale", 40, "c")]
     at_ms = DAY_0_MS + HOUR_MS
-    assert view(*told).refused == (
+    assert view(*events).refused == (
         RefusedView("not_json", 1, at_ms, 1, "b"),
         RefusedView("stale", 42, at_ms + HOUR_MS, 40, "c"),
     )
     again = EngineStarted(DAY_0_MS, "1", "code", "config")
-    assert view(*told, again, told[0]).refused == (RefusedView("stale", 2, at_ms, 2, "a"),)
+    assert view(*events, again, events[0]).refused == (RefusedView("stale", 2, at_ms, 2, "a"),)

@@ -1,4 +1,4 @@
-"""What a timeline keeps between two runs: the head is there at once, and nothing depends on it."""
+"""A restarted timeline has its head at once, and nothing depends on the kept views."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle
-from tests.projections.timeline_given import Given, everything, following, given, story
+from tests.projections.timeline_log import TimelineLog, everything, followed_log, following, story
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Kept:
+class ViewsFolder:
     """A folder of kept views."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.warnings = folder, list[str]()
 
-    def of(self, here: Given) -> FoldStore:
-        """What keeps there the views of this log."""
+    def of(self, here: TimelineLog) -> FoldStore:
+        """Return the store of this log's views."""
         store = SnapshotStore(self.folder, self.warnings.append)
         return FoldStore(store, here.log.reader(), lambda: 0, self.warnings.append, events_min=100)
 
@@ -39,19 +39,19 @@ class Kept:
         return sorted(self.folder.glob("*.snapshot"))
 
 
-async def kept(folder: Path, count: int) -> tuple[Given, Kept]:
-    """A story, and the views at its end kept; its bus is a new one."""
-    there = Kept(folder)
-    async with given(*story(count)) as (here, timeline):
+async def kept_story(folder: Path, count: int) -> tuple[TimelineLog, ViewsFolder]:
+    """Keep the views at the end of a story; the bus is new."""
+    there = ViewsFolder(folder)
+    async with followed_log(*story(count)) as (here, timeline):
         await there.of(here).save(timeline.views.seq, await timeline.as_of(timeline.views.seq))
     here.bus = Bus(here.log.head.seq)
     return here, there
 
 
 @in_loop
-async def test_the_head_is_there_at_once_and_every_moment_before_it_too(tmp_path: Path) -> None:
-    here, there = await kept(tmp_path, 3 * DISTANCE_EVENTS_MIN)
-    until, timeline = len(here.events), here.over(there.of(here))
+async def test_the_restored_head_and_every_earlier_event_are_available_at_once(tmp_path: Path) -> None:
+    here, there = await kept_story(tmp_path, 3 * DISTANCE_EVENTS_MIN)
+    until, timeline = len(here.events), here.with_store(there.of(here))
     async with following(timeline):
         assert await timeline.wait_beyond(0) == until, "no page was folded before"
         for place in (until, 5, 2_000, until - 1, DISTANCE_EVENTS_MIN):
@@ -69,9 +69,9 @@ async def test_the_head_is_there_at_once_and_every_moment_before_it_too(tmp_path
 
 
 @in_loop
-async def test_a_timeline_keeps_its_views_itself_while_it_goes_on(tmp_path: Path) -> None:
-    here, there = Given(), Kept(tmp_path)
-    timeline = here.over(there.of(here))
+async def test_a_running_timeline_saves_its_views(tmp_path: Path) -> None:
+    here, there = TimelineLog(), ViewsFolder(tmp_path)
+    timeline = here.with_store(there.of(here))
     async with following(timeline):
         await here.append(*story(200))
         await timeline.wait_beyond(len(here.events) - 1)
@@ -85,11 +85,11 @@ async def test_a_timeline_keeps_its_views_itself_while_it_goes_on(tmp_path: Path
 
 
 @in_loop
-async def test_what_was_kept_of_another_log_is_not_taken(tmp_path: Path) -> None:
-    _, there = await kept(tmp_path, 100)
-    here = Given()
+async def test_views_of_another_log_are_not_restored(tmp_path: Path) -> None:
+    _, there = await kept_story(tmp_path, 100)
+    here = TimelineLog()
     await here.append(*everything())
-    timeline = here.over(there.of(here))
+    timeline = here.with_store(there.of(here))
     async with following(timeline):
         while timeline.views.seq < len(here.events):
             await timeline.wait_beyond(timeline.views.seq)
@@ -98,10 +98,10 @@ async def test_what_was_kept_of_another_log_is_not_taken(tmp_path: Path) -> None
 
 
 @in_loop
-async def test_damage_before_what_was_kept_is_told_all_the_same(tmp_path: Path) -> None:
-    here, there = await kept(tmp_path, 600)
+async def test_damage_before_the_restored_seq_is_still_reported(tmp_path: Path) -> None:
+    here, there = await kept_story(tmp_path, 600)
     del here.log.rows[0]
-    timeline = here.over(there.of(here))
+    timeline = here.with_store(there.of(here))
     running = asyncio.ensure_future(timeline.run())
     assert await timeline.wait_beyond(0) == len(here.events)
     with pytest.raises(LogDamaged):

@@ -1,4 +1,4 @@
-"""Which events are wanted, and the search for them from the newest back."""
+"""The filter for events, and the search for them from the newest back."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def seqs(wanted: EventFilter, *events: Event, before: int | None = None, limit: 
     return [one.seq for one in found.events], 0 if found.complete else found.from_seq
 
 
-def test_market_data_is_left_out_unless_everything_is_wanted() -> None:
+def test_market_data_is_hidden_unless_everything_is_requested() -> None:
     assert seqs(EventFilter(), configured(), candle(1, 100.0), opened()) == ([3, 1], 0)
     assert seqs(EventFilter(everything=True), configured(), candle(1, 100.0), opened()) == ([3, 2, 1], 0)
 
 
-def test_the_newest_come_first_and_the_search_goes_on_where_it_stopped() -> None:
+def test_the_newest_come_first_and_the_search_continues_where_it_stopped() -> None:
     events = [configured(), opened(), closed(1.0), opened(), closed(2.0)]
     assert seqs(EventFilter(), *events, limit=2) == ([5, 4], 4)
     assert seqs(EventFilter(), *events, before=4, limit=2) == ([3, 2], 2)
@@ -48,7 +48,7 @@ def test_the_newest_come_first_and_the_search_goes_on_where_it_stopped() -> None
 
 
 @pytest.mark.parametrize(("backward", "hit", "span"), [(True, 1, (1, 31)), (False, 31, (2, 31))])
-def test_a_search_goes_on_to_the_first_hit_and_says_how_far_it_looked(
+def test_a_search_continues_to_its_first_match_and_reports_its_span(
     *, backward: bool, hit: int, span: tuple[int, int]
 ) -> None:
     quiet = [candle(n, 100.0) for n in range(30)]
@@ -58,18 +58,18 @@ def test_a_search_goes_on_to_the_first_hit_and_says_how_far_it_looked(
     assert (found.from_seq, found.to_seq, found.complete) == (*span, True)
 
 
-def test_a_search_in_vain_ends_at_its_limit_and_goes_on_from_there() -> None:
+def test_a_search_without_a_match_ends_at_its_limit_and_can_continue() -> None:
     events = [configured(), *(candle(n, 100.0) for n in range(30))]
-    first = search(EventFilter(), *events, in_vain_max=10)
+    first = search(EventFilter(), *events, no_match_max=10)
     assert first == SearchResult((), 22, 31, complete=False)
-    assert search(EventFilter(), *events, before=first.from_seq, in_vain_max=10) == SearchResult(
+    assert search(EventFilter(), *events, before=first.from_seq, no_match_max=10) == SearchResult(
         (), 12, 21, complete=False
     )
-    last = search(EventFilter(), *events, before=12, in_vain_max=30)
+    last = search(EventFilter(), *events, before=12, no_match_max=30)
     assert ([one.seq for one in last.events], last.from_seq, last.complete) == ([1], 1, True)
 
 
-def test_what_is_found_far_away_ends_the_search() -> None:
+def test_a_distant_match_ends_the_search() -> None:
     events = [
         configured(),
         *(candle(n, 100.0) for n in range(10)),
@@ -80,7 +80,7 @@ def test_what_is_found_far_away_ends_the_search() -> None:
     assert ([one.seq for one in found.events], found.from_seq, found.complete) == ([12], 12, False)
 
 
-def test_a_search_of_nothing_has_looked_at_nothing() -> None:
+def test_an_empty_search_has_no_span() -> None:
     assert search(EventFilter()) == SearchResult((), 0, 0, complete=True)
 
 
@@ -95,6 +95,6 @@ def test_a_search_of_nothing_has_looked_at_nothing() -> None:
         (EventFilter(text="<script>"), []),
     ],
 )
-def test_events_are_chosen_by_type_symbol_strategy_and_words(wanted: EventFilter, found: list[int]) -> None:
+def test_the_filter_selects_by_type_symbol_strategy_and_text(wanted: EventFilter, found: list[int]) -> None:
     events = [configured("a"), opened("a"), closed(1.0, "b", "ETHUSDT"), tripped(GLOBAL_SCOPE)]
     assert seqs(wanted, *events) == (found, 0)

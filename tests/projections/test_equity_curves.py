@@ -1,4 +1,4 @@
-"""Courses in percent and days as results: the same numbers as the folds they are made of."""
+"""Equity curves in percent and daily results agree with the folds they are made from."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from papertape.projections.site.views import Views
 from tests.web.given import told_day
 
 
-def seen() -> Views:
+def story_views() -> Views:
     views = Views()
     fold([views], told_day())
     return views
 
 
-def test_the_total_comes_first_and_percents_are_of_the_capital() -> None:
-    views = seen()
+def test_the_total_comes_first_and_percentages_are_of_the_capital() -> None:
+    views = story_views()
     portfolio = views.portfolio.view()
     total = views.portfolio.equity.total().view(portfolio.capital_usdt)
     found = equity_curves(total, views.portfolio.equity.views(), 50)
     assert [one.name for one in found] == ["total", *views.strategies]
     assert found[0].points[-1].equity_usdt == pytest.approx(portfolio.equity_usdt, abs=0.005)
     assert found[0].points[-1].net_percent == pytest.approx(total.net_percent, abs=1e-4)
-    for course, account in zip(found[1:], portfolio.accounts, strict=True):
-        assert course.points[-1].net_percent == pytest.approx(account.net_return_percent, abs=1e-4)
+    for curve, account in zip(found[1:], portfolio.accounts, strict=True):
+        assert curve.points[-1].net_percent == pytest.approx(account.net_return_percent, abs=1e-4)
 
 
-def test_the_results_of_the_days_add_up_to_the_result() -> None:
-    views = seen()
+def test_daily_results_add_up_to_the_total_result() -> None:
+    views = story_views()
     portfolio = views.portfolio.view()
     days = day_results(views.portfolio.equity.views(), views.days, 7)
     assert [one.day_ms for one in days] == sorted({one.day_ms for one in days})
@@ -42,12 +42,12 @@ def test_the_results_of_the_days_add_up_to_the_result() -> None:
 
 
 def test_only_the_last_days_are_shown() -> None:
-    views = seen()
+    views = story_views()
     assert day_results(views.portfolio.equity.views(), views.days, 1)[0].day_ms == views.days.today.day * 86_400_000  # type: ignore[union-attr]
 
 
-def test_one_steps_to_the_nearest_fill_and_trip_on_either_side() -> None:
-    views, log = seen(), told_day()
+def test_neighbours_are_the_nearest_fill_and_trip_on_either_side() -> None:
+    views, log = story_views(), told_day()
     names = {one.seq: type(one.event).__name__ for one in log}
     fills = [seq for seq, name in names.items() if name in ("PositionOpened", "PositionClosed", "Liquidated")]
     trips = [seq for seq, name in names.items() if name == "KillSwitchTripped"]
@@ -60,9 +60,9 @@ def test_one_steps_to_the_nearest_fill_and_trip_on_either_side() -> None:
         assert found.next_trip == min((one for one in trips if one > seq), default=None)
 
 
-def test_all_courses_begin_at_one_moment_each_with_its_capital() -> None:
-    """A curve keeps the last equity of an hour, so where one traded within the first, its beginning is gone."""
-    views = seen()
+def test_all_curves_start_at_the_same_time_with_their_capital() -> None:
+    """A curve keeps the last equity of an hour, so trading within the first hour replaces its start."""
+    views = story_views()
     equity, capital = views.portfolio.equity, views.portfolio.view().capital_usdt
     total = equity.total().view(capital)
     late = replace(total, curve=tuple(EquityPoint(one.at_ms + 1, one.equity_usdt) for one in total.curve))

@@ -1,4 +1,4 @@
-"""A log in memory with a timeline over it, and stories that are long enough to pass checkpoints."""
+"""A log in memory with a timeline, and stories long enough to pass checkpoints."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from papertape.projections.persistence.fold_store import FoldPersistence
 
 
-class Given:
+class TimelineLog:
     """A log in memory, its bus, and a timeline that follows it."""
 
     def __init__(self) -> None:
         self.log, self.bus = MemoryEventLog(clock_ms=lambda: 0), Bus()
-        self.timeline = self.over()
+        self.timeline = self.with_store()
         self.events: list[Event] = []
 
-    def over(self, keeper: FoldPersistence | None = None) -> LogTimeline:
-        """Another timeline over the same log."""
-        return LogTimeline(lambda: (self.bus, LogThread(self.log.reader)), Views, keeper)
+    def with_store(self, fold_store: FoldPersistence | None = None) -> LogTimeline:
+        """Return another timeline over the same log."""
+        return LogTimeline(lambda: (self.bus, LogThread(self.log.reader)), Views, fold_store)
 
     async def append(self, *events: Event, a_commit: int = 500) -> None:
         self.events += events
@@ -44,7 +44,7 @@ class Given:
             self.bus.publish(head.seq)
 
     def folded(self, seq: int) -> Views:
-        """The oracle: everything up to an event, folded from the beginning."""
+        """Return the oracle: everything up to an event, folded from the beginning."""
         views = Views()
         fold([views], self.log.reader().read(0, seq))
         return views
@@ -61,8 +61,8 @@ async def following(timeline: LogTimeline) -> AsyncIterator[asyncio.Task[None]]:
 
 
 @asynccontextmanager
-async def given(*events: Event) -> AsyncIterator[tuple[Given, LogTimeline]]:
-    here = Given()
+async def followed_log(*events: Event) -> AsyncIterator[tuple[TimelineLog, LogTimeline]]:
+    here = TimelineLog()
     async with following(here.timeline):
         await here.append(*events)
         if events:
@@ -71,7 +71,7 @@ async def given(*events: Event) -> AsyncIterator[tuple[Given, LogTimeline]]:
 
 
 def story(count: int) -> list[Event]:
-    """A runner that trades every few minutes: the checkpoints' distance is passed several times."""
+    """Return a runner that trades every few minutes, over several checkpoint distances."""
     events: list[Event] = [configured()]
     for minute in range(count):
         events.append(candle(minute, 100.0 + minute % 7))

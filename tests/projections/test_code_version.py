@@ -1,4 +1,4 @@
-"""Which files a fold depends on: never fewer than Python imports, and each of their lines counts."""
+"""The files a fold depends on: never fewer than Python imports, and every line of them counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from papertape.projections.alerts.derive import Alerts
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.persistence import code_version
-from papertape.projections.persistence.code_version import FOLDER, digest_of, files_of, imports_of, modules_of
+from papertape.projections.persistence.code_version import FOLDER, ROOM, digest_of, files_of, imports_of, modules_of
 from papertape.projections.site.views import Views
 from papertape.projections.watchdog.anomalies import Anomalies
 from papertape.projections.watchdog.liveness import Liveness
@@ -25,7 +25,7 @@ KEPT = (Alerts, Views, Liveness, Anomalies, Portfolio)
 
 
 def parsed(path: Path) -> set[str]:
-    """What Python's own parser finds."""
+    """Return the imports that Python's own parser finds."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -37,21 +37,21 @@ def parsed(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("module", files_of(FOLDER))
-def test_no_import_of_any_file_is_overlooked(module: str) -> None:
+def test_no_import_is_overlooked(module: str) -> None:
     path = files_of(FOLDER)[module]
     found = imports_of(path)
     assert found is None or parsed(path) <= found
 
 
 @pytest.mark.parametrize("kind", KEPT)
-def test_whatever_python_loads_for_a_fold_counts(kind: type) -> None:
-    """In a process of its own: what is loaded there beside the events is loaded for this fold alone."""
-    code = f"import sys, {kind.__module__}; print(*[name for name in sys.modules if name.startswith('projections')])"
+def test_every_module_loaded_for_a_fold_counts(kind: type) -> None:
+    """A separate process loads no projections but those of this fold."""
+    code = f"import sys, {kind.__module__}; print(*[one for one in sys.modules if one.startswith('{ROOM}')])"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= modules_of([kind])
 
 
-def test_what_only_sends_or_shows_does_not_count() -> None:
+def test_modules_that_only_send_or_show_do_not_count() -> None:
     away = (
         "papertape.projections.telegram.delivery",
         "papertape.projections.site.timeline",
@@ -63,7 +63,7 @@ def test_what_only_sends_or_shows_does_not_count() -> None:
         assert len(modules_of([kind])) < len(files_of(FOLDER)) / 2
 
 
-def test_who_is_none_of_ours_or_imports_at_runtime_depends_on_everything(tmp_path: Path) -> None:
+def test_a_foreign_fold_or_a_runtime_import_depends_on_everything(tmp_path: Path) -> None:
     assert modules_of([type("Foreign", (), {})]) == frozenset(files_of(FOLDER))
     for source in (
         "import importlib",
@@ -77,7 +77,7 @@ def test_who_is_none_of_ours_or_imports_at_runtime_depends_on_everything(tmp_pat
         assert imports_of(path) is None, source
 
 
-def test_an_import_counts_wherever_it_stands(tmp_path: Path) -> None:
+def test_an_import_counts_anywhere_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "one.py"
     path.write_text(
         "def f():\n    from papertape.projections.a import (\n        b,\n        c as d,\n    )\n"
@@ -88,7 +88,7 @@ def test_an_import_counts_wherever_it_stands(tmp_path: Path) -> None:
     assert {f"papertape.projections{name}" for name in ("", ".a", ".a.b", ".a.c", ".e")} <= found
 
 
-def test_a_change_of_any_line_that_folds_is_a_change_of_the_digest(tmp_path: Path) -> None:
+def test_any_changed_line_changes_the_digest(tmp_path: Path) -> None:
     room, facts = tmp_path / "projections", tmp_path / "events"
     for folder in (room / "deep", facts):
         folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Two logs side by side: what counts as a difference, which one is the first, and what is told of it."""
+"""Two logs compared: what counts as a difference, which one comes first, and how it is described."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def compare(a: list[Event], b: list[Event], b_first_seq: int = 1) -> Comparison:
 
 
 def changed(number: int, **fields: object) -> list[Event]:
-    """The story with one event changed."""
+    """Return the story with one event changed."""
     return [replace(event, **fields) if at == number else event for at, event in enumerate(STORY)]
 
 
-def test_seqs_starts_and_the_feeds_troubles_do_not_count() -> None:
+def test_seqs_starts_and_feed_outages_are_no_difference() -> None:
     life: list[Event] = [
         EngineStarted(1, "0.2", "code", "config"),
         FeedConnected(DAY_0_MS, "sim", 99, 60.0),
@@ -56,18 +56,18 @@ def test_seqs_starts_and_the_feeds_troubles_do_not_count() -> None:
     assert (found.a.head_seq, found.b.head_seq, found.b.decisions) == (6, 513, 3)
 
 
-def test_the_numbers_that_spoke_for_a_decision_are_not_the_decision() -> None:
+def test_the_readings_of_a_decision_are_no_difference() -> None:
     assert compare(STORY, changed(2, readings={"adx_15m": 99.0}, score=0.1)).equal
 
 
-def test_a_reset_names_a_seq_of_its_own_log_only() -> None:
+def test_the_trip_seq_of_a_reset_is_no_difference() -> None:
     trip = KillSwitchTripped(DAY_0_MS, "momentum", "manual", 1.0, 1.0, 1.0, 0.0, "anna", "news")
     one, other = (KillSwitchReset(DAY_0_MS, "momentum", seq, "anna", "over") for seq in (2, 77))
     assert compare([RUNNER, trip, one], [RUNNER, trip, other]).equal
     assert not compare([RUNNER, trip, one], [RUNNER, trip, replace(other, who="bob")]).equal
 
 
-def test_a_decision_that_differs_is_told_with_every_number_that_does() -> None:
+def test_a_different_decision_is_reported_with_every_different_field() -> None:
     found = compare(STORY, changed(3, quantity_base=2.0))
     assert not found.equal
     difference = found.difference
@@ -79,7 +79,7 @@ def test_a_decision_that_differs_is_told_with_every_number_that_does() -> None:
     assert (difference.a.seq, difference.a.type) == (4, "PositionOpened")
 
 
-def test_who_decided_earlier_decided_something_of_their_own() -> None:
+def test_an_earlier_decision_belongs_to_one_log_only() -> None:
     late = [RUNNER, candle(0, 100.0), replace(ordered(), at_ms=DAY_0_MS + HOUR_MS), candle(90, 105.0)]
     difference = compare(STORY, late).difference
     assert difference is not None
@@ -92,7 +92,7 @@ def test_who_decided_earlier_decided_something_of_their_own() -> None:
     assert mirrored.kind == "only_b"
 
 
-def test_a_log_that_ended_before_has_nothing_to_say() -> None:
+def test_a_log_that_ended_earlier_is_named() -> None:
     order = replace(ordered(), at_ms=DAY_0_MS + HOUR_MS)
     longer: list[Event] = [RUNNER, candle(0, 100.0), candle(59, 100.0), order]
     found = compare(longer, [RUNNER, candle(0, 100.0)])
@@ -107,7 +107,7 @@ def test_candles_without_a_decision_are_no_difference() -> None:
     assert compare(STORY, [*STORY, candle(91, 1.0), candle(92, 2.0)]).equal
 
 
-def test_each_strategy_is_compared_for_itself_and_the_earliest_difference_is_the_first() -> None:
+def test_strategies_are_compared_separately_and_the_earliest_difference_comes_first() -> None:
     other = configured("funding")
     momentum_late = replace(ordered(), at_ms=DAY_0_MS + HOUR_MS)
     funding_early = ordered(strategy="funding")
@@ -127,7 +127,7 @@ def test_each_strategy_is_compared_for_itself_and_the_earliest_difference_is_the
     ]
 
 
-def test_a_strategy_in_one_log_only_is_a_difference_even_if_it_never_decides() -> None:
+def test_a_strategy_in_only_one_log_is_a_difference_even_without_decisions() -> None:
     found = compare([RUNNER], [RUNNER, configured("funding")])
     assert (found.equal, found.difference) == (False, None)
     assert [(one.strategy, one.a is None, one.b is None) for one in found.pairs] == [
@@ -136,7 +136,7 @@ def test_a_strategy_in_one_log_only_is_a_difference_even_if_it_never_decides() -
     ]
 
 
-def test_what_a_strategy_ran_under_is_that_of_its_decision() -> None:
+def test_the_settings_are_those_at_the_decision() -> None:
     before = replace(RUNNER, parameters={"breakout_lookback": 20})
     after = replace(RUNNER, parameters={"breakout_lookback": 30})
     first, second = ordered(), replace(ordered(), quantity_base=9.0)
@@ -155,7 +155,7 @@ def test_what_a_strategy_ran_under_is_that_of_its_decision() -> None:
         ([candle(0, 1.0)], (candle(1, 2.0), None)),
     ],
 )
-def test_the_first_fact_of_the_market_that_is_not_shared(
+def test_the_first_different_market_fact_is_found(
     other: list[Event], expected: tuple[Event | None, Event | None] | None
 ) -> None:
     market: list[Event] = [candle(0, 1.0), candle(1, 2.0)]
@@ -163,7 +163,7 @@ def test_the_first_fact_of_the_market_that_is_not_shared(
     assert market_difference(other, market) == (None if expected is None else (expected[1], expected[0]))
 
 
-def test_the_market_of_a_decision_is_that_of_its_symbol_before_it_without_the_warm_up() -> None:
+def test_the_market_of_a_decision_is_its_symbols_earlier_facts_without_warm_up() -> None:
     events: list[Event] = [
         candle(0, 1.0, timing=Timing.WARM_UP),
         candle(1, 1.0, "ETHUSDT"),

@@ -1,4 +1,4 @@
-"""What was kept and found again goes on as if it had never stopped; what does not hold is set aside."""
+"""Restored folds continue as if they had never stopped; an invalid snapshot is set aside."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ STORY: list[Event] = [configured(), candle(0, 100.0), opened(), candle(1, 105.0)
 
 
 def everything(names: Sequence[str] = PLAIN) -> tuple[Any, ...]:
-    """Every fold that is kept anywhere, and all that they stand on."""
+    """Return every kind of kept fold."""
     return (Alerts(), Views(dict.fromkeys(names, 60_000)), Liveness(TIMEFRAMES), Anomalies(RULES, names), Portfolio())
 
 
@@ -81,7 +81,7 @@ def test_folding_with_a_pause_at_any_event_equals_folding_at_once(seed: int, len
 
 @given(seeds, lengths, pools)
 @examples(60)
-def test_whatever_names_and_reasons_there_are_the_alerts_are_the_same(seed: int, length: int, pool: list[str]) -> None:
+def test_alerts_after_a_restore_are_the_same_for_any_names_and_reasons(seed: int, length: int, pool: list[str]) -> None:
     log = random_log(seed, length, pool)
     whole, resumed = Alerts(), Alerts()
     for recorded in log:
@@ -91,7 +91,7 @@ def test_whatever_names_and_reasons_there_are_the_alerts_are_the_same(seed: int,
         assert resumed.alert_of(recorded) == whole.alert_of(recorded)
 
 
-def test_many_accounts_and_symbols_in_a_circle_are_no_recursion_too_deep() -> None:
+def test_cycles_of_many_accounts_and_symbols_do_not_exceed_the_recursion_limit() -> None:
     symbols = tuple(f"S{number}" for number in range(100))
     events = [configured(f"runner{number}", symbols) for number in range(64)]
     portfolio = Portfolio()
@@ -104,7 +104,7 @@ def recorded_of(events: Sequence[Event]) -> list[Recorded]:
     return log.reader().read(0, 10_000)
 
 
-def test_the_figures_that_somebody_looks_at_meanwhile_are_not_kept() -> None:
+def test_cached_figures_are_not_kept() -> None:
     portfolio, trades = Portfolio(), Trades()
     arena = Arena(portfolio, trades)
     fold([portfolio, trades], recorded_of(STORY))
@@ -114,20 +114,20 @@ def test_the_figures_that_somebody_looks_at_meanwhile_are_not_kept() -> None:
     assert found.rows() == seen
 
 
-def test_how_long_a_trouble_stayed_away_is_counted_anew_after_a_restart() -> None:
+def test_the_calm_time_of_an_anomaly_restarts_after_a_restore() -> None:
     anomalies = Anomalies(RULES)
     anomalies._calm_since_ms["data_stale", "BTCUSDT"] = 1
     assert unpack(pack(anomalies))._calm_since_ms == {}
 
 
 @pytest.mark.parametrize("thing", [print, pickle.Pickler, Path("/"), open, type, Bus.close])
-def test_a_state_that_names_something_foreign_is_refused(thing: object) -> None:
+def test_a_state_that_names_a_foreign_object_is_refused(thing: object) -> None:
     with pytest.raises(SnapshotRefused):
         unpack(pickle.dumps(thing))
 
 
 class Reaching:
-    """Something that would run a program when it is read."""
+    """An object whose pickle would run a program when it is loaded."""
 
     def __reduce__(self) -> tuple[object, tuple[str, ...]]:
         import os  # noqa: PLC0415 - only to be named in the pickle
@@ -139,30 +139,30 @@ class Reaching:
     "state",
     [
         pickle.dumps(Reaching()),
-        b"cprojections.host\nasyncio.run\n.",
-        b"cprojections.keeping\npickle.loads\n.",
-        b"cevents.codec\nCODEC\n.",
-        b"\x80\x05\x8c\x10projections.host\x8c\x0basyncio.run\x93.",
+        b"cpapertape.projections.host\nasyncio.run\n.",
+        b"cpapertape.projections.persistence.fold_store\npickle.loads\n.",
+        b"cpapertape.events.codec\nCODEC\n.",
+        b"\x80\x05\x8c\x1apapertape.projections.host\x8c\x0basyncio.run\x93.",
         b"",
         b"\x80\x05.",
         pack(Portfolio())[:-20],
     ],
 )
-def test_no_state_reaches_beyond_our_classes(state: bytes) -> None:
+def test_a_state_cannot_reach_beyond_our_classes(state: bytes) -> None:
     with pytest.raises(SnapshotRefused):
         unpack(state)
 
 
-def test_what_cannot_be_packed_is_refused_by_name() -> None:
-    with pytest.raises(SnapshotRefused, match="cannot be packed"):
-        pack({"a": (one for one in ())})
+def test_an_object_that_cannot_be_encoded_is_refused_by_name() -> None:
+    with pytest.raises(SnapshotRefused, match="cannot be encoded"):
+        pack({"a": (one for one in "")})
 
 
-# ---------------------------------------------------------------- the shelf
+# ---------------------------------------------------------------- the store
 
 
 async def logged(events: Sequence[Event], rows_of: int = 1) -> MemoryEventLog:
-    """A log in memory, so many events a row."""
+    """Return a log in memory with `rows_of` events per row."""
     log = MemoryEventLog(clock_ms=lambda: 0)
     for start in range(0, len(events), rows_of):
         await log.append(log.head.seq, [Entry(event) for event in events[start : start + rows_of]])
@@ -170,7 +170,7 @@ async def logged(events: Sequence[Event], rows_of: int = 1) -> MemoryEventLog:
 
 
 class Shelf:
-    """A folder, a log, and a clock that stands; `warned` is what was said."""
+    """A folder, a log, and a clock that stands still; `warned` holds the warnings."""
 
     def __init__(self, folder: Path, log: MemoryEventLog) -> None:
         self.folder, self.log = folder, log
@@ -178,7 +178,7 @@ class Shelf:
         self.now_ms = 0
 
     def keeping(self, made_with: object = None) -> FoldStore:
-        """As after a start."""
+        """Return a store as after a start."""
         store = SnapshotStore(self.folder / "folds", self.warned.append)
         return FoldStore(store, self.log.reader(), lambda: self.now_ms, self.warned.append, made_with)
 
@@ -187,8 +187,8 @@ class Shelf:
         return sorted((self.folder / "folds").glob("*.snapshot"))
 
 
-def kept(folder: Path, seq: int = 6, made_with: object = None, **more: Any) -> Shelf:
-    """A story of six events, and a portfolio kept as of one of them."""
+def shelf_with_snapshot(folder: Path, seq: int = 6, made_with: object = None, **more: Any) -> Shelf:
+    """Save a portfolio as of one event of a story of six."""
     shelf = Shelf(folder, asyncio.run(logged(STORY, **more)))
     portfolio = Portfolio()
     fold([portfolio], shelf.log.reader().read(0)[:seq])
@@ -196,23 +196,23 @@ def kept(folder: Path, seq: int = 6, made_with: object = None, **more: Any) -> S
     return shelf
 
 
-def test_what_was_kept_is_found_at_the_next_start(tmp_path: Path) -> None:
-    shelf = kept(tmp_path)
+def test_kept_folds_are_restored_at_the_next_start(tmp_path: Path) -> None:
+    shelf = shelf_with_snapshot(tmp_path)
     found, seq = shelf.keeping().restore(Portfolio())
     whole = Portfolio()
     fold([whole], shelf.log.reader().read(0))
     assert (seq, found.view(), shelf.warned) == (6, whole.view(), [])
 
 
-def test_nothing_is_found_where_nothing_was_kept(tmp_path: Path) -> None:
+def test_an_empty_folder_restores_nothing(tmp_path: Path) -> None:
     fresh = Portfolio()
     found, seq = Shelf(tmp_path, asyncio.run(logged(STORY))).keeping().restore(fresh)
     assert found is fresh
     assert seq == 0
 
 
-def test_who_must_not_be_further_than_an_event_gets_an_older_one(tmp_path: Path) -> None:
-    shelf = kept(tmp_path, 3)
+def test_a_limit_on_the_seq_restores_older_folds(tmp_path: Path) -> None:
+    shelf = shelf_with_snapshot(tmp_path, 3)
     keeper, portfolio = shelf.keeping(), Portfolio()
     fold([portfolio], shelf.log.reader().read(0))
     asyncio.run(keeper.save(6, portfolio, last=True))
@@ -220,10 +220,8 @@ def test_who_must_not_be_further_than_an_event_gets_an_older_one(tmp_path: Path)
 
 
 @pytest.mark.parametrize("spoil", [lambda c: c[:-1], lambda _: b"", lambda c: c[:-1] + bytes([c[-1] ^ 1])])
-def test_a_torn_or_spoilt_one_is_set_aside_and_everything_is_folded(
-    tmp_path: Path, spoil: Callable[[bytes], bytes]
-) -> None:
-    shelf = kept(tmp_path)
+def test_a_torn_or_corrupt_snapshot_is_set_aside(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+    shelf = shelf_with_snapshot(tmp_path)
     (file,) = shelf.files
     file.write_bytes(spoil(file.read_bytes()))
     assert shelf.keeping().restore(Portfolio())[1] == 0
@@ -231,50 +229,50 @@ def test_a_torn_or_spoilt_one_is_set_aside_and_everything_is_folded(
     assert shelf.files == []
 
 
-def test_one_of_another_log_is_set_aside(tmp_path: Path) -> None:
-    shelf = kept(tmp_path)
+def test_a_snapshot_of_another_log_is_set_aside(tmp_path: Path) -> None:
+    shelf = shelf_with_snapshot(tmp_path)
     shelf.log = asyncio.run(logged([*STORY[:5], candle(2, 91.0)]))
     assert shelf.keeping().restore(Portfolio())[1] == 0
     assert "another event at seq 6" in shelf.warned[0]
 
 
-def test_one_of_other_folds_is_set_aside(tmp_path: Path) -> None:
-    shelf = kept(tmp_path)
+def test_a_snapshot_of_other_folds_is_set_aside(tmp_path: Path) -> None:
+    shelf = shelf_with_snapshot(tmp_path)
     assert shelf.keeping().restore((Portfolio(), Excursions()))[1] == 0
-    assert "it holds ['Portfolio'], not ['Portfolio', 'Excursions']" in shelf.warned[0]
+    assert "it contains ['Portfolio'], not ['Portfolio', 'Excursions']" in shelf.warned[0]
 
 
-def test_what_was_made_with_something_else_is_not_read(tmp_path: Path) -> None:
-    shelf = kept(tmp_path, made_with=AlertSettings())
+def test_a_snapshot_with_other_inputs_is_not_read(tmp_path: Path) -> None:
+    shelf = shelf_with_snapshot(tmp_path, made_with=AlertSettings())
     assert shelf.keeping(AlertSettings(entry="off")).restore(Portfolio())[1] == 0
     assert shelf.keeping(AlertSettings()).restore(Portfolio())[1] == 6
 
 
-def test_the_version_is_that_of_the_code_of_these_very_folds(tmp_path: Path) -> None:
+def test_the_version_covers_the_code_of_exactly_these_folds(tmp_path: Path) -> None:
     modules = modules_of([Portfolio]) | {"papertape.projections.persistence.fold_store"}
     assert version_of(Portfolio(), b"") == blake2b(digest_of(modules), digest_size=DIGEST_BYTES).hexdigest()
     assert version_of((Portfolio(), Alerts()), b"") != version_of(Portfolio(), b"") != version_of(Portfolio(), b"1")
-    kept(tmp_path)
+    shelf_with_snapshot(tmp_path)
     (snapshot,) = SnapshotStore(tmp_path / "folds", print).newest(version_of(Portfolio(), b"null"))
     assert snapshot.seq == len(STORY)
 
 
-def test_a_state_names_no_class_of_a_module_that_was_not_digested() -> None:
+def test_a_state_may_not_name_a_class_outside_the_digested_modules() -> None:
     state = pack(Alerts())
-    with pytest.raises(SnapshotRefused, match=r"a state names projections\.alerts"):
+    with pytest.raises(SnapshotRefused, match=r"a state names papertape\.projections\.alerts"):
         unpack(state, modules_of([Portfolio]))
     assert isinstance(unpack(state, modules_of([Alerts])), Alerts)
 
 
 @pytest.mark.parametrize("fold", everything(), ids=lambda fold: type(fold).__name__)
-def test_everything_that_is_kept_comes_from_modules_that_are_digested(fold: Any) -> None:
+def test_every_kept_class_comes_from_a_digested_module(fold: Any) -> None:
     for one in random_log(7, 200):
         fold.apply(one)
     assert unpack(pack(fold), modules_of([type(fold)]))
 
 
-def test_one_is_kept_after_so_many_events_and_not_again_so_soon(tmp_path: Path) -> None:
-    shelf = kept(tmp_path, 3)
+def test_folds_are_saved_after_enough_events_and_enough_time(tmp_path: Path) -> None:
+    shelf = shelf_with_snapshot(tmp_path, 3)
     keeper = shelf.keeping()
     keeper.restore(Portfolio())
     assert [keeper.is_due(seq) for seq in (3, 2 + KEEP_EVENTS_MIN, 3 + KEEP_EVENTS_MIN)] == [False, False, True]
@@ -287,28 +285,28 @@ def test_one_is_kept_after_so_many_events_and_not_again_so_soon(tmp_path: Path) 
     assert [keeper.is_due(seq, last=True) for seq in (6, 7)] == [False, True]
 
 
-def test_nothing_is_kept_in_the_middle_of_a_row(tmp_path: Path) -> None:
-    assert kept(tmp_path, 3, rows_of=2).files == []
-    assert len(kept(tmp_path, 4, rows_of=2).files) == 1
+def test_nothing_is_saved_inside_a_row(tmp_path: Path) -> None:
+    assert shelf_with_snapshot(tmp_path, 3, rows_of=2).files == []
+    assert len(shelf_with_snapshot(tmp_path, 4, rows_of=2).files) == 1
 
 
-def test_what_cannot_be_kept_is_a_warning(tmp_path: Path) -> None:
+def test_a_failed_save_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "folds").write_text("a file where the folder should be")
-    assert "were not kept" in kept(tmp_path).warned[0]
+    assert "were not kept" in shelf_with_snapshot(tmp_path).warned[0]
 
 
-def test_losing_every_one_loses_nothing(tmp_path: Path) -> None:
-    shelf = kept(tmp_path)
+def test_losing_every_snapshot_loses_nothing(tmp_path: Path) -> None:
+    shelf = shelf_with_snapshot(tmp_path)
     for file in shelf.files:
         file.unlink()
     assert shelf.keeping().restore(Portfolio())[1] == 0
     assert shelf.warned == []
 
 
-# ---------------------------------------------------------------- whoever follows
+# ---------------------------------------------------------------- followers
 
 
-def test_who_follows_keeps_at_its_end_and_goes_on_from_there(tmp_path: Path) -> None:
+def test_a_follower_saves_at_its_end_and_continues_from_there(tmp_path: Path) -> None:
     async def story(events: Sequence[Event]) -> tuple[Portfolio, int, int]:
         log, bus = await logged(events), Bus()
         shelf = Shelf(tmp_path, log)
@@ -327,7 +325,7 @@ def test_who_follows_keeps_at_its_end_and_goes_on_from_there(tmp_path: Path) -> 
     assert second[0].view() == whole.view()
 
 
-def test_who_is_cut_off_while_packing_keeps_nothing_torn(tmp_path: Path) -> None:
+def test_a_save_cancelled_while_encoding_stores_nothing(tmp_path: Path) -> None:
     async def story() -> Shelf:
         shelf = Shelf(tmp_path, await logged(STORY))
         with suppress(TimeoutError):
@@ -338,7 +336,7 @@ def test_who_is_cut_off_while_packing_keeps_nothing_torn(tmp_path: Path) -> None
     assert asyncio.run(story()).files == []
 
 
-def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+def test_only_the_newest_snapshots_are_kept(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, asyncio.run(logged(STORY)))
     keeper = shelf.keeping()
     for seq in range(1, 7):
@@ -346,9 +344,9 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert len(shelf.files) == KEPT_MAX
 
 
-def test_a_kept_fold_is_shared_by_nobody() -> None:
+def test_restored_folds_share_nothing_with_the_originals() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        shelf = kept(Path(folder))
+        shelf = shelf_with_snapshot(Path(folder))
         keeper = shelf.keeping()
         first, _ = keeper.restore(Portfolio())
         second, _ = keeper.restore(Portfolio())
