@@ -1,6 +1,6 @@
-"""The log in memory: the same contract as the SQLite log, for tests and for simulations that leave no trace.
+"""The log in memory: the same contract as the SQLite log, for tests and for simulations that leave no files.
 
-It keeps encoded rows and the same hash chain, so whatever can go wrong in a row can be staged here.
+It stores encoded rows with the same hash chain, so a test can reproduce any damage to a row here.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ class MemoryLogReader:
     """Reads the rows of a `MemoryEventLog`, also those that are appended later."""
 
     def __init__(self, rows: Sequence[Row], codec: Codec = CODEC) -> None:
-        """`rows` is the log's own list, not a copy."""
+        """Read `rows`, which is the log's own list, not a copy."""
         self._rows = rows
         self._codec = codec
 
     def head(self) -> Head:
-        """The newest seq and hash that is committed."""
+        """See `events.log.LogReader.head`."""
         return row_head(self._rows[-1]) if self._rows else Head()
 
     def hash_at(self, seq: int) -> bytes | None:
-        """The hash of the row whose last event is `seq`; None when no row ends there."""
+        """See `events.log.LogReader.hash_at`."""
         end = self._end_at_or_before(seq)
         return end.hash if end.seq == seq else None
 
@@ -44,7 +44,7 @@ class MemoryLogReader:
         return events_after(self.commits(after_seq), after_seq, limit)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to close."""
 
     def _end_at_or_before(self, seq: int) -> Head:
         index = bisect_right(self._rows, seq, key=lambda row: row_head(row).seq)
@@ -55,18 +55,18 @@ class MemoryLogReader:
         return verify_rows(self._rows_from(first), predecessor, self._codec)
 
     def _rows_from(self, index: int) -> Iterator[Row]:
-        while index < len(self._rows):  # Rows that are appended while this is being read belong to it.
+        while index < len(self._rows):  # Includes rows that are appended while this is being read.
             yield self._rows[index]
             index += 1
 
 
 class MemoryEventLog:
-    """An event log that lives as long as the process. `rows` lies open, so that a test can damage it."""
+    """An event log that lives as long as the process. `rows` is public, so that a test can damage it."""
 
     def __init__(
         self, *, clock_ms: Callable[[], int], codec: Codec = CODEC, blob_bytes_max: int = BLOB_BYTES_MAX
     ) -> None:
-        """`clock_ms` gives recorded_at_ms; beyond `blob_bytes_max` bytes of events the log is full."""
+        """Create an empty log; `clock_ms` gives recorded_at_ms, and `blob_bytes_max` bytes of events fill it."""
         self.rows: list[Row] = []
         self._clock_ms = clock_ms
         self._codec = codec
@@ -77,11 +77,11 @@ class MemoryEventLog:
 
     @property
     def head(self) -> Head:
-        """The newest seq and hash that is committed."""
+        """The seq and hash of the newest commit."""
         return self._head
 
     async def append(self, expected_seq: int, entries: Sequence[Entry]) -> Head:
-        """See `events.log.EventLog.append`; UsageError for entries that cannot be a commit or after `close`."""
+        """See `events.log.EventLog.append`; raise UsageError for an invalid commit or after `close`."""
         if self._closed:
             raise UsageError("the log is closed")
         if self._refusal:
@@ -93,16 +93,16 @@ class MemoryEventLog:
         return self._head
 
     def reader(self) -> MemoryLogReader:
-        """A reader of the same log."""
+        """Return a reader of the same log."""
         return MemoryLogReader(self.rows, self._codec)
 
     async def close(self) -> None:
-        """Let go of the log; readers keep reading. Closing twice is harmless."""
+        """Close the log; readers may go on reading. Closing twice is harmless."""
         self._closed = True
 
     def _commit(self, row: Row) -> None:
         if len(row[3]) > self._bytes_left:
-            self._refusal = f"the disk is full: no room for the row at seq {row[0]}; the log refuses since"
+            self._refusal = f"the disk is full: no room for the row at seq {row[0]}; the log refuses all appends"
             raise LogWriteFailed(self._refusal)
         self._bytes_left -= len(row[3])
         self.rows.append(row)

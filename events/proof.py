@@ -1,4 +1,4 @@
-"""How much of a log is proven, that is, read back and found intact; stored beside the log in `<log>.proof`.
+"""Record how much of a log is proven, that is, read back and found intact, in `<log>.proof` beside the log.
 
 A proof is void for another log or another copy: it contains the file's inode and the hashes of the rows it refers to.
 """
@@ -69,8 +69,8 @@ def read_proof(log_path: Path) -> Proof | None:
     """Return the proof of the file at `log_path`; None if it is missing or belongs to another file."""
     try:
         with proof_path(log_path).open("rb") as file:
-            found = msgspec.json.decode(file.read(FILE_BYTES_MAX), type=Proof)
-        return found if found.inode == log_path.stat().st_ino else None
+            proof = msgspec.json.decode(file.read(FILE_BYTES_MAX), type=Proof)
+        return proof if proof.inode == log_path.stat().st_ino else None
     except (OSError, msgspec.MsgspecError):
         return None
 
@@ -85,14 +85,14 @@ def contains_row(rows: Rows, head: Head) -> bool:
     return head.seq == 0 or rows.hash_at(head.seq) == head.hash
 
 
-def record_damage(log_path: Path, rows: Rows, found: LogDamaged) -> None:
+def record_damage(log_path: Path, rows: Rows, error: LogDamaged) -> None:
     """Record damage that another reader found, so that the next start checks it first. Raise LogError, OSError."""
-    row_hash = rows.hash_at(found.seq - 1) if found.seq > 1 else GENESIS_HASH
+    row_hash = rows.hash_at(error.seq - 1) if error.seq > 1 else GENESIS_HASH
     if row_hash is None:
         return  # The row before is damaged too; a reader will find that.
-    known = read_proof(log_path) or Proof(log_path.stat().st_ino)
-    damage = Damage(found.seq, found.reason, Head(found.seq - 1, row_hash))
-    write_proof(log_path, replace(known, damage=damage))
+    proof = read_proof(log_path) or Proof(log_path.stat().st_ino)
+    damage = Damage(error.seq, error.reason, Head(error.seq - 1, row_hash))
+    write_proof(log_path, replace(proof, damage=damage))
 
 
 def check_known_damage(log_path: Path, rows: Rows) -> None:

@@ -68,7 +68,7 @@ def test_a_newer_log_is_not_overwritten_and_nothing_is_touched(kept: tuple[Path,
     before = {path: path.read_bytes() for path in folder.glob("log.db*") if path.is_file()}
     done = papertape(folder, "restore", made["path"], "--db", "log.db")
     assert done.returncode == 1
-    assert f"the copy ends at {made['seq']}" in done.stderr
+    assert f"the copy ends at seq {made['seq']}" in done.stderr
     assert "--new-epoch" in done.stderr
     assert {path: path.read_bytes() for path in before} == before
 

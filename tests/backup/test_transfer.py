@@ -87,7 +87,7 @@ def test_a_part_can_be_read_but_not_imported(small: Path) -> None:
     assert len((small / "part.csv").read_text().splitlines()) == 5
     done = papertape(small, "import", "part.csv", "--db", "again.db")
     assert done.returncode == 1
-    assert "only a whole one can be imported" in done.stderr
+    assert "only a whole log can be imported" in done.stderr
     assert not (small / "again.db").exists()
 
 

@@ -106,7 +106,7 @@ def test_a_log_that_somebody_reads_all_the_time_is_not_replaced(db: Path) -> Non
     with closing(SqliteLogReader(db)) as reader:
         reader._connection.execute("BEGIN")
         reader.head()
-        with pytest.raises(LogBusy, match="somebody reads the log"):
+        with pytest.raises(LogBusy, match="is reading the log"):
             put_back(db.parent / "copy.backup", db, replace_newer=True, now_ms=0)
     assert asyncio.run(opened_seq(db)) == OLD_SEQ
 

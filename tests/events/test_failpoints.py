@@ -15,10 +15,10 @@ from papertape.events.failpoints import FAILPOINTS, VARIABLE, hit
 PROGRAM = """
 import sys
 from papertape.events.errors import ConfigError
-from papertape.events.failpoints import reach
+from papertape.events.failpoints import hit
 try:
     for number in range(5):
-        reach("during_recovery")
+        hit("during_recovery")
         print(number, flush=True)
 except ConfigError as error:
     sys.exit(f"refused: {error}")

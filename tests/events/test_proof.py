@@ -137,7 +137,7 @@ def test_a_proof_that_is_interrupted_goes_on_where_it_was(path: Path) -> None:
 
     class Busy(Throttle):
         def step(self) -> None:
-            self._begun_s -= SLICE_S  # As if this row had taken so long.
+            self._started_s -= SLICE_S  # As if this row had taken so long.
             super().step()
 
     with pytest.raises(Orphaned):

@@ -14,7 +14,7 @@ from papertape.events.bus import Bus
 from papertape.events.errors import LogBusy, LogError, LogForeign, LogReplaced, UsageError
 from papertape.events.memory_log import MemoryEventLog
 from papertape.events.sqlite_log import SqliteEventLog
-from papertape.events.tail import FAILED_LOOKS_MAX, WAITERS_MAX, FileEnd, Tail, make_tail
+from papertape.events.tail import FAILED_POLLS_MAX, WAITERS_MAX, FileEnd, Tail, make_tail
 from tests.events.tape import candles, clock_ms, in_loop
 from tests.patience import PATIENCE_S
 
@@ -222,7 +222,7 @@ async def test_a_log_that_stays_busy_is_an_error_by_name() -> None:
 
     with pytest.raises(LogBusy):
         await Tail(look, every_s=0.0).wait_beyond(0)
-    assert looks == FAILED_LOOKS_MAX + 1
+    assert looks == FAILED_POLLS_MAX + 1
 
 
 @in_loop
