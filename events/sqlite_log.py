@@ -221,7 +221,9 @@ class SqliteEventLog:
             is_committed = True
         finally:
             if not is_committed:
-                self._refusal = f"it is unknown whether seq {row[0]} was committed; the log refuses all appends until it is reopened"
+                self._refusal = (
+                    f"it is unknown whether seq {row[0]} was committed; the log refuses appends until reopened"
+                )
         return row_head(row)
 
     def sync_head(self) -> None:

@@ -68,7 +68,7 @@ def back_up(folder: Path, now_ms: int, keep: int = 100) -> str:
 
 def digest_at(db: Path, seq: int) -> str:
     with closing(SqliteLogReader(db)) as reader:
-        return state_digest(recover(reader, None, STRATEGIES, seq).world)
+        return state_digest(recover(reader, None, STRATEGIES, seq).state)
 
 
 def backed_up_beside_readers(folder: Path, count: int) -> None:

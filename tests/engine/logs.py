@@ -69,7 +69,7 @@ def recovered(db: Path, until_seq: int | None = None, *, snapshots: bool = True)
 
 def digest(db: Path, *, snapshots: bool = True) -> str:
     """The digest of the state at the end of a log."""
-    return state_digest(recovered(db, snapshots=snapshots).world)
+    return state_digest(recovered(db, snapshots=snapshots).state)
 
 
 def trades_csv(db: Path) -> str:

@@ -59,13 +59,13 @@ def replayed(db: Path) -> dict[int, str]:
 def worlds(db: Path, replayed: dict[int, str]) -> dict[int, bytes]:
     """All that was known at these places, also where in the log it stands, folded from the first event on."""
     with closing(SqliteLogReader(db)) as reader:
-        return {seq: encode(recover(reader, None, STRATEGIES, seq).world) for seq in replayed}
+        return {seq: encode(recover(reader, None, STRATEGIES, seq).state) for seq in replayed}
 
 
 def replay(db: Path, seq: int) -> str:
     """The digest as of an event, from the beginning of the log."""
     with closing(SqliteLogReader(db)) as reader:
-        return state_digest(recover(reader, None, STRATEGIES, seq).world)
+        return state_digest(recover(reader, None, STRATEGIES, seq).state)
 
 
 @contextmanager
