@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.events.facts import Timing
-from tests.engine.test_charts import chart_of, given
+from tests.engine.test_chart_reader import chart_of, given
 from tests.support import DAY_0_MS, FIVE_MINUTES_MS, candle, listed
 
 if TYPE_CHECKING:

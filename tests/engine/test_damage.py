@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     arguments = tuple("file/log.db" if word == "log.db" else word for word in RUN)
     done = papertape(tmp_path, *arguments)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: there can be no log at file/log.db")
+    assert done.stderr.startswith("error: no log can be created at file/log.db")
 
 
 def test_where_trades_cannot_be_written_is_said_before_the_backtest(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from papertape.engine.ports.clock import Clock
 from papertape.events.bus import Bus
 from papertape.events.cursors import Cursors, MemoryCursors
-from papertape.events.facts import AnomalyRaised, Event, FeedLost, KillSwitchTripped
+from papertape.events.facts import AnomalyRaised, Event, FeedLost, KillSwitchTripped, TripReason
 from papertape.events.log import Recorded
 from papertape.projections.alerts.alert import Alert, AlertKind
 from papertape.projections.telegram.address import ChatAddress
@@ -33,7 +33,7 @@ def news(detail: str = "x", at_ms: int = 0) -> Event:
     return AnomalyRaised(at_ms, "data_stale", "BTCUSDT", detail)
 
 
-def trip(reason: str = "manual", at_ms: int = 0) -> Event:
+def trip(reason: TripReason = "manual", at_ms: int = 0) -> Event:
     """What yields an urgent alert."""
     return KillSwitchTripped(at_ms, "global", reason, 1.0, 1.0, 1.0, 1.0)
 

@@ -73,7 +73,7 @@ async def ended(db: Path, work: Made | None, watchers: Mapping[str, Made], feed:
 
 @in_loop
 async def test_a_failing_watcher_stops_the_engine_with_its_name_and_the_seq(tmp_path: Path) -> None:
-    watchers = {"alerts": partial(failing, KeyError("token")), "view": forever}
+    watchers: dict[str, Made] = {"alerts": partial(failing, KeyError("token")), "view": forever}
     with pytest.raises(EngineFault, match=r"alerts failed with KeyError: 'token'; the log is whole up to seq 5$"):
         await ended(tmp_path / "log.db", forever, watchers, busy())
     assert recorded(tmp_path / "log.db")[-1].seq == 5

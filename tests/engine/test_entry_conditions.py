@@ -45,7 +45,7 @@ from tests.support import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from papertape.engine.kernel.state import SymbolState
     from papertape.engine.reducer.state import EngineState
@@ -77,7 +77,7 @@ def before_the_order(desk: SymbolState, told: OrderPlaced | OrderRejected | None
 
 
 def compare(
-    world: EngineState, event: CandleClosed, entries: list[object], placed_ms: dict[str, int], seen: Asked
+    world: EngineState, event: CandleClosed, entries: Sequence[object], placed_ms: dict[str, int], seen: Asked
 ) -> None:
     """Every strategy that was asked on this candle, against what it decided."""
     index = world.symbols[event.symbol]

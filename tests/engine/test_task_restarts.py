@@ -53,10 +53,10 @@ def test_a_task_that_failed_is_started_again_and_each_start_is_an_event() -> Non
     home = run(main)
     assert home.begun_s == [0.0, 2.0, 6.0]
     assert [(one.kind, one.subject, one.detail) for one in home.reported if isinstance(one, RepairTried)] == [
-        ("task_dead", "alerts", "started again after ValueError: defect 1"),
-        ("task_dead", "alerts", "started again after ValueError: defect 2"),
+        ("task_dead", "alerts", "restarted after ValueError: defect 1"),
+        ("task_dead", "alerts", "restarted after ValueError: defect 2"),
     ]
-    assert home.warned[0] == "alerts failed with ValueError: defect 1; it is started again, trading goes on"
+    assert home.warned[0] == "alerts failed with ValueError: defect 1; it is restarted, trading continues"
     assert home.companions.dead == set()
 
 

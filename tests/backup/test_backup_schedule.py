@@ -34,7 +34,8 @@ class Hours(ManualClock):
 
     def __init__(self, folder: Path, bus: Bus, hours: int, ahead_h: int) -> None:
         super().__init__(START_MS + ahead_h * HOUR_S * 1_000)
-        self._folder, self._bus, self._ahead_h, self._left_s = folder, bus, ahead_h, hours * HOUR_S
+        self._folder, self._bus, self._ahead_h = folder, bus, ahead_h
+        self._left_s: float = hours * HOUR_S
 
     async def sleep(self, seconds: float) -> None:
         await super().sleep(seconds)
@@ -49,7 +50,7 @@ class Hours(ManualClock):
 
 def watched(folder: Path, script: str, hours: int, ahead_h: int = 0) -> tuple[BackupSchedule, list[str]]:
     async def run() -> tuple[BackupSchedule, list[str]]:
-        bus, said = Bus(), []
+        bus, said = Bus(), list[str]()
         command = [sys.executable, "-S", "-c", script, str(folder)]
         backing = BackupSchedule(
             folder / "log.db", folder, 24.0, command, bus, Hours(folder, bus, hours, ahead_h), said.append
