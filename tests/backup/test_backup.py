@@ -1,4 +1,4 @@
-"""Backups of a log that is being written: each proved, the oldest let go, what cannot be proved not kept."""
+"""Backups of a log that is being written: each is verified, the oldest are removed, failed ones are not kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backups that the engine asks for: when the newest is old enough, in a process of their own, again after a failure."""
+"""The engine schedules backups when the newest is too old, in a separate process, and retries failed ones."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_newer_one_made_by_hand_counts(tmp_path: Path) -> None:
     assert len(list_backups(tmp_path, "log.db")) == 1
 
 
-def test_in_its_first_hour_nothing_is_said_of_the_age(tmp_path: Path) -> None:
+def test_in_the_first_hour_the_age_is_not_reported(tmp_path: Path) -> None:
     backing, _ = watched(tmp_path, MAKE, hours=0)
     assert backing.age_s() is None
 

@@ -1,4 +1,4 @@
-"""A backup put back: nothing is forgotten by accident, nothing deleted, and what was told is not told again."""
+"""A restored backup: nothing is lost by accident, nothing is deleted, and no alert is sent twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events carried to another place in one file: the same log again, or the reason why it is not."""
+"""Events exported to one file and imported elsewhere give the same log, or a reason why not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in a log file, read in this process: events, the story without starts, digest, trades; and forgery."""
+"""Read a log file in this process: its events, story, digest and trades; and damage it."""
 
 from __future__ import annotations
 

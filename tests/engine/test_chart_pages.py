@@ -1,4 +1,4 @@
-"""Charts read backward in pages, as somebody does who pans into the past."""
+"""Charts can be read backward in pages, as when somebody pans into the past."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands of humans: taken while the engine runs, from this process, from the terminal, or into a log nobody holds."""
+"""Humans' commands are executed while the engine runs, from the terminal, and on a log that no engine holds."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_kill_carries_the_numbers_of_the_moment_and_stands_once() -> None:
 
 
 @pytest.mark.parametrize("command", [Pause("", "why"), Pause("anna", " \n "), Kill("anna", "")])
-def test_a_command_says_who_and_why(command: Command) -> None:
+def test_a_command_needs_who_and_why(command: Command) -> None:
     with pytest.raises(CommandRefused, match="a command needs wh"):
         command_events(scenario_with_positions().world, command)
 
@@ -130,7 +130,7 @@ async def test_a_command_to_a_running_engine_is_committed_before_it_is_answered(
 
 
 @in_loop
-async def test_who_asked_may_go_away_and_the_command_is_taken_all_the_same(tmp_path: Path) -> None:
+async def test_a_command_is_executed_even_if_its_sender_goes_away(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
     async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made:
         asking = asyncio.ensure_future(made.commands.submit(Kill(*ANNA)))
@@ -178,7 +178,7 @@ async def test_the_door_takes_commands_refuses_nonsense_and_is_the_owner_s_alone
         await send_command(db, Kill(*ANNA))
 
 
-def test_verbs_reach_the_running_engine_and_the_log_that_nobody_holds(tmp_path: Path) -> None:
+def test_commands_reach_a_running_engine_and_a_log_without_one(tmp_path: Path) -> None:
     market = (
         "run", "--feed", "sim", "--speed", "600", "--json", "--db", "log.db", "--set", "feed.sim.warm_up_days=0",
         "feed.sim.symbols=BTCUSDT",

@@ -1,4 +1,4 @@
-"""A full disk: a stop with a name, nothing acknowledged is lost, and with space again all goes on."""
+"""A full disk stops the engine with a clear message, loses nothing acknowledged, and is recoverable."""
 
 from __future__ import annotations
 

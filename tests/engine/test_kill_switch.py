@@ -1,4 +1,4 @@
-"""A tripped kill switch survives everything but the reset that names it."""
+"""A tripped kill switch survives everything except the reset that names it."""
 
 from __future__ import annotations
 

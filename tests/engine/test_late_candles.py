@@ -1,4 +1,4 @@
-"""What happened while nobody listened comes late: it closes positions and pays funding, and opens nothing."""
+"""Events missed during an outage arrive late: they close positions and pay funding, but open nothing."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Until:
 
 
 @in_loop
-async def test_a_paced_market_that_went_on_is_fetched_late_and_said_to_be_filled(tmp_path: Path) -> None:
+async def test_a_paced_market_that_moved_on_is_fetched_late_and_reported_as_filled(tmp_path: Path) -> None:
     what = settings(tmp_path / "log.db", runners={"momentum": RunnerSettings(), "vwap_rsi": RunnerSettings()})
     clock = ManualClock(1_800_000_000_000)
     await live(what, Until(SimFeed(PACED, clock), 60), clock=clock)

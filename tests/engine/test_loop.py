@@ -1,4 +1,4 @@
-"""The loop: nothing is seen before it is committed, nothing counts twice, a refusal changes nothing, takes queue up."""
+"""The loop shows nothing uncommitted, counts nothing twice, survives refusals unchanged, and serialises its callers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start-up is recovery: whatever became of the snapshots, the world is the one that the log tells."""
+"""A start is a recovery: whatever happened to the snapshots, the state is the one that the log gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing dies silently: whoever fails stops the engine with its name, and the log is whole up to the seq it names."""
+"""No failure goes unnoticed: a failing task stops the engine with its name and the seq up to which the log is whole."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_watchers_that_do_not_end_are_cancelled_within_the_time_an_end_may
 
 
 @in_loop
-async def test_nothing_is_left_that_nobody_awaits_where_a_start_fails() -> None:
+async def test_a_failed_start_leaves_no_task_unawaited() -> None:
     """The warning of a coroutine that was made and never awaited is an error here."""
     begun = []
 

@@ -1,4 +1,4 @@
-"""`verify` finds a log that was written by somebody who decided otherwise, with the seq of the first difference."""
+"""`verify` detects a log whose decisions differ from the code, and names the seq of the first difference."""
 
 from __future__ import annotations
 

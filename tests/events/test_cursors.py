@@ -1,4 +1,4 @@
-"""Cursors move forward and are still there after a restart."""
+"""Cursors only move forward and survive a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything in a log is read back once, at a bounded pace, and what was found is remembered with the log."""
+"""The whole log is read back, at a bounded pace, and the result is stored with the log."""
 
 from __future__ import annotations
 

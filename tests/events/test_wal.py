@@ -1,4 +1,4 @@
-"""A -wal that somebody keeps from being moved into the log is measured, with who does it, and heals."""
+"""A -wal that a reader keeps from being checkpointed is measured, attributed to that reader, and recovers."""
 
 from __future__ import annotations
 
