@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -32,7 +33,6 @@ PROVE_EVERY_S: Final = 600.0
 PROVE_AGAIN_AFTER_S: Final = 60.0
 """The pause after a failed proof."""
 TEXT_CHARS_MAX: Final = 300
-SEQ_NEVER: Final = 1 << 62
 
 
 class Integrity:
@@ -95,7 +95,7 @@ class Integrity:
     async def _communicate(self, process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
         """Wait until the process ends, or kill it when the bus closes; return its output and errors."""
         ending = asyncio.ensure_future(process.communicate())
-        closing = asyncio.ensure_future(self._bus.wait_beyond(SEQ_NEVER))
+        closing = asyncio.ensure_future(self._bus.wait_closed())
         try:
             await asyncio.wait({ending, closing}, return_when=asyncio.FIRST_COMPLETED)
             if not ending.done():
@@ -107,9 +107,7 @@ class Integrity:
             await asyncio.gather(ending, closing, return_exceptions=True)
 
     async def _closed_within(self, seconds: float) -> bool:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._bus.wait_beyond(SEQ_NEVER)
-        except TimeoutError:
-            pass
+                await self._bus.wait_closed()
         return self._bus.closed

@@ -50,7 +50,7 @@ def recover(
     started = time.perf_counter()
     state, snapshot_seq = from_snapshot(reader, snapshots, strategies, until_seq)
     hit("during_recovery")
-    progress = _ProgressReporter(snapshot_seq, on_progress)
+    progress = ProgressReporter(snapshot_seq, on_progress)
     fold(state, progress.events(reader, until_seq))
     took_ms = (time.perf_counter() - started) * 1000.0
     return RecoveredState(state, progress.seq, snapshot_seq, progress.seq - snapshot_seq, took_ms)
@@ -87,16 +87,16 @@ def _fitting(
             snapshots.set_aside(snapshot, f"the log has another event at seq {snapshot.seq}")
 
 
-class _ProgressReporter:
+class ProgressReporter:
     """Tracks the seq of the events that pass through it, and reports the progress from time to time."""
 
-    EVENTS_PER_REPORT = 10_000
+    EVENTS_PER_REPORT = 5_000
 
     def __init__(self, seq: int, on_progress: Callable[[int], None]) -> None:
         self.seq = seq
         self._on_progress = on_progress
 
-    def events(self, reader: LogReader, until_seq: int | None) -> Iterator[Recorded]:
+    def events(self, reader: LogReader, until_seq: int | None = None) -> Iterator[Recorded]:
         """Yield the events after `seq`, up to `until_seq`."""
         for commit in reader.commits(self.seq):
             for recorded in commit.recorded():

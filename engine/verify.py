@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from papertape.engine.recovery import ProgressReporter
 from papertape.engine.reducer.reducer import apply, decide, groups, is_decision, is_new
 from papertape.engine.reducer.snapshot_codec import decode, encode, state_digest
 from papertape.engine.reducer.state import new_state
@@ -18,13 +19,11 @@ from papertape.events.errors import CommandRefused, SnapshotRefused
 from papertape.events.facts import EngineStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from papertape.engine.kernel.strategy import Strategy
     from papertape.events.log import Entry, LogReader, Recorded
     from papertape.events.snapshots import Snapshot, SnapshotStore
-
-PROGRESS_EVENTS = 5_000
 
 
 class ReplayMismatch(Struct, frozen=True):
@@ -55,20 +54,11 @@ def verify(
 ) -> VerificationReport:
     """Verify the log up to its head, or up to the first difference. Raise LogDamaged for a damaged row."""
     verification = _Verification(strategies, _by_seq(snapshots, strategies))
-    for group in groups(_events(reader, on_progress)):
+    for group in groups(ProgressReporter(0, on_progress).events(reader)):
         difference = verification.check_group(group)
         if difference is not None:
             return verification.report(difference)
     return verification.report(verification.compare_states())
-
-
-def _events(reader: LogReader, on_progress: Callable[[int], None]) -> Iterator[Recorded]:
-    """Yield every event of the log; reading checks the hash chain."""
-    for commit in reader.commits():
-        for recorded in commit.recorded():
-            if recorded.seq % PROGRESS_EVENTS == 0:
-                on_progress(recorded.seq)
-            yield recorded
 
 
 def _by_seq(store: SnapshotStore | None, strategies: Mapping[str, Strategy]) -> dict[int, Snapshot]:
@@ -92,7 +82,6 @@ class _Verification:
     def check_group(self, group: Sequence[Recorded]) -> ReplayMismatch | None:
         """Check an input and its recorded consequences; return the first difference, if any."""
         head = group[0]
-        assert head.seq == self.seq + 1, f"a gap: seq {head.seq} follows seq {self.seq}"
         if is_decision(head.event):
             return ReplayMismatch(head.seq, repr(head.event), "nothing: there is no input before it")
         if not is_new(self.decided, head.event):

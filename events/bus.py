@@ -21,7 +21,7 @@ class Bus:
         self._head_seq = head_seq
         self._moved = asyncio.Event()
         self._waiters = 0
-        self._closed = False
+        self._closed = asyncio.Event()
 
     @property
     def head_seq(self) -> int:
@@ -31,12 +31,12 @@ class Bus:
     @property
     def closed(self) -> bool:
         """Whether the bus is closed, so that nothing more will be published."""
-        return self._closed
+        return self._closed.is_set()
 
     def publish(self, head_seq: int) -> None:
         """Announce that the log is committed up to `head_seq`. Raise UsageError for a step back or a closed bus."""
-        if self._closed or head_seq < self._head_seq:
-            state = "closed" if self._closed else "open"
+        if self.closed or head_seq < self._head_seq:
+            state = "closed" if self.closed else "open"
             raise UsageError(f"the bus is {state} at seq {self._head_seq} and cannot publish seq {head_seq}")
         self._head_seq = head_seq
         self._wake()
@@ -51,15 +51,19 @@ class Bus:
             raise UsageError(f"{WAITERS_MAX} callers are already waiting on the bus")
         self._waiters += 1
         try:
-            while self._head_seq <= seq and not self._closed:
+            while self._head_seq <= seq and not self.closed:
                 await self._moved.wait()
         finally:
             self._waiters -= 1
         return self._head_seq
 
+    async def wait_closed(self) -> None:
+        """Wait until the bus is closed."""
+        await self._closed.wait()
+
     def close(self) -> None:
         """Wake all waiters for the last time. Closing twice is harmless."""
-        self._closed = True
+        self._closed.set()
         self._wake()
 
     def _wake(self) -> None:

@@ -7,8 +7,10 @@ numbers and its blob, so the next reader notices every row that was changed, rem
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import dropwhile
 
 from papertape.events.codec import Codec
 from papertape.events.errors import LogDamaged, UsageError
@@ -18,6 +20,7 @@ Row = tuple[int, int, int, bytes, bytes]
 """(seq of its first event, count, recorded_at_ms, blob, hash)."""
 
 HASH_BYTES = 32
+_SEQ_MAX = 2**63 - 1
 _pack_numbers = struct.Struct(">qqq").pack
 
 
@@ -66,13 +69,45 @@ def verify_rows(rows: Iterable[Row], predecessor: Head, codec: Codec) -> Iterato
         next_seq, previous_hash = seq + count, stored_hash
 
 
-def events_after(commits: Iterable[Commit], after_seq: int, limit: int) -> list[Recorded]:
-    """Return at most `limit` events after `after_seq`. Raise UsageError for a limit outside 1 to READ_EVENTS_MAX."""
-    if not 1 <= limit <= READ_EVENTS_MAX:
-        raise UsageError(f"a read returns 1 to {READ_EVENTS_MAX} events, not {limit}")
-    events: list[Recorded] = []
-    for commit in commits:
-        events += [recorded for recorded in commit.recorded() if recorded.seq > after_seq]
-        if len(events) >= limit:
-            break
-    return events[:limit]
+class ChainReader(ABC):
+    """Reads a log (`events.log.LogReader`) given access to its rows.
+
+    A read includes rows that are committed while it runs.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+
+    @abstractmethod
+    def _end_at_or_before(self, seq: int) -> Head:
+        """Return the end of the last row that ends at or before `seq`."""
+
+    @abstractmethod
+    def _rows_after(self, seq: int) -> Iterator[Row]:
+        """Yield the rows that begin after `seq`."""
+
+    def head(self) -> Head:
+        """See `events.log.LogReader.head`."""
+        return self._end_at_or_before(_SEQ_MAX)
+
+    def hash_at(self, seq: int) -> bytes | None:
+        """See `events.log.LogReader.hash_at`."""
+        end = self._end_at_or_before(seq)
+        return end.hash if end.seq == seq else None
+
+    def commits(self, after_seq: int = 0) -> Iterator[Commit]:
+        """See `events.log.LogReader.commits`."""
+        predecessor = self._end_at_or_before(after_seq)
+        commits = verify_rows(self._rows_after(predecessor.seq), predecessor, self._codec)
+        return dropwhile(lambda commit: commit.last_seq <= after_seq, commits)
+
+    def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:
+        """See `events.log.LogReader.read`. Raise UsageError for a limit outside 1 to READ_EVENTS_MAX."""
+        if not 1 <= limit <= READ_EVENTS_MAX:
+            raise UsageError(f"a read returns 1 to {READ_EVENTS_MAX} events, not {limit}")
+        events: list[Recorded] = []
+        for commit in self.commits(after_seq):
+            events += [recorded for recorded in commit.recorded() if recorded.seq > after_seq]
+            if len(events) >= limit:
+                break
+        return events[:limit]

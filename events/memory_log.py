@@ -7,41 +7,22 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from itertools import dropwhile
 
-from papertape.events.chain import Row, events_after, next_row, row_head, verify_rows
+from papertape.events.chain import ChainReader, Row, next_row, row_head
 from papertape.events.codec import CODEC, Codec
 from papertape.events.errors import LogWriteFailed, SequenceConflict, UsageError
-from papertape.events.log import READ_EVENTS_MAX, Commit, Entry, Head, Recorded
+from papertape.events.log import Entry, Head
 
 BLOB_BYTES_MAX = 1 << 30
 
 
-class MemoryLogReader:
+class MemoryLogReader(ChainReader):
     """Reads the rows of a `MemoryEventLog`, also those that are appended later."""
 
     def __init__(self, rows: Sequence[Row], codec: Codec = CODEC) -> None:
         """Read `rows`, which is the log's own list, not a copy."""
+        super().__init__(codec)
         self._rows = rows
-        self._codec = codec
-
-    def head(self) -> Head:
-        """See `events.log.LogReader.head`."""
-        return row_head(self._rows[-1]) if self._rows else Head()
-
-    def hash_at(self, seq: int) -> bytes | None:
-        """See `events.log.LogReader.hash_at`."""
-        end = self._end_at_or_before(seq)
-        return end.hash if end.seq == seq else None
-
-    def commits(self, after_seq: int = 0) -> Iterator[Commit]:
-        """See `events.log.LogReader.commits`."""
-        predecessor = self._end_at_or_before(after_seq)
-        return dropwhile(lambda commit: commit.last_seq <= after_seq, self._from(predecessor))
-
-    def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:
-        """See `events.log.LogReader.read`."""
-        return events_after(self.commits(after_seq), after_seq, limit)
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
@@ -50,11 +31,8 @@ class MemoryLogReader:
         index = bisect_right(self._rows, seq, key=lambda row: row_head(row).seq)
         return row_head(self._rows[index - 1]) if index else Head()
 
-    def _from(self, predecessor: Head) -> Iterator[Commit]:
-        first = bisect_right(self._rows, predecessor.seq, key=lambda row: row[0])
-        return verify_rows(self._rows_from(first), predecessor, self._codec)
-
-    def _rows_from(self, index: int) -> Iterator[Row]:
+    def _rows_after(self, seq: int) -> Iterator[Row]:
+        index = bisect_right(self._rows, seq, key=lambda row: row[0])
         while index < len(self._rows):  # Includes rows that are appended while this is being read.
             yield self._rows[index]
             index += 1

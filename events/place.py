@@ -22,7 +22,7 @@ class Place:
     def __init__(self, path: Path, file: Path) -> None:
         """Record the identity of the open log at `file`, to which `path` leads. Raise LogReplaced if it is gone."""
         self._path, self._wal = path, file.with_name(f"{file.name}-wal")
-        log, wal = _identity(file), _identity(self._wal)
+        log, wal = file_identity(file), file_identity(self._wal)
         if log is None:
             raise LogReplaced(f"the log at {file} is gone")
         self._log: Identity = log
@@ -30,19 +30,19 @@ class Place:
 
     def check(self) -> None:
         """Raise LogReplaced if the files are no longer the same, OSError if the disk does not respond."""
-        log = _identity(self._path)
+        log = file_identity(self._path)
         if log is None:
             raise LogReplaced(f"the log was deleted or moved away from {self._path} while the engine wrote to it")
         if log != self._log:
             raise LogReplaced(f"another file took the place of the log at {self._path} while the engine wrote to it")
-        wal = _identity(self._wal)
+        wal = file_identity(self._wal)
         if self._opened_wal is None:
             self._opened_wal = wal  # SQLite creates it with the first commit.
         elif wal != self._opened_wal:
             raise LogReplaced(f"{self._wal} was deleted or replaced while the engine wrote to it")
 
 
-def _identity(path: Path) -> Identity | None:
+def file_identity(path: Path) -> Identity | None:
     """Return the identity of the file at a path; None if there is no file. Raise OSError if the disk fails."""
     try:
         status = path.stat()

@@ -9,17 +9,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, closing, suppress
-from itertools import dropwhile
 from pathlib import Path
 
 import aiosqlite
 
-from papertape.events.chain import Row, events_after, next_row, row_head, verify_rows
+from papertape.events.chain import ChainReader, Row, next_row, row_head, verify_rows
 from papertape.events.codec import CODEC, Codec
 from papertape.events.errors import LogBusy, LogDamaged, LogWriteFailed, SequenceConflict, UsageError
 from papertape.events.failpoints import hit
 from papertape.events.head_file import HeadFile, LogLock, head_path, read_head
-from papertape.events.log import READ_EVENTS_MAX, Commit, Entry, Head, Recorded
+from papertape.events.log import Entry, Head
 from papertape.events.place import Place
 from papertape.events.proof import check_known_damage
 from papertape.events.sqlite_file import (
@@ -38,7 +37,6 @@ from papertape.events.sqlite_file import (
 
 PAGE_ROWS_MAX = 256
 PAGE_EVENTS_MAX = 16_384
-_SEQ_MAX = 2**63 - 1
 
 _ROW = "SELECT seq, count, recorded_at_ms, events, hash FROM commits"
 _NEWEST_ROWS = f"{_ROW} ORDER BY seq DESC LIMIT 2"
@@ -46,7 +44,7 @@ _NEXT_ROWS = f"{_ROW} WHERE seq > ? ORDER BY seq LIMIT {PAGE_ROWS_MAX}"
 _ENDS_BEFORE = "SELECT seq + count - 1, hash FROM commits WHERE seq <= ? ORDER BY seq DESC LIMIT 2"
 
 
-class SqliteLogReader:
+class SqliteLogReader(ChainReader):
     """Reads a log through a read-only connection, beside a running writer or after a killed one. It never checkpoints.
 
     Any thread may use it, but only one at a time.
@@ -54,28 +52,9 @@ class SqliteLogReader:
 
     def __init__(self, path: str | Path, codec: Codec = CODEC) -> None:
         """Open the log at `path`. Raise LogMissing, LogForeign, LogFromNewerVersion or LogError."""
+        super().__init__(codec)
         self._path = Path(path).resolve()
-        self._codec = codec
         self._connection = connect_to_read(self._path)
-
-    def head(self) -> Head:
-        """See `events.log.LogReader.head`."""
-        return self._end_at_or_before(_SEQ_MAX)
-
-    def hash_at(self, seq: int) -> bytes | None:
-        """See `events.log.LogReader.hash_at`."""
-        end = self._end_at_or_before(seq)
-        return end.hash if end.seq == seq else None
-
-    def commits(self, after_seq: int = 0) -> Iterator[Commit]:
-        """See `events.log.LogReader.commits`; includes rows that are committed while this is being read."""
-        predecessor = self._end_at_or_before(after_seq)
-        commits = verify_rows(self._rows_after(predecessor.seq), predecessor, self._codec)
-        return dropwhile(lambda commit: commit.last_seq <= after_seq, commits)
-
-    def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:
-        """See `events.log.LogReader.read`."""
-        return events_after(self.commits(after_seq), after_seq, limit)
 
     def old_tags(self) -> dict[str, int]:
         """Return the number of events of each old shape in the log; they are converted when they are read."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from papertape.events.errors import LogBusy, LogDamaged, LogError, LogForeign, LogMissing, LogReplaced, UsageError
+from papertape.events.place import Identity, file_identity
 from papertape.events.sqlite_file import connect_to_read, translate_driver_errors
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class FileEnd:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
+        self._file: Identity | None = None
 
     def read_head_seq(self) -> int:
         """Return the newest seq, without waiting; 0 before there is a log.
@@ -143,13 +144,12 @@ class FileEnd:
             raise LogReplaced(f"another log took the place of the one at {self._path}")
         return self._connection
 
-    def _identity(self) -> tuple[int, int] | None:
-        """Return the identity of the file at the path; None if it is missing."""
+    def _identity(self) -> Identity | None:
+        """Return the identity of the file at the path; None if it is missing or its disk fails."""
         try:
-            status = self._path.stat()
+            return file_identity(self._path)
         except OSError:
             return None
-        return status.st_dev, status.st_ino
 
 
 def make_tail(path: Path, every_s: float = POLL_EVERY_S) -> Tail:
