@@ -1,13 +1,4 @@
-"""The facts: everything that can happen, as frozen, tagged, versioned Structs.
-
-A fact has a name in the past tense and carries `at_ms`, its event time in milliseconds since 1970 UTC. The log adds
-`seq`, `recorded_at_ms` and `cause` (see `events.log.Recorded`). The tag is `Name.version`: a changed shape gets the
-next version, and the old one moves to `events.upcast` with a function that converts it.
-
-Names carry units: `_usdt` money and prices in USDT, `_base` quantities in coins of the base currency, `_ms` UTC
-milliseconds, `_percent` percent, `_fraction` and `rate` plain fractions (0.0001 is 0.01 %). Open, high, low and close
-are prices in USDT, `volume` is in coins.
-"""
+"""The facts: everything that can happen, as frozen, tagged, versioned Structs."""
 
 from __future__ import annotations
 
