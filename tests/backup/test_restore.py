@@ -74,7 +74,7 @@ def test_a_newer_log_is_not_overwritten_and_nothing_is_touched(kept: tuple[Path,
 def test_a_log_whose_file_is_gone_is_still_known_to_have_been_newer(kept: tuple[Path, dict[str, Any]]) -> None:
     folder, made = kept
     (folder / "log.db").unlink()
-    assert "went to seq" in papertape(folder, "restore", made["path"], "--db", "log.db").stderr
+    assert "goes to seq" in papertape(folder, "restore", made["path"], "--db", "log.db").stderr
 
 
 def test_a_new_epoch_says_so_in_the_log_and_moves_the_newer_one_aside(kept: tuple[Path, dict[str, Any]]) -> None:

@@ -102,8 +102,8 @@ DAMAGE = {
     "a cut line": (lambda lines: [*lines[:-1], lines[-1][:40]], "line 15"),
     "an unknown event": (lambda lines: [line.replace("CandleClosed.1", "Eclipse.9") for line in lines], "Eclipse.9"),
     "a field too many": (lambda lines: [line.replace('\\"open\\":', '\\"opened\\":') for line in lines], "fields of"),
-    "another commit": (lambda lines: [lines[0].replace('"commit":1', '"commit":3'), *lines[1:]], "belongs to"),
-    "nothing": (lambda _: [], "holds no event"),
+    "another commit": (lambda lines: [lines[0].replace('"commit":1', '"commit":3'), *lines[1:]], "cannot belong to"),
+    "nothing": (lambda _: [], "no events in it"),
 }
 
 
