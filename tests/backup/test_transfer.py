@@ -24,6 +24,7 @@ from tests.events.tape import any_fact
 from tests.support import examples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from papertape.events.facts import Event
@@ -95,7 +96,7 @@ def _changed(line: str) -> str:
     return line.replace("105.5", "105.6")
 
 
-DAMAGE = {
+DAMAGE: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
     "a changed number": (lambda lines: [_changed(line) for line in lines], "are not those that were exported"),
     "a missing line": (lambda lines: [*lines[:4], *lines[5:]], "seq 5 is missing"),
     "two lines in the wrong order": (lambda lines: [*lines[:3], lines[4], lines[3], *lines[5:]], "seq 4 is missing"),
