@@ -13,7 +13,7 @@ from papertape.events.chain import next_row
 from papertape.events.codec import CODEC
 from papertape.events.facts import CandleClosed
 from papertape.events.log import Entry, Head
-from papertape.events.sqlite_file import LAY_OUT
+from papertape.events.sqlite_file import EXTEND_WAL
 from papertape.events.sqlite_log import SqliteEventLog
 
 try:
@@ -106,7 +106,7 @@ def append_one(bench: Bench) -> Result:
     made, single = rows(written), [[event] for event in written]
     runs = {
         "bare": lambda path: time_sqlite(path, made),
-        "long": lambda path: time_sqlite(path, made, LAY_OUT),
+        "long": lambda path: time_sqlite(path, made, EXTEND_WAL),
         "ours": lambda path: time_log(path, single),
     }
     times = rounds_of(bench, runs, bench.choose(5, 11))

@@ -31,7 +31,7 @@ async def boot(db: Path) -> None:
     recovered = recover(reader, snapshot_store(db, warn), strategies)
     reader.close()
     digest = code_digest(strategies.values())
-    Loop(recovered.world, log, Bus(log.head.seq), snapshot_store(db, warn), digest, warn)
+    Loop(recovered.state, log, Bus(log.head.seq), snapshot_store(db, warn), digest, warn)
     SimFeed(SimSettings(), clock).contracts()
     print(f"ready {recovered.seq} {recovered.replayed_events} {recovered.took_ms:.1f}", flush=True)
     await log.close()

@@ -142,7 +142,7 @@ def _timed(db: Path, way: Callable[[SqliteLogReader], EngineState]) -> tuple[flo
 
 def _plain(reader: SqliteLogReader) -> EngineState:
     """The engine's own recovery."""
-    return recover(reader, None, strategies()).world
+    return recover(reader, None, strategies()).state
 
 
 def _compiled(reader: SqliteLogReader) -> EngineState:

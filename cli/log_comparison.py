@@ -138,7 +138,7 @@ class _Side:
     def _world(self, seq: int) -> EngineState | None:
         """What the engine knew; None where a strategy of the log is not there."""
         try:
-            return recover(self.reader, self._snapshots, self._strategies, seq).world
+            return recover(self.reader, self._snapshots, self._strategies, seq).state
         except ConfigError:
             return None
 

@@ -1,1 +1,1 @@
-"""The engine: a pure core that decides, and a shell that brings it facts and keeps its promises."""
+"""The engine: a pure core that decides, and a shell that feeds it facts and records its decisions."""

@@ -1,7 +1,7 @@
-"""Backups of a log: copied while the engine goes on, proved by putting each back and folding it, the oldest let go.
+"""Backups of a log: copied while the engine runs, verified by restoring and folding each, and rotated.
 
-A backup is one file, `NAME-20261126T071600Z-SEQ.backup`, and a backup by that name was proved: what could not be
-proved never gets it. Its time is that of this machine's clock, which may have been wrong.
+A backup is one file, `NAME-20261126T071600Z-SEQ.backup`; only a verified copy gets such a name. The time in it is that
+of this machine's clock, which may have been wrong.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 SUFFIX = ".backup"
 PROVING = ".proving-"
-"""The prefix of the folder in which a copy is proved."""
+"""The prefix of the folder in which a copy is verified."""
 LOGS_FREE_MIN = 2
-"""A backup and its proof need this many times the log's size."""
+"""A backup and its verification need this many times the log's size."""
 CLOCK_AHEAD_MS_MAX = HOUR_MS
 """A backup dated further into the future was dated by a wrong clock."""
 KEEP_MAX = 1_000
@@ -55,7 +55,7 @@ class Backup(Struct, frozen=True):
 
 
 class CompletedBackup(Struct, frozen=True):
-    """A backup as it was just made and proved. `digest` is that of the state its events fold to."""
+    """A new, verified backup. `digest` is the digest of the state to which its events fold."""
 
     path: Path
     seq: int
@@ -67,36 +67,32 @@ class CompletedBackup(Struct, frozen=True):
 
 
 def list_backups(folder: Path, name: str, now_ms: int | None = None) -> list[Backup]:
-    """The proved backups of the log `name` in a folder, oldest first.
+    """Return the verified backups of the log `name` in a folder, oldest first.
 
     Those that a wrong clock dated after `now_ms` come first, because their real age is unknown.
     """
     latest_ms = None if now_ms is None else now_ms + CLOCK_AHEAD_MS_MAX
-    found = []
+    backups = []
     for path in folder.glob(f"*{SUFFIX}"):
         match = _NAME.search(path.name)
         if match is not None and path.name[: match.start()] == name:
-            with suppress(ValueError):  # The name contains no time: it is not a backup of ours.
+            with suppress(ValueError):  # The name contains no time: it is not one of our backups.
                 at = datetime.strptime(match.group(1), _STAMP).replace(tzinfo=UTC)
-                found.append(Backup(path, int(at.timestamp() * 1_000), int(match.group(2))))
-    return sorted(found, key=lambda one: (latest_ms is None or one.at_ms <= latest_ms, one.at_ms, one.seq))
+                backups.append(Backup(path, int(at.timestamp() * 1_000), int(match.group(2))))
+    return sorted(backups, key=lambda one: (latest_ms is None or one.at_ms <= latest_ms, one.at_ms, one.seq))
 
 
 def newest_backup(folder: Path, name: str, now_ms: int) -> Backup | None:
-    """Return the newest proved backup with a plausible date, or None."""
-    found = [one for one in list_backups(folder, name) if one.at_ms <= now_ms + CLOCK_AHEAD_MS_MAX]
-    return found[-1] if found else None
+    """Return the newest verified backup with a plausible date, or None."""
+    backups = [one for one in list_backups(folder, name) if one.at_ms <= now_ms + CLOCK_AHEAD_MS_MAX]
+    return backups[-1] if backups else None
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the leftovers of killed backups from a folder, unless a backup is running there."""
     with suppress(OSError), _folder_lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
-        _remove_proving(folder)
-
-
-def _remove_proving(folder: Path) -> None:
-    for left in folder.glob(f"{PROVING}*"):
-        shutil.rmtree(left, ignore_errors=True)
+        for leftover in folder.glob(f"{PROVING}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextmanager
@@ -119,11 +115,11 @@ def make_backup(
     now_ms: int,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> CompletedBackup:
-    """Copy the log, prove the copy, give it its name, and keep the newest `keep`.
+    """Copy the log, verify the copy, name it, and keep only the newest `keep` backups.
 
-    The proof puts the copy back in a folder of its own, folds it from its first event without any snapshot, and
-    compares the state's digest with that of the living log at the same seq, which comes by its snapshots.
-    Raises BackupFailed where they differ or there is no room for both copies, LogError where there is no log.
+    The verification restores the copy in a folder of its own, folds it from its first event without any snapshot, and
+    compares the state's digest with that of the running log at the same seq, which is recovered from its snapshots.
+    Raise BackupFailed if they differ or there is no room for both copies, LogError if there is no log.
     """
     started, db = time.perf_counter(), real_path(db)
     try:
@@ -134,23 +130,25 @@ def make_backup(
             copied = Path(proving) / "copy"
             head = copy_log(db, copied)
             if not head.seq:
-                raise BackupFailed(f"{db} holds no event yet")
+                raise BackupFailed(f"{db} contains no events yet")
             restored = Path(proving) / "restored.db"
             put_back(copied, restored, replace_newer=False, now_ms=now_ms)
             digest = _same_digest(db, restored, head.seq, strategies, snapshots, on_progress)
             stamp = datetime.fromtimestamp(now_ms / 1_000.0, UTC).strftime(_STAMP)
             path = folder / f"{db.name}-{stamp}-{head.seq:012d}{SUFFIX}"
             rename_durably(copied, path)
-        let_go = _let_go(list_backups(folder, db.name, now_ms)[:-keep])
+        expired = tuple(backup.path for backup in list_backups(folder, db.name, now_ms)[:-keep])
+        for old in expired:
+            old.unlink(missing_ok=True)
         size = path.stat().st_size
     except OSError as error:
         raise LogError(f"no backup in {folder}: {error.strerror}") from error
     took_ms = (time.perf_counter() - started) * 1_000.0
-    return CompletedBackup(path, head.seq, head.hash.hex(), digest, size, took_ms, let_go)
+    return CompletedBackup(path, head.seq, head.hash.hex(), digest, size, took_ms, expired)
 
 
 def _refuse_without_room(db: Path, folder: Path) -> None:
-    """Raise BackupFailed if the copy and the proof would fill the disk, which may be the log's own."""
+    """Raise BackupFailed if the copy and its verification would fill the disk, which may be the log's own."""
     needed, free = LOGS_FREE_MIN * (log_bytes(db) or 0), shutil.disk_usage(folder).free
     if free < needed:
         raise BackupFailed(
@@ -166,17 +164,11 @@ def _same_digest(
     snapshots: SnapshotStore | None,
     on_progress: Callable[[int], None],
 ) -> str:
-    """The digest to which both ways lead. Raises BackupFailed where they part."""
+    """Return the digest to which the copy and the log both lead. Raise BackupFailed if they differ."""
     with closing(SqliteLogReader(restored)) as reader:
-        folded = state_digest(recover(reader, None, strategies, seq, on_progress).world)
+        copied = state_digest(recover(reader, None, strategies, seq, on_progress).state)
     with closing(SqliteLogReader(db)) as reader:
-        living = state_digest(recover(reader, snapshots, strategies, seq).world)
-    if folded != living:
-        raise BackupFailed(f"the copy folds to {folded} at seq {seq}, the living log to {living}")
-    return folded
-
-
-def _let_go(old: list[Backup]) -> tuple[Path, ...]:
-    for backup in old:
-        backup.path.unlink(missing_ok=True)
-    return tuple(backup.path for backup in old)
+        original = state_digest(recover(reader, snapshots, strategies, seq).state)
+    if copied != original:
+        raise BackupFailed(f"at seq {seq} the copy folds to {copied}, but the log folds to {original}")
+    return copied

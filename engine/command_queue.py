@@ -1,13 +1,14 @@
-"""Commands of humans on their way into the log: each becomes the events that fit the state as it is then.
+"""Turn the commands of humans into events: each becomes the events that fit the state at that moment.
 
-They come from a terminal, a chat or a web page at any time; one task, which the engine owns, hands them to the loop, so
-that whoever asked may go away in the middle.
+Commands arrive from a terminal, a chat or a web page at any time. One task, owned by the engine, passes them to the
+loop, so a sender may disconnect before the command is done.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, assert_never
 
 from papertape.engine.reducer.delisting import is_delisted
 from papertape.engine.reducer.inputs import active_trip_seq
@@ -33,39 +34,44 @@ if TYPE_CHECKING:
     from papertape.engine.reducer.state import EngineState, Runner
 
 WAITING_MAX: Final = 64
+STOPPING: Final = "the engine is stopping"
 
 
-def command_events(world: EngineState, command: Command) -> list[Event]:
-    """The inputs a command means now. Raises CommandRefused where it means nothing."""
+def command_events(state: EngineState, command: Command) -> list[Event]:
+    """Return the inputs that a command means now. Raise CommandRefused if it does not fit the state."""
     who, why = _require_text(command.who, "who"), _require_text(command.why, "why")
-    at_ms = market_ms(world)
-    _check_names(world, command)
+    at_ms = market_ms(state)
+    _check_names(state, command)
     match command:
         case Pause(strategy=strategy):
-            chosen = [one for one in _select_runners(world, strategy) if one.account.paused == 0]
-            return _some([RunnerPaused(at_ms, one.strategy.name, who, why) for one in chosen], "is paused already")
+            running = [one for one in _select_runners(state, strategy) if one.account.paused == 0]
+            return _require_events([RunnerPaused(at_ms, one.strategy.name, who, why) for one in running], "paused")
         case Resume(strategy=strategy):
-            chosen = [one for one in _select_runners(world, strategy) if one.account.paused != 0]
-            return _some([RunnerResumed(at_ms, one.strategy.name, who, why) for one in chosen], "is not paused")
+            paused = [one for one in _select_runners(state, strategy) if one.account.paused != 0]
+            return _require_events([RunnerResumed(at_ms, one.strategy.name, who, why) for one in paused], "running")
         case Close(strategy=strategy, symbol=symbol):
-            return _closes(world, strategy, symbol, at_ms, who, why)
+            return _close_requests(state, strategy, symbol, at_ms, who, why)
         case Kill(scope=scope):
-            return [_trip(world, scope, at_ms, who, why)]
+            return [_manual_trip(state, scope, at_ms, who, why)]
         case Reset(scope=scope, trip_seq=trip_seq):
             return [KillSwitchReset(at_ms, scope, trip_seq, who, why)]
+        case _:
+            assert_never(command)
 
 
-def _check_names(world: EngineState, command: Command) -> None:
-    """Raise CommandRefused for an unknown strategy or symbol, with the nearest names."""
-    strategies = [runner.strategy.name for runner in world.runners]
+def _check_names(state: EngineState, command: Command) -> None:
+    """Raise CommandRefused for an unknown strategy or symbol, with the closest matches."""
+    strategies = [runner.strategy.name for runner in state.runners]
     match command:
         case Pause(strategy=strategy) | Resume(strategy=strategy):
             _check("strategy", strategy, (*strategies, ALL))
         case Close(strategy=strategy, symbol=symbol):
             _check("strategy", strategy, (*strategies, ALL))
-            _check("symbol", symbol, (*world.symbols, ALL))
+            _check("symbol", symbol, (*state.symbols, ALL))
         case Kill(scope=scope) | Reset(scope=scope):
             _check("strategy", scope, (*strategies, GLOBAL_SCOPE))
+        case _:
+            assert_never(command)
 
 
 def _check(what: str, name: str, names: Sequence[str]) -> None:
@@ -73,59 +79,58 @@ def _check(what: str, name: str, names: Sequence[str]) -> None:
         raise CommandRefused(unknown_name_text(what, name, names))
 
 
-def market_ms(world: EngineState) -> int:
-    """Market time: the close of the newest candle."""
-    return max((market.close_time_ms for market in world.markets), default=0)
+def market_ms(state: EngineState) -> int:
+    """Return the market time: the close of the newest candle."""
+    return max((market.close_time_ms for market in state.markets), default=0)
 
 
-def _require_text(text: str, what: str) -> str:
-    kept = one_line(text, TEXT_CHARS_MAX)
-    if not kept:
-        raise CommandRefused(f"a command says {what}: it is kept in the log")
-    return kept
+def _require_text(text: str, field: str) -> str:
+    line = one_line(text, TEXT_CHARS_MAX)
+    if not line:
+        raise CommandRefused(f"a command needs {field}: it is recorded in the log")
+    return line
 
 
-def _select_runners(world: EngineState, strategy: str) -> list[Runner]:
-    return list(world.runners) if strategy == ALL else [world.runner(strategy)]
+def _select_runners(state: EngineState, strategy: str) -> list[Runner]:
+    return list(state.runners) if strategy == ALL else [state.runner(strategy)]
 
 
-def _some(events: list[Event], otherwise: str) -> list[Event]:
+def _require_events(events: list[Event], condition: str) -> list[Event]:
     if not events:
-        raise CommandRefused(f"nothing to do: every strategy that is meant {otherwise}")
+        raise CommandRefused(f"nothing to do: every selected strategy is already {condition}")
     return events
 
 
-def _closes(world: EngineState, strategy: str, symbol: str, at_ms: int, who: str, why: str) -> list[Event]:
-    """One request a position. One position that is named must be there; of all, those that are not closing yet."""
-    names = list(world.symbols)
+def _close_requests(state: EngineState, strategy: str, symbol: str, at_ms: int, who: str, why: str) -> list[Event]:
+    """Return one request per position: the named one, or all selected positions that are not closing yet."""
     if ALL not in (strategy, symbol):
         return [CloseRequested(at_ms, strategy, symbol, who, why)]
-    found: list[Event] = []
-    for runner in _select_runners(world, strategy):
-        for name, desk in zip(names, runner.desks, strict=True):
-            waits = desk.order.action != 0 and not is_delisted(world, world.symbols[name])
-            if desk.position.side != 0 and not waits and symbol in (ALL, name):
-                found.append(CloseRequested(at_ms, runner.strategy.name, name, who, why))
-    if not found:
+    requests: list[Event] = []
+    for runner in _select_runners(state, strategy):
+        for (name, index), symbol_state in zip(state.symbols.items(), runner.desks, strict=True):
+            is_closing = symbol_state.order.action != 0 and not is_delisted(state, index)
+            if symbol_state.position.side != 0 and not is_closing and symbol in (ALL, name):
+                requests.append(CloseRequested(at_ms, runner.strategy.name, name, who, why))
+    if not requests:
         raise CommandRefused("there is no open position to close")
-    return found
+    return requests
 
 
-def _trip(world: EngineState, scope: str, at_ms: int, who: str, why: str) -> KillSwitchTripped:
-    """A trip by hand, with the numbers of the moment."""
-    if active_trip_seq(world, scope) != 0:
+def _manual_trip(state: EngineState, scope: str, at_ms: int, who: str, why: str) -> KillSwitchTripped:
+    """Return a trip by hand, with the current numbers."""
+    if active_trip_seq(state, scope) != 0:
         raise CommandRefused(f"{scope}: its kill switch is tripped already")
     if scope == GLOBAL_SCOPE:
-        peak = world.guard.peak_usdt
-        return KillSwitchTripped(at_ms, scope, "manual", peak, peak, total_equity(world), 0.0, who, why)
-    account = world.runner(scope).account
+        peak = state.guard.peak_usdt
+        return KillSwitchTripped(at_ms, scope, "manual", peak, peak, total_equity(state), 0.0, who, why)
+    account = state.runner(scope).account
     return KillSwitchTripped(
         at_ms, scope, "manual", account.session_base_usdt, account.peak_usdt, account.equity_usdt, 0.0, who, why
     )
 
 
 class CommandQueue:
-    """Where commands are handed in while an engine runs (`events.commands.Commands`)."""
+    """Accepts commands while an engine runs (`events.commands.Commands`)."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
@@ -133,24 +138,24 @@ class CommandQueue:
         self._closed = False
 
     async def submit(self, command: Command) -> Accepted:
-        """Take a command; returns when it is committed. Cancelling the wait does not take it back.
+        """Queue a command and wait until it is committed. Cancelling the wait does not withdraw it.
 
-        Raises CommandRefused where it does not fit the state, too many wait, or the engine is ending.
+        Raise CommandRefused if it does not fit the state, too many commands wait, or the engine is stopping.
         """
         if self._closed:
-            raise CommandRefused("the engine is ending")
+            raise CommandRefused(STOPPING)
         if self._waiting.qsize() >= WAITING_MAX:
-            raise CommandRefused(f"{WAITING_MAX} commands are waiting already")
+            raise CommandRefused(f"{WAITING_MAX} commands are already waiting")
         done: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait((command, done))
         return await asyncio.shield(done)
 
     async def serve(self) -> None:
-        """Hand commands to the loop, one after the other, until the desk is closed."""
+        """Pass commands to the loop, one after the other, until the queue is closed."""
         while (waiting := await self._waiting.get()) is not None:
             command, done = waiting
             try:
-                accepted = await self._loop.order(lambda world, asked=command: command_events(world, asked))  # type: ignore[misc]
+                accepted = await self._loop.order(partial(command_events, command=command))
             except CommandRefused as refused:
                 _settle(done, refused)
             except PapertapeError as error:
@@ -161,14 +166,14 @@ class CommandQueue:
                     done.set_result(accepted)
 
     def close(self) -> None:
-        """Take nothing more. What waits is refused. Closing twice is harmless."""
+        """Accept no more commands, and refuse those that wait. Closing twice is harmless."""
         if self._closed:
             return
         self._closed = True
         while not self._waiting.empty():
             waiting = self._waiting.get_nowait()
             if waiting is not None:
-                _settle(waiting[1], CommandRefused("the engine is ending"))
+                _settle(waiting[1], CommandRefused(STOPPING))
         self._waiting.put_nowait(None)
 
 

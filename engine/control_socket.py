@@ -1,8 +1,7 @@
-"""A door beside the log for commands and questions: a Unix socket that only its owner can open.
+"""The control socket beside the log: a Unix socket that only its owner can open, for commands and requests.
 
-One line in, one line out, both JSON: a command (`events.commands`), a question or a request, and what became of it.
-What is answered never comes out of a state that the loop is just changing: commands go through its desk, and a status
-is what was measured beside it.
+One line of JSON in, one line of JSON out: a command (`events.commands`) or a request, and the reply. No reply reads
+state that the loop is changing: commands go through the command queue, and a status is measured beside the loop.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
     from papertape.events.commands import Commands
 
 PATH_BYTES_MAX: Final = 100
-"""The system takes a little more; longer paths go to the folder for temporary files."""
+"""A little below the system's limit; for longer paths the socket is in the folder for temporary files."""
 LINE_BYTES_MAX: Final = 4_096
-VISITORS_MAX: Final = 8
+CONNECTIONS_MAX: Final = 8
 ANSWER_BYTES_MAX: Final = 1 << 20
 READ_S_MAX: Final = 5.0
 ANSWER_S_MAX: Final = 30.0
@@ -40,15 +39,15 @@ STATUS_S_MAX: Final = 2.0
 
 
 class StatusRequest(Struct, frozen=True, tag="status"):
-    """What the engine says of itself."""
+    """Asks the engine for its status."""
 
 
 class CrashRequest(Struct, frozen=True, tag="crash"):
-    """The engine's process is to end at once, as if somebody had killed it."""
+    """Asks the engine's process to end at once, as if it had been killed."""
 
 
 class ControlReply(Struct, frozen=True, omit_defaults=True):
-    """What became of what was asked: where a command's events stand, a status, a promise, or why it was refused."""
+    """The reply to a request: the seqs of a command's events, a status, an imminent crash, or a refusal."""
 
     accepted: Accepted | None = None
     status: dict[str, object] | None = None
@@ -56,8 +55,8 @@ class ControlReply(Struct, frozen=True, omit_defaults=True):
     refused: str = ""
 
 
-_REQUEST: Final = Command | StatusRequest | CrashRequest
-NO_CRASH: Final = "only an engine on a simulated market crashes when it is asked to"
+Request = Command | StatusRequest | CrashRequest
+NO_CRASH: Final = "only an engine on a simulated market crashes on request"
 
 
 class EngineNotRunning(UsageError):
@@ -65,7 +64,7 @@ class EngineNotRunning(UsageError):
 
 
 def socket_path(db: Path) -> Path:
-    """Where the door of a log is."""
+    """Return the path of a log's control socket."""
     real = db.resolve()
     near = real.with_name(real.name + ".sock")
     if len(os.fsencode(near)) <= PATH_BYTES_MAX:
@@ -75,92 +74,92 @@ def socket_path(db: Path) -> Path:
 
 
 class ControlServer:
-    """Serves the door while an engine runs. Whoever holds the log's lock may replace a door that was left behind."""
+    """Serves the control socket while an engine runs. The holder of the log's lock replaces a leftover socket."""
 
     def __init__(
         self,
         db: Path,
-        desk: Commands,
+        commands: Commands,
         warn: Callable[[str], None],
         status: Callable[[], Awaitable[dict[str, object]]] | None = None,
         *,
         may_crash: bool = False,
     ) -> None:
-        """`status` says what the engine knows of itself; `may_crash` is for a market that is none."""
+        """Prepare the server; `status` measures the engine, and `may_crash` is true on a simulated market only."""
         self.path = socket_path(db)
-        self._desk, self._status, self._may_crash = desk, status, may_crash
+        self._commands, self._status, self._may_crash = commands, status, may_crash
         self._warn = warn
-        self._visitors = 0
+        self._connections = 0
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        """Begin to listen. A door that cannot be opened is a warning: the engine does without."""
+        """Start to listen. Warn if that fails: the engine runs without the socket."""
         with suppress(OSError):
             self.path.unlink()
         before = os.umask(0o177)
         try:
-            self._server = await asyncio.start_unix_server(self._visit, self.path, limit=LINE_BYTES_MAX)
+            self._server = await asyncio.start_unix_server(self._serve, self.path, limit=LINE_BYTES_MAX)
         except OSError as error:
             self._warn(f"no commands from the terminal: {self.path} cannot be opened: {error.strerror}")
         finally:
             os.umask(before)
 
     async def close(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         if self._server is not None:
             self._server.close()
             with suppress(OSError):
                 self.path.unlink()
 
-    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One line, one answer."""
-        self._visitors += 1
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read one line and write one reply."""
+        self._connections += 1
         try:
-            if self._visitors <= VISITORS_MAX:
-                answer = await self._answer(reader)
-                writer.write(msgspec.json.encode(answer) + b"\n")
+            if self._connections <= CONNECTIONS_MAX:
+                reply = await self._reply(reader)
+                writer.write(msgspec.json.encode(reply) + b"\n")
                 await writer.drain()
-                if answer.crashing:
-                    await _end_now(writer)
+                if reply.crashing:
+                    await _kill_own_process(writer)
         except (OSError, asyncio.CancelledError):
             pass
         finally:
-            self._visitors -= 1
+            self._connections -= 1
             writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader) -> ControlReply:
+    async def _reply(self, reader: asyncio.StreamReader) -> ControlReply:
         try:
             async with asyncio.timeout(READ_S_MAX):
                 line = await reader.readline()
-            asked = decode_json(line, _REQUEST)
+            request = decode_json(line, Request)
         except (TimeoutError, ValueError, msgspec.DecodeError) as error:
-            return ControlReply(refused=f"no command: {error}")
-        match asked:
+            return ControlReply(refused=f"not a command: {error}")
+        match request:
             case StatusRequest():
-                return await self._answer_status()
+                return await self._measure_status()
             case CrashRequest():
                 return ControlReply(crashing=True) if self._may_crash else ControlReply(refused=NO_CRASH)
             case _:
-                return await self._submit_command(asked)
+                return await self._submit_command(request)
 
-    async def _answer_status(self) -> ControlReply:
+    async def _measure_status(self) -> ControlReply:
         if self._status is None:
-            return ControlReply(refused="this engine says nothing of itself")
+            return ControlReply(refused="this engine reports no status")
         try:
             async with asyncio.timeout(STATUS_S_MAX):
                 return ControlReply(status=await self._status())
         except TimeoutError:
-            return ControlReply(refused="the engine cannot be measured in time")
+            return ControlReply(refused="the engine could not be measured in time")
 
     async def _submit_command(self, command: Command) -> ControlReply:
         try:
-            return ControlReply(accepted=await self._desk.submit(command))
+            return ControlReply(accepted=await self._commands.submit(command))
         except CommandRefused as refused:
             return ControlReply(refused=str(refused))
 
 
-async def _end_now(writer: asyncio.StreamWriter) -> None:
-    """No goodbye, as when the machine loses its power. The answer is in the system's hands before."""
+async def _kill_own_process(writer: asyncio.StreamWriter) -> None:
+    """End without cleaning up, as in a power cut, after the reply has reached the system's buffers."""
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
@@ -168,37 +167,37 @@ async def _end_now(writer: asyncio.StreamWriter) -> None:
 
 
 async def send_command(db: Path, command: Command) -> Accepted:
-    """Give a command to the engine that runs on this log. Raises NoEngine, CommandRefused."""
-    answer = await _request(db, command, ANSWER_S_MAX)
-    if answer is None:
-        raise CommandUnanswered("the engine gave no answer; whether it took the command stands in the log")
-    if answer.accepted is None:
-        raise CommandRefused(answer.refused)
-    return answer.accepted
+    """Send a command to the engine on this log. Raise EngineNotRunning, CommandRefused or CommandUnanswered."""
+    reply = await _request(db, command, ANSWER_S_MAX)
+    if reply is None:
+        raise CommandUnanswered("the engine did not answer; the log shows whether it executed the command")
+    if reply.accepted is None:
+        raise CommandRefused(reply.refused)
+    return reply.accepted
 
 
 async def request_status(db: Path) -> dict[str, object] | None:
-    """What the engine that runs on this log says of itself; None where it does not in time. Raises NoEngine."""
-    answer = await _request(db, StatusRequest(), STATUS_S_MAX)
-    return answer.status if answer is not None else None
+    """Return the status of the engine on this log, or None if it does not answer in time. Raise EngineNotRunning."""
+    reply = await _request(db, StatusRequest(), STATUS_S_MAX)
+    return reply.status if reply is not None else None
 
 
 async def request_crash(db: Path) -> None:
-    """Have the engine that runs on this log end with SIGKILL. Raises NoEngine, CommandRefused where it does not."""
-    answer = await _request(db, CrashRequest(), ANSWER_S_MAX)
-    if answer is None or not answer.crashing:
-        raise CommandRefused(answer.refused if answer is not None else "the engine gave no answer")
+    """Have the engine on this log end with SIGKILL. Raise EngineNotRunning, or CommandRefused if it does not."""
+    reply = await _request(db, CrashRequest(), ANSWER_S_MAX)
+    if reply is None or not reply.crashing:
+        raise CommandRefused(reply.refused if reply is not None else "the engine did not answer")
 
 
-async def _request(db: Path, asked: Command | StatusRequest | CrashRequest, seconds_max: float) -> ControlReply | None:
-    """The answer; None where none comes in time or it is none. Raises NoEngine."""
+async def _request(db: Path, request: Request, seconds_max: float) -> ControlReply | None:
+    """Return the reply, or None if no valid one comes in time. Raise EngineNotRunning."""
     try:
         reader, writer = await asyncio.open_unix_connection(socket_path(db), limit=ANSWER_BYTES_MAX)
     except OSError as error:
-        raise EngineNotRunning(f"no engine takes commands for {db}: {error.strerror}") from error
+        raise EngineNotRunning(f"no engine accepts commands for {db}: {error.strerror}") from error
     try:
         async with asyncio.timeout(seconds_max):
-            writer.write(_line_of(asked))
+            writer.write(_encode_line(request))
             await writer.drain()
             line = await reader.readline()
         return msgspec.json.decode(line, type=ControlReply)
@@ -208,8 +207,8 @@ async def _request(db: Path, asked: Command | StatusRequest | CrashRequest, seco
         writer.close()
 
 
-def _line_of(asked: Command | StatusRequest | CrashRequest) -> bytes:
+def _encode_line(request: Request) -> bytes:
     """Return the line to send through the socket: encodable, and within the length limit."""
-    fields = msgspec.to_builtins(asked)
+    fields = msgspec.to_builtins(request)
     texts = {name: one_line(value, TEXT_CHARS_MAX) for name, value in fields.items() if isinstance(value, str)}
     return msgspec.json.encode(fields | texts) + b"\n"

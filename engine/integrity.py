@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,17 +23,16 @@ if TYPE_CHECKING:
     from papertape.events.bus import Bus
     from papertape.events.sqlite_log import SqliteEventLog
 
-LOOK_EVERY_S: Final = 5.0
-LOOK_S_MAX: Final = 10.0
-"""A network disk that does not answer is no evidence about the file."""
+CHECK_EVERY_S: Final = 5.0
+CHECK_S_MAX: Final = 10.0
+"""The time limit of one check: a network disk that does not respond is no evidence about the file."""
 FIRST_PROOF_AFTER_S: Final = 3.0
 """Keeps the proof out of the busy start-up phase."""
 PROVE_EVERY_S: Final = 600.0
 """The interval at which newly appended rows are read back."""
 PROVE_AGAIN_AFTER_S: Final = 60.0
 """The pause after a failed proof."""
-WORDS_CHARS_MAX: Final = 300
-SEQ_NEVER: Final = 1 << 62
+TEXT_CHARS_MAX: Final = 300
 
 
 class Integrity:
@@ -48,11 +48,11 @@ class Integrity:
         """Return both watchers by name."""
         return {"place of the log": self.watch_place, "proof of the log": self.watch_content}
 
-    async def watch_place(self, every_s: float = LOOK_EVERY_S) -> None:
+    async def watch_place(self, every_s: float = CHECK_EVERY_S) -> None:
         """Check periodically that the log is still the file at its path. Raise LogReplaced if it is not."""
         while not await self._closed_within(every_s):
             try:
-                async with asyncio.timeout(LOOK_S_MAX):
+                async with asyncio.timeout(CHECK_S_MAX):
                     await asyncio.to_thread(self._log.check_place)
             except OSError:  # Includes TimeoutError.
                 continue
@@ -80,25 +80,22 @@ class Integrity:
         except OSError as error:
             return f"no process could be started: {error.strerror}"
         try:
-            said, why = await self._output_of(process)
+            output, errors = await self._communicate(process)
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
         if process.returncode == LogDamaged.exit_code:
-            found = msgspec.json.decode(said, type=DamageReport)
-            raise LogDamaged(found.seq, f"{found.reason} (found while running, by reading the log back)")
-        words = why.decode(errors="replace").strip()[-WORDS_CHARS_MAX:]
-        return (
-            ""
-            if process.returncode == 0 or self._bus.closed
-            else words or f"the process ended with {process.returncode}"
-        )
+            damage = msgspec.json.decode(output, type=DamageReport)
+            raise LogDamaged(damage.seq, f"{damage.reason} (found while running, by reading the log back)")
+        if process.returncode == 0 or self._bus.closed:
+            return ""
+        return errors.decode(errors="replace").strip()[-TEXT_CHARS_MAX:] or f"it ended with {process.returncode}"
 
-    async def _output_of(self, process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
-        """Wait until the process ends, and kill it when the bus closes; return its output."""
+    async def _communicate(self, process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
+        """Wait until the process ends, or kill it when the bus closes; return its output and errors."""
         ending = asyncio.ensure_future(process.communicate())
-        closing = asyncio.ensure_future(self._bus.wait_beyond(SEQ_NEVER))
+        closing = asyncio.ensure_future(self._bus.wait_closed())
         try:
             await asyncio.wait({ending, closing}, return_when=asyncio.FIRST_COMPLETED)
             if not ending.done():
@@ -110,9 +107,7 @@ class Integrity:
             await asyncio.gather(ending, closing, return_exceptions=True)
 
     async def _closed_within(self, seconds: float) -> bool:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._bus.wait_beyond(SEQ_NEVER)
-        except TimeoutError:
-            pass
+                await self._bus.wait_closed()
         return self._bus.closed

@@ -1,7 +1,7 @@
 """The loop: await facts, decide, commit, publish. Nobody sees a state that is not in the log.
 
-A commit that failed is unknown, so it is never tried again: the error ends the engine, and the next start
-replays what the log holds.
+The outcome of a failed commit is unknown, so it is never retried: the error ends the engine, and the next start replays
+the log.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SNAPSHOT_EVERY_EVENTS = 5_000
 
 
 class LoopStatistics(Struct, frozen=True):
-    """What the loop did since it started."""
+    """Counts since the loop started."""
 
     facts: int
     repeated_facts: int
@@ -43,14 +43,14 @@ class LoopStatistics(Struct, frozen=True):
 
 
 class Loop:
-    """One engine's way from facts to the log.
+    """Takes the facts of one engine, decides, and commits both to the log.
 
-    `reducer_version` ties its snapshots to the code that made them; `snapshot_seq` is where the newest one stands.
+    `reducer_version` ties its snapshots to the code that made them; `snapshot_seq` is the seq of the newest one.
     """
 
     def __init__(
         self,
-        world: EngineState,
+        state: EngineState,
         log: EventLog,
         bus: Bus,
         snapshots: SnapshotStore,
@@ -59,125 +59,132 @@ class Loop:
         snapshot_every_events: int = SNAPSHOT_EVERY_EVENTS,
         snapshot_seq: int = 0,
     ) -> None:
-        self.world, self.log, self.bus, self.snapshots = world, log, bus, snapshots
+        assert snapshot_seq <= log.head.seq, f"a snapshot at seq {snapshot_seq} is ahead of the log"
+        self.state, self.log, self.bus, self.snapshots = state, log, bus, snapshots
         self.reducer_version = reducer_version
         self._warn = warn
         self._stop = asyncio.Event()
         self._snapshot_every = snapshot_every_events
         self._snapshot_seq = self.newest_snapshot_seq = snapshot_seq
-        self._one_take = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self.latencies = Latencies()
-        self._ahead = False
+        self._is_ahead = False
         self._facts = self._repeated = self._commits = self._snapshots = 0
 
     @property
     def statistics(self) -> LoopStatistics:
-        """What was done since the start."""
+        """The counts since the start."""
         return LoopStatistics(self._facts, self._repeated, self._commits, self._snapshots)
 
     def stop(self) -> None:
-        """Ask the loop to end behind the commit it is in. Asking twice is harmless."""
+        """Ask the loop to end after the current commit. Asking twice is harmless."""
         self._stop.set()
 
     async def run(self, feed: Feed) -> None:
         """Take what the feed delivers until it ends or `stop` is called."""
-        batches = feed.facts(last_seen(self.world), self.world.anchor)
+        batches = feed.facts(last_seen(self.state), self.state.anchor)
         while (batch := await self._next(batches)) is not None:
             await self.take(batch)
 
     async def take(self, events: Sequence[Event]) -> None:
-        """Decide on inputs, commit them with their consequences, then tell the bus. Takes wait for each other.
+        """Decide on inputs, commit them with their consequences, then publish. Only one call runs at a time.
 
-        Raises CommandRefused for a command that does not fit; what stands before it in `events` is committed,
-        what stands behind it is not taken. After any other error the state may be ahead of the log: EngineFault
-        for whatever comes then.
+        Raise CommandRefused for a command that does not fit the state: the events before it are committed, those after
+        it are not taken. After any other error the state may be ahead of the log, and every later call raises
+        EngineFault.
         """
         await self.order(lambda _: events)
 
     async def order(self, make: Callable[[EngineState], Sequence[Event]]) -> Accepted:
-        """Take the inputs that `make` finds right for the state as it is; where they and what followed stand.
+        """Take the inputs that `make` derives from the current state; return the seqs of all events that followed.
 
-        Raises what `make` raises, and then nothing has happened; else like `take`.
+        Raise what `make` raises, in which case nothing has happened, or like `take`.
         """
-        async with self._one_take:
-            if self._ahead:
+        async with self._lock:
+            if self._is_ahead:
                 raise EngineFault(
-                    f"an input was taken that is not in the log; the log is whole up to seq {self.log.head.seq}"
+                    f"the state is ahead of the log after a failed commit; the log is whole up to seq {self._head_seq}"
                 )
-            events, first_seq = make(self.world), self.log.head.seq + 1
-            self._ahead = True
+            events, first_seq = make(self.state), self._head_seq + 1
+            self._is_ahead = True
             try:
                 await self._take(events)
             except CommandRefused:
-                self._ahead = False
+                self._is_ahead = False
                 raise
-            self._ahead = False
-            return Accepted(first_seq, self.log.head.seq)
+            self._is_ahead = False
+            return Accepted(first_seq, self._head_seq)
+
+    @property
+    def _head_seq(self) -> int:
+        return self.log.head.seq
 
     async def _take(self, events: Sequence[Event]) -> None:
-        """Decide and commit, a row of limited length at a time; then a snapshot when one is due."""
+        """Decide and commit, one row of limited length at a time; then save a snapshot if one is due."""
         entries: list[Entry] = []
-        head = self.log.head.seq
+        head_seq = self._head_seq
         for event in events:
             self._facts += 1
-            if not is_new(self.world, event):
+            if not is_new(self.state, event):
                 self._repeated += 1
                 continue
             try:
-                entries += decide(self.world, event, head + len(entries) + 1)
+                entries += decide(self.state, event, head_seq + len(entries) + 1)
             except CommandRefused:
                 await self._commit(entries)
                 raise
             if len(entries) >= COMMIT_ENTRIES_SOFT_MAX:
-                head = await self._commit(entries)
+                head_seq = await self._commit(entries)
                 entries = []
         await self._commit(entries)
-        if self.log.head.seq - self._snapshot_seq >= self._snapshot_every:
+        if self._head_seq - self._snapshot_seq >= self._snapshot_every:
             await self.snapshot()
 
     async def _commit(self, entries: list[Entry]) -> int:
-        """One row; only behind it the bus moves. Nothing to commit is no row."""
+        """Append one row, if there are entries, then publish; return the seq of the head."""
         if not entries:
-            return self.log.head.seq
+            return self._head_seq
+        before = self._head_seq
         with self.latencies.time_block():
-            head = await self.log.append(self.log.head.seq, entries)
+            head = await self.log.append(before, entries)
+        assert head.seq == before + len(entries), f"a gap: {len(entries)} events after seq {before} end at {head.seq}"
         self._commits += 1
         hit("before_publish")
         self.bus.publish(head.seq)
         return head.seq
 
     async def snapshot(self) -> None:
-        """Save the state beside the log. One that cannot be written is a warning: nothing is lost by it."""
-        head, state = self.log.head, encode(self.world)
+        """Save the state beside the log. Warn if it cannot be written: nothing is lost."""
+        head, content = self.log.head, encode(self.state)
         self._snapshot_seq = head.seq
         try:
-            await asyncio.to_thread(self.snapshots.save, head.seq, head.hash, self.reducer_version, state)
+            await asyncio.to_thread(self.snapshots.save, head.seq, head.hash, self.reducer_version, content)
             self._snapshots += 1
             self.newest_snapshot_seq = head.seq
         except SnapshotRefused as refused:
             self._warn(f"no snapshot at seq {head.seq}: {refused}")
 
     async def _next(self, batches: AsyncIterator[list[FeedFact]]) -> list[FeedFact] | None:
-        """The next batch; None at the end of the feed, and when the loop was asked to stop."""
+        """Return the next batch; None at the end of the feed, and after `stop`."""
         if self._stop.is_set():
             return None
-        coming = asyncio.ensure_future(anext(batches, None))
-        stopping = asyncio.ensure_future(self._stop.wait())
+        batch = asyncio.ensure_future(anext(batches, None))
+        stop = asyncio.ensure_future(self._stop.wait())
         try:
-            await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            return coming.result() if coming.done() else None
+            await asyncio.wait({batch, stop}, return_when=asyncio.FIRST_COMPLETED)
+            return batch.result() if batch.done() else None
         finally:
-            for task in (coming, stopping):
+            for task in (batch, stop):
                 task.cancel()
-            await asyncio.gather(coming, stopping, return_exceptions=True)
+            await asyncio.gather(batch, stop, return_exceptions=True)
 
 
-def last_seen(world: EngineState) -> dict[str, ResumePoint]:
-    """The newest facts the world holds of each symbol, for a feed to go on from."""
-    found: dict[str, ResumePoint] = {}
-    for symbol, index in world.symbols.items():
-        market = world.markets[index]
-        held = any(runner.desks[index].position.side != 0 for runner in world.runners)
+def last_seen(state: EngineState) -> dict[str, ResumePoint]:
+    """Return the times of the newest facts about each symbol, from which a feed continues."""
+    points: dict[str, ResumePoint] = {}
+    for symbol, index in state.symbols.items():
+        market = state.markets[index]
+        in_position = any(runner.desks[index].position.side != 0 for runner in state.runners)
         times = market.open_time_ms, market.rate_time_ms, market.reading_time_ms
-        found[symbol] = ResumePoint(*times, market.suspended != 0, held)
-    return found
+        points[symbol] = ResumePoint(*times, market.suspended != 0, in_position)
+    return points

@@ -1,4 +1,4 @@
-"""What only the process knows of itself: how long commits take, how much disk is free, how late the loop is."""
+"""Measure what only the engine's own process can: commit latency, free disk space, and the lag of the event loop."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 SAMPLES_MAX = 1_000
 WINDOW_S = 300.0
-"""Older commits say nothing about now."""
+"""Older commits are ignored."""
 DISK_S_MAX = 5.0
 
 
 class Latencies:
-    """How long the last commits took: `with latencies.timed():` around each."""
+    """The durations of the last commits: wrap each in `with latencies.time_block():`."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
@@ -32,19 +32,19 @@ class Latencies:
 
     @contextmanager
     def time_block(self) -> Iterator[None]:
-        """Measure what happens inside, also when it fails."""
-        begun_s = self._clock_s()
+        """Measure the duration of the block, also if it fails."""
+        started_s = self._clock_s()
         try:
             yield
         finally:
-            self.add(self._clock_s() - begun_s)
+            self.add(self._clock_s() - started_s)
 
     def add(self, seconds: float) -> None:
-        """One that took so long and ends now."""
+        """Add a duration that ends now."""
         self._samples.append((self._clock_s(), seconds))
 
     def p99_ms(self) -> float | None:
-        """What 99 of 100 of the last minutes stay below, the longest of a few; None where there was none."""
+        """Return the 99th percentile over the window, the maximum of fewer than 100 samples, None without any."""
         since_s = self._clock_s() - WINDOW_S
         while self._samples and self._samples[0][0] < since_s:
             self._samples.popleft()
@@ -53,7 +53,7 @@ class Latencies:
 
 
 class ProcessHealth(Struct, frozen=True):
-    """One measurement; the watchdog's `Measured` has the same names. None is not known."""
+    """One measurement; None means unknown."""
 
     commit_latency_ms: float | None
     disk_free_bytes: int | None
@@ -61,14 +61,14 @@ class ProcessHealth(Struct, frozen=True):
 
 
 class ProcessHealthProbe:
-    """Measures when asked. `folder` is where the log lies; a disk that does not answer is asked once, not again."""
+    """Takes measurements on demand; `folder` is the folder of the log."""
 
     def __init__(self, folder: Path, latencies: Latencies, lag: LoopLagMonitor | None = None) -> None:
         self._folder, self._latencies, self._lag = folder, latencies, lag
-        self._asking: asyncio.Future[int | None] | None = None
+        self._disk_query: asyncio.Future[int | None] | None = None
 
     async def measure(self) -> ProcessHealth:
-        """What is known now."""
+        """Return the current measurements."""
         return ProcessHealth(
             commit_latency_ms=self._latencies.p99_ms(),
             disk_free_bytes=await self._disk_free_bytes(),
@@ -76,11 +76,11 @@ class ProcessHealthProbe:
         )
 
     async def _disk_free_bytes(self) -> int | None:
-        """Asked in a thread: a network's disk may take its time. A question on its way is waited for, not repeated."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.ensure_future(asyncio.to_thread(_free_bytes, self._folder))
+        """Query the disk in a thread: a network disk may be slow. A query in progress is awaited, not repeated."""
+        if self._disk_query is None or self._disk_query.done():
+            self._disk_query = asyncio.ensure_future(asyncio.to_thread(_free_bytes, self._folder))
         try:
-            return await asyncio.wait_for(asyncio.shield(self._asking), DISK_S_MAX)
+            return await asyncio.wait_for(asyncio.shield(self._disk_query), DISK_S_MAX)
         except TimeoutError:
             return None
 

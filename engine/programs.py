@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT: Final = Path(__file__).absolute().parents[2]
-"""The folder that holds the package: of the installed one, or of the checkout, whose rooms are links."""
+"""The folder that contains the package `papertape`: site-packages, or the checkout, where the rooms are links."""
 
 
 def own_command(module: str, *arguments: str) -> list[str]:
@@ -27,5 +27,5 @@ def own_command(module: str, *arguments: str) -> list[str]:
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment in which a child finds these sources before any other `PYTHONPATH` entry."""
-    there = environment.get("PYTHONPATH")
-    return {**environment, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [there])])}
+    paths = filter(None, [str(ROOT), environment.get("PYTHONPATH")])
+    return {**environment, "PYTHONPATH": os.pathsep.join(paths)}

@@ -1,6 +1,7 @@
-"""Start-up is recovery: the newest good snapshot, then the events after it.
+"""Recover a state from the log: the newest intact snapshot, then the events after it.
 
-Losing every snapshot loses nothing but time. Whoever only looks at the past (`replay`, `why`) comes the same way.
+Every start of the engine is a recovery. Losing all snapshots costs only time. Commands that read an earlier state
+(`replay`, `why`) use the same code.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 
 class RecoveredState(Struct):
-    """A world at the head of a log, and how it came there."""
+    """A state after the event `seq`, and how it was recovered."""
 
-    world: EngineState
+    state: EngineState
     seq: int
     snapshot_seq: int
     replayed_events: int
@@ -42,18 +43,17 @@ def recover(
     until_seq: int | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> RecoveredState:
-    """The world after the event `until_seq`, the newest by default.
+    """Return the state after the event `until_seq`, the newest by default.
 
-    Raises LogDamaged or LogFromNewerVersion when the log does not hold, ConfigError when it needs a strategy
-    that is not there.
+    Raise LogDamaged or LogFromNewerVersion if the log cannot be read, ConfigError if a strategy in it is missing.
     """
     started = time.perf_counter()
-    world, snapshot_seq = from_snapshot(reader, snapshots, strategies, until_seq)
+    state, snapshot_seq = from_snapshot(reader, snapshots, strategies, until_seq)
     hit("during_recovery")
-    counted = _ProgressReporter(snapshot_seq, on_progress)
-    fold(world, counted.events(reader, until_seq))
+    progress = ProgressReporter(snapshot_seq, on_progress)
+    fold(state, progress.events(reader, until_seq))
     took_ms = (time.perf_counter() - started) * 1000.0
-    return RecoveredState(world, counted.seq, snapshot_seq, counted.seq - snapshot_seq, took_ms)
+    return RecoveredState(state, progress.seq, snapshot_seq, progress.seq - snapshot_seq, took_ms)
 
 
 def from_snapshot(
@@ -62,7 +62,7 @@ def from_snapshot(
     strategies: Mapping[str, Strategy],
     until_seq: int | None,
 ) -> tuple[EngineState, int]:
-    """The world of the newest snapshot up to an event that fits log and code, or an empty one at the beginning."""
+    """Return the state and seq of the newest usable snapshot up to `until_seq`, or an empty state and 0."""
     for snapshot in _fitting(reader, snapshots, strategies):
         if until_seq is not None and snapshot.seq > until_seq:
             continue
@@ -77,7 +77,7 @@ def from_snapshot(
 def _fitting(
     reader: LogReader, snapshots: SnapshotStore | None, strategies: Mapping[str, Strategy]
 ) -> Iterator[Snapshot]:
-    """Snapshots of this code that stand on this log, newest first; others are set aside."""
+    """Yield the snapshots of this code that belong to this log, newest first; set others aside."""
     if snapshots is None:
         return
     for snapshot in snapshots.newest(code_digest(strategies.values())):
@@ -87,22 +87,23 @@ def _fitting(
             snapshots.set_aside(snapshot, f"the log has another event at seq {snapshot.seq}")
 
 
-class _ProgressReporter:
-    """Counts the events on their way, and tells the progress now and then."""
+class ProgressReporter:
+    """Tracks the seq of the events that pass through it, and reports the progress from time to time."""
 
-    EVENTS_A_STEP = 10_000
+    EVENTS_PER_REPORT = 5_000
 
     def __init__(self, seq: int, on_progress: Callable[[int], None]) -> None:
         self.seq = seq
         self._on_progress = on_progress
 
-    def events(self, reader: LogReader, until_seq: int | None) -> Iterator[Recorded]:
-        """The events beyond where the count stands."""
+    def events(self, reader: LogReader, until_seq: int | None = None) -> Iterator[Recorded]:
+        """Yield the events after `seq`, up to `until_seq`."""
         for commit in reader.commits(self.seq):
             for recorded in commit.recorded():
                 if until_seq is not None and recorded.seq > until_seq:
                     return
+                assert recorded.seq == self.seq + 1, f"a gap: seq {recorded.seq} follows seq {self.seq}"
                 self.seq = recorded.seq
-                if recorded.seq % self.EVENTS_A_STEP == 0:
+                if recorded.seq % self.EVENTS_PER_REPORT == 0:
                     self._on_progress(recorded.seq)
                 yield recorded

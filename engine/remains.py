@@ -18,29 +18,31 @@ if TYPE_CHECKING:
 NAMED_MAX = 4
 
 
-def reject_leftovers(db: Path, backup_folder: Path, way_on: str) -> None:
-    """Raise LogGone if remains of a log exist at `db`; `way_on` names an alternative to a restore. Raise LogError."""
+def reject_leftovers(db: Path, backup_folder: Path, alternative: str) -> None:
+    """Raise LogGone if remains of a log exist at `db`; `alternative` to a restore ends the message. Raise LogError."""
     try:
-        _refuse(db, backup_folder, way_on)
+        _refuse(db, backup_folder, alternative)
     except OSError as error:
-        raise LogError(f"there can be no log at {db}: {error.strerror}") from error
+        raise LogError(f"no log can be created at {db}: {error.strerror}") from error
 
 
-def _refuse(db: Path, backup_folder: Path, way_on: str) -> None:
+def _refuse(db: Path, backup_folder: Path, alternative: str) -> None:
     if _is_there(db):
         return
     if db.is_symlink() and not db.exists():
-        raise LogGone(f"{db} links to {real_path(db)}, where there is no log; is its disk mounted? If it is, {way_on}")
-    copies, found = list_backups(backup_folder, real_path(db).name), [path.name for path in _traces(db)]
-    if copies:
-        found.append(f"{len(copies)} backup{'s' if len(copies) > 1 else ''} in {backup_folder}")
-    if not found:
+        raise LogGone(
+            f"{db} links to {real_path(db)}, where there is no log; is its disk mounted? If it is, {alternative}"
+        )
+    backups, remains = list_backups(backup_folder, real_path(db).name), [path.name for path in _traces(db)]
+    if backups:
+        remains.append(f"{len(backups)} backup{'s' if len(backups) > 1 else ''} in {backup_folder}")
+    if not remains:
         return
-    named = ", ".join(found[:NAMED_MAX]) + (f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else "")
-    copy = copies[-1].path if copies else "BACKUP"
+    more = f" and {len(remains) - NAMED_MAX} more" if len(remains) > NAMED_MAX else ""
+    backup = backups[-1].path if backups else "BACKUP"
     raise LogGone(
-        f"there is no log at {db}, but remains of one exist: {named}. Move its file back, restore a backup with "
-        f"papertape restore {copy} --db {db}, or {way_on}"
+        f"there is no log at {db}, but remains of one exist: {', '.join(remains[:NAMED_MAX])}{more}. Move its file "
+        f"back, restore a backup with papertape restore {backup} --db {db}, or {alternative}"
     )
 
 
@@ -52,17 +54,17 @@ def set_remains_aside(db: Path, backup_folder: Path, now_ms: int) -> list[Path]:
     if _is_there(db):
         return []
     aside = set_aside(db, now_ms)
-    made, copies = [] if aside is None else [aside], list_backups(backup_folder, real_path(db).name)
-    if copies:  # They may be on another disk, and remain on it.
+    folders, backups = [] if aside is None else [aside], list_backups(backup_folder, real_path(db).name)
+    if backups:  # They may be on another disk, and stay on it.
         name = aside.name if aside is not None else f"{real_path(db).name}{REPLACED}{now_ms}"
         folder = backup_folder / name
         try:
             make_folder(folder)
-            move_durably([copy.path for copy in copies], folder)
+            move_durably([backup.path for backup in backups], folder)
         except OSError as error:
             raise LogError(f"the backups in {backup_folder} could not be moved aside: {error.strerror}") from error
-        made += [folder] if folder not in made else []
-    return made
+        folders += [folder] if folder not in folders else []
+    return folders
 
 
 def _is_there(db: Path) -> bool:

@@ -1,6 +1,6 @@
-"""From settings to the events that configure an engine: contracts first, then runners.
+"""Convert settings to the events that configure an engine: contracts first, then runners.
 
-A log explains itself: whoever replays it needs the events only, never the configuration file.
+A log is self-contained: a replay needs only the events, never the configuration file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class RunnerSettings(Struct, frozen=True):
-    """What the owner says about one strategy: parameters that differ from their defaults, also by symbol."""
+    """The owner's settings of one strategy: its symbols, risk, and the parameters that differ from the defaults."""
 
     parameters: dict[str, int | float] = {}
     symbol_parameters: dict[str, dict[str, int | float]] = {}
@@ -34,19 +34,19 @@ class RunnerSettings(Struct, frozen=True):
 def split_by_timeframe(
     strategies: Mapping[str, Strategy], names: Sequence[str] | None, base_ms: int
 ) -> tuple[list[str], list[str]]:
-    """The strategies that can run on a base timeframe, and those left out because they need a finer one.
+    """Return the strategies that can run on a base timeframe, and those that need a finer one.
 
-    `names` None asks for all. Raises ConfigError for an unknown name, and for a named one that needs a finer base.
+    `names` None selects all. Raise ConfigError for an unknown name, and for a named strategy that needs a finer base.
     """
     for name in names or ():
         if name not in strategies:
             raise ConfigError(f"strategy {name!r} is unknown; there are {', '.join(strategies)}")
-    wanted = list(strategies) if names is None else list(names)
-    too_fine = [name for name in wanted if strategies[name].timeframe_ms < base_ms]
+    selected = list(strategies) if names is None else list(names)
+    too_fine = [name for name in selected if strategies[name].timeframe_ms < base_ms]
     if too_fine and names is not None:
         frame = TIMEFRAME_NAMES[strategies[too_fine[0]].timeframe_ms]
         raise ConfigError(f"strategy {too_fine[0]} needs {frame} candles, the base is {TIMEFRAME_NAMES[base_ms]}")
-    return [name for name in wanted if name not in too_fine], too_fine
+    return [name for name in selected if name not in too_fine], too_fine
 
 
 def no_runnable_strategy_text(strategies: Mapping[str, Strategy], too_fine: Sequence[str], base_ms: int) -> str:
@@ -56,7 +56,7 @@ def no_runnable_strategy_text(strategies: Mapping[str, Strategy], too_fine: Sequ
         names.setdefault(strategies[name].timeframe_ms, []).append(name)
     (frame_ms, first), *others = names.items()
     needs = [f"{', '.join(first)} {'need' if len(first) > 1 else 'needs'} {TIMEFRAME_NAMES[frame_ms]}"]
-    needs += [f"{', '.join(found)} {TIMEFRAME_NAMES[other_ms]}" for other_ms, found in others]
+    needs += [f"{', '.join(other)} {TIMEFRAME_NAMES[other_ms]}" for other_ms, other in others]
     return f"no strategy can run on {TIMEFRAME_NAMES[base_ms]} candles: {', '.join(needs)}"
 
 
@@ -65,9 +65,9 @@ def configuration(
     contracts: Sequence[ContractListed],
     runners: Mapping[str, RunnerSettings],
 ) -> list[Event]:
-    """The events that list the contracts and configure the runners, in the given order.
+    """Return the events that list the contracts and configure the runners, in the given order.
 
-    Raises ConfigError for an unknown parameter, a value of the wrong type or outside its valid range.
+    Raise ConfigError for an unknown parameter, and for a value of the wrong type or outside its valid range.
     """
     symbols = tuple(contract.symbol for contract in contracts)
     at_ms = min(contract.at_ms for contract in contracts)
@@ -77,7 +77,7 @@ def configuration(
 def runner_configurations(
     strategies: Mapping[str, Strategy], symbols: tuple[str, ...], at_ms: int, runners: Mapping[str, RunnerSettings]
 ) -> list[RunnerConfigured]:
-    """The events that configure the runners alone; their symbols may be listed later. Raises ConfigError likewise."""
+    """Return the events that configure the runners; contracts may be listed later. Raise like `configuration`."""
     return [
         RunnerConfigured(
             at_ms=at_ms,
@@ -85,8 +85,8 @@ def runner_configurations(
             symbols=_symbols(name, symbols, settings),
             parameters=validate_parameters(strategies[name], settings.parameters),
             symbol_parameters={
-                symbol: validate_parameters(strategies[name], {**settings.parameters, **given})
-                for symbol, given in settings.symbol_parameters.items()
+                symbol: validate_parameters(strategies[name], {**settings.parameters, **own})
+                for symbol, own in settings.symbol_parameters.items()
             },
             risk=asdict(settings.risk),
             code_digest=code_digest([strategies[name]]),
@@ -96,20 +96,20 @@ def runner_configurations(
 
 
 def _symbols(name: str, symbols: tuple[str, ...], settings: RunnerSettings) -> tuple[str, ...]:
-    """The symbols a runner trades: those it is restricted to, or all."""
+    """Return the symbols that a runner trades: those it is restricted to, or all."""
     for symbol in (*(settings.symbols or ()), *settings.symbol_parameters):
         if symbol not in symbols:
             raise ConfigError(f"strategies.{name}: symbol {symbol} is not watched; there are {', '.join(symbols)}")
     return symbols if settings.symbols is None else settings.symbols
 
 
-def validate_parameters(strategy: Strategy, given: Mapping[str, int | float]) -> dict[str, int | float]:
-    """All parameters of a strategy, the given ones in place of the defaults, checked against their ranges."""
+def validate_parameters(strategy: Strategy, parameters: Mapping[str, int | float]) -> dict[str, int | float]:
+    """Return all parameters of a strategy: `parameters`, checked against their ranges, and defaults for the rest."""
     names = strategy.parameters.__struct_fields__
-    for name in given:
+    for name in parameters:
         if name not in names:
             raise ConfigError(f"{strategy.name}.{name} is unknown; {strategy.name} has {', '.join(names)}")
     try:
-        return asdict(msgspec.convert({**asdict(strategy.parameters()), **given}, strategy.parameters))
+        return asdict(msgspec.convert({**asdict(strategy.parameters()), **parameters}, strategy.parameters))
     except msgspec.ValidationError as error:
         raise ConfigError(f"{strategy.name}: {error}") from error

@@ -1,6 +1,6 @@
-"""Taking a log and bringing an engine to where it left off; letting go of it again.
+"""Open a log and start an engine where the last one stopped; stop it and close the log.
 
-What the configuration says now is compared with what the log says: only differences become events.
+The configuration is compared with the log: only differences become events.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import asynccontextmanager, closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -53,7 +54,7 @@ NOT_ENABLED = "the configuration does not name this strategy"
 
 
 class EngineSettings(Struct, frozen=True):
-    """What an engine needs besides its feed."""
+    """The settings of an engine, apart from its feed."""
 
     db: Path
     version: str
@@ -64,9 +65,9 @@ class EngineSettings(Struct, frozen=True):
 
 
 class Engine(Struct):
-    """A running engine: its log, its loop, and how it came to its state.
+    """A running engine: its log, its loop, and how its state was recovered.
 
-    `digest_at_start` is that of the recovered world, before it took anything new at `started_at_ms`.
+    `digest_at_start` is the digest of the recovered state, before the first new event at `started_at_ms`.
     """
 
     log: SqliteEventLog
@@ -74,20 +75,20 @@ class Engine(Struct):
     bus: Bus
     recovered: RecoveredState
     clock: Clock
-    desk: CommandQueue
+    commands: CommandQueue
     integrity: Integrity
     ending: bool = False
     market_ended: bool = False
-    """A recorded or limited market was played to its end."""
+    """Whether a recorded or limited market was played to its end."""
     started_at_ms: int = 0
     digest_at_start: str = ""
 
     async def finish(self, why: str = "asked to stop") -> None:
-        """Write down the stop, save a snapshot, tell the watchers that nothing follows. Twice is harmless."""
+        """Record the stop, save a snapshot, and close the bus. Finishing twice is harmless."""
         if self.bus.closed:
             return
         self.ending = True
-        self.desk.close()
+        self.commands.close()
         await self.loop.take([EngineStopped(self.clock.now_ms(), why)])
         await self.loop.snapshot()
         self.log.sync_head()
@@ -95,16 +96,16 @@ class Engine(Struct):
 
 
 def snapshot_store(db: Path, warn: Callable[[str], None]) -> SnapshotStore:
-    """The snapshots of the log at `db`: a folder beside it."""
+    """Return the snapshots of the log at `db`: a folder beside it."""
     return SnapshotStore(sibling_path(db, ".snapshots"), warn)
 
 
 def make_folder(db: Path) -> None:
-    """The folder of a log. Raises LogError where there can be none."""
+    """Create the folder of a log. Raise LogError if that fails."""
     try:
         durable.make_folder(db.parent)
     except OSError as error:
-        raise LogError(f"there can be no log at {db}: {error.strerror}") from error
+        raise LogError(f"no log can be created at {db}: {error.strerror}") from error
 
 
 @asynccontextmanager
@@ -116,31 +117,32 @@ async def open_engine(
     symbols: Sequence[str] = (),
     refuse: Callable[[EngineState], None] = lambda _: None,
 ) -> AsyncIterator[Engine]:
-    """Take the log, recover, configure; at the end write down the stop, save a snapshot and let go.
+    """Open the log, recover and configure the engine; at the end record the stop, save a snapshot and close the log.
 
-    `symbols` are those whose contracts the feed lists later, with its facts; else they are those of the contracts.
-    `refuse` raises for a recovered world that this engine must not go on with, before anything is written.
-    Raises LogHeld, LogDamaged, ConfigError. When the block ends by an error nothing more is written:
-    the log is the truth, and the next start goes on from there.
+    `symbols` are those whose contracts the feed lists later, with its facts; by default they are those of `contracts`.
+    `refuse` raises for a recovered state with which this engine must not continue, before anything is written.
+    Raise LogHeld, LogDamaged or ConfigError. If the block ends with an error, nothing more is written: the log is the
+    truth, and the next start continues from there.
     """
     make_folder(settings.db)
     log = await SqliteEventLog.open(settings.db, clock_ms=clock.now_ms)
     try:
         for warning in log.warnings:
             warn(warning)
-        made = _recovered_engine(settings, log, clock, warn)
-        refuse(made.loop.world)
-        made.started_at_ms, made.digest_at_start = clock.now_ms(), state_digest(made.recovered.world)
+        engine = _recover_engine(settings, log, clock, warn)
+        state = engine.loop.state
+        refuse(state)
+        engine.started_at_ms, engine.digest_at_start = clock.now_ms(), state_digest(state)
         started = EngineStarted(
-            made.started_at_ms, settings.version, code_digest(settings.strategies.values()), settings.config_digest
+            engine.started_at_ms, settings.version, code_digest(settings.strategies.values()), settings.config_digest
         )
         watched = tuple(symbols) or tuple(contract.symbol for contract in contracts)
-        for symbol, names in unconfigured_positions(made.loop.world, watched).items():
-            warn(_left_text(symbol, names, live=bool(symbols)))
+        for symbol, names in unconfigured_positions(state, watched).items():
+            warn(_unconfigured_text(symbol, names, live=bool(symbols)))
         at_ms = min((contract.at_ms for contract in contracts), default=started.at_ms)
-        await made.loop.take([started, *configuration_changes(made.loop.world, settings, contracts, watched, at_ms)])
-        yield made
-        await made.finish()
+        await engine.loop.take([started, *configuration_changes(state, settings, contracts, watched, at_ms)])
+        yield engine
+        await engine.finish()
     except LogDamaged as damage:
         with suppress(LogError, OSError), closing(log.reader()) as reader:
             record_damage(log.path, reader, damage)
@@ -149,10 +151,8 @@ async def open_engine(
         await asyncio.shield(log.close())
 
 
-def _recovered_engine(
-    settings: EngineSettings, log: SqliteEventLog, clock: Clock, warn: Callable[[str], None]
-) -> Engine:
-    """The engine at the head of its log, before it takes anything new."""
+def _recover_engine(settings: EngineSettings, log: SqliteEventLog, clock: Clock, warn: Callable[[str], None]) -> Engine:
+    """Return the engine at the head of its log, before it takes anything new."""
     snapshots = snapshot_store(settings.db, warn)
     reader = log.reader()
     head_seq = log.head.seq
@@ -163,27 +163,28 @@ def _recovered_engine(
     finally:
         clear_progress(settings.db)
         reader.close()
-    bus = Bus(log.head.seq)
+    assert recovered.seq == head_seq == log.head.seq, f"recovery ended at seq {recovered.seq}, the log at {head_seq}"
+    bus = Bus(head_seq)
     version = code_digest(settings.strategies.values())
     every, newest_seq = settings.snapshot_every_events, recovered.snapshot_seq
-    loop = Loop(recovered.world, log, bus, snapshots, version, warn, every, newest_seq)
+    loop = Loop(recovered.state, log, bus, snapshots, version, warn, every, newest_seq)
     integrity = Integrity(log, bus, warn, f"{os.getpid()} {clock.now_ms()}")
     return Engine(log, loop, bus, recovered, clock, CommandQueue(loop), integrity)
 
 
 async def submit_offline(
-    settings: EngineSettings, asked: Command, clock: Clock, warn: Callable[[str], None]
+    settings: EngineSettings, command: Command, clock: Clock, warn: Callable[[str], None]
 ) -> Accepted:
-    """Take one human's command into a log that no engine holds.
+    """Execute one human's command on a log that no engine holds.
 
-    Raises LogHeld, LogMissing, LogDamaged, and CommandRefused for a command that does not fit the state.
+    Raise LogHeld, LogMissing, LogDamaged, or CommandRefused for a command that does not fit the state.
     """
-    SqliteLogReader(settings.db).close()  # There must be a log: a command does not begin one.
+    SqliteLogReader(settings.db).close()  # Raises LogMissing: a command never creates a log.
     log = await SqliteEventLog.open(settings.db, clock_ms=clock.now_ms)
     try:
-        made = _recovered_engine(settings, log, clock, warn)
-        accepted = await made.loop.order(lambda world: command_events(world, asked))
-        await made.loop.snapshot()
+        loop = _recover_engine(settings, log, clock, warn).loop
+        accepted = await loop.order(partial(command_events, command=command))
+        await loop.snapshot()
         log.sync_head()
         return accepted
     finally:
@@ -191,60 +192,60 @@ async def submit_offline(
 
 
 def configuration_changes(
-    world: EngineState,
+    state: EngineState,
     settings: EngineSettings,
     contracts: Sequence[ContractListed],
     symbols: tuple[str, ...],
     at_ms: int,
 ) -> list[Event]:
-    """What the configuration says that the log does not say yet.
+    """Return the events by which the configuration differs from the log.
 
-    Raises ConfigError where the log cannot follow: another base timeframe, another capital.
+    Raise ConfigError for a change that the log cannot adopt, such as another capital.
     """
-    events: list[Event] = [event for event in contracts if is_new(world, event)]
-    left = unconfigured_positions(world, symbols)
+    events: list[Event] = [event for event in contracts if is_new(state, event)]
+    unconfigured = unconfigured_positions(state, symbols)
     for configured in runner_configurations(settings.strategies, symbols, at_ms, settings.runners):
-        own = tuple(symbol for symbol, names in left.items() if configured.strategy in names)
-        events += _runner_changes(world, replace(configured, symbols=(*configured.symbols, *own)))
-    for runner in world.runners:
+        own = tuple(symbol for symbol, names in unconfigured.items() if configured.strategy in names)
+        events += _runner_changes(state, replace(configured, symbols=(*configured.symbols, *own)))
+    for runner in state.runners:
         name = runner.strategy.name
         if name not in settings.runners and runner.account.paused == 0:
             events.append(RunnerPaused(runner.configured.at_ms, name, CONFIGURATION, NOT_ENABLED))
     return events
 
 
-def unconfigured_positions(world: EngineState, watched: Sequence[str]) -> dict[str, list[str]]:
+def unconfigured_positions(state: EngineState, watched: Sequence[str]) -> dict[str, list[str]]:
     """Return the symbols with open positions that are no longer configured, and the strategies that hold them.
 
     Those strategies keep the symbol until the position is closed, so its stop and target stay in force.
     """
-    held = {symbol: _holders(world, index) for symbol, index in world.symbols.items() if symbol not in watched}
-    return {symbol: names for symbol, names in held.items() if names}
+    holders = {symbol: _holders(state, index) for symbol, index in state.symbols.items() if symbol not in watched}
+    return {symbol: names for symbol, names in holders.items() if names}
 
 
-def _holders(world: EngineState, symbol: int) -> list[str]:
-    return [runner.strategy.name for runner in world.runners if runner.desks[symbol].position.side != 0]
+def _holders(state: EngineState, symbol: int) -> list[str]:
+    return [runner.strategy.name for runner in state.runners if runner.desks[symbol].position.side != 0]
 
 
-def _left_text(symbol: str, names: Sequence[str], *, live: bool) -> str:
-    goes_on = (
+def _unconfigured_text(symbol: str, names: Sequence[str], *, live: bool) -> str:
+    effect = (
         "it is watched until the position is closed, and no new one is opened" if live else "no candles arrive for it"
     )
-    return f"{symbol} is no longer configured, but {', '.join(names)} holds a position in it: {goes_on}"
+    return f"{symbol} is no longer configured, but {', '.join(names)} holds a position in it: {effect}"
 
 
-def _runner_changes(world: EngineState, event: RunnerConfigured) -> list[Event]:
-    """The runner, when it is new or differs; and its return from a pause by the configuration."""
-    known = next((runner for runner in world.runners if runner.strategy.name == event.strategy), None)
+def _runner_changes(state: EngineState, event: RunnerConfigured) -> list[Event]:
+    """Return the runner's configuration if it is new or differs, and the end of a pause by the configuration."""
+    known = next((runner for runner in state.runners if runner.strategy.name == event.strategy), None)
     if known is None:
         return [event]
     capital = known.configured.risk["capital_usdt"]
     if capital != event.risk["capital_usdt"]:
         raise ConfigError(
             f"strategies.{event.strategy}: the log began with {capital:,.2f} USDT; "
-            f"capital_usdt = {event.risk['capital_usdt']:,.2f} needs a log of its own"
+            f"capital_usdt = {event.risk['capital_usdt']:,.2f} needs a new log"
         )
-    for symbol, index in world.symbols.items():
+    for symbol, index in state.symbols.items():
         if symbol not in event.symbols and known.desks[index].position.side != 0:
             raise ConfigError(
                 f"{event.strategy}.only_symbols: {event.strategy} holds a position in {symbol}; "

@@ -1,6 +1,6 @@
-"""How far an engine has come with its log while it starts: said in a small file beside the log.
+"""Report the progress of an engine that is replaying its log at start-up, in a small file beside the log.
 
-Until the engine is up nobody can ask it: the door opens behind the recovery.
+Until the recovery ends, the engine cannot be asked: it opens its control socket only afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SUFFIX = ".replaying"
 
 
 class StartupProgress(Struct, frozen=True):
-    """The process that replays, the seq it has come to, and where the log ends."""
+    """The process that replays the log, the seq it has reached, and the seq at which the log ends."""
 
     pid: int
     seq: int
@@ -26,24 +26,24 @@ class StartupProgress(Struct, frozen=True):
 
 
 def write_progress(db: Path, seq: int, head_seq: int) -> None:
-    """Say how far this process has come. A file that cannot be written is no fault: nobody hears of it."""
+    """Report the seq that this process has reached. A file that cannot be written is ignored."""
     with suppress(OSError):
         _path(db).write_bytes(msgspec.json.encode(StartupProgress(os.getpid(), seq, head_seq)))
 
 
 def clear_progress(db: Path) -> None:
-    """It is done, or it failed."""
+    """Remove the report: the replay ended or failed."""
     with suppress(OSError):
         _path(db).unlink(missing_ok=True)
 
 
 def read_progress(db: Path) -> StartupProgress | None:
-    """How far an engine has come that is starting on this log; None where none is."""
+    """Return the progress of the engine that is starting on this log; None if there is none."""
     try:
-        found = msgspec.json.decode(_path(db).read_bytes(), type=StartupProgress)
+        progress = msgspec.json.decode(_path(db).read_bytes(), type=StartupProgress)
     except (OSError, msgspec.MsgspecError):
         return None
-    return found if Path(f"/proc/{found.pid}").exists() else None
+    return progress if Path(f"/proc/{progress.pid}").exists() else None
 
 
 def _path(db: Path) -> Path:

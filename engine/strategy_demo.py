@@ -1,6 +1,6 @@
-"""One strategy looked at alone: its signals on a few days of the simulated market.
+"""Demonstrate one strategy: its orders on a few days of the simulated market.
 
-`python -m papertape.engine.strategies.momentum` prints every order, the numbers that led to it and the conditions met.
+`python -m papertape.engine.strategies.momentum` prints every order with its reason and conditions.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ def show_orders(name: str) -> None:
 
 
 async def _show(strategy: Strategy) -> None:
-    """Run the strategy alone and print what it places."""
+    """Run the strategy alone and print its orders."""
     feed = SimFeed(SimSettings(days=DAYS), SystemClock())
-    world = new_state({strategy.name: strategy})
-    for event in configuration(world.strategies, feed.contracts(), {strategy.name: RunnerSettings()}):
-        decide(world, event, 1)
+    state = new_state({strategy.name: strategy})
+    for event in configuration(state.strategies, feed.contracts(), {strategy.name: RunnerSettings()}):
+        decide(state, event, 1)
     sys.stdout.write(f"{strategy.about}\n\n")
     async for batch in feed.facts({}, None):
         for fact in batch:
-            for entry in decide(world, fact, 1)[1:]:
+            for entry in decide(state, fact, 1)[1:]:
                 if isinstance(entry.event, OrderPlaced):
-                    sys.stdout.write(_words(strategy, entry.event))
+                    sys.stdout.write(_format_order(strategy, entry.event))
 
 
-def _words(strategy: Strategy, order: OrderPlaced) -> str:
-    """An order with its reason and the numbers behind it."""
+def _format_order(strategy: Strategy, order: OrderPlaced) -> str:
+    """Return an order with its reason and, for an entry, its conditions."""
     at = datetime.fromtimestamp(order.at_ms / 1000, UTC).strftime("%m-%d %H:%M")
     lines = [f"{at}  {order.symbol:<9} {order.action} {order.side:<5} {order.reason}"]
     if order.action == "entry" and strategy.explain is not None:

@@ -1,7 +1,7 @@
-"""Finding strategies: the files of `engine/strategies` and of the owner's own folders.
+"""Load the strategies in `engine/strategies` and in the owner's own folders, and digest the code that decides.
 
-A file whose module has a `NAME` is a strategy. `code_digest` covers the kernel and every strategy found, so a
-change of any of them is seen by snapshots, by the compiled kernel's cache and in `EngineStarted`.
+A file whose module has a `NAME` is a strategy. `code_digest` covers the kernel, the reducer and the strategies, so a
+change to any of them is noticed by snapshots, by the cache of compiled loops and in `EngineStarted`.
 """
 
 from __future__ import annotations
@@ -40,44 +40,44 @@ _OWNERS_ERRORS = (
     TypeError,
     ValueError,
 )
-"""What a file may raise while it is read: all but what ends the process."""
+"""What the import of a file may raise: everything except what ends the process."""
 
 
 def load_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
-    """All strategies by name: the four built-in ones in their order, then others by file name.
+    """Return all strategies by name: the four built-in ones in their order, then others by file name.
 
-    Raises ConfigError for a file that cannot be loaded, and for a name that stands twice.
+    Raise ConfigError for a file that cannot be loaded, and for a name that occurs twice.
     """
     modules = [*_built_in(), *(_load(path) for folder in folders for path in _files(folder))]
-    found: dict[str, Strategy] = {}
+    strategies: dict[str, Strategy] = {}
     for module in modules:
         if not hasattr(module, "NAME"):
             continue
         strategy = strategy_from(module)
-        if strategy.name in found:
+        if strategy.name in strategies:
             raise ConfigError(f"strategy {module.__file__}: the name {strategy.name!r} is taken")
-        found[strategy.name] = strategy
-    if len(found) > STRATEGIES_MAX:
-        raise ConfigError(f"{len(found)} strategies found, at most {STRATEGIES_MAX} can run")
-    return found
+        strategies[strategy.name] = strategy
+    if len(strategies) > STRATEGIES_MAX:
+        raise ConfigError(f"{len(strategies)} strategies found, at most {STRATEGIES_MAX} can run")
+    return strategies
 
 
 def _built_in() -> list[ModuleType]:
-    """The modules of `engine.strategies`, the four known ones first."""
+    """Return the modules of `engine.strategies`, the four known ones first."""
     names = sorted(module.name for module in pkgutil.iter_modules(papertape.engine.strategies.__path__))
     ordered = [*BUILT_IN_ORDER, *(name for name in names if name not in BUILT_IN_ORDER)]
     return [importlib.import_module(f"papertape.engine.strategies.{name}") for name in ordered]
 
 
 def _files(folder: Path) -> list[Path]:
-    """The Python files of an owner's folder, by name."""
+    """Return the Python files of an owner's folder, sorted by name."""
     if not folder.is_dir():
         raise ConfigError(f"strategies.folders: {folder} is not a folder")
     return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
 
 
 def _load(path: Path) -> ModuleType:
-    """Import one file. What goes wrong inside it is reported with its name."""
+    """Import one file. Raise ConfigError, naming the file, for any error in it."""
     name = f"papertape_strategy_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -96,7 +96,7 @@ def _load(path: Path) -> ModuleType:
 
 
 def code_digest(strategies: Iterable[Strategy]) -> str:
-    """A digest of everything that decides: the kernel's sources and those of the given strategies."""
+    """Return a digest of all code that decides: the sources of kernel, reducer and the given strategies."""
     digest = _kernel_digest().copy()
     for strategy in strategies:
         digest.update(strategy.name.encode())
@@ -105,9 +105,9 @@ def code_digest(strategies: Iterable[Strategy]) -> str:
 
 
 def loop_digest(strategy: Strategy, strategies: Mapping[str, Strategy]) -> str:
-    """A digest of all that the compiled loop of one of the given strategies may be made of.
+    """Return a digest of all code that may be part of the compiled loop of one of the given strategies.
 
-    The built-in ones know nothing of an owner's files: their loops outlive an edit of those.
+    Built-in strategies do not depend on an owner's files: their loops stay valid when those change.
     """
     shipped = _shipped()
     return shipped_digest() if shipped.get(strategy.name) == strategy else code_digest(strategies.values())
@@ -115,19 +115,18 @@ def loop_digest(strategy: Strategy, strategies: Mapping[str, Strategy]) -> str:
 
 @cache
 def shipped_digest() -> str:
-    """A digest of the kernel and the built-in strategies."""
+    """Return a digest of kernel, reducer and built-in strategies."""
     return code_digest(_shipped().values())
 
 
 @cache
 def _shipped() -> dict[str, Strategy]:
-    """The built-in strategies."""
     return load_strategies()
 
 
 @cache
 def _kernel_digest() -> hashlib.blake2b:
-    """The digest as far as the kernel's sources, read once: what a process has imported does not change any more."""
+    """Return the digest of kernel and reducer, computed once: what a process has imported does not change."""
     digest = hashlib.blake2b(digest_size=16)
     for room in (papertape.engine.kernel, papertape.engine.reducer):
         for path in sorted(Path(str(room.__file__)).parent.glob("*.py")):

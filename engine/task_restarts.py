@@ -1,4 +1,4 @@
-"""Those who live beside the loop: whoever fails is started again, and trading goes on untouched meanwhile."""
+"""Restart the tasks beside the loop when they fail, while trading continues."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from papertape.events.facts import Event
 
 PAUSE_S_MAX: Final = 60.0
-WORDS_CHARS_MAX: Final = 200
+ERROR_CHARS_MAX: Final = 200
 
 
 class TaskRestarter:
-    """Keeps tasks alive until the bus is closed. `dead` names those that are down now."""
+    """Keeps tasks running until the bus is closed. `dead` names the tasks that are down."""
 
     def __init__(
         self,
@@ -33,20 +33,20 @@ class TaskRestarter:
         self.dead: set[str] = set()
 
     async def run_with_restarts(self, name: str, make: Callable[[], Awaitable[None]]) -> None:
-        """Run what `make` makes to its end; after a failure again, with pauses that grow to a minute.
+        """Run what `make` returns to its end; after each failure run it again, with pauses that grow to a minute.
 
-        Raises LogDamaged, whoever meets it: nothing may be appended behind a damaged row.
+        Raise LogDamaged if the task fails with it: nothing may be appended after a damaged row.
         """
         failures = 0
         while (error := await failure_of(make)) is not None:
             if isinstance(error, LogDamaged):
                 raise error
             failures += 1
-            words = f"{type(error).__name__}: {error}"[:WORDS_CHARS_MAX]
-            self._warn(f"{name} failed with {words}; it is started again, trading goes on")
+            cause = f"{type(error).__name__}: {error}"[:ERROR_CHARS_MAX]
+            self._warn(f"{name} failed with {cause}; it is restarted, trading continues")
             self.dead.add(name)
             await self._clock.sleep(min(PAUSE_S_MAX, 2.0 ** min(failures, 6)))
             if self._bus.closed:
                 return
             self.dead.discard(name)
-            await self._report([RepairTried(self._clock.now_ms(), "task_dead", name, f"started again after {words}")])
+            await self._report([RepairTried(self._clock.now_ms(), "task_dead", name, f"restarted after {cause}")])

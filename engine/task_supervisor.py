@@ -1,7 +1,7 @@
-"""Nothing dies silently: the loop and those who watch it live and end together.
+"""Run the loop and its watchers together: if one fails, all end, so no failure goes unnoticed.
 
-This is the one place that catches everything: a bug in any task stops the engine with the task's name and the
-seq up to which the log is whole.
+This is the one place that catches every exception: a bug in any task stops the engine with the task's name and the seq
+up to which the log is whole.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 WATCHERS_END_S = 0.8
 LAST_WORDS_S = 1.2
-"""For those who still have to tell somebody outside. Whoever asked the engine to end waits no longer than two seconds,
-and what was not told by then is told by the next start."""
+"""For watchers that still have to send messages. A stop takes at most two seconds; the next start sends the rest."""
 
 
 async def supervise(
@@ -26,11 +25,10 @@ async def supervise(
     head_seq: Callable[[], int],
     with_last_words: Collection[str] = (),
 ) -> None:
-    """Run the work and its watchers until the work ends; watchers have a moment to end behind it.
+    """Run the work and its watchers until the work ends; then give the watchers a moment to end.
 
-    Those `with_last_words` have a little longer. All are made here, so that none is left behind that nobody awaits
-    where something fails before. Raises what the first failing task raised, or EngineFault naming it when that is
-    no error of ours.
+    Watchers in `with_last_words` get a little longer. All tasks are created here, so none can remain unawaited after a
+    failure. Raise what the first failing task raised, or EngineFault naming the task if that is not a PapertapeError.
     """
     tasks: dict[str, asyncio.Future[None]] = {}
     try:
@@ -48,7 +46,7 @@ async def supervise(
 
 
 async def _first_end(tasks: Mapping[str, asyncio.Future[None]], head_seq: Callable[[], int]) -> None:
-    """Wait until the loop ends; a watcher that fails before ends it all."""
+    """Wait until the loop ends, or until a watcher fails."""
     waiting = set(tasks.values())
     while not tasks["loop"].done():
         _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -56,7 +54,7 @@ async def _first_end(tasks: Mapping[str, asyncio.Future[None]], head_seq: Callab
 
 
 def _raise_failure(tasks: Mapping[str, asyncio.Future[None]], head_seq: Callable[[], int]) -> None:
-    """Raise the first failure there is."""
+    """Raise the first failure, if any."""
     for name, task in tasks.items():
         if task.done() and not task.cancelled():
             try:

@@ -1,7 +1,7 @@
-"""Proving a log: every decision is made again on the recorded inputs and compared with what was recorded.
+"""Verify a log: repeat every decision on the recorded inputs and compare it with the recorded one.
 
-At the same time the recorded facts are folded without deciding, and every snapshot is compared with the state
-the log gives at its seq. Three ways must meet in one digest.
+At the same time, fold the recorded facts without deciding, and compare every snapshot with the folded state at its seq.
+All three must lead to the same digest.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from papertape.engine.recovery import ProgressReporter
 from papertape.engine.reducer.reducer import apply, decide, groups, is_decision, is_new
 from papertape.engine.reducer.snapshot_codec import decode, encode, state_digest
 from papertape.engine.reducer.state import new_state
@@ -18,17 +19,15 @@ from papertape.events.errors import CommandRefused, SnapshotRefused
 from papertape.events.facts import EngineStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from papertape.engine.kernel.strategy import Strategy
     from papertape.events.log import Entry, LogReader, Recorded
     from papertape.events.snapshots import Snapshot, SnapshotStore
 
-PROGRESS_EVENTS = 5_000
-
 
 class ReplayMismatch(Struct, frozen=True):
-    """The first place where the log and the code do not say the same."""
+    """The first place where the log and the code differ."""
 
     seq: int
     recorded: str
@@ -36,7 +35,7 @@ class ReplayMismatch(Struct, frozen=True):
 
 
 class VerificationReport(Struct, frozen=True):
-    """What a proof found. `changed_code` is the digest of other code that wrote a part of the log, if any did."""
+    """The result of a verification. `changed_code` is the digest of other code that wrote a part of the log, if any."""
 
     events: int
     head_seq: int
@@ -53,97 +52,88 @@ def verify(
     strategies: Mapping[str, Strategy],
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> VerificationReport:
-    """Prove the log up to its head, or up to the first difference. Raises LogDamaged where it does not hold."""
-    proof = _Proof(strategies, _by_seq(snapshots, strategies))
-    for group in groups(_events(reader, on_progress)):
-        difference = proof.check_group(group)
+    """Verify the log up to its head, or up to the first difference. Raise LogDamaged for a damaged row."""
+    verification = _Verification(strategies, _by_seq(snapshots, strategies))
+    for group in groups(ProgressReporter(0, on_progress).events(reader)):
+        difference = verification.check_group(group)
         if difference is not None:
-            return proof.result(difference)
-    return proof.result(proof.end())
-
-
-def _events(reader: LogReader, on_progress: Callable[[int], None]) -> Iterator[Recorded]:
-    """Every event of the log, its chain checked on the way."""
-    for commit in reader.commits():
-        for recorded in commit.recorded():
-            if recorded.seq % PROGRESS_EVENTS == 0:
-                on_progress(recorded.seq)
-            yield recorded
+            return verification.report(difference)
+    return verification.report(verification.compare_states())
 
 
 def _by_seq(store: SnapshotStore | None, strategies: Mapping[str, Strategy]) -> dict[int, Snapshot]:
-    """The snapshots of this code by the seq they stand on."""
+    """Return the snapshots of this code by seq."""
     if store is None:
         return {}
     return {snapshot.seq: snapshot for snapshot in store.newest(code_digest(strategies.values()))}
 
 
-class _Proof:
-    """Two worlds on their way through a log: one decides again, one only follows."""
+class _Verification:
+    """Two states on their way through a log: `decided` decides again, `folded` only applies the recorded events."""
 
     def __init__(self, strategies: Mapping[str, Strategy], snapshots: dict[int, Snapshot]) -> None:
         self.strategies = strategies
-        self.deciding, self.following = new_state(strategies), new_state(strategies)
+        self.decided, self.folded = new_state(strategies), new_state(strategies)
         self.snapshots = snapshots
-        self.seq = self.decisions = self.proved_snapshots = 0
+        self.seq = self.decisions = self.verified_snapshots = 0
         self.changed_code: str | None = None
         self.code = code_digest(strategies.values())
 
     def check_group(self, group: Sequence[Recorded]) -> ReplayMismatch | None:
-        """An input and its recorded consequences; the first difference, if there is one."""
+        """Check an input and its recorded consequences; return the first difference, if any."""
         head = group[0]
         if is_decision(head.event):
             return ReplayMismatch(head.seq, repr(head.event), "nothing: there is no input before it")
-        if not is_new(self.deciding, head.event):
-            return ReplayMismatch(head.seq, repr(head.event), "nothing: it is no news")
+        if not is_new(self.decided, head.event):
+            return ReplayMismatch(head.seq, repr(head.event), "nothing: it repeats what is known")
         if isinstance(head.event, EngineStarted) and head.event.code_digest != self.code:
             self.changed_code = head.event.code_digest
         try:
-            entries = decide(self.deciding, head.event, head.seq)
+            entries = decide(self.decided, head.event, head.seq)
         except CommandRefused as refused:
             return ReplayMismatch(head.seq, repr(head.event), f"refused: {refused}")
         difference = first_difference(group, entries)
         if difference is not None:
             return difference
-        apply(self.following, group)
+        apply(self.folded, group)
         self.seq = group[-1].seq
         self.decisions += len(group) - 1
-        return self._snapshot() if self.seq in self.snapshots else None
+        return self._check_snapshot() if self.seq in self.snapshots else None
 
-    def _snapshot(self) -> ReplayMismatch | None:
-        """Compare the snapshot that stands here with the state the log gives."""
+    def _check_snapshot(self) -> ReplayMismatch | None:
+        """Compare the snapshot at this seq with the folded state."""
         snapshot = self.snapshots[self.seq]
         try:
-            same = encode(decode(snapshot.state, self.strategies)) == encode(self.following)
+            is_same = encode(decode(snapshot.state, self.strategies)) == encode(self.folded)
         except SnapshotRefused as refused:
-            return ReplayMismatch(self.seq, f"snapshot: {refused}", "a snapshot that can be read")
-        if not same:
-            return ReplayMismatch(self.seq, "a snapshot with another state", f"state {state_digest(self.following)}")
-        self.proved_snapshots += 1
+            return ReplayMismatch(self.seq, f"snapshot: {refused}", "a readable snapshot")
+        if not is_same:
+            return ReplayMismatch(self.seq, "a snapshot with another state", f"state {state_digest(self.folded)}")
+        self.verified_snapshots += 1
         return None
 
-    def end(self) -> ReplayMismatch | None:
-        """At the end both worlds must know the same."""
-        decided, followed = state_digest(self.deciding), state_digest(self.following)
-        if decided != followed:
-            return ReplayMismatch(self.seq, f"followed state {followed}", f"decided state {decided}")
+    def compare_states(self) -> ReplayMismatch | None:
+        """Compare the decided state with the folded one."""
+        decided, folded = state_digest(self.decided), state_digest(self.folded)
+        if decided != folded:
+            return ReplayMismatch(self.seq, f"folded state {folded}", f"decided state {decided}")
         return None
 
-    def result(self, difference: ReplayMismatch | None) -> VerificationReport:
-        """What was found so far."""
+    def report(self, difference: ReplayMismatch | None) -> VerificationReport:
+        """Return the result so far."""
         return VerificationReport(
             events=self.seq,
             head_seq=self.seq,
             decisions=self.decisions,
-            snapshots=self.proved_snapshots,
-            digest=state_digest(self.following),
+            snapshots=self.verified_snapshots,
+            digest=state_digest(self.folded),
             difference=difference,
             changed_code=self.changed_code,
         )
 
 
 def first_difference(group: Sequence[Recorded], entries: Sequence[Entry]) -> ReplayMismatch | None:
-    """Where recorded and decided consequences of one input part ways; both events and causes count."""
+    """Return the first difference between the recorded and the decided consequences of one input, causes included."""
     for recorded, entry in zip(group, entries, strict=False):
         if recorded.event != entry.event:
             return ReplayMismatch(recorded.seq, repr(recorded.event), repr(entry.event))

@@ -1,1 +1,1 @@
-"""Every fact of papertape, and the log that holds them. This room imports nothing of ours."""
+"""Every fact of papertape, and the log that stores them."""

@@ -1,7 +1,7 @@
 """Locate the companion files of a log: beside its real file, whatever path leads to it.
 
-A symbolic link is another name for the log. Lock, head, snapshots, folds, cursors and socket lie beside the link's
-target, so two names of one log always share one lock.
+A symbolic link is another name for the log. Lock, head, snapshots, folds and cursors lie beside the link's target, so
+two names of one log always share one lock.
 """
 
 from __future__ import annotations

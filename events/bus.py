@@ -1,7 +1,7 @@
-"""The bus: tells those who follow the log that it grew. It carries no events.
+"""The bus: announces to the followers of the log that it has grown. It carries no events.
 
-Subscribers pull from the log behind their own cursor, so a slow one costs nobody anything and nothing can
-overflow. The bus belongs to one event loop.
+Each follower reads the log from its own cursor, so a slow follower delays nobody and nothing can overflow. A bus
+belongs to one event loop.
 """
 
 from __future__ import annotations
@@ -17,50 +17,53 @@ class Bus:
     """Publishes the newest committed seq inside one process."""
 
     def __init__(self, head_seq: int = 0) -> None:
-        """`head_seq` is where the log ends now."""
+        """Create a bus for a log that ends at `head_seq`."""
         self._head_seq = head_seq
         self._moved = asyncio.Event()
         self._waiters = 0
-        self._closed = False
+        self._closed = asyncio.Event()
 
     @property
     def head_seq(self) -> int:
-        """The newest seq that was published."""
+        """The newest published seq."""
         return self._head_seq
 
     @property
     def closed(self) -> bool:
-        """Nothing will be published any more."""
-        return self._closed
+        """Whether the bus is closed, so that nothing more will be published."""
+        return self._closed.is_set()
 
     def publish(self, head_seq: int) -> None:
-        """Tell everybody that the log is committed up to `head_seq`. Raises UsageError for a step back."""
-        if self._closed or head_seq < self._head_seq:
-            raise UsageError(
-                f"the bus stands at seq {self._head_seq}, closed: {self._closed}; it cannot say {head_seq}"
-            )
+        """Announce that the log is committed up to `head_seq`. Raise UsageError for a step back or a closed bus."""
+        if self.closed or head_seq < self._head_seq:
+            state = "closed" if self.closed else "open"
+            raise UsageError(f"the bus is {state} at seq {self._head_seq} and cannot publish seq {head_seq}")
         self._head_seq = head_seq
         self._wake()
 
     async def wait_beyond(self, seq: int) -> int:
-        """The newest seq, as soon as it is beyond `seq`.
+        """Wait until the newest seq is beyond `seq`, and return it.
 
-        A closed bus answers at once with where it stopped, which may not be beyond `seq`: look at `closed`.
-        Raises UsageError when more than WAITERS_MAX wait.
+        A closed bus returns its last seq at once, even if that is not beyond `seq`: check `closed`. Raise UsageError if
+        WAITERS_MAX callers are already waiting.
         """
         if self._waiters >= WAITERS_MAX:
-            raise UsageError(f"more than {WAITERS_MAX} subscribers wait on the bus")
+            raise UsageError(f"{WAITERS_MAX} callers are already waiting on the bus")
         self._waiters += 1
         try:
-            while self._head_seq <= seq and not self._closed:
+            while self._head_seq <= seq and not self.closed:
                 await self._moved.wait()
         finally:
             self._waiters -= 1
         return self._head_seq
 
+    async def wait_closed(self) -> None:
+        """Wait until the bus is closed."""
+        await self._closed.wait()
+
     def close(self) -> None:
-        """Wake everybody for the last time. Closing twice is harmless."""
-        self._closed = True
+        """Wake all waiters for the last time. Closing twice is harmless."""
+        self._closed.set()
         self._wake()
 
     def _wake(self) -> None:

@@ -1,14 +1,16 @@
-"""The hash chain: what makes a row the successor of another, the same for every log.
+"""The hash chain that links each row of a log to its predecessor, the same for every kind of log.
 
-A row is a plain tuple as the database gives it. Its hash is BLAKE2b-256 over the hash of the row before, its
-own numbers and its blob, so no row can change, go missing or move without the next reader noticing.
+A row is a plain tuple, as the database returns it. Its hash is BLAKE2b-256 over the hash of the previous row, its own
+numbers and its blob, so the next reader notices every row that was changed, removed or moved.
 """
 
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import dropwhile
 
 from papertape.events.codec import Codec
 from papertape.events.errors import LogDamaged, UsageError
@@ -18,17 +20,18 @@ Row = tuple[int, int, int, bytes, bytes]
 """(seq of its first event, count, recorded_at_ms, blob, hash)."""
 
 HASH_BYTES = 32
+_SEQ_MAX = 2**63 - 1
 _pack_numbers = struct.Struct(">qqq").pack
 
 
 def row_hash(previous_hash: bytes, seq: int, count: int, recorded_at_ms: int, blob: bytes) -> bytes:
-    """The hash of a row behind `previous_hash`."""
+    """Return the hash of a row that follows the row with `previous_hash`."""
     numbers = _pack_numbers(seq, count, recorded_at_ms)
     return blake2b(previous_hash + numbers + blob, digest_size=HASH_BYTES).digest()
 
 
 def next_row(head: Head, entries: Sequence[Entry], recorded_at_ms: int, codec: Codec) -> Row:
-    """The row that these entries make behind `head`. Raises UsageError for entries that cannot be a commit."""
+    """Return the row that appends these entries after `head`. Raise UsageError if they cannot form a commit."""
     count, seq = len(entries), head.seq + 1
     if not 1 <= count <= COMMIT_EVENTS_MAX:
         raise UsageError(f"a commit holds 1 to {COMMIT_EVENTS_MAX} events, not {count}")
@@ -40,39 +43,71 @@ def next_row(head: Head, entries: Sequence[Entry], recorded_at_ms: int, codec: C
 
 
 def row_head(row: Row) -> Head:
-    """The head of a log that ends with this row."""
+    """Return the head of a log that ends with this row."""
     return Head(row[0] + row[1] - 1, row[4])
 
 
 def verify_rows(rows: Iterable[Row], predecessor: Head, codec: Codec) -> Iterator[Commit]:
-    """The rows as commits, each checked against the chain that begins at `predecessor`.
+    """Yield the rows as commits, each checked against the chain that begins at `predecessor`.
 
-    Raises LogDamaged or LogFromNewerVersion at the first row that does not hold.
+    Raise LogDamaged or LogFromNewerVersion at the first invalid row.
     """
     next_seq, previous_hash = predecessor.seq + 1, predecessor.hash
     for seq, count, recorded_at_ms, blob, stored_hash in rows:
         if seq != next_seq:
             raise LogDamaged(next_seq, f"the row is missing; the next one begins at seq {seq}")
         try:
-            holds = row_hash(previous_hash, seq, count, recorded_at_ms, blob) == stored_hash
+            is_intact = row_hash(previous_hash, seq, count, recorded_at_ms, blob) == stored_hash
         except (TypeError, struct.error) as error:  # A flipped bit can also change the type of a column.
             raise LogDamaged(seq, f"the row is torn: {error}") from error
-        if not holds:
+        if not is_intact:
             raise LogDamaged(seq, "the row does not match its hash")
         events, causes = codec.decode(seq, blob)
         if not count == len(events) == len(causes):
-            raise LogDamaged(seq, f"the row counts {count} events, holds {len(events)} and {len(causes)} causes")
+            raise LogDamaged(seq, f"the row declares {count} events, but holds {len(events)} and {len(causes)} causes")
         yield Commit(seq, recorded_at_ms, events, causes, stored_hash)
         next_seq, previous_hash = seq + count, stored_hash
 
 
-def events_after(commits: Iterable[Commit], after_seq: int, limit: int) -> list[Recorded]:
-    """At most `limit` events beyond `after_seq`. Raises UsageError for a limit outside 1 to READ_EVENTS_MAX."""
-    if not 1 <= limit <= READ_EVENTS_MAX:
-        raise UsageError(f"a read returns 1 to {READ_EVENTS_MAX} events, not {limit}")
-    found: list[Recorded] = []
-    for commit in commits:
-        found += [recorded for recorded in commit.recorded() if recorded.seq > after_seq]
-        if len(found) >= limit:
-            break
-    return found[:limit]
+class ChainReader(ABC):
+    """Reads a log (`events.log.LogReader`) given access to its rows.
+
+    A read includes rows that are committed while it runs.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+
+    @abstractmethod
+    def _end_at_or_before(self, seq: int) -> Head:
+        """Return the end of the last row that ends at or before `seq`."""
+
+    @abstractmethod
+    def _rows_after(self, seq: int) -> Iterator[Row]:
+        """Yield the rows that begin after `seq`."""
+
+    def head(self) -> Head:
+        """See `events.log.LogReader.head`."""
+        return self._end_at_or_before(_SEQ_MAX)
+
+    def hash_at(self, seq: int) -> bytes | None:
+        """See `events.log.LogReader.hash_at`."""
+        end = self._end_at_or_before(seq)
+        return end.hash if end.seq == seq else None
+
+    def commits(self, after_seq: int = 0) -> Iterator[Commit]:
+        """See `events.log.LogReader.commits`."""
+        predecessor = self._end_at_or_before(after_seq)
+        commits = verify_rows(self._rows_after(predecessor.seq), predecessor, self._codec)
+        return dropwhile(lambda commit: commit.last_seq <= after_seq, commits)
+
+    def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:
+        """See `events.log.LogReader.read`. Raise UsageError for a limit outside 1 to READ_EVENTS_MAX."""
+        if not 1 <= limit <= READ_EVENTS_MAX:
+            raise UsageError(f"a read returns 1 to {READ_EVENTS_MAX} events, not {limit}")
+        events: list[Recorded] = []
+        for commit in self.commits(after_seq):
+            events += [recorded for recorded in commit.recorded() if recorded.seq > after_seq]
+            if len(events) >= limit:
+                break
+        return events[:limit]

@@ -1,7 +1,7 @@
-"""The codec: events to the bytes of a row and back.
+"""The codec: encodes events to the bytes of a row, and decodes them.
 
-A row's blob is msgpack `[events, causes]`; an event is an array that begins with its tag. One typed decoder
-knows every tag there ever was, so a whole row is decoded, checked and typed in a single call.
+A row's blob is msgpack `[events, causes]`; an event is an array that begins with its tag. One typed decoder knows every
+tag that ever existed, so a single call decodes and validates a whole row.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Decoded = tuple[list[Event], list[int]]
 
 
 class Codec:
-    """Encodes and decodes the events of one commit. `upcasters` maps an old type to the function to a newer one."""
+    """Encodes and decodes the events of one commit; `upcasters` maps each old type to the function that converts it."""
 
     def __init__(self, event_types: Sequence[type[Event]], upcasters: Mapping[type[Event], Upcaster]) -> None:
-        """`event_types` are the newest shapes. Raises TypeError when two types share a tag: that is a bug."""
+        """Build the decoder; `event_types` are the newest shapes. Raise TypeError if two types share a tag, a bug."""
         types = (*event_types, *upcasters)
         self._tags = frozenset(str(kind.__struct_config__.tag) for kind in types)
         self._upcasters = dict(upcasters)
@@ -32,10 +32,10 @@ class Codec:
         self._decoder: msgspec.msgpack.Decoder[Decoded] = msgspec.msgpack.Decoder(shape)
 
     def encode_commit(self, entries: Sequence[Entry]) -> bytes:
-        """The blob of a row. What is encoded is what reading gives back: an unreadable event is never written.
+        """Return the blob of a row, and make sure that it can be read: an unreadable event is never written.
 
-        The second encoding makes the bytes canonical (an int in a float field becomes a float), so that a
-        row which is decoded and encoded again is the same row. Raises UsageError naming what does not fit.
+        The second encoding makes the bytes canonical (an int in a float field becomes a float), so that decoding and
+        encoding a row again gives the same row. Raise UsageError, naming the event types, if an event is invalid.
         """
         events, causes = [entry.event for entry in entries], [entry.cause for entry in entries]
         try:
@@ -46,9 +46,9 @@ class Codec:
             raise UsageError(f"a commit of {names} cannot be written: {error}") from error
 
     def decode(self, first_seq: int, blob: bytes) -> Decoded:
-        """The events, newest shapes, and causes of the row that begins at `first_seq`.
+        """Return the events, in their newest shapes, and the causes of the row that begins at `first_seq`.
 
-        Raises LogFromNewerVersion for a tag that is not known, LogDamaged for everything else.
+        Raise LogFromNewerVersion for an unknown tag, LogDamaged for everything else.
         """
         try:
             decoded = self._decoder.decode(blob)
@@ -57,7 +57,7 @@ class Codec:
         return self._upcast(decoded) if self._upcasters else decoded
 
     def old_tags(self, blob: bytes) -> list[str]:
-        """The tags in a row that are read as newer shapes, as often as they stand there."""
+        """Return the tags in a row that are converted to newer shapes, once for each event."""
         old = {str(kind.__struct_config__.tag) for kind in self._upcasters}
         return [tag for tag in _tags(blob) if tag in old]
 
@@ -84,7 +84,7 @@ class Codec:
 
 
 def _tags(blob: bytes) -> list[str | None]:
-    """The tags of a row's events as they stand there, None where there is none; empty for a row without form."""
+    """Return the raw tags of a row's events, None for an event without one; empty for a malformed row."""
     try:
         untyped = msgspec.msgpack.decode(blob, type=tuple[list[list[Any]], list[Any]])
     except (ValueError, msgspec.MsgspecError):

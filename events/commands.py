@@ -1,4 +1,4 @@
-"""What a human may ask of a running engine. Each becomes events with who and why, or is refused with a reason."""
+"""The commands that a human can give a running engine. Each becomes events with who and why, or is refused."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from papertape.events.facts import GLOBAL_SCOPE
 
 ALL = "all"
 TEXT_CHARS_MAX: Final = 200
-"""Of who and why; a longer text is cut."""
+"""The limit for who and why; a longer text is cut."""
 
 
 class Pause(Struct, frozen=True, tag="pause"):
-    """Open nothing with this strategy, or with all."""
+    """Stop one strategy, or all, from opening positions."""
 
     who: str
     why: str
@@ -30,7 +30,7 @@ class Resume(Struct, frozen=True, tag="resume"):
 
 
 class Close(Struct, frozen=True, tag="close"):
-    """Leave a position at the next open: of one strategy in one symbol, or every open one."""
+    """Close open positions at the next open; `strategy` and `symbol` narrow the choice."""
 
     who: str
     why: str
@@ -39,7 +39,7 @@ class Close(Struct, frozen=True, tag="close"):
 
 
 class Kill(Struct, frozen=True, tag="kill"):
-    """Trip a kill switch by hand: of one strategy, or the global one."""
+    """Trip a kill switch by hand: that of one strategy, or the global one."""
 
     who: str
     why: str
@@ -47,7 +47,7 @@ class Kill(Struct, frozen=True, tag="kill"):
 
 
 class Reset(Struct, frozen=True, tag="reset"):
-    """End the trip that stands at `trip_seq`."""
+    """End the trip that was recorded at `trip_seq`."""
 
     who: str
     why: str
@@ -59,15 +59,15 @@ Command = Pause | Resume | Close | Kill | Reset
 
 
 class Accepted(Struct, frozen=True):
-    """The events a command became: the first and the last seq, consequences included."""
+    """The events that a command became: their first and last seq, consequences included."""
 
     first_seq: int
     last_seq: int
 
 
 class Commands(Protocol):
-    """Where commands are handed in."""
+    """Accepts commands."""
 
     async def submit(self, command: Command) -> Accepted:
-        """Take a command. Raises CommandRefused where it does not fit the state as it is."""
+        """Execute a command. Raise CommandRefused if it does not fit the current state."""
         ...

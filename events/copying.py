@@ -1,7 +1,7 @@
-"""A log as one file that can be carried away and brought back: copies of a living log, and a copy in a log's place.
+"""Copy a log that is being written into a single file, and put such a copy in the place of a log.
 
-A copy is made by SQLite's own backup, in one read transaction: the engine goes on writing meanwhile. It ends in one
-file without a `-wal`, whose head file is made where it is put back.
+SQLite's own backup makes the copy in one read transaction, so the engine continues to write meanwhile. The copy is one
+file without a `-wal`; its head file is created when it is put back.
 """
 
 from __future__ import annotations
@@ -46,47 +46,52 @@ def log_bytes(db: Path) -> int | None:
 
 
 def copy_log(source: Path, target: Path) -> Head:
-    """Copy the log at `source`, as it stands now, into the new file `target`; the head of the copy.
+    """Copy the current content of the log at `source` into the new file `target`, and return the head of the copy.
 
-    Durable when this returns; a copy that was begun and not ended leaves nothing under the name of `target`.
-    Raises LogMissing, LogForeign, LogFromNewerVersion, LogError (also where `target` is there already).
+    The copy is durable when this returns; an unfinished copy leaves nothing at `target`. Raise LogMissing, LogForeign,
+    LogFromNewerVersion, or LogError, also if `target` exists.
     """
     if target.exists():
-        raise LogError(f"{target} is there already; a copy never overwrites")
-    half = target.with_name(f".{target.name}.{os.getpid()}.half")
+        raise LogError(f"{target} already exists; a copy never overwrites a file")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.half")
     try:
-        half.unlink(missing_ok=True)
-        _copy(source, half)
-        with closing(SqliteLogReader(half)) as reader:
+        partial.unlink(missing_ok=True)
+        _copy(source, partial)
+        with closing(SqliteLogReader(partial)) as reader:
             head = reader.head()
-        rename_durably(half, target)
+        rename_durably(partial, target)
     except OSError as error:
         raise LogError(f"{target} could not be written: {error.strerror}") from error
     finally:
-        half.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
     return head
 
 
 def _copy(source: Path, target: Path) -> None:
-    with closing(connect_to_read(source)) as connection, translate_driver_errors(source):
-        made = sqlite3.connect(target, isolation_level=None)
-        with closing(made):
-            connection.backup(made)
-            made.execute("PRAGMA journal_mode = DELETE").fetchone()
+    with (
+        closing(connect_to_read(source)) as connection,
+        translate_driver_errors(source),
+        closing(sqlite3.connect(target, isolation_level=None)) as copy,
+    ):
+        connection.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE").fetchone()
 
 
-class Placed:
-    """What stands where a copy is to be put: `head` as far as the log there goes, `known_seq` as far as it went."""
+class ExistingLog:
+    """The log that a copy is to replace: `head` is where it ends, `known_seq` the highest seq it is known to have had.
+
+    A damaged log is known by its head file alone.
+    """
 
     def __init__(self, db: Path) -> None:
-        """Raises LogForeign, LogError. A damaged log is known by its head file alone."""
+        """Read the end of the log at `db`, which may be missing. Raise LogForeign or LogError."""
         self.head = Head()
         with suppress(LogDamaged):
             if holds_log(db):
                 with closing(SqliteLogReader(db)) as reader:
                     self.head = reader.head()
-        kept = read_head(db)
-        self.known_seq = max(self.head.seq, 0 if kept is None else kept.seq)
+        recorded = read_head(db)
+        self.known_seq = max(self.head.seq, 0 if recorded is None else recorded.seq)
 
 
 def put_back(
@@ -97,12 +102,13 @@ def put_back(
     now_ms: int,
     amend: Callable[[Path, Head], Head] = lambda _, head: head,
 ) -> tuple[Head, Path | None]:
-    """Put a copy in the place of the log at `db`; its head, and the folder to which what was there was moved.
+    """Put a copy in the place of the log at `db`; return its head, and the folder that now holds the old files, if any.
 
-    The copy is made whole in a folder beside the log, where `amend` may add to it and lay files beside it; then it
-    replaces the log in one step. Killed at any instant, it leaves the old log or the new one. Nothing is deleted.
-    Raises LogHeld while an engine runs there, LogNewer where the log there knows more or something else than the copy,
-    unless `replace_newer`; LogDamaged for a copy that does not hold; LogBusy where somebody reads the log; LogError.
+    The copy is completed in a folder beside the log, where `amend` may append to it and add files beside it; then it
+    replaces the log in one step. If the process is killed, either the old log or the new one remains. Nothing is
+    deleted. Raise LogHeld while an engine runs there; LogNewer if the log there goes further than the copy or has a
+    different history, unless `replace_newer`; LogDamaged for a damaged copy; LogBusy while the log is being read;
+    LogError for anything else.
     """
     db = real_path(db)
     make_folder(db.parent)
@@ -112,7 +118,7 @@ def put_back(
                 pass  # Every row is checked against the chain.
             head = reader.head()
             if not replace_newer:
-                _refuse_newer(Placed(db), reader, head, db)
+                _refuse_newer(ExistingLog(db), reader, head, db)
         staging = sibling_path(db, RESTORING)
         try:
             shutil.rmtree(staging, ignore_errors=True)  # The leftovers of a killed restore.
@@ -130,32 +136,34 @@ def put_back(
     return head, aside
 
 
-def _refuse_newer(there: Placed, copy: SqliteLogReader, head: Head, db: Path) -> None:
-    """Raises LogNewer where putting the copy back would forget something."""
-    if there.known_seq > head.seq:
-        raise LogNewer(f"the log at {db} went to seq {there.known_seq}, the copy ends at {head.seq}")
-    if there.head.seq and copy.hash_at(there.head.seq) != there.head.hash:
-        raise LogNewer(f"the log at {db} has another past than the copy: they differ at or before {there.head.seq}")
+def _refuse_newer(existing: ExistingLog, copy: SqliteLogReader, head: Head, db: Path) -> None:
+    """Raise LogNewer if putting the copy back would lose events."""
+    if existing.known_seq > head.seq:
+        raise LogNewer(f"the log at {db} goes to seq {existing.known_seq}, but the copy ends at seq {head.seq}")
+    if existing.head.seq and copy.hash_at(existing.head.seq) != existing.head.hash:
+        raise LogNewer(
+            f"the log at {db} has a different history: it and the copy differ at or before seq {existing.head.seq}"
+        )
 
 
 def _switch(staged: Path, db: Path, now_ms: int) -> Path | None:
     """Replace the log with the staged one; set the old files aside and return their folder, if any.
 
-    The old log is whole without its `-wal` first, and kept aside under a second name. Then a missing head file fits
-    the old log and the new one, and missing cursors promise nothing: one renaming decides which log it is.
+    First the old log is completed without its `-wal` and linked into the folder under a second name. A missing head
+    file then fits the old log and the new one, and missing cursors are harmless: one rename decides which log it is.
     """
-    found = sorted(companion_files(db))
-    of_file = [db, *(sibling_path(db, suffix) for suffix in BOUND)]
-    head, cursors = head_path(db), [path for path in found if path.name.startswith(f"{db.name}.cursors")]
-    aside = _new_folder(db, now_ms) if found else None
+    old_files = sorted(companion_files(db))
+    database_files = [db, *(sibling_path(db, suffix) for suffix in BOUND)]
+    head, cursors = head_path(db), [path for path in old_files if path.name.startswith(f"{db.name}.cursors")]
+    aside = _new_folder(db, now_ms) if old_files else None
     if aside is not None:
         is_whole = _empty_wal(db)
-        for path in (*of_file, head):
+        for path in (*database_files, head):
             if path.exists():
                 _link_or_copy(path, aside)
         sync(aside)
         hit("restore_kept")
-        for path in (head, *of_file[1:]) if is_whole else of_file[1:]:
+        for path in (head, *database_files[1:]) if is_whole else database_files[1:]:
             path.unlink(missing_ok=True)
             hit("restore_unlinked")
         move_durably(cursors, aside)
@@ -166,15 +174,12 @@ def _switch(staged: Path, db: Path, now_ms: int) -> Path | None:
             rename_durably(path, db.with_name(path.name))
             hit("restore_laid")
     if aside is not None:
-        move_durably([path for path in found if path not in (*of_file, head, *cursors)], aside)
+        move_durably([path for path in old_files if path not in (*database_files, head, *cursors)], aside)
     return aside
 
 
 def _empty_wal(db: Path) -> bool:
-    """Checkpoint the `-wal` into the log's file; return False if the file is too damaged.
-
-    Raise LogBusy if a reader never lets go of the log.
-    """
+    """Checkpoint the `-wal` into the log's file; return False if it is too damaged. Raise LogBusy if it is in use."""
     if not db.exists():
         return True
     try:
@@ -183,34 +188,34 @@ def _empty_wal(db: Path) -> bool:
     except sqlite3.Error:
         return False
     if busy:
-        raise LogBusy(f"somebody reads the log at {db}; end that, and restore again")
+        raise LogBusy(f"another process is reading the log at {db}; stop it and restore again")
     return True
 
 
 def _link_or_copy(path: Path, folder: Path) -> None:
     """Hard-link a file into a folder, or copy it if the file system has no hard links. Raise OSError."""
-    kept = folder / path.name
+    second = folder / path.name
     try:
-        os.link(path, kept)
+        os.link(path, second)
     except OSError:
-        shutil.copy2(path, kept)
-        sync(kept)
+        shutil.copy2(path, second)
+        sync(second)
 
 
 def set_aside(db: Path, now_ms: int) -> Path | None:
     """Move all files of a log into a folder beside it and return the folder; None if there are none.
 
-    Raises LogHeld while an engine runs there, LogError.
+    Raise LogHeld while an engine runs there, LogError if the files cannot be moved.
     """
     db = real_path(db)
     with LogLock(db):
-        found = sorted(companion_files(db))
+        files = sorted(companion_files(db))
         try:
-            folder = _new_folder(db, now_ms) if found else None
+            folder = _new_folder(db, now_ms) if files else None
             if folder is not None:
-                move_durably(found, folder)
+                move_durably(files, folder)
         except OSError as error:
-            raise LogError(f"what is left of {db} could not be moved aside: {error.strerror}") from error
+            raise LogError(f"the remains of {db} could not be moved aside: {error.strerror}") from error
     return folder
 
 
@@ -222,11 +227,11 @@ def _new_folder(db: Path, now_ms: int) -> Path:
         if not folder.exists():
             make_folder(folder)
             return folder
-    raise LogError(f"there are {ASIDE_MAX} folders {db.name}{REPLACED}{stamp} already")
+    raise LogError(f"there are already {ASIDE_MAX} folders named {db.name}{REPLACED}{stamp}")
 
 
 def companion_files(db: Path) -> Iterator[Path]:
-    """Return the log's file and its companions, without its lock, files set aside earlier, and backups."""
+    """Yield the log's file and its companions, without its lock, files set aside earlier, and backups."""
     if db.exists():
         yield db
     for path in db.parent.glob(f"{escape(db.name)}[.-]*"):

@@ -1,4 +1,4 @@
-"""Cursors: how far each follower of the log has got, by name. They only move forward."""
+"""Cursors: how far each follower of the log has processed it, by name. They only move forward."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _MOVE = "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET seq 
 
 
 class Cursors(Protocol):
-    """What a follower needs to go on where it stopped."""
+    """Stores where each follower continues."""
 
     def position(self, name: str) -> int:
-        """The seq up to which `name` is done; 0 for one that never moved."""
+        """Return the seq up to which the follower `name` is done; 0 if it never advanced."""
 
     def advance(self, name: str, seq: int) -> None:
-        """`name` is done up to `seq`; durable when this returns. Raises UsageError for a step back."""
+        """Record durably that `name` is done up to `seq`. Raise UsageError for a step back."""
 
     def close(self) -> None:
-        """Let go of the store. Closing twice is harmless."""
+        """Close the store. Closing twice is harmless."""
 
 
 class MemoryCursors:
@@ -45,19 +45,19 @@ class MemoryCursors:
         return self._seqs.get(name, 0)
 
     def advance(self, name: str, seq: int) -> None:
-        """See `Cursors.advance`; UsageError also for more than CURSORS_MAX names."""
+        """See `Cursors.advance`; raise UsageError also for more than CURSORS_MAX names."""
         _admit(self._seqs, name, seq)
         self._seqs[name] = seq
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to close."""
 
 
 class SqliteCursors:
-    """Cursors in a small SQLite file of their own, beside the log. One process moves them; a move is one fsync."""
+    """Cursors in a small SQLite file of their own, beside the log. One process moves them; each move is one fsync."""
 
     def __init__(self, path: str | Path) -> None:
-        """Open or create the file. Raises LogError when it is not a file of cursors."""
+        """Open or create the file. Raise LogError if it is not a cursor file."""
         self._path = Path(path).resolve()
         try:
             with ExitStack() as undo:
@@ -75,7 +75,7 @@ class SqliteCursors:
         return self._seqs.get(name, 0)
 
     def advance(self, name: str, seq: int) -> None:
-        """See `Cursors.advance`; UsageError also for more than CURSORS_MAX names, LogError when the disk says no."""
+        """See `Cursors.advance`; raise UsageError also for more than CURSORS_MAX names, LogError if the write fails."""
         _admit(self._seqs, name, seq)
         if seq == self.position(name):
             return
@@ -86,7 +86,7 @@ class SqliteCursors:
         self._seqs[name] = seq
 
     def close(self) -> None:
-        """Let go of the file. Closing twice is harmless."""
+        """Close the file. Closing twice is harmless."""
         self._connection.close()
 
     def _refuse_foreign(self) -> None:
@@ -97,7 +97,7 @@ class SqliteCursors:
 
 
 def stored_positions(path: str | Path) -> dict[str, int]:
-    """Every cursor of a file that nobody holds; empty where there is none. Raises LogError when it is no such file."""
+    """Return all cursors of a file that may be in use; empty if it is missing. Raise LogError if it is another file."""
     if not Path(path).exists():
         return {}
     try:
@@ -109,6 +109,6 @@ def stored_positions(path: str | Path) -> dict[str, int]:
 
 def _admit(seqs: dict[str, int], name: str, seq: int) -> None:
     if seq < seqs.get(name, 0):
-        raise UsageError(f"cursor {name} stands at seq {seqs[name]} and cannot go back to {seq}")
+        raise UsageError(f"cursor {name} is at seq {seqs[name]} and cannot go back to seq {seq}")
     if name not in seqs and len(seqs) >= CURSORS_MAX:
-        raise UsageError(f"there are {CURSORS_MAX} cursors already; {name} is one too many")
+        raise UsageError(f"there are already {CURSORS_MAX} cursors; {name} is one too many")

@@ -42,11 +42,11 @@ def rename_durably(source: Path, target: Path) -> None:
 
 def move_durably(paths: Iterable[Path], folder: Path) -> None:
     """Move files whose content is already synced into a folder, and sync both folders. Raise OSError on failure."""
-    left: set[Path] = set()
+    sources: set[Path] = set()
     for path in paths:
         path.replace(folder / path.name)
-        left.add(path.parent)
-    for changed in (folder, *left):
+        sources.add(path.parent)
+    for changed in (folder, *sources):
         sync(changed)
 
 
@@ -54,8 +54,8 @@ def make_folder(folder: Path) -> None:
     """Create a folder and its missing parents, and sync each new name. Raise OSError on failure."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for made in missing:
-        sync(made.parent)
+    for created in missing:
+        sync(created.parent)
 
 
 def sync(path: Path) -> None:

@@ -1,37 +1,37 @@
-"""The error tree: everything that papertape refuses, by name.
+"""The error tree: every error that papertape raises deliberately.
 
 ```
 PapertapeError
-├── UsageError             what was asked cannot be asked                             exit 2
-├── ConfigError            the configuration is wrong: key, value, valid range        exit 4
-├── AddressTaken           the page cannot listen there now: taken, or no such address here  exit 1
-├── MarketDataError        a file or feed cannot be read as market data               exit 1
-├── ExchangeError          an exchange does not serve                                 exit 1
-│   ├── ExchangeUnreachable   no answer, or none that is the exchange's own           exit 1
-│   ├── ExchangeBusy       it asks to wait (429), with the seconds when it says them  exit 1
-│   └── ExchangeRefused    it answers with an error of its own, by code               exit 1
-├── PortableDamaged        a file of exported events cannot be imported                exit 1
-├── CommandRefused         a command that does not fit the state (a stale reset)      exit 1
-│   └── CommandUnanswered  whether the engine took it stands in the log               exit 1
-├── LogError               the log said no
-│   ├── LogHeld            another engine holds it                                    exit 3
-│   ├── LogMissing         there is no log at this path                               exit 2
-│   │   └── LogGone        but there was one: its head, snapshots or backups are there    exit 2
-│   ├── LogForeign         the file at this path is something else                    exit 2
-│   ├── LogDamaged         a row is torn, changed or missing, with seq and reason     exit 5
-│   ├── LogFromNewerVersion   an event this version does not know, with seq           exit 5
-│   ├── LogBusy            it cannot be read now; later it can                        exit 1
-│   ├── LogReplaced        another log stands at the path of the one that was read    exit 1
-│   ├── LogNewer           a copy would take the place of a log that knows more       exit 1
-│   ├── BackupFailed       a copy of the log could not be proved                      exit 1
-│   ├── LogDiffers         the code decides otherwise than the log says               exit 1
-│   ├── SequenceConflict   an append expected another head                            exit 1
-│   └── LogWriteFailed     whether the commit happened is unknown: stop, replay       exit 1
-├── SnapshotRefused        a snapshot is torn or foreign; an older one or the log serves
-└── EngineFault            a bug or a broken promise stopped the engine at a seq      exit 1
+├── UsageError               the request is invalid                                         exit 2
+├── ConfigError              the configuration is invalid: key, value, valid range          exit 4
+├── AddressTaken             the page cannot listen at its address now                      exit 1
+├── MarketDataError          a file or feed cannot be read as market data                   exit 1
+├── ExchangeError            an exchange does not serve a request                           exit 1
+│   ├── ExchangeUnreachable  there is no answer, or none from the exchange itself           exit 1
+│   ├── ExchangeBusy         it asks to wait (429), for the given seconds if it names them  exit 1
+│   └── ExchangeRefused      it answers with an error of its own, with a code               exit 1
+├── PortableDamaged          a file of exported events cannot be imported                   exit 1
+├── CommandRefused           a command does not fit the state (a stale reset)               exit 1
+│   └── CommandUnanswered    the log shows whether the engine executed the command          exit 1
+├── LogError                 an operation on the log failed                                 exit 1
+│   ├── LogHeld              another engine holds the log                                   exit 3
+│   ├── LogMissing           there is no log at this path                                   exit 2
+│   │   └── LogGone          there was one: its head, snapshots or backups remain           exit 2
+│   ├── LogForeign           the file at this path is not a log                             exit 2
+│   ├── LogDamaged           a row is torn, changed or missing, with seq and reason         exit 5
+│   │   └── LogFromNewerVersion  this version does not know an event, with seq              exit 5
+│   ├── LogBusy              the log cannot be read at the moment                           exit 1
+│   ├── LogReplaced          another log took the place of the one that was read            exit 1
+│   ├── LogNewer             a copy would replace a log that goes further                   exit 1
+│   ├── BackupFailed         a copy of the log could not be verified                        exit 1
+│   ├── LogDiffers           the code decides differently from the log                      exit 1
+│   ├── SequenceConflict     an append expected another head                                exit 1
+│   └── LogWriteFailed       it is unknown whether the commit happened: stop, replay        exit 1
+├── SnapshotRefused          a snapshot is torn or foreign; an older one or the log is used exit 1
+└── EngineFault              a bug or a broken invariant stopped the engine at a seq        exit 1
 ```
 
-A driver's own error never leaves the room in which it arose.
+A driver's own error never leaves the room that calls the driver.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ from typing import ClassVar
 
 
 class PapertapeError(Exception):
-    """The root. `exit_code` is what the command line ends with."""
+    """The root. `exit_code` is the exit code of the command line."""
 
     exit_code: ClassVar[int] = 1
 
 
 class UsageError(PapertapeError):
-    """What was asked cannot be asked."""
+    """The request is invalid."""
 
     exit_code = 2
 
 
 class ConfigError(PapertapeError):
-    """The configuration is wrong; the text names the key's path, the value and the valid range."""
+    """The configuration is invalid; the text names the key's path, the value and the valid range."""
 
     exit_code = 4
 
@@ -66,15 +66,15 @@ class MarketDataError(PapertapeError):
 
 
 class ExchangeError(PapertapeError):
-    """An exchange does not serve; the text names what was asked and why there is nothing."""
+    """An exchange does not serve a request; the text names the request and the cause."""
 
 
 class ExchangeUnreachable(ExchangeError):
-    """No answer, or none that is the exchange's own: worth another try."""
+    """There is no answer, or none from the exchange itself: worth another try."""
 
 
 class ExchangeBusy(ExchangeError):
-    """The exchange asks to wait. `retry_after_s` is 0 when it does not say how long."""
+    """The exchange asks to wait. `retry_after_s` is 0 if it does not say how long."""
 
     def __init__(self, text: str, retry_after_s: float = 0.0) -> None:
         super().__init__(text)
@@ -82,7 +82,7 @@ class ExchangeBusy(ExchangeError):
 
 
 class ExchangeRefused(ExchangeError):
-    """The exchange answers with an error of its own: asking the same again brings the same."""
+    """The exchange answers with an error of its own: repeating the request gives the same answer."""
 
     def __init__(self, text: str, code: str) -> None:
         super().__init__(text)
@@ -90,19 +90,19 @@ class ExchangeRefused(ExchangeError):
 
 
 class PortableDamaged(PapertapeError):
-    """A file of exported events is torn, changed, or not whole; the text names the seq and what is wrong."""
+    """A file of exported events is torn, changed or incomplete; the text names the seq and the fault."""
 
 
 class CommandRefused(PapertapeError):
-    """A command that does not fit the state."""
+    """A command does not fit the state."""
 
 
 class CommandUnanswered(CommandRefused):
-    """The engine did not answer in time: whether it took the command stands in the log."""
+    """The engine did not answer in time: the log shows whether it executed the command."""
 
 
 class LogError(PapertapeError):
-    """The log said no."""
+    """An operation on the log failed."""
 
 
 class LogHeld(LogError):
@@ -128,11 +128,11 @@ class LogForeign(LogError):
 
 
 class BackupFailed(LogError):
-    """A copy of the log could not be proved; it was not kept."""
+    """A copy of the log could not be verified; it was not kept."""
 
 
 class LogNewer(LogError):
-    """A copy was to take the place of a log that knows more than it, or something else."""
+    """A copy would replace a log that goes further, or has a different history."""
 
 
 class LogDamaged(LogError):
@@ -151,28 +151,28 @@ class LogFromNewerVersion(LogDamaged):
 
 
 class LogBusy(LogError):
-    """The log cannot be read now: another process has it for itself, or too many ask at once."""
+    """The log cannot be read at the moment: another process locks it, or too many callers wait."""
 
 
 class LogReplaced(LogError):
-    """Another log stands at the path of the one that was read: whoever follows begins anew."""
+    """Another log took the place of the one that was read: its followers start again."""
 
 
 class LogDiffers(LogError):
-    """The code, asked again, decides otherwise than the log says."""
+    """The code, replayed, decides differently from the log."""
 
 
 class SequenceConflict(LogError):
-    """An append expected another head: somebody else wrote, or a caller lost count."""
+    """An append expected another head: there is a second writer, or the caller lost count."""
 
     def __init__(self, expected_seq: int, head_seq: int) -> None:
-        super().__init__(f"append expected the log to end at seq {expected_seq}, it ends at {head_seq}")
+        super().__init__(f"append expected the log to end at seq {expected_seq}, but it ends at seq {head_seq}")
         self.expected_seq = expected_seq
         self.head_seq = head_seq
 
 
 class LogWriteFailed(LogError):
-    """Whether the commit happened is unknown: the only cure is to stop and replay."""
+    """It is unknown whether the commit happened: the only remedy is to stop and replay."""
 
 
 class SnapshotRefused(PapertapeError):
@@ -180,4 +180,4 @@ class SnapshotRefused(PapertapeError):
 
 
 class EngineFault(PapertapeError):
-    """A bug or a broken promise stopped the engine; the log is intact up to the named seq."""
+    """A bug or a broken invariant stopped the engine; the log is intact up to the named seq."""

@@ -1,7 +1,7 @@
-"""Failpoints: the named places at which a kill test lets the process die.
+"""Failpoints: the named places at which a kill test ends the process.
 
-`PAPERTAPE_FAILPOINT=name[:nth]` in the environment ends the process with SIGKILL at the nth reach of that
-place (the first, when `nth` is absent). Without the variable a failpoint does nothing.
+`PAPERTAPE_FAILPOINT=name[:nth]` in the environment kills the process with SIGKILL when it reaches that place for the
+nth time (the first time if `nth` is omitted). Without the variable a failpoint does nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from papertape.events.errors import ConfigError
 
 VARIABLE = "PAPERTAPE_FAILPOINT"
 FAILPOINTS = ("before_commit", "after_commit", "before_publish", "during_snapshot", "during_recovery")
-"""Those of the engine: every run reaches them."""
+"""In the engine: every run reaches them."""
 NOTIFIER_FAILPOINTS = ("before_alert", "after_alert", "after_alert_cursor")
-"""Around the sending of an alert: its place is durable, Telegram said yes, the cursor moved."""
+"""While an alert is sent: its seq is durable, Telegram has accepted it, the cursor has advanced."""
 RESTORE_FAILPOINTS = ("restore_staged", "restore_kept", "restore_unlinked", "restore_switched", "restore_laid")
-"""On the way of a backup into the log's place: it is whole, the old log is kept, and what is moved, file by file."""
+"""While a backup is restored: the copy is complete, the old log is kept, and each file that is moved."""
 KNOWN = (*FAILPOINTS, *NOTIFIER_FAILPOINTS, *RESTORE_FAILPOINTS)
 
 
@@ -30,7 +30,7 @@ class _Armed(Struct):
 
 
 def hit(name: str) -> None:
-    """Die here when this failpoint is armed. Raises ConfigError for a name that is not in `KNOWN`."""
+    """Kill this process if this failpoint is armed. Raise ConfigError for a name that is not in `KNOWN`."""
     armed = _armed()
     if name not in KNOWN:
         raise _unknown(name)
@@ -50,9 +50,9 @@ def _armed() -> _Armed | None:
     if name not in KNOWN:
         raise _unknown(name)
     if nth and not (nth.isdecimal() and int(nth) >= 1):
-        raise ConfigError(f"{VARIABLE}={text}: the reach after the colon is a whole number from 1")
+        raise ConfigError(f"{VARIABLE}={text}: the count after the colon must be a whole number from 1")
     return _Armed(name, int(nth or 1))
 
 
 def _unknown(name: str) -> ConfigError:
-    return ConfigError(f"{VARIABLE}={name}: there is no such failpoint; there are {', '.join(KNOWN)}")
+    return ConfigError(f"{VARIABLE}={name}: there is no such failpoint; the failpoints are {', '.join(KNOWN)}")

@@ -1,6 +1,6 @@
 """The two small files beside a SQLite log: its newest head, and the lock that keeps a second engine out.
 
-The head file answers what the log cannot say about itself: whether its tail was cut off.
+The head file shows what the log alone cannot: whether its tail was cut off.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ RECORD_BYTES = _FIELDS.size + _CHECKSUM_BYTES
 
 
 def head_path(log_path: Path) -> Path:
-    """Where the head of this log is kept."""
+    """Return the path of this log's head file."""
     return sibling_path(log_path, ".head")
 
 
 def read_head(log_path: Path) -> Head | None:
-    """The head that was kept for this log; None when there is none or its record is torn."""
+    """Return the head recorded for this log; None if there is none or its record is torn."""
     try:
         record = head_path(log_path).read_bytes()
     except FileNotFoundError:
@@ -44,10 +44,10 @@ def read_head(log_path: Path) -> Head | None:
 
 
 class HeadFile:
-    """Keeps the head, one small record written in place."""
+    """Records the head in one small record that is written in place."""
 
     def __init__(self, log_path: Path, head: Head) -> None:
-        """Keep `head` from now on. Raises LogError when the file cannot be written."""
+        """Create the file and record `head` durably. Raise LogError if it cannot be written."""
         path = head_path(log_path)
         try:
             with ExitStack() as undo:
@@ -61,32 +61,33 @@ class HeadFile:
             raise LogError(f"{path}: {error}") from error
 
     def write(self, head: Head) -> None:
-        """Write the head; it outlives the process at once and the machine after `sync`. Raises OSError."""
+        """Record the head; it survives a killed process at once and a power cut after `sync`. Raise OSError."""
         fields = _FIELDS.pack(_MAGIC, head.seq, head.hash)
         os.pwrite(self._descriptor, fields + _checksum(fields), 0)
 
     def sync(self) -> None:
-        """Make the head durable; takes as long as the disk does. Raises OSError."""
+        """Make the head durable; waits for the disk. Raise OSError."""
         os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Sync and let go of the file. A head that is too old after a power cut only notices less."""
+        """Sync and close the file. A head that is outdated after a power cut only detects less."""
         with suppress(OSError):
             self.sync()
         os.close(self._descriptor)
 
 
 class LogLock:
-    """Holds `<log>.lock` by flock, which ends with the process that took it however it ends."""
+    """Holds `<log>.lock` by flock, which ends with the process that holds it, however that ends."""
 
     def __init__(self, log_path: Path) -> None:
-        """Name the lock; entering it takes it."""
+        """Prepare the lock; entering the context takes it."""
         self._path = sibling_path(log_path, ".lock")
         self._log_path = log_path
         self._descriptor = -1
 
     def __enter__(self) -> Self:
-        """Take the lock at once or raise LogHeld; LogError when the file cannot be made."""
+        """Take the lock at once, or raise LogHeld. Raise LogError if the file cannot be created."""
+        assert self._descriptor == -1, "the lock is already held"
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
@@ -100,8 +101,9 @@ class LogLock:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Let go. The file stays: removing it would let two engines lock two files of one name."""
+        """Release the lock. The file stays: removing it would let two engines lock two files of the same name."""
         os.close(self._descriptor)
+        self._descriptor = -1
 
 
 def _checksum(fields: bytes) -> bytes:

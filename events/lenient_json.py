@@ -22,7 +22,7 @@ def decode_json(content: bytes, kind: Any) -> Any:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         try:
-            found = json.loads(content.decode("utf-8-sig", "replace"), strict=False)
+            value = json.loads(content.decode("utf-8-sig", "replace"), strict=False)
         except (ValueError, RecursionError):
             raise msgspec.DecodeError(str(error)) from None
-    return msgspec.convert(repair_texts(found), kind)
+    return msgspec.convert(repair_texts(value), kind)

@@ -1,7 +1,7 @@
-"""The port of the log: what an event log promises, whatever holds it.
+"""The port of the log: what an event log guarantees, whatever stores it.
 
-A row is a commit: the events of one append become true together or not at all. `seq` starts at 1, has no
-gaps and is the only order. Each row's hash chains to the one before, from `GENESIS_HASH`.
+A row is a commit: the events of one append become true together or not at all. `seq` starts at 1, has no gaps and is
+the only order. The hash of each row covers that of the row before, starting with `GENESIS_HASH`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ READ_EVENTS_MAX = 10_000
 
 
 class Entry(Struct, frozen=True):
-    """An event on its way into the log. `cause` is the seq that led to it, 0 for input from outside."""
+    """An event to append. `cause` is the seq of the event that led to it, 0 for input from outside."""
 
     event: Event
     cause: int = 0
@@ -35,7 +35,7 @@ class Recorded(Struct, frozen=True):
 
 
 class Commit(Struct, frozen=True):
-    """A row: events `seq .. seq + len(events) - 1`, all recorded at once."""
+    """A row: the events `seq` to `seq + len(events) - 1`, all recorded at once."""
 
     seq: int
     recorded_at_ms: int
@@ -49,7 +49,7 @@ class Commit(Struct, frozen=True):
         return self.seq + len(self.events) - 1
 
     def recorded(self) -> Iterator[Recorded]:
-        """The row's events one by one."""
+        """Yield the row's events one by one."""
         for offset, (event, cause) in enumerate(zip(self.events, self.causes, strict=True)):
             yield Recorded(self.seq + offset, self.recorded_at_ms, cause, event)
 
@@ -62,42 +62,42 @@ class Head(Struct, frozen=True):
 
 
 class LogReader(Protocol):
-    """Reading, for everybody."""
+    """Reads a log; any number of readers may exist."""
 
     def head(self) -> Head:
-        """The newest seq and hash that is committed."""
+        """Return the seq and hash of the newest commit."""
 
     def hash_at(self, seq: int) -> bytes | None:
-        """The stored hash of the row whose last event is `seq`; None when no row ends there."""
+        """Return the stored hash of the row whose last event is `seq`; None if no row ends there."""
 
     def commits(self, after_seq: int = 0) -> Iterator[Commit]:
-        """All rows whose last event is beyond `after_seq`, oldest first, each checked against the chain.
+        """Yield all rows whose last event is after `after_seq`, oldest first, each checked against the chain.
 
-        Raises LogDamaged or LogFromNewerVersion at the first row that does not hold.
+        Raise LogDamaged or LogFromNewerVersion at the first invalid row.
         """
 
     def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:
-        """At most `limit` events beyond `after_seq`: one short read transaction."""
+        """Return at most `limit` events after `after_seq`, in one short read transaction."""
 
     def close(self) -> None:
-        """Let go of the file. Closing twice is harmless."""
+        """Close the file. Closing twice is harmless."""
 
 
 class EventLog(Protocol):
-    """Writing, for the one engine that holds the log."""
+    """Writes a log, for the one engine that holds it."""
 
     @property
     def head(self) -> Head:
-        """The newest seq and hash that is committed."""
+        """The seq and hash of the newest commit."""
 
     async def append(self, expected_seq: int, entries: Sequence[Entry]) -> Head:
-        """Commit the entries as one row behind `expected_seq`; durable when this returns.
+        """Commit the entries as one row after `expected_seq`, durably, and return the new head.
 
-        Raises SequenceConflict (nothing was written), LogWriteFailed (unknown: stop and replay).
+        Raise SequenceConflict if nothing was written, LogWriteFailed if that is unknown: stop and replay.
         """
 
     def reader(self) -> LogReader:
-        """A reader of the same log."""
+        """Return a reader of the same log."""
 
     async def close(self) -> None:
-        """Let go of the log. Closing twice is harmless."""
+        """Close the log and release its lock. Closing twice is harmless."""

@@ -1,4 +1,4 @@
-"""One log and one thread that reads it: neither a slow disk nor a long read ever holds up the event loop."""
+"""Read a log in one thread of its own, so that neither a slow disk nor a long read ever delays the event loop."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ T = TypeVar("T")
 
 
 class LogThread:
-    """Runs what is given to it one after another, each with the one reader. Close it at the end."""
+    """Runs functions one after another, each with the same reader. Close it at the end."""
 
     def __init__(self, open_reader: Callable[[], LogReader]) -> None:
-        """`open_reader` opens the log when it is first needed, and is asked again where it could not."""
+        """Start the thread; it calls `open_reader` when the log is first needed, and again after a failure."""
         self._open_reader = open_reader
         self._reader: LogReader | None = None
         self._waiting = 0
         self._closed = False
-        # One thread: a reader serves one caller at a time, also when whoever asked went away in the middle.
+        # One thread: a reader serves one caller at a time, also when a caller was cancelled halfway.
         self._pool = ThreadPoolExecutor(1, "log")
 
     async def run(self, use: Callable[[LogReader], T]) -> T:
-        """What `use` finds in the log; it is carried through also when nobody waits for it any more.
+        """Call `use` with the reader and return its result; cancelling the caller does not stop the call.
 
-        Raises LogBusy when the log was let go of or more than WAITING_MAX wait, what opening it raises, and what
+        Raise LogBusy if this is closed or WAITING_MAX callers are already waiting, and whatever opening the log or
         `use` raises.
         """
         self._check_open()
         if self._waiting >= WAITING_MAX:
-            raise LogBusy(f"{WAITING_MAX} wait to read the log already")
+            raise LogBusy(f"{WAITING_MAX} callers are already waiting to read the log")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, self._use, use)
@@ -47,11 +47,11 @@ class LogThread:
             self._waiting -= 1
 
     async def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:
-        """At most `limit` events beyond `after_seq`. Raises what `run` raises, UsageError for a limit out of range."""
+        """Return at most `limit` events after `after_seq`. Raise like `run`, and UsageError for an invalid limit."""
         return await self.run(lambda reader: reader.read(after_seq, limit))
 
     def close(self) -> None:
-        """Let go of the log when the turn that runs is over; others are refused. Closing twice is harmless."""
+        """Close the log after the call that is running; refuse all others. Closing twice is harmless."""
         self._closed = True
         self._pool.shutdown(wait=True)
         if self._reader is not None:
@@ -59,7 +59,7 @@ class LogThread:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise LogBusy("the log was let go of")
+            raise LogBusy("the log is closed")
 
     def _use(self, use: Callable[[LogReader], T]) -> T:
         self._check_open()

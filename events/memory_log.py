@@ -1,72 +1,50 @@
-"""The log in memory: the same contract as the SQLite log, for tests and for simulations that leave no trace.
+"""The log in memory: the same contract as the SQLite log, for tests and for simulations that leave no files.
 
-It keeps encoded rows and the same hash chain, so whatever can go wrong in a row can be staged here.
+It stores encoded rows with the same hash chain, so a test can reproduce any damage to a row here.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from itertools import dropwhile
 
-from papertape.events.chain import Row, events_after, next_row, row_head, verify_rows
+from papertape.events.chain import ChainReader, Row, next_row, row_head
 from papertape.events.codec import CODEC, Codec
 from papertape.events.errors import LogWriteFailed, SequenceConflict, UsageError
-from papertape.events.log import READ_EVENTS_MAX, Commit, Entry, Head, Recorded
+from papertape.events.log import Entry, Head
 
 BLOB_BYTES_MAX = 1 << 30
 
 
-class MemoryLogReader:
+class MemoryLogReader(ChainReader):
     """Reads the rows of a `MemoryEventLog`, also those that are appended later."""
 
     def __init__(self, rows: Sequence[Row], codec: Codec = CODEC) -> None:
-        """`rows` is the log's own list, not a copy."""
+        """Read `rows`, which is the log's own list, not a copy."""
+        super().__init__(codec)
         self._rows = rows
-        self._codec = codec
-
-    def head(self) -> Head:
-        """The newest seq and hash that is committed."""
-        return row_head(self._rows[-1]) if self._rows else Head()
-
-    def hash_at(self, seq: int) -> bytes | None:
-        """The hash of the row whose last event is `seq`; None when no row ends there."""
-        end = self._end_at_or_before(seq)
-        return end.hash if end.seq == seq else None
-
-    def commits(self, after_seq: int = 0) -> Iterator[Commit]:
-        """See `events.log.LogReader.commits`."""
-        predecessor = self._end_at_or_before(after_seq)
-        return dropwhile(lambda commit: commit.last_seq <= after_seq, self._from(predecessor))
-
-    def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:
-        """See `events.log.LogReader.read`."""
-        return events_after(self.commits(after_seq), after_seq, limit)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to close."""
 
     def _end_at_or_before(self, seq: int) -> Head:
         index = bisect_right(self._rows, seq, key=lambda row: row_head(row).seq)
         return row_head(self._rows[index - 1]) if index else Head()
 
-    def _from(self, predecessor: Head) -> Iterator[Commit]:
-        first = bisect_right(self._rows, predecessor.seq, key=lambda row: row[0])
-        return verify_rows(self._rows_from(first), predecessor, self._codec)
-
-    def _rows_from(self, index: int) -> Iterator[Row]:
-        while index < len(self._rows):  # Rows that are appended while this is being read belong to it.
+    def _rows_after(self, seq: int) -> Iterator[Row]:
+        index = bisect_right(self._rows, seq, key=lambda row: row[0])
+        while index < len(self._rows):  # Includes rows that are appended while this is being read.
             yield self._rows[index]
             index += 1
 
 
 class MemoryEventLog:
-    """An event log that lives as long as the process. `rows` lies open, so that a test can damage it."""
+    """An event log that lives as long as the process. `rows` is public, so that a test can damage it."""
 
     def __init__(
         self, *, clock_ms: Callable[[], int], codec: Codec = CODEC, blob_bytes_max: int = BLOB_BYTES_MAX
     ) -> None:
-        """`clock_ms` gives recorded_at_ms; beyond `blob_bytes_max` bytes of events the log is full."""
+        """Create an empty log; `clock_ms` gives recorded_at_ms, and `blob_bytes_max` bytes of events fill it."""
         self.rows: list[Row] = []
         self._clock_ms = clock_ms
         self._codec = codec
@@ -77,11 +55,11 @@ class MemoryEventLog:
 
     @property
     def head(self) -> Head:
-        """The newest seq and hash that is committed."""
+        """The seq and hash of the newest commit."""
         return self._head
 
     async def append(self, expected_seq: int, entries: Sequence[Entry]) -> Head:
-        """See `events.log.EventLog.append`; UsageError for entries that cannot be a commit or after `close`."""
+        """See `events.log.EventLog.append`; raise UsageError for an invalid commit or after `close`."""
         if self._closed:
             raise UsageError("the log is closed")
         if self._refusal:
@@ -93,16 +71,16 @@ class MemoryEventLog:
         return self._head
 
     def reader(self) -> MemoryLogReader:
-        """A reader of the same log."""
+        """Return a reader of the same log."""
         return MemoryLogReader(self.rows, self._codec)
 
     async def close(self) -> None:
-        """Let go of the log; readers keep reading. Closing twice is harmless."""
+        """Close the log; readers may go on reading. Closing twice is harmless."""
         self._closed = True
 
     def _commit(self, row: Row) -> None:
         if len(row[3]) > self._bytes_left:
-            self._refusal = f"the disk is full: no room for the row at seq {row[0]}; the log refuses since"
+            self._refusal = f"the disk is full: no room for the row at seq {row[0]}; the log refuses all appends"
             raise LogWriteFailed(self._refusal)
         self._bytes_left -= len(row[3])
         self.rows.append(row)

@@ -21,10 +21,10 @@ def close_matches(typed: str, names: Iterable[str], cutoff: float = NEAR_CUTOFF)
     A name that begins with the typed text also counts: `vwap` is near `vwap_rsi`.
     """
     by_lower = {name.lower(): name for name in names}
-    wanted = typed.lower()
-    begun = [name for lower, name in by_lower.items() if wanted and lower.startswith(wanted)]
-    close = [by_lower[lower] for lower in get_close_matches(wanted, by_lower, NEAR_MAX, cutoff)]
-    return list(dict.fromkeys([*close, *begun]))[:NEAR_MAX]
+    lower_typed = typed.lower()
+    completions = [name for lower, name in by_lower.items() if lower_typed and lower.startswith(lower_typed)]
+    close = [by_lower[lower] for lower in get_close_matches(lower_typed, by_lower, NEAR_MAX, cutoff)]
+    return list(dict.fromkeys([*close, *completions]))[:NEAR_MAX]
 
 
 def unknown_name_text(what: str, typed: str, names: Iterable[str]) -> str:

@@ -19,47 +19,47 @@ USERS_NAMED_MAX: Final = 5
 class Place:
     """The path by which a log was opened, possibly a symbolic link, and the identity of its files."""
 
-    def __init__(self, given: Path, file: Path) -> None:
-        """Record the identity of the open log at `file`, to which `given` leads. Raise LogReplaced if it is gone."""
-        self._given, self._wal = given, file.with_name(f"{file.name}-wal")
-        log, wal = _identity(file), _identity(self._wal)
+    def __init__(self, path: Path, file: Path) -> None:
+        """Record the identity of the open log at `file`, to which `path` leads. Raise LogReplaced if it is gone."""
+        self._path, self._wal = path, file.with_name(f"{file.name}-wal")
+        log, wal = file_identity(file), file_identity(self._wal)
         if log is None:
             raise LogReplaced(f"the log at {file} is gone")
         self._log: Identity = log
         self._opened_wal: Identity | None = wal
 
     def check(self) -> None:
-        """Raise LogReplaced if the files are not the same any more, OSError if the disk does not answer."""
-        found = _identity(self._given)
-        if found is None:
-            raise LogReplaced(f"the log was deleted or moved away from {self._given} while the engine wrote to it")
-        if found != self._log:
-            raise LogReplaced(f"another file took the place of the log at {self._given} while the engine wrote to it")
-        wal = _identity(self._wal)
+        """Raise LogReplaced if the files are no longer the same, OSError if the disk does not respond."""
+        log = file_identity(self._path)
+        if log is None:
+            raise LogReplaced(f"the log was deleted or moved away from {self._path} while the engine wrote to it")
+        if log != self._log:
+            raise LogReplaced(f"another file took the place of the log at {self._path} while the engine wrote to it")
+        wal = file_identity(self._wal)
         if self._opened_wal is None:
-            self._opened_wal = wal  # SQLite makes it with the first commit.
+            self._opened_wal = wal  # SQLite creates it with the first commit.
         elif wal != self._opened_wal:
             raise LogReplaced(f"{self._wal} was deleted or replaced while the engine wrote to it")
 
 
-def _identity(path: Path) -> Identity | None:
+def file_identity(path: Path) -> Identity | None:
     """Return the identity of the file at a path; None if there is no file. Raise OSError if the disk fails."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def other_users(file: Path) -> tuple[str, ...]:
     """Return the other processes that have the log open, as `sqlite3 (process 123)`; empty if that is unknown."""
-    opened, found = {file, Path(f"{file}-wal"), Path(f"{file}-shm")}, list[str]()
+    files, users = {file, Path(f"{file}-wal"), Path(f"{file}-shm")}, list[str]()
     for process in PROCESSES.glob("[0-9]*"):
-        if process.name == str(os.getpid()) or len(found) >= USERS_NAMED_MAX:
+        if process.name == str(os.getpid()) or len(users) >= USERS_NAMED_MAX:
             continue
         try:
-            if any(one.readlink() in opened for one in (process / "fd").iterdir()):
-                found.append(f"{(process / 'comm').read_text().strip()} (process {process.name})")
+            if any(descriptor.readlink() in files for descriptor in (process / "fd").iterdir()):
+                users.append(f"{(process / 'comm').read_text().strip()} (process {process.name})")
         except OSError:  # It has just ended, or belongs to another user.
             continue
-    return tuple(found)
+    return tuple(users)

@@ -1,7 +1,7 @@
-"""Events as plain rows that any program can read, and back: what is exported, imported, and sent with a report.
+"""Convert events to plain rows that any program can read, and back: for exports, imports and problem reports.
 
-A row is one event with everything the log knows of it. Rows that share `commit` were one commit. `hash`, on the last
-row of a commit, is that of the log that an import makes of the rows, so an import that differs is noticed.
+A row is one event with everything that the log stores about it. Rows with the same `commit` were one commit. `hash`, on
+the last row of a commit, is the hash of that row in the imported log, so a different import is detected.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from papertape.events.log import COMMIT_EVENTS_MAX, Commit, Entry, Head
 
 REDACTED = "redacted"
 PERSONAL = ("who", "why", "detail", "newest")
-"""Fields that people and machines write freely: names, reasons, addresses."""
+"""Fields with free text written by people and machines: names, reasons, addresses."""
 KEPT = frozenset({"configuration"})
-"""What the engine itself writes there, and goes by."""
+"""Values that the engine itself writes into these fields and evaluates."""
 _KINDS = {str(kind.__struct_config__.tag): kind for kind in EVENT_TYPES}
 
 
@@ -44,7 +44,7 @@ ROW_FIELDS = Row.__struct_fields__
 
 
 def redact_event(event: Event) -> Event:
-    """The event without what people wrote in it; what the engine decides by stays."""
+    """Return the event without text written by people; whatever affects decisions stays."""
     names = [name for name in PERSONAL if name in event.__struct_fields__]
     if isinstance(event, FeedLost):
         names.append("reason")
@@ -53,9 +53,9 @@ def redact_event(event: Event) -> Event:
 
 
 def encode_rows(commits: Iterable[Commit], codec: Codec, *, redact: bool) -> Iterator[Row]:
-    """The rows of whole commits; from the log's beginning on with the hashes that an import must find again.
+    """Yield the rows of whole commits; if they begin at seq 1, with the hashes that an import must reproduce.
 
-    Raises PortableDamaged for a number that no other program could read.
+    Raise PortableDamaged for a number that other programs cannot read.
     """
     head: Head | None = Head()
     for commit in commits:
@@ -73,7 +73,7 @@ def encode_rows(commits: Iterable[Commit], codec: Codec, *, redact: bool) -> Ite
 
 
 def _fields_of(event: Event, seq: int) -> str:
-    """The fields as JSON, which has no infinity: no fact that a feed lets through holds one."""
+    """Return the fields as JSON, which has no infinity; feeds let no fact with one through."""
     fields = asdict(event)
     text = msgspec.json.encode(fields).decode()
     if "null" in text and not _is_finite(fields):
@@ -90,33 +90,33 @@ def _is_finite(value: object) -> bool:
 
 
 def decode_event(row: Row) -> Event:
-    """The event of a row. Raises PortableDamaged naming what does not fit."""
+    """Return the event of a row. Raise PortableDamaged, naming the fault, if the row is invalid."""
     kind = _KINDS.get(row.type)
     if kind is None:
         raise PortableDamaged(f"seq {row.seq}: this version does not know the event {row.type}")
     try:
         fields: dict[str, Any] = msgspec.json.decode(row.event, type=dict[str, Any])
         if fields.keys() != set(kind.__struct_fields__):
-            raise PortableDamaged(f"seq {row.seq}: the fields of {row.type} are {', '.join(kind.__struct_fields__)}")
+            expected = ", ".join(kind.__struct_fields__)
+            raise PortableDamaged(f"seq {row.seq}: the fields of {row.type} must be {expected}")
         return msgspec.convert([row.type, *(fields[name] for name in kind.__struct_fields__)], kind)
     except msgspec.MsgspecError as error:
         raise PortableDamaged(f"seq {row.seq}: {row.type} cannot be read: {error}") from error
 
 
 def group_commits(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """The rows by commit. Raises PortableDamaged where one is missing, comes twice, or belongs to no commit."""
-    found: list[Row] = []
+    """Yield the rows by commit. Raise PortableDamaged for a missing or repeated row, or one of no commit."""
+    commit: list[Row] = []
     for seq, row in enumerate(rows, start=1):
         if row.seq != seq:
-            begins = "; it holds a part of a log, and only a whole one can be imported" if seq == 1 else ""
-            raise PortableDamaged(f"seq {seq} is missing: seq {row.seq} stands in its place{begins}")
-        if found and row.commit != found[0].commit:
-            yield found
-            found = []
-        found.append(row)
-        if row.commit != found[0].seq or len(found) > COMMIT_EVENTS_MAX:
-            raise PortableDamaged(f"seq {row.seq}: it says it belongs to the commit at seq {row.commit}")
-    if found:
-        yield found
-    else:
-        raise UsageError("it holds no event")
+            hint = "; the file holds a part of a log, and only a whole log can be imported" if seq == 1 else ""
+            raise PortableDamaged(f"seq {seq} is missing: seq {row.seq} is in its place{hint}")
+        if commit and row.commit != commit[0].commit:
+            yield commit
+            commit = []
+        commit.append(row)
+        if row.commit != commit[0].seq or len(commit) > COMMIT_EVENTS_MAX:
+            raise PortableDamaged(f"seq {row.seq}: it cannot belong to the commit at seq {row.commit}")
+    if not commit:
+        raise UsageError("there are no events in it")
+    yield commit

@@ -1,11 +1,11 @@
-"""How much of a log is proven, that is, read back and found intact; stored beside the log in `<log>.proof`.
+"""Record how much of a log is proven, that is, read back and found intact, in `<log>.proof` beside the log.
 
 A proof is void for another log or another copy: it contains the file's inode and the hashes of the rows it refers to.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -15,11 +15,10 @@ from papertape.events.durable import write_durably
 from papertape.events.log import GENESIS_HASH, Head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from papertape.events.errors import LogDamaged
-    from papertape.events.log import Commit
+    from papertape.events.log import LogReader
 
 SUFFIX = ".proof"
 FILE_BYTES_MAX = 100_000
@@ -50,16 +49,6 @@ class Proof(Struct, frozen=True):
     damage: Damage | None = None
 
 
-class Rows(Protocol):
-    """The part of a log reader that this module uses."""
-
-    def hash_at(self, seq: int) -> bytes | None:
-        """Return the stored hash of the row whose last event is `seq`; None if no row ends there."""
-
-    def commits(self, after_seq: int = 0) -> Iterator[Commit]:
-        """Yield all rows after `after_seq`, each checked against the chain. Raise LogDamaged for a bad row."""
-
-
 def proof_path(log_path: Path) -> Path:
     """Return the path of this log's proof."""
     return log_path.with_name(log_path.name + SUFFIX)
@@ -69,8 +58,8 @@ def read_proof(log_path: Path) -> Proof | None:
     """Return the proof of the file at `log_path`; None if it is missing or belongs to another file."""
     try:
         with proof_path(log_path).open("rb") as file:
-            found = msgspec.json.decode(file.read(FILE_BYTES_MAX), type=Proof)
-        return found if found.inode == log_path.stat().st_ino else None
+            proof = msgspec.json.decode(file.read(FILE_BYTES_MAX), type=Proof)
+        return proof if proof.inode == log_path.stat().st_ino else None
     except (OSError, msgspec.MsgspecError):
         return None
 
@@ -80,24 +69,24 @@ def write_proof(log_path: Path, proof: Proof) -> None:
     write_durably(proof_path(log_path), msgspec.json.encode(proof))
 
 
-def contains_row(rows: Rows, head: Head) -> bool:
+def contains_row(reader: LogReader, head: Head) -> bool:
     """Return whether the log contains this row; every log contains the empty head. Raise LogError on failure."""
-    return head.seq == 0 or rows.hash_at(head.seq) == head.hash
+    return head.seq == 0 or reader.hash_at(head.seq) == head.hash
 
 
-def record_damage(log_path: Path, rows: Rows, found: LogDamaged) -> None:
+def record_damage(log_path: Path, reader: LogReader, error: LogDamaged) -> None:
     """Record damage that another reader found, so that the next start checks it first. Raise LogError, OSError."""
-    row_hash = rows.hash_at(found.seq - 1) if found.seq > 1 else GENESIS_HASH
+    row_hash = reader.hash_at(error.seq - 1) if error.seq > 1 else GENESIS_HASH
     if row_hash is None:
         return  # The row before is damaged too; a reader will find that.
-    known = read_proof(log_path) or Proof(log_path.stat().st_ino)
-    damage = Damage(found.seq, found.reason, Head(found.seq - 1, row_hash))
-    write_proof(log_path, replace(known, damage=damage))
+    proof = read_proof(log_path) or Proof(log_path.stat().st_ino)
+    damage = Damage(error.seq, error.reason, Head(error.seq - 1, row_hash))
+    write_proof(log_path, replace(proof, damage=damage))
 
 
-def check_known_damage(log_path: Path, rows: Rows) -> None:
+def check_known_damage(log_path: Path, reader: LogReader) -> None:
     """Re-read the row that a proof recorded as damaged. Raise LogDamaged if it is still damaged."""
     proof = read_proof(log_path)
-    if proof is None or proof.damage is None or not contains_row(rows, proof.damage.after):
+    if proof is None or proof.damage is None or not contains_row(reader, proof.damage.after):
         return
-    next(rows.commits(proof.damage.after.seq), None)
+    next(reader.commits(proof.damage.after.seq), None)

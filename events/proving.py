@@ -1,6 +1,6 @@
 """Read a log back in the background: `python -m papertape.events.proving LOG LIFE`, a process beside the engine.
 
-It reads rows that were never proven first, then all rows again once per run of the engine and once a week. It uses a
+First it reads rows that were never proven, then all rows again once per run of the engine and once a week. It uses a
 bounded share of CPU and disk time, opens the log read-only, and ends with its parent process. It exits with 0 if all
 rows are intact and with 5 if one is damaged, which it prints and records in the proof beside the log.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHARE: Final = 0.25
-"""The share of time it spends reading, so that a slow disk is no busier than a fast one; it sleeps for the rest."""
+"""The share of time spent reading, so that a slow disk is no busier than a fast one; the rest is sleep."""
 SLICE_S: Final = 0.02
 PAUSE_S_MAX: Final = 5.0
 SAVE_EVERY_S: Final = 30.0
@@ -38,14 +38,14 @@ NICENESS: Final = 19
 
 
 class DamageReport(Struct, frozen=True):
-    """What this process prints about a damaged row."""
+    """The output of this process for a damaged row."""
 
     seq: int
     reason: str
 
 
 class Orphaned(LogError):
-    """The process that asked for the proof is gone."""
+    """The process that requested the proof is gone."""
 
 
 class Throttle:
@@ -53,17 +53,17 @@ class Throttle:
 
     def __init__(self, share: float, is_wanted: Callable[[], bool]) -> None:
         self._pauses, self._is_wanted = 1.0 / share - 1.0, is_wanted
-        self._begun_s = time.monotonic()
+        self._started_s = time.monotonic()
 
     def step(self) -> None:
         """Sleep at the end of a slice of work. Raise Orphaned if the proof is no longer wanted."""
-        worked_s = time.monotonic() - self._begun_s
+        worked_s = time.monotonic() - self._started_s
         if worked_s < SLICE_S:
             return
         if not self._is_wanted():
-            raise Orphaned("the process that asked for the proof is gone")
+            raise Orphaned("the process that requested the proof is gone")
         time.sleep(min(PAUSE_S_MAX, worked_s * self._pauses))
-        self._begun_s = time.monotonic()
+        self._started_s = time.monotonic()
 
 
 class ProofRun:
@@ -72,10 +72,10 @@ class ProofRun:
     def __init__(self, path: Path, reader: SqliteLogReader, life: str, pace: Throttle) -> None:
         self._path, self._reader, self._life, self._pace = path, reader, life, pace
         self._saved_s = time.monotonic()
-        found = read_proof(path)
-        if found is None or not contains_row(reader, found.proven) or not contains_row(reader, found.again or Head()):
-            found = Proof(path.stat().st_ino, life=life, round_began_at_ms=_now_ms())
-        self.proof = replace(found, damage=None)
+        proof = read_proof(path)
+        if proof is None or not contains_row(reader, proof.proven) or not contains_row(reader, proof.again or Head()):
+            proof = Proof(path.stat().st_ino, life=life, round_began_at_ms=_now_ms())
+        self.proof = replace(proof, damage=None)
 
     def run(self) -> Proof:
         """Read to the end, then re-read the proven rows if that is due. Raise LogDamaged, LogError or OSError."""

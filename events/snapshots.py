@@ -1,7 +1,7 @@
-"""Snapshots: a folded state beside the log, to begin a replay from. Losing every one of them loses nothing.
+"""Snapshots: folded states beside the log from which a replay can start. Losing all of them loses nothing.
 
-A file is `magic, header length, state length, BLAKE2b-256 of all the rest, header, state`; the header says
-which seq the state stands on, the hash of the log row that ends there, and which reducer folded it.
+A file is `magic, header length, state length, BLAKE2b-256 of all the rest, header, state`; the header names the seq of
+the state, the hash of the log row that ends there, and the reducer that folded it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Header(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True):
-    """A state after the event `seq`; `hash` is that of the log row which ends there."""
+    """A state after the event `seq`; `hash` is the hash of the log row that ends there."""
 
     seq: int
     hash: bytes
@@ -47,19 +47,19 @@ class SnapshotStore:
     """The snapshots of one log in one folder. One process saves."""
 
     def __init__(self, folder: str | Path, warn: Callable[[str], None], *, only_looks: bool = False) -> None:
-        """`warn` hears, in one sentence each, what was set aside and why.
+        """Open the snapshots in `folder`; `warn` gets one sentence for each file that is set aside, with the reason.
 
-        One that only looks passes over what it would set aside: the files are those of another process.
+        With `only_looks`, skip bad files instead of setting them aside: they belong to another process.
         """
         self.folder = Path(folder)
         self._warn = warn
         self._only_looks = only_looks
 
     def save(self, seq: int, row_hash: bytes, reducer_version: str, state: bytes) -> Path:
-        """Save the newest state durably, and keep the KEPT_MAX newest. Waits for the disk.
+        """Save the newest state durably, keep the KEPT_MAX newest, and return the file's path. Waits for the disk.
 
-        Snapshots that stand beyond `seq` belong to another past and are set aside. Raises SnapshotRefused
-        when it cannot be written; then nothing is lost.
+        Snapshots beyond `seq` belong to another history and are set aside. Raise SnapshotRefused if the file cannot be
+        written; nothing is lost then.
         """
         if len(state) > STATE_BYTES_MAX:
             raise SnapshotRefused(f"a state of {len(state)} bytes is more than {STATE_BYTES_MAX}")
@@ -74,12 +74,12 @@ class SnapshotStore:
         return path
 
     def newest(self, reducer_version: str) -> Iterator[Snapshot]:
-        """The good snapshots of this reducer, newest first.
+        """Yield the intact snapshots of this reducer, newest first.
 
-        Bad ones are set aside with a warning, those of another reducer are passed over with one for all.
-        Whether the log has the row with the snapshot's hash is for the caller to compare (`set_aside`).
+        Set bad ones aside with a warning each; skip those of another reducer with one warning for all. The caller
+        checks whether the log has the row with the snapshot's hash (and calls `set_aside` if not).
         """
-        foreign = 0
+        has_warned = False
         for path in self._paths():
             try:
                 snapshot = _decode(path)
@@ -89,12 +89,12 @@ class SnapshotStore:
             if snapshot.reducer_version == reducer_version:
                 yield snapshot
                 continue
-            if not foreign:
+            if not has_warned:
                 self._warn(f"{path} was folded by reducer {snapshot.reducer_version}, not by {reducer_version}")
-            foreign += 1
+            has_warned = True
 
     def set_aside(self, snapshot: Snapshot, reason: str) -> None:
-        """Refuse a snapshot that does not stand on this log, and warn."""
+        """Refuse a snapshot that does not belong to this log, and warn."""
         self._set_aside(self.folder / f"{snapshot.seq:020d}.snapshot", reason)
 
     def _paths(self) -> list[Path]:
@@ -103,7 +103,7 @@ class SnapshotStore:
     def _prune(self, saved: Path) -> None:
         for path in self._paths():
             if path.name > saved.name:
-                self._set_aside(path, "it stands beyond the end of the log")
+                self._set_aside(path, "it is beyond the end of the log")
         for path in self._paths()[KEPT_MAX:]:
             path.unlink(missing_ok=True)
         for torn in self.folder.glob("*.tmp"):
@@ -129,19 +129,19 @@ def _encode(snapshot: Snapshot) -> bytes:
 
 
 def _decode(path: Path) -> Snapshot:
-    """Raises SnapshotRefused with the reason."""
+    """Read a snapshot. Raise SnapshotRefused with the reason if it cannot be used."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise SnapshotRefused(f"it cannot be read: {error}") from error
     if len(content) < _PREFIX_BYTES:
-        raise SnapshotRefused(f"it is torn: {len(content)} bytes are less than a header")
+        raise SnapshotRefused(f"it is torn: its {len(content)} bytes are shorter than a header")
     lengths, digest = content[: _LENGTHS.size], content[_LENGTHS.size : _PREFIX_BYTES]
     magic, header_bytes, state_bytes = _LENGTHS.unpack(lengths)
     if magic != _MAGIC:
         raise SnapshotRefused("it is not a snapshot of this format")
     if len(content) != _PREFIX_BYTES + header_bytes + state_bytes:
-        raise SnapshotRefused(f"it is torn: {len(content)} bytes are not what its header says")
+        raise SnapshotRefused(f"it is torn: its {len(content)} bytes do not match the lengths in its header")
     header, state = content[_PREFIX_BYTES : _PREFIX_BYTES + header_bytes], content[_PREFIX_BYTES + header_bytes :]
     if digest != _digest(lengths, header, state):
         raise SnapshotRefused("it does not match its hash")
@@ -150,12 +150,12 @@ def _decode(path: Path) -> Snapshot:
 
 def _snapshot(header: bytes, state: bytes, path: Path) -> Snapshot:
     try:
-        said = msgspec.msgpack.decode(header, type=_Header)
+        fields = msgspec.msgpack.decode(header, type=_Header)
     except (ValueError, msgspec.MsgspecError) as error:
         raise SnapshotRefused(f"its header cannot be decoded: {error}") from error
-    if path.name != f"{said.seq:020d}.snapshot":
-        raise SnapshotRefused(f"it stands on seq {said.seq}, its name says another")
-    return Snapshot(said.seq, said.hash, said.reducer_version, state)
+    if path.name != f"{fields.seq:020d}.snapshot":
+        raise SnapshotRefused(f"it belongs to seq {fields.seq}, but its name says another")
+    return Snapshot(fields.seq, fields.hash, fields.reducer_version, state)
 
 
 def _digest(lengths: bytes, header: bytes, state: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """The SQLite file of a log: its schema, its settings, and how to tell it from any other file.
 
-The file is only ever opened through SQLite: a plain `open` and `close` of it in this process would drop the
-locks that SQLite holds on it.
+The file is only ever opened through SQLite: a plain `open` and `close` of it in this process would drop the locks that
+SQLite holds on it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ APPLICATION_ID = 0x50544150
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 5.0
 PRIMARY_CODE = 0xFF
-"""SQLite's extended codes say more in their upper bits."""
+"""Masks the upper bits of SQLite's extended error codes."""
 JOURNAL_BYTES_MAX = 64 << 20
 WAL_BYTES = 1_000 * 4_096
-"""The pages at which SQLite checkpoints by itself."""
+"""The length at which SQLite checkpoints by itself."""
 WAL_FRAME_BYTES = 24 + 4_096
 WAL_LONG_BYTES = 3 * WAL_BYTES // 2
-"""Longer than it grows while checkpoints succeed."""
+"""Longer than the -wal becomes while checkpoints succeed."""
 PAGES_MAX = 0xFFFFFFFE
-"""What SQLite itself allows: 17 TB."""
+"""SQLite's own limit: 17 TB."""
 
 INSERT = "INSERT INTO commits VALUES (?, ?, ?, ?, ?)"
 
@@ -51,15 +51,15 @@ CREATE TRIGGER IF NOT EXISTS commits_insert BEFORE INSERT ON commits
     WHEN NEW.seq IS NOT coalesce((SELECT seq + count FROM commits ORDER BY seq DESC LIMIT 1), 1)
     BEGIN SELECT RAISE(ABORT, 'the log is append-only: a row begins where the last one ended'); END;
 COMMIT;
-"""  # noqa: S608 - what is formatted in are the two numbers above.
+"""  # noqa: S608 - only the two numbers above are formatted in.
 
-LAY_OUT = f"""
+EXTEND_WAL = f"""
 PRAGMA cache_size = 8;
 BEGIN IMMEDIATE;
 CREATE TABLE room (bytes BLOB);
 INSERT INTO room VALUES (zeroblob({WAL_BYTES}));
 ROLLBACK;
-"""  # noqa: S608 - what is formatted in is the number above.
+"""  # noqa: S608 - only the number above is formatted in.
 
 
 @contextmanager
@@ -77,25 +77,25 @@ def translate_driver_errors(path: Path, seq: int = 0) -> Iterator[None]:
 
 
 def connect_to_read(path: Path, busy_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
-    """A read-only connection to a papertape log; it works on the -wal of a killed writer too.
+    """Return a read-only connection to a papertape log, also if a killed writer left a -wal.
 
-    It waits `busy_s` where another process has the file for itself. Raises LogMissing, LogForeign,
-    LogFromNewerVersion, LogBusy, LogError.
+    It waits up to `busy_s` while another process locks the file. Raise LogMissing, LogForeign, LogFromNewerVersion,
+    LogBusy or LogError.
     """
     with ExitStack() as undo:
         connection = undo.enter_context(closing(_connect_read_only(path, busy_s)))
         if not _is_log(path, connection):
-            what, kept = "the file is empty", read_head(path)
-            missing = LogMissing(f"there is no log at {path}: {what}")
-            raise _not_a_log(path, what, missing) if kept is not None and kept.seq else missing
+            fault, recorded = "the file is empty", read_head(path)
+            missing = LogMissing(f"there is no log at {path}: {fault}")
+            raise _not_a_log(path, fault, missing) if recorded is not None and recorded.seq else missing
         undo.pop_all()
     return connection
 
 
 def holds_log(path: Path) -> bool:
-    """Whether a log is there; False for a missing or empty file, LogForeign for any other file.
+    """Return whether the file is a log; False if it is missing or empty. Raise LogForeign for any other file.
 
-    Raises LogBusy where the next writer has to undo first what one left half done that was killed.
+    Raise LogBusy if a killed writer left the file unfinished: the next writer must roll that back first.
     """
     if not path.exists():
         return False
@@ -103,10 +103,10 @@ def holds_log(path: Path) -> bool:
         return _is_log(path, connection)
 
 
-def undo_half_done(path: Path) -> None:
-    """Have SQLite undo what a writer left half done that was killed while it made the log; for who holds the lock.
+def roll_back_unfinished(path: Path) -> None:
+    """Roll back what a writer that was killed while it created the log left unfinished. The caller holds the lock.
 
-    Afterwards there is no rollback journal. Raises LogError where the file cannot be written.
+    Afterwards there is no rollback journal. Raise LogError if the file cannot be written.
     """
     if path.with_name(path.name + "-journal").exists():
         with translate_driver_errors(path), closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
@@ -119,13 +119,13 @@ def _connect_read_only(path: Path, busy_s: float = BUSY_TIMEOUT_S, query: str = 
     uri = f"{path.absolute().as_uri()}?{query}"
     with translate_driver_errors(path):
         connection = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False)
-    connection.text_factory = bytes  # A torn column may claim to be text that no codec can read.
+    connection.text_factory = bytes  # A torn column may claim to be text, but not be decodable.
     return connection
 
 
 def _is_log(path: Path, connection: sqlite3.Connection) -> bool:
     try:
-        with translate_driver_errors(path), _at_one_moment(connection):
+        with translate_driver_errors(path), _read_transaction(connection):
             application_id, version = _number(connection, "application_id"), _number(connection, "user_version")
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except LogError as error:
@@ -134,40 +134,40 @@ def _is_log(path: Path, connection: sqlite3.Connection) -> bool:
             return _was_log(path)
         if code != sqlite3.SQLITE_NOTADB:
             raise
-        what = "it is not an SQLite file"
-        raise _not_a_log(path, what, LogForeign(f"{path} is not a papertape log: {what}")) from error
+        fault = "it is not an SQLite file"
+        raise _not_a_log(path, fault, LogForeign(f"{path} is not a papertape log: {fault}")) from error
     if application_id != APPLICATION_ID and (application_id or version or tables):
         foreign = LogForeign(f"{path} is not a papertape log but another program's SQLite file")
         raise _not_a_log(path, "its header is not that of a log", foreign)
     if version > SCHEMA_VERSION:
-        raise LogFromNewerVersion(0, f"{path} has the layout {version}, this version knows {SCHEMA_VERSION}")
+        raise LogFromNewerVersion(0, f"{path} has schema {version}; this version knows schemas up to {SCHEMA_VERSION}")
     if application_id and b"commits" not in tables:
         raise LogDamaged(0, f"{path} has lost its table")
     return bool(tables)
 
 
-def _not_a_log(path: Path, what: str, otherwise: LogError) -> LogError:
+def _not_a_log(path: Path, fault: str, otherwise: LogError) -> LogError:
     """Return the error for a file that is not a log: damage if a head file shows that it was one."""
     if not head_path(path).exists():
         return otherwise
-    kept = read_head(path)
-    return LogDamaged(0 if kept is None else kept.seq, f"{head_path(path)} stands beside {path}, but {what}")
+    recorded = read_head(path)
+    return LogDamaged(0 if recorded is None else recorded.seq, f"{head_path(path)} is beside {path}, but {fault}")
 
 
 def _was_log(path: Path) -> bool:
-    """Of a file that a killed writer left half done: False where there was no log in it yet, LogBusy where there was.
+    """Check a file that a killed writer left unfinished: return False if it was no log yet; raise LogBusy if it was.
 
-    Nobody but the next writer may undo it, so the file is looked at as it lies there.
+    Only the next writer may roll it back, so this reads the file as it is.
     """
     with closing(_connect_read_only(path, query="immutable=1")) as connection:
         if _is_log(path, connection):
-            raise LogBusy(f"{path}: its writer was killed while it prepared the log; the next engine undoes that")
+            raise LogBusy(f"{path}: its writer was killed while it prepared the log; the next engine rolls that back")
     return False
 
 
 @contextmanager
-def _at_one_moment(connection: sqlite3.Connection) -> Iterator[None]:
-    """All that is read inside was so at once: another process may be making the log just now."""
+def _read_transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read a consistent state: another process may be creating the log."""
     connection.execute("BEGIN")
     try:
         yield
@@ -181,9 +181,9 @@ def _number(connection: sqlite3.Connection, pragma: str) -> int:
 
 
 async def prepare(path: Path, connection: aiosqlite.Connection, pages_max: int) -> None:
-    """Set the connection up for writing and create what is missing.
+    """Set the connection up for writing and create the schema if it is missing.
 
-    Raises LogError when SQLite does not take the settings that durability rests on.
+    Raise LogError if SQLite rejects the settings on which durability depends.
     """
     with translate_driver_errors(path):
         journal_mode = await _pragma(connection, "journal_mode = WAL")
@@ -191,28 +191,28 @@ async def prepare(path: Path, connection: aiosqlite.Connection, pages_max: int) 
         synchronous = await _pragma(connection, "synchronous")
         await _pragma(connection, f"journal_size_limit = {JOURNAL_BYTES_MAX}")
         if (journal_mode, synchronous) != ("wal", 2):
-            raise LogError(f"{path}: SQLite gives journal_mode={journal_mode}, synchronous={synchronous}, not wal, 2")
-        if await _pragma(connection, "application_id") != APPLICATION_ID:  # A log that is there is not written to.
+            raise LogError(f"{path}: SQLite set journal_mode={journal_mode}, synchronous={synchronous}, not wal, 2")
+        if await _pragma(connection, "application_id") != APPLICATION_ID:  # An existing log stays unchanged.
             await connection.executescript(_SCHEMA)
         if wal_bytes(path) < WAL_BYTES:
-            await _lay_out_wal(connection)
+            await _extend_wal(connection)
         await _pragma(connection, f"max_page_count = {pages_max}")
 
 
 def wal_bytes(path: Path) -> int:
-    """How long the -wal is; what a killed writer left is kept as it is."""
+    """Return the length of the -wal, 0 if there is none."""
     wal = path.with_name(path.name + "-wal")
     return wal.stat().st_size if wal.exists() else 0
 
 
-async def _lay_out_wal(connection: aiosqlite.Connection) -> None:
-    """Give the -wal the length it has after its first checkpoint: a commit that makes it longer takes twice as long.
+async def _extend_wal(connection: aiosqlite.Connection) -> None:
+    """Extend the -wal to its length at the first checkpoint: a commit that extends it takes twice as long.
 
-    Pages that do not fit the cache are written to it, and then rolled back: frames that no commit ends count for
-    nothing, and the next commits overwrite them. Where the disk has no room for that, commits are as slow as they were.
+    Pages that exceed the cache are written to the -wal and then rolled back: frames without a commit are ignored, and
+    the next commits overwrite them. If the disk has no room for that, commits are merely slower.
     """
     with suppress(sqlite3.OperationalError):
-        await connection.executescript(LAY_OUT)
+        await connection.executescript(EXTEND_WAL)
     if connection.in_transaction:
         await connection.rollback()
     await _pragma(connection, "cache_size = -2000")

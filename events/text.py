@@ -36,7 +36,7 @@ def repair_texts(value: Any) -> Any:
     if isinstance(value, str):
         return replace_surrogates(value)
     if isinstance(value, list | tuple):
-        return [repair_texts(one) for one in value]
+        return [repair_texts(item) for item in value]
     if isinstance(value, dict):
-        return {repair_texts(key): repair_texts(one) for key, one in value.items()}
+        return {repair_texts(key): repair_texts(item) for key, item in value.items()}
     return value

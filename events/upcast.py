@@ -1,9 +1,9 @@
-"""Old shapes of facts and the way from each to the newest.
+"""Old shapes of facts, and the functions that convert each to a newer shape.
 
-When `X.1` in `events.facts` gets a new shape, the new class takes the tag `X.2` there, the old class moves
-here under a name of its own (`X1`, `tag="X.1"`), and `UPCASTERS` gets the function from one to the other.
-A function may lead to a shape that is itself old by now: the codec follows the chain. Entries are never
-removed, because a log is read for ever.
+When `X.1` in `events.facts` gets a new shape, the new class takes the tag `X.2` there, the old class moves here under a
+name of its own (`X1`, `tag="X.1"`), and `UPCASTERS` gets the function that converts one to the other. A function may
+return a shape that is now old itself: the codec follows the chain. Entries are never removed, because a log remains
+readable for ever.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Upcaster = Callable[[Any], Event]
 
 
 class ContractListed1(Event, frozen=True, tag="ContractListed.1"):
-    """A contract before the exchange's fees were part of it."""
+    """A contract without the exchange's fees."""
 
     symbol: str
     timeframe_ms: int
@@ -34,7 +34,7 @@ class ContractListed1(Event, frozen=True, tag="ContractListed.1"):
 
 
 class KillSwitchTripped1(Event, frozen=True, tag="KillSwitchTripped.1"):
-    """A trip before humans could cause one."""
+    """A trip that no human could cause."""
 
     scope: str
     reason: str
@@ -44,17 +44,17 @@ class KillSwitchTripped1(Event, frozen=True, tag="KillSwitchTripped.1"):
     threshold_percent: float
 
 
-def by_nobody(old: KillSwitchTripped1) -> KillSwitchTripped:
-    """No human was behind it."""
+def without_human(old: KillSwitchTripped1) -> KillSwitchTripped:
+    """Convert a trip: no human caused it."""
     return KillSwitchTripped(**asdict(old))
 
 
 def with_unknown_fees(old: ContractListed1) -> ContractListed:
-    """What was listed then said nothing of fees."""
+    """Convert a contract: its fees are unknown."""
     return ContractListed(**asdict(old))
 
 
 UPCASTERS: Mapping[type[Event], Upcaster] = {
     ContractListed1: with_unknown_fees,
-    KillSwitchTripped1: by_nobody,
+    KillSwitchTripped1: without_human,
 }

@@ -17,7 +17,7 @@ from papertape.engine.backup import KEEP_MAX, make_backup
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.startup import snapshot_store
 from papertape.events.beside import real_path, sibling_path
-from papertape.events.copying import Placed, put_back
+from papertape.events.copying import ExistingLog, put_back
 from papertape.events.cursors import SqliteCursors, stored_positions
 from papertape.events.errors import LogNewer, UsageError
 from papertape.events.facts import EpochBegan
@@ -78,7 +78,7 @@ def restore(
     if new_epoch and not why.strip():
         raise UsageError("--new-epoch needs --why: the reason is kept in the log")
     clock = SystemClock()
-    there = Placed(path)
+    there = ExistingLog(path)
     positions, epoch_seq = stored_positions(_cursors(path)), 0
 
     def amend(staged: Path, head: Head) -> Head:

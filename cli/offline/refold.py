@@ -43,7 +43,7 @@ def refold(db: Path | None, config: Path | None, expect: str, seq: int | None, *
         if not 1 <= until <= head:
             raise UsageError(f"--to {until}: the log holds the events 1 to {head}")
         with progress_bar("folding", until) as on_progress:
-            digest = state_digest(recover(reader, None, strategies_of(loaded), until, on_progress).world)
+            digest = state_digest(recover(reader, None, strategies_of(loaded), until, on_progress).state)
         found = RefoldReport(until, digest, expect, digest == expect, reader.old_tags() if digest != expect else {})
     if as_json:
         emit(found)

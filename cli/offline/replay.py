@@ -60,7 +60,7 @@ def show(
         seq = _as_of(reader, to, None if at is None else moment_ms(at, "--at"))
         store = None if from_start else snapshot_store(path, warn)
         found = _recover(loaded, reader, store, seq)
-        digest = state_digest(found.world)
+        digest = state_digest(found.state)
         if only_digest:
             say(f"{digest}\n")
             return

@@ -90,7 +90,7 @@ def _settle(written: asyncio.Future[None], failure: OSError | None) -> None:
 
 async def print_events(running: Engine, as_json: bool) -> None:
     """Follow the log from where this start began, line by line."""
-    before = {event.symbol: event for event in running.loop.world.listed}
+    before = {event.symbol: event for event in running.loop.state.listed}
     lines, out = EventLineFold(before, as_json), Pipe(sys.stdout.fileno())
     recovered = running.recovered
     cursor, reader = Cursor(recovered.seq), running.log.reader()

@@ -102,7 +102,7 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
             attended = await stack.enter_async_context(attendance(running, config, feed, db))
         watchers: dict[str, Callable[[], Awaitable[None]]] = {
             "view": lambda: _view(running, config, as_json),
-            "commands": running.desk.serve,
+            "commands": running.commands.serve,
         }
         watchers |= running.integrity.watchers()
         watchers |= attended.watchers() if attended is not None else {}
@@ -117,7 +117,7 @@ def _door(running: Engine, config: Config, db: Path, attended: EngineServices | 
     """Where commands come in and the status goes out."""
     signs = ProcessHealthProbe(real_path(db).parent, running.loop.latencies) if attended is None else attended.signs
     return ControlServer(
-        db, running.desk, warn, make_status_report(running, signs, attended), may_crash=config.feed.kind == "sim"
+        db, running.commands, warn, make_status_report(running, signs, attended), may_crash=config.feed.kind == "sim"
     )
 
 

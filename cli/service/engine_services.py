@@ -162,7 +162,7 @@ class EngineServices:
         return {name: partial(self.companions.run_with_restarts, name, run) for name, run in made.items()}
 
     def _timeframes_ms(self) -> dict[str, int]:
-        runners = self._running.loop.world.runners
+        runners = self._running.loop.state.runners
         return {runner.strategy.name: runner.strategy.timeframe_ms for runner in runners}
 
     def _notes(self) -> dict[int, str]:
@@ -221,13 +221,13 @@ class EngineServices:
             notes=self._notes(),
             keeper=self._keeping("alerts", self._config.alerts),
         )
-        strategies = self._running.recovered.world.strategies
+        strategies = self._running.recovered.state.strategies
         conditions = ChatConditions(self._db, self._running.log.reader, strategies)
         self._stack.callback(conditions.close)
         self._bot = Bot(
             self._client(found),  # Its own: a poll keeps a connection.
             ChatAllowlist(found.chat_id),
-            self._running.desk,
+            self._running.commands,
             self._reader(),
             self._running.bus,
             cursors,

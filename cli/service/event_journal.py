@@ -34,6 +34,6 @@ class EventJournal:
 
 async def journal(running: Engine) -> None:
     """Follow the log from where this start began, until the bus is closed."""
-    listed = {event.symbol: event for event in running.loop.world.listed}
+    listed = {event.symbol: event for event in running.loop.state.listed}
     with closing(running.log.reader()) as reader:
         await follow(reader, running.bus, [EventJournal(listed)], Cursor(running.recovered.seq))

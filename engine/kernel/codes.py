@@ -6,6 +6,8 @@ own exit reasons are numbered from `FIRST_EXIT_REASON` on, in the order of its `
 
 from __future__ import annotations
 
+from papertape.events.facts import EngineReason
+
 # Kinds of facts.
 CANDLE = 0
 FUNDING = 1
@@ -76,7 +78,7 @@ GLOBAL_LOSS = 32
 MANUAL = 33
 FIRST_EXIT_REASON = 100
 
-REASON_NAMES = {
+REASON_NAMES: dict[int, EngineReason] = {
     SIGNAL: "signal",
     STOP: "stop",
     TARGET: "target",

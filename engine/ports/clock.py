@@ -1,4 +1,4 @@
-"""The wall clock as a port: the shell asks it for the time and sleeps by it, the core never does."""
+"""The wall clock as a port: the shell reads the time from it and sleeps by it; the core never does."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ STEADY: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
-    """Where the shell gets its time from."""
+    """The clock of the shell."""
 
     def now_ms(self) -> int:
-        """The wall clock in milliseconds since 1970 UTC."""
+        """Return the wall clock in milliseconds since 1970 UTC."""
         ...
 
     def steady_ms(self) -> int:
@@ -21,7 +21,7 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Let `seconds` pass. Zero or less gives way to other tasks once."""
+        """Sleep for `seconds`. Zero or less yields to other tasks once."""
         ...
 
 
@@ -29,7 +29,7 @@ class SystemClock:
     """The machine's own clock."""
 
     def now_ms(self) -> int:
-        """The wall clock in milliseconds since 1970 UTC."""
+        """See `Clock.now_ms`."""
         return time.time_ns() // 1_000_000
 
     def steady_ms(self) -> int:
@@ -37,12 +37,12 @@ class SystemClock:
         return time.clock_gettime_ns(STEADY) // 1_000_000
 
     async def sleep(self, seconds: float) -> None:
-        """Let `seconds` of real time pass."""
+        """Sleep for `seconds` of real time."""
         await asyncio.sleep(max(0.0, seconds))
 
 
 class ScaledClock:
-    """Another clock at `speed` times its pace, from the moment this one is made: an hour of market in a minute."""
+    """Runs at `speed` times the pace of another clock from its creation on: an hour of market in a minute."""
 
     def __init__(self, clock: Clock, speed: float) -> None:
         self._clock = clock
@@ -50,7 +50,7 @@ class ScaledClock:
         self._from_ms = clock.now_ms()
 
     def now_ms(self) -> int:
-        """The time this clock shows, in milliseconds since 1970 UTC."""
+        """Return the scaled time in milliseconds since 1970 UTC."""
         return self._from_ms + int((self._clock.now_ms() - self._from_ms) * self.speed)
 
     def steady_ms(self) -> int:
@@ -58,15 +58,15 @@ class ScaledClock:
         return int(self._clock.steady_ms() * self.speed)
 
     async def sleep(self, seconds: float) -> None:
-        """Let `seconds` of this clock pass."""
+        """Sleep for `seconds` of this clock."""
         await self._clock.sleep(seconds / self.speed)
 
 
 class ManualClock:
-    """A clock for tests and rehearsals: it stands still until it is advanced, and sleeping advances it.
+    """A clock for tests and rehearsals: its time changes only when it is advanced, and sleeping advances it.
 
-    A sleep returns at once (after giving way to other tasks), with the time moved on by exactly the
-    seconds asked for. `slept_seconds` lists what was asked for, up to `SLEPT_MAX` entries.
+    A sleep advances the time by exactly its seconds and returns at once, after yielding to other tasks. `slept_seconds`
+    lists the sleeps, up to `SLEPT_MAX` entries.
     """
 
     SLEPT_MAX = 100_000
@@ -77,11 +77,11 @@ class ManualClock:
         self.slept_seconds: list[float] = []
 
     def now_ms(self) -> int:
-        """The time this clock shows, in milliseconds since 1970 UTC."""
+        """Return the clock's time in milliseconds since 1970 UTC."""
         return int(self._now_ms)
 
     def advance(self, seconds: float) -> None:
-        """Move the time on by `seconds` (negative moves it back)."""
+        """Advance the time by `seconds` (negative: move it back)."""
         self._now_ms += seconds * 1000.0
 
     def steady_ms(self) -> int:
@@ -94,7 +94,7 @@ class ManualClock:
         self._set_ms += seconds * 1000.0
 
     async def sleep(self, seconds: float) -> None:
-        """Move the time on by `seconds` and give way to other tasks."""
+        """Advance the time by `seconds` and yield to other tasks."""
         if seconds > 0.0:
             self.advance(seconds)
             if len(self.slept_seconds) < self.SLEPT_MAX:

@@ -1,8 +1,8 @@
-"""The port every feed serves: contracts, then batches of facts in time order, and what it refused.
+"""The port that every feed implements: contracts, then batches of facts in time order, and refused data.
 
-A feed hands over validated facts only. Their order is binding: a candle counts at its close, a settlement
-at its time cut to the minute, a reading at its own time; at equal times candles come first (symbols in
-configured order), then funding, then open interest.
+A feed delivers validated facts only, in a binding order: a candle counts at its close, a settlement at its time
+truncated to the minute, a reading at its own time; at equal times candles come first (symbols in configured order),
+then funding, then open interest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REFUSAL_TEXT_CHARS_MAX: Final = 200
 
 
 class ResumePoint(Struct, frozen=True):
-    """The times of the newest facts about a symbol that the engine holds, -1 if there are none.
+    """The times of the newest facts about a symbol that the engine knows, -1 if there are none.
 
     `suspended` means that it is not tradable, `in_position` that a strategy holds a position in it.
     """
@@ -52,27 +52,27 @@ class RefusalReason(StrEnum):
     """The high lies below the open or close, or the low above one of them."""
     OUT_OF_ORDER = "out_of_order"
     DUPLICATE = "duplicate"
-    """The time was there before; for settlements and readings: with another value."""
+    """The time occurred before; for settlements and readings, with another value."""
     OFF_GRID = "off_grid"
-    """The open time is no multiple of the timeframe."""
+    """The open time is not a multiple of the timeframe."""
     TIME_OUT_OF_RANGE = "time_out_of_range"
     """Not a time in ms between 1973 and 2100. This catches rows whose unit differs from the file's."""
     WRONG_FIELD_COUNT = "wrong_field_count"
     NOT_JSON = "not_json"
-    """HTML, a body that was cut, bytes that are no text."""
+    """HTML, a truncated body, or bytes that are not text."""
     WRONG_SHAPE = "wrong_shape"
-    """JSON, but not with the keys and types that the exchange writes."""
+    """JSON without the keys and types that the exchange writes."""
     WRONG_SYMBOL = "wrong_symbol"
-    """Of a symbol or channel that was not asked for."""
+    """For a symbol or channel that was not requested."""
     ABSURD_JUMP = "absurd_jump"
-    """So far from the last known price that an error is likelier than a market."""
+    """So far from the last known price that an error is likelier than a real move."""
     STALE = "stale"
-    """Older than what was already known of the same candle."""
+    """Older than what is already known about the same candle."""
     TOO_LARGE = "too_large"
 
 
 class Refusal(Struct, frozen=True):
-    """One row that was not taken: where it stood, why, and its text (shortened)."""
+    """One refused row: its place, the reason, and its text (shortened)."""
 
     source: str
     line: int
@@ -81,7 +81,7 @@ class Refusal(Struct, frozen=True):
 
 
 class RefusalLog:
-    """What a feed refused: the first `REFUSALS_KEPT_MAX` in full, the newest of each reason, and counts of all."""
+    """The data that a feed refused: the first `REFUSALS_KEPT_MAX`, the newest of each reason, and counts of all."""
 
     def __init__(self) -> None:
         self.kept: list[Refusal] = []
@@ -90,18 +90,18 @@ class RefusalLog:
 
     @property
     def total(self) -> int:
-        """How many were refused, kept or not."""
+        """The number of refusals, kept or not."""
         return sum(self.counts.values())
 
     def refuse(self, source: str, line: int, reason: RefusalReason, text: str) -> None:
-        """Count a refusal, and keep it while there is room."""
+        """Count a refusal, and keep it if there is room."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
         refusal = self.newest[reason] = Refusal(source, line, reason, text[:REFUSAL_TEXT_CHARS_MAX])
         if len(self.kept) < REFUSALS_KEPT_MAX:
             self.kept.append(refusal)
 
     def extend(self, other: RefusalLog) -> None:
-        """Take over the counts of another log, and its refusals while there is room."""
+        """Add the counts of another log, and keep its refusals if there is room."""
         for reason, count in other.counts.items():
             self.counts[reason] = self.counts.get(reason, 0) + count
         self.newest |= other.newest
@@ -109,19 +109,19 @@ class RefusalLog:
 
 
 class Feed(Protocol):
-    """Whatever delivers a market: live, recorded or simulated."""
+    """Delivers a market: live, recorded or simulated."""
 
     name: str
     refusals: RefusalLog
 
     def contracts(self) -> list[ContractListed]:
-        """The specifications of the symbols, in configured order."""
+        """Return the specifications of the symbols, in configured order."""
         ...
 
     def facts(self, seen: Mapping[str, ResumePoint], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:
-        """Batches of at most `BATCH_FACTS_MAX` facts in time order; ends when the market ends.
+        """Yield batches of at most `BATCH_FACTS_MAX` facts in time order, until the market ends.
 
-        Facts that `seen` says the engine holds are left out. `anchor` is the newest `FeedConnected` of the
-        log, None on the first boot: with it a simulated market knows how far it went on meanwhile.
+        Omit facts that the engine knows according to `seen`. `anchor` is the newest `FeedConnected` in the log, None on
+        the first start: from it a simulated market derives how far it has moved since.
         """
         ...

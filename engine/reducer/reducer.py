@@ -6,7 +6,7 @@ follow it in the log until the next input: that is a group. The two ways end in 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec.structs import replace
 
@@ -292,7 +292,15 @@ def cause_of(event: Event, seq: int, order_seq: int, trip_seq: int) -> int:
     A fill comes from its order, a cancelled entry from its order or the trip, all else from the input.
     """
     if isinstance(event, OrderCancelled):
-        return {"kill_switch": trip_seq, "not_tradable": seq}.get(event.reason, order_seq)
+        match event.reason:
+            case "kill_switch":
+                return trip_seq
+            case "not_tradable":
+                return seq
+            case "next_candle_missing" | "late_candle" | "margin":
+                return order_seq
+            case _:
+                assert_never(event.reason)
     if isinstance(event, PositionOpened):
         return order_seq
     if isinstance(event, PositionClosed) and event.reason not in ("stop", "target", "delisted"):

@@ -1,17 +1,19 @@
-"""The facts: everything that ever happened, as frozen, tagged, versioned Structs.
-
-A fact is in the past tense and carries `at_ms`, its event time in milliseconds since 1970 UTC. The log
-adds `seq`, `recorded_at_ms` and `cause` (see `events.log.Recorded`). The tag is `Name.version`: a changed
-shape gets the next version, and the old one moves to `events.upcast` with a function to the new shape.
-
-Units stand in the names: `_usdt` money and prices in USDT, `_base` quantities in coins of the base
-currency, `_ms` UTC milliseconds, `_percent` percent, `_fraction` and `rate` plain fractions (0.0001 is
-0.01 %). Open, high, low, close are prices in USDT, `volume` is in coins.
-"""
+"""The facts: everything that can happen, as frozen, tagged, versioned Structs."""
 
 from __future__ import annotations
 
-from papertape.events.facts.base import GLOBAL_SCOPE, Action, Event, Side, Timing
+from papertape.events.facts.base import (
+    GLOBAL_SCOPE,
+    Action,
+    CancelReason,
+    EngineReason,
+    Event,
+    ExitReason,
+    RejectionReason,
+    Side,
+    Timing,
+    TripReason,
+)
 from papertape.events.facts.market import (
     CandleClosed,
     ContractDelisted,
@@ -58,16 +60,19 @@ __all__ = [
     "AnomalyCleared",
     "AnomalyPersists",
     "AnomalyRaised",
+    "CancelReason",
     "CandleClosed",
     "CloseRequested",
     "Closing",
     "ContractDelisted",
     "ContractListed",
     "DataRefused",
+    "EngineReason",
     "EngineStarted",
     "EngineStopped",
     "EpochBegan",
     "Event",
+    "ExitReason",
     "FeedConnected",
     "FeedFact",
     "FeedLost",
@@ -85,6 +90,7 @@ __all__ = [
     "OrderRejected",
     "PositionClosed",
     "PositionOpened",
+    "RejectionReason",
     "RepairTried",
     "RunnerConfigured",
     "RunnerPaused",
@@ -93,6 +99,7 @@ __all__ = [
     "SymbolResumed",
     "SymbolSuspended",
     "Timing",
+    "TripReason",
     "type_name",
 ]
 
@@ -113,16 +120,16 @@ FeedFact = (
 
 
 def _tagged(kind: type[Event]) -> tuple[type[Event], ...]:
-    """A kind with a tag of its own, and those below it."""
+    """Return the class, if it has a tag, and all its tagged subclasses."""
     own = () if kind.__struct_config__.tag is None else (kind,)
-    return own + tuple(found for below in kind.__subclasses__() for found in _tagged(below))
+    return own + tuple(tagged for subclass in kind.__subclasses__() for tagged in _tagged(subclass))
 
 
 EVENT_TYPES: tuple[type[Event], ...] = _tagged(Event)
-"""Every fact of this module."""
+"""Every type of fact."""
 
 
 def type_name(event: Event | type[Event]) -> str:
-    """The name of an event's type without its version, as the log shows it: `CandleClosed`."""
+    """Return the name of an event's type without its version, as the log shows it: `CandleClosed`."""
     kind = event if isinstance(event, type) else type(event)
     return kind.__name__

@@ -1,4 +1,15 @@
-"""What all facts share: the base, the words for sides and actions, and how a candle came."""
+"""What all facts share: their base class, and the closed sets of values that their fields take.
+
+A fact has a name in the past tense and carries `at_ms`, its event time in milliseconds since 1970 UTC. The log adds
+`seq`, `recorded_at_ms` and `cause` (see `events.log.Recorded`). The tag is `Name.version`: a changed shape gets the
+next version, and the old one moves to `events.upcast` with a function that converts it.
+
+Names carry units: `_usdt` money and prices in USDT, `_base` quantities in coins of the base currency, `_ms` UTC
+milliseconds, `_percent` percent, `_fraction` and `rate` plain fractions (0.0001 is 0.01 %). Open, high, low and close
+are prices in USDT, `volume` is in coins.
+
+A new member of a closed set is a new shape: older versions of papertape cannot read it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +20,26 @@ from msgspec import Struct
 
 Side = Literal["long", "short"]
 Action = Literal["entry", "exit"]
+RejectionReason = Literal[
+    "max_positions",
+    "correlation",
+    "stop_too_close",
+    "stop_beyond_liquidation",
+    "cost_to_stop",
+    "below_minimum",
+    "not_a_number",
+    "stop_wrong_side",
+    "target_wrong_side",
+]
+"""Why a signal became no order."""
+CancelReason = Literal["next_candle_missing", "late_candle", "kill_switch", "margin", "not_tradable"]
+"""Why an entry order was never filled."""
+TripReason = Literal["session_loss", "daily_loss", "global_loss", "manual"]
+"""Why a kill switch tripped."""
+ExitReason = Literal["stop", "target", "liquidation", "delisted", "manual", "unnamed_exit"]
+"""Why the engine itself closes a position; a strategy adds exit reasons of its own."""
+EngineReason = RejectionReason | CancelReason | TripReason | ExitReason | Literal["signal"]
+"""Every reason that the engine gives for a decision; `signal` is that of an entry order."""
 GLOBAL_SCOPE = "global"
 
 
@@ -17,12 +48,12 @@ class Timing(IntEnum):
 
     ON_TIME = 0
     LATE = 1
-    """Fetched after the fact: resolves stops and funding, but never opens a position."""
+    """Fetched after its time: triggers stops and funding, but never opens a position."""
     WARM_UP = 2
     """History before the start: feeds the indicators and nothing else."""
 
 
 class Event(Struct, frozen=True, array_like=True):
-    """What all facts share: the time at which they became true."""
+    """A fact, and the time at which it became true."""
 
     at_ms: int

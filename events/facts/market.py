@@ -6,10 +6,10 @@ from papertape.events.facts.base import Event, Timing
 
 
 class ContractListed(Event, frozen=True, tag="ContractListed.2"):
-    """The contract specification a symbol is traded under from here on. Tick and lot are ratios of integers.
+    """The contract specification that applies to a symbol from now on. Tick and lot are ratios of integers.
 
-    `maintenance_tiers` are rows of (lowest notional in USDT, maintenance margin as a fraction). The fees are those
-    the exchange publishes, as fractions, None where it publishes none; what an account pays is in its `risk`.
+    `maintenance_tiers` are rows of (lowest notional in USDT, maintenance margin as a fraction). The fees are those that
+    the exchange publishes, as fractions, None if it publishes none; the fees that a runner pays are in its `risk`.
     """
 
     symbol: str
@@ -27,9 +27,9 @@ class ContractListed(Event, frozen=True, tag="ContractListed.2"):
 
 
 class ContractDelisted(Event, frozen=True, tag="ContractDelisted.1"):
-    """The exchange has delisted the contract; `reason` tells how that was detected. No candle fills an order on it now.
+    """The exchange has delisted the contract; `reason` names how that was detected. No candle fills an order on it now.
 
-    Positions in it are settled at its last close, 24 hours after its last candle or when their owner asks to close.
+    Positions in it are settled at its last close, 24 hours after its last candle or when their owner closes them.
     The event is repeated when positions are due.
     """
 
@@ -56,23 +56,23 @@ class CandleClosed(Event, frozen=True, tag="CandleClosed.1"):
 
 
 class FundingRateSettled(Event, frozen=True, tag="FundingRateSettled.1"):
-    """A funding settlement; `at_ms` is the settlement time cut to the minute, `rate` that of the whole interval."""
+    """A funding settlement; `at_ms` is its time truncated to the minute, `rate` the rate of the whole interval."""
 
     symbol: str
     rate: float
 
 
 class OpenInterestObserved(Event, frozen=True, tag="OpenInterestObserved.1"):
-    """The open interest standing at `at_ms`, in coins."""
+    """The open interest at `at_ms`, in coins."""
 
     symbol: str
     open_interest_base: float
 
 
 class FeedConnected(Event, frozen=True, tag="FeedConnected.1"):
-    """The feed delivers. `at_ms` is market time; `wall_at_ms` and `speed` say how market time goes on from there.
+    """The feed delivers. `at_ms` is market time; `wall_at_ms` and `speed` relate later market time to the wall clock.
 
-    `speed` is market seconds a wall second; 0 means as fast as the engine takes facts.
+    `speed` is market seconds per wall second; 0 means as fast as the engine accepts facts.
     """
 
     feed: str
@@ -88,7 +88,7 @@ class FeedLost(Event, frozen=True, tag="FeedLost.1"):
 
 
 class GapFound(Event, frozen=True, tag="GapFound.1"):
-    """Candles are missing: the first missing open is `from_ms`, the next candle that exists opens at `until_ms`."""
+    """Candles are missing: the first missing one opens at `from_ms`, the next existing one at `until_ms`."""
 
     symbol: str
     from_ms: int
@@ -97,7 +97,7 @@ class GapFound(Event, frozen=True, tag="GapFound.1"):
 
 
 class GapFilled(Event, frozen=True, tag="GapFilled.1"):
-    """The candles that a silence of the feed had withheld were delivered after the fact."""
+    """The candles missed while the feed was silent were delivered late."""
 
     symbol: str
     from_ms: int
@@ -106,9 +106,9 @@ class GapFilled(Event, frozen=True, tag="GapFilled.1"):
 
 
 class DataRefused(Event, frozen=True, tag="DataRefused.1"):
-    """What the feed did not take as facts for one reason since `since_ms`: how many frames or rows, and the newest.
+    """The number of frames or rows that the feed has refused for one reason since `since_ms`, and the newest of them.
 
-    Told at most once an hour and reason. The facts they stood for came another way, or a gap was told.
+    Recorded at most once per hour and reason. The facts in them arrived another way, or a gap was recorded.
     """
 
     feed: str
@@ -119,7 +119,7 @@ class DataRefused(Event, frozen=True, tag="DataRefused.1"):
 
 
 class SymbolSuspended(Event, frozen=True, tag="SymbolSuspended.1"):
-    """The symbol is not tradable: nothing is opened on it until it is resumed. Open positions go on as they are."""
+    """The symbol is not tradable: no position is opened in it until it is resumed. Open positions are unaffected."""
 
     symbol: str
     reason: str

@@ -1,4 +1,4 @@
-"""Facts of operation: the engine, its runners, what humans asked, what is wrong."""
+"""Facts of operation: the engine, its runners, requests by humans, anomalies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from papertape.events.facts.base import Event
 
 
 class EngineStarted(Event, frozen=True, tag="EngineStarted.1"):
-    """The engine took the log. `at_ms` is the wall clock."""
+    """The engine opened the log. `at_ms` is the wall clock."""
 
     version: str
     code_digest: str
@@ -14,16 +14,16 @@ class EngineStarted(Event, frozen=True, tag="EngineStarted.1"):
 
 
 class EngineStopped(Event, frozen=True, tag="EngineStopped.1"):
-    """The engine let go of the log on purpose. `at_ms` is the wall clock."""
+    """The engine stopped in an orderly way. `at_ms` is the wall clock."""
 
     reason: str
 
 
 class EpochBegan(Event, frozen=True, tag="EpochBegan.1"):
-    """An older copy was put in the place of a log that knew more: from here on another future is written.
+    """An older copy replaced a log that went further: a different history is written from here on.
 
-    `at_ms` is the wall clock. The copy ended with the row whose hash is `restored_hash`; the log it replaced went to
-    `replaced_seq`.
+    `at_ms` is the wall clock. The copy ended with the row whose hash is `restored_hash`; the log that it replaced went
+    to `replaced_seq`.
     """
 
     restored_seq: int
@@ -34,7 +34,7 @@ class EpochBegan(Event, frozen=True, tag="EpochBegan.1"):
 
 
 class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.1"):
-    """A strategy with its own capital, and all numbers it runs under from here on."""
+    """A strategy with its own capital, and all settings that apply to it from now on."""
 
     strategy: str
     symbols: tuple[str, ...]
@@ -45,7 +45,7 @@ class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.1"):
 
 
 class RunnerPaused(Event, frozen=True, tag="RunnerPaused.1"):
-    """A human asked a strategy to open nothing."""
+    """A human stopped a strategy from opening positions."""
 
     strategy: str
     who: str
@@ -61,7 +61,7 @@ class RunnerResumed(Event, frozen=True, tag="RunnerResumed.1"):
 
 
 class CloseRequested(Event, frozen=True, tag="CloseRequested.1"):
-    """A human asked to leave a position. It is left at the next open, or settled if the contract was delisted."""
+    """A human asked to close a position. It closes at the next open, or is settled if the contract was delisted."""
 
     strategy: str
     symbol: str
@@ -70,7 +70,7 @@ class CloseRequested(Event, frozen=True, tag="CloseRequested.1"):
 
 
 class AnomalyRaised(Event, frozen=True, tag="AnomalyRaised.1"):
-    """Something is wrong that the owner should know."""
+    """Something is wrong, and the owner should know."""
 
     kind: str
     subject: str
@@ -86,7 +86,7 @@ class AnomalyCleared(Event, frozen=True, tag="AnomalyCleared.1"):
 
 
 class AnomalyPersists(Event, frozen=True, tag="AnomalyPersists.1"):
-    """An anomaly that was raised long ago is still there: a reminder."""
+    """An anomaly that was raised long ago persists: a reminder."""
 
     kind: str
     subject: str
@@ -95,7 +95,7 @@ class AnomalyPersists(Event, frozen=True, tag="AnomalyPersists.1"):
 
 
 class RepairTried(Event, frozen=True, tag="RepairTried.1"):
-    """The engine tried to mend something by itself."""
+    """The engine tried to repair something by itself."""
 
     kind: str
     subject: str

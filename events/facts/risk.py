@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from papertape.events.facts.base import Event
+from papertape.events.facts.base import Event, TripReason
 
 
 class KillSwitchTripped(Event, frozen=True, tag="KillSwitchTripped.2"):
-    """Entries stop until a human resets. `scope` is a strategy's name or `global`.
+    """No position is opened until a human resets the switch. `scope` is a strategy's name or `global`.
 
-    Tripped because base - equity reached `threshold_percent` of the base; for `global_loss` the base is
-    the peak of the window. Reasons: `session_loss`, `daily_loss`, `global_loss`, `manual`; a human says who and why.
+    It tripped because base - equity reached `threshold_percent` of the base; for `global_loss` the base is the peak of
+    the window. `who` and `why` belong to the reason `manual`.
     """
 
     scope: str
-    reason: str
+    reason: TripReason
     base_usdt: float
     peak_usdt: float
     equity_usdt: float
@@ -23,7 +23,7 @@ class KillSwitchTripped(Event, frozen=True, tag="KillSwitchTripped.2"):
 
 
 class KillSwitchReset(Event, frozen=True, tag="KillSwitchReset.1"):
-    """A human ended the trip recorded at `trip_seq`, or a backtest that continues after a trip did at a new UTC day."""
+    """The trip recorded at `trip_seq` ended: by a human, or at a new UTC day in a backtest that continues after it."""
 
     scope: str
     trip_seq: int

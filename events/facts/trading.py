@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from papertape.events.facts.base import Action, Event, Side
+from papertape.events.facts.base import Action, CancelReason, Event, RejectionReason, Side
 
 
 class OrderPlaced(Event, frozen=True, tag="OrderPlaced.1"):
     """A market order for the next candle's open, decided on the close at `at_ms`.
 
-    `side` is the side of the position. `readings` are the numbers that led to the decision. An exit
-    order carries zero in the fields of planning.
+    `side` is the side of the position. `reason` is `signal` for an entry; for an exit it is one of the engine's or the
+    strategy's own. `readings` are the numbers that led to the decision. The plan of an exit order is zero.
     """
 
     strategy: str
@@ -27,23 +27,23 @@ class OrderPlaced(Event, frozen=True, tag="OrderPlaced.1"):
 
 
 class OrderRejected(Event, frozen=True, tag="OrderRejected.1"):
-    """A signal that became no order, with the limit that refused it."""
+    """A signal that became no order, and the limit that refused it."""
 
     strategy: str
     symbol: str
     side: Side
-    reason: str
+    reason: RejectionReason
     score: float
     readings: dict[str, float]
 
 
 class OrderCancelled(Event, frozen=True, tag="OrderCancelled.1"):
-    """A placed entry that was never filled, and why."""
+    """An entry order that was never filled, and why."""
 
     strategy: str
     symbol: str
     side: Side
-    reason: str
+    reason: CancelReason
 
 
 class PositionOpened(Event, frozen=True, tag="PositionOpened.1"):
@@ -65,10 +65,11 @@ class PositionOpened(Event, frozen=True, tag="PositionOpened.1"):
 
 
 class Closing(Event, frozen=True):
-    """What an exit and a liquidation share.
+    """What an exit and a liquidation have in common.
 
-    `fee_usdt` is the closing fee; `fees_usdt`, `funding_usdt` (received is positive) and `slippage_usdt` are
-    those of the whole trade; net = gross - fees + funding. `ambiguous`: stop and target lay in one candle.
+    `reason` is one of the engine's own or of the strategy's. `fee_usdt` is the closing fee; `fees_usdt`, `funding_usdt`
+    (positive if received) and `slippage_usdt` are those of the whole trade; net = gross - fees + funding. `ambiguous`:
+    stop and target lay in one candle.
     """
 
     strategy: str
@@ -91,11 +92,11 @@ class Closing(Event, frozen=True):
 
 
 class PositionClosed(Closing, frozen=True, tag="PositionClosed.1"):
-    """A position left by stop, target or an exit order."""
+    """A position was closed by stop, target, delisting or an exit order."""
 
 
 class Liquidated(Closing, frozen=True, tag="Liquidated.1"):
-    """A position the exchange took: the whole margin is lost."""
+    """The exchange liquidated a position: the whole margin is lost."""
 
 
 class FundingPaid(Event, frozen=True, tag="FundingPaid.1"):

@@ -29,6 +29,7 @@ from papertape.events.facts import (
     SymbolResumed,
     SymbolSuspended,
     Timing,
+    TripReason,
 )
 from papertape.projections.alerts.derive import Alerts
 from tests.projections.tape import DAY_0_MS, DAY_MS, HOUR_MS, MINUTE_MS, configured, listed, recorded
@@ -140,7 +141,9 @@ def paid(amount_usdt: float = -6.42) -> FundingPaid:
     return FundingPaid(at_ms, "momentum", BTC, "long", at_ms, 0.000385, 0.1983, 84_100.0, amount_usdt)
 
 
-def tripped(scope: str = "momentum", reason: str = "session_loss", at_ms: int = NOON_MS + HOUR_MS) -> KillSwitchTripped:
+def tripped(
+    scope: str = "momentum", reason: TripReason = "session_loss", at_ms: int = NOON_MS + HOUR_MS
+) -> KillSwitchTripped:
     if scope == GLOBAL_SCOPE:
         return KillSwitchTripped(at_ms, scope, reason, 20_480.5, 20_480.5, 11_240.25, 45.0)
     if reason == "manual":

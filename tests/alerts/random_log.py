@@ -34,6 +34,7 @@ from papertape.events.facts import (
     SymbolResumed,
     SymbolSuspended,
     Timing,
+    TripReason,
 )
 from tests.alerts.given import NOON_MS, candle
 from tests.projections.tape import DAY_MS, configured, listed, recorded
@@ -102,7 +103,8 @@ def _risk(
     chance: Random, at_ms: int, runner: str, _: str, pool: Sequence[str], amounts: Sequence[float]
 ) -> list[Event]:
     scope, who, why = chance.choice((runner, GLOBAL_SCOPE)), chance.choice(pool), chance.choice(pool)
-    reason, percent = chance.choice(("session_loss", "manual", why)), chance.choice((5.0, 0.0))
+    reasons: tuple[TripReason, ...] = ("session_loss", "manual", "global_loss")
+    reason, percent = chance.choice(reasons), chance.choice((5.0, 0.0))
     return [
         KillSwitchTripped(at_ms, scope, reason, *chance.choices(amounts, k=3), percent, who, why),
         KillSwitchReset(at_ms, scope, chance.randrange(EVENTS_MAX), who, why),

@@ -1,4 +1,4 @@
-"""Backups of a log that is being written: each proved, the oldest let go, what cannot be proved not kept."""
+"""Backups of a log that is being written: each is verified, the oldest are removed, failed ones are not kept."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def back_up(folder: Path, now_ms: int, keep: int = 100) -> str:
 
 def digest_at(db: Path, seq: int) -> str:
     with closing(SqliteLogReader(db)) as reader:
-        return state_digest(recover(reader, None, STRATEGIES, seq).world)
+        return state_digest(recover(reader, None, STRATEGIES, seq).state)
 
 
 def backed_up_beside_readers(folder: Path, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Before an upgrade: the same log, folded by this version, against what another one reached."""
+"""Before an upgrade: this version folds the same log as another, and both results are compared."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def as_before(entry: Entry) -> Entry:
     return Entry(ContractListed1(**{name: getattr(event, name) for name in names}), entry.cause)
 
 
-def test_the_same_state_is_said_to_be_the_same(tmp_path: Path) -> None:
+def test_equal_states_are_reported_as_equal(tmp_path: Path) -> None:
     write_log(tmp_path / "log.db")
     assert "the same state" in ok(tmp_path, "refold", "--db", "log.db", "--expect", digest_of(tmp_path))
 
@@ -62,6 +62,6 @@ def test_another_state_is_explained_by_the_events_of_old_shapes(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("asked", [("--expect", "abc"), ("--expect", OTHER, "--to", "99")])
-def test_what_cannot_be_asked_is_refused(tmp_path: Path, asked: tuple[str, ...]) -> None:
+def test_an_invalid_request_is_refused(tmp_path: Path, asked: tuple[str, ...]) -> None:
     write_log(tmp_path / "log.db")
     assert papertape(tmp_path, "refold", "--db", "log.db", *asked).returncode == 2

@@ -1,4 +1,4 @@
-"""A log whose file is gone: nobody begins another one in its place unless the owner says so."""
+"""A log whose file is missing: no new log replaces it unless the owner says so."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_restore_brings_it_back(gone: Path, one_day: Path) -> None:
     assert recorded(gone / "log.db")[: copy.seq] == recorded(one_day / "log.db")[: copy.seq]
 
 
-def test_a_new_log_moves_what_is_left_aside_and_deletes_nothing(gone: Path) -> None:
+def test_a_new_log_moves_the_remains_aside_and_deletes_nothing(gone: Path) -> None:
     kept = {path.name for path in gone.rglob("*") if path.is_file() and not path.name.endswith(".lock")}
     ok(gone, *DAY, "--new-log")
     aside = [*gone.glob("log.db.replaced-*"), *(gone / "backups").glob("log.db.replaced-*")]
@@ -156,7 +156,7 @@ def test_two_names_of_one_log_never_have_two_engines(tmp_path: Path) -> None:
         assert "taken by the running engine" in told
 
 
-def test_an_engine_whose_disk_went_away_begins_no_log_on_what_is_left(
+def test_an_engine_whose_disk_disappeared_creates_no_log_on_the_remains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The keeper has seen the log; where its folder is empty now, the disk under it is gone."""

@@ -1,4 +1,4 @@
-"""Events carried to another place in one file: the same log again, or the reason why it is not."""
+"""Events exported to one file and imported elsewhere give the same log, or a reason why not."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from tests.events.tape import any_fact
 from tests.support import examples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from papertape.events.facts import Event
@@ -87,7 +88,7 @@ def test_a_part_can_be_read_but_not_imported(small: Path) -> None:
     assert len((small / "part.csv").read_text().splitlines()) == 5
     done = papertape(small, "import", "part.csv", "--db", "again.db")
     assert done.returncode == 1
-    assert "only a whole one can be imported" in done.stderr
+    assert "only a whole log can be imported" in done.stderr
     assert not (small / "again.db").exists()
 
 
@@ -95,15 +96,15 @@ def _changed(line: str) -> str:
     return line.replace("105.5", "105.6")
 
 
-DAMAGE = {
+DAMAGE: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
     "a changed number": (lambda lines: [_changed(line) for line in lines], "are not those that were exported"),
     "a missing line": (lambda lines: [*lines[:4], *lines[5:]], "seq 5 is missing"),
     "two lines in the wrong order": (lambda lines: [*lines[:3], lines[4], lines[3], *lines[5:]], "seq 4 is missing"),
     "a cut line": (lambda lines: [*lines[:-1], lines[-1][:40]], "line 15"),
     "an unknown event": (lambda lines: [line.replace("CandleClosed.1", "Eclipse.9") for line in lines], "Eclipse.9"),
     "a field too many": (lambda lines: [line.replace('\\"open\\":', '\\"opened\\":') for line in lines], "fields of"),
-    "another commit": (lambda lines: [lines[0].replace('"commit":1', '"commit":3'), *lines[1:]], "belongs to"),
-    "nothing": (lambda _: [], "holds no event"),
+    "another commit": (lambda lines: [lines[0].replace('"commit":1', '"commit":3'), *lines[1:]], "cannot belong to"),
+    "nothing": (lambda _: [], "no events in it"),
 }
 
 

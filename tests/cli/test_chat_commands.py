@@ -96,7 +96,7 @@ async def talking(folder: Path) -> AsyncIterator[Chat]:
             await running.loop.take([*facts, candle(4, 100.0)])
             async with attendance(running, config, feed, db) as attended:
                 works = [asyncio.ensure_future(work()) for work in attended.watchers().values()]
-                serving = asyncio.ensure_future(running.desk.serve())
+                serving = asyncio.ensure_future(running.commands.serve())
                 try:
                     yield Chat(twin, lambda: status_of(running, attended.signs, attended))
                     assert not attended.companions.dead

@@ -57,17 +57,17 @@ async def opened(
 ) -> AsyncIterator[None]:
     door = ControlServer(
         db,
-        made.desk,
+        made.commands,
         print,
         status or make_status_report(made, ProcessHealthProbe(db.parent, made.loop.latencies), None),
     )
     await door.open()
-    serving = asyncio.ensure_future(made.desk.serve())
+    serving = asyncio.ensure_future(made.commands.serve())
     try:
         yield
     finally:
         await door.close()
-        made.desk.close()
+        made.commands.close()
         await serving
 
 

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 BACK_UP = """
 import asyncio
 from pathlib import Path
-from papertape.cli.service.backup_schedule import Backing, backup_command
+from papertape.cli.service.backup_schedule import BackupSchedule, backup_command
 from papertape.engine.ports.clock import SystemClock
 from papertape.events.bus import Bus
 
 db, folder = Path("log.db"), Path("backups")
-backing = Backing(db, folder, 24.0, backup_command(db, folder, ""), Bus(0), SystemClock(), print)
+backing = BackupSchedule(db, folder, 24.0, backup_command(db, folder, ""), Bus(0), SystemClock(), print)
 failure = asyncio.run(backing._make())
 assert not failure, failure
 """

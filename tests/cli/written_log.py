@@ -31,7 +31,7 @@ def entries() -> list[list[Entry]]:
     order = ordered()
     order.readings.clear()
     order.readings.update(READINGS)
-    rejected = OrderRejected(DAY_0_MS, "momentum", "BTCUSDT", "short", "margin", 0.5, READINGS)
+    rejected = OrderRejected(DAY_0_MS, "momentum", "BTCUSDT", "short", "cost_to_stop", 0.5, READINGS)
     return [
         [Entry(EngineStarted(DAY_0_MS, "0.1.0", "code", "config")), *map(Entry, configured)],  # 1, 2 to 5
         [Entry(candle(0, 101.0)), Entry(order, 6)],  # 6, 7

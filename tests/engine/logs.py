@@ -1,4 +1,4 @@
-"""What stands in a log file, read in this process: events, the story without starts, digest, trades; and forgery."""
+"""Read a log file in this process: its events, story, digest and trades; and damage it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def recovered(db: Path, until_seq: int | None = None, *, snapshots: bool = True)
 
 def digest(db: Path, *, snapshots: bool = True) -> str:
     """The digest of the state at the end of a log."""
-    return state_digest(recovered(db, snapshots=snapshots).world)
+    return state_digest(recovered(db, snapshots=snapshots).state)
 
 
 def trades_csv(db: Path) -> str:

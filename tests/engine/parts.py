@@ -1,4 +1,4 @@
-"""An engine from its real parts, without a process: a real log on disk, a scripted feed, a clock that stands still."""
+"""An engine made of its real parts, without a process: a log on disk, a scripted feed, a manual clock."""
 
 from __future__ import annotations
 

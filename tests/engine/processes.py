@@ -1,4 +1,4 @@
-"""The real `papertape` as a process: started, listened to, killed, started again."""
+"""The real `papertape` as a process: start it, read its output, kill it, restart it."""
 
 from __future__ import annotations
 

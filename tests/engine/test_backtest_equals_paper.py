@@ -1,4 +1,4 @@
-"""Backtest = paper: the same files through `backtest --db` and through `run` are the same events, trades and state."""
+"""Backtest = paper: `backtest --db` and `run` on the same files give the same events, trades and state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad market files through the command line: refused rows have file, line and reason, and are never in the log."""
+"""Bad market files on the command line: refused rows are reported with file, line and reason, and never logged."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_refused_rows_are_named_counted_and_never_in_the_log(tmp_path: Path) -> 
         assert [(candle.open_time_ms - START_MS) // 60_000 for candle in candles] == [0, 1, 2, 3, 4, 9]
 
 
-def test_a_hole_is_told_once_with_the_candle_behind_it(tmp_path: Path) -> None:
+def test_a_gap_is_reported_once_with_the_candle_after_it(tmp_path: Path) -> None:
     (tmp_path / "X_1m.csv").write_text(HEADER + "".join(row(minute) for minute in (0, 1, 2, 7, 8, 20, 21)))
     for arguments in verbs(tmp_path, "X_1m.csv"):
         assert papertape(tmp_path, *arguments).returncode == 0

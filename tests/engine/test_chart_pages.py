@@ -1,4 +1,4 @@
-"""Charts read backward in pages, as somebody does who pans into the past."""
+"""Charts can be read backward in pages, as when somebody pans into the past."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.events.facts import Timing
-from tests.engine.test_charts import chart_of, given
+from tests.engine.test_chart_reader import chart_of, given
 from tests.support import DAY_0_MS, FIVE_MINUTES_MS, candle, listed
 
 if TYPE_CHECKING:

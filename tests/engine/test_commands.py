@@ -1,4 +1,4 @@
-"""Commands of humans: taken while the engine runs, from this process, from the terminal, or into a log nobody holds."""
+"""Humans' commands are executed while the engine runs, from the terminal, and on a log that no engine holds."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_close_all_asks_once_for_every_position_that_is_not_closing_yet() -> Non
 def test_pause_and_resume_mean_those_that_are_not_in_that_state() -> None:
     world = scenario_with_positions().world
     assert command_events(world, Pause(*ANNA)) == [RunnerPaused(DAY_0_MS + 2 * MINUTE_MS, "scripted", *ANNA)]
-    with pytest.raises(CommandRefused, match="is not paused"):
+    with pytest.raises(CommandRefused, match="already running"):
         command_events(world, Resume(*ANNA))
     with pytest.raises(CommandRefused, match="there is no strategy 'nobody'; there are scripted, all"):
         command_events(world, Pause(*ANNA, strategy="nobody"))
@@ -98,8 +98,8 @@ def test_a_kill_carries_the_numbers_of_the_moment_and_stands_once() -> None:
 
 
 @pytest.mark.parametrize("command", [Pause("", "why"), Pause("anna", " \n "), Kill("anna", "")])
-def test_a_command_says_who_and_why(command: Command) -> None:
-    with pytest.raises(CommandRefused, match="a command says wh"):
+def test_a_command_needs_who_and_why(command: Command) -> None:
+    with pytest.raises(CommandRefused, match="a command needs wh"):
         command_events(scenario_with_positions().world, command)
 
 
@@ -112,33 +112,33 @@ async def test_a_command_to_a_running_engine_is_committed_before_it_is_answered(
     db = tmp_path / "log.db"
     async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made:
         await with_position(made)
-        serving = asyncio.ensure_future(made.desk.serve())
-        accepted = await made.desk.submit(Close(*ANNA))
+        serving = asyncio.ensure_future(made.commands.serve())
+        accepted = await made.commands.submit(Close(*ANNA))
         assert (
             accepted
             == Accepted(made.log.head.seq - 1, made.log.head.seq)
             == Accepted(made.bus.head_seq - 1, made.bus.head_seq)
         )
         with pytest.raises(CommandRefused, match="no open position"):
-            await made.desk.submit(Close(*ANNA))
+            await made.commands.submit(Close(*ANNA))
         await made.loop.take([candle(2, 101.0)])
-        made.desk.close()
+        made.commands.close()
         await serving
-        with pytest.raises(CommandRefused, match="ending"):
-            await made.desk.submit(Kill(*ANNA))
+        with pytest.raises(CommandRefused, match="stopping"):
+            await made.commands.submit(Kill(*ANNA))
     assert [type(event) for event in of_type(db, CloseRequested, PositionClosed)] == [CloseRequested, PositionClosed]
 
 
 @in_loop
-async def test_who_asked_may_go_away_and_the_command_is_taken_all_the_same(tmp_path: Path) -> None:
+async def test_a_command_is_executed_even_if_its_sender_goes_away(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
     async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made:
-        asking = asyncio.ensure_future(made.desk.submit(Kill(*ANNA)))
+        asking = asyncio.ensure_future(made.commands.submit(Kill(*ANNA)))
         await asyncio.sleep(0)
         asking.cancel()
-        serving = asyncio.ensure_future(made.desk.serve())
+        serving = asyncio.ensure_future(made.commands.serve())
         await made.bus.wait_beyond(made.bus.head_seq)
-        made.desk.close()
+        made.commands.close()
         await serving
     assert len(of_type(db, KillSwitchTripped)) == 1
 
@@ -146,11 +146,11 @@ async def test_who_asked_may_go_away_and_the_command_is_taken_all_the_same(tmp_p
 @in_loop
 async def test_no_more_commands_wait_than_anybody_means(tmp_path: Path) -> None:
     async with open_engine(settings(tmp_path / "log.db"), [listed("X")], ManualClock(), print) as made:
-        asking = [asyncio.ensure_future(made.desk.submit(Pause(*ANNA))) for _ in range(WAITING_MAX)]
+        asking = [asyncio.ensure_future(made.commands.submit(Pause(*ANNA))) for _ in range(WAITING_MAX)]
         await asyncio.sleep(0)
-        with pytest.raises(CommandRefused, match="waiting already"):
-            await made.desk.submit(Pause(*ANNA))
-        made.desk.close()
+        with pytest.raises(CommandRefused, match="already waiting"):
+            await made.commands.submit(Pause(*ANNA))
+        made.commands.close()
         refused = await asyncio.gather(*asking, return_exceptions=True)
         assert all(isinstance(one, CommandRefused) for one in refused)
 
@@ -159,9 +159,9 @@ async def test_no_more_commands_wait_than_anybody_means(tmp_path: Path) -> None:
 async def test_the_door_takes_commands_refuses_nonsense_and_is_the_owner_s_alone(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
     async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made:
-        door = ControlServer(db, made.desk, print)
+        door = ControlServer(db, made.commands, print)
         await door.open()
-        serving = asyncio.ensure_future(made.desk.serve())
+        serving = asyncio.ensure_future(made.commands.serve())
         assert stat.S_IMODE(socket_path(db).stat().st_mode) == 0o600
         assert await send_command(db, Kill(*ANNA)) == Accepted(made.log.head.seq, made.log.head.seq)
         with pytest.raises(CommandRefused, match="tripped already"):
@@ -169,16 +169,16 @@ async def test_the_door_takes_commands_refuses_nonsense_and_is_the_owner_s_alone
         for line in (b"rubbish\n", b'{"type":"kill"}\n', b"x" * 10_000 + b"\n", b"\n"):
             reader, writer = await asyncio.open_unix_connection(socket_path(db))
             writer.write(line)
-            assert b"no command" in await reader.readline()
+            assert b"not a command" in await reader.readline()
             writer.close()
         await door.close()
-        made.desk.close()
+        made.commands.close()
         await serving
     with pytest.raises(EngineNotRunning):
         await send_command(db, Kill(*ANNA))
 
 
-def test_verbs_reach_the_running_engine_and_the_log_that_nobody_holds(tmp_path: Path) -> None:
+def test_commands_reach_a_running_engine_and_a_log_without_one(tmp_path: Path) -> None:
     market = (
         "run", "--feed", "sim", "--speed", "600", "--json", "--db", "log.db", "--set", "feed.sim.warm_up_days=0",
         "feed.sim.symbols=BTCUSDT",
@@ -220,16 +220,16 @@ def test_a_reset_over_the_desk_names_its_trip() -> None:
 async def test_a_broken_character_does_not_keep_a_kill_switch_from_tripping(tmp_path: Path, line: bytes) -> None:
     db = tmp_path / "log.db"
     async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made:
-        door = ControlServer(db, made.desk, print)
+        door = ControlServer(db, made.commands, print)
         await door.open()
-        serving = asyncio.ensure_future(made.desk.serve())
+        serving = asyncio.ensure_future(made.commands.serve())
         reader, writer = await asyncio.open_unix_connection(socket_path(db))
         writer.write(line)
         assert b"accepted" in await reader.readline()
         writer.close()
         await send_command(db, Pause("\udcff" * 5_000, "Gr\udcfcn" + "x" * 5_000))
         await door.close()
-        made.desk.close()
+        made.commands.close()
         await serving
     (trip,), (pause,) = of_type(db, KillSwitchTripped), of_type(db, RunnerPaused)
     assert isinstance(trip, KillSwitchTripped)

@@ -1,4 +1,4 @@
-"""What the configuration says now is compared with what the log says: only differences become events."""
+"""The configuration is compared with the log: only differences become events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A damaged log stops the program with exit 5, the seq and the reason, and not a byte of it is changed."""
+"""A damaged log stops the program with exit code 5, seq and reason, and stays unchanged."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def database(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [text, database])
-def test_a_file_of_somebody_else_is_named_and_left_alone(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_a_foreign_file_is_named_and_left_unchanged(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "log.db")
     before = (tmp_path / "log.db").read_bytes()
     for arguments in (RUN, VERIFY):
@@ -125,10 +125,10 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     arguments = tuple("file/log.db" if word == "log.db" else word for word in RUN)
     done = papertape(tmp_path, *arguments)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: there can be no log at file/log.db")
+    assert done.stderr.startswith("error: no log can be created at file/log.db")
 
 
-def test_where_trades_cannot_be_written_is_said_before_the_backtest(tmp_path: Path) -> None:
+def test_an_unwritable_trades_file_is_reported_before_the_backtest(tmp_path: Path) -> None:
     (tmp_path / "X_1m.csv").write_text("open_time_ms,open,high,low,close,volume\n1735689600000,100,101,99,100,1\n")
     done = papertape(tmp_path, "backtest", "--candles", "X_1m.csv", "--trades", "nowhere/trades.csv")
     assert (done.returncode, done.stderr) == (2, "error: --trades nowhere/trades.csv: there is no folder nowhere\n")

@@ -1,4 +1,4 @@
-"""A full disk: a stop with a name, nothing acknowledged is lost, and with space again all goes on."""
+"""A full disk stops the engine with a clear message, loses nothing acknowledged, and is recoverable."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ async def fill(db: Path, pages_max: int) -> int:
     bus = Bus(log.head.seq)
     try:
         with closing(log.reader()) as reader:
-            world = recover(reader, None, STRATEGIES).world
+            world = recover(reader, None, STRATEGIES).state
         loop = Loop(world, log, bus, snapshot_store(db, print), code_digest(STRATEGIES.values()), print)
         with pytest.raises(LogWriteFailed, match="the disk is full"):
             await loop.run(Given(busy().contracts(), busy_tape().events()))
-        state, head = encode(loop.world), log.head
+        state, head = encode(loop.state), log.head
         with pytest.raises(PapertapeError):
             await loop.take(busy_tape().events())
-        assert (encode(loop.world), log.head) == (state, head), "nothing is decided behind the failure"
+        assert (encode(loop.state), log.head) == (state, head), "nothing is decided behind the failure"
     finally:
         await log.close()
     return bus.head_seq

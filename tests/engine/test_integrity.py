@@ -1,4 +1,4 @@
-"""The file of a running engine's log: what happens to it is noticed, named, and ends the engine."""
+"""Whatever happens to the file of a running engine's log is noticed, reported, and ends the engine."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_log_that_is_left_alone_ends_both_watchers_with_the_bus(tmp_path: Path
         assert asyncio.run(watched(tmp_path / f"{content}.db", leave_alone, content=content, wait_s_max=0.5)) is None
 
 
-def test_what_is_appended_while_running_is_read_back_and_damage_in_it_is_found(tmp_path: Path) -> None:
+def test_rows_appended_while_running_are_read_back_and_damage_is_found(tmp_path: Path) -> None:
     def spoil(path: Path) -> None:
         tamper(path, "UPDATE commits SET recorded_at_ms = recorded_at_ms + 1 WHERE seq = 11")
 
@@ -181,7 +181,7 @@ def test_damage_before_the_newest_snapshot_stops_the_engine_by_name_and_it_does_
     assert (lived / "log.db").stat().st_size == size
 
 
-def test_a_log_deleted_under_a_running_engine_stops_it_and_its_owner_is_told(
+def test_a_log_deleted_under_a_running_engine_stops_it_and_alerts_its_owner(
     running: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     wait_for((tmp_path / "log.db.proof").exists)

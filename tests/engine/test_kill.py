@@ -1,4 +1,4 @@
-"""kill -9 at any instant: nothing acknowledged is lost, nothing comes twice, and the end is the same."""
+"""kill -9 at any instant: nothing acknowledged is lost, nothing happens twice, and the result is the same."""
 
 from __future__ import annotations
 

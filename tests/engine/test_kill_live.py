@@ -1,4 +1,4 @@
-"""kill -9 with the live feed: after every restart the hole is healed, and the log holds the exchange's own candles."""
+"""kill -9 with the live feed: every restart fills the gap, and the log holds the exchange's own candles."""
 
 from __future__ import annotations
 

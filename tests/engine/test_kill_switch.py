@@ -1,4 +1,4 @@
-"""A tripped kill switch survives everything but the reset that names it."""
+"""A tripped kill switch survives everything except the reset that names it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def trips(db: Path) -> list[KillSwitchTripped]:
 
 def tripped(db: Path, *, snapshots: bool = True) -> dict[str, int]:
     """The reason by which each strategy is stopped."""
-    world = recovered(db, snapshots=snapshots).world
+    world = recovered(db, snapshots=snapshots).state
     return {runner.strategy.name: runner.account.tripped for runner in world.runners if runner.account.tripped}
 
 
@@ -84,7 +84,7 @@ async def test_a_reset_names_the_trip_and_a_stale_or_second_one_writes_nothing(
     if not keep_snapshots:
         shutil.rmtree(tmp_path / "log.db.snapshots")
     async with open_engine(what, [listed()], ManualClock(), print) as again:
-        assert again.loop.world.runners[0].account.tripped == SESSION_LOSS
+        assert again.loop.state.runners[0].account.tripped == SESSION_LOSS
         reset = KillSwitchReset(DAY_0_MS, "scripted", trip_seq, "anna", "looked at it")
         head = again.log.head
         for stale in (replace(reset, trip_seq=trip_seq - 1), replace(reset, scope="global")):
@@ -92,7 +92,7 @@ async def test_a_reset_names_the_trip_and_a_stale_or_second_one_writes_nothing(
                 await again.loop.take([stale])
         assert again.log.head == head
         await again.loop.take([reset])
-        assert again.loop.world.runners[0].account.tripped == 0
+        assert again.loop.state.runners[0].account.tripped == 0
         with pytest.raises(CommandRefused, match="nothing to reset"):
             await again.loop.take([reset])
         assert again.log.head.seq == head.seq + 1

@@ -1,4 +1,4 @@
-"""What happened while nobody listened comes late: it closes positions and pays funding, and opens nothing."""
+"""Events missed during an outage arrive late: they close positions and pay funding, but open nothing."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_an_entry_that_was_waiting_is_not_filled_by_a_late_candle(tmp_path
 async def test_a_stop_and_funding_of_the_absence_are_resolved(tmp_path: Path) -> None:
     what = settings(tmp_path / "log.db", runners={"scripted": ROOMY})
     await live(what, Given([listed("S00")], [candle(0, 100.0, BUY, "S00"), candle(1, 100.0, 1.0, "S00")]))
-    meanwhile = [
+    meanwhile: list[FeedFact] = [
         settled(120_000, 0.001, "S00"),
         candle(2, 100.0, 1.0, "S00", Timing.LATE),
         candle(3, (100.0, 100.0, 90.0, 95.0), BUY, "S00", Timing.LATE),
@@ -100,7 +100,7 @@ class Until:
 
 
 @in_loop
-async def test_a_paced_market_that_went_on_is_fetched_late_and_said_to_be_filled(tmp_path: Path) -> None:
+async def test_a_paced_market_that_moved_on_is_fetched_late_and_reported_as_filled(tmp_path: Path) -> None:
     what = settings(tmp_path / "log.db", runners={"momentum": RunnerSettings(), "vwap_rsi": RunnerSettings()})
     clock = ManualClock(1_800_000_000_000)
     await live(what, Until(SimFeed(PACED, clock), 60), clock=clock)

@@ -1,4 +1,4 @@
-"""The loop: nothing is seen before it is committed, nothing counts twice, a refusal changes nothing, takes queue up."""
+"""The loop shows nothing uncommitted, counts nothing twice, survives refusals unchanged, and serialises its callers."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ async def test_feeding_any_suffix_of_the_facts_again_changes_nothing(tmp_path: P
     what, facts = settings(tmp_path / "log.db"), busy_tape().events()
     async with open_engine(what, busy().contracts(), ManualClock(), print) as running:
         await running.loop.run(busy())
-        head, state = running.log.head, encode(running.loop.world)
+        head, state = running.log.head, encode(running.loop.state)
         for first in (0, 1, len(facts) // 2, len(facts) - 1):
             await running.loop.run(Given(busy().contracts(), facts[first:], a_batch=50))
-            assert (running.log.head, encode(running.loop.world)) == (head, state)
+            assert (running.log.head, encode(running.loop.state)) == (head, state)
         assert running.loop.statistics.repeated_facts > len(facts)
 
 
@@ -80,11 +80,11 @@ async def test_a_follower_never_hears_of_what_the_log_does_not_hold(tmp_path: Pa
 async def test_a_refused_command_writes_nothing_and_what_stood_before_it_is_committed(tmp_path: Path) -> None:
     what = settings(tmp_path / "log.db")
     async with open_engine(what, LISTED, ManualClock(), print) as running:
-        head, state = running.log.head, encode(running.loop.world)
+        head, state = running.log.head, encode(running.loop.state)
         for refused in (STALE, KillSwitchReset(DAY_0_MS, "nobody", 3, "anna", ""), RunnerPaused(0, "nobody", "a", "b")):
             with pytest.raises(CommandRefused):
                 await running.loop.take([refused])
-            assert (running.log.head, encode(running.loop.world)) == (head, state)
+            assert (running.log.head, encode(running.loop.state)) == (head, state)
         with pytest.raises(CommandRefused):
             await running.loop.take([candle(0, 100.0), STALE, candle(1, 100.0)])
         assert (running.log.head.seq, running.bus.head_seq) == (head.seq + 1, head.seq + 1)

@@ -1,4 +1,4 @@
-"""Start-up is recovery: whatever became of the snapshots, the world is the one that the log tells."""
+"""A start is a recovery: whatever happened to the snapshots, the state is the one that the log gives."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_bad_snapshot_is_set_aside_with_one_warning_and_an_older_one_serves(
     assert len(warnings) == 1, warnings
     assert "was set aside" in warnings[0]
     assert found.snapshot_seq == int(older.stem)
-    assert encode(found.world) == from_scratch(db, found.seq)
+    assert encode(found.state) == from_scratch(db, found.seq)
     assert come_back(db)[1] == [], "it is not warned of twice"
 
 
@@ -135,7 +135,7 @@ def test_without_any_good_snapshot_the_whole_log_is_replayed(db: Path) -> None:
         harm(path)
     found, warnings = come_back(db)
     assert (found.snapshot_seq, found.replayed_events, len(warnings)) == (0, found.seq, 3)
-    assert encode(found.world) == encode(whole.world)
+    assert encode(found.state) == encode(whole.state)
 
 
 def test_losing_every_snapshot_loses_nothing(db: Path) -> None:
@@ -143,7 +143,7 @@ def test_losing_every_snapshot_loses_nothing(db: Path) -> None:
     shutil.rmtree(db.with_name("log.db.snapshots"))
     found, warnings = come_back(db)
     assert warnings == []
-    assert encode(found.world) == encode(whole.world)
+    assert encode(found.state) == encode(whole.state)
 
 
 def test_snapshots_of_other_code_are_passed_over_with_one_warning_and_kept(db: Path) -> None:
@@ -162,7 +162,7 @@ def test_every_snapshot_leads_to_the_world_of_a_full_replay(db: Path) -> None:
     for path in snapshots(db):
         found, _ = come_back(db)
         assert found.snapshot_seq == int(path.stem)
-        assert encode(found.world) == from_scratch(db, end.seq)
+        assert encode(found.state) == from_scratch(db, end.seq)
         path.unlink()
     assert come_back(db)[0].snapshot_seq == 0
 
@@ -173,7 +173,7 @@ def test_the_past_at_any_seq_is_the_fold_up_to_there(lived: Path) -> None:
     for seq in [1, head, *(chance.randint(1, head) for _ in range(12))]:
         found, _ = come_back(lived, seq)
         assert found.seq == seq
-        assert encode(found.world) == from_scratch(lived, seq)
+        assert encode(found.state) == from_scratch(lived, seq)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -186,7 +186,7 @@ async def test_a_life_cut_into_many_is_one_life(tmp_path: Path, seed: int) -> No
     await live(settings(tmp_path / "cut.db"), Given(tape.contracts, facts))
     await live(settings(tmp_path / "one.db"), Given(tape.contracts, facts))
     cut, one = come_back(tmp_path / "cut.db")[0], come_back(tmp_path / "one.db")[0]
-    assert state_digest(cut.world) == state_digest(one.world)
+    assert state_digest(cut.state) == state_digest(one.state)
 
 
 @in_loop
@@ -211,4 +211,4 @@ async def test_a_life_cut_behind_every_single_fact_is_one_life(tmp_path: Path) -
     assert of_type(tmp_path / "one.db", FundingPaid)
     assert story(tmp_path / "cut.db") == story(tmp_path / "one.db")
     cut, one = come_back(tmp_path / "cut.db")[0], come_back(tmp_path / "one.db")[0]
-    assert state_digest(cut.world) == state_digest(one.world)
+    assert state_digest(cut.state) == state_digest(one.state)

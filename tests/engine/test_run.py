@@ -1,4 +1,4 @@
-"""`papertape run` as a process: it ends when it is asked to, stays up when it is not, and keeps a second one out."""
+"""`papertape run` as a process: it stops when asked, stays up otherwise, and keeps a second engine out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`verify` finds a log that was written by somebody who decided otherwise, with the seq of the first difference."""
+"""`verify` detects a log whose decisions differ from the code, and names the seq of the first difference."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_wrong_cause_is_named(honest: Path, tmp_path: Path) -> None:
 def test_a_fact_that_stands_twice_or_has_no_contract_is_named(honest: Path, tmp_path: Path, symbol: str) -> None:
     events = recorded(honest)
     item = last(events, lambda event: isinstance(event, CandleClosed) and event.symbol == "AAA")
-    again = replace(item.event, symbol=symbol)  # type: ignore[call-arg]
+    again = replace(item.event, symbol=symbol)
     asyncio.run(write(tmp_path / "log.db", [*same(events), Entry(again)]))
     difference = proved(tmp_path / "log.db").difference
     assert difference is not None

@@ -1,4 +1,4 @@
-"""Other processes for the tests of this room: one that holds a log, one that dies at a failpoint.
+"""Processes for the tests of this room: one that holds a log, one that dies at a failpoint.
 
 Run as `python -m tests.events.processes ROLE PATH`.
 """

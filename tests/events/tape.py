@@ -1,4 +1,4 @@
-"""What the tests of this room share: sample facts, generated facts, and a loop to run in."""
+"""Shared by the tests of this room: sample facts, generated facts, and an event loop for a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bus wakes whoever waits, and holds nothing for those who do not."""
+"""The bus wakes those that wait, and stores nothing for those that do not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def test_what_was_published_before_is_answered_at_once() -> None:
 
 
 @in_loop
-async def test_everybody_who_waits_is_woken_with_the_newest_seq() -> None:
+async def test_every_waiter_is_woken_with_the_newest_seq() -> None:
     bus = Bus()
     async with asyncio.TaskGroup() as group:
         waiting = [group.create_task(bus.wait_beyond(seq)) for seq in (0, 1, 4)]
@@ -31,7 +31,7 @@ async def test_everybody_who_waits_is_woken_with_the_newest_seq() -> None:
 
 
 @in_loop
-async def test_nobody_is_woken_by_a_seq_he_has_seen() -> None:
+async def test_a_known_seq_wakes_no_waiter() -> None:
     bus = Bus()
     waiting = asyncio.ensure_future(bus.wait_beyond(5))
     await asyncio.sleep(0)

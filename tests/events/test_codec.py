@@ -1,4 +1,4 @@
-"""Events survive the way into bytes and back, and what cannot be read is refused by name."""
+"""Events survive encoding and decoding; what cannot be read is refused by name."""
 
 from __future__ import annotations
 

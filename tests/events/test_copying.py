@@ -1,4 +1,4 @@
-"""A copy in a log's place: killed at any instant it leaves the old log or the new one, by whatever name."""
+"""A copy put in a log's place: killed at any instant, it leaves the old log or the new one."""
 
 from __future__ import annotations
 
@@ -102,11 +102,11 @@ def test_the_old_log_is_kept_whole_and_the_new_one_has_its_head(db: Path) -> Non
     assert {"log.db.cursors", "log.db.snapshots", "log.db.head"} <= {path.name for path in aside.iterdir()}
 
 
-def test_a_log_that_somebody_reads_all_the_time_is_not_replaced(db: Path) -> None:
+def test_a_log_in_constant_use_is_not_replaced(db: Path) -> None:
     with closing(SqliteLogReader(db)) as reader:
         reader._connection.execute("BEGIN")
         reader.head()
-        with pytest.raises(LogBusy, match="somebody reads the log"):
+        with pytest.raises(LogBusy, match="is reading the log"):
             put_back(db.parent / "copy.backup", db, replace_newer=True, now_ms=0)
     assert asyncio.run(opened_seq(db)) == OLD_SEQ
 

@@ -1,4 +1,4 @@
-"""Cursors move forward and are still there after a restart."""
+"""Cursors only move forward and survive a restart."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Contract:
     def test_a_step_back_is_refused(self, tmp_path: Path) -> None:
         with closing(self.open(tmp_path)) as cursors:
             cursors.advance("alerts", 9)
-            with pytest.raises(UsageError, match="alerts stands at seq 9"):
+            with pytest.raises(UsageError, match="alerts is at seq 9"):
                 cursors.advance("alerts", 8)
             assert cursors.position("alerts") == 9
 

@@ -1,4 +1,4 @@
-"""Whatever happens to a log's bytes, a reader sees the true events or a named refusal, never others."""
+"""Whatever happens to a log's bytes, a reader sees the true events or a named error, never wrong events."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_a_head_file_that_cannot_be_written_does_not_stay_open(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("harm", [overwrite, spoil_application_id])
-def test_without_a_head_file_it_is_somebody_elses_file(path: Path, harm: Callable[[Path], None]) -> None:
+def test_without_a_head_file_it_is_a_foreign_file(path: Path, harm: Callable[[Path], None]) -> None:
     head_path(path).unlink()
     harm(path)
     with pytest.raises(LogForeign):
@@ -212,7 +212,7 @@ def events_in(path: Path) -> list[Event]:
         return [event for commit in reader.commits() for event in commit.events]
 
 
-def test_a_spoilt_schema_is_damage_and_not_somebody_elses_file(path: Path) -> None:
+def test_a_broken_schema_is_damage_and_not_a_foreign_file(path: Path) -> None:
     with closing(sqlite3.connect(path)) as raw:
         raw.executescript(
             "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = 'CREATE TABEL' WHERE name = 'commits'"

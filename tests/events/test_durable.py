@@ -1,4 +1,4 @@
-"""Whoever puts a file in place waits until the disk has its content and its name."""
+"""A durable write waits until the disk has both content and name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failpoints kill where they are told to, and nowhere else."""
+"""Failpoints kill the process where requested, and nowhere else."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from papertape.events.failpoints import FAILPOINTS, VARIABLE, hit
 PROGRAM = """
 import sys
 from papertape.events.errors import ConfigError
-from papertape.events.failpoints import reach
+from papertape.events.failpoints import hit
 try:
     for number in range(5):
-        reach("during_recovery")
+        hit("during_recovery")
         print(number, flush=True)
 except ConfigError as error:
     sys.exit(f"refused: {error}")
@@ -38,24 +38,24 @@ def run(value: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("value", "reached"), [("during_recovery", ""), ("during_recovery:1", ""), ("during_recovery:3", "01")]
 )
-def test_the_nth_reach_kills(value: str, reached: str) -> None:
+def test_the_nth_hit_kills(value: str, reached: str) -> None:
     finished = run(value)
     assert finished.returncode == -signal.SIGKILL
     assert finished.stdout.replace("\n", "") == reached
 
 
 @pytest.mark.parametrize("value", ["", "before_commit", "during_recovery:6"])
-def test_what_is_not_armed_does_nothing(value: str) -> None:
+def test_an_unarmed_failpoint_does_nothing(value: str) -> None:
     assert run(value).returncode == 0
 
 
 @pytest.mark.parametrize("value", ["at_lunch", "during_recovery:0", "during_recovery:x", "during_recovery:-1"])
-def test_a_variable_that_makes_no_sense_is_refused_by_name(value: str) -> None:
+def test_an_invalid_variable_is_refused_by_name(value: str) -> None:
     finished = run(value)
     assert "refused: " in finished.stderr
     assert value in finished.stderr
 
 
-def test_a_place_that_is_not_registered_is_refused() -> None:
+def test_an_unknown_failpoint_is_refused() -> None:
     with pytest.raises(ConfigError, match=", ".join(FAILPOINTS)):
         hit("at_lunch")

@@ -1,4 +1,4 @@
-"""The contract of an event log, proved on every log there is."""
+"""The contract of an event log, verified for every implementation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read comes from a thread, in order, one at a time."""
+"""Reads run in a thread, in order, one at a time."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_a_page_is_what_the_reader_reads_and_the_loop_runs_on_meanwhile() 
 
 
 @in_loop
-async def test_one_at_a_time_also_when_somebody_went_away() -> None:
+async def test_reads_stay_serial_after_a_caller_was_cancelled() -> None:
     reader, pages = await slow()
     first, second = asyncio.ensure_future(pages.read(0, 1)), asyncio.ensure_future(pages.read(1, 1))
     await asyncio.to_thread(reader.begun.wait)
@@ -77,7 +77,7 @@ async def test_one_at_a_time_also_when_somebody_went_away() -> None:
 
 
 @in_loop
-async def test_those_who_wait_at_the_end_are_told_so() -> None:
+async def test_closing_refuses_those_that_wait() -> None:
     reader, pages = await slow()
     reading = [asyncio.ensure_future(pages.read(0, 1)) for _ in range(3)]
     await asyncio.to_thread(reader.begun.wait)

@@ -1,4 +1,4 @@
-"""Everything in a log is read back once, at a bounded pace, and what was found is remembered with the log."""
+"""The whole log is read back, at a bounded pace, and the result is stored with the log."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from papertape.events.errors import LogDamaged
 from papertape.events.head_file import head_path
@@ -121,12 +122,8 @@ def kept_hash(path: Path, seq: int) -> bytes:
 def test_a_round_that_began_a_week_ago_begins_anew_in_a_long_life(path: Path) -> None:
     proof = prove(path, "life", NO_PAUSE)
     spoil(path, 5)
-    write_proof(path, Proof(**{**as_fields(proof), "round_began_at_ms": proof.round_began_at_ms - ROUND_MS_MAX}))
+    write_proof(path, replace(proof, round_began_at_ms=proof.round_began_at_ms - ROUND_MS_MAX))
     assert found(path) == 5
-
-
-def as_fields(proof: Proof) -> dict[str, object]:
-    return {name: getattr(proof, name) for name in proof.__struct_fields__}
 
 
 def test_a_proof_that_is_interrupted_goes_on_where_it_was(path: Path) -> None:
@@ -137,7 +134,7 @@ def test_a_proof_that_is_interrupted_goes_on_where_it_was(path: Path) -> None:
 
     class Busy(Throttle):
         def step(self) -> None:
-            self._begun_s -= SLICE_S  # As if this row had taken so long.
+            self._started_s -= SLICE_S  # As if this row had taken so long.
             super().step()
 
     with pytest.raises(Orphaned):
@@ -159,7 +156,7 @@ def test_a_proof_of_another_file_or_another_past_counts_for_nothing(path: Path, 
     else:
         append(other, ROWS)
         tamper(other, f"UPDATE commits SET hash = zeroblob(32) WHERE seq = {HEAD - 1}")
-        write_proof(other, Proof(**{**as_fields(kept(path)), "inode": other.stat().st_ino}))
+        write_proof(other, replace(kept(path), inode=other.stat().st_ino))
     head_path(other).unlink(missing_ok=True)
     spoil(other, 5)
     assert found(other) == 5

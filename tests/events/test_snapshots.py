@@ -1,4 +1,4 @@
-"""A bad snapshot is set aside, an older one serves, and a kill leaves nothing half."""
+"""A bad snapshot is set aside, an older one is used, and a kill leaves no partial file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only the SQLite log promises: durability settings, one holder, kills, and files that are not its own."""
+"""What only the SQLite log guarantees: durability settings, one writer, kills, and foreign files."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ async def test_a_cancelled_append_leaves_a_log_that_refuses(tmp_path: Path) -> N
 
 
 @in_loop
-async def test_somebody_who_writes_around_the_lock_is_a_failed_commit(tmp_path: Path) -> None:
+async def test_a_writer_without_the_lock_fails_the_next_commit(tmp_path: Path) -> None:
     await written(tmp_path / "tape.db")
     async with opened(tmp_path / "tape.db") as log:
         with closing(sqlite3.connect(log.path, isolation_level=None)) as raw:
@@ -363,7 +363,7 @@ class Slow:
         self.connection.rollback()
 
 
-def test_a_log_that_is_made_while_somebody_looks_is_none_or_one_and_never_another_programs(tmp_path: Path) -> None:
+def test_a_log_that_is_being_created_is_missing_or_complete_but_never_foreign(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("PRAGMA journal_mode = WAL")

@@ -1,4 +1,4 @@
-"""Whoever follows a log hears that it grew: inside the writing process from the bus, elsewhere from the tail."""
+"""Followers of a log learn that it has grown: in the writing process from the bus, elsewhere from the tail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from papertape.events.bus import Bus
 from papertape.events.errors import LogBusy, LogError, LogForeign, LogReplaced, UsageError
 from papertape.events.memory_log import MemoryEventLog
 from papertape.events.sqlite_log import SqliteEventLog
-from papertape.events.tail import FAILED_LOOKS_MAX, WAITERS_MAX, FileEnd, Tail, make_tail
+from papertape.events.tail import FAILED_POLLS_MAX, WAITERS_MAX, FileEnd, Tail, make_tail
 from tests.events.tape import candles, clock_ms, in_loop
 from tests.patience import PATIENCE_S
 
@@ -193,7 +193,7 @@ async def test_a_log_that_grew_shorter_is_another_one() -> None:
 
 
 @in_loop
-async def test_a_busy_log_is_asked_again(tmp_path: Path) -> None:
+async def test_a_busy_log_is_polled_again(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     log = await written(path, 3)
     await log.close()
@@ -222,11 +222,11 @@ async def test_a_log_that_stays_busy_is_an_error_by_name() -> None:
 
     with pytest.raises(LogBusy):
         await Tail(look, every_s=0.0).wait_beyond(0)
-    assert looks == FAILED_LOOKS_MAX + 1
+    assert looks == FAILED_POLLS_MAX + 1
 
 
 @in_loop
-async def test_what_is_no_log_is_an_error_by_name(tmp_path: Path) -> None:
+async def test_a_foreign_file_is_a_named_error(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no log " * 1_000)
     tail = make_tail(path, OFTEN_S)
@@ -237,7 +237,7 @@ async def test_what_is_no_log_is_an_error_by_name(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_it_looks_a_bounded_number_of_times_and_only_while_somebody_waits() -> None:
+async def test_it_polls_at_a_bounded_rate_and_only_while_somebody_waits() -> None:
     looks = 0
 
     def look() -> int:

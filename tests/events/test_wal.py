@@ -1,4 +1,4 @@
-"""A -wal that somebody keeps from being moved into the log is measured, with who does it, and heals."""
+"""A -wal that a reader keeps from being checkpointed is measured, attributed to that reader, and recovers."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ async def see_a_holder_come_and_go(log: SqliteEventLog) -> None:
     path = log.path
     await log.append(0, candles(2))
     command = (sys.executable, "-c", HOLDER, str(path))
-    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
-    holder = await asyncio.create_subprocess_exec(*command, **pipes)
+    holder = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
     assert holder.stdout is not None
     assert await holder.stdout.readline() == b"reads\n"
     await grow(log, WAL_LONG_BYTES)

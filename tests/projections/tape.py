@@ -17,6 +17,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     Side,
     Timing,
+    TripReason,
 )
 from papertape.events.log import Recorded
 
@@ -127,7 +128,7 @@ def funding_paid(amount_usdt: float, strategy: str = "momentum", symbol: str = "
     return FundingPaid(DAY_0_MS, strategy, symbol, "long", DAY_0_MS, 0.0001, 1.0, 100.0, amount_usdt)
 
 
-def tripped(scope: str, reason: str = "session_loss", equity_usdt: float = 9_498.0) -> KillSwitchTripped:
+def tripped(scope: str, reason: TripReason = "session_loss", equity_usdt: float = 9_498.0) -> KillSwitchTripped:
     return KillSwitchTripped(DAY_0_MS, scope, reason, 10_000.0, 10_000.0, equity_usdt, 5.0)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from msgspec.structs import replace
 
-from papertape.events.facts import GLOBAL_SCOPE, OrderRejected, RunnerPaused, RunnerResumed, Timing
+from papertape.events.facts import GLOBAL_SCOPE, OrderRejected, RejectionReason, RunnerPaused, RunnerResumed, Timing
 from papertape.projections.folds.coverage import REASONS_SHOWN_MAX, Coverage, CoverageView
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import fold
@@ -52,7 +52,7 @@ def minutes(first: int, end: int) -> list[Event]:
     return [candle(minute, 100.0) for minute in range(first, end)]
 
 
-def rejected(reason: str) -> OrderRejected:
+def rejected(reason: RejectionReason) -> OrderRejected:
     return OrderRejected(DAY_0_MS, "momentum", "BTCUSDT", "long", reason, 0.5, {})
 
 
@@ -101,16 +101,19 @@ def test_the_traded_period_ends_with_the_last_fill_or_while_a_position_is_open_w
 
 
 def test_refusals_are_counted_by_reason_most_frequent_first() -> None:
-    refusals = [*[rejected("margin")] * 2, *[rejected("below_minimum")] * 3, cancelled()]
+    refusals = [*[rejected("stop_too_close")] * 2, *[rejected("below_minimum")] * 3, cancelled()]
     view = coverage_of(*minutes(0, 2), *refusals)
-    assert (list(view.refused.items()), view.cancelled) == ([("below_minimum", 3), ("margin", 2)], {"late_candle": 1})
+    counts = [("below_minimum", 3), ("stop_too_close", 2)]
+    assert (list(view.refused.items()), view.cancelled) == (counts, {"late_candle": 1})
     assert view.refused_signals == 5
-    assert view.refusal_words == "3 x the size is below the exchange's minimum, 2 x not enough free margin"
+    words = "3 x the size is below the exchange's minimum, 2 x the stop is too close to the entry"
+    assert view.refusal_words == words
     assert view.cancel_words == "1 x the next candle arrived late"
 
 
 def test_only_the_most_frequent_reasons_are_spelled_out() -> None:
-    view = coverage_of(*[rejected(f"reason_{number}") for number in range(REASONS_SHOWN_MAX + 2)])
+    reasons = [cast("RejectionReason", f"reason_{number}") for number in range(REASONS_SHOWN_MAX + 2)]
+    view = coverage_of(*map(rejected, reasons))
     assert view.refusal_words.endswith("1 x reason 7, 2 more reasons")
 
 

@@ -33,9 +33,9 @@ def news(detail: str = "x", at_ms: int = 0) -> Event:
     return AnomalyRaised(at_ms, "data_stale", "BTCUSDT", detail)
 
 
-def trip(reason: str = "manual", at_ms: int = 0) -> Event:
+def trip(why: str = "manual", at_ms: int = 0) -> Event:
     """What yields an urgent alert."""
-    return KillSwitchTripped(at_ms, "global", reason, 1.0, 1.0, 1.0, 1.0)
+    return KillSwitchTripped(at_ms, "global", "manual", 1.0, 1.0, 1.0, 1.0, "anna", why)
 
 
 def noise(at_ms: int = 0) -> Event:
@@ -58,8 +58,8 @@ class Plain:
         match recorded.event:
             case AnomalyRaised(detail=detail):
                 kind, said = AlertKind.ANOMALY, detail
-            case KillSwitchTripped(reason=reason):
-                kind, said = AlertKind.KILL_SWITCH, reason
+            case KillSwitchTripped(why=why):
+                kind, said = AlertKind.KILL_SWITCH, why
             case _:
                 return None
         return Alert(recorded.seq, recorded.event.at_ms, kind, f"<b>{recorded.seq}</b> {escape(said, 100_000)}")

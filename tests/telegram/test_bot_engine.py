@@ -79,7 +79,7 @@ async def talk(made: Engine, reader: SqliteLogReader, chat: Chatting) -> None:
     """Everything that acts, each seen in the answers afterwards."""
     seq = made.log.head.seq
     assert await chat.confirm("/pause scripted news") == f"accepted: seq {seq + 1}"
-    assert await chat.confirm("/pause") == "refused: nothing to do: every strategy that is meant is paused already"
+    assert await chat.confirm("/pause") == "refused: nothing to do: every selected strategy is already paused"
     assert "active strategies 0 of 1" in (await chat.ask("/status")).text
     assert (await chat.confirm("/resume")).startswith("accepted")
     (opened,) = (one for one in reader.read(0) if type(one.event).__name__ == "PositionOpened")
@@ -90,7 +90,7 @@ async def talk(made: Engine, reader: SqliteLogReader, chat: Chatting) -> None:
     assert (await chat.confirm("/kill 'odd'")).startswith("accepted")
     assert "stopped already" in (await chat.ask("/kill")).text
     assert (await chat.confirm("/reset global fine again")).startswith("accepted")
-    equity = made.loop.world.runners[0].account.equity_usdt
+    equity = made.loop.state.runners[0].account.equity_usdt
     assert f"{money(equity)} USDT" in (await chat.ask("/status")).text
     assert "KillSwitchReset" not in (await chat.ask("/log")).text
     assert "fine again" in (await chat.ask("/log 3")).text
@@ -111,7 +111,7 @@ async def test_what_is_confirmed_in_the_chat_is_in_the_log_with_who_and_why(tmp_
         bot = Bot(
             client,
             ChatAllowlist(CHAT_ID),
-            made.desk,
+            made.commands,
             reader,
             made.bus,
             MemoryCursors(),
@@ -119,7 +119,7 @@ async def test_what_is_confirmed_in_the_chat_is_in_the_log_with_who_and_why(tmp_
             print,
             pace=Eager(clock),
         )
-        running, serving = asyncio.ensure_future(bot.run()), asyncio.ensure_future(made.desk.serve())
+        running, serving = asyncio.ensure_future(bot.run()), asyncio.ensure_future(made.commands.serve())
         try:
             await talk(made, reader, Chatting(twin))
         finally:

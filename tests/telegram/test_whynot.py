@@ -51,7 +51,7 @@ async def chatting(made: Engine, asked: Conditions | None) -> AsyncIterator[Chat
         client, reader = TelegramClient(BotToken(twin.token), twin.api_url), made.log.reader()
         outside, pace = RuntimeInfo(conditions=asked), Eager(clock)
         cursors, gate = MemoryCursors(), ChatAllowlist(CHAT_ID)
-        bot = Bot(client, gate, made.desk, reader, made.bus, cursors, clock, print, outside=outside, pace=pace)
+        bot = Bot(client, gate, made.commands, reader, made.bus, cursors, clock, print, outside=outside, pace=pace)
         running = asyncio.ensure_future(bot.run())
         try:
             await until(lambda: bot.statistics().seq == made.log.head.seq)
@@ -92,7 +92,7 @@ async def test_the_numbers_are_those_the_engine_would_decide_on(tmp_path: Path) 
     async with played(db) as made:
         asked = ChatConditions(db, made.log.reader, STRATEGIES)
         found = await asked(made.log.head.seq, "BBB")
-        own = {name: entry_conditions(made.loop.world, name, "BBB") for name in BUILT_IN}
+        own = {name: entry_conditions(made.loop.state, name, "BBB") for name in BUILT_IN}
         assert [(one.strategy, one.side) for one in found] == [(name, side) for name in BUILT_IN for side in SIDES]
         for one in found:
             live = own[one.strategy][SIDES.index(one.side)]

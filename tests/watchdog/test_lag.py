@@ -30,7 +30,7 @@ async def watched(
     tell: Callable[[str], None], *blocks_s: float, tell_every_s: float = 60.0, hang_s: float = HANG_S
 ) -> LoopLagMonitor:
     """A loop that blocks for so long, again and again, and lives between."""
-    with LoopLagMonitor(asyncio.get_running_loop(), tell, hang_s=hang_s, tell_every_s=tell_every_s) as lag:
+    with LoopLagMonitor(asyncio.get_running_loop(), tell, hang_s=hang_s, record_every_s=tell_every_s) as lag:
         await asyncio.sleep(0.3)
         for seconds in blocks_s:
             a_function_that_blocks(seconds)
@@ -44,8 +44,8 @@ def test_a_loop_that_hangs_has_its_stacks_written_while_it_hangs() -> None:
     (text,) = told
     assert "a_function_that_blocks" in text and "time.sleep(seconds)" in text
     assert text.index("thread MainThread:") < text.index("thread loop lag:")
-    assert text.startswith("the event loop gave no sign for ")
-    assert (seen.hangs, seen.stacks_told) == (1, 1)
+    assert text.startswith("the event loop did not respond for ")
+    assert (seen.hangs, seen.stacks_recorded) == (1, 1)
     assert seen.max_ms is not None and seen.max_ms > 1_300.0
 
 
@@ -102,7 +102,7 @@ def test_a_loop_that_was_closed_ends_the_watch_without_a_word() -> None:
 def test_a_file_that_cannot_be_written_is_counted(tmp_path: Path) -> None:
     tell = stacks_file(tmp_path / "no such folder" / "stacks.txt", lambda: "now")
     seen = asyncio.run(watched(tell, 1.2)).statistics()
-    assert (seen.hangs, seen.stacks_told, seen.failed_tells) == (1, 0, 1)
+    assert (seen.hangs, seen.stacks_recorded, seen.failed_records) == (1, 0, 1)
 
 
 def test_the_file_of_stacks_is_bounded(tmp_path: Path) -> None:

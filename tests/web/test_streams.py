@@ -13,9 +13,10 @@ from websockets.asyncio.client import connect
 
 from papertape.api.sockets import MISTAKES_MAX
 from papertape.api.streams import Streams
+from papertape.events.facts import RunnerPaused
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
-from tests.projections.tape import candle, recorded, tripped
+from tests.projections.tape import DAY_0_MS, candle, recorded
 from tests.web.given import ListTimeline, served, site_of, told_day
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ async def test_who_does_not_read_is_dropped_and_its_seat_is_free() -> None:
         writer.write(f"GET /api/v1/stream?after_seq=0 HTTP/1.1\r\nHost: {at}\r\n\r\n".encode())
         await writer.drain()
         for _ in range(400):
-            grow(site, [tripped("momentum", reason="x" * 4_000)] * 40)
+            grow(site, [RunnerPaused(DAY_0_MS, "momentum", "anna", "x" * 4_000)] * 40)
             await asyncio.sleep(0.005)
             if streams.dropped:
                 break

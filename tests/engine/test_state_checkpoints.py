@@ -1,4 +1,4 @@
-"""Places along a log: bounded in number and in bytes, in order, and equal parts are kept once."""
+"""Checkpoints along a log are bounded in number and bytes, ordered, and share equal chunks."""
 
 from __future__ import annotations
 

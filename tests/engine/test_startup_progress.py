@@ -1,4 +1,4 @@
-"""An engine that starts on a long log says how far it has come, so that whoever waits for it need not guess."""
+"""An engine that starts on a long log reports its progress."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def status(db: Path) -> EngineStatus | None:
     return asyncio.run(EngineClient(db).status())
 
 
-def test_what_is_told_is_ready_s_reason_and_over_when_it_ends(tmp_path: Path) -> None:
+def test_progress_is_the_reason_for_not_ready_and_ends_with_the_replay(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
     write_progress(db, 40_000, 1_000_000)
     told = status(db)

@@ -1,4 +1,4 @@
-"""The world as of any event is the one that a replay up to there gives, wherever one comes from."""
+"""The state as of any event equals that of a replay up to it, in whatever order states are requested."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def replayed(db: Path) -> dict[int, str]:
 def worlds(db: Path, replayed: dict[int, str]) -> dict[int, bytes]:
     """All that was known at these places, also where in the log it stands, folded from the first event on."""
     with closing(SqliteLogReader(db)) as reader:
-        return {seq: encode(recover(reader, None, STRATEGIES, seq).world) for seq in replayed}
+        return {seq: encode(recover(reader, None, STRATEGIES, seq).state) for seq in replayed}
 
 
 def replay(db: Path, seq: int) -> str:
     """The digest as of an event, from the beginning of the log."""
     with closing(SqliteLogReader(db)) as reader:
-        return state_digest(recover(reader, None, STRATEGIES, seq).world)
+        return state_digest(recover(reader, None, STRATEGIES, seq).state)
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def test_many_at_once_each_see_their_own_event(db: Path, replayed: dict[int, str
     asyncio.run(look())
 
 
-def test_who_goes_away_in_the_middle_spoils_nothing(db: Path, replayed: dict[int, str]) -> None:
+def test_a_cancelled_caller_does_no_harm(db: Path, replayed: dict[int, str]) -> None:
     async def look() -> None:
         head = max(replayed)
         with past_of(db) as past:
@@ -289,7 +289,7 @@ def test_a_strategy_that_is_not_there_is_named_and_a_later_look_is_whole_again(d
     asyncio.run(look())
 
 
-def test_damage_is_told_and_what_lies_before_it_can_still_be_seen(tmp_path: Path) -> None:
+def test_damage_is_reported_and_earlier_states_stay_available(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
 
     @in_loop

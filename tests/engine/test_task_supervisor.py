@@ -1,4 +1,4 @@
-"""Nothing dies silently: whoever fails stops the engine with its name, and the log is whole up to the seq it names."""
+"""No failure goes unnoticed: a failing task stops the engine with its name and the seq up to which the log is whole."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def ended(db: Path, work: Made | None, watchers: Mapping[str, Made], feed:
 
 @in_loop
 async def test_a_failing_watcher_stops_the_engine_with_its_name_and_the_seq(tmp_path: Path) -> None:
-    watchers = {"alerts": partial(failing, KeyError("token")), "view": forever}
+    watchers: dict[str, Made] = {"alerts": partial(failing, KeyError("token")), "view": forever}
     with pytest.raises(EngineFault, match=r"alerts failed with KeyError: 'token'; the log is whole up to seq 5$"):
         await ended(tmp_path / "log.db", forever, watchers, busy())
     assert recorded(tmp_path / "log.db")[-1].seq == 5
@@ -105,7 +105,7 @@ async def test_watchers_that_do_not_end_are_cancelled_within_the_time_an_end_may
 
 
 @in_loop
-async def test_nothing_is_left_that_nobody_awaits_where_a_start_fails() -> None:
+async def test_a_failed_start_leaves_no_task_unawaited() -> None:
     """The warning of a coroutine that was made and never awaited is an error here."""
     begun = []
 

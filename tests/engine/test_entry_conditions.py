@@ -1,4 +1,4 @@
-"""The conditions of now are those that decide: on every order of a run, and wherever there was none."""
+"""The conditions shown at any moment are those that decide, on every order of a run and between orders."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from tests.support import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from papertape.engine.kernel.state import SymbolState
     from papertape.engine.reducer.state import EngineState
@@ -77,7 +77,7 @@ def before_the_order(desk: SymbolState, told: OrderPlaced | OrderRejected | None
 
 
 def compare(
-    world: EngineState, event: CandleClosed, entries: list[object], placed_ms: dict[str, int], seen: Asked
+    world: EngineState, event: CandleClosed, entries: Sequence[object], placed_ms: dict[str, int], seen: Asked
 ) -> None:
     """Every strategy that was asked on this candle, against what it decided."""
     index = world.symbols[event.symbol]
@@ -237,7 +237,7 @@ def test_limits_on_positions_hold_back_the_side_they_would_refuse() -> None:
     assert [one.holds for one in both(scenario)] == [(EntryBlocker("max_positions"),)] * 2
 
 
-def test_a_symbol_that_a_strategy_does_not_trade_is_said() -> None:
+def test_a_symbol_that_a_strategy_does_not_trade_is_reported() -> None:
     contracts = [listed("X", timeframe_ms=FIVE_MINUTES_MS), listed("Y", timeframe_ms=FIVE_MINUTES_MS)]
     world = configured_world(contracts, {"momentum": RunnerSettings(symbols=("X",))})
     assert [one.holds for one in entry_conditions(world, "momentum", "Y")] == [(EntryBlocker("inactive"),)] * 2

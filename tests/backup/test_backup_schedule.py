@@ -1,4 +1,4 @@
-"""Backups that the engine asks for: when the newest is old enough, in a process of their own, again after a failure."""
+"""The engine schedules backups when the newest is too old, in a separate process, and retries failed ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Hours(ManualClock):
 
     def __init__(self, folder: Path, bus: Bus, hours: int, ahead_h: int) -> None:
         super().__init__(START_MS + ahead_h * HOUR_S * 1_000)
-        self._folder, self._bus, self._ahead_h, self._left_s = folder, bus, ahead_h, hours * HOUR_S
+        self._folder, self._bus, self._ahead_h = folder, bus, ahead_h
+        self._left_s: float = hours * HOUR_S
 
     async def sleep(self, seconds: float) -> None:
         await super().sleep(seconds)
@@ -49,7 +50,7 @@ class Hours(ManualClock):
 
 def watched(folder: Path, script: str, hours: int, ahead_h: int = 0) -> tuple[BackupSchedule, list[str]]:
     async def run() -> tuple[BackupSchedule, list[str]]:
-        bus, said = Bus(), []
+        bus, said = Bus(), list[str]()
         command = [sys.executable, "-S", "-c", script, str(folder)]
         backing = BackupSchedule(
             folder / "log.db", folder, 24.0, command, bus, Hours(folder, bus, hours, ahead_h), said.append
@@ -81,7 +82,7 @@ def test_a_newer_one_made_by_hand_counts(tmp_path: Path) -> None:
     assert len(list_backups(tmp_path, "log.db")) == 1
 
 
-def test_in_its_first_hour_nothing_is_said_of_the_age(tmp_path: Path) -> None:
+def test_in_the_first_hour_the_age_is_not_reported(tmp_path: Path) -> None:
     backing, _ = watched(tmp_path, MAKE, hours=0)
     assert backing.age_s() is None
 

@@ -1,4 +1,4 @@
-"""Charts: candles as whoever adds up base candles gets them, indicators as the strategies read them."""
+"""Charts show the candles that base candles add up to, and the indicators that strategies read."""
 
 from __future__ import annotations
 

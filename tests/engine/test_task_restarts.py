@@ -1,4 +1,4 @@
-"""Who lives beside the engine is started again when it fails; that is said, seen while it lasts, and in the log."""
+"""A failed task beside the engine is restarted; that is reported, visible meanwhile, and recorded in the log."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def test_a_task_that_failed_is_started_again_and_each_start_is_an_event() -> Non
     home = run(main)
     assert home.begun_s == [0.0, 2.0, 6.0]
     assert [(one.kind, one.subject, one.detail) for one in home.reported if isinstance(one, RepairTried)] == [
-        ("task_dead", "alerts", "started again after ValueError: defect 1"),
-        ("task_dead", "alerts", "started again after ValueError: defect 2"),
+        ("task_dead", "alerts", "restarted after ValueError: defect 1"),
+        ("task_dead", "alerts", "restarted after ValueError: defect 2"),
     ]
-    assert home.warned[0] == "alerts failed with ValueError: defect 1; it is started again, trading goes on"
+    assert home.warned[0] == "alerts failed with ValueError: defect 1; it is restarted, trading continues"
     assert home.companions.dead == set()
 
 
-def test_while_it_is_away_whoever_watches_sees_it() -> None:
+def test_a_task_that_is_down_is_visible() -> None:
     async def main(clock: VirtualClock) -> list[bool]:
         home, seen = Home(clock), list[bool]()
         keeping = asyncio.ensure_future(home.companions.run_with_restarts("chat", home.failing(1)))
@@ -84,7 +84,7 @@ def test_pauses_grow_up_to_a_minute_and_no_further() -> None:
     assert pauses == [2.0, 4.0, 8.0, 16.0, 32.0, *[PAUSE_S_MAX] * 4]
 
 
-def test_an_engine_that_ends_starts_nobody_again() -> None:
+def test_an_engine_that_stops_restarts_no_task() -> None:
     async def main(clock: VirtualClock) -> Home:
         home = Home(clock)
         keeping = asyncio.ensure_future(home.companions.run_with_restarts("alerts", home.failing(5)))
@@ -98,7 +98,7 @@ def test_an_engine_that_ends_starts_nobody_again() -> None:
     assert home.reported == []
 
 
-def test_who_is_cut_off_ends_with_its_companion() -> None:
+def test_cancelling_the_restarter_ends_its_task() -> None:
     async def main(clock: VirtualClock) -> bool:
         home, ended = Home(clock), asyncio.Event()
 
