@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from papertape.engine.programs import own_command, own_environment
+from papertape.engine.programs import kill, own_command, own_environment
 from papertape.events.errors import LogDamaged
 from papertape.events.proving import DamageReport
 
@@ -83,7 +83,7 @@ class Integrity:
             output, errors = await self._communicate(process)
         finally:
             if process.returncode is None:
-                process.kill()
+                kill(process)
                 await process.wait()
         if process.returncode == LogDamaged.exit_code:
             damage = msgspec.json.decode(output, type=DamageReport)
@@ -99,7 +99,7 @@ class Integrity:
         try:
             await asyncio.wait({ending, closing}, return_when=asyncio.FIRST_COMPLETED)
             if not ending.done():
-                process.kill()
+                kill(process)
             return await ending
         finally:
             for task in (ending, closing):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
 ROOT: Final = Path(__file__).absolute().parents[2]
@@ -29,3 +31,9 @@ def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment in which a child finds these sources before any other `PYTHONPATH` entry."""
     paths = filter(None, [str(ROOT), environment.get("PYTHONPATH")])
     return {**environment, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a child, which may have ended a moment ago."""
+    with suppress(ProcessLookupError):
+        process.kill()

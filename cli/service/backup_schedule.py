@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from papertape.cli.keeper.restart_policy import describe_exit
 from papertape.engine.backup import newest_backup, remove_leftovers
-from papertape.engine.programs import own_command, own_environment
+from papertape.engine.programs import kill, own_command, own_environment
 from papertape.projections.watchdog.watchdog import closed_within
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class BackupSchedule:
             return f"it took longer than {BACKUP_S_MAX / 3_600.0:g} h"
         finally:
             if process.returncode is None:
-                process.kill()
+                kill(process)
                 await process.wait()
         if process.returncode == 0:
             return "" if self._is_made() else "the command succeeded, but made no new backup"
