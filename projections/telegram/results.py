@@ -1,4 +1,4 @@
-"""What days, weeks and longer spans brought: the view Structs behind /profit, /daily and /weekly. Pure."""
+"""Results of days, weeks and longer spans: the view Structs behind /profit, /daily and /weekly. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Period(Struct, frozen=True):
 
     @property
     def result_percent(self) -> float:
-        """The same in percent of the equity at the beginning."""
+        """The result in percent of the equity at the beginning."""
         return percent_of(self.result_usdt, self.begin_usdt)
 
 
@@ -52,7 +52,7 @@ class ProfitRow(Struct, frozen=True):
 
     @property
     def result_percent(self) -> float:
-        """The same in percent of the equity at the beginning."""
+        """The result in percent of the equity at the beginning."""
         return percent_of(self.result_usdt, self.begin_usdt)
 
 
@@ -74,29 +74,29 @@ class ProfitView(Struct, frozen=True):
 
 
 def percent_of(part: float, whole: float) -> float:
-    """`part` in percent of `whole`; 0 without a whole."""
+    """Return `part` in percent of `whole`; 0 if `whole` is 0."""
     return part / whole * 100.0 if whole > 0.0 else 0.0
 
 
-def courses_of(views: Views) -> tuple[EquityView, ...]:
-    """The equity courses of all strategies, as configured."""
+def curves_of(views: Views) -> tuple[EquityView, ...]:
+    """Return the equity curves of all strategies, in the configured order."""
     return views.portfolio.equity.views()
 
 
 def profit(views: Views, days: int) -> ProfitView:
-    """The result of the last `days` days, or of everything."""
+    """Return the result of the last `days` days, or of everything."""
     today = views.days.today
     first_day = today.day - days + 1 if today is not None and days else None
     rows = [
         ProfitRow(one.strategy, _before(one, first_day), _marked(views, one.strategy, one.equity_usdt))
-        for one in courses_of(views)
+        for one in curves_of(views)
     ]
     ranked = tuple(sorted(rows, key=lambda row: (-row.result_usdt, row.strategy)))
     return _since_the_beginning(views, ranked) if first_day is None else _of_days(views, ranked, days, first_day)
 
 
 def _marked(views: Views, strategy: str, fallback_usdt: float) -> float:
-    """The equity as every other view shows it."""
+    """Return the equity as every other view shows it."""
     account = views.portfolio.equity.ledger.accounts.get(strategy)
     if account is None:
         return fallback_usdt
@@ -104,8 +104,8 @@ def _marked(views: Views, strategy: str, fallback_usdt: float) -> float:
     return account.cash_usdt + unrealised
 
 
-def _before(course: EquityView, first_day: int | None) -> float:
-    return course.capital_usdt if first_day is None else equity_after(course, first_day - 1)
+def _before(curve: EquityView, first_day: int | None) -> float:
+    return curve.capital_usdt if first_day is None else equity_after(curve, first_day - 1)
 
 
 def _since_the_beginning(views: Views, rows: tuple[ProfitRow, ...]) -> ProfitView:
@@ -136,42 +136,42 @@ def _of_days(views: Views, rows: tuple[ProfitRow, ...], days: int, first_day: in
 
 
 def known_days(views: Views) -> tuple[DayFigures, ...]:
-    """The days that are remembered, oldest first, today included."""
+    """Return the recorded days, oldest first, today included."""
     today = views.days.today
     return views.days.finished_days() if today is None else (*views.days.finished_days(), today)
 
 
 def daily(views: Views, count: int) -> tuple[Period, ...]:
-    """The last `count` days with candles, newest first."""
-    courses = courses_of(views)
+    """Return the last `count` days with candles, newest first."""
+    curves = curves_of(views)
     chosen = known_days(views)[-count:]
-    return tuple(_period(courses, [one], one.day, one.day) for one in reversed(chosen))
+    return tuple(_period(curves, [one], one.day, one.day) for one in reversed(chosen))
 
 
 def weekly(views: Views, count: int) -> tuple[Period, ...]:
-    """The last `count` weeks with candles, which begin on Monday, newest first."""
-    courses = courses_of(views)
+    """Return the last `count` weeks with candles, which begin on Monday, newest first."""
+    curves = curves_of(views)
     weeks: dict[int, list[DayFigures]] = {}
     for one in known_days(views):
         weeks.setdefault((one.day + MONDAY) // WEEK_DAYS, []).append(one)
     chosen = list(weeks.items())[-count:]
     return tuple(
-        _period(courses, days, week * WEEK_DAYS - MONDAY, week * WEEK_DAYS - MONDAY + WEEK_DAYS - 1)
+        _period(curves, days, week * WEEK_DAYS - MONDAY, week * WEEK_DAYS - MONDAY + WEEK_DAYS - 1)
         for week, days in reversed(chosen)
     )
 
 
-def _period(courses: tuple[EquityView, ...], days: list[DayFigures], first_day: int, last_day: int) -> Period:
+def _period(curves: tuple[EquityView, ...], days: list[DayFigures], first_day: int, last_day: int) -> Period:
     return Period(
         begins_ms=first_day * DAY_MS,
-        begin_usdt=sum(equity_after(course, first_day - 1) for course in courses),
-        end_usdt=sum(equity_after(course, last_day) for course in courses),
+        begin_usdt=sum(equity_after(curve, first_day - 1) for curve in curves),
+        end_usdt=sum(equity_after(curve, last_day) for curve in curves),
         trades=sum(one.trades for one in days),
         wins=sum(one.wins for one in days),
     )
 
 
-def equity_after(course: EquityView, day: int) -> float:
-    """The equity at the end of a day: the capital before the first one, the newest after the last one."""
-    known, at = course.day_equities_usdt, day - course.from_ms // DAY_MS
-    return known[min(at, len(known) - 1)] if known and at >= 0 else course.capital_usdt
+def equity_after(curve: EquityView, day: int) -> float:
+    """Return the equity at the end of a day: the capital before the first one, the newest after the last one."""
+    known, at = curve.day_equities_usdt, day - curve.from_ms // DAY_MS
+    return known[min(at, len(known) - 1)] if known and at >= 0 else curve.capital_usdt

@@ -20,7 +20,7 @@ from papertape.events.facts import (
     RepairTried,
 )
 from papertape.projections.alerts.alert import AlertKind
-from papertape.projections.alerts.derive import NEVER_TOLD, Alerts
+from papertape.projections.alerts.derive import SILENT_EVENTS, Alerts
 from papertape.projections.alerts.digest import Digest, digest_text
 from papertape.projections.alerts.heartbeat import heartbeat_text, heartbeat_view
 from papertape.projections.alerts.texts import Stamp, fault_text
@@ -117,15 +117,15 @@ def test_every_kind_has_a_golden_text() -> None:
 
 def test_every_type_of_event_is_told_or_deliberately_not() -> None:
     told = {type(events[-1]) for events in CASES.values()}
-    undecided = [kind.__name__ for kind in EVENT_TYPES if (kind in told) == (kind in NEVER_TOLD)]
+    undecided = [kind.__name__ for kind in EVENT_TYPES if (kind in told) == (kind in SILENT_EVENTS)]
     assert not undecided, (
         f"decide on {undecided}: tell it in projections/alerts/derive.py with a case in tests/alerts/given.py, "
-        "or name it in NEVER_TOLD"
+        "or name it in SILENT_EVENTS"
     )
 
 
 def test_what_is_never_told_yields_nothing() -> None:
-    assert {type(event) for event in QUIET} == NEVER_TOLD
+    assert {type(event) for event in QUIET} == SILENT_EVENTS
     assert [alert.seq for alert in alerts_of(recorded([*market(), *QUIET]))] == [1]
 
 

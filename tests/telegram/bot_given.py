@@ -80,7 +80,7 @@ class Rig:
             gate or ChatAllowlist(CHAT_ID),
             commands or self.clerk,
             cursors=self.cursors,
-            tell=self.told.append,
+            write_line=self.told.append,
             **given,
         )
         task = asyncio.ensure_future(bot.run())

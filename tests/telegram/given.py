@@ -108,7 +108,7 @@ class Rig:
             client=client,
             address=ChatAddress(self.configured_id, self.cursors, self.told.append),
             clock=self.clock,
-            tell=self.told.append,
+            write_line=self.told.append,
             **given,
         )
 

@@ -39,7 +39,7 @@ async def main(api_url: str, token: str, file: str, alerts: str) -> None:
         ChatAddress(CHAT_ID, cursors),
         clock,
         print,
-        pace=Hurry(clock),
+        limiter=Hurry(clock),
         begin_after_seq=0,
     )
     await notifier.run()

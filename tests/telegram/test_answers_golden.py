@@ -21,7 +21,7 @@ from papertape.projections.telegram.commands import (
     confirmation_for,
     done_words,
 )
-from papertape.projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, TWICE
+from papertape.projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, ALREADY_PRESSED
 from papertape.projections.telegram.parse import MENU, InvalidRequest, request_of
 from papertape.projections.telegram.statistics import DeliveryStatistics
 from papertape.projections.text.causes import cause_chain
@@ -123,7 +123,7 @@ ANSWERS: dict[str, Callable[[], str]] = {
     "unknown_command": lambda: asked("/positons", "open"),
     "unknown_strategy": lambda: asked("/pause momentun", "open"),
     "confirmed": lambda: answered_html(asked("/close all weekend", "open"), done_words(Accepted(4_711, 4_714)), "✓"),
-    "not_confirmed": lambda: f"{EXPIRED}\n\n{TWICE}\n\n{NOT_YOURS}\n\n{CANCELLED}",
+    "not_confirmed": lambda: f"{EXPIRED}\n\n{ALREADY_PRESSED}\n\n{NOT_YOURS}\n\n{CANCELLED}",
 }
 
 

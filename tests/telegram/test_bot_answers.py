@@ -12,6 +12,7 @@ from PIL import Image
 from papertape.engine.ports.clock import ManualClock
 from papertape.events.facts import EngineStarted
 from papertape.events.log import Recorded
+from papertape.projections.alerts.markup import plain_text
 from papertape.projections.folds.curve import EquityPoint
 from papertape.projections.site.views import Views
 from papertape.projections.telegram import explain, replies
@@ -19,7 +20,6 @@ from papertape.projections.telegram.answers import QueryHandler, ReplyChannel, R
 from papertape.projections.telegram.asof import as_of
 from papertape.projections.telegram.parse import MENU, AsOfQuery
 from papertape.projections.telegram.pictures import PlotSeries, nice_step, picture, total_of
-from papertape.projections.telegram.text import strip_tags
 from papertape.projections.telegram.wire import Chat, ChatMessage
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.messages import PNG
@@ -54,7 +54,7 @@ def test_every_question_is_answered_with_what_the_views_say() -> None:
         async with rig.running():
             for said, html in SAYS.items():
                 answer = await rig.ask(said)
-                assert answer.text.strip() == strip_tags(html).strip(), said
+                assert answer.text.strip() == plain_text(html).strip(), said
                 await asyncio.sleep(2.0)
 
     rigged(use)
@@ -101,7 +101,7 @@ def test_as_of_shows_how_it_stood() -> None:
             seq = len(market()) + 2
             for said, until in ((f"/asof {seq}", seq), ("/asof 2025-01-01 12:01", len(market()) + 4)):
                 answer = await rig.ask(said)
-                assert answer.text == strip_tags(explain.as_of_text(views_of(TELLING[:until]), reached=True)), said
+                assert answer.text == plain_text(explain.as_of_text(views_of(TELLING[:until]), reached=True)), said
             assert "the log begins later" in (await rig.ask("/asof 2025-01-01 11:59")).text
 
     rigged(use)
@@ -166,7 +166,7 @@ def test_config_and_version_come_from_outside_in_as_many_parts_as_they_need() ->
     outside = RuntimeInfo(version=lambda: "9.9 <beta>", config=lambda: "key = '<&>'\n" * 800)
 
     async def use(rig: Rig) -> None:
-        async with rig.running(outside=outside):
+        async with rig.running(runtime=outside):
             assert "9.9 <beta>" in (await rig.ask("/version")).text
             await rig.ask("/config")
             await asyncio.sleep(10.0)

@@ -8,7 +8,7 @@ import pytest
 
 from papertape.events.commands import Close, Command, Kill, Pause, Reset, Resume
 from papertape.events.facts import KillSwitchReset, KillSwitchTripped
-from papertape.projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, TWICE
+from papertape.projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, ALREADY_PRESSED
 from papertape.projections.telegram.poll import ChatAllowlist
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.twin import CHAT_ID
@@ -62,7 +62,7 @@ def test_a_second_press_does_nothing_and_says_so() -> None:
             await rig.pressed("Confirm")
             again = rig.twin.press(button)
             await rig.until(lambda: again.answered is not None)
-            assert again.answered == TWICE
+            assert again.answered == ALREADY_PRESSED
             assert rig.clerk.taken == [Kill(WHO, NONE)]
 
     rigged(use, OPEN)
@@ -76,7 +76,7 @@ def test_two_presses_at_once_act_once() -> None:
             button = rig.twin.button("Confirm")
             presses = [rig.twin.press(button) for _ in range(3)]
             await rig.until(lambda: all(one.answered is not None for one in presses))
-            assert [one.answered for one in presses].count(TWICE) == 2
+            assert [one.answered for one in presses].count(ALREADY_PRESSED) == 2
             assert len(rig.clerk.taken) == 1
 
     rigged(use, OPEN)
@@ -143,7 +143,7 @@ def test_cancel_does_nothing_and_takes_the_buttons_away() -> None:
             assert not question.buttons
             late = rig.twin.press(confirm)
             await rig.until(lambda: late.answered is not None)
-            assert late.answered == TWICE
+            assert late.answered == ALREADY_PRESSED
             assert rig.clerk.taken == []
 
     rigged(use, OPEN)

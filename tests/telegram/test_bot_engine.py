@@ -117,7 +117,7 @@ async def test_what_is_confirmed_in_the_chat_is_in_the_log_with_who_and_why(tmp_
             MemoryCursors(),
             clock,
             print,
-            pace=Eager(clock),
+            limiter=Eager(clock),
         )
         running, serving = asyncio.ensure_future(bot.run()), asyncio.ensure_future(made.desk.serve())
         try:

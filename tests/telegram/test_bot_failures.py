@@ -45,7 +45,7 @@ class BrokenDesk:
 @pytest.mark.parametrize(("said", "error"), [("/config", "TypeError"), ("/whynot gala", "ZeroDivisionError")])
 def test_who_asks_for_what_has_a_bug_is_told_and_the_chat_goes_on(said: str, error: str) -> None:
     async def use(rig: Rig) -> None:
-        async with rig.running(outside=RuntimeInfo(config=broken, conditions=broken_later)) as bot:
+        async with rig.running(runtime=RuntimeInfo(config=broken, conditions=broken_later)) as bot:
             for number in range(1, 4):
                 assert f"that failed: {error}" in (await rig.ask(said)).text
                 assert (await rig.ask("/version")).text.startswith("papertape")
@@ -82,7 +82,7 @@ def test_an_error_with_a_name_is_a_refusal_and_no_bug() -> None:
 
 def test_a_bug_while_telegram_is_away_is_told_when_it_is_back() -> None:
     async def use(rig: Rig) -> None:
-        async with rig.running(outside=RuntimeInfo(config=broken)):
+        async with rig.running(runtime=RuntimeInfo(config=broken)):
             rig.twin.faults.on(TelegramFault.SERVER_ERROR, method="sendMessage", times=2)
             assert "that failed" in (await rig.ask("/config")).text
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from papertape.events.commands import Accepted
 from papertape.events.facts import GLOBAL_SCOPE, DataRefused, FeedLost, OrderRejected, SymbolSuspended
 from papertape.events.log import Recorded
+from papertape.projections.alerts.markup import plain_text
 from papertape.projections.site.ports import ConditionsView, ReadinessView
 from papertape.projections.site.views import Views
 from papertape.projections.telegram import explain, replies, results
@@ -31,7 +32,7 @@ from papertape.projections.telegram.parse import (
     request_of,
 )
 from papertape.projections.telegram.statistics import DeliveryStatistics
-from papertape.projections.telegram.text import split, strip_tags
+from papertape.projections.telegram.text import split
 from papertape.projections.text.causes import ConditionView, cause_chain
 from papertape.projections.text.formats import gain, gain_percent, money, price, signed, utc
 from papertape.projections.text.reasons import reason_words
@@ -50,7 +51,7 @@ A_DAY_LATER, WITH_POSITIONS = views_of(TELLING), views_of(OPEN)
 
 def holds(html: str, *values: str) -> None:
     """A well-formed answer shows all of these."""
-    shown = strip_tags(html)
+    shown = plain_text(html)
     assert parse(html).text == shown
     for value in values:
         assert value in shown, f"{value!r} is missing in:\n{shown}"
@@ -167,9 +168,9 @@ def test_health_shows_what_the_watchdog_sees_and_whether_alerts_go_out() -> None
     html = explain.health_text(WITH_POSITIONS, dog, delivery, ["commits take 1.2 ms"], NOON_MS + 20_000)
     holds(html, "2 wrong", "1 GB <free>", "looked 20s ago, 12 times", "subscribed again", "alerts sent 7", "1m")
     holds(html, "parked: blocked", "commits take 1.2 ms", "feed bitget delivers")
-    assert "left alone" not in strip_tags(html)
+    assert "left alone" not in plain_text(html)
     holds(explain.health_text(WITH_POSITIONS), "healthy")
-    assert "refused" not in strip_tags(html)
+    assert "refused" not in plain_text(html)
     refused = DataRefused(NOON_MS, "bitget", "stale", 1_234, NOON_MS, "BTCUSDT: <a frame>")
     holds(explain.health_text(views_of([*market(), refused])), "healthy", "refused data: 1,234 stale")
 
@@ -220,7 +221,7 @@ def test_why_shows_the_chain_down_to_its_root() -> None:
 def test_the_log_is_newest_first() -> None:
     html = explain.log_text(A_DAY_LATER, 3)
     seqs = [recorded.seq for recorded in A_DAY_LATER.recent][-3:]
-    shown = strip_tags(html)
+    shown = plain_text(html)
     assert shown.index(f"#{seqs[2]}") < shown.index(f"#{seqs[1]}") < shown.index(f"#{seqs[0]}")
 
 
@@ -244,13 +245,13 @@ def test_tables_fit_a_phone() -> None:
         replies.daily_text(views, 9),
     ):
         inside = html.partition("<pre>")[2].partition("</pre>")[0]
-        assert max(map(len, strip_tags(inside).splitlines())) <= replies.TABLE_CHARS_MAX
+        assert max(map(len, plain_text(inside).splitlines())) <= replies.TABLE_CHARS_MAX
 
 
 def test_the_end_of_a_command_says_what_happened() -> None:
     assert done_words(Accepted(4711, 4711)) == "accepted: seq 4711"
     assert done_words(Accepted(4711, 4713)) == "accepted: seq 4711 to 4713"
-    assert strip_tags(answered_html("<b>Kill?</b>\n\nConfirm within 60 s.", "no <b>", "✗")) == "Kill?\n\n✗ no <b>"
+    assert plain_text(answered_html("<b>Kill?</b>\n\nConfirm within 60 s.", "no <b>", "✗")) == "Kill?\n\n✗ no <b>"
     assert who_of(7, "\u202eAnn\n") == "telegram:Ann"
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from papertape.projections.alerts.markup import utf16_units
 from papertape.projections.telegram.parse import (
     MENU,
     NO_REASON,
@@ -26,7 +27,6 @@ from papertape.projections.telegram.parse import (
     SummaryQuery,
     request_of,
 )
-from papertape.projections.telegram.text import utf16_units
 from tests.support import DAY_0_MS, HOUR_MS, examples
 
 SAID = st.builds("/{} {}".format, st.sampled_from(list(MENU)), st.text(max_size=60))

@@ -106,7 +106,7 @@ def test_a_kill_switch_does_not_wait_for_a_conversation() -> None:
                     pace.record_sent()
 
         talking = asyncio.ensure_future(answer())
-        async with rig.running(pace=pace):
+        async with rig.running(limiter=pace):
             for number in range(40):
                 await asyncio.sleep(47.3 + number % 7)
                 rig.tape.add(*[news() for _ in range(6)])

@@ -69,7 +69,7 @@ async def told_in_lives(rig: Rig, folder: Path, lives: int, *, dead_in: int = -1
         keeper = keeping(folder, rig.tape, rig.clock)
         if life == dead_in:
             rig.twin.faults.on(TelegramFault.SERVER_ERROR)
-        async with rig.running(reader=source, alerts=Alerts, keeper=keeper):
+        async with rig.running(reader=source, alerts=Alerts, store=keeper):
             for event in STORY[life * share : (life + 1) * share]:
                 rig.tape.add(event)
                 await asyncio.sleep(KEEP_MS_MIN / 1_000.0)
@@ -110,7 +110,7 @@ def test_without_a_token_lines_go_on_too(tmp_path: Path) -> None:
             tape.bus = type(tape.bus)(begin_seq)
             keeper = keeping(tmp_path, tape, clock)
             source = Read(tape)
-            quiet = FileNotifier(source, tape.bus, Alerts(), told.append, begin_after_seq=begin_seq, keeper=keeper)
+            quiet = FileNotifier(source, tape.bus, Alerts(), told.append, begin_after_seq=begin_seq, store=keeper)
             tape.add(*half)
             tape.bus.close()
             await quiet.run()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from papertape.projections.alerts.markup import plain_text, utf16_units
 from papertape.projections.telegram.text import (
     PARTS_MAX,
     UNSAFE,
@@ -13,9 +14,7 @@ from papertape.projections.telegram.text import (
     mark_repeated,
     one_line,
     split,
-    strip_tags,
     truncate,
-    utf16_units,
 )
 from papertape.sandbox.telegram.html import parse
 from papertape.sandbox.telegram.html import utf16_units as units_of_the_twin
@@ -78,7 +77,7 @@ def test_parts_keep_the_tags_of_every_character(html: str, units_max: int) -> No
 
 @given(documents())
 def test_plain_is_what_is_read(html: str) -> None:
-    assert strip_tags(html) == parse(html).text
+    assert plain_text(html) == parse(html).text
     assert "\n" not in one_line(html)
 
 

@@ -16,11 +16,11 @@ from papertape.engine.runner_settings import RunnerSettings, runner_configuratio
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.log import Entry
 from papertape.events.sqlite_log import SqliteLogReader
+from papertape.projections.alerts.markup import plain_text
 from papertape.projections.host import fold
 from papertape.projections.site.views import Views
 from papertape.projections.telegram.answers import QueryHandler, RuntimeInfo
 from papertape.projections.telegram.parse import CauseQuery
-from papertape.projections.telegram.text import strip_tags
 from papertape.projections.text.formats import reading
 from papertape.projections.text.reasons import reason_words
 from tests.cli.written_log import FILL, ORDER, REJECTED, entries, write_log
@@ -59,7 +59,7 @@ def why_by_cli(db: Path, seq: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("seq", [ORDER, FILL, REJECTED])
 def test_the_chat_shows_the_conditions_that_papertape_why_shows(tmp_path: Path, seq: int) -> None:
     db = write_log(tmp_path / "log.db")
-    said = strip_tags(why_in_chat(db, seq))
+    said = plain_text(why_in_chat(db, seq))
     conditions = [one for link in why_by_cli(db, seq) for one in link["conditions"]]
     assert conditions
     for one in conditions:

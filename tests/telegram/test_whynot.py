@@ -51,7 +51,7 @@ async def chatting(made: Engine, asked: Conditions | None) -> AsyncIterator[Chat
         client, reader = TelegramClient(BotToken(twin.token), twin.api_url), made.log.reader()
         outside, pace = RuntimeInfo(conditions=asked), Eager(clock)
         cursors, gate = MemoryCursors(), ChatAllowlist(CHAT_ID)
-        bot = Bot(client, gate, made.desk, reader, made.bus, cursors, clock, print, outside=outside, pace=pace)
+        bot = Bot(client, gate, made.desk, reader, made.bus, cursors, clock, print, runtime=outside, limiter=pace)
         running = asyncio.ensure_future(bot.run())
         try:
             await until(lambda: bot.statistics().seq == made.log.head.seq)

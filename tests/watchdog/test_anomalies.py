@@ -47,7 +47,7 @@ class Machine(Struct):
         """One look of the dog."""
         for one in self.state.to_repair(troubles, self.now_ms, repairable):
             self.tell([RepairTried(self.now_ms, one.kind.value, one.subject, "reconnected")])
-        self.tell(self.state.to_tell(troubles, self.now_ms, unknown))
+        self.tell(self.state.to_report(troubles, self.now_ms, unknown))
         self.now_ms += EVERY_MS
 
 

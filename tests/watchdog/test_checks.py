@@ -24,7 +24,7 @@ from papertape.projections.watchdog.checks import (
     AnomalyKind,
     DetectedProblem,
     ProcessMeasurements,
-    find_troubles,
+    find_problems,
     unmeasured_kinds,
 )
 from papertape.projections.watchdog.liveness import Liveness
@@ -55,7 +55,7 @@ def candle_at(vitals: Liveness, minute: int, timing: Timing = Timing.ON_TIME, sy
 
 def seen(vitals: Liveness, minute: float, measured: ProcessMeasurements = NOTHING) -> list[DetectedProblem]:
     """What is wrong and to be told."""
-    troubles = find_troubles(vitals, measured, START_MS + int(minute * MINUTE_MS), SETTINGS)
+    troubles = find_problems(vitals, measured, START_MS + int(minute * MINUTE_MS), SETTINGS)
     return [trouble for trouble in troubles if not trouble.covered]
 
 
@@ -121,7 +121,7 @@ def test_a_lost_feed_is_wrong_and_the_stale_symbols_behind_it_are_said_by_it() -
     assert (trouble.kind, trouble.subject) == (AnomalyKind.WS_DISCONNECTED, "feed")
     assert trouble.detail == "bitget lost for 25m: still none"
     covered = {
-        one.subject for one in find_troubles(vitals, NOTHING, START_MS + 30 * MINUTE_MS, SETTINGS) if one.covered
+        one.subject for one in find_problems(vitals, NOTHING, START_MS + 30 * MINUTE_MS, SETTINGS) if one.covered
     }
     assert covered == set(SYMBOLS)
 
