@@ -49,7 +49,7 @@ from papertape.events.facts import (
 from papertape.projections.alerts import texts
 from papertape.projections.alerts.alert import Alert, AlertKind
 from papertape.projections.alerts.daily import Days, daily_summary
-from papertape.projections.alerts.feed_story import FeedOutage, FeedOutageTracker
+from papertape.projections.alerts.feed_outage import FeedOutage, FeedOutageTracker
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.folds.market_status import DELISTED

@@ -25,7 +25,7 @@ class AlertSettings(Struct, frozen=True):
     pause: Annotated[Loudness, Meta(description="a strategy was paused or resumed")] = "silent"
     feed: Annotated[Loudness, Meta(description="the feed was lost, or is back")] = "on"
     symbol: Annotated[Loudness, Meta(description="a symbol became untradable, or tradable again")] = "silent"
-    anomaly: Annotated[Loudness, Meta(description="an anomaly was raised, is ongoing, or is resolved")] = "on"
+    anomaly: Annotated[Loudness, Meta(description="an anomaly was raised, is ongoing, or was cleared")] = "on"
     daily: Annotated[Loudness, Meta(description="the summary of a UTC day, sent at 00:05")] = "silent"
     fault: Annotated[Loudness, Meta(description="a fault stopped the engine")] = "on"
     funding_paid_usdt_min: Annotated[

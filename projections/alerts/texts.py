@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         RunnerResumed,
         Side,
     )
-    from papertape.projections.alerts.feed_story import FeedOutage, FeedRecovery
+    from papertape.projections.alerts.feed_outage import FeedOutage, FeedRecovery
     from papertape.projections.folds.kill_switches import TripView
     from papertape.projections.folds.market_status import AnomalyView
     from papertape.projections.folds.portfolio import AccountView, OrderView, PortfolioView, PositionView
@@ -402,8 +402,8 @@ def persists_text(stamp: Stamp, event: AnomalyPersists) -> str:
 
 
 def cleared_text(stamp: Stamp, event: AnomalyCleared, anomaly: AnomalyView) -> str:
-    """Return the text for a resolved anomaly."""
+    """Return the text for a cleared anomaly."""
     lasted = f"after {duration(max(event.at_ms - anomaly.since_ms, 0))}"
     # The watchdog itself reports how long it lasted, without the calm period afterwards.
     details = [event.detail] if event.detail.startswith("after ") else [lasted, event.detail]
-    return _message(stamp, f"{OVER} <b>resolved: {_anomaly(event)}</b>", list(map(text, details)))
+    return _message(stamp, f"{OVER} <b>cleared: {_anomaly(event)}</b>", list(map(text, details)))

@@ -28,6 +28,7 @@ from papertape.projections.alerts.digest import Digest
 from papertape.projections.host import Announcer, EventSource
 from papertape.projections.persistence.fold_store import FoldPersistence, NullFoldStore
 from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.backlog import OUTAGE_MS, URGENT_SINGLE_MAX, Backlog, DigestFold
 from papertape.projections.telegram.client import TelegramClient
 from papertape.projections.telegram.delivery_queues import (
     AlertFold,
@@ -36,7 +37,6 @@ from papertape.projections.telegram.delivery_queues import (
     MessageForm,
     OutgoingMessage,
 )
-from papertape.projections.telegram.digest import OUTAGE_MS, URGENT_SINGLE_MAX, Backlog, DigestFold
 from papertape.projections.telegram.errors import (
     ChatMigrated,
     ChatRefused,

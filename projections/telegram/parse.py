@@ -151,7 +151,7 @@ MENU: Final[dict[str, tuple[str, str]]] = {
     "pause": ("[strategy or all] [reason]", "stop opening positions"),
     "resume": ("[strategy or all]", "end a pause"),
     "close": ("ID or all", "close positions at the next open"),
-    "kill": ("[strategy or all] [reason]", "trip a kill switch now"),
+    "kill": ("[strategy or all] [reason]", "trip a kill switch: no new positions until reset"),
     "reset": ("STRATEGY or global, reason", "reset a kill switch"),
     "help": ("", "this list"),
 }

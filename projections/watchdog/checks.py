@@ -227,7 +227,7 @@ def _skew(vitals: Liveness, measured: ProcessMeasurements, settings: WatchdogSet
             yield DetectedProblem(AnomalyKind.CLOCK_SKEW, CLOCK, claim)
     elif abs(skew_ms) > settings.clock_skew_ms:
         side = "behind" if skew_ms > 0.0 else "ahead of"
-        detail = f"{abs(skew_ms) / 1_000.0:.1f} s {side} the exchange's clock"
+        detail = f"{abs(skew_ms) / 1_000.0:.1f} s {side} the exchange's"
         yield DetectedProblem(AnomalyKind.CLOCK_SKEW, CLOCK, detail, renews=True)
 
 

@@ -1,4 +1,4 @@
-"""Random logs of everything that can be told, with whatever names and reasons people or exchanges come up with."""
+"""Random logs with every event that is worth an alert, and arbitrary names and reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every alert as the owner reads it, held in `golden/`. `PAPERTAPE_GOLDEN=write` writes them anew."""
+"""Every alert as the owner reads it, stored in `golden/`. `PAPERTAPE_GOLDEN=write` rewrites the files."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_every_kind_has_a_golden_text() -> None:
     assert kinds | {AlertKind.FAULT} == set(AlertKind)
 
 
-def test_every_type_of_event_is_told_or_deliberately_not() -> None:
+def test_every_event_type_is_reported_or_deliberately_silent() -> None:
     told = {type(events[-1]) for events in CASES.values()}
     undecided = [kind.__name__ for kind in EVENT_TYPES if (kind in told) == (kind in SILENT_EVENTS)]
     assert not undecided, (
@@ -124,12 +124,12 @@ def test_every_type_of_event_is_told_or_deliberately_not() -> None:
     )
 
 
-def test_what_is_never_told_yields_nothing() -> None:
+def test_silent_events_yield_no_alert() -> None:
     assert {type(event) for event in QUIET} == SILENT_EVENTS
     assert [alert.seq for alert in alerts_of(recorded([*market(), *QUIET]))] == [1]
 
 
-def test_an_alert_is_of_the_event_applied_last() -> None:
+def test_only_the_last_event_has_an_alert() -> None:
     alerts = Alerts()
     first, second = recorded([*market()])[:2]
     fold([alerts], [first, second])

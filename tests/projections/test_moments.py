@@ -131,7 +131,7 @@ def test_before_the_log_there_is_nothing_and_everybody_says_so(tmp_path: Path) -
         await later(ReplyChannel(post, other, other))
         return posted
 
-    assert run(ask) == ["there is nothing to show of then: the log begins later, at 2025-01-01 00:10 UTC"]
+    assert run(ask) == ["nothing to show for that time: the log begins later, at 2025-01-01 00:10 UTC"]
 
 
 def test_a_log_without_a_candle_of_its_own_says_that_it_has_none(tmp_path: Path) -> None:

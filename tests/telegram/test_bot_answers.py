@@ -1,4 +1,4 @@
-"""Every question is answered over the wire: with the views' own words, pictures behind, and how far the reading is."""
+"""Questions over the wire: the views' own texts, pictures after them, and the progress of re-reading the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9 around sending: no alert is missing, every repeat is marked, order is kept."""
+"""kill -9 around sending: no alert is lost, every repeat is marked, the order is kept."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ async def _process(folder: Path, twin: TelegramTwin, alerts: int, *, failpoint: 
     program = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.telegram.sending",
+        "tests.telegram.sender_process",
         twin.api_url,
         twin.token,
         str(folder / "cursors.db"),

@@ -1,4 +1,4 @@
-"""Without a token alerts become lines."""
+"""Without a token, alerts become lines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_every_alert_is_one_line_without_tags() -> None:
     run(main, START_MS)
 
 
-def test_it_begins_where_it_is_told_to() -> None:
+def test_it_begins_after_the_given_seq() -> None:
     async def main(clock: VirtualClock) -> None:
         tape, told = Tape(clock), []
         tape.add(news("old"), news("start"))
