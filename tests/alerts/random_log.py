@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
@@ -86,9 +86,22 @@ def _trading(
     chance: Random, at_ms: int, runner: str, symbol: str, pool: Sequence[str], amounts: Sequence[float]
 ) -> list[Event]:
     side: Side = chance.choice(("long", "short"))
-    why, money, prices = chance.choice(pool), chance.choices(amounts, k=7), chance.choices(PRICES, k=9)
+    why = chance.choice(pool)
+    money: Any = chance.choices(amounts, k=7)
+    prices: Any = chance.choices(PRICES, k=9)
     entered_ms = at_ms - chance.choice(STEPS_MS)
-    closing = (at_ms, runner, symbol, side, why, prices[0], entered_ms, *prices[1:4], *money, chance.random() < 0.5)
+    closing: Any = (
+        at_ms,
+        runner,
+        symbol,
+        side,
+        why,
+        prices[0],
+        entered_ms,
+        *prices[1:4],
+        *money,
+        chance.random() < 0.5,
+    )
     return [
         OrderPlaced(at_ms, runner, symbol, "entry", side, why, *prices[:5], money[0], {}),
         PositionOpened(at_ms, runner, symbol, side, *prices, prices[0]),
@@ -103,8 +116,9 @@ def _risk(
 ) -> list[Event]:
     scope, who, why = chance.choice((runner, GLOBAL_SCOPE)), chance.choice(pool), chance.choice(pool)
     reason, percent = chance.choice(("session_loss", "manual", why)), chance.choice((5.0, 0.0))
+    money: Any = chance.choices(amounts, k=3)
     return [
-        KillSwitchTripped(at_ms, scope, reason, *chance.choices(amounts, k=3), percent, who, why),
+        KillSwitchTripped(at_ms, scope, reason, *money, percent, who, why),
         KillSwitchReset(at_ms, scope, chance.randrange(EVENTS_MAX), who, why),
         RunnerPaused(at_ms, runner, who, why),
         RunnerResumed(at_ms, runner, who, why),

@@ -75,8 +75,10 @@ def test_an_absence_of_the_engine_is_reported_with_its_backfilled_candles() -> N
 def test_a_loss_continues_through_a_restart() -> None:
     restart = EngineStarted(BACK_MS, "1.4.0", "a", "b")
     told = news([*LIVE, lost(LOST_MS), restart, lost(BACK_MS), *late(12, LOST_MS), connected(BACK_MS)])
-    assert [type(one) for _, one in told] == [FeedOutage, FeedRecovery]
-    assert told[1][1].losses == 2
+    (_, loss), (_, back) = told
+    assert isinstance(loss, FeedOutage)
+    assert isinstance(back, FeedRecovery)
+    assert back.losses == 2
 
 
 def test_late_candles_of_a_single_symbol_are_not_reported() -> None:
@@ -86,7 +88,9 @@ def test_late_candles_of_a_single_symbol_are_not_reported() -> None:
 def test_unavailable_candles_are_counted() -> None:
     gap = GapFound(BACK_MS, BTC, LOST_MS, LOST_MS + 4 * MINUTE_MS, 4)
     told = news([*LIVE, lost(LOST_MS), gap, *late(8, LOST_MS + 4 * MINUTE_MS), connected(BACK_MS)])
-    assert (told[1][1].missing, told[1][1].candles) == (4, 16)
+    _, back = told[1]
+    assert isinstance(back, FeedRecovery)
+    assert (back.missing, back.candles) == (4, 16)
 
 
 def flapping(hours: int) -> list[Event]:
@@ -105,9 +109,10 @@ def test_a_feed_that_flaps_for_an_hour_causes_at_most_five_messages() -> None:
     calm = [connected(end_ms), *[candle(end_ms + minute * MINUTE_MS) for minute in range(1, 30)]]
     told = [one for _, one in news([*flapping(1), *calm])]
     assert [type(one) for one in told] == [FeedOutage, FeedRecovery, FeedOutage, FeedRecovery]
-    assert told[2].back_for_ms > 0
-    assert told[3].losses == 89
-    assert told[3].steady_ms >= UNSTEADY_MS
+    _, _, loss, back = told
+    assert isinstance(loss, FeedOutage) and loss.back_for_ms > 0
+    assert isinstance(back, FeedRecovery) and back.losses == 89
+    assert back.steady_ms >= UNSTEADY_MS
 
 
 def test_a_day_of_flapping_causes_no_more_messages() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -93,7 +95,7 @@ OTHERS = {
     "heartbeat": lambda: heartbeat(240),
     "fault": fault,
 }
-TEXTS = {**{name: lambda name=name: said_by_the_log(name) for name in CASES}, **OTHERS}
+TEXTS: dict[str, Callable[[], str]] = {**{name: partial(said_by_the_log, name) for name in CASES}, **OTHERS}
 
 
 @pytest.mark.parametrize("name", TEXTS)

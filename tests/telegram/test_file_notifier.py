@@ -12,7 +12,8 @@ from tests.twins.virtual_time import VirtualClock, run
 
 def test_every_alert_is_one_line_without_tags() -> None:
     async def main(clock: VirtualClock) -> None:
-        tape, told = Tape(clock), []
+        tape = Tape(clock)
+        told: list[str] = []
         tape.add(news("old"))
         quiet = FileNotifier(tape, tape.bus, Plain(), told.append)
         task = asyncio.ensure_future(quiet.run())
@@ -29,7 +30,8 @@ def test_every_alert_is_one_line_without_tags() -> None:
 
 def test_it_begins_after_the_given_seq() -> None:
     async def main(clock: VirtualClock) -> None:
-        tape, told = Tape(clock), []
+        tape = Tape(clock)
+        told: list[str] = []
         tape.add(news("old"), news("start"))
         tape.bus.close()
         await FileNotifier(tape, tape.bus, Plain(), told.append, begin_after_seq=1).run()

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from papertape.events.text import UNSAFE
 from papertape.projections.alerts.markup import plain_text, utf16_units
 from papertape.projections.telegram.text import (
     PARTS_MAX,
-    UNSAFE,
     escape,
     mark_repeated,
     one_line,
