@@ -207,7 +207,7 @@ def test_an_impossible_command_gets_no_buttons() -> None:
                 ("/reset global why", "is not tripped"),
                 ("/reset momentum", "needs a reason"),
                 ("/reset momentm why", "there is no strategy"),
-                ("/close 1", "no open position has the ID 1"),
+                ("/close 1", "no open position with ID 1"),
                 ("/close", "which position?"),
                 ("/pause momentm news", "there is no strategy"),
             ):
@@ -224,7 +224,7 @@ def test_closing_a_position_that_is_gone_closes_no_other() -> None:
             await rig.ask(f"/close {GALA_SEQ}")
             rig.tape.add(closed_gala(), *BOTH_OPEN[2:])
             await asyncio.sleep(1.0)
-            assert "not open any more" in await rig.pressed("Confirm")
+            assert "no longer open" in await rig.pressed("Confirm")
             assert rig.clerk.taken == []
 
     rigged(use, OPEN)
@@ -267,7 +267,7 @@ def test_a_command_queue_that_does_not_answer_times_out() -> None:
         rig.clerk.takes_s = 500.0
         async with rig.running():
             await rig.ask("/kill")
-            assert "may still be taken" in await rig.pressed("Confirm")
+            assert "may still be executed" in await rig.pressed("Confirm")
             assert (await rig.ask("/version")).text.startswith("papertape")
 
     rigged(use, OPEN)
