@@ -13,20 +13,21 @@ from msgspec import Struct, field, structs
 
 from papertape.events.facts import CandleClosed, Closing, FundingPaid, KillSwitchTripped, PositionOpened, Timing
 from papertape.events.units import DAY_MS
-from papertape.projections.alerts.markup import footer, message, table, text
-from papertape.projections.alerts.texts import (
+from papertape.projections.alerts.lines import (
     NO_POSITIONS,
-    Stamp,
     closed_text,
     costs_text,
     position_label,
     positions_part,
     trip_line,
 )
+from papertape.projections.alerts.markup import footer, message, table, text
+from papertape.projections.alerts.texts import Stamp
 from papertape.projections.text.formats import gain, gain_percent, money, utc
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
+    from papertape.projections.folds.equity import EquityView
     from papertape.projections.folds.kill_switches import State, TripView
     from papertape.projections.folds.portfolio import Portfolio, PositionView
     from papertape.projections.folds.trades import Trades, TradeView
@@ -192,15 +193,14 @@ class Days:
 
     def _equities(self, strategy: str, day: int) -> tuple[float, float]:
         """Return a strategy's equity at the beginning and at the end of a day."""
-        course = self._portfolio.course(strategy)
-        first_day, known = course.from_ms // DAY_MS, course.day_equities_usdt
-        at = day - first_day
-        return _at(known, at - 1, course.capital_usdt), _at(known, at, course.capital_usdt)
+        curve = self._portfolio.course(strategy)
+        return equity_after(curve, day - 1), equity_after(curve, day)
 
 
-def _at(equities: tuple[float, ...], index: int, capital_usdt: float) -> float:
-    """Return the equity at the end of a day: the capital before the first day, the newest equity after the last."""
-    return equities[min(index, len(equities) - 1)] if equities and index >= 0 else capital_usdt
+def equity_after(curve: EquityView, day: int) -> float:
+    """Return the equity at the end of a day: the capital before the first one, the newest after the last one."""
+    known, at = curve.day_equities_usdt, day - curve.from_ms // DAY_MS
+    return known[min(at, len(known) - 1)] if known and at >= 0 else curve.capital_usdt
 
 
 # ---------------------------------------------------------------- the text

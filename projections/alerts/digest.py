@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from papertape.events.facts import GLOBAL_SCOPE, Closing, KillSwitchReset, KillSwitchTripped, PositionOpened
 from papertape.projections.alerts.alert import AlertKind
+from papertape.projections.alerts.lines import RESET, TRIPPED, closed_text, count_text, loss_words, span
 from papertape.projections.alerts.markup import bold, code, message, name, text
-from papertape.projections.alerts.texts import RESET, TRIPPED, closed_text, count_text, loss_words, span
 from papertape.projections.text.formats import duration, gain, market_time
 
 if TYPE_CHECKING:

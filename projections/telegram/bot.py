@@ -285,10 +285,7 @@ class Bot:
     # ------------------------------------------------------------ sending
 
     def _reply(self, html: str, *, keyboard: Keyboard = (), urgent: bool = False) -> None:
-        self._replies.put(partial(self._send_text, html, keyboard), urgent=urgent)
-
-    async def _send_text(self, html: str, keyboard: Keyboard) -> None:
-        await self._post(html, keyboard)
+        self._replies.put(partial(self._post, html, keyboard), urgent=urgent)
 
     async def _post(self, html: str, keyboard: Keyboard = ()) -> ChatMessage | None:
         """Send a text in as many parts as it needs; the last one carries the buttons. Return None if it failed."""
@@ -321,10 +318,8 @@ class Bot:
         )
 
     def _toast(self, query: CallbackQuery, text: str) -> None:
-        self._replies.put(partial(self._send_toast, query.id, text[:TOAST_CHARS_MAX]), urgent=True)
-
-    async def _send_toast(self, callback_id: str, text: str) -> None:
-        await self._replies.send_with_retries(partial(self._answer_press, callback_id, text), counts=False)
+        answer = partial(self._answer_press, query.id, text[:TOAST_CHARS_MAX])
+        self._replies.put(partial(self._replies.send_with_retries, answer, counts=False), urgent=True)
 
     async def _answer_press(self, callback_id: str, text: str) -> None:
         try:
@@ -336,10 +331,7 @@ class Bot:
     def _edit(self, query: CallbackQuery, html: str) -> None:
         if query.message is not None:
             edit = partial(self._client.edit_message_text, query.message.chat.id, query.message.message_id, html)
-            self._replies.put(partial(self._send, edit), urgent=True)
-
-    async def _send(self, request: Callable[[], Awaitable[object]]) -> None:
-        await self._replies.send_with_retries(request)
+            self._replies.put(partial(self._replies.send_with_retries, edit), urgent=True)
 
 
 def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:

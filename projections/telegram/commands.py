@@ -8,8 +8,7 @@ from msgspec import Struct
 
 from papertape.events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
 from papertape.events.facts import GLOBAL_SCOPE
-from papertape.projections.alerts.markup import bold, code, name, text
-from papertape.projections.alerts.texts import (
+from papertape.projections.alerts.lines import (
     ENTRIES_ALLOWED,
     NO_ENTRIES_UNTIL_RESET,
     NO_POSITIONS,
@@ -18,6 +17,7 @@ from papertape.projections.alerts.texts import (
     positions_part,
     trip_line,
 )
+from papertape.projections.alerts.markup import bold, code, name, text
 from papertape.projections.telegram.parse import (
     Act,
     CloseCommand,

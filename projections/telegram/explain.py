@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from papertape.events.names import close_matches
+from papertape.projections.alerts.lines import OVER, WRONG, count_text, positions_part
 from papertape.projections.alerts.markup import bold, code, footer, message, name, text
-from papertape.projections.alerts.texts import OVER, WRONG, count_text, positions_part
 from papertape.projections.site.ports import ConditionsView, ReadinessView
 from papertape.projections.telegram.address import moved_words
 from papertape.projections.telegram.parse import MENU, InvalidRequest, usage
@@ -158,8 +158,8 @@ def _held_back(account: AccountView) -> list[str]:
 
 
 def _waiting(views: Views, strategy: str, symbol: str) -> list[str]:
-    found = [one for one in views.portfolio.orders() if (one.strategy, one.symbol) == (strategy, symbol)]
-    return [f"its {text(one.action)} waits for the next open {code(f'#{one.seq}')}" for one in found]
+    orders = [one for one in views.portfolio.orders() if (one.strategy, one.symbol) == (strategy, symbol)]
+    return [f"its {text(one.action)} waits for the next open {code(f'#{one.seq}')}" for one in orders]
 
 
 def _refused(views: Views, account: AccountView, symbol: str) -> list[str]:
@@ -175,12 +175,12 @@ def _refused(views: Views, account: AccountView, symbol: str) -> list[str]:
 
 def log_text(views: Views, count: int) -> str:
     """Return the last notable events, newest first."""
-    found = list(views.recent)[-count:]
-    if not found:
+    events = list(views.recent)[-count:]
+    if not events:
         return answer(views, "<b>no events yet</b>", [])
-    lines = [_event(recorded, views) for recorded in reversed(found)]
+    lines = [_event(recorded, views) for recorded in reversed(events)]
     return answer(
-        views, f"<b>last {count_text(len(found), 'event')}</b>", [line for one in lines for line in ("", *one)]
+        views, f"<b>last {count_text(len(events), 'event')}</b>", [line for one in lines for line in ("", *one)]
     )
 
 
@@ -238,10 +238,12 @@ def _parked(delivery: DeliveryStatistics | None) -> list[str]:
 
 def _troubles(anomalies: Sequence[AnomalyView], watchdog: WatchdogView | None) -> list[str]:
     """Return the anomalies of the log and the watchdog's latest findings, each once."""
-    found = {(str(one.kind), one.subject): one.detail for one in anomalies}
-    seen = () if watchdog is None else watchdog.troubles
-    found |= {(str(one.kind), one.subject): one.detail for one in seen if not one.covered}
-    return [f"{WRONG} {bold(reason_words(kind))} · {name(on)}: {text(detail)}" for (kind, on), detail in found.items()]
+    problems = {(str(one.kind), one.subject): one.detail for one in anomalies}
+    detected = () if watchdog is None else watchdog.troubles
+    problems |= {(str(one.kind), one.subject): one.detail for one in detected if not one.covered}
+    return [
+        f"{WRONG} {bold(reason_words(kind))} · {name(on)}: {text(detail)}" for (kind, on), detail in problems.items()
+    ]
 
 
 def _refused_data(refused: Sequence[RefusedView]) -> list[str]:

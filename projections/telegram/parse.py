@@ -161,13 +161,13 @@ MENU: Final[dict[str, tuple[str, str]]] = {
 def request_of(message: str, strategies: Sequence[str] = (), bot_name: str = "") -> Request | None:
     """Return what a message asks for; None for a command addressed to another bot."""
     text = message.strip()[:TEXT_CHARS_MAX]
-    found = COMMAND.match(text)
-    if found is None:
+    command = COMMAND.match(text)
+    if command is None:
         return InvalidRequest("commands begin with /", ("/help",))
-    name, addressed = found[1].lower(), found[2]
+    name, addressed = command[1].lower(), command[2]
     if addressed and bot_name and addressed.lower() != bot_name.lower():
         return None
-    rest = " ".join(text[found.end() :].split())
+    rest = " ".join(text[command.end() :].split())
     if name == "start":
         return SummaryQuery("help")
     if name not in MENU:

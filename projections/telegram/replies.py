@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from papertape.projections.alerts.markup import bold, code, footer, message, name, table, text
-from papertape.projections.alerts.texts import (
+from papertape.projections.alerts.lines import (
     FEED_LOST,
     LOST,
     NO_POSITIONS,
@@ -23,6 +22,7 @@ from papertape.projections.alerts.texts import (
     position_label,
     trip_line,
 )
+from papertape.projections.alerts.markup import bold, code, footer, message, name, table, text
 from papertape.projections.telegram.results import Period, ProfitView, daily, profit, weekly
 from papertape.projections.text.formats import (
     duration,
@@ -120,15 +120,15 @@ def _wrong(view: PortfolioView) -> list[str]:
 
 def positions(views: Views) -> str:
     """Return every open position with the ID for /close."""
-    found, contracts = views.portfolio.positions(), views.contracts.by_symbol
-    unrealised = sum(one.unrealised_usdt for one in found)
-    if not found:
+    held, contracts = views.portfolio.positions(), views.contracts.by_symbol
+    unrealised = sum(one.unrealised_usdt for one in held)
+    if not held:
         return answer(views, f"<b>{NO_POSITIONS}</b>", _orders(views))
-    lines = [line for one in found[:POSITIONS_SHOWN_MAX] for line in _position(one, contracts)]
-    more = [f"and {len(found) - POSITIONS_SHOWN_MAX} more"] if len(found) > POSITIONS_SHOWN_MAX else []
+    lines = [line for one in held[:POSITIONS_SHOWN_MAX] for line in _position(one, contracts)]
+    more = [f"and {len(held) - POSITIONS_SHOWN_MAX} more"] if len(held) > POSITIONS_SHOWN_MAX else []
     return answer(
         views,
-        f"<b>{count_text(len(found), 'open position')}, {text(gain(unrealised))} USDT</b>",
+        f"<b>{count_text(len(held), 'open position')}, {text(gain(unrealised))} USDT</b>",
         [*lines, *more, *_orders(views)],
     )
 
@@ -159,24 +159,24 @@ def _position(one: PositionView, contracts: Contracts) -> list[str]:
 
 
 def _orders(views: Views) -> list[str]:
-    found = views.portfolio.orders()[:POSITIONS_SHOWN_MAX]
-    if not found:
+    orders = views.portfolio.orders()[:POSITIONS_SHOWN_MAX]
+    if not orders:
         return []
     lines = [
         f"{text(one.action)} {position_label(one.strategy, one.symbol, one.side)}: {text(reason_words(one.reason))}"
-        for one in found
+        for one in orders
     ]
     return ["", "orders for the next open:", *lines]
 
 
 def last_trades(views: Views, limit: int) -> str:
     """Return the last closed trades, newest first."""
-    found = views.trades.latest(limit)
+    trades = views.trades.latest(limit)
     total = views.trades.closed()
-    if not found:
+    if not trades:
         return answer(views, "<b>no closed trades yet</b>", [])
-    lines = [line for one in found for line in _trade(one, views.contracts.by_symbol)]
-    return answer(views, f"<b>last {len(found)} of {count_text(len(total), 'trade')}</b>", lines)
+    lines = [line for one in trades for line in _trade(one, views.contracts.by_symbol)]
+    return answer(views, f"<b>last {len(trades)} of {count_text(len(total), 'trade')}</b>", lines)
 
 
 def _trade(one: TradeView, contracts: Contracts) -> list[str]:
@@ -229,16 +229,16 @@ def weekly_text(views: Views) -> str:
     return _periods(views, weekly(views, WEEKS_SHOWN), "week")
 
 
-def _periods(views: Views, found: Sequence[Period], title: str) -> str:
-    if not found:
+def _periods(views: Views, periods: Sequence[Period], title: str) -> str:
+    if not periods:
         return answer(views, "<b>no candles yet</b>", [])
-    total = sum(one.result_usdt for one in found)
+    total = sum(one.result_usdt for one in periods)
     column = "day" if title == "day" else "week of"
     rows = [
         (utc(one.begins_ms)[5:10], gain(one.result_usdt), signed(one.result_percent), f"{one.trades:,}")
-        for one in found
+        for one in periods
     ]
-    head = f"<b>{text(gain(total))} USDT in {count_text(len(found), title)}</b>"
+    head = f"<b>{text(gain(total))} USDT in {count_text(len(periods), title)}</b>"
     return answer(views, head, [table([(column, "USDT", "%", "n"), *rows]), "n: trades closed · days in UTC"])
 
 
@@ -344,12 +344,12 @@ def _limits(views: Views) -> list[str]:
     """Return the limits: one line if all strategies share a value, otherwise one per strategy."""
     lines: list[str] = []
     for key, (word, unit) in LIMITS.items():
-        found = {runner: one.risk[key] for runner, one in views.runners.items() if key in one.risk}
-        values = list(dict.fromkeys(found.values()))
+        by_runner = {runner: one.risk[key] for runner, one in views.runners.items() if key in one.risk}
+        values = list(dict.fromkeys(by_runner.values()))
         if len(values) == 1:
             lines.append(f"{word} {text(_limit(values[0], unit))}")
         else:
-            lines += [f"{word} {text(_limit(value, unit))} {name(runner)}" for runner, value in found.items()]
+            lines += [f"{word} {text(_limit(value, unit))} {name(runner)}" for runner, value in by_runner.items()]
     return ["", "limits:", *lines] if lines else []
 
 

@@ -23,7 +23,7 @@ WAIT_S_MAX: Final = 120.0
 """An answer that could not be sent for so long is outdated."""
 
 T = TypeVar("T")
-Job = Callable[[], Awaitable[None]]
+Job = Callable[[], Awaitable[object]]
 
 
 class ReplyQueue:

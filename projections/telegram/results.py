@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from papertape.events.units import DAY_MS
+from papertape.projections.alerts.daily import equity_after
 
 if TYPE_CHECKING:
     from papertape.projections.alerts.daily import DayFigures
@@ -18,42 +19,35 @@ MONDAY: Final = 3
 """Days from the Monday before 1970 to its first day."""
 
 
-class Period(Struct, frozen=True):
-    """One UTC day or week that began at `begins_ms`: equities of all strategies, and the trades closed in it."""
+class EquityChange(Struct, frozen=True, kw_only=True):
+    """The equity at the beginning and at the end of a span of time."""
 
-    begins_ms: int
     begin_usdt: float
     end_usdt: float
+
+    @property
+    def result_usdt(self) -> float:
+        """The change of equity, open positions included."""
+        return self.end_usdt - self.begin_usdt
+
+    @property
+    def result_percent(self) -> float:
+        """The result in percent of the equity at the beginning, 0 without any."""
+        return self.result_usdt / self.begin_usdt * 100.0 if self.begin_usdt > 0.0 else 0.0
+
+
+class Period(EquityChange, frozen=True, kw_only=True):
+    """One UTC day or week that began at `begins_ms`: the equity of all strategies, and the trades closed in it."""
+
+    begins_ms: int
     trades: int
     wins: int
 
-    @property
-    def result_usdt(self) -> float:
-        """The change of equity, open positions included."""
-        return self.end_usdt - self.begin_usdt
 
-    @property
-    def result_percent(self) -> float:
-        """The result in percent of the equity at the beginning."""
-        return percent_of(self.result_usdt, self.begin_usdt)
-
-
-class ProfitRow(Struct, frozen=True):
+class ProfitRow(EquityChange, frozen=True, kw_only=True):
     """One strategy: its equity at the beginning of the span and now."""
 
     strategy: str
-    begin_usdt: float
-    end_usdt: float
-
-    @property
-    def result_usdt(self) -> float:
-        """The change of equity, open positions included."""
-        return self.end_usdt - self.begin_usdt
-
-    @property
-    def result_percent(self) -> float:
-        """The result in percent of the equity at the beginning."""
-        return percent_of(self.result_usdt, self.begin_usdt)
 
 
 class ProfitView(Struct, frozen=True):
@@ -70,12 +64,8 @@ class ProfitView(Struct, frozen=True):
     @property
     def total(self) -> ProfitRow:
         """All strategies together."""
-        return ProfitRow("all", sum(row.begin_usdt for row in self.rows), sum(row.end_usdt for row in self.rows))
-
-
-def percent_of(part: float, whole: float) -> float:
-    """Return `part` in percent of `whole`; 0 if `whole` is 0."""
-    return part / whole * 100.0 if whole > 0.0 else 0.0
+        begin, end = sum(row.begin_usdt for row in self.rows), sum(row.end_usdt for row in self.rows)
+        return ProfitRow(strategy="all", begin_usdt=begin, end_usdt=end)
 
 
 def curves_of(views: Views) -> tuple[EquityView, ...]:
@@ -88,11 +78,15 @@ def profit(views: Views, days: int) -> ProfitView:
     today = views.days.today
     first_day = today.day - days + 1 if today is not None and days else None
     rows = [
-        ProfitRow(one.strategy, _before(one, first_day), _marked(views, one.strategy, one.equity_usdt))
+        ProfitRow(
+            strategy=one.strategy,
+            begin_usdt=one.capital_usdt if first_day is None else equity_after(one, first_day - 1),
+            end_usdt=_marked(views, one.strategy, one.equity_usdt),
+        )
         for one in curves_of(views)
     ]
     ranked = tuple(sorted(rows, key=lambda row: (-row.result_usdt, row.strategy)))
-    return _since_the_beginning(views, ranked) if first_day is None else _of_days(views, ranked, days, first_day)
+    return _since_inception(views, ranked) if first_day is None else _of_days(views, ranked, days, first_day)
 
 
 def _marked(views: Views, strategy: str, fallback_usdt: float) -> float:
@@ -104,11 +98,7 @@ def _marked(views: Views, strategy: str, fallback_usdt: float) -> float:
     return account.cash_usdt + unrealised
 
 
-def _before(curve: EquityView, first_day: int | None) -> float:
-    return curve.capital_usdt if first_day is None else equity_after(curve, first_day - 1)
-
-
-def _since_the_beginning(views: Views, rows: tuple[ProfitRow, ...]) -> ProfitView:
+def _since_inception(views: Views, rows: tuple[ProfitRow, ...]) -> ProfitView:
     closed = views.trades.closed()
     accounts = views.portfolio.equity.ledger.accounts.values()
     return ProfitView(
@@ -169,9 +159,3 @@ def _period(curves: tuple[EquityView, ...], days: list[DayFigures], first_day: i
         trades=sum(one.trades for one in days),
         wins=sum(one.wins for one in days),
     )
-
-
-def equity_after(curve: EquityView, day: int) -> float:
-    """Return the equity at the end of a day: the capital before the first one, the newest after the last one."""
-    known, at = curve.day_equities_usdt, day - curve.from_ms // DAY_MS
-    return known[min(at, len(known) - 1)] if known and at >= 0 else curve.capital_usdt

@@ -22,10 +22,10 @@ def truncate(value: str, units_max: int = VALUE_UNITS_MAX) -> str:
     """Return a value of at most so many units; an ellipsis marks what is missing."""
     if utf16_units(value) <= units_max:
         return value
-    kept = value[: max(0, units_max - 1)]
-    while utf16_units(kept) > units_max - 1:
-        kept = kept[:-1]
-    return kept + CUT_MARK
+    head = value[: max(0, units_max - 1)]
+    while utf16_units(head) > units_max - 1:
+        head = head[:-1]
+    return head + CUT_MARK
 
 
 def escape(value: object, units_max: int = VALUE_UNITS_MAX) -> str:
@@ -54,10 +54,10 @@ def split(html: str, units_max: int = TEXT_UNITS_MAX - MARK_UNITS_MAX, parts_max
         parts.add(token)
         if len(parts.done) > parts_max:
             break
-    found = parts.all()
-    if len(found) > parts_max:
-        found = [*found[: parts_max - 1], f"{found[parts_max - 1]}{CUT_MARK}"]
-    return found
+    result = parts.all()
+    if len(result) > parts_max:
+        result = [*result[: parts_max - 1], f"{result[parts_max - 1]}{CUT_MARK}"]
+    return result
 
 
 class _Parts:

@@ -167,15 +167,15 @@ class Anomalies:
         self, problems: Sequence[DetectedProblem], now_ms: int, unmeasured: Collection[str] = ()
     ) -> list[Anomaly]:
         """Return the facts to report now. A problem after its first repair is held back for `PATIENCE_MS`."""
-        seen = {(problem.kind.value, problem.subject): problem for problem in problems}
-        return [*self._over(seen, now_ms, unmeasured), *self._still(seen, now_ms), *self._new(seen, now_ms)]
+        detected = {(problem.kind.value, problem.subject): problem for problem in problems}
+        return [*self._over(detected, now_ms, unmeasured), *self._still(detected, now_ms), *self._new(detected, now_ms)]
 
-    def _over(self, seen: Mapping[Key, DetectedProblem], now_ms: int, unmeasured: Collection[str]) -> list[Anomaly]:
+    def _over(self, detected: Mapping[Key, DetectedProblem], now_ms: int, unmeasured: Collection[str]) -> list[Anomaly]:
         facts: list[Anomaly] = []
         calm_since_ms: dict[Key, int] = {}
         for case in self.open_cases():
             key = (case.kind, case.subject)
-            if key in seen or case.kind in unmeasured:
+            if key in detected or case.kind in unmeasured:
                 continue
             # A clock that was set back must not prolong the calm period.
             since_ms = calm_since_ms[key] = min(self._calm_since_ms.get(key, now_ms), now_ms)
@@ -184,10 +184,10 @@ class Anomalies:
         self._calm_since_ms = calm_since_ms
         return facts
 
-    def _still(self, seen: Mapping[Key, DetectedProblem], now_ms: int) -> list[Anomaly]:
+    def _still(self, detected: Mapping[Key, DetectedProblem], now_ms: int) -> list[Anomaly]:
         facts: list[Anomaly] = []
         for case in self.open_cases():
-            problem = seen.get((case.kind, case.subject))
+            problem = detected.get((case.kind, case.subject))
             if problem is None or problem.covered:
                 continue
             detail = _cut(problem.detail)
@@ -196,10 +196,10 @@ class Anomalies:
                 facts.append(AnomalyPersists(now_ms, case.kind, case.subject, detail, case.raised_at_ms))
         return facts
 
-    def _new(self, seen: Mapping[Key, DetectedProblem], now_ms: int) -> list[Anomaly]:
+    def _new(self, detected: Mapping[Key, DetectedProblem], now_ms: int) -> list[Anomaly]:
         room = STANDING_MAX - len(self.open_cases())
         facts: list[Anomaly] = []
-        for key, problem in seen.items():
+        for key, problem in detected.items():
             case = self._cases.get(key, AnomalyCase(*key))
             is_hopeful = not _passed(case.hoped_at_ms, now_ms, PATIENCE_MS)
             if problem.covered or case.standing or is_hopeful or not self._may_raise(case, now_ms):

@@ -17,7 +17,7 @@ from papertape.projections.persistence.fold_store import NullFoldStore
 from papertape.projections.watchdog.anomalies import Anomalies, Anomaly, AnomalyCase, AnomalyTimings
 from papertape.projections.watchdog.checks import DetectedProblem, ProcessMeasurements, find_problems, unmeasured_kinds
 from papertape.projections.watchdog.liveness import Liveness
-from papertape.projections.watchdog.steady import SteadyTime
+from papertape.projections.watchdog.steady import SteadyTime, WallAndMonotonicClock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -41,14 +41,8 @@ OUTSIDE_ERRORS = (PapertapeError, OSError, TimeoutError)
 """The expected errors of a repair, a measurement or a message; any other is a bug and stops the engine."""
 
 
-class WatchdogClock(Protocol):
-    """The source of time."""
-
-    def now_ms(self) -> int:
-        """Return the machine's clock, UTC ms."""
-
-    def steady_ms(self) -> int:
-        """Return the milliseconds of a monotonic clock."""
+class WatchdogClock(WallAndMonotonicClock, Protocol):
+    """The source of time, for reading and for waiting."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait for so many seconds."""

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from papertape.events.commands import Accepted
 from papertape.events.facts import GLOBAL_SCOPE, DataRefused, FeedLost, OrderRejected, SymbolSuspended
 from papertape.events.log import Recorded
+from papertape.projections.alerts.lines import count_text
 from papertape.projections.alerts.markup import plain_text
-from papertape.projections.alerts.texts import count_text
 from papertape.projections.site.ports import ConditionsView, ReadinessView
 from papertape.projections.site.views import Views
 from papertape.projections.telegram import explain, replies, results
