@@ -192,7 +192,6 @@ class Days:
         )
 
     def _equities(self, strategy: str, day: int) -> tuple[float, float]:
-        """Return a strategy's equity at the beginning and at the end of a day."""
         curve = self._portfolio.course(strategy)
         return equity_after(curve, day - 1), equity_after(curve, day)
 

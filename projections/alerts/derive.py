@@ -226,7 +226,6 @@ class Derivation:
         return next((one for one in standing if (one.kind, one.subject) == (kind, subject)), None)
 
     def _active(self) -> int:
-        """Return how many strategies may open positions."""
         switches = self._portfolio.switches
         return sum(switches.standing(name).state == "active" for name in self._portfolio.equity.ledger.accounts)
 

@@ -120,7 +120,6 @@ class Bot:
 
     @property
     def _gate(self) -> ChatAllowlist:
-        """The gate for the chat's current id."""
         return replace(self._configured_gate, chat_id=self._address.id)
 
     def statistics(self) -> BotStatistics:
@@ -149,7 +148,6 @@ class Bot:
             raise _first(failed) from None
 
     async def _last_words(self) -> None:
-        """Send the quick answers to the last questions."""
         try:
             async with asyncio.timeout(LAST_WORDS_S):
                 await self._replies.drain()
@@ -335,6 +333,5 @@ class Bot:
 
 
 def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error that ended a task group."""
     one = failed.exceptions[0]
     return _first(one) if isinstance(one, BaseExceptionGroup) else one

@@ -159,7 +159,6 @@ class TelegramClient:
         return await self._result(method, body, answer_s_max)
 
     async def _result(self, method: str, body: dict[str, Any], answer_s_max: float) -> Raw:
-        """Return the result of a success; raise everything else."""
         reply = await self._exchange(method, body, answer_s_max)
         if isinstance(reply, NoResponse):
             raise TelegramUnreachable(f"{method}: {reply.why}", may_have_acted=reply.may_have_acted)

@@ -255,11 +255,10 @@ class Notifier:
             self._advance(queue, message)
 
     def _advance(self, queue: DeliveryQueue, message: OutgoingMessage) -> None:
-        """Advance past a part that is over."""
         if not message.is_last:
-            taken = message.part
+            accepted = message.part
             if message.step():
-                queue.receipts.mark_accepted(message.seq, taken)
+                queue.receipts.mark_accepted(message.seq, accepted)
                 message.repeat = queue.receipts.may_have_come(message.seq, message.part)
             return
         self._urgent_in_outage = self._urgent_in_outage + message.urgent if self._is_old(message) else 0

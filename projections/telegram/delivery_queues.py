@@ -258,7 +258,6 @@ class DeliveryQueue:
         self.folded_seq = recorded.seq
 
     def _message(self, recorded: Recorded) -> OutgoingMessage | None:
-        """Return the alert of the last event if it belongs to this queue."""
         alert = self.fold.alert_of(recorded, self._notes.get(recorded.seq, ""))
         if alert is None or alert.urgent is not self.urgent:
             return None

@@ -247,7 +247,6 @@ def _troubles(anomalies: Sequence[AnomalyView], watchdog: WatchdogView | None) -
 
 
 def _refused_data(refused: Sequence[RefusedView]) -> list[str]:
-    """Return how much data the feed refused, the most frequent reason first."""
     most = sorted(refused, key=lambda one: -one.count)[:LINES_SHOWN_MAX]
     named = ", ".join(f"{one.count:,} {text(reason_words(one.reason))}" for one in most)
     return [f"refused data: {named}"] if named else []

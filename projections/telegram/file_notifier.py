@@ -30,15 +30,10 @@ class FileNotifier:
         notes: Mapping[int, str] | None = None,
         store: FoldPersistence | None = None,
     ) -> None:
-        self._reader = reader
-        self._bus = bus
-        self._store = store or NullFoldStore()
-        self._notes = notes or {}
-        self._write_line = write_line
-        self._begin_seq = begin_after_seq
+        self._reader, self._bus, self._write_line = reader, bus, write_line
+        self._store, self._notes, self._begin_seq = store or NullFoldStore(), notes or {}, begin_after_seq
         self._alerts, self._seq = self._store.restore(alerts)
-        self._head_seq = 0
-        self._reported = 0
+        self._head_seq = self._reported = 0
 
     def statistics(self) -> DeliveryStatistics:
         """Return what was reported, and how far behind the log it is."""

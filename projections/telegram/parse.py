@@ -299,14 +299,12 @@ def _whole(text: str) -> int | None:
 
 
 def _known(name: str, names: Sequence[str]) -> str | None:
-    """Return the name that is meant, whatever its case."""
     return next((one for one in names if one == name), None) or next(
         (one for one in names if one.lower() == name.lower()), None
     )
 
 
 def _reason(text: str) -> str:
-    """Return a reason without quotes."""
     text = text.strip()
     if len(text) >= 2 and QUOTES.get(text[0]) == text[-1]:
         text = text[1:-1].strip()

@@ -160,7 +160,6 @@ def _panel(pen: _Pen, title: str, frame: PlotArea) -> None:
 
 
 def _places(step: float) -> int:
-    """Return how many decimals distinguish two labels."""
     return next((places for places in range(6) if abs(step * 10**places - round(step * 10**places)) < 1e-6), 6)
 
 
@@ -174,7 +173,6 @@ def _times(frame: PlotArea) -> list[tuple[float, str, str]]:
 
 
 def _legend(pen: _Pen, curves: Sequence[PlotSeries]) -> None:
-    """Draw the names with their results, the best first, in columns."""
     width = (WIDTH - LEFT - RIGHT) / LEGEND_COLUMNS
     rows = max(1, -(-len(curves) // LEGEND_COLUMNS))
     top = HEIGHT - LEGEND_PX * rows - 4

@@ -274,7 +274,6 @@ def _row(row: ArenaRow) -> list[str]:
 
 
 def _counts(row: ArenaRow) -> str:
-    """Return counts without statistics, for fewer than 30 trades."""
     if row.win_rate_percent is None:
         return "no closed trades yet"
     return f"won {round(row.win_rate_percent * row.trades / 100.0)} of {row.trades}: too few trades for a verdict"

@@ -81,7 +81,7 @@ def profit(views: Views, days: int) -> ProfitView:
         ProfitRow(
             strategy=one.strategy,
             begin_usdt=one.capital_usdt if first_day is None else equity_after(one, first_day - 1),
-            end_usdt=_marked(views, one.strategy, one.equity_usdt),
+            end_usdt=_equity_now(views, one.strategy, one.equity_usdt),
         )
         for one in curves_of(views)
     ]
@@ -89,8 +89,7 @@ def profit(views: Views, days: int) -> ProfitView:
     return _since_inception(views, ranked) if first_day is None else _of_days(views, ranked, days, first_day)
 
 
-def _marked(views: Views, strategy: str, fallback_usdt: float) -> float:
-    """Return the equity as every other view shows it."""
+def _equity_now(views: Views, strategy: str, fallback_usdt: float) -> float:
     account = views.portfolio.equity.ledger.accounts.get(strategy)
     if account is None:
         return fallback_usdt

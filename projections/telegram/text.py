@@ -115,7 +115,6 @@ def _still_open(before: list[re.Match[str]], tokens: list[re.Match[str]]) -> lis
 
 
 def _shown(token: re.Match[str]) -> str:
-    """Return the visible text of a token."""
     if token[2]:
         return ""
     return markup.unescape(token[0]) if token[0].startswith("&") and len(token[0]) > 1 else token[0]

@@ -124,7 +124,6 @@ class Anomalies:
         return AnomalyCase(*key)
 
     def _after(self, case: AnomalyCase, event: Event, at_ms: int) -> AnomalyCase:
-        """Return the case after an event recorded at a time."""
         match event:
             case AnomalyRaised() if not case.standing:
                 returned = not _passed(case.cleared_at_ms, at_ms, self._rules.reminder_ms)

@@ -143,7 +143,6 @@ class HeartbeatSender:
 
 
 async def _done(sending: Awaitable[None], seconds: float) -> bool:
-    """Return whether it was sent in time."""
     try:
         async with asyncio.timeout(seconds):
             await sending

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from papertape.events.errors import PapertapeError
 from papertape.events.facts import AnomalyPersists, Event, RepairTried
 from papertape.projections.folds.portfolio import Portfolio
-from papertape.projections.host import FOLLOW_EVENTS_MAX, Cursor, Projection, fold
+from papertape.projections.host import FOLLOW_EVENTS_MAX, Announcer, Cursor, Projection, fold
 from papertape.projections.persistence.fold_store import NullFoldStore
 from papertape.projections.watchdog.anomalies import Anomalies, Anomaly, AnomalyCase, AnomalyTimings
 from papertape.projections.watchdog.checks import DetectedProblem, ProcessMeasurements, find_problems, unmeasured_kinds
@@ -48,19 +48,12 @@ class WatchdogClock(WallAndMonotonicClock, Protocol):
         """Wait for so many seconds."""
 
 
-class HeadAnnouncer(Protocol):
+class HeadAnnouncer(Announcer, Protocol):
     """The part of the bus that the watchdog needs."""
 
     @property
     def head_seq(self) -> int:
         """The newest seq that was published."""
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing more will be published."""
-
-    async def wait_beyond(self, seq: int) -> int:
-        """Return the newest seq as soon as it is beyond `seq` or the bus is closed."""
 
 
 class FoldFollower:
