@@ -264,7 +264,7 @@ def _process(measured: ProcessMeasurements, settings: WatchdogSettings) -> Itera
             AnomalyKind.ALERTS_STUCK, "alerts", f"the oldest has been waiting for {duration(_ms(age_s))}"
         )
     if lag_ms is not None and lag_ms > settings.loop_lag_ms:
-        detail = f"tasks started {lag_ms:,.0f} ms late (limit {settings.loop_lag_ms:,.0f} ms)"
+        detail = f"tasks ran {lag_ms:,.0f} ms late (limit {settings.loop_lag_ms:,.0f} ms)"
         yield DetectedProblem(AnomalyKind.LOOP_LAG, "event loop", detail, renews=True)
     backup_s, oldest_s = measured.backup_age_s, settings.backup_age_hours * 3_600.0
     if backup_s is not None and backup_s > oldest_s:

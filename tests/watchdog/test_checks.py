@@ -84,7 +84,7 @@ MEASUREMENTS = {
         "9.0 MB of the log's -wal in use; the log is open in sqlite3 (process 7)",
     ),
     "log_not_read_back": ({"read_back_failure": "no memory"}, {"read_back_failure": ""}, "log", "back: no memory"),
-    "loop_lag": ({"loop_lag_ms": 1_500.0}, {"loop_lag_ms": 3.0}, "event loop", "started 1,500 ms late"),
+    "loop_lag": ({"loop_lag_ms": 1_500.0}, {"loop_lag_ms": 3.0}, "event loop", "ran 1,500 ms late"),
     "backup_old": ({"backup_age_s": 97_200.0}, {"backup_age_s": 90_000.0}, "backup", "1d 3h old (limit 1d 2h)"),
     "task_dead": ({"dead_tasks": ("alerts",)}, {"dead_tasks": ()}, "alerts", "this task has ended"),
 }  # fmt: skip
