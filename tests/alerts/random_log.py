@@ -89,6 +89,7 @@ def _trading(
     why = chance.choice(pool)
     money: Any = chance.choices(amounts, k=7)
     prices: Any = chance.choices(PRICES, k=9)
+    planned: Any = (money[0], {})
     entered_ms = at_ms - chance.choice(STEPS_MS)
     closing: Any = (
         at_ms,
@@ -103,11 +104,11 @@ def _trading(
         chance.random() < 0.5,
     )
     return [
-        OrderPlaced(at_ms, runner, symbol, "entry", side, why, *prices[:5], money[0], {}),
-        PositionOpened(at_ms, runner, symbol, side, *prices, prices[0]),
+        OrderPlaced(at_ms, runner, symbol, "entry", side, why, *prices[:5], *planned),
+        PositionOpened(at_ms, runner, symbol, side, *prices, *prices[:1]),
         PositionClosed(*closing),
         Liquidated(*closing),
-        FundingPaid(at_ms, runner, symbol, side, at_ms, 0.0001, *prices[:2], money[0]),
+        FundingPaid(at_ms, runner, symbol, side, at_ms, 0.0001, *prices[:2], *money[:1]),
     ]
 
 
@@ -117,8 +118,9 @@ def _risk(
     scope, who, why = chance.choice((runner, GLOBAL_SCOPE)), chance.choice(pool), chance.choice(pool)
     reason, percent = chance.choice(("session_loss", "manual", why)), chance.choice((5.0, 0.0))
     money: Any = chance.choices(amounts, k=3)
+    actor: Any = (percent, who, why)
     return [
-        KillSwitchTripped(at_ms, scope, reason, *money, percent, who, why),
+        KillSwitchTripped(at_ms, scope, reason, *money, *actor),
         KillSwitchReset(at_ms, scope, chance.randrange(EVENTS_MAX), who, why),
         RunnerPaused(at_ms, runner, who, why),
         RunnerResumed(at_ms, runner, who, why),

@@ -80,7 +80,7 @@ def test_positions_are_those_of_the_portfolio_with_their_close_command() -> None
             html,
             f"{one.strategy} · {one.symbol} {one.side.upper()} {gain(one.unrealised_usdt)}",
             gain_percent(one.unrealised_percent),
-            f"{signed(one.unrealised_r)} R",
+            f"{signed(one.unrealised_r or 0.0)} R",
             f"at {entry}, now {mark}",
             f"stop {price(one.stop_price_usdt, one.symbol, contracts)}",
             f"margin {money(one.margin_usdt)} · risk {money(one.risk_usdt)}",

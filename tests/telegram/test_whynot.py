@@ -30,8 +30,9 @@ from tests.core.random_market import Recipe
 from tests.core.runs import BUILT_IN, eager
 from tests.engine.parts import busy, settings
 from tests.events.tape import in_loop
+from tests.patience import PATIENCE_S
 from tests.support import FIVE_MINUTES_MS
-from tests.telegram.test_bot_engine import PATIENCE_S, Chatting, Eager, until
+from tests.telegram.test_bot_engine import Chatting, Eager, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

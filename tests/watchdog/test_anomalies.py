@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hypothesis import given
@@ -83,9 +84,14 @@ def test_an_anomaly_of_six_hours_is_raised_once_with_at_most_six_reminders_and_c
     assert isinstance(last, AnomalyCleared) and last.detail == "after 6h"
 
 
+def is_off(offset_s: int, second: float) -> bool:
+    return second < 3_600 and (second + offset_s) // 20 % 2 == 0
+
+
 def test_a_feed_that_flaps_every_twenty_seconds_for_an_hour_makes_five_events_at_most() -> None:
     for offset_s in range(0, 40, 5):
-        machine = played(looks(120, lambda s, o=offset_s: s < 3_600 and (s + o) // 20 % 2 == 0), ["ws_disconnected"])
+        flaps = partial(is_off, offset_s)
+        machine = played(looks(120, flaps), ["ws_disconnected"])
         assert 2 <= len(machine.events) <= 5, story(machine.events)
         assert outline(machine.events)[-1] == "cleared ws_disconnected feed"
 
