@@ -15,6 +15,7 @@ from papertape.events.facts import CandleClosed, Closing, FundingPaid, KillSwitc
 from papertape.events.units import DAY_MS
 from papertape.projections.alerts.lines import (
     NO_POSITIONS,
+    STATE_MARKS,
     closed_text,
     costs_text,
     position_label,
@@ -37,7 +38,6 @@ DUE_AFTER_MS = 300_000
 STRATEGIES_SHOWN_MAX = 20
 TRIPS_KEPT_MAX = 20
 SUMMARY = "☰"
-_MARKS: dict[State, str] = {"active": "", "stopped": "■", "paused": "‖"}
 _WARM_UP = Timing.WARM_UP
 
 
@@ -217,7 +217,7 @@ def _rows(day: DayView) -> list[str]:
     if not day.rows:
         return []
     shown = [
-        (f"{_MARKS[row.state]}{row.strategy}", gain(row.result_usdt), f"{row.trades:,}")
+        (f"{STATE_MARKS[row.state]}{row.strategy}", gain(row.result_usdt), f"{row.trades:,}")
         for row in day.rows[:STRATEGIES_SHOWN_MAX]
     ]
     return ["", table([("strategy", "USDT", "trades"), *shown])]

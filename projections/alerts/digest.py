@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.events.facts import GLOBAL_SCOPE, Closing, KillSwitchReset, KillSwitchTripped, PositionOpened
+from papertape.events.facts import Closing, KillSwitchReset, KillSwitchTripped, PositionOpened
 from papertape.projections.alerts.alert import AlertKind
-from papertape.projections.alerts.lines import RESET, TRIPPED, closed_text, count_text, loss_words, span
-from papertape.projections.alerts.markup import bold, code, message, name, text
+from papertape.projections.alerts.lines import RESET, TRIPPED, closed_text, count_text, loss_words, scope_label, span
+from papertape.projections.alerts.markup import bold, code, message, text
 from papertape.projections.text.formats import duration, gain, market_time
 
 if TYPE_CHECKING:
@@ -153,6 +153,5 @@ def digest_text(view: DigestView) -> str:
 
 
 def _highlight_line(named: DigestHighlight) -> str:
-    scope = "all strategies" if named.scope == GLOBAL_SCOPE else named.scope
     icon = TRIPPED if named.trip else RESET
-    return f"{icon} {name(scope)}: {text(named.what, WHAT_CHARS_MAX)}, {text(market_time(named.at_ms))}"
+    return f"{icon} {scope_label(named.scope)}: {text(named.what, WHAT_CHARS_MAX)}, {text(market_time(named.at_ms))}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from papertape.events.facts import KillSwitchTripped, Side
-    from papertape.projections.folds.kill_switches import TripView
+    from papertape.projections.folds.kill_switches import State, TripView
     from papertape.projections.folds.portfolio import PositionView
 
 STARTED, STOPPED, FAULT = "●", "○", "✗"
@@ -28,6 +28,7 @@ PAUSED, RESUMED = "‖", "►"
 FEED_LOST, FEED_BACK = "⊘", "⊙"
 SUSPENDED, TRADABLE = "⊖", "⊕"
 WRONG, OVER = "⚠", "✓"
+STATE_MARKS: dict[State, str] = {"active": "", "stopped": TRIPPED, "paused": PAUSED}
 LINES_NAMED_MAX = 8
 NO_POSITIONS = "no open positions"
 NO_TRIPS = "no kill switch tripped"
@@ -64,10 +65,19 @@ def still_open_lines(positions: Sequence[PositionView]) -> list[str]:
     return positions_part("still open", positions) or [NO_POSITIONS]
 
 
+def scope_label(scope: str) -> str:
+    """Return the strategy, or all of them, that a kill switch stops."""
+    return "all strategies" if scope == GLOBAL_SCOPE else name(scope)
+
+
+def scope_title(scope: str) -> str:
+    """Return the scope for a heading, where all strategies are in capitals."""
+    return "ALL STRATEGIES" if scope == GLOBAL_SCOPE else name(scope)
+
+
 def trip_line(trip: TripView) -> str:
     """Return a trip with its scope, its loss and its time."""
-    scope = "all strategies" if trip.scope == GLOBAL_SCOPE else trip.scope
-    return f"{TRIPPED} {name(scope)}: {text(loss_words(trip))}, {text(market_time(trip.tripped_at_ms))}"
+    return f"{TRIPPED} {scope_label(trip.scope)}: {text(loss_words(trip))}, {text(market_time(trip.tripped_at_ms))}"
 
 
 def loss_words(trip: TripView | KillSwitchTripped) -> str:

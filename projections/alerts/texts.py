@@ -38,6 +38,7 @@ from papertape.projections.alerts.lines import (
     numbered_part,
     position_label,
     positions_part,
+    scope_title,
     span,
     still_open_lines,
     trip_line,
@@ -181,7 +182,6 @@ def trip_text(
 ) -> str:
     """Return the text for a trip; `positions` stay open. `none_active`: it stopped the last active strategy."""
     everything = trip.scope == GLOBAL_SCOPE
-    who = "ALL STRATEGIES" if everything else name(trip.scope)
     lost = "" if trip.reason == "manual" else f" {text(gain(trip.equity_usdt - trip.base_usdt))} USDT"
     details = [
         *_trip_reason(trip),
@@ -193,7 +193,7 @@ def trip_text(
         f"{NO_ENTRIES_UNTIL_RESET}:",
         code(f"/reset {trip.scope} REASON"),
     ]
-    return _message(stamp, f"{TRIPPED} <b>{who} STOPPED{lost}</b>", details)
+    return _message(stamp, f"{TRIPPED} <b>{scope_title(trip.scope)} STOPPED{lost}</b>", details)
 
 
 def _trip_reason(trip: KillSwitchTripped) -> list[str]:
@@ -205,14 +205,13 @@ def _trip_reason(trip: KillSwitchTripped) -> list[str]:
 
 def reset_text(stamp: Stamp, reset: KillSwitchReset, trip: TripView | None, held: TripView | None) -> str:
     """Return the text for a reset of `trip`; `held` is another trip that still stops the scope."""
-    who = "ALL STRATEGIES" if reset.scope == GLOBAL_SCOPE else name(reset.scope)
     details = [f"by {name(reset.who)}: {text(reset.why)}"]
     if trip is not None:
         # A trip before the first candle has no market time.
         stood = f" for {text(duration(stamp.at_ms - trip.tripped_at_ms))}" if trip.tripped_at_ms else ""
         details.append(f"was stopped{stood}: {text(loss_words(trip))}")
     details.append(ENTRIES_ALLOWED if held is None else f"still stopped by {trip_line(held)}")
-    return _message(stamp, f"{RESET} <b>{who} RESET</b>", details)
+    return _message(stamp, f"{RESET} <b>{scope_title(reset.scope)} RESET</b>", details)
 
 
 def pause_text(stamp: Stamp, paused: RunnerPaused, positions: Sequence[PositionView], *, none_active: bool) -> str:

@@ -12,9 +12,11 @@ from papertape.projections.alerts.lines import (
     ENTRIES_ALLOWED,
     NO_ENTRIES_UNTIL_RESET,
     NO_POSITIONS,
+    TRIPPED,
     count_text,
     position_label,
     positions_part,
+    scope_title,
     trip_line,
 )
 from papertape.projections.alerts.markup import bold, code, name, text
@@ -121,7 +123,7 @@ def _killing(act: KillCommand, views: Views, *, fresh: bool) -> ConfirmationProm
         who = "all strategies are" if everything else f"{name(act.scope)} is"
         return CommandUnavailable(f"{who} stopped already\n{trip_line(standing)}")
     known = _stays(views, ALL if everything else act.scope) if fresh else ["open positions are not known yet"]
-    head = "■ STOP ALL STRATEGIES?" if everything else f"■ STOP {name(act.scope)}?"
+    head = f"{TRIPPED} STOP {scope_title(act.scope)}?"
     others = [] if everything else ["the other strategies keep running"]
     return _confirmation(head, [NO_ENTRIES_UNTIL_RESET, *others, *known], act.reason)
 
@@ -133,10 +135,9 @@ def _resetting(act: ResetCommand, views: Views) -> ConfirmationPrompt | CommandU
         also = f"\nthe global one is: {code('/reset global REASON')}" if held is not None else ""
         who = "the global kill switch" if act.scope == GLOBAL_SCOPE else f"the kill switch of {name(act.scope)}"
         return CommandUnavailable(f"{who} is not tripped{also}")
-    who = "ALL STRATEGIES" if act.scope == GLOBAL_SCOPE else name(act.scope)
     since = text(market_time(trip.tripped_at_ms))
     details = [f"stopped since {since}" if trip.tripped_at_ms else f"stopped {since}", text(trip.why)]
-    return _confirmation(f"Reset {who}?", details, act.reason, trip.trip_seq)
+    return _confirmation(f"Reset {scope_title(act.scope)}?", details, act.reason, trip.trip_seq)
 
 
 def position_of(opened_seq: int, views: Views) -> PositionView | None:

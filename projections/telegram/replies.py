@@ -13,6 +13,7 @@ from papertape.projections.alerts.lines import (
     NO_POSITIONS,
     NO_TRIPS,
     PAUSED,
+    STATE_MARKS,
     SUSPENDED,
     WON,
     WRONG,
@@ -51,7 +52,6 @@ NAME_CHARS: Final = 11
 POSITIONS_SHOWN_MAX: Final = 20
 STRATEGIES_SHOWN_MAX: Final = 30
 WEEKS_SHOWN: Final = 8
-MARKS: Final = {"active": "", "stopped": "■", "paused": "‖"}
 ON, OFF = "●", "○"
 ARROW: Final = "→"
 
@@ -261,7 +261,7 @@ def arena(views: Views) -> str:
 
 
 def _ranked(row: ArenaRow) -> str:
-    return cut_name(f"{row.rank} {MARKS[row.state]}{row.strategy}")
+    return cut_name(f"{row.rank} {STATE_MARKS[row.state]}{row.strategy}")
 
 
 def _row(row: ArenaRow) -> list[str]:
@@ -269,7 +269,7 @@ def _row(row: ArenaRow) -> list[str]:
         "",
         f"{row.rank} {bold(row.strategy, 40)} {text(money(row.equity_usdt))} USDT",
         *([_counts(row)] if row.few_trades else _verdicts(row)),
-        *([f"{MARKS[row.state]} {text(row.why)}"] if row.state != "active" else []),
+        *([f"{STATE_MARKS[row.state]} {text(row.why)}"] if row.state != "active" else []),
     ]
 
 
@@ -329,7 +329,7 @@ def _drawdowns(accounts: Sequence[AccountView]) -> list[str]:
         return []
     rows = [
         (
-            cut_name(f"{MARKS[one.state]}{one.strategy}"),
+            cut_name(f"{STATE_MARKS[one.state]}{one.strategy}"),
             f"{one.drawdown_percent:.1f}",
             f"{one.max_drawdown_percent:.1f}",
             signed(one.day_result_percent),
