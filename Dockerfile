@@ -2,23 +2,26 @@
 # The live engine with its pages (target `runtime`, the default), and the same with the compiled kernel (`research`).
 ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm
 ARG NODE_IMAGE=docker.io/library/node:20-bookworm-slim
+# Digests (@sha256:...) pin both to the same bytes for good; without them a build takes the tags' newest images.
+ARG PYTHON_DIGEST=
+ARG NODE_DIGEST=
 
 # ---------------------------------------------------------------- what the pages load, pinned by ui/package-lock.json
-FROM ${NODE_IMAGE} AS modules
+FROM ${NODE_IMAGE}${NODE_DIGEST} AS modules
 WORKDIR /modules
 COPY ui/package.json ui/package-lock.json ui/.npmrc ./
 RUN npm ci --silent
 
 # ---------------------------------------------------------------- the locked dependencies and the package, by uv
-FROM ${PYTHON_IMAGE} AS build
+FROM ${PYTHON_IMAGE}${PYTHON_DIGEST} AS build
 ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
 RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.9
 RUN uv venv /opt/papertape
 WORKDIR /build
-COPY requirements.lock pyproject.toml README.md LICENSE ./
+COPY requirements requirements
+COPY pyproject.toml README.md LICENSE ./
 # The dependencies first: they change less often than the code, and their layer is kept.
-RUN uv pip compile --quiet --no-header -c requirements.lock pyproject.toml -o run.lock \
-    && uv pip install --python /opt/papertape/bin/python -r run.lock
+RUN uv pip install --python /opt/papertape/bin/python --require-hashes -r requirements/run.lock
 COPY events events
 COPY engine engine
 COPY projections projections
@@ -27,6 +30,7 @@ COPY ui ui
 COPY cli cli
 COPY sandbox sandbox
 COPY papertape papertape
+COPY papertape.toml demo.toml ./
 COPY tools/assets.py tools/build_pages.py tools/
 COPY --from=modules /modules/node_modules /modules
 RUN python tools/assets.py /modules
@@ -34,10 +38,11 @@ RUN python tools/assets.py /modules
 RUN uv pip install --python /opt/papertape/bin/python --no-deps . && rm -f /opt/papertape/.lock
 
 FROM build AS build-research
-RUN uv pip install --python /opt/papertape/bin/python -c requirements.lock '.[research]' && rm -f /opt/papertape/.lock
+RUN uv pip install --python /opt/papertape/bin/python --require-hashes -r requirements/research.lock \
+    && rm -f /opt/papertape/.lock
 
 # ---------------------------------------------------------------- what runs
-FROM ${PYTHON_IMAGE} AS base
+FROM ${PYTHON_IMAGE}${PYTHON_DIGEST} AS base
 ARG VERSION=0.1.0
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="papertape" \

@@ -1,6 +1,6 @@
 # One target a habit. `make setup` builds .venv from the lock; everything else uses it.
 .DEFAULT_GOAL := help
-.PHONY: help setup assets run live test test-browser test-deploy test-image soak lint format types unit prove bench docs clean
+.PHONY: help setup assets run live test test-browser test-deploy test-image soak lint format types unit prove bench lock docs clean
 
 # Another Python beside it: make unit VENV=.venv313 PYTHON=python3.13
 VENV := .venv
@@ -20,11 +20,12 @@ help:  ## What there is to do
 
 setup: $(READY)  ## Build .venv with everything needed
 
-$(READY): pyproject.toml requirements.lock ui/package-lock.json tools/assets.py
+$(READY): pyproject.toml requirements/dev.lock ui/package-lock.json tools/assets.py
 	@test -n "$(PYTHON)" || { echo "papertape needs Python 3.11 or newer on the PATH" >&2; exit 1; }
 	@echo "setting up $(VENV); the first time this takes a minute or two" >&2
 	@sh tools/venv.sh "$(PYTHON)" "$(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[research,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@$(BIN)/python tools/assets.py
 	@touch $@
 
@@ -72,6 +73,9 @@ prove: setup  ## All tests, the long ones too, each property on all its examples
 
 bench: setup  ## Measure against other libraries; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks --write
+
+lock:  ## Write requirements/*.lock anew; UPGRADE=--upgrade takes the newest versions (needs uv)
+	@sh tools/lock.sh $(UPGRADE)
 
 docs: setup  ## Write the reference pages from the code
 	@$(BIN)/python -m tools.reference

@@ -121,7 +121,8 @@ field() { sed -n "s/.*\"$1\":\"\\([^\"]*\\)\".*/\\1/p"; }
 
 build() {
     say "building $IMAGE:$commit while the old version runs"
-    run docker build --quiet --target runtime --build-arg "COMMIT=$commit" --tag "$IMAGE:$commit" . ||
+    run docker build --quiet --target runtime --build-arg "COMMIT=$commit" \
+        --build-arg PYTHON_DIGEST --build-arg NODE_DIGEST --tag "$IMAGE:$commit" . ||
         refuse "the image could not be built"
 }
 

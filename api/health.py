@@ -123,7 +123,7 @@ class Health:
         """Everything that may be wrong; 503 where it is not ready."""
         engine = await self._site.engine.status()
         ready, views, streams = self._readiness(engine), self._site.timeline.views, self._streams
-        feeding = views.portfolio.feeding
+        feeding = views.portfolio.market_status
         return 200 if ready.ready else 503, HealthView(
             version=self._site.settings.version,
             commit=self._site.settings.commit,

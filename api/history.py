@@ -11,7 +11,7 @@ from papertape.api.answers import ViewEndpoint
 from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq
 from papertape.api.searching import SEARCH_S_MAX, run_search
 from papertape.projections.folds.portfolio import PortfolioView
-from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, SEARCHED_IN_VAIN_MAX, EventFilter, Search
+from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, UNMATCHED_EVENTS_MAX, EventFilter, Search
 from papertape.projections.site.messages import Message, messages
 from papertape.projections.text.event_views import TYPE_NAMES, ChainView, EventView, chain_view, event_view
 
@@ -126,7 +126,7 @@ VIEWS = (
         _events,
         EventQuery,
         f"A search continues to its first hit. A page ends after `limit` events, or after {SEARCHED_EVENTS_MAX:,} "
-        f"searched events; if none matched, after {SEARCH_S_MAX:g} s or {SEARCHED_IN_VAIN_MAX:,} events. A page may be "
+        f"searched events; if none matched, after {SEARCH_S_MAX:g} s or {UNMATCHED_EVENTS_MAX:,} events. A page may be "
         "short or even empty and still have a `next`; only a null `next` is the end. It covers `from_seq` to `to_seq`.",
     ),
     ViewEndpoint("events/{seq}", "One event", EventView, _event, EventSeqQuery),

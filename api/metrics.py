@@ -53,7 +53,7 @@ class _Scrape(Collector):
 
     def _views(self) -> Iterator[Metric]:
         views = self._site.timeline.views
-        feeding = views.portfolio.feeding
+        feeding = views.portfolio.market_status
         yield _gauge("market_time_seconds", "Close of the newest candle, seconds since 1970 UTC", views.at_ms / 1_000.0)
         yield _gauge("feed_connected", "1 while the feed delivers", float(views.connected))
         yield _gauge("anomalies", "Anomalies that stand", len(feeding.anomalies()))

@@ -18,7 +18,7 @@ SEARCH_S_MAX: Final = 3.0
 async def run_search(search: Search, timeline: Timeline, search_s_max: float = SEARCH_S_MAX) -> SearchResult:
     """Read the pages that a search asks for, at least one. Raise LogReplaced if the log has shrunk."""
     ends_s = time.monotonic() + search_s_max
-    while (page := search.page) is not None and not (search.in_vain and time.monotonic() >= ends_s):
+    while (page := search.page) is not None and not (search.without_match and time.monotonic() >= ends_s):
         events = await timeline.events(*page)
         if not events:
             raise LogReplaced("the log was replaced; try again")

@@ -51,7 +51,7 @@ async def serve(symbols: int) -> None:
     """Serve until nobody holds the other end of stdin."""
     market = ReplicatedSimMarket(drawn_symbols(symbols))
     async with BitgetTwin(
-        market, SystemClock(), manner=ExchangeBehaviour(update_ms=UPDATE_MS, ticker_ms=TICKER_MS)
+        market, SystemClock(), behaviour=ExchangeBehaviour(update_ms=UPDATE_MS, ticker_ms=TICKER_MS)
     ) as twin:
         print(twin.rest_url, twin.ws_url, flush=True)
         await asyncio.to_thread(sys.stdin.read)

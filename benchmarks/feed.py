@@ -93,11 +93,11 @@ class MeasuredFeed(BitgetFeed):
     @staticmethod
     def _is_whole(watch: FeedSession, closed: list[CandleClosed]) -> bool:
         """Whether the streams were there before the candles began."""
-        return all(fact.open_time_ms >= watch.board.symbols[fact.symbol].whole_from_ms for fact in closed)
+        return all(fact.open_time_ms >= watch.stream_state.symbols[fact.symbol].complete_from_ms for fact in closed)
 
     def _measure(self, watch: FeedSession, closed: list[CandleClosed]) -> None:
         now_ms = watch.now_ms()
-        begun_ms = [watch.board.symbols[fact.symbol].begun_ms for fact in closed]
+        begun_ms = [watch.stream_state.symbols[fact.symbol].begun_ms for fact in closed]
         self.taken.own += [(now_ms - at_ms) / 1_000.0 for at_ms in begun_ms]
         self.taken.last.append((now_ms - max(begun_ms)) / 1_000.0)
         self.taken.late += sum(fact.timing is not Timing.ON_TIME for fact in closed)

@@ -40,10 +40,9 @@ def python() -> Path:
         subprocess.run(["sh", "tools/venv.sh", sys.executable, str(FOLDER)], cwd=ROOT, check=True)
         (FOLDER / ".gitignore").write_text("*\n")
     if subprocess.run([found, "-c", "import vectorbt"], cwd=ROOT, capture_output=True, check=False).returncode:
-        locks = ["-c", "requirements.lock", "-c", "benchmarks/requirements.lock"]
-        quiet = ["--quiet", "--disable-pip-version-check"]
-        command = [str(found), "-m", "pip", "install", *quiet, *locks, "-e", ".[research,bench]"]
-        subprocess.run(command, cwd=ROOT, check=True)
+        install = [str(found), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        for what in (["--require-hashes", "-r", "requirements/bench.lock"], ["--no-deps", "-e", "."]):
+            subprocess.run([*install, *what], cwd=ROOT, check=True)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The host: hands recorded events to projections. Catching up and following live are one code path."""
+"""The host hands recorded events to projections. Catching up and following live share one code path."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ FOLLOW_EVENTS_MAX = 2_000
 
 
 class Projection(Protocol):
-    """A fold over recorded events. `apply` takes each event once, in the order of the log."""
+    """A fold over recorded events. `apply` receives each event once, in log order."""
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Fold one event."""
 
 
 class EventSource(Protocol):
     """The part of a log reader that following needs."""
 
     def read(self, after_seq: int, limit: int = ..., /) -> list[Recorded]:
-        """At most `limit` events beyond `after_seq`."""
+        """Return at most `limit` events after `after_seq`."""
 
 
 class Announcer(Protocol):
-    """The part of the bus that following needs: it says that the log grew, and carries nothing."""
+    """The part of the bus that following needs: it announces that the log grew and carries no data."""
 
     @property
     def closed(self) -> bool:
-        """Nothing will be published any more."""
+        """Whether nothing more will be published."""
 
     async def wait_beyond(self, seq: int) -> int:
-        """The newest seq, as soon as it is beyond `seq`; a closed bus answers at once with where it stopped."""
+        """Return the newest seq once it exceeds `seq`; on a closed bus, return its last seq at once."""
 
 
 class Cursor:
-    """How far a set of projections has come: `seq` is the last event they took."""
+    """The position of a set of projections: `seq` is the last event they folded."""
 
     def __init__(self, seq: int = 0) -> None:
         self.seq = seq
 
     def advance(self, events: Sequence[Recorded]) -> None:
-        """Step over the next events. Raises LogDamaged where one is missing or comes twice."""
+        """Advance past the next events. Raises LogDamaged if a seq is missing or repeated."""
         for recorded in events:
             if recorded.seq != self.seq + 1:
                 raise LogDamaged(recorded.seq, f"the event after seq {self.seq} was expected")
@@ -57,7 +57,7 @@ class Cursor:
 
 
 def fold(projections: Sequence[Projection], events: Iterable[Recorded]) -> None:
-    """Hand every event to every projection, in order."""
+    """Apply every event to every projection, in order."""
     applies = [projection.apply for projection in projections]
     for recorded in events:
         for apply in applies:
@@ -69,24 +69,24 @@ async def follow(
     bus: Announcer,
     projections: Sequence[Projection],
     cursor: Cursor,
-    keeper: FoldPersistence | None = None,
+    fold_store: FoldPersistence | None = None,
 ) -> None:
-    """Catch up from the cursor, then follow live; returns when the bus is closed and everything is folded.
+    """Catch up from the cursor, then follow live; return once the bus is closed and everything is folded.
 
-    The cursor stands behind the events that were folded, also when this is cancelled; it may be handed to
-    the next `follow`. `keeper` is shown the projections, as one tuple, between pages and at the end. Raises
-    LogDamaged when the log skips or repeats an event.
+    After a cancellation the cursor still matches the folded events, so the next `follow` can continue from it.
+    `fold_store` is offered the projections, as one tuple, after each page and at the end. Raises LogDamaged if the log
+    skips or repeats an event.
     """
-    keeper = keeper or NullFoldStore()
+    fold_store = fold_store or NullFoldStore()
     folds = tuple(projections)
     while True:
         head_seq = await bus.wait_beyond(cursor.seq)
         if head_seq <= cursor.seq:
-            await keeper.save(cursor.seq, folds, last=True)
+            await fold_store.save(cursor.seq, folds, last=True)
             return
         events = reader.read(cursor.seq, FOLLOW_EVENTS_MAX)
         cursor.advance(events)
         fold(projections, events)
-        await keeper.save(cursor.seq, folds)
-        # A long catch-up must let others have their turn between pages.
+        await fold_store.save(cursor.seq, folds)
+        # Let other tasks run between the pages of a long catch-up.
         await asyncio.sleep(0)

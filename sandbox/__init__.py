@@ -1,1 +1,1 @@
-"""Stand-ins of the exchange and of Telegram, for trying and testing papertape without the internet."""
+"""Local stand-ins of Bitget and Telegram, served by `papertape twin bitget|telegram`, to try papertape offline."""

@@ -3,7 +3,7 @@
 set -eu
 python=$1
 "$python" -c 'import playwright' 2>/dev/null ||
-    "$python" -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[browser]'
+    "$python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/all.lock
 for name in chromium chromium-browser google-chrome-stable google-chrome; do
     if command -v "$name" >/dev/null 2>&1; then exit 0; fi
 done

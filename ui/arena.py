@@ -10,7 +10,7 @@ from msgspec import Struct
 from papertape.events.errors import LogBusy, UsageError
 from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.folds.breakdown import BreakdownView
-from papertape.projections.site.equity_curves import course_drawdowns, equity_curves
+from papertape.projections.site.equity_curves import equity_curves, strategy_drawdowns
 from papertape.projections.site.ports import ConditionsView
 from papertape.ui.overview import EquityCurvesPicture, all_courses, course_points
 
@@ -125,7 +125,7 @@ def _picture(look: PageRequest, name: str) -> EquityCurvesPicture:
     view, most = equity.view(name), course_points(look)
     return EquityCurvesPicture(
         courses=equity_curves(equity.total().view(view.capital_usdt), [view], most)[1:],
-        drawdowns=course_drawdowns(view, most),
+        drawdowns=strategy_drawdowns(view, most),
         marks=tuple(mark for mark in marks if mark.kind in FEED_MARKS or mark.subject in {name, GLOBAL_SCOPE})[
             -MARKS_SHOWN_MAX:
         ],

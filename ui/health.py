@@ -74,7 +74,7 @@ def _engine_troubles(engine: EngineStatus | None) -> Iterator[HealthProblem]:
 def _wrong(look: PageRequest) -> Iterator[HealthProblem]:
     """Yield every current problem, whatever component noticed it."""
     portfolio = look.views.portfolio
-    feed, feeding = portfolio.feeding.feed, portfolio.feeding
+    feed, feeding = portfolio.market_status.feed, portfolio.market_status
     ready = readiness(look.views, look.engine, look.head_seq, look.folding, look.outage) if look.live else None
     reasons = () if ready is None else ready.reasons
     for reason in reasons:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from papertape.projections.site.messages import messages as told
-from papertape.projections.site.views import ALERTS_KEPT_MAX
+from papertape.projections.site.views import ALERTS_MAX
 
 if TYPE_CHECKING:
     from papertape.projections.site.messages import Message
@@ -24,5 +24,5 @@ class MessagesPage(Struct, frozen=True):
 async def messages(look: PageRequest) -> MessagesPage:
     """The newest ones first."""
     alerts = look.views.alerts
-    older_seq = alerts[0].seq - 1 if len(alerts) == ALERTS_KEPT_MAX else 0
+    older_seq = alerts[0].seq - 1 if len(alerts) == ALERTS_MAX else 0
     return MessagesPage(told(look.views, look.site.unlogged()), older_seq)

@@ -83,9 +83,9 @@ async def _listen(
 ) -> None:
     """Subscribe a few symbols on one connection, and wait for the first data of every channel."""
     symbols = settings.symbols[:SYMBOLS_ASKED_MAX]
-    board = StreamState(symbols, settings.timeframe_ms, refusals)
-    stream = StreamConnection(symbols, settings, clock, rest.server_now_ms, board, refusals)
-    running, whole = asyncio.ensure_future(stream.run()), asyncio.ensure_future(stream.whole.wait())
+    stream_state = StreamState(symbols, settings.timeframe_ms, refusals)
+    stream = StreamConnection(symbols, settings, clock, rest.server_now_ms, stream_state)
+    running, whole = asyncio.ensure_future(stream.run()), asyncio.ensure_future(stream.complete.wait())
     began_ms = clock.now_ms()
     try:
         await asyncio.wait({running, whole}, timeout=DATA_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)

@@ -119,4 +119,4 @@ class BackupSchedule:
 def backup_command(db: Path, folder: Path, config_file: str) -> list[str]:
     """The command that makes one backup, as this installation runs it."""
     config = ["--config", config_file] if config_file else []
-    return own_command("cli", "backup", "--db", str(db), "--to", str(folder), *config)
+    return own_command("papertape", "backup", "--db", str(db), "--to", str(folder), *config)

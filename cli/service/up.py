@@ -60,11 +60,11 @@ def run_supervised(
         own = {name: value for name, value in os.environ.items() if name not in VARIABLES}
         base = {**own_environment(own), KEEPER: str(os.getpid())}
         arguments = run_arguments(asked, as_json=as_json)
-        engine = Program("engine", own_command("cli", "run", *arguments), {**base, PAGE: page}, "engine")
+        engine = Program("engine", own_command("papertape", "run", *arguments), {**base, PAGE: page}, "engine")
         database = asked.db or config.database
         web = Program(
             "page",
-            own_command("cli", "ui", "--db", str(database), *_page_arguments(asked, config), *_beside(other)),
+            own_command("papertape", "ui", "--db", str(database), *_page_arguments(asked, config), *_beside(other)),
             {**base, HANDED: str(INHERITED_FD), **({SESSION_VARIABLE: made} if made else {})},
             "page",
             inherits=listening.fileno(),

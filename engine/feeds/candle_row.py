@@ -1,4 +1,4 @@
-"""Rows of numbers as text, read strictly: what is no finite, plausible number is refused by reason."""
+"""Parse candle rows strictly: whatever is not a finite, plausible number is refused with a reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIME_MS_MAX: Final = 4_102_444_800_000
 PRICE_USDT_MAX: Final = 1e12
 """A higher price is treated as damage; a lower one can be counted in ticks."""
 JUMP_FACTOR_MAX: Final = 3.0
-"""A price more than this factor away from the last known one is taken for an error."""
+"""A price more than this factor away from the last known one is treated as an error."""
 CANDLE_FIELDS_MIN: Final = 6
 """Time, four prices, the volume in coins; sockets send 8 fields, REST 7."""
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
@@ -36,7 +36,7 @@ class CandleRow(Struct, frozen=True, array_like=True):
 
 
 def parse_number(text: object) -> float | RefusalReason:
-    """A finite number from text. Python would also take nan, 1_000 and blanks."""
+    """Parse a finite number. Python's `float` would also accept nan, 1_000 and blanks."""
     if not isinstance(text, str):
         return RefusalReason.WRONG_SHAPE
     if _NUMBER.fullmatch(text) is None:
@@ -47,7 +47,7 @@ def parse_number(text: object) -> float | RefusalReason:
 
 
 def time_of(text: object) -> int | RefusalReason:
-    """A time in UTC ms between 1970 and 2100 from text."""
+    """Parse a time in UTC ms between 1970 and 2100."""
     if not isinstance(text, str):
         return RefusalReason.WRONG_SHAPE
     if not text.isascii() or not text.isdigit():
@@ -56,7 +56,7 @@ def time_of(text: object) -> int | RefusalReason:
 
 
 def candle_row(fields: Sequence[object], timeframe_ms: int) -> CandleRow | RefusalReason:
-    """A candle from at least six texts on the grid of its timeframe, or why it is none."""
+    """Parse a candle from at least six texts, on the grid of its timeframe; return why it is invalid otherwise."""
     if len(fields) < CANDLE_FIELDS_MIN:
         return RefusalReason.WRONG_FIELD_COUNT
     open_time_ms = time_of(fields[0])
@@ -74,7 +74,7 @@ def candle_row(fields: Sequence[object], timeframe_ms: int) -> CandleRow | Refus
 
 
 def find_implausible(values: Sequence[float]) -> RefusalReason | None:
-    """What cannot be true of open, high, low, close and volume, all finite."""
+    """Return why open, high, low, close and volume (all finite) cannot be true, or None."""
     open_, high, low, close, volume = values
     if min(open_, high, low, close) <= 0.0:
         return RefusalReason.NOT_POSITIVE
@@ -88,5 +88,5 @@ def find_implausible(values: Sequence[float]) -> RefusalReason | None:
 
 
 def is_price_jump(price_usdt: float, known_usdt: float) -> bool:
-    """Whether a price lies absurdly far from the last known one; 0 is none known."""
+    """Return whether a price lies absurdly far from the last known one; 0 means that none is known."""
     return known_usdt > 0.0 and not (known_usdt / JUMP_FACTOR_MAX <= price_usdt <= known_usdt * JUMP_FACTOR_MAX)

@@ -1,4 +1,4 @@
-"""Serving a market at a pace: steps of market time become batches of facts at the right wall-clock time."""
+"""Play a market back at a pace: steps of market time become batches of facts at the right wall-clock time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from papertape.engine.ports.feed import BATCH_FACTS_MAX
 from papertape.events.facts import FeedConnected, FeedFact
 
 SLEEP_SECONDS_MAX: Final = 60.0
-"""After this the wall clock is asked again: it may have been corrected, or the machine may have slept."""
+"""The longest sleep before the wall clock is read again: it may have been corrected, or the machine slept."""
 
 
 class PlaybackStep(Struct, frozen=True):
     """Facts that are delivered together at the market time `at_ms`.
 
-    `speed` is market seconds a wall second, 0 as fast as they are taken. Where it changes, and where
-    `reconnects` says so, the step begins with a `FeedConnected`.
+    `speed` is market seconds per wall second; 0 is as fast as the consumer takes them. A step begins with a
+    `FeedConnected` if the speed changes or if it `reconnects`.
     """
 
     at_ms: int
@@ -29,15 +29,14 @@ class PlaybackStep(Struct, frozen=True):
 
 
 def market_now_ms(anchor: FeedConnected, wall_ms: int) -> int:
-    """How far a market has come that ran on at the anchor's speed. The wall clock may have been set back."""
+    """Return the time of a market that ran on at the anchor's speed. The wall clock may have been set back."""
     return anchor.at_ms + int(max(0, wall_ms - anchor.wall_at_ms) * anchor.speed)
 
 
 async def play_back(feed: str, steps: Iterable[PlaybackStep], clock: Clock) -> AsyncIterator[list[FeedFact]]:
-    """Batches of the steps' facts, each when its time has come, with the connections announced.
+    """Yield the facts of the steps in batches, each when its time has come, with `FeedConnected` at each connection.
 
-    At speed 0 batches are filled up over many steps; at a pace a batch is a step, and steps that
-    are overdue are put together.
+    At speed 0 a batch is filled from many steps; otherwise a batch is one step, and overdue steps are joined.
     """
     anchor: FeedConnected | None = None
     batch: list[FeedFact] = []
@@ -57,7 +56,7 @@ async def play_back(feed: str, steps: Iterable[PlaybackStep], clock: Clock) -> A
 
 
 def chunks(facts: list[FeedFact]) -> Iterator[list[FeedFact]]:
-    """The facts in batches of at most `BATCH_FACTS_MAX`."""
+    """Yield the facts in batches of at most `BATCH_FACTS_MAX`."""
     for first in range(0, len(facts), BATCH_FACTS_MAX):
         yield facts[first : first + BATCH_FACTS_MAX]
 
@@ -73,7 +72,7 @@ def _early_ms(anchor: FeedConnected, at_ms: int, clock: Clock) -> float:
 
 
 async def _wait(anchor: FeedConnected, at_ms: int, clock: Clock) -> None:
-    # Giving way once also without a wait lets the rest of the engine live beside an endless market.
+    # Yielding once even without a wait lets the rest of the engine run beside an endless market.
     await clock.sleep(0.0)
     while (early_ms := _early_ms(anchor, at_ms, clock)) > 0.0:
         await clock.sleep(min(SLEEP_SECONDS_MAX, early_ms / 1000.0))

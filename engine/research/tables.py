@@ -44,7 +44,7 @@ def candles(table: TableText, grid_ms: int) -> CandleColumns | None:
 
 def compiled_candles(table: TableText, grid_ms: int) -> CandleColumns | None:
     """The same without polars: None also where a number has more digits than can be divided exactly."""
-    count = csv_polars.rows_of(table)
+    count = table.row_count
     if count < csv_polars.ROWS_MIN or len(table.rows) < count * ROW_BYTES_MIN:
         return None
     columns = CandleColumns(table.source, grid_ms)

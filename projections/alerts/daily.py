@@ -192,7 +192,7 @@ class Days:
         )
 
     def _equities(self, strategy: str, day: int) -> tuple[float, float]:
-        curve = self._portfolio.course(strategy)
+        curve = self._portfolio.equity_curve(strategy)
         return equity_after(curve, day - 1), equity_after(curve, day)
 
 

@@ -194,10 +194,10 @@ class Derivation:
             case AnomalyRaised() | AnomalyPersists() | AnomalyCleared():
                 return PriorState(anomaly=self._anomaly(event.kind, event.subject))
             case SymbolResumed():
-                suspended = {one.symbol: one.since_ms for one in self._portfolio.feeding.suspended_symbols()}
+                suspended = {one.symbol: one.since_ms for one in self._portfolio.market_status.suspended_symbols()}
                 return PriorState(suspended_ms=suspended.get(event.symbol), filled=self._filled.get(event.symbol, 0))
             case ContractDelisted():
-                reasons = {one.symbol: one.why for one in self._portfolio.feeding.suspended_symbols()}
+                reasons = {one.symbol: one.why for one in self._portfolio.market_status.suspended_symbols()}
                 return PriorState(delisted=reasons.get(event.symbol, "").startswith(DELISTED))
             case EngineStarted():
                 return PriorState(crashed=self._running)
@@ -222,7 +222,7 @@ class Derivation:
         return next((order for order in orders if (order.strategy, order.symbol) == (strategy, symbol)), None)
 
     def _anomaly(self, kind: str, subject: str) -> AnomalyView | None:
-        standing = self._portfolio.feeding.anomalies()
+        standing = self._portfolio.market_status.anomalies()
         return next((one for one in standing if (one.kind, one.subject) == (kind, subject)), None)
 
     def _active(self) -> int:

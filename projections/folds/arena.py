@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class ArenaRow(Struct, frozen=True):
-    """One strategy's line. None means "not defined"; see `projections.folds.performance` for the measures.
+    """One strategy's row. None means "not defined"; see `projections.folds.performance` for the measures.
 
-    The interval of the expectancy is 95 %. Fees, funding and slippage include open positions. `few_trades`:
-    below 30 show counts, not verdicts. `sparkline` is the equity at evenly spaced times.
+    The expectancy has a 95 % interval. Fees, funding and slippage include open positions. `few_trades` marks fewer than
+    30 trades: show counts then, not verdicts. `sparkline` is the equity at evenly spaced times.
     """
 
     rank: int
@@ -48,50 +48,50 @@ class ArenaRow(Struct, frozen=True):
 
 
 class Arena:
-    """A view over two folds. What depends on closed trades alone is computed again only after a close."""
+    """A view over two folds. Figures that depend on closed trades alone are recomputed only after a close."""
 
     def __init__(self, portfolio: Portfolio, trades: Trades) -> None:
-        """Both are folded by their owner; the arena only reads them."""
+        """Read two folds that their owner folds."""
         self._portfolio = portfolio
         self._trades = trades
         self._figures: dict[str, TradeFigures] = {}
         self._parts: dict[str, BreakdownView] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        """Without the figures: they are made when somebody looks, also while the rest is being saved."""
+        """Return the state without the cached figures, which readers fill even while the state is being saved."""
         return vars(self) | {"_figures": {}, "_parts": {}}
 
     def rows(self) -> tuple[ArenaRow, ...]:
-        """All strategies, the best first."""
+        """Return all strategies, best first."""
         accounts = sorted(self._portfolio.accounts(), key=_standing)
         return tuple(self._row(rank, account) for rank, account in enumerate(accounts, start=1))
 
     def performance(self, strategy: str) -> Performance:
-        """Every measure of one strategy. Raises KeyError for an unknown name."""
-        course = self._portfolio.course(strategy)
+        """Return every measure of one strategy. Raises KeyError for an uncached name."""
+        curve = self._portfolio.equity_curve(strategy)
         return performance(
             self._trades.closed(strategy),
-            course.day_equities_usdt,
-            course.capital_usdt,
-            course.equity_usdt,
-            course.max_drawdown_fraction,
-            longest_drawdown_ms=course.longest_drawdown_ms,
-            from_ms=course.from_ms,
-            until_ms=course.until_ms,
+            curve.day_equities_usdt,
+            curve.capital_usdt,
+            curve.equity_usdt,
+            curve.max_drawdown_fraction,
+            longest_drawdown_ms=curve.longest_drawdown_ms,
+            from_ms=curve.from_ms,
+            until_ms=curve.until_ms,
             open_since_ms=[position.entry_time_ms for position in self._portfolio.positions(strategy)],
-            gross_exposure_fraction=course.gross_exposure_fraction,
+            gross_exposure_fraction=curve.gross_exposure_fraction,
             closed=self._closed(strategy),
         )
 
     def breakdown(self, strategy: str) -> BreakdownView:
-        """The closed trades of one strategy taken apart; computed again only after a close."""
-        known = self._parts.get(strategy)
-        if known is None or known.trades != self._trades.count(strategy):
-            known = self._parts[strategy] = breakdown(self._trades.closed(strategy))
-        return known
+        """Return the breakdown of one strategy's closed trades; it is recomputed only after a close."""
+        cached = self._parts.get(strategy)
+        if cached is None or cached.trades != self._trades.count(strategy):
+            cached = self._parts[strategy] = breakdown(self._trades.closed(strategy))
+        return cached
 
     def _row(self, rank: int, account: AccountView) -> ArenaRow:
-        course = self._portfolio.course(account.strategy)
+        curve = self._portfolio.equity_curve(account.strategy)
         closed = self._closed(account.strategy)
         return ArenaRow(
             rank=rank,
@@ -107,7 +107,7 @@ class Arena:
             expectancy_usdt=closed.expectancy_usdt,
             expectancy_low_usdt=closed.expectancy_low_usdt,
             expectancy_high_usdt=closed.expectancy_high_usdt,
-            sharpe=metrics.sharpe(metrics.daily_returns(course.capital_usdt, course.day_equities_usdt)),
+            sharpe=metrics.sharpe(metrics.daily_returns(curve.capital_usdt, curve.day_equities_usdt)),
             max_drawdown_percent=account.max_drawdown_percent,
             current_drawdown_percent=account.drawdown_percent,
             fees_usdt=account.fees_usdt,
@@ -115,15 +115,15 @@ class Arena:
             slippage_usdt=account.slippage_usdt,
             open_positions=account.open_positions,
             few_trades=closed.few_trades,
-            sparkline=course.sparkline(),
+            sparkline=curve.sparkline(),
         )
 
     def _closed(self, strategy: str) -> TradeFigures:
-        """Trades are only ever added, so their number tells whether the figures are of today."""
-        known = self._figures.get(strategy)
-        if known is None or known.trades != self._trades.count(strategy):
-            known = self._figures[strategy] = trade_figures(self._trades.closed(strategy))
-        return known
+        """Return the figures, cached until the number of trades changes; trades are only ever added."""
+        cached = self._figures.get(strategy)
+        if cached is None or cached.trades != self._trades.count(strategy):
+            cached = self._figures[strategy] = trade_figures(self._trades.closed(strategy))
+        return cached
 
 
 def _standing(account: AccountView) -> tuple[float, str]:

@@ -1,4 +1,4 @@
-"""Closed trades taken apart: by symbol, side, hour of the entry and reason of the exit; how their results spread."""
+"""Break closed trades down by symbol, side, entry hour and exit reason, and count their results in R."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 HOURS = 24
 HOUR_NAMES = tuple(f"{hour:02d}:00" for hour in range(HOURS))
 BINS_A_R = 2
-"""Results are counted in bins of half an R."""
+"""Two bins per R."""
 BIN_FROM, BIN_UNTIL = -6, 10
-"""From -3 R to +5 R; what lies beyond is counted in the outermost bins."""
+"""From -3 R to +5 R; results beyond are counted in the outermost bins."""
 
 
 class GroupRow(Struct, frozen=True):
-    """The trades that share a name. `expectancy_usdt` is their mean net result."""
+    """The trades of one group. `expectancy_usdt` is their mean net result."""
 
     name: str
     trades: int
@@ -44,7 +44,7 @@ class HistogramBin(Struct, frozen=True):
 
 
 class BreakdownView(Struct, frozen=True):
-    """Closed trades taken apart. `by_hour` goes by the UTC hour of the entry; the other groups by their size.
+    """Closed trades by group. `by_hour` is ordered by the UTC hour of the entry, the others by size.
 
     `net_by_hour_usdt` has one value for each of the 24 hours.
     """
@@ -59,7 +59,7 @@ class BreakdownView(Struct, frozen=True):
 
 
 def breakdown(trades: Sequence[TradeView]) -> BreakdownView:
-    """Take closed trades apart."""
+    """Break closed trades down."""
     nets = [trade.net_usdt for trade in trades]
     hours = [trade.entry_time_ms // HOUR_MS % HOURS for trade in trades]
     return BreakdownView(
@@ -74,7 +74,7 @@ def breakdown(trades: Sequence[TradeView]) -> BreakdownView:
 
 
 def bins(results_r: Sequence[float]) -> tuple[HistogramBin, ...]:
-    """The results counted in bins of half an R, empty bins between included."""
+    """Count results in bins of half an R, empty bins included."""
     counts = dict.fromkeys(range(BIN_FROM, BIN_UNTIL), 0)
     for result in results_r:
         counts[min(max(floor(result * BINS_A_R), BIN_FROM), BIN_UNTIL - 1)] += 1
@@ -82,23 +82,22 @@ def bins(results_r: Sequence[float]) -> tuple[HistogramBin, ...]:
 
 
 def _by_hour(hours: Sequence[int], nets: Sequence[float]) -> tuple[float, ...]:
-    found = [0.0] * HOURS
+    sums = [0.0] * HOURS
     for hour, net in zip(hours, nets, strict=True):
-        found[hour] += net
-    return tuple(found)
+        sums[hour] += net
+    return tuple(sums)
 
 
 def _by_size(names: Sequence[str], nets: Sequence[float]) -> tuple[GroupRow, ...]:
-    """The largest group first."""
     return tuple(sorted(_groups(names, nets), key=lambda row: (-row.trades, row.name)))
 
 
 def _groups(names: Sequence[str], nets: Sequence[float]) -> tuple[GroupRow, ...]:
-    """A row for every name there is, by name."""
-    found: defaultdict[str, list[float]] = defaultdict(list)
+    """Return a row for each distinct name, sorted by name."""
+    groups: defaultdict[str, list[float]] = defaultdict(list)
     for name, net in zip(names, nets, strict=True):
-        found[name].append(net)
-    return tuple(_row(name, found[name]) for name in sorted(found))
+        groups[name].append(net)
+    return tuple(_row(name, groups[name]) for name in sorted(groups))
 
 
 def _row(name: str, nets: Sequence[float]) -> GroupRow:

@@ -1,4 +1,4 @@
-"""The contract specifications in force, which say how prices and quantities are written."""
+"""The contract specifications in force, which determine how prices and quantities are written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Contracts:
         self.by_symbol: dict[str, ContractListed] = {}
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Fold one event."""
         event = recorded.event
         if isinstance(event, ContractListed):
             self.by_symbol[event.symbol] = event

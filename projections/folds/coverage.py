@@ -120,36 +120,36 @@ class Coverage:
         self._shares: dict[str, _CoverageState] = {}
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Fold one event."""
         event = recorded.event
         match event:
             case CandleClosed():
-                self._take_candle(event)
+                self._fold_candle(event)
             case ContractListed():
                 self._spans.setdefault(event.symbol, _Span(event.timeframe_ms))
             case OrderRejected():
-                _count(self._share(event.strategy).refused, event.reason)
+                _add(self._share(event.strategy).refused, event.reason)
             case OrderCancelled():
-                _count(self._share(event.strategy).cancelled, event.reason)
+                _add(self._share(event.strategy).cancelled, event.reason)
             case PositionOpened() | Closing():
-                self._take_fill(event)
+                self._fold_fill(event)
             case RunnerConfigured() | KillSwitchTripped() | KillSwitchReset() | RunnerPaused() | RunnerResumed():
-                self._take_switch()
+                self._fold_permission()
             case _:
                 pass
 
     def of(self, strategy: str) -> CoverageView:
         """Return one strategy's share. Raises KeyError for an unknown name."""
-        course, share = self._portfolio.course(strategy), self._share(strategy)
-        length_ms = course.until_ms - course.from_ms
-        blocked_ms = share.blocked_ms + _block_ms(share, course.from_ms, course.until_ms)
-        holds = self._portfolio.account(strategy).open_positions > 0
+        curve, share = self._portfolio.equity_curve(strategy), self._share(strategy)
+        length_ms = curve.until_ms - curve.from_ms
+        blocked_ms = share.blocked_ms + _block_ms(share, curve.from_ms, curve.until_ms)
+        has_position = self._portfolio.account(strategy).open_positions > 0
         return CoverageView(
             strategy=strategy,
-            from_ms=course.from_ms,
-            until_ms=course.until_ms,
+            from_ms=curve.from_ms,
+            until_ms=curve.until_ms,
             traded_from_ms=share.traded_from_ms,
-            traded_until_ms=max(share.traded_until_ms, course.until_ms) if holds else share.traded_until_ms,
+            traded_until_ms=max(share.traded_until_ms, curve.until_ms) if has_position else share.traded_until_ms,
             entries_allowed_percent=(1.0 - blocked_ms / length_ms) * 100.0 if length_ms > 0 else None,
             trips=self._portfolio.switches.trips_of(strategy),
             resets=self._portfolio.switches.resets_of(strategy),
@@ -166,7 +166,7 @@ class Coverage:
         """Return the symbols whose data ends before the others'."""
         return tuple(view for view in self.data() if view.ends_early)
 
-    def _take_candle(self, candle: CandleClosed) -> None:
+    def _fold_candle(self, candle: CandleClosed) -> None:
         span = self._spans.get(candle.symbol)
         if span is None:
             span = self._spans[candle.symbol] = _Span(candle.timeframe_ms)
@@ -174,13 +174,13 @@ class Coverage:
             span.from_ms = candle.at_ms - candle.timeframe_ms
         span.until_ms = max(span.until_ms, candle.at_ms)
 
-    def _take_fill(self, event: PositionOpened | Closing) -> None:
+    def _fold_fill(self, event: PositionOpened | Closing) -> None:
         share = self._share(event.strategy)
         share.traded_from_ms = share.traded_from_ms or event.at_ms
         share.traded_until_ms = max(share.traded_until_ms, event.at_ms)
 
-    def _take_switch(self) -> None:
-        """Begin or end the time in which a strategy may not open positions; a global trip moves several."""
+    def _fold_permission(self) -> None:
+        """Start or end the time in which a strategy may not open positions; a global trip affects several."""
         at_ms = self._portfolio.at_ms
         for strategy in self._portfolio.equity.ledger.accounts:
             share, allowed = self._share(strategy), self._portfolio.switches.standing(strategy).state == "active"
@@ -201,7 +201,7 @@ def _block_ms(share: _CoverageState, from_ms: int, until_ms: int) -> int:
     return max(until_ms - max(share.blocked_since_ms, from_ms), 0)
 
 
-def _count(counts: dict[str, int], reason: str) -> None:
+def _add(counts: dict[str, int], reason: str) -> None:
     counts[reason] = counts.get(reason, 0) + 1
 
 

@@ -1,4 +1,4 @@
-"""A course over time in a bounded number of points."""
+"""An equity curve in a bounded number of points."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ CURVE_POINTS_MAX = 2_000
 
 
 class EquityPoint(Struct, frozen=True):
-    """The equity standing at `at_ms` and until the next point."""
+    """The equity from `at_ms` until the next point."""
 
     at_ms: int
     equity_usdt: float
 
 
 class EquityCurve(Struct):
-    """The last equity of every bucket of time; when there are too many, buckets double in width.
+    """The last equity of each time bucket; if there are too many buckets, their width doubles.
 
-    Numbers lie in arrays: many copies are kept of a curve, and the collector of garbage passes arrays by.
+    The numbers are in arrays: many copies of a curve are kept, and the garbage collector skips arrays.
     """
 
     step_ms: int = HOUR_MS
@@ -30,7 +30,7 @@ class EquityCurve(Struct):
     equities_usdt: array[float] = field(default_factory=lambda: array("d"))
 
     def put(self, at_ms: int, equity_usdt: float) -> None:
-        """Take a sample; within one bucket the newest replaces the one before, and time never goes back."""
+        """Add a sample. Within a bucket the newest sample replaces the previous one; time never goes back."""
         bucket = at_ms // self.step_ms
         if bucket <= self.bucket:
             self.times_ms[-1] = max(at_ms, self.times_ms[-1])
@@ -51,9 +51,9 @@ class EquityCurve(Struct):
         self.equities_usdt = array("d", [equity for _, equity in last_of_bucket.values()])
 
     def fork(self) -> EquityCurve:
-        """A copy that can grow without touching this one."""
+        """Return a copy that can grow independently."""
         return EquityCurve(self.step_ms, self.bucket, self.times_ms[:], self.equities_usdt[:])
 
     def points(self) -> tuple[EquityPoint, ...]:
-        """The curve as it stands."""
+        """Return the points so far."""
         return tuple(map(EquityPoint, self.times_ms, self.equities_usdt))

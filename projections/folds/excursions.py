@@ -1,6 +1,6 @@
-"""How far a position went for and against its owner while it was open (maximum favourable and adverse excursion).
+"""How far a position moved for and against its owner while it was open (maximum favourable and adverse excursion).
 
-A candle counts once the position has outlived it: of the candle in which it ends only the price of its end counts,
+A candle counts once the position has outlived it. Of the candle in which the position ends, only the exit price counts,
 because the order of high, low and exit within a candle is not known.
 """
 
@@ -18,42 +18,42 @@ if TYPE_CHECKING:
 
 
 class Excursion(Struct, frozen=True):
-    """The best and the worst unrealised result in USDT before fees and funding; at least 0 and at most 0."""
+    """The best and worst unrealised results in USDT before fees and funding; best is at least 0, worst at most 0."""
 
     best_usdt: float = 0.0
     worst_usdt: float = 0.0
 
     def with_result(self, result_usdt: float) -> Excursion:
-        """With one more result that was reached."""
+        """Return the excursion extended by a result."""
         return Excursion(max(self.best_usdt, result_usdt), min(self.worst_usdt, result_usdt))
 
 
-NOWHERE = Excursion()
+NO_EXCURSION = Excursion()
 
 
 class _OpenPosition(Struct):
-    """An open position, and how far it went in the candles it outlived."""
+    """An open position with its excursion over the candles it has outlived."""
 
     signed_base: float
     entry_price_usdt: float
-    so_far: Excursion = NOWHERE
+    so_far: Excursion = NO_EXCURSION
 
     def with_range(self, low: float, high: float) -> Excursion:
-        """With a range of prices that was passed."""
+        """Return the excursion extended by a price range."""
         low_usdt = self.signed_base * (low - self.entry_price_usdt)
         return self.so_far.with_result(low_usdt).with_result(self.signed_base * (high - self.entry_price_usdt))
 
 
 class Excursions:
-    """Fold of the excursions of open positions. `ended` is that of the position which the last event ended."""
+    """Fold of the excursions of open positions. `ended` is that of the position that the last closing event ended."""
 
     def __init__(self) -> None:
-        self.ended = NOWHERE
+        self.ended = NO_EXCURSION
         self._open: dict[str, dict[str, _OpenPosition]] = {}
         self._newest: dict[str, CandleClosed] = {}
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Fold one event."""
         event = recorded.event
         if type(event) is CandleClosed:
             if self._open.get(event.symbol):
@@ -62,23 +62,23 @@ class Excursions:
             return
         match event:
             case PositionOpened():
-                held = _OpenPosition(direction(event.side) * event.quantity_base, event.price_usdt)
-                self._open.setdefault(event.symbol, {})[event.strategy] = held
+                position = _OpenPosition(direction(event.side) * event.quantity_base, event.price_usdt)
+                self._open.setdefault(event.symbol, {})[event.strategy] = position
             case Closing():
                 ended = self._open.get(event.symbol, {}).pop(event.strategy, None)
-                self.ended = NOWHERE if ended is None else ended.with_range(event.price_usdt, event.price_usdt)
+                self.ended = NO_EXCURSION if ended is None else ended.with_range(event.price_usdt, event.price_usdt)
             case _:
                 pass
 
     def of(self, strategy: str, symbol: str) -> Excursion:
-        """The excursion of an open position, its newest candle included."""
-        held, newest = self._open.get(symbol, {}).get(strategy), self._newest.get(symbol)
-        if held is None or newest is None:
-            return NOWHERE
-        return held.with_range(newest.low, newest.high)
+        """Return the excursion of an open position, its newest candle included."""
+        position, newest = self._open.get(symbol, {}).get(strategy), self._newest.get(symbol)
+        if position is None or newest is None:
+            return NO_EXCURSION
+        return position.with_range(newest.low, newest.high)
 
     def _outlive(self, symbol: str) -> None:
-        """The positions that are open have outlived the newest candle before this one."""
+        """Count the newest candle of a symbol for its open positions: they outlived it."""
         newest = self._newest[symbol]
-        for held in self._open[symbol].values():
-            held.so_far = held.with_range(newest.low, newest.high)
+        for position in self._open[symbol].values():
+            position.so_far = position.with_range(newest.low, newest.high)

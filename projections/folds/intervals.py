@@ -1,7 +1,7 @@
 """95 % confidence intervals: Wilson's for a share, bootstrap or Student's for a mean.
 
-Everything here is deterministic in every process and every Python version: the bootstrap draws from the
-stream of a standard hash with a fixed seed, and sums are exact (`math.fsum` or integers).
+All results are deterministic in every process and Python version: the bootstrap draws from the output stream of a
+standard hash with a fixed seed, and sums are exact (`math.fsum` or integers).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BOOTSTRAP_RESAMPLES = 10_000
 BOOTSTRAP_TRADES_MAX = 60
-BOOTSTRAPS_KEPT_MAX = 64
+BOOTSTRAPS_CACHED_MAX = 64
 BOOTSTRAP_STEPS = 1_000_000_000_000
 BOOTSTRAP_SEED = b"papertape bootstrap 1"
 Z_95 = 1.959963984540054
@@ -32,7 +32,7 @@ class Interval(Struct, frozen=True):
 
 
 def wilson_interval(successes: int, n: int) -> Interval | None:
-    """Wilson's score interval of a share; n = 0 -> None.
+    """Return Wilson's score interval of a share, or None for n = 0.
 
     (p + z^2/2n -+ z*sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), E. B. Wilson (1927).
     """
@@ -46,10 +46,10 @@ def wilson_interval(successes: int, n: int) -> Interval | None:
 
 
 def mean_interval(values: Sequence[float]) -> Interval | None:
-    """The interval of the mean; fewer than 2 values -> None.
+    """Return the interval of the mean, or None for fewer than 2 values.
 
-    Up to `BOOTSTRAP_TRADES_MAX` values the percentile bootstrap with `BOOTSTRAP_RESAMPLES` resamples; beyond
-    that Student's interval, whose normal approximation of the mean is good by then and whose cost is nothing.
+    Up to `BOOTSTRAP_TRADES_MAX` values it is the percentile bootstrap with `BOOTSTRAP_RESAMPLES` resamples; beyond
+    that, Student's interval, whose normal approximation is good by then and costs next to nothing.
     """
     if len(values) < 2:
         return None
@@ -57,15 +57,15 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
 
 
 def bootstrap_interval(values: Sequence[float]) -> Interval:
-    """The 2.5 % and 97.5 % points of the means of resamples with replacement, B. Efron (1979).
+    """Return the 2.5 % and 97.5 % points of the means of resamples with replacement, B. Efron (1979).
 
-    Takes 2 .. `BOOTSTRAP_TRADES_MAX` values. The last ones are remembered: the trades of a strategy are often those
-    of its only symbol, and they change seldom.
+    Takes 2 to `BOOTSTRAP_TRADES_MAX` values. Recent results are cached: the trades of a strategy are often those of its
+    only symbol, and they seldom change.
     """
     return _bootstrapped(tuple(values))
 
 
-@lru_cache(maxsize=BOOTSTRAPS_KEPT_MAX)
+@lru_cache(maxsize=BOOTSTRAPS_CACHED_MAX)
 def _bootstrapped(values: tuple[float, ...]) -> Interval:
     n = len(values)
     unit = max(map(abs, values)) / BOOTSTRAP_STEPS
@@ -73,23 +73,23 @@ def _bootstrapped(values: tuple[float, ...]) -> Interval:
         return Interval(0.0, 0.0)
     # Sums of integers are exact and fast; a step is a millionth of a millionth of the largest value.
     steps = [round(value / unit) for value in values]
-    drawn, step = _draws(n, n * BOOTSTRAP_RESAMPLES), steps.__getitem__
-    sums = sorted(sum(map(step, drawn[at : at + n])) for at in range(0, n * BOOTSTRAP_RESAMPLES, n))
+    draws, step = _draw(n, n * BOOTSTRAP_RESAMPLES), steps.__getitem__
+    sums = sorted(sum(map(step, draws[at : at + n])) for at in range(0, n * BOOTSTRAP_RESAMPLES, n))
     tail = BOOTSTRAP_RESAMPLES // 40
     return Interval(sums[tail] * unit / n, sums[-tail - 1] * unit / n)
 
 
-def _draws(n: int, count: int) -> bytes:
-    """At least `count` uniform draws from 0 .. n - 1, a byte each, n <= 128."""
-    # Bytes from the last incomplete run of n are rejected, or low numbers would come too often. The share
-    # that stays is known; a hundredth and a kilobyte more make up for an unlucky stream.
+def _draw(n: int, count: int) -> bytes:
+    """Return at least `count` uniform draws from 0 to n - 1, one byte each, for n <= 128."""
+    # Bytes from the last incomplete run of n are rejected, or low numbers would be too frequent. The expected
+    # share of accepted bytes is known; one percent and a kilobyte more cover an unlucky stream.
     whole = 256 - 256 % n
     stream = shake_128(BOOTSTRAP_SEED).digest(count * 256 // whole * 101 // 100 + 1_024)
     return stream.translate(bytes(i % n for i in range(256)), delete=bytes(range(whole, 256)))
 
 
 def student_interval(values: Sequence[float]) -> Interval:
-    """The mean -+ t*s/sqrt(n) with n - 1 degrees of freedom, W. S. Gosset (1908)."""
+    """Return the mean -+ t*s/sqrt(n) with n - 1 degrees of freedom, W. S. Gosset (1908)."""
     n = len(values)
     mean = fsum(values) / n
     deviation = sqrt(fsum((value - mean) * (value - mean) for value in values) / (n - 1))
@@ -98,7 +98,7 @@ def student_interval(values: Sequence[float]) -> Interval:
 
 
 def student_quantile(freedom: int) -> float:
-    """The 97.5 % point of Student's t: Cornish and Fisher's expansion, right to 1e-4 from 20 degrees on."""
+    """Return the 97.5 % point of Student's t by Cornish and Fisher's expansion, within 1e-4 from 20 degrees on."""
     z = Z_95
     first = (z**3 + z) / 4.0
     second = (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / 96.0

@@ -1,8 +1,8 @@
-"""Kill switches and pauses: who may open positions, and why not.
+"""Kill switches and pauses: whether a strategy may open positions, and why not.
 
-A global trip that stands holds every strategy, also a new one and one whose own trip is over; resetting it
-frees those without a trip of their own. A reset names the trip it ends; one that names another changes
-nothing.
+An active global trip blocks every strategy, including a new one and one whose own trip was reset. Resetting it releases
+the strategies without a trip of their own. A reset names the trip it ends; a reset that names another trip has no
+effect.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from papertape.events.log import Recorded
 
 State = Literal["active", "stopped", "paused"]
-TRIPS_KEPT_MAX = 1_000
+PAST_TRIPS_MAX = 1_000
 
 
 class TripView(Struct, frozen=True):
-    """One trip of a kill switch, and how it ended. `trip_seq` is what a reset must name; 0 ms: not reset."""
+    """One trip of a kill switch and its end. A reset must name `trip_seq`; `reset_at_ms` is 0 until the reset."""
 
     scope: str
     trip_seq: int
@@ -40,7 +40,7 @@ class TripView(Struct, frozen=True):
 
 
 class EntryPermission(Struct, frozen=True):
-    """Whether a strategy may open positions: its state, why not, and the trip that stops it."""
+    """Whether a strategy may open positions: its state, the reason, and the trip that stops it."""
 
     state: State
     why: str
@@ -57,11 +57,11 @@ class KillSwitches:
         self.global_trip: TripView | None = None
         self._own: dict[str, TripView] = {}
         self._paused: dict[str, str] = {}
-        self._past: deque[TripView] = deque(maxlen=TRIPS_KEPT_MAX)
+        self._past: deque[TripView] = deque(maxlen=PAST_TRIPS_MAX)
         self._resets: dict[str, int] = {}
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Fold one event."""
         event = recorded.event
         match event:
             case KillSwitchTripped():
@@ -76,7 +76,7 @@ class KillSwitches:
                 pass
 
     def standing(self, strategy: str) -> EntryPermission:
-        """Whether a strategy may open positions. A trip is named before a pause."""
+        """Return whether a strategy may open positions. A trip takes precedence over a pause."""
         trip = self._own.get(strategy, self.global_trip)
         if trip is not None:
             return EntryPermission("stopped", trip.why, trip)
@@ -85,12 +85,12 @@ class KillSwitches:
         return ACTIVE
 
     def active_trips(self) -> tuple[TripView, ...]:
-        """The trips that stand, the global one first, then in the order in which they tripped."""
+        """Return the active trips: the global one first, then in the order in which they tripped."""
         own = tuple(self._own.values())
         return (self.global_trip, *own) if self.global_trip is not None else own
 
     def past_trips(self) -> tuple[TripView, ...]:
-        """The last trips that were reset, oldest first."""
+        """Return the most recently reset trips, oldest first."""
         return tuple(self._past)
 
     def trips_of(self, strategy: str) -> tuple[TripView, ...]:
@@ -99,7 +99,7 @@ class KillSwitches:
         return tuple(sorted(trips, key=lambda trip: (trip.tripped_at_ms, trip.trip_seq)))
 
     def resets_of(self, strategy: str) -> int:
-        """Return how many of its trips were reset, the global ones included."""
+        """Return how many of a strategy's trips were reset, the global ones included."""
         return self._resets.get(strategy, 0) + self._resets.get(GLOBAL_SCOPE, 0)
 
     def _trip(self, event: KillSwitchTripped, seq: int) -> None:

@@ -1,12 +1,12 @@
 """The ledger: capital, cash and open positions of every strategy, and the last close of every symbol.
 
-Cash changes here and nowhere else in this room: an entry costs its fee, funding is booked as it comes, a
-close brings its gross result less the closing fee. So cash = capital + every ledger line.
+Cash changes only here: an entry costs its fee, funding is booked as it is paid, and a close adds its gross result less
+the closing fee. So cash = capital + the sum of all ledger entries.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct, structs
 
@@ -16,7 +16,7 @@ from papertape.events.facts import Closing, FundingPaid, PositionOpened, RunnerC
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from papertape.events.facts import CandleClosed, Event
+    from papertape.events.facts import CandleClosed
     from papertape.events.log import Recorded
 
 CAPITAL_DEFAULT_USDT = 10_000.0
@@ -24,12 +24,12 @@ LEVERAGE_DEFAULT = 3.0
 
 
 def direction(side: Side) -> float:
-    """+1 for a long position, -1 for a short one."""
+    """Return +1 for a long position and -1 for a short one."""
     return 1.0 if side == "long" else -1.0
 
 
 class Holding(Struct, frozen=True):
-    """An open position: how it was opened, at which seq, and the funding booked on it since.
+    """An open position: its opening event with its seq, and the funding booked on it since.
 
     `signed_base` is d*q: the quantity, negative for a short position.
     """
@@ -42,14 +42,14 @@ class Holding(Struct, frozen=True):
     funding_usdt: float = 0.0
 
     def unrealised_usdt(self, close_usdt: float) -> float:
-        """U = d*q*(close - E), the exchange model's section 4."""
+        """Return U = d*q*(close - E) (exchange model, section 4)."""
         return self.signed_base * (close_usdt - self.entry_price_usdt)
 
 
 class LedgerAccount(Struct):
-    """One strategy's isolated capital. Totals of fees, funding and slippage include open positions.
+    """One strategy's isolated capital. The totals of fees, funding and slippage include open positions.
 
-    `holdings` stand in the configured order of the symbols, so that sums run in the engine's order.
+    `holdings` are in the configured order of the symbols, so that sums are added in the engine's order.
     """
 
     strategy: str
@@ -63,28 +63,28 @@ class LedgerAccount(Struct):
     slippage_usdt: float = 0.0
 
     def holding(self, symbol: str) -> Holding | None:
-        """The open position on a symbol."""
+        """Return the open position on a symbol, or None."""
         return next((h for h in self.holdings if h.symbol == symbol), None)
 
     def marked_usdt(self, closes: Mapping[str, float]) -> tuple[float, float]:
-        """The sums of U and of the notional N = q*close over the open positions, each at its symbol's last close."""
+        """Return the sums of U and of the notional N = q*close over the open positions, at the last closes."""
         unrealised = notional = 0.0
-        for held in self.holdings:
-            close = closes[held.symbol]
-            unrealised += held.unrealised_usdt(close)
-            notional += held.opened.quantity_base * close
+        for position in self.holdings:
+            close = closes[position.symbol]
+            unrealised += position.unrealised_usdt(close)
+            notional += position.opened.quantity_base * close
         return unrealised, notional
 
-    def put(self, symbol: str, held: Holding | None) -> None:
+    def put(self, symbol: str, position: Holding | None) -> None:
         """Replace the position on a symbol; None removes it."""
-        kept = [h for h in self.holdings if h.symbol != symbol]
-        if held is not None:
-            kept.append(held)
-        self.holdings = tuple(sorted(kept, key=self._rank))
+        holdings = [h for h in self.holdings if h.symbol != symbol]
+        if position is not None:
+            holdings.append(position)
+        self.holdings = tuple(sorted(holdings, key=self._rank))
 
-    def _rank(self, held: Holding) -> int:
-        symbol = held.symbol
-        # A symbol that a later configuration dropped may still hold a position: it comes last.
+    def _rank(self, position: Holding) -> int:
+        symbol = position.symbol
+        # A symbol that a later configuration dropped may still have a position: it comes last.
         return self.symbols.index(symbol) if symbol in self.symbols else len(self.symbols)
 
 
@@ -96,11 +96,11 @@ class Ledger:
         self.closes: dict[str, float] = {}
 
     def mark(self, candle: CandleClosed) -> None:
-        """Take the last price of a symbol: candles have an entrance of their own, for they are many."""
+        """Store the last price of a symbol. Candles have a method of their own because they are so many."""
         self.closes[candle.symbol] = candle.close
 
     def book(self, recorded: Recorded) -> LedgerAccount | None:
-        """Take any other event; the account whose money, positions or rules it changed, if any."""
+        """Fold any other event; return the account whose money, positions or rules it changed, if any."""
         event = recorded.event
         match event:
             case RunnerConfigured():
@@ -113,7 +113,7 @@ class Ledger:
                 return None
 
     def _configure(self, event: RunnerConfigured) -> LedgerAccount:
-        """The first configuration opens the account; a later one changes the rules, never the money."""
+        """Open an account with the first configuration; a later one changes the rules, never the money."""
         account = self.accounts.get(event.strategy)
         leverage = event.risk.get("leverage", LEVERAGE_DEFAULT)
         if account is None:
@@ -131,7 +131,7 @@ class Ledger:
         return account
 
 
-def _book(account: LedgerAccount, event: Event, seq: int) -> None:
+def _book(account: LedgerAccount, event: PositionOpened | FundingPaid | Closing, seq: int) -> None:
     match event:
         case PositionOpened():
             _open(account, event, seq)
@@ -139,6 +139,8 @@ def _book(account: LedgerAccount, event: Event, seq: int) -> None:
             _pay(account, event)
         case Closing():
             _close(account, event)
+        case _:
+            assert_never(event)
 
 
 def _open(account: LedgerAccount, event: PositionOpened, seq: int) -> None:
@@ -152,15 +154,15 @@ def _open(account: LedgerAccount, event: PositionOpened, seq: int) -> None:
 def _pay(account: LedgerAccount, event: FundingPaid) -> None:
     account.cash_usdt += event.amount_usdt
     account.funding_usdt += event.amount_usdt
-    held = account.holding(event.symbol)
-    if held is not None:
-        account.put(event.symbol, structs.replace(held, funding_usdt=held.funding_usdt + event.amount_usdt))
+    position = account.holding(event.symbol)
+    if position is not None:
+        account.put(event.symbol, structs.replace(position, funding_usdt=position.funding_usdt + event.amount_usdt))
 
 
 def _close(account: LedgerAccount, event: Closing) -> None:
-    held = account.holding(event.symbol)
-    entry_slippage = held.opened.slippage_usdt if held is not None else 0.0
-    # Two additions in the engine's order, so that cash is equal to the last bit.
+    position = account.holding(event.symbol)
+    entry_slippage = position.opened.slippage_usdt if position is not None else 0.0
+    # Two additions, in the engine's order, so that cash is equal to the last bit.
     account.cash_usdt += event.gross_usdt
     account.cash_usdt -= event.fee_usdt
     account.fees_usdt += event.fee_usdt

@@ -1,4 +1,4 @@
-"""Every limit as used and allowed: what stands between a strategy and its kill switch, or its next position."""
+"""Every limit as used and allowed: how close a strategy is to its kill switch and to its position limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Unit = Literal["usdt", "positions"]
 
 
 class LimitView(Struct, frozen=True):
-    """One limit: `used` of `allowed` in `unit`, for a strategy or `global`; `detail` says what it is measured by."""
+    """One limit: `used` of `allowed` in `unit`, for a strategy or `global`; `detail` says how it is measured."""
 
     scope: str
     name: str
@@ -31,33 +31,33 @@ class LimitView(Struct, frozen=True):
 
     @property
     def used_percent(self) -> float:
-        """How much of the allowance is used; over 100 where it was overrun."""
+        """How much of the allowance is used, in percent; over 100 if the limit was exceeded."""
         return self.used / self.allowed * 100.0 if self.allowed > 0.0 else 0.0
 
 
 class _Reset(Struct, frozen=True):
-    """A reset of a strategy: session and day start again from its equity then, the day until it rolls."""
+    """A reset of a strategy: the session, and the rest of that day, are measured from its equity then."""
 
     equity_usdt: float
     day: int
 
 
 class Limits:
-    """Fold of what limits are measured by, over a portfolio that its owner folds before this."""
+    """Fold of the bases of the limits, on top of a portfolio that its owner folds first."""
 
     def __init__(self, portfolio: Portfolio) -> None:
         self._portfolio = portfolio
         self._risk: dict[str, Mapping[str, int | float]] = {}
         self._groups: dict[str, str] = {}
         self._resets: dict[str, _Reset] = {}
-        self._held: tuple[str, ...] = ()
+        self._stopped: tuple[str, ...] = ()
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Fold one event."""
         event = recorded.event
         match event:
             case RunnerConfigured():
-                self._risk.pop(event.strategy, None)  # The newest stands last.
+                self._risk.pop(event.strategy, None)  # The newest configuration comes last.
                 self._risk[event.strategy] = event.risk
             case ContractListed():
                 self._groups[event.symbol] = event.group
@@ -65,20 +65,20 @@ class Limits:
                 self._reset(event)
             case _:
                 pass
-        self._held = self._held_by_the_global_one()
+        self._stopped = self._stopped_by_global_trip()
 
     def views(self) -> tuple[LimitView, ...]:
-        """The global limit, then those of every strategy as configured."""
+        """Return the global limit, then those of every strategy as configured."""
         accounts = self._portfolio.accounts()
         own = [view for account in accounts for view in self._of(account)]
         return (*self._global(), *own)
 
     def of(self, strategy: str) -> tuple[LimitView, ...]:
-        """The limits of one strategy. Raises KeyError for an unknown name."""
+        """Return the limits of one strategy. Raises KeyError for an unknown name."""
         return self._of(self._portfolio.account(strategy))
 
-    def _held_by_the_global_one(self) -> tuple[str, ...]:
-        """Those that only the global trip stops: its reset starts their session again."""
+    def _stopped_by_global_trip(self) -> tuple[str, ...]:
+        """Return the strategies that only the global trip stops: its reset restarts their session."""
         trip = self._portfolio.switches.global_trip
         if trip is None:
             return ()
@@ -88,7 +88,7 @@ class Limits:
     def _reset(self, event: KillSwitchReset) -> None:
         if event.scope == GLOBAL_SCOPE:
             self._portfolio.equity.restart_window()
-        for name in self._held if event.scope == GLOBAL_SCOPE else (event.scope,):
+        for name in self._stopped if event.scope == GLOBAL_SCOPE else (event.scope,):
             equity = self._portfolio.account(name).equity_usdt
             self._resets[name] = _Reset(equity, self._portfolio.at_ms // DAY_MS)
 
@@ -104,7 +104,7 @@ class Limits:
         )
 
     def _bases(self, account: AccountView) -> tuple[float, float]:
-        """The equities from which session and day are measured."""
+        """Return the equities from which session and day are measured."""
         day_base = account.equity_usdt - account.day_result_usdt
         reset = self._resets.get(account.strategy)
         if reset is None:
@@ -123,7 +123,7 @@ class Limits:
         margin = max(0.0, account.equity_usdt * (1.0 - free / 100.0))
         pending = sum(order.strategy == name and order.action == "entry" for order in portfolio.orders())
         return (
-            LimitView(name, "margin", "usdt", account.margin_usdt, margin, f"{free:g} % of the equity stay free"),
+            LimitView(name, "margin", "usdt", account.margin_usdt, margin, f"{free:g} % of the equity stays free"),
             LimitView(
                 name,
                 "positions",
@@ -153,7 +153,7 @@ class Limits:
         return max(counts.values(), default=0)
 
     def _global(self) -> tuple[LimitView, ...]:
-        """The global limit: the rules of the strategy configured last hold for all."""
+        """Return the global limit; the rules of the most recently configured strategy apply to all."""
         if not self._risk:
             return ()
         risk = next(reversed(self._risk.values()))
@@ -161,7 +161,7 @@ class Limits:
 
 
 def global_limit(total: TotalEquity, risk: Mapping[str, int | float]) -> LimitView:
-    """The fall of the total equity from its peak of the last hours, as used and allowed."""
+    """Return the fall of the total equity from its peak of the last hours, as used and allowed."""
     hours, percent = int(risk["global_window_hours"]), risk["global_max_loss_percent"]
     peak = total.peak_within(hours)
     detail = f"{percent:g} % of the peak of the last {hours} h"

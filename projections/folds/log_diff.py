@@ -28,7 +28,7 @@ Value = str | int | float | bool | None
 
 
 class FieldDifference(Struct, frozen=True):
-    """One number or word that differs; None where a side has none."""
+    """A field with different values; None if one side does not have it."""
 
     name: str
     a: Value
@@ -45,9 +45,9 @@ class DescribedEvent(Struct, frozen=True):
 
 
 class DecisionReasons(Struct, frozen=True):
-    """Why one side decided as it did: the causes of its decision, nearest first, and the conditions of an entry.
+    """Why one side decided as it did: the decision's causes, nearest first, and the conditions of an entry.
 
-    `holds` says what else stood between the strategy and an entry. All are empty where there is nothing to say.
+    `holds` says what else kept the strategy from an entry. Each is empty if there is nothing to report.
     """
 
     causes: tuple[DescribedEvent, ...] = ()
@@ -59,7 +59,7 @@ NO_REASONS: Final = DecisionReasons()
 
 
 class MarketDifference(Struct, frozen=True):
-    """The first fact of a symbol's market that the logs do not share; None where a log has none of that time."""
+    """The first market fact of a symbol in which the logs differ; None for a log without a fact at that time."""
 
     at_ms: int
     a: str | None
@@ -69,8 +69,9 @@ class MarketDifference(Struct, frozen=True):
 class DecisionDifference(Struct, frozen=True):
     """The first decision in which two logs differ. `number` counts the decisions of its strategy from 1.
 
-    `kind`: both decided something then and it differs, or only one of them decided anything. A log that ended before
-    has nothing to say (`ended`). `fields` are the numbers that differ, `settings` those the strategy ran under.
+    `kind`: both logs decided something different at that time, or only one of them decided anything. `ended` names a
+    log that ended before. `fields` are the differences of the decisions, `settings` those of the strategy's
+    configurations.
     """
 
     scope: str
@@ -88,9 +89,9 @@ class DecisionDifference(Struct, frozen=True):
 
 
 class StrategyPair(Struct, frozen=True):
-    """One strategy in both logs; None where a log does not know it.
+    """One strategy in both logs; None for a log that does not contain it.
 
-    `same_decisions` is how many they share from the beginning; `differs_at_ms` is 0 where nothing differs.
+    `same_decisions` counts the decisions they share from the beginning; `differs_at_ms` is 0 if nothing differs.
     """
 
     strategy: str
@@ -101,7 +102,7 @@ class StrategyPair(Struct, frozen=True):
 
 
 class LogExtent(Struct, frozen=True):
-    """One of the two logs: its name, its head, how far its market goes, how much was decided."""
+    """The extent of one log: its name, its head, the end of its market time and the number of its decisions."""
 
     name: str
     head_seq: int
@@ -110,7 +111,7 @@ class LogExtent(Struct, frozen=True):
 
 
 class Comparison(Struct, frozen=True):
-    """Two logs. `equal`: the same strategies made the same decisions, wherever and whenever they were written down."""
+    """Two logs compared. `equal`: the same strategies made the same decisions, regardless of seqs and clocks."""
 
     a: LogExtent
     b: LogExtent
@@ -120,7 +121,7 @@ class Comparison(Struct, frozen=True):
 
 
 class ComparedLog:
-    """The folds of one log that a comparison stands on."""
+    """The folds of one log in a comparison."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -130,28 +131,28 @@ class ComparedLog:
         self._arena = Arena(self._portfolio, self._trades)
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Fold one event."""
         for fold in (self.decisions, self.contracts, self._portfolio, self._trades):
             fold.apply(recorded)
         self.seq = recorded.seq
 
     def extent(self) -> LogExtent:
-        """What it covers."""
+        """Return the log's extent."""
         return LogExtent(self.name, self.seq, self.decisions.until_ms, self.decisions.count)
 
     def rows(self) -> dict[str, ArenaRow]:
-        """Its arena by strategy."""
+        """Return the arena's rows by strategy."""
         return {row.strategy: row for row in self._arena.rows()}
 
     def describe_event(self, recorded: Recorded) -> DescribedEvent:
-        """An event in words."""
+        """Describe an event in words."""
         event = recorded.event
         text = event_line(recorded, self.contracts.by_symbol).text
         return DescribedEvent(recorded.seq, event.at_ms, type_name(event), text)
 
 
 class Divergence(Struct, frozen=True):
-    """Where the decisions of one strategy part: how many are shared, and the next one of each log."""
+    """The point where the decisions of one strategy diverge: the number shared, and the next decision of each log."""
 
     scope: str
     shared: int
@@ -160,106 +161,104 @@ class Divergence(Struct, frozen=True):
 
     @property
     def at_ms(self) -> int:
-        """Market time of the earlier one."""
+        """The market time of the earlier decision."""
         return min(one.event.at_ms for one in (self.a, self.b) if one is not None)
 
 
 def find_divergences(a: Decisions, b: Decisions) -> dict[str, Divergence | None]:
-    """By strategy where it parts, in the order in which the first log, then the second one, knows them."""
+    """Return where each strategy's decisions diverge, in the order in which the logs first mention them."""
     scopes = dict.fromkeys([*a.by_scope, *b.by_scope])
-    return {scope: _parting(scope, a.by_scope.get(scope, []), b.by_scope.get(scope, [])) for scope in scopes}
+    return {scope: _divergence(scope, a.by_scope.get(scope, []), b.by_scope.get(scope, [])) for scope in scopes}
 
 
-def _parting(scope: str, a: list[Recorded], b: list[Recorded]) -> Divergence | None:
+def _divergence(scope: str, a: list[Recorded], b: list[Recorded]) -> Divergence | None:
     for shared, (one, other) in enumerate(zip_longest(a, b)):
         if one is None or other is None or strip_readings(one.event) != strip_readings(other.event):
             return Divergence(scope, shared, one, other)
     return None
 
 
-def first_divergence(found: dict[str, Divergence | None]) -> Divergence | None:
-    """The earliest in market time; of equals the one that is known first."""
-    return min((one for one in found.values() if one is not None), key=lambda one: one.at_ms, default=None)
+def first_divergence(divergences: dict[str, Divergence | None]) -> Divergence | None:
+    """Return the earliest divergence in market time; of several, the first."""
+    return min((one for one in divergences.values() if one is not None), key=lambda one: one.at_ms, default=None)
 
 
 def compare_sides(a: ComparedLog, b: ComparedLog) -> Comparison:
-    """The two logs side by side; market and reasons of the difference are added by who can read the logs again."""
-    found = find_divergences(a.decisions, b.decisions)
-    first, rows_a, rows_b = first_divergence(found), a.rows(), b.rows()
-    pairs = [
-        _pair(scope, parting, a.decisions, rows_a.get(scope), rows_b.get(scope)) for scope, parting in found.items()
-    ]
+    """Compare two logs. A caller that can read the logs again adds the market and the reasons of the difference."""
+    divergences = find_divergences(a.decisions, b.decisions)
+    first, rows_a, rows_b = first_divergence(divergences), a.rows(), b.rows()
+    pairs = [_pair(scope, one, a.decisions, rows_a.get(scope), rows_b.get(scope)) for scope, one in divergences.items()]
     return Comparison(
         a=a.extent(),
         b=b.extent(),
         pairs=tuple(pairs),
         difference=None if first is None else _difference(first, a, b),
-        equal=first is None and all(_known_to_both(pair) for pair in pairs),
+        equal=first is None and all(_is_in_both(pair) for pair in pairs),
     )
 
 
-def _known_to_both(pair: StrategyPair) -> bool:
+def _is_in_both(pair: StrategyPair) -> bool:
     return pair.strategy == GLOBAL_SCOPE or (pair.a is not None and pair.b is not None)
 
 
 def _pair(
-    scope: str, parting: Divergence | None, a: Decisions, row_a: ArenaRow | None, row_b: ArenaRow | None
+    scope: str, divergence: Divergence | None, a: Decisions, row_a: ArenaRow | None, row_b: ArenaRow | None
 ) -> StrategyPair:
-    shared = len(a.by_scope.get(scope, ())) if parting is None else parting.shared
-    return StrategyPair(scope, row_a, row_b, shared, 0 if parting is None else parting.at_ms)
+    shared = len(a.by_scope.get(scope, ())) if divergence is None else divergence.shared
+    return StrategyPair(scope, row_a, row_b, shared, 0 if divergence is None else divergence.at_ms)
 
 
 # ---------------------------------------------------------------- the difference
 
 
-def _difference(parting: Divergence, a: ComparedLog, b: ComparedLog) -> DecisionDifference:
-    kind = _kind(parting)
-    told_a = None if parting.a is None else a.describe_event(parting.a)
-    told_b = None if parting.b is None else b.describe_event(parting.b)
-    both = parting.a is not None and parting.b is not None and kind == "other"
+def _difference(divergence: Divergence, a: ComparedLog, b: ComparedLog) -> DecisionDifference:
+    kind = _kind(divergence)
+    event_a = None if divergence.a is None else a.describe_event(divergence.a)
+    event_b = None if divergence.b is None else b.describe_event(divergence.b)
+    both = divergence.a is not None and divergence.b is not None and kind == "other"
     return DecisionDifference(
-        scope=parting.scope,
-        number=parting.shared + 1,
-        at_ms=parting.at_ms,
+        scope=divergence.scope,
+        number=divergence.shared + 1,
+        at_ms=divergence.at_ms,
         kind=kind,
-        ended=_ended(parting, a.decisions, b.decisions),
-        a=told_a,
-        b=told_b,
-        fields=_fields(parting.a.event, parting.b.event) if both and parting.a and parting.b else (),
-        settings=_settings(parting, a.decisions, b.decisions),
+        ended=_ended(divergence, a.decisions, b.decisions),
+        a=event_a,
+        b=event_b,
+        fields=_fields(divergence.a.event, divergence.b.event) if both and divergence.a and divergence.b else (),
+        settings=_settings(divergence, a.decisions, b.decisions),
     )
 
 
-def _kind(parting: Divergence) -> Literal["other", "only_a", "only_b"]:
-    if parting.b is None:
+def _kind(divergence: Divergence) -> Literal["other", "only_a", "only_b"]:
+    if divergence.b is None:
         return "only_a"
-    if parting.a is None:
+    if divergence.a is None:
         return "only_b"
-    at_a, at_b = parting.a.event.at_ms, parting.b.event.at_ms
+    at_a, at_b = divergence.a.event.at_ms, divergence.b.event.at_ms
     return "other" if at_a == at_b else "only_a" if at_a < at_b else "only_b"
 
 
-def _ended(parting: Divergence, a: Decisions, b: Decisions) -> Literal["", "a", "b"]:
-    """The log whose market does not reach the difference."""
-    if b.until_ms < parting.at_ms and parting.b is None:
+def _ended(divergence: Divergence, a: Decisions, b: Decisions) -> Literal["", "a", "b"]:
+    """Return the log whose market time ends before the difference."""
+    if b.until_ms < divergence.at_ms and divergence.b is None:
         return "b"
-    return "a" if a.until_ms < parting.at_ms and parting.a is None else ""
+    return "a" if a.until_ms < divergence.at_ms and divergence.a is None else ""
 
 
-def _settings(parting: Divergence, a: Decisions, b: Decisions) -> tuple[FieldDifference, ...]:
-    """What the strategy ran under, where it differs."""
-    of_a, of_b = a.configuration_at(parting.scope, parting.a), b.configuration_at(parting.scope, parting.b)
+def _settings(divergence: Divergence, a: Decisions, b: Decisions) -> tuple[FieldDifference, ...]:
+    """Return the differences of the strategy's configurations."""
+    of_a, of_b = a.configuration_at(divergence.scope, divergence.a), b.configuration_at(divergence.scope, divergence.b)
     return _fields(of_a, of_b) if of_a is not None and of_b is not None else ()
 
 
 def _fields(a: Event, b: Event) -> tuple[FieldDifference, ...]:
-    """Every leaf in which two events differ, under its path; their time is that of the market."""
+    """Return every leaf in which two events differ, with its path; the event time does not count."""
     flat_a, flat_b = dict(_flat("type", type_name(a))), dict(_flat("type", type_name(b)))
     flat_a |= dict(_leaves(replace(a, at_ms=0)))
     flat_b |= dict(_leaves(replace(b, at_ms=0)))
     names = dict.fromkeys([*flat_a, *flat_b])
-    found = [FieldDifference(name, flat_a.get(name), flat_b.get(name)) for name in names]
-    return tuple(one for one in found if one.a != one.b)[:FIELDS_SHOWN_MAX]
+    pairs = [FieldDifference(name, flat_a.get(name), flat_b.get(name)) for name in names]
+    return tuple(one for one in pairs if one.a != one.b)[:FIELDS_SHOWN_MAX]
 
 
 def _leaves(event: Event) -> Iterator[tuple[str, Value]]:
@@ -278,7 +277,7 @@ def _flat(name: str, value: object) -> Iterator[tuple[str, Value]]:
 
 
 def market_difference(a: Iterable[Event], b: Iterable[Event]) -> tuple[Event | None, Event | None] | None:
-    """The first facts of two markets that differ; one of them is None where its log has none of that time."""
+    """Return the first facts in which two markets differ; None for a log without a fact at that time."""
     for one, other in zip_longest(a, b):
         if one == other:
             continue

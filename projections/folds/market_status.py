@@ -1,4 +1,4 @@
-"""The market as the engine sees it: whether the feed delivers, which symbols are not tradable, what is wrong."""
+"""The market as the engine sees it: the feed's connection, symbols that are not tradable, anomalies and refusals."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from papertape.events.facts import (
     ContractDelisted,
     DataRefused,
     EngineStarted,
+    EngineStopped,
     FeedConnected,
     FeedLost,
     SymbolResumed,
@@ -23,9 +24,9 @@ from papertape.events.facts import (
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
 
-ANOMALIES_KEPT_MAX = 100
+ANOMALIES_MAX = 100
 DELISTED = "delisted: "
-"""The prefix of the reason why a symbol is not tradable, if the exchange has delisted it."""
+"""The prefix of the reason why a delisted symbol is not tradable."""
 
 
 class FeedView(Struct, frozen=True):
@@ -38,7 +39,7 @@ class FeedView(Struct, frozen=True):
 
 
 class SuspendedView(Struct, frozen=True):
-    """A symbol on which nothing is opened, since when, and why."""
+    """A symbol on which no position may be opened, since when, and why."""
 
     symbol: str
     since_ms: int
@@ -46,7 +47,7 @@ class SuspendedView(Struct, frozen=True):
 
 
 class AnomalyView(Struct, frozen=True):
-    """Something that is wrong and not over yet."""
+    """An anomaly that is not cleared yet."""
 
     kind: str
     subject: str
@@ -55,7 +56,10 @@ class AnomalyView(Struct, frozen=True):
 
 
 class RefusedView(Struct, frozen=True):
-    """What the feed refused for one reason since the engine started; `at_ms` and what follows is its newest word."""
+    """The data that the feed refused for one reason since the engine started.
+
+    `at_ms`, `newest_count` and `newest` are those of the newest report.
+    """
 
     reason: str
     count: int
@@ -65,22 +69,24 @@ class RefusedView(Struct, frozen=True):
 
 
 class MarketStatus:
-    """Fold of what the feed says of itself and of its symbols."""
+    """Fold of the status of the feed, of its symbols and of the anomalies."""
 
     def __init__(self) -> None:
         self.feed: FeedView | None = None
+        self.connected = False
+        """Whether the feed of the engine that started last delivers."""
         self._suspended: dict[str, SuspendedView] = {}
         self._anomalies: dict[tuple[str, str], AnomalyView] = {}
         self._refused: dict[str, RefusedView] = {}
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Fold one event."""
         event = recorded.event
         match event:
             case FeedConnected():
-                self.feed = FeedView(event.feed, True, event.at_ms, "")
+                self.feed, self.connected = FeedView(event.feed, True, event.at_ms, ""), True
             case FeedLost():
-                self.feed = FeedView(event.feed, False, event.at_ms, event.reason)
+                self.feed, self.connected = FeedView(event.feed, False, event.at_ms, event.reason), False
             case SymbolSuspended():
                 self._suspended[event.symbol] = SuspendedView(event.symbol, event.at_ms, event.reason)
             case SymbolResumed():
@@ -98,7 +104,10 @@ class MarketStatus:
             case DataRefused():
                 self._refuse(event)
             case EngineStarted():
+                self.connected = False
                 self._refused.clear()
+            case EngineStopped():
+                self.connected = False
             case _:
                 pass
 
@@ -108,25 +117,25 @@ class MarketStatus:
         self._refused[event.reason] = RefusedView(event.reason, count, event.at_ms, event.count, event.newest)
 
     def _raise(self, event: AnomalyRaised) -> None:
-        if len(self._anomalies) >= ANOMALIES_KEPT_MAX:
+        if len(self._anomalies) >= ANOMALIES_MAX:
             del self._anomalies[next(iter(self._anomalies))]
         view = AnomalyView(event.kind, event.subject, event.at_ms, event.detail)
         self._anomalies[event.kind, event.subject] = view
 
     def _renew(self, event: AnomalyPersists) -> None:
-        """Update the text of a standing anomaly, but keep its start time."""
+        """Update the text of an open anomaly, but keep its start time."""
         key = (event.kind, event.subject)
         if key in self._anomalies:
             self._anomalies[key] = replace(self._anomalies[key], detail=event.detail)
 
     def suspended_symbols(self) -> tuple[SuspendedView, ...]:
-        """The symbols that are not tradable, in the order in which that was found."""
+        """Return the symbols that are not tradable, in the order in which they were suspended."""
         return tuple(self._suspended.values())
 
     def anomalies(self) -> tuple[AnomalyView, ...]:
-        """What is wrong and not over, oldest first."""
+        """Return the open anomalies, oldest first."""
         return tuple(self._anomalies.values())
 
     def refusals(self) -> tuple[RefusedView, ...]:
-        """What the feed did not take as facts since the engine started, by reason."""
+        """Return what the feed refused since the engine started, sorted by reason."""
         return tuple(self._refused[reason] for reason in sorted(self._refused))

@@ -1,7 +1,7 @@
-"""Marks for a course over time: kills and resets, changed configurations, outages of the feed and of the engine.
+"""Markers for equity curves: trips and resets, changed configurations, outages of the feed, gaps and engine starts.
 
-Everything stands at market time, as the course does; operational facts carry the machine's clock, so they are put
-where the market stood when they were recorded.
+Every marker is placed in market time, like the curve. Operational events carry wall-clock time, so they are placed at
+the market time at which they were recorded.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from papertape.events.log import Recorded
     from papertape.projections.folds.portfolio import Portfolio
 
-MARKS_KEPT_MAX = 1_000
+MARKERS_MAX = 1_000
 Kind = Literal["kill", "reset", "configuration", "outage", "hole", "start"]
 
 
 class EquityMarker(Struct, frozen=True):
-    """Something that happened at `at_ms`, or lasted until `until_ms`; of an outage that goes on `until_ms` is 0."""
+    """An event at `at_ms`, or a span from `at_ms` to `until_ms`; `until_ms` is 0 for a continuing outage."""
 
     seq: int
     kind: Kind
@@ -43,7 +43,7 @@ class EquityMarker(Struct, frozen=True):
 
 
 class FeedRepairs(Struct, frozen=True):
-    """What the feed went through: how often it was lost, and which holes were found and healed since the log began."""
+    """How often the feed was lost, and how many gaps were found and filled since the log began."""
 
     losses: int = 0
     holes_found: int = 0
@@ -53,21 +53,21 @@ class FeedRepairs(Struct, frozen=True):
 
 
 class EquityMarkers:
-    """Fold of the newest marks, over a portfolio that its owner folds before this."""
+    """Fold of the newest markers, on top of a portfolio that its owner folds first."""
 
     def __init__(self, portfolio: Portfolio) -> None:
         self.repairs = FeedRepairs()
         self._portfolio = portfolio
-        self._marks: deque[EquityMarker] = deque(maxlen=MARKS_KEPT_MAX)
+        self._markers: deque[EquityMarker] = deque(maxlen=MARKERS_MAX)
         self._outage: EquityMarker | None = None
         self._digest = ""
 
     def views(self) -> tuple[EquityMarker, ...]:
-        """The newest marks, oldest first; an outage that goes on comes last."""
-        return tuple(self._marks) if self._outage is None else (*self._marks, self._outage)
+        """Return the newest markers, oldest first; a continuing outage comes last."""
+        return tuple(self._markers) if self._outage is None else (*self._markers, self._outage)
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Fold one event."""
         event = recorded.event
         match event:
             case KillSwitchTripped():
@@ -77,44 +77,44 @@ class EquityMarkers:
             case RunnerConfigured():
                 self._put(recorded.seq, "configuration", event.strategy, f"{event.strategy} configured")
             case EngineStarted():
-                self._start(event, recorded.seq)
+                self._mark_start(event, recorded.seq)
             case FeedLost() | FeedConnected():
-                self._feed(event, recorded.seq)
+                self._mark_feed(event, recorded.seq)
             case GapFound() | GapFilled():
-                self._hole(event, recorded.seq)
+                self._mark_gap(event, recorded.seq)
             case _:
                 pass
 
     def _put(self, seq: int, kind: Kind, subject: str, text: str) -> None:
         at_ms = self._portfolio.at_ms
-        self._marks.append(EquityMarker(seq, kind, subject, at_ms, at_ms, text))
+        self._markers.append(EquityMarker(seq, kind, subject, at_ms, at_ms, text))
 
-    def _start(self, event: EngineStarted, seq: int) -> None:
+    def _mark_start(self, event: EngineStarted, seq: int) -> None:
         changed = " with a changed configuration" if self._digest not in ("", event.config_digest) else ""
         self._digest = event.config_digest
         self._put(seq, "start", "engine", f"engine {event.version} started{changed}")
 
-    def _feed(self, event: FeedLost | FeedConnected, seq: int) -> None:
+    def _mark_feed(self, event: FeedLost | FeedConnected, seq: int) -> None:
         if isinstance(event, FeedLost):
             if self._outage is None:
                 self._outage = EquityMarker(seq, "outage", event.feed, self._portfolio.at_ms, 0, event.reason)
                 self.repairs = structs.replace(self.repairs, losses=self.repairs.losses + 1)
         elif self._outage is not None:
-            self._marks.append(structs.replace(self._outage, until_ms=max(event.at_ms, self._outage.at_ms)))
+            self._markers.append(structs.replace(self._outage, until_ms=max(event.at_ms, self._outage.at_ms)))
             self._outage = None
 
-    def _hole(self, event: GapFound | GapFilled, seq: int) -> None:
-        past = self.repairs
+    def _mark_gap(self, event: GapFound | GapFilled, seq: int) -> None:
+        repairs = self.repairs
         if isinstance(event, GapFound):
             text = f"{event.missing_candles} candles are missing"
             self.repairs = structs.replace(
-                past,
-                holes_found=past.holes_found + 1,
-                candles_missing=past.candles_missing + event.missing_candles,
+                repairs,
+                holes_found=repairs.holes_found + 1,
+                candles_missing=repairs.candles_missing + event.missing_candles,
             )
         else:
             text = f"{event.candles} candles came late"
             self.repairs = structs.replace(
-                past, holes_healed=past.holes_healed + 1, candles_healed=past.candles_healed + event.candles
+                repairs, holes_healed=repairs.holes_healed + 1, candles_healed=repairs.candles_healed + event.candles
             )
-        self._marks.append(EquityMarker(seq, "hole", event.symbol, event.from_ms, event.until_ms, text))
+        self._markers.append(EquityMarker(seq, "hole", event.symbol, event.from_ms, event.until_ms, text))

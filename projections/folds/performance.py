@@ -1,7 +1,6 @@
 """A strategy's performance: every measure of `projections.folds.metrics` in one frozen Struct.
 
-It takes closed trades and an equity course, wherever they come from: a log's projections or the arrays of a
-compiled backtest.
+The inputs are closed trades and an equity curve from any source: a log's projections or a compiled backtest's arrays.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ EXTRAPOLATED_DAYS = 90.0
 
 
 class TradeFigures(Struct, frozen=True):
-    """What closed trades alone say. None means "not defined"; `_percent` is percent, `_ms` milliseconds.
+    """The measures of closed trades alone. None means "not defined"; `_percent` is percent, `_ms` milliseconds.
 
-    Intervals are 95 %. `few_trades`: below 30 show counts, not verdicts. `no_losses` says why the profit
-    factor is missing although there are trades. Best, worst and averages are net results in USDT.
+    Intervals are 95 %. `few_trades` marks fewer than 30 trades: show counts then, not verdicts. `no_losses` explains a
+    missing profit factor although there are trades. Best, worst and averages are net results in USDT.
     """
 
     trades: int
@@ -64,10 +63,10 @@ class TradeFigures(Struct, frozen=True):
 class Performance(TradeFigures, frozen=True):
     """All measures of one strategy over one span of time.
 
-    Drawdown is sampled after every candle, Sharpe and Sortino on the daily equities. `few_days`: fewer than
-    30 daily returns. `extrapolated`: the CAGR stretches less than 90 days to a year. `exposure_percent` is
-    time in the market, `gross_exposure_percent` the mean of notional / equity (None if it was not sampled).
-    Fees, funding and slippage are those of closed trades.
+    Drawdown is sampled after every candle, Sharpe and Sortino on the daily equities. `few_days`: fewer than 30 daily
+    returns. `extrapolated`: the CAGR extrapolates less than 90 days to a year. `exposure_percent` is the time in the
+    market, `gross_exposure_percent` the mean of notional / equity (None if it was not sampled). Fees, funding and
+    slippage are those of closed trades.
     """
 
     capital_usdt: float
@@ -88,7 +87,7 @@ class Performance(TradeFigures, frozen=True):
 
 
 def trade_figures(trades: Sequence[TradeView]) -> TradeFigures:
-    """The measures that follow from closed trades alone."""
+    """Return the measures of closed trades alone."""
     nets = [trade.net_usdt for trade in trades]
     multiples = [trade.r_multiple for trade in trades]
     n, won = len(trades), len(metrics.wins(nets))
@@ -139,11 +138,10 @@ def performance(
     gross_exposure_fraction: float | None = None,
     closed: TradeFigures | None = None,
 ) -> Performance:
-    """All measures. `from_ms` is the first candle's open, `until_ms` the last one's close.
+    """Return all measures. `from_ms` is the first candle's open, `until_ms` the last one's close.
 
-    `day_equities_usdt` has one value a calendar day; `open_since_ms` are the entry times of positions that
-    are still open and count as exposure until the end. `closed` is what `trade_figures` says of the trades, where that
-    is known already.
+    `day_equities_usdt` has one value per calendar day; `open_since_ms` are the entry times of open positions, which
+    count as exposure until the end. `closed` may pass the known `trade_figures` of the trades.
     """
     days = metrics.days_between(from_ms, until_ms)
     returns = metrics.daily_returns(capital_usdt, day_equities_usdt)

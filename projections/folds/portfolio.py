@@ -1,6 +1,6 @@
-"""The portfolio: accounts, open positions, pending orders and kill switches as they stand.
+"""The current portfolio: accounts, open positions, pending orders and kill switches.
 
-It stands on the equity courses and the ledger below them; the three are folded once, here.
+It owns the folds it builds on, the equity curves and the ledger, so that each is folded only once.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class AccountView(Struct, frozen=True):
-    """One strategy's account. Fees, funding (received is positive) and slippage include open positions.
+    """One strategy's account. Fees, funding (positive when received) and slippage include open positions.
 
-    `day_result_usdt` is the equity less that at the end of the UTC day before (the capital on the first day).
-    `trip` is the trip that stops the strategy; its `trip_seq` is what a reset must name.
+    `day_result_usdt` is the equity less that at the end of the previous UTC day (the capital on the first day). `trip`
+    is the trip that stops the strategy; a reset must name its `trip_seq`.
     """
 
     strategy: str
@@ -53,10 +53,9 @@ class AccountView(Struct, frozen=True):
 class PositionView(Struct, frozen=True):
     """An open position marked at its symbol's last close.
 
-    `unrealised_usdt` is U = d*q*(close - entry) before fees and funding, `unrealised_r` the same in units of
-    the risk taken at the signal (None without risk), `unrealised_percent` that of the entry's notional.
-    A stop, target or liquidation price of 0 means none. `age_ms` runs in market time. `best_usdt` and `worst_usdt`
-    are how far it went for and against its owner.
+    `unrealised_usdt` is U = d*q*(close - entry) before fees and funding, `unrealised_r` the same in units of the risk
+    taken at the signal (None without risk), `unrealised_percent` in percent of the entry's notional. A stop, target or
+    liquidation price of 0 means none. `age_ms` is market time. `best_usdt` and `worst_usdt` are its excursion.
     """
 
     strategy: str
@@ -90,12 +89,12 @@ class PositionView(Struct, frozen=True):
 
     @property
     def target_distance_percent(self) -> float | None:
-        """How far the mark must move to the target, likewise."""
+        """How far the mark must move to the target, in percent of the mark; None without a target."""
         return self._distance_percent(self.target_price_usdt)
 
     @property
     def liquidation_distance_percent(self) -> float | None:
-        """How far the mark may move to the liquidation, likewise."""
+        """How far the mark may move to the liquidation, in percent of the mark; None without one."""
         return self._distance_percent(self.liquidation_price_usdt)
 
     def _distance_percent(self, price_usdt: float) -> float | None:
@@ -103,7 +102,7 @@ class PositionView(Struct, frozen=True):
 
 
 class OrderView(Struct, frozen=True):
-    """An order waiting for the next candle's open."""
+    """An order that waits for the next candle's open."""
 
     strategy: str
     symbol: str
@@ -118,7 +117,7 @@ class OrderView(Struct, frozen=True):
 
 
 class PortfolioView(Struct, frozen=True):
-    """Everything that stands at seq `seq` and market time `at_ms`. Totals are sums over the accounts."""
+    """The whole portfolio at seq `seq` and market time `at_ms`. Totals are sums over the accounts."""
 
     seq: int
     at_ms: int
@@ -136,24 +135,24 @@ class PortfolioView(Struct, frozen=True):
 
     @property
     def day_result_percent(self) -> float:
-        """The result of the day in percent of the equity with which it began."""
+        """The day's result in percent of the equity at its start."""
         return _percent_of(self.day_result_usdt, self.equity_usdt - self.day_result_usdt)
 
 
 class Portfolio:
-    """Fold of everything that stands: `equity`, `excursions`, `switches` and `feeding` are its public parts."""
+    """Fold of the portfolio. Its parts `equity`, `excursions`, `switches` and `market_status` are public."""
 
     def __init__(self) -> None:
         self.equity = Equity()
         self.excursions = Excursions()
         self.switches = KillSwitches()
-        self.feeding = MarketStatus()
+        self.market_status = MarketStatus()
         self.seq = 0
         self.at_ms = 0
         self._orders: dict[tuple[str, str], OrderView] = {}
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Fold one event."""
         self.seq = recorded.seq
         self.equity.apply(recorded)
         self.excursions.apply(recorded)
@@ -162,7 +161,7 @@ class Portfolio:
             self.at_ms = max(self.at_ms, event.at_ms)
             return
         self.switches.apply(recorded)
-        self.feeding.apply(recorded)
+        self.market_status.apply(recorded)
         self._apply_order(recorded)
 
     def _apply_order(self, recorded: Recorded) -> None:
@@ -176,7 +175,7 @@ class Portfolio:
                 pass
 
     def view(self) -> PortfolioView:
-        """Everything at once."""
+        """Return the whole portfolio."""
         accounts = self.accounts()
         return PortfolioView(
             seq=self.seq,
@@ -188,24 +187,24 @@ class Portfolio:
             positions=self.positions(),
             orders=self.orders(),
             trips=self.switches.active_trips(),
-            feed=self.feeding.feed,
-            suspended=self.feeding.suspended_symbols(),
-            anomalies=self.feeding.anomalies(),
-            refused=self.feeding.refusals(),
+            feed=self.market_status.feed,
+            suspended=self.market_status.suspended_symbols(),
+            anomalies=self.market_status.anomalies(),
+            refused=self.market_status.refusals(),
         )
 
     def accounts(self) -> tuple[AccountView, ...]:
-        """All accounts in configured order."""
+        """Return all accounts in configured order."""
         return tuple(self.account(strategy) for strategy in self.equity.ledger.accounts)
 
     def account(self, strategy: str) -> AccountView:
-        """One account. Raises KeyError for an unknown name."""
+        """Return one account. Raises KeyError for an unknown name."""
         account = self.equity.ledger.accounts[strategy]
-        course = self.equity.view(strategy)
+        curve = self.equity.view(strategy)
         standing = self.switches.standing(strategy)
         unrealised, _ = account.marked_usdt(self.equity.ledger.closes)
         equity = account.cash_usdt + unrealised
-        day_result = equity - course.day_base_usdt
+        day_result = equity - curve.day_base_usdt
         return AccountView(
             strategy=strategy,
             symbols=account.symbols,
@@ -214,12 +213,12 @@ class Portfolio:
             equity_usdt=equity,
             unrealised_usdt=unrealised,
             day_result_usdt=day_result,
-            day_result_percent=_percent_of(day_result, course.day_base_usdt),
+            day_result_percent=_percent_of(day_result, curve.day_base_usdt),
             net_return_percent=_percent_of(equity - account.capital_usdt, account.capital_usdt),
-            peak_usdt=course.peak_usdt,
-            drawdown_percent=course.drawdown_fraction * 100.0,
-            max_drawdown_percent=course.max_drawdown_fraction * 100.0,
-            margin_usdt=sum(held.opened.margin_usdt for held in account.holdings),
+            peak_usdt=curve.peak_usdt,
+            drawdown_percent=curve.drawdown_fraction * 100.0,
+            max_drawdown_percent=curve.max_drawdown_fraction * 100.0,
+            margin_usdt=sum(holding.opened.margin_usdt for holding in account.holdings),
             fees_usdt=account.fees_usdt,
             funding_usdt=account.funding_usdt,
             slippage_usdt=account.slippage_usdt,
@@ -231,23 +230,23 @@ class Portfolio:
         )
 
     def positions(self, strategy: str | None = None) -> tuple[PositionView, ...]:
-        """Open positions by strategy and symbol as configured, of one strategy or of all."""
+        """Return the open positions of one strategy or of all, by strategy and symbol as configured."""
         accounts = self.equity.ledger.accounts.values()
-        chosen = [a for a in accounts if strategy is None or a.strategy == strategy]
-        return tuple(self._position(account, held) for account in chosen for held in account.holdings)
+        selected = [a for a in accounts if strategy is None or a.strategy == strategy]
+        return tuple(self._position(account, holding) for account in selected for holding in account.holdings)
 
     def orders(self) -> tuple[OrderView, ...]:
-        """Pending orders, oldest first."""
+        """Return the pending orders, oldest first."""
         return tuple(sorted(self._orders.values(), key=lambda order: order.seq))
 
-    def course(self, strategy: str) -> EquityView:
-        """The equity course of one strategy. Raises KeyError for an unknown name."""
+    def equity_curve(self, strategy: str) -> EquityView:
+        """Return the equity curve of one strategy. Raises KeyError for an unknown name."""
         return self.equity.view(strategy)
 
-    def _position(self, account: LedgerAccount, held: Holding) -> PositionView:
-        opened = held.opened
+    def _position(self, account: LedgerAccount, holding: Holding) -> PositionView:
+        opened = holding.opened
         mark = self.equity.ledger.closes[opened.symbol]
-        unrealised = held.unrealised_usdt(mark)
+        unrealised = holding.unrealised_usdt(mark)
         excursion = self.excursions.of(account.strategy, opened.symbol)
         return PositionView(
             strategy=account.strategy,
@@ -267,10 +266,10 @@ class Portfolio:
             margin_usdt=opened.margin_usdt,
             risk_usdt=opened.risk_usdt,
             fees_usdt=opened.fee_usdt,
-            funding_usdt=held.funding_usdt,
+            funding_usdt=holding.funding_usdt,
             slippage_usdt=opened.slippage_usdt,
             age_ms=max(self.at_ms - opened.at_ms, 0),
-            opened_seq=held.seq,
+            opened_seq=holding.seq,
             best_usdt=excursion.best_usdt,
             worst_usdt=excursion.worst_usdt,
         )
@@ -292,5 +291,5 @@ def _order_view(event: OrderPlaced, seq: int) -> OrderView:
 
 
 def _percent_of(part: float, whole: float) -> float:
-    """`part` in percent of `whole`; 0 without a whole."""
+    """Return `part` in percent of `whole`; 0 without a whole."""
     return part / whole * 100.0 if whole > 0.0 else 0.0

@@ -1,4 +1,4 @@
-"""The equity of all strategies together: its course, its drawdown, and the peak of the last hours."""
+"""The equity of all strategies together: its curve, its drawdown, and its peak of the last hours."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ WINDOW_HOURS_MAX = 169
 
 
 class DrawdownPoint(Struct, frozen=True):
-    """How far the equity stood below its highest point so far, in percent of that; 0 or more."""
+    """How far the equity was below its highest point so far, in percent of that point; 0 or more."""
 
     at_ms: int
     drawdown_percent: float
 
 
 class TotalView(Struct, frozen=True):
-    """The course of the total equity. Drawdowns are percents of the peak."""
+    """The curve of the total equity. Drawdowns are percentages of the peak."""
 
     capital_usdt: float
     equity_usdt: float
@@ -32,17 +32,17 @@ class TotalView(Struct, frozen=True):
 
     @property
     def net_usdt(self) -> float:
-        """What all strategies together made, open positions included."""
+        """The result of all strategies together, open positions included."""
         return self.equity_usdt - self.capital_usdt
 
     @property
     def net_percent(self) -> float:
-        """The same in percent of the capital."""
+        """The result in percent of the capital."""
         return self.net_usdt / self.capital_usdt * 100.0 if self.capital_usdt > 0.0 else 0.0
 
 
 class TotalEquity(Struct):
-    """The running state behind a `TotalView`: it takes the sum of all equities after a candle."""
+    """The running state behind a `TotalView`; its samples are the sums of all equities after a candle."""
 
     equity_usdt: float = 0.0
     peak_usdt: float = 0.0
@@ -50,53 +50,53 @@ class TotalEquity(Struct):
     curve: EquityCurve = field(default_factory=EquityCurve)
     hour: int = -1
     hours: dict[int, float] = field(default_factory=dict)
-    """The highest total of each of the last hours."""
+    """The highest total of each recent hour."""
 
-    def put(self, at_ms: int, total_usdt: float, stood_until_ms: int) -> None:
-        """Take a sample; the one before it stood until the last candle, at `stood_until_ms`, 0 for none."""
-        self._open_hour(at_ms // HOUR_MS, stood_until_ms // HOUR_MS)
+    def put(self, at_ms: int, total_usdt: float, valid_until_ms: int) -> None:
+        """Add a sample. The previous sample was valid until the last candle, at `valid_until_ms` (0 for none)."""
+        self._open_hour(at_ms // HOUR_MS, valid_until_ms // HOUR_MS)
         self.equity_usdt = total_usdt
         self.peak_usdt = max(self.peak_usdt, total_usdt)
         if self.peak_usdt > 0.0:
-            fallen = (self.peak_usdt - total_usdt) / self.peak_usdt
-            self.max_drawdown_fraction = max(self.max_drawdown_fraction, fallen)
+            drawdown = (self.peak_usdt - total_usdt) / self.peak_usdt
+            self.max_drawdown_fraction = max(self.max_drawdown_fraction, drawdown)
         self.curve.put(at_ms, total_usdt)
         self.hours[self.hour] = max(self.hours[self.hour], total_usdt)
 
-    def _open_hour(self, hour: int, stood_until: int) -> None:
-        """Of the hours since the last sample the newest counts: what stood then leaves the window last."""
+    def _open_hour(self, hour: int, valid_until: int) -> None:
+        """Open an hour. The previous total counts for the last hour in which it was valid."""
         if self.hour < 0:
             self.hours[hour] = self.equity_usdt
         elif hour > self.hour:
-            kept = hour - WINDOW_HOURS_MAX
-            self.hours = {known: highest for known, highest in self.hours.items() if known > kept}
-            self.hours[stood_until] = max(self.hours.get(stood_until, 0.0), self.equity_usdt)
+            expired = hour - WINDOW_HOURS_MAX
+            self.hours = {recent: highest for recent, highest in self.hours.items() if recent > expired}
+            self.hours[valid_until] = max(self.hours.get(valid_until, 0.0), self.equity_usdt)
             self.hours.setdefault(hour, 0.0)
         self.hour = max(self.hour, hour)
 
     def restart(self) -> None:
-        """A reset of the global kill switch: the window begins anew from the equity as it stands."""
+        """Restart the window from the current equity, after a reset of the global kill switch."""
         self.hours = {self.hour: self.equity_usdt}
 
     def widen(self, capital_usdt: float) -> None:
-        """A new strategy brought its capital: no gain, so the peak rises with it."""
+        """Add a new strategy's capital: it is no gain, so the peak rises with it."""
         self.equity_usdt += capital_usdt
         self.peak_usdt += capital_usdt
         self.hours = {hour: highest + capital_usdt for hour, highest in self.hours.items()}
 
     def peak_within(self, hours: int) -> float:
-        """The highest total of the current hour and the whole hours before it, as the kernel's window reaches."""
+        """Return the highest total of the current hour and the `hours` whole hours before it, as in the kernel."""
         since = self.hour - hours - 1
         return max((highest for hour, highest in self.hours.items() if hour > since), default=self.equity_usdt)
 
     def fork(self) -> TotalEquity:
-        """A copy that can take a sample without touching this one."""
+        """Return a copy that can be sampled independently."""
         twin = copy(self)
         twin.curve, twin.hours = self.curve.fork(), dict(self.hours)
         return twin
 
     def view(self, capital_usdt: float) -> TotalView:
-        """The course as it stands."""
+        """Return the total equity curve so far."""
         points = self.curve.points()
         peak = self.peak_usdt
         return TotalView(
@@ -111,10 +111,10 @@ class TotalEquity(Struct):
 
 
 def drawdowns(points: tuple[EquityPoint, ...]) -> tuple[DrawdownPoint, ...]:
-    """The drawdown at each point of a curve, against the highest point before it."""
-    found, peak = [], 0.0
+    """Return the drawdown at each point of a curve, relative to the highest point up to it."""
+    drawdown_points, peak = [], 0.0
     for point in points:
         peak = max(peak, point.equity_usdt)
         percent = (peak - point.equity_usdt) / peak * 100.0 if peak > 0.0 else 0.0
-        found.append(DrawdownPoint(point.at_ms, percent))
-    return tuple(found)
+        drawdown_points.append(DrawdownPoint(point.at_ms, percent))
+    return tuple(drawdown_points)

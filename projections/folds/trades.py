@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, TextIO
 
 from msgspec import Struct, structs
 
-from papertape.events.errors import MarketDataError
 from papertape.events.facts import Closing, OrderPlaced, PositionOpened, Side
 from papertape.projections.persistence.append_only import AppendOnlyList
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from papertape.events.log import Recorded
     from papertape.projections.folds.excursions import Excursion, Excursions
@@ -40,10 +39,10 @@ CSV_COLUMNS = (
 class TradeView(Struct, frozen=True):
     """One closed trade (exchange model, section 9): net = gross - fees + funding, all in USDT.
 
-    `fees_usdt` are those of both fills, `funding_usdt` is positive when received, `slippage_usdt` is already
-    inside gross, `r_multiple` is net over the risk taken at the signal. Beyond the file's columns stand
-    the seqs of the entry order, the opening and the closing (0 where there is no log), why it was entered,
-    the risk in USDT, and how far it went for and against its owner (None where that was not folded).
+    `fees_usdt` covers both fills, `funding_usdt` is positive when received, `slippage_usdt` is already part of gross,
+    `r_multiple` is net over the risk taken at the signal. The fields from `seq` on are not columns of the file: the
+    seqs of the closing, the opening and the entry order (0 without a log), the entry's reason, the risk in USDT, and
+    the excursion (None if it was not folded).
     """
 
     strategy: str
@@ -82,7 +81,7 @@ class TradeView(Struct, frozen=True):
 
 
 class _Entry(Struct, frozen=True):
-    """What is known of a trade before it closes."""
+    """The known facts of a trade before it closes."""
 
     order_seq: int = 0
     reason: str = ""
@@ -91,7 +90,7 @@ class _Entry(Struct, frozen=True):
 
 
 class Trades:
-    """Fold of the closed trades. `excursions`, where they are given, are folded by their owner before this."""
+    """Fold of the closed trades. `excursions`, if given, must be folded first by its owner."""
 
     def __init__(self, excursions: Excursions | None = None) -> None:
         self._excursions = excursions
@@ -100,7 +99,7 @@ class Trades:
         self._entries: dict[tuple[str, str], _Entry] = {}
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Fold one event."""
         event = recorded.event
         match event:
             case OrderPlaced(action="entry"):
@@ -119,16 +118,16 @@ class Trades:
                 pass
 
     def count(self, strategy: str) -> int:
-        """How many trades a strategy has closed."""
+        """Return how many trades a strategy has closed."""
         return len(self._by_strategy.get(strategy, ()))
 
     def closed(self, strategy: str | None = None, symbol: str | None = None) -> tuple[TradeView, ...]:
-        """The closed trades, oldest first, of one strategy or all, on one symbol or all."""
-        chosen = self._all if strategy is None else self._by_strategy.get(strategy, ())
-        return tuple(trade for trade in chosen if symbol is None or trade.symbol == symbol)
+        """Return the closed trades, oldest first, of one strategy or all, on one symbol or all."""
+        trades = self._all if strategy is None else self._by_strategy.get(strategy, ())
+        return tuple(trade for trade in trades if symbol is None or trade.symbol == symbol)
 
     def latest(self, limit: int) -> tuple[TradeView, ...]:
-        """The last `limit` trades of all strategies, newest first."""
+        """Return the last `limit` trades of all strategies, newest first."""
         return tuple(self._all.latest(limit))
 
 
@@ -161,7 +160,7 @@ def _trade(event: Closing, seq: int, entry: _Entry, ended: Excursion | None) -> 
 
 
 def write_trades_csv(file: TextIO, trades: Iterable[TradeView]) -> None:
-    """Write the trades with header; floats in their shortest form that reads back equal, ambiguous as 0 or 1."""
+    """Write the trades with a header; floats in their shortest exact form, `ambiguous` as 0 or 1."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     writer.writerows([_cell(getattr(trade, column)) for column in CSV_COLUMNS] for trade in trades)
@@ -171,46 +170,3 @@ def _cell(value: str | float | bool) -> str:
     if isinstance(value, bool):
         return str(int(value))
     return repr(value) if isinstance(value, float) else str(value)
-
-
-def read_trades_csv(file: TextIO) -> list[TradeView]:
-    """The trades of a file as `write_trades_csv` wrote it. Raises MarketDataError with the line that is wrong."""
-    rows = csv.reader(file)
-    if tuple(next(rows, ())) != CSV_COLUMNS:
-        raise MarketDataError(f"line 1: the header must be {','.join(CSV_COLUMNS)}")
-    return [_read(row, number) for number, row in enumerate(rows, start=2)]
-
-
-def _read(row: Sequence[str], number: int) -> TradeView:
-    if len(row) != len(CSV_COLUMNS):
-        raise MarketDataError(f"line {number}: {len(row)} columns instead of {len(CSV_COLUMNS)}")
-    cell = dict(zip(CSV_COLUMNS, row, strict=True))
-    try:
-        return TradeView(
-            strategy=cell["strategy"],
-            symbol=cell["symbol"],
-            side=_side(cell["side"]),
-            quantity_base=float(cell["quantity_base"]),
-            entry_time_ms=int(cell["entry_time_ms"]),
-            entry_price_usdt=float(cell["entry_price_usdt"]),
-            exit_time_ms=int(cell["exit_time_ms"]),
-            exit_price_usdt=float(cell["exit_price_usdt"]),
-            reason=cell["reason"],
-            gross_usdt=float(cell["gross_usdt"]),
-            fees_usdt=float(cell["fees_usdt"]),
-            funding_usdt=float(cell["funding_usdt"]),
-            slippage_usdt=float(cell["slippage_usdt"]),
-            net_usdt=float(cell["net_usdt"]),
-            r_multiple=float(cell["r_multiple"]),
-            ambiguous=bool(int(cell["ambiguous"])),
-        )
-    except ValueError as error:
-        raise MarketDataError(f"line {number}: {error}") from error
-
-
-def _side(text: str) -> Side:
-    if text == "long":
-        return "long"
-    if text == "short":
-        return "short"
-    raise ValueError(f"side {text!r} is neither long nor short")

@@ -1,1 +1,1 @@
-"""Keep folded state on disk and share it between views."""
+"""Fold state: kept on disk, and copied for views of the past."""

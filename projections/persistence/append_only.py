@@ -1,6 +1,6 @@
-"""A sequence that only grows: full pieces, which never change again, and a rest.
+"""A list that only grows: full chunks, which never change again, and a tail.
 
-Copies of a fold share the pieces, and the collector of garbage does not walk through them: a thousand copies of ten
+Forks of a fold share the chunks, and the garbage collector does not walk through them, so a thousand forks of ten
 thousand trades cost little more than one.
 """
 
@@ -15,40 +15,40 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PIECE_LENGTH: Final = 128
+CHUNK_LENGTH: Final = 128
 
 
 class _Chunk(Struct, frozen=True):
-    """So many that follow each other."""
+    """A full chunk of consecutive items."""
 
     items: tuple[Any, ...]
 
 
 class AppendOnlyList(Generic[T]):
-    """Takes what never changes itself."""
+    """A growing list of immutable items."""
 
     def __init__(self) -> None:
-        self._pieces: list[_Chunk] = []
-        self._rest: list[T] = []
+        self._chunks: list[_Chunk] = []
+        self._tail: list[T] = []
 
     def append(self, item: T) -> None:
-        """One more at the end."""
-        self._rest.append(item)
-        if len(self._rest) == PIECE_LENGTH:
-            self._pieces.append(_Chunk(tuple(self._rest)))
-            self._rest = []
+        """Append an item."""
+        self._tail.append(item)
+        if len(self._tail) == CHUNK_LENGTH:
+            self._chunks.append(_Chunk(tuple(self._tail)))
+            self._tail = []
 
     def __len__(self) -> int:
-        return len(self._pieces) * PIECE_LENGTH + len(self._rest)
+        return len(self._chunks) * CHUNK_LENGTH + len(self._tail)
 
     def __iter__(self) -> Iterator[T]:
-        for piece in self._pieces:
-            yield from piece.items
-        yield from self._rest
+        for chunk in self._chunks:
+            yield from chunk.items
+        yield from self._tail
 
     def latest(self, limit: int) -> Iterator[T]:
-        """At most `limit`, the newest first."""
-        left = limit
-        for items in (self._rest, *[piece.items for piece in reversed(self._pieces)]):
-            yield from reversed(items[max(0, len(items) - left) :] if left > 0 else ())
-            left -= len(items)
+        """Yield at most `limit` items, newest first."""
+        remaining = limit
+        for items in (self._tail, *[chunk.items for chunk in reversed(self._chunks)]):
+            yield from reversed(items[max(0, len(items) - remaining) :] if remaining > 0 else ())
+            remaining -= len(items)

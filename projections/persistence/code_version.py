@@ -1,8 +1,9 @@
-"""The source files that folds depend on, found by what they import: a kept fold's version is a digest of these.
+"""The source files that folds depend on, found by their imports. The version of a kept fold is a digest of them.
 
-All of `events` counts, for it decides how events are read. Of `projections` count the modules of the folds and what
-they import, through however many others; an import inside a function or for types only counts like any other. So more
-may count than is needed, and never less: what names no file of ours, or imports by name at runtime, makes all count.
+All of `events` counts, because it decides how events are read. Of `projections`, the modules of the folds and their
+transitive imports count, including imports inside functions and for types only. The result may include more than is
+needed, but never less: if a fold is not defined in one of our files, or a module imports by name at runtime, all of
+`projections` counts.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ DIGEST_BYTES: Final = 16
 IMPORT: Final = re.compile(
     r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]*(\([^)]*\)|[^\n]*)|import[ \t]+([^\n]*))", re.MULTILINE
 )
-"""What begins an import, wherever in a file it stands. A test holds it to Python's own parser, which takes too long."""
+"""Matches an import anywhere in a file. Python's parser would take too long; a test compares the two."""
 WORD: Final = re.compile(r"[\w.]+")
 AT_RUNTIME: Final = re.compile(
     r"\b(?:importlib|import_module|__import__|exec|eval)\b|^[ \t]*from[ \t]+\.", re.MULTILINE
@@ -34,27 +35,27 @@ AT_RUNTIME: Final = re.compile(
 
 
 def modules_of(folds: Iterable[type], folder: Path = FOLDER) -> frozenset[str]:
-    """The modules of `projections` that folds of these classes depend on."""
-    there = files_of(folder)
-    found: set[str] = set()
-    waiting = [
-        name for kind in folds for name in _with_packages(kind.__module__) if name in there or name == kind.__module__
+    """Return the modules of `projections` that folds of these classes depend on."""
+    files = files_of(folder)
+    modules: set[str] = set()
+    queue = [
+        name for kind in folds for name in _with_packages(kind.__module__) if name in files or name == kind.__module__
     ]
-    while waiting:
-        module = waiting.pop()
-        if module in found:
+    while queue:
+        module = queue.pop()
+        if module in modules:
             continue
-        imported = imports_of(there[module]) if module in there else None
+        imported = imports_of(files[module]) if module in files else None
         if imported is None:
-            return frozenset(there)
-        found.add(module)
-        waiting += imported & there.keys()
-    return frozenset(found)
+            return frozenset(files)
+        modules.add(module)
+        queue += imported & files.keys()
+    return frozenset(modules)
 
 
 @cache
 def files_of(folder: Path) -> Mapping[str, Path]:
-    """Every module of a room by its name."""
+    """Return every module of the room with its path."""
     return {_name(path.relative_to(folder)): path for path in sorted(folder.rglob("*.py"))}
 
 
@@ -65,29 +66,29 @@ def _name(path: Path) -> str:
 
 @cache
 def imports_of(path: Path) -> frozenset[str] | None:
-    """Every name that a file may import as a module, and some more; None where that cannot be read from it."""
+    """Return a superset of the modules that a file imports, or None if the source does not determine it."""
     source = path.read_text(encoding="utf-8")
     if AT_RUNTIME.search(source):
         return None
-    found: set[str] = set()
+    modules: set[str] = set()
     for base, names, plain in IMPORT.findall(source):
         for name in WORD.findall(names or plain):
-            found.update(_with_packages(f"{base}.{name}" if base else name))
-    return frozenset(found)
+            modules.update(_with_packages(f"{base}.{name}" if base else name))
+    return frozenset(modules)
 
 
 def _with_packages(name: str) -> list[str]:
-    """A module with the packages that it lies in: they are imported first."""
+    """Return a module name preceded by its packages, which are imported first."""
     parts = name.split(".")
     return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
 
 def digest_of(modules: Iterable[str], folder: Path = FOLDER, events_folder: Path = EVENTS_FOLDER) -> bytes:
-    """A digest of some modules of `projections` and of everything in `events`, names included."""
-    digest, there = blake2b(digest_size=DIGEST_BYTES), files_of(folder)
-    chosen = {module: there[module] for module in sorted(modules)}
-    chosen |= {path.relative_to(events_folder).as_posix(): path for path in sorted(events_folder.rglob("*.py"))}
-    for name, path in chosen.items():
+    """Digest the names and contents of these modules of `projections` and of every file of `events`."""
+    files, digest = files_of(folder), blake2b(digest_size=DIGEST_BYTES)
+    covered = {module: files[module] for module in sorted(modules)}
+    covered |= {path.relative_to(events_folder).as_posix(): path for path in sorted(events_folder.rglob("*.py"))}
+    for name, path in covered.items():
         content = path.read_bytes()
         digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.digest()

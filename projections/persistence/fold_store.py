@@ -1,10 +1,10 @@
-"""Folds that survive a restart: a follower's folds as of an event, saved beside the log and found again.
+"""Folds that survive a restart: a follower saves them beside the log as of an event and restores them at its start.
 
-Whoever follows the log can fold it from its beginning, however long it is. What is kept here only saves that time:
-losing all of it loses nothing. A file is a snapshot of `events.snapshots` (length, hash, the hash of the log row it
-stands on) whose version is a digest of the code that folds (`projections.persistence.code_version`) and of
-what the folds were made with: a fold that changed never reads an old state. The state is a pickle that may name nothing
-but classes of `events` and of the modules that were digested.
+A kept fold only saves time: any follower can fold the log from its beginning, so losing every file loses nothing. A
+file is a snapshot of `events.snapshots` (length, hash, and the hash of the log row it was taken at). Its version is a
+digest of the folding code (`projections.persistence.code_version`) and of the folds' inputs other than the log, so that
+changed code never reads an old state. The state is a restricted pickle: it may name only classes of `events` and of the
+digested modules.
 """
 
 from __future__ import annotations
@@ -31,60 +31,60 @@ if TYPE_CHECKING:
     from papertape.events.snapshots import Snapshot, SnapshotStore
 
 KEEP_EVENTS_MIN: Final = 20_000
-"""So many events are folded again at a start at most, where they did not come within `KEEP_MS_MIN`."""
+"""At most this many events are folded again at a start, unless they arrived within `KEEP_MS_MIN`."""
 KEEP_MS_MIN: Final = MINUTE_MS
 SEQ_MAX: Final = (1 << 63) - 1
 EVENTS: Final = papertape.events.__name__
-OTHERS: Final = {
+OTHER_NAMES: Final = {
     ("collections", "deque"): deque,
     ("array", "array"): array,
     ("array", "_array_reconstructor"): array("d").__reduce_ex__(pickle.HIGHEST_PROTOCOL)[0],
 }
-"""What else a state may name. Containers and numbers of the language need no name."""
+"""The other names that a state may contain. Built-in containers and numbers need no name."""
 
 F = TypeVar("F")
 
 
 class RowHashReader(Protocol):
-    """The part of a log reader that is needed here."""
+    """The part of a log reader that a fold store needs."""
 
     def hash_at(self, seq: int) -> bytes | None:
-        """The stored hash of the row whose last event is `seq`; None when no row ends there."""
+        """Return the stored hash of the row whose last event is `seq`, or None if no row ends there."""
 
 
 class FoldPersistence(Protocol):
-    """Where a follower's folds come from at its start, and go to now and then."""
+    """Where a follower restores its folds at its start and saves them from time to time."""
 
     def restore(self, fresh: F, until_seq: int = SEQ_MAX, /) -> tuple[F, int]:
-        """Folds like `fresh` as of the newest kept event up to `until_seq`, and its seq; else `fresh` and 0.
+        """Return folds like `fresh` as of the newest kept event up to `until_seq`, and its seq; else `fresh` and 0.
 
-        `fresh` is one fold or a tuple of them; folds that refer to each other belong into one tuple.
+        `fresh` is one fold or a tuple of them; folds that refer to each other belong in one tuple.
         """
 
     def is_due(self, seq: int, *, last: bool = False) -> bool:
-        """Whether `keep` would save what stands at `seq`; `last` is the last chance before the end."""
+        """Return whether `save` would save at `seq`; `last` marks the final opportunity before the end."""
 
     async def save(self, seq: int, folds: object, *, last: bool = False) -> None:
-        """Save folds as of `seq` if that is due. They must stand still meanwhile."""
+        """Save folds as of `seq` if that is due. They must not change in the meantime."""
 
 
 class NullFoldStore:
-    """For tests, and for logs that are folded once."""
+    """A store that keeps nothing: for tests, and for logs that are folded once."""
 
     def restore(self, fresh: F, until_seq: int = SEQ_MAX, /) -> tuple[F, int]:  # noqa: ARG002
-        """See `FoldPersistence.restored`."""
+        """Return `fresh` and 0."""
         return fresh, 0
 
     def is_due(self, seq: int, *, last: bool = False) -> bool:  # noqa: ARG002
-        """See `FoldPersistence.is_due`."""
+        """Return False."""
         return False
 
     async def save(self, seq: int, folds: object, *, last: bool = False) -> None:
-        """See `FoldPersistence.keep`."""
+        """Do nothing."""
 
 
 class FoldStore:
-    """Folds in a folder of their own. One process saves."""
+    """A folder of kept folds. Only one process may save to it."""
 
     def __init__(
         self,
@@ -95,53 +95,53 @@ class FoldStore:
         made_with: object = None,
         events_min: int = KEEP_EVENTS_MIN,
     ) -> None:
-        """`made_with` is what the folds were made with besides the log: a change of it is like one of the code."""
+        """Open the store. A change of `made_with`, the folds' inputs other than the log, invalidates kept folds."""
         self._store, self._reader, self._now_ms, self._warn = store, reader, now_ms, warn
         self._made_with, self._events_min = msgspec.json.encode(made_with, order="deterministic"), events_min
-        self._kept_seq = 0
-        self._kept_at_ms = -KEEP_MS_MIN
+        self._saved_seq = 0
+        self._saved_at_ms = -KEEP_MS_MIN
 
     def restore(self, fresh: F, until_seq: int = SEQ_MAX, /) -> tuple[F, int]:
-        """See `FoldPersistence.restored`. What does not hold is set aside with a warning."""
+        """See `FoldPersistence.restore`. An invalid snapshot is set aside with a warning."""
         for snapshot in self._store.newest(version_of(fresh, self._made_with)):
             if snapshot.seq > until_seq:
                 continue
             try:
-                folds = self._unpacked(snapshot, fresh)
+                folds = self._unpack(snapshot, fresh)
             except SnapshotRefused as refused:
                 self._store.set_aside(snapshot, str(refused))
                 continue
-            self._kept_seq = max(self._kept_seq, snapshot.seq)
+            self._saved_seq = max(self._saved_seq, snapshot.seq)
             return folds, snapshot.seq
         return fresh, 0
 
     def is_due(self, seq: int, *, last: bool = False) -> bool:
         """See `FoldPersistence.is_due`."""
         if last:
-            return seq > self._kept_seq
-        # A time that lies ahead is of a clock that was set back.
-        soon = 0 <= self._now_ms() - self._kept_at_ms < KEEP_MS_MIN
-        return seq - self._kept_seq >= self._events_min and not soon
+            return seq > self._saved_seq
+        # The last save lies in the future if the clock was set back: then it does not count.
+        is_recent = 0 <= self._now_ms() - self._saved_at_ms < KEEP_MS_MIN
+        return seq - self._saved_seq >= self._events_min and not is_recent
 
     async def save(self, seq: int, folds: object, *, last: bool = False) -> None:
-        """See `FoldPersistence.keep`. What cannot be written is a warning. The loop goes on meanwhile."""
+        """See `FoldPersistence.save`. A failed write is only a warning. The event loop keeps running."""
         row_hash = self._reader.hash_at(seq) if self.is_due(seq, last=last) else None
         if row_hash is None:
-            return  # Not due; or a page ended inside a row, then the next one will do.
-        self._kept_seq, self._kept_at_ms = seq, self._now_ms()
+            return  # Not due, or the page ended inside a row: save after a later page.
+        self._saved_seq, self._saved_at_ms = seq, self._now_ms()
         try:
-            # Two steps: whoever is cancelled in the first may fold on at once, and what is being read then is torn.
+            # Two steps: a caller cancelled in the first may fold on at once; the torn state is then never stored.
             state = await asyncio.to_thread(pack, folds)
             await asyncio.to_thread(self._store.save, seq, row_hash, version_of(folds, self._made_with), state)
         except SnapshotRefused as refused:
             self._warn(f"folds at seq {seq} were not kept: {refused}")
 
-    def _unpacked(self, snapshot: Snapshot, fresh: F) -> F:
+    def _unpack(self, snapshot: Snapshot, fresh: F) -> F:
         if self._reader.hash_at(snapshot.seq) != snapshot.hash:
             raise SnapshotRefused(f"the log has another event at seq {snapshot.seq}")
         folds = unpack(snapshot.state, _modules(fresh))
         if _kinds(folds) != _kinds(fresh):
-            raise SnapshotRefused(f"it holds {_kinds(folds)}, not {_kinds(fresh)}")
+            raise SnapshotRefused(f"it contains {_kinds(folds)}, not {_kinds(fresh)}")
         return folds  # type: ignore[no-any-return]
 
 
@@ -154,7 +154,7 @@ def _kinds(folds: object) -> list[str]:
 
 
 def _modules(folds: object) -> frozenset[str]:
-    """The modules on which folds like these depend, this one among them."""
+    """Return the modules that folds like these depend on, including this one."""
     return modules_of(_types(folds)) | {__name__}
 
 
@@ -162,13 +162,13 @@ def _modules(folds: object) -> frozenset[str]:
 
 
 def version_of(folds: object, made_with: bytes) -> str:
-    """A digest of everything that folds what folds like these fold, and of what they were made with."""
+    """Return a digest of the code that folds like these depend on and of `made_with`."""
     return blake2b(_digest_of(_modules(folds)) + made_with, digest_size=DIGEST_BYTES).hexdigest()
 
 
 @cache
 def _digest_of(modules: frozenset[str]) -> bytes:
-    """Read once: what a process has imported does not change any more."""
+    """Digest these modules once per process: imported code does not change."""
     return digest_of(modules)
 
 
@@ -176,31 +176,31 @@ def _digest_of(modules: frozenset[str]) -> bytes:
 
 
 def pack(folds: object) -> bytes:
-    """Folds as bytes. Raises SnapshotRefused for what cannot be read again."""
+    """Encode folds as bytes. Raises SnapshotRefused for an object that could not be restored."""
     content = io.BytesIO()
     try:
         _Packer(content, protocol=5).dump(folds)
     except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
-        raise SnapshotRefused(f"it cannot be packed: {type(error).__name__}: {error}") from error
+        raise SnapshotRefused(f"it cannot be encoded: {type(error).__name__}: {error}") from error
     return content.getvalue()
 
 
 def unpack(state: bytes, modules: frozenset[str] | None = None) -> Any:
-    """What was packed. Raises SnapshotRefused for anything else, and for a class that is none of ours.
+    """Decode what `pack` encoded. Raises SnapshotRefused for anything else and for a class that may not be named.
 
-    `modules` are those of `projections` that classes may come from; all of them without it.
+    `modules` are the modules of `projections` that classes may come from; None allows all of them.
     """
     try:
         return _Unpacker(io.BytesIO(state), modules).load()
     except (pickle.UnpicklingError, ValueError, TypeError, AttributeError, LookupError, EOFError, ImportError) as error:
-        raise SnapshotRefused(f"it cannot be unpacked: {type(error).__name__}: {error}") from error
+        raise SnapshotRefused(f"it cannot be decoded: {type(error).__name__}: {error}") from error
 
 
 class _Packer(pickle.Pickler):
-    """Packs a Struct that can change empty and fills it then: Structs of a fold may refer to each other in a circle."""
+    """A pickler that creates a mutable Struct empty and fills it afterwards, because Structs may form cycles."""
 
     def reducer_override(self, obj: object) -> Any:
-        """How an object is packed, where not as usual."""
+        """Return how to pickle a mutable Struct; other objects are pickled as usual."""
         if not isinstance(obj, msgspec.Struct) or obj.__struct_config__.frozen:
             return NotImplemented
         fields = tuple(getattr(obj, name) for name in obj.__struct_fields__)
@@ -213,16 +213,16 @@ class _Unpacker(pickle.Unpickler):
         self._modules = modules
 
     def find_class(self, module: str, name: str) -> Any:
-        """A class of our own, or one of the few others."""
+        """Return an allowed class. Raises UnpicklingError for any other name."""
         if module == __name__ and name in _MAKERS:
             return _MAKERS[name]
-        if (module, name) in OTHERS:
-            return OTHERS[module, name]
-        room = module.partition(".")[0]
+        if (module, name) in OTHER_NAMES:
+            return OTHER_NAMES[module, name]
+        room = ".".join(module.split(".")[:2])
         if room == EVENTS or (room == ROOM and (self._modules is None or module in self._modules)):
-            found = super().find_class(module, name)
-            if isinstance(found, type) and found.__module__ == module:
-                return found
+            kind = super().find_class(module, name)
+            if isinstance(kind, type) and kind.__module__ == module:
+                return kind
         raise pickle.UnpicklingError(f"a state names {module}.{name}")
 
 

@@ -1,7 +1,7 @@
-"""A second fold that stands where the first one stands, and goes its own way from there.
+"""Fork a fold: make a copy that continues independently from the same state.
 
-What never changes is shared: strings, numbers, frozen Structs, tuples of them. What does change is copied, each object
-once, so that two folds that read a third one read the same third one in the copy too.
+Immutable values are shared: strings, numbers, frozen Structs and tuples of them. Mutable objects are copied, each of
+them once, so that two folds that read the same third fold read the same copy of it too.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _Copy = Callable[[Any, "_Fork"], Any]
 
 
 def fork(fold: T) -> T:
-    """A copy of a fold that can take events without touching this one.
+    """Return a copy of a fold that can take events without changing the original.
 
-    Folds are trees of plain objects, mutable Structs, dicts, lists, deques, sets and arrays. Raises TypeError for
-    anything else: what is not known might change in both.
+    Folds are trees of plain objects, mutable Structs, dicts, lists, deques, sets and arrays. Raises TypeError for any
+    other type, because the copies might share mutable state.
     """
     twin: T = _Fork().of(fold)
     return twin
 
 
 class _Fork:
-    """One copy in the making; `twins` are the copies by the identity of what they were made from."""
+    """One copy in progress; `twins` maps the identity of each original to its copy."""
 
     def __init__(self) -> None:
         self.twins: dict[int, Any] = {}
 
     def of(self, value: Any) -> Any:
-        """The value itself where it never changes, else its copy."""
+        """Return an immutable value itself, any other value as its copy."""
         make = _COPIES.get(type(value)) or _learn(type(value))
         if make is _share:
             return value
@@ -45,7 +45,7 @@ class _Fork:
         return twin if twin is not None else make(value, self)
 
     def shares(self, values: Iterable[Any]) -> bool:
-        """Whether none of these ever changes."""
+        """Return whether all these values are immutable."""
         return all((_COPIES.get(kind) or _learn(kind)) is _share for kind in dict.fromkeys(map(type, values)))
 
 
@@ -54,7 +54,7 @@ def _share(value: Any, _: _Fork) -> Any:
 
 
 def _tuple(value: tuple[Any, ...], making: _Fork) -> tuple[Any, ...]:
-    """It cannot change, what is in it may: it is rebuilt only where that was copied."""
+    """Rebuild a tuple only if one of its items had to be copied."""
     if making.shares(value):
         return value
     parts = tuple(map(making.of, value))
@@ -98,10 +98,10 @@ def _set(value: set[Any], making: _Fork) -> set[Any]:
 
 
 def _check_keys(keys: Iterable[Any]) -> None:
-    """What is found by its value never changes; an object that is found by its identity would be lost in a copy."""
+    """Raise TypeError for a key that is compared by identity: a lookup in the copy would not find it."""
     for kind in dict.fromkeys(map(type, keys)):
         if (_COPIES.get(kind) or _learn(kind)) not in (_share, _tuple):
-            raise TypeError(f"a fold finds something by a {kind.__qualname__}, which a copy would not find again")
+            raise TypeError(f"a fold has a key of type {kind.__qualname__}, which a copy would not find again")
 
 
 def _struct(value: Struct, making: _Fork) -> Struct:
@@ -129,7 +129,7 @@ _COPIES: Final[dict[type, _Copy]] = {
     set: _set,
     array: _array,
 }
-"""How each type is copied; what is seen for the first time is added."""
+"""The copy function of each type; new types are added when they are first seen."""
 
 
 def _learn(kind: type) -> _Copy:
@@ -140,15 +140,15 @@ def _learn(kind: type) -> _Copy:
     elif _is_plain(kind):
         make = _object
     else:
-        raise TypeError(f"a fold holds a {kind.__qualname__}: it cannot be known whether copies may share it")
+        raise TypeError(f"a fold contains a {kind.__qualname__}: it is not known whether copies may share it")
     return _COPIES.setdefault(kind, make)
 
 
 def _is_plain(kind: type) -> bool:
-    """Whether everything an object holds stands in its `__dict__`."""
-    written_here = [base for base in kind.__mro__ if base is not object]
-    return all(base.__flags__ & _HEAP_TYPE and not vars(base).get("__slots__") for base in written_here)
+    """Return whether an object keeps all of its state in its `__dict__`."""
+    bases = [base for base in kind.__mro__ if base is not object]
+    return all(base.__flags__ & _HEAP_TYPE and not vars(base).get("__slots__") for base in bases)
 
 
 _HEAP_TYPE: Final = 1 << 9
-"""CPython's mark of a class that was made by a class statement."""
+"""CPython's flag of a class created by a class statement."""

@@ -1,1 +1,1 @@
-"""What the API and the pages read: views, the timeline and the queries."""
+"""The read side of the API and the pages: views, the timeline and the queries."""

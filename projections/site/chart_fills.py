@@ -1,4 +1,4 @@
-"""Fills on a chart: where positions were entered and left."""
+"""Fills on a chart: where positions were entered and exited."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class FillView(Struct, frozen=True):
-    """One fill. `net_usdt` is the result of the whole trade, None for an entry; `seq` is that of the fill's event."""
+    """One fill with its event's `seq`. `net_usdt` is the result of the whole trade, None for an entry."""
 
     seq: int
     at_ms: int
@@ -33,52 +33,28 @@ class FillView(Struct, frozen=True):
 def fills(
     trades: Iterable[TradeView], positions: Iterable[PositionView], symbol: str, from_ms: int, until_ms: int
 ) -> tuple[FillView, ...]:
-    """The fills of a symbol within a span of market time, its ends included, in the order of the log."""
-    found = [fill for trade in trades if trade.symbol == symbol for fill in (_entry(trade), _exit(trade))]
-    found += [_opened(one) for one in positions if one.symbol == symbol]
-    return tuple(sorted((one for one in found if from_ms <= one.at_ms <= until_ms), key=lambda one: one.seq))
+    """Return the fills of a symbol within a span of market time, both ends included, in log order."""
+    fills = [_opened(one, one.opened_seq) for one in positions]
+    for trade in trades:
+        fills.append(_opened(trade, trade.opened_seq, trade.entry_reason))
+        exit_ms, price_usdt = trade.exit_time_ms, trade.exit_price_usdt
+        fills.append(_fill(trade, trade.seq, exit_ms, "exit", price_usdt, trade.reason, trade.net_usdt))
+    shown = (fill for fill in fills if fill.symbol == symbol and from_ms <= fill.at_ms <= until_ms)
+    return tuple(sorted(shown, key=lambda fill: fill.seq))
 
 
-def _entry(trade: TradeView) -> FillView:
-    return FillView(
-        trade.opened_seq,
-        trade.entry_time_ms,
-        trade.strategy,
-        trade.symbol,
-        trade.side,
-        "entry",
-        trade.entry_price_usdt,
-        trade.quantity_base,
-        trade.entry_reason,
-        None,
-    )
+def _opened(source: TradeView | PositionView, seq: int, reason: str = "") -> FillView:
+    return _fill(source, seq, source.entry_time_ms, "entry", source.entry_price_usdt, reason)
 
 
-def _exit(trade: TradeView) -> FillView:
-    return FillView(
-        trade.seq,
-        trade.exit_time_ms,
-        trade.strategy,
-        trade.symbol,
-        trade.side,
-        "exit",
-        trade.exit_price_usdt,
-        trade.quantity_base,
-        trade.reason,
-        trade.net_usdt,
-    )
-
-
-def _opened(position: PositionView) -> FillView:
-    return FillView(
-        position.opened_seq,
-        position.entry_time_ms,
-        position.strategy,
-        position.symbol,
-        position.side,
-        "entry",
-        position.entry_price_usdt,
-        position.quantity_base,
-        "",
-        None,
-    )
+def _fill(
+    source: TradeView | PositionView,
+    seq: int,
+    at_ms: int,
+    action: Action,
+    price_usdt: float,
+    reason: str,
+    net_usdt: float | None = None,
+) -> FillView:
+    size = source.quantity_base
+    return FillView(seq, at_ms, source.strategy, source.symbol, source.side, action, price_usdt, size, reason, net_usdt)

@@ -1,4 +1,4 @@
-"""Courses of equity as a picture shows them: thinned, in USDT and in percent; and the result of every day."""
+"""Equity curves for charts: thinned, in USDT and in percent; and the result of every day."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOTAL = "total"
 
 
 class EquityCurvePoint(Struct, frozen=True, array_like=True):
-    """The equity at a moment of market time, and what it is more than the capital, in percent of that."""
+    """The equity at a market time, and its gain over the capital in percent of the capital."""
 
     at_ms: int
     equity_usdt: float
@@ -30,16 +30,16 @@ class EquityCurvePoint(Struct, frozen=True, array_like=True):
 
 
 class EquityCurveView(Struct, frozen=True):
-    """The course of one strategy, or of all together under the name `total`."""
+    """The equity curve of one strategy, or of all together under the name `total`."""
 
     name: str
     points: tuple[EquityCurvePoint, ...]
 
 
 class DayResult(Struct, frozen=True):
-    """What all strategies together made in the UTC day that began at `day_ms`; of the last one, so far.
+    """The result of all strategies together in the UTC day that began at `day_ms`; the last day may be incomplete.
 
-    The result is the change of the equity, open positions included; trades and wins are those closed in it.
+    The result is the change of the equity, open positions included; trades and wins are those closed on that day.
     """
 
     day_ms: int
@@ -52,25 +52,25 @@ class DayResult(Struct, frozen=True):
 
 
 def equity_curves(total: TotalView, views: Sequence[EquityView], points_max: int) -> tuple[EquityCurveView, ...]:
-    """The total first, then every strategy as configured; all from the same moment on, each from its capital."""
+    """Return the total curve, then every strategy's as configured; all start at the same time with their capital."""
     curves = [(TOTAL, total.capital_usdt, total.curve), *((one.strategy, one.capital_usdt, one.curve) for one in views)]
-    begun_ms = min((curve[0].at_ms for _, _, curve in curves if curve), default=0)
+    start_ms = min((curve[0].at_ms for _, _, curve in curves if curve), default=0)
     return tuple(
-        _course(name, capital, _begun(curve, capital, begun_ms), points_max) for name, capital, curve in curves
+        _curve_view(name, capital, _with_start(curve, capital, start_ms), points_max) for name, capital, curve in curves
     )
 
 
-def course_drawdowns(view: EquityView, points_max: int) -> tuple[DrawdownPoint, ...]:
-    """How far one strategy's equity stood below its highest point so far, from its capital on."""
-    return thin_points(drawdowns(tuple(_begun(view.curve, view.capital_usdt, view.from_ms))), points_max)
+def strategy_drawdowns(view: EquityView, points_max: int) -> tuple[DrawdownPoint, ...]:
+    """Return how far one strategy's equity was below its highest point so far, starting from its capital."""
+    return thin_points(drawdowns(tuple(_with_start(view.curve, view.capital_usdt, view.from_ms))), points_max)
 
 
-def _begun(curve: Sequence[EquityPoint], capital_usdt: float, begun_ms: int) -> Sequence[EquityPoint]:
-    """A curve holds the last equity of an hour: what it began with may no longer be in it."""
-    return (EquityPoint(begun_ms, capital_usdt), *curve) if curve and curve[0].at_ms > begun_ms else curve
+def _with_start(curve: Sequence[EquityPoint], capital_usdt: float, start_ms: int) -> Sequence[EquityPoint]:
+    """Put the starting equity before a curve: the curve keeps the last equity of an hour, which may miss it."""
+    return (EquityPoint(start_ms, capital_usdt), *curve) if curve and curve[0].at_ms > start_ms else curve
 
 
-def _course(name: str, capital_usdt: float, curve: Sequence[EquityPoint], points_max: int) -> EquityCurveView:
+def _curve_view(name: str, capital_usdt: float, curve: Sequence[EquityPoint], points_max: int) -> EquityCurveView:
     share = 100.0 / capital_usdt if capital_usdt > 0.0 else 0.0
     points = thin_points(curve, points_max)
     shown = (_point(point, capital_usdt, share) for point in points)
@@ -78,15 +78,15 @@ def _course(name: str, capital_usdt: float, curve: Sequence[EquityPoint], points
 
 
 def _point(point: EquityPoint, capital_usdt: float, share: float) -> EquityCurvePoint:
-    """Cents and ten thousandths of a percent: a picture shows no more, and is sent every few seconds."""
+    """Round to cents and ten-thousandths of a percent: a chart shows no more, and it is sent every few seconds."""
     net_percent = (point.equity_usdt - capital_usdt) * share
     return EquityCurvePoint(point.at_ms, round(point.equity_usdt, 2), round(net_percent, 4))
 
 
 def day_results(views: Sequence[EquityView], days: Days, limit: int) -> tuple[DayResult, ...]:
-    """The last `limit` days, oldest first."""
-    told = (*days.finished_days(), *([days.today] if days.today is not None else []))
-    return tuple(_day(figures, views) for figures in told[-limit:])
+    """Return the last `limit` days, oldest first."""
+    figures = (*days.finished_days(), *([days.today] if days.today is not None else []))
+    return tuple(_day(one, views) for one in figures[-limit:])
 
 
 def _day(figures: DayFigures, views: Sequence[EquityView]) -> DayResult:
@@ -104,6 +104,6 @@ def _day(figures: DayFigures, views: Sequence[EquityView]) -> DayResult:
 
 
 def _equity_at_end(view: EquityView, day: int) -> float:
-    """The equity at the end of a day; the capital before the first one, the newest after the last."""
-    known, at = view.day_equities_usdt, day - view.from_ms // DAY_MS
-    return known[min(at, len(known) - 1)] if known and at >= 0 else view.capital_usdt
+    """Return the equity at the end of a day; before the first day the capital, after the last the newest equity."""
+    equities, at = view.day_equities_usdt, day - view.from_ms // DAY_MS
+    return equities[min(at, len(equities) - 1)] if equities and at >= 0 else view.capital_usdt

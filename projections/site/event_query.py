@@ -9,22 +9,24 @@ from msgspec import Struct
 
 from papertape.events.facts import ContractListed, type_name
 from papertape.projections.text.event_lines import event_line, is_notable
+from papertape.projections.text.event_views import strategy_of, symbol_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from papertape.events.facts import Event
     from papertape.events.log import Recorded
 
 PAGE_EVENTS = 2_000
 SEARCHED_EVENTS_MAX = 20_000
-"""The limit of a search that has found something; it can be continued."""
-SEARCHED_IN_VAIN_MAX = 2_000_000
-"""The limit of a search that has found nothing yet."""
+"""The limit of a search that has matches; it can be continued."""
+UNMATCHED_EVENTS_MAX = 2_000_000
+"""The limit of a search that has no match yet."""
 _NO_CONTRACTS: Mapping[str, ContractListed] = {}
 
 
 class EventFilter(Struct, frozen=True):
-    """Which events are shown. `text` is looked for in their words, whatever its case."""
+    """Which events are shown. `text` is searched for in their lines, ignoring case."""
 
     types: frozenset[str] = frozenset()
     symbol: str | None = None
@@ -33,20 +35,16 @@ class EventFilter(Struct, frozen=True):
     text: str = ""
 
     def matches(self, recorded: Recorded, contracts: Mapping[str, ContractListed] = _NO_CONTRACTS) -> bool:
-        """Whether an event is shown."""
+        """Return whether an event is shown."""
         event = recorded.event
-        fits = type_name(event) in self.types if self.types else self.everything or is_notable(event)
-        return fits and self._of_symbol(event) and self._of_strategy(event) and self._says(recorded, contracts)
+        has_type = type_name(event) in self.types if self.types else self.everything or is_notable(event)
+        has_strategy = self.strategy is None or strategy_of(event) == self.strategy
+        return has_type and has_strategy and self._has_symbol(event) and self._has_text(recorded, contracts)
 
-    def _of_symbol(self, event: object) -> bool:
-        wanted = self.symbol
-        return wanted is None or getattr(event, "symbol", None) == wanted or wanted in getattr(event, "symbols", ())
+    def _has_symbol(self, event: Event) -> bool:
+        return self.symbol in (None, symbol_of(event)) or self.symbol in getattr(event, "symbols", ())
 
-    def _of_strategy(self, event: object) -> bool:
-        wanted = self.strategy
-        return wanted is None or wanted in (getattr(event, "strategy", None), getattr(event, "scope", None))
-
-    def _says(self, recorded: Recorded, contracts: Mapping[str, ContractListed]) -> bool:
+    def _has_text(self, recorded: Recorded, contracts: Mapping[str, ContractListed]) -> bool:
         return not self.text or self.text.casefold() in event_line(recorded, contracts).text.casefold()
 
 
@@ -67,12 +65,12 @@ class Search:
     """A search through the events `first_seq` to `last_seq`, in pages that the caller reads from the log.
 
     It returns at most `limit` events. It searches at most `searched_max` events, or without a match at most
-    `in_vain_max`.
+    `no_match_max`.
     """
 
     def __init__(
         self,
-        wanted: EventFilter,
+        event_filter: EventFilter,
         contracts: Mapping[str, ContractListed],
         first_seq: int,
         last_seq: int,
@@ -80,25 +78,25 @@ class Search:
         *,
         backward: bool = True,
         searched_max: int = SEARCHED_EVENTS_MAX,
-        in_vain_max: int = SEARCHED_IN_VAIN_MAX,
+        no_match_max: int = UNMATCHED_EVENTS_MAX,
     ) -> None:
-        self._wanted, self._contracts, self._limit, self._backward = wanted, contracts, limit, backward
+        self._filter, self._contracts, self._limit, self._backward = event_filter, contracts, limit, backward
         self._first, self._last = first_seq, last_seq
         self._low, self._high = first_seq, last_seq
-        self._searched_max, self._in_vain_max = searched_max, in_vain_max
-        self._found: list[Recorded] = []
+        self._searched_max, self._no_match_max = searched_max, no_match_max
+        self._matches: list[Recorded] = []
 
     @property
-    def in_vain(self) -> bool:
-        """Whether it has searched and found nothing."""
-        return self._searched_events > 0 and not self._found
+    def without_match(self) -> bool:
+        """Whether it has searched without a match."""
+        return self._searched_events > 0 and not self._matches
 
     @property
     def page(self) -> tuple[int, int] | None:
-        """What to read next, as (after_seq, limit); None if the search is over."""
-        left = (self._searched_max if self._found else self._in_vain_max) - self._searched_events
-        count = min(PAGE_EVENTS, self._high - self._low + 1, left)
-        if len(self._found) >= self._limit or count <= 0:
+        """The next page to read, as (after_seq, limit); None if the search is over."""
+        remaining = (self._searched_max if self._matches else self._no_match_max) - self._searched_events
+        count = min(PAGE_EVENTS, self._high - self._low + 1, remaining)
+        if len(self._matches) >= self._limit or count <= 0:
             return None
         return (self._high - count if self._backward else self._low - 1), count
 
@@ -109,9 +107,9 @@ class Search:
                 self._high = recorded.seq - 1
             else:
                 self._low = recorded.seq + 1
-            if self._wanted.matches(recorded, self._contracts):
-                self._found.append(recorded)
-            if self._found and (len(self._found) >= self._limit or self._searched_events >= self._searched_max):
+            if self._filter.matches(recorded, self._contracts):
+                self._matches.append(recorded)
+            if self._matches and (len(self._matches) >= self._limit or self._searched_events >= self._searched_max):
                 return
 
     @property
@@ -120,8 +118,8 @@ class Search:
 
     @property
     def result(self) -> SearchResult:
-        """What was found so far."""
-        events, complete = tuple(self._found), self._low > self._high
+        """The result so far."""
+        events, complete = tuple(self._matches), self._low > self._high
         if not self._searched_events:
             return SearchResult(events, 0, 0, complete)
         span = (self._high + 1, self._last) if self._backward else (self._first, self._low - 1)

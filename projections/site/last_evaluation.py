@@ -1,4 +1,4 @@
-"""What came of a strategy's last look at a symbol, where that alone keeps it from an entry."""
+"""Why a strategy's last evaluation of a symbol led to no entry although all conditions may be met."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 def last_hold_reasons(views: Views, strategy: str, symbol: str, side: str) -> tuple[str, ...]:
-    """Words for a close on which nothing may be opened, and for a signal on this side that was refused on it.
+    """Say that the last evaluated candle was late, or that its signal on this side was refused.
 
-    All conditions may be met then, and yet there is no order: a limit said no, or the candle came late.
+    All conditions may be met in these cases without an order: the candle was late, or a limit refused the signal.
     """
-    looked_ms = views.evaluated_ms.get((strategy, symbol))
-    if looked_ms is None:
+    evaluated_ms = views.evaluated_ms.get((strategy, symbol))
+    if evaluated_ms is None:
         return ()
-    found: list[str] = []
-    if views.seen[symbol].late_at_ms == looked_ms:
-        found.append("the candle it looked at last came late: nothing is opened on it")
+    reasons: list[str] = []
+    if views.seen[symbol].late_at_ms == evaluated_ms:
+        reasons.append("its last evaluated candle arrived late: nothing is opened on it")
     refusal = views.refusals.get((strategy, symbol))
-    if refusal is not None and (refusal.at_ms, refusal.side) == (looked_ms, side):
-        found.append(f"refused at its last look: {reason_words(refusal.reason)}")
-    return tuple(found)
+    if refusal is not None and (refusal.at_ms, refusal.side) == (evaluated_ms, side):
+        reasons.append(f"refused at its last evaluation: {reason_words(refusal.reason)}")
+    return tuple(reasons)

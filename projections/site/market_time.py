@@ -1,8 +1,8 @@
-"""What a time means, wherever one may be said: everything that was known then, by the log's own order.
+"""The log position of a market time: everything that was known then, in the log's own order.
 
-That is every event before the first candle that closed later. A candle that came late counts where it stands: nobody
-knew it before. Warm-up candles do not count, however they are dated: they are of a time when nobody watched. So the
-first moment of a log is its first candle's close that is none of them.
+These are all events before the first candle that closed later. A late candle counts at its place in the log, because
+nobody knew it before. Warm-up candles do not count, whatever their time: they precede the log. So the first market time
+of a log is the close of its first candle that is not a warm-up candle.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ _WARM_UP = Timing.WARM_UP
 
 
 class MarketTimeCutoff:
-    """A moment of market time, shown the events of a log one after the other."""
+    """A cutoff in market time that is shown the events of a log one by one."""
 
-    def __init__(self, at_ms: int, *, begun: bool = False) -> None:
-        """`begun`: a candle up to this moment stands before the first event that is shown."""
-        self._at_ms, self._begun = at_ms, begun
+    def __init__(self, at_ms: int, *, has_candle: bool = False) -> None:
+        """Start a cutoff; `has_candle` says that a candle up to `at_ms` precedes the first event shown."""
+        self._at_ms, self._has_candle = at_ms, has_candle
         self._later_ms = 0
 
     def includes(self, recorded: Recorded) -> bool:
-        """Whether the next event was known then; after a False there is nothing more to show."""
+        """Return whether the next event was known then; after the first False, stop."""
         event = recorded.event
         if type(event) is not CandleClosed or event.timing is _WARM_UP:
             return True
         if event.at_ms > self._at_ms:
             self._later_ms = event.at_ms
             return False
-        self._begun = True
+        self._has_candle = True
         return True
 
     def check_begun(self) -> None:
-        """Raises UsageError where no candle had closed then, with the moment of the first one that did."""
-        if self._begun:
+        """Raise UsageError if no candle had closed then, naming the close of the first later candle."""
+        if self._has_candle:
             return
         if not self._later_ms:
             raise UsageError("the log holds no candle yet")

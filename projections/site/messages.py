@@ -1,6 +1,6 @@
-"""What the owner was told, newest first: the alerts of the log, and what was told that no event stands for.
+"""The owner's messages, newest first: the alerts of the log, and the messages that no event stands for.
 
-Where there is a token these are the texts of the chat; without one they are what the chat would have got.
+With a bot token these are the texts of the chat; without one they are the texts that the chat would have received.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from papertape.projections.site.views import Views
 
 HEARTBEAT: Final = "heartbeat"
-FAULTS_KEPT_MAX: Final = 8
-NOTES_KEPT_MAX: Final = 50
+FAULTS_MAX: Final = 8
+NOTES_MAX: Final = 50
 
 
 class Message(Struct, frozen=True):
-    """One message. `seq` is the event it tells of; for a heartbeat and a fault where the log ended then.
+    """One message. `seq` is its event's; a heartbeat or a fault has the seq at which the log ended unlogged.
 
-    `at_ms` is the event's time, for those two the machine's; `kind` is one of the alerts', or `heartbeat`. `html` is
-    what goes to the chat, `text` the same without its tags, an idea a line.
+    `at_ms` is the event's time, or the wall-clock time of a heartbeat or fault; `kind` is an alert kind or `heartbeat`.
+    `html` is the chat's text, `text` the same without tags, one idea per line.
     """
 
     seq: int
@@ -38,7 +38,7 @@ class Message(Struct, frozen=True):
 
 
 class UnloggedContents(Struct, frozen=True):
-    """What the log does not hold: the newest heartbeat, the last faults, and a line on each of the last starts by seq.
+    """What the log does not hold: the newest heartbeat, the last faults, and notes on the last starts by seq.
 
     A fault ends the engine after the log took its last event.
     """
@@ -48,21 +48,21 @@ class UnloggedContents(Struct, frozen=True):
     notes: dict[int, str] = {}
 
     def with_beat(self, seq: int, at_ms: int, html: str) -> UnloggedContents:
-        """With another heartbeat in the place of the last."""
+        """Replace the heartbeat."""
         return structs.replace(self, heartbeat=message(seq, at_ms, HEARTBEAT, html, silent=True))
 
     def with_fault(self, seq: int, at_ms: int, html: str, *, silent: bool) -> UnloggedContents:
-        """With a fault; the oldest goes where there are too many."""
+        """Add a fault; if there are too many, drop the oldest."""
         fault = message(seq, at_ms, AlertKind.FAULT.value, html, silent=silent)
-        return structs.replace(self, faults=(*self.faults, fault)[-FAULTS_KEPT_MAX:])
+        return structs.replace(self, faults=(*self.faults, fault)[-FAULTS_MAX:])
 
     def with_note(self, seq: int, note: str) -> UnloggedContents:
-        """With a line on the start at `seq`."""
+        """Add a note on the start at `seq`."""
         notes = {**self.notes, seq: note}
-        return structs.replace(self, notes=dict(sorted(notes.items())[-NOTES_KEPT_MAX:]))
+        return structs.replace(self, notes=dict(sorted(notes.items())[-NOTES_MAX:]))
 
     def up_to(self, seq: int) -> UnloggedContents:
-        """Without what lies beyond an event: a log that was set back, or is another one, knows nothing of it."""
+        """Return only what is not beyond `seq`, because the log may have been restored or replaced."""
         return UnloggedContents(
             heartbeat=self.heartbeat if self.heartbeat is not None and self.heartbeat.seq <= seq else None,
             faults=tuple(one for one in self.faults if one.seq <= seq),
@@ -71,17 +71,17 @@ class UnloggedContents(Struct, frozen=True):
 
 
 def message(seq: int, at_ms: int, kind: str, html: str, *, silent: bool) -> Message:
-    """A message with its plain text."""
+    """Return a message with its plain text."""
     return Message(seq, at_ms, kind, silent, plain_text(html), html)
 
 
 def messages(views: Views, unlogged: UnloggedContents) -> tuple[Message, ...]:
-    """The last messages as of where the views stand, newest first."""
-    then = unlogged.up_to(views.seq)
-    alerts = [_of_alert(alert, then.notes.get(alert.seq, "")) for alert in views.alerts]
-    others = [*then.faults, *([then.heartbeat] if then.heartbeat is not None else [])]
-    told = [((one.seq, 0), one) for one in alerts] + [((one.seq, one.at_ms), one) for one in others]
-    return tuple(one for _, one in sorted(told, key=lambda both: both[0], reverse=True))
+    """Return the last messages as of the views' seq, newest first."""
+    unlogged = unlogged.up_to(views.seq)
+    alerts = [_of_alert(alert, unlogged.notes.get(alert.seq, "")) for alert in views.alerts]
+    others = [*unlogged.faults, *([unlogged.heartbeat] if unlogged.heartbeat is not None else [])]
+    by_time = [((one.seq, 0), one) for one in alerts] + [((one.seq, one.at_ms), one) for one in others]
+    return tuple(one for _, one in sorted(by_time, key=lambda pair: pair[0], reverse=True))
 
 
 def _of_alert(alert: Alert, note: str) -> Message:

@@ -1,4 +1,4 @@
-"""Where to step in the log: the fill or the trip before and after an event."""
+"""The fill and the trip before and after an event, for stepping through the log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class EventNeighbours(Struct, frozen=True):
-    """The nearest fills and trips of a kill switch around an event, by seq; None where there is none."""
+    """The seqs of the nearest fills and kill switch trips around an event; None where there is none."""
 
     previous_fill: int | None
     next_fill: int | None
@@ -22,7 +22,7 @@ class EventNeighbours(Struct, frozen=True):
 
 
 def find_neighbours(views: Views, seq: int) -> EventNeighbours:
-    """The nearest among everything the views know."""
+    """Return the nearest fills and trips that the views know."""
     fills = _around(_fills(views), seq)
     trips = _around(_trips(views), seq)
     return EventNeighbours(*fills, *trips)
@@ -42,7 +42,7 @@ def _trips(views: Views) -> Iterable[int]:
 
 
 def _around(seqs: Iterable[int], seq: int) -> tuple[int | None, int | None]:
-    """The largest below and the smallest above; 0 stands for unknown."""
+    """Return the largest seq below and the smallest above; a seq of 0 is unknown."""
     before, after = 0, None
     for one in seqs:
         if one < seq:

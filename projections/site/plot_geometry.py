@@ -1,4 +1,4 @@
-"""Where numbers stand in a picture: points of lines, boxes of bars, places on a scale. Pixels, y grows downwards."""
+"""Plot geometry: points of lines, boxes of bars, positions on a scale. In pixels; y grows downwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Point = TypeVar("Point")
 
 
 class PlotBar(Struct, frozen=True):
-    """A bar: its upper left corner, its size, and the value it stands for."""
+    """A bar: its upper left corner, its size, and its value."""
 
     x: float
     y: float
@@ -23,21 +23,21 @@ class PlotBar(Struct, frozen=True):
 
 
 class PlotScale(Struct, frozen=True):
-    """A line of values from `low` to `high` over `width` pixels."""
+    """A scale of values from `low` to `high` over `width` pixels."""
 
     low: float
     high: float
     width: float
 
     def at(self, value: float) -> float:
-        """Where a value stands; one outside stands at the end."""
+        """Return the position of a value, clamped to the ends of the scale."""
         if self.high <= self.low:
             return self.width / 2.0
         return _short(min(max((value - self.low) / (self.high - self.low), 0.0), 1.0) * self.width)
 
 
 def polyline(values: Sequence[float], width: float, height: float, pad: float = 1.0) -> str:
-    """The points of a line through values at even distances, as SVG writes them; a single value is a level line."""
+    """Return an SVG polyline's points through evenly spaced values; a single value gives a level line."""
     if not values:
         return ""
     line = (*values, values[0]) if len(values) == 1 else values
@@ -48,7 +48,7 @@ def polyline(values: Sequence[float], width: float, height: float, pad: float = 
 
 
 def area(values: Sequence[float], width: float, height: float, pad: float = 1.0) -> str:
-    """The outline of the surface between a line and the lower edge."""
+    """Return the outline of the area between a line and the lower edge."""
     line = polyline(values, width, height, pad)
     return f"0,{_short(height)} {line} {_short(width)},{_short(height)}" if line else ""
 
@@ -56,9 +56,9 @@ def area(values: Sequence[float], width: float, height: float, pad: float = 1.0)
 def columns(
     values: Sequence[float], width: float, height: float, gap: float = 1.0, places_min: int = 1
 ) -> tuple[PlotBar, ...]:
-    """Upright bars side by side. Where a value is negative they grow from a line of zero, up and down.
+    """Return vertical bars side by side, growing up and down from the zero line if a value is negative.
 
-    With fewer values than `places_min` the places on the right stay empty.
+    With fewer values than `places_min`, the places on the right stay empty.
     """
     if not values:
         return ()
@@ -76,7 +76,7 @@ def _column(x: float, value: float, zero: float, width: float, height: float) ->
 
 
 def thin_points(points: Sequence[Point], most: int) -> tuple[Point, ...]:
-    """At most `most` of the points at even distances, the first and the last among them."""
+    """Return at most `most` evenly spaced points, including the first and the last."""
     if len(points) <= most or most < 2:
         return tuple(points)
     step = (len(points) - 1) / (most - 1)
@@ -84,5 +84,5 @@ def thin_points(points: Sequence[Point], most: int) -> tuple[Point, ...]:
 
 
 def _short(value: float) -> float:
-    """A hundredth of a pixel is enough."""
+    """Round to a hundredth of a pixel."""
     return round(value, 2)

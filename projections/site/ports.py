@@ -1,6 +1,6 @@
-"""What a web page stands on: the views of one log as of any moment, and the doors to what is not in the log.
+"""The ports of the web: the views of one log as of any moment, and the interfaces to what the log does not hold.
 
-The API and the pages know these names and nothing behind them; the object graph puts them together.
+The API and the pages know only these names; the composition root provides the implementations.
 """
 
 from __future__ import annotations
@@ -26,20 +26,19 @@ if TYPE_CHECKING:
 
 
 CANDLES_MAX: Final = 1_500
-OF_ANOTHER: Final = (
-    "not known here: the engine began under another configuration than the one that is found here (--config names it); "
-    "each strategy's page shows the parameters and limits that it runs under"
+OTHER_CONFIGURATION: Final = (
+    "not known here: the engine started with a different configuration from the one loaded here (see --config); "
+    "each strategy's page shows the parameters and limits in force"
 )
 
 
 class EngineStatus(Struct, frozen=True):
-    """What only the running engine knows of itself, as it said at `at_ms` of the machine's clock.
+    """What only the running engine knows of itself, as reported at `at_ms` of the machine's clock.
 
-    `started_at_ms` is when this process took the log; the replayed events and milliseconds are those of its start.
-    `newest_snapshot_seq` is where the newest state lies that was saved beside the log, 0 without one.
-    `commit_p99_ms` and `loop_lag_ms` are None where they were not measured yet. `log_bytes` counts the log and what
-    is not in it yet. The proof is the newest backup: put back, folded from its first event, the same state; its time is
-    UTC ms, None where there is none.
+    `started_at_ms` is when this process opened the log; the replayed events and milliseconds are those of its start.
+    `newest_snapshot_seq` is the seq of the newest saved state, 0 without one. `commit_p99_ms` and `loop_lag_ms` are
+    None until they are measured. `log_bytes` counts the log and what is not in it yet. The proof is the newest backup
+    that was restored and folded from its first event to the same state; its time is in UTC ms, None without one.
     """
 
     version: str
@@ -59,7 +58,7 @@ class EngineStatus(Struct, frozen=True):
     disk_free_bytes: int | None = None
     log_bytes: int | None = None
     tasks: int | None = None
-    """asyncio tasks that live in the engine: a number that only grows is a leak."""
+    """The asyncio tasks in the engine: a number that only grows is a leak."""
     proved_seq: int | None = None
     proved_at_ms: int | None = None
     read_back_seq: int | None = None
@@ -74,25 +73,25 @@ class EngineStatus(Struct, frozen=True):
     alerts_moved_to: int = 0
     """The id of the supergroup that the configured group became; 0 if the configured chat is current."""
     backup_age_s: float | None = None
-    """How old the newest proved backup is; None where none is made, and in the first hour of an engine."""
+    """The age of the newest proved backup; None if no backups are made, and in the first hour of an engine."""
     dog: WatchdogView | None = None
     replaying: bool = False
-    """It is starting: it has replayed its log up to `recovered_seq`, and answers nothing else yet."""
+    """It is starting: it has replayed its log up to `recovered_seq` and answers no other request yet."""
     market_ended: bool = False
-    """A recorded or limited market was played to its end: nothing more is to come."""
+    """A recorded or limited market was played to its end: no more data will arrive."""
 
 
 class EnginePort(Protocol):
-    """The running engine, through its door beside the log."""
+    """The running engine, through its control socket beside the log."""
 
     async def status(self) -> EngineStatus | None:
-        """What it says of itself; None where no engine runs on this log or it does not answer in time."""
+        """Return its status; None if no engine runs on this log or it does not answer in time."""
 
     async def submit(self, command: Command) -> Accepted:
-        """Take a command. Raises CommandRefused where it does not fit, UsageError where no engine takes any."""
+        """Submit a command. Raises CommandRefused if it does not fit, UsageError if no engine accepts commands."""
 
     async def crash(self) -> None:
-        """End the engine's process with SIGKILL. Raises CommandRefused for any but a simulated market."""
+        """Kill the engine's process with SIGKILL. Raises CommandRefused unless the market is simulated."""
 
 
 class Progress(Struct, frozen=True):
@@ -115,39 +114,39 @@ class Timeline(Protocol):
 
     @property
     def head_seq(self) -> int:
-        """The newest event that the log holds, as far as is known here."""
+        """The newest event of the log, as far as is known here."""
 
     @property
     def views(self) -> Views:
         """The views at `views.seq`, which catches up with the head."""
 
     async def wait_beyond(self, seq: int) -> int:
-        """The seq that `views` stands at, as soon as it is beyond `seq`."""
+        """Return the seq of `views` once it exceeds `seq`."""
 
     async def as_of(self, seq: int) -> Views:
-        """The views as they stood after an event. Raises UsageError for a seq the log does not hold."""
+        """Return the views as of an event. Raises UsageError for a seq that the log does not hold."""
 
     async def seq_at(self, at_ms: int) -> int:
-        """The last event that was known at a moment of market time (`projections.site.market_time`).
+        """Return the last event that was known at a market time (`projections.site.market_time`).
 
-        Raises UsageError where the log begins later.
+        Raises UsageError if the log begins later.
         """
 
     async def events(self, after_seq: int, limit: int) -> Sequence[Recorded]:
-        """At most `limit` events beyond `after_seq`."""
+        """Return at most `limit` events after `after_seq`."""
 
 
 def newest_views(timeline: Timeline) -> Views:
-    """Return the views at the head. Raises LogBusy with the progress while they show only a part of the log."""
+    """Return the views at the head. Raises LogBusy with the progress while they cover only a part of the log."""
     if timeline.folding is not None:
         raise timeline.folding.as_error()
     return timeline.views
 
 
 class ReadinessView(Struct, frozen=True):
-    """How many complete candles of a timeframe a strategy has, how many it needs, and when it will have them.
+    """How many complete candles of a timeframe a strategy has and needs, and when it will have them.
 
-    `ready_at_ms` is market time, the close of the last candle that is missing; 0 where it is ready.
+    `ready_at_ms` is market time, the close of the last missing candle; 0 if it is ready.
     """
 
     timeframe_ms: int
@@ -157,11 +156,11 @@ class ReadinessView(Struct, frozen=True):
 
 
 class ConditionsView(Struct, frozen=True):
-    """The conditions of an entry on one side as they stand now, whether or not they are met.
+    """The current conditions of an entry on one side, whether or not they are met.
 
-    `holds` says in words what else stands between the strategy and an entry (kill switch, pause, suspended symbol,
-    open position, a refusal at its last look), empty where nothing does. `explained` is False for a strategy that does
-    not explain itself. The numbers of the conditions mean little before every timeframe is ready.
+    `holds` says in words what else keeps the strategy from an entry (kill switch, pause, suspended symbol, open
+    position, a refusal at its last evaluation); it is empty if nothing does. `explained` is False for a strategy that
+    does not explain itself. The values of the conditions mean little before every timeframe is ready.
     """
 
     strategy: str
@@ -176,7 +175,7 @@ class ConditionsView(Struct, frozen=True):
 
 
 class CandleView(Struct, frozen=True):
-    """One candle of any timeframe; `complete` is False for the one that is still forming."""
+    """One candle of any timeframe; `complete` is False while it is still forming."""
 
     open_time_ms: int
     open: float
@@ -189,17 +188,17 @@ class CandleView(Struct, frozen=True):
 
 
 class SettlementView(Struct, frozen=True):
-    """A funding settlement: its time, UTC ms, and its rate, a fraction."""
+    """A funding settlement: its time in UTC ms and its rate, a fraction."""
 
     settled_at_ms: int
     rate: float
 
 
 class ChartView(Struct, frozen=True):
-    """Candles of one symbol, oldest first, with the kernel's own indicators beside them.
+    """Candles of one symbol, oldest first, with the kernel's own indicators.
 
-    A number of a series stands at the index of its candle, None where the indicator was not ready. An interval with a
-    hole in it is no candle, as it is none for a strategy. `funding` are the settlements within them.
+    A series has one value per candle, None while the indicator is not ready. An interval with a gap in it yields no
+    candle, neither here nor for a strategy. `funding` are the settlements within the candles' time.
     """
 
     symbol: str
@@ -212,66 +211,67 @@ class ChartView(Struct, frozen=True):
 
 
 class Inspector(Protocol):
-    """The kernel, asked what it knew as of an event.
+    """The kernel's state as of an event.
 
-    A first look far back folds the log up to there, about 10 s a million events. Nobody is kept waiting for all of it:
-    LogBusy says how far it is, and whoever asks again finds it further. All raise it too when too many ask at once.
+    The first request for an event far back folds the log up to it, at about 10 s per million events. No request waits
+    for all of that: LogBusy reports the progress, and a repeated request finds it further on. All methods also raise
+    LogBusy if there are too many requests at once.
     """
 
     def progress(self, seq: int) -> Progress:
-        """How far the log was folded on the way to an event."""
+        """Return how far the log has been folded towards an event."""
 
     async def conditions(self, seq: int, strategy: str, symbols: Sequence[str]) -> tuple[ConditionsView, ...]:
-        """Both sides' conditions in each symbol. Raises UsageError for a name or a seq that there is not."""
+        """Return both sides' conditions for each symbol. Raises UsageError for an unknown name or seq."""
 
     async def chart(
         self, seq: int, symbol: str, timeframe_ms: int, candles: int, before_ms: int | None = None
     ) -> ChartView:
-        """The last candles as of an event, at most CANDLES_MAX, the forming one among them.
+        """Return the last candles as of an event, at most CANDLES_MAX, including the forming one.
 
-        With `before_ms`, only those that closed by that market time.
-        Raises UsageError for a symbol, a timeframe or a number of candles that there is not.
+        With `before_ms`, only those that closed by that market time. Raises UsageError for an unknown symbol or
+        timeframe, or an invalid number of candles.
         """
 
     async def digest(self, seq: int) -> str:
-        """The digest of everything the engine knew after an event. Raises UsageError for a seq that there is not."""
+        """Return the digest of the engine's state after an event. Raises UsageError for an unknown seq."""
 
     async def why(self, seq: int) -> CauseChain:
-        """The chain of causes of an event, with the conditions of its decisions. Raises UsageError likewise."""
+        """Return an event's causes, with the conditions of its decisions. Raises UsageError for an unknown seq."""
 
 
 class Comparer(Protocol):
-    """This log beside another one."""
+    """This log compared with another one."""
 
     async def comparison(self) -> Comparison:
-        """Both as they stood a moment ago, with the first decision that differs. Raises what reading a log raises."""
+        """Compare both logs as of a moment ago. Raises the errors of reading a log."""
 
 
 class SiteSettings(Struct, frozen=True):
-    """What the pages say of the installation."""
+    """What the pages show about the installation."""
 
     version: str
     database: str
     simulated: bool
-    """A simulated market: only there a crash may be asked for."""
+    """A simulated market; a crash may be requested only there."""
     config_text: str
-    """The configuration as it is shown: secrets left out."""
+    """The configuration as it is shown, without secrets."""
     commands_allowed: bool
-    """False for a log that is only looked at."""
+    """False for a read-only view of a log."""
     commit: str = ""
-    """Of which sources this is; empty where nobody said."""
+    """The commit of the sources; empty if unknown."""
     config_digest: str = ""
-    """What the configuration would have to be called by the engine that began the log; empty where it surely is."""
+    """The digest that an engine with this configuration would record; empty if it cannot differ."""
 
     def config_of(self, started: EngineStarted | None) -> str:
-        """The configuration the engine began under, as far as it is the one that is known here."""
+        """Return the text of the engine's configuration, or a notice if it is not the one known here."""
         if started is None or self.config_digest in ("", started.config_digest):
             return self.config_text
-        return OF_ANOTHER
+        return OTHER_CONFIGURATION
 
 
 class StrategyView(Struct, frozen=True):
-    """A strategy there is: what it does, and the JSON schema of its parameters (units, ranges, defaults)."""
+    """An available strategy: what it does, and the JSON schema of its parameters (units, ranges, defaults)."""
 
     name: str
     about: str
@@ -281,10 +281,10 @@ class StrategyView(Struct, frozen=True):
 
 
 class Site(Struct, frozen=True):
-    """Everything routes may use. `comparer` is None where no second log was named.
+    """Everything that routes may use. `comparer` is None without a second log.
 
-    `unlogged` is what the owner was told and the log does not hold. `outage` says why the keeper's engine is down,
-    empty where it is up or nobody keeps it.
+    `unlogged` returns the owner's messages that the log does not hold. `outage` returns why the supervised engine is
+    down; empty if it is up or unsupervised.
     """
 
     settings: SiteSettings

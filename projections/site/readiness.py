@@ -1,4 +1,4 @@
-"""Does it really trade: every reason why not, and when it rightly does nothing."""
+"""Whether the engine is trading: every reason why not, and why it may rightly be idle."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from papertape.projections.site.views import Views
 
 BEHIND_EVENTS_MAX: Final = 10_000
-"""Views that are further behind the log say how it stood, not how it stands."""
+"""Views that are further behind the log are out of date."""
 DISK_BYTES_MIN: Final = 16 << 20
-"""With less a commit may fail at any moment."""
+"""With less free space, a commit may fail at any moment."""
 MARKET_ENDED: Final = "the market ended"
 BACKTEST_ENDED: Final = "the backtest ended"
 ENDED: Final = frozenset({MARKET_ENDED, BACKTEST_ENDED})
@@ -29,14 +29,14 @@ Code = Literal[
 
 
 class NotReadyReason(Struct, frozen=True):
-    """Why it does not trade: a code for machines, and the same in words."""
+    """Why it does not trade: a code for machines and a text for people."""
 
     code: Code
     text: str
 
 
 class ReadyView(Struct, frozen=True):
-    """`ready`: it trades, or rightly does nothing, which `idle` then says in words. Else the reasons why not."""
+    """Whether it trades or is rightly idle, for the reason in `idle`; else the reasons why not."""
 
     ready: bool
     idle: str
@@ -48,33 +48,36 @@ def readiness(
 ) -> ReadyView:
     """Return whether the engine is trading.
 
-    `engine` is None where no engine answers on this log, `head_seq` is where the log ends, `folding` is the progress
-    of the first fold while the views show only a part of the log, `outage` is why the engine is down, as its keeper
-    says it.
+    `engine` is None if no engine answers on this log, `head_seq` is the end of the log, `folding` is the progress of
+    the first fold while the views cover only a part of the log, and `outage` is the supervisor's reason why the engine
+    is down.
     """
     if engine is None and outage:
-        return ReadyView(ready=False, idle="", reasons=(NotReadyReason("stopped_by_fault", outage),))
+        return _not_ready("stopped_by_fault", outage)
     if folding is not None:
-        text = f"reading the log: {folding.seq:,}/{folding.goal_seq:,}"
-        return ReadyView(ready=False, idle="", reasons=(NotReadyReason("recovering", text),))
+        return _not_ready("recovering", f"reading the log: {folding.seq:,}/{folding.goal_seq:,}")
     if engine is None:
         return _without_engine(views, head_seq)
     if engine.replaying:
-        text = f"the engine replays its log: {engine.recovered_seq:,}/{engine.head_seq:,}"
-        return ReadyView(ready=False, idle="", reasons=(NotReadyReason("recovering", text),))
+        text = f"the engine is replaying its log: {engine.recovered_seq:,}/{engine.head_seq:,}"
+        return _not_ready("recovering", text)
     reasons = [*_behind(views, head_seq, BEHIND_EVENTS_MAX), *_process(engine)]
-    idle = MARKET_ENDED if engine.market_ended else _held(views)
+    idle = MARKET_ENDED if engine.market_ended else _stopped_reason(views)
     if not engine.market_ended:
         reasons += _feed(views, engine)
     return ReadyView(not reasons, idle, tuple(reasons))
 
 
+def _not_ready(code: Code, text: str) -> ReadyView:
+    return ReadyView(ready=False, idle="", reasons=(NotReadyReason(code, text),))
+
+
 def _without_engine(views: Views, head_seq: int) -> ReadyView:
-    """Nobody writes: how the last one ended stands at the very end of the log."""
-    reasons, over = list(_behind(views, head_seq, 0)), _over(views)
-    if not reasons and not over:
+    """Judge a log that no engine writes: the end of the log says how the last engine ended."""
+    reasons, idle = list(_behind(views, head_seq, 0)), _end_reason(views)
+    if not reasons and not idle:
         reasons.append(_absent(views))
-    return ReadyView(not reasons, over, tuple(reasons))
+    return ReadyView(not reasons, idle, tuple(reasons))
 
 
 def _behind(views: Views, head_seq: int, events_max: int) -> Iterator[NotReadyReason]:
@@ -82,8 +85,8 @@ def _behind(views: Views, head_seq: int, events_max: int) -> Iterator[NotReadyRe
         yield NotReadyReason("recovering", f"reading the log: {views.seq:,}/{head_seq:,}")
 
 
-def _over(views: Views) -> str:
-    """Why nobody has to run any more; empty where somebody should."""
+def _end_reason(views: Views) -> str:
+    """Return why no engine needs to run any more; empty if one should run."""
     stopped = views.stopped
     return stopped.reason if stopped is not None and stopped.reason in ENDED else ""
 
@@ -93,7 +96,8 @@ def _absent(views: Views) -> NotReadyReason:
         return NotReadyReason("no_log", "no engine has ever started on this log")
     if views.stopped is None:
         return NotReadyReason(
-            "stopped_by_fault", f"no engine answers, and none said that it stopped; the log ends at {views.seq:,}"
+            "stopped_by_fault",
+            f"no engine answers, and the last one did not record its stop; the log ends at {views.seq:,}",
         )
     return NotReadyReason("no_engine", f"the engine was stopped: {views.stopped.reason}")
 
@@ -103,11 +107,11 @@ def _process(engine: EngineStatus) -> Iterator[NotReadyReason]:
         yield NotReadyReason("stopping", "the engine is ending")
     free = engine.disk_free_bytes
     if free is not None and free < DISK_BYTES_MIN:
-        yield NotReadyReason("log_not_writable", f"{free:,} bytes are free where the log is")
+        yield NotReadyReason("log_not_writable", f"only {free:,} bytes are free on the log's disk")
 
 
 def _feed(views: Views, engine: EngineStatus) -> Iterator[NotReadyReason]:
-    feed = views.portfolio.feeding.feed
+    feed = views.portfolio.market_status.feed
     if feed is None or not views.connected:
         why = feed.why if feed is not None and feed.why else "it has not connected since the start"
         yield NotReadyReason("feed_lost", f"the feed does not deliver: {why}")
@@ -116,10 +120,10 @@ def _feed(views: Views, engine: EngineStatus) -> Iterator[NotReadyReason]:
             yield NotReadyReason("feed_stale", f"{trouble.subject}: {trouble.detail}")
 
 
-def _held(views: Views) -> str:
-    """Who stopped everything on purpose; empty where somebody may trade."""
+def _stopped_reason(views: Views) -> str:
+    """Return why no strategy may trade; empty if one may."""
     accounts = views.portfolio.accounts()
     if not accounts or any(account.state == "active" for account in accounts):
         return ""
     trip = views.portfolio.switches.global_trip
-    return f"the global kill switch is tripped: {trip.why}" if trip is not None else "no strategy may open anything"
+    return f"the global kill switch is tripped: {trip.why}" if trip is not None else "no strategy may open a position"

@@ -1,4 +1,4 @@
-"""Closed trades chosen by what they have in common, in an order and in pages."""
+"""A filter for closed trades, with orders and pages."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ORDERS: Final[Mapping[str, tuple[str, bool]]] = {
     "worst": ("net_usdt", False),
     "longest": ("holding_ms", True),
 }
-"""What trades are ordered by, and whether the largest comes first."""
+"""The sort field of each order, and whether the largest comes first."""
 
 
 class TradeFilter(Struct, frozen=True):
-    """Which trades are meant; what is empty leaves all. `result` is `won` or `lost` (a flat trade is neither).
+    """Which trades match; an empty field matches all. `result` is `won` or `lost` (a flat trade is neither).
 
-    `from_ms` and `until_ms` are the first and the last moment of the exit, 0 leaves all.
+    `from_ms` and `until_ms` are the first and last moments of the exit; 0 is no bound.
     """
 
     strategy: str = ""
@@ -41,7 +41,7 @@ class TradeFilter(Struct, frozen=True):
     until_ms: int = 0
 
     def matches(self, trade: TradeView) -> bool:
-        """Whether a trade is meant."""
+        """Return whether a trade matches."""
         named = (
             (self.strategy, trade.strategy),
             (self.symbol, trade.symbol),
@@ -49,16 +49,16 @@ class TradeFilter(Struct, frozen=True):
             (self.reason, trade.reason),
         )
         within = self.from_ms <= trade.exit_time_ms and (self.until_ms == 0 or trade.exit_time_ms <= self.until_ms)
-        return within and all(wanted in ("", has) for wanted, has in named) and self._ended_so(trade.net_usdt)
+        return within and all(required in ("", value) for required, value in named) and self._has_result(trade.net_usdt)
 
-    def _ended_so(self, net_usdt: float) -> bool:
+    def _has_result(self, net_usdt: float) -> bool:
         return not self.result or (net_usdt > 0.0 if self.result == "won" else net_usdt < 0.0)
 
 
 class TradesPage(Struct, frozen=True):
-    """One page of the chosen trades. Pages count from 1; counts and sums are of all chosen ones, in USDT.
+    """One page of the matching trades, counted from 1; counts and sums cover all matching trades, in USDT.
 
-    `reasons` are those of all exits there are, for choosing.
+    `reasons` are the exit reasons of all trades, as choices for the filter.
     """
 
     trades: tuple[TradeView, ...]
@@ -76,39 +76,39 @@ class TradesPage(Struct, frozen=True):
 
     @property
     def win_rate_percent(self) -> float | None:
-        """How many of the chosen ones won; None of none."""
+        """How many of the matching trades won, in percent; None without trades."""
         return self.wins / self.chosen * 100.0 if self.chosen else None
 
 
 def trades_page(trades: Trades, choice: TradeFilter, page: int, size: int, order: str = "newest") -> TradesPage:
-    """A page of `size` trades; a page beyond the end is the last one. Raises UsageError for an order there is not."""
+    """Return a page of `size` trades; a page beyond the end is the last one. Raises UsageError for an unknown order."""
     if order not in ORDERS:
-        raise UsageError(f"there is no order {order!r}; there are: {', '.join(ORDERS)}")
+        raise UsageError(f"unknown order {order!r}; known orders: {', '.join(ORDERS)}")
     all_trades = trades.closed(choice.strategy or None)
-    unasked = choice == TradeFilter(choice.strategy)
-    chosen = list(all_trades) if unasked else [trade for trade in all_trades if choice.matches(trade)]
-    pages = max((len(chosen) + size - 1) // size, 1)
+    is_filtered = choice != TradeFilter(choice.strategy)
+    matching = [trade for trade in all_trades if choice.matches(trade)] if is_filtered else list(all_trades)
+    pages = max((len(matching) + size - 1) // size, 1)
     page = min(max(page, 1), pages)
-    name, falling = ORDERS[order]
+    name, descending = ORDERS[order]
     first = (page - 1) * size
     return TradesPage(
-        trades=tuple(sorted(chosen, key=attrgetter(name), reverse=falling)[first : first + size]),
+        trades=tuple(sorted(matching, key=attrgetter(name), reverse=descending)[first : first + size]),
         page=page,
         pages=pages,
-        chosen=len(chosen),
-        wins=len([trade for trade in chosen if trade.net_usdt > 0.0]),
-        gross_usdt=_sum(chosen, "gross_usdt"),
-        fees_usdt=_sum(chosen, "fees_usdt"),
-        funding_usdt=_sum(chosen, "funding_usdt"),
-        slippage_usdt=_sum(chosen, "slippage_usdt"),
-        net_usdt=_sum(chosen, "net_usdt"),
-        mean_r=_sum(chosen, "r_multiple") / len(chosen) if chosen else None,
+        chosen=len(matching),
+        wins=len([trade for trade in matching if trade.net_usdt > 0.0]),
+        gross_usdt=_sum(matching, "gross_usdt"),
+        fees_usdt=_sum(matching, "fees_usdt"),
+        funding_usdt=_sum(matching, "funding_usdt"),
+        slippage_usdt=_sum(matching, "slippage_usdt"),
+        net_usdt=_sum(matching, "net_usdt"),
+        mean_r=_sum(matching, "r_multiple") / len(matching) if matching else None,
         reasons=tuple(sorted({trade.reason for trade in all_trades})),
     )
 
 
 def newest_trades(trades: Trades, choice: TradeFilter, before_seq: int, limit: int) -> tuple[TradeView, ...]:
-    """At most `limit` of the chosen trades that closed before an event (0: all of them), the newest first."""
+    """Return at most `limit` matching trades that closed before an event (0: no bound), newest first."""
     earlier = (
         one for one in reversed(trades.closed(choice.strategy or None)) if before_seq == 0 or one.seq < before_seq
     )

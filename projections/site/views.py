@@ -1,4 +1,4 @@
-"""Everything the answers stand on: the folds of the log, put together once."""
+"""The folds behind every answer, created in one place."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from papertape.events.facts import (
     CandleClosed,
     EngineStarted,
     EngineStopped,
-    FeedConnected,
-    FeedLost,
     OrderCancelled,
     OrderRejected,
     RunnerConfigured,
@@ -33,14 +31,14 @@ from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.text.event_lines import is_notable
 
-LOG_KEPT_MAX: Final = 100
-ALERTS_KEPT_MAX: Final = 50
-CONFIGURATIONS_KEPT_MAX: Final = 200
-"""Of each strategy. There is a new one only where a start changes something."""
+RECENT_EVENTS_MAX: Final = 100
+ALERTS_MAX: Final = 50
+CONFIGURATIONS_MAX: Final = 200
+"""Per strategy. A start adds one only if it changes something."""
 
 
 class RejectedSignal(Struct, frozen=True):
-    """The last signal of a strategy on a symbol that came to nothing: why, and when in market time."""
+    """The last signal of a strategy on a symbol without a fill: when in market time, and why."""
 
     at_ms: int
     side: str
@@ -56,9 +54,9 @@ class EffectiveConfiguration(Struct, frozen=True):
 
 
 class CandleFreshness(Struct, frozen=True):
-    """The newest candle of a symbol that is no warm-up, and the newest one that was late; 0 is none. Market time.
+    """A symbol's newest candle other than warm-up, and its newest late candle, in market time; 0 without one.
 
-    `heard_at_ms` is the machine's clock when the newest one was recorded.
+    `heard_at_ms` is the machine's clock when the newest candle was recorded.
     """
 
     at_ms: int = 0
@@ -66,14 +64,14 @@ class CandleFreshness(Struct, frozen=True):
     heard_at_ms: int = 0
 
     def age_ms(self, now_ms: int) -> int:
-        """How long ago the newest candle was recorded, by the machine's clock."""
+        """Return how long ago the newest candle was recorded, by the machine's clock."""
         return max(now_ms - self.heard_at_ms, 0)
 
 
 class Views:
-    """The folds behind all answers. `timeframes_ms` says on whose close each strategy is evaluated.
+    """The folds behind every answer. `timeframes_ms` says on whose close each strategy is evaluated.
 
-    `settings` say which kinds of alerts the owner is told of.
+    `settings` says which kinds of alerts the owner receives.
     """
 
     def __init__(self, timeframes_ms: Mapping[str, int] | None = None, settings: AlertSettings | None = None) -> None:
@@ -87,19 +85,17 @@ class Views:
         self.marks = EquityMarkers(self.portfolio)
         self.started: EngineStarted | None = None
         self.stopped: EngineStopped | None = None
-        """How the engine that started last ended; None while it runs, and where it said nothing."""
-        self.connected = False
-        """Whether the feed delivers, of the engine that started last."""
+        """The stop of the engine that started last; None while it runs, and if it did not record its stop."""
         self.runners: dict[str, RunnerConfigured] = {}
         self._configured: dict[str, deque[EffectiveConfiguration]] = {}
         self.refusals: dict[tuple[str, str], RejectedSignal] = {}
         self.evaluated_ms: dict[tuple[str, str], int] = {}
-        """The newest close on which a strategy looked at a symbol, in market time."""
+        """The newest close on which a strategy was evaluated for a symbol, in market time."""
         self.seen: dict[str, CandleFreshness] = {}
-        self.recent: deque[Recorded] = deque(maxlen=LOG_KEPT_MAX)
-        """The last events that people want to see, oldest first."""
-        self.alerts: deque[Alert] = deque(maxlen=ALERTS_KEPT_MAX)
-        """The last alerts as the owner gets them, oldest first."""
+        self.recent: deque[Recorded] = deque(maxlen=RECENT_EVENTS_MAX)
+        """The last notable events, oldest first."""
+        self.alerts: deque[Alert] = deque(maxlen=ALERTS_MAX)
+        """The last alerts as the owner receives them, oldest first."""
         self._derivation = Derivation(settings, self.portfolio, self.trades, self.days, self.contracts)
         self._feed = self._derivation.feed
         self._timeframes_ms = dict(timeframes_ms or {})
@@ -107,7 +103,7 @@ class Views:
 
     @property
     def seq(self) -> int:
-        """The event that was taken last."""
+        """The last folded event."""
         return self.portfolio.seq
 
     @property
@@ -116,29 +112,34 @@ class Views:
         return self.portfolio.at_ms
 
     @property
+    def connected(self) -> bool:
+        """Whether the feed of the engine that started last delivers."""
+        return self.portfolio.market_status.connected
+
+    @property
     def heard(self) -> CandleFreshness:
-        """The candle that was recorded last, of whichever symbol."""
+        """The candle that was recorded last, of any symbol."""
         return max(self.seen.values(), key=lambda seen: seen.heard_at_ms, default=CandleFreshness())
 
     @property
     def strategies(self) -> tuple[str, ...]:
-        """As they were configured."""
+        """The strategies in configured order."""
         return tuple(self.runners)
 
     def in_force(self, strategy: str, seq: int) -> RunnerConfigured | None:
-        """The configuration a strategy ran under when an event was decided; None where it is not known any more."""
-        found = (one.event for one in reversed(self._configured.get(strategy, ())) if one.seq <= seq)
-        return next(found, None)
+        """Return a strategy's configuration at an event; None if it is no longer known."""
+        earlier = (one.event for one in reversed(self._configured.get(strategy, ())) if one.seq <= seq)
+        return next(earlier, None)
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Fold one event."""
         event = recorded.event
         if type(event) is CandleClosed:
             self._feed.take_candle(event)
             self.portfolio.apply(recorded)
             self.coverage.apply(recorded)
             if event.timing is not Timing.WARM_UP:
-                self._look(event, recorded.recorded_at_ms)
+                self._fold_candle(event, recorded.recorded_at_ms)
         else:
             self._derivation.capture_before(event)
             self.portfolio.apply(recorded)
@@ -147,19 +148,18 @@ class Views:
             self.limits.apply(recorded)
             self.coverage.apply(recorded)
             self.marks.apply(recorded)
-            self._note(recorded)
-        # One event yields one alert: where the feed has news the summary waits for the next candle.
+            self._fold_fact(recorded)
+        # One event yields at most one alert: if the feed has news, the daily summary waits for the next candle.
         self.days.apply(recorded, may_tell=self._feed.news is None)
         if self._derivation.may_tell(event):
             self._store_alert(recorded)
 
     def _store_alert(self, recorded: Recorded) -> None:
-        """Keep the alert that an event is worth, if it is worth one."""
         alert = self._derivation.alert_of(recorded)
         if alert is not None:
             self.alerts.append(alert)
 
-    def _look(self, candle: CandleClosed, recorded_at_ms: int) -> None:
+    def _fold_candle(self, candle: CandleClosed, recorded_at_ms: int) -> None:
         seen = self.seen.get(candle.symbol, CandleFreshness())
         late_at_ms = candle.at_ms if candle.timing is Timing.LATE else seen.late_at_ms
         self.seen[candle.symbol] = CandleFreshness(max(seen.at_ms, candle.at_ms), late_at_ms, recorded_at_ms)
@@ -167,18 +167,16 @@ class Views:
             if candle.at_ms % timeframe_ms == 0:
                 self.evaluated_ms[key] = candle.at_ms
 
-    def _note(self, recorded: Recorded) -> None:
+    def _fold_fact(self, recorded: Recorded) -> None:
         event = recorded.event
         match event:
             case EngineStarted():
-                self.started, self.stopped, self.connected = event, None, False
+                self.started, self.stopped = event, None
             case EngineStopped():
-                self.stopped, self.connected = event, False
-            case FeedConnected() | FeedLost():
-                self.connected = isinstance(event, FeedConnected)
+                self.stopped = event
             case RunnerConfigured():
-                kept = self._configured.setdefault(event.strategy, deque(maxlen=CONFIGURATIONS_KEPT_MAX))
-                kept.append(EffectiveConfiguration(recorded.seq, event))
+                history = self._configured.setdefault(event.strategy, deque(maxlen=CONFIGURATIONS_MAX))
+                history.append(EffectiveConfiguration(recorded.seq, event))
                 self._configure(event)
             case OrderRejected() | OrderCancelled():
                 refusal = RejectedSignal(event.at_ms, event.side, event.reason, recorded.seq)

@@ -1,1 +1,1 @@
-"""Turn events, reasons and numbers into words."""
+"""Put events, reasons and numbers into words."""

@@ -1,4 +1,4 @@
-"""Why something happened: the chain of causes from an event back to the input it all came from."""
+"""Why something happened: the chain of causes from an event back to the input that started it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHAIN_LINKS_MAX = 64
 
 
 class ConditionView(Struct, frozen=True):
-    """One condition of a strategy as it stood at a decision: `value relation threshold`, met or not."""
+    """One condition of a strategy as it was at a decision: `value relation threshold`, met or not."""
 
     name: str
     value: float
@@ -29,22 +29,22 @@ class ConditionView(Struct, frozen=True):
 
 
 InForce = Callable[[str, int], RunnerConfigured | None]
-"""Which configuration a strategy ran under when an event was decided."""
+"""Returns the configuration of a strategy at an event."""
 Explain = Callable[[OrderPlaced | OrderRejected, RunnerConfigured | None], tuple[Sequence[ConditionView], str]]
-"""The conditions of an entry under a configuration, and what is to be said of them."""
+"""Returns the conditions of an entry under a configuration, and a note on them."""
 
 
 class ReadingView(Struct, frozen=True):
-    """One number a decision was made on."""
+    """One number that a decision was based on."""
 
     name: str
     value: float
 
 
 class CauseLink(Struct, frozen=True):
-    """One event of the chain. Only orders have readings, and conditions where the strategy explains them.
+    """One event of the chain. Only orders have readings, and conditions if the strategy explains them.
 
-    `note` is what is to be said of the conditions, as that the code was changed since; mostly nothing.
+    `note` qualifies the conditions, for example if the code has changed since; it is usually empty.
     """
 
     recorded: Recorded
@@ -55,16 +55,16 @@ class CauseLink(Struct, frozen=True):
 
 
 class CauseChain(Struct, frozen=True):
-    """From the event asked about, first, to its root cause, last. `complete` is False when it was cut short."""
+    """The chain from the requested event, first, to its root cause, last. `complete` is False if it was cut short."""
 
     links: tuple[CauseLink, ...]
     complete: bool
 
 
 def cause_chain(seq: int, lookup: Callable[[int], Recorded], contracts: Contracts) -> CauseChain:
-    """The chain of the event at `seq`; `lookup` finds an event by its seq and raises what it raises.
+    """Return the chain of the event at `seq`; `lookup` finds an event by its seq, and its errors propagate.
 
-    A cause lies before its effect: a chain that says otherwise, or is longer than `CHAIN_LINKS_MAX`, is cut.
+    A cause precedes its effect: a chain that says otherwise, or exceeds `CHAIN_LINKS_MAX`, is cut short.
     """
     links: list[CauseLink] = []
     while len(links) < CHAIN_LINKS_MAX:
@@ -79,7 +79,7 @@ def cause_chain(seq: int, lookup: Callable[[int], Recorded], contracts: Contract
 
 
 def explain_chain(chain: CauseChain, in_force: InForce, explain: Explain) -> CauseChain:
-    """A chain with the conditions of its decided entries."""
+    """Return a chain with the conditions of its entry decisions added."""
     return replace(chain, links=tuple(_explained(link, in_force, explain) for link in chain.links))
 
 
@@ -92,7 +92,7 @@ def _explained(link: CauseLink, in_force: InForce, explain: Explain) -> CauseLin
 
 
 def is_entry(event: Event) -> TypeGuard[OrderPlaced | OrderRejected]:
-    """Whether an event is a decided entry, placed or refused: what conditions are shown for."""
+    """Return whether an event is an entry decision, placed or rejected; only these have conditions."""
     return isinstance(event, OrderRejected) or (isinstance(event, OrderPlaced) and event.action == "entry")
 
 

@@ -1,7 +1,7 @@
 """Every event as one readable line of English: `event_line` for the log and the live view.
 
-Prices are written by the contract's tick, results with their sign, the side of a position comes first, and
-reasons are spelled out.
+Prices have the decimals of the contract's tick, results have a sign, the side of a position comes first, and reasons
+are spelled out.
 """
 
 from __future__ import annotations
@@ -84,30 +84,30 @@ _BACKGROUND = (CandleClosed, FundingRateSettled, OpenInterestObserved)
 
 
 class EventLine(Struct, frozen=True):
-    """One event in words. `kind` is for colours, `icon` a single character for a terminal."""
+    """One event in words. `kind` selects the colour, `icon` is a single character for a terminal."""
 
     kind: Kind
     text: str
 
     @property
     def icon(self) -> str:
-        """The character that stands for the kind."""
+        """The character of the kind."""
         return ICONS[self.kind]
 
 
 def event_line(recorded: Recorded, contracts: Contracts) -> EventLine:
-    """The line of a recorded event."""
+    """Return the line of a recorded event."""
     return line(recorded.event, contracts)
 
 
 def is_notable(event: Event) -> bool:
-    """Whether a person wants to see the event: all but the steady stream of market data."""
+    """Return whether an event is worth showing to a person: all except the steady stream of market data."""
     return not isinstance(event, _BACKGROUND)
 
 
 @singledispatch
 def line(event: Event, _: Contracts) -> EventLine:
-    """The line of an event. Raises TypeError for a type that has no words yet."""
+    """Return the line of an event. Raises TypeError for a type without words."""
     raise TypeError(f"{type(event).__name__} has no words: add them in projections/text/event_lines.py")
 
 
@@ -149,7 +149,7 @@ def _open_interest_observed(event: OpenInterestObserved, _: Contracts) -> EventL
 
 @line.register
 def _feed_connected(event: FeedConnected, _: Contracts) -> EventLine:
-    pace = "as fast as it can" if event.speed == 0.0 else f"at {event.speed:g} times real time"
+    pace = "as fast as possible" if event.speed == 0.0 else f"at {event.speed:g} times real time"
     return EventLine("feed", f"feed {event.feed} connected" + ("" if event.speed == 1.0 else f", {pace}"))
 
 
@@ -161,13 +161,13 @@ def _feed_lost(event: FeedLost, _: Contracts) -> EventLine:
 @line.register
 def _gap_found(event: GapFound, _: Contracts) -> EventLine:
     span = f"from {utc(event.from_ms)} to {utc(event.until_ms)} UTC"
-    return EventLine("alarm", f"{event.symbol} misses {_count(event.missing_candles, 'candle')} {span}")
+    return EventLine("alarm", f"{event.symbol} is missing {_count(event.missing_candles, 'candle')} {span}")
 
 
 @line.register
 def _gap_filled(event: GapFilled, _: Contracts) -> EventLine:
     span = f"from {utc(event.from_ms)} to {utc(event.until_ms)} UTC"
-    return EventLine("feed", f"{event.symbol} got {_count(event.candles, 'candle')} after the fact, {span}")
+    return EventLine("feed", f"{event.symbol} received {_count(event.candles, 'late candle')}, {span}")
 
 
 @line.register
@@ -194,11 +194,11 @@ def _symbol_resumed(event: SymbolResumed, _: Contracts) -> EventLine:
 @line.register
 def _order_placed(event: OrderPlaced, contracts: Contracts) -> EventLine:
     size = quantity(event.quantity_base, event.symbol, contracts)
-    start = f"{_position(event)}: {event.strategy} orders to"
+    start = f"{_position(event)}: {event.strategy} orders an"
     if event.action == "exit":
-        return EventLine("order", f"{start} close {size} at the next open: {reason_words(event.reason)}")
-    plan = f"at about {price(event.planned_price_usdt, event.symbol, contracts)}"
-    text = f"{start} open {size} {plan} at the next open: {reason_words(event.reason)}, score {event.score:.2f}"
+        return EventLine("order", f"{start} exit of {size} at the next open: {reason_words(event.reason)}")
+    plan = f"about {price(event.planned_price_usdt, event.symbol, contracts)}"
+    text = f"{start} entry of {size} ({plan}) at the next open: {reason_words(event.reason)}, score {event.score:.2f}"
     return EventLine("order", f"{text}, risk {money(event.risk_usdt)}")
 
 
@@ -227,15 +227,15 @@ def _position_opened(event: PositionOpened, contracts: Contracts) -> EventLine:
 @line.register
 def _closing(event: Closing, contracts: Contracts) -> EventLine:
     at = price(event.price_usdt, event.symbol, contracts)
-    done = "was liquidated" if isinstance(event, Liquidated) else "closed"
+    verb = "was liquidated" if isinstance(event, Liquidated) else "closed"
     why = "" if isinstance(event, Liquidated) else f": {reason_words(event.reason)}"
     entry = event.quantity_base * event.entry_price_usdt
     share = gain_percent(event.net_usdt / entry * 100.0) if entry > 0.0 else "0 %"
-    held = duration(event.at_ms - event.entry_time_ms)
-    result = f"{gain(event.net_usdt)} USDT ({share}, {signed(event.r_multiple)} R) after {held}"
-    doubt = ", stop and target in one candle" if event.ambiguous else ""
+    holding_time = duration(event.at_ms - event.entry_time_ms)
+    result = f"{gain(event.net_usdt)} USDT ({share}, {signed(event.r_multiple)} R) after {holding_time}"
+    caveat = ", stop and target in one candle" if event.ambiguous else ""
     kind: Kind = "won" if event.net_usdt > 0.0 else "lost"
-    return EventLine(kind, f"{_position(event)}: {event.strategy} {done} at {at}{why}, {result}{doubt}")
+    return EventLine(kind, f"{_position(event)}: {event.strategy} {verb} at {at}{why}, {result}{caveat}")
 
 
 @line.register
@@ -272,8 +272,8 @@ def _engine_stopped(event: EngineStopped, _: Contracts) -> EventLine:
 
 @line.register
 def _epoch_began(event: EpochBegan, _: Contracts) -> EventLine:
-    lost = f"what came after seq {event.restored_seq:,}, up to {event.replaced_seq:,}, is set aside"
-    return EventLine("engine", f"restored from a copy by {event.who}: {event.why}; {lost}")
+    lost = f"the events after seq {event.restored_seq:,}, up to {event.replaced_seq:,}, are set aside"
+    return EventLine("engine", f"restored from a backup by {event.who}: {event.why}; {lost}")
 
 
 @line.register
@@ -301,18 +301,18 @@ def _anomaly_raised(event: AnomalyRaised, _: Contracts) -> EventLine:
 
 @line.register
 def _anomaly_cleared(event: AnomalyCleared, _: Contracts) -> EventLine:
-    return EventLine("good", f"over: {reason_words(event.kind)}, {event.subject}: {event.detail}")
+    return EventLine("good", f"cleared: {reason_words(event.kind)}, {event.subject}: {event.detail}")
 
 
 @line.register
 def _anomaly_persists(event: AnomalyPersists, _: Contracts) -> EventLine:
-    lasts = duration(event.at_ms - event.raised_at_ms)
-    return EventLine("alarm", f"still {reason_words(event.kind)}, {event.subject}, for {lasts}: {event.detail}")
+    age = duration(event.at_ms - event.raised_at_ms)
+    return EventLine("alarm", f"{reason_words(event.kind)}, {event.subject}, persists after {age}: {event.detail}")
 
 
 @line.register
 def _repair_tried(event: RepairTried, _: Contracts) -> EventLine:
-    return EventLine("engine", f"repair of {reason_words(event.kind)}, {event.subject}: {event.detail}")
+    return EventLine("engine", f"repair attempted for {reason_words(event.kind)}, {event.subject}: {event.detail}")
 
 
 @line.register

@@ -1,4 +1,4 @@
-"""An event as a view: what it is called, whom it concerns, what it says in words, and its own fields by name."""
+"""An event as a view: its type, the symbol and strategy it concerns, its text and its own fields by name."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from papertape.projections.text.causes import CauseChain
 
 TYPE_NAMES: tuple[str, ...] = tuple(sorted(map(type_name, EVENT_TYPES)))
-"""Every type of event there is."""
+"""The names of all event types."""
 
 
 class EventView(Struct, frozen=True):
-    """An event of the log. `cause` is the seq that led to it, 0 for what came from outside.
+    """An event of the log. `cause` is the seq of the event that led to it, 0 for an input from outside.
 
-    `symbol` and `strategy` are empty where it concerns none; a kill switch's scope counts as a strategy.
+    `symbol` and `strategy` are empty for an event that concerns none; a kill switch's scope counts as a strategy.
     """
 
     seq: int
@@ -37,24 +37,24 @@ class EventView(Struct, frozen=True):
 
 
 class CauseView(Struct, frozen=True):
-    """One event of a chain of causes, with the numbers and conditions of a decision."""
+    """One event of a chain of causes, with the readings and conditions of a decision."""
 
     event: EventView
     readings: tuple[ReadingView, ...]
     conditions: tuple[ConditionView, ...]
     note: str
-    """What is to be said of the conditions, as that the strategy was changed since."""
+    """Qualifies the conditions, for example if the strategy has changed since."""
 
 
 class ChainView(Struct, frozen=True):
-    """From the event asked about, first, to its root cause, last. `complete` is False when it was cut short."""
+    """The chain from the requested event, first, to its root cause, last. `complete` is False if it was cut short."""
 
     links: tuple[CauseView, ...]
     complete: bool
 
 
 def event_view(recorded: Recorded, contracts: Contracts) -> EventView:
-    """The view of an event."""
+    """Return the view of an event."""
     event, line = recorded.event, event_line(recorded, contracts)
     return EventView(
         seq=recorded.seq,
@@ -71,17 +71,17 @@ def event_view(recorded: Recorded, contracts: Contracts) -> EventView:
 
 
 def symbol_of(event: Event) -> str:
-    """The symbol an event concerns; empty without one."""
+    """Return the symbol that an event concerns, or an empty string."""
     return getattr(event, "symbol", "")
 
 
 def strategy_of(event: Event) -> str:
-    """The strategy an event concerns, or the scope of its kill switch; empty without one."""
+    """Return the strategy that an event concerns, or the scope of its kill switch, or an empty string."""
     return getattr(event, "strategy", "") or getattr(event, "scope", "")
 
 
 def chain_view(chain: CauseChain, contracts: Contracts) -> ChainView:
-    """The view of a chain of causes."""
+    """Return the view of a chain of causes."""
     links = [
         CauseView(event_view(one.recorded, contracts), one.readings, one.conditions, one.note) for one in chain.links
     ]

@@ -1,4 +1,4 @@
-"""Numbers as people read them: prices by tick, quantities by lot, money with sign and separators, times in UTC."""
+"""Numbers for people: prices by tick, quantities by lot, money with sign and separators, times in UTC."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def decimals(numerator: int, denominator: int) -> int:
-    """How many decimals a grid of numerator/denominator needs: 1/10 -> 1, 1/4 -> 2, 10/1 -> 0."""
+    """Return how many decimals a grid of numerator/denominator needs: 1/10 -> 1, 1/4 -> 2, 10/1 -> 0."""
     for places in range(DECIMALS_MAX):
         if numerator * 10**places % denominator == 0:
             return places
@@ -30,7 +30,7 @@ def decimals(numerator: int, denominator: int) -> int:
 
 
 def price(value: float, symbol: str, contracts: Mapping[str, ContractListed]) -> str:
-    """A price in USDT with the decimals of the symbol's tick; ten digits where the contract is unknown."""
+    """Format a price in USDT with the decimals of the symbol's tick; ten digits if the contract is unknown."""
     contract = contracts.get(symbol)
     if contract is None:
         return f"{value:,.10g}"
@@ -38,7 +38,7 @@ def price(value: float, symbol: str, contracts: Mapping[str, ContractListed]) ->
 
 
 def quantity(value: float, symbol: str, contracts: Mapping[str, ContractListed]) -> str:
-    """A quantity in coins with the decimals of the symbol's lot; ten digits where the contract is unknown."""
+    """Format a quantity in coins with the decimals of the symbol's lot; ten digits if the contract is unknown."""
     contract = contracts.get(symbol)
     if contract is None:
         return f"{value:,.10g}"
@@ -46,37 +46,37 @@ def quantity(value: float, symbol: str, contracts: Mapping[str, ContractListed])
 
 
 def money(value: float) -> str:
-    """An amount in USDT without sign for gains: 10,000.00. An amount below a cent shows four decimals."""
+    """Format an amount in USDT without a plus sign: 10,000.00. An amount below a cent has four decimals."""
     return f"{value:,.4f}" if 0.0 < abs(value) < 0.01 else f"{_no_minus_zero(value):,.2f}"
 
 
 def gain(value: float) -> str:
-    """A result in USDT with its sign: +1,234.50, -0.42, 0.00. One below a cent shows four decimals."""
+    """Format a result in USDT with its sign: +1,234.50, -0.42, 0.00. A result below a cent has four decimals."""
     return _with_sign(f"{value:+,.4f}" if 0.00005 <= abs(value) < 0.01 else f"{value:+,.2f}")
 
 
 def signed(value: float) -> str:
-    """A number of two decimals with its sign: +1.50, -0.42, 0.00."""
+    """Format a number with its sign and two decimals: +1.50, -0.42, 0.00."""
     return _with_sign(f"{value:+,.2f}")
 
 
 def percent(value: float) -> str:
-    """A percentage as short as it is exact to two decimals: 5 %, 5.02 %."""
+    """Format a percentage with at most two decimals: 5 %, 5.02 %."""
     return f"{f'{value:.2f}'.rstrip('0').rstrip('.')} %"
 
 
 def gain_percent(value: float) -> str:
-    """A percentage of result with its sign: +0.42 %; one that rounds to nothing has none: 0.00 %."""
+    """Format a percentage result with its sign: +0.42 %; a result that rounds to zero has none: 0.00 %."""
     return f"{_with_sign(f'{value:+.2f}')} %"
 
 
 def rate_percent(rate: float) -> str:
-    """A funding rate, a fraction, as percent with four decimals: +0.0100 %."""
+    """Format a funding rate, a fraction, as a percentage with four decimals: +0.0100 %."""
     return f"{_with_sign(f'{rate * 100.0:+.4f}')} %"
 
 
 def utc(at_ms: int) -> str:
-    """A time in UTC to the minute: 2025-03-01 14:05."""
+    """Format a time in UTC to the minute: 2025-03-01 14:05."""
     return f"{_EPOCH + timedelta(milliseconds=at_ms):%Y-%m-%d %H:%M}"
 
 
@@ -106,7 +106,7 @@ def moment_ms(text: str) -> int | None:
 
 
 def reading(value: float) -> str:
-    """A number a decision was made on: six digits or all before the point, never with an exponent."""
+    """Format a number that a decision was based on: six digits or the whole integer part, never an exponent."""
     size = abs(value)
     if size >= 100_000.0:
         return f"{value:,.0f}"
@@ -115,7 +115,7 @@ def reading(value: float) -> str:
 
 
 def file_size(size_bytes: float) -> str:
-    """A size in the unit that fits: 812 B, 5.8 MB, 1.2 TB."""
+    """Format a size in the largest unit that fits: 812 B, 5.8 MB, 1.2 TB."""
     for unit in ("B", "kB", "MB", "GB"):
         if size_bytes < 1_000.0:
             return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
@@ -135,7 +135,7 @@ def duration(span_ms: int) -> str:
 
 
 def _with_sign(text: str) -> str:
-    """A sign only where a digit says more than nothing: the eye believes the sign before it reads the digits."""
+    """Drop the sign of a number whose visible digits are all zero."""
     return text if any(digit in "123456789" for digit in text) else text[1:]
 
 

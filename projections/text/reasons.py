@@ -1,4 +1,4 @@
-"""Reasons spelled out: the names that stand in events, as people say them."""
+"""Reasons in words: the names used in events, spelled out for people."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ REASONS: dict[str, str] = {
     "target": "target",
     "liquidation": "liquidation",
     "delisted": "delisted, settled at the last close",
-    "unnamed_exit": "a reason the strategy does not declare",
+    "unnamed_exit": "a reason that the strategy does not declare",
     "not_a_number": "not a number",
     "stop_wrong_side": "the stop is on the wrong side of the entry",
     "target_wrong_side": "the target is on the wrong side of the entry",
-    "max_positions": "the most positions allowed at once are open",
-    "correlation": "too many positions of one direction in the group",
+    "max_positions": "the maximum number of positions is open",
+    "correlation": "too many positions in the same direction in the group",
     "stop_too_close": "the stop is too close to the entry",
     "stop_beyond_liquidation": "the stop lies beyond the liquidation price",
-    "cost_to_stop": "fees and slippage cost too much of the way to the stop",
+    "cost_to_stop": "fees and slippage take too much of the distance to the stop",
     "below_minimum": "the size is below the exchange's minimum",
-    "next_candle_missing": "the next candle did not come",
-    "late_candle": "the next candle came late",
+    "next_candle_missing": "the next candle did not arrive",
+    "late_candle": "the next candle arrived late",
     "kill_switch": "kill switch",
     "margin": "not enough free margin",
     "not_tradable": "the symbol is not tradable",
@@ -46,7 +46,7 @@ REASONS: dict[str, str] = {
 
 
 def reason_words(reason: str) -> str:
-    """A reason as people say it; a strategy's own reason reads as its name does."""
+    """Return a reason in words; a strategy's own reason reads like its name."""
     return REASONS.get(reason, reason.replace("_", " "))
 
 
@@ -57,7 +57,7 @@ HOLDS: dict[str, str] = {
 
 
 def hold_words(reason: str, detail: str) -> str:
-    """What keeps a strategy from an entry: a reason of the kernel's, and what its name does not say."""
+    """Describe what keeps a strategy from an entry: the kernel's reason, and its detail if the name does not say it."""
     match reason:
         case "kill_switch":
             return f"kill switch: {reason_words(detail)}"
@@ -72,12 +72,12 @@ def hold_words(reason: str, detail: str) -> str:
 
 
 def loss_percent(base_usdt: float, equity_usdt: float) -> float:
-    """How much of the base is lost, in percent; 0 without a base."""
+    """Return the loss in percent of the base; 0 without a base."""
     return (base_usdt - equity_usdt) / base_usdt * 100.0 if base_usdt > 0.0 else 0.0
 
 
 def trip_words(event: KillSwitchTripped) -> str:
-    """Why a kill switch tripped: `kill switch: session loss 5.02 % of 10,000.00 reached the limit of 5 %`."""
+    """Say why a kill switch tripped: `kill switch: session loss 5.02 % of 10,000.00 reached the limit of 5 %`."""
     name = "global kill switch" if event.scope == GLOBAL_SCOPE else "kill switch"
     if event.reason == "manual":
         by = f" by {event.who}" if event.who else ""
@@ -89,5 +89,5 @@ def trip_words(event: KillSwitchTripped) -> str:
 
 
 def pause_words(event: RunnerPaused) -> str:
-    """Who paused a strategy and why: `paused by anna: holiday`."""
+    """Say who paused a strategy and why: `paused by anna: holiday`."""
     return f"paused by {event.who}: {event.why}"

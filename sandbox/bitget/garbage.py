@@ -1,4 +1,4 @@
-"""Rubbish on the wire: what becomes of a good frame."""
+"""Turn a valid frame into garbage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Final
 
 ROWS_SPOILT: Final = slice(1, 6)
-"""Of a candle's row the prices and the volume."""
+"""The prices and the volume of a candle row."""
 PRICES: Final = ("lastPr", "bidPr", "askPr", "markPrice", "indexPrice", "holdingAmount")
 NOBODY: Final = "NOPEUSDT"
 FUTURE_MS: Final = 600_000
@@ -17,7 +17,7 @@ BINARY_BYTES: Final = 64
 
 
 class Garbage(StrEnum):
-    """One kind of rubbish. Those that say so hold true numbers in another shape."""
+    """One kind of garbage. Some kinds hold the true numbers in another shape."""
 
     TEXT = "text"
     BINARY = "binary"
@@ -29,11 +29,11 @@ class Garbage(StrEnum):
     JUMP = "jump"
     """All prices ten times as high."""
     NUMBER_FOR_TEXT = "number_for_text"
-    """True numbers, as JSON numbers."""
+    """The true numbers, as JSON numbers."""
     TEXT_FOR_NUMBER = "text_for_number"
-    """True numbers; the frame's own time is a text."""
+    """The true numbers; the frame's own time is a text."""
     EXTRA_FIELDS = "extra_fields"
-    """True numbers, and fields nobody knows."""
+    """The true numbers, with unknown fields."""
     WRONG_SYMBOL = "wrong_symbol"
     NO_ROWS = "no_rows"
     SHORT_ROW = "short_row"
@@ -44,7 +44,7 @@ class Garbage(StrEnum):
 
 
 def garbage_frame(kind: Garbage | None, text: str, rng: Random) -> str | bytes:
-    """Rubbish made of a good frame; bytes are a binary message."""
+    """Return garbage made from a valid frame; bytes are a binary message."""
     kind = rng.choice(list(Garbage)) if kind is None else kind
     if kind is Garbage.TEXT:
         return "<html>upstream error</html>"

@@ -1,6 +1,6 @@
-"""What the exchange publishes of its market: bars of every length, the one now forming, settlements, 24-hour figures.
+"""What the exchange publishes about its market: bars of every length, the forming bar, settlements, 24-hour figures.
 
-It is a function of time too, and the truth: what a fault does to a frame never reaches it.
+It is a function of time and the truth: no fault of a frame reaches it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Final
 from msgspec import Struct
 
 from papertape.engine.feeds.candle_row import CandleRow
-from papertape.events.units import DAY_MS, MINUTE_MS
-from papertape.sandbox.bitget.market import HOUR_MS, TwinContract, TwinMarket, draw, forming_candle
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
+from papertape.sandbox.bitget.market import TwinContract, TwinMarket, draw, forming_candle
 
 GRANULARITIES: Final[dict[str, tuple[int, int]]] = {
     "1m": (MINUTE_MS, 0),
@@ -31,12 +31,12 @@ GRANULARITIES: Final[dict[str, tuple[int, int]]] = {
     "12Hutc": (12 * HOUR_MS, 0),
     "1Dutc": (DAY_MS, 0),
 }
-"""Length, and how far after 00:00 UTC the grid begins: without `utc` long bars open on the grid of UTC+8."""
+"""The length, and how long after 00:00 UTC the grid begins: without `utc`, long bars open on the grid of UTC+8."""
 STREAMED: Final = frozenset(GRANULARITIES) - {"3m", "2H"}
 """The granularities that have a channel."""
 CHANGES_MAX: Final = 1_000
 HOURS_KEPT_MAX: Final = 26
-"""Of each symbol: a day, and the one that has just begun."""
+"""For each symbol: a day, and the hour that has just begun."""
 NOISE_RATE_MAX: Final = 0.00002
 
 Candle = Callable[[str, int], CandleRow | None]
@@ -54,7 +54,7 @@ class Ticker24h(Struct, frozen=True):
 
 
 class HourFigures(Struct, frozen=True):
-    """The part of an hour in these figures."""
+    """The contribution of one hour to the 24-hour figures."""
 
     open: float
     high: float
@@ -64,7 +64,7 @@ class HourFigures(Struct, frozen=True):
 
 
 def hour_figures(rows: list[CandleRow]) -> HourFigures:
-    """The figures of some candles in time order."""
+    """Return the figures of candles in time order."""
     return HourFigures(
         rows[0].open,
         max(row.high for row in rows),
@@ -90,7 +90,7 @@ class MarketHistory:
     # ------------------------------------------------------------ candles
 
     def bar(self, symbol: str, granularity: str, open_ms: int, candle: Candle | None = None) -> CandleRow | None:
-        """A whole bar, put together from the market's candles."""
+        """Return a complete bar, joined from the market's candles."""
         one, (length_ms, _) = candle or self.market.candle, GRANULARITIES[granularity]
         if length_ms <= self.market.step_ms:
             return one(symbol, open_ms)
@@ -100,7 +100,7 @@ class MarketHistory:
     def bars(
         self, symbol: str, granularity: str, until_ms: int, count: int, from_ms: int = 0, candle: Candle | None = None
     ) -> list[CandleRow]:
-        """The newest `count` bars that end at or before `until_ms` and open at or after `from_ms`, oldest first."""
+        """Return the newest `count` bars that end by `until_ms` and open from `from_ms` on, oldest first."""
         length_ms, begin_ms = GRANULARITIES[granularity]
         newest_ms = (until_ms - begin_ms) // length_ms * length_ms + begin_ms - length_ms
         first_ms = max(newest_ms - (count - 1) * length_ms, from_ms, self.market.listing(symbol).listed_ms)
@@ -109,7 +109,7 @@ class MarketHistory:
         return [row for at_ms in times if (row := self.bar(symbol, granularity, at_ms, candle)) is not None]
 
     def forming(self, symbol: str, granularity: str, now_ms: int) -> CandleRow | None:
-        """The bar that is not over yet, as it stands."""
+        """Return the forming bar as it stands."""
         length_ms, begin_ms = GRANULARITIES[granularity]
         open_ms, step_ms = (now_ms - begin_ms) // length_ms * length_ms + begin_ms, self.market.step_ms
         latest = self._forming_candle(symbol, now_ms)
@@ -120,11 +120,11 @@ class MarketHistory:
         return join_rows(open_ms, [*whole, latest])
 
     def last(self, symbol: str, now_ms: int) -> CandleRow | None:
-        """The newest candle as it stands; its close is the last price. None before the listing."""
+        """Return the newest candle as it stands; its close is the last price. None before the listing."""
         return self._forming_candle(symbol, now_ms)
 
     def mark_price(self, symbol: str, now_ms: int) -> float:
-        """As far from the last price as this minute's candle of marks is from that of trades."""
+        """Return the mark price, as far from the last price as this minute's mark candle is from its trade candle."""
         row = self._forming_candle(symbol, now_ms)
         if row is None:
             return 0.0
@@ -154,14 +154,14 @@ class MarketHistory:
     # ------------------------------------------------------------ funding
 
     def change_interval(self, symbol: str, from_ms: int, interval_ms: int) -> None:
-        """From a time on (later than those given before), funding is settled in another interval."""
+        """Change the funding interval from a time on; changes must come in time order."""
         changes = self._changes.setdefault(symbol, [])
         assert len(changes) < CHANGES_MAX, "too many changes of the interval"
         assert not changes or changes[-1][0] <= from_ms, "changes come in time order"
         changes.append((from_ms, interval_ms))
 
     def interval_ms(self, symbol: str, at_ms: int) -> int:
-        """The interval of funding at a time."""
+        """Return the funding interval at a time."""
         interval_ms = self.market.listing(symbol).funding_ms
         for from_ms, changed_ms in self._changes.get(symbol, ()):
             if from_ms <= at_ms:
@@ -169,7 +169,7 @@ class MarketHistory:
         return interval_ms
 
     def next_settlement_ms(self, symbol: str, after_ms: int) -> int:
-        """The first settlement after a time."""
+        """Return the first settlement after a time."""
         interval_ms = self.interval_ms(symbol, after_ms)
         next_ms = (after_ms // interval_ms + 1) * interval_ms
         for from_ms, changed_ms in self._changes.get(symbol, ()):
@@ -178,15 +178,18 @@ class MarketHistory:
         return next_ms
 
     def settlements(self, symbol: str, from_ms: int, until_ms: int) -> list[tuple[int, float]]:
-        """Times and rates with from <= time < until, oldest first."""
-        found, at_ms = [], self.next_settlement_ms(symbol, max(from_ms, self.market.listing(symbol).listed_ms) - 1)
+        """Return times and rates of settlements with from <= time < until, oldest first."""
+        settlements, at_ms = (
+            [],
+            self.next_settlement_ms(symbol, max(from_ms, self.market.listing(symbol).listed_ms) - 1),
+        )
         while at_ms < until_ms:
-            found.append((at_ms, self.market.settled_rate(symbol, at_ms)))
+            settlements.append((at_ms, self.market.settled_rate(symbol, at_ms)))
             at_ms = self.next_settlement_ms(symbol, at_ms)
-        return found
+        return settlements
 
     def estimated_rate(self, symbol: str, now_ms: int) -> float:
-        """The rate of the next settlement, with noise (where that is wanted) that fades until the last minute."""
+        """Return the rate of the next settlement, with optional noise that fades until the last minute."""
         next_ms = self.next_settlement_ms(symbol, now_ms)
         rate = self.market.settled_rate(symbol, next_ms)
         minutes_left = (next_ms - now_ms) // MINUTE_MS
@@ -198,12 +201,12 @@ class MarketHistory:
     # ------------------------------------------------------------ figures
 
     def day_figures(self, symbol: str, now_ms: int) -> Ticker24h:
-        """The last 24 hours, renewed each hour."""
+        """Return the figures of the last 24 hours, updated each hour."""
         hour = now_ms // HOUR_MS
-        kept = self._figures.get(symbol)
-        if kept is None or kept[0] != hour:
-            kept = self._figures[symbol] = (hour, self._day_figures(symbol, hour * HOUR_MS))
-        return kept[1]
+        cached = self._figures.get(symbol)
+        if cached is None or cached[0] != hour:
+            cached = self._figures[symbol] = (hour, self._day_figures(symbol, hour * HOUR_MS))
+        return cached[1]
 
     def _day_figures(self, symbol: str, until_ms: int) -> Ticker24h:
         hours = [self._hour_figures(symbol, until_ms - back * HOUR_MS) for back in range(DAY_MS // HOUR_MS, 0, -1)]
@@ -221,7 +224,7 @@ class MarketHistory:
         )
 
     def _hour_figures(self, symbol: str, from_ms: int) -> HourFigures | None:
-        """One hour of these; the newest ones are kept: a day is asked for again each hour."""
+        """Return the figures of one hour; the newest hours are cached because a day is computed each hour."""
         key = (symbol, from_ms)
         if key not in self._hours:
             times = range(from_ms, from_ms + HOUR_MS, self.market.step_ms)
@@ -232,12 +235,12 @@ class MarketHistory:
         return self._hours[key]
 
     def listing(self, symbol: str) -> TwinContract:
-        """The contract."""
+        """Return the contract."""
         return self.market.listing(symbol)
 
 
 def join_rows(open_ms: int, rows: list[CandleRow]) -> CandleRow | None:
-    """Candles in time order as one."""
+    """Join candles in time order into one."""
     if not rows:
         return None
     return CandleRow(

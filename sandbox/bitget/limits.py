@@ -1,4 +1,4 @@
-"""What the exchange counts and how much of it it allows; and what the stand-in has counted."""
+"""The exchange's limits, and the stand-in's counters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REQUESTS_A_SECOND_MAX: Final = 20
 SLOW_REQUESTS_A_SECOND_MAX: Final = 10
 REQUESTS_A_MINUTE_MAX: Final = 6_000
 BACKLOG_BYTES_MAX: Final = 4_194_304
-"""A client that leaves more than this unread is cut off."""
+"""A client that leaves more than this unread is disconnected."""
 MESSAGE_BYTES_MAX: Final = 65_536
 BREACHES_KEPT_MAX: Final = 200
 
@@ -36,7 +36,7 @@ class RateWindow:
         self._times: deque[int] = deque(maxlen=most)
 
     def allows(self, now_ms: int) -> bool:
-        """Whether one more is within the limit; it is counted if it is."""
+        """Return whether one more event is within the limit, and count it if so."""
         times = self._times
         while times and times[0] <= now_ms - self._window_ms:
             times.popleft()
@@ -47,12 +47,12 @@ class RateWindow:
 
     @property
     def remaining(self) -> int:
-        """How many more the window holds."""
+        """How many more events the window allows."""
         return self._most - len(self._times)
 
 
 class LimitBreach(Struct, frozen=True):
-    """A client went beyond a limit."""
+    """A limit that a client exceeded."""
 
     at_ms: int
     limit: str
@@ -60,7 +60,7 @@ class LimitBreach(Struct, frozen=True):
 
 
 class BitgetTwinStatistics(Struct):
-    """What the server has seen and sent since it began."""
+    """What the server has received and sent since its start."""
 
     connections: int = 0
     """Sockets that are open now."""
@@ -73,13 +73,13 @@ class BitgetTwinStatistics(Struct):
     frame_bytes: int = 0
     requests: Counter[str] = field(default_factory=Counter)
     too_many: int = 0
-    """Answers 429, deserved or thrown as a fault."""
+    """429 responses, by a limit or by a fault."""
     refused_by_limit: Counter[str] = field(default_factory=Counter)
     breaches: list[LimitBreach] = field(default_factory=list)
     """The first `BREACHES_KEPT_MAX`; `refused_by_limit` counts all."""
 
     def breach(self, at_ms: int, limit: str, text: str) -> None:
-        """Count a client that went too far."""
+        """Count an exceeded limit."""
         self.refused_by_limit[limit] += 1
         if len(self.breaches) < BREACHES_KEPT_MAX:
             self.breaches.append(LimitBreach(at_ms, limit, text))

@@ -1,6 +1,6 @@
-"""What is traded behind the stand-in: every number a pure function of symbol and time.
+"""The market behind the stand-in: every number is a pure function of symbol and time.
 
-A market gives whole candles; how a candle forms within its minute is derived here and ends exactly on it.
+A market gives complete candles; how a candle forms within its minute is derived here and ends exactly on it.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ from msgspec import Struct
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.feeds.sim.episodes import FUNDING_MS
 from papertape.engine.feeds.sim.market import Block, SimMarket
-from papertape.events.units import DAY_MS, MINUTE_MS
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 READING_MS: Final = 5 * MINUTE_MS
-HOUR_MS: Final = 60 * MINUTE_MS
 BLOCKS_KEPT_MAX: Final = 256
 RATES_KEPT_MAX: Final = 16_384
 QUIET_RUN_MAX: Final = 30
-"""So many minutes in a row can be without a trade."""
+"""The most minutes in a row without a trade."""
 BASIS_TICKS_MAX: Final = 3
-"""So far the mark price lies from the last price."""
+"""The largest distance of the mark price from the last price."""
 PATH_SHARE: Final = 0.995
-"""The part of a candle's time after which its last trade has happened."""
+"""The fraction of a candle's time after which its last trade has happened."""
 
 Tier = tuple[float, float, int, float]
-"""A slice of position value in USDT, from and to, its largest leverage, its maintenance margin rate."""
+"""A range of position values in USDT, its maximum leverage and its maintenance margin rate."""
 LARGE_TIERS: Final[tuple[Tier, ...]] = (
     (0.0, 200_000.0, 150, 0.004),
     (200_000.0, 1_000_000.0, 100, 0.005),
@@ -48,7 +47,7 @@ SMALL_TIERS: Final[tuple[Tier, ...]] = (
 
 
 class TwinContract(Struct, frozen=True):
-    """A contract: its grids as ratios of integers, its tiers, how often it settles funding, since when it trades."""
+    """A contract: its grids as ratios of integers, its tiers, its funding interval and its listing time."""
 
     symbol: str
     tick: tuple[int, int]
@@ -60,55 +59,55 @@ class TwinContract(Struct, frozen=True):
 
 
 class TwinMarket(Protocol):
-    """A market. `step_ms` is the length of its candles; a candle that is None was never traded."""
+    """A market. `step_ms` is the length of its candles; a candle before the listing is None."""
 
     symbols: tuple[str, ...]
     step_ms: int
 
     def listing(self, symbol: str) -> TwinContract:
-        """The contract."""
+        """Return the contract."""
         ...
 
     def candle(self, symbol: str, open_ms: int) -> CandleRow | None:
-        """The whole candle. One without trades is flat at the last price with volume 0."""
+        """Return the complete candle. One without trades is flat at the last price with volume 0."""
         ...
 
     def mark_candle(self, symbol: str, open_ms: int) -> CandleRow | None:
-        """The same of the mark price; its volume is 0."""
+        """Return the candle of the mark price; its volume is 0."""
         ...
 
     def index_price(self, symbol: str, last_usdt: float, at_ms: int) -> float:
-        """The index beside a last price."""
+        """Return the index price beside a last price."""
         ...
 
     def settled_rate(self, symbol: str, at_ms: int) -> float:
-        """The funding rate that is settled at this time."""
+        """Return the funding rate that is settled at this time."""
         ...
 
     def open_interest(self, symbol: str, at_ms: int) -> float:
-        """The open interest that stands at this time, in coins."""
+        """Return the open interest at this time, in coins."""
         ...
 
 
 def draw(*names: object) -> float:
-    """A number from 0 to 1 that only its names decide."""
+    """Return a number from 0 to 1 that depends on the names only."""
     return crc32("|".join(map(str, names)).encode()) / 0x1_0000_0000
 
 
 def basis_ticks(symbol: str, open_ms: int) -> int:
-    """How many ticks the mark price lies above the last price in this minute; often none."""
+    """Return how many ticks the mark price lies above the last price in this minute; often 0."""
     return max(-BASIS_TICKS_MAX, min(BASIS_TICKS_MAX, int((draw("basis", symbol, open_ms) - 0.5) * 11.0)))
 
 
 def move_price(price_usdt: float, tick: tuple[int, int], ticks: int) -> float:
-    """A price so many ticks away, on the grid and above zero; with 0 ticks the very same number."""
+    """Return a price some ticks away, on the grid and above zero; with 0 ticks the same number."""
     if ticks == 0:
         return price_usdt
     return max(1, round(price_usdt * tick[1] / tick[0]) + ticks) * tick[0] / tick[1]
 
 
 def shift_to_mark(row: CandleRow | None, listing: TwinContract) -> CandleRow | None:
-    """The candle of the mark price beside one of trades."""
+    """Return the mark price candle beside a trade candle."""
     if row is None:
         return None
     ticks = basis_ticks(listing.symbol, row.open_time_ms)
@@ -119,9 +118,9 @@ def shift_to_mark(row: CandleRow | None, listing: TwinContract) -> CandleRow | N
 
 
 def forming_candle(row: CandleRow, tick: tuple[int, int], elapsed_ms: int, step_ms: int) -> CandleRow:
-    """The candle as it is so long after its open: on the way over one extreme and the other to its close.
+    """Return the candle some time after its open, on its way over both extremes to its close.
 
-    High and low only widen and the volume only grows. After `PATH_SHARE` of its time it is the whole candle.
+    High and low only widen and the volume only grows. After `PATH_SHARE` of its time the candle is complete.
     """
     share = elapsed_ms / (step_ms * PATH_SHARE)
     if share >= 1.0 or row.volume == 0.0:
@@ -151,24 +150,24 @@ def _partial_row(row: CandleRow, high: float, low: float, close: float, share: f
 
 @cache
 def sim_of(seed: int) -> SimMarket:
-    """The simulation of a seed: a pure function of time, so that all markets of a process share its memory."""
+    """Return the simulation of a seed: a pure function of time, so all markets of a process share its cache."""
     return SimMarket(seed)
 
 
 @lru_cache(BLOCKS_KEPT_MAX)
 def block_of(seed: int, symbol: str, day: int) -> Block:
-    """A day of a symbol."""
+    """Return a day of a symbol."""
     return sim_of(seed).block(symbol, day)
 
 
 @lru_cache(RATES_KEPT_MAX)
 def rate_of(seed: int, name: str, number: int) -> float:
-    """The rate of a settlement."""
+    """Return the rate of a settlement."""
     return sim_of(seed).funding_rate(name, number)
 
 
 class SimTwinMarket:
-    """The simulated market. `quiet` is the share of minutes without a trade, by symbol."""
+    """The simulated market. `quiet` is the fraction of minutes without a trade, by symbol."""
 
     step_ms = MINUTE_MS
 
@@ -190,11 +189,11 @@ class SimTwinMarket:
         }
 
     def listing(self, symbol: str) -> TwinContract:
-        """The contract."""
+        """Return the contract."""
         return self._listings[symbol]
 
     def candle(self, symbol: str, open_ms: int) -> CandleRow | None:
-        """The simulated candle, or a flat one at the last price in a minute without trades."""
+        """Return the simulated candle, or a flat one at the last price in a minute without trades."""
         if open_ms < self._listings[symbol].listed_ms:
             return None
         if symbol not in self._quiet or not self.is_quiet(symbol, open_ms):
@@ -206,29 +205,29 @@ class SimTwinMarket:
         return CandleRow(open_ms, last_usdt, last_usdt, last_usdt, last_usdt, 0.0)
 
     def is_quiet(self, symbol: str, open_ms: int) -> bool:
-        """Whether nobody trades in this minute."""
+        """Return whether this minute has no trades."""
         minute = open_ms // MINUTE_MS
         if minute % QUIET_RUN_MAX == 0:
             return False
         return draw("quiet", self.seed, symbol, minute) < self._quiet.get(symbol, 0.0)
 
     def mark_candle(self, symbol: str, open_ms: int) -> CandleRow | None:
-        """The candle beside that of trades."""
+        """Return the mark price candle."""
         return shift_to_mark(self.candle(symbol, open_ms), self._listings[symbol])
 
     def index_price(self, symbol: str, last_usdt: float, at_ms: int) -> float:
-        """Up to 0.05 % from the last price, changing each minute."""
+        """Return a price up to 0.05 % from the last price, changing each minute."""
         return round(last_usdt * (1.0 + (draw("index", symbol, at_ms // MINUTE_MS) - 0.5) / 1_000.0), 8)
 
     def settled_rate(self, symbol: str, at_ms: int) -> float:
-        """The simulated rate; between the settlements of 8 hours, one of its own."""
+        """Return the simulated rate; times between those of 8-hour settlements have rates of their own."""
         settlement, rest = divmod(at_ms, FUNDING_MS)
         if rest == 0:
             return rate_of(self.seed, symbol, settlement)
         return rate_of(self.seed, f"{symbol}/1h", at_ms // HOUR_MS)
 
     def open_interest(self, symbol: str, at_ms: int) -> float:
-        """The reading of the last whole five minutes."""
+        """Return the reading of the last full five minutes."""
         return block_of(self.seed, symbol, at_ms // DAY_MS).open_interest[at_ms % DAY_MS // READING_MS]
 
     def _listing(self, symbol: str, funding_hours: int, listed_ms: int) -> TwinContract:

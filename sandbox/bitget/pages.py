@@ -1,4 +1,4 @@
-"""The objects of the pages and of the ticker channel, key by key as Bitget writes them."""
+"""The JSON objects of the REST pages and of the ticker channel, key by key as Bitget writes them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
+from papertape.events.units import HOUR_MS
 from papertape.sandbox.bitget.history import MarketHistory
-from papertape.sandbox.bitget.market import HOUR_MS, TwinContract, draw
+from papertape.sandbox.bitget.market import TwinContract, draw
 from papertape.sandbox.bitget.text import decimals_of, format_rounded, ratio_text, text_of
 
 RATE_MAX: Final = "0.003"
 
 
 def contract_text(history: MarketHistory, symbol: str, now_ms: int, status: str) -> str:
-    """A contract of the page `contracts`."""
+    """Return a row of `contracts`."""
     listing = history.listing(symbol)
     coin, lot = symbol.removesuffix("USDT"), ratio_text(listing.lot)
     return json.dumps(
@@ -61,7 +62,7 @@ def contract_text(history: MarketHistory, symbol: str, now_ms: int, status: str)
 
 
 def tier_texts(listing: TwinContract) -> Iterator[str]:
-    """The rows of `query-position-lever`."""
+    """Yield the rows of `query-position-lever`."""
     for level, (start, end, leverage, rate) in enumerate(listing.tiers, start=1):
         yield (
             f'{{"symbol":{json.dumps(listing.symbol)},"level":"{level}","startUnit":"{text_of(start)}",'
@@ -70,7 +71,7 @@ def tier_texts(listing: TwinContract) -> Iterator[str]:
 
 
 def ticker_pairs(history: MarketHistory, symbol: str, now_ms: int) -> str:
-    """What REST and stream say alike of a symbol: the inside of an object."""
+    """Return the fields that REST and stream share for a symbol: the inside of an object."""
     row = history.last(symbol, now_ms)
     last = 0.0 if row is None else row.close
     numerator, denominator = history.listing(symbol).tick
@@ -93,7 +94,7 @@ def ticker_pairs(history: MarketHistory, symbol: str, now_ms: int) -> str:
 
 
 def stream_ticker_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
-    """The object of the channel `ticker`."""
+    """Return the object of the channel `ticker`."""
     return (
         f'{{"instId":{json.dumps(symbol)},{ticker_pairs(history, symbol, now_ms)},'
         f'"nextFundingTime":"{history.next_settlement_ms(symbol, now_ms)}","symbolType":"1","deliveryPrice":"0"}}'
@@ -101,7 +102,7 @@ def stream_ticker_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
 
 
 def rest_ticker_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
-    """A row of `ticker` and `tickers`."""
+    """Return a row of `ticker` and `tickers`."""
     day = history.day_figures(symbol, now_ms)
     row = history.last(symbol, now_ms)
     change = 0.0 if row is None or day.open_utc == 0.0 else row.close / day.open_utc - 1.0
@@ -113,7 +114,7 @@ def rest_ticker_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
 
 
 def symbol_price_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
-    """The row of `symbol-price`."""
+    """Return the row of `symbol-price`."""
     row = history.last(symbol, now_ms)
     last = 0.0 if row is None else row.close
     return (
@@ -124,7 +125,7 @@ def symbol_price_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
 
 
 def fund_rate_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
-    """A row of `current-fund-rate`."""
+    """Return a row of `current-fund-rate`."""
     return (
         f'{{"symbol":{json.dumps(symbol)},"fundingRate":"{text_of(history.estimated_rate(symbol, now_ms))}",'
         f'"fundingRateInterval":"{history.interval_ms(symbol, now_ms) // HOUR_MS}",'
@@ -134,12 +135,12 @@ def fund_rate_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
 
 
 def settlement_text(symbol: str, at_ms: int, rate: float) -> str:
-    """A row of `history-fund-rate`."""
+    """Return a row of `history-fund-rate`."""
     return f'{{"symbol":{json.dumps(symbol)},"fundingRate":"{text_of(rate)}","fundingTime":"{at_ms}"}}'
 
 
 def funding_time_text(history: MarketHistory, symbol: str, now_ms: int) -> str:
-    """The row of `funding-time`."""
+    """Return the row of `funding-time`."""
     return (
         f'{{"symbol":{json.dumps(symbol)},"nextFundingTime":"{history.next_settlement_ms(symbol, now_ms)}",'
         f'"ratePeriod":"{history.interval_ms(symbol, now_ms) // HOUR_MS}"}}'

@@ -1,4 +1,4 @@
-"""A market of recorded files behind the stand-in; its days can be moved so that they happen now."""
+"""A market of recorded files behind the stand-in; its days can be shifted so that they happen now."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from papertape.events.units import DAY_MS, MINUTE_MS
 from papertape.sandbox.bitget.market import LARGE_TIERS, TwinContract, draw, shift_to_mark
 
 UNKNOWN_INTEREST_BASE: Final = 1_000.0
-"""The open interest of a symbol of which no reading was recorded."""
+"""The open interest of a symbol without recorded readings."""
 
 
 def shift_to(feed: FileFeed, begin_ms: int) -> int:
-    """By how many ms (whole days) records have to move for their first candle to lie at `begin_ms` or just before."""
+    """Return the shift (whole days, in ms) that puts the first recorded candle at `begin_ms` or just before."""
     first_ms = min(columns.open_time_ms[0] for columns in feed.candles.values())
     return (begin_ms - first_ms) // DAY_MS * DAY_MS
 
 
 class FileTwinMarket:
-    """The columns of a file feed. A hole in a record is flat and without trades, as the exchange shows it."""
+    """The market of a file feed. A hole is flat and without trades, as the exchange shows it."""
 
     def __init__(self, feed: FileFeed, shift_ms: int = 0) -> None:
         self.symbols = tuple(feed.candles)
@@ -49,11 +49,11 @@ class FileTwinMarket:
         }
 
     def listing(self, symbol: str) -> TwinContract:
-        """The contract that the file suggests."""
+        """Return the contract that the file suggests."""
         return self._listings[symbol]
 
     def candle(self, symbol: str, open_ms: int) -> CandleRow | None:
-        """The recorded candle; None before the record. In a hole and after the end nobody trades: the last price."""
+        """Return the recorded candle; None before the record. Holes and the time after the end are flat."""
         columns, recorded_ms = self._candles[symbol], open_ms - self._shift_ms
         times = columns.open_time_ms
         if recorded_ms < times[0]:
@@ -66,19 +66,19 @@ class FileTwinMarket:
         return CandleRow(open_ms, open_, high, low, close, volume)
 
     def mark_candle(self, symbol: str, open_ms: int) -> CandleRow | None:
-        """Derived from the candle of trades."""
+        """Return the mark price candle, derived from the trade candle."""
         return shift_to_mark(self.candle(symbol, open_ms), self._listings[symbol])
 
     def index_price(self, symbol: str, last_usdt: float, at_ms: int) -> float:
-        """Up to 0.05 % from the last price."""
+        """Return a price up to 0.05 % from the last price."""
         return round(last_usdt * (1.0 + (draw("index", symbol, at_ms // MINUTE_MS) - 0.5) / 1_000.0), 8)
 
     def settled_rate(self, symbol: str, at_ms: int) -> float:
-        """The recorded rate; 0 where none was recorded."""
+        """Return the recorded rate; 0 if none was recorded."""
         return self._rates.get(symbol, {}).get(at_ms - self._shift_ms, 0.0)
 
     def open_interest(self, symbol: str, at_ms: int) -> float:
-        """The last reading before this time."""
+        """Return the last reading before this time."""
         readings = self._interest.get(symbol)
         if readings is None:
             return UNKNOWN_INTEREST_BASE

@@ -1,4 +1,4 @@
-"""The REST pages: what a request asks for, what is wrong with it, and the page as Bitget writes it."""
+"""The REST pages: parse a request, check it, and answer with the page as Bitget writes it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CANDLES_DEFAULT: Final = 100
 RECENT_DAYS: Final = {"1H": 60, "2H": 120, "4H": 240}
 RECENT_DAYS_OF_MINUTES: Final = 30
 RECENT_DAYS_OF_LONG_BARS: Final = 360
-"""So far back the page `candles` reaches."""
+"""How far back the page `candles` reaches."""
 SETTLEMENTS_PAGE_MAX: Final = 100
 SETTLEMENTS_PAGE_DEFAULT: Final = 20
 HTML_ERROR: Final = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>cloudflare</body>\r\n</html>\r\n"
@@ -44,17 +44,17 @@ BUSY_BODY: Final = '{{"code":"429","msg":"Too Many Requests","requestTime":{0},"
 
 
 class RestDelivery(StrEnum):
-    """How an answer reaches the client."""
+    """How a response reaches the client."""
 
     WHOLE = "whole"
     CUT = "cut"
-    """The head promises the body, half of it comes, then the connection ends."""
+    """The header announces the body, half of it comes, then the connection ends."""
     NEVER = "never"
     RESET = "reset"
 
 
 class RestResponse(Struct, frozen=True):
-    """One answer."""
+    """One response."""
 
     status: int
     body: bytes
@@ -75,7 +75,7 @@ Query = Mapping[str, str]
 
 
 class RestApi:
-    """All pages."""
+    """All REST pages."""
 
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
@@ -96,7 +96,7 @@ class RestApi:
         }
 
     def reply(self, target: str, ip: str) -> RestResponse:
-        """The answer to a request, with whatever fault is on."""
+        """Return the response to a request, with any active fault applied."""
         now_ms, split = self._venue.now_ms(), urlsplit(target)
         name = split.path.removeprefix(PREFIX)
         self._venue.statistics.requests[name if split.path != TIME_PATH else "time"] += 1
@@ -105,7 +105,7 @@ class RestApi:
         left = self._allowance(name, ip, now_ms)
         if left < 0:
             return self._busy(now_ms, ())
-        faulty = self._faulty(name, symbol, now_ms)
+        faulty = self._fault_response(name, symbol, now_ms)
         if faulty is not None:
             return faulty
         reply = self._page(split.path, name, query, now_ms, left)
@@ -122,13 +122,13 @@ class RestApi:
             statistics.breach(now_ms, "requests_a_second", f"{name}: beyond its limit")
         else:
             return page.remaining
-        return -1 if self._venue.manner.limits else 0
+        return -1 if self._venue.behaviour.limits else 0
 
     def _busy(self, now_ms: int, headers: tuple[tuple[str, str], ...]) -> RestResponse:
         self._venue.statistics.too_many += 1
         return RestResponse(429, BUSY_BODY.format(now_ms).encode(), headers)
 
-    def _faulty(self, name: str, symbol: str | None, now_ms: int) -> RestResponse | None:
+    def _fault_response(self, name: str, symbol: str | None, now_ms: int) -> RestResponse | None:
         faults = self._venue.faults
         if not faults.active:
             return None
@@ -138,8 +138,8 @@ class RestApi:
             return RestResponse(0, b"", delivery=RestDelivery.RESET)
         if faults.hits(BitgetFault.HANGING, symbol):
             return RestResponse(0, b"", delivery=RestDelivery.NEVER)
-        if switch := faults.hits(BitgetFault.BUSY, symbol):
-            return self._busy(now_ms, (("Retry-After", str(switch.value)),) if switch.value is not None else ())
+        if active := faults.hits(BitgetFault.BUSY, symbol):
+            return self._busy(now_ms, (("Retry-After", str(active.value)),) if active.value is not None else ())
         if faults.hits(BitgetFault.SERVER_ERROR, symbol):
             return RestResponse(500, envelope("45001", "Unknown error", now_ms))
         if faults.hits(BitgetFault.HTML_OK, symbol):
@@ -157,8 +157,8 @@ class RestApi:
             return RestResponse(404, envelope("40404", "Request URL NOT FOUND", now_ms), headers)
         try:
             return RestResponse(200, envelope("00000", "success", now_ms, page(query)), headers)
-        except RestError as refused:
-            return RestResponse(400, envelope(refused.code, str(refused), now_ms), headers)
+        except RestError as error:
+            return RestResponse(400, envelope(error.code, str(error), now_ms), headers)
 
     # ------------------------------------------------------------ parameters
 
@@ -195,7 +195,7 @@ class RestApi:
         symbol, granularity = self._symbol(query), _granularity(query)
         count, now_ms = _limit(query, CANDLES_MAX), self._venue.now_ms()
         start_ms, end_ms = _span(query)
-        from_ms = max(now_ms - _recent_ms(granularity), start_ms if self._venue.manner.start_bounds else 0)
+        from_ms = max(now_ms - _recent_ms(granularity), start_ms if self._venue.behaviour.start_bounds else 0)
         if end_ms is not None:
             return self._rows(symbol, self._history.bars(symbol, granularity, min(end_ms, now_ms), count, from_ms))
         rows = self._history.bars(symbol, granularity, now_ms, count, from_ms)
@@ -206,9 +206,9 @@ class RestApi:
         symbol, granularity = self._symbol(query), _granularity(query)
         count, now_ms = _limit(query, HISTORY_CANDLES_MAX), self._venue.now_ms()
         start_ms, end_ms = _span(query)
-        known_ms = now_ms - self._venue.manner.rest_delay_ms
+        known_ms = now_ms - self._venue.behaviour.rest_delay_ms
         until_ms = known_ms if end_ms is None else min(end_ms, known_ms)
-        from_ms = start_ms if self._venue.manner.start_bounds else 0
+        from_ms = start_ms if self._venue.behaviour.start_bounds else 0
         return self._rows(symbol, self._history.bars(symbol, granularity, until_ms, count, from_ms, candle))
 
     def _rows(self, symbol: str, rows: list[CandleRow]) -> str:
@@ -218,20 +218,22 @@ class RestApi:
 
     def _contracts(self, query: Query) -> str:
         now_ms, symbols = self._venue.now_ms(), self._symbols(query)
-        texts = (contract_text(self._history, symbol, now_ms, self._status(symbol)) for symbol in symbols)
-        odd = (self._odd(symbol, text) for symbol, text in zip(symbols, texts, strict=True))
-        return self._list(odd, query.get("symbol"))
+        texts = (
+            self._replace_fields(symbol, contract_text(self._history, symbol, now_ms, self._status(symbol)))
+            for symbol in symbols
+        )
+        return self._list(texts, query.get("symbol"))
 
-    def _odd(self, symbol: str, contract: str) -> str:
-        switch = self._venue.faults.hits(BitgetFault.ODD_CONTRACT, symbol)
-        if switch is None:
+    def _replace_fields(self, symbol: str, contract: str) -> str:
+        active = self._venue.faults.hits(BitgetFault.ODD_CONTRACT, symbol)
+        if active is None:
             return contract
-        fields = json.loads(contract) | switch.value
+        fields = json.loads(contract) | active.value
         return json.dumps({name: value for name, value in fields.items() if value is not None})
 
     def _status(self, symbol: str) -> str:
-        switch = self._venue.faults.sees(BitgetFault.MAINTENANCE, symbol)
-        return "normal" if switch is None else str(switch.value or "maintain")
+        active = self._venue.faults.sees(BitgetFault.MAINTENANCE, symbol)
+        return "normal" if active is None else str(active.value or "maintain")
 
     def _ticker(self, query: Query) -> str:
         symbol = self._symbol(query)
@@ -271,7 +273,7 @@ class RestApi:
         symbol = self._symbol(query)
         size = _whole(query, "pageSize", SETTLEMENTS_PAGE_DEFAULT, SETTLEMENTS_PAGE_MAX)
         number = _whole(query, "pageNo", 1, SPAN_MS_MAX)
-        until_ms = self._venue.now_ms() - self._venue.manner.funding_delay_ms + 1
+        until_ms = self._venue.now_ms() - self._venue.behaviour.funding_delay_ms + 1
         settled = self._history.settlements(symbol, until_ms - SPAN_MS_MAX, until_ms)[::-1]
         page = settled[(number - 1) * size : number * size]
         return self._list((settlement_text(symbol, at_ms, rate) for at_ms, rate in page), symbol)
@@ -287,18 +289,18 @@ def _granularity(query: Query) -> str:
 
 
 def _recent_ms(granularity: str) -> int:
-    otherwise = RECENT_DAYS_OF_MINUTES if granularity.endswith("m") else RECENT_DAYS_OF_LONG_BARS
-    return RECENT_DAYS.get(granularity, otherwise) * DAY_MS
+    default = RECENT_DAYS_OF_MINUTES if granularity.endswith("m") else RECENT_DAYS_OF_LONG_BARS
+    return RECENT_DAYS.get(granularity, default) * DAY_MS
 
 
 def _limit(query: Query, most: int) -> int:
     return _whole(query, "limit", CANDLES_DEFAULT, most)
 
 
-def _whole(query: Query, name: str, otherwise: int, most: int) -> int:
+def _whole(query: Query, name: str, default: int, most: int) -> int:
     text = query.get(name)
     if text is None:
-        return otherwise
+        return default
     if not text.isdecimal() or not 1 <= int(text) <= most:
         raise RestError("40053", f"{name} should be between 1~{most}")
     return int(text)

@@ -1,4 +1,4 @@
-"""Faults by chance: a seed decides what is thrown when, over simulated days, and when it is calm."""
+"""Random faults: a seed decides which fault is injected when, over simulated days."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SECONDS: Final[dict[BitgetFault, tuple[float, float]]] = {
     BitgetFault.REFUSED_CONNECTION: (1.0, 120.0),
     BitgetFault.MAINTENANCE: (30.0, 600.0),
 }
-"""How long a fault lasts that is not over at once."""
+"""The duration of each fault that lasts."""
 OF_ONE_SYMBOL: Final = frozenset(
     {
         BitgetFault.SILENT_SYMBOL,
@@ -50,7 +50,7 @@ OF_ONE_SYMBOL: Final = frozenset(
     }
 )
 OF_ALL_SYMBOLS: Final = AT_ONCE | {BitgetFault.NO_PONG, BitgetFault.REFUSED_CONNECTION, BitgetFault.MAINTENANCE}
-"""What concerns a connection or the whole server. Everything else is thrown at one symbol or at all."""
+"""Faults of a connection or the whole server. Any other fault concerns one symbol or all."""
 ALL: Final = tuple(fault for fault in BitgetFault if fault not in OF_CONTRACTS)
 
 
@@ -65,10 +65,10 @@ class ScriptedFault(Struct, frozen=True):
 
 
 class FaultScript:
-    """Throws faults at a mean rate between two times, none in the calm windows, where running ones end.
+    """Injects faults at a mean rate between two times; calm windows end running faults and have none.
 
-    What a connection has become (silent, stalled) and what the exchange has decided (an interval) is not taken
-    back by a calm: that is for the client to notice.
+    A calm window does not undo the state of a connection (silent, stalled) or a decision of the exchange (an
+    interval): the client has to notice those.
     """
 
     def __init__(
@@ -89,35 +89,35 @@ class FaultScript:
         self._mean_ms = HOUR_MS / an_hour
         self._calm = sorted(calm)
         self._faults = tuple(faults)
-        self._calmed = 0
+        self._calms_begun = 0
         self.thrown = 0
-        self._next = self._drawn(from_ms)
+        self._next = self._draw(from_ms)
 
     @property
     def next_ms(self) -> int:
         """When something happens next."""
-        throw_ms = NEVER_MS if self._next is None else self._next.at_ms
-        return min(throw_ms, self._calm[self._calmed][0] if self._calmed < len(self._calm) else NEVER_MS)
+        fault_ms = NEVER_MS if self._next is None else self._next.at_ms
+        return min(fault_ms, self._calm[self._calms_begun][0] if self._calms_begun < len(self._calm) else NEVER_MS)
 
     def run(self, now_ms: int, faults: BitgetFaultInjector) -> None:
-        """Do what is due."""
-        while self._calmed < len(self._calm) and self._calm[self._calmed][0] <= now_ms:
-            self._calmed += 1
+        """Inject the faults that are due."""
+        while self._calms_begun < len(self._calm) and self._calm[self._calms_begun][0] <= now_ms:
+            self._calms_begun += 1
             faults.clear()
         while self._next is not None and self._next.at_ms <= now_ms:
-            throw, self._next = self._next, self._drawn(self._next.at_ms)
-            if not self._is_calm(throw.at_ms) and not self._is_calm(now_ms):
+            due, self._next = self._next, self._draw(self._next.at_ms)
+            if not self._is_calm(due.at_ms) and not self._is_calm(now_ms):
                 self.thrown += 1
-                faults.on(throw.fault, symbol=throw.symbol, for_s=throw.seconds, value=throw.value)
+                faults.on(due.fault, symbol=due.symbol, for_s=due.seconds, value=due.value)
 
-    def _drawn(self, after_ms: int) -> ScriptedFault | None:
+    def _draw(self, after_ms: int) -> ScriptedFault | None:
         rng = self._rng
         at_ms = after_ms + 1 + int(rng.expovariate(1.0 / self._mean_ms))
         fault, symbol = rng.choice(self._faults), rng.choice(self._symbols)
         seconds = None if fault in AT_ONCE else rng.uniform(*SECONDS[fault])
         by_symbol = fault in OF_ONE_SYMBOL or (fault not in OF_ALL_SYMBOLS and rng.random() < 0.5)
-        throw = ScriptedFault(at_ms, fault, symbol if by_symbol else None, seconds, self._value(fault))
-        return throw if at_ms < self._until_ms else None
+        scripted = ScriptedFault(at_ms, fault, symbol if by_symbol else None, seconds, self._value(fault))
+        return scripted if at_ms < self._until_ms else None
 
     def _value(self, fault: BitgetFault) -> int | None:
         rng = self._rng

@@ -1,4 +1,4 @@
-"""One client on the WebSocket: what it may ask, what it follows, and the limits that hold for it."""
+"""One WebSocket client: its requests, its subscriptions, and its limits."""
 
 from __future__ import annotations
 
@@ -33,46 +33,46 @@ NEVER_MS: Final = 1 << 62
 
 
 class MessageTransport(Protocol):
-    """Where a session's messages go."""
+    """What sends a session's messages."""
 
     def send(self, message: str | bytes) -> None:
-        """One message: text, or binary."""
+        """Send one message: text, or binary for bytes."""
         ...
 
     def send_frame(self, frame: bytes) -> None:
-        """A frame as bytes."""
+        """Send a frame as bytes."""
         ...
 
     def close(self, code: int) -> None:
-        """With a close frame."""
+        """Close with a close frame."""
         ...
 
     def abort(self) -> None:
-        """Without one."""
+        """Close without a close frame."""
         ...
 
 
 class SubscriptionRegistry(Protocol):
-    """Who follows which channel."""
+    """The subscriptions of all sessions."""
 
     def follow(self, session: Session, key: Key) -> str | None:
-        """From now on; the channel's first frame."""
+        """Subscribe a session to a channel; return the channel's first frame."""
         ...
 
     def leave(self, session: Session, key: Key) -> None:
-        """No more."""
+        """Unsubscribe a session from a channel."""
         ...
 
 
 class Session:
     """A connected client."""
 
-    def __init__(self, venue: Venue, board: SubscriptionRegistry, line: MessageTransport) -> None:
+    def __init__(self, venue: Venue, registry: SubscriptionRegistry, transport: MessageTransport) -> None:
         now_ms = venue.now_ms()
-        self.line = line
+        self.transport = transport
         self.keys: dict[Key, None] = {}
         self.unserved: set[Key] = set()
-        """Acknowledged, but no data is sent."""
+        """Channels that were acknowledged, but get no data."""
         self.stalled = False
         """Pongs are sent, data is not."""
         self.silent = False
@@ -80,36 +80,36 @@ class Session:
         self.opened_ms = now_ms
         self.pinged_ms = now_ms
         self._venue = venue
-        self._board = board
+        self._registry = registry
         self._messages = RateWindow(MESSAGES_A_SECOND_MAX, 1_000)
         self._subscribes = RateWindow(SUBSCRIBES_AN_HOUR_MAX, 3_600_000)
 
     @property
     def deadline_ms(self) -> int:
-        """When it is cut off: without pings, or for its age. A silent one is left alone: nobody sees its end."""
+        """When the session is cut: without pings, or for its age. A silent session is never cut."""
         if self.silent:
             return NEVER_MS
         return min(self.pinged_ms + PING_MS_MAX, self.opened_ms + AGE_MS_MAX)
 
     def push(self, key: Key, frame: bytes) -> None:
-        """A frame of a channel it follows."""
+        """Send a frame of a subscribed channel."""
         if not self.stalled and key not in self.unserved:
-            self.line.send_frame(frame)
+            self.transport.send_frame(frame)
 
     def take(self, message: str | bytes) -> None:
-        """A message of the client."""
+        """Handle a message of the client."""
         now_ms, statistics = self._venue.now_ms(), self._venue.statistics
         statistics.messages += 1
         if not self._messages.allows(now_ms):
             statistics.breach(now_ms, "messages_a_second", f"more than {MESSAGES_A_SECOND_MAX} messages in a second")
-            if self._venue.manner.limits:
+            if self._venue.behaviour.limits:
                 self._error(OVER_LIMIT, "request over limit")
-                self.line.close(POLICY_VIOLATION)
+                self.transport.close(POLICY_VIOLATION)
                 return
         if message == "ping":
             self.pinged_ms = now_ms
             if not self._venue.faults.hits(BitgetFault.NO_PONG):
-                self.line.send("pong")
+                self.transport.send("pong")
             return
         self._request(message, now_ms)
 
@@ -123,10 +123,10 @@ class Session:
             self._error(ILLEGAL_REQUEST, "Illegal request", op=op)
         elif self._is_allowed(op, len(message), now_ms):
             for arg in args:
-                self._one(op, arg)
+                self._apply(op, arg)
 
     def _is_allowed(self, op: str, length: int, now_ms: int) -> bool:
-        statistics, limits = self._venue.statistics, self._venue.manner.limits
+        statistics, limits = self._venue.statistics, self._venue.behaviour.limits
         if length - ENVELOPE_BYTES > ARGS_BYTES_MAX:
             statistics.breach(now_ms, "args_bytes", f"{length} bytes of args")
             if limits:
@@ -139,7 +139,7 @@ class Session:
                 return False
         return True
 
-    def _one(self, op: str, arg: dict[str, Any]) -> None:
+    def _apply(self, op: str, arg: dict[str, Any]) -> None:
         instruments, channel, symbol = (str(arg.get(name, "")) for name in ("instType", "channel", "instId"))
         text, key = arg_text(channel, symbol, instruments), (channel, symbol)
         if channel not in CHANNELS:
@@ -149,12 +149,12 @@ class Session:
             self._error(NO_ENTRY, f"{about} doesn't exist", text, op)
         elif op == "unsubscribe":
             self._venue.statistics.unsubscribes += 1
-            self._board.leave(self, key)
-            self.line.send(f'{{"event":"unsubscribe","arg":{text}}}')
+            self._registry.leave(self, key)
+            self.transport.send(f'{{"event":"unsubscribe","arg":{text}}}')
         elif len(self.keys) >= CHANNELS_MAX and key not in self.keys:
             self._venue.statistics.breach(self._venue.now_ms(), "channels", f"more than {CHANNELS_MAX}")
             self._error(OVER_LIMIT, "request over limit", text, op)
-            self.line.close(POLICY_VIOLATION)
+            self.transport.close(POLICY_VIOLATION)
         else:
             self._subscribe(key, text)
 
@@ -168,15 +168,15 @@ class Session:
         self.unserved.discard(key)
         if self._venue.faults.hits(BitgetFault.FALSE_ACK, key[1]):
             self.unserved.add(key)
-        self.line.send(f'{{"event":"subscribe","arg":{text}}}')
-        first = self._board.follow(self, key)
+        self.transport.send(f'{{"event":"subscribe","arg":{text}}}')
+        first = self._registry.follow(self, key)
         if first is not None and not self._venue.faults.sees(BitgetFault.SILENT_SYMBOL, key[1]):
             self.push(key, frame_of(first))
 
     def _error(self, code: int, text: str, arg: str | None = None, op: str | None = None) -> None:
         about = "" if arg is None else f'"arg":{arg},'
         after = "" if op is None else f',"op":"{op}"'
-        self.line.send(f'{{"event":"error",{about}"code":{code},"msg":{json.dumps(text)}{after}}}')
+        self.transport.send(f'{{"event":"error",{about}"code":{code},"msg":{json.dumps(text)}{after}}}')
 
 
 def _decoded(message: str | bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The stream: which frames a channel sends at a moment, and what faults make of them."""
+"""The frames that a channel sends at a moment, with faults applied."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ STALE_BARS: Final = 3
 CORRECTION_MS: Final = (200, 1_500)
 OLDER_MS: Final = 7_000
 CLOSE_TICK_MS: Final = 250
-"""So long before the end of a candle its last update is sent; its last trade was earlier."""
+"""How long before the end of a candle its last update is sent; its last trade was earlier."""
 
 Key = tuple[str, str]
-"""Channel and symbol."""
+"""The channel and the symbol."""
 Later = Callable[[int, Key, str], None]
-"""Send a text at a time to whoever follows a channel then."""
+"""Sends a text at a later time to the subscribers of a channel."""
 
 
 class ChannelPublisher:
-    """What was pushed last on every channel that somebody follows, and what comes next."""
+    """What was last pushed on every subscribed channel, and what comes next."""
 
     def __init__(self, venue: Venue, later: Later) -> None:
         self._venue = venue
@@ -39,14 +39,14 @@ class ChannelPublisher:
         self._skipped: dict[Key, int] = {}
 
     def forget(self, key: Key) -> None:
-        """Nobody follows the channel any more."""
+        """Forget a channel without subscribers."""
         self._pushed.pop(key, None)
         self._skipped.pop(key, None)
 
     # ------------------------------------------------------------ snapshots
 
     def snapshot(self, key: Key, now_ms: int) -> str | None:
-        """The first frame after a subscription; None where there is nothing yet."""
+        """Return the first frame after a subscription; None if there is no data yet."""
         channel, symbol = key
         if channel == TICKER:
             return self.ticker(symbol, now_ms)
@@ -54,16 +54,16 @@ class ChannelPublisher:
         forming = self._history.forming(symbol, granularity, now_ms)
         if forming is not None:
             self._pushed.setdefault(key, forming)
-        if switch := self._venue.faults.hits(BitgetFault.STALE_SNAPSHOT, symbol):
-            rows = self._stale_rows(symbol, granularity, now_ms, switch.value or STALE_BARS)
+        if active := self._venue.faults.hits(BitgetFault.STALE_SNAPSHOT, symbol):
+            rows = self._stale_rows(symbol, granularity, now_ms, active.value or STALE_BARS)
         else:
-            rows = self._history.bars(symbol, granularity, now_ms, self._venue.manner.snapshot_rows - 1)
+            rows = self._history.bars(symbol, granularity, now_ms, self._venue.behaviour.snapshot_rows - 1)
             rows += [] if forming is None else [forming]
         return push_text("snapshot", arg_text(*key), ",".join(map(_row_text, rows)), now_ms)
 
     def _stale_rows(self, symbol: str, granularity: str, now_ms: int, bars_ago: int) -> list[CandleRow]:
         length_ms, _ = GRANULARITIES[granularity]
-        count = self._venue.manner.snapshot_rows
+        count = self._venue.behaviour.snapshot_rows
         rows = self._history.bars(symbol, granularity, now_ms - bars_ago * length_ms, count)
         halves = (self._history.forming(symbol, granularity, row.open_time_ms + length_ms // 2) for row in rows[-2:])
         return [*rows[:-2], *(row for row in halves if row is not None)]
@@ -71,13 +71,13 @@ class ChannelPublisher:
     # ------------------------------------------------------------ tickers
 
     def ticker(self, symbol: str, now_ms: int) -> str:
-        """The whole object, on every push."""
+        """Return a ticker frame: every push holds the whole object."""
         return push_text(
             "snapshot", arg_text(TICKER, symbol), stream_ticker_text(self._history, symbol, now_ms), now_ms
         )
 
     def tickers(self, key: Key, now_ms: int) -> list[str | bytes]:
-        """What the channel sends now. Bytes are a binary message."""
+        """Return what a ticker channel sends now. Bytes are a binary message."""
         faults, symbol = self._venue.faults, key[1]
         if not faults.active:
             return [self.ticker(symbol, now_ms)]
@@ -89,7 +89,7 @@ class ChannelPublisher:
     # ------------------------------------------------------------ candles
 
     def candles(self, key: Key, now_ms: int) -> list[str | bytes]:
-        """The updates of a channel, if its candle has changed. A candle without trades is not pushed."""
+        """Return the updates of a channel if its candle has changed. A candle without trades is not pushed."""
         channel, symbol = key
         granularity = channel.removeprefix(CANDLE)
         row = self._history.forming(symbol, granularity, now_ms)
@@ -97,7 +97,7 @@ class ChannelPublisher:
         if row is None or row == before:
             return []
         faulty = bool(self._venue.faults.active)
-        if faulty and self._silenced(key, row, before):
+        if faulty and self._is_silenced(key, row, before):
             return []
         together = self._is_together(symbol, row, before)
         rows = self._fresh(key, row, before, together)
@@ -106,16 +106,16 @@ class ChannelPublisher:
             return []
         if faulty and self._is_last(granularity, row, now_ms):
             rows = [*rows[:-1], self._corrected(key, rows[-1])]
-        frames = _framed(key, rows, now_ms, together)
-        return self._spoilt(key, frames, now_ms) if faulty else [*frames]
+        frames = _frames(key, rows, now_ms, together)
+        return self._apply_faults(key, frames, now_ms) if faulty else [*frames]
 
     def _is_together(self, symbol: str, row: CandleRow, before: CandleRow | None) -> bool:
         if before is None or row.open_time_ms == before.open_time_ms:
             return False
-        return self._venue.manner.two_rows or self._venue.faults.hits(BitgetFault.TWO_ROWS, symbol) is not None
+        return self._venue.behaviour.two_rows or self._venue.faults.hits(BitgetFault.TWO_ROWS, symbol) is not None
 
     def _fresh(self, key: Key, row: CandleRow, before: CandleRow | None, together: bool) -> list[CandleRow]:
-        """The whole candle before, where its last trades were not pushed yet, and the one now forming."""
+        """Return the previous candle, if its last trades were not pushed yet, and the forming one."""
         rows = []
         if before is not None and row.open_time_ms > before.open_time_ms:
             whole = self._history.bar(key[1], key[0].removeprefix(CANDLE), before.open_time_ms)
@@ -123,7 +123,7 @@ class ChannelPublisher:
                 rows.append(whole)
         return [*rows, row] if row.volume > 0.0 else rows
 
-    def _silenced(self, key: Key, row: CandleRow, before: CandleRow | None) -> bool:
+    def _is_silenced(self, key: Key, row: CandleRow, before: CandleRow | None) -> bool:
         faults, symbol = self._venue.faults, key[1]
         if faults.hits(BitgetFault.SILENT_SYMBOL, symbol):
             return True
@@ -137,7 +137,7 @@ class ChannelPublisher:
         return row.open_time_ms + GRANULARITIES[granularity][0] - now_ms <= CLOSE_TICK_MS
 
     def _corrected(self, key: Key, row: CandleRow) -> CandleRow:
-        """The last row with a wrong close and volume; the right one is sent after the close."""
+        """Return the last row with a wrong close and volume; the right row is sent after the close."""
         faults = self._venue.faults
         if not faults.hits(BitgetFault.CORRECTED, key[1]):
             return row
@@ -150,9 +150,9 @@ class ChannelPublisher:
         volume = int(row.volume * 970.0) / 1_000.0
         return CandleRow(row.open_time_ms, row.open, row.high, row.low, close, volume)
 
-    # ------------------------------------------------------------ spoiling
+    # ------------------------------------------------------------ faults of frames
 
-    def _spoilt(self, key: Key, frames: list[str], now_ms: int) -> list[str | bytes]:
+    def _apply_faults(self, key: Key, frames: list[str], now_ms: int) -> list[str | bytes]:
         faults, (channel, symbol) = self._venue.faults, key
         sent: list[str | bytes] = [*frames]
         if faults.hits(BitgetFault.DUPLICATE, symbol):
@@ -160,16 +160,16 @@ class ChannelPublisher:
         if faults.hits(BitgetFault.OUT_OF_ORDER, symbol):
             older = self._history.forming(symbol, channel.removeprefix(CANDLE), now_ms - OLDER_MS)
             if older is not None and older.volume > 0.0:
-                sent += _framed(key, [older], now_ms, together=False)
+                sent += _frames(key, [older], now_ms, together=False)
         return [*sent, *self._garbage(symbol, frames[-1])]
 
     def _garbage(self, symbol: str, text: str) -> list[str | bytes]:
         faults = self._venue.faults
-        switch = faults.hits(BitgetFault.GARBAGE, symbol)
-        return [] if switch is None else [garbage_frame(switch.value, text, faults.rng)]
+        active = faults.hits(BitgetFault.GARBAGE, symbol)
+        return [] if active is None else [garbage_frame(active.value, text, faults.rng)]
 
 
-def _framed(key: Key, rows: list[CandleRow], now_ms: int, together: bool) -> list[str]:
+def _frames(key: Key, rows: list[CandleRow], now_ms: int, together: bool) -> list[str]:
     arg = arg_text(*key)
     if together:
         return [push_text("update", arg, ",".join(map(_row_text, rows)), now_ms)]

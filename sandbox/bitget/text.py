@@ -13,7 +13,7 @@ INSTRUMENTS: Final = "USDT-FUTURES"
 
 
 def text_of(value: float) -> str:
-    """The shortest decimal text that reads back as the same number: 63039, 0.000078, 3000000.5."""
+    """Return the shortest decimal text that reads back as the same number: 63039, 0.000078, 3000000.5."""
     text = repr(value)
     if "e" in text:
         text = format(Decimal(text), "f")
@@ -21,57 +21,57 @@ def text_of(value: float) -> str:
 
 
 def format_rounded(value: float, decimals: int) -> str:
-    """With at most so many decimals."""
+    """Return a number with at most `decimals` decimals."""
     return text_of(round(value, decimals) + 0.0)
 
 
 def ratio_text(ratio: tuple[int, int]) -> str:
-    """A tick or lot, given as a ratio of integers."""
+    """Return a tick or lot, given as a ratio of integers."""
     return format((Decimal(ratio[0]) / Decimal(ratio[1])).normalize(), "f")
 
 
 def decimals_of(denominator: int) -> int:
-    """The decimals of a power of ten."""
+    """Return the decimals of a power of ten."""
     return len(str(denominator)) - 1
 
 
 def turnover(row: CandleRow) -> str:
-    """The volume in USDT, at the middle of the candle."""
+    """Return the volume in USDT, at the middle of the candle."""
     return format_rounded(row.volume * (row.open + row.high + row.low + row.close) / 4.0, 5)
 
 
 def rest_row(row: CandleRow) -> str:
-    """A candle of the REST pages: 7 texts."""
+    """Return a candle of the REST pages: 7 texts."""
     values = (row.open, row.high, row.low, row.close, row.volume)
     texts = '","'.join(map(text_of, values))
     return f'["{row.open_time_ms}","{texts}","{turnover(row)}"]'
 
 
 def stream_row(row: CandleRow, usdt_volume: str) -> str:
-    """A candle of the stream: 8 texts, the last two of them equal for USDT contracts."""
+    """Return a candle of the stream: 8 texts, the last two equal for USDT contracts."""
     values = (row.open, row.high, row.low, row.close, row.volume)
     texts = '","'.join(map(text_of, values))
     return f'["{row.open_time_ms}","{texts}","{usdt_volume}","{usdt_volume}"]'
 
 
 def arg_text(channel: str, symbol: str, instruments: str = INSTRUMENTS) -> str:
-    """What a frame is about."""
+    """Return the argument that names a frame's channel and symbol."""
     return f'{{"instType":{json.dumps(instruments)},"channel":{json.dumps(channel)},"instId":{json.dumps(symbol)}}}'
 
 
 def push_text(action: str, arg: str, rows: str, ts_ms: int) -> str:
-    """A push: `rows` is the inside of the list."""
+    """Return a push; `rows` is the inside of its list."""
     return f'{{"action":"{action}","arg":{arg},"data":[{rows}],"ts":{ts_ms}}}'
 
 
 def envelope(code: str, message: str, now_ms: int, data: str = "null") -> bytes:
-    """The body of a REST answer; `data` is JSON."""
+    """Return the body of a REST response; `data` is JSON."""
     text = f'{{"code":"{code}","msg":{json.dumps(message)},"requestTime":{now_ms},"data":{data}}}'
     return text.encode()
 
 
 def frame_of(message: str | bytes) -> bytes:
-    """A message as the bytes of one unmasked frame."""
+    """Return a message as the bytes of one unmasked frame."""
     opcode, data = (0x81, message.encode()) if isinstance(message, str) else (0x82, message)
     length = len(data)
     if length < 126:

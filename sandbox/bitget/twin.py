@@ -1,8 +1,8 @@
-"""A truthful stand-in of Bitget's public USDT-M market: one server with the WebSocket and the REST pages.
+"""A faithful stand-in of Bitget's public USDT-M market: one server with the WebSocket and the REST pages.
 
-Its time is a clock that is handed in, so it works on the real one, on a quicker one, and in virtual time. What it
-shows is a `TwinMarket`; what goes wrong is switched by `BitgetFaultInjector`, by hand or by a `FaultScript`. Channels
-are `ticker` and `candle...`; bars of 3 days and longer, trades and books are left out.
+`papertape twin bitget` serves it. Its time is a given clock: the real one, a faster one, or virtual time. It shows a
+`TwinMarket`; a `BitgetFaultInjector` switches faults on, by hand or by a `FaultScript`. Channels are `ticker` and
+`candle...`; bars of 3 days and longer, trades and order books are left out.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Final, Self
 
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.ports.clock import Clock
-from papertape.events.units import MINUTE_MS
-from papertape.sandbox.bitget.faults import ActiveBitgetFault, BitgetFault, BitgetFaultInjector
+from papertape.events.units import HOUR_MS, MINUTE_MS
+from papertape.sandbox.bitget.faults import BitgetFault, BitgetFaultInjector
 from papertape.sandbox.bitget.history import MarketHistory
 from papertape.sandbox.bitget.limits import ATTEMPTS_MAX, CONNECTIONS_MAX, PING_MS_MAX, BitgetTwinStatistics
-from papertape.sandbox.bitget.market import HOUR_MS, TwinMarket
+from papertape.sandbox.bitget.market import TwinMarket
 from papertape.sandbox.bitget.rest import RestApi, RestResponse
 from papertape.sandbox.bitget.script import FaultScript
 from papertape.sandbox.bitget.socket import Session
@@ -27,6 +27,7 @@ from papertape.sandbox.bitget.stream import CLOSE_TICK_MS, TICKER, ChannelPublis
 from papertape.sandbox.bitget.text import envelope, frame_of
 from papertape.sandbox.bitget.venue import ExchangeBehaviour, Venue
 from papertape.sandbox.bitget.wire import WS_PATH, TwinConnection
+from papertape.sandbox.faults import ActiveFault
 
 LATER_MAX: Final = 10_000
 WIRES_MAX: Final = 2_000
@@ -38,7 +39,7 @@ BACKLOG: Final = 100
 
 
 class BitgetTwin:
-    """The server. `async with Twin(market, clock) as twin` serves until the block ends."""
+    """The server. `async with BitgetTwin(market, clock) as twin` serves until the block ends."""
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class BitgetTwin:
         *,
         faults: BitgetFaultInjector | None = None,
         script: FaultScript | None = None,
-        manner: ExchangeBehaviour | None = None,
+        behaviour: ExchangeBehaviour | None = None,
         update_ms: int = 500,
         ticker_ms: int = 300,
         skew_ms: int = 0,
@@ -56,15 +57,15 @@ class BitgetTwin:
         port: int = 0,
     ) -> None:
         self.faults = faults or BitgetFaultInjector()
-        self._manner = manner or ExchangeBehaviour(update_ms=update_ms, ticker_ms=ticker_ms)
-        self._venue = Venue(MarketHistory(market, estimate_noise), clock, self.faults, self._manner, skew_ms)
+        self._behaviour = behaviour or ExchangeBehaviour(update_ms=update_ms, ticker_ms=ticker_ms)
+        self._venue = Venue(MarketHistory(market, estimate_noise), clock, self.faults, self._behaviour, skew_ms)
         self._rest = RestApi(self._venue)
         self._stream = ChannelPublisher(self._venue, self._later)
         self._script = script
         self._host, self._port = host, port
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.Task[None] | None = None
-        self._nap: asyncio.Future[None] | None = None
+        self._sleep: asyncio.Future[None] | None = None
         self._wires: dict[TwinConnection, None] = {}
         self._followers: dict[Key, dict[Session, None]] = {}
         self._queue: list[tuple[int, int, Key, str]] = []
@@ -72,44 +73,44 @@ class BitgetTwin:
         self._candles_ms = self._tickers_ms = 0
         self.faults.bind(self._venue.now_ms, self._act)
 
-    # ------------------------------------------------------------ the face
+    # ------------------------------------------------------------ what tests and clients use
 
     @property
     def ws_url(self) -> str:
-        """Where the WebSocket is."""
+        """The address of the WebSocket."""
         return f"ws://{self._host}:{self._port}{WS_PATH}"
 
     @property
     def rest_url(self) -> str:
-        """What the paths of the pages are put behind."""
+        """The base address of the REST pages."""
         return f"http://{self._host}:{self._port}"
 
     @property
     def statistics(self) -> BitgetTwinStatistics:
-        """What was asked, sent and refused so far."""
+        """What was requested, sent and refused so far."""
         return self._venue.statistics
 
     def now_ms(self) -> int:
-        """The server's time, with its skew."""
+        """Return the server's time, with its skew."""
         return self._venue.now_ms()
 
     def history(self, symbol: str, from_ms: int, until_ms: int) -> list[CandleRow]:
-        """The truth: the market's whole candles that open in from <= time < until."""
+        """Return the true candles that open in from <= time < until."""
         market = self._venue.history.market
         times = range(-(-from_ms // market.step_ms) * market.step_ms, until_ms, market.step_ms)
         return [row for at_ms in times if (row := market.candle(symbol, at_ms)) is not None]
 
     def settlements(self, symbol: str, from_ms: int, until_ms: int) -> list[tuple[int, float]]:
-        """The truth: times and rates of settlements in from <= time < until."""
+        """Return the true times and rates of settlements in from <= time < until."""
         return self._venue.history.settlements(symbol, from_ms, until_ms)
 
     def open_interest(self, symbol: str, at_ms: int) -> float:
-        """The truth: the open interest that stands at a time."""
+        """Return the true open interest at a time."""
         return self._venue.history.market.open_interest(symbol, at_ms)
 
     async def __aenter__(self) -> Self:
         await self._listen()
-        self._ticking = asyncio.create_task(self._tick_on())
+        self._ticking = asyncio.create_task(self._tick_forever())
         return self
 
     async def __aexit__(
@@ -124,7 +125,7 @@ class BitgetTwin:
             await asyncio.wait([self._ticking])
             if not self._ticking.cancelled():
                 self._ticking.result()
-        # The transports that were aborted say goodbye in the next round of the loop.
+        # Aborted transports report their end in the next round of the loop.
         await asyncio.sleep(0)
 
     async def _listen(self) -> None:
@@ -132,16 +133,16 @@ class BitgetTwin:
         self._server = await loop.create_server(lambda: TwinConnection(self), self._host, self._port, backlog=BACKLOG)
         self._port = self._server.sockets[0].getsockname()[1]
 
-    # ------------------------------------------------------------ the beat
+    # ------------------------------------------------------------ ticks
 
-    async def _tick_on(self) -> None:
+    async def _tick_forever(self) -> None:
         while True:
             now_ms = self._venue.now_ms()
             self._run_script(now_ms)
             self._send_queued(now_ms)
             self._send_due(now_ms)
             self._cut_overdue(now_ms)
-            await self._listen_as_told()
+            await self._reopen_port()
             wait_ms = min(WAIT_MS_MAX, self._next_ms(now_ms) - self._venue.now_ms())
             await self._pause(max(1, wait_ms) / 1_000.0)
 
@@ -149,17 +150,17 @@ class BitgetTwin:
         if self._followers:
             await self._venue.clock.sleep(seconds)
             return
-        # Nobody follows anything: a long sleep, from which the first follower wakes the server.
-        nap = self._nap = asyncio.ensure_future(self._venue.clock.sleep(seconds))
+        # Without subscribers the server sleeps long; the first subscription wakes it.
+        sleep = self._sleep = asyncio.ensure_future(self._venue.clock.sleep(seconds))
         try:
-            await asyncio.wait([nap])
+            await asyncio.wait([sleep])
         finally:
-            nap.cancel()
-            self._nap = None
+            sleep.cancel()
+            self._sleep = None
 
     def _wake(self) -> None:
-        if self._nap is not None:
-            self._nap.cancel()
+        if self._sleep is not None:
+            self._sleep.cancel()
 
     def _next_ms(self, now_ms: int) -> int:
         times = [now_ms + WAIT_MS_MAX]
@@ -181,15 +182,15 @@ class BitgetTwin:
                 for message in self._stream.candles(key, now_ms):
                     self._push(key, message)
         if now_ms >= self._tickers_ms:
-            self._tickers_ms = (now_ms // self._manner.ticker_ms + 1) * self._manner.ticker_ms
+            self._tickers_ms = (now_ms // self._behaviour.ticker_ms + 1) * self._behaviour.ticker_ms
             for key in [key for key in self._followers if key[0] == TICKER]:
                 for message in self._stream.tickers(key, now_ms):
                     self._push(key, message)
 
     def _next_candles_ms(self, now_ms: int) -> int:
-        """The next push: on the grid from each minute's begin, and once more shortly before its end."""
+        """Return the time of the next push: on a grid from each minute's start, and once shortly before its end."""
         step_ms = self._venue.history.market.step_ms
-        begin_ms, every_ms = now_ms // step_ms * step_ms, self._manner.update_ms
+        begin_ms, every_ms = now_ms // step_ms * step_ms, self._behaviour.update_ms
         last_ms = begin_ms + step_ms - CLOSE_TICK_MS
         next_ms = begin_ms + ((now_ms - begin_ms) // every_ms + 1) * every_ms
         return begin_ms + step_ms if now_ms >= last_ms else min(next_ms, last_ms)
@@ -215,8 +216,8 @@ class BitgetTwin:
         for wire in [*self._wires]:
             session = wire.session
             if session is not None and session.deadline_ms <= now_ms:
-                # Who has said goodbye owes no ping, though the rest of a giant frame may still be on its way there.
-                if now_ms - session.pinged_ms >= PING_MS_MAX and not wire.is_leaving:
+                # A closing connection owes no ping, though the rest of a giant frame may still be under way.
+                if now_ms - session.pinged_ms >= PING_MS_MAX and not wire.is_closing:
                     self.statistics.breach(now_ms, "ping", "no ping for two minutes")
                 wire.abort()
 
@@ -224,15 +225,15 @@ class BitgetTwin:
         if self._script is not None:
             self._script.run(now_ms, self.faults)
 
-    async def _listen_as_told(self) -> None:
+    async def _reopen_port(self) -> None:
         refused = self.faults.sees(BitgetFault.REFUSED_CONNECTION) is not None
         if self._server is None and not refused:
             await self._listen()
 
-    # ------------------------------------------------------------ what wires ask
+    # ------------------------------------------------------------ calls of the connections
 
     def on_connect(self, wire: TwinConnection) -> None:
-        """A connection is there; what it wants is not known yet."""
+        """Register a new connection."""
         if len(self._wires) >= WIRES_MAX:
             self.statistics.breach(self._venue.now_ms(), "wires", f"more than {WIRES_MAX} TCP connections")
             wire.abort()
@@ -240,7 +241,7 @@ class BitgetTwin:
             self._wires[wire] = None
 
     def on_disconnect(self, wire: TwinConnection) -> None:
-        """A connection is gone, with all it followed."""
+        """Remove a closed connection and its subscriptions."""
         self._wires.pop(wire, None)
         session, wire.session = wire.session, None
         if session is not None:
@@ -250,11 +251,11 @@ class BitgetTwin:
                 self.leave(session, key)
 
     def answer(self, target: str, ip: str) -> RestResponse:
-        """A page."""
+        """Return the response to a GET."""
         return self._rest.reply(target, ip)
 
     def welcome(self, wire: TwinConnection) -> Session | RestResponse:
-        """A WebSocket, or why not: maintenance, too many attempts, too many connections."""
+        """Accept a WebSocket, or refuse it: maintenance, too many attempts, too many connections."""
         now_ms, address = self._venue.now_ms(), self._venue.address(wire.ip)
         self.statistics.attempts += 1
         if self.faults.hits(BitgetFault.MAINTENANCE):
@@ -264,37 +265,37 @@ class BitgetTwin:
         elif address.sockets >= CONNECTIONS_MAX:
             self.statistics.breach(now_ms, "connections", f"more than {CONNECTIONS_MAX} at once")
         else:
-            return self._seated(wire)
+            return self._open_session(wire)
         return (
             RestResponse(429, envelope("429", "Too Many Requests", now_ms))
-            if self._manner.limits
-            else self._seated(wire)
+            if self._behaviour.limits
+            else self._open_session(wire)
         )
 
-    def _seated(self, wire: TwinConnection) -> Session:
+    def _open_session(self, wire: TwinConnection) -> Session:
         self._venue.address(wire.ip).sockets += 1
         self.statistics.connections += 1
         self.statistics.connected += 1
         return Session(self._venue, self, wire)
 
     def on_sent(self, byte_count: int) -> None:
-        """A frame went out."""
+        """Count a frame that was sent."""
         self.statistics.frames += 1
         self.statistics.frame_bytes += byte_count
 
     def on_overflow(self, wire: TwinConnection) -> None:
-        """A client did not read."""
-        self.statistics.breach(self._venue.now_ms(), "backlog", f"{wire.ip} does not read what it asked for")
+        """Record a client that does not read."""
+        self.statistics.breach(self._venue.now_ms(), "backlog", f"{wire.ip} does not read its data")
 
     def follow(self, session: Session, key: Key) -> str | None:
-        """A session follows a channel from now on; its first frame."""
+        """Subscribe a session to a channel; return the channel's first frame."""
         self._wake()
         session.keys[key] = None
         self._followers.setdefault(key, {})[session] = None
         return self._stream.snapshot(key, self._venue.now_ms())
 
     def leave(self, session: Session, key: Key) -> None:
-        """And no more."""
+        """Unsubscribe a session from a channel."""
         session.keys.pop(key, None)
         followers = self._followers.get(key, {})
         followers.pop(session, None)
@@ -302,51 +303,51 @@ class BitgetTwin:
             del self._followers[key]
             self._stream.forget(key)
 
-    # ------------------------------------------------------------ what happens at once
+    # ------------------------------------------------------------ immediate faults
 
-    def _act(self, switch: ActiveBitgetFault) -> None:
+    def _act(self, active: ActiveFault[BitgetFault]) -> None:
         now_ms = self._venue.now_ms()
         self._wake()
-        if switch.fault is BitgetFault.SKEW:
-            self._venue.skew_ms = int(switch.value)
-        elif switch.fault is BitgetFault.FUNDING_INTERVAL:
-            symbols = self._venue.history.market.symbols if switch.symbol is None else (switch.symbol,)
+        if active.fault is BitgetFault.SKEW:
+            self._venue.skew_ms = int(active.value)
+        elif active.fault is BitgetFault.FUNDING_INTERVAL:
+            symbols = self._venue.history.market.symbols if active.target is None else (active.target,)
             for symbol in symbols:
-                self._venue.history.change_interval(symbol, now_ms, int(switch.value) * HOUR_MS)
-        elif switch.fault is BitgetFault.REFUSED_CONNECTION:
+                self._venue.history.change_interval(symbol, now_ms, int(active.value) * HOUR_MS)
+        elif active.fault is BitgetFault.REFUSED_CONNECTION:
             if self._server is not None:
                 self._server.close()
             self._server = None
         else:
-            self._hurt(switch)
+            self._apply_to_connections(active)
             return
-        self.faults.count(switch.fault)
+        self.faults.count(active.fault)
 
-    def _hurt(self, switch: ActiveBitgetFault) -> None:
+    def _apply_to_connections(self, active: ActiveFault[BitgetFault]) -> None:
         open_wires = [wire for wire in self._wires if wire.session is not None and not wire.session.silent]
-        for wire in open_wires[: switch.times]:
-            self.faults.count(switch.fault)
-            _end(wire, switch)
+        for wire in open_wires[: active.times]:
+            self.faults.count(active.fault)
+            _end(wire, active)
 
     def count_followers(self) -> Counter[str]:
-        """How many sessions follow each channel, by its name and symbol."""
+        """Return the number of subscribers of each channel, by its name and symbol."""
         return Counter(
             {f"{channel}:{symbol}": len(sessions) for (channel, symbol), sessions in self._followers.items()}
         )
 
 
-def _end(wire: TwinConnection, switch: ActiveBitgetFault) -> None:
+def _end(wire: TwinConnection, active: ActiveFault[BitgetFault]) -> None:
     session = wire.session
     assert session is not None
-    if switch.fault in (BitgetFault.CLOSE, BitgetFault.MAINTENANCE):
-        wire.close(int(switch.value) if switch.fault is BitgetFault.CLOSE and switch.value is not None else GOING_AWAY)
-    elif switch.fault is BitgetFault.RESET:
+    if active.fault in (BitgetFault.CLOSE, BitgetFault.MAINTENANCE):
+        wire.close(int(active.value) if active.fault is BitgetFault.CLOSE and active.value is not None else GOING_AWAY)
+    elif active.fault is BitgetFault.RESET:
         wire.reset()
-    elif switch.fault is BitgetFault.SILENT:
+    elif active.fault is BitgetFault.SILENT:
         session.silent = True
-    elif switch.fault is BitgetFault.STALLED:
+    elif active.fault is BitgetFault.STALLED:
         session.stalled = True
-    elif switch.fault is BitgetFault.GIANT:
-        wire.send_giant(GIANT_BYTES if switch.value is None else int(switch.value))
+    elif active.fault is BitgetFault.GIANT:
+        wire.send_giant(GIANT_BYTES if active.value is None else int(active.value))
     else:
         wire.abort()

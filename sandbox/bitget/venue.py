@@ -1,4 +1,4 @@
-"""What REST and sockets of the stand-in share: one time, one history, the switches, the counters."""
+"""What the stand-in's REST pages and sockets share: the time, the history, the faults and the counters."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ SLOW_PAGES: Final = frozenset({"query-position-lever", "fills-history", "vip-fee
 
 
 class ExchangeBehaviour(Struct, frozen=True, kw_only=True):
-    """How this exchange behaves, where Bitget leaves it open or where a long run needs it calmer."""
+    """The exchange's behaviour where Bitget leaves it open, or where a long run needs fewer frames."""
 
     update_ms: int = 500
     ticker_ms: int = 300
     snapshot_rows: int = 500
     two_rows: bool = False
-    """At rollover the whole candle and the new one come in one frame; otherwise in two."""
+    """At rollover the complete candle and the new one come in one frame; otherwise in two."""
     rest_delay_ms: int = 0
-    """So long after its close a candle is in the history pages."""
+    """The delay until a closed candle is in the history pages."""
     funding_delay_ms: int = 0
-    """So long after the instant a settlement is in its page."""
+    """The delay until a settlement is in its page."""
     start_bounds: bool = False
-    """Whether `startTime` is respected by the candle pages."""
+    """Whether the candle pages respect `startTime`."""
     limits: bool = True
     """Whether limits are enforced; breaches are counted anyway."""
 
 
 class ClientUsage:
-    """One client address and what it has used up."""
+    """The limits that one client address has used."""
 
     def __init__(self) -> None:
         self.attempts = RateWindow(ATTEMPTS_MAX, ATTEMPTS_WINDOW_MS)
@@ -52,7 +52,7 @@ class ClientUsage:
         self.sockets = 0
 
     def page(self, name: str) -> RateWindow:
-        """The window of one endpoint."""
+        """Return the rate window of one endpoint."""
         if name not in self.pages:
             most = SLOW_REQUESTS_A_SECOND_MAX if name in SLOW_PAGES else REQUESTS_A_SECOND_MAX
             self.pages[name] = RateWindow(most, 1_000)
@@ -60,32 +60,32 @@ class ClientUsage:
 
 
 class Venue:
-    """The shared state. Its time is the clock's, with a skew, and never goes back: it waits instead."""
+    """The shared state. Its time is the clock's with a skew, and never goes back: it stands still instead."""
 
     def __init__(
         self,
         history: MarketHistory,
         clock: Clock,
         faults: BitgetFaultInjector,
-        manner: ExchangeBehaviour,
+        behaviour: ExchangeBehaviour,
         skew_ms: int = 0,
     ) -> None:
         self.history = history
         self.clock = clock
         self.faults = faults
-        self.manner = manner
+        self.behaviour = behaviour
         self.skew_ms = skew_ms
         self.statistics = BitgetTwinStatistics()
         self._shown_ms = 0
         self._addresses: OrderedDict[str, ClientUsage] = OrderedDict()
 
     def now_ms(self) -> int:
-        """The server's time."""
+        """Return the server's time."""
         self._shown_ms = max(self._shown_ms, self.clock.now_ms() + self.skew_ms)
         return self._shown_ms
 
     def address(self, ip: str) -> ClientUsage:
-        """A client's account of limits; the oldest is forgotten."""
+        """Return the usage of a client address; the oldest address is forgotten."""
         if ip not in self._addresses:
             self._addresses[ip] = ClientUsage()
             if len(self._addresses) > ADDRESSES_MAX:
@@ -93,7 +93,7 @@ class Venue:
         return self._addresses[ip]
 
     def is_known(self, symbol: str) -> bool:
-        """Whether the exchange lists a symbol."""
+        """Return whether the exchange lists a symbol."""
         if symbol not in self.history.market.symbols or self.faults.sees(BitgetFault.DELISTED, symbol):
             return False
         return self.history.listing(symbol).listed_ms <= self.now_ms()

@@ -1,4 +1,4 @@
-"""One TCP connection: HTTP until a WebSocket is asked for, bytes as they are, and every way to end."""
+"""One TCP connection: HTTP until it becomes a WebSocket, raw bytes, and every way to end."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ HEAD_BYTES_MAX: Final = 16_384
 HEAD_END: Final = b"\r\n\r\n"
 PIECE_BYTES: Final = 65_536
 ABRUPT: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER of zero seconds: the end is a reset."""
+"""SO_LINGER of zero seconds: closing sends a reset."""
 
 
 class Host(Protocol):
-    """The server behind a wire."""
+    """The server behind a connection."""
 
     def on_connect(self, wire: TwinConnection) -> None:
-        """It is connected."""
+        """Register a new connection."""
         ...
 
     def on_disconnect(self, wire: TwinConnection) -> None:
-        """It is gone."""
+        """Remove a closed connection."""
         ...
 
     def answer(self, target: str, ip: str) -> RestResponse:
-        """The answer to a GET."""
+        """Return the response to a GET."""
         ...
 
     def welcome(self, wire: TwinConnection) -> Session | RestResponse:
-        """Whether it may become a WebSocket."""
+        """Accept the connection as a WebSocket, or refuse it."""
         ...
 
     def on_sent(self, byte_count: int) -> None:
-        """A frame went out."""
+        """Count a frame that was sent."""
         ...
 
     def on_overflow(self, wire: TwinConnection) -> None:
-        """A client that does not read is cut off."""
+        """Record a client that does not read and is disconnected."""
         ...
 
 
@@ -61,7 +61,7 @@ class TwinConnection(asyncio.Protocol):
         self._host = host
         self._transport: asyncio.Transport
         self._head = b""
-        self._speaks: ServerProtocol | None = None
+        self._protocol: ServerProtocol | None = None
         self._message: list[bytes] = []
         self._is_text = True
         self._giant_left = 0
@@ -71,7 +71,7 @@ class TwinConnection(asyncio.Protocol):
     # ------------------------------------------------------------ asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Announce the connection to the server."""
+        """Register the connection with the server."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self.ip = str((transport.get_extra_info("peername") or ("",))[0])
@@ -83,20 +83,16 @@ class TwinConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse an HTTP request, or frames once the connection is a WebSocket."""
-        if self._speaks is not None:
-            self._speaks.receive_data(data)
+        if self._protocol is not None:
+            self._protocol.receive_data(data)
             self._frames()
             return
         self._head += data
-        while self._speaks is None and (end := self._head.find(HEAD_END)) >= 0:
+        while self._protocol is None and (end := self._head.find(HEAD_END)) >= 0:
             head, self._head = self._head[: end + len(HEAD_END)], self._head[end + len(HEAD_END) :]
             self._request(head)
-        if self._speaks is None and len(self._head) > HEAD_BYTES_MAX:
+        if self._protocol is None and len(self._head) > HEAD_BYTES_MAX:
             self.abort()
-
-    def eof_received(self) -> bool | None:
-        """Close when the client has closed its side."""
-        return None
 
     def resume_writing(self) -> None:
         """Continue with a giant frame."""
@@ -121,12 +117,12 @@ class TwinConnection(asyncio.Protocol):
             self._reply(welcome)
             self._transport.close()
             return
-        speaks = ServerProtocol(max_size=MESSAGE_BYTES_MAX)
-        speaks.receive_data(head)
-        for request in speaks.events_received():
+        protocol = ServerProtocol(max_size=MESSAGE_BYTES_MAX)
+        protocol.receive_data(head)
+        for request in protocol.events_received():
             assert isinstance(request, Request)
-            speaks.send_response(speaks.accept(request))
-        self._speaks, self.session = speaks, welcome
+            protocol.send_response(protocol.accept(request))
+        self._protocol, self.session = protocol, welcome
         data, self._head = self._head, b""
         self._flush()
         if data:
@@ -154,9 +150,9 @@ class TwinConnection(asyncio.Protocol):
     # ------------------------------------------------------------ WebSocket
 
     def _frames(self) -> None:
-        speaks = self._speaks
-        assert speaks is not None
-        for event in speaks.events_received():
+        protocol = self._protocol
+        assert protocol is not None
+        for event in protocol.events_received():
             if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
                 self._frame(event)
         self._flush()
@@ -172,10 +168,10 @@ class TwinConnection(asyncio.Protocol):
             self.session.take(message.decode("utf-8", "replace") if self._is_text else message)
 
     def _flush(self) -> None:
-        """What the protocol itself has to say: the handshake, pongs, closes."""
-        if self._speaks is None:
+        """Send what the protocol itself produces: the handshake, pongs, closes."""
+        if self._protocol is None:
             return
-        for data in self._speaks.data_to_send():
+        for data in self._protocol.data_to_send():
             if self.session is not None and self.session.silent:
                 continue
             if data:
@@ -184,17 +180,17 @@ class TwinConnection(asyncio.Protocol):
                 self._transport.close()
 
     def send(self, message: str | bytes) -> None:
-        """A text message, or a binary one for bytes."""
+        """Send a text message, or a binary one for bytes."""
         self.send_frame(frame_of(message))
 
     def send_frame(self, frame: bytes) -> None:
-        """A whole frame, made before: one for all that follow a channel."""
+        """Send a prepared frame, the same for all subscribers of a channel."""
         if self._is_open() and not self._giant_left:
             self._host.on_sent(len(frame))
             self._write(frame)
 
     def send_giant(self, byte_count: int) -> None:
-        """A frame of so many bytes, as fast as the client reads it. Nothing else is sent meanwhile."""
+        """Send a frame of `byte_count` bytes, as fast as the client reads it. Nothing else is sent meanwhile."""
         if self._is_open() and not self._giant_left:
             self._giant_left = byte_count
             self._write(struct.pack("!BBQ", 0x81, 127, byte_count))
@@ -209,12 +205,12 @@ class TwinConnection(asyncio.Protocol):
                 return
 
     @property
-    def is_leaving(self) -> bool:
-        """Whether one of the two has begun to end it."""
+    def is_closing(self) -> bool:
+        """Whether one side has begun to close the connection."""
         return self._transport.is_closing()
 
     def _is_open(self) -> bool:
-        if self._speaks is None or self._speaks.state is not State.OPEN or self._transport.is_closing():
+        if self._protocol is None or self._protocol.state is not State.OPEN or self._transport.is_closing():
             return False
         return self.session is not None and not self.session.silent
 
@@ -227,17 +223,17 @@ class TwinConnection(asyncio.Protocol):
     # ------------------------------------------------------------ endings
 
     def close(self, code: int) -> None:
-        """With a close frame; the client answers it."""
-        if self._is_open() and self._speaks is not None:
-            self._speaks.send_close(code)
+        """Close with a close frame; the client answers it."""
+        if self._is_open() and self._protocol is not None:
+            self._protocol.send_close(code)
             self._flush()
 
     def abort(self) -> None:
-        """At once, without a close frame."""
+        """Close at once, without a close frame."""
         self._transport.abort()
 
     def reset(self) -> None:
-        """By a TCP reset."""
+        """Close with a TCP reset."""
         raw = self._transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABRUPT)

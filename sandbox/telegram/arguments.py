@@ -1,4 +1,4 @@
-"""Arguments as the Bot API reads them: numbers may be texts, objects may be JSON in a text; and what is refused."""
+"""Arguments as the Bot API reads them: numbers may be texts, objects may be JSON in a text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TRUE: Final = frozenset({"true", "1", "yes"})
 
 
 class BotApiError(Exception):
-    """The server says no: a status, the description, and parameters that help."""
+    """A refusal of the server: the status, the description, and parameters."""
 
     def __init__(self, code: int, description: str, **parameters: int) -> None:
         super().__init__(description)
@@ -21,37 +21,37 @@ class BotApiError(Exception):
 
 
 def bad_request(description: str) -> BotApiError:
-    """A 400."""
+    """Return a 400 error."""
     return BotApiError(400, f"Bad Request: {description}")
 
 
 class Arguments:
-    """What a request carries."""
+    """The arguments and files of a request."""
 
-    def __init__(self, given: dict[str, Any], files: dict[str, Upload]) -> None:
-        self.given = given
+    def __init__(self, values: dict[str, Any], files: dict[str, Upload]) -> None:
+        self.values = values
         self.files = files
 
     def text(self, name: str) -> str:
-        """A text; empty when it is absent."""
-        value = self.given.get(name, "")
+        """Return a text; empty if it is absent."""
+        value = self.values.get(name, "")
         return value if isinstance(value, str) else json.dumps(value)
 
     def number(self, name: str, default: int | None = None) -> int | None:
-        """A whole number."""
-        value = self.given.get(name, default)
+        """Return a whole number."""
+        value = self.values.get(name, default)
         try:
             return None if value is None or value == "" else int(value)
         except (TypeError, ValueError):
             raise bad_request(f"invalid {name} specified") from None
 
     def flag(self, name: str) -> bool:
-        """A yes or no."""
-        return str(self.given.get(name, "")).lower() in TRUE
+        """Return a boolean."""
+        return str(self.values.get(name, "")).lower() in TRUE
 
     def structure(self, name: str) -> Any:
-        """An object or array, as itself or as JSON in a text; None when it is absent."""
-        value = self.given.get(name)
+        """Return an object or array, as itself or as JSON in a text; None if it is absent."""
+        value = self.values.get(name)
         if not isinstance(value, str) or not value:
             return value if value != "" else None
         try:
@@ -61,7 +61,7 @@ class Arguments:
 
 
 def keyboard_of(arguments: Arguments) -> list[list[dict[str, Any]]]:
-    """The rows of an inline keyboard, checked."""
+    """Return the checked rows of an inline keyboard."""
     markup = arguments.structure("reply_markup")
     if markup is None:
         return []

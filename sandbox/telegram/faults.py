@@ -1,33 +1,28 @@
-"""What can go wrong on the way to Telegram, as switches that tests set at run time. Each use is counted."""
+"""Faults of Telegram and of the way to it, switched on at run time. Each use is counted."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
-from msgspec import Struct
-
-SWITCHES_MAX: Final = 1_000
-FOR_EVER_MS: Final = 1 << 62
+from papertape.sandbox.faults import ActiveFault, FaultInjector
 
 
 class TelegramFault(StrEnum):
-    """One way to fail. `value` says more where the text names it."""
+    """One way to fail. `value` is a parameter where the text names it."""
 
     SLOW = "slow"
-    """Everything takes `value` (5) seconds more."""
+    """Everything takes `value` (5) more seconds."""
 
-    # Instead of an answer: nothing is processed.
+    # Instead of an answer; nothing is processed.
     BUSY = "busy"
     """429 with `value` (7) as retry_after, in the body and in the header."""
     SERVER_ERROR = "server_error"
     """500 in Telegram's own envelope."""
     BAD_GATEWAY = "bad_gateway"
-    """502 in HTML, as an edge answers."""
+    """502 in HTML, as a proxy answers."""
     GARBAGE = "garbage"
-    """200 with a body that is no JSON."""
+    """200 with a body that is not JSON."""
     RESET_BEFORE = "reset_before"
     """The connection is reset."""
     HANGING = "hanging"
@@ -37,17 +32,17 @@ class TelegramFault(StrEnum):
     """403; `value` is the description (blocked by the user)."""
     NOT_FOUND = "not_found"
     BAD_REQUEST = "bad_request"
-    """400; `value` is the description behind `Bad Request: `."""
+    """400; `value` is the description after `Bad Request: `."""
     POISON = "poison"
-    """400 for every text that holds `value`; others are processed."""
+    """400 for every text that contains `value`; others are processed."""
     PARSE = "parse"
     """400, can't parse entities, for a request with a parse mode; others are processed."""
     MIGRATED = "migrated"
     """400 with `value` as migrate_to_chat_id."""
     CONFLICT = "conflict"
-    """409, as if another one polled."""
+    """409, as if another instance polled."""
 
-    # The request is processed, and nobody says so.
+    # The request is processed, but not answered.
     RESET_AFTER = "reset_after"
     """The connection is reset."""
     TIMEOUT_AFTER = "timeout_after"
@@ -55,26 +50,11 @@ class TelegramFault(StrEnum):
 
     # Of updates.
     DUPLICATE_UPDATES = "duplicate_updates"
-    """The last update that was confirmed is delivered once more."""
+    """The last confirmed update is delivered again."""
 
 
-class ActiveTelegramFault(Struct):
-    """A fault that is on: for which method (None: all), until when, how often still (None: always)."""
-
-    fault: TelegramFault
-    method: str | None
-    until_ms: int
-    times: int | None
-    value: Any
-
-
-class TelegramFaultInjector:
-    """All switches of a server. `counts` says how often each fault has been applied."""
-
-    def __init__(self, now_ms: Callable[[], int]) -> None:
-        self.counts: Counter[TelegramFault] = Counter()
-        self._now_ms = now_ms
-        self._active: list[ActiveTelegramFault] = []
+class TelegramFaultInjector(FaultInjector[TelegramFault]):
+    """The active faults of Telegram. A target is a method in lower case."""
 
     def on(
         self,
@@ -85,30 +65,5 @@ class TelegramFaultInjector:
         times: int | None = None,
         value: Any = None,
     ) -> None:
-        """Switch a fault on: for some seconds, for some times, or until it is switched off."""
-        assert len(self._active) < SWITCHES_MAX, f"more than {SWITCHES_MAX} faults are on"
-        until_ms = FOR_EVER_MS if for_s is None else self._now_ms() + int(for_s * 1_000.0)
-        self._active.append(ActiveTelegramFault(fault, method and method.lower(), until_ms, times, value))
-
-    def off(self, fault: TelegramFault) -> None:
-        """Switch a fault off."""
-        self._active = [one for one in self._active if one.fault is not fault]
-
-    def clear(self) -> None:
-        """Switch everything off."""
-        self._active.clear()
-
-    def find(self, fault: TelegramFault, method: str) -> ActiveTelegramFault | None:
-        """The switch that concerns a method now; it is neither counted nor used up."""
-        now_ms = self._now_ms()
-        self._active = [one for one in self._active if one.until_ms > now_ms and one.times != 0]
-        return next((one for one in self._active if one.fault is fault and one.method in (None, method.lower())), None)
-
-    def hits(self, fault: TelegramFault, method: str) -> ActiveTelegramFault | None:
-        """The switch that concerns a method now, counted and used up once."""
-        switch = self.find(fault, method)
-        if switch is not None:
-            self.counts[fault] += 1
-            if switch.times is not None:
-                switch.times -= 1
-        return switch
+        """Switch a fault on: for some seconds, for some uses, or until it is switched off."""
+        self._add(ActiveFault(fault, method and method.lower(), self._until_ms(for_s), times, value))

@@ -1,4 +1,4 @@
-"""Telegram's HTML as its server reads it: which tags there are, what ends what, and where it stops making sense."""
+"""Telegram's HTML as its server parses it: the tags, their nesting, and the errors with their byte offset."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SPACES: Final = frozenset(" \t\r\n\0\x0b")
 
 
 class InvalidHtml(ValueError):
-    """The text cannot be parsed; the words are those of the server."""
+    """The text cannot be parsed; the message is the server's."""
 
 
 class Span(Struct, frozen=True):
-    """A tag's stretch of the parsed text, in UTF-16 units."""
+    """The part of the parsed text inside a tag, in UTF-16 units."""
 
     tag: str
     offset: int
@@ -33,7 +33,7 @@ class Span(Struct, frozen=True):
 
 
 class ParsedHtml(Struct, frozen=True):
-    """What is left of an HTML text: the text and its tags."""
+    """A parsed HTML text: the plain text and its tags."""
 
     text: str
     spans: tuple[Span, ...] = ()
@@ -46,12 +46,12 @@ class _OpenTag(Struct):
 
 
 def utf16_units(text: str) -> int:
-    """The length as Telegram counts it."""
+    """Return the length as Telegram counts it."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def parse(text: str) -> ParsedHtml:
-    """Parse a text in parse mode HTML. Raises HtmlWrong with the byte offset."""
+    """Parse a text in parse mode HTML. Raise InvalidHtml with the byte offset."""
     return _Parser(text).result()
 
 
@@ -79,7 +79,7 @@ class _Parser:
         self._units += 1 + (ord(character) > 0xFFFF)
 
     def _character(self) -> str:
-        """The next character, an entity decoded; an unknown entity is plain text."""
+        """Read the next character and decode an entity; an unknown entity is plain text."""
         entity = ENTITY.match(self._text, self._at) if self._text[self._at] == "&" else None
         decoded = _decoded(entity) if entity is not None else ""
         if entity is None or not decoded:
@@ -139,26 +139,26 @@ class _Parser:
                 self._wrong("Unexpected end of name token", token_at)
             return self._text[token_at : self._at].lower()
         self._at += 1
-        found: list[str] = []
+        characters: list[str] = []
         while self._peek() not in ("", quote):
-            found.append(self._character())
+            characters.append(self._character())
         if not self._peek():
             self._wrong(f'Unclosed start tag "{tag}"', begin)
         self._at += 1
-        return "".join(found)
+        return "".join(characters)
 
     def _end_tag(self, begin: int) -> None:
         if not self._open:
             self._wrong("Unexpected end tag", begin)
         self._skip_until(SPACES | {">"})
-        found = self._text[begin + 2 : self._at].lower()
+        name = self._text[begin + 2 : self._at].lower()
         self._skip_spaces()
         if self._peek() != ">":
             self._wrong("Unclosed end tag", begin)
         self._at += 1
         last = self._open.pop()
-        if found and found != last.tag:
-            self._wrong("Unmatched end tag", begin, f', expected "</{last.tag}>", found "</{found}>"')
+        if name and name != last.tag:
+            self._wrong("Unmatched end tag", begin, f', expected "</{last.tag}>", found "</{name}>"')
         if self._units > last.offset:
             self._spans.append(Span(last.tag, last.offset, self._units - last.offset, last.argument))
 
@@ -178,7 +178,7 @@ class _Parser:
 
 
 def _decoded(entity: re.Match[str]) -> str:
-    """The character of an entity; empty for one that is none."""
+    """Return the character of an entity; empty if it is invalid."""
     hexadecimal, decimal, name = entity.groups()
     if name:
         return NAMED[name]

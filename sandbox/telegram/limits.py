@@ -1,4 +1,4 @@
-"""How many messages a chat takes, and what is counted. Telegram leaves the limits vague; these are the usual ones."""
+"""The message limits of chats, and counters. Telegram leaves its limits vague; these are the usual ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHATS_MAX: Final = 10_000
 
 
 class ChatLimits(Struct, frozen=True):
-    """A chat takes one a second after a burst, a group (a negative id) so many a minute, all together 30 a second."""
+    """Messages per second in a chat after a burst, per minute in a group (a negative id), and per second in all."""
 
     chat_a_second: float = 1.0
     chat_burst: int = 4
@@ -26,7 +26,7 @@ UNLIMITED: Final = ChatLimits(1e6, 1_000_000, 1_000_000, 1_000_000)
 
 
 class TelegramTwinStatistics(Struct):
-    """What was asked and answered so far, by method and by HTTP status."""
+    """The requests by method, and the answers by HTTP status."""
 
     requests: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -35,7 +35,7 @@ class TelegramTwinStatistics(Struct):
 
 
 class RateLimit:
-    """Counts the messages of chats."""
+    """Limits the messages of chats."""
 
     def __init__(self, limits: ChatLimits) -> None:
         self._limits = limits
@@ -44,7 +44,7 @@ class RateLimit:
         self._buckets: dict[int, tuple[float, int]] = {}
 
     def retry_after_s(self, chat_id: int, now_ms: int) -> int:
-        """0 when the message may come (it is counted), otherwise the seconds to wait."""
+        """Count a message and return 0 if it is allowed; otherwise return the seconds to wait."""
         group = self._groups.setdefault(chat_id, deque())
         _forget(group, now_ms - MINUTE_MS)
         _forget(self._all, now_ms - 1_000)

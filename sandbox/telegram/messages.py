@@ -1,4 +1,4 @@
-"""The chats of the stand-in: messages that were accepted, their edits, and the checks before they are."""
+"""The chats of the stand-in: accepted messages, their edits, and the checks of the server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Button(Struct, frozen=True):
 
 
 class BotMessage(Struct):
-    """A message of the bot. `text` is what is read, `html` what was sent; a photo's or document's is its caption."""
+    """A message of the bot. `text` is what users read, `html` what was sent; for a file both are its caption."""
 
     at_ms: int
     chat_id: int
@@ -48,7 +48,7 @@ class BotMessage(Struct):
 
     @property
     def buttons(self) -> list[Button]:
-        """Its buttons, in order."""
+        """The buttons, in order."""
         return [
             Button(one["text"], str(one.get("callback_data", "")), self.chat_id, self.message_id)
             for row in self.keyboard
@@ -57,7 +57,7 @@ class BotMessage(Struct):
 
 
 class Chats:
-    """The chats that have begun a conversation, and everything the bot wrote there."""
+    """The chats that know the bot, and everything that the bot wrote there."""
 
     def __init__(self, chats: tuple[int, ...]) -> None:
         self.known = set(chats)
@@ -66,7 +66,7 @@ class Chats:
         self._last_ids: dict[int, int] = {}
 
     def check_chat(self, arguments: Arguments) -> int:
-        """The chat of a request. Raises Refused for one that nobody knows."""
+        """Return the chat of a request. Raise BotApiError for an unknown one."""
         if not arguments.text("chat_id"):
             raise bad_request("chat_id is empty")
         chat_id = arguments.number("chat_id")
@@ -75,12 +75,12 @@ class Chats:
         return chat_id
 
     def next_id(self, chat_id: int) -> int:
-        """Ids rise by chat, also for what others write."""
+        """Return the next message id of a chat; messages of users count too."""
         self._last_ids[chat_id] = self._last_ids.get(chat_id, 0) + 1
         return self._last_ids[chat_id]
 
     def add(self, at_ms: int, chat_id: int, arguments: Arguments, kind: str = "text") -> BotMessage:
-        """Accept a message. Raises Refused for what is wrong with it."""
+        """Accept a message. Raise BotApiError if it is invalid."""
         parsed = _text(arguments) if kind == "text" else _caption(arguments)
         upload = None if kind == "text" else _file(arguments, kind)
         reply = arguments.structure("reply_parameters") or {}
@@ -104,7 +104,7 @@ class Chats:
         return message
 
     def find(self, chat_id: int, arguments: Arguments) -> BotMessage:
-        """The message a request names. Raises Refused when the bot wrote none such."""
+        """Return the message that a request names. Raise BotApiError if there is none."""
         message_id = arguments.number("message_id")
         message = None if message_id is None else self._by_id.get((chat_id, message_id))
         if message is None:
@@ -112,7 +112,7 @@ class Chats:
         return message
 
     def edit(self, at_ms: int, message: BotMessage, arguments: Arguments, *, text: bool) -> None:
-        """Change a message. Raises Refused when nothing changes."""
+        """Edit a message. Raise BotApiError if nothing changes."""
         new_text = _text(arguments).text if text else message.text
         keyboard = keyboard_of(arguments)
         if (new_text, keyboard) == (message.text, message.keyboard):
@@ -124,12 +124,12 @@ class Chats:
             message.html = arguments.text("text")
 
     def delete(self, message: BotMessage) -> None:
-        """It is gone from the chat; the record keeps it."""
+        """Delete a message from its chat; `messages` keeps it."""
         del self._by_id[message.chat_id, message.message_id]
 
 
 def wire_message(message: BotMessage) -> dict[str, Any]:
-    """A message as the wire shows it."""
+    """Return a message in the API's format."""
     shown: dict[str, Any] = {
         "message_id": message.message_id,
         "from": BOT,
@@ -149,7 +149,7 @@ def wire_message(message: BotMessage) -> dict[str, Any]:
 
 
 def chat_face(chat_id: int) -> dict[str, Any]:
-    """A chat as the wire shows it: a negative id is a group."""
+    """Return a chat in the API's format: a negative id is a group."""
     return {"id": chat_id, "type": "private" if chat_id > 0 else "supergroup"}
 
 

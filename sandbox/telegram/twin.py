@@ -1,8 +1,8 @@
-"""A truthful stand-in of Telegram's Bot API: one bot, the chats it knows, and people who write and press.
+"""A faithful stand-in of Telegram's Bot API: one bot, the chats it knows, and users who write and press buttons.
 
-Its time is a clock that is handed in, so it works on the real one and in virtual time. What goes wrong is switched by
-`faults`. It keeps everything it received, in order. Left out: MarkdownV2, `entities`, webhooks (`webhook` only makes
-polling conflict), file downloads, and that short polls are slowed down.
+`papertape twin telegram` serves it. Its time is a given clock, real or virtual; `faults` switches faults on. It keeps
+everything that it received, in order. Left out: MarkdownV2, `entities`, webhooks (`webhook` only makes polling
+conflict), file downloads, and the throttling of short polls.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from papertape.sandbox.telegram.updates import ButtonPress, Updates
 from papertape.sandbox.telegram.wire import BotApiDelivery, BotApiResponse, Request, converse
 
 TOKEN: Final = "100000001:AAtelegram-stand-in_never_a_secret0"  # noqa: S105 - it opens nothing.
-"""It opens nothing but this stand-in."""
+"""It is valid for this stand-in only."""
 CHAT_ID: Final = 111_222_333
 RECEIVED_MAX: Final = 200_000
 COMMANDS_MAX: Final = 100
@@ -46,7 +46,7 @@ REFUSALS: Final = {
 
 
 class ReceivedRequest(Struct, frozen=True):
-    """A request as it came, and the status it was answered with; 0 stands for no answer."""
+    """A request and the status of its answer; 0 means no answer."""
 
     at_ms: int
     method: str
@@ -83,39 +83,39 @@ class TelegramTwin:
         self._on_received = on_received or (lambda _received: None)
         self._host, self._port = host, port
         self._server: asyncio.Server | None = None
-        self._talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._conversations: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
-    # ------------------------------------------------------------ the face
+    # ------------------------------------------------------------ what tests and users do
 
     @property
     def api_url(self) -> str:
-        """What `/bot<token>/<method>` is put behind."""
+        """The base address of `/bot<token>/<method>`."""
         return f"http://{self._host}:{self._port}"
 
     @property
     def messages(self) -> list[BotMessage]:
-        """All messages that were accepted, oldest first."""
+        """All accepted messages, oldest first."""
         return self._chats.messages
 
     @property
     def texts(self) -> list[str]:
-        """Their texts as they are read."""
+        """The texts of these messages as users read them."""
         return [message.text for message in self.messages]
 
     def button(self, text: str) -> Button:
-        """The newest button whose text holds these words."""
-        found = [one for message in self.messages for one in message.buttons if text in one.text]
-        assert found, f"nobody offers a button {text!r}"
-        return found[-1]
+        """Return the newest button whose text contains these words."""
+        buttons = [one for message in self.messages for one in message.buttons if text in one.text]
+        assert buttons, f"no message has a button {text!r}"
+        return buttons[-1]
 
     def press(self, button: Button, user: int = CHAT_ID, *, inaccessible: bool = False, chat: int = 0) -> ButtonPress:
-        """Somebody presses a button; what comes of it shows in the result."""
+        """Press a button as a user; the result shows the bot's answer."""
         message: dict[str, Any] = {"message_id": button.message_id, "chat": chat_face(chat or button.chat_id)}
         message |= {"date": 0} if inaccessible else {"date": self._clock.now_ms() // 1_000, "text": "..."}
         return self._updates.press(button.data, {"from": _person(user), "message": message})
 
     def say(self, text: str, user: int = CHAT_ID, chat: int = CHAT_ID, *, age_s: int = 0, **more: Any) -> int:
-        """Somebody writes to the bot, `age_s` ago; the update's id. `more` goes into the message as it is."""
+        """Write to the bot as a user, `age_s` ago; return the update's id. `more` is added to the message."""
         self._chats.known.add(chat)
         message: dict[str, Any] = {
             "message_id": self._chats.next_id(chat),
@@ -129,36 +129,39 @@ class TelegramTwin:
         return self._updates.add("message", message | more)
 
     def update(self, kind: str, body: dict[str, Any]) -> int:
-        """Any other update, as it is: an edited message, a channel's post."""
+        """Add any other update: an edited message, a channel post."""
         return self._updates.add(kind, body)
 
     def jump(self, by: int = 1_000_000) -> None:
-        """The ids of updates go on somewhere else."""
+        """Raise the id of the next update."""
         self._updates.jump(by)
 
     def move(self, chat: int, new_id: int, *, says_so: bool = False) -> None:
-        """A group becomes a supergroup: who writes to it as before is told its new id. `says_so`: so is who polls."""
+        """Migrate a group to a supergroup: requests with the old id fail and name the new one.
+
+        With `says_so` a message in the group names it too.
+        """
         self._moves[chat] = new_id
         self._chats.known.add(new_id)
         if says_so:
             self.say("", chat=chat, migrate_to_chat_id=new_id)
 
     async def stop_listening(self) -> None:
-        """Nobody listens any more, and connections are gone."""
+        """Close the port and all connections."""
         if self._server is not None:
             self._server.close()
         self._server = None
-        for task, writer in self._talks.items():
+        for task, writer in self._conversations.items():
             writer.transport.abort()
             task.cancel()
-        if self._talks:
-            await asyncio.wait([*self._talks])
-        # The transports that were aborted say goodbye in the next round of the loop.
+        if self._conversations:
+            await asyncio.wait([*self._conversations])
+        # Aborted transports report their end in the next round of the loop.
         await asyncio.sleep(0)
 
     async def start_listening(self) -> None:
-        """Listen, again at the same address."""
-        self._server = await asyncio.start_server(self._talk, self._host, self._port)
+        """Open the port, again at the same address."""
+        self._server = await asyncio.start_server(self._converse, self._host, self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def __aenter__(self) -> Self:
@@ -172,10 +175,10 @@ class TelegramTwin:
 
     # ------------------------------------------------------------ a request
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._talks[task] = writer
+        self._conversations[task] = writer
         self.statistics.connections += 1
         try:
             await converse(reader, writer, self._answer)
@@ -183,23 +186,24 @@ class TelegramTwin:
             pass
         finally:
             writer.close()
-            del self._talks[task]
+            del self._conversations[task]
 
     async def _answer(self, request: Request) -> BotApiResponse:
         at_ms = self._clock.now_ms()
-        method = request.path.rpartition("/")[2]
-        self.statistics.requests[method] += 1
+        name = request.path.rpartition("/")[2]
+        method = name.lower()
+        self.statistics.requests[name] += 1
         try:
-            reply = await self._instead(method, request) or _success(await self._result(method.lower(), request))
+            reply = await self._fault_response(method, request) or _success(await self._result(method, request))
             description = ""
-        except BotApiError as refused:
-            reply, description = _refusal(refused), refused.description
+        except BotApiError as error:
+            reply, description = _refusal(error), error.description
         if reply.status == 200 and (self._hits(TelegramFault.RESET_AFTER, method)):
             reply = BotApiResponse(0, b"", delivery=BotApiDelivery.RESET)
         elif reply.status == 200 and self._hits(TelegramFault.TIMEOUT_AFTER, method):
             reply = BotApiResponse(0, b"", delivery=BotApiDelivery.NEVER)
         self.statistics.statuses[reply.status] += 1
-        received = ReceivedRequest(at_ms, method, request.arguments, reply.status, description)
+        received = ReceivedRequest(at_ms, name, request.arguments, reply.status, description)
         self.received.append(received)
         self._on_received(received)
         return reply
@@ -207,8 +211,8 @@ class TelegramTwin:
     def _hits(self, fault: TelegramFault, method: str) -> bool:
         return self.faults.hits(fault, method) is not None
 
-    async def _instead(self, method: str, request: Request) -> BotApiResponse | None:
-        """The answer of a fault that is on. Raises Refused."""
+    async def _fault_response(self, method: str, request: Request) -> BotApiResponse | None:
+        """Return the answer of an active fault, if any. Raise BotApiError for a refusal."""
         if slow := self.faults.hits(TelegramFault.SLOW, method):
             await self._clock.sleep(slow.value or 5.0)
         if self._hits(TelegramFault.RESET_BEFORE, method):
@@ -220,8 +224,8 @@ class TelegramTwin:
         if self._hits(TelegramFault.GARBAGE, method):
             return BotApiResponse(200, b"<html>Welcome to the hotel's network", "text/html")
         for fault, (code, description) in REFUSALS.items():
-            if switch := self.faults.hits(fault, method):
-                raise BotApiError(code, switch.value or description)
+            if refusal := self.faults.hits(fault, method):
+                raise BotApiError(code, refusal.value or description)
         if busy := self.faults.hits(TelegramFault.BUSY, method):
             raise _busy(busy.value or 7)
         if wrong := self.faults.hits(TelegramFault.BAD_REQUEST, method):
@@ -234,16 +238,16 @@ class TelegramTwin:
             raise BotApiError(
                 400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=new_id
             )
-        poison = self.faults.find(TelegramFault.POISON, method)
+        poison = self.faults.sees(TelegramFault.POISON, method)
         if poison is not None and poison.value in str(request.arguments.get("text", "")):
-            self.faults.counts[TelegramFault.POISON] += 1
+            self.faults.count(TelegramFault.POISON)
             raise bad_request("MESSAGE_STRANGE")
         if request.arguments.get("parse_mode") and self._hits(TelegramFault.PARSE, method):
             raise bad_request('can\'t parse entities: Unsupported start tag "x" at byte offset 3')
         return None
 
     async def _result(self, method: str, request: Request) -> Any:
-        """What a method gives back. Raises Refused."""
+        """Return the result of a method. Raise BotApiError for a refusal."""
         _, _, rest = request.path.partition("/bot")
         if not rest or request.path.count("/") != 2:
             raise BotApiError(404, "Not Found")
@@ -284,9 +288,9 @@ class TelegramTwin:
             why = "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
             raise BotApiError(409, f"Conflict: {why}")
         if self._hits(TelegramFault.DUPLICATE_UPDATES, method):
-            found = await self._updates.poll(arguments)
+            updates = await self._updates.poll(arguments)
             self._updates.repeat_confirmed()
-            return found or await self._updates.poll(Arguments({}, {}))
+            return updates or await self._updates.poll(Arguments({}, {}))
         return await self._updates.poll(arguments)
 
     def _other(self, arguments: Arguments, method: str) -> Any:
@@ -308,7 +312,7 @@ class TelegramTwin:
 
 
 def _chat_of(request: Request) -> int | None:
-    """The chat that a request names, if it names one by its id."""
+    """Return the chat that a request names by its id, if any."""
     named = str(request.arguments.get("chat_id") or (request.arguments.get("scope") or {}).get("chat_id"))
     return int(named) if named.removeprefix("-").isdecimal() else None
 
@@ -321,13 +325,13 @@ def _success(result: Any) -> BotApiResponse:
     return BotApiResponse(200, json.dumps({"ok": True, "result": result}).encode())
 
 
-def _refusal(refused: BotApiError) -> BotApiResponse:
-    body: dict[str, Any] = {"ok": False, "error_code": refused.code, "description": refused.description}
-    if refused.parameters:
-        body["parameters"] = refused.parameters
-    seconds = refused.parameters.get("retry_after")
+def _refusal(error: BotApiError) -> BotApiResponse:
+    body: dict[str, Any] = {"ok": False, "error_code": error.code, "description": error.description}
+    if error.parameters:
+        body["parameters"] = error.parameters
+    seconds = error.parameters.get("retry_after")
     headers = () if seconds is None else (("Retry-After", str(seconds)),)
-    return BotApiResponse(refused.code, json.dumps(body).encode(), headers=headers)
+    return BotApiResponse(error.code, json.dumps(body).encode(), headers=headers)
 
 
 def _person(user: int) -> dict[str, Any]:

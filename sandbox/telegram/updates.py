@@ -1,4 +1,4 @@
-"""What people write and press: the queue of updates, the long poll, and the answers to pressed buttons."""
+"""What users write and press: the queue of updates, the long poll, and the answers to pressed buttons."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS: Final = ("message", "edited_message", "channel_post", "callback_query")
 
 
 class ButtonPress(Struct):
-    """A button that was pressed; `answered` is the text of the answer, None before it."""
+    """A pressed button; `answered` is the text of the answer, None before it."""
 
     callback_id: str
     at_ms: int
@@ -44,7 +44,7 @@ class Updates:
         self.pressed: dict[str, ButtonPress] = {}
 
     def add(self, kind: str, body: dict[str, Any]) -> int:
-        """Something happened in a chat; the update's id."""
+        """Add an update and return its id."""
         assert len(self._queue) < UPDATES_MAX
         update_id, self._next_id = self._next_id, self._next_id + 1
         if kind in self._allowed:
@@ -53,14 +53,14 @@ class Updates:
         return update_id
 
     def press(self, data: str, body: dict[str, Any]) -> ButtonPress:
-        """A button was pressed."""
+        """Add the update of a pressed button."""
         callback_id = f"4382bfdwdsb{len(self.pressed):08d}"
         pressed = self.pressed[callback_id] = ButtonPress(callback_id, self._clock.now_ms(), data)
         self.add("callback_query", {"id": callback_id, "chat_instance": "-3755", "data": data} | body)
         return pressed
 
     def answer(self, arguments: Arguments) -> None:
-        """Serve answerCallbackQuery. Raise Refused for a query that is unknown, too old or already answered."""
+        """Serve answerCallbackQuery. Raise BotApiError for a query that is unknown, too old or already answered."""
         pressed = self.pressed.get(arguments.text("callback_query_id"))
         too_old = pressed is not None and self._clock.now_ms() - pressed.at_ms > ANSWERABLE_MS
         if pressed is None or too_old or pressed.answered is not None:
@@ -70,11 +70,11 @@ class Updates:
         pressed.answered, pressed.alert = arguments.text("text"), arguments.flag("show_alert")
 
     def jump(self, by: int) -> None:
-        """The next update's id is so much higher."""
+        """Raise the next update's id."""
         self._next_id += by
 
     def repeat_confirmed(self) -> None:
-        """The update that was confirmed last comes again."""
+        """Deliver the last confirmed update again."""
         if self._confirmed is not None:
             self._queue.appendleft(self._confirmed)
             self._confirmed = None
@@ -84,7 +84,7 @@ class Updates:
         self._queue.clear()
 
     async def poll(self, arguments: Arguments) -> list[dict[str, Any]]:
-        """getUpdates: confirm, then what there is, or wait for it. Raises Refused when another one polls."""
+        """Serve getUpdates: confirm, then return updates or wait for one. Raise BotApiError if another client polls."""
         self._wake(False)
         allowed = arguments.structure("allowed_updates")
         if allowed is not None:
@@ -99,12 +99,12 @@ class Updates:
     async def _wait(self, timeout_s: int) -> None:
         arrival: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._polling = arrival
-        nap = asyncio.ensure_future(self._clock.sleep(timeout_s))
+        sleep = asyncio.ensure_future(self._clock.sleep(timeout_s))
         try:
-            futures: list[asyncio.Future[bool] | asyncio.Future[None]] = [arrival, nap]
+            futures: list[asyncio.Future[bool] | asyncio.Future[None]] = [arrival, sleep]
             await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            nap.cancel()
+            sleep.cancel()
             if self._polling is arrival:
                 self._polling = None
         if arrival.done() and not arrival.result():

@@ -1,4 +1,4 @@
-"""One TCP connection to the stand-in: requests as Bot API clients send them, and every way to end."""
+"""One TCP connection to the stand-in: parse requests as Bot API clients send them, and answer them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 BODY_BYTES_MAX: Final = 52 * 1_048_576
 ABRUPT: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER of zero seconds: the end is a reset."""
+"""SO_LINGER of zero seconds: closing sends a reset."""
 
 
 class Upload(Struct, frozen=True):
@@ -28,7 +28,7 @@ class Upload(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True):
-    """What was asked: a path, and the arguments of query string and body together."""
+    """A request: its path, and the arguments of query string and body together."""
 
     path: str
     arguments: dict[str, Any]
@@ -36,7 +36,7 @@ class Request(Struct, frozen=True):
 
 
 class BotApiDelivery(Enum):
-    """How an answer comes."""
+    """How a response reaches the client."""
 
     WHOLE = "whole"
     RESET = "reset"
@@ -44,7 +44,7 @@ class BotApiDelivery(Enum):
 
 
 class BotApiResponse(Struct, frozen=True):
-    """An answer."""
+    """A response."""
 
     status: int
     body: bytes
@@ -54,13 +54,13 @@ class BotApiResponse(Struct, frozen=True):
 
 
 class InvalidBody(ValueError):
-    """A body that is none of those that are understood."""
+    """A body of an unknown or damaged format."""
 
 
 async def converse(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Callable[[Request], Awaitable[BotApiResponse]]
 ) -> None:
-    """Answer the requests of one connection until somebody ends it."""
+    """Answer the requests of one connection until one side ends it."""
     while True:
         request = await _request(reader)
         reply = BotApiResponse(400, b"") if request is None else await answer(request)
@@ -91,13 +91,13 @@ async def _request(reader: asyncio.StreamReader) -> Request | None:
 
 
 def body_of(kind: str, body: bytes) -> tuple[dict[str, Any], dict[str, Upload]]:
-    """The arguments and files of a body: JSON, form or multipart. Raises BodyWrong."""
+    """Return the arguments and files of a body: JSON, form or multipart. Raise InvalidBody for any other."""
     if not body:
         return {}, {}
     try:
         if kind.startswith("application/json"):
-            found = json.loads(body)
-            return (found if isinstance(found, dict) else {}), {}
+            arguments = json.loads(body)
+            return (arguments if isinstance(arguments, dict) else {}), {}
         if kind.startswith("application/x-www-form-urlencoded"):
             return dict(parse_qsl(body.decode(), keep_blank_values=True)), {}
         if kind.startswith("multipart/form-data"):
@@ -112,25 +112,25 @@ def _multipart(boundary: bytes, body: bytes) -> tuple[dict[str, Any], dict[str, 
     files: dict[str, Upload] = {}
     for piece in body.split(b"--" + boundary)[1:-1]:
         head, _, content = piece.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        said = _disposition(head.decode())
+        fields = _part_headers(head.decode())
         content = content.removesuffix(b"\r\n")
-        if "filename" in said:
-            files[said["name"]] = Upload(said["filename"], said.get("content-type", ""), content)
+        if "filename" in fields:
+            files[fields["name"]] = Upload(fields["filename"], fields.get("content-type", ""), content)
         else:
-            arguments[said["name"]] = content.decode()
+            arguments[fields["name"]] = content.decode()
     return arguments, files
 
 
-def _disposition(head: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _part_headers(head: str) -> dict[str, str]:
+    headers: dict[str, str] = {}
     for line in head.split("\r\n"):
         name, _, value = line.partition(":")
         if name.lower() == "content-disposition":
             pairs = [part.strip().partition("=") for part in value.split(";")[1:]]
-            found |= {key: text.strip('"') for key, _, text in pairs}
+            headers |= {key: text.strip('"') for key, _, text in pairs}
         else:
-            found[name.lower()] = value.strip()
-    return found
+            headers[name.lower()] = value.strip()
+    return headers
 
 
 def _bytes(reply: BotApiResponse) -> bytes:

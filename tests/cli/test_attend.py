@@ -178,7 +178,7 @@ def test_why_and_whynot_of_a_running_engine_show_conditions(tmp_path: Path) -> N
         engine = started(tmp_path, here, *QUIET)
         here.until(lambda text: " started" in text)
         here.type(f"/why {an_entry(tmp_path)}")
-        here.until(lambda text: re.search(r"orders to open [^#]* [✓✗] [^:#]+: ", text))
+        here.until(lambda text: re.search(r"orders an entry of [^#]* [✓✗] [^:#]+: ", text))
         here.type("/whynot BTCUSDT")
         here.until(lambda text: re.search(r"\d of \d conditions met .* [✓✗] [^:]+: ", text))
         engine.kill()

@@ -161,7 +161,7 @@ def test_where_all_is_met_and_there_is_no_order_it_says_what_refused_it(db: Path
             event = one.event
             assert isinstance(event, OrderRejected)
             for side in await inspector.conditions(one.seq, event.strategy, [event.symbol]):
-                said = f"refused at its last look: {reason_words(event.reason)}"
+                said = f"refused at its last evaluation: {reason_words(event.reason)}"
                 assert (said in side.holds) == (side.side == event.side)
 
     inspected(db, use)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.engine.backup import list_backups
+from tests.architecture.source import ROOMS, room_sources
 from tests.cli.written_log import write_log
 from tests.engine.processes import ROOT, environment
 from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY
-from tests.test_architecture import ROOMS, room_sources
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -35,7 +35,7 @@ def test_what_is_told_is_ready_s_reason_and_over_when_it_ends(tmp_path: Path) ->
     view = readiness(Views(), told, 1_000_000)
     assert not view.ready
     assert [(one.code, one.text) for one in view.reasons] == [
-        ("recovering", "the engine replays its log: 40,000/1,000,000")
+        ("recovering", "the engine is replaying its log: 40,000/1,000,000")
     ]
     clear_progress(db)
     assert status(db) is None

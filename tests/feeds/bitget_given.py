@@ -26,7 +26,7 @@ from papertape.events.facts import (
     SymbolSuspended,
     Timing,
 )
-from papertape.sandbox.bitget.faults import ActiveBitgetFault, BitgetFault, BitgetFaultInjector
+from papertape.sandbox.bitget.faults import BitgetFault, BitgetFaultInjector
 from papertape.sandbox.bitget.market import SimTwinMarket, TwinMarket
 from papertape.sandbox.bitget.rest import RestResponse
 from papertape.sandbox.bitget.script import FaultScript
@@ -34,6 +34,7 @@ from papertape.sandbox.bitget.socket import Session
 from papertape.sandbox.bitget.twin import BitgetTwin
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
 from papertape.sandbox.bitget.wire import TwinConnection
+from papertape.sandbox.faults import ActiveFault
 from tests.twins.virtual_time import VirtualClock, run
 
 MINUTE_MS: Final = 60_000
@@ -91,10 +92,10 @@ class WatchedTwin(BitgetTwin):
         next_ms = super()._next_candles_ms(now_ms)
         return min(next_ms, settled_ms) if now_ms < settled_ms else next_ms
 
-    def _act(self, switch: ActiveBitgetFault) -> None:
-        if switch.fault is BitgetFault.SKEW:
+    def _act(self, active: ActiveFault[BitgetFault]) -> None:
+        if active.fault is BitgetFault.SKEW:
             self.set_ms.append(self.now_ms())
-        super()._act(switch)
+        super()._act(active)
 
     def stands(self, at_ms: int) -> bool:
         """Whether its clock may have been standing still: set back, it shows one moment for some seconds."""
@@ -168,7 +169,7 @@ class Plan(Struct, kw_only=True):
     minutes: float = 30.0
     symbols: Sequence[str] = THREE
     market: TwinMarket | None = None
-    manner: ExchangeBehaviour = SPARSE
+    behaviour: ExchangeBehaviour = SPARSE
     script: FaultScript | None = None
     then: Sequence[tuple[float, Then]] = ()
     before: Then = lambda _twin: None
@@ -202,7 +203,7 @@ def twin_of(plan: Plan, clock: VirtualClock) -> WatchedTwin:
     return WatchedTwin(
         market,
         clock,
-        manner=plan.manner,
+        behaviour=plan.behaviour,
         script=plan.script,
         skew_ms=plan.skew_ms,
         faults=BitgetFaultInjector(plan.start_ms),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import Struct
@@ -161,13 +162,13 @@ WARM_MINUTES = 1_500
 FROM_MS = NOW_MS - WARM_MINUTES * MINUTE_MS
 
 
-def disturbed(seed: int, symbols: tuple[str, ...], hours: float, an_hour: float, **more: object) -> Plan:
+def disturbed(seed: int, symbols: tuple[str, ...], hours: float, an_hour: float, **more: Any) -> Plan:
     """A market with quiet minutes and faults of all kinds, until shortly before the end."""
     until_ms = START_MS + int(hours * HOUR_MS)
     script = FaultScript(seed, symbols, START_MS + 10 * MINUTE_MS, until_ms - 25 * MINUTE_MS, an_hour=an_hour)
     market = SimTwinMarket(symbols, quiet={symbols[1]: 0.3})
-    given = {"minutes": hours * 60.0, "symbols": symbols, "warm_up_minutes": WARM_MINUTES}
-    return Plan(**{**given, "market": market, "script": script, **more})
+    options: dict[str, Any] = {"minutes": hours * 60.0, "symbols": symbols, "warm_up_minutes": WARM_MINUTES}
+    return Plan(**{**options, "market": market, "script": script, **more})
 
 
 def assert_true(made: Traded, symbols: tuple[str, ...], until_ms: int) -> None:
@@ -255,7 +256,7 @@ def test_the_warm_up_makes_every_indicator_ready_and_trades_nothing() -> None:
 
 def test_funding_and_liquidation_open_and_close_on_what_the_exchange_says() -> None:
     sparse = ExchangeBehaviour(update_ms=60_000, ticker_ms=60_000, snapshot_rows=5)
-    plan = Plan(minutes=14 * 60, symbols=(BTC, SOL), manner=sparse, more={"silence_s": 75.0}, warm_up_minutes=300)
+    plan = Plan(minutes=14 * 60, symbols=(BTC, SOL), behaviour=sparse, more={"silence_s": 75.0}, warm_up_minutes=300)
     made = traded(plan, eager(("funding", "liquidation")))
     for name in ("funding", "liquidation"):
         of_it = [event for event in made.decisions if getattr(event, "strategy", "") == name]

@@ -73,10 +73,10 @@ def throw(fault: BitgetFault, value: Any = None, symbol: str | None = None, for_
 
     def then(twin: WatchedTwin) -> None:
         if fault is BitgetFault.FUNDING_INTERVAL:
-            value_, symbol_ = 2, BTC
+            twin.faults.on(fault, symbol=BTC, value=2)
         else:
-            value_, symbol_ = (40_000 if fault is BitgetFault.SKEW else value), symbol
-        twin.faults.on(fault, symbol=symbol_, for_s=None if fault in AT_ONCE else for_s, value=value_)
+            amount = 40_000 if fault is BitgetFault.SKEW else value
+            twin.faults.on(fault, symbol=symbol, for_s=None if fault in AT_ONCE else for_s, value=amount)
         if fault in (*ON_SUBSCRIBING, *ON_ASKING):
             twin.faults.on(BitgetFault.CLOSE)
 

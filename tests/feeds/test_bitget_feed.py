@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -63,7 +63,7 @@ WATCHED_MS = START_MS + MINUTE_MS
 """From here on a start's candles are watched whole: none is to be asked for on a calm exchange."""
 
 
-def on(fault: BitgetFault, **more: object) -> Then:
+def on(fault: BitgetFault, **more: Any) -> Then:
     """Switch a fault on."""
     return lambda twin: twin.faults.on(fault, **more)
 
@@ -95,8 +95,8 @@ def test_a_minute_without_trades_is_asked_for_after_three_seconds_and_told_flat(
 
 
 def test_a_settlement_that_is_published_late_is_still_told_before_the_next_candle() -> None:
-    manner = ExchangeBehaviour(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20, funding_delay_ms=70_000)
-    seen = watched(minutes=20, manner=manner, start_ms=AT_0750)
+    behaviour = ExchangeBehaviour(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20, funding_delay_ms=70_000)
+    seen = watched(minutes=20, behaviour=behaviour, start_ms=AT_0750)
     assert len(seen.of(FundingRateSettled)) == 3
     assert order_of(seen).misplaced == 0
     assert {candle.timing for candle in seen.candles()} == ON_TIME_ONLY
@@ -126,7 +126,8 @@ def test_a_settlement_is_told_in_its_place_also_when_the_interval_changes_unseen
 
 def test_contracts_are_listed_first_as_the_exchange_specifies_them() -> None:
     seen = watched(minutes=1, warm_up_minutes=1)
-    contracts: list[ContractListed] = seen.facts[:3]
+    contracts: list[ContractListed] = seen.of(ContractListed)
+    assert seen.facts[:3] == contracts
     assert [contract.symbol for contract in contracts] == list(THREE)
     for contract in contracts:
         listing = seen.twin._venue.history.listing(contract.symbol)
@@ -179,7 +180,7 @@ def test_fifty_symbols_are_subscribed_and_again_after_a_cut_without_going_beyond
 def test_an_outage_of_hours_is_survived_by_trying_patiently(hours: int) -> None:
     away = on(BitgetFault.MAINTENANCE, for_s=hours * 3_600.0)
     more, until = {"silence_s": 75.0}, hours * 60 + 15
-    seen = watched(minutes=until, symbols=(BTC,), then=[(5.0, away)], manner=RARE, more=more, start_ms=AT_0750)
+    seen = watched(minutes=until, symbols=(BTC,), then=[(5.0, away)], behaviour=RARE, more=more, start_ms=AT_0750)
     assert_candles_are_the_history(seen, (BTC,), from_ms=AT_0750 // MINUTE_MS * MINUTE_MS - 5 * MINUTE_MS)
     assert_settlements_are_the_truth(seen, (BTC,), AT_0750, AT_0750 + until * MINUTE_MS)
     assert len(seen.of(FeedLost)) == 1 and len(seen.of(FeedConnected)) == 2
@@ -196,7 +197,7 @@ def test_without_a_network_the_feed_says_so_once_and_begins_when_the_exchange_ap
     seen = watched(minutes=25, before=away)
     lost, connected = seen.of(FeedLost), seen.of(FeedConnected)
     assert len(lost) == len(connected) == 1
-    assert "connect" in lost[0].reason.lower() and "tried again" in lost[0].reason
+    assert "connect" in lost[0].reason.lower() and "retrying" in lost[0].reason
     assert isinstance(seen.facts[0], FeedLost)
     assert_candles_are_the_history(seen, from_ms=NOW_MS + 10 * MINUTE_MS)
     assert_within_limits(seen.twin)
@@ -225,17 +226,17 @@ def test_an_acknowledgement_without_data_is_asked_again_within_seconds() -> None
     assert seen.twin.pages("candles", from_ms=NOW_MS + 390_000) == [], "whole from the next minute on"
 
 
-def lines_of(plan: Plan) -> tuple[WatchedTwin, list[StreamStatistics], float]:
-    """What the feed's lines did in a run, and the longest wait for a candle in seconds."""
+def streams_of(plan: Plan) -> tuple[WatchedTwin, list[StreamStatistics], float]:
+    """Return the statistics of the feed's streams in a run, and the longest wait for a candle in seconds."""
 
     async def main(clock: VirtualClock) -> tuple[WatchedTwin, list[StreamStatistics], float]:
         async with twin_of(plan, clock) as twin:
-            watch = FeedSession(settings_of(plan, twin), clock, clock, RefusalLog())
+            session = FeedSession(settings_of(plan, twin), clock, clock, RefusalLog())
             acting = asyncio.ensure_future(act(plan, twin, clock))
-            told = await read(watch.facts({}), clock, plan.minutes * 60.0)
+            told = await read(session.facts({}), clock, plan.minutes * 60.0)
             await acting
-            done = [line.statistics for line in watch._lines]
-            await watch.close()
+            done = [stream.statistics for stream in session._streams]
+            await session.close()
             live = [one for one in told if getattr(one.fact, "timing", None) is Timing.ON_TIME]
             return twin, done, max((one.told_ms - one.fact.at_ms) / 1_000.0 for one in live)
 
@@ -243,9 +244,9 @@ def lines_of(plan: Plan) -> tuple[WatchedTwin, list[StreamStatistics], float]:
 
 
 def test_a_connection_is_replaced_before_its_day_is_over_and_no_candle_needs_the_history() -> None:
-    twin, (line,), longest_s = lines_of(Plan(minutes=20, more={"rotate_s": 170.0}))
-    assert line.rotations >= 6 and line.breaks == 0
-    assert line.connections == line.rotations + 1
+    twin, (stream,), longest_s = streams_of(Plan(minutes=20, more={"rotate_s": 170.0}))
+    assert stream.rotations >= 6 and stream.breaks == 0
+    assert stream.connections == stream.rotations + 1
     assert twin.pages("candles", from_ms=WATCHED_MS) == []
     assert longest_s <= 4.0
     assert twin.statistics.connections <= 1
@@ -255,8 +256,8 @@ def test_a_connection_is_replaced_before_its_day_is_over_and_no_candle_needs_the
 @pytest.mark.parametrize("fault", [BitgetFault.REFUSED_SUBSCRIBE, BitgetFault.REFUSED_CONNECTION])
 def test_a_replacement_that_fails_leaves_the_connection_that_serves(fault: BitgetFault) -> None:
     plan = Plan(minutes=12, more={"rotate_s": 170.0}, then=[(2.4, on(fault, for_s=100.0))])
-    twin, (line,), longest_s = lines_of(plan)
-    assert line.rotations >= 3 and line.breaks == 0
+    twin, (stream,), longest_s = streams_of(plan)
+    assert stream.rotations >= 3 and stream.breaks == 0
     assert longest_s <= 4.0
     assert_within_limits(twin)
 

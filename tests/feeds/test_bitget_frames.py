@@ -108,11 +108,12 @@ def test_the_numbers_of_recorded_frames_are_read_exactly() -> None:
     frames = [read_frame(text, MINUTE_MS) for text in texts()]
     settles_ms = int(json.loads(texts()[22])["data"][0]["nextFundingTime"])
     assert frames[22] == TickerFrame("BTCUSDT", 1_790_358_794_987, 83_692.3, 31_911.34559999996, 0.0001, settles_ms)
-    assert frames[33].code == 30_001 and "doesn't exist" in frames[33].text
+    error = frames[33]
+    assert isinstance(error, ErrorFrame) and error.code == 30_001 and "doesn't exist" in error.text
     for number, snapshot in ((26, False), (27, True)):
-        sent = json.loads(texts()[number])["data"]
-        assert frames[number].snapshot is snapshot and frames[number].refused == []
-        assert frames[number].rows == [CandleRow(int(row[0]), *map(float, row[1:6])) for row in sent]
+        sent, frame = json.loads(texts()[number])["data"], frames[number]
+        assert isinstance(frame, CandleFrame) and frame.snapshot is snapshot and frame.refused == []
+        assert frame.rows == [CandleRow(int(row[0]), *map(float, row[1:6])) for row in sent]
 
 
 def test_the_recording_of_the_first_generation_is_refused_frame_by_frame() -> None:

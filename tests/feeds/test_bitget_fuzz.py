@@ -98,35 +98,42 @@ class Fuzzer:
         return bytes(raw) if self.chance.random() < 0.5 else raw.decode("utf-8", "replace")
 
 
-def numbers(board: StreamState) -> list[float]:
-    """Every number the board holds."""
+def numbers(state: StreamState) -> list[float]:
+    """Every number the state holds."""
     found: list[float] = []
-    for watched in board.symbols.values():
-        for row in watched.rows.values():
+    for symbol_state in state.symbols.values():
+        for row in symbol_state.rows.values():
             found += [getattr(row, name) for name in row.__struct_fields__]
-        found += [watched.open_interest_base, watched.mark_usdt, watched.odd_mark_usdt, watched.next_settlement_ms]
+        found += [
+            symbol_state.open_interest_base,
+            symbol_state.mark_usdt,
+            symbol_state.odd_mark_usdt,
+            symbol_state.next_settlement_ms,
+        ]
     return found
 
 
 def test_tens_of_thousands_of_spoilt_frames_do_no_harm() -> None:
     shared_data()
     fuzzer, clock, refusals = Fuzzer(SEED), ManualClock(START_MS), RefusalLog()
-    board = StreamState(SYMBOLS, 60_000, refusals)
-    stream = StreamConnection(SYMBOLS, BitgetSettings(symbols=SYMBOLS), clock, clock.now_ms, board, refusals)
+    state = StreamState(SYMBOLS, 60_000, refusals)
+    stream = StreamConnection(SYMBOLS, BitgetSettings(symbols=SYMBOLS), clock, clock.now_ms, state)
     blocks = 0
     for number in range(FRAMES):
         clock.advance(STEP_S)
         stream.take(fuzzer.frame(clock.now_ms()))
         if number % 100 == 0:
-            assert all(isfinite(value) for value in numbers(board))
+            assert all(isfinite(value) for value in numbers(state))
         if number == FRAMES // 2:
             gc.collect()
             blocks = sys.getallocatedblocks()
     gc.collect()
     assert sys.getallocatedblocks() - blocks < BLOCKS_MAX
-    assert set(board.symbols) == set(SYMBOLS) and len(stream.channels) == 2 * len(SYMBOLS)
-    assert all(len(watched.rows) <= ROWS_KEPT_MAX + 1 for watched in board.symbols.values())
-    assert all(len(watched.doubted) <= ROWS_KEPT_MAX + 2 for watched in board.symbols.values())
+    assert set(state.symbols) == set(SYMBOLS) and len(stream.channels) == 2 * len(SYMBOLS)
+    assert all(len(symbol_state.rows) <= ROWS_KEPT_MAX + 1 for symbol_state in state.symbols.values())
+    assert all(len(symbol_state.suspect_opens_ms) <= ROWS_KEPT_MAX + 2 for symbol_state in state.symbols.values())
     assert len(refusals.kept) == REFUSALS_KEPT_MAX and len(refusals.counts) >= 12, refusals.counts
     assert refusals.total > FRAMES // 3
-    assert all(board.has_begun(symbol, clock.now_ms() - 120_000) for symbol in SYMBOLS), "good frames still count"
+    assert all(state.symbols[symbol].newest_open_ms >= clock.now_ms() - 120_000 for symbol in SYMBOLS), (
+        "good frames still count"
+    )

@@ -31,13 +31,13 @@ T = TypeVar("T")
 
 
 def against(
-    use: Callable[[BitgetRest, BitgetTwin], Awaitable[T]], manner: dict[str, Any] | None = None, **more: Any
+    use: Callable[[BitgetRest, BitgetTwin], Awaitable[T]], behaviour: dict[str, Any] | None = None, **more: Any
 ) -> T:
     """What a client makes of the twin, which it never asks for too much."""
 
     async def main(clock: VirtualClock) -> T:
         async with BitgetTwin(
-            MARKET, clock, manner=ExchangeBehaviour(**(manner or {})), skew_ms=more.get("skew_ms", 0)
+            MARKET, clock, behaviour=ExchangeBehaviour(**(behaviour or {})), skew_ms=more.get("skew_ms", 0)
         ) as twin:
             refusals = RefusalLog()
             timeframe_ms = more.get("timeframe_ms", MINUTE_MS)

@@ -36,7 +36,7 @@ def plan_of(minutes: int, script: FaultScript | None = None) -> Plan:
     return Plan(
         minutes=HOURS * 60.0,
         warm_up_minutes=4_800,
-        manner=SPARSE,
+        behaviour=SPARSE,
         script=script,
         more={"timeframe_ms": minutes * MINUTE_MS},
     )

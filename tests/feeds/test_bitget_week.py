@@ -6,7 +6,7 @@ import asyncio
 import os
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -38,7 +38,6 @@ from tests.twins.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.bitget.feed import BitgetFeed
-    from papertape.engine.feeds.sim.market import Block
 
 DAYS: Final = float(os.environ.get("PAPERTAPE_WEEK_DAYS", "7"))
 SYMBOLS: Final = tuple(f"C{number:02d}USDT" for number in range(int(os.environ.get("PAPERTAPE_WEEK_SYMBOLS", "50"))))
@@ -50,23 +49,11 @@ full, and what still grows afterwards is a leak."""
 STALL_S: Final = 300.0
 """Six days are told to two worlds at once, in real seconds in which nothing else moves."""
 FAULTS_AN_HOUR: Final = 6.0
-BLOCKS_KEPT_MAX: Final = 120
-"""The market's own memory: two days of each symbol."""
 TASKS_MAX: Final = 60
 RSS_GROWTH_MAX: Final = 1.10
 SPARSE: Final = ExchangeBehaviour(update_ms=20_000, ticker_ms=60_000, snapshot_rows=20)
 PATIENT: Final = {"silence_s": 75.0}
 """A ticker comes once a minute only: it is not silent before."""
-
-
-class Forgetful(SimTwinMarket):
-    """A market that keeps few days in memory, so that what grows is not its own."""
-
-    def _block(self, symbol: str, day: int) -> Block:
-        found = super()._block(symbol, day)
-        while len(self._blocks) > BLOCKS_KEPT_MAX:
-            self._blocks.popitem(last=False)
-        return found
 
 
 class Judge:
@@ -158,10 +145,10 @@ async def watch(twin: WatchedTwin, feed: BitgetFeed, clock: VirtualClock, judge:
 @pytest.mark.slow
 @pytest.mark.timeout(7_200)
 def test_a_week_of_fifty_symbols_under_all_faults() -> None:
-    market = Forgetful(SYMBOLS, quiet=dict.fromkeys(SYMBOLS[::3], 0.3))
+    market = SimTwinMarket(SYMBOLS, quiet=dict.fromkeys(SYMBOLS[::3], 0.3))
     script = FaultScript(7, SYMBOLS, START_MS + HOUR_MS // 2, UNTIL_MS - HOUR_MS // 2, an_hour=FAULTS_AN_HOUR)
-    given = {"warm_up_minutes": WARM_MS // MINUTE_MS, "more": PATIENT, "manner": SPARSE}
-    plan = Plan(symbols=SYMBOLS, market=market, script=script, **given)
+    options: dict[str, Any] = {"warm_up_minutes": WARM_MS // MINUTE_MS, "more": PATIENT, "behaviour": SPARSE}
+    plan = Plan(symbols=SYMBOLS, market=market, script=script, **options)
 
     async def main(clock: VirtualClock) -> tuple[Judge, list[int]]:
         async with twin_of(plan, clock) as twin:

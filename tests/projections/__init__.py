@@ -1,1 +1,1 @@
-"""The views speak: given facts, then what is seen."""
+"""Tests of the projections: given facts, then views."""

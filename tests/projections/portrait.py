@@ -1,4 +1,4 @@
-"""A fold's whole state as plain data, to compare two of them: values by value, what can change by its place."""
+"""A fold's whole state as plain data for comparisons: immutable objects by value, mutable ones by position."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import msgspec
 
 
 def portrait(fold: object) -> Any:
-    """Equal for two folds that hold the same, in the same order, with the same things shared. Caches are left out.
+    """Return data that is equal for two folds with equal contents, order and sharing. Caches are left out.
 
-    What a frozen Struct holds never changes, so whether that is shared does not show.
+    Whether immutable frozen Structs are shared does not matter.
     """
     return _drawn(fold, {}, [])
 
 
 def _drawn(thing: object, seen: dict[int, int], kept: list[object]) -> Any:
-    """`seen` numbers what can change, so that a circle ends and sharing shows; `kept` keeps it alive meanwhile."""
+    """Draw one object. `seen` numbers mutable objects to show cycles and sharing; `kept` keeps them alive."""
     if thing is None or isinstance(thing, Enum | str | int | bytes):
         return thing
     if isinstance(thing, float):

@@ -1,4 +1,4 @@
-"""Given facts: short ways to say what happened, and the log's numbering for them."""
+"""Builders of facts, and the log's numbering of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DAY_0_MS = 20_089 * DAY_MS
 
 
 def recorded(events: Iterable[Event], first_seq: int = 1) -> list[Recorded]:
-    """The events as the log numbers them, each a root."""
+    """Return the events as the log numbers them, each without a cause."""
     return [Recorded(seq, 0, 0, event) for seq, event in enumerate(events, start=first_seq)]
 
 
@@ -59,7 +59,7 @@ def candle(
     timing: Timing = Timing.ON_TIME,
     start_ms: int = DAY_0_MS,
 ) -> CandleClosed:
-    """The candle that opens `minute` minutes after the start."""
+    """Return the candle that opens `minute` minutes after the start."""
     at_ms = start_ms + (minute + 1) * MINUTE_MS
     return CandleClosed(at_ms, symbol, MINUTE_MS, close, close, close, close, 1.0, timing)
 
@@ -136,8 +136,8 @@ def reset(scope: str, trip_seq: int) -> KillSwitchReset:
 
 
 def trade(net_usdt: float, **changes: float | str | bool) -> TradeView:
-    """A closed trade with this result, through the fold that makes trades."""
-    from msgspec.structs import replace  # noqa: PLC0415 - keeps the facts above free of views.
+    """Return a closed trade with this result, built by the fold of trades."""
+    from msgspec.structs import replace  # noqa: PLC0415 - the facts above need no views.
 
     from papertape.projections.folds.trades import Trades  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Given what strategies earned, then their ranks."""
+"""Given the results of strategies, then their ranks."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_figures_follow_a_trade_that_closes_later() -> None:
     assert view.rows()[0].win_rate_percent == 50.0
 
 
-def test_performance_is_that_of_the_same_trades_and_course() -> None:
+def test_performance_uses_the_same_trades_and_equity_curve() -> None:
     events = (configured(), candle(0, 100.0), opened(fee_usdt=0.0), candle(1, 110.0), closed(10.0, fee_usdt=0.0))
     view = arena(*events, candle(2 * 1_440, 100.0))
     found, row = view.performance("momentum"), view.rows()[0]
@@ -94,8 +94,8 @@ def test_ranks_count_from_one_and_returns_never_rise(results: list[int]) -> None
     assert {row.strategy for row in rows} == set(names)
 
 
-def test_trades_taken_apart_are_those_of_now() -> None:
-    """What is remembered is computed again after a close."""
+def test_the_breakdown_follows_a_new_close() -> None:
+    """The cached breakdown is recomputed after a close."""
     portfolio, trades = Portfolio(), Trades()
     found = Arena(portfolio, trades)
     for number in range(1, 4):

@@ -1,4 +1,4 @@
-"""Checkpoints stand at even distances, their number is bounded, and the nearest one is found."""
+"""Checkpoints are evenly spaced and bounded in number, and the nearest one is found."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, recorded
 from tests.support import examples
 
 
-def passed(count: int, distance: int = 4, count_max: int = 6) -> tuple[Checkpoints, Views]:
-    """Checkpoints that so many candles went by."""
+def checkpoints_after(count: int, distance: int = 4, count_max: int = 6) -> tuple[Checkpoints, Views]:
+    """Return the checkpoints after this many candles."""
     checkpoints, views = Checkpoints(count_max, distance), Views()
     for one in recorded([candle(minute, 100.0) for minute in range(count)]):
         views.apply(one)
@@ -24,8 +24,8 @@ def passed(count: int, distance: int = 4, count_max: int = 6) -> tuple[Checkpoin
 
 @given(count=st.integers(0, 400), seq=st.integers(0, 500))
 @examples(80)
-def test_the_nearest_one_before_an_event_is_never_further_than_a_distance(count: int, seq: int) -> None:
-    checkpoints, _ = passed(count)
+def test_the_nearest_earlier_checkpoint_is_within_the_distance(count: int, seq: int) -> None:
+    checkpoints, _ = checkpoints_after(count)
     assert len(checkpoints) <= 6
     assert len(checkpoints) == count // checkpoints.distance_events, "none is missing where one was due"
     found = checkpoints.last_before(seq)
@@ -35,34 +35,34 @@ def test_the_nearest_one_before_an_event_is_never_further_than_a_distance(count:
         assert found.views.seq == found.seq
 
 
-def test_a_checkpoint_stays_as_it_was() -> None:
-    checkpoints, views = passed(9)
-    fresh = passed(8)[1]
-    kept = checkpoints.last_before(8)
-    assert kept is not None and kept.views is not views
-    assert portrait(kept.views) == portrait(fresh)
+def test_a_checkpoint_does_not_change() -> None:
+    checkpoints, views = checkpoints_after(9)
+    fresh = checkpoints_after(8)[1]
+    checkpoint = checkpoints.last_before(8)
+    assert checkpoint is not None and checkpoint.views is not views
+    assert portrait(checkpoint.views) == portrait(fresh)
 
 
-def test_the_way_to_the_next_place_is_never_nothing() -> None:
-    checkpoints, _ = passed(0)
+def test_the_next_checkpoint_is_always_ahead() -> None:
+    checkpoints, _ = checkpoints_after(0)
     assert [checkpoints.events_until_due(seq) for seq in (0, 1, 3, 4, 5)] == [4, 3, 1, 4, 3]
 
 
 @pytest.mark.parametrize(("minutes", "seq"), [(0, 0), (3, 0), (4, 4), (7, 4), (8, 8), (500, 20)])
-def test_before_a_moment_no_candle_closed_later(minutes: int, seq: int) -> None:
-    checkpoints, _ = passed(22)
+def test_no_candle_up_to_a_checkpoint_closed_later(minutes: int, seq: int) -> None:
+    checkpoints, _ = checkpoints_after(22)
     found = checkpoints.last_before_time(DAY_0_MS + minutes * MINUTE_MS)
     assert (found.seq if found is not None else 0) == seq
 
 
-def test_the_same_place_is_kept_once() -> None:
-    checkpoints, views = passed(4)
+def test_each_place_is_kept_once() -> None:
+    checkpoints, views = checkpoints_after(4)
     checkpoints.offer(views)
     assert len(checkpoints) == 1
 
 
-def test_results_forget_what_was_not_asked_for_the_longest() -> None:
-    results, every = ViewCache(2), {seq: passed(seq)[1] for seq in (3, 5, 9)}
+def test_the_cache_drops_the_least_recently_requested_views() -> None:
+    results, every = ViewCache(2), {seq: checkpoints_after(seq)[1] for seq in (3, 5, 9)}
     results.put(every[3])
     results.put(every[5])
     assert results.get(3) is every[3]

@@ -1,4 +1,4 @@
-"""Given positions and the candles they lived through, then how far they went for and against their owner."""
+"""Given positions and candles, then how far the positions moved for and against their owner."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from papertape.projections.folds.trades import Trades
 from tests.projections.tape import candle, closed, configured, opened, recorded
 
 
-def passed(minute: int, low: float, high: float, symbol: str = "BTCUSDT") -> object:
+def ranging(minute: int, low: float, high: float, symbol: str = "BTCUSDT") -> object:
     return replace(candle(minute, (low + high) / 2.0, symbol), low=low, high=high)
 
 
@@ -23,38 +23,38 @@ def folded(*events: object) -> tuple[Portfolio, Trades]:
     return portfolio, trades
 
 
-def test_an_open_position_went_as_far_as_the_candles_it_is_in() -> None:
-    portfolio, _ = folded(configured(), passed(0, 98.0, 103.0), opened(), passed(1, 99.0, 104.5))
+def test_an_open_positions_excursion_covers_its_candles() -> None:
+    portfolio, _ = folded(configured(), ranging(0, 98.0, 103.0), opened(), ranging(1, 99.0, 104.5))
     position = portfolio.positions()[0]
     assert (position.best_usdt, position.worst_usdt) == (4.5, -2.0)
 
 
-def test_a_short_position_gains_where_the_price_falls() -> None:
-    portfolio, _ = folded(configured(), passed(0, 98.0, 103.0), opened(side="short"))
+def test_a_short_positions_best_result_is_at_the_low() -> None:
+    portfolio, _ = folded(configured(), ranging(0, 98.0, 103.0), opened(side="short"))
     position = portfolio.positions()[0]
     assert (position.best_usdt, position.worst_usdt) == (2.0, -3.0)
 
 
-def test_of_the_candle_in_which_it_ends_only_the_price_of_its_end_counts() -> None:
-    facts = configured(), passed(0, 98.0, 103.0), opened(), passed(1, 99.0, 101.0), passed(2, 50.0, 200.0)
+def test_only_the_exit_price_of_the_last_candle_counts() -> None:
+    facts = configured(), ranging(0, 98.0, 103.0), opened(), ranging(1, 99.0, 101.0), ranging(2, 50.0, 200.0)
     _, trades = folded(*facts, closed(5.0))
     trade = trades.closed()[0]
     assert (trade.best_usdt, trade.worst_usdt) == (5.0, -2.0)
 
 
-def test_a_position_that_ends_in_its_first_candle_has_its_result_alone() -> None:
-    _, trades = folded(configured(), passed(0, 50.0, 200.0), opened(), closed(-1.0))
+def test_a_position_that_ends_in_its_first_candle_has_only_its_result() -> None:
+    _, trades = folded(configured(), ranging(0, 50.0, 200.0), opened(), closed(-1.0))
     assert (trades.closed()[0].best_usdt, trades.closed()[0].worst_usdt) == (0.0, -1.0)
 
 
-def test_candles_of_other_symbols_and_before_the_entry_count_for_nothing() -> None:
-    facts = configured(), passed(0, 1.0, 900.0), passed(1, 99.0, 101.0), opened(), passed(2, 1.0, 900.0, "ETHUSDT")
+def test_candles_of_other_symbols_and_before_the_entry_do_not_count() -> None:
+    facts = configured(), ranging(0, 1.0, 900.0), ranging(1, 99.0, 101.0), opened(), ranging(2, 1.0, 900.0, "ETHUSDT")
     portfolio, _ = folded(*facts)
     assert portfolio.positions()[0].best_usdt == pytest.approx(1.0)
     assert portfolio.positions()[0].worst_usdt == pytest.approx(-1.0)
 
 
-def test_trades_without_the_fold_say_that_they_do_not_know() -> None:
+def test_without_the_excursion_fold_trades_have_no_excursion() -> None:
     trades = Trades()
     for one in recorded([configured(), candle(0, 100.0), opened(), closed(1.0)]):
         trades.apply(one)

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers in words."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_decimals_follow_the_grid(tick: tuple[int, int], places: int) -> None:
         (-0.00004, "0.00"), (0.00005, "+0.0001"),
     ],
 )  # fmt: skip
-def test_a_result_has_its_sign_where_a_digit_says_more_than_nothing(value: float, text: str) -> None:
+def test_a_nonzero_result_has_a_sign(value: float, text: str) -> None:
     assert formats.gain(value) == text
 
 
@@ -31,7 +31,7 @@ def test_a_result_has_its_sign_where_a_digit_says_more_than_nothing(value: float
     ("value", "text"),
     [(-0.0019, "0.00"), (0.0019, "0.00"), (-0.005001, "-0.01"), (0.42, "+0.42"), (-100.0, "-100.00")],
 )
-def test_what_rounds_to_nothing_has_no_sign(value: float, text: str) -> None:
+def test_a_value_that_rounds_to_zero_has_no_sign(value: float, text: str) -> None:
     assert formats.signed(value) == text
     assert formats.gain_percent(value) == f"{text} %"
 
@@ -44,7 +44,7 @@ def test_money(value: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "text"), [(5.0, "5 %"), (5.02, "5.02 %"), (10.0, "10 %"), (0.0, "0 %"), (4.5, "4.5 %")]
 )
-def test_percent_is_as_short_as_it_can(value: float, text: str) -> None:
+def test_a_percentage_is_as_short_as_possible(value: float, text: str) -> None:
     assert formats.percent(value) == text
 
 
@@ -74,7 +74,7 @@ def test_a_reading_has_six_digits_and_never_an_exponent(value: float, text: str)
 
 
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (812, "812 B"), (5_754_880, "5.8 MB"), (1.2e12, "1.2 TB")])
-def test_a_size_is_in_the_unit_that_fits(size: float, text: str) -> None:
+def test_a_size_has_the_largest_unit_that_fits(size: float, text: str) -> None:
     assert formats.file_size(size) == text
 
 
@@ -92,7 +92,7 @@ DAY_MS = 1_735_776_000_000
         ("1735776000123", DAY_MS + 123), ("0001-01-01T00:00+14:00", 0),
     ],
 )  # fmt: skip
-def test_a_moment_is_told_by_its_form(text: str, at_ms: int) -> None:
+def test_a_moment_is_recognised_by_its_form(text: str, at_ms: int) -> None:
     assert formats.moment_ms(text) == at_ms
 
 
@@ -104,11 +104,11 @@ def test_a_moment_is_told_by_its_form(text: str, at_ms: int) -> None:
         "\uff12\uff10\uff12\uff15\uff10\uff11\uff10\uff12", "9" * 5_000,
     ],
 )  # fmt: skip
-def test_what_is_no_moment_or_could_be_several_is_none(text: str) -> None:
+def test_text_that_is_no_moment_or_is_ambiguous_gives_none(text: str) -> None:
     assert formats.moment_ms(text) is None
 
 
 @pytest.mark.parametrize("form", ["2025-01-31", "20250131", "2025-01-31T12:00", "1738281600", "1738281600000"])
-def test_every_form_that_an_error_names_is_read(form: str) -> None:
+def test_every_form_in_the_error_message_is_accepted(form: str) -> None:
     assert formats.moment_ms(form) is not None
     assert form in formats.MOMENT_FORMS or len(form) in (10, 13)

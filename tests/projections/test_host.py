@@ -1,4 +1,4 @@
-"""Catching up and following live give the same, whatever the pages."""
+"""Catching up and following live give the same result, whatever the pages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STORY: list[Event] = [configured(), candle(0, 100.0), opened(), candle(1, 105.0)
 
 
 class Seen:
-    """A projection that remembers the seqs it took."""
+    """A projection that records the seqs it folds."""
 
     def __init__(self) -> None:
         self.seqs: list[int] = []
@@ -39,13 +39,13 @@ async def append(log: MemoryEventLog, bus: Bus, *events: Event) -> None:
     bus.publish(head.seq)
 
 
-def test_every_projection_takes_every_event_in_order() -> None:
+def test_every_projection_receives_every_event_in_order() -> None:
     first, second = Seen(), Seen()
     fold([first, second], recorded(STORY))
     assert first.seqs == second.seqs == [1, 2, 3, 4, 5, 6]
 
 
-def test_following_catches_up_and_goes_on_live() -> None:
+def test_following_catches_up_and_continues_live() -> None:
     async def story() -> tuple[list[int], int]:
         log, bus, seen, cursor = MemoryEventLog(clock_ms=lambda: 0), Bus(), Seen(), Cursor()
         await append(log, bus, *STORY[:2])
@@ -63,7 +63,7 @@ def test_following_catches_up_and_goes_on_live() -> None:
     assert asyncio.run(story()) == ([1, 2, 3, 4, 5, 6], 6)
 
 
-def test_a_long_log_is_read_in_pages_to_its_end_although_the_bus_is_closed() -> None:
+def test_a_long_log_is_read_to_its_end_in_pages_even_if_the_bus_is_closed() -> None:
     async def story() -> list[int]:
         log, bus, seen = MemoryEventLog(clock_ms=lambda: 0), Bus(), Seen()
         for start in range(0, 2 * FOLLOW_EVENTS_MAX + 500, 500):
@@ -75,7 +75,7 @@ def test_a_long_log_is_read_in_pages_to_its_end_although_the_bus_is_closed() -> 
     assert asyncio.run(story()) == list(range(1, 2 * FOLLOW_EVENTS_MAX + 501))
 
 
-def test_following_from_a_cursor_takes_only_what_is_beyond() -> None:
+def test_following_from_a_cursor_folds_only_later_events() -> None:
     async def story() -> list[int]:
         log, bus, seen = MemoryEventLog(clock_ms=lambda: 0), Bus(), Seen()
         await append(log, bus, *STORY)
@@ -86,7 +86,7 @@ def test_following_from_a_cursor_takes_only_what_is_beyond() -> None:
     assert asyncio.run(story()) == [5, 6]
 
 
-def test_a_cancelled_follow_can_be_taken_up_where_its_cursor_stands() -> None:
+def test_a_cancelled_follow_can_be_continued_from_its_cursor() -> None:
     async def story() -> list[int]:
         log, bus, seen, cursor = MemoryEventLog(clock_ms=lambda: 0), Bus(), Seen(), Cursor()
         await append(log, bus, *STORY[:3])
@@ -110,7 +110,7 @@ def test_a_missing_or_repeated_event_is_refused(seqs: tuple[int, ...]) -> None:
         Cursor().advance(events)
 
 
-def test_a_page_that_is_refused_is_not_folded_at_all() -> None:
+def test_no_event_of_a_refused_page_is_folded() -> None:
     class Torn:
         def read(self, after_seq: int, limit: int = 0, /) -> list[Recorded]:
             return recorded(STORY[:2]) + recorded(STORY[2:3], first_seq=after_seq + limit)
@@ -121,7 +121,7 @@ def test_a_page_that_is_refused_is_not_folded_at_all() -> None:
     assert seen.seqs == []
 
 
-def test_folding_in_pieces_equals_folding_at_once() -> None:
+def test_folding_in_batches_equals_folding_at_once() -> None:
     tape = recorded(STORY)
     for cut in range(len(tape) + 1):
         pieces, whole = (Portfolio(), Trades()), (Portfolio(), Trades())

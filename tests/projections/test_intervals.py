@@ -14,7 +14,7 @@ from papertape.projections.folds.intervals import (
     BOOTSTRAP_RESAMPLES,
     BOOTSTRAP_TRADES_MAX,
     Interval,
-    _draws,
+    _draw,
     bootstrap_interval,
     mean_interval,
     student_interval,
@@ -60,7 +60,7 @@ def test_the_bootstrap_agrees_with_student_on_plain_values() -> None:
     assert by_resampling.high == pytest.approx(by_formula.high, abs=0.1)
 
 
-def test_beyond_the_bound_students_interval_is_taken() -> None:
+def test_beyond_the_bound_students_interval_is_used() -> None:
     values = [float(i % 7) for i in range(BOOTSTRAP_TRADES_MAX + 1)]
     assert mean_interval(values) == student_interval(values)
     assert mean_interval(values[1:]) == bootstrap_interval(values[1:])
@@ -76,9 +76,9 @@ def test_the_bootstrap_is_the_same_in_another_process() -> None:
 
 
 @pytest.mark.parametrize("n", [2, 3, 7, 30, BOOTSTRAP_TRADES_MAX])
-def test_the_draws_are_enough_and_even(n: int) -> None:
+def test_the_draws_are_sufficient_and_uniform(n: int) -> None:
     count = n * BOOTSTRAP_RESAMPLES
-    drawn = _draws(n, count)[:count]
+    drawn = _draw(n, count)[:count]
     assert len(drawn) == count
     assert max(drawn) == n - 1
     assert all(abs(drawn.count(i) / BOOTSTRAP_RESAMPLES - 1.0) < 0.05 for i in range(n))

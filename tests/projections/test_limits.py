@@ -1,8 +1,8 @@
-"""What limits are measured by is what the kernel measures by: over whole runs, and by hand where a human resets."""
+"""The limits have the same bases as the kernel's: over whole runs, and by hand after resets."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ RISK = replace(NO_LIMITS, max_session_loss_percent=60.0, max_daily_loss_percent=
 
 
 class Watched:
-    """The folds beside the kernel they are compared with."""
+    """The folds beside the kernel that they are compared with."""
 
     def __init__(self) -> None:
         self.portfolio = Portfolio()
@@ -45,8 +45,8 @@ class Watched:
         return next(one.used for one in self.limits.views() if (one.scope, one.name) == (scope, name))
 
 
-def loss(base: float, equity: float) -> float:
-    return pytest.approx(max(0.0, base - equity), abs=1e-6)  # type: ignore[no-any-return]
+def loss(base: float, equity: float) -> Any:
+    return pytest.approx(max(0.0, base - equity), abs=1e-6)
 
 
 def assert_measured_alike(watched: Watched, world: EngineState) -> None:
@@ -63,7 +63,7 @@ def assert_measured_alike(watched: Watched, world: EngineState) -> None:
     st.builds(Recipe, seed=st.integers(0, 2**32), symbols=st.integers(1, 2), candles=st.just(600), told_of=st.just(0.1))
 )
 @examples(6)
-def test_limits_are_used_as_the_kernel_sees_it_all_along_a_run(recipe: Recipe) -> None:
+def test_used_limits_equal_the_kernels_throughout_a_run(recipe: Recipe) -> None:
     tape, watched = market(recipe), Watched()
     run = begin(tape.contracts, eager(tuple(TWO), RISK), TWO)
     for count, event in enumerate(tape.events()):
@@ -73,7 +73,7 @@ def test_limits_are_used_as_the_kernel_sees_it_all_along_a_run(recipe: Recipe) -
             assert_measured_alike(watched, run.world)
 
 
-def test_a_reset_starts_session_and_day_again_and_the_global_one_its_window() -> None:
+def test_a_reset_restarts_session_and_day_and_a_global_reset_the_window() -> None:
     run, watched = begin([listed("X")], {"scripted": RunnerSettings(risk=RISK)}, STRATEGIES), Watched()
     prices = (100.0, 100.0, 99.5, 99.2)
     feed(

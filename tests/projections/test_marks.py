@@ -1,11 +1,11 @@
-"""Given facts of risk and operation, then marks at market time, and what the feed went through."""
+"""Given facts of risk and operation, then markers at market time, and the feed's repairs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from papertape.events.facts import EngineStarted, FeedConnected, FeedLost, GapFilled, GapFound
-from papertape.projections.folds.marks import MARKS_KEPT_MAX, EquityMarkers
+from papertape.projections.folds.marks import MARKERS_MAX, EquityMarkers
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import fold
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, recorded, reset, tripped
@@ -28,7 +28,7 @@ def marks(*events: Event) -> EquityMarkers:
     return made
 
 
-def test_a_trip_and_its_reset_stand_where_the_market_was() -> None:
+def test_a_trip_and_its_reset_are_marked_at_market_time() -> None:
     found = marks(configured(), candle(0, 100.0), tripped("momentum"), candle(1, 100.0), reset("momentum", 3)).views()
     assert [(one.kind, one.subject, one.at_ms - DAY_0_MS) for one in found] == [
         ("configuration", "momentum", -DAY_0_MS),
@@ -47,7 +47,7 @@ def test_an_outage_lasts_until_the_feed_is_back() -> None:
     assert found.repairs.losses == 1
 
 
-def test_an_outage_that_goes_on_has_no_end_yet() -> None:
+def test_a_continuing_outage_has_no_end() -> None:
     assert marks(candle(0, 100.0), LOST).views()[-1].until_ms == 0
 
 
@@ -56,7 +56,7 @@ def test_a_start_says_whether_the_configuration_changed() -> None:
     assert ["changed" in one.text for one in marks(*started).views()] == [False, False, True]
 
 
-def test_holes_are_marked_and_counted() -> None:
+def test_gaps_are_marked_and_counted() -> None:
     hole = GapFound(DAY_0_MS, "BTCUSDT", DAY_0_MS, DAY_0_MS + 3 * MINUTE_MS, 3)
     healed = GapFilled(DAY_0_MS, "BTCUSDT", DAY_0_MS, DAY_0_MS + 2 * MINUTE_MS, 2)
     found = marks(hole, healed)
@@ -65,7 +65,7 @@ def test_holes_are_marked_and_counted() -> None:
     assert (counts.holes_found, counts.candles_missing, counts.holes_healed, counts.candles_healed) == (1, 3, 1, 2)
 
 
-def test_only_the_newest_marks_are_kept() -> None:
-    found = marks(*[configured() for _ in range(MARKS_KEPT_MAX + 5)]).views()
-    assert len(found) == MARKS_KEPT_MAX
+def test_only_the_newest_markers_are_kept() -> None:
+    found = marks(*[configured() for _ in range(MARKERS_MAX + 5)]).views()
+    assert len(found) == MARKERS_MAX
     assert found[0].seq == 6

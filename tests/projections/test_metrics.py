@@ -1,4 +1,4 @@
-"""Every measure: a worked example, and where it is not defined."""
+"""Every measure: a worked example, and the cases in which it is undefined."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_first_days_return_starts_at_the_capital() -> None:
     assert metrics.daily_returns(100.0, []) == []
 
 
-def test_a_day_after_ruin_returns_nothing() -> None:
+def test_a_day_after_ruin_has_a_return_of_zero() -> None:
     assert metrics.daily_returns(100.0, [0.0, 50.0]) == [-1.0, 0.0]
 
 
@@ -91,7 +91,7 @@ def test_sortino_is_not_defined_without_a_day_below(returns: list[float]) -> Non
     assert metrics.sortino(returns) is None
 
 
-def test_cagr_stretches_to_a_year() -> None:
+def test_cagr_extrapolates_to_a_year() -> None:
     assert metrics.cagr(100.0, 121.0, 730.0) == pytest.approx(0.1)
     assert metrics.cagr(100.0, 110.0, 182.5) == pytest.approx(0.21)
     assert metrics.cagr(100.0, 110.0, 0.99) is None

@@ -1,4 +1,4 @@
-"""All measures at once: none, one, only winners, constant equity, a worked example."""
+"""All measures together: no trades, one, only winners, constant equity, a worked example."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.trades import TradeView
 
 
-def measured(trades: Sequence[TradeView], days: Sequence[float], max_drawdown: float = 0.0) -> Performance:
+def measure(trades: Sequence[TradeView], days: Sequence[float], max_drawdown: float = 0.0) -> Performance:
     return performance(
         trades,
         days,
@@ -29,7 +29,7 @@ def measured(trades: Sequence[TradeView], days: Sequence[float], max_drawdown: f
 
 
 def test_without_trades_nothing_is_defined_and_nothing_is_wrong() -> None:
-    found = measured([], [10_000.0, 10_000.0])
+    found = measure([], [10_000.0, 10_000.0])
     undefined = (
         found.win_rate_percent, found.win_rate_low_percent, found.profit_factor, found.payoff, found.expectancy_usdt,
         found.expectancy_low_usdt, found.expectancy_r, found.sharpe, found.sortino, found.calmar, found.best_usdt,
@@ -42,12 +42,12 @@ def test_without_trades_nothing_is_defined_and_nothing_is_wrong() -> None:
 
 
 def test_before_any_candle_even_time_is_not_defined() -> None:
-    found = measured([], [])
+    found = measure([], [])
     assert (found.cagr_percent, found.turnover, found.sharpe, found.days) == (None, None, None, 0.0)
 
 
 def test_one_trade_has_a_mean_but_no_interval_of_it() -> None:
-    found = measured([trade(10.0)], [10_010.0])
+    found = measure([trade(10.0)], [10_010.0])
     assert (found.expectancy_usdt, found.expectancy_r, found.win_rate_percent) == (10.0, 5.0, 100.0)
     assert (found.expectancy_low_usdt, found.expectancy_high_r) == (None, None)
     assert found.win_rate_low_percent == pytest.approx(20.65, abs=0.01)
@@ -55,14 +55,14 @@ def test_one_trade_has_a_mean_but_no_interval_of_it() -> None:
 
 
 def test_only_winners_have_no_profit_factor_and_say_so() -> None:
-    found = measured([trade(10.0), trade(5.0)], [10_015.0])
+    found = measure([trade(10.0), trade(5.0)], [10_015.0])
     assert (found.profit_factor, found.payoff, found.no_losses) == (None, None, True)
     assert found.average_win_usdt == 7.5
 
 
 def test_a_worked_example() -> None:
     trades = [trade(10.0), trade(-5.0), trade(20.0, ambiguous=True), trade(-5.0)]
-    found = measured(trades, [10_010.0, 10_005.0, 10_020.0], max_drawdown=0.001)
+    found = measure(trades, [10_010.0, 10_005.0, 10_020.0], max_drawdown=0.001)
     assert (found.trades, found.wins, found.losses, found.win_rate_percent) == (4, 2, 2, 50.0)
     assert (found.profit_factor, found.payoff, found.expectancy_usdt, found.net_usdt) == (3.0, 3.0, 5.0, 20.0)
     assert found.expectancy_low_usdt is not None
@@ -79,12 +79,12 @@ def test_a_worked_example() -> None:
     assert (found.extrapolated, found.few_days, found.few_trades) == (True, True, True)
 
 
-def test_flags_fall_when_there_is_enough() -> None:
-    found = measured([trade(1.0)] * 30, [10_000.0 + i for i in range(120)])
+def test_flags_are_cleared_with_enough_data() -> None:
+    found = measure([trade(1.0)] * 30, [10_000.0 + i for i in range(120)])
     assert (found.few_trades, found.few_days, found.extrapolated) == (False, False, False)
 
 
-def test_a_position_that_is_still_open_counts_as_exposure() -> None:
+def test_an_open_position_counts_as_exposure() -> None:
     found = performance(
         [], [10_000.0], 10_000.0, 10_000.0, 0.0,
         longest_drawdown_ms=0, from_ms=0, until_ms=1_000, open_since_ms=[750], gross_exposure_fraction=0.2,

@@ -1,4 +1,4 @@
-"""Given facts, then accounts, positions, orders."""
+"""Given facts, then accounts, positions and orders."""
 
 from __future__ import annotations
 
@@ -91,11 +91,11 @@ def test_a_closed_trade_leaves_its_net_result_in_the_cash() -> None:
 
 
 def test_a_liquidation_takes_the_margin() -> None:
-    taken = Liquidated(
+    liquidation = Liquidated(
         DAY_0_MS, "momentum", "BTCUSDT", "long", "liquidation", 1.0, DAY_0_MS, 100.0, 67.0, 67.0, 0.0,
         -33.0, 0.06, 0.0, 0.05, -33.06, -16.53, ambiguous=False,
     )  # fmt: skip
-    account = portfolio(configured(), candle(0, 100.0), opened(), candle(1, 60.0), taken).account("momentum")
+    account = portfolio(configured(), candle(0, 100.0), opened(), candle(1, 60.0), liquidation).account("momentum")
     assert account.cash_usdt == pytest.approx(10_000.0 - 33.06)
     assert account.open_positions == 0
 
@@ -107,7 +107,7 @@ def test_accounts_are_isolated() -> None:
     assert view.view().equity_usdt == pytest.approx(19_949.94)
 
 
-def test_positions_stand_in_the_configured_order_of_symbols() -> None:
+def test_positions_are_in_the_configured_order_of_symbols() -> None:
     events = (
         configured(symbols=("A", "B")),
         candle(0, 1.0, "A"),
@@ -125,10 +125,10 @@ def test_the_days_result_starts_from_the_equity_at_the_end_of_the_day_before() -
     assert account.day_result_percent == pytest.approx(5.0 / 10_010.0 * 100.0)
 
 
-def test_a_warm_up_candle_sets_the_price_and_counts_for_nothing_else() -> None:
+def test_a_warm_up_candle_only_sets_the_price() -> None:
     view = portfolio(configured(), candle(-5, 100.0, timing=Timing.WARM_UP))
     assert view.equity.ledger.closes == {"BTCUSDT": 100.0}
-    assert view.course("momentum").day_equities_usdt == ()
+    assert view.equity_curve("momentum").day_equities_usdt == ()
 
 
 def test_an_order_is_pending_until_the_position_is_opened() -> None:
@@ -166,7 +166,7 @@ def test_a_pause_says_who_and_why_until_it_is_resumed() -> None:
     assert portfolio(*paused, resumed).account("momentum").state == "active"
 
 
-def test_the_view_tells_at_which_seq_and_market_time_it_stands() -> None:
+def test_the_view_names_its_seq_and_market_time() -> None:
     view = portfolio(configured(), candle(5, 100.0), candle(3, 90.0, "ETHUSDT", Timing.LATE)).view()
     assert (view.seq, view.at_ms) == (3, DAY_0_MS + 6 * MINUTE_MS)
 
@@ -182,7 +182,7 @@ steps = st.lists(
 
 
 def play(chosen: list[tuple[str, float]]) -> tuple[Portfolio, list[float]]:
-    """A life of one strategy from random steps, and its ledger lines."""
+    """Return a portfolio after random steps of one strategy, and its ledger entries."""
     events: list[Event] = [configured(), candle(0, 100.0)]
     lines: list[float] = []
     is_open = False
@@ -209,14 +209,14 @@ def test_cash_is_the_capital_plus_every_ledger_line(chosen: list[tuple[str, floa
 
 @given(steps)
 def test_a_drawdown_lies_between_nothing_and_everything(chosen: list[tuple[str, float]]) -> None:
-    course = play(chosen)[0].course("momentum")
-    assert 0.0 <= course.drawdown_fraction <= course.max_drawdown_fraction <= 1.0
-    assert course.peak_usdt >= max(course.equity_usdt, course.capital_usdt)
+    curve = play(chosen)[0].equity_curve("momentum")
+    assert 0.0 <= curve.drawdown_fraction <= curve.max_drawdown_fraction <= 1.0
+    assert curve.peak_usdt >= max(curve.equity_usdt, curve.capital_usdt)
 
 
 @given(steps)
 def test_every_calendar_day_has_one_equity(chosen: list[tuple[str, float]]) -> None:
-    course = play(chosen)[0].course("momentum")
-    last_open_ms = course.until_ms - MINUTE_MS
-    assert len(course.day_equities_usdt) == last_open_ms // DAY_MS - course.from_ms // DAY_MS + 1
-    assert course.day_equities_usdt[-1] == course.equity_usdt
+    curve = play(chosen)[0].equity_curve("momentum")
+    last_open_ms = curve.until_ms - MINUTE_MS
+    assert len(curve.day_equities_usdt) == last_open_ms // DAY_MS - curve.from_ms // DAY_MS + 1
+    assert curve.day_equities_usdt[-1] == curve.equity_usdt

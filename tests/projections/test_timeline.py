@@ -1,4 +1,4 @@
-"""The views of a log at its head and as of any event, in memory and beside a living writer."""
+"""The views of a log at its head and as of any event, in memory and beside a running writer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, opened
-from tests.projections.timeline_given import Given, everything, following, given, story
+from tests.projections.timeline_log import TimelineLog, everything, followed_log, following, story
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,13 +35,13 @@ OFTEN_S, SELDOM_S = 0.002, 60.0
 
 
 def as_port(timeline: LogTimeline) -> Timeline:
-    """It is what the pages stand on, says the type checker."""
+    """Return the timeline as the port of the pages, for the type checker."""
     return timeline
 
 
 @in_loop
 async def test_the_head_is_followed() -> None:
-    async with given(*everything()) as (here, timeline):
+    async with followed_log(*everything()) as (here, timeline):
         assert timeline.views.seq == timeline.head_seq == len(here.events)
         assert portrait(timeline.views) == portrait(here.folded(len(here.events)))
         waiting = asyncio.ensure_future(as_port(timeline).wait_beyond(timeline.views.seq))
@@ -52,8 +52,8 @@ async def test_the_head_is_followed() -> None:
 
 
 @in_loop
-async def test_the_first_fold_says_how_far_it_is_and_refuses_what_it_has_not_come_to() -> None:
-    here = Given()
+async def test_the_first_fold_reports_progress_and_refuses_later_events() -> None:
+    here = TimelineLog()
     await here.append(*story(3_000))
     head_seq = len(here.events)
     async with following(here.timeline):
@@ -70,8 +70,8 @@ async def test_the_first_fold_says_how_far_it_is_and_refuses_what_it_has_not_com
 
 
 @in_loop
-async def test_a_moment_later_than_the_newest_event_is_the_newest_state_always(tmp_path: Path) -> None:
-    """Also when the log holds events that the tail has not seen yet."""
+async def test_a_time_after_the_newest_event_gives_the_newest_state(tmp_path: Path) -> None:
+    """This holds even if the log has events that the tail has not seen yet."""
     path = tmp_path / "log.db"
     await write(path, [configured(), candle(1, 5.0)])
     timeline = of_file(path, 0.5)
@@ -84,8 +84,8 @@ async def test_a_moment_later_than_the_newest_event_is_the_newest_state_always(t
 
 
 @in_loop
-async def test_every_event_can_be_gone_back_to() -> None:
-    async with given(*everything()) as (here, timeline):
+async def test_the_views_as_of_every_event_are_available() -> None:
+    async with followed_log(*everything()) as (here, timeline):
         for seq in (*range(1, 40), *range(len(here.events), 40, -7), len(here.events), 1):
             views = await timeline.as_of(seq)
             assert views.seq == seq
@@ -94,16 +94,16 @@ async def test_every_event_can_be_gone_back_to() -> None:
 
 
 @in_loop
-async def test_beyond_many_checkpoints_too() -> None:
+async def test_the_views_as_of_every_event_are_available_beyond_many_checkpoints() -> None:
     events = story(4 * DISTANCE_EVENTS_MIN)
-    async with given(*events) as (here, timeline):
+    async with followed_log(*events) as (here, timeline):
         for place in (1, DISTANCE_EVENTS_MIN - 1, DISTANCE_EVENTS_MIN, DISTANCE_EVENTS_MIN + 1, 3_333, len(events)):
             assert portrait(await timeline.as_of(place)) == portrait(here.folded(place)), place
 
 
 @in_loop
-async def test_what_was_asked_for_stays_as_it_was_while_the_log_grows() -> None:
-    async with given(*story(300)) as (here, timeline):
+async def test_requested_views_do_not_change_while_the_log_grows() -> None:
+    async with followed_log(*story(300)) as (here, timeline):
         at_head, seq = await timeline.as_of(timeline.head_seq), timeline.head_seq
         before = portrait(at_head)
         await here.append(*story(50)[1:])
@@ -114,9 +114,9 @@ async def test_what_was_asked_for_stays_as_it_was_while_the_log_grows() -> None:
 
 
 @pytest.mark.parametrize("seq", [-1, 0, 5, 1 << 70])
-def test_an_event_that_there_is_not_is_refused(seq: int) -> None:
+def test_an_unknown_event_is_refused(seq: int) -> None:
     async def story() -> None:
-        async with given(configured(), *[candle(minute, 1.0) for minute in range(3)]) as (_, timeline):
+        async with followed_log(configured(), *[candle(minute, 1.0) for minute in range(3)]) as (_, timeline):
             with pytest.raises(UsageError, match="1 to 4"):
                 await timeline.as_of(seq)
 
@@ -124,8 +124,8 @@ def test_an_event_that_there_is_not_is_refused(seq: int) -> None:
 
 
 @in_loop
-async def test_many_who_ask_at_once_all_get_their_moment() -> None:
-    async with given(*story(3_000)) as (here, timeline):
+async def test_many_simultaneous_requests_are_all_answered() -> None:
+    async with followed_log(*story(3_000)) as (here, timeline):
         seqs = [len(here.events) - 37 * number for number in range(SEEKS_WAITING_MAX)]
         for views, seq in zip(await asyncio.gather(*map(timeline.as_of, seqs)), seqs, strict=True):
             assert views.seq == seq
@@ -134,21 +134,21 @@ async def test_many_who_ask_at_once_all_get_their_moment() -> None:
 
 
 @in_loop
-async def test_whoever_stops_asking_leaves_his_seat() -> None:
-    async with given(*story(1_000)) as (_, timeline):
+async def test_a_cancelled_request_frees_its_slot() -> None:
+    async with followed_log(*story(1_000)) as (_, timeline):
         for _ in range(2):
-            asked = [asyncio.ensure_future(timeline.as_of(seq)) for seq in range(1, SEEKS_WAITING_MAX + 1)]
+            requests = [asyncio.ensure_future(timeline.as_of(seq)) for seq in range(1, SEEKS_WAITING_MAX + 1)]
             await asyncio.sleep(0)
-            for one in asked:
+            for one in requests:
                 one.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+            await asyncio.gather(*requests, return_exceptions=True)
         assert (await timeline.as_of(500)).seq == 500
 
 
 @in_loop
-async def test_while_the_log_is_folded_others_have_their_turn() -> None:
-    """In time of the processor: on a busy machine the system gives turns to others too."""
-    here = Given()
+async def test_other_tasks_run_while_the_log_is_folded() -> None:
+    """Measured in processor time, because on a busy machine other processes run too."""
+    here = TimelineLog()
     await here.append(*story(12_000))
     begun_s, longest_s = time.thread_time(), 0.0
     async with following(here.timeline):
@@ -159,15 +159,15 @@ async def test_while_the_log_is_folded_others_have_their_turn() -> None:
     assert longest_s < (time.thread_time() - begun_s) / 4.0
 
 
-# ---------------------------------------------------------------- moments
+# ---------------------------------------------------------------- market time
 
 
 @in_loop
-async def test_a_moment_is_the_last_event_before_a_candle_closed_later() -> None:
+async def test_a_market_time_is_the_last_event_before_a_later_close() -> None:
     candles = [candle(minute, 1.0) for minute in range(5)]
     events = [configured(), *candles[:2], opened(), *candles[2:]]
-    async with given(*events) as (_, timeline):
-        found = [await timeline.seq_at(DAY_0_MS + minutes * MINUTE_MS) for minutes in (1, 1.5, 2, 3, 5, 500)]
+    async with followed_log(*events) as (_, timeline):
+        found = [await timeline.seq_at(int(DAY_0_MS + minutes * MINUTE_MS)) for minutes in (1, 1.5, 2, 3, 5, 500)]
         assert found == [2, 2, 4, 5, 7, 7]
         for minutes in (0.9, -5_000):
             with pytest.raises(UsageError, match="begins later"):
@@ -175,12 +175,12 @@ async def test_a_moment_is_the_last_event_before_a_candle_closed_later() -> None
 
 
 @in_loop
-async def test_late_candles_and_warm_up_do_not_turn_time_back() -> None:
+async def test_late_and_warm_up_candles_do_not_turn_time_back() -> None:
     warm_up = [candle(minute, 1.0, timing=Timing.WARM_UP) for minute in range(3)]
     late = candle(3, 1.0, timing=Timing.LATE)
     events = [configured(), *warm_up, candle(4, 1.0), candle(5, 1.0), late, candle(6, 1.0)]
-    async with given(*events) as (_, timeline):
-        found = [await timeline.seq_at(DAY_0_MS + minutes * MINUTE_MS) for minutes in (5, 6, 7)]
+    async with followed_log(*events) as (_, timeline):
+        found = [await timeline.seq_at(int(DAY_0_MS + minutes * MINUTE_MS)) for minutes in (5, 6, 7)]
         assert found == [5, 7, 8]
         for minutes in (1, 3, 4):
             with pytest.raises(UsageError, match="begins later"):
@@ -188,9 +188,9 @@ async def test_late_candles_and_warm_up_do_not_turn_time_back() -> None:
 
 
 @in_loop
-async def test_moments_are_found_beyond_many_checkpoints() -> None:
+async def test_market_times_are_found_beyond_many_checkpoints() -> None:
     events = story(4 * DISTANCE_EVENTS_MIN)
-    async with given(*events) as (_, timeline):
+    async with followed_log(*events) as (_, timeline):
         for minutes in (1, 700, 1_024, 3_000, 4_095, 4_096):
             at_ms = DAY_0_MS + minutes * MINUTE_MS
             later = [seq for seq, event in enumerate(events, 1) if _closed_after(event, at_ms)]
@@ -202,8 +202,8 @@ def _closed_after(event: Event, at_ms: int) -> bool:
 
 
 @in_loop
-async def test_an_empty_log_has_no_moments() -> None:
-    async with given() as (_, timeline):
+async def test_an_empty_log_has_no_market_time() -> None:
+    async with followed_log() as (_, timeline):
         assert (timeline.head_seq, timeline.views.seq) == (0, 0)
         with pytest.raises(UsageError):
             await timeline.seq_at(DAY_0_MS)
@@ -212,8 +212,8 @@ async def test_an_empty_log_has_no_moments() -> None:
 
 
 @in_loop
-async def test_events_are_those_of_the_log() -> None:
-    async with given(*story(20)) as (here, timeline):
+async def test_events_are_read_from_the_log() -> None:
+    async with followed_log(*story(20)) as (here, timeline):
         assert list(await timeline.events(3, 5)) == here.log.reader().read(3, 5)
         assert list(await timeline.events(1_000, 5)) == []
         with pytest.raises(UsageError):
@@ -234,7 +234,7 @@ async def write(path: Path, events: Sequence[Event]) -> None:
 
 
 class Overtaken:
-    """The pages of a log to which one more event is written after its end was looked at, and before it is read."""
+    """A reader of a log that grows by one event after its end was determined and before it is read."""
 
     def __init__(self, path: Path, late: Event) -> None:
         self._path, self._late = path, [late]
@@ -248,7 +248,7 @@ class Overtaken:
 
 
 @in_loop
-async def test_the_head_is_never_behind_what_was_folded(tmp_path: Path) -> None:
+async def test_the_head_is_never_behind_the_folded_events(tmp_path: Path) -> None:
     path, events = tmp_path / "log.db", story(20)
     await write(path, events)
     timeline = LogTimeline(lambda: (make_tail(path, SELDOM_S), Overtaken(path, candle(999, 1.0))), Views)
@@ -259,7 +259,7 @@ async def test_the_head_is_never_behind_what_was_folded(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_a_log_that_comes_later_is_followed_from_its_beginning(tmp_path: Path) -> None:
+async def test_a_log_created_later_is_followed_from_its_beginning(tmp_path: Path) -> None:
     timeline = of_file(tmp_path / "log.db")
     async with following(timeline):
         waiting = asyncio.ensure_future(timeline.wait_beyond(0))
@@ -271,7 +271,7 @@ async def test_a_log_that_comes_later_is_followed_from_its_beginning(tmp_path: P
 
 
 @in_loop
-async def test_another_log_at_its_place_begins_anew(tmp_path: Path) -> None:
+async def test_a_replaced_log_is_followed_from_its_beginning(tmp_path: Path) -> None:
     path, other = tmp_path / "log.db", tmp_path / "other.db"
     await write(path, story(20))
     await write(other, [configured("vwap_rsi"), candle(0, 7.0)])
@@ -289,12 +289,12 @@ async def test_another_log_at_its_place_begins_anew(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_what_is_no_log_and_what_is_damaged_ends_the_following_by_name(tmp_path: Path) -> None:
+async def test_a_foreign_or_damaged_file_ends_the_following_with_its_error(tmp_path: Path) -> None:
     foreign = tmp_path / "notes.txt"
     foreign.write_text("no log " * 1_000)
     with pytest.raises(LogForeign):
         await of_file(foreign).run()
-    here = Given()
+    here = TimelineLog()
     await here.append(*story(50), a_commit=10)
     row = here.log.rows[2]
     here.log.rows[2] = (*row[:4], bytes(32))
@@ -305,8 +305,8 @@ async def test_what_is_no_log_and_what_is_damaged_ends_the_following_by_name(tmp
 
 
 @in_loop
-async def test_closing_ends_the_following_and_wakes_those_who_wait() -> None:
-    async with given(*story(10)) as (_, timeline):
+async def test_closing_ends_the_following_and_wakes_waiters() -> None:
+    async with followed_log(*story(10)) as (_, timeline):
         waiting = asyncio.ensure_future(timeline.wait_beyond(10_000))
         await asyncio.sleep(0)
         timeline.close()

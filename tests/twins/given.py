@@ -122,13 +122,13 @@ def arg(channel: str, symbol: str) -> dict[str, str]:
 
 
 def serve_twin(
-    use: Callable[[BitgetTwin, TwinClient], Awaitable[None]], start_ms: int = START_MS, **manner: Any
+    use: Callable[[BitgetTwin, TwinClient], Awaitable[None]], start_ms: int = START_MS, **options: Any
 ) -> BitgetTwin:
     """Serve a twin in virtual time, let a client use it; the twin, for its counters."""
-    market = manner.pop("market", MARKET)
+    market = options.pop("market", MARKET)
 
     async def main(clock: VirtualClock) -> BitgetTwin:
-        async with BitgetTwin(market, clock, **manner) as twin, connect_client(twin, clock) as client:
+        async with BitgetTwin(market, clock, **options) as twin, connect_client(twin, clock) as client:
             await use(twin, client)
         return twin
 

@@ -92,7 +92,7 @@ def test_the_start_of_a_window_means_nothing_unless_it_is_said_to() -> None:
 
     sizes: list[int] = []
     serve_twin(use)
-    serve_twin(use, manner=ExchangeBehaviour(start_bounds=True))
+    serve_twin(use, behaviour=ExchangeBehaviour(start_bounds=True))
     assert sizes == [50, 5]
 
 
@@ -103,7 +103,7 @@ def test_a_closed_candle_can_come_late_into_the_history() -> None:
 
     newest: list[int] = []
     serve_twin(use)
-    serve_twin(use, manner=ExchangeBehaviour(rest_delay_ms=2_000))
+    serve_twin(use, behaviour=ExchangeBehaviour(rest_delay_ms=2_000))
     assert newest == [OPEN_MS, OPEN_MS - MINUTE_MS]
 
 
@@ -211,7 +211,7 @@ def test_six_thousand_requests_a_minute_are_the_most_of_all_pages() -> None:
             await client.clock.sleep(0.001)
         assert (await client.page("ticker", symbol=BTC)).status_code == 429
 
-    serve_twin(use, manner=ExchangeBehaviour(limits=True))
+    serve_twin(use, behaviour=ExchangeBehaviour(limits=True))
 
 
 def test_a_symbol_is_unknown_until_it_is_listed() -> None:

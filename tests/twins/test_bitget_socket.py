@@ -277,7 +277,7 @@ def test_two_hundred_and_forty_subscriptions_an_hour_are_the_most() -> None:
         await client.clock.sleep(60.0)
         assert twin.statistics.subscribes == 240
 
-    serve_twin(use, manner=ExchangeBehaviour(snapshot_rows=2))
+    serve_twin(use, behaviour=ExchangeBehaviour(snapshot_rows=2))
 
 
 def test_a_request_beyond_4096_bytes_of_args_is_refused() -> None:
@@ -290,7 +290,7 @@ def test_a_request_beyond_4096_bytes_of_args_is_refused() -> None:
         assert [one["code"] for one in frames] == [30_002]
         assert twin.statistics.refused_by_limit == {"args_bytes": 1}
 
-    serve_twin(use, manner=ExchangeBehaviour(snapshot_rows=2))
+    serve_twin(use, behaviour=ExchangeBehaviour(snapshot_rows=2))
 
 
 def test_one_address_has_at_most_a_hundred_connections() -> None:
@@ -353,4 +353,4 @@ def test_a_thousand_channels_are_the_most_of_a_connection() -> None:
         assert twin.statistics.subscribes == 1_000
         assert twin.statistics.refused_by_limit["channels"] > 0
 
-    serve_twin(use, market=FlatMarket(names), manner=ExchangeBehaviour(snapshot_rows=1, update_ms=60_000))
+    serve_twin(use, market=FlatMarket(names), behaviour=ExchangeBehaviour(snapshot_rows=1, update_ms=60_000))

@@ -29,7 +29,8 @@ class Caller:
         self.http = http
 
     async def __call__(self, method: str, **arguments: Any) -> Answer:
-        return (await self.post(method, json=arguments)).json()
+        answer: Answer = (await self.post(method, json=arguments)).json()
+        return answer
 
     async def post(self, method: str, **body: Any) -> httpx.Response:
         return await self.http.post(f"{self.twin.api_url}/bot{self.twin.token}/{method}", **body)
@@ -38,11 +39,11 @@ class Caller:
         return await self("sendMessage", **{"chat_id": CHAT_ID, "text": text, "parse_mode": "HTML", **more})
 
 
-def called(use: Callable[[Caller], Awaitable[None]], **manner: Any) -> TelegramTwin:
+def called(use: Callable[[Caller], Awaitable[None]], **options: Any) -> TelegramTwin:
     """Let a client use a twin in virtual time."""
 
     async def main(clock: VirtualClock) -> TelegramTwin:
-        async with TelegramTwin(clock, **manner) as twin, httpx.AsyncClient(verify=False, timeout=30) as http:
+        async with TelegramTwin(clock, **options) as twin, httpx.AsyncClient(verify=False, timeout=30) as http:
             await use(Caller(twin, http))
         return twin
 

@@ -36,7 +36,7 @@ async def test_a_strategy_s_page_says_how_much_of_the_period_it_traded_and_why_n
     for trip in view.trips:
         assert trip.why in text
     assert f"Refused signals {view.refusal_words}" in text, "one reason is counted once"
-    assert "3 x fees and slippage cost too much of the way to the stop" in view.refusal_words
+    assert "3 x fees and slippage take too much of the distance to the stop" in view.refusal_words
     assert answer["entries_allowed_percent"] == view.entries_allowed_percent
     assert answer["refused"]["cost_to_stop"] == 3
     assert [trip["tripped_at_ms"] for trip in answer["trips"]] == [trip.tripped_at_ms for trip in view.trips]

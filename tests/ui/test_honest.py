@@ -93,7 +93,7 @@ async def test_nothing_is_wrong_only_where_nothing_is() -> None:
     [
         ([FeedLost(TODAY_MS, "bitget", "timed out")], {}, "bitget timed out"),
         ([EngineStarted(TODAY_MS, "test", "code", "config")], {}, "it has not connected since the start"),
-        ([], {"disk_free_bytes": 1_000}, "1,000 bytes are free where the log is"),
+        ([], {"disk_free_bytes": 1_000}, "only 1,000 bytes are free on the log's disk"),
         ([], {"ending": True}, "the engine is ending"),
         ([], {"dog": dog(AnomalyKind.DATA_STALE)}, "the newest candle is 9m old"),
         ([], {"dog": dog(AnomalyKind.COMMIT_SLOW)}, "the newest candle is 9m old"),

@@ -126,7 +126,7 @@ class Engine:
 
 def lived(minutes: float, act: Callable[[Engine], Awaitable[None]]) -> Engine:
     async def main(clock: VirtualClock) -> Engine:
-        async with BitgetTwin(SimTwinMarket(SYMBOLS), clock, manner=SPARSE, faults=BitgetFaultInjector(7)) as twin:
+        async with BitgetTwin(SimTwinMarket(SYMBOLS), clock, behaviour=SPARSE, faults=BitgetFaultInjector(7)) as twin:
             made = Engine(twin, clock)
             await made.live(minutes, act)
             return made

@@ -57,7 +57,7 @@ CASES: dict[str, tuple[list[Event], EngineStatus | None, list[str], str]] = {
     "no room": (RUNNING, status(disk_free_bytes=DISK_BYTES_MIN - 1), ["log_not_writable"], ""),
     "ending": (RUNNING, status(ending=True), ["stopping"], ""),
     "all stopped": ([*RUNNING, GLOBAL], status(), [], "the global kill switch is tripped"),
-    "the only one stopped": ([*RUNNING, tripped("momentum")], status(), [], "no strategy may open anything"),
+    "the only one stopped": ([*RUNNING, tripped("momentum")], status(), [], "no strategy may open a position"),
 }
 
 

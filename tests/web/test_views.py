@@ -102,7 +102,7 @@ async def test_the_numbers_are_those_of_the_folds() -> None:
             assert [one["day_ms"] for one in days] == ([] if today is None else [today.day * 86_400_000])
             assert sum(one["equity_usdt"] for one in days) in (0, portfolio.view().equity_usdt)
             courses = await shown(client, "equity", as_of=seq, strategy="momentum")
-            assert courses["strategies"] == as_json([portfolio.course("momentum")])
+            assert courses["strategies"] == as_json([portfolio.equity_curve("momentum")])
 
 
 @in_loop

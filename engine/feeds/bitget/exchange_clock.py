@@ -1,4 +1,4 @@
-"""The exchange's pulse: whether it lives, and what time it is there, whatever happens to the clock of this machine."""
+"""The exchange's clock: whether the exchange lives, and its time, whatever happens to this machine's clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from papertape.engine.feeds.bitget.reconnect import BACKOFF_S, JITTER_FRACTION
+from papertape.engine.feeds.bitget.reconnect import backoff_s
 from papertape.events.errors import ExchangeError
 from papertape.events.facts import AnomalyCleared, AnomalyRaised, FeedFact
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from papertape.engine.feeds.bitget.settings import BitgetSettings
     from papertape.engine.ports.clock import Clock
 
-LOOK_S_MAX: Final = 5.0
-"""So often at least the clock is asked while waiting: it may have been set."""
+CHECK_S_MAX: Final = 5.0
+"""While waiting, the clock is checked at least this often: it may have been set."""
 SET_MS_MIN: Final = 2_000
-"""A wait that took this much more or less than it should: the clock was set, or the machine has slept."""
+"""A wait that took this much more or less than planned: the clock was set, or the machine has slept."""
 SKEW_MS_MAX: Final = 2_000
 CLOCK: Final = "this machine's clock"
 
 
 class ExchangeClock:
-    """One exchange's time and life. `heard_ms` says when a stream brought something last, by the clock given."""
+    """One exchange's time and life. `heard_ms` returns when a stream last brought data, by the given clock."""
 
     def __init__(self, rest: BitgetRest, clock: Clock, settings: BitgetSettings, heard_ms: Callable[[], float]) -> None:
         self._rest, self._clock, self._settings, self._heard_ms = rest, clock, settings, heard_ms
@@ -33,38 +33,38 @@ class ExchangeClock:
         self._skewed = False
 
     async def synchronize(self) -> None:
-        """Ask for the time. Raises ExchangeError."""
+        """Request the time. Raise ExchangeError if there is no answer."""
         await self._rest.server_time_ms()
         self._answered_ms = self._clock.now_ms()
 
     async def wait_until(self, at_ms: int) -> str:
-        """Wait for a time of the exchange; why it is to be declared lost before that, empty while it lives."""
+        """Wait for a time of the exchange; return why it was lost meanwhile, empty while it lives."""
         while (left_ms := at_ms - self._rest.server_now_ms()) > 0:
-            step_s = min(LOOK_S_MAX, left_ms / 1_000.0)
+            step_s = min(CHECK_S_MAX, left_ms / 1_000.0)
             before_ms = self._clock.now_ms()
             await self._clock.sleep(step_s)
             set_ms = self._clock.now_ms() - before_ms - step_s * 1_000.0
             if abs(set_ms) > SET_MS_MIN * max(1.0, self._settings.speed):
-                self._answered_ms = self._clock.now_ms()  # What was counted by the old clock says nothing.
-                await self._tried()
-            elif why := await self._gone():
-                return why
+                self._answered_ms = self._clock.now_ms()  # Times of the old clock say nothing.
+                await self._try_synchronize()
+            elif loss := await self._loss():
+                return loss
         return ""
 
     def silent_s(self) -> float:
-        """How long ago the exchange gave its last sign of life."""
+        """Return the seconds since the exchange's last sign of life."""
         return (self._clock.now_ms() - max(self._answered_ms, self._heard_ms())) / 1_000.0
 
-    async def _gone(self) -> str:
-        """Why the exchange is lost: nothing was heard for a while, it does not answer, and that for too long."""
+    async def _loss(self) -> str:
+        """Return why the exchange is lost: it was silent for too long, and does not answer."""
         silent_s = self.silent_s()
         if silent_s < self._settings.silence_s:
             return ""
-        why = await self._tried()
-        return why if silent_s >= self._settings.declare_s else ""
+        fault = await self._try_synchronize()
+        return fault if silent_s >= self._settings.declare_s else ""
 
-    async def _tried(self) -> str:
-        """Ask for the time; why there is no answer."""
+    async def _try_synchronize(self) -> str:
+        """Request the time; return why there is no answer."""
         try:
             await self.synchronize()
         except ExchangeError as error:
@@ -72,16 +72,15 @@ class ExchangeClock:
         return ""
 
     async def wait_for_exchange(self) -> None:
-        """Wait until the exchange answers, however long; its time is known then, whatever our clock did meanwhile."""
+        """Wait until the exchange answers, however long; its time is known then."""
         for attempt in range(1 << 62):
             await self.pause(attempt)
-            if not await self._tried():
+            if not await self._try_synchronize():
                 return
 
     async def pause(self, attempt: int) -> None:
-        """Wait before the next try: longer after every one in a row, never below a second, never equal."""
-        pause_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
-        await self._clock.sleep(pause_s * (1.0 + JITTER_FRACTION * self._chance.random()))
+        """Wait before the next attempt: longer after each in a row."""
+        await self._clock.sleep(backoff_s(attempt, self._chance))
 
     @property
     def reported_skew_ms(self) -> float | None:
@@ -89,7 +88,7 @@ class ExchangeClock:
         return float(self._rest.offset_ms) if self._skewed else None
 
     def skew_facts(self) -> list[FeedFact]:
-        """Tell when this machine's clock is far from the exchange's, and when it is not any more."""
+        """Report when this machine's clock starts to be far from the exchange's, and when that ends."""
         if self._settings.speed != 1.0:
             return []
         skew_ms, now_ms = self._rest.offset_ms, self._rest.server_now_ms()

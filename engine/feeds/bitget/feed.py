@@ -1,8 +1,8 @@
-"""Bitget's USDT-margined perpetuals, live and without a key: candles, funding, open interest, healing itself.
+"""Bitget's USDT-margined perpetuals, live and without a key: candles, funding and open interest.
 
-Minute by minute: when a candle's time is over, the streams are asked whether they saw all of it, the exchange's
-history for whatever they did not, and the candles of all symbols go out together, in order, once. What is missing
-is waited for; after `declare_s` it is declared and made up for later, late.
+Minute by minute: when a candle is over and the streams have shown all of it, the stream's candle counts; any other
+is requested from the exchange's history. The candles of all symbols are delivered together, in order, once. Missing
+candles are waited for; after `declare_s` they are declared missing, and delivered late when they arrive.
 """
 
 from __future__ import annotations
@@ -28,45 +28,45 @@ class BitgetFeed:
     def __init__(self, settings: BitgetSettings, clock: Clock) -> None:
         self.settings = settings
         self.refusals = RefusalLog()
-        self._watch: FeedSession | None = None
+        self._session: FeedSession | None = None
         self._clock = clock
 
     def contracts(self) -> list[ContractListed]:
-        """None yet: only the exchange knows them."""
+        """Return none: only the exchange knows them."""
         return []
 
     @property
     def clock_skew_ms(self) -> float | None:
         """The skew of the exchange's clock against this machine's while it counts as an anomaly, else None."""
-        return None if self._watch is None else self._watch.pulse.reported_skew_ms
+        return None if self._session is None else self._session.exchange_clock.reported_skew_ms
 
     async def reconnect(self, _: str = "") -> str:
-        """Repair: give every connection up for a new one; what was done, in words."""
-        return "not begun yet" if self._watch is None else self._watch.reconnect()
+        """Repair: replace every connection, and describe what was done."""
+        return "not started yet" if self._session is None else self._session.reconnect()
 
     async def resubscribe(self, symbol: str) -> str:
-        """Repair: subscribe a symbol again; what was done, in words."""
-        return "not begun yet" if self._watch is None else self._watch.resubscribe(symbol)
+        """Repair: subscribe a symbol again, and describe what was done."""
+        return "not started yet" if self._session is None else self._session.resubscribe(symbol)
 
     async def facts(
         self,
         seen: Mapping[str, ResumePoint],
         anchor: FeedConnected | None,  # noqa: ARG002
     ) -> AsyncIterator[list[FeedFact]]:
-        """The market from where the log ends, for ever; what was missed comes first, late.
+        """Yield the market from where the log ends, forever; what was missed comes first, late.
 
-        A symbol that is not configured any more is watched as long as a strategy holds a position in it.
-        Raises ConfigError for a symbol that the exchange does not know and the log neither.
+        A symbol that is no longer configured is watched as long as a strategy holds a position in it.
+        Raise ConfigError for a symbol that neither the exchange nor the log knows.
         """
-        chosen = self.settings.symbols
-        left = tuple(symbol for symbol, one in seen.items() if one.in_position and symbol not in chosen)
-        settings = replace(self.settings, symbols=(*chosen, *left))
+        configured = self.settings.symbols
+        unconfigured = tuple(symbol for symbol, one in seen.items() if one.in_position and symbol not in configured)
+        settings = replace(self.settings, symbols=(*configured, *unconfigured))
         clock = ScaledClock(self._clock, settings.speed)
-        watch = self._watch = FeedSession(settings, clock, self._clock, self.refusals, left)
+        session = self._session = FeedSession(settings, clock, self._clock, self.refusals, unconfigured)
         try:
-            async with aclosing(watch.facts(dict(seen))) as batches:  # type: ignore[type-var]
+            async with aclosing(session.facts(dict(seen))) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     for part in chunks(batch):
                         yield part
         finally:
-            await watch.close()
+            await session.close()

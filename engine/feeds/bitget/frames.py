@@ -1,6 +1,6 @@
-"""Bitget's socket frames: decoded with strict types into a handful of messages, or refused by reason.
+"""Decode Bitget's socket frames with strict types into a handful of messages, or refuse them with a reason.
 
-The order of looking is the exchange's own: the text `pong` before JSON, then `event`, then `action`.
+The order of the checks is the exchange's own: the text `pong` before JSON, then `event`, then `action`.
 """
 
 from __future__ import annotations
@@ -13,29 +13,30 @@ from msgspec import Raw, Struct
 
 from papertape.engine.feeds.candle_row import CandleRow, candle_row, parse_number, time_of
 from papertape.engine.ports.feed import RefusalReason
+from papertape.events.units import HOUR_MS, MINUTE_MS
 
 INSTRUMENTS: Final = "USDT-FUTURES"
 CANDLES: Final = "candle"
 TICKER: Final = "ticker"
-CHANNELS: Final = {60_000: "candle1m", 300_000: "candle5m", 900_000: "candle15m", 3_600_000: "candle1H"}
+CHANNELS: Final = {MINUTE_MS: "candle1m", 5 * MINUTE_MS: "candle5m", 15 * MINUTE_MS: "candle15m", HOUR_MS: "candle1H"}
 PING: Final = "ping"
 PONG: Final = "pong"
 ROWS_MAX: Final = 1_000
 
 
 class Pong(Struct, frozen=True):
-    """The exchange heard our ping."""
+    """The answer to a ping."""
 
 
 class Ack(Struct, frozen=True):
-    """A subscription was taken. That is no proof of data."""
+    """A subscription or unsubscription was accepted. That proves no data."""
 
     channel: str
     symbol: str
 
 
 class ErrorFrame(Struct, frozen=True):
-    """The exchange said no; channel and symbol are empty where it does not say to what."""
+    """The exchange refused a request; channel and symbol are empty if it does not name them."""
 
     channel: str
     symbol: str
@@ -44,7 +45,7 @@ class ErrorFrame(Struct, frozen=True):
 
 
 class CandleFrame(Struct, frozen=True):
-    """Rows of one symbol, oldest first; `refused` are those that are no candles."""
+    """Candle rows of one symbol, oldest first; `refused` are the invalid ones."""
 
     symbol: str
     snapshot: bool
@@ -54,7 +55,7 @@ class CandleFrame(Struct, frozen=True):
 
 
 class TickerFrame(Struct, frozen=True):
-    """What the ticker says of one symbol: mark price in USDT, open interest in coins, the next settlement."""
+    """The ticker of one symbol: mark price in USDT, open interest in coins, the next settlement."""
 
     symbol: str
     at_ms: int
@@ -65,7 +66,7 @@ class TickerFrame(Struct, frozen=True):
 
 
 class RefusedFrame(Struct, frozen=True):
-    """A frame that is none of these. `symbol` is empty where it could not be seen."""
+    """An invalid frame. `symbol` is empty if it could not be read."""
 
     reason: RefusalReason
     symbol: str = ""
@@ -105,17 +106,17 @@ _WHOLE: Final = re.compile(r"[0-9]{1,13}")
 
 
 def subscription(channel: str, symbol: str) -> dict[str, str]:
-    """The argument that names one channel of one symbol."""
+    """Return the argument that names one channel of one symbol."""
     return {"instType": INSTRUMENTS, "channel": channel, "instId": symbol}
 
 
 def request(op: str, args: list[dict[str, str]]) -> str:
-    """A subscribe or unsubscribe frame."""
+    """Return a subscribe or unsubscribe frame."""
     return msgspec.json.encode({"op": op, "args": args}).decode()
 
 
 def read_frame(text: str | bytes, timeframe_ms: int) -> Message:
-    """What a frame says. Nothing that arrives makes this raise."""
+    """Decode a frame, whatever it is. Never raises."""
     if text == PONG:
         return Pong()
     try:
@@ -146,27 +147,27 @@ def _answer(frame: _Frame, arg: _Arg) -> Message:
         return Ack(arg.channel, arg.instId)
     if frame.event == "error":
         code = str(frame.code or "")
-        number_ = int(code) if _WHOLE.fullmatch(code) else 0
-        return ErrorFrame(arg.channel, arg.instId, number_, (frame.msg or "")[:200])
+        number = int(code) if _WHOLE.fullmatch(code) else 0
+        return ErrorFrame(arg.channel, arg.instId, number, (frame.msg or "")[:200])
     return RefusedFrame(RefusalReason.WRONG_SHAPE, arg.instId)
 
 
 def _time(ts: int | str | None) -> int | None:
-    """The outer time: a number on the wire, a text in older samples."""
-    found = time_of(str(ts)) if ts is not None and not isinstance(ts, bool) else RefusalReason.WRONG_SHAPE
-    return None if isinstance(found, RefusalReason) else found
+    """Parse the frame's time: a number on the wire, a text in older samples."""
+    time_ms = time_of(str(ts)) if ts is not None and not isinstance(ts, bool) else RefusalReason.WRONG_SHAPE
+    return None if isinstance(time_ms, RefusalReason) else time_ms
 
 
 def _candles(data: Raw, symbol: str, snapshot: bool, at_ms: int, timeframe_ms: int) -> Message:
     try:
-        found = _ROWS.decode(data)
+        texts = _ROWS.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return RefusedFrame(RefusalReason.WRONG_SHAPE, symbol)
-    if len(found) > ROWS_MAX:
+    if len(texts) > ROWS_MAX:
         return RefusedFrame(RefusalReason.TOO_LARGE, symbol)
     rows: list[CandleRow] = []
     refused: list[tuple[RefusalReason, str]] = []
-    for fields in found:
+    for fields in texts:
         row = candle_row(fields, timeframe_ms)
         if isinstance(row, CandleRow):
             rows.append(row)
@@ -182,17 +183,17 @@ def _ticker(data: Raw, symbol: str, at_ms: int) -> Message:
         return RefusedFrame(RefusalReason.WRONG_SHAPE, symbol)
     if ticker.instId != symbol:
         return RefusedFrame(RefusalReason.WRONG_SYMBOL, symbol)
-    mark, held, rate = (
+    mark, open_interest, rate = (
         parse_number(ticker.markPrice),
         parse_number(ticker.holdingAmount),
         parse_number(ticker.fundingRate),
     )
     settles = time_of(ticker.nextFundingTime)
-    for value in (mark, held, rate, settles):
+    for value in (mark, open_interest, rate, settles):
         if isinstance(value, RefusalReason):
             return RefusedFrame(value, symbol)
-    assert isinstance(mark, float) and isinstance(held, float) and isinstance(rate, float)  # noqa: PT018
+    assert isinstance(mark, float) and isinstance(open_interest, float) and isinstance(rate, float)  # noqa: PT018
     assert isinstance(settles, int)
-    if mark <= 0.0 or held <= 0.0:
+    if mark <= 0.0 or open_interest <= 0.0:
         return RefusedFrame(RefusalReason.NOT_POSITIVE, symbol)
-    return TickerFrame(symbol, at_ms, mark, held, rate, settles)
+    return TickerFrame(symbol, at_ms, mark, open_interest, rate, settles)

@@ -1,7 +1,7 @@
-"""One exchange of messages with Bitget's REST service: paced, bounded in time and size, every failure by name.
+"""HTTP requests to Bitget's REST service: rate limited, bounded in time and size, with a named error per failure.
 
-Nothing is tried again here. `ExchangeUnreachable` is no answer or none that is the exchange's own,
-`ExchangeBusy` a request too many (the next ones then wait), `ExchangeRefused` an error with its code.
+Nothing is retried here. `ExchangeUnreachable` means no answer or a foreign one, `ExchangeBusy` too many requests
+(the next ones then wait), `ExchangeRefused` an error with its code.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ SUCCESS: Final = "00000"
 BUSY_CODE: Final = "429"
 _ERRNO: Final = re.compile(r"^\[Errno [^\]]*\] ")
 LATER_CODES: Final = frozenset({"40015", "45001", "30038"})
-"""System abnormal, unknown error, matching engine being upgraded: worth another try."""
+"""System abnormal, unknown error, matching engine being upgraded: worth another attempt."""
 
 
 class BitgetHttpResponse(Struct, frozen=True):
-    """What came over the wire, whole."""
+    """A complete response."""
 
     status: int
     retry_after_s: float
@@ -45,7 +45,7 @@ class BitgetHttpResponse(Struct, frozen=True):
 
 
 class BitgetEnvelope(Struct):
-    """What every answer is wrapped in. The code is a text; a number is understood too."""
+    """The wrapper of every response. The code is a text; a number is understood too."""
 
     code: str | int
     msg: str | None = None
@@ -54,7 +54,7 @@ class BitgetEnvelope(Struct):
 
 
 class BitgetHttp:
-    """The connections to one address of the exchange. `close` may be followed by further requests."""
+    """The connections to one address of the exchange. Requests after `close` connect again."""
 
     def __init__(self, settings: BitgetSettings, clock: Clock, refusals: RefusalLog) -> None:
         self._base_url = settings.rest_url.rstrip("/")
@@ -62,29 +62,29 @@ class BitgetHttp:
         self._bytes_max = settings.body_bytes_max
         self._clock = clock
         self._refusals = refusals
-        self._pacer = RateLimiter(settings.requests_per_s, clock)
+        self._rate_limiter = RateLimiter(settings.requests_per_s, clock)
         self._slots = asyncio.Semaphore(CONCURRENT_MAX)
         self._client: httpx.AsyncClient | None = None
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
 
     async def fetch(self, path: str, **params: str | int) -> ResponseBody:
-        """The `data` of a successful answer.
+        """Return the `data` of a successful response.
 
-        Raises ExchangeUnreachable, ExchangeBusy (which holds all following requests back) and ExchangeRefused.
+        Raise ExchangeUnreachable, ExchangeBusy (which delays all further requests) or ExchangeRefused.
         """
         source = f"GET {path}?{urlencode(params)}" if params else f"GET {path}"
         async with self._slots:
-            ticket = await self._pacer.acquire()
+            ticket = await self._rate_limiter.acquire()
             sent_ms = self._clock.now_ms()
             reply = await self._exchange(self._base_url + path, params, source)
             received_ms = self._clock.now_ms()
-        envelope = self._opened(reply, source, ticket)
-        self._pacer.record_success(ticket)
+        envelope = self._open_envelope(reply, source, ticket)
+        self._rate_limiter.record_success(ticket)
         return ResponseBody(source, envelope.data, self._refusals, sent_ms, received_ms, envelope.requestTime)
 
     async def _exchange(self, url: str, params: dict[str, str | int], source: str) -> BitgetHttpResponse:
@@ -92,7 +92,7 @@ class BitgetHttp:
             async with asyncio.timeout(self._timeout_s):
                 return await self._read(url, params, source)
         except TimeoutError:
-            words = f"no whole answer within {self._timeout_s:g} s"
+            words = f"no complete answer within {self._timeout_s:g} s"
             raise ExchangeUnreachable(f"{self._base_url}, {_request_label(source)}: {words}") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             words = _ERRNO.sub("", _words(str(error))) or type(error).__name__
@@ -100,7 +100,7 @@ class BitgetHttp:
 
     async def _read(self, url: str, params: dict[str, str | int], source: str) -> BitgetHttpResponse:
         content = bytearray()
-        async with self._opened_client().stream("GET", url, params=params) as response:
+        async with self._open_client().stream("GET", url, params=params) as response:
             async for part in response.aiter_bytes():
                 content += part
                 if len(content) > self._bytes_max:
@@ -110,20 +110,20 @@ class BitgetHttp:
                     )
             return BitgetHttpResponse(response.status_code, _retry_after_s(response.headers), bytes(content))
 
-    def _opened_client(self) -> httpx.AsyncClient:
+    def _open_client(self) -> httpx.AsyncClient:
         if self._client is None:
-            # It writes every address at INFO, several a second.
+            # It logs every address at INFO, several a second.
             logging.getLogger("httpx").setLevel(logging.WARNING)
             limits = httpx.Limits(max_connections=CONCURRENT_MAX, max_keepalive_connections=CONCURRENT_MAX)
-            # The timeout around the whole exchange is the only one: one that begins anew with every byte ends nothing.
+            # The timeout around the whole request is the only one: one that restarts with every byte ends nothing.
             try:
                 self._client = httpx.AsyncClient(timeout=None, limits=limits, headers={"user-agent": "papertape"})  # noqa: S113
             except (ImportError, ValueError, httpx.InvalidURL) as error:
                 raise ConfigError(f"the proxy of the environment cannot be used: {error}") from error
         return self._client
 
-    def _opened(self, reply: BitgetHttpResponse, source: str, ticket: int) -> BitgetEnvelope:
-        """The envelope of a success; everything else is raised."""
+    def _open_envelope(self, reply: BitgetHttpResponse, source: str, ticket: int) -> BitgetEnvelope:
+        """Return the envelope of a success; raise anything else."""
         if reply.status == httpx.codes.TOO_MANY_REQUESTS:
             raise self._busy(source, reply, ticket)
         envelope = _envelope(reply.content)
@@ -142,12 +142,12 @@ class BitgetHttp:
         return envelope
 
     def _busy(self, source: str, reply: BitgetHttpResponse, ticket: int) -> ExchangeBusy:
-        pause_s = self._pacer.back_off(ticket, reply.retry_after_s)
+        pause_s = self._rate_limiter.back_off(ticket, reply.retry_after_s)
         text = f"{_request_label(source)}: too many requests; the next one waits {pause_s:.3g} s"
         return ExchangeBusy(text, reply.retry_after_s)
 
     def _foreign(self, reply: BitgetHttpResponse, source: str) -> ExchangeUnreachable:
-        """The error for an answer that is not the exchange's own; it is counted as refused."""
+        """Return the error for a response that is not the exchange's own, and count it as refused."""
         try:
             msgspec.json.decode(reply.content)
             reason = RefusalReason.WRONG_SHAPE
@@ -160,7 +160,7 @@ class BitgetHttp:
 
 
 def _request_label(source: str) -> str:
-    """A request as its owner reads it: `candles BTCUSDT`. The whole of it stands with the refusals."""
+    """Return a short name of a request: `candles BTCUSDT`. The refusals hold it in full."""
     path, _, query = source.partition("?")
     symbol = dict(parse_qsl(query)).get("symbol", "")
     return f"{path.rpartition('/')[2]} {symbol}".rstrip()
@@ -174,7 +174,7 @@ def _envelope(content: bytes) -> BitgetEnvelope | None:
 
 
 def _retry_after_s(headers: httpx.Headers) -> float:
-    """The seconds of `Retry-After`, a number or a date (seen from the date of the answer); 0 when there are none."""
+    """Return the seconds of `Retry-After`, a number or a date (relative to the response's date); 0 without one."""
     text = headers.get("retry-after", "").strip()
     try:
         seconds = float(text)
@@ -191,5 +191,5 @@ def _seconds_until(date: str, answered: str) -> float:
 
 
 def _words(text: str) -> str:
-    """A text of the exchange in one line of bounded length."""
+    """Return a text of the exchange in one line of bounded length."""
     return " ".join(text.split())[:WORDS_CHARS_MAX]

@@ -1,12 +1,13 @@
-"""A line is a part of the symbols that is always watched: one stream after another, the next before the last ends.
+"""A stream that watches its symbols forever: one connection after another, the next before the last ends.
 
-Nobody gives up: after a fault the next connection comes soon, after many faults in a row every half minute.
+It never gives up: after a fault the next attempt comes soon, after many faults in a row every half minute.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -25,119 +26,118 @@ BACKOFF_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 JITTER_FRACTION: Final = 0.25
 HANDOVER_S_MAX: Final = 60.0
 CONNECTIONS_PER_S: Final = 0.9
-"""The exchange takes 300 attempts in 5 minutes from one address."""
+"""The exchange allows 300 attempts in 5 minutes from one address."""
 
 
 class StreamStatistics(Struct, frozen=True):
-    """How often the line connected, was broken, and was rotated on purpose; and what broke it last."""
+    """How often the stream connected, broke, and was rotated on purpose."""
 
     connections: int
     breaks: int
     rotations: int
-    last_fault: str
 
 
 class ReconnectingStream:
-    """Keeps a part of the symbols watched, for ever. `connected` says whether data comes now."""
+    """Keeps some symbols watched, forever. `now_ms` is the exchange's time."""
 
     def __init__(
         self,
         symbols: Sequence[str],
         settings: BitgetSettings,
         clock: Clock,
-        board: StreamState,
-        pacer: RateLimiter,
-        make_stream: Callable[[Sequence[str]], StreamConnection],
+        now_ms: Callable[[], int],
+        stream_state: StreamState,
+        rate_limiter: RateLimiter,
     ) -> None:
-        self.symbols = tuple(symbols)
+        self._symbols = tuple(symbols)
         self._settings = settings
         self._clock = clock
-        self._board = board
-        self._pacer = pacer
-        self._make_stream = make_stream
+        self._now_ms = now_ms
+        self._stream_state = stream_state
+        self._rate_limiter = rate_limiter
         self._chance = Random()  # noqa: S311 - jitter is no secret.
         self._connections = self._breaks = self._rotations = 0
         self._failures = 0
-        self.last_fault = ""
-        self.stream: StreamConnection | None = None
+        self.connection: StreamConnection | None = None
 
     @property
     def statistics(self) -> StreamStatistics:
-        """What was done since the start."""
-        return StreamStatistics(self._connections, self._breaks, self._rotations, self.last_fault)
-
-    @property
-    def connected(self) -> bool:
-        """Whether the stream of now has brought data."""
-        return self.stream is not None and self.stream.served
+        """The counts since the start."""
+        return StreamStatistics(self._connections, self._breaks, self._rotations)
 
     async def run(self) -> None:
-        """Keep one stream alive, for ever."""
+        """Keep one connection alive, forever."""
         running: asyncio.Task[str] | None = None
         try:
             while True:
-                await self._turn()
-                stream = self._make_stream(self.symbols)
-                fresh = asyncio.ensure_future(stream.run())
-                if running is not None and not await self._takes_over(running, stream, fresh):
+                await self._wait_for_turn()
+                connection = StreamConnection(
+                    self._symbols, self._settings, self._clock, self._now_ms, self._stream_state
+                )
+                fresh = asyncio.ensure_future(connection.run())
+                if running is not None and not await self._takes_over(running, connection, fresh):
                     self._failures += 1
-                    await self._clock.sleep(self._pause_s())
+                    await self._clock.sleep(backoff_s(self._failures, self._chance))
                     continue
-                running, self.stream = fresh, stream
+                running, self.connection = fresh, connection
                 self._connections += 1
-                if not await self._over(fresh):
+                if not await self._ends_within_rotation(fresh):
                     self._rotations += 1
                     continue
                 running = None
-                self._broken(fresh)
-                await self._clock.sleep(self._pause_s())
+                self._record_break(fresh)
+                await self._clock.sleep(backoff_s(self._failures, self._chance))
         finally:
             if running is not None:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
 
-    async def _turn(self) -> None:
-        """Wait for a turn to connect: all lines together stay below the exchange's limit."""
+    async def _wait_for_turn(self) -> None:
+        """Wait until this stream may connect: all streams together stay below the exchange's limit."""
         try:
-            await self._pacer.acquire()
+            await self._rate_limiter.acquire()
         except ExchangeBusy:
             await self._clock.sleep(BACKOFF_S[-1])
 
-    async def _takes_over(self, before: asyncio.Task[str], stream: StreamConnection, fresh: asyncio.Task[str]) -> bool:
-        """Let the old stream go when the new one shows everything, or data when a minute is over; else keep it."""
-        whole = asyncio.ensure_future(stream.whole.wait())
-        done = {whole, fresh}
+    async def _takes_over(
+        self, before: asyncio.Task[str], connection: StreamConnection, fresh: asyncio.Task[str]
+    ) -> bool:
+        """Return whether the new connection replaces the old one, and end the other one.
+
+        It does when it shows everything, when it shows anything after a minute, or when the old one has ended.
+        """
+        complete = asyncio.ensure_future(connection.complete.wait())
+        ending = {complete, fresh}
         try:
             limit_s = HANDOVER_S_MAX / self._settings.speed
-            await asyncio.wait({whole, fresh, before}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({complete, fresh, before}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             if before.done():
-                self._broken(before)
-                done = {whole}
-            elif stream.served and not fresh.done():
-                done = {whole, before}
+                self._record_break(before)
+                ending = {complete}
+            elif connection.served and not fresh.done():
+                ending = {complete, before}
         finally:
-            for task in done:
+            for task in ending:
                 task.cancel()
-            await asyncio.gather(*done, return_exceptions=True)
-        return fresh not in done
+            await asyncio.gather(*ending, return_exceptions=True)
+        return fresh not in ending
 
-    async def _over(self, fresh: asyncio.Task[str]) -> bool:
-        """Wait until the stream ends by itself; False when its time is up and the next one is to take over."""
-        done, _ = await asyncio.wait({fresh}, timeout=self._settings.rotate_s / self._settings.speed)
-        return bool(done)
+    async def _ends_within_rotation(self, fresh: asyncio.Task[str]) -> bool:
+        """Wait until the connection ends by itself; return False when it is time to replace it."""
+        ended, _ = await asyncio.wait({fresh}, timeout=self._settings.rotate_s / self._settings.speed)
+        return bool(ended)
 
-    def _broken(self, ended: asyncio.Task[str]) -> None:
-        """Remember why, and that what forms now is not watched whole."""
-        try:
-            self.last_fault = ended.result()
-        except ExchangeUnreachable as unreachable:
-            self.last_fault = str(unreachable)
-        self._board.mark_interrupted(self.symbols)
+    def _record_break(self, ended: asyncio.Task[str]) -> None:
+        """Record that the connection ended and its forming candles are incomplete. Raise the error of a bug."""
+        with suppress(ExchangeUnreachable):
+            ended.result()
+        self._stream_state.mark_interrupted(self._symbols)
         self._breaks += 1
-        self._failures = 0 if self.connected else self._failures + 1
-        self.stream = None
+        served = self.connection is not None and self.connection.served
+        self._failures = 0 if served else self._failures + 1
+        self.connection = None
 
-    def _pause_s(self) -> float:
-        """Longer after every failure in a row, never below a second, never equal."""
-        pause_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
-        return pause_s * (1.0 + JITTER_FRACTION * self._chance.random())
+
+def backoff_s(attempt: int, chance: Random) -> float:
+    """Return the seconds to wait before another attempt: longer after each in a row, at least one, never equal."""
+    return BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)] * (1.0 + JITTER_FRACTION * chance.random())

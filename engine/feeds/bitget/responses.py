@@ -1,4 +1,4 @@
-"""The bodies of Bitget's REST answers: what is in them, typed, and refused by row and reason where it is wrong."""
+"""Parse the bodies of Bitget's REST responses into types, and refuse invalid rows with a reason."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from papertape.events.units import MINUTE_MS
 PERPETUAL: Final = "perpetual"
 PRICE_PLACES_MAX: Final = 12
 STEP_PARTS_MAX: Final = 10**12
-"""Numerators and denominators of steps stay below this: the product with a price fits into 64 bits."""
+"""Numerators and denominators of steps stay below this, so that the product with a price fits into 64 bits."""
 FEE_FRACTION_MAX: Final = 0.05
 FUNDING_RATE_MAX: Final = 1.0
 FAULT_CHARS_MAX: Final = 60
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises: no JSON or another shape; bytes that are no text; brackets without end."""
+"""What decoding raises: no JSON or another shape; bytes that are no text; endless brackets."""
 
 T = TypeVar("T")
 
@@ -43,10 +43,10 @@ class OpenInterestReading(Struct, frozen=True):
 
 
 class ContractBody(Struct, frozen=True):
-    """What the exchange says of a perpetual. Tick (USDT) and lot (coins) are reduced ratios of integers.
+    """The exchange's specification of a perpetual. Tick (USDT) and lot (coins) are reduced ratios of integers.
 
     `status` is `normal` while positions may be opened; `maintain`, `off` and others mean that they may not. A fee is
-    None where the exchange says none that can be.
+    None if the exchange publishes no valid one.
     """
 
     symbol: str
@@ -68,25 +68,25 @@ class ContractList(Struct, frozen=True):
 
 
 class ResponseBody(Struct, frozen=True):
-    """The `data` of an answer, the request it belongs to, and where refused rows are counted."""
+    """The `data` of a response, its request, and where refused rows are counted."""
 
     source: str
     data: Raw
     refusals: RefusalLog
     sent_ms: int = 0
     received_ms: int = 0
-    said_ms: int | None = None
-    """When the answer was made, by the exchange's own clock."""
+    answered_ms: int | None = None
+    """When the response was made, by the exchange's own clock."""
 
     def refuse(self, line: int, reason: RefusalReason, text: object) -> None:
-        """Count a row that is not taken."""
+        """Count a refused row."""
         shown = bytes(text).decode("utf-8", "replace") if isinstance(text, Raw) else str(text)
         self.refusals.refuse(self.source, line, reason, shown)
 
     def empty_answer_error(self, reason: RefusalReason) -> ExchangeUnreachable:
-        """The error for an answer that holds nothing of what was asked for; it is counted as refused."""
+        """Return the error for a response without the requested data, and count it as refused."""
         self.refuse(0, reason, self.data)
-        return ExchangeUnreachable(f"{self.source}: the answer is not what was asked for ({reason.value})")
+        return ExchangeUnreachable(f"{self.source}: the answer does not hold the requested data ({reason.value})")
 
 
 class _TimeBody(Struct, rename="camel"):
@@ -133,7 +133,7 @@ class _OpenInterestBody(Struct, rename="camel"):
 
 
 def convert_data(body: ResponseBody, kind: type[T]) -> T:
-    """The whole of `data` as `kind`. Raises ExchangeUnreachable when it is something else."""
+    """Return `data` as `kind`. Raise ExchangeUnreachable if it is something else."""
     try:
         return msgspec.json.decode(body.data, type=kind)
     except UNREADABLE:
@@ -141,10 +141,10 @@ def convert_data(body: ResponseBody, kind: type[T]) -> T:
 
 
 def rows_of(
-    body: ResponseBody, found: Sequence[Raw], kind: type[T], symbol: str | None = None
+    body: ResponseBody, raws: Sequence[Raw], kind: type[T], symbol: str | None = None
 ) -> Iterator[tuple[int, T]]:
-    """The rows that are a `kind` (of this symbol, if one is named) with their index; the others are refused."""
-    for line, raw in enumerate(found):
+    """Yield the rows that are a `kind` (of this symbol, if one is named) with their index; refuse the others."""
+    for line, raw in enumerate(raws):
         try:
             row = msgspec.json.decode(raw, type=kind)
         except UNREADABLE:
@@ -156,15 +156,15 @@ def rows_of(
             yield line, row
 
 
-def only_row(body: ResponseBody, found: Sequence[Raw], kind: type[T], symbol: str) -> T:
-    """The first row of the symbol. Raises ExchangeUnreachable when there is none."""
-    for _, row in rows_of(body, found, kind, symbol):
+def only_row(body: ResponseBody, raws: Sequence[Raw], kind: type[T], symbol: str) -> T:
+    """Return the first row of the symbol. Raise ExchangeUnreachable if there is none."""
+    for _, row in rows_of(body, raws, kind, symbol):
         return row
     raise body.empty_answer_error(RefusalReason.WRONG_SHAPE)
 
 
 def server_time_of(body: ResponseBody) -> int:
-    """The time of the server in UTC ms. Raises ExchangeUnreachable when there is none in the body."""
+    """Return the server's time, UTC ms. Raise ExchangeUnreachable if the body has none."""
     time_ms = time_of(convert_data(body, _TimeBody).server_time)
     if isinstance(time_ms, RefusalReason):
         raise body.empty_answer_error(time_ms)
@@ -172,7 +172,7 @@ def server_time_of(body: ResponseBody) -> int:
 
 
 def candles_of(body: ResponseBody, timeframe_ms: int) -> dict[int, CandleRow]:
-    """The rows that are candles by open time; the others are refused, also a second one of a time that differs."""
+    """Return the valid candles by open time; refuse other rows, and a different second candle of the same time."""
     candles: dict[int, CandleRow] = {}
     for line, row in enumerate(convert_data(body, list[Any])):
         candle = candle_row(row, timeframe_ms) if isinstance(row, list) else RefusalReason.WRONG_SHAPE
@@ -186,16 +186,16 @@ def candles_of(body: ResponseBody, timeframe_ms: int) -> dict[int, CandleRow]:
 def contracts_of(body: ResponseBody) -> ContractList:
     """Return the perpetuals by symbol. An invalid row affects only its own symbol; dated futures are left out."""
     contracts = ContractList({}, {})
-    found = convert_data(body, list[Raw])
-    for line, row in rows_of(body, found, _ContractRow):
+    raws = convert_data(body, list[Raw])
+    for line, row in rows_of(body, raws, _ContractRow):
         if row.symbol_type != PERPETUAL or not row.symbol:
             continue
         contract = _contract(row)
         if isinstance(contract, _Fault):
-            body.refuse(line, contract.reason, found[line])
+            body.refuse(line, contract.reason, raws[line])
             contracts.unreadable.setdefault(row.symbol, contract.text)
         elif row.symbol in contracts.readable:
-            body.refuse(line, RefusalReason.DUPLICATE, found[line])
+            body.refuse(line, RefusalReason.DUPLICATE, raws[line])
         else:
             contracts.readable[row.symbol] = contract
     return contracts
@@ -261,7 +261,7 @@ def _whole(text: object, least: int, most: int) -> int | RefusalReason:
 
 
 def _ratio(text: Any, places: int) -> tuple[int, int] | RefusalReason:
-    """The step `text` x 10^-places as a reduced ratio of integers."""
+    """Return the step `text` x 10^-places as a reduced ratio of integers."""
     value = parse_number(text)
     if isinstance(value, RefusalReason):
         return value
@@ -272,20 +272,20 @@ def _ratio(text: Any, places: int) -> tuple[int, int] | RefusalReason:
 
 
 def tiers_of(body: ResponseBody, symbol: str) -> tuple[tuple[float, float], ...]:
-    """(lowest notional in USDT, maintenance margin as a fraction) of every tier, rising.
+    """Return (lowest notional in USDT, maintenance margin as a fraction) of every tier, rising.
 
-    Raises ExchangeUnreachable unless every row is good and the first tier begins at 0: with a tier missing a
+    Raise ExchangeUnreachable unless every row is valid and the first tier begins at 0: if a tier were missing, a
     position would be liquidated too late.
     """
     tiers: list[tuple[float, float]] = []
-    found = convert_data(body, list[Raw])
-    for _, row in rows_of(body, found, _TierRow, symbol):
+    raws = convert_data(body, list[Raw])
+    for _, row in rows_of(body, raws, _TierRow, symbol):
         tier = _numbers(row.start_unit, row.keep_margin_rate)
         if isinstance(tier, RefusalReason):
             raise body.empty_answer_error(tier)
         tiers.append((tier[0], tier[1]))
     tiers.sort()
-    whole = bool(tiers) and len(tiers) == len(found) and tiers[0][0] == 0.0
+    whole = bool(tiers) and len(tiers) == len(raws) and tiers[0][0] == 0.0
     rising = all(low < high and before <= after for (low, before), (high, after) in pairwise(tiers))
     if not whole or not rising or not all(0.0 < fraction < 1.0 for _, fraction in tiers):
         raise body.empty_answer_error(RefusalReason.INCONSISTENT)
@@ -293,16 +293,16 @@ def tiers_of(body: ResponseBody, symbol: str) -> tuple[tuple[float, float], ...]
 
 
 def settlements_of(body: ResponseBody, symbol: str) -> tuple[dict[int, FundingSettlement], int]:
-    """The settlements by time, and how many rows there were, refused ones included."""
+    """Return the settlements by time, and the number of rows, refused ones included."""
     settlements: dict[int, FundingSettlement] = {}
-    found = convert_data(body, list[Raw])
-    for line, row in rows_of(body, found, _SettlementRow, symbol):
+    raws = convert_data(body, list[Raw])
+    for line, row in rows_of(body, raws, _SettlementRow, symbol):
         settlement = _settlement(row)
         if isinstance(settlement, RefusalReason):
-            body.refuse(line, settlement, found[line])
+            body.refuse(line, settlement, raws[line])
         elif settlements.setdefault(settlement.time_ms, settlement) != settlement:
-            body.refuse(line, RefusalReason.DUPLICATE, found[line])
-    return settlements, len(found)
+            body.refuse(line, RefusalReason.DUPLICATE, raws[line])
+    return settlements, len(raws)
 
 
 def _settlement(row: _SettlementRow) -> FundingSettlement | RefusalReason:
@@ -317,7 +317,7 @@ def _settlement(row: _SettlementRow) -> FundingSettlement | RefusalReason:
 
 
 def next_settlement_of(body: ResponseBody, symbol: str) -> int:
-    """When funding is settled next, UTC ms. Raises ExchangeUnreachable when the body does not say it."""
+    """Return when funding is settled next, UTC ms. Raise ExchangeUnreachable if the body does not say it."""
     time_ms = time_of(only_row(body, convert_data(body, list[Raw]), _FundingRow, symbol).next_update)
     if isinstance(time_ms, RefusalReason):
         raise body.empty_answer_error(time_ms)
@@ -325,12 +325,10 @@ def next_settlement_of(body: ResponseBody, symbol: str) -> int:
 
 
 def open_interest_of(body: ResponseBody, symbol: str) -> OpenInterestReading:
-    """The open interest of the symbol. Raises ExchangeUnreachable when the body does not say it."""
-    whole = convert_data(body, _OpenInterestBody)
-    time_ms, size = (
-        time_of(whole.ts),
-        parse_number(only_row(body, whole.open_interest_list, _OpenInterestRow, symbol).size),
-    )
+    """Return the open interest of the symbol. Raise ExchangeUnreachable if the body does not say it."""
+    data = convert_data(body, _OpenInterestBody)
+    row = only_row(body, data.open_interest_list, _OpenInterestRow, symbol)
+    time_ms, size = time_of(data.ts), parse_number(row.size)
     if isinstance(time_ms, RefusalReason):
         raise body.empty_answer_error(time_ms)
     if isinstance(size, RefusalReason):

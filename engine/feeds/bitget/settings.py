@@ -1,6 +1,6 @@
-"""Where Bitget is found, what is watched there, and the limits that hold while watching.
+"""The settings of the live feed: Bitget's addresses, the symbols to watch, and limits.
 
-All times are market seconds: against a stand-in that runs at `speed` times real time they pass that much faster.
+All times are market seconds: against a stand-in that runs at `speed` times real time, they pass that much faster.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from papertape.events.units import MINUTE_MS
+from papertape.events.units import DAY_MS, MINUTE_MS
 
 BITGET: Final = "bitget"
 REST_URL: Final = "https://api.bitget.com"
@@ -28,10 +28,10 @@ class BitgetSettings(Struct, frozen=True, kw_only=True):
     groups: Mapping[str, str] = {}
     speed: float = 1.0
 
-    warm_up_ms: int = 172_800_000
-    """History before the first start, which feeds the indicators only."""
-    catch_up_ms_max: int = 2_592_000_000
-    """A longer absence is not fetched whole: what lies before is a hole."""
+    warm_up_ms: int = 2 * DAY_MS
+    """The history before the first start, which only warms up indicators."""
+    catch_up_ms_max: int = 30 * DAY_MS
+    """A longer absence is not fetched completely: what lies before is a hole."""
 
     requests_per_s: float = 10.0
     """Half of what the exchange allows one address."""
@@ -39,19 +39,19 @@ class BitgetSettings(Struct, frozen=True, kw_only=True):
     body_bytes_max: int = 8_388_608
     frame_bytes_max: int = 1_048_576
     symbols_a_connection: int = 24
-    """Two channels each stay below the 50 a connection that the exchange recommends."""
+    """With two channels each they stay below the 50 channels a connection that the exchange recommends."""
 
     settle_s: float = 2.0
-    """A candle of the stream is final so long after its close, with the corrections that came meanwhile."""
+    """A streamed candle is final this long after its close, with the corrections that arrived meanwhile."""
     grace_s: float = 3.0
-    """So long after its close a candle that the stream has not finished is asked for."""
+    """A candle that the stream has not finished this long after its close is requested from the history."""
     on_time_s: float = 30.0
-    """A candle known so long after its close still opens positions; a later one is late."""
+    """A candle known this long after its close still opens positions; a later one is late."""
     wait_s: float = 25.0
-    """So long most symbols wait for a few; where most are missing they are waited for until `declare_s`."""
+    """Most symbols wait this long for a few. If most are missing, the feed waits for them until `declare_s`."""
     declare_s: float = 90.0
-    """What is missing so long after its close is declared: the feed lost, or a symbol not tradable."""
+    """What is missing this long after its close is declared: the feed is lost, or a symbol is not tradable."""
     silence_s: float = 45.0
-    """A connection or a channel without a message for so long is renewed."""
+    """A connection or channel that was silent for this long is renewed."""
     rotate_s: float = 82_800.0
     """A connection is replaced before the exchange cuts it after 24 h."""

@@ -1,7 +1,7 @@
-"""Any exchange of ccxt as a download sees it (extra `exchanges`).
+"""Any exchange of ccxt as a download source (extra `exchanges`).
 
-Exchanges differ in what they make of a window: some serve its oldest rows, some its newest, some fewer than asked.
-What an answer leaves open on either side is therefore asked for again, until nothing more comes.
+Exchanges treat a window differently: some return its oldest rows, some its newest, some fewer than requested. What an
+answer leaves open on either side is therefore requested again, until nothing more comes.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from papertape.events.errors import ExchangeBusy, ExchangeError, ExchangeRefused
 from papertape.events.units import DAY_MS, MINUTE_MS, TIMEFRAME_NAMES
 
 ROWS_A_PAGE: Final = 500
-"""Where ccxt does not know how many rows an exchange serves at once."""
+"""The page size of an exchange whose own ccxt does not know."""
 SETTLEMENTS_A_PAGE: Final = 100
-ASKS_MAX: Final = 2_000
-"""Requests for one window; each but the last of a stretch brings rows."""
+REQUESTS_MAX: Final = 2_000
+"""The most requests for one window; each but the last of a span brings rows."""
 WORDS_CHARS_MAX: Final = 200
 FUNDING_WINDOW_MS: Final = 90 * DAY_MS
 
@@ -37,7 +37,7 @@ class CcxtSource:
     """The history of one exchange's linear USDT perpetuals. `rest_url` replaces the exchange's own addresses."""
 
     def __init__(self, name: str, clock: Clock, rest_url: str | None = None) -> None:
-        """Raises UsageError when ccxt is not there or does not know the exchange."""
+        """Raise UsageError if ccxt is not installed or does not know the exchange."""
         self._ccxt = _library()
         if name not in self._ccxt.exchanges:
             near = get_close_matches(name, self._ccxt.exchanges, n=3)
@@ -53,44 +53,44 @@ class CcxtSource:
         self._offset_ms = 0
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._exchange.close()
 
     async def now_ms(self) -> int:
-        """The exchange's clock, UTC ms; ours where it shows none."""
+        """Return the exchange's time, UTC ms; ours if it publishes none."""
         if self._exchange.has.get("fetchTime"):
-            self._offset_ms = int(await self._called(self._exchange.fetch_time)) - self._clock.now_ms()
+            self._offset_ms = int(await self._call(self._exchange.fetch_time)) - self._clock.now_ms()
         return self._clock.now_ms() + self._offset_ms
 
-    async def rows(self, wanted: DownloadRequest, from_ms: int, until_ms: int) -> list[Row]:
-        """Closed rows with from <= time < until, rising."""
-        symbol = await self._symbol(wanted.symbol)
+    async def rows(self, request: DownloadRequest, from_ms: int, until_ms: int) -> list[Row]:
+        """Return the closed rows with from <= time < until, rising."""
+        symbol = await self._symbol(request.symbol)
         now_ms = self._clock.now_ms() + self._offset_ms
-        closed_ms = min(until_ms, now_ms // wanted.step_ms * wanted.step_ms)
+        closed_ms = min(until_ms, now_ms // request.step_ms * request.step_ms)
 
         async def fetch_page(begin_ms: int, end_ms: int) -> list[Row]:
-            if wanted.kind is DownloadKind.FUNDING:
+            if request.kind is DownloadKind.FUNDING:
                 return await self._settlements(symbol, begin_ms, end_ms)
-            return await self._candles(wanted, symbol, begin_ms, end_ms)
+            return await self._candles(request, symbol, begin_ms, end_ms)
 
-        return await fetch_filled(fetch_page, from_ms, closed_ms, wanted.step_ms)
+        return await fetch_filled(fetch_page, from_ms, closed_ms, request.step_ms)
 
-    async def find_next_rows(self, wanted: DownloadRequest, from_ms: int, until_ms: int) -> tuple[bool, int]:  # noqa: ARG002
-        """Nothing is known in advance: the next window has to show it."""
+    async def find_next_rows(self, request: DownloadRequest, from_ms: int, until_ms: int) -> tuple[bool, int]:  # noqa: ARG002
+        """Report that rows may follow: ccxt cannot search, so the next window has to show it."""
         return True, from_ms
 
-    def window_ms(self, wanted: DownloadRequest) -> int:
-        """How much is written at once."""
-        return FUNDING_WINDOW_MS if wanted.kind is DownloadKind.FUNDING else WINDOW_ROWS * wanted.timeframe_ms
+    def window_ms(self, request: DownloadRequest) -> int:
+        """Return how much is downloaded and written at once."""
+        return FUNDING_WINDOW_MS if request.kind is DownloadKind.FUNDING else WINDOW_ROWS * request.timeframe_ms
 
     def history_limit(self, kind: DownloadKind) -> str:  # noqa: ARG002
-        """Not known."""
+        """Return nothing: ccxt does not know it."""
         return ""
 
     async def _symbol(self, name: str) -> str:
-        """The name of a perpetual in ccxt: BTC/USDT:USDT for BTCUSDT. Raises UsageError when there is none."""
+        """Return a perpetual's name in ccxt: BTC/USDT:USDT for BTCUSDT. Raise UsageError if there is none."""
         if not self._symbols:
-            markets = await self._called(self._exchange.load_markets)
+            markets = await self._call(self._exchange.load_markets)
             linear = [one for one in markets.values() if one["swap"] and one["linear"] and one["settle"] == "USDT"]
             self._symbols = {f"{one['base']}{one['quote']}": one["symbol"] for one in linear}
         if name not in self._symbols:
@@ -99,78 +99,78 @@ class CcxtSource:
             raise UsageError(f"--symbol {name}: no linear USDT perpetual of {self.name}{meant}")
         return self._symbols[name]
 
-    async def _candles(self, wanted: DownloadRequest, symbol: str, begin_ms: int, end_ms: int) -> list[Row]:
-        """One page of candles."""
-        name, exchange = TIMEFRAME_NAMES[wanted.timeframe_ms], self._exchange
+    async def _candles(self, request: DownloadRequest, symbol: str, begin_ms: int, end_ms: int) -> list[Row]:
+        """Return one page of candles."""
+        name, exchange = TIMEFRAME_NAMES[request.timeframe_ms], self._exchange
         if name not in exchange.timeframes:
             raise UsageError(f"--timeframe {name}: {self.name} has {', '.join(exchange.timeframes)}")
-        of_mark = wanted.kind is DownloadKind.MARK
+        of_mark = request.kind is DownloadKind.MARK
         if of_mark and not exchange.has.get("fetchMarkOHLCV"):
             raise UsageError(f"--kind mark: {self.name} has no candles of the mark price")
         limit = exchange.feature_value(symbol, "fetchOHLCV", "limit", ROWS_A_PAGE) or ROWS_A_PAGE
         params = {"until": end_ms, **({"price": "mark"} if of_mark else {})}
-        count = min(limit, (end_ms - begin_ms) // wanted.step_ms)
-        found = await self._called(lambda: exchange.fetch_ohlcv(symbol, name, begin_ms, count, params))
-        return self._good((_candle(line, wanted) for line in found), found, f"fetch_ohlcv {symbol}")
+        count = min(limit, (end_ms - begin_ms) // request.step_ms)
+        lines = await self._call(lambda: exchange.fetch_ohlcv(symbol, name, begin_ms, count, params))
+        return self._valid((_candle(line, request) for line in lines), lines, f"fetch_ohlcv {symbol}")
 
     async def _settlements(self, symbol: str, begin_ms: int, end_ms: int) -> list[Row]:
-        """One page of settlements, their times cut to the minute."""
+        """Return one page of settlements, their times truncated to the minute."""
         exchange, params = self._exchange, {"until": end_ms}
-        found = await self._called(
+        lines = await self._call(
             lambda: exchange.fetch_funding_rate_history(symbol, begin_ms, SETTLEMENTS_A_PAGE, params)
         )
-        return self._good(map(_settlement, found), found, f"fetch_funding_rate_history {symbol}")
+        return self._valid(map(_settlement, lines), lines, f"fetch_funding_rate_history {symbol}")
 
-    def _good(self, rows: Iterable[Row | RefusalReason], found: list[Any], source: str) -> list[Row]:
-        """The rows that are facts; the others are refused."""
-        good: list[Row] = []
+    def _valid(self, rows: Iterable[Row | RefusalReason], lines: list[Any], source: str) -> list[Row]:
+        """Return the valid rows and refuse the others."""
+        valid: list[Row] = []
         for line, row in enumerate(rows):
             if isinstance(row, RefusalReason):
-                self.refusals.refuse(source, line, row, str(found[line]))
+                self.refusals.refuse(source, line, row, str(lines[line]))
             else:
-                good.append(row)
-        return good
+                valid.append(row)
+        return valid
 
-    async def _called(self, call: Callable[[], Awaitable[T]]) -> T:
-        """What ccxt answers; its errors by our names."""
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what ccxt answers; translate its errors into ours."""
         ccxt = self._ccxt
         try:
             return await call()
         except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as error:
-            raise ExchangeBusy(self._words(error)) from error
+            raise ExchangeBusy(self._error_text(error)) from error
         except ccxt.NetworkError as error:
-            raise ExchangeUnreachable(self._words(error)) from error
+            raise ExchangeUnreachable(self._error_text(error)) from error
         except ccxt.BaseError as error:
-            raise ExchangeRefused(self._words(error), type(error).__name__) from error
+            raise ExchangeRefused(self._error_text(error), type(error).__name__) from error
 
-    def _words(self, error: BaseException) -> str:
+    def _error_text(self, error: BaseException) -> str:
         text = " ".join(str(error).split())[:WORDS_CHARS_MAX]
         return f"{self.name}: {text or type(error).__name__}"
 
 
 async def fetch_filled(
-    ask: Callable[[int, int], Awaitable[list[Row]]], from_ms: int, until_ms: int, step_ms: int
+    fetch: Callable[[int, int], Awaitable[list[Row]]], from_ms: int, until_ms: int, step_ms: int
 ) -> list[Row]:
-    """The rows of a window, asked for again wherever an answer leaves room for a row on a side."""
-    found: dict[int, Row] = {}
+    """Return the rows of a window; request again wherever an answer leaves room for rows on a side."""
+    rows: dict[int, Row] = {}
     spans = [(from_ms, until_ms)]
-    for _ in range(ASKS_MAX):
+    for _ in range(REQUESTS_MAX):
         if not spans:
-            return [found[time_ms] for time_ms in sorted(found)]
+            return [rows[time_ms] for time_ms in sorted(rows)]
         begin_ms, end_ms = spans.pop()
-        inside = {row[0]: row for row in await ask(begin_ms, end_ms) if begin_ms <= row[0] < end_ms}
+        inside = {row[0]: row for row in await fetch(begin_ms, end_ms) if begin_ms <= row[0] < end_ms}
         if inside:
-            found |= inside
+            rows |= inside
             oldest_ms, newest_ms = min(inside), max(inside)
             if oldest_ms - begin_ms >= step_ms:
                 spans.append((begin_ms, oldest_ms))
             if end_ms - newest_ms > step_ms:
                 spans.append((newest_ms + step_ms, end_ms))
-    raise ExchangeError(f"no end after {ASKS_MAX} requests for one window")
+    raise ExchangeError(f"no end after {REQUESTS_MAX} requests for one window")
 
 
 def replace_base_url(urls: Any, rest_url: str) -> Any:
-    """The same tree of addresses at another place: paths stay."""
+    """Return the same tree of addresses on another host; paths stay."""
     if isinstance(urls, dict):
         return {name: replace_base_url(one, rest_url) for name, one in urls.items()}
     if not isinstance(urls, str):
@@ -186,14 +186,14 @@ def _library() -> ModuleType:
         raise UsageError("--exchange: anything but bitget needs ccxt: pip install 'papertape[exchanges]'") from None
 
 
-def _candle(line: Any, wanted: DownloadRequest) -> Row | RefusalReason:
-    count = 5 if wanted.kind is DownloadKind.MARK else 6
+def _candle(line: Any, request: DownloadRequest) -> Row | RefusalReason:
+    count = 5 if request.kind is DownloadKind.MARK else 6
     if not isinstance(line, list | tuple) or len(line) < count:
         return RefusalReason.WRONG_SHAPE
     time_ms, values = line[0], list(line[1:count])
     if reason := _unusable(time_ms, values):
         return reason
-    if time_ms % wanted.step_ms:
+    if time_ms % request.step_ms:
         return RefusalReason.OFF_GRID
     volume = [] if count == 6 else [0.0]
     return find_implausible([*values, *volume]) or (time_ms, tuple(map(float, values)))

@@ -1,8 +1,8 @@
-"""The file of a download while it grows and when it is whole: rows as text, in time order, nothing twice.
+"""The file of a download while it grows and when it is complete: rows as text, in time order, without repetitions.
 
-A download writes `OUT.part`, plain CSV whose first line names the columns. Whole windows are appended and forced to
-the disk, so that after an interruption all but the last, perhaps cut, line stands. From it the final file is made
-beside and renamed in one step.
+A download writes `OUT.part`, plain CSV whose first line names the columns. Whole windows are appended and synced to
+disk, so that after an interruption at most the last line is cut. The final file is written beside it and renamed in
+one step.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ LINE_BYTES_MAX: Final = 1_024
 COPY_BYTES: Final = 1 << 20
 GZIP_LEVEL: Final = 6
 FUNDING_GAP_MS_MAX: Final = 8 * HOUR_MS
-"""Settlements are 1 to 8 hours apart, and the interval may change: only a longer gap is a hole for certain."""
+"""Settlements are 1 to 8 hours apart, and the interval may change: only a longer gap is certainly a hole."""
 
 Row = tuple[int, tuple[float, ...]]
-"""Open or settlement time in UTC ms, and the values of the other columns."""
+"""The open or settlement time in UTC ms, and the values of the other columns."""
 
 
 class DownloadKind(StrEnum):
-    """What is downloaded."""
+    """The kind of data to download."""
 
     CANDLES = "candles"
     FUNDING = "funding"
@@ -54,7 +54,7 @@ COLUMNS: Final = {
 
 
 class DownloadRequest(Struct, frozen=True):
-    """A request: rows with from <= time < until, UTC ms. Without `until_ms` up to the last closed candle."""
+    """A request: rows with from <= time < until, UTC ms. Without `until_ms` it ends with the last closed candle."""
 
     kind: DownloadKind
     symbol: str
@@ -69,12 +69,12 @@ class DownloadRequest(Struct, frozen=True):
 
     @property
     def longest_ms(self) -> int:
-        """From one row to the next it is no longer where nothing is missing."""
+        """The longest distance of two rows between which nothing is missing."""
         return FUNDING_GAP_MS_MAX if self.kind is DownloadKind.FUNDING else self.timeframe_ms
 
 
 class DataGap(Struct, frozen=True):
-    """Rows that are missing between two others; `missing` counts them (for settlements: at least so many)."""
+    """Rows missing between two others; `missing` counts them (for settlements it is a minimum)."""
 
     from_ms: int
     until_ms: int
@@ -82,7 +82,7 @@ class DataGap(Struct, frozen=True):
 
 
 class PartialFileSummary(Struct):
-    """What a file holds. Times are -1 in an empty one; `holes` are the first `HOLES_NAMED_MAX`."""
+    """The contents of a file. Times are -1 if it is empty; `holes` are the first `HOLES_NAMED_MAX`."""
 
     rows: int = 0
     first: Row = (-1, ())
@@ -91,7 +91,7 @@ class PartialFileSummary(Struct):
     hole_count: int = 0
     missing: int = 0
 
-    def take(self, row: Row, longest_ms: int) -> None:
+    def add(self, row: Row, longest_ms: int) -> None:
         """Count the next row; a step longer than `longest_ms` is a hole."""
         if self.rows == 0:
             self.first = row
@@ -106,30 +106,30 @@ class PartialFileSummary(Struct):
 
 
 def format_number(value: float) -> str:
-    """A number in its shortest form: 95478, 0.1, 1e-05."""
+    """Return a number in its shortest form: 95478, 0.1, 1e-05."""
     return repr(value).removesuffix(".0")
 
 
 def line_of(row: Row) -> str:
-    """A row as it stands in the file."""
+    """Return a row as a line of the file."""
     return ",".join([str(row[0]), *map(format_number, row[1])]) + "\n"
 
 
 class PartialFile:
-    """`OUT.part`, held by one download at a time. Use as a context; an empty one is removed at the end."""
+    """`OUT.part`, locked by one download at a time. Use it as a context manager, which removes an empty file."""
 
-    def __init__(self, out: Path, wanted: DownloadRequest) -> None:
+    def __init__(self, out: Path, request: DownloadRequest) -> None:
         self.out = out
         self.path = out.with_name(f"{out.name}.part")
-        self._wanted = wanted
-        self._header = (",".join(COLUMNS[wanted.kind]) + "\n").encode()
+        self._request = request
+        self._header = (",".join(COLUMNS[request.kind]) + "\n").encode()
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> Self:
-        """Open it, drop a cut last line.
+        """Open the file and drop a cut last line.
 
-        Raises UsageError when another download holds it or it holds other columns; MarketDataError when it cannot
-        be written.
+        Raise UsageError if another download has locked it or it has other columns, MarketDataError if it cannot be
+        written.
         """
         try:
             self._file = self.path.open("a+b")
@@ -150,14 +150,14 @@ class PartialFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close the file."""
         if self.path.exists() and self.path.stat().st_size <= len(self._header):
             self.path.unlink()
-        self._opened().close()
+        self._open_file().close()
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Add rows and force them to the disk. Raises MarketDataError when there is no room."""
-        file = self._opened()
+        """Append rows and sync them to disk. Raise MarketDataError if the disk is full."""
+        file = self._open_file()
         try:
             file.write("".join(map(line_of, rows)).encode("ascii"))
             file.flush()
@@ -166,30 +166,30 @@ class PartialFile:
             raise MarketDataError(f"{self.path}: {error.strerror}") from error
 
     def survey(self) -> PartialFileSummary:
-        """Read it all and check that it is what was asked for: on the grid, in order, nothing twice.
+        """Read the file and check it against the request: on the grid, in order, without repetitions.
 
-        Raises UsageError for a row outside of the request, MarketDataError for a line that is no row.
+        Raise UsageError for a row outside the request, MarketDataError for an invalid line.
         """
-        wanted, found = self._wanted, PartialFileSummary()
-        end_ms = wanted.until_ms
+        request, summary = self._request, PartialFileSummary()
+        end_ms = request.until_ms
         for number, row in enumerate(self._rows(), 2):
-            if row[0] < wanted.from_ms or (end_ms is not None and row[0] >= end_ms) or row[0] % wanted.step_ms:
-                raise self.mismatch_error(f"line {number} is of {row[0]}")
-            if row[0] <= found.last[0]:
+            if row[0] < request.from_ms or (end_ms is not None and row[0] >= end_ms) or row[0] % request.step_ms:
+                raise self.mismatch_error(f"line {number} has the time {row[0]}")
+            if row[0] <= summary.last[0]:
                 raise self._damaged(number)
-            found.take(row, wanted.longest_ms)
-        return found
+            summary.add(row, request.longest_ms)
+        return summary
 
     def mismatch_error(self, why: str) -> UsageError:
-        """The error for a file that another request has begun."""
+        """Return the error for a file of another request."""
         return UsageError(
             f"{self.path} belongs to another request ({why}): remove it, or write to another file with --out"
         )
 
     def finish(self) -> None:
-        """Make the final file, atomically, and remove this one."""
+        """Write the final file atomically and remove this one."""
         new = self.out.with_name(f"{self.out.name}.new")
-        self._opened().seek(0)
+        self._open_file().seek(0)
         try:
             with new.open("wb") as target:
                 self._convert(target)
@@ -200,45 +200,45 @@ class PartialFile:
             raise MarketDataError(f"{self.out}: {error.strerror}") from error
 
     def _convert(self, target: BinaryIO) -> None:
-        source = self._opened()
+        source = self._open_file()
         if self.out.name.endswith(".parquet"):
             import polars as pl  # noqa: PLC0415 - an extra.
 
-            time_name, *names = COLUMNS[self._wanted.kind]
+            time_name, *names = COLUMNS[self._request.kind]
             schema = {time_name: pl.Int64(), **dict.fromkeys(names, pl.Float64())}
-            packed = BytesIO()  # polars names a full disk otherwise than as an OSError.
+            packed = BytesIO()  # polars does not report a full disk as an OSError.
             pl.read_csv(self.path, schema=schema).write_parquet(packed)
             target.write(packed.getbuffer())
         elif self.out.name.endswith(".gz"):
-            # Without name and time in its head the same rows always give the same bytes.
+            # Without name and time in its header, the same rows always give the same bytes.
             with gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=target, mtime=0) as zipped:
                 shutil.copyfileobj(source, zipped, COPY_BYTES)
         else:
             shutil.copyfileobj(source, target, COPY_BYTES)
 
     def _begin(self) -> None:
-        """Write the header, unless it is there."""
-        file = self._opened()
+        """Write the header if it is missing."""
+        file = self._open_file()
         file.seek(0)
-        found = file.readline(LINE_BYTES_MAX)
-        if self._header.startswith(found) and found != self._header:
+        summary = file.readline(LINE_BYTES_MAX)
+        if self._header.startswith(summary) and summary != self._header:
             file.truncate(0)
             file.write(self._header)
             file.flush()
-        elif found != self._header:
-            raise self.mismatch_error(f"its columns are {found.decode('utf-8', 'replace').strip()[:120]!r}")
+        elif summary != self._header:
+            raise self.mismatch_error(f"its columns are {summary.decode('utf-8', 'replace').strip()[:120]!r}")
 
     def _drop_cut_line(self) -> None:
-        file = self._opened()
+        file = self._open_file()
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - LINE_BYTES_MAX))
         tail = file.read()
         file.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
 
     def _rows(self) -> Iterator[Row]:
-        file = self._opened()
+        file = self._open_file()
         file.seek(len(self._header))
-        values_count = len(COLUMNS[self._wanted.kind]) - 1
+        values_count = len(COLUMNS[self._request.kind]) - 1
         for number, line in enumerate(file, 2):
             try:
                 first, *others = line.decode("ascii").rstrip("\n").split(",")
@@ -250,8 +250,8 @@ class PartialFile:
             yield row
 
     def _damaged(self, number: int) -> MarketDataError:
-        return MarketDataError(f"{self.path} line {number}: no row that follows the one before; remove the file")
+        return MarketDataError(f"{self.path} line {number}: not a row that follows the previous one; remove the file")
 
-    def _opened(self) -> BinaryIO:
-        assert self._file is not None, "a part is used as a context"
+    def _open_file(self) -> BinaryIO:
+        assert self._file is not None, "a partial file is used as a context manager"
         return self._file

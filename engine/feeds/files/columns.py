@@ -1,4 +1,4 @@
-"""Tables after reading: columns of plain arrays, which cost 8 bytes a value and no objects; and their joining."""
+"""Tables in memory as columns of plain arrays (8 bytes a value, no objects), and how files are joined."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def _floats() -> array[float]:
 
 
 class CandleColumns(Struct):
-    """The good candles of one file (or of several, joined), in time order. Prices in USDT, volume in coins.
+    """The valid candles of one file (or of several, joined), in time order. Prices in USDT, volume in coins.
 
-    `line` is the line of the file a row came from. `price_decimals` is the most decimals written in any price,
-    -1 while nobody has counted them. `notes` say how a file was read that is not in this program's own format.
+    `line` is the line in the file. `price_decimals` is the most decimals written in any price, -1 while not counted.
+    `notes` describe how a file of another program was read.
     """
 
     source: str
@@ -44,7 +44,7 @@ class CandleColumns(Struct):
     notes: list[str] = []
 
     def values(self) -> tuple[array[float], array[float], array[float], array[float], array[float]]:
-        """Open, high, low, close, volume."""
+        """Return open, high, low, close and volume."""
         return self.open, self.high, self.low, self.close, self.volume
 
 
@@ -64,15 +64,15 @@ class SeriesColumns(Struct):
 
 
 def row_at(time_ms: int, times: array[int]) -> int:
-    """The row with exactly this time in a rising column, or -1."""
+    """Return the row with exactly this time in a rising column, or -1."""
     row = bisect_left(times, time_ms)
     return row if row < len(times) and times[row] == time_ms else -1
 
 
 def join_candles(parts: Sequence[CandleColumns]) -> CandleColumns:
-    """Several files of one symbol as one, by time. A repeated open time is refused, the file that starts first counts.
+    """Join files of one symbol by time. A repeated open time is refused: the file that starts first counts.
 
-    Raises `MarketDataError` when the files differ in their timeframe.
+    Raise `MarketDataError` if the files differ in their timeframe or their prices do not meet.
     """
     joined, *others = sorted(parts, key=lambda part: part.open_time_ms[0])
     for part in others:
@@ -85,7 +85,7 @@ def join_candles(parts: Sequence[CandleColumns]) -> CandleColumns:
 
 
 def join_series(parts: Sequence[SeriesColumns]) -> SeriesColumns:
-    """Several files of one symbol as one, by time. A repetition is ignored when equal and refused when not."""
+    """Join files of one symbol by time. A repetition is ignored if it is equal, and refused otherwise."""
     joined, *others = sorted(parts, key=lambda part: part.time_ms[0])
     for part in others:
         joined.refusals.extend(part.refusals)
@@ -106,7 +106,7 @@ def _add_candles(joined: CandleColumns, part: CandleColumns) -> None:
     _check_seams(joined, part)
     appended = not fresh or part.open_time_ms[fresh[0]] > joined.open_time_ms[-1]
     for into, added in zip(_all_columns(joined), _all_columns(part), strict=True):
-        into.extend(_picked(added, fresh))
+        into.extend(_pick(added, fresh))
     joined.price_decimals = max(joined.price_decimals, part.price_decimals)
     if not appended:
         _sort_rows(joined)
@@ -139,10 +139,10 @@ def _two_coins(part: CandleColumns, joined: CandleColumns, known_usdt: float, pr
 def _sort_rows(joined: CandleColumns) -> None:
     order = sorted(range(len(joined.open_time_ms)), key=joined.open_time_ms.__getitem__)
     for column in _all_columns(joined):
-        column[:] = _picked(column, order)
+        column[:] = _pick(column, order)
 
 
-def _picked(column: array[Any], rows: Sequence[int]) -> array[Any]:
+def _pick(column: array[Any], rows: Sequence[int]) -> array[Any]:
     return array(column.typecode, [column[row] for row in rows])
 
 

@@ -43,7 +43,7 @@ def broken_file_error(source: str, reason: str) -> MarketDataError:
 def unpack(source: str, data: bytes) -> tuple[bytes, list[str]]:
     """Return the unpacked bytes, and the names of the formats that were unpacked.
 
-    Raise `MarketDataError` when the file is damaged, or is no kind of table that can be read.
+    Raise `MarketDataError` if the file is damaged, or not a readable table.
     """
     words = []
     if data.startswith(_ZIP):

@@ -1,7 +1,7 @@
-"""The quick reader for large clean candle files, used when polars and numpy can be imported.
+"""Read large clean candle files quickly, if polars and numpy can be imported.
 
-It takes a file only when every single row is beyond doubt, and then gives the very arrays the plain reader
-gives, bit for bit. In every other case it gives None, and the plain reader names lines and reasons.
+This reader accepts a file only if every row is valid, and then returns the same arrays as the plain reader, bit for
+bit. In any other case it returns None, and the plain reader names lines and reasons.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     import polars as pl
 
 ROWS_MIN: Final = 2_000
-"""Below this the plain reader is as quick as loading polars."""
+"""With fewer rows the plain reader is as fast as loading polars."""
 
 _PLAIN_BYTES = b"0123456789.,-\n"
 _FLOAT_COLUMNS = ("open", "high", "low", "close", "volume")
 
 
 def candles(table: TableText, grid_ms: int) -> CandleColumns | None:
-    """The candles of a table without any doubtful row, or None: then the plain reader has to look."""
-    rows, expected = table.rows, rows_of(table)
+    """Return the candles of a table, or None if any row may be invalid: then the plain reader has to read it."""
+    rows, expected = table.rows, table.row_count
     if expected < ROWS_MIN or rows.translate(None, _PLAIN_BYTES):
         return None
-    frame = _parsed(rows)
-    if frame is None or frame.height != expected or not _beyond_doubt(frame, grid_ms):
+    frame = _parse(rows)
+    if frame is None or frame.height != expected or not _all_valid(frame, grid_ms):
         return None
     columns = CandleColumns(table.source, grid_ms)
     _fill(columns.open_time_ms, frame["open_time_ms"])
@@ -41,17 +41,12 @@ def candles(table: TableText, grid_ms: int) -> CandleColumns | None:
     return columns
 
 
-def rows_of(table: TableText) -> int:
-    """How many rows a table has, whatever is in them."""
-    return table.rows.count(b"\n") + (not table.rows.endswith(b"\n"))
-
-
-def _parsed(rows: bytes) -> pl.DataFrame | None:
+def _parse(rows: bytes) -> pl.DataFrame | None:
     try:
         import polars as pl  # noqa: PLC0415  (an extra: this module must be importable without it)
     except ImportError:
         return None
-    if find_spec("numpy") is None:  # polars hands its numbers over through it.
+    if find_spec("numpy") is None:  # polars passes its numbers through it.
         return None
     schema = {"open_time_ms": pl.Int64(), **dict.fromkeys(_FLOAT_COLUMNS, pl.Float64())}
     try:
@@ -60,7 +55,7 @@ def _parsed(rows: bytes) -> pl.DataFrame | None:
         return None
 
 
-def _beyond_doubt(frame: pl.DataFrame, grid_ms: int) -> bool:
+def _all_valid(frame: pl.DataFrame, grid_ms: int) -> bool:
     from polars import col, lit  # noqa: PLC0415
 
     time = col("open_time_ms")
@@ -77,7 +72,7 @@ def _beyond_doubt(frame: pl.DataFrame, grid_ms: int) -> bool:
         & (col("volume") < inf)
     )
     rising = (time.diff() > 0).fill_null(value=True) & (time >= TIME_MS_MIN)
-    # An empty field is null, and null is neither true nor false: it has to count as doubt.
+    # An empty field is null, and null is neither true nor false: it has to count as invalid.
     return bool(frame.select((good & rising).fill_null(value=False).all()).item())
 
 

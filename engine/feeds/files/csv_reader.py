@@ -1,10 +1,10 @@
-"""Reading candles, settlements and open interest from CSV and CSV.gz, refusing by row what is no fact.
+"""Read candles, settlements and open interest from tables, and refuse invalid rows one by one.
 
-A refused row is skipped, counted and kept with its line, reason and text; the rest goes on, and a refused
-candle leaves a hole. A file that cannot be read as a whole raises `MarketDataError` with its name.
+A refused row is skipped, counted and kept with its line, reason and text; a refused candle leaves a hole. A file that
+cannot be read as a whole raises `MarketDataError` with its name.
 
-Large clean candle files are read by a quick reader: `engine.feeds.files.csv_polars` when polars is there. Whenever
-anything at all looks unusual to it the reader here takes over: it alone knows lines and reasons.
+A quick reader reads large clean candle files: `engine.feeds.files.csv_polars` if polars is installed. Whenever
+anything looks unusual to it, the reader here takes over, because it alone knows lines and reasons.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ FUNDING_RATE_MAX: Final = 0.03
 PERCENT_RATE_MIN: Final = 0.005
 """A file with at least this median rate is assumed to contain percentages: 0.0001 is usual."""
 CHUNK_ROWS_MAX: Final = 256
-"""How many rows are tried together; one doubtful row makes its chunk be read row by row."""
+"""The number of rows that are parsed together; one invalid row makes its chunk be read row by row."""
 
 QuickReader = Callable[[TableText, int], CandleColumns | None]
-"""Gives the candles of a table on a grid of milliseconds when no row is in any doubt, else None."""
+"""Returns the candles of a table on a grid of milliseconds if every row is valid, else None."""
 
-Doubt = Callable[[float], RefusalReason | None]
+ValueCheck = Callable[[float], RefusalReason | None]
 """Returns why a value of a series is refused, or None."""
 _PERCENT_WORDS = "the rates look like percentages; write fractions, 0.0001 for 0.01 %"
 
@@ -50,10 +50,10 @@ _PERCENT_WORDS = "the rates look like percentages; write fractions, 0.0001 for 0
 def read_candles(
     path: Path, timeframe_ms: int | None = None, quick: QuickReader | None = csv_polars.candles
 ) -> CandleColumns:
-    """The good candles of a file, in time order, and what was refused.
+    """Return the valid candles of a file, in time order, and what was refused.
 
-    The timeframe is the smallest difference of neighbouring open times in the first 1,000 rows unless it
-    is given. Raises `MarketDataError` when the file as a whole is no table of candles.
+    Unless it is given, the timeframe is the smallest difference of neighbouring open times in the first 1,000 rows.
+    Raise `MarketDataError` if the file as a whole is not a table of candles.
     """
     table = read_table(path, CANDLE_COLUMNS)
     grid_ms = _timeframe_ms(table.source, table.probe()) if timeframe_ms is None else timeframe_ms
@@ -70,22 +70,22 @@ def read_candles(
 
 
 def read_funding(path: Path) -> SeriesColumns:
-    """The settlements of a file: times cut to the minute, rates as fractions.
+    """Return the settlements of a file: times truncated to the minute, rates as fractions.
 
-    Raises `MarketDataError` when the file as a whole is no table of settlements.
+    Raise `MarketDataError` if the file as a whole is not a table of settlements.
     """
-    columns = _read_series(path, FUNDING_COLUMNS, MINUTE_MS, _doubtful_rate)
+    columns = _read_series(path, FUNDING_COLUMNS, MINUTE_MS, _rate_fault)
     if median(map(abs, columns.value)) >= PERCENT_RATE_MIN:
         columns.warnings.append(f"{columns.source}: {_PERCENT_WORDS}")
     return columns
 
 
 def read_open_interest(path: Path) -> SeriesColumns:
-    """The readings of a file, in coins.
+    """Return the open interest readings of a file, in coins.
 
-    Raises `MarketDataError` when the file as a whole is no table of readings.
+    Raise `MarketDataError` if the file as a whole is not a table of readings.
     """
-    return _read_series(path, OPEN_INTEREST_COLUMNS, 1, _doubtful_reading)
+    return _read_series(path, OPEN_INTEREST_COLUMNS, 1, _reading_fault)
 
 
 def _parse_candles(table: TableText, into: CandleColumns) -> None:
@@ -100,14 +100,14 @@ def _parse_candles(table: TableText, into: CandleColumns) -> None:
 
 
 def _take_chunk(chunk: list[str], lines: range, into: CandleColumns) -> bool:
-    """Take the rows column by column, which is several times as quick as row by row; False when any row is in doubt."""
+    """Take the rows by column, several times as fast as by row; return False if any row may be invalid."""
     try:
         time_column, *value_columns = zip(*[text.split(",") for text in chunk], strict=True)
         times = array("q", list(map(int, time_column)))
         values = [array("d", list(map(float, column))) for column in value_columns]
     except (ValueError, OverflowError):
         return False
-    if len(values) != len(CANDLE_COLUMNS) - 1 or not _beyond_doubt(times, values, into):
+    if len(values) != len(CANDLE_COLUMNS) - 1 or not _all_valid(times, values, into):
         return False
     into.open_time_ms.extend(times)
     into.line.extend(lines)
@@ -116,7 +116,7 @@ def _take_chunk(chunk: list[str], lines: range, into: CandleColumns) -> bool:
     return True
 
 
-def _beyond_doubt(times: array[int], values: list[array[float]], into: CandleColumns) -> bool:
+def _all_valid(times: array[int], values: list[array[float]], into: CandleColumns) -> bool:
     open_, high, low, close, volume = values
     newest_ms = into.open_time_ms[-1] if into.open_time_ms else TIME_MS_MIN - 1
     return (
@@ -137,22 +137,22 @@ def _beyond_doubt(times: array[int], values: list[array[float]], into: CandleCol
 
 def _take_row(source: str, line: int, text: str, into: CandleColumns) -> None:
     fields = text.split(",")
-    reason = _unreadable(fields, len(CANDLE_COLUMNS)) or _refuted(fields, into)
+    reason = _number_fault(fields, len(CANDLE_COLUMNS)) or _candle_fault(fields, into)
     if reason is None:
         into.open_time_ms.append(int(fields[0]))
         into.line.append(line)
         for column, value in zip(into.values(), fields[1:], strict=True):
             column.append(float(value))
-    elif text.strip():  # An empty line holds nothing that could be lost.
+    elif text.strip():  # An empty line loses nothing.
         into.refusals.refuse(source, line, reason, text)
 
 
-def _refuted(fields: list[str], into: CandleColumns) -> RefusalReason | None:
-    misplaced = _misplaced(int(fields[0]), into.timeframe_ms, into.open_time_ms)
+def _candle_fault(fields: list[str], into: CandleColumns) -> RefusalReason | None:
+    misplaced = _time_fault(int(fields[0]), into.timeframe_ms, into.open_time_ms)
     return misplaced or find_implausible([float(value) for value in fields[1:]])
 
 
-def _unreadable(fields: list[str], count: int) -> RefusalReason | None:
+def _number_fault(fields: list[str], count: int) -> RefusalReason | None:
     if len(fields) != count:
         return RefusalReason.WRONG_FIELD_COUNT
     try:
@@ -164,7 +164,7 @@ def _unreadable(fields: list[str], count: int) -> RefusalReason | None:
     return None if all(isfinite(number) for number in numbers) else RefusalReason.NOT_FINITE
 
 
-def _misplaced(time_ms: int, grid_ms: int, times: array[int]) -> RefusalReason | None:
+def _time_fault(time_ms: int, grid_ms: int, times: array[int]) -> RefusalReason | None:
     if not TIME_MS_MIN <= time_ms <= TIME_MS_MAX:
         return RefusalReason.TIME_OUT_OF_RANGE
     if time_ms % grid_ms != 0:
@@ -174,15 +174,15 @@ def _misplaced(time_ms: int, grid_ms: int, times: array[int]) -> RefusalReason |
     return RefusalReason.DUPLICATE if row_at(time_ms, times) >= 0 else RefusalReason.OUT_OF_ORDER
 
 
-def _doubtful_rate(rate: float) -> RefusalReason | None:
+def _rate_fault(rate: float) -> RefusalReason | None:
     return RefusalReason.IMPLAUSIBLE_RATE if abs(rate) > FUNDING_RATE_MAX else None
 
 
-def _doubtful_reading(open_interest: float) -> RefusalReason | None:
+def _reading_fault(open_interest: float) -> RefusalReason | None:
     return RefusalReason.NOT_POSITIVE if open_interest <= 0.0 else None
 
 
-def _read_series(path: Path, names: tuple[str, ...], unit_ms: int, doubt: Doubt) -> SeriesColumns:
+def _read_series(path: Path, names: tuple[str, ...], unit_ms: int, check: ValueCheck) -> SeriesColumns:
     table = read_table(path, names)
     columns = SeriesColumns(table.source, notes=table.notes)
     lines = _strict_lines(table)
@@ -190,7 +190,7 @@ def _read_series(path: Path, names: tuple[str, ...], unit_ms: int, doubt: Doubt)
         fields = text.split(",")
         if not text.strip():
             continue
-        reason = _unreadable(fields, len(names)) or _add_reading(fields, line, unit_ms, doubt, columns)
+        reason = _number_fault(fields, len(names)) or _add_reading(fields, line, unit_ms, check, columns)
         if reason is not None:
             columns.refusals.refuse(table.source, line, reason, text)
     if not columns.time_ms:
@@ -209,32 +209,34 @@ def _no_good_row(table: TableText, refusals: RefusalLog) -> MarketDataError:
     return broken_file_error(table.source, f"no good row ({refusals.total} refused){reasons}{percent}{words}")
 
 
-def _add_reading(fields: list[str], line: int, unit_ms: int, doubt: Doubt, into: SeriesColumns) -> RefusalReason | None:
+def _add_reading(
+    fields: list[str], line: int, unit_ms: int, check: ValueCheck, into: SeriesColumns
+) -> RefusalReason | None:
     time_ms, value = int(fields[0]) // unit_ms * unit_ms, float(fields[1])
-    misplaced = _misplaced(time_ms, unit_ms, into.time_ms)
+    misplaced = _time_fault(time_ms, unit_ms, into.time_ms)
     if misplaced is RefusalReason.DUPLICATE and into.value[row_at(time_ms, into.time_ms)] == value:
         return None
-    refuted = misplaced or doubt(value)
-    if refuted is None:
+    fault = misplaced or check(value)
+    if fault is None:
         into.time_ms.append(time_ms)
         into.value.append(value)
         into.line.append(line)
-    return refuted
+    return fault
 
 
 def _strict_lines(table: TableText) -> list[str]:
-    # Python reads 1_000 as a number; a table that writes so is damaged.
+    # Python reads 1_000 as a number; a table that contains it is damaged.
     lines = table.lines()
     return lines if b"_" not in table.rows else [text.replace("_", "?") for text in lines]
 
 
 def _timeframe_ms(source: str, probe: list[str]) -> int:
-    # Only whole minutes count: a single damaged time would otherwise decide for the whole file.
+    # Only whole minutes count: otherwise a single damaged time would decide for the whole file.
     times = [int(text) for text in (line.partition(",")[0].strip() for line in probe) if text.isdecimal()]
     times = [time_ms for time_ms in times if time_ms % MINUTE_MS == 0 and time_ms <= TIME_MS_MAX]
     steps = [after - before for before, after in pairwise(times) if after > before]
     if times and not steps:
-        raise broken_file_error(source, "the timeframe cannot be seen: fewer than two different open times")
+        raise broken_file_error(source, "the timeframe is unknown: fewer than two different open times")
     if steps and min(steps) not in TIMEFRAME_NAMES:
         allowed = " ".join(TIMEFRAME_NAMES.values())
         raise broken_file_error(source, f"the smallest step between rows is {min(steps)} ms, allowed are {allowed}")

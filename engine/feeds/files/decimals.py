@@ -17,9 +17,7 @@ def price_decimals(table: TableText, lines: Sequence[int]) -> int:
     """Return the most decimals of any price in these lines of the file."""
     if not lines:
         return 0
-    if len(lines) == table.rows.count(b"\n") + (not table.rows.endswith(b"\n")) and not table.rows.translate(
-        None, _PLAIN_BYTES
-    ):
+    if len(lines) == table.row_count and not table.rows.translate(None, _PLAIN_BYTES):
         return _of_plain(table.rows)
     texts = table.lines()
     return max(

@@ -1,4 +1,4 @@
-"""The contract specification of a symbol that only files describe: derived, and recorded with the run."""
+"""Derive the contract specification of a symbol that only files describe; it is recorded with the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MINIMUM_NOTIONAL_USDT: Final = 5.0
 MAINTENANCE_TIERS: Final = ((0.0, 0.01),)
 """One tier from 0 USDT on, with 1 % maintenance margin."""
 PRICE_DECIMALS_MAX: Final = 12
-"""Prices written by a program can have 17; in ticks that fine they would leave the 64-bit integers."""
+"""Prices written by a program can have 17 decimals; counted in such ticks they would not fit into 64 bits."""
 TICKS_MAX: Final = 1 << 53
 """Up to here a float represents every number of ticks exactly."""
 LOT_WORTH_AT_HIGH_USDT_MAX: Final = Decimal(100)
@@ -22,10 +22,10 @@ DEFAULT_GROUP: Final = "crypto"
 
 
 def derived_contract(symbol: str, candles: CandleColumns, group: str = DEFAULT_GROUP) -> ContractListed:
-    """The contract that the candles of a file suggest.
+    """Return the contract that the candles of a file suggest.
 
-    Tick: as many decimals as the most finely written price of the whole file. Lot: the largest power of ten
-    worth at most 10 USDT at the first open and at most 100 USDT at the highest price of the whole file.
+    The tick has as many decimals as the most precise price of the file. The lot is the largest power of ten that is
+    worth at most 10 USDT at the first open and at most 100 USDT at the highest price of the file.
     """
     highest_usdt = max(candles.high)
     decimals = min(PRICE_DECIMALS_MAX, candles.price_decimals)
@@ -49,6 +49,6 @@ def derived_contract(symbol: str, candles: CandleColumns, group: str = DEFAULT_G
 
 
 def lot_ratio(price_usdt: float, worth_usdt_max: Decimal = LOT_WORTH_USDT_MAX) -> tuple[int, int]:
-    """Return the largest power of ten coins worth at most so much at this price, as a ratio of integers."""
+    """Return the largest power of ten coins worth at most `worth_usdt_max` at this price, as a ratio of integers."""
     exponent = (worth_usdt_max / Decimal(repr(price_usdt))).adjusted()
     return (10**exponent, 1) if exponent >= 0 else (1, 10**-exponent)

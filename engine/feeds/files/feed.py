@@ -1,4 +1,4 @@
-"""Recorded markets: candles, settlements and open interest from files, merged by time and served at a pace."""
+"""Recorded markets: candles, settlements and open interest from files, merged by time and played back."""
 
 from __future__ import annotations
 
@@ -36,15 +36,16 @@ TIME_END_MS: Final = 1 << 62
 _CANDLE, _FUNDING, _OPEN_INTEREST = 0, 1, 2
 
 _Ranked = tuple[int, int, int, FeedFact]
-"""A fact behind what orders it: time, kind, place of its symbol. The three never repeat: no fact is compared."""
+"""A fact and its rank: time, kind, place of its symbol. Ranks are unique, so facts are never compared."""
 
 
 class FileSettings(Struct, frozen=True, kw_only=True):
-    """Which files, which part of them, and how fast.
+    """The files, the part of them to play back, and the speed.
 
-    Files are named `exchange_SYMBOL_kind_...` or given as `SYMBOL=path`; the order of the candle files is the
-    order of the symbols. Candles that open before `start_ms` only warm up, those from `end_ms` on are not read.
-    `speed` is market seconds a wall second, 0 as fast as facts are taken. `timeframe_ms` overrules what is seen.
+    Files are named `exchange_SYMBOL_kind_...` or given as `SYMBOL=path`; the order of the candle files is the order
+    of the symbols. Candles that open before `start_ms` only warm up; those from `end_ms` on are not delivered.
+    `speed` is market seconds per wall second; 0 is as fast as the consumer takes facts. `timeframe_ms` overrides the
+    timeframe that is recognised.
     """
 
     candles: tuple[Path | str, ...]
@@ -58,11 +59,11 @@ class FileSettings(Struct, frozen=True, kw_only=True):
 
 
 class FileFeed:
-    """The feed of recorded files. All files are read when it is made, clean ones by the `quick` reader.
+    """The feed of recorded files. The constructor reads all files, clean ones by the `quick` reader.
 
-    `notes` describe how files of other programs were read.
-    Raises `MarketDataError` for a file that is no table, names no symbol, has another timeframe than the
-    first, or holds settlements or readings of a symbol without candles.
+    `notes` describe how files of other programs were read. Raise `MarketDataError` for a file that is not a table,
+    names no symbol, has another timeframe than the first, or holds settlements or readings of a symbol without
+    candles.
     """
 
     name = "file"
@@ -90,14 +91,14 @@ class FileFeed:
     def warnings(self, start_ms: int | None = None, end_ms: int | None = None) -> list[str]:
         """Return warnings about the files: rates in percent, and series that cover only part of the candles."""
         series = (*self.funding.values(), *self.open_interest.values())
-        found = [warning for columns in series for warning in columns.warnings]
+        warnings = [warning for columns in series for warning in columns.warnings]
         for name, of_symbol in (("settlements", self.funding), ("readings of open interest", self.open_interest)):
             for symbol, columns in of_symbol.items():
-                found += coverage_warnings(f"{symbol} {name}", columns, self.candles[symbol], start_ms, end_ms)
-        return found
+                warnings += coverage_warnings(f"{symbol} {name}", columns, self.candles[symbol], start_ms, end_ms)
+        return warnings
 
     def contracts(self) -> list[ContractListed]:
-        """The specifications derived from the files, in the order of the candle files."""
+        """Return the specifications derived from the files, in the order of the candle files."""
         groups = self._settings.groups
         return [
             derived_contract(symbol, columns, groups.get(symbol, DEFAULT_GROUP))
@@ -105,13 +106,13 @@ class FileFeed:
         ]
 
     def facts(self, seen: Mapping[str, ResumePoint], anchor: FeedConnected | None) -> AsyncIterator[list[FeedFact]]:  # noqa: ARG002
-        """The facts not yet seen, in batches. A file waits for its reader: the anchor changes nothing here."""
+        """Yield the facts not yet seen, in batches. The anchor is ignored: a file does not run on."""
         return play_back(self.name, self._steps(seen), self._clock)
 
     def _steps(self, seen: Mapping[str, ResumePoint]) -> Iterator[PlaybackStep]:
         start_ms, _ = self._limits_ms
         for at_ms, ranked in groupby(self._merged(seen), key=itemgetter(0)):
-            # The history before the start is not waited for.
+            # The history before the start is delivered at once.
             speed = self._settings.speed if at_ms > start_ms else 0.0
             yield PlaybackStep(at_ms, [fact for _, _, _, fact in ranked], speed)
 
@@ -122,9 +123,11 @@ class FileFeed:
             newest = seen.get(symbol, NOTHING_SEEN)
             streams.append(_candle_facts(symbol, place, columns, newest.candle_open_ms, self._limits_ms))
             if rates := self.funding.get(symbol):
-                streams.append(_funding_facts(symbol, place, rates, newest.funding_ms, end_ms))
+                limits_ms = newest.funding_ms, end_ms
+                streams.append(_series_facts(FundingRateSettled, symbol, place, rates, limits_ms))
             if readings := self.open_interest.get(symbol):
-                streams.append(_open_interest_facts(symbol, place, readings, newest.open_interest_ms, end_ms))
+                limits_ms = newest.open_interest_ms, end_ms
+                streams.append(_series_facts(OpenInterestObserved, symbol, place, readings, limits_ms))
         return merge(*streams)
 
 
@@ -143,23 +146,23 @@ def _candle_facts(
         yield at_ms, _CANDLE, place, candle
 
 
-def _funding_facts(symbol: str, place: int, rates: SeriesColumns, seen_ms: int, end_ms: int) -> Iterator[_Ranked]:
-    for row in range(bisect_right(rates.time_ms, seen_ms), bisect_left(rates.time_ms, end_ms)):
-        at_ms = rates.time_ms[row]
-        yield at_ms, _FUNDING, place, FundingRateSettled(at_ms, symbol, rates.value[row])
-
-
-def _open_interest_facts(
-    symbol: str, place: int, readings: SeriesColumns, seen_ms: int, end_ms: int
+def _series_facts(
+    kind: type[FundingRateSettled | OpenInterestObserved],
+    symbol: str,
+    place: int,
+    series: SeriesColumns,
+    limits_ms: tuple[int, int],
 ) -> Iterator[_Ranked]:
-    for row in range(bisect_right(readings.time_ms, seen_ms), bisect_left(readings.time_ms, end_ms)):
-        at_ms = readings.time_ms[row]
-        yield at_ms, _OPEN_INTEREST, place, OpenInterestObserved(at_ms, symbol, readings.value[row])
+    seen_ms, end_ms = limits_ms
+    rank = _FUNDING if kind is FundingRateSettled else _OPEN_INTEREST
+    for row in range(bisect_right(series.time_ms, seen_ms), bisect_left(series.time_ms, end_ms)):
+        at_ms = series.time_ms[row]
+        yield at_ms, rank, place, kind(at_ms, symbol, series.value[row])
 
 
-def _by_symbol(given: Sequence[Path | str]) -> dict[str, list[TableSource]]:
+def _by_symbol(paths: Sequence[Path | str]) -> dict[str, list[TableSource]]:
     sources: dict[str, list[TableSource]] = {}
-    for one in map(table_source, given):
+    for one in map(table_source, paths):
         sources.setdefault(one.symbol, []).append(one)
     return sources
 
@@ -181,9 +184,9 @@ def _candles_by_symbol(settings: FileSettings, quick: QuickReader) -> dict[str, 
 
 
 def _series_by_symbol(
-    given: Sequence[Path | str], read: Callable[[Path], SeriesColumns], candles: Mapping[str, CandleColumns]
+    paths: Sequence[Path | str], read: Callable[[Path], SeriesColumns], candles: Mapping[str, CandleColumns]
 ) -> dict[str, SeriesColumns]:
-    sources = _by_symbol(given)
+    sources = _by_symbol(paths)
     for symbol, files in sources.items():
         if symbol not in candles:
             raise broken_file_error(str(files[0].path), f"there are no candles of its symbol {symbol}")

@@ -89,10 +89,10 @@ def _layout(source: str, lines: Sequence[str], columns: tuple[str, ...]) -> Layo
         picks = tuple(range(len(columns)))
         return Layout(_HEADERLESS[len(header)], len(header), picks, 0)
     title = len(header) == 1 and len(lines) > 1 and len(_cells(lines[1])) > 1
-    found = _named(_cells(lines[1]), columns, 2) if title else _named(header, columns, 1)
-    if found is None:
+    layout = _named(_cells(lines[1]), columns, 2) if title else _named(header, columns, 1)
+    if layout is None:
         raise broken_file_error(source, _wrong_header(_cells(lines[1]) if title else header, columns))
-    return found
+    return layout
 
 
 def _named(header: Sequence[str], columns: tuple[str, ...], lines_above: int) -> Layout | None:
@@ -142,10 +142,10 @@ def _row(line: str, layout: Layout) -> str:
 
 
 def _check_one_symbol(source: str, rows: Sequence[str], layout: Layout) -> None:
-    found = {cells[layout.symbol_at] for cells in map(_cells, rows) if len(cells) == layout.width}
-    if len(found) > 1:
-        some = ", ".join(sorted(found)[:3])
-        raise broken_file_error(source, f"it holds {len(found)} symbols ({some}): give each a file of its own")
+    symbols = {cells[layout.symbol_at] for cells in map(_cells, rows) if len(cells) == layout.width}
+    if len(symbols) > 1:
+        some = ", ".join(sorted(symbols)[:3])
+        raise broken_file_error(source, f"it holds {len(symbols)} symbols ({some}): give each a file of its own")
 
 
 def _is_number(text: str) -> bool:

@@ -31,13 +31,13 @@ _OTHER_PAIR = re.compile(rf"(?<![^\W_]){_WORD}{_QUOTE}(?![^\W_])")
 
 def symbol_of(name: str) -> str | None:
     """Return the symbol of a file named `exchange_SYMBOL_kind_...` or as known tools name files, else None."""
-    if found := _FREQTRADE.fullmatch(name):
-        return found["base"] + found["quote"]
-    if found := _PAIR_FIRST.fullmatch(name):
-        return None if _BARE.fullmatch(found["symbol"]) else found["symbol"]
-    found = _EXCHANGE_FIRST.fullmatch(name)
-    if found is None or (found["quote"] is None and _BARE.fullmatch(found["symbol"])):
+    if match := _FREQTRADE.fullmatch(name):
+        return match["base"] + match["quote"]
+    if match := _PAIR_FIRST.fullmatch(name):
+        return None if _BARE.fullmatch(match["symbol"]) else match["symbol"]
+    match = _EXCHANGE_FIRST.fullmatch(name)
+    if match is None or (match["quote"] is None and _BARE.fullmatch(match["symbol"])):
         return None
-    symbol = found["symbol"] + (found["quote"] or "")
-    others = _OTHER_PAIR.findall(found["rest"])
+    symbol = match["symbol"] + (match["quote"] or "")
+    others = _OTHER_PAIR.findall(match["rest"])
     return symbol if all(other == symbol for other in others) else None

@@ -1,6 +1,6 @@
 """Prepare a market data file before its rows are read: its name, bytes, columns, times and their order.
 
-What is wrong with a file as a whole ends here as a `MarketDataError` that names the file and the reason.
+A fault of a file as a whole raises a `MarketDataError` here that names the file and the reason.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ class TableText(Struct, frozen=True):
     line_step: int = 1
     words: tuple[str, ...] = ()
 
+    @property
+    def row_count(self) -> int:
+        """The number of rows, valid or not."""
+        return self.rows.count(b"\n") + (not self.rows.endswith(b"\n"))
+
     def lines(self) -> list[str]:
         """Return the rows as text; a non-ASCII byte becomes a character that no number contains."""
         return self.rows.decode("ascii", "replace").replace("\r\n", "\n").split("\n")
@@ -76,7 +81,7 @@ def rebase_path(given: str, folder: Path) -> str:
 def table_source(given: Path | str) -> TableSource:
     """Return the symbol and path of `exchange_SYMBOL_kind_...`, of another tool's file name, or of `SYMBOL=path`.
 
-    Raises `MarketDataError` when none of these names a symbol.
+    Raise `MarketDataError` if none of these names a symbol.
     """
     named, path = split_given(str(given)) if isinstance(given, str) else ("", given)
     if named:
@@ -92,8 +97,8 @@ def table_source(given: Path | str) -> TableSource:
 def read_table(path: Path, columns: tuple[str, ...]) -> TableText:
     """Return the rows of a table with these columns, written by this program or a known tool.
 
-    Raises `MarketDataError`: not a file, too large, empty, cut short or corrupt, of a format or with columns that
-    are not known.
+    Raise `MarketDataError` for a file that is missing, too large, empty or damaged, or whose format or columns are
+    unknown.
     """
     source = str(path)
     data, words = unpack(source, _bytes_of(path))

@@ -25,8 +25,8 @@ _PER_MS: Final = {"seconds": 1 / 1_000, MILLISECONDS: 1.0, "microseconds": 1e3, 
 
 def unit_of(times: Sequence[str]) -> str | None:
     """Return the unit of most of these times, or None if none of them is a time."""
-    found = Counter(unit for unit in map(_unit, times) if unit is not None)
-    return found.most_common(1)[0][0] if found else None
+    units = Counter(unit for unit in map(_unit, times) if unit is not None)
+    return units.most_common(1)[0][0] if units else None
 
 
 def to_ms(unit: str) -> Callable[[str], str]:

@@ -1,10 +1,10 @@
-"""What happens in the simulated market on one day: the episodes of a symbol, drawn before any minute is.
+"""The episodes of one day of the simulated market, drawn before any minute is.
 
-A day is cut into slots that all symbols share, and each slot into an episode: calm, an overshoot that reverts
-or does not, a trend that breaks out in thrusts, a squeeze that builds up open interest. A symbol mostly follows
-the market's episode of the slot and sometimes has its own. Now and then all of it crashes together.
+A day is divided into slots that all symbols share, and each slot holds an episode: calm, an overshoot that may
+revert, a trend that breaks out in thrusts, or a squeeze that builds up open interest. A symbol mostly follows the
+market's episode and sometimes has its own. Now and then all symbols crash together.
 
-Sizes are dimensionless: a size of 0.01 is about 1 % (see `price_usdt` in `sim_market`). Only `+ - * /` and
+Sizes are dimensionless: a size of 0.01 is about 1 % (see `price_ticks` in `market`). Only `+ - * /` and
 `random()` are used, so the same seed gives the same day on every machine.
 """
 
@@ -18,10 +18,10 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from papertape.events.units import DAY_MS
+from papertape.events.units import DAY_MS, HOUR_MS
 
 DAY_MINUTES: Final = 1_440
-FUNDING_MS: Final = 28_800_000
+FUNDING_MS: Final = 8 * HOUR_MS
 CRASH_BLOCK_DAYS: Final = 10
 FUNDING_ERA_SETTLEMENTS: Final = 6
 ERAS_KEPT_MAX: Final = 4_096
@@ -30,14 +30,14 @@ TREND_BELOW: Final = 0.42
 CALM_TREND_BELOW: Final = 0.07
 OVERSHOOT_BELOW: Final = 0.66
 SQUEEZE_BELOW: Final = 0.84
-"""Where a number between 0 and 1 draws a trend (on a trending day, on a calm one), an overshoot, a squeeze, or calm."""
+"""A number between 0 and 1 below these draws a trend (on a trending or a calm day), an overshoot, or a squeeze."""
 
 EXTREME_RATE: Final = 0.0003
-"""From here on a funding rate is called extreme, and tends to be followed by a move against the crowd."""
+"""From here on a funding rate is extreme, and tends to be followed by a move against the crowd."""
 
 
 class Move(Struct, frozen=True):
-    """A change by `size`, spread over minutes of the day; `activity` multiplies the volume meanwhile."""
+    """A change by `size`, spread over minutes of the day; `activity` multiplies the volume in these minutes."""
 
     minute: int
     minutes: int
@@ -46,7 +46,7 @@ class Move(Struct, frozen=True):
 
 
 class Slot(Struct, frozen=True):
-    """Some hours of a day for one episode: from which minute, how many, on which side, how lively the symbol is."""
+    """The part of a day for one episode: first minute, length in minutes, side, and the symbol's volatility."""
 
     minute: float
     length: float
@@ -55,34 +55,34 @@ class Slot(Struct, frozen=True):
 
 
 class DayPlan(Struct):
-    """The moves of one symbol on one day, of its price and of its open interest, and how nervous it is."""
+    """The moves of one symbol's price and open interest on one day, and how nervous the symbol is."""
 
     price: list[Move] = field(default_factory=list)
     interest: list[Move] = field(default_factory=list)
     nervousness: float = 1.0
 
     def move(self, minute: float, minutes: float, size: float, activity: float = 1.0) -> None:
-        """Add a price move, pushed back into the day where it would leave it."""
+        """Add a price move; one that would leave the day is moved back into it."""
         self.price.append(_within_day(minute, minutes, size, activity))
 
     def build(self, minute: float, minutes: float, size: float) -> None:
-        """Add a change of open interest, likewise."""
+        """Add a change of open interest in the same way."""
         self.interest.append(_within_day(minute, minutes, size, 1.0))
 
 
 def stream(seed: int, *names: object) -> Random:
-    """A stream of random numbers of its own for these names, the same in every process and version."""
+    """Return a stream of random numbers for these names, the same in every process and version."""
     text = "|".join([str(seed), *map(str, names)])
     return Random(int.from_bytes(sha256(text.encode()).digest()[:8], "big"))  # noqa: S311 (a market, not a secret)
 
 
 def uniform(rng: Random, low: float, high: float) -> float:
-    """A number between the two, all equally likely."""
+    """Return a uniformly distributed number between the two."""
     return low + (high - low) * rng.random()
 
 
 def day_plan(seed: int, symbol: str, day: int, volatility: float) -> DayPlan:
-    """What happens to a symbol on a day (days since 1970)."""
+    """Return the plan of a symbol's day (days since 1970)."""
     shared, own = stream(seed, "market", day), stream(seed, symbol, "plan", day)
     plan = DayPlan(nervousness=uniform(shared, 0.7, 1.2) * uniform(own, 0.85, 1.15))
     trend_share = TREND_BELOW if shared.random() < 0.5 else CALM_TREND_BELOW
@@ -101,7 +101,7 @@ def day_plan(seed: int, symbol: str, day: int, volatility: float) -> DayPlan:
 
 
 def funding_rate(seed: int, symbol: str, settlement: int) -> float:
-    """The rate settled at `settlement` times 8 hours since 1970: runs of extreme ones among normal ones."""
+    """Return the rate settled at `settlement` times 8 hours since 1970: runs of extreme rates among normal ones."""
     mood = _mood(seed, symbol, (settlement + _era_offset(seed, symbol)) // FUNDING_ERA_SETTLEMENTS)
     rng = stream(seed, symbol, "funding", settlement)
     if mood < 0.45 and rng.random() < 0.85:
@@ -112,13 +112,13 @@ def funding_rate(seed: int, symbol: str, settlement: int) -> float:
 
 @lru_cache(ERAS_KEPT_MAX)
 def _era_offset(seed: int, symbol: str) -> int:
-    """By how many settlements the eras of a symbol begin earlier than those of others."""
+    """Return by how many settlements a symbol's eras begin earlier."""
     return int(stream(seed, symbol, "offset").random() * FUNDING_ERA_SETTLEMENTS)
 
 
 @lru_cache(ERAS_KEPT_MAX)
 def _mood(seed: int, symbol: str, era: int) -> float:
-    """How the crowd leans in an era of settlements."""
+    """Return how the crowd leans in an era of settlements."""
     return stream(seed, symbol, "era", era).random()
 
 
@@ -150,7 +150,7 @@ def _trend(rng: Random, plan: DayPlan, slot: Slot) -> None:
 
 
 def _overshoot(rng: Random, plan: DayPlan, slot: Slot) -> None:
-    # It ends with a five-minute candle, on whose close the crowd decides.
+    # It ends with a five-minute candle, because the crowd decides on its close.
     burst = int(uniform(rng, 3.0, 7.0))
     at = int((slot.minute + uniform(rng, 25.0, slot.length - 80.0)) / 5.0) * 5 - burst
     size = slot.side * uniform(rng, 0.007, 0.015) * (0.5 + 0.5 * slot.volatility)
@@ -205,5 +205,5 @@ def _within_day(minute: float, minutes: float, size: float, activity: float) -> 
 
 
 def total_move(moves: Sequence[Move]) -> float:
-    """By how much all the moves of a day change the level."""
+    """Return by how much all moves of a day change the level."""
     return sum(move.size for move in moves)

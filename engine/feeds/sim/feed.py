@@ -1,4 +1,4 @@
-"""The feed of the simulated market: warm-up, pace, outages, and what was missed while the engine was down."""
+"""The feed of the simulated market: warm-up, pace, outages, and what the engine missed while it was down."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from papertape.events.facts import CandleClosed, ContractListed, FeedConnected, 
 from papertape.events.units import DAY_MS, MINUTE_MS
 
 CATCH_UP_DAYS_MAX: Final = 30
-"""A longer absence is taken as a market that waited: its facts would be of no use, and a boot has to end."""
+"""After a longer absence the market has waited: more facts would be of no use, and a boot has to end."""
 
 
 class SimFeed:
@@ -30,13 +30,13 @@ class SimFeed:
         self.refusals = RefusalLog()
 
     def contracts(self) -> list[ContractListed]:
-        """The specifications of the simulated symbols, in configured order."""
+        """Return the specifications of the simulated symbols, in configured order."""
         return [self._contract(symbol) for symbol in self._settings.symbols]
 
     async def facts(
         self, seen: Mapping[str, ResumePoint], anchor: FeedConnected | None
     ) -> AsyncIterator[list[FeedFact]]:
-        """The facts not yet seen. What a running market brought during an absence comes first, late."""
+        """Yield the facts not yet seen. What a running market brought during an absence comes first, late."""
         script = SimSchedule(self.market, self._settings, seen)
         if anchor is None or anchor.feed != self.name or anchor.speed <= 0.0:
             steps = script.steps(script.resume_ms)
@@ -71,13 +71,13 @@ class SimFeed:
 
 
 class _LateCandleCounter:
-    """Counts the candles that came late, to say afterwards which silence was filled."""
+    """Counts late candles, to report afterwards which gaps were filled."""
 
     def __init__(self) -> None:
         self._gaps: dict[str, GapFilled] = {}
 
     def record(self, facts: list[FeedFact]) -> list[FeedFact]:
-        """The facts, unchanged."""
+        """Count the facts, and return them unchanged."""
         for fact in facts:
             if isinstance(fact, CandleClosed):
                 before = self._gaps.get(fact.symbol)
@@ -86,5 +86,5 @@ class _LateCandleCounter:
         return facts
 
     def gap_filled(self, at_ms: int) -> list[FeedFact]:
-        """What was filled, as of `at_ms`."""
+        """Return the gaps that were filled, as of `at_ms`."""
         return [GapFilled(at_ms, gap.symbol, gap.from_ms, gap.until_ms, gap.candles) for gap in self._gaps.values()]

@@ -1,15 +1,16 @@
 """The simulated market: every candle, settlement, reading and outage as a function of seed, symbol and time.
 
-Nothing is folded from a beginning: a day's level is a fading sum over the plans of the days before it, so any
-minute of any year costs the same, and a restarted engine meets the same market. Prices stay within a
-factor of about two of where they are listed. One day of one symbol is computed at a time and kept.
+Nothing is folded from a beginning: a day's level is a fading sum over the plans of the days before it, so any minute
+of any year costs the same, and a restarted engine meets the same market. Prices stay within a factor of about two of
+the listed price. The market computes and caches one day of one symbol at a time.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -26,24 +27,26 @@ from papertape.engine.feeds.sim.episodes import (
 )
 from papertape.events.units import MINUTE_MS
 
+K = TypeVar("K")
+V = TypeVar("V")
 READING_MINUTES: Final = 5
 BLOCKS_KEPT_MAX: Final = 64
 PLANS_KEPT_MAX: Final = 8_192
 OUTAGE_EVERY_HOURS: Final = 72
 OUTAGE_MARGIN_MINUTES: Final = 60.0
-"""No outage begins so close to the borders of its span."""
+"""No outage begins closer to the borders of its span."""
 
 PRICE_MEMORY: Final = (0.97, 120)
 INTEREST_MEMORY: Final = (0.75, 24)
-"""How much of a level is left after a day, and after how many days the rest is forgotten."""
+"""The fraction of a level that is left after a day, and the days after which the rest is forgotten."""
 NOISE_PULL: Final = 1.0 / 120.0
-"""The share of its distance by which the noise returns in a minute."""
+"""The fraction of its distance by which the noise returns in a minute."""
 NOISE_MINUTE: Final = 0.00032
 SWING_MAX: Final = 1.2
 
 
 class SimSymbol(Struct, frozen=True):
-    """A symbol of the simulated market: where its price lies, its grid, and how lively it is."""
+    """A symbol of the simulated market: its price level, grid, volatility and size."""
 
     symbol: str
     price_usdt: float
@@ -66,7 +69,7 @@ class Block(Struct, frozen=True):
 
 
 class Outage(Struct, frozen=True):
-    """The feed is lost after the facts of `lost_ms` and is back with those of `back_ms`."""
+    """The feed is lost after the facts of `lost_ms` and returns with those of `back_ms`."""
 
     lost_ms: int
     back_ms: int
@@ -85,7 +88,7 @@ KNOWN: Final = {
 
 
 def sim_symbol(seed: int, symbol: str) -> SimSymbol:
-    """A known symbol, or one with a price, grid and liveliness drawn from its name."""
+    """Return a known symbol, or one whose price, grid and volatility are drawn from its name."""
     if symbol in KNOWN:
         return KNOWN[symbol]
     rng = stream(seed, symbol, "listing")
@@ -105,10 +108,10 @@ def sim_symbol(seed: int, symbol: str) -> SimSymbol:
 
 
 class SimMarket:
-    """The market of one seed. Its caches change nothing about what it shows."""
+    """The market of one seed. Caches do not change what it shows."""
 
     def __init__(self, seed: int, outage_every_hours: int = OUTAGE_EVERY_HOURS) -> None:
-        """Four of five spans of `outage_every_hours` (2 or more) hold an outage; 0 is a feed that never fails."""
+        """Put an outage into four of five spans of `outage_every_hours` (2 or more); 0 means no outages."""
         self._seed = seed
         self._outage_span_minutes = outage_every_hours * 60
         self._symbols: dict[str, SimSymbol] = {}
@@ -118,38 +121,32 @@ class SimMarket:
         self._outages: dict[int, Outage | None] = {}
 
     def listing(self, symbol: str) -> SimSymbol:
-        """Price level, grid and liveliness of a symbol."""
+        """Return the price level, grid and volatility of a symbol."""
         if symbol not in self._symbols:
             self._symbols[symbol] = sim_symbol(self._seed, symbol)
         return self._symbols[symbol]
 
     def block(self, symbol: str, day: int) -> Block:
-        """One day of a symbol; `day` counts from 1970."""
-        key = (symbol, day)
-        found = self._blocks.get(key)
-        if found is None:
-            found = self._blocks[key] = self._computed(symbol, day)
-            if len(self._blocks) > BLOCKS_KEPT_MAX:
-                self._blocks.popitem(last=False)
-        return found
+        """Return one day of a symbol; `day` counts from 1970."""
+        return _cached(self._blocks, (symbol, day), BLOCKS_KEPT_MAX, lambda: self._compute_block(symbol, day))
 
     def funding_rate(self, symbol: str, settlement: int) -> float:
-        """The rate settled at `settlement` times 8 hours since 1970, as a fraction."""
+        """Return the rate settled at `settlement` times 8 hours since 1970, as a fraction."""
         return funding_rate(self._seed, symbol, settlement)
 
     def outage(self, at_ms: int) -> Outage | None:
-        """The outage of the feed with lost < `at_ms` <= back, or None."""
+        """Return the outage with lost < `at_ms` <= back, or None."""
         if not self._outage_span_minutes:
             return None
         block_ms = self._outage_span_minutes * MINUTE_MS
         block = at_ms // block_ms
         if block not in self._outages:
             self._outages.clear()
-            self._outages[block] = self._drawn_outage(block, block * block_ms)
+            self._outages[block] = self._draw_outage(block, block * block_ms)
         outage = self._outages[block]
         return outage if outage is not None and outage.lost_ms < at_ms <= outage.back_ms else None
 
-    def _drawn_outage(self, block: int, from_ms: int) -> Outage | None:
+    def _draw_outage(self, block: int, from_ms: int) -> Outage | None:
         rng = stream(self._seed, "outage", block)
         if rng.random() < 0.2:
             return None
@@ -158,13 +155,12 @@ class SimMarket:
         return Outage(lost_ms, lost_ms + int(uniform(rng, 5.0, 41.0)) * MINUTE_MS)
 
     def _plan(self, symbol: str, day: int) -> DayPlan:
-        key = (symbol, day)
-        found = self._plans.get(key)
-        if found is None:
-            found = self._plans[key] = day_plan(self._seed, symbol, day, self.listing(symbol).volatility)
-            if len(self._plans) > PLANS_KEPT_MAX:
-                self._plans.popitem(last=False)
-        return found
+        return _cached(
+            self._plans,
+            (symbol, day),
+            PLANS_KEPT_MAX,
+            lambda: day_plan(self._seed, symbol, day, self.listing(symbol).volatility),
+        )
 
     def _price_level(self, symbol: str, day: int) -> float:
         keep, days = PRICE_MEMORY
@@ -180,7 +176,7 @@ class SimMarket:
             level = level * keep + total_move(self._plan(symbol, before).interest)
         return level
 
-    def _computed(self, symbol: str, day: int) -> Block:
+    def _compute_block(self, symbol: str, day: int) -> Block:
         listing, plan = self.listing(symbol), self._plan(symbol, day)
         rng = stream(self._seed, symbol, "minutes", day)
         first, last = self._price_level(symbol, day), self._price_level(symbol, day + 1)
@@ -194,12 +190,7 @@ class SimMarket:
         return _candles(listing, rng, path, activity, scale, self._readings(symbol, day, plan))
 
     def _market_noise(self, day: int) -> list[float]:
-        found = self._shared_noise.get(day)
-        if found is None:
-            found = self._shared_noise[day] = _noise(self._seed, "market", day)
-            if len(self._shared_noise) > BLOCKS_KEPT_MAX:
-                self._shared_noise.popitem(last=False)
-        return found
+        return _cached(self._shared_noise, day, BLOCKS_KEPT_MAX, lambda: _noise(self._seed, "market", day))
 
     def _readings(self, symbol: str, day: int, plan: DayPlan) -> list[float]:
         first, last = self._interest_level(symbol, day), self._interest_level(symbol, day + 1)
@@ -210,15 +201,24 @@ class SimMarket:
         ]
 
 
+def _cached(cache: OrderedDict[K, V], key: K, most: int, compute: Callable[[], V]) -> V:
+    """Return the value of a key; compute it if it is missing, and forget the oldest beyond `most`."""
+    if key not in cache:
+        cache[key] = compute()
+        if len(cache) > most:
+            cache.popitem(last=False)
+    return cache[key]
+
+
 def price_ticks(listing: SimSymbol, level: float) -> int:
-    """The price at a level, in ticks: a rational form of the exponential function, always above zero."""
+    """Return the price at a level, in ticks: a rational approximation of the exponential, always above zero."""
     swing = max(-SWING_MAX, min(SWING_MAX, level))
     numerator, denominator = listing.tick
     return max(1, int(listing.price_usdt * (2.0 + swing) / (2.0 - swing) * denominator / numerator + 0.5))
 
 
 def _path(first: float, last: float, moves: list[Move], noise: list[float], scale: float) -> list[float]:
-    """1,441 levels from `first` to exactly `last`: the moves, the noise, and what is left spread evenly."""
+    """Return 1,441 levels from `first` to exactly `last`: moves, noise, and the rest spread evenly."""
     steps = [0.0] * DAY_MINUTES
     for move in moves:
         for minute in range(move.minute, move.minute + move.minutes):
@@ -233,7 +233,7 @@ def _path(first: float, last: float, moves: list[Move], noise: list[float], scal
 
 
 def _noise(seed: int, *names: object) -> list[float]:
-    """A walk of about one unit a minute that is drawn back to where it began, in clusters of some hours."""
+    """Return a mean-reverting walk of about one unit a minute, in clusters of some hours."""
     rng = stream(seed, "noise", *names)
     draw = rng.random
     noise, at, walk = 0.0, 1.0, []

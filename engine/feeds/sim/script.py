@@ -1,4 +1,4 @@
-"""The script of the simulated market: which facts are delivered when, with the outages of the feed between them."""
+"""The schedule of the simulated market: which facts are delivered when, and the outages between them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ TIME_END_MS: Final = 1 << 62
 
 
 class SimSettings(Struct, frozen=True, kw_only=True):
-    """Which simulated market, from when, and how fast.
+    """The simulated market's seed, symbols, period and speed.
 
-    `start_ms` is when trading begins; `warm_up_days` of history come before it. The market ends at `end_ms`
-    or after `days`, whatever is first, and never when neither is given. `speed` is market seconds a wall second,
-    0 as fast as facts are taken. `outage_every_hours`: most spans of so many hours hold an outage; 0 is none.
+    `start_ms` is when trading begins; `warm_up_days` of history come before it. The market ends at `end_ms` or after
+    `days`, whichever is first, and never if neither is given. `speed` is market seconds per wall second; 0 is as
+    fast as the consumer takes facts. Most spans of `outage_every_hours` hold an outage; 0 means none.
     """
 
     seed: int = 7
@@ -53,9 +53,9 @@ class SimSettings(Struct, frozen=True, kw_only=True):
     groups: Mapping[str, str] = {}
 
     def __post_init__(self) -> None:
-        """Raises `ConfigError` for a market that cannot be."""
+        """Raise `ConfigError` for an invalid setting."""
         if not 1 <= len(self.symbols) <= SYMBOLS_MAX or len(set(self.symbols)) < len(self.symbols):
-            raise ConfigError(f"sim.symbols = {list(self.symbols)}: 1 to {SYMBOLS_MAX} different ones")
+            raise ConfigError(f"sim.symbols = {list(self.symbols)}: 1 to {SYMBOLS_MAX} different symbols")
         if not 0 <= self.warm_up_days <= WARM_UP_DAYS_MAX:
             raise ConfigError(f"sim.warm_up_days = {self.warm_up_days}: 0 to {WARM_UP_DAYS_MAX} days")
         if self.start_ms % MINUTE_MS != 0 or self.start_ms < WARM_UP_DAYS_MAX * DAY_MS:
@@ -79,7 +79,7 @@ class SimSettings(Struct, frozen=True, kw_only=True):
 
 
 class SimSchedule:
-    """The facts in the order of delivery, without those the engine has seen."""
+    """The facts in the order of delivery, without those that the engine has seen."""
 
     def __init__(self, market: SimMarket, settings: SimSettings, seen: Mapping[str, ResumePoint]) -> None:
         self._market = market
@@ -87,12 +87,12 @@ class SimSchedule:
         self._seen = [(symbol, seen.get(symbol, NOTHING_SEEN)) for symbol in settings.symbols]
         closes = [one.candle_open_ms + MINUTE_MS for _, one in self._seen]
         self.newest_ms = max(closes)
-        # A symbol that is new, or was away, is given its warm-up but not its whole past.
+        # A symbol that is new or was away gets its warm-up, but not its whole history.
         floor_ms = max(settings.first_ms + MINUTE_MS, self.newest_ms - settings.warm_up_days * DAY_MS)
         self.resume_ms = max(floor_ms, min(closes))
 
     def steps(self, from_ms: int) -> Iterator[PlaybackStep]:
-        """What is delivered from `from_ms` on, to the end of the market. Withheld facts come when an outage ends."""
+        """Yield the steps from `from_ms` to the end of the market. Withheld facts come when an outage ends."""
         settings, at_ms = self._settings, -(-from_ms // MINUTE_MS) * MINUTE_MS
         if (outage := self._outage(at_ms)) is not None:
             at_ms = outage.back_ms
@@ -109,7 +109,7 @@ class SimSchedule:
             at_ms = begun.back_ms if begun is not None else at_ms + MINUTE_MS
 
     def missed_facts(self, now_ms: int) -> Iterator[list[FeedFact]]:
-        """What the market brought up to `now_ms` while nobody listened; in an outage only what came before it."""
+        """Yield the facts up to `now_ms` that the engine missed; during an outage only those before it."""
         outage = self.outage_at(now_ms)
         until_ms = now_ms if outage is None else outage.lost_ms
         batch: list[FeedFact] = []
@@ -121,7 +121,7 @@ class SimSchedule:
         yield batch
 
     def remaining_steps(self, now_ms: int, first: list[FeedFact]) -> Iterator[PlaybackStep]:
-        """The market from `now_ms` on, beginning with the facts given; nothing when it is over."""
+        """Yield the market from `now_ms` on, beginning with `first`; nothing more if it is over."""
         running = now_ms < self._settings.last_ms
         if self.outage_at(now_ms) is not None:
             first = [*first, feed_lost(now_ms)]
@@ -131,11 +131,11 @@ class SimSchedule:
             yield from self.steps(max(self.resume_ms, now_ms + 1))
 
     def outage_at(self, now_ms: int) -> Outage | None:
-        """The outage that goes on at this moment."""
+        """Return the outage at this moment, or None."""
         return self._outage(now_ms + 1)
 
     def _outage(self, at_ms: int) -> Outage | None:
-        """The outage that withholds the facts of this time, or ends with them. Warm-up and the end know none."""
+        """Return the outage that withholds the facts of this time or ends with them; warm-up and the end have none."""
         outage = self._market.outage(at_ms)
         if outage is None or outage.lost_ms < self._settings.start_ms or outage.back_ms > self._settings.last_ms:
             return None
@@ -192,5 +192,5 @@ class SimSchedule:
 
 
 def feed_lost(at_ms: int) -> FeedLost:
-    """The simulated connection broke."""
+    """Return the loss of the simulated connection."""
     return FeedLost(at_ms, SIM_NAME, "simulated outage")

@@ -1,0 +1,61 @@
+"""The syntax of the repository's Python files, for rules about the architecture."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from typing import TYPE_CHECKING
+
+from tests.support import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROOMS = ("events", "engine", "projections", "api", "ui", "cli", "sandbox")
+PACKAGE = "papertape."
+
+
+@cache
+def sources(*folders: str) -> list[Path]:
+    """Every Python file of the repository, or of some of its folders."""
+    found = [path for folder in folders or (".",) for path in (REPOSITORY / folder).rglob("*.py")]
+    return sorted(path for path in found if not _is_foreign(path))
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file is nobody's: of an environment, a build, or a hidden folder."""
+    parts = path.relative_to(REPOSITORY).parts
+    return any(part.startswith(".") or part in ("build", "node_modules") for part in parts)
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """A file's syntax."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def at(path: Path, line: int) -> str:
+    """Where to look."""
+    return f"{path.relative_to(REPOSITORY)}:{line}"
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and name of every module a file imports; those of the package as their room calls them."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name.removeprefix(PACKAGE)) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.lineno, node.module.removeprefix(PACKAGE)
+
+
+def room_sources() -> list[Path]:
+    """The files of all rooms that exist."""
+    return sources(*(room for room in ROOMS if (REPOSITORY / room).is_dir()))
+
+
+def nodes(*folders: str) -> Iterator[tuple[Path, ast.AST]]:
+    """Every node of the syntax of some folders."""
+    for path in sources(*folders):
+        for node in ast.walk(tree(path)):
+            yield path, node

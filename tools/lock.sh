@@ -1,0 +1,16 @@
+#!/bin/sh
+# Write requirements/*.lock from pyproject.toml, with the hash of every file that may be installed. Versions stay
+# as they are; --upgrade takes the newest ones. Needs uv on the PATH.
+set -eu
+cd "$(dirname "$0")/.."
+lock() {
+    out=requirements/$1.lock
+    shift
+    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+        --custom-compile-command "make lock" -o "$out" "$@" pyproject.toml
+}
+lock all --extra research --extra dev --extra browser "$@"
+lock run -c requirements/all.lock
+lock research -c requirements/all.lock --extra research
+lock dev -c requirements/all.lock --extra research --extra dev
+lock bench -c requirements/research.lock --extra research --extra bench "$@"
