@@ -101,11 +101,11 @@ class EngineWithChat:
         chat_id, pace = int(words["TELEGRAM_CHAT_ID"]), MessageRateLimiter(self.clock)
         self.notifier = Notifier(
             self._readers[0], self.bus, self._cursors, Alerts, self._clients[0], ChatAddress(chat_id, self._cursors),
-            self.clock, lambda _: None, digest=Digest, pace=pace,
+            self.clock, lambda _: None, digest=Digest, limiter=pace,
         )  # fmt: skip
         self.bot = Bot(
             self._clients[1], ChatAllowlist(chat_id), CommandQueue(self.loop), self._readers[1], self.bus,
-            self._cursors, self.clock, lambda _: None, pace=pace,
+            self._cursors, self.clock, lambda _: None, limiter=pace,
         )  # fmt: skip
 
     def start(self) -> list[asyncio.Future[Any]]:

@@ -183,7 +183,7 @@ class EngineServices:
             tell,
             begin_after_seq=self._running.recovered.seq,
             notes=self._notes(),
-            keeper=self._keeping("alerts", self._config.alerts),
+            store=self._keeping("alerts", self._config.alerts),
         )
 
     def _client(self, found: ChatCredentials) -> TelegramClient:
@@ -216,10 +216,10 @@ class EngineServices:
             self._running.clock,
             warn,
             digest=Digest,
-            pace=pace,
+            limiter=pace,
             begin_after_seq=self._running.recovered.seq,
             notes=self._notes(),
-            keeper=self._keeping("alerts", self._config.alerts),
+            store=self._keeping("alerts", self._config.alerts),
         )
         strategies = self._running.recovered.state.strategies
         conditions = ChatConditions(self._db, self._running.log.reader, strategies)
@@ -233,18 +233,18 @@ class EngineServices:
             cursors,
             self._running.clock,
             warn,
-            outside=RuntimeInfo(
+            runtime=RuntimeInfo(
                 version=lambda: version("papertape"),
                 config=lambda: summary(self._config, self._db.name),
-                dog=lambda: dog.view,
+                watchdog=lambda: dog.view,
                 delivery=self._notifier.statistics,
                 conditions=conditions,
                 explain=make_explainer(strategies),
                 health=self._health,
             ),
             views=Views(self._timeframes_ms()),
-            pace=pace,
-            keeper=self._keeping("chat", self._timeframes_ms()),
+            limiter=pace,
+            store=self._keeping("chat", self._timeframes_ms()),
             address=address,
         )
 

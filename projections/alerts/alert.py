@@ -11,7 +11,7 @@ Loudness = Literal["on", "silent", "off"]
 
 
 class AlertKind(StrEnum):
-    """The kinds an owner can switch to `on`, `silent` or `off`."""
+    """The kinds that the owner can switch to `on`, `silent` or `off`."""
 
     START = "start"
     STOP = "stop"
@@ -30,7 +30,7 @@ class AlertKind(StrEnum):
 
 
 URGENT = frozenset({AlertKind.KILL_SWITCH, AlertKind.FAULT})
-"""These overtake all others."""
+"""These kinds overtake all others."""
 
 
 class Alert(Struct, frozen=True):
@@ -44,10 +44,10 @@ class Alert(Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """What identifies the message for ever."""
+        """The permanent identifier of the message."""
         return f"{self.seq}:{self.kind.value}"
 
     @property
     def urgent(self) -> bool:
-        """Whether it overtakes others."""
+        """Whether it overtakes other alerts."""
         return self.kind in URGENT

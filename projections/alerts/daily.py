@@ -1,7 +1,7 @@
-"""The summary of a UTC day: what the days brought, folded from the log, and the text.
+"""The daily summary: the figures of each UTC day, folded from the log, and their text.
 
-Days are those of the equity course: a candle belongs to the day of its open, and what follows from it belongs there
-too. The summary of a day is due with the first candle that closes at 00:05 UTC or later on a day after it.
+Days are those of the equity curve: a candle and its consequences belong to the day in which the candle opened. A day's
+summary is due with the first candle that closes at 00:05 UTC or later on a following day.
 """
 
 from __future__ import annotations
@@ -13,12 +13,22 @@ from msgspec import Struct, field, structs
 
 from papertape.events.facts import CandleClosed, Closing, FundingPaid, KillSwitchTripped, PositionOpened, Timing
 from papertape.events.units import DAY_MS
+from papertape.projections.alerts.lines import (
+    NO_POSITIONS,
+    STATE_MARKS,
+    closed_text,
+    costs_text,
+    position_label,
+    positions_part,
+    trip_line,
+)
 from papertape.projections.alerts.markup import footer, message, table, text
-from papertape.projections.alerts.texts import POSITIONS_NAMED_MAX, Stamp, position_label, position_line, trip_line
-from papertape.projections.text.formats import gain, gain_percent, money, percent, utc
+from papertape.projections.alerts.texts import Stamp
+from papertape.projections.text.formats import gain, gain_percent, money, utc
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
+    from papertape.projections.folds.equity import EquityView
     from papertape.projections.folds.kill_switches import State, TripView
     from papertape.projections.folds.portfolio import Portfolio, PositionView
     from papertape.projections.folds.trades import Trades, TradeView
@@ -28,14 +38,13 @@ DUE_AFTER_MS = 300_000
 STRATEGIES_SHOWN_MAX = 20
 TRIPS_KEPT_MAX = 20
 SUMMARY = "☰"
-_MARKS: dict[State, str] = {"active": "", "stopped": "■", "paused": "‖"}
 _WARM_UP = Timing.WARM_UP
 
 
 class DayFigures(Struct, frozen=True):
-    """What a UTC day brought. `day` counts from 1970; fees and funding (received is positive) are those booked in it.
+    """The figures of a UTC day. `day` counts from 1970; fees and funding (received is positive) are booked in it.
 
-    `trades`, `wins`, `net_usdt`, `best` and `worst` are of the trades closed in it, `closed` their number by strategy.
+    `trades`, `wins`, `net_usdt`, `best` and `worst` cover the trades closed in it; `closed` counts them by strategy.
     """
 
     day: int
@@ -50,7 +59,7 @@ class DayFigures(Struct, frozen=True):
     trips: tuple[TripView, ...] = ()
 
     def with_close(self, trade: TradeView, fee_usdt: float) -> DayFigures:
-        """With a trade that was closed at a fee."""
+        """Return the figures after a trade was closed at a fee."""
         best, worst = self.best, self.worst
         return structs.replace(
             self,
@@ -65,7 +74,7 @@ class DayFigures(Struct, frozen=True):
 
 
 class DayRow(Struct, frozen=True):
-    """One strategy's day: the change of its equity, the trades it closed, and its state now."""
+    """One strategy's day: the change of its equity, the trades it closed, and its current state."""
 
     strategy: str
     result_usdt: float
@@ -96,10 +105,10 @@ class DayView(Struct, frozen=True):
 
 
 class Days:
-    """Fold of the days over two folds of its owner. `due` is the day whose summary the last event made due."""
+    """Fold of the days, based on two folds of its owner. `due` is the day whose summary the last event made due."""
 
     def __init__(self, portfolio: Portfolio, trades: Trades) -> None:
-        """Both are folded by their owner, before this; only read here."""
+        """Read both folds, which their owner applies each event to first."""
         self.due: DayFigures | None = None
         self._portfolio = portfolio
         self._trades = trades
@@ -110,15 +119,15 @@ class Days:
 
     @property
     def today(self) -> DayFigures | None:
-        """The day that goes on; None before the first candle."""
+        """The current day; None before the first candle."""
         return self._today
 
     def finished_days(self) -> tuple[DayFigures, ...]:
-        """The days that are over, oldest first."""
+        """Return the days that are over, oldest first."""
         return tuple(self._finished)
 
     def apply(self, recorded: Recorded, *, may_tell: bool = True) -> None:
-        """Take one event. `may_tell` is False while this event has something else to tell."""
+        """Apply one event. `may_tell` is False if this event already causes another alert."""
         self.due = None
         event = recorded.event
         if type(event) is CandleClosed:
@@ -152,7 +161,7 @@ class Days:
                 pass
 
     def view(self, figures: DayFigures) -> DayView:
-        """A day, finished or not, with the equities of its end."""
+        """Return a day, finished or not, with the equities at its end."""
         accounts = self._portfolio.accounts()
         ends = {one.strategy: self._equities(one.strategy, figures.day) for one in accounts}
         rows = [
@@ -183,48 +192,43 @@ class Days:
         )
 
     def _equities(self, strategy: str, day: int) -> tuple[float, float]:
-        """A strategy's equity at the beginning and at the end of a day."""
-        course = self._portfolio.equity_curve(strategy)
-        first_day, known = course.from_ms // DAY_MS, course.day_equities_usdt
-        at = day - first_day
-        return _at(known, at - 1, course.capital_usdt), _at(known, at, course.capital_usdt)
+        curve = self._portfolio.equity_curve(strategy)
+        return equity_after(curve, day - 1), equity_after(curve, day)
 
 
-def _at(equities: tuple[float, ...], index: int, capital_usdt: float) -> float:
-    """The equity at the end of a day; the capital before the first, the newest one after the last."""
-    return equities[min(index, len(equities) - 1)] if equities and index >= 0 else capital_usdt
+def equity_after(curve: EquityView, day: int) -> float:
+    """Return the equity at the end of a day: the capital before the first one, the newest after the last one."""
+    known, at = curve.day_equities_usdt, day - curve.from_ms // DAY_MS
+    return known[min(at, len(known) - 1)] if known and at >= 0 else curve.capital_usdt
 
 
 # ---------------------------------------------------------------- the text
 
 
 def daily_summary(stamp: Stamp, day: DayView) -> str:
-    """The summary of a day."""
+    """Return the text of a day's summary."""
     date = utc(day.day_ms).partition(" ")[0]
-    result = f"{gain(day.result_usdt)} USDT, {gain_percent(day.result_percent)}"
+    result = f"{gain(day.result_usdt)} USDT ({gain_percent(day.result_percent)})"
     details = [f"equity {text(money(day.equity_usdt))} USDT", *_rows(day), *_trades(day), *_trips(day), *_open(day)]
-    return message(f"{SUMMARY} <b>{text(date)} {text(result)}</b>", details, footer(stamp.seq, stamp.at_ms))
+    return message(f"{SUMMARY} <b>{text(date)}: {text(result)}</b>", details, footer(stamp.seq, stamp.at_ms))
 
 
 def _rows(day: DayView) -> list[str]:
     if not day.rows:
         return []
     shown = [
-        (f"{_MARKS[row.state]}{row.strategy}", gain(row.result_usdt), f"{row.trades:,}")
+        (f"{STATE_MARKS[row.state]}{row.strategy}", gain(row.result_usdt), f"{row.trades:,}")
         for row in day.rows[:STRATEGIES_SHOWN_MAX]
     ]
     return ["", table([("strategy", "USDT", "trades"), *shown])]
 
 
 def _trades(day: DayView) -> list[str]:
-    if day.trades == 0:
-        booked = f"fees {text(money(day.fees_usdt))} · funding {text(gain(day.funding_usdt))}"
-        return ["no trade was closed", booked]
-    share = text(percent(day.wins / day.trades * 100.0))
+    result = f": {text(gain(day.net_usdt))}" if day.trades else ""
     return [
-        f"closed {day.trades:,}, won {day.wins:,} ({share}): {text(gain(day.net_usdt))}",
+        f"{closed_text(day.trades, day.wins)}{result}",
         *[_named(word, trade) for word, trade in (("best", day.best), ("worst", day.worst)) if trade is not None],
-        f"fees {text(money(day.fees_usdt))} · funding {text(gain(day.funding_usdt))}",
+        costs_text(day.fees_usdt, day.funding_usdt),
     ]
 
 
@@ -237,8 +241,4 @@ def _trips(day: DayView) -> list[str]:
 
 
 def _open(day: DayView) -> list[str]:
-    if not day.positions:
-        return ["no position is open"]
-    shown = [position_line(one) for one in day.positions[:POSITIONS_NAMED_MAX]]
-    more = len(day.positions) - len(shown)
-    return ["", f"open: <b>{len(day.positions)}</b>", *shown, *([f"and {more} more"] if more else [])]
+    return positions_part("open positions", day.positions) or [NO_POSITIONS]

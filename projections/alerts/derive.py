@@ -1,7 +1,7 @@
-"""Alerts: which event of the log is worth a message, and the message. A function of the log up to that event.
+"""Derive alerts: decide which event of the log is worth a message, and which message.
 
-A notifier that starts again folds the log from its beginning and derives exactly the alerts it derived before. No
-event yields more than one; those of `NEVER_TOLD` yield none.
+Alerts are a function of the log up to the event, so a restarted notifier derives exactly the same alerts again. No
+event yields more than one alert; those of `SILENT_EVENTS` yield none.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from papertape.events.facts import (
 from papertape.projections.alerts import texts
 from papertape.projections.alerts.alert import Alert, AlertKind
 from papertape.projections.alerts.daily import Days, daily_summary
-from papertape.projections.alerts.feed_story import FeedOutage, FeedOutageTracker
+from papertape.projections.alerts.feed_outage import FeedOutage, FeedOutageTracker
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.folds.market_status import DELISTED
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.market_status import AnomalyView
     from papertape.projections.folds.portfolio import OrderView
 
-NEVER_TOLD: frozenset[type[Event]] = frozenset(
+SILENT_EVENTS: frozenset[type[Event]] = frozenset(
     {
         ContractListed,
         FundingRateSettled,
@@ -79,21 +79,20 @@ NEVER_TOLD: frozenset[type[Event]] = frozenset(
         RepairTried,
     }
 )
-"""What is in the log and on the dashboard only. A gap is told with the feed or its symbol, an order with its fill, a
-request with its outcome, a repair with the anomaly it mends; a human who restores a copy was there."""
+"""Events shown only in the log and on the dashboard. A gap is reported with the feed or its symbol, an order with its
+fill, a request with its outcome, a repair with its anomaly; whoever restores a copy knows about it."""
 
-MOSTLY_UNTOLD: frozenset[type[Event]] = NEVER_TOLD | {CandleClosed}
-"""A candle is worth an alert only where it ends an outage or makes a day's summary due."""
+MOSTLY_SILENT_EVENTS: frozenset[type[Event]] = SILENT_EVENTS | {CandleClosed}
+"""A candle is worth an alert only if it ends an outage or makes a daily summary due."""
 
-Told = tuple[AlertKind, str]
+AlertText = tuple[AlertKind, str]
 
-
-TOLD_OTHERWISE = frozenset({"ws_disconnected", "kill_switch_global", "all_strategies_stopped"})
-"""What the watchdog raises here, a feed that is lost or a kill switch has told already; its reminders are told."""
+REPORTED_OTHERWISE = frozenset({"ws_disconnected", "kill_switch_global", "all_strategies_stopped"})
+"""Anomalies that the alert of the feed or kill switch covers already; only their reminders are sent."""
 
 
 class PriorState(Struct, frozen=True):
-    """What stood before the event and is gone, or changed, with it."""
+    """What the event removes or changes, as it was before."""
 
     active: int = 0
     crashed: bool = False
@@ -106,7 +105,7 @@ class PriorState(Struct, frozen=True):
 
 
 class Alerts:
-    """Fold of the log, and the alert of the event it took last. `portfolio`, `trades` and `days` are its views."""
+    """Fold of the log, and the alert of the last event. `portfolio`, `trades` and `days` are its views."""
 
     def __init__(self, settings: AlertSettings | None = None) -> None:
         self.portfolio = Portfolio()
@@ -116,23 +115,23 @@ class Alerts:
         self._derivation = Derivation(settings, self.portfolio, self.trades, self.days, self._contracts)
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Apply one event."""
         derivation = self._derivation
         derivation.capture_before(recorded.event)
         if type(recorded.event) is not CandleClosed:
             self._contracts.apply(recorded)
             self.trades.apply(recorded)
         self.portfolio.apply(recorded)
-        # One event yields one alert: where the feed has news the summary waits for the next candle.
+        # One event yields one alert: if the feed has news, the summary waits for the next candle.
         self.days.apply(recorded, may_tell=derivation.feed.news is None)
 
     def alert_of(self, recorded: Recorded, note: str = "") -> Alert | None:
-        """See `Derivation.alert_of`."""
+        """Return the alert of the last event; see `Derivation.alert_of`."""
         return self._derivation.alert_of(recorded, note)
 
 
 class Derivation:
-    """Alerts from folds that somebody else owns, who hands each event first to `before`, then to every fold."""
+    """Alerts from folds with another owner, who passes each event first to `capture_before`, then to every fold."""
 
     def __init__(
         self,
@@ -142,7 +141,7 @@ class Derivation:
         days: Days,
         contracts: Contracts,
     ) -> None:
-        """The folds are only read here. `days` may tell of a day only where `feed` has no news."""
+        """Read the folds. `days` may report a day only if `feed` has no news."""
         self._settings = AlertSettings() if settings is None else settings
         self._portfolio, self._trades, self._days, self._contracts = portfolio, trades, days, contracts
         self.feed = FeedOutageTracker()
@@ -151,40 +150,39 @@ class Derivation:
         self._before = PriorState()
 
     def capture_before(self, event: Event) -> None:
-        """Remember what an event is about to change. For a candle `feed.take_candle` does all of it."""
+        """Remember what an event is about to change. For a candle, `feed.take_candle` is enough."""
         kind = type(event)
         if kind is OpenInterestObserved or kind is FundingRateSettled:
-            self.feed.news = None  # They are many, and change nothing here.
+            self.feed.news = None  # These are frequent and change nothing here.
             return
         if kind is not CandleClosed:
             self._before = self._remember(event)
-            self._note(event)
+            self._follow(event)
         self.feed.apply(event)
 
     def may_tell(self, event: Event) -> bool:
-        """Whether the event that the folds have just taken may be worth an alert: asking `alert_of` costs more."""
-        return self.feed.news is not None or self._days.due is not None or type(event) not in MOSTLY_UNTOLD
+        """Return whether the last event may be worth an alert; much cheaper than `alert_of`."""
+        return self.feed.news is not None or self._days.due is not None or type(event) not in MOSTLY_SILENT_EVENTS
 
     def alert_of(self, recorded: Recorded, note: str = "") -> Alert | None:
-        """The alert of the event that was just applied, if it is worth one and its kind is not `off`.
+        """Return the alert of the last event, or None if it is not worth one or its kind is `off`.
 
-        `note` is a line for a start that the log cannot know, as how many events were replayed in what time.
+        `note` is a line for a start that the log cannot know, such as the duration of the replay.
         """
         assert recorded.seq == self._portfolio.seq, "an alert belongs to the event that was applied last"
-        told = self._alert_text(recorded, note)
-        if told is None:
+        alert = self._alert_text(recorded, note)
+        if alert is None:
             return None
-        kind, html = told
+        kind, html = alert
         loudness = self._settings.loudness(kind)
         if loudness == "off":
             return None
         rings = loudness == "on" or (kind is AlertKind.START and self._before.crashed)
         return Alert(recorded.seq, recorded.event.at_ms, kind, html, silent=not rings)
 
-    # ------------------------------------------------------------ what texts need
+    # ------------------------------------------------------------ the prior state
 
     def _remember(self, event: Event) -> PriorState:
-        """What the event is about to change."""
         match event:
             case PositionOpened():
                 return PriorState(order=self._order(event.strategy, event.symbol))
@@ -199,14 +197,14 @@ class Derivation:
                 suspended = {one.symbol: one.since_ms for one in self._portfolio.market_status.suspended_symbols()}
                 return PriorState(suspended_ms=suspended.get(event.symbol), filled=self._filled.get(event.symbol, 0))
             case ContractDelisted():
-                texts_of = {one.symbol: one.why for one in self._portfolio.market_status.suspended_symbols()}
-                return PriorState(delisted=texts_of.get(event.symbol, "").startswith(DELISTED))
+                reasons = {one.symbol: one.why for one in self._portfolio.market_status.suspended_symbols()}
+                return PriorState(delisted=reasons.get(event.symbol, "").startswith(DELISTED))
             case EngineStarted():
                 return PriorState(crashed=self._running)
             case _:
                 return PriorState()
 
-    def _note(self, event: Event) -> None:
+    def _follow(self, event: Event) -> None:
         match event:
             case EngineStarted():
                 self._running = True
@@ -228,33 +226,31 @@ class Derivation:
         return next((one for one in standing if (one.kind, one.subject) == (kind, subject)), None)
 
     def _active(self) -> int:
-        """How many strategies may open positions."""
         switches = self._portfolio.switches
         return sum(switches.standing(name).state == "active" for name in self._portfolio.equity.ledger.accounts)
 
     @property
     def _none_active(self) -> bool:
-        """Whether this event took the last strategy that was active."""
+        """Whether this event stopped the last active strategy."""
         return self._before.active > 0 and self._active() == 0
 
-    # ------------------------------------------------------------ deciding
+    # ------------------------------------------------------------ the alerts
 
-    def _alert_text(self, recorded: Recorded, note: str) -> Told | None:
-        """Kind and text of what the event is worth."""
+    def _alert_text(self, recorded: Recorded, note: str) -> AlertText | None:
         event = recorded.event
         stamp = texts.Stamp(recorded.seq, event.at_ms)
         if isinstance(event, CandleClosed | FeedConnected | FeedLost):
-            return self._feed_told(stamp) or self._day_told(stamp)
-        if type(event) in NEVER_TOLD:
+            return self._feed_alert(stamp) or self._daily_alert(stamp)
+        if type(event) in SILENT_EVENTS:
             return None
         return (
-            self._trading_told(event, stamp)
-            or self._risk_told(event, stamp)
-            or self._engine_told(event, stamp, note)
-            or self._market_told(event, stamp)
+            self._trading_alert(event, stamp)
+            or self._risk_alert(event, stamp)
+            or self._engine_alert(event, stamp, note)
+            or self._market_alert(event, stamp)
         )
 
-    def _feed_told(self, stamp: texts.Stamp) -> Told | None:
+    def _feed_alert(self, stamp: texts.Stamp) -> AlertText | None:
         news = self.feed.news
         if news is None:
             return None
@@ -262,13 +258,13 @@ class Derivation:
             return AlertKind.FEED, texts.feed_lost_text(stamp, news, self._portfolio.positions())
         return AlertKind.FEED, texts.feed_back_text(stamp, news)
 
-    def _day_told(self, stamp: texts.Stamp) -> Told | None:
+    def _daily_alert(self, stamp: texts.Stamp) -> AlertText | None:
         figures = self._days.due
         if figures is None:
             return None
         return AlertKind.DAILY, daily_summary(stamp, self._days.view(figures))
 
-    def _trading_told(self, event: Event, stamp: texts.Stamp) -> Told | None:
+    def _trading_alert(self, event: Event, stamp: texts.Stamp) -> AlertText | None:
         contracts = self._contracts.by_symbol
         match event:
             case PositionOpened():
@@ -283,12 +279,12 @@ class Derivation:
                 return AlertKind.EXIT, texts.exit_text(stamp, trade, account, contracts)
             case FundingPaid() if -event.amount_usdt >= max(self._settings.funding_paid_usdt_min, 1e-9):
                 held = self._portfolio.positions(event.strategy)
-                position_or_none = next((one for one in held if one.symbol == event.symbol), None)
-                return AlertKind.FUNDING, texts.funding_text(stamp, event, position_or_none)
+                held_now = next((one for one in held if one.symbol == event.symbol), None)
+                return AlertKind.FUNDING, texts.funding_text(stamp, event, held_now)
             case _:
                 return None
 
-    def _risk_told(self, event: Event, stamp: texts.Stamp) -> Told | None:
+    def _risk_alert(self, event: Event, stamp: texts.Stamp) -> AlertText | None:
         switches = self._portfolio.switches
         match event:
             case KillSwitchTripped():
@@ -297,8 +293,8 @@ class Derivation:
                 return AlertKind.KILL_SWITCH, texts.trip_text(stamp, event, held, none_active=self._none_active)
             case KillSwitchReset():
                 everything = event.scope == GLOBAL_SCOPE
-                standing = switches.global_trip if everything else switches.standing(event.scope).trip
-                return AlertKind.RESET, texts.reset_text(stamp, event, self._before.trip, standing)
+                remaining = switches.global_trip if everything else switches.standing(event.scope).trip
+                return AlertKind.RESET, texts.reset_text(stamp, event, self._before.trip, remaining)
             case RunnerPaused():
                 held = self._portfolio.positions(event.strategy)
                 return AlertKind.PAUSE, texts.pause_text(stamp, event, held, none_active=self._none_active)
@@ -307,7 +303,7 @@ class Derivation:
             case _:
                 return None
 
-    def _engine_told(self, event: Event, stamp: texts.Stamp, note: str) -> Told | None:
+    def _engine_alert(self, event: Event, stamp: texts.Stamp, note: str) -> AlertText | None:
         match event:
             case EngineStarted():
                 crashed = self._before.crashed
@@ -317,7 +313,7 @@ class Derivation:
             case _:
                 return None
 
-    def _market_told(self, event: Event, stamp: texts.Stamp) -> Told | None:
+    def _market_alert(self, event: Event, stamp: texts.Stamp) -> AlertText | None:
         before = self._before
         match event:
             case SymbolSuspended():
@@ -327,9 +323,9 @@ class Derivation:
                 held = tuple(one for one in self._portfolio.positions() if one.symbol == event.symbol)
                 return AlertKind.SYMBOL, texts.delisted_text(stamp, event.symbol, event.reason, held)
             case SymbolResumed():
-                said = (event.symbol, event.reason, before.suspended_ms, before.filled)
-                return AlertKind.SYMBOL, texts.tradable_text(stamp, *said)
-            case AnomalyRaised() | AnomalyCleared() if event.kind in TOLD_OTHERWISE:
+                html = texts.tradable_text(stamp, event.symbol, event.reason, before.suspended_ms, before.filled)
+                return AlertKind.SYMBOL, html
+            case AnomalyRaised() | AnomalyCleared() if event.kind in REPORTED_OTHERWISE:
                 return None
             case AnomalyRaised() if before.anomaly is None:
                 return AlertKind.ANOMALY, texts.raised_text(stamp, event)

@@ -1,4 +1,4 @@
-"""One message for a backlog: what happened while nothing could be delivered."""
+"""The digest: one message for a backlog, with what happened while nothing could be delivered."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.events.facts import GLOBAL_SCOPE, Closing, KillSwitchReset, KillSwitchTripped, PositionOpened
+from papertape.events.facts import Closing, KillSwitchReset, KillSwitchTripped, PositionOpened
 from papertape.projections.alerts.alert import AlertKind
-from papertape.projections.alerts.markup import bold, code, message, name, text
-from papertape.projections.alerts.texts import RESET, TRIPPED, loss_words, span
+from papertape.projections.alerts.lines import RESET, TRIPPED, closed_text, count_text, loss_words, scope_label, span
+from papertape.projections.alerts.markup import bold, code, message, text
 from papertape.projections.text.formats import duration, gain, market_time
 
 if TYPE_CHECKING:
@@ -25,20 +25,20 @@ WORDS: dict[AlertKind, tuple[str, str]] = {
     AlertKind.ENTRY: ("entry", "entries"),
     AlertKind.EXIT: ("exit", "exits"),
     AlertKind.LIQUIDATION: ("liquidation", "liquidations"),
-    AlertKind.FUNDING: ("payment of funding", "payments of funding"),
-    AlertKind.KILL_SWITCH: ("trip of a kill switch", "trips of kill switches"),
+    AlertKind.FUNDING: ("funding payment", "funding payments"),
+    AlertKind.KILL_SWITCH: ("kill switch trip", "kill switch trips"),
     AlertKind.RESET: ("reset", "resets"),
-    AlertKind.PAUSE: ("pause or end of one", "pauses and ends of them"),
-    AlertKind.FEED: ("message on the feed", "messages on the feed"),
-    AlertKind.SYMBOL: ("message on a symbol", "messages on symbols"),
-    AlertKind.ANOMALY: ("message on an anomaly", "messages on anomalies"),
+    AlertKind.PAUSE: ("pause or resume", "pauses and resumes"),
+    AlertKind.FEED: ("feed message", "feed messages"),
+    AlertKind.SYMBOL: ("symbol message", "symbol messages"),
+    AlertKind.ANOMALY: ("anomaly message", "anomaly messages"),
     AlertKind.DAILY: ("daily summary", "daily summaries"),
     AlertKind.FAULT: ("fault", "faults"),
 }
 
 
 class DigestHighlight(Struct, frozen=True):
-    """A trip or a reset that the digest names by itself. `what` is plain text."""
+    """A trip or a reset that the digest shows on a line of its own. `what` is plain text."""
 
     at_ms: int
     scope: str
@@ -47,10 +47,10 @@ class DigestHighlight(Struct, frozen=True):
 
 
 class DigestView(Struct, frozen=True):
-    """A backlog from `first_seq` to `last_seq`. `counts` are messages held back by kind, in the order of the kinds.
+    """A backlog from `first_seq` to `last_seq`. `counts` are the undelivered messages by kind.
 
-    `opened`, `closed`, `wins` and `net_usdt` are of all positions, however loud their kind is. `named` are the
-    first `NAMED_MAX` trips and resets; `unnamed` counts the others.
+    `opened`, `closed`, `wins` and `net_usdt` cover all positions, however loud their kind is. `named` are the first
+    `NAMED_MAX` trips and resets; `unnamed` counts the others.
     """
 
     first_seq: int
@@ -67,12 +67,12 @@ class DigestView(Struct, frozen=True):
 
     @property
     def messages(self) -> int:
-        """How many messages it stands for."""
+        """How many messages it replaces."""
         return sum(number for _, number in self.counts)
 
 
 class Digest:
-    """Fold of a backlog: hand it every event with its alert. Its size does not grow with the outage."""
+    """Fold of a backlog of events and their alerts. Its size does not grow with the outage."""
 
     def __init__(self) -> None:
         self._first_seq = 0
@@ -84,7 +84,7 @@ class Digest:
         self._named: list[DigestHighlight] = []
 
     def apply(self, recorded: Recorded, alert: Alert | None) -> None:
-        """Take one event, and the alert it yields if any."""
+        """Apply one event with its alert, or None if it has none or that was delivered."""
         if alert is not None:
             self._counts[alert.kind] += 1
             self._last = (alert.seq, alert.at_ms)
@@ -100,24 +100,25 @@ class Digest:
                 self._wins += event.net_usdt > 0.0
                 self._net_usdt += event.net_usdt
             case KillSwitchTripped():
-                self._name(DigestHighlight(event.at_ms, event.scope, loss_words(event), trip=True))
+                self._highlight(DigestHighlight(event.at_ms, event.scope, loss_words(event), trip=True))
             case KillSwitchReset():
-                self._name(DigestHighlight(event.at_ms, event.scope, f"reset by {event.who}: {event.why}", trip=False))
+                what = f"reset by {event.who}: {event.why}"
+                self._highlight(DigestHighlight(event.at_ms, event.scope, what, trip=False))
             case _:
                 pass
 
     def html(self) -> str:
-        """The message."""
+        """Return the message for the backlog."""
         return digest_text(self.view())
 
-    def _name(self, named: DigestHighlight) -> None:
+    def _highlight(self, named: DigestHighlight) -> None:
         if len(self._named) < NAMED_MAX:
             self._named.append(named)
         else:
             self._unnamed += 1
 
     def view(self) -> DigestView:
-        """The backlog so far."""
+        """Return the backlog so far."""
         return DigestView(
             first_seq=self._first_seq,
             last_seq=self._last[0],
@@ -134,25 +135,23 @@ class Digest:
 
 
 def digest_text(view: DigestView) -> str:
-    """The message for a backlog. A cut of its end loses counts, never the trips."""
+    """Return the message for a backlog. Truncation drops counts, never trips."""
     lasted = duration(max(view.until_ms - view.from_ms, 0))
-    trades = f"closed {view.closed:,}, won {view.wins:,}: {bold(gain(view.net_usdt))} USDT"
+    result = f": {bold(gain(view.net_usdt))} USDT" if view.closed else ""
     details = [
-        *([span(view.from_ms, view.until_ms), f"that is {text(lasted)}"] if view.from_ms else []),
-        *(["", *map(_named_line, view.named)] if view.named else []),
+        *([f"{span(view.from_ms, view.until_ms)} ({text(lasted)})"] if view.from_ms else []),
+        *(["", *map(_highlight_line, view.named)] if view.named else []),
         *([f"and {view.unnamed:,} more trips and resets"] if view.unnamed else []),
         "",
-        f"opened {view.opened:,}",
-        trades if view.closed else "closed none",
+        f"{count_text(view.opened, 'position')} opened",
+        f"{closed_text(view.closed, view.wins)}{result}",
         "",
         *[f"{number:,} {WORDS[kind][number > 1]}" for kind, number in view.counts],
     ]
-    noun = "message" if view.messages == 1 else "messages"
-    head = f"{DIGEST} <b>{view.messages:,} {noun} could not be delivered</b>"
+    head = f"{DIGEST} <b>{count_text(view.messages, 'undelivered message')}</b>"
     return message(head, details, f"{code(f'#{view.first_seq}')} to {code(f'#{view.last_seq}')}")
 
 
-def _named_line(named: DigestHighlight) -> str:
-    scope = "all strategies" if named.scope == GLOBAL_SCOPE else named.scope
+def _highlight_line(named: DigestHighlight) -> str:
     icon = TRIPPED if named.trip else RESET
-    return f"{icon} {name(scope)}: {text(named.what, WHAT_CHARS_MAX)}, {text(market_time(named.at_ms))}"
+    return f"{icon} {scope_label(named.scope)}: {text(named.what, WHAT_CHARS_MAX)}, {text(market_time(named.at_ms))}"

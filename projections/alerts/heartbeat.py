@@ -1,4 +1,4 @@
-"""The heartbeat: that the engine makes progress, not only that it lives."""
+"""The heartbeat message: proof that the engine makes progress, not only that it runs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ HEARTBEAT = "♡"
 
 
 class HeartbeatView(Struct, frozen=True):
-    """What stands at `at_ms` of the wall clock.
+    """The engine's state at `at_ms` of the wall clock.
 
-    `evaluations` counts candles that strategies looked at within the last hour; `candle_age_ms` is the age of the
-    newest candle, None before there is one. `active` of `strategies` may open positions.
+    `evaluations` counts candles that strategies evaluated within the last hour; `candle_age_ms` is the age of the
+    newest candle, None before the first. `active` of `strategies` may open positions.
     """
 
     at_ms: int
@@ -37,7 +37,7 @@ class HeartbeatView(Struct, frozen=True):
 def heartbeat_view(
     portfolio: PortfolioView, *, at_ms: int, evaluations: int, candle_age_ms: int | None
 ) -> HeartbeatView:
-    """The heartbeat of what stands, with what the log does not know: the wall clock and what came within the hour."""
+    """Return the heartbeat of a portfolio with what the log does not know: the wall clock and recent activity."""
     return HeartbeatView(
         at_ms=at_ms,
         seq=portfolio.seq,
@@ -53,8 +53,8 @@ def heartbeat_view(
 
 
 def heartbeat_text(view: HeartbeatView) -> str:
-    """The heartbeat. There is none without progress: then an anomaly says so."""
-    candle = "no candle yet"
+    """Return the heartbeat's text."""
+    candle = "no candles yet"
     if view.candle_age_ms is not None:
         candle = f"last candle {text(duration(max(view.candle_age_ms, 0)))} ago"
     details = [

@@ -1,7 +1,7 @@
-"""Telegram's HTML: every value cleaned, cut and escaped on its way in, and no message longer than it may be.
+"""Telegram's HTML: every value is cleaned, truncated and escaped, and no message exceeds the limit.
 
-`text`, `bold` and `code` take plain values; a line is put together from their results and literals alone. Tags
-never span lines, except in `table`, so a message that is too long loses whole lines and stays well-formed.
+`text`, `bold` and `code` take plain values; a line consists only of their results and literals. Tags never span lines,
+except in `table`, so a message that is too long loses whole lines and stays well-formed.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
 from papertape.projections.text.formats import utc
 
 TEXT_UNITS_MAX = 4_096
-"""Telegram's limit after parsing; kept before it, which is stricter. UTF-16 units."""
+"""Telegram's limit for the parsed text, applied to the HTML, which is stricter. UTF-16 units."""
 VALUE_CHARS_MAX = 300
 NAME_CHARS_MAX = 40
 CELL_CHARS_MAX = 14
 NOTHING = "-"
-_TAG = re.compile(r"</?[a-z]+>")
+_TAG = re.compile(r"</?[a-zA-Z][a-zA-Z-]*[^<>]*>")
 
 
 def text(value: str, chars_max: int = VALUE_CHARS_MAX) -> str:
-    """A value as HTML: on one line, without invisible characters, cut to `chars_max`, escaped."""
+    """Return a value as HTML: on one line, without invisible characters, truncated to `chars_max`, escaped."""
     return escape(_clean(value, chars_max), quote=False)
 
 
 def name(value: str) -> str:
-    """A name as HTML: the same with a tighter limit."""
+    """Return a name as HTML, with a tighter limit."""
     return text(value, NAME_CHARS_MAX)
 
 
 def bold(value: str, chars_max: int = VALUE_CHARS_MAX) -> str:
-    """A value in bold."""
+    """Return a value in bold."""
     return f"<b>{text(value, chars_max)}</b>"
 
 
 def code(value: str) -> str:
-    """A value to be read exactly; a touch copies it."""
+    """Return an exact value that a tap copies."""
     return f"<code>{text(value)}</code>"
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
-    """Rows in columns: the first to the left, the others to the right, each as wide as its widest cell."""
+    """Align rows in columns, the first one left, the others right, each as wide as its widest cell."""
     cells = [[_clean(cell, CELL_CHARS_MAX) for cell in row] for row in rows]
     widths = [max(map(cells_wide, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(_fitted(row, widths)).rstrip() for row in cells]
@@ -72,15 +72,15 @@ def _clean(value: str, chars_max: int) -> str:
 
 
 def footer(seq: int, at_ms: int) -> str:
-    """The last line: the seq that `/why` takes, and when it happened; 0 is before the first candle."""
+    """Return the last line: the seq that `/why` takes, and the event time; 0 is before the first candle."""
     return f"{code(f'#{seq}')} {f'{utc(at_ms)} UTC' if at_ms else 'before the first candle'}"
 
 
 def message(head: str, details: Iterable[str], last: str) -> str:
-    """The lines of a message. An empty detail separates two parts; where it is too long, details go from the end."""
+    """Return the lines of a message. An empty detail separates two parts; excess details are dropped from the end."""
     body = list(details)
     cut = 0
-    while units(whole := _joined(head, body, last, cut)) > TEXT_UNITS_MAX and body:
+    while utf16_units(whole := _joined(head, body, last, cut)) > TEXT_UNITS_MAX and body:
         body.pop()
         cut += 1
     return whole
@@ -91,11 +91,11 @@ def _joined(head: str, body: Sequence[str], last: str, cut: int) -> str:
     return "\n".join([head, *body, *more, last])
 
 
-def units(html: str) -> int:
-    """A text's length as Telegram counts it: UTF-16 code units."""
-    return len(html.encode("utf-16-le")) // 2
+def utf16_units(text: str) -> int:
+    """Return the length of a text as Telegram counts it."""
+    return len(text) + sum(character > "\uffff" for character in text)
 
 
 def plain_text(html: str) -> str:
-    """A message without its tags and entities: for a log line, and where Telegram refuses the HTML."""
+    """Return a message without tags and entities: for a log line, and if Telegram refuses the HTML."""
     return unescape(_TAG.sub("", html))

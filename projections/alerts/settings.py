@@ -1,4 +1,4 @@
-"""How loud each kind of alert is, and the limits above which something is worth one."""
+"""How loud each kind of alert is, and the limits above which something is worth an alert."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ FUNDING_PAID_USDT_MIN = 5.0
 class AlertSettings(Struct, frozen=True):
     """`on` rings, `silent` arrives without a sound, `off` is never sent. Each key but the last is an `AlertKind`."""
 
-    start: Annotated[Loudness, Meta(description="the engine started; after a crash it rings all the same")] = "silent"
-    stop: Annotated[Loudness, Meta(description="the engine stopped on purpose")] = "silent"
+    start: Annotated[Loudness, Meta(description="the engine started; after a crash it rings anyway")] = "silent"
+    stop: Annotated[Loudness, Meta(description="the engine was stopped")] = "silent"
     entry: Annotated[Loudness, Meta(description="a position was opened")] = "on"
     exit: Annotated[Loudness, Meta(description="a position was closed")] = "on"
-    liquidation: Annotated[Loudness, Meta(description="the exchange took a position")] = "on"
-    funding: Annotated[Loudness, Meta(description="funding above the limit below was paid")] = "silent"
+    liquidation: Annotated[Loudness, Meta(description="a position was liquidated")] = "on"
+    funding: Annotated[Loudness, Meta(description="funding of at least the amount below was paid")] = "silent"
     kill_switch: Annotated[Loudness, Meta(description="a kill switch tripped")] = "on"
     reset: Annotated[Loudness, Meta(description="a kill switch was reset")] = "on"
     pause: Annotated[Loudness, Meta(description="a strategy was paused or resumed")] = "silent"
     feed: Annotated[Loudness, Meta(description="the feed was lost, or is back")] = "on"
-    symbol: Annotated[Loudness, Meta(description="a symbol is not tradable, or is again")] = "silent"
-    anomaly: Annotated[Loudness, Meta(description="something is wrong, still wrong, or right again")] = "on"
-    daily: Annotated[Loudness, Meta(description="the summary of a UTC day, at 00:05")] = "silent"
+    symbol: Annotated[Loudness, Meta(description="a symbol became untradable, or tradable again")] = "silent"
+    anomaly: Annotated[Loudness, Meta(description="an anomaly was raised, is ongoing, or was cleared")] = "on"
+    daily: Annotated[Loudness, Meta(description="the summary of a UTC day, sent at 00:05")] = "silent"
     fault: Annotated[Loudness, Meta(description="a fault stopped the engine")] = "on"
     funding_paid_usdt_min: Annotated[
-        float, Meta(ge=0.0, le=1e9, description="a payment of funding from this on is told", extra={"unit": "USDT"})
+        float, Meta(ge=0.0, le=1e9, description="smallest funding payment worth an alert", extra={"unit": "USDT"})
     ] = FUNDING_PAID_USDT_MIN
 
     def loudness(self, kind: AlertKind) -> Loudness:
-        """How loud a kind is."""
+        """Return how loud a kind is."""
         chosen: Loudness = getattr(self, kind.value)
         return chosen

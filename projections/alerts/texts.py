@@ -1,7 +1,6 @@
-"""The texts of alerts: one idea a line; who, what, which side and the sign first; the seq and the time last.
+"""The texts of alerts: one idea per line; strategy, symbol, side and sign first; seq and time last.
 
-The numbers come from the view Structs that JSON and the dashboard show, written by `projections.text.formats`. The
-first character tells the kind without colour: filled is on, good or stopped by force; hollow is off, bad or released.
+The numbers come from the view Structs that JSON and the dashboard show, formatted by `projections.text.formats`.
 """
 
 from __future__ import annotations
@@ -11,22 +10,53 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from papertape.events.facts import GLOBAL_SCOPE
-from papertape.projections.alerts.markup import bold, code, footer, message, name, text
+from papertape.projections.alerts.lines import (
+    ENTRIES_ALLOWED,
+    ENTRY,
+    FAULT,
+    FEED_BACK,
+    FEED_LOST,
+    FUNDING,
+    LIQUIDATED,
+    LOST,
+    NO_ENTRIES_UNTIL_RESET,
+    NO_TRIPS,
+    OVER,
+    PAUSED,
+    RESET,
+    RESUMED,
+    STARTED,
+    STOPPED,
+    SUSPENDED,
+    TRADABLE,
+    TRIPPED,
+    WON,
+    WRONG,
+    costs_text,
+    count_text,
+    loss_words,
+    numbered_part,
+    position_label,
+    positions_part,
+    scope_title,
+    span,
+    still_open_lines,
+    trip_line,
+)
+from papertape.projections.alerts.markup import code, footer, message, name, text
 from papertape.projections.folds.ledger import direction
 from papertape.projections.text.formats import (
     duration,
     gain,
     gain_percent,
-    market_time,
     money,
     percent,
     price,
     quantity,
     rate_percent,
     signed,
-    utc,
 )
-from papertape.projections.text.reasons import loss_percent, reason_words
+from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,31 +71,20 @@ if TYPE_CHECKING:
         KillSwitchTripped,
         RunnerPaused,
         RunnerResumed,
-        Side,
     )
-    from papertape.projections.alerts.feed_story import FeedOutage, FeedRecovery
+    from papertape.projections.alerts.feed_outage import FeedOutage, FeedRecovery
     from papertape.projections.folds.kill_switches import TripView
     from papertape.projections.folds.market_status import AnomalyView
     from papertape.projections.folds.portfolio import AccountView, OrderView, PortfolioView, PositionView
     from papertape.projections.folds.trades import TradeView
     from papertape.projections.text.event_lines import Contracts
 
-STARTED, STOPPED, FAULT = "●", "○", "✗"
-ENTRY: dict[Side, str] = {"long": "▲", "short": "▼"}
-WON, LOST, LIQUIDATED = "◆", "◇", "☒"
-FUNDING, TRIPPED, RESET = "⇄", "■", "□"
-PAUSED, RESUMED = "‖", "►"
-FEED_LOST, FEED_BACK = "⊘", "⊙"
-SUSPENDED, TRADABLE = "⊖", "⊕"
-WRONG, OVER = "⚠", "✓"
-POSITIONS_NAMED_MAX = 8
-TRIPS_NAMED_MAX = 8
 DIGEST_CHARS = 8
-NONE_ACTIVE = "no strategy is active now: nothing will be opened"
+NONE_ACTIVE = "no active strategy left: no new positions"
 
 
 class Stamp(Struct, frozen=True):
-    """Which event of the log a text tells of, and when that was."""
+    """The event of the log that a text reports, and its time."""
 
     seq: int
     at_ms: int
@@ -75,63 +94,11 @@ def _message(stamp: Stamp, head: str, details: Sequence[str]) -> str:
     return message(head, details, footer(stamp.seq, stamp.at_ms))
 
 
-# ---------------------------------------------------------------- parts
-
-
-def position_label(strategy: str, symbol: str, side: str) -> str:
-    """Whose position, and which: `momentum · BTCUSDT LONG`."""
-    return f"{name(strategy)} · {name(symbol)} {text(side.upper())}"
-
-
-def position_line(position: PositionView) -> str:
-    """An open position and its result so far."""
-    who = position_label(position.strategy, position.symbol, position.side)
-    return f"{who} {bold(gain(position.unrealised_usdt))}"
-
-
-def positions_part(title: str, positions: Sequence[PositionView]) -> list[str]:
-    """The open positions below a title with their number; nothing when there are none."""
-    if not positions:
-        return []
-    shown = [position_line(position) for position in positions[:POSITIONS_NAMED_MAX]]
-    more = len(positions) - len(shown)
-    return ["", f"{title}: {bold(str(len(positions)))}", *shown, *([f"and {more} more"] if more else [])]
-
-
-def still_open_lines(positions: Sequence[PositionView]) -> list[str]:
-    """What goes on although something stopped."""
-    return positions_part("stays open", positions) or ["no position is open"]
-
-
-def trip_line(trip: TripView) -> str:
-    """A trip with its scope, its loss and its time."""
-    scope = "all strategies" if trip.scope == GLOBAL_SCOPE else trip.scope
-    return f"{TRIPPED} {name(scope)}: {text(loss_words(trip))}, {text(market_time(trip.tripped_at_ms))}"
-
-
-def loss_words(trip: TripView | KillSwitchTripped) -> str:
-    """Why a trip came, as short as it can be: `session loss 5.02 %`."""
-    if trip.reason == "manual":
-        return "pulled by hand"
-    return f"{reason_words(trip.reason)} {percent(loss_percent(trip.base_usdt, trip.equity_usdt))}"
-
-
-def span(from_ms: int, until_ms: int) -> str:
-    """From when to when in UTC; the date once where it is the same."""
-    (first_day, first), (last_day, last) = utc(from_ms).split(" "), utc(until_ms).split(" ")
-    return f"{first_day} {first} to {last if last_day == first_day else f'{last_day} {last}'} UTC"
-
-
-def count_text(n: int, noun: str) -> str:
-    """`1 trade`, `1,200 trades`."""
-    return text(f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s")
-
-
 # ---------------------------------------------------------------- trading
 
 
 def entry_text(stamp: Stamp, position: PositionView, order: OrderView | None, contracts: Contracts) -> str:
-    """A position was opened; `order` is the one that led to it."""
+    """Return the text for an opened position; `order` is the one that was filled."""
     symbol, entry_usdt = position.symbol, position.entry_price_usdt
     size = quantity(position.quantity_base, symbol, contracts)
     who = position_label(position.strategy, symbol, position.side)
@@ -142,7 +109,7 @@ def entry_text(stamp: Stamp, position: PositionView, order: OrderView | None, co
         f"risk {text(money(position.risk_usdt))} · fee {text(money(position.fees_usdt))}",
     ]
     if order is not None:
-        details.append(f"why: {text(reason_words(order.reason))}, score {text(f'{order.score:.2f}')}")
+        details.append(f"reason: {text(reason_words(order.reason))}, score {text(f'{order.score:.2f}')}")
     return _message(stamp, f"{ENTRY[position.side]} <b>{who}</b>", details)
 
 
@@ -156,25 +123,25 @@ def _levels(position: PositionView, contracts: Contracts) -> list[str]:
 
 
 def _level(word: str, at_usdt: float, position: PositionView, contracts: Contracts) -> str:
-    """A price and what the move there means for the position: a loss is negative for both sides."""
+    """Return a price and the move to it in percent: a loss is negative for both sides."""
     entry_usdt = position.entry_price_usdt
     move = direction(position.side) * (at_usdt - entry_usdt) / entry_usdt * 100.0 if entry_usdt > 0.0 else 0.0
     return f"{word} {code(price(at_usdt, position.symbol, contracts))} ({text(gain_percent(move))})"
 
 
 def exit_text(stamp: Stamp, trade: TradeView, account: AccountView, contracts: Contracts) -> str:
-    """A position was closed; `account` as it stands afterwards."""
+    """Return the text for a closed position; `account` is its state afterwards."""
     icon = WON if trade.net_usdt > 0.0 else LOST
     at = price(trade.exit_price_usdt, trade.symbol, contracts)
-    doubt = ["stop and target lay in one candle"] if trade.ambiguous else []
+    doubt = ["stop and target in the same candle"] if trade.ambiguous else []
     details = [f"closed at {code(at)}: {text(reason_words(trade.reason))}", *_result(trade, contracts), *doubt]
     return _message(stamp, f"{icon} {_trade_head(trade)}", [*details, _account_line(account)])
 
 
 def liquidation_text(stamp: Stamp, trade: TradeView, account: AccountView, contracts: Contracts) -> str:
-    """The exchange took a position; `account` as it stands afterwards."""
+    """Return the text for a liquidated position; `account` is its state afterwards."""
     at = price(trade.exit_price_usdt, trade.symbol, contracts)
-    details = [f"<b>LIQUIDATED</b> at {code(at)}, the whole margin is lost", *_result(trade, contracts)]
+    details = [f"<b>LIQUIDATED</b> at {code(at)}: entire margin lost", *_result(trade, contracts)]
     return _message(stamp, f"{LIQUIDATED} {_trade_head(trade)}", [*details, _account_line(account)])
 
 
@@ -186,11 +153,10 @@ def _result(trade: TradeView, contracts: Contracts) -> list[str]:
     entry = price(trade.entry_price_usdt, trade.symbol, contracts)
     entered_usdt = trade.quantity_base * trade.entry_price_usdt
     share = trade.net_usdt / entered_usdt * 100.0 if entered_usdt > 0.0 else 0.0
-    costs = f"fees {text(money(trade.fees_usdt))} · funding {text(gain(trade.funding_usdt))}"
     return [
         f"entered at {code(entry)}, held {text(duration(trade.holding_ms))}",
         f"{text(gain_percent(share))} · {text(signed(trade.r_multiple))} R",
-        f"gross {text(gain(trade.gross_usdt))} · {costs}",
+        f"gross {text(gain(trade.gross_usdt))} · {costs_text(trade.fees_usdt, trade.funding_usdt)}",
     ]
 
 
@@ -199,12 +165,12 @@ def _account_line(account: AccountView) -> str:
 
 
 def funding_text(stamp: Stamp, paid: FundingPaid, position: PositionView | None) -> str:
-    """Funding was paid; `position` with what it has paid so far."""
+    """Return the text for a funding payment; `position` holds its total so far."""
     who = position_label(paid.strategy, paid.symbol, paid.side)
     notional = money(paid.quantity_base * paid.price_usdt)
     details = [f"funding paid at {text(rate_percent(paid.rate))} on {text(notional)} USDT"]
     if position is not None:
-        details.append(f"this position so far {text(gain(position.funding_usdt))}")
+        details.append(f"this position so far: {text(gain(position.funding_usdt))}")
     return _message(stamp, f"{FUNDING} <b>{who} {text(gain(paid.amount_usdt))} USDT</b>", details)
 
 
@@ -214,53 +180,51 @@ def funding_text(stamp: Stamp, paid: FundingPaid, position: PositionView | None)
 def trip_text(
     stamp: Stamp, trip: KillSwitchTripped, positions: Sequence[PositionView], *, none_active: bool = False
 ) -> str:
-    """A kill switch tripped; `positions` stay open. `none_active`: it stopped the last strategy that was active."""
+    """Return the text for a trip; `positions` stay open. `none_active`: it stopped the last active strategy."""
     everything = trip.scope == GLOBAL_SCOPE
-    who = "ALL STRATEGIES" if everything else name(trip.scope)
     lost = "" if trip.reason == "manual" else f" {text(gain(trip.equity_usdt - trip.base_usdt))} USDT"
     details = [
         *_trip_reason(trip),
         f"equity {text(money(trip.equity_usdt))} of {text(money(trip.base_usdt))}",
-        f"highest before {text(money(trip.peak_usdt))}",
+        f"peak {text(money(trip.peak_usdt))}",
         *([] if everything or not none_active else [f"<b>{NONE_ACTIVE}</b>"]),
         *still_open_lines(positions),
         "",
-        "nothing is opened before a reset:",
+        f"{NO_ENTRIES_UNTIL_RESET}:",
         code(f"/reset {trip.scope} REASON"),
     ]
-    return _message(stamp, f"{TRIPPED} <b>{who} STOPPED{lost}</b>", details)
+    return _message(stamp, f"{TRIPPED} <b>{scope_title(trip.scope)} STOPPED{lost}</b>", details)
 
 
 def _trip_reason(trip: KillSwitchTripped) -> list[str]:
     if trip.reason == "manual":
-        by = f"pulled by {name(trip.who)}" if trip.who else "pulled by hand"
+        by = f"tripped by {name(trip.who)}" if trip.who else "tripped manually"
         return [f"{by}: {text(trip.why)}" if trip.why else by]
-    return [f"{text(loss_words(trip))}, the limit is {text(percent(trip.threshold_percent))}"]
+    return [f"{text(loss_words(trip))} (limit {text(percent(trip.threshold_percent))})"]
 
 
 def reset_text(stamp: Stamp, reset: KillSwitchReset, trip: TripView | None, held: TripView | None) -> str:
-    """A trip was ended by a human; `held` is a trip that holds the scope all the same."""
-    who = "ALL STRATEGIES" if reset.scope == GLOBAL_SCOPE else name(reset.scope)
+    """Return the text for a reset of `trip`; `held` is another trip that still stops the scope."""
     details = [f"by {name(reset.who)}: {text(reset.why)}"]
     if trip is not None:
         # A trip before the first candle has no market time.
         stood = f" for {text(duration(stamp.at_ms - trip.tripped_at_ms))}" if trip.tripped_at_ms else ""
-        details.append(f"stopped{stood}: {text(loss_words(trip))}")
-    details.append("positions may be opened again" if held is None else f"still held by {trip_line(held)}")
-    return _message(stamp, f"{RESET} <b>{who} RESET</b>", details)
+        details.append(f"was stopped{stood}: {text(loss_words(trip))}")
+    details.append(ENTRIES_ALLOWED if held is None else f"still stopped by {trip_line(held)}")
+    return _message(stamp, f"{RESET} <b>{scope_title(reset.scope)} RESET</b>", details)
 
 
 def pause_text(stamp: Stamp, paused: RunnerPaused, positions: Sequence[PositionView], *, none_active: bool) -> str:
-    """A strategy was paused; `positions` stay open."""
+    """Return the text for a pause; `positions` stay open."""
     details = [f"by {name(paused.who)}: {text(paused.why)}"]
     details += [f"<b>{NONE_ACTIVE}</b>"] if none_active else []
     return _message(stamp, f"{PAUSED} <b>{name(paused.strategy)} PAUSED</b>", [*details, *still_open_lines(positions)])
 
 
 def resume_text(stamp: Stamp, resumed: RunnerResumed, held: TripView | None) -> str:
-    """A pause ended; `held` is a trip that stops the strategy all the same."""
+    """Return the text for the end of a pause; `held` is a trip that still stops the strategy."""
     details = [f"by {name(resumed.who)}: {text(resumed.why)}"]
-    details += [f"still held by {trip_line(held)}"] if held is not None else []
+    details += [f"still stopped by {trip_line(held)}"] if held is not None else []
     return _message(stamp, f"{RESUMED} <b>{name(resumed.strategy)} RESUMED</b>", details)
 
 
@@ -268,47 +232,39 @@ def resume_text(stamp: Stamp, resumed: RunnerResumed, held: TripView | None) -> 
 
 
 def start_text(stamp: Stamp, started: EngineStarted, portfolio: PortfolioView, note: str = "", *, crashed: bool) -> str:
-    """The engine took the log: what it found there. `note` is what the log cannot know, as the time of the replay."""
+    """Return the text for an engine start and what it restored. `note` is what the log cannot know; see `with_note`."""
     code_digest, config = started.code_digest[:DIGEST_CHARS], started.config_digest[:DIGEST_CHARS]
     details = [f"config {code(config)} · code {code(code_digest)}"]
-    details += [f"{WRONG} <b>the run before ended without a stop</b>"] if crashed else []
+    details += [f"{WRONG} <b>the previous run did not shut down cleanly</b>"] if crashed else []
     head = f"{STARTED} <b>papertape {name(started.version)} started</b>"
     return with_note(_message(stamp, head, [*details, *_restored_lines(portfolio)]), note)
 
 
 def with_note(start_html: str, note: str) -> str:
-    """The text of a start with what the log cannot know of it, where there is something."""
+    """Insert a line that the log cannot know, such as the duration of the replay, into the text of a start."""
     head, config, rest = start_html.split("\n", 2)
     return "\n".join([head, config, text(note), rest]) if note else start_html
 
 
 def _restored_lines(portfolio: PortfolioView) -> list[str]:
     if not portfolio.accounts:
-        return ["a new log: nothing to restore"]
+        return ["new log, nothing to restore"]
     equity, today = text(money(portfolio.equity_usdt)), text(gain(portfolio.day_result_usdt))
     active = sum(account.state == "active" for account in portfolio.accounts)
     paused = [account for account in portfolio.accounts if account.state == "paused"]
     return [
         f"{active} of {len(portfolio.accounts)} strategies active",
-        f"equity {equity} · day so far {today}",
-        *(positions_part("restored", portfolio.positions) or ["no position to restore"]),
-        *_still_stopped(portfolio.trips),
+        f"equity {equity} · today {today}",
+        *(positions_part("positions restored", portfolio.positions) or ["no positions to restore"]),
+        *(numbered_part("kill switches tripped", list(map(trip_line, portfolio.trips))) or [NO_TRIPS]),
         *[f"{PAUSED} {name(account.strategy)}: {text(account.why)}" for account in paused],
     ]
 
 
-def _still_stopped(trips: Sequence[TripView]) -> list[str]:
-    if not trips:
-        return ["no kill switch is tripped"]
-    shown = [trip_line(trip) for trip in trips[:TRIPS_NAMED_MAX]]
-    more = len(trips) - len(shown)
-    return ["", f"still stopped: {bold(str(len(trips)))}", *shown, *([f"and {more} more"] if more else [])]
-
-
 def stop_text(stamp: Stamp, reason: str, positions: Sequence[PositionView]) -> str:
-    """The engine let go of the log on purpose."""
-    waits = ["", "stops and targets missed meanwhile are resolved at the next start"] if positions else []
-    details = [text(reason), *still_open_lines(positions), *waits]
+    """Return the text for an intended stop of the engine."""
+    missed = ["", "stops and targets hit meanwhile are processed at the next start"] if positions else []
+    details = [text(reason), *still_open_lines(positions), *missed]
     return _message(stamp, f"{STOPPED} <b>papertape stopped</b>", details)
 
 
@@ -317,8 +273,8 @@ def fault_text(stamp: Stamp, reason: str, positions: Sequence[PositionView] = ()
 
     `is_log_whole`: the log itself is intact up to the stamp's seq.
     """
-    whole = ["the log is whole up to the number below"] if is_log_whole else []
-    details = [text(reason), *whole, *still_open_lines(positions)]
+    intact = ["the log is intact up to the event below"] if is_log_whole else []
+    details = [text(reason), *intact, *still_open_lines(positions)]
     return _message(stamp, f"{FAULT} <b>papertape STOPPED BY A FAULT</b>", details)
 
 
@@ -326,46 +282,46 @@ def fault_text(stamp: Stamp, reason: str, positions: Sequence[PositionView] = ()
 
 
 def feed_lost_text(stamp: Stamp, lost: FeedOutage, positions: Sequence[PositionView]) -> str:
-    """The feed does not deliver; `positions` are not watched meanwhile."""
+    """Return the text for a lost feed; `positions` are unwatched meanwhile."""
     details = [text(lost.why)]
     if lost.back_for_ms:
-        details.append(f"it had been back for {text(duration(lost.back_for_ms))} only")
-        details.append("the next word comes when it has held for a while")
+        details.append(f"it had been back for only {text(duration(lost.back_for_ms))}")
+        details.append("next message when it is stable again")
     return _message(stamp, f"{FEED_LOST} <b>feed {name(lost.feed)} LOST</b>", [*details, *still_open_lines(positions)])
 
 
 def feed_back_text(stamp: Stamp, back: FeedRecovery) -> str:
-    """The feed is back, or the engine has caught up after an absence."""
+    """Return the text for a feed that is back, or an engine that has caught up after an absence."""
     away = text(duration(max(back.until_ms - back.from_ms, 0)))
     head = f"caught up after {away}" if back.absence else f"feed {name(back.feed)} back after {away}"
-    fetched = f"{count_text(back.candles, 'candle')} of {count_text(back.symbols, 'symbol')} fetched after the fact"
+    fetched = f"{count_text(back.candles, 'candle')} of {count_text(back.symbols, 'symbol')} backfilled"
     details = [
         span(back.from_ms, back.until_ms),
-        fetched if back.candles else "no candle was missed",
-        *([f"{count_text(back.missing, 'candle')} cannot be had"] if back.missing else []),
+        fetched if back.candles else "no candles missed",
+        *([f"{count_text(back.missing, 'candle')} unavailable"] if back.missing else []),
         *([f"lost {count_text(back.losses, 'time')}"] if back.losses > 1 else []),
-        *([f"it has held for {text(duration(back.steady_ms))}"] if back.steady_ms else []),
+        *([f"stable for {text(duration(back.steady_ms))}"] if back.steady_ms else []),
     ]
     return _message(stamp, f"{FEED_BACK} <b>{head}</b>", details)
 
 
 def suspended_text(stamp: Stamp, symbol: str, reason: str, positions: Sequence[PositionView]) -> str:
-    """Nothing is opened on a symbol; `positions` in it go on."""
-    details = [text(reason), "nothing is opened on it", *still_open_lines(positions)]
+    """Return the text for a symbol without new entries; `positions` in it continue."""
+    details = [text(reason), "no new positions in it", *still_open_lines(positions)]
     return _message(stamp, f"{SUSPENDED} <b>{name(symbol)} not tradable</b>", details)
 
 
 def delisted_text(stamp: Stamp, symbol: str, reason: str, positions: Sequence[PositionView]) -> str:
-    """The exchange has delisted a contract; `positions` in it are settled later, or when they are closed."""
-    settled = ["settled at its last close 24 h after its last candle, or when you close it"] if positions else []
+    """Return the text for a delisted contract; `positions` are settled later, or when they are closed."""
+    settled = ["settles at its last close: 24 h after its last candle, or when you close it"] if positions else []
     details = [text(reason), *still_open_lines(positions), *settled]
     return _message(stamp, f"{SUSPENDED} <b>{name(symbol)} delisted</b>", details)
 
 
 def tradable_text(stamp: Stamp, symbol: str, reason: str, since_ms: int | None, candles: int) -> str:
-    """A symbol is tradable again; `candles` came late since it was not, at `since_ms` if that is known."""
+    """Return the text for a symbol that is tradable again; `candles` were backfilled since `since_ms`, if known."""
     after = f" after {text(duration(max(stamp.at_ms - since_ms, 0)))}" if since_ms is not None else ""
-    details = [text(reason), *([f"{count_text(candles, 'candle')} fetched after the fact"] if candles else [])]
+    details = [text(reason), *([f"{count_text(candles, 'candle')} backfilled"] if candles else [])]
     return _message(stamp, f"{TRADABLE} <b>{name(symbol)} tradable again{after}</b>", details)
 
 
@@ -377,19 +333,19 @@ def _anomaly(event: AnomalyRaised | AnomalyPersists | AnomalyCleared) -> str:
 
 
 def raised_text(stamp: Stamp, event: AnomalyRaised) -> str:
-    """Something is wrong."""
+    """Return the text for a new anomaly."""
     return _message(stamp, f"{WRONG} <b>{_anomaly(event)}</b>", [text(event.detail)])
 
 
 def persists_text(stamp: Stamp, event: AnomalyPersists) -> str:
-    """It is still wrong."""
+    """Return the text for an ongoing anomaly."""
     lasts = f"for {text(duration(max(event.at_ms - event.raised_at_ms, 0)))}"
-    return _message(stamp, f"{WRONG} <b>still {_anomaly(event)}</b>", [lasts, text(event.detail)])
+    return _message(stamp, f"{WRONG} <b>ongoing: {_anomaly(event)}</b>", [lasts, text(event.detail)])
 
 
 def cleared_text(stamp: Stamp, event: AnomalyCleared, anomaly: AnomalyView) -> str:
-    """It is right again."""
+    """Return the text for a cleared anomaly."""
     lasted = f"after {duration(max(event.at_ms - anomaly.since_ms, 0))}"
-    # The watchdog says by itself how long it lasted, without the calm that it waited for afterwards.
+    # The watchdog itself reports how long it lasted, without the calm period afterwards.
     details = [event.detail] if event.detail.startswith("after ") else [lasted, event.detail]
-    return _message(stamp, f"{OVER} <b>over: {_anomaly(event)}</b>", list(map(text, details)))
+    return _message(stamp, f"{OVER} <b>cleared: {_anomaly(event)}</b>", list(map(text, details)))

@@ -1,1 +1,1 @@
-"""Telegram: alerts out of the log to one chat, never lost, in order; the protocol client that everybody here shares."""
+"""Telegram: delivers alerts from the log to one chat, in order and without loss, and answers its commands."""

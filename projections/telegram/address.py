@@ -1,6 +1,6 @@
 """The id of the owner's chat: the configured id, or that of the supergroup which the group became.
 
-Telegram gives a group a new id when it becomes a supergroup, once and permanently. It is used at once, stored
+Telegram gives a group a new id when it becomes a supergroup, once and permanently. The new id is used at once, stored
 beside the log under the configured id, and forgotten as soon as another id is configured.
 """
 
@@ -22,14 +22,16 @@ T = TypeVar("T")
 class ChatAddress:
     """The id that messages go to now, shared by all senders and listeners."""
 
-    def __init__(self, configured_id: int, cursors: Cursors, tell: Callable[[str], None] = lambda _: None) -> None:
-        """`tell` writes a line to the local log; it reports a chat that moved in an earlier run at once."""
+    def __init__(
+        self, configured_id: int, cursors: Cursors, write_line: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Report a move from an earlier run at once. `write_line` writes a line to the local log."""
         self.configured_id = configured_id
         self.notice = ""
         """The message about the move that the chat has yet to receive; its sender clears it."""
-        self._cursors, self._tell = cursors, tell
+        self._cursors, self._write_line = cursors, write_line
         if self.moved_to:
-            tell(f"Telegram: {moved_words(self.moved_to)}")
+            write_line(f"Telegram: {moved_words(self.moved_to)}")
 
     @property
     def id(self) -> int:
@@ -52,7 +54,7 @@ class ChatAddress:
             return False
         self._cursors.advance(f"{CURSOR}{self.configured_id}", -new_id)
         self.notice = moved_words(new_id)
-        self._tell(f"Telegram: {self.notice}")
+        self._write_line(f"Telegram: {self.notice}")
         return True
 
     async def send_to_chat(self, send: Callable[[int], Awaitable[T]]) -> T:
@@ -60,15 +62,15 @@ class ChatAddress:
 
         Raises what the request raises, ChatMigrated where the move cannot be followed.
         """
-        asked_id = self.id
+        old_id = self.id
         try:
-            return await send(asked_id)
+            return await send(old_id)
         except ChatMigrated as moved:
-            if not self.move_to(moved.chat_id) or self.id == asked_id:
+            if not self.move_to(moved.chat_id) or self.id == old_id:
                 raise
         return await send(self.id)
 
 
 def moved_words(new_id: int) -> str:
     """Return what the owner must do after a move."""
-    return f"the group became a supergroup and alerts follow it: set {CHAT_VARIABLE}={new_id}"
+    return f"the group became a supergroup and alerts follow it; set {CHAT_VARIABLE}={new_id}"

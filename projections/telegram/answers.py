@@ -1,4 +1,4 @@
-"""From a question to its answer: which view it is, and what else has to be asked for."""
+"""Answer questions from the chat: choose the view, and get what the views do not know."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from papertape.projections.telegram.replies import (
     status,
     weekly_text,
 )
-from papertape.projections.telegram.results import courses_of
+from papertape.projections.telegram.results import curves_of
 from papertape.projections.telegram.statistics import DeliveryStatistics
 from papertape.projections.telegram.wire import ChatMessage
 from papertape.projections.text.causes import Explain, cause_chain, explain_chain
@@ -59,11 +59,11 @@ from papertape.projections.watchdog.watchdog import WatchdogView
 
 PROGRESS_MS: Final = 3_000
 CURVES_MAX: Final = 12
-"""More lines than these cannot be told apart: the best and the worst ones are drawn."""
+"""More curves are hard to distinguish: only the best and the worst are drawn."""
 
 
 class ReplyChannel(Struct, frozen=True):
-    """How something slow reaches the chat: a new text, another text in its place, a picture."""
+    """How a slow answer reaches the chat: a new text, an edited text, a picture."""
 
     post: Callable[[str], Awaitable[ChatMessage | None]]
     edit: Callable[[int, str], Awaitable[object]]
@@ -71,18 +71,18 @@ class ReplyChannel(Struct, frozen=True):
 
 
 class ChatAnswer(Struct, frozen=True):
-    """An answer: the text that goes at once, and what follows when it is ready."""
+    """An answer: the text to send at once, and a function that sends the rest when it is ready."""
 
     html: str = ""
     later: Callable[[ReplyChannel], Awaitable[None]] | None = None
 
 
 class RuntimeInfo(Struct, frozen=True):
-    """What the log does not say; whoever starts the engine knows it. `health` are further lines of plain text."""
+    """What the log does not know, from whoever starts the engine. `health` returns further lines of plain text."""
 
     version: Callable[[], str] = lambda: ""
     config: Callable[[], str] = lambda: ""
-    dog: Callable[[], WatchdogView] | None = None
+    watchdog: Callable[[], WatchdogView] | None = None
     delivery: Callable[[], DeliveryStatistics] | None = None
     health: Callable[[], Sequence[str]] | None = None
     conditions: Conditions | None = None
@@ -90,21 +90,21 @@ class RuntimeInfo(Struct, frozen=True):
 
 
 class _NoSuchEvent(Exception):
-    """The log has no event of that number."""
+    """The log has no event with this number."""
 
 
 class QueryHandler:
-    """Answers from views that somebody else folds."""
+    """Answers from views with another owner."""
 
-    def __init__(self, views: Views, outside: RuntimeInfo, source: EventSource, clock: TelegramClock) -> None:
-        self._views, self._outside, self._source, self._clock = views, outside, source, clock
+    def __init__(self, views: Views, runtime: RuntimeInfo, source: EventSource, clock: TelegramClock) -> None:
+        self._views, self._runtime, self._source, self._clock = views, runtime, source, clock
 
-    def answer(self, asked: Question, head_seq: int) -> ChatAnswer:
-        """The answer to a question; `head_seq` is where the log ends."""
+    def answer(self, question: Question, head_seq: int) -> ChatAnswer:
+        """Return the answer to a question; `head_seq` is where the log ends."""
         views = self._views
-        match asked:
+        match question:
             case SummaryQuery():
-                return self._show(asked)
+                return self._show(question)
             case ProfitQuery(days=days):
                 return ChatAnswer(profit_text(views, days), self._picture("equity, all strategies", total=True))
             case DailyResultsQuery(days=days):
@@ -118,11 +118,11 @@ class QueryHandler:
             case NoPositionQuery(symbol=symbol):
                 return self._why_not(symbol)
             case AsOfQuery():
-                return ChatAnswer(later=partial(self._as_of, asked, head_seq))
+                return ChatAnswer(later=partial(self._as_of, question, head_seq))
 
-    def _show(self, asked: SummaryQuery) -> ChatAnswer:
-        views, outside = self._views, self._outside
-        match asked.what:
+    def _show(self, question: SummaryQuery) -> ChatAnswer:
+        views, runtime = self._views, self._runtime
+        match question.what:
             case "status":
                 return ChatAnswer(status(views))
             case "positions":
@@ -136,19 +136,19 @@ class QueryHandler:
             case "health":
                 return ChatAnswer(self._health())
             case "config":
-                return ChatAnswer(config_text(outside.config()))
+                return ChatAnswer(config_text(runtime.config()))
             case "version":
-                return ChatAnswer(version_text(views, outside.version()))
+                return ChatAnswer(version_text(views, runtime.version()))
             case "help":
                 return ChatAnswer(help_text())
 
     def _health(self) -> str:
-        outside = self._outside
+        runtime = self._runtime
         return health_text(
             self._views,
-            dog=outside.dog() if outside.dog is not None else None,
-            delivery=outside.delivery() if outside.delivery is not None else None,
-            more=outside.health() if outside.health is not None else (),
+            watchdog=runtime.watchdog() if runtime.watchdog is not None else None,
+            delivery=runtime.delivery() if runtime.delivery is not None else None,
+            more=runtime.health() if runtime.health is not None else (),
             now_ms=self._clock.now_ms(),
         )
 
@@ -158,89 +158,89 @@ class QueryHandler:
         try:
             chain = cause_chain(seq, self._lookup, self._views.contracts.by_symbol)
         except _NoSuchEvent:
-            return f"there is no event #{seq}; the newest one here is #{self._views.seq}"
-        explain = self._outside.explain
-        # What was configured up to an event is known when the views have come there.
+            return f"there is no event #{seq}; the newest is #{self._views.seq}"
+        explain = self._runtime.explain
+        # The configuration in force at an event is known only once the views have reached it.
         if explain is not None and seq <= self._views.seq:
             chain = explain_chain(chain, self._views.in_force, explain)
         return why_text(self._views, chain)
 
     def _lookup(self, seq: int) -> Recorded:
-        found = self._source.read(seq - 1, 1)
-        if not found or found[0].seq != seq:
+        events = self._source.read(seq - 1, 1)
+        if not events or events[0].seq != seq:
             raise _NoSuchEvent
-        return found[0]
+        return events[0]
 
-    def _why_not(self, asked: str) -> ChatAnswer:
-        symbol, conditions = symbol_of(self._views, asked), self._outside.conditions
+    def _why_not(self, prefix: str) -> ChatAnswer:
+        symbol, conditions = symbol_of(self._views, prefix), self._runtime.conditions
         if symbol is None:
-            return ChatAnswer(unknown_symbol(self._views, asked))
+            return ChatAnswer(unknown_symbol(self._views, prefix))
         if conditions is None:
             return ChatAnswer(why_not_text(self._views, symbol))
         return ChatAnswer(later=partial(self._why_not_now, symbol, conditions))
 
-    async def _why_not_now(self, symbol: str, conditions: Conditions, ways: ReplyChannel) -> None:
-        """Ask for the conditions where the views stand; what the log says goes also without them."""
+    async def _why_not_now(self, symbol: str, conditions: Conditions, channel: ReplyChannel) -> None:
+        """Get the conditions as of the views' seq; without them, answer from the log alone."""
         try:
             html = why_not_text(self._views, symbol, await conditions(self._views.seq, symbol))
         except PapertapeError as error:
-            html = why_not_text(self._views, symbol, note=f"its conditions cannot be said now: {error}")
-        await ways.post(html)
+            html = why_not_text(self._views, symbol, note=f"conditions unavailable: {error}")
+        await channel.post(html)
 
-    # ------------------------------------------------------------ what takes longer
+    # ------------------------------------------------------------ slow answers
 
     def _picture(self, title: str, *, total: bool) -> Callable[[ReplyChannel], Awaitable[None]] | None:
-        """The picture that follows; None while there is nothing to draw."""
-        curves = curves_of(self._views)
+        """Return the sender of the picture; None while there is nothing to draw."""
+        curves = series_of(self._views)
         drawn = (total_of(curves),) if total and len(curves) > 1 else curves
         return partial(_draw, title, drawn) if any(len(one.points) > 1 for one in drawn) else None
 
-    async def _as_of(self, asked: AsOfQuery, head_seq: int, ways: ReplyChannel) -> None:
-        """Read the log again; while that takes long, one message says how far it is, and becomes the answer."""
-        progress = _Progress(ways, self._clock, head_seq if asked.seq is None else min(asked.seq, head_seq))
+    async def _as_of(self, question: AsOfQuery, head_seq: int, channel: ReplyChannel) -> None:
+        """Fold the log again; if that takes long, one message shows the progress and becomes the answer."""
+        progress = _Progress(channel, self._clock, head_seq if question.seq is None else min(question.seq, head_seq))
         try:
-            answer = await as_of(asked, self._source, head_seq, progress.report)
+            answer = await as_of(question, self._source, head_seq, progress.report)
         except UsageError as error:
-            await progress.finish(text(f"there is nothing to show of then: {error}"))
+            await progress.finish(text(f"nothing to show for that time: {error}"))
             return
         await progress.finish(as_of_text(answer.views, reached=answer.reached))
 
 
 class _Progress:
-    """One message that says how far something is, and becomes its answer."""
+    """One message that shows the progress and becomes the answer."""
 
-    def __init__(self, ways: ReplyChannel, clock: TelegramClock, goal_seq: int) -> None:
-        self._ways, self._clock, self._goal_seq = ways, clock, goal_seq
-        self._told_ms = clock.now_ms()
+    def __init__(self, channel: ReplyChannel, clock: TelegramClock, goal_seq: int) -> None:
+        self._channel, self._clock, self._goal_seq = channel, clock, goal_seq
+        self._reported_ms = clock.now_ms()
         self._message: ChatMessage | None = None
 
     async def report(self, seq: int) -> None:
-        """Say how far it is, now and then."""
+        """Show the progress, at most once in `PROGRESS_MS`."""
         now_ms = self._clock.now_ms()
-        if 0 <= now_ms - self._told_ms < PROGRESS_MS:
+        if 0 <= now_ms - self._reported_ms < PROGRESS_MS:
             return
-        self._told_ms = now_ms
-        line = f"reading the log again: {seq:,} of {self._goal_seq:,} at most"
+        self._reported_ms = now_ms
+        line = f"re-reading the log: {seq:,} of up to {self._goal_seq:,} events"
         if self._message is None:
-            self._message = await self._ways.post(line)
+            self._message = await self._channel.post(line)
         else:
-            await self._ways.edit(self._message.message_id, line)
+            await self._channel.edit(self._message.message_id, line)
 
     async def finish(self, html: str) -> None:
-        """The answer."""
+        """Send the answer."""
         if self._message is None:
-            await self._ways.post(html)
+            await self._channel.post(html)
         else:
-            await self._ways.edit(self._message.message_id, html)
+            await self._channel.edit(self._message.message_id, html)
 
 
-async def _draw(title: str, curves: tuple[PlotSeries, ...], ways: ReplyChannel) -> None:
-    await ways.photo(await asyncio.to_thread(picture, title, curves))
+async def _draw(title: str, curves: tuple[PlotSeries, ...], channel: ReplyChannel) -> None:
+    await channel.photo(await asyncio.to_thread(picture, title, curves))
 
 
-def curves_of(views: Views) -> tuple[PlotSeries, ...]:
-    """The equity curves, the best strategy first; of many the best and the worst ones."""
-    courses = sorted(courses_of(views), key=lambda one: (one.capital_usdt - one.equity_usdt, one.strategy))
-    if len(courses) > CURVES_MAX:
-        courses = [*courses[: CURVES_MAX // 2], *courses[-CURVES_MAX // 2 :]]
-    return tuple(PlotSeries(one.strategy, one.capital_usdt, one.from_ms, one.until_ms, one.curve) for one in courses)
+def series_of(views: Views) -> tuple[PlotSeries, ...]:
+    """Return the equity curves, the best strategy first; if there are many, only the best and the worst."""
+    curves = sorted(curves_of(views), key=lambda one: (one.capital_usdt - one.equity_usdt, one.strategy))
+    if len(curves) > CURVES_MAX:
+        curves = [*curves[: CURVES_MAX // 2], *curves[-CURVES_MAX // 2 :]]
+    return tuple(PlotSeries(one.strategy, one.capital_usdt, one.from_ms, one.until_ms, one.curve) for one in curves)

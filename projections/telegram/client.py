@@ -1,7 +1,7 @@
 """The Bot API over plain HTTP: one request, one typed result, every failure by name and without the token.
 
-Nothing is tried again here and nothing waits for its turn. The error tree is in `projections.telegram.errors`. Errors
-are raised outside of the `except` that saw the library's own, whose request carries the address with the token.
+Nothing is retried or rate-limited here. The error tree is in `projections.telegram.errors`. Errors are raised outside
+the `except` that caught the library's own, because its request holds the URL with the token.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CONNECTIONS_MAX: Final = 4
 BODY_BYTES_MAX: Final = 4 * 1_048_576
 WORDS_CHARS_MAX: Final = 200
 CHATTY_LOGGERS: Final = ("httpx", "httpcore")
-"""They write the address, and with it the token, into the log."""
+"""They log the URL, which contains the token."""
 ADDRESS: Final = re.compile(r"https?://\S+")
 UPDATE_KINDS: Final = ("message", "callback_query")
 
@@ -49,7 +49,7 @@ Keyboard = Sequence[Sequence[InlineKeyboardButton]]
 
 
 class TelegramHttpResponse(Struct, frozen=True):
-    """What came over the wire, whole."""
+    """A complete HTTP response."""
 
     status: int
     retry_after: str
@@ -57,7 +57,7 @@ class TelegramHttpResponse(Struct, frozen=True):
 
 
 class NoResponse(Struct, frozen=True):
-    """Why nothing came, and whether the request may have been acted upon."""
+    """Why there is no response, and whether the request may have taken effect."""
 
     why: str
     may_have_acted: bool
@@ -66,7 +66,7 @@ class NoResponse(Struct, frozen=True):
 class TelegramClient:
     """One bot at one address. `close` may be followed by further requests.
 
-    Every method raises a TelegramError: TelegramUnreachable, TelegramBusy and the refusals by name.
+    Every method raises a TelegramError: TelegramUnreachable, TelegramBusy or a refusal by name.
     """
 
     def __init__(self, token: BotToken, api_url: str = API_URL) -> None:
@@ -77,7 +77,7 @@ class TelegramClient:
             logging.getLogger(name).setLevel(logging.WARNING)
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
@@ -85,7 +85,7 @@ class TelegramClient:
     # ------------------------------------------------------------ methods
 
     async def get_me(self) -> User:
-        """Who the bot is: the cheapest question, it proves token and connection."""
+        """Return the bot's user: the cheapest request, which proves token and connection."""
         return _typed(await self._call("getMe", {}), User, "getMe")
 
     async def send_message(
@@ -98,9 +98,9 @@ class TelegramClient:
         keyboard: Keyboard = (),
         reply_to: int | None = None,
     ) -> ChatMessage:
-        """Send a text of at most 4,096 units; its id is the receipt and the handle for edits."""
+        """Send a text of at most 4,096 units; the message's id is the receipt and the handle for edits."""
         fields = {"chat_id": chat_id, "text": text, "link_preview_options": {"is_disabled": True}}
-        fields |= _manner(html=html, silent=silent, keyboard=keyboard)
+        fields |= _options(html=html, silent=silent, keyboard=keyboard)
         if reply_to is not None:
             fields["reply_parameters"] = {"message_id": reply_to, "allow_sending_without_reply": True}
         return _typed(await self._call("sendMessage", fields), ChatMessage, "sendMessage")
@@ -108,9 +108,12 @@ class TelegramClient:
     async def edit_message_text(
         self, chat_id: int, message_id: int, text: str, *, html: bool = True, keyboard: Keyboard = ()
     ) -> None:
-        """Put another text, and these buttons or none, into a message. The same text again is a success."""
+        """Replace a message's text and buttons. The same text again is a success."""
         fields: dict[str, Any] = {"chat_id": chat_id, "message_id": message_id, "text": text}
-        fields |= {"link_preview_options": {"is_disabled": True}, **_manner(html=html, silent=False, keyboard=keyboard)}
+        fields |= {
+            "link_preview_options": {"is_disabled": True},
+            **_options(html=html, silent=False, keyboard=keyboard),
+        }
         try:
             await self._call("editMessageText", fields)
         except RequestRefused as refused:
@@ -119,14 +122,10 @@ class TelegramClient:
 
     async def send_photo(self, chat_id: int, picture: bytes, *, caption: str = "", silent: bool = False) -> ChatMessage:
         """Send a PNG of at most 10 MB with an HTML caption of at most 1,024 units."""
-        return await self._upload("sendPhoto", chat_id, ("photo", "chart.png", picture, "image/png"), caption, silent)
-
-    async def send_document(
-        self, chat_id: int, name: str, content: bytes, *, caption: str = "", silent: bool = False
-    ) -> ChatMessage:
-        """Send a file of at most 50 MB as it is."""
-        file = ("document", name, content, "application/octet-stream")
-        return await self._upload("sendDocument", chat_id, file, caption, silent)
+        form = {"chat_id": str(chat_id), "caption": replace_unsafe(caption), "parse_mode": "HTML"}
+        form["disable_notification"] = "true" if silent else "false"
+        body = {"data": form, "files": {"photo": ("chart.png", picture, "image/png")}}
+        return _typed(await self._result("sendPhoto", body, UPLOAD_S_MAX), ChatMessage, "sendPhoto")
 
     async def get_updates(self, offset: int, poll_s: int = 25, limit: int = 100) -> list[Update]:
         """Confirm everything below `offset`, then wait up to `poll_s` for more. Raises PollConflict."""
@@ -136,51 +135,36 @@ class TelegramClient:
             return updates_of(result)
         except UNREADABLE:
             pass
-        raise _foreign("getUpdates", "a result of another shape")
+        raise _unexpected("getUpdates", "a result of an unexpected shape")
 
     async def answer_callback_query(self, callback_id: str, text: str = "", *, alert: bool = False) -> None:
-        """End the waiting of a pressed button, with at most 200 characters for whoever pressed it."""
+        """End the wait of a pressed button, with at most 200 characters for whoever pressed it."""
         fields = {"callback_query_id": callback_id, "text": text, "show_alert": alert}
         await self._call("answerCallbackQuery", fields)
 
     async def set_my_commands(self, commands: Sequence[BotCommand], chat_id: int) -> None:
-        """Fill the menu of one chat."""
+        """Set the menu of one chat."""
         fields = {"commands": commands, "scope": {"type": "chat", "chat_id": chat_id}}
         await self._call("setMyCommands", fields)
 
-    async def get_my_commands(self, chat_id: int) -> list[BotCommand]:
-        """What the menu of one chat holds."""
-        result = await self._call("getMyCommands", {"scope": {"type": "chat", "chat_id": chat_id}})
-        return _typed(result, list[BotCommand], "getMyCommands")
-
     async def delete_webhook(self) -> None:
-        """Polling works only without a webhook."""
+        """Remove the webhook, which would prevent polling."""
         await self._call("deleteWebhook", {})
 
-    # ------------------------------------------------------------ the way there and back
-
-    async def _upload(
-        self, method: str, chat_id: int, file: tuple[str, str, bytes, str], caption: str, silent: bool
-    ) -> ChatMessage:
-        field, name, content, kind = file
-        form = {"chat_id": str(chat_id), "caption": replace_unsafe(caption), "parse_mode": "HTML"}
-        form["disable_notification"] = "true" if silent else "false"
-        body = {"data": form, "files": {field: (name, content, kind)}}
-        return _typed(await self._result(method, body, UPLOAD_S_MAX), ChatMessage, method)
+    # ------------------------------------------------------------ requests
 
     async def _call(self, method: str, fields: Mapping[str, Any], answer_s_max: float = ANSWER_S_MAX) -> Raw:
-        kept = {name: replace_unsafe(value) if isinstance(value, str) else value for name, value in fields.items()}
-        body = {"content": msgspec.json.encode(kept), "headers": {"content-type": "application/json"}}
+        safe = {name: replace_unsafe(value) if isinstance(value, str) else value for name, value in fields.items()}
+        body = {"content": msgspec.json.encode(safe), "headers": {"content-type": "application/json"}}
         return await self._result(method, body, answer_s_max)
 
     async def _result(self, method: str, body: dict[str, Any], answer_s_max: float) -> Raw:
-        """The result of a success; everything else is raised."""
         reply = await self._exchange(method, body, answer_s_max)
         if isinstance(reply, NoResponse):
             raise TelegramUnreachable(f"{method}: {reply.why}", may_have_acted=reply.may_have_acted)
         envelope = _envelope(reply.content)
         if envelope is None:
-            raise _not_its_own(method, reply)
+            raise _error_without_envelope(method, reply)
         if not envelope.ok:
             words = self._words(envelope.description)
             raise error_of(method, envelope, words, reply.status, reply.retry_after)
@@ -193,7 +177,7 @@ class TelegramClient:
             async with asyncio.timeout(answer_s_max):
                 return await self._read(method, body)
         except TimeoutError:
-            return NoResponse(f"no whole answer within {answer_s_max:g} s", may_have_acted=True)
+            return NoResponse(f"no complete answer within {answer_s_max:g} s", may_have_acted=True)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             return NoResponse(self._words(str(error)) or type(error).__name__, may_have_acted=False)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
@@ -209,16 +193,16 @@ class TelegramClient:
                 content += part
                 if len(content) > BODY_BYTES_MAX:
                     return NoResponse(f"an answer of more than {BODY_BYTES_MAX} bytes", may_have_acted=True)
-            # Should anybody send it back, it is gone before an error could quote it.
+            # If the answer repeats the token, it is masked before an error could quote it.
             hidden = bytes(content).replace(self._token.reveal().encode(), MASK.encode())
             return TelegramHttpResponse(response.status_code, response.headers.get("retry-after", ""), hidden)
 
     def _opened(self) -> httpx.AsyncClient:
         if self._client is None:
             limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX)
-            # The timeout around the whole exchange ends it; one that begins anew with every byte ends nothing.
+            # The timeout around the whole exchange ends it; httpx's own restarts with every byte.
             timeout = httpx.Timeout(None, connect=CONNECT_S_MAX, pool=CONNECT_S_MAX)
-            # Without TLS there are no certificates to read, which takes longer than a request.
+            # Without TLS, skip loading certificates, which takes longer than a request.
             verify = self._api_url.startswith("https:")
             self._client = httpx.AsyncClient(
                 timeout=timeout, limits=limits, verify=verify, headers={"user-agent": "papertape"}
@@ -226,12 +210,12 @@ class TelegramClient:
         return self._client
 
     def _words(self, text: str) -> str:
-        """A text from outside in one line of bounded length, without token and address."""
+        """Return a foreign text on one line of bounded length, without token and address."""
         hidden = ADDRESS.sub("<address>", self._token.hidden_in(text))
         return " ".join(hidden.split())[:WORDS_CHARS_MAX]
 
 
-def _manner(*, html: bool, silent: bool, keyboard: Keyboard) -> dict[str, Any]:
+def _options(*, html: bool, silent: bool, keyboard: Keyboard) -> dict[str, Any]:
     fields: dict[str, Any] = {"parse_mode": "HTML"} if html else {}
     if silent:
         fields["disable_notification"] = True
@@ -240,14 +224,14 @@ def _manner(*, html: bool, silent: bool, keyboard: Keyboard) -> dict[str, Any]:
     return fields
 
 
-def _not_its_own(method: str, reply: TelegramHttpResponse) -> TelegramError:
-    """The error for a body that is no envelope: something on the way answered instead."""
+def _error_without_envelope(method: str, reply: TelegramHttpResponse) -> TelegramError:
+    """Return the error for a body that is no envelope, so something on the way answered instead."""
     if reply.status == 429:
         return TelegramBusy(f"{method}: 429 from something on the way", seconds_of(reply.retry_after))
-    return _foreign(method, f"HTTP {reply.status} with a body that is not Telegram's")
+    return _unexpected(method, f"HTTP {reply.status} with a body that is not Telegram's")
 
 
-def _foreign(method: str, what: str) -> TelegramUnreachable:
+def _unexpected(method: str, what: str) -> TelegramUnreachable:
     return TelegramUnreachable(f"{method}: {what}", may_have_acted=True)
 
 
@@ -263,4 +247,4 @@ def _typed(result: Raw, kind: type[T], method: str) -> T:
         return msgspec.json.decode(result, type=kind)
     except UNREADABLE:
         pass
-    raise _foreign(method, "a result of another shape")
+    raise _unexpected(method, "a result of an unexpected shape")

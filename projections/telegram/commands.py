@@ -1,4 +1,4 @@
-"""Commands that change something: what is asked before, what is handed in, and what is said afterwards. Pure."""
+"""Commands that change something: the confirmation prompt, the command to submit, and the outcome. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ from msgspec import Struct
 
 from papertape.events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
 from papertape.events.facts import GLOBAL_SCOPE
+from papertape.projections.alerts.lines import (
+    ENTRIES_ALLOWED,
+    NO_ENTRIES_UNTIL_RESET,
+    NO_POSITIONS,
+    TRIPPED,
+    count_text,
+    position_label,
+    positions_part,
+    scope_title,
+    trip_line,
+)
 from papertape.projections.alerts.markup import bold, code, name, text
-from papertape.projections.alerts.texts import position_label, positions_part, trip_line
 from papertape.projections.telegram.parse import (
     Act,
     CloseCommand,
@@ -27,7 +37,7 @@ if TYPE_CHECKING:
 
 WHO_CHARS_MAX: Final = 40
 IDS_NAMED_MAX: Final = 10
-SURE: Final = "Confirm within 60 s."
+CONFIRM: Final = "Confirm within 60 s."
 
 
 class ConfirmationPrompt(Struct, frozen=True):
@@ -38,22 +48,22 @@ class ConfirmationPrompt(Struct, frozen=True):
 
 
 class CommandUnavailable(Struct, frozen=True):
-    """Why a command cannot be meant now."""
+    """Why a command is impossible now."""
 
     html: str
 
 
 def who_of(user_id: int, first_name: str) -> str:
-    """Who asks, for the log: `telegram:Ann`."""
+    """Return the user for the log: `telegram:Ann`."""
     shown = "".join(char if char.isprintable() else " " for char in first_name)
     return f"telegram:{' '.join(shown.split())[:WHO_CHARS_MAX] or user_id}"
 
 
-# ---------------------------------------------------------------- before
+# ---------------------------------------------------------------- the prompt
 
 
 def confirmation_for(act: Act, views: Views, *, fresh: bool = True) -> ConfirmationPrompt | CommandUnavailable:
-    """What a command would do now. Views that are not `fresh` refuse no kill: they may tell of long ago."""
+    """Return what a command would do now. Views that are not `fresh` refuse no kill: they may be outdated."""
     match act:
         case PauseCommand() | ResumeCommand():
             return _pausing(act, views)
@@ -66,35 +76,36 @@ def confirmation_for(act: Act, views: Views, *, fresh: bool = True) -> Confirmat
 
 
 def _confirmation(head: str, details: list[str], reason: str, trip_seq: int = 0) -> ConfirmationPrompt:
-    return ConfirmationPrompt("\n".join([f"<b>{head}</b>", f"reason: {text(reason)}", *details, "", SURE]), trip_seq)
+    return ConfirmationPrompt("\n".join([f"<b>{head}</b>", f"reason: {text(reason)}", *details, "", CONFIRM]), trip_seq)
 
 
 def _pausing(act: PauseCommand | ResumeCommand, views: Views) -> ConfirmationPrompt | CommandUnavailable:
     chosen = [one for one in views.portfolio.accounts() if act.strategy in (ALL, one.strategy)]
     if not chosen:
-        return CommandUnavailable("there is no such strategy")
+        return CommandUnavailable("no such strategy")
     who = "ALL STRATEGIES" if act.strategy == ALL else name(act.strategy)
     if isinstance(act, PauseCommand):
-        return _confirmation(f"Pause {who}?", ["nothing more is opened", *_stays(views, act.strategy)], act.reason)
+        return _confirmation(f"Pause {who}?", ["no new positions", *_stays(views, act.strategy)], act.reason)
     stopped = [f"{name(one.strategy)} stays stopped: {text(one.why)}" for one in chosen if one.state == "stopped"]
-    return _confirmation(f"Resume {who}?", ["positions may be opened again", *stopped[:IDS_NAMED_MAX]], act.reason)
+    return _confirmation(f"Resume {who}?", [ENTRIES_ALLOWED, *stopped[:IDS_NAMED_MAX]], act.reason)
 
 
 def _stays(views: Views, strategy: str) -> list[str]:
     positions = views.portfolio.positions(None if strategy == ALL else strategy)
-    return positions_part("stays open", positions) or ["no position is open"]
+    return positions_part("stays open", positions) or [NO_POSITIONS]
 
 
 def _closing(act: CloseCommand, views: Views) -> ConfirmationPrompt | CommandUnavailable:
     positions = views.portfolio.positions()
     if act.opened_seq is None:
         if not positions:
-            return CommandUnavailable("no position is open")
-        return _confirmation(f"Close {len(positions)} at the next open?", positions_part("open", positions), act.reason)
+            return CommandUnavailable(NO_POSITIONS)
+        head = f"Close {'all ' if len(positions) > 1 else ''}{count_text(len(positions), 'position')} at the next open?"
+        return _confirmation(head, positions_part("open positions", positions), act.reason)
     position = position_of(act.opened_seq, views)
     if position is None:
-        ids = [_id_line(one) for one in positions[:IDS_NAMED_MAX]] or ["no position is open"]
-        return CommandUnavailable("\n".join([f"no open position has the ID {code(str(act.opened_seq))}", *ids]))
+        ids = [_id_line(one) for one in positions[:IDS_NAMED_MAX]] or [NO_POSITIONS]
+        return CommandUnavailable("\n".join([f"no open position with ID {code(str(act.opened_seq))}", *ids]))
     head = f"Close {position_label(position.strategy, position.symbol, position.side)}?"
     return _confirmation(head, [f"at the next open, now {bold(gain(position.unrealised_usdt))} USDT"], act.reason)
 
@@ -109,12 +120,12 @@ def _killing(act: KillCommand, views: Views, *, fresh: bool) -> ConfirmationProm
     everything = act.scope == GLOBAL_SCOPE
     standing = trip_of(act.scope, views)
     if standing is not None and fresh:
-        who = "everything" if everything else name(act.scope)
-        return CommandUnavailable(f"{who} is stopped already\n{trip_line(standing)}")
-    known = _stays(views, ALL if everything else act.scope) if fresh else ["what is open is not known yet"]
-    head = "■ STOP ALL STRATEGIES?" if everything else f"■ STOP {name(act.scope)}?"
-    others = [] if everything else ["the other strategies continue"]
-    return _confirmation(head, ["nothing is opened before a reset", *others, *known], act.reason)
+        who = "all strategies are" if everything else f"{name(act.scope)} is"
+        return CommandUnavailable(f"{who} stopped already\n{trip_line(standing)}")
+    known = _stays(views, ALL if everything else act.scope) if fresh else ["open positions are not known yet"]
+    head = f"{TRIPPED} STOP {scope_title(act.scope)}?"
+    others = [] if everything else ["the other strategies keep running"]
+    return _confirmation(head, [NO_ENTRIES_UNTIL_RESET, *others, *known], act.reason)
 
 
 def _resetting(act: ResetCommand, views: Views) -> ConfirmationPrompt | CommandUnavailable:
@@ -124,19 +135,18 @@ def _resetting(act: ResetCommand, views: Views) -> ConfirmationPrompt | CommandU
         also = f"\nthe global one is: {code('/reset global REASON')}" if held is not None else ""
         who = "the global kill switch" if act.scope == GLOBAL_SCOPE else f"the kill switch of {name(act.scope)}"
         return CommandUnavailable(f"{who} is not tripped{also}")
-    who = "ALL STRATEGIES" if act.scope == GLOBAL_SCOPE else name(act.scope)
     since = text(market_time(trip.tripped_at_ms))
     details = [f"stopped since {since}" if trip.tripped_at_ms else f"stopped {since}", text(trip.why)]
-    return _confirmation(f"Reset {who}?", details, act.reason, trip.trip_seq)
+    return _confirmation(f"Reset {scope_title(act.scope)}?", details, act.reason, trip.trip_seq)
 
 
 def position_of(opened_seq: int, views: Views) -> PositionView | None:
-    """The open position that an event opened."""
+    """Return the open position that an event opened."""
     return next((one for one in views.portfolio.positions() if one.opened_seq == opened_seq), None)
 
 
 def trip_of(scope: str, views: Views) -> TripView | None:
-    """The trip of exactly this scope."""
+    """Return the trip of exactly this scope."""
     return next((one for one in views.portfolio.switches.active_trips() if one.scope == scope), None)
 
 
@@ -144,7 +154,7 @@ def trip_of(scope: str, views: Views) -> TripView | None:
 
 
 def command_of(act: Act, who: str, trip_seq: int, views: Views) -> Command | CommandUnavailable:
-    """What is handed in after the press; a position that is gone meanwhile is not closed under another's name."""
+    """Return the command to submit after the press; never close another position if the chosen one is gone."""
     match act:
         case PauseCommand():
             return Pause(who, act.reason, act.strategy)
@@ -163,21 +173,21 @@ def _close(act: CloseCommand, who: str, views: Views) -> Command | CommandUnavai
         return Close(who, act.reason)
     position = position_of(act.opened_seq, views)
     if position is None:
-        return CommandUnavailable("the position is not open any more")
+        return CommandUnavailable("the position is no longer open")
     return Close(who, act.reason, position.strategy, position.symbol)
 
 
-# ---------------------------------------------------------------- afterwards
+# ---------------------------------------------------------------- the outcome
 
 
 def done_words(accepted: Accepted) -> str:
-    """`accepted: seq 4711`, or from when to when."""
+    """Return the outcome: `accepted: event #4711`, or a range of events."""
     if accepted.first_seq == accepted.last_seq:
-        return f"accepted: seq {accepted.first_seq}"
-    return f"accepted: seq {accepted.first_seq} to {accepted.last_seq}"
+        return f"accepted: event #{accepted.first_seq}"
+    return f"accepted: events #{accepted.first_seq} to #{accepted.last_seq}"
 
 
-def answered_html(asked_html: str, outcome: str, mark: str) -> str:
-    """The question after its answer: what was asked, and what came of it."""
-    kept = asked_html.removesuffix(f"\n\n{SURE}")
-    return f"{kept}\n\n{mark} {text(outcome)}"
+def answered_html(prompt_html: str, outcome: str, mark: str) -> str:
+    """Return the prompt after its answer: the question with the outcome."""
+    question = prompt_html.removesuffix(f"\n\n{CONFIRM}")
+    return f"{question}\n\n{mark} {text(outcome)}"

@@ -1,7 +1,7 @@
-"""What changes something is asked twice: a keyboard, and the press that counts only once, in time, from who asked.
+"""Confirm commands: a keyboard, and a press that counts only once, in time, and from the same user.
 
-A nonce of 96 random bits stands for the command; only its hash is kept, and only here: after a restart every button
-of before is expired.
+A nonce of 96 random bits stands for the command; only its hash is stored, and only in memory: a restart expires all
+buttons.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ EXPIRES_MS: Final = MINUTE_MS
 NONCE_BYTES: Final = 12
 OFFERS_MAX: Final = 64
 YES, NO = "yes", "no"
-EXPIRED: Final = "This button has expired: nothing was done by pressing it. Ask again."
-TWICE: Final = "Pressed already: nothing more is done."
-NOT_YOURS: Final = "Only who asked may press this: nothing was done."
-CANCELLED: Final = "Cancelled: nothing was done."
+EXPIRED: Final = "This button has expired. Nothing was done; send the command again."
+ALREADY_PRESSED: Final = "Already pressed. Nothing more was done."
+NOT_YOURS: Final = "Only whoever sent the command may press this. Nothing was done."
+CANCELLED: Final = "Cancelled. Nothing was done."
 
 
 class PendingCommand(Struct, frozen=True):
-    """A command that waits for its press: exactly what it was when it was asked, for whom and where."""
+    """A command that waits for confirmation: exactly as it was requested, for whom and where."""
 
     act: Act
     trip_seq: int
     chat_id: int
     user_id: int
-    asked_at_ms: int
+    offered_at_ms: int
     html: str
 
 
 class AcceptedPress(Struct, frozen=True):
-    """The press counts: this is to be done, once."""
+    """The press counts: execute the command, once."""
 
     offer: PendingCommand
 
 
 class RejectedPress(Struct, frozen=True):
-    """The press does nothing. `over`: the buttons have no use any more; `known` is what they stood for."""
+    """The press does nothing. `over`: the buttons are useless now; `known` is the command they stood for."""
 
     why: str
     over: bool = False
@@ -53,7 +53,7 @@ class RejectedPress(Struct, frozen=True):
 
 
 class Confirmations:
-    """The offers that stand, and those that were pressed lately."""
+    """The pending offers, and those that were pressed lately."""
 
     def __init__(self, now_ms: Callable[[], int], random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._now_ms, self._random_bytes = now_ms, random_bytes
@@ -63,13 +63,13 @@ class Confirmations:
     def offer(
         self, act: Act, html: str, chat_id: int, user_id: int, trip_seq: int = 0
     ) -> tuple[tuple[InlineKeyboardButton, InlineKeyboardButton], ...]:
-        """The keyboard for a command; the oldest offer goes where too many stand."""
+        """Return the keyboard for a command; if there are too many offers, the oldest one is dropped."""
         nonce = self._random_bytes(NONCE_BYTES).hex()
         _put(self._offers, _hash(nonce), PendingCommand(act, trip_seq, chat_id, user_id, self._now_ms(), html))
         return ((InlineKeyboardButton("Confirm", f"{YES}:{nonce}"), InlineKeyboardButton("Cancel", f"{NO}:{nonce}")),)
 
     def press(self, data: str, chat_id: int, user_id: int) -> AcceptedPress | RejectedPress:
-        """What a press means. `data` is whatever a client sent. An offer that is pressed is used up before it acts."""
+        """Return what a press means. `data` is untrusted. A pressed offer is used up before its command runs."""
         word, _, nonce = data.partition(":")
         key = _hash(nonce)
         offer = self._offers.get(key)
@@ -89,11 +89,11 @@ class Confirmations:
         pressed = self._pressed.get(key)
         if pressed is None:
             return RejectedPress(EXPIRED, over=True)
-        return RejectedPress(TWICE) if pressed.user_id == user_id else RejectedPress(NOT_YOURS)
+        return RejectedPress(ALREADY_PRESSED) if pressed.user_id == user_id else RejectedPress(NOT_YOURS)
 
     def _in_time(self, offer: PendingCommand) -> bool:
-        """A clock that was set back makes an offer expire too: nobody knows how old it is."""
-        return 0 <= self._now_ms() - offer.asked_at_ms <= EXPIRES_MS
+        """Return whether an offer is still valid; if the clock was set back its age is unknown, so it expires."""
+        return 0 <= self._now_ms() - offer.offered_at_ms <= EXPIRES_MS
 
 
 def _hash(nonce: str) -> bytes:

@@ -1,14 +1,14 @@
-"""Two lanes over one log: each finds its next alert behind its own cursor and keeps durable receipts.
+"""Two queues over one log: each finds its next alert behind its own cursor and keeps durable receipts.
 
-The log is the queue. A lane holds at most one alert, however many wait behind it.
+The log is the queue. In memory there is at most one alert, however many wait behind it.
 
-Three cursors a lane, all moved before anything else happens:
-- `sent`, a seq: every alert of the lane up to it is done, and nothing of it is ever sent again;
+Each queue has three cursors, all of which move before anything else happens:
+- `sent`, a seq: every alert of the queue up to it is done, and is never sent again;
 - `sending`, a place (seq and part): moved before the part goes out;
-- `accepted`, a place: a part that Telegram took and that was not the last one of its alert.
+- `accepted`, a place: a part that Telegram accepted, and not the last one of its alert.
 
-After a crash the next part of the next alert is the only one that may have come already, and it may only when
-`sending` stands at it: a message in parts goes on with the part behind the last accepted one.
+After a crash only the next part of the next alert may have arrived already, and only if `sending` is at it: a message
+in parts continues with the part after the last accepted one.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from papertape.events.cursors import Cursors
 from papertape.events.errors import LogDamaged
 from papertape.events.log import Recorded
 from papertape.projections.alerts.alert import Alert
+from papertape.projections.alerts.markup import plain_text, utf16_units
 from papertape.projections.host import EventSource
 from papertape.projections.telegram.errors import MessageTooLong, TelegramError
-from papertape.projections.telegram.text import PARTS_MAX, mark_repeated, split, strip_tags, utf16_units
+from papertape.projections.telegram.text import PARTS_MAX, mark_repeated, split
 
 PAGE_EVENTS_MAX: Final = 500
 REMEMBER_EVENTS: Final = 1_000
-"""After so many events without an alert the cursor moves all the same, so that a start has little to read again."""
+"""After so many events without an alert the cursor is stored, so that a start has little to read again."""
 PLACES: Final = 16
 """A place is seq * PLACES + part."""
 assert PARTS_MAX < PLACES
@@ -50,20 +51,20 @@ class MessageForm(IntEnum):
 
 
 class AlertFold(Protocol):
-    """A fold that knows the alert of the event it took last. It is handed every event of the log, from the first."""
+    """A fold that derives the alert of the last event. It is passed every event of the log, from the first."""
 
     def apply(self, recorded: Recorded, /) -> None:
-        """Take one event."""
+        """Apply one event."""
 
     def alert_of(self, recorded: Recorded, note: str = "", /) -> Alert | None:
-        """The alert of the event that was taken last, if it is worth one; the same one at every start.
+        """Return the alert of the last event, None if it is not worth one; always the same.
 
         `note` is a line that the log cannot know.
         """
 
 
 class DeliveryReceipts:
-    """The durable trace of what was sent."""
+    """The durable record of what was sent."""
 
     def __init__(self, cursors: Cursors, name: str) -> None:
         self._cursors = cursors
@@ -75,49 +76,49 @@ class DeliveryReceipts:
         return self._cursors.position(self._sent)
 
     def first_part(self, seq: int) -> int:
-        """The first part of an alert that has not been accepted."""
+        """Return the first part of an alert that has not been accepted."""
         accepted_seq, part = divmod(self._cursors.position(self._accepted), PLACES)
         return part + 1 if accepted_seq == seq else 0
 
     def may_have_come(self, seq: int, part: int) -> bool:
-        """Whether a part was on its way when the receipts end."""
+        """Return whether a part was being sent when the receipts end."""
         return self._cursors.position(self._sending) >= seq * PLACES + part
 
     def mark_sending(self, seq: int, part: int) -> None:
-        """A part goes out now."""
+        """Record that a part is about to be sent."""
         self._cursors.advance(self._sending, seq * PLACES + part)
 
     def mark_accepted(self, seq: int, part: int) -> None:
-        """Telegram took a part; others follow."""
+        """Record that Telegram accepted a part and others follow."""
         self._cursors.advance(self._accepted, seq * PLACES + part)
 
     def mark_done(self, seq: int) -> None:
-        """Everything up to `seq` is over."""
+        """Record that everything up to `seq` is over."""
         self._cursors.advance(self._sent, seq)
 
 
 def rewind_positions(positions: Mapping[str, int], head_seq: int) -> dict[str, int]:
-    """The cursors of a chat for a log that ends at `head_seq` again and will go another way from there.
+    """Return a chat's cursors for a log that was restored to `head_seq` and continues differently from there.
 
-    What was sent stays sent, what stands beyond the end is yet to happen; a place beyond it is no trace of anything.
-    Other cursors (the chat's own numbers) stay as they are.
+    What was sent stays sent, what was beyond the end is yet to happen; a place beyond it is void. Other cursors (the
+    chat's own numbers) stay as they are.
     """
-    kept: dict[str, int] = {}
+    rewound: dict[str, int] = {}
     for name, position in positions.items():
         match name.rpartition(".")[2]:
             case "sent":
-                kept[name] = min(position, head_seq)
+                rewound[name] = min(position, head_seq)
             case "begun":
-                kept[name] = min(position, head_seq + 1)
+                rewound[name] = min(position, head_seq + 1)
             case "sending" | "accepted":
-                kept[name] = position if position // PLACES <= head_seq else 0
+                rewound[name] = position if position // PLACES <= head_seq else 0
             case _:
-                kept[name] = position
-    return kept
+                rewound[name] = position
+    return rewound
 
 
 class OutgoingMessage(Struct):
-    """An alert, or a digest, on its way: the part that is next, and how it goes."""
+    """An alert or a digest to be sent: its next part, and the form in which it is sent."""
 
     key: str
     seq: int
@@ -129,11 +130,11 @@ class OutgoingMessage(Struct):
     urgent: bool = False
     form: MessageForm = MessageForm.HTML
     pieces: list[str] = field(default_factory=list)
-    """The rest of a part that was too long. Receipts do not cover it: after a crash the whole part is sent again."""
+    """The rest of a part that was too long. Without receipts: after a crash the whole part is sent again."""
     is_skipped: bool = False
     """Whether a part of it was given up."""
-    told: tuple[Recorded, Alert] | None = None
-    """What an alert was made of; a digest is made of many."""
+    source: tuple[Recorded, Alert] | None = None
+    """The event and alert behind the message; None for a digest."""
 
     @property
     def is_last(self) -> bool:
@@ -147,7 +148,7 @@ class OutgoingMessage(Struct):
             case MessageForm.HTML:
                 shown = part
             case MessageForm.PLAIN | MessageForm.AGAIN:
-                shown = strip_tags(part)
+                shown = plain_text(part)
             case MessageForm.NOTICE:
                 shown = f"Telegram refused the text of alert {self.key}; read it in papertape's log."
         return mark_repeated(shown) if self.repeat else shown
@@ -174,9 +175,9 @@ class OutgoingMessage(Struct):
     def _halve(self) -> bool:
         """Split the current part in two; but not a digest, which is rebuilt for every try."""
         part = self.parts[self.part]
-        units = utf16_units(strip_tags(part))
+        units = utf16_units(plain_text(part))
         units_max = units // 2 + units // 8  # Parts end at words: with less there would be a third, tiny one.
-        if self.told is None or self.form is MessageForm.NOTICE or units_max < PIECE_UNITS_MIN:
+        if self.source is None or self.form is MessageForm.NOTICE or units_max < PIECE_UNITS_MIN:
             return False
         first, *more = split(part, units_max)
         self.parts[self.part], self.pieces = first, [*more, *self.pieces]
@@ -197,28 +198,28 @@ class DeliveryQueue:
         folded_seq: int = 0,
         notes: Mapping[int, str] | None = None,
     ) -> None:
-        """Nothing up to `floor_seq` is sent; `fold` belongs to the lane and has taken everything up to `folded_seq`."""
+        """Send nothing up to `floor_seq`. `fold` belongs to the queue and has applied everything up to `folded_seq`."""
         self.urgent = urgent
         self.receipts = receipts
         self.pending: OutgoingMessage | None = None
         self.done_seq = max(floor_seq, receipts.sent_seq)
-        """Everything up to here is sent, or is none of this lane's."""
+        """Everything up to here is sent, or does not belong to this queue."""
         self.fold = fold
         self.folded_seq = folded_seq
-        """The event that the fold took last: that of the pending alert, or the last one that was looked at."""
+        """The last event in the fold: that of the pending alert, or the last one searched."""
         self._reader = reader
         self._remembered_seq = self.done_seq
         self._notes = notes or {}
 
     def find_next_alert(self, head_seq: int) -> bool:
-        """Search one page of the log for the next alert; whether there is more to search."""
+        """Search one page of the log for the next alert; return whether there is more to search."""
         if self.pending is not None or self.folded_seq >= head_seq:
             return False
         events = self._reader.read(self.folded_seq, PAGE_EVENTS_MAX)
         for recorded in events:
             self._take(recorded)
             if recorded.seq > self.done_seq:
-                self.pending = self._parcel(recorded)
+                self.pending = self._message(recorded)
                 if self.pending is not None:
                     return False
                 self.done_seq = recorded.seq
@@ -227,9 +228,9 @@ class DeliveryQueue:
         return bool(events) and self.folded_seq < head_seq
 
     def collect(self, until_seq: int, take: Callable[[Recorded, Alert | None], None]) -> bool:
-        """Hand on one page of events and alerts, whatever their urgency; whether there is more up to `until_seq`.
+        """Pass on one page of events and alerts of any urgency; return whether there is more up to `until_seq`.
 
-        What is pending stays so: it is over when what was made of these events has been sent.
+        What is pending stays pending until the message made of these events has been sent.
         """
         if self.folded_seq >= until_seq:
             return False
@@ -241,12 +242,12 @@ class DeliveryQueue:
         return bool(events) and self.folded_seq < until_seq
 
     def finish(self, seq: int) -> None:
-        """The alert at `seq` is over: accepted or skipped."""
+        """Record that the alert at `seq` was accepted or skipped."""
         self.receipts.mark_done(seq)
         self.skip_to(seq)
 
     def skip_to(self, seq: int) -> None:
-        """Everything up to `seq` is over, and something else remembers it."""
+        """Skip everything up to `seq`, which is recorded elsewhere."""
         self.pending = None
         self.done_seq = self._remembered_seq = max(self.done_seq, seq)
 
@@ -256,8 +257,7 @@ class DeliveryQueue:
         self.fold.apply(recorded)
         self.folded_seq = recorded.seq
 
-    def _parcel(self, recorded: Recorded) -> OutgoingMessage | None:
-        """The alert of the event that was taken last, where it is this lane's."""
+    def _message(self, recorded: Recorded) -> OutgoingMessage | None:
         alert = self.fold.alert_of(recorded, self._notes.get(recorded.seq, ""))
         if alert is None or alert.urgent is not self.urgent:
             return None
@@ -274,10 +274,10 @@ class DeliveryQueue:
             repeat=self.receipts.may_have_come(recorded.seq, part),
             silent=alert.silent,
             urgent=self.urgent,
-            told=(recorded, alert),
+            source=(recorded, alert),
         )
 
     def remember(self) -> None:
-        """Everything that was found to be done stays so."""
+        """Store that everything found to be done is done."""
         self.receipts.mark_done(self.done_seq)
         self._remembered_seq = self.done_seq

@@ -1,21 +1,21 @@
-"""What Telegram refuses, by name. No text ever holds a URL or the token.
+"""What Telegram refuses, by name. No text contains a URL or the token.
 
 ```
 PapertapeError
 ├── ConfigError
 │   ├── TokenMalformed        TELEGRAM_BOT_TOKEN is not a bot's token
-│   ├── ChatIdMalformed       TELEGRAM_CHAT_ID is not a whole number
+│   ├── ChatIdMalformed       TELEGRAM_CHAT_ID is not an integer
 │   └── SecretUnreadable      a secret file or .env cannot be read, or a secret is given twice
 └── TelegramError
-    ├── TelegramUnreachable   no answer, or none that is Telegram's own; it may have acted all the same
+    ├── TelegramUnreachable   no answer from Telegram itself; the request may still have taken effect
     ├── TelegramBusy          429: wait so many seconds
     ├── TokenRefused          401, 404, 421: the token or the address is wrong
-    ├── ChatRefused           403, a missing right, a closed topic, no such chat: it takes nothing for now
+    ├── ChatRefused           403, a missing right, a closed topic, no such chat: it accepts nothing for now
     ├── ChatMigrated          the group became a supergroup with another id
-    ├── PollConflict          409: somebody else polls with this token
-    └── RequestRefused        any other answer of its own
+    ├── PollConflict          409: another client polls with this token
+    └── RequestRefused        any other refusal
         ├── EntitiesRefused   the HTML cannot be parsed
-        └── MessageTooLong    the text is longer than a message may be
+        └── MessageTooLong    the text exceeds the maximum length
 ```
 """
 
@@ -29,7 +29,7 @@ class TokenMalformed(ConfigError):
 
 
 class ChatIdMalformed(ConfigError):
-    """The chat id is missing or no whole number; the text never shows it."""
+    """The chat id is missing or not an integer; the text never shows it."""
 
 
 class SecretUnreadable(ConfigError):
@@ -37,13 +37,13 @@ class SecretUnreadable(ConfigError):
 
 
 class TelegramError(PapertapeError):
-    """Telegram does not serve; the text names the method and why."""
+    """Telegram refused or failed a request; the text names the method and the reason."""
 
 
 class TelegramUnreachable(TelegramError):
-    """No answer, or none that is Telegram's own: worth another try.
+    """No answer from Telegram itself: worth another try.
 
-    `may_have_acted` is False only where it is sure that the request had no effect.
+    `may_have_acted` is False only if the request certainly had no effect.
     """
 
     def __init__(self, text: str, *, may_have_acted: bool) -> None:
@@ -60,11 +60,11 @@ class TelegramBusy(TelegramError):
 
 
 class TokenRefused(TelegramError):
-    """The token is revoked or was never one, or the address is not the Bot API's."""
+    """The token is revoked or was never valid, or the address is not the Bot API's."""
 
 
 class ChatRefused(TelegramError):
-    """The chat takes no message from this bot for now: blocked, kicked, without rights, closed, unknown."""
+    """The chat accepts no message from this bot for now: blocked, kicked, without rights, closed, unknown."""
 
 
 class ChatMigrated(TelegramError):
@@ -76,11 +76,11 @@ class ChatMigrated(TelegramError):
 
 
 class PollConflict(TelegramError):
-    """Somebody else asks for updates with this token, or a webhook is set."""
+    """Another client polls with this token, or a webhook is set."""
 
 
 class RequestRefused(TelegramError):
-    """Telegram refuses this request, perhaps for what it holds: a simpler one may pass."""
+    """Telegram refuses this request, perhaps for its content: a simpler one may be accepted."""
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
@@ -88,8 +88,8 @@ class RequestRefused(TelegramError):
 
 
 class EntitiesRefused(RequestRefused):
-    """The HTML of a message cannot be parsed; as plain text it may pass."""
+    """The HTML of a message cannot be parsed; as plain text it may be accepted."""
 
 
 class MessageTooLong(RequestRefused):
-    """A text is longer than Telegram takes; in shorter parts it may pass."""
+    """A text exceeds the maximum length; in shorter parts it may be accepted."""

@@ -1,4 +1,4 @@
-"""Without a token every alert goes to a function instead, one line each: to the log of the program."""
+"""The notifier without a token: every alert becomes one line in the local log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from papertape.projections.telegram.text import one_line
 
 
 class FileNotifier:
-    """Tells what comes after the end of the log at the start, or after `begin_after_seq`. `alerts` is a new fold.
+    """Reports what comes after the head at the start, or after `begin_after_seq`. `alerts` is a new fold.
 
     `notes` are for the start of this process, by its seq.
     """
@@ -24,46 +24,41 @@ class FileNotifier:
         reader: EventSource,
         bus: Announcer,
         alerts: AlertFold,
-        tell: Callable[[str], None],
+        write_line: Callable[[str], None],
         *,
         begin_after_seq: int | None = None,
         notes: Mapping[int, str] | None = None,
-        keeper: FoldPersistence | None = None,
+        store: FoldPersistence | None = None,
     ) -> None:
-        self._reader = reader
-        self._bus = bus
-        self._keeper = keeper or NullFoldStore()
-        self._notes = notes or {}
-        self._tell = tell
-        self._begin_seq = begin_after_seq
-        self._alerts, self._seq = self._keeper.restore(alerts)
-        self._head_seq = 0
-        self._told = 0
+        self._reader, self._bus, self._write_line = reader, bus, write_line
+        self._store, self._notes, self._begin_seq = store or NullFoldStore(), notes or {}, begin_after_seq
+        self._alerts, self._seq = self._store.restore(alerts)
+        self._head_seq = self._reported = 0
 
     def statistics(self) -> DeliveryStatistics:
-        """What was told, and how far behind the log this is."""
-        return DeliveryStatistics(sent=self._told, lag_events=self._head_seq - self._seq)
+        """Return what was reported, and how far behind the log it is."""
+        return DeliveryStatistics(sent=self._reported, lag_events=self._head_seq - self._seq)
 
     async def run(self) -> None:
-        """Tell alerts until the bus is closed and everything is told."""
+        """Report alerts until the bus is closed and everything is reported."""
         self._head_seq = await self._bus.wait_beyond(-1)
         begin_seq = self._head_seq if self._begin_seq is None else self._begin_seq
         while True:
             self._head_seq = await self._bus.wait_beyond(self._seq)
             if self._head_seq <= self._seq:
-                await self._keeper.save(self._seq, self._alerts, last=True)
+                await self._store.save(self._seq, self._alerts, last=True)
                 return
             for recorded in self._reader.read(self._seq, FOLLOW_EVENTS_MAX):
                 self._alerts.apply(recorded)
                 self._seq = recorded.seq
                 if recorded.seq > begin_seq:
-                    self._tell_of(recorded)
-            await self._keeper.save(self._seq, self._alerts)
+                    self._report(recorded)
+            await self._store.save(self._seq, self._alerts)
             # A long catch-up must let others have their turn between pages.
             await asyncio.sleep(0)
 
-    def _tell_of(self, recorded: Recorded) -> None:
+    def _report(self, recorded: Recorded) -> None:
         alert = self._alerts.alert_of(recorded, self._notes.get(recorded.seq, ""))
         if alert is not None and (line := one_line(alert.html)):
-            self._tell(line)
-            self._told += 1
+            self._write_line(line)
+            self._reported += 1

@@ -9,7 +9,7 @@ from papertape.projections.telegram.rate_limit import DOUBLINGS_MAX, TelegramClo
 
 FIRST_S: Final = 2.0
 CHAT_S_MAX: Final = 600.0
-"""The longest pause for a chat that accepts nothing: somebody may restore the bot's rights and wait."""
+"""The longest pause for a chat that accepts nothing; short, for an owner who restores the bot's rights and waits."""
 TOKEN_S_MAX: Final = 3_600.0
 """The pause after a refused token; not shorter, because Telegram counts wrong tokens."""
 
@@ -17,9 +17,9 @@ TOKEN_S_MAX: Final = 3_600.0
 class DeliveryPause:
     """Whether, since when and why sending is parked. It ends with the first accepted message."""
 
-    def __init__(self, clock: TelegramClock, tell: Callable[[str], None]) -> None:
+    def __init__(self, clock: TelegramClock, write_line: Callable[[str], None]) -> None:
         self.why = ""
-        self._clock, self._tell = clock, tell
+        self._clock, self._write_line = clock, write_line
         self._failures = 0
         self._since_ms = self._until_ms = 0
 
@@ -31,7 +31,7 @@ class DeliveryPause:
         """Park for an hour because the token is refused."""
         self._park(
             why,
-            f" every {TOKEN_S_MAX / 60.0:g} min; correct it and start papertape again to resume at once",
+            f" every {TOKEN_S_MAX / 60.0:g} min; correct it and restart papertape to resume at once",
             TOKEN_S_MAX,
         )
 
@@ -44,12 +44,12 @@ class DeliveryPause:
     def end(self) -> None:
         """Note that a message was accepted."""
         if self.why:
-            self._tell("Telegram: the chat accepts messages again")
+            self._write_line("Telegram: the chat accepts messages again")
         self.why, self._failures, self._until_ms = "", 0, 0
 
     def _park(self, why: str, more: str, pause_s: float) -> None:
         if self.why != why:
-            self._tell(f"Telegram is parked: {why}; alerts wait in the log, and sending is retried{more}")
+            self._write_line(f"Telegram is parked: {why}; alerts wait in the log, and sending is retried{more}")
         self.why = why
         self._failures += 1
         self._since_ms = self._clock.now_ms()

@@ -1,6 +1,6 @@
-"""A message as a typed request: what is asked for, with its arguments, or what is wrong with it.
+"""Parse a message into a typed request: a question or command with its arguments, or what is wrong with it.
 
-Commands may name the bot (`/status@alert_bot`); reasons may stand in quotes. What changes something is an `Act`.
+Commands may name the bot (`/status@alert_bot`); reasons may be quoted. What changes something is an `Act`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class SummaryQuery(Struct, frozen=True):
 
 
 class ProfitQuery(Struct, frozen=True):
-    """The result of the last `days` UTC days, today included; 0 is since the beginning."""
+    """The result of the last `days` UTC days including today; 0 means since inception."""
 
     days: int = 0
 
@@ -53,7 +53,7 @@ class RecentTradesQuery(Struct, frozen=True):
 
 
 class RecentEventsQuery(Struct, frozen=True):
-    """The last `count` events that people want to see."""
+    """The last `count` notable events."""
 
     count: int = 10
 
@@ -71,28 +71,28 @@ class NoPositionQuery(Struct, frozen=True):
 
 
 class AsOfQuery(Struct, frozen=True):
-    """How it stood at an event, or at a time of the market; the other one is None."""
+    """The state at an event, or at a market time; the other one is None."""
 
     seq: int | None = None
     at_ms: int | None = None
 
 
 class PauseCommand(Struct, frozen=True):
-    """Open nothing with a strategy, or with all."""
+    """Stop new entries of a strategy, or of all."""
 
     strategy: str
     reason: str
 
 
 class ResumeCommand(Struct, frozen=True):
-    """End a pause, or all."""
+    """End the pause of a strategy, or of all."""
 
     strategy: str
     reason: str
 
 
 class CloseCommand(Struct, frozen=True):
-    """Leave the position that `opened_seq` opened; None means every one."""
+    """Close the position that `opened_seq` opened; None means every position."""
 
     opened_seq: int | None
     reason: str
@@ -106,14 +106,14 @@ class KillCommand(Struct, frozen=True):
 
 
 class ResetCommand(Struct, frozen=True):
-    """End the trip of a strategy or the global one."""
+    """Reset the kill switch of a strategy, or the global one."""
 
     scope: str
     reason: str
 
 
 class InvalidRequest(Struct, frozen=True):
-    """What cannot be understood, why, and what to write instead."""
+    """A message that cannot be understood, why, and what to write instead."""
 
     why: str
     instead: tuple[str, ...] = ()
@@ -133,41 +133,41 @@ Question = (
 Request = Question | Act | InvalidRequest
 
 MENU: Final[dict[str, tuple[str, str]]] = {
-    "status": ("", "equity, today, what stands"),
+    "status": ("", "equity, today's result, problems"),
     "positions": ("", "open positions with their IDs"),
-    "profit": ("[days]", "the result, with a picture"),
-    "arena": ("", "all strategies side by side, with a picture"),
-    "daily": ("[days]", "results day by day"),
-    "weekly": ("", "results week by week"),
-    "trades": ("[n]", "the last closed trades"),
-    "risk": ("", "drawdowns, margins, kill switches, limits"),
-    "health": ("", "feed, watchdog, delivery"),
-    "why": ("SEQ", "the causes of an event"),
-    "whynot": ("SYMBOL", "why nobody holds a symbol"),
-    "asof": ("SEQ or TIME", "how it stood then"),
-    "config": ("", "the configuration that runs"),
-    "log": ("[n]", "the last events"),
-    "version": ("", "what runs"),
-    "pause": ("[strategy or all] [reason]", "open nothing more"),
+    "profit": ("[days]", "profit and loss, with a chart"),
+    "arena": ("", "all strategies compared, with a chart"),
+    "daily": ("[days]", "results by day"),
+    "weekly": ("", "results by week"),
+    "trades": ("[n]", "last closed trades"),
+    "risk": ("", "drawdowns, margin, kill switches, limits"),
+    "health": ("", "feed, watchdog, alert delivery"),
+    "why": ("SEQ", "why an event happened"),
+    "whynot": ("SYMBOL", "why there is no position in a symbol"),
+    "asof": ("SEQ or TIME", "status at an earlier event or time"),
+    "config": ("", "current configuration"),
+    "log": ("[n]", "last events"),
+    "version": ("", "running version"),
+    "pause": ("[strategy or all] [reason]", "stop opening positions"),
     "resume": ("[strategy or all]", "end a pause"),
-    "close": ("ID or all", "leave a position at the next open"),
-    "kill": ("[strategy or all] [reason]", "stop one strategy, or all, now"),
-    "reset": ("STRATEGY or global, reason", "end a kill switch's trip"),
+    "close": ("ID or all", "close positions at the next open"),
+    "kill": ("[strategy or all] [reason]", "trip a kill switch: no new positions until reset"),
+    "reset": ("STRATEGY or global, reason", "reset a kill switch"),
     "help": ("", "this list"),
 }
-"""Every command: its arguments and what it is for, in the order of the menu."""
+"""Every command: its arguments and purpose, in the order of the menu."""
 
 
 def request_of(message: str, strategies: Sequence[str] = (), bot_name: str = "") -> Request | None:
-    """What a message asks for. None for a command that is addressed to another bot."""
+    """Return what a message asks for; None for a command addressed to another bot."""
     text = message.strip()[:TEXT_CHARS_MAX]
-    found = COMMAND.match(text)
-    if found is None:
+    command = COMMAND.match(text)
+    if command is None:
         return InvalidRequest("commands begin with /", ("/help",))
-    name, addressed = found[1].lower(), found[2]
+    name, addressed = command[1].lower(), command[2]
     if addressed and bot_name and addressed.lower() != bot_name.lower():
         return None
-    rest = " ".join(text[found.end() :].split())
+    rest = " ".join(text[command.end() :].split())
     if name == "start":
         return SummaryQuery("help")
     if name not in MENU:
@@ -177,7 +177,7 @@ def request_of(message: str, strategies: Sequence[str] = (), bot_name: str = "")
 
 
 def usage(name: str) -> str:
-    """A command with its arguments: `/why SEQ`."""
+    """Return a command with its arguments: `/why SEQ`."""
     return f"/{name} {MENU[name][0]}".rstrip()
 
 
@@ -204,11 +204,11 @@ def _parse_command(name: str, rest: str, strategies: tuple[str, ...]) -> Request
 def _numbered(name: str, rest: str) -> Request:
     number = _whole(rest.removeprefix("#"))
     if rest and number is None:
-        return _wrong(name, f"{rest[:40]!r} is no whole number")
+        return _wrong(name, f"{rest[:40]!r} is not a whole number")
     if name == "why":
         return CauseQuery(number) if number else _wrong(name, "which event? Every message ends with its number")
     if number == 0:
-        return _wrong(name, "that would be nothing")
+        return _wrong(name, "the number must be at least 1")
     match name:
         case "profit":
             return ProfitQuery(min(number or 0, DAYS_MAX))
@@ -276,7 +276,7 @@ def _reset(rest: str, strategies: tuple[str, ...]) -> Request:
         why = unknown_name_text("strategy", first, scopes) if first else "which kill switch?"
         return InvalidRequest(why, tuple(f"/reset {one} REASON" for one in close))
     if not reason:
-        return InvalidRequest("a reset needs a reason: it is kept in the log", (f"/reset {scope} REASON",))
+        return InvalidRequest("a reset needs a reason, which is recorded in the log", (f"/reset {scope} REASON",))
     return ResetCommand(scope, reason)
 
 
@@ -299,14 +299,12 @@ def _whole(text: str) -> int | None:
 
 
 def _known(name: str, names: Sequence[str]) -> str | None:
-    """The name that is meant, whatever its letters' case."""
     return next((one for one in names if one == name), None) or next(
         (one for one in names if one.lower() == name.lower()), None
     )
 
 
 def _reason(text: str) -> str:
-    """A reason without the quotes around it."""
     text = text.strip()
     if len(text) >= 2 and QUOTES.get(text[0]) == text[-1]:
         text = text[1:-1].strip()

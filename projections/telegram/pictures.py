@@ -1,4 +1,4 @@
-"""Equity curves as a picture for a phone: one line a strategy, the result in percent against time. Pure and slow.
+"""Equity curves as a picture for a phone: one line per strategy, the result in percent over time. Pure and slow.
 
 The lines are steps between points. Everything is drawn at twice the size and shrunk, which makes thin lines smooth.
 """
@@ -44,15 +44,15 @@ COLOURS: Final = (
     "#e0af68",
     "#c0caf5",
 )
-"""Told apart also by those who see red and green alike: neighbours differ in brightness."""
+"""Distinguishable for the colour-blind too: neighbours differ in brightness."""
 STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 SMALLEST_SPAN: Final = 0.2
 PERCENT_MAX: Final = 1e9
-"""What is beyond is drawn at the edge: no picture is worth an endless search for labels."""
+"""Values beyond this are drawn at the edge, to bound the search for labels."""
 
 
 class PlotSeries(Struct, frozen=True):
-    """A strategy's course: what it began with and when, its points, oldest first, and until when they hold."""
+    """A strategy's equity curve: its capital and start, its points, oldest first, and until when they are valid."""
 
     name: str
     capital_usdt: float
@@ -61,7 +61,7 @@ class PlotSeries(Struct, frozen=True):
     points: tuple[EquityPoint, ...]
 
     def percents(self, times_ms: Sequence[float]) -> list[float]:
-        """The result in percent of the capital at these times; 0 before the first point."""
+        """Return the result in percent of the capital at these times; 0 before the first point."""
         known = [point.at_ms for point in self.points]
         values = [0.0, *(self._percent(point.equity_usdt) for point in self.points)]
         return [values[bisect_right(known, at_ms)] for at_ms in times_ms]
@@ -72,7 +72,7 @@ class PlotSeries(Struct, frozen=True):
 
 
 def total_of(curves: Sequence[PlotSeries]) -> PlotSeries:
-    """All strategies as one; a strategy that has not begun counts with its capital."""
+    """Return the sum of all strategies; a strategy that has not started counts with its capital."""
     times_ms = sorted({point.at_ms for curve in curves for point in curve.points})
     capital = sum(curve.capital_usdt for curve in curves)
     each = [(curve.capital_usdt, curve.percents(times_ms)) for curve in curves]
@@ -83,7 +83,7 @@ def total_of(curves: Sequence[PlotSeries]) -> PlotSeries:
 
 
 class PlotArea(Struct, frozen=True):
-    """What is shown where: times and percents, and the panel's edges in pixels."""
+    """What is shown and where: times and percentages, and the panel's edges in pixels."""
 
     from_ms: int
     until_ms: int
@@ -93,16 +93,16 @@ class PlotArea(Struct, frozen=True):
     bottom: int
 
     def x(self, at_ms: float) -> float:
-        """A time's place."""
+        """Return a time's x coordinate."""
         return LEFT + (at_ms - self.from_ms) / max(1, self.until_ms - self.from_ms) * (WIDTH - LEFT - RIGHT)
 
     def y(self, value: float) -> float:
-        """A percentage's place."""
+        """Return a percentage's y coordinate."""
         return self.bottom - (value - self.low) / (self.high - self.low) * (self.bottom - TOP)
 
 
 def picture(title: str, curves: Sequence[PlotSeries]) -> bytes:
-    """A PNG of 1,000 x 600 pixels."""
+    """Return a PNG of 1,000 x 600 pixels."""
     drawn = [curve for curve in curves if curve.points][: len(COLOURS)]
     frame = _frame(drawn)
     times_ms = [frame.from_ms + (frame.until_ms - frame.from_ms) * i / (SAMPLES - 1) for i in range(SAMPLES)]
@@ -133,7 +133,7 @@ def _frame(curves: Sequence[PlotSeries]) -> PlotArea:
 
 
 def nice_step(raw: float) -> float:
-    """The smallest of 1, 2, 2.5, 5 times a power of ten that is not below `raw`."""
+    """Return the smallest of 1, 2, 2.5, 5 times a power of ten that is not below `raw`."""
     power = 1.0
     while power > raw:
         power /= 10.0
@@ -160,21 +160,19 @@ def _panel(pen: _Pen, title: str, frame: PlotArea) -> None:
 
 
 def _places(step: float) -> int:
-    """How many decimals tell two labels apart."""
     return next((places for places in range(6) if abs(step * 10**places - round(step * 10**places)) < 1e-6), 6)
 
 
 def _times(frame: PlotArea) -> list[tuple[float, str, str]]:
-    """Five times along the bottom: days, or minutes where the span is short."""
+    """Return five labels along the bottom: days, or minutes for a short span."""
     span = frame.until_ms - frame.from_ms
     part = slice(5, 10) if span > 4 * DAY_MS else slice(5, 16) if span > DAY_MS else slice(11, 16)
     anchors = ("la", "ma", "ma", "ma", "ra")
-    found = [(frame.from_ms + span * i / 4.0, anchors[i]) for i in range(5)]
-    return [(at_ms, utc(int(at_ms))[part], anchor) for at_ms, anchor in found]
+    times = [(frame.from_ms + span * i / 4.0, anchors[i]) for i in range(5)]
+    return [(at_ms, utc(int(at_ms))[part], anchor) for at_ms, anchor in times]
 
 
 def _legend(pen: _Pen, curves: Sequence[PlotSeries]) -> None:
-    """The names with their results, the best first, in columns."""
     width = (WIDTH - LEFT - RIGHT) / LEGEND_COLUMNS
     rows = max(1, -(-len(curves) // LEGEND_COLUMNS))
     top = HEIGHT - LEGEND_PX * rows - 4
@@ -187,29 +185,29 @@ def _legend(pen: _Pen, curves: Sequence[PlotSeries]) -> None:
 
 
 class _Pen:
-    """Draws in the picture's own pixels, whatever it is really drawn at."""
+    """Draws in the picture's own pixels, whatever the real size."""
 
     def __init__(self, draw: ImageDraw.ImageDraw) -> None:
         self._draw = draw
         self._fonts: dict[int, ImageFont.FreeTypeFont | ImageFont.ImageFont] = {}
 
     def text(self, at: tuple[float, float], words: str, colour: str, size: int, anchor: str = "la") -> None:
-        """Words, held at `at` by their anchor."""
+        """Draw words, aligned at `at` by their anchor."""
         font = self._fonts.setdefault(size, ImageFont.load_default(size * SCALE))
         self._draw.text((at[0] * SCALE, at[1] * SCALE), words, fill=colour, font=font, anchor=anchor)
 
     def line(self, points: Sequence[tuple[float, float]], colour: str, width: float) -> None:
-        """A line through points."""
+        """Draw a line through points."""
         scaled = [(x * SCALE, y * SCALE) for x, y in points]
         self._draw.line(scaled, fill=colour, width=round(width * SCALE), joint="curve")
 
     def curve(self, points: Sequence[tuple[float, float]], colour: str) -> None:
-        """A line with a dark edge, which keeps lines apart where they cross, and a dot at its end."""
+        """Draw a line with a dark edge, which separates crossing lines, and a dot at its end."""
         self.line(points, PANEL, 6)
         self.line(points, colour, 3)
         x, y = points[-1]
         self._draw.ellipse([(x - 5) * SCALE, (y - 5) * SCALE, (x + 5) * SCALE, (y + 5) * SCALE], fill=colour)
 
     def box(self, edges: tuple[int, int, int, int], colour: str) -> None:
-        """A filled box."""
+        """Draw a filled box."""
         self._draw.rectangle([edge * SCALE for edge in edges], fill=colour)

@@ -1,14 +1,14 @@
-"""Long polling: what people write and press, from whom it counts, each once.
+"""Long polling: receive messages and button presses, check their sender, and handle each once.
 
-An update is handled, then the cursor moves behind it, and the next request confirms it. After a crash between the two
-it comes again: what it asked for is only a question, and a button that was pressed is used up.
+An update is handled, then the cursor moves past it, and the next request confirms it. After a crash in between it comes
+again, which is harmless: a command only opens a confirmation, and a pressed button is used up.
 
-| Telegram says              | what happens                                             |
+| Telegram's answer          | what happens                                             |
 |----------------------------|----------------------------------------------------------|
-| nothing, 5xx, unreadable   | pauses of 1, 2, 4 .. 60 s, by chance a little shorter    |
-| 429                        | nothing is asked for as long as it says                  |
-| 409                        | told once, and again each hour; it is tried every 15 s   |
-| 401, 404                   | told once, and again each hour, when it is tried         |
+| none, 5xx, unreadable      | pauses of 1, 2, 4 .. 60 s, randomly a little shorter     |
+| 429                        | no requests for as long as it says                       |
+| 409                        | reported once, and again each hour; retried every 15 s   |
+| 401, 404                   | reported once, and again with each hourly retry          |
 """
 
 from __future__ import annotations
@@ -42,43 +42,43 @@ from papertape.projections.telegram.wire import CallbackQuery, ChatMessage, Upda
 POLL_S: Final = 25
 CONFLICT_S: Final = 15.0
 TOKEN_S: Final = 3_600.0
-TOLD_AGAIN_MS: Final = HOUR_MS
-HASTE_S: Final = 0.5
-"""At most so often is asked when the answers are empty at once."""
+REPEAT_MS: Final = HOUR_MS
+POLL_PAUSE_S_MIN: Final = 0.5
+"""The shortest interval between polls that return empty at once."""
 LAST_DIGITS: Final = 1_000
 
 
 class ChatAllowlist(Struct, frozen=True):
-    """Who is listened to: this chat, and in it these users; without any, the one whose private chat it is."""
+    """Who may use the bot: these users in this chat; without users, the owner of a private chat."""
 
     chat_id: int
     user_ids: tuple[int, ...] = ()
 
     @property
     def users(self) -> frozenset[int]:
-        """The users that count. A group without named users has none."""
+        """The allowed users. A group without named users has none."""
         own = (self.chat_id,) if self.chat_id > 0 else ()
         return frozenset(self.user_ids or own)
 
     def admits(self, message: ChatMessage) -> bool:
-        """Whether a message counts: written now, by an allowed human, in this chat."""
+        """Return whether a message counts: written directly by an allowed human in this chat."""
         sender = message.sender
         if sender is None or sender.is_bot or message.forwarded:
             return False
         return message.chat.id == self.chat_id and sender.id in self.users
 
     def is_here(self, query: CallbackQuery) -> bool:
-        """Whether a button was pressed in this chat."""
+        """Return whether a button was pressed in this chat."""
         message = query.message
         return message is not None and message.chat.id == self.chat_id and not query.inline_message_id
 
     def admits_press(self, query: CallbackQuery) -> bool:
-        """Whether a press counts."""
+        """Return whether a press counts."""
         return self.is_here(query) and query.sender.id in self.users and not query.sender.is_bot
 
 
 class PollStatistics(Struct):
-    """Since the start of the process."""
+    """Counts since the start of the process."""
 
     updates: int = 0
     duplicates: int = 0
@@ -90,7 +90,7 @@ class PollStatistics(Struct):
 
 
 class Poller:
-    """Asks for updates and hands them on, one after the other."""
+    """Requests updates and passes them on one by one."""
 
     def __init__(
         self,
@@ -99,21 +99,21 @@ class Poller:
         handle: Callable[[Update], Awaitable[None]],
         greet: Callable[[], Awaitable[None]],
         clock: TelegramClock,
-        tell: Callable[[str], None],
+        write_line: Callable[[str], None],
         name: str = "telegram.updates",
         chance: Random | None = None,
     ) -> None:
-        """`greet` is done once, before the first poll that succeeds. The cursor `name` is the next offset."""
+        """Call `greet` once, before the first poll that succeeds. The cursor `name` holds the next offset."""
         self.statistics = PollStatistics()
         self._client, self._cursors, self._handle, self._greet = client, cursors, handle, greet
-        self._clock, self._tell, self._name = clock, tell, name
+        self._clock, self._write_line, self._name = clock, write_line, name
         self._chance = chance or Random()  # noqa: S311 - jitter is no secret.
         self._greeted = False
         self._failures = 0
-        self._told_ms: int | None = None
+        self._written_ms: int | None = None
 
     async def run(self) -> None:
-        """Ask for ever."""
+        """Poll for ever."""
         while True:
             try:
                 await self._once()
@@ -122,26 +122,26 @@ class Poller:
 
     async def _once(self) -> None:
         if not self._greeted:
-            await self._say_hello()
-        asked_ms = self._clock.now_ms()
+            await self._greet_once()
+        sent_ms = self._clock.now_ms()
         updates = await self._client.get_updates(self._cursors.position(self._name), POLL_S)
-        self._failures, self._told_ms, self.statistics.over = 0, None, ""
+        self._failures, self._written_ms, self.statistics.over = 0, None, ""
         for update in updates:
             await self._take(update)
-        if not updates and self._clock.now_ms() - asked_ms < HASTE_S * 1_000.0:
-            await self._clock.sleep(HASTE_S)
+        if not updates and self._clock.now_ms() - sent_ms < POLL_PAUSE_S_MIN * 1_000.0:
+            await self._clock.sleep(POLL_PAUSE_S_MIN)
 
-    async def _say_hello(self) -> None:
+    async def _greet_once(self) -> None:
         try:
             await self._greet()
         except (ChatRefused, TelegramUnreachable, TelegramBusy, TokenRefused):
             raise
         except TelegramError as error:
-            self._tell(f"Telegram: the menu of commands could not be set: {error}")
+            self._write_line(f"Telegram: the menu of commands could not be set: {error}")
         self._greeted = True
 
     async def _take(self, update: Update) -> None:
-        """An update below the cursor came before: it was handled, and is not again."""
+        """Handle an update, unless it is below the cursor and therefore a duplicate."""
         if update.update_id < self._cursors.position(self._name):
             self.statistics.duplicates += 1
             return
@@ -150,12 +150,12 @@ class Poller:
         self._cursors.advance(self._name, update.update_id + 1)
 
     def ignore(self, user_id: int | None) -> None:
-        """Count somebody who is not listened to; the 1st, 10th, 100th .. is told."""
+        """Count a user without access; the 1st, 10th, 100th .. is reported."""
         self.statistics.ignored += 1
         count = self.statistics.ignored
         if str(count).strip("0") == "1":
             whom = "somebody" if user_id is None else f"user ...{user_id % LAST_DIGITS:03d}"
-            self._tell(f"Telegram: {count} ignored so far, now {whom}: only the configured chat is listened to")
+            self._write_line(f"Telegram: ignored {count} so far, now {whom}: only the configured chat is allowed")
 
     # ------------------------------------------------------------ failures
 
@@ -167,20 +167,20 @@ class Poller:
                 await self._conflict(error)
             case TokenRefused():
                 self.statistics.over = str(error)
-                self._tell_seldom(f"Telegram: {error}; commands are not heard; correct it and start papertape again")
+                self._write_hourly(f"Telegram: {error}; no commands are received; correct it and restart papertape")
                 await self._clock.sleep(TOKEN_S)
             case ChatRefused():
-                self._tell_seldom(f"Telegram: {error}; commands come when the chat has been started")
+                self._write_hourly(f"Telegram: {error}; no commands are received until the chat is started")
                 await self._back_off(self._failures + DOUBLINGS_MAX)
             case _:
                 self.statistics.failures += 1
-                self._tell_seldom(f"Telegram: {error}; commands are not heard meanwhile")
+                self._write_hourly(f"Telegram: {error}; no commands are received meanwhile")
                 await self._back_off(self._failures)
 
     async def _conflict(self, error: PollConflict) -> None:
-        """Somebody else polls, or a webhook is set: that one can be taken away."""
+        """Wait after a conflict; if a webhook is the cause, greet again, which removes it."""
         self.statistics.conflicts += 1
-        self._tell_seldom(f"Telegram: {error}: commands are not heard; it is tried again every {CONFLICT_S:g} s")
+        self._write_hourly(f"Telegram: {error}; no commands are received; retrying every {CONFLICT_S:g} s")
         await self._clock.sleep(CONFLICT_S)
         self._greeted = self._greeted and "webhook" not in str(error).lower()
 
@@ -189,8 +189,8 @@ class Poller:
         nominal_s = min(BACKOFF_S_MAX, 2.0 ** min(doublings, DOUBLINGS_MAX))
         await self._clock.sleep(nominal_s * self._chance.uniform(0.75, 1.0))
 
-    def _tell_seldom(self, line: str) -> None:
+    def _write_hourly(self, line: str) -> None:
         now_ms = self._clock.now_ms()
-        if self._told_ms is None or not 0 <= now_ms - self._told_ms < TOLD_AGAIN_MS:
-            self._told_ms = now_ms
-            self._tell(line)
+        if self._written_ms is None or not 0 <= now_ms - self._written_ms < REPEAT_MS:
+            self._written_ms = now_ms
+            self._write_line(line)

@@ -4,7 +4,7 @@ The Bot API describes errors only in words, which may change. A wrong guess must
 concern the chat makes alerts wait; otherwise simpler forms are tried
 (`projections.telegram.delivery_queues.MessageForm`), the last of which the chat takes if it takes anything.
 
-| speaks of             | examples                                                              | error            |
+| concerns              | examples                                                              | error            |
 |-----------------------|-----------------------------------------------------------------------|------------------|
 | the token             | 401, 404, 421                                                         | TokenRefused     |
 | the chat, the rights  | 403; not enough rights, TOPIC_CLOSED, CHAT_RESTRICTED, chat not found | ChatRefused      |

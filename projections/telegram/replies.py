@@ -1,24 +1,29 @@
-"""The answers as HTML, from the view Structs alone: what stands, and what was earned. Pure.
+"""Answers as HTML, from the view Structs alone: the current state, and the results. Pure.
 
-One idea a line; a table only where columns help, and never wider than a phone shows.
+One idea per line; a table only if columns help, and never wider than a phone.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from papertape.projections.alerts.markup import bold, code, footer, message, name, table, text
-from papertape.projections.alerts.texts import (
+from papertape.projections.alerts.lines import (
     FEED_LOST,
     LOST,
+    NO_POSITIONS,
+    NO_TRIPS,
     PAUSED,
+    STATE_MARKS,
     SUSPENDED,
     WON,
     WRONG,
+    closed_text,
+    costs_text,
     count_text,
     position_label,
     trip_line,
 )
+from papertape.projections.alerts.markup import bold, code, footer, message, name, table, text
 from papertape.projections.telegram.results import Period, ProfitView, daily, profit, weekly
 from papertape.projections.text.formats import (
     duration,
@@ -47,18 +52,17 @@ NAME_CHARS: Final = 11
 POSITIONS_SHOWN_MAX: Final = 20
 STRATEGIES_SHOWN_MAX: Final = 30
 WEEKS_SHOWN: Final = 8
-MARKS: Final = {"active": "", "stopped": "■", "paused": "‖"}
 ON, OFF = "●", "○"
 ARROW: Final = "→"
 
 
 def cut_name(value: str) -> str:
-    """A name that leaves room for the other columns."""
+    """Return a name that leaves room for the other columns."""
     return value if len(value) <= NAME_CHARS else f"{value[: NAME_CHARS - 1]}…"
 
 
 def answer(views: Views, head: str, details: Sequence[str]) -> str:
-    """A message that ends with the event and the market time it stands at."""
+    """Return a message that ends with the seq and market time of its views."""
     return message(head, details, footer(views.seq, views.at_ms))
 
 
@@ -66,12 +70,12 @@ def answer(views: Views, head: str, details: Sequence[str]) -> str:
 
 
 def status(views: Views) -> str:
-    """Equity, today, and everything that is not as it should be."""
+    """Return equity, today's result, and everything that is not as it should be."""
     view = views.portfolio.view()
     delivers = view.feed is not None and view.feed.delivers
     equity, today = text(money(view.equity_usdt)), text(gain(view.day_result_usdt))
     head = f"{ON if delivers else OFF} <b>{equity} USDT, today {today}</b>"
-    return answer(views, head, [*_totals(view), *feed_lines(view), *_held(view), *_wrong(view)])
+    return answer(views, head, [*_totals(view), *feed_lines(view), *_stopped(view), *_wrong(view)])
 
 
 def _totals(view: PortfolioView) -> list[str]:
@@ -79,9 +83,9 @@ def _totals(view: PortfolioView) -> list[str]:
     share = total / view.capital_usdt * 100.0 if view.capital_usdt > 0.0 else 0.0
     unrealised = sum(one.unrealised_usdt for one in view.positions)
     active = sum(one.state == "active" for one in view.accounts)
-    waiting = [f"orders waiting {bold(str(len(view.orders)))}"] if view.orders else []
+    waiting = [f"pending orders {bold(str(len(view.orders)))}"] if view.orders else []
     return [
-        f"since the beginning {bold(gain(total))} ({text(gain_percent(share))})",
+        f"since inception {bold(gain(total))} ({text(gain_percent(share))})",
         f"open positions {bold(str(len(view.positions)))}, {text(gain(unrealised))}",
         *waiting,
         f"active strategies {bold(str(active))} of {len(view.accounts)}",
@@ -89,18 +93,20 @@ def _totals(view: PortfolioView) -> list[str]:
 
 
 def feed_lines(view: PortfolioView) -> list[str]:
-    """What the feed says of itself."""
+    """Return the feed's state."""
     if view.feed is None:
-        return ["no feed has connected yet"]
+        return ["no feed connected yet"]
     if not view.feed.delivers:
-        return [f"{FEED_LOST} feed {name(view.feed.name)} lost {text(utc(view.feed.since_ms))}: {text(view.feed.why)}"]
-    return [f"feed {name(view.feed.name)} delivers"]
+        return [
+            f"{FEED_LOST} feed {name(view.feed.name)} lost since {text(utc(view.feed.since_ms))}: {text(view.feed.why)}"
+        ]
+    return [f"feed {name(view.feed.name)} delivering"]
 
 
-def _held(view: PortfolioView) -> list[str]:
+def _stopped(view: PortfolioView) -> list[str]:
     paused = [f"{PAUSED} {name(one.strategy)}: {text(one.why)}" for one in view.accounts if one.state == "paused"]
-    held = [*map(trip_line, view.trips), *paused][:STRATEGIES_SHOWN_MAX]
-    return ["", *held] if held else []
+    stopped = [*map(trip_line, view.trips), *paused][:STRATEGIES_SHOWN_MAX]
+    return ["", *stopped] if stopped else []
 
 
 def _wrong(view: PortfolioView) -> list[str]:
@@ -113,14 +119,18 @@ def _wrong(view: PortfolioView) -> list[str]:
 
 
 def positions(views: Views) -> str:
-    """Every open position with the ID that /close takes."""
-    found, contracts = views.portfolio.positions(), views.contracts.by_symbol
-    unrealised = sum(one.unrealised_usdt for one in found)
-    if not found:
-        return answer(views, "<b>no position is open</b>", _orders(views))
-    lines = [line for one in found[:POSITIONS_SHOWN_MAX] for line in _position(one, contracts)]
-    more = [f"and {len(found) - POSITIONS_SHOWN_MAX} more"] if len(found) > POSITIONS_SHOWN_MAX else []
-    return answer(views, f"<b>{len(found)} open, {text(gain(unrealised))} USDT</b>", [*lines, *more, *_orders(views)])
+    """Return every open position with the ID for /close."""
+    held, contracts = views.portfolio.positions(), views.contracts.by_symbol
+    unrealised = sum(one.unrealised_usdt for one in held)
+    if not held:
+        return answer(views, f"<b>{NO_POSITIONS}</b>", _orders(views))
+    lines = [line for one in held[:POSITIONS_SHOWN_MAX] for line in _position(one, contracts)]
+    more = [f"and {len(held) - POSITIONS_SHOWN_MAX} more"] if len(held) > POSITIONS_SHOWN_MAX else []
+    return answer(
+        views,
+        f"<b>{count_text(len(held), 'open position')}, {text(gain(unrealised))} USDT</b>",
+        [*lines, *more, *_orders(views)],
+    )
 
 
 def _position(one: PositionView, contracts: Contracts) -> list[str]:
@@ -143,41 +153,41 @@ def _position(one: PositionView, contracts: Contracts) -> list[str]:
         f"{size} at {entry}, now {mark}",
         *[f"{word} {shown}" for word, shown in at.items()],
         f"margin {text(money(one.margin_usdt))} · risk {text(money(one.risk_usdt))}",
-        f"fees {text(money(one.fees_usdt))} · funding {text(gain(one.funding_usdt))}",
+        costs_text(one.fees_usdt, one.funding_usdt),
         code(f"/close {one.opened_seq}"),
     ]
 
 
 def _orders(views: Views) -> list[str]:
-    found = views.portfolio.orders()[:POSITIONS_SHOWN_MAX]
-    if not found:
+    orders = views.portfolio.orders()[:POSITIONS_SHOWN_MAX]
+    if not orders:
         return []
     lines = [
         f"{text(one.action)} {position_label(one.strategy, one.symbol, one.side)}: {text(reason_words(one.reason))}"
-        for one in found
+        for one in orders
     ]
-    return ["", "waiting for the next open:", *lines]
+    return ["", "orders for the next open:", *lines]
 
 
 def last_trades(views: Views, limit: int) -> str:
-    """The last closed trades, newest first."""
-    found = views.trades.latest(limit)
+    """Return the last closed trades, newest first."""
+    trades = views.trades.latest(limit)
     total = views.trades.closed()
-    if not found:
-        return answer(views, "<b>no trade was closed yet</b>", [])
-    lines = [line for one in found for line in _trade(one, views.contracts.by_symbol)]
-    return answer(views, f"<b>the last {len(found)} of {len(total):,} trades</b>", lines)
+    if not trades:
+        return answer(views, "<b>no closed trades yet</b>", [])
+    lines = [line for one in trades for line in _trade(one, views.contracts.by_symbol)]
+    return answer(views, f"<b>last {len(trades)} of {count_text(len(total), 'trade')}</b>", lines)
 
 
 def _trade(one: TradeView, contracts: Contracts) -> list[str]:
-    entry, left = (price(p, one.symbol, contracts) for p in (one.entry_price_usdt, one.exit_price_usdt))
+    entry, exit_price = (price(p, one.symbol, contracts) for p in (one.entry_price_usdt, one.exit_price_usdt))
     icon = WON if one.net_usdt > 0.0 else LOST
     held = duration(one.holding_ms)
     return [
         "",
         f"{icon} {position_label(one.strategy, one.symbol, one.side)} {bold(gain(one.net_usdt))}",
         f"{text(reason_words(one.reason))} after {text(held)} · {text(signed(one.r_multiple))} R",
-        f"{code(entry)} {ARROW} {code(left)}",
+        f"{code(entry)} {ARROW} {code(exit_price)}",
         f"{code(f'#{one.seq}')} {text(utc(one.exit_time_ms))}",
     ]
 
@@ -186,9 +196,9 @@ def _trade(one: TradeView, contracts: Contracts) -> list[str]:
 
 
 def profit_text(views: Views, days: int) -> str:
-    """What the last days brought, or everything."""
+    """Return the result of the last days, or since inception."""
     view = profit(views, days)
-    span = "since the beginning" if not view.days else f"the last {view.days} days" if view.days > 1 else "today"
+    span = "since inception" if not view.days else f"last {view.days} days" if view.days > 1 else "today"
     total = view.total
     head = f"<b>{text(gain(total.result_usdt))} USDT, {text(gain_percent(total.result_percent))}</b>"
     return answer(views, head, [span, *_profit_rows(view), *_profit_trades(view)])
@@ -196,7 +206,7 @@ def profit_text(views: Views, days: int) -> str:
 
 def _profit_rows(view: ProfitView) -> list[str]:
     if not view.rows:
-        return ["no strategy runs yet"]
+        return ["no strategies yet"]
     rows = [
         (cut_name(row.strategy), gain(row.result_usdt), signed(row.result_percent))
         for row in view.rows[:STRATEGIES_SHOWN_MAX]
@@ -205,44 +215,41 @@ def _profit_rows(view: ProfitView) -> list[str]:
 
 
 def _profit_trades(view: ProfitView) -> list[str]:
-    costs = f"fees {text(money(view.fees_usdt))} · funding {text(gain(view.funding_usdt))}"
-    if not view.trades:
-        return ["no trade was closed", costs]
-    share = percent(view.wins / view.trades * 100.0)
-    return [f"closed {view.trades:,}, won {view.wins:,} ({text(share)})", f"net {text(gain(view.net_usdt))}", costs]
+    net = [f"net {text(gain(view.net_usdt))}"] if view.trades else []
+    return [closed_text(view.trades, view.wins), *net, costs_text(view.fees_usdt, view.funding_usdt)]
 
 
 def daily_text(views: Views, days: int) -> str:
-    """Results day by day."""
+    """Return the results day by day."""
     return _periods(views, daily(views, days), "day")
 
 
 def weekly_text(views: Views) -> str:
-    """Results week by week."""
+    """Return the results week by week."""
     return _periods(views, weekly(views, WEEKS_SHOWN), "week")
 
 
-def _periods(views: Views, found: Sequence[Period], title: str) -> str:
-    if not found:
-        return answer(views, "<b>no candle came yet</b>", [])
-    total = sum(one.result_usdt for one in found)
+def _periods(views: Views, periods: Sequence[Period], title: str) -> str:
+    if not periods:
+        return answer(views, "<b>no candles yet</b>", [])
+    total = sum(one.result_usdt for one in periods)
     column = "day" if title == "day" else "week of"
     rows = [
         (utc(one.begins_ms)[5:10], gain(one.result_usdt), signed(one.result_percent), f"{one.trades:,}")
-        for one in found
+        for one in periods
     ]
-    head = f"<b>{text(gain(total))} USDT in {count_text(len(found), title)}</b>"
-    return answer(views, head, [table([(column, "USDT", "%", "n"), *rows]), "n: trades closed · times in UTC"])
+    head = f"<b>{text(gain(total))} USDT in {count_text(len(periods), title)}</b>"
+    return answer(views, head, [table([(column, "USDT", "%", "n"), *rows]), "n: trades closed · days in UTC"])
 
 
 # ---------------------------------------------------------------- /arena
 
 
 def arena(views: Views) -> str:
-    """All strategies side by side, the best first."""
+    """Return all strategies side by side, the best first."""
     rows = views.arena.rows()
     if not rows:
-        return answer(views, "<b>no strategy runs yet</b>", [])
+        return answer(views, "<b>no strategies yet</b>", [])
     shown = [
         (_ranked(row), signed(row.net_return_percent), f"{row.trades:,}", f"{row.max_drawdown_percent:.1f}")
         for row in rows[:STRATEGIES_SHOWN_MAX]
@@ -250,11 +257,11 @@ def arena(views: Views) -> str:
     head = f"<b>{name(rows[0].strategy)} leads with {text(gain_percent(rows[0].net_return_percent))}</b>"
     grid = table([("strategy", "net %", "n", "dd"), *shown])
     details = [line for row in rows[:STRATEGIES_SHOWN_MAX] for line in _row(row)]
-    return answer(views, head, [grid, "n: trades · dd: deepest drawdown in %", *details])
+    return answer(views, head, [grid, "n: trades · dd: max drawdown in %", *details])
 
 
 def _ranked(row: ArenaRow) -> str:
-    return cut_name(f"{row.rank} {MARKS[row.state]}{row.strategy}")
+    return cut_name(f"{row.rank} {STATE_MARKS[row.state]}{row.strategy}")
 
 
 def _row(row: ArenaRow) -> list[str]:
@@ -262,15 +269,14 @@ def _row(row: ArenaRow) -> list[str]:
         "",
         f"{row.rank} {bold(row.strategy, 40)} {text(money(row.equity_usdt))} USDT",
         *([_counts(row)] if row.few_trades else _verdicts(row)),
-        *([f"{MARKS[row.state]} {text(row.why)}"] if row.state != "active" else []),
+        *([f"{STATE_MARKS[row.state]} {text(row.why)}"] if row.state != "active" else []),
     ]
 
 
 def _counts(row: ArenaRow) -> str:
-    """Below 30 trades there are counts, and no verdicts."""
     if row.win_rate_percent is None:
-        return "no trade was closed yet"
-    return f"won {round(row.win_rate_percent * row.trades / 100.0)} of {row.trades}: too few for a verdict"
+        return "no closed trades yet"
+    return f"won {round(row.win_rate_percent * row.trades / 100.0)} of {row.trades}: too few trades for a verdict"
 
 
 def _verdicts(row: ArenaRow) -> list[str]:
@@ -283,7 +289,7 @@ def _expectancy(row: ArenaRow) -> list[str]:
     sharpe = [] if row.sharpe is None else [f"Sharpe {text(f'{row.sharpe:.2f}')}"]
     if row.expectancy_usdt is None:
         return sharpe
-    each = f"{text(gain(row.expectancy_usdt))} a trade"
+    each = f"{text(gain(row.expectancy_usdt))} per trade"
     if row.expectancy_low_usdt is not None and row.expectancy_high_usdt is not None:
         each += f" ({text(gain(row.expectancy_low_usdt))} to {text(gain(row.expectancy_high_usdt))})"
     return [each, *sharpe]
@@ -293,17 +299,17 @@ def _expectancy(row: ArenaRow) -> list[str]:
 
 LIMITS: Final = {
     "leverage": ("leverage", "x"),
-    "max_risk_per_trade_percent": ("risk a trade", "%"),
-    "max_concurrent_positions": ("positions at once", ""),
-    "free_margin_percent": ("margin kept free", "%"),
-    "max_session_loss_percent": ("session loss", "%"),
-    "max_daily_loss_percent": ("daily loss", "%"),
-    "global_max_loss_percent": ("global loss", "%"),
+    "max_risk_per_trade_percent": ("risk per trade", "%"),
+    "max_concurrent_positions": ("max positions", ""),
+    "free_margin_percent": ("free margin", "%"),
+    "max_session_loss_percent": ("max session loss", "%"),
+    "max_daily_loss_percent": ("max daily loss", "%"),
+    "global_max_loss_percent": ("max global loss", "%"),
 }
 
 
 def risk(views: Views) -> str:
-    """Drawdowns, margins, what the open positions may lose, kill switches, limits."""
+    """Return drawdowns, margin, the risk of open positions, kill switches and limits."""
     view = views.portfolio.view()
     at_risk = sum(one.risk_usdt for one in view.positions)
     head = f"<b>at risk {text(money(at_risk))} of {text(money(view.equity_usdt))} USDT</b>"
@@ -312,7 +318,7 @@ def risk(views: Views) -> str:
     details = [
         f"margin {text(money(margin))} · notional {text(money(notional))}",
         *_drawdowns(view.accounts),
-        *(list(map(trip_line, view.trips)) or ["no kill switch is tripped"]),
+        *(list(map(trip_line, view.trips)) or [NO_TRIPS]),
         *_limits(views),
     ]
     return answer(views, head, details)
@@ -323,26 +329,26 @@ def _drawdowns(accounts: Sequence[AccountView]) -> list[str]:
         return []
     rows = [
         (
-            cut_name(f"{MARKS[one.state]}{one.strategy}"),
+            cut_name(f"{STATE_MARKS[one.state]}{one.strategy}"),
             f"{one.drawdown_percent:.1f}",
             f"{one.max_drawdown_percent:.1f}",
             signed(one.day_result_percent),
         )
         for one in accounts[:STRATEGIES_SHOWN_MAX]
     ]
-    return [table([("strategy", "dd", "max", "today"), *rows]), "dd: drawdown now, deepest, and today in %"]
+    return [table([("strategy", "dd", "max", "today"), *rows]), "dd: drawdown · max: deepest so far · all in %"]
 
 
 def _limits(views: Views) -> list[str]:
-    """The limits that are the same for all, named once; others by strategy."""
+    """Return the limits: one line if all strategies share a value, otherwise one per strategy."""
     lines: list[str] = []
     for key, (word, unit) in LIMITS.items():
-        found = {runner: one.risk[key] for runner, one in views.runners.items() if key in one.risk}
-        values = list(dict.fromkeys(found.values()))
+        by_runner = {runner: one.risk[key] for runner, one in views.runners.items() if key in one.risk}
+        values = list(dict.fromkeys(by_runner.values()))
         if len(values) == 1:
             lines.append(f"{word} {text(_limit(values[0], unit))}")
         else:
-            lines += [f"{word} {text(_limit(value, unit))} {name(runner)}" for runner, value in found.items()]
+            lines += [f"{word} {text(_limit(value, unit))} {name(runner)}" for runner, value in by_runner.items()]
     return ["", "limits:", *lines] if lines else []
 
 

@@ -1,8 +1,8 @@
-"""Answers on their way out: polling never waits for a slow answer, and a picture never for another one's turn.
+"""The queue of answers: a slow answer delays no polling, and a picture delays no other answer.
 
-A few errands go at the same time, urgent ones first; slow ones (pictures, reading the log again) have a lane of their
-own. An answer that nobody takes after a few tries is dropped: who asked is there and asks again. It is not an alert.
-An errand that a bug ends is reported and dropped; the next one runs.
+Several jobs run at the same time, urgent ones first; slow ones (pictures, reading the log again) have a worker of their
+own. An undeliverable answer is dropped after a few tries, unlike an alert: the user is there and can ask again. A job
+that fails by a bug is reported and dropped; the next one runs.
 """
 
 from __future__ import annotations
@@ -20,75 +20,75 @@ WAITING_MAX: Final = 100
 SLOW_WAITING_MAX: Final = 4
 TRIES_MAX: Final = 4
 WAIT_S_MAX: Final = 120.0
-"""An answer that could not go for so long is not wanted any more."""
+"""An answer that could not be sent for so long is outdated."""
 
 T = TypeVar("T")
-Errand = Callable[[], Awaitable[None]]
+Job = Callable[[], Awaitable[object]]
 
 
 class ReplyQueue:
-    """Errands and who runs them. `run` belongs to one task; it ends when it is cancelled."""
+    """Jobs and their workers. `run` belongs to one task; it ends when it is cancelled."""
 
-    def __init__(self, pace: MessageRateLimiter, clock: TelegramClock, tell: Callable[[str], None]) -> None:
+    def __init__(self, limiter: MessageRateLimiter, clock: TelegramClock, write_line: Callable[[str], None]) -> None:
         self.dropped = 0
-        self._pace, self._clock, self._tell = pace, clock, tell
-        self._urgent: asyncio.Queue[Errand] = asyncio.Queue(WAITING_MAX)
-        self._normal: asyncio.Queue[Errand] = asyncio.Queue(WAITING_MAX)
-        self._slow: asyncio.Queue[Errand] = asyncio.Queue(SLOW_WAITING_MAX)
-        self._there_is_work = asyncio.Semaphore(0)
+        self._limiter, self._clock, self._write_line = limiter, clock, write_line
+        self._urgent: asyncio.Queue[Job] = asyncio.Queue(WAITING_MAX)
+        self._normal: asyncio.Queue[Job] = asyncio.Queue(WAITING_MAX)
+        self._slow: asyncio.Queue[Job] = asyncio.Queue(SLOW_WAITING_MAX)
+        self._available = asyncio.Semaphore(0)
 
-    def put(self, errand: Errand, *, urgent: bool = False) -> bool:
-        """Hand in an errand; False where too many wait, and it is dropped."""
+    def put(self, job: Job, *, urgent: bool = False) -> bool:
+        """Queue a job; return False if the queue is full and the job is dropped."""
         queue = self._urgent if urgent else self._normal
         if queue.full():
             self.dropped += 1
             return False
-        queue.put_nowait(errand)
-        self._there_is_work.release()
+        queue.put_nowait(job)
+        self._available.release()
         return True
 
-    def put_slow(self, errand: Errand) -> bool:
-        """Hand in one that takes long; False where too many wait."""
+    def put_slow(self, job: Job) -> bool:
+        """Queue a slow job; return False if the queue is full."""
         if self._slow.full():
             return False
-        self._slow.put_nowait(errand)
+        self._slow.put_nowait(job)
         return True
 
     async def run(self) -> None:
-        """Run errands for ever."""
+        """Run jobs for ever."""
         async with asyncio.TaskGroup() as group:
             for _ in range(SENDERS):
                 group.create_task(self._send())
             group.create_task(self._send_slow())
 
     async def drain(self) -> None:
-        """Wait until every quick errand that was handed in is done."""
+        """Wait until every quick job in the queue is done."""
         await self._urgent.join()
         await self._normal.join()
 
     async def _send(self) -> None:
         while True:
-            await self._there_is_work.acquire()
+            await self._available.acquire()
             queue = self._normal if self._urgent.empty() else self._urgent
-            errand = queue.get_nowait()
+            job = queue.get_nowait()
             try:
-                await self._done(errand)
+                await self._run_job(job)
             finally:
                 queue.task_done()
 
     async def _send_slow(self) -> None:
         while True:
-            await self._done(await self._slow.get())
+            await self._run_job(await self._slow.get())
 
-    async def _done(self, errand: Errand) -> None:
-        error = await failure_of(errand)
+    async def _run_job(self, job: Job) -> None:
+        error = await failure_of(job)
         if error is not None:
-            self._tell(f"Telegram: an answer failed with {type(error).__name__}: {error}")
+            self._write_line(f"Telegram: an answer failed with {type(error).__name__}: {error}")
 
     async def send_with_retries(
         self, send: Callable[[], Awaitable[T]], *, counts: bool = True, plain: Callable[[], Awaitable[T]] | None = None
     ) -> T | None:
-        """What a request gives, tried a few times; None where it fails for good. `counts`: it is a message.
+        """Return the result of a request after at most `TRIES_MAX` tries, or None. `counts`: it is a message.
 
         `plain` sends the same text without tags, if Telegram refuses the tags.
         """
@@ -99,31 +99,31 @@ class ReplyQueue:
             try:
                 result = await send()
             except TelegramBusy as busy:
-                self._pace.back_off(busy.retry_after_s)
+                self._limiter.back_off(busy.retry_after_s)
                 await self._pause(busy.retry_after_s, until_ms)
             except TelegramUnreachable:
-                self._pace.record_failure()
-                await self._pause(self._pace.wait_s(answers=True), until_ms)
+                self._limiter.record_failure()
+                await self._pause(self._limiter.wait_s(answers=True), until_ms)
             except RequestRefused as refused:
-                self._tell(f"Telegram: an answer was refused: {refused}")
+                self._write_line(f"Telegram: an answer was refused: {refused}")
                 if plain is None:
                     break
                 send, plain = plain, None
             except TelegramError as error:
-                self._tell(f"Telegram: an answer could not be sent: {error}")
+                self._write_line(f"Telegram: an answer could not be sent: {error}")
                 break
             else:
-                self._pace.record_success()
+                self._limiter.record_success()
                 return result
         self.dropped += 1
         return None
 
     async def _wait_for_turn(self, until_ms: float) -> bool:
-        while (wait_s := self._pace.wait_s(answers=True)) > 0.0:
+        while (wait_s := self._limiter.wait_s(answers=True)) > 0.0:
             if self._clock.now_ms() + wait_s * 1_000.0 > until_ms:
                 return False
             await self._clock.sleep(wait_s)
-        self._pace.record_sent()
+        self._limiter.record_sent()
         return True
 
     async def _pause(self, seconds: float, until_ms: float) -> None:

@@ -1,4 +1,4 @@
-"""What days, weeks and longer spans brought: the view Structs behind /profit, /daily and /weekly. Pure."""
+"""Results of days, weeks and longer spans: the view Structs behind /profit, /daily and /weekly. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from papertape.events.units import DAY_MS
+from papertape.projections.alerts.daily import equity_after
 
 if TYPE_CHECKING:
     from papertape.projections.alerts.daily import DayFigures
@@ -18,42 +19,35 @@ MONDAY: Final = 3
 """Days from the Monday before 1970 to its first day."""
 
 
-class Period(Struct, frozen=True):
-    """One UTC day or week that began at `begins_ms`: equities of all strategies, and the trades closed in it."""
+class EquityChange(Struct, frozen=True, kw_only=True):
+    """The equity at the beginning and at the end of a span of time."""
 
-    begins_ms: int
     begin_usdt: float
     end_usdt: float
+
+    @property
+    def result_usdt(self) -> float:
+        """The change of equity, open positions included."""
+        return self.end_usdt - self.begin_usdt
+
+    @property
+    def result_percent(self) -> float:
+        """The result in percent of the equity at the beginning, 0 without any."""
+        return self.result_usdt / self.begin_usdt * 100.0 if self.begin_usdt > 0.0 else 0.0
+
+
+class Period(EquityChange, frozen=True, kw_only=True):
+    """One UTC day or week that began at `begins_ms`: the equity of all strategies, and the trades closed in it."""
+
+    begins_ms: int
     trades: int
     wins: int
 
-    @property
-    def result_usdt(self) -> float:
-        """The change of equity, open positions included."""
-        return self.end_usdt - self.begin_usdt
 
-    @property
-    def result_percent(self) -> float:
-        """The same in percent of the equity at the beginning."""
-        return percent_of(self.result_usdt, self.begin_usdt)
-
-
-class ProfitRow(Struct, frozen=True):
+class ProfitRow(EquityChange, frozen=True, kw_only=True):
     """One strategy: its equity at the beginning of the span and now."""
 
     strategy: str
-    begin_usdt: float
-    end_usdt: float
-
-    @property
-    def result_usdt(self) -> float:
-        """The change of equity, open positions included."""
-        return self.end_usdt - self.begin_usdt
-
-    @property
-    def result_percent(self) -> float:
-        """The same in percent of the equity at the beginning."""
-        return percent_of(self.result_usdt, self.begin_usdt)
 
 
 class ProfitView(Struct, frozen=True):
@@ -70,33 +64,32 @@ class ProfitView(Struct, frozen=True):
     @property
     def total(self) -> ProfitRow:
         """All strategies together."""
-        return ProfitRow("all", sum(row.begin_usdt for row in self.rows), sum(row.end_usdt for row in self.rows))
+        begin, end = sum(row.begin_usdt for row in self.rows), sum(row.end_usdt for row in self.rows)
+        return ProfitRow(strategy="all", begin_usdt=begin, end_usdt=end)
 
 
-def percent_of(part: float, whole: float) -> float:
-    """`part` in percent of `whole`; 0 without a whole."""
-    return part / whole * 100.0 if whole > 0.0 else 0.0
-
-
-def courses_of(views: Views) -> tuple[EquityView, ...]:
-    """The equity courses of all strategies, as configured."""
+def curves_of(views: Views) -> tuple[EquityView, ...]:
+    """Return the equity curves of all strategies, in the configured order."""
     return views.portfolio.equity.views()
 
 
 def profit(views: Views, days: int) -> ProfitView:
-    """The result of the last `days` days, or of everything."""
+    """Return the result of the last `days` days, or of everything."""
     today = views.days.today
     first_day = today.day - days + 1 if today is not None and days else None
     rows = [
-        ProfitRow(one.strategy, _before(one, first_day), _marked(views, one.strategy, one.equity_usdt))
-        for one in courses_of(views)
+        ProfitRow(
+            strategy=one.strategy,
+            begin_usdt=one.capital_usdt if first_day is None else equity_after(one, first_day - 1),
+            end_usdt=_equity_now(views, one.strategy, one.equity_usdt),
+        )
+        for one in curves_of(views)
     ]
     ranked = tuple(sorted(rows, key=lambda row: (-row.result_usdt, row.strategy)))
-    return _since_the_beginning(views, ranked) if first_day is None else _of_days(views, ranked, days, first_day)
+    return _since_inception(views, ranked) if first_day is None else _of_days(views, ranked, days, first_day)
 
 
-def _marked(views: Views, strategy: str, fallback_usdt: float) -> float:
-    """The equity as every other view shows it."""
+def _equity_now(views: Views, strategy: str, fallback_usdt: float) -> float:
     account = views.portfolio.equity.ledger.accounts.get(strategy)
     if account is None:
         return fallback_usdt
@@ -104,11 +97,7 @@ def _marked(views: Views, strategy: str, fallback_usdt: float) -> float:
     return account.cash_usdt + unrealised
 
 
-def _before(course: EquityView, first_day: int | None) -> float:
-    return course.capital_usdt if first_day is None else equity_after(course, first_day - 1)
-
-
-def _since_the_beginning(views: Views, rows: tuple[ProfitRow, ...]) -> ProfitView:
+def _since_inception(views: Views, rows: tuple[ProfitRow, ...]) -> ProfitView:
     closed = views.trades.closed()
     accounts = views.portfolio.equity.ledger.accounts.values()
     return ProfitView(
@@ -136,42 +125,36 @@ def _of_days(views: Views, rows: tuple[ProfitRow, ...], days: int, first_day: in
 
 
 def known_days(views: Views) -> tuple[DayFigures, ...]:
-    """The days that are remembered, oldest first, today included."""
+    """Return the recorded days, oldest first, today included."""
     today = views.days.today
     return views.days.finished_days() if today is None else (*views.days.finished_days(), today)
 
 
 def daily(views: Views, count: int) -> tuple[Period, ...]:
-    """The last `count` days with candles, newest first."""
-    courses = courses_of(views)
+    """Return the last `count` days with candles, newest first."""
+    curves = curves_of(views)
     chosen = known_days(views)[-count:]
-    return tuple(_period(courses, [one], one.day, one.day) for one in reversed(chosen))
+    return tuple(_period(curves, [one], one.day, one.day) for one in reversed(chosen))
 
 
 def weekly(views: Views, count: int) -> tuple[Period, ...]:
-    """The last `count` weeks with candles, which begin on Monday, newest first."""
-    courses = courses_of(views)
+    """Return the last `count` weeks with candles, which begin on Monday, newest first."""
+    curves = curves_of(views)
     weeks: dict[int, list[DayFigures]] = {}
     for one in known_days(views):
         weeks.setdefault((one.day + MONDAY) // WEEK_DAYS, []).append(one)
     chosen = list(weeks.items())[-count:]
     return tuple(
-        _period(courses, days, week * WEEK_DAYS - MONDAY, week * WEEK_DAYS - MONDAY + WEEK_DAYS - 1)
+        _period(curves, days, week * WEEK_DAYS - MONDAY, week * WEEK_DAYS - MONDAY + WEEK_DAYS - 1)
         for week, days in reversed(chosen)
     )
 
 
-def _period(courses: tuple[EquityView, ...], days: list[DayFigures], first_day: int, last_day: int) -> Period:
+def _period(curves: tuple[EquityView, ...], days: list[DayFigures], first_day: int, last_day: int) -> Period:
     return Period(
         begins_ms=first_day * DAY_MS,
-        begin_usdt=sum(equity_after(course, first_day - 1) for course in courses),
-        end_usdt=sum(equity_after(course, last_day) for course in courses),
+        begin_usdt=sum(equity_after(curve, first_day - 1) for curve in curves),
+        end_usdt=sum(equity_after(curve, last_day) for curve in curves),
         trades=sum(one.trades for one in days),
         wins=sum(one.wins for one in days),
     )
-
-
-def equity_after(course: EquityView, day: int) -> float:
-    """The equity at the end of a day: the capital before the first one, the newest after the last one."""
-    known, at = course.day_equities_usdt, day - course.from_ms // DAY_MS
-    return known[min(at, len(known) - 1)] if known and at >= 0 else course.capital_usdt

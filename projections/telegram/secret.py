@@ -1,4 +1,4 @@
-"""The token and the chat: where they come from, and how they stay out of every text.
+"""The token and the chat id: where they come from, and how they stay out of every text.
 
 `TELEGRAM_BOT_TOKEN` or `TELEGRAM_BOT_TOKEN_FILE`, `TELEGRAM_CHAT_ID` or `TELEGRAM_CHAT_ID_FILE`, in the environment
 or in a `.env` file next to the configuration. The environment wins.
@@ -30,30 +30,30 @@ LINE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)
 
 
 class BotToken:
-    """A bot's token. Every text of it is a mask, and it cannot be copied into a file by pickling."""
+    """A bot's token. It is always shown as a mask, and it cannot be pickled."""
 
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
-        """Raises TokenMalformed, without showing the text."""
+        """Raise TokenMalformed, without showing the text."""
         if TOKEN.fullmatch(text) is None:
-            why = "digits, a colon and about 35 letters, digits, - or _, as BotFather says it"
+            why = "it must be digits, a colon and about 35 letters, digits, - or _, as BotFather shows it"
             raise TokenMalformed(f"{TOKEN_VARIABLE} is not a bot's token: {why}")
         self._text = text
 
     def reveal(self) -> str:
-        """The token itself, for the address of a request and for nothing else."""
+        """Return the token itself, for the URL of a request and for nothing else."""
         return self._text
 
     def hidden_in(self, text: str) -> str:
-        """A text without the token and without anything that looks like one."""
+        """Return a text without the token and anything that looks like one."""
         return redact(text.replace(self._text, MASK))
 
     def __repr__(self) -> str:
         return MASK
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a token is not pickled")
+        raise TypeError("a token cannot be pickled")
 
 
 class ChatCredentials(Struct, frozen=True):
@@ -67,15 +67,15 @@ class ChatCredentials(Struct, frozen=True):
 
 
 def redact(text: str) -> str:
-    """A text in which whatever looks like a bot's token is masked."""
+    """Mask whatever looks like a bot's token."""
     return IN_TEXT.sub(REDACTED, text)
 
 
 class Redaction(logging.Filter):
-    """A filter for log handlers: the message and the traceback of a record leave without a token."""
+    """A filter for log handlers that removes tokens from a record's message and traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Redact the record in place; it always passes."""
+        """Redact the record in place and let it pass."""
         record.msg, record.args = redact(record.getMessage()), None
         if record.exc_info and record.exc_info[1] is not None:
             record.exc_text = redact("".join(traceback.format_exception(record.exc_info[1])).rstrip())
@@ -86,9 +86,9 @@ class Redaction(logging.Filter):
 
 
 def read_access(variables: Mapping[str, str]) -> ChatCredentials | None:
-    """What the variables give; None without a token.
+    """Return the credentials in the variables; None without a token.
 
-    Raises TokenMalformed, ChatIdMalformed and SecretUnreadable; none of them shows what was given.
+    Raises TokenMalformed, ChatIdMalformed and SecretUnreadable, none of which shows a value.
     """
     text = secret(variables, TOKEN_VARIABLE)
     if not text:
@@ -100,41 +100,41 @@ def read_access(variables: Mapping[str, str]) -> ChatCredentials | None:
 def variables_of(
     environment: Mapping[str, str], env_file: Path | None, secrets: Iterable[str] = (TOKEN_VARIABLE, CHAT_VARIABLE)
 ) -> dict[str, str]:
-    """The environment over the `.env` file, where there is one. `secrets` may each be given as a file.
+    """Return the environment over the `.env` file, if there is one. Each of `secrets` may be given as a file.
 
     Raises SecretUnreadable.
     """
-    found = env_lines(env_file) if env_file is not None and env_file.is_file() else {}
+    variables = env_lines(env_file) if env_file is not None and env_file.is_file() else {}
     for name in secrets:
         if environment.get(name) or environment.get(name + FILE_SUFFIX):
-            # One that the environment gives as a file is not given twice because the `.env` gives it too.
-            found.pop(name, None)
-            found.pop(name + FILE_SUFFIX, None)
-    return found | dict(environment)
+            # The environment replaces both forms in the `.env`, so the secret is not given twice.
+            variables.pop(name, None)
+            variables.pop(name + FILE_SUFFIX, None)
+    return variables | dict(environment)
 
 
 def secret(variables: Mapping[str, str], name: str) -> str:
-    """The value of a variable, or what stands in the file that `NAME_FILE` names; empty when there is neither.
+    """Return a variable, or the content of the file that `NAME_FILE` names; empty without either.
 
-    Raises SecretUnreadable for a file that cannot be read, and where both are given.
+    Raises SecretUnreadable for an unreadable file, and if both are given.
     """
     value, file = variables.get(name, "").strip(), variables.get(name + FILE_SUFFIX, "").strip()
     if value and file:
-        raise SecretUnreadable(f"{name} and {name}{FILE_SUFFIX} are both given; one of them is enough")
+        raise SecretUnreadable(f"{name} and {name}{FILE_SUFFIX} are both set; set only one")
     return _read(Path(file), f"{name}{FILE_SUFFIX}").strip() if file else value
 
 
 def env_lines(path: Path) -> dict[str, str]:
-    """The variables of a `.env` file: NAME=value, with or without quotes and `export`. Raises SecretUnreadable."""
-    found: dict[str, str] = {}
+    """Return the variables of a `.env` file: NAME=value, also quoted or with `export`. Raises SecretUnreadable."""
+    variables: dict[str, str] = {}
     for number, line in enumerate(_read(path, ".env").splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         parts = LINE.fullmatch(line)
         if parts is None:
             raise SecretUnreadable(f"{path} line {number} is not NAME=value")
-        found[parts[1]] = _unquoted(parts[2])
-    return found
+        variables[parts[1]] = _unquoted(parts[2])
+    return variables
 
 
 def _unquoted(value: str) -> str:
@@ -151,7 +151,7 @@ def _read(path: Path, what: str) -> str:
     except OSError as error:
         raise SecretUnreadable(f"{what}: {path} cannot be read: {error.strerror}") from None
     if len(content) > FILE_BYTES_MAX:
-        raise SecretUnreadable(f"{what}: {path} has more than {FILE_BYTES_MAX} bytes: it is no such file")
+        raise SecretUnreadable(f"{what}: {path} has more than {FILE_BYTES_MAX} bytes: it cannot be a secret")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -162,7 +162,7 @@ def _read(path: Path, what: str) -> str:
 
 def _chat_id(text: str) -> int:
     if not text:
-        raise ChatIdMalformed(f"{TOKEN_VARIABLE} is given and {CHAT_VARIABLE} is not: alerts need a chat")
+        raise ChatIdMalformed(f"{TOKEN_VARIABLE} is set and {CHAT_VARIABLE} is not: alerts need a chat")
     if re.fullmatch(r"-?\d{1,16}", text) is None or not 0 < abs(int(text)) < CHAT_ID_MAX:
-        raise ChatIdMalformed(f"{CHAT_VARIABLE} is not a chat's id: a whole number, negative for a group; no @name")
+        raise ChatIdMalformed(f"{CHAT_VARIABLE} is not a chat id: an integer, negative for a group, not an @name")
     return int(text)

@@ -1,4 +1,4 @@
-"""What the delivery of alerts says about itself."""
+"""Statistics of the delivery of alerts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from msgspec import Struct
 
 
 class DeliveryStatistics(Struct, frozen=True):
-    """Since the start of the process, except for what is waiting.
+    """Counts since the start of the process, except for what is waiting.
 
-    `sent` and `skipped` count alerts (a digest is one), `repeated` messages that carried the mark. `parked` is why
-    nothing is sent, empty otherwise; `moved_to` is the supergroup that the configured group became, 0 without a move.
-    `oldest_unsent_ms` is the age of the oldest alert that waits, 0 without one;
-    `lag_events` is how far the slower lane is behind the log.
+    `sent` and `skipped` count alerts (a digest is one), `repeated` marked messages. `parked` is why nothing is sent,
+    otherwise empty; `moved_to` is the supergroup that the configured group became, 0 without a move. `oldest_unsent_ms`
+    is the age of the oldest waiting alert, 0 without one; `lag_events` is how far the slower queue is behind the log.
     """
 
     sent: int = 0

@@ -1,4 +1,4 @@
-"""The Bot API's objects, as far as they are used here; what else comes is ignored."""
+"""The Bot API's objects, as far as they are used here; other fields are ignored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class User(Struct, frozen=True):
-    """Somebody, or a bot."""
+    """A person or a bot."""
 
     id: int
     is_bot: bool = False
@@ -20,14 +20,14 @@ class User(Struct, frozen=True):
 
 
 class Chat(Struct, frozen=True):
-    """Where messages go: a private chat's id is the person's, a group's is negative."""
+    """Where messages go: a private chat's id is the user's, a group's is negative."""
 
     id: int
     type: str = ""
 
 
 class ChatMessage(Struct, frozen=True):
-    """A message of anybody. An inaccessible one has the date 0 and no text."""
+    """A message by anybody. An inaccessible one has the date 0 and no text."""
 
     message_id: int
     chat: Chat
@@ -40,12 +40,12 @@ class ChatMessage(Struct, frozen=True):
 
     @property
     def forwarded(self) -> bool:
-        """Whether somebody else wrote it first."""
+        """Whether somebody else wrote it originally."""
         return self.forward_origin is not None
 
 
 class CallbackQuery(Struct, frozen=True):
-    """A button that was pressed. `data` is whatever the client sent: not to be trusted."""
+    """A pressed button. `data` comes from the client and is untrusted."""
 
     id: str
     sender: User = field(name="from")
@@ -55,7 +55,7 @@ class CallbackQuery(Struct, frozen=True):
 
 
 class Update(Struct, frozen=True):
-    """Something happened. Where both fields are None it is something that is not understood here."""
+    """An update. Both fields are None if its kind is not supported here."""
 
     update_id: int
     message: ChatMessage | None = None
@@ -77,14 +77,14 @@ class InlineKeyboardButton(Struct, frozen=True):
 
 
 class ResponseParameters(Struct, frozen=True):
-    """What helps to answer an error."""
+    """Details of an error."""
 
     retry_after: float | None = None
     migrate_to_chat_id: int | None = None
 
 
 class TelegramEnvelope(Struct, frozen=True):
-    """What every answer is wrapped in."""
+    """The envelope of every answer."""
 
     ok: bool
     result: Raw = Raw(b"null")
@@ -98,9 +98,9 @@ class _Numbered(Struct, frozen=True):
 
 
 def updates_of(result: Raw) -> list[Update]:
-    """The updates of an answer. One that is not understood keeps its number, so that it can be confirmed.
+    """Return the updates of an answer. An unsupported one keeps its number, so that it can be confirmed.
 
-    Raises one of UNREADABLE when it is no list of numbered objects.
+    Raises one of UNREADABLE if it is not a list of numbered objects.
     """
     return [_update(one) for one in msgspec.json.decode(result, type=list[Raw])]
 

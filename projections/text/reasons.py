@@ -35,6 +35,13 @@ REASONS: dict[str, str] = {
     "daily_loss": "daily loss",
     "global_loss": "global loss",
     "manual": "by hand",
+    "ws_disconnected": "feed disconnected",
+    "kill_switch_global": "global kill switch",
+    "commit_slow": "slow commits",
+    "disk_low": "low disk space",
+    "backup_old": "backup too old",
+    "wal_growing": "WAL growing",
+    "log_not_read_back": "log unreadable",
 }
 
 

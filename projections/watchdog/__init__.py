@@ -1,1 +1,1 @@
-"""The watchdog: what is wrong with the engine and its market, said once, mended first, and told when it is over."""
+"""The watchdog: detects what is wrong with the engine and its market, tries repairs, and reports each anomaly once."""

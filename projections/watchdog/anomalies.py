@@ -1,12 +1,12 @@
-"""From troubles seen to facts told: raised once, reminded of, over when it has stayed away.
+"""From detected problems to anomaly facts: raised once, repeated as reminders, cleared after a calm period.
 
-What stands is a fold of the anomaly facts alone, so a restart in the middle of an anomaly changes nothing. Only how
-long a trouble has stayed away is not in the log: after a restart that is counted anew.
+Open cases are a fold of the anomaly facts alone, so a restart during an anomaly changes nothing. Only the length of the
+calm period is not in the log: after a restart it is measured anew.
 
-An anomaly that comes back within a reminder's time must stay away thrice as long before it is over, up to a
-reminder's time. That bounds what any pattern of on and off can cause: five facts an hour of the same kind and subject.
+An anomaly that returns within a reminder's time needs a calm period three times as long before it is cleared, up to a
+reminder's time. This bounds any pattern of on and off to five facts an hour of the same kind and subject.
 
-A standing anomaly is reported again when its text changes: other words, or a number twice or half as large. That may
+An open anomaly is reported again when its text changes: other words, or a number twice or half as large. That may
 happen `RENEWALS_MAX` times between two reminders.
 """
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from papertape.projections.watchdog.settings import WatchdogSettings
 
 STANDING_MAX = 100
-"""So many stand at once; what is beyond is raised when one of them is over."""
+"""So many may be open at once; others are raised when one of them is cleared."""
 CASES_MAX = 2_000
 CALM_GROWS = 3
 RETURNS_MAX = 20
 DETAIL_CHARS_MAX = 500
 PATIENCE_MS = 90_000
-"""A first repair gets so long to show that it helped: a new candle may be a minute away."""
+"""A first repair gets so long to take effect: a new candle may be a minute away."""
 NEVER_MS = -(1 << 62)
 RENEWALS_MAX: Final = 2
 CHANGED_TIMES: Final = 2.0
@@ -47,10 +47,10 @@ Anomaly = AnomalyRaised | AnomalyPersists | AnomalyCleared
 
 
 class AnomalyCase(Struct, frozen=True):
-    """One kind and subject: whether it stands, and when it was raised, told, cleared and tried to be mended last.
+    """One kind and subject: whether it is open, and when it was last raised, reported, cleared and repaired.
 
-    `hoped_at_ms` is when it was met by the first repair within a reminder's time; `returns` counts how often it came
-    back soon after it was over, `renewals` how often its text was told anew since the last reminder.
+    `hoped_at_ms` is the time of the first repair within a reminder's time; `returns` counts how often the anomaly came
+    back soon after it was cleared, `renewals` how often its text was reported anew since the last reminder.
     """
 
     kind: str
@@ -67,7 +67,7 @@ class AnomalyCase(Struct, frozen=True):
 
 
 class AnomalyTimings(Struct, frozen=True):
-    """The times of the state machine, in ms."""
+    """The periods of the state machine, in ms."""
 
     cooldown_ms: int
     reminder_ms: int
@@ -75,19 +75,19 @@ class AnomalyTimings(Struct, frozen=True):
 
     @classmethod
     def of(cls, settings: WatchdogSettings) -> AnomalyTimings:
-        """As the settings say."""
+        """Return the periods of the settings."""
         return cls(
             int(settings.cooldown_s * 1_000.0), int(settings.reminder_s * 1_000.0), int(settings.calm_s * 1_000.0)
         )
 
     def calm_of(self, case: AnomalyCase) -> int:
-        """How long a case must stay away before it is over."""
+        """Return how long a problem must be absent before its case is cleared."""
         grown_ms: int = self.calm_ms * CALM_GROWS**case.returns
         return min(grown_ms, max(self.reminder_ms, self.calm_ms))
 
 
 class Anomalies:
-    """Fold of the anomaly facts of the watchdog's own kinds, and what is to be told next."""
+    """Fold of the anomaly facts of the watchdog's own kinds; it decides what to repair and what to report next."""
 
     def __init__(self, rules: AnomalyTimings, kinds: Collection[str] = tuple(AnomalyKind)) -> None:
         self._rules = rules
@@ -96,17 +96,17 @@ class Anomalies:
         self._calm_since_ms: dict[Key, int] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        """Without what is not in the log."""
+        """Return the state without what is not in the log."""
         return vars(self) | {"_calm_since_ms": {}}
 
     def open_cases(self) -> tuple[AnomalyCase, ...]:
-        """What was raised and is not over, oldest first."""
+        """Return the cases that were raised and not cleared, oldest first."""
         return tuple(case for case in self._cases.values() if case.standing)
 
     # ------------------------------------------------------------ the fold
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Apply one event."""
         event = recorded.event
         match event:
             case AnomalyRaised() | AnomalyCleared() | AnomalyPersists() | RepairTried() if event.kind in self._kinds:
@@ -117,14 +117,13 @@ class Anomalies:
                 pass
 
     def _opened(self, key: Key) -> AnomalyCase:
-        """A case not known yet. The oldest that does not stand makes room."""
+        """Return a new case; the oldest one that is not open makes room."""
         if len(self._cases) >= CASES_MAX:
             over = next((known for known, case in self._cases.items() if not case.standing), next(iter(self._cases)))
             del self._cases[over]
         return AnomalyCase(*key)
 
     def _after(self, case: AnomalyCase, event: Event, at_ms: int) -> AnomalyCase:
-        """The case after an event that was recorded at a time."""
         match event:
             case AnomalyRaised() if not case.standing:
                 returned = not _passed(case.cleared_at_ms, at_ms, self._rules.reminder_ms)
@@ -148,64 +147,64 @@ class Anomalies:
             case _:
                 return case
 
-    # ------------------------------------------------------------ what to do
+    # ------------------------------------------------------------ what is due
 
     def to_repair(
-        self, troubles: Sequence[DetectedProblem], now_ms: int, repairable: Collection[str]
+        self, problems: Sequence[DetectedProblem], now_ms: int, repairable: Collection[str]
     ) -> list[DetectedProblem]:
-        """The troubles that are to be mended before they are told: when new, and with each reminder."""
+        """Return the problems to repair before they are reported: when new, and with each reminder."""
         chosen = []
-        for trouble in _open(troubles):
-            key = (trouble.kind.value, trouble.subject)
+        for problem in _open(problems):
+            key = (problem.kind.value, problem.subject)
             case = self._cases.get(key, AnomalyCase(*key))
             due = self._is_reminder_due(case, now_ms) if case.standing else self._may_raise(case, now_ms)
-            if trouble.kind in repairable and due and _passed(case.tried_at_ms, now_ms, self._rules.cooldown_ms):
-                chosen.append(trouble)
+            if problem.kind in repairable and due and _passed(case.tried_at_ms, now_ms, self._rules.cooldown_ms):
+                chosen.append(problem)
         return chosen
 
-    def to_tell(
-        self, troubles: Sequence[DetectedProblem], now_ms: int, unmeasured: Collection[str] = ()
+    def to_report(
+        self, problems: Sequence[DetectedProblem], now_ms: int, unmeasured: Collection[str] = ()
     ) -> list[Anomaly]:
-        """The facts to tell now. What was just met by its first repair in a reminder's time is held back a little."""
-        seen = {(trouble.kind.value, trouble.subject): trouble for trouble in troubles}
-        return [*self._over(seen, now_ms, unmeasured), *self._still(seen, now_ms), *self._new(seen, now_ms)]
+        """Return the facts to report now. A problem after its first repair is held back for `PATIENCE_MS`."""
+        detected = {(problem.kind.value, problem.subject): problem for problem in problems}
+        return [*self._over(detected, now_ms, unmeasured), *self._still(detected, now_ms), *self._new(detected, now_ms)]
 
-    def _over(self, seen: Mapping[Key, DetectedProblem], now_ms: int, unmeasured: Collection[str]) -> list[Anomaly]:
-        told: list[Anomaly] = []
+    def _over(self, detected: Mapping[Key, DetectedProblem], now_ms: int, unmeasured: Collection[str]) -> list[Anomaly]:
+        facts: list[Anomaly] = []
         calm_since_ms: dict[Key, int] = {}
         for case in self.open_cases():
             key = (case.kind, case.subject)
-            if key in seen or case.kind in unmeasured:
+            if key in detected or case.kind in unmeasured:
                 continue
-            # A clock that was set back must not make it wait for the time that was.
+            # A clock that was set back must not prolong the calm period.
             since_ms = calm_since_ms[key] = min(self._calm_since_ms.get(key, now_ms), now_ms)
             if now_ms - since_ms >= self._rules.calm_of(case):
-                told.append(AnomalyCleared(now_ms, *key, f"after {duration(max(0, since_ms - case.raised_at_ms))}"))
+                facts.append(AnomalyCleared(now_ms, *key, f"after {duration(max(0, since_ms - case.raised_at_ms))}"))
         self._calm_since_ms = calm_since_ms
-        return told
+        return facts
 
-    def _still(self, seen: Mapping[Key, DetectedProblem], now_ms: int) -> list[Anomaly]:
-        told: list[Anomaly] = []
+    def _still(self, detected: Mapping[Key, DetectedProblem], now_ms: int) -> list[Anomaly]:
+        facts: list[Anomaly] = []
         for case in self.open_cases():
-            trouble = seen.get((case.kind, case.subject))
-            if trouble is None or trouble.covered:
+            problem = detected.get((case.kind, case.subject))
+            if problem is None or problem.covered:
                 continue
-            detail = _cut(trouble.detail)
-            renewed = trouble.renews and case.renewals < RENEWALS_MAX and _says_else(case.detail, detail)
+            detail = _cut(problem.detail)
+            renewed = problem.renews and case.renewals < RENEWALS_MAX and _says_else(case.detail, detail)
             if renewed or self._is_reminder_due(case, now_ms):
-                told.append(AnomalyPersists(now_ms, case.kind, case.subject, detail, case.raised_at_ms))
-        return told
+                facts.append(AnomalyPersists(now_ms, case.kind, case.subject, detail, case.raised_at_ms))
+        return facts
 
-    def _new(self, seen: Mapping[Key, DetectedProblem], now_ms: int) -> list[Anomaly]:
+    def _new(self, detected: Mapping[Key, DetectedProblem], now_ms: int) -> list[Anomaly]:
         room = STANDING_MAX - len(self.open_cases())
-        told: list[Anomaly] = []
-        for key, trouble in seen.items():
+        facts: list[Anomaly] = []
+        for key, problem in detected.items():
             case = self._cases.get(key, AnomalyCase(*key))
-            hopes = not _passed(case.hoped_at_ms, now_ms, PATIENCE_MS)
-            if trouble.covered or case.standing or hopes or not self._may_raise(case, now_ms):
+            is_hopeful = not _passed(case.hoped_at_ms, now_ms, PATIENCE_MS)
+            if problem.covered or case.standing or is_hopeful or not self._may_raise(case, now_ms):
                 continue
-            told.append(AnomalyRaised(now_ms, *key, _cut(trouble.detail)))
-        return told[: max(0, room)]
+            facts.append(AnomalyRaised(now_ms, *key, _cut(problem.detail)))
+        return facts[: max(0, room)]
 
     def _may_raise(self, case: AnomalyCase, now_ms: int) -> bool:
         return _passed(case.cleared_at_ms, now_ms, self._rules.cooldown_ms)
@@ -214,12 +213,12 @@ class Anomalies:
         return _passed(case.told_at_ms, now_ms, self._rules.reminder_ms)
 
 
-def _open(troubles: Sequence[DetectedProblem]) -> list[DetectedProblem]:
-    return [trouble for trouble in troubles if not trouble.covered]
+def _open(problems: Sequence[DetectedProblem]) -> list[DetectedProblem]:
+    return [problem for problem in problems if not problem.covered]
 
 
 def _passed(since_ms: int, now_ms: int, span_ms: int) -> bool:
-    """Whether a span of time is over. A time that lies ahead is of a clock that was set back: it counts as over."""
+    """Return whether a period is over. A time in the future is from a clock that was set back: it counts as over."""
     return not 0 <= now_ms - since_ms < span_ms
 
 

@@ -1,4 +1,4 @@
-"""What is wrong right now, from what the log says and what only the process knows."""
+"""Detect what is wrong right now, from the log and from measurements of the process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from papertape.projections.watchdog.settings import WatchdogSettings
 
 STALE_NAMED_MAX = 5
-"""Where more symbols are stale at once it is one trouble of the whole market."""
+"""If more symbols are stale at once, it is one problem of the whole market."""
 TASKS_NAMED_MAX = 20
 LOGS_FREE_MIN = 3
 """Less free disk space than this multiple of the log's size raises an anomaly, before a backup runs out of space."""
@@ -26,13 +26,13 @@ CLOCK = "this machine's clock"
 STALE_CANDLES = 2
 NOT_CONNECTED = "feed"
 REFUSED_AN_HOUR_MAX = 1_000
-"""A market is never quite clean; more than this of one reason says that the exchange speaks otherwise than it did."""
+"""A few refusals are normal; more than this for one reason means that the exchange changed its data."""
 REFUSED_STANDS_MS = 3_900_000
-"""The feed counts for an hour before it speaks again."""
+"""The feed reports refusals once an hour."""
 
 
 class AnomalyKind(StrEnum):
-    """Everything the watchdog looks for."""
+    """Everything the watchdog checks."""
 
     WS_DISCONNECTED = "ws_disconnected"
     DATA_STALE = "data_stale"
@@ -54,15 +54,14 @@ class AnomalyKind(StrEnum):
 
 
 class ProcessMeasurements(Struct, frozen=True, kw_only=True):
-    """What only the process knows. None is not measured: what was raised on it stands until it is again.
+    """What only the process knows. None is not measured: an anomaly based on it stays open until it is measured again.
 
-    `commit_latency_ms` and `loop_lag_ms` are of the last minutes; `clock_skew_ms` is how far the exchange's clock is
-    ahead; `log_bytes` is the room that the log takes;
-    `oldest_alert_age_s` is 0 when none waits; `backup_age_s` is how old the newest proved backup is;
-    `projection_lag_events` is by name. `market_ended` says that a recorded or limited market was played to its end:
-    nothing more is to come. `wal_blocked_bytes` is how much of the log's -wal waits for somebody who reads an old
-    state, `log_users` who else has the log open; `read_back_failure` is why the log cannot be read back, empty where
-    it can.
+    `commit_latency_ms` and `loop_lag_ms` cover the last minutes; `clock_skew_ms` is how far the exchange's clock is
+    ahead; `log_bytes` is the size of the log on disk; `oldest_alert_age_s` is 0 if none is waiting; `backup_age_s` is
+    the age of the newest verified backup; `projection_lag_events` is by name. `market_ended` means that a recorded or
+    limited market was played to its end, so nothing more will come. `wal_blocked_bytes` is how much of the -wal a
+    reader of an old state keeps in use, `log_users` who else has the log open; `read_back_failure` is why the log
+    cannot be read back, empty if it can.
     """
 
     commit_latency_ms: float | None = None
@@ -83,8 +82,8 @@ class ProcessMeasurements(Struct, frozen=True, kw_only=True):
 class DetectedProblem(Struct, frozen=True):
     """Something that is wrong now.
 
-    `covered`: another trouble says it already, or it is too early to tell. It keeps a raised anomaly raised, and
-    raises none. `renews`: it is reported again when its text changes, not only with every reminder.
+    `covered`: another problem already covers it, or it is too early to tell. It keeps a raised anomaly open, and raises
+    none. `renews`: it is reported again when its text changes, not only with every reminder.
     """
 
     kind: AnomalyKind
@@ -94,18 +93,18 @@ class DetectedProblem(Struct, frozen=True):
     renews: bool = False
 
 
-def find_troubles(
+def find_problems(
     vitals: Liveness, measured: ProcessMeasurements, now_ms: int, settings: WatchdogSettings
 ) -> list[DetectedProblem]:
-    """Everything that is wrong now. `now_ms` is the machine's clock."""
-    troubles = [*_strategies_stopped(vitals), *_process(measured, settings), *_skew(vitals, measured, settings)]
+    """Return everything that is wrong now. `now_ms` is the machine's clock."""
+    problems = [*_strategies_stopped(vitals), *_process(measured, settings), *_skew(vitals, measured, settings)]
     if not measured.market_ended:
-        troubles += _feed(vitals, now_ms, settings)
-        troubles += _stale(vitals, now_ms, settings)
-        troubles += _refused(vitals, now_ms)
-        troubles += _silent(vitals, now_ms, settings)
-        troubles += _no_progress(vitals, now_ms, settings.heartbeat_s)
-    return troubles
+        problems += _feed(vitals, now_ms, settings)
+        problems += _stale(vitals, now_ms, settings)
+        problems += _refused(vitals, now_ms)
+        problems += _silent(vitals, now_ms, settings)
+        problems += _no_progress(vitals, now_ms, settings.heartbeat_s)
+    return problems
 
 
 MEASURED_BY: dict[str, AnomalyKind] = {
@@ -122,7 +121,7 @@ MEASURED_BY: dict[str, AnomalyKind] = {
 
 
 def unmeasured_kinds(measured: ProcessMeasurements) -> frozenset[AnomalyKind]:
-    """The kinds of which nothing is known this time. A skew that is not measured is known by the feed's word."""
+    """Return the kinds that were not measured this time. An unmeasured skew is taken from the feed's own anomaly."""
     return frozenset(kind for name, kind in MEASURED_BY.items() if getattr(measured, name) is None)
 
 
@@ -132,9 +131,9 @@ def unmeasured_kinds(measured: ProcessMeasurements) -> frozenset[AnomalyKind]:
 def _feed(vitals: Liveness, now_ms: int, settings: WatchdogSettings) -> Iterator[DetectedProblem]:
     feed = vitals.feed
     if feed is None:
-        # Before its first word a feed may have a long history to fetch: that it delivers is enough.
+        # Before it connects, a feed may have a long history to fetch: candles are proof enough.
         waited_ms = min(vitals.without_candle_ms(now_ms), vitals.up_ms(now_ms))
-        detail = f"has not connected since the start {duration(vitals.up_ms(now_ms))} ago"
+        detail = f"not connected since the start {duration(vitals.up_ms(now_ms))} ago"
         yield DetectedProblem(
             AnomalyKind.WS_DISCONNECTED, NOT_CONNECTED, detail, covered=waited_ms < _ms(settings.stale_s)
         )
@@ -147,7 +146,7 @@ def _feed(vitals: Liveness, now_ms: int, settings: WatchdogSettings) -> Iterator
 
 
 def stale_after_ms(vitals: Liveness, symbol: str, settings: WatchdogSettings) -> int:
-    """How old the newest candle of a symbol may be on the machine's clock, at the pace of its market."""
+    """Return the maximum age of a symbol's newest candle on the machine's clock, at the pace of its market."""
     pulse = vitals.newest.get(symbol)
     candles_ms = 0 if pulse is None else vitals.real_ms(STALE_CANDLES * pulse.timeframe_ms)
     return max(_ms(settings.stale_s), candles_ms)
@@ -156,22 +155,22 @@ def stale_after_ms(vitals: Liveness, symbol: str, settings: WatchdogSettings) ->
 def _stale(vitals: Liveness, now_ms: int, settings: WatchdogSettings) -> Iterator[DetectedProblem]:
     limits_ms = {symbol: stale_after_ms(vitals, symbol, settings) for symbol in vitals.symbols}
     old = [symbol for symbol, limit_ms in limits_ms.items() if vitals.candle_age_ms(symbol, now_ms) >= limit_ms]
-    told = [
+    reported = [
         symbol
         for symbol in old
         if symbol not in vitals.suspended and vitals.waited_ms(symbol, now_ms) >= limits_ms[symbol]
     ]
-    many = len(told) > STALE_NAMED_MAX
+    many = len(reported) > STALE_NAMED_MAX
     if many:
-        names = ", ".join(told[:STALE_NAMED_MAX])
+        names = ", ".join(reported[:STALE_NAMED_MAX])
         yield DetectedProblem(
-            AnomalyKind.DATA_STALE, WHOLE_MARKET, f"{len(told)} symbols without candles: {names} and more"
+            AnomalyKind.DATA_STALE, WHOLE_MARKET, f"{len(reported)} symbols without candles: {names} and others"
         )
     elif old and len(old) > STALE_NAMED_MAX:
         yield DetectedProblem(AnomalyKind.DATA_STALE, WHOLE_MARKET, f"{len(old)} symbols without candles", covered=True)
     for symbol in old:
         yield DetectedProblem(
-            AnomalyKind.DATA_STALE, symbol, _age_text(vitals, symbol, now_ms), covered=many or symbol not in told
+            AnomalyKind.DATA_STALE, symbol, _age_text(vitals, symbol, now_ms), covered=many or symbol not in reported
         )
 
 
@@ -179,13 +178,13 @@ def _refused(vitals: Liveness, now_ms: int) -> Iterator[DetectedProblem]:
     stands_ms = vitals.real_ms(REFUSED_STANDS_MS)
     for reason, refused in vitals.refused.items():
         if refused.count > REFUSED_AN_HOUR_MAX and now_ms - refused.recorded_at_ms < stands_ms:
-            detail = f"{refused.count:,} times within an hour; the newest: {refused.newest}"
+            detail = f"{refused.count:,} times within an hour; latest: {refused.newest}"
             yield DetectedProblem(AnomalyKind.DATA_REFUSED, reason_words(reason), detail)
 
 
 def _age_text(vitals: Liveness, symbol: str, now_ms: int) -> str:
     age, pulse = duration(vitals.candle_age_ms(symbol, now_ms)), vitals.newest.get(symbol)
-    newest = "there was none yet" if pulse is None else f"the newest closed at {utc(pulse.closed_at_ms)} UTC"
+    newest = "none so far" if pulse is None else f"the newest closed at {utc(pulse.closed_at_ms)} UTC"
     return f"no candle for {age}; {newest}"
 
 
@@ -197,7 +196,7 @@ def _silent(vitals: Liveness, now_ms: int, settings: WatchdogSettings) -> Iterat
         if silent_ms < limit_ms:
             continue
         away = all(symbol in vitals.suspended for symbol in vitals.symbols_of(name))
-        detail = f"no candle completed its {duration(timeframe_ms)} for {duration(silent_ms)}"
+        detail = f"no completed {duration(timeframe_ms)} candle for {duration(silent_ms)}"
         early = vitals.delivering_ms(now_ms) < limit_ms
         yield DetectedProblem(AnomalyKind.STRATEGY_SILENT, name, detail, covered=away or early)
 
@@ -206,7 +205,7 @@ def _no_progress(vitals: Liveness, now_ms: int, interval_s: float) -> Iterator[D
     limit_ms = progress_limit_ms(vitals, interval_s)
     idle_ms = vitals.without_candle_ms(now_ms)
     if idle_ms >= limit_ms:
-        # While the feed is lost that is said already, and said again every hour.
+        # While the feed is lost, another anomaly covers it, with hourly reminders.
         early = vitals.delivering_ms(now_ms) < limit_ms
         yield DetectedProblem(
             AnomalyKind.NO_PROGRESS, "engine", f"no candle of any symbol for {duration(idle_ms)}", covered=early
@@ -214,18 +213,18 @@ def _no_progress(vitals: Liveness, now_ms: int, interval_s: float) -> Iterator[D
 
 
 def progress_limit_ms(vitals: Liveness, interval_s: float) -> int:
-    """Within this time there has to be a candle: the heartbeat's interval, or two candles at the market's pace."""
+    """Return the time within which a candle must arrive: the heartbeat interval, or two candles of the market."""
     candle = vitals.last_candle
     return max(_ms(interval_s), 0 if candle is None else vitals.real_ms(STALE_CANDLES * candle.timeframe_ms))
 
 
 def _skew(vitals: Liveness, measured: ProcessMeasurements, settings: WatchdogSettings) -> Iterator[DetectedProblem]:
-    """By measurement, or by the word of a feed that measures it itself."""
+    """Yield a skew that was measured, or that the feed reported itself."""
     skew_ms = measured.clock_skew_ms
     if skew_ms is None:
-        claimed = vitals.claims.get((AnomalyKind.CLOCK_SKEW.value, CLOCK))
-        if claimed is not None:
-            yield DetectedProblem(AnomalyKind.CLOCK_SKEW, CLOCK, claimed)
+        claim = vitals.claims.get((AnomalyKind.CLOCK_SKEW.value, CLOCK))
+        if claim is not None:
+            yield DetectedProblem(AnomalyKind.CLOCK_SKEW, CLOCK, claim)
     elif abs(skew_ms) > settings.clock_skew_ms:
         side = "behind" if skew_ms > 0.0 else "ahead of"
         detail = f"{abs(skew_ms) / 1_000.0:.1f} s {side} the exchange's"
@@ -251,23 +250,25 @@ def _strategies_stopped(vitals: Liveness) -> Iterator[DetectedProblem]:
 def _process(measured: ProcessMeasurements, settings: WatchdogSettings) -> Iterator[DetectedProblem]:
     latency_ms, lag_ms = measured.commit_latency_ms, measured.loop_lag_ms
     if latency_ms is not None and latency_ms > settings.commit_latency_ms:
-        detail = f"1 of 100 commits takes {latency_ms:,.0f} ms, the limit is {settings.commit_latency_ms:,.0f}"
+        detail = f"1 in 100 commits takes {latency_ms:,.0f} ms (limit {settings.commit_latency_ms:,.0f} ms)"
         yield DetectedProblem(AnomalyKind.COMMIT_SLOW, "log", detail, renews=True)
     free, of_log = measured.disk_free_bytes, LOGS_FREE_MIN * (measured.log_bytes or 0)
     least = max(settings.disk_free_warn_bytes, of_log)
     if free is not None and free < least:
-        why = f", {LOGS_FREE_MIN} times the log: a backup needs twice its size" if least == of_log else ""
-        detail = f"{free / GIGABYTE:.2f} GB are free, the limit is {least / GIGABYTE:.2f}{why}"
+        why = f": {LOGS_FREE_MIN} times the log's size, a backup needs twice" if least == of_log else ""
+        detail = f"{free / GIGABYTE:.2f} GB free (limit {least / GIGABYTE:.2f} GB{why})"
         yield DetectedProblem(AnomalyKind.DISK_LOW, "disk", detail, renews=True)
     age_s = measured.oldest_alert_age_s
     if age_s is not None and age_s > settings.alert_queue_age_s:
-        yield DetectedProblem(AnomalyKind.ALERTS_STUCK, "alerts", f"the oldest has waited for {duration(_ms(age_s))}")
+        yield DetectedProblem(
+            AnomalyKind.ALERTS_STUCK, "alerts", f"the oldest has been waiting for {duration(_ms(age_s))}"
+        )
     if lag_ms is not None and lag_ms > settings.loop_lag_ms:
-        detail = f"what was due began {lag_ms:,.0f} ms late, the limit is {settings.loop_lag_ms:,.0f}"
+        detail = f"tasks ran {lag_ms:,.0f} ms late (limit {settings.loop_lag_ms:,.0f} ms)"
         yield DetectedProblem(AnomalyKind.LOOP_LAG, "event loop", detail, renews=True)
     backup_s, oldest_s = measured.backup_age_s, settings.backup_age_hours * 3_600.0
     if backup_s is not None and backup_s > oldest_s:
-        detail = f"the newest backup is {duration(_ms(backup_s))} old, the limit is {duration(_ms(oldest_s))}"
+        detail = f"the newest backup is {duration(_ms(backup_s))} old (limit {duration(_ms(oldest_s))})"
         yield DetectedProblem(AnomalyKind.BACKUP_OLD, "backup", detail)
     yield from _log_file(measured, settings)
     for name, behind in sorted((measured.projection_lag_events or {}).items()):
@@ -282,7 +283,7 @@ def _log_file(measured: ProcessMeasurements, settings: WatchdogSettings) -> Iter
     blocked = measured.wal_blocked_bytes
     if blocked is not None and blocked > settings.wal_warn_bytes:
         users = f"; the log is open in {', '.join(measured.log_users)}" if measured.log_users else ""
-        detail = f"a reader holds an old state of the log and keeps {file_size(blocked)} of its -wal in use{users}"
+        detail = f"a reader of an old state keeps {file_size(blocked)} of the log's -wal in use{users}"
         yield DetectedProblem(AnomalyKind.WAL_GROWING, "log", detail, renews=True)
     if measured.read_back_failure:
         yield DetectedProblem(

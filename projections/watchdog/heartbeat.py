@@ -1,6 +1,6 @@
-"""The heartbeat: every hour a sign of progress, not just of life. Without progress there is none.
+"""The heartbeat: an hourly proof of progress, not just of life.
 
-That nothing moves is told by the watchdog, as the anomaly `no_progress`, by the same measure.
+Without progress no heartbeat is sent; by the same measure the watchdog raises the anomaly `no_progress`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ PING_S_MAX = 10.0
 
 
 class Heartbeat(Struct, frozen=True):
-    """How the engine does. `candles` and `events` came since the last beat of this life, or since it began.
+    """The engine's state. `candles` and `events` count since the last beat of this process, or since it began.
 
-    `last_candle_at_ms` is market time, 0 where there was none; its age is on the machine's clock.
+    `last_candle_at_ms` is market time, 0 before the first; its age is on the machine's clock.
     """
 
     at_ms: int
@@ -47,7 +47,7 @@ class Heartbeat(Struct, frozen=True):
 
 
 class HeartbeatStatus(Struct, frozen=True):
-    """What the heart did in this life. `last` is the last beat that was sent."""
+    """What this process sent. `last` is the last beat that was delivered."""
 
     last: Heartbeat | None
     beats: int
@@ -57,10 +57,10 @@ class HeartbeatStatus(Struct, frozen=True):
 
 
 class HeartbeatSender:
-    """Beats on the multiples of `interval_s`, so a restart neither skips nor doubles one.
+    """Beats at the multiples of `interval_s`, so a restart neither skips nor repeats one.
 
-    `following` must fold `vitals` and `portfolio`. `send` and `ping` (an outside dead-man's switch) may fail with
-    `OUTSIDE_ERRORS` of the watchdog. A market that was played to its end moves no more, and is no alarm.
+    `following` must fold `vitals` and `portfolio`. `send` and `ping` (an external dead man's switch) may fail with
+    `OUTSIDE_ERRORS` of the watchdog. A market that was played to its end makes no more progress, and raises no alarm.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class HeartbeatSender:
 
     @property
     def view(self) -> HeartbeatStatus:
-        """What it did."""
+        """What was sent and what failed."""
         return HeartbeatStatus(self._last, self._beats, self._without_progress, self._failed_sends, self._failed_pings)
 
     async def run(self) -> None:
@@ -98,7 +98,7 @@ class HeartbeatSender:
         return (interval_ms - self._clock.now_ms() % interval_ms) / 1_000.0
 
     async def beat(self) -> None:
-        """One beat, if there was progress."""
+        """Send one beat if there was progress."""
         await self._following.catch_up()
         steady_ms = self._following.time.now_ms()
         beat = self._heartbeat(self._clock.now_ms(), steady_ms)
@@ -115,7 +115,7 @@ class HeartbeatSender:
             self._failed_pings += 1
 
     def _progresses(self, now_ms: int) -> bool:
-        """Whether a candle came within the time, or the engine is not up for so long yet."""
+        """Return whether a candle arrived in time, or the engine has not been up long enough to tell."""
         idle_ms = min(self._vitals.without_candle_ms(now_ms), self._vitals.up_ms(now_ms))
         return idle_ms < progress_limit_ms(self._vitals, self._interval_s)
 
@@ -143,7 +143,6 @@ class HeartbeatSender:
 
 
 async def _done(sending: Awaitable[None], seconds: float) -> bool:
-    """Whether it went out in time."""
     try:
         async with asyncio.timeout(seconds):
             await sending

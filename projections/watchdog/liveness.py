@@ -1,7 +1,7 @@
-"""What the log says of the engine's life: the feed, each symbol's newest candle, how often strategies are evaluated.
+"""The engine's liveness in the log: the feed, each symbol's newest candle, how often strategies are evaluated.
 
-Ages are measured from a candle's commit, on a timeline that does not jump with the machine's clock: market
-time may run faster or slower than that clock, or in another year.
+Ages are measured from a candle's commit, on a timeline that does not jump with the machine's clock: market time may run
+faster or slower than that clock, or in another year.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.kill_switches import EntryPermission
 
 BUCKET_MS = 10_000
-"""Evaluations are counted by these: an hour of a market at any pace is a few hundred numbers."""
+"""Evaluations are counted in buckets: an hour of a market at any pace is a few hundred numbers."""
 CLAIMS_MAX = 100
 REASONS_MAX = 100
 
@@ -49,7 +49,7 @@ class CandleArrival(Struct, frozen=True):
 
 
 class FeedState(Struct, frozen=True):
-    """What the feed said last, since the engine started. `speed` is market seconds a second, 0 as fast as it can."""
+    """What the feed last reported since the engine started."""
 
     name: str
     delivers: bool
@@ -58,7 +58,7 @@ class FeedState(Struct, frozen=True):
 
 
 class RefusalSummary(Struct, frozen=True):
-    """What the feed said last of data it refused for a reason: how often, the newest, and when that was recorded."""
+    """What the feed last reported about refused data: how often, the latest example, and when it was recorded."""
 
     count: int
     newest: str
@@ -73,7 +73,7 @@ class Evaluations:
         self._buckets: deque[tuple[int, int]] = deque(maxlen=HOUR_MS // BUCKET_MS + 1)
 
     def count(self, recorded_at_ms: int) -> None:
-        """One more."""
+        """Count one evaluation."""
         self.newest_ms = max(self.newest_ms, recorded_at_ms)
         bucket, before = recorded_at_ms // BUCKET_MS, 0
         if self._buckets and self._buckets[-1][0] == bucket:
@@ -81,14 +81,14 @@ class Evaluations:
         self._buckets.append((bucket, before + 1))
 
     def within_the_hour(self, now_ms: int) -> int:
-        """How many there were in the hour that ends now."""
+        """Return the number of evaluations in the hour that ends now."""
         return sum(count for bucket, count in self._buckets if (bucket + 1) * BUCKET_MS > now_ms - HOUR_MS)
 
 
 class Liveness:
-    """Fold of everything the watchdog and the heartbeat look at.
+    """Fold of everything that the watchdog and the heartbeat check.
 
-    `timeframes_ms` are the strategies that run now, with the timeframe on whose close each is evaluated.
+    `timeframes_ms` are the running strategies, with the timeframe on whose close each is evaluated.
     """
 
     def __init__(self, timeframes_ms: Mapping[str, int]) -> None:
@@ -103,7 +103,7 @@ class Liveness:
         self.candles = 0
         self.suspended: dict[str, str] = {}
         self.claims: dict[tuple[str, str], str] = {}
-        """Anomalies that stand since the engine started, with their details: also those the feed raises itself."""
+        """Anomalies open since the engine started, with their details, including those that the feed raises itself."""
         self.refused: dict[str, RefusalSummary] = {}
         self._resumed_at_ms: dict[str, int] = {}
         self._symbols: dict[str, tuple[str, ...]] = {}
@@ -111,24 +111,24 @@ class Liveness:
         self._due: dict[str, list[tuple[int, Evaluations]]] = {}
         self._switches = KillSwitches()
 
-    # ------------------------------------------------------------ what is asked
+    # ------------------------------------------------------------ queries
 
     @property
     def strategies(self) -> tuple[str, ...]:
-        """The strategies that run, as they were configured."""
+        """The running strategies, as configured."""
         return tuple(self._symbols)
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """The symbols that a strategy trades."""
+        """The symbols traded by any strategy."""
         return tuple(self._due)
 
     def symbols_of(self, strategy: str) -> tuple[str, ...]:
-        """The symbols a strategy trades."""
+        """Return the symbols that a strategy trades."""
         return self._symbols[strategy]
 
     def standing(self, strategy: str) -> EntryPermission:
-        """Whether a strategy may open positions, and why not."""
+        """Return whether a strategy may open positions, and why not."""
         return self._switches.standing(strategy)
 
     @property
@@ -138,44 +138,44 @@ class Liveness:
         return "" if trip is None else trip.why
 
     def candle_age_ms(self, symbol: str, now_ms: int) -> int:
-        """How long ago the symbol's newest candle was recorded."""
-        pulse = self.newest.get(symbol)
-        return now_ms - (self.started_at_ms if pulse is None else pulse.recorded_at_ms)
+        """Return how long ago the symbol's newest candle was recorded."""
+        newest = self.newest.get(symbol)
+        return now_ms - (self.started_at_ms if newest is None else newest.recorded_at_ms)
 
     def waited_ms(self, symbol: str, now_ms: int) -> int:
-        """How long a candle has been waited for: not while the engine, the feed or the symbol was away."""
+        """Return how long a candle is overdue, without absences of the engine, the feed or the symbol."""
         resumed_ms = now_ms - self._resumed_at_ms.get(symbol, 0)
         return min(self.candle_age_ms(symbol, now_ms), resumed_ms, self.delivering_ms(now_ms))
 
     def delivering_ms(self, now_ms: int) -> int:
-        """How long the feed has been delivering in this life; 0 while it does not."""
+        """Return how long the feed has been delivering in this process; 0 while it is down."""
         feed = self.feed
         return min(self.up_ms(now_ms), now_ms - feed.since_ms) if feed is not None and feed.delivers else 0
 
     def unevaluated_ms(self, strategy: str, now_ms: int) -> int:
-        """How long ago a strategy was evaluated; since the start of the engine where it never was."""
+        """Return how long ago a strategy was last evaluated, counted from the engine's start if never."""
         return now_ms - (self._evaluated[strategy].newest_ms or self.started_at_ms)
 
     def evaluations(self, strategy: str, now_ms: int) -> int:
-        """How often a strategy was evaluated within the last hour."""
+        """Return how often a strategy was evaluated within the last hour."""
         return self._evaluated[strategy].within_the_hour(now_ms)
 
     def without_candle_ms(self, now_ms: int) -> int:
-        """How long no symbol at all has had a candle."""
+        """Return how long no symbol at all has had a candle."""
         return now_ms - (self.started_at_ms if self.last_candle is None else self.last_candle.recorded_at_ms)
 
     def up_ms(self, now_ms: int) -> int:
-        """How long the engine runs."""
+        """Return how long the engine has been running."""
         return now_ms - self.started_at_ms
 
     def real_ms(self, market_ms: int) -> int:
-        """How long a span of market time takes on this machine's clock."""
+        """Return how long a span of market time takes on this machine's clock."""
         return int(market_ms / self.speed) if self.speed > 0.0 else 0
 
     # ------------------------------------------------------------ the fold
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Apply one event."""
         self.seq, self.recorded_at_ms = recorded.seq, recorded.recorded_at_ms
         event = recorded.event
         match event:
@@ -216,7 +216,7 @@ class Liveness:
                 evaluations.count(recorded_at_ms)
 
     def _feed_state(self, name: str, recorded_at_ms: int, why: str = "", *, delivers: bool = True) -> FeedState:
-        """A feed that says the same again has been so since it said it first."""
+        """Return the feed's state; it keeps its start time if the feed only repeats itself."""
         before = self.feed
         since_ms = before.since_ms if before is not None and before.delivers is delivers else recorded_at_ms
         return FeedState(name, delivers, since_ms, why)

@@ -1,7 +1,7 @@
 """A timeline for ages that does not jump when this machine's clock is set.
 
-It starts at the machine's clock and advances by a monotonic one. Times of the machine's clock are converted to it,
-before or after a jump, so ages are real elapsed time.
+It starts at the machine's clock and advances with a monotonic one. Times of the machine's clock, from before or after a
+jump, are converted to it, so ages are real elapsed time.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ class WallAndMonotonicClock(Protocol):
     """The machine's clock, and a monotonic one."""
 
     def now_ms(self) -> int:
-        """The machine's clock, UTC ms."""
+        """Return the machine's clock, UTC ms."""
 
     def steady_ms(self) -> int:
-        """Milliseconds of a monotonic clock, including the time that the machine slept."""
+        """Return the milliseconds of a monotonic clock, including the time that the machine slept."""
 
 
 class SteadyTime:
-    """The timeline. `look` detects jumps; call it before converting times recorded since the last call."""
+    """The timeline. `update` detects jumps; call it before converting times recorded since the last call."""
 
     def __init__(self, clock: WallAndMonotonicClock) -> None:
         self._clock = clock
         self._line_ms, self._at_steady_ms = clock.now_ms(), clock.steady_ms()
-        self._looked_ms = self._line_ms
+        self._updated_ms = self._line_ms
         self.ahead_ms = self._ahead_before_ms = 0
 
     def now_ms(self) -> int:
@@ -45,7 +45,7 @@ class SteadyTime:
             self._ahead_before_ms, self.ahead_ms = self.ahead_ms, ahead_ms
         else:
             line_ms += ahead_ms - self.ahead_ms
-        self._looked_ms, self._line_ms = self._line_ms, line_ms
+        self._updated_ms, self._line_ms = self._line_ms, line_ms
 
     @property
     def has_jumped(self) -> bool:
@@ -58,4 +58,4 @@ class SteadyTime:
         return before_ms if self._is_recent(before_ms) and not self._is_recent(now_ms) else now_ms
 
     def _is_recent(self, line_ms: int) -> bool:
-        return self._looked_ms - SLACK_MS <= line_ms <= self._line_ms + SLACK_MS
+        return self._updated_ms - SLACK_MS <= line_ms <= self._line_ms + SLACK_MS

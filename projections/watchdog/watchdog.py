@@ -1,4 +1,4 @@
-"""The watchdog at work: every half minute fold what came, look, mend, and tell."""
+"""The running watchdog: every half minute it folds new events, checks, repairs and reports."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from papertape.events.errors import PapertapeError
 from papertape.events.facts import AnomalyPersists, Event, RepairTried
 from papertape.projections.folds.portfolio import Portfolio
-from papertape.projections.host import FOLLOW_EVENTS_MAX, Cursor, Projection, fold
+from papertape.projections.host import FOLLOW_EVENTS_MAX, Announcer, Cursor, Projection, fold
 from papertape.projections.persistence.fold_store import NullFoldStore
 from papertape.projections.watchdog.anomalies import Anomalies, Anomaly, AnomalyCase, AnomalyTimings
-from papertape.projections.watchdog.checks import DetectedProblem, ProcessMeasurements, find_troubles, unmeasured_kinds
+from papertape.projections.watchdog.checks import DetectedProblem, ProcessMeasurements, find_problems, unmeasured_kinds
 from papertape.projections.watchdog.liveness import Liveness
-from papertape.projections.watchdog.steady import SteadyTime
+from papertape.projections.watchdog.steady import SteadyTime, WallAndMonotonicClock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,49 +28,36 @@ if TYPE_CHECKING:
     from papertape.projections.watchdog.settings import WatchdogSettings
 
 REPAIR_S_MAX = 20.0
-REPAIRS_A_LOOK_MAX = 5
-"""More are left for the next look, so that a look ends."""
+REPAIRS_PER_CHECK_MAX = 5
+"""The rest is left for the next check, so that a check ends."""
 MEASURE_S_MAX = 10.0
 REPAIRS_KEPT_MAX = 20
 SLEPT_TIMES = 3.0
-"""When the pause between two looks took so many times as long, the machine slept."""
+"""If the pause between two checks took so many times as long, the machine was asleep."""
 AWAKE_MS = 120_000
-"""Then everything looks old, and the feed gets so long to catch up."""
+"""After a sleep everything looks old, so the feed gets so long to catch up."""
 SEQ_NEVER = 1 << 62
 OUTSIDE_ERRORS = (PapertapeError, OSError, TimeoutError)
-"""What a repair, a measurement or a message may fail with; anything else is a bug and stops the engine."""
+"""The expected errors of a repair, a measurement or a message; any other is a bug and stops the engine."""
 
 
-class WatchdogClock(Protocol):
-    """Where the time comes from."""
-
-    def now_ms(self) -> int:
-        """The machine's clock, UTC ms."""
-
-    def steady_ms(self) -> int:
-        """Return the milliseconds of a monotonic clock."""
+class WatchdogClock(WallAndMonotonicClock, Protocol):
+    """The source of time, for reading and for waiting."""
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Wait for so many seconds."""
 
 
-class HeadAnnouncer(Protocol):
-    """The part of the bus that is needed here."""
+class HeadAnnouncer(Announcer, Protocol):
+    """The part of the bus that the watchdog needs."""
 
     @property
     def head_seq(self) -> int:
         """The newest seq that was published."""
 
-    @property
-    def closed(self) -> bool:
-        """Nothing will be published any more."""
-
-    async def wait_beyond(self, seq: int) -> int:
-        """The newest seq, as soon as it is beyond `seq` or the bus is closed."""
-
 
 class FoldFollower:
-    """Folds that are brought up to date when asked. It may be shared: who asks folds for all."""
+    """Folds that are brought up to date on demand. It may be shared: whoever asks updates them for all."""
 
     def __init__(
         self,
@@ -79,9 +66,9 @@ class FoldFollower:
         folds: Sequence[Projection],
         clock: WatchdogClock,
         cursor: Cursor | None = None,
-        keeper: FoldPersistence | None = None,
+        store: FoldPersistence | None = None,
     ) -> None:
-        """`keeper` is shown the folds, as one tuple, when they are up to date.
+        """Take the folds, which `store` is offered as one tuple whenever they are up to date.
 
         The folds see recording times on the timeline of `time`, so that ages are real elapsed time.
         """
@@ -90,11 +77,11 @@ class FoldFollower:
         self.cursor = cursor or Cursor()
         self._source = source
         self._folds = tuple(folds)
-        self._keeper = keeper or NullFoldStore()
+        self._store = store or NullFoldStore()
         self._one_at_a_time = asyncio.Lock()
 
     async def catch_up(self, *, last: bool = False) -> None:
-        """Fold what is committed by now. Raises LogDamaged when the log skips or repeats an event."""
+        """Fold everything committed so far. Raises LogDamaged if the log skips or repeats an event."""
         head_seq = self.bus.head_seq
         async with self._one_at_a_time:
             self.time.update()
@@ -106,7 +93,7 @@ class FoldFollower:
                 fold(self._folds, self._placed(events))
                 await asyncio.sleep(0)
             if not self.time.has_jumped:  # Another run has another timeline.
-                await self._keeper.save(self.cursor.seq, self._folds, last=last)
+                await self._store.save(self.cursor.seq, self._folds, last=last)
 
     def _placed(self, events: Sequence[Recorded]) -> Sequence[Recorded]:
         if not self.time.has_jumped:
@@ -115,7 +102,7 @@ class FoldFollower:
 
 
 async def closed_within(bus: HeadAnnouncer, clock: WatchdogClock, seconds: float) -> bool:
-    """Wait for so long, or until the bus is closed; whether it is."""
+    """Wait so many seconds, or until the bus is closed; return whether it is closed."""
     sleeping = asyncio.ensure_future(clock.sleep(seconds))
     closing = asyncio.ensure_future(bus.wait_beyond(SEQ_NEVER))
     try:
@@ -130,7 +117,7 @@ async def closed_within(bus: HeadAnnouncer, clock: WatchdogClock, seconds: float
 
 
 class RepairView(Struct, frozen=True):
-    """One try to mend something."""
+    """One attempted repair."""
 
     at_ms: int
     kind: str
@@ -139,7 +126,7 @@ class RepairView(Struct, frozen=True):
 
 
 class WatchdogView(Struct, frozen=True):
-    """The watchdog's status. `checked_at_ms` is 0 before the first look; `troubles` is what the last one saw."""
+    """The watchdog's status. `checked_at_ms` is 0 before the first check; `troubles` are the problems it found last."""
 
     checked_at_ms: int
     checks: int
@@ -149,12 +136,11 @@ class WatchdogView(Struct, frozen=True):
 
 
 class Watchdog:
-    """The watchdog. `following` must fold its three views; `make_watchdog` below puts them together.
+    """The watchdog. `following` must fold its three views; `make_watchdog` below assembles them.
 
-    `portfolio` is there for a heartbeat beside it.
-
-    `repairs` are asked by kind with the trouble's subject, and say what they did. What they and `measure` may fail
-    with stands in `OUTSIDE_ERRORS`. `report` commits facts; what it raises ends the dog.
+    `portfolio` is shared with the heartbeat. `repairs` are called by kind with the problem's subject, and return what
+    they did. They and `measure` may fail with `OUTSIDE_ERRORS`. `report` commits facts; an error that it raises ends
+    the watchdog.
     """
 
     def __init__(
@@ -172,48 +158,48 @@ class Watchdog:
         self.following, self.vitals, self.anomalies, self.portfolio = following, vitals, anomalies, portfolio
         self._clock, self._measure, self._report = clock, measure, report
         self._repairs, self._settings = dict(repairs), settings
-        self._troubles: tuple[DetectedProblem, ...] = ()
+        self._problems: tuple[DetectedProblem, ...] = ()
         self._tried: deque[RepairView] = deque(maxlen=REPAIRS_KEPT_MAX)
         self._checked_at_ms = self._checks = 0
 
     @property
     def view(self) -> WatchdogView:
-        """What it saw and did."""
+        """What it found and did."""
         ahead_ms = self.following.time.ahead_ms
         standing = tuple(
             replace(case, raised_at_ms=case.raised_at_ms + ahead_ms, told_at_ms=case.told_at_ms + ahead_ms)
             for case in self.anomalies.open_cases()
         )
-        return WatchdogView(self._checked_at_ms, self._checks, standing, self._troubles, tuple(self._tried))
+        return WatchdogView(self._checked_at_ms, self._checks, standing, self._problems, tuple(self._tried))
 
     async def run(self) -> None:
-        """Look again and again, until the bus is closed."""
+        """Check again and again until the bus is closed."""
         every_s, steady = self._settings.every_s, self.following.time
-        before_ms = look_from_ms = steady.now_ms()
+        before_ms = check_from_ms = steady.now_ms()
         while not await closed_within(self.following.bus, self._clock, every_s):
             now_ms = steady.now_ms()
             if now_ms - before_ms > SLEPT_TIMES * every_s * 1_000.0:
-                look_from_ms = now_ms + AWAKE_MS
-            if not look_from_ms - AWAKE_MS <= now_ms < look_from_ms:
+                check_from_ms = now_ms + AWAKE_MS
+            if not check_from_ms - AWAKE_MS <= now_ms < check_from_ms:
                 await self.inspect()
             before_ms = steady.now_ms()
         await self.following.catch_up(last=True)
 
     async def inspect(self) -> None:
-        """Fold what came, see what is wrong, try to mend it, and tell what is new, still there, or over."""
+        """Fold new events, detect problems, try repairs, and report what is new, ongoing or over."""
         await self.following.catch_up()
         now_ms = self.following.time.now_ms()
         measured = await self._measured()
-        troubles = find_troubles(self.vitals, measured, now_ms, self._settings)
-        for trouble in self.anomalies.to_repair(troubles, now_ms, tuple(self._repairs))[:REPAIRS_A_LOOK_MAX]:
-            await self._commit_events([await self._repaired(trouble)])
-        told = self.anomalies.to_tell(troubles, self.following.time.now_ms(), unmeasured_kinds(measured))
-        await self._commit_events([self._by_the_clock(event) for event in told])
-        self._troubles, self._checked_at_ms = tuple(troubles), self._clock.now_ms()
+        problems = find_problems(self.vitals, measured, now_ms, self._settings)
+        for problem in self.anomalies.to_repair(problems, now_ms, tuple(self._repairs))[:REPAIRS_PER_CHECK_MAX]:
+            await self._commit_events([await self._repaired(problem)])
+        facts = self.anomalies.to_report(problems, self.following.time.now_ms(), unmeasured_kinds(measured))
+        await self._commit_events([self._by_the_clock(event) for event in facts])
+        self._problems, self._checked_at_ms = tuple(problems), self._clock.now_ms()
         self._checks += 1
 
     async def _commit_events(self, events: Sequence[Event]) -> None:
-        """Commit and fold. An engine that has said goodbye writes nothing more."""
+        """Commit and fold, unless the engine has already recorded its stop."""
         if events and not self.following.bus.closed:
             await self._report(events)
             await self.following.catch_up()
@@ -233,15 +219,15 @@ class Watchdog:
         except OUTSIDE_ERRORS:
             return ProcessMeasurements()
 
-    async def _repaired(self, trouble: DetectedProblem) -> RepairTried:
+    async def _repaired(self, problem: DetectedProblem) -> RepairTried:
         try:
             async with asyncio.timeout(REPAIR_S_MAX):
-                done = await self._repairs[trouble.kind](trouble.subject)
+                done = await self._repairs[problem.kind](problem.subject)
         except TimeoutError:
             done = f"failed: it took longer than {REPAIR_S_MAX:g} s"
         except OUTSIDE_ERRORS as error:
             done = f"failed: {error}"
-        tried = RepairTried(self._clock.now_ms(), trouble.kind.value, trouble.subject, done[:500])
+        tried = RepairTried(self._clock.now_ms(), problem.kind.value, problem.subject, done[:500])
         self._tried.append(RepairView(tried.at_ms, tried.kind, tried.subject, tried.detail))
         return tried
 
@@ -255,11 +241,11 @@ def make_watchdog(
     repairs: Mapping[str, Callable[[str], Awaitable[str]]],
     report: Callable[[Sequence[Event]], Awaitable[None]],
     settings: WatchdogSettings,
-    keeper: FoldPersistence | None = None,
+    store: FoldPersistence | None = None,
 ) -> Watchdog:
-    """A watchdog with folds of its own, which `keeper` may know from before."""
-    keeper = keeper or NullFoldStore()
+    """Return a watchdog with its own folds, restored from `store` if possible."""
+    store = store or NullFoldStore()
     fresh = (Liveness(timeframes_ms), Anomalies(AnomalyTimings.of(settings)), Portfolio())
-    folds, seq = keeper.restore(fresh)
-    following = FoldFollower(source, bus, folds, clock, Cursor(seq), keeper)
+    folds, seq = store.restore(fresh)
+    following = FoldFollower(source, bus, folds, clock, Cursor(seq), store)
     return Watchdog(following, *folds, clock, measure, repairs, report, settings)

@@ -1,4 +1,4 @@
-"""Given logs: what stood before, and for every alert a short tape whose last event is worth it."""
+"""Sample logs: a common beginning, and for every alert a short tape whose last event is worth it."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def alerts_of(log: Iterable[Recorded], alerts: Alerts | None = None) -> list[Ale
 
 
 def last_alert(events: Iterable[Event], note: str = "") -> Alert:
-    """The alert of the last event."""
+    """Return the alert of the last event."""
     alerts, log = Alerts(), recorded(events)
     for one in log:
         alerts.apply(one)

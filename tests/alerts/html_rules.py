@@ -1,4 +1,4 @@
-"""Telegram's HTML as strictly as its server takes it: its tags, its four entities, everything closed in order."""
+"""Check Telegram's HTML as strictly as its server: its tags, its four entities, everything closed in order."""
 
 from __future__ import annotations
 

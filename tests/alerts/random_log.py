@@ -1,9 +1,9 @@
-"""Random logs of everything that can be told, with whatever names and reasons people or exchanges come up with."""
+"""Random logs with every event that is worth an alert, and arbitrary names and reasons."""
 
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
@@ -87,15 +87,29 @@ def _trading(
     chance: Random, at_ms: int, runner: str, symbol: str, pool: Sequence[str], amounts: Sequence[float]
 ) -> list[Event]:
     side: Side = chance.choice(("long", "short"))
-    why, money, prices = chance.choice(pool), chance.choices(amounts, k=7), chance.choices(PRICES, k=9)
+    why = chance.choice(pool)
+    money: Any = chance.choices(amounts, k=7)
+    prices: Any = chance.choices(PRICES, k=9)
+    planned: Any = (money[0], {})
     entered_ms = at_ms - chance.choice(STEPS_MS)
-    closing = (at_ms, runner, symbol, side, why, prices[0], entered_ms, *prices[1:4], *money, chance.random() < 0.5)
+    closing: Any = (
+        at_ms,
+        runner,
+        symbol,
+        side,
+        why,
+        prices[0],
+        entered_ms,
+        *prices[1:4],
+        *money,
+        chance.random() < 0.5,
+    )
     return [
-        OrderPlaced(at_ms, runner, symbol, "entry", side, why, *prices[:5], money[0], {}),
-        PositionOpened(at_ms, runner, symbol, side, *prices, prices[0]),
+        OrderPlaced(at_ms, runner, symbol, "entry", side, why, *prices[:5], *planned),
+        PositionOpened(at_ms, runner, symbol, side, *prices, *prices[:1]),
         PositionClosed(*closing),
         Liquidated(*closing),
-        FundingPaid(at_ms, runner, symbol, side, at_ms, 0.0001, *prices[:2], money[0]),
+        FundingPaid(at_ms, runner, symbol, side, at_ms, 0.0001, *prices[:2], *money[:1]),
     ]
 
 
@@ -105,8 +119,10 @@ def _risk(
     scope, who, why = chance.choice((runner, GLOBAL_SCOPE)), chance.choice(pool), chance.choice(pool)
     reasons: tuple[TripReason, ...] = ("session_loss", "manual", "global_loss")
     reason, percent = chance.choice(reasons), chance.choice((5.0, 0.0))
+    money: Any = chance.choices(amounts, k=3)
+    actor: Any = (percent, who, why)
     return [
-        KillSwitchTripped(at_ms, scope, reason, *chance.choices(amounts, k=3), percent, who, why),
+        KillSwitchTripped(at_ms, scope, reason, *money, *actor),
         KillSwitchReset(at_ms, scope, chance.randrange(EVENTS_MAX), who, why),
         RunnerPaused(at_ms, runner, who, why),
         RunnerResumed(at_ms, runner, who, why),

@@ -1,4 +1,4 @@
-"""Which events are told, how loudly, and that a notifier that starts again says the same."""
+"""Which events are reported, how loudly, and that a restarted notifier derives the same alerts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def kinds(events: list[Event], settings: AlertSettings | None = None) -> list[Al
     return [alert.kind for alert in told if alert.seq > len(market())]
 
 
-def test_what_happens_before_the_first_candle_is_told_without_a_time_and_a_duration() -> None:
+def test_alerts_before_the_first_candle_show_no_time_or_duration() -> None:
     """Market time begins with the first candle: a command before it stands at 0, which is no time to count from."""
     reset = KillSwitchReset(NOON_MS, GLOBAL_SCOPE, 2, "anna", "a drill")
     told = alerts_of(recorded([started(0), tripped(GLOBAL_SCOPE, "manual", 0), reset]))
@@ -65,7 +65,7 @@ def test_what_happens_before_the_first_candle_is_told_without_a_time_and_a_durat
 
 
 @given(seeds, lengths, st.floats(0.0, 1.0))
-def test_a_notifier_that_starts_again_tells_exactly_the_same(seed: int, length: int, share: float) -> None:
+def test_a_restarted_notifier_derives_exactly_the_same_alerts(seed: int, length: int, share: float) -> None:
     log = random_log(seed, length)
     told, delivered = alerts_of(log), int(share * len(log))
     again = Alerts()
@@ -75,14 +75,14 @@ def test_a_notifier_that_starts_again_tells_exactly_the_same(seed: int, length: 
 
 
 @given(seeds, lengths)
-def test_asking_changes_nothing(seed: int, length: int) -> None:
+def test_deriving_an_alert_changes_nothing(seed: int, length: int) -> None:
     alerts = Alerts()
     for one in random_log(seed, length):
         alerts.apply(one)
         assert alerts.alert_of(one) == alerts.alert_of(one)
 
 
-def test_an_alert_carries_seq_time_and_kind_of_its_event() -> None:
+def test_an_alert_has_the_seq_time_and_kind_of_its_event() -> None:
     events = CASES["entry_btc"]
     alert = last_alert(events)
     assert (alert.seq, alert.at_ms, alert.key) == (len(events), NOON_MS, f"{len(events)}:entry")
@@ -107,16 +107,16 @@ def test_every_kind_has_a_loudness() -> None:
     assert keys == {kind.value for kind in AlertKind}
 
 
-def test_a_start_after_a_crash_rings_and_says_so() -> None:
+def test_a_start_after_a_crash_rings_and_reports_it() -> None:
     crash, planned = [*market(), started()], [*market(), EngineStopped(NOON_MS, "asked"), started()]
     assert not last_alert(crash).silent
-    assert "without a stop" in last_alert(crash).html
+    assert "did not shut down cleanly" in last_alert(crash).html
     assert last_alert(planned).silent
     assert "without a stop" not in last_alert(planned).html
     assert kinds(crash[-1:], AlertSettings(start="off")) == []
 
 
-def test_funding_is_told_from_the_limit_on_and_only_when_paid() -> None:
+def test_only_paid_funding_of_at_least_the_limit_is_reported() -> None:
     assert kinds([opened_btc(), paid(-4.99)]) == [AlertKind.ENTRY]
     assert kinds([opened_btc(), paid(-5.0)]) == [AlertKind.ENTRY, AlertKind.FUNDING]
     assert kinds([opened_btc(), paid(500.0)]) == [AlertKind.ENTRY]
@@ -124,7 +124,7 @@ def test_funding_is_told_from_the_limit_on_and_only_when_paid() -> None:
     assert kinds([opened_btc(), paid(0.0), paid(-0.01)], every) == [AlertKind.ENTRY, AlertKind.FUNDING]
 
 
-def test_an_anomaly_is_told_once_then_reminded_of_then_resolved() -> None:
+def test_an_anomaly_is_raised_once_then_repeated_then_cleared() -> None:
     raised = AnomalyRaised(NOON_MS, *STALE)
     persists = AnomalyPersists(NOON_MS, *STALE, NOON_MS)
     cleared = AnomalyCleared(NOON_MS, *STALE)
@@ -133,7 +133,7 @@ def test_an_anomaly_is_told_once_then_reminded_of_then_resolved() -> None:
     assert len(kinds([raised, replace(raised, subject="BTCUSDT")])) == 2
 
 
-def test_the_last_active_strategy_that_stops_is_told_as_such() -> None:
+def test_stopping_the_last_active_strategy_is_highlighted() -> None:
     first, last = tripped("momentum"), tripped("vwap_rsi")
     told = alerts_of(recorded([*market(), first, last, replace(last, reason="manual")]))[1:]
     assert [NONE_ACTIVE in alert.html for alert in told] == [False, True, False]
@@ -142,26 +142,26 @@ def test_the_last_active_strategy_that_stops_is_told_as_such() -> None:
     assert "ALL STRATEGIES" in last_alert([*market(), tripped(GLOBAL_SCOPE, "global_loss")]).html
 
 
-def test_what_a_kill_switch_leaves_open_is_that_of_its_scope() -> None:
+def test_a_trip_lists_the_open_positions_of_its_scope() -> None:
     own = last_alert([*market(), *BOTH_OPEN, tripped("momentum")]).html
-    assert "stays open: <b>1</b>" in own
+    assert "still open: <b>1</b>" in own
     assert "GALAUSDT" not in own
-    assert "stays open: <b>2</b>" in last_alert([*market(), *BOTH_OPEN, tripped(GLOBAL_SCOPE, "global_loss")]).html
+    assert "still open: <b>2</b>" in last_alert([*market(), *BOTH_OPEN, tripped(GLOBAL_SCOPE, "global_loss")]).html
 
 
-def test_the_summary_of_a_day_comes_once_from_five_past_midnight_on() -> None:
+def test_the_daily_summary_is_sent_once_at_five_past_midnight() -> None:
     told = [alert for alert in alerts_of(recorded([*market(), *A_DAY])) if alert.kind is AlertKind.DAILY]
     assert [alert.at_ms for alert in told] == [NEXT_DAY_MS + 5 * MINUTE_MS]
     later = [candle(NEXT_DAY_MS + minute * MINUTE_MS) for minute in range(6, 30)]
     assert kinds([*A_DAY, *later]).count(AlertKind.DAILY) == 1
 
 
-def test_days_without_the_engine_have_no_summary_and_the_last_one_before_is_not_lost() -> None:
+def test_days_without_the_engine_have_no_summary_and_the_last_day_before_keeps_its_own() -> None:
     back_ms = NOON_MS + 3 * DAY_MS
     assert kinds([candle(back_ms), candle(back_ms + DAY_MS)]) == [AlertKind.DAILY] * 2
 
 
-def test_a_summary_waits_while_the_same_candle_has_news_of_the_feed() -> None:
+def test_a_summary_waits_if_the_same_candle_ends_an_outage() -> None:
     due_ms = NEXT_DAY_MS + 5 * MINUTE_MS
     healed = [lost(NEXT_DAY_MS), replace(CASES["feed_back"][-1], at_ms=NEXT_DAY_MS + 4 * MINUTE_MS)]
     told = kinds([*healed, candle(due_ms), candle(due_ms + MINUTE_MS)])

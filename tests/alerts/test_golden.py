@@ -1,8 +1,10 @@
-"""Every alert as the owner reads it, held in `golden/`. `PAPERTAPE_GOLDEN=write` writes them anew."""
+"""Every alert as the owner reads it, stored in `golden/`. `PAPERTAPE_GOLDEN=write` rewrites the files."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from papertape.events.facts import (
     RepairTried,
 )
 from papertape.projections.alerts.alert import AlertKind
-from papertape.projections.alerts.derive import NEVER_TOLD, Alerts
+from papertape.projections.alerts.derive import SILENT_EVENTS, Alerts
 from papertape.projections.alerts.digest import Digest, digest_text
 from papertape.projections.alerts.heartbeat import heartbeat_text, heartbeat_view
 from papertape.projections.alerts.texts import Stamp, fault_text
@@ -93,7 +95,7 @@ OTHERS = {
     "heartbeat": lambda: heartbeat(240),
     "fault": fault,
 }
-TEXTS = {**{name: lambda name=name: said_by_the_log(name) for name in CASES}, **OTHERS}
+TEXTS: dict[str, Callable[[], str]] = {**{name: partial(said_by_the_log, name) for name in CASES}, **OTHERS}
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -115,21 +117,21 @@ def test_every_kind_has_a_golden_text() -> None:
     assert kinds | {AlertKind.FAULT} == set(AlertKind)
 
 
-def test_every_type_of_event_is_told_or_deliberately_not() -> None:
+def test_every_event_type_is_reported_or_deliberately_silent() -> None:
     told = {type(events[-1]) for events in CASES.values()}
-    undecided = [kind.__name__ for kind in EVENT_TYPES if (kind in told) == (kind in NEVER_TOLD)]
+    undecided = [kind.__name__ for kind in EVENT_TYPES if (kind in told) == (kind in SILENT_EVENTS)]
     assert not undecided, (
         f"decide on {undecided}: tell it in projections/alerts/derive.py with a case in tests/alerts/given.py, "
-        "or name it in NEVER_TOLD"
+        "or name it in SILENT_EVENTS"
     )
 
 
-def test_what_is_never_told_yields_nothing() -> None:
-    assert {type(event) for event in QUIET} == NEVER_TOLD
+def test_silent_events_yield_no_alert() -> None:
+    assert {type(event) for event in QUIET} == SILENT_EVENTS
     assert [alert.seq for alert in alerts_of(recorded([*market(), *QUIET]))] == [1]
 
 
-def test_an_alert_is_of_the_event_applied_last() -> None:
+def test_only_the_last_event_has_an_alert() -> None:
     alerts = Alerts()
     first, second = recorded([*market()])[:2]
     fold([alerts], [first, second])

@@ -1,4 +1,4 @@
-"""The numbers of a text are those of the views that JSON and the dashboard show, written by the same formats."""
+"""The numbers of a text are those of the views that JSON and the dashboard show, in the same formats."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def expected(log: Sequence[Recorded]) -> list[str]:
 
 
 @given(seeds, lengths)
-def test_texts_hold_the_numbers_of_the_views(seed: int, length: int) -> None:
+def test_texts_show_the_numbers_of_the_views(seed: int, length: int) -> None:
     log = random_log(seed, length)
     for alert in alerts_of(log):
         missing = set(expected(log[: alert.seq])) - set(numbers(alert.html))
@@ -108,7 +108,7 @@ def test_prices_below_a_cent_are_prices() -> None:
     assert "0.00" not in numbers(html)
 
 
-def test_a_start_and_a_heartbeat_hold_the_totals() -> None:
+def test_a_start_and_a_heartbeat_show_the_totals() -> None:
     log = recorded([*market(), *BOTH_OPEN, *MOVED])
     shown = Shown(log)
     start = last_alert([*(one.event for one in log), CASES["start_again"][-1]]).html
@@ -118,11 +118,11 @@ def test_a_start_and_a_heartbeat_hold_the_totals() -> None:
     unrealised = [position["unrealised_usdt"] for position in shown.json["positions"]]
     assert {gain(one) for one in unrealised} <= set(numbers(start))
     assert {gain(sum(unrealised)), "12,345"} <= set(numbers(heartbeat_text(view)))
-    assert "no candle yet" in heartbeat_text(view)
+    assert "no candles yet" in heartbeat_text(view)
 
 
 @given(seeds, lengths)
-def test_the_day_that_goes_on_is_that_of_the_accounts(seed: int, length: int) -> None:
+def test_the_current_day_matches_the_accounts(seed: int, length: int) -> None:
     alerts = Alerts()
     fold([alerts], random_log(seed, length))
     today = alerts.days.today
@@ -135,7 +135,7 @@ def test_the_day_that_goes_on_is_that_of_the_accounts(seed: int, length: int) ->
     assert view.positions == portfolio.positions
 
 
-def test_the_summary_of_a_day_holds_its_trades_and_results() -> None:
+def test_a_daily_summary_shows_its_trades_and_results() -> None:
     events = [*market(), *A_DAY]
     log = recorded(events)
     html = last_alert(events).html
@@ -159,7 +159,7 @@ def test_the_summary_of_a_day_holds_its_trades_and_results() -> None:
 
 
 @given(seeds, lengths)
-def test_a_digest_counts_what_was_told_and_what_was_traded(seed: int, length: int) -> None:
+def test_a_digest_counts_alerts_and_trades(seed: int, length: int) -> None:
     log = random_log(seed, length)
     alerts, digest, trades = Alerts(), Digest(), Trades()
     for one in log:

@@ -1,4 +1,4 @@
-"""How loud alerts are, as the configuration says it."""
+"""The loudness of alerts in the configuration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_file_says_how_loud_a_kind_is_and_leaves_out_the_others(tmp_path: Path) -> None:
+def test_a_file_sets_the_loudness_of_some_kinds(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text('[alerts]\nentry = "off"\nfunding_paid_usdt_min = 25\n')
     assert load_config(path).alerts == AlertSettings(entry="off", funding_paid_usdt_min=25.0)
@@ -24,7 +24,7 @@ def test_a_kind_can_be_changed_for_one_run() -> None:
     assert apply_sets(Config(), ["alerts.daily=on"]).alerts == AlertSettings(daily="on")
 
 
-def test_a_loudness_that_is_none_is_named(tmp_path: Path) -> None:
+def test_an_invalid_loudness_is_named(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text('[alerts]\nentry = "loud"\n')
     with pytest.raises(ConfigError, match=r'my\.toml:2: alerts\.entry = "loud": must be "off" or "on" or "silent"'):

@@ -148,7 +148,7 @@ def test_what_is_asked_and_confirmed_in_the_chat_is_in_the_log_with_who_and_why(
             here.type(said)
             here.until(lambda text, asked=asked: f"{asked}</b>" in text)
             here.type("[Confirm]")
-            here.until(lambda text, number=number: text.count("✓ accepted: seq ") == number)
+            here.until(lambda text, number=number: text.count("✓ accepted: event") == number)
         here.until(lambda text: "ALL STRATEGIES STOPPED" in text and "ALL STRATEGIES RESET" in text)
         here.type("[Nothing]")
         here.until(lambda text: "nobody offers a button [Nothing]" in text)
@@ -180,7 +180,7 @@ def test_why_and_whynot_of_a_running_engine_show_conditions(tmp_path: Path) -> N
         here.type(f"/why {an_entry(tmp_path)}")
         here.until(lambda text: re.search(r"orders an entry of [^#]* [✓✗] [^:#]+: ", text))
         here.type("/whynot BTCUSDT")
-        here.until(lambda text: re.search(r"\d of \d met .* [✓✗] [^:]+: ", text))
+        here.until(lambda text: re.search(r"\d of \d conditions met .* [✓✗] [^:]+: ", text))
         engine.kill()
         engine.wait()
 
@@ -252,9 +252,9 @@ def test_an_engine_that_a_fault_stops_says_so_and_the_next_start_too(tmp_path: P
         (fault,) = UnloggedMessages(tmp_path / "log.db.told").read().faults
         assert "LogWriteFailed" in fault.text
         assert "LogWriteFailed" in text
-        assert "the log is whole up to the number below" in text
+        assert "the log is intact up to the event below" in text
         engine = started(tmp_path, here)
-        here.until(lambda text: "the run before ended without a stop" in text)
+        here.until(lambda text: "the previous run did not shut down cleanly" in text)
         engine.send_signal(signal.SIGTERM)
         assert engine.wait(PATIENCE_S) == 0
     (told,) = re.findall(r"STOPPED BY A FAULT.*?<code>#(\d+)</code>", text, re.DOTALL)

@@ -131,7 +131,7 @@ def test_a_time_before_the_log_is_refused_everywhere(tmp_path: Path) -> None:
         await later(ReplyChannel(post, other, other))
         return posted
 
-    assert run(ask) == ["there is nothing to show of then: the log begins later, at 2025-01-01 00:10 UTC"]
+    assert run(ask) == ["nothing to show for that time: the log begins later, at 2025-01-01 00:10 UTC"]
 
 
 def test_a_log_with_only_warm_up_candles_has_no_candles(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of the bot are given: a stand-in, a tape, somebody who takes commands, and the bot between them."""
+"""A rig for the bot: a stand-in of Telegram, a tape, a list of commands, and the bot between them."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ TELLING: list[Event] = [*market(), *A_DAY]
 
 
 def views_of(events: Iterable[Event]) -> Views:
-    """The views of a log."""
+    """Return the views of a log."""
     views = Views()
     fold([views], recorded(events))
     return views
 
 
 class Clerk:
-    """Takes commands into a list; refuses what `rule` names a reason for."""
+    """Collects commands in a list; refuses those for which `rule` returns a reason."""
 
     def __init__(self, rule: Callable[[Command], str] = lambda _: "", *, takes_s: float = 0.0) -> None:
         self.taken: list[Command] = []
@@ -57,7 +57,7 @@ class Clerk:
 
 
 class Rig:
-    """A twin, a tape and a bot. `told` is what the bot said locally."""
+    """A stand-in, a tape and a bot. `told` are the lines that the bot wrote to the local log."""
 
     def __init__(self, clock: VirtualClock, twin: TelegramTwin, events: Sequence[Event]) -> None:
         self.clock, self.twin = clock, twin
@@ -72,7 +72,7 @@ class Rig:
     async def running(
         self, gate: ChatAllowlist | None = None, commands: Commands | None = None, **more: Any
     ) -> AsyncIterator[Bot]:
-        """A bot at work; cut off at the end, as a crash would."""
+        """Run a bot, cut off at the end as by a crash."""
         client = TelegramClient(BotToken(self.twin.token), self.twin.api_url)
         given: dict[str, Any] = {"source": self.tape, "bus": self.tape.bus, "clock": self.clock, **more}
         bot = Bot(
@@ -80,7 +80,7 @@ class Rig:
             gate or ChatAllowlist(CHAT_ID),
             commands or self.clerk,
             cursors=self.cursors,
-            tell=self.told.append,
+            write_line=self.told.append,
             **given,
         )
         task = asyncio.ensure_future(bot.run())
@@ -95,27 +95,27 @@ class Rig:
             task.result()
 
     async def until(self, holds: Callable[[], bool], within_s: float = 200.0) -> None:
-        """Wait until something holds."""
+        """Wait until a condition holds."""
         until_ms = self.clock.now_ms() + within_s * 1_000.0
         while not holds():
             assert self.clock.now_ms() < until_ms, (self.twin.texts[-4:], self.told)
             await asyncio.sleep(PATIENCE_S)
 
     async def ask(self, text: str, **manner: Any) -> BotMessage:
-        """Say something and wait for the answer."""
+        """Send a message and wait for the answer."""
         before = len(self.twin.messages)
         self.twin.say(text, **manner)
         await self.until(lambda: len(self.twin.messages) > before)
         return self.twin.messages[before]
 
     async def silence(self, seconds: float = 5.0) -> None:
-        """Nothing is answered."""
+        """Check that nothing is answered."""
         before = len(self.twin.messages)
         await asyncio.sleep(seconds)
         assert len(self.twin.messages) == before, self.twin.texts[before:]
 
     async def pressed(self, word: str, user: int = CHAT_ID, **manner: Any) -> str:
-        """Press the newest button of that name; what Telegram showed to whoever pressed."""
+        """Press the newest button with that label; return what Telegram showed to the user."""
         press = self.twin.press(self.twin.button(word), user, **manner)
         await self.until(lambda: press.answered is not None)
         await asyncio.sleep(0.2)
@@ -123,7 +123,7 @@ class Rig:
 
 
 def rigged(use: Callable[[Rig], Awaitable[T]], events: Sequence[Event] = TELLING, **manner: Any) -> T:
-    """Let a test use a rig in virtual time."""
+    """Run a test with a rig in virtual time."""
 
     async def main(clock: VirtualClock) -> T:
         async with TelegramTwin(clock, **({"limits": UNLIMITED} | manner)) as twin:

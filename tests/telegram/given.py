@@ -1,4 +1,4 @@
-"""What the tests of Telegram are given: a tape of events, plain alerts, and a notifier that talks to the stand-in."""
+"""A rig for the notifier: a tape of events, plain alerts, and a notifier connected to the stand-in."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ PATIENCE_S = 0.25
 
 
 def news(detail: str = "x", at_ms: int = 0) -> Event:
-    """What yields an ordinary alert."""
+    """Return an event that yields an ordinary alert."""
     return AnomalyRaised(at_ms, "data_stale", "BTCUSDT", detail)
 
 
 def trip(why: str = "manual", at_ms: int = 0) -> Event:
-    """What yields an urgent alert."""
+    """Return an event that yields an urgent alert."""
     return KillSwitchTripped(at_ms, "global", "manual", 1.0, 1.0, 1.0, 1.0, "anna", why)
 
 
 def noise(at_ms: int = 0) -> Event:
-    """What yields none."""
+    """Return an event that yields no alert."""
     return FeedLost(at_ms, "sim", "silence")
 
 
 class Plain:
-    """Alerts that say their seq and their detail. It is a fold: it wants every event, once, in order."""
+    """Alerts with their seq and detail. It is a fold: it needs every event, once, in order."""
 
     def __init__(self) -> None:
         self.seq = 0
@@ -66,7 +66,7 @@ class Plain:
 
 
 class Tape:
-    """A log in a list, and the bus that says it grew."""
+    """A log in a list, and the bus that announces its growth."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -74,7 +74,7 @@ class Tape:
         self.bus = Bus()
 
     def add(self, *events: Event) -> int:
-        """Record events now; the seq of the last one."""
+        """Record events now; return the seq of the last one."""
         for event in events:
             self.events.append(Recorded(len(self.events) + 1, self._clock.now_ms(), 0, event))
         self.bus.publish(len(self.events))
@@ -90,7 +90,7 @@ class Tape:
 
 
 class Rig:
-    """A twin, a tape, and notifiers over them. `told` is what they said locally."""
+    """A stand-in, a tape, and notifiers over them. `told` are the lines they wrote to the local log."""
 
     def __init__(self, clock: VirtualClock, twin: TelegramTwin, cursors: Cursors | None = None) -> None:
         self.clock = clock
@@ -108,13 +108,13 @@ class Rig:
             client=client,
             address=ChatAddress(self.configured_id, self.cursors, self.told.append),
             clock=self.clock,
-            tell=self.told.append,
+            write_line=self.told.append,
             **given,
         )
 
     @asynccontextmanager
     async def running(self, **more: Any) -> AsyncIterator[Notifier]:
-        """A notifier at work; cut off at the end, as a crash would."""
+        """Run a notifier, cut off at the end as by a crash."""
         client = TelegramClient(BotToken(self.twin.token), self.twin.api_url)
         notifier = self.notifier(client, **more)
         task = asyncio.ensure_future(notifier.run())
@@ -128,7 +128,7 @@ class Rig:
             task.result()
 
     async def sent(self, count: int, within_s: float = 600.0) -> list[str]:
-        """The texts, as soon as there are so many."""
+        """Return the texts as soon as there are so many."""
         until_ms = self.clock.now_ms() + within_s * 1_000.0
         while len(self.twin.messages) < count:
             assert self.clock.now_ms() < until_ms, (self.twin.texts[-5:], self.told)
@@ -136,12 +136,12 @@ class Rig:
         return self.twin.texts
 
     def seqs(self) -> list[int]:
-        """The seqs of the messages, in order."""
+        """Return the seqs of the messages, in order."""
         return [int(text.split()[0]) for text in self.twin.texts]
 
 
 def rigged(use: Callable[[Rig], Awaitable[T]], cursors: Cursors | None = None, **manner: Any) -> T:
-    """Let a test use a rig in virtual time."""
+    """Run a test with a rig in virtual time."""
 
     async def main(clock: VirtualClock) -> T:
         async with TelegramTwin(clock, **({"limits": UNLIMITED} | manner)) as twin:

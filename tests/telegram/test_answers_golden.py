@@ -1,7 +1,4 @@
-"""Every answer and question of the chat as the owner reads it, held in `golden/`: with BTC, GALA and a liquidation.
-
-`PAPERTAPE_GOLDEN=write` writes them anew.
-"""
+"""Every answer and prompt as the owner reads it, stored in `golden/`: with BTC, GALA and a liquidation."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from papertape.projections.telegram.commands import (
     confirmation_for,
     done_words,
 )
-from papertape.projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, TWICE
+from papertape.projections.telegram.confirm import ALREADY_PRESSED, CANCELLED, EXPIRED, NOT_YOURS
 from papertape.projections.telegram.parse import MENU, InvalidRequest, request_of
 from papertape.projections.telegram.statistics import DeliveryStatistics
 from papertape.projections.text.causes import cause_chain
@@ -50,7 +47,7 @@ DOG = WatchdogView(
     NOON_MS,
     120,
     (),
-    (DetectedProblem(AnomalyKind.DISK_LOW, "disk", "0.80 GB are free, the limit is 1.00"),),
+    (DetectedProblem(AnomalyKind.DISK_LOW, "disk", "0.80 GB free (limit 1.00 GB)"),),
     (RepairView(NOON_MS - MINUTE_MS, "data_stale", GALA, "subscribed again"),),
 )
 
@@ -66,7 +63,7 @@ def why_closed(views: Views) -> str:
 
 
 def asked(said: str, name: str) -> str:
-    """The question before a command, or why it cannot be meant."""
+    """Return the prompt of a command, or why it is impossible."""
     views = VIEWS[name]
     act = request_of(said, views.strategies)
     assert act is not None
@@ -123,7 +120,7 @@ ANSWERS: dict[str, Callable[[], str]] = {
     "unknown_command": lambda: asked("/positons", "open"),
     "unknown_strategy": lambda: asked("/pause momentun", "open"),
     "confirmed": lambda: answered_html(asked("/close all weekend", "open"), done_words(Accepted(4_711, 4_714)), "✓"),
-    "not_confirmed": lambda: f"{EXPIRED}\n\n{TWICE}\n\n{NOT_YOURS}\n\n{CANCELLED}",
+    "not_confirmed": lambda: f"{EXPIRED}\n\n{ALREADY_PRESSED}\n\n{NOT_YOURS}\n\n{CANCELLED}",
 }
 
 

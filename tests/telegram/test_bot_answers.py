@@ -1,4 +1,4 @@
-"""Every question is answered over the wire: with the views' own words, pictures behind, and how far the reading is."""
+"""Questions over the wire: the views' own texts, pictures after them, and the progress of re-reading the log."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from PIL import Image
 from papertape.engine.ports.clock import ManualClock
 from papertape.events.facts import EngineStarted
 from papertape.events.log import Recorded
+from papertape.projections.alerts.markup import plain_text
 from papertape.projections.folds.curve import EquityPoint
 from papertape.projections.site.views import Views
 from papertape.projections.telegram import explain, replies
@@ -19,7 +20,6 @@ from papertape.projections.telegram.answers import QueryHandler, ReplyChannel, R
 from papertape.projections.telegram.asof import as_of
 from papertape.projections.telegram.parse import MENU, AsOfQuery
 from papertape.projections.telegram.pictures import PlotSeries, nice_step, picture, total_of
-from papertape.projections.telegram.text import strip_tags
 from papertape.projections.telegram.wire import Chat, ChatMessage
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.messages import PNG
@@ -54,7 +54,7 @@ def test_every_question_is_answered_with_what_the_views_say() -> None:
         async with rig.running():
             for said, html in SAYS.items():
                 answer = await rig.ask(said)
-                assert answer.text.strip() == strip_tags(html).strip(), said
+                assert answer.text.strip() == plain_text(html).strip(), said
                 await asyncio.sleep(2.0)
 
     rigged(use)
@@ -84,13 +84,13 @@ def test_a_picture_follows_the_text_and_the_text_never_waits_for_it(said: str) -
     rigged(use, [*OPEN, candle(NOON_MS + HOUR_MS, BTC, 84_500.0), candle(NOON_MS + 2 * HOUR_MS, BTC, 84_600.0)])
 
 
-def test_more_pictures_than_anybody_wants_are_refused() -> None:
+def test_too_many_pictures_are_refused() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             rig.twin.faults.on(TelegramFault.SLOW, method="sendPhoto", value=30.0)
             for _ in range(8):
                 rig.twin.say("/arena")
-            await rig.until(lambda: any("waiting already" in text for text in rig.twin.texts))
+            await rig.until(lambda: any("busy with other charts" in text for text in rig.twin.texts))
 
     rigged(use, [*OPEN, candle(NOON_MS + HOUR_MS, BTC, 84_500.0), candle(NOON_MS + 2 * HOUR_MS, BTC, 84_600.0)])
 
@@ -101,7 +101,7 @@ def test_as_of_shows_how_it_stood() -> None:
             seq = len(market()) + 2
             for said, until in ((f"/asof {seq}", seq), ("/asof 2025-01-01 12:01", len(market()) + 4)):
                 answer = await rig.ask(said)
-                assert answer.text == strip_tags(explain.as_of_text(views_of(TELLING[:until]), reached=True)), said
+                assert answer.text == plain_text(explain.as_of_text(views_of(TELLING[:until]), reached=True)), said
             assert "the log begins later" in (await rig.ask("/asof 2025-01-01 11:59")).text
 
     rigged(use)
@@ -119,7 +119,7 @@ class SlowSource:
 
 
 @in_loop
-async def test_as_of_in_a_long_log_is_one_message_that_says_how_far_it_is_and_becomes_the_answer() -> None:
+async def test_the_progress_of_as_of_in_a_long_log_is_one_message_that_becomes_the_answer() -> None:
     log = recorded([*market(), *(candle(NOON_MS + minute * MINUTE_MS) for minute in range(8_000))])
     clock, said = ManualClock(), []
 
@@ -135,13 +135,13 @@ async def test_as_of_in_a_long_log_is_one_message_that_says_how_far_it_is_and_be
     given = answering.answer(AsOfQuery(seq=7_000), len(log))
     assert given.later is not None and not given.html
     await given.later(ReplyChannel(post, edit, photo=post))  # type: ignore[arg-type]
-    assert [line for line in said if "2,000 of 7,000" in line]
+    assert [line for line in said if "2,000 of up to 7,000" in line]
     assert 3 <= len(said) <= 10
     assert "as of #7000" in said[-1]
 
 
 @in_loop
-async def test_a_log_that_is_too_long_for_a_question_is_read_in_part_and_that_is_said() -> None:
+async def test_a_log_too_long_for_a_question_is_read_in_part_and_that_is_reported() -> None:
     log = recorded([*market(), *(candle(NOON_MS + minute * MINUTE_MS) for minute in range(3_000))])
 
     async def told(_seq: int) -> None:
@@ -149,7 +149,7 @@ async def test_a_log_that_is_too_long_for_a_question_is_read_in_part_and_that_is
 
     found = await as_of(AsOfQuery(seq=2_500), SlowSource(log, ManualClock()), len(log), told, events_max=1_500)
     assert not found.reached and found.views.seq == 1_500
-    assert "longer than is read" in explain.as_of_text(found.views, reached=found.reached)
+    assert "too long to re-read" in explain.as_of_text(found.views, reached=found.reached)
 
 
 def test_why_follows_the_causes_in_the_log() -> None:
@@ -166,7 +166,7 @@ def test_config_and_version_come_from_outside_in_as_many_parts_as_they_need() ->
     outside = RuntimeInfo(version=lambda: "9.9 <beta>", config=lambda: "key = '<&>'\n" * 800)
 
     async def use(rig: Rig) -> None:
-        async with rig.running(outside=outside):
+        async with rig.running(runtime=outside):
             assert "9.9 <beta>" in (await rig.ask("/version")).text
             await rig.ask("/config")
             await asyncio.sleep(10.0)

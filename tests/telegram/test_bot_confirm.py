@@ -1,4 +1,4 @@
-"""What changes something: asked twice, taken once, by who asked, in time."""
+"""Commands are confirmed, executed once, only for the user who sent them, and only in time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from papertape.events.commands import Close, Command, Kill, Pause, Reset, Resume
 from papertape.events.facts import KillSwitchReset, KillSwitchTripped
-from papertape.projections.telegram.confirm import CANCELLED, EXPIRED, NOT_YOURS, TWICE
+from papertape.projections.telegram.confirm import ALREADY_PRESSED, CANCELLED, EXPIRED, NOT_YOURS
 from papertape.projections.telegram.poll import ChatAllowlist
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.twin import CHAT_ID
@@ -40,15 +40,15 @@ NONE = "no reason given"
         ("/kill all momentum is odd", Kill(WHO, "momentum is odd")),
     ],
 )
-def test_a_confirmed_command_is_handed_in_exactly_once(said: str, command: Command) -> None:
+def test_a_confirmed_command_is_submitted_exactly_once(said: str, command: Command) -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             question = await rig.ask(said)
             assert [one.text for one in question.buttons] == ["Confirm", "Cancel"]
             assert rig.clerk.taken == []
-            assert await rig.pressed("Confirm") == "accepted: seq 4711"
+            assert await rig.pressed("Confirm") == "accepted: event #4711"
             assert rig.clerk.taken == [command]
-            assert question.text.endswith("✓ accepted: seq 4711")
+            assert question.text.endswith("✓ accepted: event #4711")
             assert not question.buttons
 
     rigged(use, OPEN)
@@ -62,7 +62,7 @@ def test_a_second_press_does_nothing_and_says_so() -> None:
             await rig.pressed("Confirm")
             again = rig.twin.press(button)
             await rig.until(lambda: again.answered is not None)
-            assert again.answered == TWICE
+            assert again.answered == ALREADY_PRESSED
             assert rig.clerk.taken == [Kill(WHO, NONE)]
 
     rigged(use, OPEN)
@@ -76,13 +76,13 @@ def test_two_presses_at_once_act_once() -> None:
             button = rig.twin.button("Confirm")
             presses = [rig.twin.press(button) for _ in range(3)]
             await rig.until(lambda: all(one.answered is not None for one in presses))
-            assert [one.answered for one in presses].count(TWICE) == 2
+            assert [one.answered for one in presses].count(ALREADY_PRESSED) == 2
             assert len(rig.clerk.taken) == 1
 
     rigged(use, OPEN)
 
 
-def test_after_a_minute_a_button_has_expired_and_goes() -> None:
+def test_a_button_expires_after_a_minute_and_disappears() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             question = await rig.ask("/kill")
@@ -95,7 +95,7 @@ def test_after_a_minute_a_button_has_expired_and_goes() -> None:
     rigged(use, OPEN)
 
 
-def test_within_the_minute_it_still_counts() -> None:
+def test_a_press_within_the_minute_counts() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             await rig.ask("/kill")
@@ -106,7 +106,7 @@ def test_within_the_minute_it_still_counts() -> None:
     rigged(use, OPEN)
 
 
-def test_another_allowed_user_cannot_confirm_or_cancel_and_the_one_who_asked_still_can() -> None:
+def test_only_the_user_who_sent_the_command_can_confirm_or_cancel() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running(ChatAllowlist(CHAT_ID, (CHAT_ID, STRANGER))):
             await rig.ask("/kill")
@@ -119,7 +119,7 @@ def test_another_allowed_user_cannot_confirm_or_cancel_and_the_one_who_asked_sti
     rigged(use, OPEN)
 
 
-def test_a_stranger_s_press_does_nothing() -> None:
+def test_a_strangers_press_does_nothing() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running() as bot:
             await rig.ask("/kill")
@@ -134,7 +134,7 @@ def test_a_stranger_s_press_does_nothing() -> None:
     rigged(use, OPEN)
 
 
-def test_cancel_does_nothing_and_takes_the_buttons_away() -> None:
+def test_cancel_does_nothing_and_removes_the_buttons() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             question = await rig.ask("/kill")
@@ -143,13 +143,13 @@ def test_cancel_does_nothing_and_takes_the_buttons_away() -> None:
             assert not question.buttons
             late = rig.twin.press(confirm)
             await rig.until(lambda: late.answered is not None)
-            assert late.answered == TWICE
+            assert late.answered == ALREADY_PRESSED
             assert rig.clerk.taken == []
 
     rigged(use, OPEN)
 
 
-def test_after_a_restart_a_button_of_before_has_expired() -> None:
+def test_a_restart_expires_all_buttons() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             question = await rig.ask("/kill")
@@ -161,7 +161,7 @@ def test_after_a_restart_a_button_of_before_has_expired() -> None:
     rigged(use, OPEN)
 
 
-def test_a_forged_nonce_is_no_nonce() -> None:
+def test_a_forged_nonce_is_rejected() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             await rig.ask("/kill")
@@ -176,7 +176,7 @@ def test_a_forged_nonce_is_no_nonce() -> None:
     rigged(use, OPEN)
 
 
-def test_a_refusal_says_why_in_its_own_words() -> None:
+def test_a_refusal_shows_its_reason() -> None:
     async def use(rig: Rig) -> None:
         rig.clerk.rule = lambda command: "the <desk> is closed" if isinstance(command, Pause) else ""
         async with rig.running() as bot:
@@ -188,7 +188,7 @@ def test_a_refusal_says_why_in_its_own_words() -> None:
     rigged(use, OPEN)
 
 
-def test_a_reset_names_the_trip_that_stood_when_it_was_asked() -> None:
+def test_a_reset_names_the_trip_shown_in_its_prompt() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             await rig.ask("/reset momentum looked at it")
@@ -200,14 +200,14 @@ def test_a_reset_names_the_trip_that_stood_when_it_was_asked() -> None:
     rigged(use, [*market(), tripped()])
 
 
-def test_what_cannot_be_meant_gets_no_buttons() -> None:
+def test_an_impossible_command_gets_no_buttons() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             for said, why in (
                 ("/reset global why", "is not tripped"),
                 ("/reset momentum", "needs a reason"),
                 ("/reset momentm why", "there is no strategy"),
-                ("/close 1", "no open position has the ID 1"),
+                ("/close 1", "no open position with ID 1"),
                 ("/close", "which position?"),
                 ("/pause momentm news", "there is no strategy"),
             ):
@@ -218,19 +218,19 @@ def test_what_cannot_be_meant_gets_no_buttons() -> None:
     rigged(use, OPEN)
 
 
-def test_a_position_that_is_gone_is_not_closed_under_another_s_name() -> None:
+def test_closing_a_position_that_is_gone_closes_no_other() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             await rig.ask(f"/close {GALA_SEQ}")
             rig.tape.add(closed_gala(), *BOTH_OPEN[2:])
             await asyncio.sleep(1.0)
-            assert "not open any more" in await rig.pressed("Confirm")
+            assert "no longer open" in await rig.pressed("Confirm")
             assert rig.clerk.taken == []
 
     rigged(use, OPEN)
 
 
-def test_a_kill_while_telegram_answers_slowly_is_taken_before_it_hears_of_it() -> None:
+def test_a_kill_does_not_wait_for_a_slow_telegram() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             for _ in range(5):
@@ -249,7 +249,7 @@ def test_a_kill_while_telegram_answers_slowly_is_taken_before_it_hears_of_it() -
     rigged(use, OPEN)
 
 
-def test_the_question_for_a_kill_overtakes_answers_that_wait() -> None:
+def test_the_prompt_of_a_kill_overtakes_waiting_answers() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             rig.twin.faults.on(TelegramFault.SLOW, method="sendMessage", value=5.0)
@@ -262,18 +262,18 @@ def test_the_question_for_a_kill_overtakes_answers_that_wait() -> None:
     rigged(use, OPEN)
 
 
-def test_a_desk_that_does_not_answer_is_not_waited_for_for_ever() -> None:
+def test_a_command_queue_that_does_not_answer_times_out() -> None:
     async def use(rig: Rig) -> None:
         rig.clerk.takes_s = 500.0
         async with rig.running():
             await rig.ask("/kill")
-            assert "may still be taken" in await rig.pressed("Confirm")
+            assert "may still be executed" in await rig.pressed("Confirm")
             assert (await rig.ask("/version")).text.startswith("papertape")
 
     rigged(use, OPEN)
 
 
-def test_a_command_from_a_backlog_is_not_meant_any_more_and_a_question_is() -> None:
+def test_an_outdated_command_is_refused_and_an_outdated_question_is_answered() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running() as bot:
             late = await rig.ask("/kill", age_s=300)
@@ -285,7 +285,7 @@ def test_a_command_from_a_backlog_is_not_meant_any_more_and_a_question_is() -> N
     rigged(use, OPEN)
 
 
-def test_who_is_told_apart_by_name_or_by_number() -> None:
+def test_users_are_identified_by_name_or_id() -> None:
     async def use(rig: Rig) -> None:
         nameless = {"from": {"id": CHAT_ID, "is_bot": False, "first_name": " \n"}}
         async with rig.running():
@@ -299,7 +299,7 @@ def test_who_is_told_apart_by_name_or_by_number() -> None:
     rigged(use, OPEN)
 
 
-def test_everything_is_stopped_already_is_said_at_once() -> None:
+def test_a_kill_when_everything_is_stopped_is_refused_at_once() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             answer = await rig.ask("/kill")

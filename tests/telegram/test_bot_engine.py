@@ -78,7 +78,7 @@ async def until(holds: Callable[[], bool]) -> None:
 async def talk(made: Engine, reader: SqliteLogReader, chat: Chatting) -> None:
     """Everything that acts, each seen in the answers afterwards."""
     seq = made.log.head.seq
-    assert await chat.confirm("/pause scripted news") == f"accepted: seq {seq + 1}"
+    assert await chat.confirm("/pause scripted news") == f"accepted: event #{seq + 1}"
     assert await chat.confirm("/pause") == "refused: nothing to do: every selected strategy is already paused"
     assert "active strategies 0 of 1" in (await chat.ask("/status")).text
     assert (await chat.confirm("/resume")).startswith("accepted")
@@ -86,7 +86,7 @@ async def talk(made: Engine, reader: SqliteLogReader, chat: Chatting) -> None:
     assert f"/close {opened.seq}" in (await chat.ask("/positions")).text
     assert (await chat.confirm(f"/close {opened.seq} enough")).startswith("accepted")
     await made.loop.take([candle(2, 101.0)])
-    assert "no position is open" in (await chat.ask("/positions")).text
+    assert "no open positions" in (await chat.ask("/positions")).text
     assert (await chat.confirm("/kill 'odd'")).startswith("accepted")
     assert "stopped already" in (await chat.ask("/kill")).text
     assert (await chat.confirm("/reset global fine again")).startswith("accepted")
@@ -98,7 +98,7 @@ async def talk(made: Engine, reader: SqliteLogReader, chat: Chatting) -> None:
 
 
 @in_loop
-async def test_what_is_confirmed_in_the_chat_is_in_the_log_with_who_and_why(tmp_path: Path) -> None:
+async def test_a_command_confirmed_in_the_chat_is_logged_with_who_and_why(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
     clock = SystemClock()
     async with (
@@ -117,7 +117,7 @@ async def test_what_is_confirmed_in_the_chat_is_in_the_log_with_who_and_why(tmp_
             MemoryCursors(),
             clock,
             print,
-            pace=Eager(clock),
+            limiter=Eager(clock),
         )
         running, serving = asyncio.ensure_future(bot.run()), asyncio.ensure_future(made.commands.serve())
         try:

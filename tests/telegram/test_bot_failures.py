@@ -1,4 +1,4 @@
-"""A bug in one command: who asked is told, the local log says what it was, and every other command goes on."""
+"""A bug in one command is reported to the user and the local log, and every other command continues."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class BrokenDesk:
 
 
 @pytest.mark.parametrize(("said", "error"), [("/config", "TypeError"), ("/whynot gala", "ZeroDivisionError")])
-def test_who_asks_for_what_has_a_bug_is_told_and_the_chat_goes_on(said: str, error: str) -> None:
+def test_a_bug_in_an_answer_is_reported_and_the_chat_continues(said: str, error: str) -> None:
     async def use(rig: Rig) -> None:
-        async with rig.running(outside=RuntimeInfo(config=broken, conditions=broken_later)) as bot:
+        async with rig.running(runtime=RuntimeInfo(config=broken, conditions=broken_later)) as bot:
             for number in range(1, 4):
-                assert f"that failed: {error}" in (await rig.ask(said)).text
+                assert f"internal error: {error}" in (await rig.ask(said)).text
                 assert (await rig.ask("/version")).text.startswith("papertape")
                 assert bot.statistics().failed == number
             assert sum(error in line for line in rig.told) == 3
@@ -56,13 +56,13 @@ def test_who_asks_for_what_has_a_bug_is_told_and_the_chat_goes_on(said: str, err
     rigged(use)
 
 
-def test_a_press_that_a_bug_ends_is_told_and_never_comes_again() -> None:
+def test_a_bug_in_a_press_is_reported_and_not_retried() -> None:
     async def use(rig: Rig) -> None:
         desk = BrokenDesk(TypeError("a bug"))
         async with rig.running(commands=desk) as bot:
             await rig.ask("/kill")
             rig.twin.press(rig.twin.button("Confirm"))
-            await rig.until(lambda: "that failed: TypeError" in rig.twin.texts[-1])
+            await rig.until(lambda: "internal error: TypeError" in rig.twin.texts[-1])
             await asyncio.sleep(120.0)
             assert (desk.count, bot.statistics().failed) == (1, 1)
             assert (await rig.ask("/status")).text
@@ -70,7 +70,7 @@ def test_a_press_that_a_bug_ends_is_told_and_never_comes_again() -> None:
     rigged(use)
 
 
-def test_an_error_with_a_name_is_a_refusal_and_no_bug() -> None:
+def test_a_named_error_is_a_refusal_and_no_bug() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running(commands=BrokenDesk(LogError("the disk is full"))) as bot:
             await rig.ask("/kill")
@@ -80,16 +80,16 @@ def test_an_error_with_a_name_is_a_refusal_and_no_bug() -> None:
     rigged(use)
 
 
-def test_a_bug_while_telegram_is_away_is_told_when_it_is_back() -> None:
+def test_a_bug_during_an_outage_is_reported_afterwards() -> None:
     async def use(rig: Rig) -> None:
-        async with rig.running(outside=RuntimeInfo(config=broken)):
+        async with rig.running(runtime=RuntimeInfo(config=broken)):
             rig.twin.faults.on(TelegramFault.SERVER_ERROR, method="sendMessage", times=2)
-            assert "that failed" in (await rig.ask("/config")).text
+            assert "internal error" in (await rig.ask("/config")).text
 
     rigged(use)
 
 
-def test_an_errand_with_a_bug_is_over_and_the_next_ones_run() -> None:
+def test_a_failed_job_is_dropped_and_the_next_ones_run() -> None:
     async def use(rig: Rig) -> None:
         outbox = ReplyQueue(MessageRateLimiter(rig.clock), rig.clock, rig.told.append)
         running = asyncio.ensure_future(outbox.run())

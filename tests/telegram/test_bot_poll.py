@@ -1,4 +1,4 @@
-"""Who is listened to, what comes twice, and what Telegram's troubles do to asking."""
+"""Who may use the bot, what is a duplicate, and how polling reacts to Telegram's errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANN = {"id": CHAT_ID, "is_bot": False, "first_name": "Ann"}
 ACTS = ("/kill", "/pause", "/close all", "/reset global x", "/resume")
 
 
-def test_a_stranger_s_chat_can_do_nothing_and_hears_nothing() -> None:
+def test_a_strangers_chat_gets_no_answer() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running() as bot:
             said = (*ACTS, *(f"/{name} 1" for name in MENU), "hello")
@@ -85,7 +85,7 @@ def test_a_press_in_an_inline_message_is_ignored() -> None:
     rigged(use, OPEN)
 
 
-def test_in_a_group_only_named_users_count_and_other_bots_commands_are_theirs() -> None:
+def test_a_group_hears_named_users_and_ignores_other_bots_commands() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running(ChatAllowlist(GROUP, (CHAT_ID,))):
             assert (await rig.ask("/version@alert_bot", chat=GROUP)).chat_id == GROUP
@@ -96,7 +96,7 @@ def test_in_a_group_only_named_users_count_and_other_bots_commands_are_theirs() 
     rigged(use, OPEN, chats=(GROUP,))
 
 
-def test_a_group_without_named_users_hears_nobody_and_says_so_locally() -> None:
+def test_a_group_without_named_users_ignores_everybody_and_logs_it() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running(ChatAllowlist(GROUP)):
             rig.twin.say("/kill", CHAT_ID, GROUP)
@@ -106,7 +106,7 @@ def test_a_group_without_named_users_hears_nobody_and_says_so_locally() -> None:
     rigged(use, OPEN, chats=(GROUP,))
 
 
-def test_an_update_that_comes_again_is_answered_once() -> None:
+def test_a_duplicate_update_is_answered_once() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running() as bot:
             rig.twin.faults.on(TelegramFault.DUPLICATE_UPDATES, method="getUpdates")
@@ -118,7 +118,7 @@ def test_an_update_that_comes_again_is_answered_once() -> None:
     rigged(use, OPEN)
 
 
-def test_a_press_that_comes_again_acts_once() -> None:
+def test_a_duplicate_press_acts_once() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running() as bot:
             await rig.ask("/kill")
@@ -131,7 +131,7 @@ def test_a_press_that_comes_again_acts_once() -> None:
     rigged(use, OPEN)
 
 
-def test_after_a_restart_it_goes_on_behind_the_last_update(tmp_path: Any) -> None:
+def test_a_restart_continues_after_the_last_update(tmp_path: Any) -> None:
     async def use(rig: Rig) -> None:
         rig.cursors = SqliteCursors(tmp_path / "cursors.db")
         async with rig.running():
@@ -147,7 +147,7 @@ def test_after_a_restart_it_goes_on_behind_the_last_update(tmp_path: Any) -> Non
     rigged(use, OPEN)
 
 
-def test_an_update_that_was_not_confirmed_before_a_crash_comes_again_and_a_used_button_stays_used() -> None:
+def test_a_used_button_stays_used_when_its_update_is_repeated_after_a_crash() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running() as bot:
             await rig.ask("/kill")
@@ -183,7 +183,7 @@ def test_ids_that_jump_are_followed() -> None:
         TelegramFault.BUSY,
     ],
 )
-def test_when_telegram_fails_asking_goes_on_with_pauses_and_hears_what_was_said_meanwhile(fault: TelegramFault) -> None:
+def test_polling_retries_with_pauses_and_receives_what_was_sent_meanwhile(fault: TelegramFault) -> None:
     async def use(rig: Rig) -> None:
         rig.twin.faults.on(fault, for_s=600.0)
         async with rig.running():
@@ -197,7 +197,7 @@ def test_when_telegram_fails_asking_goes_on_with_pauses_and_hears_what_was_said_
     rigged(use, OPEN)
 
 
-def test_another_poller_is_told_once_and_waited_for() -> None:
+def test_a_second_poller_is_reported_once_and_polling_retries() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running() as bot:
             rig.twin.faults.on(TelegramFault.CONFLICT, method="getUpdates", for_s=300.0)
@@ -210,7 +210,7 @@ def test_another_poller_is_told_once_and_waited_for() -> None:
     rigged(use, OPEN)
 
 
-def test_a_webhook_is_taken_away() -> None:
+def test_a_webhook_is_removed() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             rig.twin.webhook = "https://elsewhere"
@@ -224,7 +224,7 @@ def test_a_webhook_is_taken_away() -> None:
     rigged(use, OPEN)
 
 
-def test_a_refused_token_is_tried_once_an_hour_with_one_line_and_nothing_else() -> None:
+def test_a_refused_token_is_retried_once_an_hour_with_one_line() -> None:
     async def use(rig: Rig) -> None:
         rig.twin.faults.on(TelegramFault.UNAUTHORIZED)
         async with rig.running() as bot:
@@ -244,7 +244,7 @@ def test_a_refused_token_is_tried_once_an_hour_with_one_line_and_nothing_else() 
     rigged(use, OPEN)
 
 
-def test_the_menu_is_filled_at_the_start() -> None:
+def test_the_menu_is_set_at_the_start() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             (menu,) = rig.twin.commands.values()
@@ -264,7 +264,7 @@ def test_it_keeps_to_the_limits_of_a_chat() -> None:
     rigged(use, OPEN, limits=ChatLimits())
 
 
-def test_the_end_of_the_log_ends_it_after_the_last_answer() -> None:
+def test_the_bot_ends_with_the_log_after_the_last_answer() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running():
             rig.twin.faults.on(TelegramFault.SLOW, method="sendMessage", value=2.0)
@@ -290,7 +290,7 @@ def test_a_refused_text_is_sent_without_tags() -> None:
 @pytest.mark.parametrize(
     "fault", [TelegramFault.BUSY, TelegramFault.SERVER_ERROR, TelegramFault.RESET_BEFORE, TelegramFault.TIMEOUT_AFTER]
 )
-def test_an_answer_that_fails_is_tried_again_and_a_kill_meanwhile_is_taken(fault: TelegramFault) -> None:
+def test_a_failing_answer_is_retried_and_delays_no_kill(fault: TelegramFault) -> None:
     async def use(rig: Rig) -> None:
         async with rig.running() as bot:
             await rig.ask("/kill")
@@ -304,7 +304,7 @@ def test_an_answer_that_fails_is_tried_again_and_a_kill_meanwhile_is_taken(fault
     rigged(use, OPEN)
 
 
-def test_an_answer_that_nobody_takes_is_dropped_and_counted() -> None:
+def test_an_undeliverable_answer_is_dropped_and_counted() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running() as bot:
             rig.twin.faults.on(TelegramFault.SERVER_ERROR, method="sendMessage", for_s=600.0)

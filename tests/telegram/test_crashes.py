@@ -1,4 +1,4 @@
-"""kill -9 around sending: no alert is missing, every repeat is marked, order is kept."""
+"""kill -9 around sending: no alert is lost, every repeat is marked, the order is kept."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def _crash_at_a_failpoint(rig: Rig, chance: random.Random) -> None:
             raise Crash
 
     try:
-        async with asyncio.timeout(20), rig.running(reach=reach) as notifier:
+        async with asyncio.timeout(20), rig.running(failpoint=reach) as notifier:
             while notifier.statistics().lag_events or not notifier.statistics().sent:
                 await asyncio.sleep(0.5)
                 if asyncio.current_task() and not reaches:
@@ -130,7 +130,7 @@ def test_a_crash_in_the_window_is_followed_by_exactly_one_marked_repeat() -> Non
                 raise Crash
 
         try:
-            async with rig.running(reach=reach):
+            async with rig.running(failpoint=reach):
                 await asyncio.sleep(5)
         except Crash:
             pass
@@ -151,7 +151,7 @@ def test_a_crash_after_the_digest_repeats_the_digest_only() -> None:
                 raise Crash
 
         try:
-            async with rig.running(reach=reach):
+            async with rig.running(failpoint=reach):
                 await asyncio.sleep(5)
         except Crash:
             pass
@@ -203,7 +203,7 @@ async def _process(folder: Path, twin: TelegramTwin, alerts: int, *, failpoint: 
     program = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.telegram.sending",
+        "tests.telegram.sender_process",
         twin.api_url,
         twin.token,
         str(folder / "cursors.db"),

@@ -1,4 +1,4 @@
-"""The notifier: never lost, in order, urgent first, never a storm; what each answer of Telegram makes it do."""
+"""The notifier: without loss, in order, urgent first, rate-limited; its reaction to each answer of Telegram."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.telegram.given import Rig, news, noise, rigged, trip
 from tests.twins.given import START_MS
 
 
-def test_alerts_come_once_in_order_and_the_cursor_moves() -> None:
+def test_alerts_are_sent_once_and_in_order_and_the_cursor_moves() -> None:
     async def use(rig: Rig) -> None:
         rig.tape.add(news("a < b"), noise(), news("&amp;"), noise())
         async with rig.running() as notifier:
@@ -34,7 +34,7 @@ def test_alerts_come_once_in_order_and_the_cursor_moves() -> None:
     rigged(use)
 
 
-def test_a_first_start_begins_at_the_head_and_remembers_that_it_did() -> None:
+def test_the_first_start_begins_at_the_head_and_stores_it() -> None:
     async def use(rig: Rig) -> None:
         rig.tape.add(news(), news())
         async with rig.running(begin_after_seq=None):
@@ -47,7 +47,7 @@ def test_a_first_start_begins_at_the_head_and_remembers_that_it_did() -> None:
     rigged(use)
 
 
-def test_an_empty_log_is_begun_too() -> None:
+def test_the_first_start_on_an_empty_log_is_stored_too() -> None:
     async def use(rig: Rig) -> None:
         async with rig.running(begin_after_seq=None):
             await asyncio.sleep(1)
@@ -106,7 +106,7 @@ def test_a_kill_switch_does_not_wait_for_a_conversation() -> None:
                     pace.record_sent()
 
         talking = asyncio.ensure_future(answer())
-        async with rig.running(pace=pace):
+        async with rig.running(limiter=pace):
             for number in range(40):
                 await asyncio.sleep(47.3 + number % 7)
                 rig.tape.add(*[news() for _ in range(6)])
@@ -135,7 +135,7 @@ def test_a_kill_switch_is_the_next_message_of_a_slow_telegram() -> None:
     rigged(use)
 
 
-def test_a_request_to_wait_is_obeyed_by_everybody() -> None:
+def test_all_senders_respect_a_request_to_wait() -> None:
     async def use(rig: Rig) -> None:
         rig.twin.faults.on(TelegramFault.BUSY, times=1, value=90)
         rig.tape.add(news())
@@ -206,7 +206,7 @@ def test_after_a_lost_answer_the_repeat_is_marked(fault: TelegramFault) -> None:
     rigged(use)
 
 
-def test_html_that_is_not_understood_goes_as_plain_text() -> None:
+def test_refused_html_is_sent_as_plain_text() -> None:
     async def use(rig: Rig) -> None:
         rig.twin.faults.on(TelegramFault.PARSE)
         rig.tape.add(news("a < b"), news("c"))
@@ -220,7 +220,7 @@ def test_html_that_is_not_understood_goes_as_plain_text() -> None:
     rigged(use)
 
 
-def test_a_long_alert_comes_in_parts_and_goes_on_where_it_stopped() -> None:
+def test_a_long_alert_is_sent_in_parts_and_resumes_where_it_stopped() -> None:
     async def use(rig: Rig) -> None:
         long = "\n".join(f"line {number} {'&' * 60}" for number in range(200))
         rig.tape.add(news(long), news("end"))
@@ -237,7 +237,7 @@ def test_a_long_alert_comes_in_parts_and_goes_on_where_it_stopped() -> None:
     rigged(use)
 
 
-def test_what_is_left_when_the_bus_closes_is_still_sent_for_a_while() -> None:
+def test_remaining_alerts_are_sent_for_a_while_after_the_bus_closes() -> None:
     async def use(rig: Rig) -> None:
         rig.tape.add(*[news() for _ in range(40)])
         async with rig.running() as notifier:
@@ -250,7 +250,7 @@ def test_what_is_left_when_the_bus_closes_is_still_sent_for_a_while() -> None:
     rigged(use)
 
 
-def test_a_silent_telegram_does_not_hold_the_end_up() -> None:
+def test_a_silent_telegram_does_not_delay_the_end() -> None:
     async def use(rig: Rig) -> None:
         await rig.twin.stop_listening()
         rig.tape.add(news())
@@ -265,7 +265,7 @@ def test_a_silent_telegram_does_not_hold_the_end_up() -> None:
     rigged(use)
 
 
-def test_a_long_quiet_stretch_is_not_read_again_and_others_have_their_turn() -> None:
+def test_a_long_stretch_without_alerts_is_not_read_again_and_other_tasks_run() -> None:
     async def use(rig: Rig) -> None:
         rig.tape.add(*[noise() for _ in range(20_000)])
         turns = 0

@@ -1,4 +1,4 @@
-"""After an outage: a digest within a minute, urgent alerts before it, and memory that stayed flat."""
+"""After an outage: a digest within a minute, urgent alerts before it, and flat memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from papertape.events.log import Recorded
 from papertape.projections.alerts.alert import Alert
-from papertape.projections.telegram.digest import URGENT_SINGLE_MAX
+from papertape.projections.telegram.backlog import URGENT_SINGLE_MAX
 from papertape.projections.telegram.text import REPEAT_MARK
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.limits import ChatLimits
@@ -74,7 +74,7 @@ def test_a_day_without_telegram_ends_in_one_digest_within_a_minute(fault: Telegr
     rigged(use, limits=ChatLimits())
 
 
-def test_urgent_alerts_come_one_by_one_before_the_digest_which_holds_the_others() -> None:
+def test_urgent_alerts_are_sent_one_by_one_before_the_digest_of_the_others() -> None:
     async def use(rig: Rig) -> None:
         rig.twin.faults.on(TelegramFault.SERVER_ERROR)
         rig.tape.add(news(), *[trip() for _ in range(30)], news())
@@ -111,7 +111,7 @@ def test_urgent_alerts_alone_may_need_a_digest_too() -> None:
     rigged(use)
 
 
-def test_a_digest_that_is_refused_as_html_goes_as_plain_text_and_one_that_got_lost_is_marked() -> None:
+def test_a_refused_digest_is_sent_as_plain_text_and_a_lost_one_is_marked() -> None:
     async def use(rig: Rig) -> None:
         rig.tape.add(news(), news())
         await asyncio.sleep(2 * HOUR_S)
@@ -131,7 +131,7 @@ def test_a_digest_that_is_refused_as_html_goes_as_plain_text_and_one_that_got_lo
     rigged(use)
 
 
-def test_a_question_that_is_refused_is_asked_again_with_pauses() -> None:
+def test_a_refused_probe_is_repeated_with_pauses() -> None:
     async def use(rig: Rig) -> None:
         rig.tape.add(news())
         await asyncio.sleep(2 * HOUR_S)
@@ -151,7 +151,7 @@ def test_the_real_digest_is_one_message() -> None:
         await asyncio.sleep(2 * HOUR_S)
         async with rig.running():
             await rig.sent(2)
-        assert "2 messages could not be delivered" in rig.twin.texts[1]
+        assert "2 undelivered messages" in rig.twin.texts[1]
 
     rigged(use)
 
@@ -213,7 +213,7 @@ def test_memory_stays_flat_for_a_day_without_telegram() -> None:
     rigged(use)
 
 
-def test_the_day_costs_a_fold_of_each_event_and_no_more() -> None:
+def test_an_outage_costs_one_fold_of_each_event() -> None:
     counts: list[int] = []
 
     def counted() -> Plain:

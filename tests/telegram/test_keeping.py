@@ -1,4 +1,4 @@
-"""A notifier that goes on from kept folds sends what one sends that folds everything: all of it, once, in order."""
+"""A notifier that resumes from stored folds sends the same as one that folds everything: all of it, once, in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from papertape.projections.alerts.derive import Alerts
 from papertape.projections.persistence.fold_store import KEEP_MS_MIN, FoldStore
 from papertape.projections.telegram.file_notifier import FileNotifier
 from papertape.sandbox.telegram.faults import TelegramFault
-from tests.alerts.given import CASES, recorded
+from tests.alerts.given import CASES
+from tests.projections.tape import recorded
 from tests.telegram.given import Rig, Tape, rigged
 from tests.twins.given import START_MS
 from tests.twins.virtual_time import VirtualClock, run
@@ -69,7 +70,7 @@ async def told_in_lives(rig: Rig, folder: Path, lives: int, *, dead_in: int = -1
         keeper = keeping(folder, rig.tape, rig.clock)
         if life == dead_in:
             rig.twin.faults.on(TelegramFault.SERVER_ERROR)
-        async with rig.running(reader=source, alerts=Alerts, keeper=keeper):
+        async with rig.running(reader=source, alerts=Alerts, store=keeper):
             for event in STORY[life * share : (life + 1) * share]:
                 rig.tape.add(event)
                 await asyncio.sleep(KEEP_MS_MIN / 1_000.0)
@@ -80,7 +81,7 @@ async def told_in_lives(rig: Rig, folder: Path, lives: int, *, dead_in: int = -1
 
 
 @pytest.mark.parametrize("lives", [1, 2, 7])
-def test_every_alert_comes_once_and_in_order_however_often_it_starts(tmp_path: Path, lives: int) -> None:
+def test_every_alert_is_sent_once_and_in_order_over_many_restarts(tmp_path: Path, lives: int) -> None:
     async def use(rig: Rig) -> None:
         began = await told_in_lives(rig, tmp_path, lives)
         assert [seq_of(text) for text in rig.twin.texts] == [int(key.partition(":")[0]) for key in whole()]
@@ -91,7 +92,7 @@ def test_every_alert_comes_once_and_in_order_however_often_it_starts(tmp_path: P
     rigged(use)
 
 
-def test_what_was_not_sent_in_one_life_is_sent_in_the_next(tmp_path: Path) -> None:
+def test_alerts_unsent_in_one_run_are_sent_in_the_next(tmp_path: Path) -> None:
     async def use(rig: Rig) -> None:
         began = await told_in_lives(rig, tmp_path, 5, dead_in=2)
         told = sorted(seq_of(text) for text in rig.twin.texts)  # A kill switch came before what had waited.
@@ -101,7 +102,7 @@ def test_what_was_not_sent_in_one_life_is_sent_in_the_next(tmp_path: Path) -> No
     rigged(use)
 
 
-def test_without_a_token_lines_go_on_too(tmp_path: Path) -> None:
+def test_the_file_notifier_resumes_after_a_restart_too(tmp_path: Path) -> None:
     async def main(clock: VirtualClock) -> list[str]:
         told: list[str] = []
         tape = Tape(clock)
@@ -110,7 +111,7 @@ def test_without_a_token_lines_go_on_too(tmp_path: Path) -> None:
             tape.bus = type(tape.bus)(begin_seq)
             keeper = keeping(tmp_path, tape, clock)
             source = Read(tape)
-            quiet = FileNotifier(source, tape.bus, Alerts(), told.append, begin_after_seq=begin_seq, keeper=keeper)
+            quiet = FileNotifier(source, tape.bus, Alerts(), told.append, begin_after_seq=begin_seq, store=keeper)
             tape.add(*half)
             tape.bus.close()
             await quiet.run()

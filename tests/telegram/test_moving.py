@@ -1,4 +1,4 @@
-"""A group that becomes a supergroup is followed, remembered, and told; a chat that is configured anew is not."""
+"""A group that becomes a supergroup is followed, stored and reported; a newly configured chat replaces it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def chats(rig: Rig) -> list[int]:
     return [message.chat_id for message in rig.twin.messages]
 
 
-def test_alerts_follow_the_group_and_the_owner_is_told_the_new_id() -> None:
+def test_alerts_follow_the_group_and_the_owner_learns_the_new_id() -> None:
     async def use(rig: Rig) -> None:
         rig.configured_id = GROUP
         rig.tape.add(news("before"))
@@ -71,7 +71,7 @@ def test_the_new_id_survives_a_restart_and_is_dropped_with_the_configured_one(tm
 
 
 @pytest.mark.parametrize("new_id", [GROUP, 5, -(1 << 60)])
-def test_an_id_that_no_group_can_have_become_is_not_followed(new_id: int) -> None:
+def test_an_impossible_supergroup_id_is_not_followed(new_id: int) -> None:
     async def use(rig: Rig) -> None:
         rig.configured_id = GROUP
         rig.twin.faults.on(TelegramFault.MIGRATED, value=new_id)
@@ -87,7 +87,7 @@ def test_an_id_that_no_group_can_have_become_is_not_followed(new_id: int) -> Non
     rigged(use, chats=(GROUP,))
 
 
-def test_a_supergroup_that_is_said_to_move_again_is_parked_and_not_followed_in_circles() -> None:
+def test_a_second_move_is_parked_and_not_followed() -> None:
     async def use(rig: Rig) -> None:
         rig.configured_id = GROUP
         rig.twin.move(GROUP, SUPERGROUP)
@@ -102,7 +102,7 @@ def test_a_supergroup_that_is_said_to_move_again_is_parked_and_not_followed_in_c
     rigged(use, chats=(GROUP,))
 
 
-def test_commands_are_taken_from_the_new_chat_and_answered_there() -> None:
+def test_commands_in_the_new_chat_are_answered_there() -> None:
     async def use(rig: bot_given.Rig) -> None:
         address = ChatAddress(GROUP, rig.cursors, rig.told.append)
         async with rig.running(ChatAllowlist(GROUP, (CHAT_ID,)), address=address) as bot:
@@ -110,7 +110,7 @@ def test_commands_are_taken_from_the_new_chat_and_answered_there() -> None:
             rig.twin.move(GROUP, SUPERGROUP)
             assert (await rig.ask("/version", chat=GROUP)).chat_id == SUPERGROUP
             assert (await rig.ask("/kill", chat=SUPERGROUP)).chat_id == SUPERGROUP
-            assert await rig.pressed("Confirm", chat=SUPERGROUP) == "accepted: seq 4711"
+            assert await rig.pressed("Confirm", chat=SUPERGROUP) == "accepted: event #4711"
             assert bot.statistics().ignored == 0
             rig.twin.say("/version", chat=GROUP)
             await rig.silence()
@@ -121,7 +121,7 @@ def test_commands_are_taken_from_the_new_chat_and_answered_there() -> None:
 
 
 @pytest.mark.parametrize(("chat", "goes_to"), [(GROUP, SUPERGROUP), (ELSEWHERE, GROUP)])
-def test_the_message_that_a_group_moved_counts_only_where_it_is_the_owner_s(chat: int, goes_to: int) -> None:
+def test_only_a_move_of_the_owners_group_counts(chat: int, goes_to: int) -> None:
     async def use(rig: bot_given.Rig) -> None:
         address = ChatAddress(GROUP, rig.cursors, rig.told.append)
         async with rig.running(ChatAllowlist(GROUP, (CHAT_ID,)), address=address):

@@ -1,4 +1,4 @@
-"""What Telegram refuses: errors that speak of the chat park alerts, a text that is refused goes in simpler forms."""
+"""Refusals: errors about the chat park alerts, a refused text is sent in simpler forms."""
 
 from __future__ import annotations
 
@@ -84,16 +84,18 @@ def named(code: int, words: str, parameters: ResponseParameters = ResponseParame
 
 
 @pytest.mark.parametrize("words", OF_THE_CHAT)
-def test_words_of_the_chat_and_its_rights_are_known(words: str) -> None:
+def test_errors_about_the_chat_are_recognised(words: str) -> None:
     assert type(named(400, f"Bad Request: {words}")) is ChatRefused
 
 
 @pytest.mark.parametrize(("words", "kind"), OF_THE_REQUEST.items())
-def test_words_of_a_message_are_never_taken_for_words_of_the_chat(words: str, kind: type[TelegramError]) -> None:
+def test_errors_about_a_message_are_never_taken_for_errors_about_the_chat(
+    words: str, kind: type[TelegramError]
+) -> None:
     assert type(named(400, f"Bad Request: {words}")) is kind
 
 
-def test_a_code_says_more_than_words() -> None:
+def test_the_code_takes_precedence_over_the_words() -> None:
     assert type(named(403, "Forbidden: something new")) is ChatRefused
     assert type(named(401, "Unauthorized")) is TokenRefused
     assert type(named(404, "Not Found")) is TokenRefused
@@ -105,7 +107,7 @@ def test_a_code_says_more_than_words() -> None:
 
 
 @pytest.mark.parametrize("words", ["not enough rights to send text messages to the chat", "TOPIC_CLOSED", None])
-def test_alerts_that_the_chat_does_not_take_for_a_day_are_parked_with_one_line_and_never_dropped(
+def test_alerts_refused_by_the_chat_for_a_day_are_parked_with_one_line_and_never_dropped(
     words: str | None,
 ) -> None:
     async def use(rig: Rig) -> None:
@@ -128,7 +130,7 @@ def test_alerts_that_the_chat_does_not_take_for_a_day_are_parked_with_one_line_a
     rigged(use)
 
 
-def test_a_right_that_comes_back_soon_is_used_soon() -> None:
+def test_a_right_that_is_restored_soon_is_used_soon() -> None:
     async def use(rig: Rig) -> None:
         rig.twin.faults.on(
             TelegramFault.BAD_REQUEST, value="not enough rights to send text messages to the chat", for_s=5.0
@@ -156,7 +158,7 @@ def test_a_refused_token_parks_with_one_line_and_is_tried_once_an_hour(fault: Te
     rigged(use)
 
 
-def test_words_that_nobody_knows_park_too_when_the_chat_takes_nothing_else_either() -> None:
+def test_an_unknown_error_parks_if_the_chat_refuses_a_notice_too() -> None:
     async def use(rig: Rig) -> None:
         rig.twin.faults.on(
             TelegramFault.BAD_REQUEST, method="sendMessage", value="SOMETHING_NEW_2031", for_s=5 * HOUR_S
@@ -177,7 +179,7 @@ def test_words_that_nobody_knows_park_too_when_the_chat_takes_nothing_else_eithe
 
 
 @pytest.mark.parametrize("seconds", [1.5, 2.5, 3.5, 4.5, 6.5, 9.5])
-def test_words_that_nobody_knows_lose_nothing_whenever_they_end(seconds: float) -> None:
+def test_an_unknown_error_loses_nothing_whenever_it_ends(seconds: float) -> None:
     async def use(rig: Rig) -> None:
         rig.twin.faults.on(TelegramFault.BAD_REQUEST, method="sendMessage", value="SOMETHING_NEW_2031", for_s=seconds)
         rig.tape.add(trip("kept"))
@@ -189,7 +191,7 @@ def test_words_that_nobody_knows_lose_nothing_whenever_they_end(seconds: float) 
     rigged(use)
 
 
-def test_a_text_that_is_poison_holds_nobody_up_and_leaves_a_notice_and_a_record() -> None:
+def test_a_refused_text_delays_no_other_and_leaves_a_notice_and_a_log_line() -> None:
     async def use(rig: Rig) -> None:
         rig.twin.faults.on(TelegramFault.POISON, value="poison")
         rig.tape.add(news("before"), news("poison"), news("after"))
@@ -208,7 +210,7 @@ def test_a_text_that_is_poison_holds_nobody_up_and_leaves_a_notice_and_a_record(
     rigged(use)
 
 
-def test_a_poisoned_digest_leaves_a_notice_too() -> None:
+def test_a_refused_digest_leaves_a_notice_too() -> None:
     async def use(rig: Rig) -> None:
         rig.twin.faults.on(TelegramFault.POISON, value="the digest")
         rig.tape.add(news(), news(), noise())
@@ -235,7 +237,7 @@ class Named:
         return "the digest"
 
 
-def test_a_text_that_telegram_finds_too_long_goes_in_halves_with_nothing_missing() -> None:
+def test_a_text_that_is_too_long_is_sent_in_halves_with_nothing_missing() -> None:
     async def use(rig: Rig) -> None:
         words = " ".join(f"word{number}" for number in range(300))
         rig.tape.add(news(words), news("next"))

@@ -1,4 +1,4 @@
-"""The token and the chat come from where they are given, and no error shows them."""
+"""The sources of the token and the chat id, and that no error shows them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_environment_gives_token_and_chat() -> None:
     assert read_access({"TELEGRAM_BOT_TOKEN": " ", "TELEGRAM_CHAT_ID": "5"}) is None
 
 
-def test_files_give_them_too(tmp_path: Path) -> None:
+def test_files_can_hold_token_and_chat(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     (tmp_path / "chat").write_text(" 77 \n")
     given = {"TELEGRAM_BOT_TOKEN_FILE": str(tmp_path / "token"), "TELEGRAM_CHAT_ID_FILE": str(tmp_path / "chat")}
@@ -36,7 +36,7 @@ def test_files_give_them_too(tmp_path: Path) -> None:
     assert (found.token.reveal(), found.chat_id) == (TOKEN, 77)
 
 
-def test_an_env_file_gives_what_the_environment_does_not(tmp_path: Path) -> None:
+def test_an_env_file_completes_the_environment(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text(f"# ours\n\nexport TELEGRAM_BOT_TOKEN='{TOKEN}'\nTELEGRAM_CHAT_ID=5 # me\nHEARTBEAT_INTERVAL=60\n")
     found = read_access(variables_of({}, file))
@@ -58,11 +58,11 @@ def test_an_env_file_gives_what_the_environment_does_not(tmp_path: Path) -> None
         ({"TELEGRAM_CHAT_ID": ""}, ChatIdMalformed, "TELEGRAM_CHAT_ID"),
         ({"TELEGRAM_CHAT_ID": "@canary"}, ChatIdMalformed, "TELEGRAM_CHAT_ID"),
         ({"TELEGRAM_CHAT_ID": "0"}, ChatIdMalformed, "TELEGRAM_CHAT_ID"),
-        ({"TELEGRAM_BOT_TOKEN_FILE": "/x"}, SecretUnreadable, "both given"),
+        ({"TELEGRAM_BOT_TOKEN_FILE": "/x"}, SecretUnreadable, "both set"),
         ({"TELEGRAM_BOT_TOKEN": "", "TELEGRAM_BOT_TOKEN_FILE": "/no/such"}, SecretUnreadable, "No such file"),
     ],
 )
-def test_what_is_malformed_is_refused_by_name_without_its_value(
+def test_a_malformed_secret_is_refused_by_name_without_its_value(
     change: dict[str, str], error: type[ConfigError], word: str
 ) -> None:
     with pytest.raises(error, match=word) as refused:
@@ -71,7 +71,7 @@ def test_what_is_malformed_is_refused_by_name_without_its_value(
     assert refused.value.__cause__ is None
 
 
-def test_a_secret_file_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_unreadable_secret_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     for content in (b"\xff\xfecanary", b"x" * 70_000):
         file.write_bytes(content)
@@ -84,14 +84,14 @@ def test_a_secret_file_that_is_none_is_refused(tmp_path: Path) -> None:
     assert "canary" not in str(refused.value)
 
 
-def test_a_token_shows_itself_to_nobody() -> None:
+def test_a_token_never_shows_itself() -> None:
     token = BotToken(TOKEN)
     found = read_access(GIVEN)
     texts = [repr(token), str(token), f"{token}", f"{token!r:>40}", f"{found}", repr([token]), repr({"a": found})]
     assert not any("canary" in text or "1234567890" in text for text in texts)
     for write in (pickle.dumps, copy.deepcopy, msgspec.json.encode, msgspec.msgpack.encode):
         with pytest.raises(TypeError) as refused:
-            write(token)  # type: ignore[operator]
+            write(token)
         assert "canary" not in str(refused.value)
 
 

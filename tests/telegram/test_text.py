@@ -1,4 +1,4 @@
-"""Texts that Telegram takes, whatever stands in them. The stand-in's own grammar is the judge."""
+"""Any text is acceptable to Telegram, as judged by the stand-in's own grammar."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from papertape.events.text import UNSAFE
+from papertape.projections.alerts.markup import plain_text, utf16_units
 from papertape.projections.telegram.text import (
     PARTS_MAX,
-    UNSAFE,
     escape,
     mark_repeated,
     one_line,
     split,
-    strip_tags,
     truncate,
-    utf16_units,
 )
 from papertape.sandbox.telegram.html import parse
 from papertape.sandbox.telegram.html import utf16_units as units_of_the_twin
@@ -43,7 +42,7 @@ def documents(draw: st.DrawFn) -> str:
 
 
 @given(st.lists(NASTY, max_size=5))
-def test_whatever_is_escaped_reads_as_it_was(values: list[str]) -> None:
+def test_escaping_preserves_the_visible_text(values: list[str]) -> None:
     read = parse("<b>" + "</b><i>".join(escape(value) for value in values).replace("</b><i>", "</b> <b>") + "</b>").text
     assert read == " ".join(truncate(UNSAFE.sub(" ", value)) for value in values)
 
@@ -55,7 +54,7 @@ def test_a_cut_value_is_short_enough_and_no_entity_is_broken(value: str, units_m
 
 
 @given(documents(), st.integers(5, 60))
-def test_parts_are_short_balanced_and_together_the_whole(html: str, units_max: int) -> None:
+def test_parts_are_short_balanced_and_complete(html: str, units_max: int) -> None:
     parts = split(html, units_max, parts_max=10_000)
     read = [parse(part).text for part in parts]
     assert all(0 < units_of_the_twin(text) <= units_max for text in read)
@@ -77,8 +76,8 @@ def test_parts_keep_the_tags_of_every_character(html: str, units_max: int) -> No
 
 
 @given(documents())
-def test_plain_is_what_is_read(html: str) -> None:
-    assert strip_tags(html) == parse(html).text
+def test_plain_text_is_the_visible_text(html: str) -> None:
+    assert plain_text(html) == parse(html).text
     assert "\n" not in one_line(html)
 
 
@@ -89,7 +88,7 @@ def test_parts_end_at_line_breaks() -> None:
     assert split("one two three", 8) == ["one two", "three"]
 
 
-def test_a_text_without_end_has_a_last_part_that_says_so() -> None:
+def test_a_truncated_text_ends_with_an_ellipsis() -> None:
     parts = split("x" * 100_000)
     assert len(parts) == PARTS_MAX
     assert parts[-1].endswith("…")

@@ -1,4 +1,4 @@
-"""/why of the chat: the conditions of a decided entry, met or not, as `papertape why` and the pages show them."""
+"""/why: the conditions of an entry, met or not, as `papertape why` and the pages show them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from papertape.engine.runner_settings import RunnerSettings, runner_configuratio
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.log import Entry
 from papertape.events.sqlite_log import SqliteLogReader
+from papertape.projections.alerts.markup import plain_text
 from papertape.projections.host import fold
 from papertape.projections.site.views import Views
 from papertape.projections.telegram.answers import QueryHandler, RuntimeInfo
 from papertape.projections.telegram.parse import CauseQuery
-from papertape.projections.telegram.text import strip_tags
 from papertape.projections.text.formats import reading
 from papertape.projections.text.reasons import reason_words
 from tests.cli.written_log import FILL, ORDER, REJECTED, entries, write_log
@@ -59,7 +59,7 @@ def why_by_cli(db: Path, seq: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("seq", [ORDER, FILL, REJECTED])
 def test_the_chat_shows_the_conditions_that_papertape_why_shows(tmp_path: Path, seq: int) -> None:
     db = write_log(tmp_path / "log.db")
-    said = strip_tags(why_in_chat(db, seq))
+    said = plain_text(why_in_chat(db, seq))
     conditions = [one for link in why_by_cli(db, seq) for one in link["conditions"]]
     assert conditions
     for one in conditions:
@@ -76,7 +76,7 @@ def test_a_why_reads_as_its_golden_file(tmp_path: Path) -> None:
     assert said + "\n" == golden.read_text(encoding="utf-8")
 
 
-def test_the_parameters_are_those_of_then_not_of_a_later_start(tmp_path: Path) -> None:
+def test_parameters_are_those_in_force_at_the_event(tmp_path: Path) -> None:
     later = RunnerSettings(parameters={"trend_adx_threshold": 99.0})
     changed = runner_configurations(STRATEGIES, ("BTCUSDT",), DAY_0_MS, {"momentum": later})
     said = why_in_chat(write_log(tmp_path / "log.db", [*entries(), [Entry(changed[0])]]), FILL)
@@ -84,7 +84,7 @@ def test_the_parameters_are_those_of_then_not_of_a_later_start(tmp_path: Path) -
     assert "✓ 15m ADX: 31.5 &gt;= 31\n" in said
 
 
-def test_where_conditions_cannot_be_said_the_numbers_are_and_why(tmp_path: Path) -> None:
+def test_without_conditions_the_readings_are_shown_with_the_reason(tmp_path: Path) -> None:
     db = write_log(tmp_path / "log.db")
     gone = why_in_chat(db, ORDER, changed=True)
     assert "momentum: there is no such strategy here, so its conditions are not shown" in gone

@@ -1,4 +1,4 @@
-"""/whynot of a running engine: what stands between every strategy and an entry, asked of the log."""
+"""/whynot of a running engine: what prevents each strategy from an entry, from the log."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ from tests.core.random_market import Recipe
 from tests.core.runs import BUILT_IN, eager
 from tests.engine.parts import busy, settings
 from tests.events.tape import in_loop
+from tests.patience import PATIENCE_S
 from tests.support import FIVE_MINUTES_MS
-from tests.telegram.test_bot_engine import PATIENCE_S, Chatting, Eager, until
+from tests.telegram.test_bot_engine import Chatting, Eager, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,13 +46,13 @@ MARKET = Recipe(11, 2, 300, FIVE_MINUTES_MS)
 
 @asynccontextmanager
 async def chatting(made: Engine, asked: Conditions | None) -> AsyncIterator[Chatting]:
-    """A bot of a running engine, and somebody who writes to it."""
+    """Run a bot of an engine, and yield a user who writes to it."""
     clock = SystemClock()
     async with TelegramTwin(clock, limits=UNLIMITED) as twin:
         client, reader = TelegramClient(BotToken(twin.token), twin.api_url), made.log.reader()
         outside, pace = RuntimeInfo(conditions=asked), Eager(clock)
         cursors, gate = MemoryCursors(), ChatAllowlist(CHAT_ID)
-        bot = Bot(client, gate, made.commands, reader, made.bus, cursors, clock, print, outside=outside, pace=pace)
+        bot = Bot(client, gate, made.commands, reader, made.bus, cursors, clock, print, runtime=outside, limiter=pace)
         running = asyncio.ensure_future(bot.run())
         try:
             await until(lambda: bot.statistics().seq == made.log.head.seq)
@@ -65,7 +66,7 @@ async def chatting(made: Engine, asked: Conditions | None) -> AsyncIterator[Chat
 
 @asynccontextmanager
 async def played(db: Path) -> AsyncIterator[Engine]:
-    """An engine of the built-in strategies that has taken a whole market and still runs."""
+    """Yield a running engine of the built-in strategies that has processed a whole market."""
     what, feed = settings(db, strategies=STRATEGIES, runners=eager(BUILT_IN)), busy(MARKET)
     async with open_engine(what, feed.contracts(), ManualClock(), print) as made:
         await made.loop.run(feed)
@@ -73,7 +74,7 @@ async def played(db: Path) -> AsyncIterator[Engine]:
 
 
 @in_loop
-async def test_whynot_shows_conditions_candles_that_are_missing_and_what_it_waits_for(tmp_path: Path) -> None:
+async def test_whynot_shows_conditions_missing_candles_and_pending_orders(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
     async with played(db) as made:
         asked = ChatConditions(db, made.log.reader, STRATEGIES)
@@ -106,19 +107,19 @@ SIDES = ("long", "short")
 
 
 @in_loop
-async def test_where_conditions_cannot_be_said_the_rest_is_and_why(tmp_path: Path) -> None:
+async def test_without_conditions_the_rest_is_shown_with_the_reason(tmp_path: Path) -> None:
     async def busy_now(_seq: int, _symbol: str) -> tuple[ConditionsView, ...]:
         raise LogBusy("64 moments are looked at already")
 
     async with played(tmp_path / "log.db") as made, chatting(made, busy_now) as chat:
         said = (await chat.ask("/whynot BBB")).text
-        assert "its conditions cannot be said now: 64 moments are looked at already" in said
-        assert "liquidation looked last at" in said
+        assert "conditions unavailable: 64 moments are looked at already" in said
+        assert "liquidation last evaluated" in said
         assert " met #" not in said
 
 
 @pytest.mark.parametrize("asked", ["xrp", "zzz"])
-def test_an_unknown_symbol_is_answered_with_those_there_are(tmp_path: Path, asked: str) -> None:
+def test_an_unknown_symbol_is_answered_with_the_known_ones(tmp_path: Path, asked: str) -> None:
     @in_loop
     async def ask() -> None:
         async with played(tmp_path / "log.db") as made, chatting(made, None) as chat:

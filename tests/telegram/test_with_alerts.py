@@ -1,4 +1,4 @@
-"""The notifier with the real alerts and the real log: what is derived is what arrives, also after a start anew."""
+"""The notifier with the real alerts and the real log: derived alerts arrive, also after a restart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def _append(rig: Rig, log: MemoryEventLog, *entries: Entry) -> None:
     rig.tape.bus.publish(log.head.seq)
 
 
-def test_real_alerts_arrive_in_order_and_the_rest_after_a_start_anew(tmp_path: Path) -> None:
+def test_real_alerts_arrive_in_order_and_the_rest_after_a_restart(tmp_path: Path) -> None:
     async def use(rig: Rig) -> None:
         log = MemoryEventLog(clock_ms=rig.clock.now_ms)
         rig.cursors = SqliteCursors(tmp_path / "cursors.db")

@@ -1,4 +1,4 @@
-"""What the tests of the watchdog are given: a log in memory that grows in virtual time, and a dog that follows it."""
+"""A rig for the watchdog: a log in memory that grows in virtual time, and a watchdog that follows it."""
 
 from __future__ import annotations
 
@@ -41,28 +41,28 @@ TOLD = AnomalyRaised | AnomalyCleared | AnomalyPersists
 
 
 def candle(at_ms: int, symbol: str = "BTCUSDT", timing: Timing = Timing.ON_TIME) -> CandleClosed:
-    """The candle that closes at a time."""
+    """Return the candle that closes at a time."""
     return CandleClosed(at_ms, symbol, MINUTE_MS, 1.0, 1.0, 1.0, 1.0, 1.0, timing)
 
 
 def opening(speed: float = 1.0, strategies: Iterable[str] = TIMEFRAMES, at_ms: int = START_MS) -> list[Event]:
-    """An engine that started, its strategies, and a feed that connected."""
+    """Return an engine's start, its strategies, and a feed that connects."""
     runners = [configured(name, SYMBOLS, at_ms=at_ms) for name in strategies]
     return [EngineStarted(at_ms, "test", "", ""), *runners, FeedConnected(at_ms, "bitget", at_ms, speed)]
 
 
 def vitals_of(events: Iterable[tuple[int, Event]], timeframes_ms: Mapping[str, int] = TIMEFRAMES) -> Liveness:
-    """The vitals after some events, each with the time at which it was recorded."""
+    """Return the liveness after some events, each with its recording time."""
     vitals = Liveness(timeframes_ms)
     for seq, (recorded_at_ms, event) in enumerate(events, start=1):
         vitals.apply(Recorded(seq, recorded_at_ms, 0, event))
     return vitals
 
 
-class Kennel:
-    """A log in memory, its bus, what the process measures, and a dog that looks after them.
+class WatchdogRig:
+    """A log in memory, its bus, the measurements of the process, and a watchdog.
 
-    `delivering` are the symbols that `market` has candles for; what is changed here is what happens to the engine.
+    `delivering` are the symbols with candles in `market`; tests change them to simulate faults.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class Kennel:
         self.bus = Bus()
         self.measured = ProcessMeasurements()
         self.delivering: dict[str, None] = dict.fromkeys(SYMBOLS)
-        self.dog = self.new_dog()
+        self.watchdog = self.start_watchdog()
 
-    def new_dog(self) -> Watchdog:
-        """As after a restart: all it knows is in the log."""
+    def start_watchdog(self) -> Watchdog:
+        """Start a new watchdog, as after a restart: it knows only the log."""
         reader = self.log.reader()
         made = (TIMEFRAMES, self.measure, self.repairs, self.report, self.settings)
-        self.dog = make_watchdog(reader, self.bus, self.clock, *made)
-        return self.dog
+        self.watchdog = make_watchdog(reader, self.bus, self.clock, *made)
+        return self.watchdog
 
     async def measure(self) -> ProcessMeasurements:
         return self.measured
@@ -92,15 +92,15 @@ class Kennel:
         await self.say(*events)
 
     async def say(self, *events: Event) -> None:
-        """Commit."""
+        """Commit events."""
         self.bus.publish((await self.log.append(self.log.head.seq, [Entry(event) for event in events])).seq)
 
     def set(self, **given: object) -> None:
-        """Measure this from now on."""
+        """Change the measurements."""
         self.measured = replace(self.measured, **given)
 
     async def market(self) -> None:
-        """A candle of every symbol that delivers, every minute, two seconds after its close."""
+        """Commit a candle of every delivering symbol each minute, two seconds after its close."""
         while True:
             close_ms = self.clock.now_ms() // MINUTE_MS * MINUTE_MS
             if self.delivering:
@@ -108,8 +108,8 @@ class Kennel:
             await self.clock.sleep((close_ms + MINUTE_MS + 2_000 - self.clock.now_ms()) / 1_000.0)
 
     async def live(self, minutes: float, *, market: bool = True) -> None:
-        """Let the dog watch for so long."""
-        tasks = [asyncio.ensure_future(self.dog.run())]
+        """Run the watchdog for so long."""
+        tasks = [asyncio.ensure_future(self.watchdog.run())]
         if market:
             tasks.append(asyncio.ensure_future(self.market()))
         await asyncio.wait(tasks, timeout=minutes * 60.0)
@@ -124,13 +124,13 @@ class Kennel:
         return [one for commit in self.log.reader().commits() for one in commit.recorded()]
 
     def told(self, *kinds: type[Event]) -> list[Event]:
-        """What the dog said, of some kinds or at all."""
+        """Return the watchdog's facts, of some kinds or all."""
         chosen = kinds or (AnomalyRaised, AnomalyCleared, AnomalyPersists, RepairTried)
         return [one.event for one in self.recorded if isinstance(one.event, chosen)]
 
 
 def story(events: Iterable[Event], start_ms: int = START_MS) -> list[str]:
-    """What was told, one word and minute each: `raised data_stale BTCUSDT 6`."""
+    """Return each fact as kind, subject and minute: `raised data_stale BTCUSDT 6`."""
     words = {AnomalyRaised: "raised", AnomalyCleared: "cleared", AnomalyPersists: "persists", RepairTried: "repair"}
     return [
         f"{words[type(event)]} {event.kind} {event.subject} {(event.at_ms - start_ms) / MINUTE_MS:.1f}"
@@ -140,5 +140,5 @@ def story(events: Iterable[Event], start_ms: int = START_MS) -> list[str]:
 
 
 def outline(events: Iterable[Event]) -> list[str]:
-    """The same without times."""
+    """Return the story without times."""
     return [line.rsplit(" ", 1)[0] for line in story(events)]

@@ -1,7 +1,8 @@
-"""Raised once, reminded of every hour, cleared when it stayed away; and no pattern of on and off makes a storm."""
+"""Raised once, repeated every hour, cleared after a calm period; and no pattern of on and off causes a storm."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hypothesis import given
@@ -42,17 +43,17 @@ class Machine(Struct):
             self.state.apply(Recorded(1, event.at_ms, 0, event))
 
     def look(
-        self, troubles: Sequence[DetectedProblem], repairable: Collection[str] = (), unknown: Collection[str] = ()
+        self, problems: Sequence[DetectedProblem], repairable: Collection[str] = (), unknown: Collection[str] = ()
     ) -> None:
         """One look of the dog."""
-        for one in self.state.to_repair(troubles, self.now_ms, repairable):
+        for one in self.state.to_repair(problems, self.now_ms, repairable):
             self.tell([RepairTried(self.now_ms, one.kind.value, one.subject, "reconnected")])
-        self.tell(self.state.to_tell(troubles, self.now_ms, unknown))
+        self.tell(self.state.to_report(problems, self.now_ms, unknown))
         self.now_ms += EVERY_MS
 
 
 def played(pattern: Iterable[bool], repairable: Collection[str] = (), restarts: Collection[int] = ()) -> Machine:
-    """A trouble that is there or not at each look."""
+    """A problem that is there or not at each look."""
     machine = Machine([], Anomalies(RULES))
     for number, wrong in enumerate(pattern):
         if number in restarts:
@@ -72,7 +73,7 @@ def in_any_hour(events: Sequence[Event], kinds: type | tuple[type, ...]) -> int:
     return max((sum(1 for other in times if 0 <= other - at_ms <= HOUR_MS) for at_ms in times), default=0)
 
 
-def test_an_anomaly_of_six_hours_is_raised_once_reminded_of_six_times_at_most_and_cleared_once() -> None:
+def test_an_anomaly_of_six_hours_is_raised_once_with_at_most_six_reminders_and_cleared_once() -> None:
     machine = played(looks(7 * 60, lambda s: s < 6 * 3_600))
     assert story(machine.events) == [
         "raised ws_disconnected feed 0.0",
@@ -83,14 +84,19 @@ def test_an_anomaly_of_six_hours_is_raised_once_reminded_of_six_times_at_most_an
     assert isinstance(last, AnomalyCleared) and last.detail == "after 6h"
 
 
+def is_off(offset_s: int, second: float) -> bool:
+    return second < 3_600 and (second + offset_s) // 20 % 2 == 0
+
+
 def test_a_feed_that_flaps_every_twenty_seconds_for_an_hour_makes_five_events_at_most() -> None:
     for offset_s in range(0, 40, 5):
-        machine = played(looks(120, lambda s, o=offset_s: s < 3_600 and (s + o) // 20 % 2 == 0), ["ws_disconnected"])
+        flaps = partial(is_off, offset_s)
+        machine = played(looks(120, flaps), ["ws_disconnected"])
         assert 2 <= len(machine.events) <= 5, story(machine.events)
         assert outline(machine.events)[-1] == "cleared ws_disconnected feed"
 
 
-def test_what_comes_back_soon_must_stay_away_longer() -> None:
+def test_a_returning_anomaly_needs_a_longer_calm_period() -> None:
     machine = played(looks(200, lambda s: s % 600 < 30))
     raised = [event for event in machine.events if isinstance(event, AnomalyRaised)]
     assert len(raised) <= 4
@@ -133,7 +139,7 @@ def test_a_restart_in_the_middle_of_an_anomaly_changes_nothing(wrong_looks: int,
     assert story(restarted.events) == story(undisturbed.events)
 
 
-def test_a_restart_while_it_stays_away_only_counts_that_anew() -> None:
+def test_a_restart_restarts_the_calm_period_only() -> None:
     pattern = [True] * 10 + [False] * 30
     assert outline(played(pattern, restarts=[15]).events) == outline(played(pattern).events)
 
@@ -149,7 +155,7 @@ def test_a_first_repair_gets_some_time_before_anything_is_raised() -> None:
     ]
 
 
-def test_what_was_mended_and_comes_back_within_the_hour_is_raised_at_once() -> None:
+def test_a_repaired_problem_that_returns_within_the_hour_is_raised_at_once() -> None:
     pattern = [True] + [False] * 20 + [True]
     assert story(played(pattern, ["ws_disconnected"]).events) == [
         "repair ws_disconnected feed 0.0",
@@ -167,11 +173,11 @@ def test_repairs_are_tried_again_with_each_reminder_only() -> None:
 # ---------------------------------------------------------------- the rest
 
 
-def test_a_covered_trouble_raises_nothing_and_keeps_what_was_raised() -> None:
+def test_a_covered_problem_raises_nothing_and_keeps_its_anomaly_open() -> None:
     covered = DetectedProblem(LOST.kind, LOST.subject, LOST.detail, covered=True)
     machine = Machine([], Anomalies(RULES))
-    for trouble in [covered] * 100 + [LOST] + [covered] * 100:
-        machine.look([trouble], ["ws_disconnected"])
+    for problem in [covered] * 100 + [LOST] + [covered] * 100:
+        machine.look([problem], ["ws_disconnected"])
     assert outline(machine.events) == ["repair ws_disconnected feed"]
     machine.look([LOST])
     for _ in range(500):
@@ -179,7 +185,7 @@ def test_a_covered_trouble_raises_nothing_and_keeps_what_was_raised() -> None:
     assert outline(machine.events)[1:] == ["raised ws_disconnected feed"]
 
 
-def test_what_is_not_measured_stays_as_it_is() -> None:
+def test_an_unmeasured_anomaly_keeps_its_state() -> None:
     machine = Machine([], Anomalies(RULES))
     machine.look([DetectedProblem(AnomalyKind.DISK_LOW, "disk", "full")])
     for _ in range(100):
@@ -193,12 +199,12 @@ def test_what_is_not_measured_stays_as_it_is() -> None:
 def test_every_subject_has_its_own_state() -> None:
     machine = Machine([], Anomalies(RULES))
     btc, gala = (DetectedProblem(AnomalyKind.DATA_STALE, symbol, "") for symbol in ("BTCUSDT", "GALAUSDT"))
-    for troubles in [[btc]] * 3 + [[btc, gala]] * 3:
-        machine.look(troubles)
+    for problems in [[btc]] * 3 + [[btc, gala]] * 3:
+        machine.look(problems)
     assert outline(machine.events) == ["raised data_stale BTCUSDT", "raised data_stale GALAUSDT"]
 
 
-def test_anomalies_of_other_kinds_are_left_to_who_raised_them() -> None:
+def test_anomalies_of_other_kinds_are_ignored() -> None:
     machine = Machine([], Anomalies(RULES))
     machine.tell([AnomalyRaised(START_MS, "something_else", "x", "")])
     for _ in range(50):
@@ -206,7 +212,7 @@ def test_anomalies_of_other_kinds_are_left_to_who_raised_them() -> None:
     assert len(machine.events) == 1 and machine.state.open_cases() == ()
 
 
-def test_a_clock_that_is_set_back_silences_nothing_for_long() -> None:
+def test_a_clock_set_back_delays_nothing_for_long() -> None:
     machine = played([True] * 3 + [False] * 11)
     machine.now_ms -= 24 * HOUR_MS
     for wrong in [True] * 3 + [False] * 3:
@@ -217,7 +223,7 @@ def test_a_clock_that_is_set_back_silences_nothing_for_long() -> None:
     assert outline(machine.events) == ["raised ws_disconnected feed", "cleared ws_disconnected feed"] * 2
 
 
-def test_so_many_stand_at_once_and_no_more() -> None:
+def test_the_number_of_open_anomalies_is_bounded() -> None:
     machine = Machine([], Anomalies(RULES))
     many = [
         DetectedProblem(AnomalyKind.TASK_DEAD, f"task {number}", "x" * 10_000) for number in range(STANDING_MAX + 50)
@@ -228,7 +234,7 @@ def test_so_many_stand_at_once_and_no_more() -> None:
     assert all(isinstance(event, TOLD) and len(event.detail) <= 500 for event in machine.events)
 
 
-def test_what_is_known_of_the_past_is_bounded() -> None:
+def test_the_number_of_known_cases_is_bounded() -> None:
     machine = Machine([], Anomalies(RULES))
     machine.look([LOST])
     machine.tell(RepairTried(START_MS, "task_dead", f"task {number}", "") for number in range(2 * CASES_MAX))
@@ -236,12 +242,12 @@ def test_what_is_known_of_the_past_is_bounded() -> None:
     assert [case.kind for case in machine.state.open_cases()] == ["ws_disconnected"]
 
 
-def test_calm_grows_up_to_a_reminders_time() -> None:
+def test_the_calm_period_grows_up_to_a_reminders_time() -> None:
     times = [RULES.calm_of(AnomalyCase("a", "b", returns=returns)) // 1_000 for returns in range(5)]
     assert times == [300, 900, 2_700, 3_600, 3_600]
 
 
-def test_a_text_that_says_something_else_all_the_time_is_told_anew_twice_between_two_reminders() -> None:
+def test_a_text_that_always_changes_is_reported_at_most_twice_between_two_reminders() -> None:
     machine = Machine([], Anomalies(RULES))
     for number in range(3 * 60 * 2):
         machine.look(
@@ -251,7 +257,7 @@ def test_a_text_that_says_something_else_all_the_time_is_told_anew_twice_between
     assert len(machine.events) >= 6
 
 
-def test_a_number_that_changes_a_little_is_not_told_anew() -> None:
+def test_a_slightly_changed_number_is_not_reported_again() -> None:
     machine = Machine([], Anomalies(RULES))
     for number in range(100):
         machine.look([DetectedProblem(AnomalyKind.DISK_LOW, "disk", f"0.{99 - number % 40} GB are free", renews=True)])

@@ -1,4 +1,4 @@
-"""A machine's clock that is set raises no false alarm, no age is negative, and what is told of it is true."""
+"""A clock that is set raises no false alarm, no age is negative, and the reported skew is right."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from papertape.projections.text.event_lines import event_line
 from papertape.projections.text.formats import duration
 from papertape.projections.watchdog.steady import JUMP_MS_MIN, SteadyTime
 from tests.twins.virtual_time import VirtualClock, run
-from tests.watchdog.given import HOUR_MS, MINUTE_MS, START_MS, Kennel, opening, outline
+from tests.watchdog.given import HOUR_MS, MINUTE_MS, START_MS, WatchdogRig, opening, outline
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,8 +31,8 @@ class SettableClock(VirtualClock):
         return super().now_ms() + self.ahead_ms
 
 
-class SetKennel(Kennel):
-    """A kennel whose machine's clock may be set."""
+class SettableRig(WatchdogRig):
+    """A rig whose machine's clock may be set."""
 
     def __init__(self, clock: SettableClock) -> None:
         self.settable = clock
@@ -44,42 +44,42 @@ class SetKennel(Kennel):
         self.set(clock_skew_ms=-float(self.settable.ahead_ms))
 
 
-def lived(act: Callable[[SetKennel], Awaitable[None]]) -> SetKennel:
+def lived(act: Callable[[SettableRig], Awaitable[None]]) -> SettableRig:
     """An engine that was up for three hours before anything happens."""
 
-    async def main(_: VirtualClock) -> SetKennel:
-        kennel = SetKennel(SettableClock(asyncio.get_running_loop(), START_MS))
-        await kennel.say(*opening())
-        await kennel.live(180)
-        await act(kennel)
-        return kennel
+    async def main(_: VirtualClock) -> SettableRig:
+        rig = SettableRig(SettableClock(asyncio.get_running_loop(), START_MS))
+        await rig.say(*opening())
+        await rig.live(180)
+        await act(rig)
+        return rig
 
     return run(main, START_MS)
 
 
 @pytest.mark.parametrize("hours", HOURS)
 def test_a_jump_raises_the_skew_alone_and_it_clears_when_the_clock_is_right_again(hours: float) -> None:
-    async def act(kennel: SetKennel) -> None:
-        kennel.set_clock(hours)
-        await kennel.live(70)
-        kennel.set_clock(0.0)
-        await kennel.live(30)
+    async def act(rig: SettableRig) -> None:
+        rig.set_clock(hours)
+        await rig.live(70)
+        rig.set_clock(0.0)
+        await rig.live(30)
 
-    kennel = lived(act)
-    assert outline(kennel.told()) == [f"raised {SKEW}", f"persists {SKEW}", f"cleared {SKEW}"]
-    persists, cleared = kennel.told(AnomalyPersists, AnomalyCleared)
+    rig = lived(act)
+    assert outline(rig.told()) == [f"raised {SKEW}", f"persists {SKEW}", f"cleared {SKEW}"]
+    persists, cleared = rig.told(AnomalyPersists, AnomalyCleared)
     assert isinstance(persists, AnomalyPersists)
     assert persists.at_ms - persists.raised_at_ms == HOUR_MS
     assert isinstance(cleared, AnomalyCleared)
     assert cleared.detail.startswith("after 1h ")
 
 
-def test_a_clock_that_is_set_from_one_side_to_the_other_is_told_anew_at_once() -> None:
-    async def act(kennel: SetKennel) -> None:
-        kennel.set_clock(-1.0)
-        await kennel.live(2)
-        kennel.set_clock(2.0)
-        await kennel.live(2)
+def test_a_clock_set_from_ahead_to_behind_is_reported_again_at_once() -> None:
+    async def act(rig: SettableRig) -> None:
+        rig.set_clock(-1.0)
+        await rig.live(2)
+        rig.set_clock(2.0)
+        await rig.live(2)
 
     raised, persists = lived(act).told()
     assert isinstance(raised, AnomalyRaised)
@@ -90,28 +90,28 @@ def test_a_clock_that_is_set_from_one_side_to_the_other_is_told_anew_at_once() -
 
 
 @pytest.mark.parametrize("hours", HOURS)
-def test_what_stands_when_the_clock_is_set_lasts_as_long_as_it_did(hours: float) -> None:
-    async def act(kennel: SetKennel) -> None:
-        kennel.delivering.clear()
-        await kennel.say(FeedLost(0, "bitget", "no answer"))
-        await kennel.live(10)
-        kennel.set_clock(hours)
-        await kennel.live(60)
+def test_a_clock_jump_does_not_change_the_duration_of_an_anomaly(hours: float) -> None:
+    async def act(rig: SettableRig) -> None:
+        rig.delivering.clear()
+        await rig.say(FeedLost(0, "bitget", "no answer"))
+        await rig.live(10)
+        rig.set_clock(hours)
+        await rig.live(60)
 
-    kennel = lived(act)
-    persists = [one for one in kennel.told(AnomalyPersists) if isinstance(one, AnomalyPersists)]
+    rig = lived(act)
+    persists = [one for one in rig.told(AnomalyPersists) if isinstance(one, AnomalyPersists)]
     lost = next(one for one in persists if one.kind == "ws_disconnected")
     assert lost.at_ms - lost.raised_at_ms == HOUR_MS
     assert lost.detail.startswith("bitget lost for 1h")
-    lines = [event_line(one, {}).text for one in kennel.recorded]
+    lines = [event_line(one, {}).text for one in rig.recorded]
     assert not [line for line in lines if "for -" in line]
 
 
-def test_no_span_of_time_is_shown_as_negative() -> None:
+def test_no_duration_is_negative() -> None:
     assert [duration(span_ms) for span_ms in (-1, -7_140_000, -(10**12), 0, 45_000)] == ["0s"] * 4 + ["45s"]
 
 
-def test_a_line_of_time_keeps_its_pace_through_jumps_and_places_what_was_recorded_around_them() -> None:
+def test_the_timeline_keeps_its_pace_through_jumps_and_converts_times_around_them() -> None:
     clock = ManualClock(START_MS)
     line = SteadyTime(clock)
     clock.advance(10.0)

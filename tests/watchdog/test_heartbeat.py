@@ -1,4 +1,4 @@
-"""The heartbeat: progress every hour, silence without it, and a switch outside that notices the silence."""
+"""The heartbeat: sent hourly with progress, not without it, and pinged to an external switch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from papertape.projections.watchdog.liveness import Liveness
 from papertape.projections.watchdog.settings import heartbeat_s
 from papertape.projections.watchdog.watchdog import FoldFollower
 from tests.twins.virtual_time import run
-from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, SYMBOLS, TIMEFRAMES, Kennel, opening
+from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, SYMBOLS, TIMEFRAMES, WatchdogRig, opening
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Beating(Struct):
     """An engine with a heart; what it sent and how often it pinged."""
 
-    kennel: Kennel
+    rig: WatchdogRig
     heart: HeartbeatSender
     sent: list[Heartbeat]
     pings: list[int]
@@ -36,9 +36,9 @@ class Beating(Struct):
 
 def beating(act: Callable[[Beating], Awaitable[None]], interval_s: float = 3_600.0) -> Beating:
     async def main(clock: VirtualClock) -> Beating:
-        kennel = Kennel(clock)
+        rig = WatchdogRig(clock)
         vitals, portfolio = Liveness(TIMEFRAMES), Portfolio()
-        following = FoldFollower(kennel.log.reader(), kennel.bus, [vitals, portfolio], kennel.clock)
+        following = FoldFollower(rig.log.reader(), rig.bus, [vitals, portfolio], rig.clock)
 
         async def send(beat: Heartbeat) -> None:
             if made.fails:
@@ -51,20 +51,20 @@ def beating(act: Callable[[Beating], Awaitable[None]], interval_s: float = 3_600
             made.pings.append(clock.now_ms())
 
         heart = HeartbeatSender(following, vitals, portfolio, clock, send, interval_s, ping, lambda: made.ended)
-        made = Beating(kennel, heart, [], [])
-        await kennel.say(*opening(at_ms=clock.now_ms()))
+        made = Beating(rig, heart, [], [])
+        await rig.say(*opening(at_ms=clock.now_ms()))
         running = asyncio.ensure_future(heart.run())
         await act(made)
-        kennel.bus.close()
+        rig.bus.close()
         await asyncio.wait_for(running, 1.0)
         return made
 
     return run(main, START_MS + 10 * MINUTE_MS)
 
 
-def test_every_hour_on_the_hour_the_heart_says_how_the_engine_does() -> None:
+def test_a_heartbeat_reports_the_engine_every_hour_on_the_hour() -> None:
     async def act(made: Beating) -> None:
-        await made.kennel.live(3 * 60 + 20)
+        await made.rig.live(3 * 60 + 20)
 
     made = beating(act)
     assert [beat.at_ms - START_MS for beat in made.sent] == [HOUR_MS, 2 * HOUR_MS, 3 * HOUR_MS]
@@ -77,13 +77,13 @@ def test_every_hour_on_the_hour_the_heart_says_how_the_engine_does() -> None:
     assert made.pings == [one.at_ms for one in made.sent]
 
 
-def test_an_hour_without_progress_is_no_heartbeat_and_no_ping() -> None:
+def test_an_hour_without_progress_sends_no_heartbeat_and_no_ping() -> None:
     async def act(made: Beating) -> None:
-        await made.kennel.live(60)
-        made.kennel.delivering.clear()
-        await made.kennel.live(4 * 60)
-        made.kennel.delivering = dict.fromkeys(SYMBOLS)
-        await made.kennel.live(60)
+        await made.rig.live(60)
+        made.rig.delivering.clear()
+        await made.rig.live(4 * 60)
+        made.rig.delivering = dict.fromkeys(SYMBOLS)
+        await made.rig.live(60)
 
     made = beating(act)
     assert [(beat.at_ms - START_MS) // HOUR_MS for beat in made.sent] == [1, 2, 6]
@@ -91,19 +91,19 @@ def test_an_hour_without_progress_is_no_heartbeat_and_no_ping() -> None:
     assert made.heart.view.without_progress == 3
 
 
-def test_an_engine_that_just_started_has_its_first_hour() -> None:
+def test_a_new_engine_beats_in_its_first_hour() -> None:
     async def act(made: Beating) -> None:
-        made.kennel.delivering.clear()
-        await made.kennel.live(55)
+        made.rig.delivering.clear()
+        await made.rig.live(55)
 
     assert len(beating(act).sent) == 1
 
 
-def test_a_market_that_was_played_to_its_end_goes_on_with_its_heartbeat() -> None:
+def test_the_heartbeat_continues_after_a_market_was_played_to_its_end() -> None:
     async def act(made: Beating) -> None:
         made.ended = True
-        made.kennel.delivering.clear()
-        await made.kennel.live(3 * 60)
+        made.rig.delivering.clear()
+        await made.rig.live(3 * 60)
 
     assert [beat.market_ended for beat in beating(act).sent] == [True] * 3
 
@@ -111,21 +111,21 @@ def test_a_market_that_was_played_to_its_end_goes_on_with_its_heartbeat() -> Non
 def test_a_message_that_fails_stops_nothing() -> None:
     async def act(made: Beating) -> None:
         made.fails = True
-        await made.kennel.live(2 * 60)
+        await made.rig.live(2 * 60)
         made.fails = False
-        await made.kennel.live(60)
+        await made.rig.live(60)
 
     view = beating(act).heart.view
     assert (view.failed_sends, view.failed_pings, view.beats) == (2, 2, 3)
     assert view.last is not None
 
 
-def test_the_environment_says_the_interval_before_the_configuration() -> None:
+def test_the_environment_overrides_the_configured_interval() -> None:
     assert heartbeat_s(SETTINGS, {}) == heartbeat_s(SETTINGS, {"HEARTBEAT_INTERVAL": " "}) == 3_600.0
     assert heartbeat_s(SETTINGS, {"HEARTBEAT_INTERVAL": "600"}) == 600.0
 
 
 @pytest.mark.parametrize("given", ["hourly", "nan", "inf", "0", "-5", "59", "86401"])
-def test_an_interval_that_is_none_is_refused(given: str) -> None:
+def test_an_invalid_interval_is_refused(given: str) -> None:
     with pytest.raises(ConfigError, match=r"HEARTBEAT_INTERVAL = .*: must be 60 to 86400 s"):
         heartbeat_s(SETTINGS, {"HEARTBEAT_INTERVAL": given})

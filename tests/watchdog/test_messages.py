@@ -1,4 +1,4 @@
-"""What the owner is told when feed, watchdog and alerts work together: few messages, whatever flaps or lasts."""
+"""The messages of feed, watchdog and alerts together: few, whatever flaps or persists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from papertape.projections.alerts.alert import AlertKind
 from papertape.projections.alerts.markup import plain_text
 from tests.alerts.given import alerts_of
 from tests.twins.virtual_time import VirtualClock, run
-from tests.watchdog.given import HOUR_MS, START_MS, Kennel, opening
+from tests.watchdog.given import HOUR_MS, START_MS, WatchdogRig, opening
 
 if TYPE_CHECKING:
     from papertape.projections.alerts.alert import Alert
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 HOURS_MESSAGES_MAX = 5
 
 
-def messages(kennel: Kennel) -> list[Alert]:
+def messages(rig: WatchdogRig) -> list[Alert]:
     """What was told, without the start and the summary of a day."""
-    told = alerts_of(kennel.recorded)
+    told = alerts_of(rig.recorded)
     return [one for one in told if one.kind not in (AlertKind.START, AlertKind.DAILY)]
 
 
@@ -30,50 +30,50 @@ async def lost(_: str = "") -> str:
     return "connected again"
 
 
-async def flapping(kennel: Kennel, on_s: float, off_s: float, hours: float) -> None:
+async def flapping(rig: WatchdogRig, on_s: float, off_s: float, hours: float) -> None:
     """The feed is lost and back, again and again; without it there are no candles."""
-    symbols = kennel.delivering
+    symbols = rig.delivering
     until_ms = START_MS + hours * HOUR_MS
-    while (now_ms := kennel.clock.now_ms()) < until_ms:
-        await kennel.say(FeedLost(now_ms, "bitget", "no message for 20 s"))
-        kennel.delivering = {}
+    while (now_ms := rig.clock.now_ms()) < until_ms:
+        await rig.say(FeedLost(now_ms, "bitget", "no message for 20 s"))
+        rig.delivering = {}
         await asyncio.sleep(off_s)
-        now_ms = kennel.clock.now_ms()
-        await kennel.say(FeedConnected(now_ms, "bitget", now_ms, 1.0))
-        kennel.delivering = symbols
+        now_ms = rig.clock.now_ms()
+        await rig.say(FeedConnected(now_ms, "bitget", now_ms, 1.0))
+        rig.delivering = symbols
         await asyncio.sleep(on_s)
 
 
 @pytest.mark.parametrize(("on_s", "off_s"), [(20.0, 20.0), (70.0, 70.0), (400.0, 70.0), (70.0, 400.0), (5.0, 5.0)])
 def test_a_feed_that_flaps_for_an_hour_is_five_messages_at_most(on_s: float, off_s: float) -> None:
     async def main(clock: VirtualClock) -> list[Alert]:
-        kennel = Kennel(clock, {"ws_disconnected": lost})
-        await kennel.say(*opening())
-        flaps = asyncio.ensure_future(flapping(kennel, on_s, off_s, 1.0))
-        await kennel.live(60.0)
+        rig = WatchdogRig(clock, {"ws_disconnected": lost})
+        await rig.say(*opening())
+        flaps = asyncio.ensure_future(flapping(rig, on_s, off_s, 1.0))
+        await rig.live(60.0)
         await flaps
-        return messages(kennel)
+        return messages(rig)
 
     told = run(main, START_MS)
     assert 1 <= len(told) <= HOURS_MESSAGES_MAX, [plain_text(one.html) for one in told]
 
 
-def test_a_feed_that_is_lost_for_six_hours_is_one_alert_six_reminders_at_most_and_one_end() -> None:
-    async def main(clock: VirtualClock) -> Kennel:
-        kennel = Kennel(clock, {"ws_disconnected": lost})
-        await kennel.say(*opening())
-        await kennel.live(10.0)
-        await kennel.say(FeedLost(clock.now_ms(), "bitget", "no message for 20 s"))
-        kennel.delivering, symbols = {}, kennel.delivering
-        await kennel.live(6 * 60.0)
-        await kennel.say(FeedConnected(clock.now_ms(), "bitget", clock.now_ms(), 1.0))
-        kennel.delivering = symbols
-        await kennel.live(70.0)
-        return kennel
+def test_a_feed_lost_for_six_hours_causes_one_alert_at_most_six_reminders_and_one_recovery() -> None:
+    async def main(clock: VirtualClock) -> WatchdogRig:
+        rig = WatchdogRig(clock, {"ws_disconnected": lost})
+        await rig.say(*opening())
+        await rig.live(10.0)
+        await rig.say(FeedLost(clock.now_ms(), "bitget", "no message for 20 s"))
+        rig.delivering, symbols = {}, rig.delivering
+        await rig.live(6 * 60.0)
+        await rig.say(FeedConnected(clock.now_ms(), "bitget", clock.now_ms(), 1.0))
+        rig.delivering = symbols
+        await rig.live(70.0)
+        return rig
 
-    kennel = run(main, START_MS)
-    told = messages(kennel)
-    reminders = kennel.told(AnomalyPersists)
+    rig = run(main, START_MS)
+    told = messages(rig)
+    reminders = rig.told(AnomalyPersists)
     texts = [plain_text(one.html) for one in told]
     assert "LOST" in texts[0]
     assert sum("back after 6h" in text for text in texts) == 1, texts

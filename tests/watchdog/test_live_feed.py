@@ -1,4 +1,4 @@
-"""An engine on the stand-in exchange, in virtual time, with the dog beside it: what the exchange does is noticed."""
+"""An engine on the simulated exchange in virtual time, with a watchdog that detects the exchange's faults."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Engine:
         self.feed = LeakyFeed(settings, clock)
         self.measured = ProcessMeasurements()
         self.repairs: dict[str, Callable[[str], Awaitable[str]]] = {"data_stale": self.resubscribe}
-        self.dog: Watchdog
+        self.watchdog: Watchdog
 
     async def resubscribe(self, subject: str) -> str:
         self.feed.withheld.pop(subject, None)
@@ -103,8 +103,8 @@ class Engine:
 
         frames = {name: STRATEGIES[name].timeframe_ms for name in RUNNERS}
         given = (frames, self.measure, self.repairs, report, WatchdogSettings())
-        self.dog = make_watchdog(self.log.reader(), loop.bus, self.clock, *given)
-        tasks = [asyncio.ensure_future(one) for one in (loop.run(self.feed), self.dog.run(), act(self))]
+        self.watchdog = make_watchdog(self.log.reader(), loop.bus, self.clock, *given)
+        tasks = [asyncio.ensure_future(one) for one in (loop.run(self.feed), self.watchdog.run(), act(self))]
         await asyncio.wait(tasks, timeout=minutes * 60.0)
         loop.stop()
         loop.bus.close()
@@ -138,21 +138,21 @@ def minute_of(line: str) -> float:
     return float(line.rsplit(" ", 1)[1])
 
 
-def test_an_exchange_without_faults_gives_no_cause() -> None:
+def test_a_faultless_exchange_raises_nothing() -> None:
     async def act(_: Engine) -> None:
         return
 
     made = lived(150, act)
-    assert made.told() == [] and made.dog.view.checks > 290
+    assert made.told() == [] and made.watchdog.view.checks > 290
 
 
-def test_an_exchange_in_maintenance_is_a_lost_feed_and_over_when_it_is_back() -> None:
+def test_maintenance_is_a_lost_feed_until_the_exchange_is_back() -> None:
     async def act(made: Engine) -> None:
         async def reconnect(_: str) -> str:
             return "connections renewed"
 
         made.repairs["ws_disconnected"] = reconnect
-        made.dog._repairs = made.repairs
+        made.watchdog._repairs = made.repairs
         await made.until(20)
         made.twin.faults.on(BitgetFault.MAINTENANCE, for_s=30 * 60.0)
 
@@ -170,7 +170,7 @@ def test_an_exchange_in_maintenance_is_a_lost_feed_and_over_when_it_is_back() ->
     assert back < cleared <= back + 8
 
 
-def test_a_symbol_whose_candles_are_lost_is_stale_within_five_minutes_and_asked_for_again() -> None:
+def test_a_symbol_without_candles_is_stale_within_five_minutes_and_resubscribed() -> None:
     async def act(made: Engine) -> None:
         await made.until(20)
         made.feed.withheld["GALAUSDT"] = None
@@ -180,12 +180,12 @@ def test_a_symbol_whose_candles_are_lost_is_stale_within_five_minutes_and_asked_
     assert 24.5 <= minute_of(made.told()[0]) <= 26.0
 
 
-def test_a_symbol_that_asking_does_not_bring_back_is_raised_and_cleared_when_it_comes() -> None:
+def test_a_symbol_that_no_resubscription_brings_back_is_raised_and_cleared_later() -> None:
     async def act(made: Engine) -> None:
         async def in_vain(_: str) -> str:
             return "asked again"
 
-        made.dog._repairs = {"data_stale": in_vain}
+        made.watchdog._repairs = {"data_stale": in_vain}
         await made.until(20)
         made.feed.withheld["GALAUSDT"] = None
         await made.until(40)
@@ -201,17 +201,17 @@ def test_a_symbol_that_asking_does_not_bring_back_is_raised_and_cleared_when_it_
     assert raised <= 28.0 and 45.0 <= cleared <= 47.0
 
 
-def test_a_feed_that_hangs_without_a_word_is_noticed_by_the_age_of_its_candles() -> None:
+def test_a_silently_hanging_feed_is_detected_by_the_age_of_its_candles() -> None:
     async def act(made: Engine) -> None:
         await made.until(20)
         made.feed.stuck.clear()
 
     made = lived(60, act)
     assert outline(made.events) == ["repair data_stale BTCUSDT", "repair data_stale GALAUSDT"]
-    assert made.dog.view.troubles == ()
+    assert made.watchdog.view.troubles == ()
 
 
-def test_a_symbol_the_exchange_withholds_is_said_by_the_feed_and_not_again() -> None:
+def test_a_symbol_suspended_by_the_feed_is_not_reported_again() -> None:
     async def act(made: Engine) -> None:
         await made.until(20)
         for fault in (BitgetFault.SILENT_SYMBOL, BitgetFault.EMPTY_DATA):
@@ -222,7 +222,7 @@ def test_a_symbol_the_exchange_withholds_is_said_by_the_feed_and_not_again() -> 
     assert made.told() == []
 
 
-def test_a_clock_that_is_off_is_told_once_and_over_when_it_is_right() -> None:
+def test_a_wrong_clock_is_reported_once_and_cleared_when_it_is_right() -> None:
     async def act(made: Engine) -> None:
         await made.until(20)
         made.twin.faults.on(BitgetFault.SKEW, value=20_000)

@@ -1,4 +1,4 @@
-"""A message becomes a typed request, or says what to write instead."""
+"""A message is parsed into a typed request, or refused with suggestions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from papertape.projections.alerts.markup import utf16_units
 from papertape.projections.telegram.parse import (
     MENU,
     NO_REASON,
@@ -26,7 +27,6 @@ from papertape.projections.telegram.parse import (
     SummaryQuery,
     request_of,
 )
-from papertape.projections.telegram.text import utf16_units
 from tests.support import DAY_0_MS, HOUR_MS, examples
 
 SAID = st.builds("/{} {}".format, st.sampled_from(list(MENU)), st.text(max_size=60))
@@ -73,7 +73,7 @@ NAMES = ("momentum", "vwap_rsi", "Odd")
         ("/reset global looked at it", ResetCommand("global", "looked at it")),
     ],
 )
-def test_what_is_meant(said: str, request_: Request) -> None:
+def test_a_message_is_parsed(said: str, request_: Request) -> None:
     assert request_of(said, NAMES, "alert_bot") == request_
 
 
@@ -113,7 +113,7 @@ def test_what_is_meant(said: str, request_: Request) -> None:
         ("/reset TYPO it was a drill", "/reset vwap_rsi REASON"),
     ],
 )
-def test_what_is_wrong_comes_with_what_to_write_instead(said: str, instead: str) -> None:
+def test_an_invalid_message_is_refused_with_suggestions(said: str, instead: str) -> None:
     found = request_of(said, NAMES)
     assert isinstance(found, InvalidRequest)
     assert instead in found.instead
@@ -130,7 +130,7 @@ def test_a_kill_is_never_refused_while_no_strategy_is_known_yet() -> None:
     assert request_of("/kill momentum", ()) == KillCommand("global", "momentum")
 
 
-def test_a_command_for_another_bot_is_not_ours() -> None:
+def test_a_command_for_another_bot_is_ignored() -> None:
     assert request_of("/kill@other_bot", NAMES, "alert_bot") is None
 
 
@@ -146,6 +146,6 @@ def test_every_entry_of_the_menu_is_understood() -> None:
         st.text(max_size=60), st.sampled_from(list(MENU)).flatmap(lambda n: st.text(max_size=60).map(f"/{n} ".__add__))
     )
 )
-def test_nothing_that_is_said_breaks_it(said: str) -> None:
+def test_no_message_breaks_the_parser(said: str) -> None:
     found = request_of(said, NAMES, "alert_bot")
     assert found is None or utf16_units(repr(found)) < 10_000

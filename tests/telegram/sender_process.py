@@ -1,4 +1,4 @@
-"""A small process that sends alerts to a stand-in, in order to be killed: URL, token, file of cursors, how many."""
+"""A small process that sends alerts to a stand-in until it is killed: URL, token, cursor file, number of alerts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.telegram.given import Plain, Tape, news
 
 
 class Hurry(MessageRateLimiter):
-    """As fast as it goes: there is more to kill."""
+    """No limits: the more messages, the more chances to kill."""
 
     def wait_s(self, *, urgent: bool = False, answers: bool = False) -> float:  # noqa: ARG002
         return 0.0
@@ -39,7 +39,7 @@ async def main(api_url: str, token: str, file: str, alerts: str) -> None:
         ChatAddress(CHAT_ID, cursors),
         clock,
         print,
-        pace=Hurry(clock),
+        limiter=Hurry(clock),
         begin_after_seq=0,
     )
     await notifier.run()

@@ -52,7 +52,7 @@ def test_no_name_and_no_reason_breaks_a_text(seed: int, length: int, pool: list[
 
 
 @given(words)
-def test_a_fault_of_any_words_is_a_text(reason: str) -> None:
+def test_a_fault_with_any_reason_is_well_formed(reason: str) -> None:
     assert faults(fault_text(Stamp(1, 0), reason)) == []
 
 
@@ -74,17 +74,17 @@ def test_a_message_that_is_too_long_loses_whole_lines_from_its_end(details: list
 
 
 @given(st.lists(st.tuples(words, words), min_size=1, max_size=25))
-def test_a_table_is_well_formed_whatever_stands_in_it(rows: list[tuple[str, str]]) -> None:
+def test_a_table_is_well_formed_whatever_its_cells(rows: list[tuple[str, str]]) -> None:
     assert faults(markup.table(rows)) == []
 
 
 @pytest.mark.parametrize("value", NASTY)
-def test_a_text_without_markup_says_the_same(value: str) -> None:
+def test_plain_text_keeps_the_words(value: str) -> None:
     assert markup.plain_text(markup.bold(value)) == markup.plain_text(markup.text(value))
     assert markup.plain_text("<b>a &lt; b</b> <code>&amp;amp;</code>") == "a < b &amp;"
 
 
-def test_the_longest_lines_there_can_be_are_cut_between_lines() -> None:
+def test_the_longest_possible_message_is_truncated_between_lines() -> None:
     line = markup.bold("&" * 1_000)
     html = markup.message(line, [line] * 40, markup.footer(7, 0))
     assert faults(html) == []

@@ -49,7 +49,7 @@ def test_a_loop_that_hangs_has_its_stacks_written_while_it_hangs() -> None:
     assert seen.max_ms is not None and seen.max_ms > 1_300.0
 
 
-def test_a_loop_that_lives_is_on_time_and_says_nothing() -> None:
+def test_a_responsive_loop_is_on_time_and_reports_nothing() -> None:
     told: list[str] = []
     seen = asyncio.run(watched(told.append, 0.3, hang_s=stretched(HANG_S))).statistics()
     assert told == [] and seen.hangs == 0
@@ -63,7 +63,7 @@ def test_stacks_are_written_once_a_minute_at_most() -> None:
     assert (len(told), seen.hangs) == (1, 2)
 
 
-def test_stopping_in_the_middle_of_a_hang_is_quick_and_no_hang() -> None:
+def test_stopping_during_a_hang_is_quick() -> None:
     """An engine that shuts down blocks its loop: it ends the watch first, or just does not answer any more."""
     told: list[str] = []
 
@@ -84,7 +84,7 @@ def test_stopping_in_the_middle_of_a_hang_is_quick_and_no_hang() -> None:
     assert "loop lag" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_loop_that_was_closed_ends_the_watch_without_a_word() -> None:
+def test_a_closed_loop_ends_the_monitor_silently() -> None:
     told: list[str] = []
 
     async def main() -> LoopLagMonitor:

@@ -1,4 +1,4 @@
-"""The answers show the numbers of the view Structs, and nothing that is in a name breaks their HTML."""
+"""Answers show the numbers of the view Structs, and no name breaks their HTML."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from msgspec.structs import replace
 from papertape.events.commands import Accepted
 from papertape.events.facts import GLOBAL_SCOPE, DataRefused, FeedLost, OrderRejected, SymbolSuspended
 from papertape.events.log import Recorded
+from papertape.projections.alerts.lines import count_text
+from papertape.projections.alerts.markup import plain_text
 from papertape.projections.site.ports import ConditionsView, ReadinessView
 from papertape.projections.site.views import Views
 from papertape.projections.telegram import explain, replies, results
@@ -31,7 +33,7 @@ from papertape.projections.telegram.parse import (
     request_of,
 )
 from papertape.projections.telegram.statistics import DeliveryStatistics
-from papertape.projections.telegram.text import split, strip_tags
+from papertape.projections.telegram.text import split
 from papertape.projections.text.causes import ConditionView, cause_chain
 from papertape.projections.text.formats import gain, gain_percent, money, price, signed, utc
 from papertape.projections.text.reasons import reason_words
@@ -50,7 +52,7 @@ A_DAY_LATER, WITH_POSITIONS = views_of(TELLING), views_of(OPEN)
 
 def holds(html: str, *values: str) -> None:
     """A well-formed answer shows all of these."""
-    shown = strip_tags(html)
+    shown = plain_text(html)
     assert parse(html).text == shown
     for value in values:
         assert value in shown, f"{value!r} is missing in:\n{shown}"
@@ -69,7 +71,7 @@ def test_status_is_the_portfolio(views: Views) -> None:
     )
 
 
-def test_positions_are_those_of_the_portfolio_with_what_closes_them() -> None:
+def test_positions_are_those_of_the_portfolio_with_their_close_command() -> None:
     html = replies.positions(WITH_POSITIONS)
     contracts = WITH_POSITIONS.contracts.by_symbol
     for one in WITH_POSITIONS.portfolio.positions():
@@ -78,7 +80,7 @@ def test_positions_are_those_of_the_portfolio_with_what_closes_them() -> None:
             html,
             f"{one.strategy} · {one.symbol} {one.side.upper()} {gain(one.unrealised_usdt)}",
             gain_percent(one.unrealised_percent),
-            f"{signed(one.unrealised_r)} R",
+            f"{signed(one.unrealised_r or 0.0)} R",
             f"at {entry}, now {mark}",
             f"stop {price(one.stop_price_usdt, one.symbol, contracts)}",
             f"margin {money(one.margin_usdt)} · risk {money(one.risk_usdt)}",
@@ -88,7 +90,7 @@ def test_positions_are_those_of_the_portfolio_with_what_closes_them() -> None:
 
 
 @pytest.mark.parametrize("views", [A_DAY_LATER, WITH_POSITIONS])
-def test_profit_since_the_beginning_is_the_sum_of_the_accounts(views: Views) -> None:
+def test_profit_since_inception_is_the_sum_of_the_accounts(views: Views) -> None:
     accounts = views.portfolio.accounts()
     view = results.profit(views, 0)
     assert {row.strategy: row.end_usdt for row in view.rows} == {one.strategy: one.equity_usdt for one in accounts}
@@ -100,7 +102,7 @@ def test_profit_since_the_beginning_is_the_sum_of_the_accounts(views: Views) -> 
         replies.profit_text(views, 0),
         gain(sum(one.equity_usdt - one.capital_usdt for one in accounts)),
         f"net {gain(sum(one.net_usdt for one in trades))}" if trades else "",
-        f"closed {len(trades)}" if trades else "no trade was closed",
+        f"{count_text(len(trades), 'trade')} closed" if trades else "no trades closed",
         f"fees {money(sum(one.fees_usdt for one in accounts))}",
     )
 
@@ -132,7 +134,7 @@ def test_the_arena_is_the_arena() -> None:
     html = replies.arena(A_DAY_LATER)
     for row in A_DAY_LATER.arena.rows():
         holds(html, f"{row.rank} {row.strategy} {money(row.equity_usdt)} USDT", signed(row.net_return_percent))
-        holds(html, f"{row.max_drawdown_percent:.1f}", f"of {row.trades}: too few for a verdict")
+        holds(html, f"{row.max_drawdown_percent:.1f}", f"of {row.trades}: too few trades for a verdict")
 
 
 def test_trades_are_the_closed_trades() -> None:
@@ -150,7 +152,7 @@ def test_risk_is_what_the_positions_may_lose() -> None:
         f"at risk {money(sum(one.risk_usdt for one in view.positions))} of {money(view.equity_usdt)}",
         f"margin {money(sum(one.margin_usdt for one in view.positions))}",
         f"notional {money(sum(one.notional_usdt for one in view.positions))}",
-        "no kill switch is tripped",
+        "no kill switch tripped",
         "leverage 3 x",
     )
     for account in A_DAY_LATER.portfolio.accounts():
@@ -158,37 +160,44 @@ def test_risk_is_what_the_positions_may_lose() -> None:
     holds(replies.risk(A_DAY_LATER), "■ vwap_rsi: daily loss 5.02 %")
 
 
-def test_health_shows_what_the_watchdog_sees_and_whether_alerts_go_out() -> None:
+def test_health_shows_the_watchdogs_problems_and_the_delivery() -> None:
     trouble = DetectedProblem(AnomalyKind.DISK_LOW, "disk", "1 GB <free>")
     covered = DetectedProblem(AnomalyKind.DATA_STALE, GALA, "left alone", covered=True)
     repair = RepairView(NOON_MS, "data_stale", GALA, "subscribed again")
     dog = WatchdogView(NOON_MS, 12, (), (trouble, covered), (repair,))
     delivery = DeliveryStatistics(sent=7, parked="blocked", oldest_unsent_ms=65_000)
     html = explain.health_text(WITH_POSITIONS, dog, delivery, ["commits take 1.2 ms"], NOON_MS + 20_000)
-    holds(html, "2 wrong", "1 GB <free>", "looked 20s ago, 12 times", "subscribed again", "alerts sent 7", "1m")
-    holds(html, "parked: blocked", "commits take 1.2 ms", "feed bitget delivers")
-    assert "left alone" not in strip_tags(html)
+    holds(html, "2 problems", "1 GB <free>", "checked 20s ago, 12 checks", "subscribed again", "alerts sent 7", "1m")
+    holds(html, "parked: blocked", "commits take 1.2 ms", "feed bitget delivering")
+    assert "left alone" not in plain_text(html)
     holds(explain.health_text(WITH_POSITIONS), "healthy")
-    assert "refused" not in strip_tags(html)
+    assert "refused" not in plain_text(html)
     refused = DataRefused(NOON_MS, "bitget", "stale", 1_234, NOON_MS, "BTCUSDT: <a frame>")
     holds(explain.health_text(views_of([*market(), refused])), "healthy", "refused data: 1,234 stale")
 
 
-def test_whynot_says_of_each_strategy_what_the_log_knows() -> None:
+def test_whynot_shows_for_each_strategy_what_the_log_knows() -> None:
     refused = OrderRejected(NOON_MS, "momentum", BTC, "long", "max_positions", 0.7, {})
     views = views_of([*market(), refused, *BOTH_OPEN[2:], SymbolSuspended(NOON_MS, BTC, "its candles are missing")])
     holds(explain.why_not_text(views, BTC), "not tradable since", "its candles are missing", "#9")
-    holds(explain.why_not_text(views, BTC), f"last LONG refused: {reason_words('max_positions')}", "looked last at")
+    holds(
+        explain.why_not_text(views, BTC), f"last LONG signal refused: {reason_words('max_positions')}", "last evaluated"
+    )
     holds(explain.why_not_text(views, GALA), "vwap_rsi holds SHORT since #11", "no signal so far")
     met = (ConditionView("adx <14>", 31.5, ">", 25.0, met=True),)
     side = ConditionsView("momentum", BTC, "short", 9, NOON_MS, True, met, (), ("one <entry> only",))
-    holds(explain.why_not_text(views, BTC, [side]), "SHORT: 1 of 1 met #9", "✓ adx <14>: 31.5 > 25", "one <entry> only")
+    holds(
+        explain.why_not_text(views, BTC, [side]),
+        "SHORT: 1 of 1 conditions met #9",
+        "✓ adx <14>: 31.5 > 25",
+        "one <entry> only",
+    )
     assert "SHORT: 1 of 1" not in explain.why_not_text(views, GALA, [replace(side, strategy="vwap_rsi")])
     early = replace(side, readiness=(ReadinessView(300_000, 28, 28, 0), ReadinessView(900_000, 13, 28, NOON_MS)))
     holds(explain.why_not_text(views, BTC, [early]), f"13 of 28 candles of 15m, ready {utc(NOON_MS)}")
     assert "28 of 28" not in explain.why_not_text(views, BTC, [early])
     silent = replace(side, explained=False, conditions=())
-    holds(explain.why_not_text(views, BTC, [silent]), "it does not say its conditions")
+    holds(explain.why_not_text(views, BTC, [silent]), "it does not report its conditions")
     stopped = explain.why_not_text(A_DAY_LATER, GALA)
     holds(stopped, A_DAY_LATER.portfolio.account("vwap_rsi").why)
 
@@ -220,7 +229,7 @@ def test_why_shows_the_chain_down_to_its_root() -> None:
 def test_the_log_is_newest_first() -> None:
     html = explain.log_text(A_DAY_LATER, 3)
     seqs = [recorded.seq for recorded in A_DAY_LATER.recent][-3:]
-    shown = strip_tags(html)
+    shown = plain_text(html)
     assert shown.index(f"#{seqs[2]}") < shown.index(f"#{seqs[1]}") < shown.index(f"#{seqs[0]}")
 
 
@@ -244,13 +253,13 @@ def test_tables_fit_a_phone() -> None:
         replies.daily_text(views, 9),
     ):
         inside = html.partition("<pre>")[2].partition("</pre>")[0]
-        assert max(map(len, strip_tags(inside).splitlines())) <= replies.TABLE_CHARS_MAX
+        assert max(map(len, plain_text(inside).splitlines())) <= replies.TABLE_CHARS_MAX
 
 
-def test_the_end_of_a_command_says_what_happened() -> None:
-    assert done_words(Accepted(4711, 4711)) == "accepted: seq 4711"
-    assert done_words(Accepted(4711, 4713)) == "accepted: seq 4711 to 4713"
-    assert strip_tags(answered_html("<b>Kill?</b>\n\nConfirm within 60 s.", "no <b>", "✗")) == "Kill?\n\n✗ no <b>"
+def test_the_outcome_of_a_command_is_shown() -> None:
+    assert done_words(Accepted(4711, 4711)) == "accepted: event #4711"
+    assert done_words(Accepted(4711, 4713)) == "accepted: events #4711 to #4713"
+    assert plain_text(answered_html("<b>Kill?</b>\n\nConfirm within 60 s.", "no <b>", "✗")) == "Kill?\n\n✗ no <b>"
     assert who_of(7, "\u202eAnn\n") == "telegram:Ann"
 
 
@@ -298,13 +307,13 @@ def every_question(views: Views, reason: str) -> list[str]:
     ]
 
 
-def test_reasons_and_words_of_exchanges_are_shown_as_text() -> None:
+def test_foreign_texts_are_escaped() -> None:
     nasty = "<b>a & b</i>"
     views = views_of([*OPEN, SymbolSuspended(NOON_MS, BTC, nasty), FeedLost(NOON_MS, nasty, nasty)])
     for html in (*every_answer(views), *every_question(views, nasty)):
         parse(html)
     for html in (*every_question(views, nasty), replies.status(views), explain.health_text(views)):
-        assert nasty in parse(html).text or "no open position has" in html or "not tripped" in html
+        assert nasty in parse(html).text or "no open position with" in html or "not tripped" in html
 
 
 @examples(60)
@@ -322,7 +331,7 @@ def test_no_name_and_no_reason_breaks_an_answer(seed: int, length: int, pool: li
 
 @examples(100)
 @given(st.sampled_from(["/", "/profit ", "/pause ", "/reset ", "/why ", "/resume "]), st.text(max_size=200))
-def test_whatever_is_asked_is_shown_as_text(command: str, said: str) -> None:
+def test_every_request_gets_a_well_formed_answer(command: str, said: str) -> None:
     for words in (said, f"<b>{said}"):
         found = request_of(command + words, ("momentum",))
         if isinstance(found, InvalidRequest):

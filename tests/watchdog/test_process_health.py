@@ -1,4 +1,4 @@
-"""What the process measures of itself."""
+"""The measurements of the process."""
 
 from __future__ import annotations
 
@@ -72,6 +72,6 @@ def test_free_space_is_that_of_the_logs_folder_and_unknown_where_there_is_none(t
     assert asyncio.run(ProcessHealthProbe(tmp_path / "gone", Latencies()).measure()).disk_free_bytes is None
 
 
-def test_signs_are_what_the_watchdog_measures(tmp_path: Path) -> None:
+def test_the_probe_returns_what_the_watchdog_measures(tmp_path: Path) -> None:
     signs = asyncio.run(ProcessHealthProbe(tmp_path, Latencies()).measure())
     assert ProcessMeasurements(**asdict(signs)).disk_free_bytes == signs.disk_free_bytes

@@ -1,4 +1,4 @@
-"""Without a token alerts become lines."""
+"""Without a token, alerts become lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tests.twins.virtual_time import VirtualClock, run
 
 def test_every_alert_is_one_line_without_tags() -> None:
     async def main(clock: VirtualClock) -> None:
-        tape, told = Tape(clock), []
+        tape = Tape(clock)
+        told: list[str] = []
         tape.add(news("old"))
         quiet = FileNotifier(tape, tape.bus, Plain(), told.append)
         task = asyncio.ensure_future(quiet.run())
@@ -27,9 +28,10 @@ def test_every_alert_is_one_line_without_tags() -> None:
     run(main, START_MS)
 
 
-def test_it_begins_where_it_is_told_to() -> None:
+def test_it_begins_after_the_given_seq() -> None:
     async def main(clock: VirtualClock) -> None:
-        tape, told = Tape(clock), []
+        tape = Tape(clock)
+        told: list[str] = []
         tape.add(news("old"), news("start"))
         tape.bus.close()
         await FileNotifier(tape, tape.bus, Plain(), told.append, begin_after_seq=1).run()
