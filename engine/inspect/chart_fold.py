@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.indicators import RSI_READY_ROW, VWAP_READY_ROW
-from papertape.engine.kernel.series import observe_candle, observe_series
+from papertape.engine.kernel.observe import observe_candle
+from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.state import HISTORY_BARS_MAX, Bar, Fact, Market, Series
 from papertape.engine.reducer.state import GAP_RESET_MS
 from papertape.events.facts import CandleClosed, FundingRateSettled, Timing

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from papertape.engine.kernel.codes import CANDLE, WARM_UP
+from papertape.engine.kernel.decide import mark_to_market
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.kill_switch import roll_day
-from papertape.engine.kernel.series import observe
-from papertape.engine.kernel.stages import mark_to_market
+from papertape.engine.kernel.observe import can_decide, observe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,11 +43,10 @@ def make_replay(update_strategy: Callable[..., None], digest: str) -> Callable[.
             s = fact.symbol
             market, main = markets[s], mains[s]
             observe(fact, market, main, bars[s], filters[s], filter_bars[s], two_series, settlements[s], readings[s])
-            trading = fact.kind == CANDLE and fact.timing != WARM_UP and active[s]
+            trading = can_decide(fact.kind, fact.timing) and active[s]
             if trading:
                 roll_day(account, fact.open_time_ms)
-            if fact.kind != CANDLE or main.completed == 1 or market.reset == 1:
-                update_strategy(fact, market, main, bars[s], readings[s], states[s], params[s])
+            update_strategy(fact, market, main, bars[s], readings[s], states[s], params[s])
             while n < len(recorded) and recorded[n].fact == f:
                 evolve(desks[recorded[n].symbol], account, recorded[n])
                 n += 1

@@ -247,6 +247,13 @@ class AccountRules(Struct, array_like=True):
     daily_loss_percent: float = 0.0
 
 
+class Needs(Struct, array_like=True):
+    """The complete candles that a strategy needs before it may enter: of its timeframe, and of its filter's."""
+
+    candles: int = 1
+    filter_candles: int = 1
+
+
 class Order(Struct, array_like=True):
     """A market order waiting for the next open."""
 

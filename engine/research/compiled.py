@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import papertape.engine.kernel.decide
 import papertape.engine.kernel.evolve
 import papertape.engine.kernel.fast_forward
 import papertape.engine.kernel.fills
 import papertape.engine.kernel.indicators
 import papertape.engine.kernel.kill_switch
 import papertape.engine.kernel.margin
+import papertape.engine.kernel.observe
 import papertape.engine.kernel.rounding
 import papertape.engine.kernel.series
 import papertape.engine.kernel.sizing
-import papertape.engine.kernel.stages
 import papertape.engine.kernel.strategy
+from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
-from papertape.engine.kernel.stages import make_decide, make_strategy_update
 from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
 from papertape.engine.research.callees import make_clearing_known, make_loop, make_part
@@ -49,11 +50,12 @@ KERNEL_MODULES = (
     papertape.engine.kernel.kill_switch,
     papertape.engine.kernel.indicators,
     papertape.engine.kernel.margin,
+    papertape.engine.kernel.observe,
     papertape.engine.kernel.fast_forward,
     papertape.engine.kernel.rounding,
     papertape.engine.kernel.series,
     papertape.engine.kernel.sizing,
-    papertape.engine.kernel.stages,
+    papertape.engine.kernel.decide,
 )
 IGNORED = ("ignore_bar", "ignore_settlement", "ignore_reading", "ignore_reset", "never_leave", "clip")
 

@@ -6,8 +6,8 @@ import copy
 from array import array
 from typing import TYPE_CHECKING, Any
 
+from papertape.engine.kernel.decide import make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
-from papertape.engine.kernel.stages import make_strategy_update
 from papertape.engine.kernel.state import Decision, Fact, GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
 from papertape.engine.reducer.decision_events import event_of
@@ -71,6 +71,7 @@ class PlainRunner:
                 desks,
                 states,
                 self.runner.params,
+                self.runner.needs,
                 accounts,
                 [self.runner.rules],
                 self.world.contracts,

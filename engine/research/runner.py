@@ -30,7 +30,7 @@ class CompiledRunner:
         self.two_series = runner.main is not runner.filtered
         self.symbols = list(world.symbols)
         self.active = np.array(runner.active, dtype=np.bool_)
-        self.params = records_of(runner.params)
+        self.params, self.needs = records_of(runner.params), records_of(runner.needs)
         self.rules = records_of([runner.rules])
         self.contracts = records_of(world.contracts)
         self.tiers = _table(world.tiers)
@@ -93,6 +93,7 @@ class CompiledRunner:
             s["desks"],
             s["states"],
             self.params,
+            self.needs,
             s["accounts"],
             self.rules,
             self.contracts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from papertape.engine.kernel.series import observe_open_interest
+from papertape.engine.kernel.observe import observe_open_interest
 from papertape.engine.kernel.state import READINGS_MAX, Bar, Decision, Fact, Market, OpenInterest, Series, SymbolState
 from papertape.engine.strategies.liquidation import (
     OPEN_INTEREST_FELL,
