@@ -92,6 +92,11 @@ def clear_answer(decision: Decision) -> None:
     clear_reading(decision.reading)
 
 
+def is_ready(main: Series, filtered: Series, needs: Needs) -> bool:
+    """Return whether both series have the complete candles that a strategy needs before it may enter."""
+    return main.row + 1 >= needs.candles and filtered.row + 1 >= needs.filter_candles
+
+
 def mark_to_market(account: Account, desks: Desks) -> None:
     """Value the account at the last closes."""
     account.equity_usdt = equity(account, desks)
@@ -178,8 +183,7 @@ def make_decide(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
             and desk.position.side == 0
             and desk.order.action == NO_ORDER
             and account.tripped + account.paused + market.suspended == 0
-            and main.row + 1 >= needs.candles
-            and filtered.row + 1 >= needs.filter_candles
+            and is_ready(main, filtered, needs)
         ):
             decision = out[n]
             clear_answer(decision)
