@@ -105,11 +105,11 @@ def mark_to_market(account: Account, desks: Desks) -> None:
 
 
 def make_strategy_update(hooks: Hooks) -> Callable[..., None]:
-    """Bind a strategy's observing hooks: `update_strategy(...)` shows it a fact that was observed.
+    """Bind a strategy's observing hooks into `update_strategy(...)`, which shows it a fact that was observed.
 
-    This is the only place that says when a strategy is shown what: every settlement and every reading of open
-    interest, but of the candles only those that complete one of its timeframe, and a reset after a long hole. It
-    reads the market, the series and the readings, and changes the strategy's state alone.
+    This alone determines when a strategy is shown what: every settlement, every open-interest reading, every candle
+    that completes one of its timeframe, and the reset after a long hole. It reads the market, the series and the
+    readings, and changes the strategy's state only.
     """
     observe, settle, measure, reset = hooks.observe, hooks.settle, hooks.measure, hooks.reset
 
@@ -134,10 +134,10 @@ def make_decide(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
 
     `decide` answers a candle that was observed and shown to the strategy. It reads the fact, the market, the series,
     the settlements, the strategy's state and parameters, the rules and the contracts. It writes its decisions to
-    `out[n:]`, applies each at once by `evolve`, and returns the new count. Besides, it changes only the account's
-    day, equity and peak, and the symbol's mark.
+    `out[n:]`, applies each at once by `evolve`, and returns the new count. Apart from that it changes only the
+    account's day, equity and peak, and the symbol's mark.
 
-    The strategy may enter when it is flat, nothing stops the runner, and both series have the candles it needs.
+    The strategy may enter if it is flat, nothing stops the runner, and both series have the candles it needs.
     """
     enter, leave = hooks.enter, hooks.leave
 

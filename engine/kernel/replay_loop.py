@@ -1,6 +1,7 @@
-"""The loop that follows a record: facts are observed, recorded decisions applied, and nothing is decided.
+"""The loop that follows a record: it observes facts and applies recorded decisions, and decides nothing.
 
-Like `engine.kernel.tape_loop` a plain closure for CPython and numba; it needs of a strategy only what observes.
+Like `engine.kernel.tape_loop` it is a plain closure for CPython and numba; it calls only the strategy's observing
+hooks.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def make_replay(update_strategy: Callable[..., None], digest: str) -> Callable[..., Any]:
-    """The loop over a stretch of facts for one runner; `recorded` decisions name the fact they answer."""
+    """Make the loop over a stretch of facts for one runner; each `recorded` decision names the fact it answers."""
 
     def replay_facts(
         facts: Any,

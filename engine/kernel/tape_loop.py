@@ -1,7 +1,7 @@
 """The loop over a tape for one runner, and the one that shows totals to the global kill switch.
 
-Both are plain closures: CPython runs them as they are, numba compiles them (`engine.research.compiled`). What
-is captured besides functions is `digest`, which ties a compiled loop to the sources it was made from.
+Both are plain closures: CPython runs them as they are, numba compiles them (`engine.research.compiled`). Besides
+functions they capture `digest`, which ties a compiled loop to the sources it was made from.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int], digest: str) -> Callable[..., Any]:
-    """The loop over a stretch of tape for one runner; it stops early when `out` may run full."""
+    """Make the loop over a stretch of tape for one runner; it stops early when `out` may run full."""
 
     def advance(
         facts: Any,
@@ -90,7 +90,7 @@ def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int
 
 
 def make_guard_watch(digest: str) -> Callable[..., Any]:
-    """Show the totals of a stretch to the global switch; returns the fact on which it trips, or the end."""
+    """Make the loop that shows totals to the global switch; it returns the fact on which it trips, or the end."""
 
     def watch(facts: Any, first: int, end: int, totals: Any, guards: Any, maxima: Any) -> tuple[int, str]:
         guard = guards[0]

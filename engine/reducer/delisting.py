@@ -1,7 +1,7 @@
 """The end of a contract: the exchange no longer lists it, so no candle can fill orders on it.
 
-A position is settled at the contract's last close with the taker fee and no slippage, 24 hours after its last candle
-or as soon as its owner asks to close it.
+A position is settled at the contract's last close with the taker fee and no slippage, 24 hours after its last candle or
+as soon as its owner asks to close it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Configuration and commands: inputs that are no market facts, and what they change.
+"""Configuration and commands: the inputs that are not market facts, and what they change.
 
-Both ways through the log come here: `react` with a new input, `follow` with a recorded one.
+Both paths through the log come here: `decide` with a new input, `apply` with a recorded one.
 """
 
 from __future__ import annotations
@@ -72,13 +72,13 @@ def apply_input(state: EngineState, event: Event, seq: int) -> None:
 
 
 def _set_tradable(state: EngineState, symbol: str, tradable: int) -> None:
-    """A symbol that waits for its contract has no market yet, so events about it change nothing."""
+    """Set whether a symbol is tradable; one that waits for its contract has no market yet and is skipped."""
     if symbol in state.symbols:
         state.markets[state.symbols[symbol]].suspended = tradable
 
 
 def _check_position(state: EngineState, event: CloseRequested) -> None:
-    """Raises CommandRefused where there is no position to close, or it is being closed already."""
+    """Raise CommandRefused if there is no position to close, or if it is being closed already."""
     runner, symbol = state.runner(event.strategy), state.symbols.get(event.symbol)
     desk = None if symbol is None else runner.desks[symbol]
     if desk is None or desk.position.side == 0:
@@ -88,9 +88,9 @@ def _check_position(state: EngineState, event: CloseRequested) -> None:
 
 
 def apply_trip(state: EngineState, event: KillSwitchTripped, seq: int) -> None:
-    """A kill switch tripped: of one strategy, or of all that were not stopped before.
+    """Trip the kill switch of one strategy, or of every strategy that is not stopped already.
 
-    One that only the global switch holds can have a trip of its own on top of it.
+    A strategy that only the global switch stops can have a trip of its own on top of it.
     """
     decision = Decision()
     decision_of(event, 0, (), decision)
@@ -106,7 +106,7 @@ def apply_trip(state: EngineState, event: KillSwitchTripped, seq: int) -> None:
 
 
 def apply_reset(state: EngineState, event: KillSwitchReset) -> None:
-    """A human ends the trip it names. Raises CommandRefused when that trip is not the one that stands."""
+    """End the trip that a reset names. Raise CommandRefused if that is not the active one."""
     standing = active_trip_seq(state, event.scope)
     if standing == 0:
         raise CommandRefused(f"{event.scope}: no kill switch is tripped, there is nothing to reset")
@@ -125,7 +125,7 @@ def apply_reset(state: EngineState, event: KillSwitchReset) -> None:
 
 
 def active_trip_seq(state: EngineState, scope: str) -> int:
-    """The seq of the trip that stands for a scope, 0 for none. One stopped by the global switch has none of its own."""
+    """Return the seq of a scope's active trip, 0 if none. A strategy that only the global switch stops has none."""
     if scope == GLOBAL_SCOPE:
         return state.guard_trip_seq if state.guard.tripped != 0 else 0
     runner = state.runner(scope)

@@ -284,7 +284,7 @@ def total_equity(state: EngineState) -> float:
 
 
 def _record(state: EngineState, runner: Runner, decisions: Sequence[Decision], entries: list[Entry], seq: int) -> None:
-    """Append a runner's decisions as events, each with the seq that led to it."""
+    """Append a runner's decisions as events, each with the seq of its cause."""
     names = list(state.symbols)
     for decision in decisions:
         strategy = runner.strategy

@@ -1,7 +1,7 @@
 """The whole state of the engine: markets, runners and the global kill switch, built from events alone.
 
-`ContractListed` and `RunnerConfigured` grow it, market facts and decisions move it. Nothing in here is
-configuration from outside: a log explains itself.
+`ContractListed` and `RunnerConfigured` extend it, market facts and decisions change it. Nothing here comes from an
+outside configuration: a log explains itself.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ class Runner(Struct):
 
 
 class EngineState(Struct):
-    """Everything. Lists run over symbols in the order they were listed.
+    """Everything the engine knows. Lists are in the order in which the symbols were listed.
 
-    A `bare` one is being put together: what is listed gets no rings, and a runner no room to decide.
+    A `bare` state is being restored: it allocates no rings, and its runners have no room for decisions.
     """
 
     strategies: Mapping[str, Strategy]
@@ -100,7 +100,7 @@ class EngineState(Struct):
     bare: bool = False
 
     def runner(self, name: str) -> Runner:
-        """The runner of a strategy. Raises CommandRefused when there is none."""
+        """Return the runner of a strategy. Raise CommandRefused if there is none."""
         for runner in self.runners:
             if runner.strategy.name == name:
                 return runner
@@ -108,7 +108,7 @@ class EngineState(Struct):
 
 
 def new_state(strategies: Mapping[str, Strategy]) -> EngineState:
-    """An empty state that knows the given strategies."""
+    """Return an empty state with the given strategies."""
     return EngineState(strategies, {}, [], [], [], {}, [], [], [], {}, [], GlobalKillSwitch(), [])
 
 
@@ -116,7 +116,7 @@ def new_state(strategies: Mapping[str, Strategy]) -> EngineState:
 
 
 def list_contract(state: EngineState, event: ContractListed) -> None:
-    """A symbol can be traded, or its specification changed."""
+    """List a symbol, or change its specification. Raise ConfigError for another base timeframe or too many symbols."""
     if state.base_ms not in (0, event.timeframe_ms):
         raise ConfigError(
             f"{event.symbol}: the candles are of {event.timeframe_ms // 60_000} min, "
@@ -139,7 +139,7 @@ def list_contract(state: EngineState, event: ContractListed) -> None:
 
 
 def tiers_of(event: ContractListed) -> list[Tier]:
-    """The tier table with its offsets: o_i = o_(i-1) + start_i * (k_i - k_(i-1))."""
+    """Return the tier table with its offsets: o_i = o_(i-1) + start_i * (k_i - k_(i-1))."""
     tiers: list[Tier] = []
     for start_usdt, maintenance in event.maintenance_tiers:
         before = tiers[-1] if tiers else Tier(0.0, maintenance, 0.0)
@@ -149,7 +149,7 @@ def tiers_of(event: ContractListed) -> list[Tier]:
 
 
 def _add_symbol(state: EngineState, event: ContractListed) -> None:
-    """Room for one more symbol everywhere."""
+    """Extend every list by one symbol."""
     if len(state.symbols) >= SYMBOLS_MAX:
         raise ConfigError(f"{event.symbol}: at most {SYMBOLS_MAX} symbols can be watched")
     state.base_ms = event.timeframe_ms
@@ -167,14 +167,14 @@ def _add_symbol(state: EngineState, event: ContractListed) -> None:
 
 
 def _grow_series(state: EngineState, series: SeriesSet) -> None:
-    """A series and its history for every symbol that has none yet."""
+    """Add a series and a history for every symbol that has none yet."""
     while len(series.series) < len(state.symbols):
         series.series.append(Series(timeframe_ms=series.timeframe_ms, base_ms=state.base_ms))
         series.bars.append([] if state.bare else [Bar() for _ in range(HISTORY_BARS_MAX)])
 
 
 def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
-    """The series of a timeframe, shared by all who look at it."""
+    """Return the series of a timeframe, which all runners share."""
     if timeframe_ms not in state.series:
         state.series[timeframe_ms] = SeriesSet(timeframe_ms, [], [])
         _grow_series(state, state.series[timeframe_ms])
@@ -185,7 +185,7 @@ def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
 
 
 def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
-    """A strategy starts with its own capital, or goes on under other numbers."""
+    """Start a strategy with its own capital, or continue it under new settings. Raise ConfigError if they do not fit."""
     strategy = state.strategies.get(event.strategy)
     if strategy is None:
         raise ConfigError(f"strategy {event.strategy!r} is not among {', '.join(state.strategies)}")
@@ -207,14 +207,14 @@ def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
 
 
 def apply_global_trip(state: EngineState, runner: Runner) -> None:
-    """A global trip that stands holds every runner: one that is new, and one whose own trip is over."""
+    """Stop a runner that is new, or whose own trip is over, if the global switch is tripped."""
     if state.guard.tripped != 0:
         runner.account.tripped = state.guard.tripped
         runner.trip_seq = state.guard_trip_seq
 
 
 def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured, risk: RiskSettings) -> Runner:
-    """A runner before it has desks."""
+    """Return a runner without symbols."""
     capital = risk.capital_usdt
     return Runner(
         strategy=strategy,
@@ -236,7 +236,7 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
 
 
 def _grow_runner(state: EngineState, runner: Runner) -> None:
-    """A desk, a state and parameters for every symbol that has none yet, and room for its decisions."""
+    """Add state and parameters for every symbol that has none yet, and room for its decisions."""
     names, event = list(state.symbols), runner.configured
     while len(runner.desks) < len(names):
         runner.desks.append(SymbolState())
@@ -254,7 +254,7 @@ def _grow_runner(state: EngineState, runner: Runner) -> None:
 
 
 def _guard(state: EngineState, risk: RiskSettings) -> None:
-    """The global switch over the accounts there are; its window starts again only when its length changed."""
+    """Configure the global switch over the current accounts; its window restarts only if its length changed."""
     total = 0.0
     for runner in state.runners:
         total += runner.account.equity_usdt

@@ -73,7 +73,7 @@ def _is_trendless(adx_15m: float, params: Parameters) -> bool:
 
 
 def _is_ranging(regime: int) -> bool:
-    return regime == RANGING or regime == LOW_VOLATILITY  # noqa: SIM109 - numba knows plain comparisons
+    return regime == RANGING or regime == LOW_VOLATILITY
 
 
 def _is_exhausted(side: int, rsi: float, params: Parameters) -> bool:
