@@ -185,7 +185,7 @@ def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
 
 
 def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
-    """Start a strategy with its own capital, or continue it under new settings. Raise ConfigError if they do not fit."""
+    """Start a strategy with its own capital, or continue it under new settings. Raise ConfigError for invalid ones."""
     strategy = state.strategies.get(event.strategy)
     if strategy is None:
         raise ConfigError(f"strategy {event.strategy!r} is not among {', '.join(state.strategies)}")
