@@ -34,7 +34,6 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import Struct
 
 from papertape.engine.kernel.codes import REASON_CODES
@@ -174,17 +173,3 @@ def clear_reading(reading: Any) -> None:
 def clip(value: float) -> float:
     """Return the value limited to 0 to 1."""
     return min(1.0, max(0.0, value))
-
-
-def struct_fields(kind: type[Struct]) -> dict[str, type]:
-    """Names and plain types of a Struct's fields, in order."""
-    return {f.name: _plain(f.type) for f in msgspec.inspect.type_info(kind).fields}  # type: ignore[attr-defined]
-
-
-def _plain(info: Any) -> type:
-    """The Python type behind msgspec's description of a field."""
-    if isinstance(info, msgspec.inspect.IntType):
-        return int
-    if isinstance(info, msgspec.inspect.FloatType):
-        return float
-    raise ConfigError(f"a strategy's Structs hold int and float only, not {info}")

@@ -348,7 +348,7 @@ def test_only_so_many_charts_are_kept() -> None:
         async with charts_of(log) as charts:
             for number in range(3 * CHARTS_MAX):
                 await charts.chart(2, f"S{number}", MINUTE_MS, MINUTE_MS, 5)
-            assert len(charts._kept) == CHARTS_MAX
+            assert len(charts._windows) == CHARTS_MAX
 
     asyncio.run(look())
 
