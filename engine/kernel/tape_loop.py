@@ -2,6 +2,9 @@
 
 Both are plain closures: CPython runs them as they are, numba compiles them (`engine.research.compiled`). Besides
 functions they capture `digest`, which ties a compiled loop to the sources it was made from.
+
+The test `0 <= f` tells the compiler that no index counts from the end, which saves a tenth of the time; looking up once
+per run what stays the same in it saves a fifth.
 """
 
 from __future__ import annotations
@@ -46,7 +49,6 @@ def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int
         equities: Any,
     ) -> tuple[int, int, str]:
         n, full, account, fact, f = 0, len(out) - room, accounts[0], scratch[0], first
-        # An index that may count from the end costs more than a tenth, looking up what stays in a run a fifth.
         while 0 <= f < end and n < full:
             s, run_end = facts.symbol[f], min(facts.run_end[f], end)
             trading = can_decide(facts.kind[f], facts.timing[f]) and active[s]
