@@ -49,7 +49,7 @@ async def _measure(result: Result, thread: LogThread, head: int, expected: str) 
     first, found = await _timed(lambda: past.query(head, state_digest))
     result.add("the first look of all, which folds the whole log once", milliseconds(first))
     result.add("it ends in the state that wrote the log", "digest", "equal", found == expected)
-    places = f"{len(past.places)} places, {past.places.total_bytes / 1e6:.0f} MB"
+    places = f"{len(past.checkpoints)} places, {past.checkpoints.total_bytes / 1e6:.0f} MB"
     result.add("what is kept of it, so that no event is far", places)
     seqs = [chance.randrange(1, head) for _ in range(LOOKS)]
     took = [(await _timed(partial(past.query, seq, state_digest)))[0] for seq in seqs]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from papertape.engine.feeds.files.csv_reader import QuickReader
     from papertape.engine.feeds.files.feed import FileFeed
     from papertape.engine.reducer.state import Runner
-    from papertape.engine.research.course import EquitySummary
+    from papertape.engine.research.equity_curve import EquitySummary
 
 SPARKLINE_POINTS = 60
 
@@ -185,7 +185,7 @@ def _ending(result: Backtest) -> FinalState:
 
 def _summary(result: Backtest, feed: FileFeed, ending: FinalState) -> BacktestResult:
     """The whole run in figures."""
-    runners = zip(result.world.runners, result.courses, result.equities, strict=True)
+    runners = zip(result.world.runners, result.summaries, result.equities, strict=True)
     return BacktestResult(
         engine=result.engine,
         facts=result.facts.total,

@@ -85,7 +85,7 @@ class LogInspector:
                 # The head comes first: until it is there nobody looks back.
                 await self._timeline.wait_beyond(self._timeline.head_seq - 1)
                 laid_seq = await past.prefold(self._timeline.head_seq)
-                await self._timeline.wait_beyond(laid_seq + past.places.distance_events)
+                await self._timeline.wait_beyond(laid_seq + past.checkpoints.distance_events)
             except (LogBusy, LogReplaced):
                 await asyncio.sleep(AGAIN_S)
             except PapertapeError:

@@ -1,7 +1,7 @@
-"""Candles of any timeframe out of recorded ones, with the kernel's own VWAP and RSI beside them.
+"""Candles of any timeframe from recorded ones, with the kernel's own VWAP and RSI.
 
-The fold hands every base candle to the very functions the strategies' series are made with, so a candle exists here
-where it exists for a strategy: an interval with a hole in it completes none.
+The fold passes every base candle to the functions that build the strategies' series, so a candle exists here exactly
+if it exists for a strategy: an interval with a hole completes none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.indicators import RSI_READY_ROW, VWAP_READY_ROW
-from papertape.engine.kernel.series import observe_candle, observe_series
+from papertape.engine.kernel.observe import observe_candle
+from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.state import HISTORY_BARS_MAX, Bar, Fact, Market, Series
 from papertape.engine.reducer.state import GAP_RESET_MS
 from papertape.events.facts import CandleClosed, FundingRateSettled, Timing
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from papertape.events.facts import Event
 
 CANDLES_MAX: Final = 1_500
-SETTLEMENTS_KEPT_MAX: Final = 5_000
+CHART_SETTLEMENTS_MAX: Final = 5_000
 WARM_UP_CANDLES: Final = 512
-"""Behind so many candles Wilder's averages have forgotten how they began, further than a float can tell."""
+"""After this many candles the start of Wilder's averages no longer changes a float."""
 
 
 class Candle(Struct, frozen=True):
-    """One candle; `late` where a part of it was fetched after the fact. An indicator that is not ready is None."""
+    """One candle; `late` if a part of it was fetched after the fact. An indicator that is not ready is None."""
 
     open_time_ms: int
     open: float
@@ -43,7 +44,7 @@ class Candle(Struct, frozen=True):
 
 
 class Chart(Struct, frozen=True):
-    """Candles, oldest first, the forming one last; settlements (UTC ms, rate) within them. They stand at `seq`."""
+    """Candles, oldest first, the forming one last, and the settlements (UTC ms, rate) within them, as of `seq`."""
 
     seq: int
     candles: tuple[Candle, ...]
@@ -53,37 +54,37 @@ class Chart(Struct, frozen=True):
 class ChartFold:
     """Fold of one symbol's candles into those of a timeframe.
 
-    `from_ms` is the beginning of the first one; `whole` says that the log holds none before it. Else indicators are
-    shown behind WARM_UP_CANDLES only, where they equal those of a series that began earlier.
+    `from_ms` is where the first one begins; `whole` says that the log holds none before it. Otherwise indicators are
+    shown after WARM_UP_CANDLES only, when they equal those of a series that began earlier.
     """
 
-    def __init__(self, symbol: str, timeframe_ms: int, base_ms: int, kept: int, from_ms: int, *, whole: bool) -> None:
+    def __init__(self, symbol: str, timeframe_ms: int, base_ms: int, count: int, from_ms: int, *, whole: bool) -> None:
         self.symbol, self._from_ms = symbol, from_ms
         self._market = Market(base_ms=base_ms, gap_reset_ms=GAP_RESET_MS)
         self._series = Series(timeframe_ms=timeframe_ms, base_ms=base_ms)
         self._bars = [Bar() for _ in range(HISTORY_BARS_MAX)]
-        self._rows: deque[Candle] = deque(maxlen=kept)
-        self._funding: deque[tuple[int, float]] = deque(maxlen=SETTLEMENTS_KEPT_MAX)
+        self._rows: deque[Candle] = deque(maxlen=count)
+        self._funding: deque[tuple[int, float]] = deque(maxlen=CHART_SETTLEMENTS_MAX)
         self._warm_up = 0 if whole else WARM_UP_CANDLES
         self._end_ms, self._late = -1, False
 
     def apply(self, event: Event) -> None:
-        """Take one event."""
+        """Add one event."""
         if type(event) is CandleClosed:
             if event.symbol == self.symbol and event.open_time_ms >= self._from_ms:
-                self._take(event)
+                self._add(event)
         elif isinstance(event, FundingRateSettled) and event.symbol == self.symbol:
             self._funding.append((event.at_ms, event.rate))
 
-    def _take(self, event: CandleClosed) -> None:
-        """Let the series see a base candle, as a runner's would."""
+    def _add(self, event: CandleClosed) -> None:
+        """Add a base candle, as a runner's series does."""
         series, market = self._series, self._market
         opened_ms = event.open_time_ms
         prices = (event.open, event.high, event.low, event.close)
         fact = Fact(CANDLE, 0, event.timing, opened_ms, event.at_ms, *prices, event.volume)
         observe_candle(market, fact, ())
         if market.reset == 1:
-            self._warm_up = 0  # Nothing from before counts any more, also for a series that began earlier.
+            self._warm_up = 0  # Nothing from before the hole counts, also for a series that began earlier.
         observe_series(series, self._bars, fact, market.reset)
         if series.end_ms != self._end_ms:
             self._end_ms, self._late = series.end_ms, False
@@ -92,7 +93,7 @@ class ChartFold:
             self._complete(series)
 
     def _complete(self, series: Series) -> None:
-        """Keep the candle that was just completed, with what the indicators say behind it."""
+        """Add the candle that was just completed, with its indicators."""
         shown = self._warm_up == 0
         self._warm_up = max(0, self._warm_up - 1)
         vwap = series.vwap.value if shown and series.row >= VWAP_READY_ROW and series.vwap.traded > 0 else None
@@ -102,7 +103,7 @@ class ChartFold:
         self._rows.append(Candle(opened_ms, *prices, series.volume, complete=True, late=self._late, vwap=vwap, rsi=rsi))
 
     def chart(self, seq: int, candles: int) -> Chart:
-        """The last candles, the forming one among them."""
+        """Return the last candles, including the forming one."""
         shown = [*self._rows, *self._forming()][-candles:]
         if not shown:
             return Chart(seq, (), ())
@@ -111,7 +112,7 @@ class ChartFold:
         return Chart(seq, tuple(shown), funding)
 
     def _forming(self) -> list[Candle]:
-        """The candle that is not complete yet, as far as it has come."""
+        """Return the forming candle, if there is one."""
         series = self._series
         if series.end_ms < 0 or series.completed == 1:
             return []

@@ -1,7 +1,7 @@
-"""Charts as of any event, read from the log: no more of it than the candles shown and what their indicators need.
+"""Charts as of any event, read from the log: only the candles shown and what their indicators need.
 
-Where an interval lies in the log is found by halving: a symbol's candles rise in time. What was read is kept and goes
-on with the log, so that the same chart a moment later costs the new events only.
+A binary search finds an interval in the log, as a symbol's candles are in order of time. A chart that was read is kept
+and continued, so the same chart a moment later costs the new events only.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
     from papertape.events.log_thread import LogThread
 
 STEP_EVENTS_MAX: Final = 16_384
-"""So many are read in a turn of the thread, about 20 ms, before others have theirs."""
+"""Events read in one turn of the thread, about 20 ms, before others get theirs."""
 CHART_EVENTS_MAX: Final = 2_000_000
-"""More of the log is read for no chart: a longer one begins later."""
+"""No chart reads more of the log than this; a longer one begins later."""
 NEAR_EVENTS: Final = 2_048
-KEPT_MIN: Final = 256
-CHARTS_KEPT_MAX: Final = 32
+CANDLES_KEPT_MIN: Final = 256
+CHARTS_MAX: Final = 32
 
 
 class _Window(Struct):
-    """A fold that stands at `seq` and began behind `begun_seq`."""
+    """A fold that has reached `seq` and began after `first_seq`; it keeps `count` candles."""
 
     fold: ChartFold
-    kept: int
-    begun_seq: int
+    count: int
+    first_seq: int
     seq: int
 
-    def is_shorter_way(self, seq: int, candles: int) -> bool:
-        """Whether going on from here is shorter than beginning anew."""
-        return self.kept >= candles and 0 <= seq - self.seq <= max(STEP_EVENTS_MAX, self.seq - self.begun_seq)
+    def can_continue(self, seq: int, candles: int) -> bool:
+        """Return whether continuing from here is shorter than starting over."""
+        return self.count >= candles and 0 <= seq - self.seq <= max(STEP_EVENTS_MAX, self.seq - self.first_seq)
 
 
 class _ChartWindows:
-    """The windows of one symbol and timeframe: one near the head, one wherever somebody looked back."""
+    """The windows of one symbol and timeframe: one near the head, one wherever a reader last looked back."""
 
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
@@ -54,12 +54,12 @@ class _ChartWindows:
         self.back: _Window | None = None
 
     def nearest(self, seq: int, candles: int) -> _Window | None:
-        """The one that is nearest before an event."""
-        found = [one for one in (self.front, self.back) if one is not None and one.is_shorter_way(seq, candles)]
-        return max(found, key=lambda one: one.seq, default=None)
+        """Return the window that is closest before an event."""
+        windows = [one for one in (self.front, self.back) if one is not None and one.can_continue(seq, candles)]
+        return max(windows, key=lambda one: one.seq, default=None)
 
     def put(self, window: _Window) -> None:
-        """Keep a new one in the place of that of its kind."""
+        """Keep a new window in place of the front or the back one."""
         if self.front is None or window.seq >= self.front.seq:
             self.front = window
         else:
@@ -71,7 +71,7 @@ class ChartReader:
 
     def __init__(self, thread: LogThread) -> None:
         self._thread = thread
-        self._kept: OrderedDict[tuple[str, int], _ChartWindows] = OrderedDict()
+        self._windows: OrderedDict[tuple[str, int], _ChartWindows] = OrderedDict()
 
     async def chart(
         self,
@@ -82,72 +82,72 @@ class ChartReader:
         candles: int,
         before_ms: int | None = None,
     ) -> Chart:
-        """The last candles of a symbol as of an event; `base_ms` is the timeframe that the log holds.
+        """Return the last candles of a symbol as of an event; `base_ms` is the log's own timeframe.
 
-        With `before_ms` the last ones of those that were complete before that moment of market time. Raises
-        UsageError for a timeframe or a number of candles that there is not, LogDamaged.
+        With `before_ms`, return the last candles that were complete before that market time. Raise UsageError for an
+        unavailable timeframe or number of candles, and LogDamaged.
         """
         _check(base_ms, timeframe_ms, candles)
         if before_ms is not None:
             until_seq = await self._thread.run(partial(_seq_until, symbol, before_ms - before_ms % timeframe_ms, seq))
-            found = await self._read(until_seq, symbol, base_ms, timeframe_ms, candles)
-            return Chart(seq, tuple(one for one in found.candles if one.complete), found.funding)
+            chart = await self._read(until_seq, symbol, base_ms, timeframe_ms, candles)
+            return Chart(seq, tuple(one for one in chart.candles if one.complete), chart.funding)
         return await self._read(seq, symbol, base_ms, timeframe_ms, candles)
 
     async def _read(self, seq: int, symbol: str, base_ms: int, timeframe_ms: int, candles: int) -> Chart:
-        kept = self._of(symbol, timeframe_ms)
-        async with kept.turn:
-            window = kept.nearest(seq, candles)
+        windows = self._windows_of(symbol, timeframe_ms)
+        async with windows.turn:
+            window = windows.nearest(seq, candles)
             if window is None:
-                made = partial(_begun, symbol, base_ms, timeframe_ms, min(CANDLES_MAX, _rounded_up(candles)), seq)
-                window = await self._thread.run(made)
-                kept.put(window)
+                count = min(CANDLES_MAX, _rounded_up(candles))
+                window = await self._thread.run(partial(_new_window, symbol, base_ms, timeframe_ms, count, seq))
+                windows.put(window)
             while not await self._thread.run(partial(_step, window, seq)):
                 pass
             return await self._thread.run(lambda _: window.fold.chart(seq, candles))
 
-    def _of(self, symbol: str, timeframe_ms: int) -> _ChartWindows:
-        """What is kept of a chart; those that were not asked for the longest are forgotten."""
+    def _windows_of(self, symbol: str, timeframe_ms: int) -> _ChartWindows:
+        """Return the windows of a chart; the least recently used charts are dropped."""
         key = symbol, timeframe_ms
-        kept = self._kept.setdefault(key, _ChartWindows())
-        self._kept.move_to_end(key)
-        while len(self._kept) > CHARTS_KEPT_MAX:
-            self._kept.popitem(last=False)
-        return kept
+        windows = self._windows.setdefault(key, _ChartWindows())
+        self._windows.move_to_end(key)
+        while len(self._windows) > CHARTS_MAX:
+            self._windows.popitem(last=False)
+        return windows
 
 
 def _check(base_ms: int, timeframe_ms: int, candles: int) -> None:
-    there = {name: ms for name, ms in CHART_TIMEFRAMES_MS.items() if ms >= base_ms}
-    if timeframe_ms not in there.values():
-        raise UsageError(f"there are no candles of {timeframe_ms} ms; there are {', '.join(there)}")
+    frames = {name: ms for name, ms in CHART_TIMEFRAMES_MS.items() if ms >= base_ms}
+    if timeframe_ms not in frames.values():
+        raise UsageError(f"there are no candles of {timeframe_ms} ms; there are {', '.join(frames)}")
     if not 1 <= candles <= CANDLES_MAX:
         raise UsageError(f"a chart has 1 to {CANDLES_MAX:,} candles, not {candles:,}")
 
 
 def _rounded_up(candles: int) -> int:
-    """A power of two, so that a few candles more do not begin anew."""
-    return max(KEPT_MIN, 1 << (candles - 1).bit_length())
+    """Return a power of two, so that a few more candles do not start over."""
+    return max(CANDLES_KEPT_MIN, 1 << (candles - 1).bit_length())
 
 
 # ---------------------------------------------------------------- in the thread
 
 
-def _begun(symbol: str, base_ms: int, timeframe_ms: int, kept: int, seq: int, reader: LogReader) -> _Window:
-    """A window that has not read anything yet, at the place from which it must."""
+def _new_window(symbol: str, base_ms: int, timeframe_ms: int, count: int, seq: int, reader: LogReader) -> _Window:
+    """Return an empty window at the position in the log from which it must read."""
     newest_ms = _newest_open_ms(reader, symbol, seq)
-    from_ms = newest_ms - newest_ms % timeframe_ms - (kept - 1 + WARM_UP_CANDLES) * timeframe_ms
+    from_ms = newest_ms - newest_ms % timeframe_ms - (count - 1 + WARM_UP_CANDLES) * timeframe_ms
     after_seq = max(seq_before(reader, symbol, from_ms, seq), seq - CHART_EVENTS_MAX)
     if after_seq == 0:
-        from_ms = 0  # All that there is: the indicators are exact from their first candle on.
-    else:  # What is read first may lie in the middle of a candle; the next one begins at a boundary.
+        from_ms = 0  # The whole log: the indicators are exact from their first candle on.
+    else:  # The first event may be inside a candle; the next one begins at a boundary.
         opened_ms = next_open_ms(reader, symbol, after_seq, seq)
         from_ms = max(from_ms, -(-(opened_ms or 0) // timeframe_ms) * timeframe_ms)
-    fold = ChartFold(symbol, timeframe_ms, base_ms, kept, from_ms, whole=after_seq == 0)
-    return _Window(fold, kept, after_seq, after_seq)
+    fold = ChartFold(symbol, timeframe_ms, base_ms, count, from_ms, whole=after_seq == 0)
+    return _Window(fold, count, after_seq, after_seq)
 
 
 def _step(window: _Window, seq: int, reader: LogReader) -> bool:
-    """Read on for a turn; whether the event is reached."""
+    """Read on for one turn; return whether the event is reached."""
     apply, first_seq = window.fold.apply, window.seq
     for commit in reader.commits(window.seq):
         for own_seq, event in enumerate(commit.events, commit.seq):
@@ -162,7 +162,7 @@ def _step(window: _Window, seq: int, reader: LogReader) -> bool:
 
 
 def _newest_open_ms(reader: LogReader, symbol: str, seq: int) -> int:
-    """When the newest candle of a symbol up to an event opened; 0 where there is none."""
+    """Return the open time of a symbol's newest candle up to an event, 0 if there is none."""
     until = seq
     while until > 0:
         after = max(0, until - (NEAR_EVENTS if until == seq else READ_EVENTS_MAX))
@@ -174,12 +174,12 @@ def _newest_open_ms(reader: LogReader, symbol: str, seq: int) -> int:
 
 
 def seq_before(reader: LogReader, symbol: str, open_ms: int, until_seq: int) -> int:
-    """A place at most some thousand events before a symbol's first candle that opened at or after a moment."""
+    """Return a seq at most some thousand events before a symbol's first candle that opened at or after a time."""
     low, high = 0, until_seq
     while high - low > NEAR_EVENTS:
         middle = (low + high) // 2
-        found_ms = next_open_ms(reader, symbol, middle, high)
-        if found_ms is not None and found_ms < open_ms:
+        next_ms = next_open_ms(reader, symbol, middle, high)
+        if next_ms is not None and next_ms < open_ms:
             low = middle
         else:
             high = middle
@@ -198,7 +198,7 @@ def _seq_until(symbol: str, open_ms: int, until_seq: int, reader: LogReader) -> 
 
 
 def next_open_ms(reader: LogReader, symbol: str, after_seq: int, until_seq: int) -> int | None:
-    """When a symbol's first candle behind an event opened; None where none follows up to `until_seq`."""
+    """Return the open time of a symbol's first candle after an event; None if none follows up to `until_seq`."""
     for commit in reader.commits(after_seq):
         for own_seq, event in enumerate(commit.events, commit.seq):
             if own_seq > until_seq:

@@ -1,6 +1,6 @@
-"""What stands between a strategy and an entry now: conditions, candles that are missing, and what holds it back.
+"""What separates a strategy from an entry now: unmet conditions, missing candles, and other blockers.
 
-Nothing is decided and nothing changes here: a strategy says its conditions from the state as it is.
+It decides nothing and changes nothing: a strategy explains its conditions from the current state.
 """
 
 from __future__ import annotations
@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from papertape.engine.kernel.codes import CORRELATION, ENTRY, LONG, MAX_POSITIONS, NO_ORDER, REASON_NAMES, SHORT
+from papertape.engine.kernel.codes import CORRELATION, LONG, MAX_POSITIONS, NO_ORDER, REASON_NAMES, SHORT
 from papertape.engine.kernel.sizing import exposure_refusal
 from papertape.engine.kernel.strategy import Condition
+from papertape.engine.reducer.decision_events import ACTION_NAMES, SIDE_NAMES
 from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.state import Market, Series
     from papertape.engine.reducer.state import EngineState, Runner
 
-SIDE_NAMES = {LONG: "long", SHORT: "short"}
-
 
 class Readiness(Struct, frozen=True):
-    """Complete candles of a timeframe: those there are, those needed, and when the last missing one closes.
+    """Complete candles of a timeframe: how many there are, how many are needed, and when the last missing one closes.
 
-    `ready_at_ms` is market time, as far as no hole comes in between; 0 where nothing is missing.
+    `ready_at_ms` is market time if no hole comes in between; 0 if nothing is missing.
     """
 
     timeframe_ms: int
@@ -34,7 +33,7 @@ class Readiness(Struct, frozen=True):
 
 
 class EntryBlocker(Struct, frozen=True):
-    """What else keeps a strategy from an entry. `detail` is the part of it that a name does not say.
+    """What else prevents an entry. `detail` adds what the name does not say.
 
     `inactive`, `kill_switch` (detail: the limit), `paused`, `not_tradable`, `position` (its side), `order` (what it
     does), `max_positions`, `correlation`, and `own`: the strategy's own words.
@@ -45,7 +44,7 @@ class EntryBlocker(Struct, frozen=True):
 
 
 class EntryConditions(Struct, frozen=True):
-    """One side: conditions are empty for a strategy that does not explain itself.
+    """One side's conditions, which are empty for a strategy that does not explain itself.
 
     Their numbers mean little before every timeframe is ready. `at_ms` is the symbol's last close in market time, 0
     before the first.
@@ -59,39 +58,39 @@ class EntryConditions(Struct, frozen=True):
     holds: tuple[EntryBlocker, ...]
 
 
-def entry_conditions(world: EngineState, strategy: str, symbol: str) -> tuple[EntryConditions, EntryConditions]:
-    """An entry long and one short, as they stand. Raises UsageError for a strategy or a symbol that there is not."""
-    runner, index = _runner(world, strategy), world.symbols.get(symbol)
+def entry_conditions(state: EngineState, strategy: str, symbol: str) -> tuple[EntryConditions, EntryConditions]:
+    """Return the conditions of a long and of a short entry. Raise UsageError for an unknown strategy or symbol."""
+    runner, index = _runner(state, strategy), state.symbols.get(symbol)
     if index is None:
-        raise UsageError(f"there is no symbol {symbol!r}; there are: {', '.join(world.symbols) or 'none yet'}")
-    ready = readiness(world, runner, index)
-    return _side(world, runner, index, LONG, ready), _side(world, runner, index, SHORT, ready)
+        raise UsageError(f"there is no symbol {symbol!r}; there are: {', '.join(state.symbols) or 'none yet'}")
+    ready = readiness(state, runner, index)
+    return _side(state, runner, index, LONG, ready), _side(state, runner, index, SHORT, ready)
 
 
-def _runner(world: EngineState, name: str) -> Runner:
-    for runner in world.runners:
+def _runner(state: EngineState, name: str) -> Runner:
+    for runner in state.runners:
         if runner.strategy.name == name:
             return runner
-    there = ", ".join(runner.strategy.name for runner in world.runners)
+    there = ", ".join(runner.strategy.name for runner in state.runners)
     raise UsageError(f"no strategy {name!r} runs; there are: {there or 'none yet'}")
 
 
-def _side(world: EngineState, runner: Runner, index: int, side: int, ready: tuple[Readiness, ...]) -> EntryConditions:
-    explain, reading = runner.strategy.explain, _reading(world, runner, index)
+def _side(state: EngineState, runner: Runner, index: int, side: int, ready: tuple[Readiness, ...]) -> EntryConditions:
+    explain, reading = runner.strategy.explain, _reading(state, runner, index)
     explained = explain is not None and reading is not None
-    found = tuple(explain(reading, runner.params[index], side)) if explain is not None and explained else ()
-    at_ms = max(0, world.markets[index].close_time_ms)
-    return EntryConditions(SIDE_NAMES[side], at_ms, explained, found, ready, tuple(_holds(world, runner, index, side)))
+    conditions = tuple(explain(reading, runner.params[index], side)) if explain is not None and explained else ()
+    at_ms, blockers = max(0, state.markets[index].close_time_ms), tuple(_blockers(state, runner, index, side))
+    return EntryConditions(SIDE_NAMES[side], at_ms, explained, conditions, ready, blockers)
 
 
-def _reading(world: EngineState, runner: Runner, index: int) -> Any:
-    """The strategy's numbers of this moment; None where it does not say them."""
+def _reading(state: EngineState, runner: Runner, index: int) -> Any:
+    """Return the strategy's numbers of this moment, None if it has no `read`."""
     if runner.strategy.read is None:
         return None
     reading = runner.strategy.reading()
     runner.strategy.read(
         runner.states[index],
-        world.markets[index],
+        state.markets[index],
         runner.main.series[index],
         runner.filtered.series[index],
         runner.desks[index],
@@ -104,64 +103,64 @@ def _reading(world: EngineState, runner: Runner, index: int) -> Any:
 # ---------------------------------------------------------------- readiness
 
 
-def readiness(world: EngineState, runner: Runner, index: int) -> tuple[Readiness, ...]:
-    """The strategy's timeframe, and that of its filter where it has another one."""
+def readiness(state: EngineState, runner: Runner, index: int) -> tuple[Readiness, ...]:
+    """Return the readiness of the strategy's timeframe, and of its filter's if that is another one."""
     main, filtered = runner.main, runner.filtered
-    needed, filter_needed = runner.strategy.candles_needed(runner.params[index])
+    needs = runner.needs[index]
     if filtered.timeframe_ms == main.timeframe_ms:
-        return (_ready(world, index, main.series[index], max(needed, filter_needed)),)
+        return (_ready(state, index, main.series[index], max(needs.candles, needs.filter_candles)),)
     return (
-        _ready(world, index, main.series[index], needed),
-        _ready(world, index, filtered.series[index], filter_needed),
+        _ready(state, index, main.series[index], needs.candles),
+        _ready(state, index, filtered.series[index], needs.filter_candles),
     )
 
 
-def _ready(world: EngineState, index: int, series: Series, needed: int) -> Readiness:
+def _ready(state: EngineState, index: int, series: Series, needed: int) -> Readiness:
     candles = series.row + 1
     missing, ready_at_ms = max(0, needed - candles), 0
     if missing:
-        ready_at_ms = _next_close_ms(world, world.markets[index], series) + (missing - 1) * series.timeframe_ms
+        ready_at_ms = _next_close_ms(state, state.markets[index], series) + (missing - 1) * series.timeframe_ms
     return Readiness(series.timeframe_ms, candles, needed, ready_at_ms)
 
 
-def _next_close_ms(world: EngineState, market: Market, series: Series) -> int:
-    """When the next candle of a series closes that can be complete."""
+def _next_close_ms(state: EngineState, market: Market, series: Series) -> int:
+    """Return the close of the next candle of a series that can be complete."""
     frame_ms = series.timeframe_ms
     if series.end_ms >= 0:
         forming = series.whole == 1 and series.next_ms < series.end_ms
         return series.end_ms if forming else series.end_ms + frame_ms
-    # No candle came yet: the first whole one begins at the next boundary of what is known of the time.
-    known_ms = max(market.close_time_ms, world.listed[0].at_ms, *(one.close_time_ms for one in world.markets))
+    # Before the first candle: the first whole one begins at the next boundary of the latest known time.
+    known_ms = max(market.close_time_ms, state.listed[0].at_ms, *(one.close_time_ms for one in state.markets))
     return -(-known_ms // frame_ms) * frame_ms + frame_ms
 
 
-# ---------------------------------------------------------------- what holds it back
+# ---------------------------------------------------------------- blockers
 
 
-def _holds(world: EngineState, runner: Runner, index: int, side: int) -> list[EntryBlocker]:
-    """In the order in which the kernel asks."""
-    account, desk, market = runner.account, runner.desks[index], world.markets[index]
-    found: list[EntryBlocker] = []
+def _blockers(state: EngineState, runner: Runner, index: int, side: int) -> list[EntryBlocker]:
+    """Return what else prevents an entry, in the order in which the kernel checks."""
+    account, desk, market = runner.account, runner.desks[index], state.markets[index]
+    blockers: list[EntryBlocker] = []
     if not runner.active[index]:
-        found.append(EntryBlocker("inactive"))
+        blockers.append(EntryBlocker("inactive"))
     if account.tripped:
-        found.append(EntryBlocker("kill_switch", REASON_NAMES[account.tripped]))
+        blockers.append(EntryBlocker("kill_switch", REASON_NAMES[account.tripped]))
     if account.paused:
-        found.append(EntryBlocker("paused"))
+        blockers.append(EntryBlocker("paused"))
     if market.suspended:
-        found.append(EntryBlocker("not_tradable"))
+        blockers.append(EntryBlocker("not_tradable"))
     if desk.position.side != 0:
-        found.append(EntryBlocker("position", SIDE_NAMES[desk.position.side]))
+        blockers.append(EntryBlocker("position", SIDE_NAMES[desk.position.side]))
     if desk.order.action != NO_ORDER:
-        found.append(EntryBlocker("order", "entry" if desk.order.action == ENTRY else "exit"))
+        blockers.append(EntryBlocker("order", ACTION_NAMES[desk.order.action]))
     if desk.position.side == 0 and desk.order.action == NO_ORDER:
-        found += _crowded(world, runner, index, side)
+        blockers += _crowded(state, runner, index, side)
     own = runner.strategy.holds
     words = [] if own is None else own(runner.states[index], market, desk, runner.params[index])
-    return found + [EntryBlocker("own", text) for text in words]
+    return blockers + [EntryBlocker("own", text) for text in words]
 
 
-def _crowded(world: EngineState, runner: Runner, index: int, side: int) -> list[EntryBlocker]:
-    """The limit on positions that would refuse an entry on this side."""
-    reason = exposure_refusal(side, index, runner.desks, world.contracts, runner.rules)
+def _crowded(state: EngineState, runner: Runner, index: int, side: int) -> list[EntryBlocker]:
+    """Return the limit on positions that would refuse an entry on this side."""
+    reason = exposure_refusal(side, index, runner.desks, state.contracts, runner.rules)
     return [EntryBlocker(REASON_NAMES[reason])] if reason in (MAX_POSITIONS, CORRELATION) else []

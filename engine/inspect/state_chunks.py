@@ -1,8 +1,8 @@
-"""The world in parts, of which worlds that are near to each other along a log have most in common.
+"""The state in chunks, most of which are equal in states that are close to each other along a log.
 
-Most of a world is rings: a row comes once, stays, and is written over much later. They are cut at fixed rows, through
-all symbols at once, so a stretch of log changes few of the parts, and who keeps many worlds keeps what is equal once.
-A world that is put together again unpacks a part when one of its rows is first looked at.
+Most of a state is rings, whose rows are written once and overwritten much later. They are cut at fixed rows, through
+all symbols at once, so a stretch of log changes few of the chunks, and equal chunks of many states are kept once. A
+restored state unpacks a chunk when one of its rows is first read.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
-PART_ROWS: Final = 16
-"""Rows of each symbol in a part: a power of two that divides every ring."""
+CHUNK_ROWS: Final = 16
+"""Rows of each symbol in a chunk: a power of two that divides every ring."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(SavedState).decode
@@ -35,7 +35,7 @@ _decode_bars = msgspec.msgpack.Decoder(list[list[Bar]]).decode
 
 
 class _LazyChunk(Generic[Row]):
-    """Some rows of every symbol's ring, which are unpacked when one of them is first looked at."""
+    """Some rows of every symbol's ring, unpacked when one of them is first read."""
 
     __slots__ = ("_rows", "_unpack")
 
@@ -44,67 +44,67 @@ class _LazyChunk(Generic[Row]):
         self._rows: list[list[Row]] | None = None
 
     def rows_of_symbol(self, symbol: int) -> list[Row]:
-        """The rows of a symbol."""
+        """Return the rows of a symbol."""
         if self._rows is None:
             self._rows = self._unpack()
         return self._rows[symbol]
 
 
 class LazyRing(Sequence[Row], Generic[Row]):
-    """One symbol's ring, made of parts."""
+    """One symbol's ring, made of chunks."""
 
-    __slots__ = ("_parts", "_symbol")
+    __slots__ = ("_chunks", "_symbol")
 
-    def __init__(self, symbol: int, parts: Sequence[_LazyChunk[Row]]) -> None:
-        self._symbol, self._parts = symbol, parts
+    def __init__(self, symbol: int, chunks: Sequence[_LazyChunk[Row]]) -> None:
+        self._symbol, self._chunks = symbol, chunks
 
     def __len__(self) -> int:
-        return len(self._parts) * PART_ROWS
+        return len(self._chunks) * CHUNK_ROWS
 
     def __getitem__(self, at: int) -> Row:  # type: ignore[override]
-        return self._parts[at // PART_ROWS].rows_of_symbol(self._symbol)[at % PART_ROWS]
+        return self._chunks[at // CHUNK_ROWS].rows_of_symbol(self._symbol)[at % CHUNK_ROWS]
 
     def __iter__(self) -> Iterator[Row]:
-        for part in self._parts:
-            yield from part.rows_of_symbol(self._symbol)
+        for chunk in self._chunks:
+            yield from chunk.rows_of_symbol(self._symbol)
 
 
-def split_state(world: EngineState) -> Iterator[bytes]:
-    """Everything but the rings, then the rings piece by piece."""
-    yield _encode(to_snapshot_without_rings(world))
-    for rings in _rings(world):
+def split_state(state: EngineState) -> Iterator[bytes]:
+    """Yield everything but the rings, then the rings chunk by chunk."""
+    yield _encode(to_snapshot_without_rings(state))
+    for rings in _rings(state):
         rows = [list(ring) for ring in rings]
-        for first in range(0, len(rows[0]) if rows else 0, PART_ROWS):
-            yield _encode([ring[first : first + PART_ROWS] for ring in rows])
+        for first in range(0, len(rows[0]) if rows else 0, CHUNK_ROWS):
+            yield _encode([ring[first : first + CHUNK_ROWS] for ring in rows])
 
 
-def _rings(world: EngineState) -> Iterator[Sequence[Sequence[Any]]]:
-    """The rings of all symbols by what they hold, in an order that depends on what they are only."""
-    yield world.readings
-    for timeframe_ms in sorted(world.series):
-        yield world.series[timeframe_ms].bars
+def _rings(state: EngineState) -> Iterator[Sequence[Sequence[Any]]]:
+    """Yield the rings of all symbols, in an order that depends only on the timeframes."""
+    yield state.readings
+    for timeframe_ms in sorted(state.series):
+        yield state.series[timeframe_ms].bars
 
 
-def join_state(parts: Sequence[Callable[[], bytes]], strategies: Mapping[str, Strategy]) -> EngineState:
-    """The world of its parts, each of which is asked for once at most; it shares nothing with another one.
+def join_state(chunks: Sequence[Callable[[], bytes]], strategies: Mapping[str, Strategy]) -> EngineState:
+    """Restore a state from its chunks, each read at most once; it shares nothing with another state.
 
-    It follows what was recorded: to decide, its runners have no room.
+    It can only apply recorded events: its runners have no room for decisions.
     """
-    world = new_state(strategies)
-    world.bare = True
-    restore_state(_decode(parts[0]()), world)
-    world.bare = False
-    symbols, following = range(len(world.symbols)), iter(parts[1:])
-    readings = _late(_decode_readings, islice(following, READINGS_MAX // PART_ROWS))
-    world.readings = [LazyRing(symbol, readings) for symbol in symbols]
-    for timeframe_ms in sorted(world.series):
-        bars = _late(_decode_bars, islice(following, HISTORY_BARS_MAX // PART_ROWS))
-        world.series[timeframe_ms].bars = [LazyRing(symbol, bars) for symbol in symbols]
-    return world
+    state = new_state(strategies)
+    state.bare = True
+    restore_state(_decode(chunks[0]()), state)
+    state.bare = False
+    symbols, following = range(len(state.symbols)), iter(chunks[1:])
+    readings = _lazy(_decode_readings, islice(following, READINGS_MAX // CHUNK_ROWS))
+    state.readings = [LazyRing(symbol, readings) for symbol in symbols]
+    for timeframe_ms in sorted(state.series):
+        bars = _lazy(_decode_bars, islice(following, HISTORY_BARS_MAX // CHUNK_ROWS))
+        state.series[timeframe_ms].bars = [LazyRing(symbol, bars) for symbol in symbols]
+    return state
 
 
-def _late(
-    decode: Callable[[bytes], list[list[Row]]], parts: Iterable[Callable[[], bytes]]
+def _lazy(
+    decode: Callable[[bytes], list[list[Row]]], chunks: Iterable[Callable[[], bytes]]
 ) -> Sequence[_LazyChunk[Row]]:
-    """Parts that are decoded when they are needed."""
-    return [_LazyChunk(lambda part=part: decode(part())) for part in parts]  # type: ignore[misc]
+    """Return chunks that are decoded when they are read."""
+    return [_LazyChunk(lambda chunk=chunk: decode(chunk())) for chunk in chunks]  # type: ignore[misc]

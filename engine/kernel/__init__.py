@@ -1,1 +1,1 @@
-"""The arithmetic of trading: scalar code that CPython and numba run to the same bit."""
+"""The kernel: `observe` a fact, `decide` on it, `evolve` the state; the same source runs in CPython and compiled."""

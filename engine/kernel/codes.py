@@ -1,7 +1,7 @@
 """Numbers for names: inside the kernel every kind, side and reason is an integer.
 
-The names stand in events, files and texts; `reason_names` and `reason_code` go between the two. A strategy's
-own exit reasons are numbered from `FIRST_EXIT_REASON` on, in the order of its `EXIT_REASONS`.
+Events, files and texts use the names; `reason_names` and `reason_code` convert. A strategy's own exit reasons are
+numbered from `FIRST_EXIT_REASON` on, in the order of its `EXIT_REASONS`.
 """
 
 from __future__ import annotations
@@ -109,12 +109,12 @@ REGIME_NAMES = ("unknown", "high_volatility", "low_volatility", "trending_up", "
 
 
 def reason_names(exit_reasons: tuple[str, ...]) -> dict[int, str]:
-    """The names of the reasons, common ones and a strategy's own, by their numbers."""
+    """Return the names of all reasons by number: the common ones and a strategy's own."""
     return REASON_NAMES | dict(enumerate(exit_reasons, FIRST_EXIT_REASON))
 
 
 def reason_code(name: str, exit_reasons: tuple[str, ...]) -> int:
-    """The number of a reason, the inverse of `reason_names`."""
+    """Return the number of a reason, the inverse of `reason_names`."""
     if name in REASON_CODES:
         return REASON_CODES[name]
     return FIRST_EXIT_REASON + exit_reasons.index(name)

@@ -1,7 +1,7 @@
 """`evolve`: the only place where an order, a position or an account's cash changes.
 
-It applies a decision with the numbers the decision carries, so a recorded decision means the same for ever,
-also after a rule or a strategy was changed.
+It applies a decision with the numbers that the decision carries, so a recorded decision keeps its meaning after a rule
+or a strategy has changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 
 def evolve(desk: SymbolState, account: Account, decision: Decision) -> None:
-    """Apply one decision to the desk it is about and to the account."""
+    """Apply one decision.
+
+    Read the decision alone. Change the order, the position and `entry_placed_ms` of the symbol it is about, and the
+    account's cash, number of positions and trip. Nothing is judged here: whatever was decided is applied.
+    """
     kind = decision.kind
     if kind == ORDER_PLACED:
         _place(desk, decision)
@@ -42,7 +46,6 @@ def evolve(desk: SymbolState, account: Account, decision: Decision) -> None:
 
 
 def _place(desk: SymbolState, decision: Decision) -> None:
-    """An order waits for the next open."""
     order = desk.order
     order.action = decision.action
     order.side = decision.side
@@ -58,7 +61,6 @@ def _place(desk: SymbolState, decision: Decision) -> None:
 
 
 def _open(desk: SymbolState, account: Account, decision: Decision) -> None:
-    """The entry is filled and its fee debited."""
     position = desk.position
     position.side = decision.side
     position.entry_time_ms = decision.at_ms
@@ -78,7 +80,7 @@ def _open(desk: SymbolState, account: Account, decision: Decision) -> None:
 
 
 def _close(desk: SymbolState, account: Account, decision: Decision) -> None:
-    """The position is gone, and with it a pending exit."""
+    """Close the position, which also withdraws a pending exit."""
     desk.position.side = 0
     desk.order.action = NO_ORDER
     account.positions -= 1
@@ -87,7 +89,7 @@ def _close(desk: SymbolState, account: Account, decision: Decision) -> None:
 
 
 def reset_account(account: Account) -> None:
-    """A human ended the trip: session and day start again from the equity as it stands."""
+    """End a trip: session and day start over from the current equity."""
     account.tripped = 0
     account.session_base_usdt = account.equity_usdt
     account.day_base_usdt = account.equity_usdt

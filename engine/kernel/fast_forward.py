@@ -1,7 +1,7 @@
-"""Quiet stretches: candles up to the next close of a timeframe, while an account holds nothing and waits for nothing.
+"""Quiet stretches: candles up to the next close of a timeframe, while an account is flat and has no order.
 
-A tape is mostly made of them. Before the last one nothing can be decided, so they are taken at once; market,
-series and desk are left exactly as `watch_candle`, `watch_series` and `trade` leave them one by one.
+Most of a tape consists of them. Nothing can be decided before their last candle, so they are processed at once; the
+market, the series and the symbol's state end up exactly as `observe` and `decide` leave them candle by candle.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load_fact(fact: Fact, facts: FactColumns, f: int) -> None:
-    """Put the fact at index `f` into `fact`."""
+    """Copy the fact at index `f` into `fact`."""
     fact.kind = facts.kind[f]
     fact.symbol = facts.symbol[f]
     fact.timing = facts.timing[f]
@@ -42,9 +42,9 @@ def fast_forward(
     desk: SymbolState,
     account: Account,
 ) -> int:
-    """Let market and series take the quiet stretch that begins at `f`, inside a run of candles that ends at `end`.
+    """Move market and series over the quiet stretch that begins at `f`, in a run of candles that ends at `end`.
 
-    Returns the index of its last candle, on which the strategy may be asked; `f - 1` when no stretch begins.
+    Return the index of its last candle, on which the strategy may decide, or `f - 1` if no stretch begins at `f`.
     """
     last = _last_quiet(facts, f, end, market, main, filtered, desk, account)
     if last < f:
@@ -79,9 +79,9 @@ def _last_quiet(
     desk: SymbolState,
     account: Account,
 ) -> int:
-    """The index of the last candle of the stretch that begins at `f`; `f - 1` when none does.
+    """Return the index of the last candle of the stretch that begins at `f`, or `f - 1` if there is no stretch.
 
-    A run of candles rises on the grid of its timeframe: where there are as many as fit, there is no hole.
+    The candles of a run are on the grid of their timeframe, so if as many arrived as fit, there is no hole.
     """
     open_ms, base_ms = facts.open_time_ms[f], market.base_ms
     if account.positions != 0 or desk.order.action != NO_ORDER:
@@ -96,14 +96,14 @@ def _last_quiet(
 
 
 def _next_end_ms(series: Series, open_ms: int) -> int:
-    """When the candle closes that a base candle at `open_ms` goes on with or begins; 0 when it does neither."""
+    """Return the close of the candle that a base candle at `open_ms` continues or begins, 0 if it does neither."""
     if open_ms != series.next_ms or open_ms > series.end_ms:
         return 0
     return series.end_ms if open_ms < series.end_ms else series.end_ms + series.timeframe_ms
 
 
 def _begin(series: Series, facts: FactColumns, f: int) -> float:
-    """A series before the stretch that begins at `f`; returns its volume with that first candle."""
+    """Prepare a series for the stretch that begins at `f`; return its volume including that first candle."""
     series.turbulent_at_open = series.turbulent
     series.completed = 0
     volume: float = facts.volume[f]
@@ -118,7 +118,7 @@ def _begin(series: Series, facts: FactColumns, f: int) -> float:
 
 
 def _form(series: Series, bars: Bars, facts: FactColumns, last: int, high: float, low: float, volume: float) -> None:
-    """A series after the stretch that ends with `last`, which may complete one of its candles."""
+    """Move a series to the end of the stretch, at `last`, which may complete one of its candles."""
     series.forming_high = high if high > series.forming_high else series.forming_high
     series.forming_low = low if low < series.forming_low else series.forming_low
     series.forming_volume = volume

@@ -1,8 +1,8 @@
 """The paper exchange inside one base candle: funding, the pending order, liquidation, stop and target.
 
-`O` is the candle's open. For a position carried into the candle the first match ends it: liquidation at the
-open, a pending exit, a stop gapped over, a target gapped through, the stop inside the bar, the target inside
-the bar. When stop and target both lie inside, the stop is taken first: the pessimistic rule.
+For a position carried into the candle the first match ends it: liquidation at the open, a pending exit, a stop gapped
+over, a target gapped through, the stop inside the bar, the target inside the bar. If stop and target both lie inside,
+the stop is filled: the pessimistic rule.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 
 def slippage_now(rules: AccountRules, turbulent: int) -> float:
-    """The slippage fraction of a market order, raised in high volatility."""
+    """Return the slippage fraction of a market order, which is higher in high volatility."""
     return rules.slippage * rules.high_volatility_multiplier if turbulent == 1 else rules.slippage
 
 
@@ -62,7 +62,7 @@ def slippage_now(rules: AccountRules, turbulent: int) -> float:
 def book_funding(
     market: Market, settlements: Settlements, fact: Fact, desk: SymbolState, account: Account, out: Decisions, n: int
 ) -> int:
-    """Book every settlement that is due at this open on the position that was open before it, oldest first."""
+    """Book every settlement due at this open on the position that was open before it, oldest first."""
     for k in range(market.booked, market.due):
         settlement = settlements[k & SETTLEMENTS_MASK]
         position = desk.position
@@ -97,7 +97,7 @@ def trade_candle(
     out: Decisions,
     n: int,
 ) -> int:
-    """Let the pending order and the position meet the candle; returns the number of decisions so far."""
+    """Match the pending order and the position with the candle; return the number of decisions so far."""
     slippage = slippage_now(rules, turbulent)
     contract = contracts[fact.symbol]
     if desk.position.side != 0:
@@ -119,7 +119,7 @@ def _meet_open(
     out: Decisions,
     n: int,
 ) -> int:
-    """What the open does to a carried position."""
+    """Match a carried position with the open."""
     position = desk.position
     side, opening = position.side, fact.open
     if position.liquidation_price_usdt > 0.0 and side * (opening - position.liquidation_price_usdt) <= 0.0:
@@ -155,7 +155,7 @@ def _meet_range(
     out: Decisions,
     n: int,
 ) -> int:
-    """What the range of the candle does to a position, also to one opened at its open."""
+    """Match a position, also one opened at this open, with the range of the candle."""
     position = desk.position
     side, stop, target = position.side, position.stop_price_usdt, position.target_price_usdt
     adverse = fact.low if side > 0 else fact.high
@@ -188,7 +188,7 @@ def _fill_entry(
     out: Decisions,
     n: int,
 ) -> int:
-    """A pending entry meets the open: it is filled, or it expires with a reason."""
+    """Fill a pending entry at the open, or cancel it with a reason."""
     order = desk.order
     quantity = order.quantity_base
     price = market_price(fact.open, order.side, slippage, contract)
@@ -207,7 +207,7 @@ def _fill_entry(
 
 
 def _expiry(fact: Fact, desk: SymbolState, account: Account) -> int:
-    """Why an entry can no longer be filled at this open, 0 when it can."""
+    """Return the reason why an entry can no longer be filled at this open, 0 if it can."""
     if fact.open_time_ms != desk.order.placed_at_ms:
         return NEXT_CANDLE_MISSING
     if fact.timing != ON_TIME:
@@ -218,7 +218,7 @@ def _expiry(fact: Fact, desk: SymbolState, account: Account) -> int:
 
 
 def cancel_entry(reason: int, at_ms: int, symbol: int, desk: SymbolState, decision: Decision) -> None:
-    """Decide that a pending entry is never filled."""
+    """Decide to cancel a pending entry."""
     decision.kind = ORDER_CANCELLED
     decision.symbol = symbol
     decision.side = desk.order.side
@@ -227,7 +227,7 @@ def cancel_entry(reason: int, at_ms: int, symbol: int, desk: SymbolState, decisi
 
 
 def slippage_cost(quantity_base: float, price_usdt: float, reference_usdt: float) -> float:
-    """What slippage cost, in USDT; for reports only, it is inside the fill price."""
+    """Return the cost of slippage in USDT; it is part of the fill price and serves reports only."""
     return quantity_base * abs(price_usdt - reference_usdt)
 
 
@@ -274,7 +274,7 @@ def close_position(
     out: Decisions,
     n: int,
 ) -> int:
-    """Decide and apply the end of the position at `price`; net = gross - fees + funding."""
+    """Decide and apply the end of the position at `price`: net = gross - fees + funding."""
     position: Position = desk.position
     decision = out[n]
     quantity = position.quantity_base

@@ -1,8 +1,8 @@
-"""Indicators, Wilder's and TA-Lib's conventions, each a fold over the rows of one series.
+"""Indicators by Wilder's and TA-Lib's conventions, each a fold over the rows of one series.
 
-Rows count from 0. Formulas and seeds: J. Welles Wilder, "New Concepts in Technical Trading Systems" (1978),
-started as TA-Lib starts them. Recursions are evaluated exactly as written; window sums are kept running,
-for only comparisons depend on them.
+Rows count from 0. Formulas and seeds: J. Welles Wilder, "New Concepts in Technical Trading Systems" (1978), started as
+TA-Lib starts them. Recursions are evaluated exactly as written; window sums are running sums, as only comparisons
+depend on them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ REGIME_READY_ROW = ATR_SMA_READY_ROW
 
 
 def update_rsi(rsi: Rsi, row: int, change: float) -> None:
-    """Take the change of the close at `row`; RSI is 50 when nothing moved."""
+    """Add the change of the close at `row`; RSI is 50 when nothing moved."""
     gain = change if change > 0.0 else 0.0
     loss = -change if change < 0.0 else 0.0
     if row > RSI_READY_ROW:
@@ -53,12 +53,12 @@ def update_rsi(rsi: Rsi, row: int, change: float) -> None:
 
 
 def true_range(high: float, low: float, previous_close: float) -> float:
-    """The largest of high - low, |high - previous close| and |low - previous close|."""
+    """Return the largest of high - low, |high - previous close| and |low - previous close|."""
     return max(high - low, abs(high - previous_close), abs(low - previous_close))
 
 
 def update_atr(atr: Atr, row: int, span: float, bars: Bars) -> None:
-    """Take the true range `span` of `row`; the mean forgets the value of 20 rows ago."""
+    """Add the true range `span` of `row`; the mean drops the value of 20 rows ago."""
     if row < ATR_READY_ROW:
         if row > 0:
             atr.value += span
@@ -74,7 +74,7 @@ def update_atr(atr: Atr, row: int, span: float, bars: Bars) -> None:
 
 
 def update_adx(adx: Adx, row: int, up: float, down: float, span: float) -> None:
-    """Take the rise of the high, the fall of the low and the true range of `row`."""
+    """Add the rise of the high, the fall of the low and the true range of `row`."""
     if row == 0:
         return
     plus = up if up > down and up > 0.0 else 0.0
@@ -93,7 +93,7 @@ def update_adx(adx: Adx, row: int, up: float, down: float, span: float) -> None:
 
 
 def _update_adx_value(adx: Adx, row: int) -> None:
-    """The index itself: the mean of the first 14 DX, then Wilder's smoothing; it keeps its value where DX has none."""
+    """Update the index: the mean of the first 14 DX, then Wilder's smoothing; an undefined DX leaves it unchanged."""
     total = adx.plus_di + adx.minus_di
     dx = 100.0 * (abs(adx.plus_di - adx.minus_di) / total) if total > 0.0 else 0.0
     if row <= ADX_READY_ROW:
@@ -105,7 +105,7 @@ def _update_adx_value(adx: Adx, row: int) -> None:
 
 
 def update_vwap(vwap: Vwap, row: int, bars: Bars) -> None:
-    """Take the bar of `row` and forget that of 288 rows before; 0 while nothing was traded."""
+    """Add the bar of `row` and drop that of 288 rows before; the VWAP is 0 while nothing was traded."""
     bar = bars[row & HISTORY_MASK]
     if bar.volume > 0.0:
         vwap.turnover_sum += (bar.high + bar.low + bar.close) / 3.0 * bar.volume
@@ -126,7 +126,7 @@ def update_vwap(vwap: Vwap, row: int, bars: Bars) -> None:
 
 
 def update_volume_average(average: VolumeAverage, row: int, bars: Bars) -> None:
-    """Take the volume of `row` and forget that of 20 rows before."""
+    """Add the volume of `row` and drop that of 20 rows before."""
     volume = bars[row & HISTORY_MASK].volume
     if volume > 0.0:
         average.volume_sum += volume
@@ -142,7 +142,7 @@ def update_volume_average(average: VolumeAverage, row: int, bars: Bars) -> None:
 
 
 def roll_highest(highest: Extreme, bars: Bars, row: int, lookback: int) -> None:
-    """The highest high of the `lookback` candles before `row`, defined from row `lookback` on."""
+    """Track the highest high of the `lookback` candles before `row`, defined from row `lookback` on."""
     if highest.row < row - lookback or highest.lookback != lookback:
         _rescan_highest(highest, bars, row, lookback)
     elif row > 0 and (bars[(row - 1) & HISTORY_MASK].high >= highest.value or row == 1):
@@ -151,7 +151,7 @@ def roll_highest(highest: Extreme, bars: Bars, row: int, lookback: int) -> None:
 
 
 def _rescan_highest(highest: Extreme, bars: Bars, row: int, lookback: int) -> None:
-    """The old highest left the window, or the window is another one: look at all of it again."""
+    """Search the whole window: the old highest left it, or its length changed."""
     highest.lookback = lookback
     highest.row = max(0, row - lookback)
     highest.value = bars[highest.row & HISTORY_MASK].high
@@ -162,7 +162,7 @@ def _rescan_highest(highest: Extreme, bars: Bars, row: int, lookback: int) -> No
 
 
 def roll_lowest(lowest: Extreme, bars: Bars, row: int, lookback: int) -> None:
-    """The lowest low of the `lookback` candles before `row`, defined from row `lookback` on."""
+    """Track the lowest low of the `lookback` candles before `row`, defined from row `lookback` on."""
     if lowest.row < row - lookback or lowest.lookback != lookback:
         _rescan_lowest(lowest, bars, row, lookback)
     elif row > 0 and (bars[(row - 1) & HISTORY_MASK].low <= lowest.value or row == 1):
@@ -171,7 +171,7 @@ def roll_lowest(lowest: Extreme, bars: Bars, row: int, lookback: int) -> None:
 
 
 def _rescan_lowest(lowest: Extreme, bars: Bars, row: int, lookback: int) -> None:
-    """The old lowest left the window, or the window is another one: look at all of it again."""
+    """Search the whole window: the old lowest left it, or its length changed."""
     lowest.lookback = lookback
     lowest.row = max(0, row - lookback)
     lowest.value = bars[lowest.row & HISTORY_MASK].low
@@ -182,12 +182,12 @@ def _rescan_lowest(lowest: Extreme, bars: Bars, row: int, lookback: int) -> None
 
 
 def is_volume_spike(volume: float, average: VolumeAverage, multiplier: float) -> bool:
-    """Whether a candle's volume stands out of the mean of the last 20."""
+    """Return whether a candle's volume exceeds a multiple of the mean of the last 20."""
     return volume > multiplier * average.value and volume > 0.0
 
 
 def classify_regime(series: Series) -> int:
-    """The regime of a series, first match; unknown until the mean of the ATR is ready."""
+    """Return the first regime that fits the series; it is unknown until the mean of the ATR is ready."""
     if series.row < REGIME_READY_ROW:
         return REGIME_UNKNOWN
     atr, adx = series.atr, series.adx

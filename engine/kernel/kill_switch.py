@@ -1,7 +1,7 @@
 """Kill switches: a strategy's session and day, and the global one over a rolling window of hours.
 
-They look at equity, so open losses count. A trip stops entries and cancels pending ones; it closes nothing,
-and only a human's reset ends it.
+They watch equity, so open losses count. A trip stops entries and cancels pending ones; it closes no position, and only
+a human's reset ends it.
 """
 
 from __future__ import annotations
@@ -26,18 +26,16 @@ if TYPE_CHECKING:
 
     from papertape.engine.kernel.state import Account, AccountRules, Decision, Decisions, Desks, GlobalKillSwitch
 
-GUARD_HOURS_MAX = 169
-
 
 def roll_day(account: Account, open_time_ms: int) -> None:
-    """With the first candle of a new UTC day the day's base becomes the equity as it stands."""
+    """Take the current equity as the day's base at the first candle of a UTC day."""
     if open_time_ms >= account.day_end_ms:
         account.day_end_ms = open_time_ms - open_time_ms % DAY_MS + DAY_MS
         account.day_base_usdt = account.equity_usdt
 
 
 def reached_loss_limit(account: Account, rules: AccountRules) -> int:
-    """The limit the account's loss has reached, session first; 0 for none."""
+    """Return the limit that the account's loss has reached, the session's first; 0 if none."""
     session, day = account.session_base_usdt, account.day_base_usdt
     if session - account.equity_usdt >= session * rules.session_loss:
         return SESSION_LOSS
@@ -49,7 +47,7 @@ def reached_loss_limit(account: Account, rules: AccountRules) -> int:
 def check_account_limits(
     at_ms: int, account: Account, desks: Desks, rules: AccountRules, out: Decisions, n: int
 ) -> int:
-    """Trip the strategy's kill switch when a limit is reached, and cancel its pending entries."""
+    """Trip the strategy's kill switch if a limit is reached, and cancel its pending entries."""
     reason = reached_loss_limit(account, rules)
     if reason == NO_REASON:
         return n
@@ -77,7 +75,7 @@ def cancel_entries(at_ms: int, account: Account, desks: Desks, out: Decisions, n
 
 
 def update_total(guard: GlobalKillSwitch, maxima: MutableSequence[float], total_usdt: float, at_ms: int) -> bool:
-    """Take the sum of all equities after a candle; whether the global kill switch trips now.
+    """Update the global kill switch with the sum of all equities after a candle; return whether it trips now.
 
     `maxima` holds the highest total of each of the last hours, the current one at `guard.hour % guard.hours`.
     """
@@ -93,7 +91,7 @@ def update_total(guard: GlobalKillSwitch, maxima: MutableSequence[float], total_
 
 
 def _raise_maximum(guard: GlobalKillSwitch, maxima: MutableSequence[float], total_usdt: float) -> None:
-    """The total counts in the current hour and in the window."""
+    """Raise the maxima of the current hour and of the window to the total."""
     slot = guard.hour % guard.hours
     if total_usdt > maxima[slot]:
         maxima[slot] = total_usdt
@@ -102,7 +100,7 @@ def _raise_maximum(guard: GlobalKillSwitch, maxima: MutableSequence[float], tota
 
 
 def _roll_hours(guard: GlobalKillSwitch, maxima: MutableSequence[float], at_ms: int) -> None:
-    """Forget the hours that left the window; the total at the very start counts in the first hour."""
+    """Drop the hours that left the window; the total at the very start counts in the first hour."""
     hour = at_ms // HOUR_MS
     if guard.hour < 0:
         maxima[hour % guard.hours] = guard.total_usdt
@@ -117,7 +115,7 @@ def _roll_hours(guard: GlobalKillSwitch, maxima: MutableSequence[float], at_ms: 
 
 
 def trip_global(guard: GlobalKillSwitch, at_ms: int, decision: Decision) -> None:
-    """Decide that the global kill switch trips, with its numbers."""
+    """Decide the trip of the global kill switch, with its numbers."""
     decision.kind = KILL_SWITCH_TRIPPED
     decision.reason = GLOBAL_LOSS
     decision.at_ms = at_ms
@@ -128,7 +126,7 @@ def trip_global(guard: GlobalKillSwitch, at_ms: int, decision: Decision) -> None
 
 
 def reset_global(guard: GlobalKillSwitch, maxima: MutableSequence[float]) -> None:
-    """A human ended the global trip: the window starts again from the total as it stands."""
+    """End the global trip: the window starts over from the current total."""
     for k in range(guard.hours):
         maxima[k] = 0.0
     maxima[guard.hour % guard.hours] = guard.total_usdt

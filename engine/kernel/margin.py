@@ -13,18 +13,18 @@ TIER_STEPS_MAX = 12
 
 
 def profit(side: int, quantity_base: float, entry_usdt: float, price_usdt: float) -> float:
-    """Gross profit of a position at a price, in USDT: d * q * (P - E)."""
+    """Return the gross profit of a position at a price, in USDT: d * q * (P - E)."""
     return side * quantity_base * (price_usdt - entry_usdt)
 
 
 def pending_margin(quantity_base: float, price_usdt: float, rules: AccountRules) -> float:
-    """What an entry ties up before its fill: initial margin, opening fee and the reserve for closing."""
+    """Return what an entry ties up before its fill: initial margin, opening fee and the reserve for closing."""
     notional = quantity_base * price_usdt
     return notional / rules.leverage + 2.0 * rules.taker_fee * notional
 
 
 def committed_margin(desk: SymbolState, rules: AccountRules) -> float:
-    """What a desk's position or pending entry ties up of the account, in USDT."""
+    """Return what a symbol's position or pending entry ties up of the account, in USDT."""
     position = desk.position
     if position.side != 0:
         notional = position.quantity_base * position.entry_price_usdt
@@ -35,7 +35,7 @@ def committed_margin(desk: SymbolState, rules: AccountRules) -> float:
 
 
 def available_margin(account: Account, desks: Desks, rules: AccountRules) -> float:
-    """Cash that nothing ties up; open profit never adds to it."""
+    """Return the cash that nothing ties up; open profit never adds to it."""
     tied = 0.0
     for k in range(len(desks)):
         tied += committed_margin(desks[k], rules)
@@ -43,7 +43,7 @@ def available_margin(account: Account, desks: Desks, rules: AccountRules) -> flo
 
 
 def equity(account: Account, desks: Desks) -> float:
-    """Cash and the open profit of every symbol at its last close."""
+    """Return the cash plus the open profit of every symbol at its last close."""
     if account.positions == 0:
         return account.cash_usdt
     unrealised = 0.0
@@ -57,9 +57,9 @@ def equity(account: Account, desks: Desks) -> float:
 def liquidation_price(
     side: int, quantity_base: float, entry_usdt: float, rules: AccountRules, tiers: Tiers, tier_count: int
 ) -> float:
-    """Where margin plus loss meets the maintenance margin, in USDT, not rounded; 0 or less means nowhere.
+    """Return where margin plus loss meets the maintenance margin, in USDT, not rounded; 0 or less means nowhere.
 
-    (IM + o - q*E*d) / (q * (k + t - d)); the tier follows from the notional at that price, so it is iterated.
+    (IM + o - q*E*d) / (q * (k + t - d)). The tier follows from the notional at that price, so the price is iterated.
     """
     notional = quantity_base * entry_usdt
     tier = tier_of(notional, tiers, tier_count)
@@ -76,7 +76,7 @@ def liquidation_price(
 
 
 def tier_of(notional_usdt: float, tiers: Tiers, tier_count: int) -> int:
-    """The highest tier whose start the notional reaches."""
+    """Return the highest tier whose start the notional reaches."""
     tier = 0
     while tier + 1 < tier_count and notional_usdt >= tiers[tier + 1].start_usdt:
         tier += 1

@@ -1,24 +1,24 @@
-"""The loop that follows a record: facts are observed, recorded decisions applied, and nothing is decided.
+"""The loop that follows a record: it observes facts and applies recorded decisions, and decides nothing.
 
-Like `engine.kernel.tape_loop` a plain closure for CPython and numba; it needs of a strategy only what observes.
+Like `engine.kernel.tape_loop` it is a plain closure for CPython and numba; it calls only the strategy's observing
+hooks.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from papertape.engine.kernel.codes import CANDLE, WARM_UP
+from papertape.engine.kernel.decide import mark_to_market
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.kill_switch import roll_day
-from papertape.engine.kernel.series import observe
-from papertape.engine.kernel.stages import mark_to_market
+from papertape.engine.kernel.observe import can_decide, observe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 def make_replay(update_strategy: Callable[..., None], digest: str) -> Callable[..., Any]:
-    """The loop over a stretch of facts for one runner; `recorded` decisions name the fact they answer."""
+    """Make the loop over a stretch of facts for one runner; each `recorded` decision names the fact it answers."""
 
     def replay_facts(
         facts: Any,
@@ -44,11 +44,10 @@ def make_replay(update_strategy: Callable[..., None], digest: str) -> Callable[.
             s = fact.symbol
             market, main = markets[s], mains[s]
             observe(fact, market, main, bars[s], filters[s], filter_bars[s], two_series, settlements[s], readings[s])
-            trading = fact.kind == CANDLE and fact.timing != WARM_UP and active[s]
+            trading = can_decide(fact.kind, fact.timing) and active[s]
             if trading:
                 roll_day(account, fact.open_time_ms)
-            if fact.kind != CANDLE or main.completed == 1 or market.reset == 1:
-                update_strategy(fact, market, main, bars[s], readings[s], states[s], params[s])
+            update_strategy(fact, market, main, bars[s], readings[s], states[s], params[s])
             while n < len(recorded) and recorded[n].fact == f:
                 evolve(desks[recorded[n].symbol], account, recorded[n])
                 n += 1

@@ -1,6 +1,6 @@
-"""Prices on their tick and quantities on their lot, by integers: tick and lot are ratios a/b.
+"""Round prices to their tick and quantities to their lot, with integers: tick and lot are ratios a/b.
 
-The margin of 1e-6 of a tick keeps a number that stands on the grid where it is in spite of binary fractions.
+A margin of 1e-6 of a step keeps a number that is on the grid in its place in spite of binary fractions.
 """
 
 from __future__ import annotations
@@ -21,55 +21,55 @@ def fits_grid(price_usdt: float, contract: Contract) -> bool:
 
 
 def floor_steps(value: float, numerator: int, denominator: int) -> int:
-    """How many whole steps of numerator/denominator fit into `value`."""
+    """Return how many whole steps of numerator/denominator fit into `value`."""
     return int(value * denominator / numerator + 1e-6)
 
 
 def ceil_steps(value: float, numerator: int, denominator: int) -> int:
-    """The fewest steps that reach `value`."""
+    """Return the fewest steps that reach `value`."""
     steps = value * denominator / numerator - 1e-6
     whole = int(steps)
     return whole + 1 if whole < steps else whole
 
 
 def price_down(price_usdt: float, contract: Contract) -> float:
-    """The next price on the grid at or below, at least one tick."""
+    """Return the next price on the grid at or below, at least one tick."""
     ticks = max(1, floor_steps(price_usdt, contract.tick_numerator, contract.tick_denominator))
     return ticks * contract.tick_numerator / contract.tick_denominator
 
 
 def price_up(price_usdt: float, contract: Contract) -> float:
-    """The next price on the grid at or above, at least one tick."""
+    """Return the next price on the grid at or above, at least one tick."""
     ticks = max(1, ceil_steps(price_usdt, contract.tick_numerator, contract.tick_denominator))
     return ticks * contract.tick_numerator / contract.tick_denominator
 
 
 def quantity_down(quantity_base: float, contract: Contract) -> float:
-    """The quantity floored to the lot; 0 when it is less than one lot."""
+    """Return the quantity floored to the lot; 0 if it is less than one lot."""
     lots = max(0, floor_steps(quantity_base, contract.lot_numerator, contract.lot_denominator))
     return lots * contract.lot_numerator / contract.lot_denominator
 
 
 def market_price(reference_usdt: float, buy: int, slippage: float, contract: Contract) -> float:
-    """A marketable fill: slipped and then rounded against the trader. `buy` is +1 for a buy, -1 for a sell."""
+    """Return the price of a market fill: slipped, then rounded against the trader; `buy` is +1, or -1 for a sell."""
     slipped = reference_usdt * (1.0 + buy * slippage)
     return price_up(slipped, contract) if buy > 0 else price_down(slipped, contract)
 
 
 def stop_price(entry_usdt: float, side: int, stop_fraction: float, contract: Contract) -> float:
-    """The stop of a position, rounded away from the entry."""
+    """Return the stop of a position, rounded away from the entry."""
     raw = entry_usdt * (1.0 - side * stop_fraction)
     return price_down(raw, contract) if side > 0 else price_up(raw, contract)
 
 
 def target_price(entry_usdt: float, side: int, target_fraction: float, contract: Contract) -> float:
-    """The target of a position, rounded away from the entry."""
+    """Return the target of a position, rounded away from the entry."""
     raw = entry_usdt * (1.0 + side * target_fraction)
     return price_up(raw, contract) if side > 0 else price_down(raw, contract)
 
 
 def traded_through(price_usdt: float, target_usdt: float, side: int, contract: Contract) -> bool:
-    """Whether `price_usdt` went through a resting target by at least one tick; a touch does not fill."""
+    """Return whether `price_usdt` passed a resting target by at least one tick; a touch does not fill."""
     a, b = contract.tick_numerator, contract.tick_denominator
     if side > 0:
         return floor_steps(price_usdt, a, b) >= floor_steps(target_usdt, a, b) + 1

@@ -1,6 +1,6 @@
-"""Size by risk, at the signal's close: how much, or which limit refuses.
+"""Size an entry by its risk, at the signal's close: return how much, or which limit refuses it.
 
-Limits are asked in a fixed order, so that the reason of a refusal is always the same.
+Limits are checked in a fixed order, so the reason of a refusal is always the same.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
 
 
 def direction(desk: SymbolState) -> int:
-    """The side a desk stands on, with a position or a pending entry; 0 for none."""
+    """Return the side of a symbol's position or pending entry; 0 if there is neither."""
     if desk.position.side != 0:
         return desk.position.side
     return desk.order.side if desk.order.action == ENTRY else 0
 
 
 def exposure_refusal(side: int, symbol: int, desks: Desks, contracts: Contracts, rules: AccountRules) -> int:
-    """The refusal by the number of positions or by correlated ones of the same direction, 0 for none."""
+    """Return the refusal by the number of positions or by correlated ones of the same direction, 0 if none."""
     held, together = 0, 0
     for k in range(len(desks)):
         standing = direction(desks[k])
@@ -130,7 +130,7 @@ def _size(
     tiers: TierTables,
     decision: Decision,
 ) -> None:
-    """Find the quantity, or the limit that refuses.
+    """Compute the quantity, or find the limit that refuses.
 
     Loss per unit at the stop: u = |E - SL| + (t + s) * E + (t + s) * SL. The quantity is the least of what
     risk, an equal share of the usable margin, and the available margin allow, floored to the lot.
@@ -166,7 +166,7 @@ def _refusal(
     contract: Contract,
     tiers: Tiers,
 ) -> int:
-    """The refusal by the stop's place, its cost, or the order's size, 0 for none."""
+    """Return the refusal by the stop's place, its cost, or the order's size, 0 if none."""
     distance = abs(entry - stop)
     if stop <= 0.0 or distance == 0.0:
         return STOP_TOO_CLOSE

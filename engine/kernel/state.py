@@ -1,8 +1,8 @@
 """The state: small Structs whose leaves are integers and floats.
 
 CPython uses them as they are; for numba the same tree becomes one record of a structured array
-(`engine.research.records`), and the same source works on both. Hence no strings, lists, dicts, booleans
-or None inside: flags are 0 or 1, and an absent time is -1.
+(`engine.research.records`), and the same source works on both. So there are no strings, lists, dicts, booleans or None
+inside: flags are 0 or 1, and an absent time is -1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ READINGS_MASK = READINGS_MAX - 1
 
 
 class Fact(Struct, array_like=True, gc=False):
-    """One market fact. A settlement's rate and an open-interest reading stand in `close`."""
+    """One market fact. A settlement's rate and the value of an open-interest reading are in `close`."""
 
     kind: int = 0
     symbol: int = 0
@@ -39,9 +39,9 @@ class Fact(Struct, array_like=True, gc=False):
 
 
 class FactColumns(NamedTuple):
-    """Facts in columns named as the fields of `Fact`: plain arrays, or numpy's. They cost little to make of tables.
+    """Facts as columns named like the fields of `Fact`: plain arrays, or numpy's. They are cheap to make from tables.
 
-    `run_end` is the index behind the facts without a break of one kind and symbol that are warm-up or are none.
+    `run_end` is the index behind the unbroken run of facts of one kind and symbol, all of them warm-up or none.
     """
 
     kind: Any
@@ -58,16 +58,16 @@ class FactColumns(NamedTuple):
 
     @property
     def total(self) -> int:
-        """How many facts there are."""
+        """The number of facts."""
         return len(self.time_ms)
 
     def at(self, index: int) -> Fact:
-        """The fact at an index."""
+        """Return the fact at an index."""
         return Fact(*(column[index] for column in self[:-1]))
 
 
 class Bar(Struct, array_like=True, gc=False):
-    """What a rolling window may have to forget later: one row of a series' history."""
+    """One row of a series' history, with what a rolling window may have to drop later."""
 
     high: float = 0.0
     low: float = 0.0
@@ -139,7 +139,7 @@ class VolumeAverage(Struct, array_like=True):
 
 
 class Extreme(Struct, array_like=True):
-    """The highest or lowest price of a window of `lookback` candles, and the row it stands in."""
+    """The highest or lowest price of a window of `lookback` candles, and the row where it is."""
 
     value: float = 0.0
     row: int = -1
@@ -149,8 +149,8 @@ class Extreme(Struct, array_like=True):
 class Series(Struct, array_like=True):
     """One symbol in one timeframe: the forming candle, the last complete one, and its indicators.
 
-    `row` counts complete candles since the start or the last reset, from 0. `completed` says whether the
-    base candle just seen completed one; `turbulent_at_open` keeps the high-volatility flag of before it.
+    `row` counts complete candles from 0 since the start or the last reset. `completed` says whether the latest base
+    candle completed one; `turbulent_at_open` keeps the high-volatility flag from before it.
     """
 
     timeframe_ms: int = 0
@@ -180,11 +180,11 @@ class Series(Struct, array_like=True):
 
 
 class Market(Struct, array_like=True):
-    """One symbol: what is known of it besides its series.
+    """One symbol's market, besides its series.
 
-    Settlements `booked .. due - 1` of the ring are due at the open of the candle just seen; `readings`
-    counts the open-interest readings in the ring since the last reset. A `suspended` symbol (1, or 2 when its
-    contract was ended) opens nothing.
+    Settlements `booked .. due - 1` of the ring are due at the open of the latest candle; `readings` counts the
+    open-interest readings in the ring since the last reset. A `suspended` symbol (1, or 2 after its contract ended)
+    opens no position.
     """
 
     base_ms: int = 0
@@ -207,7 +207,7 @@ class Market(Struct, array_like=True):
 
 
 class Contract(Struct, array_like=True):
-    """The contract specification inside the kernel. `tiers` counts the rows of the symbol's tier table."""
+    """The kernel's form of a contract specification; `tiers` is the number of rows in the symbol's tier table."""
 
     tick_numerator: int = 1
     tick_denominator: int = 1
@@ -219,7 +219,7 @@ class Contract(Struct, array_like=True):
 
 
 class Tier(Struct, array_like=True):
-    """One maintenance tier: from which notional, at what rate, with which offset in USDT."""
+    """One maintenance tier: the notional where it starts, its rate, and its offset in USDT."""
 
     start_usdt: float = 0.0
     maintenance_fraction: float = 0.01
@@ -245,6 +245,13 @@ class AccountRules(Struct, array_like=True):
     daily_loss: float = 0.0
     session_loss_percent: float = 0.0
     daily_loss_percent: float = 0.0
+
+
+class Needs(Struct, array_like=True):
+    """The complete candles that a strategy needs before it may enter: of its timeframe, and of its filter's."""
+
+    candles: int = 1
+    filter_candles: int = 1
 
 
 class Order(Struct, array_like=True):
@@ -279,7 +286,7 @@ class Position(Struct, array_like=True):
 
 
 class SymbolState(Struct, array_like=True):
-    """One strategy on one symbol. `entry_placed_ms` is when it last placed an entry, -1 for never."""
+    """One strategy on one symbol. `entry_placed_ms` is the time of its last entry order, -1 if none."""
 
     mark_usdt: float = 0.0
     entry_placed_ms: int = -1
@@ -288,7 +295,7 @@ class SymbolState(Struct, array_like=True):
 
 
 class Account(Struct, array_like=True):
-    """One strategy's isolated capital. `tripped` is 0 or the reason its kill switch tripped for."""
+    """One strategy's isolated capital. `tripped` is 0 or the reason of its kill switch's trip."""
 
     cash_usdt: float = 0.0
     equity_usdt: float = 0.0
@@ -302,7 +309,7 @@ class Account(Struct, array_like=True):
 
 
 class GlobalKillSwitch(Struct, array_like=True):
-    """The global kill switch; `hours` of maxima stand in an array beside it, the current one at `hour`."""
+    """The global kill switch; its `hours` maxima are in a separate array, the current one at `hour % hours`."""
 
     max_loss: float = 0.0
     max_loss_percent: float = 0.0

@@ -2,30 +2,30 @@
 
 | name in the module | meaning |
 |---|---|
-| `NAME`, `TIMEFRAME_MS` | its name, and the timeframe whose closes it is asked on |
-| `FILTER_TIMEFRAME_MS` | a second timeframe it looks at (optional, its own by default) |
-| `NEEDS_BARS`, `NEEDS_FILTER_BARS` | complete candles it needs of each before it can decide |
-| `Parameters` | a Struct of numbers with default, range, unit and meaning |
+| `NAME`, `TIMEFRAME_MS` | its name, and the timeframe on whose closes it decides |
+| `FILTER_TIMEFRAME_MS` | a second timeframe that it reads (optional, its own by default) |
+| `NEEDS_BARS`, `NEEDS_FILTER_BARS` | complete candles of each that `enter` needs (optional, 1 by default) |
+| `Parameters` | a Struct of numbers with default, range, unit and meaning (see `engine.kernel.parameters`) |
 | `State` | a Struct of scalars (optional) |
 | `Reading` | a Struct of the numbers behind a decision |
 | `EXIT_REASONS` | names of the reasons `leave` may give, none of them the engine's own (optional) |
 | `observe(state, main, bars, params)` | a candle of its timeframe is complete (optional) |
 | `settle(state, time_ms, rate, params)` | a funding settlement became known (optional) |
 | `measure(state, market, main, readings, params)` | an open-interest reading became known (optional) |
-| `reset(state)` | a hole made everything built from candles worthless (optional) |
-| `enter(...) -> side` | 1 long, -1 short, 0 none; fills in `decision`, which comes with all its numbers 0 |
+| `reset(state)` | a long hole invalidated everything built from candles (optional) |
+| `enter(...) -> side` | 1 long, -1 short, 0 none; fills in `decision`, whose numbers are all 0 before |
 | `leave(...) -> reason` | 0 to stay, else `FIRST_EXIT_REASON` + index into `EXIT_REASONS` (optional) |
-| `read(...)` | fills a `Reading` with the numbers of this moment, whatever is met (optional) |
-| `explain(reading, params, side) -> list[Condition]` | the conditions in words with their numbers (optional) |
-| `needs(params) -> candles` | in place of `NEEDS_BARS` where the parameters say how many (optional) |
-| `holds(state, market, desk, params) -> list[str]` | what else keeps it from an entry now, in words (optional) |
+| `read(...)` | fills a `Reading` with the numbers of this moment, whether or not it would enter (optional) |
+| `explain(reading, params, side) -> list[Condition]` | the conditions of an entry with their numbers (optional) |
+| `needs(params) -> candles` | in place of `NEEDS_BARS` if the number depends on the parameters (optional) |
+| `holds(state, market, desk, params) -> list[str]` | what else prevents an entry now, in words (optional) |
 
 `enter` takes `(state, market, main, filtered, desk, params, decision)` and writes `stop_fraction`, `target_fraction`,
 `score` and `reading` of the decision; `leave` takes `profit_usdt` after the desk, and writes `reading`. `read` takes
-`(state, market, main, filtered, desk, params, reading)` and changes nothing but the reading. A strategy whose `enter`
-fills its reading with `read` shows at any time how far it is from an entry, in the numbers it would decide on.
+`(state, market, main, filtered, desk, params, reading)` and changes only the reading. A strategy whose `enter` fills
+its reading with `read` can show at any time how far it is from an entry, in the numbers that decide.
 
-Functions use `+ - * /`, comparisons, `min max abs` and what `engine.kernel.indicators` offers, nothing else: they
+Functions use `+ - * /`, comparisons, `min max abs` and the functions of `engine.kernel.indicators`, nothing else: they
 run in CPython and are compiled by numba from the same source.
 """
 
@@ -34,7 +34,6 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import Struct
 
 from papertape.engine.kernel.codes import REASON_CODES
@@ -57,7 +56,7 @@ class Condition(Struct, frozen=True):
 
 
 class NoState(Struct):
-    """The state of a strategy that keeps none."""
+    """The state of a strategy without one."""
 
     unused: int = 0
 
@@ -94,35 +93,35 @@ class Strategy(Struct, frozen=True):
     source: str
 
     def candles_needed(self, params: Struct) -> tuple[int, int]:
-        """How many complete candles of its timeframe and of its filter's it needs under these parameters."""
+        """Return the complete candles that it needs of its timeframe and of its filter's under these parameters."""
         return self.needs_bars if self.needs is None else self.needs(params), self.needs_filter_bars
 
 
 def ignore_bar(state: Any, main: Any, bars: Any, params: Any) -> None:
-    """For a strategy that observes no candles."""
+    """Do nothing, for a strategy without `observe`."""
 
 
 def ignore_settlement(state: Any, time_ms: Any, rate: Any, params: Any) -> None:
-    """For a strategy that observes no funding."""
+    """Do nothing, for a strategy without `settle`."""
 
 
 def ignore_reading(state: Any, market: Any, main: Any, readings: Any, params: Any) -> None:
-    """For a strategy that observes no open interest."""
+    """Do nothing, for a strategy without `measure`."""
 
 
 def ignore_reset(state: Any) -> None:
-    """For a strategy that keeps nothing a hole could make worthless."""
+    """Do nothing, for a strategy without `reset`."""
 
 
 def never_leave(
     state: Any, market: Any, main: Any, filtered: Any, desk: Any, profit_usdt: Any, params: Any, decision: Any
 ) -> int:
-    """For a strategy that leaves by stop and target only."""
+    """Return 0, for a strategy that leaves by stop and target only."""
     return 0
 
 
 def strategy_from(module: ModuleType) -> Strategy:
-    """Read a strategy from its module. Raises ConfigError naming what the module lacks."""
+    """Read a strategy from its module. Raise ConfigError naming what the module lacks."""
     for required in ("NAME", "TIMEFRAME_MS", "Parameters", "Reading", "enter"):
         if not hasattr(module, required):
             raise ConfigError(f"strategy {module.__file__}: `{required}` is missing")
@@ -154,7 +153,7 @@ def strategy_from(module: ModuleType) -> Strategy:
 
 
 def _hooks(module: ModuleType) -> Hooks:
-    """The module's functions, with one that does nothing where it has none."""
+    """Return the module's functions, with one that does nothing in place of each that is missing."""
     return Hooks(
         observe=getattr(module, "observe", ignore_bar),
         settle=getattr(module, "settle", ignore_settlement),
@@ -172,19 +171,5 @@ def clear_reading(reading: Any) -> None:
 
 
 def clip(value: float) -> float:
-    """The value held between 0 and 1."""
+    """Return the value limited to 0 to 1."""
     return min(1.0, max(0.0, value))
-
-
-def struct_fields(kind: type[Struct]) -> dict[str, type]:
-    """Names and plain types of a Struct's fields, in order."""
-    return {f.name: _plain(f.type) for f in msgspec.inspect.type_info(kind).fields}  # type: ignore[attr-defined]
-
-
-def _plain(info: Any) -> type:
-    """The Python type behind msgspec's description of a field."""
-    if isinstance(info, msgspec.inspect.IntType):
-        return int
-    if isinstance(info, msgspec.inspect.FloatType):
-        return float
-    raise ConfigError(f"a strategy's Structs hold int and float only, not {info}")

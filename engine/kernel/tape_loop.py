@@ -1,24 +1,26 @@
 """The loop over a tape for one runner, and the one that shows totals to the global kill switch.
 
-Both are plain closures: CPython runs them as they are, numba compiles them (`engine.research.compiled`). What
-is captured besides functions is `digest`, which ties a compiled loop to the sources it was made from.
+Both are plain closures: CPython runs them as they are, numba compiles them (`engine.research.compiled`). Besides
+functions they capture `digest`, which ties a compiled loop to the sources it was made from.
+
+The test `0 <= f` tells the compiler that no index counts from the end, which saves a tenth of the time; looking up once
+per run what stays the same in it saves a fifth.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from papertape.engine.kernel.codes import CANDLE, WARM_UP
 from papertape.engine.kernel.fast_forward import fast_forward, load_fact
 from papertape.engine.kernel.kill_switch import update_total
-from papertape.engine.kernel.series import observe
+from papertape.engine.kernel.observe import can_decide, observe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int], digest: str) -> Callable[..., Any]:
-    """The loop over a stretch of tape for one runner; it stops early when `out` may run full."""
+    """Make the loop over a stretch of tape for one runner; it stops early when `out` may run full."""
 
     def advance(
         facts: Any,
@@ -38,6 +40,7 @@ def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int
         desks: Any,
         states: Any,
         params: Any,
+        needs: Any,
         accounts: Any,
         rules: Any,
         contracts: Any,
@@ -46,12 +49,11 @@ def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int
         equities: Any,
     ) -> tuple[int, int, str]:
         n, full, account, fact, f = 0, len(out) - room, accounts[0], scratch[0], first
-        # An index that may count from the end costs more than a tenth, looking up what stays in a run a fifth.
         while 0 <= f < end and n < full:
             s, run_end = facts.symbol[f], min(facts.run_end[f], end)
-            trading = facts.kind[f] == CANDLE and facts.timing[f] != WARM_UP and active[s]
+            trading = can_decide(facts.kind[f], facts.timing[f]) and active[s]
             market, main, ring, filtered, filter_ring = markets[s], mains[s], bars[s], filters[s], filter_bars[s]
-            desk, state, param, until = desks[s], states[s], params[s], run_end if trading else f
+            desk, state, param, need, until = desks[s], states[s], params[s], needs[s], run_end if trading else f
             while 0 <= f < run_end and n < full:
                 last = fast_forward(facts, f, until, market, main, ring, filtered, filter_ring, paired, desk, account)
                 for quiet in range(f - first, last - first):
@@ -60,8 +62,7 @@ def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int
                 load_fact(fact, facts, f)
                 if not taken:
                     observe(fact, market, main, ring, filtered, filter_ring, paired, settlements[s], readings[s])
-                if main.completed == 1 or market.reset == 1 or fact.kind != CANDLE:
-                    update_strategy(fact, market, main, ring, readings[s], state, param)
+                update_strategy(fact, market, main, ring, readings[s], state, param)
                 if trading:
                     before = n
                     n = decide(
@@ -73,6 +74,7 @@ def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int
                         desks,
                         state,
                         param,
+                        need,
                         account,
                         rules[0],
                         contracts,
@@ -90,7 +92,7 @@ def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int
 
 
 def make_guard_watch(digest: str) -> Callable[..., Any]:
-    """Show the totals of a stretch to the global switch; returns the fact on which it trips, or the end."""
+    """Make the loop that shows totals to the global switch; it returns the fact on which it trips, or the end."""
 
     def watch(facts: Any, first: int, end: int, totals: Any, guards: Any, maxima: Any) -> tuple[int, str]:
         guard = guards[0]
@@ -100,7 +102,7 @@ def make_guard_watch(digest: str) -> Callable[..., Any]:
             total, at_ms = totals[f - first], times_ms[f]
             if total == known_usdt and at_ms < hour_end_ms:
                 continue  # Nothing has changed since it was looked at last.
-            if kinds[f] == CANDLE and timings[f] != WARM_UP:
+            if can_decide(kinds[f], timings[f]):
                 if update_total(guard, maxima, total, at_ms):
                     return f, digest
                 known_usdt, hour_end_ms = guard.total_usdt, guard.hour_end_ms

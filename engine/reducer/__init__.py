@@ -1,1 +1,1 @@
-"""The pure reducer: facts in, decisions out, and the state both leave behind."""
+"""The pure reducer: it turns inputs into decisions, and keeps the state that both leave behind."""

@@ -1,7 +1,7 @@
-"""Between the kernel's decisions, numbers only, and the events of the log, with names.
+"""Translate between the kernel's decisions, which hold numbers only, and the events of the log, which hold names.
 
-The two carry the same field names, so the way there and back is one table. What a decision needs to be
-applied again is in its event, to the last bit.
+Both have the same field names, so one table serves both directions. An event holds everything that applying its
+decision again needs, to the last bit.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ OF_HUMANS = frozenset({"who", "why"})
 
 
 def event_of(decision: Decision, strategy: str, symbol: str, exit_reasons: tuple[str, ...]) -> Event:
-    """The event a decision becomes. For a kill switch `strategy` is its scope."""
+    """Return the event that a decision becomes. For a kill switch `strategy` is its scope."""
     kind = event_kind(decision.kind, decision.reason)
     values = list(_values_of(kind)(decision))
     if "readings" in kind.__struct_fields__:
@@ -85,20 +85,20 @@ def event_of(decision: Decision, strategy: str, symbol: str, exit_reasons: tuple
 
 
 def event_kind(kind: int, reason: int) -> type[Event]:
-    """The type of the event that a decision of this kind and reason becomes."""
+    """Return the type of the event that a decision of this kind and reason becomes."""
     return Liquidated if kind == POSITION_CLOSED and reason == LIQUIDATION else DECISION_EVENTS[kind]
 
 
 @cache
 def sources_of(kind: type[Event]) -> tuple[str, ...]:
-    """The fields of a decision that an event of this kind is made of, in the event's order; readings come last."""
+    """Return the fields of a decision that make an event of this kind, in the event's order; readings come last."""
     return tuple(SOURCES.get(name, name) for name in kind.__struct_fields__ if name not in OF_HUMANS)
 
 
 def event_from(
     kind: type[Event], values: list[Any], strategy: str, symbol: str, exit_reasons: tuple[str, ...]
 ) -> Event:
-    """The event made of the values of a decision's `sources_of(kind)`, readings by name; numbers become names in it."""
+    """Return the event made of the values of a decision's `sources_of(kind)`, with names in place of numbers."""
     for place, names in _named(kind, exit_reasons):
         values[place] = names[values[place]]
     values[1] = strategy
@@ -109,13 +109,13 @@ def event_from(
 
 @cache
 def _values_of(kind: type[Event]) -> Callable[[Decision], tuple[Any, ...]]:
-    """What takes the values of an event out of a decision."""
+    """Return a getter of an event's values from a decision."""
     return attrgetter(*sources_of(kind))
 
 
 @cache
 def _named(kind: type[Event], exit_reasons: tuple[str, ...]) -> tuple[tuple[int, Mapping[int, Any]], ...]:
-    """The places of an event's fields that are numbers in a decision, each with the names of the numbers."""
+    """Return the positions of an event's fields that are numbers in a decision, each with the names of its numbers."""
     names = NAMES | {"reason": reason_names(exit_reasons)}
     return tuple((place, names[name]) for place, name in enumerate(kind.__struct_fields__) if name in names)
 

@@ -1,7 +1,7 @@
 """The end of a contract: the exchange no longer lists it, so no candle can fill orders on it.
 
-A position is settled at the contract's last close with the taker fee and no slippage, 24 hours after its last candle
-or as soon as its owner asks to close it.
+A position is settled at the contract's last close with the taker fee and no slippage, 24 hours after its last candle or
+as soon as its owner asks to close it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from papertape.engine.kernel.codes import DELISTED, ENDED, EXIT, MANUAL
+from papertape.engine.kernel.decide import mark_to_market
 from papertape.engine.kernel.fills import close_position
 from papertape.engine.kernel.kill_switch import check_account_limits
-from papertape.engine.kernel.stages import mark_to_market
 from papertape.engine.kernel.state import Fact
 from papertape.events.units import DAY_MS
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 SETTLED_AFTER_MS = DAY_MS
 
 
-def is_delisted(world: EngineState, symbol: int) -> bool:
+def is_delisted(state: EngineState, symbol: int) -> bool:
     """Return whether the exchange has delisted a symbol's contract."""
-    return world.markets[symbol].suspended == ENDED
+    return state.markets[symbol].suspended == ENDED
 
 
-def is_due(world: EngineState, runner: Runner, event: ContractDelisted) -> bool:
+def is_due(state: EngineState, runner: Runner, event: ContractDelisted) -> bool:
     """Return whether this event settles a runner's position in the contract."""
-    symbol = world.symbols[event.symbol]
+    symbol = state.symbols[event.symbol]
     desk = runner.desks[symbol]
     wanted = desk.order.action == EXIT and desk.order.reason == MANUAL
-    over = event.at_ms >= world.markets[symbol].close_time_ms + SETTLED_AFTER_MS
+    over = event.at_ms >= state.markets[symbol].close_time_ms + SETTLED_AFTER_MS
     return desk.position.side != 0 and (wanted or over)
 
 
-def settle_position(world: EngineState, runner: Runner, symbol: int, at_ms: int) -> int:
+def settle_position(state: EngineState, runner: Runner, symbol: int, at_ms: int) -> int:
     """Settle a runner's position at the last close, apply it, and return the number of decisions in its `out`.
 
     The fee may trip the runner's kill switch.
     """
-    account, desks, out, price = runner.account, runner.desks, runner.out, world.markets[symbol].close
+    account, desks, out, price = runner.account, runner.desks, runner.out, state.markets[symbol].close
     fee, fact = runner.rules.taker_fee, Fact(symbol=symbol)
     count = close_position(DELISTED, price, price, fee, 0, at_ms, fact, desks[symbol], account, out, 0)
     mark_to_market(account, desks)

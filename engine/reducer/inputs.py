@@ -1,6 +1,6 @@
-"""Configuration and commands: inputs that are no market facts, and what they change.
+"""Configuration and commands: the inputs that are not market facts, and what they change.
 
-Both ways through the log come here: `react` with a new input, `follow` with a recorded one.
+Both paths through the log come here: `decide` with a new input, `apply` with a recorded one.
 """
 
 from __future__ import annotations
@@ -39,75 +39,75 @@ PAUSED_BY_HAND = 1
 PAUSED_BY_CONFIGURATION = 2
 
 
-def apply_input(world: EngineState, event: Event, seq: int) -> None:
+def apply_input(state: EngineState, event: Event, seq: int) -> None:
     """Apply an input that is not a market fact."""
     match event:
         case ContractListed():
-            list_contract(world, event)
+            list_contract(state, event)
         case RunnerConfigured():
-            configure_runner(world, event)
+            configure_runner(state, event)
         case FeedConnected():
-            world.anchor = event
+            state.anchor = event
         case RunnerPaused():
             paused = PAUSED_BY_CONFIGURATION if event.who == CONFIGURATION else PAUSED_BY_HAND
-            world.runner(event.strategy).account.paused = paused
+            state.runner(event.strategy).account.paused = paused
         case RunnerResumed():
-            world.runner(event.strategy).account.paused = 0
+            state.runner(event.strategy).account.paused = 0
         case SymbolSuspended():
-            _suspend(world, event.symbol, SUSPENDED)
+            _set_tradable(state, event.symbol, SUSPENDED)
         case SymbolResumed():
-            _suspend(world, event.symbol, TRADABLE)
+            _set_tradable(state, event.symbol, TRADABLE)
         case ContractDelisted():
-            _suspend(world, event.symbol, ENDED)
+            _set_tradable(state, event.symbol, ENDED)
         case CloseRequested():
-            _check_position(world, event)
+            _check_position(state, event)
         case KillSwitchTripped():
-            if active_trip_seq(world, event.scope) != 0:
+            if active_trip_seq(state, event.scope) != 0:
                 raise CommandRefused(f"{event.scope}: its kill switch is tripped already")
-            apply_trip(world, event, seq)
+            apply_trip(state, event, seq)
         case KillSwitchReset():
-            apply_reset(world, event)
+            apply_reset(state, event)
         case _:
             pass
 
 
-def _suspend(world: EngineState, symbol: str, state: int) -> None:
-    """A symbol that waits for its contract has no market yet, so events about it change nothing."""
-    if symbol in world.symbols:
-        world.markets[world.symbols[symbol]].suspended = state
+def _set_tradable(state: EngineState, symbol: str, tradable: int) -> None:
+    """Set whether a symbol is tradable; one that waits for its contract has no market yet and is skipped."""
+    if symbol in state.symbols:
+        state.markets[state.symbols[symbol]].suspended = tradable
 
 
-def _check_position(world: EngineState, event: CloseRequested) -> None:
-    """Raises CommandRefused where there is no position to close, or it is being closed already."""
-    runner, symbol = world.runner(event.strategy), world.symbols.get(event.symbol)
+def _check_position(state: EngineState, event: CloseRequested) -> None:
+    """Raise CommandRefused if there is no position to close, or if it is being closed already."""
+    runner, symbol = state.runner(event.strategy), state.symbols.get(event.symbol)
     desk = None if symbol is None else runner.desks[symbol]
     if desk is None or desk.position.side == 0:
         raise CommandRefused(f"{event.strategy} holds no position in {event.symbol}")
-    if desk.order.action == EXIT and not is_delisted(world, world.symbols[event.symbol]):
+    if desk.order.action == EXIT and not is_delisted(state, state.symbols[event.symbol]):
         raise CommandRefused(f"{event.strategy} closes {event.symbol} at the next open already")
 
 
-def apply_trip(world: EngineState, event: KillSwitchTripped, seq: int) -> None:
-    """A kill switch tripped: of one strategy, or of all that were not stopped before.
+def apply_trip(state: EngineState, event: KillSwitchTripped, seq: int) -> None:
+    """Trip the kill switch of one strategy, or of every strategy that is not stopped already.
 
-    One that only the global switch holds can have a trip of its own on top of it.
+    A strategy that only the global switch stops can have a trip of its own on top of it.
     """
     decision = Decision()
     decision_of(event, 0, (), decision)
     if event.scope == GLOBAL_SCOPE:
-        world.guard.tripped = decision.reason
-        world.guard_trip_seq = seq
-        stopped = [runner for runner in world.runners if runner.account.tripped == 0]
+        state.guard.tripped = decision.reason
+        state.guard_trip_seq = seq
+        stopped = [runner for runner in state.runners if runner.account.tripped == 0]
     else:
-        stopped = [world.runner(event.scope)]
+        stopped = [state.runner(event.scope)]
     for runner in stopped:
         runner.account.tripped = decision.reason
         runner.trip_seq = seq
 
 
-def apply_reset(world: EngineState, event: KillSwitchReset) -> None:
-    """A human ends the trip it names. Raises CommandRefused when that trip is not the one that stands."""
-    standing = active_trip_seq(world, event.scope)
+def apply_reset(state: EngineState, event: KillSwitchReset) -> None:
+    """End the trip that a reset names. Raise CommandRefused if that is not the active one."""
+    standing = active_trip_seq(state, event.scope)
     if standing == 0:
         raise CommandRefused(f"{event.scope}: no kill switch is tripped, there is nothing to reset")
     if standing != event.trip_seq:
@@ -115,19 +115,19 @@ def apply_reset(world: EngineState, event: KillSwitchReset) -> None:
             f"{event.scope}: the trip at seq {event.trip_seq} is over; the one that stands is {standing}"
         )
     if event.scope != GLOBAL_SCOPE:
-        reset_account(world.runner(event.scope).account)
-        apply_global_trip(world, world.runner(event.scope))
+        reset_account(state.runner(event.scope).account)
+        apply_global_trip(state, state.runner(event.scope))
         return
-    for runner in world.runners:
+    for runner in state.runners:
         if runner.account.tripped != 0 and runner.trip_seq == event.trip_seq:
             reset_account(runner.account)
-    reset_global(world.guard, world.maxima)
+    reset_global(state.guard, state.maxima)
 
 
-def active_trip_seq(world: EngineState, scope: str) -> int:
-    """The seq of the trip that stands for a scope, 0 for none. One stopped by the global switch has none of its own."""
+def active_trip_seq(state: EngineState, scope: str) -> int:
+    """Return the seq of a scope's active trip, 0 if none. A strategy that only the global switch stops has none."""
     if scope == GLOBAL_SCOPE:
-        return world.guard_trip_seq if world.guard.tripped != 0 else 0
-    runner = world.runner(scope)
-    own = runner.account.tripped != 0 and runner.trip_seq != world.guard_trip_seq
+        return state.guard_trip_seq if state.guard.tripped != 0 else 0
+    runner = state.runner(scope)
+    own = runner.account.tripped != 0 and runner.trip_seq != state.guard_trip_seq
     return runner.trip_seq if own else 0

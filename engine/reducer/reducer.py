@@ -1,7 +1,11 @@
-"""`decide` decides on an input and applies it; `apply` applies what was recorded and decides nothing.
+"""`decide` answers a new input for all runners; `apply` applies a recorded one and decides nothing.
 
-An input is whatever comes from outside: a market fact, a configuration, a human's command. Its consequences
-follow it in the log until the next input: that is a group. The two ways end in the same state, to the bit.
+An input comes from outside: a market fact, a configuration, a human's command. Its consequences follow it in the log
+until the next input; together they are a group. Both functions end in the same state, to the bit.
+
+They stand one level above the kernel's `observe`, `decide` and `evolve`, which know one runner and one symbol. For a
+market fact, `decide` calls the kernel's `observe` functions once, then its `decide` for every runner, and adds what
+couples the runners: the global kill switch, and the cause of each event. `apply` observes too, then calls `evolve`.
 """
 
 from __future__ import annotations
@@ -21,13 +25,13 @@ from papertape.engine.kernel.codes import (
     NOT_TRADABLE,
     OPEN_INTEREST,
     TRADABLE,
-    WARM_UP,
 )
+from papertape.engine.kernel.decide import mark_to_market, place_exit
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.fills import cancel_entry
 from papertape.engine.kernel.kill_switch import cancel_entries, roll_day, trip_global, update_total
-from papertape.engine.kernel.series import observe_candle, observe_open_interest, observe_series, observe_settlement
-from papertape.engine.kernel.stages import mark_to_market, place_exit
+from papertape.engine.kernel.observe import can_decide, observe_market
+from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.state import Decision, Fact
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of, event_of
 from papertape.engine.reducer.delisting import is_delisted, is_due, settle_position
@@ -58,7 +62,6 @@ from papertape.events.log import Entry, Recorded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from papertape.engine.kernel.state import Market, Series
     from papertape.engine.reducer.state import EngineState, Runner
 
 MARKET_FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
@@ -66,26 +69,26 @@ SYMBOL_FACTS = (*MARKET_FACTS, ContractListed, ContractDelisted, SymbolSuspended
 
 
 def is_decision(event: Event) -> bool:
-    """Whether the engine decided this event, rather than being told it."""
+    """Return whether the engine decided this event, rather than received it as an input."""
     if isinstance(event, KillSwitchTripped):
         return event.reason != "manual"
     return type(event) in DECISION_KINDS or isinstance(event, GapFound)
 
 
-def is_new(world: EngineState, event: Event) -> bool:
-    """Whether a fact of the market says more than is known of its symbol; feeding one twice changes nothing."""
+def is_new(state: EngineState, event: Event) -> bool:
+    """Return whether an event says more than is known of its symbol; a repeated fact must change nothing."""
     if not isinstance(event, SYMBOL_FACTS):
         return True
-    index = world.symbols.get(event.symbol)
+    index = state.symbols.get(event.symbol)
     if isinstance(event, ContractListed):
-        return index is None or replace(world.listed[index], at_ms=event.at_ms) != event
+        return index is None or replace(state.listed[index], at_ms=event.at_ms) != event
     if index is None:  # The event is about a symbol that waits for its contract; there is nothing to decide.
         return isinstance(event, SymbolSuspended | SymbolResumed)
-    market = world.markets[index]
+    market = state.markets[index]
     if isinstance(event, SymbolSuspended | SymbolResumed):
         return (market.suspended == TRADABLE) == isinstance(event, SymbolSuspended)
     if isinstance(event, ContractDelisted):
-        return market.suspended != ENDED or any(is_due(world, runner, event) for runner in world.runners)
+        return market.suspended != ENDED or any(is_due(state, runner, event) for runner in state.runners)
     if isinstance(event, CandleClosed):
         return event.open_time_ms > market.open_time_ms
     if isinstance(event, FundingRateSettled):
@@ -93,9 +96,9 @@ def is_new(world: EngineState, event: Event) -> bool:
     return event.at_ms > market.reading_time_ms
 
 
-def fact_of(world: EngineState, event: MarketFact) -> Fact:
-    """A market fact in the kernel's form."""
-    index = world.symbols[event.symbol]
+def fact_of(state: EngineState, event: MarketFact) -> Fact:
+    """Return a market fact in the kernel's form."""
+    index = state.symbols[event.symbol]
     if isinstance(event, CandleClosed):
         return Fact(
             CANDLE,
@@ -114,160 +117,165 @@ def fact_of(world: EngineState, event: MarketFact) -> Fact:
     return Fact(OPEN_INTEREST, index, 0, event.at_ms, event.at_ms, close=event.open_interest_base)
 
 
-# ---------------------------------------------------------------- react
+# ---------------------------------------------------------------- decide
 
 
-def decide(world: EngineState, event: Event, seq: int) -> list[Entry]:
-    """Take an input that will stand at `seq`, decide, apply; returns it with its consequences.
+def decide(state: EngineState, event: Event, seq: int) -> list[Entry]:
+    """Apply a new input and decide on it; return its log entry, at `seq`, and those of its consequences.
 
-    Raises CommandRefused for a command that does not fit, and then nothing has changed.
+    Raise CommandRefused for a command that does not fit the state; the state is then unchanged.
     """
     if isinstance(event, MARKET_FACTS):
-        return _decide_on_fact(world, event, seq)
-    apply_input(world, event, seq)
+        return _decide_on_fact(state, event, seq)
+    apply_input(state, event, seq)
     entries = [Entry(event, event.trip_seq if isinstance(event, KillSwitchReset) else 0)]
     if isinstance(event, KillSwitchTripped):
-        for runner in world.runners:
+        for runner in state.runners:
             if runner.trip_seq == seq:
-                _cancel_entries(world, runner, event.at_ms, entries, seq)
+                _cancel_entries(state, runner, event.at_ms, entries, seq)
     elif isinstance(event, SymbolSuspended | ContractDelisted):
-        _cancel_entries_of(world, event, entries, seq)
+        _cancel_entries_of(state, event, entries, seq)
         if isinstance(event, ContractDelisted):
-            _settle_due(world, event, entries, seq)
+            _settle_due(state, event, entries, seq)
     elif isinstance(event, CloseRequested):
-        _place_close(world, event, entries, seq)
+        _place_close(state, event, entries, seq)
     return entries
 
 
-def _decide_on_fact(world: EngineState, event: MarketFact, seq: int) -> list[Entry]:
-    """A market fact and everything that follows from it."""
-    fact = fact_of(world, event)
-    symbol = fact.symbol
-    market, readings = world.markets[symbol], world.readings[symbol]
-    entries = [Entry(event), *gap_entries(event, market.close_time_ms, seq)]
-    _observe_fact(world, fact)
-    is_candle = fact.kind == CANDLE
-    decides = is_candle and fact.timing != WARM_UP
-    for runner in world.runners:
-        main = runner.main.series[symbol]
-        if main.completed == 1 or market.reset == 1 or not is_candle:
-            bars, state, params = runner.main.bars[symbol], runner.states[symbol], runner.params[symbol]
-            runner.update_strategy(fact, market, main, bars, readings, state, params)
-        if decides and runner.active[symbol]:
-            count = _decide_for_runner(world, runner, fact, market, main)
+def _decide_on_fact(state: EngineState, event: MarketFact, seq: int) -> list[Entry]:
+    """Observe a market fact and return it with everything that follows from it."""
+    fact = fact_of(state, event)
+    entries = [Entry(event), *gap_entries(event, state.markets[fact.symbol].close_time_ms, seq)]
+    _observe_fact(state, fact)
+    decides = can_decide(fact.kind, fact.timing)
+    for runner in state.runners:
+        _update_strategy(state, runner, fact)
+        if decides and runner.active[fact.symbol]:
+            count = _decide_for_runner(state, runner, fact)
             if count > 0:
-                _record(world, runner, runner.out[:count], entries, seq)
-    if decides and world.runners:
-        _guard(world, fact, entries, seq)
+                _record(state, runner, runner.out[:count], entries, seq)
+    if decides and state.runners:
+        _check_global_limit(state, fact, entries, seq)
     return entries
 
 
-def _decide_for_runner(world: EngineState, runner: Runner, fact: Fact, market: Market, main: Series) -> int:
-    """Let one runner take a candle; how many decisions stand in its `out`."""
+def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact) -> int:
+    """Let one runner answer a candle; return the number of decisions in its `out`."""
     symbol = fact.symbol
     return runner.decide(
         fact,
-        market,
-        main,
+        state.markets[symbol],
+        runner.main.series[symbol],
         runner.filtered.series[symbol],
-        world.settlements[symbol],
+        state.settlements[symbol],
         runner.desks,
         runner.states[symbol],
         runner.params[symbol],
+        runner.needs[symbol],
         runner.account,
         runner.rules,
-        world.contracts,
-        world.tiers,
+        state.contracts,
+        state.tiers,
         runner.out,
         0,
     )
 
 
-def _observe_fact(world: EngineState, fact: Fact) -> None:
-    """What every runner sees of a fact: the market and the series."""
+def _observe_fact(state: EngineState, fact: Fact) -> None:
+    """Observe a fact once for all runners: its market, and for a candle the series of every timeframe."""
     symbol = fact.symbol
-    market = world.markets[symbol]
+    market = state.markets[symbol]
+    observe_market(fact, market, state.settlements[symbol], state.readings[symbol])
     if fact.kind == CANDLE:
-        observe_candle(market, fact, world.settlements[symbol])
-        for series in world.series.values():
+        for series in state.series.values():
             observe_series(series.series[symbol], series.bars[symbol], fact, market.reset)
-    elif fact.kind == FUNDING:
-        observe_settlement(market, fact, world.settlements[symbol])
-    else:
-        observe_open_interest(market, fact, world.readings[symbol])
+
+
+def _update_strategy(state: EngineState, runner: Runner, fact: Fact) -> None:
+    """Show a runner's strategy an observed fact."""
+    symbol, main = fact.symbol, runner.main
+    runner.update_strategy(
+        fact,
+        state.markets[symbol],
+        main.series[symbol],
+        main.bars[symbol],
+        state.readings[symbol],
+        runner.states[symbol],
+        runner.params[symbol],
+    )
 
 
 def gap_entries(event: MarketFact, known_until_ms: int, seq: int) -> list[Entry]:
-    """The hole before a candle, told once, with the first candle after it. `known_until_ms` -1: nothing is known."""
+    """Return an entry for the hole before a candle, if there is one; `known_until_ms` is -1 before the first candle."""
     if not isinstance(event, CandleClosed) or known_until_ms < 0 or event.open_time_ms <= known_until_ms:
         return []
     missing = (event.open_time_ms - known_until_ms) // event.timeframe_ms
     return [Entry(GapFound(event.at_ms, event.symbol, known_until_ms, event.open_time_ms, missing), seq)]
 
 
-def _guard(world: EngineState, fact: Fact, entries: list[Entry], seq: int) -> None:
-    """The global kill switch after a candle; it stops every runner that was not stopped before."""
-    if not update_total(world.guard, world.maxima, total_equity(world), fact.time_ms):
+def _check_global_limit(state: EngineState, fact: Fact, entries: list[Entry], seq: int) -> None:
+    """Update the global kill switch after a candle; a trip stops every runner that is not stopped already."""
+    if not update_total(state.guard, state.maxima, total_equity(state), fact.time_ms):
         return
     decision = Decision()
-    trip_global(world.guard, fact.time_ms, decision)
-    world.guard.tripped = GLOBAL_LOSS
-    world.guard_trip_seq = seq + len(entries)
+    trip_global(state.guard, fact.time_ms, decision)
+    state.guard.tripped = GLOBAL_LOSS
+    state.guard_trip_seq = seq + len(entries)
     entries.append(Entry(event_of(decision, GLOBAL_SCOPE, "", ()), seq))
-    for runner in world.runners:
+    for runner in state.runners:
         if runner.account.tripped == 0:
             evolve(runner.desks[0], runner.account, decision)
-            runner.trip_seq = world.guard_trip_seq
-            _cancel_entries(world, runner, fact.time_ms, entries, seq)
+            runner.trip_seq = state.guard_trip_seq
+            _cancel_entries(state, runner, fact.time_ms, entries, seq)
 
 
-def _cancel_entries(world: EngineState, runner: Runner, at_ms: int, entries: list[Entry], seq: int) -> None:
-    """The pending entries of a runner that was just stopped are cancelled."""
+def _cancel_entries(state: EngineState, runner: Runner, at_ms: int, entries: list[Entry], seq: int) -> None:
+    """Cancel the pending entries of a runner that was just stopped."""
     count = cancel_entries(at_ms, runner.account, runner.desks, runner.out, 0)
-    _record(world, runner, runner.out[:count], entries, seq)
+    _record(state, runner, runner.out[:count], entries, seq)
 
 
 def _cancel_entries_of(
-    world: EngineState, event: SymbolSuspended | ContractDelisted, entries: list[Entry], seq: int
+    state: EngineState, event: SymbolSuspended | ContractDelisted, entries: list[Entry], seq: int
 ) -> None:
-    """The pending entries on a symbol that is not tradable any more are cancelled."""
-    symbol = world.symbols.get(event.symbol)
+    """Cancel the pending entries on a symbol that is no longer tradable."""
+    symbol = state.symbols.get(event.symbol)
     if symbol is None:
         return
-    for runner in world.runners:
+    for runner in state.runners:
         desk, decision = runner.desks[symbol], runner.out[0]
         if desk.order.action == ENTRY:
             cancel_entry(NOT_TRADABLE, event.at_ms, symbol, desk, decision)
             evolve(desk, runner.account, decision)
-            _record(world, runner, [decision], entries, seq)
+            _record(state, runner, [decision], entries, seq)
 
 
-def _settle_due(world: EngineState, event: ContractDelisted, entries: list[Entry], seq: int) -> None:
+def _settle_due(state: EngineState, event: ContractDelisted, entries: list[Entry], seq: int) -> None:
     """Settle the positions in a delisted contract that are due, or that the owner asked to close."""
-    for runner in world.runners:
-        if is_due(world, runner, event):
-            count = settle_position(world, runner, world.symbols[event.symbol], event.at_ms)
-            _record(world, runner, runner.out[:count], entries, seq)
+    for runner in state.runners:
+        if is_due(state, runner, event):
+            count = settle_position(state, runner, state.symbols[event.symbol], event.at_ms)
+            _record(state, runner, runner.out[:count], entries, seq)
 
 
-def _place_close(world: EngineState, event: CloseRequested, entries: list[Entry], seq: int) -> None:
+def _place_close(state: EngineState, event: CloseRequested, entries: list[Entry], seq: int) -> None:
     """Place the exit order that a human asked for; it fills like any other if a candle can still arrive."""
-    runner, symbol = world.runner(event.strategy), world.symbols[event.symbol]
-    if is_delisted(world, symbol):
-        count = settle_position(world, runner, symbol, event.at_ms)
-        _record(world, runner, runner.out[:count], entries, seq)
+    runner, symbol = state.runner(event.strategy), state.symbols[event.symbol]
+    if is_delisted(state, symbol):
+        count = settle_position(state, runner, symbol, event.at_ms)
+        _record(state, runner, runner.out[:count], entries, seq)
         return
     decision = runner.out[0]
-    # What an earlier decision has left there is not in a snapshot, and must not get into the log.
+    # The numbers of an earlier decision are in no snapshot, so they must not get into the log.
     decision.reading = runner.strategy.reading()
     place_exit(symbol, event.at_ms, runner.desks[symbol], runner.account, MANUAL, decision)
-    _record(world, runner, [decision], entries, seq)
+    _record(state, runner, [decision], entries, seq)
 
 
-def total_equity(world: EngineState) -> float:
-    """The sum of all accounts' equity, in USDT, in the order of the runners."""
+def total_equity(state: EngineState) -> float:
+    """Return the sum of all accounts' equity in USDT, added up in the order of the runners."""
     total = 0.0
-    for runner in world.runners:
+    for runner in state.runners:
         total += runner.account.equity_usdt
     return total
 
@@ -275,9 +283,9 @@ def total_equity(world: EngineState) -> float:
 # ---------------------------------------------------------------- events and their causes
 
 
-def _record(world: EngineState, runner: Runner, decisions: Sequence[Decision], entries: list[Entry], seq: int) -> None:
-    """Append a runner's decisions as events, each with the seq that led to it."""
-    names = list(world.symbols)
+def _record(state: EngineState, runner: Runner, decisions: Sequence[Decision], entries: list[Entry], seq: int) -> None:
+    """Append a runner's decisions as events, each with the seq of its cause."""
+    names = list(state.symbols)
     for decision in decisions:
         strategy = runner.strategy
         event = event_of(decision, strategy.name, names[decision.symbol], strategy.exit_reasons)
@@ -287,9 +295,9 @@ def _record(world: EngineState, runner: Runner, decisions: Sequence[Decision], e
 
 
 def cause_of(event: Event, seq: int, order_seq: int, trip_seq: int) -> int:
-    """What led to a decision on the input at `seq`.
+    """Return the seq of the cause of a decision on the input at `seq`.
 
-    A fill comes from its order, a cancelled entry from its order or the trip, all else from the input.
+    An order causes its fill; an order or a trip causes a cancelled entry; the input causes everything else.
     """
     if isinstance(event, OrderCancelled):
         match event.reason:
@@ -309,55 +317,46 @@ def cause_of(event: Event, seq: int, order_seq: int, trip_seq: int) -> int:
 
 
 def record_cause(runner: Runner, event: Event, symbol: int, seq: int) -> None:
-    """Keep what later events will name as their cause."""
+    """Remember an event that later ones will name as their cause."""
     if isinstance(event, OrderPlaced):
         runner.order_seq[symbol] = seq
     elif isinstance(event, KillSwitchTripped):
         runner.trip_seq = seq
 
 
-# ---------------------------------------------------------------- follow
+# ---------------------------------------------------------------- apply
 
 
-def apply(world: EngineState, group: Sequence[Recorded]) -> None:
+def apply(state: EngineState, group: Sequence[Recorded]) -> None:
     """Apply a recorded group, an input and its consequences, without deciding anything."""
     head = group[0]
     event = head.event
     fact = None
     if isinstance(event, MARKET_FACTS):
-        fact = fact_of(world, event)
-        _observe_fact(world, fact)
-        for runner in world.runners:
-            _apply_fact(world, runner, fact)
+        fact = fact_of(state, event)
+        _observe_fact(state, fact)
+        for runner in state.runners:
+            _update_strategy(state, runner, fact)
+            if can_decide(fact.kind, fact.timing) and runner.active[fact.symbol]:
+                roll_day(runner.account, fact.open_time_ms)
     elif not is_decision(event):
-        apply_input(world, event, head.seq)
+        apply_input(state, event, head.seq)
     for recorded in group[1:]:
-        apply_decision(world, recorded)
-    if fact is not None and fact.kind == CANDLE and fact.timing != WARM_UP:
-        _finish(world, fact)
+        apply_decision(state, recorded)
+    if fact is not None and can_decide(fact.kind, fact.timing):
+        _mark_accounts(state, fact)
 
 
-def _apply_fact(world: EngineState, runner: Runner, fact: Fact) -> None:
-    """What a runner does with a fact before it decides."""
-    symbol = fact.symbol
-    market, main = world.markets[symbol], runner.main.series[symbol]
-    if main.completed == 1 or market.reset == 1 or fact.kind != CANDLE:
-        state, params = runner.states[symbol], runner.params[symbol]
-        runner.update_strategy(fact, market, main, runner.main.bars[symbol], world.readings[symbol], state, params)
-    if fact.kind == CANDLE and fact.timing != WARM_UP and runner.active[symbol]:
-        roll_day(runner.account, fact.open_time_ms)
-
-
-def apply_decision(world: EngineState, recorded: Recorded) -> None:
+def apply_decision(state: EngineState, recorded: Recorded) -> None:
     """Apply one recorded decision."""
     event = recorded.event
     if isinstance(event, GapFound):
         return
     if isinstance(event, KillSwitchTripped):
-        apply_trip(world, event, recorded.seq)
+        apply_trip(state, event, recorded.seq)
         return
-    runner = world.runner(event.strategy)  # type: ignore[attr-defined]
-    symbol = world.symbols[event.symbol]  # type: ignore[attr-defined]
+    runner = state.runner(event.strategy)  # type: ignore[attr-defined]
+    symbol = state.symbols[event.symbol]  # type: ignore[attr-defined]
     decision = runner.out[0]
     decision_of(event, symbol, runner.strategy.exit_reasons, decision)
     evolve(runner.desks[symbol], runner.account, decision)
@@ -366,18 +365,18 @@ def apply_decision(world: EngineState, recorded: Recorded) -> None:
     record_cause(runner, event, symbol, recorded.seq)
 
 
-def _finish(world: EngineState, fact: Fact) -> None:
-    """Value every account after a candle, and let the global switch see the total."""
-    for runner in world.runners:
+def _mark_accounts(state: EngineState, fact: Fact) -> None:
+    """Mark every account to market after a candle, and update the total of the global kill switch."""
+    for runner in state.runners:
         if runner.active[fact.symbol]:
             runner.desks[fact.symbol].mark_usdt = fact.close
             mark_to_market(runner.account, runner.desks)
-    if world.runners:
-        update_total(world.guard, world.maxima, total_equity(world), fact.time_ms)
+    if state.runners:
+        update_total(state.guard, state.maxima, total_equity(state), fact.time_ms)
 
 
 def groups(recorded: Iterable[Recorded]) -> Iterable[list[Recorded]]:
-    """Events as groups: an input and the decisions that follow it."""
+    """Yield events in groups: an input and the decisions that follow it."""
     group: list[Recorded] = []
     for item in recorded:
         if group and not is_decision(item.event):
@@ -388,9 +387,9 @@ def groups(recorded: Iterable[Recorded]) -> Iterable[list[Recorded]]:
         yield group
 
 
-def fold(world: EngineState, recorded: Iterable[Recorded]) -> None:
-    """Follow a stretch of the log that begins with an input."""
+def fold(state: EngineState, recorded: Iterable[Recorded]) -> None:
+    """Apply a stretch of the log. Raise EngineFault if it does not begin with an input."""
     for group in groups(recorded):
         if is_decision(group[0].event):
             raise EngineFault(f"seq {group[0].seq}: a decision without the input that led to it")
-        apply(world, group)
+        apply(state, group)

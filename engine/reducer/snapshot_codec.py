@@ -1,7 +1,7 @@
-"""The world as bytes: for snapshots, for copies, and for the digest by which two worlds are compared.
+"""The state as bytes: for snapshots, for copies, and for the digest that compares two states.
 
-Rings are written without the rows that nothing can look at any more, so worlds that know the same are equal,
-whatever stood in their rings before. The digest leaves out what only points into a particular log.
+Rings are encoded without their dead rows, so equal states have equal bytes, whatever their rings held before. The
+digest leaves out everything that only points into a particular log.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
@@ -27,11 +28,9 @@ from papertape.engine.kernel.state import (
     Settlement,
     SymbolState,
 )
-from papertape.engine.reducer.reducer import decide
 from papertape.engine.reducer.state import configure_runner, list_contract, new_state
 from papertape.events.errors import SnapshotRefused
-from papertape.events.facts import ContractListed, Event, FeedConnected, RunnerConfigured
-from papertape.events.log import Entry
+from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class SavedRunner(Struct, array_like=True):
-    """A runner without its functions. States are encoded apart: each strategy has its own type."""
+    """A runner without its functions. States are encoded separately, as each strategy has its own type."""
 
     account: Account
     desks: list[SymbolState]
@@ -51,7 +50,7 @@ class SavedRunner(Struct, array_like=True):
 
 
 class SavedSeries(Struct, array_like=True):
-    """One timeframe: a series a symbol, and the rows of its history that can still be looked at."""
+    """One timeframe: a series per symbol, and the live rows of its history."""
 
     timeframe_ms: int
     series: list[Series]
@@ -59,7 +58,7 @@ class SavedSeries(Struct, array_like=True):
 
 
 class SavedState(Struct, array_like=True):
-    """The world without functions and without dead rows."""
+    """The state without functions and without dead rows."""
 
     listed: list[ContractListed]
     configured: list[RunnerConfigured]
@@ -79,124 +78,110 @@ _decoder = msgspec.msgpack.Decoder(SavedState)
 
 
 def live_rows(ring: Sequence[Any], newest: int, size: int, mask: int, oldest: int = 0) -> list[Any]:
-    """The rows `oldest .. newest` of a ring that it still holds, in order."""
+    """Return the rows `oldest .. newest` that a ring still holds, in order."""
     return [ring[row & mask] for row in range(max(oldest, newest - size + 1), newest + 1)]
 
 
-def to_snapshot(world: EngineState) -> SavedState:
-    """The world in the form that is written."""
-    found = to_snapshot_without_rings(world)
-    found.readings = [
+def to_snapshot(state: EngineState) -> SavedState:
+    """Return the state in the form that is encoded."""
+    saved = to_snapshot_without_rings(state)
+    saved.readings = [
         live_rows(ring, market.readings - 1, READINGS_MAX, READINGS_MASK)
-        for ring, market in zip(world.readings, world.markets, strict=True)
+        for ring, market in zip(state.readings, state.markets, strict=True)
     ]
-    for kept in found.series:
-        kept.bars = [
+    for frame in saved.series:
+        frame.bars = [
             live_rows(ring, series.row, HISTORY_BARS_MAX, HISTORY_MASK)
-            for ring, series in zip(world.series[kept.timeframe_ms].bars, kept.series, strict=True)
+            for ring, series in zip(state.series[frame.timeframe_ms].bars, frame.series, strict=True)
         ]
-    return found
+    return saved
 
 
-def to_snapshot_without_rings(world: EngineState) -> SavedState:
-    """All but what is far the most of it: the readings of open interest and the histories of the series."""
+def to_snapshot_without_rings(state: EngineState) -> SavedState:
+    """Return the state without its largest parts: the open-interest readings and the histories of the series."""
     return SavedState(
-        listed=world.listed,
-        configured=[runner.configured for runner in world.runners],
-        markets=world.markets,
+        listed=state.listed,
+        configured=[runner.configured for runner in state.runners],
+        markets=state.markets,
         settlements=[
             live_rows(ring, market.settled - 1, len(ring), SETTLEMENTS_MASK, market.due)
-            for ring, market in zip(world.settlements, world.markets, strict=True)
+            for ring, market in zip(state.settlements, state.markets, strict=True)
         ],
         readings=[],
-        series=[SavedSeries(timeframe, world.series[timeframe].series, []) for timeframe in sorted(world.series)],
-        runners=[_runner_snapshot(runner) for runner in world.runners],
-        guard=world.guard,
-        maxima=world.maxima,
-        guard_trip_seq=world.guard_trip_seq,
-        anchor=world.anchor,
+        series=[SavedSeries(timeframe, state.series[timeframe].series, []) for timeframe in sorted(state.series)],
+        runners=[_runner_snapshot(runner) for runner in state.runners],
+        guard=state.guard,
+        maxima=state.maxima,
+        guard_trip_seq=state.guard_trip_seq,
+        anchor=state.anchor,
     )
 
 
 def _runner_snapshot(runner: Runner) -> SavedRunner:
-    """A runner's moving parts."""
-    states = [_encode(state) for state in runner.states]
+    states = list(map(_encode, runner.states))
     return SavedRunner(runner.account, runner.desks, states, runner.order_seq, runner.trip_seq)
 
 
-def encode(world: EngineState) -> bytes:
-    """The world as bytes, from which `decode` makes an equal one."""
-    return _encode(to_snapshot(world))
+def encode(state: EngineState) -> bytes:
+    """Encode the state, so that `decode` restores an equal one."""
+    return _encode(to_snapshot(state))
 
 
 def decode(content: bytes, strategies: Mapping[str, Strategy]) -> EngineState:
-    """The world behind the bytes. Raises SnapshotRefused when they do not fit this version's state."""
+    """Restore an encoded state. Raise SnapshotRefused if the bytes do not fit this version."""
     try:
-        found = _decoder.decode(content)
-        world = restore_state(found, new_state(strategies))
-        _fill_rings(world, found)
+        saved = _decoder.decode(content)
+        state = restore_state(saved, new_state(strategies))
+        _fill_rings(state, saved)
     except (msgspec.MsgspecError, ValueError, IndexError, KeyError) as error:
         raise SnapshotRefused(f"it does not fit this version's state: {error}") from error
-    return world
+    return state
 
 
-def restore_state(found: SavedState, world: EngineState) -> EngineState:
-    """An empty world that now knows what was saved, but for the rows of readings and histories."""
-    for listed in found.listed:
-        list_contract(world, listed)
-    for configured in found.configured:
-        configure_runner(world, configured)
-    world.markets = found.markets
-    for ring, rows, market in zip(world.settlements, found.settlements, found.markets, strict=True):
+def restore_state(saved: SavedState, state: EngineState) -> EngineState:
+    """Load a saved state into an empty one, without the rows of readings and histories; return it."""
+    for listed in saved.listed:
+        list_contract(state, listed)
+    for configured in saved.configured:
+        configure_runner(state, configured)
+    state.markets = saved.markets
+    for ring, rows, market in zip(state.settlements, saved.settlements, saved.markets, strict=True):
         _fill_ring(ring, rows, market.settled - 1, SETTLEMENTS_MASK)
-    for kept in found.series:
-        world.series[kept.timeframe_ms].series[:] = kept.series
-    for runner, moving in zip(world.runners, found.runners, strict=True):
-        _fill_runner(runner, moving)
-    world.guard, world.maxima = found.guard, found.maxima
-    world.guard_trip_seq, world.anchor = found.guard_trip_seq, found.anchor
-    return world
+    for frame in saved.series:
+        state.series[frame.timeframe_ms].series[:] = frame.series
+    for runner, saved_runner in zip(state.runners, saved.runners, strict=True):
+        _fill_runner(runner, saved_runner)
+    state.guard, state.maxima = saved.guard, saved.maxima
+    state.guard_trip_seq, state.anchor = saved.guard_trip_seq, saved.anchor
+    return state
 
 
-def _fill_rings(world: EngineState, found: SavedState) -> None:
-    """The rows of readings and histories."""
-    for readings, rows, market in zip(world.readings, found.readings, found.markets, strict=True):
+def _fill_rings(state: EngineState, saved: SavedState) -> None:
+    for readings, rows, market in zip(state.readings, saved.readings, saved.markets, strict=True):
         _fill_ring(readings, rows, market.readings - 1, READINGS_MASK)
-    for kept in found.series:
-        for bars, history, series in zip(world.series[kept.timeframe_ms].bars, kept.bars, kept.series, strict=True):
+    for frame in saved.series:
+        for bars, history, series in zip(state.series[frame.timeframe_ms].bars, frame.bars, frame.series, strict=True):
             _fill_ring(bars, history, series.row, HISTORY_MASK)
 
 
 def _fill_ring(ring: Any, rows: Sequence[Any], newest: int, mask: int) -> None:
-    """Put the newest rows of a ring back where they stood."""
-    for offset, row in enumerate(rows):
-        ring[(newest - len(rows) + 1 + offset) & mask] = row
+    """Put the newest rows of a ring back in their places."""
+    for row, values in enumerate(rows, newest - len(rows) + 1):
+        ring[row & mask] = values
 
 
-def _fill_runner(runner: Runner, kept: SavedRunner) -> None:
-    """A runner's moving parts."""
-    runner.account, runner.trip_seq = kept.account, kept.trip_seq
-    runner.desks[:], runner.order_seq[:] = kept.desks, kept.order_seq
-    runner.states[:] = [msgspec.msgpack.decode(state, type=runner.strategy.state) for state in kept.states]
+def _fill_runner(runner: Runner, saved: SavedRunner) -> None:
+    runner.account, runner.trip_seq = saved.account, saved.trip_seq
+    runner.desks[:], runner.order_seq[:] = saved.desks, saved.order_seq
+    runner.states[:] = [msgspec.msgpack.decode(own, type=runner.strategy.state) for own in saved.states]
 
 
-def state_digest(world: EngineState) -> str:
-    """The digest of everything the world knows; equal for equal inputs, on every machine and in both engines."""
-    found = to_snapshot(world)
-    for position, runner in enumerate(found.runners):
-        found.runners[position] = msgspec.structs.replace(runner, order_seq=[], trip_seq=0)
-    found.listed = [msgspec.structs.replace(event, at_ms=0) for event in found.listed]
-    found.configured = [msgspec.structs.replace(event, at_ms=0, code_digest="") for event in found.configured]
-    found.guard_trip_seq, found.anchor = 0, None
-    return hashlib.blake2b(_encode(found), digest_size=16).hexdigest()
-
-
-def copy_state(world: EngineState) -> EngineState:
-    """A world of its own that knows the same."""
-    return decode(encode(world), world.strategies)
-
-
-def reduce(world: EngineState, event: Event, seq: int) -> tuple[EngineState, list[Entry]]:
-    """The pure face of `decide`: the given world stays as it is, the answer is a new one and what follows."""
-    following = copy_state(world)
-    return following, decide(following, event, seq)
+def state_digest(state: EngineState) -> str:
+    """Return a digest of the whole state: equal for equal inputs, on every machine and in both engines."""
+    saved = to_snapshot(state)
+    for position, runner in enumerate(saved.runners):
+        saved.runners[position] = replace(runner, order_seq=[], trip_seq=0)
+    saved.listed = [replace(event, at_ms=0) for event in saved.listed]
+    saved.configured = [replace(event, at_ms=0, code_digest="") for event in saved.configured]
+    saved.guard_trip_seq, saved.anchor = 0, None
+    return hashlib.blake2b(_encode(saved), digest_size=16).hexdigest()

@@ -1,7 +1,7 @@
 """The whole state of the engine: markets, runners and the global kill switch, built from events alone.
 
-`ContractListed` and `RunnerConfigured` grow it, market facts and decisions move it. Nothing in here is
-configuration from outside: a log explains itself.
+`ContractListed` and `RunnerConfigured` extend it, market facts and decisions change it. Nothing here comes from an
+outside configuration: a log explains itself.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
-from papertape.engine.kernel.stages import make_decide, make_strategy_update
 from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
     READINGS_MAX,
@@ -24,6 +24,7 @@ from papertape.engine.kernel.state import (
     Decision,
     GlobalKillSwitch,
     Market,
+    Needs,
     OpenInterest,
     Series,
     Settlement,
@@ -65,6 +66,7 @@ class Runner(Struct):
     rules: AccountRules
     account: Account
     params: list[Any]
+    needs: list[Needs]
     desks: list[SymbolState]
     states: list[Any]
     active: list[bool]
@@ -74,9 +76,9 @@ class Runner(Struct):
 
 
 class EngineState(Struct):
-    """Everything. Lists run over symbols in the order they were listed.
+    """Everything the engine knows. Lists are in the order in which the symbols were listed.
 
-    A `bare` one is being put together: what is listed gets no rings, and a runner no room to decide.
+    A `bare` state is being restored: it allocates no rings, and its runners have no room for decisions.
     """
 
     strategies: Mapping[str, Strategy]
@@ -98,7 +100,7 @@ class EngineState(Struct):
     bare: bool = False
 
     def runner(self, name: str) -> Runner:
-        """The runner of a strategy. Raises CommandRefused when there is none."""
+        """Return the runner of a strategy. Raise CommandRefused if there is none."""
         for runner in self.runners:
             if runner.strategy.name == name:
                 return runner
@@ -106,38 +108,38 @@ class EngineState(Struct):
 
 
 def new_state(strategies: Mapping[str, Strategy]) -> EngineState:
-    """An empty world that knows the given strategies."""
+    """Return an empty state with the given strategies."""
     return EngineState(strategies, {}, [], [], [], {}, [], [], [], {}, [], GlobalKillSwitch(), [])
 
 
 # ---------------------------------------------------------------- symbols
 
 
-def list_contract(world: EngineState, event: ContractListed) -> None:
-    """A symbol can be traded, or its specification changed."""
-    if world.base_ms not in (0, event.timeframe_ms):
+def list_contract(state: EngineState, event: ContractListed) -> None:
+    """List a symbol, or change its specification. Raise ConfigError for another base timeframe or too many symbols."""
+    if state.base_ms not in (0, event.timeframe_ms):
         raise ConfigError(
             f"{event.symbol}: the candles are of {event.timeframe_ms // 60_000} min, "
-            f"the log holds {world.base_ms // 60_000} min; another base timeframe needs a log of its own"
+            f"the log holds {state.base_ms // 60_000} min; another base timeframe needs a log of its own"
         )
-    if event.symbol not in world.symbols:
-        _add_symbol(world, event)
-    index = world.symbols[event.symbol]
-    world.listed[index] = event
-    world.tiers[index] = tiers_of(event)
-    world.contracts[index] = Contract(
+    if event.symbol not in state.symbols:
+        _add_symbol(state, event)
+    index = state.symbols[event.symbol]
+    state.listed[index] = event
+    state.tiers[index] = tiers_of(event)
+    state.contracts[index] = Contract(
         event.tick_numerator,
         event.tick_denominator,
         event.lot_numerator,
         event.lot_denominator,
         event.minimum_notional_usdt,
-        len(world.tiers[index]),
-        world.groups.setdefault(event.group, len(world.groups)),
+        len(state.tiers[index]),
+        state.groups.setdefault(event.group, len(state.groups)),
     )
 
 
 def tiers_of(event: ContractListed) -> list[Tier]:
-    """The tier table with its offsets: o_i = o_(i-1) + start_i * (k_i - k_(i-1))."""
+    """Return the tier table with its offsets: o_i = o_(i-1) + start_i * (k_i - k_(i-1))."""
     tiers: list[Tier] = []
     for start_usdt, maintenance in event.maintenance_tiers:
         before = tiers[-1] if tiers else Tier(0.0, maintenance, 0.0)
@@ -146,84 +148,85 @@ def tiers_of(event: ContractListed) -> list[Tier]:
     return tiers
 
 
-def _add_symbol(world: EngineState, event: ContractListed) -> None:
-    """Room for one more symbol everywhere."""
-    if len(world.symbols) >= SYMBOLS_MAX:
+def _add_symbol(state: EngineState, event: ContractListed) -> None:
+    """Extend every list by one symbol."""
+    if len(state.symbols) >= SYMBOLS_MAX:
         raise ConfigError(f"{event.symbol}: at most {SYMBOLS_MAX} symbols can be watched")
-    world.base_ms = event.timeframe_ms
-    world.symbols[event.symbol] = len(world.symbols)
-    world.listed.append(event)
-    world.contracts.append(Contract())
-    world.tiers.append([])
-    world.markets.append(Market(base_ms=event.timeframe_ms, gap_reset_ms=GAP_RESET_MS))
-    world.settlements.append([Settlement() for _ in range(SETTLEMENTS_MAX)])
-    world.readings.append([] if world.bare else [OpenInterest() for _ in range(READINGS_MAX)])
-    for series in world.series.values():
-        _grow_series(world, series)
-    for runner in world.runners:
-        _grow_runner(world, runner)
+    state.base_ms = event.timeframe_ms
+    state.symbols[event.symbol] = len(state.symbols)
+    state.listed.append(event)
+    state.contracts.append(Contract())
+    state.tiers.append([])
+    state.markets.append(Market(base_ms=event.timeframe_ms, gap_reset_ms=GAP_RESET_MS))
+    state.settlements.append([Settlement() for _ in range(SETTLEMENTS_MAX)])
+    state.readings.append([] if state.bare else [OpenInterest() for _ in range(READINGS_MAX)])
+    for series in state.series.values():
+        _grow_series(state, series)
+    for runner in state.runners:
+        _grow_runner(state, runner)
 
 
-def _grow_series(world: EngineState, series: SeriesSet) -> None:
-    """A series and its history for every symbol that has none yet."""
-    while len(series.series) < len(world.symbols):
-        series.series.append(Series(timeframe_ms=series.timeframe_ms, base_ms=world.base_ms))
-        series.bars.append([] if world.bare else [Bar() for _ in range(HISTORY_BARS_MAX)])
+def _grow_series(state: EngineState, series: SeriesSet) -> None:
+    """Add a series and a history for every symbol that has none yet."""
+    while len(series.series) < len(state.symbols):
+        series.series.append(Series(timeframe_ms=series.timeframe_ms, base_ms=state.base_ms))
+        series.bars.append([] if state.bare else [Bar() for _ in range(HISTORY_BARS_MAX)])
 
 
-def series_set(world: EngineState, timeframe_ms: int) -> SeriesSet:
-    """The series of a timeframe, shared by all who look at it."""
-    if timeframe_ms not in world.series:
-        world.series[timeframe_ms] = SeriesSet(timeframe_ms, [], [])
-        _grow_series(world, world.series[timeframe_ms])
-    return world.series[timeframe_ms]
+def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
+    """Return the series of a timeframe, which all runners share."""
+    if timeframe_ms not in state.series:
+        state.series[timeframe_ms] = SeriesSet(timeframe_ms, [], [])
+        _grow_series(state, state.series[timeframe_ms])
+    return state.series[timeframe_ms]
 
 
 # ---------------------------------------------------------------- runners
 
 
-def configure_runner(world: EngineState, event: RunnerConfigured) -> None:
-    """A strategy starts with its own capital, or goes on under other numbers."""
-    strategy = world.strategies.get(event.strategy)
+def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
+    """Start a strategy with its own capital, or continue it under new settings. Raise ConfigError for invalid ones."""
+    strategy = state.strategies.get(event.strategy)
     if strategy is None:
-        raise ConfigError(f"strategy {event.strategy!r} is not among {', '.join(world.strategies)}")
-    if strategy.timeframe_ms < world.base_ms:
-        raise ConfigError(f"strategy {event.strategy}: its timeframe is finer than the base of {world.base_ms} ms")
+        raise ConfigError(f"strategy {event.strategy!r} is not among {', '.join(state.strategies)}")
+    if strategy.timeframe_ms < state.base_ms:
+        raise ConfigError(f"strategy {event.strategy}: its timeframe is finer than the base of {state.base_ms} ms")
     risk = msgspec.convert(event.risk, RiskSettings)
-    for runner in world.runners:
+    for runner in state.runners:
         if runner.strategy.name == event.strategy:
             runner.configured, runner.rules = event, rules_of(risk)
-            runner.params, runner.active = [], []
-            _grow_runner(world, runner)
-            _guard(world, risk)
+            runner.params, runner.needs, runner.active = [], [], []
+            _grow_runner(state, runner)
+            _guard(state, risk)
             return
-    runner = _new_runner(world, strategy, event, risk)
-    world.runners.append(runner)
-    _grow_runner(world, runner)
-    _guard(world, risk)
-    apply_global_trip(world, runner)
+    runner = _new_runner(state, strategy, event, risk)
+    state.runners.append(runner)
+    _grow_runner(state, runner)
+    _guard(state, risk)
+    apply_global_trip(state, runner)
 
 
-def apply_global_trip(world: EngineState, runner: Runner) -> None:
-    """A global trip that stands holds every runner: one that is new, and one whose own trip is over."""
-    if world.guard.tripped != 0:
-        runner.account.tripped = world.guard.tripped
-        runner.trip_seq = world.guard_trip_seq
+def apply_global_trip(state: EngineState, runner: Runner) -> None:
+    """Stop a runner that is new, or whose own trip is over, if the global switch is tripped."""
+    if state.guard.tripped != 0:
+        runner.account.tripped = state.guard.tripped
+        runner.trip_seq = state.guard_trip_seq
 
 
-def _new_runner(world: EngineState, strategy: Strategy, event: RunnerConfigured, risk: RiskSettings) -> Runner:
-    """A runner before it has desks."""
+def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured, risk: RiskSettings) -> Runner:
+    """Return a runner without symbols."""
     capital = risk.capital_usdt
     return Runner(
         strategy=strategy,
         configured=event,
         update_strategy=make_strategy_update(strategy.hooks),
         decide=make_decide(strategy.hooks, len(strategy.exit_reasons)),
-        main=series_set(world, strategy.timeframe_ms),
-        filtered=series_set(world, strategy.filter_timeframe_ms),
+        main=series_set(state, strategy.timeframe_ms),
+        filtered=series_set(state, strategy.filter_timeframe_ms),
         rules=rules_of(risk),
         account=Account(capital, capital, capital, capital, capital),
         params=[],
+        needs=[],
         desks=[],
         states=[],
         active=[],
@@ -232,9 +235,9 @@ def _new_runner(world: EngineState, strategy: Strategy, event: RunnerConfigured,
     )
 
 
-def _grow_runner(world: EngineState, runner: Runner) -> None:
-    """A desk, a state and parameters for every symbol that has none yet, and room for its decisions."""
-    names, event = list(world.symbols), runner.configured
+def _grow_runner(state: EngineState, runner: Runner) -> None:
+    """Add state and parameters for every symbol that has none yet, and room for its decisions."""
+    names, event = list(state.symbols), runner.configured
     while len(runner.desks) < len(names):
         runner.desks.append(SymbolState())
         runner.states.append(runner.strategy.state())
@@ -242,21 +245,23 @@ def _grow_runner(world: EngineState, runner: Runner) -> None:
     while len(runner.params) < len(names):
         name = names[len(runner.params)]
         values = {**event.parameters, **event.symbol_parameters.get(name, {})}
-        runner.params.append(msgspec.convert(values, runner.strategy.parameters))
+        params = msgspec.convert(values, runner.strategy.parameters)
+        runner.params.append(params)
+        runner.needs.append(Needs(*runner.strategy.candles_needed(params)))
         runner.active.append(name in event.symbols)
-    while len(runner.out) < (1 if world.bare else len(names) + DECISIONS_A_FACT_MAX):
+    while len(runner.out) < (1 if state.bare else len(names) + DECISIONS_A_FACT_MAX):
         runner.out.append(Decision(reading=runner.strategy.reading()))
 
 
-def _guard(world: EngineState, risk: RiskSettings) -> None:
-    """The global switch over the accounts there are; its window starts again only when its length changed."""
+def _guard(state: EngineState, risk: RiskSettings) -> None:
+    """Configure the global switch over the current accounts; its window restarts only if its length changed."""
     total = 0.0
-    for runner in world.runners:
+    for runner in state.runners:
         total += runner.account.equity_usdt
     fresh = guard_of(risk, total)
-    if world.guard.hours == fresh.hours and world.guard.hour >= 0:
-        world.guard.max_loss, world.guard.max_loss_percent = fresh.max_loss, fresh.max_loss_percent
+    if state.guard.hours == fresh.hours and state.guard.hour >= 0:
+        state.guard.max_loss, state.guard.max_loss_percent = fresh.max_loss, fresh.max_loss_percent
         return
-    fresh.tripped = world.guard.tripped
-    world.guard = fresh
-    world.maxima = [0.0] * fresh.hours
+    fresh.tripped = state.guard.tripped
+    state.guard = fresh
+    state.maxima = [0.0] * fresh.hours

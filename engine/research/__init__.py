@@ -1,1 +1,1 @@
-"""Research: the same kernel compiled by numba, over tapes held in memory. The live engine never imports this."""
+"""Research: the kernel compiled by numba, over tapes held in memory; the live engine never imports it."""

@@ -1,4 +1,4 @@
-"""A backtest: the files of a file feed as a tape, the configured runners over it, and what came of it."""
+"""A backtest: the files of a file feed as a tape, the configured runners over it, and the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from papertape.engine.feeds.files import csv_polars
 from papertape.engine.reducer.reducer import cause_of, decide, gap_entries
 from papertape.engine.reducer.state import EngineState, new_state
-from papertape.engine.research.course import DAYS_MAX, EquitySummary, course_of, make_walk
+from papertape.engine.research.equity_curve import DAYS_MAX, EquitySummary, make_walk, summarize_equity
 from papertape.engine.research.guarded import DecidedEvent, TapeEngine, run_tape
 from papertape.engine.research.plain import PlainEngine
 from papertape.engine.research.tape import Tape, fact_event, tape_of
@@ -44,7 +44,7 @@ RESET_BY = ("--after-trip continue", "a new UTC day began")
 
 
 class Backtest(Struct):
-    """What a run over files brought. `courses` and `equities` run in the order of the world's runners."""
+    """The result of a run over files. `summaries` and `equities` are in the order of the state's runners."""
 
     engine: str
     tape: Tape
@@ -53,11 +53,11 @@ class Backtest(Struct):
     world: EngineState
     decided: list[DecidedEvent]
     equities: list[Any]
-    courses: list[EquitySummary]
+    summaries: list[EquitySummary]
     took_s: float
 
     def entries(self, before: Sequence[Entry]) -> Iterator[list[Entry]]:
-        """The whole run as groups of log entries, behind those that stand `before` it: an input, then what followed."""
+        """Yield the whole run as groups of log entries, after those `before` it: an input, then its consequences."""
         seq = len(before)
         for event in self.configuration:
             seq += 1
@@ -91,10 +91,10 @@ def backtest(
     on_progress: Callable[[int], None] = lambda _: None,
     after_trip: str = "stop",
 ) -> Backtest:
-    """Run the configured strategies over the files. `on_progress` hears how many facts are done.
+    """Run the configured strategies over the files. `on_progress` receives the number of facts done.
 
-    `after_trip` "continue" resets a tripped kill switch at the next UTC day, "stop" leaves it tripped.
-    Raises ConfigError for settings that do not fit, UsageError when the compiled engine is asked for without numba.
+    `after_trip` "continue" resets a tripped kill switch at the next UTC day, "stop" leaves it tripped. Raise
+    ConfigError for settings that do not fit, UsageError if the compiled engine is requested without numba.
     """
     if after_trip not in AFTER_TRIP:
         raise UsageError(f"--after-trip {after_trip}: there are {', '.join(AFTER_TRIP)}")
@@ -105,19 +105,21 @@ def backtest(
     for seq, event in enumerate(events, 1):
         decide(world, event, seq)
     started = time.perf_counter()
-    made = _engine(world, tape, compiled)
-    outcome = run_tape(world, made, on_progress, reset_by=RESET_BY if after_trip == "continue" else None)
-    courses = _courses(world, made, outcome.equities, compiled)
+    tape_engine = _engine(world, tape, compiled)
+    outcome = run_tape(world, tape_engine, on_progress, reset_by=RESET_BY if after_trip == "continue" else None)
+    summaries = _summaries(world, tape_engine, outcome.equities, compiled)
     took_s = time.perf_counter() - started
-    return Backtest(made.name, tape, made.facts, events, world, outcome.decided, outcome.equities, courses, took_s)
+    return Backtest(
+        tape_engine.name, tape, tape_engine.facts, events, world, outcome.decided, outcome.equities, summaries, took_s
+    )
 
 
 @contextmanager
 def import_ahead(engine: str) -> Iterator[QuickReader]:
-    """Import the compiler in the background of other work, where it will be needed: it takes half a second.
+    """Import the compiler in the background of other work, if it will be needed: that takes half a second.
 
-    Gives the quickest reader of files there is then. The garbage collector rests meanwhile, and leaves alone for
-    good what the imports made.
+    Yield the quickest reader of files that is then available. The garbage collector rests meanwhile, and permanently
+    ignores what the imports created.
     """
     if not _is_compiled(engine):
         yield csv_polars.candles
@@ -136,14 +138,14 @@ def import_ahead(engine: str) -> Iterator[QuickReader]:
 
 
 def _compiled_reader(table: TableText, grid_ms: int) -> CandleColumns | None:
-    """The compiled reader; waits for the import."""
+    """Read by the compiled reader; wait for its import."""
     from papertape.engine.research.tables import candles  # noqa: PLC0415 - belongs to an extra
 
     return candles(table, grid_ms)
 
 
 def _is_compiled(engine: str) -> bool:
-    """Whether to compile: as asked, or where numba is installed."""
+    """Return whether to compile: as requested, or if numba is installed."""
     if engine not in ENGINES:
         raise UsageError(f"--engine {engine}: there are {', '.join(ENGINES)}")
     installed = find_spec("numba") is not None
@@ -153,7 +155,7 @@ def _is_compiled(engine: str) -> bool:
 
 
 def _engine(world: EngineState, tape: Tape, compiled: bool) -> TapeEngine:
-    """The engine for the tape; numba is imported only when it is used."""
+    """Return the engine for the tape; import numba only if it is used."""
     if not compiled:
         return PlainEngine(world, tape)
     from papertape.engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
@@ -161,8 +163,8 @@ def _engine(world: EngineState, tape: Tape, compiled: bool) -> TapeEngine:
     return CompiledEngine(world, tape)
 
 
-def _courses(world: EngineState, made: TapeEngine, equities: list[Any], compiled: bool) -> list[EquitySummary]:
-    """The course of every runner."""
+def _summaries(world: EngineState, tape_engine: TapeEngine, equities: list[Any], compiled: bool) -> list[EquitySummary]:
+    """Return the summary of every runner's equity curve."""
     days: Any = array("d", bytes(8 * DAYS_MAX))
     walk = make_walk(shipped_digest())
     if compiled:
@@ -171,21 +173,21 @@ def _courses(world: EngineState, made: TapeEngine, equities: list[Any], compiled
 
         walk, days = compiled_walk(shipped_digest()), floats(days)
     return [
-        course_of(walk, made.facts, equity, runner.rules.capital_usdt, days)
+        summarize_equity(walk, tape_engine.facts, equity, runner.rules.capital_usdt, days)
         for runner, equity in zip(world.runners, equities, strict=True)
     ]
 
 
 def _by_fact(decided: Sequence[DecidedEvent]) -> dict[int, list[DecidedEvent]]:
-    """Decisions by the index of the fact they answer."""
-    found: dict[int, list[DecidedEvent]] = {}
+    """Return the decisions by the index of the fact that they answer."""
+    by_fact: dict[int, list[DecidedEvent]] = {}
     for item in decided:
-        found.setdefault(item.fact, []).append(item)
-    return found
+        by_fact.setdefault(item.fact, []).append(item)
+    return by_fact
 
 
 class _Causes:
-    """Gives every event of a run the cause it has in a log, as the live engine does."""
+    """Gives every event of a run its cause, as the live engine does."""
 
     def __init__(self) -> None:
         self._orders: dict[tuple[str, str], int] = {}
@@ -193,7 +195,7 @@ class _Causes:
         self._closes: dict[str, int] = {}
 
     def group(self, event: Any, decided: Sequence[DecidedEvent], seq: int) -> list[Entry]:
-        """An input that stands at `seq`, with its consequences."""
+        """Return an input at `seq` with its consequences."""
         entries = [Entry(event), *gap_entries(event, self._closes.get(event.symbol, -1), seq)]
         if isinstance(event, CandleClosed):
             self._closes[event.symbol] = event.at_ms
@@ -207,7 +209,7 @@ class _Causes:
         return Entry(replace(event, trip_seq=trip_seq), trip_seq)
 
     def _entry(self, event: Any, seq: int, own_seq: int) -> Entry:
-        """A decision with its cause; what later events will name is remembered."""
+        """Return a decision with its cause, and remember what later events will name."""
         if isinstance(event, KillSwitchTripped):
             self._trips[event.scope] = own_seq
             return Entry(event, seq)

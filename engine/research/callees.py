@@ -1,8 +1,8 @@
-"""Making plain functions known to numba as parts of one loop, and nothing else.
+"""Register plain functions with numba as parts of one loop only.
 
-numba compiles every function it calls as if it were to be called alone: optimised, turned into machine code and
-wrapped for Python and C, and optimised again within each of its callers. Nobody calls the parts of a loop alone.
-So they stop at LLVM's intermediate code, and the loop is optimised once, as a whole.
+numba compiles every function it calls as if it were called alone: optimised, turned into machine code, wrapped for
+Python and C, and optimised again within each of its callers. The parts of a loop are never called alone, so they stop
+at LLVM's intermediate code, and the loop is optimised once, as a whole.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ NEEDLESS = (
 
 
 class PartLibrary(JITCodeLibrary):  # type: ignore[misc]
-    """The code of a part: kept to be linked, neither optimised nor turned into machine code."""
+    """The code of a part: kept for linking, neither optimised nor turned into machine code."""
 
     def _optimize_functions(self, ll_module: Any) -> None:
         ll_module.data_layout = self._codegen._data_layout  # noqa: SLF001 - numba's own subclasses take it there
@@ -62,12 +62,12 @@ class PartLibrary(JITCodeLibrary):  # type: ignore[misc]
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class PartLowering(NativeLowering):  # type: ignore[misc]
-    """Lowering that ends with code to link; the callable it has to give is never called."""
+    """Lowering that ends with code to link; the callable that it must return is never called."""
 
     _name = "part_lowering"
 
     def run_pass(self, state: Any) -> bool:
-        """Lower one function and give its code to whoever calls it."""
+        """Lower one function and hand its code to its callers."""
         state.library = PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags.no_compile = True
         super().run_pass(state)
@@ -81,12 +81,12 @@ class PartLowering(NativeLowering):  # type: ignore[misc]
 
 
 class LoopCompiler(Compiler):  # type: ignore[misc]
-    """numba's own pipeline without what the kernel does not need."""
+    """numba's own pipeline without the passes that the kernel does not need."""
 
     lowering: type[NativeLowering] = NativeLowering
 
     def compile_extra(self, func: FunctionType) -> Any:
-        """Compile with the garbage collector at rest: it would walk all of the compiler's objects again and again."""
+        """Compile with the garbage collector at rest: it would traverse all of the compiler's objects repeatedly."""
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -96,18 +96,18 @@ class LoopCompiler(Compiler):  # type: ignore[misc]
                 gc.enable()
 
     def define_pipelines(self) -> list[Any]:
-        """The pipelines, shortened."""
+        """Return the shortened pipelines."""
         pipelines: list[Any] = super().define_pipelines()
         for pipeline in pipelines:
-            kept = [(kind, about) for kind, about in pipeline.passes if kind not in NEEDLESS]
-            pipeline.passes = [(self.lowering if kind is NativeLowering else kind, about) for kind, about in kept]
+            passes = [(kind, about) for kind, about in pipeline.passes if kind not in NEEDLESS]
+            pipeline.passes = [(self.lowering if kind is NativeLowering else kind, about) for kind, about in passes]
             pipeline._finalized = False  # noqa: SLF001 - there is no other way to change a finished pipeline
             pipeline.finalize()
         return pipelines
 
 
 class PartCompiler(LoopCompiler):
-    """The same for a part of a loop: it ends in `PartLowering`."""
+    """The pipeline for a part of a loop, which ends in `PartLowering`."""
 
     lowering = PartLowering
 
@@ -116,11 +116,11 @@ PART_OPTIONS = {"pipeline_class": PartCompiler, "no_cfunc_wrapper": True, "_nrt"
 
 
 def _number_apart() -> None:
-    """Number the functions of this process where no other process does.
+    """Give the functions of this process numbers that no other process gives.
 
-    numba names machine code after a function, its number, and the numbers of its record types, all counted from 1
-    in each process. Code from the disk cache would bear the very names of other code that is compiled here, and
-    one of the two would be run in place of the other.
+    numba names machine code after a function, its number, and the numbers of its record types, all counted from 1 in
+    each process. Code from the disk cache would then have the same names as other code that is compiled here, and one
+    of the two would run in place of the other.
     """
     FunctionIdentity._unique_ids = count(int.from_bytes(urandom(6), "big"))  # noqa: SLF001 - there is no setting
 
@@ -129,19 +129,19 @@ _number_apart()
 
 
 def make_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a loop over a tape when it is first called, or take it from numba's disk cache."""
+    """Compile a loop over a tape at its first call, or load it from numba's disk cache."""
     loop = njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=LoopCompiler)(function)
-    if (kept := loop_cache(function)) is not None:
-        loop._cache = kept  # noqa: SLF001 - `cache=True` sets it likewise
+    if (cache := loop_cache(function)) is not None:
+        loop._cache = cache  # noqa: SLF001 - `cache=True` sets it likewise
     return loop  # type: ignore[no-any-return]
 
 
 def make_part(function: FunctionType) -> FunctionType:
-    """Make a plain function known to numba; CPython goes on calling it as it is.
+    """Register a plain function with numba; CPython still calls it as it is.
 
-    Nothing is allocated in the kernel, so reference counts, which cost more than a candle, are left out. Every part
-    is inlined: numba names a record type by a number of its process, so parts that stayed symbols of their own
-    could, from the disk cache, meet those of another strategy under the same name.
+    The kernel allocates nothing, so reference counts, which cost more than a candle, are left out. Every part is
+    inlined: numba names a record type by a number of its process, so parts with symbols of their own could, from the
+    disk cache, meet those of another strategy under the same name.
     """
     return register_jitable(**PART_OPTIONS)(function)  # type: ignore[no-any-return]
 

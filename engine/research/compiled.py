@@ -1,8 +1,8 @@
-"""The kernel compiled: one loop a strategy over a tape of facts, built from the very functions that run live.
+"""The compiled kernel: one loop per strategy over a tape of facts, built from the functions that run live.
 
-The loop is a closure over plain functions, so that numba's disk cache can hold it. That cache does not see
-a change inside functions of other files; `digest`, a digest of all sources it may be made of, is therefore
-part of the closure.
+The loop is a closure over plain functions, so that numba's disk cache can hold it. That cache does not notice a change
+inside functions of other files; therefore `digest`, a digest of all sources that may be part of it, belongs to the
+closure.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import papertape.engine.kernel.decide
 import papertape.engine.kernel.evolve
 import papertape.engine.kernel.fast_forward
 import papertape.engine.kernel.fills
 import papertape.engine.kernel.indicators
 import papertape.engine.kernel.kill_switch
 import papertape.engine.kernel.margin
+import papertape.engine.kernel.observe
 import papertape.engine.kernel.rounding
 import papertape.engine.kernel.series
 import papertape.engine.kernel.sizing
-import papertape.engine.kernel.stages
 import papertape.engine.kernel.strategy
+from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
-from papertape.engine.kernel.stages import make_decide, make_strategy_update
 from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
 from papertape.engine.research.callees import make_clearing_known, make_loop, make_part
-from papertape.engine.research.course import make_walk
+from papertape.engine.research.equity_curve import make_walk
 from papertape.engine.research.guarded import STRETCH_FACTS
 from papertape.engine.research.records import Array, records_of, struct_of
 from papertape.engine.research.runner import CompiledRunner
@@ -49,18 +50,19 @@ KERNEL_MODULES = (
     papertape.engine.kernel.kill_switch,
     papertape.engine.kernel.indicators,
     papertape.engine.kernel.margin,
+    papertape.engine.kernel.observe,
     papertape.engine.kernel.fast_forward,
     papertape.engine.kernel.rounding,
     papertape.engine.kernel.series,
     papertape.engine.kernel.sizing,
-    papertape.engine.kernel.stages,
+    papertape.engine.kernel.decide,
 )
 IGNORED = ("ignore_bar", "ignore_settlement", "ignore_reading", "ignore_reset", "never_leave", "clip")
 
 
 @cache
 def make_known() -> None:
-    """Make the kernel's plain functions known to numba, once a process."""
+    """Register the kernel's plain functions with numba, once per process."""
     for module in KERNEL_MODULES:
         _make_module_known(module)
     for name in IGNORED:
@@ -69,7 +71,7 @@ def make_known() -> None:
 
 
 def _make_module_known(module: ModuleType) -> None:
-    """Every plain function a module defines itself."""
+    """Register every plain function that a module defines itself."""
     for _, function in inspect.getmembers(module, inspect.isfunction):
         if function.__module__ == module.__name__:
             make_part(function)
@@ -79,7 +81,7 @@ _LOOPS: dict[tuple[str, str, str], Callable[..., Any]] = {}
 
 
 def compile_loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
-    """The compiled `advance` of one strategy, from memory or the disk cache when nothing has changed."""
+    """Return the compiled `advance` of one strategy, from memory or the disk cache if nothing has changed."""
     key = (strategy.name, strategy.source, digest)
     if key not in _LOOPS:
         _LOOPS[key] = _compile(strategy, digest)
@@ -87,13 +89,13 @@ def compile_loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
 
 
 def register_strategy(strategy: Strategy) -> None:
-    """Make the kernel's and a strategy's plain functions known to numba."""
+    """Register the kernel's and a strategy's plain functions with numba."""
     make_known()
     _make_module_known(inspect.getmodule(strategy.hooks.enter))  # type: ignore[arg-type]
 
 
 def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
-    """A fresh loop, made of plain functions that numba knows."""
+    """Make a new loop of plain functions that numba knows."""
     register_strategy(strategy)
     hooks = strategy.hooks
     update_strategy = make_part(make_strategy_update(hooks))  # type: ignore[arg-type]
@@ -106,19 +108,19 @@ def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
 
 @cache
 def guard_watch(digest: str) -> Callable[..., Any]:
-    """The compiled guard loop."""
+    """Return the compiled loop of the global kill switch."""
     make_known()
     return make_loop(make_guard_watch(digest))
 
 
 @cache
 def compiled_walk(digest: str) -> Callable[..., Any]:
-    """The compiled loop that finds an account's course."""
+    """Return the compiled loop that computes an equity curve."""
     return make_loop(make_walk(digest))
 
 
 class CompiledEngine:
-    """Tapes as structured arrays, loops by numba."""
+    """An engine with structured arrays and loops compiled by numba."""
 
     name = "compiled"
 
@@ -134,26 +136,26 @@ class CompiledEngine:
         self.maxima: Array = np.array(world.maxima)
 
     def equities(self) -> Array:
-        """Room for the equity after every fact."""
+        """Return room for the equity after every fact."""
         return np.empty(self.facts.total)
 
     def part(self, equities: Array, first: int, end: int) -> Array:
-        """A stretch of equities that writes through."""
+        """Return a stretch of equities that writes through."""
         return equities[first:end]
 
     def totals(self, equities: list[Array], first: int, end: int) -> Array:
-        """Sums over the runners, in their order."""
+        """Return the sums over the runners, added up in their order."""
         totals = equities[0][first:end]
         for one in equities[1:]:
             totals = np.add(totals, one[first:end], out=self._totals[: end - first])
         return totals
 
     def guard(self) -> GlobalKillSwitch:
-        """The global switch as it stands."""
+        """Return the global switch."""
         return struct_of(GlobalKillSwitch, self.guards[0].tolist())
 
     def trip_guard(self, reason: int) -> None:
-        """The global switch is tripped."""
+        """Trip the global switch."""
         self.guards[0]["tripped"] = reason
 
     def reset_guard(self) -> None:
@@ -163,7 +165,7 @@ class CompiledEngine:
         self.guards[...] = records_of([guard])
 
     def write_back(self, world: EngineState) -> None:
-        """Put the end state into the world."""
+        """Write the final state into the Structs."""
         for runner in self.runners:
             runner.write_back(world)
         world.guard, world.maxima = self.guard(), self.maxima.tolist()

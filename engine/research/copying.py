@@ -1,6 +1,6 @@
 """Copies of the kernel's state: trees of Structs in lists and tuples, whose leaves are numbers.
 
-`copy.deepcopy` does the same thirty times slower, and a run over a tape copies all of its state at every stretch.
+`copy.deepcopy` is thirty times slower, and a run over a tape copies its whole state at every stretch.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 def deep_copy(tree: T) -> T:
-    """A copy that shares nothing with `tree`; a list that stands in it twice is one list in the copy as well."""
+    """Return a copy that shares nothing with `tree`; a list that occurs twice in it is one list in the copy too."""
     return _copied(tree, {})  # type: ignore[no-any-return]
 
 
 def _copied(tree: Any, known: dict[int, list[Any]]) -> Any:
-    """The copy of one branch; `known` holds the copies of lists by the identity of the originals."""
+    """Return the copy of one branch; `known` holds the copies of lists by the identity of the originals."""
     if isinstance(tree, Struct):
         twin = copy(tree)
         for name in _branches(type(tree)):
@@ -39,5 +39,5 @@ def _copied(tree: Any, known: dict[int, list[Any]]) -> Any:
 
 @cache
 def _branches(kind: type[Struct]) -> tuple[str, ...]:
-    """The fields of a Struct that may hold another one: all that are no plain numbers."""
+    """Return the fields of a Struct that may hold another one: all that are not plain numbers."""
     return tuple(item.name for item in fields(kind) if item.type not in (int, float))

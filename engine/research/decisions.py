@@ -1,4 +1,4 @@
-"""Events made straight of the rows that a compiled loop wrote its decisions to."""
+"""Events made directly from the rows to which a compiled loop wrote its decisions."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @cache
 def decision_type(reading: type[Struct]) -> np.dtype[Any]:
-    """The record type of a strategy's decisions."""
+    """Return the record type of a strategy's decisions."""
     return dtype_of(Decision, reading=dtype_of(reading))
 
 
 def events_of(rows: Array, strategy: Strategy, symbols: Sequence[str]) -> list[tuple[int, Event]]:
-    """The events that rows of decisions become, each with the index of the fact it answers."""
+    """Return the events that rows of decisions become, each with the index of the fact that it answers."""
     heads = zip(*(rows[name].tolist() for name in ("fact", "kind", "reason", "symbol")), strict=True)
     packed, made = rows.tobytes(), []
     for index, (fact, code, reason, symbol) in enumerate(heads):
@@ -44,7 +44,7 @@ def events_of(rows: Array, strategy: Strategy, symbols: Sequence[str]) -> list[t
 def _field_plan(
     kind: type[Event], reading: type[Struct]
 ) -> tuple[int, tuple[str, ...], Callable[[bytes, int], tuple[Any, ...]]]:
-    """How many plain fields an event takes of a row, the names of the readings behind them, and what takes them all."""
+    """Return an event's number of plain fields in a row, the names of the readings after them, and a getter of all."""
     sources = sources_of(kind)
     names = reading.__struct_fields__ if "reading" in sources else ()
     return len(sources) - ("reading" in sources), names, leaf_reader(decision_type(reading), sources)

@@ -1,7 +1,7 @@
 """All runners over a tape, with the global kill switch that couples them.
 
-Runners share nothing but that switch, and it can only trip after a candle. So each runs a stretch of tape
-alone; then the switch looks at the sums. Where it trips, the stretch is taken back and run again up to there.
+Runners share nothing but that switch, and it can trip only after a candle. So each runner processes a stretch of tape
+alone; then the switch checks the sums. If it trips, the stretch is rolled back and run again up to there.
 
 For research, a run may continue after a trip: the kill switch is reset at the next UTC day, as by a human.
 """
@@ -42,38 +42,38 @@ class DecidedEvent(Struct, frozen=True):
 
 
 class TapeRunResult(Struct):
-    """What a run over a tape brought: all decisions in log order, and the equity after every fact by runner."""
+    """The result of a run over a tape: all decisions in log order, and the equity after every fact by runner."""
 
     decided: list[DecidedEvent]
     equities: list[MutableSequence[float]]
 
 
 class TapeRunner(Protocol):
-    """One runner that can be advanced over a tape, and taken back."""
+    """One runner that can be advanced over a tape, and rolled back."""
 
     runner: Runner
 
     def advance(self, facts: Any, first: int, end: int, equities: Any) -> list[tuple[int, Event]]:
-        """Run a stretch; the events decided, each with the index of its fact, and the equities in `equities`."""
+        """Run a stretch; return the events with the indices of their facts, and write `equities`."""
 
     def checkpoint(self) -> Any:
-        """A copy of all state that moves."""
+        """Return a copy of all mutable state."""
 
-    def roll_back(self, kept: Any) -> None:
-        """Take up a kept state again."""
+    def roll_back(self, checkpoint: Any) -> None:
+        """Restore a copied state."""
 
     def tripped(self) -> bool:
-        """Whether its kill switch is tripped."""
+        """Return whether its kill switch is tripped."""
 
     def load(self) -> None:
-        """Take account and desks from the runner's Structs."""
+        """Reload account and symbols from the runner's Structs."""
 
     def write_back(self, world: EngineState) -> None:
-        """Put the state into the world's Structs."""
+        """Write the state into the Structs."""
 
 
 class TapeEngine(Protocol):
-    """The way a tape is run: by CPython over Structs, or compiled over arrays."""
+    """The way to run a tape: CPython over Structs, or compiled loops over arrays."""
 
     name: str
     facts: FactColumns
@@ -83,28 +83,28 @@ class TapeEngine(Protocol):
 
     @property
     def runners(self) -> Sequence[TapeRunner]:
-        """One for each of the world's runners."""
+        """One for each of the state's runners."""
 
     def equities(self) -> Any:
-        """Room for the equity after every fact."""
+        """Return room for the equity after every fact."""
 
     def part(self, equities: Any, first: int, end: int) -> Any:
-        """A stretch of equities that writes through."""
+        """Return a stretch of equities that writes through."""
 
     def totals(self, equities: list[Any], first: int, end: int) -> Any:
-        """Sums over the runners, in their order."""
+        """Return the sums over the runners, added up in their order."""
 
     def guard(self) -> GlobalKillSwitch:
-        """The global switch as it stands."""
+        """Return the global switch."""
 
     def trip_guard(self, reason: int) -> None:
-        """The global switch is tripped."""
+        """Trip the global switch."""
 
     def reset_guard(self) -> None:
         """Reset the global switch; its window restarts from the current total."""
 
     def write_back(self, world: EngineState) -> None:
-        """Put the end state into the world."""
+        """Write the final state into the Structs."""
 
 
 def run_tape(
@@ -114,7 +114,7 @@ def run_tape(
     *,
     reset_by: tuple[str, str] | None = None,
 ) -> TapeRunResult:
-    """Run every runner of `world` over the tape; the world stands at the end of it afterwards.
+    """Run every runner of the state over the tape, and leave the state at its end.
 
     With `reset_by` (who resets, and why), tripped kill switches are reset at the next UTC day.
     """
@@ -146,32 +146,32 @@ class _GuardedRun:
         self.decided: list[DecidedEvent] = []
 
     def stretch(self, first: int, end: int) -> int:
-        """Run facts `first .. end - 1`, or up to the one on which the global switch trips; returns the next fact."""
+        """Run facts `first .. end - 1`, or up to the one on which the global switch trips; return the next fact."""
         engine = self.engine
-        kept = [runner.checkpoint() for runner in engine.runners]
+        checkpoints = [runner.checkpoint() for runner in engine.runners]
         decided = self._advance(first, end)
         totals = engine.totals(self.equities, first, end)
         tripped, _ = engine.watch(engine.facts, first, end, totals, engine.guards, engine.maxima)
         if tripped == end:
             self.decided += decided
             return end
-        for runner, state in zip(engine.runners, kept, strict=True):
-            runner.roll_back(state)
+        for runner, checkpoint in zip(engine.runners, checkpoints, strict=True):
+            runner.roll_back(checkpoint)
         self.decided += self._advance(first, tripped + 1)
         self._trip(int(tripped))
         return int(tripped) + 1
 
     def _advance(self, first: int, end: int) -> list[DecidedEvent]:
-        """Every runner over a stretch; what each decided, runner by runner."""
+        """Run every runner over a stretch; return their decisions, runner by runner."""
         decided: list[DecidedEvent] = []
         for index, runner in enumerate(self.engine.runners):
             part = self.engine.part(self.equities[index], first, end)
-            made = runner.advance(self.engine.facts, first, end, part)
-            decided += [DecidedEvent(fact, index, event) for fact, event in made]
+            events = runner.advance(self.engine.facts, first, end, part)
+            decided += [DecidedEvent(fact, index, event) for fact, event in events]
         return decided
 
     def _trip(self, fact: int) -> None:
-        """The global switch trips after `fact`: every runner that goes on is stopped, its pending entries cancelled."""
+        """Trip the global switch after `fact`: stop every runner that still runs, and cancel its pending entries."""
         decision = Decision()
         trip_global(self.engine.guard(), int(self.engine.facts.time_ms[fact]), decision)
         self.engine.trip_guard(GLOBAL_LOSS)
@@ -181,7 +181,7 @@ class _GuardedRun:
                 self._stop(fact, index, tape_runner, decision.at_ms)
 
     def _stop(self, fact: int, index: int, tape_runner: TapeRunner, at_ms: int) -> None:
-        """Stop one runner, with the functions that do it live."""
+        """Stop one runner, with the functions that stop it live."""
         tape_runner.write_back(self.world)
         runner = tape_runner.runner
         runner.account.tripped = GLOBAL_LOSS
@@ -207,6 +207,5 @@ class _GuardedRun:
             tape_runner.load()
 
     def _event(self, runner: Runner, decision: Decision) -> Event:
-        """A runner's decision as an event."""
         symbol = self.world.listed[decision.symbol].symbol
         return event_of(decision, runner.strategy.name, symbol, runner.strategy.exit_reasons)

@@ -1,4 +1,4 @@
-"""A tape run by CPython: the same loop, uncompiled, over the world's own Structs. It needs neither numpy nor numba."""
+"""A tape run by CPython: the same loop, uncompiled, over Structs. It needs neither numpy nor numba."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import copy
 from array import array
 from typing import TYPE_CHECKING, Any
 
+from papertape.engine.kernel.decide import make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
-from papertape.engine.kernel.stages import make_strategy_update
 from papertape.engine.kernel.state import Decision, Fact, GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
 from papertape.engine.reducer.decision_events import event_of
@@ -26,7 +26,7 @@ OUT_ROWS = 256
 
 
 class PlainRunner:
-    """One runner over a tape. It keeps its own copy of markets and series, as runners share nothing."""
+    """One runner over a tape. It has its own copy of markets and series, as runners share nothing."""
 
     def __init__(self, world: EngineState, runner: Runner) -> None:
         self.runner = runner
@@ -39,7 +39,7 @@ class PlainRunner:
         self.moving = deep_copy(self._moving_of(world, runner))
 
     def _moving_of(self, world: EngineState, runner: Runner) -> tuple[Any, ...]:
-        """Everything the loop moves."""
+        """Return everything that the loop changes."""
         main, filtered = runner.main, runner.filtered
         market = (world.markets, main.series, main.bars, filtered.series, filtered.bars)
         return (*market, world.settlements, world.readings, runner.desks, runner.states, [runner.account])
@@ -47,8 +47,8 @@ class PlainRunner:
     def advance(
         self, facts: FactColumns, first: int, end: int, equities: MutableSequence[float]
     ) -> list[tuple[int, Event]]:
-        """Run facts `first .. end - 1`; writes the equity after each. The events decided, each with its fact."""
-        found: list[tuple[int, Event]] = []
+        """Run facts `first .. end - 1`; return the events with the indices of their facts, and write `equities`."""
+        events: list[tuple[int, Event]] = []
         markets, mains, bars, filters, filter_bars, settlements, readings, desks, states, accounts = self.moving
         at = first
         while at < end:
@@ -71,6 +71,7 @@ class PlainRunner:
                 desks,
                 states,
                 self.runner.params,
+                self.runner.needs,
                 accounts,
                 [self.runner.rules],
                 self.world.contracts,
@@ -79,34 +80,33 @@ class PlainRunner:
                 part,
             )
             equities[at - first : following - first] = part[: following - at]
-            found += [(decision.fact, self._event(decision)) for decision in self.out[:count]]
+            events += [(decision.fact, self._event(decision)) for decision in self.out[:count]]
             at = following
-        return found
+        return events
 
     def _event(self, decision: Decision) -> Event:
-        """A decision as an event."""
         strategy = self.runner.strategy
         return event_of(decision, strategy.name, self.symbols[decision.symbol], strategy.exit_reasons)
 
     def checkpoint(self) -> tuple[Any, ...]:
-        """A copy of all state that moves."""
+        """Return a copy of all mutable state."""
         return deep_copy(self.moving)
 
-    def roll_back(self, kept: tuple[Any, ...]) -> None:
-        """Take up a kept state again."""
-        self.moving = kept
+    def roll_back(self, checkpoint: tuple[Any, ...]) -> None:
+        """Restore a copied state."""
+        self.moving = checkpoint
 
     def tripped(self) -> bool:
-        """Whether its kill switch is tripped."""
+        """Return whether its kill switch is tripped."""
         return bool(self.moving[-1][0].tripped != 0)
 
     def load(self) -> None:
-        """Take account and desks from the runner's Structs."""
+        """Reload account and symbols from the runner's Structs."""
         *market, _, states, _ = self.moving
         self.moving = (*market, deep_copy(self.runner.desks), states, [deep_copy(self.runner.account)])
 
     def write_back(self, world: EngineState) -> None:
-        """Put the state into the world's Structs."""
+        """Write the state into the Structs."""
         runner = self.runner
         for target, source in zip(self._moving_of(world, runner)[:-1], self.moving[:-1], strict=True):
             target[:] = deep_copy(source)
@@ -114,7 +114,7 @@ class PlainRunner:
 
 
 class PlainEngine:
-    """Tapes as lists of Structs, loops by CPython."""
+    """An engine with lists of Structs and loops run by CPython."""
 
     name = "python"
 
@@ -126,26 +126,26 @@ class PlainEngine:
         self.maxima = list(world.maxima)
 
     def equities(self) -> array[float]:
-        """Room for the equity after every fact."""
+        """Return room for the equity after every fact."""
         return array("d", bytes(8 * self.facts.total))
 
     def part(self, equities: array[float], first: int, end: int) -> memoryview:
-        """A stretch of equities that writes through."""
+        """Return a stretch of equities that writes through."""
         return memoryview(equities)[first:end]
 
     def totals(self, equities: list[array[float]], first: int, end: int) -> list[float]:
-        """Sums over the runners, in their order."""
+        """Return the sums over the runners, added up in their order."""
         totals = [0.0] * (end - first)
         for one in equities:
             totals = [total + value for total, value in zip(totals, one[first:end], strict=True)]
         return totals
 
     def guard(self) -> GlobalKillSwitch:
-        """The global switch as it stands."""
+        """Return the global switch."""
         return self.guards[0]
 
     def trip_guard(self, reason: int) -> None:
-        """The global switch is tripped."""
+        """Trip the global switch."""
         self.guards[0].tripped = reason
 
     def reset_guard(self) -> None:
@@ -153,7 +153,7 @@ class PlainEngine:
         reset_global(self.guards[0], self.maxima)
 
     def write_back(self, world: EngineState) -> None:
-        """Put the end state into the world."""
+        """Write the final state into the Structs."""
         for runner in self.runners:
             runner.write_back(world)
         world.guard, world.maxima = copy.copy(self.guards[0]), list(self.maxima)

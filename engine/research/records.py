@@ -1,4 +1,4 @@
-"""Structs as records: the same tree, for CPython an object, for numba a row of a structured array."""
+"""Structs as records: the same tree is an object for CPython, and a row of a structured array for numba."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILLER = (0,)
 
 
 def dtype_of(kind: type[Struct], **replaced: np.dtype[Any]) -> np.dtype[Any]:
-    """The record type of a Struct: int as i8, float as f8, a nested Struct as a nested record.
+    """Return the record type of a Struct: int as i8, float as f8, a nested Struct as a nested record.
 
     `replaced` gives the record type of a field whose type the Struct leaves open.
     """
@@ -33,7 +33,7 @@ def dtype_of(kind: type[Struct], **replaced: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _leaf(item: Any) -> Any:
-    """The numpy type of one field, seen through Annotated."""
+    """Return the numpy type of one field, looking through Annotated."""
     info = msgspec.inspect.type_info(item.type)
     if isinstance(info, msgspec.inspect.Metadata):
         info = info.type
@@ -47,7 +47,7 @@ def _leaf(item: Any) -> Any:
 
 
 def records_of(structs: Sequence[Struct]) -> Array:
-    """Structs of one type as a structured array. A few thousand are packed at once: numpy takes them one by one."""
+    """Return Structs of one type as a structured array, packed at once: numpy would convert them one by one."""
     dtype = _dtype(type(structs[0]))
     leaves = chain.from_iterable(map(_leaves, structs))
     packed = bytearray(struct.pack(f"={_leaf_codes(dtype) * len(structs)}", *leaves))
@@ -55,7 +55,7 @@ def records_of(structs: Sequence[Struct]) -> Array:
 
 
 def _leaves(item: Struct) -> Iterator[Any]:
-    """The leaves of a Struct, one after the other."""
+    """Yield the leaves of a Struct in order."""
     if not _nested(type(item)):
         return iter(msgspec.structs.astuple(item) or FILLER)
     return chain.from_iterable(
@@ -64,31 +64,31 @@ def _leaves(item: Struct) -> Iterator[Any]:
 
 
 def values_of(item: Struct) -> tuple[Any, ...]:
-    """The leaves of a Struct as the nested tuple numpy takes."""
+    """Return the leaves of a Struct as the nested tuple that numpy expects."""
     values = msgspec.structs.astuple(item)
     return tuple(values_of(value) if isinstance(value, msgspec.Struct) else value for value in values) or FILLER
 
 
 @cache
 def _dtype(kind: type[Struct]) -> np.dtype[Any]:
-    """`dtype_of`, made once for each type."""
+    """Return `dtype_of`, computed once for each type."""
     return dtype_of(kind)
 
 
 def leaves_of(rows: Array) -> Iterator[tuple[Any, ...]]:
-    """The leaves of every row as one flat tuple: ten times as quick as numpy's own `tolist`."""
+    """Yield the leaves of every row as one flat tuple, ten times as fast as numpy's own `tolist`."""
     return struct.iter_unpack(f"={_leaf_codes(rows.dtype)}", rows.tobytes())
 
 
 def structs_of(kind: type[T], rows: Array) -> list[T]:
-    """The Structs behind rows without nested records."""
+    """Return the Structs of rows without nested records."""
     return [kind(*leaves) for leaves in leaves_of(rows)]
 
 
 def leaf_reader(dtype: np.dtype[Any], names: Sequence[str]) -> Callable[[bytes, int], tuple[Any, ...]]:
-    """What takes the named fields out of the row at an index of rows as bytes, in that order; nested ones leaf by leaf.
+    """Return a function that reads the named fields of a row, given rows as bytes and an index.
 
-    What is not asked for costs nothing.
+    It reads nested fields leaf by leaf; other fields cost nothing.
     """
     codes = {name: _leaf_codes(dtype[name]) for name in dtype.names or ()}
     take = struct.Struct("=" + "".join(code if name in names else f"{8 * len(code)}x" for name, code in codes.items()))
@@ -99,29 +99,29 @@ def leaf_reader(dtype: np.dtype[Any], names: Sequence[str]) -> Callable[[bytes, 
 
 
 def _leaf_codes(dtype: np.dtype[Any]) -> str:
-    """A letter for each leaf, as the module `struct` writes them; leaves of eight bytes leave no gaps."""
+    """Return a format character of `struct` for each leaf; leaves of eight bytes leave no gaps."""
     if dtype.fields is None:
         return {"i": "q", "f": "d"}[dtype.kind]
     return "".join(_leaf_codes(dtype.fields[name][0]) for name in dtype.names or ())
 
 
 def struct_of(kind: type[T], values: Sequence[Any]) -> T:
-    """The Struct behind a row given as (nested) tuple."""
+    """Return the Struct of a row given as a (nested) tuple."""
     nested = _nested(kind)
     if not nested:
         return kind(*values) if kind.__struct_fields__ else kind()
-    made = list(values)
+    fields = list(values)
     for position, inner in nested:
-        made[position] = struct_of(inner, made[position])
-    return kind(*made)
+        fields[position] = struct_of(inner, fields[position])
+    return kind(*fields)
 
 
 @cache
 def _nested(kind: type[Struct]) -> tuple[tuple[int, type[Struct]], ...]:
-    """The positions of a Struct's nested Structs."""
-    found = []
+    """Return the positions and types of a Struct's nested Structs."""
+    nested = []
     for position, item in enumerate(msgspec.structs.fields(kind)):
         info = msgspec.inspect.type_info(item.type)
         if isinstance(info, msgspec.inspect.StructType):
-            found.append((position, info.cls))
-    return tuple(found)
+            nested.append((position, info.cls))
+    return tuple(nested)

@@ -1,7 +1,7 @@
-"""A whole log followed by the compiled kernel: for long logs without a snapshot.
+"""A whole log applied by the compiled kernel: for long logs without a snapshot.
 
-Market facts and decisions go through the compiled loop in stretches. Whatever else moves the state (a
-configuration, a command, the global switch) ends a stretch and is applied to the world's Structs.
+Market facts and decisions pass through the compiled loop in stretches. Anything else that changes the state (a
+configuration, a command, the global switch) ends a stretch and is applied to the Structs.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from papertape.engine.kernel.codes import CANDLE, FUNDING, OPEN_INTEREST
+from papertape.engine.kernel.decide import make_strategy_update
 from papertape.engine.kernel.replay_loop import make_replay
-from papertape.engine.kernel.stages import make_strategy_update
 from papertape.engine.kernel.state import Decision, Fact, GlobalKillSwitch
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of
 from papertape.engine.reducer.reducer import apply, apply_decision, is_decision, record_cause
@@ -61,9 +61,9 @@ def replay_compiled(
     until_seq: int | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> EngineState:
-    """The world after `until_seq` (the head by default), equal to the last bit to what `recover` finds.
+    """Return the state after `until_seq` (the head by default), equal to the last bit to what `recover` returns.
 
-    Raises LogDamaged, LogFromNewerVersion, ConfigError as `recover` does.
+    Raise LogDamaged, LogFromNewerVersion and ConfigError as `recover` does.
     """
     stretch = _ReplayBatch(strategies)
     for commit in reader.commits():
@@ -77,12 +77,12 @@ def replay_compiled(
 
 @cache
 def _loop(strategy_name: str, source: str, digest: str, hooks: Any) -> Callable[..., Any]:  # noqa: ARG001
-    """The compiled loop of one strategy; name, source and digest tell apart what numba must compile anew."""
+    """Return the compiled loop of one strategy; name, source and digest identify what numba must compile anew."""
     return make_loop(make_replay(make_part(make_strategy_update(hooks)), digest))  # type: ignore[arg-type]
 
 
 class _ReplayBatch:
-    """Facts and decisions gathered since the last event of another kind."""
+    """Facts and decisions collected since the last event of another kind."""
 
     def __init__(self, strategies: Mapping[str, Strategy]) -> None:
         self.world = new_state(strategies)
@@ -93,7 +93,7 @@ class _ReplayBatch:
         self.maxima: Any = None
 
     def take_all(self, events: Sequence[Event], seq: int) -> None:
-        """Gather the events of one commit, the first of which stands at `seq`. Most are candles: no call for them."""
+        """Collect the events of one commit, which begins at `seq`. Most are candles, so these cost no call."""
         if len(self.facts) >= STRETCH_FACTS * PACKED.size:
             self.run()
         symbols, pack = self.world.symbols, PACKED.pack
@@ -116,7 +116,7 @@ class _ReplayBatch:
                 self._take(event, seq + offset)
 
     def _take(self, event: Event, seq: int) -> None:
-        """Gather a reading or a decision; anything else ends the stretch and is applied at once."""
+        """Collect a reading or a decision; anything else ends the stretch and is applied at once."""
         kind = type(event)
         if isinstance(event, FundingRateSettled):
             self._reading(FUNDING, event, event.rate)
@@ -130,12 +130,12 @@ class _ReplayBatch:
             self._other(event, seq)
 
     def _reading(self, kind: int, event: FundingRateSettled | OpenInterestObserved, value: float) -> None:
-        """A settlement or a reading as the tuple of its fact."""
+        """Collect a settlement or an open-interest reading as a packed fact."""
         symbol = self.world.symbols[event.symbol]
         self.facts += PACKED.pack(kind, symbol, 0, event.at_ms, event.at_ms, 0.0, 0.0, 0.0, value, 0.0)
 
     def _decision(self, event: Any, seq: int) -> None:
-        """A recorded decision, tied to the fact it answers."""
+        """Collect a recorded decision, linked to the fact that it answers."""
         tripped = isinstance(event, KillSwitchTripped)
         name = event.scope if tripped else event.strategy
         runner = self.world.runner(name)
@@ -155,14 +155,14 @@ class _ReplayBatch:
             apply(self.world, [Recorded(seq, 0, 0, event)])
 
     def run(self) -> None:
-        """Follow what was gathered with every runner, then show the totals to the global switch."""
+        """Apply what was collected to every runner, then show the totals to the global switch."""
         if not self.facts:
             return
         facts = np.frombuffer(self.facts, dtype=FACT_TYPE).view(np.recarray)
         runners = self._to_arrays()
         totals, equities = np.zeros(len(facts)), np.empty(len(facts))
         for runner in runners:
-            self._follow(runner, facts, equities)
+            self._replay(runner, facts, equities)
             totals += equities
         columns = columns_of_rows(facts)
         at = 0
@@ -171,25 +171,25 @@ class _ReplayBatch:
             at += 1
         self.facts, self.decided = bytearray(), {}
 
-    def _follow(self, runner: CompiledRunner, facts: Any, equities: Any) -> None:
-        """One runner over the stretch."""
+    def _replay(self, runner: CompiledRunner, facts: Any, equities: Any) -> None:
+        """Apply the stretch to one runner."""
         strategy = runner.runner.strategy
         decided = [values_of(decision) for decision in self.decided.get(strategy.name, [])]
         recorded = np.array(decided, dtype=runner.out.dtype).view(np.recarray)
         register_strategy(strategy)
         digest = loop_digest(strategy, self.world.strategies)
         loop = _loop(strategy.name, strategy.source, digest, strategy.hooks)
-        loop(facts, *runner.following_arguments(), recorded, equities)
+        loop(facts, *runner.replay_arguments(), recorded, equities)
 
     def _to_arrays(self) -> list[CompiledRunner]:
-        """The world as arrays; they stay until something else than facts moves the state."""
+        """Return the runners as arrays, which stay until something other than a fact changes the state."""
         if self.runners is None:
             self.runners = [CompiledRunner(self.world, runner, None) for runner in self.world.runners]
             self.guards, self.maxima = records_of([self.world.guard]), np.array(self.world.maxima)
         return self.runners
 
     def _to_structs(self) -> None:
-        """The arrays back into the world."""
+        """Write the arrays back into the Structs."""
         if self.runners is None:
             return
         for runner in self.runners:
@@ -202,7 +202,7 @@ class _ReplayBatch:
         self.runners = None
 
     def end(self) -> EngineState:
-        """The world at the end."""
+        """Apply the rest and return the state."""
         self.run()
         self._to_structs()
         return self.world

@@ -1,4 +1,4 @@
-"""A tape's columns as numpy's arrays; a single table's prices are not even copied."""
+"""A tape's columns as numpy arrays; a single table's prices are not even copied."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def floats(column: array[float]) -> Array:
-    """A column of plain floats as an array over the same memory."""
+    """Return a column of plain floats as an array over the same memory."""
     return np.frombuffer(column)
 
 
 def columns_of_rows(rows: Array) -> FactColumns:
-    """Rows of facts as columns, of the types that a tape's have."""
+    """Return rows of facts as columns, with the types of a tape's columns."""
     narrow = {"kind": np.int8, "symbol": np.uint16, "timing": np.int8}
     *columns, _ = FactColumns._fields
     made = [np.ascontiguousarray(rows[name], narrow.get(name)) for name in columns]
@@ -31,7 +31,7 @@ def columns_of_rows(rows: Array) -> FactColumns:
 
 
 def columns_of(tape: Tape) -> FactColumns:
-    """What `tape.columns` gives, a hundred times as fast."""
+    """Return the same as `tape.columns`, a hundred times as fast."""
     parts = [_candles(symbol, table, tape) for symbol, table in enumerate(tape.candles)]
     for kind, tables in ((FUNDING, tape.funding), (OPEN_INTEREST, tape.open_interest)):
         for symbol, series in enumerate(tables):
@@ -46,7 +46,7 @@ def columns_of(tape: Tape) -> FactColumns:
 
 
 def _candles(symbol: int, table: CandleColumns, tape: Tape) -> FactColumns:
-    """One symbol's candles."""
+    """Return one symbol's candles."""
     count, warm_up = tape.count_rows(table.open_time_ms)
     opens_ms = np.frombuffer(table.open_time_ms, dtype=np.int64)[:count]
     times_ms, ends, symbols, kinds, timings = _columns(count, np.int64, np.int32, np.uint16, np.int8, np.int8)
@@ -59,9 +59,9 @@ def _candles(symbol: int, table: CandleColumns, tape: Tape) -> FactColumns:
 
 
 def _columns(count: int, *kinds: type[np.number[Any]]) -> list[Array]:
-    """Columns to be filled, widest types first, in one piece of memory: a new page costs more than what stands in it.
+    """Return empty columns, widest types first, in one block of memory: a new page costs more than its content.
 
-    A large piece comes in large pages, and is kept by the process for the next run.
+    A large block comes in large pages, and the process keeps it for the next run.
     """
     ends = np.cumsum([count * np.dtype(kind).itemsize for kind in kinds])
     parts = np.split(np.empty(ends[-1], dtype=np.uint8), ends[:-1])
@@ -69,7 +69,7 @@ def _columns(count: int, *kinds: type[np.number[Any]]) -> list[Array]:
 
 
 def _series(kind: int, symbol: int, series: SeriesColumns, tape: Tape) -> FactColumns:
-    """One symbol's settlements or readings."""
+    """Return one symbol's settlements or readings."""
     count, _ = tape.count_rows(series.time_ms)
     times_ms, empty = np.frombuffer(series.time_ms, dtype=np.int64)[:count], np.zeros(count)
     values = np.frombuffer(series.value)[:count]
@@ -78,7 +78,7 @@ def _series(kind: int, symbol: int, series: SeriesColumns, tape: Tape) -> FactCo
 
 
 def _run_ends(kinds: Array, symbols: Array, timings: Array) -> Array:
-    """See `FactColumns.run_end`."""
+    """Compute `FactColumns.run_end`."""
     breaks = (kinds[1:] != kinds[:-1]) | (symbols[1:] != symbols[:-1])
     breaks |= (timings[1:] == WARM_UP) != (timings[:-1] == WARM_UP)
     ends = np.append(np.flatnonzero(breaks) + 1, len(kinds)).astype(np.int32)
@@ -86,7 +86,7 @@ def _run_ends(kinds: Array, symbols: Array, timings: Array) -> Array:
 
 
 def _heads(count: int, kind: int, symbol: int) -> tuple[Array, Array, Array]:
-    """Kind, symbol and timing of every fact of a table."""
+    """Return kind, symbol and timing of every fact of a table."""
     return (
         np.full(count, kind, dtype=np.int8),
         np.full(count, symbol, dtype=np.uint16),

@@ -1,4 +1,4 @@
-"""A runner of the world as arrays: advanced by the compiled loop, and written back as Structs."""
+"""A runner as arrays: advanced by the compiled loop, and written back as Structs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OUT_ROWS = 4_096
 
 
 class CompiledRunner:
-    """One runner over a tape. It keeps its own copy of markets and series, as runners share nothing."""
+    """One runner over a tape. It has its own copy of markets and series, as runners share nothing."""
 
     def __init__(self, world: EngineState, runner: Runner, loop: Callable[..., Any] | None) -> None:
         self.runner = runner
@@ -30,7 +30,7 @@ class CompiledRunner:
         self.two_series = runner.main is not runner.filtered
         self.symbols = list(world.symbols)
         self.active = np.array(runner.active, dtype=np.bool_)
-        self.params = records_of(runner.params)
+        self.params, self.needs = records_of(runner.params), records_of(runner.needs)
         self.rules = records_of([runner.rules])
         self.contracts = records_of(world.contracts)
         self.tiers = _table(world.tiers)
@@ -51,26 +51,26 @@ class CompiledRunner:
         }
 
     def advance(self, facts: FactColumns, first: int, end: int, equities: Array) -> list[tuple[int, Event]]:
-        """Run facts `first .. end - 1`; writes the equity after each. The events decided, each with its fact."""
-        found: list[tuple[int, Event]] = []
+        """Run facts `first .. end - 1`; return the events with the indices of their facts, and write `equities`."""
+        events: list[tuple[int, Event]] = []
         at = first
         while at < end:
             following, count, _ = self._call(facts, at, end, equities[at - first :])
-            found += events_of(self.out[:count], self.runner.strategy, self.symbols)
+            events += events_of(self.out[:count], self.runner.strategy, self.symbols)
             at = following
-        return found
+        return events
 
     def tripped(self) -> bool:
-        """Whether its kill switch is tripped."""
+        """Return whether its kill switch is tripped."""
         return bool(self.state["accounts"][0]["tripped"] != 0)
 
     def load(self) -> None:
-        """Take account and desks from the runner's Structs, after something else than a fact moved them."""
+        """Reload account and symbols from the runner's Structs, after something other than a fact changed them."""
         self.state["accounts"][...] = records_of([self.runner.account])
         self.state["desks"][...] = records_of(self.runner.desks)
 
     def _call(self, facts: FactColumns, at: int, end: int, equities: Array) -> Any:
-        """One call of the compiled loop."""
+        """Call the compiled loop once."""
         s = self.state
         filters = s["filters"] if self.two_series else s["mains"]
         filter_bars = s["filter_bars"] if self.two_series else s["bars"]
@@ -93,6 +93,7 @@ class CompiledRunner:
             s["desks"],
             s["states"],
             self.params,
+            self.needs,
             s["accounts"],
             self.rules,
             self.contracts,
@@ -101,28 +102,28 @@ class CompiledRunner:
             equities,
         )
 
-    def following_arguments(self) -> tuple[Any, ...]:
-        """What the following loop works on, in its order."""
+    def replay_arguments(self) -> tuple[Any, ...]:
+        """Return the arguments of the replay loop, in its order."""
         s = self.state
         filters = (s["filters"], s["filter_bars"]) if self.two_series else (s["mains"], s["bars"])
         market = (s["markets"], s["mains"], s["bars"], *filters, self.two_series, self.settlements, s["readings"])
         return (*market, self.active, s["desks"], s["states"], self.params, s["accounts"])
 
     def checkpoint(self) -> dict[str, Array]:
-        """A copy of all state that moves, to come back to."""
+        """Return a copy of all mutable state."""
         return {name: _bytes(rows).copy() for name, rows in self._moving().items()}
 
-    def roll_back(self, kept: dict[str, Array]) -> None:
-        """Take up a kept state again."""
+    def roll_back(self, checkpoint: dict[str, Array]) -> None:
+        """Restore a copied state."""
         for name, rows in self._moving().items():
-            _bytes(rows)[:] = kept[name]
+            _bytes(rows)[:] = checkpoint[name]
 
     def _moving(self) -> dict[str, Array]:
-        """All arrays that the loop writes to, but for the decisions."""
+        """Return all arrays that the loop writes to, except the decisions."""
         return self.state | {"settlements": self.settlements}
 
     def write_back(self, world: EngineState) -> None:
-        """Put the arrays' state into the world's Structs."""
+        """Write the state of the arrays into the Structs."""
         runner, s = self.runner, self.state
         runner.account = struct_of(Account, s["accounts"][0].tolist())
         runner.desks[:] = [struct_of(SymbolState, row) for row in s["desks"].tolist()]
@@ -138,18 +139,18 @@ class CompiledRunner:
 
 
 def _bytes(rows: Array) -> Array:
-    """The memory of an array, which numpy copies at once, where it copies records field by field."""
+    """Return the memory of an array, which numpy copies at once; it copies records field by field."""
     return rows.reshape(-1).view(np.uint8)
 
 
 def _table(rows: list[Any]) -> Array:
-    """Lists of Structs, one a symbol, as a two-dimensional array; short ones are filled with their last row."""
+    """Return lists of Structs, one per symbol, as a two-dimensional array, padded with each list's last row."""
     width = max(len(row) for row in rows)
     return np.stack([_row(row, width) for row in rows])
 
 
 def _row(row: list[Any], width: int) -> Array:
-    """One list of Structs as an array; most rings have not been written yet, and hold one value all over."""
+    """Return one list of Structs as an array; most rings are still empty, with the same value in every row."""
     if row.count(row[0]) == len(row):
         return np.repeat(records_of(row[:1]), width)
     return records_of([*row, *[row[-1]] * (width - len(row))])

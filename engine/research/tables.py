@@ -1,8 +1,8 @@
-"""The quickest reader for clean candle files: a compiled loop over the text, where the compiler is loaded anyway.
+"""The quickest reader for clean candle files: a compiled loop over the text, if the compiler is loaded anyway.
 
-A number becomes a whole number of its last decimal's units, divided by a power of ten. Both are exact floats here,
-so one division rounds once, and the result is the very float Python reads. What has more digits than that is left
-to the other readers, as is every row that is in any doubt.
+A number is read as a whole number of units of its last decimal, divided by a power of ten. Both are exact floats here,
+so one division rounds once, and the result is the very float that Python reads. Numbers with more digits are left to
+the other readers, as is every doubtful row.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ ROW_BYTES_MIN: Final = 2 * FIELDS
 
 
 def candles(table: TableText, grid_ms: int) -> CandleColumns | None:
-    """The candles of a table without any doubtful row, else None; numbers of many digits are left to polars."""
+    """Return the candles of a table without any doubtful row, else None; leave numbers with many digits to polars."""
     return compiled_candles(table, grid_ms) or csv_polars.candles(table, grid_ms)
 
 
 def compiled_candles(table: TableText, grid_ms: int) -> CandleColumns | None:
-    """The same without polars: None also where a number has more digits than can be divided exactly."""
+    """Return the candles without polars: None also for a number with more digits than can be divided exactly."""
     count = table.row_count
     if count < csv_polars.ROWS_MIN or len(table.rows) < count * ROW_BYTES_MIN:
         return None
@@ -60,14 +60,14 @@ def compiled_candles(table: TableText, grid_ms: int) -> CandleColumns | None:
 
 
 def _room(into: array[Any], count: int) -> Array:
-    """Make a column that long; its memory as an array."""
+    """Extend a column to that length; return its memory as an array."""
     into.frombytes(bytes(8 * count))
     return np.frombuffer(into, dtype=np.int64 if into.typecode == "q" else np.float64)
 
 
 @cache
 def _loop() -> Callable[..., int]:
-    """The compiled reader."""
+    """Return the compiled reader."""
     return make_loop(_read)
 
 
@@ -86,7 +86,7 @@ def _read(
     closes: Any,
     volumes: Any,
 ) -> int:
-    """Read rows into columns, and the most decimals of a price; how many rows, or -1 as soon as one is in doubt."""
+    """Read rows into columns, and the most decimals of a price; return the number of rows, or -1 for a doubtful one."""
     at, end, count, newest_ms = 0, len(text), 0, first_ms - 1
     while at < end and count < len(times):
         for field in range(FIELDS):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Tape(Struct):
-    """Tables by symbol, in configured order, and the part of them that counts.
+    """Tables by symbol, in configured order, and the period that counts.
 
     Candles that open before `start_ms` are warm-up; those that open at or after `end_ms` are left out.
     """
@@ -41,7 +41,7 @@ class Tape(Struct):
     end_ms: int | None = None
 
     def columns(self) -> FactColumns:
-        """The facts as plain arrays: candles by their close in the symbols' order, then funding, then open interest."""
+        """Return plain arrays: candles by their close in the symbols' order, then funding, then open interest."""
         parts = list(self._parts())
         if len(parts) == 1:
             return parts[0]
@@ -52,17 +52,17 @@ class Tape(Struct):
         return FactColumns._make([*sorted_, _run_ends(*sorted_[:3])])
 
     def structs(self) -> list[Fact]:
-        """The facts as Structs."""
+        """Return the facts as Structs."""
         return list(map(Fact, *self.columns()[:-1]))
 
     def arrays(self) -> FactColumns:
-        """The facts as numpy's arrays."""
+        """Return the facts as numpy arrays."""
         from papertape.engine.research.rows import columns_of  # noqa: PLC0415 - numpy belongs to an extra
 
         return columns_of(self)
 
     def _parts(self) -> Iterator[FactColumns]:
-        """Every table as facts."""
+        """Yield every table as facts."""
         for symbol, table in enumerate(self.candles):
             yield self._candles(symbol, table)
         for kind, tables in ((FUNDING, self.funding), (OPEN_INTEREST, self.open_interest)):
@@ -71,7 +71,7 @@ class Tape(Struct):
                     yield self._series(kind, symbol, series)
 
     def _candles(self, symbol: int, table: CandleColumns) -> FactColumns:
-        """One symbol's candles."""
+        """Return one symbol's candles."""
         count, warm_up = self.count_rows(table.open_time_ms)
         opens_ms = table.open_time_ms[:count]
         made: list[Any] = [array("b", [CANDLE]) * count, array("H", [symbol]) * count]
@@ -82,7 +82,7 @@ class Tape(Struct):
         return FactColumns._make(made)
 
     def _series(self, kind: int, symbol: int, series: SeriesColumns) -> FactColumns:
-        """One symbol's settlements or readings."""
+        """Return one symbol's settlements or readings."""
         count, _ = self.count_rows(series.time_ms)
         times_ms, empty = series.time_ms[:count], array("d", bytes(8 * count))
         heads = array("b", [kind]) * count, array("H", [symbol]) * count, array("b", [ON_TIME]) * count
@@ -91,13 +91,13 @@ class Tape(Struct):
         )
 
     def count_rows(self, times_ms: Sequence[int]) -> tuple[int, int]:
-        """How many of a table's rows count, and how many of those are warm-up."""
+        """Return how many of a table's rows count, and how many of those are warm-up."""
         count = len(times_ms) if self.end_ms is None else bisect_left(times_ms, self.end_ms)
         return count, 0 if self.start_ms is None else min(count, bisect_left(times_ms, self.start_ms))
 
 
 def _run_ends(kinds: array[int], symbols: array[int], timings: array[int]) -> array[int]:
-    """See `FactColumns.run_end`."""
+    """Compute `FactColumns.run_end`."""
     ends = array("i")
     warm_ups = map(WARM_UP.__eq__, timings)
     for _, run in groupby(zip(kinds, symbols, warm_ups, strict=True)):
@@ -107,7 +107,7 @@ def _run_ends(kinds: array[int], symbols: array[int], timings: array[int]) -> ar
 
 
 def _joined(columns: Sequence[array[Any]]) -> array[Any]:
-    """Columns one behind the other."""
+    """Return columns concatenated."""
     first, *others = columns
     whole = first[:]
     for other in others:
@@ -116,7 +116,7 @@ def _joined(columns: Sequence[array[Any]]) -> array[Any]:
 
 
 def tape_of(feed: FileFeed, start_ms: int | None = None, end_ms: int | None = None) -> Tape:
-    """The tape of a file feed's tables."""
+    """Return the tape of a file feed's tables."""
     symbols = list(feed.candles)
     return Tape(
         feed.contracts(),
@@ -129,7 +129,7 @@ def tape_of(feed: FileFeed, start_ms: int | None = None, end_ms: int | None = No
 
 
 def fact_event(contracts: list[ContractListed], fact: Fact) -> MarketFact:
-    """A fact of a tape as the event it is in a log."""
+    """Return a fact of a tape as the event that a log holds."""
     contract, at_ms = contracts[int(fact.symbol)], int(fact.time_ms)
     if fact.kind == FUNDING:
         return FundingRateSettled(at_ms, contract.symbol, float(fact.close))

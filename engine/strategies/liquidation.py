@@ -1,16 +1,17 @@
 """Liquidation-zone hunting: rising open interest marks where leveraged positions were opened.
 
-Asked on 5m closes. The crowd's entry price is the close weighted by each rise of open interest, decaying;
-where that crowd would be liquidated, price is expected to run on: a squeeze above, a cascade below.
+It decides on 5m closes. The crowd's entry price is the mean of the closes, weighted by each rise of open interest and
+decaying; where that crowd would be liquidated, price is expected to run on: a squeeze above, a cascade below.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
+from papertape.engine.kernel.parameters import between, positive
 from papertape.engine.kernel.state import READINGS_MASK, READINGS_MAX
 from papertape.engine.kernel.strategy import Condition, clip
 
@@ -23,31 +24,21 @@ NEEDS_BARS = 48
 EXIT_REASONS = ("open_interest_fell",)
 OPEN_INTEREST_FELL = FIRST_EXIT_REASON
 LN_2 = 0.6931471805599453
+UNKNOWN_CHANGE = -2.0
+"""Open interest cannot fall by more than 1, so no change is this one."""
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """The crowd's assumed leverage and memory, how near a zone must be, stop and target."""
 
-    oi_window_minutes: Annotated[
-        int, Meta(ge=5, le=480, description="window of the change of open interest", extra={"unit": "min"})
-    ] = 60
-    oi_change_threshold: Annotated[
-        float, Meta(gt=0.0, le=100.0, description="rise of open interest that is needed", extra={"unit": "%"})
-    ] = 1.5
-    oi_exit_threshold: Annotated[
-        float, Meta(gt=0.0, le=100.0, description="leave when open interest fell by more", extra={"unit": "%"})
-    ] = 3.0
-    anchor_halflife_minutes: Annotated[
-        int, Meta(ge=5, le=10_080, description="half-life of the crowd's entry price", extra={"unit": "min"})
-    ] = 240
-    leverage_estimate: Annotated[
-        float, Meta(ge=1.0, le=200.0, description="leverage of the crowd", extra={"unit": "x"})
-    ] = 50.0
-    zone_buffer_percent: Annotated[
-        float, Meta(gt=0.0, le=50.0, description="distance of the close from a zone", extra={"unit": "%"})
-    ] = 0.5
-    tp_percent: Annotated[float, Meta(gt=0.0, le=50.0, description="target", extra={"unit": "%"})] = 0.8
-    sl_percent: Annotated[float, Meta(gt=0.0, le=50.0, description="stop", extra={"unit": "%"})] = 0.4
+    oi_window_minutes: Annotated[int, between(5, 480, "min", "window of the change of open interest")] = 60
+    oi_change_threshold: Annotated[float, positive(100.0, "%", "rise of open interest that is needed")] = 1.5
+    oi_exit_threshold: Annotated[float, positive(100.0, "%", "leave when open interest fell by more")] = 3.0
+    anchor_halflife_minutes: Annotated[int, between(5, 10_080, "min", "half-life of the crowd's entry price")] = 240
+    leverage_estimate: Annotated[float, between(1.0, 200.0, "x", "leverage of the crowd")] = 50.0
+    zone_buffer_percent: Annotated[float, positive(50.0, "%", "distance of the close from a zone")] = 0.5
+    tp_percent: Annotated[float, positive(50.0, "%", "target")] = 0.8
+    sl_percent: Annotated[float, positive(50.0, "%", "stop")] = 0.4
 
 
 class State(Struct):
@@ -62,7 +53,7 @@ class State(Struct):
 
 
 class Reading(Struct):
-    """The numbers a decision was made on."""
+    """The numbers behind a decision."""
 
     close: float = 0.0
     oi_change_percent: float = 0.0
@@ -73,7 +64,7 @@ class Reading(Struct):
 
 
 def reset(state: State) -> None:
-    """Nothing built before a long hole counts after it."""
+    """Forget everything from before a long hole."""
     state.weight = 0.0
     state.weighted_price = 0.0
     state.base = -1
@@ -82,7 +73,7 @@ def reset(state: State) -> None:
 
 
 def observe(state: State, main: Series, bars: Bars, params: Parameters) -> None:
-    """The crowd's memory decays: a rational form of 0.5 ** (1 / h), right to 3e-7."""
+    """Let the crowd's memory decay by 0.5 ** (1 / h), in a rational form with an error below 3e-7."""
     h = params.anchor_halflife_minutes / 5.0
     factor = (2.0 * h - LN_2) / (2.0 * h + LN_2)
     state.weight = state.weight * factor
@@ -90,7 +81,7 @@ def observe(state: State, main: Series, bars: Bars, params: Parameters) -> None:
 
 
 def measure(state: State, market: Market, main: Series, readings: Readings, params: Parameters) -> None:
-    """A rise of open interest adds to the crowd's entry price; then find the reading to compare with."""
+    """Add a rise of open interest to the crowd's entry price, and find the reading to compare with."""
     newest = market.readings - 1
     reading = readings[newest & READINGS_MASK]
     window_ms = params.oi_window_minutes * 60_000
@@ -105,7 +96,7 @@ def measure(state: State, market: Market, main: Series, readings: Readings, para
 
 
 def _advance_base(state: State, newest: int, readings: Readings, window_ms: int) -> None:
-    """The base is the newest reading at least a window older than the newest one; it never moves back."""
+    """Move the base to the newest reading that is at least a window older than this one; it never moves back."""
     limit_ms = readings[newest & READINGS_MASK].time_ms - window_ms
     following = max(state.base + 1, newest - READINGS_MAX + 1)
     while following < newest and readings[following & READINGS_MASK].time_ms <= limit_ms:
@@ -115,26 +106,45 @@ def _advance_base(state: State, newest: int, readings: Readings, window_ms: int)
         following += 1
 
 
-def _change(state: State, market: Market, params: Parameters) -> float:
-    """Change of open interest over the window as a fraction; -2 when it is not known."""
-    window_ms = params.oi_window_minutes * 60_000
-    if state.base < 0 or state.base_value <= 0.0:
-        return -2.0
-    if market.reading_time_ms - state.base_time_ms > 2 * window_ms:
-        return -2.0
-    if market.close_time_ms - market.reading_time_ms > window_ms:
-        return -2.0
-    return state.newest_value / state.base_value - 1.0
-
-
 def needs(params: Parameters) -> int:
-    """Candles of one half-life."""
+    """Return the candles of one half-life."""
     return (params.anchor_halflife_minutes + 4) // 5
 
 
-def _ready(state: State, main: Series, params: Parameters) -> bool:
-    """Enough candles since the start, and a crowd to speak of."""
-    return main.row + 1 >= needs(params) and state.weight > 0.0
+# ---------------------------------------------------------------- the conditions of an entry, each written once
+
+
+def _change(state: State, market: Market, params: Parameters) -> float:
+    """Return the change of open interest over the window as a fraction, or UNKNOWN_CHANGE."""
+    window_ms = params.oi_window_minutes * 60_000
+    if state.base < 0 or state.base_value <= 0.0:
+        return UNKNOWN_CHANGE
+    if market.reading_time_ms - state.base_time_ms > 2 * window_ms:
+        return UNKNOWN_CHANGE
+    if market.close_time_ms - market.reading_time_ms > window_ms:
+        return UNKNOWN_CHANGE
+    return state.newest_value / state.base_value - 1.0
+
+
+def _zone(side: int, crowd_price: float, params: Parameters) -> float:
+    """Return where the crowd on the other side is liquidated: shorts above its entry price, longs below."""
+    return crowd_price * (1.0 + side / params.leverage_estimate)
+
+
+def _distance(price: float, zone: float, crowd_price: float) -> float:
+    return abs(price - zone) / crowd_price
+
+
+def _is_rising(change: float, params: Parameters) -> bool:
+    return change >= params.oi_change_threshold / 100.0
+
+
+def _is_near(distance: float, params: Parameters) -> bool:
+    return distance <= params.zone_buffer_percent / 100.0
+
+
+def _is_nearer(distance: float, other_distance: float) -> bool:
+    return distance < other_distance
 
 
 def enter(
@@ -146,25 +156,27 @@ def enter(
     params: Parameters,
     decision: Decision,
 ) -> int:
-    """Long near the short-liquidation zone, short near the long-liquidation zone, while open interest rises."""
-    if not _ready(state, main, params):
-        return 0
+    """Enter long near the short-liquidation zone, short near the long one, while open interest rises."""
     change = _change(state, market, params)
-    if change < params.oi_change_threshold / 100.0:
+    if state.weight <= 0.0 or not _is_rising(change, params):
         return 0
     crowd = state.weighted_price / state.weight
-    to_long = abs(main.close - crowd * (1.0 - 1.0 / params.leverage_estimate)) / crowd
-    to_short = abs(main.close - crowd * (1.0 + 1.0 / params.leverage_estimate)) / crowd
-    distance, buffer = min(to_long, to_short), params.zone_buffer_percent / 100.0
-    if to_long == to_short or distance > buffer:
+    to_long = _distance(main.close, _zone(-1, crowd, params), crowd)
+    to_short = _distance(main.close, _zone(1, crowd, params), crowd)
+    distance, other, side = (to_short, to_long, 1) if to_short < to_long else (to_long, to_short, -1)
+    if not (_is_near(distance, params) and _is_nearer(distance, other)):
         return 0
     decision.stop_fraction = params.sl_percent / 100.0
     decision.target_fraction = params.tp_percent / 100.0
-    decision.score = 0.5 * clip(change / (3.0 * (params.oi_change_threshold / 100.0))) + 0.5 * clip(
-        1.0 - distance / buffer
-    )
+    decision.score = _score(change, distance, params)
     read(state, market, main, filtered, desk, params, decision.reading)
-    return 1 if to_short < to_long else -1
+    return side
+
+
+def _score(change: float, distance: float, params: Parameters) -> float:
+    """Return how much open interest rose and how near the zone is, 0 to 1; it decides nothing."""
+    rise = change / (3.0 * (params.oi_change_threshold / 100.0))
+    return 0.5 * clip(rise) + 0.5 * clip(1.0 - distance / (params.zone_buffer_percent / 100.0))
 
 
 def read(
@@ -176,13 +188,13 @@ def read(
     params: Parameters,
     reading: Reading,
 ) -> None:
-    """The numbers of this moment; a change of -200 % is one that is not known."""
+    """Fill in the numbers of this moment; a change of -200 % is unknown."""
     crowd = state.weighted_price / state.weight if state.weight > 0.0 else 0.0
     reading.close = main.close
     reading.oi_change_percent = _change(state, market, params) * 100.0
     reading.crowd_price = crowd
-    reading.long_zone = crowd * (1.0 - 1.0 / params.leverage_estimate)
-    reading.short_zone = crowd * (1.0 + 1.0 / params.leverage_estimate)
+    reading.long_zone = _zone(-1, crowd, params)
+    reading.short_zone = _zone(1, crowd, params)
     nearest = min(abs(main.close - reading.long_zone), abs(main.close - reading.short_zone))
     reading.distance_percent = nearest / crowd * 100.0 if crowd > 0.0 else 0.0
 
@@ -197,7 +209,7 @@ def leave(
     params: Parameters,
     decision: Decision,
 ) -> int:
-    """`open_interest_fell` when the crowd has left."""
+    """Leave when open interest fell: the crowd has left."""
     change = _change(state, market, params)
     if change < -1.0 or change >= -(params.oi_exit_threshold / 100.0):
         return NO_REASON
@@ -206,32 +218,20 @@ def leave(
 
 
 def holds(state: State, market: Market, desk: SymbolState, params: Parameters) -> list[str]:
-    """Nothing can be said of a crowd while the change of open interest is not known."""
+    """Return what else prevents an entry: the change of open interest is unknown."""
     return [] if _change(state, market, params) >= -1.0 else ["the change of open interest is not known"]
 
 
 def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
-    """The conditions of an entry on `side`, in the order they are asked."""
-    change, distance = reading.oi_change_percent, reading.distance_percent
-    zone = reading.short_zone if side > 0 else reading.long_zone
-    other = reading.long_zone if side > 0 else reading.short_zone
-    nearer = abs(reading.close - zone) < abs(reading.close - other)
+    """Return the conditions of an entry on `side`, in the order in which `enter` checks them."""
+    change, least, buffer = reading.oi_change_percent, params.oi_change_threshold, params.zone_buffer_percent
+    zone, other = (reading.short_zone, reading.long_zone) if side > 0 else (reading.long_zone, reading.short_zone)
+    away, other_away = abs(reading.close - zone), abs(reading.close - other)
+    near = _is_near(reading.distance_percent / 100.0, params)
     return [
-        Condition(
-            "open interest change %",
-            change,
-            ">=",
-            params.oi_change_threshold,
-            change >= params.oi_change_threshold - 1e-9,
-        ),
-        Condition(
-            "distance to the zone %",
-            distance,
-            "<=",
-            params.zone_buffer_percent,
-            distance <= params.zone_buffer_percent + 1e-9,
-        ),
-        Condition("this zone is the nearer one", abs(reading.close - zone), "<", abs(reading.close - other), nearer),
+        Condition("open interest change %", change, ">=", least, _is_rising(change / 100.0, params)),
+        Condition("distance to the zone %", reading.distance_percent, "<=", buffer, near),
+        Condition("this zone is the nearer one", away, "<", other_away, _is_nearer(away, other_away)),
     ]
 
 

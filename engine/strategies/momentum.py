@@ -1,18 +1,19 @@
 """Breakout with the trend: follow the price out of its range when volume and the 15m trend confirm it.
 
-Asked on 5m closes. Stop and target follow the ATR but are never wider than their percentages; it leaves when
-the 5m trend has faded.
+It decides on 5m closes. Stop and target follow the ATR but are never wider than their percentages; it leaves when the
+5m trend has faded.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 from papertape.engine.kernel.indicators import ADX_READY_ROW, is_volume_spike, roll_highest, roll_lowest
-from papertape.engine.kernel.state import Extreme
+from papertape.engine.kernel.parameters import between, positive
+from papertape.engine.kernel.state import Extreme, VolumeAverage
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
@@ -28,24 +29,16 @@ MOMENTUM_LOST = FIRST_EXIT_REASON
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """Thresholds of the trend, the breakout, stop and target."""
+    """Thresholds of the trend and the breakout, stop and target."""
 
-    breakout_lookback: Annotated[
-        int, Meta(ge=1, le=500, description="candles whose range must be broken", extra={"unit": "candles"})
-    ] = 20
-    trend_adx_threshold: Annotated[
-        float, Meta(ge=0.0, le=100.0, description="least 15m ADX of an entry", extra={"unit": "ADX"})
-    ] = 25.0
-    exit_adx_threshold: Annotated[
-        float, Meta(ge=0.0, le=100.0, description="5m ADX below which the trend is over", extra={"unit": "ADX"})
-    ] = 20.0
-    volume_confirmation_multiplier: Annotated[
-        float, Meta(gt=0.0, le=20.0, description="volume against its mean of 20 candles", extra={"unit": "x"})
-    ] = 2.0
-    atr_multiplier_tp: Annotated[float, Meta(gt=0.0, le=50.0, description="target in ATR", extra={"unit": "x"})] = 2.0
-    atr_multiplier_sl: Annotated[float, Meta(gt=0.0, le=50.0, description="stop in ATR", extra={"unit": "x"})] = 1.0
-    tp_percent: Annotated[float, Meta(gt=0.0, le=50.0, description="widest target", extra={"unit": "%"})] = 0.6
-    sl_percent: Annotated[float, Meta(gt=0.0, le=50.0, description="widest stop", extra={"unit": "%"})] = 0.3
+    breakout_lookback: Annotated[int, between(1, 500, "candles", "candles whose range must be broken")] = 20
+    trend_adx_threshold: Annotated[float, between(0.0, 100.0, "ADX", "least 15m ADX of an entry")] = 25.0
+    exit_adx_threshold: Annotated[float, between(0.0, 100.0, "ADX", "5m ADX below which the trend is over")] = 20.0
+    volume_confirmation_multiplier: Annotated[float, positive(20.0, "x", "volume against its mean of 20 candles")] = 2.0
+    atr_multiplier_tp: Annotated[float, positive(50.0, "x", "target in ATR")] = 2.0
+    atr_multiplier_sl: Annotated[float, positive(50.0, "x", "stop in ATR")] = 1.0
+    tp_percent: Annotated[float, positive(50.0, "%", "widest target")] = 0.6
+    sl_percent: Annotated[float, positive(50.0, "%", "widest stop")] = 0.3
 
 
 class State(Struct):
@@ -56,7 +49,7 @@ class State(Struct):
 
 
 class Reading(Struct):
-    """The numbers a decision was made on."""
+    """The numbers behind a decision."""
 
     close: float = 0.0
     highest: float = 0.0
@@ -70,15 +63,34 @@ class Reading(Struct):
     minus_di_15m: float = 0.0
 
 
+def needs(params: Parameters) -> int:
+    """Return the candles until the trend is known and the range is complete."""
+    return max(ADX_READY_ROW, params.breakout_lookback) + 1
+
+
 def observe(state: State, main: Series, bars: Bars, params: Parameters) -> None:
-    """Keep the range of the candles before this one."""
+    """Track the range of the candles before this one."""
     roll_highest(state.highest, bars, main.row, params.breakout_lookback)
     roll_lowest(state.lowest, bars, main.row, params.breakout_lookback)
 
 
-def needs(params: Parameters) -> int:
-    """Candles until the trend is known, and one beyond the range."""
-    return max(ADX_READY_ROW, params.breakout_lookback) + 1
+# ---------------------------------------------------------------- the conditions of an entry, each written once
+
+
+def _is_trend(adx_15m: float, params: Parameters) -> bool:
+    return adx_15m >= params.trend_adx_threshold
+
+
+def _is_trending_still(adx_5m: float, params: Parameters) -> bool:
+    return adx_5m >= params.exit_adx_threshold
+
+
+def _is_breakout(side: int, close: float, highest: float, lowest: float) -> bool:
+    return close > highest if side > 0 else close < lowest
+
+
+def _is_with_trend(side: int, plus_di_15m: float, minus_di_15m: float) -> bool:
+    return side * (plus_di_15m - minus_di_15m) > 0.0
 
 
 def enter(
@@ -90,20 +102,17 @@ def enter(
     params: Parameters,
     decision: Decision,
 ) -> int:
-    """Long above the highest high, short below the lowest low, with trend and volume."""
-    if main.row + 1 < needs(params) or filtered.row < ADX_READY_ROW:
-        return 0
+    """Enter on the side of the 15m trend when the close leaves the range there on high volume."""
     adx = filtered.adx
-    if adx.value < params.trend_adx_threshold or main.adx.value < params.exit_adx_threshold:
-        return 0
-    side = 0
-    if main.close > state.highest.value and adx.plus_di > adx.minus_di:
-        side = 1
-    elif main.close < state.lowest.value and adx.minus_di > adx.plus_di:
-        side = -1
-    if side == 0 or main.atr.value == 0.0:
-        return 0
-    if not is_volume_spike(main.volume, main.volume_average, params.volume_confirmation_multiplier):
+    side = 1 if adx.plus_di > adx.minus_di else -1
+    if not (
+        _is_trend(adx.value, params)
+        and _is_trending_still(main.adx.value, params)
+        and _is_breakout(side, main.close, state.highest.value, state.lowest.value)
+        and _is_with_trend(side, adx.plus_di, adx.minus_di)
+        and is_volume_spike(main.volume, main.volume_average, params.volume_confirmation_multiplier)
+        and main.atr.value > 0.0
+    ):
         return 0
     atr_fraction = main.atr.value * params.atr_multiplier_tp / main.close
     decision.target_fraction = min(atr_fraction, params.tp_percent / 100.0)
@@ -114,7 +123,7 @@ def enter(
 
 
 def _score(side: int, state: State, main: Series, filtered: Series, params: Parameters) -> float:
-    """How far beyond the range, how much volume, how strong the trend, 0 to 1; it decides nothing."""
+    """Return how clear breakout, volume and trend are, 0 to 1; it is shown and ranked, and decides nothing."""
     beyond = main.close - state.highest.value if side > 0 else state.lowest.value - main.close
     volume = (main.volume / main.volume_average.value - 1.0) / (2.0 * params.volume_confirmation_multiplier)
     return 0.4 * clip(beyond / main.atr.value) + 0.3 * clip(volume) + 0.3 * clip(filtered.adx.value / 40.0)
@@ -129,7 +138,7 @@ def read(
     params: Parameters,
     reading: Reading,
 ) -> None:
-    """The numbers of this moment."""
+    """Fill in the numbers of this moment."""
     reading.close = main.close
     reading.highest = state.highest.value
     reading.lowest = state.lowest.value
@@ -152,31 +161,30 @@ def leave(
     params: Parameters,
     decision: Decision,
 ) -> int:
-    """`momentum_lost` when the 5m ADX fell below its threshold."""
-    if main.row < ADX_READY_ROW or main.adx.value >= params.exit_adx_threshold:
+    """Leave when the 5m ADX fell below its threshold."""
+    if main.row < ADX_READY_ROW or _is_trending_still(main.adx.value, params):
         return NO_REASON
     read(state, market, main, filtered, desk, params, decision.reading)
     return MOMENTUM_LOST
 
 
 def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
-    """The conditions of an entry on `side`, in the order they are asked."""
-    level = reading.highest if side > 0 else reading.lowest
-    relation = ">" if side > 0 else "<"
-    spike_at = params.volume_confirmation_multiplier * reading.volume_average
-    with_it, against = reading.plus_di_15m, reading.minus_di_15m
-    if side < 0:
-        with_it, against = against, with_it
+    """Return the conditions of an entry on `side`, in the order in which `enter` checks them."""
+    close, highest, lowest = reading.close, reading.highest, reading.lowest
+    adx_5m, adx_15m, plus, minus = reading.adx_5m, reading.adx_15m, reading.plus_di_15m, reading.minus_di_15m
+    volume, average, multiplier = (
+        reading.volume,
+        VolumeAverage(value=reading.volume_average),
+        params.volume_confirmation_multiplier,
+    )
+    level, beyond = (highest, ">") if side > 0 else (lowest, "<")
+    own, other = (plus, minus) if side > 0 else (minus, plus)
     return [
-        Condition(
-            "15m ADX", reading.adx_15m, ">=", params.trend_adx_threshold, reading.adx_15m >= params.trend_adx_threshold
-        ),
-        Condition(
-            "5m ADX", reading.adx_5m, ">=", params.exit_adx_threshold, reading.adx_5m >= params.exit_adx_threshold
-        ),
-        Condition("close against the range", reading.close, relation, level, side * (reading.close - level) > 0.0),
-        Condition("15m DI with it", with_it, ">", against, with_it > against),
-        Condition("5m volume", reading.volume, ">", spike_at, reading.volume > spike_at),
+        Condition("15m ADX", adx_15m, ">=", params.trend_adx_threshold, _is_trend(adx_15m, params)),
+        Condition("5m ADX", adx_5m, ">=", params.exit_adx_threshold, _is_trending_still(adx_5m, params)),
+        Condition("close against the range", close, beyond, level, _is_breakout(side, close, highest, lowest)),
+        Condition("15m DI with it", own, ">", other, _is_with_trend(side, plus, minus)),
+        Condition("5m volume", volume, ">", multiplier * average.value, is_volume_spike(volume, average, multiplier)),
     ]
 
 

@@ -1,14 +1,14 @@
 """Mean reversion: buy exhausted falls below the volume-weighted mean price, sell exhausted rises above it.
 
-Asked on 5m closes, filtered by the 15m trend. It trades ranges only, wants a volume spike, and leaves when
-the RSI is back in the middle and the trade is in profit after costs, or when a trend begins.
+It decides on 5m closes, filtered by the 15m trend. It trades in ranges only, needs a volume spike, and leaves when the
+RSI has crossed the middle and the trade is in profit after costs, or when a trend begins.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from papertape.engine.kernel.codes import (
     FIRST_EXIT_REASON,
@@ -19,6 +19,8 @@ from papertape.engine.kernel.codes import (
     TRENDING_UP,
 )
 from papertape.engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW, is_volume_spike
+from papertape.engine.kernel.parameters import between, positive
+from papertape.engine.kernel.state import VolumeAverage
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
@@ -33,32 +35,23 @@ NEEDS_FILTER_BARS = ADX_READY_ROW + 1
 EXIT_REASONS = ("rsi_exit", "regime_change")
 RSI_EXIT = FIRST_EXIT_REASON
 REGIME_CHANGE = FIRST_EXIT_REASON + 1
+STRONG_TREND_ADX = 20.0
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """Thresholds of entry, stop and target."""
+    """Thresholds of the entry, stop and target."""
 
-    trend_adx_threshold: Annotated[
-        float, Meta(ge=0.0, le=100.0, description="no entry when the 15m ADX is above", extra={"unit": "ADX"})
-    ] = 25.0
-    rsi_long_threshold: Annotated[
-        float, Meta(ge=0.0, le=50.0, description="long when the RSI is below", extra={"unit": "RSI"})
-    ] = 30.0
-    rsi_short_threshold: Annotated[
-        float, Meta(ge=50.0, le=100.0, description="short when the RSI is above", extra={"unit": "RSI"})
-    ] = 70.0
-    vwap_deviation_entry: Annotated[
-        float, Meta(gt=0.0, le=20.0, description="distance of the close from the VWAP", extra={"unit": "%"})
-    ] = 0.3
-    volume_spike_multiplier: Annotated[
-        float, Meta(gt=0.0, le=20.0, description="volume against its mean of 20 candles", extra={"unit": "x"})
-    ] = 2.0
-    tp_percent: Annotated[float, Meta(gt=0.0, le=50.0, description="target", extra={"unit": "%"})] = 0.8
-    sl_percent: Annotated[float, Meta(gt=0.0, le=50.0, description="stop", extra={"unit": "%"})] = 0.3
+    trend_adx_threshold: Annotated[float, between(0.0, 100.0, "ADX", "no entry when the 15m ADX is above")] = 25.0
+    rsi_long_threshold: Annotated[float, between(0.0, 50.0, "RSI", "long when the RSI is below")] = 30.0
+    rsi_short_threshold: Annotated[float, between(50.0, 100.0, "RSI", "short when the RSI is above")] = 70.0
+    vwap_deviation_entry: Annotated[float, positive(20.0, "%", "distance of the close from the VWAP")] = 0.3
+    volume_spike_multiplier: Annotated[float, positive(20.0, "x", "volume against its mean of 20 candles")] = 2.0
+    tp_percent: Annotated[float, positive(50.0, "%", "target")] = 0.8
+    sl_percent: Annotated[float, positive(50.0, "%", "stop")] = 0.3
 
 
 class Reading(Struct):
-    """The numbers a decision was made on."""
+    """The numbers behind a decision."""
 
     close: float = 0.0
     rsi: float = 0.0
@@ -72,6 +65,33 @@ class Reading(Struct):
     profit_usdt: float = 0.0
 
 
+# ---------------------------------------------------------------- the conditions of an entry, each written once
+
+
+def _is_trendless(adx_15m: float, params: Parameters) -> bool:
+    return adx_15m <= params.trend_adx_threshold
+
+
+def _is_ranging(regime: int) -> bool:
+    return regime == RANGING or regime == LOW_VOLATILITY
+
+
+def _is_exhausted(side: int, rsi: float, params: Parameters) -> bool:
+    return rsi < params.rsi_long_threshold if side > 0 else rsi > params.rsi_short_threshold
+
+
+def _entry_level(side: int, vwap: float, params: Parameters) -> float:
+    return vwap * (1.0 - side * (params.vwap_deviation_entry / 100.0))
+
+
+def _is_far_from_vwap(side: int, close: float, vwap: float, params: Parameters) -> bool:
+    return side * (_entry_level(side, vwap, params) - close) > 0.0
+
+
+def _is_against_trend(side: int, adx_15m: float, plus_di_15m: float, minus_di_15m: float) -> bool:
+    return adx_15m > STRONG_TREND_ADX and side * (plus_di_15m - minus_di_15m) < 0.0
+
+
 def enter(
     state: NoState,
     market: Market,
@@ -81,22 +101,18 @@ def enter(
     params: Parameters,
     decision: Decision,
 ) -> int:
-    """Long below, short above the VWAP when the RSI is exhausted, volume spikes and no trend stands against it."""
-    if main.row < VWAP_READY_ROW or main.vwap.traded == 0 or filtered.row < ADX_READY_ROW:
-        return 0
-    if main.regime != RANGING and main.regime != LOW_VOLATILITY:
-        return 0
-    adx, vwap, deviation = filtered.adx, main.vwap.value, params.vwap_deviation_entry / 100.0
-    if adx.value > params.trend_adx_threshold:
-        return 0
-    side = 0
-    if main.rsi.value < params.rsi_long_threshold and main.close < vwap * (1.0 - deviation):
-        side = 1
-    elif main.rsi.value > params.rsi_short_threshold and main.close > vwap * (1.0 + deviation):
-        side = -1
-    if side == 0 or not is_volume_spike(main.volume, main.volume_average, params.volume_spike_multiplier):
-        return 0
-    if adx.value > 20.0 and side * (adx.plus_di - adx.minus_di) < 0.0:
+    """Enter towards the VWAP when the RSI is exhausted, volume spikes and no trend is in the way."""
+    adx, vwap = filtered.adx, main.vwap.value
+    side = 1 if main.close < vwap else -1
+    if not (
+        main.vwap.traded > 0
+        and _is_trendless(adx.value, params)
+        and _is_ranging(main.regime)
+        and _is_exhausted(side, main.rsi.value, params)
+        and _is_far_from_vwap(side, main.close, vwap, params)
+        and is_volume_spike(main.volume, main.volume_average, params.volume_spike_multiplier)
+        and not _is_against_trend(side, adx.value, adx.plus_di, adx.minus_di)
+    ):
         return 0
     decision.stop_fraction = params.sl_percent / 100.0
     decision.target_fraction = params.tp_percent / 100.0
@@ -106,12 +122,12 @@ def enter(
 
 
 def _score(side: int, main: Series, filtered: Series, params: Parameters) -> float:
-    """How much of each condition there was, 0 to 1; shown and ranked, it decides nothing."""
+    """Return how far each condition is exceeded, 0 to 1; it is shown and ranked, and decides nothing."""
     adx, vwap = filtered.adx, main.vwap.value
     exhausted = (30.0 - main.rsi.value) / 30.0 if side > 0 else (main.rsi.value - 70.0) / 30.0
     away = abs(main.close - vwap) / vwap / (3.0 * (params.vwap_deviation_entry / 100.0))
     volume = (main.volume / main.volume_average.value - 1.0) / (2.0 * params.volume_spike_multiplier)
-    agrees = adx.value > 20.0 and side * (adx.plus_di - adx.minus_di) > 0.0
+    agrees = adx.value > STRONG_TREND_ADX and side * (adx.plus_di - adx.minus_di) > 0.0
     return 0.35 * clip(exhausted) + 0.25 * clip(away) + 0.20 * clip(volume) + 0.20 * (1.0 if agrees else 0.5)
 
 
@@ -124,7 +140,7 @@ def read(
     params: Parameters,
     reading: Reading,
 ) -> None:
-    """The numbers of this moment; what a trade would bring is known to an exit only."""
+    """Fill in the numbers of this moment; the profit of a trade is known to its exit only."""
     reading.close = main.close
     reading.rsi = main.rsi.value
     reading.vwap = main.vwap.value
@@ -147,7 +163,7 @@ def leave(
     params: Parameters,
     decision: Decision,
 ) -> int:
-    """`rsi_exit` when the RSI is back and the trade pays for its costs; `regime_change` when a trend began."""
+    """Leave when the RSI has crossed the middle and the trade pays for its costs, or when a trend began."""
     reason = NO_REASON
     if main.row >= RSI_READY_ROW and desk.position.side * (main.rsi.value - 50.0) > 0.0 and profit_usdt > 0.0:
         reason = RSI_EXIT
@@ -160,21 +176,23 @@ def leave(
 
 
 def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
-    """The conditions of an entry on `side`, in the order they are asked."""
-    threshold = params.rsi_long_threshold if side > 0 else params.rsi_short_threshold
-    level = reading.vwap * (1.0 - side * (params.vwap_deviation_entry / 100.0))
-    spike_at = params.volume_spike_multiplier * reading.volume_average
-    against = side * (reading.plus_di_15m - reading.minus_di_15m) < 0.0
-    below = "<" if side > 0 else ">"
+    """Return the conditions of an entry on `side`, in the order in which `enter` checks them."""
+    close, rsi, vwap, adx = reading.close, reading.rsi, reading.vwap, reading.adx_15m
+    volume, average, multiplier = (
+        reading.volume,
+        VolumeAverage(value=reading.volume_average),
+        params.volume_spike_multiplier,
+    )
+    rsi_limit = params.rsi_long_threshold if side > 0 else params.rsi_short_threshold
+    against = _is_against_trend(side, adx, reading.plus_di_15m, reading.minus_di_15m)
+    far, beyond = _is_far_from_vwap(side, close, vwap, params), "<" if side > 0 else ">"
     return [
-        Condition(
-            "15m ADX", reading.adx_15m, "<=", params.trend_adx_threshold, reading.adx_15m <= params.trend_adx_threshold
-        ),
-        Condition("5m regime is ranging", reading.regime, "in", RANGING, reading.regime in (RANGING, LOW_VOLATILITY)),
-        Condition("5m RSI", reading.rsi, below, threshold, side * (threshold - reading.rsi) > 0.0),
-        Condition("close against VWAP", reading.close, below, level, side * (level - reading.close) > 0.0),
-        Condition("5m volume", reading.volume, ">", spike_at, reading.volume > spike_at),
-        Condition("15m trend against it", reading.adx_15m, "<=", 20.0, not (against and reading.adx_15m > 20.0)),
+        Condition("15m ADX", adx, "<=", params.trend_adx_threshold, _is_trendless(adx, params)),
+        Condition("5m regime is ranging", reading.regime, "in", RANGING, _is_ranging(reading.regime)),
+        Condition("5m RSI", rsi, beyond, rsi_limit, _is_exhausted(side, rsi, params)),
+        Condition("close against VWAP", close, beyond, _entry_level(side, vwap, params), far),
+        Condition("5m volume", volume, ">", multiplier * average.value, is_volume_spike(volume, average, multiplier)),
+        Condition("15m trend against it", adx, "<=", STRONG_TREND_ADX, not against),
     ]
 
 

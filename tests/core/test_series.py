@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.indicators import roll_highest, roll_lowest
-from papertape.engine.kernel.series import observe_candle, observe_series
+from papertape.engine.kernel.observe import observe_candle
+from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
     SETTLEMENTS_MAX,

@@ -12,7 +12,7 @@ import pytest
 from msgspec import Struct
 
 from papertape.engine.inspect.chart_fold import CANDLES_MAX, WARM_UP_CANDLES, Candle, Chart
-from papertape.engine.inspect.chart_reader import CHARTS_KEPT_MAX, NEAR_EVENTS, ChartReader, seq_before
+from papertape.engine.inspect.chart_reader import CHARTS_MAX, NEAR_EVENTS, ChartReader, seq_before
 from papertape.engine.reducer.reducer import decide, is_new
 from papertape.engine.research.tape import fact_event
 from papertape.engine.runner_settings import RunnerSettings
@@ -346,9 +346,9 @@ def test_only_so_many_charts_are_kept() -> None:
 
     async def look() -> None:
         async with charts_of(log) as charts:
-            for number in range(3 * CHARTS_KEPT_MAX):
+            for number in range(3 * CHARTS_MAX):
                 await charts.chart(2, f"S{number}", MINUTE_MS, MINUTE_MS, 5)
-            assert len(charts._kept) == CHARTS_KEPT_MAX
+            assert len(charts._windows) == CHARTS_MAX
 
     asyncio.run(look())
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.engine.inspect.checkpoints import PACKING, PART_BYTES_MIN, StateCheckpoints
+from papertape.engine.inspect.checkpoints import CHUNK_BYTES_MIN, COMPRESSION_LEVEL, StateCheckpoints
 from papertape.engine.inspect.state_chunks import split_state
 from papertape.engine.reducer.snapshot_codec import encode
 from papertape.engine.reducer.state import list_contract, new_state
@@ -27,7 +27,7 @@ def marked(seq: int) -> EngineState:
 
 def own_bytes() -> int:
     """What such a world takes beside the others."""
-    return len(zlib.compress(next(iter(split_state(marked(10**6)))), PACKING)) + PART_BYTES_MIN
+    return len(zlib.compress(next(iter(split_state(marked(10**6)))), COMPRESSION_LEVEL)) + CHUNK_BYTES_MIN
 
 
 @pytest.mark.parametrize("by_bytes", [False, True])
@@ -48,7 +48,7 @@ def test_places_are_bounded_in_number_and_in_bytes_however_long_the_log_is(*, by
     assert places.last_before(places.distance_events - 1) == 0
     for seq in range(1_000, 200_000, 7_000):
         if (at := places.last_before(seq)) > 0:
-            assert encode(places.world(seq, STRATEGIES)) == encode(marked(at))
+            assert encode(places.state(seq, STRATEGIES)) == encode(marked(at))
 
 
 def test_what_two_places_have_in_common_is_kept_once_and_goes_with_the_last() -> None:

@@ -13,7 +13,7 @@ import pytest
 from msgspec import Struct
 
 from papertape.engine.inspect.checkpoints import StateCheckpoints
-from papertape.engine.inspect.state_history import LOOKS_WAITING_MAX, STEP_EVENTS_MAX, StateHistory
+from papertape.engine.inspect.state_history import QUERIES_WAITING_MAX, STEP_EVENTS_MAX, StateHistory
 from papertape.engine.recovery import recover
 from papertape.engine.reducer.reducer import is_decision
 from papertape.engine.reducer.snapshot_codec import encode, state_digest
@@ -143,7 +143,7 @@ def test_any_look_in_any_order_is_the_replay_up_to_there(
             Random(seed).shuffle(order)
             for seq in order:
                 assert await past.query(seq, state_digest) == replayed[seq], seq
-            assert len(past.places) > 3
+            assert len(past.checkpoints) > 3
 
     asyncio.run(look())
 
@@ -210,7 +210,7 @@ def test_what_was_laid_leaves_no_event_far_and_changes_no_answer(db: Path, repla
                 assert await past.query(seq, state_digest) == digest, "a look comes between the steps"
             assert await laying == head
             assert max(seq - past.known_until(seq) for seq in range(1, head)) < 500 + STEP_EVENTS_MAX
-            assert len(past.places) >= head // 1_000
+            assert len(past.checkpoints) >= head // 1_000
             for seq, digest in replayed.items():
                 assert await past.query(seq, state_digest) == digest
 
@@ -222,11 +222,11 @@ def test_what_a_look_has_folded_is_not_laid_again(db: Path) -> None:
         head = recorded(db)[-1].seq
         with past_of(db, StateCheckpoints(distance_events=500)) as past:
             await past.query(head, state_digest)
-            known = len(past.places)
+            known = len(past.checkpoints)
             begun_s = process_time()
             assert await past.prefold(head) == head
             laid_s = process_time() - begun_s
-            assert len(past.places) == known
+            assert len(past.checkpoints) == known
             begun_s = process_time()
             with past_of(db, StateCheckpoints(distance_events=500)) as other:
                 await other.prefold(head)
@@ -247,7 +247,7 @@ def test_an_event_that_the_log_does_not_hold_is_refused(db: Path, seq: int) -> N
 def test_more_than_can_wait_are_refused_and_the_others_served(db: Path, replayed: dict[int, str]) -> None:
     async def look() -> None:
         with past_of(db) as past:
-            asked = [past.query(7, state_digest) for _ in range(LOOKS_WAITING_MAX + 3)]
+            asked = [past.query(7, state_digest) for _ in range(QUERIES_WAITING_MAX + 3)]
             found = await asyncio.gather(*asked, return_exceptions=True)
             assert sum(isinstance(one, LogBusy) for one in found) == 3
             assert {one for one in found if isinstance(one, str)} == {replay(db, 7)}
@@ -267,7 +267,7 @@ def test_snapshots_of_another_process_are_looked_at_and_never_touched(db: Path) 
             with past_of(db, snapshots=store) as past:
                 head = recorded(db)[-1].seq
                 assert await past.query(head, state_digest) == replay(db, head)
-                assert len(past.places) == 0, "a snapshot was nearer than the beginning"
+                assert len(past.checkpoints) == 0, "a snapshot was nearer than the beginning"
 
         asyncio.run(look())
         assert sorted(path.name for path in store.folder.iterdir()) == names

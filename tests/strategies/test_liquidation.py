@@ -5,8 +5,19 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from papertape.engine.kernel.series import observe_open_interest
-from papertape.engine.kernel.state import READINGS_MAX, Bar, Decision, Fact, Market, OpenInterest, Series, SymbolState
+from papertape.engine.kernel.decide import is_ready
+from papertape.engine.kernel.observe import observe_open_interest
+from papertape.engine.kernel.state import (
+    READINGS_MAX,
+    Bar,
+    Decision,
+    Fact,
+    Market,
+    Needs,
+    OpenInterest,
+    Series,
+    SymbolState,
+)
 from papertape.engine.strategies.liquidation import (
     OPEN_INTEREST_FELL,
     Parameters,
@@ -18,7 +29,7 @@ from papertape.engine.strategies.liquidation import (
     observe,
     reset,
 )
-from tests.support import MINUTE_MS
+from tests.support import MINUTE_MS, STRATEGIES
 
 
 class Crowd:
@@ -40,6 +51,8 @@ class Crowd:
         """The side entered on a close."""
         self.market.close_time_ms, self.main.close = minute * MINUTE_MS, close
         decision = Decision(reading=Reading())
+        if not is_ready(self.main, Series(row=0), Needs(*STRATEGIES["liquidation"].candles_needed(parameters))):
+            return 0
         return enter(self.state, self.market, self.main, Series(), SymbolState(), parameters, decision)
 
     def leaving(self, minute: int, parameters: Parameters = Parameters()) -> int:  # noqa: B008 - frozen

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from papertape.engine.kernel.decide import is_ready
 from papertape.engine.kernel.indicators import ADX_READY_ROW
-from papertape.engine.kernel.state import Adx, Atr, Decision, Extreme, Market, Series, SymbolState, VolumeAverage
+from papertape.engine.kernel.state import Adx, Atr, Decision, Extreme, Market, Needs, Series, SymbolState, VolumeAverage
 from papertape.engine.strategies.momentum import MOMENTUM_LOST, Parameters, Reading, State, enter, leave
+from tests.support import STRATEGIES
 
 LONG: dict[str, Any] = {"row": 40, "close": 101.0, "atr": 0.2, "adx": 20.0, "volume": 2.1}
 SHORT: dict[str, Any] = LONG | {"close": 89.0}
@@ -36,6 +38,8 @@ def fifteen(adx: float = 25.0, plus: float = 20.0, minus: float = 10.0, row: int
 def ask(main: Series, filtered: Series, parameters: Parameters = Parameters()) -> tuple[int, Decision]:  # noqa: B008
     """The side that is entered, over a range of 90 to 100, and its numbers."""
     decision, state = Decision(reading=Reading()), State(Extreme(100.0, 39), Extreme(90.0, 39))
+    if not is_ready(main, filtered, Needs(*STRATEGIES["momentum"].candles_needed(parameters))):
+        return 0, decision
     return enter(state, Market(), main, filtered, SymbolState(), parameters, decision), decision
 
 

@@ -8,10 +8,21 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.engine.kernel.codes import REASON_CODES, REGIME_NAMES
+from papertape.engine.kernel.decide import is_ready, profit_after_costs
 from papertape.engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW
 from papertape.engine.kernel.risk_settings import RiskSettings, rules_of
-from papertape.engine.kernel.stages import profit_after_costs
-from papertape.engine.kernel.state import Adx, Decision, Market, Position, Rsi, Series, SymbolState, VolumeAverage, Vwap
+from papertape.engine.kernel.state import (
+    Adx,
+    Decision,
+    Market,
+    Needs,
+    Position,
+    Rsi,
+    Series,
+    SymbolState,
+    VolumeAverage,
+    Vwap,
+)
 from papertape.engine.kernel.strategy import NoState
 from papertape.engine.strategies.vwap_rsi import REGIME_CHANGE, RSI_EXIT, Parameters, Reading, enter, leave
 from tests.support import STRATEGIES
@@ -47,8 +58,10 @@ def fifteen(adx: float = 15.0, plus: float = 10.0, minus: float = 10.0, row: int
 
 def asked(main: Series, filtered: Series | None = None, parameters: Parameters = Parameters()) -> int:  # noqa: B008
     """The side that is entered."""
-    decision = Decision(reading=Reading())
-    return enter(NoState(), Market(), main, filtered or fifteen(), SymbolState(), parameters, decision)
+    filtered, decision = filtered or fifteen(), Decision(reading=Reading())
+    if not is_ready(main, filtered, Needs(*STRATEGIES["vwap_rsi"].candles_needed(parameters))):
+        return 0
+    return enter(NoState(), Market(), main, filtered, SymbolState(), parameters, decision)
 
 
 BELOW_AT, ABOVE_AT = 100.0 * (1.0 - 0.3 / 100.0), 100.0 * (1.0 + 0.3 / 100.0)

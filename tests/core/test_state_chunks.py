@@ -1,4 +1,4 @@
-"""A world made of its parts is the world they are of: it says the same, and goes on in the same way."""
+"""A state restored from its chunks equals the original, and continues in the same way."""
 
 from __future__ import annotations
 

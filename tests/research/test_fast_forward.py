@@ -1,4 +1,4 @@
-"""Stretches in which nothing can be decided are taken at once; live, every candle is looked at. Both end the same."""
+"""Quiet stretches are processed at once, while live every candle is processed alone. Both end in the same state."""
 
 from __future__ import annotations
 

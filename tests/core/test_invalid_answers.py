@@ -1,4 +1,4 @@
-"""What a strategy may answer that makes no sense: it is refused by name, and never becomes an order."""
+"""Invalid answers of a strategy: each is refused with a reason and never becomes an order."""
 
 from __future__ import annotations
 

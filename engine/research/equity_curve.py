@@ -1,4 +1,4 @@
-"""The course of an account over a tape: drawdown after every candle, and the equity at the end of every day.
+"""The equity curve of an account over a tape: drawdown after every candle, and the equity at the end of every day.
 
 Written like the kernel, so that one source serves lists and arrays.
 """
@@ -19,7 +19,7 @@ DAYS_MAX = 36_600
 
 
 class EquitySummary(Struct, frozen=True):
-    """Drawdown is a fraction of the peak so far, which starts with the capital.
+    """The summary of an equity curve. Drawdown is a fraction of the peak so far, which starts with the capital.
 
     `day_equities_usdt` has every calendar day from the first candle's to the last's; the last day ends with
     the last candle. `from_ms` is the first candle's open, `until_ms` the last one's close, 0 without candles.
@@ -34,7 +34,7 @@ class EquitySummary(Struct, frozen=True):
 
 
 def make_walk(digest: str) -> Callable[..., Any]:
-    """The loop over a tape that finds drawdown and day ends; `days` takes the latter."""
+    """Make the loop over a tape that computes drawdown and day ends; it writes the latter to `days`."""
 
     def walk(facts: Any, equities: Any, capital: float, days: Any) -> tuple[int, int, float, float, int, int, str]:
         from_ms, until_ms, under_ms, longest_ms, day_end_ms = 0, 0, -1, 0, 0
@@ -78,8 +78,10 @@ def make_walk(digest: str) -> Callable[..., Any]:
     return walk
 
 
-def course_of(walk: Callable[..., Any], facts: Any, equities: Any, capital_usdt: float, days: Any) -> EquitySummary:
-    """The course of one account; `walk` is the loop, plain or compiled, `days` room for the day ends."""
+def summarize_equity(
+    walk: Callable[..., Any], facts: Any, equities: Any, capital_usdt: float, days: Any
+) -> EquitySummary:
+    """Return the summary of one account; `walk` is the loop, plain or compiled, `days` room for the day ends."""
     from_ms, until_ms, equity, deepest, longest_ms, count, _ = walk(facts, equities, capital_usdt, days)
     ends = [float(days[k]) for k in range(count)] if until_ms else []
     return EquitySummary(int(from_ms), int(until_ms), float(equity), float(deepest), int(longest_ms), ends)

@@ -1,8 +1,8 @@
-"""One fact on one desk, stage by stage: the order of a candle's life, which nothing may change.
+"""`decide`: one runner's answer to one candle, in stages whose order never changes.
 
 0 day roll and funding due, 1 the pending order at the open, 2 stop, target and liquidation, 3 indicators,
-4 the strategy's exit, 5 the mark and the kill switch, 6 the strategy's entry. Stage 3 stands first in the
-source: the stages before it use only what was known at the open.
+4 the strategy's exit, 5 the mark and the kill switch, 6 the strategy's entry. Stage 3 is `observe`, which runs first:
+stages 0 to 2 use only what was known at the open.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Desks,
         Fact,
         Market,
+        Needs,
         Readings,
         Series,
         Settlements,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 
 def profit_after_costs(desk: SymbolState, close: float, slippage: float, rules: AccountRules) -> float:
-    """What leaving at this close would bring after all costs of the trade, in USDT; the price is not rounded."""
+    """Return the profit of leaving at this close after all costs of the trade, in USDT; the price is not rounded."""
     position = desk.position
     side, quantity = position.side, position.quantity_base
     price = close * (1.0 - side * slippage)
@@ -59,7 +60,7 @@ def profit_after_costs(desk: SymbolState, close: float, slippage: float, rules: 
 
 
 def place_exit(symbol: int, at_ms: int, desk: SymbolState, account: Account, reason: int, decision: Decision) -> None:
-    """Decide to leave the position at the next open."""
+    """Order the exit of the position at the next open."""
     decision.kind = ORDER_PLACED
     decision.symbol = symbol
     decision.action = EXIT
@@ -91,6 +92,11 @@ def clear_answer(decision: Decision) -> None:
     clear_reading(decision.reading)
 
 
+def is_ready(main: Series, filtered: Series, needs: Needs) -> bool:
+    """Return whether both series have the complete candles that a strategy needs before it may enter."""
+    return main.row + 1 >= needs.candles and filtered.row + 1 >= needs.filter_candles
+
+
 def mark_to_market(account: Account, desks: Desks) -> None:
     """Value the account at the last closes."""
     account.equity_usdt = equity(account, desks)
@@ -99,7 +105,12 @@ def mark_to_market(account: Account, desks: Desks) -> None:
 
 
 def make_strategy_update(hooks: Hooks) -> Callable[..., None]:
-    """Bind a strategy's observing functions: `update_strategy(...)` shows it a fact and decides nothing."""
+    """Bind a strategy's observing hooks into `update_strategy(...)`, which shows it a fact that was observed.
+
+    This alone determines when a strategy is shown what: every settlement, every open-interest reading, every candle
+    that completes one of its timeframe, and the reset after a long hole. It reads the market, the series and the
+    readings, and changes the strategy's state only.
+    """
     observe, settle, measure, reset = hooks.observe, hooks.settle, hooks.measure, hooks.reset
 
     def update_strategy(
@@ -119,9 +130,14 @@ def make_strategy_update(hooks: Hooks) -> Callable[..., None]:
 
 
 def make_decide(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
-    """Bind a strategy's deciding functions: `decide(...)` takes a candle that was looked at, decides and applies.
+    """Bind a strategy's deciding hooks into `decide(...)`; `exit_reasons` is the number of its own exit reasons.
 
-    It writes its decisions to `out[n:]` and returns the new count. `exit_reasons` is how many of its own it has.
+    `decide` answers a candle that was observed and shown to the strategy. It reads the fact, the market, the series,
+    the settlements, the strategy's state and parameters, the rules and the contracts. It writes its decisions to
+    `out[n:]`, applies each at once by `evolve`, and returns the new count. Apart from that it changes only the
+    account's day, equity and peak, and the symbol's mark.
+
+    The strategy may enter if it is flat, nothing stops the runner, and both series have the candles it needs.
     """
     enter, leave = hooks.enter, hooks.leave
 
@@ -134,6 +150,7 @@ def make_decide(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
         desks: Desks,
         state: Any,
         params: Any,
+        needs: Needs,
         account: Account,
         rules: AccountRules,
         contracts: Contracts,
@@ -148,8 +165,8 @@ def make_decide(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
         if desk.position.side != 0 or desk.order.action != NO_ORDER:
             n = book_funding(market, settlements, fact, desk, account, out, n)
             n = trade_candle(fact, main.turbulent_at_open, desk, desks, account, rules, contracts, tiers, out, n)
-        asked = main.completed == 1 and fact.timing == ON_TIME
-        if asked and desk.position.side != 0 and desk.order.action == NO_ORDER:
+        acting = main.completed == 1 and fact.timing == ON_TIME
+        if acting and desk.position.side != 0 and desk.order.action == NO_ORDER:
             profit_usdt = profit_after_costs(desk, fact.close, slippage_now(rules, main.turbulent), rules)
             clear_answer(out[n])
             reason = leave(state, market, main, filtered, desk, profit_usdt, params, out[n])
@@ -162,10 +179,11 @@ def make_decide(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
             if account.tripped == 0:
                 n = check_account_limits(fact.time_ms, account, desks, rules, out, n)
         if (
-            asked
+            acting
             and desk.position.side == 0
             and desk.order.action == NO_ORDER
             and account.tripped + account.paused + market.suspended == 0
+            and is_ready(main, filtered, needs)
         ):
             decision = out[n]
             clear_answer(decision)
