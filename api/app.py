@@ -11,7 +11,6 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from papertape.api import (
     commands,
     docs,
-    following,
     health,
     history,
     installation,
@@ -19,14 +18,15 @@ from papertape.api import (
     market,
     metrics,
     openapi,
+    stream_routes,
     trades,
     trading,
 )
-from papertape.api.answers import ViewHandler
 from papertape.api.gate import SCOPE_KEY, Access
-from papertape.api.guard import BODY_BYTES_MAX, SecurityMiddleware
+from papertape.api.middleware import BODY_BYTES_MAX, SecurityMiddleware
 from papertape.api.problems import HANDLERS, Handler, http_problem
 from papertape.api.routes import Guarded
+from papertape.api.view_handler import ViewHandler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
         metrics.route(site, streams, wrong_tokens),
         *(viewing.route(view) for view in VIEWS),
         trades.csv_route(viewing),
-        *following.routes(streams, site.timeline),
+        *stream_routes.routes(streams, site.timeline),
         *commands.routes(site),
         *login.routes(),
     ]

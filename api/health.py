@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Struct
 from starlette.responses import Response
 
-from papertape.api.answers import AsOf
 from papertape.api.gate import Access
 from papertape.api.routes import GuardedRoute, Operation
+from papertape.api.view_handler import AsOf
 from papertape.projections.folds.market_status import AnomalyView, FeedView, SuspendedView
 from papertape.projections.folds.marks import FeedRepairs
 from papertape.projections.site.ports import EngineStatus, newest_views

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 
-from papertape.api.answers import ViewEndpoint
+from papertape.api.event_search import SEARCH_S_MAX, run_search
 from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq
-from papertape.api.searching import SEARCH_S_MAX, run_search
+from papertape.api.view_handler import ViewEndpoint
 from papertape.projections.folds.portfolio import PortfolioView
 from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, SEARCHED_IN_VAIN_MAX, EventFilter, Search
 from papertape.projections.site.messages import Message, messages
 from papertape.projections.text.event_views import TYPE_NAMES, ChainView, EventView, chain_view, event_view
 
 if TYPE_CHECKING:
-    from papertape.api.answers import ViewContext
+    from papertape.api.view_handler import ViewContext
     from papertape.projections.site.event_query import SearchResult
 
 OF_MESSAGES = "As in the chat, without a token as they would have gone: the last 50 alerts, faults, the last heartbeat"

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.api.answers import ViewEndpoint
+from papertape.api.view_handler import ViewEndpoint
 from papertape.projections.site.ports import StrategyView
 
 if TYPE_CHECKING:
-    from papertape.api.answers import ViewContext
     from papertape.api.query import Query
+    from papertape.api.view_handler import ViewContext
 
 
 class ConfigView(Struct, frozen=True):

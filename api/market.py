@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from papertape.api.answers import ViewEndpoint
 from papertape.api.query import LIMIT_DEFAULT, SEQ_MAX, Limit, Name, Query
+from papertape.api.view_handler import ViewEndpoint
 from papertape.projections.site.chart_fills import FillView, fills
 from papertape.projections.site.ports import ChartView, ConditionsView
 
 if TYPE_CHECKING:
-    from papertape.api.answers import ViewContext
+    from papertape.api.view_handler import ViewContext
 
 UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from papertape.api.problems import busy_problem
 from papertape.api.settings import STREAMS_MAX
-from papertape.api.tape import SharedEventReader, StreamFilter
+from papertape.api.shared_reader import SharedEventReader, StreamFilter
 from papertape.events.errors import PapertapeError
 
 if TYPE_CHECKING:

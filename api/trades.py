@@ -11,10 +11,10 @@ from msgspec import Meta, field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from papertape.api.answers import Page, ViewEndpoint, ViewHandler, seq_of
 from papertape.api.gate import Access
 from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq, read
 from papertape.api.routes import GuardedRoute, Operation
+from papertape.api.view_handler import Page, ViewEndpoint, ViewHandler, seq_of
 from papertape.projections.folds.trades import TradeView, write_trades_csv
 from papertape.projections.site.ports import newest_views
 from papertape.projections.site.trade_query import TradeFilter, newest_trades
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from papertape.api.answers import ViewContext
+    from papertape.api.view_handler import ViewContext
 
 ROWS_A_TURN = 500
 Text = Annotated[str, Meta(max_length=100)]

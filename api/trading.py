@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from papertape.api.answers import ViewEndpoint
 from papertape.api.query import LIMIT_DEFAULT, Limit, Name, Query
+from papertape.api.view_handler import ViewEndpoint
 from papertape.events.errors import UsageError
 from papertape.events.facts import RunnerConfigured
 from papertape.projections.folds.arena import ArenaRow
@@ -23,7 +23,7 @@ from papertape.projections.folds.total import TotalView
 from papertape.projections.site.equity_curves import DayResult, day_results
 
 if TYPE_CHECKING:
-    from papertape.api.answers import ViewContext
+    from papertape.api.view_handler import ViewContext
     from papertape.projections.site.views import Views
 
 

@@ -11,19 +11,19 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import rivals
-from benchmarks.appends import append_many, append_one
+from benchmarks.append import append_many, append_one
 from benchmarks.backtests import against_backtesting, against_vectorbt, identical
-from benchmarks.chat import telegram_dead
 from benchmarks.dashboard import dashboard
 from benchmarks.feed import feed
 from benchmarks.live import live
-from benchmarks.looks import looks
 from benchmarks.measure import Bench, Result, load, versions
 from benchmarks.processes import process
-from benchmarks.recoveries import recovery, replay
+from benchmarks.recovery import recovery, replay
 from benchmarks.report import PATH, page, replace_sections, show
+from benchmarks.state_queries import looks
+from benchmarks.telegram import telegram_dead
 from benchmarks.timeline import timeline
-from benchmarks.tokens import tokens
+from benchmarks.token_guessing import tokens
 from benchmarks.web import web
 
 MEASURES: dict[str, Callable[[Bench], Result]] = {

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from benchmarks import traded
-from benchmarks.logs import SYMBOLS
+from benchmarks import trade_log
+from benchmarks.log_grower import SYMBOLS
 from benchmarks.measure import Bench, Result, milliseconds, percentile
 from benchmarks.web import page_of
 
@@ -50,7 +50,7 @@ SEEK_S: Final = 0.2
 def dashboard(bench: Bench) -> Result:
     """The middle of some rounds, after one visit of each page."""
     db = bench.folder / "papertape.db"
-    head = traded.write(db, bench.choose(QUICK_EVENTS, EVENTS), bench.choose(QUICK_TRADES, TRADES))
+    head = trade_log.write(db, bench.choose(QUICK_EVENTS, EVENTS), bench.choose(QUICK_TRADES, TRADES))
     result = Result("dashboard", f"pages over a log of {head:,} events")
     with page_of(db) as (host, port), httpx.Client(base_url=f"http://{host}:{port}", timeout=READY_S_MAX) as client:
         _wait_until_read(client, head)

@@ -8,7 +8,7 @@ import backtesting
 import numpy as np
 import pandas as pd
 
-from benchmarks.signals import DOWN, UP, signals
+from benchmarks.rival_signals import DOWN, UP, signals
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.files.columns import CandleColumns

@@ -14,7 +14,7 @@ from numba import njit
 from vectorbt.portfolio.enums import Direction, NoOrder, SizeType
 from vectorbt.portfolio.nb import order_nb
 
-from benchmarks.signals import DOWN, HIGH, UP, signals
+from benchmarks.rival_signals import DOWN, HIGH, UP, signals
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.files.columns import CandleColumns

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from benchmarks import traded
+from benchmarks import trade_log
 from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
 from benchmarks.processes import environment
-from benchmarks.timeline_once import TimelineMeasurements
+from benchmarks.timeline_process import TimelineMeasurements
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ SEEK_S, PAGE_S, HOLD_S = 0.2, 0.05, 0.02
 def timeline(bench: Bench) -> Result:
     """Twice: without anything kept, and with what the first process kept."""
     db = bench.folder / "papertape.db"
-    traded.write(db, bench.choose(QUICK_EVENTS, EVENTS), bench.choose(QUICK_TRADES, TRADES))
+    trade_log.write(db, bench.choose(QUICK_EVENTS, EVENTS), bench.choose(QUICK_TRADES, TRADES))
     first = _measure_once(db)
     again = _measure_once(db) if db.with_name(db.name + ".folds").exists() else None
     result = Result("timeline", f"{first.events:,} events with {first.trades:,} closed trades, as the web opens them")
@@ -43,7 +43,7 @@ def timeline(bench: Bench) -> Result:
 
 def _measure_once(db: Path) -> TimelineMeasurements:
     """What a fresh process says."""
-    command = [sys.executable, "-m", "benchmarks.timeline_once", str(db)]
+    command = [sys.executable, "-m", "benchmarks.timeline_process", str(db)]
     done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, check=True)
     return msgspec.json.decode(done.stdout, type=TimelineMeasurements)
 

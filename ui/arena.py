@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.trades import TradeView
     from papertape.projections.site.ports import Progress, StrategyView
     from papertape.projections.site.views import RejectedSignal
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 TRADES_SHOWN_MAX = 12
 SYMBOLS_EXPLAINED_MAX = 12

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import PositionView
     from papertape.projections.folds.trades import TradeView
     from papertape.projections.site.ports import ChartView
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 TIMEFRAME_DEFAULT = "5m"
 CANDLES_SHOWN_MAX = 300

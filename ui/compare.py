@@ -8,7 +8,7 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from papertape.projections.folds.log_diff import Comparison
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 
 class ComparePage(Struct, frozen=True):

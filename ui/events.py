@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.api.searching import run_search
+from papertape.api.event_search import run_search
 from papertape.events.errors import UsageError
 from papertape.projections.site.event_query import EventFilter, Search, SearchResult
 from papertape.projections.site.neighbours import EventNeighbours, find_neighbours
 from papertape.projections.text.event_views import TYPE_NAMES
-from papertape.ui.searches import SEARCH_S_MAX, newest_events
+from papertape.ui.search_cache import SEARCH_S_MAX, newest_events
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
     from papertape.projections.text.causes import CauseChain
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 EVENTS_A_PAGE = 60
 EFFECTS_LOOKED_AT_MAX = 2_000

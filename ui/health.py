@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from papertape.events.facts import EngineStarted
     from papertape.projections.site.ports import EngineStatus
     from papertape.projections.site.views import CandleFreshness
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 OUTAGES_SHOWN_MAX = 12
 

@@ -11,7 +11,7 @@ from papertape.projections.site.views import ALERTS_KEPT_MAX
 
 if TYPE_CHECKING:
     from papertape.projections.site.messages import Message
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 
 class MessagesPage(Struct, frozen=True):

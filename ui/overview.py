@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import PortfolioView
     from papertape.projections.folds.total import DrawdownPoint, TotalView
     from papertape.projections.site.views import Views
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 COURSE_POINTS_MAX = 300
 EVENTS_SHOWN_MAX = 14

@@ -13,15 +13,15 @@ from papertape.ui import crash
 from papertape.ui.arena import arena, strategy
 from papertape.ui.chart import chart
 from papertape.ui.compare import compare
-from papertape.ui.desk import PageDefinition, PageHandler
 from papertape.ui.events import event, events
 from papertape.ui.health import health
+from papertape.ui.live_header import LiveHeader
 from papertape.ui.login import login_route
 from papertape.ui.messages import messages
 from papertape.ui.overview import overview
+from papertape.ui.page_handler import PageDefinition, PageHandler
 from papertape.ui.rendering import ASSETS, STATIC
 from papertape.ui.risk import risk
-from papertape.ui.stream import LiveHeader
 from papertape.ui.trades import trades
 
 if TYPE_CHECKING:

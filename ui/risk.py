@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.kill_switches import TripView
     from papertape.projections.folds.limits import LimitView
     from papertape.projections.folds.portfolio import AccountView
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 PAST_SHOWN_MAX = 200
 

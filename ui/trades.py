@@ -10,7 +10,7 @@ from papertape.projections.site.trade_query import TradeFilter, TradesPage, trad
 
 if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import OrderView, PositionView
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 TRADES_A_PAGE = 50
 

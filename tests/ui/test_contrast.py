@@ -28,7 +28,7 @@ ON_TINTS = (
     ("on-accent", "accent"),
 )
 THEMES = ("light", "dark")
-SHEET = (STATIC / "desk.css").read_text()
+SHEET = (STATIC / "layout.css").read_text()
 
 
 def colour(name: str, theme: str) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.api.gate import LOGIN_PATH
-from papertape.api.guard import CONTENT_POLICY
+from papertape.api.middleware import CONTENT_POLICY
 from papertape.events.errors import LogBusy
 from papertape.events.facts import (
     Closing,
@@ -25,7 +25,7 @@ from papertape.events.facts import (
 from papertape.projections.site.ports import Progress
 from papertape.projections.text import formats
 from papertape.projections.text.reasons import reason_words
-from papertape.ui.desk import PageHandler
+from papertape.ui.page_handler import PageHandler
 from papertape.ui.pages import PAGES as DECLARED
 from papertape.ui.rendering import ASSETS, near, tone
 from tests.events.tape import in_loop

@@ -73,7 +73,7 @@ async def test_our_files_may_be_kept_as_long_as_their_address_names_them() -> No
             answer = await client.get(address)
             assert answer.status_code == 200, address
             assert "immutable" in answer.headers["cache-control"]
-        assert "immutable" not in (await client.get("/static/desk.css")).headers["cache-control"]
+        assert "immutable" not in (await client.get("/static/layout.css")).headers["cache-control"]
         assert (await client.get("/static/../rendering.py")).status_code == 404
 
 

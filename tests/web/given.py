@@ -12,7 +12,7 @@ from msgspec.structs import asdict, replace
 from papertape.api.app import application
 from papertape.api.gate import LATE_S, Gate
 from papertape.api.hosts import AllowedHosts
-from papertape.api.listening import listen
+from papertape.api.listener import listen
 from papertape.api.server import serve
 from papertape.api.streams import Streams
 from papertape.api.token import Token

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from papertape.api.app import application
-from papertape.api.listening import listen
+from papertape.api.listener import listen
 from papertape.api.server import serve
 from papertape.api.streams import Streams
 from papertape.events.log import Recorded

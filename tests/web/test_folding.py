@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from papertape.api.shared_reader import StreamFilter
 from papertape.api.streams import Streams, events_of
-from papertape.api.tape import StreamFilter
 from papertape.projections.site.ports import Progress
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S

@@ -15,9 +15,9 @@ from starlette.routing import Route
 from papertape.api.app import application
 from papertape.api.commands import KINDS
 from papertape.api.gate import ADDRESSES_MAX, WRONG_MAX, Access, FailedAttempts, Gate
-from papertape.api.guard import BODY_BYTES_MAX, HEADERS
 from papertape.api.hosts import AllowedHosts, is_loopback
 from papertape.api.login import local_path
+from papertape.api.middleware import BODY_BYTES_MAX, HEADERS
 from papertape.api.routes import GuardedRoute, GuardedSocket
 from papertape.api.streams import Streams
 from papertape.api.token import COOKIE_HOURS_MAX, Token

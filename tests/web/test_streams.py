@@ -11,8 +11,8 @@ import pytest
 import websockets
 from websockets.asyncio.client import connect
 
-from papertape.api.sockets import MISTAKES_MAX
 from papertape.api.streams import Streams
+from papertape.api.websocket import MISTAKES_MAX
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.tape import candle, recorded, tripped

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from papertape.api.app import VIEWS
+from papertape.api.event_search import run_search
 from papertape.api.gate import Access
 from papertape.api.routes import GuardedRoute
-from papertape.api.searching import run_search
 from papertape.events.log import Recorded
 from papertape.projections.folds.trades import write_trades_csv
 from papertape.projections.site.event_query import PAGE_EVENTS, EventFilter, Search, SearchResult

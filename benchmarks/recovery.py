@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.logs import SYMBOLS, TAIL_EVENTS, LogGrower, grow_logs
+from benchmarks.log_grower import SYMBOLS, TAIL_EVENTS, LogGrower, grow_logs
 from benchmarks.market import strategies
 from benchmarks.measure import ROOT, Bench, Result, million, milliseconds
 from benchmarks.processes import IMPORTS_SHOWN, environment, imports
@@ -42,7 +42,7 @@ def lengths(bench: Bench) -> list[int]:
 
 def ready_s(db: Path) -> tuple[float, int]:
     """Seconds from the start of a fresh process to its word that it is ready, and the events it replayed."""
-    command = [sys.executable, "-m", "benchmarks.boot_once", str(db)]
+    command = [sys.executable, "-m", "benchmarks.boot_process", str(db)]
     started = time.perf_counter()
     with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -73,7 +73,7 @@ def recovery(bench: Bench) -> Result:
     _kind(result, "stopped", {log.events: log.stopped for log in logs}, rounds)
     killed = {log.events: log.killed for log in logs if log.killed is not None}
     _kind(result, f"killed {TAIL_EVENTS:,} events behind its snapshot", killed, rounds)
-    probe = [sys.executable, "-X", "importtime", "-m", "benchmarks.boot_once", str(logs[0].stopped)]
+    probe = [sys.executable, "-X", "importtime", "-m", "benchmarks.boot_process", str(logs[0].stopped)]
     slowest = imports(probe, ROOT)
     shown = ", ".join(f"{name} {milliseconds(seconds)}" for name, seconds in slowest[:IMPORTS_SHOWN])
     result.notes.append(f"Of that imports, under -X importtime {milliseconds(sum(s for _, s in slowest))}: {shown}.")

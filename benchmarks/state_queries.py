@@ -9,7 +9,7 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from benchmarks.logs import SYMBOLS, LogGrower
+from benchmarks.log_grower import SYMBOLS, LogGrower
 from benchmarks.market import strategies
 from benchmarks.measure import Bench, Result, milliseconds, percentile
 from papertape.engine.inspect.chart_reader import ChartReader

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from papertape.api.streams import Streams
-from papertape.ui.desk import PageHandler
-from papertape.ui.stream import BEAT_S, LiveHeader
+from papertape.ui.live_header import BEAT_S, LiveHeader
+from papertape.ui.page_handler import PageHandler
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S, stretched
 from tests.ui.given import DAY

@@ -11,9 +11,9 @@ from starlette.responses import HTMLResponse
 from papertape.events.errors import PapertapeError, UsageError
 from papertape.projections.site.neighbours import find_neighbours
 from papertape.projections.site.readiness import readiness
-from papertape.ui.look import PageRequest, views_of
+from papertape.ui.page_request import PageRequest, views_of
 from papertape.ui.rendering import ASSETS, environment, render
-from papertape.ui.searches import SearchCache
+from papertape.ui.search_cache import SearchCache
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -114,7 +114,7 @@ class PageHandler:
         title = "Not found" if status == NOT_FOUND else "Reading the log" if look.folding else "Not available"
         page = PageDefinition("", "sorry", title, _nothing, moves=False)
         context = {**self.context(look, request.scope["path"], page), "text": text, "status": status, "layout": BASE}
-        return HTMLResponse(render("sorry.html", context), status)
+        return HTMLResponse(render("error.html", context), status)
 
 
 async def _nothing(_: PageRequest) -> Struct:

@@ -10,7 +10,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from benchmarks.logs import SYMBOLS
+from benchmarks.log_grower import SYMBOLS
 from benchmarks.market import listed, minutes, runners, strategies
 from papertape.engine.runner_settings import configuration
 from papertape.engine.strategy_registry import code_digest

@@ -10,13 +10,13 @@ from msgspec import Meta, Struct
 from starlette.websockets import WebSocketDisconnect
 
 from papertape.api.query import NAME_CHARS_MAX, SEQ_MAX
-from papertape.api.tape import StreamFilter
+from papertape.api.shared_reader import StreamFilter
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
+    from papertape.api.shared_reader import EventFrame
     from papertape.api.streams import Streams
-    from papertape.api.tape import EventFrame
 
 NAMES_MAX: Final = 100
 MESSAGES_MAX: Final = 1_000

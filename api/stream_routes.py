@@ -12,9 +12,9 @@ from papertape.api.gate import Access
 from papertape.api.problems import busy_problem, problem
 from papertape.api.query import SEQ_MAX, read
 from papertape.api.routes import GuardedRoute, GuardedSocket, Operation
-from papertape.api.sockets import Names, converse
+from papertape.api.shared_reader import StreamFilter
 from papertape.api.streams import EventStream, Streams, events_of
-from papertape.api.tape import StreamFilter
+from papertape.api.websocket import Names, converse
 from papertape.events.errors import LogBusy
 from papertape.projections.site.ports import newest_views
 from papertape.projections.text.event_views import TYPE_NAMES, EventView

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from papertape.ui.desk import PageDefinition
+from papertape.ui.page_handler import PageDefinition
 from papertape.ui.rendering import day, render
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from papertape.api.streams import Streams
-    from papertape.ui.desk import PageHandler
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_handler import PageHandler
+    from papertape.ui.page_request import PageRequest
 
 HEADER_S: Final = 0.5
 """At most so often is a header sent."""

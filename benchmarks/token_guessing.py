@@ -39,7 +39,7 @@ class TokenGuessImpact(Struct):
 @contextmanager
 def guesser(host: str, port: int, count: int, felt: TokenGuessImpact) -> Iterator[None]:
     """Somebody guesses while the block lasts, and until it is at least so often."""
-    command = [sys.executable, "-m", "benchmarks.web_guesser", host, str(port), str(count)]
+    command = [sys.executable, "-m", "benchmarks.token_guesser", host, str(port), str(count)]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from papertape.projections.site.ports import EngineStatus, Progress, Site
     from papertape.projections.site.views import Views
-    from papertape.ui.searches import SearchCache
+    from papertape.ui.search_cache import SearchCache
 
 QUERY_CHARS_MAX = 200
 SEQ_DIGITS_MAX = 18

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from papertape.api.searching import run_search
+from papertape.api.event_search import run_search
 from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, EventFilter, Search, SearchResult
 
 if TYPE_CHECKING:
     from papertape.projections.site.views import Views
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 SEARCH_S_MAX: Final = 1.5
 """The time limit of a page's search; the page then shows the progress and continues by itself."""

@@ -1,4 +1,4 @@
-"""A fresh process that opens a log as the web does, and tells what that takes: `python -m benchmarks.timeline_once`."""
+"""Open a log in a fresh process as the web does, and print how long that takes: `python -m benchmarks.timeline_process`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Somebody who guesses, as a process: `python -m benchmarks.web_guesser HOST PORT COUNT`.
+"""Somebody who guesses, as a process: `python -m benchmarks.token_guesser HOST PORT COUNT`.
 
 Wrong bearer tokens for pages, views and commands, and wrong logins, over some connections and as fast as they are
 answered; at least COUNT of them, and on until stdin is closed. A line of JSON says how often each status was answered.
