@@ -86,7 +86,7 @@ def _wrong(look: PageRequest) -> Iterator[HealthProblem]:
     for one in feeding.anomalies():
         yield HealthProblem(reason_words(one.kind), one.subject, one.detail, one.since_ms)
     yield from _engine_troubles(look.engine if look.live else None)
-    for trouble in look.engine.dog.troubles if look.live and look.engine and look.engine.dog else ():
+    for trouble in look.engine.watchdog.troubles if look.live and look.engine and look.engine.watchdog else ():
         # A stale feed is one of the reasons above.
         if not trouble.covered and trouble.kind not in STALE and (trouble.kind, trouble.subject) not in raised:
             yield HealthProblem(reason_words(trouble.kind), trouble.subject, trouble.detail, 0)

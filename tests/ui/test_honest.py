@@ -76,7 +76,7 @@ async def test_the_day_of_figures_of_this_day_is_today_and_a_page_of_the_past_be
     assert f"{utc(TODAY_MS)[:10]} {gain(0.0)}" in then
 
 
-def dog(kind: AnomalyKind, *, covered: bool = False) -> WatchdogView:
+def watchdog_view(kind: AnomalyKind, *, covered: bool = False) -> WatchdogView:
     """A watchdog that sees one thing."""
     return WatchdogView(
         1, 1, (), (DetectedProblem(kind, "BTCUSDT", "the newest candle is 9m old", covered=covered),), ()
@@ -95,8 +95,8 @@ async def test_nothing_is_wrong_only_where_nothing_is() -> None:
         ([EngineStarted(TODAY_MS, "test", "code", "config")], {}, "it has not connected since the start"),
         ([], {"disk_free_bytes": 1_000}, "1,000 bytes are free where the log is"),
         ([], {"ending": True}, "the engine is ending"),
-        ([], {"dog": dog(AnomalyKind.DATA_STALE)}, "the newest candle is 9m old"),
-        ([], {"dog": dog(AnomalyKind.COMMIT_SLOW)}, "the newest candle is 9m old"),
+        ([], {"watchdog": watchdog_view(AnomalyKind.DATA_STALE)}, "the newest candle is 9m old"),
+        ([], {"watchdog": watchdog_view(AnomalyKind.COMMIT_SLOW)}, "the newest candle is 9m old"),
         ([AnomalyRaised(TODAY_MS, "disk_low", "log", "2 % are free")], {}, "2 % are free"),
         ([SymbolSuspended(TODAY_MS, "BTCUSDT", "delisted")], {}, "BTCUSDT is not tradable"),
         ([tripped("momentum")], {}, "momentum stopped"),

@@ -29,14 +29,14 @@ STALE = DetectedProblem(AnomalyKind.DATA_STALE, "BTCUSDT", "no candle for 6m")
 GLOBAL = KillSwitchTripped(DAY_0_MS, "global", "manual", 1.0, 1.0, 1.0, 0.0, "anna", "odd")
 
 
-def dog(*troubles: DetectedProblem) -> WatchdogView:
+def watchdog_view(*troubles: DetectedProblem) -> WatchdogView:
     """What the watchdog saw."""
     anomalies: tuple[AnomalyCase, ...] = ()
     return WatchdogView(1, 1, anomalies, troubles, ())
 
 
 CASES: dict[str, tuple[list[Event], EngineStatus | None, list[str], str]] = {
-    "it trades": (RUNNING, status(dog=dog()), [], ""),
+    "it trades": (RUNNING, status(watchdog=watchdog_view()), [], ""),
     "without a watchdog too": (RUNNING, status(), [], ""),
     "no log": ([], None, ["no_log"], ""),
     "a fault": (RUNNING, None, ["stopped_by_fault"], ""),
@@ -52,8 +52,8 @@ CASES: dict[str, tuple[list[Event], EngineStatus | None, list[str], str]] = {
     "started again, not connected": ([*RUNNING, RUNNING[0]], status(), ["feed_lost"], ""),
     "the feed is lost": ([*RUNNING, LOST], status(), ["feed_lost"], ""),
     "the feed is back": ([*RUNNING, LOST, RUNNING[2]], status(), [], ""),
-    "a symbol is stale": (RUNNING, status(dog=dog(STALE)), ["feed_stale"], ""),
-    "too early to tell": (RUNNING, status(dog=dog(replace(STALE, covered=True))), [], ""),
+    "a symbol is stale": (RUNNING, status(watchdog=watchdog_view(STALE)), ["feed_stale"], ""),
+    "too early to tell": (RUNNING, status(watchdog=watchdog_view(replace(STALE, covered=True))), [], ""),
     "no room": (RUNNING, status(disk_free_bytes=DISK_BYTES_MIN - 1), ["log_not_writable"], ""),
     "ending": (RUNNING, status(ending=True), ["stopping"], ""),
     "all stopped": ([*RUNNING, GLOBAL], status(), [], "the global kill switch is tripped"),
