@@ -1,4 +1,4 @@
-"""What holds for every request, whatever its route: the host, the size of the body, the headers of the answer."""
+"""Checks for every request, whatever its route: the host and the body's size. Adds security headers to responses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEADERS: Final = {
     "content-security-policy": CONTENT_POLICY,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    # Not `no-referrer`: with that, browsers would say `Origin: null` of our own forms.
+    # Not `no-referrer`: with it, browsers would send `Origin: null` for our own forms.
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -33,14 +33,14 @@ HEADERS: Final = {
 
 
 class SecurityMiddleware:
-    """Hands the gate to the routes, refuses foreign hosts and large bodies, and writes the headers of every answer."""
+    """Passes the gate to the routes, refuses unknown hosts and large bodies, and adds headers to every response."""
 
     def __init__(self, app: ASGIApp, gate: Gate) -> None:
         self._app = app
         self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, one socket, or the server's life."""
+        """Handle a request, a WebSocket or the lifespan protocol."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -57,17 +57,17 @@ class SecurityMiddleware:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._gate.hosts.allows(hosts[0]):
-            detail = "this server does not go by that name; web.trusted_hosts in the configuration may name it"
+            detail = "unknown host name; add it to web.trusted_hosts in the configuration to allow it"
             await problem(421, detail)(scope, receive, with_headers)
         elif _declared_bytes(headers) > BODY_BYTES_MAX:
-            await problem(413, f"at most {BODY_BYTES_MAX} bytes are taken")(scope, receive, with_headers)
+            await problem(413, f"the body may have at most {BODY_BYTES_MAX} bytes")(scope, receive, with_headers)
         else:
             await self._app(scope, receive, with_headers)
 
 
 def _declared_bytes(headers: Headers) -> int:
-    """How long the body says it is; one that does not say is counted while it is read."""
+    """Return the declared length of the body; a body without one is counted while it is read."""
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()):
-        return 0  # The server itself refuses what is no number.
+        return 0  # The server itself refuses an invalid number.
     return int(length) if len(length) <= LENGTH_DIGITS_MAX else BODY_BYTES_MAX + 1

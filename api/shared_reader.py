@@ -1,4 +1,4 @@
-"""The events of the log as JSON, each encoded once for all who follow it, and one wait for all of them."""
+"""The events of the log as JSON, each encoded once for all streams, with one shared wait for new events."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from papertape.projections.text.event_views import event_view
 if TYPE_CHECKING:
     from papertape.projections.site.ports import Progress, Timeline
 
-FRAMES_KEPT_MAX: Final = 4_096
-"""The newest events; who is further behind reads the log."""
-FRAMES_A_TURN_MAX: Final = 200
+CACHED_FRAMES_MAX: Final = 4_096
+"""The number of newest events in memory; a stream further behind reads the log."""
+FRAMES_PER_READ_MAX: Final = 200
 
 
 class EventFrame(Struct, frozen=True):
-    """One event, ready to be sent."""
+    """One encoded event."""
 
     seq: int
     type: str
@@ -32,19 +32,19 @@ class EventFrame(Struct, frozen=True):
 
 
 class StreamFilter(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which events; an empty list is all."""
+    """Which events; an empty list matches all."""
 
     types: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
     strategies: tuple[str, ...] = ()
 
     @property
-    def takes_all(self) -> bool:
-        """Whether nothing is left out."""
+    def matches_all(self) -> bool:
+        """Whether every event matches."""
         return not (self.types or self.symbols or self.strategies)
 
     def matches(self, frame: EventFrame) -> bool:
-        """Whether this is one."""
+        """Return whether an event matches."""
         return (
             (not self.types or frame.type in self.types)
             and (not self.symbols or frame.symbol in self.symbols)
@@ -53,18 +53,18 @@ class StreamFilter(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SharedEventReader:
-    """Reads on behalf of everybody who follows the log."""
+    """Reads the log for all streams."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._newest: deque[EventFrame] = deque(maxlen=FRAMES_KEPT_MAX)
-        self._of = timeline.views
+        self._newest: deque[EventFrame] = deque(maxlen=CACHED_FRAMES_MAX)
+        self._views = timeline.views
         self._joined: tuple[tuple[int, int], bytes] = ((0, 0), b"")
-        self._moving: asyncio.Task[int] | None = None
+        self._wait: asyncio.Task[int] | None = None
 
     @property
     def head_seq(self) -> int:
-        """The event that the views stand at: what is told can be looked at."""
+        """The last event of the views, so that streams never run ahead of the pages."""
         return self._timeline.views.seq
 
     @property
@@ -73,52 +73,52 @@ class SharedEventReader:
         return self._timeline.folding
 
     async def frames_after(self, seq: int) -> list[EventFrame]:
-        """The next events beyond `seq`, not more than FRAMES_A_TURN_MAX."""
-        if self._of is not self._timeline.views:  # Another log stands at its place.
-            self._of = self._timeline.views
+        """Return the next events after `seq`, at most FRAMES_PER_READ_MAX."""
+        if self._views is not self._timeline.views:  # The log was replaced by another one.
+            self._views = self._timeline.views
             self._newest.clear()
             self._joined = ((0, 0), b"")
         if self._newest and self._newest[0].seq <= seq + 1:
             begin = seq + 1 - self._newest[0].seq
-            known = [self._newest[at] for at in range(begin, min(begin + FRAMES_A_TURN_MAX, len(self._newest)))]
-            if known:
-                return known
-        found = await self._timeline.events(seq, min(FRAMES_A_TURN_MAX, self.head_seq - seq))
+            cached = [self._newest[at] for at in range(begin, min(begin + FRAMES_PER_READ_MAX, len(self._newest)))]
+            if cached:
+                return cached
+        events = await self._timeline.events(seq, min(FRAMES_PER_READ_MAX, self.head_seq - seq))
         contracts = self._timeline.views.contracts.by_symbol
         frames = []
-        for recorded in found:
+        for recorded in events:
             view = event_view(recorded, contracts)
             json = msgspec.json.encode(view)
             sse = b"id: %d\ndata: %b\n\n" % (view.seq, json)
             frames.append(EventFrame(view.seq, view.type, view.symbol, view.strategy, json.decode(), sse))
-        self._retain(frames)
+        self._store(frames)
         return frames
 
-    def join_frames(self, frames: list[EventFrame], chosen: StreamFilter) -> bytes:
-        """The chosen ones of these as server-sent events. Most who follow stand at the same place and want all."""
-        if not chosen.takes_all:
-            return b"".join(frame.sse for frame in frames if chosen.matches(frame))
+    def join_frames(self, frames: list[EventFrame], selection: StreamFilter) -> bytes:
+        """Return the matching frames as server-sent events; most streams request the same range without a filter."""
+        if not selection.matches_all:
+            return b"".join(frame.sse for frame in frames if selection.matches(frame))
         span = (frames[0].seq, frames[-1].seq)
         if self._joined[0] != span:
             self._joined = (span, b"".join(frame.sse for frame in frames))
         return self._joined[1]
 
-    def _retain(self, frames: list[EventFrame]) -> None:
-        """Keep what goes on where the kept ones end; without them, what lies at the head."""
-        newest_seq = self._newest[-1].seq if self._newest else self.head_seq - FRAMES_A_TURN_MAX
+    def _store(self, frames: list[EventFrame]) -> None:
+        """Cache frames that continue the cached ones; into an empty cache, frames near the head."""
+        newest_seq = self._newest[-1].seq if self._newest else self.head_seq - FRAMES_PER_READ_MAX
         if frames and frames[0].seq > newest_seq + 1:
             self._newest.clear()
         self._newest.extend(frame for frame in frames if frame.seq > newest_seq)
 
     async def wait_beyond(self, seq: int) -> None:
-        """Wait until there is an event beyond `seq`. However many wait, the timeline is asked once."""
+        """Wait for an event after `seq`. All waiting streams share one wait on the timeline."""
         while self.head_seq <= seq:
-            if self._moving is None or self._moving.done():
-                self._moving = asyncio.ensure_future(self._timeline.wait_beyond(self.head_seq))
-            await asyncio.shield(self._moving)
+            if self._wait is None or self._wait.done():
+                self._wait = asyncio.ensure_future(self._timeline.wait_beyond(self.head_seq))
+            await asyncio.shield(self._wait)
 
     async def close(self) -> None:
-        """Ask no more."""
-        if self._moving is not None:
-            self._moving.cancel()
-            await asyncio.gather(self._moving, return_exceptions=True)
+        """Cancel the shared wait."""
+        if self._wait is not None:
+            self._wait.cancel()
+            await asyncio.gather(self._wait, return_exceptions=True)

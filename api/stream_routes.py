@@ -1,4 +1,4 @@
-"""The two streams of the log's events: server-sent events, and a WebSocket."""
+"""The two streams of the log's events: server-sent events and a WebSocket."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ ID_DIGITS_MAX = len(str(SEQ_MAX))
 
 
 class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which events, and from where on. Without `after_seq` those that come from now on."""
+    """Which events, and where to start. Without `after_seq`, only new events."""
 
-    after_seq: Annotated[int, Meta(ge=0, le=SEQ_MAX, description="Begin behind this event.")] | None = None
+    after_seq: Annotated[int, Meta(ge=0, le=SEQ_MAX, description="Start after this event.")] | None = None
     type: Names = ()
     symbol: Names = ()
     strategy: Names = ()
@@ -41,7 +41,7 @@ class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True):
 def _filter(query: StreamQuery) -> StreamFilter:
     unknown = [name for name in query.type if name not in TYPE_NAMES]
     if unknown:
-        raise HTTPException(422, f"there is no type of event {unknown[0]!r}; there are {', '.join(TYPE_NAMES)}")
+        raise HTTPException(422, f"unknown event type {unknown[0]!r}; the types are {', '.join(TYPE_NAMES)}")
     return StreamFilter(query.type, query.symbol, query.strategy)
 
 
@@ -58,32 +58,32 @@ def routes(streams: Streams, timeline: Timeline) -> list[Guarded]:
 
     async def stream(request: Request) -> Response:
         query = read(StreamQuery, request)
-        chosen, after_seq = _filter(query), _after(request, query)
-        return EventStream(streams, lambda: events_of(streams, after_seq, chosen))
+        selection, after_seq = _filter(query), _after(request, query)
+        return EventStream(streams, lambda: events_of(streams, after_seq, selection))
 
-    async def socket(asking: WebSocket) -> None:
+    async def websocket(socket: WebSocket) -> None:
         try:
-            query = read(StreamQuery, asking)
-            chosen = _filter(query)
+            query = read(StreamQuery, socket)
+            selection = _filter(query)
             newest_views(timeline)
         except LogBusy as folding:
-            await asking.send_denial_response(busy_problem(str(folding)))
+            await socket.send_denial_response(busy_problem(str(folding)))
             return
-        except HTTPException as wrong:
-            await asking.send_denial_response(problem(wrong.status_code, wrong.detail))
+        except HTTPException as error:
+            await socket.send_denial_response(problem(error.status_code, error.detail))
             return
         after_seq = streams.tape.head_seq if query.after_seq is None else query.after_seq
-        await converse(asking, streams, chosen, after_seq)
+        await converse(socket, streams, selection, after_seq)
 
     sse = Operation(
-        "The events as they come, as server-sent events",
+        "New events, as server-sent events",
         EventView,
         StreamQuery,
         media_type="text/event-stream",
         refusals=(422, 503),
-        about="The id of a message is the event's seq: a client that comes back with Last-Event-ID misses nothing.",
+        about="A message's id is the event's seq: a client that reconnects with Last-Event-ID misses nothing.",
     )
     return [
         GuardedRoute("/api/v1/stream", stream, access=Access.READ, live=True, operation=sse),
-        GuardedSocket("/api/v1/ws", socket, access=Access.READ),
+        GuardedSocket("/api/v1/ws", websocket, access=Access.READ),
     ]

@@ -1,4 +1,4 @@
-"""Views as answers: as of an event, with an ETag, so that what did not change costs nothing."""
+"""Answer queries with views as of an event, each with an ETag, so that an unchanged view costs nothing."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ REVALIDATE: Final = "private, no-cache"
 
 
 class AsOf(Struct, frozen=True):
-    """The event after which a view stands, and the market time of its newest candle, UTC ms."""
+    """The last event that a view includes, and the market time of its newest candle, UTC ms."""
 
     seq: int
     at_ms: int
 
 
 class Answer(Struct, Generic[T], frozen=True):
-    """A view, and as of when."""
+    """A view and the event it is as of."""
 
     as_of: AsOf
     data: T
 
 
 class Page(Struct, Generic[T], frozen=True):
-    """A part of a list. `next` is what the same question asks with to go on; None at the end."""
+    """A page of a list. Pass `next` in the same query to continue; it is None on the last page."""
 
     items: tuple[T, ...]
     next: int | None
 
 
 class ViewContext(Struct, frozen=True):
-    """What a view is made of: the site, and the views as of the event that is asked about."""
+    """The site, and its views as of the requested event."""
 
     site: Site
     views: Views
     as_of: AsOf
-    """Where the views stood when they were asked for: those of the head move on while others are waited for."""
+    """The position of the views at the time of the request: the newest views advance during an `await`."""
 
 
 Make = Callable[[ViewContext, Any], Awaitable[Any]]
 
 
 class ViewEndpoint(Struct, frozen=True):
-    """A question by GET: where, what it may say, what comes back, and who makes it."""
+    """A GET endpoint: its path, query, answer, and the function that makes the answer."""
 
     path: str
     summary: str
@@ -75,29 +75,29 @@ class ViewEndpoint(Struct, frozen=True):
 
 
 async def seq_of(site: Site, moment: str) -> int | None:
-    """The seq that is meant; None for the newest. Raises HTTPException 422, UsageError before the log's beginning."""
+    """Return the seq of a moment, None for the newest. Raise HTTPException 422, UsageError before the first event."""
     if not moment:
         return None
     if moment.isascii() and moment.isdigit() and len(moment) <= DIGITS_MAX:
         seq = int(moment)
         if seq > SEQ_MAX:
-            raise HTTPException(422, f"as_of: {moment} is larger than any seq")
+            raise HTTPException(422, f"as_of: {moment} is larger than the largest seq")
         return seq
     at_ms = moment_ms(moment)
     if at_ms is None:
-        raise HTTPException(422, f"as_of: {moment!r} is neither a seq nor a time like 2025-03-01T14:05")
+        raise HTTPException(422, f"as_of: {moment!r} is neither a seq nor a time such as 2025-03-01T14:05")
     return await site.timeline.seq_at(at_ms)
 
 
 class ViewHandler:
-    """Answers the questions about one log. Its ETags hold as long as this process reads this log."""
+    """Answers view queries about one log. Its ETags are valid while this process reads this log."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self._life, self._of = secrets.token_hex(4), site.timeline.views
+        self._etag_prefix, self._views = secrets.token_hex(4), site.timeline.views
 
     def route(self, view: ViewEndpoint) -> GuardedRoute:
-        """The route of a view."""
+        """Return the route of a view."""
         operation = Operation(view.summary, Answer[view.answer], view.query, refusals=view.refusals, about=view.about)  # type: ignore[name-defined]
 
         async def endpoint(request: Request) -> Response:
@@ -106,33 +106,33 @@ class ViewHandler:
         return GuardedRoute(f"/api/v1/{view.path}", endpoint, access=Access.READ, operation=operation)
 
     async def answer(self, request: Request, view: ViewEndpoint) -> Response:
-        """Look only where the client does not know it yet."""
+        """Return the answer of a view, or 304 if the client already has it."""
         query = read(view.query, request)
         seq = await seq_of(self.site, query.as_of)
-        known = self.not_modified(request, newest_views(self.site.timeline).seq if seq is None else seq)
-        if known is not None:
-            return known
-        scene = await self.scene(seq)
-        data = await view.make(scene, query)
-        content = msgspec.json.encode(Answer(scene.as_of, data))
-        return Response(content, headers=self.headers(scene.as_of.seq), media_type=JSON)
+        not_modified = self.not_modified(request, newest_views(self.site.timeline).seq if seq is None else seq)
+        if not_modified is not None:
+            return not_modified
+        context = await self.context(seq)
+        data = await view.make(context, query)
+        content = msgspec.json.encode(Answer(context.as_of, data))
+        return Response(content, headers=self.headers(context.as_of.seq), media_type=JSON)
 
-    async def scene(self, seq: int | None) -> ViewContext:
-        """The views as of a seq, the newest without one."""
+    async def context(self, seq: int | None) -> ViewContext:
+        """Return the views as of a seq, or the newest views for None."""
         timeline = self.site.timeline
         views = newest_views(timeline) if seq is None else await timeline.as_of(seq)
         return ViewContext(self.site, views, AsOf(views.seq, views.at_ms))
 
     def headers(self, seq: int) -> dict[str, str]:
-        """What lets a client ask whether anything has changed."""
+        """Return the headers with which a client can ask whether the view has changed."""
         return {"etag": self._etag(seq), "cache-control": REVALIDATE}
 
     def not_modified(self, request: Request, seq: int) -> Response | None:
-        """304 where the client has this very answer."""
-        known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
-        return Response(status_code=304, headers=self.headers(seq)) if self._etag(seq) in known else None
+        """Return 304 if the client already has this answer, else None."""
+        etags = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
+        return Response(status_code=304, headers=self.headers(seq)) if self._etag(seq) in etags else None
 
     def _etag(self, seq: int) -> str:
-        if self._of is not self.site.timeline.views:  # Another log stands at its place.
-            self._life, self._of = secrets.token_hex(4), self.site.timeline.views
-        return f'"{self._life}-{seq}"'
+        if self._views is not self.site.timeline.views:  # The log was replaced by another one.
+            self._etag_prefix, self._views = secrets.token_hex(4), self.site.timeline.views
+        return f'"{self._etag_prefix}-{seq}"'

@@ -1,4 +1,4 @@
-"""Open a log in a fresh process as the web does, and print how long that takes: `python -m benchmarks.timeline_process`."""
+"""A fresh process that opens a log as the web does, and measures it: `python -m benchmarks.timeline_process DB`."""
 
 from __future__ import annotations
 

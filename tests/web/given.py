@@ -10,7 +10,7 @@ import httpx
 from msgspec.structs import asdict, replace
 
 from papertape.api.app import application
-from papertape.api.gate import LATE_S, Gate
+from papertape.api.gate import DELAY_S, Gate
 from papertape.api.hosts import AllowedHosts
 from papertape.api.listener import listen
 from papertape.api.server import serve
@@ -240,10 +240,10 @@ def site_of(
 
 
 def gate_of(
-    *, reading_open: bool = True, bound: str = "127.0.0.1", trusted: Sequence[str] = (), late_s: float = LATE_S
+    *, reading_open: bool = True, bound: str = "127.0.0.1", trusted: Sequence[str] = (), delay_s: float = DELAY_S
 ) -> Gate:
     """A gate with the token of the tests."""
-    return Gate(Token(TOKEN), AllowedHosts(bound, trusted), reading_open=reading_open, late_s=late_s)
+    return Gate(Token(TOKEN), AllowedHosts(bound, trusted), reading_open=reading_open, delay_s=delay_s)
 
 
 @asynccontextmanager

@@ -180,4 +180,4 @@ async def test_without_an_engine_a_command_may_be_tried_again_later() -> None:
     async with client_of(site_of(told_day())) as client:
         looked_at = await given(client, "kill")
         assert looked_at.status_code == 503
-        assert "only looked at" in looked_at.json()["detail"]
+        assert "read-only here" in looked_at.json()["detail"]

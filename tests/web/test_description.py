@@ -72,7 +72,13 @@ async def test_what_limits_a_list_is_the_same_everywhere_and_described() -> None
         if one["name"] == "limit"
     }
     assert {"/api/v1/trades", "/api/v1/events", "/api/v1/days", "/api/v1/candles/{symbol}"} == limits.keys()
-    same = {"type": "integer", "minimum": 1, "maximum": 1_500, "default": 100, "description": "At most so many."}
+    same = {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 1_500,
+        "default": 100,
+        "description": "The maximum number of items.",
+    }
     assert all(schema == same for schema in limits.values()), limits
 
 

@@ -42,10 +42,10 @@ async def test_streams_are_told_their_end_and_not_cut_off() -> None:
 @in_loop
 async def test_nobody_is_seated_any_more_once_the_end_has_begun() -> None:
     streams = Streams(site_of(LOG).timeline)
-    with streams.seat() as found:
+    with streams.slot() as found:
         assert found
     await streams.close()
-    with streams.seat() as found:
+    with streams.slot() as found:
         assert not found
 
 

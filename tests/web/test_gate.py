@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from papertape.api.app import application
 from papertape.api.commands import KINDS
-from papertape.api.gate import ADDRESSES_MAX, WRONG_MAX, Access, FailedAttempts, Gate
+from papertape.api.gate import ADDRESSES_MAX, FAILED_ATTEMPTS_MAX, Access, FailedAttempts, Gate
 from papertape.api.hosts import AllowedHosts, is_loopback
 from papertape.api.login import local_path
 from papertape.api.middleware import BODY_BYTES_MAX, HEADERS
@@ -81,7 +81,7 @@ def test_a_route_that_states_nothing_is_not_taken() -> None:
     async def unguarded(_: Request) -> Response:
         return PlainTextResponse("anybody")
 
-    with pytest.raises(TypeError, match="does not say what protects it"):
+    with pytest.raises(TypeError, match="does not state its access"):
         application(SITE, gate_of(), Streams(SITE.timeline), [Route("/x", unguarded)])  # type: ignore[list-item]
 
 
@@ -256,7 +256,7 @@ async def test_a_foreign_page_gets_nothing_even_where_reading_is_free(origin: st
 
 @in_loop
 async def test_thousands_of_wrong_tokens_are_refused_and_the_right_one_is_still_taken() -> None:
-    gate = gate_of(reading_open=False, late_s=0.0)
+    gate = gate_of(reading_open=False, delay_s=0.0)
     chance = random.Random(1)
     counts: dict[int, int] = {}
     async with client_of(SITE, gate) as client:
@@ -272,16 +272,16 @@ async def test_thousands_of_wrong_tokens_are_refused_and_the_right_one_is_still_
                     answer = await client.post("/login", data={"token": token}, headers=ORIGIN_HEADER)
             assert "set-cookie" not in answer.headers
             counts[answer.status_code] = counts.get(answer.status_code, 0) + 1
-        assert counts == {401: WRONG_MAX, 429: WRONG - WRONG_MAX}
+        assert counts == {401: FAILED_ATTEMPTS_MAX, 429: WRONG - FAILED_ATTEMPTS_MAX}
         assert (await client.get("/api/v1/status", headers=BEARER)).status_code == 200
-    assert gate.wrongs.total == WRONG
-    assert len(gate.wrongs) == 1, "what is remembered is who asked, not what was tried"
+    assert gate.failed_attempts.total == WRONG
+    assert len(gate.failed_attempts) == 1, "what is remembered is who asked, not what was tried"
 
 
 @in_loop
 async def test_who_guesses_waits_and_nobody_else_does() -> None:
-    late_s = stretched(0.3)
-    gate = gate_of(reading_open=False, late_s=late_s)
+    delay_s = stretched(0.3)
+    gate = gate_of(reading_open=False, delay_s=delay_s)
     async with client_of(SITE, gate) as client:
 
         async def seconds(token: str) -> tuple[int, float]:
@@ -289,34 +289,39 @@ async def test_who_guesses_waits_and_nobody_else_does() -> None:
             answer = await client.get("/api/v1/status", headers={"authorization": f"Bearer {token}"})
             return answer.status_code, time.monotonic() - begun_s
 
-        for _ in range(WRONG_MAX):
+        for _ in range(FAILED_ATTEMPTS_MAX):
             assert (await seconds(OTHER_TOKEN))[0] == 401
         (late, waited_s), (right, took_s) = await asyncio.gather(seconds(OTHER_TOKEN), seconds(TOKEN))
     assert (late, right) == (429, 200)
-    assert waited_s >= late_s > took_s
+    assert waited_s >= delay_s > took_s
 
 
 def test_what_is_remembered_of_wrong_tokens_is_bounded_and_passes() -> None:
     now = 0.0
-    wrongs = FailedAttempts(lambda: now)
+    failed_attempts = FailedAttempts(lambda: now)
     for address in range(3 * ADDRESSES_MAX):
-        wrongs.note(f"10.{address >> 16}.{address >> 8 & 255}.{address & 255}")
-    assert len(wrongs) == ADDRESSES_MAX
-    assert [wrongs.note("10.0.0.1") for _ in range(WRONG_MAX + 1)] == [*[False] * WRONG_MAX, True]
-    assert [wrongs.note(f"2001:db8::{at:x}") for at in range(WRONG_MAX + 1)][-1], "a network counts as one"
+        failed_attempts.record(f"10.{address >> 16}.{address >> 8 & 255}.{address & 255}")
+    assert len(failed_attempts) == ADDRESSES_MAX
+    assert [failed_attempts.record("10.0.0.1") for _ in range(FAILED_ATTEMPTS_MAX + 1)] == [
+        *[False] * FAILED_ATTEMPTS_MAX,
+        True,
+    ]
+    assert [failed_attempts.record(f"2001:db8::{at:x}") for at in range(FAILED_ATTEMPTS_MAX + 1)][-1], (
+        "a network counts as one"
+    )
     now = 61.0
-    assert not wrongs.note("10.0.0.1")
+    assert not failed_attempts.record("10.0.0.1")
 
 
 def test_a_cookie_ends_with_its_time_and_with_another_token() -> None:
     token, now_s = Token(TOKEN), 1_000_000_000
     cookie = token.cookie(now_s)
-    assert token.takes_cookie(cookie, now_s)
-    assert not token.takes_cookie(cookie, now_s + COOKIE_HOURS_MAX * 3_600)
-    assert not token.takes_cookie(cookie, now_s - 1)
-    assert not Token(OTHER_TOKEN).takes_cookie(cookie, now_s)
+    assert token.accepts_cookie(cookie, now_s)
+    assert not token.accepts_cookie(cookie, now_s + COOKIE_HOURS_MAX * 3_600)
+    assert not token.accepts_cookie(cookie, now_s - 1)
+    assert not Token(OTHER_TOKEN).accepts_cookie(cookie, now_s)
     made, nonce, proof = cookie.split(".")
-    assert not token.takes_cookie(f"{int(made) + 1}.{nonce}.{proof}", now_s)
+    assert not token.accepts_cookie(f"{int(made) + 1}.{nonce}.{proof}", now_s)
 
 
 @in_loop

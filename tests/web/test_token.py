@@ -46,4 +46,4 @@ def test_a_token_shows_itself_to_nobody() -> None:
 
 @pytest.mark.parametrize("value", ["", ".", "..", "a.b.c", "1", "9" * 5_000, "é.ü", "1.x.", "\ud800.b.c"])
 def test_a_cookie_that_was_not_made_with_the_token_is_worth_nothing(value: str) -> None:
-    assert not Token(TOKEN).takes_cookie(value, int(time.time()))
+    assert not Token(TOKEN).accepts_cookie(value, int(time.time()))
