@@ -1,4 +1,4 @@
-"""What keeps a page alive: the header as it stands, and a tick when the log has moved."""
+"""Live updates of a page: the current header, and a signal when the log has grown."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
-from papertape.ui.page_handler import PageDefinition
+from papertape.ui.page_handler import PageDefinition, empty_context
 from papertape.ui.rendering import day, render
 
 if TYPE_CHECKING:
@@ -16,55 +14,50 @@ if TYPE_CHECKING:
 
     from papertape.api.streams import Streams
     from papertape.ui.page_handler import PageHandler
-    from papertape.ui.page_request import PageRequest
 
 HEADER_S: Final = 0.5
-"""At most so often is a header sent."""
+"""The minimum interval between two headers."""
 TICK_S: Final = 1.0
-"""At most so often are the parts of a page told to fetch themselves anew."""
+"""The minimum interval between two signals to refresh the parts of a page."""
 BEAT_S: Final = 3.0
-"""At least so often is something sent, so that silence means that nobody is there."""
+"""The maximum interval between two messages, so that silence means that the server is gone."""
 RETRY_MS: Final = 1_000
 
 
-async def _no_context(_: PageRequest) -> Struct:
-    return Struct()
-
-
-HEADER: Final = PageDefinition("/", "header", "", _no_context)
+HEADER: Final = PageDefinition("/", "header", "", empty_context)
 
 
 class LiveHeader:
-    """The header of the live pages, rendered once however many look, and the frames for each of them."""
+    """The header of the live pages, rendered once for all of them, and the messages for each."""
 
-    def __init__(self, desk: PageHandler, streams: Streams) -> None:
-        self._desk, self._streams = desk, streams
+    def __init__(self, handler: PageHandler, streams: Streams) -> None:
+        self._handler, self._streams = handler, streams
         self.rendered = 0
-        """How often a header was rendered."""
-        self._of: tuple[object, ...] = ()
+        """The number of rendered headers."""
+        self._key: tuple[object, ...] = ()
         self._frame = b""
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
-        """Server-sent events for one page, without an end."""
+        """Yield server-sent events for one page, without end."""
         yield b"retry: %d\n\n" % RETRY_MS
-        sent, told_seq, due_s, rested = b"", -1, 0.0, False
+        sent_header, sent_seq, due_s, rest_sent = b"", -1, 0.0, False
         while True:
-            header, seq = await self._header(), self._desk.site.timeline.views.seq
-            if header != sent:
-                sent = header
+            header, seq = await self._header(), self._handler.site.timeline.views.seq
+            if header != sent_header:
+                sent_header = header
                 yield header
-            if seq != told_seq and time.monotonic() >= due_s:
-                told_seq, due_s, rested = seq, time.monotonic() + TICK_S, False
+            if seq != sent_seq and time.monotonic() >= due_s:
+                sent_seq, due_s, rest_sent = seq, time.monotonic() + TICK_S, False
                 yield _frame("moved", str(seq))
-            if await self._moves_on(seq, BEAT_S if seq == told_seq else TICK_S):
+            if await self._wait_for_event(seq, BEAT_S if seq == sent_seq else TICK_S):
                 continue
             yield _frame("beat", str(seq))
-            if seq == told_seq and not rested:
-                rested = True
+            if seq == sent_seq and not rest_sent:
+                rest_sent = True
                 yield _frame("rest", str(seq))
 
-    async def _moves_on(self, seq: int, wait_s: float) -> bool:
-        """Pause between two headers, and wait until the log moves; whether it did."""
+    async def _wait_for_event(self, seq: int, wait_s: float) -> bool:
+        """Pause between two headers, then wait for a new event; return whether there is one."""
         await asyncio.sleep(HEADER_S)
         try:
             async with asyncio.timeout(wait_s - HEADER_S):
@@ -74,16 +67,16 @@ class LiveHeader:
         return True
 
     async def _header(self) -> bytes:
-        look = await self._desk.look_at_head()
-        of = (look.seq, look.engine, look.folding, day(look.now_ms))
-        if of != self._of:
-            html = render("header.html", self._desk.context(look, HEADER.path, HEADER))
-            self._of, self._frame = of, _frame("header", html)
+        request = await self._handler.newest_request()
+        key = (request.seq, request.engine, request.folding, day(request.now_ms))
+        if key != self._key:
+            html = render("header.html", self._handler.context(request, HEADER.path, HEADER))
+            self._key, self._frame = key, _frame("header", html)
             self.rendered += 1
         return self._frame
 
 
 def _frame(event: str, data: str) -> bytes:
-    """An event; every line of it is a line of data, whatever the text uses to end lines."""
+    """Return a server-sent event with every line of the text as a line of data."""
     lines = "".join(f"data: {line}\n" for line in data.splitlines())
     return f"event: {event}\n{lines}\n".encode()

@@ -1,4 +1,4 @@
-"""One installation's pages: looks are taken here, and answered with HTML."""
+"""Answers requests for pages: builds the page request, loads the page's context, and renders HTML."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from papertape.projections.site.views import Views
 
 BASE, BARE = "base.html", "bare.html"
-NOT_OF_A_PAGE = frozenset({"as_of", "part"})
+REQUEST_PARAMETERS = frozenset({"as_of", "part"})
 NOT_FOUND, UNAVAILABLE = 404, 503
 ADDRESS_CHARS_MAX = 200
 
 
 class PageDefinition(Struct, frozen=True):
-    """A page: its address, the folder of its templates, its title, and who makes its context."""
+    """A page: its address, the name of its templates, its title, and the function that loads its context."""
 
     path: str
     name: str
     title: str
     load: Callable[[PageRequest], Awaitable[Struct]]
     moves: bool = True
-    """Whether what it shows changes with every event, so that it fetches itself anew."""
+    """Whether its content changes with new events, so that the browser refreshes it."""
 
 
 class PageHandler:
@@ -50,16 +50,16 @@ class PageHandler:
         self.searches = SearchCache()
         self.with_scripts = (ASSETS / "htmx.js").is_file()
 
-    async def look(self, request: Request) -> PageRequest:
-        """Return the view for a request. Raise UsageError for an unknown time, LogBusy during the first fold."""
+    async def page_request(self, request: Request) -> PageRequest:
+        """Return the page request. Raise UsageError for an unknown time, LogBusy during the first fold."""
         as_of = request.query_params.get("as_of", "").strip()
-        return await self._look_at(*await views_of(self.site, as_of), request)
+        return await self._page_request(*await views_of(self.site, as_of), request)
 
-    async def look_at_head(self) -> PageRequest:
-        """Return the newest view, even while it shows only part of the log."""
-        return await self._look_at(self.site.timeline.views, live=True)
+    async def newest_request(self) -> PageRequest:
+        """Return a request for the newest views, even while they show only part of the log."""
+        return await self._page_request(self.site.timeline.views, live=True)
 
-    async def _look_at(self, views: Views, live: bool, request: Request | None = None) -> PageRequest:
+    async def _page_request(self, views: Views, live: bool, request: Request | None = None) -> PageRequest:
         query = {} if request is None else dict(request.query_params)
         return PageRequest(
             site=self.site,
@@ -69,62 +69,76 @@ class PageHandler:
             engine=await self.site.engine.status(),
             part=query.get("part", ""),
             path={} if request is None else request.path_params,
-            query={name: value for name, value in query.items() if name not in NOT_OF_A_PAGE},
+            query={name: value for name, value in query.items() if name not in REQUEST_PARAMETERS},
             searches=self.searches,
         )
 
     async def answer(self, request: Request, page: PageDefinition) -> Response:
-        """A page, or the part of it that is asked for."""
+        """Return a page, or the requested part of it."""
         try:
-            look = await self.look(request)
-            return HTMLResponse(await self._render(request, page, look))
+            page_request = await self.page_request(request)
+            return HTMLResponse(await self._render(request, page, page_request))
         except UsageError as error:
-            return await self._sorry(request, str(error), NOT_FOUND)
+            return await self._error_page(request, str(error), NOT_FOUND)
         except PapertapeError as error:
-            return await self._sorry(request, str(error), UNAVAILABLE)
+            return await self._error_page(request, str(error), UNAVAILABLE)
 
-    async def _render(self, request: Request, page: PageDefinition, look: PageRequest) -> str:
-        template, layout = _template(page, look.part)
-        # The views move while others have their turn: from here on nobody has.
-        loaded = await page.load(look)
-        return render(template, {**self.context(look, request.scope["path"], page), "page": loaded, "layout": layout})
+    async def _render(self, request: Request, page: PageDefinition, page_request: PageRequest) -> str:
+        template, layout = _template(page, page_request.part)
+        # The views advance while other tasks run: after this line none does.
+        loaded = await page.load(page_request)
+        return render(
+            template, {**self.context(page_request, request.scope["path"], page), "page": loaded, "layout": layout}
+        )
 
-    def context(self, look: PageRequest, address: str, page: PageDefinition) -> dict[str, Any]:
-        """What every template may use."""
+    def context(self, page_request: PageRequest, address: str, page: PageDefinition) -> dict[str, Any]:
+        """Return the values that every template can use."""
         return {
-            "look": look,
+            "request": page_request,
             "site": self.site.settings,
             "address": address,
-            "this": page,
-            "contracts": look.views.contracts.by_symbol,
-            "desk": look.views.portfolio.view(),
-            "steps": None if look.live else find_neighbours(self.site.timeline.views, look.seq),
-            "ready": readiness(look.views, look.engine, look.head_seq, look.folding, look.outage),
+            "definition": page,
+            "contracts": page_request.views.contracts.by_symbol,
+            "portfolio": page_request.views.portfolio.view(),
+            "steps": None if page_request.live else find_neighbours(self.site.timeline.views, page_request.seq),
+            "ready": readiness(
+                page_request.views,
+                page_request.engine,
+                page_request.head_seq,
+                page_request.folding,
+                page_request.outage,
+            ),
             "with_scripts": self.with_scripts,
         }
 
     async def not_found(self, request: Request, _: HTTPException) -> Response:
         """Answer a browser that requests an unknown address."""
         address = request.scope["path"][:ADDRESS_CHARS_MAX]
-        return await self._sorry(request, f"There is no page at {address}.", NOT_FOUND)
+        return await self._error_page(request, f"There is no page at {address}.", NOT_FOUND)
 
-    async def _sorry(self, request: Request, text: str, status: int) -> Response:
+    async def _error_page(self, request: Request, text: str, status: int) -> Response:
         """Return an error page with a link to the overview."""
-        look = await self.look_at_head()
-        title = "Not found" if status == NOT_FOUND else "Reading the log" if look.folding else "Not available"
-        page = PageDefinition("", "sorry", title, _nothing, moves=False)
-        context = {**self.context(look, request.scope["path"], page), "text": text, "status": status, "layout": BASE}
+        page_request = await self.newest_request()
+        title = "Not found" if status == NOT_FOUND else "Reading the log" if page_request.folding else "Not available"
+        page = PageDefinition("", "error", title, empty_context, moves=False)
+        context = {
+            **self.context(page_request, request.scope["path"], page),
+            "text": text,
+            "status": status,
+            "layout": BASE,
+        }
         return HTMLResponse(render("error.html", context), status)
 
 
-async def _nothing(_: PageRequest) -> Struct:
+async def empty_context(_: PageRequest) -> Struct:
+    """Return the context of a page that needs none."""
     return Struct()
 
 
 def _template(page: PageDefinition, part: str) -> tuple[str, str]:
-    """The template of a page or a part of it, and the frame around it. Raises UsageError for a part there is not.
+    """Return the template of a page or of a part, and its layout. Raise UsageError for an unknown part.
 
-    `content` is everything that changes while one looks, `picture` what a drawing is made of.
+    `content` is everything that changes on a live page; `picture` is the data of its chart.
     """
     if part in ("", "content"):
         return f"{page.name}.html", BARE if part else BASE

@@ -1,4 +1,4 @@
-"""What a page looks at: the views of one moment, now or as of an event."""
+"""The request for a page: the views at one moment, now or as of an event."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SEQ_DIGITS_MAX = 18
 
 
 class PageRequest(Struct, frozen=True):
-    """One visit. `live` is False for a page as of an event; `now_ms` is the machine's clock when it was asked for.
+    """A request for a page. `live` is False for a page as of an event; `now_ms` is the machine's clock in UTC ms.
 
-    `part` is what of the page is asked for, empty for all. `path` and `query` are what its address names.
+    `part` is the requested part of the page, empty for all of it. `path` and `query` are the parameters of its address.
     """
 
     site: Site
@@ -39,7 +39,7 @@ class PageRequest(Struct, frozen=True):
 
     @property
     def head_seq(self) -> int:
-        """The newest event there is. The newest views move while a page is made, so it is asked when it is written."""
+        """The newest event of the log; it advances while the page is rendered."""
         return max(self.site.timeline.head_seq, self.seq)
 
     @property
@@ -49,36 +49,36 @@ class PageRequest(Struct, frozen=True):
 
     @property
     def outage(self) -> str:
-        """The keeper's reason why the engine is down, for a live page; empty if it runs or the reason is unknown."""
+        """Why the engine is down, for a live page; empty if it runs or the reason is unknown."""
         return self.site.outage() if self.live else ""
 
     @property
     def seq(self) -> int:
-        """The event the views stand at."""
+        """The last event of the views."""
         return self.views.seq
 
     def parameter(self, name: str) -> str:
-        """A parameter, empty where it was not given."""
+        """Return a query parameter, empty if it is missing."""
         return self.query.get(name, "").strip()[:QUERY_CHARS_MAX]
 
     def number(self, name: str, default: int) -> int:
-        """A parameter that is a whole number of at least 0. Raises UsageError for anything else."""
+        """Return a query parameter as a whole number of at least 0. Raise UsageError for anything else."""
         text = self.parameter(name)
         if not text:
             return default
-        if not (text.isascii() and text.isdigit() and len(text) <= SEQ_DIGITS_MAX):
+        if not _is_seq(text):
             raise UsageError(f"{name}={text!r} is not a whole number")
         return int(text)
 
 
-async def views_of(site: Site, asked: str) -> tuple[Views, bool]:
-    """The views as of `asked` (a seq or a time in UTC) and False; the newest ones and True where it is empty.
+async def views_of(site: Site, as_of: str) -> tuple[Views, bool]:
+    """Return the views as of a seq or a UTC time and False, or the newest views and True if `as_of` is empty.
 
-    Raises UsageError for what is neither, or not in the log, and LogBusy while the views are being built.
+    Raise UsageError for an invalid moment or one outside the log, and LogBusy while the views are being built.
     """
-    if not asked:
+    if not as_of:
         return newest_views(site.timeline), True
-    seq = int(asked) if _is_seq(asked) else await site.timeline.seq_at(_at_ms(asked))
+    seq = int(as_of) if _is_seq(as_of) else await site.timeline.seq_at(_at_ms(as_of))
     return await site.timeline.as_of(seq), False
 
 
@@ -89,5 +89,5 @@ def _is_seq(text: str) -> bool:
 def _at_ms(text: str) -> int:
     at_ms = moment_ms(text)
     if at_ms is None:
-        raise UsageError(f"as_of={text!r} is neither an event's number nor a time like 2025-01-31T12:00")
+        raise UsageError(f"as_of={text!r} is neither an event's number nor a time such as 2025-01-31T12:00")
     return at_ms

@@ -25,7 +25,7 @@ EQUITY = re.compile(
     r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d) Equity \w+ (?P<usdt>[\d,.]+) USDT (?P<net>[-+]?[\d.]+) %"
     r" Drawdown (?P<fallen>[\d.]+) %"
 )
-CANDLES, COURSES = "#candles-legend", "#courses-plot .legend"
+CANDLES, COURSES = "#candles-legend", "#curves-plot .legend"
 
 
 def read(page: Page, legend: str) -> re.Match[str]:
@@ -85,7 +85,7 @@ def test_the_equity_under_the_cursor_is_read_with_its_date_and_drawdown(visitor:
     page = visitor.page()
     for address in (f"/?as_of={SEQ}", f"/strategy/momentum?as_of={SEQ}"):
         page.goto(address)
-        plot = box_of(page, "#courses-plot .box")
+        plot = box_of(page, "#curves-plot .box")
         told = {}
         for x in range(40, int(plot["width"]) - 120, 61):
             page.mouse.move(plot["x"] + x, plot["y"] + 60)
@@ -104,7 +104,7 @@ def test_the_equity_under_the_cursor_is_read_with_its_date_and_drawdown(visitor:
 
 @pytest.mark.parametrize(
     ("address", "plot", "legend"),
-    [("/chart/BTCUSDT", "#candles-plot", CANDLES), ("/", "#courses-plot .box", COURSES)],
+    [("/chart/BTCUSDT", "#candles-plot", CANDLES), ("/", "#curves-plot .box", COURSES)],
 )
 def test_keys_and_taps_read_a_chart_too(visitor: Visitor, address: str, plot: str, legend: str) -> None:
     page = visitor.page()

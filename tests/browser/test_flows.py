@@ -29,7 +29,7 @@ NAMELESS = """() => [...document.querySelectorAll("a, button, input:not([type=hi
     (one) => !(one.textContent.trim() || one.getAttribute("aria-label") || one.closest("label")?.textContent.trim())
 ).map((one) => one.outerHTML.slice(0, 120))"""
 """Controls and pictures that nobody who hears a page could name."""
-RESULTS = """() => ["#part-figures .figure:nth-child(2) small", "#courses-plot .key button b"].map(
+RESULTS = """() => ["#part-figures .figure:nth-child(2) small", "#curves-plot .key button b"].map(
     (one) => document.querySelector(one).textContent.replace(/[^0-9.]/g, ""))"""
 """What was made in percent, as a figure and in the picture's key."""
 SAMPLES, SAMPLES_MAX, SAMPLE_MS = 40, 600, 250
@@ -85,7 +85,7 @@ def test_a_page_moves_with_the_log(visitor: Visitor) -> None:
 def test_the_picture_of_the_courses_never_says_another_result_than_the_figures_beside_it(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto("/")
-    page.locator("#courses-plot .key button").first.wait_for()
+    page.locator("#curves-plot .key button").first.wait_for()
     seen = set()
     for sample in range(SAMPLES_MAX):
         figure, key = page.evaluate(RESULTS)
@@ -97,7 +97,7 @@ def test_the_picture_of_the_courses_never_says_another_result_than_the_figures_b
     assert len(seen) > 1, "it moved on meanwhile"
 
 
-@pytest.mark.parametrize(("address", "data"), [("/", "#courses-data"), ("/chart/BTCUSDT", "#candles-data")])
+@pytest.mark.parametrize(("address", "data"), [("/", "#curves-data"), ("/chart/BTCUSDT", "#candles-data")])
 def test_a_picture_goes_on_with_the_log(visitor: Visitor, address: str, data: str) -> None:
     page = visitor.page()
     page.goto(address)

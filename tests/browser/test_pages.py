@@ -89,8 +89,8 @@ def test_the_course_of_one_moment_is_drawn_and_not_called_missing(visitor: Visit
     page = visitor.page()
     first_seq = next(one.seq for one in recorded(served.db) if isinstance(one.event, PositionOpened))
     page.goto(f"/?as_of={first_seq}")
-    assert page.locator("#courses-plot canvas").first.is_visible()
-    assert "No course yet" not in page.inner_text("#courses-plot")
+    assert page.locator("#curves-plot canvas").first.is_visible()
+    assert "No course yet" not in page.inner_text("#curves-plot")
 
 
 @pytest.mark.parametrize("name", ["overview", "trades", "strategy"])

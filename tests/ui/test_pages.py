@@ -27,7 +27,7 @@ from papertape.projections.text import formats
 from papertape.projections.text.reasons import reason_words
 from papertape.ui.page_handler import PageHandler
 from papertape.ui.pages import PAGES as DECLARED
-from papertape.ui.rendering import ASSETS, near, tone
+from papertape.ui.rendering import ASSETS, clock_or_timestamp, tone
 from tests.events.tape import in_loop
 from tests.ui.given import DAY, PAGES, Elements, moment_of, visiting, with_query
 from tests.web.given import TapeInspector, gate_of, site_of
@@ -328,9 +328,9 @@ async def test_a_strategy_shows_its_own_course_with_its_drawdown_and_its_own_mar
         html = (await client.get("/strategy/vwap_rsi?part=picture")).text
     picture = json.loads(html.partition(">")[2].rpartition("</div>")[0])
     equity = site.timeline.views.portfolio.equity.view("vwap_rsi")
-    (course,) = picture["courses"]
-    assert course["name"] == "vwap_rsi"
-    assert course["points"][-1][1] == round(equity.equity_usdt, 2)
+    (curve,) = picture["curves"]
+    assert curve["name"] == "vwap_rsi"
+    assert curve["points"][-1][1] == round(equity.equity_usdt, 2)
     assert picture["drawdowns"][-1]["drawdown_percent"] == pytest.approx(equity.drawdown_fraction * 100.0)
     assert {mark["subject"] for mark in picture["marks"] if mark["kind"] == "kill"} == {"vwap_rsi"}
     assert "momentum" not in {mark["subject"] for mark in picture["marks"]}
@@ -345,27 +345,27 @@ async def test_with_its_figures_a_page_says_where_the_courses_of_its_picture_sta
     views = site.timeline.views.portfolio
     expected = {one.strategy: one.equity_usdt for one in views.equity.views()} | {"total": views.view().equity_usdt}
     for html in (whole, content):
-        newest = json.loads(html.partition('id="courses-newest" hidden>')[2].partition("</div>")[0])
-        assert all(len(course["points"]) == 1 for course in newest["courses"])
-        for course in newest["courses"]:
-            assert course["points"][0][1] == round(expected[course["name"]], 2)
+        newest = json.loads(html.partition('id="curves-newest" hidden>')[2].partition("</div>")[0])
+        assert all(len(curve["points"]) == 1 for curve in newest["curves"])
+        for curve in newest["curves"]:
+            assert curve["points"][0][1] == round(expected[curve["name"]], 2)
         assert len(newest["drawdowns"]) == 1
-    assert 'id="courses-data"' in whole
-    assert 'id="courses-data"' not in content, "it is asked for by itself, and less often"
+    assert 'id="curves-data"' in whole
+    assert 'id="curves-data"' not in content, "it is asked for by itself, and less often"
 
 
 @in_loop
 async def test_the_newest_event_is_never_less_than_the_one_that_is_shown() -> None:
     site = site_of(list(DAY)[:-1])
-    look = await PageHandler(site).look_at_head()
+    request = await PageHandler(site).newest_request()
     site.timeline.grow([DAY[-1]])
-    assert look.head_seq == DAY[-1].seq >= look.seq
+    assert request.head_seq == DAY[-1].seq >= request.seq
 
 
 def test_a_time_of_another_day_than_the_markets_comes_with_its_date() -> None:
-    context = cast("Context", {"look": SimpleNamespace(views=SimpleNamespace(at_ms=1_735_714_800_000))})
-    assert ">07:06</time>" in near(context, 1_735_715_160_000)
-    assert ">11-26 13:25</time>" in near(context, 1_795_699_500_000)
+    context = cast("Context", {"request": SimpleNamespace(views=SimpleNamespace(at_ms=1_735_714_800_000))})
+    assert ">07:06</time>" in clock_or_timestamp(context, 1_735_715_160_000)
+    assert ">11-26 13:25</time>" in clock_or_timestamp(context, 1_795_699_500_000)
 
 
 # ---------------------------------------------------------------- who may look

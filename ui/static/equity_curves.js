@@ -1,4 +1,4 @@
-// The courses of equity: all strategies and the total in percent of their capital, the drawdown beneath, and marks.
+// The curves of equity: all strategies and the total in percent of their capital, the drawdown beneath, and marks.
 (() => {
   "use strict";
   const { data, color, seconds, ordered, chart, title, number, signed, utc, write, cursor, keepDrawn } = palette;
@@ -30,11 +30,11 @@
   /** The picture up to the moment that the figures around it tell of: it comes less often, and by itself. */
   function upTo(newest, found) {
     const joined = (points, last, atMs) => (last ? [...points.filter((one) => atMs(one) < atMs(last)), last] : points);
-    const lasts = new Map((newest?.courses ?? []).map((course) => [course.name, course.points[0]]));
-    const courses = found.courses.map((course) => (
-      { ...course, points: joined(course.points, lasts.get(course.name), (point) => point[0]) }
+    const lasts = new Map((newest?.curves ?? []).map((curve) => [curve.name, curve.points[0]]));
+    const curves = found.curves.map((curve) => (
+      { ...curve, points: joined(curve.points, lasts.get(curve.name), (point) => point[0]) }
     ));
-    return { ...found, courses, drawdowns: joined(found.drawdowns, newest?.drawdowns[0], (one) => one.at_ms) };
+    return { ...found, curves, drawdowns: joined(found.drawdowns, newest?.drawdowns[0], (one) => one.at_ms) };
   }
 
   function draw(element) {
@@ -85,8 +85,8 @@
     let shown = null;
     let under; // The time under the cursor, in seconds.
 
-    function line(course, index) {
-      let found = lines.get(course.name);
+    function line(curve, index) {
+      let found = lines.get(curve.name);
       if (!found) {
         const total = index === 0;
         found = made.addSeries(total ? LightweightCharts.AreaSeries : LightweightCharts.LineSeries, {
@@ -100,9 +100,9 @@
           lastValueVisible: total,
           priceFormat: percent((value) => signed(value, 2, " %")),
           crosshairMarkerRadius: 3,
-          visible: !hidden.has(course.name),
+          visible: !hidden.has(curve.name),
         });
-        lines.set(course.name, found);
+        lines.set(curve.name, found);
       }
       return found;
     }
@@ -124,10 +124,10 @@
       label();
     }
 
-    function keyed(course, index) {
+    function keyed(curve, index) {
       const button = document.createElement("button");
       button.type = "button";
-      button.title = `Show or hide ${course.name}`;
+      button.title = `Show or hide ${curve.name}`;
       const swatch = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       const stroke = document.createElementNS("http://www.w3.org/2000/svg", "rect");
       stroke.setAttribute("width", "12");
@@ -135,24 +135,24 @@
       stroke.setAttribute("rx", "2");
       stroke.setAttribute("fill", color(hue(index)));
       swatch.append(stroke);
-      button.append(swatch, course.name, document.createElement("b"));
-      button.addEventListener("click", () => toggle(course.name));
+      button.append(swatch, curve.name, document.createElement("b"));
+      button.addEventListener("click", () => toggle(curve.name));
       key.append(button);
       return button;
     }
 
-    /** The key: each course's newest value, or that under the cursor. A button stays the same, so that it keeps the focus. */
+    /** The key: each curve's newest value, or that under the cursor. A button stays the same, so that it keeps the focus. */
     function label() {
-      for (const [index, course] of shown.courses.entries()) {
-        if (!buttons.has(course.name)) buttons.set(course.name, keyed(course, index));
-        const button = buttons.get(course.name);
-        const value = standing(course.points, (one) => one[0])?.[2];
-        button.setAttribute("aria-pressed", String(!hidden.has(course.name)));
+      for (const [index, curve] of shown.curves.entries()) {
+        if (!buttons.has(curve.name)) buttons.set(curve.name, keyed(curve, index));
+        const button = buttons.get(curve.name);
+        const value = standing(curve.points, (one) => one[0])?.[2];
+        button.setAttribute("aria-pressed", String(!hidden.has(curve.name)));
         button.lastChild.textContent = value === undefined ? "–" : signed(value, 2, " %");
       }
     }
 
-    /** What the signs on the course mean, as far as there are any. */
+    /** What the signs on the curve mean, as far as there are any. */
     function explain() {
       const kinds = new Set(shown.marks.map((mark) => mark.kind));
       const signs = Object.entries(MARKS).filter(([kind]) => kinds.has(kind)).map(([, mark]) => {
@@ -172,7 +172,7 @@
 
     /** Show the time under the cursor with the equity and the drawdown of the first curve. */
     function describe() {
-      const [first] = shown.courses;
+      const [first] = shown.curves;
       const point = standing(first.points, (one) => one[0]);
       if (!point) return write(legend, []);
       const fallen = standing(shown.drawdowns, (one) => one.at_ms)?.drawdown_percent ?? 0;
@@ -182,7 +182,7 @@
       ]);
     }
 
-    const reader = cursor(box, made, () => lines.get(shown.courses[0].name), legend, (move) => {
+    const reader = cursor(box, made, () => lines.get(shown.curves[0].name), legend, (move) => {
       if (!shown) return;
       under = move.time;
       label();
@@ -200,16 +200,16 @@
 
     function update(picture) {
       const wasEmpty = shown === null;
-      const found = upTo(data("courses-newest"), picture);
-      const times = found.courses[0].points.map((point) => seconds(point[0]));
+      const found = upTo(data("curves-newest"), picture);
+      const times = found.curves[0].points.map((point) => seconds(point[0]));
       element.classList.toggle("blank", times.length === 0);
       even.setData(between(times[0], times.at(-1)));
       // The total is made last, so that it lies above the others.
-      const order = [...found.courses.keys()].reverse();
+      const order = [...found.curves.keys()].reverse();
       order.forEach((index) => {
-        const course = found.courses[index];
-        line(course, index).setData(
-          ordered(course.points.map(([atMs, , percent]) => ({ time: seconds(atMs), value: percent }))),
+        const curve = found.curves[index];
+        line(curve, index).setData(
+          ordered(curve.points.map(([atMs, , percent]) => ({ time: seconds(atMs), value: percent }))),
         );
       });
       drawdown.setData(
@@ -219,8 +219,8 @@
         .filter((mark) => mark.kind in MARKS)
         .map((mark) => ({ ...mark, time: times.find((time) => time >= seconds(mark.at_ms)) ?? times.at(-1) }))
         .filter((mark) => mark.time !== undefined && (!["configuration", "start"].includes(mark.kind) || mark.time !== times[0]));
-      shown = { courses: found.courses, drawdowns: found.drawdowns, marks };
-      const total = lines.get(found.courses[0].name);
+      shown = { curves: found.curves, drawdowns: found.drawdowns, marks };
+      const total = lines.get(found.curves[0].name);
       const sorted = apart(marks, times).map((mark) => (
         { time: mark.time, ...MARKS[mark.kind], color: color(MARKS[mark.kind].color), size: mark.kind === "outage" ? 0.3 : 0.8, text: mark.kind === "kill" ? "kill" : "" }
       ));
@@ -243,5 +243,5 @@
     return { update, remove };
   }
 
-  keepDrawn("courses-plot", "courses-data", ["part-picture", "live"], draw);
+  keepDrawn("curves-plot", "curves-data", ["part-picture", "live"], draw);
 })();
