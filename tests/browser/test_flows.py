@@ -259,7 +259,7 @@ def test_the_time_machine_shows_every_page_as_of_an_event(visitor: Visitor, serv
     page.locator("#machine").evaluate("(one, seq) => { one.value = seq; one.dispatchEvent(new Event('change')); }", seq)
     page.wait_for_url(f"**/events?as_of={seq}")
     assert seq_of(page) == seq
-    assert f"As it stood after event {seq:,}" in page.inner_text(".banner.past")
+    assert f"As of event {seq:,}" in page.inner_text(".banner.past")
     page.click("nav >> text=Overview")
     page.wait_for_url(f"**/?as_of={seq}")
     state = json.loads(ok(served.folder, "replay", "--db", "log.db", "--to", str(seq), "--json"))["state"]

@@ -90,7 +90,7 @@ def test_the_course_of_one_moment_is_drawn_and_not_called_missing(visitor: Visit
     first_seq = next(one.seq for one in recorded(served.db) if isinstance(one.event, PositionOpened))
     page.goto(f"/?as_of={first_seq}")
     assert page.locator("#curves-plot canvas").first.is_visible()
-    assert "No course yet" not in page.inner_text("#curves-plot")
+    assert "No equity curve yet" not in page.inner_text("#curves-plot")
 
 
 @pytest.mark.parametrize("name", ["overview", "trades", "strategy"])

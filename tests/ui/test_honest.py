@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from papertape.projections.site.ports import EngineStatus, Site
 
 TODAY_MS = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
-FINE = "Nothing is wrong"
+FINE = "No problems"
 
 
 def begun(at_ms: int) -> list[Event]:

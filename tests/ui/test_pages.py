@@ -54,7 +54,7 @@ async def test_a_page_is_there_now_and_as_of_every_event(address: str) -> None:
         for seq in (9, 15, len(DAY)):
             then = await client.get(with_query(address, as_of=seq))
             assert then.status_code == 200, (address, seq)
-            assert f"after event {seq}" in Elements(then.text).text
+            assert f"As of event {seq}" in Elements(then.text).text
 
 
 def test_every_declared_page_is_visited() -> None:
@@ -266,7 +266,7 @@ async def test_an_empty_log_is_shown_and_says_when_it_will_not_be_empty() -> Non
             answer = await client.get(address)
             assert answer.status_code == 200, address
         overview = Elements((await client.get("/")).text).text
-        assert "No strategy is configured yet" in overview
+        assert "No strategy yet" in overview
         assert "It begins with the first closed candle after the warm-up." in overview
 
 
