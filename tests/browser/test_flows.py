@@ -191,7 +191,7 @@ def test_who_is_not_logged_in_may_look_and_not_command(visitor: Visitor, served:
 def test_a_kill_and_its_reset_stand_in_the_log_with_who_and_why(visitor: Visitor, served: Served) -> None:
     page = visitor.page(logged_in=True)
     page.goto("/risk")
-    assert give(page, "kill", "momentum", "news at 14:30").startswith("Killed. It is event ")
+    assert give(page, "kill", "momentum", "news at 14:30").startswith("Killed: event ")
     page.locator("#part-active h2", has_text="momentum stopped").wait_for()
     page.locator("#header .kill", has_text="2 of 4").wait_for()
     trip = told(served, "--type", "KillSwitchTripped", "--strategy", "momentum")[-1]
@@ -201,12 +201,12 @@ def test_a_kill_and_its_reset_stand_in_the_log_with_who_and_why(visitor: Visitor
     slower = visitor.page(logged_in=True)
     slower.goto("/risk")
     slower.locator("form[data-command=reset] input[name=why]").fill("I am still writing")
-    assert give(page, "reset", offered, "they are over").startswith("Reset. It is event ")
+    assert give(page, "reset", offered, "they are over").startswith("Reset: event ")
     page.locator("#header .kill", has_text="1 of 4").wait_for()
     reset = told(served, "--type", "KillSwitchReset")[-1]
     assert (reset["trip_seq"], reset["who"], reset["why"]) == (trip["seq"], "dashboard", "they are over")
     page.locator("form[data-command=reset] option", has_text=offered).wait_for(state="detached")
-    assert answer_to(page, "reset").startswith("Reset. It is event "), "what was said stays"
+    assert answer_to(page, "reset").startswith("Reset: event "), "what was said stays"
     slower.locator("#header .kill", has_text="1 of 4").wait_for()
     with visitor.expecting("409"):
         assert give(slower, "reset", offered, "once more").startswith("Refused: ")

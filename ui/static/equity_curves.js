@@ -1,4 +1,4 @@
-// The curves of equity: all strategies and the total in percent of their capital, the drawdown beneath, and marks.
+// The equity chart: all strategies and the total in percent of their capital, the drawdown below, and event markers.
 (() => {
   "use strict";
   const { data, color, seconds, ordered, chart, title, number, signed, utc, write, cursor, keepDrawn } = palette;
@@ -17,7 +17,7 @@
 
   const hue = (index) => (index === 0 ? SERIES[0] : SERIES[1 + ((index - 1) % (SERIES.length - 1))]);
 
-  /** Even and round moments of a span, without values: the axis is labelled by them. */
+  /** Evenly spaced round times of a span, without values, for the labels of the axis. */
   function between(first, last) {
     if (!(last > first)) return [];
     const step = STEPS_S.find((one) => (last - first) / one <= EVEN_MAX) ?? (last - first) / EVEN_MAX;
@@ -27,7 +27,7 @@
     return ordered([first, ...round, last].map((time) => ({ time })));
   }
 
-  /** The picture up to the moment that the figures around it tell of: it comes less often, and by itself. */
+  /** Extend the chart data to the newest points, which come with the figures and more often. */
   function upTo(newest, found) {
     const joined = (points, last, atMs) => (last ? [...points.filter((one) => atMs(one) < atMs(last)), last] : points);
     const lasts = new Map((newest?.curves ?? []).map((curve) => [curve.name, curve.points[0]]));
@@ -74,12 +74,12 @@
     made.panes()[1].setStretchFactor(0.34);
     drawdown.priceScale().applyOptions({ scaleMargins: { top: 0.2, bottom: 0.1 } });
     title(made.panes()[1], "Drawdown", "bottom");
-    // The library gives every moment that it knows the same room: even moments between them make time run evenly.
+    // The library gives every known time the same width, so evenly spaced times make the time axis linear.
     const even = made.addSeries(LightweightCharts.LineSeries, {
       priceLineVisible: false,
       lastValueVisible: false,
       crosshairMarkerVisible: false,
-      priceFormat: percent((value) => signed(value, 2, " %")), // The first series writes the scale.
+      priceFormat: percent((value) => signed(value, 2, " %")), // The first series formats the scale.
     });
     let marker = null;
     let shown = null;
@@ -95,7 +95,7 @@
           topColor: color(hue(index), 0.16),
           bottomColor: color(hue(index), 0),
           lineWidth: total ? 2 : 1,
-          lineType: LightweightCharts.LineType.WithSteps, // An equity stands until the next one is known.
+          lineType: LightweightCharts.LineType.WithSteps, // An equity is valid until the next one.
           priceLineVisible: false,
           lastValueVisible: total,
           priceFormat: percent((value) => signed(value, 2, " %")),
@@ -107,7 +107,7 @@
       return found;
     }
 
-    /** Signs of one kind that would lie on one another are one: the line below them is to be seen. */
+    /** Merge overlapping markers of one kind, so that the line below them stays visible. */
     function apart(marks, times) {
       const pxPerSecond = box.clientWidth / Math.max(times.at(-1) - times[0], 1);
       const last = new Map();
@@ -124,7 +124,7 @@
       label();
     }
 
-    function keyed(curve, index) {
+    function keyButton(curve, index) {
       const button = document.createElement("button");
       button.type = "button";
       button.title = `Show or hide ${curve.name}`;
@@ -141,18 +141,18 @@
       return button;
     }
 
-    /** The key: each curve's newest value, or that under the cursor. A button stays the same, so that it keeps the focus. */
+    /** Update the key with each curve's newest value, or the value under the cursor. Buttons are reused, so that they keep the focus. */
     function label() {
       for (const [index, curve] of shown.curves.entries()) {
-        if (!buttons.has(curve.name)) buttons.set(curve.name, keyed(curve, index));
+        if (!buttons.has(curve.name)) buttons.set(curve.name, keyButton(curve, index));
         const button = buttons.get(curve.name);
-        const value = standing(curve.points, (one) => one[0])?.[2];
+        const value = valueAt(curve.points, (one) => one[0])?.[2];
         button.setAttribute("aria-pressed", String(!hidden.has(curve.name)));
         button.lastChild.textContent = value === undefined ? "–" : signed(value, 2, " %");
       }
     }
 
-    /** What the signs on the curve mean, as far as there are any. */
+    /** Explain the markers that are on the chart. */
     function explain() {
       const kinds = new Set(shown.marks.map((mark) => mark.kind));
       const signs = Object.entries(MARKS).filter(([kind]) => kinds.has(kind)).map(([, mark]) => {
@@ -168,17 +168,17 @@
     }
 
     /** The newest point up to the time under the cursor: an equity is valid until the next one. */
-    const standing = (points, time) => (under === undefined ? points.at(-1) : points.findLast((one) => seconds(time(one)) <= under));
+    const valueAt = (points, time) => (under === undefined ? points.at(-1) : points.findLast((one) => seconds(time(one)) <= under));
 
     /** Show the time under the cursor with the equity and the drawdown of the first curve. */
     function describe() {
       const [first] = shown.curves;
-      const point = standing(first.points, (one) => one[0]);
+      const point = valueAt(first.points, (one) => one[0]);
       if (!point) return write(legend, []);
-      const fallen = standing(shown.drawdowns, (one) => one.at_ms)?.drawdown_percent ?? 0;
+      const drawdownPercent = valueAt(shown.drawdowns, (one) => one.at_ms)?.drawdown_percent ?? 0;
       return write(legend, [
         ["", utc(under ?? seconds(point[0]))], [`Equity ${first.name}`, `${number(point[1], 2)} USDT`],
-        ["", signed(point[2], 2, " %"), point[2] > 0 ? "up" : point[2] < 0 ? "down" : ""], ["Drawdown", `${number(fallen, 2)} %`],
+        ["", signed(point[2], 2, " %"), point[2] > 0 ? "up" : point[2] < 0 ? "down" : ""], ["Drawdown", `${number(drawdownPercent, 2)} %`],
       ]);
     }
 
@@ -204,7 +204,7 @@
       const times = found.curves[0].points.map((point) => seconds(point[0]));
       element.classList.toggle("blank", times.length === 0);
       even.setData(between(times[0], times.at(-1)));
-      // The total is made last, so that it lies above the others.
+      // The total is drawn last, so that it lies above the others.
       const order = [...found.curves.keys()].reverse();
       order.forEach((index) => {
         const curve = found.curves[index];

@@ -1,8 +1,8 @@
-// What every page does in the browser: clocks, staleness, keys, filters, the time machine. Pages read without it.
+// The script of every page: clocks, live updates, keys, filters, the time machine. Pages are readable without it.
 (() => {
   "use strict";
   const STALE_MS = 10_000;
-  /** The interval at which a visible page reports itself. */
+  /** The interval at which a visible page reports itself to the shared stream. */
   const HERE_MS = 10_000;
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -10,7 +10,7 @@
 
   // ---------------------------------------------------------------- times
 
-  /** The reader's own time, when a time is looked at. */
+  /** Show the reader's local time as the title of a time. */
   document.addEventListener("pointerover", (event) => {
     const time = event.target.closest?.("time[datetime]");
     if (time && !time.title) time.title = `${new Date(time.dateTime).toLocaleString()}, your time`;
@@ -37,15 +37,15 @@
   // ---------------------------------------------------------------- live
 
   let heardMs = Date.now();
-  let askedMs = 0;
+  let reportedMs = 0;
   let live = null;
   const banner = document.getElementById("stale");
 
   function watch(nowMs) {
     if (!live || document.hidden) return;
     const silentMs = nowMs - heardMs;
-    if (nowMs - askedMs >= HERE_MS) {
-      askedMs = nowMs;
+    if (nowMs - reportedMs >= HERE_MS) {
+      reportedMs = nowMs;
       (silentMs < STALE_MS ? live.here : live.again)();
     }
     banner.hidden = silentMs < STALE_MS;
@@ -56,7 +56,7 @@
     document.getElementById("stale-for").textContent = span(silentMs);
   }
 
-  /** Everything that comes is a sign of life; `moved` and `rest` are handed to the parts that fetch themselves anew. */
+  /** Handle a message, each of which is a sign of life; `moved` and `rest` make the parts of the page refresh. */
   function hear(name, data) {
     if (document.hidden) return;
     heardMs = Date.now();
@@ -65,15 +65,15 @@
     if (name === "moved" || name === "rest") window.htmx.trigger(document.body, name);
   }
 
-  /** The foot of the page says what the header says. */
+  /** Update the header, and the footer with the same values. */
   function head(html) {
     window.Idiomorph.morph(document.getElementById("header"), html, { morphStyle: "innerHTML" });
-    const said = { "end-seq": document.getElementById("header-seq")?.textContent, "end-market": one(".cells")?.dataset.market };
-    for (const [id, text] of Object.entries(said)) if (text) document.getElementById(id).textContent = text;
+    const values = { "end-seq": document.getElementById("header-seq")?.textContent, "end-market": one(".cells")?.dataset.market };
+    for (const [id, text] of Object.entries(values)) if (text) document.getElementById(id).textContent = text;
   }
 
-  /** A hidden page leaves the stream, and catches up when it becomes visible again. */
-  function lookedAt() {
+  /** Leave the stream when the page is hidden, and rejoin it when the page becomes visible again. */
+  function visibilityChanged() {
     if (document.hidden) {
       live.leave();
     } else {
@@ -84,12 +84,12 @@
 
   if (document.body.hasAttribute("data-live")) {
     live = stream.join(one("script[data-stream]").src, hear);
-    document.addEventListener("visibilitychange", lookedAt);
+    document.addEventListener("visibilitychange", visibilityChanged);
     window.addEventListener("pagehide", () => live.leave());
-    window.addEventListener("pageshow", lookedAt);
+    window.addEventListener("pageshow", visibilityChanged);
   }
 
-  /** The time machine's slider stands at the newest event as long as nobody holds it. */
+  /** Keep the time machine's slider at the newest event unless the user holds it. */
   function follow(seq) {
     const slider = document.getElementById("machine");
     if (!slider || !Number.isInteger(seq) || slider === document.activeElement) return;
@@ -104,20 +104,20 @@
     if (document.hidden && event.detail.elt.matches("#live, #part-picture")) event.preventDefault();
   });
 
-  /** What was drawn, typed or opened here stays as it is. */
-  function kept(element) {
+  /** Whether a refresh must leave an element unchanged: a chart, or a form in use. */
+  function isPreserved(element) {
     if (element.dataset.keep !== "busy") return element.hasAttribute("data-keep");
-    const typed = all("input", element).some((input) => input.value);
-    const chosen = all("select", element).some((choice) => choice.selectedIndex > 0);
-    const writing = element.contains(document.activeElement) && document.activeElement.matches("input, select");
-    return typed || chosen || writing;
+    const hasText = all("input", element).some((input) => input.value);
+    const hasSelection = all("select", element).some((choice) => choice.selectedIndex > 0);
+    const hasFocus = element.contains(document.activeElement) && document.activeElement.matches("input, select");
+    return hasText || hasSelection || hasFocus;
   }
 
   if (window.Idiomorph) {
     const callbacks = window.Idiomorph.defaults.callbacks;
     callbacks.beforeNodeMorphed = (before, after) => {
       if (before.nodeType !== Node.ELEMENT_NODE || after.nodeType !== Node.ELEMENT_NODE) return true;
-      if (before.hasAttribute("data-clock") || kept(before)) return false;
+      if (before.hasAttribute("data-clock") || isPreserved(before)) return false;
       if (before.hasAttribute("data-age-of") && after.getAttribute("data-age-of")) {
         before.dataset.ageOf = after.dataset.ageOf;
         before.className = after.className;
@@ -139,7 +139,7 @@
     search.select();
   });
 
-  /** Fields that ask for nothing stay out of the address. */
+  /** Omit empty fields from the address. */
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form.filters, form.search")) return;
     const empty = all("input, select", event.target).filter((field) => field.name && !field.value);
@@ -151,7 +151,7 @@
     if (form) form.requestSubmit();
   });
 
-  /** A search without a match continues by itself while the page is visible. */
+  /** Continue a search without a match automatically while the page is visible. */
   const further = one("[data-continue]");
   if (further && !document.hidden) window.location.replace(further.href);
 
@@ -160,14 +160,14 @@
     if (!link || !navigator.clipboard) return;
     event.preventDefault();
     await navigator.clipboard.writeText(link.href);
-    const said = link.textContent;
+    const label = link.textContent;
     link.textContent = "Copied";
-    setTimeout(() => { link.textContent = said; }, 1500);
+    setTimeout(() => { link.textContent = label; }, 1500);
   });
 
   // ---------------------------------------------------------------- time machine
 
-  /** The header is the same on all pages: what leads back from it leads back from this one. */
+  /** The header is the same on all pages, so its time machine link must keep the address of this page. */
   document.addEventListener("click", (event) => {
     const link = event.target.closest("[data-look-back]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
