@@ -1,4 +1,4 @@
-"""Durable appends: our log against SQLite bare, and against the library `eventsourcing`."""
+"""Durable appends: our log against bare SQLite and against the library `eventsourcing`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from papertape.events.facts import Event
 
 TARGET_BARE, TARGET_LIBRARY = 0.8, 5.0
-EVENTS_A_COMMIT = 100
+EVENTS_PER_COMMIT = 100
 BARE_SCHEMA = """
 CREATE TABLE commits (seq INTEGER PRIMARY KEY, count INTEGER NOT NULL, recorded_at_ms INTEGER NOT NULL,
                       events BLOB NOT NULL, hash BLOB NOT NULL) STRICT
@@ -36,7 +36,7 @@ CREATE TABLE commits (seq INTEGER PRIMARY KEY, count INTEGER NOT NULL, recorded_
 
 
 def events(count: int) -> list[Event]:
-    """Candles to write."""
+    """Return candles to write."""
     found: list[Event] = []
     for facts in minutes([SYMBOL]):
         found += [fact for fact in facts if isinstance(fact, CandleClosed)]
@@ -46,7 +46,7 @@ def events(count: int) -> list[Event]:
 
 
 def rows(written: Sequence[Event]) -> list[Row]:
-    """The very rows our log writes for these events, one event a commit."""
+    """Return the rows that our log would write for these events, one event per commit."""
     head, made = Head(), []
     for event in written:
         row = next_row(head, [Entry(event)], 0, CODEC)
@@ -56,7 +56,7 @@ def rows(written: Sequence[Event]) -> list[Row]:
 
 
 def time_sqlite(path: Path, written: Sequence[Row], prepared: str = "") -> float:
-    """Seconds in which SQLite inserts the rows, each in its own commit, after a script of preparation."""
+    """Return the seconds in which SQLite inserts the rows, one per commit, after a preparing script."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -71,7 +71,7 @@ def time_sqlite(path: Path, written: Sequence[Row], prepared: str = "") -> float
 
 
 def time_log(path: Path, commits: Sequence[Sequence[Event]]) -> float:
-    """Seconds in which our log appends them, a row a commit, with the hash chain and its head file."""
+    """Return the seconds in which our log appends the commits, with the hash chain and the head file."""
 
     async def write() -> float:
         log = await SqliteEventLog.open(path, clock_ms=lambda: 0)
@@ -86,7 +86,7 @@ def time_log(path: Path, commits: Sequence[Sequence[Event]]) -> float:
 
 
 def rounds_of(bench: Bench, runs: dict[str, Callable[[Path], float]], rounds: int) -> dict[str, Timings]:
-    """Alternate, each time on fresh files."""
+    """Run the alternatives in turn, each time on new files."""
     times = {name: Timings() for name in runs}
     names = list(runs)
     for number in range(rounds + 1):
@@ -99,9 +99,9 @@ def rounds_of(bench: Bench, runs: dict[str, Callable[[Path], float]], rounds: in
 
 
 def append_one(bench: Bench) -> Result:
-    """One event a commit, against bare SQLite."""
+    """Measure one event per commit against bare SQLite."""
     commits = bench.choose(200, 1_000)
-    result = Result("append", "durable append, one event a commit, hash chain on")
+    result = Result("append", "durable append, one event per commit, hash chain on")
     written = events(commits)
     made, single = rows(written), [[event] for event in written]
     runs = {
@@ -114,28 +114,28 @@ def append_one(bench: Bench) -> Result:
     for name, words in (
         ("ours", "papertape"),
         ("bare", "sqlite3, the same rows in autocommit"),
-        ("long", "sqlite3 with a -wal laid out as ours is"),
+        ("long", "sqlite3 with a preallocated -wal like ours"),
     ):
         result.add(words, f"{commits / times[name].median:,.0f} commits/s")
-    result.add("against SQLite with such a -wal", f"{100.0 * ratio(times['long'], times['ours']):.0f} %")
+    result.add("against SQLite with the preallocated -wal", f"{100.0 * ratio(times['long'], times['ours']):.0f} %")
     result.add("against bare SQLite", f"{100.0 * factor:.0f} %", f">= {100.0 * TARGET_BARE:g} %", factor >= TARGET_BARE)
     result.notes.append(
-        "Both with journal_mode WAL and synchronous FULL: each commit waits for the disk. Bare SQLite is given "
-        "finished rows and has no triggers; our side encodes, checks, chains, hands over to the writing thread and "
-        "keeps the head. Opening our log gives the -wal the length of a checkpoint, so that no commit has to make "
-        "it longer; a bare one has grown to it after a thousand commits, and is as quick as the laid-out one then."
+        "Both with journal_mode WAL and synchronous FULL: each commit waits for the disk. Bare SQLite gets finished "
+        "rows and has no triggers; our side encodes, checks, chains, hands over to the writer thread and updates the "
+        "head. Opening our log extends the -wal to the length of a checkpoint, so that no commit has to extend it; a "
+        "bare one has grown to that length after a thousand commits and is then as fast."
     )
     return result
 
 
 def append_many(bench: Bench) -> Result:
-    """A hundred events a commit, against the library `eventsourcing`."""
+    """Measure a hundred events per commit against the library `eventsourcing`."""
     from benchmarks import rival_eventsourcing as rival  # noqa: PLC0415 - belongs to an extra
 
     commits = bench.choose(20, 100)
-    result = Result("eventsourcing", f"durable append, {EVENTS_A_COMMIT} events a commit")
-    written = events(commits * EVENTS_A_COMMIT)
-    groups = [written[at : at + EVENTS_A_COMMIT] for at in range(0, len(written), EVENTS_A_COMMIT)]
+    result = Result("eventsourcing", f"durable append, {EVENTS_PER_COMMIT} events per commit")
+    written = events(commits * EVENTS_PER_COMMIT)
+    groups = [written[at : at + EVENTS_PER_COMMIT] for at in range(0, len(written), EVENTS_PER_COMMIT)]
     runs = {"theirs": lambda path: rival.write(path, groups), "ours": lambda path: time_log(path, groups)}
     times = rounds_of(bench, runs, bench.choose(3, 9))
     factor = ratio(times["theirs"], times["ours"])

@@ -1,4 +1,4 @@
-"""A fresh process that takes a log, recovers, builds loop and feed, says so and ends; it writes nothing."""
+"""A fresh process that opens a log, recovers, builds loop and feed, prints `ready` and exits without a write."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from papertape.events.sqlite_log import SqliteEventLog
 
 
 def warn(text: str) -> None:
-    """A warning would mean that the snapshot was not used."""
+    """Exit on a warning, which means that the snapshot was not used."""
     sys.exit(f"unexpected: {text}")
 
 
 async def boot(db: Path) -> None:
-    """What stands between the start of the process and the first fact of the feed."""
+    """Do everything between the start of the process and the first fact of the feed."""
     clock = SystemClock()
     strategies = load_strategies()
     log = await SqliteEventLog.open(db, clock_ms=clock.now_ms)

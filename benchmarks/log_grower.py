@@ -1,4 +1,4 @@
-"""Logs as a live engine writes them, grown to given lengths on the simulated market, for recovery and replay."""
+"""Logs of given lengths, written by the engine's loop on the simulated market, for recovery and replay."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "DOGEUSDT", "GALAUSDT")
 BATCH_EVENTS = 2_000
 WARM_UP_MINUTES = 2_880
 TAIL_EVENTS = SNAPSHOT_EVERY_EVENTS - 500
-"""Nearly as much as can stand behind the newest snapshot of an engine that was killed."""
+"""Nearly the maximum number of events after the newest snapshot of a killed engine."""
 NEVER = 1 << 62
 
 
 class GrownLog(Struct, frozen=True):
-    """A log of a length: stopped with a snapshot at its head, and killed with a long tail behind the snapshot."""
+    """A log of one length: stopped with a snapshot at its head, and killed with a long tail after the snapshot."""
 
     events: int
     stopped: Path
@@ -39,7 +39,7 @@ class GrownLog(Struct, frozen=True):
 
 
 class LogGrower:
-    """Grows one log. Its world stays in memory while the files are copied."""
+    """Grows one log. The engine's state stays in memory while the files are copied."""
 
     def __init__(self, folder: Path) -> None:
         self.db = folder / "grow" / "papertape.db"
@@ -49,7 +49,7 @@ class LogGrower:
         self._facts = _facts()
 
     async def grow(self, events: int, candles: int, *, snapshot: bool) -> int:
-        """Let the log reach so many events and candles; its length then."""
+        """Grow the log to a number of events and candles; return its length."""
         log = await SqliteEventLog.open(self.db, clock_ms=lambda: 0)
         digest = code_digest(strategies().values())
         loop = Loop(self.world, log, Bus(log.head.seq), snapshot_store(self.db, print), digest, print, NEVER)
@@ -65,30 +65,30 @@ class LogGrower:
         await log.close()
         return reached
 
-    def _batch(self, wanted: int) -> list[Event]:
-        """The next minutes, as many as make a commit."""
+    def _batch(self, missing: int) -> list[Event]:
+        """Return the next minutes for one commit."""
         batch: list[Event] = []
-        while len(batch) < min(wanted, BATCH_EVENTS):
+        while len(batch) < min(missing, BATCH_EVENTS):
             batch += next(self._facts)
         self.candles += sum(isinstance(fact, CandleClosed) for fact in batch)
         return batch
 
     def copy(self, name: str) -> Path:
-        """The files as they stand, beside the growing ones."""
+        """Copy the current files; return the copied log."""
         target = self.db.parent.with_name(name)
         shutil.copytree(self.db.parent, target)
         return target / self.db.name
 
 
 def _facts() -> Iterator[list[Event]]:
-    """The market from its beginning."""
+    """Yield the market from its beginning."""
     for facts in minutes(SYMBOLS, warm_up=WARM_UP_MINUTES):
         yield [*facts]
 
 
 def grow_logs(folder: Path, lengths: list[int]) -> tuple[list[GrownLog], LogGrower]:
-    """A log of each length, and what grew them."""
-    grower, found = LogGrower(folder), []
+    """Return a log of each length, and the grower."""
+    grower, logs = LogGrower(folder), []
     for events in lengths:
         killed = None
         if events > 2 * TAIL_EVENTS:
@@ -96,5 +96,5 @@ def grow_logs(folder: Path, lengths: list[int]) -> tuple[list[GrownLog], LogGrow
             asyncio.run(grower.grow(events, 0, snapshot=False))
             killed = grower.copy(f"killed-{events}")
         reached = asyncio.run(grower.grow(events, 0, snapshot=True))
-        found.append(GrownLog(reached, grower.copy(f"stopped-{events}"), killed))
-    return found, grower
+        logs.append(GrownLog(reached, grower.copy(f"stopped-{events}"), killed))
+    return logs, grower

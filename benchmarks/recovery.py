@@ -1,4 +1,4 @@
-"""From the start of a process to an engine that is ready, and the whole log folded without any snapshot."""
+"""The time from the start of a process to a ready engine, and the replay of a whole log without a snapshot."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ QUICK_CANDLES = 60_000
 
 
 def lengths(bench: Bench) -> list[int]:
-    """The lengths of the logs."""
+    """Return the lengths of the logs."""
     if bench.quick:
         return list(QUICK_LENGTHS)
     return [*LENGTHS, LONGEST] if bench.full else list(LENGTHS)
 
 
 def ready_s(db: Path) -> tuple[float, int]:
-    """Seconds from the start of a fresh process to its word that it is ready, and the events it replayed."""
+    """Return the seconds from the start of a fresh process until it is ready, and the number of replayed events."""
     command = [sys.executable, "-m", "benchmarks.boot_process", str(db)]
     started = time.perf_counter()
     with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         words = process.stdout.readline().split()
         took = time.perf_counter() - started
-    assert words[:1] == ["ready"], f"the process did not get ready: {words}"
+    assert words[:1] == ["ready"], f"the process did not become ready: {words}"
     return took, int(words[2])
 
 
 def boots(logs: dict[int, Path], rounds: int) -> dict[int, float]:
-    """The middle of the rounds, the lengths alternating."""
+    """Return the median of alternating rounds by length."""
     found: dict[int, list[float]] = {events: [] for events in logs}
     for number in range(rounds + 1):
         for events, db in logs.items():
@@ -64,7 +64,7 @@ def boots(logs: dict[int, Path], rounds: int) -> dict[int, float]:
 
 
 def recovery(bench: Bench) -> Result:
-    """With a snapshot, on logs of very different lengths."""
+    """Measure the recovery with a snapshot, on logs of very different lengths."""
     result = Result("recovery", "a fresh process to ready: imports, recovery with a snapshot, loop and feed")
     folder = bench.folder / "recovery"
     folder.mkdir()
@@ -72,19 +72,19 @@ def recovery(bench: Bench) -> Result:
     rounds = bench.choose(5, 11)
     _kind(result, "stopped", {log.events: log.stopped for log in logs}, rounds)
     killed = {log.events: log.killed for log in logs if log.killed is not None}
-    _kind(result, f"killed {TAIL_EVENTS:,} events behind its snapshot", killed, rounds)
+    _kind(result, f"killed {TAIL_EVENTS:,} events after its snapshot", killed, rounds)
     probe = [sys.executable, "-X", "importtime", "-m", "benchmarks.boot_process", str(logs[0].stopped)]
     slowest = imports(probe, ROOT)
     shown = ", ".join(f"{name} {milliseconds(seconds)}" for name, seconds in slowest[:IMPORTS_SHOWN])
     result.notes.append(f"Of that imports, under -X importtime {milliseconds(sum(s for _, s in slowest))}: {shown}.")
     result.notes.append(
-        f"The log was written by the engine's own loop: {len(SYMBOLS)} symbols, four strategies, nothing stopped."
+        f"The log was written by the engine's own loop: {len(SYMBOLS)} symbols, four strategies, none of them stopped."
     )
     return result
 
 
 def _kind(result: Result, how: str, logs: dict[int, Path], rounds: int) -> None:
-    """The figures of one kind of log."""
+    """Add the figures of one kind of log."""
     medians = boots(logs, rounds)
     for events, seconds in medians.items():
         result.add(f"{how}, {events:,} events", milliseconds(seconds), f"< {READY_S:g} s", seconds < READY_S)
@@ -94,9 +94,9 @@ def _kind(result: Result, how: str, logs: dict[int, Path], rounds: int) -> None:
 
 
 def replay(bench: Bench) -> Result:
-    """Without any snapshot, in CPython and compiled."""
+    """Measure the replay without a snapshot, in CPython and compiled."""
     candles = bench.choose(QUICK_CANDLES, REPLAYED_CANDLES)
-    result = Result("replay", f"{candles:,} candles with four runners followed again, no snapshot")
+    result = Result("replay", f"{candles:,} candles with four runners, replayed without a snapshot")
     folder = bench.folder / "replay"
     folder.mkdir()
     grower = LogGrower(folder)
@@ -105,7 +105,7 @@ def replay(bench: Bench) -> Result:
     part = candles / REPLAYED_CANDLES
     result.add(
         "the log",
-        f"{events:,} events, {grower.candles:,} candles, {grower.db.stat().st_size / events:.0f} bytes an event",
+        f"{events:,} events, {grower.candles:,} candles, {grower.db.stat().st_size / events:.0f} bytes per event",
     )
     result.add(
         "CPython",
@@ -120,9 +120,9 @@ def replay(bench: Bench) -> Result:
     fast, found = _timed(grower.db, _compiled)
     goal = COMPILED_S * part
     result.add("compiled", f"{fast:.2f} s, {million(candles / fast)} candles", f"< {goal:g} s", fast < goal)
-    result.add("compiled, first time in a process (kernel from the cache, or made)", f"{first:.2f} s")
+    result.add("compiled, first time in a process (kernel from the cache, or compiled)", f"{first:.2f} s")
     result.add(
-        "both end in the same state, which is the one that wrote it",
+        "both reach the state that wrote the log",
         "digest",
         "equal",
         expected == found == state_digest(grower.world),
@@ -130,23 +130,23 @@ def replay(bench: Bench) -> Result:
     return result
 
 
-def _timed(db: Path, way: Callable[[SqliteLogReader], EngineState]) -> tuple[float, str]:
-    """Seconds of one replay, and the digest of its end."""
+def _timed(db: Path, replay_log: Callable[[SqliteLogReader], EngineState]) -> tuple[float, str]:
+    """Return the seconds of a replay and the digest of its final state."""
     reader = SqliteLogReader(db)
     started = time.perf_counter()
-    world = way(reader)
+    world = replay_log(reader)
     took = time.perf_counter() - started
     reader.close()
     return took, state_digest(world)
 
 
 def _plain(reader: SqliteLogReader) -> EngineState:
-    """The engine's own recovery."""
+    """Replay with the engine's recovery."""
     return recover(reader, None, strategies()).world
 
 
 def _compiled(reader: SqliteLogReader) -> EngineState:
-    """The compiled one."""
+    """Replay with the compiled kernel."""
     from papertape.engine.research.replay import replay_compiled  # noqa: PLC0415 - may not be there
 
     return replay_compiled(reader, strategies())

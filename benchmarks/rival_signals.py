@@ -1,7 +1,7 @@
 """vwap_rsi's indicators and entry conditions as arrays, for libraries that take signals; compiled by numba.
 
-This is the form their users give them: every indicator one quick pass over whole columns. It knows gapless
-tapes that begin on a quarter of an hour, nothing else.
+This is how their users write them: every indicator is one fast pass over whole columns. It supports only gapless
+tapes that begin on a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Array = Any
 
 @njit(cache=True)
 def resample(o: Array, h: Array, low: Array, c: Array, v: Array, k: int) -> tuple[Array, Array, Array, Array, Array]:
-    """Candles of k rows each."""
+    """Return candles of k rows each."""
     n = len(c) // k
     ro, rh, rl, rc, rv = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     for j in range(n):
@@ -33,7 +33,7 @@ def resample(o: Array, h: Array, low: Array, c: Array, v: Array, k: int) -> tupl
 
 @njit(cache=True)
 def rsi(c: Array) -> Array:
-    """Wilder's RSI(14)."""
+    """Return Wilder's RSI(14)."""
     out = np.full(len(c), np.nan)
     gain, loss = 0.0, 0.0
     for j in range(1, len(c)):
@@ -53,7 +53,7 @@ def rsi(c: Array) -> Array:
 
 @njit(cache=True)
 def atr_and_mean(h: Array, low: Array, c: Array) -> tuple[Array, Array]:
-    """Wilder's ATR(14) and its mean of 20."""
+    """Return Wilder's ATR(14) and its mean of 20."""
     atr, mean = np.full(len(c), np.nan), np.full(len(c), np.nan)
     value, total = 0.0, 0.0
     for j in range(1, len(c)):
@@ -73,7 +73,7 @@ def atr_and_mean(h: Array, low: Array, c: Array) -> tuple[Array, Array]:
 
 @njit(cache=True)
 def adx(h: Array, low: Array, c: Array) -> tuple[Array, Array, Array]:
-    """Wilder's ADX(14) with its two directions."""
+    """Return Wilder's ADX(14) with both directional indicators."""
     value, plus_di, minus_di = np.full(len(c), np.nan), np.full(len(c), np.nan), np.full(len(c), np.nan)
     plus, minus, spans, index, seed = 0.0, 0.0, 0.0, 0.0, 0.0
     for j in range(1, len(c)):
@@ -99,7 +99,7 @@ def adx(h: Array, low: Array, c: Array) -> tuple[Array, Array, Array]:
 
 @njit(cache=True)
 def rolling_mean(values: Array, n: int) -> Array:
-    """The mean of the last n."""
+    """Return the mean of the last n values."""
     out, total = np.full(len(values), np.nan), 0.0
     for j in range(len(values)):
         total += values[j]
@@ -112,7 +112,7 @@ def rolling_mean(values: Array, n: int) -> Array:
 
 @njit(cache=True)
 def vwap(h: Array, low: Array, c: Array, v: Array, n: int) -> Array:
-    """The volume-weighted mean price of the last n candles."""
+    """Return the volume-weighted mean price of the last n candles."""
     out, turnover, volume = np.full(len(c), np.nan), 0.0, 0.0
     for j in range(len(c)):
         turnover += (h[j] + low[j] + c[j]) / 3.0 * v[j]
@@ -127,7 +127,7 @@ def vwap(h: Array, low: Array, c: Array, v: Array, n: int) -> Array:
 
 @njit(cache=True)
 def regimes(atr: Array, mean: Array, index: Array, plus: Array, minus: Array) -> Array:
-    """The regime after every candle."""
+    """Return the regime after every candle."""
     out = np.full(len(atr), UNKNOWN)
     for j in range(33, len(atr)):
         if atr[j] > 2.0 * mean[j]:
@@ -143,7 +143,7 @@ def regimes(atr: Array, mean: Array, index: Array, plus: Array, minus: Array) ->
 
 @njit(cache=True)
 def signals(o: Array, h: Array, low: Array, c: Array, v: Array) -> tuple[Array, Array, Array]:
-    """From 1m columns: entry side, RSI and regime after every 5m candle."""
+    """Return the entry side, RSI and regime after every 5m candle, from 1m columns."""
     o5, h5, l5, c5, v5 = resample(o, h, low, c, v, 5)
     _, h15, l15, c15, _ = resample(o5, h5, l5, c5, v5, 3)
     strength, mean_price, mean_volume = rsi(c5), vwap(h5, l5, c5, v5, 288), rolling_mean(v5, 20)

@@ -1,4 +1,4 @@
-"""What a page asks of a long log: the state as of any event, conditions now, charts."""
+"""Queries of a page on a long log: the state as of any event, current conditions, charts."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LOOKS, CHARTS_A_FRAME = 60, 5
-LOOK_S, HEAD_S, CHART_S, SAME_CHART_S = 0.2, 0.01, 1.0, 0.05
-FRAMES = {"1m": MINUTE_MS, "5m": 5 * MINUTE_MS, "15m": 15 * MINUTE_MS}
+QUERIES, CHARTS_PER_TIMEFRAME = 60, 5
+QUERY_S, HEAD_S, CHART_S, SAME_CHART_S = 0.2, 0.01, 1.0, 0.05
+TIMEFRAMES = {"1m": MINUTE_MS, "5m": 5 * MINUTE_MS, "15m": 15 * MINUTE_MS}
 CANDLES = 300
 
 
-def looks(bench: Bench) -> Result:
-    """On a log that an engine's own loop has written, without any snapshot beside it."""
+def state_queries(bench: Bench) -> Result:
+    """Measure on a log written by an engine's loop, without a snapshot."""
     events = bench.choose(60_000, 1_000_000)
-    result = Result("looks", f"what a page asks of a log of {events:,} events, {len(SYMBOLS)} symbols, four strategies")
-    folder = bench.folder / "looks"
+    result = Result(
+        "queries", f"a page's queries on a log of {events:,} events, {len(SYMBOLS)} symbols, four strategies"
+    )
+    folder = bench.folder / "queries"
     folder.mkdir()
     grower = LogGrower(folder)
     head = asyncio.run(grower.grow(events, 0, snapshot=False))
@@ -45,40 +47,40 @@ def looks(bench: Bench) -> Result:
 
 
 async def _measure(result: Result, thread: LogThread, head: int, expected: str) -> None:
-    past, charts, chance = StateHistory(thread, strategies(), None), ChartReader(thread), random.Random(1)
-    first, found = await _timed(lambda: past.query(head, state_digest))
-    result.add("the first look of all, which folds the whole log once", milliseconds(first))
-    result.add("it ends in the state that wrote the log", "digest", "equal", found == expected)
-    places = f"{len(past.places)} places, {past.places.total_bytes / 1e6:.0f} MB"
-    result.add("what is kept of it, so that no event is far", places)
-    seqs = [chance.randrange(1, head) for _ in range(LOOKS)]
-    took = [(await _timed(partial(past.query, seq, state_digest)))[0] for seq in seqs]
+    history, charts, random_seq = StateHistory(thread, strategies(), None), ChartReader(thread), random.Random(1)
+    first, found = await _timed(lambda: history.query(head, state_digest))
+    result.add("the first query, which folds the whole log", milliseconds(first))
+    result.add("it reaches the state that wrote the log", "digest", "equal", found == expected)
+    checkpoints = f"{len(history.places)} checkpoints, {history.places.total_bytes / 1e6:.0f} MB"
+    result.add("checkpoints kept, so that every event is near one", checkpoints)
+    seqs = [random_seq.randrange(1, head) for _ in range(QUERIES)]
+    took = [(await _timed(partial(history.query, seq, state_digest)))[0] for seq in seqs]
     middle, slowest = percentile(took, 50.0), percentile(took, 99.0)
-    result.add("the state as of any event, middle", milliseconds(middle), f"< {LOOK_S:g} s", middle < LOOK_S)
+    result.add("the state as of any event, median", milliseconds(middle), f"< {QUERY_S:g} s", middle < QUERY_S)
     result.add("the state as of any event, slowest of 60", milliseconds(slowest))
-    now, _ = await _timed(lambda: past.query(head, lambda world: entry_conditions(world, "momentum", SYMBOLS[0])))
-    result.add("conditions now", milliseconds(now), f"< {milliseconds(HEAD_S)}", now < HEAD_S)
-    for name, frame_ms in FRAMES.items():
+    now, _ = await _timed(lambda: history.query(head, lambda world: entry_conditions(world, "momentum", SYMBOLS[0])))
+    result.add("current conditions", milliseconds(now), f"< {milliseconds(HEAD_S)}", now < HEAD_S)
+    for name, frame_ms in TIMEFRAMES.items():
         await _charts(result, charts, name, frame_ms, head)
 
 
 async def _charts(result: Result, charts: ChartReader, name: str, frame_ms: int, head: int) -> None:
-    """A chart at several places that nobody looked at, and the same a moment later."""
+    """Measure charts at several new places, and the same charts 100 events later."""
     fresh: list[float] = []
     again: list[float] = []
-    for number in range(CHARTS_A_FRAME):
+    for number in range(CHARTS_PER_TIMEFRAME):
         symbol, seq = SYMBOLS[number % len(SYMBOLS)], head - 1_000 - number * head // 10
         fresh.append((await _timed(partial(charts.chart, seq, symbol, MINUTE_MS, frame_ms, CANDLES)))[0])
         again.append((await _timed(partial(charts.chart, seq + 100, symbol, MINUTE_MS, frame_ms, CANDLES)))[0])
     first, later = percentile(fresh, 50.0), percentile(again, 50.0)
     what = f"a chart of {CANDLES} candles of {name}"
-    result.add(f"{what}, seen first", milliseconds(first), f"< {CHART_S:g} s", first < CHART_S)
+    result.add(f"{what}, first time", milliseconds(first), f"< {CHART_S:g} s", first < CHART_S)
     goal = f"< {milliseconds(SAME_CHART_S)}"
     result.add(f"{what}, 100 events later", milliseconds(later), goal, later < SAME_CHART_S)
 
 
-async def _timed(ask: Callable[[], Awaitable[T]]) -> tuple[float, T]:
-    """Seconds, and what was found."""
+async def _timed(query: Callable[[], Awaitable[T]]) -> tuple[float, T]:
+    """Return the seconds of a query and its result."""
     started = time.perf_counter()
-    found = await ask()
+    found = await query()
     return time.perf_counter() - started, found

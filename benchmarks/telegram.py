@@ -1,4 +1,4 @@
-"""Trading while Telegram is dead against trading while it answers: from a minute's facts in to their commit done."""
+"""Trading while Telegram hangs against trading while it answers: from a minute's facts to their commit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SYMBOLS = 20
 WARM_UP_MINUTES = 1_500
 BATCH_MINUTES = 20
 BLOCKS = 4
-"""Of each kind, in turn: what else the machine does meets both."""
+"""Blocks of each kind, in turn, so that other load on the machine affects both."""
 SOON_S = 0.005
 CATCH_UP_S = 20.0
 RATIO_MAX = 1.2
@@ -55,24 +55,24 @@ STARTS_S_MAX = 30.0
 
 
 class BotApiProcess(Struct, frozen=True):
-    """A stand-in of the Bot API as a process of its own."""
+    """A stand-in of the Bot API in a separate process."""
 
     process: subprocess.Popen[bytes]
     words: dict[str, str]
     file: Path
 
     def let(self, *, live: bool) -> None:
-        """Go on, or stop in the middle of whatever it does: requests then hang until their time is out."""
+        """Continue the process, or stop it at any point, so that requests hang until they time out."""
         self.process.send_signal(signal.SIGCONT if live else signal.SIGSTOP)
 
     def sent(self) -> int:
-        """How many messages it took."""
+        """Return the number of messages it received."""
         return self.file.read_text(encoding="utf-8", errors="replace").count("sendMessage")
 
 
 @contextmanager
 def chat(folder: Path) -> Iterator[BotApiProcess]:
-    """Start one, and end it."""
+    """Run the stand-in for the duration of the block."""
     file = folder / "chat.txt"
     command = [sys.executable, "-m", "papertape", "twin", "telegram", "--port", "0"]
     with file.open("wb") as out:
@@ -89,7 +89,7 @@ def chat(folder: Path) -> Iterator[BotApiProcess]:
 
 
 class EngineWithChat:
-    """An engine's loop, and beside it a notifier and a bot as in a live engine."""
+    """An engine's loop with a notifier and a bot, as in a live engine."""
 
     def __init__(self, db: Path, log: SqliteEventLog, words: dict[str, str]) -> None:
         self.bus, self.clock = Bus(), SystemClock()
@@ -109,12 +109,12 @@ class EngineWithChat:
         )  # fmt: skip
 
     def start(self) -> list[asyncio.Future[Any]]:
-        """Both at work."""
+        """Start the notifier and the bot."""
         works: list[Awaitable[None]] = [self.notifier.run(), self.bot.run()]
         return [asyncio.ensure_future(work) for work in works]
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Close everything."""
         for client in self._clients:
             await client.close()
         for reader in self._readers:
@@ -125,65 +125,65 @@ class EngineWithChat:
 async def measure_minutes(
     folder: Path, here: BotApiProcess, minutes_a_block: int
 ) -> tuple[dict[bool, list[list[float]]], int, int]:
-    """Seconds of every minute by whether Telegram lived, in blocks; alerts that waited at the end, and messages."""
+    """Return the seconds of every minute in blocks, by whether Telegram answers; the notifier's lag; the messages."""
     db = folder / "log.db"
     log = await SqliteEventLog.open(db, clock_ms=SystemClock().now_ms)
-    desk = EngineWithChat(db, log, here.words)
+    engine = EngineWithChat(db, log, here.words)
     started = EngineStarted(0, "benchmark", "", "")
-    await desk.loop.take([started, *configuration(strategies(), listed(drawn_symbols(SYMBOLS)), runners())])
+    await engine.loop.take([started, *configuration(strategies(), listed(drawn_symbols(SYMBOLS)), runners())])
     market = minutes(drawn_symbols(SYMBOLS), warm_up=WARM_UP_MINUTES)
     for _ in range(WARM_UP_MINUTES // BATCH_MINUTES):
-        await desk.loop.take([fact for facts in islice(market, BATCH_MINUTES) for fact in facts])
-    tasks = desk.start()
+        await engine.loop.take([fact for facts in islice(market, BATCH_MINUTES) for fact in facts])
+    tasks = engine.start()
     await asyncio.sleep(CATCH_UP_S)
-    assert desk.bot.statistics().seq == log.head.seq, "the views are not up to date"
+    assert engine.bot.statistics().seq == log.head.seq, "the views are not up to date"
     taken: dict[bool, list[list[float]]] = {True: [], False: []}
     for number in range(2 * BLOCKS):
         live = number % 2 == 0
         here.let(live=live)
         gc.collect()
-        taken[live].append([await _minute(desk.loop, next(market)) for _ in range(minutes_a_block)])
-    behind = desk.notifier.statistics().lag_events
+        taken[live].append([await _minute(engine.loop, next(market)) for _ in range(minutes_a_block)])
+    behind = engine.notifier.statistics().lag_events
     here.let(live=True)
     for task in tasks:
-        assert not task.done(), "whoever tells the owner must live through all of it"
+        assert not task.done(), "notifier and bot must survive the outage"
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await desk.close()
+    await engine.close()
     await log.close()
     return taken, behind, here.sent()
 
 
 async def _minute(loop: Loop, facts: Any) -> float:
-    given = [*facts]
+    batch = [*facts]
     started = time.perf_counter()
-    await loop.take(given)
+    await loop.take(batch)
     took = time.perf_counter() - started
     await asyncio.sleep(SOON_S)
     return took
 
 
 def telegram_dead(bench: Bench) -> Result:
-    """A simulated day without Telegram, in turn with one on which it answers."""
-    a_block = bench.choose(30, 360)
-    what = f"{SYMBOLS} symbols x {len(strategies())} strategies, fact in to commit done"
+    """Measure simulated days without Telegram in turn with days on which it answers."""
+    minutes_per_block = bench.choose(30, 360)
+    what = f"{SYMBOLS} symbols x {len(strategies())} strategies, fact to commit"
     result = Result("telegram", f"{what}, Telegram dead or alive")
     folder = bench.folder / "telegram"
     folder.mkdir()
     with chat(folder) as here:
-        taken, behind, sent = asyncio.run(measure_minutes(folder, here, a_block))
+        taken, behind, sent = asyncio.run(measure_minutes(folder, here, minutes_per_block))
     for percent in (50.0, 99.0):
         alive, dead = (statistics.median(percentile(block, percent) for block in taken[live]) for live in (True, False))
         share = dead / alive
-        held = percent == 99.0
+        has_target = percent == 99.0
         result.add(f"alive, p{percent:g}", milliseconds(alive))
         result.add(f"dead, p{percent:g}", milliseconds(dead))
-        goal, met = (f"<= {RATIO_MAX:g}x", share <= RATIO_MAX) if held else ("", None)
+        goal, met = (f"<= {RATIO_MAX:g}x", share <= RATIO_MAX) if has_target else ("", None)
         result.add(f"dead against alive, p{percent:g}", f"{share:.2f}x", goal, met)
     result.notes.append(
-        f"{BLOCKS} blocks of {a_block:,} simulated minutes each, in turn; the middle of the blocks. Notifier and bot "
-        "run in the engine's event loop. Dead means that the stand-in is stopped in the middle of what it does, so "
-        f"requests hang. {sent:,} messages were taken; at the end the notifier stood {behind:,} events behind the log, "
-        "which is its queue."
+        f"{BLOCKS} blocks of {minutes_per_block:,} simulated minutes each, in turn; the median of the blocks. Notifier "
+        "and bot run in the engine's event loop. Dead means that the stand-in is stopped, so that requests hang. "
+        f"{sent:,} messages were received; at the end the notifier was {behind:,} events behind the log, which is its "
+        "queue."
     )
     return result

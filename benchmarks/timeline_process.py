@@ -1,4 +1,4 @@
-"""A fresh process that opens a log as the web does, and measures it: `python -m benchmarks.timeline_process DB`."""
+"""Open a log in a fresh process as the web does, and measure it: `python -m benchmarks.timeline_process DB`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STATM_RESIDENT = 1
 
 
 class TimelineMeasurements(Struct):
-    """What one process found. Times in seconds; of the processor where the name says so."""
+    """The measurements of one process. Times are in seconds of wall time, or of CPU time where the name says so."""
 
     events: int = 0
     trades: int = 0
@@ -58,14 +58,14 @@ class TimelineMeasurements(Struct):
 
 
 def memory_mb() -> float:
-    """What this process holds now."""
+    """Return the resident memory of this process."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[STATM_RESIDENT])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @asynccontextmanager
 async def running(timeline: LogTimeline) -> AsyncIterator[None]:
-    """Run the timeline beside what is measured."""
+    """Run the timeline for the duration of the block."""
     task = asyncio.ensure_future(timeline.run())
     try:
         yield
@@ -75,63 +75,63 @@ async def running(timeline: LogTimeline) -> AsyncIterator[None]:
 
 
 async def measure(db: Path) -> TimelineMeasurements:
-    """Open, wait for the head and for all checkpoints, seek, draw."""
+    """Open the log, wait for the head and all checkpoints, then seek and make views."""
     gc.freeze()  # This and the next line: as the web does.
     gc.callbacks.append(GcFreeze())
-    told = TimelineMeasurements(memory_before_mb=memory_mb())
+    measured = TimelineMeasurements(memory_before_mb=memory_mb())
     timeline = timeline_of(db, {}, AlertSettings(), _warn)
     async with running(timeline):
-        await _start(timeline, told)
-        await _seek(timeline, told)
-        _draw(timeline.views, told)
-    return told
+        await _start(timeline, measured)
+        await _seek(timeline, measured)
+        _draw(timeline.views, measured)
+    return measured
 
 
 def _warn(text: str) -> None:
     sys.exit(f"unexpected: {text}")
 
 
-async def _start(timeline: LogTimeline, told: TimelineMeasurements) -> None:
-    """Until the head is there, and until every moment is near; how long the loop was held at most."""
+async def _start(timeline: LogTimeline, measured: TimelineMeasurements) -> None:
+    """Measure until the head is available and until every moment is near a checkpoint, and the longest block."""
     wall, cpu = time.perf_counter(), time.process_time()
-    told.folded_of = await timeline.wait_beyond(0)
+    measured.folded_of = await timeline.wait_beyond(0)
     while timeline.views.seq < timeline.head_seq:
-        await _turn(told)
-    told.head_s, told.head_cpu_s = time.perf_counter() - wall, time.process_time() - cpu
+        await _turn(measured)
+    measured.head_s, measured.head_cpu_s = time.perf_counter() - wall, time.process_time() - cpu
     while not timeline.statistics().near_everywhere:
-        await _turn(told)
-    told.whole_s = time.perf_counter() - wall
-    told.events, told.trades = timeline.views.seq, len(timeline.views.trades.closed())
-    told.memory_mb, found = memory_mb(), timeline.statistics()
-    told.checkpoints, told.distance_events = found.checkpoints, found.distance_events
-    told.fork_s = _seconds(lambda: fork(timeline.views))
+        await _turn(measured)
+    measured.whole_s = time.perf_counter() - wall
+    measured.events, measured.trades = timeline.views.seq, len(timeline.views.trades.closed())
+    measured.memory_mb, found = memory_mb(), timeline.statistics()
+    measured.checkpoints, measured.distance_events = found.checkpoints, found.distance_events
+    measured.fork_s = _seconds(lambda: fork(timeline.views))
 
 
-async def _turn(told: TimelineMeasurements) -> None:
-    """Wait for the next turn of the loop. What the system gave to other processes meanwhile is no hold."""
+async def _turn(measured: TimelineMeasurements) -> None:
+    """Wait for the next turn of the loop. Time that the system gave to other processes does not count as a block."""
     held = time.thread_time()
     await asyncio.sleep(TURN_S)
-    told.longest_hold_s = max(told.longest_hold_s, time.thread_time() - held)
+    measured.longest_hold_s = max(measured.longest_hold_s, time.thread_time() - held)
 
 
-async def _seek(timeline: LogTimeline, told: TimelineMeasurements) -> None:
-    chance = Random(SEED)
+async def _seek(timeline: LogTimeline, measured: TimelineMeasurements) -> None:
+    random = Random(SEED)
     for _ in range(SEEKS):
-        seq = chance.randint(1, told.events)
+        seq = random.randint(1, measured.events)
         cpu = time.process_time()
-        told.seeks_s.append(await _awaited(lambda asked=seq: timeline.as_of(asked)))  # type: ignore[misc]
-        told.seeks_cpu_s.append(time.process_time() - cpu)
-    middle = told.events // 2
+        measured.seeks_s.append(await _awaited(lambda moment=seq: timeline.as_of(moment)))  # type: ignore[misc]
+        measured.seeks_cpu_s.append(time.process_time() - cpu)
+    middle = measured.events // 2
     for seq in range(middle, middle + STEPS):
-        told.steps_s.append(await _awaited(lambda asked=seq: timeline.as_of(asked)))  # type: ignore[misc]
-    first_ms = (await timeline.as_of(told.events // 100)).at_ms
+        measured.steps_s.append(await _awaited(lambda moment=seq: timeline.as_of(moment)))  # type: ignore[misc]
+    first_ms = (await timeline.as_of(measured.events // 100)).at_ms
     for _ in range(STEPS):
-        at_ms = chance.randint(first_ms, timeline.views.at_ms)
-        told.moments_s.append(await _awaited(lambda asked=at_ms: timeline.seq_at(asked)))  # type: ignore[misc]
+        at_ms = random.randint(first_ms, timeline.views.at_ms)
+        measured.moments_s.append(await _awaited(lambda moment=at_ms: timeline.seq_at(moment)))  # type: ignore[misc]
 
 
-def _draw(views: Views, told: TimelineMeasurements) -> None:
-    """What pages show, each as often as it must be to be measured."""
+def _draw(views: Views, measured: TimelineMeasurements) -> None:
+    """Measure the views of the pages."""
     one = views.strategies[0]
     shown: dict[str, Callable[[], Any]] = {
         "accounts, positions, orders": views.portfolio.view,
@@ -140,11 +140,11 @@ def _draw(views: Views, told: TimelineMeasurements) -> None:
         "all measures of one strategy": lambda: views.arena.performance(one),
         "the last 50 trades": lambda: views.trades.latest(50),
     }
-    told.pictures_s = {name: _seconds(make) for name, make in shown.items()}
+    measured.pictures_s = {name: _seconds(make) for name, make in shown.items()}
 
 
 def _seconds(make: Callable[[], object]) -> float:
-    """The middle of some rounds; the first one fills what is remembered from one page to the next."""
+    """Return the median of some rounds; the first one fills the caches."""
     took = []
     for _ in range(PICTURES + 1):
         begun = time.perf_counter()

@@ -1,7 +1,7 @@
-"""Somebody who guesses, as a process: `python -m benchmarks.token_guesser HOST PORT COUNT`.
+"""A guesser of tokens in a process: `python -m benchmarks.token_guesser HOST PORT COUNT`.
 
-Wrong bearer tokens for pages, views and commands, and wrong logins, over some connections and as fast as they are
-answered; at least COUNT of them, and on until stdin is closed. A line of JSON says how often each status was answered.
+It sends wrong bearer tokens for pages, views and commands, and wrong logins, over many connections as fast as the
+answers come; at least COUNT, and until stdin closes. Then it prints the number of answers by status as JSON.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from itertools import count
 from urllib.parse import urlencode
 
 CONNECTIONS = 256
-"""Each waits for its answer before it asks again, and an answer comes late: so one guesses many times a second."""
+"""Each connection waits for the delayed answer before its next request, so many guesses per second need many."""
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 PAUSE = '{"strategy": "momentum", "actor": "nobody", "reason": "a guess"}'
 
 
 class Guesser:
-    """What was asked, and what was answered."""
+    """Sends wrong tokens and counts the answers."""
 
-    def __init__(self, host: str, port: int, wanted: int) -> None:
-        self.host, self.port, self.wanted = host, port, wanted
+    def __init__(self, host: str, port: int, guesses: int) -> None:
+        self.host, self.port, self.guesses = host, port, guesses
         self.answered: Counter[str] = Counter()
         self.enough = False
         self._numbers = count()
 
     async def guess(self) -> None:
-        """One connection: ask, wait for the answer, ask again."""
+        """Run one connection: send a request, wait for the answer, repeat."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
         for number in self._numbers:
-            if self.enough and self.answered.total() >= self.wanted:
+            if self.enough and self.answered.total() >= self.guesses:
                 break
             writer.write(self._request(number))
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
@@ -59,9 +59,9 @@ class Guesser:
         return ("\r\n".join(lines) + "\r\n" + more + "\r\n" + body).encode()
 
 
-async def main(host: str, port: int, wanted: int) -> None:
-    """Guess until it is enough."""
-    guesser = Guesser(host, port, wanted)
+async def main(host: str, port: int, guesses: int) -> None:
+    """Guess until stdin closes and the count is reached."""
+    guesser = Guesser(host, port, guesses)
     guessing = asyncio.gather(*(guesser.guess() for _ in range(CONNECTIONS)))
     print(json.dumps({"begun": True}), flush=True)
     await asyncio.to_thread(sys.stdin.read)

@@ -1,6 +1,6 @@
-"""A log of any length with any number of closed trades, in rows of a minute each, as a live engine writes them.
+"""Write a log of any length with any number of closed trades, one row per minute, as a live engine does.
 
-What is traded is a script and no strategy: the point is a log in which folds find a lot to remember.
+The trades come from a script, not from strategies: the log only has to give the folds a lot of state.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from papertape.events.chain import Row
 
 HELD_MINUTES = 30
-EVENTS_A_MINUTE = 6.2
+EVENTS_PER_MINUTE = 6.2
 """Five candles, sometimes open interest and funding, and the trades."""
 
 
 def write(db: Path, events: int, trades: int) -> int:
-    """Write a log with at least so many events, and about so many trades in it; its length."""
+    """Write a log with at least `events` events and about `trades` trades; return its length."""
     asyncio.run(_create(db))
     head = Head()
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         connection.execute("BEGIN")
-        for row in _rows(events, max(1, int(events / EVENTS_A_MINUTE / trades))):
+        for row in _rows(events, max(1, int(events / EVENTS_PER_MINUTE / trades))):
             connection.execute(INSERT, row)
             head = row_head(row)
         connection.execute("COMMIT")
@@ -64,7 +64,7 @@ def _rows(events: int, trade_every_minutes: int) -> Iterator[Row]:
 
 
 class _TradeGenerator:
-    """Every few minutes another strategy opens a position on another symbol, and closes it half an hour later."""
+    """Opens a position for the next strategy and symbol every few minutes, and closes it half an hour later."""
 
     def __init__(self, every_minutes: int) -> None:
         self._every, self._opened = every_minutes, 0
@@ -72,10 +72,10 @@ class _TradeGenerator:
         self._slots = [(name, symbol) for symbol in SYMBOLS for name in strategies()]
 
     def after(self, number: int, facts: list[Event]) -> list[Event]:
-        """What follows from the candles of a minute."""
+        """Return the events caused by the candles of a minute."""
         candles = {fact.symbol: fact for fact in facts if isinstance(fact, CandleClosed)}
-        over = [slot for slot, (since, _) in self._open.items() if number - since >= HELD_MINUTES]
-        events: list[Event] = [self._close(slot, candles[slot[1]]) for slot in over]
+        due = [slot for slot, (since, _) in self._open.items() if number - since >= HELD_MINUTES]
+        events: list[Event] = [self._close(slot, candles[slot[1]]) for slot in due]
         slot = self._slots[self._opened % len(self._slots)]
         if number % self._every == 0 and slot not in self._open:
             self._opened += 1
