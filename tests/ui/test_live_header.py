@@ -1,4 +1,4 @@
-"""What keeps a page alive: headers, ticks, and a sign of life when nothing happens."""
+"""Live updates of a page: headers, signals, and beats while the log is idle."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ BEGUN = 14
 
 
 class Read:
-    """The frames of a stream by name."""
+    """The messages of a stream by name."""
 
     def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
         self._frames = frames
         self.names: list[str] = []
 
     async def until(self, name: str) -> str:
-        """The data of the next frame of a name."""
+        """Return the data of the next message of a name."""
         async with asyncio.timeout(PATIENCE_S):
             async for frame in self._frames:
                 head, _, data = frame.decode().partition("\n")
@@ -47,7 +47,7 @@ def begun() -> tuple[ListTimeline, LiveHeader]:
 
 
 @in_loop
-async def test_a_page_hears_how_it_stands_and_that_the_log_has_moved() -> None:
+async def test_a_page_gets_the_header_and_a_signal_for_new_events() -> None:
     timeline, pulse = begun()
     stream = Read(pulse.frames())
     assert f'id="header-seq">{BEGUN}<' in await stream.until("header")
@@ -58,7 +58,7 @@ async def test_a_page_hears_how_it_stands_and_that_the_log_has_moved() -> None:
 
 
 @in_loop
-async def test_a_log_that_stands_still_is_told_by_beats_and_once_by_a_rest() -> None:
+async def test_an_idle_log_sends_beats_and_one_rest() -> None:
     _, pulse = begun()
     stream = Read(pulse.frames())
     loop = asyncio.get_running_loop()
@@ -73,7 +73,7 @@ async def test_a_log_that_stands_still_is_told_by_beats_and_once_by_a_rest() -> 
 
 
 @in_loop
-async def test_a_log_that_moves_all_the_time_is_told_twice_a_second_at_most() -> None:
+async def test_a_busy_log_sends_at_most_two_headers_per_second() -> None:
     timeline, pulse = begun()
 
     async def move() -> None:
@@ -92,7 +92,7 @@ async def test_a_log_that_moves_all_the_time_is_told_twice_a_second_at_most() ->
 
 
 @in_loop
-async def test_a_header_is_rendered_once_for_all_who_look() -> None:
+async def test_a_header_is_rendered_once_for_all_pages() -> None:
     _, pulse = begun()
     first, second = Read(pulse.frames()), Read(pulse.frames())
     assert await first.until("header") == await second.until("header")

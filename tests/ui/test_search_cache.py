@@ -1,4 +1,4 @@
-"""The search for events on a page: to the first hit, bounded, and never the same events twice."""
+"""The event search of a page: it stops at the first hit, is bounded, and never reads events twice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RARE = "/events?type=RunnerConfigured"
 
 
 class CountedTimeline(ListTimeline):
-    """Counts the events that are read, and takes `wait_s` for each page of them."""
+    """Counts the events read, and takes `wait_s` per page of events."""
 
     def __init__(self, log: list[Recorded], wait_s: float) -> None:
         super().__init__(log)
@@ -38,7 +38,7 @@ class CountedTimeline(ListTimeline):
 
 
 def quiet_log(rare_seq: int = 0) -> list[Recorded]:
-    """Candles, and one configuration."""
+    """Return candles and one configuration."""
     return [Recorded(seq, 0, 0, configured() if seq == rare_seq else candle(seq, 100.0)) for seq in range(1, QUIET + 1)]
 
 
@@ -57,7 +57,7 @@ async def test_a_rare_event_is_found_wherever_it_lies() -> None:
 
 
 @in_loop
-async def test_a_search_that_takes_long_says_how_far_it_came_and_goes_on() -> None:
+async def test_a_long_search_shows_its_progress_and_continues() -> None:
     site, _ = counted(quiet_log(), wait_s=0.3)
     address, begun = RARE, "30,000"
     async with visiting(site) as client:
@@ -74,7 +74,7 @@ async def test_a_search_that_takes_long_says_how_far_it_came_and_goes_on() -> No
 
 
 @in_loop
-async def test_a_live_page_looks_at_new_events_only() -> None:
+async def test_a_live_page_reads_only_new_events() -> None:
     log = quiet_log()
     site, timeline = counted(log)
     async with visiting(site) as client:
@@ -89,7 +89,7 @@ async def test_a_live_page_looks_at_new_events_only() -> None:
 
 @pytest.mark.parametrize("address", ["/events", "/events?all=1", "/events?strategy=a"])
 @in_loop
-async def test_what_is_known_and_what_is_new_are_shown_like_a_search_anew(address: str) -> None:
+async def test_cached_and_new_results_equal_a_fresh_search(address: str) -> None:
     log = [Recorded(seq, 0, 0, configured() if seq % 3 else candle(seq, 100.0)) for seq in range(1, 301)]
     site, timeline = counted(log[:250])
     async with visiting(site) as client:

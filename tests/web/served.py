@@ -1,4 +1,4 @@
-"""Serve a log of the tests over a real socket: `python -m tests.web.served [FILE] [PORT]`, a real log or a told day."""
+"""Serve a log file, or the tests' example day, on a real socket: `python -m tests.web.served [FILE] [PORT]`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.web.given import TOKEN, gate_of, site_of, told_day
 
 
 def log_of(path: Path | None) -> list[Recorded]:
-    """Every event of a log, or of the day that the tests tell."""
+    """Return the events of a log file, or of the example day."""
     if path is None:
         return told_day()
     with closing(SqliteLogReader(path)) as reader:

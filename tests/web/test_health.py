@@ -1,4 +1,4 @@
-"""Alive, ready or rightly idle: the status says so, and if not, why not."""
+"""Liveness, readiness and idleness, with the reasons if the engine is not ready."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GLOBAL = KillSwitchTripped(DAY_0_MS, "global", "manual", 1.0, 1.0, 1.0, 0.0, "an
 
 
 def watchdog_view(*troubles: DetectedProblem) -> WatchdogView:
-    """What the watchdog saw."""
+    """Return a watchdog's view with these problems."""
     anomalies: tuple[AnomalyCase, ...] = ()
     return WatchdogView(1, 1, anomalies, troubles, ())
 
@@ -71,7 +71,7 @@ def test_readiness(name: str) -> None:
     assert all(one.text for one in found.reasons)
 
 
-def test_views_that_are_far_behind_are_not_ready_and_say_how_far() -> None:
+def test_views_far_behind_are_not_ready_and_report_their_lag() -> None:
     found = readiness(views_of(RUNNING), status(), 4 + BEHIND_EVENTS_MAX + 1)
     assert [(one.code, one.text) for one in found.reasons] == [("recovering", "reading the log: 4/10,005")]
     assert not found.ready
@@ -79,8 +79,8 @@ def test_views_that_are_far_behind_are_not_ready_and_say_how_far() -> None:
     assert [one.code for one in unread.reasons] == ["recovering"], "how it ended was not read yet"
 
 
-class Said:
-    """An engine that says whatever the test says."""
+class EngineWithStatus:
+    """An engine with a given status."""
 
     def __init__(self, what: EngineStatus | None) -> None:
         self.what = what
@@ -90,12 +90,12 @@ class Said:
 
 
 def site_saying(events: list[Event], what: EngineStatus | None) -> Any:
-    """A site whose engine says this."""
-    return replace(site_of(recorded(events)), engine=Said(what))  # type: ignore[arg-type]
+    """Return a site whose engine has this status."""
+    return replace(site_of(recorded(events)), engine=EngineWithStatus(what))
 
 
 @in_loop
-async def test_the_status_of_an_answer_is_what_it_says() -> None:
+async def test_the_status_code_matches_the_readiness() -> None:
     for events, engine, codes, _ in CASES.values():
         async with client_of(site_saying(events, engine), gate_of(reading_open=False)) as client:
             ready = await client.get("/ready")
