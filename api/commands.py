@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import msgspec
 from msgspec import Meta, Struct
@@ -155,6 +155,8 @@ def _check_names(site: Site, command: Command) -> None:
             _check_name("symbol", symbol, (ALL, *symbols))
         case Kill(scope=scope) | Reset(scope=scope):
             _check_name("scope", scope, (GLOBAL_SCOPE, *views.strategies))
+        case _:
+            assert_never(command)
 
 
 def _check_name(field: str, name: str, valid: Iterable[str]) -> None:

@@ -84,25 +84,25 @@ async def _events(context: ViewContext, query: EventQuery) -> EventsFound:
     contracts, head, backward = context.views.contracts.by_symbol, context.as_of.seq, query.order == "newest"
     first = 1 if backward else min(query.after, head) + 1
     last = min(query.before or head + 1, head + 1) - 1 if backward else head
-    found = await run_search(
+    result = await run_search(
         Search(selection, contracts, first, last, query.limit, backward=backward), context.site.timeline
     )
-    items = tuple(event_view(one, contracts) for one in found.events)
-    return EventsFound(items, _next(found, backward=backward), found.from_seq, found.to_seq)
+    items = tuple(event_view(one, contracts) for one in result.events)
+    return EventsFound(items, _next(result, backward=backward), result.from_seq, result.to_seq)
 
 
-def _next(found: SearchResult, *, backward: bool) -> int | None:
-    if found.complete:
+def _next(result: SearchResult, *, backward: bool) -> int | None:
+    if result.complete:
         return None
-    return found.from_seq if backward else found.to_seq
+    return result.from_seq if backward else result.to_seq
 
 
 async def _event(context: ViewContext, query: EventSeqQuery) -> EventView:
     contracts = context.views.contracts.by_symbol
-    found = await context.site.timeline.events(query.seq - 1, 1) if 0 < query.seq <= context.as_of.seq else ()
-    if not found:
+    events = await context.site.timeline.events(query.seq - 1, 1) if 0 < query.seq <= context.as_of.seq else ()
+    if not events:
         raise HTTPException(404, f"there is no event {query.seq}; the log holds 1 to {context.as_of.seq}")
-    return event_view(found[0], contracts)
+    return event_view(events[0], contracts)
 
 
 async def _why(context: ViewContext, query: EventSeqQuery) -> ChainView:

@@ -46,7 +46,7 @@ def read(kind: type[T], request: HTTPConnection) -> T:
     for name in request.query_params:
         values = request.query_params.getlist(name)
         if name in request.path_params or (len(values) > 1 and name not in lists):
-            raise HTTPException(422, f"{name[:NAME_CHARS_MAX]!r} is given twice")
+            raise HTTPException(422, f"{name[:NAME_CHARS_MAX]!r} occurs twice")
         parameters[name] = values if name in lists else values[0]
     try:
         return msgspec.convert(parameters, kind, strict=False)

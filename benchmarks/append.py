@@ -37,12 +37,12 @@ CREATE TABLE commits (seq INTEGER PRIMARY KEY, count INTEGER NOT NULL, recorded_
 
 def events(count: int) -> list[Event]:
     """Return candles to write."""
-    found: list[Event] = []
+    candles: list[Event] = []
     for facts in minutes([SYMBOL]):
-        found += [fact for fact in facts if isinstance(fact, CandleClosed)]
-        if len(found) >= count:
+        candles += [fact for fact in facts if isinstance(fact, CandleClosed)]
+        if len(candles) >= count:
             break
-    return found
+    return candles
 
 
 def rows(written: Sequence[Event]) -> list[Row]:

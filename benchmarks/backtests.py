@@ -122,13 +122,13 @@ def against_vectorbt(bench: Bench) -> Result:
         runs["orders"] = lambda: rival.by_orders(tape)
     with one_core(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = f"{closed_trades(run_backtest(bench, 'compiled'))} trades"
+        trades = f"{closed_trades(run_backtest(bench, 'compiled'))} trades"
         by_signals = f"{rival.trades(rival.by_signals(tape))} trades"
         by_orders = "" if bench.quick else f"{rival.trades(rival.by_orders(tape))} trades"
         alternate(runs, 1)
         times = alternate(runs, bench.choose(5, 15))
-    speed(result, bench, "papertape, the whole call", times["whole"], found)
-    speed(result, bench, "papertape, on prepared rows (a sweep)", times["ready"], found)
+    speed(result, bench, "papertape, the whole call", times["whole"], trades)
+    speed(result, bench, "papertape, on prepared rows (a sweep)", times["ready"], trades)
     speed(result, bench, "vectorbt, from_signals with a signal function", times["signals"], by_signals)
     if "orders" in times:
         speed(result, bench, "vectorbt, from_order_func", times["orders"], by_orders)
@@ -156,7 +156,7 @@ def against_backtesting(bench: Bench) -> Result:
     with one_core(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         prepared = rival.prepare(rival.frame(candles(days(bench))))
-        found = f"{closed_trades(run_backtest(bench, 'compiled'))} trades"
+        trades = f"{closed_trades(run_backtest(bench, 'compiled'))} trades"
         theirs = f"{rival.trades(prepared.run())} trades"
         runs: dict[str, Callable[[], object]] = {
             "compiled": lambda: run_backtest(bench, "compiled"),
@@ -164,8 +164,8 @@ def against_backtesting(bench: Bench) -> Result:
             "backtesting": prepared.run,
         }
         times = alternate(runs, bench.choose(2, 5))
-    speed(result, bench, "papertape, compiled, the whole call", times["compiled"], found)
-    speed(result, bench, "papertape in CPython, the whole call", times["python"], found)
+    speed(result, bench, "papertape, compiled, the whole call", times["compiled"], trades)
+    speed(result, bench, "papertape in CPython, the whole call", times["python"], trades)
     speed(result, bench, "backtesting.py", times["backtesting"], theirs)
     for name, target in (("compiled", TARGET_BACKTESTING), ("python", TARGET_PLAIN)):
         factor = ratio(times["backtesting"], times[name])

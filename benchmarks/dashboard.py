@@ -77,7 +77,7 @@ def _wait_until_read(client: httpx.Client, head: int) -> None:
 
 
 def _sought(client: httpx.Client, path: str, head: int) -> list[float]:
-    """Pages as of events that nobody asked for before."""
+    """Return the seconds of pages as of random events."""
     random, took = Random(path), []
     for _ in range(SEEKS_EACH):
         began = time.perf_counter()

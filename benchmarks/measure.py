@@ -173,8 +173,8 @@ def load() -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, SQLite and the relevant installed packages."""
-    found = {"Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
+    versions = {"Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions

@@ -48,12 +48,12 @@ def imports(command: list[str], folder: Path) -> list[tuple[str, float]]:
     done = subprocess.run(
         command, cwd=folder, env=environment(), check=True, capture_output=True, text=True, timeout=TIMEOUT_S
     )
-    found: dict[str, float] = defaultdict(float)
+    seconds: dict[str, float] = defaultdict(float)
     for line in done.stderr.splitlines():
         parts = line.removeprefix("import time:").split("|")
         if len(parts) == 3 and parts[0].strip().isdigit():
-            found[parts[2].strip().split(".")[0]] += int(parts[0]) / 1e6
-    return sorted(found.items(), key=lambda item: -item[1])
+            seconds[parts[2].strip().split(".")[0]] += int(parts[0]) / 1e6
+    return sorted(seconds.items(), key=lambda item: -item[1])
 
 
 def process(bench: Bench) -> Result:

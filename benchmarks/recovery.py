@@ -54,13 +54,13 @@ def ready_s(db: Path) -> tuple[float, int]:
 
 def boots(logs: dict[int, Path], rounds: int) -> dict[int, float]:
     """Return the median of alternating rounds by length."""
-    found: dict[int, list[float]] = {events: [] for events in logs}
+    seconds: dict[int, list[float]] = {events: [] for events in logs}
     for number in range(rounds + 1):
         for events, db in logs.items():
             took, _ = ready_s(db)
             if number > 0:
-                found[events].append(took)
-    return {events: statistics.median(values) for events, values in found.items()}
+                seconds[events].append(took)
+    return {events: statistics.median(values) for events, values in seconds.items()}
 
 
 def recovery(bench: Bench) -> Result:
@@ -117,7 +117,7 @@ def replay(bench: Bench) -> Result:
         result.add("compiled", "not built", f"< {COMPILED_S:g} s", False)
         return result
     first, _ = _timed(grower.db, _compiled)
-    fast, found = _timed(grower.db, _compiled)
+    fast, digest = _timed(grower.db, _compiled)
     goal = COMPILED_S * part
     result.add("compiled", f"{fast:.2f} s, {million(candles / fast)} candles", f"< {goal:g} s", fast < goal)
     result.add("compiled, first time in a process (kernel from the cache, or compiled)", f"{first:.2f} s")
@@ -125,7 +125,7 @@ def replay(bench: Bench) -> Result:
         "both reach the state that wrote the log",
         "digest",
         "equal",
-        expected == found == state_digest(grower.world),
+        expected == digest == state_digest(grower.world),
     )
     return result
 

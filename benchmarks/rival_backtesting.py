@@ -33,8 +33,8 @@ class VwapRsi(backtesting.Strategy):
     def init(self) -> None:
         """Compute every indicator in one pass."""
         t = self.tape
-        found = signals(t["Open"], t["High"], t["Low"], t["Close"], t["Volume"])
-        self.sides, self.strength, self.regimes = (column.tolist() for column in found)
+        columns = signals(t["Open"], t["High"], t["Low"], t["Close"], t["Volume"])
+        self.sides, self.strength, self.regimes = (column.tolist() for column in columns)
         self.closes = t["Close"].tolist()
         self.i = 0
 

@@ -48,9 +48,9 @@ def state_queries(bench: Bench) -> Result:
 
 async def _measure(result: Result, thread: LogThread, head: int, expected: str) -> None:
     history, charts, random_seq = StateHistory(thread, strategies(), None), ChartReader(thread), random.Random(1)
-    first, found = await _timed(lambda: history.query(head, state_digest))
+    first, digest = await _timed(lambda: history.query(head, state_digest))
     result.add("the first query, which folds the whole log", milliseconds(first))
-    result.add("it reaches the state that wrote the log", "digest", "equal", found == expected)
+    result.add("it reaches the state that wrote the log", "digest", "equal", digest == expected)
     checkpoints = f"{len(history.places)} checkpoints, {history.places.total_bytes / 1e6:.0f} MB"
     result.add("checkpoints kept, so that every event is near one", checkpoints)
     seqs = [random_seq.randrange(1, head) for _ in range(QUERIES)]
@@ -82,5 +82,5 @@ async def _charts(result: Result, charts: ChartReader, name: str, frame_ms: int,
 async def _timed(query: Callable[[], Awaitable[T]]) -> tuple[float, T]:
     """Return the seconds of a query and its result."""
     started = time.perf_counter()
-    found = await query()
-    return time.perf_counter() - started, found
+    result = await query()
+    return time.perf_counter() - started, result

@@ -79,10 +79,10 @@ def chat(folder: Path) -> Iterator[BotApiProcess]:
         process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=out)
     try:
         until_s = time.monotonic() + STARTS_S_MAX
-        while "\n" not in (said := file.read_text(encoding="utf-8")):
+        while "\n" not in (output := file.read_text(encoding="utf-8")):
             assert time.monotonic() < until_s, "the stand-in does not start"
             time.sleep(0.05)
-        yield BotApiProcess(process, dict(word.split("=", 1) for word in said.split() if "=" in word), file)
+        yield BotApiProcess(process, dict(word.split("=", 1) for word in output.split() if "=" in word), file)
     finally:
         process.kill()
         process.wait()
@@ -123,7 +123,7 @@ class EngineWithChat:
 
 
 async def measure_minutes(
-    folder: Path, here: BotApiProcess, minutes_a_block: int
+    folder: Path, here: BotApiProcess, minutes_per_block: int
 ) -> tuple[dict[bool, list[list[float]]], int, int]:
     """Return the seconds of every minute in blocks, by whether Telegram answers; the notifier's lag; the messages."""
     db = folder / "log.db"
@@ -137,12 +137,12 @@ async def measure_minutes(
     tasks = engine.start()
     await asyncio.sleep(CATCH_UP_S)
     assert engine.bot.statistics().seq == log.head.seq, "the views are not up to date"
-    taken: dict[bool, list[list[float]]] = {True: [], False: []}
+    seconds: dict[bool, list[list[float]]] = {True: [], False: []}
     for number in range(2 * BLOCKS):
         live = number % 2 == 0
         here.let(live=live)
         gc.collect()
-        taken[live].append([await _minute(engine.loop, next(market)) for _ in range(minutes_a_block)])
+        seconds[live].append([await _minute(engine.loop, next(market)) for _ in range(minutes_per_block)])
     behind = engine.notifier.statistics().lag_events
     here.let(live=True)
     for task in tasks:
@@ -151,7 +151,7 @@ async def measure_minutes(
     await asyncio.gather(*tasks, return_exceptions=True)
     await engine.close()
     await log.close()
-    return taken, behind, here.sent()
+    return seconds, behind, here.sent()
 
 
 async def _minute(loop: Loop, facts: Any) -> float:
@@ -171,9 +171,11 @@ def telegram_dead(bench: Bench) -> Result:
     folder = bench.folder / "telegram"
     folder.mkdir()
     with chat(folder) as here:
-        taken, behind, sent = asyncio.run(measure_minutes(folder, here, minutes_per_block))
+        seconds, behind, sent = asyncio.run(measure_minutes(folder, here, minutes_per_block))
     for percent in (50.0, 99.0):
-        alive, dead = (statistics.median(percentile(block, percent) for block in taken[live]) for live in (True, False))
+        alive, dead = (
+            statistics.median(percentile(block, percent) for block in seconds[live]) for live in (True, False)
+        )
         share = dead / alive
         has_target = percent == 99.0
         result.add(f"alive, p{percent:g}", milliseconds(alive))

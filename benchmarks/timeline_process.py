@@ -102,8 +102,8 @@ async def _start(timeline: LogTimeline, measured: TimelineMeasurements) -> None:
         await _turn(measured)
     measured.whole_s = time.perf_counter() - wall
     measured.events, measured.trades = timeline.views.seq, len(timeline.views.trades.closed())
-    measured.memory_mb, found = memory_mb(), timeline.statistics()
-    measured.checkpoints, measured.distance_events = found.checkpoints, found.distance_events
+    measured.memory_mb, statistics = memory_mb(), timeline.statistics()
+    measured.checkpoints, measured.distance_events = statistics.checkpoints, statistics.distance_events
     measured.fork_s = _seconds(lambda: fork(timeline.views))
 
 

@@ -86,7 +86,7 @@ def environment() -> Environment:
         "segment": lambda text: quote(text, safe=""),
         "one_percent": _or_dash("{:.1f} %".format),
         "span": _or_dash(lambda span_ms: formats.duration(int(span_ms))),
-        "value": lambda found: _or_dash(formats.reading)(found) if isinstance(found, float) else _or_dash(str)(found),
+        "value": lambda value: _or_dash(formats.reading if isinstance(value, float) else str)(value),
         "reading": _or_dash(formats.reading),
         "timeframe": formats.duration,
         "milliseconds": _or_dash("{:,.1f} ms".format),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from tests.browser.served import Served, told_day, up
+from tests.browser.served import Served, example_day, up
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def chromium() -> str:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Run an engine and a page for all tests."""
     folder = tmp_path_factory.mktemp("served")
-    told_day(folder)
+    example_day(folder)
     with up(folder, SPEED) as found:
         yield found
 

@@ -37,7 +37,7 @@ class Served(Struct):
         return self.folder / "log.db"
 
 
-def told_day(folder: Path, *sets: str) -> None:
+def example_day(folder: Path, *sets: str) -> None:
     """Write a day of the demo market at full speed: trades of every strategy, a repaired outage, a tripped switch."""
     ok(folder, "run", *MARKET, "--speed", "max", "--until-end", "--json", "--set", "feed.sim.days=1", *sets)
 

@@ -10,7 +10,7 @@ import pytest
 from papertape.events.facts import PositionOpened
 from papertape.ui.pages import PAGES
 from tests.browser.conftest import Scheme, Visitor, assert_fits
-from tests.browser.served import showing, told_day
+from tests.browser.served import example_day, showing
 from tests.engine.logs import recorded
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def test_two_logs_are_shown_side_by_side(
     visitor: Visitor, served: Served, screenshots: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("beside")
-    told_day(folder, "risk.leverage=2")
+    example_day(folder, "risk.leverage=2")
     with showing(served, folder / "log.db") as url:
         for width in (375, 1440):
             page = visitor.page(width)

@@ -13,7 +13,7 @@ import httpx
 from papertape.api.app import application
 from papertape.api.streams import Streams
 from papertape.ui.pages import not_found_page, pages
-from tests.web.given import ORIGIN, gate_of, site_of, told_day
+from tests.web.given import ORIGIN, example_day, gate_of, site_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from papertape.api.gate import Gate
     from papertape.projections.site.ports import Site
 
-DAY = told_day()
+DAY = example_day()
 PAGES = (
     "/",
     "/arena",

@@ -56,7 +56,7 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 ORIGIN = "http://127.0.0.1:8700"
 
 
-def told_day() -> list[Recorded]:
+def example_day() -> list[Recorded]:
     """Return a day with every kind of event, and strategies with complete settings."""
     return [replace(one, event=_with_all_limits(one.event)) for one in recorded([*market(), *A_DAY])]
 

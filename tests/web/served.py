@@ -13,13 +13,13 @@ from papertape.api.server import serve
 from papertape.api.streams import Streams
 from papertape.events.log import Recorded
 from papertape.events.sqlite_log import SqliteLogReader
-from tests.web.given import TOKEN, gate_of, site_of, told_day
+from tests.web.given import TOKEN, example_day, gate_of, site_of
 
 
 def log_of(path: Path | None) -> list[Recorded]:
     """Return the events of a log file, or of the example day."""
     if path is None:
-        return told_day()
+        return example_day()
     with closing(SqliteLogReader(path)) as reader:
         return [one for commit in reader.commits() for one in commit.recorded()]
 

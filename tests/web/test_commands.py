@@ -13,7 +13,7 @@ from papertape.events.facts import FeedConnected, KillSwitchReset, KillSwitchTri
 from tests.core.scenario import BUY, Scenario
 from tests.events.tape import in_loop
 from tests.support import DAY_0_MS, STRATEGIES, listed, take
-from tests.web.given import BEARER, Absent, ListTimeline, Present, client_of, site_of, status, told_day
+from tests.web.given import BEARER, Absent, ListTimeline, Present, client_of, example_day, site_of, status
 
 if TYPE_CHECKING:
     import httpx
@@ -169,15 +169,15 @@ class Silent(Absent):
 
 @in_loop
 async def test_an_unanswered_command_differs_from_a_refused_one() -> None:
-    async with client_of(site_of(told_day(), Silent(), commands_allowed=True)) as client:
+    async with client_of(site_of(example_day(), Silent(), commands_allowed=True)) as client:
         assert (await given(client, "kill")).status_code == 504
 
 
 @in_loop
 async def test_without_an_engine_a_command_can_be_retried_later() -> None:
-    async with client_of(site_of(told_day(), commands_allowed=True)) as client:
+    async with client_of(site_of(example_day(), commands_allowed=True)) as client:
         assert (await given(client, "kill")).status_code == 503
-    async with client_of(site_of(told_day())) as client:
+    async with client_of(site_of(example_day())) as client:
         looked_at = await given(client, "kill")
         assert looked_at.status_code == 503
         assert "read-only here" in looked_at.json()["detail"]

@@ -13,12 +13,12 @@ from papertape.api.routes import GuardedMount, GuardedSocket
 from papertape.api.streams import Streams
 from tests.events.tape import in_loop
 from tests.support import REPOSITORY
-from tests.web.given import client_of, gate_of, site_of, told_day
+from tests.web.given import client_of, example_day, gate_of, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SITE = site_of(told_day())
+SITE = site_of(example_day())
 ROUTES: list[Any] = list(application(SITE, gate_of(), Streams(SITE.timeline)).routes)
 SCHEMAS = [
     "AccountView", "AccountViewListAnswer", "AnomalyCase", "AnomalyKind", "AnomalyView", "ArenaRow",

@@ -14,9 +14,9 @@ from papertape.api.server import GRACE_S, HEADER_BYTES_MAX, SOCKET_MESSAGE_BYTES
 from papertape.api.streams import Streams
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S, stretched
-from tests.web.given import TOKEN, served, site_of, told_day
+from tests.web.given import TOKEN, example_day, served, site_of
 
-LOG = told_day()
+LOG = example_day()
 CUT_S_MAX = GRACE_S + 1.0
 
 

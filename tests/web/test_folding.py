@@ -14,7 +14,7 @@ from papertape.projections.site.ports import Progress
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.ui.given import PAGES, visiting
-from tests.web.given import client_of, served, site_of, told_day
+from tests.web.given import client_of, example_day, served, site_of
 
 if TYPE_CHECKING:
     from papertape.projections.site.ports import Site
@@ -28,7 +28,7 @@ VIEWS = (
 
 def folding_site() -> Site:
     """Return a site whose views include 5 of 1,000 events."""
-    site = site_of(told_day())
+    site = site_of(example_day())
     site.timeline.first_fold = Progress(5, 1_000)  # type: ignore[attr-defined]
     return site
 

@@ -25,7 +25,7 @@ from papertape.ui.pages import pages
 from tests.events.tape import in_loop
 from tests.patience import stretched
 from tests.support import PROVING
-from tests.web.given import BEARER, ORIGIN, OTHER_TOKEN, TOKEN, client_of, gate_of, site_of, told_day
+from tests.web.given import BEARER, ORIGIN, OTHER_TOKEN, TOKEN, client_of, example_day, gate_of, site_of
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-SITE = site_of(told_day())
+SITE = site_of(example_day())
 WRONG = 10_000 if PROVING else 3_000
 ORIGIN_HEADER = {"origin": ORIGIN}
 

@@ -16,7 +16,7 @@ from papertape.projections.watchdog.watchdog import WatchdogView
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_0_MS, candle, configured, recorded, tripped
 from tests.telegram.bot_given import views_of
-from tests.web.given import BEARER, ListTimeline, client_of, gate_of, site_of, status, told_day
+from tests.web.given import BEARER, ListTimeline, client_of, example_day, gate_of, site_of, status
 
 RUNNING: list[Event] = [
     EngineStarted(DAY_0_MS, "1", "code", "config"),
@@ -112,7 +112,7 @@ async def test_the_status_code_matches_the_readiness() -> None:
 
 @in_loop
 async def test_metrics_are_those_of_the_views() -> None:
-    site = site_of(told_day())
+    site = site_of(example_day())
     timeline = site.timeline
     assert isinstance(timeline, ListTimeline)
     hostile = 'momentum"} 1\npapertape_ready{x="\\'

@@ -9,7 +9,7 @@ import pytest
 
 from tests.events.tape import in_loop
 from tests.ui.given import Elements, visiting
-from tests.web.given import BEARER, ORIGIN, gate_of, served, site_of, told_day
+from tests.web.given import BEARER, ORIGIN, example_day, gate_of, served, site_of
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 UNKNOWN = ("/nothing", "/strategy", "/api/v1/nothing", "/static/nothing.css", "/arena/", "//evil.example/")
@@ -53,7 +53,7 @@ def test_an_incomplete_chunked_body_is_not_a_bug(route: str, rest: bytes, caplog
     kind = "application/json" if "commands" in route else "application/x-www-form-urlencoded"
 
     async def story() -> None:
-        async with served(site_of(told_day())) as at:
+        async with served(site_of(example_day())) as at:
             host, _, port = at.partition(":")
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(
@@ -75,7 +75,7 @@ def test_an_incomplete_chunked_body_is_not_a_bug(route: str, rest: bytes, caplog
 
 def test_an_incomplete_body_beside_a_stream_is_not_a_bug(caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
-        async with served(site_of(told_day())) as at:
+        async with served(site_of(example_day())) as at:
             host, _, port = at.partition(":")
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(f"GET /api/v1/stream HTTP/1.1\r\nHost: {at}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())

@@ -16,12 +16,12 @@ from papertape.api.websocket import MISTAKES_MAX
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.tape import candle, recorded, tripped
-from tests.web.given import ListTimeline, served, site_of, told_day
+from tests.web.given import ListTimeline, example_day, served, site_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-LOG = told_day()
+LOG = example_day()
 HEAD = len(LOG)
 MORE = [candle(500 + at, 100.0) for at in range(5)]
 

@@ -20,14 +20,14 @@ from papertape.projections.text.formats import utc
 from tests.alerts.given import closed_btc, opened_btc
 from tests.events.tape import in_loop
 from tests.projections.tape import candle, configured
-from tests.web.given import ListTimeline, client_of, site_of, told_day
+from tests.web.given import ListTimeline, client_of, example_day, site_of
 
 if TYPE_CHECKING:
     import httpx
     from starlette.requests import Request
     from starlette.responses import Response
 
-LOG = told_day()
+LOG = example_day()
 HEAD = len(LOG)
 NAMES = {"strategy": "momentum", "symbol": "BTCUSDT", "seq": "9"}
 PATHS = [f"/api/v1/{view.path.format(**NAMES)}" for view in VIEWS]
